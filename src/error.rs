@@ -1,0 +1,98 @@
+//! What went wrong, in words for a person, and the exit code it means.
+//!
+//! Owns the kinds of failure and their exit codes. Knows nothing of where an error comes from.
+//! Invariant: every error says what happened and, where anything can be done, what to do next.
+
+use std::fmt;
+
+/// The kinds of failure; each is one exit code of the command-line contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Anything unforeseen.
+    Unforeseen,
+    /// Usage or configuration.
+    Usage,
+    /// No valid credentials.
+    Credentials,
+    /// The service refused, or could not be reached.
+    Service,
+    /// The source of the stream failed.
+    Source,
+    /// The object exists already, or `--if-match` did not match.
+    Exists,
+    /// A checksum did not match.
+    Integrity,
+    /// The outcome of the commit is unknown.
+    Unknown,
+    /// A signal ended the run.
+    Signal(i32),
+}
+
+impl Kind {
+    /// The exit code of the contract.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Unforeseen => 1,
+            Kind::Usage => 2,
+            Kind::Credentials => 3,
+            Kind::Service => 4,
+            Kind::Source => 5,
+            Kind::Exists => 6,
+            Kind::Integrity => 7,
+            Kind::Unknown => 8,
+            Kind::Signal(number) => 128u8.saturating_add(number as u8),
+        }
+    }
+}
+
+/// A failure to report: what happened, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub kind: Kind,
+    pub what: String,
+    pub next: Option<String>,
+}
+
+impl Error {
+    pub fn new(kind: Kind, what: impl Into<String>) -> Error {
+        Error { kind, what: what.into(), next: None }
+    }
+
+    pub fn usage(what: impl Into<String>) -> Error {
+        Error::new(Kind::Usage, what)
+    }
+
+    pub fn credentials(what: impl Into<String>) -> Error {
+        Error::new(Kind::Credentials, what)
+    }
+
+    pub fn service(what: impl Into<String>) -> Error {
+        Error::new(Kind::Service, what)
+    }
+
+    pub fn source(what: impl Into<String>) -> Error {
+        Error::new(Kind::Source, what)
+    }
+
+    pub fn integrity(what: impl Into<String>) -> Error {
+        Error::new(Kind::Integrity, what)
+    }
+
+    /// Adds what the reader of the error can do next.
+    pub fn next(mut self, hint: impl Into<String>) -> Error {
+        self.next = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(next) = &self.next {
+            write!(f, "\n  {next}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,44 @@
+//! ocipipe: one stream that exists only once, stored as one object.
+//!
+//! The map, in the order the bytes meet it. *Pure* files know no clock, socket or file; each of the
+//! others touches one outside thing. They meet only in `put`.
+//!
+//! | module        | owns                                                         | pure |
+//! |---------------|--------------------------------------------------------------|------|
+//! | `cli`         | argv to a plain command value                                | yes  |
+//! | `units`       | sizes, durations, rates                                      | yes  |
+//! | `destination` | `oci://BUCKET@NAMESPACE/NAME`                                | yes  |
+//! | `schedule`    | part sizes, memory bound, longest stream                     | yes  |
+//! | `pool`        | a bounded number of buffers; the buffer is the permit        |      |
+//! | `digest`      | part digests and their combinations                          | yes  |
+//! | `input`       | the thread that reads the stream into buffers                |      |
+//! | `upload`      | the upload as a state machine: events and time in, actions out | yes |
+//! | `retry`       | what an answer means and when to try again                   | yes  |
+//! | `put`         | the driver: performs actions, returns events                 |      |
+//! | `http`        | connections, TLS, bodies, the stall watchdog                 |      |
+//! | `oci`         | everything that knows Oracle: wire, signing, profile, token  | part |
+//! | `progress`    | what people see on stderr                                    |      |
+//! | `receipt`     | the JSON object on stdout                                    | yes  |
+//! | `emulator`    | a small true Object Storage; imports nothing from above      | part |
+//! | `serve`       | the `serve` command and the embedded store of `--local`      |      |
+//!
+//! `tests/layers.rs` keeps this table true.
+
+pub mod cli;
+pub mod destination;
+pub mod digest;
+pub mod emulator;
+pub mod error;
+pub mod http;
+pub mod input;
+pub mod oci;
+pub mod pool;
+pub mod progress;
+pub mod put;
+pub mod receipt;
+pub mod retry;
+pub mod schedule;
+pub mod serve;
+pub mod stdio;
+pub mod units;
+pub mod upload;

@@ -1,0 +1,10 @@
+//! Everything that knows Oracle, and nothing else.
+
+pub mod api;
+pub mod endpoint;
+pub mod key;
+pub mod profile;
+pub mod region;
+pub mod session;
+pub mod sign;
+pub mod token;
