@@ -24,6 +24,7 @@
 //!
 //! `tests/layers.rs` keeps this table true.
 
+pub mod child;
 pub mod cli;
 pub mod destination;
 pub mod digest;
@@ -39,6 +40,8 @@ pub mod receipt;
 pub mod retry;
 pub mod schedule;
 pub mod serve;
+pub mod service;
+pub mod signals;
 pub mod stdio;
 pub mod units;
 pub mod upload;

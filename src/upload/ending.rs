@@ -10,7 +10,7 @@ use crate::oci::api::{Held, ListedUpload};
 use crate::retry::{self, Failure};
 
 /// How long an abort, or settling after a signal, may take: a stop has to be over within 10 s.
-const STOP_WITHIN: Now = Now::from_millis(9_500);
+pub(super) const STOP_WITHIN: Now = Now::from_millis(9_500);
 /// Of these, what had been sent for good may take this long, so that an abort still fits in.
 const SETTLE_WITHIN: Now = Now::from_secs(7);
 /// Attempts at an abort follow each other quickly, since time is short.
@@ -82,7 +82,7 @@ impl Upload {
             },
             Phase::Aborting | Phase::Deleting => self.cleaned(Some(Failure::Local(Error::new(Kind::Service, "no answer within 10 s")))),
             Phase::Verifying => self.end_unverified("there was no time left to ask"),
-            Phase::Orphans => self.finish(),
+            Phase::Orphans => self.orphans_unlisted(),
             _ => self.end_unknown("there was no time left to ask"),
         }
     }
@@ -178,11 +178,7 @@ impl Upload {
                 });
             }
         }
-        if self.create_in_doubt && failure.is_none() {
-            self.phase = Phase::Orphans;
-            return self.begin(Call::ListUploads);
-        }
-        self.finish();
+        self.look_for_orphans();
     }
 
     /// Ends with an outcome, after looking for uploads that a lost answer may have left.
@@ -192,15 +188,30 @@ impl Upload {
             self.let_go();
         }
         self.outcome = Some(outcome);
-        if self.create_in_doubt {
-            self.phase = Phase::Orphans;
-            return self.begin(Call::ListUploads);
+        self.deadline = None;
+        self.look_for_orphans();
+    }
+
+    /// A create whose answer was lost may have left an upload without parts.
+    fn look_for_orphans(&mut self) {
+        if !self.create_in_doubt {
+            return self.finish();
         }
+        self.phase = Phase::Orphans;
+        self.begin(Call::ListUploads);
+    }
+
+    /// The open uploads could not be listed.
+    pub(super) fn orphans_unlisted(&mut self) {
+        self.actions.push_back(Action::Note(format!(
+            "an answer to CreateMultipartUpload was lost, and the open uploads of {} could not be \
+             listed: look for one with `ocipipe uploads list`",
+            self.settings.named.object
+        )));
         self.finish();
     }
 
-    /// A create whose answer was lost may have left an upload without parts. It could as well be
-    /// another host's, so it is named and not aborted.
+    /// What is found could as well be another host's, so it is named and not aborted.
     pub(super) fn orphans_listed(&mut self, listed: &[ListedUpload]) {
         for upload in listed {
             let ours = self.upload_id() == Some(upload.upload_id.as_str());

@@ -373,13 +373,13 @@ impl Upload {
         match result {
             Ok(outcome) => {
                 self.attempt = 0;
-                self.succeeded(now, call, outcome);
+                self.succeeded(now, outcome);
             }
             Err(failure) => self.failed(now, call, failure),
         }
     }
 
-    fn succeeded(&mut self, now: Now, call: Call, outcome: Outcome) {
+    fn succeeded(&mut self, now: Now, outcome: Outcome) {
         match (self.phase.clone(), outcome) {
             (Phase::Streaming, Outcome::Created { upload_id }) => {
                 self.creation = Creation::Done(upload_id);
@@ -435,7 +435,13 @@ impl Upload {
                 _ if call == Call::Create => self.cleaned(None),
                 _ => self.cleaned(Some(failure)),
             },
-            Phase::Orphans => self.finish(),
+            Phase::Orphans if ending::worth_another(verdict) => {
+                if self.deadline.is_none() {
+                    self.deadline = Some(now + ending::STOP_WITHIN);
+                }
+                self.again_soon(now, call);
+            }
+            Phase::Orphans => self.orphans_unlisted(),
             Phase::Streaming | Phase::Finished => {}
         }
     }

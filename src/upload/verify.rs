@@ -45,9 +45,9 @@ impl Upload {
         match algorithm {
             Algorithm::None => None,
             Algorithm::Crc32c => {
-                let values = self.values()?;
-                let sizes = self.parts.digests().map(|digest| digest.size);
-                digest::crc32c_whole(values.iter().zip(sizes)).map(|value| value.base64())
+                let part = |digest: &PartDigest| Some((digest.value.as_ref()?.crc()?, digest.size));
+                let parts: Option<Vec<_>> = self.parts.digests().map(part).collect();
+                Some(digest::crc32c_whole(parts?).base64())
             }
             _ => Some(digest::multipart(algorithm, &self.values()?)),
         }
