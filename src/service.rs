@@ -5,16 +5,20 @@
 //! sent, with credentials that were looked at in that moment.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::cli::Environment;
 use crate::error::Error;
 use crate::http::{self, RequestBody, Throttle, Transport};
 use crate::oci::api::{Answer, Body, Refusal, Request};
 use crate::oci::endpoint::Endpoint;
+use crate::oci::options::ServiceOptions;
+use crate::oci::profile::Identity;
 use crate::oci::session::Session;
 use crate::oci::sign;
+use crate::progress::Reporter;
 use crate::retry::{Break, Failure};
 
 /// Object Storage at one endpoint, with one identity.
@@ -57,6 +61,24 @@ pub struct Done {
 }
 
 impl Service {
+    /// Reads the identity and prepares the way to the service; sends nothing yet.
+    pub fn open(
+        options: &ServiceOptions,
+        environment: &Environment,
+        stall_timeout: Duration,
+        reporter: &Reporter,
+    ) -> Result<Service, Error> {
+        let identity = Identity::resolve(options, environment)?;
+        for warning in &identity.warnings {
+            reporter.warn(warning);
+        }
+        let transport = Transport::new(options.cert_bundle.as_deref(), stall_timeout)?;
+        let endpoint = identity.object_storage.clone();
+        let session = Arc::new(Session::open(identity)?);
+        let transport = Arc::new(transport);
+        Ok(Service { transport, session, endpoint, throttle: None, rate: Rate::default() })
+    }
+
     /// One attempt; `chunks` is the stream body, where the request has one.
     pub async fn attempt(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
         let size = match &request.body {
@@ -131,15 +153,7 @@ fn common(headers: &mut Vec<(String, String)>, body: &Body) {
     }
 }
 
-/// The local clock.
-pub fn wall() -> SystemTime {
-    SystemTime::now()
-}
-
 /// Turns a body that cannot be read into a failure of the transport: it is not the API speaking.
 pub fn unreadable(e: crate::oci::api::Unreadable) -> Failure {
     Failure::Transport { how: Break::Garbage, text: format!("the service answered {}", e.0) }
 }
-
-/// An error of a service call that ends a run.
-pub type CallError = Error;
