@@ -24,6 +24,7 @@
 //!
 //! `tests/layers.rs` keeps this table true.
 
+pub mod ask;
 pub mod child;
 pub mod cli;
 pub mod destination;
@@ -45,3 +46,4 @@ pub mod signals;
 pub mod stdio;
 pub mod units;
 pub mod upload;
+pub mod uploads;
