@@ -37,6 +37,7 @@ pub mod progress;
 pub mod put;
 pub mod receipt;
 pub mod retry;
+pub mod run;
 pub mod schedule;
 pub mod serve;
 pub mod stdio;
