@@ -39,6 +39,7 @@ pub mod progress;
 pub mod put;
 pub mod receipt;
 pub mod retry;
+pub mod run;
 pub mod schedule;
 pub mod serve;
 pub mod service;
