@@ -33,6 +33,7 @@ pub mod emulator;
 pub mod error;
 pub mod http;
 pub mod input;
+pub mod memory;
 pub mod oci;
 pub mod pool;
 pub mod progress;

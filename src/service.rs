@@ -104,7 +104,7 @@ impl Service {
             &sign::Head {
                 method: request.method,
                 target: &request.target,
-                host: Some(self.endpoint.authority()),
+                host: Some(&self.endpoint.authority),
                 date: &date,
                 body: json.map(|bytes| sign::Body { content_type: "application/json", bytes }),
             },

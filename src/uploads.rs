@@ -35,7 +35,7 @@ pub async fn uploads(
     command: UploadsCommand,
     environment: &Environment,
 ) -> Result<String, Error> {
-    let reporter = Reporter::new(&Report::default());
+    let reporter = Reporter::new(Report::default(), false);
     let service = Service::open(&command.service, environment, STALL_TIMEOUT, &reporter)?;
     let ask = Ask { service: &service, patience: PATIENCE, reporter: &reporter };
     let namespace = match &command.place.namespace {

@@ -81,7 +81,7 @@ impl Transport {
 
     /// A connection to an endpoint: an idle one, or a new one with the name resolved anew.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection<'_>, Failure> {
-        let authority = format!("{}://{}", endpoint.scheme(), endpoint.authority());
+        let authority = endpoint.to_string();
         if let Some(link) = self.take_idle(&authority) {
             return Ok(Connection { transport: self, authority, link });
         }

@@ -121,7 +121,7 @@ impl Drive {
                         if let Some(task) = last_words {
                             let _ = task.await;
                         }
-                        reporter.snapshot(&self.snapshot(&reader, expected));
+                        reporter.update(&self.snapshot(&reader, expected));
                         return result;
                     }
                 }
@@ -157,7 +157,7 @@ impl Drive {
                         incoming,
                         None | Some(Incoming::End { .. } | Incoming::Broken(_))
                     );
-                    self.read(incoming, producer.as_ref(), &mut ending)
+                    self.read(incoming, producer.as_ref(), &mut ending, reporter)
                 }
                 Woke::Exited(result) => {
                     ending.exited = true;
@@ -180,7 +180,7 @@ impl Drive {
                     None
                 }
                 Woke::Tick => {
-                    reporter.snapshot(&self.snapshot(&reader, expected));
+                    reporter.update(&self.snapshot(&reader, expected));
                     None
                 }
             };
@@ -204,6 +204,7 @@ impl Drive {
         incoming: Option<Incoming>,
         producer: Option<&Producer>,
         ending: &mut Ending,
+        reporter: &Reporter,
     ) -> Option<Event> {
         match incoming {
             Some(Incoming::Part(filled)) => {
@@ -211,6 +212,10 @@ impl Drive {
                 Some(Event::Part { number: filled.number, digest: filled.digest })
             }
             Some(Incoming::Continues) => Some(Event::Continues),
+            Some(Incoming::Warning(text)) => {
+                reporter.warn(&text);
+                None
+            }
             Some(Incoming::Broken(error)) => Some(Event::Broken(error)),
             Some(Incoming::End { bytes, crc32 }) => {
                 ending.end = Some((bytes, crc32));
@@ -242,7 +247,7 @@ impl Drive {
     fn snapshot(&self, reader: &Reader, expected: Option<u64>) -> Snapshot {
         let (parts_acknowledged, acknowledged) = self.upload.acknowledged();
         Snapshot {
-            read: reader.bytes_read(),
+            read: reader.gauge().bytes(),
             acknowledged,
             parts_acknowledged,
             parts_in_flight: self.upload.in_flight() as u32,

@@ -41,6 +41,8 @@ pub struct Settings {
     pub allow_empty: bool,
     pub min_size: u64,
     pub delete_on_mismatch: bool,
+    /// Whether the service has answered before: then its certificate was trusted.
+    pub answered: bool,
     /// The etag of what stood at the name when the run began.
     pub replaced: Option<String>,
     /// How to call the object in messages, and what to run to abort an upload of it.
@@ -366,7 +368,12 @@ impl Upload {
         self.actions.push_back(Action::Begin(call));
     }
 
+    fn stage(&self) -> Stage {
+        if self.settings.answered { Stage::UnderWay } else { Stage::Start }
+    }
+
     fn done(&mut self, now: Now, call: Call, result: Result<Outcome, Failure>) {
+        self.settings.answered |= result.is_ok();
         if let Call::Part(number) = call {
             return self.part_done(now, number, result);
         }
@@ -404,7 +411,7 @@ impl Upload {
     }
 
     fn failed(&mut self, now: Now, call: Call, failure: Failure) {
-        let verdict = retry::judge(call.operation(), Stage::UnderWay, &failure);
+        let verdict = retry::judge(call.operation(), self.stage(), &failure);
         match self.phase.clone() {
             Phase::Streaming if call == Call::Create => match verdict {
                 Verdict::Settle => {
@@ -468,7 +475,7 @@ impl Upload {
             Ok(_) => return,
             Err(failure) => failure,
         };
-        match retry::judge(Operation::Part, Stage::UnderWay, &failure) {
+        match retry::judge(Operation::Part, self.stage(), &failure) {
             Verdict::Again { slower } => {
                 if slower {
                     self.parts.slow_down(now);

@@ -205,6 +205,7 @@ fn settings(seed: u64, parallel: usize) -> Settings {
         allow_empty: false,
         min_size: 0,
         delete_on_mismatch: false,
+        answered: true,
         replaced: None,
         named: Named {
             object: "oci://b@n/o".to_owned(),
@@ -526,4 +527,18 @@ fn a_buffer_that_changed_between_reading_and_sending_is_caught_before_the_commit
     assert_eq!(parts.next_to_send(), Some(1));
     let error = parts.answered(1, held("e", &body, false), 7, Algorithm::None).unwrap_err();
     assert_eq!(error.kind, Kind::Integrity);
+}
+
+#[test]
+fn a_certificate_that_was_never_trusted_ends_the_run_and_a_later_one_is_waited_out() {
+    for (answered, ends) in [(false, true), (true, false)] {
+        let mut upload = Upload::new(Settings { answered, ..settings(1, 2) });
+        let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
+        upload.handle(SECOND, Event::Part { number: 1, digest });
+        upload.handle(SECOND, Event::Continues);
+        let failure = Failure::Transport { how: Break::Untrusted, text: "who?".to_owned() };
+        upload.handle(SECOND, Event::Done { call: Call::Create, result: Err(failure) });
+        let mut actions = std::iter::from_fn(|| upload.next_action());
+        assert_eq!(actions.any(|action| matches!(action, Action::Finish(Err(_)))), ends);
+    }
 }
