@@ -22,10 +22,6 @@ impl Upload {
         if matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Finished) {
             return;
         }
-        // If a create only waits for its next try there is nothing to abort; if it is on its way,
-        // its answer brings the id to abort.
-        let create_sent =
-            self.creation == Creation::UnderWay && !matches!(self.waiting, Some((_, Call::Create)));
         self.outcome = Some(Err(error));
         self.phase = Phase::Aborting;
         self.waiting = None;
@@ -35,7 +31,8 @@ impl Upload {
         self.deadline = Some(now + allowed);
         match &self.creation {
             Creation::Done(_) => self.begin(Call::Abort),
-            Creation::UnderWay if create_sent => {}
+            // Its answer brings the id to abort.
+            Creation::UnderWay if self.create_under_way => {}
             _ => self.cleaned(None),
         }
     }

@@ -198,6 +198,8 @@ pub struct Upload {
     phase: Phase,
     creation: Creation,
     create_in_doubt: bool,
+    /// A create was sent and not answered yet.
+    create_under_way: bool,
     parts: Parts,
     end: Option<(u64, u32)>,
     continues: bool,
@@ -225,6 +227,7 @@ impl Upload {
             phase: Phase::Streaming,
             creation: Creation::NotYet,
             create_in_doubt: false,
+            create_under_way: false,
             parts: Parts::new(settings.parallel),
             end: None,
             continues: false,
@@ -365,6 +368,7 @@ impl Upload {
     }
 
     fn begin(&mut self, call: Call) {
+        self.create_under_way |= call == Call::Create;
         self.actions.push_back(Action::Begin(call));
     }
 
@@ -374,6 +378,7 @@ impl Upload {
 
     fn done(&mut self, now: Now, call: Call, result: Result<Outcome, Failure>) {
         self.settings.answered |= result.is_ok();
+        self.create_under_way &= call != Call::Create;
         if let Call::Part(number) = call {
             return self.part_done(now, number, result);
         }
