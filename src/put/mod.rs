@@ -46,7 +46,9 @@ pub async fn put(command: PutCommand, environment: &Environment) -> Result<Recei
     }
     let began = Instant::now();
     let local = match &command.local {
-        Some(dir) => Some(LocalStore::start(dir, &command.target.bucket, &command.target.name).await?),
+        Some(dir) => {
+            Some(LocalStore::start(dir, &command.target.bucket, &command.target.name).await?)
+        }
         None => None,
     };
     let ready = tokio::select! {

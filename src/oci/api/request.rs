@@ -10,8 +10,7 @@ use serde::Serialize;
 use crate::digest::{Algorithm, Value};
 
 /// Everything but the unreserved characters of RFC 3986 is encoded, `/` included, as the SDKs do.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The object a run writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -319,4 +318,3 @@ fn json(body: &impl Serialize) -> Body {
     // Serialising plain structs of strings and numbers to memory has no way to fail.
     Body::Json(serde_json::to_vec(body).unwrap_or_default())
 }
-
