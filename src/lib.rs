@@ -25,6 +25,8 @@
 //!
 //! `tests/layers.rs` keeps this table true.
 
+pub mod ask;
+pub mod child;
 pub mod cli;
 pub mod destination;
 pub mod digest;
@@ -39,8 +41,12 @@ pub mod progress;
 pub mod put;
 pub mod receipt;
 pub mod retry;
+pub mod run;
 pub mod schedule;
 pub mod serve;
+pub mod service;
+pub mod signals;
 pub mod stdio;
 pub mod units;
 pub mod upload;
+pub mod uploads;

@@ -1,0 +1,290 @@
+//! The private key that signs requests: from PEM text, in any encoding the OCI CLI accepts, to a
+//! value that can sign.
+//!
+//! Knows no file. Must not let a hostile file hang the process or fill its memory, nor show a byte
+//! of the key in an error. Invariant: a `Key` is an RSA key that `ring` can sign with, so nothing
+//! about the key can fail after it has been read.
+
+mod encrypted;
+mod legacy;
+
+use std::fmt;
+
+use pkcs8::der::{Decode, Encode, Header, SliceReader, asn1::UintRef};
+use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use zeroize::Zeroizing;
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// Larger than any key in PEM (an RSA key of 16384 bits is 13 KiB), small enough to read at once.
+pub const LARGEST_FILE: usize = 256 * 1024;
+
+/// An RSA private key, ready to sign.
+pub struct Key {
+    pair: RsaKeyPair,
+    random: SystemRandom,
+    fingerprint: String,
+}
+
+/// Why a text is no usable private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyError {
+    /// There is no PEM block in it.
+    NoPem,
+    /// There are PEM blocks, but none is a key; the label of the first.
+    OtherPem(String),
+    /// A PEM block is there and cannot be decoded.
+    Malformed,
+    OpenSsh,
+    PublicKey,
+    /// A private key of another kind than RSA.
+    NotRsa,
+    NoPassphrase,
+    WrongPassphrase,
+    /// Encrypted in a way that is not supported; what it is.
+    Encryption(String),
+    /// Its key derivation would take unreasonably long or much memory; how much it asks for.
+    Expensive(String),
+    /// So many bits, and they must be 2048 to 4096 and a multiple of 512.
+    Size(usize),
+    /// The public exponent is smaller than 65537 (or even, or huge).
+    Exponent,
+    /// The numbers do not fit together.
+    Inconsistent,
+}
+
+impl Key {
+    /// Reads the first private key of a PEM text. A pass phrase that the key does not need is
+    /// ignored.
+    pub fn from_pem(text: &[u8], passphrase: Option<&str>) -> Result<Key, KeyError> {
+        if text.len() > LARGEST_FILE {
+            return Err(KeyError::Malformed);
+        }
+        let Block { tag, dek_info, contents } = private_block(text)?;
+        match tag.as_str() {
+            "PRIVATE KEY" => Key::from_pkcs8(&contents),
+            "ENCRYPTED PRIVATE KEY" => {
+                let plain = encrypted::decrypt(&contents, passphrase)?;
+                // A wrong pass phrase passes the check of the padding once in 256 times.
+                Key::from_pkcs8(&plain).map_err(KeyError::after_decryption)
+            }
+            "RSA PRIVATE KEY" => match dek_info {
+                Some(dek_info) => {
+                    let plain = legacy::decrypt(&dek_info, contents, passphrase)?;
+                    Key::from_pkcs1(&plain).map_err(KeyError::after_decryption)
+                }
+                None => Key::from_pkcs1(&contents),
+            },
+            "OPENSSH PRIVATE KEY" => Err(KeyError::OpenSsh),
+            _ => Err(KeyError::NotRsa),
+        }
+    }
+
+    fn from_pkcs8(der: &[u8]) -> Result<Key, KeyError> {
+        let info = PrivateKeyInfoRef::try_from(der).map_err(|_| KeyError::Malformed)?;
+        if info.algorithm.oid != RSA {
+            return Err(KeyError::NotRsa);
+        }
+        Key::from_pkcs1(info.private_key.as_bytes())
+    }
+
+    fn from_pkcs1(der: &[u8]) -> Result<Key, KeyError> {
+        let (bits, exponent) = modulus_and_exponent(der).ok_or(KeyError::Malformed)?;
+        // What `ring` would refuse with one word is told apart here, so that it can be explained.
+        if !(2048..=4096).contains(&bits) || bits % 512 != 0 {
+            return Err(KeyError::Size(bits));
+        }
+        if exponent < 65537 || exponent % 2 == 0 || exponent >= 1 << 33 {
+            return Err(KeyError::Exponent);
+        }
+        let pair = RsaKeyPair::from_der(der).map_err(|_| KeyError::Inconsistent)?;
+        let fingerprint = fingerprint(pair.public().as_ref()).ok_or(KeyError::Inconsistent)?;
+        Ok(Key { pair, random: SystemRandom::new(), fingerprint })
+    }
+
+    /// The RSASSA-PKCS1-v1_5 signature with SHA-256 over `message`.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let mut signature = vec![0; self.pair.public().modulus_len()];
+        // `ring` fails only for a buffer of another length than the modulus, or when the system
+        // has no randomness, without which no TLS connection could have been made either.
+        #[allow(clippy::expect_used)]
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature)
+            .expect("a key that was read can sign");
+        signature
+    }
+
+    /// The public modulus, big endian, without leading zeros; what a token's `jwk` names as `n`.
+    pub fn modulus(&self) -> Vec<u8> {
+        PublicKeyComponents::<Vec<u8>>::from(self.pair.public()).n
+    }
+
+    /// The MD5 of the public key, as the OCI console shows it.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The public key as PKCS#1 DER, which is what `ring` verifies with.
+    pub fn public_key(&self) -> &[u8] {
+        self.pair.public().as_ref()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+impl KeyError {
+    /// What nonsense after a decryption means.
+    fn after_decryption(self) -> KeyError {
+        match self {
+            KeyError::Malformed => KeyError::WrongPassphrase,
+            other => other,
+        }
+    }
+
+    /// What the reader of the error can do next.
+    pub fn next(&self) -> &'static str {
+        match self {
+            KeyError::NoPem | KeyError::Malformed | KeyError::OtherPem(_) => {
+                "key_file must name the private key in PEM, as `oci setup keys` or \
+                 `oci session authenticate` wrote it"
+            }
+            KeyError::OpenSsh => "convert a copy of it with `ssh-keygen -p -m PEM -f COPY`",
+            KeyError::PublicKey => "let key_file name the private key of the pair",
+            KeyError::NotRsa => "the service takes RSA keys only; `oci setup keys` makes one",
+            KeyError::NoPassphrase => {
+                "give its pass phrase as pass_phrase in the profile or in OCI_CLI_PASSPHRASE"
+            }
+            KeyError::WrongPassphrase => "check pass_phrase in the profile and OCI_CLI_PASSPHRASE",
+            KeyError::Encryption(_) | KeyError::Expensive(_) => {
+                "encrypt it anew with `openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW`"
+            }
+            KeyError::Size(_) | KeyError::Exponent | KeyError::Inconsistent => {
+                "make a new key with `oci setup keys` and upload its public half"
+            }
+        }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyError::NoPem => f.write_str("it holds no PEM block (no -----BEGIN line)"),
+            KeyError::OtherPem(label) => write!(f, "it holds a {label}, and no private key"),
+            KeyError::Malformed => f.write_str("its PEM block is damaged"),
+            KeyError::OpenSsh => {
+                f.write_str("it is an OpenSSH key, which the service does not use")
+            }
+            KeyError::PublicKey => f.write_str("it is a public key, and signing needs the private"),
+            KeyError::NotRsa => f.write_str("it is not an RSA key"),
+            KeyError::NoPassphrase => f.write_str("it is encrypted, and no pass phrase was given"),
+            KeyError::WrongPassphrase => f.write_str("the pass phrase is wrong"),
+            KeyError::Encryption(what) => write!(f, "its encryption is not supported: {what}"),
+            KeyError::Expensive(what) => {
+                write!(f, "its key derivation asks for an unreasonable effort: {what}")
+            }
+            KeyError::Size(bits) => {
+                write!(f, "it has {bits} bits; it must have 2048, 2560, 3072, 3584 or 4096")
+            }
+            KeyError::Exponent => f.write_str("its public exponent is not one that can be used"),
+            KeyError::Inconsistent => f.write_str("its numbers do not make an RSA key"),
+        }
+    }
+}
+
+/// A PEM block.
+struct Block {
+    tag: String,
+    /// The header `DEK-Info`, of a block that says it is encrypted.
+    dek_info: Option<String>,
+    contents: Zeroizing<Vec<u8>>,
+}
+
+/// The first private key in a PEM text.
+fn private_block(text: &[u8]) -> Result<Block, KeyError> {
+    // `pem` looks for the end of the headers before the end of the block, and takes a lone blank
+    // line before END for it. Blank lines that do not end headers are therefore left out.
+    let text = Zeroizing::new(without_idle_blank_lines(text));
+    let blocks = pem::parse_many(text.as_slice()).map_err(|_| KeyError::Malformed)?;
+    let mut public = false;
+    let mut other = None;
+    for block in blocks {
+        let tag = block.tag().to_owned();
+        if tag.ends_with("PRIVATE KEY") {
+            let headers = block.headers();
+            let encrypted = headers.get("Proc-Type").is_some();
+            let dek_info =
+                encrypted.then(|| headers.get("DEK-Info").unwrap_or_default().to_owned());
+            let contents = Zeroizing::new(block.into_contents());
+            return Ok(Block { tag, dek_info, contents });
+        }
+        public |= tag.ends_with("PUBLIC KEY");
+        other.get_or_insert(tag);
+    }
+    match other {
+        _ if public => Err(KeyError::PublicKey),
+        Some(label) => Err(KeyError::OtherPem(label.chars().take(40).collect())),
+        None if find(&text, b"-----BEGIN ") => Err(KeyError::Malformed),
+        None => Err(KeyError::NoPem),
+    }
+}
+
+/// The text with LF line ends, without blank lines save the one that ends a block's headers.
+fn without_idle_blank_lines(text: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(text.len() + 1);
+    let mut in_headers = false;
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.trim_ascii();
+        if !line.is_empty() {
+            in_headers = !line.starts_with(b"-----") && line.contains(&b':');
+        } else if !std::mem::take(&mut in_headers) {
+            continue;
+        }
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+    }
+    lines
+}
+
+fn find(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window == word)
+}
+
+/// The length of the modulus in bits and the public exponent (saturating) of a PKCS#1 private key.
+fn modulus_and_exponent(der: &[u8]) -> Option<(usize, u64)> {
+    let mut reader = SliceReader::new(der).ok()?;
+    Header::decode(&mut reader).ok()?;
+    u8::decode(&mut reader).ok()?;
+    let modulus = UintRef::decode(&mut reader).ok()?.as_bytes();
+    let exponent = UintRef::decode(&mut reader).ok()?.as_bytes();
+    let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
+    let exponent = match exponent.len() {
+        0..=8 => exponent.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)),
+        _ => u64::MAX,
+    };
+    Some((bits, exponent))
+}
+
+/// The MD5 of the SubjectPublicKeyInfo of a PKCS#1 public key, in hex pairs joined by colons.
+fn fingerprint(public: &[u8]) -> Option<String> {
+    use md5::Digest;
+    let info = SubjectPublicKeyInfoRef {
+        algorithm: AlgorithmIdentifierRef {
+            oid: RSA,
+            parameters: Some(pkcs8::der::asn1::Null.into()),
+        },
+        subject_public_key: pkcs8::der::asn1::BitStringRef::from_bytes(public).ok()?,
+    };
+    let digest = md5::Md5::digest(info.to_der().ok()?);
+    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! Everything that knows Oracle, and nothing else.
 
 pub mod api;
+pub mod customer_key;
 pub mod endpoint;
 pub mod key;
+pub mod options;
 pub mod profile;
 pub mod region;
 pub mod session;
