@@ -8,6 +8,7 @@
 //! | `cli`         | argv to a plain command value                                | yes  |
 //! | `units`       | sizes, durations, rates                                      | yes  |
 //! | `destination` | `oci://BUCKET@NAMESPACE/NAME`                                | yes  |
+//! | `memory`      | how much memory the process may use                          |      |
 //! | `schedule`    | part sizes, memory bound, longest stream                     | yes  |
 //! | `pool`        | a bounded number of buffers; the buffer is the permit        |      |
 //! | `digest`      | part digests and their combinations                          | yes  |

@@ -25,7 +25,8 @@ pub struct Source {
     size: Option<u64>,
 }
 
-/// What one attempt to read gave.
+/// What reading gave.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Bytes(usize),
     End,
@@ -103,13 +104,22 @@ impl Source {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(unreadable(&self.name, errno)),
             }
-            match rustix::io::read(&self.descriptor, &mut *space) {
-                Ok(0) => return Ok(Piece::End),
-                Ok(read) => return Ok(Piece::Bytes(read)),
-                Err(Errno::INTR | Errno::AGAIN) => continue,
-                Err(errno) => return Err(unreadable(&self.name, errno)),
+            let result = rustix::io::read(&self.descriptor, &mut *space);
+            if let Some(piece) = answer(result).map_err(|errno| unreadable(&self.name, errno))? {
+                return Ok(piece);
             }
         }
+    }
+}
+
+/// What the result of a read means; `None` is to wait and try again. A descriptor that is not to
+/// block can have nothing even after the waiting, if somebody else reads it too.
+fn answer(result: Result<usize, Errno>) -> Result<Option<Piece>, Errno> {
+    match result {
+        Ok(0) => Ok(Some(Piece::End)),
+        Ok(read) => Ok(Some(Piece::Bytes(read))),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -128,3 +138,19 @@ fn enlarge(pipe: &OwnedFd) {
 
 #[cfg(not(target_os = "linux"))]
 fn enlarge(_pipe: &OwnedFd) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_read_is_the_end_and_only_a_missed_one_is_repeated() {
+        assert_eq!(answer(Ok(0)), Ok(Some(Piece::End)));
+        assert_eq!(answer(Ok(7)), Ok(Some(Piece::Bytes(7))));
+        assert_eq!(answer(Err(Errno::AGAIN)), Ok(None));
+        assert_eq!(answer(Err(Errno::INTR)), Ok(None));
+        for errno in [Errno::IO, Errno::CONNRESET, Errno::ISDIR, Errno::BADF, Errno::STALE] {
+            assert_eq!(answer(Err(errno)), Err(errno));
+        }
+    }
+}

@@ -128,35 +128,6 @@ fn a_trickle_and_a_non_blocking_pipe_are_waited_for() {
 }
 
 #[test]
-fn bytes_that_another_reader_was_quicker_to_take_are_no_error() {
-    let (reader, mut writer) = pipe().unwrap();
-    let flags = rustix::fs::fcntl_getfl(&reader).unwrap();
-    rustix::fs::fcntl_setfl(&reader, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
-    let plan = Plan::uniform(PART, 2);
-    let rival = started(piped(reader.try_clone().unwrap()), &plan).0;
-    let reader = started(piped(reader), &plan).0;
-    let read = || reader.gauge().bytes() + rival.gauge().bytes();
-    // Both are woken by each byte, and one of them finds nothing.
-    for written in 0..1000 {
-        while read() < written {
-            thread::yield_now();
-            assert!(!reader.events.is_closed() && !rival.events.is_closed(), "one gave up");
-        }
-        writer.write_all(&[1]).unwrap();
-    }
-    drop(writer);
-    for mut reader in [reader, rival] {
-        loop {
-            match reader.events.blocking_recv().unwrap() {
-                Incoming::End { .. } => break,
-                Incoming::Broken(error) => panic!("{error}"),
-                _ => {}
-            }
-        }
-    }
-}
-
-#[test]
 fn reading_goes_no_further_than_there_are_buffers() {
     let plan = Plan::uniform(PART, 1);
     let written = ramp(5 * PART);
