@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::ini::{Malformed, Profiles};
 use super::endpoint::Endpoint;
 use super::options::{AuthMode, ServiceOptions};
 use super::region::Region;

@@ -77,6 +77,9 @@ impl Home {
     }
 }
 
+/// Spoils a file in a home.
+type Spoil = fn(&Home);
+
 #[tokio::test]
 async fn a_valid_pair_signs_with_the_token_and_its_key() {
     let text = token(&vector_key(), now() + 600);
@@ -91,7 +94,7 @@ async fn a_valid_pair_signs_with_the_token_and_its_key() {
 #[test]
 fn each_trouble_with_the_token_has_its_own_message_and_names_the_login() {
     let valid = token(&vector_key(), now() + 600);
-    let cases: [(fn(&Home), &str); 6] = [
+    let cases: [(Spoil, &str); 6] = [
         (|home| fs::remove_file(home.path("token")).unwrap(), "there is no token file"),
         (|home| home.write("token", b""), "it is empty"),
         (|home| home.write("token", b"a.b"), "three parts"),
@@ -112,7 +115,7 @@ fn each_trouble_with_the_token_has_its_own_message_and_names_the_login() {
 #[test]
 fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuration() {
     let valid = token(&vector_key(), now() + 600);
-    let cases: [(fn(&Home), &str); 5] = [
+    let cases: [(Spoil, &str); 5] = [
         (|home| fs::remove_file(home.path("key.pem")).unwrap(), "there is no key file"),
         (
             |home| {
