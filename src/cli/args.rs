@@ -440,6 +440,7 @@ pub struct Completions {
 /// it is added here; `argv` answers it before `argh` sees it.
 pub fn info() -> CommandInfoWithArgs {
     let mut info = Top::get_args_info();
+    info.name = "ocipipe";
     info.commands.push(SubCommandInfo {
         name: "help",
         command: CommandInfoWithArgs {
