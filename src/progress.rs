@@ -276,5 +276,4 @@ fn write(sink: &mut impl Write, text: &str) {
 }
 
 #[cfg(test)]
-#[path = "progress/tests.rs"]
 mod tests;
