@@ -12,12 +12,13 @@ use ocipipe::stdio;
 
 fn main() -> ExitCode {
     let argv = std::env::args_os().skip(1).collect();
-    let outcome = match cli::parse(argv, &Environment::capture()) {
+    let environment = Environment::capture();
+    let outcome = match cli::parse(argv, &environment) {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
         Ok(command) => stdio::check(command.reads_stdin(), command.writes_stdout())
-            .and_then(|()| ocipipe::run::run(command)),
+            .and_then(|()| ocipipe::run::run(command, &environment)),
         Err(error) => Err(error),
     };
     match outcome {

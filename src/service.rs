@@ -5,6 +5,7 @@
 //! sent, with credentials that were looked at in that moment.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub struct Service {
 /// The rate at which single connections have moved parts so far.
 #[derive(Default)]
 pub struct Rate {
-    bytes_per_second: std::sync::atomic::AtomicU64,
+    bytes_per_second: AtomicU64,
 }
 
 impl Rate {
@@ -41,15 +42,15 @@ impl Rate {
         // Small bodies say nothing about the line.
         if bytes >= 1 << 20 {
             let rate = bytes as f64 / took.as_secs_f64().max(1e-3);
-            self.bytes_per_second.store(rate as u64, std::sync::atomic::Ordering::Relaxed);
+            self.bytes_per_second.store(rate as u64, Ordering::Relaxed);
         }
     }
 
     /// How long a body will take, as far as is known.
-    fn estimate(&self, bytes: u64) -> Duration {
-        match self.bytes_per_second.load(std::sync::atomic::Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            rate => Duration::from_secs_f64(bytes as f64 / rate as f64),
+    fn estimate(&self, bytes: u64) -> Option<Duration> {
+        match self.bytes_per_second.load(Ordering::Relaxed) {
+            0 => None,
+            rate => Some(Duration::from_secs_f64(bytes as f64 / rate as f64)),
         }
     }
 }
@@ -122,7 +123,6 @@ impl Service {
         let started = Instant::now();
         let answer = connection.exchange(head, body).await?;
         if answer.succeeded() {
-            self.session.accepted(&credentials);
             if !sent.complete() {
                 let text = "a success was answered before the whole body was sent".to_owned();
                 return Err(Failure::Transport { how: Break::Garbage, text });
@@ -130,12 +130,7 @@ impl Service {
             self.rate.observe(size, started.elapsed());
             return Ok(Done { answer, crc32: sent.crc32() });
         }
-        let refusal = Refusal::of(&answer);
-        if refusal.status == 401 {
-            let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
-            self.session.refused(&credentials, date, signed_at);
-        }
-        Err(Failure::Refused(refusal))
+        Err(Failure::Refused(Refusal::of(&answer)))
     }
 }
 

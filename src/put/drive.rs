@@ -253,7 +253,7 @@ impl Drive {
             parts_acknowledged,
             parts_in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),
-            token_left: self.service.session.token_left(),
+            token_left: None,
             expected,
             elapsed: self.began.elapsed(),
             waiting: None,

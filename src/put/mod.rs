@@ -207,7 +207,7 @@ async fn upload(
     let source = drive::Source { reader, producer, expected };
     let stored = drive.run(source, signals, reporter).await?;
     let retries = drive.upload.retries();
-    Ok(receipt(stored, target, storing_checksum, began, retries, service.session.refreshes()))
+    Ok(receipt(stored, target, storing_checksum, began, retries, 0))
 }
 
 /// Words for messages: the commands a person can paste.
