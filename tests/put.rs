@@ -97,7 +97,7 @@ fn parts_leave_while_the_stream_is_still_open() {
 #[test]
 fn a_pipe_that_does_not_block_is_waited_for_and_is_no_read_error() {
     let store = Store::start();
-    let (theirs, ours) = rustix::pipe::pipe().unwrap();
+    let (theirs, ours) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     rustix::fs::fcntl_setfl(&theirs, rustix::fs::OFlags::NONBLOCK).unwrap();
     let run = store.put("nonblocking").stdin_from(theirs).start();
     let mut ours = std::fs::File::from(ours);
@@ -113,7 +113,8 @@ fn a_pipe_that_does_not_block_is_waited_for_and_is_no_read_error() {
 fn a_file_is_stored_under_its_own_name_unless_told_otherwise() {
     let store = Store::start();
     let file = store.file("db.dump", ramp(PART + 9));
-    store.ocipipe("put --part-size 10 --bucket-name backups --file").arg(&file).run().exits(0);
+    let run = store.ocipipe("put --part-size 10 --bucket-name backups");
+    run.arg("--file").arg(&file).run().exits(0);
     assert_same(&store.object("db.dump").unwrap(), &ramp(PART + 9));
     store.put("other").arg("--file").arg(&file).run().exits(0);
     assert_same(&store.object("other").unwrap(), &ramp(PART + 9));
@@ -140,7 +141,7 @@ fn the_output_of_a_command_that_fails_or_is_killed_is_not_stored() {
     run("exits", "echo all the bytes; exit 3").says(&["3"]);
     run("killed", "echo all the bytes; kill -9 $$").says(&["9"]);
     run("long", "head -c 30000000 /dev/zero; exit 1").says(&["1"]);
-    store.put("none").args("-- /no/such/command").run().fails(2);
+    store.put("none").args("-- /no/such/command").run().fails(5).says(&["/no/such/command"]);
     store.has_nothing_of("none");
 }
 
