@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::cli::{Command, Environment};
 use crate::error::{Error, Kind};
-use crate::{put, serve, stdio, uploads};
+use crate::{get, put, serve, stdio, uploads};
 
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
@@ -15,6 +15,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
             let receipt = runtime()?.block_on(put::put(*command, environment))?;
             stdio::deliver(&receipt.to_json());
         }
+        Command::Get(command) => runtime()?.block_on(get::get(*command, environment))?,
         Command::Uploads(command) => {
             let list = runtime()?.block_on(uploads::uploads(*command, environment))?;
             stdio::deliver(&format!("{list}\n"));
