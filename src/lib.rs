@@ -34,6 +34,7 @@ pub mod destination;
 pub mod digest;
 pub mod emulator;
 pub mod error;
+pub mod get;
 pub mod http;
 pub mod input;
 pub mod memory;

@@ -5,9 +5,9 @@
 
 use tokio::runtime::Runtime;
 
-use crate::cli::{Command, Environment};
+use crate::cli::{Command, Environment, ServeCommand};
 use crate::error::{Error, Kind};
-use crate::{put, serve, stdio, uploads};
+use crate::{get, put, serve, stdio, uploads};
 
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
@@ -15,11 +15,14 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
             let receipt = runtime()?.block_on(put::put(*command, environment))?;
             stdio::deliver(&receipt.to_json());
         }
+        Command::Get(command) => runtime()?.block_on(get::get(*command, environment))?,
         Command::Uploads(command) => {
             let list = runtime()?.block_on(uploads::uploads(*command, environment))?;
             stdio::deliver(&format!("{list}\n"));
         }
-        Command::Serve(command) => runtime()?.block_on(serve::serve(command))?,
+        Command::Serve(ServeCommand { dir, port, token_ttl }) => {
+            runtime()?.block_on(serve::serve(dir, port, Some(token_ttl)))?;
+        }
         other => {
             return Err(Error::new(Kind::Unforeseen, format!("nothing carries out {other:?}")));
         }

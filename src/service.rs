@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::cli::Environment;
 use crate::error::Error;
-use crate::http::{self, RequestBody, Throttle, Transport};
+use crate::http::{self, Connection, RequestBody, Throttle, Transport};
 use crate::oci::api::{Answer, Body, Refusal, Request};
 use crate::oci::endpoint::Endpoint;
 use crate::oci::options::ServiceOptions;
@@ -86,14 +86,54 @@ impl Service {
             Body::Stream(size) => *size,
             _ => 0,
         };
+        let (connection, head, body) = self.ready(request, chunks, size).await?;
+        let sent = body.sent();
+        let started = Instant::now();
+        let answer = connection.exchange(head, body).await?;
+        if !answer.succeeded() {
+            return Err(Failure::Refused(Refusal::of(&answer)));
+        }
+        if !sent.complete() {
+            let text = "a success was answered before the whole body was sent".to_owned();
+            return Err(Failure::Transport { how: Break::Garbage, text });
+        }
+        self.rate.observe(size, started.elapsed());
+        Ok(Done { answer, crc32: sent.crc32() })
+    }
+
+    /// One attempt at reading `wanted` bytes, appended to `sink` as they arrive.
+    pub async fn fetch(
+        &self,
+        request: Request,
+        sink: &mut Vec<u8>,
+        wanted: u64,
+    ) -> Result<Answer, Failure> {
+        let (connection, head, body) = self.ready(request, Vec::new(), wanted).await?;
+        let before = sink.len();
+        // An error's body is small, but may be more than the bytes that are wanted.
+        let limit = (wanted as usize).max(64 << 10);
+        let mut answer = connection.exchange_into(head, body, sink, limit).await?;
+        if answer.status != 200 && answer.status != 206 {
+            answer.body = sink.split_off(before);
+            return Err(Failure::Refused(Refusal::of(&answer)));
+        }
+        Ok(answer)
+    }
+
+    /// A connection, and the request signed for it right now.
+    async fn ready(
+        &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        size: u64,
+    ) -> Result<(Connection<'_>, http::Head, RequestBody), Failure> {
         let connection = self.transport.connect(&self.endpoint).await?;
         let credentials = self
             .session
             .credentials(self.rate.estimate(size))
             .await
             .map_err(Failure::Credentials)?;
-        let signed_at = self.session.signing_date();
-        let date = httpdate::fmt_http_date(signed_at);
+        let date = httpdate::fmt_http_date(self.session.signing_date());
         let json = match &request.body {
             Body::Json(bytes) => Some(bytes.as_slice()),
             _ if request.method == "POST" => Some(&b""[..]),
@@ -118,19 +158,8 @@ impl Service {
             Body::Json(bytes) => http::small(bytes),
             Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
-        let sent = body.sent();
         let head = http::Head { method: request.method, target: request.target, headers };
-        let started = Instant::now();
-        let answer = connection.exchange(head, body).await?;
-        if answer.succeeded() {
-            if !sent.complete() {
-                let text = "a success was answered before the whole body was sent".to_owned();
-                return Err(Failure::Transport { how: Break::Garbage, text });
-            }
-            self.rate.observe(size, started.elapsed());
-            return Ok(Done { answer, crc32: sent.crc32() });
-        }
-        Err(Failure::Refused(Refusal::of(&answer)))
+        Ok((connection, head, body))
     }
 }
 

@@ -173,6 +173,20 @@ pub fn head_object(target: &Target, customer_key: &Option<CustomerKey>) -> Reque
     request
 }
 
+/// GetObject: these bytes (the last one included) of the object with this etag.
+pub fn get_range(
+    target: &Target,
+    customer_key: &Option<CustomerKey>,
+    etag: &str,
+    (first, last): (u64, u64),
+) -> Request {
+    let mut request = Request::new("GET", target.object_path());
+    request.header("if-match", etag);
+    request.header("range", format!("bytes={first}-{last}"));
+    request.customer_key(customer_key);
+    request
+}
+
 /// DeleteObject, only the object with this etag.
 pub fn delete_object(target: &Target, etag: &str) -> Request {
     let mut request = Request::new("DELETE", target.object_path());
