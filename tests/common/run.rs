@@ -40,6 +40,7 @@ pub struct Ocipipe {
     vars: Vec<(String, OsString)>,
     stdin: Stdin,
     stdout_closed: bool,
+    stdout: Option<Stdio>,
     folder: Option<PathBuf>,
     wrapper: Vec<OsString>,
 }
@@ -51,6 +52,7 @@ pub fn ocipipe<T: Into<OsString>>(words: impl IntoIterator<Item = T>) -> Ocipipe
         vars: Vec::new(),
         stdin: Stdin::Given(Stdio::null()),
         stdout_closed: false,
+        stdout: None,
         folder: None,
         wrapper: Vec::new(),
     }
@@ -113,6 +115,12 @@ impl Ocipipe {
         self
     }
 
+    /// stdout goes there and not to the test.
+    pub fn stdout_to(mut self, there: impl Into<Stdio>) -> Ocipipe {
+        self.stdout = Some(there.into());
+        self
+    }
+
     /// Runs it to its end.
     #[track_caller]
     pub fn run(self) -> Done {
@@ -150,7 +158,7 @@ impl Ocipipe {
         };
         let mut child = command
             .stdin(stdin)
-            .stdout(Stdio::piped())
+            .stdout(self.stdout.unwrap_or_else(Stdio::piped))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{words:?} cannot be run: {error}"));
@@ -180,7 +188,7 @@ pub struct Running {
 impl Running {
     fn of(mut child: Child, stdin: Option<ChildStdin>) -> Running {
         let pid = Pid::from_child(&child);
-        let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (out, mut err) = (child.stdout.take(), child.stderr.take().unwrap());
         let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let saying = said.clone();
         let (tell, exit) = channel();
@@ -191,9 +199,9 @@ impl Running {
             began: Instant::now(),
             stdin,
             stdout: std::thread::spawn(move || {
-                let mut text = Vec::new();
-                out.read_to_end(&mut text).unwrap();
-                String::from_utf8(text).unwrap()
+                let mut text = String::new();
+                out.map(|mut out| out.read_to_string(&mut text).unwrap());
+                text
             }),
             stderr: std::thread::spawn(move || {
                 let mut piece = [0; 4096];
