@@ -49,7 +49,7 @@ const IMPURE: [&str; 9] = [
 #[test]
 fn pure_files_know_no_clock_socket_or_file() {
     for under in [
-        "upload", "retry", "schedule", "digest", "destination", "units", "receipt", "error",
+        "upload", "expect", "retry", "schedule", "digest", "destination", "units", "receipt", "error",
         "oci/api", "oci/sign", "oci/token", "oci/endpoint", "oci/region",
     ] {
         assert_without(under, &IMPURE);
