@@ -16,6 +16,7 @@ use crate::child::Producer;
 use crate::cli::{Environment, ObjectSettings, Overwrite, PutCommand, Source as SourceOption};
 use crate::digest::Algorithm;
 use crate::error::Error;
+use crate::expect;
 use crate::http::Throttle;
 use crate::input::{Reader, Source};
 use crate::memory;
@@ -201,7 +202,11 @@ async fn upload(
         named: named(&target, command),
         seed: fastrand::u64(..),
     };
-    let reader = Reader::start(source, pool, plan, command.checksum, None)?;
+    let watch = match command.expect {
+        Some(format) => expect::watch(format)?,
+        None => expect::guess(),
+    };
+    let reader = Reader::start(source, pool, plan, command.checksum, Some(watch))?;
     let storing_checksum = storing.checksum;
     let upload = Upload::new(settings);
     let mut drive = Drive::new(service.clone(), target.clone(), storing, upload, began);
