@@ -8,14 +8,17 @@ use std::process::ExitCode;
 
 use ocipipe::cli::{self, Command, Environment};
 use ocipipe::error::{Error, Kind};
+use ocipipe::stdio;
 
 fn main() -> ExitCode {
     let argv = std::env::args_os().skip(1).collect();
-    let outcome = match cli::parse(argv, &Environment::capture()) {
+    let environment = Environment::capture();
+    let outcome = match cli::parse(argv, &environment) {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
-        Ok(command) => ocipipe::run::run(command),
+        Ok(command) => stdio::check(command.reads_stdin(), command.writes_stdout())
+            .and_then(|()| ocipipe::run::run(command, &environment)),
         Err(error) => Err(error),
     };
     match outcome {

@@ -258,6 +258,23 @@ mod tests {
     }
 
     #[test]
+    fn no_number_of_takers_gets_more_than_the_limit() {
+        let pool = Pool::new(4096, 3);
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let held = taken(&pool);
+                        assert!(pool.outstanding() <= 3 && pool.allocated() <= 3);
+                        drop(held);
+                    }
+                });
+            }
+        });
+        assert_eq!(pool.outstanding(), 0);
+    }
+
+    #[test]
     fn closing_releases_who_waits_and_gives_the_memory_back() {
         let pool = Pool::new(4096, 1);
         let held = taken(&pool);

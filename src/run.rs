@@ -3,49 +3,27 @@
 //! Owns the runtime and what goes to stdout. Decides nothing else. Invariant: once an object is
 //! committed, a stdout that cannot be written changes nothing about the exit code.
 
-use std::io::{ErrorKind, Write};
-
 use tokio::runtime::Runtime;
 
-use crate::cli::{Command, Environment, PutCommand, Source};
+use crate::cli::{Command, Environment};
 use crate::error::{Error, Kind};
-use crate::stdio::{self, Stdio};
-use crate::{put, serve, uploads};
+use crate::{get, put, serve, stdio, uploads};
 
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
-        Command::Put(command) => store(*command, environment),
-        Command::Uploads(command) => {
-            print(&runtime()?.block_on(uploads::uploads(*command, environment))?)
+        Command::Put(command) => {
+            let receipt = runtime()?.block_on(put::put(*command, environment))?;
+            stdio::deliver(&receipt.to_json());
         }
-        Command::Serve(command) => runtime()?.block_on(serve::serve(command)),
-        other => Err(Error::new(Kind::Unforeseen, format!("nothing carries out {other:?}"))),
-    }
-}
-
-fn store(command: PutCommand, environment: &Environment) -> Result<(), Error> {
-    let stdio = stdio::at_start();
-    if !stdio.stdout {
-        return Err(Error::usage("stdout is closed, but the receipt goes there")
-            .next("redirect it to a file or to /dev/null"));
-    }
-    if command.source == Source::Stdin {
-        check_stdin(stdio)?;
-    }
-    let receipt = runtime()?.block_on(put::put(command, environment))?.to_json();
-    if let Err(error) = print(&receipt) {
-        let _ = writeln!(std::io::stderr(), "ocipipe: {error}; the receipt:\n{receipt}");
-    }
-    Ok(())
-}
-
-fn check_stdin(stdio: Stdio) -> Result<(), Error> {
-    let hint = "pipe a stream into ocipipe, or give --file PATH or -- COMMAND";
-    if !stdio.stdin {
-        return Err(Error::usage("stdin is closed: there is no stream").next(hint));
-    }
-    if stdio.stdin_is_terminal {
-        return Err(Error::usage("stdin is a terminal: there is no stream").next(hint));
+        Command::Get(command) => runtime()?.block_on(get::get(*command, environment))?,
+        Command::Uploads(command) => {
+            let list = runtime()?.block_on(uploads::uploads(*command, environment))?;
+            stdio::deliver(&format!("{list}\n"));
+        }
+        Command::Serve(command) => runtime()?.block_on(serve::serve(command))?,
+        other => {
+            return Err(Error::new(Kind::Unforeseen, format!("nothing carries out {other:?}")));
+        }
     }
     Ok(())
 }
@@ -56,16 +34,4 @@ fn runtime() -> Result<Runtime, Error> {
         .enable_all()
         .build()
         .map_err(|e| Error::new(Kind::Unforeseen, format!("no runtime: {e}")))
-}
-
-/// Writes a text and a newline to stdout.
-fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-    match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::new(Kind::Unforeseen, format!("stdout cannot be written: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -31,11 +31,8 @@ struct Line {
 }
 
 /// Lists or aborts; the JSON for stdout.
-pub async fn uploads(
-    command: UploadsCommand,
-    environment: &Environment,
-) -> Result<String, Error> {
-    let reporter = Reporter::new(&Report::default());
+pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
+    let reporter = Reporter::new(Report::default(), false);
     let service = Service::open(&command.service, environment, STALL_TIMEOUT, &reporter)?;
     let ask = Ask { service: &service, patience: PATIENCE, reporter: &reporter };
     let namespace = match &command.place.namespace {
@@ -141,7 +138,8 @@ async fn abort_all(
     match first {
         None => Ok(()),
         Some(error) => {
-            let what = format!("{failed} of {} uploads were not aborted: {}", chosen.len(), error.what);
+            let what =
+                format!("{failed} of {} uploads were not aborted: {}", chosen.len(), error.what);
             Err(Error { what, ..error })
         }
     }

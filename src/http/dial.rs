@@ -49,15 +49,15 @@ impl Dialer {
 
     pub async fn dial(&self, endpoint: &Endpoint) -> Result<(Io, Arc<Activity>), Failure> {
         let activity = Arc::new(Activity::default());
-        let uri: Uri = format!("{}://{}/", endpoint.scheme(), endpoint.authority())
+        let uri: Uri = format!("{endpoint}/")
             .parse()
             .map_err(|e| Failure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
         let tcp = Tcp { activity: activity.clone(), timeout: self.timeout };
-        let tls = match endpoint.is_https() {
+        let tls = match endpoint.https {
             true => self.tls().map_err(Failure::Local)?,
             false => Arc::new(tls_config(RootCertStore::empty())),
         };
-        let proxy = if endpoint.is_https() { self.proxies.intercept(&uri) } else { None };
+        let proxy = if endpoint.https { self.proxies.intercept(&uri) } else { None };
         let connected = match proxy {
             None => connect(HttpsConnector::from((tcp, tls)), uri, self.timeout).await,
             Some(proxy) => {
@@ -108,7 +108,7 @@ fn refused(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Fa
     if untrusted {
         reason = format!("the certificate is not trusted: {reason}");
     }
-    Failure::Transport { how, text: format!("{}: {reason}", endpoint.authority()) }
+    Failure::Transport { how, text: format!("{}: {reason}", endpoint.authority) }
 }
 
 /// Whether a chain of causes holds TLS's word that a certificate is not to be trusted.
@@ -196,9 +196,9 @@ impl Service<Uri> for Tcp {
 
 /// The first address of a name that answers.
 async fn open(host: &str, port: u16, timeout: Duration) -> std::io::Result<TcpStream> {
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| {
-        std::io::Error::new(e.kind(), format!("the name cannot be resolved: {e}"))
-    })?;
+    let addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|e| std::io::Error::new(e.kind(), format!("the name cannot be resolved: {e}")))?;
     let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         last = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {

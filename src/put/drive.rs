@@ -121,7 +121,7 @@ impl Drive {
                         if let Some(task) = last_words {
                             let _ = task.await;
                         }
-                        reporter.snapshot(&self.snapshot(&reader, expected));
+                        reporter.update(&self.snapshot(&reader, expected));
                         return result;
                     }
                 }
@@ -148,7 +148,8 @@ impl Drive {
                 Woke::Signal(error) if signalled => return Err(error),
                 Woke::Signal(error) => {
                     signalled = true;
-                    reporter.warn(&format!("{}; ending, a second signal leaves at once", error.what));
+                    reporter
+                        .warn(&format!("{}; ending, a second signal leaves at once", error.what));
                     Some(Event::Stop(error))
                 }
                 Woke::Event(event) => Some(event),
@@ -157,7 +158,7 @@ impl Drive {
                         incoming,
                         None | Some(Incoming::End { .. } | Incoming::Broken(_))
                     );
-                    self.read(incoming, producer.as_ref(), &mut ending)
+                    self.read(incoming, producer.as_ref(), &mut ending, reporter)
                 }
                 Woke::Exited(result) => {
                     ending.exited = true;
@@ -180,7 +181,7 @@ impl Drive {
                     None
                 }
                 Woke::Tick => {
-                    reporter.snapshot(&self.snapshot(&reader, expected));
+                    reporter.update(&self.snapshot(&reader, expected));
                     None
                 }
             };
@@ -204,6 +205,7 @@ impl Drive {
         incoming: Option<Incoming>,
         producer: Option<&Producer>,
         ending: &mut Ending,
+        reporter: &Reporter,
     ) -> Option<Event> {
         match incoming {
             Some(Incoming::Part(filled)) => {
@@ -211,6 +213,10 @@ impl Drive {
                 Some(Event::Part { number: filled.number, digest: filled.digest })
             }
             Some(Incoming::Continues) => Some(Event::Continues),
+            Some(Incoming::Warning(text)) => {
+                reporter.warn(&text);
+                None
+            }
             Some(Incoming::Broken(error)) => Some(Event::Broken(error)),
             Some(Incoming::End { bytes, crc32 }) => {
                 ending.end = Some((bytes, crc32));
@@ -242,12 +248,12 @@ impl Drive {
     fn snapshot(&self, reader: &Reader, expected: Option<u64>) -> Snapshot {
         let (parts_acknowledged, acknowledged) = self.upload.acknowledged();
         Snapshot {
-            read: reader.bytes_read(),
+            read: reader.gauge().bytes(),
             acknowledged,
             parts_acknowledged,
             parts_in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),
-            token_left: self.service.session.token_left(),
+            token_left: None,
             expected,
             elapsed: self.began.elapsed(),
             waiting: None,
@@ -358,7 +364,11 @@ async fn perform(
             let mut page = answer::read_page::<ListedPart>(&answer).map_err(unreadable)?;
             let mut all = page.items;
             while let Some(next) = page.next {
-                let request = request::list_parts(target, upload_id.as_deref().unwrap_or_default(), Some(&next));
+                let request = request::list_parts(
+                    target,
+                    upload_id.as_deref().unwrap_or_default(),
+                    Some(&next),
+                );
                 let done = service.attempt(request, Vec::new()).await?;
                 page = answer::read_page(&done.answer).map_err(unreadable)?;
                 all.append(&mut page.items);

@@ -7,8 +7,7 @@
 mod drive;
 mod start;
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -29,6 +28,7 @@ use crate::schedule;
 use crate::serve::LocalStore;
 use crate::service::Service;
 use crate::signals::Signals;
+use crate::stdio;
 use crate::upload::{Named, Settings, Stored, Upload};
 
 use drive::Drive;
@@ -40,13 +40,15 @@ const BYTES: &str = "application/octet-stream";
 /// Stores the stream and tells what was stored.
 pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
     let mut signals = Signals::subscribe()?;
-    let reporter = Reporter::new(&command.report);
+    let reporter = Reporter::new(command.report, stdio::stderr_is_terminal());
     for warning in &command.warnings {
         reporter.warn(warning);
     }
     let began = Instant::now();
     let local = match &command.local {
-        Some(dir) => Some(LocalStore::start(dir, &command.target.bucket, &command.target.name).await?),
+        Some(dir) => {
+            Some(LocalStore::start(dir, &command.target.bucket, &command.target.name).await?)
+        }
         None => None,
     };
     let ready = tokio::select! {
@@ -78,9 +80,8 @@ struct Ready {
 
 /// A source that has been looked at, but not read or started.
 enum Open {
-    Stdin,
-    File { file: File, shown: String },
-    Command(Vec<std::ffi::OsString>),
+    Opened(Source),
+    Command(Vec<OsString>),
 }
 
 async fn prepare(
@@ -128,19 +129,15 @@ async fn prepare(
 /// Looks at the source; the size where it is known.
 fn open(source: &SourceOption) -> Result<(Open, Option<u64>), Error> {
     Ok(match source {
-        SourceOption::Stdin => (Open::Stdin, None),
         SourceOption::Command(command) => (Open::Command(command.clone()), None),
-        SourceOption::File(path) => {
-            let shown = path.display().to_string();
-            let wrong = |e: &dyn std::fmt::Display| Error::usage(format!("--file {shown}: {e}"));
-            let file = File::open(path).map_err(|e| wrong(&e))?;
-            let about = file.metadata().map_err(|e| wrong(&e))?;
-            if about.is_dir() {
-                return Err(wrong(&"this is a folder"));
-            }
-            (Open::File { file, shown }, about.is_file().then_some(about.len()))
-        }
+        SourceOption::Stdin => opened(Source::stdin()?),
+        SourceOption::File(path) => opened(Source::file(path)?),
     })
+}
+
+fn opened(source: Source) -> (Open, Option<u64>) {
+    let size = source.size();
+    (Open::Opened(source), size)
 }
 
 fn storing(command: &PutCommand) -> Result<Storing, Error> {
@@ -182,13 +179,12 @@ async fn upload(
     reporter: &Reporter,
 ) -> Result<Receipt, Error> {
     let Ready { service, source, start, storing, plan, expected } = ready;
-    let Start { target, replaced } = start;
+    let target = start.target.clone();
     let (source, producer) = match source {
-        Open::Stdin => (Source::Stdin, None),
-        Open::File { file, shown } => (Source::file(file, shown), None),
+        Open::Opened(source) => (source, None),
         Open::Command(command) => {
-            let (producer, stdout): (Producer, OwnedFd) = Producer::start(&command)?;
-            (Source::Pipe(stdout), Some(producer))
+            let (producer, stdout) = Producer::start(&command)?;
+            (Source::new(stdout, "the command's stdout")?, Some(producer))
         }
     };
     let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
@@ -199,7 +195,8 @@ async fn upload(
         allow_empty: command.allow_empty,
         min_size: command.min_size.unwrap_or(0),
         delete_on_mismatch: command.delete_on_mismatch,
-        replaced,
+        answered: start.answered,
+        replaced: start.replaced,
         named: named(&target, command),
         seed: fastrand::u64(..),
     };
@@ -210,7 +207,7 @@ async fn upload(
     let source = drive::Source { reader, producer, expected };
     let stored = drive.run(source, signals, reporter).await?;
     let retries = drive.upload.retries();
-    Ok(receipt(stored, target, storing_checksum, began, retries, service.session.refreshes()))
+    Ok(receipt(stored, target, storing_checksum, began, retries, 0))
 }
 
 /// Words for messages: the commands a person can paste.
@@ -252,7 +249,7 @@ fn receipt(
 ) -> Receipt {
     let held = stored.held;
     Receipt {
-        etag: held.etag,
+        etag: held.etag.unwrap_or_default(),
         last_modified: held.last_modified,
         opc_multipart_md5: held.multipart_md5,
         opc_content_md5: held.content_md5,
@@ -267,7 +264,7 @@ fn receipt(
             .map(|value| Checksum { algorithm: checksum.name().to_owned(), value }),
         sha256: stored.sha256,
         verified_by: stored.verified_by.0,
-        seconds: began.elapsed().as_secs_f64(),
+        seconds: began.elapsed(),
         retries,
         token_refreshes,
         opc_request_id: held.request_id,

@@ -16,6 +16,8 @@ use crate::service::Service;
 /// What the start brought.
 pub struct Start {
     pub target: Target,
+    /// Whether the service was asked anything, and so has answered.
+    pub answered: bool,
     /// The etag of what stands at the name.
     pub replaced: Option<String>,
 }
@@ -34,12 +36,13 @@ pub async fn start(
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
     };
+    let looked_up = wanted.namespace.is_none();
     let target = Target { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
     if *condition == Condition::Anything {
-        return Ok(Start { target, replaced: None });
+        return Ok(Start { target, answered: looked_up, replaced: None });
     }
     let replaced = standing(&ask, &target, condition, customer_key).await?;
-    Ok(Start { target, replaced })
+    Ok(Start { target, answered: true, replaced })
 }
 
 /// The etag of what stands at the name, judged by the condition.
@@ -68,7 +71,7 @@ async fn standing(
         // decide. The same goes for a HEAD that is forbidden.
         (Err((_, Some(Verdict::Missing))), _) => Ok(None),
         (Err((error, Some(Verdict::Refuse(Kind::Service)))), _) if forbidden(&error) => {
-            ask.reporter.debug(&format!("going on without HeadObject: {}", error.what));
+            ask.reporter.debug(|| format!("going on without HeadObject: {}", error.what));
             Ok(None)
         }
         (Err((error, _)), _) => Err(error),

@@ -39,9 +39,10 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// No growth: every part is one buffer.
-    pub fn none(buffer: u64) -> Growth {
-        Growth { first: buffer, buffer, start: 1, top: 1, flat: MAX_PARTS, full: MAX_PARTS }
+    /// No growth: every part is as large as the first.
+    pub fn none(first: u64, buffer: u64) -> Growth {
+        let start = first.div_ceil(buffer);
+        Growth { first, buffer, start, top: start, flat: MAX_PARTS, full: MAX_PARTS }
     }
 
     /// Chooses the growth. A stream of unknown length should not run out of part numbers before

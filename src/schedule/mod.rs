@@ -81,10 +81,15 @@ impl Plan {
         self.buffers_for(1) as u64 * self.buffer_size as u64
     }
 
-    /// Parts of one buffer each that never grow: for tests and measurements, where the sizes that
-    /// the service asks for would be in the way.
+    /// Parts of one buffer each that never grow.
     pub fn uniform(buffer_size: usize, parallel: u16) -> Plan {
-        let growth = Growth::none(buffer_size as u64);
+        Plan::level(buffer_size, buffer_size as u64, parallel)
+    }
+
+    /// Parts that never grow, of any size: for tests and measurements, where the sizes that the
+    /// service asks for would be in the way.
+    pub fn level(buffer_size: usize, part_size: u64, parallel: u16) -> Plan {
+        let growth = Growth::none(part_size, buffer_size as u64);
         let longest = growth.total();
         Plan { buffer_size, parallel, warnings: vec![], limit: None, growth, longest }
     }

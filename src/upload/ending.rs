@@ -22,20 +22,18 @@ impl Upload {
         if matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Finished) {
             return;
         }
-        // If a create only waits for its next try there is nothing to abort; if it is on its way,
-        // its answer brings the id to abort.
-        let create_sent =
-            self.creation == Creation::UnderWay && !matches!(self.waiting, Some((_, Call::Create)));
         self.outcome = Some(Err(error));
         self.phase = Phase::Aborting;
         self.waiting = None;
         self.attempt = 0;
         self.let_go();
-        let allowed = if self.stopping.is_some() { STOP_WITHIN - SETTLE_WITHIN } else { STOP_WITHIN };
+        let allowed =
+            if self.stopping.is_some() { STOP_WITHIN - SETTLE_WITHIN } else { STOP_WITHIN };
         self.deadline = Some(now + allowed);
         match &self.creation {
             Creation::Done(_) => self.begin(Call::Abort),
-            Creation::UnderWay if create_sent => {}
+            // Its answer brings the id to abort.
+            Creation::UnderWay if self.create_under_way => {}
             _ => self.cleaned(None),
         }
     }
@@ -80,7 +78,8 @@ impl Upload {
                 Some(error) => self.fail(now, error),
                 None => self.end_unknown("there was no time left to ask"),
             },
-            Phase::Aborting | Phase::Deleting => self.cleaned(Some(Failure::Local(Error::new(Kind::Service, "no answer within 10 s")))),
+            Phase::Aborting | Phase::Deleting => self
+                .cleaned(Some(Failure::Local(Error::new(Kind::Service, "no answer within 10 s")))),
             Phase::Verifying => self.end_unverified("there was no time left to ask"),
             Phase::Orphans => self.orphans_unlisted(),
             _ => self.end_unknown("there was no time left to ask"),

@@ -1,0 +1,247 @@
+//! The grammar of the OCI config file.
+//!
+//! Pure. It is that of Python's configparser without interpolation, since that is what the OCI CLI
+//! reads the file with. The INI crates read other grammars, as measured: `rust-ini` 0.21 without
+//! escapes and quotes joins a line that ends in a backslash with the next, takes a line without `=`
+//! for the beginning of the next key, an indented comment for a key, keeps the comments within a
+//! continued value, and reports neither duplicates nor line numbers; `configparser` 3.3 cuts values
+//! at `#` and `;`. Each of these loses a pass phrase or a key without a word.
+//!
+//! Invariant: an error names a line by its number and never repeats it, for it may hold a secret.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+/// The section that every other one inherits from.
+pub const DEFAULT: &str = "DEFAULT";
+
+/// The profiles of a config file by their names.
+#[derive(Default)]
+pub struct Profiles {
+    sections: BTreeMap<String, Section>,
+}
+
+/// Keys, in lower case, and their values.
+pub type Section = BTreeMap<String, Zeroizing<String>>;
+
+/// Why a text is no config file, and in which line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    pub line: usize,
+    pub what: &'static str,
+}
+
+impl Profiles {
+    pub fn parse(text: &str) -> Result<Profiles, Malformed> {
+        let mut parser = Parser::default();
+        let text = text.trim_start_matches('\u{feff}');
+        for (index, line) in text.lines().enumerate() {
+            parser.line(line).map_err(|what| Malformed { line: index + 1, what })?;
+        }
+        parser.end_value();
+        Ok(Profiles { sections: parser.sections })
+    }
+
+    /// The values of a profile with those it inherits. The profile `DEFAULT` is always there.
+    pub fn profile(&self, name: &str) -> Option<Section> {
+        let mut values = self.sections.get(DEFAULT).cloned().unwrap_or_default();
+        match self.sections.get(name) {
+            Some(own) => values.extend(own.clone()),
+            None if name == DEFAULT => {}
+            None => return None,
+        }
+        Some(values)
+    }
+
+    /// The names of the profiles that are written down.
+    pub fn names(&self) -> Vec<&str> {
+        self.sections.keys().map(String::as_str).collect()
+    }
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Parser {
+    sections: BTreeMap<String, Section>,
+    /// The name of the section that keys belong to.
+    section: Option<String>,
+    /// The key whose value may still be continued, and the lines of that value.
+    key: Option<(String, Zeroizing<String>)>,
+    /// The indentation of that key; a line that is indented further continues its value.
+    indentation: usize,
+}
+
+impl Parser {
+    fn line(&mut self, line: &str) -> Result<(), &'static str> {
+        let content = line.trim();
+        if content.starts_with(['#', ';']) {
+            return Ok(());
+        }
+        if content.is_empty() {
+            // A blank line may stand within a value; at its end it is trimmed away.
+            self.continue_value("");
+            return Ok(());
+        }
+        let indentation = line.len() - line.trim_start().len();
+        if self.key.is_some() && indentation > self.indentation {
+            self.continue_value(content);
+            return Ok(());
+        }
+        self.end_value();
+        self.indentation = indentation;
+        match header(content) {
+            Some(name) => self.begin_section(name),
+            None => self.begin_value(content),
+        }
+    }
+
+    fn begin_section(&mut self, name: &str) -> Result<(), &'static str> {
+        // DEFAULT alone may be spread over the file, as configparser has it.
+        if name != DEFAULT && self.sections.contains_key(name) {
+            return Err("the section stands in the file twice");
+        }
+        self.sections.entry(name.to_owned()).or_default();
+        self.section = Some(name.to_owned());
+        Ok(())
+    }
+
+    fn begin_value(&mut self, content: &str) -> Result<(), &'static str> {
+        let section = self.section.as_ref().ok_or("a line before the first [section]")?;
+        let (key, value) = content
+            .split_once(['=', ':'])
+            .ok_or("a line that is neither key = value nor [section]")?;
+        let key = key.trim().to_lowercase();
+        if key.is_empty() {
+            return Err("a value without a key");
+        }
+        if self.sections.get(section).is_some_and(|values| values.contains_key(&key)) {
+            return Err("the key stands in its section twice");
+        }
+        self.key = Some((key, Zeroizing::new(value.trim().to_owned())));
+        Ok(())
+    }
+
+    fn continue_value(&mut self, content: &str) {
+        if let Some((_, value)) = &mut self.key {
+            value.push('\n');
+            value.push_str(content);
+        }
+    }
+
+    fn end_value(&mut self) {
+        if let (Some((key, value)), Some(section)) = (self.key.take(), &self.section) {
+            let value = Zeroizing::new(value.trim_end().to_owned());
+            self.sections.entry(section.clone()).or_default().insert(key, value);
+        }
+    }
+}
+
+/// The name in a `[section]` line; what follows the last bracket does not matter.
+fn header(content: &str) -> Option<&str> {
+    let (name, _) = content.strip_prefix('[')?.rsplit_once(']')?;
+    Some(name).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values(text: &str) -> Vec<(String, String)> {
+        let profile = Profiles::parse(text).map(|config| config.profile("A")).unwrap().unwrap();
+        profile.iter().map(|(key, value)| (key.clone(), value.to_string())).collect()
+    }
+
+    fn value(text: &str) -> String {
+        let mut values = values(text);
+        assert_eq!(values.len(), 1, "{values:?}");
+        values.remove(0).1
+    }
+
+    fn error(text: &str) -> (usize, &'static str) {
+        let error = Profiles::parse(text).err().unwrap();
+        (error.line, error.what)
+    }
+
+    #[test]
+    fn keys_are_lower_cased_and_keys_and_values_trimmed() {
+        assert_eq!(
+            values("[A]\nRegion =  x y \nUSER:u\ntenancy : t = u : v\n"),
+            [("region", "x y"), ("tenancy", "t = u : v"), ("user", "u")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
+        assert_eq!(value("[A]\r\nk = v\r\n"), "v");
+        assert_eq!(value("[A]\nk =\n"), "");
+    }
+
+    #[test]
+    fn equals_signs_percent_signs_backslashes_and_quotes_are_part_of_a_value() {
+        for literal in ["a=b==", "%(user)s %", "\"quoted\"", "'q'", "C:\\dir\\", "a\\nb", "$HOME"] {
+            assert_eq!(value(&format!("[A]\nk = {literal}\n")), literal);
+        }
+    }
+
+    #[test]
+    fn only_whole_lines_are_comments() {
+        assert_eq!(value("# c\n; c\n[A]\n  # c\n\t; c\nk = a ; b # c#d\n#k = 2\n"), "a ; b # c#d");
+    }
+
+    #[test]
+    fn a_line_that_is_indented_further_continues_the_value() {
+        assert_eq!(value("[A]\nk = 1\n  two = x\n\tthree\n"), "1\ntwo = x\nthree");
+        assert_eq!(value("[A]\nk = 1\n  ; a comment\n  two\n"), "1\ntwo");
+        assert_eq!(value("[A]\nk = 1\n\n  two\n\n\n"), "1\n\ntwo");
+        assert_eq!(value("[A]\nk =\n  two\n"), "\ntwo");
+        assert_eq!(values("[A]\n  k = 1\n  j = 2\ni = 3\n").len(), 3);
+        assert_eq!(values("[A]\n  k = 1\n[B]\n  j = 2\n").len(), 1);
+    }
+
+    #[test]
+    fn names_of_sections_are_exact_and_may_hold_blanks() {
+        let config = Profiles::parse("[A b]\nk=1\n[a B]\n[ c ]\n[d]e]x\n").unwrap();
+        assert_eq!(config.names(), [" c ", "A b", "a B", "d]e"]);
+        assert!(config.profile("a b").is_none());
+    }
+
+    #[test]
+    fn default_is_inherited_and_a_section_s_own_value_wins() {
+        let text = "[A]\nk = own\n[DEFAULT]\nk = inherited\nj = inherited\n[DEFAULT]\ni = more\n";
+        let config = Profiles::parse(text).unwrap();
+        let of =
+            |name: &str, key: &str| config.profile(name).unwrap().get(key).map(|v| v.to_string());
+        assert_eq!(of("A", "k").as_deref(), Some("own"));
+        assert_eq!(of("A", "j").as_deref(), Some("inherited"));
+        assert_eq!(of("A", "i").as_deref(), Some("more"));
+        assert_eq!(of("DEFAULT", "k").as_deref(), Some("inherited"));
+        assert!(Profiles::parse("").unwrap().profile("DEFAULT").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_section() {
+        assert_eq!(value("\u{feff}[A]\nk = v"), "v");
+    }
+
+    #[test]
+    fn what_is_no_config_is_refused_with_the_number_of_the_line() {
+        assert_eq!(error("\n# c\nk = 1\n[A]\n").0, 3);
+        assert_eq!(
+            error("[A]\nk = 1\nj\n"),
+            (3, "a line that is neither key = value nor [section]")
+        );
+        assert_eq!(error("[A]\n= 1\n"), (2, "a value without a key"));
+        assert_eq!(error("[A]\nk = 1\nK = 2\n"), (3, "the key stands in its section twice"));
+        assert_eq!(error("[A]\nk = 1\n  two\nk: 2\n").0, 4);
+        assert_eq!(error("[A]\n[B]\n[A]\n"), (3, "the section stands in the file twice"));
+        assert_eq!(error("[DEFAULT]\nk=1\n[DEFAULT]\nk=2\n").0, 4);
+        assert_eq!(error("[]\n"), (1, "a line before the first [section]"));
+        assert_eq!(error("[A\nk = 1\n").0, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[\\[\\]=:#; \\tA-Ck\\n\\r\u{feff}\u{2003}]{0,60}") {
+            let _ = Profiles::parse(&text).map(|config| config.profile("A"));
+        }
+    }
+}

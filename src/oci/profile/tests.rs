@@ -1,0 +1,283 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const TENANCY: &str = "ocid1.tenancy.oc1..aaaa";
+const USER: &str = "ocid1.user.oc1..bbbb";
+const FINGERPRINT: &str = "66:11:d3:f4:e2:74:de:3c:80:fd:c8:13:69:27:dc:63";
+
+/// A home folder with files in it.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    fn with(config: &str) -> Home {
+        let home = Home::new();
+        home.write(".oci/config", config);
+        home
+    }
+
+    fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn environment(&self, vars: &[(&str, &str)]) -> Environment {
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Environment { vars: vars.collect(), home: Some(self.path().to_owned()) }
+    }
+
+    fn resolve(&self, options: &ServiceOptions) -> Result<Identity, Error> {
+        Identity::resolve(options, &self.environment(&[]))
+    }
+
+    fn error(&self, options: &ServiceOptions) -> String {
+        let error = self.resolve(options).unwrap_err();
+        assert_eq!(error.kind.exit_code(), 2);
+        error.to_string()
+    }
+}
+
+fn api_key_profile() -> String {
+    format!(
+        "[DEFAULT]\ntenancy={TENANCY}\nuser={USER}\nfingerprint={FINGERPRINT}\n\
+         key_file=~/key.pem\nregion=us-ashburn-1\n"
+    )
+}
+
+const SESSION: &str = "[S]\nkey_file=~/key.pem\nsecurity_token_file=~/token\nregion=phx\n";
+
+fn options() -> ServiceOptions {
+    ServiceOptions::default()
+}
+
+fn profile(name: &str) -> ServiceOptions {
+    ServiceOptions { profile: Some(name.into()), ..options() }
+}
+
+#[test]
+fn a_profile_with_an_api_key_is_read_whole() {
+    let home = Home::with(&format!("{}pass_phrase = a ; b\n", api_key_profile()));
+    let identity = home.resolve(&options()).unwrap();
+    assert_eq!(
+        identity.credentials,
+        Source::ApiKey {
+            tenancy: TENANCY.into(),
+            user: USER.into(),
+            fingerprint: FINGERPRINT.into()
+        }
+    );
+    assert_eq!(identity.key_file, home.path().join("key.pem"));
+    assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("a ; b"));
+    assert_eq!(identity.object_storage.host, "objectstorage.us-ashburn-1.oraclecloud.com");
+    assert_eq!(identity.auth.unwrap().host, "auth.us-ashburn-1.oraclecloud.com");
+    assert_eq!((identity.profile.as_str(), identity.warnings.len()), ("DEFAULT", 0));
+}
+
+#[test]
+fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_named() {
+    let home = Home::with(&format!("{}{SESSION}", api_key_profile()));
+    let token_file = home.path().join("token");
+    let identity = home.resolve(&profile("S")).unwrap();
+    assert_eq!(identity.credentials, Source::SecurityToken { token_file: token_file.clone() });
+    assert_eq!(identity.login(), "oci session authenticate --profile-name S --region us-phoenix-1");
+    assert_eq!(identity.auth.unwrap().host, "auth.us-phoenix-1.oraclecloud.com");
+    let named = ServiceOptions { auth: Some(AuthMode::ApiKey), ..profile("S") };
+    assert!(matches!(home.resolve(&named).unwrap().credentials, Source::ApiKey { .. }));
+    // The variable is one with the key it overrides.
+    let path = token_file.to_str().unwrap();
+    let environment = home.environment(&[("OCI_CLI_SECURITY_TOKEN_FILE", path)]);
+    let identity = Identity::resolve(&options(), &environment).unwrap();
+    assert_eq!(identity.credentials, Source::SecurityToken { token_file });
+}
+
+#[test]
+fn a_session_needs_neither_user_nor_tenancy_nor_fingerprint() {
+    assert!(Home::with(SESSION).resolve(&profile("S")).is_ok());
+}
+
+#[test]
+fn each_variable_overrides_its_key_and_nothing_else() {
+    let home = Home::with(&api_key_profile());
+    let other = "ocid1.user.oc1..cccc";
+    let environment = home.environment(&[
+        ("OCI_CLI_USER", other),
+        ("OCI_CLI_KEY_FILE", "~/other.pem"),
+        ("OCI_CLI_PASSPHRASE", "hunter2"),
+        ("OCI_CLI_TENANCY", ""),
+    ]);
+    let identity = Identity::resolve(&options(), &environment).unwrap();
+    assert_eq!(identity.user.as_deref(), Some(other));
+    assert_eq!(identity.tenancy.as_deref(), Some(TENANCY));
+    assert_eq!(identity.key_file, home.path().join("other.pem"));
+    assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("hunter2"));
+    assert!(!format!("{identity:?} {environment:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_config_file_is_not_read_when_the_environment_says_it_all() {
+    let home = Home::with("this is no config file");
+    let all = [
+        ("OCI_CLI_USER", USER),
+        ("OCI_CLI_TENANCY", TENANCY),
+        ("OCI_CLI_FINGERPRINT", FINGERPRINT),
+        ("OCI_CLI_KEY_FILE", "/k.pem"),
+    ];
+    let options = ServiceOptions { region: Some("FRA".into()), ..options() };
+    let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
+    assert_eq!(identity.config_file, None);
+    assert_eq!(identity.object_storage.host, "objectstorage.eu-frankfurt-1.oraclecloud.com");
+    for missing in 0..all.len() {
+        let mut some = all.to_vec();
+        some.remove(missing);
+        let error = Identity::resolve(&options, &home.environment(&some)).unwrap_err();
+        assert!(error.what.contains("line 1"), "{error}");
+    }
+}
+
+#[test]
+fn which_config_file_is_read_follows_the_rule_of_the_sdk() {
+    let home = Home::new();
+    let region = |environment: &Environment, options: &ServiceOptions| {
+        let identity = Identity::resolve(options, environment)?;
+        Ok::<String, Error>(identity.object_storage.host.split('.').nth(1).unwrap().to_owned())
+    };
+    let write = |path: &str, region: &str| {
+        home.write(path, &api_key_profile().replace("us-ashburn-1", region))
+    };
+    let variable = write("variable", "r-variable");
+    let environment = home.environment(&[("OCI_CONFIG_FILE", variable.to_str().unwrap())]);
+    let bare = home.environment(&[]);
+
+    assert!(region(&bare, &options()).unwrap_err().what.contains(".oci/config"));
+    write(".oraclebmc/config", "r-old");
+    assert_eq!(region(&bare, &options()).unwrap(), "r-old");
+    assert_eq!(region(&environment, &options()).unwrap(), "r-variable");
+    write(".oci/config", "r-usual");
+    assert_eq!(region(&environment, &options()).unwrap(), "r-usual");
+    write("named", "r-named");
+    let named = ServiceOptions { config_file: Some("~/named".into()), ..options() };
+    assert_eq!(region(&environment, &named).unwrap(), "r-named");
+}
+
+#[test]
+fn a_missing_config_file_is_said_with_and_without_a_home() {
+    let error = Home::new().error(&options());
+    assert!(error.contains("there is no config file") && error.contains("oci setup config"));
+    let homeless = Identity::resolve(&options(), &Environment::default()).unwrap_err();
+    assert!(homeless.what.contains("no HOME"), "{homeless}");
+    assert_eq!(homeless.kind.exit_code(), 2);
+    let named = ServiceOptions { config_file: Some("/nowhere/config".into()), ..options() };
+    assert!(Home::new().error(&named).contains("/nowhere/config"));
+    let folder = ServiceOptions { config_file: Some("/".into()), ..options() };
+    assert!(Home::new().error(&folder).contains("cannot be read"));
+}
+
+#[test]
+fn an_unknown_profile_is_answered_with_those_there_are() {
+    let error = Home::with("[ONE]\n[TWO]\n").error(&profile("three"));
+    assert!(error.contains("\"three\"") && error.contains("ONE, TWO"), "{error}");
+}
+
+#[test]
+fn each_missing_or_malformed_value_has_its_own_message() {
+    for (from, to, word) in [
+        (USER, "me", "user is not of the form"),
+        (TENANCY, "ocid1.tenancy.oc1", "tenancy is not of the form"),
+        (FINGERPRINT, "66:11", "fingerprint is not of the form"),
+        (FINGERPRINT, &FINGERPRINT.to_uppercase(), "fingerprint is not of the form"),
+        ("user=", "x=", "has no user"),
+        ("tenancy=", "x=", "has no tenancy"),
+        ("fingerprint=", "x=", "has no fingerprint"),
+        ("key_file=", "x=", "has no key_file"),
+        ("~/key.pem", PLACEHOLDER, "the placeholder"),
+        ("key_file=", "key_content=", "key_content"),
+        ("region=", "x=", "has no region"),
+        ("us-ashburn-1", "a/b", "cannot be the name of a region"),
+        ("[DEFAULT]", "", "line 2"),
+    ] {
+        let config = api_key_profile().replace(from, to);
+        let error = Home::with(&config).error(&options());
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..options() };
+    let error = Home::with(&api_key_profile()).error(&session);
+    assert!(error.contains("no security_token_file") && error.contains("--profile-name DEFAULT"));
+}
+
+#[test]
+fn ocids_are_judged_as_the_sdk_does() {
+    for good in [TENANCY, USER, "ocid1:user:oc1:phx:a", "a.b.c.d.e.f", "a....b", "a-_.b.c.d.e"] {
+        assert!(is_ocid(good), "{good}");
+    }
+    for bad in ["", "a.b.c.d", ".b.c.d.e", "a.b.c.d.", "a.b.c.d.e f", "a.b.c.d.\u{e9}"] {
+        assert!(!is_ocid(bad), "{bad}");
+    }
+}
+
+#[test]
+fn an_endpoint_makes_the_region_unnecessary_and_beats_it() {
+    let config = api_key_profile();
+    let endpoint = Some("http://127.0.0.1:81".to_owned());
+    let options = ServiceOptions { endpoint, ..options() };
+    let identity = Home::with(&config).resolve(&options).unwrap();
+    assert_eq!(identity.object_storage.to_string(), "http://127.0.0.1:81");
+    assert!(identity.auth.is_some());
+    let identity = Home::with(&config.replace("region=", "x=")).resolve(&options).unwrap();
+    assert_eq!(identity.auth, None);
+    let auth_endpoint = Some("http://127.0.0.1:82".to_owned());
+    let both = ServiceOptions { auth_endpoint, ..options };
+    let identity = Home::with(&config).resolve(&both).unwrap();
+    assert_eq!(identity.auth.unwrap().to_string(), "http://127.0.0.1:82");
+}
+
+#[test]
+fn regions_can_be_defined_in_the_home_and_in_the_environment() {
+    let new = r#"{"realmKey":"OC99","realmDomainComponent":"oraclecloud99.com",
+        "regionKey":"ZZZ","regionIdentifier":"zz-new-1"}"#;
+    let config = api_key_profile().replace("us-ashburn-1", "zzz");
+    let expected = "objectstorage.zz-new-1.oraclecloud99.com";
+    let home = Home::with(&config);
+    let environment = home.environment(&[("OCI_REGION_METADATA", new)]);
+    let identity = Identity::resolve(&options(), &environment).unwrap();
+    assert_eq!(identity.object_storage.host, expected);
+    home.write(".oci/regions-config.json", &format!("[{new}]"));
+    assert_eq!(home.resolve(&options()).unwrap().object_storage.host, expected);
+}
+
+#[test]
+fn permissions_that_are_too_open_are_a_warning_for_each_file() {
+    let home = Home::with(SESSION);
+    let (key, token) = (home.write("key.pem", "k"), home.write("token", "t"));
+    assert!(home.resolve(&profile("S")).unwrap().warnings.is_empty());
+    for file in [&key, &token, &home.path().join(".oci/config")] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let warnings = home.resolve(&profile("S")).unwrap().warnings;
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[1].contains(&format!("chmod 600 {}", key.display())));
+    let quiet = home.environment(&[("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "True")]);
+    assert!(Identity::resolve(&profile("S"), &quiet).unwrap().warnings.is_empty());
+    // A symlink is judged by its target, which is what can be read.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&key, home.path().join("real.pem")).unwrap();
+    std::os::unix::fs::symlink("real.pem", &key).unwrap();
+    assert_eq!(home.resolve(&profile("S")).unwrap().warnings.len(), 2);
+}
+
+#[test]
+fn an_error_in_a_config_line_does_not_repeat_the_line() {
+    let error = Home::with("[A]\npass_phrase hunter2\n").error(&profile("A"));
+    assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+}
