@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::thread;
 
 use ocipipe_bench::options::Options;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
@@ -126,12 +126,16 @@ fn certificate(dir: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
     let authority_key = KeyPair::generate()?;
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // With one name for both, the leaf would look as if it had signed itself.
+    params.distinguished_name.push(DnType::CommonName, "bench authority");
     let authority = params.self_signed(&authority_key)?;
     std::fs::write(dir.join("ca.pem"), authority.pem())?;
     let key = KeyPair::generate()?;
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let issuer = Issuer::new(params, authority_key);
-    let leaf = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+    let mut leaf = CertificateParams::new(names)?;
+    leaf.distinguished_name.push(DnType::CommonName, "bench sink");
+    let leaf = leaf.signed_by(&key, &issuer)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
