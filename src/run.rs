@@ -5,7 +5,7 @@
 
 use tokio::runtime::Runtime;
 
-use crate::cli::{Command, Environment};
+use crate::cli::{Command, Environment, ServeCommand};
 use crate::error::{Error, Kind};
 use crate::{get, put, serve, stdio, uploads};
 
@@ -20,7 +20,9 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
             let list = runtime()?.block_on(uploads::uploads(*command, environment))?;
             stdio::deliver(&format!("{list}\n"));
         }
-        Command::Serve(command) => runtime()?.block_on(serve::serve(command))?,
+        Command::Serve(ServeCommand { dir, port, token_ttl }) => {
+            runtime()?.block_on(serve::serve(dir, port, Some(token_ttl)))?;
+        }
         other => {
             return Err(Error::new(Kind::Unforeseen, format!("nothing carries out {other:?}")));
         }

@@ -5,6 +5,7 @@
 
 use crate::emulator::{self, Layout, Options, Server, fault};
 use crate::error::{Error, Kind};
+use crate::oci::options::ServiceOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -97,6 +98,12 @@ fn unforeseen(error: io::Error) -> Error {
     Error::new(Kind::Unforeseen, format!("Signals cannot be caught: {error}"))
 }
 
+/// Whether `put --local` could write the object, as far as can be told before writing.
+pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
+    emulator::local::admissible(dir, bucket, name)
+        .map_err(|why| Error::usage(format!("--local {}: {why}", dir.display())))
+}
+
 /// The embedded store of `put --local DIR`.
 pub struct LocalStore {
     server: Server,
@@ -110,18 +117,16 @@ impl LocalStore {
         Ok(LocalStore { server })
     }
 
-    /// The endpoint of Object Storage and of the auth service.
-    pub fn endpoint(&self) -> String {
-        self.server.url()
-    }
-
-    pub fn config_file(&self) -> PathBuf {
-        self.server.config_path()
-    }
-
-    /// The profile of the config file to use; it holds a session token.
-    pub fn profile(&self) -> &'static str {
-        "DEFAULT"
+    /// How the client reaches the store; of what the user gave, the refreshing of tokens remains.
+    pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
+        ServiceOptions {
+            config_file: Some(self.server.config_path()),
+            endpoint: Some(self.server.url()),
+            auth_endpoint: Some(self.server.url()),
+            refresh_before: given.refresh_before,
+            no_refresh: given.no_refresh,
+            ..ServiceOptions::default()
+        }
     }
 
     /// Stops the store and removes its temporary files; objects stay.
@@ -144,8 +149,9 @@ mod tests {
     async fn a_local_store_leaves_nothing_but_objects() {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::start(&dir.path().join("new")).await.unwrap();
-        assert!(store.config_file().is_file());
-        assert!(store.endpoint().starts_with("http://127.0.0.1:"));
+        let options = store.service_options(&ServiceOptions::default());
+        assert!(options.config_file.unwrap().is_file());
+        assert!(options.endpoint.unwrap().starts_with("http://127.0.0.1:"));
         store.finish().await;
         assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
     }

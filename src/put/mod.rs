@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::progress::Reporter;
 use crate::receipt::{Checksum, Receipt};
 use crate::schedule;
-use crate::serve::LocalStore;
+use crate::serve::{self, LocalStore};
 use crate::service::Service;
 use crate::signals::Signals;
 use crate::stdio;
@@ -47,7 +47,8 @@ pub async fn put(command: PutCommand, environment: &Environment) -> Result<Recei
     let began = Instant::now();
     let local = match &command.local {
         Some(dir) => {
-            Some(LocalStore::start(dir, &command.target.bucket, &command.target.name).await?)
+            serve::admissible(dir, &command.target.bucket, &command.target.name)?;
+            Some(LocalStore::start(dir).await?)
         }
         None => None,
     };
@@ -60,10 +61,9 @@ pub async fn put(command: PutCommand, environment: &Environment) -> Result<Recei
         Ok(ready) => upload(ready, &command, began, &mut signals, &reporter).await,
         Err(error) => Err(error),
     };
-    let result = match local {
-        Some(local) => local.finish().await.and(result),
-        None => result,
-    };
+    if let Some(local) = local {
+        local.finish().await;
+    }
     reporter.finish();
     result
 }
@@ -104,7 +104,8 @@ async fn prepare(
     let service = match local {
         None => Service::open(&command.service, environment, command.stall_timeout, reporter)?,
         Some(store) => {
-            let options = store.service_options();
+            let options = store.service_options(&command.service);
+            // Nothing of the host's environment concerns the embedded store.
             let environment = Environment::default();
             Service::open(&options, &environment, command.stall_timeout, reporter)?
         }
