@@ -49,9 +49,9 @@ def size_of(text):
 
 def warm_memory(size):
     """Touches and frees memory. On a virtual machine, pages that were given back to the host are
-    dear to touch again, and who touches them first pays: that must not be a client."""
-    block = b"\1" * size
-    del block
+    dear to touch again, and who touches them first pays: that must not be a client. Done by a
+    process of its own: the peak memory of this one would be taken for that of its children."""
+    subprocess.run([sys.executable, "-c", f"b'1' * {size}"], check=True)
 
 
 class Sink:
@@ -128,6 +128,9 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
     name = f"run-{os.getpid()}-{COUNT[0]}"
     feed = [program("feed"), "--size", str(size)] + (["--rate", rate] if rate else [])
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    # Authorities of this machine must not stand before the one of the sink.
+    for bundle in ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+        environment[bundle] = sink.ca
     environment.update(client.environment)
     # Files, not pipes: a client that talks much must not be stopped by nobody listening.
     errors = tempfile.TemporaryFile()

@@ -70,53 +70,135 @@ pub struct Received {
 
 impl Received {
     pub fn read(wire: &mut Wire, head: &Head, verify: bool) -> io::Result<Received> {
-        let length: u64 = head.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
-        let chunked = head.header("transfer-encoding").is_some_and(|v| v.contains("chunked"));
-        if head.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
+        let is = |name: &str, word: &str| head.header(name).is_some_and(|v| v.contains(word));
+        if is("expect", "100-continue") {
             wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let mut document = Vec::new();
-        let mut digests = verify.then(Digests::new);
+        let length = head.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
+        let chunked = is("transfer-encoding", "chunked");
         let keep = head.method == "POST" && length <= KEPT;
-        let mut pass = |wire: &mut Wire, bytes: u64| match &mut digests {
-            Some(digests) => wire.take(bytes, |piece| {
-                digests.update(piece);
-                if keep {
-                    document.extend_from_slice(piece);
-                }
-            }),
-            None if keep => wire.take(bytes, |piece| document.extend_from_slice(piece)),
-            None => wire.skip(bytes),
+        let mut body = Body {
+            left: if chunked { 0 } else { length },
+            state: if chunked { State::Before } else { State::Plain },
+            trailers: Vec::new(),
+            digests: verify.then(Digests::new),
+            document: keep.then(Vec::new),
+            wire,
         };
-        let (mut size, mut trailers) = (length, Vec::new());
-        if chunked {
-            size = 0;
+        let mut size = 0;
+        if is("content-encoding", "aws-chunked") {
+            // Chunks of S3's own, inside those of HTTP; only what they hold is the object.
             loop {
-                let line = wire.line()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-                let digits = line.split(';').next().unwrap_or_default().trim();
-                let chunk = u64::from_str_radix(digits, 16)
-                    .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+                let chunk = chunk_size(&body.line()?)?;
                 if chunk == 0 {
                     break;
                 }
-                pass(wire, chunk)?;
+                body.pass(chunk)?;
+                body.line()?;
                 size += chunk;
-                wire.line()?;
             }
-            trailers = headers(wire)?;
-        } else {
-            pass(wire, length)?;
+            loop {
+                let line = body.line()?;
+                let Some((name, value)) = line.split_once(':') else { break };
+                body.trailers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            }
+        }
+        while body.more()? {
+            let left = body.left;
+            body.pass(left)?;
+            size += left;
         }
         let claims: Vec<Claim> = head
             .headers
             .iter()
-            .chain(&trailers)
+            .chain(&body.trailers)
             .filter(|(name, value)| check::is_claim(name, value))
             .cloned()
             .collect();
-        let mismatch = digests.and_then(|digests| digests.mismatch(&claims));
+        let document = body.document.unwrap_or_default();
+        let mismatch = body.digests.and_then(|digests| digests.mismatch(&claims));
         Ok(Received { size, claims, document, mismatch })
     }
+}
+
+/// A body on the wire, with the transfer encoding taken off.
+struct Body<'w> {
+    wire: &'w mut Wire,
+    /// Bytes of the body, or of the present chunk.
+    left: u64,
+    state: State,
+    trailers: Vec<(String, String)>,
+    digests: Option<Digests>,
+    document: Option<Vec<u8>>,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    /// Not chunked.
+    Plain,
+    /// Before the first chunk.
+    Before,
+    Within,
+    Done,
+}
+
+impl Body<'_> {
+    /// Whether anything is left; goes on to the next chunk if that is what it takes.
+    fn more(&mut self) -> io::Result<bool> {
+        if self.left > 0 || matches!(self.state, State::Plain | State::Done) {
+            return Ok(self.left > 0);
+        }
+        if self.state == State::Within {
+            self.wire.line()?;
+        }
+        self.state = State::Within;
+        self.left = chunk_size(&self.wire.line()?.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+        if self.left == 0 {
+            self.state = State::Done;
+            self.trailers.append(&mut headers(self.wire)?);
+        }
+        Ok(self.left > 0)
+    }
+
+    /// Lets bytes of the object pass, looked at or not.
+    fn pass(&mut self, mut bytes: u64) -> io::Result<()> {
+        while bytes > 0 {
+            if !self.more()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let now = bytes.min(self.left);
+            let (digests, document) = (&mut self.digests, &mut self.document);
+            if digests.is_none() && document.is_none() {
+                self.wire.skip(now)?;
+            } else {
+                self.wire.take(now, |piece| {
+                    digests.iter_mut().for_each(|d| d.update(piece));
+                    document.iter_mut().for_each(|d| d.extend_from_slice(piece));
+                })?;
+            }
+            self.left -= now;
+            bytes -= now;
+        }
+        Ok(())
+    }
+
+    /// A line within the body, without its end.
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            if !self.more()? {
+                break;
+            }
+            self.wire.take(1, |byte| line.extend_from_slice(byte))?;
+            self.left -= 1;
+        }
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+}
+
+fn chunk_size(line: &str) -> io::Result<u64> {
+    let digits = line.split(';').next().unwrap_or_default().trim();
+    u64::from_str_radix(digits, 16).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 pub struct Answer {
