@@ -41,7 +41,7 @@ const BYTES: &str = "application/octet-stream";
 /// Stores the stream and tells what was stored.
 pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
     let mut signals = Signals::subscribe()?;
-    let reporter = Reporter::new(command.report, stdio::stderr_is_terminal());
+    let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
     for warning in &command.warnings {
         reporter.warn(warning);
     }
@@ -89,7 +89,7 @@ async fn prepare(
     command: &PutCommand,
     environment: &Environment,
     local: Option<&LocalStore>,
-    reporter: &Reporter,
+    reporter: &Arc<Reporter>,
 ) -> Result<Ready, Error> {
     let (source, size) = open(&command.source)?;
     let expected = command.expected_size.or(size);
