@@ -64,7 +64,7 @@ fn a_tar_of_the_rust_toolchain_arrives_bit_by_bit() {
 
     let folder = tempfile::tempdir().unwrap();
     let mut producer = piped(&mut tar());
-    let run = ocipipe(["put", "--local", "store", "oci://demo/toolchain.tar"])
+    let run = ocipipe(["put", "--local", "store", "--expect", "tar", "oci://demo/toolchain.tar"])
         .within(folder.path())
         .stdin_from(producer.stdout.take().unwrap());
     let receipt = run.run().exits(0).receipt();
@@ -193,6 +193,7 @@ fn a_pg_dump_is_restored_from_the_object_as_it_was() {
     // A plain pipe into the embedded store.
     let mut dump = piped(postgres.command("pg_dump").args(["-Fc", "-Z0", "source"]));
     let run = ocipipe(["put", "--local", "store", "--part-size", "10", "oci://backups/db.dump"])
+        .args("--expect pgdump")
         .within(postgres.folder.path())
         .stdin_from(dump.stdout.take().unwrap());
     let receipt = run.run().exits(0).receipt();
@@ -203,7 +204,7 @@ fn a_pg_dump_is_restored_from_the_object_as_it_was() {
     // The command run by ocipipe, to a server of its own, read back by ocipipe.
     let store = Store::start();
     let command = postgres.command("pg_dump");
-    let run = store.put("db.dump").args("--").arg(command.get_program());
+    let run = store.put("db.dump").args("--expect pgdump --").arg(command.get_program());
     let run = command.get_args().fold(run, |run, word| run.arg(word)).args("-Fc source");
     run.var("PGHOST", postgres.folder.path()).var("PGUSER", "owner").run().exits(0);
     let fetched = postgres.folder.path().join("fetched.dump");
@@ -224,6 +225,11 @@ fn a_pg_dump_that_is_killed_stores_nothing() {
     postgres.run("createdb", &["source"]);
     postgres.sql("source", CONTENT);
     let store = Store::start();
+    // In a pipe nobody tells of the death, but the end of the stream does.
+    postgres.run("pg_dump", &["-Fc", "-Z0", "-f", "dump", "source"]);
+    let cut = &std::fs::read(postgres.folder.path().join("dump")).unwrap()[..15_000_000];
+    store.put("db.dump").args("--expect pgdump").stdin(cut).run().fails(5);
+    store.has_nothing_of("db.dump");
     let script = "pg_dump -Fc -Z0 -d source | head -c 15000000; kill -9 $$";
     let run = store.put("db.dump").args("-- sh -c").arg(script);
     let run = run.var("PGHOST", postgres.folder.path()).var("PGUSER", "owner");
