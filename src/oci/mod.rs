@@ -3,6 +3,7 @@
 pub mod api;
 pub mod endpoint;
 pub mod key;
+pub mod lifecycle;
 pub mod options;
 pub mod profile;
 pub mod region;
