@@ -1,1 +1,358 @@
+//! What a part, and the object made of parts, is checked by.
+//!
+//! Owns the algorithms, the hashing of one part, and every way in which the values of parts combine
+//! into a value of the whole. Knows nothing of buffers, of the wire's headers or of where bytes come
+//! from.
+//! Invariant: the CRC-32 of a part is always taken, whatever the service is asked to check, because
+//! it guards our own buffers and not the network.
 
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use md5::Md5;
+use sha2::{Digest, Sha256, Sha384};
+
+use crate::error::Error;
+
+/// What the service is asked to check each part by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    Sha256,
+    Sha384,
+    Crc32c,
+    Md5,
+    /// The service checks nothing; only sizes and our own CRC-32 remain.
+    None,
+}
+
+impl Algorithm {
+    /// The name as the service spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Sha256 => "SHA256",
+            Algorithm::Sha384 => "SHA384",
+            Algorithm::Crc32c => "CRC32C",
+            Algorithm::Md5 => "MD5",
+            Algorithm::None => "none",
+        }
+    }
+
+    /// Length of a value in bytes.
+    fn size(self) -> usize {
+        match self {
+            Algorithm::Sha256 => 32,
+            Algorithm::Sha384 => 48,
+            Algorithm::Crc32c => 4,
+            Algorithm::Md5 => 16,
+            Algorithm::None => 0,
+        }
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = Error;
+
+    /// Reads the spelling of the command line; capitals do not matter.
+    fn from_str(text: &str) -> Result<Algorithm, Error> {
+        match text.to_ascii_lowercase().as_str() {
+            "sha256" => Ok(Algorithm::Sha256),
+            "sha384" => Ok(Algorithm::Sha384),
+            "crc32c" => Ok(Algorithm::Crc32c),
+            "md5" => Ok(Algorithm::Md5),
+            "none" => Ok(Algorithm::None),
+            _ => Err(Error::usage(format!("there is no checksum \"{text}\""))
+                .next("use one of sha256, crc32c, sha384, md5, none")),
+        }
+    }
+}
+
+/// One checksum: the algorithm and its bytes in the order of the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    algorithm: Algorithm,
+    bytes: Vec<u8>,
+}
+
+impl Value {
+    fn new(algorithm: Algorithm, bytes: impl Into<Vec<u8>>) -> Value {
+        Value { algorithm, bytes: bytes.into() }
+    }
+
+    /// Reads what the service answers; `None` if it is not a value of this algorithm.
+    pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Value> {
+        let bytes = STANDARD.decode(text.trim()).ok()?;
+        (bytes.len() == algorithm.size()).then_some(Value { algorithm, bytes })
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn base64(&self) -> String {
+        STANDARD.encode(&self.bytes)
+    }
+
+    /// The value in lower-case hexadecimal, as command-line tools print it.
+    pub fn hex(&self) -> String {
+        self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The number behind a CRC-32C; `None` for the other algorithms.
+    pub fn crc(&self) -> Option<u32> {
+        match (self.algorithm, self.bytes.as_slice()) {
+            (Algorithm::Crc32c, &[a, b, c, d]) => Some(u32::from_be_bytes([a, b, c, d])),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.algorithm.name(), self.base64())
+    }
+}
+
+/// What is known of one part's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartDigest {
+    pub size: u64,
+    /// CRC-32 (the one of zlib, not CRC-32C): the guard of the buffers.
+    pub crc32: u32,
+    /// What the service checks; `None` for `Algorithm::None`.
+    pub value: Option<Value>,
+}
+
+/// Takes the digest of one part as its bytes arrive.
+pub struct Hasher {
+    size: u64,
+    guard: crc32fast::Hasher,
+    chosen: Chosen,
+}
+
+enum Chosen {
+    Sha256(Sha256),
+    Sha384(Sha384),
+    Crc32c(u32),
+    Md5(Md5),
+    None,
+}
+
+impl Chosen {
+    fn new(algorithm: Algorithm) -> Chosen {
+        match algorithm {
+            Algorithm::Sha256 => Chosen::Sha256(Sha256::new()),
+            Algorithm::Sha384 => Chosen::Sha384(Sha384::new()),
+            Algorithm::Crc32c => Chosen::Crc32c(0),
+            Algorithm::Md5 => Chosen::Md5(Md5::new()),
+            Algorithm::None => Chosen::None,
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Chosen::Sha256(hash) => hash.update(bytes),
+            Chosen::Sha384(hash) => hash.update(bytes),
+            Chosen::Crc32c(crc) => *crc = crc32c::crc32c_append(*crc, bytes),
+            Chosen::Md5(hash) => hash.update(bytes),
+            Chosen::None => {}
+        }
+    }
+
+    fn finish(self) -> Option<Value> {
+        match self {
+            Chosen::Sha256(hash) => Some(Value::new(Algorithm::Sha256, hash.finalize().as_slice())),
+            Chosen::Sha384(hash) => Some(Value::new(Algorithm::Sha384, hash.finalize().as_slice())),
+            Chosen::Crc32c(crc) => Some(Value::new(Algorithm::Crc32c, crc.to_be_bytes())),
+            Chosen::Md5(hash) => Some(Value::new(Algorithm::Md5, hash.finalize().as_slice())),
+            Chosen::None => None,
+        }
+    }
+}
+
+impl Hasher {
+    pub fn new(algorithm: Algorithm) -> Hasher {
+        Hasher { size: 0, guard: crc32fast::Hasher::new(), chosen: Chosen::new(algorithm) }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.guard.update(bytes);
+        self.chosen.update(bytes);
+    }
+
+    pub fn finish(self) -> PartDigest {
+        PartDigest { size: self.size, crc32: self.guard.finalize(), value: self.chosen.finish() }
+    }
+}
+
+/// The digest of a part that lies in memory: for a second look at a buffer before it is sent again.
+pub fn part(algorithm: Algorithm, chunks: &[Bytes]) -> PartDigest {
+    let mut hasher = Hasher::new(algorithm);
+    for chunk in chunks {
+        hasher.update(chunk);
+    }
+    hasher.finish()
+}
+
+/// The CRC-32 of a part's bytes as they lie in memory now: the second half of the guard.
+pub fn crc32_of(chunks: &[Bytes]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for chunk in chunks {
+        hasher.update(chunk);
+    }
+    hasher.finalize()
+}
+
+/// The MD5 of a part: what the service answers when it answers nothing better.
+pub fn md5_of(chunks: &[Bytes]) -> Value {
+    let mut hash = Md5::new();
+    for chunk in chunks {
+        hash.update(chunk);
+    }
+    Value::new(Algorithm::Md5, hash.finalize().as_slice())
+}
+
+/// The CRC-32 of the stream that the parts, in this order, make up. Each part is its CRC-32 and length.
+pub fn crc32_combine(parts: impl IntoIterator<Item = (u32, u64)>) -> u32 {
+    let mut whole = crc32fast::Hasher::new();
+    for (crc, length) in parts {
+        whole.combine(&crc32fast::Hasher::new_with_initial_len(crc, length));
+    }
+    whole.finalize()
+}
+
+/// The CRC-32C of the object that the parts, in this order, make up. Each part is its CRC-32C and
+/// length. The service gives this value of the whole object, not one of the parts' values.
+pub fn crc32c_whole(parts: impl IntoIterator<Item = (u32, u64)>) -> Value {
+    let crc = parts.into_iter().fold(0, |whole, (crc, length)| append_crc32c(whole, crc, length));
+    Value::new(Algorithm::Crc32c, crc.to_be_bytes())
+}
+
+/// `crc32c_combine` counts in `usize`; a part of up to 50 GiB must not be cut short on 32 bits.
+fn append_crc32c(mut whole: u32, crc: u32, mut length: u64) -> u32 {
+    const STEP: u64 = 1 << 30;
+    // Appending zero bytes is linear, so a long shift is many short ones; the CRC itself joins last.
+    while length > STEP {
+        whole = crc32c::crc32c_combine(whole, 0, STEP as usize);
+        length -= STEP;
+    }
+    crc32c::crc32c_combine(whole, crc, length as usize)
+}
+
+/// The service's value of a committed upload: the hash of the parts' hashes in ascending order, in
+/// base64, and the number of parts. For SHA-256, SHA-384 and MD5; of CRC-32C the service gives
+/// `crc32c_whole` instead.
+pub fn multipart(algorithm: Algorithm, parts: &[Value]) -> String {
+    let mut hash = Chosen::new(algorithm);
+    for part in parts {
+        hash.update(part.bytes());
+    }
+    let value = hash.finish().map(|value| value.base64()).unwrap_or_default();
+    format!("{value}-{}", parts.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value(algorithm: Algorithm, bytes: &[u8]) -> Value {
+        part(algorithm, &[Bytes::copy_from_slice(bytes)]).value.unwrap()
+    }
+
+    fn of_parts(algorithm: Algorithm) -> String {
+        multipart(algorithm, &[value(algorithm, b"aaaaa"), value(algorithm, b"bbb")])
+    }
+
+    #[test]
+    fn the_worked_example_of_a_commit_is_reproduced() {
+        assert_eq!(value(Algorithm::Md5, b"aaaaa").base64(), "WU+AOzgKQTlu1j3KOVA1Qg==");
+        assert_eq!(value(Algorithm::Md5, b"bbb").base64(), "CPjgJgxkQYUQzvsrBu7lzQ==");
+        assert_eq!(of_parts(Algorithm::Md5), "ctJ6+sji+9NmKGG51gegLA==-2");
+        assert_eq!(of_parts(Algorithm::Sha256), "klO+rIGEBmpS+FYbl0V177NZOk8sR9bZjF+0fMGntig=-2");
+        assert_eq!(
+            of_parts(Algorithm::Sha384),
+            "7AIO3qWtrjDg0JBoMYcAd8Sx+0Ak5a/vL0cJXVnavLqE4dHE04LPDNWLObYLLwfY-2"
+        );
+        let crc = |bytes| value(Algorithm::Crc32c, bytes).crc().unwrap();
+        assert_eq!(crc32c_whole([(crc(b"aaaaa"), 5), (crc(b"bbb"), 3)]).base64(), "Yn9hSg==");
+    }
+
+    #[test]
+    fn check_values_of_the_two_crcs_are_not_confused() {
+        let digest = part(Algorithm::Crc32c, &[Bytes::from_static(b"123456789")]);
+        assert_eq!(digest.crc32, 0xcbf4_3926);
+        let crc32c = digest.value.unwrap();
+        assert_eq!(crc32c.crc(), Some(0xe306_9283));
+        assert_eq!(crc32c.base64(), "4waSgw==");
+        assert_eq!(crc32c.hex(), "e3069283");
+    }
+
+    #[test]
+    fn a_part_longer_than_four_gib_combines_as_itself() {
+        // x of 6 GiB + 5 in one step against the same in three: 64-bit `usize` is the reference.
+        let length = 6 * (1 << 30) + 5;
+        let whole = crc32c::crc32c_combine(0x1234_5678, 0x9abc_def0, length as usize);
+        assert_eq!(append_crc32c(0x1234_5678, 0x9abc_def0, length), whole);
+    }
+
+    #[test]
+    fn a_value_is_read_back_only_as_what_it_is() {
+        let sha = value(Algorithm::Sha256, b"abc");
+        assert_eq!(Value::from_base64(Algorithm::Sha256, &sha.base64()), Some(sha.clone()));
+        assert_eq!(Value::from_base64(Algorithm::Sha384, &sha.base64()), None);
+        assert_eq!(Value::from_base64(Algorithm::Sha256, "not base64"), None);
+        assert_eq!(sha.crc(), None);
+    }
+
+    #[test]
+    fn nothing_is_asked_of_the_service_with_none_but_the_guard_is_taken() {
+        let digest = part(Algorithm::None, &[Bytes::from_static(b"abc")]);
+        assert_eq!((digest.size, digest.value), (3, None));
+        assert_eq!(digest.crc32, crc32_of(&[Bytes::from_static(b"a"), Bytes::from_static(b"bc")]));
+    }
+
+    #[test]
+    fn every_spelling_of_the_command_line_is_read_and_others_are_refused() {
+        for (text, algorithm) in [
+            ("sha256", Algorithm::Sha256),
+            ("SHA384", Algorithm::Sha384),
+            ("crc32c", Algorithm::Crc32c),
+            ("md5", Algorithm::Md5),
+            ("none", Algorithm::None),
+        ] {
+            assert_eq!(text.parse::<Algorithm>(), Ok(algorithm));
+        }
+        let refusal = "crc32".parse::<Algorithm>().unwrap_err();
+        assert_eq!(refusal.kind.exit_code(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_combine_to_the_whole_and_swapped_parts_do_not(
+            bytes in proptest::collection::vec(any::<u8>(), 2..2000),
+            cut in 0usize..2000,
+        ) {
+            let cut = cut % (bytes.len() - 1) + 1;
+            let (left, right) = bytes.split_at(cut);
+            let whole = part(Algorithm::Crc32c, &[Bytes::copy_from_slice(&bytes)]);
+            let parts = [left, right].map(|piece| {
+                part(Algorithm::Crc32c, &[Bytes::copy_from_slice(piece)])
+            });
+            let guard = parts.iter().map(|p| (p.crc32, p.size));
+            prop_assert_eq!(crc32_combine(guard.clone()), whole.crc32);
+            let sent = parts.iter().map(|p| (p.value.as_ref().unwrap().crc().unwrap(), p.size));
+            prop_assert_eq!(Some(crc32c_whole(sent)), whole.value);
+            if [right, left].concat() != bytes {
+                prop_assert_ne!(crc32_combine(guard.rev()), whole.crc32);
+            }
+        }
+    }
+}

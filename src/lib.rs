@@ -6,8 +6,10 @@
 //! | module        | owns                                                         | pure |
 //! |---------------|--------------------------------------------------------------|------|
 //! | `cli`         | argv to a plain command value                                | yes  |
+//! | `run`         | carries the command out                                      |      |
 //! | `units`       | sizes, durations, rates                                      | yes  |
 //! | `destination` | `oci://BUCKET@NAMESPACE/NAME`                                | yes  |
+//! | `memory`      | how much memory the process may use                          |      |
 //! | `schedule`    | part sizes, memory bound, longest stream                     | yes  |
 //! | `pool`        | a bounded number of buffers; the buffer is the permit        |      |
 //! | `digest`      | part digests and their combinations                          | yes  |
@@ -18,27 +20,36 @@
 //! | `http`        | connections, TLS, bodies, the stall watchdog                 |      |
 //! | `oci`         | everything that knows Oracle: wire, signing, profile, token  | part |
 //! | `progress`    | what people see on stderr                                    |      |
+//! | `stdio`       | what stdin, stdout and stderr were at the start              |      |
 //! | `receipt`     | the JSON object on stdout                                    | yes  |
 //! | `emulator`    | a small true Object Storage; imports nothing from above      | part |
 //! | `serve`       | the `serve` command and the embedded store of `--local`      |      |
 //!
 //! `tests/layers.rs` keeps this table true.
 
+pub mod ask;
+pub mod child;
 pub mod cli;
 pub mod destination;
 pub mod digest;
 pub mod emulator;
 pub mod error;
+pub mod get;
 pub mod http;
 pub mod input;
+pub mod memory;
 pub mod oci;
 pub mod pool;
 pub mod progress;
 pub mod put;
 pub mod receipt;
 pub mod retry;
+pub mod run;
 pub mod schedule;
 pub mod serve;
+pub mod service;
+pub mod signals;
 pub mod stdio;
 pub mod units;
 pub mod upload;
+pub mod uploads;

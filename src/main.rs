@@ -1,1 +1,42 @@
-fn main() {}
+//! argv to a command to an exit code; the only place that prints errors.
+//!
+//! Must not decide anything itself. Invariant: a stderr that is closed or full never changes the
+//! exit code.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use ocipipe::cli::{self, Command, Environment};
+use ocipipe::error::{Error, Kind};
+use ocipipe::stdio;
+
+fn main() -> ExitCode {
+    let argv = std::env::args_os().skip(1).collect();
+    let environment = Environment::capture();
+    let outcome = match cli::parse(argv, &environment) {
+        Ok(Command::Help(text)) => print(&text),
+        Ok(Command::Version) => print(&format!("{}\n", cli::version())),
+        Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
+        Ok(command) => stdio::check(command.reads_stdin(), command.writes_stdout())
+            .and_then(|()| ocipipe::run::run(command, &environment)),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "ocipipe: {error}");
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+/// Writes a text to stdout. A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(Kind::Unforeseen, format!("writing to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

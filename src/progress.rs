@@ -1,1 +1,279 @@
+//! What people see on stderr while a stream moves.
+//!
+//! Owns the wording of progress and the one way to stderr; owns no state of the upload: a snapshot
+//! comes in, with the time in it. Must not decide what is worth saying. Invariant: nothing here can
+//! fail or panic, whatever stderr is (closed, full, a broken pipe), and no stream whose end has not
+//! been seen is ever shown as done.
 
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::cli::command::{Progress, Report};
+use crate::units::{brief, human};
+
+/// How far the upload is, at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// Bytes read from the source.
+    pub read: u64,
+    /// Bytes in parts that the service has acknowledged.
+    pub acknowledged: u64,
+    pub parts_acknowledged: u32,
+    pub parts_in_flight: u32,
+    pub retries: u64,
+    /// How long the session token still lasts, where there is one.
+    pub token_left: Option<Duration>,
+    /// The size that was hinted at; the stream may be shorter or longer.
+    pub expected: Option<u64>,
+    /// Since the start of the upload; never goes back.
+    pub elapsed: Duration,
+    /// What the upload stands still for, such as "the service answers 503".
+    pub waiting: Option<String>,
+}
+
+/// A line of the log comes as often as this.
+pub const LOG_EVERY: Duration = Duration::from_secs(30);
+/// An object of JSON comes as often as this.
+pub const JSON_EVERY: Duration = Duration::from_secs(5);
+
+/// The rate of the recent past. Parts are acknowledged in lumps, so that the past has to be both
+/// long enough and hold enough of them.
+#[derive(Debug, Default)]
+pub struct Rate {
+    /// When so many bytes were first seen.
+    changes: VecDeque<(Duration, u64)>,
+}
+
+impl Rate {
+    const WINDOW: Duration = Duration::from_secs(30);
+    const CHANGES: usize = 8;
+
+    /// Takes in the count at a moment; gives bytes per second, 0 as long as nothing can be said.
+    pub fn observe(&mut self, elapsed: Duration, bytes: u64) -> u64 {
+        if self.changes.is_empty() {
+            self.changes.push_back((Duration::ZERO, 0));
+        }
+        if self.changes.back().is_some_and(|(_, last)| bytes > *last) {
+            self.changes.push_back((elapsed, bytes));
+        }
+        // The second oldest may take over as the base as soon as it is old enough itself.
+        while self.changes.len() > Rate::CHANGES
+            && self.changes.get(1).is_some_and(|(at, _)| elapsed.saturating_sub(*at) > Rate::WINDOW)
+        {
+            self.changes.pop_front();
+        }
+        let (from, base) = self.changes.front().copied().unwrap_or_default();
+        let millis = elapsed.saturating_sub(from).as_millis();
+        let moved = u128::from(bytes.saturating_sub(base));
+        u64::try_from((moved * 1000).checked_div(millis).unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+}
+
+/// One line for people.
+pub fn line(now: &Snapshot, rate: u64) -> String {
+    let mut line = format!("{} stored", human(now.acknowledged));
+    match now.expected {
+        Some(expected) if now.acknowledged < expected => {
+            let percent = u128::from(now.acknowledged) * 100 / u128::from(expected);
+            line.push_str(&format!(" ({percent} % of about {})", human(expected)));
+        }
+        Some(expected) => line.push_str(&format!(" (about {} were expected)", human(expected))),
+        None => {}
+    }
+    line.push_str(&format!(", {} read, {}/s", human(now.read), human(rate)));
+    line.push_str(&format!(", {} in flight", now.parts_in_flight));
+    if now.retries > 0 {
+        line.push_str(&format!(", {} sent again", now.retries));
+    }
+    if let Some(left) = now.token_left {
+        line.push_str(&format!(", token for {}", brief(whole_seconds(left))));
+    }
+    line.push_str(&format!(", {}", brief(whole_seconds(now.elapsed))));
+    if let Some(left) = remaining(now, rate) {
+        line.push_str(&format!(", about {} left", brief(left)));
+    }
+    if let Some(reason) = &now.waiting {
+        line.push_str(&format!("; waiting: {reason}"));
+    }
+    line
+}
+
+/// The same for programs: one object, no line end in it.
+pub fn json(now: &Snapshot, rate: u64) -> String {
+    json!({
+        "event": "progress",
+        "seconds": millis(now.elapsed),
+        "read": now.read,
+        "acknowledged": now.acknowledged,
+        "parts-acknowledged": now.parts_acknowledged,
+        "parts-in-flight": now.parts_in_flight,
+        "bytes-per-second": rate,
+        "retries": now.retries,
+        "token-seconds-left": now.token_left.map(|left| left.as_secs()),
+        "expected-size": now.expected,
+        "waiting": now.waiting,
+    })
+    .to_string()
+}
+
+fn remaining(now: &Snapshot, rate: u64) -> Option<Duration> {
+    let left = now.expected?.checked_sub(now.acknowledged).filter(|left| *left > 0)?;
+    Some(Duration::from_secs(left.checked_div(rate)?.max(1)))
+}
+
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1000.0
+}
+
+/// The way to stderr, shared by every thread. `--quiet` leaves warnings alone.
+pub struct Reporter {
+    report: Report,
+    style: Style,
+    state: Mutex<State>,
+}
+
+enum Style {
+    Bar(ProgressBar),
+    /// A line, or an object of JSON, every so often.
+    Lines {
+        every: Duration,
+        json: bool,
+    },
+    Silent {
+        json: bool,
+    },
+}
+
+struct State {
+    sink: Box<dyn Write + Send>,
+    rate: Rate,
+    next: Duration,
+}
+
+impl Reporter {
+    /// Reports to stderr. A bar needs a terminal; without one it becomes lines of a log.
+    pub fn new(report: Report, terminal: bool) -> Reporter {
+        let draw = ProgressDrawTarget::stderr_with_hz(4);
+        Reporter::to(report, terminal, draw, Box::new(std::io::stderr()))
+    }
+
+    fn to(
+        report: Report,
+        terminal: bool,
+        draw: ProgressDrawTarget,
+        sink: Box<dyn Write + Send>,
+    ) -> Reporter {
+        let json = report.progress == Progress::Json;
+        let style = match report.progress {
+            _ if report.quiet => Style::Silent { json },
+            Progress::None => Style::Silent { json },
+            Progress::Auto | Progress::Bar if terminal => Style::Bar(bar(draw)),
+            Progress::Auto | Progress::Bar | Progress::Log => {
+                Style::Lines { every: LOG_EVERY, json }
+            }
+            Progress::Json => Style::Lines { every: JSON_EVERY, json },
+        };
+        let next = match style {
+            Style::Lines { every, .. } => every,
+            _ => Duration::ZERO,
+        };
+        let state = State { sink, rate: Rate::default(), next };
+        Reporter { report, style, state: Mutex::new(state) }
+    }
+
+    /// Something worth knowing that asks for nothing. Left out by `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.report.quiet {
+            self.say("note", "", text);
+        }
+    }
+
+    /// Something that may need somebody's attention. Always shown.
+    pub fn warn(&self, text: &str) {
+        self.say("warning", "warning: ", text);
+    }
+
+    /// What only a search for a fault needs; the text is not even made without `--debug`.
+    pub fn debug(&self, text: impl FnOnce() -> String) {
+        if self.report.debug {
+            self.say("debug", "debug: ", &text());
+        }
+    }
+
+    /// Takes in where the upload is; shows it if it is time to. To be called a few times a second.
+    pub fn update(&self, now: &Snapshot) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = state.rate.observe(now.elapsed, now.acknowledged);
+        match &self.style {
+            Style::Bar(bar) => bar.set_message(plain(&line(now, rate))),
+            Style::Lines { every, json } if now.elapsed >= state.next => {
+                // A late call makes up for no line that was missed.
+                state.next = now.elapsed.saturating_add(*every);
+                let text =
+                    if *json { self::json(now, rate) } else { prefixed("", &line(now, rate)) };
+                write(&mut state.sink, &text);
+            }
+            Style::Lines { .. } | Style::Silent { .. } => {}
+        }
+    }
+
+    /// Takes the bar away, so that what comes next stands alone. More may be reported afterwards.
+    pub fn finish(&self) {
+        if let Style::Bar(bar) = &self.style {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, event: &str, label: &str, text: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.style {
+            Style::Bar(bar) => bar.suspend(|| write(&mut state.sink, &prefixed(label, text))),
+            Style::Lines { json: true, .. } | Style::Silent { json: true } => {
+                write(&mut state.sink, &json!({ "event": event, "text": text }).to_string());
+            }
+            _ => write(&mut state.sink, &prefixed(label, text)),
+        }
+    }
+}
+
+fn bar(draw: ProgressDrawTarget) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, draw);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn prefixed(label: &str, text: &str) -> String {
+    format!("ocipipe: {label}{}", plain(text))
+}
+
+/// Names of objects and answers of servers may hold what a terminal would obey.
+fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// One write a line, so that lines of several processes do not mix; what fails is lost on purpose.
+fn write(sink: &mut impl Write, text: &str) {
+    let _ = sink.write_all(format!("{text}\n").as_bytes()).and_then(|()| sink.flush());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,148 @@
+//! The JSON object on stdout: what was stored, and how that is known.
+//!
+//! Pure data to text. Must not know where a value comes from. Invariant: a key is there if its value
+//! is known and absent if it is not; none is ever null, so that `jq -e .sha256` tells the difference.
+//! The keys are sorted and indented by two, as the OCI CLI prints them.
 
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What is told of a committed object. The fields stand in the order of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Receipt {
+    pub bucket: String,
+    /// Over the whole object; unknown where parts were checked by nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<Checksum>,
+    pub etag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+    pub name: String,
+    pub namespace: String,
+    /// Of an object sent as one request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opc_content_md5: Option<String>,
+    /// Of an object sent in parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opc_multipart_md5: Option<String>,
+    /// Of the request that made the object visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opc_request_id: Option<String>,
+    pub parts: u32,
+    pub retries: u64,
+    /// From the start to the verified commit, to the millisecond.
+    #[serde(serialize_with = "to_the_millisecond")]
+    pub seconds: Duration,
+    /// Hexadecimal, of the whole stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    pub size: u64,
+    pub token_refreshes: u64,
+    /// Of an object sent in parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_id: Option<String>,
+    /// What the service holds was compared by this.
+    pub verified_by: String,
+}
+
+/// A checksum as the service spells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Checksum {
+    pub algorithm: String,
+    pub value: String,
+}
+
+impl Receipt {
+    /// The object as text, with a line end behind it.
+    pub fn to_json(&self) -> String {
+        // Texts and finite numbers always serialize; the fallback keeps a promise of no panic.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_else(|_| "{}".to_owned());
+        text.push('\n');
+        text
+    }
+}
+
+fn to_the_millisecond<S: serde::Serializer>(
+    seconds: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(seconds.as_millis() as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt() -> Receipt {
+        Receipt {
+            bucket: "backups".into(),
+            checksum: Some(Checksum { algorithm: "SHA256".into(), value: "q83v-3".into() }),
+            etag: "oe".into(),
+            last_modified: Some("Wed, 25 Jan 2023 14:49:00 GMT".into()),
+            name: "my \"db\".dump".into(),
+            namespace: "ax".into(),
+            opc_multipart_md5: Some("eGACCX96ANZkZ8s4f8I/bQ==-3".into()),
+            opc_request_id: Some("fra-1:x".into()),
+            parts: 3,
+            retries: 1,
+            seconds: Duration::from_micros(12_345_678),
+            sha256: Some("ab".into()),
+            size: 402_653_184,
+            token_refreshes: 2,
+            upload_id: Some("u".into()),
+            verified_by: "SHA256".into(),
+            ..Receipt::default()
+        }
+    }
+
+    #[test]
+    fn a_receipt_is_the_json_that_scripts_were_promised() {
+        let want = r#"{
+  "bucket": "backups",
+  "checksum": {
+    "algorithm": "SHA256",
+    "value": "q83v-3"
+  },
+  "etag": "oe",
+  "last-modified": "Wed, 25 Jan 2023 14:49:00 GMT",
+  "name": "my \"db\".dump",
+  "namespace": "ax",
+  "opc-multipart-md5": "eGACCX96ANZkZ8s4f8I/bQ==-3",
+  "opc-request-id": "fra-1:x",
+  "parts": 3,
+  "retries": 1,
+  "seconds": 12.345,
+  "sha256": "ab",
+  "size": 402653184,
+  "token-refreshes": 2,
+  "upload-id": "u",
+  "verified-by": "SHA256"
+}
+"#;
+        assert_eq!(receipt().to_json(), want);
+    }
+
+    #[test]
+    fn the_keys_are_sorted() {
+        let full = Receipt { opc_content_md5: Some("x".into()), ..receipt() };
+        let text = full.to_json();
+        let keys: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("  \"")?.split('"').next()).collect();
+        assert_eq!(keys.len(), 17);
+        assert!(keys.is_sorted(), "{keys:?}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent_and_never_null() {
+        let text = Receipt::default().to_json();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for key in ["sha256", "upload-id", "opc-content-md5", "opc-multipart-md5", "checksum"] {
+            assert_eq!(value.get(key), None, "{key}");
+        }
+        for (key, known) in value.as_object().unwrap() {
+            assert!(!known.is_null(), "{key}");
+        }
+    }
+}

@@ -1,1 +1,157 @@
+//! The command line: argv in, one plain command value out.
+//!
+//! `argv` splits the words, `args` names them for `argh`, the files called like a command give them
+//! meaning, `command` is what comes out. Nothing here opens a file, asks the clock or speaks to the
+//! service. Invariant: whatever the words and bytes are, the result is a command or a usage error
+//! that says what is wrong and how to get help.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+pub mod args;
+pub mod argv;
+pub mod command;
+pub mod completions;
 pub mod environment;
+pub mod get;
+pub mod help;
+pub mod object;
+pub mod put;
+pub mod service;
+pub mod target;
+pub mod uploads;
+pub mod value;
+
+pub use command::*;
+pub use environment::Environment;
+
+use crate::error::Error;
+use argv::{Misuse, Split};
+
+/// Why there is no command: a usage error, exit code 2.
+pub type Exit = Error;
+
+/// Reads the arguments, without the program's own name.
+pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, Exit> {
+    let root = args::info();
+    match argv::split(&argv, &root) {
+        Ok(Split::Version) => Ok(Command::Version),
+        Ok(Split::Help(path)) => match help::text(&root, &path) {
+            Some(text) => Ok(Command::Help(text)),
+            None => {
+                let error = Error::usage(format!("there is no command {:?}", path.join(" ")));
+                Err(with_help(error, &[]))
+            }
+        },
+        Ok(Split::Run { words, command }) => {
+            let path = path(&words);
+            run(&words, command, environment).map_err(|error| with_help(error, &path))
+        }
+        Err(Misuse { path, error }) => Err(with_help(error, &path)),
+    }
+}
+
+fn run(
+    words: &[String],
+    command: Option<Vec<OsString>>,
+    environment: &Environment,
+) -> Result<Command, Error> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // What `argh` could still refuse, `argv` has refused before; its own text serves as the rest.
+    let top = args::Top::from_args(&["ocipipe"], &words)
+        .map_err(|exit| Error::usage(exit.output.trim().replace('\n', " ")))?;
+    Ok(match &top.command {
+        args::Sub::Put(put) => Command::Put(Box::new(put::command(put, command, environment)?)),
+        args::Sub::Get(get) => Command::Get(Box::new(get::command(get, environment)?)),
+        args::Sub::Uploads(uploads) => {
+            Command::Uploads(Box::new(uploads::command(&uploads.action, environment)?))
+        }
+        args::Sub::Session(session) => {
+            Command::Session(Box::new(self::session(&session.action, environment)?))
+        }
+        args::Sub::Serve(serve) => Command::Serve(self::serve(serve, environment)?),
+        args::Sub::Completions(completions) => Command::Completions(shell(&completions.shell)?),
+    })
+}
+
+fn session(sub: &args::SessionSub, environment: &Environment) -> Result<SessionCommand, Error> {
+    let (action, service) = match sub {
+        args::SessionSub::Show(show) => {
+            (SessionAction::Show { json: show.json }, show.service().resolve(environment)?)
+        }
+        args::SessionSub::Refresh(refresh) => {
+            if refresh.no_refresh {
+                return Err(Error::usage("session refresh and --no-refresh contradict each other"));
+            }
+            (SessionAction::Refresh, refresh.service().resolve(environment)?)
+        }
+    };
+    Ok(SessionCommand { action, service })
+}
+
+fn serve(serve: &args::Serve, environment: &Environment) -> Result<ServeCommand, Error> {
+    let dir = service::path(environment, serve.dir.as_deref())
+        .ok_or_else(|| Error::usage("--dir is missing").next("write --dir DIR"))?;
+    let port = match serve.port.as_deref() {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .map_err(|_| value::bad("--port", text, "it is a whole number from 0 to 65535"))?,
+    };
+    let token_ttl = value::duration("--token-ttl", serve.token_ttl.as_deref())?
+        .unwrap_or(Duration::from_secs(3600));
+    if token_ttl < Duration::from_secs(1) {
+        return Err(Error::usage("--token-ttl is less than 1s"));
+    }
+    Ok(ServeCommand { dir, port, token_ttl })
+}
+
+fn shell(given: &[String]) -> Result<Shell, Error> {
+    let hint = "there are: bash, zsh, fish";
+    match given {
+        [shell] => match shell.as_str() {
+            "bash" => Ok(Shell::Bash),
+            "zsh" => Ok(Shell::Zsh),
+            "fish" => Ok(Shell::Fish),
+            _ => Err(Error::usage(format!("there are no completions for {shell:?}")).next(hint)),
+        },
+        _ => Err(Error::usage("completions takes the name of one shell").next(hint)),
+    }
+}
+
+/// The words of the command, at the front of what `argv` made.
+fn path(words: &[String]) -> Vec<String> {
+    words.iter().take_while(|word| !word.starts_with('-')).cloned().collect()
+}
+
+/// Ends a usage error with the line on how to get help.
+fn with_help(error: Error, path: &[String]) -> Error {
+    let command: String = path.iter().map(|word| format!(" {word}")).collect();
+    let help = format!("`ocipipe{command} --help` tells how it is written");
+    let next = match &error.next {
+        Some(next) => format!("{next}\n  {help}"),
+        None => help,
+    };
+    error.next(next)
+}
+
+/// What `--version` prints: the version, the target and, where the build named it, the commit.
+pub fn version() -> String {
+    let target = [
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+        match () {
+            () if cfg!(target_env = "musl") => "musl",
+            () if cfg!(target_env = "gnu") => "gnu",
+            () => "",
+        },
+    ]
+    .into_iter()
+    .filter(|part| !part.is_empty())
+    .collect::<Vec<_>>()
+    .join("-");
+    let commit = option_env!("OCIPIPE_COMMIT").map(|id| format!(", commit {id}"));
+    format!("ocipipe {} ({target}{})", env!("CARGO_PKG_VERSION"), commit.unwrap_or_default())
+}

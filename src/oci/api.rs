@@ -1,1 +1,7 @@
+//! The Object Storage API as the client speaks it: requests and answers as data.
 
+pub mod answer;
+pub mod request;
+
+pub use answer::{Answer, Held, ListedPart, ListedUpload, Page, Refusal, Unreadable};
+pub use request::{Body, Condition, CustomerKey, Request, Storing, Target};

@@ -1,6 +1,7 @@
 //! Everything that knows Oracle, and nothing else.
 
 pub mod api;
+pub mod customer_key;
 pub mod endpoint;
 pub mod key;
 pub mod lifecycle;

@@ -1,0 +1,108 @@
+//! The command after `--`, whose stdout is the stream.
+//!
+//! Owns the process and its group. Knows nothing of the upload. Invariant: its stream counts as
+//! whole only if it exited 0, and when a run ends early its whole group is ended too.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
+
+use crate::error::Error;
+
+/// How long a group may take to end itself after SIGTERM.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the pipe may stay open after the command has exited.
+pub const LINGER: Duration = Duration::from_secs(10);
+
+pub struct Producer {
+    name: String,
+    child: Child,
+    group: Option<Pid>,
+    status: Option<ExitStatus>,
+}
+
+impl Producer {
+    /// Starts the command: no shell, stdin `/dev/null`, a process group of its own.
+    pub fn start(command: &[OsString]) -> Result<(Producer, OwnedFd), Error> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(Error::usage("there is no command after --"));
+        };
+        let name = program.to_string_lossy().into_owned();
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|e| Error::source(format!("the command {name:?} cannot be started: {e}")))?;
+        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| Error::source(format!("the stdout of {name:?} cannot be read")))?;
+        let stdout = stdout
+            .into_owned_fd()
+            .map_err(|e| Error::source(format!("the stdout of {name:?} cannot be read: {e}")))?;
+        Ok((Producer { name, child, group, status: None }, stdout))
+    }
+
+    /// Resolves when the command has exited.
+    pub async fn exited(&mut self) -> Result<(), Error> {
+        if self.status.is_none() {
+            let status = self.child.wait().await.map_err(|e| {
+                Error::source(format!("the command {:?} cannot be waited for: {e}", self.name))
+            })?;
+            self.status = Some(status);
+        }
+        Ok(())
+    }
+
+    /// Whether the exit was a success; an error that says how it was not.
+    pub fn judge(&self) -> Result<(), Error> {
+        let Some(status) = self.status else {
+            return Err(Error::source(format!("the command {:?} has not exited", self.name)));
+        };
+        if status.success() {
+            return Ok(());
+        }
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited with {code}"),
+            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, None) => "did not end well".to_owned(),
+        };
+        Err(Error::source(format!("the command {:?} {how}; nothing was committed", self.name)))
+    }
+
+    /// The error for a pipe that stays open although the command has exited.
+    pub fn lingering(&self) -> Error {
+        Error::source(format!(
+            "the command {:?} has exited, but for {} s its stdout was held open by something that \
+             may still be writing; nothing was committed",
+            self.name,
+            LINGER.as_secs()
+        ))
+        .next("wait in the command for everything it starts")
+    }
+
+    /// Ends the whole group: SIGTERM, and SIGKILL for what is left after the grace.
+    pub async fn end(mut self) {
+        let Some(group) = self.group else { return };
+        let _ = kill_process_group(group, Signal::TERM);
+        let deadline = tokio::time::Instant::now() + GRACE;
+        let _ = tokio::time::timeout_at(deadline, self.exited()).await;
+        // The leader may be gone while others of its group are not.
+        while kill_process_group(group, Signal::TERM).is_ok() {
+            if tokio::time::Instant::now() >= deadline {
+                let _ = kill_process_group(group, Signal::KILL);
+                let _ = tokio::time::timeout(Duration::from_secs(1), self.exited()).await;
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

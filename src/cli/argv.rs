@@ -1,0 +1,485 @@
+//! Splits argv into what `argh` can read, closing the gaps between `argh` and the OCI CLI.
+//!
+//! Accepts `--option=value`, the OCI CLI's `-bn`, `-ns` and `--namespace-name`, options before and
+//! after the command and its positionals, a lone `-`, and cuts off the command behind `--` as bytes.
+//! Must not know what an option means; which options there are, and which take a value, it learns
+//! from the structs of `args`. Invariant: what comes out has every option as a word of its own, its
+//! value as the next, and all positionals behind a `--`, so that `argh` cannot misread any of it.
+//!
+//! An option given twice is an error and not a choice: in a backup script one of the two is a mistake.
+
+use std::ffi::{OsStr, OsString};
+
+use argh::{CommandInfoWithArgs, FlagInfoKind};
+
+use crate::error::Error;
+
+/// What argv asks for, before any value is looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Split {
+    Version,
+    /// Help on the command with this path; the empty path is the program.
+    Help(Vec<String>),
+    Run {
+        /// The words for `argh`.
+        words: Vec<String>,
+        /// What stood behind `--`, where the command takes that.
+        command: Option<Vec<OsString>>,
+    },
+}
+
+/// A usage error and the command it happened in, for the hint on how to get help.
+#[derive(Debug)]
+pub struct Misuse {
+    pub path: Vec<String>,
+    pub error: Error,
+}
+
+/// Splits the arguments (without the program's name) by what `root` knows.
+pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<Split, Misuse> {
+    let mut splitter = Splitter {
+        root,
+        leaf: root,
+        path: Vec::new(),
+        options: Vec::new(),
+        positionals: Vec::new(),
+        command: None,
+        help: false,
+        version: false,
+    };
+    match splitter.run(argv) {
+        Ok(()) => splitter.finish(),
+        Err(error) => Err(Misuse { path: splitter.path, error }),
+    }
+}
+
+struct Splitter<'a> {
+    root: &'a CommandInfoWithArgs,
+    leaf: &'a CommandInfoWithArgs,
+    path: Vec<String>,
+    options: Vec<(&'a str, Option<String>)>,
+    positionals: Vec<String>,
+    command: Option<Vec<OsString>>,
+    help: bool,
+    version: bool,
+}
+
+impl<'a> Splitter<'a> {
+    fn run(&mut self, argv: &[OsString]) -> Result<(), Error> {
+        let mut rest = argv.iter();
+        while let Some(word) = rest.next() {
+            if word == "--" {
+                if self.takes_command() {
+                    self.command = Some(rest.cloned().collect());
+                } else {
+                    for word in rest.by_ref() {
+                        self.positionals.push(text(word)?.to_owned());
+                    }
+                }
+                return Ok(());
+            }
+            let word = text(word)?;
+            if word.starts_with('-') && word != "-" {
+                self.option(word, &mut rest)?;
+            } else {
+                self.word(word)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, word: &str, rest: &mut std::slice::Iter<OsString>) -> Result<(), Error> {
+        let (spelt, inline) = match word.split_once('=') {
+            Some((spelt, value)) => (spelt, Some(value.to_owned())),
+            None => (word, None),
+        };
+        let name = unalias(spelt);
+        match name {
+            "--help" => {
+                self.help = true;
+                return Ok(());
+            }
+            "--version" if self.path.is_empty() => {
+                self.version = true;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let Some((name, takes_value)) = find(self.root, name) else {
+            return Err(self.unknown(spelt));
+        };
+        if !takes_value {
+            if inline.is_some() {
+                return Err(Error::usage(format!("{spelt} takes no value")));
+            }
+            self.options.push((name, None));
+            return Ok(());
+        }
+        let value = match inline {
+            Some(value) => value,
+            None => self.value(spelt, rest)?,
+        };
+        if value.is_empty() {
+            return Err(Error::usage(format!("{spelt} has an empty value")));
+        }
+        if self.options.iter().any(|(given, _)| *given == name) {
+            return Err(Error::usage(format!("{name} is given twice"))
+                .next("one of the two is a mistake: leave it out"));
+        }
+        self.options.push((name, Some(value)));
+        Ok(())
+    }
+
+    /// The word behind an option. Another option there means that the value was forgotten, or that a
+    /// variable of the script is empty.
+    fn value(&self, spelt: &str, rest: &mut std::slice::Iter<OsString>) -> Result<String, Error> {
+        let missing = || Error::usage(format!("{spelt} needs a value"));
+        let word = rest.next().ok_or_else(missing)?;
+        let word = text(word)?;
+        let name = unalias(word.split('=').next().unwrap_or(word));
+        if word == "--" || name == "--help" || (word != "-" && find(self.root, name).is_some()) {
+            return Err(missing().next(format!("if its value is {word:?}, write {spelt}={word}")));
+        }
+        Ok(word.to_owned())
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Error> {
+        if self.leaf.commands.is_empty() {
+            self.positionals.push(word.to_owned());
+            return Ok(());
+        }
+        let found = self.leaf.commands.iter().find(|sub| sub.name == word);
+        let Some(sub) = found else {
+            let error = Error::usage(format!("there is no command {:?}", self.spelt(word)));
+            if self.path.is_empty() && word.contains("://") {
+                return Err(error.next(format!("to upload, write `ocipipe put {word}`")));
+            }
+            let near = nearest(word, self.leaf.commands.iter().map(|sub| sub.name));
+            return Err(match near {
+                Some(near) => error.next(format!("did you mean {near}?")),
+                None => error.next(format!("there are: {}", names(self.leaf))),
+            });
+        };
+        self.path.push(word.to_owned());
+        self.leaf = &sub.command;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Split, Misuse> {
+        if self.help {
+            return Ok(Split::Help(self.path));
+        }
+        if self.version {
+            return Ok(Split::Version);
+        }
+        match self.check() {
+            Err(error) => Err(Misuse { path: self.path, error }),
+            Ok(()) if self.path == ["help"] => Ok(Split::Help(self.positionals)),
+            Ok(()) => {
+                let mut words = self.path;
+                for (name, value) in self.options {
+                    words.push(name.to_owned());
+                    words.extend(value);
+                }
+                words.push("--".to_owned());
+                words.extend(self.positionals);
+                Ok(Split::Run { words, command: self.command })
+            }
+        }
+    }
+
+    fn check(&mut self) -> Result<(), Error> {
+        if !self.leaf.commands.is_empty() {
+            let what = match self.path.as_slice() {
+                [] => "no command was given".to_owned(),
+                path => format!("{} needs to be told what to do", path.join(" ")),
+            };
+            return Err(Error::usage(what).next(format!("there are: {}", names(self.leaf))));
+        }
+        for (name, _) in &self.options {
+            if !self.leaf.flags.iter().any(|flag| flag.long == *name) {
+                return Err(Error::usage(format!("{} does not take {name}", self.path.join(" "))));
+            }
+        }
+        if matches!(&self.command, Some(command) if command.is_empty()) {
+            return Err(Error::usage("there is no command behind --")
+                .next("write `ocipipe put oci://BUCKET/NAME -- pg_dump mydb`"));
+        }
+        self.lone_dash()
+    }
+
+    /// A lone `-` is the standard stream, in the place where `--file -` would have named it.
+    fn lone_dash(&mut self) -> Result<(), Error> {
+        let dashes = self.positionals.iter().filter(|word| *word == "-").count();
+        if dashes == 0 {
+            return Ok(());
+        }
+        if !self.leaf.flags.iter().any(|flag| flag.long == "--file") {
+            return Err(Error::usage(format!("{} takes no -", self.path.join(" "))));
+        }
+        let file = self.options.iter().find(|(name, _)| *name == "--file");
+        if dashes > 1 || file.is_some_and(|(_, value)| value.as_deref() != Some("-")) {
+            return Err(Error::usage("- is given besides another file")
+                .next("- stands for stdin (put) or stdout (get), like --file -"));
+        }
+        if file.is_none() {
+            self.options.push(("--file", Some("-".to_owned())));
+        }
+        self.positionals.retain(|word| word != "-");
+        Ok(())
+    }
+
+    fn takes_command(&self) -> bool {
+        self.path == ["put"]
+    }
+
+    fn spelt(&self, word: &str) -> String {
+        self.path.iter().map(String::as_str).chain([word]).collect::<Vec<_>>().join(" ")
+    }
+
+    fn unknown(&self, spelt: &str) -> Error {
+        let error = Error::usage(format!("there is no option {spelt}"));
+        if let Some((_, hint)) = ELSEWHERE.iter().find(|(option, _)| *option == spelt) {
+            return error.next(*hint);
+        }
+        let known: Vec<&str> = if self.path.is_empty() {
+            every(self.root)
+        } else {
+            self.leaf.flags.iter().map(|flag| flag.long).collect()
+        };
+        match nearest(spelt, known.into_iter()) {
+            Some(near) => error.next(format!("did you mean {near}?")),
+            None => error,
+        }
+    }
+}
+
+/// Options of the OCI CLI and of its peers that are spelt otherwise here, or not needed.
+const ELSEWHERE: [(&str, &str); 17] = [
+    ("-d", "write --debug"),
+    ("-f", "write --file PATH, or --force"),
+    ("-q", "write --quiet"),
+    ("-v", "write --debug"),
+    ("--concurrency", "write --parallel-upload-count N"),
+    ("--connection-timeout", "write --stall-timeout DURATION"),
+    ("--content-md5", "write --checksum md5: every part is checked by it"),
+    ("--disable-parallel-uploads", "write --parallel-upload-count 1"),
+    ("--max-retries", "write --retry-for DURATION"),
+    ("--memory", "write --max-memory SIZE"),
+    ("--no-multipart", "leave it out: a stream that fits one part is sent as one request"),
+    ("--no-retry", "write --retry-for DURATION"),
+    ("--opc-checksum-algorithm", "write --checksum sha256, crc32c or sha384"),
+    ("--output", "leave it out: the result is JSON"),
+    ("--overwrite", "write --force"),
+    ("--query", "leave it out: the result is JSON, which jq can filter"),
+    ("--read-timeout", "write --stall-timeout DURATION"),
+];
+
+fn unalias(spelt: &str) -> &str {
+    match spelt {
+        "-bn" => "--bucket-name",
+        "-ns" | "--namespace-name" => "--namespace",
+        "-h" => "--help",
+        "-V" => "--version",
+        other => other,
+    }
+}
+
+/// The option as `argh` knows it, and whether it takes a value, wherever in the tree it is.
+fn find<'a>(info: &'a CommandInfoWithArgs, name: &str) -> Option<(&'a str, bool)> {
+    let here = info.flags.iter().find(|flag| flag.long == name);
+    here.map(|flag| (flag.long, matches!(flag.kind, FlagInfoKind::Option { .. })))
+        .or_else(|| info.commands.iter().find_map(|sub| find(&sub.command, name)))
+}
+
+fn every(info: &CommandInfoWithArgs) -> Vec<&str> {
+    let mut all: Vec<&str> = info.flags.iter().map(|flag| flag.long).collect();
+    info.commands.iter().for_each(|sub| all.extend(every(&sub.command)));
+    all
+}
+
+fn names(info: &CommandInfoWithArgs) -> String {
+    info.commands.iter().map(|sub| sub.name).collect::<Vec<_>>().join(", ")
+}
+
+fn text(word: &OsStr) -> Result<&str, Error> {
+    word.to_str().ok_or_else(|| {
+        Error::usage(format!("the argument {word:?} is not UTF-8"))
+            .next("only the command behind -- may have other bytes in it")
+    })
+}
+
+/// The known word that a typing mistake most likely meant: two letters off at the most, or cut short.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.trim_start_matches('-').to_owned();
+    let wanted = plain(word);
+    known
+        .map(|candidate| {
+            let cut = wanted.len() > 2 && plain(candidate).starts_with(&wanted);
+            (if cut { 1 } else { distance(&wanted, &plain(candidate)) }, candidate)
+        })
+        .filter(|(distance, candidate)| *distance <= 2 && *distance * 2 < candidate.len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The edit distance of two short words.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let swapped = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = swapped.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args;
+    use std::collections::HashMap;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn ran(line: &str) -> Result<Split, Misuse> {
+        let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        split(&argv, &args::info())
+    }
+
+    fn words(line: &str) -> String {
+        match ran(line) {
+            Ok(Split::Run { words, .. }) => words.join(" "),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn refused(line: &str) -> String {
+        ran(line).unwrap_err().error.to_string()
+    }
+
+    #[test]
+    fn every_spelling_of_an_option_comes_out_as_one() {
+        let want = "put --bucket-name b --namespace n --name x --";
+        assert_eq!(words("put -bn b -ns n --name x"), want);
+        assert_eq!(words("put --bucket-name=b --namespace-name n --name=x"), want);
+        assert_eq!(words("--bucket-name b put -ns=n --name x"), want);
+        assert_eq!(words("put --metadata={\"a\":\"b=c\"}"), "put --metadata {\"a\":\"b=c\"} --");
+    }
+
+    #[test]
+    fn options_may_stand_before_and_behind_the_positional() {
+        assert_eq!(words("put --force oci://b/n --quiet"), "put --force --quiet -- oci://b/n");
+        assert_eq!(words("get -- --help"), "get -- --help");
+        assert_eq!(
+            words("--profile p uploads list -bn b"),
+            "uploads list --profile p --bucket-name b --"
+        );
+    }
+
+    #[test]
+    fn a_lone_dash_is_the_standard_stream() {
+        assert_eq!(words("put --file - oci://b/n"), "put --file - -- oci://b/n");
+        assert_eq!(words("put --file=- oci://b/n"), "put --file - -- oci://b/n");
+        assert_eq!(words("put - oci://b/n"), "put --file - -- oci://b/n");
+        assert_eq!(words("get oci://b/n -"), "get --file - -- oci://b/n");
+        assert_eq!(words("put - --file - oci://b/n"), "put --file - -- oci://b/n");
+        assert!(refused("put - --file x oci://b/n").starts_with("- is given besides"));
+        assert!(refused("put - - oci://b/n").starts_with("- is given besides"));
+        assert_eq!(refused("serve -"), "serve takes no -");
+    }
+
+    #[test]
+    fn the_command_behind_the_dashes_is_left_alone_to_the_byte() {
+        let mut argv: Vec<OsString> =
+            ["put", "oci://b/n", "--", "cat", "--help", "--", "-"].map(OsString::from).to_vec();
+        argv.push(OsString::from_vec(vec![0xff, b'x']));
+        let Split::Run { words, command } = split(&argv, &args::info()).unwrap() else {
+            panic!("not a run");
+        };
+        assert_eq!(words.join(" "), "put -- oci://b/n");
+        assert_eq!(command.unwrap(), &argv[3..]);
+        assert!(refused("put oci://b/n --").starts_with("there is no command behind --"));
+    }
+
+    #[test]
+    fn other_bytes_than_utf8_are_refused_before_the_command() {
+        for before in [vec![], vec!["put"], vec!["put", "--name"], vec!["get", "--"]] {
+            let mut argv: Vec<OsString> = before.into_iter().map(OsString::from).collect();
+            argv.push(OsString::from_vec(vec![0xff]));
+            let misuse = split(&argv, &args::info()).unwrap_err();
+            assert!(misuse.error.what.ends_with("is not UTF-8"), "{misuse:?}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_found_wherever_they_stand() {
+        let help = |path: &[&str]| Split::Help(path.iter().map(|s| (*s).to_owned()).collect());
+        assert_eq!(ran("-h").unwrap(), help(&[]));
+        assert_eq!(ran("help").unwrap(), help(&[]));
+        assert_eq!(ran("put oci://b/n -h").unwrap(), help(&["put"]));
+        assert_eq!(ran("uploads --help").unwrap(), help(&["uploads"]));
+        assert_eq!(ran("help uploads abort").unwrap(), help(&["uploads", "abort"]));
+        assert_eq!(ran("--version").unwrap(), Split::Version);
+        assert_eq!(ran("-V").unwrap(), Split::Version);
+        assert_eq!(refused("put --version"), "put does not take --version");
+    }
+
+    #[test]
+    fn each_misuse_has_its_own_message() {
+        for (line, message) in [
+            (
+                "",
+                "no command was given\n  there are: put, get, uploads, session, serve, completions, help",
+            ),
+            ("uploads", "uploads needs to be told what to do\n  there are: list, abort"),
+            ("putt", "there is no command \"putt\"\n  did you mean put?"),
+            ("session x", "there is no command \"session x\"\n  there are: show, refresh"),
+            (
+                "oci://b/n",
+                "there is no command \"oci://b/n\"\n  to upload, write `ocipipe put oci://b/n`",
+            ),
+            ("put --prat-size 5", "there is no option --prat-size\n  did you mean --part-size?"),
+            ("put --part 5", "there is no option --part\n  did you mean --part-size?"),
+            ("put --zzz", "there is no option --zzz"),
+            ("put -n x", "there is no option -n"),
+            ("put --overwrite", "there is no option --overwrite\n  write --force"),
+            ("put --force=yes", "--force takes no value"),
+            ("put --name", "--name needs a value"),
+            (
+                "put --name --force",
+                "--name needs a value\n  if its value is \"--force\", write --name=--force",
+            ),
+            (
+                "put --name -- cat",
+                "--name needs a value\n  if its value is \"--\", write --name=--",
+            ),
+            ("put --name=", "--name has an empty value"),
+            (
+                "put -bn a --bucket-name b",
+                "--bucket-name is given twice\n  one of the two is a mistake: leave it out",
+            ),
+            ("help --force put", "help does not take --force"),
+            ("put --older-than 1d oci://b/n", "put does not take --older-than"),
+            ("--older-than 1d put oci://b/n", "put does not take --older-than"),
+        ] {
+            assert_eq!(refused(line), message, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_option_takes_a_value_in_every_command_or_in_none() {
+        fn visit(info: &CommandInfoWithArgs, seen: &mut HashMap<String, bool>) {
+            for flag in info.flags {
+                let value = matches!(flag.kind, FlagInfoKind::Option { .. });
+                assert_eq!(*seen.entry(flag.long.to_owned()).or_insert(value), value);
+            }
+            info.commands.iter().for_each(|sub| visit(&sub.command, seen));
+        }
+        visit(&args::info(), &mut HashMap::new());
+    }
+}

@@ -1,0 +1,164 @@
+//! The options of `put` become a `PutCommand`, or one message about the first thing that is wrong.
+//!
+//! Must not touch a file, the clock or the service. Invariant: two options that contradict each other
+//! never both reach the command; none is dropped in silence.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use super::args::Put;
+use super::command::{Format, Overwrite, Progress, PutCommand, Report, Source};
+use super::service::path;
+use super::{Environment, object, target, value};
+use crate::digest::Algorithm;
+use crate::error::Error;
+
+pub const RETRY_FOR: Duration = Duration::from_secs(3600);
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+const CHECKSUMS: [(&str, Algorithm); 5] = [
+    ("sha256", Algorithm::Sha256),
+    ("crc32c", Algorithm::Crc32c),
+    ("sha384", Algorithm::Sha384),
+    ("md5", Algorithm::Md5),
+    ("none", Algorithm::None),
+];
+
+const FORMATS: [(&str, Format); 8] = [
+    ("tar", Format::Tar),
+    ("gzip", Format::Gzip),
+    ("zstd", Format::Zstd),
+    ("xz", Format::Xz),
+    ("bzip2", Format::Bzip2),
+    ("zip", Format::Zip),
+    ("pgdump", Format::PgDump),
+    ("sql", Format::Sql),
+];
+
+const PROGRESS: [(&str, Progress); 5] = [
+    ("auto", Progress::Auto),
+    ("bar", Progress::Bar),
+    ("log", Progress::Log),
+    ("json", Progress::Json),
+    ("none", Progress::None),
+];
+
+/// Checks everything that can be checked before anything is opened.
+pub fn command(
+    put: &Put,
+    run: Option<Vec<OsString>>,
+    environment: &Environment,
+) -> Result<PutCommand, Error> {
+    let source = source(put, run, environment)?;
+    let default_name = match &source {
+        Source::File(file) => Some(base_name(file)?),
+        _ => None,
+    };
+    let target = target::Given {
+        positionals: &put.dest,
+        bucket: put.bucket_name.as_deref(),
+        namespace: put.namespace.as_deref(),
+        name: put.name.as_deref(),
+        default_name,
+    }
+    .object("DEST")?;
+    let local = path(environment, put.local.as_deref());
+    let service = match &local {
+        Some(_) => put.service().local()?,
+        None => put.service().resolve(environment)?,
+    };
+    if local.is_some() {
+        target.check_path()?;
+    }
+    let mut warnings = Vec::new();
+    if target.name.ends_with('/') {
+        warnings.push(format!("the name {:?} ends in a slash and is used just so", target.name));
+    }
+    Ok(PutCommand {
+        source,
+        local,
+        part_size: value::size_or_mebibytes("--part-size", put.part_size.as_deref())?,
+        parallel: parallel(put.parallel_upload_count.as_deref())?,
+        max_memory: value::size("--max-memory", put.max_memory.as_deref())?,
+        expected_size: value::size("--expected-size", put.expected_size.as_deref())?,
+        checksum: value::choice("--checksum", put.checksum.as_deref(), &CHECKSUMS)?
+            .unwrap_or(Algorithm::Sha256),
+        object: object::settings(put, &target.name, environment)?,
+        overwrite: overwrite(put)?,
+        delete_on_mismatch: put.delete_on_mismatch,
+        allow_empty: put.allow_empty,
+        min_size: value::size("--min-size", put.min_size.as_deref())?,
+        retry_for: value::duration_or_none("--retry-for", put.retry_for.as_deref())?
+            .unwrap_or(RETRY_FOR),
+        stall_timeout: value::duration("--stall-timeout", put.stall_timeout.as_deref())?
+            .unwrap_or(STALL_TIMEOUT),
+        bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
+        expect: value::choice("--expect", put.expect.as_deref(), &FORMATS)?,
+        report: report(put.progress.as_deref(), put.quiet, put.debug)?,
+        service,
+        target,
+        warnings,
+    })
+}
+
+fn source(
+    put: &Put,
+    run: Option<Vec<OsString>>,
+    environment: &Environment,
+) -> Result<Source, Error> {
+    match (put.file.as_deref(), run) {
+        (Some(file), Some(_)) => {
+            Err(Error::usage(format!("--file {file:?} and a command behind -- are both given"))
+                .next("the stream comes from one of them: leave the other out"))
+        }
+        (None, Some(run)) => Ok(Source::Command(run)),
+        (None | Some("-"), None) => Ok(Source::Stdin),
+        (Some(file), None) => Ok(Source::File(environment.expand(file))),
+    }
+}
+
+/// The name an object gets from `--file` alone, as in the OCI CLI.
+fn base_name(file: &Path) -> Result<&str, Error> {
+    file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+        Error::usage(format!("--file {:?} has no file name in it", file.display().to_string()))
+            .next("write the path of a file, or - for stdin")
+    })
+}
+
+/// `--force` beside `--if-match` is what scripts for the OCI CLI have, where it keeps the question
+/// away; the stricter of the two holds.
+fn overwrite(put: &Put) -> Result<Overwrite, Error> {
+    if put.no_overwrite {
+        let other = if put.force { Some("--force") } else { None };
+        if let Some(other) = other.or(put.if_match.as_ref().map(|_| "--if-match")) {
+            return Err(Error::usage(format!("{other} and --no-overwrite contradict each other"))
+                .next(
+                    "an existing object is left alone unless one of --force, --if-match is given",
+                ));
+        }
+    }
+    Ok(match value::header("--if-match", put.if_match.as_deref())? {
+        Some(etag) => Overwrite::IfMatch(etag),
+        None if put.force => Overwrite::Force,
+        None => Overwrite::Never,
+    })
+}
+
+fn parallel(text: Option<&str>) -> Result<Option<u16>, Error> {
+    let option = "--parallel-upload-count";
+    let Some(text) = text else { return Ok(None) };
+    match text.parse::<u16>() {
+        Ok(count) if (1..=1000).contains(&count) => Ok(Some(count)),
+        _ => Err(value::bad(option, text, "it is a whole number from 1 to 1000")),
+    }
+}
+
+/// What is said on stderr; `--quiet` stills the progress, whatever its form.
+pub fn report(progress: Option<&str>, quiet: bool, debug: bool) -> Result<Report, Error> {
+    if quiet && debug {
+        return Err(Error::usage("--quiet and --debug contradict each other"));
+    }
+    let progress = value::choice("--progress", progress, &PROGRESS)?.unwrap_or_default();
+    Ok(Report { progress, quiet, debug })
+}

@@ -1,0 +1,214 @@
+//! Making a connection: name, socket, proxy, TLS.
+//!
+//! Owns which authorities are trusted and how long connecting may take. Knows nothing of what is
+//! sent. Invariant: plain HTTP goes to loopback only (`Endpoint` sees to that) and never through a
+//! proxy.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::describe;
+use super::wire::{Activity, Wire};
+use crate::error::Error;
+use crate::oci::endpoint::Endpoint;
+use crate::retry::{Break, Failure};
+
+/// Connecting to one address, and a TLS handshake, may take so long each.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Io = MaybeHttpsStream<TokioIo<Wire>>;
+
+pub struct Dialer {
+    bundle: Option<Arc<RootCertStore>>,
+    /// Made at the first https connection: reading the system's store costs milliseconds that a
+    /// plain loopback run need not pay.
+    tls: OnceLock<Result<Arc<ClientConfig>, Error>>,
+    proxies: Matcher,
+    timeout: Duration,
+}
+
+impl Dialer {
+    pub fn new(cert_bundle: Option<&Path>, stall_timeout: Duration) -> Result<Dialer, Error> {
+        let bundle = cert_bundle.map(read_bundle).transpose()?.map(Arc::new);
+        let timeout = CONNECT_TIMEOUT.min(stall_timeout);
+        Ok(Dialer { bundle, tls: OnceLock::new(), proxies: Matcher::from_env(), timeout })
+    }
+
+    pub async fn dial(&self, endpoint: &Endpoint) -> Result<(Io, Arc<Activity>), Failure> {
+        let activity = Arc::new(Activity::default());
+        let uri: Uri = format!("{endpoint}/")
+            .parse()
+            .map_err(|e| Failure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
+        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout };
+        let tls = match endpoint.https {
+            true => self.tls().map_err(Failure::Local)?,
+            false => Arc::new(tls_config(RootCertStore::empty())),
+        };
+        let proxy = if endpoint.https { self.proxies.intercept(&uri) } else { None };
+        let connected = match proxy {
+            None => connect(HttpsConnector::from((tcp, tls)), uri, self.timeout).await,
+            Some(proxy) => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+                if let Some(auth) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(auth.clone());
+                }
+                connect(HttpsConnector::from((tunnel, tls)), uri, self.timeout).await
+            }
+        };
+        match connected {
+            Ok(io) => Ok((io, activity)),
+            Err(error) => Err(refused(endpoint, error.as_ref())),
+        }
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, Error> {
+        let made = self.tls.get_or_init(|| {
+            let roots = match &self.bundle {
+                Some(bundle) => bundle.as_ref().clone(),
+                None => system_roots()?,
+            };
+            Ok(Arc::new(tls_config(roots)))
+        });
+        made.clone()
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connect<C>(mut connector: C, uri: Uri, timeout: Duration) -> Result<Io, BoxError>
+where
+    C: Service<Uri, Response = Io, Error = BoxError>,
+{
+    std::future::poll_fn(|context| connector.poll_ready(context)).await?;
+    // The sum of a name lookup, a connection, a proxy's answer and a handshake.
+    let limit = timeout * 3;
+    match tokio::time::timeout(limit, connector.call(uri)).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("no connection within {} s", limit.as_secs()).into()),
+    }
+}
+
+fn refused(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let untrusted = certificate_error(error);
+    let how = if untrusted { Break::Untrusted } else { Break::Connect };
+    let mut reason = describe(error);
+    if untrusted {
+        reason = format!("the certificate is not trusted: {reason}");
+    }
+    Failure::Transport { how, text: format!("{}: {reason}", endpoint.authority) }
+}
+
+/// Whether a chain of causes holds TLS's word that a certificate is not to be trusted.
+fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && let Some(inner) = io.get_ref()
+            && certificate_error(inner)
+        {
+            return true;
+        }
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn tls_config(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    #[allow(clippy::expect_used)] // The ring provider supports the default versions.
+    let builder = builder.with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3 by ring");
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
+
+fn system_roots() -> Result<RootCertStore, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map(|e| format!(": {e}")).unwrap_or_default();
+        return Err(Error::usage(format!("this system has no certificate authorities{why}"))
+            .next("install the system's CA certificates, or give --cert-bundle FILE"));
+    }
+    Ok(roots)
+}
+
+fn read_bundle(path: &Path) -> Result<RootCertStore, Error> {
+    let shown = path.display();
+    let certificates: Vec<CertificateDer> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|e| Error::usage(format!("--cert-bundle {shown}: {e}")))?;
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err(Error::usage(format!("--cert-bundle {shown}: no certificate in it")));
+    }
+    Ok(roots)
+}
+
+/// A plain TCP connection whose bytes are counted.
+#[derive(Clone)]
+struct Tcp {
+    activity: Arc<Activity>,
+    timeout: Duration,
+}
+
+impl Service<Uri> for Tcp {
+    type Response = TokioIo<Wire>;
+    type Error = std::io::Error;
+    type Future =
+        std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Tcp { activity, timeout } = self.clone();
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+                Some("http") => 80,
+                _ => 443,
+            });
+            let stream = open(&host, port, timeout).await?;
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(Wire::new(stream, activity)))
+        })
+    }
+}
+
+/// The first address of a name that answers.
+async fn open(host: &str, port: u16, timeout: Duration) -> std::io::Result<TcpStream> {
+    let addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|e| std::io::Error::new(e.kind(), format!("the name cannot be resolved: {e}")))?;
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        last = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => std::io::Error::new(error.kind(), format!("{address}: {error}")),
+            Err(_) => {
+                let text = format!("{address}: no answer within {} s", timeout.as_secs());
+                std::io::Error::new(std::io::ErrorKind::TimedOut, text)
+            }
+        };
+    }
+    Err(last)
+}

@@ -1,0 +1,202 @@
+//! Connections to the service: a request and its body out, an answer or a reason in.
+//!
+//! Owns sockets, TLS, the idle connections and the stall watchdog. Knows nothing of Oracle, of
+//! signatures or of retries. Invariant: a connection is used again only after a whole exchange in
+//! which both sides kept to the protocol, so a half-dead one is never reused.
+
+mod body;
+mod dial;
+mod wire;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::client::conn::http1::{self, SendRequest};
+
+use crate::error::Error;
+use crate::oci::api::Answer;
+use crate::oci::endpoint::Endpoint;
+use crate::retry::{Break, Failure};
+
+pub use body::{RequestBody, Sent, Throttle};
+use dial::Dialer;
+use wire::Activity;
+
+/// A connection that lay idle for longer is not worth the risk that the server has dropped it.
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// Answers are small documents; whatever is larger is not the API speaking.
+const ANSWER_LIMIT: usize = 16 << 20;
+
+/// The way to the service.
+pub struct Transport {
+    dialer: Dialer,
+    stall_timeout: Duration,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    authority: String,
+    since: Instant,
+    link: Link,
+}
+
+/// An open connection.
+struct Link {
+    sender: SendRequest<RequestBody>,
+    activity: Arc<Activity>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A connection taken for one exchange.
+pub struct Connection<'a> {
+    transport: &'a Transport,
+    authority: String,
+    link: Link,
+}
+
+/// What a request is made of once it is signed.
+pub struct Head {
+    pub method: &'static str,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Transport {
+    /// `cert_bundle` replaces the authorities of the system, as it does in the OCI CLI.
+    pub fn new(
+        cert_bundle: Option<&std::path::Path>,
+        stall_timeout: Duration,
+    ) -> Result<Transport, Error> {
+        let dialer = Dialer::new(cert_bundle, stall_timeout)?;
+        Ok(Transport { dialer, stall_timeout, idle: Mutex::default() })
+    }
+
+    /// A connection to an endpoint: an idle one, or a new one with the name resolved anew.
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection<'_>, Failure> {
+        let authority = endpoint.to_string();
+        if let Some(link) = self.take_idle(&authority) {
+            return Ok(Connection { transport: self, authority, link });
+        }
+        let (io, activity) = self.dialer.dial(endpoint).await?;
+        let (sender, connection) = http1::Builder::new()
+            .handshake::<_, RequestBody>(io)
+            .await
+            .map_err(|e| Failure::Transport { how: Break::Connect, text: describe(&e) })?;
+        let task = tokio::spawn(async move {
+            // Its error reaches the exchange under way through the sender.
+            let _ = connection.await;
+        });
+        Ok(Connection { transport: self, authority, link: Link { sender, activity, task } })
+    }
+
+    fn take_idle(&self, authority: &str) -> Option<Link> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|i| i.since.elapsed() < IDLE_LIMIT && i.link.sender.is_ready());
+        let index = idle.iter().rposition(|i| i.authority == authority)?;
+        Some(idle.swap_remove(index).link)
+    }
+
+    fn keep(&self, authority: String, link: Link) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(Idle { authority, since: Instant::now(), link });
+    }
+}
+
+impl Connection<'_> {
+    /// One exchange with a small answer.
+    pub async fn exchange(self, head: Head, body: RequestBody) -> Result<Answer, Failure> {
+        let mut bytes = Vec::new();
+        let mut answer = self.exchange_into(head, body, &mut bytes, ANSWER_LIMIT).await?;
+        answer.body = bytes;
+        Ok(answer)
+    }
+
+    /// One exchange whose answer's body is appended to `sink` as it arrives, so that what came
+    /// before a failure is not lost. The connection is kept if nothing was wrong with it.
+    pub async fn exchange_into(
+        self,
+        head: Head,
+        body: RequestBody,
+        sink: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<Answer, Failure> {
+        let Connection { transport, authority, mut link } = self;
+        let activity = link.activity.clone();
+        let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
+        for (name, value) in &head.headers {
+            request = request.header(name, value);
+        }
+        let whole = body.sent();
+        let request = request.body(body).map_err(|e| {
+            Failure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
+        })?;
+        let exchange = async {
+            let response = link.sender.send_request(request).await.map_err(|e| lost(&e))?;
+            let (parts, mut body) = response.into_parts();
+            let most = sink.len() + limit;
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|e| lost(&e))?;
+                if let Some(bytes) = frame.data_ref() {
+                    if sink.len() + bytes.len() > most {
+                        let text = format!("the answer is longer than {limit} bytes");
+                        return Err(Failure::Transport { how: Break::Garbage, text });
+                    }
+                    sink.extend_from_slice(bytes);
+                }
+            }
+            let headers = parts.headers.iter().map(|(name, value)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            });
+            let status = parts.status.as_u16();
+            Ok(Answer { status, headers: headers.collect(), body: Vec::new() })
+        };
+        let answer = activity.watch(transport.stall_timeout, exchange).await?;
+        // An answer before the end of the body leaves the rest of it owed: never reuse that.
+        let closes = answer.header("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
+        if whole.complete() && !closes && !link.sender.is_closed() {
+            transport.keep(authority, link);
+        }
+        Ok(answer)
+    }
+}
+
+fn lost(error: &hyper::Error) -> Failure {
+    let how = if error.is_parse() { Break::Garbage } else { Break::Lost };
+    let text = match how {
+        Break::Garbage => format!("what came back is not HTTP: {}", describe(error)),
+        _ => format!("the connection was lost: {}", describe(error)),
+    };
+    Failure::Transport { how, text }
+}
+
+/// An error with its causes, each said once.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A body of nothing.
+pub fn empty() -> RequestBody {
+    RequestBody::new(Vec::new(), None)
+}
+
+/// A small body.
+pub fn small(bytes: Vec<u8>) -> RequestBody {
+    RequestBody::new(vec![Bytes::from(bytes)], None)
+}

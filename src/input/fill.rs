@@ -1,0 +1,182 @@
+//! From bytes to parts: the loop of the reading thread.
+//!
+//! Owns where one part ends and the next begins. Knows nothing of who takes the parts.
+//! Invariant: a buffer is taken before the read that fills it, and what was read is hashed and
+//! watched exactly once, in the order of the stream.
+
+use std::io::PipeReader;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::source::{Piece, Source};
+use super::{Filled, Gauge, Incoming, Watch};
+use crate::digest::{Algorithm, Hasher, crc32_combine};
+use crate::error::{Error, Kind};
+use crate::pool::{Buffer, Pool};
+use crate::schedule::Plan;
+
+/// The most that is read at once: what has been read is hashed while it is in the core's own cache.
+const READ: usize = 256 << 10;
+
+pub(super) struct Filler {
+    pub source: Source,
+    pub woken: PipeReader,
+    pub pool: Pool,
+    pub plan: Plan,
+    pub algorithm: Algorithm,
+    pub watch: Option<Box<dyn Watch>>,
+    pub events: UnboundedSender<Incoming>,
+    pub gauge: Arc<Gauge>,
+}
+
+/// Why reading ended before anything else could be said.
+enum Halt {
+    Stopped,
+    Broken(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Halt {
+        Halt::Broken(error)
+    }
+}
+
+impl Filler {
+    /// Reads to the end. What is left to say is returned, not sent, so that the source is closed
+    /// first; nothing is if reading was stopped.
+    pub fn run(mut self) -> Option<Incoming> {
+        match self.stream() {
+            Ok((bytes, crc32)) => Some(Incoming::End { bytes, crc32 }),
+            Err(Halt::Broken(error)) => Some(Incoming::Broken(error)),
+            Err(Halt::Stopped) => None,
+        }
+    }
+
+    fn stream(&mut self) -> Result<(u64, u32), Halt> {
+        let (mut bytes, mut crc32) = (0, 0);
+        for number in 1.. {
+            let size = self.plan.part_size(number).min(self.plan.longest() - bytes);
+            if size == 0 {
+                self.nothing_more()?;
+                break;
+            }
+            let (part, ended) = self.part(number, size)?;
+            if part.digest.size > 0 {
+                let so_far = [(crc32, bytes), (part.digest.crc32, part.digest.size)];
+                crc32 = crc32_combine(so_far);
+                bytes += part.digest.size;
+                self.tell(Incoming::Part(part))?;
+            }
+            if ended {
+                break;
+            }
+        }
+        self.judge(bytes)?;
+        Ok((bytes, crc32))
+    }
+
+    /// Fills one part, and tells whether the stream ended in it.
+    fn part(&mut self, number: u32, size: u64) -> Result<(Filled, bool), Halt> {
+        self.pool.set_limit(self.plan.buffers_for(number));
+        let mut hasher = Hasher::new(self.algorithm);
+        let (mut chunks, mut left, mut ended) = (Vec::new(), size, false);
+        while left > 0 && !ended {
+            let mut buffer = self.buffer()?;
+            let room = left.min(self.pool.buffer_size() as u64) as usize;
+            let mut used = 0;
+            while used < room {
+                let end = room.min(used + READ);
+                let space = &mut buffer.space()[used..end];
+                let Some(read) = self.read(space)? else {
+                    ended = true;
+                    break;
+                };
+                if number == 2 && left == size && used == 0 {
+                    self.tell(Incoming::Continues)?;
+                }
+                let piece = &buffer.space()[used..used + read];
+                hasher.update(piece);
+                if let Some(watch) = &mut self.watch {
+                    watch.bytes(piece);
+                }
+                used += read;
+            }
+            if used > 0 {
+                chunks.push(buffer.freeze(used));
+                left -= used as u64;
+            }
+        }
+        Ok((Filled { number, chunks, digest: hasher.finish() }, ended))
+    }
+
+    fn buffer(&self) -> Result<Buffer, Halt> {
+        match self.pool.take() {
+            Ok(Some(buffer)) => Ok(buffer),
+            Ok(None) => Err(Halt::Stopped),
+            Err(error) => {
+                let what = format!("the system gives no memory for a buffer: {error}");
+                let hint = "bound the memory with --max-memory, or raise the limits of the process";
+                Err(Error::new(Kind::Unforeseen, what).next(hint).into())
+            }
+        }
+    }
+
+    /// Reads once; `None` at the end of the stream.
+    fn read(&self, space: &mut [u8]) -> Result<Option<usize>, Halt> {
+        self.gauge.waiting.store(true, Ordering::Relaxed);
+        let piece = self.source.read(&self.woken, space);
+        self.gauge.waiting.store(false, Ordering::Relaxed);
+        match piece? {
+            Piece::Bytes(read) => {
+                self.gauge.bytes.fetch_add(read as u64, Ordering::Relaxed);
+                Ok(Some(read))
+            }
+            Piece::End => Ok(None),
+            Piece::Stopped => Err(Halt::Stopped),
+        }
+    }
+
+    /// Every part that there may be is full: the stream must end here.
+    fn nothing_more(&self) -> Result<(), Halt> {
+        match self.read(&mut [0])? {
+            None => Ok(()),
+            Some(_) => {
+                let longest = self.plan.longest();
+                let what =
+                    format!("the stream is longer than {longest} bytes, all that can be stored");
+                let hint = "give its size with --expected-size, more memory with --max-memory, or \
+                            store it as several objects";
+                Err(Error::source(what).next(hint).into())
+            }
+        }
+    }
+
+    /// What remains to be checked when the stream has ended.
+    fn judge(&mut self, bytes: u64) -> Result<(), Halt> {
+        let name = self.source.name();
+        match self.source.size() {
+            Some(size) if bytes < size => {
+                let what = format!("{name} shrank while it was read: {size} bytes, then {bytes}");
+                return Err(Error::source(what).next("run again when nothing writes to it").into());
+            }
+            Some(size) if bytes > size => {
+                let what = format!("{name} grew while it was read: {size} bytes, then {bytes}");
+                self.tell(Incoming::Warning(what))?;
+            }
+            _ => {}
+        }
+        if let Some(watch) = self.watch.take()
+            && let Some(warning) = watch.end()?
+        {
+            self.tell(Incoming::Warning(warning))?;
+        }
+        Ok(())
+    }
+
+    /// If nobody listens any more, there is nothing to read for.
+    fn tell(&self, incoming: Incoming) -> Result<(), Halt> {
+        self.events.send(incoming).map_err(|_| Halt::Stopped)
+    }
+}

@@ -1,0 +1,156 @@
+//! Where the stream comes from: one readable file descriptor.
+//!
+//! Owns the descriptor, and the waiting for it. Knows nothing of buffers, parts or digests.
+//! Invariant: a read that failed is never taken for the end of the stream, and closing a source
+//! leaves no other descriptor of ours open on it, so that its writer is told.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, fadvise, fstat, openat, tell};
+use rustix::io::Errno;
+
+use crate::error::Error;
+
+/// What pipes are enlarged to: fewer switches between the writer and us.
+#[cfg(target_os = "linux")]
+const PIPE_SIZES: [usize; 3] = [1 << 20, 512 << 10, 256 << 10];
+
+/// A stream that can be read once, from its start to its end.
+pub struct Source {
+    descriptor: OwnedFd,
+    name: String,
+    size: Option<u64>,
+}
+
+/// What reading gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Bytes(usize),
+    End,
+    /// The other side of the wake-up was dropped.
+    Stopped,
+}
+
+impl Source {
+    /// The process's standard input. Descriptor 0 reads `/dev/null` from here on: nothing but the
+    /// stream ever reads the stream, and closing the source closes it for the producer.
+    pub fn stdin() -> Result<Source, Error> {
+        let taken = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
+        let source = Source::new(taken.map_err(|errno| unreadable("stdin", errno))?, "stdin")?;
+        let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        null.and_then(rustix::stdio::dup2_stdin).map_err(|errno| unreadable("/dev/null", errno))?;
+        Ok(source)
+    }
+
+    /// A file by its path. A named pipe is waited for by reading, not by opening, so that stopping
+    /// works before its writer has come.
+    pub fn file(path: &Path) -> Result<Source, Error> {
+        let name = path.display().to_string();
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = openat(CWD, path, flags, Mode::empty());
+        Source::new(opened.map_err(|errno| unreadable(&name, errno))?, &name)
+    }
+
+    /// Any descriptor that can be read, as the stdout of a command; `name` is for messages.
+    pub fn new(descriptor: OwnedFd, name: &str) -> Result<Source, Error> {
+        let name = name.to_owned();
+        let stat = fstat(&descriptor).map_err(|errno| unreadable(&name, errno))?;
+        let size = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                return Err(Error::source(format!("{name} is a directory, not a stream"))
+                    .next(format!("pack it: tar c {name} | ocipipe put DEST")));
+            }
+            FileType::RegularFile => {
+                let start = tell(&descriptor).map_err(|errno| unreadable(&name, errno))?;
+                // Advice: reading works without it.
+                let _ = fadvise(&descriptor, start, None, Advice::Sequential);
+                // A file without a size may have a content even so, as those below /proc do.
+                Some((stat.st_size as u64).saturating_sub(start)).filter(|size| *size > 0)
+            }
+            FileType::Fifo => {
+                enlarge(&descriptor);
+                None
+            }
+            _ => None,
+        };
+        Ok(Source { descriptor, name, size })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long the stream is, where that is known before reading.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Reads what there is, waiting for the first byte or for `wake` to be hung up.
+    pub(super) fn read(&self, wake: impl AsFd, space: &mut [u8]) -> Result<Piece, Error> {
+        loop {
+            // Waiting is done here and not in read(2): that one cannot be called off, and on a
+            // descriptor that somebody made non-blocking it does not wait at all.
+            let mut waited =
+                [PollFd::new(&self.descriptor, PollFlags::IN), PollFd::new(&wake, PollFlags::IN)];
+            match poll(&mut waited, None) {
+                Ok(_) if !waited[1].revents().is_empty() => return Ok(Piece::Stopped),
+                Ok(_) if waited[0].revents().contains(PollFlags::NVAL) => {
+                    return Err(unreadable(&self.name, Errno::BADF));
+                }
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(unreadable(&self.name, errno)),
+            }
+            let result = rustix::io::read(&self.descriptor, &mut *space);
+            if let Some(piece) = answer(result).map_err(|errno| unreadable(&self.name, errno))? {
+                return Ok(piece);
+            }
+        }
+    }
+}
+
+/// What the result of a read means; `None` is to wait and try again. A descriptor that is not to
+/// block can have nothing even after the waiting, if somebody else reads it too.
+fn answer(result: Result<usize, Errno>) -> Result<Option<Piece>, Errno> {
+    match result {
+        Ok(0) => Ok(Some(Piece::End)),
+        Ok(read) => Ok(Some(Piece::Bytes(read))),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn unreadable(name: &str, errno: Errno) -> Error {
+    Error::source(format!("cannot read {name}: {}", io::Error::from(errno)))
+}
+
+#[cfg(target_os = "linux")]
+fn enlarge(pipe: &OwnedFd) {
+    use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+    let present = fcntl_getpipe_size(pipe).unwrap_or(0);
+    // The system may allow less than asked for, or nothing; a small pipe works as well.
+    let larger = PIPE_SIZES.into_iter().filter(|size| *size > present);
+    let _ = larger.map(|size| fcntl_setpipe_size(pipe, size)).find(Result::is_ok);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enlarge(_pipe: &OwnedFd) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_read_is_the_end_and_only_a_missed_one_is_repeated() {
+        assert_eq!(answer(Ok(0)), Ok(Some(Piece::End)));
+        assert_eq!(answer(Ok(7)), Ok(Some(Piece::Bytes(7))));
+        assert_eq!(answer(Err(Errno::AGAIN)), Ok(None));
+        assert_eq!(answer(Err(Errno::INTR)), Ok(None));
+        for errno in [Errno::IO, Errno::CONNRESET, Errno::ISDIR, Errno::BADF, Errno::STALE] {
+            assert_eq!(answer(Err(errno)), Err(errno));
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Streams of every awkward length and pace, and everything that can go wrong with a source.
+
+use super::*;
+use crate::digest;
+use std::fs::File;
+use std::io::{PipeReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+
+const PART: usize = 1000;
+
+/// Bytes that repeat with a prime period: no two parts of a round size are equal.
+fn ramp(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at % 251) as u8).collect()
+}
+
+fn piped(reader: PipeReader) -> Source {
+    Source::new(reader.into(), "the pipe").unwrap()
+}
+
+fn started(source: Source, plan: &Plan) -> (Reader, Pool) {
+    watched(source, plan, None)
+}
+
+fn watched(source: Source, plan: &Plan, watch: Option<Box<dyn Watch>>) -> (Reader, Pool) {
+    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
+    let reader =
+        Reader::start(source, pool.clone(), plan.clone(), Algorithm::Sha256, watch).unwrap();
+    (reader, pool)
+}
+
+/// A stream whose writer is `write`, on a thread of its own.
+fn stream(plan: &Plan, write: impl FnOnce(PipeWriter) + Send + 'static) -> (Reader, Pool) {
+    let (reader, writer) = pipe().unwrap();
+    thread::spawn(move || write(writer));
+    started(piped(reader), plan)
+}
+
+fn broken(mut reader: Reader) -> Error {
+    loop {
+        match reader.events.blocking_recv() {
+            Some(Incoming::Broken(error)) => return error,
+            Some(Incoming::End { .. }) => panic!("taken for the end of the stream"),
+            Some(_) => {}
+            None => panic!("the thread said nothing"),
+        }
+    }
+}
+
+/// Reads to the end and checks everything that was said against what was written.
+fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
+    let mut read = Vec::new();
+    let mut guards = Vec::new();
+    let (mut parts, mut continues) = (0, false);
+    loop {
+        match reader.events.blocking_recv().expect("an end is told") {
+            Incoming::Part(part) => {
+                parts += 1;
+                assert_eq!(part.number, parts);
+                assert_eq!(continues, parts > 1, "the second part is announced, the first not");
+                assert_eq!(part.digest, digest::part(Algorithm::Sha256, &part.chunks));
+                let bytes = part.chunks.concat();
+                assert_eq!(part.digest.size, bytes.len() as u64);
+                let left = written.len() - read.len();
+                assert_eq!(bytes.len(), left.min(part_size));
+                guards.push((part.digest.crc32, part.digest.size));
+                read.extend(bytes);
+            }
+            Incoming::Continues => {
+                assert!(parts == 1 && !continues);
+                continues = true;
+            }
+            Incoming::End { bytes, crc32 } => {
+                assert!(read == written, "the bytes differ");
+                assert_eq!(bytes, written.len() as u64);
+                assert_eq!(crc32, crc32fast::hash(written));
+                assert_eq!(crc32, digest::crc32_combine(guards));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(reader.events.blocking_recv().is_none(), "nothing follows the end");
+    assert_eq!(parts as usize, written.len().div_ceil(part_size));
+    assert_eq!(reader.gauge().bytes(), written.len() as u64);
+    assert!(!reader.gauge().waits_for_source());
+    assert_eq!(pool.outstanding(), 0);
+}
+
+#[test]
+fn every_length_around_a_boundary_is_cut_where_it_should_be() {
+    for length in [0, 1, PART - 1, PART, PART + 1, 2 * PART, 7 * PART, 7 * PART + 17] {
+        // A part in one buffer; in several; in several of which the last is not full.
+        for buffer in [PART, PART / 4, 300] {
+            let plan = Plan::level(buffer, PART as u64, 2);
+            let written = ramp(length);
+            let data = written.clone();
+            let (reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&data).unwrap());
+            check(reader, &pool, &written, PART);
+        }
+    }
+}
+
+#[test]
+fn a_trickle_and_a_non_blocking_pipe_are_waited_for() {
+    let plan = Plan::uniform(64, 2);
+    for non_blocking in [false, true] {
+        let (reader, mut writer) = pipe().unwrap();
+        let flags = rustix::fs::fcntl_getfl(&reader).unwrap();
+        if non_blocking {
+            rustix::fs::fcntl_setfl(&reader, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        }
+        let written = ramp(300);
+        let (source, data) = (piped(reader), written.clone());
+        let (reader, pool) = started(source, &plan);
+        let gauge = reader.gauge();
+        thread::spawn(move || {
+            for (at, byte) in data.iter().enumerate() {
+                // The pipe is empty each time: the reader has seen all that went before.
+                while gauge.bytes() < at as u64 || !gauge.waits_for_source() {
+                    thread::yield_now();
+                }
+                writer.write_all(&[*byte]).unwrap();
+            }
+        });
+        check(reader, &pool, &written, 64);
+    }
+}
+
+#[test]
+fn reading_goes_no_further_than_there_are_buffers() {
+    let plan = Plan::uniform(PART, 1);
+    let written = ramp(5 * PART);
+    let (mut reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&written).unwrap());
+    let mut held = Vec::new();
+    while held.len() < 2 {
+        if let Some(Incoming::Part(part)) = reader.events.blocking_recv() {
+            held.push(part);
+        }
+    }
+    assert_eq!((pool.outstanding(), pool.allocated()), (2, 2));
+    assert_eq!(reader.gauge().bytes(), 2 * PART as u64);
+    assert!(reader.events.try_recv().is_err());
+    held.clear();
+    assert!(matches!(reader.events.blocking_recv(), Some(Incoming::Part(_))));
+}
+
+#[test]
+fn a_failed_read_is_never_the_end_of_the_stream() {
+    let memory = File::open("/proc/self/mem").unwrap();
+    let source = Source::new(memory.into(), "the file").unwrap();
+    let error = broken(started(source, &Plan::uniform(PART, 1)).0);
+    assert_eq!(error.kind, Kind::Source);
+    assert!(error.what.starts_with("cannot read the file: "), "{error}");
+
+    // The peer of a socket that goes away with bytes unread resets the connection.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    ours.write_all(b"never read").unwrap();
+    peer.write_all(b"some of it").unwrap();
+    let mut first = [0];
+    peer.peek(&mut first).unwrap();
+    drop(peer);
+    let source = Source::new(ours.into(), "the socket").unwrap();
+    let error = broken(started(source, &Plan::uniform(PART, 1)).0);
+    assert_eq!(error.kind, Kind::Source);
+}
+
+#[test]
+fn a_directory_and_a_missing_file_are_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Source::file(folder.path()).err().unwrap();
+    assert!(error.kind == Kind::Source && error.what.contains("is a directory"), "{error}");
+    let error = Source::file(&folder.path().join("missing")).err().unwrap();
+    assert!(error.kind == Kind::Source && error.what.contains("missing"), "{error}");
+}
+
+#[test]
+fn a_file_that_changes_its_length_is_told() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&ramp(2 * PART)).unwrap();
+    let plan = Plan::uniform(PART, 2);
+
+    let source = Source::file(file.path()).unwrap();
+    assert_eq!(source.size(), Some(2 * PART as u64));
+    let (reader, pool) = started(source, &plan);
+    check(reader, &pool, &ramp(2 * PART), PART);
+
+    let source = Source::file(file.path()).unwrap();
+    file.as_file().set_len(PART as u64).unwrap();
+    let error = broken(started(source, &plan).0);
+    assert!(error.kind == Kind::Source && error.what.contains("shrank"), "{error}");
+
+    let source = Source::file(file.path()).unwrap();
+    file.as_file().set_len(PART as u64 + 1).unwrap();
+    let (mut reader, _pool) = started(source, &plan);
+    let mut said = Vec::new();
+    while let Some(incoming) = reader.events.blocking_recv() {
+        said.push(incoming);
+    }
+    let last = said.split_off(said.len() - 2);
+    assert!(matches!(&last[0], Incoming::Warning(what) if what.contains("grew")), "{last:?}");
+    assert!(matches!(last[1], Incoming::End { bytes: 1001, .. }), "{last:?}");
+}
+
+#[test]
+fn a_stream_longer_than_can_be_stored_ends_cleanly() {
+    let plan = Plan::uniform(1, 40);
+    let longest = plan.longest() as usize;
+    let written = ramp(longest);
+    let data = written.clone();
+    let (reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&data).unwrap());
+    check(reader, &pool, &written, 1);
+
+    let (sent, closed) = mpsc::channel();
+    let (reader, _pool) = stream(&plan, move |mut pipe| {
+        let error = loop {
+            if let Err(error) = pipe.write_all(&ramp(1 << 16)) {
+                break error;
+            }
+        };
+        sent.send(error.kind()).unwrap();
+    });
+    let error = broken(reader);
+    assert_eq!(error.kind, Kind::Source);
+    assert!(error.what.contains("longer than 10000 bytes"), "{error}");
+    assert_eq!(closed.recv().unwrap(), std::io::ErrorKind::BrokenPipe);
+}
+
+/// Stops a reader, and waits until it has closed its source.
+fn stopped(mut reader: Reader, mut writer: PipeWriter) {
+    reader.stop();
+    while let Some(incoming) = reader.events.blocking_recv() {
+        assert!(matches!(incoming, Incoming::Part(_) | Incoming::Continues), "{incoming:?}");
+    }
+    let error = writer.write_all(b"more").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "the producer is told");
+}
+
+#[test]
+fn stopping_works_while_the_source_is_silent() {
+    let (reader, writer) = pipe().unwrap();
+    let (reader, _pool) = started(piped(reader), &Plan::uniform(PART, 1));
+    while !reader.gauge().waits_for_source() {
+        thread::yield_now();
+    }
+    stopped(reader, writer);
+}
+
+#[test]
+fn stopping_works_while_there_is_no_buffer() {
+    let (reader, mut writer) = pipe().unwrap();
+    let (mut reader, pool) = started(piped(reader), &Plan::uniform(PART, 1));
+    writer.write_all(&ramp(3 * PART)).unwrap();
+    let mut held = Vec::new();
+    while held.len() < 3 {
+        held.push(reader.events.blocking_recv().unwrap());
+    }
+    assert_eq!(pool.outstanding(), 2);
+    stopped(reader, writer);
+}
+
+#[test]
+fn a_named_pipe_is_waited_for_and_can_be_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
+    let plan = Plan::uniform(PART, 2);
+
+    let (mut reader, _pool) = started(Source::file(&path).unwrap(), &plan);
+    while !reader.gauge().waits_for_source() {
+        thread::yield_now();
+    }
+    reader.stop();
+    assert!(reader.events.blocking_recv().is_none(), "no writer is not an empty stream");
+
+    let (reader, pool) = started(Source::file(&path).unwrap(), &plan);
+    while !reader.gauge().waits_for_source() {
+        thread::yield_now();
+    }
+    File::options().write(true).open(&path).unwrap().write_all(&ramp(2500)).unwrap();
+    check(reader, &pool, &ramp(2500), PART);
+}
+
+struct Judge {
+    seen: Vec<u8>,
+    verdict: fn(&[u8]) -> Result<Option<String>, Error>,
+}
+
+impl Watch for Judge {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.seen.extend(bytes);
+    }
+
+    fn end(self: Box<Self>) -> Result<Option<String>, Error> {
+        (self.verdict)(&self.seen)
+    }
+}
+
+fn judged(verdict: fn(&[u8]) -> Result<Option<String>, Error>) -> Vec<Incoming> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&ramp(2500)).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let mut whole = Vec::new();
+    (&file).read_to_end(&mut whole).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let source = Source::new(file.into(), "the file").unwrap();
+    let judge = Box::new(Judge { seen: vec![], verdict });
+    let (mut reader, _pool) = watched(source, &Plan::uniform(PART, 2), Some(judge));
+    let mut said = Vec::new();
+    while let Some(incoming) = reader.events.blocking_recv() {
+        if !matches!(incoming, Incoming::Part(_) | Incoming::Continues) {
+            said.push(incoming);
+        }
+    }
+    said
+}
+
+#[test]
+fn what_a_watch_says_decides_about_the_end() {
+    let said = judged(|seen| {
+        assert!(seen == ramp(2500));
+        Ok(None)
+    });
+    assert!(matches!(said[..], [Incoming::End { bytes: 2500, .. }]), "{said:?}");
+    let said = judged(|_| Ok(Some("odd".to_owned())));
+    assert!(matches!(said[..], [Incoming::Warning(_), Incoming::End { .. }]), "{said:?}");
+    let said = judged(|_| Err(Error::source("cut off")));
+    assert!(matches!(&said[..], [Incoming::Broken(e)] if e.what == "cut off"), "{said:?}");
+    let said = judged(|_| panic!("planted"));
+    assert!(matches!(&said[..], [Incoming::Broken(e)] if e.kind == Kind::Unforeseen), "{said:?}");
+}

@@ -1,0 +1,150 @@
+//! How much memory this process may use.
+//!
+//! Owns the reading of the machine's size and of the limits set on this process: control groups of
+//! both versions with all their parents, and the limit on address space. Knows nothing of what the
+//! memory is for.
+//! Invariant: a limit that is in force is never overlooked for a larger one; what cannot be read
+//! counts as no limit.
+
+use std::path::{Path, PathBuf};
+
+/// The least of all limits, in bytes; `None` where not even the size of the machine is known.
+pub fn available() -> Option<u64> {
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    limit_of(read).into_iter().chain(address_space()).min()
+}
+
+/// Where the limit on address space is in force, it counts buffers too.
+fn address_space() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::As).current
+}
+
+/// Judges the files below `/proc` and those that they lead to; `read` gives their text.
+fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+    let machine = read(Path::new("/proc/meminfo")).and_then(|text| total(&text));
+    let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let mounts = read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
+    let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
+    let files = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    });
+    let limits = files.flat_map(|(controllers, path)| {
+        let names: &[&str] = match controllers {
+            "" => &["memory.max", "memory.high"],
+            _ if controllers.split(',').any(|name| name == "memory") => &["memory.limit_in_bytes"],
+            _ => &[],
+        };
+        let unified = controllers.is_empty();
+        let mounted = mounts.iter().filter(move |mount| mount.unified == unified);
+        mounted.flat_map(move |mount| mount.folders(path)).flat_map(move |folder| {
+            names.iter().map(move |name| folder.join(name)).collect::<Vec<_>>()
+        })
+    });
+    // "max" is no number, and no limit; version 1 has a number beyond any machine for that.
+    limits.filter_map(|file| read(&file)?.trim().parse().ok()).chain(machine).min()
+}
+
+/// `MemTotal:       24655332 kB`
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// Where a hierarchy of control groups that can limit memory is to be seen.
+struct Mount {
+    unified: bool,
+    /// The group that is seen at the mount point.
+    root: PathBuf,
+    point: PathBuf,
+}
+
+impl Mount {
+    /// `35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw`
+    fn parse(line: &str) -> Option<Mount> {
+        let (place, kind) = line.split_once(" - ")?;
+        let mut place = place.split(' ').skip(3);
+        let (root, point) = (place.next()?.into(), place.next()?.into());
+        let mut kind = kind.split(' ');
+        let unified = match kind.next()? {
+            "cgroup2" => true,
+            "cgroup" if kind.nth(1)?.split(',').any(|option| option == "memory") => false,
+            _ => return None,
+        };
+        Some(Mount { unified, root, point })
+    }
+
+    /// The folders of a group and of all its parents, as far up as this mount shows.
+    fn folders(&self, group: &str) -> Vec<PathBuf> {
+        let group = Path::new(group);
+        // In a container the group may be named as the host sees it, though the mount begins at it;
+        // or the mount as the host sees it, though the group is named from there.
+        let below = group.strip_prefix(&self.root).or_else(|_| group.strip_prefix("/"));
+        let Ok(below) = below else { return Vec::new() };
+        below.ancestors().map(|folder| self.point.join(folder)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn limit(files: &[(&str, &str)]) -> Option<u64> {
+        let files: HashMap<_, _> = files.iter().copied().collect();
+        limit_of(|path| files.get(path.to_str().unwrap()).map(|text| (*text).to_owned()))
+    }
+
+    const MEMINFO: (&str, &str) =
+        ("/proc/meminfo", "MemTotal:       1000 kB\nMemFree:         200 kB\n");
+    const UNIFIED: (&str, &str) = (
+        "/proc/self/mountinfo",
+        "25 1 0:22 / /proc rw - proc proc rw\n\
+         35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n",
+    );
+
+    #[test]
+    fn without_limits_it_is_the_machine() {
+        assert_eq!(limit(&[]), None);
+        assert_eq!(limit(&[MEMINFO]), Some(1_024_000));
+        let root = ("/proc/self/cgroup", "0::/\n");
+        let max = ("/sys/fs/cgroup/memory.max", "max\n");
+        assert_eq!(limit(&[MEMINFO, UNIFIED, root, max]), Some(1_024_000));
+    }
+
+    #[test]
+    fn a_limit_on_a_parent_or_a_soft_one_counts() {
+        let group = ("/proc/self/cgroup", "0::/system.slice/backup.service\n");
+        let own = ("/sys/fs/cgroup/system.slice/backup.service/memory.max", "600000\n");
+        let parent = ("/sys/fs/cgroup/system.slice/memory.max", "500000\n");
+        let high = ("/sys/fs/cgroup/system.slice/backup.service/memory.high", "400000\n");
+        let other = ("/sys/fs/cgroup/user.slice/memory.max", "1\n");
+        assert_eq!(limit(&[MEMINFO, UNIFIED, group, own]), Some(600_000));
+        assert_eq!(limit(&[MEMINFO, UNIFIED, group, own, parent]), Some(500_000));
+        assert_eq!(limit(&[MEMINFO, UNIFIED, group, own, parent, high, other]), Some(400_000));
+    }
+
+    #[test]
+    fn version_one_is_read_where_it_is_mounted_also_inside_a_container() {
+        let groups = ("/proc/self/cgroup", "4:cpu,cpuacct:/a\n7:memory:/docker/abc\n0::/x\n");
+        let whole = (
+            "/proc/self/mountinfo",
+            "40 35 0:35 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
+        );
+        let inner = (
+            "/proc/self/mountinfo",
+            "40 35 0:35 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+        );
+        let deep = ("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "700000\n");
+        let top = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(limit(&[MEMINFO, groups, whole, deep, top]), Some(700_000));
+        let seen = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "650000\n");
+        assert_eq!(limit(&[MEMINFO, groups, inner, seen]), Some(650_000));
+    }
+
+    #[test]
+    fn this_machine_has_a_size() {
+        assert!(available().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}

@@ -1,0 +1,229 @@
+//! What the service answers, as typed values.
+//!
+//! Owns every header name and JSON field that the client reads. Knows nothing of what is to be done
+//! about an answer. Invariant: bytes from the network never panic, and text from them is quoted.
+
+use serde::Deserialize;
+
+use crate::digest::Algorithm;
+
+/// An answer as it came off the wire.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first header of this (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    fn owned(&self, name: &str) -> Option<String> {
+        self.header(name).map(str::to_owned)
+    }
+
+    pub fn succeeded(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub fn request_id(&self) -> Option<String> {
+        self.owned("opc-request-id")
+    }
+}
+
+/// What the service says of stored bytes, by the header names of the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+    pub size: Option<u64>,
+    pub content_md5: Option<String>,
+    pub content_sha256: Option<String>,
+    pub content_sha384: Option<String>,
+    pub content_crc32c: Option<String>,
+    pub multipart_md5: Option<String>,
+    pub multipart_sha256: Option<String>,
+    pub multipart_sha384: Option<String>,
+    pub request_id: Option<String>,
+}
+
+impl Held {
+    /// Reads the head of an answer to a part, a put, a commit or a head request.
+    pub fn of(answer: &Answer) -> Held {
+        Held {
+            etag: answer.owned("etag"),
+            last_modified: answer.owned("last-modified"),
+            // Only a HEAD's content length speaks of the object; the driver asks for it there.
+            size: None,
+            content_md5: answer.owned("opc-content-md5").or_else(|| answer.owned("content-md5")),
+            content_sha256: answer.owned("opc-content-sha256"),
+            content_sha384: answer.owned("opc-content-sha384"),
+            content_crc32c: answer.owned("opc-content-crc32c"),
+            multipart_md5: answer.owned("opc-multipart-md5"),
+            multipart_sha256: answer.owned("opc-multipart-sha256"),
+            multipart_sha384: answer.owned("opc-multipart-sha384"),
+            request_id: answer.request_id(),
+        }
+    }
+
+    /// Reads the head of an answer to HeadObject, whose content length is the object's size.
+    pub fn of_object(answer: &Answer) -> Held {
+        let size = answer.header("content-length").and_then(|v| v.parse().ok());
+        Held { size, ..Held::of(answer) }
+    }
+
+    /// The digest of a whole body by an algorithm.
+    pub fn content(&self, algorithm: Algorithm) -> Option<&str> {
+        match algorithm {
+            Algorithm::Sha256 => self.content_sha256.as_deref(),
+            Algorithm::Sha384 => self.content_sha384.as_deref(),
+            Algorithm::Crc32c => self.content_crc32c.as_deref(),
+            Algorithm::Md5 => self.content_md5.as_deref(),
+            Algorithm::None => None,
+        }
+    }
+
+    /// The digest of the digests of the parts by an algorithm.
+    pub fn multipart(&self, algorithm: Algorithm) -> Option<&str> {
+        match algorithm {
+            Algorithm::Sha256 => self.multipart_sha256.as_deref(),
+            Algorithm::Sha384 => self.multipart_sha384.as_deref(),
+            Algorithm::Md5 => self.multipart_md5.as_deref(),
+            Algorithm::Crc32c | Algorithm::None => None,
+        }
+    }
+}
+
+/// One part in a listing.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedPart {
+    pub part_number: u32,
+    pub etag: String,
+    pub size: u64,
+    pub md5: Option<String>,
+}
+
+/// One open multipart upload in a listing, or the answer to a create.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedUpload {
+    pub bucket: Option<String>,
+    pub object: String,
+    pub upload_id: String,
+    pub time_created: Option<String>,
+    pub storage_tier: Option<String>,
+}
+
+/// A page of a listing and the token of the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+/// The body of a successful answer that is not what the API promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable(pub String);
+
+/// Reads the namespace.
+pub fn read_namespace(answer: &Answer) -> Result<String, Unreadable> {
+    let name: String = read(answer, "a namespace")?;
+    if name.is_empty() || name.contains(|c: char| c.is_control() || c == '/') {
+        return Err(Unreadable("a namespace that cannot be one".to_owned()));
+    }
+    Ok(name)
+}
+
+/// Reads the upload id of a new multipart upload.
+pub fn read_created(answer: &Answer) -> Result<String, Unreadable> {
+    let upload: ListedUpload = read(answer, "a multipart upload")?;
+    if upload.upload_id.is_empty() {
+        return Err(Unreadable("a multipart upload without an id".to_owned()));
+    }
+    Ok(upload.upload_id)
+}
+
+/// Reads one page of a listing of parts or uploads.
+pub fn read_page<T: for<'a> Deserialize<'a>>(answer: &Answer) -> Result<Page<T>, Unreadable> {
+    Ok(Page { items: read(answer, "a list")?, next: answer.owned("opc-next-page") })
+}
+
+fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, what: &str) -> Result<T, Unreadable> {
+    serde_json::from_slice(&answer.body).map_err(|e| {
+        Unreadable(format!("a body that is not {what}: {e}: {}", excerpt(&answer.body)))
+    })
+}
+
+/// The first bytes of a body, made printable, for error texts.
+pub fn excerpt(body: &[u8]) -> String {
+    const SHOWN: usize = 120;
+    let text: String = String::from_utf8_lossy(&body[..body.len().min(SHOWN)])
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let more = if body.len() > SHOWN { "..." } else { "" };
+    format!("{:?}{more}", text.trim())
+}
+
+/// What the service said when it did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refusal {
+    pub status: u16,
+    pub code: Option<String>,
+    pub message: String,
+    pub request_id: Option<String>,
+    /// Seconds, or none where the header is absent or a date.
+    pub retry_after: Option<u64>,
+    /// The answer's `date`.
+    pub date: Option<String>,
+}
+
+impl Refusal {
+    /// Reads an answer that is no success; a body that is not the API's JSON is quoted.
+    pub fn of(answer: &Answer) -> Refusal {
+        #[derive(Deserialize)]
+        struct ErrorBody {
+            code: Option<String>,
+            message: Option<String>,
+        }
+        let (code, message) = match serde_json::from_slice::<ErrorBody>(&answer.body) {
+            Ok(body) => (body.code, body.message.unwrap_or_default()),
+            Err(_) if answer.body.is_empty() => (None, String::new()),
+            Err(_) => (None, format!("the answer was {}", excerpt(&answer.body))),
+        };
+        Refusal {
+            status: answer.status,
+            code,
+            message,
+            request_id: answer.request_id(),
+            retry_after: answer.header("retry-after").and_then(|v| v.trim().parse().ok()),
+            date: answer.owned("date"),
+        }
+    }
+
+    /// Whether Object Storage itself speaks, and not a proxy or a load balancer before it.
+    pub fn from_service(&self) -> bool {
+        self.request_id.is_some() || self.code.is_some()
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HTTP {}", self.status)?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " (opc-request-id {id})")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! What `progress` promises.
+
+use super::*;
+use crate::units::{GIB, MIB};
+use indicatif::TermLike;
+use proptest::prelude::*;
+use std::io;
+use std::sync::Arc;
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink {
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+fn reporter(progress: Progress, quiet: bool, debug: bool) -> (Reporter, Sink) {
+    let sink = Sink::default();
+    let report = Report { progress, quiet, debug };
+    let hidden = ProgressDrawTarget::hidden();
+    (Reporter::to(report, false, hidden, Box::new(sink.clone())), sink)
+}
+
+fn at(seconds: u64, acknowledged: u64) -> Snapshot {
+    Snapshot {
+        read: acknowledged + 512 * MIB,
+        acknowledged,
+        parts_acknowledged: (acknowledged / (128 * MIB)) as u32,
+        parts_in_flight: 4,
+        elapsed: Duration::from_secs(seconds),
+        ..Snapshot::default()
+    }
+}
+
+#[test]
+fn a_stream_of_unknown_size_shows_no_percentage() {
+    let now = at(90, 10 * GIB);
+    assert_eq!(
+        line(&now, 200 * MIB),
+        "10.0 GiB stored, 10.5 GiB read, 200 MiB/s, 4 in flight, 1m30s"
+    );
+}
+
+#[test]
+fn everything_that_matters_stands_in_the_line() {
+    let now = Snapshot {
+        retries: 3,
+        token_left: Some(Duration::from_millis(2_040_900)),
+        expected: Some(40 * GIB),
+        waiting: Some("no connection to the service".to_owned()),
+        ..at(90, 10 * GIB)
+    };
+    assert_eq!(
+        line(&now, 200 * MIB),
+        "10.0 GiB stored (25 % of about 40.0 GiB), 10.5 GiB read, 200 MiB/s, 4 in flight, \
+         3 sent again, token for 34m, 1m30s, about 2m33s left; \
+         waiting: no connection to the service"
+    );
+}
+
+#[test]
+fn a_stream_that_outgrows_its_hint_is_not_shown_as_done() {
+    let now = Snapshot { expected: Some(10 * GIB), ..at(90, 10 * GIB) };
+    assert!(line(&now, MIB).starts_with("10.0 GiB stored (about 10.0 GiB were expected)"));
+    assert!(!line(&now, MIB).contains("left"));
+}
+
+#[test]
+fn json_is_one_object_a_line_with_every_field() {
+    let now = Snapshot { waiting: Some("a\nb".to_owned()), ..at(5, MIB) };
+    let text = json(&now, 7);
+    assert!(!text.contains('\n'));
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["event"], "progress");
+    assert_eq!(value["acknowledged"], MIB);
+    assert_eq!(value["seconds"], 5.0);
+    assert_eq!(value["expected-size"], serde_json::Value::Null);
+    assert_eq!(value.as_object().unwrap().len(), 11);
+}
+
+#[test]
+fn without_a_terminal_a_line_comes_every_thirty_seconds() {
+    for progress in [Progress::Auto, Progress::Bar, Progress::Log] {
+        let (reporter, sink) = reporter(progress, false, false);
+        for tenth in 0..=950 {
+            let elapsed = Duration::from_millis(tenth * 100);
+            reporter.update(&Snapshot { elapsed, ..at(0, tenth * MIB) });
+        }
+        let lines = sink.lines();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].starts_with("ocipipe: 300 MiB stored"), "{lines:?}");
+    }
+}
+
+#[test]
+fn json_is_all_that_a_program_has_to_read() {
+    let (reporter, sink) = reporter(Progress::Json, false, true);
+    reporter.note("n");
+    reporter.warn("w \"quoted\"");
+    reporter.debug(|| "d".to_owned());
+    reporter.update(&at(5, MIB));
+    let events: Vec<String> = sink
+        .lines()
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].to_string())
+        .collect();
+    assert_eq!(events, ["\"note\"", "\"warning\"", "\"debug\"", "\"progress\""]);
+}
+
+#[test]
+fn quiet_leaves_warnings_only() {
+    for progress in [Progress::Auto, Progress::Log, Progress::Json, Progress::Bar] {
+        let (reporter, sink) = reporter(progress, true, false);
+        reporter.note("n");
+        reporter.debug(|| unreachable!("no text is made without --debug"));
+        reporter.update(&at(500, GIB));
+        assert!(sink.lines().is_empty());
+        reporter.warn("w");
+        assert_eq!(sink.lines().len(), 1);
+    }
+}
+
+#[test]
+fn progress_none_still_tells_notes() {
+    let (reporter, sink) = reporter(Progress::None, false, false);
+    reporter.update(&at(500, GIB));
+    reporter.note("done");
+    assert_eq!(sink.lines(), ["ocipipe: done"]);
+}
+
+/// A terminal of one line.
+#[derive(Debug, Clone, Default)]
+struct Screen(Arc<Mutex<String>>);
+
+impl Screen {
+    fn line(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        100
+    }
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap().push_str(text);
+        Ok(())
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.lock().unwrap().clear();
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_bar_gives_way_to_a_warning_and_leaves_nothing_behind() {
+    let screen = Screen::default();
+    let draw = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+    let sink = Sink::default();
+    let reporter = Reporter::to(Report::default(), true, draw, Box::new(sink.clone()));
+    reporter.update(&at(1, GIB));
+    assert!(screen.line().contains("1.0 GiB stored"), "{}", screen.line());
+    reporter.warn("w");
+    assert_eq!(sink.lines(), ["ocipipe: warning: w"]);
+    reporter.finish();
+    assert_eq!(screen.line(), "");
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_shown_and_not_sent() {
+    let (reporter, sink) = reporter(Progress::Log, false, false);
+    reporter.warn("a\u{1b}[2Jb\rc");
+    assert_eq!(sink.lines(), ["ocipipe: warning: a\\u{1b}[2Jb\\rc"]);
+}
+
+#[test]
+fn a_stderr_that_fails_is_no_concern_of_the_upload() {
+    struct Broken;
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    let hidden = ProgressDrawTarget::hidden();
+    let reporter = Reporter::to(Report::default(), false, hidden, Box::new(Broken));
+    reporter.warn("w");
+    reporter.update(&at(60, GIB));
+    reporter.finish();
+}
+
+#[test]
+fn the_rate_is_that_of_the_recent_past_and_falls_when_nothing_moves() {
+    let mut rate = Rate::default();
+    assert_eq!(rate.observe(Duration::ZERO, 0), 0);
+    for second in 1..=120 {
+        rate.observe(Duration::from_secs(second), second * 100 * MIB);
+    }
+    for second in 121..=240u64 {
+        rate.observe(Duration::from_secs(second), 12_000 * MIB + (second - 120) * 10 * MIB);
+    }
+    let recent = rate.observe(Duration::from_secs(240), 13_200 * MIB);
+    assert_eq!(recent, 10 * MIB, "{recent}");
+    let stalled = rate.observe(Duration::from_secs(300), 13_200 * MIB);
+    assert!(stalled < 6 * MIB, "{stalled}");
+}
+
+#[test]
+fn lumps_of_a_slow_link_do_not_make_the_rate_jump() {
+    let mut rate = Rate::default();
+    let mut seen = Vec::new();
+    for second in 1..=3000u64 {
+        // Every 128 s another 128 MiB: 1 MiB/s.
+        let now = rate.observe(Duration::from_secs(second), second / 128 * 128 * MIB);
+        if second > 1500 {
+            seen.push(now);
+        }
+    }
+    assert!(*seen.iter().min().unwrap() > MIB * 8 / 10, "{:?}", seen.iter().min());
+    assert!(*seen.iter().max().unwrap() < MIB * 12 / 10, "{:?}", seen.iter().max());
+}
+
+proptest! {
+    #[test]
+    fn no_snapshot_makes_a_line_panic_or_claim_the_end(
+        (read, acknowledged, expected) in (any::<u64>(), any::<u64>(), any::<Option<u64>>()),
+        (seconds, token, rate) in (any::<u64>(), any::<Option<u64>>(), any::<u64>()),
+    ) {
+        let now = Snapshot {
+            read,
+            acknowledged,
+            expected,
+            token_left: token.map(Duration::from_secs),
+            elapsed: Duration::from_secs(seconds),
+            parts_in_flight: 1,
+            ..Snapshot::default()
+        };
+        prop_assert!(!line(&now, rate).contains("(100 %"));
+        let _ = json(&now, rate);
+    }
+
+    #[test]
+    fn no_sequence_of_counts_makes_the_rate_panic(
+        counts in proptest::collection::vec((any::<u64>(), any::<u64>()), 0..40),
+    ) {
+        let mut rate = Rate::default();
+        for (seconds, bytes) in counts {
+            rate.observe(Duration::from_secs(seconds), bytes);
+        }
+    }
+}

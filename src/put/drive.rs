@@ -1,0 +1,392 @@
+//! The driver: performs the actions of the upload machine and brings it the events.
+//!
+//! Owns the buffers that are held for parts, the tasks under way and the only loop over them.
+//! Decides nothing. Invariant: a buffer is let go of only when the machine says so.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::child::{LINGER, Producer};
+use crate::digest::{self, Algorithm};
+use crate::error::{Error, Kind};
+use crate::input::{Incoming, Reader};
+use crate::oci::api::{Held, ListedPart, ListedUpload, Request, Storing, Target, answer, request};
+use crate::progress::{Reporter, Snapshot};
+use crate::retry::{Break, Failure};
+use crate::service::{Service, unreadable};
+use crate::signals::Signals;
+use crate::upload::{Action, Call, Event, Outcome, Stored, Upload};
+
+/// How often the progress is looked at; what is shown, and when, the reporter decides.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Where the bytes come from while the driver runs.
+pub struct Source {
+    pub reader: Reader,
+    pub producer: Option<Producer>,
+    pub expected: Option<u64>,
+}
+
+pub struct Drive {
+    pub service: Arc<Service>,
+    pub target: Arc<Target>,
+    pub storing: Arc<Storing>,
+    pub upload: Upload,
+    began: Instant,
+    held: HashMap<u32, Vec<Bytes>>,
+    tasks: JoinSet<Event>,
+    parts: HashMap<u32, AbortHandle>,
+}
+
+/// What the loop woke up for.
+enum Woke {
+    Read(Option<Incoming>),
+    Event(Event),
+    Exited(Result<(), Error>),
+    Lingered,
+    Tick,
+    Timeout,
+    Signal(Error),
+}
+
+/// How far the command after `--` has come.
+#[derive(Default)]
+struct Ending {
+    /// The stream has ended, and waits for the command's exit.
+    end: Option<(u64, u32)>,
+    exited: bool,
+    /// When a stdout still open after the exit is taken as someone else writing.
+    lingers_until: Option<Instant>,
+}
+
+impl Drive {
+    pub fn new(
+        service: Arc<Service>,
+        target: Target,
+        storing: Storing,
+        upload: Upload,
+        began: Instant,
+    ) -> Drive {
+        Drive {
+            service,
+            target: Arc::new(target),
+            storing: Arc::new(storing),
+            upload,
+            began,
+            held: HashMap::new(),
+            tasks: JoinSet::new(),
+            parts: HashMap::new(),
+        }
+    }
+
+    /// Runs the upload to its end.
+    pub async fn run(
+        &mut self,
+        source: Source,
+        signals: &mut Signals,
+        reporter: &Reporter,
+    ) -> Result<Stored, Error> {
+        let Source { mut reader, mut producer, expected } = source;
+        let mut reading = true;
+        let mut signalled = false;
+        let mut ending = Ending::default();
+        let mut last_words = None;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            while let Some(action) = self.upload.next_action() {
+                match action {
+                    Action::Begin(call) => self.begin(call),
+                    Action::Rehash(number) => self.rehash(number),
+                    Action::Free(number) => drop(self.held.remove(&number)),
+                    Action::CancelParts => {
+                        self.parts.drain().for_each(|(_, task)| task.abort());
+                    }
+                    Action::StopReading => {
+                        reading = false;
+                        reader.stop();
+                        if let Some(producer) = producer.take() {
+                            last_words = Some(tokio::spawn(producer.end()));
+                        }
+                    }
+                    Action::Note(text) => reporter.warn(&text),
+                    Action::Finish(result) => {
+                        reader.stop();
+                        self.tasks.abort_all();
+                        if let Some(task) = last_words {
+                            let _ = task.await;
+                        }
+                        reporter.update(&self.snapshot(&reader, expected));
+                        return result;
+                    }
+                }
+            }
+            let timeout = self.upload.next_timeout().map(|at| self.began + at);
+            let woke = tokio::select! {
+                biased;
+                error = signals.next() => Woke::Signal(error),
+                Some(joined) = self.tasks.join_next() => match joined {
+                    Ok(event) => Woke::Event(event),
+                    Err(error) if error.is_cancelled() => continue,
+                    Err(error) => Woke::Event(Event::Stop(Error::new(
+                        Kind::Unforeseen,
+                        format!("a task failed: {error}"),
+                    ))),
+                },
+                incoming = reader.events.recv(), if reading => Woke::Read(incoming),
+                result = exited(&mut producer), if !ending.exited => Woke::Exited(result),
+                () = until(ending.lingers_until) => Woke::Lingered,
+                () = until(timeout) => Woke::Timeout,
+                _ = ticks.tick() => Woke::Tick,
+            };
+            let event = match woke {
+                Woke::Signal(error) if signalled => return Err(error),
+                Woke::Signal(error) => {
+                    signalled = true;
+                    reporter
+                        .warn(&format!("{}; ending, a second signal leaves at once", error.what));
+                    Some(Event::Stop(error))
+                }
+                Woke::Event(event) => Some(event),
+                Woke::Read(incoming) => {
+                    reading = !matches!(
+                        incoming,
+                        None | Some(Incoming::End { .. } | Incoming::Broken(_))
+                    );
+                    self.read(incoming, producer.as_ref(), &mut ending, reporter)
+                }
+                Woke::Exited(result) => {
+                    ending.exited = true;
+                    if reading {
+                        ending.lingers_until = Some(Instant::now() + LINGER);
+                    }
+                    match result {
+                        Err(error) => Some(Event::Broken(error)),
+                        Ok(()) => self.end_of_command(producer.as_ref(), &mut ending),
+                    }
+                }
+                Woke::Lingered => {
+                    ending.lingers_until = None;
+                    let error = producer.as_ref().map(Producer::lingering);
+                    if reading { error.map(Event::Broken) } else { None }
+                }
+                Woke::Timeout => {
+                    let now = self.now();
+                    self.upload.handle_timeout(now);
+                    None
+                }
+                Woke::Tick => {
+                    reporter.update(&self.snapshot(&reader, expected));
+                    None
+                }
+            };
+            if let Some(event) = event {
+                if let Event::Done { call: Call::Part(number), .. } = &event {
+                    self.parts.remove(number);
+                }
+                let now = self.now();
+                self.upload.handle(now, event);
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// What came from the reading thread, as an event; the end waits for the command's exit.
+    fn read(
+        &mut self,
+        incoming: Option<Incoming>,
+        producer: Option<&Producer>,
+        ending: &mut Ending,
+        reporter: &Reporter,
+    ) -> Option<Event> {
+        match incoming {
+            Some(Incoming::Part(filled)) => {
+                self.held.insert(filled.number, filled.chunks);
+                Some(Event::Part { number: filled.number, digest: filled.digest })
+            }
+            Some(Incoming::Continues) => Some(Event::Continues),
+            Some(Incoming::Warning(text)) => {
+                reporter.warn(&text);
+                None
+            }
+            Some(Incoming::Broken(error)) => Some(Event::Broken(error)),
+            Some(Incoming::End { bytes, crc32 }) => {
+                ending.end = Some((bytes, crc32));
+                ending.lingers_until = None;
+                match producer {
+                    None => Some(Event::End { bytes, crc32 }),
+                    Some(_) => self.end_of_command(producer, ending),
+                }
+            }
+            None => Some(Event::Broken(Error::new(
+                Kind::Unforeseen,
+                "the reading thread ended without a word",
+            ))),
+        }
+    }
+
+    /// The stream is whole when it has ended and the command has exited with success.
+    fn end_of_command(&self, producer: Option<&Producer>, ending: &mut Ending) -> Option<Event> {
+        let ((bytes, crc32), producer) = (ending.end?, producer?);
+        if !ending.exited {
+            return None;
+        }
+        Some(match producer.judge() {
+            Ok(()) => Event::End { bytes, crc32 },
+            Err(error) => Event::Broken(error),
+        })
+    }
+
+    fn snapshot(&self, reader: &Reader, expected: Option<u64>) -> Snapshot {
+        let (parts_acknowledged, acknowledged) = self.upload.acknowledged();
+        Snapshot {
+            read: reader.gauge().bytes(),
+            acknowledged,
+            parts_acknowledged,
+            parts_in_flight: self.upload.in_flight() as u32,
+            retries: self.upload.retries(),
+            token_left: None,
+            expected,
+            elapsed: self.began.elapsed(),
+            waiting: None,
+        }
+    }
+
+    fn begin(&mut self, call: Call) {
+        let chunks = match &call {
+            Call::Part(number) => self.held.get(number).cloned().unwrap_or_default(),
+            Call::Put => self.held.get(&1).cloned().unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let Some(request) = self.request(&call) else { return };
+        let service = self.service.clone();
+        let target = self.target.clone();
+        let upload_id = self.upload.upload_id().map(str::to_owned);
+        let number = match call {
+            Call::Part(number) => Some(number),
+            _ => None,
+        };
+        let task = self.tasks.spawn(async move {
+            let result = perform(&service, &target, &call, request, chunks, upload_id).await;
+            Event::Done { call, result }
+        });
+        if let Some(number) = number {
+            self.parts.insert(number, task);
+        }
+    }
+
+    /// The request of a call. Calls on an upload are begun only when there is one.
+    fn request(&self, call: &Call) -> Option<Request> {
+        let (target, storing) = (&self.target, &self.storing);
+        let id = self.upload.upload_id();
+        Some(match call {
+            Call::Create => request::create_upload(target, storing),
+            Call::Part(number) => {
+                let digest = self.upload.part(*number)?;
+                request::upload_part(target, storing, id?, *number, digest.size, &digest.value)
+            }
+            Call::Put => {
+                let digest = self.upload.part(1)?;
+                request::put_object(target, storing, digest.size, &digest.value)
+            }
+            Call::Commit => {
+                request::commit(target, &storing.condition, id?, self.upload.commit_parts())
+            }
+            Call::Head => request::head_object(target, &storing.customer_key),
+            Call::ListParts => request::list_parts(target, id?, None),
+            Call::ListUploads => request::list_uploads(target, None),
+            Call::Abort => request::abort(target, id?),
+            Call::Delete { etag } => request::delete_object(target, etag),
+        })
+    }
+
+    fn rehash(&mut self, number: u32) {
+        let chunks = self.held.get(&number).cloned().unwrap_or_default();
+        let algorithm: Algorithm = self.storing.checksum;
+        self.tasks.spawn_blocking(move || Event::Rehashed {
+            number,
+            digest: digest::part(algorithm, &chunks),
+            md5: digest::md5_of(&chunks),
+        });
+    }
+}
+
+async fn exited(producer: &mut Option<Producer>) -> Result<(), Error> {
+    match producer {
+        Some(producer) => producer.exited().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One attempt of a call, with its answer read.
+async fn perform(
+    service: &Service,
+    target: &Target,
+    call: &Call,
+    request: Request,
+    chunks: Vec<Bytes>,
+    upload_id: Option<String>,
+) -> Result<Outcome, Failure> {
+    let done = service.attempt(request, chunks).await?;
+    let answer = done.answer;
+    Ok(match call {
+        Call::Create => {
+            Outcome::Created { upload_id: answer::read_created(&answer).map_err(unreadable)? }
+        }
+        Call::Part(_) | Call::Put => {
+            let held = Held::of(&answer);
+            if held.etag.is_none() {
+                return Err(Failure::Transport {
+                    how: Break::Garbage,
+                    text: "the service answered a success without an etag".to_owned(),
+                });
+            }
+            Outcome::Stored { held, crc32: done.crc32 }
+        }
+        Call::Commit => Outcome::Committed(Held::of(&answer)),
+        Call::Head => Outcome::Object(Held::of_object(&answer)),
+        Call::ListParts => {
+            let mut page = answer::read_page::<ListedPart>(&answer).map_err(unreadable)?;
+            let mut all = page.items;
+            while let Some(next) = page.next {
+                let request = request::list_parts(
+                    target,
+                    upload_id.as_deref().unwrap_or_default(),
+                    Some(&next),
+                );
+                let done = service.attempt(request, Vec::new()).await?;
+                page = answer::read_page(&done.answer).map_err(unreadable)?;
+                all.append(&mut page.items);
+            }
+            Outcome::Parts(all)
+        }
+        Call::ListUploads => {
+            let mut page = answer::read_page::<ListedUpload>(&answer).map_err(unreadable)?;
+            let mut all = page.items;
+            while let Some(next) = page.next {
+                let request = request::list_uploads(target, Some(&next));
+                let done = service.attempt(request, Vec::new()).await?;
+                page = answer::read_page(&done.answer).map_err(unreadable)?;
+                all.append(&mut page.items);
+            }
+            all.retain(|upload| upload.object == target.object);
+            Outcome::Uploads(all)
+        }
+        Call::Abort | Call::Delete { .. } => Outcome::Gone,
+    })
+}

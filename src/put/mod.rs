@@ -1,0 +1,285 @@
+//! The `put` command: one stream, one object, one receipt.
+//!
+//! Owns the order in which a run is set up and ended. Decides nothing about the upload itself.
+//! Invariant: nothing is read from the source before everything that can be known without it has
+//! been checked.
+
+mod drive;
+mod start;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::child::Producer;
+use crate::cli::{Environment, ObjectSettings, Overwrite, PutCommand, Source as SourceOption};
+use crate::digest::Algorithm;
+use crate::error::Error;
+use crate::http::Throttle;
+use crate::input::{Reader, Source};
+use crate::memory;
+use crate::oci::api::{Condition, Storing, Target};
+use crate::oci::customer_key;
+use crate::pool::Pool;
+use crate::progress::Reporter;
+use crate::receipt::{Checksum, Receipt};
+use crate::schedule;
+use crate::serve::{self, LocalStore};
+use crate::service::Service;
+use crate::signals::Signals;
+use crate::stdio;
+use crate::upload::{Named, Settings, Stored, Upload};
+
+use drive::Drive;
+use start::Start;
+
+/// Content type of an object whose kind nobody named.
+const BYTES: &str = "application/octet-stream";
+
+/// Stores the stream and tells what was stored.
+pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
+    let mut signals = Signals::subscribe()?;
+    let reporter = Reporter::new(command.report, stdio::stderr_is_terminal());
+    for warning in &command.warnings {
+        reporter.warn(warning);
+    }
+    let began = Instant::now();
+    let local = match &command.local {
+        Some(dir) => {
+            serve::admissible(dir, &command.target.bucket, &command.target.name)?;
+            Some(LocalStore::start(dir).await?)
+        }
+        None => None,
+    };
+    let ready = tokio::select! {
+        biased;
+        error = signals.next() => Err(error),
+        ready = prepare(&command, environment, local.as_ref(), &reporter) => ready,
+    };
+    let result = match ready {
+        Ok(ready) => upload(ready, &command, began, &mut signals, &reporter).await,
+        Err(error) => Err(error),
+    };
+    if let Some(local) = local {
+        local.finish().await;
+    }
+    reporter.finish();
+    result
+}
+
+/// Everything that is known before the first byte is read.
+struct Ready {
+    service: Arc<Service>,
+    source: Open,
+    start: Start,
+    storing: Storing,
+    plan: schedule::Plan,
+    expected: Option<u64>,
+}
+
+/// A source that has been looked at, but not read or started.
+enum Open {
+    Opened(Source),
+    Command(Vec<OsString>),
+}
+
+async fn prepare(
+    command: &PutCommand,
+    environment: &Environment,
+    local: Option<&LocalStore>,
+    reporter: &Reporter,
+) -> Result<Ready, Error> {
+    let (source, size) = open(&command.source)?;
+    let expected = command.expected_size.or(size);
+    let storing = storing(command)?;
+    let plan = schedule::plan(&schedule::Request {
+        part_size: command.part_size,
+        parallel: command.parallel,
+        max_memory: command.max_memory,
+        expected_size: expected,
+        available_memory: memory::available(),
+    })?;
+    let throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
+    let service = match local {
+        None => Service::open(&command.service, environment, command.stall_timeout, reporter)?,
+        Some(store) => {
+            let options = store.service_options(&command.service);
+            // Nothing of the host's environment concerns the embedded store.
+            let environment = Environment::default();
+            Service::open(&options, &environment, command.stall_timeout, reporter)?
+        }
+    };
+    let service = Arc::new(Service { throttle, ..service });
+    let condition = &storing.condition;
+    let start = start::start(
+        &service,
+        &command.target,
+        condition,
+        &storing.customer_key,
+        command.retry_for,
+        reporter,
+    )
+    .await?;
+    for warning in &plan.warnings {
+        reporter.warn(warning);
+    }
+    Ok(Ready { service, source, start, storing, plan, expected })
+}
+
+/// Looks at the source; the size where it is known.
+fn open(source: &SourceOption) -> Result<(Open, Option<u64>), Error> {
+    Ok(match source {
+        SourceOption::Command(command) => (Open::Command(command.clone()), None),
+        SourceOption::Stdin => opened(Source::stdin()?),
+        SourceOption::File(path) => opened(Source::file(path)?),
+    })
+}
+
+fn opened(source: Source) -> (Open, Option<u64>) {
+    let size = source.size();
+    (Open::Opened(source), size)
+}
+
+fn storing(command: &PutCommand) -> Result<Storing, Error> {
+    let ObjectSettings {
+        storage_tier,
+        content_type,
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        metadata,
+        encryption_key_file,
+        kms_key_id,
+    } = command.object.clone();
+    Ok(Storing {
+        condition: match &command.overwrite {
+            Overwrite::Never => Condition::Absent,
+            Overwrite::Force => Condition::Anything,
+            Overwrite::IfMatch(etag) => Condition::Matches(etag.clone()),
+        },
+        checksum: command.checksum,
+        storage_tier,
+        content_type: content_type.unwrap_or_else(|| BYTES.to_owned()),
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        metadata,
+        customer_key: encryption_key_file.as_deref().map(customer_key::read).transpose()?,
+        kms_key_id,
+    })
+}
+
+async fn upload(
+    ready: Ready,
+    command: &PutCommand,
+    began: Instant,
+    signals: &mut Signals,
+    reporter: &Reporter,
+) -> Result<Receipt, Error> {
+    let Ready { service, source, start, storing, plan, expected } = ready;
+    let target = start.target.clone();
+    let (source, producer) = match source {
+        Open::Opened(source) => (source, None),
+        Open::Command(command) => {
+            let (producer, stdout) = Producer::start(&command)?;
+            (Source::new(stdout, "the command's stdout")?, Some(producer))
+        }
+    };
+    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
+    let settings = Settings {
+        parallel: plan.parallel.into(),
+        retry_for: command.retry_for,
+        checksum: command.checksum,
+        allow_empty: command.allow_empty,
+        min_size: command.min_size.unwrap_or(0),
+        delete_on_mismatch: command.delete_on_mismatch,
+        answered: start.answered,
+        replaced: start.replaced,
+        named: named(&target, command),
+        seed: fastrand::u64(..),
+    };
+    let reader = Reader::start(source, pool, plan, command.checksum, None)?;
+    let storing_checksum = storing.checksum;
+    let upload = Upload::new(settings);
+    let mut drive = Drive::new(service.clone(), target.clone(), storing, upload, began);
+    let source = drive::Source { reader, producer, expected };
+    let stored = drive.run(source, signals, reporter).await?;
+    let retries = drive.upload.retries();
+    Ok(receipt(stored, target, storing_checksum, began, retries, 0))
+}
+
+/// Words for messages: the commands a person can paste.
+fn named(target: &Target, command: &PutCommand) -> Named {
+    let Target { namespace, bucket, object } = target;
+    let place = format!(
+        "--namespace {} --bucket-name {} --name {}",
+        quoted(namespace),
+        quoted(bucket),
+        quoted(object)
+    );
+    let profile = match &command.service.profile {
+        Some(profile) => format!(" --profile {}", quoted(profile)),
+        None => String::new(),
+    };
+    Named {
+        object: format!("oci://{bucket}@{namespace}/{object}"),
+        abort: format!("ocipipe uploads abort {place} --upload-id {{}}{profile}"),
+        head: format!("oci os object head {place}{profile}"),
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:+=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn receipt(
+    stored: Stored,
+    target: Target,
+    checksum: Algorithm,
+    began: Instant,
+    retries: u64,
+    token_refreshes: u64,
+) -> Receipt {
+    let held = stored.held;
+    Receipt {
+        etag: held.etag.unwrap_or_default(),
+        last_modified: held.last_modified,
+        opc_multipart_md5: held.multipart_md5,
+        opc_content_md5: held.content_md5,
+        bucket: target.bucket,
+        name: target.object,
+        namespace: target.namespace,
+        size: stored.size,
+        parts: stored.parts,
+        upload_id: stored.upload_id,
+        checksum: stored
+            .checksum
+            .map(|value| Checksum { algorithm: checksum.name().to_owned(), value }),
+        sha256: stored.sha256,
+        verified_by: stored.verified_by.0,
+        seconds: began.elapsed(),
+        retries,
+        token_refreshes,
+        opc_request_id: held.request_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_command_in_a_message_can_be_pasted_whatever_the_name() {
+        assert_eq!(quoted("db/2026-01.tar.zst"), "db/2026-01.tar.zst");
+        assert_eq!(quoted("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
+        assert_eq!(quoted(""), "''");
+    }
+}

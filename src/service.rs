@@ -1,0 +1,183 @@
+//! One attempt of one call: connect, look at the credentials, sign, send, read the answer.
+//!
+//! Owns the order of these steps. Knows nothing of what the call is for or whether to try again.
+//! Invariant: a request is signed after its connection stands and right before its first byte is
+//! sent, with credentials that were looked at in that moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::cli::Environment;
+use crate::error::Error;
+use crate::http::{self, Connection, RequestBody, Throttle, Transport};
+use crate::oci::api::{Answer, Body, Refusal, Request};
+use crate::oci::endpoint::Endpoint;
+use crate::oci::options::ServiceOptions;
+use crate::oci::profile::Identity;
+use crate::oci::session::Session;
+use crate::oci::sign;
+use crate::progress::Reporter;
+use crate::retry::{Break, Failure};
+
+/// Object Storage at one endpoint, with one identity.
+pub struct Service {
+    pub transport: Arc<Transport>,
+    pub session: Arc<Session>,
+    pub endpoint: Endpoint,
+    pub throttle: Option<Arc<Throttle>>,
+    pub rate: Rate,
+}
+
+/// The rate at which single connections have moved parts so far.
+#[derive(Default)]
+pub struct Rate {
+    bytes_per_second: AtomicU64,
+}
+
+impl Rate {
+    fn observe(&self, bytes: u64, took: Duration) {
+        // Small bodies say nothing about the line.
+        if bytes >= 1 << 20 {
+            let rate = bytes as f64 / took.as_secs_f64().max(1e-3);
+            self.bytes_per_second.store(rate as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// How long a body will take, as far as is known.
+    fn estimate(&self, bytes: u64) -> Option<Duration> {
+        match self.bytes_per_second.load(Ordering::Relaxed) {
+            0 => None,
+            rate => Some(Duration::from_secs_f64(bytes as f64 / rate as f64)),
+        }
+    }
+}
+
+/// A successful answer, and the CRC-32 of the body as it was handed to the socket.
+pub struct Done {
+    pub answer: Answer,
+    pub crc32: u32,
+}
+
+impl Service {
+    /// Reads the identity and prepares the way to the service; sends nothing yet.
+    pub fn open(
+        options: &ServiceOptions,
+        environment: &Environment,
+        stall_timeout: Duration,
+        reporter: &Reporter,
+    ) -> Result<Service, Error> {
+        let identity = Identity::resolve(options, environment)?;
+        for warning in &identity.warnings {
+            reporter.warn(warning);
+        }
+        let transport = Transport::new(options.cert_bundle.as_deref(), stall_timeout)?;
+        let endpoint = identity.object_storage.clone();
+        let session = Arc::new(Session::open(identity)?);
+        let transport = Arc::new(transport);
+        Ok(Service { transport, session, endpoint, throttle: None, rate: Rate::default() })
+    }
+
+    /// One attempt; `chunks` is the stream body, where the request has one.
+    pub async fn attempt(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
+        let size = match &request.body {
+            Body::Stream(size) => *size,
+            _ => 0,
+        };
+        let (connection, head, body) = self.ready(request, chunks, size).await?;
+        let sent = body.sent();
+        let started = Instant::now();
+        let answer = connection.exchange(head, body).await?;
+        if !answer.succeeded() {
+            return Err(Failure::Refused(Refusal::of(&answer)));
+        }
+        if !sent.complete() {
+            let text = "a success was answered before the whole body was sent".to_owned();
+            return Err(Failure::Transport { how: Break::Garbage, text });
+        }
+        self.rate.observe(size, started.elapsed());
+        Ok(Done { answer, crc32: sent.crc32() })
+    }
+
+    /// One attempt at reading `wanted` bytes, appended to `sink` as they arrive.
+    pub async fn fetch(
+        &self,
+        request: Request,
+        sink: &mut Vec<u8>,
+        wanted: u64,
+    ) -> Result<Answer, Failure> {
+        let (connection, head, body) = self.ready(request, Vec::new(), wanted).await?;
+        let before = sink.len();
+        // An error's body is small, but may be more than the bytes that are wanted.
+        let limit = (wanted as usize).max(64 << 10);
+        let mut answer = connection.exchange_into(head, body, sink, limit).await?;
+        if answer.status != 200 && answer.status != 206 {
+            answer.body = sink.split_off(before);
+            return Err(Failure::Refused(Refusal::of(&answer)));
+        }
+        Ok(answer)
+    }
+
+    /// A connection, and the request signed for it right now.
+    async fn ready(
+        &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        size: u64,
+    ) -> Result<(Connection<'_>, http::Head, RequestBody), Failure> {
+        let connection = self.transport.connect(&self.endpoint).await?;
+        let credentials = self
+            .session
+            .credentials(self.rate.estimate(size))
+            .await
+            .map_err(Failure::Credentials)?;
+        let date = httpdate::fmt_http_date(self.session.signing_date());
+        let json = match &request.body {
+            Body::Json(bytes) => Some(bytes.as_slice()),
+            _ if request.method == "POST" => Some(&b""[..]),
+            _ => None,
+        };
+        let signed = sign::authorize(
+            &credentials.key_id,
+            &credentials.key,
+            &sign::Head {
+                method: request.method,
+                target: &request.target,
+                host: Some(&self.endpoint.authority),
+                date: &date,
+                body: json.map(|bytes| sign::Body { content_type: "application/json", bytes }),
+            },
+        );
+        let mut headers = request.headers;
+        headers.extend(signed.headers.into_iter().map(|(n, v)| (n.to_owned(), v)));
+        common(&mut headers, &request.body);
+        let body = match request.body {
+            Body::None => http::empty(),
+            Body::Json(bytes) => http::small(bytes),
+            Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
+        };
+        let head = http::Head { method: request.method, target: request.target, headers };
+        Ok((connection, head, body))
+    }
+}
+
+/// Headers that every request carries.
+fn common(headers: &mut Vec<(String, String)>, body: &Body) {
+    let mut add = |name: &str, value: String| {
+        if !headers.iter().any(|(n, _)| n == name) {
+            headers.push((name.to_owned(), value));
+        }
+    };
+    add("accept", "application/json".to_owned());
+    add("user-agent", concat!("ocipipe/", env!("CARGO_PKG_VERSION")).to_owned());
+    if let Body::Stream(size) = body {
+        add("content-length", size.to_string());
+    }
+}
+
+/// Turns a body that cannot be read into a failure of the transport: it is not the API speaking.
+pub fn unreadable(e: crate::oci::api::Unreadable) -> Failure {
+    Failure::Transport { how: Break::Garbage, text: format!("the service answered {}", e.0) }
+}

@@ -1,0 +1,249 @@
+//! How a run ends that does not end well: failing, stopping, aborting, naming what is left.
+//!
+//! Owns the way from the first cause to the exit. Knows nothing of how the cause came about.
+//! Invariant: the first cause wins, the source is let go of at once, and an upload that could not
+//! be aborted is named together with the command that does it.
+
+use super::{Action, Call, Creation, Now, Phase, Stored, Upload};
+use crate::error::{Error, Kind};
+use crate::oci::api::{Held, ListedUpload};
+use crate::retry::{self, Failure};
+
+/// How long an abort, or settling after a signal, may take: a stop has to be over within 10 s.
+pub(super) const STOP_WITHIN: Now = Now::from_millis(9_500);
+/// Of these, what had been sent for good may take this long, so that an abort still fits in.
+const SETTLE_WITHIN: Now = Now::from_secs(7);
+/// Attempts at an abort follow each other quickly, since time is short.
+const ABORT_PAUSE: Now = Now::from_millis(500);
+
+impl Upload {
+    /// Ends the run for a reason; nothing has been committed, and nothing will be.
+    pub(super) fn fail(&mut self, now: Now, error: Error) {
+        if matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Finished) {
+            return;
+        }
+        self.outcome = Some(Err(error));
+        self.phase = Phase::Aborting;
+        self.waiting = None;
+        self.attempt = 0;
+        self.let_go();
+        let allowed =
+            if self.stopping.is_some() { STOP_WITHIN - SETTLE_WITHIN } else { STOP_WITHIN };
+        self.deadline = Some(now + allowed);
+        match &self.creation {
+            Creation::Done(_) => self.begin(Call::Abort),
+            // Its answer brings the id to abort.
+            Creation::UnderWay if self.create_under_way => {}
+            _ => self.cleaned(None),
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.actions.push_back(Action::StopReading);
+        self.actions.push_back(Action::CancelParts);
+        for number in 1..=self.parts.count() {
+            self.actions.push_back(Action::Free(number));
+        }
+    }
+
+    /// A signal asks to stop. What has been sent for good is settled; anything else is aborted.
+    pub(super) fn stop(&mut self, now: Now, error: Error) {
+        if self.sent_for_good() {
+            self.actions.push_back(Action::StopReading);
+            self.deadline = Some(now + SETTLE_WITHIN);
+            self.stopping = Some(error);
+        } else if !matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Orphans) {
+            self.fail(now, error);
+        }
+    }
+
+    /// Patience has ended for a call other than a part.
+    pub(super) fn give_up(&mut self, now: Now, error: Error) {
+        match self.phase {
+            // The upload was open a moment ago: its abort says for certain that nothing appeared.
+            Phase::Committing if self.in_doubt && self.still_open => self.fail(now, error),
+            Phase::Putting | Phase::Committing | Phase::Settling(_) if self.in_doubt => {
+                self.end_unknown(&error.what);
+            }
+            Phase::Verifying => self.end_unverified(&error.what),
+            _ => self.fail(now, error),
+        }
+    }
+
+    /// The deadline of a stop has passed.
+    pub(super) fn out_of_time(&mut self, now: Now) {
+        let unsent = !self.in_doubt && self.waiting.is_some();
+        match self.phase {
+            Phase::Putting | Phase::Committing if unsent => match self.stopping.clone() {
+                Some(error) => self.fail(now, error),
+                None => self.end_unknown("there was no time left to ask"),
+            },
+            Phase::Aborting | Phase::Deleting => self
+                .cleaned(Some(Failure::Local(Error::new(Kind::Service, "no answer within 10 s")))),
+            Phase::Verifying => self.end_unverified("there was no time left to ask"),
+            Phase::Orphans => self.orphans_unlisted(),
+            _ => self.end_unknown("there was no time left to ask"),
+        }
+    }
+
+    /// The outcome of the commit cannot be told: exit 8, and nothing is aborted blindly.
+    pub(super) fn end_unknown(&mut self, why: &str) {
+        let upload = match self.upload_id() {
+            Some(id) => format!(
+                "; if it is not what was sent, the upload may still be open: {}",
+                self.settings.named.abort.replace("{}", id)
+            ),
+            None => String::new(),
+        };
+        let error = Error::new(
+            Kind::Unknown,
+            format!("whether {} was committed is unknown: {why}", self.settings.named.object),
+        )
+        .next(format!(
+            "look at the object and compare its size and checksum ({}): {}{upload}",
+            self.expected_words(),
+            self.settings.named.head
+        ));
+        self.finish_with(Err(error));
+    }
+
+    /// Committed by the service's own word, but it could not be asked what it holds.
+    pub(super) fn end_unverified(&mut self, why: &str) {
+        let etag = self.committed.as_ref().and_then(|held| held.etag.clone()).unwrap_or_default();
+        let error = Error::new(
+            Kind::Unknown,
+            format!(
+                "{} was committed (etag {etag}), but it could not be verified: {why}",
+                self.settings.named.object
+            ),
+        )
+        .next(format!(
+            "compare the object with what was read ({}): {}",
+            self.expected_words(),
+            self.settings.named.head
+        ));
+        self.finish_with(Err(error));
+    }
+
+    /// A committed object is not what was read.
+    pub(super) fn mismatch(&mut self, now: Now, held: &Held, difference: &str) {
+        let etag = held.etag.clone().unwrap_or_default();
+        let object = self.settings.named.object.clone();
+        let error = Error::integrity(format!(
+            "{object} was committed (etag {etag}), but it is not what was read: {difference}"
+        ));
+        self.let_go();
+        if self.settings.delete_on_mismatch && !etag.is_empty() {
+            self.outcome = Some(Err(error));
+            self.phase = Phase::Deleting;
+            self.attempt = 0;
+            self.deadline = Some(now + STOP_WITHIN);
+            self.begin(Call::Delete { etag });
+        } else {
+            self.finish_with(Err(error.next(
+                "do not rely on this object; it was left as it is (--delete-on-mismatch deletes it)",
+            )));
+        }
+    }
+
+    /// Another attempt at cleaning up, soon.
+    pub(super) fn again_soon(&mut self, now: Now, call: Call) {
+        if call == Call::Create {
+            return self.cleaned(None);
+        }
+        self.waiting = Some((now + ABORT_PAUSE, call));
+    }
+
+    /// The abort or the deletion is done, or could not be done.
+    pub(super) fn cleaned(&mut self, failure: Option<Failure>) {
+        let id = self.upload_id().map(str::to_owned);
+        if let Some(Err(error)) = &mut self.outcome {
+            let said = match (&self.phase, &failure, id) {
+                (Phase::Deleting, None, _) => Some("it was deleted".to_owned()),
+                (Phase::Deleting, Some(f), _) => {
+                    Some(format!("it could not be deleted: {}", f.error("DeleteObject").what))
+                }
+                (_, Some(f), Some(id)) => Some(format!(
+                    "the multipart upload {id} is still open ({}); abort it with: {}",
+                    f.error("AbortMultipartUpload").what,
+                    self.settings.named.abort.replace("{}", &id)
+                )),
+                _ => None,
+            };
+            if let Some(said) = said {
+                error.next = Some(match error.next.take() {
+                    Some(next) => format!("{next}\n  {said}"),
+                    None => said,
+                });
+            }
+        }
+        self.look_for_orphans();
+    }
+
+    /// Ends with an outcome, after looking for uploads that a lost answer may have left.
+    pub(super) fn finish_with(&mut self, outcome: Result<Stored, Error>) {
+        self.waiting = None;
+        if outcome.is_err() || self.parts.count() > 0 {
+            self.let_go();
+        }
+        self.outcome = Some(outcome);
+        self.deadline = None;
+        self.look_for_orphans();
+    }
+
+    /// A create whose answer was lost may have left an upload without parts.
+    fn look_for_orphans(&mut self) {
+        if !self.create_in_doubt {
+            return self.finish();
+        }
+        self.phase = Phase::Orphans;
+        self.begin(Call::ListUploads);
+    }
+
+    /// The open uploads could not be listed.
+    pub(super) fn orphans_unlisted(&mut self) {
+        self.actions.push_back(Action::Note(format!(
+            "an answer to CreateMultipartUpload was lost, and the open uploads of {} could not be \
+             listed: look for one with `ocipipe uploads list`",
+            self.settings.named.object
+        )));
+        self.finish();
+    }
+
+    /// What is found could as well be another host's, so it is named and not aborted.
+    pub(super) fn orphans_listed(&mut self, listed: &[ListedUpload]) {
+        for upload in listed {
+            let ours = self.upload_id() == Some(upload.upload_id.as_str());
+            if !ours {
+                let created = upload.time_created.as_deref().unwrap_or("an unknown time");
+                self.actions.push_back(Action::Note(format!(
+                    "an answer to CreateMultipartUpload was lost: the open upload {} of this name, \
+                     created {created}, may be its; if nobody else is uploading, abort it with: {}",
+                    upload.upload_id,
+                    self.settings.named.abort.replace("{}", &upload.upload_id)
+                )));
+            }
+        }
+        self.finish();
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.deadline = None;
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            Err(Error::new(Kind::Unforeseen, "the upload ended without an outcome"))
+        });
+        self.actions.push_back(Action::Finish(outcome));
+    }
+
+    /// A failure that ends what had been sent for good, once it is known to have had no effect.
+    pub(super) fn refused_for_good(&mut self, now: Now, error: Error) {
+        let error = self.stopping.take().unwrap_or(error);
+        self.fail(now, error);
+    }
+}
+
+/// Whether a verdict allows another attempt.
+pub(super) fn worth_another(verdict: retry::Verdict) -> bool {
+    matches!(verdict, retry::Verdict::Again { .. } | retry::Verdict::Renew)
+}

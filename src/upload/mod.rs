@@ -1,0 +1,450 @@
+//! The upload as a state machine: events and the time in, actions out.
+//!
+//! Owns every decision between the first byte and the exit code. Knows no clock, socket, file or
+//! buffer; time is a duration since the start, handed in. Its invariants, asserted by tests:
+//!
+//! 1. A buffer is freed only on an acknowledgement whose checksum is ours, or when all is given up.
+//! 2. A commit is sent only after a clean end of the stream, with all parts 1..n acknowledged, the
+//!    sizes summing to what was read and the CRC-32 of what was sent equal to that of what was read.
+//! 3. When the answer to a commit is lost, neither success nor failure is assumed: it is asked for.
+//! 4. A broken source, a signal or giving up never leads to a commit; at most one abort is under way.
+//! 5. Every run ends, or says what it waits for (`waiting_for`).
+
+mod ending;
+mod event;
+mod parts;
+mod patience;
+mod settle;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use crate::digest::{PartDigest, Value};
+use crate::error::{Error, Kind};
+use crate::oci::api::Held;
+use crate::retry::{self, Failure, Operation, Stage, Verdict};
+
+pub use event::{Action, Call, Event, Named, Now, Outcome, Settings, Stored};
+use parts::Parts;
+use patience::Trouble;
+pub use verify::VerifiedBy;
+
+/// Where the run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Reading and sending parts.
+    Streaming,
+    /// One PutObject carries the whole stream.
+    Putting,
+    /// The commit is under way or waits for its next attempt.
+    Committing,
+    /// The commit's answer was lost.
+    Settling(settle::Step),
+    /// The commit does not know a part: the parts are listed.
+    Healing,
+    /// Committed; the answer said too little, so the object is asked.
+    Verifying,
+    /// It is over for this reason; the upload is being aborted.
+    Aborting,
+    /// A committed object that does not verify is being deleted.
+    Deleting,
+    /// A create whose answer was lost may have left an upload: the open ones are listed.
+    Orphans,
+    Finished,
+}
+
+/// The multipart upload itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Creation {
+    NotYet,
+    UnderWay,
+    Done(String),
+}
+
+/// The machine.
+pub struct Upload {
+    settings: Settings,
+    phase: Phase,
+    creation: Creation,
+    create_in_doubt: bool,
+    /// A create was sent and not answered yet.
+    create_under_way: bool,
+    parts: Parts,
+    end: Option<(u64, u32)>,
+    continues: bool,
+    /// The one call besides parts that waits for its next attempt.
+    waiting: Option<(Now, Call)>,
+    attempt: u32,
+    in_doubt: bool,
+    /// The upload was seen open after the last commit was sent.
+    still_open: bool,
+    heals: u32,
+    committed: Option<Held>,
+    outcome: Option<Result<Stored, Error>>,
+    trouble: Option<Trouble>,
+    /// When a signal or an abort must be over.
+    deadline: Option<Now>,
+    stopping: Option<Error>,
+    retries: u64,
+    random: fastrand::Rng,
+    actions: VecDeque<Action>,
+}
+
+impl Upload {
+    pub fn new(settings: Settings) -> Upload {
+        Upload {
+            phase: Phase::Streaming,
+            creation: Creation::NotYet,
+            create_in_doubt: false,
+            create_under_way: false,
+            parts: Parts::new(settings.parallel),
+            end: None,
+            continues: false,
+            waiting: None,
+            attempt: 0,
+            in_doubt: false,
+            still_open: false,
+            heals: 0,
+            committed: None,
+            outcome: None,
+            trouble: None,
+            deadline: None,
+            stopping: None,
+            retries: 0,
+            random: fastrand::Rng::with_seed(settings.seed),
+            actions: VecDeque::new(),
+            settings,
+        }
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When `handle_timeout` wants to be called at the latest.
+    pub fn next_timeout(&self) -> Option<Now> {
+        if self.phase == Phase::Finished {
+            return None;
+        }
+        let waiting = self.waiting.as_ref().map(|(at, _)| *at);
+        [waiting, self.parts.next_retry(), self.deadline].into_iter().flatten().min()
+    }
+
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            self.out_of_time(now);
+            return;
+        }
+        if self.waiting.as_ref().is_some_and(|(at, _)| now >= *at)
+            && let Some((_, call)) = self.waiting.take()
+        {
+            self.begin(call);
+        }
+        self.parts.wake(now);
+        self.pump(now);
+    }
+
+    pub fn handle(&mut self, now: Now, event: Event) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        match event {
+            Event::Part { number, digest } => self.part_read(number, digest),
+            Event::Continues => self.continues(),
+            Event::End { bytes, crc32 } => self.ended(now, bytes, crc32),
+            Event::Broken(error) => self.fail(now, error),
+            Event::Stop(error) => self.stop(now, error),
+            Event::Rehashed { number, digest, md5 } => self.rehashed(now, number, digest, md5),
+            Event::Done { call, result } => self.done(now, call, result),
+        }
+        self.parts.wake(now);
+        self.pump(now);
+    }
+
+    fn part_read(&mut self, number: u32, digest: PartDigest) {
+        if !self.streaming() {
+            return;
+        }
+        self.parts.add(number, digest);
+    }
+
+    fn continues(&mut self) {
+        if self.streaming() && self.creation == Creation::NotYet {
+            self.continues = true;
+            self.creation = Creation::UnderWay;
+            self.begin(Call::Create);
+        }
+    }
+
+    fn ended(&mut self, now: Now, bytes: u64, crc32: u32) {
+        if !self.streaming() {
+            return;
+        }
+        self.end = Some((bytes, crc32));
+        if bytes == 0 && !self.settings.allow_empty {
+            let error = Error::source("the stream is empty; nothing was stored")
+                .next("give --allow-empty if an empty object is wanted");
+            return self.fail(now, error);
+        }
+        if bytes < self.settings.min_size {
+            let least = self.settings.min_size;
+            return self.fail(
+                now,
+                Error::source(format!(
+                    "the stream ended after {bytes} bytes, but --min-size asks for {least}; \
+                     nothing was stored"
+                )),
+            );
+        }
+        if !self.continues {
+            if self.parts.count() == 0 {
+                let empty = crate::digest::Hasher::new(self.settings.checksum).finish();
+                self.parts.add(1, empty);
+            }
+            self.phase = Phase::Putting;
+            if let Err(error) = self.parts.complete(bytes) {
+                return self.fail(now, error);
+            }
+            self.begin(Call::Put);
+        }
+    }
+
+    fn streaming(&self) -> bool {
+        self.phase == Phase::Streaming
+    }
+
+    /// Starts what can be started: parts, or the commit when all are there.
+    fn pump(&mut self, now: Now) {
+        if !self.streaming() || !matches!(self.creation, Creation::Done(_)) {
+            return;
+        }
+        while let Some(number) = self.parts.next_to_send() {
+            self.begin(Call::Part(number));
+        }
+        if let Some((bytes, crc32)) = self.end
+            && self.parts.all_acknowledged()
+        {
+            self.phase = Phase::Committing;
+            match self.parts.gate(bytes, crc32) {
+                Ok(()) => self.begin(Call::Commit),
+                Err(error) => self.fail(now, error),
+            }
+        }
+    }
+
+    fn begin(&mut self, call: Call) {
+        self.create_under_way |= call == Call::Create;
+        self.actions.push_back(Action::Begin(call));
+    }
+
+    fn stage(&self) -> Stage {
+        if self.settings.answered { Stage::UnderWay } else { Stage::Start }
+    }
+
+    fn done(&mut self, now: Now, call: Call, result: Result<Outcome, Failure>) {
+        self.settings.answered |= result.is_ok();
+        self.create_under_way &= call != Call::Create;
+        if let Call::Part(number) = call {
+            return self.part_done(now, number, result);
+        }
+        match result {
+            Ok(outcome) => {
+                self.attempt = 0;
+                self.succeeded(now, outcome);
+            }
+            Err(failure) => self.failed(now, call, failure),
+        }
+    }
+
+    fn succeeded(&mut self, now: Now, outcome: Outcome) {
+        match (self.phase.clone(), outcome) {
+            (Phase::Streaming, Outcome::Created { upload_id }) => {
+                self.creation = Creation::Done(upload_id);
+                self.went_forward();
+            }
+            // The run was over before the create was answered: now there is an id to abort.
+            (Phase::Aborting, Outcome::Created { upload_id }) => {
+                self.creation = Creation::Done(upload_id);
+                self.begin(Call::Abort);
+            }
+            (Phase::Putting, Outcome::Stored { held, crc32 }) => {
+                self.put_answered(now, held, crc32)
+            }
+            (Phase::Putting, Outcome::Object(held)) => self.put_settled(now, held),
+            (Phase::Committing, Outcome::Committed(held)) => self.committed(now, held),
+            (Phase::Verifying, Outcome::Object(held)) => self.verified_by_object(now, held),
+            (Phase::Settling(step), outcome) => self.settled(now, step, outcome),
+            (Phase::Healing, Outcome::Parts(listed)) => self.healed(now, listed),
+            (Phase::Aborting | Phase::Deleting, Outcome::Gone) => self.cleaned(None),
+            (Phase::Orphans, Outcome::Uploads(listed)) => self.orphans_listed(&listed),
+            // An answer that belongs to a phase that is over says nothing any more.
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, now: Now, call: Call, failure: Failure) {
+        let verdict = retry::judge(call.operation(), self.stage(), &failure);
+        match self.phase.clone() {
+            Phase::Streaming if call == Call::Create => match verdict {
+                Verdict::Settle => {
+                    self.create_in_doubt = true;
+                    self.again(now, call, &failure);
+                }
+                Verdict::Again { .. } | Verdict::Renew => self.again(now, call, &failure),
+                _ => self.fail(now, failure.error("the multipart upload was not created")),
+            },
+            Phase::Putting => self.put_failed(now, call, verdict, failure),
+            Phase::Committing => self.commit_failed(now, verdict, failure),
+            Phase::Settling(step) => self.settling_failed(now, step, verdict, failure),
+            Phase::Healing => match verdict {
+                Verdict::Again { .. } | Verdict::Renew => self.again(now, call, &failure),
+                _ => self.fail(now, failure.error("listing the parts")),
+            },
+            Phase::Verifying => self.verify_failed(now, verdict, failure),
+            Phase::Aborting | Phase::Deleting => match verdict {
+                Verdict::Missing if call == Call::Abort && self.in_doubt => {
+                    self.end_unknown("its answer was lost, and the upload is closed");
+                }
+                Verdict::Missing if call == Call::Abort => self.cleaned(None),
+                Verdict::Again { .. } | Verdict::Renew => self.again_soon(now, call),
+                Verdict::Settle if call == Call::Create => {
+                    self.create_in_doubt = true;
+                    self.cleaned(None);
+                }
+                _ if call == Call::Create => self.cleaned(None),
+                _ => self.cleaned(Some(failure)),
+            },
+            Phase::Orphans if ending::worth_another(verdict) => {
+                if self.deadline.is_none() {
+                    self.deadline = Some(now + ending::STOP_WITHIN);
+                }
+                self.again_soon(now, call);
+            }
+            Phase::Orphans => self.orphans_unlisted(),
+            Phase::Streaming | Phase::Finished => {}
+        }
+    }
+
+    fn part_done(&mut self, now: Now, number: u32, result: Result<Outcome, Failure>) {
+        if !self.streaming() {
+            return;
+        }
+        let doing = format!("part {number}, attempt {}", self.parts.attempt(number) + 1);
+        let failure = match result {
+            Ok(Outcome::Stored { held, crc32 }) => {
+                match self.parts.answered(number, held, crc32, self.settings.checksum) {
+                    Ok(parts::Answered::Acknowledged) => {
+                        self.actions.push_back(Action::Free(number));
+                        self.went_forward();
+                    }
+                    Ok(parts::Answered::CompareMd5) => {
+                        self.actions.push_back(Action::Rehash(number));
+                    }
+                    Err(error) => self.fail(now, error),
+                }
+                return;
+            }
+            Ok(_) => return,
+            Err(failure) => failure,
+        };
+        match retry::judge(Operation::Part, self.stage(), &failure) {
+            Verdict::Again { slower } => {
+                if slower {
+                    self.parts.slow_down(now);
+                }
+                self.part_again(now, number, &failure, &doing);
+            }
+            Verdict::Renew => self.part_again(now, number, &failure, &doing),
+            Verdict::Damaged => match self.parts.damaged(number) {
+                true => self.actions.push_back(Action::Rehash(number)),
+                false => self.fail(now, Error { kind: Kind::Integrity, ..failure.error(&doing) }),
+            },
+            Verdict::Missing => {
+                let error = failure.error(&doing);
+                self.fail(now, error.next("the multipart upload was aborted by someone else"));
+            }
+            _ => self.fail(now, failure.error(&doing)),
+        }
+    }
+
+    fn rehashed(&mut self, now: Now, number: u32, digest: PartDigest, md5: Value) {
+        if self.phase == Phase::Putting {
+            return self.put_rehashed(now, digest, md5);
+        }
+        if !self.streaming() {
+            return;
+        }
+        match self.parts.rehashed(number, &digest, &md5) {
+            Ok(parts::Rehashed::Acknowledged) => {
+                self.actions.push_back(Action::Free(number));
+                self.went_forward();
+            }
+            Ok(parts::Rehashed::SendAgain) => self.retries += 1,
+            Err(error) => self.fail(now, error),
+        }
+    }
+
+    // What the driver and the progress line want to know.
+
+    pub fn upload_id(&self) -> Option<&str> {
+        match &self.creation {
+            Creation::Done(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The parts to commit, in order.
+    pub fn commit_parts(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.parts.etags()
+    }
+
+    /// The size and digest of a part.
+    pub fn part(&self, number: u32) -> Option<&PartDigest> {
+        self.parts.digest(number)
+    }
+
+    pub fn acknowledged(&self) -> (u32, u64) {
+        self.parts.acknowledged()
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.parts.in_flight()
+    }
+
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Whether a commit or put has been sent, so that a signal no longer cancels it.
+    fn sent_for_good(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Putting | Phase::Committing | Phase::Settling(_) | Phase::Verifying
+        )
+    }
+
+    /// What an unfinished run waits for, in words.
+    pub fn waiting_for(&self) -> Option<&'static str> {
+        Some(match self.phase {
+            Phase::Finished => return None,
+            Phase::Streaming if self.trouble.is_some() => "the service to accept parts again",
+            Phase::Streaming if self.end.is_some() => "parts to be acknowledged",
+            Phase::Streaming => "the stream",
+            Phase::Putting => "the object to be stored",
+            Phase::Committing => "the commit",
+            Phase::Settling(_) => "the outcome of the commit",
+            Phase::Healing => "the list of parts",
+            Phase::Verifying => "the object to be verified",
+            Phase::Aborting => "the abort of the upload",
+            Phase::Deleting => "the object to be deleted",
+            Phase::Orphans => "the list of open uploads",
+        })
+    }
+}

@@ -1,0 +1,360 @@
+//! The ledger of parts: what was read, what is on its way, what the service has acknowledged.
+//!
+//! Owns the order of sending, the window of parts in flight and the gate before the commit. Knows
+//! nothing of the upload they belong to. Invariant: a part is acknowledged only when the checksum
+//! that the service answered, or the next best, is ours.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::Now;
+use crate::digest::{self, Algorithm, PartDigest, Value};
+use crate::error::Error;
+use crate::oci::api::{Held, ListedPart};
+
+/// How often a part that arrives damaged is sent again.
+const DAMAGE_LIMIT: u32 = 8;
+/// Several parts that fail in the same throttled second narrow the window once.
+const SLOW_DOWN_EVERY: Now = Now::from_secs(1);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Queued,
+    Sending,
+    /// Its digests are being computed again; the answer, if there was one.
+    Rehashing(Option<Box<Held>>),
+    Acknowledged,
+}
+
+#[derive(Debug)]
+struct Part {
+    digest: PartDigest,
+    state: State,
+    etag: String,
+    /// The MD5 the service holds, as it answered.
+    md5: Option<String>,
+    sent_crc32: u32,
+    attempt: u32,
+    damaged: u32,
+}
+
+/// What an answer to a part means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answered {
+    Acknowledged,
+    /// The chosen checksum was not sent: the MD5 of the buffer has to be computed and compared.
+    CompareMd5,
+}
+
+/// What recomputed digests mean.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rehashed {
+    Acknowledged,
+    SendAgain,
+}
+
+#[derive(Debug)]
+pub struct Parts {
+    /// Part n at index n - 1.
+    parts: Vec<Part>,
+    ready: VecDeque<u32>,
+    waiting: BTreeSet<(Now, u32)>,
+    in_flight: usize,
+    acknowledged: u32,
+    acknowledged_bytes: u64,
+    parallel: usize,
+    window: usize,
+    successes: usize,
+    slowed: Option<Now>,
+}
+
+impl Parts {
+    pub fn new(parallel: usize) -> Parts {
+        Parts {
+            parts: Vec::new(),
+            ready: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            in_flight: 0,
+            acknowledged: 0,
+            acknowledged_bytes: 0,
+            parallel: parallel.max(1),
+            window: parallel.max(1),
+            successes: 0,
+            slowed: None,
+        }
+    }
+
+    /// Takes up a part; they come in order.
+    pub fn add(&mut self, number: u32, digest: PartDigest) {
+        debug_assert_eq!(number as usize, self.parts.len() + 1);
+        self.parts.push(Part {
+            digest,
+            state: State::Queued,
+            etag: String::new(),
+            md5: None,
+            sent_crc32: 0,
+            attempt: 0,
+            damaged: 0,
+        });
+        self.ready.push_back(number);
+    }
+
+    /// The next part to send, if the window has room; it counts as sent from here.
+    pub fn next_to_send(&mut self) -> Option<u32> {
+        if self.in_flight >= self.window {
+            return None;
+        }
+        let number = self.ready.pop_front()?;
+        self.part_mut(number)?.state = State::Sending;
+        self.in_flight += 1;
+        Some(number)
+    }
+
+    fn part_mut(&mut self, number: u32) -> Option<&mut Part> {
+        self.parts.get_mut((number as usize).checked_sub(1)?)
+    }
+
+    fn part(&self, number: u32) -> Option<&Part> {
+        self.parts.get((number as usize).checked_sub(1)?)
+    }
+
+    /// The service took a part: is what it holds ours?
+    pub fn answered(
+        &mut self,
+        number: u32,
+        held: Held,
+        crc32: u32,
+        algorithm: Algorithm,
+    ) -> Result<Answered, Error> {
+        self.in_flight -= 1;
+        let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
+        if crc32 != part.digest.crc32 {
+            return Err(Error::integrity(format!(
+                "part {number} changed in memory between reading and sending (CRC-32 {:08x} read, \
+                 {crc32:08x} sent)",
+                part.digest.crc32
+            ))
+            .next("suspect this machine's memory; nothing was committed"));
+        }
+        part.sent_crc32 = crc32;
+        part.etag = held.etag.clone().unwrap_or_default();
+        part.md5 = held.content_md5.clone();
+        let ours = part.digest.value.as_ref().map(Value::base64);
+        match (ours, held.content(algorithm)) {
+            (Some(ours), Some(theirs)) if ours == theirs => {}
+            (Some(ours), Some(theirs)) => {
+                return Err(differs(number, algorithm.name(), &ours, theirs, &held));
+            }
+            (Some(_), None) if held.content_md5.is_some() => {
+                part.state = State::Rehashing(Some(Box::new(held)));
+                return Ok(Answered::CompareMd5);
+            }
+            // Nothing to compare but the size, which the request head fixed.
+            _ => {}
+        }
+        self.acknowledge(number);
+        Ok(Answered::Acknowledged)
+    }
+
+    fn acknowledge(&mut self, number: u32) {
+        let Some(part) = self.part_mut(number) else { return };
+        part.state = State::Acknowledged;
+        let size = part.digest.size;
+        self.acknowledged += 1;
+        self.acknowledged_bytes += size;
+        self.successes += 1;
+        if self.window < self.parallel && self.successes >= self.window {
+            self.window += 1;
+            self.successes = 0;
+        }
+    }
+
+    /// A part arrived damaged; whether it is worth another try.
+    pub fn damaged(&mut self, number: u32) -> bool {
+        self.in_flight -= 1;
+        let Some(part) = self.part_mut(number) else { return false };
+        part.damaged += 1;
+        part.state = State::Rehashing(None);
+        part.damaged < DAMAGE_LIMIT
+    }
+
+    /// The digests of a part, computed again from its buffers.
+    pub fn rehashed(
+        &mut self,
+        number: u32,
+        digest: &PartDigest,
+        md5: &Value,
+    ) -> Result<Rehashed, Error> {
+        let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
+        if *digest != part.digest {
+            return Err(Error::integrity(format!(
+                "part {number} changed in memory after it was read"
+            ))
+            .next("suspect this machine's memory; nothing was committed"));
+        }
+        match std::mem::replace(&mut part.state, State::Queued) {
+            State::Rehashing(Some(held)) => {
+                let theirs = held.content_md5.clone().unwrap_or_default();
+                if theirs != md5.base64() {
+                    return Err(differs(number, "MD5", &md5.base64(), &theirs, &held));
+                }
+                self.acknowledge(number);
+                Ok(Rehashed::Acknowledged)
+            }
+            _ => {
+                part.attempt += 1;
+                self.ready.push_front(number);
+                Ok(Rehashed::SendAgain)
+            }
+        }
+    }
+
+    /// A part failed and is sent again at a time.
+    pub fn retry_at(&mut self, number: u32, at: Now) {
+        self.in_flight -= 1;
+        if let Some(part) = self.part_mut(number) {
+            part.attempt += 1;
+            part.state = State::Queued;
+            self.waiting.insert((at, number));
+        }
+    }
+
+    /// Moves what waits no longer to the queue, lowest part first: the oldest buffers free first.
+    pub fn wake(&mut self, now: Now) {
+        while let Some((at, number)) = self.waiting.first().copied()
+            && at <= now
+        {
+            self.waiting.pop_first();
+            self.ready.push_front(number);
+        }
+    }
+
+    pub fn next_retry(&self) -> Option<Now> {
+        self.waiting.first().map(|(at, _)| *at)
+    }
+
+    /// The service asked for less at a time.
+    pub fn slow_down(&mut self, now: Now) {
+        if self.slowed.is_none_or(|at| now >= at + SLOW_DOWN_EVERY) {
+            self.window = (self.window / 2).max(1);
+            self.slowed = Some(now);
+        }
+        self.successes = 0;
+    }
+
+    /// Whether every part that was read has been acknowledged.
+    pub fn all_acknowledged(&self) -> bool {
+        self.acknowledged as usize == self.parts.len()
+    }
+
+    /// Whether the sizes sum to what was read.
+    pub fn complete(&self, bytes: u64) -> Result<(), Error> {
+        let sum: u64 = self.parts.iter().map(|part| part.digest.size).sum();
+        if sum != bytes {
+            return Err(Error::integrity(format!(
+                "{bytes} bytes were read, but the parts sum to {sum}; nothing was committed"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The gate before the commit, from independent counts.
+    pub fn gate(&self, bytes: u64, crc32: u32) -> Result<(), Error> {
+        self.complete(bytes)?;
+        let missing = self.parts.iter().position(|part| part.state != State::Acknowledged);
+        if let Some(index) = missing {
+            return Err(Error::integrity(format!(
+                "part {} is not acknowledged; nothing was committed",
+                index + 1
+            )));
+        }
+        let sent = self.parts.iter().map(|part| (part.sent_crc32, part.digest.size));
+        let combined = digest::crc32_combine(sent);
+        if combined != crc32 {
+            return Err(Error::integrity(format!(
+                "the CRC-32 of what was read is {crc32:08x}, of what was sent {combined:08x}; \
+                 nothing was committed"
+            ))
+            .next("a buffer was lost, reused or reordered: please report this"));
+        }
+        Ok(())
+    }
+
+    /// Takes the etags of a listing, where an earlier try of a part landed late. True if any
+    /// changed; an error where the service holds something else than what was acknowledged.
+    pub fn heal(&mut self, listed: &[ListedPart]) -> Result<bool, Error> {
+        let mut changed = false;
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            let number = index as u32 + 1;
+            let Some(found) = listed.iter().find(|l| l.part_number == number) else {
+                return Err(Error::integrity(format!(
+                    "part {number} was acknowledged, but the service no longer lists it; nothing \
+                     was committed"
+                )));
+            };
+            let same_md5 = match (&part.md5, &found.md5) {
+                (Some(ours), Some(theirs)) => ours == theirs,
+                _ => true,
+            };
+            if found.size != part.digest.size || !same_md5 {
+                return Err(Error::integrity(format!(
+                    "part {number} is stored as {} bytes that are not what was acknowledged; \
+                     nothing was committed",
+                    found.size
+                )));
+            }
+            if part.etag != found.etag {
+                part.etag.clone_from(&found.etag);
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
+    pub fn count(&self) -> u32 {
+        self.parts.len() as u32
+    }
+
+    pub fn attempt(&self, number: u32) -> u32 {
+        self.part(number).map_or(0, |part| part.attempt)
+    }
+
+    pub fn digest(&self, number: u32) -> Option<&PartDigest> {
+        self.part(number).map(|part| &part.digest)
+    }
+
+    pub fn digests(&self) -> impl Iterator<Item = &PartDigest> {
+        self.parts.iter().map(|part| &part.digest)
+    }
+
+    /// The MD5s of all parts as the service answered them, if it did for each.
+    pub fn md5s(&self) -> Option<Vec<Value>> {
+        self.parts
+            .iter()
+            .map(|part| Value::from_base64(Algorithm::Md5, part.md5.as_deref()?))
+            .collect()
+    }
+
+    pub fn etags(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.parts.iter().enumerate().map(|(i, part)| (i as u32 + 1, part.etag.as_str()))
+    }
+
+    pub fn acknowledged(&self) -> (u32, u64) {
+        (self.acknowledged, self.acknowledged_bytes)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+}
+
+fn unknown(number: u32) -> Error {
+    Error::integrity(format!("an answer to part {number}, which was never read"))
+}
+
+fn differs(number: u32, algorithm: &str, ours: &str, theirs: &str, held: &Held) -> Error {
+    let id = held.request_id.as_deref().unwrap_or("none");
+    Error::integrity(format!(
+        "part {number}: the service holds {algorithm} {theirs}, but what was read has {ours} \
+         (opc-request-id {id}); nothing was committed"
+    ))
+}

@@ -1,0 +1,182 @@
+//! A commit, or a put, that did not simply succeed.
+//!
+//! Owns the way from a failed or lost answer to certainty: asking for the object, asking for the
+//! upload, committing again, healing etags. Knows nothing of requests. Invariant: success is said
+//! only on evidence in the object itself, failure only where the service said no or the upload is
+//! still open; anything else is said to be unknown.
+
+use super::ending::worth_another;
+use super::verify::Comparison;
+use super::{Action, Call, Now, Outcome, Phase, Upload};
+use crate::error::{Error, Kind};
+use crate::oci::api::{Held, ListedPart};
+use crate::retry::{Failure, Verdict};
+
+/// What is asked while the outcome of a commit is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Does the object stand there, and is it ours?
+    Object,
+    /// Is the upload still open?
+    Upload,
+    /// The upload is gone: the object has to stand there now.
+    ObjectAgain,
+}
+
+/// A commit that names a part wrongly is healed and repeated this often.
+const HEALS: u32 = 3;
+/// A put that arrives damaged is sent again this often.
+const DAMAGES: u32 = 8;
+
+impl Step {
+    fn call(self) -> Call {
+        match self {
+            Step::Upload => Call::ListParts,
+            Step::Object | Step::ObjectAgain => Call::Head,
+        }
+    }
+}
+
+impl Upload {
+    pub(super) fn commit_failed(&mut self, now: Now, verdict: Verdict, failure: Failure) {
+        match verdict {
+            Verdict::Settle => {
+                self.in_doubt = true;
+                self.still_open = false;
+                self.phase = Phase::Settling(Step::Object);
+                self.again(now, Call::Head, &failure);
+            }
+            verdict if worth_another(verdict) => self.again(now, Call::Commit, &failure),
+            Verdict::Heal if self.heals < HEALS => {
+                self.heals += 1;
+                self.phase = Phase::Healing;
+                self.begin(Call::ListParts);
+            }
+            // After a lost answer even a plain no may mean that the first try had succeeded.
+            _ if self.in_doubt => self.settle(Step::Object),
+            _ => self.refused_for_good(now, failure.error("the commit")),
+        }
+    }
+
+    fn settle(&mut self, step: Step) {
+        self.phase = Phase::Settling(step);
+        self.begin(step.call());
+    }
+
+    pub(super) fn settled(&mut self, now: Now, step: Step, outcome: Outcome) {
+        match (step, outcome) {
+            (Step::Object, Outcome::Object(held)) => match self.compare(&held) {
+                Comparison::Same(verified_by) if Upload::is_strong(&verified_by) => {
+                    self.stored(held, verified_by);
+                }
+                _ => self.settle(Step::Upload),
+            },
+            (Step::Upload, Outcome::Parts(_)) => {
+                self.still_open = true;
+                self.phase = Phase::Committing;
+                let failure = Failure::Transport {
+                    how: crate::retry::Break::Lost,
+                    text: "the answer to the commit was lost, and the upload is still open"
+                        .to_owned(),
+                };
+                self.again(now, Call::Commit, &failure);
+            }
+            (Step::ObjectAgain, Outcome::Object(held)) => {
+                let replaced = held.etag.is_some() && held.etag == self.settings.replaced;
+                match self.compare(&held) {
+                    // The upload has ended, the old object is gone and the size is right.
+                    Comparison::Same(verified_by) if !replaced => self.stored(held, verified_by),
+                    _ => self.end_unknown(
+                        "its answer was lost, the upload is closed, and the object that stands \
+                         there is not what was sent",
+                    ),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn settling_failed(
+        &mut self,
+        now: Now,
+        step: Step,
+        verdict: Verdict,
+        failure: Failure,
+    ) {
+        match (step, verdict) {
+            (_, verdict) if worth_another(verdict) => self.again(now, step.call(), &failure),
+            (Step::Object, _) => self.settle(Step::Upload),
+            (Step::Upload, Verdict::Missing) => self.settle(Step::ObjectAgain),
+            (Step::Upload | Step::ObjectAgain, _) => {
+                let why = failure.error("its answer was lost, and asking did not settle it").what;
+                self.end_unknown(&why);
+            }
+        }
+    }
+
+    /// The parts as the service lists them, after it refused an etag.
+    pub(super) fn healed(&mut self, now: Now, listed: Vec<ListedPart>) {
+        match self.parts.heal(&listed) {
+            Ok(_) => {
+                self.phase = Phase::Committing;
+                self.begin(Call::Commit);
+            }
+            Err(error) => self.refused_for_good(now, error),
+        }
+    }
+
+    pub(super) fn put_failed(&mut self, now: Now, call: Call, verdict: Verdict, failure: Failure) {
+        match (call, verdict) {
+            (Call::Put, Verdict::Settle) => {
+                self.in_doubt = true;
+                // The body is still here, and the condition keeps a repetition from doing harm.
+                self.again(now, Call::Put, &failure);
+            }
+            (call, verdict) if worth_another(verdict) => self.again(now, call, &failure),
+            (Call::Put, Verdict::Damaged) if self.heals < DAMAGES => {
+                self.heals += 1;
+                self.retries += 1;
+                self.actions.push_back(Action::Rehash(1));
+            }
+            (Call::Put, Verdict::Damaged) => {
+                let error = failure.error("the object was damaged on the way every time");
+                self.refused_for_good(now, Error { kind: Kind::Integrity, ..error });
+            }
+            (Call::Put, _) if self.in_doubt => self.begin(Call::Head),
+            (Call::Put, _) => self.refused_for_good(now, failure.error("PutObject")),
+            (_, Verdict::Missing) => self.end_unknown(
+                "an answer was lost, its repetition was refused, and no object stands there",
+            ),
+            _ => self.end_unknown(&failure.error("an answer was lost, and asking failed").what),
+        }
+    }
+
+    /// A repeated put was refused: what stands there may be what the first try stored.
+    pub(super) fn put_settled(&mut self, now: Now, held: Held) {
+        match self.compare(&held) {
+            Comparison::Same(verified_by) if Upload::is_strong(&verified_by) => {
+                self.stored(held, verified_by);
+            }
+            Comparison::Differs(_) => self.anothers_object(now),
+            // The chosen checksum is not kept by the service, but its MD5 is.
+            _ if held.content_md5.is_some() => {
+                self.committed = Some(held);
+                self.actions.push_back(Action::Rehash(1));
+            }
+            Comparison::Same(verified_by) => self.stored(held, verified_by),
+            Comparison::Silent => {
+                self.end_unknown("an answer was lost, and what stands there cannot be compared")
+            }
+        }
+    }
+
+    /// What stands at the name was put there by someone else.
+    pub(super) fn anothers_object(&mut self, now: Now) {
+        let error = Error::new(
+            Kind::Exists,
+            format!("{} exists already, and it is not this stream", self.settings.named.object),
+        )
+        .next("give --force to replace it");
+        self.refused_for_good(now, error);
+    }
+}

@@ -1,0 +1,254 @@
+//! Whether what the service holds is what was read.
+//!
+//! Owns the comparison of a committed object with the digests taken while reading, best evidence
+//! first. Knows nothing of requests. Invariant: a digest that the service does not send is no
+//! mismatch, and one that it sends and that differs always is.
+
+use serde::Serialize;
+
+use super::{Action, Call, Now, Phase, Stored, Upload};
+use crate::digest::{self, Algorithm, PartDigest, Value};
+use crate::error::Error;
+use crate::oci::api::Held;
+use crate::retry::{Failure, Verdict};
+
+/// The evidence that a committed object is what was read; the name of the header it stood in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct VerifiedBy(pub String);
+
+/// What comparing brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Same(VerifiedBy),
+    Differs(String),
+    /// Nothing in the answer can be compared.
+    Silent,
+}
+
+impl Upload {
+    fn checksum_name(&self) -> &'static str {
+        self.settings.checksum.name()
+    }
+
+    /// The digests of all parts by the chosen algorithm.
+    fn values(&self) -> Option<Vec<Value>> {
+        self.parts.digests().map(|digest| digest.value.clone()).collect()
+    }
+
+    /// The digest over the object by the chosen algorithm, as the service spells it.
+    pub(super) fn whole_checksum(&self) -> Option<String> {
+        let algorithm = self.settings.checksum;
+        if self.upload_id().is_none() {
+            return self.part(1)?.value.as_ref().map(Value::base64);
+        }
+        match algorithm {
+            Algorithm::None => None,
+            Algorithm::Crc32c => {
+                let part = |digest: &PartDigest| Some((digest.value.as_ref()?.crc()?, digest.size));
+                let parts: Option<Vec<_>> = self.parts.digests().map(part).collect();
+                Some(digest::crc32c_whole(parts?).base64())
+            }
+            _ => Some(digest::multipart(algorithm, &self.values()?)),
+        }
+    }
+
+    /// The digest of the MD5s of the parts, where the service said them all.
+    fn whole_md5(&self) -> Option<String> {
+        if self.settings.checksum == Algorithm::Md5 {
+            return self.whole_checksum();
+        }
+        Some(digest::multipart(Algorithm::Md5, &self.parts.md5s()?))
+    }
+
+    /// Compares everything that can be compared.
+    pub(super) fn compare(&self, held: &Held) -> Comparison {
+        let mut best = None;
+        let multipart = self.upload_id().is_some();
+        if let (Some(read), Some(size)) = (self.end.map(|(bytes, _)| bytes), held.size) {
+            if read != size {
+                return Comparison::Differs(format!("{read} bytes were read, it has {size}"));
+            }
+            best = Some("content-length".to_owned());
+        }
+        let algorithm = self.settings.checksum;
+        let mut pairs = Vec::new();
+        if multipart {
+            if algorithm != Algorithm::Md5 {
+                let name = "opc-multipart-md5".to_owned();
+                pairs.push((self.whole_md5(), held.multipart(Algorithm::Md5), name));
+            }
+            let name = format!("opc-multipart-{}", algorithm.name().to_lowercase());
+            match algorithm {
+                Algorithm::None => {}
+                Algorithm::Crc32c => {
+                    let name = "opc-content-crc32c".to_owned();
+                    pairs.push((self.whole_checksum(), held.content(algorithm), name));
+                }
+                _ => pairs.push((self.whole_checksum(), held.multipart(algorithm), name)),
+            }
+        } else {
+            let name = format!("opc-content-{}", algorithm.name().to_lowercase());
+            pairs.push((self.whole_checksum(), held.content(algorithm), name));
+        }
+        for (ours, theirs, name) in pairs {
+            let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
+            if !same(&ours, theirs) {
+                return Comparison::Differs(format!("{name} is {theirs}, of what was read {ours}"));
+            }
+            best = Some(name);
+        }
+        best.map_or(Comparison::Silent, |name| Comparison::Same(VerifiedBy(name)))
+    }
+
+    /// Whether anything but the size of an object spoke for it.
+    pub(super) fn is_strong(verified_by: &VerifiedBy) -> bool {
+        verified_by.0 != "content-length"
+    }
+
+    /// The commit succeeded: is the object what was read?
+    pub(super) fn committed(&mut self, now: Now, held: Held) {
+        match self.compare(&held) {
+            Comparison::Same(verified_by) => self.stored(held, verified_by),
+            Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
+            Comparison::Silent => {
+                self.committed = Some(held);
+                self.phase = Phase::Verifying;
+                self.begin(Call::Head);
+            }
+        }
+    }
+
+    /// The object itself was asked, since the commit's answer said too little.
+    pub(super) fn verified_by_object(&mut self, now: Now, object: Held) {
+        let Some(committed) = self.committed.clone() else { return };
+        if committed.etag.is_some() && object.etag.is_some() && committed.etag != object.etag {
+            return self.end_unverified("another object stands at its name already");
+        }
+        match self.compare(&object) {
+            Comparison::Same(verified_by) => {
+                let held = Held { etag: object.etag.clone().or(committed.etag), ..object };
+                self.stored(held, verified_by);
+            }
+            Comparison::Differs(difference) => self.mismatch(now, &object, &difference),
+            Comparison::Silent => self.verified_by_parts(committed),
+        }
+    }
+
+    /// The object may not be asked. What remains is that every part was acknowledged with its
+    /// checksum, and that the commit named exactly those parts.
+    pub(super) fn verify_failed(&mut self, now: Now, verdict: Verdict, failure: Failure) {
+        match verdict {
+            Verdict::Again { .. } | Verdict::Renew | Verdict::Settle => {
+                self.again(now, Call::Head, &failure);
+            }
+            _ => match self.committed.clone() {
+                Some(committed) => self.verified_by_parts(committed),
+                None => self.end_unverified(&failure.error("HeadObject").what),
+            },
+        }
+    }
+
+    fn verified_by_parts(&mut self, committed: Held) {
+        let acknowledged = match self.upload_id() {
+            Some(_) => "the etags of the acknowledged parts",
+            None => "the acknowledged size",
+        };
+        self.stored(committed, VerifiedBy(acknowledged.to_owned()));
+    }
+
+    /// Committed and verified.
+    pub(super) fn stored(&mut self, held: Held, verified_by: VerifiedBy) {
+        let (size, _) = self.end.unwrap_or_default();
+        let multipart = self.upload_id().is_some();
+        let single = |digest: &PartDigest| digest.value.as_ref().map(Value::hex);
+        let sha256 = match self.settings.checksum {
+            Algorithm::Sha256 if !multipart => self.part(1).and_then(single),
+            _ => None,
+        };
+        let stored = Stored {
+            held,
+            size,
+            upload_id: self.upload_id().map(str::to_owned),
+            parts: self.parts.count(),
+            checksum: self.whole_checksum(),
+            sha256,
+            verified_by,
+        };
+        self.finish_with(Ok(stored));
+    }
+
+    /// What the object has to look like, for a person to compare.
+    pub(super) fn expected_words(&self) -> String {
+        let size = self.end.map_or(0, |(bytes, _)| bytes);
+        match self.whole_checksum() {
+            Some(value) => format!("{size} bytes, {} {value}", self.checksum_name()),
+            None => format!("{size} bytes"),
+        }
+    }
+
+    // A single PutObject.
+
+    pub(super) fn put_answered(&mut self, now: Now, held: Held, crc32: u32) {
+        let Some(part) = self.part(1) else { return };
+        if crc32 != part.crc32 || self.end.is_some_and(|(_, read)| read != crc32) {
+            let difference = format!(
+                "the CRC-32 of what was read is {:08x}, of what was sent {crc32:08x}",
+                part.crc32
+            );
+            return self.mismatch(now, &held, &difference);
+        }
+        match self.compare(&held) {
+            Comparison::Same(verified_by) => self.stored(held, verified_by),
+            Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
+            Comparison::Silent if held.content_md5.is_some() && self.wants_checksum() => {
+                self.committed = Some(held);
+                self.actions.push_back(Action::Rehash(1));
+            }
+            Comparison::Silent => {
+                self.committed = Some(held);
+                self.phase = Phase::Verifying;
+                self.begin(Call::Head);
+            }
+        }
+    }
+
+    fn wants_checksum(&self) -> bool {
+        self.settings.checksum != Algorithm::None
+    }
+
+    /// The MD5 of a put's buffer, or its digests after it arrived damaged.
+    pub(super) fn put_rehashed(&mut self, now: Now, digest: PartDigest, md5: Value) {
+        if self.part(1) != Some(&digest) {
+            let error = Error::integrity("the stream changed in memory after it was read")
+                .next("suspect this machine's memory");
+            return match self.committed.take() {
+                Some(held) => self.mismatch(now, &held, &error.what),
+                None => self.refused_for_good(now, error),
+            };
+        }
+        match self.committed.take() {
+            None => self.begin(Call::Put),
+            Some(held) => {
+                let theirs = held.content_md5.clone().unwrap_or_default();
+                if theirs == md5.base64() {
+                    self.stored(held, VerifiedBy("opc-content-md5".to_owned()));
+                } else if self.in_doubt {
+                    self.anothers_object(now);
+                } else {
+                    let ours = md5.base64();
+                    self.mismatch(
+                        now,
+                        &held,
+                        &format!("its MD5 is {theirs}, of what was read {ours}"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The service's digest of digests may stand with or without the number of parts behind it.
+fn same(ours: &str, theirs: &str) -> bool {
+    ours == theirs || (!theirs.contains('-') && ours.split('-').next() == Some(theirs))
+}

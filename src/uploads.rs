@@ -1,0 +1,146 @@
+//! The `uploads` command: what was left open, listed or aborted.
+//!
+//! Owns the choice of uploads by name, id and age. Knows nothing of how an upload runs. Invariant:
+//! only what was asked for is aborted, and what could not be aborted is said.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::ask::{Ask, PATIENCE};
+use crate::cli::{Environment, Report, UploadsAction, UploadsCommand};
+use crate::error::{Error, Kind};
+use crate::oci::api::{Answer, ListedUpload, Page, Target, answer, request};
+use crate::progress::Reporter;
+use crate::retry::{Operation, Verdict};
+use crate::service::{Service, unreadable};
+
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An open upload, in the OCI CLI's words.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Line {
+    bucket: String,
+    namespace: String,
+    object: String,
+    upload_id: String,
+    time_created: Option<String>,
+    storage_tier: Option<String>,
+}
+
+/// Lists or aborts; the JSON for stdout.
+pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
+    let reporter = Reporter::new(Report::default(), false);
+    let service = Service::open(&command.service, environment, STALL_TIMEOUT, &reporter)?;
+    let ask = Ask { service: &service, patience: PATIENCE, reporter: &reporter };
+    let namespace = match &command.place.namespace {
+        Some(namespace) => namespace.clone(),
+        None => ask.namespace().await?,
+    };
+    let target = Target {
+        namespace,
+        bucket: command.place.bucket.clone(),
+        object: command.place.name.clone().unwrap_or_default(),
+    };
+    let chosen = match (&command.action, &command.upload_id, &command.place.name) {
+        // All that an abort needs is given: no right to list is asked for.
+        (UploadsAction::Abort, Some(id), Some(name)) if command.older_than.is_none() => {
+            vec![ListedUpload {
+                bucket: None,
+                object: name.clone(),
+                upload_id: id.clone(),
+                time_created: None,
+                storage_tier: None,
+            }]
+        }
+        _ => choose(list(&ask, &target).await?, &command, Timestamp::now()),
+    };
+    if command.action == UploadsAction::Abort {
+        abort_all(&ask, &target, &command, &chosen).await?;
+    }
+    let lines: Vec<Line> = chosen
+        .into_iter()
+        .map(|upload| Line {
+            bucket: target.bucket.clone(),
+            namespace: target.namespace.clone(),
+            object: upload.object,
+            upload_id: upload.upload_id,
+            time_created: upload.time_created,
+            storage_tier: upload.storage_tier,
+        })
+        .collect();
+    serde_json::to_string_pretty(&lines)
+        .map_err(|e| Error::new(Kind::Unforeseen, format!("the list cannot be written: {e}")))
+}
+
+async fn list(ask: &Ask<'_>, target: &Target) -> Result<Vec<ListedUpload>, Error> {
+    let read = |answer: &Answer| answer::read_page::<ListedUpload>(answer).map_err(unreadable);
+    let mut all = Vec::new();
+    let mut next = None;
+    loop {
+        let request = request::list_uploads(target, next.as_deref());
+        let Page { mut items, next: more } =
+            ask.ask(Operation::ListUploads, request, read).await.map_err(|(error, _)| error)?;
+        all.append(&mut items);
+        match more {
+            Some(_) => next = more,
+            None => return Ok(all),
+        }
+    }
+}
+
+/// The uploads that were asked for. One whose age cannot be read is never old enough.
+fn choose(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> Vec<ListedUpload> {
+    let old_enough = |upload: &ListedUpload| match command.older_than {
+        None => true,
+        Some(age) => upload
+            .time_created
+            .as_deref()
+            .and_then(|text| text.parse::<Timestamp>().ok())
+            .and_then(|created| Duration::try_from(now.duration_since(created)).ok())
+            .is_some_and(|passed| passed >= age),
+    };
+    let named = |upload: &ListedUpload| {
+        command.place.name.as_ref().is_none_or(|name| *name == upload.object)
+            && command.upload_id.as_ref().is_none_or(|id| *id == upload.upload_id)
+    };
+    all.into_iter().filter(|upload| named(upload) && old_enough(upload)).collect()
+}
+
+async fn abort_all(
+    ask: &Ask<'_>,
+    target: &Target,
+    command: &UploadsCommand,
+    chosen: &[ListedUpload],
+) -> Result<(), Error> {
+    if chosen.is_empty() && command.upload_id.is_some() {
+        return Err(Error::service("there is no open upload with this id"));
+    }
+    let mut first = None;
+    let mut failed = 0;
+    for upload in chosen {
+        let target = Target { object: upload.object.clone(), ..target.clone() };
+        let request = request::abort(&target, &upload.upload_id);
+        match ask.ask(Operation::Abort, request, |_| Ok(())).await {
+            // Somebody else was faster.
+            Ok(()) | Err((_, Some(Verdict::Missing))) if command.upload_id.is_none() => {}
+            Ok(()) => {}
+            Err((error, _)) => {
+                failed += 1;
+                let text = format!("the upload {} is still open: {}", upload.upload_id, error.what);
+                ask.reporter.warn(&text);
+                first.get_or_insert(error);
+            }
+        }
+    }
+    match first {
+        None => Ok(()),
+        Some(error) => {
+            let what =
+                format!("{failed} of {} uploads were not aborted: {}", chosen.len(), error.what);
+            Err(Error { what, ..error })
+        }
+    }
+}
