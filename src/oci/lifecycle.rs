@@ -139,6 +139,7 @@ pub struct Lifecycle {
     /// Whether the standstill has been mentioned.
     mentioned: bool,
     likely_end: Option<Option<Duration>>,
+    renewals: u64,
     said: notice::Said,
     notices: Vec<Notice>,
 }
@@ -178,6 +179,7 @@ impl Lifecycle {
             standstill: None,
             mentioned: false,
             likely_end: None,
+            renewals: 0,
             said: notice::Said::default(),
             notices: Vec::new(),
         };
@@ -193,6 +195,29 @@ impl Lifecycle {
             true => now.wall.saturating_sub(skew),
             false => now.wall + skew,
         }
+    }
+
+    /// Other rules from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// Something to tell that was seen elsewhere.
+    pub fn note(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    /// As above, unless it was the last that was told of its kind.
+    pub fn note_once(&mut self, notice: Notice) {
+        if self.said.noted.as_ref() != Some(&notice) {
+            self.said.noted = Some(notice.clone());
+            self.notices.push(notice);
+        }
+    }
+
+    /// How many refreshes gave another token.
+    pub fn renewals(&self) -> u64 {
+        self.renewals
     }
 
     pub fn facts(&self) -> &Facts {
@@ -345,6 +370,7 @@ impl Lifecycle {
         self.facts = facts;
         self.refused = None;
         self.refresh.wanted = false;
+        self.renewals += u64::from(origin == Origin::Refresh);
         self.notices.push(Notice::Adopted { expires: facts.expires, origin });
         self.outlook(now);
     }

@@ -82,6 +82,7 @@ pub(super) struct Said {
     pub skew: bool,
     /// The end of the token that could not be prolonged.
     pub not_longer: Option<Duration>,
+    pub noted: Option<Notice>,
     session_end: Option<Duration>,
     too_early: Option<Duration>,
 }

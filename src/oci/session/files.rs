@@ -63,6 +63,27 @@ pub(super) struct Pair {
     key_text: Zeroizing<Vec<u8>>,
 }
 
+impl Pair {
+    /// The same key with another token of its session.
+    pub(super) fn with_token(&self, token: Token) -> Pair {
+        Pair {
+            key: Arc::clone(&self.key),
+            key_id: KeyId::security_token(token.secret()),
+            token: Some(token),
+            key_text: self.key_text.clone(),
+        }
+    }
+
+    /// Whether this is the other pair read again.
+    pub(super) fn same(&self, other: &Pair) -> bool {
+        self.key_id == other.key_id && self.key_text == other.key_text
+    }
+
+    pub(super) fn same_key(&self, other: &Pair) -> bool {
+        self.key_text == other.key_text
+    }
+}
+
 /// Why no pair could be read.
 #[derive(Debug)]
 pub(super) struct Trouble {
