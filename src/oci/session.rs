@@ -19,32 +19,31 @@
 //! `lifecycle`. Must not know what a request is for. Invariant: key and token of `Credentials`
 //! belong together, and a token known to be over is never given.
 
+mod core;
 mod files;
 mod keeper;
 mod refresh;
 mod store;
 pub mod transport;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use self::core::{Core, State, credentials, expired, facts, now, since_1970, wrong_fingerprint};
 use self::files::{Pair, Stamps};
 use self::transport::Transport;
 use super::key::Key;
-use super::lifecycle::notice::Date;
-use super::lifecycle::{Facts, Lifecycle, Notice, Now, Origin, Refusal, Rules, Verdict};
-use super::profile::{Identity, Source};
+use super::lifecycle::{Lifecycle, Notice, Refusal, Rules, Verdict};
+use super::profile::Identity;
 use super::sign::KeyId;
 use crate::error::Error;
 
 /// How often, and how far apart, files that are being written are read again at the start.
 const READINGS: u32 = 4;
 const BETWEEN_READINGS: Duration = Duration::from_millis(100);
-/// How long files may be unusable before it is worth a word.
-const PASSING: Duration = Duration::from_secs(2);
 /// How long an attempt waits for a token that outlives it, before it takes the present one.
 const RENEWAL: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,29 +80,6 @@ impl Drop for Session {
             keeper.abort();
         }
     }
-}
-
-/// What the session and its keeper share.
-struct Core {
-    identity: Identity,
-    began: Instant,
-    state: Mutex<State>,
-    /// Told when there is something new for those who wait.
-    changed: Notify,
-    /// Told when there is something to do in the background.
-    wake: Notify,
-    tell: OnceLock<Box<dyn Fn(Notice) + Send + Sync>>,
-}
-
-struct State {
-    pair: Arc<Pair>,
-    credentials: Arc<Credentials>,
-    lifecycle: Lifecycle,
-    stamps: Stamps,
-    /// Since when the files cannot be used, and whether that has been said.
-    unusable: Option<(Instant, bool)>,
-    /// A small request that tells whether the credentials are accepted: its method and target.
-    probe: (&'static str, String),
 }
 
 impl Session {
@@ -258,101 +234,6 @@ impl Session {
     }
 }
 
-impl Core {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> Now {
-        now(self.began)
-    }
-
-    fn tell_notices(&self, state: &mut State) {
-        // Without a keeper there is nobody to tell yet; notices are kept until there is.
-        if let Some(tell) = self.tell.get() {
-            state.lifecycle.take_notices().into_iter().for_each(tell);
-        }
-    }
-
-    /// Takes up what the files hold, if they changed (or must be read in any case).
-    fn look_at_files(&self, state: &mut State, in_any_case: bool) {
-        let stamps = Stamps::of(&self.identity);
-        if stamps == state.stamps && state.unusable.is_none() && !in_any_case {
-            return;
-        }
-        match files::read(&self.identity, Some(&state.pair)) {
-            Ok(pair) => {
-                state.unusable = None;
-                state.stamps = stamps;
-                self.take_up(state, pair, Origin::Files);
-            }
-            Err(trouble) => {
-                let (since, said) = state.unusable.get_or_insert((Instant::now(), false));
-                if since.elapsed() >= PASSING && !std::mem::replace(said, true) {
-                    let what = trouble.error.what;
-                    state.lifecycle.note(Notice::FilesUnusable { what });
-                }
-            }
-        }
-    }
-
-    /// Puts a pair in the place of the present one, if it is better; says whether it did.
-    fn take_up(&self, state: &mut State, pair: Pair, origin: Origin) -> bool {
-        let expires = pair.token.as_ref().map(|token| Duration::from_secs(token.expires));
-        let same_key = pair.same_key(&state.pair);
-        if pair.same(&state.pair) || !state.lifecycle.prefers(self.now(), expires, same_key) {
-            return false;
-        }
-        let generation = state.credentials.generation + 1;
-        state.lifecycle.adopt(self.now(), facts(&pair, generation), origin);
-        state.credentials = Arc::new(credentials(&pair, generation));
-        state.pair = Arc::new(pair);
-        self.changed.notify_waiters();
-        true
-    }
-
-    /// Waits until another refresh than so many has ended.
-    async fn refresh_ended(&self, before: u64) {
-        loop {
-            let changed = self.changed.notified();
-            if self.state().lifecycle.refreshes_ended() != before {
-                return;
-            }
-            // Told within a second even if the notice came between the two lines above.
-            let _ = tokio::time::timeout(SECOND, changed).await;
-        }
-    }
-
-    /// Why there will be no credentials.
-    fn gave_up(&self) -> Error {
-        let mut state = self.state();
-        if let Err(trouble) = files::read(&self.identity, Some(&state.pair)) {
-            return trouble.error;
-        }
-        let now = self.now();
-        let facts = *state.lifecycle.facts();
-        state.lifecycle.take_notices().into_iter().for_each(|notice| {
-            if let Some(tell) = self.tell.get() {
-                tell(notice);
-            }
-        });
-        if let Some(expires) = facts.expires
-            && expires <= state.lifecycle.clock(now) + SECOND
-        {
-            return expired(&self.identity, expires.as_secs());
-        }
-        let what = "the service refuses the credentials (401)";
-        match &self.identity.credentials {
-            Source::SecurityToken { .. } => Error::credentials(what)
-                .next(format!("begin a new session with `{}`", self.identity.login())),
-            Source::ApiKey { fingerprint, .. } => Error::credentials(what).next(format!(
-                "check that the key {fingerprint} stands among the API keys of the user {}",
-                self.identity.user.as_deref().unwrap_or_default()
-            )),
-        }
-    }
-}
-
 /// Reads the files; what they look like while being written is given a moment to pass.
 fn read_settled(identity: &Identity) -> Result<Pair, Error> {
     let mut reading = 1;
@@ -366,54 +247,6 @@ fn read_settled(identity: &Identity) -> Result<Pair, Error> {
             Err(trouble) => return Err(trouble.error),
         }
     }
-}
-
-fn credentials(pair: &Pair, generation: u64) -> Credentials {
-    Credentials {
-        key_id: pair.key_id.clone(),
-        key: Arc::clone(&pair.key),
-        generation,
-        expires: pair.token.as_ref().map(|token| token.expires),
-    }
-}
-
-fn facts(pair: &Pair, generation: u64) -> Facts {
-    let token = pair.token.as_ref();
-    Facts {
-        generation,
-        expires: token.map(|token| Duration::from_secs(token.expires)),
-        issued: token.and_then(|token| token.issued).map(Duration::from_secs),
-        session_end: token.and_then(|token| token.session_end).map(Duration::from_secs),
-    }
-}
-
-fn wrong_fingerprint(identity: &Identity, pair: &Pair) -> Option<String> {
-    let Source::ApiKey { fingerprint, .. } = &identity.credentials else { return None };
-    (fingerprint != pair.key.fingerprint()).then(|| {
-        format!(
-            "the fingerprint {fingerprint} is not that of {}, which is {}",
-            identity.key_file.display(),
-            pair.key.fingerprint()
-        )
-    })
-}
-
-fn expired(identity: &Identity, expires: u64) -> Error {
-    let file = match &identity.credentials {
-        Source::SecurityToken { token_file } => token_file.display(),
-        Source::ApiKey { .. } => identity.key_file.display(),
-    };
-    let date = Date(Duration::from_secs(expires));
-    Error::credentials(format!("the session token in {file} expired at {date}"))
-        .next(format!("begin a new session with `{}`", identity.login()))
-}
-
-fn now(began: Instant) -> Now {
-    Now { wall: since_1970(SystemTime::now()), steady: began.elapsed() }
-}
-
-fn since_1970(time: SystemTime) -> Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -360,7 +360,7 @@ fn a_quiet_day_passes_without_a_wait_or_a_refusal() {
 #[test]
 fn refreshes_failing_for_any_interval_that_ends_before_the_token_cost_nothing() {
     for life in [300, 3600] {
-        let step = life / 20;
+        let step = life / 12;
         for from in (0..life).step_by(step as usize) {
             for length in (step..=life).step_by(step as usize) {
                 for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs] {

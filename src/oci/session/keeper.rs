@@ -7,10 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Credentials;
+use super::core::{Core, since_1970};
 use super::refresh::{self, NoToken};
 use super::store::{self, Lock, Stored};
 use super::transport::{Request, Transport};
-use super::{Core, Credentials, since_1970};
 use crate::oci::lifecycle::{Notice, Origin, Probed, Reason, Refreshed, Step};
 use crate::oci::profile::Source;
 use crate::oci::sign::{self, Head};
@@ -140,7 +141,7 @@ async fn attempt(core: &Core, transport: &dyn Transport, reason: Reason) -> Resu
     if better || reason == Reason::Refused {
         let renewed = pair.with_token(token);
         if state.pair.same_key(&renewed) && core.take_up(&mut state, renewed, Origin::Refresh) {
-            state.stamps = super::Stamps::of(identity);
+            state.stamps = super::files::Stamps::of(identity);
         }
     }
     core.tell_notices(&mut state);

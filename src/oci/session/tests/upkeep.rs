@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::super::transport::{Exchange, Request, Response};
 use super::*;
+use crate::oci::lifecycle::Origin;
 
 type Answer = Box<dyn Fn(&Request) -> Option<(u16, String)> + Send + Sync>;
 
