@@ -14,6 +14,7 @@
 //! | `pool`        | a bounded number of buffers; the buffer is the permit        |      |
 //! | `digest`      | part digests and their combinations                          | yes  |
 //! | `input`       | the thread that reads the stream into buffers                |      |
+//! | `expect`      | whether a stream ends as its format must                     | yes  |
 //! | `upload`      | the upload as a state machine: events and time in, actions out | yes |
 //! | `retry`       | what an answer means and when to try again                   | yes  |
 //! | `put`         | the driver: performs actions, returns events                 |      |
@@ -34,6 +35,7 @@ pub mod destination;
 pub mod digest;
 pub mod emulator;
 pub mod error;
+pub mod expect;
 pub mod get;
 pub mod http;
 pub mod input;
