@@ -132,7 +132,9 @@ fn a_failed_run_leaves_nothing_in_the_folder() {
 fn many_runs_into_one_folder_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let runs: Vec<_> = (0..6)
-        .map(|n| put(folder.path(), &format!("oci://demo/{n}")).stdin(ramp(n)).args("--allow-empty"))
+        .map(|n| {
+            put(folder.path(), &format!("oci://demo/{n}")).stdin(ramp(n)).args("--allow-empty")
+        })
         .map(|run| run.start())
         .collect();
     for run in runs {

@@ -23,6 +23,7 @@ mod core;
 mod files;
 mod keeper;
 mod refresh;
+pub mod report;
 mod store;
 pub mod transport;
 

@@ -134,6 +134,18 @@ pub(super) fn read(identity: &Identity, before: Option<&Pair>) -> Result<Pair, T
     Ok(Pair { key, token, key_id, key_text })
 }
 
+/// The key and the token, each for itself: for telling what is wrong with which.
+pub(super) fn inspect(identity: &Identity) -> (Result<Arc<Key>, Error>, Result<Token, Error>) {
+    let key = read_key_file(&identity.key_file).and_then(|text| parse_key(identity, &text));
+    let token = match &identity.credentials {
+        Source::SecurityToken { token_file } => read_token(identity, token_file),
+        Source::ApiKey { .. } => {
+            Err(Trouble::settled(Error::usage("an API key goes without a token")))
+        }
+    };
+    (key.map_err(|trouble| trouble.error), token.map_err(|trouble| trouble.error))
+}
+
 fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Trouble> {
     let shown = path.display();
     read_up_to(path, LARGEST_FILE).map_err(|error| match error.kind() {
@@ -179,7 +191,7 @@ fn read_token(identity: &Identity, path: &Path) -> Result<Token, Trouble> {
     Token::parse(text).map_err(|error| refuse(error.to_string()))
 }
 
-fn mismatch(identity: &Identity, token_file: &Path) -> Error {
+pub(super) fn mismatch(identity: &Identity, token_file: &Path) -> Error {
     let (token, key) = (token_file.display(), identity.key_file.display());
     Error::credentials(format!("the session token in {token} is bound to another key than {key}"))
         .next(format!(

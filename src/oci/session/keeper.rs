@@ -75,19 +75,25 @@ async fn renew(core: Arc<Core>, transport: Arc<dyn Transport>, reason: Reason) {
     let how = match how {
         Ok(()) if longer => Refreshed::Longer,
         Ok(()) => Refreshed::NotLonger,
-        Err(why) => Refreshed::Failed(why),
+        Err(none) => Refreshed::Failed(none.to_string()),
     };
     state.lifecycle.refresh_ended(core.now(), &how);
     core.tell_notices(&mut state);
     core.changed.notify_waiters();
 }
 
-async fn attempt(core: &Core, transport: &dyn Transport, reason: Reason) -> Result<(), String> {
+/// As far as another token, which is taken up, or the reason why there is none.
+pub(super) async fn attempt(
+    core: &Core,
+    transport: &dyn Transport,
+    reason: Reason,
+) -> Result<(), NoToken> {
+    let failed = |why: &str| NoToken::Failed(why.to_owned());
     let identity = &core.identity;
     let Source::SecurityToken { token_file } = &identity.credentials else {
-        return Err("an API key is not refreshed".to_owned());
+        return Err(failed("an API key is not refreshed"));
     };
-    let Some(auth) = &identity.auth else { return Err("no auth service is known".to_owned()) };
+    let Some(auth) = &identity.auth else { return Err(failed("no auth service is known")) };
     let generation = core.state().credentials.generation;
     let patience = core.state().lifecycle.refresh_patience(core.now());
     let lock = lock(core, generation, patience.min(LOCKED)).await;
@@ -106,21 +112,22 @@ async fn attempt(core: &Core, transport: &dyn Transport, reason: Reason) -> Resu
         let date = date(state.lifecycle.clock(core.now()));
         (state.pair.clone(), state.credentials.clone(), date)
     };
-    let Some(old) = &pair.token else { return Err("there is no token".to_owned()) };
+    let Some(old) = &pair.token else { return Err(failed("there is no token")) };
     let request = refresh::request(auth, &credentials, old, &date);
     let exchange = tokio::time::timeout(patience, transport.exchange(request));
-    let response = exchange.await.map_err(|_| {
-        format!("no answer from {auth} within {} s", patience.as_secs_f64().ceil() as u64)
-    })??;
+    let response = exchange
+        .await
+        .map_err(|_| {
+            let seconds = patience.as_secs_f64().ceil();
+            NoToken::Failed(format!("no answer from {auth} within {seconds} s"))
+        })?
+        .map_err(NoToken::Failed)?;
     if let Some(server) = response.date {
         core.state().lifecycle.dated(core.now(), since_1970(server));
     }
-    let token = refresh::token(&response).map_err(|none| match none {
-        NoToken::Denied => "the auth service answered HTTP 401".to_owned(),
-        NoToken::Failed(why) => why,
-    })?;
+    let token = refresh::token(&response)?;
     if !token.fits(&pair.key.modulus()) {
-        return Err("the new token is bound to another key".to_owned());
+        return Err(failed("the new token is bound to another key"));
     }
     if token.secret() == old.secret() {
         return Ok(());

@@ -2,6 +2,8 @@
 //!
 //! Pure. Must not know when it is made. Invariant: neither an error nor debug output holds a token.
 
+use std::fmt;
+
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -46,6 +48,15 @@ pub(super) enum NoToken {
     /// The service will not prolong the session (401).
     Denied,
     Failed(String),
+}
+
+impl fmt::Display for NoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoToken::Denied => f.write_str("the auth service answered HTTP 401"),
+            NoToken::Failed(why) => f.write_str(why),
+        }
+    }
 }
 
 /// The new token in an answer.
