@@ -1,7 +1,8 @@
 //! ocipipe: one stream that exists only once, stored as one object.
 //!
 //! The map, in the order the bytes meet it. *Pure* files know no clock, socket or file; each of the
-//! others touches one outside thing. They meet only in `put`.
+//! others touches one outside thing. They meet in the commands: `put`, `get`,
+//! `uploads` and `serve`.
 //!
 //! | module        | owns                                                         | pure |
 //! |---------------|--------------------------------------------------------------|------|
@@ -17,7 +18,13 @@
 //! | `expect`      | whether a stream ends as its format must                     | yes  |
 //! | `upload`      | the upload as a state machine: events and time in, actions out | yes |
 //! | `retry`       | what an answer means and when to try again                   | yes  |
+//! | `service`     | one attempt of one call: connect, look, sign, send, read     |      |
+//! | `ask`         | small calls, asked with patience while nothing is at stake   |      |
+//! | `child`       | the command after `--`, whose stdout is the stream           |      |
+//! | `signals`     | the signals that ask a run to stop                           |      |
 //! | `put`         | the driver: performs actions, returns events                 |      |
+//! | `get`         | one object, written as a stream                              |      |
+//! | `uploads`     | open uploads, listed or aborted                              |      |
 //! | `http`        | connections, TLS, bodies, the stall watchdog                 |      |
 //! | `oci`         | everything that knows Oracle: wire, signing, profile, token  | part |
 //! | `progress`    | what people see on stderr                                    |      |

@@ -236,13 +236,9 @@ fn named(target: &Target, command: &PutCommand) -> Named {
     }
 }
 
-/// A word as a shell takes it.
+/// A word as a shell takes it. Only a NUL cannot be quoted, and no name holds one.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:+=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into_owned())
 }
 
 fn receipt(
@@ -283,8 +279,10 @@ mod tests {
 
     #[test]
     fn a_command_in_a_message_can_be_pasted_whatever_the_name() {
-        assert_eq!(quoted("db/2026-01.tar.zst"), "db/2026-01.tar.zst");
-        assert_eq!(quoted("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
-        assert_eq!(quoted(""), "''");
+        for name in ["db/2026-01.tar.zst", "it's; rm -rf $HOME", "a b\"c`d", "", "*"] {
+            let script = format!("printf %s {}", quoted(name));
+            let shown = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(shown.stdout).unwrap(), name);
+        }
     }
 }

@@ -246,10 +246,21 @@ impl Running {
         assert!(!late.timed_out(), "{word:?} was not said:\n{said}");
     }
 
-    /// Waits for its end.
+    /// Time since it began.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Ends its stdin and waits for its end.
     #[track_caller]
     pub fn wait(mut self) -> Done {
         self.end();
+        self.ends()
+    }
+
+    /// Waits for its end while its stdin stays as it is.
+    #[track_caller]
+    pub fn ends(mut self) -> Done {
         let status = self.exit.recv_timeout(LIMIT);
         self.over = status.is_ok();
         if !self.over {

@@ -111,6 +111,13 @@ impl Store {
         self.runtime.block_on(self.server().wait_for(enough));
     }
 
+    /// Waits until an object is there.
+    pub fn waits_for_object(&self, name: &str) {
+        while self.object(name).is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     /// Nothing of this name is stored, and nothing is left that costs money.
     #[track_caller]
     pub fn has_nothing_of(&self, name: &str) {
