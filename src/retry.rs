@@ -119,7 +119,8 @@ pub fn judge(operation: Operation, stage: Stage, failure: &Failure) -> Verdict {
             }
             Break::Lost | Break::Stalled | Break::Garbage => Verdict::Again { slower: false },
         },
-        Failure::Credentials(_) => Verdict::Renew,
+        // The session has waited for as long as it may.
+        Failure::Credentials(error) => Verdict::Refuse(error.kind),
         Failure::Local(error) => Verdict::Refuse(error.kind),
     }
 }
