@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -15,9 +15,11 @@ use crate::error::Error;
 use crate::http::{self, Connection, RequestBody, Throttle, Transport};
 use crate::oci::api::{Answer, Body, Refusal, Request};
 use crate::oci::endpoint::Endpoint;
+use crate::oci::lifecycle::Notice;
+use crate::oci::lifecycle::notice::Level;
 use crate::oci::options::ServiceOptions;
 use crate::oci::profile::Identity;
-use crate::oci::session::Session;
+use crate::oci::session::{self, Credentials, Session, Upkeep};
 use crate::oci::sign;
 use crate::progress::Reporter;
 use crate::retry::{Break, Failure};
@@ -82,6 +84,18 @@ impl Service {
         Ok(Service { transport, session, endpoint, throttle, rate, reporter })
     }
 
+    /// Keeps the session alive from here on, until `retry_for` without any progress.
+    pub fn keep(&self, retry_for: Duration) {
+        let reporter = self.reporter.clone();
+        let tell = move |notice: Notice| match notice.level() {
+            Level::Debug => reporter.debug(|| notice.to_string()),
+            Level::Info => reporter.note(&notice.to_string()),
+            Level::Warning => reporter.warn(&notice.to_string()),
+        };
+        let transport = Arc::new(Carrier(self.transport.clone()));
+        self.session.keep(Upkeep { transport, retry_for, tell: Box::new(tell) });
+    }
+
     /// One attempt; `chunks` is the stream body, where the request has one.
     pub async fn attempt(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
         let what = self.reporter.debugs().then(|| describe(&request));
@@ -105,10 +119,11 @@ impl Service {
             Body::Stream(size) => *size,
             _ => 0,
         };
-        let (connection, head, body) = self.ready(request, chunks, size).await?;
+        let (connection, head, body, signed) = self.ready(request, chunks, size).await?;
         let sent = body.sent();
         let started = Instant::now();
         let answer = connection.exchange(head, body).await?;
+        self.tell_session(&signed, &answer);
         if !answer.succeeded() {
             return Err(Failure::Refused(Refusal::of(&answer)));
         }
@@ -127,11 +142,12 @@ impl Service {
         sink: &mut Vec<u8>,
         wanted: u64,
     ) -> Result<Answer, Failure> {
-        let (connection, head, body) = self.ready(request, Vec::new(), wanted).await?;
+        let (connection, head, body, signed) = self.ready(request, Vec::new(), wanted).await?;
         let before = sink.len();
         // An error's body is small, but may be more than the bytes that are wanted.
         let limit = (wanted as usize).max(64 << 10);
         let mut answer = connection.exchange_into(head, body, sink, limit).await?;
+        self.tell_session(&signed, &answer);
         if answer.status != 200 && answer.status != 206 {
             answer.body = sink.split_off(before);
             return Err(Failure::Refused(Refusal::of(&answer)));
@@ -145,14 +161,14 @@ impl Service {
         request: Request,
         chunks: Vec<Bytes>,
         size: u64,
-    ) -> Result<(Connection<'_>, http::Head, RequestBody), Failure> {
+    ) -> Result<(Connection<'_>, http::Head, RequestBody, Signed), Failure> {
+        // Where there is nothing valid to sign with, no connection grows old over the wait.
+        let transfer = self.rate.estimate(size);
+        self.session.credentials(transfer).await.map_err(Failure::Credentials)?;
         let connection = self.transport.connect(&self.endpoint).await?;
-        let credentials = self
-            .session
-            .credentials(self.rate.estimate(size))
-            .await
-            .map_err(Failure::Credentials)?;
-        let date = httpdate::fmt_http_date(self.session.signing_date());
+        let credentials = self.session.credentials(None).await.map_err(Failure::Credentials)?;
+        let dated = self.session.signing_date();
+        let date = httpdate::fmt_http_date(dated);
         let json = match &request.body {
             Body::Json(bytes) => Some(bytes.as_slice()),
             _ if request.method == "POST" => Some(&b""[..]),
@@ -178,7 +194,46 @@ impl Service {
             Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
         let head = http::Head { method: request.method, target: request.target, headers };
-        Ok((connection, head, body))
+        Ok((connection, head, body, Signed { credentials, dated }))
+    }
+
+    /// What an answer says about the credentials.
+    fn tell_session(&self, signed: &Signed, answer: &Answer) {
+        if answer.status == 401 {
+            let date = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
+            self.session.refused(&signed.credentials, signed.dated, date);
+        } else if answer.succeeded() {
+            self.session.accepted();
+        }
+    }
+}
+
+/// What an attempt was signed with.
+struct Signed {
+    credentials: Arc<Credentials>,
+    dated: SystemTime,
+}
+
+/// Carries the session's own requests, which need neither buffers nor a place among the parts.
+pub struct Carrier(pub Arc<Transport>);
+
+impl session::transport::Transport for Carrier {
+    fn exchange(&self, request: session::transport::Request) -> session::transport::Exchange<'_> {
+        Box::pin(async move {
+            let words = |failure: Failure| failure.error("no answer").what;
+            let connection = self.0.connect(&request.endpoint).await.map_err(words)?;
+            let body = match request.method {
+                "POST" => http::small(request.body.to_vec()),
+                _ => http::empty(),
+            };
+            let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+            let mut headers: Vec<_> = request.headers.into_iter().map(owned).collect();
+            common(&mut headers, &Body::None);
+            let head = http::Head { method: request.method, target: request.target, headers };
+            let answer = connection.exchange(head, body).await.map_err(words)?;
+            let date = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
+            Ok(session::transport::Response { status: answer.status, date, body: answer.body })
+        })
     }
 }
 

@@ -35,6 +35,7 @@ struct Line {
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::new(Report::default(), false));
     let service = Service::open(&command.service, environment, STALL_TIMEOUT, &reporter)?;
+    service.keep(PATIENCE);
     let ask = Ask { service: &service, patience: PATIENCE, reporter: &reporter };
     let namespace = match &command.place.namespace {
         Some(namespace) => namespace.clone(),

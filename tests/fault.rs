@@ -6,11 +6,11 @@ mod common;
 use common::run::Done;
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
 use ocipipe::emulator::Operation::{
     self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, HeadObject,
     ListMultipartUploadParts, PutObject, UploadPart,
 };
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
 
 /// Two parts and a bit, and a stream of one request.
 const LONG: usize = 2 * PART + 17;
@@ -197,10 +197,8 @@ fn a_create_whose_answer_was_lost_is_named_and_not_aborted() {
 
 #[test]
 fn an_upload_that_cannot_be_aborted_is_named_together_with_the_command_that_does_it() {
-    let rules = [
-        Rule::on(UploadPart, refuse(403)).part(3),
-        Rule::on(AbortMultipartUpload, refuse(503)),
-    ];
+    let rules =
+        [Rule::on(UploadPart, refuse(403)).part(3), Rule::on(AbortMultipartUpload, refuse(503))];
     let store = Store::failing(rules);
     let done = put(&store, LONG, "").fails(4).within_seconds(30);
     let open = store.server().open_uploads();

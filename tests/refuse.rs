@@ -131,7 +131,9 @@ fn a_token_that_the_service_refuses() {
 #[test]
 fn bad_destination() {
     let store = Store::start();
-    for bad in ["backups/x", "oci://", "oci://backups", "oci://backups/", "s3://backups/x", "oci:///x"] {
+    for bad in
+        ["backups/x", "oci://", "oci://backups", "oci://backups/", "s3://backups/x", "oci:///x"]
+    {
         refused(&store, store.ocipipe("put").arg(bad), 2, &["oci://", "put --help"]);
     }
     assert_eq!(store.requests().len(), 0);

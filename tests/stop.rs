@@ -81,9 +81,10 @@ fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
 
 #[test]
 fn a_second_signal_leaves_at_once() {
-    let store = Store::failing([
-        Rule::on(Operation::AbortMultipartUpload, Action::StallAnswer { ms: None }),
-    ]);
+    let store = Store::failing([Rule::on(
+        Operation::AbortMultipartUpload,
+        Action::StallAnswer { ms: None },
+    )]);
     let run = midway(&store, "x");
     run.signal(Signal::INT);
     run.waits_for_word("SIGINT");

@@ -59,6 +59,7 @@ async fn read(
     reporter: &Arc<Reporter>,
 ) -> Result<(), Error> {
     let service = Service::open(&command.service, environment, command.stall_timeout, reporter)?;
+    service.keep(command.retry_for);
     let customer_key =
         command.encryption_key_file.as_deref().map(customer_key::read).transpose()?;
     let patience = command.retry_for.min(PATIENCE);
@@ -75,6 +76,7 @@ async fn read(
     };
     let began = Instant::now();
     let mut sink = Sink::open(command.file.as_deref(), &head)?;
+    service.session.set_under_way();
     let retry_for = command.retry_for;
     let reporter = reporter.clone();
     let reading = Arc::new(Reading { service, target, customer_key, etag, retry_for, reporter });

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::task::{AbortHandle, JoinSet};
@@ -24,6 +24,9 @@ use crate::upload::{Action, Call, Event, Outcome, Stored, Upload};
 
 /// How often the progress is looked at; what is shown, and when, the reporter decides.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Before so long nothing is said of when the upload will likely end.
+const FORESIGHT: Duration = Duration::from_secs(30);
 
 /// Where the bytes come from while the driver runs.
 pub struct Source {
@@ -181,7 +184,11 @@ impl Drive {
                     None
                 }
                 Woke::Tick => {
-                    reporter.update(&self.snapshot(&reader, expected));
+                    let snapshot = self.snapshot(&reader, expected);
+                    if snapshot.elapsed >= FORESIGHT {
+                        self.service.session.set_likely_end(likely_end(&snapshot));
+                    }
+                    reporter.update(&snapshot);
                     None
                 }
             };
@@ -253,7 +260,7 @@ impl Drive {
             parts_acknowledged,
             parts_in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),
-            token_left: None,
+            token_left: self.service.session.left(),
             expected,
             elapsed: self.began.elapsed(),
             waiting: None,
@@ -267,6 +274,10 @@ impl Drive {
             _ => Vec::new(),
         };
         let Some(request) = self.request(&call) else { return };
+        if let (Call::Part(1), Some(id)) = (&call, self.upload.upload_id()) {
+            let probe = request::list_parts(&self.target, id, None);
+            self.service.session.set_probe(probe.method, &probe.target);
+        }
         let service = self.service.clone();
         let target = self.target.clone();
         let upload_id = self.upload.upload_id().map(str::to_owned);
@@ -317,6 +328,14 @@ impl Drive {
             md5: digest::md5_of(&chunks),
         });
     }
+}
+
+/// When the upload will end at the rate so far, where its size is known.
+fn likely_end(now: &Snapshot) -> Option<SystemTime> {
+    let left = now.expected?.saturating_sub(now.acknowledged);
+    let rate = now.acknowledged as f64 / now.elapsed.as_secs_f64();
+    let seconds = Duration::try_from_secs_f64(left as f64 / rate).ok()?;
+    SystemTime::now().checked_add(seconds)
 }
 
 async fn exited(producer: &mut Option<Producer>) -> Result<(), Error> {

@@ -112,6 +112,7 @@ async fn prepare(
         }
     };
     let service = Arc::new(Service { throttle, ..service });
+    service.keep(command.retry_for);
     let condition = &storing.condition;
     let start = start::start(
         &service,
@@ -209,11 +210,13 @@ async fn upload(
     let reader = Reader::start(source, pool, plan, command.checksum, Some(watch))?;
     let storing_checksum = storing.checksum;
     let upload = Upload::new(settings);
+    service.session.set_under_way();
     let mut drive = Drive::new(service.clone(), target.clone(), storing, upload, began);
     let source = drive::Source { reader, producer, expected };
     let stored = drive.run(source, signals, reporter).await?;
     let retries = drive.upload.retries();
-    Ok(receipt(stored, target, storing_checksum, began, retries, 0))
+    let refreshes = service.session.refreshes();
+    Ok(receipt(stored, target, storing_checksum, began, retries, refreshes))
 }
 
 /// Words for messages: the commands a person can paste.
