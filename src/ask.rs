@@ -14,8 +14,9 @@ use crate::service::Service;
 
 /// The longest that a look-up waits for an endpoint that does not answer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// A refusal of credentials is looked at once more: the files or the clock may have been corrected.
-const RENEWALS: u32 = 2;
+/// A refusal of credentials is looked at again as long as the session finds something to correct:
+/// the clock, the files, the token. It ends that itself; this is a bound all the same.
+const RENEWALS: u32 = 4;
 
 pub struct Ask<'a> {
     pub service: &'a Service,

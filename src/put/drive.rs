@@ -26,6 +26,9 @@ use crate::upload::{Action, Call, Event, Outcome, Stored, Upload};
 /// How often the progress is looked at; what is shown, and when, the reporter decides.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Before so long nothing is said of when the upload will likely end.
+const FORESIGHT: Duration = Duration::from_secs(30);
+
 /// Where the bytes come from while the driver runs.
 pub struct Source {
     pub reader: Reader,
@@ -186,7 +189,9 @@ impl Drive {
                     None
                 }
                 Woke::Tick => {
-                    self.service.session.set_likely_end(self.likely_end(expected));
+                    if self.began.elapsed() >= FORESIGHT {
+                        self.service.session.set_likely_end(self.likely_end(expected));
+                    }
                     reporter.update(&self.snapshot(&reader, expected));
                     None
                 }
@@ -286,6 +291,10 @@ impl Drive {
             _ => Vec::new(),
         };
         let Some(request) = self.request(&call) else { return };
+        if let (Call::Part(1), Some(id)) = (&call, self.upload.upload_id()) {
+            let probe = request::list_parts(&self.target, id, None);
+            self.service.session.set_probe(probe.method, &probe.target);
+        }
         let service = self.service.clone();
         let target = self.target.clone();
         let upload_id = self.upload.upload_id().map(str::to_owned);
