@@ -43,9 +43,7 @@ impl Ask<'_> {
                 Verdict::Again { .. } | Verdict::Settle => {
                     retry::backoff(attempt, fastrand::f64(), failure.retry_after())
                 }
-                Verdict::Renew
-                    if renewals < RENEWALS && matches!(failure, Failure::Refused(_)) =>
-                {
+                Verdict::Renew if renewals < RENEWALS && matches!(failure, Failure::Refused(_)) => {
                     renewals += 1;
                     Duration::ZERO
                 }

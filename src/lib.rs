@@ -6,6 +6,7 @@
 //! | module        | owns                                                         | pure |
 //! |---------------|--------------------------------------------------------------|------|
 //! | `cli`         | argv to a plain command value                                | yes  |
+//! | `run`         | carries the command out                                      |      |
 //! | `units`       | sizes, durations, rates                                      | yes  |
 //! | `destination` | `oci://BUCKET@NAMESPACE/NAME`                                | yes  |
 //! | `memory`      | how much memory the process may use                          |      |
@@ -20,6 +21,7 @@
 //! | `http`        | connections, TLS, bodies, the stall watchdog                 |      |
 //! | `oci`         | everything that knows Oracle: wire, signing, profile, token  | part |
 //! | `progress`    | what people see on stderr                                    |      |
+//! | `stdio`       | what stdin, stdout and stderr were at the start              |      |
 //! | `receipt`     | the JSON object on stdout                                    | yes  |
 //! | `emulator`    | a small true Object Storage; imports nothing from above      | part |
 //! | `serve`       | the `serve` command and the embedded store of `--local`      |      |
@@ -34,6 +36,7 @@ pub mod digest;
 pub mod emulator;
 pub mod error;
 pub mod expect;
+pub mod get;
 pub mod http;
 pub mod input;
 pub mod memory;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use ocipipe::cli::{self, Command, Environment};
 use ocipipe::error::{Error, Kind};
+use ocipipe::stdio;
 
 fn main() -> ExitCode {
     let argv = std::env::args_os().skip(1).collect();
@@ -16,7 +17,8 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
-        Ok(command) => ocipipe::run::run(command, &environment),
+        Ok(command) => stdio::check(command.reads_stdin(), command.writes_stdout())
+            .and_then(|()| ocipipe::run::run(command, &environment)),
         Err(error) => Err(error),
     };
     match outcome {

@@ -253,9 +253,8 @@ mod tests {
     #[test]
     fn every_row_of_the_table_means_what_the_api_says() {
         use Operation::*;
-        let under_way = |operation, status, code| {
-            judge(operation, Stage::UnderWay, &refused(status, code))
-        };
+        let under_way =
+            |operation, status, code| judge(operation, Stage::UnderWay, &refused(status, code));
         let again = Verdict::Again { slower: false };
         let slower = Verdict::Again { slower: true };
         let refuse = Verdict::Refuse(Kind::Service);
@@ -285,14 +284,21 @@ mod tests {
             (Part, 501, "MethodNotImplemented", refuse),
             (Part, 503, "ServiceUnavailable", slower),
         ] {
-            assert_eq!(under_way(operation, status, code), verdict, "{operation:?} {status} {code}");
+            assert_eq!(
+                under_way(operation, status, code),
+                verdict,
+                "{operation:?} {status} {code}"
+            );
         }
     }
 
     #[test]
     fn html_from_a_proxy_is_final_at_the_start_and_passes_under_way() {
         let html = Failure::Refused(Refusal { status: 403, ..Refusal::default() });
-        assert_eq!(judge(Operation::Part, Stage::UnderWay, &html), Verdict::Again { slower: false });
+        assert_eq!(
+            judge(Operation::Part, Stage::UnderWay, &html),
+            Verdict::Again { slower: false }
+        );
         assert_eq!(judge(Operation::Commit, Stage::UnderWay, &html), Verdict::Settle);
         assert_eq!(
             judge(Operation::Namespace, Stage::Start, &html),

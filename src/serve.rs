@@ -1,11 +1,158 @@
-//! Provisional.
-use crate::error::Error;
+//! The command `serve`, and the embedded store of `put --local`.
+//!
+//! Knows how to start and stop the emulator and what to tell people about it; nothing of what it serves.
+//! Invariant: stdout gets the URL and nothing else, and a stop by signal is an orderly one.
+
+use crate::emulator::{self, Layout, Options, Server, fault};
+use crate::error::{Error, Kind};
 use crate::oci::options::ServiceOptions;
-use std::path::Path;
-pub struct LocalStore;
-impl LocalStore {
-    pub async fn start(_: &Path, _: &str, _: &str) -> Result<LocalStore, Error> { Ok(LocalStore) }
-    pub fn service_options(&self) -> ServiceOptions { ServiceOptions::default() }
-    pub async fn finish(self) -> Result<(), Error> { Ok(()) }
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A file with a plan of faults (`emulator::fault`), for tests of the real binary. It is not part of
+/// the command line.
+const FAULTS: &str = "OCIPIPE_SERVE_FAULTS";
+
+/// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
+const LOG: &str = "OCIPIPE_SERVE_LOG";
+
+/// Runs a local Object Storage until SIGINT or SIGTERM.
+pub async fn serve(dir: PathBuf, port: u16, token_ttl: Option<Duration>) -> Result<(), Error> {
+    // Before anything is printed: whoever reads the URL may send a signal at once.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unforeseen)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(unforeseen)?;
+    let mut options = Options::new(&dir, Layout::Full);
+    options.port = port;
+    options.token_ttl = token_ttl.unwrap_or(options.token_ttl);
+    options.faults = plan_of_faults()?;
+    options.log_file = std::env::var_os(LOG).is_some();
+    let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
+    announce(&server).map_err(|error| {
+        Error::usage(format!("The URL cannot be written to stdout: {error}"))
+            .next("Give the command a stdout.")
+    })?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    server.stop().await;
+    Ok(())
 }
-pub async fn serve(_: crate::cli::ServeCommand) -> Result<(), Error> { Ok(()) }
+
+fn announce(server: &Server) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", server.url())?;
+    out.flush()?;
+    let config = shell_word(&server.config_path());
+    let url = server.url();
+    // A closed stderr is no reason not to serve.
+    let _ = writeln!(
+        io::stderr().lock(),
+        "A local Object Storage with the buckets demo and backups; it listens on this machine only.\n\
+         Upload something:\n\n\
+         \x20 echo hello | ocipipe put --config-file {config} \\\n\
+         \x20   --endpoint {url} --auth-endpoint {url} oci://demo/hello.txt\n\n\
+         With an API key instead of the session token: --profile API_KEY --auth api_key\n\
+         With TLS: --endpoint {} --cert-bundle {}\n\
+         Stop with Ctrl-C.",
+        server.https_url(),
+        shell_word(&server.ca_path()),
+    );
+    Ok(())
+}
+
+/// The path as one word of a shell command.
+fn shell_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    if text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn plan_of_faults() -> Result<fault::Plan, Error> {
+    let Some(path) = std::env::var_os(FAULTS) else { return Ok(fault::Plan::new()) };
+    let wrong = |error: String| {
+        Error::usage(format!("The plan of faults {}: {error}", Path::new(&path).display()))
+            .next(format!("Correct the file or unset {FAULTS}."))
+    };
+    let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
+}
+
+fn cannot_start(dir: &Path, error: &io::Error) -> Error {
+    let what = format!("The local Object Storage cannot start in {}: {error}", dir.display());
+    let next = match error.kind() {
+        io::ErrorKind::AddrInUse => "Choose another --port, or 0 for any free one.",
+        io::ErrorKind::InvalidData => "Use an empty folder, or remove the damaged file.",
+        _ => "Choose a folder that can be written.",
+    };
+    Error::usage(what).next(next)
+}
+
+fn unforeseen(error: io::Error) -> Error {
+    Error::new(Kind::Unforeseen, format!("Signals cannot be caught: {error}"))
+}
+
+/// Whether `put --local` could write the object, as far as can be told before writing.
+pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
+    emulator::local::admissible(dir, bucket, name)
+        .map_err(|why| Error::usage(format!("--local {}: {why}", dir.display())))
+}
+
+/// The embedded store of `put --local DIR`.
+pub struct LocalStore {
+    server: Server,
+}
+
+impl LocalStore {
+    /// Starts a store whose objects are plain files below `dir`, which is created if need be.
+    pub async fn start(dir: &Path) -> Result<LocalStore, Error> {
+        let options = Options::new(dir, Layout::Plain);
+        let server = emulator::start(options).await.map_err(|error| cannot_start(dir, &error))?;
+        Ok(LocalStore { server })
+    }
+
+    /// How the client reaches the store; of what the user gave, the refreshing of tokens remains.
+    pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
+        ServiceOptions {
+            config_file: Some(self.server.config_path()),
+            endpoint: Some(self.server.url()),
+            auth_endpoint: Some(self.server.url()),
+            refresh_before: given.refresh_before,
+            no_refresh: given.no_refresh,
+            ..ServiceOptions::default()
+        }
+    }
+
+    /// Stops the store and removes its temporary files; objects stay.
+    pub async fn finish(self) {
+        self.server.stop().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_the_printed_command_can_be_pasted() {
+        assert_eq!(shell_word(Path::new("/tmp/a-b/config")), "/tmp/a-b/config");
+        assert_eq!(shell_word(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+    }
+
+    #[tokio::test]
+    async fn a_local_store_leaves_nothing_but_objects() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::start(&dir.path().join("new")).await.unwrap();
+        let options = store.service_options(&ServiceOptions::default());
+        assert!(options.config_file.unwrap().is_file());
+        assert!(options.endpoint.unwrap().starts_with("http://127.0.0.1:"));
+        store.finish().await;
+        assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
+    }
+}

@@ -5,13 +5,14 @@
 //! sent, with credentials that were looked at in that moment.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::cli::Environment;
 use crate::error::Error;
-use crate::http::{self, RequestBody, Throttle, Transport};
+use crate::http::{self, Connection, RequestBody, Throttle, Transport};
 use crate::oci::api::{Answer, Body, Refusal, Request};
 use crate::oci::endpoint::Endpoint;
 use crate::oci::options::ServiceOptions;
@@ -28,12 +29,13 @@ pub struct Service {
     pub endpoint: Endpoint,
     pub throttle: Option<Arc<Throttle>>,
     pub rate: Rate,
+    pub reporter: Arc<Reporter>,
 }
 
 /// The rate at which single connections have moved parts so far.
 #[derive(Default)]
 pub struct Rate {
-    bytes_per_second: std::sync::atomic::AtomicU64,
+    bytes_per_second: AtomicU64,
 }
 
 impl Rate {
@@ -41,15 +43,15 @@ impl Rate {
         // Small bodies say nothing about the line.
         if bytes >= 1 << 20 {
             let rate = bytes as f64 / took.as_secs_f64().max(1e-3);
-            self.bytes_per_second.store(rate as u64, std::sync::atomic::Ordering::Relaxed);
+            self.bytes_per_second.store(rate as u64, Ordering::Relaxed);
         }
     }
 
     /// How long a body will take, as far as is known.
-    fn estimate(&self, bytes: u64) -> Duration {
-        match self.bytes_per_second.load(std::sync::atomic::Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            rate => Duration::from_secs_f64(bytes as f64 / rate as f64),
+    fn estimate(&self, bytes: u64) -> Option<Duration> {
+        match self.bytes_per_second.load(Ordering::Relaxed) {
+            0 => None,
+            rate => Some(Duration::from_secs_f64(bytes as f64 / rate as f64)),
         }
     }
 }
@@ -66,7 +68,7 @@ impl Service {
         options: &ServiceOptions,
         environment: &Environment,
         stall_timeout: Duration,
-        reporter: &Reporter,
+        reporter: &Arc<Reporter>,
     ) -> Result<Service, Error> {
         let identity = Identity::resolve(options, environment)?;
         for warning in &identity.warnings {
@@ -76,23 +78,81 @@ impl Service {
         let endpoint = identity.object_storage.clone();
         let session = Arc::new(Session::open(identity)?);
         let transport = Arc::new(transport);
-        Ok(Service { transport, session, endpoint, throttle: None, rate: Rate::default() })
+        let (throttle, rate, reporter) = (None, Rate::default(), reporter.clone());
+        Ok(Service { transport, session, endpoint, throttle, rate, reporter })
     }
 
     /// One attempt; `chunks` is the stream body, where the request has one.
     pub async fn attempt(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
+        let what = self.reporter.debugs().then(|| describe(&request));
+        let started = Instant::now();
+        let result = self.try_once(request, chunks).await;
+        if let Some(what) = what {
+            let took = started.elapsed().as_secs_f64();
+            self.reporter.debug(|| match &result {
+                Ok(Done { answer, .. }) => {
+                    let id = answer.request_id().unwrap_or_default();
+                    format!("{what}: {} in {took:.3} s (opc-request-id {id})", answer.status)
+                }
+                Err(failure) => format!("{}, after {took:.3} s", failure.error(&what).what),
+            });
+        }
+        result
+    }
+
+    async fn try_once(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
         let size = match &request.body {
             Body::Stream(size) => *size,
             _ => 0,
         };
+        let (connection, head, body) = self.ready(request, chunks, size).await?;
+        let sent = body.sent();
+        let started = Instant::now();
+        let answer = connection.exchange(head, body).await?;
+        if !answer.succeeded() {
+            return Err(Failure::Refused(Refusal::of(&answer)));
+        }
+        if !sent.complete() {
+            let text = "a success was answered before the whole body was sent".to_owned();
+            return Err(Failure::Transport { how: Break::Garbage, text });
+        }
+        self.rate.observe(size, started.elapsed());
+        Ok(Done { answer, crc32: sent.crc32() })
+    }
+
+    /// One attempt at reading `wanted` bytes, appended to `sink` as they arrive.
+    pub async fn fetch(
+        &self,
+        request: Request,
+        sink: &mut Vec<u8>,
+        wanted: u64,
+    ) -> Result<Answer, Failure> {
+        let (connection, head, body) = self.ready(request, Vec::new(), wanted).await?;
+        let before = sink.len();
+        // An error's body is small, but may be more than the bytes that are wanted.
+        let limit = (wanted as usize).max(64 << 10);
+        let mut answer = connection.exchange_into(head, body, sink, limit).await?;
+        if answer.status != 200 && answer.status != 206 {
+            answer.body = sink.split_off(before);
+            return Err(Failure::Refused(Refusal::of(&answer)));
+        }
+        Ok(answer)
+    }
+
+    /// A connection, and the request signed for it right now.
+    async fn ready(
+        &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        size: u64,
+    ) -> Result<(Connection<'_>, http::Head, RequestBody), Failure> {
         let connection = self.transport.connect(&self.endpoint).await?;
         let credentials = self
             .session
             .credentials(self.rate.estimate(size))
             .await
             .map_err(Failure::Credentials)?;
-        let signed_at = self.session.signing_date();
-        let date = httpdate::fmt_http_date(signed_at);
+        let date = httpdate::fmt_http_date(self.session.signing_date());
         let json = match &request.body {
             Body::Json(bytes) => Some(bytes.as_slice()),
             _ if request.method == "POST" => Some(&b""[..]),
@@ -117,25 +177,16 @@ impl Service {
             Body::Json(bytes) => http::small(bytes),
             Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
-        let sent = body.sent();
         let head = http::Head { method: request.method, target: request.target, headers };
-        let started = Instant::now();
-        let answer = connection.exchange(head, body).await?;
-        if answer.succeeded() {
-            self.session.accepted(&credentials);
-            if !sent.complete() {
-                let text = "a success was answered before the whole body was sent".to_owned();
-                return Err(Failure::Transport { how: Break::Garbage, text });
-            }
-            self.rate.observe(size, started.elapsed());
-            return Ok(Done { answer, crc32: sent.crc32() });
-        }
-        let refusal = Refusal::of(&answer);
-        if refusal.status == 401 {
-            let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
-            self.session.refused(&credentials, date, signed_at);
-        }
-        Err(Failure::Refused(refusal))
+        Ok((connection, head, body))
+    }
+}
+
+/// A request in the words of a log: none of its headers, since some are secrets.
+fn describe(request: &Request) -> String {
+    match &request.body {
+        Body::Stream(size) => format!("{} {} ({size} bytes)", request.method, request.target),
+        _ => format!("{} {}", request.method, request.target),
     }
 }
 

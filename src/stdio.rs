@@ -2,10 +2,10 @@
 //!
 //! The runtime opens `/dev/null` in place of a standard descriptor that is closed, before `main`, so
 //! that afterwards `<&-` looks like `</dev/null`. But the one is a mistake in a script and the other
-//! may be meant, so the state is taken earlier. Must not read or write any of the three. Invariant:
+//! may be meant, so the state is taken earlier. Must not read any of the three. Invariant:
 //! a descriptor counts as closed only if nothing at all was open there when the process began.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::io::Errno;
@@ -41,7 +41,7 @@ pub fn check(reads_stdin: bool, writes_stdout: bool) -> Result<(), Error> {
         return Err(Error::usage("stdin is closed: there is no stream to upload")
             .next("pipe something in, or write --file PATH, or a command behind --"));
     }
-    if reads_stdin && std::io::stdin().is_terminal() {
+    if reads_stdin && io::stdin().is_terminal() {
         return Err(Error::usage("stdin is a terminal: there is no stream to upload")
             .next("pipe something in, as in `pg_dump mydb | ocipipe put oci://BUCKET/mydb.dump`"));
     }
@@ -58,5 +58,51 @@ fn closed(descriptor: u8) -> bool {
 
 /// Whether stderr is a terminal: a bar can be drawn.
 pub fn stderr_is_terminal() -> bool {
-    std::io::stderr().is_terminal()
+    io::stderr().is_terminal()
+}
+
+/// Writes a result that must not be lost: to stdout or, where that fails, to stderr with the reason.
+/// That is no error: what it tells of has happened.
+pub fn deliver(text: &str) {
+    deliver_to(&mut io::stdout().lock(), &mut io::stderr(), text);
+}
+
+fn deliver_to(stdout: &mut impl Write, stderr: &mut impl Write, text: &str) {
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        let told =
+            format!("ocipipe: warning: stdout took no result ({error}); this is it:\n{text}");
+        let _ = stderr.write_all(told.as_bytes()).and_then(|()| stderr.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_result_goes_to_stdout_alone() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        deliver_to(&mut out, &mut err, "{}\n");
+        assert_eq!((out.as_slice(), err.as_slice()), (&b"{}\n"[..], &b""[..]));
+    }
+
+    #[test]
+    fn a_result_that_stdout_does_not_take_is_not_lost() {
+        let mut err = Vec::new();
+        deliver_to(&mut Full, &mut err, "{}\n");
+        let text = String::from_utf8(err).unwrap();
+        assert!(text.starts_with("ocipipe: warning: ") && text.ends_with("\n{}\n"), "{text}");
+        deliver_to(&mut Full, &mut Full, "nobody is left to tell, and nothing panics");
+    }
 }

@@ -103,7 +103,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// The size in the largest unit that divides it, so that it reads back unchanged: `1536 MiB`.
 pub fn exact(bytes: u64) -> String {
     let (unit, factor) =
-        UNITS.into_iter().find(|(_, f)| bytes != 0 && bytes % f == 0).unwrap_or(("B", 1));
+        UNITS.into_iter().find(|(_, f)| bytes != 0 && bytes.is_multiple_of(*f)).unwrap_or(("B", 1));
     format!("{} {unit}", bytes / factor)
 }
 
@@ -125,6 +125,9 @@ pub fn human(bytes: u64) -> String {
 /// A duration in its two largest units: `1d2h`, `59m58s`, `7s`, `250ms`.
 pub fn brief(duration: Duration) -> String {
     let seconds = duration.as_secs();
+    if duration.is_zero() {
+        return "0s".to_owned();
+    }
     if seconds == 0 {
         return format!("{}ms", duration.as_millis());
     }

@@ -93,6 +93,8 @@ pub struct Top {
     pub command: Sub,
 }
 
+// One such value exists, for a moment; `argh` could not look into a `Box`.
+#[allow(clippy::large_enum_variant)]
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
 pub enum Sub {
@@ -438,6 +440,7 @@ pub struct Completions {
 /// it is added here; `argv` answers it before `argh` sees it.
 pub fn info() -> CommandInfoWithArgs {
     let mut info = Top::get_args_info();
+    info.name = "ocipipe";
     info.commands.push(SubCommandInfo {
         name: "help",
         command: CommandInfoWithArgs {

@@ -166,9 +166,6 @@ impl<'a> Splitter<'a> {
     }
 
     fn finish(mut self) -> Result<Split, Misuse> {
-        if self.path == ["help"] && !self.help {
-            return Ok(Split::Help(std::mem::take(&mut self.positionals)));
-        }
         if self.help {
             return Ok(Split::Help(self.path));
         }
@@ -177,6 +174,7 @@ impl<'a> Splitter<'a> {
         }
         match self.check() {
             Err(error) => Err(Misuse { path: self.path, error }),
+            Ok(()) if self.path == ["help"] => Ok(Split::Help(self.positionals)),
             Ok(()) => {
                 let mut words = self.path;
                 for (name, value) in self.options {
@@ -465,6 +463,7 @@ mod tests {
                 "put -bn a --bucket-name b",
                 "--bucket-name is given twice\n  one of the two is a mistake: leave it out",
             ),
+            ("help --force put", "help does not take --force"),
             ("put --older-than 1d oci://b/n", "put does not take --older-than"),
             ("--older-than 1d put oci://b/n", "put does not take --older-than"),
         ] {

@@ -26,6 +26,18 @@ pub enum Command {
     Help(String),
 }
 
+impl Command {
+    /// Whether stdin is the stream.
+    pub fn reads_stdin(&self) -> bool {
+        matches!(self, Command::Put(put) if put.source == Source::Stdin)
+    }
+
+    /// Whether what somebody waits for goes to stdout: a receipt, an object, a list.
+    pub fn writes_stdout(&self) -> bool {
+        !matches!(self, Command::Get(get) if get.file.is_some())
+    }
+}
+
 /// `put`: one stream becomes one object.
 #[derive(Debug, Clone)]
 pub struct PutCommand {

@@ -22,7 +22,8 @@ pub fn command(get: &Get, environment: &Environment) -> Result<GetCommand, Error
         .object("SOURCE")?,
         file: path(environment, get.file.as_deref().filter(|file| *file != "-")),
         encryption_key_file: path(environment, get.encryption_key_file.as_deref()),
-        retry_for: value::duration("--retry-for", get.retry_for.as_deref())?.unwrap_or(RETRY_FOR),
+        retry_for: value::duration_or_none("--retry-for", get.retry_for.as_deref())?
+            .unwrap_or(RETRY_FOR),
         stall_timeout: value::duration("--stall-timeout", get.stall_timeout.as_deref())?
             .unwrap_or(STALL_TIMEOUT),
         report: report(get.progress.as_deref(), get.quiet, get.debug)?,

@@ -77,8 +77,9 @@ pub fn command(
         overwrite: overwrite(put)?,
         delete_on_mismatch: put.delete_on_mismatch,
         allow_empty: put.allow_empty,
-        min_size: min_size(put)?,
-        retry_for: value::duration("--retry-for", put.retry_for.as_deref())?.unwrap_or(RETRY_FOR),
+        min_size: value::size("--min-size", put.min_size.as_deref())?,
+        retry_for: value::duration_or_none("--retry-for", put.retry_for.as_deref())?
+            .unwrap_or(RETRY_FOR),
         stall_timeout: value::duration("--stall-timeout", put.stall_timeout.as_deref())?
             .unwrap_or(STALL_TIMEOUT),
         bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
@@ -135,14 +136,6 @@ fn overwrite(put: &Put) -> Result<Overwrite, Error> {
         None if put.force => Overwrite::Force,
         None => Overwrite::Never,
     })
-}
-
-fn min_size(put: &Put) -> Result<Option<u64>, Error> {
-    let min_size = value::size("--min-size", put.min_size.as_deref())?;
-    if min_size.is_some() && put.allow_empty {
-        return Err(Error::usage("--min-size and --allow-empty contradict each other"));
-    }
-    Ok(min_size)
 }
 
 fn parallel(text: Option<&str>) -> Result<Option<u16>, Error> {

@@ -28,7 +28,7 @@ fn list(list: &UploadsList, environment: &Environment) -> Result<UploadsCommand,
         }
         .place()?,
         upload_id: list.upload_id.clone(),
-        older_than: value::duration("--older-than", list.older_than.as_deref())?,
+        older_than: value::duration_or_none("--older-than", list.older_than.as_deref())?,
         service: list.service().resolve(environment)?,
     })
 }
@@ -45,7 +45,7 @@ fn abort(abort: &UploadsAbort, environment: &Environment) -> Result<UploadsComma
         }
         .place()?,
         upload_id: abort.upload_id.clone(),
-        older_than: value::duration("--older-than", abort.older_than.as_deref())?,
+        older_than: value::duration_or_none("--older-than", abort.older_than.as_deref())?,
         service: abort.service().resolve(environment)?,
     };
     let filtered =

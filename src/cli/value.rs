@@ -43,12 +43,15 @@ fn number(
 
 /// A duration, more than nothing.
 pub fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
-    let Some(text) = text else { return Ok(None) };
-    match units::duration(text) {
-        Ok(Duration::ZERO) => Err(bad(option, text, "it must be more than 0")),
-        Ok(value) => Ok(Some(value)),
-        Err(reason) => Err(bad(option, text, reason)),
+    match (duration_or_none(option, text)?, text) {
+        (Some(Duration::ZERO), Some(text)) => Err(bad(option, text, "it must be more than 0")),
+        (value, _) => Ok(value),
     }
+}
+
+/// A duration where `0s` makes sense: not to wait at all.
+pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
+    text.map(|text| units::duration(text).map_err(|reason| bad(option, text, reason))).transpose()
 }
 
 /// One of a few names, in any case of letters.

@@ -1,1 +1,306 @@
+//! A small true Object Storage on loopback: real HTTP and TLS, real signatures, real tokens.
+//!
+//! It serves `ocipipe serve` and `put --local`, and it is the service that tests speak to, faults
+//! included. It imports nothing from the rest of the crate and is written from the service's
+//! documentation, so that a mistake in the client is not repeated here. It must not be taken for more:
+//! one user, no permissions, no encryption at rest.
+//!
+//! The way of a request: `listener` -> `line` -> `service` (`route`, `fault`, `authority`) -> `buckets`,
+//! `objects`, `multipart` or `session` -> `store` -> `full` or `local`.
+//!
+//! Invariant: it listens on 127.0.0.1 only, and writes only below the folder it is given.
 
+mod answer;
+mod authority;
+mod body;
+mod buckets;
+mod checksum;
+mod clock;
+mod conditions;
+pub mod fault;
+mod identity;
+mod late;
+mod line;
+mod listener;
+pub mod local;
+mod log;
+mod multipart;
+mod objects;
+mod properties;
+mod range;
+mod route;
+mod run;
+mod service;
+mod session;
+mod signature;
+mod store;
+mod tls;
+mod token;
+
+pub use authority::{KeyKind, Refresh};
+pub use log::Record;
+pub use route::Operation;
+
+use authority::{Authority, Terms};
+use clock::Clock;
+use fault::{Desk, Plan};
+use identity::Folder;
+use log::Log;
+use service::Core;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::Shelf;
+use store::uploads::Uploads;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How objects lie on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Every legal name, with metadata, over restarts; the state folder is `dir` itself.
+    Full,
+    /// Plain files `dir/BUCKET/NAME`; the state folder is a temporary one below `dir/.ocipipe`.
+    Plain,
+}
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub dir: PathBuf,
+    pub layout: Layout,
+    /// 0 takes any free one.
+    pub port: u16,
+    /// How long a session token lasts; whole seconds, at least one.
+    pub token_ttl: Duration,
+    /// How long a session can be extended; no token outlives it.
+    pub session: Duration,
+    pub refresh: Refresh,
+    pub faults: Plan,
+    /// The most items a list shows at once.
+    pub page_size: usize,
+    /// Parts before the last must have this many bytes.
+    pub min_part_size: u64,
+    /// Seconds that the server's clock is ahead, or behind if negative.
+    pub clock_offset: i64,
+    /// Extra bytes in each token.
+    pub token_padding: usize,
+    /// Also write the log of requests to `requests.jsonl` in the state folder.
+    pub log_file: bool,
+}
+
+impl Options {
+    pub fn new(dir: impl Into<PathBuf>, layout: Layout) -> Options {
+        Options {
+            dir: dir.into(),
+            layout,
+            port: 0,
+            token_ttl: Duration::from_secs(3600),
+            session: Duration::from_secs(24 * 3600),
+            refresh: Refresh::Normal,
+            faults: Plan::new(),
+            page_size: 1000,
+            min_part_size: 0,
+            clock_offset: 0,
+            token_padding: 600,
+            log_file: false,
+        }
+    }
+}
+
+/// A running server; dropping it stops it as well, but without waiting.
+pub struct Server {
+    core: Arc<Core>,
+    folder: Folder,
+    address: SocketAddr,
+    stop: CancellationToken,
+    listening: Option<JoinHandle<()>>,
+    run: Option<run::Run>,
+}
+
+/// Starts a server; it serves as soon as this returns.
+pub async fn start(options: Options) -> io::Result<Server> {
+    let (listener, address) = listener::bind(options.port).await?;
+    let opened = tokio::task::spawn_blocking(move || open(options)).await;
+    let (core, folder, tls, run) = opened.map_err(io::Error::other)??;
+    let core = Arc::new(core);
+    let stop = CancellationToken::new();
+    let serving = listener::run(listener, tls, core.clone(), stop.clone());
+    let listening = Some(tokio::spawn(serving));
+    Ok(Server { core, folder, address, stop, listening, run })
+}
+
+type Opened = (Core, Folder, tokio_rustls::TlsAcceptor, Option<run::Run>);
+
+fn open(options: Options) -> io::Result<Opened> {
+    let clock = Clock::with_offset(options.clock_offset);
+    let now = clock::millis(clock.now());
+    let (state, run) = match options.layout {
+        Layout::Full => {
+            fs::create_dir_all(&options.dir)?;
+            (options.dir.clone(), None)
+        }
+        Layout::Plain => {
+            let run = run::Run::start(&options.dir)?;
+            (run.path().to_owned(), Some(run))
+        }
+    };
+    let shelf: Arc<dyn Shelf> = match options.layout {
+        Layout::Full => {
+            let buckets = options.dir.join("buckets");
+            Arc::new(store::full::Full::open(&buckets, &["demo", "backups"], now)?)
+        }
+        Layout::Plain => Arc::new(local::Plain::open(&options.dir)?),
+    };
+    let folder = Folder::new(&state)?;
+    let (tls, ca) = tls::throw_away()?;
+    folder.write_ca(&ca)?;
+    let log = if options.log_file {
+        let path = folder.path().join("requests.jsonl");
+        Some(OpenOptions::new().create(true).append(true).open(path)?)
+    } else {
+        None
+    };
+    let terms = Terms {
+        token: options.token_ttl,
+        session: options.session,
+        refresh: options.refresh,
+        padding: options.token_padding,
+    };
+    let core = Core {
+        authority: Authority::open(folder.clone(), terms, clock.now())?,
+        clock,
+        shelf,
+        uploads: Arc::new(Uploads::open(&state.join("uploads"))?),
+        desk: Mutex::new(Desk::new(options.faults)),
+        log: Arc::new(Log::new(log)),
+        late: late::Waiting::default(),
+        page_size: Mutex::new(options.page_size.max(1)),
+        min_part_size: options.min_part_size,
+    };
+    Ok((core, folder, tls, run))
+}
+
+impl Server {
+    /// `http://127.0.0.1:PORT`, for Object Storage and the auth service alike.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The same over TLS; `ca_path` is the certificate to trust.
+    pub fn https_url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn namespace(&self) -> &'static str {
+        identity::NAMESPACE
+    }
+
+    /// The folder with `config`, `key.pem`, `token` and `ca.pem`.
+    pub fn state_path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Profiles `DEFAULT` (session token) and `API_KEY`.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.config()
+    }
+
+    pub fn key_path(&self) -> PathBuf {
+        self.folder.key()
+    }
+
+    pub fn token_path(&self) -> PathBuf {
+        self.folder.token()
+    }
+
+    pub fn ca_path(&self) -> PathBuf {
+        self.folder.ca()
+    }
+
+    /// All requests so far, in the order of their completion.
+    pub fn requests(&self) -> Vec<Record> {
+        self.core.log.records()
+    }
+
+    /// Waits until the log of requests satisfies `enough`.
+    pub async fn wait_for(&self, enough: impl Fn(&[Record]) -> bool) {
+        self.core.log.wait(enough).await;
+    }
+
+    /// Replaces the plan; attempts are counted from the beginning again.
+    pub fn set_faults(&self, plan: Plan) {
+        *self.core.desk.lock().unwrap_or_else(PoisonError::into_inner) = Desk::new(plan);
+    }
+
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.core.clock.set_offset(seconds);
+    }
+
+    pub fn set_refresh(&self, refresh: Refresh) {
+        self.core.authority.set_terms(|terms| terms.refresh = refresh);
+    }
+
+    /// The lifetime of tokens issued from now on.
+    pub fn set_token_ttl(&self, ttl: Duration) {
+        self.core.authority.set_terms(|terms| terms.token = ttl);
+    }
+
+    pub fn set_page_size(&self, size: usize) {
+        *self.core.page_size.lock().unwrap_or_else(PoisonError::into_inner) = size.max(1);
+    }
+
+    /// Refuses this token from now on, whatever its `exp`.
+    pub fn revoke(&self, token: &str) {
+        self.core.authority.revoke(token);
+    }
+
+    /// A new login: a new session and token, in the token file and returned.
+    pub fn log_in(&self) -> io::Result<String> {
+        self.core.authority.log_in(self.core.clock.now())
+    }
+
+    /// A new login that replaces the key file as well.
+    pub fn log_in_with_new_key(&self) -> io::Result<String> {
+        self.core.authority.log_in_with_new_key(self.core.clock.now())
+    }
+
+    /// Bucket, object and upload id of every open multipart upload.
+    pub fn open_uploads(&self) -> Vec<(String, String, String)> {
+        let all = self.core.uploads.list(None);
+        all.into_iter().map(|created| (created.bucket, created.name, created.id)).collect()
+    }
+
+    /// The bytes of an object, if it exists; it blocks, and holds all of them in memory.
+    pub fn object(&self, bucket: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let opened = self.core.shelf.open(bucket, name);
+        let opened = opened.map_err(|refused| io::Error::other(refused.message))?;
+        let Some((_, mut file)) = opened else { return Ok(None) };
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Stops accepting, lets open connections finish for a moment, and removes temporary files.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(listening) = self.listening.take() {
+            // It ends by itself; an error would be its panic, which has been reported.
+            let _ = listening.await;
+        }
+        drop(self.run.take());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -196,9 +196,9 @@ impl Service<Uri> for Tcp {
 
 /// The first address of a name that answers.
 async fn open(host: &str, port: u16, timeout: Duration) -> std::io::Result<TcpStream> {
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| {
-        std::io::Error::new(e.kind(), format!("the name cannot be resolved: {e}"))
-    })?;
+    let addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|e| std::io::Error::new(e.kind(), format!("the name cannot be resolved: {e}")))?;
     let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         last = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::client::conn::http1::{self, SendRequest};
 
 use crate::error::Error;
@@ -111,8 +111,23 @@ impl Transport {
 }
 
 impl Connection<'_> {
-    /// One exchange. The connection is kept for the next if nothing was wrong with it.
+    /// One exchange with a small answer.
     pub async fn exchange(self, head: Head, body: RequestBody) -> Result<Answer, Failure> {
+        let mut bytes = Vec::new();
+        let mut answer = self.exchange_into(head, body, &mut bytes, ANSWER_LIMIT).await?;
+        answer.body = bytes;
+        Ok(answer)
+    }
+
+    /// One exchange whose answer's body is appended to `sink` as it arrives, so that what came
+    /// before a failure is not lost. The connection is kept if nothing was wrong with it.
+    pub async fn exchange_into(
+        self,
+        head: Head,
+        body: RequestBody,
+        sink: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<Answer, Failure> {
         let Connection { transport, authority, mut link } = self;
         let activity = link.activity.clone();
         let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
@@ -125,19 +140,23 @@ impl Connection<'_> {
         })?;
         let exchange = async {
             let response = link.sender.send_request(request).await.map_err(|e| lost(&e))?;
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|e| {
-                let text = format!("the answer broke off: {e}");
-                Failure::Transport { how: Break::Lost, text }
-            })?;
+            let (parts, mut body) = response.into_parts();
+            let most = sink.len() + limit;
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|e| lost(&e))?;
+                if let Some(bytes) = frame.data_ref() {
+                    if sink.len() + bytes.len() > most {
+                        let text = format!("the answer is longer than {limit} bytes");
+                        return Err(Failure::Transport { how: Break::Garbage, text });
+                    }
+                    sink.extend_from_slice(bytes);
+                }
+            }
             let headers = parts.headers.iter().map(|(name, value)| {
                 (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             });
-            Ok(Answer {
-                status: parts.status.as_u16(),
-                headers: headers.collect(),
-                body: body.to_bytes().to_vec(),
-            })
+            let status = parts.status.as_u16();
+            Ok(Answer { status, headers: headers.collect(), body: Vec::new() })
         };
         let answer = activity.watch(transport.stall_timeout, exchange).await?;
         // An answer before the end of the body leaves the rest of it owed: never reuse that.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::ini::{Malformed, Profiles};
 use super::endpoint::Endpoint;
 use super::options::{AuthMode, ServiceOptions};
 use super::region::Region;
@@ -34,6 +35,8 @@ pub struct Identity {
     pub passphrase: Option<Zeroizing<String>>,
     pub tenancy: Option<String>,
     pub user: Option<String>,
+    /// The name of the region, where one is known.
+    pub region: Option<String>,
     pub object_storage: Endpoint,
     /// Where tokens are refreshed; `None` when neither a region nor an endpoint says.
     pub auth: Option<Endpoint>,
@@ -85,6 +88,7 @@ impl Identity {
             config_file: settings.file,
             credentials,
             key_file,
+            region: place.region,
             object_storage: place.object_storage,
             auth: place.auth,
             refresh_before: options.refresh_before,
@@ -95,7 +99,8 @@ impl Identity {
 
     /// The command that begins a new session for this profile.
     pub fn login(&self) -> String {
-        login(&self.profile)
+        let region = self.region.as_ref().map(|region| format!(" --region {region}"));
+        login(&self.profile) + &region.unwrap_or_default()
     }
 }
 
@@ -115,7 +120,11 @@ impl fmt::Debug for Identity {
 
 /// The command that begins a new session for a profile.
 fn login(profile: &str) -> String {
-    format!("oci session authenticate --profile-name {profile}")
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match profile.chars().all(plain) {
+        true => format!("oci session authenticate --profile-name {profile}"),
+        false => format!("oci session authenticate --profile-name '{profile}'"),
+    }
 }
 
 fn no_token_file(settings: &config::Settings) -> Error {
@@ -177,6 +186,7 @@ fn is_fingerprint(text: &str) -> bool {
 
 /// Where the services are.
 struct Place {
+    region: Option<String>,
     object_storage: Endpoint,
     auth: Option<Endpoint>,
     warnings: Vec<String>,
@@ -204,8 +214,8 @@ impl Place {
                     .next("add region = us-ashburn-1 or the like to it, or give --region")
             })?;
         let auth = auth_endpoint.or_else(|| region.as_ref().map(Region::auth));
-        let warnings = region.map(|region| region.warnings).unwrap_or_default();
-        Ok(Place { object_storage, auth, warnings })
+        let (region, warnings) = region.map(|region| (region.name, region.warnings)).unzip();
+        Ok(Place { region, object_storage, auth, warnings: warnings.unwrap_or_default() })
     }
 }
 

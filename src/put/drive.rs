@@ -148,7 +148,8 @@ impl Drive {
                 Woke::Signal(error) if signalled => return Err(error),
                 Woke::Signal(error) => {
                     signalled = true;
-                    reporter.warn(&format!("{}; ending, a second signal leaves at once", error.what));
+                    reporter
+                        .warn(&format!("{}; ending, a second signal leaves at once", error.what));
                     Some(Event::Stop(error))
                 }
                 Woke::Event(event) => Some(event),
@@ -252,7 +253,7 @@ impl Drive {
             parts_acknowledged,
             parts_in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),
-            token_left: self.service.session.token_left(),
+            token_left: None,
             expected,
             elapsed: self.began.elapsed(),
             waiting: None,
@@ -363,7 +364,11 @@ async fn perform(
             let mut page = answer::read_page::<ListedPart>(&answer).map_err(unreadable)?;
             let mut all = page.items;
             while let Some(next) = page.next {
-                let request = request::list_parts(target, upload_id.as_deref().unwrap_or_default(), Some(&next));
+                let request = request::list_parts(
+                    target,
+                    upload_id.as_deref().unwrap_or_default(),
+                    Some(&next),
+                );
                 let done = service.attempt(request, Vec::new()).await?;
                 page = answer::read_page(&done.answer).map_err(unreadable)?;
                 all.append(&mut page.items);

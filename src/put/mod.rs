@@ -26,7 +26,7 @@ use crate::pool::Pool;
 use crate::progress::Reporter;
 use crate::receipt::{Checksum, Receipt};
 use crate::schedule;
-use crate::serve::LocalStore;
+use crate::serve::{self, LocalStore};
 use crate::service::Service;
 use crate::signals::Signals;
 use crate::stdio;
@@ -41,13 +41,16 @@ const BYTES: &str = "application/octet-stream";
 /// Stores the stream and tells what was stored.
 pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
     let mut signals = Signals::subscribe()?;
-    let reporter = Reporter::new(command.report, stdio::stderr_is_terminal());
+    let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
     for warning in &command.warnings {
         reporter.warn(warning);
     }
     let began = Instant::now();
     let local = match &command.local {
-        Some(dir) => Some(LocalStore::start(dir, &command.target.bucket, &command.target.name).await?),
+        Some(dir) => {
+            serve::admissible(dir, &command.target.bucket, &command.target.name)?;
+            Some(LocalStore::start(dir).await?)
+        }
         None => None,
     };
     let ready = tokio::select! {
@@ -59,10 +62,9 @@ pub async fn put(command: PutCommand, environment: &Environment) -> Result<Recei
         Ok(ready) => upload(ready, &command, began, &mut signals, &reporter).await,
         Err(error) => Err(error),
     };
-    let result = match local {
-        Some(local) => local.finish().await.and(result),
-        None => result,
-    };
+    if let Some(local) = local {
+        local.finish().await;
+    }
     reporter.finish();
     result
 }
@@ -87,7 +89,7 @@ async fn prepare(
     command: &PutCommand,
     environment: &Environment,
     local: Option<&LocalStore>,
-    reporter: &Reporter,
+    reporter: &Arc<Reporter>,
 ) -> Result<Ready, Error> {
     let (source, size) = open(&command.source)?;
     let expected = command.expected_size.or(size);
@@ -103,7 +105,8 @@ async fn prepare(
     let service = match local {
         None => Service::open(&command.service, environment, command.stall_timeout, reporter)?,
         Some(store) => {
-            let options = store.service_options();
+            let options = store.service_options(&command.service);
+            // Nothing of the host's environment concerns the embedded store.
             let environment = Environment::default();
             Service::open(&options, &environment, command.stall_timeout, reporter)?
         }
@@ -210,7 +213,7 @@ async fn upload(
     let source = drive::Source { reader, producer, expected };
     let stored = drive.run(source, signals, reporter).await?;
     let retries = drive.upload.retries();
-    Ok(receipt(stored, target, storing_checksum, began, retries, service.session.refreshes()))
+    Ok(receipt(stored, target, storing_checksum, began, retries, 0))
 }
 
 /// Words for messages: the commands a person can paste.

@@ -27,7 +27,8 @@ impl Upload {
         self.waiting = None;
         self.attempt = 0;
         self.let_go();
-        let allowed = if self.stopping.is_some() { STOP_WITHIN - SETTLE_WITHIN } else { STOP_WITHIN };
+        let allowed =
+            if self.stopping.is_some() { STOP_WITHIN - SETTLE_WITHIN } else { STOP_WITHIN };
         self.deadline = Some(now + allowed);
         match &self.creation {
             Creation::Done(_) => self.begin(Call::Abort),
@@ -77,7 +78,8 @@ impl Upload {
                 Some(error) => self.fail(now, error),
                 None => self.end_unknown("there was no time left to ask"),
             },
-            Phase::Aborting | Phase::Deleting => self.cleaned(Some(Failure::Local(Error::new(Kind::Service, "no answer within 10 s")))),
+            Phase::Aborting | Phase::Deleting => self
+                .cleaned(Some(Failure::Local(Error::new(Kind::Service, "no answer within 10 s")))),
             Phase::Verifying => self.end_unverified("there was no time left to ask"),
             Phase::Orphans => self.orphans_unlisted(),
             _ => self.end_unknown("there was no time left to ask"),

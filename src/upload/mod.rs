@@ -11,7 +11,9 @@
 //! 5. Every run ends, or says what it waits for (`waiting_for`).
 
 mod ending;
+mod event;
 mod parts;
+mod patience;
 mod settle;
 mod verify;
 
@@ -19,140 +21,16 @@ mod verify;
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use crate::digest::{Algorithm, PartDigest, Value};
+use crate::digest::{PartDigest, Value};
 use crate::error::{Error, Kind};
-use crate::oci::api::{Held, ListedPart, ListedUpload};
+use crate::oci::api::Held;
 use crate::retry::{self, Failure, Operation, Stage, Verdict};
 
+pub use event::{Action, Call, Event, Named, Now, Outcome, Settings, Stored};
 use parts::Parts;
+use patience::Trouble;
 pub use verify::VerifiedBy;
-
-/// Time since the start of the run.
-pub type Now = Duration;
-
-/// What a run was told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub parallel: usize,
-    pub retry_for: Duration,
-    pub checksum: Algorithm,
-    pub allow_empty: bool,
-    pub min_size: u64,
-    pub delete_on_mismatch: bool,
-    /// Whether the service has answered before: then its certificate was trusted.
-    pub answered: bool,
-    /// The etag of what stood at the name when the run began.
-    pub replaced: Option<String>,
-    /// How to call the object in messages, and what to run to abort an upload of it.
-    pub named: Named,
-    pub seed: u64,
-}
-
-/// Words for messages.
-#[derive(Debug, Clone)]
-pub struct Named {
-    pub object: String,
-    /// The command that aborts an upload, with `{}` where its id goes.
-    pub abort: String,
-    /// The command that shows the object.
-    pub head: String,
-}
-
-/// What happens to an upload.
-#[derive(Debug)]
-pub enum Event {
-    /// A part is full (or the last one has ended), and lies in its buffers.
-    Part { number: u32, digest: PartDigest },
-    /// A byte after the first part was read: the stream is longer than one request.
-    Continues,
-    /// The stream ended cleanly.
-    End { bytes: u64, crc32: u32 },
-    /// The source failed.
-    Broken(Error),
-    /// A signal asks to stop.
-    Stop(Error),
-    /// A call was answered, or failed.
-    Done { call: Call, result: Result<Outcome, Failure> },
-    /// The digests of a part, computed again from its buffers.
-    Rehashed { number: u32, digest: PartDigest, md5: Value },
-}
-
-/// A call to perform, with credentials looked at and signed at that moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
-    Create,
-    Part(u32),
-    Put,
-    Commit,
-    Head,
-    ListParts,
-    ListUploads,
-    Abort,
-    Delete { etag: String },
-}
-
-impl Call {
-    pub fn operation(&self) -> Operation {
-        match self {
-            Call::Create => Operation::Create,
-            Call::Part(_) => Operation::Part,
-            Call::Put => Operation::Put,
-            Call::Commit => Operation::Commit,
-            Call::Head => Operation::Head,
-            Call::ListParts => Operation::ListParts,
-            Call::ListUploads => Operation::ListUploads,
-            Call::Abort => Operation::Abort,
-            Call::Delete { .. } => Operation::Delete,
-        }
-    }
-}
-
-/// A successful answer.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    Created { upload_id: String },
-    /// A part or a put: what the service holds, and the CRC-32 of what was handed to the socket.
-    Stored { held: Held, crc32: u32 },
-    Committed(Held),
-    Object(Held),
-    Parts(Vec<ListedPart>),
-    Uploads(Vec<ListedUpload>),
-    /// Aborted or deleted.
-    Gone,
-}
-
-/// What the driver shall do.
-#[derive(Debug)]
-pub enum Action {
-    Begin(Call),
-    /// Compute the digests of a part again from its buffers.
-    Rehash(u32),
-    /// Let go of the buffers of a part.
-    Free(u32),
-    /// Stop reading and let go of the source.
-    StopReading,
-    /// Drop all part requests under way.
-    CancelParts,
-    /// A line for people.
-    Note(String),
-    Finish(Result<Stored, Error>),
-}
-
-/// A committed and verified object.
-#[derive(Debug, Clone)]
-pub struct Stored {
-    pub held: Held,
-    pub size: u64,
-    /// None for a single PutObject.
-    pub upload_id: Option<String>,
-    pub parts: u32,
-    pub checksum: Option<String>,
-    /// The SHA-256 of the whole stream, where it is known.
-    pub sha256: Option<String>,
-    pub verified_by: VerifiedBy,
-}
 
 /// Where the run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,12 +62,6 @@ enum Creation {
     NotYet,
     UnderWay,
     Done(String),
-}
-
-/// Since when nothing went forward, and the first reason.
-#[derive(Debug, Clone)]
-struct Trouble {
-    since: Now,
 }
 
 /// The machine.
@@ -402,7 +274,9 @@ impl Upload {
                 self.creation = Creation::Done(upload_id);
                 self.begin(Call::Abort);
             }
-            (Phase::Putting, Outcome::Stored { held, crc32 }) => self.put_answered(now, held, crc32),
+            (Phase::Putting, Outcome::Stored { held, crc32 }) => {
+                self.put_answered(now, held, crc32)
+            }
             (Phase::Putting, Outcome::Object(held)) => self.put_settled(now, held),
             (Phase::Committing, Outcome::Committed(held)) => self.committed(now, held),
             (Phase::Verifying, Outcome::Object(held)) => self.verified_by_object(now, held),
@@ -514,71 +388,6 @@ impl Upload {
             }
             Ok(parts::Rehashed::SendAgain) => self.retries += 1,
             Err(error) => self.fail(now, error),
-        }
-    }
-
-    fn part_again(&mut self, now: Now, number: u32, failure: &Failure, doing: &str) {
-        if let Some(error) = self.troubled(now, failure, doing) {
-            return self.fail(now, error);
-        }
-        let attempt = self.parts.attempt(number);
-        let at = self.next_attempt(now, attempt, failure);
-        self.parts.retry_at(number, at);
-        self.retries += 1;
-    }
-
-    /// Schedules another attempt of the one call besides parts.
-    fn again(&mut self, now: Now, call: Call, failure: &Failure) {
-        let doing = format!("{}, attempt {}", call.operation().name(), self.attempt + 1);
-        if let Some(error) = self.troubled(now, failure, &doing) {
-            return self.give_up(now, error);
-        }
-        let at = self.next_attempt(now, self.attempt, failure);
-        self.attempt += 1;
-        self.retries += 1;
-        self.waiting = Some((at, call));
-    }
-
-    fn next_attempt(&mut self, now: Now, attempt: u32, failure: &Failure) -> Now {
-        let pause = retry::backoff(attempt, self.random.f64(), failure.retry_after());
-        // The last attempt is made when patience ends, not before.
-        (now + pause).min(self.patience_ends(now))
-    }
-
-    /// Notes that something failed; the error to end with if that has gone on for too long.
-    fn troubled(&mut self, now: Now, failure: &Failure, doing: &str) -> Option<Error> {
-        let retry_for = self.settings.retry_for;
-        match &self.trouble {
-            None => {
-                let error = failure.error(doing);
-                self.trouble = Some(Trouble { since: now });
-                self.actions.push_back(Action::Note(format!(
-                    "{}; trying again for up to {} s, what was read is kept",
-                    error.what,
-                    retry_for.as_secs()
-                )));
-                None
-            }
-            Some(trouble) if now < trouble.since + retry_for => None,
-            Some(trouble) => {
-                let stood = (now - trouble.since).as_secs();
-                let error = failure.error(doing);
-                Some(Error {
-                    what: format!("{} (no progress for {stood} s)", error.what),
-                    ..error
-                })
-            }
-        }
-    }
-
-    fn patience_ends(&self, now: Now) -> Now {
-        self.trouble.as_ref().map_or(now, |trouble| trouble.since) + self.settings.retry_for
-    }
-
-    /// Something was acknowledged: the clock of `--retry-for` starts anew.
-    fn went_forward(&mut self) {
-        if self.trouble.take().is_some() {
-            self.actions.push_back(Action::Note("the upload goes on".to_owned()));
         }
     }
 

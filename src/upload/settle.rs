@@ -164,9 +164,9 @@ impl Upload {
                 self.actions.push_back(Action::Rehash(1));
             }
             Comparison::Same(verified_by) => self.stored(held, verified_by),
-            Comparison::Silent => self.end_unknown(
-                "an answer was lost, and what stands there cannot be compared",
-            ),
+            Comparison::Silent => {
+                self.end_unknown("an answer was lost, and what stands there cannot be compared")
+            }
         }
     }
 

@@ -4,163 +4,18 @@
 //! run is made of a seed; a failing seed is printed and replays exactly.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 
+mod model;
+
 use super::*;
-use crate::digest;
-use crate::oci::api::Refusal;
+use crate::digest::{self, Algorithm};
 use crate::retry::Break;
+use model::{Model, Sent, held};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// What the service holds: part number to (etag, content).
-type OpenUpload = BTreeMap<u32, (String, Bytes)>;
-
-#[derive(Default)]
-struct Model {
-    uploads: BTreeMap<String, OpenUpload>,
-    object: Option<(String, Bytes)>,
-    made: u32,
-}
-
-impl Model {
-    fn etag(&mut self) -> String {
-        self.made += 1;
-        format!("e{}", self.made)
-    }
-
-    fn refuse(status: u16, code: &str) -> Failure {
-        Failure::Refused(Refusal {
-            status,
-            code: Some(code.to_owned()),
-            request_id: Some("model".to_owned()),
-            ..Refusal::default()
-        })
-    }
-
-    /// Performs a call as the service would.
-    fn perform(&mut self, call: &Sent, condition: bool) -> Result<Outcome, Failure> {
-        let id = call.upload.clone().unwrap_or_default();
-        let known = self.uploads.contains_key(&id);
-        let gone = || Self::refuse(404, "UploadNotFound");
-        match &call.call {
-            Call::Create => {
-                let id = format!("u{}", self.etag());
-                self.uploads.insert(id.clone(), OpenUpload::new());
-                Ok(Outcome::Created { upload_id: id })
-            }
-            Call::Part(number) => {
-                let etag = self.etag();
-                let held = held(&etag, &call.body, false);
-                let upload = self.uploads.get_mut(&id).ok_or_else(gone)?;
-                upload.insert(*number, (etag, call.body.clone()));
-                Ok(Outcome::Stored { held, crc32: crc32fast::hash(&call.body) })
-            }
-            Call::Put => {
-                if condition && self.object.is_some() {
-                    return Err(Self::refuse(412, "IfNoneMatchFailed"));
-                }
-                let etag = self.etag();
-                self.object = Some((etag.clone(), call.body.clone()));
-                let held = held(&etag, &call.body, false);
-                Ok(Outcome::Stored { held, crc32: crc32fast::hash(&call.body) })
-            }
-            Call::Commit => {
-                if !known {
-                    return Err(gone());
-                }
-                if condition && self.object.is_some() {
-                    return Err(Self::refuse(412, "IfNoneMatchFailed"));
-                }
-                let parts = &self.uploads[&id];
-                let mut whole = Vec::new();
-                let mut values = Vec::new();
-                for (number, etag) in &call.parts {
-                    match parts.get(number) {
-                        Some((stands, body)) if stands == etag => {
-                            whole.extend_from_slice(body);
-                            values.push(body.clone());
-                        }
-                        _ => return Err(Self::refuse(400, "InvalidUploadPart")),
-                    }
-                }
-                self.uploads.remove(&id);
-                let etag = self.etag();
-                self.object = Some((etag.clone(), Bytes::from(whole)));
-                Ok(Outcome::Committed(multipart_held(&etag, &values)))
-            }
-            Call::Head => match &self.object {
-                None => Err(Self::refuse(404, "")),
-                Some((etag, body)) => {
-                    let mut held = held(etag, body, true);
-                    // The service keeps the digest of digests; the model finds it by the parts.
-                    if !call.parts.is_empty() && call.body == *body {
-                        held.multipart_sha256 = call.multipart.clone();
-                    }
-                    Ok(Outcome::Object(held))
-                }
-            },
-            Call::ListParts => {
-                let parts = self.uploads.get(&id).ok_or_else(gone)?;
-                let listed = parts.iter().map(|(number, (etag, body))| ListedPart {
-                    part_number: *number,
-                    etag: etag.clone(),
-                    size: body.len() as u64,
-                    md5: None,
-                });
-                Ok(Outcome::Parts(listed.collect()))
-            }
-            Call::ListUploads => {
-                let listed = self.uploads.keys().map(|id| ListedUpload {
-                    bucket: None,
-                    object: "o".to_owned(),
-                    upload_id: id.clone(),
-                    time_created: None,
-                    storage_tier: None,
-                });
-                Ok(Outcome::Uploads(listed.collect()))
-            }
-            Call::Abort => self.uploads.remove(&id).map(|_| Outcome::Gone).ok_or_else(gone),
-            Call::Delete { .. } => {
-                self.object = None;
-                Ok(Outcome::Gone)
-            }
-        }
-    }
-}
-
-fn held(etag: &str, body: &Bytes, of_object: bool) -> Held {
-    let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(body));
-    Held {
-        etag: Some(etag.to_owned()),
-        size: of_object.then_some(body.len() as u64),
-        content_sha256: digest.value.map(|v| v.base64()),
-        ..Held::default()
-    }
-}
-
-fn multipart_held(etag: &str, parts: &[Bytes]) -> Held {
-    let values: Vec<Value> = parts
-        .iter()
-        .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
-        .collect();
-    Held {
-        etag: Some(etag.to_owned()),
-        multipart_sha256: Some(digest::multipart(Algorithm::Sha256, &values)),
-        ..Held::default()
-    }
-}
-
-/// A request as it left: later changes of the machine do not reach it.
-#[derive(Clone)]
-struct Sent {
-    call: Call,
-    upload: Option<String>,
-    body: Bytes,
-    parts: Vec<(u32, String)>,
-    multipart: Option<String>,
-}
 
 enum Due {
     /// The service works on a request; the answer reaches us unless it is lost.
@@ -478,7 +333,11 @@ fn patience_ends_in_an_error_and_never_before_it_is_over() {
         world.judge(seed, &result);
         // A commit that landed although its answer was lost may have been found out by then.
         if result.is_err() {
-            assert!(world.now >= Duration::from_secs(3600), "seed {seed}: gave up at {:?}", world.now);
+            assert!(
+                world.now >= Duration::from_secs(3600),
+                "seed {seed}: gave up at {:?}",
+                world.now
+            );
         }
     }
 }

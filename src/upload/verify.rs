@@ -237,7 +237,11 @@ impl Upload {
                     self.anothers_object(now);
                 } else {
                     let ours = md5.base64();
-                    self.mismatch(now, &held, &format!("its MD5 is {theirs}, of what was read {ours}"));
+                    self.mismatch(
+                        now,
+                        &held,
+                        &format!("its MD5 is {theirs}, of what was read {ours}"),
+                    );
                 }
             }
         }

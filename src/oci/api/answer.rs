@@ -154,8 +154,9 @@ pub fn read_page<T: for<'a> Deserialize<'a>>(answer: &Answer) -> Result<Page<T>,
 }
 
 fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, what: &str) -> Result<T, Unreadable> {
-    serde_json::from_slice(&answer.body)
-        .map_err(|e| Unreadable(format!("a body that is not {what}: {e}: {}", excerpt(&answer.body))))
+    serde_json::from_slice(&answer.body).map_err(|e| {
+        Unreadable(format!("a body that is not {what}: {e}: {}", excerpt(&answer.body)))
+    })
 }
 
 /// The first bytes of a body, made printable, for error texts.

@@ -10,8 +10,7 @@ use serde::Serialize;
 use crate::digest::{Algorithm, Value};
 
 /// Everything but the unreserved characters of RFC 3986 is encoded, `/` included, as the SDKs do.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The object a run writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +173,20 @@ pub fn head_object(target: &Target, customer_key: &Option<CustomerKey>) -> Reque
     request
 }
 
+/// GetObject: these bytes (the last one included) of the object with this etag.
+pub fn get_range(
+    target: &Target,
+    customer_key: &Option<CustomerKey>,
+    etag: &str,
+    (first, last): (u64, u64),
+) -> Request {
+    let mut request = Request::new("GET", target.object_path());
+    request.header("if-match", etag);
+    request.header("range", format!("bytes={first}-{last}"));
+    request.customer_key(customer_key);
+    request
+}
+
 /// DeleteObject, only the object with this etag.
 pub fn delete_object(target: &Target, etag: &str) -> Request {
     let mut request = Request::new("DELETE", target.object_path());
@@ -225,7 +238,10 @@ pub fn create_upload(target: &Target, storing: &Storing) -> Request {
     let metadata = storing
         .metadata
         .iter()
-        .map(|(key, value)| (format!("opc-meta-{key}"), value.clone().into()))
+        // As in the headers of PutObject: the length of a stream must not decide how a name is kept.
+        .map(|(key, value)| {
+            (format!("opc-meta-{}", key.to_ascii_lowercase()), value.clone().into())
+        })
         .collect();
     let body = CreateBody {
         object: &target.object,
@@ -319,4 +335,3 @@ fn json(body: &impl Serialize) -> Body {
     // Serialising plain structs of strings and numbers to memory has no way to fail.
     Body::Json(serde_json::to_vec(body).unwrap_or_default())
 }
-

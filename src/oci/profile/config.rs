@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::ini::{Config, DEFAULT, Section};
+use super::ini::{DEFAULT, Profiles, Section};
 use crate::cli::environment::Environment;
 use crate::error::Error;
 use crate::oci::options::ServiceOptions;
@@ -123,7 +123,7 @@ fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf
     })
 }
 
-fn load(file: &Path) -> Result<Config, Error> {
+fn load(file: &Path) -> Result<Profiles, Error> {
     let shown = file.display();
     let unreadable = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Error::usage(format!("there is no config file {shown}"))
@@ -137,7 +137,7 @@ fn load(file: &Path) -> Result<Config, Error> {
     let text = Zeroizing::new(fs::read(file).map_err(unreadable)?);
     let text = std::str::from_utf8(&text)
         .map_err(|_| Error::usage(format!("the config file {shown} is not UTF-8 text")))?;
-    Config::parse(text).map_err(|error| {
+    Profiles::parse(text).map_err(|error| {
         Error::usage(format!("{shown}, line {}: {}", error.line, error.what))
             .next("the file has lines [PROFILE], key = value, and # comment")
     })

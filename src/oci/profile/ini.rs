@@ -14,37 +14,37 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// The section that every other one inherits from.
-pub(super) const DEFAULT: &str = "DEFAULT";
+pub const DEFAULT: &str = "DEFAULT";
 
-/// The sections of a config file by their names.
+/// The profiles of a config file by their names.
 #[derive(Default)]
-pub(super) struct Config {
+pub struct Profiles {
     sections: BTreeMap<String, Section>,
 }
 
 /// Keys, in lower case, and their values.
-pub(super) type Section = BTreeMap<String, Zeroizing<String>>;
+pub type Section = BTreeMap<String, Zeroizing<String>>;
 
 /// Why a text is no config file, and in which line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub struct Malformed {
     pub line: usize,
     pub what: &'static str,
 }
 
-impl Config {
-    pub(super) fn parse(text: &str) -> Result<Config, Malformed> {
+impl Profiles {
+    pub fn parse(text: &str) -> Result<Profiles, Malformed> {
         let mut parser = Parser::default();
         let text = text.trim_start_matches('\u{feff}');
         for (index, line) in text.lines().enumerate() {
             parser.line(line).map_err(|what| Malformed { line: index + 1, what })?;
         }
         parser.end_value();
-        Ok(Config { sections: parser.sections })
+        Ok(Profiles { sections: parser.sections })
     }
 
     /// The values of a profile with those it inherits. The profile `DEFAULT` is always there.
-    pub(super) fn profile(&self, name: &str) -> Option<Section> {
+    pub fn profile(&self, name: &str) -> Option<Section> {
         let mut values = self.sections.get(DEFAULT).cloned().unwrap_or_default();
         match self.sections.get(name) {
             Some(own) => values.extend(own.clone()),
@@ -55,7 +55,7 @@ impl Config {
     }
 
     /// The names of the profiles that are written down.
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&str> {
         self.sections.keys().map(String::as_str).collect()
     }
 }
@@ -149,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn values(text: &str) -> Vec<(String, String)> {
-        let profile = Config::parse(text).map(|config| config.profile("A")).unwrap().unwrap();
+        let profile = Profiles::parse(text).map(|config| config.profile("A")).unwrap().unwrap();
         profile.iter().map(|(key, value)| (key.clone(), value.to_string())).collect()
     }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn error(text: &str) -> (usize, &'static str) {
-        let error = Config::parse(text).err().unwrap();
+        let error = Profiles::parse(text).err().unwrap();
         (error.line, error.what)
     }
 
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn names_of_sections_are_exact_and_may_hold_blanks() {
-        let config = Config::parse("[A b]\nk=1\n[a B]\n[ c ]\n[d]e]x\n").unwrap();
+        let config = Profiles::parse("[A b]\nk=1\n[a B]\n[ c ]\n[d]e]x\n").unwrap();
         assert_eq!(config.names(), [" c ", "A b", "a B", "d]e"]);
         assert!(config.profile("a b").is_none());
     }
@@ -207,14 +207,14 @@ mod tests {
     #[test]
     fn default_is_inherited_and_a_section_s_own_value_wins() {
         let text = "[A]\nk = own\n[DEFAULT]\nk = inherited\nj = inherited\n[DEFAULT]\ni = more\n";
-        let config = Config::parse(text).unwrap();
+        let config = Profiles::parse(text).unwrap();
         let of =
             |name: &str, key: &str| config.profile(name).unwrap().get(key).map(|v| v.to_string());
         assert_eq!(of("A", "k").as_deref(), Some("own"));
         assert_eq!(of("A", "j").as_deref(), Some("inherited"));
         assert_eq!(of("A", "i").as_deref(), Some("more"));
         assert_eq!(of("DEFAULT", "k").as_deref(), Some("inherited"));
-        assert!(Config::parse("").unwrap().profile("DEFAULT").unwrap().is_empty());
+        assert!(Profiles::parse("").unwrap().profile("DEFAULT").unwrap().is_empty());
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text in "[\\[\\]=:#; \\tA-Ck\\n\\r\u{feff}\u{2003}]{0,60}") {
-            let _ = Config::parse(&text).map(|config| config.profile("A"));
+            let _ = Profiles::parse(&text).map(|config| config.profile("A"));
         }
     }
 }

@@ -1,0 +1,235 @@
+"""What the scripts of the benchmark share: building, the sink, running one client, statistics.
+
+A run counts only if the sink saw every byte and, in every part, the checksum that was asked for.
+The price of a client is the user and system time of its own process (wait4), so the feeder, the
+sink and this script cost it nothing but the cores that they share.
+"""
+
+import json
+import os
+import queue
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+
+BENCH = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(BENCH)
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+RELEASE = os.path.join(TARGET, "release")
+MIB = 1 << 20
+GIB = 1 << 30
+LIMIT = 1800
+
+
+def build():
+    """Builds ocipipe and the programs of this folder, optimised."""
+    environment = dict(os.environ, CARGO_TARGET_DIR=TARGET)
+    for folder in (ROOT, BENCH):
+        command = ["cargo", "build", "--release", "--quiet"]
+        subprocess.run(command, cwd=folder, env=environment, check=True)
+
+
+def program(name):
+    return os.path.join(RELEASE, name)
+
+
+def size_of(text):
+    match = re.fullmatch(r"([0-9.]+)\s*(B|K|KiB|M|MiB|G|GiB)?", text)
+    if not match:
+        sys.exit(f"not a size: {text}")
+    unit = {"B": 1, "K": 1 << 10, "M": MIB, "G": GIB}[(match[2] or "B")[0]]
+    return int(float(match[1]) * unit)
+
+
+def warm_memory(size):
+    """Touches and frees memory. On a virtual machine, pages that were given back to the host are
+    dear to touch again, and who touches them first pays: that must not be a client. Done by a
+    process of its own: the peak memory of this one would be taken for that of its children."""
+    subprocess.run([sys.executable, "-c", f"b'1' * {size}"], check=True)
+
+
+class Sink:
+    """The sink as a process that says on stdout what has arrived."""
+
+    def __init__(self, *options):
+        self.dir = tempfile.mkdtemp(prefix="ocipipe-bench-")
+        self.process = subprocess.Popen(
+            [program("sink"), "--dir", self.dir, *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = json.loads(self.process.stdout.readline())["port"]
+        self.ca = os.path.join(self.dir, "ca.pem")
+        self.reports = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self.process.stdout:
+            self.reports.put(json.loads(line))
+
+    def report(self, name):
+        """What the sink saw of an object; None if it never completed."""
+        while True:
+            try:
+                report = self.reports.get(timeout=2)
+            except queue.Empty:
+                return None
+            if report["object"] == name:
+                return report
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+@dataclass
+class Client:
+    """One way to upload. `command` is made from the sink and the object's name."""
+
+    name: str
+    checksum: str
+    claim: str | None  # the header that every part must carry
+    command: object
+    environment: dict = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    size: int
+    wall: float
+    user: float
+    system: float
+    rss: int  # bytes
+    report: dict
+    problem: str | None
+
+    @property
+    def cpu(self):
+        """Seconds per GiB."""
+        return (self.user + self.system) * GIB / self.size
+
+    @property
+    def speed(self):
+        """Gigabytes (1e9) per second."""
+        return self.size / self.wall / 1e9
+
+
+COUNT = [0]
+
+
+def run(client, sink, size, rate=None, quiet=True, watch=None):
+    """Pipes `size` bytes through a client into the sink and tells what that cost."""
+    COUNT[0] += 1
+    name = f"run-{os.getpid()}-{COUNT[0]}"
+    feed = [program("feed"), "--size", str(size)] + (["--rate", rate] if rate else [])
+    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    # Authorities of this machine must not stand before the one of the sink.
+    for bundle in ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+        environment[bundle] = sink.ca
+    environment.update(client.environment)
+    # Files, not pipes: a client that talks much must not be stopped by nobody listening.
+    errors = tempfile.TemporaryFile()
+    command = client.command(sink, name)
+    feeder = subprocess.Popen(feed, stdout=subprocess.PIPE)
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdin=feeder.stdout, stdout=errors, stderr=errors,
+                               env=environment)
+    feeder.stdout.close()
+    timer = threading.Timer(LIMIT, process.kill)
+    timer.start()
+    if watch:
+        threading.Thread(target=watch, args=(process.pid,), daemon=True).start()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - began
+    timer.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    feeder.wait()
+    report = sink.report(name) if process.returncode == 0 else None
+    problem = None
+    if process.returncode != 0:
+        problem = f"exit {process.returncode}"
+    elif report is None:
+        problem = "the sink saw no object"
+    elif report["bytes"] != size:
+        problem = f"the sink saw {report['bytes']} of {size} bytes"
+    elif client.claim and report["checksums"].get(client.claim) != report["parts"]:
+        problem = f"not every part carried {client.claim}: {report['checksums']}"
+    if problem:
+        errors.seek(0)
+        text = errors.read().decode(errors="replace").strip()[-600:]
+        print(f"  {client.name}: not counted: {problem}\n{text}", file=sys.stderr)
+    return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, report, problem)
+
+
+def identity(folder):
+    """A throw-away API key and a config file in the format of the OCI CLI."""
+    key = os.path.join(folder, "key.pem")
+    subprocess.run(["openssl", "genrsa", "-traditional", "-out", key, "2048"], check=True,
+                   stderr=subprocess.DEVNULL)
+    os.chmod(key, 0o600)
+    public = subprocess.run(["openssl", "rsa", "-in", key, "-pubout", "-outform", "DER"],
+                            check=True, capture_output=True).stdout
+    import hashlib
+    digest = hashlib.md5(public).hexdigest()
+    fingerprint = ":".join(digest[i:i + 2] for i in range(0, 32, 2))
+    config = os.path.join(folder, "config")
+    with open(config, "w", encoding="ascii") as file:
+        file.write("[DEFAULT]\nuser=ocid1.user.oc1..bench\ntenancy=ocid1.tenancy.oc1..bench\n"
+                   f"fingerprint={fingerprint}\nkey_file={key}\nregion=us-ashburn-1\n")
+    os.chmod(config, 0o600)
+    return config
+
+
+def ocipipe(config, checksum, *more, name=None, binary=None):
+    claim = {"sha256": "opc-content-sha256", "crc32c": "opc-content-crc32c",
+             "md5": "content-md5", "none": None}[checksum]
+
+    def command(sink, object_name):
+        return [binary or program("ocipipe"), "put", f"oci://bench@benchns/{object_name}",
+                "--config-file", config, "--endpoint", f"https://127.0.0.1:{sink.port}",
+                "--cert-bundle", sink.ca, "--checksum", checksum, "--quiet", *more]
+
+    return Client(name or f"ocipipe {checksum}", checksum, claim, command)
+
+
+def floor(checksum, connections=4, *more):
+    claim = {"sha256": "opc-content-sha256", "crc32c": "opc-content-crc32c", "none": None}[checksum]
+
+    def command(sink, object_name):
+        return [program("floor"), "--port", str(sink.port), "--ca", sink.ca, "--object",
+                object_name, "--checksum", checksum, "--connections", str(connections), *more]
+
+    return Client(f"floor {checksum}", checksum, claim, command)
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+def least(values):
+    return min(values) if values else float("nan")
+
+
+def most(values):
+    return max(values) if values else float("nan")
+
+
+def conditions():
+    """What a reader has to know to judge the numbers."""
+    def read(path):
+        try:
+            with open(path, encoding="ascii") as file:
+                return file.read().strip()
+        except OSError:
+            return "?"
+
+    cpu = next((line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines()
+                if line.startswith("model name")), "?")
+    control = read("/proc/sys/net/ipv4/tcp_congestion_control")
+    return (f"{os.cpu_count()} cores ({cpu}), Linux {os.uname().release}, congestion control "
+            f"{control}, load {os.getloadavg()[0]:.1f} at the start")

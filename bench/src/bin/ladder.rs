@@ -1,0 +1,254 @@
+//! The pipeline up to one of its rungs, made of the library's own modules.
+//!
+//!     ladder --rung read|pool|checksum|sign|http|tls [--checksum sha256] [--part-size 128M]
+//!            [--parallel 4] [--config FILE --key FILE --port N --ca FILE --object NAME] < STREAM
+//!
+//! Each rung does all that those below it do. What a rung costs is the difference to the one below.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use ocipipe::cli::{Environment, Report};
+use ocipipe::digest::Algorithm;
+use ocipipe::input::{Filled, Incoming, Reader, Source};
+use ocipipe::oci::api::{Condition, Held, Request, Storing, Target, answer, request};
+use ocipipe::oci::key::Key;
+use ocipipe::oci::options::{AuthMode, ServiceOptions};
+use ocipipe::oci::sign::{self, KeyId};
+use ocipipe::pool::Pool;
+use ocipipe::progress::Reporter;
+use ocipipe::schedule::Plan;
+use ocipipe::service::Service;
+use ocipipe_bench::options::Options;
+use tokio::task::JoinSet;
+
+type Failed = Box<dyn Error + Send + Sync>;
+
+const READ: usize = 256 << 10;
+
+struct Ladder {
+    part_size: usize,
+    parallel: usize,
+    algorithm: Algorithm,
+    target: Target,
+    storing: Storing,
+}
+
+fn main() -> Result<(), Failed> {
+    let known =
+        ["rung", "checksum", "part-size", "parallel", "config", "key", "port", "ca", "object"];
+    let options = Options::parse(&known, &[])?;
+    let algorithm = options.text("checksum").unwrap_or("sha256").parse().map_err(shown)?;
+    let ladder = Ladder {
+        part_size: options.size("part-size")?.unwrap_or(128 << 20) as usize,
+        parallel: options.number("parallel", 4)?,
+        algorithm,
+        target: Target {
+            namespace: "benchns".to_owned(),
+            bucket: "bench".to_owned(),
+            object: options.text("object").unwrap_or("ladder").to_owned(),
+        },
+        storing: storing(algorithm),
+    };
+    match options.required("rung")? {
+        "read" => ladder.read(),
+        "pool" => ladder.pool(),
+        "checksum" => ladder.parts(|_| Ok(())),
+        "sign" => {
+            let pem = std::fs::read(options.required("key")?)?;
+            let key = Key::from_pem(&pem, None).map_err(|_| "the key cannot be read")?;
+            let key_id = KeyId::api_key("tenancy", "user", key.fingerprint());
+            ladder.parts(|part| ladder.sign(part, &key_id, &key))
+        }
+        rung @ ("http" | "tls") => {
+            let service = Arc::new(service(&options, rung == "tls")?);
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(ladder.send(service))
+        }
+        other => Err(format!("no such rung: {other}").into()),
+    }
+}
+
+fn shown(error: ocipipe::error::Error) -> Failed {
+    error.to_string().into()
+}
+
+fn storing(checksum: Algorithm) -> Storing {
+    Storing {
+        condition: Condition::Absent,
+        checksum,
+        storage_tier: None,
+        content_type: "application/octet-stream".to_owned(),
+        content_encoding: None,
+        content_language: None,
+        content_disposition: None,
+        cache_control: None,
+        metadata: Vec::new(),
+        customer_key: None,
+        kms_key_id: None,
+    }
+}
+
+fn service(options: &Options, tls: bool) -> Result<Service, Failed> {
+    let scheme = if tls { "https" } else { "http" };
+    let service = ServiceOptions {
+        auth: Some(AuthMode::ApiKey),
+        config_file: Some(PathBuf::from(options.required("config")?)),
+        endpoint: Some(format!("{scheme}://127.0.0.1:{}", options.required("port")?)),
+        cert_bundle: Some(PathBuf::from(options.required("ca")?)),
+        no_refresh: true,
+        ..ServiceOptions::default()
+    };
+    let reporter = Reporter::new(Report { quiet: true, ..Report::default() }, false);
+    let environment = Environment::capture();
+    Service::open(&service, &environment, Duration::from_secs(60), &reporter).map_err(shown)
+}
+
+impl Ladder {
+    /// Reading into one buffer.
+    fn read(&self) -> Result<(), Failed> {
+        let mut buffer = Pool::new(self.part_size, 1).take()?.ok_or("no buffer")?;
+        let mut stdin = enlarged()?;
+        let mut at = 0;
+        loop {
+            let end = self.part_size.min(at + READ);
+            let read = stdin.read(&mut buffer.space()[at..end])?;
+            if read == 0 {
+                return Ok(());
+            }
+            at = if at + read == self.part_size { 0 } else { at + read };
+        }
+    }
+
+    /// Reading into as many buffers as an upload has, in turn.
+    fn pool(&self) -> Result<(), Failed> {
+        let pool = Pool::new(self.part_size, self.parallel + 1);
+        let mut stdin = enlarged()?;
+        let mut in_flight = VecDeque::new();
+        loop {
+            let mut buffer = pool.take()?.ok_or("no buffer")?;
+            let mut used = 0;
+            while used < self.part_size {
+                let end = self.part_size.min(used + READ);
+                match stdin.read(&mut buffer.space()[used..end])? {
+                    0 => return Ok(()),
+                    read => used += read,
+                }
+            }
+            in_flight.push_back(buffer.freeze(used));
+            if in_flight.len() > self.parallel {
+                in_flight.pop_front();
+            }
+        }
+    }
+
+    fn reader(&self) -> Result<Reader, Failed> {
+        let plan = Plan::uniform(self.part_size, self.parallel as u16);
+        let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
+        let source = Source::stdin().map_err(shown)?;
+        Reader::start(source, pool, plan, self.algorithm, None).map_err(shown)
+    }
+
+    /// The reading thread itself; every part is looked at and let go.
+    fn parts(&self, look: impl Fn(&Filled) -> Result<(), Failed>) -> Result<(), Failed> {
+        let mut reader = self.reader()?;
+        let mut in_flight = VecDeque::new();
+        while let Some(incoming) = reader.events.blocking_recv() {
+            match incoming {
+                Incoming::Part(part) => {
+                    look(&part)?;
+                    in_flight.push_back(part);
+                    if in_flight.len() >= self.parallel {
+                        in_flight.pop_front();
+                    }
+                }
+                Incoming::End { .. } => return Ok(()),
+                Incoming::Broken(error) => return Err(shown(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn part_request(&self, id: &str, part: &Filled) -> Request {
+        let digest = &part.digest;
+        request::upload_part(&self.target, &self.storing, id, part.number, digest.size, &digest.value)
+    }
+
+    fn sign(&self, part: &Filled, key_id: &KeyId, key: &Key) -> Result<(), Failed> {
+        let request = self.part_request("id", part);
+        let date = httpdate(SystemTime::now());
+        let head = sign::Head {
+            method: request.method,
+            target: &request.target,
+            host: Some("127.0.0.1"),
+            date: &date,
+            body: None,
+        };
+        let signed = sign::authorize(key_id, key, &head);
+        if signed.headers.is_empty() { Err("nothing was signed".into()) } else { Ok(()) }
+    }
+
+    /// The whole way, without the machine that decides about retries.
+    async fn send(&self, service: Arc<Service>) -> Result<(), Failed> {
+        let create = request::create_upload(&self.target, &self.storing);
+        let done = service.attempt(create, Vec::new()).await.map_err(|e| format!("{e:?}"))?;
+        let id = answer::read_created(&done.answer).map_err(|e| e.0)?;
+        let mut reader = self.reader()?;
+        let mut tasks = JoinSet::new();
+        let mut etags = Vec::new();
+        while let Some(incoming) = reader.events.recv().await {
+            match incoming {
+                Incoming::Part(part) => {
+                    if tasks.len() == self.parallel
+                        && let Some(done) = tasks.join_next().await
+                    {
+                        etags.push(done??);
+                    }
+                    let request = self.part_request(&id, &part);
+                    tasks.spawn(attempt(service.clone(), request, part.number, part.chunks));
+                }
+                Incoming::End { .. } => break,
+                Incoming::Broken(error) => return Err(shown(error)),
+                _ => {}
+            }
+        }
+        while let Some(done) = tasks.join_next().await {
+            etags.push(done??);
+        }
+        etags.sort();
+        let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
+        let commit = request::commit(&self.target, &self.storing.condition, &id, parts);
+        service.attempt(commit, Vec::new()).await.map_err(|e| format!("{e:?}"))?;
+        Ok(())
+    }
+}
+
+async fn attempt(
+    service: Arc<Service>,
+    request: Request,
+    number: u32,
+    chunks: Vec<Bytes>,
+) -> Result<(u32, String), Failed> {
+    let done = service.attempt(request, chunks).await.map_err(|e| format!("{e:?}"))?;
+    Ok((number, Held::of(&done.answer).etag.ok_or("no etag")?))
+}
+
+fn enlarged() -> std::io::Result<std::fs::File> {
+    let stdin = rustix::stdio::stdin();
+    // Refused for what is no pipe.
+    let _ = rustix::pipe::fcntl_setpipe_size(stdin, 1 << 20);
+    Ok(stdin.try_clone_to_owned()?.into())
+}
+
+/// Any date will do: the signature is what costs.
+fn httpdate(now: SystemTime) -> String {
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    format!("Thu, 01 Jan 2026 {:02}:{:02}:{:02} GMT", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+}

@@ -1,0 +1,93 @@
+//! The simulated line: how late answers are and how fast bytes may come.
+//!
+//! Owns the pacing. Unpaced, every call here returns at once. Invariant: capacity that was not used
+//! is lost, as on a real line; at most a moment of it is saved up to make up for coarse sleeps.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// So much unused capacity may be caught up.
+const CATCH_UP: Duration = Duration::from_millis(10);
+/// Bytes are let in by so many at a time.
+pub const STEP: usize = 16 << 10;
+
+pub struct Line {
+    latency: Duration,
+    total: Option<Arc<Rate>>,
+    per_connection: Option<u64>,
+}
+
+/// The rates that apply to one connection.
+#[derive(Clone)]
+pub struct Pace {
+    latency: Duration,
+    rates: Vec<Arc<Rate>>,
+}
+
+struct Rate {
+    per_second: f64,
+    free: Mutex<Instant>,
+}
+
+impl Rate {
+    fn new(per_second: u64) -> Rate {
+        Rate { per_second: per_second as f64, free: Mutex::new(Instant::now()) }
+    }
+
+    /// When bytes that ask now will have come in.
+    fn spend(&self, bytes: usize) -> Instant {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = Instant::now().checked_sub(CATCH_UP).unwrap_or(*free);
+        *free = (*free).max(earliest) + Duration::from_secs_f64(bytes as f64 / self.per_second);
+        *free
+    }
+}
+
+impl Line {
+    pub fn new(latency: Duration, total: Option<u64>, per_connection: Option<u64>) -> Line {
+        Line { latency, total: total.map(|rate| Arc::new(Rate::new(rate))), per_connection }
+    }
+
+    /// The receive buffer of a paced connection: what is on the way on such a line, and no more.
+    pub fn window(&self) -> Option<usize> {
+        let total = self.total.as_ref().map(|rate| rate.per_second as u64);
+        let rate = total.into_iter().chain(self.per_connection).min()?;
+        let on_the_way = rate as f64 * self.latency.as_secs_f64();
+        Some((on_the_way as usize).clamp(64 << 10, 4 << 20))
+    }
+
+    pub fn connection(&self) -> Pace {
+        let own = self.per_connection.map(|rate| Arc::new(Rate::new(rate)));
+        Pace { latency: self.latency, rates: self.total.iter().cloned().chain(own).collect() }
+    }
+
+    /// An answer is on its way for one round trip.
+    pub fn delay(&self) {
+        if !self.latency.is_zero() {
+            thread::sleep(self.latency);
+        }
+    }
+}
+
+impl Pace {
+    pub fn is_limited(&self) -> bool {
+        !self.rates.is_empty()
+    }
+
+    /// The round trips of a new connection before TLS has its first answer.
+    pub fn delay(&self) {
+        if !self.latency.is_zero() {
+            thread::sleep(self.latency * 2);
+        }
+    }
+
+    /// Waits until so many bytes may have come in.
+    pub fn admit(&self, bytes: usize) {
+        let Some(at) = self.rates.iter().map(|rate| rate.spend(bytes)).max() else { return };
+        let wait = at.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            thread::sleep(wait);
+        }
+    }
+}

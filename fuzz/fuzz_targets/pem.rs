@@ -1,0 +1,12 @@
+//! A key file: any bytes are refused or make a key that can sign, within reasonable effort.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ocipipe::oci::key::Key;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(key) = Key::from_pem(bytes, Some("ocipipe-test-pass")) {
+        assert_eq!(key.sign(bytes).len(), key.modulus().len());
+    }
+});

@@ -1,0 +1,12 @@
+//! A session token: any text is refused or read, and what is read reads the same again.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ocipipe::oci::token::Token;
+
+fuzz_target!(|text: &str| {
+    if let Ok(token) = Token::parse(text) {
+        assert_eq!(Token::parse(token.secret()), Ok(token));
+    }
+});

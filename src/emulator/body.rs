@@ -1,0 +1,148 @@
+//! A request body on its way to disk: counted, hashed and written as it comes.
+//!
+//! Knows frames and files, no operation. Invariant: only a bounded number of frames is ever in memory,
+//! however long the body; hashing and writing never run on the threads that serve connections.
+
+use super::answer::Failure;
+use super::checksum::{Algorithm, Summer, Sums};
+use super::fault::Action;
+use super::line::Orders;
+use super::store::upload::Slot;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::future::pending;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// Frames between the socket and the disk.
+const AHEAD: usize = 4;
+
+/// Why a request gets no ordinary answer.
+#[derive(Debug)]
+pub enum Stop {
+    Refused(Failure),
+    /// The connection is cut instead of an answer.
+    Cut,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Refused(failure)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Refused(error.into())
+    }
+}
+
+/// Runs disk work where waiting hurts nobody.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(Failure::new(500, "InternalServerError", format!("The work failed: {error}")))
+    })
+}
+
+/// The body of one request, with the faults that befall bodies.
+pub struct RequestBody {
+    incoming: Incoming,
+    received: Arc<AtomicU64>,
+    read: u64,
+    stall: Option<(u64, Option<u64>)>,
+    reset: Option<u64>,
+    orders: Orders,
+}
+
+impl RequestBody {
+    pub fn new(
+        incoming: Incoming,
+        received: Arc<AtomicU64>,
+        orders: Orders,
+        fault: Option<&Action>,
+    ) -> RequestBody {
+        let (mut stall, mut reset) = (None, None);
+        match fault {
+            Some(Action::StallBody { bytes, ms }) => stall = Some((*bytes, *ms)),
+            Some(Action::ResetInBody(bytes)) => reset = Some(*bytes),
+            _ => {}
+        }
+        RequestBody { incoming, received, read: 0, stall, reset, orders }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Stop> {
+        if self.stall.is_some_and(|(bytes, _)| self.read >= bytes) {
+            match self.stall.take() {
+                Some((_, Some(ms))) => sleep(Duration::from_millis(ms)).await,
+                _ => pending().await,
+            }
+        }
+        if self.reset.is_some_and(|bytes| self.read >= bytes) {
+            self.orders.reset();
+            return Err(Stop::Cut);
+        }
+        while let Some(frame) = self.incoming.frame().await {
+            // The client went away in the middle.
+            let frame = frame.map_err(|_| Stop::Cut)?;
+            if let Ok(bytes) = frame.into_data() {
+                self.read += bytes.len() as u64;
+                self.received.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The whole of a small body.
+    pub async fn collect(mut self, limit: u64) -> Result<Bytes, Stop> {
+        let mut whole = BytesMut::new();
+        while let Some(bytes) = self.chunk().await? {
+            whole.extend_from_slice(&bytes);
+            if whole.len() as u64 > limit {
+                let message = format!("The request body is longer than {limit} bytes");
+                return Err(Failure::new(413, "RequestEntityTooLarge", message).into());
+            }
+        }
+        Ok(whole.freeze())
+    }
+
+    pub async fn discard(mut self) -> Result<(), Stop> {
+        while self.chunk().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Writes the body into its slot and returns both with the checksums of what was written.
+    pub async fn store(
+        mut self,
+        slot: Slot,
+        algorithms: Vec<Algorithm>,
+    ) -> Result<(Slot, Sums), Stop> {
+        let (sender, mut chunks) = mpsc::channel::<Bytes>(AHEAD);
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut summer = Summer::new(&algorithms);
+            let mut at = slot.offset;
+            while let Some(bytes) = chunks.blocking_recv() {
+                slot.file.write_all_at(&bytes, at)?;
+                summer.update(&bytes);
+                at += bytes.len() as u64;
+            }
+            Ok::<_, io::Error>((slot, summer.finish()))
+        });
+        while let Some(bytes) = self.chunk().await? {
+            if sender.send(bytes).await.is_err() {
+                break; // The writer failed; its error comes next.
+            }
+        }
+        drop(sender);
+        Ok(writer.await.map_err(io::Error::other)??)
+    }
+}

@@ -1,0 +1,119 @@
+//! The calls on buckets.
+//!
+//! Invariant: a bucket that is not there is answered alike for every call that names one.
+
+use super::answer::{Answer, Failure, answer};
+use super::body::{Stop, blocking};
+use super::clock;
+use super::identity::{NAMESPACE, TENANCY, USER};
+use super::service::{Call, Core};
+use super::session::parse;
+use super::store::object::{Bucket, legal_bucket_name, tier};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The bucket a request names.
+pub async fn find(core: &Core, name: &str) -> Result<Bucket, Failure> {
+    let (shelf, name) = (core.shelf.clone(), name.to_owned());
+    blocking(move || {
+        shelf.bucket(&name)?.ok_or_else(|| Failure::bucket_not_found(&name, NAMESPACE))
+    })
+    .await
+}
+
+fn details(bucket: &Bucket) -> serde_json::Value {
+    serde_json::json!({
+        "namespace": NAMESPACE,
+        "name": bucket.name,
+        "id": format!("ocid1.bucket.oc1.local-test-1.{}", bucket.etag),
+        "compartmentId": TENANCY,
+        "createdBy": USER,
+        "timeCreated": clock::iso(bucket.created),
+        "metadata": bucket.metadata,
+        "etag": bucket.etag,
+        "publicAccessType": "NoPublicAccess",
+        "storageTier": bucket.storage_tier,
+        "objectEventsEnabled": false,
+        "versioning": "Disabled",
+        "autoTiering": "Disabled",
+        "isReadOnly": false,
+        "replicationEnabled": false,
+        "kmsKeyId": null,
+        "objectLifecyclePolicyEtag": null,
+        "freeformTags": {},
+        "definedTags": {},
+    })
+}
+
+pub async fn list(core: &Core) -> Result<Answer, Stop> {
+    let shelf = core.shelf.clone();
+    let buckets = blocking(move || Ok(shelf.buckets()?)).await?;
+    let summary = |bucket: &Bucket| {
+        serde_json::json!({
+            "namespace": NAMESPACE,
+            "name": bucket.name,
+            "compartmentId": TENANCY,
+            "createdBy": USER,
+            "timeCreated": clock::iso(bucket.created),
+            "etag": bucket.etag,
+            "freeformTags": null,
+            "definedTags": null,
+        })
+    };
+    Ok(answer(200).json(&buckets.iter().map(summary).collect::<Vec<_>>()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Create {
+    name: String,
+    storage_tier: Option<String>,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+pub async fn create(core: &Core, call: Call) -> Result<Answer, Stop> {
+    let request: Create = parse(&call.signed)?;
+    if !legal_bucket_name(&request.name) {
+        let message = format!("The bucket name '{}' is not valid", request.name);
+        return Err(Failure::new(400, "InvalidBucketName", message).into());
+    }
+    let mut bucket = Bucket::new(&request.name, core.now());
+    bucket.metadata = request.metadata.unwrap_or_default();
+    if let Some(text) = request.storage_tier {
+        let known = tier(&text).filter(|tier| *tier != "InfrequentAccess");
+        bucket.storage_tier = known
+            .ok_or_else(|| Failure::invalid_parameter(format!("No storage tier '{text}'")))?
+            .to_owned();
+    }
+    let shelf = core.shelf.clone();
+    let bucket = blocking(move || shelf.create_bucket(bucket)).await?;
+    let location = format!("/n/{NAMESPACE}/b/{}", bucket.name);
+    let created = answer(200).header("etag", &bucket.etag).header("location", location);
+    Ok(created.json(&details(&bucket)))
+}
+
+pub async fn read(core: &Core, call: Call) -> Result<Answer, Stop> {
+    let bucket = find(core, &call.target.bucket).await?;
+    let found = answer(200).header("etag", &bucket.etag).header("cache-control", "no-store");
+    Ok(found.json(&details(&bucket)))
+}
+
+pub async fn head(core: &Core, call: Call) -> Result<Answer, Stop> {
+    let bucket = find(core, &call.target.bucket).await?;
+    Ok(answer(200).header("etag", &bucket.etag).empty())
+}
+
+pub async fn delete(core: &Core, call: Call) -> Result<Answer, Stop> {
+    let (shelf, name) = (core.shelf.clone(), call.target.bucket.clone());
+    if !core.uploads.list(Some(&name)).is_empty() {
+        let message = format!("The bucket named '{name}' has open multipart uploads.");
+        return Err(Failure::new(409, "BucketNotEmpty", message).into());
+    }
+    blocking(move || {
+        let there = shelf.delete_bucket(&name)?;
+        if there { Ok(()) } else { Err(Failure::bucket_not_found(&name, NAMESPACE)) }
+    })
+    .await?;
+    Ok(answer(204).empty())
+}

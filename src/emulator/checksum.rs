@@ -1,0 +1,302 @@
+//! Checksums of received bytes: what the client claims, what they are, and their combinations.
+//!
+//! Pure. MD5 is always computed, because every answer and every multipart hash needs it; the others
+//! only when asked for. Invariant: a claim is compared with what was received, never copied back.
+
+use super::answer::Failure;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::HeaderMap;
+use md5::Digest;
+use serde::{Deserialize, Serialize};
+
+/// The algorithms of `opc-checksum-algorithm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    #[serde(rename = "CRC32C")]
+    Crc32c,
+    #[serde(rename = "SHA256")]
+    Sha256,
+    #[serde(rename = "SHA384")]
+    Sha384,
+}
+
+impl Algorithm {
+    pub const ALL: [Algorithm; 3] = [Algorithm::Crc32c, Algorithm::Sha256, Algorithm::Sha384];
+
+    /// The algorithm a request asks for.
+    pub fn asked(headers: &HeaderMap) -> Result<Option<Algorithm>, Failure> {
+        // The service's Go SDK sends the header without a value when none is wanted.
+        let value = headers.get("opc-checksum-algorithm").filter(|value| !value.is_empty());
+        let Some(value) = value else { return Ok(None) };
+        let named = |algorithm: &Algorithm| value.as_bytes() == algorithm.name().as_bytes();
+        Algorithm::ALL.into_iter().find(named).map(Some).ok_or_else(|| {
+            Failure::invalid_parameter("opc-checksum-algorithm is not CRC32C, SHA256 or SHA384")
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Crc32c => "CRC32C",
+            Algorithm::Sha256 => "SHA256",
+            Algorithm::Sha384 => "SHA384",
+        }
+    }
+
+    /// The header of the value over one body.
+    pub fn content_header(self) -> &'static str {
+        match self {
+            Algorithm::Crc32c => "opc-content-crc32c",
+            Algorithm::Sha256 => "opc-content-sha256",
+            Algorithm::Sha384 => "opc-content-sha384",
+        }
+    }
+}
+
+/// The checksums of some bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    pub size: u64,
+    pub md5: Vec<u8>,
+    pub crc32c: Option<u32>,
+    pub sha256: Option<Vec<u8>>,
+    pub sha384: Option<Vec<u8>>,
+}
+
+impl Sums {
+    pub fn md5_base64(&self) -> String {
+        STANDARD.encode(&self.md5)
+    }
+
+    /// The value of one algorithm as headers carry it.
+    pub fn base64(&self, algorithm: Algorithm) -> Option<String> {
+        match algorithm {
+            Algorithm::Crc32c => self.crc32c.map(|crc| STANDARD.encode(crc.to_be_bytes())),
+            Algorithm::Sha256 => self.sha256.as_ref().map(|hash| STANDARD.encode(hash)),
+            Algorithm::Sha384 => self.sha384.as_ref().map(|hash| STANDARD.encode(hash)),
+        }
+    }
+}
+
+/// Computes checksums as bytes pass by.
+pub struct Summer {
+    size: u64,
+    md5: md5::Md5,
+    crc32c: Option<u32>,
+    sha256: Option<ring::digest::Context>,
+    sha384: Option<ring::digest::Context>,
+}
+
+impl Summer {
+    pub fn new(algorithms: &[Algorithm]) -> Summer {
+        let context = |algorithm, of: &'static ring::digest::Algorithm| {
+            algorithms.contains(&algorithm).then(|| ring::digest::Context::new(of))
+        };
+        Summer {
+            size: 0,
+            md5: md5::Md5::new(),
+            crc32c: algorithms.contains(&Algorithm::Crc32c).then_some(0),
+            sha256: context(Algorithm::Sha256, &ring::digest::SHA256),
+            sha384: context(Algorithm::Sha384, &ring::digest::SHA384),
+        }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.md5.update(bytes);
+        if let Some(crc) = &mut self.crc32c {
+            *crc = crc32c::crc32c_append(*crc, bytes);
+        }
+        for context in [&mut self.sha256, &mut self.sha384].into_iter().flatten() {
+            context.update(bytes);
+        }
+    }
+
+    pub fn finish(self) -> Sums {
+        let hash = |context: ring::digest::Context| context.finish().as_ref().to_vec();
+        Sums {
+            size: self.size,
+            md5: self.md5.finalize().to_vec(),
+            crc32c: self.crc32c,
+            sha256: self.sha256.map(hash),
+            sha384: self.sha384.map(hash),
+        }
+    }
+}
+
+/// What the client says its body's checksums are.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    md5: Option<Vec<u8>>,
+    values: Vec<(Algorithm, Vec<u8>)>,
+    asked: Option<Algorithm>,
+}
+
+impl Claims {
+    pub fn of(headers: &HeaderMap) -> Result<Claims, Failure> {
+        let decoded = |name: &str, length: usize| -> Result<Option<Vec<u8>>, Failure> {
+            let value = headers.get(name).filter(|value| !value.is_empty());
+            let Some(value) = value else { return Ok(None) };
+            let bytes = STANDARD.decode(value.as_bytes()).ok().filter(|b| b.len() == length);
+            bytes.map(Some).ok_or_else(|| {
+                Failure::invalid_parameter(format!("The header {name} is not a base64 checksum"))
+            })
+        };
+        let mut claims = Claims {
+            md5: decoded("content-md5", 16)?,
+            asked: Algorithm::asked(headers)?,
+            values: vec![],
+        };
+        for (algorithm, length) in Algorithm::ALL.into_iter().zip([4, 32, 48]) {
+            if let Some(value) = decoded(algorithm.content_header(), length)? {
+                claims.values.push((algorithm, value));
+            }
+        }
+        Ok(claims)
+    }
+
+    /// The algorithms that must be computed to check and to answer.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        self.values.iter().map(|(algorithm, _)| *algorithm).chain(self.asked).collect()
+    }
+
+    /// Compares the claims with what was received.
+    pub fn check(&self, sums: &Sums) -> Result<(), Failure> {
+        if let Some(claimed) = &self.md5
+            && *claimed != sums.md5
+        {
+            return Err(unmatched("MD5", "Content-MD5", &sums.md5_base64(), claimed));
+        }
+        for (algorithm, claimed) in &self.values {
+            let actual = sums.base64(*algorithm).unwrap_or_default();
+            if actual != STANDARD.encode(claimed) {
+                return Err(unmatched(
+                    algorithm.name(),
+                    algorithm.content_header(),
+                    &actual,
+                    claimed,
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unmatched(name: &str, header: &str, actual: &str, claimed: &[u8]) -> Failure {
+    Failure::new(
+        400,
+        format!("UnmatchedContent{name}"),
+        format!(
+            "The computed {name} of the request body ({actual}) does not match the {header} header ({})",
+            STANDARD.encode(claimed)
+        ),
+    )
+}
+
+/// The checksums of an object made of parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Multipart {
+    pub md5: String,
+    pub crc32c: Option<String>,
+    pub sha256: Option<String>,
+    pub sha384: Option<String>,
+}
+
+impl Multipart {
+    /// Combines the parts' sums, in the order of the object; `algorithm` is that of the upload.
+    pub fn of(parts: &[&Sums], algorithm: Option<Algorithm>) -> Multipart {
+        let count = parts.len();
+        let all = parts.iter().flat_map(|part| &part.md5).copied().collect::<Vec<u8>>();
+        let hashed = |pick: fn(&Sums) -> Option<&Vec<u8>>, of| {
+            let all: Option<Vec<&Vec<u8>>> = parts.iter().map(|part| pick(part)).collect();
+            let all: Vec<u8> = all?.into_iter().flatten().copied().collect();
+            Some(format!("{}-{count}", STANDARD.encode(ring::digest::digest(of, &all))))
+        };
+        let mut whole = Multipart {
+            md5: format!("{}-{count}", STANDARD.encode(md5::Md5::digest(&all))),
+            ..Multipart::default()
+        };
+        match algorithm {
+            Some(Algorithm::Sha256) => {
+                whole.sha256 = hashed(|part| part.sha256.as_ref(), &ring::digest::SHA256);
+            }
+            Some(Algorithm::Sha384) => {
+                whole.sha384 = hashed(|part| part.sha384.as_ref(), &ring::digest::SHA384);
+            }
+            Some(Algorithm::Crc32c) => {
+                let crc = parts.iter().try_fold(0, |crc, part| {
+                    let size = usize::try_from(part.size).ok()?;
+                    Some(crc32c::crc32c_combine(crc, part.crc32c?, size))
+                });
+                whole.crc32c = crc.map(|crc: u32| STANDARD.encode(crc.to_be_bytes()));
+            }
+            None => {}
+        }
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(bytes: &[u8]) -> Sums {
+        let mut summer = Summer::new(&Algorithm::ALL);
+        summer.update(bytes);
+        summer.finish()
+    }
+
+    #[test]
+    fn the_documented_example_of_two_parts_comes_out() {
+        let (a, b) = (sums(b"aaaaa"), sums(b"bbb"));
+        assert_eq!(a.md5_base64(), "WU+AOzgKQTlu1j3KOVA1Qg==");
+        assert_eq!(b.md5_base64(), "CPjgJgxkQYUQzvsrBu7lzQ==");
+        let whole = |algorithm| Multipart::of(&[&a, &b], Some(algorithm));
+        assert_eq!(whole(Algorithm::Crc32c).md5, "ctJ6+sji+9NmKGG51gegLA==-2");
+        assert_eq!(whole(Algorithm::Crc32c).crc32c.unwrap(), "Yn9hSg==");
+        assert_eq!(
+            whole(Algorithm::Sha256).sha256.unwrap(),
+            "klO+rIGEBmpS+FYbl0V177NZOk8sR9bZjF+0fMGntig=-2"
+        );
+        assert_eq!(
+            whole(Algorithm::Sha384).sha384.unwrap(),
+            "7AIO3qWtrjDg0JBoMYcAd8Sx+0Ak5a/vL0cJXVnavLqE4dHE04LPDNWLObYLLwfY-2"
+        );
+    }
+
+    #[test]
+    fn crc32c_is_written_big_endian() {
+        assert_eq!(sums(b"123456789").base64(Algorithm::Crc32c).unwrap(), "4waSgw==");
+    }
+
+    #[test]
+    fn a_false_claim_is_refused_with_both_values() {
+        for (header, value, code) in [
+            ("content-md5", "WU+AOzgKQTlu1j3KOVA1Qg==", "UnmatchedContentMD5"),
+            ("opc-content-crc32c", "Yn9hSg==", "UnmatchedContentCRC32C"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header, value.parse().unwrap());
+            let refused = Claims::of(&headers).unwrap().check(&sums(b"bbb")).unwrap_err();
+            assert_eq!((refused.status, refused.code.as_ref()), (400, code));
+            assert!(refused.message.contains(value), "{}", refused.message);
+        }
+    }
+
+    #[test]
+    fn an_empty_header_asks_for_nothing_and_an_unknown_algorithm_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert("opc-checksum-algorithm", "".parse().unwrap());
+        headers.insert("content-md5", "".parse().unwrap());
+        assert!(Claims::of(&headers).unwrap().algorithms().is_empty());
+        headers.insert("opc-checksum-algorithm", "MD5".parse().unwrap());
+        assert_eq!(Claims::of(&headers).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_claim_that_is_no_checksum_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-md5", "abc".parse().unwrap());
+        assert_eq!(Claims::of(&headers).unwrap_err().status, 400);
+    }
+}

@@ -1,0 +1,91 @@
+//! The server's clock, which tests may set wrong, and the three ways the service writes a time.
+//!
+//! Knows nothing of requests. Invariant: every time the emulator uses or prints comes from here, so a
+//! shifted clock shifts all of it together.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The system clock plus a settable offset.
+#[derive(Debug, Default)]
+pub struct Clock {
+    offset: AtomicI64,
+}
+
+impl Clock {
+    pub fn with_offset(seconds: i64) -> Clock {
+        Clock { offset: AtomicI64::new(seconds) }
+    }
+
+    pub fn set_offset(&self, seconds: i64) {
+        self.offset.store(seconds, Ordering::SeqCst);
+    }
+
+    pub fn advance(&self, seconds: i64) {
+        self.offset.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    pub fn now(&self) -> SystemTime {
+        let offset = self.offset.load(Ordering::SeqCst);
+        let shift = Duration::from_secs(offset.unsigned_abs());
+        let now = SystemTime::now();
+        let shifted = if offset < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
+        shifted.unwrap_or(now)
+    }
+}
+
+/// Whole seconds since 1970.
+pub fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Milliseconds since 1970.
+pub fn millis(time: SystemTime) -> u64 {
+    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(0)
+}
+
+/// As in HTTP headers: `Sun, 11 Mar 2018 16:32:46 GMT`.
+pub fn http(time: SystemTime) -> String {
+    httpdate::fmt_http_date(time)
+}
+
+/// As in the service's messages: the same with `UTC` at the end.
+pub fn utc(time: SystemTime) -> String {
+    http(time).replace("GMT", "UTC")
+}
+
+/// As in JSON: `2023-01-25T14:49:00.262Z`.
+pub fn iso(millis: u64) -> String {
+    let millis = i64::try_from(millis).unwrap_or(0);
+    jiff::Timestamp::from_millisecond(millis)
+        .map(|time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+        .unwrap_or_default()
+}
+
+/// The HTTP form of a count of milliseconds.
+pub fn http_of_millis(millis: u64) -> String {
+    http(UNIX_EPOCH + Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_the_service_writes_them() {
+        let time = UNIX_EPOCH + Duration::from_millis(1_520_785_966_262);
+        assert_eq!(http(time), "Sun, 11 Mar 2018 16:32:46 GMT");
+        assert_eq!(utc(time), "Sun, 11 Mar 2018 16:32:46 UTC");
+        assert_eq!(iso(millis(time)), "2018-03-11T16:32:46.262Z");
+        assert_eq!(iso(1_000), "1970-01-01T00:00:01.000Z");
+    }
+
+    #[test]
+    fn an_offset_moves_the_clock_both_ways() {
+        let clock = Clock::with_offset(-3600);
+        let behind = SystemTime::now().duration_since(clock.now()).unwrap().as_secs();
+        assert!((3599..=3600).contains(&behind));
+        clock.advance(7200);
+        assert!(clock.now() > SystemTime::now());
+    }
+}

@@ -1,0 +1,125 @@
+//! `if-match` and `if-none-match`: what they ask, and whether an object meets it.
+//!
+//! Pure. Knows no object, only the current etag. Invariant: a condition is judged at the call that
+//! carries it and never remembered for a later one.
+
+use super::answer::Failure;
+use hyper::HeaderMap;
+
+/// The conditions of one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    pub if_match: Option<String>,
+    pub if_none_match: Option<String>,
+}
+
+/// What a conditional read comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reading {
+    Whole,
+    NotModified,
+}
+
+impl Conditions {
+    pub fn of(headers: &HeaderMap) -> Conditions {
+        let text = |name| {
+            let value = headers.get(name)?.to_str().ok()?;
+            Some(value.trim().trim_matches('"').to_owned())
+        };
+        Conditions { if_match: text("if-match"), if_none_match: text("if-none-match") }
+    }
+
+    /// Judges a request that would write over `current`.
+    pub fn allow_write(&self, current: Option<&str>) -> Result<(), Failure> {
+        self.matches(current)?;
+        match (self.if_none_match.as_deref(), current) {
+            (None, _) | (Some("*"), None) => Ok(()),
+            (Some("*"), Some(etag)) => Err(Failure::new(
+                412,
+                "IfNoneMatchFailed",
+                format!(
+                    "The If-None-Match header is '*' but there is an object with the entity tag '{etag}'"
+                ),
+            )),
+            (Some(_), _) => Err(Failure::invalid_parameter(
+                "The If-None-Match header of a request that writes can only be '*'",
+            )),
+        }
+    }
+
+    /// Judges a request that reads the object with this etag.
+    pub fn allow_read(&self, etag: &str) -> Result<Reading, Failure> {
+        self.matches(Some(etag))?;
+        match self.if_none_match.as_deref() {
+            Some("*") => Err(Failure::invalid_parameter(
+                "The If-None-Match header of a request that reads cannot be '*'",
+            )),
+            Some(unwanted) if unwanted == etag => Ok(Reading::NotModified),
+            _ => Ok(Reading::Whole),
+        }
+    }
+
+    fn matches(&self, current: Option<&str>) -> Result<(), Failure> {
+        match (self.if_match.as_deref(), current) {
+            (None, _) | (Some("*"), Some(_)) => Ok(()),
+            (Some(wanted), Some(etag)) if wanted == etag => Ok(()),
+            (Some(wanted), current) => Err(Failure::new(
+                412,
+                "IfMatchFailed",
+                format!(
+                    "The If-Match header is '{wanted}' but the current entity tag is '{}'",
+                    current.unwrap_or("")
+                ),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(if_match: Option<&str>, if_none_match: Option<&str>) -> Conditions {
+        Conditions {
+            if_match: if_match.map(str::to_owned),
+            if_none_match: if_none_match.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn if_none_match_star_writes_only_where_nothing_is() {
+        let new_only = conditions(None, Some("*"));
+        assert_eq!(new_only.allow_write(None), Ok(()));
+        let refused = new_only.allow_write(Some("e")).unwrap_err();
+        assert_eq!((refused.status, refused.code.as_ref()), (412, "IfNoneMatchFailed"));
+        assert_eq!(conditions(None, Some("e")).allow_write(None).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn if_match_writes_only_over_that_one() {
+        let only = conditions(Some("blah"), None);
+        assert_eq!(only.allow_write(Some("blah")), Ok(()));
+        let refused = only.allow_write(Some("bfd0")).unwrap_err();
+        assert_eq!((refused.status, refused.code.as_ref()), (412, "IfMatchFailed"));
+        assert_eq!(
+            refused.message,
+            "The If-Match header is 'blah' but the current entity tag is 'bfd0'"
+        );
+        assert_eq!(only.allow_write(None).unwrap_err().status, 412);
+    }
+
+    #[test]
+    fn a_read_is_not_modified_when_the_etag_is_the_unwanted_one() {
+        assert_eq!(conditions(None, Some("e")).allow_read("e"), Ok(Reading::NotModified));
+        assert_eq!(conditions(None, Some("f")).allow_read("e"), Ok(Reading::Whole));
+        assert_eq!(conditions(None, Some("*")).allow_read("e").unwrap_err().status, 400);
+        assert_eq!(conditions(Some("f"), None).allow_read("e").unwrap_err().status, 412);
+    }
+
+    #[test]
+    fn quotes_around_an_etag_are_tolerated() {
+        let mut headers = HeaderMap::new();
+        headers.insert("if-match", "\"e\"".parse().unwrap());
+        assert_eq!(Conditions::of(&headers), conditions(Some("e"), None));
+    }
+}

@@ -1,0 +1,297 @@
+//! The plan of what goes wrong: faults as data, keyed by operation, part and attempt.
+//!
+//! Pure; who carries a fault out is in `listener`, `service` and the handlers. A plan is written in
+//! Rust with `Plan::new().with(..)` or as JSON:
+//!
+//! ```json
+//! {"faults": [
+//!   {"operation": "UploadPart", "part": 3, "when": {"first": 2}, "action": {"refuse": {"status": 503}}},
+//!   {"operation": "CommitMultipartUpload", "when": {"attempt": 1}, "action": "lose_answer"}
+//! ]}
+//! ```
+//!
+//! Invariant: the first rule that matches decides, and the same requests in the same order always meet
+//! the same faults.
+
+use super::route::Operation;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// All the faults of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    #[serde(default)]
+    pub faults: Vec<Rule>,
+}
+
+impl Plan {
+    pub fn new() -> Plan {
+        Plan::default()
+    }
+
+    pub fn with(mut self, rule: Rule) -> Plan {
+        self.faults.push(rule);
+        self
+    }
+}
+
+/// One fault: which requests meet it, and what happens to them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Nothing means every operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// Nothing means every part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u32>,
+    #[serde(default)]
+    pub when: When,
+    pub action: Action,
+}
+
+impl Rule {
+    /// A fault of every request of an operation, to be narrowed by the methods below.
+    pub fn on(operation: Operation, action: Action) -> Rule {
+        Rule { operation: Some(operation), part: None, when: When::Every, action }
+    }
+
+    /// A fault of every request.
+    pub fn any(action: Action) -> Rule {
+        Rule { operation: None, part: None, when: When::Every, action }
+    }
+
+    pub fn part(mut self, number: u32) -> Rule {
+        self.part = Some(number);
+        self
+    }
+
+    pub fn when(mut self, when: When) -> Rule {
+        self.when = when;
+        self
+    }
+}
+
+/// Which of the matching requests. The attempts of each part (and of each operation that has no part)
+/// are counted apart, from 1; `request` and `requests` count all requests that match the rule together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    #[default]
+    Every,
+    /// This attempt only.
+    Attempt(u64),
+    /// The first so many attempts.
+    First(u64),
+    /// From this attempt on.
+    From(u64),
+    /// This one of all matching requests.
+    Request(u64),
+    /// The first so many of all matching requests.
+    Requests(u64),
+    /// All matching requests from this one on.
+    RequestsFrom(u64),
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// An error answer, after the request body was read; nothing is done.
+    Refuse(Reply),
+    /// An error answer before any of the body is read, and before `100 Continue`.
+    Early(Reply),
+    /// As `early`, then the connection is reset while the body is still coming.
+    EarlyReset(Reply),
+    /// The work begins this many milliseconds late.
+    Delay(u64),
+    /// The connection is reset before any of the body is read.
+    ResetBeforeBody,
+    /// The connection is reset after so many bytes of the body.
+    ResetInBody(u64),
+    /// The work is done, and the connection is reset instead of an answer.
+    LoseAnswer,
+    /// After `bytes` of the body no more is read, for `ms` or for ever.
+    StallBody { bytes: u64, ms: Option<u64> },
+    /// The work is done, and the answer comes after `ms` or never.
+    StallAnswer { ms: Option<u64> },
+    /// The work is done, and the connection closes after so many bytes of the answer, head included.
+    Truncate(u64),
+    /// These bytes instead of HTTP, then the connection closes; nothing is done.
+    Garbage(String),
+    /// A well-formed HTTP answer that holds a proxy's HTML page; nothing is done.
+    Html { status: u16 },
+    /// Checksums in the answer (and the response's only) are not those of the bytes.
+    WrongChecksum,
+    /// The answer has no checksum headers.
+    MissingChecksum,
+    /// One bit of a part is flipped after it was received and verified.
+    CorruptPart,
+    /// At commit these two parts change places.
+    SwapParts(u32, u32),
+    /// At commit this part is left out.
+    DropPart(u32),
+    /// At commit everything is answered as usual and nothing is stored.
+    NothingStored,
+    /// The request is received whole and its connection reset; its work is done only when a later
+    /// request has been: of `after`, or else of the same operation and part.
+    LateLanding {
+        #[serde(default)]
+        after: Option<Operation>,
+    },
+    /// The token of this request is revoked before the request is judged.
+    RevokeToken,
+    /// The server's clock moves by so many seconds before the request is judged.
+    MoveClock(i64),
+}
+
+/// An error answer. Without a code it is the usual one of the status.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    pub status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<String>,
+}
+
+impl Reply {
+    pub fn status(status: u16) -> Reply {
+        Reply { status, ..Reply::default() }
+    }
+
+    pub fn code(mut self, code: &str) -> Reply {
+        self.code = Some(code.to_owned());
+        self
+    }
+
+    pub fn retry_after(mut self, value: &str) -> Reply {
+        self.retry_after = Some(value.to_owned());
+        self
+    }
+
+    pub fn code_or_usual(&self) -> String {
+        let usual = match self.status {
+            400 => "InvalidParameter",
+            401 => "NotAuthenticated",
+            403 => "NotAllowed",
+            404 => "NotAuthorizedOrNotFound",
+            405 => "MethodNotAllowed",
+            409 => "ConcurrentObjectUpdate",
+            412 => "IfMatchFailed",
+            413 => "RequestEntityTooLarge",
+            429 => "TooManyRequests",
+            501 => "MethodNotImplemented",
+            502..=504 => "ServiceUnavailable",
+            _ => "InternalServerError",
+        };
+        self.code.clone().unwrap_or_else(|| usual.to_owned())
+    }
+}
+
+/// A plan being carried out: counts requests and says what happens to each.
+#[derive(Debug, Default)]
+pub struct Desk {
+    plan: Plan,
+    attempts: HashMap<(Operation, Option<u32>), u64>,
+    matched: Vec<u64>,
+}
+
+impl Desk {
+    pub fn new(plan: Plan) -> Desk {
+        Desk { matched: vec![0; plan.faults.len()], plan, attempts: HashMap::new() }
+    }
+
+    /// Counts a request and finds its fault.
+    pub fn meet(&mut self, operation: Operation, part: Option<u32>) -> Option<Action> {
+        let attempt = self.attempts.entry((operation, part)).or_insert(0);
+        *attempt += 1;
+        let attempt = *attempt;
+        let mut found = None;
+        for (rule, matched) in self.plan.faults.iter().zip(&mut self.matched) {
+            let other_operation = rule.operation.is_some_and(|wanted| wanted != operation);
+            let other_part = rule.part.is_some() && rule.part != part;
+            if other_operation || other_part {
+                continue;
+            }
+            *matched += 1;
+            let now = match rule.when {
+                When::Every => true,
+                When::Attempt(n) => attempt == n,
+                When::First(n) => attempt <= n,
+                When::From(n) => attempt >= n,
+                When::Request(n) => *matched == n,
+                When::Requests(n) => *matched <= n,
+                When::RequestsFrom(n) => *matched >= n,
+            };
+            if now && found.is_none() {
+                found = Some(rule.action.clone());
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Operation::{GetObject, UploadPart};
+
+    fn refuse(status: u16) -> Action {
+        Action::Refuse(Reply::status(status))
+    }
+
+    #[test]
+    fn attempts_are_counted_for_each_part() {
+        let rule = Rule::on(UploadPart, refuse(503)).when(When::First(1));
+        let mut desk = Desk::new(Plan::new().with(rule));
+        assert_eq!(desk.meet(UploadPart, Some(1)), Some(refuse(503)));
+        assert_eq!(desk.meet(UploadPart, Some(2)), Some(refuse(503)));
+        assert_eq!(desk.meet(UploadPart, Some(1)), None);
+        assert_eq!(desk.meet(GetObject, None), None);
+    }
+
+    #[test]
+    fn requests_are_counted_over_all_parts() {
+        let rule = Rule::on(UploadPart, refuse(500)).when(When::Request(3));
+        let mut desk = Desk::new(Plan::new().with(rule));
+        let met: Vec<bool> = (1..=4).map(|n| desk.meet(UploadPart, Some(n)).is_some()).collect();
+        assert_eq!(met, [false, false, true, false]);
+    }
+
+    #[test]
+    fn the_first_matching_rule_decides_and_one_part_can_be_meant() {
+        let plan = Plan::new()
+            .with(Rule::on(UploadPart, refuse(500)).part(2))
+            .with(Rule::any(refuse(429)).when(When::Attempt(2)));
+        let mut desk = Desk::new(plan);
+        assert_eq!(desk.meet(UploadPart, Some(2)), Some(refuse(500)));
+        assert_eq!(desk.meet(UploadPart, Some(1)), None);
+        assert_eq!(desk.meet(UploadPart, Some(1)), Some(refuse(429)));
+    }
+
+    #[test]
+    fn a_plan_is_read_from_json() {
+        let plan: Plan = serde_json::from_str(
+            r#"{"faults": [
+                {"operation": "UploadPart", "part": 3, "when": {"first": 2},
+                 "action": {"refuse": {"status": 503, "retry_after": "1"}}},
+                {"operation": "CommitMultipartUpload", "when": {"attempt": 1}, "action": "lose_answer"},
+                {"action": {"stall_body": {"bytes": 10, "ms": null}}},
+                {"operation": "UploadPart", "action": {"late_landing": {}}},
+                {"operation": "CommitMultipartUpload", "action": {"swap_parts": [1, 2]}}
+            ]}"#,
+        )
+        .unwrap();
+        assert_eq!(plan.faults.len(), 5);
+        assert_eq!(plan.faults[1].action, Action::LoseAnswer);
+        assert_eq!(plan.faults[2].action, Action::StallBody { bytes: 10, ms: None });
+        let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        assert_eq!(again, plan);
+        assert!(serde_json::from_str::<Plan>(r#"{"fault": []}"#).is_err());
+    }
+}

@@ -1,0 +1,397 @@
+//! The shelf of `put --local`: an object is the plain file `DIR/BUCKET/NAME`.
+//!
+//! Owns the walk below `DIR`, one component at a time from an open folder, never through a symbolic
+//! link. Invariant: nothing is written outside `DIR`, and a file appears there whole or not at all.
+//! What is known of an object beyond its file (checksums, type, metadata) lasts as long as the run; the
+//! etag is derived from the file, so that it is the same in the next run.
+
+use super::answer::Failure;
+use super::conditions::Conditions;
+use super::store::Shelf;
+use super::store::object::{
+    Bucket, Checks, Object, Properties, legal_bucket_name, legal_object_name, uuid_of,
+};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// The folder below `DIR` that is ours; no bucket can have this name.
+pub const OURS: &str = ".ocipipe";
+
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Whether `DIR/BUCKET/NAME` can be written, as far as can be told before writing; the error says why
+/// not. Creates nothing.
+pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), String> {
+    let path = components(bucket, name)?;
+    match open_root(dir) {
+        Ok(root) => look(&root, &path).map(|_| ()).map_err(|blocked| blocked.words(dir)),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(format!("{} cannot be used as a folder: {error}", dir.display())),
+    }
+}
+
+/// The components of `BUCKET/NAME`, if each can be a file name.
+fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, String> {
+    if !legal_bucket_name(bucket) || bucket.len() > 255 {
+        return Err(format!("'{bucket}' cannot be the name of a bucket's folder"));
+    }
+    if bucket.eq_ignore_ascii_case(OURS) {
+        return Err(format!("the folder {OURS} is kept for temporary files"));
+    }
+    if !legal_object_name(name) {
+        return Err("an object name has 1 to 1024 bytes, without NUL, CR or LF".to_owned());
+    }
+    let mut path = vec![bucket];
+    for component in name.split('/') {
+        match component {
+            "" => return Err(format!("'{name}' has an empty component and cannot be a path")),
+            "." | ".." => {
+                return Err(format!(
+                    "'{name}' has the component '{component}' and is no safe path"
+                ));
+            }
+            long if long.len() > 255 => {
+                return Err("a component of the name is longer than 255 bytes".to_owned());
+            }
+            component => path.push(component),
+        }
+    }
+    Ok(path)
+}
+
+/// Why a path cannot be used.
+#[derive(Debug)]
+enum Blocked {
+    /// The first so many components lead to something of the wrong kind.
+    At(String, &'static str),
+    System(Errno),
+}
+
+impl Blocked {
+    fn words(self, dir: &Path) -> String {
+        match self {
+            Blocked::At(path, what) => format!("{} {what}", dir.join(path).display()),
+            Blocked::System(error) => format!("{} cannot be written: {error}", dir.display()),
+        }
+    }
+}
+
+impl From<Blocked> for Failure {
+    fn from(blocked: Blocked) -> Failure {
+        match blocked {
+            Blocked::At(path, what) => Failure::invalid_parameter(format!("{path} {what}")),
+            Blocked::System(error) => io::Error::from(error).into(),
+        }
+    }
+}
+
+/// `DIR` itself is the user's word and may be a link.
+fn open_root(dir: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(dir, flags, Mode::empty())
+}
+
+/// Opens the folder of the last component: as it is (`None` where it does not exist), or created.
+fn parent(root: &OwnedFd, path: &[&str], create: bool) -> Result<Option<OwnedFd>, Blocked> {
+    let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0).map_err(Blocked::System)?;
+    let folders = path.split_last().map_or(path, |(_, folders)| folders);
+    for (index, component) in folders.iter().enumerate() {
+        let opened = rustix::fs::openat(&folder, *component, FOLDER, Mode::empty());
+        folder = match opened {
+            Ok(next) => next,
+            Err(Errno::NOENT) if !create => return Ok(None),
+            Err(Errno::NOENT) => make_folder(&folder, component).map_err(Blocked::System)?,
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let so_far = path[..=index].join("/");
+                let what = "is in the way: it is not a folder (links are not followed)";
+                return Err(Blocked::At(so_far, what));
+            }
+            Err(error) => return Err(Blocked::System(error)),
+        };
+    }
+    Ok(Some(folder))
+}
+
+fn make_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    match rustix::fs::mkdirat(folder, name, Mode::from_bits_truncate(0o777)) {
+        // Somebody else made it in this moment; opening it tells whether it is a folder.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    rustix::fs::fsync(folder)?;
+    rustix::fs::openat(folder, name, FOLDER, Mode::empty())
+}
+
+/// The file of a path, if it exists.
+fn look(root: &OwnedFd, path: &[&str]) -> Result<Option<(OwnedFd, Stat)>, Blocked> {
+    let Some(folder) = parent(root, path, false)? else { return Ok(None) };
+    let name = path.last().copied().unwrap_or_default();
+    match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+            Ok(Some((folder, stat)))
+        }
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            Err(Blocked::At(path.join("/"), "is in the way: it is a folder"))
+        }
+        Ok(_) => Err(Blocked::At(path.join("/"), "is in the way: it is not a plain file")),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(Blocked::System(error)),
+    }
+}
+
+/// The etag of a file: other bytes give another one, as far as the file's own data can tell.
+fn etag(stat: &Stat) -> String {
+    let text = format!(
+        "{}:{}:{}:{}:{}",
+        stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec
+    );
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let bits = hash.as_ref().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte));
+    uuid_of(bits)
+}
+
+pub struct Plain {
+    root: OwnedFd,
+    /// What this run wrote, by `BUCKET/NAME`.
+    known: Mutex<HashMap<String, Object>>,
+    /// Held from the check of a condition to the change it allows.
+    changing: Mutex<()>,
+}
+
+impl Plain {
+    /// Opens the shelf on an existing folder.
+    pub fn open(dir: &Path) -> io::Result<Plain> {
+        let root = open_root(dir)?;
+        Ok(Plain { root, known: Mutex::default(), changing: Mutex::default() })
+    }
+
+    fn known<T>(&self, work: impl FnOnce(&mut HashMap<String, Object>) -> T) -> T {
+        work(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn path<'a>(&self, bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, Failure> {
+        components(bucket, name).map_err(Failure::invalid_parameter)
+    }
+
+    /// The object that a file is, with what this run knows of it.
+    fn object(&self, bucket: &str, name: &str, stat: &Stat) -> Object {
+        let etag = etag(stat);
+        let known = self.known(|known| known.get(&format!("{bucket}/{name}")).cloned());
+        if let Some(known) = known.filter(|known| known.etag == etag) {
+            return known;
+        }
+        let modified = u64::try_from(stat.st_mtime).unwrap_or(0) * 1000;
+        Object {
+            name: name.to_owned(),
+            etag,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            created: modified,
+            modified,
+            properties: Properties::default(),
+            checks: Checks::Unknown,
+            restored_until: None,
+        }
+    }
+
+    fn walk(
+        &self,
+        folder: &OwnedFd,
+        prefix: &str,
+        found: &mut Vec<(String, Stat)>,
+    ) -> io::Result<()> {
+        for entry in rustix::fs::Dir::read_from(folder)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name == "." || name == ".." {
+                continue;
+            }
+            let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => found.push((format!("{prefix}{name}"), stat)),
+                FileType::Directory => {
+                    let below = rustix::fs::openat(folder, name, FOLDER, Mode::empty())?;
+                    self.walk(&below, &format!("{prefix}{name}/"), found)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shelf for Plain {
+    fn buckets(&self) -> io::Result<Vec<Bucket>> {
+        let mut buckets = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.root)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().to_str()
+                && components(name, "x").is_ok()
+            {
+                buckets.push(Bucket::new(name, 0));
+            }
+        }
+        Ok(buckets)
+    }
+
+    /// Buckets appear on demand, so every bucket that could be a folder is there.
+    fn bucket(&self, bucket: &str) -> io::Result<Option<Bucket>> {
+        Ok(components(bucket, "x").is_ok().then(|| Bucket::new(bucket, 0)))
+    }
+
+    fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, Failure> {
+        let path = self.path(&bucket.name, "x")?;
+        parent(&self.root, &path, true)?;
+        Ok(bucket)
+    }
+
+    fn delete_bucket(&self, _bucket: &str) -> Result<bool, Failure> {
+        Err(Failure::new(403, "NotAllowed", "A bucket of plain files is a folder of yours"))
+    }
+
+    fn admit(&self, bucket: &str, name: &str) -> Result<(), Failure> {
+        look(&self.root, &self.path(bucket, name)?)?;
+        Ok(())
+    }
+
+    fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, Failure> {
+        let Ok(path) = components(bucket, name) else { return Ok(None) };
+        Ok(look(&self.root, &path)?.map(|(_, stat)| self.object(bucket, name, &stat)))
+    }
+
+    fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, Failure> {
+        let Ok(path) = components(bucket, name) else { return Ok(None) };
+        let Some((folder, _)) = look(&self.root, &path)? else { return Ok(None) };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let last = path.last().copied().unwrap_or_default();
+        let file =
+            rustix::fs::openat(&folder, last, flags, Mode::empty()).map_err(io::Error::from)?;
+        let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+        Ok(Some((self.object(bucket, name, &stat), file.into())))
+    }
+
+    fn place(
+        &self,
+        bucket: &str,
+        data: &Path,
+        mut object: Object,
+        conditions: &Conditions,
+    ) -> Result<Object, Failure> {
+        let path = self.path(bucket, &object.name)?;
+        let last = path.last().copied().unwrap_or_default();
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = look(&self.root, &path)?;
+        conditions.allow_write(current.as_ref().map(|(_, stat)| etag(stat)).as_deref())?;
+        let folder = parent(&self.root, &path, true)?
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let new_only = conditions.if_none_match.is_some();
+        if let Err(error) = rename(data, &folder, last, new_only) {
+            return match error {
+                // Another process put a file there after the check.
+                Errno::EXIST => Err(conditions.allow_write(Some("")).err().unwrap_or_else(|| {
+                    Failure::new(409, "ConcurrentObjectUpdate", "The object was just written")
+                })),
+                Errno::ISDIR => {
+                    Err(Blocked::At(path.join("/"), "is in the way: it is a folder").into())
+                }
+                error => Err(io::Error::from(error).into()),
+            };
+        }
+        rustix::fs::fsync(&folder).map_err(io::Error::from)?;
+        let stat = rustix::fs::statat(&folder, last, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(io::Error::from)?;
+        object.etag = etag(&stat);
+        self.known(|known| known.insert(format!("{bucket}/{}", object.name), object.clone()));
+        Ok(object)
+    }
+
+    fn amend(&self, bucket: &str, object: Object) -> Result<(), Failure> {
+        self.known(|known| known.insert(format!("{bucket}/{}", object.name), object));
+        Ok(())
+    }
+
+    fn delete(&self, bucket: &str, name: &str, conditions: &Conditions) -> Result<bool, Failure> {
+        let path = self.path(bucket, name)?;
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((folder, stat)) = look(&self.root, &path)? else { return Ok(false) };
+        conditions.allow_write(Some(&etag(&stat)))?;
+        let last = path.last().copied().unwrap_or_default();
+        rustix::fs::unlinkat(&folder, last, AtFlags::empty()).map_err(io::Error::from)?;
+        Ok(true)
+    }
+
+    fn list(&self, bucket: &str) -> Result<Vec<Object>, Failure> {
+        let path = self.path(bucket, "x")?;
+        let Some(folder) = parent(&self.root, &path, false)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        self.walk(&folder, "", &mut found)?;
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found.iter().map(|(name, stat)| self.object(bucket, name, stat)).collect())
+    }
+}
+
+/// Moves a file to its name, atomically; with `new_only` never over another one.
+fn rename(data: &Path, folder: &OwnedFd, name: &str, new_only: bool) -> Result<(), Errno> {
+    let here = rustix::fs::CWD;
+    let moved = if new_only {
+        match no_replace(here.as_fd(), data, folder, name) {
+            // File systems that cannot do it; the check before must do.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                rustix::fs::renameat(here, data, folder, name)
+            }
+            moved => moved,
+        }
+    } else {
+        rustix::fs::renameat(here, data, folder, name)
+    };
+    if moved != Err(Errno::XDEV) {
+        return moved;
+    }
+    // The bucket is another file system: copy beside the name, then move from there.
+    let temporary = format!("{OURS}-{}", super::store::object::uuid());
+    let copied = copy_into(data, folder, &temporary).and_then(|()| {
+        if new_only {
+            no_replace(folder.as_fd(), Path::new(&temporary), folder, name)
+        } else {
+            rustix::fs::renameat(folder, &*temporary, folder, name)
+        }
+    });
+    if copied.is_err() {
+        // Best effort: the error to report is the one that came first.
+        let _ = rustix::fs::unlinkat(folder, &*temporary, AtFlags::empty());
+    } else {
+        let _ = std::fs::remove_file(data);
+    }
+    copied
+}
+
+fn copy_into(data: &Path, folder: &OwnedFd, temporary: &str) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let file = rustix::fs::openat(folder, temporary, flags, Mode::from_bits_truncate(0o666))?;
+    let mut file = File::from(file);
+    let mut source = File::open(data).map_err(errno)?;
+    io::copy(&mut source, &mut file).map_err(errno)?;
+    file.sync_all().map_err(errno)
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn no_replace(
+    from: std::os::fd::BorrowedFd<'_>,
+    data: &Path,
+    folder: &OwnedFd,
+    name: &str,
+) -> Result<(), Errno> {
+    rustix::fs::renameat_with(from, data, folder, name, rustix::fs::RenameFlags::NOREPLACE)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn no_replace(_: std::os::fd::BorrowedFd<'_>, _: &Path, _: &OwnedFd, _: &str) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}

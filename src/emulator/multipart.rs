@@ -1,0 +1,253 @@
+//! The calls on multipart uploads.
+//!
+//! Owns what these requests and answers look like; the rules of a commit are in `store::upload`.
+//! Invariant: a part counts only when all of it was received and is what its headers claim.
+
+use super::answer::{Answer, Failure, answer};
+use super::body::{Stop, blocking};
+use super::checksum::{Algorithm, Claims};
+use super::clock;
+use super::conditions::Conditions;
+use super::fault::Action;
+use super::identity::NAMESPACE;
+use super::properties;
+use super::service::{Call, Core, declared_length};
+use super::session::parse;
+use super::store::object::{Properties, uuid};
+use super::store::upload::{Created, Lie, MOST_PARTS, Part, Wanted};
+use super::store::uploads::{Shared, lock};
+use super::{buckets, objects};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Create {
+    object: String,
+    content_type: Option<String>,
+    content_language: Option<String>,
+    content_encoding: Option<String>,
+    content_disposition: Option<String>,
+    cache_control: Option<String>,
+    storage_tier: Option<String>,
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+pub async fn create(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+    let bucket = buckets::find(core, &call.target.bucket).await?;
+    let request: Create = parse(&call.signed)?;
+    objects::check_name(&request.object)?;
+    let tier = request.storage_tier.as_deref().map(properties::checked_tier).transpose()?;
+    let properties = Properties {
+        content_type: request.content_type,
+        content_language: request.content_language,
+        content_encoding: request.content_encoding,
+        content_disposition: request.content_disposition,
+        cache_control: request.cache_control,
+        storage_tier: Some(tier.unwrap_or(bucket.storage_tier)),
+        metadata: request.metadata.unwrap_or_default(),
+        customer_key: properties::customer_key(&call.headers)?,
+        kms_key: properties::text(&call.headers, "opc-sse-kms-key-id"),
+    };
+    properties::check_metadata(&properties)?;
+    let created = Created {
+        id: uuid(),
+        bucket: bucket.name,
+        name: request.object,
+        time: core.now(),
+        properties,
+        algorithm: Algorithm::asked(&call.headers)?,
+    };
+    call.received().await;
+    let (shelf, uploads, made) = (core.shelf.clone(), core.uploads.clone(), created.clone());
+    let conditions = Conditions::of(&call.headers);
+    blocking(move || {
+        shelf.admit(&made.bucket, &made.name)?;
+        let current = shelf.head(&made.bucket, &made.name)?;
+        conditions.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
+        Ok(uploads.create(made)?)
+    })
+    .await?;
+    let name = utf8_percent_encode(&created.name, NON_ALPHANUMERIC);
+    let location = format!("/n/{NAMESPACE}/b/{}/u/{name}?uploadId={}", created.bucket, created.id);
+    Ok(answer(200).header("location", location).json(&about(&created)))
+}
+
+fn about(created: &Created) -> serde_json::Value {
+    serde_json::json!({
+        "namespace": NAMESPACE,
+        "bucket": created.bucket,
+        "object": created.name,
+        "uploadId": created.id,
+        "timeCreated": clock::iso(created.time),
+        "storageTier": created.properties.storage_tier,
+    })
+}
+
+/// The upload that a request names.
+async fn find(core: &Core, call: &Call) -> Result<Shared, Failure> {
+    buckets::find(core, &call.target.bucket).await?;
+    let id = call.target.query.value("uploadId");
+    let id = id.ok_or_else(|| Failure::missing_parameter("uploadId"))?;
+    core.uploads.find(id, &call.target.bucket, &call.target.object)
+}
+
+pub async fn part(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+    let upload = find(core, &call).await?;
+    let number = call.target.query.number("uploadPartNum")?;
+    let number = number.ok_or_else(|| Failure::missing_parameter("uploadPartNum"))?;
+    let number = u32::try_from(number).ok().filter(|n| (1..=MOST_PARTS).contains(n));
+    let number = number.ok_or_else(|| {
+        Failure::invalid_parameter(format!("uploadPartNum must be between 1 and {MOST_PARTS}"))
+    })?;
+    let claims = Claims::of(&call.headers)?;
+    let size = declared_length(&call.headers).unwrap_or(0);
+    let conditions = Conditions::of(&call.headers);
+    let (shelf, target, headers) = (core.shelf.clone(), call.target.clone(), call.headers.clone());
+    let (slot, algorithm) = blocking({
+        let upload = upload.clone();
+        move || {
+            if conditions != Conditions::default() {
+                let current = shelf.head(&target.bucket, &target.object)?;
+                conditions.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
+            }
+            let mut upload = lock(&upload);
+            properties::same_key(&upload.created.properties.customer_key, &headers)?;
+            Ok((upload.begin(number, size)?, upload.created.algorithm))
+        }
+    })
+    .await?;
+    let body = call.body.take().ok_or(Stop::Cut)?;
+    let mut algorithms = claims.algorithms();
+    algorithms.extend(algorithm);
+    let (slot, sums) = body.store(slot, algorithms).await?;
+    if sums.size != size {
+        return Err(Stop::Cut);
+    }
+    claims.check(&sums)?;
+    call.received().await;
+    let corrupt = call.fault == Some(Action::CorruptPart);
+    let asked = claims.algorithms();
+    let (etag, sums) = blocking(move || {
+        let mut upload = lock(&upload);
+        let etag = upload.land(number, slot, sums.clone())?;
+        if corrupt {
+            upload.corrupt(number)?;
+        }
+        Ok((etag, sums))
+    })
+    .await?;
+    let stored = answer(200).header("etag", etag).header("opc-content-md5", sums.md5_base64());
+    let stored = asked.into_iter().fold(stored, |stored, algorithm| {
+        stored.maybe(algorithm.content_header(), sums.base64(algorithm))
+    });
+    Ok(stored.empty())
+}
+
+/// The items whose key comes after the one that `page` names, and the last key if more follow. Keys are
+/// in the order of the items, so a page holds even where items go in the meantime.
+fn page<T>(
+    core: &Core,
+    call: &Call,
+    items: Vec<T>,
+    key: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, Option<String>), Failure> {
+    let limit = call.target.query.number("limit")?.unwrap_or(100).clamp(1, 1000);
+    let limit = usize::try_from(limit).unwrap_or(1000).min(core.page_size());
+    let after = call.target.query.value("page").unwrap_or("");
+    let mut rest: Vec<T> = items.into_iter().filter(|item| key(item).as_str() > after).collect();
+    let more = rest.len() > limit;
+    rest.truncate(limit);
+    let next = rest.last().filter(|_| more).map(key);
+    Ok((rest, next))
+}
+
+pub async fn parts(core: &Core, call: Call) -> Result<Answer, Stop> {
+    let upload = find(core, &call).await?;
+    let all = blocking(move || {
+        let upload = lock(&upload);
+        upload.check_open()?;
+        Ok(upload.parts().cloned().collect::<Vec<Part>>())
+    })
+    .await?;
+    let (shown, next) = page(core, &call, all, |part| format!("{:05}", part.number))?;
+    let summary = |part: &Part| {
+        serde_json::json!({
+            "etag": part.etag,
+            "md5": part.sums.md5_base64(),
+            "size": part.sums.size,
+            "partNumber": part.number,
+        })
+    };
+    let body: Vec<_> = shown.iter().map(summary).collect();
+    Ok(answer(200).maybe("opc-next-page", next).json(&body))
+}
+
+pub async fn list(core: &Core, call: Call) -> Result<Answer, Stop> {
+    buckets::find(core, &call.target.bucket).await?;
+    let all = core.uploads.list(Some(&call.target.bucket));
+    let (shown, next) =
+        page(core, &call, all, |created| format!("{:015}:{}", created.time, created.id))?;
+    let body: Vec<_> = shown.iter().map(about).collect();
+    Ok(answer(200).maybe("opc-next-page", next).json(&body))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Commit {
+    parts_to_commit: Vec<CommitPart>,
+    parts_to_exclude: Option<Vec<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitPart {
+    part_num: u32,
+    etag: String,
+}
+
+pub async fn commit(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+    let upload = find(core, &call).await?;
+    let request: Commit = parse(&call.signed)?;
+    let wanted = Wanted {
+        commit: request.parts_to_commit.into_iter().map(|p| (p.part_num, p.etag)).collect(),
+        exclude: request.parts_to_exclude.unwrap_or_default(),
+        min_part_size: core.min_part_size,
+        lie: match call.fault {
+            Some(Action::SwapParts(a, b)) => Lie::Swap(a, b),
+            Some(Action::DropPart(number)) => Lie::Drop(number),
+            Some(Action::NothingStored) => Lie::StoreNothing,
+            _ => Lie::None,
+        },
+    };
+    call.received().await;
+    let conditions = Conditions::of(&call.headers);
+    let (shelf, uploads, now) = (core.shelf.clone(), core.uploads.clone(), core.now());
+    let placed = blocking(move || {
+        let mut upload = lock(&upload);
+        let placed = upload.commit(&wanted, &conditions, &*shelf, now)?;
+        uploads.forget(&upload.created.id);
+        Ok(placed)
+    })
+    .await?;
+    let done = answer(200)
+        .header("etag", &placed.etag)
+        .header("last-modified", clock::http_of_millis(placed.modified));
+    Ok(properties::checks(done, &placed, "opc-content-md5").empty())
+}
+
+pub async fn abort(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+    let upload = find(core, &call).await?;
+    call.received().await;
+    let uploads = core.uploads.clone();
+    blocking(move || {
+        let mut upload = lock(&upload);
+        upload.check_open()?;
+        upload.close();
+        uploads.forget(&upload.created.id);
+        Ok(())
+    })
+    .await?;
+    Ok(answer(204).empty())
+}

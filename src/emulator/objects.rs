@@ -1,0 +1,245 @@
+//! The calls on objects: put, get, head, delete, list, restore.
+//!
+//! Invariant: conditions are judged at the moment of the change, and a body that is not what its
+//! headers claim is never stored.
+
+use super::answer::{Answer, Failure, Payload, answer};
+use super::body::{Stop, blocking};
+use super::checksum::Claims;
+use super::clock;
+use super::conditions::{Conditions, Reading};
+use super::properties;
+use super::service::{Call, Core, declared_length};
+use super::session::parse;
+use super::store::listing::{self, Wanted};
+use super::store::object::{Checks, Object, legal_object_name, uuid};
+use super::store::upload::Slot;
+use super::{buckets, range};
+use bytes::Bytes;
+use serde::Deserialize;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use tokio::sync::mpsc;
+
+const CHUNK: u64 = 256 * 1024;
+
+/// Refuses names that no object can have.
+pub fn check_name(name: &str) -> Result<(), Failure> {
+    if legal_object_name(name) {
+        return Ok(());
+    }
+    Err(Failure::new(400, "InvalidObjectName", "The object name is not valid"))
+}
+
+pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+    let (bucket_name, name) = (call.target.bucket.clone(), call.target.object.clone());
+    check_name(&name)?;
+    let bucket = buckets::find(core, &bucket_name).await?;
+    let mut properties = properties::of_headers(&call.headers)?;
+    properties.storage_tier.get_or_insert(bucket.storage_tier);
+    let claims = Claims::of(&call.headers)?;
+    let conditions = Conditions::of(&call.headers);
+    let (shelf, scratch, early) = (core.shelf.clone(), core.uploads.scratch(), conditions.clone());
+    let slot = blocking({
+        let name = name.clone();
+        move || {
+            shelf.admit(&bucket_name, &name)?;
+            let current = shelf.head(&bucket_name, &name)?;
+            early.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
+            Ok(Slot::alone(scratch)?)
+        }
+    })
+    .await?;
+    let body = call.body.take().ok_or(Stop::Cut)?;
+    let (slot, sums) = body.store(slot, claims.algorithms()).await?;
+    if Some(sums.size) != declared_length(&call.headers) {
+        return Err(Stop::Cut);
+    }
+    claims.check(&sums)?;
+    call.received().await;
+    let now = core.now();
+    let shelf = core.shelf.clone();
+    let placed = blocking(move || {
+        let object = Object {
+            name,
+            etag: uuid(),
+            size: sums.size,
+            created: now,
+            modified: now,
+            properties,
+            checks: Checks::Single(sums),
+            restored_until: None,
+        };
+        slot.file.sync_all()?;
+        shelf.place(&call.target.bucket, slot.path(), object, &conditions)
+    })
+    .await?;
+    let done = answer(200)
+        .header("etag", &placed.etag)
+        .header("last-modified", clock::http_of_millis(placed.modified));
+    Ok(properties::checks(done, &placed, "opc-content-md5").empty())
+}
+
+/// GetObject, and with `whole` false HeadObject.
+pub async fn read(core: &Core, call: Call, whole: bool) -> Result<Answer, Stop> {
+    buckets::find(core, &call.target.bucket).await?;
+    let (shelf, target) = (core.shelf.clone(), call.target.clone());
+    let (object, file) = blocking(move || {
+        let missing = || Failure::object_not_found(&target.object, &target.bucket);
+        shelf.open(&target.bucket, &target.object)?.ok_or_else(missing)
+    })
+    .await?;
+    let now = core.now();
+    let reading = Conditions::of(&call.headers).allow_read(&object.etag)?;
+    if reading == Reading::NotModified {
+        return Ok(answer(304).header("etag", &object.etag).empty());
+    }
+    properties::same_key(&object.properties.customer_key, &call.headers)?;
+    if !whole {
+        let found = properties::describe(answer(200), &object, now);
+        return Ok(found.header("content-length", object.size.to_string()).empty());
+    }
+    if object.archival_state(now) == Some("Archived") {
+        let message = format!("The object '{}' is archived and not restored", object.name);
+        return Err(Failure::new(409, "NotRestored", message).into());
+    }
+    let asked = properties::text(&call.headers, "range");
+    let part = range::wanted(asked.as_deref(), object.size)?;
+    let (start, length) = part.unwrap_or((0, object.size));
+    let status = if part.is_some() { 206 } else { 200 };
+    let mut found = properties::describe(answer(status), &object, now);
+    if part.is_some() {
+        let last = start + length - 1;
+        found = found.header("content-range", format!("bytes {start}-{last}/{}", object.size));
+    }
+    for (parameter, header) in [
+        ("httpResponseContentType", "content-type"),
+        ("httpResponseContentLanguage", "content-language"),
+        ("httpResponseContentEncoding", "content-encoding"),
+        ("httpResponseContentDisposition", "content-disposition"),
+        ("httpResponseCacheControl", "cache-control"),
+        ("httpResponseExpires", "expires"),
+    ] {
+        found = found.maybe(header, call.target.query.value(parameter));
+    }
+    Ok(found.body(stream(file, start, length)))
+}
+
+/// The bytes of a file as a response body, read ahead by a few chunks only.
+fn stream(file: File, mut at: u64, length: u64) -> Payload {
+    if length == 0 {
+        return Payload::empty();
+    }
+    let (sender, chunks) = mpsc::channel(4);
+    let end = at + length;
+    tokio::task::spawn_blocking(move || {
+        while at < end {
+            let size = usize::try_from(CHUNK.min(end - at)).unwrap_or(0);
+            let mut chunk = vec![0; size];
+            let read: io::Result<()> = file.read_exact_at(&mut chunk, at);
+            let failed = read.is_err();
+            // A closed channel is a client that went away.
+            if sender.blocking_send(read.map(|()| Bytes::from(chunk))).is_err() || failed {
+                return;
+            }
+            at += size as u64;
+        }
+    });
+    Payload::stream(chunks, length)
+}
+
+pub async fn delete(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+    buckets::find(core, &call.target.bucket).await?;
+    call.received().await;
+    let (shelf, target) = (core.shelf.clone(), call.target.clone());
+    let conditions = Conditions::of(&call.headers);
+    blocking(move || {
+        if shelf.delete(&target.bucket, &target.object, &conditions)? {
+            return Ok(());
+        }
+        Err(Failure::object_not_found(&target.object, &target.bucket))
+    })
+    .await?;
+    Ok(answer(204).header("last-modified", clock::http(core.clock.now())).empty())
+}
+
+pub async fn list(core: &Core, call: Call) -> Result<Answer, Stop> {
+    buckets::find(core, &call.target.bucket).await?;
+    let query = &call.target.query;
+    let text = |name: &str| query.value(name).map(str::to_owned);
+    let limit = query.number("limit")?.unwrap_or(1000).clamp(1, 1000);
+    let delimiter = text("delimiter").filter(|text| !text.is_empty());
+    if delimiter.as_deref().is_some_and(|text| text != "/") {
+        return Err(Failure::invalid_parameter("The delimiter can only be '/'").into());
+    }
+    let wanted = Wanted {
+        prefix: text("prefix").unwrap_or_default(),
+        start: text("start"),
+        start_after: text("startAfter"),
+        end: text("end"),
+        delimiter,
+        limit: usize::try_from(limit).unwrap_or(1000).min(core.page_size()),
+    };
+    let fields = text("fields").unwrap_or_default();
+    let fields: Vec<&str> = fields.split(',').map(str::trim).collect();
+    let (shelf, bucket) = (core.shelf.clone(), call.target.bucket.clone());
+    let all = blocking(move || shelf.list(&bucket)).await?;
+    let page = listing::page(&all, &wanted);
+    let now = core.now();
+    let summary = |object: &&Object| {
+        let mut shown =
+            serde_json::Map::from_iter([("name".to_owned(), object.name.clone().into())]);
+        for field in &fields {
+            let value: serde_json::Value = match *field {
+                "size" => object.size.into(),
+                "etag" => object.etag.clone().into(),
+                "md5" => object.md5().into(),
+                "timeCreated" => clock::iso(object.created).into(),
+                "timeModified" => clock::iso(object.modified).into(),
+                "storageTier" => object.tier().into(),
+                "archivalState" => object.archival_state(now).into(),
+                _ => continue,
+            };
+            shown.insert((*field).to_owned(), value);
+        }
+        shown
+    };
+    let mut body = serde_json::json!({
+        "objects": page.objects.iter().map(summary).collect::<Vec<_>>(),
+        "prefixes": page.prefixes,
+    });
+    if let Some(next) = page.next {
+        body["nextStartWith"] = next.into();
+    }
+    Ok(answer(200).json(&body))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Restore {
+    object_name: String,
+    hours: Option<u64>,
+}
+
+/// Restoring takes no time here.
+pub async fn restore(core: &Core, call: Call) -> Result<Answer, Stop> {
+    buckets::find(core, &call.target.bucket).await?;
+    let request: Restore = parse(&call.signed)?;
+    let now = core.now();
+    let until = now + request.hours.unwrap_or(24).clamp(1, 240) * 3_600_000;
+    let (shelf, bucket) = (core.shelf.clone(), call.target.bucket.clone());
+    blocking(move || {
+        let found = shelf.head(&bucket, &request.object_name)?;
+        let mut object =
+            found.ok_or_else(|| Failure::object_not_found(&request.object_name, &bucket))?;
+        if object.archival_state(now) != Some("Archived") {
+            let message = "The object is not archived, or is restored already";
+            return Err(Failure::new(409, "IncorrectState", message));
+        }
+        object.restored_until = Some(until);
+        shelf.amend(&bucket, object)
+    })
+    .await?;
+    Ok(answer(200).empty())
+}

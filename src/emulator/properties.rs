@@ -1,0 +1,179 @@
+//! What a client says about an object, in headers or in JSON, and how it is said back.
+//!
+//! Pure. Invariant: what comes in by one spelling goes out by the other unchanged; a key that is wrong
+//! for its hash is refused, and no customer key is ever kept, only its hash.
+
+use super::answer::{Builder, Failure};
+use super::store::object::{Checks, Object, Properties, tier};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::HeaderMap;
+
+const META: &str = "opc-meta-";
+
+/// The hash of the customer's key that a request carries, if it carries one.
+pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let names =
+        ["opc-sse-customer-algorithm", "opc-sse-customer-key", "opc-sse-customer-key-sha256"];
+    if names.iter().all(|name| !headers.contains_key(*name)) {
+        return Ok(None);
+    }
+    let mut values = [""; 3];
+    for (value, name) in values.iter_mut().zip(names) {
+        let header = headers.get(name).ok_or_else(|| Failure::missing_parameter(name))?;
+        *value = header.to_str().map_err(|_| Failure::invalid_parameter(name))?;
+    }
+    let [algorithm, key, hash] = values;
+    let key = STANDARD.decode(key).ok().filter(|key| key.len() == 32);
+    let actual = key.map(|key| STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, &key)));
+    if algorithm != "AES256" || actual.as_deref() != Some(hash) {
+        let message =
+            "The customer-provided encryption key does not match its algorithm or SHA-256";
+        return Err(Failure::invalid_parameter(message));
+    }
+    Ok(Some(hash.to_owned()))
+}
+
+/// Refuses a request that does not carry the key the object or upload was created with.
+pub fn same_key(wanted: &Option<String>, headers: &HeaderMap) -> Result<(), Failure> {
+    match (wanted, customer_key(headers)?) {
+        (None, None) => Ok(()),
+        (Some(wanted), Some(given)) if *wanted == given => Ok(()),
+        (Some(_), None) => Err(Failure::missing_parameter("opc-sse-customer-key")),
+        _ => Err(Failure::invalid_parameter(
+            "The customer-provided encryption key is not the one of the object",
+        )),
+    }
+}
+
+/// A header as text; an empty one says nothing.
+pub fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name).filter(|value| !value.is_empty())?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// The spelling of a tier, or a refusal.
+pub fn checked_tier(text: &str) -> Result<String, Failure> {
+    let known = tier(text).map(str::to_owned);
+    known.ok_or_else(|| Failure::invalid_parameter(format!("There is no storage tier '{text}'")))
+}
+
+/// What the headers of a PutObject say.
+pub fn of_headers(headers: &HeaderMap) -> Result<Properties, Failure> {
+    let metadata = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(META))
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect();
+    Ok(Properties {
+        content_type: text(headers, "content-type"),
+        content_language: text(headers, "content-language"),
+        content_encoding: text(headers, "content-encoding"),
+        content_disposition: text(headers, "content-disposition"),
+        cache_control: text(headers, "cache-control"),
+        storage_tier: text(headers, "storage-tier").map(|t| checked_tier(&t)).transpose()?,
+        metadata,
+        customer_key: customer_key(headers)?,
+        kms_key: text(headers, "opc-sse-kms-key-id"),
+    })
+}
+
+/// Refuses metadata whose keys lack the prefix that JSON bodies must spell out.
+pub fn check_metadata(properties: &Properties) -> Result<(), Failure> {
+    for (key, value) in &properties.metadata {
+        let legal = key.len() > META.len()
+            && key.to_ascii_lowercase().starts_with(META)
+            && hyper::header::HeaderName::from_bytes(key.as_bytes()).is_ok();
+        if !legal || !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+            let message = format!("The metadata key '{key}' or its value is not valid");
+            return Err(Failure::invalid_parameter(message));
+        }
+    }
+    Ok(())
+}
+
+/// The headers that tell of an object.
+pub fn describe(answer: Builder, object: &Object, now: u64) -> Builder {
+    let properties = &object.properties;
+    let mut answer = answer
+        .header("etag", &object.etag)
+        .header("last-modified", super::clock::http_of_millis(object.modified))
+        .header("accept-ranges", "bytes")
+        .header("storage-tier", object.tier())
+        .header(
+            "content-type",
+            properties.content_type.as_deref().unwrap_or("application/octet-stream"),
+        )
+        .maybe("content-language", properties.content_language.as_ref())
+        .maybe("content-encoding", properties.content_encoding.as_ref())
+        .maybe("content-disposition", properties.content_disposition.as_ref())
+        .maybe("cache-control", properties.cache_control.as_ref())
+        .maybe("opc-sse-customer-algorithm", properties.customer_key.as_ref().map(|_| "AES256"))
+        .maybe("opc-sse-customer-key-sha256", properties.customer_key.as_ref())
+        .maybe("opc-sse-kms-key-id", properties.kms_key.as_ref())
+        .maybe("archival-state", object.archival_state(now));
+    if object.tier() == "Archive" {
+        answer = answer.header("time-of-archival", super::clock::iso(object.created));
+    }
+    for (key, value) in &properties.metadata {
+        answer = answer.header(&key.to_ascii_lowercase(), value);
+    }
+    checks(answer, object, "content-md5")
+}
+
+/// The checksum headers of an object; a single body's MD5 goes by `md5_name`.
+pub fn checks(answer: Builder, object: &Object, md5_name: &str) -> Builder {
+    match &object.checks {
+        Checks::Single(sums) => super::checksum::Algorithm::ALL
+            .into_iter()
+            .fold(answer.header(md5_name, sums.md5_base64()), |answer, algorithm| {
+                answer.maybe(algorithm.content_header(), sums.base64(algorithm))
+            }),
+        Checks::Multipart(whole) => answer
+            .header("opc-multipart-md5", &whole.md5)
+            .maybe("opc-content-crc32c", whole.crc32c.as_ref())
+            .maybe("opc-multipart-sha256", whole.sha256.as_ref())
+            .maybe("opc-multipart-sha384", whole.sha384.as_ref()),
+        Checks::Unknown => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn triple(key: &[u8]) -> HeaderMap {
+        let hash = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, key));
+        let mut headers = HeaderMap::new();
+        headers.insert("opc-sse-customer-algorithm", "AES256".parse().unwrap());
+        headers.insert("opc-sse-customer-key", STANDARD.encode(key).parse().unwrap());
+        headers.insert("opc-sse-customer-key-sha256", hash.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_customer_key_must_come_whole_and_be_the_same() {
+        let right = triple(&[7; 32]);
+        let kept = customer_key(&right).unwrap();
+        assert!(kept.is_some() && same_key(&kept, &right).is_ok());
+        assert_eq!(same_key(&kept, &HeaderMap::new()).unwrap_err().code, "MissingParameter");
+        assert_eq!(same_key(&kept, &triple(&[8; 32])).unwrap_err().status, 400);
+        assert_eq!(same_key(&None, &right).unwrap_err().status, 400);
+        let mut half = right.clone();
+        half.remove("opc-sse-customer-key-sha256");
+        assert_eq!(customer_key(&half).unwrap_err().code, "MissingParameter");
+        assert!(customer_key(&triple(&[7; 16])).is_err());
+    }
+
+    #[test]
+    fn metadata_in_json_must_carry_its_prefix() {
+        let with = |key: &str| Properties {
+            metadata: [(key.to_owned(), "v".to_owned())].into(),
+            ..Properties::default()
+        };
+        assert!(check_metadata(&with("opc-meta-host")).is_ok());
+        assert_eq!(check_metadata(&with("host")).unwrap_err().status, 400);
+    }
+}

@@ -1,0 +1,200 @@
+//! From the request line to the operation it names, and nothing about what the operation does.
+//!
+//! Pure. Works on the raw target, decoding each piece once: `%2F` and `/` in an object name mean the
+//! same, empty segments are kept, `+` is a plus. Invariant: what is not in the table is an error.
+
+use super::answer::Failure;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+
+/// The operations of the service, spelt as in its API reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    GetNamespace,
+    ListBuckets,
+    CreateBucket,
+    GetBucket,
+    HeadBucket,
+    DeleteBucket,
+    ListObjects,
+    PutObject,
+    GetObject,
+    HeadObject,
+    DeleteObject,
+    RestoreObjects,
+    CreateMultipartUpload,
+    ListMultipartUploads,
+    UploadPart,
+    ListMultipartUploadParts,
+    CommitMultipartUpload,
+    AbortMultipartUpload,
+    RefreshToken,
+    GenerateToken,
+    /// A request that names no operation; only the log uses it.
+    Unknown,
+}
+
+impl Operation {
+    /// The two whose body is not signed.
+    pub fn streams_its_body(self) -> bool {
+        matches!(self, Operation::PutObject | Operation::UploadPart)
+    }
+}
+
+/// Decoded query parameters in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(raw: &str) -> Result<Query, Failure> {
+        let mut pairs = Vec::new();
+        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            pairs.push((decode(name)?, decode(value)?));
+        }
+        Ok(Query(pairs))
+    }
+
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A number, or a refusal that names the parameter.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        let Some(text) = self.value(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| {
+            Failure::invalid_parameter(format!("The parameter '{name}' is not a number: '{text}'"))
+        })
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub operation: Operation,
+    pub namespace: String,
+    pub bucket: String,
+    pub object: String,
+    pub query: Query,
+}
+
+impl Target {
+    /// The part number, where the request has a legible one.
+    pub fn part(&self) -> Option<u32> {
+        self.query.value("uploadPartNum")?.parse().ok()
+    }
+}
+
+/// Finds the operation of `method` and the raw request target (path and query).
+pub fn route(method: &str, target: &str) -> Result<Target, Failure> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let query = Query::parse(query)?;
+    let to = |operation, namespace: &str, bucket: &str, object: &str| {
+        Ok(Target {
+            operation,
+            namespace: decode(namespace)?,
+            bucket: decode(bucket)?,
+            object: decode(object)?,
+            query: query.clone(),
+        })
+    };
+    // Seven pieces at most, the first empty: everything after `/o/` or `/u/` is the object's name, slashes and all.
+    let mut pieces = path.splitn(7, '/');
+    if pieces.next() != Some("") {
+        return Err(Failure::not_found(path));
+    }
+    let pieces: Vec<&str> = pieces.collect();
+    use Operation::*;
+    let found = match (method, pieces.as_slice()) {
+        ("POST", ["v1", "authentication", "refresh"]) => to(RefreshToken, "", "", ""),
+        ("POST", ["v1", "token", "upst", "actions", "GenerateUpst"]) => {
+            to(GenerateToken, "", "", "")
+        }
+        ("GET", ["n"] | ["n", ""]) => to(GetNamespace, "", "", ""),
+        ("GET", ["n", ns, "b"] | ["n", ns, "b", ""]) => to(ListBuckets, ns, "", ""),
+        ("POST", ["n", ns, "b"] | ["n", ns, "b", ""]) => to(CreateBucket, ns, "", ""),
+        ("GET", ["n", ns, "b", b]) => to(GetBucket, ns, b, ""),
+        ("HEAD", ["n", ns, "b", b]) => to(HeadBucket, ns, b, ""),
+        ("DELETE", ["n", ns, "b", b]) => to(DeleteBucket, ns, b, ""),
+        ("GET", ["n", ns, "b", b, "o"]) => to(ListObjects, ns, b, ""),
+        ("PUT", ["n", ns, "b", b, "o", o]) => to(PutObject, ns, b, o),
+        ("GET", ["n", ns, "b", b, "o", o]) => to(GetObject, ns, b, o),
+        ("HEAD", ["n", ns, "b", b, "o", o]) => to(HeadObject, ns, b, o),
+        ("DELETE", ["n", ns, "b", b, "o", o]) => to(DeleteObject, ns, b, o),
+        ("POST", ["n", ns, "b", b, "actions", "restoreObjects"]) => to(RestoreObjects, ns, b, ""),
+        ("POST", ["n", ns, "b", b, "u"]) => to(CreateMultipartUpload, ns, b, ""),
+        ("GET", ["n", ns, "b", b, "u"]) => to(ListMultipartUploads, ns, b, ""),
+        ("PUT", ["n", ns, "b", b, "u", o]) => to(UploadPart, ns, b, o),
+        ("GET", ["n", ns, "b", b, "u", o]) => to(ListMultipartUploadParts, ns, b, o),
+        ("POST", ["n", ns, "b", b, "u", o]) => to(CommitMultipartUpload, ns, b, o),
+        ("DELETE", ["n", ns, "b", b, "u", o]) => to(AbortMultipartUpload, ns, b, o),
+        (_, ["n"])
+        | (_, ["n", _, "b"])
+        | (_, ["n", _, "b", _])
+        | (_, ["n", _, "b", _, "o" | "u"])
+        | (_, ["n", _, "b", _, "o" | "u", _])
+        | (_, ["v1", "authentication", "refresh"]) => Err(Failure::method_not_allowed(method)),
+        _ => Err(Failure::not_found(path)),
+    }?;
+    let names_an_object = matches!(pieces.as_slice(), ["n", _, "b", _, "o" | "u", _]);
+    if names_an_object && found.object.is_empty() {
+        return Err(Failure::not_found(path));
+    }
+    Ok(found)
+}
+
+fn decode(raw: &str) -> Result<String, Failure> {
+    percent_decode_str(raw)
+        .decode_utf8()
+        .map(|text| text.into_owned())
+        .map_err(|_| Failure::invalid_parameter("The request target is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(target: &str) -> String {
+        route("PUT", target).unwrap().object
+    }
+
+    #[test]
+    fn an_encoded_and_a_raw_slash_name_the_same_object() {
+        assert_eq!(object("/n/ns/b/bk/o/a%2Fb%2Fc"), "a/b/c");
+        assert_eq!(object("/n/ns/b/bk/o/a/b/c"), "a/b/c");
+    }
+
+    #[test]
+    fn empty_segments_are_kept_and_names_decoded_once() {
+        assert_eq!(object("/n/ns/b/bk/o//a//Object_1/"), "/a//Object_1/");
+        assert_eq!(object("/n/ns/b/bk/o/%2541+%20"), "%41+ ");
+        assert_eq!(object("/n/ns/b/bk/o/%2E%2E"), "..");
+        assert_eq!(object("/n/ns/b/bk/o/dir%20a%2F%C3%B6%2B%26x.bin"), "dir a/\u{f6}+&x.bin");
+    }
+
+    #[test]
+    fn a_part_is_told_by_its_query() {
+        let target = route("PUT", "/n/ns/b/bk/u/o?uploadId=a%2Db&uploadPartNum=7").unwrap();
+        assert_eq!(target.operation, Operation::UploadPart);
+        assert_eq!(target.part(), Some(7));
+        assert_eq!(target.query.value("uploadId"), Some("a-b"));
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_an_error() {
+        for (method, target, status) in [
+            ("GET", "/", 404),
+            ("GET", "/v2/n", 404),
+            ("GET", "/n/ns/b/bk/x/o", 404),
+            ("GET", "/n/ns/b/bk/o/", 404),
+            ("PATCH", "/n/ns/b/bk/o/a", 405),
+            ("POST", "/n/ns/b/bk/o/a", 405),
+            ("PUT", "/n", 405),
+            ("GET", "/n/ns/b/bk/o/%ff", 400),
+            ("GET", "http://elsewhere/n", 404),
+        ] {
+            let refused = route(method, target).unwrap_err();
+            assert_eq!(refused.status, status, "{method} {target}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! One request from its arrival to its answer: route, fault, signature, work, headers, record.
+//!
+//! Owns the order of these steps and the state they share; what an operation does is in `buckets`,
+//! `objects`, `multipart` and `session`. Invariant: no work is done for a request that is not signed as
+//! it must be, and every request leaves a record.
+
+use super::answer::{Answer, Failure, Payload, answer};
+use super::authority::{Authority, Caller};
+use super::body::{RequestBody, Stop};
+use super::clock::{self, Clock};
+use super::fault::{Action, Desk, Reply};
+use super::late::{Gate, Waiting};
+use super::line::Orders;
+use super::log::{Entry, Log};
+use super::route::{self, Operation, Target};
+use super::signature::Head;
+use super::store::Shelf;
+use super::store::uploads::Uploads;
+use super::{buckets, identity, multipart, objects, session};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, Request};
+use std::future::pending;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The longest body of a request that is signed with its body.
+const SIGNED_BODY: u64 = 8 * 1024 * 1024;
+
+const CHECKSUMS: [&str; 8] = [
+    "content-md5",
+    "opc-content-md5",
+    "opc-content-crc32c",
+    "opc-content-sha256",
+    "opc-content-sha384",
+    "opc-multipart-md5",
+    "opc-multipart-sha256",
+    "opc-multipart-sha384",
+];
+
+/// What all requests share.
+pub struct Core {
+    pub clock: Clock,
+    pub authority: Authority,
+    pub shelf: Arc<dyn Shelf>,
+    pub uploads: Arc<Uploads>,
+    pub desk: Mutex<Desk>,
+    pub log: Arc<Log>,
+    pub late: Waiting,
+    pub page_size: Mutex<usize>,
+    pub min_part_size: u64,
+}
+
+impl Core {
+    pub fn page_size(&self) -> usize {
+        *self.page_size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn now(&self) -> u64 {
+        clock::millis(self.clock.now())
+    }
+}
+
+/// A request that may be done.
+pub struct Call {
+    pub target: Target,
+    pub headers: HeaderMap,
+    pub caller: Caller,
+    /// The body of a streaming request.
+    pub body: Option<RequestBody>,
+    /// The body of any other, checked against its hash.
+    pub signed: Bytes,
+    pub fault: Option<Action>,
+    gate: Option<Gate>,
+}
+
+impl Call {
+    /// To be called between receiving and doing: some faults wait here.
+    pub async fn received(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            gate.pass().await;
+        }
+    }
+}
+
+/// The connection is to be cut; `line` knows how.
+#[derive(Debug)]
+pub struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cut by the plan of faults")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// Serves one request.
+pub async fn serve(
+    core: Arc<Core>,
+    orders: Orders,
+    tls: bool,
+    request: Request<Incoming>,
+) -> Result<Answer, Cut> {
+    let (parts, incoming) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let path = if parts.uri.scheme().is_some() { parts.uri.to_string() } else { path };
+    let mut entry = core.log.arrival(parts.method.as_str(), &path, tls);
+    let head = parts.method == Method::HEAD;
+    let finish = |mut answered: Answer, entry: &mut Entry| {
+        common_headers(&mut answered, &parts.headers, &core);
+        entry.note(|record| record.status = answered.status().as_u16());
+        answered
+    };
+    // A body that is not read to its end ends the connection, so say so.
+    let received = entry.received();
+    let refuse = |failure: &Failure| {
+        let mut refused = failure.answer(head);
+        let length = declared_length(&parts.headers).unwrap_or(0);
+        let chunked = parts.headers.contains_key("transfer-encoding");
+        if chunked || received.load(Ordering::SeqCst) < length {
+            refused.headers_mut().insert("connection", HeaderValue::from_static("close"));
+        }
+        refused
+    };
+
+    let target = match route::route(parts.method.as_str(), &path) {
+        Ok(target) => target,
+        Err(failure) => return Ok(finish(refuse(&failure), &mut entry)),
+    };
+    let (operation, part) = (target.operation, target.part());
+    let fault = {
+        let mut desk = core.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        desk.meet(operation, part)
+    };
+    entry.note(|record| {
+        record.operation = operation;
+        record.part = part;
+        record.upload = target.query.value("uploadId").map(str::to_owned);
+        record.fault = fault.as_ref().map(|fault| format!("{fault:?}"));
+    });
+    let body = RequestBody::new(incoming, entry.received(), orders.clone(), fault.as_ref());
+    let body = match before(&core, &orders, fault.as_ref(), &parts.headers, head, body).await {
+        Ok(body) => body,
+        Err(Some(answered)) => return Ok(finish(answered, &mut entry)),
+        Err(None) => return Err(Cut),
+    };
+
+    let signed = Head { method: parts.method.as_str(), target: &path, headers: &parts.headers };
+    let caller = match admit(&core, &signed, &target) {
+        Ok(caller) => caller,
+        Err(failure) => return Ok(finish(refuse(&failure), &mut entry)),
+    };
+    entry.note(|record| {
+        record.key = Some(caller.kind);
+        record.token = caller.token.as_ref().map(|token| token.jti.clone());
+        record.generation = caller.token.as_ref().and_then(|token| token.generation());
+    });
+    let (mut body, mut whole) = (Some(body), Bytes::new());
+    if let Some(body) = body.take_if(|_| !operation.streams_its_body()) {
+        match signed_body(body, &parts.headers).await {
+            Ok(bytes) => whole = bytes,
+            Err(Stop::Refused(failure)) => return Ok(finish(refuse(&failure), &mut entry)),
+            Err(Stop::Cut) => return Err(Cut),
+        }
+    }
+    let headers = parts.headers.clone();
+    let mut call =
+        Call { target, headers, caller, body, signed: whole, fault: fault.clone(), gate: None };
+    if let Some(Action::LateLanding { after }) = &fault {
+        let (gate, received) = core.late.hold(operation, part, *after);
+        call.gate = Some(gate);
+        tokio::spawn(work(core.clone(), call));
+        // The sender is dropped when all was received.
+        let _ = received.await;
+        orders.reset();
+        return Err(Cut);
+    }
+    let outcome = work(core.clone(), call).await;
+    let answered = match outcome {
+        Ok(answered) => answered,
+        Err(Stop::Refused(failure)) => refuse(&failure),
+        Err(Stop::Cut) => return Err(Cut),
+    };
+    core.late.release(operation, part, answered.status().is_success()).await;
+    match after(&orders, fault.as_ref(), answered).await {
+        Some(answered) => Ok(finish(answered, &mut entry)),
+        None => Err(Cut),
+    }
+}
+
+/// The faults that come before the work: an answer instead of it, or nothing at all.
+async fn before(
+    core: &Core,
+    orders: &Orders,
+    fault: Option<&Action>,
+    headers: &HeaderMap,
+    head: bool,
+    body: RequestBody,
+) -> Result<RequestBody, Option<Answer>> {
+    match fault {
+        Some(Action::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
+        Some(Action::MoveClock(seconds)) => core.clock.advance(*seconds),
+        Some(Action::RevokeToken) => revoke(core, headers),
+        Some(Action::ResetBeforeBody) => {
+            orders.reset();
+            return Err(None);
+        }
+        Some(Action::Early(reply)) => return Err(Some(error(reply, head))),
+        Some(Action::EarlyReset(reply)) => {
+            orders.reset();
+            return Err(Some(error(reply, head)));
+        }
+        Some(Action::Refuse(reply)) => {
+            return Err(body.discard().await.ok().map(|()| error(reply, head)));
+        }
+        Some(Action::Html { status }) => {
+            let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>\n";
+            body.discard().await.map_err(|_| None)?;
+            let page = if head { Payload::empty() } else { Payload::bytes(page) };
+            return Err(Some(answer(*status).header("content-type", "text/html").body(page)));
+        }
+        Some(Action::Garbage(bytes)) => {
+            body.discard().await.map_err(|_| None)?;
+            orders.replace(Bytes::from(bytes.clone()));
+            return Err(Some(answer(200).empty()));
+        }
+        _ => {}
+    }
+    Ok(body)
+}
+
+/// The faults that come after the work; nothing means that the connection is cut.
+async fn after(orders: &Orders, fault: Option<&Action>, mut answered: Answer) -> Option<Answer> {
+    match fault {
+        Some(Action::LoseAnswer) => {
+            orders.reset();
+            return None;
+        }
+        Some(Action::StallAnswer { ms: Some(ms) }) => sleep(Duration::from_millis(*ms)).await,
+        Some(Action::StallAnswer { ms: None }) => pending().await,
+        Some(Action::Truncate(bytes)) => orders.truncate(*bytes),
+        Some(Action::MissingChecksum) => {
+            for name in CHECKSUMS {
+                answered.headers_mut().remove(name);
+            }
+        }
+        Some(Action::WrongChecksum) => {
+            for name in CHECKSUMS {
+                if let Some(value) = answered.headers_mut().get_mut(name) {
+                    let mut text = value.as_bytes().to_vec();
+                    text[0] = if text[0] == b'A' { b'B' } else { b'A' };
+                    *value = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""));
+                }
+            }
+        }
+        _ => {}
+    }
+    Some(answered)
+}
+
+fn error(reply: &Reply, head: bool) -> Answer {
+    let message = reply.message.clone().unwrap_or_else(|| "Refused by the plan of faults".into());
+    let mut answered = Failure::new(reply.status, reply.code_or_usual(), message).answer(head);
+    let wait = reply.retry_after.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
+    if let Some(wait) = wait {
+        answered.headers_mut().insert("retry-after", wait);
+    }
+    answered
+}
+
+fn revoke(core: &Core, headers: &HeaderMap) {
+    let text = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let given = text.and_then(super::signature::Authorization::parse);
+    if let Some(token) = given.as_ref().and_then(|given| given.key_id.strip_prefix("ST$")) {
+        core.authority.revoke(token);
+    }
+}
+
+/// Signature, namespace and the form of the request, before anything of the body is read.
+fn admit(core: &Core, signed: &Head<'_>, target: &Target) -> Result<Caller, Failure> {
+    let body_signed = signed.method == "POST";
+    let caller = core.authority.authenticate(signed, body_signed, &core.clock)?;
+    if !target.namespace.is_empty() && target.namespace != identity::NAMESPACE {
+        return Err(Failure::namespace_not_found(&target.namespace));
+    }
+    if signed.headers.contains_key("transfer-encoding") {
+        let message = "Chunked transfer encoding is not supported";
+        return Err(Failure::new(501, "MethodNotImplemented", message));
+    }
+    let has_body = matches!(signed.method, "PUT" | "POST");
+    if has_body && declared_length(signed.headers).is_none() {
+        let message = "The Content-Length header is required";
+        return Err(Failure::new(411, "MissingContentLength", message));
+    }
+    Ok(caller)
+}
+
+/// The declared length of the body; nothing where it is not declared or chunked.
+pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get("content-length")?.to_str().ok()?.parse().ok()
+}
+
+async fn signed_body(body: RequestBody, headers: &HeaderMap) -> Result<Bytes, Stop> {
+    let bytes = body.collect(SIGNED_BODY).await?;
+    if let Some(claimed) = headers.get("x-content-sha256") {
+        let actual = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, &bytes));
+        if claimed.as_bytes() != actual.as_bytes() {
+            return Err(Failure::wrong_credentials().into());
+        }
+    }
+    Ok(bytes)
+}
+
+async fn work(core: Arc<Core>, call: Call) -> Result<Answer, Stop> {
+    use Operation::*;
+    match call.target.operation {
+        GetNamespace => Ok(answer(200).json(&identity::NAMESPACE)),
+        ListBuckets => buckets::list(&core).await,
+        CreateBucket => buckets::create(&core, call).await,
+        GetBucket => buckets::read(&core, call).await,
+        HeadBucket => buckets::head(&core, call).await,
+        DeleteBucket => buckets::delete(&core, call).await,
+        ListObjects => objects::list(&core, call).await,
+        PutObject => objects::put(&core, call).await,
+        GetObject => objects::read(&core, call, true).await,
+        HeadObject => objects::read(&core, call, false).await,
+        DeleteObject => objects::delete(&core, call).await,
+        RestoreObjects => objects::restore(&core, call).await,
+        CreateMultipartUpload => multipart::create(&core, call).await,
+        ListMultipartUploads => multipart::list(&core, call).await,
+        UploadPart => multipart::part(&core, call).await,
+        ListMultipartUploadParts => multipart::parts(&core, call).await,
+        CommitMultipartUpload => multipart::commit(&core, call).await,
+        AbortMultipartUpload => multipart::abort(&core, call).await,
+        RefreshToken => session::refresh(&core, call).await,
+        GenerateToken => session::generate(&core, call).await,
+        Unknown => Err(Failure::not_found("").into()),
+    }
+}
+
+/// What every answer carries.
+fn common_headers(answered: &mut Answer, asked: &HeaderMap, core: &Core) {
+    let id: String = std::iter::repeat_with(|| match fastrand::alphanumeric() {
+        // The service's ids hold the two extra characters of URL-safe base64 as well.
+        'A' => '-',
+        'B' => '_',
+        other => other,
+    })
+    .take(64)
+    .collect();
+    let headers = answered.headers_mut();
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set("date", &clock::http(core.clock.now()));
+    set("opc-request-id", &format!("loc-1:{id}"));
+    set("x-api-id", "native");
+    if let Some(echo) = asked.get("opc-client-request-id") {
+        headers.insert("opc-client-request-id", echo.clone());
+    }
+}

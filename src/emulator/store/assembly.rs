@@ -1,0 +1,193 @@
+//! Where parts are written so that a commit of many GiB is a rename and not a copy.
+//!
+//! Pure: offsets and decisions, no file. Parts that arrive in order are written straight to their place
+//! in the object; what comes out of order, or again, is kept apart and copied in at the end.
+//! Invariant: `finish` says `InPlace` only if every byte of the object is then the right one, whatever
+//! other attempts left behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where the bytes of a part are.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Place {
+    /// In the object's file, at this offset.
+    Within(u64),
+    /// In a file of its own.
+    Apart(String),
+}
+
+/// Set while somebody writes straight into the object's file.
+pub type Writing = Arc<AtomicBool>;
+
+/// The reserved regions of the object's file: region `i` is that of part `i + 1`.
+#[derive(Debug, Default)]
+pub struct Regions {
+    regions: Vec<Region>,
+    end: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Region {
+    offset: u64,
+    size: u64,
+    writing: Writing,
+}
+
+/// A part as the commit sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    pub number: u32,
+    pub size: u64,
+    pub place: Place,
+}
+
+/// How the object's file comes about.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// It is there once these files are copied to these offsets and it is cut to this size.
+    InPlace { copies: Vec<(String, u64)>, size: u64 },
+    /// All pieces must be copied to a new file.
+    Copy,
+}
+
+impl Regions {
+    /// Regions of which nothing is known any more: nothing is reserved and all is copied.
+    pub fn closed() -> Regions {
+        Regions { closed: true, ..Regions::default() }
+    }
+
+    /// Reserves the place of a part that is about to arrive: its offset, if it comes next in order.
+    /// `other_size` tells the sizes of parts that are known already.
+    pub fn reserve(
+        &mut self,
+        number: u32,
+        size: u64,
+        other_size: impl Fn(u32) -> Option<u64>,
+    ) -> Option<(u64, Writing)> {
+        if self.closed || number != self.next() {
+            return None;
+        }
+        let place = self.push(size, true);
+        while let Some(size) = other_size(self.next()) {
+            self.push(size, false);
+        }
+        Some(place)
+    }
+
+    fn next(&self) -> u32 {
+        u32::try_from(self.regions.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    fn push(&mut self, size: u64, writing: bool) -> (u64, Writing) {
+        let offset = self.end;
+        let writing = Arc::new(AtomicBool::new(writing));
+        self.regions.push(Region { offset, size, writing: writing.clone() });
+        self.end += size;
+        (offset, writing)
+    }
+
+    /// Decides how `pieces`, all that the upload has and in the object's order, become the object.
+    pub fn finish(&self, pieces: &[Piece]) -> Finish {
+        let quiet = self.regions.iter().all(|region| !region.writing.load(Ordering::SeqCst));
+        if self.closed || !quiet || pieces.len() > self.regions.len() {
+            return Finish::Copy;
+        }
+        let mut copies = Vec::new();
+        let mut total = 0;
+        for (index, (piece, region)) in pieces.iter().zip(&self.regions).enumerate() {
+            let in_order = usize::try_from(piece.number).is_ok_and(|number| number == index + 1);
+            if !in_order || piece.size != region.size {
+                return Finish::Copy;
+            }
+            match &piece.place {
+                Place::Within(offset) if *offset == region.offset => {}
+                Place::Within(_) => return Finish::Copy,
+                Place::Apart(file) => copies.push((file.clone(), region.offset)),
+            }
+            total += piece.size;
+        }
+        Finish::InPlace { copies, size: total }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn within(number: u32, size: u64, offset: u64) -> Piece {
+        Piece { number, size, place: Place::Within(offset) }
+    }
+
+    fn apart(number: u32, size: u64) -> Piece {
+        Piece { number, size, place: Place::Apart(format!("p{number}")) }
+    }
+
+    fn none(_: u32) -> Option<u64> {
+        None
+    }
+
+    /// Reserves parts 1.. of these sizes, all written and done.
+    fn reserved(sizes: &[u64]) -> Regions {
+        let mut regions = Regions::default();
+        for (number, size) in (1..).zip(sizes) {
+            let (_, writing) = regions.reserve(number, *size, none).unwrap();
+            writing.store(false, Ordering::SeqCst);
+        }
+        regions
+    }
+
+    #[test]
+    fn parts_in_order_need_no_copy() {
+        let regions = reserved(&[10, 10, 3]);
+        let pieces = [within(1, 10, 0), within(2, 10, 10), within(3, 3, 20)];
+        assert_eq!(regions.finish(&pieces), Finish::InPlace { copies: vec![], size: 23 });
+    }
+
+    #[test]
+    fn a_part_sent_again_is_copied_into_its_place() {
+        let regions = reserved(&[10, 10]);
+        let again = [within(1, 10, 0), apart(2, 10)];
+        let copies = vec![("p2".to_owned(), 10)];
+        assert_eq!(regions.finish(&again), Finish::InPlace { copies, size: 20 });
+        assert_eq!(regions.finish(&[within(1, 10, 0), apart(2, 9)]), Finish::Copy);
+    }
+
+    #[test]
+    fn parts_that_came_too_early_get_their_place_when_the_missing_one_comes() {
+        let mut regions = Regions::default();
+        assert!(regions.reserve(2, 10, none).is_none());
+        let (offset, writing) =
+            regions.reserve(1, 7, |number| (number == 2).then_some(10)).unwrap();
+        assert_eq!(offset, 0);
+        assert_eq!(regions.reserve(3, 5, none).unwrap().0, 17);
+        writing.store(false, Ordering::SeqCst);
+        // Part 3 is still being written.
+        let pieces = [within(1, 7, 0), apart(2, 10), within(3, 5, 17)];
+        assert_eq!(regions.finish(&pieces), Finish::Copy);
+    }
+
+    #[test]
+    fn a_straggler_that_still_writes_makes_everything_a_copy() {
+        let mut regions = reserved(&[10]);
+        let (_, _writing) = regions.reserve(2, 10, none).unwrap();
+        assert_eq!(regions.finish(&[within(1, 10, 0), apart(2, 10)]), Finish::Copy);
+        assert_eq!(regions.finish(&[within(1, 10, 0)]), Finish::Copy);
+    }
+
+    #[test]
+    fn gaps_and_other_orders_are_copies() {
+        let regions = reserved(&[10, 10, 10]);
+        assert_eq!(regions.finish(&[within(1, 10, 0), within(3, 10, 20)]), Finish::Copy);
+        assert_eq!(regions.finish(&[within(2, 10, 10), within(1, 10, 0)]), Finish::Copy);
+        assert_eq!(reserved(&[]).finish(&[apart(1, 1)]), Finish::Copy);
+    }
+
+    #[test]
+    fn fewer_parts_than_regions_are_cut_off() {
+        let regions = reserved(&[10, 10]);
+        let finish = regions.finish(&[within(1, 10, 0)]);
+        assert_eq!(finish, Finish::InPlace { copies: vec![], size: 10 });
+    }
+}

@@ -1,0 +1,389 @@
+//! One open multipart upload: its parts on disk, and how a commit turns them into an object.
+//!
+//! Knows files and the commit rules; the caller holds the lock and brings the shelf. Invariant: a commit
+//! that is refused, for whatever reason, leaves the upload and its parts as they were.
+
+use super::super::answer::Failure;
+use super::super::checksum::{Algorithm, Multipart, Summer, Sums};
+use super::super::conditions::Conditions;
+use super::Shelf;
+use super::assembly::{Finish, Piece, Place, Regions, Writing};
+use super::object::{self, Checks, Object, Properties};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// The most parts an upload may have, and the highest part number.
+pub const MOST_PARTS: u32 = 10_000;
+
+const OBJECT: &str = "object";
+
+/// What was said when the upload was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    pub id: String,
+    pub bucket: String,
+    pub name: String,
+    pub time: u64,
+    pub properties: Properties,
+    pub algorithm: Option<Algorithm>,
+}
+
+/// A part that was received whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub number: u32,
+    pub etag: String,
+    pub sums: Sums,
+    pub place: Place,
+}
+
+/// What a commit asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    pub commit: Vec<(u32, String)>,
+    pub exclude: Vec<u32>,
+    /// Parts before the last must have this many bytes; the service's rule here is not certain.
+    pub min_part_size: u64,
+    pub lie: Lie,
+}
+
+/// What a faulty store does at commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lie {
+    #[default]
+    None,
+    Swap(u32, u32),
+    Drop(u32),
+    StoreNothing,
+}
+
+/// An open upload.
+#[derive(Debug)]
+pub struct Upload {
+    pub created: Created,
+    dir: PathBuf,
+    parts: BTreeMap<u32, Part>,
+    regions: Regions,
+    gone: bool,
+}
+
+/// Room for a part that is about to arrive.
+#[derive(Debug)]
+pub struct Slot {
+    pub file: File,
+    pub offset: u64,
+    place: Place,
+    path: PathBuf,
+    writing: Option<Writing>,
+    landed: bool,
+}
+
+impl Slot {
+    /// Room for a body that is no part of an upload.
+    pub fn alone(path: PathBuf) -> io::Result<Slot> {
+        let place = Place::Apart(String::new());
+        Ok(Slot { file: create(&path)?, offset: 0, place, path, writing: None, landed: false })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(writing) = &self.writing {
+            writing.store(false, Ordering::SeqCst);
+        }
+        if !self.landed && matches!(self.place, Place::Apart(_)) {
+            // What cannot be removed now goes with the upload's folder.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Upload {
+    pub fn create(dir: PathBuf, created: Created) -> io::Result<Upload> {
+        fs::create_dir_all(&dir)?;
+        fs::write(dir.join("upload.json"), serde_json::to_vec(&created)?)?;
+        create(&dir.join(OBJECT))?;
+        let (parts, regions) = (BTreeMap::new(), Regions::default());
+        Ok(Upload { created, dir, parts, regions, gone: false })
+    }
+
+    /// Reopens an upload of an earlier run; nothing says how far its writers came, so from now on parts
+    /// are kept apart.
+    pub fn reopen(dir: PathBuf) -> io::Result<Upload> {
+        let created = serde_json::from_slice(&fs::read(dir.join("upload.json"))?)?;
+        let mut parts = BTreeMap::new();
+        for entry in fs::read_dir(&dir)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("part-") && name.ends_with(".json") {
+                let part: Part = serde_json::from_slice(&fs::read(dir.join(&*name))?)?;
+                parts.insert(part.number, part);
+            }
+        }
+        Ok(Upload { created, dir, parts, regions: Regions::closed(), gone: false })
+    }
+
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.values()
+    }
+
+    /// Makes room for a part of this size.
+    pub fn begin(&mut self, number: u32, size: u64) -> Result<Slot, Failure> {
+        self.check_open()?;
+        let known = |number| self.parts.get(&number).map(|part| part.sums.size);
+        if let Some((offset, writing)) = self.regions.reserve(number, size, known) {
+            let path = self.dir.join(OBJECT);
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            let (place, writing) = (Place::Within(offset), Some(writing));
+            return Ok(Slot { file, offset, place, path, writing, landed: false });
+        }
+        let name = format!("part-{number}-{}", object::uuid());
+        let path = self.dir.join(&name);
+        let file = create(&path)?;
+        Ok(Slot { file, offset: 0, place: Place::Apart(name), path, writing: None, landed: false })
+    }
+
+    /// Takes a received part in, in place of an earlier one of that number; returns its etag.
+    pub fn land(&mut self, number: u32, mut slot: Slot, sums: Sums) -> Result<String, Failure> {
+        self.check_open()?;
+        let etag = object::uuid().replace('-', "").to_ascii_uppercase();
+        let part = Part { number, etag: etag.clone(), sums, place: slot.place.clone() };
+        self.record(&part)?;
+        slot.landed = true;
+        if let Some(Part { place: Place::Apart(name), .. }) = self.parts.insert(number, part) {
+            let _ = fs::remove_file(self.dir.join(name));
+        }
+        Ok(etag)
+    }
+
+    fn record(&self, part: &Part) -> io::Result<()> {
+        let path = self.dir.join(format!("part-{}.json", part.number));
+        let new = self.dir.join(format!("new-{}", object::uuid()));
+        fs::write(&new, serde_json::to_vec(part)?)?;
+        fs::rename(new, path)
+    }
+
+    /// Flips one bit of a part and believes the result.
+    pub fn corrupt(&mut self, number: u32) -> Result<(), Failure> {
+        let Some(mut part) = self.parts.get(&number).cloned() else { return Ok(()) };
+        let (path, offset) = self.whereabouts(&part.place);
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let middle = offset + part.sums.size / 2;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, middle)?;
+        file.write_all_at(&[byte[0] ^ 1], middle)?;
+        let mut summer = Summer::new(&Algorithm::ALL);
+        read(&file, offset, part.sums.size, |bytes| {
+            summer.update(bytes);
+            Ok(())
+        })?;
+        part.sums = summer.finish();
+        self.record(&part)?;
+        self.parts.insert(number, part);
+        Ok(())
+    }
+
+    fn whereabouts(&self, place: &Place) -> (PathBuf, u64) {
+        match place {
+            Place::Within(offset) => (self.dir.join(OBJECT), *offset),
+            Place::Apart(name) => (self.dir.join(name), 0),
+        }
+    }
+
+    /// Turns the parts into an object. Everything is checked before anything is changed.
+    pub fn commit(
+        &mut self,
+        wanted: &Wanted,
+        conditions: &Conditions,
+        shelf: &dyn Shelf,
+        now: u64,
+    ) -> Result<Object, Failure> {
+        self.check_open()?;
+        let mut parts = self.chosen(wanted)?;
+        let current = shelf.head(&self.created.bucket, &self.created.name)?;
+        conditions.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
+        tamper(&mut parts, wanted.lie);
+
+        let sums: Vec<&Sums> = parts.iter().map(|part| &part.sums).collect();
+        let object = Object {
+            name: self.created.name.clone(),
+            etag: object::uuid(),
+            size: sums.iter().map(|sums| sums.size).sum(),
+            created: now,
+            modified: now,
+            properties: self.created.properties.clone(),
+            checks: Checks::Multipart(Multipart::of(&sums, self.created.algorithm)),
+            restored_until: None,
+        };
+        let placed = if wanted.lie == Lie::StoreNothing {
+            object
+        } else {
+            let data = self.assemble(&parts)?;
+            let placed = shelf.place(&self.created.bucket, &data, object, conditions);
+            if placed.is_err() && data != self.dir.join(OBJECT) {
+                let _ = fs::remove_file(&data);
+            }
+            placed?
+        };
+        self.close();
+        Ok(placed)
+    }
+
+    /// The parts to commit, in the object's order, if the request is in order.
+    fn chosen(&self, wanted: &Wanted) -> Result<Vec<Part>, Failure> {
+        if wanted.commit.is_empty() {
+            return Err(Failure::invalid_parameter("partsToCommit must not be empty"));
+        }
+        let mut named = BTreeSet::new();
+        let numbers = wanted.commit.iter().map(|(number, _)| number).chain(&wanted.exclude);
+        for number in numbers {
+            if !named.insert(*number) {
+                let message = format!("Part {number} is named more than once");
+                return Err(Failure::invalid_parameter(message));
+            }
+        }
+        if let Some(left) = self.parts.keys().find(|number| !named.contains(number)) {
+            return Err(Failure::invalid_parameter(format!(
+                "Part {left} was uploaded but is neither in partsToCommit nor in partsToExclude"
+            )));
+        }
+        let wanted_etags: BTreeMap<u32, &String> =
+            wanted.commit.iter().map(|(number, etag)| (*number, etag)).collect();
+        let mut chosen = Vec::new();
+        for (number, etag) in wanted_etags {
+            let part = self.parts.get(&number).filter(|part| part.etag == *etag);
+            chosen.push(part.cloned().ok_or_else(|| self.invalid_part())?);
+        }
+        let small = |part: &&Part| part.sums.size < wanted.min_part_size;
+        if chosen.iter().rev().skip(1).any(|part| small(&part)) {
+            return Err(self.invalid_part());
+        }
+        Ok(chosen)
+    }
+
+    fn invalid_part(&self) -> Failure {
+        Failure::new(
+            400,
+            "InvalidUploadPart",
+            format!(
+                "There were some invalid part (partNum/etag) combination for the upload UploadKey{{objectKey={}, uploadId={}}}",
+                self.created.name, self.created.id
+            ),
+        )
+    }
+
+    /// The path of a file that holds the parts one after the other, safely on disk.
+    fn assemble(&self, parts: &[Part]) -> io::Result<PathBuf> {
+        let pieces: Vec<Piece> = parts
+            .iter()
+            .map(|part| Piece {
+                number: part.number,
+                size: part.sums.size,
+                place: part.place.clone(),
+            })
+            .collect();
+        let all = parts.len() == self.parts.len();
+        let finish = if all { self.regions.finish(&pieces) } else { Finish::Copy };
+        let (path, file) = match finish {
+            Finish::InPlace { copies, size } => {
+                let path = self.dir.join(OBJECT);
+                let file = OpenOptions::new().read(true).write(true).open(&path)?;
+                for (name, offset) in copies {
+                    let from = File::open(self.dir.join(name))?;
+                    let length = from.metadata()?.len();
+                    copy(&from, 0, &file, offset, length)?;
+                }
+                file.set_len(size)?;
+                (path, file)
+            }
+            Finish::Copy => {
+                let path = self.dir.join(format!("whole-{}", object::uuid()));
+                let file = create(&path)?;
+                let mut end = 0;
+                for piece in pieces {
+                    let (from, offset) = self.whereabouts(&piece.place);
+                    copy(&File::open(from)?, offset, &file, end, piece.size)?;
+                    end += piece.size;
+                }
+                (path, file)
+            }
+        };
+        file.sync_all()?;
+        Ok(path)
+    }
+
+    /// Ends the upload; the caller forgets it.
+    pub fn close(&mut self) {
+        self.gone = true;
+        // A folder that cannot be removed is an orphan and no part of any object.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+
+    pub fn check_open(&self) -> Result<(), Failure> {
+        if self.gone { Err(Failure::upload_not_found()) } else { Ok(()) }
+    }
+}
+
+fn tamper(parts: &mut Vec<Part>, lie: Lie) {
+    match lie {
+        Lie::Swap(a, b) => {
+            let at = |wanted| parts.iter().position(|part| part.number == wanted);
+            if let (Some(a), Some(b)) = (at(a), at(b)) {
+                parts.swap(a, b);
+            }
+        }
+        Lie::Drop(number) => parts.retain(|part| part.number != number),
+        Lie::None | Lie::StoreNothing => {}
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+}
+
+/// Reads a range in bounded pieces.
+fn read(
+    file: &File,
+    mut offset: u64,
+    length: u64,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let end = offset + length;
+    let mut buffer = vec![0; 256 * 1024];
+    while offset < end {
+        let wanted = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(&mut buffer[..wanted], offset)?;
+        take(&buffer[..wanted])?;
+        offset += wanted as u64;
+    }
+    Ok(())
+}
+
+/// Copies a range, within the kernel where the system can.
+fn copy(from: &File, offset: u64, to: &File, at: u64, length: u64) -> io::Result<()> {
+    let mut done = 0;
+    #[cfg(target_os = "linux")]
+    while done < length {
+        let (mut source, mut target) = (offset + done, at + done);
+        let left = usize::try_from(length - done).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(from, Some(&mut source), to, Some(&mut target), left) {
+            Ok(0) | Err(_) => break,
+            Ok(copied) => done += copied as u64,
+        }
+    }
+    let mut target = at + done;
+    read(from, offset + done, length - done, |bytes| {
+        to.write_all_at(bytes, target)?;
+        target += bytes.len() as u64;
+        Ok(())
+    })
+}

@@ -1,0 +1,41 @@
+//! A throw-away certificate authority and a server certificate for loopback.
+//!
+//! Invariant: the authority's private key is never written and signs nothing after the start, so its
+//! certificate is safe to trust for as long as the server's file is there.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::io;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+
+/// The acceptor of TLS connections and the certificate that clients must trust, as PEM.
+pub fn throw_away() -> io::Result<(TlsAcceptor, String)> {
+    let failed = |error: rcgen::Error| io::Error::other(error.to_string());
+    let ca_key = KeyPair::generate().map_err(failed)?;
+    let mut ca = CertificateParams::new(Vec::<String>::new()).map_err(failed)?;
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    ca.distinguished_name.push(DnType::CommonName, "ocipipe serve, throw-away CA");
+    let ca_certificate = ca.self_signed(&ca_key).map_err(failed)?;
+
+    let key = KeyPair::generate().map_err(failed)?;
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let mut leaf = CertificateParams::new(names).map_err(failed)?;
+    leaf.distinguished_name.push(DnType::CommonName, "ocipipe serve");
+    leaf.use_authority_key_identifier_extension = true;
+    let certificate = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).map_err(failed)?;
+
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| {
+            let chain = vec![certificate.der().clone()];
+            builder.with_no_client_auth().with_single_cert(chain, private)
+        })
+        .map_err(io::Error::other)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok((TlsAcceptor::from(Arc::new(config)), ca_certificate.pem()))
+}

@@ -1,0 +1,181 @@
+//! Session tokens as the server makes and reads them: a JWT that binds the user's public key.
+//!
+//! Knows claims and the issuer's key, no request and no file. Invariant: a token is believed only if
+//! this issuer signed it; the time and the list of revoked tokens are the caller's to judge.
+//! The issuer signs with ES256 where the real one uses RS256: no client checks that signature, and a
+//! P-256 key costs nothing to make.
+
+use super::clock;
+use super::signature::PublicKey;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    UnparsedPublicKey,
+};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// What a token of this server says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub sub: String,
+    pub tenant: String,
+    pub iss: String,
+    pub aud: String,
+    pub jti: String,
+    pub sid: String,
+    pub ptype: String,
+    pub ttype: String,
+    pub iat: u64,
+    pub exp: u64,
+    /// End of the session, in words; see `session_end`.
+    pub sess_exp: String,
+    /// The public key, as a string that holds a JSON Web Key.
+    pub jwk: String,
+    /// Ballast: real tokens are long.
+    pub rtok: String,
+}
+
+impl Claims {
+    /// The count of this token among those of its server, for logs and tests.
+    pub fn generation(&self) -> Option<u64> {
+        self.jti.split_once('-')?.0.parse().ok()
+    }
+
+    pub fn session_end(&self) -> Option<u64> {
+        let text = self.sess_exp.replace("UTC", "GMT");
+        httpdate::parse_http_date(&text).ok().map(clock::seconds)
+    }
+
+    pub fn key(&self) -> Option<PublicKey> {
+        let jwk: Jwk = serde_json::from_str(&self.jwk).ok()?;
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+        Some(PublicKey { n: decode(&jwk.n)?, e: decode(&jwk.e)? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Jwk {
+    kid: String,
+    n: String,
+    e: String,
+    kty: String,
+    alg: String,
+    #[serde(rename = "use")]
+    usage: String,
+}
+
+/// The claim `jwk` of a key.
+pub fn jwk(key: &PublicKey) -> String {
+    let jwk = Jwk {
+        kid: "Ignored".to_owned(),
+        n: URL_SAFE_NO_PAD.encode(&key.n),
+        e: URL_SAFE_NO_PAD.encode(&key.e),
+        kty: "RSA".to_owned(),
+        alg: "RS256".to_owned(),
+        usage: "sig".to_owned(),
+    };
+    serde_json::to_string(&jwk).unwrap_or_default()
+}
+
+/// The claim `sess_exp` of a time in seconds.
+pub fn session_text(end: u64) -> String {
+    clock::utc(UNIX_EPOCH + Duration::from_secs(end))
+}
+
+/// The key that signs tokens.
+pub struct Issuer {
+    pair: EcdsaKeyPair,
+    random: SystemRandom,
+}
+
+impl Issuer {
+    /// A new issuer's private key, for `Issuer::load` now and after a restart.
+    pub fn generate() -> io::Result<Vec<u8>> {
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map(|document| document.as_ref().to_vec())
+            .map_err(|_| io::Error::other("the system gave no randomness for the issuer's key"))
+    }
+
+    pub fn load(pkcs8: &[u8]) -> io::Result<Issuer> {
+        let random = SystemRandom::new();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        Ok(Issuer { pair, random })
+    }
+
+    pub fn sign(&self, claims: &Claims) -> io::Result<String> {
+        let head = URL_SAFE_NO_PAD.encode(r#"{"kid":"asw_local","alg":"ES256","typ":"JWT"}"#);
+        let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?);
+        let text = format!("{head}.{body}");
+        let signature = self
+            .pair
+            .sign(&self.random, text.as_bytes())
+            .map_err(|_| io::Error::other("the issuer's key cannot sign"))?;
+        Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// The claims of a token, if this issuer made it.
+    pub fn read(&self, token: &str) -> Option<Claims> {
+        let (text, signature) = token.rsplit_once('.')?;
+        let (_, body) = text.split_once('.')?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.pair.public_key().as_ref())
+            .verify(text.as_bytes(), &signature)
+            .ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims() -> Claims {
+        let key = PublicKey { n: vec![0xc1; 256], e: vec![1, 0, 1] };
+        Claims {
+            sub: "u".into(),
+            tenant: "t".into(),
+            iss: "i".into(),
+            aud: "a".into(),
+            jti: "7-x".into(),
+            sid: "s".into(),
+            ptype: "user".into(),
+            ttype: "login".into(),
+            iat: 1,
+            exp: 2,
+            sess_exp: session_text(1_678_249_752),
+            jwk: jwk(&key),
+            rtok: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_token_comes_back_as_it_was_signed() {
+        let issuer = Issuer::load(&Issuer::generate().unwrap()).unwrap();
+        let read = issuer.read(&issuer.sign(&claims()).unwrap()).unwrap();
+        assert_eq!(read, claims());
+        assert_eq!(read.generation(), Some(7));
+        assert_eq!(read.session_end(), Some(1_678_249_752));
+        assert_eq!(read.sess_exp, "Wed, 08 Mar 2023 04:29:12 UTC");
+        assert_eq!(read.key().unwrap().e, [1, 0, 1]);
+    }
+
+    #[test]
+    fn a_token_of_another_issuer_or_with_other_claims_is_not_believed() {
+        let issuer = Issuer::load(&Issuer::generate().unwrap()).unwrap();
+        let other = Issuer::load(&Issuer::generate().unwrap()).unwrap();
+        let token = issuer.sign(&claims()).unwrap();
+        assert_eq!(other.read(&token), None);
+        let mut more = claims();
+        more.exp += 1;
+        let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&more).unwrap());
+        let mut pieces: Vec<&str> = token.split('.').collect();
+        pieces[1] = &body;
+        assert_eq!(issuer.read(&pieces.join(".")), None);
+        assert_eq!(issuer.read("not a token"), None);
+    }
+}

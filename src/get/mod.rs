@@ -1,0 +1,209 @@
+//! The `get` command: one object, written as a stream.
+//!
+//! Owns the window of ranges that are read in parallel and written in order. Decides nothing about
+//! retries (`retry`) and nothing about where bytes go (`sink`). Invariant: success is said only
+//! when every byte of one and the same object has been written and its checksum, where the service
+//! has one of the whole, is right.
+
+mod sink;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::ask::{Ask, PATIENCE};
+use crate::cli::{Environment, GetCommand};
+use crate::error::{Error, Kind};
+use crate::oci::api::{Answer, CustomerKey, Held, Target, request};
+use crate::oci::customer_key;
+use crate::progress::{Reporter, Snapshot};
+use crate::retry::{self, Break, Failure, Operation, Stage, Verdict};
+use crate::service::Service;
+use crate::signals::Signals;
+use crate::stdio;
+
+use sink::Sink;
+
+/// Ranges in flight, and bytes in each: together with what waits to be written, 80 MiB.
+const PARALLEL: usize = 4;
+const RANGE: u64 = 16 << 20;
+
+/// Writes the object; returns when it is whole.
+pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
+    let mut signals = Signals::subscribe()?;
+    let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
+    let result = tokio::select! {
+        biased;
+        error = signals.next() => Err(error),
+        result = read(&command, environment, &reporter) => result,
+    };
+    reporter.finish();
+    result
+}
+
+/// What every range needs to know.
+struct Reading {
+    service: Service,
+    target: Target,
+    customer_key: Option<CustomerKey>,
+    etag: String,
+    retry_for: Duration,
+    reporter: Arc<Reporter>,
+}
+
+async fn read(
+    command: &GetCommand,
+    environment: &Environment,
+    reporter: &Arc<Reporter>,
+) -> Result<(), Error> {
+    let service = Service::open(&command.service, environment, command.stall_timeout, reporter)?;
+    let customer_key =
+        command.encryption_key_file.as_deref().map(customer_key::read).transpose()?;
+    let patience = command.retry_for.min(PATIENCE);
+    let ask = Ask { service: &service, patience, reporter };
+    let namespace = match &command.source.namespace {
+        Some(namespace) => namespace.clone(),
+        None => ask.namespace().await?,
+    };
+    let wanted = &command.source;
+    let target = Target { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
+    let head = head(&ask, &target, &customer_key).await?;
+    let (Some(size), Some(etag)) = (head.size, head.etag.clone()) else {
+        return Err(Error::service("HeadObject said neither a size nor an etag"));
+    };
+    let began = Instant::now();
+    let mut sink = Sink::open(command.file.as_deref(), &head)?;
+    let retry_for = command.retry_for;
+    let reporter = reporter.clone();
+    let reading = Arc::new(Reading { service, target, customer_key, etag, retry_for, reporter });
+    let mut window: VecDeque<JoinHandle<Result<Vec<u8>, Error>>> = VecDeque::new();
+    let mut ranges = (0..size).step_by(RANGE as usize);
+    let mut written = 0;
+    loop {
+        while window.len() < PARALLEL
+            && let Some(first) = ranges.next()
+        {
+            let last = (first + RANGE).min(size) - 1;
+            window.push_back(tokio::spawn(reading.clone().range(first, last)));
+        }
+        let Some(range) = window.pop_front() else { break };
+        let bytes = range
+            .await
+            .map_err(|e| Error::new(Kind::Unforeseen, format!("a task failed: {e}")))
+            .flatten();
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                window.iter().for_each(JoinHandle::abort);
+                return Err(error);
+            }
+        };
+        written += bytes.len() as u64;
+        sink = sink.write(bytes).await?;
+        reading.reporter.update(&Snapshot {
+            read: written,
+            acknowledged: written,
+            expected: Some(size),
+            elapsed: began.elapsed(),
+            ..Snapshot::default()
+        });
+    }
+    if written != size {
+        return Err(Error::integrity(format!("{written} of {size} bytes were read")));
+    }
+    sink.finish().await
+}
+
+async fn head(
+    ask: &Ask<'_>,
+    target: &Target,
+    customer_key: &Option<CustomerKey>,
+) -> Result<Held, Error> {
+    let Target { namespace, bucket, object } = target;
+    let name = format!("oci://{bucket}@{namespace}/{object}");
+    let read = |answer: &Answer| {
+        let archived = answer.header("archival-state").is_some_and(|state| state != "Restored");
+        Ok((Held::of_object(answer), archived))
+    };
+    let request = request::head_object(target, customer_key);
+    match ask.ask(Operation::Head, request, read).await {
+        Ok((held, false)) => Ok(held),
+        Ok((_, true)) => Err(Error::service(format!("{name} is archived"))
+            .next("restore it first: oci os object restore, which takes about an hour")),
+        Err((error, Some(Verdict::Missing))) => {
+            Err(Error::service(format!("{name} does not exist, or a policy hides it"))
+                .next(error.what))
+        }
+        Err((error, _)) => Err(error),
+    }
+}
+
+impl Reading {
+    /// One range, whole. What arrived before a failure is kept, and the rest asked for again.
+    async fn range(self: Arc<Reading>, first: u64, last: u64) -> Result<Vec<u8>, Error> {
+        let length = (last - first + 1) as usize;
+        let mut bytes = Vec::with_capacity(length);
+        let mut stands_since: Option<Instant> = None;
+        let mut attempt = 0;
+        while bytes.len() < length {
+            let from = first + bytes.len() as u64;
+            let before = bytes.len();
+            let request =
+                request::get_range(&self.target, &self.customer_key, &self.etag, (from, last));
+            let outcome = self.service.fetch(request, &mut bytes, last - from + 1).await;
+            let failure = match outcome {
+                Ok(answer) if self.is_range(&answer, from, last) => {
+                    if bytes.len() < length && bytes.len() == before {
+                        let text = "an answer without a byte".to_owned();
+                        Failure::Transport { how: Break::Garbage, text }
+                    } else {
+                        continue;
+                    }
+                }
+                Ok(answer) => {
+                    bytes.truncate(before);
+                    let text =
+                        format!("HTTP {} is not the range that was asked for", answer.status);
+                    Failure::Transport { how: Break::Garbage, text }
+                }
+                Err(failure) => failure,
+            };
+            if bytes.len() > before {
+                (stands_since, attempt) = (None, 0);
+            }
+            let doing = format!("reading bytes {from} to {last}, attempt {}", attempt + 1);
+            match retry::judge(Operation::Get, Stage::UnderWay, &failure) {
+                Verdict::Again { .. } | Verdict::Renew => {}
+                Verdict::Exists => {
+                    return Err(Error::service("the object was replaced while it was being read")
+                        .next("what was written so far is not whole: start again"));
+                }
+                _ => return Err(failure.error(&doing)),
+            }
+            let since = *stands_since.get_or_insert_with(Instant::now);
+            if attempt == 0 {
+                let text = failure.error(&doing).what;
+                self.reporter.debug(|| format!("{text}; trying again"));
+            }
+            if since.elapsed() >= self.retry_for {
+                return Err(failure.error(&doing));
+            }
+            let pause = retry::backoff(attempt, fastrand::f64(), failure.retry_after());
+            attempt += 1;
+            let left = self.retry_for.saturating_sub(since.elapsed());
+            tokio::time::sleep(pause.min(left)).await;
+        }
+        Ok(bytes)
+    }
+
+    /// Whether an answer is the range that was asked for, of the object that was asked for.
+    fn is_range(&self, answer: &Answer, from: u64, last: u64) -> bool {
+        let same = answer.header("etag").is_none_or(|etag| etag == self.etag);
+        let range = answer.header("content-range").unwrap_or_default();
+        // A whole small object may come as a plain 200.
+        let whole = answer.status == 200 && from == 0 && range.is_empty();
+        same && (whole || range.starts_with(&format!("bytes {from}-{last}/")))
+    }
+}

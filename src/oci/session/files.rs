@@ -1,0 +1,178 @@
+//! The key file and the token file, read together.
+//!
+//! The only place that reads them. Must not judge time, nor decide what to do about trouble.
+//! Invariant: a `Pair` was on disk at one moment, and its token is bound to its key wherever the
+//! token says to which.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::oci::key::{Key, KeyError, LARGEST_FILE};
+use crate::oci::profile::{Identity, Source};
+use crate::oci::sign::KeyId;
+use crate::oci::token::Token;
+
+/// How a file looked: by these a change is noticed without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// How both files looked; `None` for one that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamps {
+    key: Option<Stamp>,
+    token: Option<Stamp>,
+}
+
+impl Stamps {
+    pub(super) fn of(identity: &Identity) -> Stamps {
+        let token = match &identity.credentials {
+            Source::SecurityToken { token_file } => stamp(token_file),
+            Source::ApiKey { .. } => None,
+        };
+        Stamps { key: stamp(&identity.key_file), token }
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(Stamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+    })
+}
+
+/// A key and, in a session, the token that is bound to it.
+pub(super) struct Pair {
+    pub key: Arc<Key>,
+    pub token: Option<Token>,
+    pub key_id: KeyId,
+    /// The file of the key, by which a change of it is told.
+    key_text: Zeroizing<Vec<u8>>,
+}
+
+/// Why no pair could be read.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// Whether it is what a file looks like while another process writes it.
+    pub passing: bool,
+    pub error: Error,
+}
+
+impl Trouble {
+    fn passing(error: Error) -> Trouble {
+        Trouble { passing: true, error }
+    }
+
+    fn settled(error: Error) -> Trouble {
+        Trouble { passing: false, error }
+    }
+}
+
+/// Reads the files of an identity. The key is parsed only where it differs from that of `before`,
+/// for an encrypted one takes long.
+pub(super) fn read(identity: &Identity, before: Option<&Pair>) -> Result<Pair, Trouble> {
+    let stamps = Stamps::of(identity);
+    let key_text = read_key_file(&identity.key_file)?;
+    let key = match before {
+        Some(before) if before.key_text == key_text => Arc::clone(&before.key),
+        _ => parse_key(identity, &key_text)?,
+    };
+    let (token, key_id) = match &identity.credentials {
+        Source::SecurityToken { token_file } => {
+            let token = read_token(identity, token_file)?;
+            if !token.fits(&key.modulus()) {
+                return Err(Trouble::passing(mismatch(identity, token_file)));
+            }
+            let key_id = KeyId::security_token(token.secret());
+            (Some(token), key_id)
+        }
+        Source::ApiKey { tenancy, user, fingerprint } => {
+            // The fingerprint in the profile is that of the key it was written for. A key that
+            // took its place is known to the service by its own.
+            let replaced = before.is_some_and(|before| before.key_text != key_text);
+            let fingerprint = if replaced { key.fingerprint() } else { fingerprint };
+            (None, KeyId::api_key(tenancy, user, fingerprint))
+        }
+    };
+    if Stamps::of(identity) != stamps {
+        return Err(Trouble::passing(mismatch(identity, &identity.key_file)));
+    }
+    Ok(Pair { key, token, key_id, key_text })
+}
+
+fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    let shown = path.display();
+    read_up_to(path, LARGEST_FILE).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Trouble::passing(
+            Error::usage(format!("there is no key file {shown}"))
+                .next("check key_file in the profile and OCI_CLI_KEY_FILE"),
+        ),
+        _ => Trouble::settled(
+            Error::usage(format!("the key file {shown} cannot be read: {error}"))
+                .next("let its permissions allow you to read it"),
+        ),
+    })
+}
+
+fn parse_key(identity: &Identity, text: &[u8]) -> Result<Arc<Key>, Trouble> {
+    let passphrase = identity.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    Key::from_pem(text, passphrase).map(Arc::new).map_err(|error| Trouble {
+        passing: matches!(error, KeyError::NoPem | KeyError::Malformed),
+        error: Error::usage(format!("the key file {}: {error}", identity.key_file.display()))
+            .next(error.next()),
+    })
+}
+
+fn read_token(identity: &Identity, path: &Path) -> Result<Token, Trouble> {
+    /// A token is 2 to 4 KiB.
+    const LARGEST: usize = 64 * 1024;
+    let shown = path.display();
+    let login = format!("begin a new session with `{}`", identity.login());
+    let text = read_up_to(path, LARGEST).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Trouble::passing(
+            Error::credentials(format!("there is no token file {shown}")).next(&login),
+        ),
+        _ => Trouble::settled(
+            Error::credentials(format!("the token file {shown} cannot be read: {error}"))
+                .next("let its permissions allow you to read it"),
+        ),
+    })?;
+    let refuse = |why: String| {
+        let what = format!("the token file {shown} holds no session token: {why}");
+        Trouble::passing(Error::credentials(what).next(&login))
+    };
+    let text = std::str::from_utf8(&text).map_err(|_| refuse("it is no text".into()))?;
+    Token::parse(text).map_err(|error| refuse(error.to_string()))
+}
+
+fn mismatch(identity: &Identity, token_file: &Path) -> Error {
+    let (token, key) = (token_file.display(), identity.key_file.display());
+    Error::credentials(format!("the session token in {token} is bound to another key than {key}"))
+        .next(format!(
+            "key and token are made together: begin a new session with `{}`",
+            identity.login()
+        ))
+}
+
+/// A file whole, or an error where it is longer than it could be.
+fn read_up_to(path: &Path, limit: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > limit {
+        return Err(std::io::Error::other(format!("it is longer than {limit} bytes")));
+    }
+    Ok(text)
+}

@@ -1,0 +1,142 @@
+//! What goes into the machine and what comes out of it.
+//!
+//! Owns the events, actions and calls as plain values. Knows nothing of how they follow each other.
+//! Invariant: nothing here holds a buffer, a socket or a secret.
+
+use std::time::Duration;
+
+use super::VerifiedBy;
+use crate::digest::{Algorithm, PartDigest, Value};
+use crate::error::Error;
+use crate::oci::api::{Held, ListedPart, ListedUpload};
+use crate::retry::{Failure, Operation};
+
+/// Time since the start of the run.
+pub type Now = Duration;
+
+/// What a run was told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub parallel: usize,
+    pub retry_for: Duration,
+    pub checksum: Algorithm,
+    pub allow_empty: bool,
+    pub min_size: u64,
+    pub delete_on_mismatch: bool,
+    /// Whether the service has answered before: then its certificate was trusted.
+    pub answered: bool,
+    /// The etag of what stood at the name when the run began.
+    pub replaced: Option<String>,
+    /// How to call the object in messages, and what to run to abort an upload of it.
+    pub named: Named,
+    pub seed: u64,
+}
+
+/// Words for messages.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub object: String,
+    /// The command that aborts an upload, with `{}` where its id goes.
+    pub abort: String,
+    /// The command that shows the object.
+    pub head: String,
+}
+
+/// What happens to an upload.
+#[derive(Debug)]
+pub enum Event {
+    /// A part is full (or the last one has ended), and lies in its buffers.
+    Part { number: u32, digest: PartDigest },
+    /// A byte after the first part was read: the stream is longer than one request.
+    Continues,
+    /// The stream ended cleanly.
+    End { bytes: u64, crc32: u32 },
+    /// The source failed.
+    Broken(Error),
+    /// A signal asks to stop.
+    Stop(Error),
+    /// A call was answered, or failed.
+    Done { call: Call, result: Result<Outcome, Failure> },
+    /// The digests of a part, computed again from its buffers.
+    Rehashed { number: u32, digest: PartDigest, md5: Value },
+}
+
+/// A call to perform, with credentials looked at and signed at that moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    Create,
+    Part(u32),
+    Put,
+    Commit,
+    Head,
+    ListParts,
+    ListUploads,
+    Abort,
+    Delete { etag: String },
+}
+
+impl Call {
+    pub fn operation(&self) -> Operation {
+        match self {
+            Call::Create => Operation::Create,
+            Call::Part(_) => Operation::Part,
+            Call::Put => Operation::Put,
+            Call::Commit => Operation::Commit,
+            Call::Head => Operation::Head,
+            Call::ListParts => Operation::ListParts,
+            Call::ListUploads => Operation::ListUploads,
+            Call::Abort => Operation::Abort,
+            Call::Delete { .. } => Operation::Delete,
+        }
+    }
+}
+
+/// A successful answer.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    Created {
+        upload_id: String,
+    },
+    /// A part or a put: what the service holds, and the CRC-32 of what was handed to the socket.
+    Stored {
+        held: Held,
+        crc32: u32,
+    },
+    Committed(Held),
+    Object(Held),
+    Parts(Vec<ListedPart>),
+    Uploads(Vec<ListedUpload>),
+    /// Aborted or deleted.
+    Gone,
+}
+
+/// What the driver shall do.
+#[derive(Debug)]
+pub enum Action {
+    Begin(Call),
+    /// Compute the digests of a part again from its buffers.
+    Rehash(u32),
+    /// Let go of the buffers of a part.
+    Free(u32),
+    /// Stop reading and let go of the source.
+    StopReading,
+    /// Drop all part requests under way.
+    CancelParts,
+    /// A line for people.
+    Note(String),
+    Finish(Result<Stored, Error>),
+}
+
+/// A committed and verified object.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub held: Held,
+    pub size: u64,
+    /// None for a single PutObject.
+    pub upload_id: Option<String>,
+    pub parts: u32,
+    pub checksum: Option<String>,
+    /// The SHA-256 of the whole stream, where it is known.
+    pub sha256: Option<String>,
+    pub verified_by: VerifiedBy,
+}

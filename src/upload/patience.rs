@@ -1,0 +1,79 @@
+//! Trying again, and for how long.
+//!
+//! Owns the clock of `--retry-for`: it starts at the first failure after the last progress, and any
+//! acknowledgement stops it. Knows nothing of what is tried. Invariant: the last attempt is made
+//! when patience ends, and nothing is given up before.
+
+use super::{Action, Call, Now, Upload};
+use crate::error::Error;
+use crate::retry::{self, Failure};
+
+/// Since when nothing went forward.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub since: Now,
+}
+
+impl Upload {
+    pub(super) fn part_again(&mut self, now: Now, number: u32, failure: &Failure, doing: &str) {
+        if let Some(error) = self.troubled(now, failure, doing) {
+            return self.fail(now, error);
+        }
+        let attempt = self.parts.attempt(number);
+        let at = self.next_attempt(now, attempt, failure);
+        self.parts.retry_at(number, at);
+        self.retries += 1;
+    }
+
+    /// Schedules another attempt of the one call besides parts.
+    pub(super) fn again(&mut self, now: Now, call: Call, failure: &Failure) {
+        let doing = format!("{}, attempt {}", call.operation().name(), self.attempt + 1);
+        if let Some(error) = self.troubled(now, failure, &doing) {
+            return self.give_up(now, error);
+        }
+        let at = self.next_attempt(now, self.attempt, failure);
+        self.attempt += 1;
+        self.retries += 1;
+        self.waiting = Some((at, call));
+    }
+
+    pub(super) fn next_attempt(&mut self, now: Now, attempt: u32, failure: &Failure) -> Now {
+        let pause = retry::backoff(attempt, self.random.f64(), failure.retry_after());
+        // The last attempt is made when patience ends, not before.
+        (now + pause).min(self.patience_ends(now))
+    }
+
+    /// Notes that something failed; the error to end with if that has gone on for too long.
+    pub(super) fn troubled(&mut self, now: Now, failure: &Failure, doing: &str) -> Option<Error> {
+        let retry_for = self.settings.retry_for;
+        match &self.trouble {
+            None => {
+                let error = failure.error(doing);
+                self.trouble = Some(Trouble { since: now });
+                self.actions.push_back(Action::Note(format!(
+                    "{}; trying again for up to {} s, what was read is kept",
+                    error.what,
+                    retry_for.as_secs()
+                )));
+                None
+            }
+            Some(trouble) if now < trouble.since + retry_for => None,
+            Some(trouble) => {
+                let stood = (now - trouble.since).as_secs();
+                let error = failure.error(doing);
+                Some(Error { what: format!("{} (no progress for {stood} s)", error.what), ..error })
+            }
+        }
+    }
+
+    pub(super) fn patience_ends(&self, now: Now) -> Now {
+        self.trouble.as_ref().map_or(now, |trouble| trouble.since) + self.settings.retry_for
+    }
+
+    /// Something was acknowledged: the clock of `--retry-for` starts anew.
+    pub(super) fn went_forward(&mut self) {
+        if self.trouble.take().is_some() {
+            self.actions.push_back(Action::Note("the upload goes on".to_owned()));
+        }
+    }
+}

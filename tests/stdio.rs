@@ -1,0 +1,87 @@
+//! Promises about the standard descriptors, through real processes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs::OpenOptions;
+use std::process::{Command, Output, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_ocipipe");
+
+/// Runs `put --local` with these redirections; it goes no further than the folder that cannot be.
+fn put(redirections: &str) -> Output {
+    let line = format!("exec \"$0\" put --local /dev/null/no oci://b/n {redirections}");
+    Command::new("sh").args(["-c", &line, BINARY]).output().unwrap()
+}
+
+fn refused(output: &Output) -> Option<String> {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let refused = output.status.code() == Some(2) && text.contains(" is closed: ");
+    (refused || text.contains(" is a terminal: ")).then_some(text)
+}
+
+#[test]
+fn a_closed_stdin_is_refused_before_anything_happens() {
+    let text = refused(&put("<&-")).unwrap();
+    assert!(text.starts_with("ocipipe: stdin is closed: there is no stream to upload\n"), "{text}");
+}
+
+#[test]
+fn a_closed_stdout_is_refused_before_anything_is_read() {
+    let text = refused(&put("</dev/null >&-")).unwrap();
+    assert!(text.starts_with("ocipipe: stdout is closed: nobody would see the result\n"), "{text}");
+}
+
+#[test]
+fn a_terminal_as_stdin_is_refused_and_never_read() {
+    // The master side of a new terminal is a terminal too.
+    let text = refused(&put("</dev/ptmx")).unwrap();
+    assert!(text.starts_with("ocipipe: stdin is a terminal: "), "{text}");
+}
+
+#[test]
+fn dev_null_is_open_however_it_was_opened() {
+    for redirections in ["</dev/null", "<>/dev/null", "</dev/null >/dev/null 2>/dev/null"] {
+        assert_eq!(refused(&put(redirections)), None, "{redirections}");
+    }
+    // As Python's DEVNULL and systemd hand it over: open for reading and writing, on all three.
+    let null = || OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
+    let status = Command::new(BINARY)
+        .args(["put", "--local", "/dev/null/no", "oci://b/n"])
+        .stdin(null())
+        .stdout(null())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(refused(&status), None);
+}
+
+#[test]
+fn a_closed_stdin_does_not_matter_where_it_is_not_the_stream() {
+    for line in [
+        "exec \"$0\" put --local /dev/null/no oci://b/n --file /etc/hostname <&-",
+        "exec \"$0\" put --local /dev/null/no oci://b/n <&- -- true",
+    ] {
+        let output = Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
+        assert_eq!(refused(&output), None, "{line}");
+    }
+}
+
+#[test]
+fn a_closed_stderr_changes_no_exit_code() {
+    let line = "exec \"$0\" put --zzz 2>&-";
+    let output = Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let line = "exec \"$0\" put --zzz 2>/dev/full";
+    let output = Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_reader_of_help_may_leave_early_but_a_full_disk_is_told() {
+    let line = "(trap '' PIPE; \"$0\" help put; echo $? >&2) | true";
+    let output = Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n");
+    let line = "exec \"$0\" completions bash >/dev/full";
+    let output = Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}

@@ -1,0 +1,398 @@
+//! Promises of the command line: what is refused and how, what help and completions tell.
+
+#![allow(clippy::unwrap_used)]
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::{Command as Process, Output, Stdio};
+
+use ocipipe::cli::{self, Command, Environment};
+use ocipipe::error::{Error, Kind};
+use proptest::prelude::*;
+
+fn words(line: &str) -> Vec<OsString> {
+    line.split_whitespace().map(OsString::from).collect()
+}
+
+fn parse(line: &str) -> Result<Command, Error> {
+    cli::parse(words(line), &Environment::default())
+}
+
+fn ocipipe(arguments: Vec<OsString>) -> Output {
+    Process::new(env!("CARGO_BIN_EXE_ocipipe"))
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Each line, the whole of what is wrong, and what to do (without the line on how to get help).
+const MISUSES: &[(&str, &str, &str)] = &[
+    ("put", "DEST is missing", "write DEST as oci://BUCKET/NAME, or --bucket-name and --name"),
+    (
+        "put -bn b",
+        "the object has no name: --name is missing",
+        "write DEST as oci://BUCKET/NAME, or --bucket-name and --name",
+    ),
+    (
+        "put --name n",
+        "--bucket-name is missing",
+        "write DEST as oci://BUCKET/NAME, or --bucket-name and --name",
+    ),
+    (
+        "put oci://b/n x",
+        "\"x\" is one argument too many",
+        "DEST is one word; a command to run stands behind --",
+    ),
+    (
+        "put oci://b/n -bn c",
+        "DEST \"oci://b/n\" and --bucket-name are both given",
+        "write DEST, or --bucket-name and --name, not both",
+    ),
+    (
+        "put oci://b/n --name c",
+        "DEST \"oci://b/n\" and --name are both given",
+        "write DEST, or --bucket-name and --name, not both",
+    ),
+    (
+        "put oci://b@m/n -ns c",
+        "the address has the namespace \"m\" and --namespace is given",
+        "leave one of them out",
+    ),
+    (
+        "put b/n",
+        "\"b/n\" is not an address of an object",
+        "an object is written oci://BUCKET/NAME or oci://BUCKET@NAMESPACE/NAME",
+    ),
+    (
+        "put oci://b",
+        "\"oci://b\" names a bucket but no object",
+        "an object is written oci://BUCKET/NAME or oci://BUCKET@NAMESPACE/NAME",
+    ),
+    (
+        "put oci://b/n --file x -- cat",
+        "--file \"x\" and a command behind -- are both given",
+        "the stream comes from one of them: leave the other out",
+    ),
+    (
+        "put oci://b/n --",
+        "there is no command behind --",
+        "write `ocipipe put oci://BUCKET/NAME -- pg_dump mydb`",
+    ),
+    (
+        "put oci://b/n --force --no-overwrite",
+        "--force and --no-overwrite contradict each other",
+        "an existing object is left alone unless one of --force, --if-match is given",
+    ),
+    (
+        "put oci://b/n --if-match e --no-overwrite",
+        "--if-match and --no-overwrite contradict each other",
+        "an existing object is left alone unless one of --force, --if-match is given",
+    ),
+    ("put oci://b/n --quiet --debug", "--quiet and --debug contradict each other", ""),
+    (
+        "put oci://b/n --no-refresh --refresh-before 5m",
+        "--refresh-before and --no-refresh contradict each other",
+        "",
+    ),
+    (
+        "put oci://b/n --encryption-key-file k --opc-sse-kms-key-id o",
+        "--encryption-key-file and --opc-sse-kms-key-id contradict each other",
+        "an object is encrypted with your own key or with one of the Vault, not both",
+    ),
+    ("put oci://b/n --part-size 0", "--part-size \"0\": it must be more than 0", ""),
+    (
+        "put oci://b/n --part-size 64MB",
+        "--part-size \"64MB\": MB is a power of 1000 to some and of 1024 to others: write 64MiB (1024)",
+        "",
+    ),
+    (
+        "put oci://b/n --part-size 99999999T",
+        "--part-size \"99999999T\": that is more than 16777215 TiB",
+        "",
+    ),
+    (
+        "put oci://b/n --max-memory 512",
+        "--max-memory \"512\": a size needs a unit: write 512MiB or 512GiB",
+        "",
+    ),
+    (
+        "put oci://b/n --expected-size x",
+        "--expected-size \"x\": a size is a number and a unit, such as 64MiB or 1.5GiB",
+        "",
+    ),
+    (
+        "put oci://b/n --bwlimit 20",
+        "--bwlimit \"20\": a size needs a unit: write 20MiB or 20GiB",
+        "",
+    ),
+    (
+        "put oci://b/n --parallel-upload-count 0",
+        "--parallel-upload-count \"0\": it is a whole number from 1 to 1000",
+        "",
+    ),
+    (
+        "put oci://b/n --parallel-upload-count 1001",
+        "--parallel-upload-count \"1001\": it is a whole number from 1 to 1000",
+        "",
+    ),
+    (
+        "put oci://b/n --retry-for 90",
+        "--retry-for \"90\": a duration needs a unit: write 90s or 90m",
+        "",
+    ),
+    ("put oci://b/n --stall-timeout 0s", "--stall-timeout \"0s\": it must be more than 0", ""),
+    (
+        "put oci://b/n --checksum sha1",
+        "--checksum \"sha1\": there is no such value",
+        "there are: sha256, crc32c, sha384, md5, none",
+    ),
+    (
+        "put oci://b/n --expect dump",
+        "--expect \"dump\": there is no such value",
+        "there are: tar, gzip, zstd, xz, bzip2, zip, pgdump, sql",
+    ),
+    (
+        "put oci://b/n --progress dots",
+        "--progress \"dots\": there is no such value",
+        "there are: auto, bar, log, json, none",
+    ),
+    (
+        "put oci://b/n --storage-tier cold",
+        "--storage-tier \"cold\": there is no such value",
+        "there are: Standard, InfrequentAccess, Archive",
+    ),
+    (
+        "put oci://b/n --content-type t\u{e4}xt",
+        "--content-type \"t\u{e4}xt\": only printable ASCII can be stored as a header",
+        "",
+    ),
+    (
+        "put oci://b/n --metadata a=b",
+        "--metadata is not JSON: expected value at line 1 column 1",
+        "write a JSON map of texts, such as --metadata '{\"host\": \"db1\"}'",
+    ),
+    (
+        "put oci://b/n --auth instance_principal",
+        "--auth: the authentication mode instance_principal of the OCI CLI is not supported here yet",
+        "use --auth api_key or --auth security_token",
+    ),
+    (
+        "put --local d oci://b/n --endpoint https://e",
+        "--local and --endpoint contradict each other",
+        "--local uses no account and no service: leave one of them out",
+    ),
+    (
+        "put --local d oci://b/n --region r",
+        "--local and --region contradict each other",
+        "--local uses no account and no service: leave one of them out",
+    ),
+    (
+        "put --local d oci://b/../n",
+        "\"../n\" cannot be a file below the --local folder: it has a component . or ..",
+        "with --local the object becomes the plain file DIR/BUCKET/NAME",
+    ),
+    ("get", "SOURCE is missing", "write SOURCE as oci://BUCKET/NAME, or --bucket-name and --name"),
+    ("get oci://b/n --force", "get does not take --force", ""),
+    ("uploads list", "the bucket is missing", "write oci://BUCKET or --bucket-name BUCKET"),
+    ("uploads list oci://b/n --name m", "\"oci://b/n\" has a name and --name is given", ""),
+    (
+        "uploads abort oci://b",
+        "nothing says which uploads to abort",
+        "give --older-than 1d, --upload-id ID or --name NAME; --all means every open upload",
+    ),
+    ("session refresh --no-refresh", "session refresh and --no-refresh contradict each other", ""),
+    ("serve", "--dir is missing", "write --dir DIR"),
+    ("serve --dir d --port 65536", "--port \"65536\": it is a whole number from 0 to 65535", ""),
+    ("serve --dir d --token-ttl 10ms", "--token-ttl is less than 1s", ""),
+    ("completions", "completions takes the name of one shell", "there are: bash, zsh, fish"),
+    ("completions csh", "there are no completions for \"csh\"", "there are: bash, zsh, fish"),
+    ("help putt", "there is no command \"putt\"", ""),
+    (
+        "frobnicate",
+        "there is no command \"frobnicate\"",
+        "there are: put, get, uploads, session, serve, completions, help",
+    ),
+];
+
+#[test]
+fn each_misuse_is_told_in_its_own_words() {
+    for (line, what, next) in MISUSES {
+        let error = parse(line).err().unwrap_or_else(|| panic!("{line} was accepted"));
+        assert_eq!(error.what, *what, "{line}");
+        let told = error.next.unwrap();
+        let (hint, help) = told.rsplit_once("\n  ").unwrap_or(("", &told));
+        assert_eq!(hint, *next, "{line}");
+        assert!(help.starts_with("`ocipipe") && help.ends_with("--help` tells how it is written"));
+    }
+}
+
+#[test]
+fn each_misuse_exits_2_with_nothing_on_stdout() {
+    for (line, what, _) in MISUSES {
+        let output = ocipipe(words(line));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}: {stderr}");
+        assert!(stderr.starts_with(&format!("ocipipe: {what}\n  ")), "{line}: {stderr}");
+        assert!(output.stdout.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn help_is_what_it_was_when_somebody_last_read_it() {
+    for (path, golden) in [
+        ("", include_str!("data/help.txt")),
+        ("put", include_str!("data/help-put.txt")),
+        ("get", include_str!("data/help-get.txt")),
+        ("uploads abort", include_str!("data/help-uploads-abort.txt")),
+        ("serve", include_str!("data/help-serve.txt")),
+    ] {
+        for line in [format!("help {path}"), format!("{path} --help"), format!("{path} -h")] {
+            let output = ocipipe(words(&line));
+            assert_eq!(output.status.code(), Some(0), "{line}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(text, golden, "`ocipipe {line}` differs from tests/data");
+        }
+    }
+}
+
+#[test]
+fn help_fits_a_terminal_and_shows_every_option() {
+    let every = [
+        "put",
+        "get",
+        "uploads",
+        "uploads list",
+        "uploads abort",
+        "session",
+        "session show",
+        "session refresh",
+        "serve",
+        "completions",
+        "help",
+    ];
+    for path in every {
+        let Ok(Command::Help(text)) = parse(&format!("help {path}")) else { panic!("{path}") };
+        assert!(text.starts_with(&format!("Usage: ocipipe {path}")), "{text}");
+        for line in text.lines() {
+            assert!(line.len() <= 120, "{path}: {line}");
+        }
+    }
+    let Ok(Command::Help(text)) = parse("help put") else { panic!() };
+    for option in [
+        "--part-size",
+        "--parallel-upload-count",
+        "--max-memory",
+        "--expected-size",
+        "--checksum",
+        "--verify-checksum",
+        "--storage-tier",
+        "--content-type",
+        "--content-encoding",
+        "--content-language",
+        "--content-disposition",
+        "--cache-control",
+        "--metadata",
+        "--encryption-key-file",
+        "--opc-sse-kms-key-id",
+        "--no-overwrite",
+        "--force",
+        "--if-match",
+        "--delete-on-mismatch",
+        "--allow-empty",
+        "--min-size",
+        "--retry-for",
+        "--stall-timeout",
+        "--bwlimit",
+        "--expect",
+        "--progress",
+        "--quiet",
+        "--debug",
+        "--auth",
+        "--profile",
+        "--config-file",
+        "--region",
+        "--endpoint",
+        "--auth-endpoint",
+        "--cert-bundle",
+        "--refresh-before",
+        "--no-refresh",
+        "--local",
+        "--file",
+        "--bucket-name",
+        "--name",
+        "--namespace",
+    ] {
+        assert_eq!(text.matches(&format!("\n  {option} ")).count(), 1, "{option}");
+    }
+}
+
+#[test]
+fn the_version_tells_the_target() {
+    let output = ocipipe(words("--version"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with(concat!("ocipipe ", env!("CARGO_PKG_VERSION"), " (")), "{text}");
+    assert!(text.contains(std::env::consts::ARCH) && text.ends_with(")\n"), "{text}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// What a script offers for the last of these words, as bash would ask it.
+fn completed(line: &str) -> Vec<String> {
+    let script = "eval \"$(\"$0\" completions bash)\"; COMP_WORDS=(\"$@\"); \
+                  COMP_CWORD=$(($# - 1)); _ocipipe; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let output = Process::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_ocipipe")])
+        .args(line.split(' '))
+        .output()
+        .unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_and_long_options() {
+    assert!(completed("ocipipe ").contains(&"put".to_owned()));
+    assert_eq!(completed("ocipipe put --part"), ["--part-size"]);
+    assert_eq!(completed("ocipipe uploads abort --old"), ["--older-than"]);
+    assert_eq!(completed("ocipipe session show --js"), ["--json"]);
+}
+
+#[test]
+fn every_shell_gets_every_long_option() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = ocipipe(words(&format!("completions {shell}")));
+        let script = String::from_utf8(output.stdout).unwrap();
+        for option in ["part-size", "opc-sse-kms-key-id", "older-than", "token-ttl", "json"] {
+            assert!(script.contains(option), "{shell}: {option}");
+        }
+        assert!(!script.contains("{{"), "a placeholder was left in the script for {shell}");
+    }
+}
+
+/// A word that may stand on the command line, most often one that means something.
+fn word() -> impl Strategy<Value = OsString> {
+    let known: Vec<OsString> = words(
+        "put get uploads list abort session show refresh serve completions help bash - -- --file \
+         --name --metadata --part-size --force --quiet --older-than --all --local --dir -bn -ns -h \
+         oci://b/n oci://b@n/x oci://b {} 5 5M 1d auto --progress=log --checksum=md5 --version",
+    );
+    prop_oneof![
+        5 => proptest::sample::select(known),
+        1 => "(--?[a-z=-]{0,12}|.{0,12})".prop_map(OsString::from),
+        1 => proptest::collection::vec(any::<u8>(), 0..6).prop_map(OsString::from_vec),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_a_command_or_a_usage_error(
+        argv in proptest::collection::vec(word(), 0..10),
+    ) {
+        if let Err(error) = cli::parse(argv, &Environment::default()) {
+            prop_assert_eq!(error.kind, Kind::Usage);
+            prop_assert!(!error.what.is_empty());
+            prop_assert!(error.next.is_some_and(|next| next.contains("--help` tells")));
+        }
+    }
+}
