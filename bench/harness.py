@@ -51,7 +51,11 @@ def warm_memory(size):
     """Touches and frees memory. On a virtual machine, pages that were given back to the host are
     dear to touch again, and who touches them first pays: that must not be a client. Done by a
     process of its own: the peak memory of this one would be taken for that of its children."""
-    subprocess.run([sys.executable, "-c", f"b'1' * {size}"], check=True)
+    script = ("import mmap\n"
+              f"memory = mmap.mmap(-1, {size})\n"
+              "memory.madvise(mmap.MADV_HUGEPAGE)\n"
+              f"for _ in range({size // MIB}): memory.write(b'1' * {MIB})\n")
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 class Sink:
