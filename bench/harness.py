@@ -111,6 +111,7 @@ class Run:
     rss: int  # bytes
     report: dict
     problem: str | None
+    fed: float = 0.0  # when the feeder was rid of its last byte, seconds since 1970
 
     @property
     def cpu(self):
@@ -146,13 +147,16 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
     feeder.stdout.close()
     timer = threading.Timer(LIMIT, process.kill)
     timer.start()
+    fed = []
+    waiter = threading.Thread(target=lambda: (feeder.wait(), fed.append(time.time())))
+    waiter.start()
     if watch:
         threading.Thread(target=watch, args=(process.pid,), daemon=True).start()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.monotonic() - began
     timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
-    feeder.wait()
+    waiter.join()
     report = sink.report(name) if process.returncode == 0 else None
     problem = None
     if process.returncode != 0:
@@ -167,7 +171,8 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
         errors.seek(0)
         text = errors.read().decode(errors="replace").strip()[-600:]
         print(f"  {client.name}: not counted: {problem}\n{text}", file=sys.stderr)
-    return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, report, problem)
+    return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, report, problem,
+               fed[0])
 
 
 def identity(folder):
