@@ -1,7 +1,8 @@
 //! ocipipe: one stream that exists only once, stored as one object.
 //!
 //! The map, in the order the bytes meet it. *Pure* files know no clock, socket or file; each of the
-//! others touches one outside thing. They meet only in `put`.
+//! others touches one outside thing. They meet in the commands: `put`, `get`,
+//! `uploads` and `serve`.
 //!
 //! | module        | owns                                                         | pure |
 //! |---------------|--------------------------------------------------------------|------|
@@ -14,9 +15,16 @@
 //! | `pool`        | a bounded number of buffers; the buffer is the permit        |      |
 //! | `digest`      | part digests and their combinations                          | yes  |
 //! | `input`       | the thread that reads the stream into buffers                |      |
+//! | `expect`      | whether a stream ends as its format must                     | yes  |
 //! | `upload`      | the upload as a state machine: events and time in, actions out | yes |
 //! | `retry`       | what an answer means and when to try again                   | yes  |
+//! | `service`     | one attempt of one call: connect, look, sign, send, read     |      |
+//! | `ask`         | small calls, asked with patience while nothing is at stake   |      |
+//! | `child`       | the command after `--`, whose stdout is the stream           |      |
+//! | `signals`     | the signals that ask a run to stop                           |      |
 //! | `put`         | the driver: performs actions, returns events                 |      |
+//! | `get`         | one object, written as a stream                              |      |
+//! | `uploads`     | open uploads, listed or aborted                              |      |
 //! | `http`        | connections, TLS, bodies, the stall watchdog                 |      |
 //! | `oci`         | everything that knows Oracle: wire, signing, profile, token  | part |
 //! | `progress`    | what people see on stderr                                    |      |
@@ -34,6 +42,7 @@ pub mod destination;
 pub mod digest;
 pub mod emulator;
 pub mod error;
+pub mod expect;
 pub mod get;
 pub mod http;
 pub mod input;

@@ -202,6 +202,11 @@ impl Reporter {
         self.say("warning", "warning: ", text);
     }
 
+    /// Whether what only a search for a fault needs is shown.
+    pub fn debugs(&self) -> bool {
+        self.report.debug
+    }
+
     /// What only a search for a fault needs; the text is not even made without `--debug`.
     pub fn debug(&self, text: impl FnOnce() -> String) {
         if self.report.debug {

@@ -65,13 +65,9 @@ fn announce(server: &Server) -> io::Result<()> {
 
 /// The path as one word of a shell command.
 fn shell_word(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
-    if text.chars().all(plain) {
-        text.into_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    let text = path.to_string_lossy().into_owned();
+    // Only a NUL cannot be quoted, and no path holds one.
+    shlex::try_quote(&text).map_or_else(|_| text.clone(), |word| word.into_owned())
 }
 
 fn plan_of_faults() -> Result<fault::Plan, Error> {
@@ -142,7 +138,7 @@ mod tests {
     #[test]
     fn a_path_in_the_printed_command_can_be_pasted() {
         assert_eq!(shell_word(Path::new("/tmp/a-b/config")), "/tmp/a-b/config");
-        assert_eq!(shell_word(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+        assert_eq!(shell_word(Path::new("/tmp/it's here")), "\"/tmp/it's here\"");
     }
 
     #[tokio::test]

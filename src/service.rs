@@ -29,6 +29,7 @@ pub struct Service {
     pub endpoint: Endpoint,
     pub throttle: Option<Arc<Throttle>>,
     pub rate: Rate,
+    pub reporter: Arc<Reporter>,
 }
 
 /// The rate at which single connections have moved parts so far.
@@ -67,7 +68,7 @@ impl Service {
         options: &ServiceOptions,
         environment: &Environment,
         stall_timeout: Duration,
-        reporter: &Reporter,
+        reporter: &Arc<Reporter>,
     ) -> Result<Service, Error> {
         let identity = Identity::resolve(options, environment)?;
         for warning in &identity.warnings {
@@ -77,11 +78,29 @@ impl Service {
         let endpoint = identity.object_storage.clone();
         let session = Arc::new(Session::open(identity)?);
         let transport = Arc::new(transport);
-        Ok(Service { transport, session, endpoint, throttle: None, rate: Rate::default() })
+        let (throttle, rate, reporter) = (None, Rate::default(), reporter.clone());
+        Ok(Service { transport, session, endpoint, throttle, rate, reporter })
     }
 
     /// One attempt; `chunks` is the stream body, where the request has one.
     pub async fn attempt(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
+        let what = self.reporter.debugs().then(|| describe(&request));
+        let started = Instant::now();
+        let result = self.try_once(request, chunks).await;
+        if let Some(what) = what {
+            let took = started.elapsed().as_secs_f64();
+            self.reporter.debug(|| match &result {
+                Ok(Done { answer, .. }) => {
+                    let id = answer.request_id().unwrap_or_default();
+                    format!("{what}: {} in {took:.3} s (opc-request-id {id})", answer.status)
+                }
+                Err(failure) => format!("{}, after {took:.3} s", failure.error(&what).what),
+            });
+        }
+        result
+    }
+
+    async fn try_once(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
         let size = match &request.body {
             Body::Stream(size) => *size,
             _ => 0,
@@ -160,6 +179,14 @@ impl Service {
         };
         let head = http::Head { method: request.method, target: request.target, headers };
         Ok((connection, head, body))
+    }
+}
+
+/// A request in the words of a log: none of its headers, since some are secrets.
+fn describe(request: &Request) -> String {
+    match &request.body {
+        Body::Stream(size) => format!("{} {} ({size} bytes)", request.method, request.target),
+        _ => format!("{} {}", request.method, request.target),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns the choice of uploads by name, id and age. Knows nothing of how an upload runs. Invariant:
 //! only what was asked for is aborted, and what could not be aborted is said.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,7 +33,7 @@ struct Line {
 
 /// Lists or aborts; the JSON for stdout.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
-    let reporter = Reporter::new(Report::default(), false);
+    let reporter = Arc::new(Reporter::new(Report::default(), false));
     let service = Service::open(&command.service, environment, STALL_TIMEOUT, &reporter)?;
     let ask = Ask { service: &service, patience: PATIENCE, reporter: &reporter };
     let namespace = match &command.place.namespace {

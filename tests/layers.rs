@@ -54,6 +54,7 @@ const IMPURE: [&str; 10] = [
 fn pure_files_know_no_clock_socket_or_file() {
     for under in [
         "upload",
+        "expect",
         "retry",
         "schedule",
         "digest",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::destination::{Destination, Place};
 use crate::digest::Algorithm;
+pub use crate::expect::Format;
 use crate::oci::options::ServiceOptions;
 
 /// One run of the program.
@@ -99,19 +100,6 @@ pub struct ObjectSettings {
     /// Holds the base64 of an AES-256 key; not read yet.
     pub encryption_key_file: Option<PathBuf>,
     pub kms_key_id: Option<String>,
-}
-
-/// The formats whose end is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Tar,
-    Gzip,
-    Zstd,
-    Xz,
-    Bzip2,
-    Zip,
-    PgDump,
-    Sql,
 }
 
 /// What is said on stderr.

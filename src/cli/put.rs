@@ -25,17 +25,6 @@ const CHECKSUMS: [(&str, Algorithm); 5] = [
     ("none", Algorithm::None),
 ];
 
-const FORMATS: [(&str, Format); 8] = [
-    ("tar", Format::Tar),
-    ("gzip", Format::Gzip),
-    ("zstd", Format::Zstd),
-    ("xz", Format::Xz),
-    ("bzip2", Format::Bzip2),
-    ("zip", Format::Zip),
-    ("pgdump", Format::PgDump),
-    ("sql", Format::Sql),
-];
-
 const PROGRESS: [(&str, Progress); 5] = [
     ("auto", Progress::Auto),
     ("bar", Progress::Bar),
@@ -94,7 +83,11 @@ pub fn command(
         stall_timeout: value::duration("--stall-timeout", put.stall_timeout.as_deref())?
             .unwrap_or(STALL_TIMEOUT),
         bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
-        expect: value::choice("--expect", put.expect.as_deref(), &FORMATS)?,
+        expect: value::choice(
+            "--expect",
+            put.expect.as_deref(),
+            &Format::ALL.map(|format| (format.option(), format)),
+        )?,
         report: report(put.progress.as_deref(), put.quiet, put.debug)?,
         service,
         target,

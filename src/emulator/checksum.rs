@@ -26,7 +26,9 @@ impl Algorithm {
 
     /// The algorithm a request asks for.
     pub fn asked(headers: &HeaderMap) -> Result<Option<Algorithm>, Failure> {
-        let Some(value) = headers.get("opc-checksum-algorithm") else { return Ok(None) };
+        // The service's Go SDK sends the header without a value when none is wanted.
+        let value = headers.get("opc-checksum-algorithm").filter(|value| !value.is_empty());
+        let Some(value) = value else { return Ok(None) };
         let named = |algorithm: &Algorithm| value.as_bytes() == algorithm.name().as_bytes();
         Algorithm::ALL.into_iter().find(named).map(Some).ok_or_else(|| {
             Failure::invalid_parameter("opc-checksum-algorithm is not CRC32C, SHA256 or SHA384")
@@ -133,7 +135,8 @@ pub struct Claims {
 impl Claims {
     pub fn of(headers: &HeaderMap) -> Result<Claims, Failure> {
         let decoded = |name: &str, length: usize| -> Result<Option<Vec<u8>>, Failure> {
-            let Some(value) = headers.get(name) else { return Ok(None) };
+            let value = headers.get(name).filter(|value| !value.is_empty());
+            let Some(value) = value else { return Ok(None) };
             let bytes = STANDARD.decode(value.as_bytes()).ok().filter(|b| b.len() == length);
             bytes.map(Some).ok_or_else(|| {
                 Failure::invalid_parameter(format!("The header {name} is not a base64 checksum"))
@@ -278,6 +281,16 @@ mod tests {
             assert_eq!((refused.status, refused.code.as_ref()), (400, code));
             assert!(refused.message.contains(value), "{}", refused.message);
         }
+    }
+
+    #[test]
+    fn an_empty_header_asks_for_nothing_and_an_unknown_algorithm_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert("opc-checksum-algorithm", "".parse().unwrap());
+        headers.insert("content-md5", "".parse().unwrap());
+        assert!(Claims::of(&headers).unwrap().algorithms().is_empty());
+        headers.insert("opc-checksum-algorithm", "MD5".parse().unwrap());
+        assert_eq!(Claims::of(&headers).unwrap_err().status, 400);
     }
 
     #[test]

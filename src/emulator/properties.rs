@@ -46,9 +46,10 @@ pub fn same_key(wanted: &Option<String>, headers: &HeaderMap) -> Result<(), Fail
     }
 }
 
-/// A header as text.
+/// A header as text; an empty one says nothing.
 pub fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned())
+    let value = headers.get(name).filter(|value| !value.is_empty())?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// The spelling of a tier, or a refusal.

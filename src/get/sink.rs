@@ -62,10 +62,10 @@ impl Sink {
             match (self.expected, written) {
                 (Some(expected), Some(written)) if expected != written => {
                     let name = expected.algorithm().name();
-                    return Err(Error::integrity(format!(
+                    Err(Error::integrity(format!(
                         "the object's {name} is {expected}, of what was read {written}"
                     ))
-                    .next("do not use what was written: start again"));
+                    .next("do not use what was written: start again"))
                 }
                 _ => self.to.finish(),
             }

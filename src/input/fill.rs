@@ -99,7 +99,7 @@ impl Filler {
                 let piece = &buffer.space()[used..used + read];
                 hasher.update(piece);
                 if let Some(watch) = &mut self.watch {
-                    watch.bytes(piece);
+                    watch.bytes(piece)?;
                 }
                 used += read;
             }

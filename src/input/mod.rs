@@ -54,7 +54,8 @@ pub struct Filled {
 
 /// Looks at the stream as it passes, to judge at its end whether it is complete.
 pub trait Watch: Send {
-    fn bytes(&mut self, bytes: &[u8]);
+    /// More of the stream; an error ends the reading at once, when there is no hope for it.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error>;
     /// The stream has ended; an error keeps it from being stored, a warning does not.
     fn end(self: Box<Self>) -> Result<Option<String>, Error>;
 }

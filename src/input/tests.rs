@@ -285,12 +285,14 @@ fn a_named_pipe_is_waited_for_and_can_be_given_up() {
 
 struct Judge {
     seen: Vec<u8>,
+    hope: fn(&[u8]) -> Result<(), Error>,
     verdict: fn(&[u8]) -> Result<Option<String>, Error>,
 }
 
 impl Watch for Judge {
-    fn bytes(&mut self, bytes: &[u8]) {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.seen.extend(bytes);
+        (self.hope)(&self.seen)
     }
 
     fn end(self: Box<Self>) -> Result<Option<String>, Error> {
@@ -298,7 +300,10 @@ impl Watch for Judge {
     }
 }
 
-fn judged(verdict: fn(&[u8]) -> Result<Option<String>, Error>) -> Vec<Incoming> {
+fn judged(
+    hope: fn(&[u8]) -> Result<(), Error>,
+    verdict: fn(&[u8]) -> Result<Option<String>, Error>,
+) -> Vec<Incoming> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&ramp(2500)).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
@@ -306,7 +311,7 @@ fn judged(verdict: fn(&[u8]) -> Result<Option<String>, Error>) -> Vec<Incoming> 
     (&file).read_to_end(&mut whole).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
     let source = Source::new(file.into(), "the file").unwrap();
-    let judge = Box::new(Judge { seen: vec![], verdict });
+    let judge = Box::new(Judge { seen: vec![], hope, verdict });
     let (mut reader, _pool) = watched(source, &Plan::uniform(PART, 2), Some(judge));
     let mut said = Vec::new();
     while let Some(incoming) = reader.events.blocking_recv() {
@@ -319,15 +324,18 @@ fn judged(verdict: fn(&[u8]) -> Result<Option<String>, Error>) -> Vec<Incoming> 
 
 #[test]
 fn what_a_watch_says_decides_about_the_end() {
-    let said = judged(|seen| {
+    let hopeful: fn(&[u8]) -> Result<(), Error> = |_| Ok(());
+    let said = judged(hopeful, |seen| {
         assert!(seen == ramp(2500));
         Ok(None)
     });
     assert!(matches!(said[..], [Incoming::End { bytes: 2500, .. }]), "{said:?}");
-    let said = judged(|_| Ok(Some("odd".to_owned())));
+    let said = judged(hopeful, |_| Ok(Some("odd".to_owned())));
     assert!(matches!(said[..], [Incoming::Warning(_), Incoming::End { .. }]), "{said:?}");
-    let said = judged(|_| Err(Error::source("cut off")));
+    let said = judged(hopeful, |_| Err(Error::source("cut off")));
     assert!(matches!(&said[..], [Incoming::Broken(e)] if e.what == "cut off"), "{said:?}");
-    let said = judged(|_| panic!("planted"));
+    let said = judged(|_| Err(Error::source("no hope")), |_| panic!("it was hopeless"));
+    assert!(matches!(&said[..], [Incoming::Broken(e)] if e.what == "no hope"), "{said:?}");
+    let said = judged(hopeful, |_| panic!("planted"));
     assert!(matches!(&said[..], [Incoming::Broken(e)] if e.kind == Kind::Unforeseen), "{said:?}");
 }

@@ -16,6 +16,7 @@ use crate::child::Producer;
 use crate::cli::{Environment, ObjectSettings, Overwrite, PutCommand, Source as SourceOption};
 use crate::digest::Algorithm;
 use crate::error::Error;
+use crate::expect;
 use crate::http::Throttle;
 use crate::input::{Reader, Source};
 use crate::memory;
@@ -40,7 +41,7 @@ const BYTES: &str = "application/octet-stream";
 /// Stores the stream and tells what was stored.
 pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
     let mut signals = Signals::subscribe()?;
-    let reporter = Reporter::new(command.report, stdio::stderr_is_terminal());
+    let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
     for warning in &command.warnings {
         reporter.warn(warning);
     }
@@ -88,7 +89,7 @@ async fn prepare(
     command: &PutCommand,
     environment: &Environment,
     local: Option<&LocalStore>,
-    reporter: &Reporter,
+    reporter: &Arc<Reporter>,
 ) -> Result<Ready, Error> {
     let (source, size) = open(&command.source)?;
     let expected = command.expected_size.or(size);
@@ -201,7 +202,11 @@ async fn upload(
         named: named(&target, command),
         seed: fastrand::u64(..),
     };
-    let reader = Reader::start(source, pool, plan, command.checksum, None)?;
+    let watch = match command.expect {
+        Some(format) => expect::watch(format)?,
+        None => expect::guess(),
+    };
+    let reader = Reader::start(source, pool, plan, command.checksum, Some(watch))?;
     let storing_checksum = storing.checksum;
     let upload = Upload::new(settings);
     let mut drive = Drive::new(service.clone(), target.clone(), storing, upload, began);
@@ -231,13 +236,9 @@ fn named(target: &Target, command: &PutCommand) -> Named {
     }
 }
 
-/// A word as a shell takes it.
+/// A word as a shell takes it. Only a NUL cannot be quoted, and no name holds one.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:+=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into_owned())
 }
 
 fn receipt(
@@ -278,8 +279,10 @@ mod tests {
 
     #[test]
     fn a_command_in_a_message_can_be_pasted_whatever_the_name() {
-        assert_eq!(quoted("db/2026-01.tar.zst"), "db/2026-01.tar.zst");
-        assert_eq!(quoted("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
-        assert_eq!(quoted(""), "''");
+        for name in ["db/2026-01.tar.zst", "it's; rm -rf $HOME", "a b\"c`d", "", "*"] {
+            let script = format!("printf %s {}", quoted(name));
+            let shown = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(shown.stdout).unwrap(), name);
+        }
     }
 }

@@ -4,8 +4,9 @@
 //! Knows nothing of growth or of the stream.
 //! Invariant: what the user gave is changed last, and never without a warning.
 
-use super::{MAX_PART, MIB, MIN_PART, Request, human};
+use super::{MAX_PART, MIN_PART, Request};
 use crate::error::Error;
+use crate::units::{MIB, exact, human};
 
 const DEFAULT_PART: u64 = 128 * MIB;
 const DEFAULT_PARALLEL: u16 = 4;
@@ -37,9 +38,9 @@ impl Bound {
         match (request.max_memory, request.available_memory) {
             (Some(bytes), _) if bytes < LEAST => Err(Error::usage(format!(
                 "--max-memory {} is too small: one part of 10 MiB is sent while the next is read",
-                human(bytes)
+                exact(bytes)
             ))
-            .next(format!("give at least {}", human(LEAST)))),
+            .next(format!("give at least {}", exact(LEAST)))),
             (Some(bytes), _) => Ok(Some(Bound { bytes, origin: Origin::Option })),
             (None, Some(memory)) if memory / 4 < LEAST => {
                 Ok(Some(Bound { bytes: LEAST, origin: Origin::Scarce }))
@@ -50,7 +51,10 @@ impl Bound {
     }
 
     pub fn name(&self) -> String {
-        let bytes = human(self.bytes);
+        let bytes = match self.origin {
+            Origin::Quarter => human(self.bytes),
+            Origin::Option | Origin::Scarce => exact(self.bytes),
+        };
         match self.origin {
             Origin::Option => format!("--max-memory {bytes}"),
             Origin::Quarter => format!("{bytes}, a quarter of the memory there is"),
@@ -89,8 +93,8 @@ impl Sizes {
             };
             sizes.warnings.push(format!(
                 "--part-size {} {done} to {}: {why}",
-                human(sizes.part),
-                human(within)
+                exact(sizes.part),
+                exact(within)
             ));
             sizes.part = within;
         }
@@ -101,7 +105,7 @@ impl Sizes {
     /// when changing the rest was not enough.
     pub fn fit(&mut self, bound: &Bound) {
         if let Origin::Scarce = bound.origin {
-            let least = human(bound.bytes);
+            let least = exact(bound.bytes);
             self.warnings.push(format!("{least} for parts are over a quarter of all memory here"));
         }
         let wanted = (self.part, self.parallel);
@@ -115,7 +119,7 @@ impl Sizes {
         self.thin(bound);
         self.shrink(bound, MIN_PART);
         if self.part_given && self.part < wanted.0 {
-            self.warn("--part-size", human(wanted.0), human(self.part), bound);
+            self.warn("--part-size", exact(wanted.0), exact(self.part), bound);
         }
         if self.parallel_given && self.parallel < wanted.1 {
             let (from, to) = (wanted.1.to_string(), self.parallel.to_string());

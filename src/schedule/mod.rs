@@ -13,12 +13,9 @@ mod growth;
 mod properties;
 
 use crate::error::Error;
+use crate::units::{GIB, MIB, TIB, exact, human};
 use fit::{Bound, Sizes, buffer_size};
 use growth::{Growth, Wish};
-
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
-const TIB: u64 = 1 << 40;
 
 /// Limits of the service.
 pub const MAX_PARTS: u32 = 10_000;
@@ -143,23 +140,10 @@ fn too_short(request: &Request, bound: Option<&Bound>, longest: u64) -> Option<S
         (None, _) => "10,000 parts hold no more".to_string(),
     };
     let expected = match expected {
-        Some(size) => format!("; expected are {}", human(size)),
+        Some(size) => format!("; expected are {}", exact(size)),
         None => String::new(),
     };
     Some(format!("the longest stream that can be stored is {}{expected}: {cause}", human(longest)))
-}
-
-fn human(bytes: u64) -> String {
-    for (unit, name) in [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")] {
-        if bytes >= unit {
-            let tenths = (u128::from(bytes) * 10 / u128::from(unit)) as u64;
-            return match tenths % 10 {
-                0 => format!("{} {name}", tenths / 10),
-                rest => format!("{}.{rest} {name}", tenths / 10),
-            };
-        }
-    }
-    format!("{bytes} bytes")
 }
 
 #[cfg(test)]
@@ -239,7 +223,7 @@ mod tests {
         assert_eq!(
             plan.warnings,
             [
-                "--parallel-upload-count 100 reduced to 63 to fit into 1 GiB, a quarter of the memory \
+                "--parallel-upload-count 100 reduced to 63 to fit into 1.0 GiB, a quarter of the memory \
               there is"
             ]
         );
@@ -278,13 +262,13 @@ mod tests {
         assert_eq!(plan.longest(), 377_504_137_216);
         assert_eq!(
             plan.warnings,
-            ["the longest stream that can be stored is 351.5 GiB: more does not fit into \
+            ["the longest stream that can be stored is 351 GiB: more does not fit into \
               --max-memory 64 MiB"]
         );
         let enough = Request { expected_size: Some(340 * GIB), ..hard(64 * MIB) };
         assert_eq!(planned(enough).warnings, Vec::<String>::new());
         let endless = Request { expected_size: Some(11 * TIB), ..Request::default() };
-        assert!(planned(endless).warnings[0].contains("10 TiB; expected are 11 TiB"));
+        assert!(planned(endless).warnings[0].contains("10.0 TiB; expected are 11 TiB"));
     }
 
     #[test]

@@ -238,7 +238,10 @@ pub fn create_upload(target: &Target, storing: &Storing) -> Request {
     let metadata = storing
         .metadata
         .iter()
-        .map(|(key, value)| (format!("opc-meta-{key}"), value.clone().into()))
+        // As in the headers of PutObject: the length of a stream must not decide how a name is kept.
+        .map(|(key, value)| {
+            (format!("opc-meta-{}", key.to_ascii_lowercase()), value.clone().into())
+        })
         .collect();
     let body = CreateBody {
         object: &target.object,

@@ -1,0 +1,155 @@
+//! Judging by decoding, for formats whose end nothing else can tell.
+//!
+//! Owns the thread that decodes, and the bounded queue to it; what is decoded is thrown away. Knows
+//! no format: a format is a function that reads members, one after the other.
+//! Invariant: the stream is whole only if it is one whole member or several; the decoder never holds
+//! more than the queue, and never outlives the judge by more than that.
+
+use std::io::{self, BufRead, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::{Flaw, Judge};
+use crate::error::{Error, Kind};
+
+/// Pieces in the queue, and the most that is in one: two megabytes in all.
+const PIECES: usize = 16;
+const PIECE: usize = 128 << 10;
+
+/// Decodes one member to its end, from a reader that stands at its start; `buffer` is scratch space.
+/// The reader is left where the member ends.
+pub(super) type Member = fn(&mut Stream, buffer: &mut [u8]) -> io::Result<()>;
+
+/// A format that is judged by decoding it.
+pub(super) struct Decoded {
+    pieces: Option<SyncSender<Vec<u8>>>,
+    thread: Option<JoinHandle<Result<(), Flaw>>>,
+}
+
+impl Decoded {
+    /// `magic` starts each member.
+    pub fn new(magic: &'static [u8], member: Member) -> Result<Decoded, Error> {
+        let (pieces, receiver) = sync_channel(PIECES);
+        let stream = Stream { receiver, piece: Vec::new(), used: 0, at: 0 };
+        let thread = std::thread::Builder::new()
+            .name("ocipipe-expect".to_owned())
+            .spawn(move || decode(stream, magic, member))
+            .map_err(|error| {
+                Error::new(Kind::Unforeseen, format!("cannot start decoding: {error}"))
+            })?;
+        Ok(Decoded { pieces: Some(pieces), thread: Some(thread) })
+    }
+
+    /// What the thread has found; it is told that nothing more comes.
+    fn verdict(&mut self) -> Result<(), Flaw> {
+        self.pieces = None;
+        let joined = self.thread.take().map(JoinHandle::join);
+        match joined {
+            Some(Ok(verdict)) => verdict,
+            _ => Err(Flaw::foreign("the decoder failed within itself")),
+        }
+    }
+}
+
+impl Judge for Decoded {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+        for piece in bytes.chunks(PIECE) {
+            let sent = self.pieces.as_ref().is_some_and(|queue| queue.send(piece.to_vec()).is_ok());
+            if !sent {
+                // The thread stops listening only when it has found a flaw.
+                return self.verdict();
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self: Box<Self>) -> Result<(), Flaw> {
+        self.verdict()
+    }
+}
+
+fn decode(mut stream: Stream, magic: &[u8], member: Member) -> Result<(), Flaw> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut members = 0;
+    loop {
+        let start = stream.at;
+        let Some(first) = stream.peek() else {
+            return match members {
+                0 => Err(Flaw::cut("it is empty")),
+                _ => Ok(()),
+            };
+        };
+        if first == 0 && members > 0 {
+            // Tapes pad with zeros after the last member.
+            return stream.only_zeros();
+        }
+        if first != magic[0] {
+            return Err(Flaw::cut(format!("there is neither data nor the end at byte {start}")));
+        }
+        member(&mut stream, &mut buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Flaw::cut("it stops before its end"),
+            _ => Flaw::cut(format!("what starts at byte {start} does not decode: {error}")),
+        })?;
+        members += 1;
+    }
+}
+
+/// Reads what is decoded until its end, and throws it away.
+pub(super) fn drain(mut decoder: impl Read, buffer: &mut [u8]) -> io::Result<()> {
+    while decoder.read(buffer)? > 0 {}
+    Ok(())
+}
+
+/// The queue as a reader.
+pub(super) struct Stream {
+    receiver: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    used: usize,
+    /// Bytes consumed.
+    at: u64,
+}
+
+impl Stream {
+    fn peek(&mut self) -> Option<u8> {
+        self.fill_buf().ok()?.first().copied()
+    }
+
+    fn only_zeros(&mut self) -> Result<(), Flaw> {
+        while let Some(byte) = self.peek() {
+            if byte != 0 {
+                return Err(Flaw::cut(format!(
+                    "there is data after the padding, at byte {}",
+                    self.at
+                )));
+            }
+            self.consume(1);
+        }
+        Ok(())
+    }
+}
+
+impl BufRead for Stream {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.used == self.piece.len() {
+            match self.receiver.recv() {
+                Ok(piece) => (self.piece, self.used) = (piece, 0),
+                Err(_) => return Ok(&[]),
+            }
+        }
+        Ok(&self.piece[self.used..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.used += amount;
+        self.at += amount as u64;
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.len().min(space.len());
+        space[..length].copy_from_slice(&self.piece[self.used..self.used + length]);
+        self.consume(length);
+        Ok(length)
+    }
+}

@@ -1,0 +1,15 @@
+//! gzip: deflated members, each with a checksum and a length at its end (RFC 1952).
+//!
+//! Where a member ends only inflating tells. Owns how a member is read.
+//! Invariant: a member is whole only if its checksum and length are those of what it inflates to.
+
+use flate2::bufread::GzDecoder;
+
+use super::decode::{Decoded, drain};
+use crate::error::Error;
+
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+pub(super) fn judge() -> Result<Decoded, Error> {
+    Decoded::new(&MAGIC, |stream, buffer| drain(GzDecoder::new(stream), buffer))
+}

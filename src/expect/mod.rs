@@ -1,0 +1,150 @@
+//! Whether a stream ends as its format must.
+//!
+//! A pipe cannot tell a producer that has finished from one that was killed: both end the stream.
+//! What the producer writes can. Owns the formats and their verdicts, judged while the stream passes,
+//! with bounded memory and no second read. Knows nothing of buffers or of the upload.
+//! Invariant: a verdict depends on the bytes alone, not on how they were cut; with `--expect` a stream
+//! is accepted only if its format was followed to its very end.
+
+mod bzip2;
+mod decode;
+mod guess;
+mod gzip;
+mod pgdump;
+mod sql;
+mod tail;
+mod tar;
+mod walk;
+mod xz;
+mod zip;
+mod zstd;
+
+pub use guess::guess;
+
+use crate::error::Error;
+use crate::input::Watch;
+use walk::Walker;
+
+/// What a stream can be expected to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Tar,
+    Gzip,
+    Zstd,
+    Xz,
+    Bzip2,
+    Zip,
+    PgDump,
+    Sql,
+}
+
+impl Format {
+    pub const ALL: [Format; 8] = [
+        Format::Tar,
+        Format::Gzip,
+        Format::Zstd,
+        Format::Xz,
+        Format::Bzip2,
+        Format::Zip,
+        Format::PgDump,
+        Format::Sql,
+    ];
+
+    /// The spelling of `--expect`.
+    pub fn option(self) -> &'static str {
+        match self {
+            Format::Tar => "tar",
+            Format::Gzip => "gzip",
+            Format::Zstd => "zstd",
+            Format::Xz => "xz",
+            Format::Bzip2 => "bzip2",
+            Format::Zip => "zip",
+            Format::PgDump => "pgdump",
+            Format::Sql => "sql",
+        }
+    }
+
+    /// What a stream of this format is called in a sentence.
+    fn name(self) -> &'static str {
+        match self {
+            Format::Tar => "a tar archive",
+            Format::Gzip => "gzip data",
+            Format::Zstd => "zstd data",
+            Format::Xz => "xz data",
+            Format::Bzip2 => "bzip2 data",
+            Format::Zip => "a zip archive",
+            Format::PgDump => "a pg_dump archive (custom format)",
+            Format::Sql => "an SQL dump",
+        }
+    }
+}
+
+/// Why a stream is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Flaw {
+    /// For a person: what is the matter, and where.
+    what: String,
+    /// It may be that the stream is whole and only not understood.
+    foreign: bool,
+}
+
+impl Flaw {
+    /// The stream is not whole, or not what it claims to be.
+    fn cut(what: impl Into<String>) -> Flaw {
+        Flaw { what: what.into(), foreign: false }
+    }
+
+    /// The stream may be whole, but this program cannot tell.
+    fn foreign(what: impl Into<String>) -> Flaw {
+        Flaw { what: what.into(), foreign: true }
+    }
+}
+
+/// Judges one stream of one format.
+trait Judge: Send {
+    /// More of the stream. A flaw is final.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Flaw>;
+    /// The stream has ended.
+    fn end(self: Box<Self>) -> Result<(), Flaw>;
+}
+
+/// Watches for a format that was asked for: a stream of which it is not the whole is refused.
+pub fn watch(format: Format) -> Result<Box<dyn Watch>, Error> {
+    let judge: Box<dyn Judge> = match format {
+        Format::Tar => Box::new(Walker::new(tar::Tar::default())),
+        Format::Gzip => Box::new(gzip::judge()?),
+        Format::Zstd => Box::new(Walker::new(zstd::Zstd::default())),
+        Format::Xz => Box::new(Walker::new(xz::Xz::default())),
+        Format::Bzip2 => Box::new(bzip2::judge()?),
+        Format::Zip => Box::new(zip::Zip::default()),
+        Format::PgDump => Box::new(Walker::new(pgdump::PgDump::default())),
+        Format::Sql => Box::new(sql::Sql::default()),
+    };
+    Ok(Box::new(Demand { format, judge }))
+}
+
+/// A format that was asked for.
+struct Demand {
+    format: Format,
+    judge: Box<dyn Judge>,
+}
+
+impl Demand {
+    fn refusal(format: Format, flaw: Flaw) -> Error {
+        let what = format!("the stream is not {}, or not all of it: {}", format.name(), flaw.what);
+        Error::source(what).next("look at what the producer said")
+    }
+}
+
+impl Watch for Demand {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.judge.bytes(bytes).map_err(|flaw| Demand::refusal(self.format, flaw))
+    }
+
+    fn end(self: Box<Self>) -> Result<Option<String>, Error> {
+        match self.judge.end() {
+            Ok(()) => Ok(None),
+            Err(flaw) => Err(Demand::refusal(self.format, flaw)),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! tar: header blocks, and two blocks of zeros at the end.
+//!
+//! Owns the walk over ustar, pax, GNU and old archives, from header to header. Knows nothing of names
+//! or of contents.
+//! Invariant: an archive is whole only if two blocks of zeros follow its last member and nothing but
+//! whole blocks of zeros, or another archive, follows those.
+
+use super::Flaw;
+use super::walk::{Walk, Want};
+
+const BLOCK: usize = 512;
+/// The longest extended header that is read; real ones are a few kilobytes.
+const MAX_EXTENDED: u64 = 8 << 20;
+
+#[derive(Default)]
+pub(super) struct Tar {
+    place: Place,
+    /// A size that a pax header gives to the next member.
+    size: Option<u64>,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Place {
+    #[default]
+    Header,
+    /// A block is wanted that is a header, unless the member before it, a link or folder with a
+    /// size, has contents after all: writers disagree about that.
+    HeaderOrContents(u64),
+    /// The records of a pax header.
+    Extended,
+    /// The map of a sparse file goes on; contents of that many bytes follow it.
+    SparseMap(u64),
+    /// So many blocks of zeros have been seen, up to two.
+    Zeros(u8),
+}
+
+impl Walk for Tar {
+    fn first(&self) -> Want {
+        Want::take(BLOCK)
+    }
+
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+        match self.place {
+            Place::Extended => {
+                self.size = size_in(bytes).or(self.size);
+                Ok(self.next(Place::Header, 0))
+            }
+            Place::SparseMap(size) => Ok(self.sparse(bytes[504], size)),
+            Place::HeaderOrContents(size) if !is_header(bytes) && !is_zero(bytes) => {
+                // The first block of the contents has been seen.
+                Ok(self.next(Place::Header, padded(size) - BLOCK as u64))
+            }
+            Place::Zeros(count) if is_zero(bytes) => {
+                Ok(self.next(Place::Zeros(2.min(count + 1)), 0))
+            }
+            Place::Header | Place::HeaderOrContents(_) if is_zero(bytes) => {
+                Ok(self.next(Place::Zeros(1), 0))
+            }
+            Place::Header | Place::HeaderOrContents(_) | Place::Zeros(_) => self.header(bytes, at),
+        }
+    }
+
+    fn end(&self) -> Result<(), Flaw> {
+        match self.place {
+            Place::Zeros(2) => Ok(()),
+            Place::Zeros(_) => Err(Flaw::cut("it ends with one block of zeros instead of two")),
+            _ => Err(Flaw::cut("it ends without the two blocks of zeros")),
+        }
+    }
+}
+
+impl Tar {
+    fn next(&mut self, place: Place, skip: u64) -> Want {
+        self.place = place;
+        Want { skip, take: BLOCK }
+    }
+
+    fn header(&mut self, block: &[u8], at: u64) -> Result<Want, Flaw> {
+        if !is_header(block) {
+            return Err(Flaw::cut(format!("there is no header at byte {at}")));
+        }
+        let Some(own) = number(&block[124..136]) else {
+            return Err(Flaw::cut(format!("the header at byte {at} has no size")));
+        };
+        let kind = block[156];
+        if matches!(kind, b'x' | b'X') {
+            if own > MAX_EXTENDED {
+                return Err(Flaw::foreign(format!("the header at byte {at} is {own} bytes long")));
+            }
+            self.place = Place::Extended;
+            return Ok(match own {
+                0 => self.next(Place::Header, 0),
+                _ => Want::take(padded(own) as usize),
+            });
+        }
+        // Long names and global headers stand between a pax header and its member.
+        let size = match kind {
+            b'g' | b'L' | b'K' => own,
+            _ => self.size.take().unwrap_or(own),
+        };
+        if size > u64::MAX / 2 {
+            return Err(Flaw::cut(format!("the header at byte {at} has an impossible size")));
+        }
+        Ok(match kind {
+            b'S' => self.sparse(block[482], size),
+            b'1'..=b'6' if size > 0 => self.next(Place::HeaderOrContents(size), 0),
+            _ => self.next(Place::Header, padded(size)),
+        })
+    }
+
+    /// After a block of a sparse file's map, of which `more` says whether another one follows.
+    fn sparse(&mut self, more: u8, size: u64) -> Want {
+        match more {
+            0 => self.next(Place::Header, padded(size)),
+            _ => self.next(Place::SparseMap(size), 0),
+        }
+    }
+}
+
+fn padded(size: u64) -> u64 {
+    size.next_multiple_of(BLOCK as u64)
+}
+
+fn is_zero(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a stream begins as an archive does that says what it is.
+pub(super) fn begins(head: &[u8]) -> bool {
+    head.get(..BLOCK).is_some_and(|block| &block[257..262] == b"ustar" && is_header(block))
+}
+
+/// Whether the block's checksum is right; some writers of old summed signed bytes.
+fn is_header(block: &[u8]) -> bool {
+    let Some(sum) = number(&block[148..156]) else { return false };
+    let spaces = 8 * u64::from(b' ');
+    let others = || block[..148].iter().chain(&block[156..]);
+    let unsigned = others().map(|byte| u64::from(*byte)).sum::<u64>() + spaces;
+    let signed = others().map(|byte| i64::from(*byte as i8)).sum::<i64>() + spaces as i64;
+    sum == unsigned || i64::try_from(sum) == Ok(signed)
+}
+
+/// A number: octal digits between spaces and zeros, or, with the first bit set, binary.
+fn number(field: &[u8]) -> Option<u64> {
+    if field[0] & 0x80 != 0 {
+        let first = u64::from(field[0] & 0x7f);
+        return field[1..]
+            .iter()
+            .try_fold(first, |value, byte| value.checked_mul(256)?.checked_add(u64::from(*byte)));
+    }
+    let text = field.trim_ascii_start();
+    let digits = text.iter().take_while(|byte| !matches!(byte, 0 | b' '));
+    digits.into_iter().try_fold(0u64, |value, byte| match byte {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+/// The member's size in the records of a pax header, each `LENGTH KEY=VALUE` and a newline.
+fn size_in(mut records: &[u8]) -> Option<u64> {
+    let mut size = None;
+    loop {
+        let blank = records.iter().position(|byte| *byte == b' ')?;
+        let length: usize = std::str::from_utf8(&records[..blank]).ok()?.parse().ok()?;
+        let record = records.get(blank + 1..length)?;
+        if let Some(value) = record.strip_prefix(b"size=") {
+            size = std::str::from_utf8(value.trim_ascii_end()).ok()?.parse().ok().or(size);
+        }
+        records = &records[length..];
+        if !records.first().is_some_and(u8::is_ascii_digit) {
+            return size;
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! xz: streams of LZMA2 blocks with an index of them at the end.
+//!
+//! Owns the walk over blocks, chunk by chunk, and the comparison with the index. Knows nothing of
+//! contents: checks of the decoded data are not checked.
+//! Invariant: a stream is whole only if its index, itself checked, tells of exactly the blocks that
+//! were passed, and its footer of that index; several streams, with padding, may follow each other.
+
+use super::Flaw;
+use super::walk::{Walk, Want};
+
+pub(super) const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+const FOOTER_MAGIC: [u8; 2] = *b"YZ";
+/// The identifier of LZMA2 among filters; it is always the last one.
+const LZMA2: u64 = 0x21;
+
+#[derive(Default)]
+pub(super) struct Xz {
+    place: Place,
+    streams: u64,
+    /// The stream's flags, repeated in its footer.
+    flags: [u8; 2],
+    /// The present block: size of its header, of its packed chunks and of what they unpack to.
+    header: u64,
+    packed: u64,
+    unpacked: u64,
+    /// What was passed, and what the index tells.
+    seen: Blocks,
+    told: Blocks,
+    index: Index,
+}
+
+/// A list of blocks, condensed: the index must tell the same ones in the same order.
+#[derive(Default, PartialEq, Eq)]
+struct Blocks {
+    count: u64,
+    condensed: u64,
+}
+
+impl Blocks {
+    fn push(&mut self, unpadded: u64, unpacked: u64) {
+        self.count += 1;
+        for number in [unpadded, unpacked] {
+            self.condensed =
+                (self.condensed ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        }
+    }
+}
+
+/// The index on its way: its length and check so far, and the number that is being read.
+#[derive(Default)]
+struct Index {
+    length: u64,
+    crc: crc32fast::Hasher,
+    number: Number,
+    records: u64,
+    unpadded: Option<u64>,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Place {
+    #[default]
+    StreamHeader,
+    /// Between streams: padding, or the next stream's header.
+    AfterStream,
+    /// The rest of a stream header of which the first four bytes were seen.
+    RestOfHeader,
+    /// The first byte of a block's header, or of the index.
+    BlockOrIndex,
+    BlockHeader,
+    /// The first byte of a chunk.
+    Chunk,
+    /// Sizes of a chunk whose first byte was this.
+    ChunkSizes(u8),
+    RecordCount,
+    Record,
+    IndexPadding,
+    IndexCheck,
+    Footer,
+}
+
+impl Walk for Xz {
+    fn first(&self) -> Want {
+        Want::take(12)
+    }
+
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+        match self.place {
+            Place::StreamHeader => self.stream_header(bytes, at),
+            Place::AfterStream if bytes == [0; 4] => Ok(Want::take(4)),
+            Place::AfterStream if bytes == &MAGIC[..4] => {
+                self.place = Place::RestOfHeader;
+                Ok(Want::take(8))
+            }
+            Place::AfterStream => Err(Flaw::cut(format!("there is no stream at byte {at}"))),
+            Place::RestOfHeader => {
+                let whole = [&MAGIC[..4], bytes].concat();
+                self.stream_header(&whole, at)
+            }
+            Place::BlockOrIndex if bytes[0] == 0 => {
+                self.index = Index { length: 1, ..Index::default() };
+                self.index.crc.update(bytes);
+                self.told = Blocks::default();
+                Ok(self.want(Place::RecordCount, 1))
+            }
+            Place::BlockOrIndex => {
+                self.header = (u64::from(bytes[0]) + 1) * 4;
+                Ok(self.want(Place::BlockHeader, self.header as usize - 1))
+            }
+            Place::BlockHeader => self.block_header(bytes, at),
+            Place::Chunk => self.chunk(bytes[0], at),
+            Place::ChunkSizes(control) => Ok(self.chunk_sizes(control, bytes)),
+            Place::RecordCount | Place::Record => self.record(bytes, at),
+            Place::IndexPadding => {
+                self.index.add(bytes);
+                match bytes {
+                    [0] => Ok(self.padding()),
+                    _ => Err(Flaw::cut(format!("the index is not padded with zeros at byte {at}"))),
+                }
+            }
+            Place::IndexCheck => {
+                if crc(bytes) != self.index.crc.clone().finalize() {
+                    return Err(Flaw::cut("the check of the index is wrong"));
+                }
+                if self.seen != self.told {
+                    return Err(Flaw::cut("the index does not match the blocks"));
+                }
+                self.index.length += 4;
+                Ok(self.want(Place::Footer, 12))
+            }
+            Place::Footer => self.footer(bytes),
+        }
+    }
+
+    fn end(&self) -> Result<(), Flaw> {
+        match self.place {
+            Place::AfterStream => Ok(()),
+            Place::StreamHeader => Err(Flaw::cut("it is empty")),
+            _ if self.streams == 0 => Err(Flaw::cut("it ends before its index")),
+            _ => Err(Flaw::cut("its last stream ends before the index")),
+        }
+    }
+}
+
+impl Xz {
+    fn want(&mut self, place: Place, take: usize) -> Want {
+        self.place = place;
+        Want::take(take)
+    }
+
+    fn stream_header(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+        if bytes[..6] != MAGIC {
+            return Err(Flaw::cut(format!("there is no stream at byte {at}")));
+        }
+        if crc(&bytes[8..]) != crc32fast::hash(&bytes[6..8]) {
+            return Err(Flaw::cut("the check of a stream header is wrong"));
+        }
+        self.flags = [bytes[6], bytes[7]];
+        if self.flags[0] != 0 || self.flags[1] > 0xf {
+            return Err(Flaw::foreign("it has flags that are not known"));
+        }
+        self.seen = Blocks::default();
+        Ok(self.want(Place::BlockOrIndex, 1))
+    }
+
+    fn block_header(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+        let (fields, check) = bytes.split_at(bytes.len() - 4);
+        let mut header = crc32fast::Hasher::new();
+        header.update(&[(self.header / 4 - 1) as u8]);
+        header.update(fields);
+        if crc(check) != header.finalize() {
+            return Err(Flaw::cut(format!("the check of the block header at byte {at} is wrong")));
+        }
+        if last_filter(fields) != Some(LZMA2) {
+            return Err(Flaw::foreign("it is packed by a method that is not known"));
+        }
+        (self.packed, self.unpacked) = (0, 0);
+        Ok(self.want(Place::Chunk, 1))
+    }
+
+    fn chunk(&mut self, control: u8, at: u64) -> Result<Want, Flaw> {
+        self.packed += 1;
+        match control {
+            0 => {
+                let check = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64]
+                    [usize::from(self.flags[1] & 0xf)];
+                self.seen.push(self.header + self.packed + check, self.unpacked);
+                self.place = Place::BlockOrIndex;
+                // The header is a multiple of four already.
+                Ok(Want { skip: self.packed.next_multiple_of(4) - self.packed + check, take: 1 })
+            }
+            1 | 2 => Ok(self.want(Place::ChunkSizes(control), 2)),
+            0x80.. => Ok(self.want(Place::ChunkSizes(control), 4)),
+            _ => Err(Flaw::cut(format!("the chunk at byte {at} is of no kind"))),
+        }
+    }
+
+    fn chunk_sizes(&mut self, control: u8, bytes: &[u8]) -> Want {
+        let size = |high: u8, low: u8| u64::from(high) << 8 | u64::from(low);
+        let plain = size(bytes[0], bytes[1]) + 1;
+        let (unpacked, follows) = match bytes {
+            [_, _] => (plain, plain),
+            _ => {
+                let properties = u64::from(control >= 0xc0);
+                let high = u64::from(control & 0x1f) << 16;
+                (high + plain, size(bytes[2], bytes[3]) + 1 + properties)
+            }
+        };
+        self.unpacked += unpacked;
+        self.packed += bytes.len() as u64 + follows;
+        self.place = Place::Chunk;
+        Want { skip: follows, take: 1 }
+    }
+
+    /// A byte of the count of records, or of one of their numbers.
+    fn record(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+        self.index.add(bytes);
+        let Some(number) = self.index.number.add(bytes[0]) else {
+            return Err(Flaw::cut(format!("a number of the index is too long at byte {at}")));
+        };
+        let Some(number) = number else { return Ok(Want::take(1)) };
+        if let Place::RecordCount = self.place {
+            self.index.records = number;
+            self.place = Place::Record;
+        } else if let Some(unpadded) = self.index.unpadded.take() {
+            self.told.push(unpadded, number);
+            self.index.records -= 1;
+        } else {
+            self.index.unpadded = Some(number);
+        }
+        Ok(match self.index.records {
+            0 => self.padding(),
+            _ => Want::take(1),
+        })
+    }
+
+    /// After a byte of the index that may be its last.
+    fn padding(&mut self) -> Want {
+        match self.index.length % 4 {
+            0 => self.want(Place::IndexCheck, 4),
+            _ => self.want(Place::IndexPadding, 1),
+        }
+    }
+
+    fn footer(&mut self, bytes: &[u8]) -> Result<Want, Flaw> {
+        let backward = (u64::from(crc(&bytes[4..8])) + 1) * 4;
+        let right = crc(&bytes[..4]) == crc32fast::hash(&bytes[4..10])
+            && backward == self.index.length
+            && bytes[8..10] == self.flags
+            && bytes[10..] == FOOTER_MAGIC;
+        if !right {
+            return Err(Flaw::cut("a stream footer is wrong"));
+        }
+        self.streams += 1;
+        Ok(self.want(Place::AfterStream, 4))
+    }
+}
+
+impl Index {
+    fn add(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        self.crc.update(bytes);
+    }
+}
+
+/// A number that comes seven bits at a time, the lowest first.
+#[derive(Default)]
+struct Number {
+    value: u64,
+    shift: u32,
+}
+
+impl Number {
+    /// Takes a byte; `None` if the number is too long, and nothing in it while it is not complete.
+    fn add(&mut self, byte: u8) -> Option<Option<u64>> {
+        if self.shift >= 63 {
+            return None;
+        }
+        self.value |= u64::from(byte & 0x7f) << self.shift;
+        self.shift += 7;
+        if byte & 0x80 != 0 {
+            return Some(None);
+        }
+        Some(Some(std::mem::take(self).value))
+    }
+
+    /// Takes a number from the front of `bytes`.
+    fn from_front(bytes: &mut &[u8]) -> Option<u64> {
+        let mut number = Number::default();
+        loop {
+            let (byte, rest) = bytes.split_first()?;
+            *bytes = rest;
+            if let Some(value) = number.add(*byte)? {
+                return Some(value);
+            }
+        }
+    }
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().take(4).rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}
+
+/// The identifier of the last filter of a block header, of which the size and check are cut off.
+fn last_filter(fields: &[u8]) -> Option<u64> {
+    let (flags, mut rest) = fields.split_first()?;
+    if flags & 0x3c != 0 {
+        return None;
+    }
+    // Sizes of the block, where the writer knew them.
+    for present in [0x40, 0x80] {
+        if flags & present != 0 {
+            Number::from_front(&mut rest)?;
+        }
+    }
+    let mut last = None;
+    for _ in 0..=flags & 3 {
+        last = Some(Number::from_front(&mut rest)?);
+        let properties = usize::try_from(Number::from_front(&mut rest)?).ok()?;
+        rest = rest.get(properties..)?;
+    }
+    last
+}

@@ -1,0 +1,7 @@
+//! What black-box tests share: the real binary, a store in this process, streams to send.
+
+#![allow(dead_code)] // Each test file uses a part of it.
+
+pub mod run;
+pub mod store;
+pub mod stream;

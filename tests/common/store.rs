@@ -1,0 +1,168 @@
+//! A store in this process for one test, and the program led to it.
+//!
+//! Knows nothing of what is tested. Invariant: stores share nothing, so tests run side by side.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use ocipipe::emulator::fault::{Plan, Rule};
+use ocipipe::emulator::{self, Layout, Operation, Options, Record, Server};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::run::{Ocipipe, ocipipe};
+
+/// The bucket that is there from the beginning.
+pub const BUCKET: &str = "backups";
+
+pub struct Store {
+    runtime: Runtime,
+    server: Option<Server>,
+    folder: TempDir,
+}
+
+impl Store {
+    pub fn start() -> Store {
+        Store::with(|_| ())
+    }
+
+    /// A store on which these things go wrong.
+    pub fn failing(rules: impl IntoIterator<Item = Rule>) -> Store {
+        let plan = Plan { faults: rules.into_iter().collect() };
+        Store::with(|options| options.faults = plan)
+    }
+
+    pub fn with(change: impl FnOnce(&mut Options)) -> Store {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = Options::new(folder.path().join("store"), Layout::Full);
+        options.min_part_size = super::stream::PART as u64;
+        change(&mut options);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let server = runtime.block_on(emulator::start(options)).unwrap();
+        Store { runtime, server: Some(server), folder }
+    }
+
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    /// A folder of this test's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file in that folder.
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// `ocipipe COMMAND` with the config of this store.
+    pub fn ocipipe(&self, command: &str) -> Ocipipe {
+        ocipipe(command.split_whitespace())
+            .within(self.folder())
+            .arg("--config-file")
+            .arg(self.server().config_path())
+            .arg("--endpoint")
+            .arg(self.server().url())
+            .arg("--auth-endpoint")
+            .arg(self.server().url())
+    }
+
+    /// `ocipipe put ... oci://backups/NAME` in parts of the smallest size.
+    pub fn put(&self, name: &str) -> Ocipipe {
+        self.ocipipe("put --part-size 10MiB").arg(format!("oci://{BUCKET}/{name}"))
+    }
+
+    pub fn object(&self, name: &str) -> Option<Vec<u8>> {
+        self.server().object(BUCKET, name).unwrap()
+    }
+
+    /// What the store remembers of an object besides its bytes.
+    #[track_caller]
+    pub fn about(&self, name: &str) -> serde_json::Value {
+        let folder = self.server().state_path().join("buckets").join(BUCKET).join("objects");
+        let all = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let about = all.map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap());
+        about
+            .into_iter()
+            .find(|about: &serde_json::Value| about["name"] == name)
+            .unwrap_or_else(|| panic!("no object {name}"))
+    }
+
+    pub fn requests(&self) -> Vec<Record> {
+        self.server().requests()
+    }
+
+    /// The requests of one operation.
+    pub fn requests_of(&self, operation: Operation) -> Vec<Record> {
+        self.requests().into_iter().filter(|record| record.operation == operation).collect()
+    }
+
+    /// Waits until so many requests of an operation have been answered, however.
+    pub fn waits_for(&self, operation: Operation, count: usize) {
+        let of = |record: &&Record| record.operation == operation;
+        let enough = |records: &[Record]| records.iter().filter(of).count() >= count;
+        self.runtime.block_on(self.server().wait_for(enough));
+    }
+
+    /// Waits until an object is there.
+    pub fn waits_for_object(&self, name: &str) {
+        while self.object(name).is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Nothing of this name is stored, and nothing is left that costs money.
+    #[track_caller]
+    pub fn has_nothing_of(&self, name: &str) {
+        assert!(self.object(name).is_none(), "an object appeared");
+        self.has_no_open_upload();
+    }
+
+    #[track_caller]
+    pub fn has_no_open_upload(&self) {
+        assert_eq!(self.server().open_uploads(), [], "an upload is left open");
+    }
+
+    /// Stops the server; its port refuses from then on.
+    pub fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A stream whose reading position tells whether anything was read from it.
+pub struct Unread {
+    ours: File,
+}
+
+impl Unread {
+    /// A file of some bytes, open twice over one position: for us and for a program's stdin.
+    pub fn new(folder: &Path) -> (Unread, File) {
+        let path = folder.join("unread");
+        std::fs::write(&path, super::stream::ramp(4096)).unwrap();
+        let ours = File::open(path).unwrap();
+        let theirs = ours.try_clone().unwrap();
+        (Unread { ours }, theirs)
+    }
+
+    /// Nobody has read from it.
+    #[track_caller]
+    pub fn is_unread(mut self) {
+        let position = std::io::Seek::stream_position(&mut self.ours).unwrap();
+        assert_eq!(position, 0, "stdin was read");
+    }
+}

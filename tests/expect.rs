@@ -1,0 +1,253 @@
+//! Samples made by the real tools: each is accepted as what it is, and no truncation of it is.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use ocipipe::expect::{Format, guess, watch};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+struct Sample {
+    name: String,
+    format: Format,
+    bytes: Vec<u8>,
+}
+
+fn samples() -> Vec<Sample> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/expect");
+    let mut samples: Vec<Sample> = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let format = match path.extension()?.to_str()? {
+                "tar" => Format::Tar,
+                "gz" => Format::Gzip,
+                "zst" => Format::Zstd,
+                "xz" => Format::Xz,
+                "bz2" => Format::Bzip2,
+                "zip" => Format::Zip,
+                "pgdump" => Format::PgDump,
+                "sql" => Format::Sql,
+                other => panic!("no format has the ending {other}"),
+            };
+            let name = path.file_name()?.to_str()?.to_owned();
+            Some(Sample { name, format, bytes: std::fs::read(&path).unwrap() })
+        })
+        .collect();
+    samples.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(samples.len() > 50);
+    samples
+}
+
+fn sample(name: &str) -> Vec<u8> {
+    samples().into_iter().find(|sample| sample.name == name).unwrap().bytes
+}
+
+/// What is said of a stream that arrives in these pieces.
+fn verdict<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), String> {
+    let mut judge = watch(format).unwrap();
+    for piece in pieces {
+        judge.bytes(piece).map_err(|error| error.what)?;
+    }
+    let warning = judge.end().map_err(|error| {
+        assert_eq!(error.kind.exit_code(), 5);
+        error.what
+    })?;
+    assert_eq!(warning, None);
+    Ok(())
+}
+
+fn whole(format: Format, bytes: &[u8]) -> Result<(), String> {
+    verdict(format, [bytes])
+}
+
+/// What is said of a stream when nobody asked.
+fn warning(bytes: &[u8]) -> Option<String> {
+    let mut judge = guess();
+    judge.bytes(bytes).unwrap();
+    judge.end().unwrap()
+}
+
+#[test]
+fn what_the_real_tools_write_is_accepted() {
+    for Sample { name, format, bytes } in samples() {
+        assert_eq!(whole(format, &bytes), Ok(()), "{name}");
+        assert_eq!(warning(&bytes), None, "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_accepted_as_what_it_is_not() {
+    for Sample { name, format, bytes } in samples() {
+        for other in Format::ALL.into_iter().filter(|other| *other != format) {
+            // A sample within a sample: the first one is accepted, as it should be.
+            assert!(whole(other, &bytes).is_err(), "{name} as {}", other.option());
+        }
+        let longer = [&bytes[..], b"x"].concat();
+        assert!(whole(format, &longer).is_err(), "{name} and one byte more");
+    }
+    for format in Format::ALL {
+        assert!(whole(format, b"").is_err(), "nothing as {}", format.option());
+    }
+}
+
+/// Where a stream may be cut off and be whole even so, because what is left is a whole stream of the
+/// same format, or only padding and comments are missing. No reader of the format could tell either.
+fn still_whole(sample: &Sample, cut: usize) -> bool {
+    let (kept, lost) = sample.bytes.split_at(cut);
+    let joined = |names: &[&str], gap: usize| {
+        let ends = names.iter().scan(0, |end, name| {
+            *end += self::sample(name).len();
+            Some(*end)
+        });
+        ends.into_iter().any(|end| cut >= end && cut <= end + gap && (cut - end).is_multiple_of(4))
+    };
+    match sample.name.as_str() {
+        "joined.gz" => joined(&["one.gz", "empty.gz"], 0),
+        "padded.gz" => lost.iter().all(|byte| *byte == 0) && cut >= self::sample("one.gz").len(),
+        "joined.bz2" => joined(&["one.bz2", "empty.bz2"], 0),
+        // A skippable frame of 13 bytes first, and one of 8 between.
+        "joined.zst" => {
+            let first = 13 + self::sample("check.zst").len();
+            [13, first, first + 8].contains(&cut)
+        }
+        "joined.xz" => joined(&["crc32.xz"], 8),
+        "joined.tar" => joined(&["one-block.tar"], 0),
+        // Filled up with zeros to twenty blocks; two of them are enough.
+        "gnu.tar" | "pax.tar" | "python.tar" | "bsd.tar" => {
+            let zeros = kept.iter().rev().take_while(|byte| **byte == 0).count();
+            cut.is_multiple_of(512) && zeros >= 1024
+        }
+        _ => match sample.format {
+            Format::Sql => ["dump complete\n--\n", "-- Dump completed"].iter().any(|closing| {
+                let text = String::from_utf8_lossy(kept);
+                let last = text.rfind(closing.split('\n').next().unwrap());
+                last.is_some_and(|at| text[at..].contains('\n'))
+            }),
+            _ => false,
+        },
+    }
+}
+
+#[test]
+fn no_truncation_is_accepted() {
+    for sample in samples() {
+        for cut in 0..sample.bytes.len() {
+            // Contents of files make most of a large archive, and are all alike.
+            if sample.bytes.len() > 12_000 && !(cut % 512 < 3 || cut % 512 > 508) {
+                continue;
+            }
+            let accepted = whole(sample.format, &sample.bytes[..cut]).is_ok();
+            let excused = still_whole(&sample, cut);
+            if sample.format == Format::Sql {
+                // After the closing comment half a word is no comment; nobody would miss it.
+                assert!(!accepted || excused, "{} cut at {cut}", sample.name);
+            } else {
+                assert_eq!(accepted, excused, "{} cut at {cut}", sample.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_truncation_is_seen_without_being_asked_for_wherever_that_is_cheap() {
+    for sample in samples() {
+        let length = sample.bytes.len();
+        // Gzip is not judged without decoding. Old tar does not say what it is, and what is shorter
+        // than this has no contents.
+        let old = ["v7.tar", "empty.tar", "joined.zst"].contains(&sample.name.as_str());
+        if sample.format == Format::Gzip || old || length < 40 {
+            continue;
+        }
+        for cut in [length - 1, length - 3, length / 4 * 3] {
+            let warning = warning(&sample.bytes[..cut]);
+            let due = whole(sample.format, &sample.bytes[..cut]).is_err();
+            assert_eq!(warning.is_some(), due, "{} cut at {cut}: {warning:?}", sample.name);
+        }
+    }
+}
+
+#[test]
+fn damage_that_only_decoding_sees_is_seen() {
+    for name in ["one.gz", "pigz.gz", "one.bz2", "blocks.bz2"] {
+        let format = if name.ends_with("gz") { Format::Gzip } else { Format::Bzip2 };
+        let mut bytes = sample(name);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        assert!(whole(format, &bytes).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_stream_without_hope_is_refused_before_its_end() {
+    for format in
+        [Format::Tar, Format::Zstd, Format::Xz, Format::PgDump, Format::Gzip, Format::Bzip2]
+    {
+        let mut judge = watch(format).unwrap();
+        // Decoding is done elsewhere, and says so when it has come to it.
+        let refused = (0..10_000).any(|_| judge.bytes(&[b'?'; 4096]).is_err());
+        assert!(refused, "{}", format.option());
+    }
+}
+
+#[test]
+fn what_is_no_known_format_is_left_alone() {
+    for bytes in [&b""[..], b"\x1f\x8b\x08 cut", b"BZh and so on", b"PK", b"plain text\n"] {
+        assert_eq!(warning(bytes), None);
+    }
+    let mut later = sample("pipe.pgdump");
+    later[6] = 99;
+    assert_eq!(warning(&later), None, "a version of the future may be whole");
+    let refusal = whole(Format::PgDump, &later).unwrap_err();
+    assert!(refusal.contains("version 1.99 is not known"), "{refusal}");
+}
+
+/// Cuts bytes into pieces of these sizes, over and over.
+fn pieces<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let (mut pieces, mut rest) = (Vec::new(), bytes);
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (piece, after) = rest.split_at((*size).min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_verdict_depends_on_the_bytes_and_not_on_how_they_arrive(
+        sample in prop::sample::select(samples()),
+        cut in any::<prop::sample::Index>(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        sizes in proptest::collection::vec(1usize..700, 1..6),
+    ) {
+        let Sample { name, format, mut bytes } = sample;
+        bytes.truncate(1 + cut.index(bytes.len() * 2));
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let once = whole(format, &bytes);
+        prop_assert_eq!(&verdict(format, pieces(&bytes, &sizes)), &once, "{}", name);
+        prop_assert_eq!(&verdict(format, bytes.chunks(1)), &once, "{}", name);
+        let mut judge = guess();
+        for piece in pieces(&bytes, &sizes) {
+            judge.bytes(piece).unwrap();
+        }
+        prop_assert_eq!(judge.end().unwrap(), warning(&bytes), "{}", name);
+    }
+
+    #[test]
+    fn no_bytes_at_all_upset_a_judge(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        for format in Format::ALL {
+            let _ = whole(format, &bytes);
+        }
+        prop_assert_eq!(warning(&bytes), None);
+    }
+}

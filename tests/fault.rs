@@ -1,0 +1,229 @@
+//! What goes wrong on the way and in the service, and what becomes of the stream: whole and exit 0,
+//! or absent and an exit code that says why. Nothing in between, and no upload left open.
+
+mod common;
+
+use common::run::Done;
+use common::store::Store;
+use common::stream::{PART, assert_same, ramp};
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::Operation::{
+    self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, HeadObject,
+    ListMultipartUploadParts, PutObject, UploadPart,
+};
+
+/// Two parts and a bit, and a stream of one request.
+const LONG: usize = 2 * PART + 17;
+const SHORT: usize = 1234;
+
+fn refuse(status: u16) -> Action {
+    Action::Refuse(Reply::status(status))
+}
+
+fn once(operation: Operation, action: Action) -> Rule {
+    Rule::on(operation, action).when(When::Request(1))
+}
+
+/// The first attempt at each part.
+fn first(action: Action) -> Rule {
+    Rule::on(UploadPart, action).when(When::First(1))
+}
+
+fn put(store: &Store, length: usize, options: &str) -> Done {
+    store.put("x").args(options).stdin(ramp(length)).run()
+}
+
+/// In spite of this, the stream is stored and nothing is left over.
+#[track_caller]
+fn survives(length: usize, options: &str, rules: impl IntoIterator<Item = Rule>) -> (Store, Done) {
+    let store = Store::failing(rules);
+    let done = put(&store, length, options).exits(0);
+    assert_same(&store.object("x").unwrap(), &ramp(length));
+    assert_eq!(done.receipt()["size"], length);
+    let met = store.requests().iter().filter(|record| record.fault.is_some()).count();
+    assert!(met > 0, "the fault did not happen");
+    (store, done)
+}
+
+#[track_caller]
+fn survives_cleanly(length: usize, options: &str, rules: impl IntoIterator<Item = Rule>) {
+    let (store, _) = survives(length, options, rules);
+    store.has_no_open_upload();
+}
+
+/// This ends the run with the code, and nothing is stored or left open.
+#[track_caller]
+fn fails(length: usize, options: &str, code: i32, rules: impl IntoIterator<Item = Rule>) -> Done {
+    let store = Store::failing(rules);
+    let done = put(&store, length, options).fails(code);
+    store.has_nothing_of("x");
+    done
+}
+
+/// Committed, and not what was read: exit 7, and the etag is named.
+#[track_caller]
+fn mismatches(length: usize, rules: impl IntoIterator<Item = Rule> + Clone) {
+    let store = Store::failing(rules.clone());
+    let done = put(&store, length, "").fails(7).says(&["was committed", "--delete-on-mismatch"]);
+    let etag = store.about("x")["etag"].as_str().unwrap().to_owned();
+    done.says(&[&etag]);
+    store.has_no_open_upload();
+    let store = Store::failing(rules);
+    put(&store, length, "--delete-on-mismatch").fails(7).says(&["was deleted"]);
+    store.has_nothing_of("x");
+}
+
+/// Rows of the table: a promise, and what has to hold.
+macro_rules! rows {
+    ($($name:ident: $body:expr;)*) => { $(#[test] fn $name() { $body; })* };
+}
+
+rows! {
+    parts_refused_for_a_while: survives_cleanly(LONG, "", [
+        Rule::on(UploadPart, refuse(503)).when(When::First(2))]);
+    parts_throttled: survives_cleanly(LONG, "", [
+        first(Action::Refuse(Reply::status(429).retry_after("1")))]);
+    parts_that_meet_an_error_of_the_service: survives_cleanly(LONG, "", [first(refuse(500))]);
+    a_part_refused_before_its_body_is_read: survives_cleanly(LONG, "", [
+        first(Action::Early(Reply::status(503)))]);
+    a_part_refused_and_reset_while_it_is_written: survives_cleanly(LONG, "", [
+        first(Action::EarlyReset(Reply::status(503)))]);
+    connections_reset_before_the_body: survives_cleanly(LONG, "", [first(Action::ResetBeforeBody)]);
+    connections_reset_in_the_body: survives_cleanly(LONG, "", [
+        first(Action::ResetInBody(1_000_000))]);
+    connections_reset_at_the_last_byte: survives_cleanly(LONG, "", [
+        first(Action::ResetInBody(PART as u64 - 1))]);
+    answers_to_parts_lost: survives_cleanly(LONG, "", [first(Action::LoseAnswer)]);
+    answers_to_parts_cut: survives_cleanly(LONG, "", [first(Action::Truncate(40))]);
+    a_part_that_stalls: survives_cleanly(LONG, "--stall-timeout 1s", [
+        first(Action::StallBody { bytes: 1_000_000, ms: None })]);
+    an_answer_that_never_comes: survives_cleanly(LONG, "--stall-timeout 1s", [
+        first(Action::StallAnswer { ms: None })]);
+    an_answer_that_comes_late: survives_cleanly(LONG, "", [
+        first(Action::StallAnswer { ms: Some(700) })]);
+    garbage_instead_of_http: survives_cleanly(LONG, "", [
+        first(Action::Garbage("\u{0}SSH-2.0-garbage\r\n\r\n".to_owned()))]);
+    the_page_of_a_proxy: survives_cleanly(LONG, "", [first(Action::Html { status: 502 })]);
+    the_page_of_a_proxy_as_a_success: survives_cleanly(LONG, "", [first(Action::Html { status: 200 })]);
+    a_spurious_401: survives_cleanly(LONG, "", [
+        once(UploadPart, Action::Refuse(Reply::status(401)))]);
+    a_first_try_that_lands_after_the_second: survives_cleanly(LONG, "", [
+        Rule::on(UploadPart, Action::LateLanding { after: None }).part(2).when(When::Attempt(1))]);
+    create_refused: survives_cleanly(LONG, "", [once(CreateMultipartUpload, refuse(503))]);
+    create_cut_before_it_was_seen: survives_cleanly(LONG, "", [
+        once(CreateMultipartUpload, Action::ResetBeforeBody)]);
+    commit_refused: survives_cleanly(LONG, "", [once(CommitMultipartUpload, refuse(503))]);
+    commit_that_failed_inside: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, refuse(500))]);
+    answer_to_commit_lost: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::LoseAnswer)]);
+    answer_to_commit_cut: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::Truncate(60))]);
+    answer_to_commit_never_comes: survives_cleanly(LONG, "--stall-timeout 1s", [
+        once(CommitMultipartUpload, Action::StallAnswer { ms: None })]);
+    commit_reset_before_it_was_seen: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::ResetBeforeBody)]);
+    commit_answered_by_a_proxy: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::Html { status: 504 })]);
+    answer_to_commit_lost_and_asking_refused_for_a_while: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::LoseAnswer),
+        Rule::on(HeadObject, refuse(503)).when(When::Attempt(2))]);
+    put_refused: survives_cleanly(SHORT, "", [once(PutObject, refuse(503))]);
+    put_reset: survives_cleanly(SHORT, "", [once(PutObject, Action::ResetInBody(100))]);
+    answer_to_put_lost: survives_cleanly(SHORT, "", [once(PutObject, Action::LoseAnswer)]);
+    answer_to_put_never_comes: survives_cleanly(SHORT, "--stall-timeout 1s", [
+        once(PutObject, Action::StallAnswer { ms: None })]);
+    put_that_failed_inside: survives_cleanly(SHORT, "", [once(PutObject, refuse(500))]);
+
+    a_part_damaged_on_the_way_and_told_so: survives_cleanly(LONG, "", [
+        first(Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")))]);
+    a_part_damaged_on_the_way_every_time: fails(LONG, "", 7, [Rule::on(UploadPart,
+        Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256"))).part(2)]);
+    a_wrong_checksum_in_the_answer_to_a_part: fails(LONG, "", 7, [
+        Rule::on(UploadPart, Action::WrongChecksum).part(2)]);
+    a_wrong_checksum_in_the_answer_to_a_commit: mismatches(LONG, [
+        Rule::on(CommitMultipartUpload, Action::WrongChecksum)]);
+    a_wrong_checksum_in_the_answer_to_a_put: mismatches(SHORT, [
+        Rule::on(PutObject, Action::WrongChecksum)]);
+    a_part_corrupted_in_the_store: mismatches(LONG, [
+        Rule::on(UploadPart, Action::CorruptPart).part(2)]);
+    two_parts_swapped_in_the_store: mismatches(LONG, [
+        Rule::on(CommitMultipartUpload, Action::SwapParts(1, 2))]);
+    a_part_missing_from_the_object: mismatches(LONG, [
+        Rule::on(CommitMultipartUpload, Action::DropPart(2))]);
+
+    a_service_that_stays_down: fails(LONG, "--retry-for 2s", 4, [
+        Rule::on(UploadPart, refuse(503))]).says(&["503"]);
+    a_service_that_stays_down_at_create: fails(LONG, "--retry-for 2s", 4, [
+        Rule::on(CreateMultipartUpload, refuse(503))]).says(&["503"]);
+    a_service_that_stays_down_at_commit: fails(LONG, "--retry-for 2s", 4, [
+        Rule::on(CommitMultipartUpload, refuse(503))]).says(&["503"]);
+    a_service_that_stays_down_at_put: fails(SHORT, "--retry-for 2s", 4, [
+        Rule::on(PutObject, refuse(503))]).says(&["503"]);
+    a_part_that_is_refused_for_good: fails(LONG, "", 4, [
+        Rule::on(UploadPart, refuse(403)).part(3)]).says(&["403", "part 3"]);
+    a_commit_that_is_refused_for_good: fails(LONG, "", 4, [
+        Rule::on(CommitMultipartUpload, refuse(403))]).says(&["403"]);
+}
+
+#[test]
+fn checksums_that_the_service_does_not_send_are_no_mismatch() {
+    for length in [SHORT, LONG] {
+        let silent = |operation| Rule::on(operation, Action::MissingChecksum);
+        let rules = [UploadPart, CommitMultipartUpload, PutObject, HeadObject].map(silent);
+        let (store, done) = survives(length, "", rules);
+        store.has_no_open_upload();
+        assert_eq!(done.receipt()["verified-by"], "content-length");
+    }
+}
+
+#[test]
+fn the_trouble_is_said_once_when_it_starts_and_once_when_it_ends() {
+    let rule = Rule::on(UploadPart, refuse(503)).when(When::Requests(4));
+    let (_, done) = survives(LONG, "--parallel-upload-count 1", [rule]);
+    assert_eq!(done.stderr.matches("503").count(), 1, "{}", done.stderr);
+    assert_eq!(done.stderr.matches("goes on").count(), 1, "{}", done.stderr);
+    assert_eq!(done.receipt()["retries"], 4);
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_is_named_and_not_aborted() {
+    let (store, done) = survives(LONG, "", [once(CreateMultipartUpload, Action::LoseAnswer)]);
+    let open = store.server().open_uploads();
+    assert_eq!(open.len(), 1);
+    done.says(&[&open[0].2, "ocipipe uploads abort"]);
+    assert_eq!(store.requests_of(AbortMultipartUpload).len(), 0);
+}
+
+#[test]
+fn an_upload_that_cannot_be_aborted_is_named_together_with_the_command_that_does_it() {
+    let rules = [
+        Rule::on(UploadPart, refuse(403)).part(3),
+        Rule::on(AbortMultipartUpload, refuse(503)),
+    ];
+    let store = Store::failing(rules);
+    let done = put(&store, LONG, "").fails(4).within_seconds(30);
+    let open = store.server().open_uploads();
+    assert_eq!(open.len(), 1);
+    let last = done.stderr.trim_end().lines().last().unwrap().to_owned();
+    assert!(last.contains(&open[0].2), "{last}");
+    let (_, command) = last.split_once("ocipipe ").expect(&last);
+    store.server().set_faults(Default::default());
+    let words: Vec<&str> = command.split_whitespace().collect();
+    store.ocipipe(&words.join(" ")).run().exits(0);
+    store.has_no_open_upload();
+}
+
+#[test]
+fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown_and_nothing_is_aborted() {
+    let rules = [
+        once(CommitMultipartUpload, Action::LoseAnswer),
+        Rule::on(HeadObject, refuse(503)).when(When::From(2)),
+        Rule::on(ListMultipartUploadParts, refuse(503)),
+    ];
+    let store = Store::failing(rules);
+    let done = put(&store, LONG, "--retry-for 2s").fails(8);
+    done.says(&["unknown", "oci os object head"]);
+    assert_same(&store.object("x").unwrap(), &ramp(LONG));
+    assert_eq!(store.requests_of(AbortMultipartUpload).len(), 0);
+}

@@ -1,0 +1,121 @@
+//! What is stored besides the bytes, and what the receipt says of it.
+
+mod common;
+
+use common::store::Store;
+use common::stream::{PART, assert_same, ramp};
+
+/// Short and long: one PutObject, and a multipart upload.
+const LENGTHS: [usize; 2] = [77, PART + 77];
+
+#[test]
+fn what_is_said_of_the_object_arrives_with_it() {
+    let store = Store::start();
+    for length in LENGTHS {
+        let name = format!("said-{length}");
+        let run = store
+            .put(&name)
+            .args("--storage-tier InfrequentAccess --content-type application/x-tar")
+            .args("--content-encoding gzip --content-language de --cache-control no-store")
+            .args(r#"--content-disposition inline --metadata {"Host":"db1","made-by":"cron"}"#);
+        run.stdin(ramp(length)).run().exits(0);
+        let about = store.about(&name)["properties"].clone();
+        assert_eq!(about["storage_tier"], "InfrequentAccess");
+        assert_eq!(about["content_type"], "application/x-tar");
+        assert_eq!(about["content_encoding"], "gzip");
+        assert_eq!(about["content_language"], "de");
+        assert_eq!(about["cache_control"], "no-store");
+        assert_eq!(about["content_disposition"], "inline");
+        assert_eq!(about["metadata"]["opc-meta-host"], "db1", "{length}: {about}");
+        assert_eq!(about["metadata"]["opc-meta-made-by"], "cron");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_the_object_that_nobody_asked_for() {
+    let store = Store::start();
+    store.put("plain").stdin("x").run().exits(0);
+    let about = store.about("plain")["properties"].clone();
+    assert_eq!(about["content_type"], "application/octet-stream");
+    for key in ["content_encoding", "customer_key", "kms_key"] {
+        assert!(about[key].is_null(), "{key}: {about}");
+    }
+    assert_eq!(about["metadata"], serde_json::json!({}));
+}
+
+#[test]
+fn a_customers_key_goes_along_with_every_request_that_needs_it() {
+    let store = Store::start();
+    let key = store.file("key", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=\n");
+    for length in LENGTHS {
+        let name = format!("secret-{length}");
+        let run = store.put(&name).arg("--encryption-key-file").arg(&key);
+        let done = run.arg("--debug").stdin(ramp(length)).run().exits(0);
+        assert_same(&store.object(&name).unwrap(), &ramp(length));
+        let about = store.about(&name)["properties"].clone();
+        assert!(about["customer_key"].is_string(), "{about}");
+        done.says_nothing_of("QUJDREVGR0hJ").says_nothing_of("ABCDEFGHIJ");
+        let again = store.put(&name).arg("--encryption-key-file").arg(&key);
+        again.stdin("x").run().fails(6);
+    }
+}
+
+#[test]
+fn a_customers_key_that_is_none_is_refused_before_anything_is_asked() {
+    let store = Store::start();
+    let short = store.file("short", "QUJD");
+    let run = store.put("x").arg("--encryption-key-file").arg(short);
+    run.stdin("x").run().fails(2).says(&["--encryption-key-file"]);
+    let run = store.put("x").args("--encryption-key-file /no/such/file");
+    run.stdin("x").run().fails(2).says(&["/no/such/file"]);
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn the_receipt_says_what_was_stored_and_how_that_is_known() {
+    let store = Store::start();
+    let short = store.put("a/b c").stdin(ramp(LENGTHS[0])).run().exits(0).receipt();
+    let long = store.put("long").stdin(ramp(LENGTHS[1])).run().exits(0).receipt();
+    let sha256 = ring::digest::digest(&ring::digest::SHA256, &ramp(LENGTHS[0]));
+    let hex: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(short["sha256"], hex);
+    assert_eq!(short["name"], "a/b c");
+    for (receipt, name, parts) in [(&short, "a/b c", 1), (&long, "long", 2)] {
+        assert_eq!(receipt["bucket"], "backups");
+        assert_eq!(receipt["namespace"], store.server().namespace());
+        assert_eq!(receipt["etag"], store.about(name)["etag"]);
+        assert_eq!(receipt["parts"], parts);
+        assert_eq!(receipt["checksum"]["algorithm"], "SHA256");
+        assert_eq!(receipt["retries"], 0);
+        assert_eq!(receipt["token-refreshes"], 0);
+        for key in ["last-modified", "opc-request-id", "verified-by"] {
+            assert!(receipt[key].is_string(), "{key}: {receipt}");
+        }
+        assert!(receipt["seconds"].is_number());
+    }
+    assert!(short["opc-content-md5"].is_string() && short.get("opc-multipart-md5").is_none());
+    assert!(long["opc-multipart-md5"].as_str().unwrap().ends_with("-2"));
+    assert!(long["upload-id"].is_string());
+}
+
+#[test]
+fn a_receipt_that_cannot_be_written_goes_to_stderr_and_changes_nothing() {
+    let store = Store::start();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let done = store.put("x").stdin("x").stdout_to(full).run().exits(0);
+    done.says(&["\"etag\"", "\"verified-by\""]);
+    assert_eq!(store.object("x").unwrap(), b"x");
+}
+
+#[test]
+fn quiet_says_nothing_when_all_is_well_and_debug_never_says_a_secret() {
+    let store = Store::start();
+    let done = store.put("quiet").args("--quiet").stdin("x").run().exits(0);
+    assert_eq!(done.stderr, "");
+    let done = store.put("debug").args("--debug").stdin(ramp(PART + 1)).run().exits(0);
+    let token = std::fs::read_to_string(store.server().token_path()).unwrap();
+    let key = std::fs::read_to_string(store.server().key_path()).unwrap();
+    let signature = token.trim().rsplit('.').next().unwrap();
+    let done = done.says_nothing_of(token.trim()).says_nothing_of(signature);
+    done.says_nothing_of(key.lines().nth(1).unwrap());
+}

@@ -1,0 +1,283 @@
+//! Bad input: each kind has its words and its exit code, at once, and nothing is stored or read.
+
+mod common;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use common::run::{Done, Ocipipe, ocipipe, terminal};
+use common::store::{Store, Unread};
+use common::stream::{PART, ramp};
+use ocipipe::emulator::fault::{Action, Reply, Rule};
+use ocipipe::emulator::{Operation, Options};
+
+/// Runs it on a stream that it must not read; it ends within a second of start and look-ups.
+#[track_caller]
+fn refused(store: &Store, run: Ocipipe, code: i32, words: &[&str]) -> Done {
+    let (unread, stdin) = Unread::new(store.folder());
+    let done = run.stdin_from(stdin).run().fails(code).says(words).within_seconds(5);
+    unread.is_unread();
+    store.has_no_open_upload();
+    done
+}
+
+/// `put` with this text as its config file.
+fn with_config(store: &Store, text: &str) -> Ocipipe {
+    let path = store.file("config", text);
+    ocipipe(["put", "oci://backups/x", "--config-file"]).arg(path)
+}
+
+/// The store's own config file, in which `old` is `new`.
+fn config_with(store: &Store, old: &str, new: &str) -> Ocipipe {
+    let text = std::fs::read_to_string(store.server().config_path()).unwrap();
+    assert!(text.contains(old), "{text}");
+    let endpoint = store.server().url();
+    with_config(store, &text.replace(old, new)).arg("--endpoint").arg(endpoint)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn no_config_file() {
+    let store = Store::start();
+    let run = ocipipe(["put", "oci://backups/x", "--config-file", "/no/such/config"]);
+    refused(&store, run, 2, &["/no/such/config", "--config-file"]);
+    let home = store.folder().as_os_str().to_owned();
+    let run = ocipipe(["put", "oci://backups/x"]).var("HOME", home);
+    refused(&store, run, 2, &[&shown(&store.folder().join(".oci/config"))]);
+    refused(&store, ocipipe(["put", "oci://backups/x"]), 2, &["--config-file"]);
+}
+
+#[test]
+fn unknown_profile() {
+    let store = Store::start();
+    let run = store.put("x").args("--profile NIGHTLY");
+    refused(&store, run, 2, &["NIGHTLY", "API_KEY"]);
+}
+
+#[test]
+fn a_config_file_that_is_none() {
+    let store = Store::start();
+    refused(&store, with_config(&store, "[DEFAULT\nuser"), 2, &["line 1"]);
+    refused(&store, with_config(&store, ""), 2, &["DEFAULT"]);
+}
+
+#[test]
+fn missing_key_or_token_file() {
+    let store = Store::start();
+    let key = shown(&store.server().key_path());
+    let run = config_with(&store, &key, "/no/such/key.pem");
+    refused(&store, run, 2, &["/no/such/key.pem"]);
+    let token = shown(&store.server().token_path());
+    let run = config_with(&store, &token, "/no/such/token");
+    refused(&store, run, 3, &["/no/such/token", "oci session authenticate"]);
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn a_key_that_is_none() {
+    let store = Store::start();
+    let key = shown(&store.server().key_path());
+    for (file, word) in [
+        ("public.pem", "public"),
+        ("ec-pkcs8.pem", "RSA"),
+        ("rsa-1024.pem", "2048"),
+        ("rsa-exponent-3.pem", "exponent"),
+        ("certificate.pem", "certificate"),
+    ] {
+        let other = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/keys/").to_owned() + file;
+        refused(&store, config_with(&store, &key, &other), 2, &[&other, word]);
+    }
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn malformed_token() {
+    let store = Store::start();
+    std::fs::write(store.server().token_path(), "not a token").unwrap();
+    let words = ["oci session authenticate", &shown(&store.server().token_path())];
+    refused(&store, store.put("x"), 3, &words).says_nothing_of("not a token");
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn expired_token() {
+    let store = Store::start();
+    store.server().set_clock_offset(-7200);
+    store.server().log_in().unwrap();
+    store.server().set_clock_offset(0);
+    refused(&store, store.put("x"), 3, &["expired", "oci session authenticate"]);
+}
+
+#[test]
+fn a_token_of_another_key() {
+    let store = Store::start();
+    let token = std::fs::read(store.server().token_path()).unwrap();
+    store.server().log_in_with_new_key().unwrap();
+    std::fs::write(store.server().token_path(), token).unwrap();
+    refused(&store, store.put("x"), 3, &["key", "oci session authenticate"]);
+}
+
+#[test]
+fn a_token_that_the_service_refuses() {
+    let store = Store::start();
+    store.server().revoke(&std::fs::read_to_string(store.server().token_path()).unwrap());
+    refused(&store, store.put("x"), 3, &["401", "oci session authenticate"]);
+}
+
+#[test]
+fn bad_destination() {
+    let store = Store::start();
+    for bad in ["backups/x", "oci://", "oci://backups", "oci://backups/", "s3://backups/x", "oci:///x"] {
+        refused(&store, store.ocipipe("put").arg(bad), 2, &["oci://", "put --help"]);
+    }
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn unknown_bucket() {
+    let store = Store::start();
+    for length in [1, PART + 1] {
+        let run = store.ocipipe("put --part-size 10 oci://nowhere/x").stdin(ramp(length));
+        run.run().fails(4).says(&["nowhere", "BucketNotFound"]).within_seconds(10);
+    }
+    store.has_no_open_upload();
+}
+
+#[test]
+fn an_untrusted_certificate_ends_the_run_at_once() {
+    let store = Store::start();
+    let other = Store::start();
+    let run = |bundle: Option<std::path::PathBuf>| {
+        let run = ocipipe(["put", "oci://backups/x", "--config-file"])
+            .arg(store.server().config_path())
+            .arg("--endpoint")
+            .arg(store.server().https_url());
+        match bundle {
+            Some(bundle) => run.arg("--cert-bundle").arg(bundle),
+            None => run,
+        }
+    };
+    refused(&store, run(Some(other.server().ca_path())), 4, &["--cert-bundle"]);
+    refused(&store, run(None), 4, &["--cert-bundle"]);
+    let none = store.file("none.pem", "no certificate");
+    refused(&store, run(Some(none)), 2, &["none.pem"]);
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn stdin_a_terminal() {
+    let store = Store::start();
+    let (_ours, theirs) = terminal();
+    let done = store.put("x").stdin_from(theirs).run().fails(2);
+    done.says(&["stdin is a terminal"]).within_seconds(5);
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn stdin_or_stdout_closed() {
+    let store = Store::start();
+    store.put("x").stdin_closed().run().fails(2).says(&["stdin is closed"]);
+    refused(&store, store.put("x").stdout_closed(), 2, &["stdout is closed"]);
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn a_closed_stdin_is_no_matter_where_the_stream_comes_from_elsewhere() {
+    let store = Store::start();
+    let file = store.file("file", "bytes");
+    store.put("file").arg("--file").arg(file).stdin_closed().run().exits(0);
+    store.put("command").args("-- echo x").stdin_closed().run().exits(0);
+    assert_eq!(store.object("command").unwrap(), b"x\n");
+}
+
+#[test]
+fn an_existing_object() {
+    let store = Store::start();
+    store.put("x").stdin("first").run().exits(0);
+    refused(&store, store.put("x"), 6, &["exists already", "--force"]);
+    refused(&store, store.put("x").args("--no-overwrite"), 6, &["exists already"]);
+    refused(&store, store.put("x").args("--if-match another"), 6, &["another"]);
+    assert_eq!(store.object("x").unwrap(), b"first");
+}
+
+#[test]
+fn an_object_that_appears_during_the_upload_is_left_alone() {
+    let store = Store::start();
+    let mut run = store.put("x").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    store.waits_for(Operation::UploadPart, 1);
+    store.put("x").stdin("somebody else's").run().exits(0);
+    run.wait().fails(6).says(&["there is an object", "--force"]);
+    assert_eq!(store.object("x").unwrap(), b"somebody else's");
+    store.has_no_open_upload();
+}
+
+#[test]
+fn options_that_contradict_each_other() {
+    let store = Store::start();
+    let run = store.put("x").args("--force --no-overwrite");
+    refused(&store, run, 2, &["--force", "--no-overwrite"]);
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    let store = Store::start();
+    store.put("x").args("--file /no/such/file").run().fails(5).says(&["/no/such/file"]);
+    store.put("x").args("--file /tmp").run().fails(5).says(&["/tmp is a directory"]);
+    assert_eq!(store.requests().len(), 0);
+}
+
+/// An endpoint that cannot be used is named at once and given up when `--retry-for` is over.
+#[track_caller]
+fn given_up(store: &Store, endpoint: &str, words: &[&str]) {
+    let (unread, stdin) = Unread::new(store.folder());
+    let run = ocipipe(["put", "oci://backups/x", "--retry-for", "2s", "--config-file"])
+        .arg(store.server().config_path())
+        .args("--endpoint")
+        .arg(endpoint)
+        .stdin_from(stdin)
+        .start();
+    run.waits_for_word("trying again");
+    assert!(run.age() < Duration::from_secs(2), "it was named late");
+    let done = run.wait().fails(4).says(words);
+    let took = done.took.as_secs_f64();
+    assert!((2.0..8.0).contains(&took), "it took {took} s: {}", done.stderr);
+    unread.is_unread();
+}
+
+#[test]
+fn an_endpoint_that_refuses_is_named_at_once_and_given_up_in_time() {
+    let store = Store::start();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    given_up(&store, &format!("http://{free}"), &[&free.to_string(), "refused"]);
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_resolved_is_named_at_once_and_given_up_in_time() {
+    let store = Store::start();
+    given_up(&store, "https://objectstorage.invalid", &["objectstorage.invalid"]);
+}
+
+#[test]
+fn an_endpoint_that_is_down_is_named_at_once_and_given_up_in_time() {
+    let down = Action::Refuse(Reply::status(503));
+    let store = Store::failing([Rule::any(down)]);
+    given_up(&store, &store.server().url(), &["503"]);
+}
+
+#[test]
+fn an_endpoint_that_comes_back_in_time_is_forgiven() {
+    let down = |options: &mut Options| {
+        let action = Action::Refuse(Reply::status(503));
+        let when = ocipipe::emulator::fault::When::Requests(2);
+        options.faults.faults.push(Rule::any(action).when(when));
+    };
+    let store = Store::with(down);
+    store.put("x").stdin("x").run().exits(0).says(&["503"]);
+    assert_eq!(store.object("x").unwrap(), b"x");
+}

@@ -1,0 +1,163 @@
+//! Runs that are stopped: by a signal, by a producer that dies, by one that does not let go.
+
+mod common;
+
+use common::run::Running;
+use common::store::Store;
+use common::stream::{PART, assert_same, ramp};
+use ocipipe::emulator::Operation::{self, CommitMultipartUpload, PutObject, UploadPart};
+use ocipipe::emulator::fault::{Action, Reply, Rule};
+use rustix::process::Signal;
+
+const ALL: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
+
+/// A run in the middle of a long stream, its first part stored and its stdin still open.
+fn midway(store: &Store, name: &str) -> Running {
+    let mut run = store.put(name).stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    store.waits_for(UploadPart, 1);
+    run
+}
+
+#[test]
+fn a_signal_in_mid_stream_leaves_nothing_behind_and_does_not_wait_for_the_producer() {
+    for (signal, code) in ALL {
+        let store = Store::start();
+        let run = midway(&store, "x");
+        run.signal(signal);
+        // Its stdin stays open all the while.
+        run.ends().fails(code).within_seconds(15);
+        store.has_nothing_of("x");
+    }
+}
+
+#[test]
+fn a_signal_before_the_first_byte_leaves_nothing_behind() {
+    for (signal, code) in ALL {
+        let store = Store::start();
+        let run = store.put("x").stdin_pipe().start();
+        store.waits_for(Operation::HeadObject, 1);
+        run.signal(signal);
+        run.ends().fails(code).within_seconds(15);
+        store.has_nothing_of("x");
+    }
+}
+
+#[test]
+fn a_signal_while_the_endpoint_is_down_ends_the_waiting() {
+    let store = Store::failing([Rule::any(Action::Refuse(Reply::status(503)))]);
+    let run = store.put("x").stdin_pipe().start();
+    run.waits_for_word("trying again");
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15);
+}
+
+#[test]
+fn a_signal_while_parts_are_refused_ends_the_waiting_and_aborts() {
+    let store = Store::failing([Rule::on(UploadPart, Action::Refuse(Reply::status(503)))]);
+    let mut run = store.put("x").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    run.waits_for_word("trying again");
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15);
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
+    for (operation, length) in [(CommitMultipartUpload, PART + 1), (PutObject, 99)] {
+        let store = Store::failing([Rule::on(operation, Action::StallAnswer { ms: Some(1500) })]);
+        let mut run = store.put("x").stdin_pipe().start();
+        run.write(&ramp(length));
+        run.end();
+        store.waits_for_object("x");
+        run.signal(Signal::TERM);
+        let done = run.ends().exits(0);
+        assert_eq!(done.receipt()["size"], length);
+        assert_same(&store.object("x").unwrap(), &ramp(length));
+        store.has_no_open_upload();
+    }
+}
+
+#[test]
+fn a_second_signal_leaves_at_once() {
+    let store = Store::failing([
+        Rule::on(Operation::AbortMultipartUpload, Action::StallAnswer { ms: None }),
+    ]);
+    let run = midway(&store, "x");
+    run.signal(Signal::INT);
+    run.waits_for_word("SIGINT");
+    run.signal(Signal::INT);
+    run.ends().fails(130).within_seconds(10);
+    assert!(store.object("x").is_none());
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let store = Store::start();
+    let mut run = store.put("x").by("nohup").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    store.waits_for(UploadPart, 1);
+    run.signal(Signal::HUP);
+    run.write(&ramp(PART));
+    store.waits_for(UploadPart, 2);
+    run.wait().exits(0);
+    assert_eq!(store.object("x").unwrap().len(), 2 * PART + 1);
+}
+
+#[test]
+fn a_killed_run_leaves_one_open_upload_that_can_be_found_and_aborted() {
+    let store = Store::start();
+    let run = midway(&store, "x");
+    run.signal(Signal::KILL);
+    run.ends();
+    assert_eq!(store.server().open_uploads().len(), 1);
+    let id = store.server().open_uploads()[0].2.clone();
+    let list = store.ocipipe("uploads list oci://backups").run().exits(0);
+    assert!(list.stdout.contains(&id), "{}", list.stdout);
+    let abort = store.ocipipe("uploads abort oci://backups/x").arg("--upload-id").arg(id);
+    abort.run().exits(0);
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn a_stop_ends_the_command_too() {
+    let store = Store::start();
+    let folder = store.folder().display().to_string();
+    let script = format!("trap 'touch {folder}/told; exit' TERM; echo begun >&2; sleep 600 & wait");
+    let run = store.put("x").args("-- sh -c").arg(script).start();
+    run.waits_for_word("begun");
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15);
+    assert!(store.folder().join("told").exists(), "the command was not told");
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn a_command_whose_child_keeps_the_pipe_open_is_given_ten_seconds() {
+    let store = Store::start();
+    let script = "echo bytes; sleep 600 &";
+    let done = store.put("x").args("-- sh -c").arg(script).run().fails(5);
+    let took = done.took.as_secs();
+    assert!((9..20).contains(&took), "{took} s: {}", done.stderr);
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn giving_up_lets_go_of_the_producer() {
+    let store = Store::failing([Rule::on(UploadPart, Action::Refuse(Reply::status(403)))]);
+    let mut run = store.put("x").stdin_pipe().start();
+    let mut pipe = run.stdin.take().unwrap();
+    let writing = std::thread::spawn(move || {
+        use std::io::Write;
+        let piece = ramp(1 << 20);
+        loop {
+            if let Err(error) = pipe.write_all(&piece) {
+                return error.kind();
+            }
+        }
+    });
+    run.ends().fails(4);
+    assert_eq!(writing.join().unwrap(), std::io::ErrorKind::BrokenPipe);
+    store.has_nothing_of("x");
+}
