@@ -3,6 +3,7 @@
 //! Owns the patience of look-ups: what may pass is named once and tried again for a while, what is
 //! final ends at once. Knows nothing of streams. Invariant: it ends within its patience.
 
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -13,8 +14,9 @@ use crate::service::Service;
 
 /// The longest that a look-up waits for an endpoint that does not answer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// A refusal of credentials is looked at once more: the files or the clock may have been corrected.
-const RENEWALS: u32 = 2;
+/// A refusal of credentials is looked at again as long as the session finds something to correct:
+/// the clock, the files, the token. It ends that itself; this is a bound all the same.
+const RENEWALS: u32 = 4;
 
 pub struct Ask<'a> {
     pub service: &'a Service,
@@ -33,7 +35,8 @@ impl Ask<'_> {
         let began = Instant::now();
         let (mut attempt, mut renewals, mut said) = (0, 0, false);
         loop {
-            let answered = self.service.attempt(request.clone(), Vec::new()).await;
+            let sent = AtomicBool::new(false);
+            let answered = self.service.attempt(request.clone(), Vec::new(), &sent).await;
             let failure = match answered.and_then(|done| read(&done.answer)) {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,

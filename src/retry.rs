@@ -83,6 +83,8 @@ pub enum Verdict {
     Again { slower: bool },
     /// The credentials were refused or are missing: try again when they may have changed.
     Renew,
+    /// The session has waited for credentials as long as it may.
+    GiveUp,
     /// It may or may not have been done: ask before anything else.
     Settle,
     /// The body was damaged on the way: check the buffer and send it again.
@@ -119,7 +121,7 @@ pub fn judge(operation: Operation, stage: Stage, failure: &Failure) -> Verdict {
             }
             Break::Lost | Break::Stalled | Break::Garbage => Verdict::Again { slower: false },
         },
-        Failure::Credentials(_) => Verdict::Renew,
+        Failure::Credentials(_) => Verdict::GiveUp,
         Failure::Local(error) => Verdict::Refuse(error.kind),
     }
 }

@@ -5,8 +5,8 @@
 //! sent, with credentials that were looked at in that moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -15,9 +15,10 @@ use crate::error::Error;
 use crate::http::{self, Connection, RequestBody, Throttle, Transport};
 use crate::oci::api::{Answer, Body, Refusal, Request};
 use crate::oci::endpoint::Endpoint;
+use crate::oci::lifecycle::notice::Level;
 use crate::oci::options::ServiceOptions;
 use crate::oci::profile::Identity;
-use crate::oci::session::Session;
+use crate::oci::session::{Credentials, Session, Upkeep, transport};
 use crate::oci::sign;
 use crate::progress::Reporter;
 use crate::retry::{Break, Failure};
@@ -62,31 +63,63 @@ pub struct Done {
     pub crc32: u32,
 }
 
+/// How long things may stand still.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub retry_for: Duration,
+    pub stall_timeout: Duration,
+}
+
+/// A request signed for one attempt, and what it was signed with.
+struct Ready<'a> {
+    connection: Connection<'a>,
+    head: http::Head,
+    body: RequestBody,
+    credentials: Arc<Credentials>,
+    signed: SystemTime,
+}
+
 impl Service {
     /// Reads the identity and prepares the way to the service; sends nothing yet.
     pub fn open(
         options: &ServiceOptions,
         environment: &Environment,
-        stall_timeout: Duration,
+        patience: Patience,
         reporter: &Arc<Reporter>,
     ) -> Result<Service, Error> {
         let identity = Identity::resolve(options, environment)?;
         for warning in &identity.warnings {
             reporter.warn(warning);
         }
-        let transport = Transport::new(options.cert_bundle.as_deref(), stall_timeout)?;
+        let Patience { retry_for, stall_timeout } = patience;
+        let transport = Arc::new(Transport::new(options.cert_bundle.as_deref(), stall_timeout)?);
         let endpoint = identity.object_storage.clone();
         let session = Arc::new(Session::open(identity)?);
-        let transport = Arc::new(transport);
+        let told = reporter.clone();
+        session.keep(Upkeep {
+            transport: Arc::new(Carrier { transport: transport.clone() }),
+            retry_for,
+            tell: Box::new(move |notice| match notice.level() {
+                Level::Debug => told.debug(|| notice.to_string()),
+                Level::Info => told.note(&notice.to_string()),
+                Level::Warning => told.warn(&notice.to_string()),
+            }),
+        });
         let (throttle, rate, reporter) = (None, Rate::default(), reporter.clone());
         Ok(Service { transport, session, endpoint, throttle, rate, reporter })
     }
 
-    /// One attempt; `chunks` is the stream body, where the request has one.
-    pub async fn attempt(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
+    /// One attempt; `chunks` is the stream body, where the request has one. `sent` becomes true
+    /// right before the first byte leaves.
+    pub async fn attempt(
+        &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        sent: &AtomicBool,
+    ) -> Result<Done, Failure> {
         let what = self.reporter.debugs().then(|| describe(&request));
         let started = Instant::now();
-        let result = self.try_once(request, chunks).await;
+        let result = self.try_once(request, chunks, sent).await;
         if let Some(what) = what {
             let took = started.elapsed().as_secs_f64();
             self.reporter.debug(|| match &result {
@@ -100,18 +133,26 @@ impl Service {
         result
     }
 
-    async fn try_once(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
+    async fn try_once(
+        &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        begun: &AtomicBool,
+    ) -> Result<Done, Failure> {
         let size = match &request.body {
             Body::Stream(size) => *size,
             _ => 0,
         };
-        let (connection, head, body) = self.ready(request, chunks, size).await?;
+        let Ready { connection, head, body, credentials, signed } =
+            self.ready(request, chunks, size).await?;
         let sent = body.sent();
         let started = Instant::now();
+        begun.store(true, Ordering::Release);
         let answer = connection.exchange(head, body).await?;
         if !answer.succeeded() {
-            return Err(Failure::Refused(Refusal::of(&answer)));
+            return Err(self.refused(&credentials, signed, Refusal::of(&answer)));
         }
+        self.session.accepted();
         if !sent.complete() {
             let text = "a success was answered before the whole body was sent".to_owned();
             return Err(Failure::Transport { how: Break::Garbage, text });
@@ -127,32 +168,45 @@ impl Service {
         sink: &mut Vec<u8>,
         wanted: u64,
     ) -> Result<Answer, Failure> {
-        let (connection, head, body) = self.ready(request, Vec::new(), wanted).await?;
+        let Ready { connection, head, body, credentials, signed } =
+            self.ready(request, Vec::new(), wanted).await?;
         let before = sink.len();
         // An error's body is small, but may be more than the bytes that are wanted.
         let limit = (wanted as usize).max(64 << 10);
         let mut answer = connection.exchange_into(head, body, sink, limit).await?;
         if answer.status != 200 && answer.status != 206 {
             answer.body = sink.split_off(before);
-            return Err(Failure::Refused(Refusal::of(&answer)));
+            return Err(self.refused(&credentials, signed, Refusal::of(&answer)));
         }
+        self.session.accepted();
         Ok(answer)
     }
 
-    /// A connection, and the request signed for it right now.
+    /// Tells the session of a 401: what comes next is its to decide.
+    fn refused(&self, credentials: &Credentials, signed: SystemTime, refusal: Refusal) -> Failure {
+        if refusal.status == 401 {
+            let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
+            self.session.refused(credentials, signed, date);
+        } else if refusal.from_service() {
+            self.session.accepted();
+        }
+        Failure::Refused(refusal)
+    }
+
+    /// A connection, and the request signed for it right now. Waiting for credentials comes before
+    /// connecting, since a connection does not keep for so long; they are looked at again after.
     async fn ready(
         &self,
         request: Request,
         chunks: Vec<Bytes>,
         size: u64,
-    ) -> Result<(Connection<'_>, http::Head, RequestBody), Failure> {
+    ) -> Result<Ready<'_>, Failure> {
+        let transfer = self.rate.estimate(size);
+        self.session.credentials(transfer).await.map_err(Failure::Credentials)?;
         let connection = self.transport.connect(&self.endpoint).await?;
-        let credentials = self
-            .session
-            .credentials(self.rate.estimate(size))
-            .await
-            .map_err(Failure::Credentials)?;
-        let date = httpdate::fmt_http_date(self.session.signing_date());
+        let credentials = self.session.credentials(transfer).await.map_err(Failure::Credentials)?;
+        let signed_at = self.session.signing_date();
+        let date = httpdate::fmt_http_date(signed_at);
         let json = match &request.body {
             Body::Json(bytes) => Some(bytes.as_slice()),
             _ if request.method == "POST" => Some(&b""[..]),
@@ -178,7 +232,27 @@ impl Service {
             Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
         let head = http::Head { method: request.method, target: request.target, headers };
-        Ok((connection, head, body))
+        Ok(Ready { connection, head, body, credentials, signed: signed_at })
+    }
+}
+
+/// The way of the session's own small requests.
+pub struct Carrier {
+    pub transport: Arc<Transport>,
+}
+
+impl transport::Transport for Carrier {
+    fn exchange(&self, request: transport::Request) -> transport::Exchange<'_> {
+        Box::pin(async move {
+            let words = |failure: Failure| failure.error("the auth service").what;
+            let connection = self.transport.connect(&request.endpoint).await.map_err(words)?;
+            let headers = request.headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+            let head = http::Head { method: request.method, target: request.target, headers };
+            let body = http::small(request.body.to_vec());
+            let answer = connection.exchange(head, body).await.map_err(words)?;
+            let date = answer.header("date").and_then(|d| httpdate::parse_http_date(d).ok());
+            Ok(transport::Response { status: answer.status, date, body: answer.body })
+        })
     }
 }
 

@@ -103,19 +103,24 @@ impl Key {
         }
         let pair = RsaKeyPair::from_der(der).map_err(|_| KeyError::Inconsistent)?;
         let fingerprint = fingerprint(pair.public().as_ref()).ok_or(KeyError::Inconsistent)?;
-        Ok(Key { pair, random: SystemRandom::new(), fingerprint })
+        let key = Key { pair, random: SystemRandom::new(), fingerprint };
+        // `ring` takes a key whose exponents for the Chinese remainder are wrong, and notices when
+        // it checks a signature. Better here than under an upload.
+        key.try_sign(b"").ok_or(KeyError::Inconsistent)?;
+        Ok(key)
     }
 
     /// The RSASSA-PKCS1-v1_5 signature with SHA-256 over `message`.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let mut signature = vec![0; self.pair.public().modulus_len()];
-        // `ring` fails only for a buffer of another length than the modulus, or when the system
-        // has no randomness, without which no TLS connection could have been made either.
+        // A key that signed once signs always.
         #[allow(clippy::expect_used)]
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature)
-            .expect("a key that was read can sign");
-        signature
+        self.try_sign(message).expect("the key signed when it was read")
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let mut signature = vec![0; self.pair.public().modulus_len()];
+        self.pair.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature).ok()?;
+        Some(signature)
     }
 
     /// The public modulus, big endian, without leading zeros; what a token's `jwk` names as `n`.

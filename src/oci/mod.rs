@@ -4,6 +4,7 @@ pub mod api;
 pub mod customer_key;
 pub mod endpoint;
 pub mod key;
+pub mod lifecycle;
 pub mod options;
 pub mod profile;
 pub mod region;

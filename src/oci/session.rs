@@ -3,28 +3,51 @@
 //! The driver's use of it:
 //!
 //! ```text
-//! let session = Session::open(identity)?;             // both files read and checked; exit 2 or 3
-//! let credentials = session.credentials(None).await?; // immediately before each attempt
-//! let date = session.signing_date();                  // what the attempt is dated with
+//! let session = Session::open(identity)?;      // both files read and checked; exit 2 or 3
+//! session.keep(Upkeep { transport, .. });      // from here on it is renewed in the background
+//! let credentials = session.credentials(transfer).await?;    // immediately before each attempt
+//! let date = session.signing_date();           // what the attempt is dated with
+//! session.refused(&credentials, date, answer_date);          // after a 401; then ask again
+//! session.accepted();                          // after a success
+//! session.set_under_way();                     // once a stream is at stake: wait, do not end
 //! ```
 //!
-//! Knows the clock and, through `files`, the disk. Must not know what a request is for. Invariant:
-//! key and token of `Credentials` belong together, and a token known to be expired is never given.
+//! `credentials` is cheap while nothing changes (a stat of each file), and waits where there is
+//! nothing valid to sign with; its error is final. No call needs anything that an upload holds.
+//!
+//! Knows the clock and, through `files` and `store`, the disk; decides nothing, that is
+//! `lifecycle`. Must not know what a request is for. Invariant: key and token of `Credentials`
+//! belong together, and a token known to be over is never given.
 
+mod core;
 mod files;
+mod keeper;
+mod refresh;
+pub mod report;
+mod store;
+pub mod transport;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use self::core::{Core, State, credentials, expired, facts, now, since_1970, wrong_fingerprint};
 use self::files::{Pair, Stamps};
+use self::transport::Transport;
 use super::key::Key;
-use super::profile::{Identity, Source};
+use super::lifecycle::{Lifecycle, Notice, Refusal, Rules, Verdict};
+use super::profile::Identity;
 use super::sign::KeyId;
 use crate::error::Error;
 
 /// How often, and how far apart, files that are being written are read again at the start.
 const READINGS: u32 = 4;
 const BETWEEN_READINGS: Duration = Duration::from_millis(100);
+/// How long an attempt waits for a token that outlives it, before it takes the present one.
+const RENEWAL: Duration = Duration::from_secs(15);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a request is signed with.
 #[derive(Debug, Clone)]
@@ -37,16 +60,27 @@ pub struct Credentials {
     pub expires: Option<u64>,
 }
 
-/// The key and, with a session token, the token that requests are signed with.
-pub struct Session {
-    identity: Identity,
-    state: Mutex<State>,
+/// What the background work needs.
+pub struct Upkeep {
+    pub transport: Arc<dyn Transport>,
+    /// `--retry-for`.
+    pub retry_for: Duration,
+    /// Where notices go.
+    pub tell: Box<dyn Fn(Notice) + Send + Sync>,
 }
 
-struct State {
-    pair: Pair,
-    stamps: Stamps,
-    credentials: Arc<Credentials>,
+/// The key and, with a session token, the token that requests are signed with.
+pub struct Session {
+    core: Arc<Core>,
+    keeper: OnceLock<JoinHandle<()>>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.abort();
+        }
+    }
 }
 
 impl Session {
@@ -54,45 +88,150 @@ impl Session {
     pub fn open(identity: Identity) -> Result<Session, Error> {
         let stamps = Stamps::of(&identity);
         let pair = read_settled(&identity)?;
+        let began = Instant::now();
+        let now = now(began);
         if let Some(token) = &pair.token
-            && token.expires <= seconds(SystemTime::now())
+            && token.expires <= now.wall.as_secs()
         {
             return Err(expired(&identity, token.expires));
         }
-        let credentials = Arc::new(credentials(&pair, 1));
-        Ok(Session { identity, state: Mutex::new(State { pair, stamps, credentials }) })
+        // Until someone keeps it, a session cannot get better by waiting.
+        let rules = Rules {
+            refresh_before: identity.refresh_before,
+            can_refresh: false,
+            retry_for: Duration::ZERO,
+        };
+        let mut lifecycle = Lifecycle::new(now, rules, facts(&pair, 1));
+        if let Some(what) = wrong_fingerprint(&identity, &pair) {
+            lifecycle.note(Notice::Fingerprint { what });
+        }
+        let state = State {
+            credentials: Arc::new(credentials(&pair, 1)),
+            pair: Arc::new(pair),
+            lifecycle,
+            stamps,
+            unusable: None,
+            probe: ("GET", "/n".to_owned()),
+        };
+        let core = Core {
+            identity,
+            began,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            wake: Notify::new(),
+            tell: OnceLock::new(),
+        };
+        Ok(Session { core: Arc::new(core), keeper: OnceLock::new() })
+    }
+
+    /// Begins the background work; within a runtime, and once.
+    pub fn keep(&self, upkeep: Upkeep) {
+        let Upkeep { transport, retry_for, tell } = upkeep;
+        let identity = &self.core.identity;
+        let can_refresh = !identity.no_refresh && identity.auth.is_some();
+        let rules = Rules { refresh_before: identity.refresh_before, can_refresh, retry_for };
+        self.core.state().lifecycle.set_rules(rules);
+        if self.core.tell.set(tell).is_ok() {
+            let keeper = tokio::spawn(keeper::keep(Arc::clone(&self.core), transport));
+            let _ = self.keeper.set(keeper);
+        }
     }
 
     /// What to sign the next attempt with. `transfer` is how long the attempt will take, where
-    /// that can be told.
+    /// that can be told. Waits where there is nothing valid; the error is final.
     pub async fn credentials(
         &self,
-        _transfer: Option<Duration>,
+        mut transfer: Option<Duration>,
     ) -> Result<Arc<Credentials>, Error> {
-        let mut state = self.state();
-        let stamps = Stamps::of(&self.identity);
-        if stamps != state.stamps
-            && let Ok(pair) = files::read(&self.identity, Some(&state.pair))
-        {
-            let generation = state.credentials.generation + 1;
-            state.credentials = Arc::new(credentials(&pair, generation));
-            (state.pair, state.stamps) = (pair, stamps);
-        }
-        match state.credentials.expires {
-            Some(expires) if expires <= seconds(SystemTime::now()) => {
-                Err(expired(&self.identity, expires))
+        loop {
+            let changed = self.core.changed.notified();
+            let (verdict, given, refreshes) = {
+                let mut state = self.core.state();
+                self.core.look_at_files(&mut state, false);
+                let verdict = state.lifecycle.judge(self.core.now(), transfer);
+                self.core.tell_notices(&mut state);
+                let refreshes = state.lifecycle.refreshes_ended();
+                (verdict, Arc::clone(&state.credentials), refreshes)
+            };
+            match verdict {
+                Verdict::Use => return Ok(given),
+                Verdict::GiveUp => return Err(self.core.gave_up()),
+                Verdict::RenewFirst => {
+                    transfer = None;
+                    self.core.wake.notify_one();
+                    let ended = self.core.refresh_ended(refreshes);
+                    let _ = tokio::time::timeout(RENEWAL, ended).await;
+                }
+                Verdict::Wait => {
+                    self.core.wake.notify_one();
+                    let _ = tokio::time::timeout(SECOND, changed).await;
+                }
             }
-            _ => Ok(Arc::clone(&state.credentials)),
         }
     }
 
-    /// The date to sign with.
+    /// The date to sign with: that of the service, as far as it is known.
     pub fn signing_date(&self) -> SystemTime {
-        SystemTime::now()
+        UNIX_EPOCH + self.core.state().lifecycle.clock(self.core.now())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A request signed with these credentials and this date was refused (401); `answered` is the
+    /// date of the answer. What comes next is known by asking for credentials again.
+    pub fn refused(
+        &self,
+        credentials: &Credentials,
+        signed: SystemTime,
+        answered: Option<SystemTime>,
+    ) {
+        let mut state = self.core.state();
+        let refusal = state.lifecycle.refused(
+            self.core.now(),
+            credentials.generation,
+            since_1970(signed),
+            answered.map(since_1970),
+        );
+        if refusal == Refusal::LookAtFiles {
+            self.core.look_at_files(&mut state, true);
+        }
+        self.core.tell_notices(&mut state);
+        self.core.wake.notify_one();
+    }
+
+    /// A request did what it was to do.
+    pub fn accepted(&self) {
+        let mut state = self.core.state();
+        state.lifecycle.accepted();
+        self.core.tell_notices(&mut state);
+    }
+
+    /// A stream is at stake from now on: waiting for credentials is better than ending.
+    pub fn set_under_way(&self) {
+        self.core.state().lifecycle.set_under_way();
+    }
+
+    /// When the upload will likely end, or `None` where nobody can tell.
+    pub fn set_likely_end(&self, likely_end: Option<SystemTime>) {
+        let mut state = self.core.state();
+        state.lifecycle.set_likely_end(self.core.now(), likely_end.map(since_1970));
+        self.core.tell_notices(&mut state);
+    }
+
+    /// The small request that finds out whether refused credentials are accepted again. Without
+    /// one, the namespace is asked for.
+    pub fn set_probe(&self, method: &'static str, target: &str) {
+        self.core.state().probe = (method, target.to_owned());
+    }
+
+    /// How long the token still lives; `None` for an API key.
+    pub fn left(&self) -> Option<Duration> {
+        let state = self.core.state();
+        let clock = state.lifecycle.clock(self.core.now());
+        state.lifecycle.facts().expires.map(|expires| expires.saturating_sub(clock))
+    }
+
+    /// How many refreshes by this process gave a new token.
+    pub fn refreshes(&self) -> u64 {
+        self.core.state().lifecycle.renewals()
     }
 }
 
@@ -109,33 +248,6 @@ fn read_settled(identity: &Identity) -> Result<Pair, Error> {
             Err(trouble) => return Err(trouble.error),
         }
     }
-}
-
-fn credentials(pair: &Pair, generation: u64) -> Credentials {
-    Credentials {
-        key_id: pair.key_id.clone(),
-        key: Arc::clone(&pair.key),
-        generation,
-        expires: pair.token.as_ref().map(|token| token.expires),
-    }
-}
-
-fn expired(identity: &Identity, expires: u64) -> Error {
-    let file = match &identity.credentials {
-        Source::SecurityToken { token_file } => token_file.display(),
-        Source::ApiKey { .. } => identity.key_file.display(),
-    };
-    Error::credentials(format!("the session token in {file} expired at {}", date(expires)))
-        .next(format!("begin a new session with `{}`", identity.login()))
-}
-
-/// A moment as people read it.
-fn date(seconds: u64) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

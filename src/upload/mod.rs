@@ -291,6 +291,10 @@ impl Upload {
 
     fn failed(&mut self, now: Now, call: Call, failure: Failure) {
         let verdict = retry::judge(call.operation(), self.stage(), &failure);
+        let ending = matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Orphans);
+        if verdict == Verdict::GiveUp && !ending {
+            return self.give_up(now, failure.error(call.operation().name()));
+        }
         match self.phase.clone() {
             Phase::Streaming if call == Call::Create => match verdict {
                 Verdict::Settle => {

@@ -222,6 +222,11 @@ fn a_key_whose_numbers_do_not_fit_together_is_refused() {
 }
 
 #[test]
+fn a_key_that_could_be_read_but_could_not_sign_is_refused() {
+    assert_eq!(refusal(file!("damaged-exponent.pem"), None), KeyError::Inconsistent);
+}
+
+#[test]
 fn every_refusal_says_what_to_do() {
     for error in [KeyError::NoPem, KeyError::NotRsa, KeyError::Size(1024), KeyError::OpenSsh] {
         assert!(!error.to_string().is_empty() && !error.next().is_empty());

@@ -63,6 +63,27 @@ pub(super) struct Pair {
     key_text: Zeroizing<Vec<u8>>,
 }
 
+impl Pair {
+    /// The same key with another token of its session.
+    pub(super) fn with_token(&self, token: Token) -> Pair {
+        Pair {
+            key: Arc::clone(&self.key),
+            key_id: KeyId::security_token(token.secret()),
+            token: Some(token),
+            key_text: self.key_text.clone(),
+        }
+    }
+
+    /// Whether this is the other pair read again.
+    pub(super) fn same(&self, other: &Pair) -> bool {
+        self.key_id == other.key_id && self.key_text == other.key_text
+    }
+
+    pub(super) fn same_key(&self, other: &Pair) -> bool {
+        self.key_text == other.key_text
+    }
+}
+
 /// Why no pair could be read.
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -113,6 +134,18 @@ pub(super) fn read(identity: &Identity, before: Option<&Pair>) -> Result<Pair, T
     Ok(Pair { key, token, key_id, key_text })
 }
 
+/// The key and the token, each for itself: for telling what is wrong with which.
+pub(super) fn inspect(identity: &Identity) -> (Result<Arc<Key>, Error>, Result<Token, Error>) {
+    let key = read_key_file(&identity.key_file).and_then(|text| parse_key(identity, &text));
+    let token = match &identity.credentials {
+        Source::SecurityToken { token_file } => read_token(identity, token_file),
+        Source::ApiKey { .. } => {
+            Err(Trouble::settled(Error::usage("an API key goes without a token")))
+        }
+    };
+    (key.map_err(|trouble| trouble.error), token.map_err(|trouble| trouble.error))
+}
+
 fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Trouble> {
     let shown = path.display();
     read_up_to(path, LARGEST_FILE).map_err(|error| match error.kind() {
@@ -158,7 +191,7 @@ fn read_token(identity: &Identity, path: &Path) -> Result<Token, Trouble> {
     Token::parse(text).map_err(|error| refuse(error.to_string()))
 }
 
-fn mismatch(identity: &Identity, token_file: &Path) -> Error {
+pub(super) fn mismatch(identity: &Identity, token_file: &Path) -> Error {
     let (token, key) = (token_file.display(), identity.key_file.display());
     Error::credentials(format!("the session token in {token} is bound to another key than {key}"))
         .next(format!(

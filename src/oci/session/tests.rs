@@ -20,18 +20,26 @@ fn vector_key() -> Vec<u8> {
 }
 
 fn now() -> u64 {
-    seconds(SystemTime::now())
+    since_1970(SystemTime::now()).as_secs()
 }
 
-/// A token bound to the key in a PEM text.
+/// A token of an hour that is bound to the key in a PEM text.
 fn token(key: &[u8], expires: u64) -> String {
+    token_with(key, expires, 7)
+}
+
+/// As above; `signature` tells tokens of one moment apart.
+fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
     let n = URL_SAFE_NO_PAD.encode(Key::from_pem(key, None).unwrap().modulus());
     let jwk = json!({"kty": "RSA", "n": n, "e": "AQAB"}).to_string();
     let claims = json!({"exp": expires, "iat": expires.saturating_sub(3600), "jwk": jwk});
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signature = URL_SAFE_NO_PAD.encode([7; 256]);
+    let signature = URL_SAFE_NO_PAD.encode([signature; 256]);
     format!("{}.{}.{signature}", part(json!({"alg": "RS256"})), part(claims))
 }
+
+mod report;
+mod upkeep;
 
 /// A folder with a profile S, its key and its token.
 struct Home(tempfile::TempDir);

@@ -1,0 +1,96 @@
+//! The words that the lifecycle is spoken to in, and answers in.
+//!
+//! Pure values. Must not decide anything. Invariant: none holds a token.
+
+use std::time::Duration;
+
+/// A moment by two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since 1970 by the local clock, which may be wrong and may jump. Tokens are judged by it.
+    pub wall: Duration,
+    /// Since any beginning; it never jumps. Delays are measured by it.
+    pub steady: Duration,
+}
+
+/// What the user said.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// `--refresh-before`.
+    pub refresh_before: Option<Duration>,
+    /// Whether there is an auth service that may be called.
+    pub can_refresh: bool,
+    /// `--retry-for`.
+    pub retry_for: Duration,
+}
+
+/// What matters of a key and token. Moments are since 1970, by the clock of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Counts the pairs of a run.
+    pub generation: u64,
+    /// `None` for an API key, which has no end.
+    pub expires: Option<Duration>,
+    pub issued: Option<Duration>,
+    pub session_end: Option<Duration>,
+}
+
+/// What an attempt may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Use,
+    /// A token that outlives the transfer can likely be had: wait for one refresh, then ask again
+    /// without naming the transfer.
+    RenewFirst,
+    Wait,
+    GiveUp,
+}
+
+/// What to do in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Refresh(Reason),
+    Probe,
+    /// Nothing for so long, unless something happens.
+    Idle(Duration),
+}
+
+/// Why a token is to be refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Less than `refresh_before` is left.
+    Due,
+    /// A transfer would outlast it.
+    Transfer,
+    /// The service refused it.
+    Refused,
+}
+
+/// How a refresh ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refreshed {
+    /// There is a token with a later end; it has been adopted.
+    Longer,
+    /// There is a new token, but it ends no later.
+    NotLonger,
+    /// No token came: what happened instead.
+    Failed(String),
+}
+
+/// What a refusal (401) of a request means for that request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Send it again with what is at hand now.
+    Again,
+    /// Look whether the files changed; then ask for a verdict.
+    LookAtFiles,
+}
+
+/// How a probe was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probed {
+    Accepted,
+    Refused,
+    /// Neither: an outage.
+    Unanswered,
+}

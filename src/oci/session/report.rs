@@ -1,0 +1,202 @@
+//! `ocipipe session show` and `ocipipe session refresh`: what a session is, and more time for it.
+//!
+//! Owns their words. Invariant: what is printed holds no token, no key and no pass phrase.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value};
+
+use super::Session;
+use super::core::{expired, since_1970};
+use super::files;
+use super::keeper;
+use super::refresh::NoToken;
+use super::transport::Transport;
+use crate::error::Error;
+use crate::oci::lifecycle::notice::{Date, Span};
+use crate::oci::lifecycle::{Notice, Reason};
+use crate::oci::options::AuthMode;
+use crate::oci::profile::{Identity, Source};
+
+/// What `session show` found.
+pub struct Report {
+    /// To be printed whatever was found.
+    pub text: String,
+    /// Why nothing can be done with it.
+    pub trouble: Option<Error>,
+}
+
+/// Tells what the profile's key and token are and how long they last.
+pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
+    let now = since_1970(now).as_secs();
+    let (key, token) = files::inspect(identity);
+    let mut rows = Rows::default();
+    rows.text("profile", Some(&identity.profile));
+    let token_file = match &identity.credentials {
+        Source::ApiKey { fingerprint, .. } => {
+            rows.text("authentication", Some(AuthMode::ApiKey.name()));
+            rows.text("fingerprint", Some(fingerprint));
+            None
+        }
+        Source::SecurityToken { token_file } => {
+            rows.text("authentication", Some(AuthMode::SecurityToken.name()));
+            Some(token_file)
+        }
+    };
+    let of_token = token.as_ref().ok();
+    let user = of_token.and_then(|token| token.user.as_ref()).or(identity.user.as_ref());
+    let tenancy = of_token.and_then(|token| token.tenancy.as_ref()).or(identity.tenancy.as_ref());
+    rows.text("user", user.map(String::as_str));
+    rows.text("tenancy", tenancy.map(String::as_str));
+    rows.text("region", identity.region.as_deref());
+    let mut trouble = key.as_ref().err().cloned();
+    if let Some(token_file) = token_file {
+        match &token {
+            Ok(token) => {
+                rows.moment("issued", token.issued, now);
+                rows.moment("expires", Some(token.expires), now);
+                rows.moment("session-ends", token.session_end, now);
+                let fits = token
+                    .modulus
+                    .as_ref()
+                    .and(key.as_ref().ok())
+                    .map(|key| token.fits(&key.modulus()));
+                rows.truth("key-match", fits);
+                if fits == Some(false) {
+                    trouble = trouble.or(Some(files::mismatch(identity, token_file)));
+                }
+                if token.expires <= now {
+                    trouble = Some(expired(identity, token.expires));
+                }
+            }
+            Err(error) => trouble = trouble.or(Some(error.clone())),
+        }
+    }
+    rows.file("config-file", identity.config_file.as_deref());
+    rows.file("key-file", Some(&identity.key_file));
+    rows.file("token-file", token_file.map(|file| file.as_path()));
+    rows.truth("valid", Some(trouble.is_none()));
+    Report { text: if json { rows.json() } else { rows.lines() }, trouble }
+}
+
+/// Names and values, in the order they are shown.
+#[derive(Default)]
+struct Rows {
+    lines: Vec<(&'static str, String)>,
+    json: Map<String, Value>,
+}
+
+impl Rows {
+    fn text(&mut self, name: &'static str, value: Option<&str>) {
+        self.json.insert(name.to_owned(), value.into());
+        if let Some(value) = value {
+            self.lines.push((name, value.to_owned()));
+        }
+    }
+
+    fn truth(&mut self, name: &'static str, value: Option<bool>) {
+        self.json.insert(name.to_owned(), value.into());
+        let word = match value {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "unknown",
+        };
+        self.lines.push((name, word.to_owned()));
+    }
+
+    fn moment(&mut self, name: &'static str, at: Option<u64>, now: u64) {
+        self.json.insert(name.to_owned(), at.map(|at| date(at).to_string()).into());
+        let left = at.map(|at| at.cast_signed().saturating_sub(now.cast_signed()));
+        self.json.insert(format!("{name}-in-seconds"), left.into());
+        if let (Some(at), Some(left)) = (at, left) {
+            let span = Span(Duration::from_secs(left.unsigned_abs()));
+            let relative = if left < 0 { format!("{span} ago") } else { format!("in {span}") };
+            self.lines.push((name, format!("{} ({relative})", date(at))));
+        }
+    }
+
+    fn file(&mut self, name: &'static str, path: Option<&Path>) {
+        let mode = path.and_then(|path| fs::metadata(path).ok());
+        let mode = mode.map(|metadata| format!("{:03o}", metadata.permissions().mode() & 0o777));
+        self.json.insert(name.to_owned(), path.map(|path| path.display().to_string()).into());
+        self.json.insert(format!("{name}-mode"), mode.clone().into());
+        if let Some(path) = path {
+            let mode = mode.map_or("missing".to_owned(), |mode| format!("mode {mode}"));
+            self.lines.push((name, format!("{} ({mode})", path.display())));
+        }
+    }
+
+    fn lines(&self) -> String {
+        let line =
+            |(name, value): &(&str, String)| format!("{:<15} {value}", name.replace('-', " "));
+        self.lines.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn json(self) -> String {
+        format!("{:#}", Value::Object(self.json))
+    }
+}
+
+/// Asks for more time, writes the new token back, and says how much it gave.
+pub async fn refresh(identity: Identity, transport: Arc<dyn Transport>) -> Result<String, Error> {
+    if let Source::ApiKey { .. } = identity.credentials {
+        let what = format!("the profile {} has an API key, and no session", identity.profile);
+        return Err(Error::usage(what).next("name the profile of a session with --profile"));
+    }
+    if identity.auth.is_none() {
+        return Err(Error::usage("no region says where the auth service is")
+            .next("give --region or --auth-endpoint"));
+    }
+    let session = Session::open(identity)?;
+    let core = &session.core;
+    let expires = || core.state().credentials.expires.unwrap_or_default();
+    let (before, clock) = (expires(), session.signing_date());
+    let mut outcome = keeper::attempt(core, transport.as_ref(), Reason::Due).await;
+    // A wrong local clock is corrected by the date of the refusal.
+    let corrected = session
+        .signing_date()
+        .duration_since(clock)
+        .map_or(true, |passed| passed > core.began.elapsed() + super::SECOND);
+    if outcome == Err(NoToken::Denied) && corrected {
+        outcome = keeper::attempt(core, transport.as_ref(), Reason::Due).await;
+    }
+    let after = expires();
+    let login = format!("begin a new session with `{}`", core.identity.login());
+    match outcome {
+        Err(NoToken::Denied) => {
+            let what = format!(
+                "the session cannot be prolonged (HTTP 401); its token ends at {}",
+                date(after)
+            );
+            return Err(Error::credentials(what).next(login));
+        }
+        Err(NoToken::Failed(why)) => {
+            let what = format!("the session token could not be refreshed: {why}");
+            return Err(Error::service(what).next("try again; the present token is unchanged"));
+        }
+        Ok(()) => {}
+    }
+    for notice in core.state().lifecycle.take_notices() {
+        if let Notice::NotWritten { what } = notice {
+            return Err(Error::usage(format!("the refreshed token cannot be kept: {what}"))
+                .next("make the folder of the token file writable"));
+        }
+    }
+    let now = since_1970(session.signing_date()).as_secs();
+    let left = Span(Duration::from_secs(after.saturating_sub(now)));
+    Ok(match after > before {
+        true => format!("the session token was refreshed: valid until {} (in {left})", date(after)),
+        false => format!(
+            "the service gave the session no more time: its token ends at {} (in {left})\n  {login}",
+            date(after)
+        ),
+    })
+}
+
+fn date(seconds: u64) -> Date {
+    Date(Duration::from_secs(seconds))
+}

@@ -1,0 +1,97 @@
+//! What `session show` and `session refresh` say.
+
+use super::super::report::{self, Report};
+use super::super::transport::{Exchange, Request, Response};
+use super::*;
+
+fn show(home: &Home, json: bool) -> Report {
+    report::show(&home.identity(&[]), SystemTime::now(), json)
+}
+
+#[test]
+fn a_session_is_shown_with_its_times_its_key_and_its_files() {
+    let home = Home::new(&token(&vector_key(), now() + 90));
+    let Report { text, trouble } = show(&home, false);
+    assert!(trouble.is_none());
+    for word in
+        ["profile         S", "us-phoenix-1", "(in 1 min", "key match       yes", "mode 644"]
+    {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!text.contains("eyJ"), "{text}");
+}
+
+#[test]
+fn a_session_is_shown_as_json() {
+    let home = Home::new(&token(&vector_key(), now() + 90));
+    let shown: Value = serde_json::from_str(&show(&home, true).text).unwrap();
+    assert_eq!(shown["profile"], "S");
+    assert_eq!((&shown["key-match"], &shown["valid"]), (&json!(true), &json!(true)));
+    assert!((85..=90).contains(&shown["expires-in-seconds"].as_i64().unwrap()));
+    assert_eq!(shown["session-ends"], Value::Null);
+    assert_eq!(shown["key-file-mode"], "644");
+}
+
+#[test]
+fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
+    let cases: [(Spoil, u8, &str); 5] = [
+        (|home| home.write("token", token(&vector_key(), now() - 9).as_bytes()), 3, " ago)"),
+        (|home| home.write("token", b"x"), 3, "token file"),
+        (|home| fs::remove_file(home.path("token")).unwrap(), 3, "(missing)"),
+        (|home| home.write("key.pem", OTHER_KEY), 3, "key match       no"),
+        (|home| home.write("key.pem", b"x"), 2, "key match       unknown"),
+    ];
+    for (spoil, code, word) in cases {
+        let home = Home::new(&token(&vector_key(), now() + 90));
+        spoil(&home);
+        let Report { text, trouble } = show(&home, false);
+        assert_eq!(trouble.unwrap().kind.exit_code(), code, "{text}");
+        assert!(text.contains(word), "{word}: {text}");
+        assert!(text.contains("valid           no"), "{text}");
+    }
+}
+
+/// An auth service that always gives the same answer.
+struct Answers(u16, String);
+
+impl Transport for Answers {
+    fn exchange(&self, _: Request) -> Exchange<'_> {
+        let response = Response { status: self.0, date: None, body: self.1.clone().into_bytes() };
+        Box::pin(async move { Ok(response) })
+    }
+}
+
+async fn refresh(home: &Home, status: u16, token: &str) -> Result<String, Error> {
+    let body = json!({ "token": token }).to_string();
+    report::refresh(home.identity(&[]), Arc::new(Answers(status, body))).await
+}
+
+#[tokio::test]
+async fn a_refresh_writes_the_new_token_and_says_how_long_it_lasts() {
+    let home = Home::new(&token(&vector_key(), now() + 90));
+    let fresh = token(&vector_key(), now() + 3600);
+    let text = refresh(&home, 200, &fresh).await.unwrap();
+    assert!(text.contains("refreshed") && text.contains("in 59 min") || text.contains("1 h"));
+    assert_eq!(fs::read_to_string(home.path("token")).unwrap(), fresh);
+}
+
+#[tokio::test]
+async fn a_refresh_that_gives_no_more_time_says_so_and_leaves_the_file() {
+    let expires = now() + 90;
+    let before = token(&vector_key(), expires);
+    let home = Home::new(&before);
+    let text = refresh(&home, 200, &token_with(&vector_key(), expires, 9)).await.unwrap();
+    assert!(text.contains("no more time"), "{text}");
+    assert_eq!(fs::read_to_string(home.path("token")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_refreshed_is_told_from_a_service_that_failed() {
+    let home = Home::new(&token(&vector_key(), now() + 90));
+    let denied = refresh(&home, 401, "").await.unwrap_err();
+    assert_eq!(denied.kind.exit_code(), 3);
+    assert!(denied.to_string().contains("oci session authenticate --profile-name S"));
+    assert_eq!(refresh(&home, 503, "").await.unwrap_err().kind.exit_code(), 4);
+    let home = Home::new(&token(&vector_key(), now() - 5));
+    assert_eq!(refresh(&home, 200, "").await.unwrap_err().kind.exit_code(), 3);
+}

@@ -1,0 +1,46 @@
+//! What the session needs of the network: small requests carried there and back.
+//!
+//! Owns the shape of the exchange; who connects, and how, is the caller's. Invariant: debug output
+//! of a request shows neither its body nor its authorization.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::SystemTime;
+
+use zeroize::Zeroizing;
+
+use crate::oci::endpoint::Endpoint;
+
+/// A request, signed and whole; `host`, `date` and `content-length` are among its headers.
+pub struct Request {
+    pub endpoint: Endpoint,
+    pub method: &'static str,
+    pub target: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.method, self.endpoint, self.target)
+    }
+}
+
+/// What came back.
+#[derive(Clone)]
+pub struct Response {
+    pub status: u16,
+    /// The `date` header.
+    pub date: Option<SystemTime>,
+    pub body: Vec<u8>,
+}
+
+/// An exchange under way.
+pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Response, String>> + Send + 'a>>;
+
+/// Carries a request to its endpoint. An error is a text for people, without secrets. It needs no
+/// bound in time: the session drops an exchange that takes too long.
+pub trait Transport: Send + Sync {
+    fn exchange(&self, request: Request) -> Exchange<'_>;
+}
