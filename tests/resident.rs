@@ -4,6 +4,8 @@ mod common;
 
 use common::store::Store;
 use common::stream::{PART, Ramp, ramp};
+use ocipipe::emulator::Operation::UploadPart;
+use ocipipe::emulator::fault::{Action, Rule};
 
 const MIB: u64 = 1024 * 1024;
 /// What the program needs besides its buffers.
@@ -18,8 +20,10 @@ fn a_short_stream_does_not_cost_the_buffers_of_a_long_one() {
 }
 
 #[test]
-fn a_long_stream_stays_below_the_bound_it_was_given() {
-    let store = Store::start();
+fn a_long_stream_to_a_slow_service_stays_below_the_bound_it_was_given() {
+    // Buffers are held until the answer is there, so every one that is allowed is in use.
+    let slow = Action::StallAnswer { ms: Some(300) };
+    let store = Store::failing([Rule::on(UploadPart, slow)]);
     let bound = 64 * MIB;
     let mut run = store
         .ocipipe("put --max-memory 64MiB --expected-size 400MiB oci://backups/long")
