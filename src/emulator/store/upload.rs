@@ -140,8 +140,7 @@ impl Upload {
     /// Makes room for a part of this size.
     pub fn begin(&mut self, number: u32, size: u64) -> Result<Slot, Failure> {
         self.check_open()?;
-        let known = |number| self.parts.get(&number).map(|part| part.sums.size);
-        if let Some((offset, writing)) = self.regions.reserve(number, size, known) {
+        if let Some((offset, writing)) = self.regions.reserve(number, size) {
             let path = self.dir.join(OBJECT);
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
             let (place, writing) = (Place::Within(offset), Some(writing));
