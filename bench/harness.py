@@ -51,7 +51,11 @@ def warm_memory(size):
     """Touches and frees memory. On a virtual machine, pages that were given back to the host are
     dear to touch again, and who touches them first pays: that must not be a client. Done by a
     process of its own: the peak memory of this one would be taken for that of its children."""
-    subprocess.run([sys.executable, "-c", f"b'1' * {size}"], check=True)
+    script = ("import mmap\n"
+              f"memory = mmap.mmap(-1, {size})\n"
+              "memory.madvise(mmap.MADV_HUGEPAGE)\n"
+              f"for _ in range({size // MIB}): memory.write(b'1' * {MIB})\n")
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 class Sink:
@@ -107,6 +111,7 @@ class Run:
     rss: int  # bytes
     report: dict
     problem: str | None
+    fed: float = 0.0  # when the feeder was rid of its last byte, seconds since 1970
 
     @property
     def cpu(self):
@@ -142,13 +147,16 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
     feeder.stdout.close()
     timer = threading.Timer(LIMIT, process.kill)
     timer.start()
+    fed = []
+    waiter = threading.Thread(target=lambda: (feeder.wait(), fed.append(time.time())))
+    waiter.start()
     if watch:
         threading.Thread(target=watch, args=(process.pid,), daemon=True).start()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.monotonic() - began
     timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
-    feeder.wait()
+    waiter.join()
     report = sink.report(name) if process.returncode == 0 else None
     problem = None
     if process.returncode != 0:
@@ -163,7 +171,8 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
         errors.seek(0)
         text = errors.read().decode(errors="replace").strip()[-600:]
         print(f"  {client.name}: not counted: {problem}\n{text}", file=sys.stderr)
-    return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, report, problem)
+    return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, report, problem,
+               fed[0])
 
 
 def identity(folder):

@@ -3,6 +3,7 @@
 //! Owns the patience of look-ups: what may pass is named once and tried again for a while, what is
 //! final ends at once. Knows nothing of streams. Invariant: it ends within its patience.
 
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -34,7 +35,8 @@ impl Ask<'_> {
         let began = Instant::now();
         let (mut attempt, mut renewals, mut said) = (0, 0, false);
         loop {
-            let answered = self.service.attempt(request.clone(), Vec::new()).await;
+            let sent = AtomicBool::new(false);
+            let answered = self.service.attempt(request.clone(), Vec::new(), &sent).await;
             let failure = match answered.and_then(|done| read(&done.answer)) {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,

@@ -16,8 +16,8 @@ use crate::oci::session::report;
 use crate::service::Carrier;
 use crate::{get, put, serve, stdio, uploads};
 
-/// How long a refresh by hand waits for a byte.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A refresh that stands still for so long has failed.
+const REFRESH_STALL: Duration = Duration::from_secs(20);
 
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
@@ -33,15 +33,14 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
         Command::Serve(ServeCommand { dir, port, token_ttl }) => {
             runtime()?.block_on(serve::serve(dir, port, Some(token_ttl)))?;
         }
-        Command::Session(command) => session(&command, environment)?,
-        other => {
-            return Err(Error::new(Kind::Unforeseen, format!("nothing carries out {other:?}")));
-        }
+        Command::Session(command) => session(*command, environment)?,
+        // Answered from the command line alone, by main.
+        Command::Completions(_) | Command::Version | Command::Help(_) => {}
     }
     Ok(())
 }
 
-fn session(command: &SessionCommand, environment: &Environment) -> Result<(), Error> {
+fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
     let identity = Identity::resolve(&command.service, environment)?;
     match command.action {
         SessionAction::Show { json } => {
@@ -51,9 +50,10 @@ fn session(command: &SessionCommand, environment: &Environment) -> Result<(), Er
         }
         SessionAction::Refresh => {
             let bundle = command.service.cert_bundle.as_deref();
-            let carrier = Arc::new(Carrier(Arc::new(Transport::new(bundle, STALL_TIMEOUT)?)));
-            let text = runtime()?.block_on(report::refresh(identity, carrier))?;
-            stdio::deliver(&format!("{text}\n"));
+            let transport = Arc::new(Transport::new(bundle, REFRESH_STALL)?);
+            let carrier = Arc::new(Carrier { transport });
+            let said = runtime()?.block_on(report::refresh(identity, carrier))?;
+            stdio::deliver(&format!("{said}\n"));
             Ok(())
         }
     }

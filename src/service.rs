@@ -5,7 +5,7 @@
 //! sent, with credentials that were looked at in that moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -15,11 +15,10 @@ use crate::error::Error;
 use crate::http::{self, Connection, RequestBody, Throttle, Transport};
 use crate::oci::api::{Answer, Body, Refusal, Request};
 use crate::oci::endpoint::Endpoint;
-use crate::oci::lifecycle::Notice;
 use crate::oci::lifecycle::notice::Level;
 use crate::oci::options::ServiceOptions;
 use crate::oci::profile::Identity;
-use crate::oci::session::{self, Credentials, Session, Upkeep};
+use crate::oci::session::{Credentials, Session, Upkeep, transport};
 use crate::oci::sign;
 use crate::progress::Reporter;
 use crate::retry::{Break, Failure};
@@ -64,43 +63,63 @@ pub struct Done {
     pub crc32: u32,
 }
 
+/// How long things may stand still.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub retry_for: Duration,
+    pub stall_timeout: Duration,
+}
+
+/// A request signed for one attempt, and what it was signed with.
+struct Ready<'a> {
+    connection: Connection<'a>,
+    head: http::Head,
+    body: RequestBody,
+    credentials: Arc<Credentials>,
+    signed: SystemTime,
+}
+
 impl Service {
     /// Reads the identity and prepares the way to the service; sends nothing yet.
     pub fn open(
         options: &ServiceOptions,
         environment: &Environment,
-        stall_timeout: Duration,
+        patience: Patience,
         reporter: &Arc<Reporter>,
     ) -> Result<Service, Error> {
         let identity = Identity::resolve(options, environment)?;
         for warning in &identity.warnings {
             reporter.warn(warning);
         }
-        let transport = Transport::new(options.cert_bundle.as_deref(), stall_timeout)?;
+        let Patience { retry_for, stall_timeout } = patience;
+        let transport = Arc::new(Transport::new(options.cert_bundle.as_deref(), stall_timeout)?);
         let endpoint = identity.object_storage.clone();
         let session = Arc::new(Session::open(identity)?);
-        let transport = Arc::new(transport);
+        let told = reporter.clone();
+        session.keep(Upkeep {
+            transport: Arc::new(Carrier { transport: transport.clone() }),
+            retry_for,
+            tell: Box::new(move |notice| match notice.level() {
+                Level::Debug => told.debug(|| notice.to_string()),
+                Level::Info => told.note(&notice.to_string()),
+                Level::Warning => told.warn(&notice.to_string()),
+            }),
+        });
         let (throttle, rate, reporter) = (None, Rate::default(), reporter.clone());
         Ok(Service { transport, session, endpoint, throttle, rate, reporter })
     }
 
-    /// Keeps the session alive from here on, until `retry_for` without any progress.
-    pub fn keep(&self, retry_for: Duration) {
-        let reporter = self.reporter.clone();
-        let tell = move |notice: Notice| match notice.level() {
-            Level::Debug => reporter.debug(|| notice.to_string()),
-            Level::Info => reporter.note(&notice.to_string()),
-            Level::Warning => reporter.warn(&notice.to_string()),
-        };
-        let transport = Arc::new(Carrier(self.transport.clone()));
-        self.session.keep(Upkeep { transport, retry_for, tell: Box::new(tell) });
-    }
-
-    /// One attempt; `chunks` is the stream body, where the request has one.
-    pub async fn attempt(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
+    /// One attempt; `chunks` is the stream body, where the request has one. `sent` becomes true
+    /// right before the first byte leaves.
+    pub async fn attempt(
+        &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        sent: &AtomicBool,
+    ) -> Result<Done, Failure> {
         let what = self.reporter.debugs().then(|| describe(&request));
         let started = Instant::now();
-        let result = self.try_once(request, chunks).await;
+        let result = self.try_once(request, chunks, sent).await;
         if let Some(what) = what {
             let took = started.elapsed().as_secs_f64();
             self.reporter.debug(|| match &result {
@@ -114,19 +133,26 @@ impl Service {
         result
     }
 
-    async fn try_once(&self, request: Request, chunks: Vec<Bytes>) -> Result<Done, Failure> {
+    async fn try_once(
+        &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        begun: &AtomicBool,
+    ) -> Result<Done, Failure> {
         let size = match &request.body {
             Body::Stream(size) => *size,
             _ => 0,
         };
-        let (connection, head, body, signed) = self.ready(request, chunks, size).await?;
+        let Ready { connection, head, body, credentials, signed } =
+            self.ready(request, chunks, size).await?;
         let sent = body.sent();
         let started = Instant::now();
+        begun.store(true, Ordering::Release);
         let answer = connection.exchange(head, body).await?;
-        self.tell_session(&signed, &answer);
         if !answer.succeeded() {
-            return Err(Failure::Refused(Refusal::of(&answer)));
+            return Err(self.refused(&credentials, signed, Refusal::of(&answer)));
         }
+        self.session.accepted();
         if !sent.complete() {
             let text = "a success was answered before the whole body was sent".to_owned();
             return Err(Failure::Transport { how: Break::Garbage, text });
@@ -142,33 +168,45 @@ impl Service {
         sink: &mut Vec<u8>,
         wanted: u64,
     ) -> Result<Answer, Failure> {
-        let (connection, head, body, signed) = self.ready(request, Vec::new(), wanted).await?;
+        let Ready { connection, head, body, credentials, signed } =
+            self.ready(request, Vec::new(), wanted).await?;
         let before = sink.len();
         // An error's body is small, but may be more than the bytes that are wanted.
         let limit = (wanted as usize).max(64 << 10);
         let mut answer = connection.exchange_into(head, body, sink, limit).await?;
-        self.tell_session(&signed, &answer);
         if answer.status != 200 && answer.status != 206 {
             answer.body = sink.split_off(before);
-            return Err(Failure::Refused(Refusal::of(&answer)));
+            return Err(self.refused(&credentials, signed, Refusal::of(&answer)));
         }
+        self.session.accepted();
         Ok(answer)
     }
 
-    /// A connection, and the request signed for it right now.
+    /// Tells the session of a 401: what comes next is its to decide.
+    fn refused(&self, credentials: &Credentials, signed: SystemTime, refusal: Refusal) -> Failure {
+        if refusal.status == 401 {
+            let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
+            self.session.refused(credentials, signed, date);
+        } else if refusal.from_service() {
+            self.session.accepted();
+        }
+        Failure::Refused(refusal)
+    }
+
+    /// A connection, and the request signed for it right now. Waiting for credentials comes before
+    /// connecting, since a connection does not keep for so long; they are looked at again after.
     async fn ready(
         &self,
         request: Request,
         chunks: Vec<Bytes>,
         size: u64,
-    ) -> Result<(Connection<'_>, http::Head, RequestBody, Signed), Failure> {
-        // Where there is nothing valid to sign with, no connection grows old over the wait.
+    ) -> Result<Ready<'_>, Failure> {
         let transfer = self.rate.estimate(size);
         self.session.credentials(transfer).await.map_err(Failure::Credentials)?;
         let connection = self.transport.connect(&self.endpoint).await?;
-        let credentials = self.session.credentials(None).await.map_err(Failure::Credentials)?;
-        let dated = self.session.signing_date();
-        let date = httpdate::fmt_http_date(dated);
+        let credentials = self.session.credentials(transfer).await.map_err(Failure::Credentials)?;
+        let signed_at = self.session.signing_date();
+        let date = httpdate::fmt_http_date(signed_at);
         let json = match &request.body {
             Body::Json(bytes) => Some(bytes.as_slice()),
             _ if request.method == "POST" => Some(&b""[..]),
@@ -194,45 +232,26 @@ impl Service {
             Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
         let head = http::Head { method: request.method, target: request.target, headers };
-        Ok((connection, head, body, Signed { credentials, dated }))
-    }
-
-    /// What an answer says about the credentials.
-    fn tell_session(&self, signed: &Signed, answer: &Answer) {
-        if answer.status == 401 {
-            let date = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
-            self.session.refused(&signed.credentials, signed.dated, date);
-        } else if answer.succeeded() {
-            self.session.accepted();
-        }
+        Ok(Ready { connection, head, body, credentials, signed: signed_at })
     }
 }
 
-/// What an attempt was signed with.
-struct Signed {
-    credentials: Arc<Credentials>,
-    dated: SystemTime,
+/// The way of the session's own small requests.
+pub struct Carrier {
+    pub transport: Arc<Transport>,
 }
 
-/// Carries the session's own requests, which need neither buffers nor a place among the parts.
-pub struct Carrier(pub Arc<Transport>);
-
-impl session::transport::Transport for Carrier {
-    fn exchange(&self, request: session::transport::Request) -> session::transport::Exchange<'_> {
+impl transport::Transport for Carrier {
+    fn exchange(&self, request: transport::Request) -> transport::Exchange<'_> {
         Box::pin(async move {
-            let words = |failure: Failure| failure.error("no answer").what;
-            let connection = self.0.connect(&request.endpoint).await.map_err(words)?;
-            let body = match request.method {
-                "POST" => http::small(request.body.to_vec()),
-                _ => http::empty(),
-            };
-            let owned = |(name, value): (&str, String)| (name.to_owned(), value);
-            let mut headers: Vec<_> = request.headers.into_iter().map(owned).collect();
-            common(&mut headers, &Body::None);
+            let words = |failure: Failure| failure.error("the auth service").what;
+            let connection = self.transport.connect(&request.endpoint).await.map_err(words)?;
+            let headers = request.headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
             let head = http::Head { method: request.method, target: request.target, headers };
+            let body = http::small(request.body.to_vec());
             let answer = connection.exchange(head, body).await.map_err(words)?;
-            let date = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
-            Ok(session::transport::Response { status: answer.status, date, body: answer.body })
+            let date = answer.header("date").and_then(|d| httpdate::parse_http_date(d).ok());
+            Ok(transport::Response { status: answer.status, date, body: answer.body })
         })
     }
 }

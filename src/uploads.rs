@@ -15,9 +15,9 @@ use crate::error::{Error, Kind};
 use crate::oci::api::{Answer, ListedUpload, Page, Target, answer, request};
 use crate::progress::Reporter;
 use crate::retry::{Operation, Verdict};
-use crate::service::{Service, unreadable};
+use crate::service::{Patience, Service, unreadable};
 
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+const HOLD: Patience = Patience { retry_for: PATIENCE, stall_timeout: Duration::from_secs(60) };
 
 /// An open upload, in the OCI CLI's words.
 #[derive(Debug, Serialize)]
@@ -34,8 +34,7 @@ struct Line {
 /// Lists or aborts; the JSON for stdout.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::new(Report::default(), false));
-    let service = Service::open(&command.service, environment, STALL_TIMEOUT, &reporter)?;
-    service.keep(PATIENCE);
+    let service = Service::open(&command.service, environment, HOLD, &reporter)?;
     let ask = Ask { service: &service, patience: PATIENCE, reporter: &reporter };
     let namespace = match &command.place.namespace {
         Some(namespace) => namespace.clone(),

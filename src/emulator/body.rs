@@ -23,6 +23,9 @@ use tokio::time::sleep;
 /// Frames between the socket and the disk.
 const AHEAD: usize = 4;
 
+/// Bodies of this size are brought to disk before they are acknowledged.
+const FLUSHED: u64 = 8 * 1024 * 1024;
+
 /// Why a request gets no ordinary answer.
 #[derive(Debug)]
 pub enum Stop {
@@ -134,6 +137,10 @@ impl RequestBody {
                 slot.file.write_all_at(&bytes, at)?;
                 summer.update(&bytes);
                 at += bytes.len() as u64;
+            }
+            // Else the commit of a large object would flush for so long that clients give up.
+            if at - slot.offset >= FLUSHED {
+                slot.file.sync_data()?;
             }
             Ok::<_, io::Error>((slot, summer.finish()))
         });

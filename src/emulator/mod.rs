@@ -41,6 +41,17 @@ pub use authority::{KeyKind, Refresh};
 pub use log::Record;
 pub use route::Operation;
 
+/// What reads the bytes of others, where a fuzzer can reach it.
+#[doc(hidden)]
+pub mod parsers {
+    pub use super::checksum::Claims;
+    pub use super::conditions::Conditions;
+    pub use super::properties::of_headers;
+    pub use super::range::wanted;
+    pub use super::route::route;
+    pub use super::signature::{Authorization, Head, PublicKey, complete, signed_text};
+}
+
 use authority::{Authority, Terms};
 use clock::Clock;
 use fault::{Desk, Plan};

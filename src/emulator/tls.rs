@@ -3,6 +3,7 @@
 //! Invariant: the authority's private key is never written and signs nothing after the start, so its
 //! certificate is safe to trust for as long as the server's file is there.
 
+use super::identity::REGION;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -21,7 +22,8 @@ pub fn throw_away() -> io::Result<(TlsAcceptor, String)> {
     let ca_certificate = ca.self_signed(&ca_key).map_err(failed)?;
 
     let key = KeyPair::generate().map_err(failed)?;
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    // The last is for clients that build the names of services from a region of ours.
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), format!("*.{REGION}.localhost")];
     let mut leaf = CertificateParams::new(names).map_err(failed)?;
     leaf.distinguished_name.push(DnType::CommonName, "ocipipe serve");
     leaf.use_authority_key_identifier_extension = true;

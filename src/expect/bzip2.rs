@@ -26,7 +26,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
 }
 
 pub(super) fn judge() -> Result<Decoded, Error> {
-    Decoded::new(&MAGIC, |stream, buffer| drain(BzDecoder::new(stream), buffer))
+    Decoded::new(|stream, buffer| drain(BzDecoder::new(stream), buffer))
 }
 
 /// Looks for the mark of the end and decodes nothing.

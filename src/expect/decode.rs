@@ -27,13 +27,12 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// `magic` starts each member.
-    pub fn new(magic: &'static [u8], member: Member) -> Result<Decoded, Error> {
+    pub fn new(member: Member) -> Result<Decoded, Error> {
         let (pieces, receiver) = sync_channel(PIECES);
         let stream = Stream { receiver, piece: Vec::new(), used: 0, at: 0 };
         let thread = std::thread::Builder::new()
             .name("ocipipe-expect".to_owned())
-            .spawn(move || decode(stream, magic, member))
+            .spawn(move || decode(stream, member))
             .map_err(|error| {
                 Error::new(Kind::Unforeseen, format!("cannot start decoding: {error}"))
             })?;
@@ -68,23 +67,20 @@ impl Judge for Decoded {
     }
 }
 
-fn decode(mut stream: Stream, magic: &[u8], member: Member) -> Result<(), Flaw> {
+fn decode(mut stream: Stream, member: Member) -> Result<(), Flaw> {
     let mut buffer = vec![0; 64 << 10];
     let mut members = 0;
     loop {
         let start = stream.at;
         let Some(first) = stream.peek() else {
             return match members {
-                0 => Err(Flaw::cut("it is empty")),
+                0 => Err(Flaw::cut("it stops before its end")),
                 _ => Ok(()),
             };
         };
         if first == 0 && members > 0 {
             // Tapes pad with zeros after the last member.
             return stream.only_zeros();
-        }
-        if first != magic[0] {
-            return Err(Flaw::cut(format!("there is neither data nor the end at byte {start}")));
         }
         member(&mut stream, &mut buffer).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Flaw::cut("it stops before its end"),

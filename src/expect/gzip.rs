@@ -8,8 +8,6 @@ use flate2::bufread::GzDecoder;
 use super::decode::{Decoded, drain};
 use crate::error::Error;
 
-const MAGIC: [u8; 2] = [0x1f, 0x8b];
-
 pub(super) fn judge() -> Result<Decoded, Error> {
-    Decoded::new(&MAGIC, |stream, buffer| drain(GzDecoder::new(stream), buffer))
+    Decoded::new(|stream, buffer| drain(GzDecoder::new(stream), buffer))
 }

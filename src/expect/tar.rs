@@ -172,3 +172,73 @@ fn size_in(mut records: &[u8]) -> Option<u64> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Judge;
+    use super::super::walk::Walker;
+    use super::*;
+
+    fn verdict(blocks: &[Vec<u8>]) -> Result<(), Flaw> {
+        let mut walker = Box::new(Walker::new(Tar::default()));
+        walker.bytes(&blocks.concat())?;
+        walker.end()
+    }
+
+    fn header(kind: u8, size: &[u8]) -> Vec<u8> {
+        let mut block = vec![0; BLOCK];
+        block[..4].copy_from_slice(b"name");
+        block[124..124 + size.len()].copy_from_slice(size);
+        block[156] = kind;
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        block
+    }
+
+    fn contents(blocks: usize) -> Vec<u8> {
+        vec![b'c'; blocks * BLOCK]
+    }
+
+    fn records(text: &str) -> Vec<u8> {
+        let mut block = text.as_bytes().to_vec();
+        block.resize(BLOCK, 0);
+        block
+    }
+
+    fn end() -> Vec<u8> {
+        vec![0; 2 * BLOCK]
+    }
+
+    #[test]
+    fn a_size_in_a_pax_header_counts_for_the_next_member_only() {
+        let pax = || header(b'x', b"37");
+        let sizes = || records("9 path=a\n13 size=1025\n9 path=b\n");
+        let member = || header(b'0', b"0");
+        assert_eq!(verdict(&[pax(), sizes(), member(), contents(3), end()]), Ok(()));
+        assert!(verdict(&[pax(), sizes(), member(), contents(2), end()]).is_err());
+        let two = [pax(), sizes(), member(), contents(3), member(), end()];
+        assert_eq!(verdict(&two), Ok(()));
+        // A long name between the two has a size of its own.
+        let long = [pax(), sizes(), header(b'L', b"5"), contents(1), member(), contents(3), end()];
+        assert_eq!(verdict(&long), Ok(()));
+    }
+
+    #[test]
+    fn a_binary_size_is_read() {
+        let mut size = [0; 12];
+        size[0] = 0x80;
+        size[10] = 2;
+        assert_eq!(verdict(&[header(b'0', &size), contents(1), end()]), Ok(()));
+        size[0] = 0xff;
+        assert!(verdict(&[header(b'0', &size), contents(1), end()]).is_err());
+    }
+
+    #[test]
+    fn a_link_with_a_size_may_have_contents_or_not() {
+        let link = || header(b'1', b"2000");
+        assert_eq!(verdict(&[link(), end()]), Ok(()));
+        assert_eq!(verdict(&[link(), header(b'0', b"1000"), contents(1), end()]), Ok(()));
+        assert_eq!(verdict(&[link(), contents(2), end()]), Ok(()));
+    }
+}

@@ -134,7 +134,6 @@ impl Walk for Xz {
     fn end(&self) -> Result<(), Flaw> {
         match self.place {
             Place::AfterStream => Ok(()),
-            Place::StreamHeader => Err(Flaw::cut("it is empty")),
             _ if self.streams == 0 => Err(Flaw::cut("it ends before its index")),
             _ => Err(Flaw::cut("its last stream ends before the index")),
         }
@@ -319,4 +318,51 @@ fn last_filter(fields: &[u8]) -> Option<u64> {
         rest = rest.get(properties..)?;
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Judge;
+    use super::super::walk::Walker;
+    use super::*;
+
+    const SAMPLE: &[u8] = include_bytes!("../../tests/data/expect/blocks.xz");
+
+    fn verdict(bytes: &[u8]) -> Result<(), Flaw> {
+        let mut walker = Box::new(Walker::new(Xz::default()));
+        walker.bytes(bytes)?;
+        walker.end()
+    }
+
+    /// Where the index of the sample begins, and where its check does.
+    fn index() -> std::ops::Range<usize> {
+        let footer = SAMPLE.len() - 12;
+        let size = (crc(&SAMPLE[footer + 4..]) as usize + 1) * 4;
+        footer - size..footer - 4
+    }
+
+    #[test]
+    fn an_index_of_other_blocks_is_refused_though_it_is_sound_in_itself() {
+        assert_eq!(verdict(SAMPLE), Ok(()));
+        for at in index().skip(2) {
+            let mut bytes = SAMPLE.to_vec();
+            bytes[at] ^= 1;
+            let flaw = verdict(&bytes).unwrap_err();
+            let check = crc32fast::hash(&bytes[index()]).to_le_bytes();
+            bytes[index().end..index().end + 4].copy_from_slice(&check);
+            let sound = verdict(&bytes).unwrap_err();
+            assert!(flaw.what.contains("check of the index") || sound == flaw, "{flaw:?}");
+            assert!(!sound.what.contains("check of the index"), "{sound:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_of_headers_and_footer_counts() {
+        let header = (0..12).chain(12..24);
+        for at in header.chain(index().start..SAMPLE.len()) {
+            let mut bytes = SAMPLE.to_vec();
+            bytes[at] ^= 0x20;
+            assert!(verdict(&bytes).is_err(), "byte {at}");
+        }
+    }
 }

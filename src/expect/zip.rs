@@ -178,8 +178,8 @@ mod tests {
     fn a_64_bit_record_is_followed() {
         assert_eq!(verdict(&large(b"", |_, _| {})), Ok(()));
         // The place of the directory, its size, and the place of the record itself.
-        for at in [48, 40] {
-            assert!(verdict(&large(b"", |record, _| record[at] ^= 1)).is_err());
+        for (at, bit) in [(48, 1), (40, 1), (40, 2)] {
+            assert!(verdict(&large(b"", |record, _| record[at] ^= bit)).is_err());
         }
         assert!(verdict(&large(b"", |_, locator| locator[8] ^= 1)).is_err());
         assert!(verdict(&large(b"", |_, locator| locator.clear())).is_err());

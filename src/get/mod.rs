@@ -20,7 +20,7 @@ use crate::oci::api::{Answer, CustomerKey, Held, Target, request};
 use crate::oci::customer_key;
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{self, Break, Failure, Operation, Stage, Verdict};
-use crate::service::Service;
+use crate::service::{Patience, Service};
 use crate::signals::Signals;
 use crate::stdio;
 
@@ -58,12 +58,11 @@ async fn read(
     environment: &Environment,
     reporter: &Arc<Reporter>,
 ) -> Result<(), Error> {
-    let service = Service::open(&command.service, environment, command.stall_timeout, reporter)?;
-    service.keep(command.retry_for);
+    let patience = Patience { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
+    let service = Service::open(&command.service, environment, patience, reporter)?;
     let customer_key =
         command.encryption_key_file.as_deref().map(customer_key::read).transpose()?;
-    let patience = command.retry_for.min(PATIENCE);
-    let ask = Ask { service: &service, patience, reporter };
+    let ask = Ask { service: &service, patience: command.retry_for.min(PATIENCE), reporter };
     let namespace = match &command.source.namespace {
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
@@ -76,10 +75,10 @@ async fn read(
     };
     let began = Instant::now();
     let mut sink = Sink::open(command.file.as_deref(), &head)?;
-    service.session.set_under_way();
     let retry_for = command.retry_for;
     let reporter = reporter.clone();
     let reading = Arc::new(Reading { service, target, customer_key, etag, retry_for, reporter });
+    reading.service.session.set_under_way();
     let mut window: VecDeque<JoinHandle<Result<Vec<u8>, Error>>> = VecDeque::new();
     let mut ranges = (0..size).step_by(RANGE as usize);
     let mut written = 0;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -44,6 +45,8 @@ pub struct Drive {
     held: HashMap<u32, Vec<Bytes>>,
     tasks: JoinSet<Event>,
     parts: HashMap<u32, AbortHandle>,
+    /// A commit or put under way, and whether its first byte has left.
+    decisive: Option<(Call, AbortHandle, Arc<AtomicBool>)>,
 }
 
 /// What the loop woke up for.
@@ -84,6 +87,7 @@ impl Drive {
             held: HashMap::new(),
             tasks: JoinSet::new(),
             parts: HashMap::new(),
+            decisive: None,
         }
     }
 
@@ -151,6 +155,7 @@ impl Drive {
                 Woke::Signal(error) if signalled => return Err(error),
                 Woke::Signal(error) => {
                     signalled = true;
+                    self.recall();
                     reporter
                         .warn(&format!("{}; ending, a second signal leaves at once", error.what));
                     Some(Event::Stop(error))
@@ -184,17 +189,18 @@ impl Drive {
                     None
                 }
                 Woke::Tick => {
-                    let snapshot = self.snapshot(&reader, expected);
-                    if snapshot.elapsed >= FORESIGHT {
-                        self.service.session.set_likely_end(likely_end(&snapshot));
+                    if self.began.elapsed() >= FORESIGHT {
+                        self.service.session.set_likely_end(self.likely_end(expected));
                     }
-                    reporter.update(&snapshot);
+                    reporter.update(&self.snapshot(&reader, expected));
                     None
                 }
             };
             if let Some(event) = event {
-                if let Event::Done { call: Call::Part(number), .. } = &event {
-                    self.parts.remove(number);
+                match &event {
+                    Event::Done { call: Call::Part(number), .. } => drop(self.parts.remove(number)),
+                    Event::Done { call: Call::Commit | Call::Put, .. } => self.decisive = None,
+                    _ => {}
                 }
                 let now = self.now();
                 self.upload.handle(now, event);
@@ -267,6 +273,17 @@ impl Drive {
         }
     }
 
+    /// When the upload will end at the rate so far, where a size is expected.
+    fn likely_end(&self, expected: Option<u64>) -> Option<SystemTime> {
+        let (_, done) = self.upload.acknowledged();
+        let left = expected?.saturating_sub(done);
+        let rate = done as f64 / self.began.elapsed().as_secs_f64();
+        if done == 0 {
+            return None;
+        }
+        SystemTime::now().checked_add(Duration::try_from_secs_f64(left as f64 / rate).ok()?)
+    }
+
     fn begin(&mut self, call: Call) {
         let chunks = match &call {
             Call::Part(number) => self.held.get(number).cloned().unwrap_or_default(),
@@ -285,13 +302,33 @@ impl Drive {
             Call::Part(number) => Some(number),
             _ => None,
         };
+        let sent = Arc::new(AtomicBool::new(false));
+        let decisive =
+            matches!(call, Call::Commit | Call::Put).then(|| (call.clone(), sent.clone()));
         let task = self.tasks.spawn(async move {
-            let result = perform(&service, &target, &call, request, chunks, upload_id).await;
+            let result =
+                perform(&service, &target, &call, (request, chunks), upload_id, &sent).await;
             Event::Done { call, result }
         });
-        if let Some(number) = number {
+        if let Some((call, sent)) = decisive {
+            self.decisive = Some((call, task, sent));
+        } else if let Some(number) = number {
             self.parts.insert(number, task);
         }
+    }
+
+    /// Takes back a commit or put that still waits for a connection or a token: a signal cancels
+    /// only what has not been sent.
+    fn recall(&mut self) {
+        let Some((call, task, sent)) = self.decisive.take() else { return };
+        if sent.load(Ordering::Acquire) || task.is_finished() {
+            return;
+        }
+        task.abort();
+        let text = "it was not sent any more".to_owned();
+        let failure = Failure::Transport { how: Break::Connect, text };
+        let now = self.now();
+        self.upload.handle(now, Event::Done { call, result: Err(failure) });
     }
 
     /// The request of a call. Calls on an upload are begun only when there is one.
@@ -330,14 +367,6 @@ impl Drive {
     }
 }
 
-/// When the upload will end at the rate so far, where its size is known.
-fn likely_end(now: &Snapshot) -> Option<SystemTime> {
-    let left = now.expected?.saturating_sub(now.acknowledged);
-    let rate = now.acknowledged as f64 / now.elapsed.as_secs_f64();
-    let seconds = Duration::try_from_secs_f64(left as f64 / rate).ok()?;
-    SystemTime::now().checked_add(seconds)
-}
-
 async fn exited(producer: &mut Option<Producer>) -> Result<(), Error> {
     match producer {
         Some(producer) => producer.exited().await,
@@ -357,11 +386,11 @@ async fn perform(
     service: &Service,
     target: &Target,
     call: &Call,
-    request: Request,
-    chunks: Vec<Bytes>,
+    (request, chunks): (Request, Vec<Bytes>),
     upload_id: Option<String>,
+    sent: &AtomicBool,
 ) -> Result<Outcome, Failure> {
-    let done = service.attempt(request, chunks).await?;
+    let done = service.attempt(request, chunks, sent).await?;
     let answer = done.answer;
     Ok(match call {
         Call::Create => {
@@ -388,7 +417,7 @@ async fn perform(
                     upload_id.as_deref().unwrap_or_default(),
                     Some(&next),
                 );
-                let done = service.attempt(request, Vec::new()).await?;
+                let done = service.attempt(request, Vec::new(), sent).await?;
                 page = answer::read_page(&done.answer).map_err(unreadable)?;
                 all.append(&mut page.items);
             }
@@ -399,7 +428,7 @@ async fn perform(
             let mut all = page.items;
             while let Some(next) = page.next {
                 let request = request::list_uploads(target, Some(&next));
-                let done = service.attempt(request, Vec::new()).await?;
+                let done = service.attempt(request, Vec::new(), sent).await?;
                 page = answer::read_page(&done.answer).map_err(unreadable)?;
                 all.append(&mut page.items);
             }

@@ -20,14 +20,14 @@ use crate::expect;
 use crate::http::Throttle;
 use crate::input::{Reader, Source};
 use crate::memory;
-use crate::oci::api::{Condition, Storing, Target};
+use crate::oci::api::{Condition, Storing, Target, request};
 use crate::oci::customer_key;
 use crate::pool::Pool;
 use crate::progress::Reporter;
 use crate::receipt::{Checksum, Receipt};
 use crate::schedule;
 use crate::serve::{self, LocalStore};
-use crate::service::Service;
+use crate::service::{Patience, Service};
 use crate::signals::Signals;
 use crate::stdio;
 use crate::upload::{Named, Settings, Stored, Upload};
@@ -102,17 +102,17 @@ async fn prepare(
         available_memory: memory::available(),
     })?;
     let throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
+    let patience = Patience { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
     let service = match local {
-        None => Service::open(&command.service, environment, command.stall_timeout, reporter)?,
+        None => Service::open(&command.service, environment, patience, reporter)?,
         Some(store) => {
             let options = store.service_options(&command.service);
             // Nothing of the host's environment concerns the embedded store.
             let environment = Environment::default();
-            Service::open(&options, &environment, command.stall_timeout, reporter)?
+            Service::open(&options, &environment, patience, reporter)?
         }
     };
     let service = Arc::new(Service { throttle, ..service });
-    service.keep(command.retry_for);
     let condition = &storing.condition;
     let start = start::start(
         &service,
@@ -191,6 +191,10 @@ async fn upload(
         }
     };
     let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
+    // From here on a stream is at stake: waiting for a token is better than ending.
+    service.session.set_under_way();
+    let probe = request::head_object(&target, &None);
+    service.session.set_probe(probe.method, &probe.target);
     let settings = Settings {
         parallel: plan.parallel.into(),
         retry_for: command.retry_for,
@@ -210,13 +214,11 @@ async fn upload(
     let reader = Reader::start(source, pool, plan, command.checksum, Some(watch))?;
     let storing_checksum = storing.checksum;
     let upload = Upload::new(settings);
-    service.session.set_under_way();
     let mut drive = Drive::new(service.clone(), target.clone(), storing, upload, began);
     let source = drive::Source { reader, producer, expected };
     let stored = drive.run(source, signals, reporter).await?;
     let retries = drive.upload.retries();
-    let refreshes = service.session.refreshes();
-    Ok(receipt(stored, target, storing_checksum, began, retries, refreshes))
+    Ok(receipt(stored, target, storing_checksum, began, retries, service.session.refreshes()))
 }
 
 /// Words for messages: the commands a person can paste.

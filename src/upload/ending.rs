@@ -48,7 +48,8 @@ impl Upload {
 
     /// A signal asks to stop. What has been sent for good is settled; anything else is aborted.
     pub(super) fn stop(&mut self, now: Now, error: Error) {
-        if self.sent_for_good() {
+        let only_waits = self.waiting.is_some() && !self.in_doubt && self.committed.is_none();
+        if self.sent_for_good() && !only_waits {
             self.actions.push_back(Action::StopReading);
             self.deadline = Some(now + SETTLE_WITHIN);
             self.stopping = Some(error);

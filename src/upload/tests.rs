@@ -401,3 +401,20 @@ fn a_certificate_that_was_never_trusted_ends_the_run_and_a_later_one_is_waited_o
         assert_eq!(actions.any(|action| matches!(action, Action::Finish(Err(_)))), ends);
     }
 }
+
+#[test]
+fn a_signal_takes_back_a_put_that_only_waits_to_be_tried_again() {
+    let mut upload = Upload::new(settings(1, 2));
+    let body = Bytes::from_static(b"abc");
+    let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+    upload.handle(SECOND, Event::Part { number: 1, digest });
+    upload.handle(SECOND, Event::End { bytes: 3, crc32: crc32fast::hash(&body) });
+    let failure = Failure::Transport { how: Break::Connect, text: "refused".to_owned() };
+    upload.handle(SECOND, Event::Done { call: Call::Put, result: Err(failure) });
+    upload.handle(SECOND, Event::Stop(Error::new(Kind::Signal(15), "stopped by SIGTERM")));
+    let finish = std::iter::from_fn(|| upload.next_action()).find_map(|action| match action {
+        Action::Finish(result) => Some(result),
+        _ => None,
+    });
+    assert_eq!(finish.unwrap().unwrap_err().kind, Kind::Signal(15));
+}

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use super::check::Claim;
 
@@ -46,7 +46,6 @@ impl Upload {
 }
 
 pub struct Ledger {
-    began: Instant,
     state: Mutex<State>,
 }
 
@@ -58,20 +57,27 @@ struct State {
     objects: HashMap<String, Upload>,
     mismatches: u64,
     aborted: u64,
+    curve: Vec<(f64, u64)>,
 }
 
 impl Ledger {
     pub fn new() -> Ledger {
-        Ledger { began: Instant::now(), state: Mutex::default() }
+        Ledger { state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seconds since the start.
+    /// Seconds since 1970, which a script can compare with its own.
     pub fn now(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+        SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
+    }
+
+    /// How many bytes the line has let in by now, for the curve in the reports.
+    pub fn sample(&self, bytes: u64) {
+        let now = self.now();
+        self.state().curve.push((now, bytes));
     }
 
     /// Begins an upload; its id.
@@ -146,6 +152,8 @@ impl Ledger {
             "committed": self.now(), "mismatches": state.mismatches, "aborted": state.aborted,
             // Number, size, connection, first and last byte in seconds.
             "arrivals": arrivals,
+            // Seconds, and bytes of the line by then; of a paced line only.
+            "curve": state.curve.iter().filter(|point| point.0 >= upload.created).collect::<Vec<_>>(),
         });
         // One write a line; a reader that is gone is noticed at the end of stdin.
         let _ = std::io::stdout().write_all(format!("{report}\n").as_bytes());

@@ -3,6 +3,7 @@
 //! Owns the pacing. Unpaced, every call here returns at once. Invariant: capacity that was not used
 //! is lost, as on a real line; at most a moment of it is saved up to make up for coarse sleeps.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub struct Line {
     latency: Duration,
     total: Option<Arc<Rate>>,
     per_connection: Option<u64>,
+    passed: Arc<AtomicU64>,
 }
 
 /// The rates that apply to one connection.
@@ -23,6 +25,7 @@ pub struct Line {
 pub struct Pace {
     latency: Duration,
     rates: Vec<Arc<Rate>>,
+    passed: Arc<AtomicU64>,
 }
 
 struct Rate {
@@ -46,7 +49,8 @@ impl Rate {
 
 impl Line {
     pub fn new(latency: Duration, total: Option<u64>, per_connection: Option<u64>) -> Line {
-        Line { latency, total: total.map(|rate| Arc::new(Rate::new(rate))), per_connection }
+        let total = total.map(|rate| Arc::new(Rate::new(rate)));
+        Line { latency, total, per_connection, passed: Arc::default() }
     }
 
     /// The receive buffer of a paced connection: what is on the way on such a line, and no more.
@@ -59,7 +63,17 @@ impl Line {
 
     pub fn connection(&self) -> Pace {
         let own = self.per_connection.map(|rate| Arc::new(Rate::new(rate)));
-        Pace { latency: self.latency, rates: self.total.iter().cloned().chain(own).collect() }
+        let rates = self.total.iter().cloned().chain(own).collect();
+        Pace { latency: self.latency, rates, passed: self.passed.clone() }
+    }
+
+    pub fn is_limited(&self) -> bool {
+        self.total.is_some() || self.per_connection.is_some()
+    }
+
+    /// The bytes that a limited line has let in so far.
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
     }
 
     /// An answer is on its way for one round trip.
@@ -89,5 +103,6 @@ impl Pace {
         if !wait.is_zero() {
             thread::sleep(wait);
         }
+        self.passed.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }

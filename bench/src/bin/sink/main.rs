@@ -25,6 +25,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use ocipipe_bench::options::Options;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -36,6 +37,8 @@ use line::Line;
 use wire::Wire;
 
 const STACK: usize = 256 << 10;
+/// How often the curve of a paced line gets a point.
+const SAMPLED: Duration = Duration::from_millis(50);
 
 struct Sink {
     tls: Arc<ServerConfig>,
@@ -69,6 +72,13 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", serde_json::json!({ "port": listener.local_addr()?.port() }));
     io::stdout().flush()?;
     let sink = Arc::new(Sink { tls, line, ledger: Ledger::new(), verify: options.is_set("verify") });
+    if sink.line.is_limited() {
+        let sink = Arc::clone(&sink);
+        thread::spawn(move || loop {
+            sink.ledger.sample(sink.line.passed());
+            thread::sleep(SAMPLED);
+        });
+    }
     thread::Builder::new().stack_size(STACK).spawn(move || accept(&listener, &sink))?;
     // The end of stdin is the end of the run, so that nothing is left behind by a script that dies.
     io::stdin().read_to_end(&mut Vec::new())?;

@@ -1,0 +1,22 @@
+//! A command line: any words are a command or one error that says what is wrong.
+
+#![no_main]
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use libfuzzer_sys::fuzz_target;
+use ocipipe::cli::{self, Environment};
+use ocipipe::error::Kind;
+
+fuzz_target!(|bytes: &[u8]| {
+    let words = bytes.split(|byte| *byte == b'\n' || *byte == 0);
+    let argv: Vec<OsString> = words.map(|word| OsString::from_vec(word.to_vec())).collect();
+    match cli::parse(argv, &Environment::default()) {
+        Ok(command) => assert!(!format!("{command:?}").is_empty()),
+        Err(error) => {
+            assert_eq!(error.kind, Kind::Usage);
+            assert!(!error.what.is_empty());
+        }
+    }
+});

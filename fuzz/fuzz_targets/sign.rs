@@ -1,0 +1,47 @@
+//! What the client signs, the emulator, which shares no code with it, finds signed.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+use ocipipe::emulator::parsers::{Authorization, Head, PublicKey, complete, signed_text};
+use ocipipe::oci::key::Key;
+use ocipipe::oci::sign::{self, Body, KeyId};
+
+static KEY: LazyLock<Key> = LazyLock::new(|| {
+    Key::from_pem(include_bytes!("../../src/emulator/testkey.pem"), None).expect("a good key")
+});
+
+fuzz_target!(|input: (&str, u8, &[u8], bool)| {
+    let (target, method, bytes, with_body) = input;
+    // What can stand on a request line.
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return;
+    }
+    let method = ["GET", "PUT", "POST", "HEAD", "DELETE"][usize::from(method) % 5];
+    let body = with_body.then_some(Body { content_type: "application/json", bytes });
+    let head = sign::Head {
+        method,
+        target,
+        host: Some("127.0.0.1:1"),
+        date: "Thu, 01 Jan 2026 00:00:00 GMT",
+        body,
+    };
+    let signed = sign::authorize(&KeyId::raw("a/b/c"), &KEY, &head);
+    let headers: HeaderMap = signed
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            (HeaderName::from_static(name), HeaderValue::try_from(value.as_str()).unwrap())
+        })
+        .collect();
+    let given = Authorization::parse(headers["authorization"].to_str().unwrap()).unwrap();
+    assert_eq!(given.key_id, "a/b/c");
+    assert!(complete(&given, with_body).is_ok());
+    let text = signed_text(&given.headers, &Head { method, target, headers: &headers }).unwrap();
+    let key = PublicKey { n: KEY.modulus().to_vec(), e: vec![1, 0, 1] };
+    assert!(key.verify(&text, &given.signature));
+});

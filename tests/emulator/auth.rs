@@ -1,0 +1,192 @@
+//! Signatures, dates, tokens and their renewal.
+
+use crate::client::*;
+use ocipipe::emulator::{KeyKind, Refresh};
+use std::time::{Duration, SystemTime};
+
+async fn namespace(store: &Store, signer: &Signer) -> Reply {
+    Request::new("GET", "/n").send(&store.server, signer).await
+}
+
+#[tokio::test]
+async fn both_kinds_of_key_are_accepted_and_told_apart() {
+    let store = store().await;
+    assert_eq!(
+        namespace(&store, &Signer::token(&store.server)).await.is(200).body,
+        br#""axlocalstore""#
+    );
+    namespace(&store, &Signer::api_key(&store.server)).await.is(200);
+    let seen = store.server.requests();
+    assert_eq!(seen[0].key, Some(KeyKind::SecurityToken));
+    assert_eq!(seen[0].generation, Some(1));
+    assert_eq!((seen[1].key, seen[1].generation), (Some(KeyKind::ApiKey), None));
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_common_headers() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let request =
+        Request::new("GET", "/n/axlocalstore/b/none").header("opc-client-request-id", "mine");
+    let reply = request.send(&store.server, &signer).await.is(404);
+    assert_eq!(reply.header("opc-client-request-id"), "mine");
+    assert_eq!(reply.header("x-api-id"), "native");
+    assert!(reply.header("opc-request-id").starts_with("loc-1:"));
+    assert_eq!(reply.header("opc-request-id").len(), 6 + 64);
+    assert!(httpdate::parse_http_date(reply.header("date")).is_ok());
+    assert_eq!(
+        reply.json()["message"],
+        "Either the bucket named 'none' does not exist in the namespace 'axlocalstore' or you are not authorized to access it"
+    );
+}
+
+#[tokio::test]
+async fn an_unsigned_or_wrongly_signed_request_is_refused() {
+    let store = store().await;
+    let mut signer = Signer::token(&store.server);
+    for list in ["date (request-target)", "date host", "(request-target) host"] {
+        signer.list = Some(list);
+        assert_eq!(namespace(&store, &signer).await.is(401).code(), "NotAuthenticated");
+    }
+    signer.list = Some("host (request-target) date");
+    namespace(&store, &signer).await.is(200);
+    let post = Request::new("POST", "/n/axlocalstore/b/demo/u").body(br#"{"object": "x"}"#);
+    post.send(&store.server, &signer).await.is(401);
+    signer.list = None;
+    post.send(&store.server, &signer).await.is(200);
+    signer.key_id.push('x');
+    namespace(&store, &signer).await.is(401);
+}
+
+#[tokio::test]
+async fn a_signed_body_must_be_the_one_that_is_sent() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let post = Request::new("POST", "/n/axlocalstore/b/demo/u").body(br#"{"object": "x"}"#);
+    let mut bytes = post.head(&store.server, &signer);
+    bytes.extend_from_slice(br#"{"object": "y"}"#);
+    let mut stream = tokio::net::TcpStream::connect(store.server.address()).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &bytes).await.unwrap();
+    read_reply(&mut stream, false).await.unwrap().is(401);
+    assert!(store.server.open_uploads().is_empty());
+}
+
+#[tokio::test]
+async fn a_date_out_of_range_is_refused_with_the_range() {
+    let store = store_with(|options| options.clock_offset = 400).await;
+    let mut signer = Signer::token(&store.server);
+    let reply = namespace(&store, &signer).await.is(401);
+    assert_eq!(reply.code(), "NotAuthenticated");
+    let now = httpdate::parse_http_date(reply.header("date")).unwrap();
+    let utc = |time: SystemTime| httpdate::fmt_http_date(time).replace("GMT", "UTC");
+    let expected = format!(
+        "Date '{}' is not within allowed clock skew. Current '{}', valid datetime range: ['{}', '{}']",
+        utc(signer.date),
+        utc(now),
+        utc(now - Duration::from_secs(300)),
+        utc(now + Duration::from_secs(301)),
+    );
+    assert_eq!(reply.json()["message"], expected.as_str());
+    signer.date += Duration::from_secs(200);
+    namespace(&store, &signer).await.is(200);
+}
+
+#[tokio::test]
+async fn a_token_is_good_until_it_expires_or_is_revoked() {
+    let store = store_with(|options| options.token_ttl = Duration::from_secs(100)).await;
+    let first = Signer::token(&store.server);
+    namespace(&store, &first).await.is(200);
+    store.server.set_clock_offset(101);
+    namespace(&store, &first).await.is(401);
+    let second = store.server.log_in().unwrap();
+    let signer = Signer::token(&store.server);
+    namespace(&store, &signer).await.is(200);
+    store.server.revoke(&second);
+    namespace(&store, &signer).await.is(401);
+    namespace(&store, &Signer::api_key(&store.server)).await.is(200);
+}
+
+#[tokio::test]
+async fn a_login_with_a_new_key_leaves_the_old_pair_good() {
+    let store = store().await;
+    let old = Signer::token(&store.server);
+    store.server.log_in_with_new_key().unwrap();
+    let new = Signer::token(&store.server);
+    let mixed = Signer::with(&store.server.key_path(), old.key_id.clone());
+    namespace(&store, &old).await.is(200);
+    namespace(&store, &new).await.is(200);
+    namespace(&store, &mixed).await.is(401);
+}
+
+#[tokio::test]
+async fn an_authorization_line_of_16_kib_works() {
+    let store = store_with(|options| options.token_padding = 12 * 1024).await;
+    let signer = Signer::token(&store.server);
+    assert!(signer.key_id.len() > 16 * 1024, "{}", signer.key_id.len());
+    namespace(&store, &signer).await.is(200);
+}
+
+async fn refresh(store: &Store, signer: &Signer) -> Reply {
+    let token = signer.key_id.trim_start_matches("ST$");
+    let body = serde_json::json!({ "currentToken": token }).to_string();
+    let request = Request::new("POST", "/v1/authentication/refresh").body(body.as_bytes());
+    request.send(&store.server, signer).await
+}
+
+fn refreshed(store: &Store, reply: Reply) -> (Signer, serde_json::Value) {
+    let token = reply.is(200).json()["token"].as_str().unwrap().to_owned();
+    let claims = claims(&token);
+    (Signer::with(&store.server.key_path(), format!("ST${token}")), claims)
+}
+
+#[tokio::test]
+async fn a_refresh_gives_a_later_token_for_the_same_key_and_leaves_the_old_one() {
+    let store = store_with(|options| options.token_ttl = Duration::from_secs(100)).await;
+    let old = Signer::token(&store.server);
+    let old_claims = claims(&old.key_id);
+    store.server.set_clock_offset(50);
+    let (new, new_claims) = refreshed(&store, refresh(&store, &old).await);
+    assert!(new_claims["exp"].as_u64() > old_claims["exp"].as_u64());
+    assert_eq!(new_claims["jwk"], old_claims["jwk"]);
+    namespace(&store, &new).await.is(200);
+    namespace(&store, &old).await.is(200);
+    store.server.set_clock_offset(101);
+    namespace(&store, &old).await.is(401);
+    refresh(&store, &old).await.is(401);
+    namespace(&store, &new).await.is(200);
+}
+
+#[tokio::test]
+async fn a_refresh_can_bring_no_time_a_cut_an_error_or_a_wait() {
+    let store = store_with(|options| {
+        options.token_ttl = Duration::from_secs(100);
+        options.session = Duration::from_secs(120);
+    })
+    .await;
+    let old = Signer::token(&store.server);
+    let exp = claims(&old.key_id)["exp"].as_u64().unwrap();
+    store.server.set_clock_offset(50);
+    store.server.set_refresh(Refresh::SameExpiry);
+    let (_, same) = refreshed(&store, refresh(&store, &old).await);
+    assert_eq!(same["exp"], exp);
+    store.server.set_refresh(Refresh::Slow(1));
+    let (_, cut) = refreshed(&store, refresh(&store, &old).await);
+    assert_eq!(cut["exp"].as_u64().unwrap(), exp + 20);
+    store.server.set_refresh(Refresh::Unauthorized);
+    assert_eq!(refresh(&store, &old).await.is(401).code(), "NotAuthenticated");
+    store.server.set_refresh(Refresh::Broken);
+    refresh(&store, &old).await.is(500);
+}
+
+#[tokio::test]
+async fn an_api_key_makes_a_token_but_cannot_refresh_one() {
+    let store = store().await;
+    let signer = Signer::api_key(&store.server);
+    refresh(&store, &signer).await.is(401);
+    // A key of its own would be usual; the point is that the token names the key it was given.
+    let pem = "-----BEGIN PUBLIC KEY-----\nMFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKrbeqkuRk8VcRmWFmtP+LviMB3+6diz\n-----END PUBLIC KEY-----";
+    let body =
+        serde_json::json!({ "publicKey": pem, "sessionExpirationInMinutes": "5" }).to_string();
+    let request = Request::new("POST", "/v1/token/upst/actions/GenerateUpst").body(body.as_bytes());
+    assert_eq!(request.send(&store.server, &signer).await.is(400).code(), "InvalidParameter");
+}

@@ -1,0 +1,180 @@
+//! Each fault of a plan, as a client meets it.
+
+use crate::client::*;
+use ocipipe::emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
+use ocipipe::emulator::fault::{Action, Plan, Reply as Answer, Rule, When};
+use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
+
+const BODY: &[u8] = &[7; 300_000];
+
+async fn faulty(rule: Rule) -> Store {
+    store_with(|options| options.faults = Plan::new().with(rule)).await
+}
+
+/// A put that meets the fault, and the same again without it.
+async fn put(store: &Store) -> io::Result<Reply> {
+    let request = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(BODY);
+    request.try_send(&store.server, &Signer::token(&store.server)).await
+}
+
+fn first(action: Action) -> Rule {
+    Rule::on(PutObject, action).when(When::First(1))
+}
+
+fn stored(store: &Store) -> bool {
+    store.server.object("demo", "x").unwrap().is_some()
+}
+
+#[tokio::test]
+async fn refusals_come_with_code_and_retry_after_and_nothing_is_done() {
+    for action in [
+        Action::Refuse(Answer::status(429).retry_after("7")),
+        Action::Early(Answer::status(429).retry_after("7")),
+    ] {
+        let store = faulty(first(action)).await;
+        let reply = put(&store).await.unwrap().is(429);
+        assert_eq!((reply.header("retry-after"), reply.code().as_str()), ("7", "TooManyRequests"));
+        assert!(!stored(&store));
+        put(&store).await.unwrap().is(200);
+        assert!(stored(&store));
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_leaves_the_body_unread() {
+    let store = faulty(first(Action::Early(Answer::status(401)))).await;
+    put(&store).await.unwrap().is(401);
+    assert_eq!(store.server.requests()[0].body, 0);
+}
+
+#[tokio::test]
+async fn broken_connections_are_errors_and_only_a_lost_answer_has_done_the_work() {
+    for (action, done) in [
+        (Action::ResetBeforeBody, false),
+        (Action::ResetInBody(100_000), false),
+        (Action::LoseAnswer, true),
+        (Action::Truncate(20), true),
+        (Action::Garbage("<html>".to_owned()), false),
+    ] {
+        let store = faulty(first(action.clone())).await;
+        assert!(put(&store).await.is_err(), "{action:?}");
+        store.server.wait_for(|seen| !seen.is_empty()).await;
+        assert_eq!(stored(&store), done, "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_page_is_no_json() {
+    let store = faulty(first(Action::Html { status: 502 })).await;
+    let reply = put(&store).await.unwrap().is(502);
+    assert!(reply.body.starts_with(b"<html>") && reply.header("content-type") == "text/html");
+}
+
+#[tokio::test]
+async fn stalls_stop_the_body_or_the_answer() {
+    for (action, done) in [
+        (Action::StallBody { bytes: 1000, ms: None }, false),
+        (Action::StallAnswer { ms: None }, true),
+    ] {
+        let store = faulty(first(action)).await;
+        assert!(timeout(Duration::from_millis(300), put(&store)).await.is_err());
+        assert_eq!(stored(&store), done);
+    }
+    for action in [
+        Action::StallBody { bytes: 1000, ms: Some(1) },
+        Action::StallAnswer { ms: Some(1) },
+        Action::Delay(1),
+    ] {
+        put(&faulty(first(action)).await).await.unwrap().is(200);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_can_lie_about_checksums_or_leave_them_out() {
+    let store = faulty(first(Action::WrongChecksum)).await;
+    let wrong = put(&store).await.unwrap().is(200).header("opc-content-md5").to_owned();
+    let right = put(&store).await.unwrap().is(200).header("opc-content-md5").to_owned();
+    assert!(wrong != right && wrong.len() == right.len());
+    let store = faulty(first(Action::MissingChecksum)).await;
+    assert_eq!(put(&store).await.unwrap().is(200).header("opc-content-md5"), "");
+}
+
+#[tokio::test]
+async fn a_token_can_be_revoked_or_outlived_at_a_chosen_request() {
+    let store = faulty(first(Action::RevokeToken)).await;
+    put(&store).await.unwrap().is(401);
+    put(&store).await.unwrap().is(401);
+    let store = faulty(first(Action::MoveClock(4000))).await;
+    put(&store).await.unwrap().is(401);
+}
+
+/// Commits parts `one` and `two` under a fault; the commit's answer and the object.
+async fn committed(rule: Rule) -> (Reply, Option<Vec<u8>>) {
+    let store = faulty(rule).await;
+    let upload = Upload::create(&store, "x").await;
+    let (a, b) = (upload.part(1, b"one").await, upload.part(2, b"two2").await);
+    let reply = upload.commit(&[(1, &a), (2, &b)], &[]).await.is(200);
+    let object = store.server.object("demo", "x").unwrap();
+    (reply, object)
+}
+
+#[tokio::test]
+async fn a_store_that_damages_the_object_says_so_only_in_its_hash() {
+    let honest = Rule::on(CommitMultipartUpload, Action::Delay(0));
+    let (right, object) = committed(honest).await;
+    let right = right.header("opc-multipart-md5").to_owned();
+    assert_eq!(object.unwrap(), b"onetwo2");
+    for (rule, object) in [
+        (Rule::on(CommitMultipartUpload, Action::SwapParts(1, 2)), Some(b"two2one".to_vec())),
+        (Rule::on(CommitMultipartUpload, Action::DropPart(1)), Some(b"two2".to_vec())),
+        (Rule::on(UploadPart, Action::CorruptPart).part(2), Some(b"onetwn2".to_vec())),
+        (Rule::on(CommitMultipartUpload, Action::WrongChecksum), Some(b"onetwo2".to_vec())),
+    ] {
+        let (reply, stored) = committed(rule.clone()).await;
+        assert_ne!(reply.header("opc-multipart-md5"), right, "{rule:?}");
+        assert_eq!(stored, object, "{rule:?}");
+    }
+    let (reply, stored) = committed(Rule::on(CommitMultipartUpload, Action::NothingStored)).await;
+    assert_eq!((reply.header("opc-multipart-md5"), stored), (right.as_str(), None));
+}
+
+#[tokio::test]
+async fn a_part_that_lands_late_takes_the_place_of_its_retry() {
+    let late = Action::LateLanding { after: None };
+    let store = faulty(Rule::on(UploadPart, late).part(1).when(When::Attempt(1))).await;
+    let upload = Upload::create(&store, "x").await;
+    assert!(upload.try_part(1, BODY).await.is_err());
+    assert_eq!(upload.listed().await.body, b"[]");
+    let retry = upload.part(1, BODY).await;
+    let refused = upload.commit(&[(1, &retry)], &[]).await.is(400);
+    assert_eq!(refused.code(), "InvalidUploadPart");
+    let now = upload.listed().await.json()[0]["etag"].as_str().unwrap().to_owned();
+    assert_ne!(now, retry);
+    upload.commit(&[(1, &now)], &[]).await.is(200);
+    assert_eq!(upload.object().await.body, BODY);
+}
+
+#[tokio::test]
+async fn a_commit_can_land_after_the_client_looked_for_it() {
+    let late = Action::LateLanding { after: Some(HeadObject) };
+    let store = faulty(Rule::on(CommitMultipartUpload, late)).await;
+    let upload = Upload::create(&store, "x").await;
+    let part = upload.part(1, b"one").await;
+    assert!(upload.commit_with(&[(1, &part)], &[], &[]).await.is_err());
+    let look = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
+    look.send(&store.server, &upload.signer).await.is(404);
+    look.send(&store.server, &upload.signer).await.is(200);
+}
+
+#[tokio::test]
+async fn the_log_tells_which_fault_and_how_many_bytes() {
+    let store = faulty(first(Action::ResetInBody(100_000))).await;
+    let _ = put(&store).await;
+    put(&store).await.unwrap().is(200);
+    let seen = store.server.requests();
+    assert_eq!((seen[0].operation, seen[0].status), (PutObject, 0));
+    assert!(seen[0].body >= 100_000 && seen[0].fault.as_ref().unwrap().contains("ResetInBody"));
+    assert_eq!((seen[1].status, seen[1].body, &seen[1].fault), (200, BODY.len() as u64, &None));
+}

@@ -1,0 +1,195 @@
+//! Single objects: names, conditions, ranges, headers, lists, bodies.
+
+use crate::client::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ocipipe::emulator::{Layout, Operation, Options, start};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+async fn put(store: &Store, name: &str, body: &[u8]) -> Reply {
+    let target = format!("{NS}/b/demo/o/{name}");
+    let signer = Signer::token(&store.server);
+    Request::new("PUT", &target).body(body).send(&store.server, &signer).await
+}
+
+async fn get(store: &Store, target: &str) -> Reply {
+    Request::new("GET", target).send(&store.server, &Signer::token(&store.server)).await
+}
+
+#[tokio::test]
+async fn an_object_comes_back_with_what_was_said_of_it() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let target = format!("{NS}/b/demo/o/a%2Fb");
+    let request = Request::new("PUT", &target)
+        .body(b"hello")
+        .header("content-type", "text/plain")
+        .header("content-encoding", "identity")
+        .header("opc-meta-host", "db1")
+        .header("storage-tier", "infrequentaccess");
+    let made = request.send(&store.server, &signer).await.is(200);
+    let head =
+        Request::new("HEAD", &format!("{NS}/b/demo/o/a/b")).send(&store.server, &signer).await;
+    let head = head.is(200);
+    assert_eq!(head.header("etag"), made.header("etag"));
+    assert_eq!(head.header("content-length"), "5");
+    assert_eq!(head.header("content-type"), "text/plain");
+    assert_eq!(head.header("content-encoding"), "identity");
+    assert_eq!(head.header("opc-meta-host"), "db1");
+    assert_eq!(head.header("storage-tier"), "InfrequentAccess");
+    assert_eq!(head.header("content-md5"), "XUFAKrxLKna5cZ2REBfFkg==");
+    assert_eq!(made.header("opc-content-md5"), "XUFAKrxLKna5cZ2REBfFkg==");
+    assert_eq!(get(&store, &target).await.is(200).body, b"hello");
+}
+
+#[tokio::test]
+async fn a_range_is_a_206_and_an_error_to_a_head_has_no_body() {
+    let store = store().await;
+    put(&store, "x", b"0123456789").await.is(200);
+    let signer = Signer::token(&store.server);
+    let target = format!("{NS}/b/demo/o/x");
+    let request = Request::new("GET", &target).header("range", "bytes=2-4");
+    let reply = request.send(&store.server, &signer).await.is(206);
+    assert_eq!(
+        (reply.header("content-range"), reply.body.as_slice()),
+        ("bytes 2-4/10", &b"234"[..])
+    );
+    let none = format!("{NS}/b/demo/o/none");
+    let head = Request::new("HEAD", &none).send(&store.server, &signer).await.is(404);
+    assert!(head.header("content-length").parse().unwrap_or(0) == 0);
+    assert_eq!(get(&store, &none).await.is(404).code(), "ObjectNotFound");
+}
+
+#[tokio::test]
+async fn conditions_are_judged_at_put_get_and_delete() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let target = format!("{NS}/b/demo/o/x");
+    let send = async |method: &str, name: &'static str, value: &str| {
+        let request = Request::new(method, &target).body(b"2").header(name, value);
+        request.send(&store.server, &signer).await
+    };
+    let etag = send("PUT", "if-none-match", "*").await.is(200).header("etag").to_owned();
+    assert_eq!(send("PUT", "if-none-match", "*").await.is(412).code(), "IfNoneMatchFailed");
+    assert_eq!(send("PUT", "if-match", "blah").await.is(412).code(), "IfMatchFailed");
+    send("GET", "if-none-match", &etag).await.is(304);
+    send("GET", "if-match", "blah").await.is(412);
+    send("DELETE", "if-match", "blah").await.is(412);
+    send("DELETE", "if-match", &etag).await.is(204);
+    send("DELETE", "if-match", &etag).await.is(404);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_its_header_claims_is_not_stored() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let target = format!("{NS}/b/demo/o/x");
+    let wrong = STANDARD.encode([0; 16]);
+    let request = Request::new("PUT", &target).body(b"hello").header("content-md5", &wrong);
+    let refused = request.send(&store.server, &signer).await.is(400);
+    assert_eq!(refused.code(), "UnmatchedContentMD5");
+    let message = format!(
+        "The computed MD5 of the request body (XUFAKrxLKna5cZ2REBfFkg==) does not match the Content-MD5 header ({wrong})"
+    );
+    assert_eq!(refused.json()["message"], message.as_str());
+    assert_eq!(store.server.object("demo", "x").unwrap(), None);
+}
+
+#[tokio::test]
+async fn lists_go_on_where_the_last_page_ended() {
+    let store = store_with(|options| options.page_size = 2).await;
+    for name in ["a/1", "a/2", "b", "c", "d"] {
+        put(&store, name, b"x").await.is(200);
+    }
+    let (mut names, mut start) = (Vec::new(), String::new());
+    loop {
+        let page =
+            get(&store, &format!("{NS}/b/demo/o?fields=size&start={start}")).await.is(200).json();
+        for object in page["objects"].as_array().unwrap() {
+            assert_eq!(object["size"], 1);
+            names.push(object["name"].as_str().unwrap().to_owned());
+        }
+        match page["nextStartWith"].as_str() {
+            Some(next) => start = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["a/1", "a/2", "b", "c", "d"]);
+    let folded = get(&store, &format!("{NS}/b/demo/o?delimiter=/&prefix=a")).await.json();
+    assert_eq!(folded["prefixes"], serde_json::json!(["a/"]));
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_refused_and_leaves_nothing() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let target = format!("{NS}/b/demo/o/x");
+    let head = Request::new("PUT", &target).header("transfer-encoding", "chunked");
+    let head = String::from_utf8(head.head(&store.server, &signer)).unwrap();
+    let head = head.replace("content-length: 0\r\n", "");
+    let mut stream = TcpStream::connect(store.server.address()).await.unwrap();
+    stream.write_all(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes()).await.unwrap();
+    let reply = read_reply(&mut stream, false).await.unwrap();
+    assert!(reply.status >= 400, "{reply:?}");
+    assert_eq!(store.server.object("demo", "x").unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_expecting_client_is_told_to_continue_or_refused_before_its_body() {
+    let store = store().await;
+    let target = format!("{NS}/b/demo/o/x");
+    let request = Request::new("PUT", &target).header("expect", "100-continue").body(b"hello");
+    for (signer, first) in [(Signer::token(&store.server), 100), (broken(&store), 401)] {
+        let mut stream = TcpStream::connect(store.server.address()).await.unwrap();
+        stream.write_all(&request.head(&store.server, &signer)).await.unwrap();
+        let reply = read_one(&mut stream, false).await.unwrap().is(first);
+        if reply.status == 100 {
+            stream.write_all(b"hello").await.unwrap();
+            read_one(&mut stream, false).await.unwrap().is(200);
+        }
+    }
+    let refused = store.server.requests().pop().unwrap();
+    assert_eq!((refused.operation, refused.status, refused.body), (Operation::PutObject, 401, 0));
+}
+
+fn broken(store: &Store) -> Signer {
+    let mut signer = Signer::token(&store.server);
+    signer.list = Some("date host");
+    signer
+}
+
+#[tokio::test]
+async fn unknown_requests_are_errors() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    for (method, target, status, code) in [
+        ("GET", "/", 404, "NotFound"),
+        ("GET", "/n/axlocalstore/b/demo/l", 404, "NotFound"),
+        ("PATCH", "/n/axlocalstore/b/demo", 405, "MethodNotAllowed"),
+        ("GET", "/n/elsewhere/b/demo", 404, "NamespaceNotFound"),
+        ("GET", "/n/axlocalstore/b/none/o/x", 404, "BucketNotFound"),
+    ] {
+        let reply = Request::new(method, target).send(&store.server, &signer).await;
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{method} {target}");
+    }
+}
+
+#[tokio::test]
+async fn objects_uploads_tokens_and_keys_survive_a_restart() {
+    let before = store().await;
+    put(&before, "kept", b"x").await.is(200);
+    let signer = Signer::token(&before.server);
+    let upload = Upload::create(&before, "open").await;
+    let (first, third) = (upload.part(1, b"one").await, upload.part(3, b"three").await);
+    let id = upload.id.clone();
+    let Store { server, dir } = before;
+    server.stop().await;
+    let server = start(Options::new(dir.path(), Layout::Full)).await.unwrap();
+    let after = Store { server, dir };
+    assert_eq!(get(&after, &format!("{NS}/b/demo/o/kept")).await.is(200).body, b"x");
+    let upload = Upload { store: &after, signer, name: "open", id };
+    let second = upload.part(2, b"two").await;
+    upload.commit(&[(1, &first), (2, &second), (3, &third)], &[]).await.is(200);
+    assert_eq!(upload.object().await.body, b"onetwothree");
+}
