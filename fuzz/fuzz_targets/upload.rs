@@ -357,6 +357,7 @@ fuzz_target!(|bytes: &[u8]| {
         allow_empty: true,
         min_size: 0,
         delete_on_mismatch: parallel & 64 != 0,
+        answered: parallel & 128 != 0,
         replaced: None,
         named: Named {
             object: "oci://b@n/o".to_owned(),
