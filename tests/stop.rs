@@ -1,5 +1,7 @@
 //! Runs that are stopped: by a signal, by a producer that dies, by one that does not let go.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::run::Running;
