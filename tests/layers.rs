@@ -67,6 +67,10 @@ fn pure_files_know_no_clock_socket_or_file() {
         "oci/token",
         "oci/endpoint",
         "oci/region",
+        "oci/lifecycle",
+        "oci/options",
+        "oci/profile/ini",
+        "oci/session/refresh",
     ] {
         assert_without(under, &IMPURE);
     }

@@ -1,5 +1,7 @@
 //! The memory of the whole process, measured from outside.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::io::Write;

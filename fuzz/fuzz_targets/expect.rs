@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use ocipipe::expect::{Format, guess, watch};
 use ocipipe::input::Watch;
 
-/// The first byte chooses the format, the second the size of the pieces; 0 asks for no format.
+// The first byte chooses the format, the second the size of the pieces; 0 asks for no format.
 fuzz_target!(|bytes: &[u8]| {
     let [choice, size, stream @ ..] = bytes else { return };
     let judge = || match usize::from(*choice % 9) {

@@ -178,6 +178,11 @@ impl Drive {
                         Ok(()) => self.end_of_command(producer.as_ref(), &mut ending),
                     }
                 }
+                Woke::Lingered if reading && !reader.gauge().waits_for_source() => {
+                    // It is we who are slow: what is left in the pipe waits for a buffer.
+                    ending.lingers_until = Some(Instant::now() + LINGER);
+                    None
+                }
                 Woke::Lingered => {
                     ending.lingers_until = None;
                     let error = producer.as_ref().map(Producer::lingering);
