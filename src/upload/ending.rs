@@ -157,6 +157,15 @@ impl Upload {
 
     /// The abort or the deletion is done, or could not be done.
     pub(super) fn cleaned(&mut self, failure: Option<Failure>) {
+        // The abort was to make certain that nothing appeared. Without it a commit whose answer was
+        // lost may have landed since, or still land.
+        if self.phase == Phase::Aborting
+            && self.in_doubt
+            && let Some(failure) = &failure
+        {
+            let doing = "its answer was lost, and the upload could not be aborted";
+            return self.end_unknown(&failure.error(doing).what);
+        }
         let id = self.upload_id().map(str::to_owned);
         if let Some(Err(error)) = &mut self.outcome {
             let said = match (&self.phase, &failure, id) {
