@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 /// How much is handed over at once: enough to keep the socket busy, little enough that the CRC-32
 /// of it (30 microseconds) delays nobody and the bytes are still in cache when they are encrypted.
 const PIECE: usize = 1 << 20;
-/// With a bandwidth limit the pieces are small, so that the line is used evenly.
+/// With a bandwidth limit the pieces are small, so that the line is used evenly; at most this.
 const LIMITED_PIECE: usize = 16 << 10;
 
 /// What has been handed to the socket so far.
@@ -78,7 +78,7 @@ impl Body for RequestBody {
             this.pause = None;
         }
         let Some(front) = this.pieces.front_mut() else { return Poll::Ready(None) };
-        let limit = if this.throttle.is_some() { LIMITED_PIECE } else { PIECE };
+        let limit = this.throttle.as_ref().map_or(PIECE, |throttle| throttle.piece());
         let piece = front.split_to(front.len().min(limit));
         if front.is_empty() {
             this.pieces.pop_front();
@@ -115,6 +115,12 @@ impl Throttle {
         Throttle { per_second: per_second.max(1), free: Mutex::new(None) }
     }
 
+    /// How much is handed over at once: the turn of each of many bodies has to come long before the
+    /// watchdog takes its connection for a dead one.
+    fn piece(&self) -> usize {
+        (self.per_second / 16).clamp(1, LIMITED_PIECE as u64) as usize
+    }
+
     /// Spends bytes; when the next may be spent.
     fn spend(&self, now: Instant, bytes: usize) -> Instant {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,6 +151,15 @@ mod tests {
         assert_eq!([&frame[..], &rest[..]].concat(), data);
         assert!(sent.complete());
         assert_eq!(sent.crc32(), crc32fast::hash(&data));
+    }
+
+    #[test]
+    fn a_body_has_its_turn_often_however_small_the_limit_and_however_many_share_it() {
+        for per_second in [1, 1000, 64 << 10, 1 << 30] {
+            let throttle = Throttle::new(per_second);
+            let turn = Duration::from_secs_f64(throttle.piece() as f64 / per_second as f64);
+            assert!(turn <= Duration::from_secs(1), "{per_second}: {turn:?}");
+        }
     }
 
     #[test]
