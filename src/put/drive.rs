@@ -16,7 +16,7 @@ use crate::child::{LINGER, Producer};
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, Kind};
 use crate::input::{Incoming, Reader};
-use crate::oci::api::{Held, ListedPart, ListedUpload, Request, Storing, Target, answer, request};
+use crate::oci::api::{ListedPart, ListedUpload, Request, Storing, Target, answer, request};
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{Break, Failure};
 use crate::service::{Service, unreadable};
@@ -397,17 +397,11 @@ async fn perform(
             Outcome::Created { upload_id: answer::read_created(&answer).map_err(unreadable)? }
         }
         Call::Part(_) | Call::Put => {
-            let held = Held::of(&answer);
-            if held.etag.is_none() {
-                return Err(Failure::Transport {
-                    how: Break::Garbage,
-                    text: "the service answered a success without an etag".to_owned(),
-                });
-            }
+            let held = answer::read_stored(&answer).map_err(unreadable)?;
             Outcome::Stored { held, crc32: done.crc32 }
         }
-        Call::Commit => Outcome::Committed(Held::of(&answer)),
-        Call::Head => Outcome::Object(Held::of_object(&answer)),
+        Call::Commit => Outcome::Committed(answer::read_stored(&answer).map_err(unreadable)?),
+        Call::Head => Outcome::Object(answer::read_object(&answer).map_err(unreadable)?),
         Call::ListParts => {
             let mut page = answer::read_page::<ListedPart>(&answer).map_err(unreadable)?;
             let mut all = page.items;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::ask::{Ask, PATIENCE};
 use crate::destination::Destination;
 use crate::error::{Error, Kind};
-use crate::oci::api::{Answer, Condition, CustomerKey, Held, Target, request};
+use crate::oci::api::{Answer, Condition, CustomerKey, Target, answer, request};
 use crate::progress::Reporter;
 use crate::retry::{Operation, Verdict};
-use crate::service::Service;
+use crate::service::{Service, unreadable};
 
 /// What the start brought.
 pub struct Start {
@@ -52,7 +52,7 @@ async fn standing(
     condition: &Condition,
     customer_key: &Option<CustomerKey>,
 ) -> Result<Option<String>, Error> {
-    let read = |answer: &Answer| Ok(Held::of_object(answer));
+    let read = |answer: &Answer| answer::read_object(answer).map_err(unreadable);
     let head = request::head_object(target, customer_key);
     let name = format!("oci://{}@{}/{}", target.bucket, target.namespace, target.object);
     match (ask.ask(Operation::Head, head, read).await, condition) {
