@@ -62,6 +62,14 @@ impl Producer {
         Ok(())
     }
 
+    /// Whether it died because nobody read its stdout any more: then somebody else knows why.
+    pub fn broke_its_pipe(&self) -> bool {
+        const SIGPIPE: i32 = 13;
+        self.status.is_some_and(|status| {
+            status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE)
+        })
+    }
+
     /// Whether the exit was a success; an error that says how it was not.
     pub fn judge(&self) -> Result<(), Error> {
         let Some(status) = self.status else {

@@ -135,6 +135,16 @@ fn a_stop_ends_the_command_too() {
 }
 
 #[test]
+fn a_command_that_fails_ends_the_run_before_the_rest_is_sent() {
+    let store = Store::failing([Rule::on(UploadPart, Action::StallAnswer { ms: None })]);
+    let file = store.file("big", ramp(2 * PART + 1000));
+    let script = format!("cat {}; exit 3", file.display());
+    let run = store.put("x").args("--parallel-upload-count 1 -- sh -c").arg(script);
+    run.run().fails(5).says(&["exited with 3"]).within_seconds(30);
+    store.has_nothing_of("x");
+}
+
+#[test]
 fn a_command_whose_child_keeps_the_pipe_open_is_given_ten_seconds() {
     let store = Store::start();
     let script = "echo bytes; sleep 600 &";
@@ -142,6 +152,17 @@ fn a_command_whose_child_keeps_the_pipe_open_is_given_ten_seconds() {
     let took = done.took.as_secs();
     assert!((9..20).contains(&took), "{took} s: {}", done.stderr);
     store.has_nothing_of("x");
+}
+
+#[test]
+fn the_ten_seconds_do_not_run_while_there_is_no_buffer_to_read_into() {
+    let slow = Action::StallAnswer { ms: Some(12_000) };
+    let store = Store::failing([Rule::on(UploadPart, slow).part(1)]);
+    let file = store.file("big", ramp(2 * PART + 1000));
+    // Two buffers are full, the command has exited, and the last bytes still lie in the pipe.
+    let run = store.put("x").args("--parallel-upload-count 1 -- cat").arg(file);
+    run.run().exits(0);
+    assert_same(&store.object("x").unwrap(), &ramp(2 * PART + 1000));
 }
 
 #[test]

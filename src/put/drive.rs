@@ -66,7 +66,8 @@ struct Ending {
     /// The stream has ended, and waits for the command's exit.
     end: Option<(u64, u32)>,
     exited: bool,
-    /// When a stdout still open after the exit is taken as someone else writing.
+    /// When a stdout still open after the exit is taken as someone else writing. Time in which it
+    /// could not be read, for want of a buffer, does not count.
     lingers_until: Option<Instant>,
 }
 
@@ -173,10 +174,20 @@ impl Drive {
                     if reading {
                         ending.lingers_until = Some(Instant::now() + LINGER);
                     }
-                    match result {
+                    let judge = |producer: &Producer| match producer.broke_its_pipe() {
+                        true => Ok(()),
+                        false => producer.judge(),
+                    };
+                    match result.and_then(|()| producer.as_ref().map_or(Ok(()), judge)) {
+                        // Whatever else it has written, it is not wanted any more.
                         Err(error) => Some(Event::Broken(error)),
                         Ok(()) => self.end_of_command(producer.as_ref(), &mut ending),
                     }
+                }
+                // Nothing is read while all buffers are on their way: the end may lie in the pipe.
+                Woke::Lingered if reader.gauge().waits_for_buffer() => {
+                    ending.lingers_until = Some(Instant::now() + TICK);
+                    None
                 }
                 Woke::Lingered => {
                     ending.lingers_until = None;
@@ -189,6 +200,11 @@ impl Drive {
                     None
                 }
                 Woke::Tick => {
+                    if let Some(at) = &mut ending.lingers_until
+                        && reader.gauge().waits_for_buffer()
+                    {
+                        *at += TICK;
+                    }
                     if self.began.elapsed() >= FORESIGHT {
                         self.service.session.set_likely_end(self.likely_end(expected));
                     }
