@@ -135,6 +135,20 @@ fn a_stop_ends_the_command_too() {
 }
 
 #[test]
+fn a_stop_tells_what_the_command_has_started_once() {
+    let store = Store::start();
+    let told = store.folder().join("told");
+    let child = "i=0; while [ $i -lt 20 ]; do sleep 0.1; i=$((i+1)); done";
+    let trap = format!("trap 'echo >> {}' TERM; echo begun >&2", told.display());
+    let script = format!("({trap}; {child}) & exec sleep 600");
+    let run = store.put("x").args("-- sh -c").arg(script).start();
+    run.waits_for_word("begun");
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15);
+    assert_eq!(std::fs::read(told).unwrap(), b"\n");
+}
+
+#[test]
 fn a_command_that_fails_ends_the_run_before_the_rest_is_sent() {
     let store = Store::failing([Rule::on(UploadPart, Action::StallAnswer { ms: None })]);
     let file = store.file("big", ramp(2 * PART + 1000));
