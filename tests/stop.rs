@@ -89,8 +89,23 @@ fn a_second_signal_leaves_at_once() {
     run.signal(Signal::INT);
     run.waits_for_word("SIGINT");
     run.signal(Signal::INT);
-    run.ends().fails(130).within_seconds(10);
+    let done = run.ends().fails(130).within_seconds(10);
     assert!(store.object("x").is_none());
+    let id = store.server().open_uploads()[0].2.clone();
+    done.says(&["uploads abort", &id]);
+}
+
+#[test]
+fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknown() {
+    let store = Store::failing([Rule::on(CommitMultipartUpload, Action::StallAnswer { ms: None })]);
+    let mut run = store.put("x").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    run.end();
+    store.waits_for_object("x");
+    run.signal(Signal::TERM);
+    run.waits_for_word("SIGTERM");
+    run.signal(Signal::TERM);
+    run.ends().fails(8).within_seconds(10).says(&["unknown", "oci os object head"]);
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Drive {
     ) -> Result<Stored, Error> {
         let Source { mut reader, mut producer, expected } = source;
         let mut reading = true;
-        let mut signalled = false;
+        let (mut signalled, mut left) = (false, false);
         let mut ending = Ending::default();
         let mut last_words = None;
         let mut ticks = tokio::time::interval(TICK);
@@ -126,8 +126,13 @@ impl Drive {
                     Action::Finish(result) => {
                         reader.stop();
                         self.tasks.abort_all();
-                        if let Some(task) = last_words {
-                            let _ = task.await;
+                        if let Some(task) = last_words
+                            && !left
+                        {
+                            tokio::select! {
+                                _ = task => {}
+                                _ = signals.next(), if signalled => {}
+                            }
                         }
                         reporter.update(&self.snapshot(&reader, expected));
                         return result;
@@ -153,7 +158,11 @@ impl Drive {
                 _ = ticks.tick() => Woke::Tick,
             };
             let event = match woke {
-                Woke::Signal(error) if signalled => return Err(error),
+                Woke::Signal(_) if signalled => {
+                    left = true;
+                    self.upload.leave();
+                    None
+                }
                 Woke::Signal(error) => {
                     signalled = true;
                     self.recall();
