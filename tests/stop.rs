@@ -109,6 +109,19 @@ fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknow
 }
 
 #[test]
+fn a_signal_ends_a_get_whose_reader_stands_still() {
+    let store = Store::start();
+    store.put("x").stdin(ramp(PART + 1)).run().exits(0);
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let run = store.ocipipe("get oci://backups/x").stdout_to(writer).start();
+    // Something has been written, and the rest does not fit into the pipe.
+    let mut waited = [rustix::event::PollFd::new(&reader, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut waited, None).unwrap();
+    run.signal(Signal::TERM);
+    run.ends().exits(143).within_seconds(15);
+}
+
+#[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let store = Store::start();
     let mut run = store.put("x").by("nohup").stdin_pipe().start();
