@@ -1,6 +1,8 @@
 //! What goes wrong on the way and in the service, and what becomes of the stream: whole and exit 0,
 //! or absent and an exit code that says why. Nothing in between, and no upload left open.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::run::Done;

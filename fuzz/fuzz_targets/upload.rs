@@ -358,6 +358,7 @@ fuzz_target!(|bytes: &[u8]| {
         min_size: 0,
         delete_on_mismatch: parallel & 64 != 0,
         before: Before::Nothing,
+        answered: parallel & 128 != 0,
         named: Named {
             object: "oci://b@n/o".to_owned(),
             abort: "abort {}".to_owned(),
