@@ -246,7 +246,7 @@ impl Run {
 
     fn hash_again(&mut self) {
         let Some(number) = self.rehash.pop() else { return };
-        let body = [self.stream[number as usize - 1].clone()];
+        let body = [self.stream.get(number as usize - 1).cloned().unwrap_or_default()];
         let (digest, md5) = (digest::part(Algorithm::Sha256, &body), digest::md5_of(&body));
         self.tell(Event::Rehashed { number, digest, md5 });
     }

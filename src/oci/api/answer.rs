@@ -139,6 +139,9 @@ pub fn read_created(answer: &Answer) -> Result<String, Unreadable> {
     if upload.upload_id.is_empty() {
         return Err(Unreadable("a multipart upload without an id".to_owned()));
     }
+    if upload.upload_id.contains(char::is_control) {
+        return Err(Unreadable("a multipart upload with an id that cannot be one".to_owned()));
+    }
     Ok(upload.upload_id)
 }
 
@@ -172,12 +175,14 @@ fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, what: &str) -> Result<T, Un
 /// The first bytes of a body, made printable, for error texts.
 pub fn excerpt(body: &[u8]) -> String {
     const SHOWN: usize = 120;
-    let text: String = String::from_utf8_lossy(&body[..body.len().min(SHOWN)])
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text = plain(&String::from_utf8_lossy(&body[..body.len().min(SHOWN)]));
     let more = if body.len() > SHOWN { "..." } else { "" };
     format!("{:?}{more}", text.trim())
+}
+
+/// A text of the service as it can be shown: nothing in it moves a cursor or begins a line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// What the service said when it did not do what was asked.
@@ -202,7 +207,9 @@ impl Refusal {
             message: Option<String>,
         }
         let (code, message) = match serde_json::from_slice::<ErrorBody>(&answer.body) {
-            Ok(body) => (body.code, body.message.unwrap_or_default()),
+            Ok(body) => {
+                (body.code.map(|code| plain(&code)), plain(&body.message.unwrap_or_default()))
+            }
             Err(_) if answer.body.is_empty() => (None, String::new()),
             Err(_) => (None, format!("the answer was {}", excerpt(&answer.body))),
         };
@@ -235,5 +242,23 @@ impl std::fmt::Display for Refusal {
             write!(f, " (opc-request-id {id})")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: &str) -> Answer {
+        Answer { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn what_the_service_says_cannot_move_the_cursor_of_whoever_reads_it() {
+        let refusal = Refusal::of(&answer(r#"{"code":"A\u001bB","message":"one\ntwo \u001b[2J"}"#));
+        assert_eq!(refusal.to_string(), "HTTP 400 A B: one two  [2J");
+        let html = Refusal::of(&answer("<html>\n\u{1b}[2J</html>"));
+        assert!(!html.to_string().contains(char::is_control), "{html}");
+        assert!(read_created(&answer(r#"{"object":"o","uploadId":"u\n"}"#)).is_err());
     }
 }
