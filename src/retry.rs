@@ -233,6 +233,9 @@ fn next_step(refusal: &Refusal) -> Option<&'static str> {
         (404, "NamespaceNotFound") => "check --namespace, or leave it out to have it looked up",
         (404, _) => "the service answers 404 also where a policy forbids the call",
         (403, _) => "a policy forbids this call",
+        (412, "IfMatchFailed") => {
+            "the object that --if-match names does not stand there, or no longer does; nothing changed"
+        }
         (412, _) => "give --force to replace what stands there",
         (429 | 503, _) => "the service was throttling; --retry-for allows more patience",
         _ => return None,

@@ -27,7 +27,12 @@ impl Upload {
 
     /// Schedules another attempt of the one call besides parts.
     pub(super) fn again(&mut self, now: Now, call: Call, failure: &Failure) {
-        let doing = format!("{}, attempt {}", call.operation().name(), self.attempt + 1);
+        self.after(now, &call.clone(), failure, call);
+    }
+
+    /// As `again`, where another call than the one that failed is what comes next.
+    pub(super) fn after(&mut self, now: Now, failed: &Call, failure: &Failure, call: Call) {
+        let doing = format!("{}, attempt {}", failed.operation().name(), self.attempt + 1);
         if let Some(error) = self.troubled(now, failure, &doing) {
             return self.give_up(now, error);
         }

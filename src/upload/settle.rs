@@ -44,7 +44,7 @@ impl Upload {
                 self.in_doubt = true;
                 self.still_open = false;
                 self.phase = Phase::Settling(Step::Object);
-                self.again(now, Call::Head, &failure);
+                self.after(now, &Call::Commit, &failure, Call::Head);
             }
             verdict if worth_another(verdict) => self.again(now, Call::Commit, &failure),
             Verdict::Heal if self.heals < HEALS => {
