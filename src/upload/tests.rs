@@ -427,3 +427,51 @@ fn a_signal_takes_back_a_put_that_only_waits_to_be_tried_again() {
     });
     assert_eq!(finish.unwrap().unwrap_err().kind, Kind::Signal(15));
 }
+
+#[test]
+fn giving_up_on_a_lost_commit_is_no_certain_failure_unless_the_upload_was_aborted() {
+    for (aborted, kind) in [(true, Kind::Service), (false, Kind::Unknown)] {
+        let mut upload = Upload::new(settings(1, 2));
+        let body = Bytes::from_static(b"abc");
+        let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+        upload.handle(SECOND, Event::Part { number: 1, digest });
+        upload.handle(SECOND, Event::Continues);
+        upload.handle(SECOND, Event::End { bytes: 3, crc32: crc32fast::hash(&body) });
+        let refused = |status, code| Err(Model::refuse(status, code));
+        let mut commits = 0;
+        let (mut now, mut finish) = (SECOND, None);
+        while finish.is_none() {
+            let Some(action) = upload.next_action() else {
+                now = now.max(upload.next_timeout().expect("it waits for something"));
+                upload.handle_timeout(now);
+                continue;
+            };
+            let call = match action {
+                Action::Begin(call) => call,
+                Action::Finish(result) => {
+                    finish = Some(result);
+                    continue;
+                }
+                _ => continue,
+            };
+            let result = match &call {
+                Call::Create => Ok(Outcome::Created { upload_id: "u".to_owned() }),
+                Call::Part(_) => Ok(Outcome::Stored {
+                    held: held("e", &body, false),
+                    crc32: crc32fast::hash(&body),
+                }),
+                Call::Commit => {
+                    commits += 1;
+                    let lost = Failure::Transport { how: Break::Lost, text: String::new() };
+                    if commits == 1 { Err(lost) } else { refused(503, "ServiceUnavailable") }
+                }
+                Call::Head => refused(404, ""),
+                Call::ListParts => Ok(Outcome::Parts(Vec::new())),
+                Call::Abort if aborted => Ok(Outcome::Gone),
+                _ => refused(503, "ServiceUnavailable"),
+            };
+            upload.handle(now, Event::Done { call, result });
+        }
+        assert_eq!(finish.unwrap().unwrap_err().kind, kind, "aborted: {aborted}");
+    }
+}
