@@ -24,6 +24,8 @@ pub enum Kind {
     Integrity,
     /// The outcome of the commit is unknown.
     Unknown,
+    /// The reader of stdout left before the end; it knows, and stderr is not told.
+    Left,
     /// A signal ended the run.
     Signal(i32),
 }
@@ -32,7 +34,7 @@ impl Kind {
     /// The exit code of the contract.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Unforeseen => 1,
+            Kind::Unforeseen | Kind::Left => 1,
             Kind::Usage => 2,
             Kind::Credentials => 3,
             Kind::Service => 4,

@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "ocipipe: {error}");
+            if error.kind != Kind::Left {
+                let _ = writeln!(std::io::stderr(), "ocipipe: {error}");
+            }
             ExitCode::from(error.kind.exit_code())
         }
     }

@@ -16,7 +16,7 @@ use ocipipe::digest::{self, Algorithm, Value};
 use ocipipe::error::{Error, Kind};
 use ocipipe::oci::api::{Held, ListedPart, ListedUpload, Refusal};
 use ocipipe::retry::{Break, Failure};
-use ocipipe::upload::{Action, Call, Event, Named, Outcome, Settings, Stored, Upload};
+use ocipipe::upload::{Action, Before, Call, Event, Named, Outcome, Settings, Stored, Upload};
 
 type Parts = BTreeMap<u32, (String, Bytes)>;
 
@@ -357,8 +357,8 @@ fuzz_target!(|bytes: &[u8]| {
         allow_empty: true,
         min_size: 0,
         delete_on_mismatch: parallel & 64 != 0,
+        before: Before::Nothing,
         answered: parallel & 128 != 0,
-        replaced: None,
         named: Named {
             object: "oci://b@n/o".to_owned(),
             abort: "abort {}".to_owned(),

@@ -96,6 +96,7 @@ fn open(path: &Path) -> io::Result<To> {
 
 impl To {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let to_stdout = matches!(self, To::Stdout);
         let written = match self {
             To::Stdout => {
                 let mut stdout = io::stdout().lock();
@@ -105,8 +106,9 @@ impl To {
             To::Special(file) => file.write_all(bytes),
         };
         written.map_err(|e| match e.kind() {
-            ErrorKind::BrokenPipe => {
-                Error::new(Kind::Unforeseen, "the reader of stdout left before the end")
+            // As `head` does: it has seen enough, and what it has seen is right.
+            ErrorKind::BrokenPipe if to_stdout => {
+                Error::new(Kind::Left, "the reader of stdout left before the end")
             }
             _ => Error::new(Kind::Unforeseen, format!("the object cannot be written: {e}")),
         })

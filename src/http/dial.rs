@@ -108,7 +108,12 @@ fn refused(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Fa
     if untrusted {
         reason = format!("the certificate is not trusted: {reason}");
     }
-    Failure::Transport { how, text: format!("{}: {reason}", endpoint.authority) }
+    // A failure to connect names the address, and that may be what the endpoint is called by.
+    let text = match reason.strip_prefix(&endpoint.authority) {
+        Some(rest) if rest.starts_with(':') => reason,
+        _ => format!("{}: {reason}", endpoint.authority),
+    };
+    Failure::Transport { how, text }
 }
 
 /// Whether a chain of causes holds TLS's word that a certificate is not to be trusted.

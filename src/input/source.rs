@@ -60,8 +60,9 @@ impl Source {
         let stat = fstat(&descriptor).map_err(|errno| unreadable(&name, errno))?;
         let size = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
+                let folder = if name == "stdin" { "FOLDER" } else { &name };
                 return Err(Error::source(format!("{name} is a directory, not a stream"))
-                    .next(format!("pack it: tar c {name} | ocipipe put DEST")));
+                    .next(format!("pack it: tar c {folder} | ocipipe put DEST")));
             }
             FileType::RegularFile => {
                 let start = tell(&descriptor).map_err(|errno| unreadable(&name, errno))?;

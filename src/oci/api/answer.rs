@@ -52,12 +52,12 @@ pub struct Held {
 }
 
 impl Held {
-    /// Reads the head of an answer to a part, a put, a commit or a head request.
+    /// Reads the head of an answer, whatever is in it.
     pub fn of(answer: &Answer) -> Held {
         Held {
             etag: answer.owned("etag"),
             last_modified: answer.owned("last-modified"),
-            // Only a HEAD's content length speaks of the object; the driver asks for it there.
+            // Only a HEAD's content length speaks of the object.
             size: None,
             content_md5: answer.owned("opc-content-md5").or_else(|| answer.owned("content-md5")),
             content_sha256: answer.owned("opc-content-sha256"),
@@ -68,12 +68,6 @@ impl Held {
             multipart_sha384: answer.owned("opc-multipart-sha384"),
             request_id: answer.request_id(),
         }
-    }
-
-    /// Reads the head of an answer to HeadObject, whose content length is the object's size.
-    pub fn of_object(answer: &Answer) -> Held {
-        let size = answer.header("content-length").and_then(|v| v.parse().ok());
-        Held { size, ..Held::of(answer) }
     }
 
     /// The digest of a whole body by an algorithm.
@@ -149,6 +143,22 @@ pub fn read_created(answer: &Answer) -> Result<String, Unreadable> {
         return Err(Unreadable("a multipart upload with an id that cannot be one".to_owned()));
     }
     Ok(upload.upload_id)
+}
+
+/// Reads the head of an answer to a part, a put or a commit. A success that names no etag is not the
+/// service speaking, but something on the way to it.
+pub fn read_stored(answer: &Answer) -> Result<Held, Unreadable> {
+    let held = Held::of(answer);
+    match held.etag {
+        Some(_) => Ok(held),
+        None => Err(Unreadable("a success without an etag".to_owned())),
+    }
+}
+
+/// Reads the head of an answer to HeadObject, whose content length is the object's size.
+pub fn read_object(answer: &Answer) -> Result<Held, Unreadable> {
+    let size = answer.header("content-length").and_then(|v| v.parse().ok());
+    read_stored(answer).map(|held| Held { size, ..held })
 }
 
 /// Reads one page of a listing of parts or uploads.

@@ -60,7 +60,14 @@ impl Settings {
         if all.iter().all(|key| settings.above.contains_key(key)) {
             return Ok(settings);
         }
-        let file = locate(options, environment)?;
+        let file = match locate(options, environment) {
+            Ok(file) => file,
+            // Nothing was named that is missed: a container has a token, a key and no home.
+            Err(_) if options.profile.is_none() && settings.has_credentials() => {
+                return Ok(settings);
+            }
+            Err(error) => return Err(error),
+        };
         let config = load(&file)?;
         settings.section = config.profile(&settings.profile).ok_or_else(|| {
             let name = &settings.profile;
@@ -74,6 +81,13 @@ impl Settings {
         })?;
         settings.file = Some(file);
         Ok(settings)
+    }
+
+    /// Whether the environment names all that a request is signed with.
+    fn has_credentials(&self) -> bool {
+        let has = |keys: &[&str]| keys.iter().all(|key| self.above.contains_key(key));
+        has(&["key_file", "security_token_file"])
+            || has(&["key_file", "user", "tenancy", "fingerprint"])
     }
 
     /// The value of a config key; an empty one counts as none.

@@ -147,6 +147,22 @@ fn the_config_file_is_not_read_when_the_environment_says_it_all() {
 }
 
 #[test]
+fn a_session_needs_no_config_file_where_there_is_none_and_the_environment_names_it() {
+    let home = Home::new();
+    let all = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
+    let options = ServiceOptions { region: Some("FRA".into()), ..options() };
+    let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
+    assert_eq!(identity.config_file, None);
+    assert_eq!(identity.credentials, Source::SecurityToken { token_file: "/token".into() });
+    let error = |options: &ServiceOptions, vars: &[(&str, &str)]| {
+        Identity::resolve(options, &home.environment(vars)).unwrap_err().what
+    };
+    assert!(error(&options, &all[1..]).contains("there is no config file"));
+    let named = ServiceOptions { profile: Some("backup".into()), ..options };
+    assert!(error(&named, &all).contains("there is no config file"));
+}
+
+#[test]
 fn which_config_file_is_read_follows_the_rule_of_the_sdk() {
     let home = Home::new();
     let region = |environment: &Environment, options: &ServiceOptions| {
