@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::error::Error;
@@ -58,8 +58,18 @@ impl Producer {
                 Error::source(format!("the command {:?} cannot be waited for: {e}", self.name))
             })?;
             self.status = Some(status);
+            // The number of a group without members is free: later it may be that of a stranger.
+            self.group = self.group.filter(|group| test_kill_process_group(*group).is_ok());
         }
         Ok(())
+    }
+
+    /// Whether it died because nobody read its stdout any more: then somebody else knows why.
+    pub fn broke_its_pipe(&self) -> bool {
+        const SIGPIPE: i32 = 13;
+        self.status.is_some_and(|status| {
+            status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE)
+        })
     }
 
     /// Whether the exit was a success; an error that says how it was not.
@@ -92,11 +102,12 @@ impl Producer {
     /// Ends the whole group: SIGTERM, and SIGKILL for what is left after the grace.
     pub async fn end(mut self) {
         let Some(group) = self.group else { return };
+        // Told once: some programs take a second SIGTERM for impatience and leave their work undone.
         let _ = kill_process_group(group, Signal::TERM);
         let deadline = tokio::time::Instant::now() + GRACE;
         let _ = tokio::time::timeout_at(deadline, self.exited()).await;
         // The leader may be gone while others of its group are not.
-        while kill_process_group(group, Signal::TERM).is_ok() {
+        while test_kill_process_group(group).is_ok() {
             if tokio::time::Instant::now() >= deadline {
                 let _ = kill_process_group(group, Signal::KILL);
                 let _ = tokio::time::timeout(Duration::from_secs(1), self.exited()).await;

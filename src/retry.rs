@@ -140,7 +140,10 @@ fn judge_refusal(operation: Operation, stage: Stage, refusal: &Refusal) -> Verdi
         400 if code == "InvalidUploadPart" => Verdict::Heal,
         400 if is_damage(code, &refusal.message) => Verdict::Damaged,
         404 if matches!(operation, Operation::Head | Operation::Get) => Verdict::Missing,
-        404 if code == "UploadNotFound" || operation == Operation::Abort => Verdict::Missing,
+        404 if code == "UploadNotFound" => Verdict::Missing,
+        // The code for an upload that is gone is not documented here. These say something else: that
+        // a policy forbids the abort, for one, which leaves the upload open.
+        404 if operation == Operation::Abort && !HIDDEN.contains(&code) => Verdict::Missing,
         408 => again_or_settle(operation, false),
         409 => match code {
             "ConcurrentObjectUpdate" | "IncorrectState" | "LockConflict" => {
@@ -159,6 +162,9 @@ fn judge_refusal(operation: Operation, stage: Stage, refusal: &Refusal) -> Verdi
         _ => Verdict::Refuse(Kind::Service),
     }
 }
+
+/// What a 404 says that is not about the upload or object itself.
+const HIDDEN: [&str; 3] = ["NotAuthorizedOrNotFound", "BucketNotFound", "NamespaceNotFound"];
 
 fn again_or_settle(operation: Operation, slower: bool) -> Verdict {
     if operation.leaves_a_mark() { Verdict::Settle } else { Verdict::Again { slower } }
@@ -233,9 +239,7 @@ fn next_step(refusal: &Refusal) -> Option<&'static str> {
         (404, "NamespaceNotFound") => "check --namespace, or leave it out to have it looked up",
         (404, _) => "the service answers 404 also where a policy forbids the call",
         (403, _) => "a policy forbids this call",
-        (412, "IfMatchFailed") => {
-            "the object that --if-match names does not stand there, or no longer does; nothing changed"
-        }
+        (412, "IfMatchFailed") => "look what replaced it before trying again",
         (412, _) => "give --force to replace what stands there",
         (429 | 503, _) => "the service was throttling; --retry-for allows more patience",
         _ => return None,
@@ -273,6 +277,9 @@ mod tests {
             (Part, 404, "UploadNotFound", Verdict::Missing),
             (Head, 404, "", Verdict::Missing),
             (Abort, 404, "UploadNotFound", Verdict::Missing),
+            (Abort, 404, "NotFound", Verdict::Missing),
+            (Abort, 404, "NotAuthorizedOrNotFound", refuse),
+            (Abort, 404, "BucketNotFound", refuse),
             (Part, 408, "", again),
             (Part, 409, "ConcurrentObjectUpdate", again),
             (Part, 409, "IncorrectState", again),

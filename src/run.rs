@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::runtime::Runtime;
-
 use crate::cli::{Command, Environment, ServeCommand, SessionAction, SessionCommand};
 use crate::error::{Error, Kind};
 use crate::http::Transport;
@@ -16,22 +14,24 @@ use crate::oci::session::report;
 use crate::service::Carrier;
 use crate::{get, put, serve, stdio, uploads};
 
+/// At the end of a run: how long a look-up of a name, or a write, may still take to come back.
+const LAST_WORK: Duration = Duration::from_millis(500);
 /// A refresh that stands still for so long has failed.
 const REFRESH_STALL: Duration = Duration::from_secs(20);
 
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
         Command::Put(command) => {
-            let receipt = runtime()?.block_on(put::put(*command, environment))?;
+            let receipt = block_on(put::put(*command, environment))?;
             stdio::deliver(&receipt.to_json());
         }
-        Command::Get(command) => runtime()?.block_on(get::get(*command, environment))?,
+        Command::Get(command) => block_on(get::get(*command, environment))?,
         Command::Uploads(command) => {
-            let list = runtime()?.block_on(uploads::uploads(*command, environment))?;
+            let list = block_on(uploads::uploads(*command, environment))?;
             stdio::deliver(&format!("{list}\n"));
         }
         Command::Serve(ServeCommand { dir, port, token_ttl }) => {
-            runtime()?.block_on(serve::serve(dir, port, Some(token_ttl)))?;
+            block_on(serve::serve(dir, port, Some(token_ttl)))?;
         }
         Command::Session(command) => session(*command, environment)?,
         // Answered from the command line alone, by main.
@@ -52,17 +52,22 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
             let bundle = command.service.cert_bundle.as_deref();
             let transport = Arc::new(Transport::new(bundle, REFRESH_STALL)?);
             let carrier = Arc::new(Carrier { transport });
-            let said = runtime()?.block_on(report::refresh(identity, carrier))?;
+            let said = block_on(report::refresh(identity, carrier))?;
             stdio::deliver(&format!("{said}\n"));
             Ok(())
         }
     }
 }
 
-fn runtime() -> Result<Runtime, Error> {
-    tokio::runtime::Builder::new_multi_thread()
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|e| Error::new(Kind::Unforeseen, format!("no runtime: {e}")))
+        .map_err(|e| Error::new(Kind::Unforeseen, format!("no runtime: {e}")))?;
+    let result = runtime.block_on(work);
+    // A system call cannot be called off: a name that no server resolves, a pipe that nobody reads.
+    // Dropping the runtime would wait for it, whatever signal has come.
+    runtime.shutdown_timeout(LAST_WORK);
+    result
 }

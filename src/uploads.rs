@@ -128,9 +128,13 @@ async fn abort_all(
             // Somebody else was faster.
             Ok(()) | Err((_, Some(Verdict::Missing))) if command.upload_id.is_none() => {}
             Ok(()) => {}
-            Err((error, _)) => {
+            Err((error, verdict)) => {
                 failed += 1;
-                let text = format!("the upload {} is still open: {}", upload.upload_id, error.what);
+                let state = match verdict {
+                    Some(Verdict::Missing) => "is not open",
+                    _ => "is still open",
+                };
+                let text = format!("the upload {} {state}: {}", upload.upload_id, error.what);
                 ask.reporter.warn(&text);
                 first.get_or_insert(error);
             }

@@ -1,6 +1,8 @@
 //! What goes wrong on the way and in the service, and what becomes of the stream: whole and exit 0,
 //! or absent and an exit code that says why. Nothing in between, and no upload left open.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::run::Done;
@@ -125,6 +127,11 @@ rows! {
         once(CommitMultipartUpload, Action::ResetBeforeBody)]);
     commit_answered_by_a_proxy: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Action::Html { status: 504 })]);
+    commit_answered_by_the_page_of_a_proxy_as_a_success: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::Html { status: 200 }),
+        Rule::on(HeadObject, Action::Html { status: 200 }).when(When::Attempt(2))]);
+    commit_answered_by_the_page_of_a_proxy_every_time: drop(fails(LONG, "--retry-for 2s", 4, [
+        Rule::on(CommitMultipartUpload, Action::Html { status: 200 })]));
     answer_to_commit_lost_and_asking_refused_for_a_while: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Action::LoseAnswer),
         Rule::on(HeadObject, refuse(503)).when(When::Attempt(2))]);

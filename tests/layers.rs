@@ -67,6 +67,10 @@ fn pure_files_know_no_clock_socket_or_file() {
         "oci/token",
         "oci/endpoint",
         "oci/region",
+        "oci/lifecycle",
+        "oci/options",
+        "oci/profile/ini",
+        "oci/session/refresh",
     ] {
         assert_without(under, &IMPURE);
     }
@@ -93,7 +97,11 @@ fn the_emulator_imports_nothing_from_the_client() {
         // `super` must not climb out of the folder either.
         let depth = path.components().rev().take_while(|c| c.as_os_str() != "emulator").count();
         let ups = "super::".repeat(depth + usize::from(!path.ends_with("mod.rs")));
-        assert!(!code.contains(&ups), "{} climbs out of the emulator", path.display());
+        // In an inline module of `mod.rs`, which is indented, one `super` is the emulator itself.
+        let root = path.ends_with("emulator/mod.rs");
+        let climbs = |line: &&str| line.contains(&ups) && !(root && line.starts_with(' '));
+        let line = code.lines().find(climbs);
+        assert!(line.is_none(), "{} climbs out of the emulator: {line:?}", path.display());
     }
 }
 

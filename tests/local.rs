@@ -1,5 +1,7 @@
 //! `put --local`: no account, no config, no network, and a plain file at the end.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::path::Path;
@@ -60,7 +62,7 @@ fn an_object_of_an_earlier_run_is_replaced_only_by_force() {
     let first = put(folder.path(), "oci://demo/x").stdin("first").run().exits(0).receipt();
     let (unread, stdin) = Unread::new(folder.path());
     put(folder.path(), "oci://demo/x").stdin_from(stdin).run().fails(6).says(&["--force"]);
-    unread.is_unread();
+    unread.stayed_unread();
     let path = folder.path().join("store/demo/x");
     assert_eq!(std::fs::read(&path).unwrap(), b"first");
     let etag = first["etag"].as_str().unwrap();
@@ -86,7 +88,7 @@ fn a_name_that_is_no_path_below_the_folder_is_refused_and_nothing_is_written() {
     ] {
         let (unread, stdin) = Unread::new(folder.path());
         put(folder.path(), address).stdin_from(stdin).run().fails(2);
-        unread.is_unread();
+        unread.stayed_unread();
         assert_eq!(all_below(folder.path()), ["unread"], "{address}");
     }
 }
@@ -110,7 +112,7 @@ fn what_stands_in_the_way_is_refused_before_reading_and_left_alone() {
             let run = put(folder.path(), &format!("oci://{name}")).args(force);
             let code = run.stdin_from(stdin).run().fails(2).status.code();
             assert_eq!(code, Some(2), "{name}");
-            unread.is_unread();
+            unread.stayed_unread();
         }
     }
     assert_eq!(all_below(&store), before);

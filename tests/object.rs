@@ -1,5 +1,7 @@
 //! What is stored besides the bytes, and what the receipt says of it.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::store::Store;

@@ -1,5 +1,7 @@
 //! One stream, one object: what arrives is what was sent, by whichever way it came.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::run::ocipipe;

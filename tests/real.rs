@@ -4,6 +4,8 @@
 //! `OCIPIPE_BIN=target/release/ocipipe cargo test --test real -- --ignored`. Then a missing program
 //! is a failure.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fs::File;

@@ -1,5 +1,7 @@
 //! Bad input: each kind has its words and its exit code, at once, and nothing is stored or read.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::net::TcpListener;
@@ -17,7 +19,7 @@ use ocipipe::emulator::{Operation, Options};
 fn refused(store: &Store, run: Ocipipe, code: i32, words: &[&str]) -> Done {
     let (unread, stdin) = Unread::new(store.folder());
     let done = run.stdin_from(stdin).run().fails(code).says(words).within_seconds(5);
-    unread.is_unread();
+    unread.stayed_unread();
     store.has_no_open_upload();
     done
 }
@@ -249,7 +251,7 @@ fn given_up(store: &Store, endpoint: &str, words: &[&str]) {
     let done = run.wait().fails(4).says(words);
     let took = done.took.as_secs_f64();
     assert!((2.0..8.0).contains(&took), "it took {took} s: {}", done.stderr);
-    unread.is_unread();
+    unread.stayed_unread();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Runs that are stopped: by a signal, by a producer that dies, by one that does not let go.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::run::Running;
@@ -89,8 +91,36 @@ fn a_second_signal_leaves_at_once() {
     run.signal(Signal::INT);
     run.waits_for_word("SIGINT");
     run.signal(Signal::INT);
-    run.ends().fails(130).within_seconds(10);
+    let done = run.ends().fails(130).within_seconds(10);
     assert!(store.object("x").is_none());
+    let id = store.server().open_uploads()[0].2.clone();
+    done.says(&["uploads abort", &id]);
+}
+
+#[test]
+fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknown() {
+    let store = Store::failing([Rule::on(CommitMultipartUpload, Action::StallAnswer { ms: None })]);
+    let mut run = store.put("x").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    run.end();
+    store.waits_for_object("x");
+    run.signal(Signal::TERM);
+    run.waits_for_word("SIGTERM");
+    run.signal(Signal::TERM);
+    run.ends().fails(8).within_seconds(10).says(&["unknown", "oci os object head"]);
+}
+
+#[test]
+fn a_signal_ends_a_get_whose_reader_stands_still() {
+    let store = Store::start();
+    store.put("x").stdin(ramp(PART + 1)).run().exits(0);
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let run = store.ocipipe("get oci://backups/x").stdout_to(writer).start();
+    // Something has been written, and the rest does not fit into the pipe.
+    let mut waited = [rustix::event::PollFd::new(&reader, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut waited, None).unwrap();
+    run.signal(Signal::TERM);
+    run.ends().exits(143).within_seconds(15);
 }
 
 #[test]
@@ -135,6 +165,30 @@ fn a_stop_ends_the_command_too() {
 }
 
 #[test]
+fn a_stop_tells_what_the_command_has_started_once() {
+    let store = Store::start();
+    let told = store.folder().join("told");
+    let child = "i=0; while [ $i -lt 20 ]; do sleep 0.1; i=$((i+1)); done";
+    let trap = format!("trap 'echo >> {}' TERM; echo begun >&2", told.display());
+    let script = format!("({trap}; {child}) & exec sleep 600");
+    let run = store.put("x").args("-- sh -c").arg(script).start();
+    run.waits_for_word("begun");
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15);
+    assert_eq!(std::fs::read(told).unwrap(), b"\n");
+}
+
+#[test]
+fn a_command_that_fails_ends_the_run_before_the_rest_is_sent() {
+    let store = Store::failing([Rule::on(UploadPart, Action::StallAnswer { ms: None })]);
+    let file = store.file("big", ramp(2 * PART + 1000));
+    let script = format!("cat {}; exit 3", file.display());
+    let run = store.put("x").args("--parallel-upload-count 1 -- sh -c").arg(script);
+    run.run().fails(5).says(&["exited with 3"]).within_seconds(30);
+    store.has_nothing_of("x");
+}
+
+#[test]
 fn a_command_whose_child_keeps_the_pipe_open_is_given_ten_seconds() {
     let store = Store::start();
     let script = "echo bytes; sleep 600 &";
@@ -161,4 +215,20 @@ fn giving_up_lets_go_of_the_producer() {
     run.ends().fails(4);
     assert_eq!(writing.join().unwrap(), std::io::ErrorKind::BrokenPipe);
     store.has_nothing_of("x");
+}
+
+#[test]
+fn a_command_that_has_exited_is_not_blamed_for_a_slow_service() {
+    // For longer than a held-open stdout is tolerated, no part is acknowledged, so that the last
+    // bytes wait in the pipe for a buffer.
+    let slow = |part| Rule::on(UploadPart, Action::Delay(13_000)).part(part);
+    let store = Store::failing([slow(1), slow(2)]);
+    let size = 2 * PART + 100_000;
+    store
+        .put("x")
+        .args("--max-memory 20MiB --")
+        .args(&format!("head -c {size} /dev/zero"))
+        .run()
+        .exits(0);
+    assert_same(&store.object("x").unwrap(), &vec![0; size]);
 }

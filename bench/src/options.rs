@@ -44,7 +44,9 @@ impl Options {
     }
 
     pub fn size(&self, name: &str) -> Result<Option<u64>, String> {
-        self.text(name).map(|text| size(text).ok_or(format!("--{name}: not a size: {text}"))).transpose()
+        self.text(name)
+            .map(|text| size(text).ok_or(format!("--{name}: not a size: {text}")))
+            .transpose()
     }
 
     pub fn number(&self, name: &str, default: usize) -> Result<usize, String> {

@@ -16,7 +16,7 @@ use ocipipe::digest::{self, Algorithm, Value};
 use ocipipe::error::{Error, Kind};
 use ocipipe::oci::api::{Held, ListedPart, ListedUpload, Refusal};
 use ocipipe::retry::{Break, Failure};
-use ocipipe::upload::{Action, Call, Event, Named, Outcome, Settings, Stored, Upload};
+use ocipipe::upload::{Action, Before, Call, Event, Named, Outcome, Settings, Stored, Upload};
 
 type Parts = BTreeMap<u32, (String, Bytes)>;
 
@@ -246,7 +246,7 @@ impl Run {
 
     fn hash_again(&mut self) {
         let Some(number) = self.rehash.pop() else { return };
-        let body = [self.stream[number as usize - 1].clone()];
+        let body = [self.stream.get(number as usize - 1).cloned().unwrap_or_default()];
         let (digest, md5) = (digest::part(Algorithm::Sha256, &body), digest::md5_of(&body));
         self.tell(Event::Rehashed { number, digest, md5 });
     }
@@ -357,7 +357,8 @@ fuzz_target!(|bytes: &[u8]| {
         allow_empty: true,
         min_size: 0,
         delete_on_mismatch: parallel & 64 != 0,
-        replaced: None,
+        before: Before::Nothing,
+        answered: parallel & 128 != 0,
         named: Named {
             object: "oci://b@n/o".to_owned(),
             abort: "abort {}".to_owned(),

@@ -1,16 +1,15 @@
 //! The shelf of `put --local`: an object is the plain file `DIR/BUCKET/NAME`.
 //!
-//! Owns the walk below `DIR`, one component at a time from an open folder, never through a symbolic
-//! link. Invariant: nothing is written outside `DIR`, and a file appears there whole or not at all.
+//! How `DIR` is walked is in `beneath`. Invariant: nothing is written outside `DIR`, and a file appears
+//! there whole or not at all.
 //! What is known of an object beyond its file (checksums, type, metadata) lasts as long as the run; the
 //! etag is derived from the file, so that it is the same in the next run.
 
 use super::answer::Failure;
+use super::beneath::{Blocked, FOLDER, OURS, components, look, open_root, parent};
 use super::conditions::Conditions;
 use super::store::Shelf;
-use super::store::object::{
-    Bucket, Checks, Object, Properties, legal_bucket_name, legal_object_name, uuid_of,
-};
+use super::store::object::{Bucket, Checks, Object, Properties, uuid_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -19,132 +18,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-
-/// The folder below `DIR` that is ours; no bucket can have this name.
-pub const OURS: &str = ".ocipipe";
-
-const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Whether `DIR/BUCKET/NAME` can be written, as far as can be told before writing; the error says why
-/// not. Creates nothing.
-pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), String> {
-    let path = components(bucket, name)?;
-    match open_root(dir) {
-        Ok(root) => look(&root, &path).map(|_| ()).map_err(|blocked| blocked.words(dir)),
-        Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(format!("{} cannot be used as a folder: {error}", dir.display())),
-    }
-}
-
-/// The components of `BUCKET/NAME`, if each can be a file name.
-fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, String> {
-    if !legal_bucket_name(bucket) || bucket.len() > 255 {
-        return Err(format!("'{bucket}' cannot be the name of a bucket's folder"));
-    }
-    if bucket.eq_ignore_ascii_case(OURS) {
-        return Err(format!("the folder {OURS} is kept for temporary files"));
-    }
-    if !legal_object_name(name) {
-        return Err("an object name has 1 to 1024 bytes, without NUL, CR or LF".to_owned());
-    }
-    let mut path = vec![bucket];
-    for component in name.split('/') {
-        match component {
-            "" => return Err(format!("'{name}' has an empty component and cannot be a path")),
-            "." | ".." => {
-                return Err(format!(
-                    "'{name}' has the component '{component}' and is no safe path"
-                ));
-            }
-            long if long.len() > 255 => {
-                return Err("a component of the name is longer than 255 bytes".to_owned());
-            }
-            component => path.push(component),
-        }
-    }
-    Ok(path)
-}
-
-/// Why a path cannot be used.
-#[derive(Debug)]
-enum Blocked {
-    /// The first so many components lead to something of the wrong kind.
-    At(String, &'static str),
-    System(Errno),
-}
-
-impl Blocked {
-    fn words(self, dir: &Path) -> String {
-        match self {
-            Blocked::At(path, what) => format!("{} {what}", dir.join(path).display()),
-            Blocked::System(error) => format!("{} cannot be written: {error}", dir.display()),
-        }
-    }
-}
-
-impl From<Blocked> for Failure {
-    fn from(blocked: Blocked) -> Failure {
-        match blocked {
-            Blocked::At(path, what) => Failure::invalid_parameter(format!("{path} {what}")),
-            Blocked::System(error) => io::Error::from(error).into(),
-        }
-    }
-}
-
-/// `DIR` itself is the user's word and may be a link.
-fn open_root(dir: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(dir, flags, Mode::empty())
-}
-
-/// Opens the folder of the last component: as it is (`None` where it does not exist), or created.
-fn parent(root: &OwnedFd, path: &[&str], create: bool) -> Result<Option<OwnedFd>, Blocked> {
-    let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0).map_err(Blocked::System)?;
-    let folders = path.split_last().map_or(path, |(_, folders)| folders);
-    for (index, component) in folders.iter().enumerate() {
-        let opened = rustix::fs::openat(&folder, *component, FOLDER, Mode::empty());
-        folder = match opened {
-            Ok(next) => next,
-            Err(Errno::NOENT) if !create => return Ok(None),
-            Err(Errno::NOENT) => make_folder(&folder, component).map_err(Blocked::System)?,
-            Err(Errno::NOTDIR | Errno::LOOP) => {
-                let so_far = path[..=index].join("/");
-                let what = "is in the way: it is not a folder (links are not followed)";
-                return Err(Blocked::At(so_far, what));
-            }
-            Err(error) => return Err(Blocked::System(error)),
-        };
-    }
-    Ok(Some(folder))
-}
-
-fn make_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
-    match rustix::fs::mkdirat(folder, name, Mode::from_bits_truncate(0o777)) {
-        // Somebody else made it in this moment; opening it tells whether it is a folder.
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error),
-    }
-    rustix::fs::fsync(folder)?;
-    rustix::fs::openat(folder, name, FOLDER, Mode::empty())
-}
-
-/// The file of a path, if it exists.
-fn look(root: &OwnedFd, path: &[&str]) -> Result<Option<(OwnedFd, Stat)>, Blocked> {
-    let Some(folder) = parent(root, path, false)? else { return Ok(None) };
-    let name = path.last().copied().unwrap_or_default();
-    match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-            Ok(Some((folder, stat)))
-        }
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            Err(Blocked::At(path.join("/"), "is in the way: it is a folder"))
-        }
-        Ok(_) => Err(Blocked::At(path.join("/"), "is in the way: it is not a plain file")),
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(Blocked::System(error)),
-    }
-}
 
 /// The etag of a file: other bytes give another one, as far as the file's own data can tell.
 fn etag(stat: &Stat) -> String {
@@ -156,6 +29,8 @@ fn etag(stat: &Stat) -> String {
     let bits = hash.as_ref().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte));
     uuid_of(bits)
 }
+
+pub use super::beneath::admissible;
 
 pub struct Plain {
     root: OwnedFd,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// Older records make room.
-const KEPT: usize = 200_000;
+const KEPT: usize = 50_000;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

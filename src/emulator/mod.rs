@@ -12,6 +12,7 @@
 
 mod answer;
 mod authority;
+mod beneath;
 mod body;
 mod buckets;
 mod checksum;
@@ -19,6 +20,7 @@ mod clock;
 mod conditions;
 pub mod fault;
 mod identity;
+mod inject;
 mod late;
 mod line;
 mod listener;

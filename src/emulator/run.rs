@@ -3,7 +3,7 @@
 //! Owns its making, its lock and its end. Invariant: a folder is removed by the run that made it, or,
 //! where that run was killed, by a later one that finds its lock free; never while it is in use.
 
-use super::local::OURS;
+use super::beneath::OURS;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;

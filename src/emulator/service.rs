@@ -4,11 +4,11 @@
 //! `objects`, `multipart` and `session`. Invariant: no work is done for a request that is not signed as
 //! it must be, and every request leaves a record.
 
-use super::answer::{Answer, Failure, Payload, answer};
+use super::answer::{Answer, Failure, answer};
 use super::authority::{Authority, Caller};
 use super::body::{RequestBody, Stop};
 use super::clock::{self, Clock};
-use super::fault::{Action, Desk, Reply};
+use super::fault::{Action, Desk};
 use super::late::{Gate, Waiting};
 use super::line::Orders;
 use super::log::{Entry, Log};
@@ -16,32 +16,18 @@ use super::route::{self, Operation, Target};
 use super::signature::Head;
 use super::store::Shelf;
 use super::store::uploads::Uploads;
-use super::{buckets, identity, multipart, objects, session};
+use super::{buckets, identity, inject, multipart, objects, session};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request};
-use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::time::sleep;
 
 /// The longest body of a request that is signed with its body.
 const SIGNED_BODY: u64 = 8 * 1024 * 1024;
-
-const CHECKSUMS: [&str; 8] = [
-    "content-md5",
-    "opc-content-md5",
-    "opc-content-crc32c",
-    "opc-content-sha256",
-    "opc-content-sha384",
-    "opc-multipart-md5",
-    "opc-multipart-sha256",
-    "opc-multipart-sha384",
-];
 
 /// What all requests share.
 pub struct Core {
@@ -145,11 +131,12 @@ pub async fn serve(
         record.fault = fault.as_ref().map(|fault| format!("{fault:?}"));
     });
     let body = RequestBody::new(incoming, entry.received(), orders.clone(), fault.as_ref());
-    let body = match before(&core, &orders, fault.as_ref(), &parts.headers, head, body).await {
-        Ok(body) => body,
-        Err(Some(answered)) => return Ok(finish(answered, &mut entry)),
-        Err(None) => return Err(Cut),
-    };
+    let body =
+        match inject::before(&core, &orders, fault.as_ref(), &parts.headers, head, body).await {
+            Ok(body) => body,
+            Err(Some(answered)) => return Ok(finish(answered, &mut entry)),
+            Err(None) => return Err(Cut),
+        };
 
     let signed = Head { method: parts.method.as_str(), target: &path, headers: &parts.headers };
     let caller = match admit(&core, &signed, &target) {
@@ -188,97 +175,9 @@ pub async fn serve(
         Err(Stop::Cut) => return Err(Cut),
     };
     core.late.release(operation, part, answered.status().is_success()).await;
-    match after(&orders, fault.as_ref(), answered).await {
+    match inject::after(&orders, fault.as_ref(), answered).await {
         Some(answered) => Ok(finish(answered, &mut entry)),
         None => Err(Cut),
-    }
-}
-
-/// The faults that come before the work: an answer instead of it, or nothing at all.
-async fn before(
-    core: &Core,
-    orders: &Orders,
-    fault: Option<&Action>,
-    headers: &HeaderMap,
-    head: bool,
-    body: RequestBody,
-) -> Result<RequestBody, Option<Answer>> {
-    match fault {
-        Some(Action::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
-        Some(Action::MoveClock(seconds)) => core.clock.advance(*seconds),
-        Some(Action::RevokeToken) => revoke(core, headers),
-        Some(Action::ResetBeforeBody) => {
-            orders.reset();
-            return Err(None);
-        }
-        Some(Action::Early(reply)) => return Err(Some(error(reply, head))),
-        Some(Action::EarlyReset(reply)) => {
-            orders.reset();
-            return Err(Some(error(reply, head)));
-        }
-        Some(Action::Refuse(reply)) => {
-            return Err(body.discard().await.ok().map(|()| error(reply, head)));
-        }
-        Some(Action::Html { status }) => {
-            let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>\n";
-            body.discard().await.map_err(|_| None)?;
-            let page = if head { Payload::empty() } else { Payload::bytes(page) };
-            return Err(Some(answer(*status).header("content-type", "text/html").body(page)));
-        }
-        Some(Action::Garbage(bytes)) => {
-            body.discard().await.map_err(|_| None)?;
-            orders.replace(Bytes::from(bytes.clone()));
-            return Err(Some(answer(200).empty()));
-        }
-        _ => {}
-    }
-    Ok(body)
-}
-
-/// The faults that come after the work; nothing means that the connection is cut.
-async fn after(orders: &Orders, fault: Option<&Action>, mut answered: Answer) -> Option<Answer> {
-    match fault {
-        Some(Action::LoseAnswer) => {
-            orders.reset();
-            return None;
-        }
-        Some(Action::StallAnswer { ms: Some(ms) }) => sleep(Duration::from_millis(*ms)).await,
-        Some(Action::StallAnswer { ms: None }) => pending().await,
-        Some(Action::Truncate(bytes)) => orders.truncate(*bytes),
-        Some(Action::MissingChecksum) => {
-            for name in CHECKSUMS {
-                answered.headers_mut().remove(name);
-            }
-        }
-        Some(Action::WrongChecksum) => {
-            for name in CHECKSUMS {
-                if let Some(value) = answered.headers_mut().get_mut(name) {
-                    let mut text = value.as_bytes().to_vec();
-                    text[0] = if text[0] == b'A' { b'B' } else { b'A' };
-                    *value = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""));
-                }
-            }
-        }
-        _ => {}
-    }
-    Some(answered)
-}
-
-fn error(reply: &Reply, head: bool) -> Answer {
-    let message = reply.message.clone().unwrap_or_else(|| "Refused by the plan of faults".into());
-    let mut answered = Failure::new(reply.status, reply.code_or_usual(), message).answer(head);
-    let wait = reply.retry_after.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
-    if let Some(wait) = wait {
-        answered.headers_mut().insert("retry-after", wait);
-    }
-    answered
-}
-
-fn revoke(core: &Core, headers: &HeaderMap) {
-    let text = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let given = text.and_then(super::signature::Authorization::parse);
-    if let Some(token) = given.as_ref().and_then(|given| given.key_id.strip_prefix("ST$")) {
-        core.authority.revoke(token);
     }
 }
 

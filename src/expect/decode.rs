@@ -74,7 +74,7 @@ fn decode(mut stream: Stream, member: Member) -> Result<(), Flaw> {
         let start = stream.at;
         let Some(first) = stream.peek() else {
             return match members {
-                0 => Err(Flaw::cut("it is empty")),
+                0 => Err(Flaw::cut("it stops before its end")),
                 _ => Ok(()),
             };
         };

@@ -120,13 +120,14 @@ pub fn watch(format: Format) -> Result<Box<dyn Watch>, Error> {
         Format::PgDump => Box::new(Walker::new(pgdump::PgDump::default())),
         Format::Sql => Box::new(sql::Sql::default()),
     };
-    Ok(Box::new(Demand { format, judge }))
+    Ok(Box::new(Demand { format, judge, empty: true }))
 }
 
 /// A format that was asked for.
 struct Demand {
     format: Format,
     judge: Box<dyn Judge>,
+    empty: bool,
 }
 
 impl Demand {
@@ -138,11 +139,14 @@ impl Demand {
 
 impl Watch for Demand {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.empty &= bytes.is_empty();
         self.judge.bytes(bytes).map_err(|flaw| Demand::refusal(self.format, flaw))
     }
 
     fn end(self: Box<Self>) -> Result<Option<String>, Error> {
         match self.judge.end() {
+            // What a producer leaves that failed at once; every format would have its own words.
+            _ if self.empty => Err(Demand::refusal(self.format, Flaw::cut("it is empty"))),
             Ok(()) => Ok(None),
             Err(flaw) => Err(Demand::refusal(self.format, flaw)),
         }

@@ -134,7 +134,6 @@ impl Walk for Xz {
     fn end(&self) -> Result<(), Flaw> {
         match self.place {
             Place::AfterStream => Ok(()),
-            Place::StreamHeader => Err(Flaw::cut("it is empty")),
             _ if self.streams == 0 => Err(Flaw::cut("it ends before its index")),
             _ => Err(Flaw::cut("its last stream ends before the index")),
         }

@@ -70,7 +70,6 @@ impl Walk for Zstd {
     fn end(&self) -> Result<(), Flaw> {
         match self.place {
             Place::Magic if self.frames > 0 => Ok(()),
-            Place::Magic => Err(Flaw::cut("it is empty")),
             _ => Err(Flaw::cut("its last frame is not finished")),
         }
     }

@@ -16,11 +16,11 @@ use tokio::task::JoinHandle;
 use crate::ask::{Ask, PATIENCE};
 use crate::cli::{Environment, GetCommand};
 use crate::error::{Error, Kind};
-use crate::oci::api::{Answer, CustomerKey, Held, Target, request};
+use crate::oci::api::{Answer, CustomerKey, Held, Target, answer, request};
 use crate::oci::customer_key;
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{self, Break, Failure, Operation, Stage, Verdict};
-use crate::service::{Patience, Service};
+use crate::service::{Patience, Service, unreadable};
 use crate::signals::Signals;
 use crate::stdio;
 
@@ -126,7 +126,7 @@ async fn head(
     let name = format!("oci://{bucket}@{namespace}/{object}");
     let read = |answer: &Answer| {
         let archived = answer.header("archival-state").is_some_and(|state| state != "Restored");
-        Ok((Held::of_object(answer), archived))
+        Ok((answer::read_object(answer).map_err(unreadable)?, archived))
     };
     let request = request::head_object(target, customer_key);
     match ask.ask(Operation::Head, request, read).await {

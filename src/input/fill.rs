@@ -112,7 +112,10 @@ impl Filler {
     }
 
     fn buffer(&self) -> Result<Buffer, Halt> {
-        match self.pool.take() {
+        self.gauge.starved.store(true, Ordering::Relaxed);
+        let taken = self.pool.take();
+        self.gauge.starved.store(false, Ordering::Relaxed);
+        match taken {
             Ok(Some(buffer)) => Ok(buffer),
             Ok(None) => Err(Halt::Stopped),
             Err(error) => {

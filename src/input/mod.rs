@@ -65,6 +65,7 @@ pub trait Watch: Send {
 pub struct Gauge {
     bytes: AtomicU64,
     waiting: AtomicBool,
+    starved: AtomicBool,
 }
 
 impl Gauge {
@@ -77,6 +78,11 @@ impl Gauge {
     /// a moment too: a source that gives nothing is one for which it stays true while `bytes` stands.
     pub fn waits_for_source(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no buffer to read into: all are full, and on their way.
+    pub fn waits_for_buffer(&self) -> bool {
+        self.starved.load(Ordering::Relaxed)
     }
 }
 

@@ -177,7 +177,8 @@ impl Lifecycle {
         if stood >= UNMENTIONED && !std::mem::replace(&mut self.mentioned, true) {
             let until = since.wall + self.rules.retry_for;
             let refused = self.refused.is_some();
-            self.notices.push(Notice::Waiting { since: since.wall, until, refused });
+            let (since, login) = (since.wall, String::new());
+            self.notices.push(Notice::Waiting { since, until, refused, login });
         }
         Verdict::Wait
     }

@@ -154,6 +154,7 @@ mod tests {
         assert_eq!(domain("eu-madrid-3"), "eu-madrid-3.oraclecloud.com");
         assert_eq!(domain("eu-frankfurt-2"), "eu-frankfurt-2.oraclecloud.eu");
         assert_eq!(domain("ap-seoul-2"), "ap-seoul-2.oraclecloud35.com");
+        assert_eq!(domain("eu-madrid-9"), "eu-madrid-9.oraclecloud.com");
         assert_eq!(domain("us-ashburn-2"), "us-ashburn-2.oraclecloud42.com");
         assert_eq!(domain("us-gov-phoenix-1"), "us-gov-phoenix-1.oraclegovcloud.com");
         assert_eq!(domain("uk-gov-london-1"), "uk-gov-london-1.oraclegovcloud.uk");

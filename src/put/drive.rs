@@ -16,7 +16,7 @@ use crate::child::{LINGER, Producer};
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, Kind};
 use crate::input::{Incoming, Reader};
-use crate::oci::api::{Held, ListedPart, ListedUpload, Request, Storing, Target, answer, request};
+use crate::oci::api::{ListedPart, ListedUpload, Request, Storing, Target, answer, request};
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{Break, Failure};
 use crate::service::{Service, unreadable};
@@ -66,7 +66,8 @@ struct Ending {
     /// The stream has ended, and waits for the command's exit.
     end: Option<(u64, u32)>,
     exited: bool,
-    /// When a stdout still open after the exit is taken as someone else writing.
+    /// When a stdout still open after the exit is taken as someone else writing. Time in which it
+    /// could not be read, for want of a buffer, does not count.
     lingers_until: Option<Instant>,
 }
 
@@ -100,7 +101,7 @@ impl Drive {
     ) -> Result<Stored, Error> {
         let Source { mut reader, mut producer, expected } = source;
         let mut reading = true;
-        let mut signalled = false;
+        let (mut signalled, mut left) = (false, false);
         let mut ending = Ending::default();
         let mut last_words = None;
         let mut ticks = tokio::time::interval(TICK);
@@ -125,8 +126,13 @@ impl Drive {
                     Action::Finish(result) => {
                         reader.stop();
                         self.tasks.abort_all();
-                        if let Some(task) = last_words {
-                            let _ = task.await;
+                        if let Some(task) = last_words
+                            && !left
+                        {
+                            tokio::select! {
+                                _ = task => {}
+                                _ = signals.next(), if signalled => {}
+                            }
                         }
                         reporter.update(&self.snapshot(&reader, expected));
                         return result;
@@ -152,7 +158,11 @@ impl Drive {
                 _ = ticks.tick() => Woke::Tick,
             };
             let event = match woke {
-                Woke::Signal(error) if signalled => return Err(error),
+                Woke::Signal(_) if signalled => {
+                    left = true;
+                    self.upload.leave();
+                    None
+                }
                 Woke::Signal(error) => {
                     signalled = true;
                     self.recall();
@@ -173,10 +183,20 @@ impl Drive {
                     if reading {
                         ending.lingers_until = Some(Instant::now() + LINGER);
                     }
-                    match result {
+                    let judge = |producer: &Producer| match producer.broke_its_pipe() {
+                        true => Ok(()),
+                        false => producer.judge(),
+                    };
+                    match result.and_then(|()| producer.as_ref().map_or(Ok(()), judge)) {
+                        // Whatever else it has written, it is not wanted any more.
                         Err(error) => Some(Event::Broken(error)),
                         Ok(()) => self.end_of_command(producer.as_ref(), &mut ending),
                     }
+                }
+                // Nothing is read while all buffers are on their way: the end may lie in the pipe.
+                Woke::Lingered if reader.gauge().waits_for_buffer() => {
+                    ending.lingers_until = Some(Instant::now() + TICK);
+                    None
                 }
                 Woke::Lingered => {
                     ending.lingers_until = None;
@@ -189,6 +209,11 @@ impl Drive {
                     None
                 }
                 Woke::Tick => {
+                    if let Some(at) = &mut ending.lingers_until
+                        && reader.gauge().waits_for_buffer()
+                    {
+                        *at += TICK;
+                    }
                     if self.began.elapsed() >= FORESIGHT {
                         self.service.session.set_likely_end(self.likely_end(expected));
                     }
@@ -397,17 +422,11 @@ async fn perform(
             Outcome::Created { upload_id: answer::read_created(&answer).map_err(unreadable)? }
         }
         Call::Part(_) | Call::Put => {
-            let held = Held::of(&answer);
-            if held.etag.is_none() {
-                return Err(Failure::Transport {
-                    how: Break::Garbage,
-                    text: "the service answered a success without an etag".to_owned(),
-                });
-            }
+            let held = answer::read_stored(&answer).map_err(unreadable)?;
             Outcome::Stored { held, crc32: done.crc32 }
         }
-        Call::Commit => Outcome::Committed(Held::of(&answer)),
-        Call::Head => Outcome::Object(Held::of_object(&answer)),
+        Call::Commit => Outcome::Committed(answer::read_stored(&answer).map_err(unreadable)?),
+        Call::Head => Outcome::Object(answer::read_object(&answer).map_err(unreadable)?),
         Call::ListParts => {
             let mut page = answer::read_page::<ListedPart>(&answer).map_err(unreadable)?;
             let mut all = page.items;

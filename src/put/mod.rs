@@ -30,7 +30,7 @@ use crate::serve::{self, LocalStore};
 use crate::service::{Patience, Service};
 use crate::signals::Signals;
 use crate::stdio;
-use crate::upload::{Named, Settings, Stored, Upload};
+use crate::upload::{Before, Named, Settings, Stored, Upload};
 
 use drive::Drive;
 use start::Start;
@@ -203,7 +203,7 @@ async fn upload(
         min_size: command.min_size.unwrap_or(0),
         delete_on_mismatch: command.delete_on_mismatch,
         answered: start.answered,
-        replaced: start.replaced,
+        before: before(&storing.condition),
         named: named(&target, command),
         seed: fastrand::u64(..),
     };
@@ -219,6 +219,15 @@ async fn upload(
     let stored = drive.run(source, signals, reporter).await?;
     let retries = drive.upload.retries();
     Ok(receipt(stored, target, storing_checksum, began, retries, service.session.refreshes()))
+}
+
+/// The condition says what can have stood at the name if the object is stored.
+fn before(condition: &Condition) -> Before {
+    match condition {
+        Condition::Absent => Before::Nothing,
+        Condition::Matches(etag) => Before::Object(etag.clone()),
+        Condition::Anything => Before::Unknown,
+    }
 }
 
 /// Words for messages: the commands a person can paste.

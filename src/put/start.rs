@@ -8,18 +8,16 @@ use std::time::Duration;
 use crate::ask::{Ask, PATIENCE};
 use crate::destination::Destination;
 use crate::error::{Error, Kind};
-use crate::oci::api::{Answer, Condition, CustomerKey, Held, Target, request};
+use crate::oci::api::{Answer, Condition, CustomerKey, Target, answer, request};
 use crate::progress::Reporter;
 use crate::retry::{Operation, Verdict};
-use crate::service::Service;
+use crate::service::{Service, unreadable};
 
 /// What the start brought.
 pub struct Start {
     pub target: Target,
     /// Whether the service was asked anything, and so has answered.
     pub answered: bool,
-    /// The etag of what stands at the name.
-    pub replaced: Option<String>,
 }
 
 /// Asks what has to be known before the stream is read.
@@ -39,20 +37,20 @@ pub async fn start(
     let looked_up = wanted.namespace.is_none();
     let target = Target { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
     if *condition == Condition::Anything {
-        return Ok(Start { target, answered: looked_up, replaced: None });
+        return Ok(Start { target, answered: looked_up });
     }
-    let replaced = standing(&ask, &target, condition, customer_key).await?;
-    Ok(Start { target, answered: true, replaced })
+    standing(&ask, &target, condition, customer_key).await?;
+    Ok(Start { target, answered: true })
 }
 
-/// The etag of what stands at the name, judged by the condition.
+/// Judges what stands at the name by the condition.
 async fn standing(
     ask: &Ask<'_>,
     target: &Target,
     condition: &Condition,
     customer_key: &Option<CustomerKey>,
-) -> Result<Option<String>, Error> {
-    let read = |answer: &Answer| Ok(Held::of_object(answer));
+) -> Result<(), Error> {
+    let read = |answer: &Answer| answer::read_object(answer).map_err(unreadable);
     let head = request::head_object(target, customer_key);
     let name = format!("oci://{}@{}/{}", target.bucket, target.namespace, target.object);
     match (ask.ask(Operation::Head, head, read).await, condition) {
@@ -66,13 +64,13 @@ async fn standing(
             let what = format!("{name} has the etag {stands}, not {etag} as --if-match asks");
             Err(Error::new(Kind::Exists, what).next("look what replaced it before trying again"))
         }
-        (Ok(held), _) => Ok(held.etag),
+        (Ok(_), _) => Ok(()),
         // A 404 may as well be a policy that hides the object: the conditions on create and commit
         // decide. The same goes for a HEAD that is forbidden.
-        (Err((_, Some(Verdict::Missing))), _) => Ok(None),
+        (Err((_, Some(Verdict::Missing))), _) => Ok(()),
         (Err((error, Some(Verdict::Refuse(Kind::Service)))), _) if forbidden(&error) => {
             ask.reporter.debug(|| format!("going on without HeadObject: {}", error.what));
-            Ok(None)
+            Ok(())
         }
         (Err((error, _)), _) => Err(error),
     }

@@ -2,7 +2,8 @@
 //!
 //! Owns the way from the first cause to the exit. Knows nothing of how the cause came about.
 //! Invariant: the first cause wins, the source is let go of at once, and an upload that could not
-//! be aborted is named together with the command that does it.
+//! be aborted is named together with the command that does it. Nothing that follows a signal lasts
+//! longer than a stop may.
 
 use super::{Action, Call, Creation, Now, Phase, Stored, Upload};
 use crate::error::{Error, Kind};
@@ -14,12 +15,12 @@ pub(super) const STOP_WITHIN: Now = Now::from_millis(9_500);
 /// Of these, what had been sent for good may take this long, so that an abort still fits in.
 const SETTLE_WITHIN: Now = Now::from_secs(7);
 /// Attempts at an abort follow each other quickly, since time is short.
-const ABORT_PAUSE: Now = Now::from_millis(500);
+pub(super) const ABORT_PAUSE: Now = Now::from_millis(500);
 
 impl Upload {
     /// Ends the run for a reason; nothing has been committed, and nothing will be.
     pub(super) fn fail(&mut self, now: Now, error: Error) {
-        if matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Finished) {
+        if self.over() {
             return;
         }
         self.outcome = Some(Err(error));
@@ -27,15 +28,26 @@ impl Upload {
         self.waiting = None;
         self.attempt = 0;
         self.let_go();
-        let allowed =
-            if self.stopping.is_some() { STOP_WITHIN - SETTLE_WITHIN } else { STOP_WITHIN };
-        self.deadline = Some(now + allowed);
+        self.deadline = Some(self.until(now, STOP_WITHIN));
         match &self.creation {
             Creation::Done(_) => self.begin(Call::Abort),
-            // Its answer brings the id to abort.
-            Creation::UnderWay if self.create_under_way => {}
+            // Its answer brings the id to abort; without one there is time to look for it.
+            Creation::UnderWay if self.create_under_way => {
+                self.deadline = Some(self.until(now, SETTLE_WITHIN));
+            }
             _ => self.cleaned(None),
         }
+    }
+
+    /// Whether the outcome is known, and only what is left behind is being cleared.
+    pub(super) fn over(&self) -> bool {
+        use Phase::{Aborting, Deleting, Finished, Orphans};
+        matches!(self.phase, Aborting | Deleting | Orphans | Finished)
+    }
+
+    /// So much later, but never after a stop has to be over.
+    fn until(&self, now: Now, wait: Now) -> Now {
+        self.stop_by.map_or(now + wait, |by| by.min(now + wait))
     }
 
     fn let_go(&mut self) {
@@ -48,12 +60,19 @@ impl Upload {
 
     /// A signal asks to stop. What has been sent for good is settled; anything else is aborted.
     pub(super) fn stop(&mut self, now: Now, error: Error) {
+        let by = *self.stop_by.get_or_insert(now + STOP_WITHIN);
         let only_waits = self.waiting.is_some() && !self.in_doubt && self.committed.is_none();
-        if self.sent_for_good() && !only_waits {
+        if self.over() {
+            self.deadline = self.deadline.map(|deadline| deadline.min(by));
+        } else if self.sent_for_good() && !only_waits {
             self.actions.push_back(Action::StopReading);
-            self.deadline = Some(now + SETTLE_WITHIN);
+            self.deadline = Some(self.until(now, SETTLE_WITHIN));
             self.stopping = Some(error);
-        } else if !matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Orphans) {
+            // There is no time left to wait before asking.
+            if let Some((at, _)) = &mut self.waiting {
+                *at = now;
+            }
+        } else {
             self.fail(now, error);
         }
     }
@@ -63,6 +82,11 @@ impl Upload {
         match self.phase {
             // The upload was open a moment ago: its abort says for certain that nothing appeared.
             Phase::Committing if self.in_doubt && self.still_open => self.fail(now, error),
+            // Whether the put arrived is worth one question, even where patience is over.
+            Phase::Putting if self.in_doubt && !self.asked => {
+                self.asked = true;
+                self.begin(Call::Head);
+            }
             Phase::Putting | Phase::Committing | Phase::Settling(_) if self.in_doubt => {
                 self.end_unknown(&error.what);
             }
@@ -79,11 +103,23 @@ impl Upload {
                 Some(error) => self.fail(now, error),
                 None => self.end_unknown("there was no time left to ask"),
             },
-            Phase::Aborting | Phase::Deleting => self
-                .cleaned(Some(Failure::Local(Error::new(Kind::Service, "no answer within 10 s")))),
+            Phase::Aborting | Phase::Deleting => {
+                // A create that was never answered may have been heard all the same.
+                self.create_in_doubt |= self.create_under_way;
+                let late = Error::service("there was no time left to wait for its answer");
+                self.cleaned(Some(Failure::Local(late)));
+            }
             Phase::Verifying => self.end_unverified("there was no time left to ask"),
             Phase::Orphans => self.orphans_unlisted(),
             _ => self.end_unknown("there was no time left to ask"),
+        }
+    }
+
+    /// A second signal: nothing is waited for any more, and what is left is said.
+    pub fn leave(&mut self) {
+        self.stop_by = Some(self.now);
+        while self.phase != Phase::Finished {
+            self.out_of_time(self.now);
         }
     }
 
@@ -138,7 +174,7 @@ impl Upload {
             self.outcome = Some(Err(error));
             self.phase = Phase::Deleting;
             self.attempt = 0;
-            self.deadline = Some(now + STOP_WITHIN);
+            self.deadline = Some(self.until(now, STOP_WITHIN));
             self.begin(Call::Delete { etag });
         } else {
             self.finish_with(Err(error.next(
@@ -157,6 +193,12 @@ impl Upload {
 
     /// The abort or the deletion is done, or could not be done.
     pub(super) fn cleaned(&mut self, failure: Option<Failure>) {
+        if let (Phase::Aborting, true, Some(failure)) = (&self.phase, self.in_doubt, &failure) {
+            // Only an abort that was done says for certain that the commit was not.
+            let why =
+                failure.error("its answer was lost, and the upload could not be aborted").what;
+            return self.end_unknown(&why);
+        }
         let id = self.upload_id().map(str::to_owned);
         if let Some(Err(error)) = &mut self.outcome {
             let said = match (&self.phase, &failure, id) {
@@ -188,7 +230,6 @@ impl Upload {
             self.let_go();
         }
         self.outcome = Some(outcome);
-        self.deadline = None;
         self.look_for_orphans();
     }
 
@@ -197,7 +238,12 @@ impl Upload {
         if !self.create_in_doubt {
             return self.finish();
         }
+        let by = self.until(self.now, STOP_WITHIN);
+        if by <= self.now {
+            return self.orphans_unlisted();
+        }
         self.phase = Phase::Orphans;
+        self.deadline = Some(by);
         self.begin(Call::ListUploads);
     }
 

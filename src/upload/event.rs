@@ -25,11 +25,21 @@ pub struct Settings {
     pub delete_on_mismatch: bool,
     /// Whether the service has answered before: then its certificate was trusted.
     pub answered: bool,
-    /// The etag of what stood at the name when the run began.
-    pub replaced: Option<String>,
+    pub before: Before,
     /// How to call the object in messages, and what to run to abort an upload of it.
     pub named: Named,
     pub seed: u64,
+}
+
+/// What stood at the name before the object, by the condition that its storing is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing, or the object is not stored.
+    Nothing,
+    /// The object with this etag, or the new one is not stored.
+    Object(String),
+    /// Whatever it was, it is replaced.
+    Unknown,
 }
 
 /// Words for messages.

@@ -27,7 +27,7 @@ use crate::error::{Error, Kind};
 use crate::oci::api::Held;
 use crate::retry::{self, Failure, Operation, Stage, Verdict};
 
-pub use event::{Action, Call, Event, Named, Now, Outcome, Settings, Stored};
+pub use event::{Action, Before, Call, Event, Named, Now, Outcome, Settings, Stored};
 use parts::Parts;
 use patience::Trouble;
 pub use verify::VerifiedBy;
@@ -82,12 +82,24 @@ pub struct Upload {
     /// The upload was seen open after the last commit was sent.
     still_open: bool,
     heals: u32,
+    /// How often a commit or put was begun.
+    sends: u32,
+    /// The plain no to a repeated commit or put whose earlier answer is missing.
+    refusal: Option<Error>,
+    /// An object that may be what a put whose answer was lost has stored.
+    found: Option<Held>,
+    /// A put whose answer was lost has been asked for although patience was over.
+    asked: bool,
     committed: Option<Held>,
     outcome: Option<Result<Stored, Error>>,
     trouble: Option<Trouble>,
     /// When a signal or an abort must be over.
     deadline: Option<Now>,
+    /// When a run that was told to stop must be over, whatever it still does.
+    stop_by: Option<Now>,
     stopping: Option<Error>,
+    /// The latest time that was handed in.
+    now: Now,
     retries: u64,
     random: fastrand::Rng,
     actions: VecDeque<Action>,
@@ -108,11 +120,17 @@ impl Upload {
             in_doubt: false,
             still_open: false,
             heals: 0,
+            sends: 0,
+            refusal: None,
+            found: None,
+            asked: false,
             committed: None,
             outcome: None,
             trouble: None,
             deadline: None,
+            stop_by: None,
             stopping: None,
+            now: Now::ZERO,
             retries: 0,
             random: fastrand::Rng::with_seed(settings.seed),
             actions: VecDeque::new(),
@@ -135,6 +153,7 @@ impl Upload {
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
         if self.phase == Phase::Finished {
             return;
         }
@@ -152,6 +171,7 @@ impl Upload {
     }
 
     pub fn handle(&mut self, now: Now, event: Event) {
+        self.now = now;
         if self.phase == Phase::Finished {
             return;
         }
@@ -159,6 +179,8 @@ impl Upload {
             Event::Part { number, digest } => self.part_read(number, digest),
             Event::Continues => self.continues(),
             Event::End { bytes, crc32 } => self.ended(now, bytes, crc32),
+            // A source that has ended cleanly has nothing more to say.
+            Event::Broken(_) if self.end.is_some() => {}
             Event::Broken(error) => self.fail(now, error),
             Event::Stop(error) => self.stop(now, error),
             Event::Rehashed { number, digest, md5 } => self.rehashed(now, number, digest, md5),
@@ -241,6 +263,7 @@ impl Upload {
 
     fn begin(&mut self, call: Call) {
         self.create_under_way |= call == Call::Create;
+        self.sends += u32::from(matches!(call, Call::Put | Call::Commit));
         self.actions.push_back(Action::Begin(call));
     }
 
@@ -256,7 +279,10 @@ impl Upload {
         }
         match result {
             Ok(outcome) => {
-                self.attempt = 0;
+                // Answers to questions bring a commit that is never answered no further.
+                if !matches!(self.phase, Phase::Settling(_)) {
+                    self.attempt = 0;
+                }
                 self.succeeded(now, outcome);
             }
             Err(failure) => self.failed(now, call, failure),
@@ -270,7 +296,11 @@ impl Upload {
                 self.went_forward();
             }
             // The run was over before the create was answered: now there is an id to abort.
-            (Phase::Aborting, Outcome::Created { upload_id }) => {
+            (Phase::Aborting | Phase::Orphans, Outcome::Created { upload_id })
+                if self.upload_id().is_none() =>
+            {
+                self.phase = Phase::Aborting;
+                self.waiting = None;
                 self.creation = Creation::Done(upload_id);
                 self.begin(Call::Abort);
             }
@@ -291,8 +321,7 @@ impl Upload {
 
     fn failed(&mut self, now: Now, call: Call, failure: Failure) {
         let verdict = retry::judge(call.operation(), self.stage(), &failure);
-        let ending = matches!(self.phase, Phase::Aborting | Phase::Deleting | Phase::Orphans);
-        if verdict == Verdict::GiveUp && !ending {
+        if verdict == Verdict::GiveUp && !self.over() {
             return self.give_up(now, failure.error(call.operation().name()));
         }
         match self.phase.clone() {
@@ -309,6 +338,7 @@ impl Upload {
             Phase::Settling(step) => self.settling_failed(now, step, verdict, failure),
             Phase::Healing => match verdict {
                 Verdict::Again { .. } | Verdict::Renew => self.again(now, call, &failure),
+                Verdict::Missing if self.in_doubt => self.settle(settle::Step::ObjectAgain),
                 _ => self.fail(now, failure.error("listing the parts")),
             },
             Phase::Verifying => self.verify_failed(now, verdict, failure),
@@ -325,12 +355,7 @@ impl Upload {
                 _ if call == Call::Create => self.cleaned(None),
                 _ => self.cleaned(Some(failure)),
             },
-            Phase::Orphans if ending::worth_another(verdict) => {
-                if self.deadline.is_none() {
-                    self.deadline = Some(now + ending::STOP_WITHIN);
-                }
-                self.again_soon(now, call);
-            }
+            Phase::Orphans if ending::worth_another(verdict) => self.again_soon(now, call),
             Phase::Orphans => self.orphans_unlisted(),
             Phase::Streaming | Phase::Finished => {}
         }

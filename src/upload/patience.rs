@@ -4,6 +4,7 @@
 //! acknowledgement stops it. Knows nothing of what is tried. Invariant: the last attempt is made
 //! when patience ends, and nothing is given up before.
 
+use super::ending::ABORT_PAUSE;
 use super::{Action, Call, Now, Upload};
 use crate::error::Error;
 use crate::retry::{self, Failure};
@@ -27,15 +28,18 @@ impl Upload {
 
     /// Schedules another attempt of the one call besides parts.
     pub(super) fn again(&mut self, now: Now, call: Call, failure: &Failure) {
-        self.after(now, &call.clone(), failure, call);
+        match self.troubled(now, failure, &self.doing(&call)) {
+            Some(error) => self.give_up(now, error),
+            None => self.later(now, call, failure),
+        }
     }
 
-    /// As `again`, where another call than the one that failed is what comes next.
-    pub(super) fn after(&mut self, now: Now, failed: &Call, failure: &Failure, call: Call) {
-        let doing = format!("{}, attempt {}", failed.operation().name(), self.attempt + 1);
-        if let Some(error) = self.troubled(now, failure, &doing) {
-            return self.give_up(now, error);
-        }
+    /// What an attempt is called in messages.
+    pub(super) fn doing(&self, call: &Call) -> String {
+        format!("{}, attempt {}", call.operation().name(), self.attempt + 1)
+    }
+
+    pub(super) fn later(&mut self, now: Now, call: Call, failure: &Failure) {
         let at = self.next_attempt(now, self.attempt, failure);
         self.attempt += 1;
         self.retries += 1;
@@ -43,7 +47,10 @@ impl Upload {
     }
 
     pub(super) fn next_attempt(&mut self, now: Now, attempt: u32, failure: &Failure) -> Now {
-        let pause = retry::backoff(attempt, self.random.f64(), failure.retry_after());
+        let mut pause = retry::backoff(attempt, self.random.f64(), failure.retry_after());
+        if self.stop_by.is_some() {
+            pause = pause.min(ABORT_PAUSE);
+        }
         // The last attempt is made when patience ends, not before.
         (now + pause).min(self.patience_ends(now))
     }

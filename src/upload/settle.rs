@@ -7,7 +7,7 @@
 
 use super::ending::worth_another;
 use super::verify::Comparison;
-use super::{Action, Call, Now, Outcome, Phase, Upload};
+use super::{Action, Before, Call, Now, Outcome, Phase, Upload};
 use crate::error::{Error, Kind};
 use crate::oci::api::{Held, ListedPart};
 use crate::retry::{Failure, Verdict};
@@ -44,7 +44,9 @@ impl Upload {
                 self.in_doubt = true;
                 self.still_open = false;
                 self.phase = Phase::Settling(Step::Object);
-                self.after(now, &Call::Commit, &failure, Call::Head);
+                // Even where patience is over, what became of it is worth one question.
+                let _ = self.troubled(now, &failure, &self.doing(&Call::Commit));
+                self.later(now, Call::Head, &failure);
             }
             verdict if worth_another(verdict) => self.again(now, Call::Commit, &failure),
             Verdict::Heal if self.heals < HEALS => {
@@ -52,13 +54,32 @@ impl Upload {
                 self.phase = Phase::Healing;
                 self.begin(Call::ListParts);
             }
-            // After a lost answer even a plain no may mean that the first try had succeeded.
-            _ if self.in_doubt => self.settle(Step::Object),
+            // After a lost answer even a plain no may mean that an earlier try had succeeded. So may,
+            // after any other, one that says that the upload has ended or that an object stands there.
+            _ if self.in_doubt || self.done_before(verdict) => {
+                self.in_doubt = true;
+                self.refusal = Some(failure.error("the commit"));
+                self.settle(Step::Object);
+            }
             _ => self.refused_for_good(now, failure.error("the commit")),
         }
     }
 
-    fn settle(&mut self, step: Step) {
+    /// Whether a no to a repeated request may be the echo of an earlier one's success.
+    fn done_before(&self, verdict: Verdict) -> bool {
+        self.sends > 1 && matches!(verdict, Verdict::Missing | Verdict::Exists)
+    }
+
+    /// Whether an object is another than the one that stood there before, where that can be told.
+    fn is_new(&self, held: &Held) -> Option<bool> {
+        match &self.settings.before {
+            Before::Nothing => Some(true),
+            Before::Object(etag) => Some(held.etag.as_ref() != Some(etag)),
+            Before::Unknown => None,
+        }
+    }
+
+    pub(super) fn settle(&mut self, step: Step) {
         self.phase = Phase::Settling(step);
         self.begin(step.call());
     }
@@ -66,12 +87,18 @@ impl Upload {
     pub(super) fn settled(&mut self, now: Now, step: Step, outcome: Outcome) {
         match (step, outcome) {
             (Step::Object, Outcome::Object(held)) => match self.compare(&held) {
-                Comparison::Same(verified_by) if Upload::is_strong(&verified_by) => {
+                Comparison::Same(verified_by)
+                    if Upload::is_strong(&verified_by) && self.is_new(&held) == Some(true) =>
+                {
                     self.stored(held, verified_by);
                 }
+                // An equal object may be the old one: then the upload is still open.
                 _ => self.settle(Step::Upload),
             },
             (Step::Upload, Outcome::Parts(_)) => {
+                if let Some(refusal) = self.refusal.take() {
+                    return self.refused_for_good(now, refusal);
+                }
                 self.still_open = true;
                 self.phase = Phase::Committing;
                 let failure = Failure::Transport {
@@ -82,10 +109,13 @@ impl Upload {
                 self.again(now, Call::Commit, &failure);
             }
             (Step::ObjectAgain, Outcome::Object(held)) => {
-                let replaced = held.etag.is_some() && held.etag == self.settings.replaced;
+                let new = self.is_new(&held);
                 match self.compare(&held) {
-                    // The upload has ended, the old object is gone and the size is right.
-                    Comparison::Same(verified_by) if !replaced => self.stored(held, verified_by),
+                    // The upload has ended, the old object is gone and the size is right. Where it
+                    // is not known what stood there, an old object may have that size.
+                    Comparison::Same(by) if new.unwrap_or(Upload::is_strong(&by)) => {
+                        self.stored(held, by);
+                    }
                     _ => self.end_unknown(
                         "its answer was lost, the upload is closed, and the object that stands \
                          there is not what was sent",
@@ -142,7 +172,11 @@ impl Upload {
                 let error = failure.error("the object was damaged on the way every time");
                 self.refused_for_good(now, Error { kind: Kind::Integrity, ..error });
             }
-            (Call::Put, _) if self.in_doubt => self.begin(Call::Head),
+            (Call::Put, verdict) if self.in_doubt || self.done_before(verdict) => {
+                self.in_doubt = true;
+                self.refusal = Some(failure.error("PutObject"));
+                self.begin(Call::Head);
+            }
             (Call::Put, _) => self.refused_for_good(now, failure.error("PutObject")),
             (_, Verdict::Missing) => self.end_unknown(
                 "an answer was lost, its repetition was refused, and no object stands there",
@@ -154,24 +188,33 @@ impl Upload {
     /// A repeated put was refused: what stands there may be what the first try stored.
     pub(super) fn put_settled(&mut self, now: Now, held: Held) {
         match self.compare(&held) {
+            _ if self.is_new(&held) == Some(false) => self.anothers_object(now),
             Comparison::Same(verified_by) if Upload::is_strong(&verified_by) => {
                 self.stored(held, verified_by);
             }
             Comparison::Differs(_) => self.anothers_object(now),
             // The chosen checksum is not kept by the service, but its MD5 is.
             _ if held.content_md5.is_some() => {
-                self.committed = Some(held);
+                self.found = Some(held);
                 self.actions.push_back(Action::Rehash(1));
             }
-            Comparison::Same(verified_by) => self.stored(held, verified_by),
-            Comparison::Silent => {
-                self.end_unknown("an answer was lost, and what stands there cannot be compared")
-            }
+            // Another host's stream may have the same size.
+            _ => self.end_unknown("an answer was lost, and what stands there cannot be compared"),
         }
     }
 
-    /// What stands at the name was put there by someone else.
+    /// What stands at the name was put there by someone else, or was there before.
     pub(super) fn anothers_object(&mut self, now: Now) {
+        match self.refusal.take() {
+            Some(refusal) if refusal.kind == Kind::Exists => {}
+            Some(refusal) => {
+                let why = format!("an answer was lost, its repetition refused ({})", refusal.what);
+                return self.end_unknown(&format!("{why}, and something else stands there"));
+            }
+            None => {
+                return self.end_unknown("its answer was lost, and something else stands there");
+            }
+        }
         let error = Error::new(
             Kind::Exists,
             format!("{} exists already, and it is not this stream", self.settings.named.object),

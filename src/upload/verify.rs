@@ -127,7 +127,11 @@ impl Upload {
         }
         match self.compare(&object) {
             Comparison::Same(verified_by) => {
-                let held = Held { etag: object.etag.clone().or(committed.etag), ..object };
+                // The receipt tells the request that made the object visible.
+                let Held { etag, request_id, .. } = committed;
+                let etag = object.etag.clone().or(etag);
+                let held =
+                    Held { etag, request_id: request_id.or(object.request_id.clone()), ..object };
                 self.stored(held, verified_by);
             }
             Comparison::Differs(difference) => self.mismatch(now, &object, &difference),
@@ -142,6 +146,8 @@ impl Upload {
             Verdict::Again { .. } | Verdict::Renew | Verdict::Settle => {
                 self.again(now, Call::Head, &failure);
             }
+            // A policy may hide the object; but so looks an object that is not there.
+            Verdict::Missing => self.end_unverified("the service says that nothing stands there"),
             _ => match self.committed.clone() {
                 Some(committed) => self.verified_by_parts(committed),
                 None => self.end_unverified(&failure.error("HeadObject").what),
@@ -224,26 +230,23 @@ impl Upload {
                 .next("suspect this machine's memory");
             return match self.committed.take() {
                 Some(held) => self.mismatch(now, &held, &error.what),
+                None if self.in_doubt => self.end_unknown(&error.what),
                 None => self.refused_for_good(now, error),
             };
         }
-        match self.committed.take() {
-            None => self.begin(Call::Put),
-            Some(held) => {
+        let ours = md5.base64();
+        let is_ours = |held: &Held| held.content_md5.as_ref() == Some(&ours);
+        let by_md5 = VerifiedBy("opc-content-md5".to_owned());
+        match (self.found.take(), self.committed.take()) {
+            (Some(held), _) if is_ours(&held) => self.stored(held, by_md5),
+            (Some(_), _) => self.anothers_object(now),
+            (None, Some(held)) if is_ours(&held) => self.stored(held, by_md5),
+            (None, Some(held)) => {
                 let theirs = held.content_md5.clone().unwrap_or_default();
-                if theirs == md5.base64() {
-                    self.stored(held, VerifiedBy("opc-content-md5".to_owned()));
-                } else if self.in_doubt {
-                    self.anothers_object(now);
-                } else {
-                    let ours = md5.base64();
-                    self.mismatch(
-                        now,
-                        &held,
-                        &format!("its MD5 is {theirs}, of what was read {ours}"),
-                    );
-                }
+                let difference = format!("its MD5 is {theirs}, of what was read {ours}");
+                self.mismatch(now, &held, &difference);
             }
+            (None, None) => self.begin(Call::Put),
         }
     }
 }

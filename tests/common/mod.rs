@@ -1,6 +1,7 @@
 //! What black-box tests share: the real binary, a store in this process, streams to send.
 
 #![allow(dead_code)] // Each test file uses a part of it.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a test fails.
 
 pub mod run;
 pub mod store;

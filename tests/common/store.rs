@@ -161,7 +161,7 @@ impl Unread {
 
     /// Nobody has read from it.
     #[track_caller]
-    pub fn is_unread(mut self) {
+    pub fn stayed_unread(mut self) {
         let position = std::io::Seek::stream_position(&mut self.ours).unwrap();
         assert_eq!(position, 0, "stdin was read");
     }

@@ -10,6 +10,7 @@ use std::error::Error;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use ocipipe::oci::sign::{self, KeyId};
 use ocipipe::pool::Pool;
 use ocipipe::progress::Reporter;
 use ocipipe::schedule::Plan;
-use ocipipe::service::Service;
+use ocipipe::service::{Patience, Service};
 use ocipipe_bench::options::Options;
 use tokio::task::JoinSet;
 
@@ -43,7 +44,14 @@ fn main() -> Result<(), Failed> {
     let known =
         ["rung", "checksum", "part-size", "parallel", "config", "key", "port", "ca", "object"];
     let options = Options::parse(&known, &[])?;
-    let algorithm = options.text("checksum").unwrap_or("sha256").parse().map_err(shown)?;
+    let algorithm = match options.text("checksum").unwrap_or("sha256") {
+        "sha256" => Algorithm::Sha256,
+        "sha384" => Algorithm::Sha384,
+        "crc32c" => Algorithm::Crc32c,
+        "md5" => Algorithm::Md5,
+        "none" => Algorithm::None,
+        other => return Err(format!("no such checksum: {other}").into()),
+    };
     let ladder = Ladder {
         part_size: options.size("part-size")?.unwrap_or(128 << 20) as usize,
         parallel: options.number("parallel", 4)?,
@@ -66,9 +74,13 @@ fn main() -> Result<(), Failed> {
             ladder.parts(|part| ladder.sign(part, &key_id, &key))
         }
         rung @ ("http" | "tls") => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?;
+            let entered = runtime.enter();
             let service = Arc::new(service(&options, rung == "tls")?);
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            drop(entered);
             runtime.block_on(ladder.send(service))
         }
         other => Err(format!("no such rung: {other}").into()),
@@ -105,9 +117,11 @@ fn service(options: &Options, tls: bool) -> Result<Service, Failed> {
         no_refresh: true,
         ..ServiceOptions::default()
     };
-    let reporter = Reporter::new(Report { quiet: true, ..Report::default() }, false);
+    let reporter = Arc::new(Reporter::new(Report { quiet: true, ..Report::default() }, false));
     let environment = Environment::capture();
-    Service::open(&service, &environment, Duration::from_secs(60), &reporter).map_err(shown)
+    let minute = Duration::from_secs(60);
+    let patience = Patience { retry_for: minute, stall_timeout: minute };
+    Service::open(&service, &environment, patience, &reporter).map_err(shown)
 }
 
 impl Ladder {
@@ -178,7 +192,14 @@ impl Ladder {
 
     fn part_request(&self, id: &str, part: &Filled) -> Request {
         let digest = &part.digest;
-        request::upload_part(&self.target, &self.storing, id, part.number, digest.size, &digest.value)
+        request::upload_part(
+            &self.target,
+            &self.storing,
+            id,
+            part.number,
+            digest.size,
+            &digest.value,
+        )
     }
 
     fn sign(&self, part: &Filled, key_id: &KeyId, key: &Key) -> Result<(), Failed> {
@@ -198,7 +219,10 @@ impl Ladder {
     /// The whole way, without the machine that decides about retries.
     async fn send(&self, service: Arc<Service>) -> Result<(), Failed> {
         let create = request::create_upload(&self.target, &self.storing);
-        let done = service.attempt(create, Vec::new()).await.map_err(|e| format!("{e:?}"))?;
+        let done = service
+            .attempt(create, Vec::new(), &AtomicBool::new(false))
+            .await
+            .map_err(|e| format!("{e:?}"))?;
         let id = answer::read_created(&done.answer).map_err(|e| e.0)?;
         let mut reader = self.reader()?;
         let mut tasks = JoinSet::new();
@@ -225,7 +249,10 @@ impl Ladder {
         etags.sort();
         let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
         let commit = request::commit(&self.target, &self.storing.condition, &id, parts);
-        service.attempt(commit, Vec::new()).await.map_err(|e| format!("{e:?}"))?;
+        service
+            .attempt(commit, Vec::new(), &AtomicBool::new(false))
+            .await
+            .map_err(|e| format!("{e:?}"))?;
         Ok(())
     }
 }
@@ -236,7 +263,10 @@ async fn attempt(
     number: u32,
     chunks: Vec<Bytes>,
 ) -> Result<(u32, String), Failed> {
-    let done = service.attempt(request, chunks).await.map_err(|e| format!("{e:?}"))?;
+    let done = service
+        .attempt(request, chunks, &AtomicBool::new(false))
+        .await
+        .map_err(|e| format!("{e:?}"))?;
     Ok((number, Held::of(&done.answer).etag.ok_or("no etag")?))
 }
 
@@ -250,5 +280,10 @@ fn enlarged() -> std::io::Result<std::fs::File> {
 /// Any date will do: the signature is what costs.
 fn httpdate(now: SystemTime) -> String {
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    format!("Thu, 01 Jan 2026 {:02}:{:02}:{:02} GMT", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+    format!(
+        "Thu, 01 Jan 2026 {:02}:{:02}:{:02} GMT",
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }

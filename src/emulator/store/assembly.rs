@@ -5,6 +5,7 @@
 //! Invariant: `finish` says `InPlace` only if every byte of the object is then the right one, whatever
 //! other attempts left behind.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +27,8 @@ pub struct Regions {
     regions: Vec<Region>,
     end: u64,
     closed: bool,
+    /// Sizes of parts that came before the one whose place is next.
+    early: BTreeMap<u32, u64>,
 }
 
 #[derive(Debug)]
@@ -58,19 +61,15 @@ impl Regions {
         Regions { closed: true, ..Regions::default() }
     }
 
-    /// Reserves the place of a part that is about to arrive: its offset, if it comes next in order.
-    /// `other_size` tells the sizes of parts that are known already.
-    pub fn reserve(
-        &mut self,
-        number: u32,
-        size: u64,
-        other_size: impl Fn(u32) -> Option<u64>,
-    ) -> Option<(u64, Writing)> {
+    /// Reserves the place of a part that is about to arrive: its offset, if it comes next in order. One
+    /// that comes too early is kept apart, and its place is reserved as soon as it can be.
+    pub fn reserve(&mut self, number: u32, size: u64) -> Option<(u64, Writing)> {
         if self.closed || number != self.next() {
+            self.early.insert(number, size);
             return None;
         }
         let place = self.push(size, true);
-        while let Some(size) = other_size(self.next()) {
+        while let Some(size) = self.early.remove(&self.next()) {
             self.push(size, false);
         }
         Some(place)
@@ -124,15 +123,11 @@ mod tests {
         Piece { number, size, place: Place::Apart(format!("p{number}")) }
     }
 
-    fn none(_: u32) -> Option<u64> {
-        None
-    }
-
     /// Reserves parts 1.. of these sizes, all written and done.
     fn reserved(sizes: &[u64]) -> Regions {
         let mut regions = Regions::default();
         for (number, size) in (1..).zip(sizes) {
-            let (_, writing) = regions.reserve(number, *size, none).unwrap();
+            let (_, writing) = regions.reserve(number, *size).unwrap();
             writing.store(false, Ordering::SeqCst);
         }
         regions
@@ -157,21 +152,24 @@ mod tests {
     #[test]
     fn parts_that_came_too_early_get_their_place_when_the_missing_one_comes() {
         let mut regions = Regions::default();
-        assert!(regions.reserve(2, 10, none).is_none());
-        let (offset, writing) =
-            regions.reserve(1, 7, |number| (number == 2).then_some(10)).unwrap();
+        assert!(regions.reserve(2, 10).is_none() && regions.reserve(3, 10).is_none());
+        let (offset, writing) = regions.reserve(1, 7).unwrap();
         assert_eq!(offset, 0);
-        assert_eq!(regions.reserve(3, 5, none).unwrap().0, 17);
+        let (offset, last) = regions.reserve(4, 5).unwrap();
+        assert_eq!(offset, 27);
         writing.store(false, Ordering::SeqCst);
-        // Part 3 is still being written.
-        let pieces = [within(1, 7, 0), apart(2, 10), within(3, 5, 17)];
+        let pieces = [within(1, 7, 0), apart(2, 10), apart(3, 10), within(4, 5, 27)];
+        // Part 4 is still being written.
         assert_eq!(regions.finish(&pieces), Finish::Copy);
+        last.store(false, Ordering::SeqCst);
+        let copies = vec![("p2".to_owned(), 7), ("p3".to_owned(), 17)];
+        assert_eq!(regions.finish(&pieces), Finish::InPlace { copies, size: 32 });
     }
 
     #[test]
     fn a_straggler_that_still_writes_makes_everything_a_copy() {
         let mut regions = reserved(&[10]);
-        let (_, _writing) = regions.reserve(2, 10, none).unwrap();
+        let (_, _writing) = regions.reserve(2, 10).unwrap();
         assert_eq!(regions.finish(&[within(1, 10, 0), apart(2, 10)]), Finish::Copy);
         assert_eq!(regions.finish(&[within(1, 10, 0)]), Finish::Copy);
     }

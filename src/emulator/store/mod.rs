@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod full;
 pub mod listing;
 pub mod object;
+mod ranges;
 pub mod upload;
 pub mod uploads;
 

@@ -9,6 +9,7 @@ use super::super::conditions::Conditions;
 use super::Shelf;
 use super::assembly::{Finish, Piece, Place, Regions, Writing};
 use super::object::{self, Checks, Object, Properties};
+use super::ranges::{copy, create, read};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -139,8 +140,7 @@ impl Upload {
     /// Makes room for a part of this size.
     pub fn begin(&mut self, number: u32, size: u64) -> Result<Slot, Failure> {
         self.check_open()?;
-        let known = |number| self.parts.get(&number).map(|part| part.sums.size);
-        if let Some((offset, writing)) = self.regions.reserve(number, size, known) {
+        if let Some((offset, writing)) = self.regions.reserve(number, size) {
             let path = self.dir.join(OBJECT);
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
             let (place, writing) = (Place::Within(offset), Some(writing));
@@ -346,44 +346,62 @@ fn tamper(parts: &mut Vec<Part>, lie: Lie) {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
-}
+#[cfg(test)]
+mod tests {
+    use super::super::full::Full;
+    use super::*;
 
-/// Reads a range in bounded pieces.
-fn read(
-    file: &File,
-    mut offset: u64,
-    length: u64,
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let end = offset + length;
-    let mut buffer = vec![0; 256 * 1024];
-    while offset < end {
-        let wanted = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
-        file.read_exact_at(&mut buffer[..wanted], offset)?;
-        take(&buffer[..wanted])?;
-        offset += wanted as u64;
+    fn upload(dir: &Path) -> Upload {
+        let created = Created {
+            id: "u".to_owned(),
+            bucket: "demo".to_owned(),
+            name: "x".to_owned(),
+            time: 0,
+            properties: Properties::default(),
+            algorithm: None,
+        };
+        Upload::create(dir.join("u"), created).unwrap()
     }
-    Ok(())
-}
 
-/// Copies a range, within the kernel where the system can.
-fn copy(from: &File, offset: u64, to: &File, at: u64, length: u64) -> io::Result<()> {
-    let mut done = 0;
-    #[cfg(target_os = "linux")]
-    while done < length {
-        let (mut source, mut target) = (offset + done, at + done);
-        let left = usize::try_from(length - done).unwrap_or(usize::MAX).min(1 << 30);
-        match rustix::fs::copy_file_range(from, Some(&mut source), to, Some(&mut target), left) {
-            Ok(0) | Err(_) => break,
-            Ok(copied) => done += copied as u64,
-        }
+    fn part(upload: &mut Upload, number: u32, bytes: &[u8]) -> (u32, String) {
+        let slot = upload.begin(number, bytes.len() as u64).unwrap();
+        slot.file.write_all_at(bytes, slot.offset).unwrap();
+        let mut summer = Summer::new(&[]);
+        summer.update(bytes);
+        (number, upload.land(number, slot, summer.finish()).unwrap())
     }
-    let mut target = at + done;
-    read(from, offset + done, length - done, |bytes| {
-        to.write_all_at(bytes, target)?;
-        target += bytes.len() as u64;
-        Ok(())
-    })
+
+    /// The shelf refuses at the very end, when the file has been put together.
+    #[test]
+    fn a_commit_refused_by_the_shelf_leaves_excluded_parts_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut upload = upload(dir.path());
+        let parts = vec![part(&mut upload, 1, b"one"), part(&mut upload, 2, b"two")];
+        let some = Wanted { commit: vec![parts[0].clone()], exclude: vec![2], ..Wanted::default() };
+        let conditions = Conditions::default();
+        let empty = Full::open(&dir.path().join("empty"), &[], 0).unwrap();
+        let refused = upload.commit(&some, &conditions, &empty, 0).unwrap_err();
+        assert_eq!(refused.code, "BucketNotFound");
+        let shelf = Full::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
+        let whole = Wanted { commit: parts, ..Wanted::default() };
+        upload.commit(&whole, &conditions, &shelf, 0).unwrap();
+        let (_, file) = shelf.open("demo", "x").unwrap().unwrap();
+        assert_eq!(io::read_to_string(file).unwrap(), "onetwo");
+        assert!(!dir.path().join("u").exists());
+    }
+
+    #[test]
+    fn a_part_given_up_leaves_no_file_and_can_come_again_of_another_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut upload = upload(dir.path());
+        drop(upload.begin(1, 100).unwrap());
+        drop(upload.begin(1, 50).unwrap());
+        let parts = vec![part(&mut upload, 1, b"one"), part(&mut upload, 2, b"two")];
+        let shelf = Full::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
+        let whole = Wanted { commit: parts, ..Wanted::default() };
+        let object = upload.commit(&whole, &Conditions::default(), &shelf, 0).unwrap();
+        assert_eq!(object.size, 6);
+        let (_, file) = shelf.open("demo", "x").unwrap().unwrap();
+        assert_eq!(io::read_to_string(file).unwrap(), "onetwo");
+    }
 }

@@ -52,12 +52,12 @@ pub struct Held {
 }
 
 impl Held {
-    /// Reads the head of an answer to a part, a put, a commit or a head request.
+    /// Reads the head of an answer, whatever is in it.
     pub fn of(answer: &Answer) -> Held {
         Held {
             etag: answer.owned("etag"),
             last_modified: answer.owned("last-modified"),
-            // Only a HEAD's content length speaks of the object; the driver asks for it there.
+            // Only a HEAD's content length speaks of the object.
             size: None,
             content_md5: answer.owned("opc-content-md5").or_else(|| answer.owned("content-md5")),
             content_sha256: answer.owned("opc-content-sha256"),
@@ -68,12 +68,6 @@ impl Held {
             multipart_sha384: answer.owned("opc-multipart-sha384"),
             request_id: answer.request_id(),
         }
-    }
-
-    /// Reads the head of an answer to HeadObject, whose content length is the object's size.
-    pub fn of_object(answer: &Answer) -> Held {
-        let size = answer.header("content-length").and_then(|v| v.parse().ok());
-        Held { size, ..Held::of(answer) }
     }
 
     /// The digest of a whole body by an algorithm.
@@ -145,7 +139,26 @@ pub fn read_created(answer: &Answer) -> Result<String, Unreadable> {
     if upload.upload_id.is_empty() {
         return Err(Unreadable("a multipart upload without an id".to_owned()));
     }
+    if upload.upload_id.contains(char::is_control) {
+        return Err(Unreadable("a multipart upload with an id that cannot be one".to_owned()));
+    }
     Ok(upload.upload_id)
+}
+
+/// Reads the head of an answer to a part, a put or a commit. A success that names no etag is not the
+/// service speaking, but something on the way to it.
+pub fn read_stored(answer: &Answer) -> Result<Held, Unreadable> {
+    let held = Held::of(answer);
+    match held.etag {
+        Some(_) => Ok(held),
+        None => Err(Unreadable("a success without an etag".to_owned())),
+    }
+}
+
+/// Reads the head of an answer to HeadObject, whose content length is the object's size.
+pub fn read_object(answer: &Answer) -> Result<Held, Unreadable> {
+    let size = answer.header("content-length").and_then(|v| v.parse().ok());
+    read_stored(answer).map(|held| Held { size, ..held })
 }
 
 /// Reads one page of a listing of parts or uploads.
@@ -162,12 +175,14 @@ fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, what: &str) -> Result<T, Un
 /// The first bytes of a body, made printable, for error texts.
 pub fn excerpt(body: &[u8]) -> String {
     const SHOWN: usize = 120;
-    let text: String = String::from_utf8_lossy(&body[..body.len().min(SHOWN)])
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text = plain(&String::from_utf8_lossy(&body[..body.len().min(SHOWN)]));
     let more = if body.len() > SHOWN { "..." } else { "" };
     format!("{:?}{more}", text.trim())
+}
+
+/// A text of the service as it can be shown: nothing in it moves a cursor or begins a line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// What the service said when it did not do what was asked.
@@ -192,7 +207,9 @@ impl Refusal {
             message: Option<String>,
         }
         let (code, message) = match serde_json::from_slice::<ErrorBody>(&answer.body) {
-            Ok(body) => (body.code, body.message.unwrap_or_default()),
+            Ok(body) => {
+                (body.code.map(|code| plain(&code)), plain(&body.message.unwrap_or_default()))
+            }
             Err(_) if answer.body.is_empty() => (None, String::new()),
             Err(_) => (None, format!("the answer was {}", excerpt(&answer.body))),
         };
@@ -225,5 +242,23 @@ impl std::fmt::Display for Refusal {
             write!(f, " (opc-request-id {id})")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: &str) -> Answer {
+        Answer { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn what_the_service_says_cannot_move_the_cursor_of_whoever_reads_it() {
+        let refusal = Refusal::of(&answer(r#"{"code":"A\u001bB","message":"one\ntwo \u001b[2J"}"#));
+        assert_eq!(refusal.to_string(), "HTTP 400 A B: one two  [2J");
+        let html = Refusal::of(&answer("<html>\n\u{1b}[2J</html>"));
+        assert!(!html.to_string().contains(char::is_control), "{html}");
+        assert!(read_created(&answer(r#"{"object":"o","uploadId":"u\n"}"#)).is_err());
     }
 }

@@ -35,6 +35,8 @@ pub enum Notice {
         since: Duration,
         until: Duration,
         refused: bool,
+        /// The command that begins a new session, filled in by who knows it.
+        login: String,
     },
     Resumed,
     Skew {
@@ -164,7 +166,7 @@ impl fmt::Display for Notice {
                 Probed::Refused => f.write_str("a probe found the credentials still refused"),
                 Probed::Unanswered => f.write_str("a probe of the credentials got no answer"),
             },
-            Notice::Waiting { since, until, refused } => {
+            Notice::Waiting { since, until, refused, login } => {
                 let why = if *refused { "are refused" } else { "have expired" };
                 write!(
                     f,
@@ -172,7 +174,11 @@ impl fmt::Display for Notice {
                      itself once there are new ones, and gives up at {}",
                     Date(*since),
                     Date(*until)
-                )
+                )?;
+                match login.as_str() {
+                    "" => Ok(()),
+                    login => write!(f, "\n  begin a new session with `{login}`"),
+                }
             }
             Notice::Resumed => f.write_str("the upload goes on"),
             Notice::Skew { seconds } => {

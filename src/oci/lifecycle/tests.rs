@@ -239,7 +239,7 @@ fn waiting_is_mentioned_after_two_seconds_and_once_and_so_is_its_end() {
         assert_eq!(lifecycle.judge(at(second), None), Verdict::Wait);
         let notices = lifecycle.take_notices();
         let (since, until) = (secs(WALL + 60), secs(WALL + 60 + 3600));
-        let waiting = Notice::Waiting { since, until, refused: false };
+        let waiting = Notice::Waiting { since, until, refused: false, login: String::new() };
         assert_eq!(notices, if second == 62 { vec![waiting] } else { vec![] });
     }
     lifecycle.adopt(at(90), facts(2, 60, 150), Origin::Files);

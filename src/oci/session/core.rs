@@ -52,8 +52,14 @@ impl Core {
 
     pub(super) fn tell_notices(&self, state: &mut State) {
         // Without a keeper there is nobody to tell yet; notices are kept until there is.
-        if let Some(tell) = self.tell.get() {
-            state.lifecycle.take_notices().into_iter().for_each(tell);
+        let Some(tell) = self.tell.get() else { return };
+        for mut notice in state.lifecycle.take_notices() {
+            if let (Notice::Waiting { login, .. }, Source::SecurityToken { .. }) =
+                (&mut notice, &self.identity.credentials)
+            {
+                *login = self.identity.login();
+            }
+            tell(notice);
         }
     }
 
@@ -114,11 +120,7 @@ impl Core {
         }
         let now = self.now();
         let facts = *state.lifecycle.facts();
-        state.lifecycle.take_notices().into_iter().for_each(|notice| {
-            if let Some(tell) = self.tell.get() {
-                tell(notice);
-            }
-        });
+        self.tell_notices(&mut state);
         if let Some(expires) = facts.expires
             && expires <= state.lifecycle.clock(now) + SECOND
         {

@@ -135,7 +135,11 @@ impl Client {
                 None => self.read(&mut text)?,
             }
         };
-        let mut answer = Answer { status: 0, head: String::from_utf8_lossy(&text[..end]).into(), body: Vec::new() };
+        let mut answer = Answer {
+            status: 0,
+            head: String::from_utf8_lossy(&text[..end]).into(),
+            body: Vec::new(),
+        };
         answer.status = answer.head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
         let length = answer.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
         let length: usize = if headless { 0 } else { length };

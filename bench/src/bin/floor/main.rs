@@ -67,7 +67,8 @@ fn main() -> Result<(), Failed> {
         return Ok(());
     }
 
-    let created = main.call("POST", &format!("{BUCKET}/u"), &[], created_body(object).as_bytes())?;
+    let created =
+        main.call("POST", &format!("{BUCKET}/u"), &[], created_body(object).as_bytes())?;
     let id = created.expect(200)?.field("uploadId")?;
     let (parts, queue) = channel::<Part>();
     let (returned, free) = channel::<MmapMut>();

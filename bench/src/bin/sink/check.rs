@@ -13,8 +13,13 @@ pub type Claim = (String, String);
 /// Whether a header carries a digest of the body. A hash that is only announced is none.
 pub fn is_claim(name: &str, value: &str) -> bool {
     match name {
-        "opc-content-sha256" | "opc-content-sha384" | "opc-content-crc32c" | "content-md5"
-        | "x-amz-checksum-crc32" | "x-amz-checksum-crc32c" | "x-amz-checksum-sha256" => true,
+        "opc-content-sha256"
+        | "opc-content-sha384"
+        | "opc-content-crc32c"
+        | "content-md5"
+        | "x-amz-checksum-crc32"
+        | "x-amz-checksum-crc32c"
+        | "x-amz-checksum-sha256" => true,
         "x-amz-content-sha256" => value.len() == 64,
         _ => false,
     }
@@ -58,7 +63,7 @@ impl Digests {
         let crc32 = STANDARD.encode(self.crc32.finalize().to_be_bytes());
         claims.iter().find_map(|(name, value)| {
             let actual = match name.as_str() {
-                "opc-content-sha256" | "x-amz-checksum-sha256" => STANDARD.encode(&sha256),
+                "opc-content-sha256" | "x-amz-checksum-sha256" => STANDARD.encode(sha256),
                 "x-amz-content-sha256" => hex(sha256.as_ref()),
                 "opc-content-sha384" => sha384.clone(),
                 "opc-content-crc32c" | "x-amz-checksum-crc32c" => {

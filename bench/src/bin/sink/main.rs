@@ -71,12 +71,15 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let tls = Arc::new(certificate(Path::new(options.required("dir")?))?);
     println!("{}", serde_json::json!({ "port": listener.local_addr()?.port() }));
     io::stdout().flush()?;
-    let sink = Arc::new(Sink { tls, line, ledger: Ledger::new(), verify: options.is_set("verify") });
+    let sink =
+        Arc::new(Sink { tls, line, ledger: Ledger::new(), verify: options.is_set("verify") });
     if sink.line.is_limited() {
         let sink = Arc::clone(&sink);
-        thread::spawn(move || loop {
-            sink.ledger.sample(sink.line.passed());
-            thread::sleep(SAMPLED);
+        thread::spawn(move || {
+            loop {
+                sink.ledger.sample(sink.line.passed());
+                thread::sleep(SAMPLED);
+            }
         });
     }
     thread::Builder::new().stack_size(STACK).spawn(move || accept(&listener, &sink))?;

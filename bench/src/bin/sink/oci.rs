@@ -139,7 +139,8 @@ fn whole(answer: Answer, upload: &Upload) -> Answer {
 }
 
 fn of_values(values: &[&str], hash: impl Fn(&[u8]) -> Vec<u8>) -> String {
-    let joined: Vec<u8> = values.iter().flat_map(|v| STANDARD.decode(v).unwrap_or_default()).collect();
+    let joined: Vec<u8> =
+        values.iter().flat_map(|v| STANDARD.decode(v).unwrap_or_default()).collect();
     format!("{}-{}", STANDARD.encode(hash(&joined)), values.len())
 }
 

@@ -62,7 +62,8 @@ pub fn answer(ledger: &Ledger, head: &Head, body: &Received, arrival: Arrival) -
 
 fn document(root: &str, inner: &str) -> Answer {
     let space = "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
-    let text = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} {space}>{inner}</{root}>");
+    let text =
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} {space}>{inner}</{root}>");
     Answer::new(200).body(XML, text)
 }
 

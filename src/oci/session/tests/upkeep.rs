@@ -310,9 +310,14 @@ async fn under_way_an_expired_session_waits_for_a_new_login_with_a_new_key() {
     };
     let login = token(OTHER_KEY, later());
     let at_the_desk = async {
-        kept.notices.recv().await;
-        // A person needs a while; the two files never change at one moment.
-        tokio::time::sleep(Duration::from_millis(2500)).await;
+        // A person needs to be told; and the two files never change at one moment.
+        loop {
+            if let notice @ Notice::Waiting { .. } = kept.notices.recv().await.unwrap() {
+                let command = "`oci session authenticate --profile-name S --region us-phoenix-1`";
+                assert!(notice.to_string().contains(command), "{notice}");
+                break;
+            }
+        }
         home.write("key.pem", OTHER_KEY);
         tokio::time::sleep(Duration::from_millis(300)).await;
         home.write("token", login.as_bytes());

@@ -1,0 +1,119 @@
+//! Faults carried out: what happens before the work, instead of it, or to its answer.
+//!
+//! The plan is in `fault`; faults of bodies are in `body`, those of parts and commits in `multipart`.
+//! Invariant: a request without a fault passes through unchanged.
+
+use super::answer::{Answer, Failure, Payload, answer};
+use super::body::RequestBody;
+use super::fault::{Action, Reply};
+use super::line::Orders;
+use super::service::Core;
+use super::signature::Authorization;
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
+use std::future::pending;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const CHECKSUMS: [&str; 8] = [
+    "content-md5",
+    "opc-content-md5",
+    "opc-content-crc32c",
+    "opc-content-sha256",
+    "opc-content-sha384",
+    "opc-multipart-md5",
+    "opc-multipart-sha256",
+    "opc-multipart-sha384",
+];
+
+/// The faults that come before the work: an answer instead of it, or nothing at all.
+pub async fn before(
+    core: &Core,
+    orders: &Orders,
+    fault: Option<&Action>,
+    headers: &HeaderMap,
+    head: bool,
+    body: RequestBody,
+) -> Result<RequestBody, Option<Answer>> {
+    match fault {
+        Some(Action::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
+        Some(Action::MoveClock(seconds)) => core.clock.advance(*seconds),
+        Some(Action::RevokeToken) => revoke(core, headers),
+        Some(Action::ResetBeforeBody) => {
+            orders.reset();
+            return Err(None);
+        }
+        Some(Action::Early(reply)) => return Err(Some(error(reply, head))),
+        Some(Action::EarlyReset(reply)) => {
+            orders.reset();
+            return Err(Some(error(reply, head)));
+        }
+        Some(Action::Refuse(reply)) => {
+            return Err(body.discard().await.ok().map(|()| error(reply, head)));
+        }
+        Some(Action::Html { status }) => {
+            let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>\n";
+            body.discard().await.map_err(|_| None)?;
+            let page = if head { Payload::empty() } else { Payload::bytes(page) };
+            return Err(Some(answer(*status).header("content-type", "text/html").body(page)));
+        }
+        Some(Action::Garbage(bytes)) => {
+            body.discard().await.map_err(|_| None)?;
+            orders.replace(Bytes::from(bytes.clone()));
+            return Err(Some(answer(200).empty()));
+        }
+        _ => {}
+    }
+    Ok(body)
+}
+
+/// The faults that come after the work; nothing means that the connection is cut.
+pub async fn after(
+    orders: &Orders,
+    fault: Option<&Action>,
+    mut answered: Answer,
+) -> Option<Answer> {
+    match fault {
+        Some(Action::LoseAnswer) => {
+            orders.reset();
+            return None;
+        }
+        Some(Action::StallAnswer { ms: Some(ms) }) => sleep(Duration::from_millis(*ms)).await,
+        Some(Action::StallAnswer { ms: None }) => pending().await,
+        Some(Action::Truncate(bytes)) => orders.truncate(*bytes),
+        Some(Action::MissingChecksum) => {
+            for name in CHECKSUMS {
+                answered.headers_mut().remove(name);
+            }
+        }
+        Some(Action::WrongChecksum) => {
+            for name in CHECKSUMS {
+                if let Some(value) = answered.headers_mut().get_mut(name) {
+                    let mut text = value.as_bytes().to_vec();
+                    text[0] = if text[0] == b'A' { b'B' } else { b'A' };
+                    *value = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""));
+                }
+            }
+        }
+        _ => {}
+    }
+    Some(answered)
+}
+
+fn error(reply: &Reply, head: bool) -> Answer {
+    let message = reply.message.clone().unwrap_or_else(|| "Refused by the plan of faults".into());
+    let mut answered = Failure::new(reply.status, reply.code_or_usual(), message).answer(head);
+    let wait = reply.retry_after.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
+    if let Some(wait) = wait {
+        answered.headers_mut().insert("retry-after", wait);
+    }
+    answered
+}
+
+fn revoke(core: &Core, headers: &HeaderMap) {
+    let text = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let given = text.and_then(Authorization::parse);
+    if let Some(token) = given.as_ref().and_then(|given| given.key_id.strip_prefix("ST$")) {
+        core.authority.revoke(token);
+    }
+}

@@ -1,0 +1,443 @@
+//! Endings in which an answer is missing: what may be said of the object, and what is left.
+//!
+//! Each test is one history, answer by answer.
+
+use super::*;
+use crate::oci::api::{ListedPart, ListedUpload};
+
+/// A machine, and what it has asked for so far.
+struct Story {
+    upload: Upload,
+    now: Duration,
+    calls: Vec<Call>,
+    notes: Vec<String>,
+    finish: Option<Result<Stored, Error>>,
+}
+
+fn lost() -> Failure {
+    Failure::Transport { how: Break::Lost, text: "reset".to_owned() }
+}
+
+fn stop() -> Event {
+    Event::Stop(Error::new(Kind::Signal(15), "stopped by SIGTERM"))
+}
+
+/// An object of so many bytes of which the service tells nothing else.
+fn sized(etag: &str, size: u64) -> Held {
+    Held { etag: Some(etag.to_owned()), size: Some(size), ..Held::default() }
+}
+
+impl Story {
+    fn new(settings: Settings) -> Story {
+        let (calls, notes) = (Vec::new(), Vec::new());
+        Story { upload: Upload::new(settings), now: SECOND, calls, notes, finish: None }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.upload.handle(self.now, event);
+        self.act();
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.upload.next_action() {
+            match action {
+                Action::Begin(call) => self.calls.push(call),
+                Action::Note(text) => self.notes.push(text),
+                Action::Finish(result) => self.finish = Some(result),
+                _ => {}
+            }
+        }
+    }
+
+    fn ok(&mut self, call: Call, outcome: Outcome) {
+        self.tell(Event::Done { call, result: Ok(outcome) });
+    }
+
+    fn fails(&mut self, call: Call, failure: Failure) {
+        self.tell(Event::Done { call, result: Err(failure) });
+    }
+
+    fn refused(&mut self, call: Call, status: u16, code: &str) {
+        self.fails(call, Model::refuse(status, code));
+    }
+
+    /// Lets time pass until the machine begins something or ends.
+    #[track_caller]
+    fn wait(&mut self) {
+        let before = self.calls.len();
+        while self.calls.len() == before && self.finish.is_none() {
+            let at = self.upload.next_timeout().expect("it waits for nothing");
+            self.now = self.now.max(at);
+            self.upload.handle_timeout(self.now);
+            self.act();
+        }
+    }
+
+    #[track_caller]
+    fn last(&self) -> &Call {
+        assert!(self.finish.is_none(), "{:?}", self.finish);
+        self.calls.last().unwrap()
+    }
+
+    #[track_caller]
+    fn ended(&self) -> &Result<Stored, Error> {
+        self.finish.as_ref().unwrap_or_else(|| panic!("no end after {:?}", self.calls))
+    }
+
+    #[track_caller]
+    fn kind(&self) -> Kind {
+        self.ended().as_ref().unwrap_err().kind
+    }
+
+    /// The commit of a stream of two parts, three bytes each, is on its way.
+    fn committing(settings: Settings) -> Story {
+        let mut story = Story::new(settings);
+        story.creating();
+        story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+        story.finish_parts();
+        story
+    }
+
+    fn creating(&mut self) {
+        let body = Bytes::from_static(b"abc");
+        self.tell(Event::Part { number: 1, digest: digest::part(Algorithm::Sha256, &[body]) });
+        self.tell(Event::Continues);
+    }
+
+    fn finish_parts(&mut self) {
+        let body = Bytes::from_static(b"abc");
+        let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+        self.tell(Event::Part { number: 2, digest });
+        self.tell(Event::End { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
+        for number in [1, 2] {
+            let held = held(&format!("e{number}"), &body, false);
+            let stored = Outcome::Stored { held, crc32: crc32fast::hash(&body) };
+            self.ok(Call::Part(number), stored);
+        }
+        assert_eq!(self.calls.last(), Some(&Call::Commit));
+    }
+
+    /// The put of a stream of three bytes is on its way.
+    fn putting(settings: Settings) -> Story {
+        let mut story = Story::new(settings);
+        let body = Bytes::from_static(b"abc");
+        let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+        story.tell(Event::Part { number: 1, digest });
+        story.tell(Event::End { bytes: 3, crc32: crc32fast::hash(&body) });
+        assert_eq!(story.last(), &Call::Put);
+        story
+    }
+
+    /// What the committed object looks like.
+    fn ours(&self, etag: &str) -> Held {
+        let multipart_sha256 = self.upload.whole_checksum();
+        Held { multipart_sha256, ..sized(etag, 6) }
+    }
+}
+
+fn parts() -> Outcome {
+    let part = |part_number| ListedPart {
+        part_number,
+        etag: format!("e{part_number}"),
+        size: 3,
+        md5: None,
+    };
+    Outcome::Parts(vec![part(1), part(2)])
+}
+
+fn impatient() -> Settings {
+    Settings { retry_for: Duration::ZERO, ..settings(1, 2) }
+}
+
+#[test]
+fn a_lost_commit_whose_upload_cannot_be_aborted_is_of_unknown_outcome() {
+    let mut story = Story::committing(impatient());
+    story.fails(Call::Commit, lost());
+    story.wait();
+    story.refused(Call::Head, 404, "");
+    story.ok(Call::ListParts, parts());
+    assert_eq!(story.last(), &Call::Abort);
+    story.refused(Call::Abort, 403, "NotAllowed");
+    assert_eq!(story.kind(), Kind::Unknown);
+    assert!(story.ended().as_ref().unwrap_err().next.as_ref().unwrap().contains("ABORT u"));
+}
+
+#[test]
+fn a_plain_no_to_a_repeated_commit_ends_the_run_once_the_upload_is_seen_open() {
+    let mut story = Story::committing(settings(1, 2));
+    story.fails(Call::Commit, lost());
+    for _ in 0..2 {
+        story.wait();
+        if story.last() == &Call::Commit {
+            story.refused(Call::Commit, 412, "IfNoneMatchFailed");
+        }
+        assert_eq!(story.last(), &Call::Head);
+        story.ok(Call::Head, Outcome::Object(sized("theirs", 99)));
+        assert_eq!(story.last(), &Call::ListParts);
+        story.ok(Call::ListParts, parts());
+    }
+    assert_eq!(story.last(), &Call::Abort);
+    story.ok(Call::Abort, Outcome::Gone);
+    assert_eq!(story.kind(), Kind::Exists);
+}
+
+#[test]
+fn a_commit_that_never_gets_an_answer_is_repeated_ever_more_slowly() {
+    let mut story = Story::committing(settings(1, 2));
+    while story.finish.is_none() {
+        match story.last().clone() {
+            Call::Commit => story.fails(Call::Commit, lost()),
+            Call::Head => story.refused(Call::Head, 404, ""),
+            Call::ListParts => story.ok(Call::ListParts, parts()),
+            Call::Abort => {
+                story.ok(Call::Abort, Outcome::Gone);
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        if story.upload.waiting.is_some() {
+            story.wait();
+        }
+    }
+    assert_eq!(story.kind(), Kind::Service);
+    let commits = story.calls.iter().filter(|call| **call == Call::Commit).count();
+    assert!(commits < 400, "{commits} commits in an hour");
+}
+
+#[test]
+fn a_repeated_put_that_stored_something_else_is_an_integrity_failure() {
+    let mut story = Story::putting(settings(1, 2));
+    story.fails(Call::Put, lost());
+    story.wait();
+    let wrong = Value::from_base64(Algorithm::Md5, "1B2M2Y8AsgTpgAmY7PhCfg==").unwrap();
+    let held =
+        Held { etag: Some("e".to_owned()), content_md5: Some(wrong.base64()), ..Held::default() };
+    let body = Bytes::from_static(b"abc");
+    story.ok(Call::Put, Outcome::Stored { held, crc32: crc32fast::hash(&body) });
+    let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+    let md5 = digest::md5_of(std::slice::from_ref(&body));
+    story.tell(Event::Rehashed { number: 1, digest, md5 });
+    assert_eq!(story.kind(), Kind::Integrity);
+}
+
+#[test]
+fn an_object_of_the_right_size_alone_is_no_proof_that_a_lost_put_arrived() {
+    let mut story = Story::putting(settings(1, 2));
+    story.fails(Call::Put, lost());
+    story.wait();
+    story.refused(Call::Put, 412, "IfNoneMatchFailed");
+    assert_eq!(story.last(), &Call::Head);
+    story.ok(Call::Head, Outcome::Object(sized("theirs", 3)));
+    assert_eq!(story.kind(), Kind::Unknown);
+}
+
+#[test]
+fn a_lost_put_that_is_then_forbidden_is_not_told_as_an_object_that_exists() {
+    let mut story = Story::putting(settings(1, 2));
+    story.fails(Call::Put, lost());
+    story.wait();
+    story.refused(Call::Put, 403, "NotAllowed");
+    story.ok(Call::Head, Outcome::Object(sized("old", 99)));
+    assert_eq!(story.kind(), Kind::Unknown);
+}
+
+#[test]
+fn where_anything_may_stand_the_right_size_alone_is_no_proof_of_a_commit() {
+    let mut story = Story::committing(Settings { before: Before::Unknown, ..settings(1, 2) });
+    story.fails(Call::Commit, lost());
+    story.wait();
+    story.ok(Call::Head, Outcome::Object(sized("old", 6)));
+    story.refused(Call::ListParts, 404, "UploadNotFound");
+    story.ok(Call::Head, Outcome::Object(sized("old", 6)));
+    assert_eq!(story.kind(), Kind::Unknown);
+}
+
+#[test]
+fn an_equal_object_that_stood_there_before_is_not_taken_for_the_commit() {
+    for before in [Before::Unknown, Before::Object("old".to_owned())] {
+        let mut story = Story::committing(Settings { before, ..settings(1, 2) });
+        story.fails(Call::Commit, lost());
+        story.wait();
+        let same = story.ours("old");
+        story.ok(Call::Head, Outcome::Object(same));
+        // The upload may be open still: then the commit is repeated, and nothing is left behind.
+        assert_eq!(story.last(), &Call::ListParts);
+        story.ok(Call::ListParts, parts());
+        story.wait();
+        assert_eq!(story.last(), &Call::Commit);
+    }
+}
+
+#[test]
+fn a_commit_that_was_refused_as_done_after_an_earlier_try_is_looked_at() {
+    for (status, code) in [(404, "UploadNotFound"), (412, "IfNoneMatchFailed")] {
+        let mut story = Story::committing(settings(1, 2));
+        story.refused(Call::Commit, 503, "ServiceUnavailable");
+        story.wait();
+        story.refused(Call::Commit, status, code);
+        assert_eq!(story.last(), &Call::Head);
+        let ours = story.ours("new");
+        story.ok(Call::Head, Outcome::Object(ours));
+        assert!(story.ended().is_ok(), "{status}");
+    }
+}
+
+#[test]
+fn a_commit_without_a_word_of_what_it_stored_is_not_believed_if_nothing_stands_there() {
+    let mut story = Story::committing(settings(1, 2));
+    let silent = Held { etag: Some("new".to_owned()), ..Held::default() };
+    story.ok(Call::Commit, Outcome::Committed(silent));
+    assert_eq!(story.last(), &Call::Head);
+    story.refused(Call::Head, 404, "");
+    assert_eq!(story.kind(), Kind::Unknown);
+}
+
+#[test]
+fn the_receipt_tells_the_request_that_committed_and_not_the_one_that_asked() {
+    let mut story = Story::committing(settings(1, 2));
+    let says = |id: &str| Held {
+        etag: Some("new".to_owned()),
+        request_id: Some(id.to_owned()),
+        ..Held::default()
+    };
+    story.ok(Call::Commit, Outcome::Committed(says("commit")));
+    story.ok(Call::Head, Outcome::Object(Held { size: Some(6), ..says("head") }));
+    let stored = story.ended().as_ref().unwrap();
+    assert_eq!(stored.held.request_id.as_deref(), Some("commit"));
+}
+
+#[test]
+fn the_outcome_is_asked_for_once_even_where_patience_is_over() {
+    let mut story = Story::committing(settings(1, 2));
+    story.refused(Call::Commit, 503, "ServiceUnavailable");
+    story.wait();
+    story.now += Duration::from_secs(3601);
+    story.fails(Call::Commit, lost());
+    story.wait();
+    assert_eq!(story.last(), &Call::Head);
+    let ours = story.ours("new");
+    story.ok(Call::Head, Outcome::Object(ours));
+    assert!(story.ended().is_ok());
+
+    let mut story = Story::putting(impatient());
+    story.fails(Call::Put, lost());
+    story.wait();
+    story.fails(Call::Put, lost());
+    assert_eq!(story.last(), &Call::Head);
+    let stored = held("new", &Bytes::from_static(b"abc"), true);
+    story.ok(Call::Head, Outcome::Object(stored));
+    assert!(story.ended().is_ok());
+}
+
+#[test]
+fn a_signal_brings_the_question_forward() {
+    let mut story = Story::committing(settings(1, 2));
+    story.refused(Call::Commit, 503, "ServiceUnavailable");
+    story.wait();
+    let lost = Failure::Refused(crate::oci::api::Refusal {
+        status: 500,
+        code: Some("InternalServerError".to_owned()),
+        retry_after: Some(60),
+        ..crate::oci::api::Refusal::default()
+    });
+    story.fails(Call::Commit, lost);
+    let at = story.now;
+    story.tell(stop());
+    story.wait();
+    assert_eq!((story.last(), story.now), (&Call::Head, at));
+    let ours = story.ours("new");
+    story.ok(Call::Head, Outcome::Object(ours));
+    assert!(story.ended().is_ok());
+}
+
+#[test]
+fn a_create_that_is_never_answered_is_looked_for_before_a_stop_is_over() {
+    let mut story = Story::new(settings(1, 2));
+    story.creating();
+    let at = story.now;
+    story.tell(stop());
+    story.wait();
+    assert_eq!(story.last(), &Call::ListUploads);
+    let listed = ListedUpload {
+        bucket: None,
+        object: "o".to_owned(),
+        upload_id: "late".to_owned(),
+        time_created: None,
+        storage_tier: None,
+    };
+    story.ok(Call::ListUploads, Outcome::Uploads(vec![listed]));
+    assert_eq!(story.kind(), Kind::Signal(15));
+    assert!(story.notes.iter().any(|note| note.contains("ABORT late")), "{:?}", story.notes);
+    assert!(story.now <= at + 10 * SECOND);
+}
+
+#[test]
+fn nothing_that_follows_a_signal_takes_more_than_ten_seconds() {
+    // A committed stream, and a list of open uploads that does not come.
+    let mut story = Story::new(settings(1, 2));
+    story.creating();
+    story.fails(Call::Create, lost());
+    story.wait();
+    story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+    story.finish_parts();
+    let ours = Held { size: None, ..story.ours("new") };
+    story.ok(Call::Commit, Outcome::Committed(ours));
+    assert_eq!(story.last(), &Call::ListUploads);
+    let at = story.now;
+    story.tell(stop());
+    story.wait();
+    assert!(story.ended().is_ok());
+    assert!(story.now <= at + 10 * SECOND);
+
+    // A commit that is refused in the seventh second, and an abort that does not come.
+    let mut story = Story::committing(settings(1, 2));
+    let at = story.now;
+    story.tell(stop());
+    story.now += 6 * SECOND;
+    story.refused(Call::Commit, 403, "NotAllowed");
+    assert_eq!(story.last(), &Call::Abort);
+    story.wait();
+    assert_eq!(story.kind(), Kind::Signal(15));
+    assert!(story.now <= at + 10 * SECOND, "{:?}", story.now - at);
+}
+
+#[test]
+fn leaving_at_once_tells_what_is_left() {
+    // The abort is under way.
+    let mut story = Story::committing(settings(1, 2));
+    story.refused(Call::Commit, 403, "NotAllowed");
+    story.upload.leave();
+    story.act();
+    let error = story.ended().as_ref().unwrap_err();
+    assert!(error.next.as_ref().unwrap().contains("ABORT u"), "{error}");
+
+    // The commit is under way.
+    let mut story = Story::committing(settings(1, 2));
+    story.tell(stop());
+    story.upload.leave();
+    story.act();
+    assert_eq!(story.kind(), Kind::Unknown);
+
+    // It is committed, and only the list of open uploads is missing.
+    let mut story = Story::new(settings(1, 2));
+    story.creating();
+    story.fails(Call::Create, lost());
+    story.wait();
+    story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+    story.finish_parts();
+    let ours = Held { size: None, ..story.ours("new") };
+    story.ok(Call::Commit, Outcome::Committed(ours));
+    story.tell(stop());
+    story.upload.leave();
+    story.act();
+    assert!(story.ended().is_ok());
+}
+
+#[test]
+fn an_abort_that_a_policy_forbids_leaves_the_upload_named() {
+    let mut story = Story::committing(settings(1, 2));
+    story.refused(Call::Commit, 403, "NotAllowed");
+    story.refused(Call::Abort, 404, "NotAuthorizedOrNotFound");
+    let error = story.ended().as_ref().unwrap_err();
+    assert!(error.next.as_ref().unwrap().contains("ABORT u"), "{error}");
+}

@@ -1,0 +1,62 @@
+# What `ocipipe put` stores, read back by the service's own clients, and the other way round.
+
+ours() { # ours COMMAND...: ocipipe as the kind of credentials asks
+    local command=$1 profile=DEFAULT
+    shift
+    [[ $auth == security_token ]] || profile=API_KEY
+    "$OCIPIPE" "$command" --config-file "$work/store/config" --profile "$profile" --auth "$auth" \
+        --endpoint "$URL" --auth-endpoint "$URL" "$@" 2>>err
+}
+
+scenario_oci_put_by_ocipipe_is_read_back() {
+    local name="ours/$auth/ö+&%25 x.bin"
+    ours put "oci://demo/$name" --part-size 10 --metadata '{"host":"db1"}' --content-type text/plain \
+        --storage-tier InfrequentAccess <big >put.json || fail "ocipipe put"
+    os object head -bn demo --name "$name" >head.json || fail "head"
+    for key in etag opc-multipart-md5; do
+        is "$(field $key <head.json)" "$(field $key <put.json)"
+    done
+    is "$(field opc-meta-host <head.json)" db1
+    is "$(field content-type <head.json)" text/plain
+    is "$(field storage-tier <head.json)" InfrequentAccess
+    os object get -bn demo --name "$name" --file back >out || fail "get"
+    same big back
+    ours put --bucket-name demo --name "$name small" --file small >put.json || fail "ocipipe put --file"
+    os object get -bn demo --name "$name small" --file back >out || fail "get small"
+    same small back
+    is "$(os multipart list -bn demo --all)" ""
+}
+
+scenario_oci_put_is_read_back_by_ocipipe() {
+    os object put -bn demo --file big --name "theirs $auth" --part-size 10 >out || fail "put"
+    ours get "oci://demo/theirs $auth" >back || fail "ocipipe get"
+    same big back
+}
+
+scenario_oci_put_in_the_words_of_the_oci_cli() {
+    # The same options, `oci os object put` replaced by `ocipipe put`.
+    local options=(-ns axlocalstore -bn demo --file big --storage-tier Standard --no-overwrite
+        --part-size 10 --parallel-upload-count 15 --verify-checksum)
+    ours put "${options[@]}" --name "cli $auth" --debug >put.json || fail "ocipipe put"
+    is "$(os object put "${options[@]}" --name "cli2 $auth" | field opc-multipart-md5)" \
+        "$(field opc-multipart-md5 <put.json)"
+}
+
+scenario_oci_uploads_left_open_are_found() {
+    os multipart list -bn demo --all >out || fail "list"
+    oci raw-request --http-method POST --target-uri "$URL/n/axlocalstore/b/demo/u" \
+        --request-body '{"object":"left open"}' >raw.json || fail "create"
+    ours uploads list --bucket-name demo >ours.json || fail "uploads list"
+    grep -q '"left open"' ours.json || fail "the open upload is not listed"
+    ours uploads abort --bucket-name demo --name 'left open' >out || fail "uploads abort"
+    is "$(os multipart list -bn demo --all)" ""
+}
+
+scenario_rclone_reads_what_ocipipe_put() {
+    remote
+    ours put oci://demo/for-rclone/big --part-size 10 <big >put.json || fail "ocipipe put"
+    rclone cat oos:demo/for-rclone/big >back || fail "cat"
+    same big back
+    mkdir -p local && cp big local/big
+    rclone check local oos:demo/for-rclone || fail "check"
+}

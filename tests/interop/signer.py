@@ -1,0 +1,24 @@
+"""Signs requests with the official SDK's signer: one JSON object a line in, one header a line out."""
+
+import json
+import sys
+
+from oci._vendor import requests
+from oci.auth.signers import SecurityTokenSigner
+from oci.signer import Signer, load_private_key
+
+given = json.loads(sys.stdin.readline())
+by_key = Signer(
+    given["tenancy"], given["user"], given["fingerprint"],
+    private_key_file_location=None, private_key_content=given["key"],
+)
+by_token = SecurityTokenSigner(given["token"], load_private_key(given["key"], None))
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    request = requests.Request(asked["method"], asked["url"], data=asked["body"]).prepare()
+    request.headers.clear()
+    request.headers["date"] = asked["date"]
+    signer = by_token if asked["by_token"] else by_key
+    signed = signer(request, enforce_content_headers=asked["body"] is not None)
+    print(signed.headers["authorization"])

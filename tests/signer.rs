@@ -1,0 +1,132 @@
+//! The official SDK's signer as referee of ours, on requests made at random.
+//!
+//! Ignored by default, since it needs the SDK: `.ci/run` installs it and runs this.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ocipipe::digest::Algorithm;
+use ocipipe::oci::api::{Body, Condition, Request, Storing, Target, request};
+use ocipipe::oci::key::Key;
+use ocipipe::oci::sign::{self, KeyId};
+use serde_json::{Value, json};
+
+/// A name of letters that paths and shells find hard.
+fn name(random: &mut fastrand::Rng) -> String {
+    let letters: Vec<char> =
+        "abzAZ09-_.~/ +&?#%=;:@!$'()*,[]\u{f6}\u{20ac}\u{1f600}".chars().collect();
+    (0..random.usize(1..40)).map(|_| letters[random.usize(..letters.len())]).collect()
+}
+
+fn any_request(random: &mut fastrand::Rng) -> Request {
+    let target = Target { namespace: name(random), bucket: name(random), object: name(random) };
+    let upload = name(random);
+    let condition = Condition::Absent;
+    let storing = Storing {
+        condition: condition.clone(),
+        checksum: Algorithm::Sha256,
+        storage_tier: None,
+        content_type: "application/octet-stream".to_owned(),
+        content_encoding: None,
+        content_language: None,
+        content_disposition: Some(name(random)),
+        cache_control: None,
+        metadata: vec![("k".to_owned(), name(random))],
+        customer_key: None,
+        kms_key_id: None,
+    };
+    let etags = [(1, name(random)), (2, name(random))];
+    match random.u32(..9) {
+        0 => request::namespace(),
+        1 => request::head_object(&target, &None),
+        2 => request::create_upload(&target, &storing),
+        3 => request::upload_part(&target, &storing, &upload, random.u32(1..10_000), 7, &None),
+        4 => {
+            let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
+            request::commit(&target, &condition, &upload, parts)
+        }
+        5 => request::abort(&target, &upload),
+        6 => request::list_parts(&target, &upload, Some(&upload)),
+        7 => request::put_object(&target, &storing, 7, &None),
+        _ => request::list_uploads(&target, None),
+    }
+}
+
+#[test]
+#[ignore = "needs the official SDK in OCIPIPE_REFEREES; run by .ci/run"]
+fn requests_made_at_random_are_signed_as_the_official_sdk_signs_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let referees =
+        std::env::var("OCIPIPE_REFEREES").expect("OCIPIPE_REFEREES names the SDK's folder");
+    let vectors = std::fs::read_to_string(root.join("tests/data/signing-vectors.json")).unwrap();
+    let vectors: Value = serde_json::from_str(&vectors).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let (tenancy, user) = (text(&vectors["tenancy"]), text(&vectors["user"]));
+    let fingerprint = text(&vectors["key_fingerprint_md5"]);
+    let pem = text(&vectors["keys"]["pkcs8"]["pem"]);
+    let token = text(&vectors["session_token"]);
+    let key = Key::from_pem(pem.as_bytes(), None).unwrap();
+
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut input = json!({
+        "tenancy": tenancy, "user": user, "fingerprint": fingerprint, "key": pem, "token": token,
+    })
+    .to_string();
+    let mut ours = Vec::new();
+    for _ in 0..300 {
+        let request = any_request(&mut random);
+        let host =
+            ["objectstorage.us-ashburn-1.oraclecloud.com", "127.0.0.1:8080"][random.usize(..2)];
+        let at =
+            std::time::UNIX_EPOCH + std::time::Duration::from_secs(random.u64(..4_000_000_000));
+        let date = httpdate::fmt_http_date(at);
+        let by_token = random.bool();
+        let body = match &request.body {
+            Body::Json(bytes) => Some(String::from_utf8(bytes.clone()).unwrap()),
+            _ => None,
+        };
+        let key_id = match by_token {
+            true => KeyId::security_token(&token),
+            false => KeyId::api_key(&tenancy, &user, &fingerprint),
+        };
+        let signed_body = body
+            .as_ref()
+            .map(|b| sign::Body { content_type: "application/json", bytes: b.as_bytes() });
+        let head = sign::Head {
+            method: request.method,
+            target: &request.target,
+            host: Some(host),
+            date: &date,
+            body: signed_body,
+        };
+        let signed = sign::authorize(&key_id, &key, &head);
+        ours.push((request.target.clone(), signed.headers.last().unwrap().1.clone()));
+        let asked = json!({
+            "method": request.method, "url": format!("http://{host}{}", request.target),
+            "date": date, "body": body, "by_token": by_token,
+        });
+        input.push_str(&format!("\n{asked}"));
+    }
+
+    let mut python = Command::new(Path::new(&referees).join("bin/python"))
+        .arg(root.join("tests/interop/signer.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = python.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success());
+    let theirs = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(theirs.lines().count(), ours.len());
+    for ((target, ours), theirs) in ours.iter().zip(theirs.lines()) {
+        assert_eq!(ours, theirs, "{target}");
+    }
+}
