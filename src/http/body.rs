@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 /// How much is handed over at once: enough to keep the socket busy, little enough that the CRC-32
 /// of it (30 microseconds) delays nobody and the bytes are still in cache when they are encrypted.
 const PIECE: usize = 1 << 20;
-/// With a bandwidth limit so many pieces fill a second, so that the line is used evenly, and the turn
+/// With a bandwidth limit so many pieces fill a second, so that the line is used evenly and the turn
 /// of each of many bodies comes long before the watchdog takes its connection for a dead one.
 const PIECES_A_SECOND: u64 = 64;
 /// Who comes late makes up for so much of it: a timer is late by a millisecond or two, a busy machine
@@ -82,7 +82,7 @@ impl Body for RequestBody {
             this.pause = None;
         }
         let Some(front) = this.pieces.front_mut() else { return Poll::Ready(None) };
-        let limit = this.throttle.as_ref().map_or(PIECE, |throttle| throttle.piece);
+        let limit = this.throttle.as_ref().map_or(PIECE, |throttle| throttle.piece());
         let piece = front.split_to(front.len().min(limit));
         if front.is_empty() {
             this.pieces.pop_front();
@@ -110,17 +110,18 @@ impl Body for RequestBody {
 /// A bandwidth limit over all bodies together.
 pub struct Throttle {
     per_second: u64,
-    /// How much is handed over at once.
-    piece: usize,
     /// When what has been spent so far is paid for.
     free: Mutex<Option<Instant>>,
 }
 
 impl Throttle {
     pub fn new(per_second: u64) -> Throttle {
-        let piece = usize::try_from(per_second / PIECES_A_SECOND).unwrap_or(PIECE);
-        let piece = piece.clamp(1, PIECE);
-        Throttle { per_second: per_second.max(1), piece, free: Mutex::new(None) }
+        Throttle { per_second: per_second.max(1), free: Mutex::new(None) }
+    }
+
+    /// How much is handed over at once.
+    fn piece(&self) -> usize {
+        (self.per_second / PIECES_A_SECOND).clamp(1, PIECE as u64) as usize
     }
 
     /// Spends bytes; when the next may be spent.
@@ -160,7 +161,7 @@ mod tests {
     fn a_body_has_its_turn_often_however_small_the_limit_and_however_many_share_it() {
         for per_second in [1, 1000, 64 << 10, 1 << 30] {
             let throttle = Throttle::new(per_second);
-            let turn = Duration::from_secs_f64(throttle.piece as f64 / per_second as f64);
+            let turn = Duration::from_secs_f64(throttle.piece() as f64 / per_second as f64);
             assert!(turn <= Duration::from_secs(1), "{per_second}: {turn:?}");
         }
     }
