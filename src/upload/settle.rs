@@ -168,7 +168,8 @@ impl Upload {
                 self.retries += 1;
                 self.actions.push_back(Action::Rehash(1));
             }
-            (Call::Put, Verdict::Damaged) => {
+            // With a lost answer among the tries, whether one arrived is asked for below.
+            (Call::Put, Verdict::Damaged) if !self.in_doubt => {
                 let error = failure.error("the object was damaged on the way every time");
                 self.refused_for_good(now, Error { kind: Kind::Integrity, ..error });
             }

@@ -441,3 +441,21 @@ fn an_abort_that_a_policy_forbids_leaves_the_upload_named() {
     let error = story.ended().as_ref().unwrap_err();
     assert!(error.next.as_ref().unwrap().contains("ABORT u"), "{error}");
 }
+
+#[test]
+fn a_lost_put_that_then_always_arrives_damaged_is_asked_for_and_not_denied() {
+    let mut upload = Upload::new(settings(1, 2));
+    let body = Bytes::from_static(b"abc");
+    let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+    upload.handle(SECOND, Event::Part { number: 1, digest: digest.clone() });
+    upload.handle(SECOND, Event::End { bytes: 3, crc32: crc32fast::hash(&body) });
+    upload.handle(SECOND, Event::Done { call: Call::Put, result: Err(lost()) });
+    for _ in 0..9 {
+        let damaged = Model::refuse(400, "UnmatchedContentSHA256");
+        upload.handle(SECOND, Event::Done { call: Call::Put, result: Err(damaged) });
+        let md5 = digest::md5_of(std::slice::from_ref(&body));
+        upload.handle(SECOND, Event::Rehashed { number: 1, digest: digest.clone(), md5 });
+    }
+    let mut actions = std::iter::from_fn(|| upload.next_action());
+    assert!(actions.any(|action| matches!(action, Action::Begin(Call::Head))));
+}
