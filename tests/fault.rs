@@ -159,6 +159,23 @@ rows! {
     a_part_missing_from_the_object: mismatches(LONG, [
         Rule::on(CommitMultipartUpload, Action::DropPart(2))]);
 
+    a_commit_that_is_answered_and_stores_nothing: fails(LONG, "", 7, [
+        Rule::on(CommitMultipartUpload, Action::NothingStored)]).says(&["not stored", "etag"]);
+    a_put_that_is_answered_and_stores_nothing: fails(SHORT, "", 7, [
+        Rule::on(PutObject, Action::NothingStored)]).says(&["not stored", "etag"]);
+    a_part_that_the_store_has_lost_by_the_commit: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::LosePart(3))]);
+    a_part_that_has_become_another_by_the_commit: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::AlterPart(3))]);
+    an_object_that_may_not_be_looked_at: survives_cleanly(LONG, "", [
+        Rule::on(HeadObject, refuse(403))]);
+    an_object_that_a_policy_hides: survives_cleanly(LONG, "", [
+        Rule::on(HeadObject, refuse(404))]);
+    a_put_object_that_a_policy_hides: survives_cleanly(SHORT, "", [
+        Rule::on(HeadObject, refuse(404))]);
+    looking_at_the_object_refused_for_a_while: survives_cleanly(LONG, "", [
+        Rule::on(HeadObject, refuse(503)).when(When::Attempt(2))]);
+
     a_service_that_stays_down: fails(LONG, "--retry-for 2s", 4, [
         Rule::on(UploadPart, refuse(503))]).says(&["503"]);
     a_service_that_stays_down_at_create: fails(LONG, "--retry-for 2s", 4, [

@@ -67,7 +67,8 @@ impl Service {
         let taken = || refused(412, "IfNoneMatchFailed");
         let gone = || refused(404, "UploadNotFound");
         match &sent.call {
-            Call::Create => {
+            Call::Probe if self.object.is_some() => Err(taken()),
+            Call::Create | Call::Probe => {
                 let upload_id = format!("<{}>", self.etag());
                 self.uploads.insert(upload_id.clone(), Parts::new());
                 Ok(Outcome::Created { upload_id })

@@ -132,7 +132,11 @@ pub enum Action {
     SwapParts(u32, u32),
     /// At commit this part is left out.
     DropPart(u32),
-    /// At commit everything is answered as usual and nothing is stored.
+    /// Before the commit the store has lost this part, and the commit is refused for it.
+    LosePart(u32),
+    /// Before the commit this part has become another, with other bytes and another etag.
+    AlterPart(u32),
+    /// At commit or put everything is answered as usual and nothing is stored.
     NothingStored,
     /// The request is received whole and its connection reset; its work is done only when a later
     /// request has been: of `after`, or else of the same operation and part.

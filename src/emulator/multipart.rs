@@ -222,10 +222,16 @@ pub async fn commit(core: &Core, mut call: Call) -> Result<Answer, Stop> {
         },
     };
     call.received().await;
+    let fault = call.fault.clone();
     let conditions = Conditions::of(&call.headers);
     let (shelf, uploads, now) = (core.shelf.clone(), core.uploads.clone(), core.now());
     let placed = blocking(move || {
         let mut upload = lock(&upload);
+        match fault {
+            Some(Action::LosePart(number)) => upload.lose(number),
+            Some(Action::AlterPart(number)) => upload.alter(number)?,
+            _ => {}
+        }
         let placed = upload.commit(&wanted, &conditions, &*shelf, now)?;
         uploads.forget(&upload.created.id);
         Ok(placed)

@@ -16,7 +16,9 @@ use crate::child::{LINGER, Producer};
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, Kind};
 use crate::input::{Incoming, Reader};
-use crate::oci::api::{ListedPart, ListedUpload, Request, Storing, Target, answer, request};
+use crate::oci::api::{
+    Condition, ListedPart, ListedUpload, Request, Storing, Target, answer, request,
+};
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{Break, Failure};
 use crate::service::{Service, unreadable};
@@ -374,6 +376,10 @@ impl Drive {
                 request::commit(target, &storing.condition, id?, self.upload.commit_parts())
             }
             Call::Head => request::head_object(target, &storing.customer_key),
+            Call::Probe => {
+                let storing = Storing { condition: Condition::Absent, ..(**storing).clone() };
+                request::create_upload(target, &storing)
+            }
             Call::ListParts => request::list_parts(target, id?, None),
             Call::ListUploads => request::list_uploads(target, None),
             Call::Abort => request::abort(target, id?),
@@ -418,7 +424,7 @@ async fn perform(
     let done = service.attempt(request, chunks, sent).await?;
     let answer = done.answer;
     Ok(match call {
-        Call::Create => {
+        Call::Create | Call::Probe => {
             Outcome::Created { upload_id: answer::read_created(&answer).map_err(unreadable)? }
         }
         Call::Part(_) | Call::Put => {

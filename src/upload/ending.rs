@@ -109,7 +109,10 @@ impl Upload {
                 let late = Error::service("there was no time left to wait for its answer");
                 self.cleaned(Some(Failure::Local(late)));
             }
-            Phase::Verifying => self.end_unverified("there was no time left to ask"),
+            Phase::Verifying => {
+                self.create_in_doubt |= self.create_under_way;
+                self.end_unverified("there was no time left to ask");
+            }
             Phase::Orphans => self.orphans_unlisted(),
             _ => self.end_unknown("there was no time left to ask"),
         }
@@ -199,28 +202,42 @@ impl Upload {
                 failure.error("its answer was lost, and the upload could not be aborted").what;
             return self.end_unknown(&why);
         }
-        let id = self.upload_id().map(str::to_owned);
-        if let Some(Err(error)) = &mut self.outcome {
-            let said = match (&self.phase, &failure, id) {
-                (Phase::Deleting, None, _) => Some("it was deleted".to_owned()),
-                (Phase::Deleting, Some(f), _) => {
-                    Some(format!("it could not be deleted: {}", f.error("DeleteObject").what))
+        let open = self.upload_id().map(str::to_owned);
+        match (&self.phase, &failure) {
+            (Phase::Deleting, None) => self.add("it was deleted".to_owned()),
+            (Phase::Deleting, Some(failure)) => {
+                self.add(format!(
+                    "it could not be deleted: {}",
+                    failure.error("DeleteObject").what
+                ));
+            }
+            (_, Some(failure)) => {
+                let why = failure.error("AbortMultipartUpload").what;
+                for id in [open, self.leftover.take()].into_iter().flatten() {
+                    let abort = self.settings.named.abort.replace("{}", &id);
+                    self.add(format!(
+                        "the multipart upload {id} is still open ({why}); abort it with: {abort}"
+                    ));
                 }
-                (_, Some(f), Some(id)) => Some(format!(
-                    "the multipart upload {id} is still open ({}); abort it with: {}",
-                    f.error("AbortMultipartUpload").what,
-                    self.settings.named.abort.replace("{}", &id)
-                )),
-                _ => None,
-            };
-            if let Some(said) = said {
-                error.next = Some(match error.next.take() {
-                    Some(next) => format!("{next}\n  {said}"),
-                    None => said,
-                });
+            }
+            (_, None) => {
+                if let Some(id) = self.leftover.take() {
+                    self.creation = Creation::Done(id);
+                    return self.begin(Call::Abort);
+                }
             }
         }
         self.look_for_orphans();
+    }
+
+    /// One more thing to do next, for whoever reads the error.
+    fn add(&mut self, said: String) {
+        if let Some(Err(error)) = &mut self.outcome {
+            error.next = Some(match error.next.take() {
+                Some(next) => format!("{next}\n  {said}"),
+                None => said,
+            });
+        }
     }
 
     /// Ends with an outcome, after looking for uploads that a lost answer may have left.

@@ -79,16 +79,21 @@ pub enum Call {
     Put,
     Commit,
     Head,
+    /// A create that is refused wherever an object stands: it tells whether the name is free to
+    /// someone who may write and not read.
+    Probe,
     ListParts,
     ListUploads,
     Abort,
-    Delete { etag: String },
+    Delete {
+        etag: String,
+    },
 }
 
 impl Call {
     pub fn operation(&self) -> Operation {
         match self {
-            Call::Create => Operation::Create,
+            Call::Create | Call::Probe => Operation::Create,
             Call::Part(_) => Operation::Part,
             Call::Put => Operation::Put,
             Call::Commit => Operation::Commit,

@@ -15,6 +15,7 @@ mod event;
 mod parts;
 mod patience;
 mod settle;
+mod stands;
 mod verify;
 
 #[cfg(test)]
@@ -45,7 +46,7 @@ enum Phase {
     Settling(settle::Step),
     /// The commit does not know a part: the parts are listed.
     Healing,
-    /// Committed; the answer said too little, so the object is asked.
+    /// Committed by the service's word; the object itself is asked.
     Verifying,
     /// It is over for this reason; the upload is being aborted.
     Aborting,
@@ -91,8 +92,14 @@ pub struct Upload {
     /// A put whose answer was lost has been asked for although patience was over.
     asked: bool,
     committed: Option<Held>,
+    /// What the answer to the commit was verified by.
+    answered_by: Option<VerifiedBy>,
+    /// An upload that only asked whether the name is free, to be aborted besides the main one.
+    leftover: Option<String>,
     outcome: Option<Result<Stored, Error>>,
     trouble: Option<Trouble>,
+    /// When the last trouble ended.
+    calm_since: Option<Now>,
     /// When a signal or an abort must be over.
     deadline: Option<Now>,
     /// When a run that was told to stop must be over, whatever it still does.
@@ -125,8 +132,11 @@ impl Upload {
             found: None,
             asked: false,
             committed: None,
+            answered_by: None,
+            leftover: None,
             outcome: None,
             trouble: None,
+            calm_since: None,
             deadline: None,
             stop_by: None,
             stopping: None,
@@ -149,7 +159,10 @@ impl Upload {
             return None;
         }
         let waiting = self.waiting.as_ref().map(|(at, _)| *at);
-        [waiting, self.parts.next_retry(), self.deadline].into_iter().flatten().min()
+        [waiting, self.parts.next_retry(), self.deadline, self.mention_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
@@ -161,6 +174,7 @@ impl Upload {
             self.out_of_time(now);
             return;
         }
+        self.mention_trouble(now);
         if self.waiting.as_ref().is_some_and(|(at, _)| now >= *at)
             && let Some((_, call)) = self.waiting.take()
         {
@@ -262,7 +276,7 @@ impl Upload {
     }
 
     fn begin(&mut self, call: Call) {
-        self.create_under_way |= call == Call::Create;
+        self.create_under_way |= matches!(call, Call::Create | Call::Probe);
         self.sends += u32::from(matches!(call, Call::Put | Call::Commit));
         self.actions.push_back(Action::Begin(call));
     }
@@ -273,7 +287,7 @@ impl Upload {
 
     fn done(&mut self, now: Now, call: Call, result: Result<Outcome, Failure>) {
         self.settings.answered |= result.is_ok();
-        self.create_under_way &= call != Call::Create;
+        self.create_under_way &= !matches!(call, Call::Create | Call::Probe);
         if let Call::Part(number) = call {
             return self.part_done(now, number, result);
         }
@@ -293,7 +307,7 @@ impl Upload {
         match (self.phase.clone(), outcome) {
             (Phase::Streaming, Outcome::Created { upload_id }) => {
                 self.creation = Creation::Done(upload_id);
-                self.went_forward();
+                self.went_forward(now);
             }
             // The run was over before the create was answered: now there is an id to abort.
             (Phase::Aborting | Phase::Orphans, Outcome::Created { upload_id })
@@ -309,7 +323,8 @@ impl Upload {
             }
             (Phase::Putting, Outcome::Object(held)) => self.put_settled(now, held),
             (Phase::Committing, Outcome::Committed(held)) => self.committed(now, held),
-            (Phase::Verifying, Outcome::Object(held)) => self.verified_by_object(now, held),
+            (Phase::Verifying, Outcome::Object(held)) => self.seen(now, held),
+            (Phase::Verifying, Outcome::Created { upload_id }) => self.name_is_free(now, upload_id),
             (Phase::Settling(step), outcome) => self.settled(now, step, outcome),
             (Phase::Healing, Outcome::Parts(listed)) => self.healed(now, listed),
             (Phase::Aborting | Phase::Deleting, Outcome::Gone) => self.cleaned(None),
@@ -341,7 +356,7 @@ impl Upload {
                 Verdict::Missing if self.in_doubt => self.settle(settle::Step::ObjectAgain),
                 _ => self.fail(now, failure.error("listing the parts")),
             },
-            Phase::Verifying => self.verify_failed(now, verdict, failure),
+            Phase::Verifying => self.unseen(now, call, verdict, failure),
             Phase::Aborting | Phase::Deleting => match verdict {
                 Verdict::Missing if call == Call::Abort && self.in_doubt => {
                     self.end_unknown("its answer was lost, and the upload is closed");
@@ -369,10 +384,7 @@ impl Upload {
         let failure = match result {
             Ok(Outcome::Stored { held, crc32 }) => {
                 match self.parts.answered(number, held, crc32, self.settings.checksum) {
-                    Ok(parts::Answered::Acknowledged) => {
-                        self.actions.push_back(Action::Free(number));
-                        self.went_forward();
-                    }
+                    Ok(parts::Answered::Acknowledged) => self.acknowledged_part(now, number),
                     Ok(parts::Answered::CompareMd5) => {
                         self.actions.push_back(Action::Rehash(number));
                     }
@@ -395,12 +407,27 @@ impl Upload {
                 true => self.actions.push_back(Action::Rehash(number)),
                 false => self.fail(now, Error { kind: Kind::Integrity, ..failure.error(&doing) }),
             },
+            // A part is sent again after a commit whose answer was lost: that one may have done it.
+            Verdict::Missing if self.in_doubt => {
+                self.actions.push_back(Action::CancelParts);
+                self.settle(settle::Step::Object);
+            }
             Verdict::Missing => {
                 let error = failure.error(&doing);
                 self.fail(now, error.next("the multipart upload was aborted by someone else"));
             }
             _ => self.fail(now, failure.error(&doing)),
         }
+    }
+
+    /// The buffers of a part go back to the reader, who waits for them. When the stream has ended
+    /// nobody does: then they are kept, in case the service turns out not to hold the part.
+    fn acknowledged_part(&mut self, now: Now, number: u32) {
+        match self.end {
+            None => self.actions.push_back(Action::Free(number)),
+            Some(_) => self.parts.keep(number),
+        }
+        self.went_forward(now);
     }
 
     fn rehashed(&mut self, now: Now, number: u32, digest: PartDigest, md5: Value) {
@@ -411,10 +438,7 @@ impl Upload {
             return;
         }
         match self.parts.rehashed(number, &digest, &md5) {
-            Ok(parts::Rehashed::Acknowledged) => {
-                self.actions.push_back(Action::Free(number));
-                self.went_forward();
-            }
+            Ok(parts::Rehashed::Acknowledged) => self.acknowledged_part(now, number),
             Ok(parts::Rehashed::SendAgain) => self.retries += 1,
             Err(error) => self.fail(now, error),
         }

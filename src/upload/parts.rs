@@ -35,6 +35,8 @@ struct Part {
     sent_crc32: u32,
     attempt: u32,
     damaged: u32,
+    /// Acknowledged, and its buffers are here all the same.
+    kept: bool,
 }
 
 /// What an answer to a part means.
@@ -94,6 +96,7 @@ impl Parts {
             sent_crc32: 0,
             attempt: 0,
             damaged: 0,
+            kept: false,
         });
         self.ready.push_back(number);
     }
@@ -165,6 +168,13 @@ impl Parts {
         if self.window < self.parallel && self.successes >= self.window {
             self.window += 1;
             self.successes = 0;
+        }
+    }
+
+    /// The buffers of an acknowledged part stay.
+    pub fn keep(&mut self, number: u32) {
+        if let Some(part) = self.part_mut(number) {
+            part.kept = true;
         }
     }
 
@@ -279,35 +289,41 @@ impl Parts {
         Ok(())
     }
 
-    /// Takes the etags of a listing, where an earlier try of a part landed late. True if any
-    /// changed; an error where the service holds something else than what was acknowledged.
-    pub fn heal(&mut self, listed: &[ListedPart]) -> Result<bool, Error> {
-        let mut changed = false;
+    /// Takes the etags of a listing, where an earlier try of a part landed late. What the service
+    /// does not hold as it was acknowledged is queued once more where its buffers are still here,
+    /// and an error where they are not. Returns how many parts are queued.
+    pub fn heal(&mut self, listed: &[ListedPart]) -> Result<u64, Error> {
+        let mut again = Vec::new();
         for (index, part) in self.parts.iter_mut().enumerate() {
             let number = index as u32 + 1;
-            let Some(found) = listed.iter().find(|l| l.part_number == number) else {
-                return Err(Error::integrity(format!(
-                    "part {number} was acknowledged, but the service no longer lists it; nothing \
-                     was committed"
-                )));
+            let difference = match listed.iter().find(|l| l.part_number == number) {
+                None => "no longer lists it".to_owned(),
+                Some(found) => {
+                    let same_md5 = match (&part.md5, &found.md5) {
+                        (Some(ours), Some(theirs)) => ours == theirs,
+                        _ => true,
+                    };
+                    if found.size == part.digest.size && same_md5 {
+                        part.etag.clone_from(&found.etag);
+                        continue;
+                    }
+                    format!("holds {} bytes that are not what it acknowledged", found.size)
+                }
             };
-            let same_md5 = match (&part.md5, &found.md5) {
-                (Some(ours), Some(theirs)) => ours == theirs,
-                _ => true,
-            };
-            if found.size != part.digest.size || !same_md5 {
+            if !part.kept {
                 return Err(Error::integrity(format!(
-                    "part {number} is stored as {} bytes that are not what was acknowledged; \
-                     nothing was committed",
-                    found.size
+                    "part {number} was acknowledged, but the service {difference}, and its buffer \
+                     has been used again since; nothing was committed"
                 )));
             }
-            if part.etag != found.etag {
-                part.etag.clone_from(&found.etag);
-                changed = true;
-            }
+            part.state = State::Queued;
+            part.attempt += 1;
+            self.acknowledged -= 1;
+            self.acknowledged_bytes -= part.digest.size;
+            again.push(number);
         }
-        Ok(changed)
+        self.ready.extend(&again);
+        Ok(again.len() as u64)
     }
 
     pub fn count(&self) -> u32 {

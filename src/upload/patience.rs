@@ -9,10 +9,18 @@ use super::{Action, Call, Now, Upload};
 use crate::error::Error;
 use crate::retry::{self, Failure};
 
+/// Trouble that follows an earlier one within this is one with it: single parts that fail among good
+/// ones would make a line each otherwise.
+const CALM: Now = Now::from_secs(60);
+/// It is mentioned all the same where nothing has gone forward for so long.
+const STANDSTILL: Now = Now::from_secs(10);
+
 /// Since when nothing went forward.
 #[derive(Debug, Clone)]
 pub(super) struct Trouble {
     pub since: Now,
+    /// What is to be said of it, if that has not been said yet.
+    unsaid: Option<String>,
 }
 
 impl Upload {
@@ -60,13 +68,13 @@ impl Upload {
         let retry_for = self.settings.retry_for;
         match &self.trouble {
             None => {
-                let error = failure.error(doing);
-                self.trouble = Some(Trouble { since: now });
-                self.actions.push_back(Action::Note(format!(
+                let text = format!(
                     "{}; trying again for up to {} s, what was read is kept",
-                    error.what,
+                    failure.error(doing).what,
                     retry_for.as_secs()
-                )));
+                );
+                self.trouble = Some(Trouble { since: now, unsaid: Some(text) });
+                self.mention_trouble(now);
                 None
             }
             Some(trouble) if now < trouble.since + retry_for => None,
@@ -82,9 +90,26 @@ impl Upload {
         self.trouble.as_ref().map_or(now, |trouble| trouble.since) + self.settings.retry_for
     }
 
+    /// When trouble that was left unmentioned is to be mentioned.
+    pub(super) fn mention_at(&self) -> Option<Now> {
+        let trouble = self.trouble.as_ref().filter(|trouble| trouble.unsaid.is_some())?;
+        let calm = self.calm_since.is_none_or(|calm| trouble.since >= calm + CALM);
+        Some(trouble.since + if calm { Now::ZERO } else { STANDSTILL })
+    }
+
+    pub(super) fn mention_trouble(&mut self, now: Now) {
+        if self.mention_at().is_some_and(|at| now >= at)
+            && let Some(text) = self.trouble.as_mut().and_then(|trouble| trouble.unsaid.take())
+        {
+            self.actions.push_back(Action::Note(text));
+        }
+    }
+
     /// Something was acknowledged: the clock of `--retry-for` starts anew.
-    pub(super) fn went_forward(&mut self) {
-        if self.trouble.take().is_some() {
+    pub(super) fn went_forward(&mut self, now: Now) {
+        let Some(trouble) = self.trouble.take() else { return };
+        self.calm_since = Some(now);
+        if trouble.unsaid.is_none() {
             self.actions.push_back(Action::Note("the upload goes on".to_owned()));
         }
     }

@@ -71,7 +71,7 @@ impl Upload {
     }
 
     /// Whether an object is another than the one that stood there before, where that can be told.
-    fn is_new(&self, held: &Held) -> Option<bool> {
+    pub(super) fn is_new(&self, held: &Held) -> Option<bool> {
         match &self.settings.before {
             Before::Nothing => Some(true),
             Before::Object(etag) => Some(held.etag.as_ref() != Some(etag)),
@@ -147,6 +147,11 @@ impl Upload {
     /// The parts as the service lists them, after it refused an etag.
     pub(super) fn healed(&mut self, now: Now, listed: Vec<ListedPart>) {
         match self.parts.heal(&listed) {
+            // The parts that are sent again lead to the next commit themselves.
+            Ok(again) if again > 0 => {
+                self.retries += again;
+                self.phase = Phase::Streaming;
+            }
             Ok(_) => {
                 self.phase = Phase::Committing;
                 self.begin(Call::Commit);

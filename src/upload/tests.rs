@@ -9,7 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 mod doubt;
+mod heal;
 mod model;
+mod stands;
+mod story;
+mod trouble;
 
 use super::*;
 use crate::digest::{self, Algorithm};

@@ -6,11 +6,10 @@
 
 use serde::Serialize;
 
-use super::{Action, Call, Now, Phase, Stored, Upload};
+use super::{Action, Call, Now, Stored, Upload};
 use crate::digest::{self, Algorithm, PartDigest, Value};
 use crate::error::Error;
 use crate::oci::api::Held;
-use crate::retry::{Failure, Verdict};
 
 /// The evidence that a committed object is what was read; the name of the header it stood in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,63 +105,6 @@ impl Upload {
         verified_by.0 != "content-length"
     }
 
-    /// The commit succeeded: is the object what was read?
-    pub(super) fn committed(&mut self, now: Now, held: Held) {
-        match self.compare(&held) {
-            Comparison::Same(verified_by) => self.stored(held, verified_by),
-            Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
-            Comparison::Silent => {
-                self.committed = Some(held);
-                self.phase = Phase::Verifying;
-                self.begin(Call::Head);
-            }
-        }
-    }
-
-    /// The object itself was asked, since the commit's answer said too little.
-    pub(super) fn verified_by_object(&mut self, now: Now, object: Held) {
-        let Some(committed) = self.committed.clone() else { return };
-        if committed.etag.is_some() && object.etag.is_some() && committed.etag != object.etag {
-            return self.end_unverified("another object stands at its name already");
-        }
-        match self.compare(&object) {
-            Comparison::Same(verified_by) => {
-                // The receipt tells the request that made the object visible.
-                let Held { etag, request_id, .. } = committed;
-                let etag = object.etag.clone().or(etag);
-                let held =
-                    Held { etag, request_id: request_id.or(object.request_id.clone()), ..object };
-                self.stored(held, verified_by);
-            }
-            Comparison::Differs(difference) => self.mismatch(now, &object, &difference),
-            Comparison::Silent => self.verified_by_parts(committed),
-        }
-    }
-
-    /// The object may not be asked. What remains is that every part was acknowledged with its
-    /// checksum, and that the commit named exactly those parts.
-    pub(super) fn verify_failed(&mut self, now: Now, verdict: Verdict, failure: Failure) {
-        match verdict {
-            Verdict::Again { .. } | Verdict::Renew | Verdict::Settle => {
-                self.again(now, Call::Head, &failure);
-            }
-            // A policy may hide the object; but so looks an object that is not there.
-            Verdict::Missing => self.end_unverified("the service says that nothing stands there"),
-            _ => match self.committed.clone() {
-                Some(committed) => self.verified_by_parts(committed),
-                None => self.end_unverified(&failure.error("HeadObject").what),
-            },
-        }
-    }
-
-    fn verified_by_parts(&mut self, committed: Held) {
-        let acknowledged = match self.upload_id() {
-            Some(_) => "the etags of the acknowledged parts",
-            None => "the acknowledged size",
-        };
-        self.stored(committed, VerifiedBy(acknowledged.to_owned()));
-    }
-
     /// Committed and verified.
     pub(super) fn stored(&mut self, held: Held, verified_by: VerifiedBy) {
         let (size, _) = self.end.unwrap_or_default();
@@ -205,17 +147,13 @@ impl Upload {
             return self.mismatch(now, &held, &difference);
         }
         match self.compare(&held) {
-            Comparison::Same(verified_by) => self.stored(held, verified_by),
             Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
             Comparison::Silent if held.content_md5.is_some() && self.wants_checksum() => {
                 self.committed = Some(held);
                 self.actions.push_back(Action::Rehash(1));
             }
-            Comparison::Silent => {
-                self.committed = Some(held);
-                self.phase = Phase::Verifying;
-                self.begin(Call::Head);
-            }
+            Comparison::Silent => self.look(held, None),
+            Comparison::Same(by) => self.look(held, Some(by)),
         }
     }
 
@@ -240,7 +178,7 @@ impl Upload {
         match (self.found.take(), self.committed.take()) {
             (Some(held), _) if is_ours(&held) => self.stored(held, by_md5),
             (Some(_), _) => self.anothers_object(now),
-            (None, Some(held)) if is_ours(&held) => self.stored(held, by_md5),
+            (None, Some(held)) if is_ours(&held) => self.look(held, Some(by_md5)),
             (None, Some(held)) => {
                 let theirs = held.content_md5.clone().unwrap_or_default();
                 let difference = format!("its MD5 is {theirs}, of what was read {ours}");

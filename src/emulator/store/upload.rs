@@ -172,6 +172,20 @@ impl Upload {
         fs::rename(new, path)
     }
 
+    /// Forgets a part.
+    pub fn lose(&mut self, number: u32) {
+        self.parts.remove(&number);
+    }
+
+    /// Puts a part of other bytes in the place of one.
+    pub fn alter(&mut self, number: u32) -> Result<(), Failure> {
+        self.corrupt(number)?;
+        if let Some(part) = self.parts.get_mut(&number) {
+            part.etag = object::uuid();
+        }
+        Ok(())
+    }
+
     /// Flips one bit of a part and believes the result.
     pub fn corrupt(&mut self, number: u32) -> Result<(), Failure> {
         let Some(mut part) = self.parts.get(&number).cloned() else { return Ok(()) };

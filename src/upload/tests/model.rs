@@ -17,6 +17,8 @@ pub struct Model {
     pub uploads: BTreeMap<String, OpenUpload>,
     pub object: Option<(String, Bytes)>,
     pub made: u32,
+    /// Commits and puts are answered as they should be, and nothing is stored.
+    pub lies: bool,
 }
 
 impl Model {
@@ -40,7 +42,8 @@ impl Model {
         let known = self.uploads.contains_key(&id);
         let gone = || Self::refuse(404, "UploadNotFound");
         match &call.call {
-            Call::Create => {
+            Call::Probe if self.object.is_some() => Err(Self::refuse(412, "IfNoneMatchFailed")),
+            Call::Create | Call::Probe => {
                 let id = format!("u{}", self.etag());
                 self.uploads.insert(id.clone(), OpenUpload::new());
                 Ok(Outcome::Created { upload_id: id })
@@ -57,7 +60,9 @@ impl Model {
                     return Err(Self::refuse(412, "IfNoneMatchFailed"));
                 }
                 let etag = self.etag();
-                self.object = Some((etag.clone(), call.body.clone()));
+                if !self.lies {
+                    self.object = Some((etag.clone(), call.body.clone()));
+                }
                 let held = held(&etag, &call.body, false);
                 Ok(Outcome::Stored { held, crc32: crc32fast::hash(&call.body) })
             }
@@ -82,7 +87,9 @@ impl Model {
                 }
                 self.uploads.remove(&id);
                 let etag = self.etag();
-                self.object = Some((etag.clone(), Bytes::from(whole)));
+                if !self.lies {
+                    self.object = Some((etag.clone(), Bytes::from(whole)));
+                }
                 Ok(Outcome::Committed(multipart_held(&etag, &values)))
             }
             Call::Head => match &self.object {

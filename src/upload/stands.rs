@@ -1,0 +1,135 @@
+//! Whether an object that was said to be committed stands there.
+//!
+//! Owns what happens between the answer to a commit or put and the word that all is well: the object
+//! itself is asked, since an answer can be right about bytes that were never kept. Knows nothing of
+//! requests. Invariant: success is said only where the object was seen, or where looking is forbidden
+//! and nothing that may be asked speaks against it.
+
+use std::time::SystemTime;
+
+use super::verify::{Comparison, VerifiedBy};
+use super::{Call, Now, Phase, Upload};
+use crate::error::Error;
+use crate::oci::api::Held;
+use crate::retry::{Failure, Verdict};
+
+impl Upload {
+    /// The commit was answered: is the object what was read?
+    pub(super) fn committed(&mut self, now: Now, held: Held) {
+        match self.compare(&held) {
+            Comparison::Same(by) => self.look(held, Some(by)),
+            Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
+            Comparison::Silent => self.look(held, None),
+        }
+    }
+
+    /// Asks the object itself; `by` is what the answer to the commit was verified by.
+    pub(super) fn look(&mut self, held: Held, by: Option<VerifiedBy>) {
+        self.committed = Some(held);
+        self.answered_by = by;
+        self.phase = Phase::Verifying;
+        self.begin(Call::Head);
+    }
+
+    /// What stands at the name.
+    pub(super) fn seen(&mut self, now: Now, object: Held) {
+        let Some(committed) = self.committed.clone() else { return };
+        if committed.etag.is_some() && object.etag.is_some() && committed.etag != object.etag {
+            return match self.is_older(&object, &committed) {
+                true => self.nothing_stored(now, "an older object still stands at its name"),
+                false => self.end_unverified("another object stands at its name already"),
+            };
+        }
+        match self.compare(&object) {
+            Comparison::Same(by) => {
+                let by = match self.answered_by.take() {
+                    Some(answered) if !Upload::is_strong(&by) => answered,
+                    _ => by,
+                };
+                self.stored(merged(committed, object), by);
+            }
+            Comparison::Differs(difference) => self.mismatch(now, &object, &difference),
+            Comparison::Silent => self.verified_by_answer(),
+        }
+    }
+
+    /// Looking at the object failed.
+    pub(super) fn unseen(&mut self, now: Now, call: Call, verdict: Verdict, failure: Failure) {
+        match (call, verdict) {
+            (Call::Probe, Verdict::Settle) => {
+                self.create_in_doubt = true;
+                self.again(now, Call::Probe, &failure);
+            }
+            (call, Verdict::Again { .. } | Verdict::Renew | Verdict::Settle) => {
+                self.again(now, call, &failure);
+            }
+            // So looks an object that is not there, and so one that a policy hides from whoever may
+            // write and not read.
+            (Call::Head, Verdict::Missing) => self.begin(Call::Probe),
+            // Something stands there, or the looking is forbidden altogether.
+            _ => self.verified_by_answer(),
+        }
+    }
+
+    /// An upload could be begun that is refused wherever an object stands.
+    pub(super) fn name_is_free(&mut self, now: Now, upload_id: String) {
+        self.leftover = Some(upload_id);
+        self.nothing_stored(now, "no object stands at its name");
+    }
+
+    /// The object may not be looked at. What remains is what the answer to the commit said, or at
+    /// least that every part was acknowledged with its checksum and the commit named exactly those.
+    fn verified_by_answer(&mut self) {
+        let Some(committed) = self.committed.clone() else { return };
+        let acknowledged = match self.upload_id() {
+            Some(_) => "the etags of the acknowledged parts",
+            None => "the acknowledged size",
+        };
+        let by = self.answered_by.take().unwrap_or_else(|| VerifiedBy(acknowledged.to_owned()));
+        self.stored(committed, by);
+    }
+
+    /// The service said that it had committed, and had not.
+    fn nothing_stored(&mut self, now: Now, why: &str) {
+        let committed = self.committed.take().unwrap_or_default();
+        let etag = committed.etag.unwrap_or_default();
+        let request = committed.request_id.unwrap_or_default();
+        let error = Error::integrity(format!(
+            "the service answered that {} was committed (etag {etag}, opc-request-id {request}), \
+             but {why}: it was not stored",
+            self.settings.named.object
+        ))
+        .next("store it again, and report this request to the service");
+        self.in_doubt = false;
+        self.fail(now, error);
+    }
+
+    /// Whether an object was there before the commit.
+    fn is_older(&self, object: &Held, committed: &Held) -> bool {
+        self.is_new(object) == Some(false)
+            || modified(object)
+                .zip(modified(committed))
+                .is_some_and(|(object, committed)| object < committed)
+    }
+}
+
+fn modified(held: &Held) -> Option<SystemTime> {
+    httpdate::parse_http_date(held.last_modified.as_deref()?).ok()
+}
+
+/// The receipt tells the request that made the object visible, and all that is known of it.
+fn merged(committed: Held, object: Held) -> Held {
+    Held {
+        etag: committed.etag.or(object.etag),
+        last_modified: committed.last_modified.or(object.last_modified),
+        size: object.size,
+        content_md5: committed.content_md5.or(object.content_md5),
+        content_sha256: committed.content_sha256.or(object.content_sha256),
+        content_sha384: committed.content_sha384.or(object.content_sha384),
+        content_crc32c: committed.content_crc32c.or(object.content_crc32c),
+        multipart_md5: committed.multipart_md5.or(object.multipart_md5),
+        multipart_sha256: committed.multipart_sha256.or(object.multipart_sha256),
+        multipart_sha384: committed.multipart_sha384.or(object.multipart_sha384),
+        request_id: committed.request_id.or(object.request_id),
+    }
+}

@@ -1,0 +1,161 @@
+//! A commit or put that is answered well is believed only where the object stands.
+
+use super::story::{Story, lost, sized, stop};
+use super::*;
+
+/// The commit was answered as it should be.
+fn committed(settings: Settings) -> (Story, Held) {
+    let mut story = Story::committing(settings);
+    let ours = story.ours("new");
+    story.ok(Call::Commit, Outcome::Committed(Held { size: None, ..ours.clone() }));
+    assert_eq!(story.last(), &Call::Head);
+    (story, ours)
+}
+
+fn at(held: Held, hour: u32) -> Held {
+    let date = format!("Thu, 01 Jan 2026 {hour:02}:00:00 GMT");
+    Held { last_modified: Some(date), ..held }
+}
+
+#[test]
+fn success_is_said_of_an_object_that_was_seen() {
+    let (mut story, ours) = committed(settings(1, 2));
+    story.ok(Call::Head, Outcome::Object(ours));
+    let stored = story.ended().as_ref().unwrap();
+    assert_eq!(stored.verified_by.0, "opc-multipart-sha256");
+    assert_eq!(stored.held.size, Some(6));
+}
+
+#[test]
+fn a_commit_that_stored_nothing_is_found_out_and_both_uploads_are_aborted() {
+    let (mut story, _) = committed(settings(1, 2));
+    story.refused(Call::Head, 404, "");
+    // Whether the name is free is asked without the right to read.
+    assert_eq!(story.last(), &Call::Probe);
+    story.ok(Call::Probe, Outcome::Created { upload_id: "probe".to_owned() });
+    assert_eq!((story.last(), story.upload.upload_id()), (&Call::Abort, Some("u")));
+    story.refused(Call::Abort, 404, "UploadNotFound");
+    assert_eq!((story.last(), story.upload.upload_id()), (&Call::Abort, Some("probe")));
+    story.ok(Call::Abort, Outcome::Gone);
+    assert_eq!(story.kind(), Kind::Integrity);
+    let error = story.ended().as_ref().unwrap_err();
+    assert!(error.what.contains("etag new") && error.what.contains("not stored"), "{error}");
+}
+
+#[test]
+fn uploads_that_cannot_be_aborted_are_named_the_main_one_and_that_of_the_question() {
+    for (first, named) in [(true, vec!["ABORT probe"]), (false, vec!["ABORT u", "ABORT probe"])] {
+        let (mut story, _) = committed(settings(1, 2));
+        story.refused(Call::Head, 404, "");
+        story.ok(Call::Probe, Outcome::Created { upload_id: "probe".to_owned() });
+        if first {
+            story.ok(Call::Abort, Outcome::Gone);
+        }
+        story.refused(Call::Abort, 403, "NotAllowed");
+        let next = story.ended().as_ref().unwrap_err().next.clone().unwrap();
+        assert!(named.iter().all(|command| next.contains(command)), "{next}");
+    }
+}
+
+#[test]
+fn who_may_write_and_not_read_is_told_by_the_refusal_of_a_second_upload() {
+    let (mut story, _) = committed(settings(1, 2));
+    story.refused(Call::Head, 404, "");
+    story.refused(Call::Probe, 412, "IfNoneMatchFailed");
+    let stored = story.ended().as_ref().unwrap();
+    assert_eq!(stored.verified_by.0, "opc-multipart-sha256");
+    // Where even that is forbidden, the answer to the commit is what there is.
+    for (status, code) in [(403, "NotAllowed"), (404, "NotAuthorizedOrNotFound")] {
+        let (mut story, _) = committed(settings(1, 2));
+        story.refused(Call::Head, 404, "");
+        story.refused(Call::Probe, status, code);
+        assert!(story.ended().is_ok());
+    }
+    let (mut story, _) = committed(settings(1, 2));
+    story.refused(Call::Head, 403, "");
+    assert!(story.ended().is_ok());
+}
+
+#[test]
+fn a_put_is_looked_at_as_a_commit_is() {
+    let ours = || held("new", &Bytes::from_static(b"abc"), true);
+    let mut story = Story::putting(settings(1, 2));
+    let crc32 = crc32fast::hash(b"abc");
+    story.ok(Call::Put, Outcome::Stored { held: Held { size: None, ..ours() }, crc32 });
+    assert_eq!(story.last(), &Call::Head);
+    story.ok(Call::Head, Outcome::Object(ours()));
+    assert!(story.ended().is_ok());
+
+    let mut story = Story::putting(settings(1, 2));
+    story.ok(Call::Put, Outcome::Stored { held: Held { size: None, ..ours() }, crc32 });
+    story.refused(Call::Head, 404, "");
+    story.ok(Call::Probe, Outcome::Created { upload_id: "probe".to_owned() });
+    story.ok(Call::Abort, Outcome::Gone);
+    assert_eq!(story.kind(), Kind::Integrity);
+}
+
+#[test]
+fn an_object_that_was_there_before_means_that_nothing_was_stored() {
+    let old = Before::Object("old".to_owned());
+    let (mut story, _) = committed(Settings { before: old, ..settings(1, 2) });
+    story.ok(Call::Head, Outcome::Object(sized("old", 6)));
+    story.ok(Call::Abort, Outcome::Gone);
+    assert_eq!(story.kind(), Kind::Integrity);
+
+    // Where it is not known what stood there, the dates tell, if they differ.
+    for (hour, kind) in [(1, Kind::Integrity), (2, Kind::Unknown), (3, Kind::Unknown)] {
+        let mut story = Story::committing(Settings { before: Before::Unknown, ..settings(1, 2) });
+        let ours = at(Held { size: None, ..story.ours("new") }, 2);
+        story.ok(Call::Commit, Outcome::Committed(ours));
+        story.ok(Call::Head, Outcome::Object(at(sized("other", 6), hour)));
+        if kind == Kind::Integrity {
+            story.ok(Call::Abort, Outcome::Gone);
+        }
+        assert_eq!(story.kind(), kind, "{hour}");
+    }
+}
+
+#[test]
+fn an_object_that_cannot_be_asked_about_is_told_as_committed_and_not_verified() {
+    let (mut story, _) = committed(Settings { retry_for: 2 * SECOND, ..settings(1, 2) });
+    while story.finish.is_none() {
+        story.fails(Call::Head, lost());
+        story.wait();
+    }
+    assert_eq!(story.kind(), Kind::Unknown);
+    let error = story.ended().as_ref().unwrap_err();
+    assert!(error.what.contains("was committed (etag new)"), "{error}");
+}
+
+#[test]
+fn a_question_under_way_when_a_stop_runs_out_is_looked_for() {
+    let (mut story, _) = committed(settings(1, 2));
+    story.refused(Call::Head, 404, "");
+    story.tell(stop());
+    story.wait();
+    assert_eq!(story.last(), &Call::ListUploads);
+    let probe = crate::oci::api::ListedUpload {
+        bucket: None,
+        object: "o".to_owned(),
+        upload_id: "probe".to_owned(),
+        time_created: None,
+        storage_tier: None,
+    };
+    story.ok(Call::ListUploads, Outcome::Uploads(vec![probe]));
+    assert_eq!(story.kind(), Kind::Unknown);
+    assert!(story.notes.iter().any(|note| note.contains("ABORT probe")), "{:?}", story.notes);
+}
+
+#[test]
+fn a_service_that_lies_about_storing_is_never_believed_whatever_else_passes() {
+    for seed in 0..1000 {
+        let weather = Weather { faults: seed as u32 % 50, until: Duration::from_secs(600) };
+        let mut world = World::new(seed, 1 + seed as usize % 5, weather);
+        world.model.lies = true;
+        world.read(world.end());
+        let result = world.run();
+        world.judge(seed, &result);
+        let kind = result.unwrap_err().kind;
+        assert!(matches!(kind, Kind::Integrity | Kind::Unknown), "seed {seed}: {kind:?}");
+    }
+}

@@ -1,0 +1,71 @@
+//! What is said of trouble: a line when it starts and one when it ends, and not one for each retry.
+
+use super::story::{Story, lost};
+use super::*;
+
+/// An upload whose parts come one by one, the first of them on its way.
+fn streaming() -> Story {
+    let mut story = Story::new(settings(1, 1));
+    read(&mut story, 1);
+    story.tell(Event::Continues);
+    story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+    story
+}
+
+fn read(story: &mut Story, number: u32) {
+    let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
+    story.tell(Event::Part { number, digest });
+}
+
+fn acknowledge(story: &mut Story, number: u32) {
+    assert_eq!(story.last(), &Call::Part(number));
+    let body = Bytes::from_static(b"abc");
+    let held = held(&format!("e{number}"), &body, false);
+    story.ok(Call::Part(number), Outcome::Stored { held, crc32: crc32fast::hash(&body) });
+}
+
+/// A part fails once and is then acknowledged.
+fn stumble(story: &mut Story, number: u32) {
+    story.fails(Call::Part(number), lost());
+    story.wait();
+    acknowledge(story, number);
+}
+
+#[test]
+fn single_parts_that_fail_among_good_ones_are_one_trouble() {
+    let mut story = streaming();
+    for number in 1..=30 {
+        story.now += SECOND;
+        stumble(&mut story, number);
+        read(&mut story, number + 1);
+    }
+    assert_eq!(story.notes.len(), 2, "{:?}", story.notes);
+    // After a calm minute it is news again.
+    story.now += 61 * SECOND;
+    stumble(&mut story, 31);
+    assert_eq!(story.notes.len(), 4, "{:?}", story.notes);
+}
+
+#[test]
+fn a_standstill_is_mentioned_even_where_trouble_was_mentioned_a_moment_ago() {
+    let mut story = streaming();
+    stumble(&mut story, 1);
+    read(&mut story, 2);
+    assert_eq!(story.notes.len(), 2);
+    let began = story.now;
+    story.fails(Call::Part(2), lost());
+    while story.notes.len() == 2 {
+        story.now = story.upload.next_timeout().unwrap();
+        story.upload.handle_timeout(story.now);
+        story.act();
+        if story.upload.in_flight() > 0 {
+            story.fails(Call::Part(2), lost());
+        }
+    }
+    assert_eq!(story.now, began + 10 * SECOND);
+    if story.upload.in_flight() == 0 {
+        story.wait();
+    }
+    acknowledge(&mut story, 2);
+    assert_eq!(story.notes.len(), 4, "{:?}", story.notes);
+}
