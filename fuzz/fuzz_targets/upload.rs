@@ -16,7 +16,7 @@ use ocipipe::digest::{self, Algorithm, Value};
 use ocipipe::error::{Error, Kind};
 use ocipipe::oci::api::{Held, ListedPart, ListedUpload, Refusal};
 use ocipipe::retry::{Break, Failure};
-use ocipipe::upload::{Action, Before, Call, Event, Named, Outcome, Settings, Stored, Upload};
+use ocipipe::upload::{Action, Before, Call, Event, Named, Outcome, Settings, Stored, TailRule, Upload};
 
 type Parts = BTreeMap<u32, (String, Bytes)>;
 
@@ -152,6 +152,7 @@ struct Run {
     sent: Vec<Sent>,
     late: Vec<Sent>,
     rehash: Vec<u32>,
+    cut: Option<(u32, Vec<Bytes>)>,
     buffers: BTreeSet<u32>,
     acknowledged: BTreeSet<u32>,
     ended: bool,
@@ -167,6 +168,18 @@ impl Run {
                 Action::Begin(call) => self.begin(call),
                 Action::Rehash(number) => self.rehash.push(number),
                 Action::Free(number) => drop(self.buffers.remove(&number)),
+                Action::Cut { first, sizes, .. } => {
+                    let whole = Bytes::from(self.stream.split_off(first as usize - 1).concat());
+                    assert_eq!(sizes.iter().sum::<u64>(), whole.len() as u64);
+                    let mut at = 0;
+                    let piece = |size: &u64| {
+                        at += *size as usize;
+                        whole.slice(at - *size as usize..at)
+                    };
+                    let pieces: Vec<Bytes> = sizes.iter().map(piece).collect();
+                    self.stream.extend(pieces.clone());
+                    self.cut = Some((first, pieces));
+                }
                 Action::StopReading => self.reading = false,
                 Action::CancelParts => {
                     let parts = |sent: &Sent| matches!(sent.call, Call::Part(_));
@@ -226,6 +239,9 @@ impl Run {
             if number == 1 && self.stream.len() > 1 {
                 self.tell(Event::Continues);
             }
+            if number as usize + 1 == self.stream.len() && self.stream.len() % 2 == 0 {
+                self.tell(Event::Ending);
+            }
         } else {
             (self.reading, self.ended) = (false, true);
             let whole = self.stream.concat();
@@ -246,6 +262,13 @@ impl Run {
     }
 
     fn hash_again(&mut self) {
+        if let Some((first, pieces)) = self.cut.take() {
+            self.buffers.retain(|number| *number < first);
+            self.buffers.extend((first..).take(pieces.len()));
+            let digest = |body| digest::part(Algorithm::Sha256, &[body]);
+            let digests = pieces.into_iter().map(digest).collect();
+            return self.tell(Event::Cut { first, digests });
+        }
         let Some(number) = self.rehash.pop() else { return };
         let body = [self.stream.get(number as usize - 1).cloned().unwrap_or_default()];
         let (digest, md5) = (digest::part(Algorithm::Sha256, &body), digest::md5_of(&body));
@@ -312,7 +335,7 @@ impl Run {
             if let Some(result) = self.act() {
                 return result;
             }
-            if !self.rehash.is_empty() {
+            if !self.rehash.is_empty() || self.cut.is_some() {
                 self.hash_again();
             } else if !self.sent.is_empty() {
                 self.answer(0);
@@ -366,6 +389,7 @@ fuzz_target!(|bytes: &[u8]| {
             head: "head".to_owned(),
         },
         seed: u64::from(*parallel),
+        tail: TailRule { least: 1, worth: Duration::ZERO, highest: 10_000 },
     };
     let mut run = Run {
         upload: Upload::new(settings),
@@ -377,6 +401,7 @@ fuzz_target!(|bytes: &[u8]| {
         sent: Vec::new(),
         late: Vec::new(),
         rehash: Vec::new(),
+        cut: None,
         buffers: BTreeSet::new(),
         acknowledged: BTreeSet::new(),
         ended: false,

@@ -67,6 +67,9 @@ impl Filler {
                 let so_far = [(crc32, bytes), (part.digest.crc32, part.digest.size)];
                 crc32 = crc32_combine(so_far);
                 bytes += part.digest.size;
+                if ended {
+                    self.tell(Incoming::Ending)?;
+                }
                 self.tell(Incoming::Part(part))?;
             }
             if ended {

@@ -36,6 +36,8 @@ pub enum Incoming {
     Part(Filled),
     /// The stream is longer than its first part.
     Continues,
+    /// The stream has ended within the next part, though it is not judged yet.
+    Ending,
     /// Something the user should know; the stream is not at fault.
     Warning(String),
     /// The end of the stream: how long it was, and the CRC-32 of all that was read.

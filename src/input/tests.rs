@@ -51,7 +51,7 @@ fn broken(mut reader: Reader) -> Error {
 fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
     let mut read = Vec::new();
     let mut guards = Vec::new();
-    let (mut parts, mut continues) = (0, false);
+    let (mut parts, mut continues, mut ending) = (0, false, false);
     loop {
         match reader.events.blocking_recv().expect("an end is told") {
             Incoming::Part(part) => {
@@ -70,7 +70,13 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
                 assert!(parts == 1 && !continues);
                 continues = true;
             }
+            Incoming::Ending => {
+                let left = written.len() - read.len();
+                assert!((1..part_size).contains(&left) && !ending, "{left} bytes are left");
+                ending = true;
+            }
             Incoming::End { bytes, crc32 } => {
+                assert_eq!(ending, !written.len().is_multiple_of(part_size));
                 assert!(read == written, "the bytes differ");
                 assert_eq!(bytes, written.len() as u64);
                 assert_eq!(crc32, crc32fast::hash(written));
@@ -232,7 +238,10 @@ fn a_stream_longer_than_can_be_stored_ends_cleanly() {
 fn stopped(mut reader: Reader, mut writer: PipeWriter) {
     reader.stop();
     while let Some(incoming) = reader.events.blocking_recv() {
-        assert!(matches!(incoming, Incoming::Part(_) | Incoming::Continues), "{incoming:?}");
+        assert!(
+            matches!(incoming, Incoming::Part(_) | Incoming::Continues | Incoming::Ending),
+            "{incoming:?}"
+        );
     }
     let error = writer.write_all(b"more").unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "the producer is told");
@@ -315,7 +324,7 @@ fn judged(
     let (mut reader, _pool) = watched(source, &Plan::uniform(PART, 2), Some(judge));
     let mut said = Vec::new();
     while let Some(incoming) = reader.events.blocking_recv() {
-        if !matches!(incoming, Incoming::Part(_) | Incoming::Continues) {
+        if !matches!(incoming, Incoming::Part(_) | Incoming::Continues | Incoming::Ending) {
             said.push(incoming);
         }
     }

@@ -3,7 +3,7 @@
 //! Owns the buffers that are held for parts, the tasks under way and the only loop over them.
 //! Decides nothing. Invariant: a buffer is let go of only when the machine says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,18 +12,17 @@ use bytes::Bytes;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::call;
 use crate::child::{LINGER, Producer};
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, Kind};
 use crate::input::{Incoming, Reader};
-use crate::oci::api::{
-    Condition, ListedPart, ListedUpload, Request, Storing, Target, answer, request,
-};
+use crate::oci::api::{Storing, Target, request};
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{Break, Failure};
-use crate::service::{Service, unreadable};
+use crate::service::Service;
 use crate::signals::Signals;
-use crate::upload::{Action, Call, Event, Outcome, Stored, Upload};
+use crate::upload::{Action, Call, Event, Stored, Upload};
 
 /// How often the progress is looked at; what is shown, and when, the reporter decides.
 const TICK: Duration = Duration::from_millis(250);
@@ -45,6 +44,8 @@ pub struct Drive {
     pub upload: Upload,
     began: Instant,
     held: HashMap<u32, Vec<Bytes>>,
+    /// The end of the stream in other parts, while their digests are computed.
+    cut: Vec<Vec<Bytes>>,
     tasks: JoinSet<Event>,
     parts: HashMap<u32, AbortHandle>,
     /// A commit or put under way, and whether its first byte has left.
@@ -88,6 +89,7 @@ impl Drive {
             upload,
             began,
             held: HashMap::new(),
+            cut: Vec::new(),
             tasks: JoinSet::new(),
             parts: HashMap::new(),
             decisive: None,
@@ -113,6 +115,10 @@ impl Drive {
                 match action {
                     Action::Begin(call) => self.begin(call),
                     Action::Rehash(number) => self.rehash(number),
+                    Action::Cut { first, sizes, saves } => {
+                        self.cut(first, &sizes);
+                        reporter.debug(|| shared(first, &sizes, saves));
+                    }
                     Action::Free(number) => drop(self.held.remove(&number)),
                     Action::CancelParts => {
                         self.parts.drain().for_each(|(_, task)| task.abort());
@@ -227,6 +233,7 @@ impl Drive {
                 match &event {
                     Event::Done { call: Call::Part(number), .. } => drop(self.parts.remove(number)),
                     Event::Done { call: Call::Commit | Call::Put, .. } => self.decisive = None,
+                    Event::Cut { first, .. } => self.hold_cut(*first),
                     _ => {}
                 }
                 let now = self.now();
@@ -253,6 +260,7 @@ impl Drive {
                 Some(Event::Part { number: filled.number, digest: filled.digest })
             }
             Some(Incoming::Continues) => Some(Event::Continues),
+            Some(Incoming::Ending) => Some(Event::Ending),
             Some(Incoming::Warning(text)) => {
                 reporter.warn(&text);
                 None
@@ -317,7 +325,8 @@ impl Drive {
             Call::Put => self.held.get(&1).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
-        let Some(request) = self.request(&call) else { return };
+        let request = call::request(&self.upload, &self.target, &self.storing, &call);
+        let Some(request) = request else { return };
         if let (Call::Part(1), Some(id)) = (&call, self.upload.upload_id()) {
             let probe = request::list_parts(&self.target, id, None);
             self.service.session.set_probe(probe.method, &probe.target);
@@ -334,7 +343,7 @@ impl Drive {
             matches!(call, Call::Commit | Call::Put).then(|| (call.clone(), sent.clone()));
         let task = self.tasks.spawn(async move {
             let result =
-                perform(&service, &target, &call, (request, chunks), upload_id, &sent).await;
+                call::perform(&service, &target, &call, (request, chunks), upload_id, &sent).await;
             Event::Done { call, result }
         });
         if let Some((call, sent)) = decisive {
@@ -358,33 +367,36 @@ impl Drive {
         self.upload.handle(now, Event::Done { call, result: Err(failure) });
     }
 
-    /// The request of a call. Calls on an upload are begun only when there is one.
-    fn request(&self, call: &Call) -> Option<Request> {
-        let (target, storing) = (&self.target, &self.storing);
-        let id = self.upload.upload_id();
-        Some(match call {
-            Call::Create => request::create_upload(target, storing),
-            Call::Part(number) => {
-                let digest = self.upload.part(*number)?;
-                request::upload_part(target, storing, id?, *number, digest.size, &digest.value)
+    /// Makes parts of other sizes of the bytes held from a part on. Nothing is copied.
+    fn cut(&mut self, first: u32, sizes: &[u64]) {
+        let held = (first..).map_while(|number| self.held.get(&number));
+        let mut chunks: VecDeque<Bytes> = held.flatten().cloned().collect();
+        let piece = |size: &u64| {
+            let (mut piece, mut left) = (Vec::new(), *size as usize);
+            while left > 0
+                && let Some(mut chunk) = chunks.pop_front()
+            {
+                if chunk.len() > left {
+                    chunks.push_front(chunk.split_off(left));
+                }
+                left -= chunk.len();
+                piece.push(chunk);
             }
-            Call::Put => {
-                let digest = self.upload.part(1)?;
-                request::put_object(target, storing, digest.size, &digest.value)
-            }
-            Call::Commit => {
-                request::commit(target, &storing.condition, id?, self.upload.commit_parts())
-            }
-            Call::Head => request::head_object(target, &storing.customer_key),
-            Call::Probe => {
-                let storing = Storing { condition: Condition::Absent, ..(**storing).clone() };
-                request::create_upload(target, &storing)
-            }
-            Call::ListParts => request::list_parts(target, id?, None),
-            Call::ListUploads => request::list_uploads(target, None),
-            Call::Abort => request::abort(target, id?),
-            Call::Delete { etag } => request::delete_object(target, etag),
-        })
+            piece
+        };
+        let pieces: Vec<_> = sizes.iter().map(piece).collect();
+        self.cut.clone_from(&pieces);
+        let algorithm: Algorithm = self.storing.checksum;
+        self.tasks.spawn_blocking(move || {
+            let digests = pieces.iter().map(|piece| digest::part(algorithm, piece)).collect();
+            Event::Cut { first, digests }
+        });
+    }
+
+    /// The parts that were cut take the place of those they were cut from.
+    fn hold_cut(&mut self, first: u32) {
+        self.held.retain(|number, _| *number < first);
+        self.held.extend((first..).zip(self.cut.drain(..)));
     }
 
     fn rehash(&mut self, number: u32) {
@@ -396,6 +408,16 @@ impl Drive {
             md5: digest::md5_of(&chunks),
         });
     }
+}
+
+/// What is said of the end of a stream that is shared among connections.
+fn shared(first: u32, sizes: &[u64], saves: Duration) -> String {
+    format!(
+        "the stream has ended: what is left is sent as {} parts from number {first} on, which saves \
+         about {:.1} s",
+        sizes.len(),
+        saves.as_secs_f64()
+    )
 }
 
 async fn exited(producer: &mut Option<Producer>) -> Result<(), Error> {
@@ -410,56 +432,4 @@ async fn until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// One attempt of a call, with its answer read.
-async fn perform(
-    service: &Service,
-    target: &Target,
-    call: &Call,
-    (request, chunks): (Request, Vec<Bytes>),
-    upload_id: Option<String>,
-    sent: &AtomicBool,
-) -> Result<Outcome, Failure> {
-    let done = service.attempt(request, chunks, sent).await?;
-    let answer = done.answer;
-    Ok(match call {
-        Call::Create | Call::Probe => {
-            Outcome::Created { upload_id: answer::read_created(&answer).map_err(unreadable)? }
-        }
-        Call::Part(_) | Call::Put => {
-            let held = answer::read_stored(&answer).map_err(unreadable)?;
-            Outcome::Stored { held, crc32: done.crc32 }
-        }
-        Call::Commit => Outcome::Committed(answer::read_stored(&answer).map_err(unreadable)?),
-        Call::Head => Outcome::Object(answer::read_object(&answer).map_err(unreadable)?),
-        Call::ListParts => {
-            let mut page = answer::read_page::<ListedPart>(&answer).map_err(unreadable)?;
-            let mut all = page.items;
-            while let Some(next) = page.next {
-                let request = request::list_parts(
-                    target,
-                    upload_id.as_deref().unwrap_or_default(),
-                    Some(&next),
-                );
-                let done = service.attempt(request, Vec::new(), sent).await?;
-                page = answer::read_page(&done.answer).map_err(unreadable)?;
-                all.append(&mut page.items);
-            }
-            Outcome::Parts(all)
-        }
-        Call::ListUploads => {
-            let mut page = answer::read_page::<ListedUpload>(&answer).map_err(unreadable)?;
-            let mut all = page.items;
-            while let Some(next) = page.next {
-                let request = request::list_uploads(target, Some(&next));
-                let done = service.attempt(request, Vec::new(), sent).await?;
-                page = answer::read_page(&done.answer).map_err(unreadable)?;
-                all.append(&mut page.items);
-            }
-            all.retain(|upload| upload.object == target.object);
-            Outcome::Uploads(all)
-        }
-        Call::Abort | Call::Delete { .. } => Outcome::Gone,
-    })
 }

@@ -4,11 +4,13 @@
 //! Invariant: nothing is read from the source before everything that can be known without it has
 //! been checked.
 
+mod call;
 mod drive;
 mod start;
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -30,13 +32,15 @@ use crate::serve::{self, LocalStore};
 use crate::service::{Patience, Service};
 use crate::signals::Signals;
 use crate::stdio;
-use crate::upload::{Before, Named, Settings, Stored, Upload};
+use crate::upload::{Before, Named, Settings, Stored, TailRule, Upload};
 
 use drive::Drive;
 use start::Start;
 
 /// Content type of an object whose kind nobody named.
 const BYTES: &str = "application/octet-stream";
+/// The end of a stream is cut into smaller parts where that saves at least this.
+const WORTH_A_CUT: Duration = Duration::from_secs(2);
 
 /// Stores the stream and tells what was stored.
 pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
@@ -206,6 +210,11 @@ async fn upload(
         before: before(&storing.condition),
         named: named(&target, command),
         seed: fastrand::u64(..),
+        tail: TailRule {
+            least: schedule::MIN_PART,
+            worth: WORTH_A_CUT,
+            highest: schedule::MAX_PARTS,
+        },
     };
     let watch = match command.expect {
         Some(format) => expect::watch(format)?,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::VerifiedBy;
+use super::{TailRule, VerifiedBy};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;
 use crate::oci::api::{Held, ListedPart, ListedUpload};
@@ -29,6 +29,8 @@ pub struct Settings {
     /// How to call the object in messages, and what to run to abort an upload of it.
     pub named: Named,
     pub seed: u64,
+    /// When the end of the stream is shared among connections.
+    pub tail: TailRule,
 }
 
 /// What stood at the name before the object, by the condition that its storing is bound to.
@@ -59,6 +61,8 @@ pub enum Event {
     Part { number: u32, digest: PartDigest },
     /// A byte after the first part was read: the stream is longer than one request.
     Continues,
+    /// The next part is the last.
+    Ending,
     /// The stream ended cleanly.
     End { bytes: u64, crc32: u32 },
     /// The source failed.
@@ -67,6 +71,8 @@ pub enum Event {
     Stop(Error),
     /// A call was answered, or failed.
     Done { call: Call, result: Result<Outcome, Failure> },
+    /// The bytes of all parts from `first` on are parts of other sizes now.
+    Cut { first: u32, digests: Vec<PartDigest> },
     /// The digests of a part, computed again from its buffers.
     Rehashed { number: u32, digest: PartDigest, md5: Value },
 }
@@ -131,6 +137,12 @@ pub enum Action {
     Begin(Call),
     /// Compute the digests of a part again from its buffers.
     Rehash(u32),
+    /// Make parts of these sizes of the bytes of all parts from `first` on, which saves so long.
+    Cut {
+        first: u32,
+        sizes: Vec<u64>,
+        saves: Duration,
+    },
     /// Let go of the buffers of a part.
     Free(u32),
     /// Stop reading and let go of the source.

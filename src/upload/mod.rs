@@ -16,6 +16,8 @@ mod parts;
 mod patience;
 mod settle;
 mod stands;
+mod streaming;
+mod tail;
 mod verify;
 
 #[cfg(test)]
@@ -23,14 +25,15 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use crate::digest::{PartDigest, Value};
-use crate::error::{Error, Kind};
+use crate::digest::PartDigest;
+use crate::error::Error;
 use crate::oci::api::Held;
-use crate::retry::{self, Failure, Operation, Stage, Verdict};
+use crate::retry::{self, Failure, Stage, Verdict};
 
 pub use event::{Action, Before, Call, Event, Named, Now, Outcome, Settings, Stored};
 use parts::Parts;
 use patience::Trouble;
+pub use tail::Rule as TailRule;
 pub use verify::VerifiedBy;
 
 /// Where the run stands.
@@ -76,6 +79,10 @@ pub struct Upload {
     parts: Parts,
     end: Option<(u64, u32)>,
     continues: bool,
+    /// The next part is the last.
+    last_comes: bool,
+    /// No part comes after those that were read.
+    ending: bool,
     /// The one call besides parts that waits for its next attempt.
     waiting: Option<(Now, Call)>,
     attempt: u32,
@@ -122,6 +129,8 @@ impl Upload {
             parts: Parts::new(settings.parallel),
             end: None,
             continues: false,
+            last_comes: false,
+            ending: false,
             waiting: None,
             attempt: 0,
             in_doubt: false,
@@ -192,87 +201,18 @@ impl Upload {
         match event {
             Event::Part { number, digest } => self.part_read(number, digest),
             Event::Continues => self.continues(),
+            Event::Ending => self.last_comes = true,
             Event::End { bytes, crc32 } => self.ended(now, bytes, crc32),
             // A source that has ended cleanly has nothing more to say.
             Event::Broken(_) if self.end.is_some() => {}
             Event::Broken(error) => self.fail(now, error),
             Event::Stop(error) => self.stop(now, error),
+            Event::Cut { first, digests } => self.was_cut(now, first, digests),
             Event::Rehashed { number, digest, md5 } => self.rehashed(now, number, digest, md5),
             Event::Done { call, result } => self.done(now, call, result),
         }
         self.parts.wake(now);
         self.pump(now);
-    }
-
-    fn part_read(&mut self, number: u32, digest: PartDigest) {
-        if !self.streaming() {
-            return;
-        }
-        self.parts.add(number, digest);
-    }
-
-    fn continues(&mut self) {
-        if self.streaming() && self.creation == Creation::NotYet {
-            self.continues = true;
-            self.creation = Creation::UnderWay;
-            self.begin(Call::Create);
-        }
-    }
-
-    fn ended(&mut self, now: Now, bytes: u64, crc32: u32) {
-        if !self.streaming() {
-            return;
-        }
-        self.end = Some((bytes, crc32));
-        if bytes == 0 && !self.settings.allow_empty {
-            let error = Error::source("the stream is empty; nothing was stored")
-                .next("give --allow-empty if an empty object is wanted");
-            return self.fail(now, error);
-        }
-        if bytes < self.settings.min_size {
-            let least = self.settings.min_size;
-            return self.fail(
-                now,
-                Error::source(format!(
-                    "the stream ended after {bytes} bytes, but --min-size asks for {least}; \
-                     nothing was stored"
-                )),
-            );
-        }
-        if !self.continues {
-            if self.parts.count() == 0 {
-                let empty = crate::digest::Hasher::new(self.settings.checksum).finish();
-                self.parts.add(1, empty);
-            }
-            self.phase = Phase::Putting;
-            if let Err(error) = self.parts.complete(bytes) {
-                return self.fail(now, error);
-            }
-            self.begin(Call::Put);
-        }
-    }
-
-    fn streaming(&self) -> bool {
-        self.phase == Phase::Streaming
-    }
-
-    /// Starts what can be started: parts, or the commit when all are there.
-    fn pump(&mut self, now: Now) {
-        if !self.streaming() || !matches!(self.creation, Creation::Done(_)) {
-            return;
-        }
-        while let Some(number) = self.parts.next_to_send() {
-            self.begin(Call::Part(number));
-        }
-        if let Some((bytes, crc32)) = self.end
-            && self.parts.all_acknowledged()
-        {
-            self.phase = Phase::Committing;
-            match self.parts.gate(bytes, crc32) {
-                Ok(()) => self.begin(Call::Commit),
-                Err(error) => self.fail(now, error),
-            }
-        }
     }
 
     fn begin(&mut self, call: Call) {
@@ -373,74 +313,6 @@ impl Upload {
             Phase::Orphans if ending::worth_another(verdict) => self.again_soon(now, call),
             Phase::Orphans => self.orphans_unlisted(),
             Phase::Streaming | Phase::Finished => {}
-        }
-    }
-
-    fn part_done(&mut self, now: Now, number: u32, result: Result<Outcome, Failure>) {
-        if !self.streaming() {
-            return;
-        }
-        let doing = format!("part {number}, attempt {}", self.parts.attempt(number) + 1);
-        let failure = match result {
-            Ok(Outcome::Stored { held, crc32 }) => {
-                match self.parts.answered(number, held, crc32, self.settings.checksum) {
-                    Ok(parts::Answered::Acknowledged) => self.acknowledged_part(now, number),
-                    Ok(parts::Answered::CompareMd5) => {
-                        self.actions.push_back(Action::Rehash(number));
-                    }
-                    Err(error) => self.fail(now, error),
-                }
-                return;
-            }
-            Ok(_) => return,
-            Err(failure) => failure,
-        };
-        match retry::judge(Operation::Part, self.stage(), &failure) {
-            Verdict::Again { slower } => {
-                if slower {
-                    self.parts.slow_down(now);
-                }
-                self.part_again(now, number, &failure, &doing);
-            }
-            Verdict::Renew => self.part_again(now, number, &failure, &doing),
-            Verdict::Damaged => match self.parts.damaged(number) {
-                true => self.actions.push_back(Action::Rehash(number)),
-                false => self.fail(now, Error { kind: Kind::Integrity, ..failure.error(&doing) }),
-            },
-            // A part is sent again after a commit whose answer was lost: that one may have done it.
-            Verdict::Missing if self.in_doubt => {
-                self.actions.push_back(Action::CancelParts);
-                self.settle(settle::Step::Object);
-            }
-            Verdict::Missing => {
-                let error = failure.error(&doing);
-                self.fail(now, error.next("the multipart upload was aborted by someone else"));
-            }
-            _ => self.fail(now, failure.error(&doing)),
-        }
-    }
-
-    /// The buffers of a part go back to the reader, who waits for them. When the stream has ended
-    /// nobody does: then they are kept, in case the service turns out not to hold the part.
-    fn acknowledged_part(&mut self, now: Now, number: u32) {
-        match self.end {
-            None => self.actions.push_back(Action::Free(number)),
-            Some(_) => self.parts.keep(number),
-        }
-        self.went_forward(now);
-    }
-
-    fn rehashed(&mut self, now: Now, number: u32, digest: PartDigest, md5: Value) {
-        if self.phase == Phase::Putting {
-            return self.put_rehashed(now, digest, md5);
-        }
-        if !self.streaming() {
-            return;
-        }
-        match self.parts.rehashed(number, &digest, &md5) {
-            Ok(parts::Rehashed::Acknowledged) => self.acknowledged_part(now, number),
-            Ok(parts::Rehashed::SendAgain) => self.retries += 1,
-            Err(error) => self.fail(now, error),
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Now;
+use super::tail::Line;
 use crate::digest::{self, Algorithm, PartDigest, Value};
 use crate::error::Error;
 use crate::oci::api::{Held, ListedPart};
@@ -35,8 +36,18 @@ struct Part {
     sent_crc32: u32,
     attempt: u32,
     damaged: u32,
+    /// When its last attempt began.
+    began: Now,
     /// Acknowledged, and its buffers are here all the same.
     kept: bool,
+}
+
+/// Whether the parts at the end of the stream have been cut into smaller ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Whole,
+    Cutting,
+    Cut,
 }
 
 /// What an answer to a part means.
@@ -67,6 +78,11 @@ pub struct Parts {
     window: usize,
     successes: usize,
     slowed: Option<Now>,
+    /// The highest part whose sending has begun.
+    begun: u32,
+    /// Bytes per second of one connection, by the last part that was answered.
+    rate: Option<f64>,
+    tail: Tail,
 }
 
 impl Parts {
@@ -82,6 +98,9 @@ impl Parts {
             window: parallel.max(1),
             successes: 0,
             slowed: None,
+            begun: 0,
+            rate: None,
+            tail: Tail::Whole,
         }
     }
 
@@ -96,18 +115,21 @@ impl Parts {
             sent_crc32: 0,
             attempt: 0,
             damaged: 0,
+            began: Now::ZERO,
             kept: false,
         });
         self.ready.push_back(number);
     }
 
     /// The next part to send, if the window has room; it counts as sent from here.
-    pub fn next_to_send(&mut self) -> Option<u32> {
+    pub fn next_to_send(&mut self, now: Now) -> Option<u32> {
         if self.in_flight >= self.window {
             return None;
         }
         let number = self.ready.pop_front()?;
-        self.part_mut(number)?.state = State::Sending;
+        let part = self.part_mut(number)?;
+        (part.state, part.began) = (State::Sending, now);
+        self.begun = self.begun.max(number);
         self.in_flight += 1;
         Some(number)
     }
@@ -123,6 +145,7 @@ impl Parts {
     /// The service took a part: is what it holds ours?
     pub fn answered(
         &mut self,
+        now: Now,
         number: u32,
         held: Held,
         crc32: u32,
@@ -139,9 +162,13 @@ impl Parts {
             .next("suspect this machine's memory; nothing was committed"));
         }
         part.sent_crc32 = crc32;
+        let took = now.saturating_sub(part.began).as_secs_f64();
+        let rate = part.digest.size as f64 / took.max(1e-3);
         part.etag = held.etag.clone().unwrap_or_default();
         part.md5 = held.content_md5.clone();
         let ours = part.digest.value.as_ref().map(Value::base64);
+        self.rate = Some(rate);
+        let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
         match (ours, held.content(algorithm)) {
             (Some(ours), Some(theirs)) if ours == theirs => {}
             (Some(ours), Some(theirs)) => {
@@ -216,6 +243,57 @@ impl Parts {
                 Ok(Rehashed::SendAgain)
             }
         }
+    }
+
+    /// The first part that has not begun, the sizes from there on, and what is known of the line; if
+    /// a connection is free for them, the line has been measured and they have not been cut before.
+    pub fn tail(&self, now: Now) -> Option<(u32, Vec<u64>, Line)> {
+        let rate = self.rate?;
+        if self.tail != Tail::Whole || self.in_flight >= self.window {
+            return None;
+        }
+        let (begun, queued) = self.parts.split_at(self.begun as usize);
+        if queued.is_empty() {
+            return None;
+        }
+        let left = |part: &Part| {
+            let sent = rate * now.saturating_sub(part.began).as_secs_f64();
+            part.digest.size.saturating_sub(sent as u64)
+        };
+        let busy = begun.iter().filter(|part| part.state == State::Sending).map(left).collect();
+        let sizes = queued.iter().map(|part| part.digest.size).collect();
+        Some((self.begun + 1, sizes, Line { rate, busy, connections: self.window }))
+    }
+
+    /// The parts from `first` on wait until others are made of them.
+    pub fn cutting(&mut self, first: u32) {
+        self.tail = Tail::Cutting;
+        self.ready.retain(|number| *number < first);
+    }
+
+    /// Takes other parts of the same bytes in the place of those from `first` on.
+    pub fn replace(&mut self, first: u32, digests: Vec<PartDigest>) -> Result<(), Error> {
+        self.tail = Tail::Cut;
+        let cut = self.parts.split_off((first as usize).saturating_sub(1).min(self.parts.len()));
+        let sum = |digests: &mut dyn Iterator<Item = &PartDigest>| {
+            let mut size = 0;
+            let each = digests.map(|digest| {
+                size += digest.size;
+                (digest.crc32, digest.size)
+            });
+            (digest::crc32_combine(each), size)
+        };
+        let before = sum(&mut cut.iter().map(|part| &part.digest));
+        if sum(&mut digests.iter()) != before {
+            return Err(Error::integrity(format!(
+                "the bytes from part {first} on changed in memory after they were read"
+            ))
+            .next("suspect this machine's memory; nothing was committed"));
+        }
+        for (number, digest) in (first..).zip(digests) {
+            self.add(number, digest);
+        }
+        Ok(())
     }
 
     /// A part failed and is sent again at a time.

@@ -3,7 +3,6 @@
 //! The model is written from the service's documentation and shares nothing with the machine. Each
 //! run is made of a seed; a failing seed is printed and replays exactly.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,270 +12,18 @@ mod heal;
 mod model;
 mod stands;
 mod story;
+mod tail;
 mod trouble;
+mod world;
 
 use super::*;
-use crate::digest::{self, Algorithm};
+use crate::digest::{self, Algorithm, Value};
+use crate::error::Kind;
 use crate::retry::Break;
 use model::{Model, Sent, held};
+use world::{Due, Weather, World, settings};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-enum Due {
-    /// The service works on a request; the answer reaches us unless it is lost.
-    Lands { sent: Sent, answer: bool },
-    /// Something reaches the machine.
-    Event(Event),
-}
-
-/// How badly the world behaves.
-#[derive(Clone, Copy)]
-struct Weather {
-    /// Of 100 requests, so many meet a fault.
-    faults: u32,
-    /// After this time there are none.
-    until: Duration,
-}
-
-struct World {
-    upload: Upload,
-    model: Model,
-    due: BTreeMap<(Duration, u64), Due>,
-    serial: u64,
-    now: Duration,
-    rng: fastrand::Rng,
-    weather: Weather,
-    condition: bool,
-    stream: Vec<Bytes>,
-    held: HashMap<u32, Bytes>,
-    acknowledged: HashSet<u32>,
-    cancelled: bool,
-    commits: u32,
-    aborts_under_way: u32,
-    notes: Vec<String>,
-    multipart: Option<String>,
-}
-
-fn settings(seed: u64, parallel: usize) -> Settings {
-    Settings {
-        parallel,
-        retry_for: Duration::from_secs(3600),
-        checksum: Algorithm::Sha256,
-        allow_empty: false,
-        min_size: 0,
-        delete_on_mismatch: false,
-        answered: true,
-        before: Before::Nothing,
-        named: Named {
-            object: "oci://b@n/o".to_owned(),
-            abort: "ABORT {}".to_owned(),
-            head: "HEAD".to_owned(),
-        },
-        seed,
-    }
-}
-
-impl World {
-    fn new(seed: u64, parts: usize, weather: Weather) -> World {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let stream: Vec<Bytes> =
-            (0..parts).map(|i| Bytes::from(vec![i as u8; 1 + rng.usize(..5)])).collect();
-        let values: Vec<Value> = stream
-            .iter()
-            .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
-            .collect();
-        World {
-            upload: Upload::new(settings(seed, 1 + rng.usize(..8))),
-            model: Model::default(),
-            due: BTreeMap::new(),
-            serial: 0,
-            now: Duration::ZERO,
-            rng,
-            weather,
-            condition: true,
-            multipart: (parts > 1).then(|| digest::multipart(Algorithm::Sha256, &values)),
-            stream,
-            held: HashMap::new(),
-            acknowledged: HashSet::new(),
-            cancelled: false,
-            commits: 0,
-            aborts_under_way: 0,
-            notes: Vec::new(),
-        }
-    }
-
-    fn after(&mut self, delay: Duration, due: Due) {
-        self.serial += 1;
-        self.due.insert((self.now + delay, self.serial), due);
-    }
-
-    /// Schedules the whole stream, ended cleanly or broken after all parts.
-    fn read(&mut self, last: Event) {
-        let mut at = Duration::ZERO;
-        for (index, part) in self.stream.clone().into_iter().enumerate() {
-            let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&part));
-            at += Duration::from_millis(self.rng.u64(..2000));
-            self.after(at, Due::Event(Event::Part { number: index as u32 + 1, digest }));
-            if index == 0 && self.stream.len() > 1 {
-                self.after(at, Due::Event(Event::Continues));
-            }
-        }
-        self.after(at + SECOND, Due::Event(last));
-    }
-
-    fn whole(&self) -> Bytes {
-        Bytes::from(self.stream.concat())
-    }
-
-    fn end(&self) -> Event {
-        let whole = self.whole();
-        Event::End { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) }
-    }
-
-    fn begin(&mut self, call: Call) {
-        if call == Call::Commit {
-            self.commits += 1;
-            assert_eq!(self.acknowledged.len(), self.stream.len(), "commit with parts missing");
-        }
-        if call == Call::Abort {
-            self.aborts_under_way += 1;
-            assert_eq!(self.aborts_under_way, 1, "two aborts at a time");
-        }
-        let body = match call {
-            Call::Part(n) => self.held.get(&n).expect("a part is sent from its buffer").clone(),
-            Call::Put => self.stream.first().cloned().unwrap_or_default(),
-            _ => self.whole(),
-        };
-        let sent = Sent {
-            upload: self.upload.upload_id().map(str::to_owned),
-            parts: self.upload.commit_parts().map(|(n, e)| (n, e.to_owned())).collect(),
-            multipart: self.multipart.clone(),
-            call,
-            body,
-        };
-        let stormy = self.now < self.weather.until && self.rng.u32(..100) < self.weather.faults;
-        let there = Duration::from_millis(self.rng.u64(..800));
-        if !stormy {
-            return self.after(there, Due::Lands { sent, answer: true });
-        }
-        let lost = |text: &str| Failure::Transport { how: Break::Lost, text: text.to_owned() };
-        let failure = match self.rng.u32(..11) {
-            0 => Failure::Transport { how: Break::Connect, text: "refused".to_owned() },
-            1 => lost("reset before the request"),
-            2 => {
-                self.after(there, Due::Lands { sent: sent.clone(), answer: false });
-                lost("reset after the request")
-            }
-            3 => {
-                // It lands when a later try may long have succeeded.
-                let late = Duration::from_secs(self.rng.u64(..40));
-                self.after(late, Due::Lands { sent: sent.clone(), answer: false });
-                lost("stalled; lands late")
-            }
-            4 => Model::refuse(503, "ServiceUnavailable"),
-            5 => Model::refuse(429, "TooManyRequests"),
-            6 => Model::refuse(500, "InternalServerError"),
-            7 => {
-                self.after(there, Due::Lands { sent: sent.clone(), answer: false });
-                Model::refuse(500, "InternalServerError")
-            }
-            8 => Model::refuse(409, "ConcurrentObjectUpdate"),
-            9 => {
-                if self.rng.bool() {
-                    self.after(there, Due::Lands { sent: sent.clone(), answer: false });
-                }
-                let how = Break::Stalled;
-                let failure = Failure::Transport { how, text: "no byte moved".to_owned() };
-                let event = Event::Done { call: sent.call, result: Err(failure) };
-                return self.after(60 * SECOND, Due::Event(event));
-            }
-            _ => Model::refuse(401, "NotAuthenticated"),
-        };
-        let call = sent.call;
-        self.after(there, Due::Event(Event::Done { call, result: Err(failure) }));
-    }
-
-    /// Runs to the end, or panics where the machine neither ends nor waits.
-    fn run(&mut self) -> Result<Stored, Error> {
-        for _ in 0..200_000 {
-            while let Some(action) = self.upload.next_action() {
-                match action {
-                    Action::Begin(call) => self.begin(call),
-                    Action::Free(number) => drop(self.held.remove(&number)),
-                    Action::CancelParts => self.cancelled = true,
-                    Action::Note(text) => self.notes.push(text),
-                    Action::StopReading | Action::Rehash(_) => {}
-                    Action::Finish(result) => return result,
-                }
-            }
-            assert!(self.upload.waiting_for().is_some());
-            let timeout = self.upload.next_timeout();
-            let due = self.due.keys().next().copied();
-            match (due, timeout) {
-                (Some(key), timeout) if timeout.is_none_or(|at| key.0 <= at) => {
-                    let due = self.due.remove(&key).expect("it was just seen");
-                    self.now = key.0;
-                    self.happen(due);
-                }
-                (_, Some(at)) => {
-                    self.now = self.now.max(at);
-                    self.upload.handle_timeout(self.now);
-                }
-                (_, None) => panic!("nothing is due, and the machine waits for nothing"),
-            }
-        }
-        panic!("no end; waiting for {:?}", self.upload.waiting_for());
-    }
-
-    fn happen(&mut self, due: Due) {
-        let event = match due {
-            Due::Event(event) => event,
-            Due::Lands { sent, answer } => {
-                let result = self.model.perform(&sent, self.condition);
-                if !answer {
-                    return;
-                }
-                Event::Done { call: sent.call, result }
-            }
-        };
-        match &event {
-            Event::Part { number, .. } => {
-                self.held.insert(*number, self.stream[*number as usize - 1].clone());
-            }
-            // What was cancelled may still land at the service, but is never heard of again.
-            Event::Done { call: Call::Part(_), .. } if self.cancelled => return,
-            Event::Done { call: Call::Part(number), result: Ok(_) } => {
-                assert!(self.held.contains_key(number), "freed before it was acknowledged");
-                self.acknowledged.insert(*number);
-            }
-            Event::Done { call: Call::Abort, .. } => self.aborts_under_way -= 1,
-            _ => {}
-        }
-        self.upload.handle(self.now, event);
-    }
-
-    /// What must hold after every run.
-    fn judge(&self, seed: u64, result: &Result<Stored, Error>) {
-        let object = self.model.object.as_ref().map(|(_, body)| body);
-        match result {
-            Ok(stored) => {
-                assert_eq!(object, Some(&self.whole()), "seed {seed}: a false success");
-                assert_eq!(stored.size, self.whole().len() as u64);
-            }
-            Err(error) if error.kind == Kind::Unknown => {}
-            Err(error) => {
-                assert_eq!(object, None, "seed {seed}: {error} but an object appeared");
-            }
-        }
-        let named = |id: &String| {
-            let next = result.as_ref().err().and_then(|e| e.next.clone()).unwrap_or_default();
-            next.contains(id) || self.notes.iter().any(|n| n.contains(id) || n.contains("listed"))
-        };
-        for id in self.model.uploads.keys() {
-            assert!(named(id), "seed {seed}: {id} is open and unnamed after {result:?}");
-        }
-    }
-}
 
 const CALM: Weather = Weather { faults: 0, until: Duration::ZERO };
 
@@ -396,8 +143,8 @@ fn a_buffer_that_changed_between_reading_and_sending_is_caught_before_the_commit
     let mut parts = parts::Parts::new(2);
     let body = Bytes::from_static(b"abc");
     parts.add(1, digest::part(Algorithm::None, std::slice::from_ref(&body)));
-    assert_eq!(parts.next_to_send(), Some(1));
-    let error = parts.answered(1, held("e", &body, false), 7, Algorithm::None).unwrap_err();
+    assert_eq!(parts.next_to_send(SECOND), Some(1));
+    let error = parts.answered(SECOND, 1, held("e", &body, false), 7, Algorithm::None).unwrap_err();
     assert_eq!(error.kind, Kind::Integrity);
 }
 

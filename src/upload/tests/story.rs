@@ -8,6 +8,7 @@ pub struct Story {
     pub now: Duration,
     pub calls: Vec<Call>,
     pub notes: Vec<String>,
+    pub cut: Option<(u32, Vec<u64>)>,
     pub finish: Option<Result<Stored, Error>>,
 }
 
@@ -27,7 +28,8 @@ pub fn sized(etag: &str, size: u64) -> Held {
 impl Story {
     pub fn new(settings: Settings) -> Story {
         let (calls, notes) = (Vec::new(), Vec::new());
-        Story { upload: Upload::new(settings), now: SECOND, calls, notes, finish: None }
+        let upload = Upload::new(settings);
+        Story { upload, now: SECOND, calls, notes, cut: None, finish: None }
     }
 
     pub fn tell(&mut self, event: Event) {
@@ -40,6 +42,7 @@ impl Story {
             match action {
                 Action::Begin(call) => self.calls.push(call),
                 Action::Note(text) => self.notes.push(text),
+                Action::Cut { first, sizes, .. } => self.cut = Some((first, sizes)),
                 Action::Finish(result) => self.finish = Some(result),
                 _ => {}
             }

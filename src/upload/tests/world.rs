@@ -1,0 +1,298 @@
+//! A machine and a model of the service, and the weather between them, in virtual time.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::digest::{self, Algorithm, Value};
+use crate::error::Kind;
+use crate::retry::Break;
+
+pub enum Due {
+    /// The service works on a request; the answer reaches us unless it is lost.
+    Lands { sent: Sent, answer: bool },
+    /// Something reaches the machine.
+    Event(Event),
+}
+
+/// How badly the world behaves.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    /// Of 100 requests, so many meet a fault.
+    pub faults: u32,
+    /// After this time there are none.
+    pub until: Duration,
+}
+
+pub struct World {
+    pub upload: Upload,
+    pub model: Model,
+    pub due: BTreeMap<(Duration, u64), Due>,
+    pub serial: u64,
+    pub now: Duration,
+    pub rng: fastrand::Rng,
+    pub weather: Weather,
+    pub condition: bool,
+    pub stream: Vec<Bytes>,
+    pub held: HashMap<u32, Bytes>,
+    pub acknowledged: HashSet<u32>,
+    pub cancelled: bool,
+    pub commits: u32,
+    pub cuts: u32,
+    pub aborts_under_way: u32,
+    pub notes: Vec<String>,
+    pub multipart: Option<String>,
+}
+
+pub fn settings(seed: u64, parallel: usize) -> Settings {
+    Settings {
+        parallel,
+        retry_for: Duration::from_secs(3600),
+        checksum: Algorithm::Sha256,
+        allow_empty: false,
+        min_size: 0,
+        delete_on_mismatch: false,
+        answered: true,
+        before: Before::Nothing,
+        named: Named {
+            object: "oci://b@n/o".to_owned(),
+            abort: "ABORT {}".to_owned(),
+            head: "HEAD".to_owned(),
+        },
+        seed,
+        // Here a byte takes most of a second.
+        tail: TailRule { least: 1, worth: Duration::from_millis(100), highest: 10_000 },
+    }
+}
+
+impl World {
+    pub fn new(seed: u64, parts: usize, weather: Weather) -> World {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let stream: Vec<Bytes> =
+            (0..parts).map(|i| Bytes::from(vec![i as u8; 1 + rng.usize(..5)])).collect();
+        let values: Vec<Value> = stream
+            .iter()
+            .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
+            .collect();
+        World {
+            upload: Upload::new(settings(seed, 1 + rng.usize(..8))),
+            model: Model::default(),
+            due: BTreeMap::new(),
+            serial: 0,
+            now: Duration::ZERO,
+            rng,
+            weather,
+            condition: true,
+            multipart: (parts > 1).then(|| digest::multipart(Algorithm::Sha256, &values)),
+            stream,
+            held: HashMap::new(),
+            acknowledged: HashSet::new(),
+            cancelled: false,
+            commits: 0,
+            cuts: 0,
+            aborts_under_way: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    pub fn after(&mut self, delay: Duration, due: Due) {
+        self.serial += 1;
+        self.due.insert((self.now + delay, self.serial), due);
+    }
+
+    /// Schedules the whole stream, ended cleanly or broken after all parts.
+    pub fn read(&mut self, last: Event) {
+        let mut at = Duration::ZERO;
+        for (index, part) in self.stream.clone().into_iter().enumerate() {
+            let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&part));
+            at += Duration::from_millis(self.rng.u64(..2000));
+            self.after(at, Due::Event(Event::Part { number: index as u32 + 1, digest }));
+            if index == 0 && self.stream.len() > 1 {
+                self.after(at, Due::Event(Event::Continues));
+            }
+            if index + 2 == self.stream.len() && self.rng.bool() {
+                self.after(at, Due::Event(Event::Ending));
+            }
+        }
+        self.after(at + SECOND, Due::Event(last));
+    }
+
+    pub fn whole(&self) -> Bytes {
+        Bytes::from(self.stream.concat())
+    }
+
+    pub fn end(&self) -> Event {
+        let whole = self.whole();
+        Event::End { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) }
+    }
+
+    pub fn begin(&mut self, call: Call) {
+        if call == Call::Commit {
+            self.commits += 1;
+            assert_eq!(self.acknowledged.len(), self.stream.len(), "commit with parts missing");
+        }
+        if call == Call::Abort {
+            self.aborts_under_way += 1;
+            assert_eq!(self.aborts_under_way, 1, "two aborts at a time");
+        }
+        let body = match call {
+            Call::Part(n) => self.held.get(&n).expect("a part is sent from its buffer").clone(),
+            Call::Put => self.stream.first().cloned().unwrap_or_default(),
+            _ => self.whole(),
+        };
+        let sent = Sent {
+            upload: self.upload.upload_id().map(str::to_owned),
+            parts: self.upload.commit_parts().map(|(n, e)| (n, e.to_owned())).collect(),
+            multipart: self.multipart.clone(),
+            call,
+            body,
+        };
+        let stormy = self.now < self.weather.until && self.rng.u32(..100) < self.weather.faults;
+        let there = Duration::from_millis(self.rng.u64(..800));
+        if !stormy {
+            return self.after(there, Due::Lands { sent, answer: true });
+        }
+        let lost = |text: &str| Failure::Transport { how: Break::Lost, text: text.to_owned() };
+        let failure = match self.rng.u32(..11) {
+            0 => Failure::Transport { how: Break::Connect, text: "refused".to_owned() },
+            1 => lost("reset before the request"),
+            2 => {
+                self.after(there, Due::Lands { sent: sent.clone(), answer: false });
+                lost("reset after the request")
+            }
+            3 => {
+                // It lands when a later try may long have succeeded.
+                let late = Duration::from_secs(self.rng.u64(..40));
+                self.after(late, Due::Lands { sent: sent.clone(), answer: false });
+                lost("stalled; lands late")
+            }
+            4 => Model::refuse(503, "ServiceUnavailable"),
+            5 => Model::refuse(429, "TooManyRequests"),
+            6 => Model::refuse(500, "InternalServerError"),
+            7 => {
+                self.after(there, Due::Lands { sent: sent.clone(), answer: false });
+                Model::refuse(500, "InternalServerError")
+            }
+            8 => Model::refuse(409, "ConcurrentObjectUpdate"),
+            9 => {
+                if self.rng.bool() {
+                    self.after(there, Due::Lands { sent: sent.clone(), answer: false });
+                }
+                let how = Break::Stalled;
+                let failure = Failure::Transport { how, text: "no byte moved".to_owned() };
+                let event = Event::Done { call: sent.call, result: Err(failure) };
+                return self.after(60 * SECOND, Due::Event(event));
+            }
+            _ => Model::refuse(401, "NotAuthenticated"),
+        };
+        let call = sent.call;
+        self.after(there, Due::Event(Event::Done { call, result: Err(failure) }));
+    }
+
+    /// Runs to the end, or panics where the machine neither ends nor waits.
+    pub fn run(&mut self) -> Result<Stored, Error> {
+        for _ in 0..200_000 {
+            while let Some(action) = self.upload.next_action() {
+                match action {
+                    Action::Begin(call) => self.begin(call),
+                    Action::Free(number) => drop(self.held.remove(&number)),
+                    Action::CancelParts => self.cancelled = true,
+                    Action::Note(text) => self.notes.push(text),
+                    Action::StopReading | Action::Rehash(_) => {}
+                    Action::Cut { first, sizes, .. } => self.cut(first, &sizes),
+                    Action::Finish(result) => return result,
+                }
+            }
+            assert!(self.upload.waiting_for().is_some());
+            let timeout = self.upload.next_timeout();
+            let due = self.due.keys().next().copied();
+            match (due, timeout) {
+                (Some(key), timeout) if timeout.is_none_or(|at| key.0 <= at) => {
+                    let due = self.due.remove(&key).expect("it was just seen");
+                    self.now = key.0;
+                    self.happen(due);
+                }
+                (_, Some(at)) => {
+                    self.now = self.now.max(at);
+                    self.upload.handle_timeout(self.now);
+                }
+                (_, None) => panic!("nothing is due, and the machine waits for nothing"),
+            }
+        }
+        panic!("no end; waiting for {:?}", self.upload.waiting_for());
+    }
+
+    pub fn cut(&mut self, first: u32, sizes: &[u64]) {
+        self.cuts += 1;
+        let mut whole = Bytes::from(self.stream.split_off(first as usize - 1).concat());
+        for size in sizes {
+            self.stream.push(whole.split_to(*size as usize));
+        }
+        assert!(whole.is_empty(), "bytes were left over");
+        let digests: Vec<_> = self
+            .stream
+            .iter()
+            .map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)))
+            .collect();
+        let values: Vec<_> = digests.iter().filter_map(|digest| digest.value.clone()).collect();
+        self.multipart = Some(digest::multipart(Algorithm::Sha256, &values));
+        let digests = digests[first as usize - 1..].to_vec();
+        let delay = Duration::from_millis(self.rng.u64(..300));
+        self.after(delay, Due::Event(Event::Cut { first, digests }));
+    }
+
+    pub fn happen(&mut self, due: Due) {
+        let event = match due {
+            Due::Event(event) => event,
+            Due::Lands { sent, answer } => {
+                let result = self.model.perform(&sent, self.condition);
+                if !answer {
+                    return;
+                }
+                Event::Done { call: sent.call, result }
+            }
+        };
+        match &event {
+            Event::Part { number, .. } => {
+                self.held.insert(*number, self.stream[*number as usize - 1].clone());
+            }
+            Event::Cut { first, .. } => {
+                self.held.retain(|number, _| number < first);
+                let cut = self.stream.iter().skip(*first as usize - 1).cloned();
+                self.held.extend((*first..).zip(cut));
+            }
+            // What was cancelled may still land at the service, but is never heard of again.
+            Event::Done { call: Call::Part(_), .. } if self.cancelled => return,
+            Event::Done { call: Call::Part(number), result: Ok(_) } => {
+                assert!(self.held.contains_key(number), "freed before it was acknowledged");
+                self.acknowledged.insert(*number);
+            }
+            Event::Done { call: Call::Abort, .. } => self.aborts_under_way -= 1,
+            _ => {}
+        }
+        self.upload.handle(self.now, event);
+    }
+
+    /// What must hold after every run.
+    pub fn judge(&self, seed: u64, result: &Result<Stored, Error>) {
+        let object = self.model.object.as_ref().map(|(_, body)| body);
+        match result {
+            Ok(stored) => {
+                assert_eq!(object, Some(&self.whole()), "seed {seed}: a false success");
+                assert_eq!(stored.size, self.whole().len() as u64);
+            }
+            Err(error) if error.kind == Kind::Unknown => {}
+            Err(error) => {
+                assert_eq!(object, None, "seed {seed}: {error} but an object appeared");
+            }
+        }
+        let named = |id: &String| {
+            let next = result.as_ref().err().and_then(|e| e.next.clone()).unwrap_or_default();
+            next.contains(id) || self.notes.iter().any(|n| n.contains(id) || n.contains("listed"))
+        };
+        for id in self.model.uploads.keys() {
+            assert!(named(id), "seed {seed}: {id} is open and unnamed after {result:?}");
+        }
+    }
+}
