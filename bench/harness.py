@@ -22,6 +22,8 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 RELEASE = os.path.join(TARGET, "release")
+# Another build of ocipipe may be measured, for a comparison of two.
+OCIPIPE = os.environ.get("OCIPIPE_BIN", os.path.join(RELEASE, "ocipipe"))
 MIB = 1 << 20
 GIB = 1 << 30
 LIMIT = 1800
@@ -199,7 +201,7 @@ def ocipipe(config, checksum, *more, name=None, binary=None):
              "md5": "content-md5", "none": None}[checksum]
 
     def command(sink, object_name):
-        return [binary or program("ocipipe"), "put", f"oci://bench@benchns/{object_name}",
+        return [binary or OCIPIPE, "put", f"oci://bench@benchns/{object_name}",
                 "--config-file", config, "--endpoint", f"https://127.0.0.1:{sink.port}",
                 "--cert-bundle", sink.ca, "--checksum", checksum, "--quiet", *more]
 

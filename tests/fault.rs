@@ -146,6 +146,15 @@ rows! {
         first(Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")))]);
     a_part_damaged_on_the_way_every_time: fails(LONG, "", 7, [Rule::on(UploadPart,
         Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256"))).part(2)]);
+    a_bit_flipped_on_the_wire: survives_cleanly(LONG, "", [first(Action::FlipBit(5))]);
+    a_bit_flipped_on_the_wire_under_crc32c: survives_cleanly(LONG, "--checksum crc32c", [
+        first(Action::FlipBit(5_000_000))]);
+    a_bit_flipped_on_the_wire_of_a_put: survives_cleanly(SHORT, "--checksum md5", [
+        once(PutObject, Action::FlipBit(SHORT as u64 - 1))]);
+    a_bit_flipped_on_the_wire_every_time: fails(LONG, "", 7, [
+        Rule::on(UploadPart, Action::FlipBit(1)).part(1)]).says(&["UnmatchedContentSHA256", "part 1"]);
+    a_bit_flipped_on_the_wire_of_a_put_every_time: fails(SHORT, "", 7, [
+        Rule::on(PutObject, Action::FlipBit(1))]).says(&["UnmatchedContentSHA256"]);
     a_wrong_checksum_in_the_answer_to_a_part: fails(LONG, "", 7, [
         Rule::on(UploadPart, Action::WrongChecksum).part(2)]);
     a_wrong_checksum_in_the_answer_to_a_commit: mismatches(LONG, [

@@ -56,6 +56,15 @@ pub async fn blocking<T: Send + 'static>(
     })
 }
 
+/// The same bytes but for one bit of one byte.
+fn flipped(bytes: Bytes, at: u64) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    if let Some(byte) = usize::try_from(at).ok().and_then(|at| bytes.get_mut(at)) {
+        *byte ^= 1;
+    }
+    bytes.into()
+}
+
 /// The body of one request, with the faults that befall bodies.
 pub struct RequestBody {
     incoming: Incoming,
@@ -63,6 +72,7 @@ pub struct RequestBody {
     read: u64,
     stall: Option<(u64, Option<u64>)>,
     reset: Option<u64>,
+    flip: Option<u64>,
     orders: Orders,
 }
 
@@ -73,13 +83,14 @@ impl RequestBody {
         orders: Orders,
         fault: Option<&Action>,
     ) -> RequestBody {
-        let (mut stall, mut reset) = (None, None);
+        let (mut stall, mut reset, mut flip) = (None, None, None);
         match fault {
             Some(Action::StallBody { bytes, ms }) => stall = Some((*bytes, *ms)),
             Some(Action::ResetInBody(bytes)) => reset = Some(*bytes),
+            Some(Action::FlipBit(byte)) => flip = Some(*byte),
             _ => {}
         }
-        RequestBody { incoming, received, read: 0, stall, reset, orders }
+        RequestBody { incoming, received, read: 0, stall, reset, flip, orders }
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Stop> {
@@ -97,9 +108,13 @@ impl RequestBody {
             // The client went away in the middle.
             let frame = frame.map_err(|_| Stop::Cut)?;
             if let Ok(bytes) = frame.into_data() {
+                let from = self.read;
                 self.read += bytes.len() as u64;
                 self.received.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-                return Ok(Some(bytes));
+                return Ok(Some(match self.flip {
+                    Some(byte) if (from..self.read).contains(&byte) => flipped(bytes, byte - from),
+                    _ => bytes,
+                }));
             }
         }
         Ok(None)

@@ -122,6 +122,8 @@ pub enum Action {
     Garbage(String),
     /// A well-formed HTTP answer that holds a proxy's HTML page; nothing is done.
     Html { status: u16 },
+    /// One bit of this byte of the body arrives flipped, before anything is verified.
+    FlipBit(u64),
     /// Checksums in the answer (and the response's only) are not those of the bytes.
     WrongChecksum,
     /// The answer has no checksum headers.
