@@ -304,7 +304,7 @@ impl Drive {
             token_left: self.service.session.left(),
             expected,
             elapsed: self.began.elapsed(),
-            waiting: None,
+            waiting: self.upload.stands_still().map(str::to_owned),
         }
     }
 

@@ -355,6 +355,11 @@ impl Upload {
         )
     }
 
+    /// What the upload stands still for, where it does.
+    pub fn stands_still(&self) -> Option<&'static str> {
+        self.trouble.as_ref().and_then(|_| self.waiting_for())
+    }
+
     /// What an unfinished run waits for, in words.
     pub fn waiting_for(&self) -> Option<&'static str> {
         Some(match self.phase {

@@ -185,6 +185,14 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// When to come again: in so many seconds, or at a moment, which is measured by the answer's own date.
+fn retry_after(answer: &Answer) -> Option<u64> {
+    let text = answer.header("retry-after")?.trim();
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let until = || date(text)?.duration_since(date(answer.header("date")?)?).ok();
+    text.parse().ok().or_else(|| until().map(|wait| wait.as_secs()))
+}
+
 /// What the service said when it did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Refusal {
@@ -192,7 +200,7 @@ pub struct Refusal {
     pub code: Option<String>,
     pub message: String,
     pub request_id: Option<String>,
-    /// Seconds, or none where the header is absent or a date.
+    /// In seconds.
     pub retry_after: Option<u64>,
     /// The answer's `date`.
     pub date: Option<String>,
@@ -218,7 +226,7 @@ impl Refusal {
             code,
             message,
             request_id: answer.request_id(),
-            retry_after: answer.header("retry-after").and_then(|v| v.trim().parse().ok()),
+            retry_after: retry_after(answer),
             date: answer.owned("date"),
         }
     }
@@ -251,6 +259,19 @@ mod tests {
 
     fn answer(body: &str) -> Answer {
         Answer { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn when_to_come_again_is_told_in_seconds_or_as_a_moment() {
+        let said = |value: &str| {
+            let headers = [("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("retry-after", value)];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            Refusal::of(&Answer { headers, ..answer("") }).retry_after
+        };
+        assert_eq!(said("7"), Some(7));
+        assert_eq!(said("Thu, 01 Jan 2026 00:01:30 GMT"), Some(90));
+        assert_eq!(said("Wed, 31 Dec 2025 00:00:00 GMT"), None);
+        assert_eq!(said("soon"), None);
     }
 
     #[test]
