@@ -230,17 +230,22 @@ def most(values):
     return max(values) if values else float("nan")
 
 
-def conditions():
-    """What a reader has to know to judge the numbers."""
-    def read(path):
-        try:
-            with open(path, encoding="ascii") as file:
-                return file.read().strip()
-        except OSError:
-            return "?"
+def read(path):
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return "?"
 
+
+def machine():
     cpu = next((line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines()
                 if line.startswith("model name")), "?")
+    return f"{os.cpu_count()} cores ({cpu})"
+
+
+def conditions():
+    """What a reader has to know to judge the numbers."""
     control = read("/proc/sys/net/ipv4/tcp_congestion_control")
-    return (f"{os.cpu_count()} cores ({cpu}), Linux {os.uname().release}, congestion control "
+    return (f"{machine()}, Linux {os.uname().release}, congestion control "
             f"{control}, load {os.getloadavg()[0]:.1f} at the start")
