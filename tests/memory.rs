@@ -53,6 +53,7 @@ fn reads_stdin() {
             std::thread::park();
         }
     }
+    assert!(matches!(reader.events.blocking_recv(), Some(Incoming::Ending)));
     let Some(Incoming::Part(part)) = reader.events.blocking_recv() else { panic!("no part") };
     let grown = resident() - before;
     assert!(matches!(reader.events.blocking_recv(), Some(Incoming::End { bytes: 1024, .. })));
