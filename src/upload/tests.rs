@@ -226,3 +226,14 @@ fn giving_up_on_a_lost_commit_is_no_certain_failure_unless_the_upload_was_aborte
         assert_eq!(finish.unwrap().unwrap_err().kind, kind, "aborted: {aborted}");
     }
 }
+
+#[test]
+fn a_stream_whose_checksum_is_not_that_of_what_was_sent_is_not_committed() {
+    let mut world = World::new(1, 5, CALM);
+    let whole = world.whole();
+    world.read(Event::End { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) ^ 1 });
+    let result = world.run();
+    assert_eq!(result.as_ref().unwrap_err().kind, Kind::Integrity);
+    assert_eq!(world.commits, 0);
+    world.judge(1, &result);
+}

@@ -159,3 +159,16 @@ fn a_service_that_lies_about_storing_is_never_believed_whatever_else_passes() {
         assert!(matches!(kind, Kind::Integrity | Kind::Unknown), "seed {seed}: {kind:?}");
     }
 }
+
+#[test]
+fn an_object_that_is_seen_to_be_another_than_its_commit_said_is_a_mismatch() {
+    for length in [5, 6] {
+        let (mut story, ours) = committed(settings(1, 2));
+        let multipart_sha256 = (length == 6).then(|| "another".to_owned());
+        story
+            .ok(Call::Head, Outcome::Object(Held { size: Some(length), multipart_sha256, ..ours }));
+        assert_eq!(story.kind(), Kind::Integrity);
+        let error = story.ended().as_ref().unwrap_err();
+        assert!(error.what.contains("was committed (etag new)"), "{error}");
+    }
+}

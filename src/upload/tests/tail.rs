@@ -67,6 +67,21 @@ fn the_last_part_is_shared_when_a_connection_is_free_for_it() {
 }
 
 #[test]
+fn what_was_cut_is_not_cut_again() {
+    let mut story = story();
+    story.now += 14 * SECOND;
+    acknowledge(&mut story, 1, PART);
+    let (first, sizes) = story.cut.take().unwrap();
+    let digests = sizes.iter().map(|size| digest_of(*size as usize)).collect();
+    story.tell(Event::Cut { first, digests });
+    // The first piece seems to be done, and the second could be halved.
+    story.upload.settings.tail = TailRule { least: 1, worth: SECOND, highest: 10_000 };
+    story.now += 20 * SECOND;
+    acknowledge(&mut story, 2, PART);
+    assert_eq!((story.last(), &story.cut), (&Call::Part(4), &None));
+}
+
+#[test]
 fn nothing_is_cut_before_the_end_of_the_stream_is_known() {
     let mut story = Story::new(Settings { ..settings(1, 2) });
     read(&mut story, 1);

@@ -69,3 +69,18 @@ fn a_standstill_is_mentioned_even_where_trouble_was_mentioned_a_moment_ago() {
     acknowledge(&mut story, 2);
     assert_eq!(story.notes.len(), 4, "{:?}", story.notes);
 }
+
+#[test]
+fn patience_is_counted_from_the_last_progress_however_long_the_upload_has_run() {
+    let mut story = streaming();
+    story.now += 7200 * SECOND;
+    let began = story.now;
+    while story.upload.in_flight() > 0 {
+        story.fails(Call::Part(1), lost());
+        if story.last() == &Call::Abort {
+            break;
+        }
+        story.wait();
+    }
+    assert!(story.now >= began + 3600 * SECOND, "gave up after {:?}", story.now - began);
+}
