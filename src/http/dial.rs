@@ -21,7 +21,8 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::describe;
-use super::wire::{Activity, Wire};
+use super::stall::Activity;
+use super::wire::Wire;
 use crate::error::Error;
 use crate::oci::endpoint::Endpoint;
 use crate::retry::{Break, Failure};
@@ -194,6 +195,7 @@ impl Service<Uri> for Tcp {
             });
             let stream = open(&host, port, timeout).await?;
             stream.set_nodelay(true)?;
+            activity.set_socket(&stream);
             Ok(TokioIo::new(Wire::new(stream, activity)))
         })
     }

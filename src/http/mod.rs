@@ -6,6 +6,10 @@
 
 mod body;
 mod dial;
+mod queue;
+mod stall;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +26,7 @@ use crate::retry::{Break, Failure};
 
 pub use body::{RequestBody, Sent, Throttle};
 use dial::Dialer;
-use wire::Activity;
+use stall::Activity;
 
 /// A connection that lay idle for longer is not worth the risk that the server has dropped it.
 const IDLE_LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,5 @@
+//! The transport against servers made of raw sockets, which can do what no HTTP library does.
+
+mod early;
+mod peer;
+mod stall;
