@@ -2,4 +2,5 @@
 
 mod early;
 mod peer;
+mod reuse;
 mod stall;
