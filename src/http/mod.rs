@@ -53,10 +53,15 @@ struct Link {
     sender: SendRequest<RequestBody>,
     activity: Arc<Activity>,
     task: tokio::task::JoinHandle<()>,
+    /// An exchange has begun and is not over.
+    busy: bool,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
+        if self.busy {
+            self.activity.give_up();
+        }
         self.task.abort();
     }
 }
@@ -102,7 +107,7 @@ impl Transport {
             // Its error reaches the exchange under way through the sender.
             let _ = connection.await;
         });
-        let link = Link { sender, activity, task };
+        let link = Link { sender, activity, task, busy: false };
         Ok(Connection { transport: self, authority, link, reused: false })
     }
 
@@ -147,6 +152,7 @@ impl Connection<'_> {
         let request = request.body(body).map_err(|e| {
             Failure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
         })?;
+        link.busy = true;
         let exchange = async {
             let response = link.sender.send_request(request).await.map_err(|e| lost(&e))?;
             let (parts, mut body) = response.into_parts();
@@ -171,6 +177,7 @@ impl Connection<'_> {
         // An answer before the end of the body leaves the rest of it owed: never reuse that. Else the
         // connection takes a moment to see that both sides are done, or that the other one closes;
         // one that was put away before would look broken to who wants it next.
+        link.busy = !whole.complete();
         let at_rest = tokio::time::timeout(REST, link.sender.ready());
         if whole.complete() && matches!(at_rest.await, Ok(Ok(()))) {
             transport.keep(authority, link);

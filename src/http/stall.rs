@@ -4,7 +4,7 @@
 //! an exchange ends by itself or after no byte has moved for the timeout, whatever it waits for.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -17,6 +17,7 @@ use crate::retry::{Break, Failure};
 pub struct Activity {
     moved: AtomicU64,
     queue: OnceLock<SendQueue>,
+    given_up: AtomicBool,
 }
 
 impl Activity {
@@ -29,6 +30,15 @@ impl Activity {
 
     pub fn count(&self, bytes: usize) {
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Nothing of what is still on its way is wanted any more.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
     }
 
     fn moved(&self) -> u64 {

@@ -45,6 +45,17 @@ impl Wire {
     }
 }
 
+impl Drop for Wire {
+    /// The kernel would go on sending what it holds, for minutes on a slow line and in the way of
+    /// what is sent instead; and a part that was given up could still land.
+    fn drop(&mut self) {
+        if self.activity.is_given_up() {
+            // A socket that is gone already sends nothing.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -1,10 +1,11 @@
 //! What is a stall, and what only looks like one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
 
 use super::peer::{OK, ask, ask_throttled, head, request, say, serve, serve_on};
 use crate::http::{Throttle, Transport};
@@ -94,4 +95,30 @@ async fn a_body_that_waits_for_its_share_of_the_bandwidth_is_no_stall() {
     }
     let took = began.elapsed();
     assert!(took > 3 * TIMEOUT, "it took {took:?}, so nothing was proved");
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_not_sent_any_more() {
+    let (told, begun) = oneshot::channel();
+    let (go, wait) = oneshot::channel::<()>();
+    let (tell, ended) = oneshot::channel();
+    let channels = Mutex::new(Some((told, wait, tell)));
+    let endpoint = serve_on(narrow(), "http", move |_, mut stream| {
+        let (told, wait, tell) = channels.lock().unwrap().take().unwrap();
+        async move {
+            head(&mut stream).await;
+            told.send(()).unwrap();
+            let _ = wait.await;
+            let mut rest = Vec::new();
+            tell.send((stream.read_to_end(&mut rest).await.is_err(), rest.len())).unwrap();
+        }
+    });
+    let transport = Transport::new(None, Duration::from_secs(20)).unwrap();
+    tokio::select! {
+        answer = ask(&transport, &endpoint, BODY) => panic!("{answer:?}"),
+        begun = begun => begun.unwrap(),
+    }
+    go.send(()).unwrap();
+    let (reset, read) = ended.await.unwrap();
+    assert!(reset && read < BODY / 2, "{read} bytes came, reset: {reset}");
 }
