@@ -11,6 +11,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha384};
 
@@ -119,7 +120,7 @@ pub struct Hasher {
 enum Chosen {
     Sha256(Sha256),
     Sha384(Sha384),
-    Crc32c(u32),
+    Crc32c(crc_fast::Digest),
     Md5(Md5),
     None,
 }
@@ -129,7 +130,7 @@ impl Chosen {
         match algorithm {
             Algorithm::Sha256 => Chosen::Sha256(Sha256::new()),
             Algorithm::Sha384 => Chosen::Sha384(Sha384::new()),
-            Algorithm::Crc32c => Chosen::Crc32c(0),
+            Algorithm::Crc32c => Chosen::Crc32c(crc_fast::Digest::new(Crc32Iscsi)),
             Algorithm::Md5 => Chosen::Md5(Md5::new()),
             Algorithm::None => Chosen::None,
         }
@@ -139,7 +140,7 @@ impl Chosen {
         match self {
             Chosen::Sha256(hash) => hash.update(bytes),
             Chosen::Sha384(hash) => hash.update(bytes),
-            Chosen::Crc32c(crc) => *crc = crc32c::crc32c_append(*crc, bytes),
+            Chosen::Crc32c(crc) => crc.update(bytes),
             Chosen::Md5(hash) => hash.update(bytes),
             Chosen::None => {}
         }
@@ -149,7 +150,10 @@ impl Chosen {
         match self {
             Chosen::Sha256(hash) => Some(Value::new(Algorithm::Sha256, hash.finalize().as_slice())),
             Chosen::Sha384(hash) => Some(Value::new(Algorithm::Sha384, hash.finalize().as_slice())),
-            Chosen::Crc32c(crc) => Some(Value::new(Algorithm::Crc32c, crc.to_be_bytes())),
+            Chosen::Crc32c(crc) => {
+                let crc = crc.finalize() as u32;
+                Some(Value::new(Algorithm::Crc32c, crc.to_be_bytes()))
+            }
             Chosen::Md5(hash) => Some(Value::new(Algorithm::Md5, hash.finalize().as_slice())),
             Chosen::None => None,
         }
@@ -211,19 +215,11 @@ pub fn crc32_combine(parts: impl IntoIterator<Item = (u32, u64)>) -> u32 {
 /// The CRC-32C of the object that the parts, in this order, make up. Each part is its CRC-32C and
 /// length. The service gives this value of the whole object, not one of the parts' values.
 pub fn crc32c_whole(parts: impl IntoIterator<Item = (u32, u64)>) -> Value {
-    let crc = parts.into_iter().fold(0, |whole, (crc, length)| append_crc32c(whole, crc, length));
+    let append = |whole, (crc, length)| {
+        crc_fast::checksum_combine(Crc32Iscsi, whole, u64::from(crc), length)
+    };
+    let crc = parts.into_iter().fold(0, append) as u32;
     Value::new(Algorithm::Crc32c, crc.to_be_bytes())
-}
-
-/// `crc32c_combine` counts in `usize`; a part of up to 50 GiB must not be cut short on 32 bits.
-fn append_crc32c(mut whole: u32, crc: u32, mut length: u64) -> u32 {
-    const STEP: u64 = 1 << 30;
-    // Appending zero bytes is linear, so a long shift is many short ones; the CRC itself joins last.
-    while length > STEP {
-        whole = crc32c::crc32c_combine(whole, 0, STEP as usize);
-        length -= STEP;
-    }
-    crc32c::crc32c_combine(whole, crc, length as usize)
 }
 
 /// The service's value of a committed upload: the hash of the parts' hashes in ascending order, in
@@ -277,10 +273,20 @@ mod tests {
 
     #[test]
     fn a_part_longer_than_four_gib_combines_as_itself() {
-        // x of 6 GiB + 5 in one step against the same in three: 64-bit `usize` is the reference.
-        let length = 6 * (1 << 30) + 5;
-        let whole = crc32c::crc32c_combine(0x1234_5678, 0x9abc_def0, length as usize);
-        assert_eq!(append_crc32c(0x1234_5678, 0x9abc_def0, length), whole);
+        // Another implementation is the reference, in steps that fit into 32 bits: appending zero
+        // bytes is linear, so a long shift is many short ones, and the CRC itself joins last.
+        for length in [1, 5, (1 << 32) - 1, 1 << 32, 6 * (1 << 30) + 5, 50 << 30] {
+            let (mut whole, mut left) = (0x1234_5678, length);
+            while left > 1 << 30 {
+                whole = crc32c::crc32c_combine(whole, 0, 1 << 30);
+                left -= 1 << 30;
+            }
+            let whole = crc32c::crc32c_combine(whole, 0x9abc_def0, left as usize);
+            let ours = crc32c_whole([(0x1234_5678, 77), (0x9abc_def0, length)]);
+            assert_eq!(ours.crc(), Some(whole), "{length}");
+        }
+        assert_eq!(crc32c_whole([(0x1234_5678, 77), (0, 0)]).crc(), Some(0x1234_5678));
+        assert_eq!(crc32c_whole([]).crc(), Some(0));
     }
 
     #[test]
@@ -300,6 +306,25 @@ mod tests {
     }
 
     proptest! {
+        /// Every length takes another way through vector instructions, and so does every alignment.
+        #[test]
+        fn both_crcs_are_those_of_another_implementation_however_the_bytes_arrive(
+            bytes in proptest::collection::vec(any::<u8>(), 0..9000),
+            cuts in proptest::collection::vec(0usize..9000, 0..6),
+        ) {
+            let mut hasher = Hasher::new(Algorithm::Crc32c);
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            for pair in cuts.windows(2) {
+                hasher.update(&bytes[pair[0]..pair[1]]);
+            }
+            let digest = hasher.finish();
+            prop_assert_eq!(digest.value.unwrap().crc(), Some(crc32c::crc32c(&bytes)));
+            let crc32 = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &bytes);
+            prop_assert_eq!(u64::from(digest.crc32), crc32);
+        }
+
         #[test]
         fn parts_combine_to_the_whole_and_swapped_parts_do_not(
             bytes in proptest::collection::vec(any::<u8>(), 2..2000),

@@ -143,12 +143,20 @@ impl Service {
             Body::Stream(size) => *size,
             _ => 0,
         };
-        let Ready { connection, head, body, credentials, signed } =
-            self.ready(request, chunks, size).await?;
-        let sent = body.sent();
-        let started = Instant::now();
-        begun.store(true, Ordering::Release);
-        let answer = connection.exchange(head, body).await?;
+        let (answer, sent, started, credentials, signed) = loop {
+            let Ready { connection, head, body, credentials, signed } =
+                self.ready(request.clone(), chunks.clone(), size).await?;
+            let (sent, reused, started) = (body.sent(), connection.reused, Instant::now());
+            begun.store(true, Ordering::Release);
+            match connection.exchange(head, body).await {
+                // An idle connection was closed just now, before a byte had left: that is no
+                // failure of the service, and there are only so many idle connections.
+                Err(Failure::Transport { how: Break::Connect, .. }) if reused => {
+                    begun.store(false, Ordering::Release);
+                }
+                result => break (result?, sent, started, credentials, signed),
+            }
+        };
         if !answer.succeeded() {
             return Err(self.refused(&credentials, signed, Refusal::of(&answer)));
         }

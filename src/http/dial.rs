@@ -4,7 +4,10 @@
 //! sent. Invariant: plain HTTP goes to loopback only (`Endpoint` sees to that) and never through a
 //! proxy.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,16 +21,21 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tower_service::Service;
 
 use super::describe;
-use super::wire::{Activity, Wire};
+use super::stall::Activity;
+use super::wire::Wire;
 use crate::error::Error;
 use crate::oci::endpoint::Endpoint;
 use crate::retry::{Break, Failure};
 
 /// Connecting to one address, and a TLS handshake, may take so long each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one address of a name is tried alone: where one of them is dead, as IPv6 is behind some
+/// routers, every connection would otherwise wait for its timeout.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 type Io = MaybeHttpsStream<TokioIo<Wire>>;
 
@@ -38,13 +46,29 @@ pub struct Dialer {
     tls: OnceLock<Result<Arc<ClientConfig>, Error>>,
     proxies: Matcher,
     timeout: Duration,
+    lookup: Lookup,
 }
+
+/// From a name and a port to addresses.
+pub type Lookup = Arc<dyn Fn(String, u16) -> Found + Send + Sync>;
+type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 impl Dialer {
     pub fn new(cert_bundle: Option<&Path>, stall_timeout: Duration) -> Result<Dialer, Error> {
         let bundle = cert_bundle.map(read_bundle).transpose()?.map(Arc::new);
         let timeout = CONNECT_TIMEOUT.min(stall_timeout);
-        Ok(Dialer { bundle, tls: OnceLock::new(), proxies: Matcher::from_env(), timeout })
+        let (tls, proxies) = (OnceLock::new(), Matcher::from_env());
+        let lookup: Lookup = Arc::new(|host, port| {
+            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        });
+        Ok(Dialer { bundle, tls, proxies, timeout, lookup })
+    }
+
+    /// Names are looked up in this way and not in the system's.
+    #[cfg(test)]
+    pub fn looking_up(mut self, lookup: Lookup) -> Dialer {
+        self.lookup = lookup;
+        self
     }
 
     pub async fn dial(&self, endpoint: &Endpoint) -> Result<(Io, Arc<Activity>), Failure> {
@@ -52,7 +76,8 @@ impl Dialer {
         let uri: Uri = format!("{endpoint}/")
             .parse()
             .map_err(|e| Failure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
-        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout };
+        let lookup = self.lookup.clone();
+        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, lookup };
         let tls = match endpoint.https {
             true => self.tls().map_err(Failure::Local)?,
             false => Arc::new(tls_config(RootCertStore::empty())),
@@ -120,7 +145,7 @@ fn refused(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Fa
 fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
+        if let Some(io) = error.downcast_ref::<io::Error>()
             && let Some(inner) = io.get_ref()
             && certificate_error(inner)
         {
@@ -172,48 +197,66 @@ fn read_bundle(path: &Path) -> Result<RootCertStore, Error> {
 struct Tcp {
     activity: Arc<Activity>,
     timeout: Duration,
+    lookup: Lookup,
 }
 
 impl Service<Uri> for Tcp {
     type Response = TokioIo<Wire>;
-    type Error = std::io::Error;
-    type Future =
-        std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Tcp { activity, timeout } = self.clone();
+        let Tcp { activity, timeout, lookup } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
                 Some("http") => 80,
                 _ => 443,
             });
-            let stream = open(&host, port, timeout).await?;
+            let addresses = lookup(host, port).await.map_err(|e| {
+                io::Error::new(e.kind(), format!("the name cannot be resolved: {e}"))
+            })?;
+            let stream = open(addresses, timeout).await?;
             stream.set_nodelay(true)?;
+            activity.set_socket(&stream);
             Ok(TokioIo::new(Wire::new(stream, activity)))
         })
     }
 }
 
-/// The first address of a name that answers.
-async fn open(host: &str, port: u16, timeout: Duration) -> std::io::Result<TcpStream> {
-    let addresses = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|e| std::io::Error::new(e.kind(), format!("the name cannot be resolved: {e}")))?;
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        last = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => std::io::Error::new(error.kind(), format!("{address}: {error}")),
-            Err(_) => {
-                let text = format!("{address}: no answer within {} s", timeout.as_secs());
-                std::io::Error::new(std::io::ErrorKind::TimedOut, text)
-            }
-        };
+/// The first of a name's addresses that answers. A next one is tried when one has failed, or has had
+/// its head start.
+async fn open(addresses: Vec<SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
+    let mut left = addresses.into_iter();
+    let mut trying = JoinSet::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        match left.next() {
+            Some(address) => drop(trying.spawn(try_one(address, timeout))),
+            None if trying.is_empty() => return Err(last),
+            None => {}
+        }
+        tokio::select! {
+            Some(tried) = trying.join_next() => match tried.map_err(io::Error::other) {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) | Err(error) => last = error,
+            },
+            () = tokio::time::sleep(HEAD_START), if left.len() > 0 => {}
+        }
     }
-    Err(last)
+}
+
+async fn try_one(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(io::Error::new(error.kind(), format!("{address}: {error}"))),
+        Err(_) => {
+            let text = format!("{address}: no answer within {} s", timeout.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        }
+    }
 }

@@ -6,6 +6,10 @@
 
 mod body;
 mod dial;
+mod queue;
+mod stall;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,10 +26,12 @@ use crate::retry::{Break, Failure};
 
 pub use body::{RequestBody, Sent, Throttle};
 use dial::Dialer;
-use wire::Activity;
+use stall::Activity;
 
 /// A connection that lay idle for longer is not worth the risk that the server has dropped it.
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// A connection that has not come to rest so soon after an answer is in the middle of something.
+const REST: Duration = Duration::from_millis(20);
 /// Answers are small documents; whatever is larger is not the API speaking.
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -47,10 +53,15 @@ struct Link {
     sender: SendRequest<RequestBody>,
     activity: Arc<Activity>,
     task: tokio::task::JoinHandle<()>,
+    /// An exchange has begun and is not over.
+    busy: bool,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
+        if self.busy {
+            self.activity.give_up();
+        }
         self.task.abort();
     }
 }
@@ -60,6 +71,8 @@ pub struct Connection<'a> {
     transport: &'a Transport,
     authority: String,
     link: Link,
+    /// It has lain idle, so its end may be on the way.
+    pub reused: bool,
 }
 
 /// What a request is made of once it is signed.
@@ -83,7 +96,7 @@ impl Transport {
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection<'_>, Failure> {
         let authority = endpoint.to_string();
         if let Some(link) = self.take_idle(&authority) {
-            return Ok(Connection { transport: self, authority, link });
+            return Ok(Connection { transport: self, authority, link, reused: true });
         }
         let (io, activity) = self.dialer.dial(endpoint).await?;
         let (sender, connection) = http1::Builder::new()
@@ -94,7 +107,8 @@ impl Transport {
             // Its error reaches the exchange under way through the sender.
             let _ = connection.await;
         });
-        Ok(Connection { transport: self, authority, link: Link { sender, activity, task } })
+        let link = Link { sender, activity, task, busy: false };
+        Ok(Connection { transport: self, authority, link, reused: false })
     }
 
     fn take_idle(&self, authority: &str) -> Option<Link> {
@@ -128,7 +142,7 @@ impl Connection<'_> {
         sink: &mut Vec<u8>,
         limit: usize,
     ) -> Result<Answer, Failure> {
-        let Connection { transport, authority, mut link } = self;
+        let Connection { transport, authority, mut link, .. } = self;
         let activity = link.activity.clone();
         let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
         for (name, value) in &head.headers {
@@ -138,6 +152,7 @@ impl Connection<'_> {
         let request = request.body(body).map_err(|e| {
             Failure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
         })?;
+        link.busy = true;
         let exchange = async {
             let response = link.sender.send_request(request).await.map_err(|e| lost(&e))?;
             let (parts, mut body) = response.into_parts();
@@ -159,9 +174,12 @@ impl Connection<'_> {
             Ok(Answer { status, headers: headers.collect(), body: Vec::new() })
         };
         let answer = activity.watch(transport.stall_timeout, exchange).await?;
-        // An answer before the end of the body leaves the rest of it owed: never reuse that.
-        let closes = answer.header("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
-        if whole.complete() && !closes && !link.sender.is_closed() {
+        // An answer before the end of the body leaves the rest of it owed: never reuse that. Else the
+        // connection takes a moment to see that both sides are done, or that the other one closes;
+        // one that was put away before would look broken to who wants it next.
+        link.busy = !whole.complete();
+        let at_rest = tokio::time::timeout(REST, link.sender.ready());
+        if whole.complete() && matches!(at_rest.await, Ok(Ok(()))) {
             transport.keep(authority, link);
         }
         Ok(answer)
@@ -169,7 +187,12 @@ impl Connection<'_> {
 }
 
 fn lost(error: &hyper::Error) -> Failure {
-    let how = if error.is_parse() { Break::Garbage } else { Break::Lost };
+    let how = match error {
+        _ if error.is_parse() => Break::Garbage,
+        // hyper says so only where it has not begun with the request.
+        _ if error.is_canceled() => Break::Connect,
+        _ => Break::Lost,
+    };
     let text = match how {
         Break::Garbage => format!("what came back is not HTTP: {}", describe(error)),
         _ => format!("the connection was lost: {}", describe(error)),

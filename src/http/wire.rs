@@ -1,13 +1,11 @@
 //! A socket that counts the bytes it moves and lets an early answer be read after a write error.
 //!
-//! Owns the measure of progress that stalls are judged by. Knows nothing of HTTP or TLS. Invariant:
-//! after a write has failed nothing is written any more, and the error is told at the latest after
-//! a second.
+//! Owns the last word of a connection. Knows nothing of HTTP, TLS or stalls. Invariant: after a write
+//! has failed nothing is written any more, and the error is told at the latest after a second.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,49 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use crate::retry::{Break, Failure};
+use super::stall::Activity;
 
 /// A server that refuses early answers, closes and resets: the answer may still lie in our
 /// receive queue when our write fails. So long it is waited for.
 const LAST_WORD: Duration = Duration::from_secs(1);
-
-/// Bytes moved on one connection, in either direction.
-#[derive(Debug, Default)]
-pub struct Activity {
-    moved: AtomicU64,
-}
-
-impl Activity {
-    fn count(&self, bytes: usize) {
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Runs an exchange until it ends, or until no byte has moved for the timeout.
-    pub async fn watch<T>(
-        &self,
-        timeout: Duration,
-        exchange: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let mut exchange = std::pin::pin!(exchange);
-        let step = (timeout / 8).max(Duration::from_millis(10));
-        let mut seen = self.moved.load(Ordering::Relaxed);
-        let mut still = Duration::ZERO;
-        loop {
-            tokio::select! {
-                biased;
-                result = &mut exchange => return result,
-                () = tokio::time::sleep(step) => {}
-            }
-            let moved = self.moved.load(Ordering::Relaxed);
-            still = if moved == seen { still + step } else { Duration::ZERO };
-            seen = moved;
-            if still >= timeout {
-                let text = format!("no byte moved for {} s", timeout.as_secs_f32());
-                return Err(Failure::Transport { how: Break::Stalled, text });
-            }
-        }
-    }
-}
 
 pub struct Wire {
     stream: TcpStream,
@@ -82,6 +42,17 @@ impl Wire {
         let Some((kind, text, pause)) = &mut self.broken else { return Poll::Pending };
         ready!(pause.as_mut().poll(context));
         Poll::Ready(io::Error::new(*kind, text.clone()))
+    }
+}
+
+impl Drop for Wire {
+    /// The kernel would go on sending what it holds, for minutes on a slow line and in the way of
+    /// what is sent instead; and a part that was given up could still land.
+    fn drop(&mut self) {
+        if self.activity.is_given_up() {
+            // A socket that is gone already sends nothing.
+            let _ = self.stream.set_zero_linger();
+        }
     }
 }
 

@@ -1,0 +1,67 @@
+//! What goes wrong below HTTP, with TLS, and what becomes of the stream.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::front::{Fate, Front};
+use common::run::{Done, ocipipe};
+use common::store::{BUCKET, Store};
+use common::stream::{PART, assert_same, ramp};
+
+/// Two parts and a bit.
+const LONG: usize = 2 * PART + 17;
+
+fn put(store: &Store, front: &Front, options: &str) -> Done {
+    let line = format!(
+        "put oci://{BUCKET}/x --part-size 10MiB --endpoint {} --auth-endpoint {} {options}",
+        front.https_url(),
+        store.server().url()
+    );
+    let put = ocipipe(line.split_whitespace()).within(store.folder());
+    let put = put.arg("--config-file").arg(store.server().config_path());
+    put.arg("--cert-bundle").arg(store.server().ca_path()).stdin(ramp(LONG)).run()
+}
+
+/// The stream is stored although single connections meet this, and the trouble is named.
+#[track_caller]
+fn survives(fate: impl Fn(usize) -> Fate + Send + 'static, words: &[&str]) {
+    let store = Store::start();
+    let front = Front::before(store.server().address(), fate);
+    let done = put(&store, &front, "--parallel-upload-count 2").exits(0).says(words);
+    assert!(front.met() > 0, "nothing has happened");
+    assert_same(&store.object("x").unwrap(), &ramp(LONG));
+    assert_eq!(done.receipt()["size"], LONG);
+    store.has_no_open_upload();
+}
+
+#[test]
+fn handshakes_that_are_reset_while_the_stream_is_under_way() {
+    // The first connection carries the start; the parts need more.
+    let fate = |number| if number == 1 || number == 2 { Fate::ResetAtOnce } else { Fate::Passes };
+    survives(fate, &["reset", "goes on"]);
+}
+
+#[test]
+fn a_certificate_that_is_another_while_the_stream_is_under_way() {
+    let fate = |number| if number == 1 { Fate::OtherCertificate } else { Fate::Passes };
+    survives(fate, &["certificate", "goes on"]);
+}
+
+#[test]
+fn connections_that_are_reset_within_a_record() {
+    let fate = |number| match number {
+        0..3 => Fate::ResetAfter(3_000_000),
+        _ => Fate::Passes,
+    };
+    survives(fate, &["goes on"]);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_from_the_start_ends_the_run_at_once() {
+    let store = Store::start();
+    let front = Front::before(store.server().address(), |_| Fate::OtherCertificate);
+    let done = put(&store, &front, "").fails(4).within_seconds(30);
+    done.says(&["certificate", "--cert-bundle"]);
+    store.has_nothing_of("x");
+}
