@@ -165,7 +165,8 @@ fn fill(
     checksum: &str,
 ) -> Result<(usize, Headers), Failed> {
     let mut sha256 = ring::digest::Context::new(&ring::digest::SHA256);
-    let (mut crc32c, mut used) = (0, 0);
+    let mut crc32c = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    let mut used = 0;
     while used < size {
         let end = size.min(used + READ);
         let read = stdin.read(&mut buffer[used..end])?;
@@ -175,14 +176,17 @@ fn fill(
         let piece = &buffer[used..used + read];
         match checksum {
             "none" => {}
-            "crc32c" => crc32c = crc32c::crc32c_append(crc32c, piece),
+            "crc32c" => crc32c.update(piece),
             "sha256" => sha256.update(piece),
             other => return Err(format!("no such checksum: {other}").into()),
         }
         used += read;
     }
     let value = match checksum {
-        "crc32c" => vec![("opc-content-crc32c", STANDARD.encode(crc32c.to_be_bytes()))],
+        "crc32c" => {
+            let crc32c = crc32c.finalize() as u32;
+            vec![("opc-content-crc32c", STANDARD.encode(crc32c.to_be_bytes()))]
+        }
         "sha256" => vec![("opc-content-sha256", STANDARD.encode(sha256.finish()))],
         _ => Vec::new(),
     };
