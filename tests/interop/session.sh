@@ -11,23 +11,68 @@ scenario_oci_tls() {
     refused . os ns get --no-retry
 }
 
-# The refresh goes to https://auth.REGION.DOMAIN and nowhere else, so the domain is made ours.
+# The refresh goes to https://auth.REGION.DOMAIN and nowhere else. The region is made one of ours, a
+# proxy leads its name here, and the server's certificate bears it. The program itself is as it came.
+lead() { # lead PORT: starts the proxy to the server on that port
+    rm -f proxied
+    "$referees/bin/python" "$here/proxy.py" auth.local-test-1.localhost:443 "$1" >proxied 2>proxy.log &
+    until [[ -s proxied ]]; do
+        kill -0 $! 2>/dev/null || fail "the proxy does not start: $(<proxy.log)"
+        sleep 0.05
+    done
+    read -r proxy <proxied
+}
+
+real_refresh() { # real_refresh DIR: `oci session refresh` of the login in this folder
+    env -u NO_PROXY HTTPS_PROXY="http://127.0.0.1:$proxy" REQUESTS_CA_BUNDLE="$work/$1/ca.pem" \
+        OCI_REGION_METADATA='{"realmKey":"OC99","realmDomainComponent":"localhost","regionKey":"lts","regionIdentifier":"local-test-1"}' \
+        "$referees/bin/oci" --config-file "$work/$1/config" --profile DEFAULT session refresh \
+        >refreshed 2>&1
+}
+
 scenario_oci_session_refresh() {
-    local before metadata
+    local before proxy
     before=$(cat store/token)
-    metadata=$(printf '{"realmKey":"OC99","realmDomainComponent":"localhost:%s","regionKey":"lts","regionIdentifier":"local-test-1"}' "${URL##*:}")
-    OCI_REGION_METADATA=$metadata REQUESTS_CA_BUNDLE=$work/store/ca.pem \
-        "$referees/bin/python" -c '
-import socket, sys
-find = socket.getaddrinfo
-socket.getaddrinfo = lambda host, *rest, **more: find(
-    "127.0.0.1" if str(host).endswith("localhost") else host, *rest, **more)
-from oci_cli.cli import cli
-sys.exit(cli())
-' --config-file "$work/store/config" --profile DEFAULT session refresh >out 2>err || fail "refresh"
+    lead "${URL##*:}"
+    real_refresh store || fail "refresh: $(<refreshed)"
     [[ $(cat store/token) != "$before" ]] || fail "the token is the same"
     os ns get >out || fail "the new token is not accepted"
     oci session validate --local >out || fail "the new token is not valid"
+}
+
+# An upload of three token lives and more, which only the other program's refreshes keep alive.
+scenario_oci_session_refresh_keeps_an_upload_alive() {
+    local proxy life=15 upload rounds=0
+    env OCIPIPE_SERVE_LOG=1 "$OCIPIPE" serve --dir "$work/short" --token-ttl "${life}s" >short.url 2>short.log &
+    others+=($!)
+    until [[ -s short.url ]]; do
+        kill -0 $! 2>/dev/null || fail "the server does not start: $(<short.log)"
+        sleep 0.05
+    done
+    local url
+    read -r url <short.url
+    lead "${url##*:}"
+    "$OCIPIPE" put oci://demo/alive --part-size 10 --no-refresh --debug --config-file short/config \
+        --endpoint "$url" --auth-endpoint "$url" --bwlimit 600KiB --parallel-upload-count 1 --file big >alive.json 2>alive.log &
+    upload=$!
+    while kill -0 $upload 2>/dev/null; do
+        real_refresh short || fail "refresh: $(<refreshed)"
+        rounds=$((rounds + 1))
+        sleep 2
+    done
+    wait $upload || { tail -n 20 alive.log >err; fail "the upload ended"; }
+    cmp -s big <("$OCIPIPE" get oci://demo/alive --config-file short/config --endpoint "$url" --no-refresh) \
+        || fail "the object differs"
+    python3 - short/requests.jsonl "$rounds" <<'PYTHON' || fail "the requests are not as they should be"
+import json, sys
+requests = [json.loads(line) for line in open(sys.argv[1])]
+assert not [r for r in requests if r["status"] == 401], "a request was refused"
+refreshes = [r for r in requests if r["operation"] == "RefreshToken"]
+assert len(refreshes) == int(sys.argv[2]), "somebody else refreshed"
+assert all(r["tls"] for r in refreshes)
+used = {r["generation"] for r in requests if r["operation"] == "UploadPart"}
+assert len(used) == 3, f"parts were signed with {used}"
+PYTHON
 }
 
 scenario_oci_expired_token() {
