@@ -13,8 +13,9 @@ use bytes::Bytes;
 use crate::cli::Environment;
 use crate::error::Error;
 use crate::http::{self, Connection, RequestBody, Throttle, Transport};
-use crate::oci::api::{Answer, Body, Refusal, Request};
+use crate::oci::api::{Answer, Body, Refusal, Request, Sort};
 use crate::oci::endpoint::Endpoint;
+use crate::oci::lifecycle::Attempt;
 use crate::oci::lifecycle::notice::Level;
 use crate::oci::options::ServiceOptions;
 use crate::oci::profile::Identity;
@@ -75,8 +76,14 @@ struct Ready<'a> {
     connection: Connection<'a>,
     head: http::Head,
     body: RequestBody,
+    signed: Signed,
+}
+
+/// What a request was signed with, and when.
+struct Signed {
     credentials: Arc<Credentials>,
-    signed: SystemTime,
+    date: SystemTime,
+    at: Instant,
 }
 
 impl Service {
@@ -143,8 +150,8 @@ impl Service {
             Body::Stream(size) => *size,
             _ => 0,
         };
-        let (answer, sent, started, credentials, signed) = loop {
-            let Ready { connection, head, body, credentials, signed } =
+        let (answer, sent, started, signed) = loop {
+            let Ready { connection, head, body, signed } =
                 self.ready(request.clone(), chunks.clone(), size).await?;
             let (sent, reused, started) = (body.sent(), connection.reused, Instant::now());
             begun.store(true, Ordering::Release);
@@ -154,11 +161,11 @@ impl Service {
                 Err(Failure::Transport { how: Break::Connect, .. }) if reused => {
                     begun.store(false, Ordering::Release);
                 }
-                result => break (result?, sent, started, credentials, signed),
+                result => break (result?, sent, started, signed),
             }
         };
         if !answer.succeeded() {
-            return Err(self.refused(&credentials, signed, Refusal::of(&answer)));
+            return Err(self.refused(&signed, Refusal::of(&answer)));
         }
         self.session.accepted();
         if !sent.complete() {
@@ -176,7 +183,7 @@ impl Service {
         sink: &mut Vec<u8>,
         wanted: u64,
     ) -> Result<Answer, Failure> {
-        let Ready { connection, head, body, credentials, signed } =
+        let Ready { connection, head, body, signed } =
             self.ready(request, Vec::new(), wanted).await?;
         let before = sink.len();
         // An error's body is small, but may be more than the bytes that are wanted.
@@ -184,17 +191,18 @@ impl Service {
         let mut answer = connection.exchange_into(head, body, sink, limit).await?;
         if answer.status != 200 && answer.status != 206 {
             answer.body = sink.split_off(before);
-            return Err(self.refused(&credentials, signed, Refusal::of(&answer)));
+            return Err(self.refused(&signed, Refusal::of(&answer)));
         }
         self.session.accepted();
         Ok(answer)
     }
 
     /// Tells the session of a 401: what comes next is its to decide.
-    fn refused(&self, credentials: &Credentials, signed: SystemTime, refusal: Refusal) -> Failure {
+    fn refused(&self, signed: &Signed, refusal: Refusal) -> Failure {
         if refusal.status == 401 {
             let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
-            self.session.refused(credentials, signed, date);
+            let when = (signed.date, signed.at.elapsed());
+            self.session.refused(&signed.credentials, when, date);
         } else if refusal.from_service() {
             self.session.accepted();
         }
@@ -209,12 +217,16 @@ impl Service {
         chunks: Vec<Bytes>,
         size: u64,
     ) -> Result<Ready<'_>, Failure> {
-        let transfer = self.rate.estimate(size);
-        self.session.credentials(transfer).await.map_err(Failure::Credentials)?;
+        let attempt = match request.sort {
+            Sort::Small => Attempt::Small,
+            Sort::Transfer(of) => Attempt::Transfer { of, takes: self.rate.estimate(size) },
+            Sort::Abort => Attempt::Abort,
+        };
+        self.session.ready(attempt).await.map_err(Failure::Credentials)?;
         let connection = self.transport.connect(&self.endpoint).await?;
-        let credentials = self.session.credentials(transfer).await.map_err(Failure::Credentials)?;
-        let signed_at = self.session.signing_date();
-        let date = httpdate::fmt_http_date(signed_at);
+        let credentials = self.session.credentials(attempt).await.map_err(Failure::Credentials)?;
+        let (signed_on, at) = (self.session.signing_date(), Instant::now());
+        let date = httpdate::fmt_http_date(signed_on);
         let json = match &request.body {
             Body::Json(bytes) => Some(bytes.as_slice()),
             _ if request.method == "POST" => Some(&b""[..]),
@@ -240,7 +252,8 @@ impl Service {
             Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
         let head = http::Head { method: request.method, target: request.target, headers };
-        Ok(Ready { connection, head, body, credentials, signed: signed_at })
+        let signed = Signed { credentials, date: signed_on, at };
+        Ok(Ready { connection, head, body, signed })
     }
 }
 

@@ -40,16 +40,16 @@ fn a_short_stream_costs_the_look_ups_of_the_start_one_request_and_one_look_at_th
 }
 
 #[test]
-fn with_a_namespace_and_force_nothing_is_looked_up_before() {
+fn with_a_namespace_and_force_the_object_is_looked_at_so_that_refused_credentials_show() {
     let store = Store::start();
     let namespace = store.server().namespace();
     let address = format!("oci://{BUCKET}@{namespace}/x");
     store.ocipipe("put --force").arg(address).stdin("x").run().exits(0);
     let options = format!("--bucket-name {BUCKET} --namespace {namespace} --name y");
     store.ocipipe("put --force").args(&options).stdin("y").run().exits(0);
-    let asked: Vec<Operation> = store.requests().iter().map(|r| r.operation).collect();
+    let asked: Vec<Operation> = store.requests().iter().map(|record| record.operation).collect();
     use Operation::{HeadObject, PutObject};
-    assert_eq!(asked, [PutObject, HeadObject, PutObject, HeadObject]);
+    assert_eq!(asked, [HeadObject, PutObject, HeadObject].repeat(2));
     assert_eq!(store.object("y").unwrap(), b"y");
 }
 

@@ -10,10 +10,10 @@ use super::identity::{self, Folder, UserKey};
 use super::signature::{self, Authorization, Head, PublicKey};
 use super::token::{self, Claims, Issuer};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SKEW: Duration = Duration::from_secs(300);
 
@@ -55,8 +55,17 @@ pub struct Terms {
     pub token: Duration,
     pub session: Duration,
     pub refresh: Refresh,
+    /// How long a token is taken after it was exchanged for another; as long as it lasts, if nothing.
+    pub grace: Option<Duration>,
     /// Bytes of ballast in each token.
     pub padding: usize,
+}
+
+/// Which of the two services a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    Auth,
+    Storage,
 }
 
 pub struct Authority {
@@ -70,8 +79,19 @@ struct State {
     key: UserKey,
     /// Keys that API key ids may name, by fingerprint.
     api_keys: Vec<(String, PublicKey)>,
-    revoked: HashSet<String>,
+    /// Tokens that are refused from a moment on, by their id.
+    revoked: HashMap<String, SystemTime>,
+    /// Tokens that only the auth service still takes.
+    distrusted: HashSet<String>,
     issued: u64,
+}
+
+impl State {
+    fn takes(&self, claims: &Claims, now: SystemTime, audience: Audience) -> bool {
+        let revoked = self.revoked.get(&claims.jti).is_some_and(|from| *from <= now);
+        let distrusted = audience == Audience::Storage && self.distrusted.contains(&claims.jti);
+        claims.exp > clock::seconds(now) && !revoked && !distrusted
+    }
 }
 
 impl Authority {
@@ -80,7 +100,14 @@ impl Authority {
         let issuer = folder.load_issuer()?;
         let key = folder.load_key()?;
         let api_keys = vec![(key.fingerprint.clone(), key.public.clone())];
-        let state = State { terms, key, api_keys, revoked: HashSet::new(), issued: 0 };
+        let state = State {
+            terms,
+            key,
+            api_keys,
+            revoked: HashMap::new(),
+            distrusted: HashSet::new(),
+            issued: 0,
+        };
         let authority = Authority { issuer, folder, state: Mutex::new(state) };
         authority.log_in(now)?;
         Ok(authority)
@@ -157,12 +184,33 @@ impl Authority {
     /// No longer accepts this token, whatever its `exp`.
     pub fn revoke(&self, token: &str) {
         if let Some(claims) = self.issuer.read(token.trim()) {
-            self.revoke_id(claims.jti);
+            self.state().revoked.insert(claims.jti, UNIX_EPOCH);
         }
     }
 
-    pub fn revoke_id(&self, jti: String) {
-        self.state().revoked.insert(jti);
+    /// Object Storage no longer takes this token; the auth service still exchanges it.
+    pub fn distrust(&self, token: &str) {
+        if let Some(claims) = self.issuer.read(token.trim()) {
+            self.state().distrusted.insert(claims.jti);
+        }
+    }
+
+    /// Only the present key may sign as an API key from now on.
+    pub fn forget_older_keys(&self) {
+        let mut state = self.state();
+        let present = state.key.fingerprint.clone();
+        state.api_keys.retain(|(fingerprint, _)| *fingerprint == present);
+    }
+
+    /// The count of the token that a request presents, whether it is taken or not.
+    pub fn presented(&self, authorization: &str) -> Option<u64> {
+        let given = Authorization::parse(authorization)?;
+        self.issuer.read(given.key_id.strip_prefix("ST$")?)?.generation()
+    }
+
+    /// Whether a token that was taken is taken still.
+    pub fn still_takes(&self, claims: &Claims, now: SystemTime) -> bool {
+        self.state().takes(claims, now, Audience::Storage)
     }
 
     /// Judges everything but the body; the caller checks the hash of a signed body.
@@ -170,6 +218,7 @@ impl Authority {
         &self,
         head: &Head<'_>,
         body_signed: bool,
+        audience: Audience,
         clock: &Clock,
     ) -> Result<Caller, Failure> {
         let header = head.headers.get("authorization").ok_or_else(Failure::no_credentials)?;
@@ -178,16 +227,20 @@ impl Authority {
         let given = Authorization::parse(text).ok_or_else(wrong)?;
         signature::complete(&given, body_signed)?;
         check_date(&given, head, clock.now())?;
-        let (key, caller) = self.whose(&given.key_id, clock.now()).ok_or_else(wrong)?;
+        let (key, caller) = self.whose(&given.key_id, audience, clock.now()).ok_or_else(wrong)?;
         let text = signature::signed_text(&given.headers, head).ok_or_else(wrong)?;
         if key.verify(&text, &given.signature) { Ok(caller) } else { Err(wrong()) }
     }
 
-    fn whose(&self, key_id: &str, now: SystemTime) -> Option<(PublicKey, Caller)> {
+    fn whose(
+        &self,
+        key_id: &str,
+        audience: Audience,
+        now: SystemTime,
+    ) -> Option<(PublicKey, Caller)> {
         if let Some(token) = key_id.strip_prefix("ST$") {
             let claims = self.issuer.read(token)?;
-            let over = claims.exp <= clock::seconds(now);
-            if over || self.state().revoked.contains(&claims.jti) {
+            if !self.state().takes(&claims, now, audience) {
                 return None;
             }
             let caller = Caller { kind: KeyKind::SecurityToken, token: Some(claims.clone()) };
@@ -210,8 +263,7 @@ impl Authority {
         let signer = caller.token.as_ref().ok_or_else(Failure::wrong_credentials)?;
         let claims = self.issuer.read(current).ok_or_else(Failure::wrong_credentials)?;
         let mut state = self.state();
-        let live = claims.exp > clock::seconds(now) && !state.revoked.contains(&claims.jti);
-        if !live || claims.sub != signer.sub {
+        if !state.takes(&claims, now, Audience::Auth) || claims.sub != signer.sub {
             return Err(Failure::wrong_credentials());
         }
         let iat = clock::seconds(now);
@@ -226,6 +278,9 @@ impl Authority {
         };
         let end = claims.session_end().unwrap_or(claims.exp);
         let key = claims.key().ok_or_else(Failure::wrong_credentials)?;
+        if let Some(grace) = state.terms.grace {
+            state.revoked.entry(claims.jti).or_insert(now + grace);
+        }
         Ok(self.issue(&mut state, &key, now, lifetime, end)?)
     }
 

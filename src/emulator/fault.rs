@@ -148,6 +148,8 @@ pub enum Action {
     },
     /// The token of this request is revoked before the request is judged.
     RevokeToken,
+    /// Object Storage refuses the token of this request from now on; the auth service takes it still.
+    DistrustToken,
     /// The server's clock moves by so many seconds before the request is judged.
     MoveClock(i64),
 }

@@ -38,7 +38,8 @@ pub async fn before(
     match fault {
         Some(Action::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
         Some(Action::MoveClock(seconds)) => core.clock.advance(*seconds),
-        Some(Action::RevokeToken) => revoke(core, headers),
+        Some(Action::RevokeToken) => with_token(headers, |token| core.authority.revoke(token)),
+        Some(Action::DistrustToken) => with_token(headers, |token| core.authority.distrust(token)),
         Some(Action::ResetBeforeBody) => {
             orders.reset();
             return Err(None);
@@ -110,10 +111,10 @@ fn error(reply: &Reply, head: bool) -> Answer {
     answered
 }
 
-fn revoke(core: &Core, headers: &HeaderMap) {
+fn with_token(headers: &HeaderMap, change: impl FnOnce(&str)) {
     let text = headers.get("authorization").and_then(|value| value.to_str().ok());
     let given = text.and_then(Authorization::parse);
     if let Some(token) = given.as_ref().and_then(|given| given.key_id.strip_prefix("ST$")) {
-        core.authority.revoke(token);
+        change(token);
     }
 }

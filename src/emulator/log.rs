@@ -37,6 +37,8 @@ pub struct Record {
     pub token: Option<String>,
     /// The count of that token among those issued, from 1.
     pub generation: Option<u64>,
+    /// The same of the token that was presented, taken or not.
+    pub presented: Option<u64>,
     pub tls: bool,
     /// The fault this request met.
     pub fault: Option<String>,
@@ -95,6 +97,7 @@ impl Log {
             key: None,
             token: None,
             generation: None,
+            presented: None,
             tls,
             fault: None,
         };

@@ -99,6 +99,11 @@ pub struct Options {
     pub min_part_size: u64,
     /// Seconds that the server's clock is ahead, or behind if negative.
     pub clock_offset: i64,
+    /// How long a token is taken after a refresh replaced it; as long as it lasts, if nothing.
+    pub grace: Option<Duration>,
+    /// Whether a part's token is judged when its last byte arrives as well; nobody knows whether the
+    /// real service does.
+    pub judges_at_the_end: bool,
     /// Extra bytes in each token.
     pub token_padding: usize,
     /// Also write the log of requests to `requests.jsonl` in the state folder.
@@ -118,6 +123,8 @@ impl Options {
             page_size: 1000,
             min_part_size: 0,
             clock_offset: 0,
+            grace: None,
+            judges_at_the_end: false,
             token_padding: 600,
             log_file: false,
         }
@@ -181,6 +188,7 @@ fn open(options: Options) -> io::Result<Opened> {
         token: options.token_ttl,
         session: options.session,
         refresh: options.refresh,
+        grace: options.grace,
         padding: options.token_padding,
     };
     let core = Core {
@@ -193,6 +201,7 @@ fn open(options: Options) -> io::Result<Opened> {
         late: late::Waiting::default(),
         page_size: Mutex::new(options.page_size.max(1)),
         min_part_size: options.min_part_size,
+        judges_at_the_end: options.judges_at_the_end,
     };
     Ok((core, folder, tls, run))
 }
@@ -273,6 +282,11 @@ impl Server {
     /// Refuses this token from now on, whatever its `exp`.
     pub fn revoke(&self, token: &str) {
         self.core.authority.revoke(token);
+    }
+
+    /// Refuses every API key but the present one from now on.
+    pub fn forget_older_keys(&self) {
+        self.core.authority.forget_older_keys();
     }
 
     /// A new login: a new session and token, in the token file and returned.

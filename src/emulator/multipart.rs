@@ -125,6 +125,7 @@ pub async fn part(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     if sums.size != size {
         return Err(Stop::Cut);
     }
+    call.judge_again(core)?;
     claims.check(&sums)?;
     call.received().await;
     let corrupt = call.fault == Some(Action::CorruptPart);

@@ -57,6 +57,7 @@ pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     if Some(sums.size) != declared_length(&call.headers) {
         return Err(Stop::Cut);
     }
+    call.judge_again(core)?;
     claims.check(&sums)?;
     call.received().await;
     let now = core.now();

@@ -5,7 +5,7 @@
 //! it must be, and every request leaves a record.
 
 use super::answer::{Answer, Failure, answer};
-use super::authority::{Authority, Caller};
+use super::authority::{Audience, Authority, Caller};
 use super::body::{RequestBody, Stop};
 use super::clock::{self, Clock};
 use super::fault::{Action, Desk};
@@ -40,6 +40,8 @@ pub struct Core {
     pub late: Waiting,
     pub page_size: Mutex<usize>,
     pub min_part_size: u64,
+    /// Whether the token of a request with a long body must be good when its last byte arrives, too.
+    pub judges_at_the_end: bool,
 }
 
 impl Core {
@@ -66,6 +68,17 @@ pub struct Call {
 }
 
 impl Call {
+    /// Judges the token again, where this server does that when the last byte has arrived.
+    pub fn judge_again(&self, core: &Core) -> Result<(), Failure> {
+        match &self.caller.token {
+            Some(claims) if core.judges_at_the_end => {
+                let taken = core.authority.still_takes(claims, core.clock.now());
+                if taken { Ok(()) } else { Err(Failure::wrong_credentials()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// To be called between receiving and doing: some faults wait here.
     pub async fn received(&mut self) {
         if let Some(gate) = &mut self.gate {
@@ -120,6 +133,10 @@ pub async fn serve(
         Err(failure) => return Ok(finish(refuse(&failure), &mut entry)),
     };
     let (operation, part) = (target.operation, target.part());
+    let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+    entry.note(|record| {
+        record.presented = authorization.and_then(|text| core.authority.presented(text));
+    });
     let fault = {
         let mut desk = core.desk.lock().unwrap_or_else(PoisonError::into_inner);
         desk.meet(operation, part)
@@ -184,7 +201,11 @@ pub async fn serve(
 /// Signature, namespace and the form of the request, before anything of the body is read.
 fn admit(core: &Core, signed: &Head<'_>, target: &Target) -> Result<Caller, Failure> {
     let body_signed = signed.method == "POST";
-    let caller = core.authority.authenticate(signed, body_signed, &core.clock)?;
+    let audience = match target.operation {
+        Operation::RefreshToken | Operation::GenerateToken => Audience::Auth,
+        _ => Audience::Storage,
+    };
+    let caller = core.authority.authenticate(signed, body_signed, audience, &core.clock)?;
     if !target.namespace.is_empty() && target.namespace != identity::NAMESPACE {
         return Err(Failure::namespace_not_found(&target.namespace));
     }

@@ -4,4 +4,4 @@ pub mod answer;
 pub mod request;
 
 pub use answer::{Answer, Held, ListedPart, ListedUpload, Page, Refusal, Unreadable};
-pub use request::{Body, Condition, CustomerKey, Request, Storing, Target};
+pub use request::{Body, Condition, CustomerKey, Request, Sort, Storing, Target};

@@ -12,11 +12,14 @@ pub mod notice;
 mod pace;
 mod terms;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use self::notice::{Notice, Origin};
 use self::pace::Pace;
-pub use self::terms::{Facts, Now, Probed, Reason, Refreshed, Refusal, Rules, Step, Verdict};
+pub use self::terms::{
+    Attempt, Facts, Now, Probed, Reason, Refreshed, Refusal, Rules, Stale, Step, Verdict,
+};
 
 /// A date further away than this is refused by the service.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -51,6 +54,10 @@ pub struct Lifecycle {
     mentioned: bool,
     likely_end: Option<Option<Duration>>,
     renewals: u64,
+    /// The transfers that a refresh was asked for already.
+    renewed_for: BTreeSet<u64>,
+    /// The generation that an abort was attempted with though it was refused.
+    parted: Option<u64>,
     said: notice::Said,
     notices: Vec<Notice>,
 }
@@ -91,6 +98,8 @@ impl Lifecycle {
             mentioned: false,
             likely_end: None,
             renewals: 0,
+            renewed_for: BTreeSet::new(),
+            parted: None,
             said: notice::Said::default(),
             notices: Vec::new(),
         };
@@ -156,13 +165,22 @@ impl Lifecycle {
         self.outlook(now);
     }
 
-    /// What an attempt may do that begins now and takes as long as `transfer`.
-    pub fn judge(&mut self, now: Now, transfer: Option<Duration>) -> Verdict {
+    /// What an attempt may do that begins now.
+    pub fn judge(&mut self, now: Now, attempt: Attempt) -> Verdict {
         if self.usable(now) {
-            if transfer.is_some_and(|transfer| self.could_outlive(now, transfer)) {
+            if let Attempt::Transfer { of, takes: Some(takes) } = attempt
+                && self.could_outlive(now, takes)
+                && self.renewed_for.insert(of)
+            {
                 self.refresh.wanted = true;
+                self.notices.push(Notice::RenewFirst { takes, left: self.left(now) });
                 return Verdict::RenewFirst;
             }
+            return Verdict::Use;
+        }
+        // Nothing is at stake in an abort any more, and a refusal of parts may be none of it.
+        let tried = self.parted == Some(self.facts.generation);
+        if attempt == Attempt::Abort && !self.over(now) && !tried {
             return Verdict::Use;
         }
         let since = *self.standstill.get_or_insert(now);
@@ -181,6 +199,25 @@ impl Lifecycle {
             self.notices.push(Notice::Waiting { since, until, refused, login });
         }
         Verdict::Wait
+    }
+
+    /// Says of a token that has ended while nothing had to be sent that it has.
+    pub fn announce(&mut self, now: Now) {
+        let expires = self.facts.expires;
+        let idle = self.under_way && self.standstill.is_none();
+        if idle && self.over(now) && self.said.ended != expires {
+            self.said.ended = expires;
+            self.notices.push(Notice::Ended { login: String::new() });
+        }
+    }
+
+    /// An attempt is being signed with the present pair.
+    pub fn signed(&mut self, now: Now, attempt: Attempt) {
+        let generation = self.facts.generation;
+        if attempt == Attempt::Abort && self.refused.is_some() {
+            self.parted = Some(generation);
+        }
+        self.notices.push(Notice::Using { generation, left: self.left(now) });
     }
 
     /// What to do in the background now.
@@ -265,12 +302,13 @@ impl Lifecycle {
 
     /// Whether a pair that the files hold now is better than the present one. A file may hold an
     /// older token of the session where the newer one could not be written back.
-    pub fn prefers(&self, now: Now, expires: Option<Duration>, same_key: bool) -> bool {
+    pub fn prefers(&self, now: Now, theirs: &Facts, same_key: bool) -> bool {
         let clock = self.clock(now);
-        if expires.is_some_and(|expires| expires <= clock) {
+        if theirs.expires.is_some_and(|expires| expires <= clock) {
             return false;
         }
-        !same_key || !self.usable(now) || expires >= self.facts.expires
+        let age = |facts: &Facts| (facts.expires, facts.issued);
+        !same_key || !self.usable(now) || age(theirs) >= age(&self.facts)
     }
 
     /// Another pair takes the place of the present one.
@@ -287,25 +325,27 @@ impl Lifecycle {
         self.outlook(now);
     }
 
-    /// A request of this generation, dated `signed` by the service's clock, was refused (401);
-    /// `server` is the date of the answer.
+    /// How long the present token still lives; `None` for an API key.
+    pub fn left(&self, now: Now) -> Option<Duration> {
+        self.facts.expires.map(|expires| expires.saturating_sub(self.clock(now)))
+    }
+
+    /// A request of this generation, dated `signed` by the service's clock, was refused (401) when
+    /// it had taken so long; `server` is the date of the answer.
     pub fn refused(
         &mut self,
         now: Now,
         generation: u64,
-        signed: Duration,
+        (signed, took): (Duration, Duration),
         server: Option<Duration>,
     ) -> Refusal {
+        let stale = self.stale(now, generation, (signed, took), server);
         if let Some(server) = server {
             self.dated(now, server);
-            // The date was the reason. (Or the answer came so late that it says nothing: a part
-            // takes many minutes on a slow line.)
-            if server.abs_diff(signed) > WINDOW {
-                return Refusal::Again;
-            }
         }
-        if generation != self.facts.generation || self.over(now) {
-            return Refusal::Again;
+        if let Some(stale) = stale.or_else(|| self.over(now).then_some(Stale::Ended)) {
+            self.notices.push(Notice::Stale { stale });
+            return Refusal::Again(stale);
         }
         self.standstill.get_or_insert(now);
         if self.refused.is_none() {
@@ -316,6 +356,25 @@ impl Lifecycle {
             self.notices.push(Notice::Refused);
         }
         Refusal::LookAtFiles
+    }
+
+    fn stale(
+        &self,
+        now: Now,
+        generation: u64,
+        (signed, took): (Duration, Duration),
+        server: Option<Duration>,
+    ) -> Option<Stale> {
+        // A part takes many minutes on a slow line: what counts is the service's clock when the
+        // request was signed, not when it was answered.
+        let then = server.map(|server| server.saturating_sub(took));
+        if then.is_some_and(|then| then.abs_diff(signed) > WINDOW) {
+            return Some(Stale::Date);
+        }
+        if generation != self.facts.generation {
+            return Some(Stale::Replaced);
+        }
+        self.over(now).then_some(Stale::Ended)
     }
 
     /// An answer of a service carried this date.
@@ -347,6 +406,7 @@ impl Lifecycle {
     pub fn probe_began(&mut self) {
         if let Some(doubt) = &mut self.refused {
             doubt.probing = true;
+            self.notices.push(Notice::Probing);
         }
     }
 
@@ -416,6 +476,6 @@ impl Lifecycle {
 }
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;

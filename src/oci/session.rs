@@ -5,9 +5,10 @@
 //! ```text
 //! let session = Session::open(identity)?;      // both files read and checked; exit 2 or 3
 //! session.keep(Upkeep { transport, .. });      // from here on it is renewed in the background
-//! let credentials = session.credentials(transfer).await?;    // immediately before each attempt
+//! session.ready(attempt).await?;               // before connecting: waits until there is anything
+//! let credentials = session.credentials(attempt).await?;     // immediately before each attempt
 //! let date = session.signing_date();           // what the attempt is dated with
-//! session.refused(&credentials, date, answer_date);          // after a 401; then ask again
+//! session.refused(&credentials, (date, took), answer_date);  // after a 401; then ask again
 //! session.accepted();                          // after a success
 //! session.set_under_way();                     // once a stream is at stake: wait, do not end
 //! ```
@@ -33,11 +34,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use self::core::{Core, State, credentials, expired, facts, now, since_1970, wrong_fingerprint};
+use self::core::{
+    Core, Looked, Refused, State, credentials, expired, facts, now, since_1970, wrong_fingerprint,
+};
 use self::files::{Pair, Stamps};
 use self::transport::Transport;
 use super::key::Key;
-use super::lifecycle::{Lifecycle, Notice, Refusal, Rules, Verdict};
+use super::lifecycle::{Attempt, Lifecycle, Notice, Refusal, Rules, Stale, Verdict};
 use super::profile::Identity;
 use super::sign::KeyId;
 use crate::error::Error;
@@ -109,7 +112,8 @@ impl Session {
             credentials: Arc::new(credentials(&pair, 1)),
             pair: Arc::new(pair),
             lifecycle,
-            stamps,
+            looked: Looked { stamps, settled: false },
+            refused: Refused::default(),
             unusable: None,
             probe: ("GET", "/n".to_owned()),
         };
@@ -137,18 +141,27 @@ impl Session {
         }
     }
 
-    /// What to sign the next attempt with. `transfer` is how long the attempt will take, where
-    /// that can be told. Waits where there is nothing valid; the error is final.
-    pub async fn credentials(
-        &self,
-        mut transfer: Option<Duration>,
-    ) -> Result<Arc<Credentials>, Error> {
+    /// Waits until there is something to sign an attempt with; the error is final.
+    pub async fn ready(&self, attempt: Attempt) -> Result<(), Error> {
+        self.decide(attempt).await.map(drop)
+    }
+
+    /// What to sign the next attempt with. Waits where there is nothing valid; the error is final.
+    pub async fn credentials(&self, attempt: Attempt) -> Result<Arc<Credentials>, Error> {
+        let given = self.decide(attempt).await?;
+        let mut state = self.core.state();
+        state.lifecycle.signed(self.core.now(), attempt);
+        self.core.tell_notices(&mut state);
+        Ok(given)
+    }
+
+    async fn decide(&self, attempt: Attempt) -> Result<Arc<Credentials>, Error> {
         loop {
             let changed = self.core.changed.notified();
             let (verdict, given, refreshes) = {
                 let mut state = self.core.state();
                 self.core.look_at_files(&mut state, false);
-                let verdict = state.lifecycle.judge(self.core.now(), transfer);
+                let verdict = state.lifecycle.judge(self.core.now(), attempt);
                 self.core.tell_notices(&mut state);
                 let refreshes = state.lifecycle.refreshes_ended();
                 (verdict, Arc::clone(&state.credentials), refreshes)
@@ -157,7 +170,6 @@ impl Session {
                 Verdict::Use => return Ok(given),
                 Verdict::GiveUp => return Err(self.core.gave_up()),
                 Verdict::RenewFirst => {
-                    transfer = None;
                     self.core.wake.notify_one();
                     let ended = self.core.refresh_ended(refreshes);
                     let _ = tokio::time::timeout(RENEWAL, ended).await;
@@ -175,21 +187,24 @@ impl Session {
         UNIX_EPOCH + self.core.state().lifecycle.clock(self.core.now())
     }
 
-    /// A request signed with these credentials and this date was refused (401); `answered` is the
-    /// date of the answer. What comes next is known by asking for credentials again.
+    /// A request signed with these credentials and this date was refused (401) when it had taken so
+    /// long; `answered` is the date of the answer. What comes next is known by asking for credentials again.
     pub fn refused(
         &self,
         credentials: &Credentials,
-        signed: SystemTime,
+        (signed, took): (SystemTime, Duration),
         answered: Option<SystemTime>,
     ) {
         let mut state = self.core.state();
         let refusal = state.lifecycle.refused(
             self.core.now(),
             credentials.generation,
-            since_1970(signed),
+            (since_1970(signed), took),
             answered.map(since_1970),
         );
+        if matches!(refusal, Refusal::LookAtFiles | Refusal::Again(Stale::Replaced)) {
+            state.refused.add(&credentials.key_id);
+        }
         if refusal == Refusal::LookAtFiles {
             self.core.look_at_files(&mut state, true);
         }
@@ -224,9 +239,7 @@ impl Session {
 
     /// How long the token still lives; `None` for an API key.
     pub fn left(&self) -> Option<Duration> {
-        let state = self.core.state();
-        let clock = state.lifecycle.clock(self.core.now());
-        state.lifecycle.facts().expires.map(|expires| expires.saturating_sub(clock))
+        self.core.state().lifecycle.left(self.core.now())
     }
 
     /// How many refreshes by this process gave a new token.

@@ -5,6 +5,8 @@
 //! been checked.
 
 mod call;
+#[cfg(test)]
+mod day;
 mod drive;
 mod start;
 
@@ -34,6 +36,9 @@ use crate::signals::Signals;
 use crate::stdio;
 use crate::upload::{Before, Named, Settings, Stored, TailRule, Upload};
 
+// What the model of the service in `day` speaks of.
+#[cfg(test)]
+use crate::upload::{Call, Outcome};
 use drive::Drive;
 use start::Start;
 

@@ -1,7 +1,8 @@
 //! What is asked before the first byte is read.
 //!
 //! Owns the look-ups of the start: the namespace, and whether the object exists. Knows nothing of
-//! the stream. Invariant: what stands at the name and may not be replaced ends the run here.
+//! the stream. Invariants: what stands at the name and may not be replaced ends the run here, and so
+//! do credentials that are refused, which later would be waited for.
 
 use std::time::Duration;
 
@@ -34,10 +35,10 @@ pub async fn start(
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
     };
-    let looked_up = wanted.namespace.is_none();
     let target = Target { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
-    if *condition == Condition::Anything {
-        return Ok(Start { target, answered: looked_up });
+    // Where anything may be replaced the namespace's answer will do, or else this one.
+    if *condition == Condition::Anything && wanted.namespace.is_none() {
+        return Ok(Start { target, answered: true });
     }
     standing(&ask, &target, condition, customer_key).await?;
     Ok(Start { target, answered: true })

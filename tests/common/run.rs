@@ -224,7 +224,8 @@ impl Running {
     /// Writes to its stdin; blocks while the program does not read.
     #[track_caller]
     pub fn write(&mut self, bytes: &[u8]) {
-        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+        let written = self.stdin.as_mut().unwrap().write_all(bytes);
+        written.unwrap_or_else(|error| panic!("{error}; it said:\n{}", self.said()));
     }
 
     /// Ends its stdin.
@@ -244,6 +245,11 @@ impl Running {
         let (said, late) =
             more.wait_timeout_while(said, LIMIT, |said| !said.contains(word)).unwrap();
         assert!(!late.timed_out(), "{word:?} was not said:\n{said}");
+    }
+
+    /// What it has said on stderr so far.
+    pub fn said(&self) -> String {
+        self.said.0.lock().unwrap().clone()
     }
 
     /// Time since it began.

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ocipipe::emulator::fault::{Plan, Rule};
 use ocipipe::emulator::{self, Layout, Operation, Options, Record, Server};
@@ -14,6 +15,9 @@ use super::run::{Ocipipe, ocipipe};
 
 /// The bucket that is there from the beginning.
 pub const BUCKET: &str = "backups";
+
+/// Nothing that a test waits for takes a tenth of it on a slow machine.
+const LIMIT: Duration = Duration::from_secs(120);
 
 pub struct Store {
     runtime: Runtime,
@@ -111,10 +115,18 @@ impl Store {
         self.runtime.block_on(self.server().wait_for(enough));
     }
 
+    /// Waits until the log of requests satisfies this; `what` is said where it never does.
+    #[track_caller]
+    pub fn waits_until(&self, what: &str, enough: impl Fn(&[Record]) -> bool) {
+        let wait = async { tokio::time::timeout(LIMIT, self.server().wait_for(enough)).await };
+        let late = self.runtime.block_on(wait).is_err();
+        assert!(!late, "it never came to this: {what}");
+    }
+
     /// Waits until an object is there.
     pub fn waits_for_object(&self, name: &str) {
         while self.object(name).is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 

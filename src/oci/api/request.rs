@@ -71,6 +71,18 @@ pub struct Request {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Body,
+    pub sort: Sort,
+}
+
+/// What sets requests apart where there is little left of a token, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// Over as soon as it is sent.
+    Small,
+    /// One that carries a part of the data there or back; all attempts at it share the number.
+    Transfer(u64),
+    /// The abort of an upload, after which nothing follows.
+    Abort,
 }
 
 impl std::fmt::Debug for Request {
@@ -97,7 +109,7 @@ pub enum Body {
 
 impl Request {
     fn new(method: &'static str, target: String) -> Request {
-        Request { method, target, headers: Vec::new(), body: Body::None }
+        Request { method, target, headers: Vec::new(), body: Body::None, sort: Sort::Small }
     }
 
     fn header(&mut self, name: &str, value: impl Into<String>) {
@@ -196,6 +208,7 @@ pub fn get_range(
     request.header("if-match", etag);
     request.header("range", format!("bytes={first}-{last}"));
     request.customer_key(customer_key);
+    request.sort = Sort::Transfer(last);
     request
 }
 
@@ -223,6 +236,7 @@ pub fn put_object(target: &Target, storing: &Storing, size: u64, value: &Option<
     request.customer_key(&storing.customer_key);
     request.optional("opc-sse-kms-key-id", &storing.kms_key_id);
     request.body = Body::Stream(size);
+    request.sort = Sort::Transfer(1);
     request
 }
 
@@ -291,6 +305,7 @@ pub fn upload_part(
     request.checksum(value);
     request.customer_key(&storing.customer_key);
     request.body = Body::Stream(size);
+    request.sort = Sort::Transfer(number.into());
     request
 }
 
@@ -324,7 +339,8 @@ pub fn commit<'a>(
 
 /// AbortMultipartUpload.
 pub fn abort(target: &Target, upload_id: &str) -> Request {
-    Request::new("DELETE", target.upload_path(upload_id))
+    let request = Request::new("DELETE", target.upload_path(upload_id));
+    Request { sort: Sort::Abort, ..request }
 }
 
 /// ListMultipartUploadParts, one page.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Lifecycle, Now, Probed, Reason};
+use super::{Lifecycle, Now, Probed, Reason, Stale};
 
 /// Something to tell. Moments are since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,27 @@ pub enum Notice {
         expires: Option<Duration>,
         origin: Origin,
     },
+    /// An attempt is signed with the present pair.
+    Using {
+        generation: u64,
+        left: Option<Duration>,
+    },
+    /// The files were read again, and what came of it.
+    Looked {
+        found: Found,
+    },
+    /// An attempt waits for a token that outlives it.
+    RenewFirst {
+        takes: Duration,
+        left: Option<Duration>,
+    },
+    /// A refusal that says nothing of the present token.
+    Stale {
+        stale: Stale,
+    },
+    /// Another process refreshes this session; its result is waited for.
+    Locked,
+    Probing,
     /// The service refused the present token, under a date it accepts.
     Refused,
     Probed {
@@ -36,6 +57,10 @@ pub enum Notice {
         until: Duration,
         refused: bool,
         /// The command that begins a new session, filled in by who knows it.
+        login: String,
+    },
+    /// The token has ended while nothing had to be sent.
+    Ended {
         login: String,
     },
     Resumed,
@@ -70,6 +95,19 @@ pub enum Origin {
     Refresh,
 }
 
+/// What a look at the files found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// What is in use already.
+    Same,
+    /// Another pair, which takes its place.
+    Better,
+    /// Another pair, which is no better: it ends earlier, or has ended.
+    Worse,
+    /// Nothing that can be used: what is wrong with it.
+    Unusable(String),
+}
+
 /// How much a notice matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -85,6 +123,8 @@ pub(super) struct Said {
     /// The end of the token that could not be prolonged.
     pub not_longer: Option<Duration>,
     pub noted: Option<Notice>,
+    /// The end of the token that ended while nothing had to be sent.
+    pub ended: Option<Duration>,
     session_end: Option<Duration>,
     too_early: Option<Duration>,
 }
@@ -118,7 +158,14 @@ impl Lifecycle {
 impl Notice {
     pub fn level(&self) -> Level {
         match self {
-            Notice::Refreshing { .. } | Notice::Probed { .. } => Level::Debug,
+            Notice::Using { .. }
+            | Notice::Looked { .. }
+            | Notice::RenewFirst { .. }
+            | Notice::Stale { .. }
+            | Notice::Locked
+            | Notice::Probing
+            | Notice::Refreshing { .. }
+            | Notice::Probed { .. } => Level::Debug,
             Notice::RefreshFailed { first: false, .. } => Level::Debug,
             Notice::Adopted { .. }
             | Notice::Refused
@@ -160,6 +207,45 @@ impl fmt::Display for Notice {
                     None => Ok(()),
                 }
             }
+            Notice::Using { generation, left } => {
+                write!(f, "signing with credentials no. {generation}, which are not known to be ")?;
+                match left {
+                    Some(left) => write!(f, "refused and have {} left", Span(*left)),
+                    None => f.write_str("refused and have no end"),
+                }
+            }
+            Notice::Looked { found } => {
+                f.write_str("looked at the files of the credentials: ")?;
+                match found {
+                    Found::Same => f.write_str("they hold what is in use"),
+                    Found::Better => f.write_str("they hold others, which are taken up"),
+                    Found::Worse => f.write_str("they hold others, which last no longer"),
+                    Found::Unusable(what) => {
+                        write!(f, "not usable for now ({what}), keeping those in use")
+                    }
+                }
+            }
+            Notice::RenewFirst { takes, left } => write!(
+                f,
+                "a transfer of about {} would outlast the session token, which has {} left: \
+                 waiting for another",
+                Span(*takes),
+                Span(left.unwrap_or_default())
+            ),
+            Notice::Stale { stale } => {
+                f.write_str("a 401 that says nothing of the present credentials: ")?;
+                f.write_str(match stale {
+                    Stale::Date => "its request was dated by a wrong clock",
+                    Stale::Replaced => "its request was signed with older ones",
+                    Stale::Ended => "they have come to their end meanwhile",
+                })
+            }
+            Notice::Locked => f.write_str(
+                "another process is refreshing this session; waiting for what comes of it",
+            ),
+            Notice::Probing => {
+                f.write_str("probing with a small request whether the credentials are accepted")
+            }
             Notice::Refused => f.write_str("the service refused the credentials (401)"),
             Notice::Probed { how } => match how {
                 Probed::Accepted => f.write_str("a probe found the credentials accepted again"),
@@ -174,6 +260,16 @@ impl fmt::Display for Notice {
                      itself once there are new ones, and gives up at {}",
                     Date(*since),
                     Date(*until)
+                )?;
+                match login.as_str() {
+                    "" => Ok(()),
+                    login => write!(f, "\n  begin a new session with `{login}`"),
+                }
+            }
+            Notice::Ended { login } => {
+                f.write_str(
+                    "the credentials have expired; what the stream brings from now on waits for \
+                     new ones",
                 )?;
                 match login.as_str() {
                     "" => Ok(()),

@@ -35,12 +35,26 @@ pub struct Facts {
     pub session_end: Option<Duration>,
 }
 
+/// What an attempt is, as far as the life of a token goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    Small,
+    /// A transfer that all attempts at the same data share the number of, and how long it will
+    /// take where that can be told.
+    Transfer {
+        of: u64,
+        takes: Option<Duration>,
+    },
+    /// The abort of an upload.
+    Abort,
+}
+
 /// What an attempt may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Use,
-    /// A token that outlives the transfer can likely be had: wait for one refresh, then ask again
-    /// without naming the transfer.
+    /// A token that outlives the transfer can likely be had: wait for one refresh, then ask again.
+    /// This is said once of a transfer.
     RenewFirst,
     Wait,
     GiveUp,
@@ -81,9 +95,20 @@ pub enum Refreshed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// Send it again with what is at hand now.
-    Again,
+    Again(Stale),
     /// Look whether the files changed; then ask for a verdict.
     LookAtFiles,
+}
+
+/// Why a refusal says nothing of the present token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// The request was dated too far from the service's clock.
+    Date,
+    /// Another token has taken the place of the refused one.
+    Replaced,
+    /// It has come to its end meanwhile.
+    Ended,
 }
 
 /// How a probe was answered.

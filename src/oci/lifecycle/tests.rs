@@ -30,6 +30,10 @@ fn token(life: u64) -> Lifecycle {
     lifecycle
 }
 
+fn transfer(of: u64, seconds: u64) -> Attempt {
+    Attempt::Transfer { of, takes: Some(secs(seconds)) }
+}
+
 /// When a refresh is due of a token of this life, asked every second.
 fn due(life: u64, refresh_before: Option<u64>) -> u64 {
     let lifecycle = Lifecycle::new(at(0), rules(refresh_before), facts(1, life, life));
@@ -41,7 +45,7 @@ fn due(life: u64, refresh_before: Option<u64>) -> u64 {
 fn refuse(lifecycle: &mut Lifecycle, second: u64) -> Refusal {
     let generation = lifecycle.facts().generation;
     let date = lifecycle.clock(at(second));
-    lifecycle.refused(at(second), generation, date, Some(date))
+    lifecycle.refused(at(second), generation, (date, Duration::ZERO), Some(date))
 }
 
 #[test]
@@ -103,8 +107,8 @@ fn after_a_longer_token_the_pace_begins_anew() {
 #[test]
 fn a_token_is_not_used_in_its_last_moment_and_an_expired_one_not_refreshed() {
     let mut lifecycle = token(3600);
-    assert_eq!(lifecycle.judge(at(3598), None), Verdict::Use);
-    assert_eq!(lifecycle.judge(at(3599), None), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(3598), Attempt::Small), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(3599), Attempt::Small), Verdict::Wait);
     assert_eq!(lifecycle.step(at(3599)), Step::Refresh(Reason::Due));
     assert_eq!(lifecycle.step(at(3600)), Step::Idle(SECOND));
 }
@@ -147,35 +151,79 @@ fn the_end_of_the_session_is_a_warning_where_the_upload_likely_ends_later() {
 #[test]
 fn a_transfer_is_begun_with_a_token_that_outlives_it_where_there_can_be_one() {
     let mut lifecycle = token(3600);
-    assert_eq!(lifecycle.judge(at(2000), Some(secs(1200))), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(2000), transfer(1, 1200)), Verdict::Use);
     // A quarter is added, since the rate may fall.
-    assert_eq!(lifecycle.judge(at(2000), Some(secs(1300))), Verdict::RenewFirst);
+    assert_eq!(lifecycle.judge(at(2000), transfer(1, 1300)), Verdict::RenewFirst);
     assert_eq!(lifecycle.step(at(2000)), Step::Refresh(Reason::Transfer));
     lifecycle.refresh_began(Reason::Transfer);
     // Others share the refresh under way, and an attempt that asks again goes on as it can.
-    assert_eq!(lifecycle.judge(at(2000), Some(secs(1300))), Verdict::RenewFirst);
-    assert_eq!(lifecycle.judge(at(2000), None), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(2000), transfer(2, 1300)), Verdict::RenewFirst);
+    assert_eq!(lifecycle.judge(at(2000), transfer(1, 1300)), Verdict::Use);
     lifecycle.refresh_ended(at(2001), &Refreshed::Failed("503".into()));
-    assert_eq!(lifecycle.judge(at(2001), Some(secs(1300))), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(2001), transfer(3, 1300)), Verdict::Use);
+}
+
+#[test]
+fn all_attempts_at_a_transfer_together_ask_for_one_refresh() {
+    let mut lifecycle = token(3600);
+    assert_eq!(lifecycle.judge(at(2000), transfer(7, 1800)), Verdict::RenewFirst);
+    lifecycle.refresh_began(Reason::Transfer);
+    lifecycle.adopt(at(2001), facts(2, 3600, 5600), Origin::Refresh);
+    lifecycle.refresh_ended(at(2001), &Refreshed::Longer);
+    // It failed on the way and is sent again, when the new token would not outlive it either.
+    assert_eq!(lifecycle.judge(at(4000), transfer(7, 1800)), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(4000), transfer(8, 1800)), Verdict::RenewFirst);
+}
+
+#[test]
+fn a_refusal_that_took_long_to_come_speaks_of_the_token_all_the_same() {
+    let mut lifecycle = token(3600);
+    // A part that was signed under a good date and took twenty minutes.
+    let (signed, took) = (secs(WALL + 100), secs(1200));
+    let answered = Some(secs(WALL + 1300));
+    let refusal = lifecycle.refused(at(1300), 1, (signed, took), answered);
+    assert_eq!(refusal, Refusal::LookAtFiles);
+    assert_eq!(lifecycle.judge(at(1300), transfer(1, 1200)), Verdict::Wait);
+}
+
+#[test]
+fn an_abort_is_attempted_once_with_a_refused_token_and_never_with_one_that_is_over() {
+    let mut lifecycle = token(3600);
+    refuse(&mut lifecycle, 10);
+    assert_eq!(lifecycle.judge(at(3605), Attempt::Abort), Verdict::Wait);
+    for _ in 0..2 {
+        // Looked at before connecting, and once more before signing.
+        assert_eq!(lifecycle.judge(at(20), Attempt::Abort), Verdict::Use);
+    }
+    lifecycle.signed(at(20), Attempt::Abort);
+    assert_eq!(lifecycle.judge(at(20), Attempt::Abort), Verdict::Wait);
+    lifecycle.adopt(at(30), facts(2, 3600, 3630), Origin::Files);
+    assert_eq!(lifecycle.judge(at(30), Attempt::Abort), Verdict::Use);
+    refuse(&mut lifecycle, 31);
+    assert_eq!(lifecycle.judge(at(31), Attempt::Abort), Verdict::Use);
 }
 
 #[test]
 fn no_refresh_is_spent_on_a_transfer_that_no_token_outlives() {
     let mut lifecycle = token(3600);
-    assert_eq!(lifecycle.judge(at(2000), Some(secs(3600))), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(2000), transfer(1, 3600)), Verdict::Use);
     let end = Some(secs(WALL + 3700));
     lifecycle.adopt(at(1), Facts { session_end: end, ..facts(2, 3600, 3600) }, Origin::Files);
-    assert_eq!(lifecycle.judge(at(2000), Some(secs(1500))), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(2000), transfer(1, 1500)), Verdict::Use);
 }
 
 #[test]
 fn a_refusal_under_a_date_out_of_the_window_speaks_of_the_clock_and_not_of_the_token() {
     let mut lifecycle = token(3600);
     let (mine, theirs) = (secs(WALL), secs(WALL + 400));
-    assert_eq!(lifecycle.refused(at(0), 1, mine, Some(theirs)), Refusal::Again);
+    assert_eq!(
+        lifecycle.refused(at(0), 1, (mine, Duration::ZERO), Some(theirs)),
+        Refusal::Again(Stale::Date)
+    );
     assert_eq!(lifecycle.clock(at(1)), secs(WALL + 401));
-    assert_eq!(lifecycle.judge(at(1), None), Verdict::Use);
-    assert_eq!(lifecycle.take_notices(), [Notice::Skew { seconds: 400 }]);
+    assert_eq!(lifecycle.judge(at(1), Attempt::Small), Verdict::Use);
+    let told = lifecycle.take_notices();
+    assert_eq!(told, [Notice::Skew { seconds: 400 }, Notice::Stale { stale: Stale::Date }]);
 }
 
 #[test]
@@ -183,9 +231,12 @@ fn a_refusal_of_an_older_token_or_after_its_end_is_no_refusal_of_the_present_one
     let mut lifecycle = token(3600);
     lifecycle.adopt(at(10), facts(2, 3600, 3610), Origin::Files);
     let date = Some(secs(WALL + 11));
-    assert_eq!(lifecycle.refused(at(11), 1, secs(WALL + 11), date), Refusal::Again);
-    assert_eq!(lifecycle.judge(at(11), None), Verdict::Use);
-    assert_eq!(refuse(&mut lifecycle, 3611), Refusal::Again);
+    assert_eq!(
+        lifecycle.refused(at(11), 1, (secs(WALL + 11), Duration::ZERO), date),
+        Refusal::Again(Stale::Replaced)
+    );
+    assert_eq!(lifecycle.judge(at(11), Attempt::Small), Verdict::Use);
+    assert_eq!(refuse(&mut lifecycle, 3611), Refusal::Again(Stale::Ended));
 }
 
 #[test]
@@ -196,7 +247,7 @@ fn a_refused_token_is_not_used_before_a_probe_passed_and_probes_keep_their_dista
     assert_eq!(refuse(&mut lifecycle, 100), Refusal::LookAtFiles);
     let mut probes = Vec::new();
     for second in 100..140 {
-        assert_eq!(lifecycle.judge(at(second), None), Verdict::Wait);
+        assert_eq!(lifecycle.judge(at(second), Attempt::Small), Verdict::Wait);
         if lifecycle.step(at(second)) == Step::Probe {
             probes.push(second);
             lifecycle.probe_began();
@@ -207,7 +258,7 @@ fn a_refused_token_is_not_used_before_a_probe_passed_and_probes_keep_their_dista
     assert_eq!(probes, [101, 111, 121, 131]);
     lifecycle.probe_began();
     lifecycle.probe_ended(at(141), 1, Probed::Accepted);
-    assert_eq!(lifecycle.judge(at(141), None), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(141), Attempt::Small), Verdict::Use);
     // Refused again at once: parts and probes are judged differently, and that is no hurry.
     refuse(&mut lifecycle, 142);
     assert!(matches!(lifecycle.step(at(150)), Step::Idle(_)));
@@ -236,7 +287,7 @@ fn a_token_that_is_refused_at_once_after_each_refresh_makes_no_storm() {
 fn waiting_is_mentioned_after_two_seconds_and_once_and_so_is_its_end() {
     let mut lifecycle = token(60);
     for second in 60..90 {
-        assert_eq!(lifecycle.judge(at(second), None), Verdict::Wait);
+        assert_eq!(lifecycle.judge(at(second), Attempt::Small), Verdict::Wait);
         let notices = lifecycle.take_notices();
         let (since, until) = (secs(WALL + 60), secs(WALL + 60 + 3600));
         let waiting = Notice::Waiting { since, until, refused: false, login: String::new() };
@@ -250,13 +301,13 @@ fn waiting_is_mentioned_after_two_seconds_and_once_and_so_is_its_end() {
 #[test]
 fn under_way_only_a_standstill_of_retry_for_ends_it_and_a_success_begins_it_anew() {
     let mut lifecycle = token(60);
-    assert_eq!(lifecycle.judge(at(100), None), Verdict::Wait);
-    assert_eq!(lifecycle.judge(at(100 + 3599), None), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(100), Attempt::Small), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(100 + 3599), Attempt::Small), Verdict::Wait);
     // A part that was on its way arrives.
     lifecycle.accepted();
-    assert_eq!(lifecycle.judge(at(100 + 3600), None), Verdict::Wait);
-    assert_eq!(lifecycle.judge(at(100 + 3600 + 3599), None), Verdict::Wait);
-    assert_eq!(lifecycle.judge(at(100 + 3600 + 3600), None), Verdict::GiveUp);
+    assert_eq!(lifecycle.judge(at(100 + 3600), Attempt::Small), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(100 + 3600 + 3599), Attempt::Small), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(100 + 3600 + 3600), Attempt::Small), Verdict::GiveUp);
 }
 
 #[test]
@@ -267,26 +318,26 @@ fn at_the_start_there_is_one_refresh_of_refused_credentials_and_no_waiting() {
     };
     let mut lifecycle = start(false);
     refuse(&mut lifecycle, 1);
-    assert_eq!(lifecycle.judge(at(1), None), Verdict::GiveUp);
+    assert_eq!(lifecycle.judge(at(1), Attempt::Small), Verdict::GiveUp);
 
     let mut lifecycle = start(true);
     refuse(&mut lifecycle, 1);
-    assert_eq!(lifecycle.judge(at(1), None), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(1), Attempt::Small), Verdict::Wait);
     assert_eq!(lifecycle.step(at(1)), Step::Refresh(Reason::Refused));
     lifecycle.refresh_began(Reason::Refused);
-    assert_eq!(lifecycle.judge(at(2), None), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(2), Attempt::Small), Verdict::Wait);
     lifecycle.adopt(at(2), facts(2, 3600, 3602), Origin::Refresh);
     lifecycle.refresh_ended(at(2), &Refreshed::Longer);
-    assert_eq!(lifecycle.judge(at(2), None), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(2), Attempt::Small), Verdict::Use);
     refuse(&mut lifecycle, 3);
-    assert_eq!(lifecycle.judge(at(3), None), Verdict::GiveUp);
+    assert_eq!(lifecycle.judge(at(3), Attempt::Small), Verdict::GiveUp);
 }
 
 #[test]
 fn an_api_key_has_no_end_and_is_never_refreshed() {
     let facts = Facts { generation: 1, expires: None, issued: None, session_end: None };
     let mut lifecycle = Lifecycle::new(at(0), rules(None), facts);
-    assert_eq!(lifecycle.judge(at(1_000_000), Some(secs(9999))), Verdict::Use);
+    assert_eq!(lifecycle.judge(at(1_000_000), transfer(1, 9999)), Verdict::Use);
     lifecycle.set_under_way();
     refuse(&mut lifecycle, 5);
     assert_eq!(lifecycle.step(at(5)), Step::Idle(SECOND));
@@ -296,22 +347,24 @@ fn an_api_key_has_no_end_and_is_never_refreshed() {
 #[test]
 fn of_two_tokens_the_later_is_preferred_unless_the_key_is_another_or_the_present_is_no_use() {
     let mut lifecycle = token(3600);
-    let later = Some(secs(WALL + 3601));
-    let earlier = Some(secs(WALL + 3000));
-    assert!(lifecycle.prefers(at(0), later, true));
-    assert!(!lifecycle.prefers(at(0), earlier, true));
-    assert!(lifecycle.prefers(at(0), earlier, false));
-    assert!(!lifecycle.prefers(at(3000), earlier, false));
+    let (later, earlier) = (facts(2, 3600, 3601), facts(2, 3600, 3000));
+    assert!(lifecycle.prefers(at(0), &later, true));
+    assert!(!lifecycle.prefers(at(0), &earlier, true));
+    assert!(lifecycle.prefers(at(0), &earlier, false));
+    assert!(!lifecycle.prefers(at(3000), &earlier, false));
+    // Of two that end together, as at the end of a session, the younger.
+    assert!(lifecycle.prefers(at(0), &facts(2, 3599, 3600), true));
+    assert!(!lifecycle.prefers(at(0), &facts(2, 3601, 3600), true));
     refuse(&mut lifecycle, 1);
-    assert!(lifecycle.prefers(at(1), earlier, true));
+    assert!(lifecycle.prefers(at(1), &earlier, true));
 }
 
 #[test]
 fn a_clock_that_jumps_forward_ends_no_wait() {
     let mut lifecycle = token(60);
-    assert_eq!(lifecycle.judge(at(61), None), Verdict::Wait);
+    assert_eq!(lifecycle.judge(at(61), Attempt::Small), Verdict::Wait);
     let jumped = Now { wall: secs(WALL + 100_000), ..at(62) };
-    assert_eq!(lifecycle.judge(jumped, None), Verdict::Wait);
+    assert_eq!(lifecycle.judge(jumped, Attempt::Small), Verdict::Wait);
 }
 
 #[test]

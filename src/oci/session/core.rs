@@ -3,6 +3,8 @@
 //! Owns the one lock over them. Must not wait for anything but the disk. Invariant: pair,
 //! credentials and the facts in the lifecycle are of one generation.
 
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,9 +13,10 @@ use tokio::sync::Notify;
 use super::files::{self, Pair, Stamps};
 use super::{Credentials, SECOND};
 use crate::error::Error;
-use crate::oci::lifecycle::notice::Date;
+use crate::oci::lifecycle::notice::{Date, Found};
 use crate::oci::lifecycle::{Facts, Lifecycle, Notice, Now, Origin};
 use crate::oci::profile::{Identity, Source};
+use crate::oci::sign::KeyId;
 
 /// How long files may be unusable before it is worth a word.
 const PASSING: Duration = Duration::from_secs(2);
@@ -34,11 +37,46 @@ pub(super) struct State {
     pub pair: Arc<Pair>,
     pub credentials: Arc<Credentials>,
     pub lifecycle: Lifecycle,
-    pub stamps: Stamps,
+    pub looked: Looked,
+    pub refused: Refused,
     /// Since when the files cannot be used, and whether that has been said.
     pub unusable: Option<(Instant, bool)>,
     /// A small request that tells whether the credentials are accepted: its method and target.
     pub probe: (&'static str, String),
+}
+
+/// The last pairs that the service refused, by a hash of what they are known by. One that still lies
+/// in the file is not taken up in the place of its successor, should that be refused as well.
+#[derive(Default)]
+pub(super) struct Refused(VecDeque<u64>);
+
+impl Refused {
+    const KEPT: usize = 16;
+
+    pub(super) fn add(&mut self, key_id: &KeyId) {
+        if !self.holds(key_id) {
+            self.0.push_back(Refused::hash(key_id));
+            self.0.drain(..self.0.len().saturating_sub(Refused::KEPT));
+        }
+    }
+
+    fn holds(&self, key_id: &KeyId) -> bool {
+        self.0.contains(&Refused::hash(key_id))
+    }
+
+    fn hash(key_id: &KeyId) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        key_id.as_str().hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// How the files looked when they were read last.
+pub(super) struct Looked {
+    pub stamps: Stamps,
+    /// Whether they had been unchanged for so long by then that a later change shows. File systems
+    /// keep times coarsely: of two changes in a moment, the second may leave no trace.
+    pub settled: bool,
 }
 
 impl Core {
@@ -54,8 +92,10 @@ impl Core {
         // Without a keeper there is nobody to tell yet; notices are kept until there is.
         let Some(tell) = self.tell.get() else { return };
         for mut notice in state.lifecycle.take_notices() {
-            if let (Notice::Waiting { login, .. }, Source::SecurityToken { .. }) =
-                (&mut notice, &self.identity.credentials)
+            if let (
+                Notice::Waiting { login, .. } | Notice::Ended { login },
+                Source::SecurityToken { .. },
+            ) = (&mut notice, &self.identity.credentials)
             {
                 *login = self.identity.login();
             }
@@ -66,16 +106,30 @@ impl Core {
     /// Takes up what the files hold, if they changed (or must be read in any case).
     pub(super) fn look_at_files(&self, state: &mut State, in_any_case: bool) {
         let stamps = Stamps::of(&self.identity);
-        if stamps == state.stamps && state.unusable.is_none() && !in_any_case {
+        let unchanged = stamps == state.looked.stamps;
+        if unchanged && state.looked.settled && state.unusable.is_none() && !in_any_case {
             return;
         }
+        let settled = stamps.settled(SystemTime::now());
         match files::read(&self.identity, Some(&state.pair)) {
             Ok(pair) => {
-                state.unusable = None;
-                state.stamps = stamps;
-                self.take_up(state, pair, Origin::Files);
+                let was_unusable = state.unusable.take().is_some();
+                state.looked = Looked { stamps, settled };
+                let same = pair.same(&state.pair);
+                let found = match self.take_up(state, pair, Origin::Files) {
+                    true => Found::Better,
+                    false if same => Found::Same,
+                    false => Found::Worse,
+                };
+                if !unchanged || was_unusable || in_any_case || found == Found::Better {
+                    state.lifecycle.note(Notice::Looked { found });
+                }
             }
             Err(trouble) => {
+                if state.unusable.is_none() {
+                    let found = Found::Unusable(trouble.error.what.clone());
+                    state.lifecycle.note(Notice::Looked { found });
+                }
                 let (since, said) = state.unusable.get_or_insert((Instant::now(), false));
                 if since.elapsed() >= PASSING && !std::mem::replace(said, true) {
                     let what = trouble.error.what;
@@ -87,13 +141,16 @@ impl Core {
 
     /// Puts a pair in the place of the present one, if it is better; says whether it did.
     pub(super) fn take_up(&self, state: &mut State, pair: Pair, origin: Origin) -> bool {
-        let expires = pair.token.as_ref().map(|token| Duration::from_secs(token.expires));
+        let generation = state.credentials.generation + 1;
+        let facts = facts(&pair, generation);
         let same_key = pair.same_key(&state.pair);
-        if pair.same(&state.pair) || !state.lifecycle.prefers(self.now(), expires, same_key) {
+        if pair.same(&state.pair)
+            || state.refused.holds(&pair.key_id)
+            || !state.lifecycle.prefers(self.now(), &facts, same_key)
+        {
             return false;
         }
-        let generation = state.credentials.generation + 1;
-        state.lifecycle.adopt(self.now(), facts(&pair, generation), origin);
+        state.lifecycle.adopt(self.now(), facts, origin);
         state.credentials = Arc::new(credentials(&pair, generation));
         state.pair = Arc::new(pair);
         self.changed.notify_waiters();

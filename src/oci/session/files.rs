@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
@@ -41,6 +42,17 @@ impl Stamps {
             Source::ApiKey { .. } => None,
         };
         Stamps { key: stamp(&identity.key_file), token }
+    }
+
+    /// Whether the last change is so long ago that the next one cannot bear the same time.
+    pub(super) fn settled(&self, now: SystemTime) -> bool {
+        /// The coarsest that file systems keep times.
+        const GRAIN: Duration = Duration::from_secs(2);
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        [self.key, self.token].into_iter().flatten().all(|stamp| {
+            let seconds = u64::try_from(stamp.modified.0).unwrap_or(0);
+            Duration::from_secs(seconds) + GRAIN < now
+        })
     }
 }
 
@@ -122,10 +134,13 @@ pub(super) fn read(identity: &Identity, before: Option<&Pair>) -> Result<Pair, T
         }
         Source::ApiKey { tenancy, user, fingerprint } => {
             // The fingerprint in the profile is that of the key it was written for. A key that
-            // took its place is known to the service by its own.
-            let replaced = before.is_some_and(|before| before.key_text != key_text);
-            let fingerprint = if replaced { key.fingerprint() } else { fingerprint };
-            (None, KeyId::api_key(tenancy, user, fingerprint))
+            // took its place is known to the service by its own, now and when it is read again.
+            let key_id = match before {
+                Some(before) if before.key_text == key_text => before.key_id.clone(),
+                Some(_) => KeyId::api_key(tenancy, user, key.fingerprint()),
+                None => KeyId::api_key(tenancy, user, fingerprint),
+            };
+            (None, key_id)
         }
     };
     if Stamps::of(identity) != stamps {

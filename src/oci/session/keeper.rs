@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Credentials;
-use super::core::{Core, since_1970};
+use super::core::{Core, Looked, since_1970};
 use super::refresh::{self, NoToken};
 use super::store::{self, Lock, Stored};
 use super::transport::{Request, Transport};
@@ -33,6 +33,7 @@ pub(super) async fn keep(core: Arc<Core>, transport: Arc<dyn Transport>) {
             let step = {
                 let mut state = core.state();
                 core.look_at_files(&mut state, false);
+                state.lifecycle.announce(core.now());
                 let step = state.lifecycle.step(core.now());
                 match step {
                     Step::Refresh(reason) => state.lifecycle.refresh_began(reason),
@@ -148,7 +149,8 @@ pub(super) async fn attempt(
     if better || reason == Reason::Refused {
         let renewed = pair.with_token(token);
         if state.pair.same_key(&renewed) && core.take_up(&mut state, renewed, Origin::Refresh) {
-            state.stamps = super::files::Stamps::of(identity);
+            let stamps = super::files::Stamps::of(identity);
+            state.looked = Looked { stamps, settled: false };
         }
     }
     core.tell_notices(&mut state);
@@ -160,9 +162,12 @@ pub(super) async fn attempt(
 async fn lock(core: &Core, generation: u64, patience: Duration) -> Option<Lock> {
     let Source::SecurityToken { token_file } = &core.identity.credentials else { return None };
     let attempts = patience.as_millis() / BETWEEN_LOCKS.as_millis();
-    for _ in 0..=attempts {
+    for attempt in 0..=attempts {
         if let Some(lock) = Lock::try_take(token_file) {
             return Some(lock);
+        }
+        if attempt == 0 {
+            core.state().lifecycle.note(Notice::Locked);
         }
         tokio::time::sleep(BETWEEN_LOCKS).await;
         let mut state = core.state();

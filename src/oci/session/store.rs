@@ -72,11 +72,16 @@ pub(super) fn write_back(
     }
     match replace(&target, token) {
         Ok(()) => Stored::Written,
-        Err(error) => Stored::Not(format!("{} cannot be replaced: {error}", target.display())),
+        // Not the error itself, which names a file that differs each time.
+        Err(error) => {
+            Stored::Not(format!("{} cannot be replaced: {}", target.display(), error.kind()))
+        }
     }
 }
 
 fn replace(target: &Path, token: &Token) -> std::io::Result<()> {
+    // A file that may not be written is not to be replaced either, though its folder would allow it.
+    rustix::fs::access(target, rustix::fs::Access::WRITE_OK)?;
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut fresh =
         tempfile::Builder::new().prefix(".token-").tempfile_in(folder.unwrap_or(Path::new(".")))?;

@@ -92,7 +92,7 @@ type Spoil = fn(&Home);
 async fn a_valid_pair_signs_with_the_token_and_its_key() {
     let text = token(&vector_key(), now() + 600);
     let session = Home::new(&format!("{text}\n")).open().unwrap();
-    let credentials = session.credentials(None).await.unwrap();
+    let credentials = session.credentials(Attempt::Small).await.unwrap();
     assert_eq!(credentials.key_id.as_str(), format!("ST${text}"));
     assert_eq!(credentials.key.fingerprint(), vectors()["key_fingerprint_md5"].as_str().unwrap());
     assert_eq!(credentials.generation, 1);
@@ -157,13 +157,13 @@ fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuratio
 async fn a_replaced_pair_is_taken_up_at_the_next_attempt() {
     let home = Home::new(&token(&vector_key(), now() + 600));
     let session = home.open().unwrap();
-    let first = session.credentials(None).await.unwrap();
+    let first = session.credentials(Attempt::Small).await.unwrap();
     home.write("key.pem", OTHER_KEY);
     // The key alone does not fit the token: the old pair is kept.
-    assert_eq!(session.credentials(None).await.unwrap().key_id, first.key_id);
+    assert_eq!(session.credentials(Attempt::Small).await.unwrap().key_id, first.key_id);
     let text = token(OTHER_KEY, now() + 1200);
     home.write("token", text.as_bytes());
-    let second = session.credentials(None).await.unwrap();
+    let second = session.credentials(Attempt::Small).await.unwrap();
     assert_eq!(second.key_id.as_str(), format!("ST${text}"));
     assert_ne!(second.key.fingerprint(), first.key.fingerprint());
     assert!(second.generation > first.generation);
@@ -180,13 +180,30 @@ async fn an_api_key_that_was_replaced_is_known_by_its_own_fingerprint() {
     );
     home.write(".oci/config", config.as_bytes());
     let session = home.open().unwrap();
-    let first = session.credentials(None).await.unwrap();
+    let first = session.credentials(Attempt::Small).await.unwrap();
     assert_eq!(first.key_id.as_str(), format!("{tenancy}/{user}/{configured}"));
     assert_eq!(first.expires, None);
     home.write("key.pem", OTHER_KEY);
-    let second = session.credentials(None).await.unwrap();
+    let second = session.credentials(Attempt::Small).await.unwrap();
     let own = second.key.fingerprint();
     assert_eq!(second.key_id.as_str(), format!("{tenancy}/{user}/{own}"));
+    // Nor is it taken for the old one when it is read again, as after any refusal.
+    session.set_under_way();
+    session.refused(&second, (session.signing_date(), Duration::ZERO), Some(SystemTime::now()));
+    assert_eq!(session.core.state().credentials.key_id, second.key_id);
+}
+
+#[tokio::test]
+async fn a_change_that_leaves_no_trace_in_the_file_s_time_is_noticed_all_the_same() {
+    let home = Home::new(&token(&vector_key(), now() + 600));
+    let session = home.open().unwrap();
+    let path = home.path("token");
+    let written = fs::metadata(&path).unwrap().modified().unwrap();
+    let text = token(&vector_key(), now() + 601);
+    fs::write(&path, &text).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+    let credentials = session.credentials(Attempt::Small).await.unwrap();
+    assert_eq!(credentials.key_id.as_str(), format!("ST${text}"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::super::transport::{Exchange, Request, Response};
 use super::*;
 use crate::oci::lifecycle::Origin;
+use crate::oci::lifecycle::notice::Level;
 
 type Answer = Box<dyn Fn(&Request) -> Option<(u16, String)> + Send + Sync>;
 
@@ -85,8 +86,14 @@ impl Kept {
     }
 
     async fn credentials(&self) -> Result<Arc<Credentials>, Error> {
-        let asked = self.session.credentials(None);
+        let asked = self.session.credentials(Attempt::Small);
         tokio::time::timeout(Duration::from_secs(20), asked).await.expect("no answer")
+    }
+
+    /// A request signed just now is refused.
+    fn refuses(&self, credentials: &Credentials) {
+        let signed = (self.session.signing_date(), Duration::ZERO);
+        self.session.refused(credentials, signed, Some(SystemTime::now()));
     }
 
     fn refreshes(&self) -> usize {
@@ -257,7 +264,7 @@ async fn a_refused_token_is_replaced_by_a_refresh_before_its_turn() {
     });
     kept.session.set_under_way();
     let first = kept.credentials().await.unwrap();
-    kept.session.refused(&first, kept.session.signing_date(), Some(SystemTime::now()));
+    kept.refuses(&first);
     kept.told(is_refreshed).await;
     assert_eq!(kept.credentials().await.unwrap().key_id.as_str(), format!("ST${fresh}"));
 }
@@ -267,7 +274,7 @@ async fn at_the_start_credentials_that_stay_refused_end_the_run_at_once() {
     let home = Home::new(&token(&vector_key(), later()));
     let kept = keep(&home, |_| Some((401, String::new())));
     let first = kept.credentials().await.unwrap();
-    kept.session.refused(&first, kept.session.signing_date(), Some(SystemTime::now()));
+    kept.refuses(&first);
     let error = kept.credentials().await.unwrap_err();
     assert_eq!(error.kind.exit_code(), 3);
     assert!(error.to_string().contains("oci session authenticate --profile-name S"), "{error}");
@@ -287,7 +294,7 @@ async fn under_way_a_spurious_refusal_ends_with_one_probe() {
     kept.session.set_probe("HEAD", "/n/ns/b/bucket");
     let first = kept.credentials().await.unwrap();
     for _ in 0..4 {
-        kept.session.refused(&first, kept.session.signing_date(), Some(SystemTime::now()));
+        kept.refuses(&first);
     }
     assert_eq!(kept.credentials().await.unwrap().generation, 1);
     kept.told(|notice| matches!(notice, Notice::Probed { .. })).await;
@@ -301,7 +308,7 @@ async fn under_way_an_expired_session_waits_for_a_new_login_with_a_new_key() {
     kept.session.set_under_way();
     let waiting = async {
         loop {
-            let credentials = kept.session.credentials(None).await.unwrap();
+            let credentials = kept.session.credentials(Attempt::Small).await.unwrap();
             if credentials.generation > 1 {
                 return credentials;
             }
@@ -338,7 +345,7 @@ async fn files_that_are_half_written_under_way_cost_nothing_and_are_mentioned_if
     }
     let asked = async {
         loop {
-            let _ = kept.session.credentials(None).await;
+            let _ = kept.session.credentials(Attempt::Small).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -357,14 +364,16 @@ async fn a_wrong_clock_is_corrected_by_the_date_of_an_answer_and_said_once() {
     let first = kept.credentials().await.unwrap();
     let theirs = SystemTime::now() + Duration::from_secs(1000);
     for _ in 0..2 {
-        kept.session.refused(&first, SystemTime::now(), Some(theirs));
+        kept.session.refused(&first, (SystemTime::now(), Duration::ZERO), Some(theirs));
     }
     let dated = kept.session.signing_date();
     assert!(dated.duration_since(SystemTime::now()).unwrap() > Duration::from_secs(990));
     // The date was the reason: the credentials are as good as before.
     assert_eq!(kept.credentials().await.unwrap().generation, 1);
     kept.told(|notice| matches!(notice, Notice::Skew { seconds: 999..=1001 })).await;
-    assert!(kept.notices.try_recv().is_err());
+    while let Ok(notice) = kept.notices.try_recv() {
+        assert_eq!(notice.level(), Level::Debug, "{notice}");
+    }
 }
 
 #[tokio::test]
@@ -373,7 +382,7 @@ async fn a_token_that_a_transfer_would_outlast_is_renewed_first() {
     let fresh = token(&vector_key(), later());
     let kept = keep(&home, move |_| with(&fresh));
     assert_eq!(kept.credentials().await.unwrap().generation, 1);
-    let transfer = Some(Duration::from_secs(1200));
+    let transfer = Attempt::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
     assert_eq!(kept.session.credentials(transfer).await.unwrap().generation, 2);
     assert_eq!(kept.refreshes(), 1);
 }
@@ -384,7 +393,7 @@ async fn with_no_refresh_the_auth_service_is_never_called() {
     let mut identity = home.identity(&[]);
     identity.no_refresh = true;
     let kept = keep_with(identity, |_| None);
-    let transfer = Some(Duration::from_secs(1200));
+    let transfer = Attempt::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
     assert_eq!(kept.session.credentials(transfer).await.unwrap().generation, 1);
     assert_eq!(kept.refreshes(), 0);
 }
