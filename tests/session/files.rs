@@ -1,0 +1,193 @@
+//! Files that other processes write: whole, in pieces, wrong for a moment, with another key.
+//!
+//! With `--no-refresh` only what another process writes keeps an upload alive.
+
+use std::io::Write;
+use std::time::Duration;
+
+use ocipipe::emulator::Operation;
+use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
+
+use crate::scene::{LONG, Scene, write_private};
+use crate::together;
+
+together!(what_another_process_writes_is_taken_up {
+    a_token_replaced_at_once: replaced_while_idle();
+    a_token_written_in_pieces: written_in_pieces();
+    tokens_written_in_pieces_for_several_lives: rotated_for_several_lives();
+    a_key_and_then_its_token: a_new_login([true, false]);
+    a_token_and_then_its_key: a_new_login([false, true]);
+    files_that_are_wrong_for_a_moment: wrong_for_a_moment();
+    a_token_whose_predecessor_is_refused: the_predecessor_is_refused();
+    a_part_on_its_way_with_the_predecessor: a_part_is_on_its_way();
+    an_api_key_that_was_rotated: an_api_key_is_rotated();
+});
+
+/// Until little is left of a token of four seconds.
+const NEARLY_A_LIFE: Duration = Duration::from_millis(2400);
+
+/// The producer writes nothing for three token lives, and another process renews the token.
+/// 401s allowed: none.
+fn replaced_while_idle() {
+    let scene = Scene::new(4);
+    let mut stream = scene.begin(scene.put().args("--no-refresh"));
+    scene.stores_part(&mut stream);
+    for _ in 0..4 {
+        std::thread::sleep(NEARLY_A_LIFE);
+        scene.logs_in();
+        scene.take_token();
+    }
+    scene.stores_part(&mut stream);
+    scene.whole(stream, 0).says_nothing_of("warning");
+    assert_eq!(scene.generations().len(), 2);
+    assert_eq!(scene.refreshes().len(), 0);
+}
+
+/// As `oci session refresh` writes it, and slower: parts are sent all the time, and those who look
+/// see an empty file, half a token, and a token. 401s allowed: none.
+fn rotated_for_several_lives() {
+    let scene = Scene::new(5);
+    let run = scene.put().args("--no-refresh --bwlimit 8MiB --parallel-upload-count 2");
+    let mut stream = scene.begin(run);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..5 {
+                std::thread::sleep(NEARLY_A_LIFE);
+                let token = scene.logs_in();
+                let mut file = scene.opens_token();
+                for piece in token.as_bytes().chunks(700) {
+                    std::thread::sleep(Duration::from_millis(100));
+                    file.write_all(piece).unwrap();
+                }
+            }
+        });
+        while scene.generations().len() < 5 {
+            scene.stores_part(&mut stream);
+        }
+    });
+    scene.whole(stream, 0).says_nothing_of("waits since");
+    assert_eq!(scene.refreshes().len(), 0);
+}
+
+/// The same, with a part sent in each state of the file. 401s allowed: none.
+fn written_in_pieces() {
+    let scene = Scene::new(LONG);
+    let mut stream = scene.begin(scene.put().args("--no-refresh"));
+    for round in 1..=3 {
+        scene.stores_part(&mut stream);
+        let token = scene.logs_in();
+        let mut file = scene.opens_token();
+        scene.stores_part(&mut stream);
+        let (first, rest) = token.split_at(token.len() / 2);
+        file.write_all(first.as_bytes()).unwrap();
+        scene.stores_part(&mut stream);
+        file.write_all(rest.as_bytes()).unwrap();
+        scene.stores_part(&mut stream);
+        assert_eq!(scene.generations().len(), round + 1, "the new one is used at once");
+    }
+    scene.whole(stream, 0).says_nothing_of("waits since");
+    assert_eq!(scene.refreshes().len(), 0);
+}
+
+/// A login that replaces both files, one after the other. 401s allowed: none.
+fn a_new_login(key_first: [bool; 2]) {
+    let scene = Scene::new(LONG);
+    let mut stream = scene.begin(scene.put());
+    scene.stores_part(&mut stream);
+    scene.logs_in_with_new_key();
+    for (done, key) in key_first.into_iter().enumerate() {
+        assert_eq!(scene.generations().len(), 1);
+        if key {
+            scene.take_key()
+        } else {
+            scene.take_token()
+        }
+        scene.stores_part(&mut stream);
+        assert_eq!(scene.generations().len(), 1 + done);
+    }
+    scene.whole(stream, 0).says_nothing_of("waits since");
+}
+
+/// 401s allowed: none.
+fn wrong_for_a_moment() {
+    let scene = Scene::new(LONG);
+    let mut stream = scene.begin(scene.put());
+    scene.stores_part(&mut stream);
+    let whole = std::fs::read_to_string(scene.token()).unwrap();
+    let other = scene.logs_in();
+    for wrong in ["", "\n", "eyJ", &whole[..whole.len() - 700], "a.b.c", "\0\0\0", "<html>"] {
+        write_private(&scene.token(), wrong);
+        scene.stores_part(&mut stream);
+    }
+    std::fs::remove_file(scene.token()).unwrap();
+    scene.stores_part(&mut stream);
+    assert_eq!(scene.generations().len(), 1);
+    write_private(&scene.token(), format!("{other}\r\n"));
+    scene.stores_part(&mut stream);
+    assert_eq!(scene.generations().len(), 2);
+    // A ruin stays one: the key is kept while it is in use.
+    write_private(&scene.key(), "-----BEGIN PRIVATE KEY-----\n");
+    scene.stores_part(&mut stream);
+    std::fs::remove_file(scene.key()).unwrap();
+    scene.stores_part(&mut stream);
+    scene.whole(stream, 0).says_nothing_of("waits since");
+}
+
+/// As in the report: a token is refused long before its end, some time after it was replaced.
+/// 401s allowed: none, since the file was looked at.
+fn the_predecessor_is_refused() {
+    let scene = Scene::new(LONG);
+    let mut stream = scene.begin(scene.put().args("--no-refresh"));
+    for round in 1..=3 {
+        scene.stores_part(&mut stream);
+        let old = std::fs::read_to_string(scene.token()).unwrap();
+        scene.logs_in();
+        scene.take_token();
+        scene.store.server().revoke(&old);
+        scene.stores_part(&mut stream);
+        assert_eq!(scene.generations().len(), round + 1);
+    }
+    scene.whole(stream, 0).says_nothing_of("warning");
+}
+
+/// The old token is refused while a part is under way that was signed with it.
+/// 401s allowed: one, of that part, which is simply sent again.
+fn a_part_is_on_its_way() {
+    let slow = Action::StallBody { bytes: 1_000_000, ms: Some(3000) };
+    let rule = Rule::on(Operation::UploadPart, slow).part(2).when(When::Attempt(1));
+    let scene = Scene::with(LONG, |options| {
+        options.faults = Plan::new().with(rule);
+        options.judges_at_the_end = true;
+    });
+    let mut stream = scene.begin(scene.put().args("--no-refresh --debug"));
+    scene.stores_part(&mut stream);
+    stream.part();
+    // When the third is there, the second is on its way.
+    stream.part();
+    scene.store.waits_for(Operation::UploadPart, 2);
+    let old = std::fs::read_to_string(scene.token()).unwrap();
+    scene.logs_in();
+    scene.take_token();
+    scene.store.server().revoke(&old);
+    let done = scene.whole(stream, 1).says_nothing_of("waits since");
+    assert_eq!(scene.store.requests_of(Operation::UploadPart).len(), 4 + 1, "{}", done.stderr);
+}
+
+/// 401s allowed: one, that of the plan. It changes nothing of what the key is known by.
+fn an_api_key_is_rotated() {
+    let scene = Scene::new(LONG);
+    let run = scene.put().args("--profile API_KEY --auth api_key");
+    let mut stream = scene.begin(run);
+    scene.stores_part(&mut stream);
+    for _ in 0..2 {
+        scene.logs_in_with_new_key();
+        scene.take_key();
+        scene.store.server().forget_older_keys();
+        scene.stores_part(&mut stream);
+    }
+    let spurious = Action::Refuse(Reply::status(401));
+    let rule = Rule::on(Operation::UploadPart, spurious).when(When::Requests(1));
+    scene.store.server().set_faults(Plan::new().with(rule));
+    scene.stores_part(&mut stream);
+    scene.whole(stream, 1).says_nothing_of("waits since");
+}

@@ -1,0 +1,31 @@
+//! Uploads that outlive their credentials: the real binary, and tokens of a few seconds.
+//!
+//! Each scenario says how many requests the store may refuse with 401, and counts them there.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod files;
+mod moment;
+mod refresh;
+mod refusal;
+mod report;
+mod said;
+mod scene;
+mod standstill;
+
+/// One test of several scenarios side by side: they wait for most of their time, and together they
+/// take no longer than the longest.
+macro_rules! together {
+    ($group:ident { $($name:ident: $body:expr;)* }) => {
+        #[test]
+        fn $group() {
+            let scenarios: &[(&'static str, fn())] =
+                &[$((stringify!($name), || { $body; })),*];
+            crate::scene::together(scenarios);
+        }
+    };
+}
+pub(crate) use together;

@@ -1,0 +1,101 @@
+//! A token that ends, or is refused, exactly at one of the calls: nothing changes.
+
+use ocipipe::emulator::Operation::{
+    self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, HeadObject,
+    ListMultipartUploadParts, PutObject, UploadPart,
+};
+use ocipipe::emulator::fault::{Action, Plan, Rule, When};
+
+use crate::common::run::Done;
+use crate::common::stream::{PART, assert_same, ramp};
+use crate::scene::Scene;
+use crate::together;
+
+together!(the_moment_at_which_a_token_ends_or_is_refused_makes_no_difference {
+    it_ends_at_create: ends_at(CreateMultipartUpload, LONG);
+    it_ends_at_a_part: ends_at(UploadPart, LONG);
+    it_ends_at_the_commit: ends_at(CommitMultipartUpload, LONG);
+    it_ends_at_put: ends_at(PutObject, SHORT);
+    it_ends_at_the_list_of_parts: ends_at(ListMultipartUploadParts, LONG);
+    it_ends_at_head: ends_at(HeadObject, LONG);
+    it_ends_at_the_abort: abort(ends());
+    it_is_refused_at_create: is_refused_at(CreateMultipartUpload, LONG);
+    it_is_refused_at_a_part: is_refused_at(UploadPart, LONG);
+    it_is_refused_at_the_commit: is_refused_at(CommitMultipartUpload, LONG);
+    it_is_refused_at_put: is_refused_at(PutObject, SHORT);
+    it_is_refused_at_the_list_of_parts: is_refused_at(ListMultipartUploadParts, LONG);
+    it_is_refused_at_head: is_refused_at(HeadObject, LONG);
+    it_is_refused_at_the_abort: abort(Action::DistrustToken);
+});
+
+const LONG: usize = 2 * PART + 17;
+const SHORT: usize = 1234;
+/// How long a token lasts. The clock moves further, but not out of what a date may be off by.
+const LIFE: u64 = 200;
+
+fn ends() -> Action {
+    Action::MoveClock(250)
+}
+
+/// The action at an operation, and whatever leads to that operation.
+fn scene(operation: Operation, action: Action) -> Scene {
+    // The first HeadObject is that of the start.
+    let attempt = if operation == HeadObject { 2 } else { 1 };
+    let mut plan = Plan::new().with(Rule::on(operation, action).when(When::Request(attempt)));
+    match operation {
+        // A part that lands late has the commit refused, and the parts listed.
+        ListMultipartUploadParts => {
+            let late = Action::LateLanding { after: None };
+            plan = plan.with(Rule::on(UploadPart, late).part(2).when(When::Attempt(1)));
+        }
+        // A commit whose answer was lost is asked for.
+        HeadObject => {
+            let lost = Rule::on(CommitMultipartUpload, Action::LoseAnswer);
+            plan = plan.with(lost.when(When::Request(1)));
+        }
+        _ => {}
+    }
+    Scene::with(LIFE, |options| options.faults = plan)
+}
+
+#[track_caller]
+fn whole(scene: &Scene, operation: Operation, length: usize, done: &Done) {
+    assert_same(&scene.store.object("x").unwrap(), &ramp(length));
+    scene.store.has_no_open_upload();
+    let refused = scene.store.requests_of(operation);
+    assert!(refused.iter().any(|record| record.status == 401), "{}", done.stderr);
+    scene.refused_at_most(1, done);
+}
+
+/// The token ends at that moment, and only a new login helps. 401s allowed: one.
+fn ends_at(operation: Operation, length: usize) {
+    let scene = scene(operation, ends());
+    // One at a time: parts beside it would be refused as well.
+    let run = scene.put().args("--parallel-upload-count 1 --debug").stdin(ramp(length)).start();
+    scene.waits_for_refusals(1);
+    scene.logs_in();
+    scene.take_token();
+    whole(&scene, operation, length, &run.wait().exits(0));
+}
+
+/// The token is refused from that moment on, and a refresh helps. 401s allowed: one.
+fn is_refused_at(operation: Operation, length: usize) {
+    let scene = scene(operation, Action::DistrustToken);
+    let run = scene.put().args("--parallel-upload-count 1 --debug").stdin(ramp(length));
+    whole(&scene, operation, length, &run.run().exits(0));
+}
+
+/// 401s allowed: one.
+fn abort(action: Action) {
+    let needs_login = matches!(action, Action::MoveClock(_));
+    let scene = scene(AbortMultipartUpload, action);
+    let run = scene.put().args("--min-size 1GiB --debug").stdin(ramp(LONG)).start();
+    if needs_login {
+        scene.waits_for_refusals(1);
+        scene.logs_in();
+        scene.take_token();
+    }
+    let done = run.wait().fails(5).says(&["--min-size"]);
+    scene.store.has_nothing_of("x");
+    scene.refused_at_most(1, &done);
+}

@@ -1,0 +1,187 @@
+//! Tokens that ocipipe renews itself, and an auth service that is of little help.
+
+use std::os::unix::fs::PermissionsExt;
+
+use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
+use ocipipe::emulator::{Operation, Refresh};
+
+use crate::scene::{Scene, is_refresh};
+use crate::together;
+
+together!(a_token_that_ends_is_renewed_by_the_upload_itself {
+    while_a_slow_producer_writes: renewed_while_a_slow_producer_writes();
+    while_the_producer_is_idle: renewed_while_the_producer_is_idle();
+    once_for_two_processes_on_one_profile: two_processes_on_one_profile();
+    behind_a_symlink: behind_a_symlink();
+    in_a_folder_that_may_not_be_written: in_memory_where_it_may_not_be_written();
+    though_the_old_one_is_refused_soon_after: the_old_token_is_refused_soon_after();
+    before_a_transfer_that_would_outlast_it: parts_are_begun_with_a_token_that_outlives_them();
+});
+
+together!(an_auth_service_that_is_of_no_help_for_a_while_costs_nothing {
+    down: auth_service(Action::Refuse(Reply::status(503)));
+    silent: auth_service(Action::StallAnswer { ms: None });
+    refusing: auth_service(Action::Refuse(Reply::status(401)));
+    resetting: auth_service(Action::ResetBeforeBody);
+    speaking_html: auth_service(Action::Html { status: 200 });
+    giving_no_more_time: no_more_time();
+});
+
+/// Renewed when a third of it is left, which is room enough on a slow machine.
+const LIFE: u64 = 5;
+
+/// 401s allowed: none.
+fn renewed_while_a_slow_producer_writes() {
+    let scene = Scene::new(LIFE);
+    let mut stream = scene.begin(scene.put());
+    for round in 1..=4 {
+        scene.stores_part(&mut stream);
+        scene.waits_for_refreshes(round);
+    }
+    let done = scene.whole(stream, 0);
+    assert!(done.receipt()["token-refreshes"].as_u64().unwrap() >= 4, "{}", done.stdout);
+    assert!(scene.generations().len() >= 3, "{:?}", scene.generations());
+    assert!(scene.refreshes().iter().all(|record| record.status == 200));
+    scene.token_is_private();
+    done.says_nothing_of("warning");
+}
+
+/// 401s allowed: none.
+fn renewed_while_the_producer_is_idle() {
+    let scene = Scene::new(LIFE);
+    let mut stream = scene.begin(scene.put());
+    // Before the first byte, and once more in the middle.
+    scene.waits_for_refreshes(2);
+    scene.stores_part(&mut stream);
+    scene.waits_for_refreshes(4);
+    scene.stores_part(&mut stream);
+    scene.whole(stream, 0).says_nothing_of("warning");
+}
+
+/// 401s allowed: none. Each token is exchanged once.
+fn two_processes_on_one_profile() {
+    let scene = Scene::new(LIFE);
+    let mut streams = [scene.begin(scene.put_as("x")), scene.begin(scene.put_as("y"))];
+    for round in 1..=4 {
+        streams.iter_mut().for_each(|stream| stream.part());
+        scene.waits_for_refreshes(round);
+    }
+    let [x, y] = streams;
+    y.run.wait().exits(0);
+    scene.whole(x, 0);
+    assert_eq!(scene.store.object("x"), scene.store.object("y"));
+    let mut exchanged: Vec<_> = scene.refreshes().iter().map(|r| r.presented).collect();
+    let all = exchanged.len();
+    exchanged.sort_unstable();
+    exchanged.dedup();
+    assert_eq!(exchanged.len(), all, "a token was exchanged twice: {:#?}", scene.refreshes());
+}
+
+/// 401s allowed: none.
+fn behind_a_symlink() {
+    let scene = Scene::new(LIFE);
+    std::fs::create_dir(scene.home("mounted")).unwrap();
+    std::fs::rename(scene.token(), scene.home("mounted/token")).unwrap();
+    std::os::unix::fs::symlink("mounted/token", scene.token()).unwrap();
+    let before = std::fs::read(scene.token()).unwrap();
+    let mut stream = scene.begin(scene.put());
+    for round in 1..=2 {
+        scene.stores_part(&mut stream);
+        scene.waits_for_refreshes(round);
+    }
+    scene.whole(stream, 0);
+    assert!(std::fs::symlink_metadata(scene.token()).unwrap().is_symlink());
+    assert_ne!(std::fs::read(scene.home("mounted/token")).unwrap(), before);
+    scene.token_is_private();
+}
+
+/// 401s allowed: none.
+fn in_memory_where_it_may_not_be_written() {
+    let scene = Scene::new(LIFE);
+    let before = std::fs::read(scene.token()).unwrap();
+    let home = scene.home("");
+    std::fs::set_permissions(&home, PermissionsExt::from_mode(0o500)).unwrap();
+    let mut run = scene.put();
+    if rustix::process::getuid().is_root() {
+        // Root may write anywhere, unless it gives that up.
+        run = run.by("setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all");
+    }
+    let mut stream = scene.begin(run);
+    for round in 1..=3 {
+        scene.stores_part(&mut stream);
+        scene.waits_for_refreshes(round);
+    }
+    let done = scene.whole(stream, 0);
+    assert_eq!(std::fs::read(scene.token()).unwrap(), before);
+    assert_eq!(done.stderr.matches("kept in memory only").count(), 1, "{}", done.stderr);
+    std::fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
+}
+
+/// The store judges the token of a part again when its last byte arrives, and forgets the old one
+/// at once. 401s allowed: one for each part that is on its way when the token is renewed.
+fn the_old_token_is_refused_soon_after() {
+    let scene = Scene::with(3, |options| {
+        options.grace = Some(std::time::Duration::from_millis(100));
+        options.judges_at_the_end = true;
+    });
+    let mut stream = scene.begin(scene.put().args("--bwlimit 8MiB --parallel-upload-count 2"));
+    for _ in 0..8 {
+        scene.stores_part(&mut stream);
+    }
+    let rounds = scene.refreshes().len();
+    assert!(rounds >= 3, "{rounds} refreshes");
+    scene.whole(stream, 2 * (rounds + 1)).says_nothing_of("waits since");
+}
+
+/// Parts of two seconds, judged when their last byte arrives, too, and tokens of seven. The first
+/// has no rate to go by. 401s allowed: one.
+fn parts_are_begun_with_a_token_that_outlives_them() {
+    let scene = Scene::with(7, |options| options.judges_at_the_end = true);
+    let run = scene.put().args("--bwlimit 5MiB --parallel-upload-count 1 --refresh-before 1s");
+    let mut stream = scene.begin(run);
+    for _ in 0..6 {
+        scene.stores_part(&mut stream);
+    }
+    scene.whole(stream, 1);
+    // Renewed on account of transfers: a token is left with more than the second it might have had.
+    assert!(scene.refreshes().len() <= 6, "{:#?}", scene.refreshes());
+}
+
+/// Tokens of six seconds are renewed from their half on, and the first three times in vain.
+/// 401s of Object Storage allowed: none.
+fn auth_service(fault: Action) {
+    let vain = match fault {
+        Action::StallAnswer { .. } => 1,
+        _ => 3,
+    };
+    let rule = Rule::on(Operation::RefreshToken, fault).when(When::Requests(vain));
+    let scene = Scene::with(6, |options| options.faults = Plan::new().with(rule));
+    let mut stream = scene.begin(scene.put().args("--refresh-before 3s"));
+    scene.stores_part(&mut stream);
+    scene.waits_for_refreshes(2);
+    scene.stores_part(&mut stream);
+    let done = scene.whole(stream, 0);
+    // Told once, and not each time.
+    assert_eq!(done.stderr.matches("could not be refreshed").count(), 1, "{}", done.stderr);
+    done.says_nothing_of("waits since");
+}
+
+/// The session gets no more time: waited for a login from the end of its token on.
+/// 401s allowed: none.
+fn no_more_time() {
+    let scene = Scene::with(4, |options| options.refresh = Refresh::SameExpiry);
+    let mut stream = scene.begin(scene.put());
+    scene.stores_part(&mut stream);
+    stream.run.waits_for_word("the credentials have expired");
+    stream.part();
+    stream.run.waits_for_word("gives up at");
+    scene.store.server().set_refresh(Refresh::Normal);
+    scene.logs_in();
+    scene.take_token();
+    let done = scene.whole(stream, 0);
+    for once in ["gave no more time to this session", "waits since"] {
+        assert_eq!(done.stderr.matches(once).count(), 1, "{}", done.stderr);
+    }
+    let asked = scene.store.requests().iter().filter(|r| is_refresh(r)).count();
+    assert!(asked <= 10, "{asked} refreshes in four seconds");
+}

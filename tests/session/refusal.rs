@@ -1,0 +1,134 @@
+//! Tokens that are refused before their end.
+
+use std::time::{Duration, Instant};
+
+use ocipipe::emulator::Operation;
+use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
+
+use crate::scene::{LONG, Scene};
+use crate::together;
+
+together!(a_token_refused_before_its_end_is_a_question {
+    that_a_refresh_answers: a_refresh_helps();
+    that_only_a_new_login_answers: a_new_login_helps();
+    that_a_new_login_with_another_key_answers: a_new_login_with_another_key_helps();
+    that_a_small_request_answers: a_probe_helps();
+    that_the_date_answers: the_clock_is_wrong();
+    of_a_session_that_is_over: the_session_is_over();
+});
+
+fn failing(life: u64, rule: Rule) -> Scene {
+    Scene::with(life, |options| options.faults = Plan::new().with(rule))
+}
+
+fn on_part(number: u32, action: Action) -> Rule {
+    Rule::on(Operation::UploadPart, action).part(number).when(When::Attempt(1))
+}
+
+/// 401s allowed: one. The auth service still takes the token.
+fn a_refresh_helps() {
+    let scene = failing(LONG, on_part(2, Action::DistrustToken));
+    let mut stream = scene.begin(scene.put());
+    for _ in 0..3 {
+        scene.stores_part(&mut stream);
+    }
+    let done = scene.whole(stream, 1);
+    assert_eq!(scene.refreshes().len(), 1);
+    assert_eq!(done.receipt()["token-refreshes"], 1);
+    done.within_seconds(15).says_nothing_of("waits since");
+}
+
+/// A login ends the wait within seconds. 401s allowed: that of the part, and two of probes.
+fn goes_on(scene: &Scene, logs_in: impl FnOnce(&Scene)) {
+    let mut stream = scene.begin(scene.put());
+    scene.stores_part(&mut stream);
+    stream.part();
+    stream.run.waits_for_word("gives up at");
+    logs_in(scene);
+    let since = Instant::now();
+    // The producer goes on as well.
+    scene.stores_part(&mut stream);
+    assert!(since.elapsed() < Duration::from_secs(5), "it took {:?}", since.elapsed());
+    let done = scene.whole(stream, 3);
+    let of_parts = scene.store.requests_of(Operation::UploadPart);
+    assert_eq!(of_parts.iter().filter(|record| record.status == 401).count(), 1);
+    // One question to the auth service after another, with a delay between them.
+    assert!(scene.refreshes().len() <= 5, "{:#?}", scene.refreshes());
+    for once in [
+        "the upload waits since ",
+        "because the credentials are refused",
+        "gives up at ",
+        "oci session authenticate --profile-name DEFAULT",
+        "took up the changed credentials from disk",
+        "the upload goes on",
+    ] {
+        assert!(done.stderr.contains(once), "{once:?} is not said:\n{}", done.stderr);
+    }
+    assert_eq!(done.stderr.matches("the upload waits since ").count(), 1, "{}", done.stderr);
+}
+
+fn a_new_login_helps() {
+    goes_on(&failing(LONG, on_part(2, Action::RevokeToken)), |scene| {
+        scene.logs_in();
+        scene.take_token();
+    });
+}
+
+fn a_new_login_with_another_key_helps() {
+    goes_on(&failing(LONG, on_part(2, Action::RevokeToken)), |scene| {
+        scene.logs_in_with_new_key();
+        scene.take_token();
+        scene.take_key();
+    });
+}
+
+/// Spurious refusals, with nobody to ask for another token: as soon as a small request passes the
+/// parts are sent again. 401s allowed: those of the plan, one a part.
+fn a_probe_helps() {
+    let spurious = || Action::Refuse(Reply::status(401));
+    let plan = Plan::new().with(on_part(1, spurious())).with(on_part(3, spurious()));
+    let scene = Scene::with(LONG, |options| options.faults = plan);
+    let mut stream = scene.begin(scene.put().args("--no-refresh"));
+    scene.stores_part(&mut stream);
+    scene.stores_part(&mut stream);
+    scene.stores_part(&mut stream);
+    scene.whole(stream, 2).within_seconds(20);
+    assert_eq!(scene.refreshes().len(), 0);
+}
+
+/// The store's clock jumps; requests are dated by it from then on. 401s allowed: one.
+fn the_clock_is_wrong() {
+    for seconds in [1000, -1000] {
+        let scene = failing(LONG, on_part(2, Action::MoveClock(seconds)));
+        let mut stream = scene.begin(scene.put());
+        for _ in 0..3 {
+            scene.stores_part(&mut stream);
+        }
+        let done = scene.whole(stream, 1);
+        assert_eq!(done.stderr.matches("the local clock is").count(), 1, "{}", done.stderr);
+        assert_eq!(scene.refreshes().len(), 0, "{}", done.stderr);
+    }
+}
+
+/// A session of six seconds, whose last token is cut at its end, and a login after a while.
+/// 401s allowed: none: it is known when a token ends.
+fn the_session_is_over() {
+    let scene = Scene::with(4, |options| options.session = Duration::from_secs(6));
+    let mut stream = scene.begin(scene.put());
+    scene.stores_part(&mut stream);
+    stream.run.waits_for_word("the credentials have expired");
+    stream.part();
+    stream.run.waits_for_word("gives up at");
+    std::thread::sleep(Duration::from_secs(1));
+    scene.logs_in_with_new_key();
+    scene.take_key();
+    scene.take_token();
+    scene.stores_part(&mut stream);
+    let done = scene.whole(stream, 0);
+    done.says(&[
+        "this session ends at",
+        "because the credentials have expired",
+        "oci session authenticate --profile-name DEFAULT",
+        "took up the changed credentials from disk",
+    ]);
+}

@@ -1,0 +1,72 @@
+//! What `--debug` says of a token: every decision about it, and nothing of it.
+
+use std::collections::HashSet;
+
+use ocipipe::emulator::Operation;
+use ocipipe::emulator::fault::{Action, Plan, Rule, When};
+
+use crate::scene::{LONG, Scene};
+
+/// No so many characters of a token or key may be seen.
+const SLICE: usize = 20;
+
+#[test]
+fn debug_shows_each_decision_about_the_token_and_never_the_token() {
+    let revoke =
+        Rule::on(Operation::UploadPart, Action::RevokeToken).part(4).when(When::Attempt(1));
+    let clock = Rule::on(Operation::UploadPart, Action::MoveClock(400)).part(3);
+    let plan = Plan::new().with(revoke).with(clock.when(When::Attempt(1)));
+    let scene = Scene::with(4, |options| options.faults = plan);
+    let mut secrets = Vec::new();
+    let mut keep = |scene: &Scene| {
+        for file in [scene.token(), scene.key()] {
+            secrets.push(std::fs::read_to_string(file).unwrap());
+        }
+    };
+    keep(&scene);
+    let mut stream = scene.begin(scene.put().args("--debug"));
+    scene.stores_part(&mut stream);
+    stream.run.waits_for_word("the session token was refreshed");
+    keep(&scene);
+    scene.stores_part(&mut stream);
+    // What is issued from now on lasts, so that the rest takes no turns of its own.
+    scene.store.server().set_token_ttl(std::time::Duration::from_secs(LONG));
+    scene.logs_in();
+    scene.take_token();
+    keep(&scene);
+    scene.stores_part(&mut stream);
+    stream.part();
+    stream.run.waits_for_word("gives up at");
+    std::fs::write(scene.token(), "half").unwrap();
+    stream.run.waits_for_word("not usable for now");
+    scene.logs_in_with_new_key();
+    scene.take_key();
+    scene.take_token();
+    keep(&scene);
+    let done = scene.whole(stream, 6).says(&[
+        "signing with credentials no. 1, ",
+        "signing with credentials no. 2, ",
+        "signing with credentials no. 3, ",
+        "refreshing the session token: it ends soon",
+        "the session token was refreshed; valid until",
+        "looked at the files of the credentials: they hold others, which are taken up",
+        "took up the changed credentials from disk; valid until",
+        "a 401 that says nothing of the present credentials: its request was dated by a wrong clock",
+        "the local clock is 6 min 40 s behind",
+        "the service refused the credentials (401)",
+        "refreshing the session token: the service refused it",
+        "the session token could not be refreshed (the auth service answered HTTP 401)",
+        "probing with a small request",
+        "a probe found the credentials still refused",
+        "the upload waits since",
+        "not usable for now",
+        "the upload goes on",
+    ]);
+    let said: HashSet<&[u8]> = done.stderr.as_bytes().windows(SLICE).collect();
+    let secrets = secrets.iter().flat_map(|secret| secret.lines());
+    for secret in secrets.filter(|line| !line.contains("PRIVATE KEY") && line.len() >= SLICE) {
+        let slices = secret.as_bytes().windows(SLICE);
+        let seen: Vec<_> = slices.filter(|slice| said.contains(slice)).collect();
+        assert!(seen.is_empty(), "{} slices of a secret are said", seen.len());
+    }
+}
