@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// Nothing here takes a tenth of it on a slow machine.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -175,6 +175,8 @@ impl Ocipipe {
 /// A run under way.
 pub struct Running {
     pid: Pid,
+    /// Never means another process, also when this one is over.
+    handle: Arc<OwnedFd>,
     began: Instant,
     pub stdin: Option<ChildStdin>,
     stdout: JoinHandle<String>,
@@ -192,10 +194,12 @@ impl Running {
         let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let saying = said.clone();
         let (tell, exit) = channel();
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let peak = std::thread::spawn(move || peak_of(pid));
         std::thread::spawn(move || tell.send(child.wait().unwrap()));
         Running {
             pid,
+            handle: Arc::new(handle),
             began: Instant::now(),
             stdin,
             stdout: std::thread::spawn(move || {
@@ -234,6 +238,14 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.pid, signal).unwrap();
+    }
+
+    /// What gives it signals from elsewhere; of a run that is over it is no matter.
+    pub fn signaller(&self) -> impl Fn(Signal) + Clone + Send + 'static {
+        let handle = self.handle.clone();
+        move |signal| {
+            let _ = rustix::process::pidfd_send_signal(handle.as_fd(), signal);
+        }
     }
 
     /// Waits until stderr has said this.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ocipipe::emulator::fault::{Plan, Rule};
 use ocipipe::emulator::{self, Layout, Operation, Options, Record, Server};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::run::{Ocipipe, ocipipe};
 
@@ -109,6 +109,15 @@ impl Store {
         let of = |record: &&Record| record.operation == operation;
         let enough = |records: &[Record]| records.iter().filter(of).count() >= count;
         self.runtime.block_on(self.server().wait_for(enough));
+    }
+
+    /// What waits until the log of requests, and how many have arrived, satisfy `enough`, and where
+    /// it can be waited for.
+    pub fn waiting(
+        &self,
+        enough: impl Fn(&[Record], u64) -> bool + Send + 'static,
+    ) -> (Handle, impl Future<Output = ()> + Send + 'static) {
+        (self.runtime.handle().clone(), self.server().waiting(enough))
     }
 
     /// Waits until an object is there.
