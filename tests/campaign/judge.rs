@@ -204,9 +204,8 @@ fn integrity(outcome: &Outcome, now: Now) {
 /// Exit 8 is for a commit whose outcome was in doubt, and for nothing else.
 fn unknown(outcome: &Outcome, now: Now) {
     let Outcome { plan, done, records, .. } = outcome;
-    let decisive = |record: &&Record| {
-        [CommitMultipartUpload, PutObject].contains(&record.operation)
-    };
+    let decisive =
+        |record: &&Record| [CommitMultipartUpload, PutObject].contains(&record.operation);
     let doubtful = |record: &Record| record.fault.is_some() || record.status != 200;
     let sent = records.iter().filter(decisive).any(doubtful);
     let committed = records.iter().filter(decisive).any(|record| record.status == 200);
