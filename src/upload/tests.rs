@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 mod doubt;
 mod model;
+mod outage;
 
 use super::*;
 use crate::digest::{self, Algorithm};

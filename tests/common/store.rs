@@ -18,6 +18,7 @@ pub const BUCKET: &str = "backups";
 pub struct Store {
     runtime: Runtime,
     server: Option<Server>,
+    options: Options,
     folder: TempDir,
 }
 
@@ -42,8 +43,9 @@ impl Store {
             .enable_all()
             .build()
             .unwrap();
-        let server = runtime.block_on(emulator::start(options)).unwrap();
-        Store { runtime, server: Some(server), folder }
+        let server = runtime.block_on(emulator::start(options.clone())).unwrap();
+        options.port = server.address().port();
+        Store { runtime, server: Some(server), options, folder }
     }
 
     pub fn server(&self) -> &Server {
@@ -137,6 +139,12 @@ impl Store {
     #[track_caller]
     pub fn has_no_open_upload(&self) {
         assert_eq!(self.server().open_uploads(), [], "an upload is left open");
+    }
+
+    /// Starts the server again, on the same port and with what it had stored.
+    pub fn start_again(&mut self) {
+        let server = self.runtime.block_on(emulator::start(self.options.clone())).unwrap();
+        self.server = Some(server);
     }
 
     /// Stops the server; its port refuses from then on.
