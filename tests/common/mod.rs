@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a test fails.
 
+pub mod postgres;
 pub mod run;
 pub mod store;
 pub mod stream;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// Nothing here takes a tenth of it on a slow machine.
-const LIMIT: Duration = Duration::from_secs(240);
+pub const LIMIT: Duration = Duration::from_secs(240);
 
 /// The program under test: the one just built, or another build of it.
 pub fn binary() -> PathBuf {

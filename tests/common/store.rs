@@ -10,7 +10,7 @@ use ocipipe::emulator::{self, Layout, Operation, Options, Record, Server};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
-use super::run::{Ocipipe, ocipipe};
+use super::run::{LIMIT, Ocipipe, ocipipe};
 
 /// The bucket that is there from the beginning.
 pub const BUCKET: &str = "backups";
@@ -107,10 +107,13 @@ impl Store {
     }
 
     /// Waits until so many requests of an operation have been answered, however.
+    #[track_caller]
     pub fn waits_for(&self, operation: Operation, count: usize) {
         let of = |record: &&Record| record.operation == operation;
         let enough = |records: &[Record]| records.iter().filter(of).count() >= count;
-        self.runtime.block_on(self.server().wait_for(enough));
+        let wait = self.server().wait_for(enough);
+        let waited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, wait).await });
+        assert!(waited.is_ok(), "{operation:?} was not answered {count} times");
     }
 
     /// What waits until the log of requests, and how many have arrived, satisfy `enough`, and where
