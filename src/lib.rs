@@ -28,6 +28,7 @@
 //! | `http`        | connections, TLS, bodies, the stall watchdog                 |      |
 //! | `oci`         | everything that knows Oracle: wire, signing, profile, token  | part |
 //! | `progress`    | what people see on stderr                                    |      |
+//! | `stderr`      | the thread that writes to stderr, so that nobody waits for a reader |  |
 //! | `stdio`       | what stdin, stdout and stderr were at the start              |      |
 //! | `receipt`     | the JSON object on stdout                                    | yes  |
 //! | `emulator`    | a small true Object Storage; imports nothing from above      | part |
@@ -58,6 +59,7 @@ pub mod schedule;
 pub mod serve;
 pub mod service;
 pub mod signals;
+pub mod stderr;
 pub mod stdio;
 pub mod units;
 pub mod upload;

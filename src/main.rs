@@ -1,13 +1,14 @@
 //! argv to a command to an exit code; the only place that prints errors.
 //!
-//! Must not decide anything itself. Invariant: a stderr that is closed or full never changes the
-//! exit code.
+//! Must not decide anything itself. Invariant: a stderr that is closed, full or never read changes
+//! no exit code, and an error is the last that is said.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use ocipipe::cli::{self, Command, Environment};
 use ocipipe::error::{Error, Kind};
+use ocipipe::stderr::{self, Worth};
 use ocipipe::stdio;
 
 fn main() -> ExitCode {
@@ -21,15 +22,17 @@ fn main() -> ExitCode {
             .and_then(|()| ocipipe::run::run(command, &environment)),
         Err(error) => Err(error),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.kind != Kind::Left {
-                let _ = writeln!(std::io::stderr(), "ocipipe: {error}");
+                stderr::shared().say(format!("ocipipe: {error}\n"), Worth::Last);
             }
             ExitCode::from(error.kind.exit_code())
         }
-    }
+    };
+    stderr::farewell();
+    code
 }
 
 /// Writes a text to stdout. A reader that has seen enough, such as `head`, is no failure.

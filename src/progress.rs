@@ -1,12 +1,13 @@
 //! What people see on stderr while a stream moves.
 //!
-//! Owns the wording of progress and the one way to stderr; owns no state of the upload: a snapshot
-//! comes in, with the time in it. Must not decide what is worth saying. Invariant: nothing here can
-//! fail or panic, whatever stderr is (closed, full, a broken pipe), and no stream whose end has not
-//! been seen is ever shown as done.
+//! Owns the wording of progress; owns no state of the upload: a snapshot comes in, with the time in
+//! it. Must not decide what is worth saying. Invariant: nothing here can fail, wait or panic, whatever
+//! stderr is (closed, full, a broken pipe, never read), and no stream whose end has not been seen is
+//! ever shown as done.
+
+mod screen;
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::command::{Progress, Report};
+use crate::stderr::{self, Stderr, Worth};
 use crate::units::{brief, human};
+use screen::Screen;
 
 /// How far the upload is, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -154,24 +157,22 @@ enum Style {
 }
 
 struct State {
-    sink: Box<dyn Write + Send>,
+    stderr: Stderr,
     rate: Rate,
     next: Duration,
+    /// So many lines were not taken, since nobody read.
+    lost: u64,
 }
 
 impl Reporter {
     /// Reports to stderr. A bar needs a terminal; without one it becomes lines of a log.
     pub fn new(report: Report, terminal: bool) -> Reporter {
-        let draw = ProgressDrawTarget::stderr_with_hz(4);
-        Reporter::to(report, terminal, draw, Box::new(std::io::stderr()))
+        let stderr = stderr::shared().clone();
+        let screen = Box::new(Screen::new(stderr.clone()));
+        Reporter::to(report, terminal, ProgressDrawTarget::term_like_with_hz(screen, 4), stderr)
     }
 
-    fn to(
-        report: Report,
-        terminal: bool,
-        draw: ProgressDrawTarget,
-        sink: Box<dyn Write + Send>,
-    ) -> Reporter {
+    fn to(report: Report, terminal: bool, draw: ProgressDrawTarget, stderr: Stderr) -> Reporter {
         let json = report.progress == Progress::Json;
         let style = match report.progress {
             _ if report.quiet => Style::Silent { json },
@@ -186,20 +187,20 @@ impl Reporter {
             Style::Lines { every, .. } => every,
             _ => Duration::ZERO,
         };
-        let state = State { sink, rate: Rate::default(), next };
+        let state = State { stderr, rate: Rate::default(), next, lost: 0 };
         Reporter { report, style, state: Mutex::new(state) }
     }
 
     /// Something worth knowing that asks for nothing. Left out by `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.report.quiet {
-            self.say("note", "", text);
+            self.say("note", "", text, Worth::Lasting);
         }
     }
 
     /// Something that may need somebody's attention. Always shown.
     pub fn warn(&self, text: &str) {
-        self.say("warning", "warning: ", text);
+        self.say("warning", "warning: ", text, Worth::Lasting);
     }
 
     /// Whether what only a search for a fault needs is shown.
@@ -210,7 +211,7 @@ impl Reporter {
     /// What only a search for a fault needs; the text is not even made without `--debug`.
     pub fn debug(&self, text: impl FnOnce() -> String) {
         if self.report.debug {
-            self.say("debug", "debug: ", &text());
+            self.say("debug", "debug: ", &text(), Worth::Passing);
         }
     }
 
@@ -225,7 +226,8 @@ impl Reporter {
                 state.next = now.elapsed.saturating_add(*every);
                 let text =
                     if *json { self::json(now, rate) } else { prefixed("", &line(now, rate)) };
-                write(&mut state.sink, &text);
+                // One that is not taken is made up for by the next.
+                self.put(&mut state, text, Worth::Passing);
             }
             Style::Lines { .. } | Style::Silent { .. } => {}
         }
@@ -238,14 +240,35 @@ impl Reporter {
         }
     }
 
-    fn say(&self, event: &str, label: &str, text: &str) {
+    fn say(&self, event: &str, label: &str, text: &str, worth: Worth) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &self.style {
-            Style::Bar(bar) => bar.suspend(|| write(&mut state.sink, &prefixed(label, text))),
-            Style::Lines { json: true, .. } | Style::Silent { json: true } => {
-                write(&mut state.sink, &json!({ "event": event, "text": text }).to_string());
+        if state.lost > 0 {
+            let missing = format!("here {} lines are missing: stderr was not read", state.lost);
+            if self.put(&mut state, self.worded("warning", "warning: ", &missing), worth) {
+                state.lost = 0;
             }
-            _ => write(&mut state.sink, &prefixed(label, text)),
+        }
+        if !self.put(&mut state, self.worded(event, label, text), worth) {
+            state.lost += 1;
+        }
+    }
+
+    /// A line as it is shown.
+    fn worded(&self, event: &str, label: &str, text: &str) -> String {
+        match &self.style {
+            Style::Lines { json: true, .. } | Style::Silent { json: true } => {
+                json!({ "event": event, "text": text }).to_string()
+            }
+            _ => prefixed(label, text),
+        }
+    }
+
+    /// Queues a line in one piece, so that lines of several processes do not mix.
+    fn put(&self, state: &mut State, line: String, worth: Worth) -> bool {
+        let say = || state.stderr.say(line + "\n", worth);
+        match &self.style {
+            Style::Bar(bar) => bar.suspend(say),
+            _ => say(),
         }
     }
 }
@@ -273,11 +296,6 @@ fn plain(text: &str) -> String {
         }
     }
     safe
-}
-
-/// One write a line, so that lines of several processes do not mix; what fails is lost on purpose.
-fn write(sink: &mut impl Write, text: &str) {
-    let _ = sink.write_all(format!("{text}\n").as_bytes()).and_then(|()| sink.flush());
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use crate::emulator::{self, Layout, Options, Server, fault};
 use crate::error::{Error, Kind};
 use crate::oci::options::ServiceOptions;
+use crate::stderr::{self, Worth};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,19 +48,19 @@ fn announce(server: &Server) -> io::Result<()> {
     out.flush()?;
     let config = shell_word(&server.config_path());
     let url = server.url();
-    // A closed stderr is no reason not to serve.
-    let _ = writeln!(
-        io::stderr().lock(),
+    // A closed stderr, or one that nobody reads, is no reason not to serve.
+    let told = format!(
         "A local Object Storage with the buckets demo and backups; it listens on this machine only.\n\
          Upload something:\n\n\
          \x20 echo hello | ocipipe put --config-file {config} \\\n\
          \x20   --endpoint {url} --auth-endpoint {url} oci://demo/hello.txt\n\n\
          With an API key instead of the session token: --profile API_KEY --auth api_key\n\
          With TLS: --endpoint {} --cert-bundle {}\n\
-         Stop with Ctrl-C.",
+         Stop with Ctrl-C.\n",
         server.https_url(),
         shell_word(&server.ca_path()),
     );
+    stderr::shared().say(told, Worth::Lasting);
     Ok(())
 }
 

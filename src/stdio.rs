@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::stderr::{self, Worth};
 
 const STDIN: u8 = 1;
 const STDOUT: u8 = 2;
@@ -64,14 +65,14 @@ pub fn stderr_is_terminal() -> bool {
 /// Writes a result that must not be lost: to stdout or, where that fails, to stderr with the reason.
 /// That is no error: what it tells of has happened.
 pub fn deliver(text: &str) {
-    deliver_to(&mut io::stdout().lock(), &mut io::stderr(), text);
+    deliver_to(&mut io::stdout().lock(), text, |told| {
+        stderr::shared().say(told, Worth::Last);
+    });
 }
 
-fn deliver_to(stdout: &mut impl Write, stderr: &mut impl Write, text: &str) {
+fn deliver_to(stdout: &mut impl Write, text: &str, tell: impl FnOnce(String)) {
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        let told =
-            format!("ocipipe: warning: stdout took no result ({error}); this is it:\n{text}");
-        let _ = stderr.write_all(told.as_bytes()).and_then(|()| stderr.flush());
+        tell(format!("ocipipe: warning: stdout took no result ({error}); this is it:\n{text}"));
     }
 }
 
@@ -92,17 +93,15 @@ mod tests {
 
     #[test]
     fn a_result_goes_to_stdout_alone() {
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        deliver_to(&mut out, &mut err, "{}\n");
-        assert_eq!((out.as_slice(), err.as_slice()), (&b"{}\n"[..], &b""[..]));
+        let mut out = Vec::new();
+        deliver_to(&mut out, "{}\n", |told| panic!("{told}"));
+        assert_eq!(out, b"{}\n");
     }
 
     #[test]
     fn a_result_that_stdout_does_not_take_is_not_lost() {
-        let mut err = Vec::new();
-        deliver_to(&mut Full, &mut err, "{}\n");
-        let text = String::from_utf8(err).unwrap();
+        let mut text = String::new();
+        deliver_to(&mut Full, "{}\n", |told| text = told);
         assert!(text.starts_with("ocipipe: warning: ") && text.ends_with("\n{}\n"), "{text}");
-        deliver_to(&mut Full, &mut Full, "nobody is left to tell, and nothing panics");
     }
 }

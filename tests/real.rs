@@ -10,12 +10,13 @@ mod common;
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use common::run::{binary, ocipipe};
+use common::postgres::{Postgres, output};
+use common::run::{Ocipipe, binary, ocipipe};
 use common::store::Store;
+use ocipipe::emulator::Operation::UploadPart;
+use ocipipe::emulator::fault::{Action, Rule, When};
 use ring::digest::{Context, SHA256};
 
 /// The SHA-256 and the length of a stream.
@@ -34,15 +35,6 @@ fn digest(mut stream: impl Read) -> (String, u64) {
     }
 }
 
-/// Runs a program that has to succeed; its stdout.
-#[track_caller]
-fn output(command: &mut Command) -> String {
-    let output =
-        command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// `tar` of the installed Rust toolchain: hundreds of MB, many small files.
 fn tar() -> Command {
     let root = output(Command::new("rustc").args(["--print", "sysroot"]));
@@ -52,7 +44,7 @@ fn tar() -> Command {
     tar
 }
 
-fn piped(command: &mut Command) -> std::process::Child {
+fn piped(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
@@ -92,77 +84,6 @@ fn a_tar_of_the_rust_toolchain_arrives_bit_by_bit() {
     assert_eq!(receipt["parts"], length.div_ceil(16 << 20));
     let stored = store.object("t.tar").unwrap();
     assert_eq!(digest(stored.as_slice()), (sent, length));
-}
-
-/// A PostgreSQL server of this test's own, reached by a socket in its folder.
-struct Postgres {
-    folder: tempfile::TempDir,
-    programs: PathBuf,
-}
-
-impl Postgres {
-    fn start() -> Postgres {
-        let folder = tempfile::tempdir().unwrap();
-        // The server refuses to run as root, so its folder is another user's then.
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        let postgres = Postgres { programs: newest_programs(), folder };
-        postgres.run("initdb", &["-D", "data", "-A", "trust", "-U", "owner", "-E", "UTF8", "-N"]);
-        let options = format!("-k {} -c listen_addresses= -F", postgres.folder.path().display());
-        let start = ["-D", "data", "-o", &options, "-l", "log", "-w", "start"];
-        postgres.run("pg_ctl", &start);
-        postgres
-    }
-
-    /// One of its programs, as a user that may run it.
-    fn command(&self, program: &str) -> Command {
-        let path = self.programs.join(program);
-        let mut command = if rustix::process::getuid().is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
-            command
-        } else {
-            Command::new(path)
-        };
-        command.current_dir(self.folder.path()).env("PGHOST", self.folder.path());
-        command.env("PGUSER", "owner");
-        command
-    }
-
-    #[track_caller]
-    fn run(&self, program: &str, args: &[&str]) -> String {
-        // The server keeps what it inherits, so nobody waits for the end of its stdout.
-        if program == "pg_ctl" {
-            let status = self.command(program).args(args).stdout(Stdio::null()).status().unwrap();
-            assert!(status.success(), "{program}");
-            return String::new();
-        }
-        output(self.command(program).args(args))
-    }
-
-    #[track_caller]
-    fn sql(&self, database: &str, text: &str) -> String {
-        self.run("psql", &["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text])
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // Immediate: what it holds is thrown away with its folder.
-        let stop = ["-D", "data", "-m", "immediate", "-w", "stop"];
-        let _ = self.command("pg_ctl").args(stop).stdout(Stdio::null()).status();
-    }
-}
-
-/// The folder of the server's programs, where Debian puts them or on the path.
-fn newest_programs() -> PathBuf {
-    let debian = Path::new("/usr/lib/postgresql");
-    let versions = std::fs::read_dir(debian).into_iter().flatten().flatten();
-    let folders = versions.map(|entry| entry.path().join("bin"));
-    let newest = folders.filter(|bin| bin.join("initdb").exists()).max();
-    newest.unwrap_or_else(|| {
-        let found = output(Command::new("sh").args(["-c", "command -v initdb"]));
-        Path::new(found.trim()).parent().unwrap().to_owned()
-    })
 }
 
 /// Tables with what is hard to carry: much data, large values, odd bytes, an index, a sequence.
@@ -220,23 +141,114 @@ fn a_pg_dump_is_restored_from_the_object_as_it_was() {
     }
 }
 
-#[test]
-#[ignore = "needs PostgreSQL"]
-fn a_pg_dump_that_is_killed_stores_nothing() {
+/// Far more than the buffers of two parts and a pipe, so that a dump of it waits for a reader.
+const MUCH: &str = "
+    CREATE TABLE filler AS SELECT n, repeat(md5(n::text), 30) AS text
+        FROM generate_series(1, 70000) AS n";
+
+fn large() -> Postgres {
     let postgres = Postgres::start();
     postgres.run("createdb", &["source"]);
-    postgres.sql("source", CONTENT);
-    let store = Store::start();
-    // In a pipe nobody tells of the death, but the end of the stream does.
-    postgres.run("pg_dump", &["-Fc", "-Z0", "-f", "dump", "source"]);
-    let cut = &std::fs::read(postgres.folder.path().join("dump")).unwrap()[..15_000_000];
-    store.put("db.dump").args("--expect pgdump").stdin(cut).run().fails(5);
+    postgres.sql("source", MUCH);
+    postgres
+}
+
+/// `pg_dump` as the command of a run.
+fn by_command(postgres: &Postgres, run: Ocipipe, options: &str) -> Ocipipe {
+    let command = postgres.command("pg_dump");
+    let run = run.arg("--").arg(command.get_program());
+    let run = command.get_args().fold(run, |run, word| run.arg(word)).args(options);
+    run.var("PGHOST", postgres.folder.path()).var("PGUSER", "owner")
+}
+
+const IMPATIENT: &str = "--parallel-upload-count 1 --stall-timeout 1s --retry-for 3s";
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_service_that_swallows_everything_ends_the_dump_and_its_transaction_in_a_pipe() {
+    let postgres = large();
+    // Whatever is sent is never read and never answered; the abort is not either.
+    let swallow = Action::StallBody { bytes: 0, ms: None };
+    let store = Store::failing([Rule::on(UploadPart, swallow)]);
+    let mut dump = piped(postgres.command("pg_dump").args(["-Fc", "-Z0", "source"]));
+    let stdin = dump.stdout.take().unwrap();
+    let run = store.put("db.dump").args(IMPATIENT).stdin_from(stdin).start();
+    run.waits_for_word("trying again");
+    assert!(postgres.dumping("source") > 0, "the dump is over already");
+    let done = run.ends().fails(4).within_seconds(30);
+    assert!(!dump.wait().unwrap().success(), "pg_dump was not told");
+    postgres.waits_until_nobody_dumps("source");
     store.has_nothing_of("db.dump");
-    let script = "pg_dump -Fc -Z0 -d source | head -c 15000000; kill -9 $$";
-    let run = store.put("db.dump").args("-- sh -c").arg(script);
-    let run = run.var("PGHOST", postgres.folder.path()).var("PGUSER", "owner");
-    run.run().fails(5).says(&["9"]);
-    store.has_nothing_of("db.dump");
+    done.says(&["no byte moved"]);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_service_that_never_answers_ends_the_dump_and_its_transaction_in_command_mode() {
+    let postgres = large();
+    // Nothing at all is answered once a part has been sent, not even the abort.
+    let silent = Action::StallAnswer { ms: None };
+    let first = Rule::on(UploadPart, silent.clone());
+    let abort = Rule::on(ocipipe::emulator::Operation::AbortMultipartUpload, silent);
+    let store = Store::failing([first, abort]);
+    let run = by_command(&postgres, store.put("db.dump").args(IMPATIENT), "-Fc -Z0 source").start();
+    run.waits_for_word("trying again");
+    assert!(postgres.dumping("source") > 0, "the dump is over already");
+    let done = run.ends().fails(4).within_seconds(30);
+    postgres.waits_until_nobody_dumps("source");
+    assert!(store.object("db.dump").is_none());
+    // The abort was not answered, but done.
+    store.has_no_open_upload();
+    done.says(&["uploads abort"]);
+}
+
+/// A dump that waits in the middle, and is killed there.
+fn killed_in_a_pipe(
+    postgres: &Postgres,
+    store: &Store,
+    format: &str,
+    run: Ocipipe,
+) -> common::run::Done {
+    let mut dump = piped(postgres.command("pg_dump").args([format, "-Z0", "source"]));
+    let run = run.stdin_from(dump.stdout.take().unwrap()).start();
+    store.waits_for(UploadPart, 1);
+    assert!(postgres.dumping("source") > 0, "the dump is over already");
+    dump.kill().unwrap();
+    dump.wait().unwrap();
+    run.ends()
+}
+
+/// Each part takes a while, so that what is behind the first is still to be written when it is there.
+fn slow() -> Store {
+    let slow = Rule::on(UploadPart, Action::Delay(1000)).when(When::First(1));
+    Store::failing([slow])
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_pg_dump_that_is_killed_half_way_stores_nothing() {
+    let postgres = large();
+    const ONE: &str = "--parallel-upload-count 1";
+    for (format, expect) in [("-Fp", "sql"), ("-Fc", "pgdump")] {
+        let store = slow();
+        let run = store.put("db").args(ONE).args(&format!("--expect {expect}"));
+        killed_in_a_pipe(&postgres, &store, format, run).fails(5);
+        store.has_nothing_of("db");
+    }
+    // Without the flag nobody tells of the death, but what is seen is said.
+    let store = slow();
+    let done = killed_in_a_pipe(&postgres, &store, "-Fp", store.put("db").args(ONE)).exits(0);
+    done.says(&["warning", "--expect sql"]);
+
+    let store = slow();
+    let run = by_command(&postgres, store.put("db").args(ONE), "-Fc -Z0 source").start();
+    store.waits_for(UploadPart, 1);
+    assert!(postgres.dumping("source") > 0, "the dump is over already");
+    let [dump] = run.children()[..] else { panic!("it has started several") };
+    rustix::process::kill_process(dump, rustix::process::Signal::KILL).unwrap();
+    run.ends().fails(5).says(&["was killed by signal 9"]);
+    store.has_nothing_of("db");
+    postgres.waits_until_nobody_dumps("source");
 }
 
 #[test]

@@ -70,13 +70,18 @@ impl Log {
         self.locked().iter().cloned().collect()
     }
 
-    /// Waits until the records satisfy `enough`.
-    pub async fn wait(&self, enough: impl Fn(&[Record]) -> bool) {
+    /// How many requests have arrived, whether or not they are over.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the records, and how many requests have arrived, satisfy `enough`.
+    pub async fn wait(&self, enough: impl Fn(&[Record], u64) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if enough(&self.records()) {
+            if enough(&self.records(), self.arrived()) {
                 return;
             }
             changed.await;
@@ -101,6 +106,7 @@ impl Log {
             tls,
             fault: None,
         };
+        self.changed.notify_waiters();
         Entry { log: self.clone(), record: Some(record), received: Arc::default() }
     }
 

@@ -254,7 +254,22 @@ impl Server {
 
     /// Waits until the log of requests satisfies `enough`.
     pub async fn wait_for(&self, enough: impl Fn(&[Record]) -> bool) {
-        self.core.log.wait(enough).await;
+        self.core.log.wait(|records, _| enough(records)).await;
+    }
+
+    /// How many requests have arrived so far, those under way included.
+    pub fn arrived(&self) -> u64 {
+        self.core.log.arrived()
+    }
+
+    /// Waits until the log of requests, and how many have arrived, satisfy `enough`. What is
+    /// returned holds nothing of the server but its log.
+    pub fn waiting(
+        &self,
+        enough: impl Fn(&[Record], u64) -> bool + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let log = self.core.log.clone();
+        async move { log.wait(enough).await }
     }
 
     /// Replaces the plan; attempts are counted from the beginning again.

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::units::{GIB, MIB};
-use indicatif::TermLike;
 use proptest::prelude::*;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 #[derive(Clone, Default)]
@@ -20,18 +19,33 @@ impl Write for Sink {
     }
 }
 
-impl Sink {
+/// stderr, and what has arrived there.
+struct Seen {
+    stderr: Stderr,
+    sink: Sink,
+}
+
+impl Seen {
+    fn new() -> Seen {
+        let sink = Sink::default();
+        Seen { stderr: Stderr::to(sink.clone()), sink }
+    }
+
+    fn text(&self) -> String {
+        assert!(self.stderr.settle(Duration::from_secs(60)));
+        String::from_utf8(self.sink.0.lock().unwrap().clone()).unwrap()
+    }
+
     fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+        self.text().lines().map(str::to_owned).collect()
     }
 }
 
-fn reporter(progress: Progress, quiet: bool, debug: bool) -> (Reporter, Sink) {
-    let sink = Sink::default();
+fn reporter(progress: Progress, quiet: bool, debug: bool) -> (Reporter, Seen) {
+    let seen = Seen::new();
     let report = Report { progress, quiet, debug };
     let hidden = ProgressDrawTarget::hidden();
-    (Reporter::to(report, false, hidden, Box::new(sink.clone())), sink)
+    (Reporter::to(report, false, hidden, seen.stderr.clone()), seen)
 }
 
 fn at(seconds: u64, acknowledged: u64) -> Snapshot {
@@ -94,12 +108,12 @@ fn json_is_one_object_a_line_with_every_field() {
 #[test]
 fn without_a_terminal_a_line_comes_every_thirty_seconds() {
     for progress in [Progress::Auto, Progress::Bar, Progress::Log] {
-        let (reporter, sink) = reporter(progress, false, false);
+        let (reporter, seen) = reporter(progress, false, false);
         for tenth in 0..=950 {
             let elapsed = Duration::from_millis(tenth * 100);
             reporter.update(&Snapshot { elapsed, ..at(0, tenth * MIB) });
         }
-        let lines = sink.lines();
+        let lines = seen.lines();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("ocipipe: 300 MiB stored"), "{lines:?}");
     }
@@ -107,12 +121,12 @@ fn without_a_terminal_a_line_comes_every_thirty_seconds() {
 
 #[test]
 fn json_is_all_that_a_program_has_to_read() {
-    let (reporter, sink) = reporter(Progress::Json, false, true);
+    let (reporter, seen) = reporter(Progress::Json, false, true);
     reporter.note("n");
     reporter.warn("w \"quoted\"");
     reporter.debug(|| "d".to_owned());
     reporter.update(&at(5, MIB));
-    let events: Vec<String> = sink
+    let events: Vec<String> = seen
         .lines()
         .iter()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].to_string())
@@ -123,85 +137,109 @@ fn json_is_all_that_a_program_has_to_read() {
 #[test]
 fn quiet_leaves_warnings_only() {
     for progress in [Progress::Auto, Progress::Log, Progress::Json, Progress::Bar] {
-        let (reporter, sink) = reporter(progress, true, false);
+        let (reporter, seen) = reporter(progress, true, false);
         reporter.note("n");
         reporter.debug(|| unreachable!("no text is made without --debug"));
         reporter.update(&at(500, GIB));
-        assert!(sink.lines().is_empty());
+        assert!(seen.lines().is_empty());
         reporter.warn("w");
-        assert_eq!(sink.lines().len(), 1);
+        assert_eq!(seen.lines().len(), 1);
     }
 }
 
 #[test]
 fn progress_none_still_tells_notes() {
-    let (reporter, sink) = reporter(Progress::None, false, false);
+    let (reporter, seen) = reporter(Progress::None, false, false);
     reporter.update(&at(500, GIB));
     reporter.note("done");
-    assert_eq!(sink.lines(), ["ocipipe: done"]);
-}
-
-/// A terminal of one line.
-#[derive(Debug, Clone, Default)]
-struct Screen(Arc<Mutex<String>>);
-
-impl Screen {
-    fn line(&self) -> String {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl TermLike for Screen {
-    fn width(&self) -> u16 {
-        100
-    }
-    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-    fn write_line(&self, text: &str) -> io::Result<()> {
-        self.write_str(text)
-    }
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        self.0.lock().unwrap().push_str(text);
-        Ok(())
-    }
-    fn clear_line(&self) -> io::Result<()> {
-        self.0.lock().unwrap().clear();
-        Ok(())
-    }
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
-    }
+    assert_eq!(seen.lines(), ["ocipipe: done"]);
 }
 
 #[test]
 fn a_bar_gives_way_to_a_warning_and_leaves_nothing_behind() {
-    let screen = Screen::default();
-    let draw = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-    let sink = Sink::default();
-    let reporter = Reporter::to(Report::default(), true, draw, Box::new(sink.clone()));
+    let seen = Seen::new();
+    let draw = ProgressDrawTarget::term_like(Box::new(Screen::new(seen.stderr.clone())));
+    let reporter = Reporter::to(Report::default(), true, draw, seen.stderr.clone());
     reporter.update(&at(1, GIB));
-    assert!(screen.line().contains("1.0 GiB stored"), "{}", screen.line());
+    assert!(seen.text().contains("1.0 GiB stored"), "{:?}", seen.text());
     reporter.warn("w");
-    assert_eq!(sink.lines(), ["ocipipe: warning: w"]);
+    const CLEARED: &str = "\r\u{1b}[2K";
+    let text = seen.text();
+    let (before, after) = text.split_once("ocipipe: warning: w\n").expect(&text);
+    assert!(before.ends_with(CLEARED), "{text:?}");
+    assert!(after.contains("1.0 GiB stored"), "{text:?}");
     reporter.finish();
-    assert_eq!(screen.line(), "");
+    assert!(seen.text().ends_with(CLEARED), "{:?}", seen.text());
+}
+
+/// What never takes anything.
+struct Stuck;
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        loop {
+            std::thread::park();
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stderr_that_is_never_read_holds_up_neither_bar_nor_lines() {
+    for terminal in [true, false] {
+        let stderr = Stderr::to(Stuck);
+        let draw = ProgressDrawTarget::term_like(Box::new(Screen::new(stderr.clone())));
+        let report = Report { debug: true, ..Report::default() };
+        let reporter = Reporter::to(report, terminal, draw, stderr);
+        for second in 0..20_000 {
+            reporter.update(&at(second, GIB));
+            reporter.warn("w");
+            reporter.debug(|| "d".repeat(100));
+        }
+        reporter.finish();
+    }
+}
+
+#[test]
+fn lines_that_are_missing_are_counted_where_they_are_missing() {
+    /// One that begins to read when it is told.
+    struct Late(std::sync::mpsc::Receiver<()>, Sink);
+    impl Write for Late {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let sink = Sink::default();
+    let seen = Seen { stderr: Stderr::to(Late(told, sink.clone())), sink };
+    let hidden = ProgressDrawTarget::hidden();
+    let reporter = Reporter::to(Report::default(), false, hidden, seen.stderr.clone());
+    for n in 0..100 {
+        reporter.warn(&format!("{n} {}", "w".repeat(10_000)));
+    }
+    drop(tell);
+    let before = seen.lines().len();
+    assert!(before > 10 && before < 100, "{before}");
+    reporter.warn("and on it goes");
+    let lines = seen.lines();
+    let missing = format!("here {} lines are missing: stderr was not read", 100 - before);
+    assert_eq!(
+        lines[before..],
+        [format!("ocipipe: warning: {missing}"), "ocipipe: warning: and on it goes".to_owned()]
+    );
 }
 
 #[test]
 fn what_a_terminal_would_obey_is_shown_and_not_sent() {
-    let (reporter, sink) = reporter(Progress::Log, false, false);
+    let (reporter, seen) = reporter(Progress::Log, false, false);
     reporter.warn("a\u{1b}[2Jb\rc");
-    assert_eq!(sink.lines(), ["ocipipe: warning: a\\u{1b}[2Jb\\rc"]);
+    assert_eq!(seen.lines(), ["ocipipe: warning: a\\u{1b}[2Jb\\rc"]);
 }
 
 #[test]
@@ -216,7 +254,7 @@ fn a_stderr_that_fails_is_no_concern_of_the_upload() {
         }
     }
     let hidden = ProgressDrawTarget::hidden();
-    let reporter = Reporter::to(Report::default(), false, hidden, Box::new(Broken));
+    let reporter = Reporter::to(Report::default(), false, hidden, Stderr::to(Broken));
     reporter.warn("w");
     reporter.update(&at(60, GIB));
     reporter.finish();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 mod doubt;
 mod heal;
 mod model;
+mod outage;
 mod stands;
 mod story;
 mod tail;

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,10 +13,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// Nothing here takes a tenth of it on a slow machine.
-const LIMIT: Duration = Duration::from_secs(240);
+pub const LIMIT: Duration = Duration::from_secs(240);
 
 /// The program under test: the one just built, or another build of it.
 pub fn binary() -> PathBuf {
@@ -41,6 +41,7 @@ pub struct Ocipipe {
     stdin: Stdin,
     stdout_closed: bool,
     stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
     folder: Option<PathBuf>,
     wrapper: Vec<OsString>,
 }
@@ -53,6 +54,7 @@ pub fn ocipipe<T: Into<OsString>>(words: impl IntoIterator<Item = T>) -> Ocipipe
         stdin: Stdin::Given(Stdio::null()),
         stdout_closed: false,
         stdout: None,
+        stderr: None,
         folder: None,
         wrapper: Vec::new(),
     }
@@ -88,6 +90,12 @@ impl Ocipipe {
         self
     }
 
+    /// Runs it by a line of this shell, for which it is `"$@"`.
+    pub fn by_script(mut self, shell: &str, line: &str) -> Ocipipe {
+        self.wrapper = [shell, "-c", line, shell].map(OsString::from).into();
+        self
+    }
+
     /// A pipe with these bytes, then its end.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Ocipipe {
         self.stdin = Stdin::Bytes(bytes.into());
@@ -118,6 +126,12 @@ impl Ocipipe {
     /// stdout goes there and not to the test.
     pub fn stdout_to(mut self, there: impl Into<Stdio>) -> Ocipipe {
         self.stdout = Some(there.into());
+        self
+    }
+
+    /// stderr goes there and not to the test.
+    pub fn stderr_to(mut self, there: impl Into<Stdio>) -> Ocipipe {
+        self.stderr = Some(there.into());
         self
     }
 
@@ -159,7 +173,7 @@ impl Ocipipe {
         let mut child = command
             .stdin(stdin)
             .stdout(self.stdout.unwrap_or_else(Stdio::piped))
-            .stderr(Stdio::piped())
+            .stderr(self.stderr.unwrap_or_else(Stdio::piped))
             .spawn()
             .unwrap_or_else(|error| panic!("{words:?} cannot be run: {error}"));
         let mut pipe = child.stdin.take();
@@ -175,6 +189,8 @@ impl Ocipipe {
 /// A run under way.
 pub struct Running {
     pid: Pid,
+    /// Never means another process, also when this one is over.
+    handle: Arc<OwnedFd>,
     began: Instant,
     pub stdin: Option<ChildStdin>,
     stdout: JoinHandle<String>,
@@ -188,14 +204,16 @@ pub struct Running {
 impl Running {
     fn of(mut child: Child, stdin: Option<ChildStdin>) -> Running {
         let pid = Pid::from_child(&child);
-        let (out, mut err) = (child.stdout.take(), child.stderr.take().unwrap());
+        let (out, err) = (child.stdout.take(), child.stderr.take());
         let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let saying = said.clone();
         let (tell, exit) = channel();
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let peak = std::thread::spawn(move || peak_of(pid));
         std::thread::spawn(move || tell.send(child.wait().unwrap()));
         Running {
             pid,
+            handle: Arc::new(handle),
             began: Instant::now(),
             stdin,
             stdout: std::thread::spawn(move || {
@@ -205,6 +223,7 @@ impl Running {
             }),
             stderr: std::thread::spawn(move || {
                 let mut piece = [0; 4096];
+                let Some(mut err) = err else { return };
                 loop {
                     let n = err.read(&mut piece).unwrap();
                     if n == 0 {
@@ -237,6 +256,14 @@ impl Running {
         rustix::process::kill_process(self.pid, signal).unwrap();
     }
 
+    /// What gives it signals from elsewhere; of a run that is over it is no matter.
+    pub fn signaller(&self) -> impl Fn(Signal) + Clone + Send + 'static {
+        let handle = self.handle.clone();
+        move |signal| {
+            let _ = rustix::process::pidfd_send_signal(handle.as_fd(), signal);
+        }
+    }
+
     /// Waits until stderr has said this.
     #[track_caller]
     pub fn waits_for_word(&self, word: &str) {
@@ -250,6 +277,19 @@ impl Running {
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
         self.said.0.lock().unwrap().clone()
+    }
+
+    /// The processes it has started, as far as they are running.
+    pub fn children(&self) -> Vec<Pid> {
+        let parent = |pid: i32| -> Option<i32> {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name before it may hold anything, parentheses too.
+            stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+        };
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok());
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let ours = self.pid.as_raw_nonzero().get();
+        pids.filter(|pid| parent(*pid) == Some(ours)).filter_map(Pid::from_raw).collect()
     }
 
     /// Time since it began.
@@ -367,6 +407,25 @@ impl Done {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("stdout is no receipt ({error}): {:?}", self.stdout))
     }
+}
+
+/// A pipe or terminal of which these are both ends, and which is full: whoever writes to it waits for
+/// a reader.
+pub fn filled<Ours>((ours, theirs): (Ours, File)) -> (Ours, File) {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let flags = fcntl_getfl(&theirs).unwrap();
+    fcntl_setfl(&theirs, flags | OFlags::NONBLOCK).unwrap();
+    for size in [4096, 1] {
+        while (&theirs).write(&b"x".repeat(size)).is_ok() {}
+    }
+    fcntl_setfl(&theirs, flags).unwrap();
+    (ours, theirs)
+}
+
+/// Both ends of a pipe: the one to read from, and the one that a program is given.
+pub fn pipe() -> (OwnedFd, File) {
+    let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    (ours, theirs.into())
 }
 
 /// Both ends of a terminal: ours, and the one that a program is given.

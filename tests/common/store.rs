@@ -9,7 +9,7 @@ use std::time::Duration;
 use ocipipe::emulator::fault::{Plan, Rule};
 use ocipipe::emulator::{self, Layout, Operation, Options, Record, Server};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::run::{Ocipipe, ocipipe};
 
@@ -22,6 +22,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct Store {
     runtime: Runtime,
     server: Option<Server>,
+    options: Options,
     folder: TempDir,
 }
 
@@ -46,8 +47,9 @@ impl Store {
             .enable_all()
             .build()
             .unwrap();
-        let server = runtime.block_on(emulator::start(options)).unwrap();
-        Store { runtime, server: Some(server), folder }
+        let server = runtime.block_on(emulator::start(options.clone())).unwrap();
+        options.port = server.address().port();
+        Store { runtime, server: Some(server), options, folder }
     }
 
     pub fn server(&self) -> &Server {
@@ -109,10 +111,22 @@ impl Store {
     }
 
     /// Waits until so many requests of an operation have been answered, however.
+    #[track_caller]
     pub fn waits_for(&self, operation: Operation, count: usize) {
         let of = |record: &&Record| record.operation == operation;
         let enough = |records: &[Record]| records.iter().filter(of).count() >= count;
-        self.runtime.block_on(self.server().wait_for(enough));
+        let wait = self.server().wait_for(enough);
+        let waited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, wait).await });
+        assert!(waited.is_ok(), "{operation:?} was not answered {count} times");
+    }
+
+    /// What waits until the log of requests, and how many have arrived, satisfy `enough`, and where
+    /// it can be waited for.
+    pub fn waiting(
+        &self,
+        enough: impl Fn(&[Record], u64) -> bool + Send + 'static,
+    ) -> (Handle, impl Future<Output = ()> + Send + 'static) {
+        (self.runtime.handle().clone(), self.server().waiting(enough))
     }
 
     /// Waits until the log of requests satisfies this; `what` is said where it never does.
@@ -140,6 +154,12 @@ impl Store {
     #[track_caller]
     pub fn has_no_open_upload(&self) {
         assert_eq!(self.server().open_uploads(), [], "an upload is left open");
+    }
+
+    /// Starts the server again, on the same port and with what it had stored.
+    pub fn start_again(&mut self) {
+        let server = self.runtime.block_on(emulator::start(self.options.clone())).unwrap();
+        self.server = Some(server);
     }
 
     /// Stops the server; its port refuses from then on.

@@ -1,0 +1,238 @@
+//! Random campaigns with the real binary: many faults at once, signals, producers that fail.
+//!
+//! Each run is made of a seed. Owns how runs are carried out; what a run is stands in `plan`, what
+//! must come of it in `judge`. Invariant: a seed always makes the same run, as far as the machine
+//! allows, and a run that fails tells its seed.
+//!
+//! `OCIPIPE_CAMPAIGN=500` makes so many runs, from a new seed on; `OCIPIPE_SEED=17` makes the run of
+//! that seed, or begins with it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod judge;
+mod plan;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::run::Ocipipe;
+use common::store::Store;
+use common::stream::ramp;
+use ocipipe::emulator::Record;
+use ocipipe::emulator::fault::Action;
+use tokio_util::sync::CancellationToken;
+
+use judge::{Before, Outcome};
+use plan::{Condition, Plan, Producer, Times};
+
+/// A short slice for every day, always the same.
+const SLICE: u64 = 24;
+const AT_ONCE: usize = 4;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+#[test]
+fn whatever_happens_the_object_is_whole_or_absent_and_the_exit_code_says_which() {
+    let (seed, count) = (number("OCIPIPE_SEED"), number("OCIPIPE_CAMPAIGN"));
+    let count = count.unwrap_or(if seed.is_some() { 1 } else { SLICE });
+    let first = seed.unwrap_or(if count == SLICE { 1 } else { fastrand::u64(..1 << 40) });
+    println!("{count} runs from seed {first} on");
+    let next = AtomicU64::new(first);
+    let times = Mutex::new(Vec::new());
+    let (failures, tally) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= first + count {
+                        return;
+                    }
+                    let began = std::time::Instant::now();
+                    let result = catch_unwind(AssertUnwindSafe(|| one(seed)));
+                    times.lock().unwrap().push((began.elapsed(), seed));
+                    match result {
+                        Ok(code) => tally.lock().unwrap().push(code),
+                        Err(_) => failures.lock().unwrap().push(seed),
+                    }
+                }
+            });
+        }
+    });
+    let mut tally = tally.into_inner().unwrap();
+    tally.sort_unstable();
+    for codes in tally.chunk_by(|a, b| a == b) {
+        println!("exit {}: {} runs", codes[0], codes.len());
+    }
+    let mut times = times.into_inner().unwrap();
+    times.sort_unstable();
+    println!("the longest: {:?}", times.iter().rev().take(6).collect::<Vec<_>>());
+    let failures = failures.into_inner().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} of {count} runs failed; run one again with OCIPIPE_SEED={} cargo test --test campaign\n\
+         all of them: {failures:?}",
+        failures.len(),
+        failures[0]
+    );
+}
+
+/// The run of a seed; its exit code.
+fn one(seed: u64) -> i32 {
+    let plan = Plan::of(seed);
+    let store = Store::with(|options| options.faults = Default::default());
+    let before = standing(&store, &plan);
+    store.server().set_faults(plan.faults.clone());
+    // What the making of the old object has asked is not counted.
+    let earlier = store.server().arrived();
+    let stream = ramp(plan.length);
+    let run = command(&store, &plan, &before, &stream).start();
+    let signaller = run.signaller();
+    let watches: Vec<_> = plan
+        .signals
+        .iter()
+        .map(|(moment, signal)| {
+            let (signal, signaller) = (*signal, signaller.clone());
+            store.watches(earlier, *moment, move || signaller(signal))
+        })
+        .collect();
+    let over = CancellationToken::new();
+    let done = std::thread::scope(|scope| {
+        if plan.has(|action| *action == Action::RevokeToken) {
+            scope.spawn(|| store.logs_in_again(&over));
+        }
+        let done = run.wait();
+        over.cancel();
+        done
+    });
+    let signalled = watches.into_iter().filter(|watch| watch.is_finished()).count();
+    store.is_quiet(plan.never_quiet());
+    let code = done.status.code();
+    let outcome = Outcome {
+        store: &store,
+        plan: &plan,
+        before: &before,
+        stream: &stream,
+        done: &done,
+        signalled,
+        records: store.requests().into_iter().filter(|r| r.sequence > earlier).collect(),
+    };
+    let verdict = catch_unwind(AssertUnwindSafe(|| judge::judge(&outcome)));
+    if verdict.is_err() || std::env::var_os("OCIPIPE_SEED").is_some() {
+        let log: Vec<String> = outcome.records.iter().map(judge::shown).collect();
+        eprintln!(
+            "seed {seed}\n{}\nexit {code:?} after {:?}\nstderr:\n{}stdout: {}\n\
+             requests in the order of their ends:\n{}\nrun it again: OCIPIPE_SEED={seed} cargo test \
+             --test campaign\n",
+            plan.shown(),
+            done.took,
+            done.stderr,
+            done.stdout,
+            log.join("\n")
+        );
+    }
+    if let Err(panic) = verdict {
+        std::panic::resume_unwind(panic);
+    }
+    code.unwrap_or(-1)
+}
+
+/// What stands at the name before the run.
+fn standing(store: &Store, plan: &Plan) -> Before {
+    if !plan.stands {
+        return Before { object: None, etag: String::new() };
+    }
+    let object = b"what stood there before".to_vec();
+    store.put("x").stdin(object.clone()).run().exits(0);
+    let etag = store.about("x")["etag"].as_str().unwrap().to_owned();
+    Before { object: Some(object), etag }
+}
+
+fn command(store: &Store, plan: &Plan, before: &Before, stream: &[u8]) -> Ocipipe {
+    let mut run = store.ocipipe("put oci://backups/x --debug").args(&plan.options);
+    match plan.condition {
+        Condition::Absent => {}
+        Condition::Force => run = run.arg("--force"),
+        Condition::Match => run = run.arg("--if-match").arg(&before.etag),
+        Condition::Mismatch => run = run.arg("--if-match").arg("no-such-etag"),
+    }
+    let script = |file: &Path, ending: String| format!("cat {}; {ending}", file.display());
+    match plan.producer {
+        Producer::Pipe => run.stdin(stream),
+        Producer::File => run.arg("--file").arg(store.file("stream", stream)),
+        Producer::Exits(code) => {
+            let file = store.file("stream", stream);
+            run.args("-- sh -c").arg(script(&file, format!("exit {code}")))
+        }
+        Producer::Killed => {
+            let file = store.file("stream", stream);
+            run.args("-- sh -c").arg(script(&file, "kill -9 $$".to_owned()))
+        }
+    }
+}
+
+impl Times {
+    fn reached(self, arrived: u64, ended: u64) -> bool {
+        match self {
+            Times::Arrived(n) => arrived >= n,
+            Times::Ended(n) => ended >= n,
+        }
+    }
+}
+
+impl Store {
+    /// Does something as soon as a moment has come, counted from the request `earlier` on.
+    fn watches(
+        &self,
+        earlier: u64,
+        moment: Times,
+        act: impl FnOnce() + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        let (handle, wait) = self.waiting(move |records, arrived| {
+            moment.reached(arrived - earlier, records.len() as u64 - earlier)
+        });
+        handle.spawn(async move {
+            wait.await;
+            act();
+        })
+    }
+
+    /// Begins a new session whenever a token has been revoked, as a person would.
+    fn logs_in_again(&self, over: &CancellationToken) {
+        let revoked = |records: &[Record]| {
+            let revokes = |r: &&Record| r.fault.as_deref() == Some("RevokeToken");
+            records.iter().filter(revokes).count()
+        };
+        let mut seen = 0;
+        loop {
+            let (handle, wait) = self.waiting(move |records, _| revoked(records) > seen);
+            let ended = handle.block_on(async {
+                tokio::select! {
+                    () = wait => false,
+                    () = over.cancelled() => true,
+                }
+            });
+            if ended {
+                return;
+            }
+            seen = revoked(&self.requests());
+            self.server().log_in().unwrap();
+        }
+    }
+
+    /// Waits until every request that has arrived is over: what a run has set going may still be
+    /// under way when it has ended.
+    fn is_quiet(&self, never: bool) {
+        let (handle, wait) = self.waiting(|records, arrived| records.len() as u64 == arrived);
+        let limit = std::time::Duration::from_secs(if never { 1 } else { 20 });
+        let quiet = handle.block_on(async { tokio::time::timeout(limit, wait).await });
+        assert!(never || quiet.is_ok(), "the store is still at work");
+    }
+}

@@ -1,0 +1,241 @@
+//! What a run of the campaign is: a stream, options, a producer, faults and signals, all of a seed.
+//!
+//! Knows nothing of what must come of it, but for one thing: a *mild* plan holds only what passes, so
+//! that its stream has to be saved. Invariant: the same seed always gives the same plan.
+
+use ocipipe::emulator::Operation::{self, *};
+use ocipipe::emulator::fault::{self, Action, Reply, Rule, When};
+use rustix::process::Signal;
+
+use crate::common::stream::PART;
+
+#[derive(Debug)]
+pub enum Producer {
+    Pipe,
+    File,
+    /// A command that writes the stream and exits with this.
+    Exits(i32),
+    /// One that writes the stream and is killed.
+    Killed,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Condition {
+    Absent,
+    Force,
+    /// `--if-match` with the etag of what stands there.
+    Match,
+    Mismatch,
+}
+
+/// A moment of a run, told by what the server has seen.
+#[derive(Debug, Clone, Copy)]
+pub enum Times {
+    Arrived(u64),
+    Ended(u64),
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub length: usize,
+    pub part_size: usize,
+    pub options: String,
+    pub checksum: &'static str,
+    pub empty_allowed: bool,
+    pub producer: Producer,
+    pub stands: bool,
+    pub condition: Condition,
+    /// Everything that goes wrong passes, and nobody gives a signal.
+    pub mild: bool,
+    pub faults: fault::Plan,
+    pub signals: Vec<(Times, Signal)>,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Plan {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let d = &mut dice;
+        let part_size = *pick(d, &[10, 10, 11, 13, 17, 32]) << 20;
+        let length = match d.u32(..10) {
+            0 => 0,
+            1..=2 => 1 + d.usize(..5000),
+            3 => part_size - d.usize(..2),
+            4 => part_size + 1 + d.usize(..2),
+            5 => 2 * part_size,
+            _ => PART + d.usize(..3 * PART),
+        };
+        let length = length.min(4 * PART + 17);
+        let checksum = *pick(d, &["sha256", "sha256", "crc32c", "sha384", "md5", "none"]);
+        let (mild, empty_allowed) = (d.u32(..100) < 45, d.bool());
+        let signals = if mild || d.u32(..10) < 4 { Vec::new() } else { signals(d) };
+        let patience = if mild { 240 } else { d.u64(1..5) };
+        let mut options = format!(
+            "--part-size {}MiB --parallel-upload-count {} --checksum {checksum} --stall-timeout 1s \
+             --retry-for {patience}s",
+            part_size >> 20,
+            1 + d.u32(..5)
+        );
+        if empty_allowed {
+            options.push_str(" --allow-empty");
+        }
+        if d.u32(..5) == 0 {
+            options.push_str(&format!(" --bwlimit {}MiB", 15 + d.u32(..50)));
+        }
+        if d.u32(..5) == 0 {
+            options.push_str(" --max-memory 40MiB");
+        }
+        if d.u32(..5) == 0 {
+            options.push_str(" --delete-on-mismatch");
+        }
+        let producer = match d.u32(..10) {
+            0..=4 => Producer::Pipe,
+            5..=6 => Producer::File,
+            7..=8 => Producer::Exits(if d.u32(..3) == 0 { 3 } else { 0 }),
+            _ => Producer::Killed,
+        };
+        let (stands, condition) = match d.u32(..10) {
+            0..=4 => (false, Condition::Absent),
+            5 => (false, Condition::Force),
+            6 => (true, Condition::Absent),
+            7 => (true, Condition::Force),
+            8 => (true, Condition::Match),
+            _ => (true, Condition::Mismatch),
+        };
+        let rules = (0..d.usize(..9)).map(|_| rule(d, mild, length, part_size)).collect();
+        Plan {
+            length,
+            part_size,
+            options,
+            checksum,
+            empty_allowed,
+            producer,
+            stands,
+            condition,
+            mild,
+            faults: fault::Plan { faults: rules },
+            signals,
+        }
+    }
+
+    /// The plan for people; its faults as they can be given to a server.
+    pub fn shown(&self) -> String {
+        let Plan { length, options, producer, stands, condition, mild, signals, .. } = self;
+        let faults: Vec<String> =
+            self.faults.faults.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
+        format!(
+            "{length} bytes by {producer:?}, {options}\nstands: {stands}, {condition:?}, mild: \
+             {mild}, signals: {signals:?}\n{}",
+            faults.join("\n")
+        )
+    }
+
+    pub fn has(&self, which: impl Fn(&Action) -> bool) -> bool {
+        self.faults.faults.iter().any(|rule| which(&rule.action))
+    }
+
+    /// A server that reads nothing more does not see either that its client is gone.
+    pub fn never_quiet(&self) -> bool {
+        self.has(|action| matches!(action, Action::StallBody { ms: None, .. }))
+    }
+}
+
+fn pick<'a, T>(d: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
+    &from[d.usize(..from.len())]
+}
+
+fn signals(d: &mut fastrand::Rng) -> Vec<(Times, Signal)> {
+    let mut at = 0;
+    let count = if d.u32(..3) == 0 { 2 } else { 1 };
+    (0..count)
+        .map(|_| {
+            at += 1 + d.u64(..8);
+            let moment = if d.bool() { Times::Arrived(at) } else { Times::Ended(at) };
+            (moment, *pick(d, &[Signal::INT, Signal::TERM, Signal::HUP]))
+        })
+        .collect()
+}
+
+const OPERATIONS: [Operation; 14] = [
+    UploadPart,
+    UploadPart,
+    UploadPart,
+    CommitMultipartUpload,
+    CommitMultipartUpload,
+    PutObject,
+    PutObject,
+    CreateMultipartUpload,
+    HeadObject,
+    HeadObject,
+    ListMultipartUploadParts,
+    ListMultipartUploads,
+    AbortMultipartUpload,
+    GetNamespace,
+];
+
+fn rule(d: &mut fastrand::Rng, mild: bool, length: usize, part_size: usize) -> Rule {
+    let operation = *pick(d, &OPERATIONS);
+    let harsh = !mild && d.u32(..5) == 0;
+    let action = match harsh {
+        true => harsh_action(d, operation),
+        false => passing(d, operation, part_size),
+    };
+    let mut rule = Rule::on(operation, action);
+    if operation == UploadPart && d.bool() {
+        rule = rule.part(1 + d.u32(..(length.div_ceil(part_size) as u32).max(1)));
+    }
+    rule.when(match d.u32(..8) {
+        0..=1 => When::Attempt(1 + d.u64(..3)),
+        2..=3 => When::First(1 + d.u64(..2)),
+        4..=5 => When::Request(1 + d.u64(..4)),
+        6 => When::Requests(1 + d.u64(..4)),
+        _ if mild => When::Request(1),
+        _ => When::Every,
+    })
+}
+
+/// What goes over by itself if it does not go on for ever.
+fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Action {
+    let part_size = part_size as u64;
+    let streams = operation.streams_its_body();
+    match d.u32(..22) {
+        0 => Action::Refuse(Reply::status(503)),
+        1 => Action::Refuse(Reply::status(429).retry_after("1")),
+        2 => Action::Refuse(Reply::status(*pick(d, &[500, 502, 504, 409, 408]))),
+        3 => Action::Early(Reply::status(*pick(d, &[503, 429, 500]))),
+        4 => Action::EarlyReset(Reply::status(503)),
+        5 => Action::Delay(d.u64(..500)),
+        6 => Action::ResetBeforeBody,
+        7 | 8 => Action::LoseAnswer,
+        9 => Action::StallAnswer { ms: Some(d.u64(..1500)) },
+        10 => Action::StallAnswer { ms: None },
+        11 => Action::Truncate(d.u64(..400)),
+        12 => Action::Garbage("\u{1}what is this\r\n\r\n".to_owned()),
+        13 => Action::Html { status: *pick(d, &[200, 403, 502, 504]) },
+        14 => Action::Refuse(Reply::status(401)),
+        // At the start nothing is at stake, and a session that is over ends the run.
+        15 if ![GetNamespace, HeadObject].contains(&operation) => Action::RevokeToken,
+        16 => Action::MoveClock(*pick(d, &[-600, -400, 400, 600])),
+        17 if streams => Action::ResetInBody(d.u64(..part_size)),
+        18 if streams => Action::StallBody { bytes: d.u64(..part_size), ms: None },
+        19 if streams => Action::StallBody { bytes: d.u64(..part_size), ms: Some(d.u64(..1500)) },
+        20 if operation == UploadPart => Action::LateLanding { after: None },
+        21 if streams => Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")),
+        _ => Action::ResetBeforeBody,
+    }
+}
+
+/// What a run may end of.
+fn harsh_action(d: &mut fastrand::Rng, operation: Operation) -> Action {
+    match d.u32(..10) {
+        0 => Action::WrongChecksum,
+        1 if operation == UploadPart => Action::CorruptPart,
+        2 if operation == CommitMultipartUpload => Action::SwapParts(1, 2),
+        3 if operation == CommitMultipartUpload => Action::DropPart(1 + d.u32(..2)),
+        4 if operation == CommitMultipartUpload => Action::NothingStored,
+        5 => Action::MissingChecksum,
+        6 => Action::LateLanding { after: None },
+        7 => Action::MoveClock(*pick(d, &[-7200, 7200])),
+        8 => Action::Refuse(Reply::status(*pick(d, &[400, 404]))),
+        _ => Action::Refuse(Reply::status(403)),
+    }
+}

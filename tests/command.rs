@@ -1,0 +1,119 @@
+//! The command after `--`: how it is started, what it finds, and how it is ended.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::store::Store;
+use common::stream::{PART, ramp};
+use ocipipe::emulator::Operation::UploadPart;
+use ocipipe::emulator::fault::{Action, Reply, Rule};
+use rustix::process::{Signal, test_kill_process};
+
+fn output_of(line: &str) -> String {
+    let store = Store::start();
+    store.put("x").args("--").args(line).run().exits(0);
+    String::from_utf8(store.object("x").unwrap()).unwrap()
+}
+
+#[test]
+fn no_shell_sees_the_command() {
+    let store = Store::start();
+    store.put("x").args("-- printf %s $HOME;*|>").arg("two words").run().exits(0);
+    assert_eq!(store.object("x").unwrap(), b"$HOME;*|>two words");
+}
+
+#[test]
+fn its_stdin_is_dev_null_whatever_ours_is() {
+    assert_eq!(output_of("readlink /proc/self/fd/0"), "/dev/null\n");
+}
+
+#[test]
+fn it_leads_a_process_group_of_its_own() {
+    let stat = output_of("cat /proc/self/stat");
+    let (before, after) = stat.rsplit_once(')').unwrap();
+    let pid = before.split_whitespace().next().unwrap();
+    let group = after.split_whitespace().nth(2).unwrap();
+    assert_eq!(pid, group);
+}
+
+#[test]
+fn it_is_not_started_where_a_check_of_the_start_fails() {
+    let store = Store::start();
+    store.put("x").stdin("old").run().exits(0);
+    let mark = store.folder().join("started");
+    let run = |options: &str| store.put("x").args(options).args("-- touch").arg(&mark).run();
+    run("").fails(6);
+    run("--if-match no-such-etag").fails(6);
+    run("--force --profile NOBODY").fails(2);
+    assert!(!mark.exists(), "it was started");
+    run("--force --allow-empty").exits(0);
+    assert!(mark.exists());
+}
+
+#[test]
+fn one_that_does_not_heed_sigterm_is_killed_after_five_seconds() {
+    let store = Store::start();
+    let script = "trap '' TERM; echo begun >&2; while :; do sleep 0.1; done";
+    let run = store.put("x").args("-- sh -c").arg(script).start();
+    run.waits_for_word("begun");
+    let command = run.children();
+    assert_eq!(command.len(), 1);
+    run.signal(Signal::TERM);
+    let done = run.ends().fails(143).within_seconds(20);
+    assert!(done.took >= Duration::from_secs(5), "{:?}", done.took);
+    assert!(test_kill_process(command[0]).is_err(), "it is still running");
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn it_is_ended_when_the_upload_is_given_up_and_its_death_is_not_the_reason() {
+    for (status, code, words) in [(403, 4, "403"), (404, 4, "404")] {
+        let store = Store::failing([Rule::on(UploadPart, Action::Refuse(Reply::status(status)))]);
+        let run = store.put("x").args("-- cat /dev/zero");
+        run.run().fails(code).says(&[words]).within_seconds(30).says_nothing_of("killed");
+        store.has_nothing_of("x");
+    }
+}
+
+#[test]
+fn one_that_fails_and_leaves_a_writer_behind_stores_nothing_whatever_its_status() {
+    let store = Store::start();
+    let done = store.put("x").args("-- sh -c").arg("echo bytes; sleep 600 & exit 3").run().fails(5);
+    done.within_seconds(20);
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn what_it_says_is_passed_through_as_it_is() {
+    let store = Store::start();
+    let script = "printf 'pg_dump: \\033[1mdumping\\033[0m' >&2; echo x";
+    let done = store.put("x").args("--quiet -- sh -c").arg(script).run().exits(0);
+    assert_eq!(done.stderr, "pg_dump: \u{1b}[1mdumping\u{1b}[0m");
+}
+
+#[test]
+fn an_interrupt_that_was_ignored_at_the_start_stays_ignored_as_in_a_background_job() {
+    let store = Store::start();
+    let mut run = store.put("x").by_script("sh", "trap '' INT; exec \"$@\"").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    store.waits_for(UploadPart, 1);
+    run.signal(Signal::INT);
+    run.write(&ramp(PART));
+    store.waits_for(UploadPart, 2);
+    // What is not ignored is heard all the same.
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15);
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn a_read_error_is_no_end_of_the_stream() {
+    let store = Store::start();
+    // Its first page can be named, but not read.
+    let run = store.put("x").args("--allow-empty --file /proc/self/mem");
+    run.run().fails(5).says(&["Input/output error"]);
+    store.has_nothing_of("x");
+}

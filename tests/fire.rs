@@ -1,0 +1,104 @@
+//! Bounds that hold while everything goes wrong: memory, bandwidth, and what an outage costs.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::store::Store;
+use common::stream::{PART, Ramp, assert_same, ramp};
+use ocipipe::emulator::Operation::UploadPart;
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+
+const MIB: u64 = 1024 * 1024;
+/// What the program needs besides its buffers.
+const PROGRAM: u64 = 24 * MIB;
+
+/// Each part fails in another way, some of them twice.
+fn fire() -> Vec<Rule> {
+    let refuse = |status| Action::Refuse(Reply::status(status));
+    let half = PART as u64 / 2;
+    let actions = [
+        refuse(503),
+        Action::ResetInBody(half),
+        Action::Refuse(Reply::status(429).retry_after("1")),
+        Action::LoseAnswer,
+        Action::EarlyReset(Reply::status(503)),
+        Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")),
+        Action::Early(Reply::status(500)),
+        Action::ResetBeforeBody,
+        Action::Truncate(30),
+        Action::Html { status: 502 },
+    ];
+    let rules = actions.into_iter().enumerate();
+    rules
+        .map(|(index, action)| {
+            let tries = 1 + index as u64 % 2;
+            Rule::on(UploadPart, action).part(index as u32 + 1).when(When::First(tries))
+        })
+        .collect()
+}
+
+fn stalls() -> Vec<Rule> {
+    let stall = |part, action| Rule::on(UploadPart, action).part(part).when(When::First(1));
+    vec![
+        stall(11, Action::StallBody { bytes: 1 << 20, ms: None }),
+        stall(12, Action::StallAnswer { ms: None }),
+        stall(13, Action::StallBody { bytes: PART as u64 - 1, ms: Some(1500) }),
+    ]
+}
+
+#[test]
+fn memory_stays_below_its_bound_while_parts_are_refused_reset_stalled_and_throttled() {
+    let store = Store::failing(fire().into_iter().chain(stalls()));
+    let options = "--stall-timeout 1s --parallel-upload-count 5 --max-memory 64MiB";
+    let mut run = store.put("x").args(options).stdin_pipe().start();
+    let mut source = Ramp::default();
+    for _ in 0..16 {
+        run.write(&source.take(PART));
+    }
+    let done = run.wait().exits(0);
+    assert_eq!(done.receipt()["parts"], 16);
+    assert!(done.receipt()["retries"].as_u64().unwrap() > 14, "{}", done.stdout);
+    assert!(done.peak < 64 * MIB + PROGRAM, "{} MiB", done.peak / MIB);
+    assert_same(&store.object("x").unwrap(), &ramp(16 * PART));
+}
+
+#[test]
+fn the_bandwidth_limit_holds_while_parts_are_sent_again_and_again() {
+    let rate = 32 * MIB;
+    let store = Store::failing(fire());
+    let options = "--parallel-upload-count 4 --bwlimit 32MiB";
+    let done = store.put("x").args(options).stdin(ramp(10 * PART)).run().exits(0);
+    let received: u64 = store.requests_of(UploadPart).iter().map(|record| record.body).sum();
+    assert!(received > 12 * PART as u64, "{received} bytes: nothing was sent again");
+    // A fifth of a second may be made up for, and each request begins with a small piece.
+    let requests = store.requests_of(UploadPart).len() as u64;
+    let burst = rate / 5 + requests * rate / 64;
+    let most = (rate as f64 * done.took.as_secs_f64()) as u64 + burst;
+    assert!(received <= most, "{received} bytes in {:?}, {most} are allowed", done.took);
+}
+
+#[test]
+fn a_service_that_refuses_connections_for_a_second_costs_nothing_but_time() {
+    let mut store = Store::start();
+    let options = "--parallel-upload-count 2 --max-memory 40MiB";
+    let mut run = store.put("x").args(options).stdin_pipe().start();
+    let mut source = Ramp::default();
+    run.write(&source.take(2 * PART + 1));
+    store.waits_for(UploadPart, 1);
+    store.stop();
+    let mut stdin = run.stdin.take().unwrap();
+    let rest = source.take(6 * PART);
+    let producer = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &rest));
+    run.waits_for_word("trying again");
+    // This is the outage itself.
+    std::thread::sleep(Duration::from_secs(1));
+    store.start_again();
+    let done = run.ends().exits(0).says(&["goes on"]);
+    producer.join().unwrap().unwrap();
+    assert!(done.peak < 40 * MIB + PROGRAM, "{} MiB", done.peak / MIB);
+    assert_same(&store.object("x").unwrap(), &ramp(8 * PART + 1));
+    store.has_no_open_upload();
+}

@@ -1,0 +1,110 @@
+//! A stderr that is open and never read, or gone: nobody waits for it, and no exit code changes.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::run::{filled, pipe, terminal};
+use common::store::Store;
+use common::stream::{PART, assert_same, ramp};
+use ocipipe::emulator::Operation::{AbortMultipartUpload, UploadPart};
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+
+const LONG: usize = PART + 17;
+
+/// A store with enough trouble to tell of.
+fn troubled() -> Store {
+    let refuse = Action::Refuse(Reply::status(503));
+    Store::failing([Rule::on(UploadPart, refuse).when(When::First(1))])
+}
+
+#[test]
+fn a_full_pipe_as_stderr_holds_up_no_upload() {
+    for options in ["--debug --progress json", "--debug --progress log", "--quiet"] {
+        let store = troubled();
+        let (_unread, theirs) = filled(pipe());
+        let run = store.put("x").args(options).stdin(ramp(LONG)).stderr_to(theirs);
+        let done = run.run().exits(0).within_seconds(60);
+        assert_eq!(done.receipt()["size"], LONG, "{options}");
+        assert_same(&store.object("x").unwrap(), &ramp(LONG));
+    }
+}
+
+#[test]
+fn a_terminal_that_stands_still_holds_up_no_upload() {
+    for options in ["--progress bar", "--debug"] {
+        let store = troubled();
+        let (_unread, theirs) = filled(terminal());
+        let run = store.put("x").args(options).stdin(ramp(LONG)).stderr_to(theirs);
+        let done = run.run().exits(0).within_seconds(60);
+        assert_eq!(done.receipt()["size"], LONG, "{options}");
+    }
+}
+
+#[test]
+fn a_failure_that_nobody_reads_of_is_still_told_by_the_exit_code() {
+    let refuse = Rule::on(UploadPart, Action::Refuse(Reply::status(403)));
+    for options in ["--debug", "--progress json"] {
+        let store = Store::failing([refuse.clone()]);
+        let (_unread, theirs) = filled(pipe());
+        let run = store.put("x").args(options).stdin(ramp(LONG)).stderr_to(theirs);
+        run.run().fails(4).within_seconds(60);
+        store.has_nothing_of("x");
+    }
+    let store = Store::start();
+    let (_unread, theirs) = filled(pipe());
+    store.put("x").args("--no-such-option").stderr_to(theirs).run().fails(2).within_seconds(60);
+}
+
+#[test]
+fn a_signal_is_heard_although_nobody_reads_of_it() {
+    let rules = [
+        Rule::on(UploadPart, Action::StallAnswer { ms: None }).part(2),
+        Rule::on(AbortMultipartUpload, Action::Delay(100)),
+    ];
+    let store = Store::failing(rules);
+    let (_unread, theirs) = filled(pipe());
+    let run = store.put("x").args("--debug").stdin_pipe().stderr_to(theirs);
+    let mut run = run.start();
+    run.write(&ramp(PART + 1));
+    store.waits_for(UploadPart, 1);
+    run.signal(rustix::process::Signal::TERM);
+    run.ends().fails(143).within_seconds(30);
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn the_error_is_the_last_that_is_said_however_much_was_said_before() {
+    let refuse = Rule::on(UploadPart, Action::Refuse(Reply::status(403))).part(2);
+    let store = Store::failing([refuse]);
+    let done = store.put("x").args("--debug").stdin(ramp(LONG)).run().fails(4);
+    let said: Vec<&str> = done.stderr.lines().collect();
+    let error = said.iter().rposition(|line| line.starts_with("ocipipe: ")).unwrap();
+    assert!(said[error].contains("part 2") && said[error].contains("403"), "{}", done.stderr);
+    // Behind it stands what to do next, if anything.
+    assert!(said[error + 1..].iter().all(|line| line.starts_with("  ")), "{}", done.stderr);
+}
+
+#[test]
+fn a_closed_or_full_or_broken_stderr_loses_no_upload() {
+    for redirection in ["2>&-", "2>/dev/full", "2> >(exec true)"] {
+        let store = troubled();
+        let file = store.file("stream", ramp(LONG));
+        let line = format!("exec \"$@\" --debug --file {} {redirection}", file.display());
+        let run = store.put("x").by_script("bash", &line).run().exits(0);
+        assert_eq!(run.receipt()["size"], LONG, "{redirection}");
+        assert_same(&store.object("x").unwrap(), &ramp(LONG));
+    }
+}
+
+#[test]
+fn a_reader_of_stdout_that_has_left_loses_no_upload_and_no_receipt() {
+    let store = Store::start();
+    let (reader, writer) = pipe();
+    drop(reader);
+    let done = store.put("x").stdin(ramp(LONG)).stdout_to(writer).run().exits(0);
+    let (_, receipt) = done.stderr.split_once("this is it:\n").expect(&done.stderr);
+    let receipt: serde_json::Value = serde_json::from_str(receipt).unwrap();
+    assert_eq!(receipt["size"], LONG);
+    assert_same(&store.object("x").unwrap(), &ramp(LONG));
+}
