@@ -10,11 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-#[path = "../upload/tests/model.rs"]
-#[allow(dead_code)] // The machine's own tests use the rest of it.
-mod model;
-
-use self::model::{Model, Sent};
 use super::{Before, Named, Settings, Stored, TailRule, Upload};
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, Kind};
@@ -23,6 +18,7 @@ use crate::oci::lifecycle::simulation::surroundings::{self, Auth, HOUR, Scenario
 use crate::oci::lifecycle::simulation::surroundings::{Signed, secs};
 use crate::oci::lifecycle::{Attempt, Verdict};
 use crate::retry::Failure;
+use crate::upload::tests::model::{Model, Sent};
 use crate::upload::{Action, Call, Event};
 
 /// Parts in flight, and one that is being filled.

@@ -36,9 +36,6 @@ use crate::signals::Signals;
 use crate::stdio;
 use crate::upload::{Before, Named, Settings, Stored, TailRule, Upload};
 
-// What the model of the service in `day` speaks of.
-#[cfg(test)]
-use crate::upload::{Call, Outcome};
 use drive::Drive;
 use start::Start;
 

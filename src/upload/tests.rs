@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 mod doubt;
 mod heal;
-mod model;
+pub(crate) mod model;
 mod outage;
 mod stands;
 mod story;
