@@ -55,6 +55,9 @@ pub enum Break {
     Connect,
     /// The certificate is not trusted.
     Untrusted,
+    /// The connection failed while the body was still being written: what the service has seen is a
+    /// piece, and it does nothing with a piece.
+    Unfinished,
     /// The connection failed after the request may have been seen.
     Lost,
     /// No byte moved for the stall timeout.
@@ -111,7 +114,7 @@ pub fn judge(operation: Operation, stage: Stage, failure: &Failure) -> Verdict {
     match failure {
         Failure::Refused(refusal) => judge_refusal(operation, stage, refusal),
         Failure::Transport { how, .. } => match how {
-            Break::Connect => Verdict::Again { slower: false },
+            Break::Connect | Break::Unfinished => Verdict::Again { slower: false },
             // A certificate that was good when the stream began can only be an interception now:
             // that passes, while a wrong bundle at the start does not.
             Break::Untrusted if stage == Stage::Start => Verdict::Refuse(Kind::Service),
@@ -329,6 +332,17 @@ mod tests {
                 judge(Operation::Part, Stage::UnderWay, &failure),
                 Verdict::Again { slower: false }
             );
+        }
+    }
+
+    #[test]
+    fn what_was_not_sent_whole_has_left_no_mark() {
+        for how in [Break::Connect, Break::Unfinished] {
+            let failure = Failure::Transport { how, text: String::new() };
+            for operation in [Operation::Commit, Operation::Put, Operation::Create] {
+                let again = Verdict::Again { slower: false };
+                assert_eq!(judge(operation, Stage::UnderWay, &failure), again);
+            }
         }
     }
 

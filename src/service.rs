@@ -161,7 +161,8 @@ impl Service {
                 Err(Failure::Transport { how: Break::Connect, .. }) if reused => {
                     begun.store(false, Ordering::Release);
                 }
-                result => break (result?, sent, started, signed),
+                Err(failure) => return Err(unfinished(failure, sent.complete())),
+                Ok(answer) => break (answer, sent, started, signed),
             }
         };
         if !answer.succeeded() {
@@ -296,6 +297,16 @@ fn common(headers: &mut Vec<(String, String)>, body: &Body) {
     add("user-agent", concat!("ocipipe/", env!("CARGO_PKG_VERSION")).to_owned());
     if let Body::Stream(size) = body {
         add("content-length", size.to_string());
+    }
+}
+
+/// A request whose body has not left whole has had no effect, whatever became of its connection.
+fn unfinished(failure: Failure, complete: bool) -> Failure {
+    match failure {
+        Failure::Transport { how: Break::Lost | Break::Stalled, text } if !complete => {
+            Failure::Transport { how: Break::Unfinished, text }
+        }
+        failure => failure,
     }
 }
 

@@ -106,6 +106,8 @@ rows! {
     garbage_instead_of_http: survives_cleanly(LONG, "", [
         first(Action::Garbage("\u{0}SSH-2.0-garbage\r\n\r\n".to_owned()))]);
     the_page_of_a_proxy: survives_cleanly(LONG, "", [first(Action::Html { status: 502 })]);
+    the_page_of_a_proxy_that_forbids: survives_cleanly(LONG, "", [
+        first(Action::Html { status: 403 })]);
     the_page_of_a_proxy_as_a_success: survives_cleanly(LONG, "", [first(Action::Html { status: 200 })]);
     a_spurious_401: survives_cleanly(LONG, "", [
         once(UploadPart, Action::Refuse(Reply::status(401)))]);
@@ -208,6 +210,19 @@ fn checksums_that_the_service_does_not_send_are_no_mismatch() {
         store.has_no_open_upload();
         assert_eq!(done.receipt()["verified-by"], "content-length");
     }
+}
+
+#[test]
+fn a_put_whose_body_never_gets_through_is_no_unknown_outcome_even_if_nobody_can_be_asked() {
+    let rules = [
+        Rule::on(PutObject, Action::StallBody { bytes: 1 << 20, ms: None }),
+        Rule::on(HeadObject, refuse(503)).when(When::From(2)),
+    ];
+    let store = Store::failing(rules);
+    // More than the kernels of both sides hold.
+    let options = "put --part-size 64MiB --stall-timeout 1s --retry-for 1s oci://backups/x";
+    store.ocipipe(options).stdin(ramp(30 << 20)).run().fails(4).says(&["no byte moved"]);
+    store.has_nothing_of("x");
 }
 
 #[test]

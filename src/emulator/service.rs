@@ -151,6 +151,11 @@ pub async fn serve(
     let body =
         match inject::before(&core, &orders, fault.as_ref(), &parts.headers, head, body).await {
             Ok(body) => body,
+            // A proxy knows nothing of request ids and the like.
+            Err(Some(answered)) if matches!(fault, Some(Action::Html { .. })) => {
+                entry.note(|record| record.status = answered.status().as_u16());
+                return Ok(answered);
+            }
             Err(Some(answered)) => return Ok(finish(answered, &mut entry)),
             Err(None) => return Err(Cut),
         };

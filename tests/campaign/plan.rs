@@ -200,6 +200,8 @@ fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Act
     match d.u32(..22) {
         0 => Action::Refuse(Reply::status(503)),
         1 => Action::Refuse(Reply::status(429).retry_after("1")),
+        // Of a HEAD no code is told, and a 409 without one says nothing of passing.
+        2 if operation == HeadObject => Action::Refuse(Reply::status(*pick(d, &[500, 502, 504]))),
         2 => Action::Refuse(Reply::status(*pick(d, &[500, 502, 504, 409, 408]))),
         3 => Action::Early(Reply::status(*pick(d, &[503, 429, 500]))),
         4 => Action::EarlyReset(Reply::status(503)),
@@ -211,8 +213,10 @@ fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Act
         11 => Action::Truncate(d.u64(..400)),
         12 => Action::Garbage("\u{1}what is this\r\n\r\n".to_owned()),
         13 => Action::Html { status: *pick(d, &[200, 403, 502, 504]) },
-        14 => Action::Refuse(Reply::status(401)),
-        // At the start nothing is at stake, and a session that is over ends the run.
+        // At the start nothing is at stake, and credentials that are refused end the run.
+        14 if ![GetNamespace, HeadObject].contains(&operation) => {
+            Action::Refuse(Reply::status(401))
+        }
         15 if ![GetNamespace, HeadObject].contains(&operation) => Action::RevokeToken,
         16 => Action::MoveClock(*pick(d, &[-600, -400, 400, 600])),
         17 if streams => Action::ResetInBody(d.u64(..part_size)),
