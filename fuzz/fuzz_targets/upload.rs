@@ -146,6 +146,9 @@ struct Run {
     upload: Upload,
     service: Service,
     now: Duration,
+    /// What is read, in the parts it is read in.
+    source: Vec<Bytes>,
+    /// The same bytes, in the parts they are sent in.
     stream: Vec<Bytes>,
     read: usize,
     reading: bool,
@@ -230,21 +233,21 @@ impl Run {
         if !self.reading {
             return;
         }
-        if let Some(body) = self.stream.get(self.read).cloned() {
+        if let Some(body) = self.source.get(self.read).cloned() {
             self.read += 1;
             let number = self.read as u32;
             self.buffers.insert(number);
             let digest = digest::part(Algorithm::Sha256, &[body]);
             self.tell(Event::Part { number, digest });
-            if number == 1 && self.stream.len() > 1 {
+            if number == 1 && self.source.len() > 1 {
                 self.tell(Event::Continues);
             }
-            if number as usize + 1 == self.stream.len() && self.stream.len() % 2 == 0 {
+            if number as usize + 1 == self.source.len() && self.source.len() % 2 == 0 {
                 self.tell(Event::Ending);
             }
         } else {
             (self.reading, self.ended) = (false, true);
-            let whole = self.stream.concat();
+            let whole = self.source.concat();
             self.tell(Event::End { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) });
         }
     }
@@ -391,11 +394,13 @@ fuzz_target!(|bytes: &[u8]| {
         seed: u64::from(*parallel),
         tail: TailRule { least: 1, worth: Duration::ZERO, highest: 10_000 },
     };
+    let stream: Vec<Bytes> = (0..count).map(|n| Bytes::from(vec![n as u8; n + 1])).collect();
     let mut run = Run {
         upload: Upload::new(settings),
         service: Service::default(),
         now: Duration::ZERO,
-        stream: (0..count).map(|n| Bytes::from(vec![n as u8; n + 1])).collect(),
+        source: stream.clone(),
+        stream,
         read: 0,
         reading: true,
         sent: Vec::new(),
