@@ -39,7 +39,8 @@ fn renewed_while_a_slow_producer_writes() {
         scene.waits_for_refreshes(round);
     }
     let done = scene.whole(stream, 0);
-    assert!(done.receipt()["token-refreshes"].as_u64().unwrap() >= 4, "{}", done.stdout);
+    // The service counts the last one when it answers; the upload may end before it is taken up.
+    assert!(done.receipt()["token-refreshes"].as_u64().unwrap() >= 3, "{}", done.stdout);
     assert!(scene.generations().len() >= 3, "{:?}", scene.generations());
     assert!(scene.refreshes().iter().all(|record| record.status == 200));
     scene.token_is_private();
