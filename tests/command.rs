@@ -14,7 +14,7 @@ use rustix::process::{Signal, test_kill_process};
 
 fn output_of(line: &str) -> String {
     let store = Store::start();
-    store.put("x").args("--").args(line).run().exits(0);
+    store.put("x").args("--").args(line).stdin("not for the command").run().exits(0);
     String::from_utf8(store.object("x").unwrap()).unwrap()
 }
 

@@ -51,7 +51,8 @@ fn stalls() -> Vec<Rule> {
 
 #[test]
 fn memory_stays_below_its_bound_while_parts_are_refused_reset_stalled_and_throttled() {
-    let store = Store::failing(fire().into_iter().chain(stalls()));
+    let slow = Rule::on(UploadPart, Action::StallAnswer { ms: Some(400) });
+    let store = Store::failing(fire().into_iter().chain(stalls()).chain([slow]));
     let options = "--stall-timeout 1s --parallel-upload-count 5 --max-memory 64MiB";
     let mut run = store.put("x").args(options).stdin_pipe().start();
     let mut source = Ramp::default();
