@@ -15,10 +15,19 @@ use ocipipe::oci::sign::{self, KeyId};
 use serde_json::{Value, json};
 
 /// A name of letters that paths and shells find hard.
+///
+/// Never one or two dots alone: we send these as `%2E`, which the SDK's HTTP library turns back into
+/// dots before the SDK signs, and takes out of the path as it sends. There is no referee for them.
 fn name(random: &mut fastrand::Rng) -> String {
     let letters: Vec<char> =
         "abzAZ09-_.~/ +&?#%=;:@!$'()*,[]\u{f6}\u{20ac}\u{1f600}".chars().collect();
-    (0..random.usize(1..40)).map(|_| letters[random.usize(..letters.len())]).collect()
+    loop {
+        let name: String =
+            (0..random.usize(1..40)).map(|_| letters[random.usize(..letters.len())]).collect();
+        if name != "." && name != ".." {
+            return name;
+        }
+    }
 }
 
 fn any_request(random: &mut fastrand::Rng) -> Request {
@@ -70,8 +79,9 @@ fn requests_made_at_random_are_signed_as_the_official_sdk_signs_them() {
     let token = text(&vectors["session_token"]);
     let key = Key::from_pem(pem.as_bytes(), None).unwrap();
 
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed =
+        std::env::var("OCIPIPE_SEED").map_or_else(|_| fastrand::u64(..), |s| s.parse().unwrap());
+    println!("OCIPIPE_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut input = json!({
         "tenancy": tenancy, "user": user, "fingerprint": fingerprint, "key": pem, "token": token,
