@@ -41,7 +41,11 @@ impl Ask<'_> {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
-            let error = failure.error(operation.name());
+            let error = match &failure {
+                // Nothing was asked.
+                Failure::Credentials(error) => error.clone(),
+                _ => failure.error(operation.name()),
+            };
             let pause = match retry::judge(operation, Stage::Start, &failure) {
                 Verdict::Again { .. } | Verdict::Settle => {
                     retry::backoff(attempt, fastrand::f64(), failure.retry_after())
@@ -73,9 +77,12 @@ impl Ask<'_> {
             crate::oci::api::answer::read_namespace(answer).map_err(crate::service::unreadable)
         };
         let request = crate::oci::api::request::namespace();
-        self.ask(Operation::Namespace, request, read).await.map_err(|(error, _)| {
-            let what = format!("the namespace could not be looked up: {}", error.what);
-            Error { what, ..error }
+        self.ask(Operation::Namespace, request, read).await.map_err(|asked| match asked {
+            (error, Some(Verdict::GiveUp)) => error,
+            (error, _) => {
+                let what = format!("the namespace could not be looked up: {}", error.what);
+                Error { what, ..error }
+            }
         })
     }
 }

@@ -165,6 +165,7 @@ impl Service {
                 Ok(answer) => break (answer, sent, started, signed),
             }
         };
+        self.session.dated(date(&answer));
         if !answer.succeeded() {
             return Err(self.refused(&signed, Refusal::of(&answer)));
         }
@@ -190,6 +191,7 @@ impl Service {
         // An error's body is small, but may be more than the bytes that are wanted.
         let limit = (wanted as usize).max(64 << 10);
         let mut answer = connection.exchange_into(head, body, sink, limit).await?;
+        self.session.dated(date(&answer));
         if answer.status != 200 && answer.status != 206 {
             answer.body = sink.split_off(before);
             return Err(self.refused(&signed, Refusal::of(&answer)));
@@ -272,10 +274,18 @@ impl transport::Transport for Carrier {
             let head = http::Head { method: request.method, target: request.target, headers };
             let body = http::small(request.body.to_vec());
             let answer = connection.exchange(head, body).await.map_err(words)?;
-            let date = answer.header("date").and_then(|d| httpdate::parse_http_date(d).ok());
-            Ok(transport::Response { status: answer.status, date, body: answer.body })
+            Ok(transport::Response {
+                status: answer.status,
+                date: date(&answer),
+                body: answer.body,
+            })
         })
     }
+}
+
+/// When an answer was made, by the clock of who made it.
+fn date(answer: &Answer) -> Option<SystemTime> {
+    httpdate::parse_http_date(answer.header("date")?).ok()
 }
 
 /// A request in the words of a log: none of its headers, since some are secrets.

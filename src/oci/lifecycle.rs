@@ -8,6 +8,7 @@
 //! 2. At most one refresh and at most one probe are under way.
 //! 3. Once the stream is under way, only a standstill of `retry_for` leads to `Verdict::GiveUp`.
 
+mod clock;
 pub mod notice;
 mod pace;
 mod terms;
@@ -15,6 +16,7 @@ mod terms;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use self::clock::Clock;
 pub use self::notice::{Notice, Origin};
 use self::pace::Pace;
 pub use self::terms::{
@@ -23,8 +25,6 @@ pub use self::terms::{
 
 /// A date further away than this is refused by the service.
 const WINDOW: Duration = Duration::from_secs(300);
-/// A smaller difference of the clocks is the way the answer came.
-const SMALLEST_SKEW: i64 = 30;
 const SECOND: Duration = Duration::from_secs(1);
 /// A probe of a refused token follows the refusal after a second, and the probe before after this.
 const BETWEEN_PROBES: Duration = Duration::from_secs(10);
@@ -39,8 +39,7 @@ pub struct Lifecycle {
     rules: Rules,
     facts: Facts,
     life: Duration,
-    /// How far the service's clock is ahead of the local one, in seconds.
-    skew: i64,
+    clock: Clock,
     /// Whether a stream is under way, so that waiting is better than ending.
     under_way: bool,
     refresh: Refresh,
@@ -89,7 +88,7 @@ impl Lifecycle {
             rules,
             facts,
             life: Duration::ZERO,
-            skew: 0,
+            clock: Clock::default(),
             under_way: false,
             refresh: Refresh::default(),
             refused: None,
@@ -110,11 +109,7 @@ impl Lifecycle {
 
     /// The service's clock, as far as it is known.
     pub fn clock(&self, now: Now) -> Duration {
-        let skew = Duration::from_secs(self.skew.unsigned_abs());
-        match self.skew < 0 {
-            true => now.wall.saturating_sub(skew),
-            false => now.wall + skew,
-        }
+        self.clock.now(now)
     }
 
     /// Other rules from now on.
@@ -187,18 +182,24 @@ impl Lifecycle {
         let stood = now.steady.saturating_sub(since.steady);
         let hopeless = match self.under_way {
             true => stood >= self.rules.retry_for,
-            false => !self.refresh_may_help(now),
+            false => !self.refresh_may_help(now) && !self.time_may_help(now),
         };
         if hopeless {
             return Verdict::GiveUp;
         }
+        self.mention(now, self.refused.is_some());
+        Verdict::Wait
+    }
+
+    /// Says that nothing goes on, where that has lasted for a while.
+    fn mention(&mut self, now: Now, refused: bool) {
+        let since = *self.standstill.get_or_insert(now);
+        let stood = now.steady.saturating_sub(since.steady);
         if stood >= UNMENTIONED && !std::mem::replace(&mut self.mentioned, true) {
             let until = since.wall + self.rules.retry_for;
-            let refused = self.refused.is_some();
             let (since, login) = (since.wall, String::new());
             self.notices.push(Notice::Waiting { since, until, refused, login });
         }
-        Verdict::Wait
     }
 
     /// Says of a token that has ended while nothing had to be sent that it has.
@@ -248,10 +249,29 @@ impl Lifecycle {
             }
             idle = idle.min(wait);
         }
+        if (self.over(now) && self.clock.doubtful(now) || self.clock.jumped(now))
+            && let Some(wait) = self.clock.question(now)
+        {
+            if wait.is_zero() {
+                return Step::AskTime;
+            }
+            idle = idle.min(wait);
+        }
         if !self.usable(now) {
             idle = idle.min(SECOND);
         }
         Step::Idle(idle)
+    }
+
+    /// The time has been asked for.
+    pub fn ask_began(&mut self) {
+        self.clock.asks();
+        self.notices.push(Notice::AskingTime);
+    }
+
+    /// The question for the time has ended; an answer has been told by `dated`.
+    pub fn ask_ended(&mut self, now: Now) {
+        self.clock.asked(now);
     }
 
     /// A refresh has been sent.
@@ -345,6 +365,7 @@ impl Lifecycle {
         }
         if let Some(stale) = stale.or_else(|| self.over(now).then_some(Stale::Ended)) {
             self.notices.push(Notice::Stale { stale });
+            self.mention(now, !self.over(now));
             return Refusal::Again(stale);
         }
         self.standstill.get_or_insert(now);
@@ -377,16 +398,13 @@ impl Lifecycle {
         self.over(now).then_some(Stale::Ended)
     }
 
-    /// An answer of a service carried this date.
-    pub fn dated(&mut self, now: Now, server: Duration) {
-        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-        let skew = seconds(server).saturating_sub(seconds(now.wall));
-        if skew.abs_diff(self.skew) >= SMALLEST_SKEW.unsigned_abs() {
-            self.skew = skew;
-            if !std::mem::replace(&mut self.said.skew, true) {
-                self.notices.push(Notice::Skew { seconds: skew });
-            }
+    /// An answer of a service carried this date; says whether it corrected the clock.
+    pub fn dated(&mut self, now: Now, server: Duration) -> bool {
+        let Some(seconds) = self.clock.dated(now, server) else { return false };
+        if !std::mem::replace(&mut self.said.skew, true) {
+            self.notices.push(Notice::Skew { seconds });
         }
+        true
     }
 
     /// The service did what a request asked for.
@@ -444,6 +462,11 @@ impl Lifecycle {
 
     fn refresh_may_help(&self, now: Now) -> bool {
         self.refresh.under_way.is_some() || self.refreshable(now) && !self.refresh.tried
+    }
+
+    /// Whether the token has ended by a clock that may be wrong.
+    fn time_may_help(&self, now: Now) -> bool {
+        self.rules.can_ask && self.refused.is_none() && self.clock.may_be_corrected(now)
     }
 
     /// When the token is to be renewed.

@@ -9,6 +9,7 @@
 //! let credentials = session.credentials(attempt).await?;     // immediately before each attempt
 //! let date = session.signing_date();           // what the attempt is dated with
 //! session.refused(&credentials, (date, took), answer_date);  // after a 401; then ask again
+//! session.dated(answer_date);                  // after any answer
 //! session.accepted();                          // after a success
 //! session.set_under_way();                     // once a stream is at stake: wait, do not end
 //! ```
@@ -35,7 +36,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use self::core::{
-    Core, Looked, Refused, State, credentials, expired, facts, now, since_1970, wrong_fingerprint,
+    Core, Looked, Refused, State, credentials, facts, now, since_1970, wrong_fingerprint,
 };
 use self::files::{Pair, Stamps};
 use self::transport::Transport;
@@ -87,21 +88,18 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Reads key and token, and checks that they fit together and that the token is not over.
+    /// Reads key and token, and checks that they fit together. Whether the token is over is judged
+    /// when it is to be used: the local clock may be wrong.
     pub fn open(identity: Identity) -> Result<Session, Error> {
         let stamps = Stamps::of(&identity);
         let pair = read_settled(&identity)?;
         let began = Instant::now();
         let now = now(began);
-        if let Some(token) = &pair.token
-            && token.expires <= now.wall.as_secs()
-        {
-            return Err(expired(&identity, token.expires));
-        }
         // Until someone keeps it, a session cannot get better by waiting.
         let rules = Rules {
             refresh_before: identity.refresh_before,
             can_refresh: false,
+            can_ask: false,
             retry_for: Duration::ZERO,
         };
         let mut lifecycle = Lifecycle::new(now, rules, facts(&pair, 1));
@@ -133,7 +131,8 @@ impl Session {
         let Upkeep { transport, retry_for, tell } = upkeep;
         let identity = &self.core.identity;
         let can_refresh = !identity.no_refresh && identity.auth.is_some();
-        let rules = Rules { refresh_before: identity.refresh_before, can_refresh, retry_for };
+        let refresh_before = identity.refresh_before;
+        let rules = Rules { refresh_before, can_refresh, can_ask: true, retry_for };
         self.core.state().lifecycle.set_rules(rules);
         if self.core.tell.set(tell).is_ok() {
             let keeper = tokio::spawn(keeper::keep(Arc::clone(&self.core), transport));
@@ -210,6 +209,15 @@ impl Session {
         }
         self.core.tell_notices(&mut state);
         self.core.wake.notify_one();
+    }
+
+    /// An answer of the service carried this date.
+    pub fn dated(&self, answered: Option<SystemTime>) {
+        if let Some(server) = answered {
+            let mut state = self.core.state();
+            self.core.dated(&mut state, server);
+            self.core.tell_notices(&mut state);
+        }
     }
 
     /// A request did what it was to do.

@@ -15,12 +15,25 @@ const CALM: Now = Now::from_secs(60);
 /// It is mentioned all the same where nothing has gone forward for so long.
 const STANDSTILL: Now = Now::from_secs(10);
 
+/// After refused credentials the session itself waits until there are others, or these pass again:
+/// on top of that there is only a bound to how often.
+const REFUSED: Now = Now::from_secs(2);
+
 /// Since when nothing went forward.
 #[derive(Debug, Clone)]
 pub(super) struct Trouble {
     pub since: Now,
-    /// What is to be said of it, if that has not been said yet.
-    unsaid: Option<String>,
+    told: Told,
+}
+
+/// Whether trouble has been told of.
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    /// What is to be said.
+    NotYet(String),
+    Yes,
+    /// Credentials were refused, and nothing else: of that the session tells.
+    Elsewhere,
 }
 
 impl Upload {
@@ -56,6 +69,9 @@ impl Upload {
 
     pub(super) fn next_attempt(&mut self, now: Now, attempt: u32, failure: &Failure) -> Now {
         let mut pause = retry::backoff(attempt, self.random.f64(), failure.retry_after());
+        if is_refused(failure) {
+            pause = pause.min(REFUSED);
+        }
         if self.stop_by.is_some() {
             pause = pause.min(ABORT_PAUSE);
         }
@@ -66,22 +82,27 @@ impl Upload {
     /// Notes that something failed; the error to end with if that has gone on for too long.
     pub(super) fn troubled(&mut self, now: Now, failure: &Failure, doing: &str) -> Option<Error> {
         let retry_for = self.settings.retry_for;
-        match &self.trouble {
+        let what = failure.error(doing).what;
+        let seconds = retry_for.as_secs();
+        let text = format!("{what}; trying again for up to {seconds} s, what was read is kept");
+        match &mut self.trouble {
             None => {
-                let text = format!(
-                    "{}; trying again for up to {} s, what was read is kept",
-                    failure.error(doing).what,
-                    retry_for.as_secs()
-                );
-                self.trouble = Some(Trouble { since: now, unsaid: Some(text) });
+                let told = if is_refused(failure) { Told::Elsewhere } else { Told::NotYet(text) };
+                self.trouble = Some(Trouble { since: now, told });
                 self.mention_trouble(now);
                 None
             }
-            Some(trouble) if now < trouble.since + retry_for => None,
+            Some(trouble) if now < trouble.since + retry_for => {
+                if trouble.told == Told::Elsewhere && !is_refused(failure) {
+                    trouble.told = Told::NotYet(text);
+                    self.mention_trouble(now);
+                }
+                None
+            }
             Some(trouble) => {
                 let stood = (now - trouble.since).as_secs();
-                let error = failure.error(doing);
-                Some(Error { what: format!("{} (no progress for {stood} s)", error.what), ..error })
+                let what = format!("{what} (no progress for {stood} s)");
+                Some(Error { what, ..failure.error(doing) })
             }
         }
     }
@@ -92,14 +113,15 @@ impl Upload {
 
     /// When trouble that was left unmentioned is to be mentioned.
     pub(super) fn mention_at(&self) -> Option<Now> {
-        let trouble = self.trouble.as_ref().filter(|trouble| trouble.unsaid.is_some())?;
+        let trouble = self.trouble.as_ref().filter(|t| matches!(t.told, Told::NotYet(_)))?;
         let calm = self.calm_since.is_none_or(|calm| trouble.since >= calm + CALM);
         Some(trouble.since + if calm { Now::ZERO } else { STANDSTILL })
     }
 
     pub(super) fn mention_trouble(&mut self, now: Now) {
         if self.mention_at().is_some_and(|at| now >= at)
-            && let Some(text) = self.trouble.as_mut().and_then(|trouble| trouble.unsaid.take())
+            && let Some(trouble) = &mut self.trouble
+            && let Told::NotYet(text) = std::mem::replace(&mut trouble.told, Told::Yes)
         {
             self.actions.push_back(Action::Note(text));
         }
@@ -108,9 +130,15 @@ impl Upload {
     /// Something was acknowledged: the clock of `--retry-for` starts anew.
     pub(super) fn went_forward(&mut self, now: Now) {
         let Some(trouble) = self.trouble.take() else { return };
-        self.calm_since = Some(now);
-        if trouble.unsaid.is_none() {
+        if trouble.told != Told::Elsewhere {
+            self.calm_since = Some(now);
+        }
+        if trouble.told == Told::Yes {
             self.actions.push_back(Action::Note("the upload goes on".to_owned()));
         }
     }
+}
+
+fn is_refused(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.status == 401)
 }

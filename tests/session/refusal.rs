@@ -14,6 +14,7 @@ together!(a_token_refused_before_its_end_is_a_question {
     that_a_new_login_with_another_key_answers: a_new_login_with_another_key_helps();
     that_a_small_request_answers: a_probe_helps();
     that_the_date_answers: the_clock_is_wrong();
+    that_is_not_even_asked_where_a_wrong_clock_ends_the_token: the_clock_was_wrong_before();
     of_a_session_that_is_over: the_session_is_over();
 });
 
@@ -108,6 +109,29 @@ fn the_clock_is_wrong() {
         assert_eq!(done.stderr.matches("the local clock is").count(), 1, "{}", done.stderr);
         assert_eq!(scene.refreshes().len(), 0, "{}", done.stderr);
     }
+}
+
+/// By the local clock the token ended an hour ago. 401s allowed: none: the time is asked for.
+fn the_clock_was_wrong_before() {
+    let scene = Scene::new(LONG);
+    scene.store.server().set_clock_offset(-7200);
+    scene.logs_in();
+    scene.take_token();
+    let mut stream = scene.begin(scene.put());
+    for _ in 0..3 {
+        scene.stores_part(&mut stream);
+    }
+    let done = scene.whole(stream, 0);
+    assert_eq!(done.stderr.matches("the local clock is").count(), 1, "{}", done.stderr);
+    assert_eq!(scene.refreshes().len(), 0, "{}", done.stderr);
+    assert_eq!(scene.store.requests_of(Operation::Unknown).len(), 1);
+    let done = scene.ocipipe("session refresh").run().exits(0);
+    assert!(done.stdout.contains("the session token was refreshed"), "{}", done.stdout);
+    // And where it is over by both clocks, nothing is read.
+    scene.store.server().set_clock_offset(7200);
+    scene.put().run().exits(3).says(&["expired at", "oci session authenticate"]);
+    scene.ocipipe("session refresh").run().exits(3).says(&["expired at"]);
+    assert_eq!(scene.refreshes().len(), 1);
 }
 
 /// A session of six seconds, whose last token is cut at its end, and a login after a while.

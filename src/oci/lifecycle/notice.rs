@@ -47,6 +47,8 @@ pub enum Notice {
     /// Another process refreshes this session; its result is waited for.
     Locked,
     Probing,
+    /// The service is asked for the time.
+    AskingTime,
     /// The service refused the present token, under a date it accepts.
     Refused,
     Probed {
@@ -164,6 +166,7 @@ impl Notice {
             | Notice::Stale { .. }
             | Notice::Locked
             | Notice::Probing
+            | Notice::AskingTime
             | Notice::Refreshing { .. }
             | Notice::Probed { .. } => Level::Debug,
             Notice::RefreshFailed { first: false, .. } => Level::Debug,
@@ -245,6 +248,9 @@ impl fmt::Display for Notice {
             ),
             Notice::Probing => {
                 f.write_str("probing with a small request whether the credentials are accepted")
+            }
+            Notice::AskingTime => {
+                f.write_str("asking the service for the time, since the local clock may be wrong")
             }
             Notice::Refused => f.write_str("the service refused the credentials (401)"),
             Notice::Probed { how } => match how {

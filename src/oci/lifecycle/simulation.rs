@@ -222,6 +222,22 @@ fn a_wrong_local_clock_costs_one_refusal_for_each_part_on_its_way() {
     }
 }
 
+/// Whatever the clock does, the token is as good as it was; the question for the time says so.
+#[test]
+fn a_local_clock_that_is_set_under_way_costs_a_question_and_no_wait_for_a_login() {
+    for jump in [-86_400, -4000, -100, 100, 2000, 4000, 86_400] {
+        for at in [90, 1000, 20_000] {
+            let jumps = vec![(at, jump)];
+            let tally = World::run(Scenario { jumps, ..Scenario::quiet(3600) });
+            let case = format!("{jump} at {at}: {tally:?}");
+            assert!(tally.refused <= 3 && !tally.gave_up, "{case}");
+            // Three workers that look every second.
+            assert!(tally.waits <= 3 * 2 && tally.questions <= 2, "{case}");
+            assert!(tally.parts >= 3 * 24 * HOUR / 70 - 12, "{case}");
+        }
+    }
+}
+
 #[test]
 fn a_revoked_token_is_replaced_and_no_part_is_sent_with_it_twice() {
     let scenario = Scenario {
@@ -256,10 +272,13 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
         (1..5usize, 1..900u64),
         prop::collection::vec((day.clone(), auth), 0..12),
         prop::collection::vec(day.clone(), 0..30),
-        prop::collection::vec(day, 0..4),
+        (
+            prop::collection::vec(day.clone(), 0..4),
+            prop::collection::vec((day, -20_000..20_000i64), 0..3),
+        ),
     )
         .prop_map(
-            |(life, session, retry_for, can_refresh, skew, work, auth, rotations, revoked)| {
+            |(life, session, retry_for, can_refresh, skew, work, auth, rotations, trouble)| {
                 let mut auth = auth;
                 auth.sort_by_key(|(from, _)| *from);
                 Scenario {
@@ -273,7 +292,8 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
                     part: work.1,
                     auth,
                     rotations,
-                    revocations: revoked,
+                    revocations: trouble.0,
+                    jumps: trouble.1,
                 }
             },
         )
@@ -287,6 +307,7 @@ proptest! {
         // No storm: a refusal of one token costs each worker at most one part, and there are as
         // many tokens as refreshes, rotations and the first.
         let tokens = tally.refreshes + scenario.rotations.len() as u64 + 1 + tally.probes;
+        let tokens = tokens + scenario.jumps.len() as u64;
         prop_assert!(tally.refused <= tokens * scenario.workers as u64, "{:?}", tally);
         prop_assert!(tally.probes <= 24 * HOUR / 10 + tally.refused, "{:?}", tally);
     }

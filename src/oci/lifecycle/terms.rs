@@ -20,6 +20,8 @@ pub struct Rules {
     pub refresh_before: Option<Duration>,
     /// Whether there is an auth service that may be called.
     pub can_refresh: bool,
+    /// Whether there is somebody to ask the service for the time.
+    pub can_ask: bool,
     /// `--retry-for`.
     pub retry_for: Duration,
 }
@@ -65,6 +67,8 @@ pub enum Verdict {
 pub enum Step {
     Refresh(Reason),
     Probe,
+    /// Ask the service for the time: by the local clock the token is over, or the clock has jumped.
+    AskTime,
     /// Nothing for so long, unless something happens.
     Idle(Duration),
 }

@@ -11,7 +11,8 @@ fn at(seconds: u64) -> Now {
 }
 
 fn rules(refresh_before: Option<u64>) -> Rules {
-    Rules { refresh_before: refresh_before.map(secs), can_refresh: true, retry_for: secs(3600) }
+    let refresh_before = refresh_before.map(secs);
+    Rules { refresh_before, can_refresh: true, can_ask: true, retry_for: secs(3600) }
 }
 
 /// A token that ends so many seconds from the beginning.
@@ -27,6 +28,8 @@ fn facts(generation: u64, life: u64, end: u64) -> Facts {
 fn token(life: u64) -> Lifecycle {
     let mut lifecycle = Lifecycle::new(at(0), rules(None), facts(1, life, life));
     lifecycle.set_under_way();
+    // The local clock is right.
+    lifecycle.dated(at(0), secs(WALL));
     lifecycle
 }
 
@@ -331,6 +334,66 @@ fn at_the_start_there_is_one_refresh_of_refused_credentials_and_no_waiting() {
     assert_eq!(lifecycle.judge(at(2), Attempt::Small), Verdict::Use);
     refuse(&mut lifecycle, 3);
     assert_eq!(lifecycle.judge(at(3), Attempt::Small), Verdict::GiveUp);
+}
+
+#[test]
+fn at_the_start_a_token_that_is_over_by_the_local_clock_costs_one_question_for_the_time() {
+    let start = || Lifecycle::new(at(0), rules(None), facts(1, 3600, 0));
+    // Over indeed.
+    let mut lifecycle = start();
+    assert_eq!(lifecycle.judge(at(0), Attempt::Small), Verdict::Wait);
+    assert_eq!(lifecycle.step(at(0)), Step::AskTime);
+    lifecycle.ask_began();
+    assert!(matches!(lifecycle.step(at(0)), Step::Idle(_)));
+    assert_eq!(lifecycle.judge(at(1), Attempt::Small), Verdict::Wait);
+    lifecycle.dated(at(1), secs(WALL + 1));
+    lifecycle.ask_ended(at(1));
+    assert_eq!(lifecycle.judge(at(1), Attempt::Small), Verdict::GiveUp);
+    assert!(matches!(lifecycle.step(at(1)), Step::Idle(_)));
+    // The local clock is an hour ahead.
+    let mut lifecycle = start();
+    lifecycle.ask_began();
+    lifecycle.dated(at(1), secs(WALL - 3599));
+    lifecycle.ask_ended(at(1));
+    assert_eq!(lifecycle.judge(at(1), Attempt::Small), Verdict::Use);
+    // Nobody tells the time: the local clock is what there is.
+    let mut lifecycle = start();
+    lifecycle.ask_began();
+    lifecycle.ask_ended(at(10));
+    assert_eq!(lifecycle.judge(at(10), Attempt::Small), Verdict::GiveUp);
+}
+
+#[test]
+fn under_way_the_time_is_asked_for_again_until_it_is_told() {
+    let mut lifecycle = token(3600);
+    let jumped = |second| Now { wall: secs(WALL + 50_000 + second), ..at(second) };
+    let mut questions = Vec::new();
+    for second in 10..200 {
+        assert_eq!(lifecycle.judge(jumped(second), Attempt::Small), Verdict::Wait);
+        if lifecycle.step(jumped(second)) == Step::AskTime {
+            questions.push(second);
+            lifecycle.ask_began();
+            lifecycle.ask_ended(jumped(second));
+        }
+    }
+    assert_eq!(questions, [10, 11, 13, 17, 25, 41, 73, 133, 193]);
+    lifecycle.dated(jumped(200), secs(WALL + 200));
+    assert_eq!(lifecycle.judge(jumped(200), Attempt::Small), Verdict::Use);
+}
+
+#[test]
+fn refusals_that_say_nothing_of_the_token_are_mentioned_when_they_do_not_end() {
+    let mut lifecycle = token(3600);
+    for second in 10..20 {
+        let dated = (secs(WALL + second + 5000), Duration::ZERO);
+        let refusal = lifecycle.refused(at(second), 1, dated, Some(secs(WALL + second)));
+        assert_eq!(refusal, Refusal::Again(Stale::Date));
+        assert_eq!(lifecycle.judge(at(second), Attempt::Small), Verdict::Use);
+    }
+    let notices = lifecycle.take_notices();
+    assert_eq!(notices.iter().filter(|n| matches!(n, Notice::Waiting { .. })).count(), 1);
+    lifecycle.accepted();
+    assert_eq!(lifecycle.take_notices(), [Notice::Resumed]);
 }
 
 #[test]

@@ -103,6 +103,15 @@ impl Core {
         }
     }
 
+    /// An answer carried this date.
+    pub(super) fn dated(&self, state: &mut State, server: SystemTime) {
+        // What the files hold may have been found to be over by a wrong clock.
+        if state.lifecycle.dated(self.now(), since_1970(server)) {
+            self.look_at_files(state, true);
+            self.changed.notify_waiters();
+        }
+    }
+
     /// Takes up what the files hold, if they changed (or must be read in any case).
     pub(super) fn look_at_files(&self, state: &mut State, in_any_case: bool) {
         let stamps = Stamps::of(&self.identity);

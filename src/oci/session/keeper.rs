@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Credentials;
-use super::core::{Core, Looked, since_1970};
+use super::core::{Core, Looked};
 use super::refresh::{self, NoToken};
 use super::store::{self, Lock, Stored};
 use super::transport::{Request, Transport};
@@ -19,14 +19,14 @@ use crate::oci::sign::{self, Head};
 /// How long another process may hold the lock before we go on without it.
 const LOCKED: Duration = Duration::from_secs(10);
 const BETWEEN_LOCKS: Duration = Duration::from_millis(200);
-/// How long a probe may take.
+/// How long a probe, or a question for the time, may take.
 const PROBE: Duration = Duration::from_secs(10);
 
 type Task = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Works until it is dropped.
 pub(super) async fn keep(core: Arc<Core>, transport: Arc<dyn Transport>) {
-    let (mut refreshing, mut probing): (Task, Task) = (None, None);
+    let (mut refreshing, mut probing, mut asking): (Task, Task, Task) = (None, None, None);
     loop {
         let woken = core.wake.notified();
         let idle = loop {
@@ -38,6 +38,7 @@ pub(super) async fn keep(core: Arc<Core>, transport: Arc<dyn Transport>) {
                 match step {
                     Step::Refresh(reason) => state.lifecycle.refresh_began(reason),
                     Step::Probe => state.lifecycle.probe_began(),
+                    Step::AskTime => state.lifecycle.ask_began(),
                     Step::Idle(_) => {}
                 }
                 core.tell_notices(&mut state);
@@ -48,12 +49,14 @@ pub(super) async fn keep(core: Arc<Core>, transport: Arc<dyn Transport>) {
                     refreshing = Some(Box::pin(renew(core.clone(), transport.clone(), reason)));
                 }
                 Step::Probe => probing = Some(Box::pin(probe(core.clone(), transport.clone()))),
+                Step::AskTime => asking = Some(Box::pin(ask(core.clone(), transport.clone()))),
                 Step::Idle(idle) => break idle,
             }
         };
         tokio::select! {
             () = run(&mut refreshing) => refreshing = None,
             () = run(&mut probing) => probing = None,
+            () = run(&mut asking) => asking = None,
             () = woken => {}
             () = tokio::time::sleep(idle) => {}
         }
@@ -124,7 +127,7 @@ pub(super) async fn attempt(
         })?
         .map_err(NoToken::Failed)?;
     if let Some(server) = response.date {
-        core.state().lifecycle.dated(core.now(), since_1970(server));
+        core.dated(&mut core.state(), server);
     }
     let token = refresh::token(&response)?;
     if !token.fits(&pair.key.modulus()) {
@@ -193,7 +196,7 @@ async fn probe(core: Arc<Core>, transport: Arc<dyn Transport>) {
     let how = match answer {
         Ok(Ok(response)) => {
             if let Some(server) = response.date {
-                state.lifecycle.dated(now, since_1970(server));
+                core.dated(&mut state, server);
             }
             match response.status {
                 401 => Probed::Refused,
@@ -207,6 +210,31 @@ async fn probe(core: Arc<Core>, transport: Arc<dyn Transport>) {
     state.lifecycle.probe_ended(now, credentials.generation, how);
     core.tell_notices(&mut state);
     core.changed.notify_waiters();
+}
+
+async fn ask(core: Arc<Core>, transport: Arc<dyn Transport>) {
+    ask_time(&core, transport.as_ref()).await;
+    core.state().lifecycle.ask_ended(core.now());
+    core.changed.notify_waiters();
+}
+
+/// One small request that needs no credentials, for the date of its answer.
+pub(super) async fn ask_time(core: &Core, transport: &dyn Transport) {
+    let endpoint = core.identity.object_storage.clone();
+    let request = Request {
+        method: "HEAD",
+        target: "/".to_owned(),
+        headers: vec![("host", endpoint.authority.clone())],
+        body: Vec::new().into(),
+        endpoint,
+    };
+    if let Ok(Ok(response)) = tokio::time::timeout(PROBE, transport.exchange(request)).await
+        && let Some(server) = response.date
+    {
+        let mut state = core.state();
+        core.dated(&mut state, server);
+        core.tell_notices(&mut state);
+    }
 }
 
 fn probe_request(

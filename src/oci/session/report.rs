@@ -154,6 +154,14 @@ pub async fn refresh(identity: Identity, transport: Arc<dyn Transport>) -> Resul
     let session = Session::open(identity)?;
     let core = &session.core;
     let expires = || core.state().credentials.expires.unwrap_or_default();
+    let is_over = || expires() <= since_1970(session.signing_date()).as_secs();
+    // By the service's clock, where it tells: the local one may be wrong.
+    if is_over() {
+        keeper::ask_time(core, transport.as_ref()).await;
+    }
+    if is_over() {
+        return Err(expired(&core.identity, expires()));
+    }
     let (before, clock) = (expires(), session.signing_date());
     let mut outcome = keeper::attempt(core, transport.as_ref(), Reason::Due).await;
     // A wrong local clock is corrected by the date of the refusal.

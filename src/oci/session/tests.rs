@@ -80,7 +80,9 @@ impl Home {
     }
 
     fn refusal(&self) -> (u8, String) {
-        let error = self.open().err().unwrap();
+        let ready = async { self.open()?.ready(Attempt::Small).await };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let error = runtime.block_on(ready).unwrap_err();
         (error.kind.exit_code(), error.to_string())
     }
 }

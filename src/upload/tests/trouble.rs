@@ -84,3 +84,38 @@ fn patience_is_counted_from_the_last_progress_however_long_the_upload_has_run() 
     }
     assert!(story.now >= began + 3600 * SECOND, "gave up after {:?}", story.now - began);
 }
+
+fn refused() -> Failure {
+    super::model::Model::refuse(401, "NotAuthenticated")
+}
+
+#[test]
+fn refused_credentials_are_looked_at_again_within_seconds_whatever_failed_before() {
+    let mut story = streaming();
+    for _ in 0..12 {
+        story.fails(Call::Part(1), lost());
+        story.wait();
+    }
+    for _ in 0..50 {
+        let refused_at = story.now;
+        story.fails(Call::Part(1), refused());
+        story.wait();
+        assert!(story.now - refused_at <= 2 * SECOND, "after {:?}", story.now - refused_at);
+    }
+}
+
+#[test]
+fn of_refused_credentials_the_session_tells_and_of_what_comes_besides_a_line_is_said() {
+    let mut story = streaming();
+    story.fails(Call::Part(1), refused());
+    story.wait();
+    acknowledge(&mut story, 1);
+    assert_eq!(story.notes, [""; 0]);
+    read(&mut story, 2);
+    story.fails(Call::Part(2), refused());
+    story.wait();
+    story.fails(Call::Part(2), lost());
+    story.wait();
+    acknowledge(&mut story, 2);
+    assert_eq!(story.notes.len(), 2, "{:?}", story.notes);
+}

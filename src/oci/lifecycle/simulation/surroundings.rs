@@ -44,6 +44,8 @@ pub struct Scenario {
     pub rotations: Vec<u64>,
     /// When the service revokes every token given so far.
     pub revocations: Vec<u64>,
+    /// When the local clock is set, and how far.
+    pub jumps: Vec<(u64, i64)>,
 }
 
 impl Scenario {
@@ -60,6 +62,7 @@ impl Scenario {
             auth: vec![(0, Auth::Works)],
             rotations: vec![],
             revocations: vec![],
+            jumps: vec![],
         }
     }
 }
@@ -78,8 +81,11 @@ pub enum Event {
     Wake {
         plan: u64,
     },
+    TimeAnswered,
     Rotate,
     Revoke,
+    /// Nothing but that the background wakes at this moment.
+    Jump,
 }
 
 /// What a run came to.
@@ -89,6 +95,7 @@ pub struct Tally {
     pub refused: u64,
     pub refreshes: u64,
     pub probes: u64,
+    pub questions: u64,
     pub waits: u64,
     pub gave_up: bool,
 }
@@ -118,6 +125,7 @@ pub struct Surroundings {
     file: Option<u64>,
     refreshing: bool,
     probing: bool,
+    asking: bool,
     plan: u64,
     last_accepted: u64,
     /// What is due, and after how many seconds.
@@ -129,6 +137,7 @@ impl Surroundings {
         let rules = Rules {
             refresh_before: None,
             can_refresh: scenario.can_refresh,
+            can_ask: true,
             retry_for: secs(scenario.retry_for),
         };
         let end = BEGINNING.checked_add_signed(scenario.skew).unwrap() + scenario.life;
@@ -138,8 +147,9 @@ impl Surroundings {
         lifecycle.set_under_way();
         let rotations = scenario.rotations.iter().map(|at| (*at, Event::Rotate));
         let revocations = scenario.revocations.iter().map(|at| (*at, Event::Revoke));
+        let jumps = scenario.jumps.iter().map(|(at, _)| (*at, Event::Jump));
         Surroundings {
-            later: rotations.chain(revocations).collect(),
+            later: rotations.chain(revocations).chain(jumps).collect(),
             lifecycle,
             time: 0,
             tally: Tally::default(),
@@ -149,6 +159,7 @@ impl Surroundings {
             file: None,
             refreshing: false,
             probing: false,
+            asking: false,
             plan: 0,
             last_accepted: 0,
             scenario,
@@ -156,7 +167,9 @@ impl Surroundings {
     }
 
     pub fn now(&self) -> Now {
-        Now { wall: secs(BEGINNING + self.time), steady: secs(self.time) }
+        let set: i64 = self.scenario.jumps.iter().filter(|j| j.0 <= self.time).map(|j| j.1).sum();
+        let wall = (BEGINNING + self.time).checked_add_signed(set).unwrap();
+        Now { wall: secs(wall), steady: secs(self.time) }
     }
 
     /// The service's clock.
@@ -220,6 +233,7 @@ impl Surroundings {
 
     /// An attempt has been answered, so long after it was signed.
     pub fn answered(&mut self, signed: Signed, took: u64) {
+        self.lifecycle.dated(self.now(), secs(self.service()));
         if signed.ok {
             self.last_accepted = self.time;
             return self.lifecycle.accepted();
@@ -262,7 +276,12 @@ impl Surroundings {
                 let how = if ok { Probed::Accepted } else { Probed::Refused };
                 self.lifecycle.probe_ended(now, generation, how);
             }
-            Event::Wake { .. } => self.look_at_files(),
+            Event::TimeAnswered => {
+                self.asking = false;
+                self.lifecycle.dated(now, secs(self.service()));
+                self.lifecycle.ask_ended(now);
+            }
+            Event::Wake { .. } | Event::Jump => self.look_at_files(),
             Event::Rotate => self.file = Some(self.service() + self.scenario.life),
             Event::Revoke => self.revoked = self.ends.len() as u64 - 1,
         }
@@ -287,6 +306,12 @@ impl Surroundings {
                     let generation = self.generation();
                     let ok = self.takes(generation);
                     self.later.push((1, Event::ProbeAnswered { generation, ok }));
+                }
+                Step::AskTime => {
+                    assert!(!std::mem::replace(&mut self.asking, true), "asked twice at a time");
+                    self.tally.questions += 1;
+                    self.lifecycle.ask_began();
+                    self.later.push((1, Event::TimeAnswered));
                 }
                 Step::Idle(idle) => {
                     assert!(!idle.is_zero(), "idle without end");
