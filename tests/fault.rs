@@ -201,6 +201,31 @@ rows! {
         Rule::on(CommitMultipartUpload, refuse(403))]).says(&["403"]);
 }
 
+/// What stood there before is hidden, and a commit that stores nothing leaves it there.
+#[test]
+fn an_older_object_that_may_not_be_looked_at_is_not_taken_for_the_new_one() {
+    for status in [403, 404] {
+        let hidden = || Rule::on(HeadObject, refuse(status));
+        for (lies, by_etag, code) in
+            [(true, false, 8), (true, true, 7), (false, false, 0), (false, true, 0)]
+        {
+            let lie = lies.then(|| Rule::on(CommitMultipartUpload, Action::NothingStored));
+            let store = Store::failing([hidden()].into_iter().chain(lie));
+            let old = ramp(SHORT / 2);
+            let stored = store.put("x").arg("--force").stdin(old.clone()).run().exits(0).receipt();
+            let condition = match by_etag {
+                true => format!("--if-match {}", stored["etag"].as_str().unwrap()),
+                false => "--force".to_owned(),
+            };
+            let done = put(&store, LONG, &condition);
+            assert_eq!(done.status.code(), Some(code), "HTTP {status}: {}", done.stderr);
+            let stands = if lies { old } else { ramp(LONG) };
+            assert_same(&store.object("x").unwrap(), &stands);
+            store.has_no_open_upload();
+        }
+    }
+}
+
 #[test]
 fn checksums_that_the_service_does_not_send_are_no_mismatch() {
     for length in [SHORT, LONG] {

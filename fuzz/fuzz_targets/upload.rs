@@ -16,7 +16,9 @@ use ocipipe::digest::{self, Algorithm, Value};
 use ocipipe::error::{Error, Kind};
 use ocipipe::oci::api::{Held, ListedPart, ListedUpload, Refusal};
 use ocipipe::retry::{Break, Failure};
-use ocipipe::upload::{Action, Before, Call, Event, Named, Outcome, Settings, Stored, TailRule, Upload};
+use ocipipe::upload::{
+    Action, Before, Call, Event, Named, Outcome, Question, Settings, Stored, TailRule, Upload,
+};
 
 type Parts = BTreeMap<u32, (String, Bytes)>;
 
@@ -67,8 +69,8 @@ impl Service {
         let taken = || refused(412, "IfNoneMatchFailed");
         let gone = || refused(404, "UploadNotFound");
         match &sent.call {
-            Call::Probe if self.object.is_some() => Err(taken()),
-            Call::Create | Call::Probe => {
+            Call::Probe(Question::Free) if self.object.is_some() => Err(taken()),
+            Call::Create | Call::Probe(_) => {
                 let upload_id = format!("<{}>", self.etag());
                 self.uploads.insert(upload_id.clone(), Parts::new());
                 Ok(Outcome::Created { upload_id })

@@ -12,7 +12,7 @@ use crate::oci::api::{
 };
 use crate::retry::Failure;
 use crate::service::{Service, unreadable};
-use crate::upload::{Call, Outcome, Upload};
+use crate::upload::{Call, Outcome, Question, Upload};
 
 /// The request of a call. Calls on an upload are begun only when there is one.
 pub(super) fn request(
@@ -34,9 +34,12 @@ pub(super) fn request(
         }
         Call::Commit => request::commit(target, &storing.condition, id?, upload.commit_parts()),
         Call::Head => request::head_object(target, &storing.customer_key),
-        Call::Probe => {
-            let storing = Storing { condition: Condition::Absent, ..storing.clone() };
-            request::create_upload(target, &storing)
+        Call::Probe(question) => {
+            let condition = match question {
+                Question::Free => Condition::Absent,
+                Question::Etag(etag) => Condition::Matches(etag.clone()),
+            };
+            request::create_upload(target, &Storing { condition, ..storing.clone() })
         }
         Call::ListParts => request::list_parts(target, id?, None),
         Call::ListUploads => request::list_uploads(target, None),
@@ -57,7 +60,7 @@ pub(super) async fn perform(
     let done = service.attempt(request, chunks, sent).await?;
     let answer = done.answer;
     Ok(match call {
-        Call::Create | Call::Probe => {
+        Call::Create | Call::Probe(_) => {
             Outcome::Created { upload_id: answer::read_created(&answer).map_err(unreadable)? }
         }
         Call::Part(_) | Call::Put => {

@@ -230,13 +230,16 @@ impl Upload {
         self.look_for_orphans();
     }
 
-    /// One more thing to do next, for whoever reads the error.
+    /// One more thing to do next, for whoever reads the error, or of a success the notes.
     fn add(&mut self, said: String) {
-        if let Some(Err(error)) = &mut self.outcome {
-            error.next = Some(match error.next.take() {
-                Some(next) => format!("{next}\n  {said}"),
-                None => said,
-            });
+        match &mut self.outcome {
+            Some(Err(error)) => {
+                error.next = Some(match error.next.take() {
+                    Some(next) => format!("{next}\n  {said}"),
+                    None => said,
+                });
+            }
+            _ => self.actions.push_back(Action::Note(said)),
         }
     }
 
@@ -247,7 +250,17 @@ impl Upload {
             self.let_go();
         }
         self.outcome = Some(outcome);
-        self.look_for_orphans();
+        match self.leftover.take() {
+            None => self.look_for_orphans(),
+            Some(id) => {
+                self.in_doubt = false;
+                self.creation = Creation::Done(id);
+                self.phase = Phase::Aborting;
+                self.attempt = 0;
+                self.deadline = Some(self.until(self.now, STOP_WITHIN));
+                self.begin(Call::Abort);
+            }
+        }
     }
 
     /// A create whose answer was lost may have left an upload without parts.

@@ -85,9 +85,9 @@ pub enum Call {
     Put,
     Commit,
     Head,
-    /// A create that is refused wherever an object stands: it tells whether the name is free to
-    /// someone who may write and not read.
-    Probe,
+    /// A create on a condition: it tells what stands at the name to someone who may write and not
+    /// read.
+    Probe(Question),
     ListParts,
     ListUploads,
     Abort,
@@ -99,7 +99,7 @@ pub enum Call {
 impl Call {
     pub fn operation(&self) -> Operation {
         match self {
-            Call::Create | Call::Probe => Operation::Create,
+            Call::Create | Call::Probe(_) => Operation::Create,
             Call::Part(_) => Operation::Part,
             Call::Put => Operation::Put,
             Call::Commit => Operation::Commit,
@@ -110,6 +110,15 @@ impl Call {
             Call::Delete { .. } => Operation::Delete,
         }
     }
+}
+
+/// What is asked about the name by a create on a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Is it free? The create is refused wherever an object stands.
+    Free,
+    /// Does the object with this etag stand there? The create is refused where it does not.
+    Etag(String),
 }
 
 /// A successful answer.

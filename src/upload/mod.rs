@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::oci::api::Held;
 use crate::retry::{self, Failure, Stage, Verdict};
 
-pub use event::{Action, Before, Call, Event, Named, Now, Outcome, Settings, Stored};
+pub use event::{Action, Before, Call, Event, Named, Now, Outcome, Question, Settings, Stored};
 use parts::Parts;
 use patience::Trouble;
 pub use tail::Rule as TailRule;
@@ -101,7 +101,7 @@ pub struct Upload {
     committed: Option<Held>,
     /// What the answer to the commit was verified by.
     answered_by: Option<VerifiedBy>,
-    /// An upload that only asked whether the name is free, to be aborted besides the main one.
+    /// An upload that only asked what stands at the name, to be aborted besides the main one.
     leftover: Option<String>,
     outcome: Option<Result<Stored, Error>>,
     trouble: Option<Trouble>,
@@ -216,7 +216,7 @@ impl Upload {
     }
 
     fn begin(&mut self, call: Call) {
-        self.create_under_way |= matches!(call, Call::Create | Call::Probe);
+        self.create_under_way |= matches!(call, Call::Create | Call::Probe(_));
         self.sends += u32::from(matches!(call, Call::Put | Call::Commit));
         self.actions.push_back(Action::Begin(call));
     }
@@ -227,7 +227,7 @@ impl Upload {
 
     fn done(&mut self, now: Now, call: Call, result: Result<Outcome, Failure>) {
         self.settings.answered |= result.is_ok();
-        self.create_under_way &= !matches!(call, Call::Create | Call::Probe);
+        self.create_under_way &= !matches!(call, Call::Create | Call::Probe(_));
         if let Call::Part(number) = call {
             return self.part_done(now, number, result);
         }
@@ -237,13 +237,13 @@ impl Upload {
                 if !matches!(self.phase, Phase::Settling(_)) {
                     self.attempt = 0;
                 }
-                self.succeeded(now, outcome);
+                self.succeeded(now, call, outcome);
             }
             Err(failure) => self.failed(now, call, failure),
         }
     }
 
-    fn succeeded(&mut self, now: Now, outcome: Outcome) {
+    fn succeeded(&mut self, now: Now, call: Call, outcome: Outcome) {
         match (self.phase.clone(), outcome) {
             (Phase::Streaming, Outcome::Created { upload_id }) => {
                 self.creation = Creation::Done(upload_id);
@@ -264,7 +264,7 @@ impl Upload {
             (Phase::Putting, Outcome::Object(held)) => self.put_settled(now, held),
             (Phase::Committing, Outcome::Committed(held)) => self.committed(now, held),
             (Phase::Verifying, Outcome::Object(held)) => self.seen(now, held),
-            (Phase::Verifying, Outcome::Created { upload_id }) => self.name_is_free(now, upload_id),
+            (Phase::Verifying, Outcome::Created { upload_id }) => self.yes(now, call, upload_id),
             (Phase::Settling(step), outcome) => self.settled(now, step, outcome),
             (Phase::Healing, Outcome::Parts(listed)) => self.healed(now, listed),
             (Phase::Aborting | Phase::Deleting, Outcome::Gone) => self.cleaned(None),

@@ -8,10 +8,12 @@
 use std::time::SystemTime;
 
 use super::verify::{Comparison, VerifiedBy};
-use super::{Call, Now, Phase, Upload};
+use super::{Before, Call, Now, Phase, Question, Upload};
 use crate::error::Error;
 use crate::oci::api::Held;
 use crate::retry::{Failure, Verdict};
+
+const OLDER: &str = "an older object still stands at its name";
 
 impl Upload {
     /// The commit was answered: is the object what was read?
@@ -36,7 +38,7 @@ impl Upload {
         let Some(committed) = self.committed.clone() else { return };
         if committed.etag.is_some() && object.etag.is_some() && committed.etag != object.etag {
             return match self.is_older(&object, &committed) {
-                true => self.nothing_stored(now, "an older object still stands at its name"),
+                true => self.nothing_stored(now, OLDER),
                 false => self.end_unverified("another object stands at its name already"),
             };
         }
@@ -56,25 +58,53 @@ impl Upload {
     /// Looking at the object failed.
     pub(super) fn unseen(&mut self, now: Now, call: Call, verdict: Verdict, failure: Failure) {
         match (call, verdict) {
-            (Call::Probe, Verdict::Settle) => {
+            (call @ Call::Probe(_), Verdict::Settle) => {
                 self.create_in_doubt = true;
-                self.again(now, Call::Probe, &failure);
+                self.again(now, call, &failure);
             }
             (call, Verdict::Again { .. } | Verdict::Renew | Verdict::Settle) => {
                 self.again(now, call, &failure);
             }
-            // So looks an object that is not there, and so one that a policy hides from whoever may
-            // write and not read.
-            (Call::Head, Verdict::Missing) => self.begin(Call::Probe),
-            // Something stands there, or the looking is forbidden altogether.
+            // A 404 is an object that is not there, or one that a policy hides from whoever may write
+            // and not read.
+            (Call::Head, _) => self.begin(Call::Probe(Question::Free)),
+            (Call::Probe(question), Verdict::Exists) => self.no(&question),
+            // The looking is forbidden altogether.
             _ => self.verified_by_answer(),
         }
     }
 
-    /// An upload could be begun that is refused wherever an object stands.
-    pub(super) fn name_is_free(&mut self, now: Now, upload_id: String) {
+    /// The upload of a question was begun: what is asked is so.
+    pub(super) fn yes(&mut self, now: Now, call: Call, upload_id: String) {
         self.leftover = Some(upload_id);
-        self.nothing_stored(now, "no object stands at its name");
+        match call {
+            Call::Probe(Question::Etag(etag)) if self.committed_as(&etag) => {
+                self.verified_by_answer();
+            }
+            Call::Probe(Question::Etag(_)) => self.nothing_stored(now, OLDER),
+            _ => self.nothing_stored(now, "no object stands at its name"),
+        }
+    }
+
+    /// The upload of a question was refused: what is asked is not so.
+    fn no(&mut self, question: &Question) {
+        let committed = self.committed.as_ref().and_then(|held| held.etag.clone());
+        match (question, self.settings.before.clone(), committed) {
+            // An object stands there, and it stood there for nobody before; or that is all that can
+            // be asked.
+            (Question::Free, Before::Nothing, _) | (Question::Free, _, None) => {
+                self.verified_by_answer();
+            }
+            (Question::Free, _, Some(etag)) => self.begin(Call::Probe(Question::Etag(etag))),
+            (Question::Etag(asked), Before::Object(old), _) if *asked != old => {
+                self.begin(Call::Probe(Question::Etag(old)));
+            }
+            (Question::Etag(_), ..) => self.end_unverified("another object stands at its name"),
+        }
+    }
+
+    fn committed_as(&self, etag: &str) -> bool {
+        self.committed.as_ref().is_some_and(|held| held.etag.as_deref() == Some(etag))
     }
 
     /// The object may not be looked at. What remains is what the answer to the commit said, or at

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::super::{Call, Outcome};
+use super::super::{Call, Outcome, Question};
 use crate::digest::{self, Algorithm, Value};
 use crate::oci::api::{Held, ListedPart, ListedUpload, Refusal};
 use crate::retry::Failure;
@@ -19,6 +19,8 @@ pub struct Model {
     pub made: u32,
     /// Commits and puts are answered as they should be, and nothing is stored.
     pub lies: bool,
+    /// A policy hides objects: how a look at one is refused.
+    pub hides: Option<u16>,
 }
 
 impl Model {
@@ -42,8 +44,15 @@ impl Model {
         let known = self.uploads.contains_key(&id);
         let gone = || Self::refuse(404, "UploadNotFound");
         match &call.call {
-            Call::Probe if self.object.is_some() => Err(Self::refuse(412, "IfNoneMatchFailed")),
-            Call::Create | Call::Probe => {
+            Call::Probe(Question::Free) if self.object.is_some() => {
+                Err(Self::refuse(412, "IfNoneMatchFailed"))
+            }
+            Call::Probe(Question::Etag(etag))
+                if self.object.as_ref().is_none_or(|(stands, _)| stands != etag) =>
+            {
+                Err(Self::refuse(412, "IfMatchFailed"))
+            }
+            Call::Create | Call::Probe(_) => {
                 let id = format!("u{}", self.etag());
                 self.uploads.insert(id.clone(), OpenUpload::new());
                 Ok(Outcome::Created { upload_id: id })
@@ -91,6 +100,9 @@ impl Model {
                     self.object = Some((etag.clone(), Bytes::from(whole)));
                 }
                 Ok(Outcome::Committed(multipart_held(&etag, &values)))
+            }
+            Call::Head if self.hides.is_some() => {
+                Err(Self::refuse(self.hides.unwrap_or_default(), ""))
             }
             Call::Head => match &self.object {
                 None => Err(Self::refuse(404, "")),

@@ -12,6 +12,18 @@ fn committed(settings: Settings) -> (Story, Held) {
     (story, ours)
 }
 
+fn free() -> Call {
+    Call::Probe(Question::Free)
+}
+
+fn etag(etag: &str) -> Call {
+    Call::Probe(Question::Etag(etag.to_owned()))
+}
+
+fn probe() -> Outcome {
+    Outcome::Created { upload_id: "probe".to_owned() }
+}
+
 fn at(held: Held, hour: u32) -> Held {
     let date = format!("Thu, 01 Jan 2026 {hour:02}:00:00 GMT");
     Held { last_modified: Some(date), ..held }
@@ -31,8 +43,8 @@ fn a_commit_that_stored_nothing_is_found_out_and_both_uploads_are_aborted() {
     let (mut story, _) = committed(settings(1, 2));
     story.refused(Call::Head, 404, "");
     // Whether the name is free is asked without the right to read.
-    assert_eq!(story.last(), &Call::Probe);
-    story.ok(Call::Probe, Outcome::Created { upload_id: "probe".to_owned() });
+    assert_eq!(story.last(), &free());
+    story.ok(free(), probe());
     assert_eq!((story.last(), story.upload.upload_id()), (&Call::Abort, Some("u")));
     story.refused(Call::Abort, 404, "UploadNotFound");
     assert_eq!((story.last(), story.upload.upload_id()), (&Call::Abort, Some("probe")));
@@ -47,7 +59,7 @@ fn uploads_that_cannot_be_aborted_are_named_the_main_one_and_that_of_the_questio
     for (first, named) in [(true, vec!["ABORT probe"]), (false, vec!["ABORT u", "ABORT probe"])] {
         let (mut story, _) = committed(settings(1, 2));
         story.refused(Call::Head, 404, "");
-        story.ok(Call::Probe, Outcome::Created { upload_id: "probe".to_owned() });
+        story.ok(free(), probe());
         if first {
             story.ok(Call::Abort, Outcome::Gone);
         }
@@ -61,19 +73,109 @@ fn uploads_that_cannot_be_aborted_are_named_the_main_one_and_that_of_the_questio
 fn who_may_write_and_not_read_is_told_by_the_refusal_of_a_second_upload() {
     let (mut story, _) = committed(settings(1, 2));
     story.refused(Call::Head, 404, "");
-    story.refused(Call::Probe, 412, "IfNoneMatchFailed");
+    story.refused(free(), 412, "IfNoneMatchFailed");
     let stored = story.ended().as_ref().unwrap();
     assert_eq!(stored.verified_by.0, "opc-multipart-sha256");
     // Where even that is forbidden, the answer to the commit is what there is.
     for (status, code) in [(403, "NotAllowed"), (404, "NotAuthorizedOrNotFound")] {
         let (mut story, _) = committed(settings(1, 2));
         story.refused(Call::Head, 404, "");
-        story.refused(Call::Probe, status, code);
+        story.refused(free(), status, code);
         assert!(story.ended().is_ok());
     }
-    let (mut story, _) = committed(settings(1, 2));
-    story.refused(Call::Head, 403, "");
-    assert!(story.ended().is_ok());
+}
+
+#[test]
+fn a_look_that_is_refused_in_any_way_leads_to_the_question() {
+    for status in [400, 403, 404, 405, 409, 412] {
+        let (mut story, _) = committed(settings(1, 2));
+        story.refused(Call::Head, status, "");
+        assert_eq!(story.last(), &free(), "HTTP {status}");
+        story.ok(free(), probe());
+        story.ok(Call::Abort, Outcome::Gone);
+        story.ok(Call::Abort, Outcome::Gone);
+        assert_eq!(story.kind(), Kind::Integrity);
+    }
+}
+
+/// What stood there before may be hidden, and still stand there.
+#[test]
+fn where_an_object_may_have_stood_before_the_question_is_for_the_etag_of_the_commit() {
+    let old = || Before::Object("old".to_owned());
+    for before in [Before::Unknown, old()] {
+        let story = || {
+            let (mut story, _) = committed(Settings { before: before.clone(), ..settings(1, 2) });
+            story.refused(Call::Head, 404, "");
+            story.refused(free(), 412, "IfNoneMatchFailed");
+            assert_eq!(story.last(), &etag("new"));
+            story
+        };
+        // It is ours: the upload that asked is aborted before success is said.
+        let mut ours = story();
+        ours.ok(etag("new"), probe());
+        assert_eq!((ours.last(), ours.upload.upload_id()), (&Call::Abort, Some("probe")));
+        ours.ok(Call::Abort, Outcome::Gone);
+        assert_eq!(ours.ended().as_ref().unwrap().upload_id.as_deref(), Some("u"));
+        assert_eq!(ours.notes, [""; 0]);
+        // Or it is named, where it cannot be aborted.
+        let mut ours = story();
+        ours.ok(etag("new"), probe());
+        ours.refused(Call::Abort, 403, "NotAllowed");
+        assert!(ours.ended().is_ok());
+        assert!(ours.notes[0].contains("ABORT probe"), "{:?}", ours.notes);
+        // Nothing may be asked.
+        let mut silent = story();
+        silent.refused(etag("new"), 403, "NotAllowed");
+        assert!(silent.ended().is_ok());
+        // It is another.
+        let mut other = story();
+        other.refused(etag("new"), 412, "IfMatchFailed");
+        if before == Before::Unknown {
+            assert_eq!(other.kind(), Kind::Unknown);
+            continue;
+        }
+        // The one that was to be replaced, or a third.
+        assert_eq!(other.last(), &etag("old"));
+        other.ok(etag("old"), probe());
+        other.ok(Call::Abort, Outcome::Gone);
+        other.ok(Call::Abort, Outcome::Gone);
+        assert_eq!(other.kind(), Kind::Integrity);
+        let mut third = story();
+        third.refused(etag("new"), 412, "IfMatchFailed");
+        third.refused(etag("old"), 412, "IfMatchFailed");
+        assert_eq!(third.kind(), Kind::Unknown);
+    }
+}
+
+#[test]
+fn a_service_that_hides_what_stands_there_is_not_believed_when_it_lies() {
+    for seed in 0..1000 {
+        let weather = Weather { faults: seed as u32 % 50, until: Duration::from_secs(600) };
+        let mut world = World::new(seed, 1 + seed as usize % 5, weather);
+        let old = Bytes::from_static(b"old");
+        world.model.hides = [Some(404), Some(403), Some(409), None][world.rng.usize(..4)];
+        world.model.lies = world.rng.bool();
+        world.condition = false;
+        world.upload.settings.before = match world.rng.bool() {
+            true => Before::Unknown,
+            false => Before::Object("old".to_owned()),
+        };
+        if world.rng.bool() || world.upload.settings.before != Before::Unknown {
+            world.model.object = Some(("old".to_owned(), old.clone()));
+        }
+        world.read(world.end());
+        let result = world.run();
+        let object = world.model.object.as_ref().map(|(_, body)| body.clone());
+        match &result {
+            Ok(_) => assert_eq!(object, Some(world.whole()), "seed {seed}"),
+            Err(error) => assert!(
+                matches!(error.kind, Kind::Integrity | Kind::Unknown) && world.model.lies
+                    || error.kind == Kind::Unknown,
+                "seed {seed}: {error}"
+            ),
+        }
+        world.judge_uploads(seed, &result);
+    }
 }
 
 #[test]
@@ -89,7 +191,7 @@ fn a_put_is_looked_at_as_a_commit_is() {
     let mut story = Story::putting(settings(1, 2));
     story.ok(Call::Put, Outcome::Stored { held: Held { size: None, ..ours() }, crc32 });
     story.refused(Call::Head, 404, "");
-    story.ok(Call::Probe, Outcome::Created { upload_id: "probe".to_owned() });
+    story.ok(free(), probe());
     story.ok(Call::Abort, Outcome::Gone);
     assert_eq!(story.kind(), Kind::Integrity);
 }

@@ -287,6 +287,11 @@ impl World {
                 assert_eq!(object, None, "seed {seed}: {error} but an object appeared");
             }
         }
+        self.judge_uploads(seed, result);
+    }
+
+    /// No upload is open that is not named.
+    pub fn judge_uploads(&self, seed: u64, result: &Result<Stored, Error>) {
         let named = |id: &String| {
             let next = result.as_ref().err().and_then(|e| e.next.clone()).unwrap_or_default();
             next.contains(id) || self.notes.iter().any(|n| n.contains(id) || n.contains("listed"))
