@@ -165,11 +165,10 @@ impl Service {
                 Ok(answer) => break (answer, sent, started, signed),
             }
         };
-        self.session.dated(date(&answer));
         if !answer.succeeded() {
             return Err(self.refused(&signed, Refusal::of(&answer)));
         }
-        self.session.accepted();
+        self.session.accepted(date(&answer));
         if !sent.complete() {
             let text = "a success was answered before the whole body was sent".to_owned();
             return Err(Failure::Transport { how: Break::Garbage, text });
@@ -191,23 +190,22 @@ impl Service {
         // An error's body is small, but may be more than the bytes that are wanted.
         let limit = (wanted as usize).max(64 << 10);
         let mut answer = connection.exchange_into(head, body, sink, limit).await?;
-        self.session.dated(date(&answer));
         if answer.status != 200 && answer.status != 206 {
             answer.body = sink.split_off(before);
             return Err(self.refused(&signed, Refusal::of(&answer)));
         }
-        self.session.accepted();
+        self.session.accepted(date(&answer));
         Ok(answer)
     }
 
     /// Tells the session of a 401: what comes next is its to decide.
     fn refused(&self, signed: &Signed, refusal: Refusal) -> Failure {
+        let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
         if refusal.status == 401 {
-            let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
             let when = (signed.date, signed.at.elapsed());
             self.session.refused(&signed.credentials, when, date);
         } else if refusal.from_service() {
-            self.session.accepted();
+            self.session.accepted(date);
         }
         Failure::Refused(refusal)
     }

@@ -398,6 +398,14 @@ impl Lifecycle {
         self.over(now).then_some(Stale::Ended)
     }
 
+    /// An answer to a request that was not refused carried this date. The service has taken the date
+    /// of the request, so its own cannot be far from it, or is not that of who judges.
+    pub fn agreed(&mut self, now: Now, server: Duration) {
+        if self.clock(now).abs_diff(server) <= WINDOW {
+            self.dated(now, server);
+        }
+    }
+
     /// An answer of a service carried this date; says whether it corrected the clock.
     pub fn dated(&mut self, now: Now, server: Duration) -> bool {
         let Some(seconds) = self.clock.dated(now, server) else { return false };

@@ -9,8 +9,7 @@
 //! let credentials = session.credentials(attempt).await?;     // immediately before each attempt
 //! let date = session.signing_date();           // what the attempt is dated with
 //! session.refused(&credentials, (date, took), answer_date);  // after a 401; then ask again
-//! session.dated(answer_date);                  // after any answer
-//! session.accepted();                          // after a success
+//! session.accepted(answer_date);               // after a success
 //! session.set_under_way();                     // once a stream is at stake: wait, do not end
 //! ```
 //!
@@ -211,18 +210,13 @@ impl Session {
         self.core.wake.notify_one();
     }
 
-    /// An answer of the service carried this date.
-    pub fn dated(&self, answered: Option<SystemTime>) {
-        if let Some(server) = answered {
-            let mut state = self.core.state();
-            self.core.dated(&mut state, server);
-            self.core.tell_notices(&mut state);
-        }
-    }
-
-    /// A request did what it was to do.
-    pub fn accepted(&self) {
+    /// A request did what it was to do, or was refused for another reason than its credentials;
+    /// `answered` is the date of the answer.
+    pub fn accepted(&self, answered: Option<SystemTime>) {
         let mut state = self.core.state();
+        if let Some(server) = answered {
+            state.lifecycle.agreed(self.core.now(), since_1970(server));
+        }
         state.lifecycle.accepted();
         self.core.tell_notices(&mut state);
     }

@@ -382,6 +382,15 @@ fn under_way_the_time_is_asked_for_again_until_it_is_told() {
 }
 
 #[test]
+fn a_date_far_from_the_one_that_was_accepted_is_not_that_of_who_judges() {
+    let mut lifecycle = token(3600);
+    lifecycle.agreed(at(10), secs(WALL + 5000));
+    assert_eq!(lifecycle.clock(at(10)), secs(WALL + 10));
+    lifecycle.agreed(at(10), secs(WALL + 210));
+    assert_eq!(lifecycle.clock(at(10)), secs(WALL + 210));
+}
+
+#[test]
 fn refusals_that_say_nothing_of_the_token_are_mentioned_when_they_do_not_end() {
     let mut lifecycle = token(3600);
     for second in 10..20 {

@@ -233,8 +233,8 @@ impl Surroundings {
 
     /// An attempt has been answered, so long after it was signed.
     pub fn answered(&mut self, signed: Signed, took: u64) {
-        self.lifecycle.dated(self.now(), secs(self.service()));
         if signed.ok {
+            self.lifecycle.agreed(self.now(), secs(self.service()));
             self.last_accepted = self.time;
             return self.lifecycle.accepted();
         }
