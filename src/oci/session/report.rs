@@ -54,6 +54,9 @@ pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
     rows.text("tenancy", tenancy.map(String::as_str));
     rows.text("region", identity.region.as_deref());
     let mut trouble = key.as_ref().err().cloned();
+    if let Source::ApiKey { fingerprint, .. } = &identity.credentials {
+        rows.truth("key-match", key.as_ref().ok().map(|key| key.fingerprint() == fingerprint));
+    }
     if let Some(token_file) = token_file {
         match &token {
             Ok(token) => {

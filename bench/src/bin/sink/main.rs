@@ -6,11 +6,12 @@
 //! stdin does. It proves nothing about a client: it checks no signature and no rule of the service;
 //! that is the emulator's business.
 //!
-//!     sink --dir DIR [--verify] [--latency 80ms] [--total-rate 20MB/s] [--per-connection-rate R]
+//!     sink --dir DIR [--decrypt] [--verify] [--latency 80ms] [--total-rate 20MB/s] [--per-connection-rate R]
 //!
-//! Without `--verify` the records of a body are counted by their lengths and discarded in the
-//! kernel, which leaves the cores to the client; checksum headers are noted and echoed. With it,
-//! all is decrypted, and each checksum that was sent is computed and compared.
+//! By default the records of a body are counted by their lengths and discarded in the kernel, which
+//! leaves the cores to the client; checksum headers are noted and echoed. With `--decrypt` every
+//! record is read and opened, as any other server does. With `--verify` besides each checksum that
+//! was sent is computed and compared.
 
 mod check;
 mod http;
@@ -44,6 +45,7 @@ struct Sink {
     tls: Arc<ServerConfig>,
     line: Line,
     ledger: Ledger,
+    decrypt: bool,
     verify: bool,
 }
 
@@ -56,7 +58,7 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let known = ["dir", "latency", "total-rate", "per-connection-rate"];
-    let options = Options::parse(&known, &["verify"])?;
+    let options = Options::parse(&known, &["decrypt", "verify"])?;
     let line = Line::new(
         options.duration("latency")?,
         options.size("total-rate")?,
@@ -71,8 +73,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let tls = Arc::new(certificate(Path::new(options.required("dir")?))?);
     println!("{}", serde_json::json!({ "port": listener.local_addr()?.port() }));
     io::stdout().flush()?;
-    let sink =
-        Arc::new(Sink { tls, line, ledger: Ledger::new(), verify: options.is_set("verify") });
+    let verify = options.is_set("verify");
+    let decrypt = verify || options.is_set("decrypt");
+    let sink = Arc::new(Sink { tls, line, ledger: Ledger::new(), decrypt, verify });
     if sink.line.is_limited() {
         let sink = Arc::clone(&sink);
         thread::spawn(move || {
@@ -109,7 +112,7 @@ fn accept(listener: &TcpListener, sink: &Arc<Sink>) {
 /// All requests of one connection.
 fn serve(socket: TcpStream, number: usize, sink: &Sink) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let mut wire = Wire::accept(socket, sink.tls.clone(), sink.line.connection(), sink.verify)?;
+    let mut wire = Wire::accept(socket, sink.tls.clone(), sink.line.connection(), sink.decrypt)?;
     while let Some(head) = http::Head::read(&mut wire)? {
         if std::env::var_os("SINK_DEBUG").is_some() {
             eprintln!("sink: connection {number}: {} {}", head.method, head.target);

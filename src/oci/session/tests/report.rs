@@ -51,6 +51,22 @@ fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
     }
 }
 
+#[test]
+fn of_an_api_key_it_is_shown_whether_the_profile_names_its_fingerprint() {
+    let home = Home::new("");
+    let right = vectors()["key_fingerprint_md5"].as_str().unwrap().to_owned();
+    for (fingerprint, word) in [(right.clone(), "yes"), (right.replace("d3", "d4"), "no")] {
+        let rest =
+            "key_file=~/key.pem\nregion=phx\nuser=ocid1.user.oc1..u\ntenancy=ocid1.tenancy.oc1..t";
+        let config = format!("[S]\nfingerprint={fingerprint}\n{rest}\n");
+        home.write(".oci/config", config.as_bytes());
+        let Report { text, trouble } = show(&home, false);
+        assert!(trouble.is_none());
+        assert!(text.contains(&format!("key match       {word}\n")), "{text}");
+        assert!(text.contains("api_key") && !text.contains("token file"), "{text}");
+    }
+}
+
 /// An auth service that always gives the same answer.
 struct Answers(u16, String);
 
