@@ -38,6 +38,7 @@ fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
     format!("{}.{}.{signature}", part(json!({"alg": "RS256"})), part(claims))
 }
 
+mod clock;
 mod report;
 mod upkeep;
 

@@ -1,0 +1,78 @@
+//! A local clock that is wrong, and a service that tells the time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::transport::{Exchange, Request, Response};
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Tells the time of some hours ago to whoever asks, and nothing else.
+struct Behind {
+    hours: u32,
+    asked: AtomicUsize,
+}
+
+impl Transport for Behind {
+    fn exchange(&self, request: Request) -> Exchange<'_> {
+        assert_eq!((request.method, request.target.as_str()), ("HEAD", "/"));
+        assert!(request.headers.iter().all(|(name, _)| *name == "host"), "it is signed");
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let date = Some(SystemTime::now() - HOUR * self.hours);
+        Box::pin(async move { Ok(Response { status: 404, date, body: Vec::new() }) })
+    }
+}
+
+fn keep(session: &Session, hours: u32) -> Arc<Behind> {
+    let service = Arc::new(Behind { hours, asked: AtomicUsize::new(0) });
+    let transport = service.clone();
+    session.keep(Upkeep { transport, retry_for: HOUR, tell: Box::new(|_| ()) });
+    service
+}
+
+async fn generation(session: &Session) -> Result<u64, Error> {
+    let asked = session.credentials(Attempt::Small);
+    let credentials = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    credentials.expect("no answer").map(|credentials| credentials.generation)
+}
+
+#[tokio::test]
+async fn a_token_that_is_over_by_a_wrong_clock_is_used_once_the_service_has_told_the_time() {
+    let home = Home::new(&token(&vector_key(), now() - 60));
+    let session = home.open().unwrap();
+    let service = keep(&session, 2);
+    for _ in 0..3 {
+        assert_eq!(generation(&session).await.unwrap(), 1);
+    }
+    assert_eq!(service.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_over_by_the_services_clock_too_ends_the_run() {
+    let home = Home::new(&token(&vector_key(), now() - 3 * 3600));
+    let session = home.open().unwrap();
+    let service = keep(&session, 2);
+    let error = generation(&session).await.unwrap_err();
+    assert_eq!(error.kind.exit_code(), 3);
+    assert!(error.what.contains("expired at"), "{error}");
+    assert_eq!(service.asked.load(Ordering::SeqCst), 1);
+}
+
+/// What the files hold was found to be over when it was read.
+#[tokio::test]
+async fn files_that_a_wrong_clock_spoke_against_are_read_again_when_it_is_corrected() {
+    let home = Home::new(&token(&vector_key(), now() - 3 * 3600));
+    let session = home.open().unwrap();
+    home.write("token", token(&vector_key(), now() - 3600).as_bytes());
+    // Long ago, so that nothing but the clock is a reason to look again.
+    for name in ["token", "key.pem"] {
+        let file = fs::File::options().write(true).open(home.path(name)).unwrap();
+        file.set_modified(SystemTime::now() - HOUR).unwrap();
+    }
+    let mut state = session.core.state();
+    session.core.look_at_files(&mut state, false);
+    assert!(state.looked.settled && state.credentials.generation == 1);
+    drop(state);
+    keep(&session, 2);
+    assert_eq!(generation(&session).await.unwrap(), 2);
+}
