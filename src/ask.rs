@@ -48,7 +48,7 @@ impl Ask<'_> {
             };
             let pause = match retry::judge(operation, Stage::Start, &failure) {
                 Verdict::Again { .. } | Verdict::Settle => {
-                    retry::backoff(attempt, fastrand::f64(), failure.retry_after())
+                    retry::pause(attempt, fastrand::f64(), &failure)
                 }
                 Verdict::Renew if renewals < RENEWALS && matches!(failure, Failure::Refused(_)) => {
                     renewals += 1;
@@ -60,7 +60,7 @@ impl Ask<'_> {
             if left.is_zero() {
                 return Err((error, None));
             }
-            if !said && !matches!(failure, Failure::Refused(ref refusal) if refusal.status == 401) {
+            if !said && !failure.is_refusal() {
                 said = true;
                 let seconds = self.patience.as_secs();
                 let what = &error.what;

@@ -181,7 +181,7 @@ fn is_damage(code: &str, message: &str) -> bool {
 
 /// Full jitter: anything from nothing to a ceiling that doubles from half a second to 30 s
 /// (`random` in 0..1). The service's own word is a floor, as far as it is sane.
-pub fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration {
+fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration {
     const FIRST: f64 = 0.5;
     const CEILING: f64 = 30.0;
     const SANE: u64 = 300;
@@ -190,7 +190,21 @@ pub fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration 
     floor + Duration::from_secs_f64(ceiling * random.clamp(0.0, 1.0))
 }
 
+/// How long to wait after a failure.
+pub fn pause(attempt: u32, random: f64, failure: &Failure) -> Duration {
+    /// After refused credentials the session itself waits until there are others, or these pass
+    /// again: on top of that there is only a bound to how often.
+    const REFUSED: Duration = Duration::from_secs(2);
+    let pause = backoff(attempt, random, failure.retry_after());
+    if failure.is_refusal() { pause.min(REFUSED) } else { pause }
+}
+
 impl Failure {
+    /// Whether the credentials were refused.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Failure::Refused(refusal) if refusal.status == 401)
+    }
+
     /// The service's wish when to be asked again.
     pub fn retry_after(&self) -> Option<u64> {
         match self {

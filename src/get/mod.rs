@@ -191,7 +191,7 @@ impl Reading {
             if since.elapsed() >= self.retry_for {
                 return Err(failure.error(&doing));
             }
-            let pause = retry::backoff(attempt, fastrand::f64(), failure.retry_after());
+            let pause = retry::pause(attempt, fastrand::f64(), &failure);
             attempt += 1;
             let left = self.retry_for.saturating_sub(since.elapsed());
             tokio::time::sleep(pause.min(left)).await;

@@ -15,10 +15,6 @@ const CALM: Now = Now::from_secs(60);
 /// It is mentioned all the same where nothing has gone forward for so long.
 const STANDSTILL: Now = Now::from_secs(10);
 
-/// After refused credentials the session itself waits until there are others, or these pass again:
-/// on top of that there is only a bound to how often.
-const REFUSED: Now = Now::from_secs(2);
-
 /// Since when nothing went forward.
 #[derive(Debug, Clone)]
 pub(super) struct Trouble {
@@ -68,10 +64,7 @@ impl Upload {
     }
 
     pub(super) fn next_attempt(&mut self, now: Now, attempt: u32, failure: &Failure) -> Now {
-        let mut pause = retry::backoff(attempt, self.random.f64(), failure.retry_after());
-        if is_refused(failure) {
-            pause = pause.min(REFUSED);
-        }
+        let mut pause = retry::pause(attempt, self.random.f64(), failure);
         if self.stop_by.is_some() {
             pause = pause.min(ABORT_PAUSE);
         }
@@ -87,13 +80,13 @@ impl Upload {
         let text = format!("{what}; trying again for up to {seconds} s, what was read is kept");
         match &mut self.trouble {
             None => {
-                let told = if is_refused(failure) { Told::Elsewhere } else { Told::NotYet(text) };
+                let told = if failure.is_refusal() { Told::Elsewhere } else { Told::NotYet(text) };
                 self.trouble = Some(Trouble { since: now, told });
                 self.mention_trouble(now);
                 None
             }
             Some(trouble) if now < trouble.since + retry_for => {
-                if trouble.told == Told::Elsewhere && !is_refused(failure) {
+                if trouble.told == Told::Elsewhere && !failure.is_refusal() {
                     trouble.told = Told::NotYet(text);
                     self.mention_trouble(now);
                 }
@@ -137,8 +130,4 @@ impl Upload {
             self.actions.push_back(Action::Note("the upload goes on".to_owned()));
         }
     }
-}
-
-fn is_refused(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.status == 401)
 }

@@ -9,6 +9,7 @@ mod common;
 
 mod files;
 mod moment;
+mod others;
 mod refresh;
 mod refusal;
 mod report;

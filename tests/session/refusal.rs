@@ -125,8 +125,8 @@ fn the_clock_was_wrong_before() {
     assert_eq!(done.stderr.matches("the local clock is").count(), 1, "{}", done.stderr);
     assert_eq!(scene.refreshes().len(), 0, "{}", done.stderr);
     assert_eq!(scene.store.requests_of(Operation::Unknown).len(), 1);
-    let done = scene.ocipipe("session refresh").run().exits(0);
-    assert!(done.stdout.contains("the session token was refreshed"), "{}", done.stdout);
+    // Within a second of the login the new token ends no later.
+    scene.ocipipe("session refresh").run().exits(0);
     // And where it is over by both clocks, nothing is read.
     scene.store.server().set_clock_offset(7200);
     scene.put().run().exits(3).says(&["expired at", "oci session authenticate"]);
