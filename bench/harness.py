@@ -113,6 +113,7 @@ class Run:
     rss: int  # bytes
     report: dict
     problem: str | None
+    said: str = ""  # on stdout and stderr
     fed: float = 0.0  # when the feeder was rid of its last byte, seconds since 1970
 
     @property
@@ -169,12 +170,12 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
         problem = f"the sink saw {report['bytes']} of {size} bytes"
     elif client.claim and report["checksums"].get(client.claim) != report["parts"]:
         problem = f"not every part carried {client.claim}: {report['checksums']}"
+    errors.seek(0)
+    said = errors.read().decode(errors="replace").strip()
     if problem:
-        errors.seek(0)
-        text = errors.read().decode(errors="replace").strip()[-600:]
-        print(f"  {client.name}: not counted: {problem}\n{text}", file=sys.stderr)
+        print(f"  {client.name}: not counted: {problem}\n{said[-600:]}", file=sys.stderr)
     return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, report, problem,
-               fed[0])
+               said, fed[0])
 
 
 def identity(folder):
@@ -196,14 +197,14 @@ def identity(folder):
     return config
 
 
-def ocipipe(config, checksum, *more, name=None, binary=None):
+def ocipipe(config, checksum, *more, name=None, binary=None, says="--quiet"):
     claim = {"sha256": "opc-content-sha256", "crc32c": "opc-content-crc32c",
              "md5": "content-md5", "none": None}[checksum]
 
     def command(sink, object_name):
         return [binary or OCIPIPE, "put", f"oci://bench@benchns/{object_name}",
                 "--config-file", config, "--endpoint", f"https://127.0.0.1:{sink.port}",
-                "--cert-bundle", sink.ca, "--checksum", checksum, "--quiet", *more]
+                "--cert-bundle", sink.ca, "--checksum", checksum, says, *more]
 
     return Client(name or f"ocipipe {checksum}", checksum, claim, command)
 
@@ -216,6 +217,15 @@ def floor(checksum, connections=4, *more):
                 object_name, "--checksum", checksum, "--connections", str(connections), *more]
 
     return Client(f"floor {checksum}", checksum, claim, command)
+
+
+def rung(config, name, checksum, *more):
+    """The library's pipeline up to a rung that sends: `http` or `tls`."""
+    def command(sink, object_name):
+        return [program("ladder"), "--rung", name, "--checksum", checksum, "--config", config,
+                "--port", str(sink.port), "--ca", sink.ca, "--object", object_name, *more]
+
+    return Client(name, checksum, ocipipe(config, checksum).claim, command)
 
 
 def median(values):

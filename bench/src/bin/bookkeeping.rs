@@ -1,0 +1,100 @@
+//! What the decisions about one part cost, by the number of the part: the machine of the upload alone.
+//!
+//!     bookkeeping [--parts 10000]
+//!
+//! Feeds the machine a stream of so many parts, answers what it begins, and prints a JSON line: the
+//! nanoseconds of a part along the upload, and what the body of a commit of some lengths costs. No
+//! byte is moved, so nothing hides a cost that grows.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ocipipe::digest::{self, Algorithm};
+use ocipipe::oci::api::{Condition, Held, Target, request};
+use ocipipe::upload::{Action, Before, Call, Event, Named, Outcome, Settings, TailRule, Upload};
+use ocipipe_bench::options::Options;
+
+const PARALLEL: usize = 4;
+const WINDOWS: u32 = 20;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse(&["parts"], &[])?;
+    let parts = options.number("parts", 10_000)? as u32;
+    // The second of two runs finds warm memory.
+    along(parts);
+    let (windows, upload) = along(parts);
+    let commits: Vec<_> = [parts / 4, parts / 2, parts].map(|count| commit(&upload, count)).into();
+    println!("{}", serde_json::json!({ "parts": windows, "commits": commits }));
+    Ok(())
+}
+
+fn settings() -> Settings {
+    Settings {
+        parallel: PARALLEL,
+        retry_for: Duration::from_secs(3600),
+        checksum: Algorithm::Sha256,
+        allow_empty: false,
+        min_size: 0,
+        delete_on_mismatch: false,
+        answered: true,
+        before: Before::Nothing,
+        named: Named { object: String::new(), abort: String::new(), head: String::new() },
+        seed: 1,
+        tail: TailRule { least: u64::MAX, worth: Duration::MAX, highest: 10_000 },
+    }
+}
+
+/// The part at the end of each window and the nanoseconds that each in it took; and the machine, with
+/// every part acknowledged.
+fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
+    let mut upload = Upload::new(settings());
+    let body = Bytes::from_static(b"what is in a part does not matter here");
+    let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+    let crc32 = digest.crc32;
+    let (mut windows, mut now) = (Vec::new(), Duration::ZERO);
+    let window = (parts / WINDOWS).max(1);
+    let mut began = Instant::now();
+    for number in 1..=parts {
+        now += Duration::from_millis(100);
+        upload.handle(now, Event::Part { number, digest: digest.clone() });
+        if number == 1 {
+            upload.handle(now, Event::Continues);
+        }
+        while let Some(action) = upload.next_action() {
+            let Action::Begin(call) = action else { continue };
+            let outcome = match call {
+                Call::Create => Outcome::Created { upload_id: "u".to_owned() },
+                Call::Part(number) => {
+                    let etag = Some(format!("0b51d6e4-8a1f-4c5c-9f0e-{number:012}"));
+                    Outcome::Stored { held: Held { etag, ..Held::default() }, crc32 }
+                }
+                _ => continue,
+            };
+            upload.handle(now, Event::Done { call, result: Ok(outcome) });
+        }
+        if number % window == 0 {
+            windows.push((number, began.elapsed().as_nanos() as f64 / f64::from(window)));
+            began = Instant::now();
+        }
+    }
+    (windows, upload)
+}
+
+/// A commit of the first parts: their count, the bytes of the request's body, and the microseconds
+/// that making it took.
+fn commit(upload: &Upload, count: u32) -> (u32, usize, f64) {
+    let target = Target { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
+    let mut best = f64::MAX;
+    let mut length = 0;
+    for _ in 0..20 {
+        let began = Instant::now();
+        let parts = upload.commit_parts().take(count as usize);
+        let request = request::commit(&target, &Condition::Absent, "u", parts);
+        best = best.min(began.elapsed().as_nanos() as f64 / 1e3);
+        if let ocipipe::oci::api::Body::Json(bytes) = &request.body {
+            length = bytes.len();
+        }
+    }
+    (count, length, best)
+}
