@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod commands;
 mod files;
 mod moment;
 mod refresh;
