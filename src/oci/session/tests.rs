@@ -41,6 +41,7 @@ fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
 mod refused;
 mod report;
 mod upkeep;
+mod written;
 
 /// A folder with a profile S, its key and its token.
 struct Home(tempfile::TempDir);
