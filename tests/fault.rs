@@ -298,3 +298,17 @@ fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown_and_nothing_is_abor
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
     assert_eq!(store.requests_of(AbortMultipartUpload).len(), 0);
 }
+
+#[test]
+fn the_source_is_let_go_of_when_the_upload_is_given_up_and_not_only_when_its_abort_is_answered() {
+    let silent = Action::StallAnswer { ms: None };
+    let store =
+        Store::failing([Rule::on(UploadPart, refuse(403)), Rule::on(AbortMultipartUpload, silent)]);
+    let mut run = store.put("x").stdin_pipe().start();
+    let piece = ramp(1 << 16);
+    while std::io::Write::write_all(run.stdin.as_mut().unwrap(), &piece).is_ok() {}
+    let told = run.age();
+    let done = run.ends().fails(4).says(&["uploads abort"]);
+    let after = done.took.saturating_sub(told);
+    assert!(after > std::time::Duration::from_secs(5), "the producer was told {after:?} before");
+}

@@ -8,6 +8,7 @@
 //! 2. At most one refresh and at most one probe are under way.
 //! 3. Once the stream is under way, only a standstill of `retry_for` leads to `Verdict::GiveUp`.
 
+mod answers;
 mod clock;
 pub mod notice;
 mod pace;
@@ -23,11 +24,7 @@ pub use self::terms::{
     Attempt, Facts, Now, Probed, Reason, Refreshed, Refusal, Rules, Stale, Step, Verdict,
 };
 
-/// A date further away than this is refused by the service.
-const WINDOW: Duration = Duration::from_secs(300);
 const SECOND: Duration = Duration::from_secs(1);
-/// A probe of a refused token follows the refusal after a second, and the probe before after this.
-const BETWEEN_PROBES: Duration = Duration::from_secs(10);
 /// How long waiting goes unmentioned: a renewal takes less.
 const UNMENTIONED: Duration = Duration::from_secs(2);
 /// The longest sleep, so that a clock that jumped is noticed.
@@ -348,108 +345,6 @@ impl Lifecycle {
     /// How long the present token still lives; `None` for an API key.
     pub fn left(&self, now: Now) -> Option<Duration> {
         self.facts.expires.map(|expires| expires.saturating_sub(self.clock(now)))
-    }
-
-    /// A request of this generation, dated `signed` by the service's clock, was refused (401) when
-    /// it had taken so long; `server` is the date of the answer.
-    pub fn refused(
-        &mut self,
-        now: Now,
-        generation: u64,
-        (signed, took): (Duration, Duration),
-        server: Option<Duration>,
-    ) -> Refusal {
-        let stale = self.stale(now, generation, (signed, took), server);
-        if let Some(server) = server {
-            self.dated(now, server);
-        }
-        if let Some(stale) = stale.or_else(|| self.over(now).then_some(Stale::Ended)) {
-            self.notices.push(Notice::Stale { stale });
-            self.mention(now, !self.over(now));
-            return Refusal::Again(stale);
-        }
-        self.standstill.get_or_insert(now);
-        if self.refused.is_none() {
-            // Where probes pass and parts are refused all the same, there is no hurry.
-            let delay = if self.doubted { BETWEEN_PROBES } else { SECOND };
-            self.doubted = true;
-            self.refused = Some(Doubt { probing: false, pace: Pace::beginning(now, delay) });
-            self.notices.push(Notice::Refused);
-        }
-        Refusal::LookAtFiles
-    }
-
-    fn stale(
-        &self,
-        now: Now,
-        generation: u64,
-        (signed, took): (Duration, Duration),
-        server: Option<Duration>,
-    ) -> Option<Stale> {
-        // A part takes many minutes on a slow line: what counts is the service's clock when the
-        // request was signed, not when it was answered.
-        let then = server.map(|server| server.saturating_sub(took));
-        if then.is_some_and(|then| then.abs_diff(signed) > WINDOW) {
-            return Some(Stale::Date);
-        }
-        if generation != self.facts.generation {
-            return Some(Stale::Replaced);
-        }
-        self.over(now).then_some(Stale::Ended)
-    }
-
-    /// An answer to a request that was not refused carried this date. The service has taken the date
-    /// of the request, so its own cannot be far from it, or is not that of who judges.
-    pub fn agreed(&mut self, now: Now, server: Duration) {
-        if self.clock(now).abs_diff(server) <= WINDOW {
-            self.dated(now, server);
-        }
-    }
-
-    /// An answer of a service carried this date; says whether it corrected the clock.
-    pub fn dated(&mut self, now: Now, server: Duration) -> bool {
-        let Some(seconds) = self.clock.dated(now, server) else { return false };
-        if !std::mem::replace(&mut self.said.skew, true) {
-            self.notices.push(Notice::Skew { seconds });
-        }
-        true
-    }
-
-    /// The service did what a request asked for.
-    pub fn accepted(&mut self) {
-        self.standstill = None;
-        if self.refused.is_none() {
-            self.doubted = false;
-            self.refresh.tried = false;
-            self.refresh.after_refusal.reset();
-            if std::mem::take(&mut self.mentioned) {
-                self.notices.push(Notice::Resumed);
-            }
-        }
-    }
-
-    /// A probe has been sent.
-    pub fn probe_began(&mut self) {
-        if let Some(doubt) = &mut self.refused {
-            doubt.probing = true;
-            self.notices.push(Notice::Probing);
-        }
-    }
-
-    /// The probe has been answered.
-    pub fn probe_ended(&mut self, now: Now, generation: u64, how: Probed) {
-        if generation != self.facts.generation {
-            return;
-        }
-        let Some(doubt) = &mut self.refused else { return };
-        self.notices.push(Notice::Probed { how });
-        doubt.probing = false;
-        match how {
-            Probed::Accepted => self.refused = None,
-            Probed::Refused | Probed::Unanswered => {
-                doubt.pace = Pace::beginning(now, BETWEEN_PROBES);
-            }
-        }
     }
 
     fn usable(&self, now: Now) -> bool {

@@ -14,6 +14,7 @@ mod common;
 mod judge;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
@@ -29,11 +30,16 @@ use tokio_util::sync::CancellationToken;
 use judge::{Before, Outcome};
 use plan::{Condition, Plan, Producer, Times};
 
-/// A short slice for every day, always the same: seeds of runs that are over soon, among them some of
-/// every exit code.
-const SLICE: [u64; 30] = [
-    145, 177, 76, 287, 98, 62, 126, 150, 59, 44, 22, 213, 102, 172, 206, 9, 279, 261, 74, 264, 86,
-    225, 198, 131, 254, 135, 293, 188, 223, 281,
+/// A short slice for every day, always the same: chosen so that each kind of fault is met, each exit
+/// code of the contract occurs, and no run takes long (seed 15 takes a minute). The last row holds
+/// what is rare among seeds: parts that change places, are left out or are damaged at rest, an object
+/// that was never kept, and an upload that is open after exit 8.
+#[rustfmt::skip]
+const SLICE: [u64; 51] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+    99, 123, 126, 131, 151, 156, 184, 198, 218, 229, 241, 252, 269, 277, 288, 290, 291, 307, 312,
+    317, 332, 337, 399,
+    324, 2573, 20849, 43498, 47775,
 ];
 const AT_ONCE: usize = 4;
 
@@ -44,39 +50,50 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn whatever_happens_the_object_is_whole_or_absent_and_the_exit_code_says_which() {
-    let (seed, count) = (number("OCIPIPE_SEED"), number("OCIPIPE_CAMPAIGN"));
-    let seeds: Vec<u64> = match (seed, count) {
+    let seeds: Vec<u64> = match (number("OCIPIPE_SEED"), number("OCIPIPE_CAMPAIGN")) {
         (None, None) => SLICE.to_vec(),
-        (Some(seed), count) => (seed..seed + count.unwrap_or(1)).collect(),
-        (None, Some(count)) => {
-            let first = fastrand::u64(..1 << 40);
-            (first..first + count).collect()
+        (first, count) => {
+            let first = first.unwrap_or_else(|| fastrand::u64(..1 << 40));
+            (first..first + count.unwrap_or(1)).collect()
         }
     };
     let count = seeds.len();
     println!("{count} runs from seed {} on", seeds[0]);
     let next = AtomicUsize::new(0);
-    let (failures, done) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let times = Mutex::new(Vec::new());
+    let (failures, tally) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let met = Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::SeqCst)) {
+                loop {
+                    let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::SeqCst)) else {
+                        return;
+                    };
                     let began = std::time::Instant::now();
-                    match catch_unwind(AssertUnwindSafe(|| one(seed))) {
-                        Ok(code) => done.lock().unwrap().push((code, began.elapsed(), seed)),
+                    let result = catch_unwind(AssertUnwindSafe(|| one(seed)));
+                    times.lock().unwrap().push((began.elapsed(), seed));
+                    match result {
+                        Ok((code, faults)) => {
+                            tally.lock().unwrap().push((code, seed));
+                            met.lock().unwrap().extend(faults);
+                        }
                         Err(_) => failures.lock().unwrap().push(seed),
                     }
                 }
             });
         }
     });
-    let mut done = done.into_inner().unwrap();
-    done.sort_unstable();
-    for same in done.chunk_by(|a, b| a.0 == b.0) {
-        let shown: Vec<_> =
-            same.iter().map(|(_, took, seed)| format!("{seed} ({took:.1?})")).collect();
-        println!("exit {}: {} runs, of the seeds {}", same[0].0, same.len(), shown.join(", "));
+    let mut tally = tally.into_inner().unwrap();
+    tally.sort_unstable();
+    for runs in tally.chunk_by(|a, b| a.0 == b.0) {
+        let seeds: Vec<u64> = runs.iter().map(|(_, seed)| *seed).collect();
+        println!("exit {}: {} runs, {seeds:?}", runs[0].0, runs.len());
     }
+    println!("the faults that were met: {:?}", met.into_inner().unwrap());
+    let mut times = times.into_inner().unwrap();
+    times.sort_unstable();
+    println!("the longest: {:?}", times.iter().rev().take(6).collect::<Vec<_>>());
     let failures = failures.into_inner().unwrap();
     assert!(
         failures.is_empty(),
@@ -87,8 +104,8 @@ fn whatever_happens_the_object_is_whole_or_absent_and_the_exit_code_says_which()
     );
 }
 
-/// The run of a seed; its exit code.
-fn one(seed: u64) -> i32 {
+/// The run of a seed; its exit code, and the faults that its requests met.
+fn one(seed: u64) -> (i32, BTreeSet<String>) {
     let plan = Plan::of(seed);
     let store = Store::with(|options| options.faults = Default::default());
     let before = standing(&store, &plan);
@@ -144,7 +161,14 @@ fn one(seed: u64) -> i32 {
     if let Err(panic) = verdict {
         std::panic::resume_unwind(panic);
     }
-    code.unwrap_or(-1)
+    let faults = outcome.records.iter().filter_map(met).collect();
+    (code.unwrap_or(-1), faults)
+}
+
+/// The fault that a request met, without its numbers.
+fn met(record: &Record) -> Option<String> {
+    let fault = record.fault.as_deref()?;
+    Some(fault.split([' ', '(', '{']).next().unwrap_or_default().to_owned())
 }
 
 /// What stands at the name before the run.

@@ -7,9 +7,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod commands;
 mod files;
 mod moment;
-mod others;
 mod refresh;
 mod refusal;
 mod report;

@@ -17,14 +17,16 @@ fn debug_shows_each_decision_about_the_token_and_never_the_token() {
     let clock = Rule::on(Operation::UploadPart, Action::MoveClock(400)).part(3);
     let plan = Plan::new().with(revoke).with(clock.when(When::Attempt(1)));
     let scene = Scene::with(4, |options| options.faults = plan);
-    let mut secrets = Vec::new();
+    // The key is not encrypted, but that is known only after the pass phrase is.
+    let mut secrets = vec!["a pass phrase that nobody is told".to_owned()];
+    let pass = secrets[0].clone();
     let mut keep = |scene: &Scene| {
         for file in [scene.token(), scene.key()] {
             secrets.push(std::fs::read_to_string(file).unwrap());
         }
     };
     keep(&scene);
-    let mut stream = scene.begin(scene.put().args("--debug"));
+    let mut stream = scene.begin(scene.put().args("--debug").var("OCI_CLI_PASSPHRASE", pass));
     scene.stores_part(&mut stream);
     stream.run.waits_for_word("the session token was refreshed");
     keep(&scene);

@@ -179,12 +179,6 @@ impl Scene {
         }
     }
 
-    #[track_caller]
-    pub fn nothing_was_refused(&self) {
-        let refused = self.store.requests().into_iter().filter(is_refused).count();
-        assert_eq!(refused, 0);
-    }
-
     /// The requests for a new token.
     pub fn refreshes(&self) -> Vec<Record> {
         self.store.requests_of(Operation::RefreshToken)

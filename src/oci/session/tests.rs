@@ -39,8 +39,10 @@ fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
 }
 
 mod clock;
+mod refused;
 mod report;
 mod upkeep;
+mod written;
 
 /// A folder with a profile S, its key and its token.
 struct Home(tempfile::TempDir);
@@ -186,11 +188,6 @@ async fn an_api_key_that_was_replaced_is_known_by_its_own_fingerprint() {
     let first = session.credentials(Attempt::Small).await.unwrap();
     assert_eq!(first.key_id.as_str(), format!("{tenancy}/{user}/{configured}"));
     assert_eq!(first.expires, None);
-    // Once the file has been the same for long, nothing but a change is a reason to read it again.
-    let file = fs::File::options().write(true).open(home.path("key.pem")).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
-    session.credentials(Attempt::Small).await.unwrap();
-    assert!(session.core.state().looked.settled);
     home.write("key.pem", OTHER_KEY);
     let second = session.credentials(Attempt::Small).await.unwrap();
     let own = second.key.fingerprint();
@@ -204,17 +201,18 @@ async fn an_api_key_that_was_replaced_is_known_by_its_own_fingerprint() {
 #[tokio::test]
 async fn a_change_that_leaves_no_trace_in_the_file_s_time_is_noticed_all_the_same() {
     let home = Home::new(&token(&vector_key(), now() + 600));
-    let session = home.open().unwrap();
+    // Just changed, however long this test is held up.
     let path = home.path("token");
-    let written = fs::metadata(&path).unwrap().modified().unwrap();
-    // The second follows a look that has found the file changed just now.
-    for end in [601, 602] {
-        let text = token(&vector_key(), now() + end);
-        fs::write(&path, &text).unwrap();
-        fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
-        let credentials = session.credentials(Attempt::Small).await.unwrap();
-        assert_eq!(credentials.key_id.as_str(), format!("ST${text}"));
-    }
+    let written = SystemTime::now() + Duration::from_secs(60);
+    set_modified(&path, written);
+    let session = home.open().unwrap();
+    // The first look reads in any case; what counts is the second.
+    session.credentials(Attempt::Small).await.unwrap();
+    let text = token(&vector_key(), now() + 601);
+    fs::write(&path, &text).unwrap();
+    set_modified(&path, written);
+    let credentials = session.credentials(Attempt::Small).await.unwrap();
+    assert_eq!(credentials.key_id.as_str(), format!("ST${text}"));
 }
 
 #[test]
@@ -231,4 +229,59 @@ fn a_file_that_is_half_written_at_the_start_is_read_again() {
     });
     assert!(home.open().is_ok());
     writer.join().unwrap();
+}
+
+fn set_modified(path: &std::path::Path, time: SystemTime) {
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// Files that have lain there for long are not read again as long as they look the same.
+fn an_hour_ago() -> SystemTime {
+    SystemTime::now() - Duration::from_secs(3600)
+}
+
+#[tokio::test]
+async fn a_token_that_has_lain_there_for_long_is_seen_to_change_by_whatever_is_different() {
+    let old = an_hour_ago();
+    let home = Home::new(&token(&vector_key(), now() + 600));
+    let path = home.path("token");
+    set_modified(&home.path("key.pem"), old);
+    set_modified(&path, old);
+    let session = home.open().unwrap();
+    session.credentials(Attempt::Small).await.unwrap();
+    let taken = async |text: &str| {
+        let credentials = session.credentials(Attempt::Small).await.unwrap();
+        assert_eq!(credentials.key_id.as_str(), format!("ST${}", text.trim()));
+    };
+    // Another file, of the same size and time.
+    let text = token(&vector_key(), now() + 601);
+    home.write("token", text.as_bytes());
+    set_modified(&path, old);
+    taken(&text).await;
+    // The same file, another size.
+    let text = format!("{}\n", token(&vector_key(), now() + 602));
+    fs::write(&path, &text).unwrap();
+    set_modified(&path, old);
+    taken(&text).await;
+    // The same file and size, another time.
+    let text = format!("{}\n", token(&vector_key(), now() + 603));
+    fs::write(&path, &text).unwrap();
+    set_modified(&path, old + Duration::from_nanos(1_000_000));
+    taken(&text).await;
+}
+
+#[tokio::test]
+async fn a_key_that_has_lain_there_for_long_is_seen_to_change() {
+    let home = Home::new("");
+    let config = "[S]\nkey_file=~/key.pem\nuser=ocid1.user.oc1..b\ntenancy=ocid1.tenancy.oc1..a\n\
+                  fingerprint=00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff\nregion=phx\n";
+    home.write(".oci/config", config.as_bytes());
+    set_modified(&home.path("key.pem"), an_hour_ago());
+    let session = home.open().unwrap();
+    let first = session.credentials(Attempt::Small).await.unwrap();
+    home.write("key.pem", OTHER_KEY);
+    set_modified(&home.path("key.pem"), an_hour_ago());
+    let second = session.credentials(Attempt::Small).await.unwrap();
+    assert_ne!(second.key.fingerprint(), first.key.fingerprint());
+    assert!(second.key_id.as_str().ends_with(second.key.fingerprint()));
 }

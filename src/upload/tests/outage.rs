@@ -7,6 +7,8 @@ struct Outage {
     world: World,
     /// Nothing is reached from the one time to the other.
     gone: (Duration, Duration),
+    /// So often, with a pause as long as the world is gone for.
+    times: u32,
     buffers: usize,
     /// How many parts have been asked of the source, and how many it has given.
     asked: usize,
@@ -20,11 +22,15 @@ impl Outage {
         // Buffers are counted by part, so no part is cut.
         world.upload.settings.tail.least = u64::MAX;
         let buffers = world.upload.settings.parallel + 1;
-        Outage { world, gone, buffers, asked: 0, given: 0, most_held: 0 }
+        Outage { world, gone, times: 1, buffers, asked: 0, given: 0, most_held: 0 }
     }
 
     fn is_gone(&self) -> bool {
-        (self.gone.0..self.gone.1).contains(&self.world.now)
+        let (from, to) = self.gone;
+        (0..self.times).any(|time| {
+            let later = 2 * time * (to - from);
+            (from + later..to + later).contains(&self.world.now)
+        })
     }
 
     /// Reads the next part as soon as there is a buffer for it.
@@ -142,5 +148,20 @@ fn an_outage_that_outlasts_patience_ends_the_run_at_its_end_and_not_before() {
         assert!([Kind::Service, Kind::Unknown].contains(&kind), "seed {seed}: {kind:?}");
         let stood = outage.world.now.saturating_sub(from);
         assert!(stood >= 600 * SECOND && stood < 660 * SECOND, "seed {seed}: {stood:?}");
+    }
+}
+
+#[test]
+fn outages_that_together_outlast_patience_cost_nothing_where_parts_arrive_between_them() {
+    for seed in 0..100 {
+        let from = Duration::from_millis(seed * 97 % 20_000);
+        let mut outage = Outage::new(seed, 300, (from, from + 60 * SECOND));
+        outage.times = 20;
+        outage.world.upload.settings.retry_for = 300 * SECOND;
+        let result = outage.run();
+        outage.world.judge(seed, &result);
+        result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let spent = outage.world.now.saturating_sub(from);
+        assert!(spent > 300 * SECOND, "seed {seed}: there was only one outage in {spent:?}");
     }
 }

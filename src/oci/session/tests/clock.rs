@@ -69,10 +69,11 @@ async fn files_that_a_wrong_clock_spoke_against_are_read_again_when_it_is_correc
         let file = fs::File::options().write(true).open(home.path(name)).unwrap();
         file.set_modified(SystemTime::now() - HOUR).unwrap();
     }
-    let mut state = session.core.state();
-    session.core.look_at_files(&mut state, false);
-    assert!(state.looked.settled && state.credentials.generation == 1);
-    drop(state);
+    {
+        let mut state = session.core.state();
+        session.core.look_at_files(&mut state, false);
+        assert!(state.looked.settled && state.credentials.generation == 1);
+    }
     keep(&session, 2);
     assert_eq!(generation(&session).await.unwrap(), 2);
 }

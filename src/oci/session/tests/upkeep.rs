@@ -269,26 +269,6 @@ async fn a_refused_token_is_replaced_by_a_refresh_before_its_turn() {
     assert_eq!(kept.credentials().await.unwrap().key_id.as_str(), format!("ST${fresh}"));
 }
 
-/// As where a new token could not be written, or something has put the old file back.
-#[tokio::test]
-async fn a_refused_token_in_the_file_does_not_take_the_place_of_its_refused_successor() {
-    let old = token(&vector_key(), later());
-    let home = Home::new(&old);
-    let fresh = token_with(&vector_key(), later() + 10, 9);
-    let mut kept = keep(&home, move |_| with(&fresh));
-    kept.session.set_under_way();
-    let first = kept.credentials().await.unwrap();
-    kept.refuses(&first);
-    kept.told(is_refreshed).await;
-    let second = kept.credentials().await.unwrap();
-    home.write("token", old.as_bytes());
-    kept.refuses(&second);
-    assert_eq!(kept.session.core.state().credentials.generation, 2);
-    // A third is taken at once, though it ends earlier.
-    home.write("token", token_with(&vector_key(), later() - 60, 11).as_bytes());
-    assert_eq!(kept.credentials().await.unwrap().generation, 3);
-}
-
 #[tokio::test]
 async fn at_the_start_credentials_that_stay_refused_end_the_run_at_once() {
     let home = Home::new(&token(&vector_key(), later()));

@@ -1,0 +1,47 @@
+//! A refused token is not taken up again, although the file holds it and its successor is no use.
+
+use super::*;
+
+/// Refuses a pair under a good date.
+fn refuse(session: &Session, credentials: &Credentials) {
+    let signed = (session.signing_date(), Duration::ZERO);
+    session.refused(credentials, signed, Some(SystemTime::now()));
+}
+
+/// The file holds the first token, then the second, then the first again; both are refused.
+async fn the_first_comes_back(refused_while_it_is_used: bool) {
+    let (first, second) = (token(&vector_key(), now() + 600), token(&vector_key(), now() + 700));
+    let home = Home::new(&first);
+    let session = home.open().unwrap();
+    session.set_under_way();
+    let with_first = session.credentials(Attempt::Small).await.unwrap();
+    if refused_while_it_is_used {
+        refuse(&session, &with_first);
+    }
+    home.write("token", second.as_bytes());
+    let with_second = session.credentials(Attempt::Small).await.unwrap();
+    assert_eq!(with_second.key_id.as_str(), format!("ST${second}"));
+    if !refused_while_it_is_used {
+        // A part that was on its way when its token was replaced.
+        refuse(&session, &with_first);
+    }
+    home.write("token", first.as_bytes());
+    assert_eq!(session.credentials(Attempt::Small).await.unwrap().key_id, with_second.key_id);
+    refuse(&session, &with_second);
+    assert_eq!(session.core.state().credentials.key_id, with_second.key_id);
+    // A third one is.
+    let third = token(&vector_key(), now() + 500);
+    home.write("token", third.as_bytes());
+    let with_third = session.credentials(Attempt::Small).await.unwrap();
+    assert_eq!(with_third.key_id.as_str(), format!("ST${third}"));
+}
+
+#[tokio::test]
+async fn a_refused_token_that_lies_in_the_file_again_does_not_replace_its_refused_successor() {
+    the_first_comes_back(true).await;
+}
+
+#[tokio::test]
+async fn nor_does_one_that_was_refused_only_after_it_had_been_replaced() {
+    the_first_comes_back(false).await;
+}

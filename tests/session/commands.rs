@@ -1,0 +1,187 @@
+//! The other commands and the token: `get` and `uploads list` outlive it, `session` tells of it.
+
+use std::time::Duration;
+
+use ocipipe::emulator::Operation::{
+    self, GetObject, ListMultipartUploads, RefreshToken, UploadPart,
+};
+use ocipipe::emulator::fault::{Action, Plan, Rule, When};
+use rustix::process::Signal;
+
+use crate::common::store::BUCKET;
+use crate::common::stream::{assert_same, ramp};
+use crate::scene::{LONG, Scene, is_refused};
+use crate::together;
+
+together!(the_other_commands_outlive_a_token_too {
+    a_get_whose_token_ends_between_ranges: get_through_a_renewal();
+    a_get_whose_token_is_refused: get_with_a_refused_token();
+    a_get_until_there_is_a_new_login: get_through_a_login();
+    a_list_whose_token_ends_between_pages: list_through_a_renewal();
+    a_list_whose_token_is_refused: list_with_a_refused_token();
+});
+
+together!(the_session_commands_keep_what_they_promise {
+    two_refreshes_at_once_exchange_a_token_once: two_refreshes_at_once();
+    an_ended_session_is_shown_and_is_no_success: an_ended_session_is_shown();
+});
+
+/// Four ranges are asked for at once; this is one byte more.
+const FIVE_RANGES: usize = 4 * (16 << 20) + 1;
+/// Seconds; renewed when a third is left.
+const LIFE: u64 = 4;
+/// Longer than a token lasts.
+const OVER_A_LIFE: Action = Action::StallAnswer { ms: Some(5000) };
+
+fn set_faults(scene: &Scene, rule: Rule) {
+    scene.store.server().set_faults(Plan::new().with(rule));
+}
+
+fn generations(scene: &Scene, operation: Operation) -> Vec<u64> {
+    let of = scene.store.requests_of(operation).into_iter();
+    of.filter(|record| record.status < 300).filter_map(|record| record.generation).collect()
+}
+
+/// Gets the object of so many bytes; this many requests may be refused.
+fn get(scene: &Scene, length: usize, refusals: usize) {
+    let file = scene.home("fetched");
+    let run = scene
+        .ocipipe("get --quiet --retry-for 5s")
+        .arg("--file")
+        .arg(&file)
+        .arg(format!("oci://{BUCKET}/x"));
+    let done = run.run().exits(0);
+    assert_same(&std::fs::read(file).unwrap(), &ramp(length));
+    scene.refused_at_most(refusals, &done);
+}
+
+/// 401s allowed: none.
+fn get_through_a_renewal() {
+    let scene = Scene::new(LONG);
+    scene.put().stdin(ramp(FIVE_RANGES)).run().exits(0);
+    scene.store.server().set_token_ttl(Duration::from_secs(LIFE));
+    set_faults(&scene, Rule::on(GetObject, OVER_A_LIFE).when(When::Requests(4)));
+    scene.logs_in();
+    scene.take_token();
+    get(&scene, FIVE_RANGES, 0);
+    let used = generations(&scene, GetObject);
+    assert_eq!(used.len(), 5);
+    assert!(used.iter().max() > used.iter().min(), "{used:?}");
+}
+
+/// 401s allowed: one for each of the two ranges that may be on their way.
+fn get_with_a_refused_token() {
+    let length = (16 << 20) + 1;
+    let scene = Scene::new(LONG);
+    scene.put().stdin(ramp(length)).run().exits(0);
+    set_faults(&scene, Rule::on(GetObject, Action::DistrustToken).when(When::Request(1)));
+    get(&scene, length, 2);
+    assert!(scene.store.requests().iter().any(is_refused));
+    assert_eq!(scene.refreshes().len(), 1);
+}
+
+/// Nobody renews the token but whoever logs in. 401s allowed: one for each of the two ranges.
+fn get_through_a_login() {
+    let length = (16 << 20) + 1;
+    let scene = Scene::new(LONG);
+    scene.put().stdin(ramp(length)).run().exits(0);
+    set_faults(&scene, Rule::on(GetObject, Action::RevokeToken).when(When::Request(1)));
+    let file = scene.home("fetched");
+    let get = scene.ocipipe("get --no-refresh").arg("--file").arg(&file);
+    let run = get.arg(format!("oci://{BUCKET}/x")).start();
+    run.waits_for_word("gives up at");
+    scene.logs_in_with_new_key();
+    scene.take_key();
+    scene.take_token();
+    run.wait().exits(0).says(&["took up the changed credentials from disk"]);
+    assert_same(&std::fs::read(file).unwrap(), &ramp(length));
+    assert_eq!(scene.refreshes().len(), 0);
+}
+
+/// A scene in which two uploads were left open by runs that were killed.
+fn with_open_uploads() -> Scene {
+    let scene = Scene::new(LONG);
+    for (name, stored) in [("x", 1), ("y", 2)] {
+        let mut stream = scene.begin(scene.put_as(name));
+        stream.part();
+        scene.store.waits_for(UploadPart, stored);
+        stream.run.signal(Signal::KILL);
+        drop(stream);
+    }
+    scene.store.server().set_page_size(1);
+    scene
+}
+
+fn list(scene: &Scene, refusals: usize) {
+    let done = scene.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
+    for (_, _, id) in scene.store.server().open_uploads() {
+        assert!(done.stdout.contains(&id), "{id} is not listed: {}", done.stdout);
+    }
+    assert_eq!(done.receipt().as_array().unwrap().len(), 2);
+    scene.refused_at_most(refusals, &done);
+}
+
+/// 401s allowed: none.
+fn list_through_a_renewal() {
+    let scene = with_open_uploads();
+    scene.store.server().set_token_ttl(Duration::from_secs(LIFE));
+    set_faults(&scene, Rule::on(ListMultipartUploads, OVER_A_LIFE).when(When::Request(1)));
+    scene.logs_in();
+    scene.take_token();
+    list(&scene, 0);
+    let used = generations(&scene, ListMultipartUploads);
+    assert!(used.last() > used.first(), "{used:?}");
+}
+
+/// 401s allowed: one.
+fn list_with_a_refused_token() {
+    let scene = with_open_uploads();
+    let distrust = Rule::on(ListMultipartUploads, Action::DistrustToken);
+    set_faults(&scene, distrust.when(When::Request(2)));
+    list(&scene, 1);
+    assert_eq!(scene.refreshes().len(), 1);
+}
+
+/// The second is started while the answer to the first is still to come.
+fn two_refreshes_at_once() {
+    let slow = Rule::on(RefreshToken, Action::Delay(3000)).when(When::Request(1));
+    let scene = Scene::with(LONG, |options| options.faults = Plan::new().with(slow));
+    let before = std::fs::read(scene.token()).unwrap();
+    let command = || {
+        let url = scene.store.server().url();
+        let run = crate::common::run::ocipipe(["session", "refresh", "--auth-endpoint", &url]);
+        run.within(&scene.home("")).arg("--config-file").arg(scene.config()).start()
+    };
+    let earlier = scene.store.server().arrived();
+    let first = command();
+    let (handle, wait) = scene.store.waiting(move |_, arrived| arrived > earlier);
+    handle.block_on(wait);
+    let second = command();
+    for run in [first, second] {
+        let done = run.wait().exits(0);
+        assert!(done.stdout.contains("valid until"), "{}", done.stdout);
+    }
+    let mut exchanged: Vec<_> = scene.refreshes().iter().map(|r| r.presented).collect();
+    let all = exchanged.len();
+    exchanged.dedup();
+    assert_eq!(exchanged.len(), all, "a token was exchanged twice: {:#?}", scene.refreshes());
+    assert_ne!(std::fs::read(scene.token()).unwrap(), before);
+    scene.token_is_private();
+    // What lies there now is good for an upload.
+    scene.put().stdin(ramp(17)).run().exits(0);
+}
+
+fn an_ended_session_is_shown() {
+    let scene = Scene::new(1);
+    std::thread::sleep(Duration::from_millis(1100));
+    for (option, words) in
+        [("", &["valid           no", " ago)"][..]), ("--json", &["\"valid\": false"][..])]
+    {
+        let run = crate::common::run::ocipipe(["session", "show", "--config-file"]);
+        let done = run.within(&scene.home("")).arg(scene.config()).args(option).run().exits(3);
+        for word in words {
+            assert!(done.stdout.contains(word), "{word:?} is not shown:\n{}", done.stdout);
+        }
+        done.says(&["expired at", "oci session authenticate --profile-name DEFAULT"]);
+    }
+}
