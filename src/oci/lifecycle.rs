@@ -184,15 +184,15 @@ impl Lifecycle {
         if hopeless {
             return Verdict::GiveUp;
         }
-        self.mention(now, self.refused.is_some());
+        self.mention(now, UNMENTIONED, self.refused.is_some());
         Verdict::Wait
     }
 
-    /// Says that nothing goes on, where that has lasted for a while.
-    fn mention(&mut self, now: Now, refused: bool) {
+    /// Says that nothing goes on, where that has lasted for so long.
+    fn mention(&mut self, now: Now, after: Duration, refused: bool) {
         let since = *self.standstill.get_or_insert(now);
         let stood = now.steady.saturating_sub(since.steady);
-        if stood >= UNMENTIONED && !std::mem::replace(&mut self.mentioned, true) {
+        if stood >= after && !std::mem::replace(&mut self.mentioned, true) {
             let until = since.wall + self.rules.retry_for;
             let (since, login) = (since.wall, String::new());
             self.notices.push(Notice::Waiting { since, until, refused, login });

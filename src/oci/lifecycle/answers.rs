@@ -13,6 +13,9 @@ use super::{Doubt, Lifecycle, Notice, Now, Probed, Refusal, SECOND, Stale};
 const WINDOW: Duration = Duration::from_secs(300);
 /// A probe of a refused token follows the refusal after a second, and the probe before after this.
 const BETWEEN_PROBES: Duration = Duration::from_secs(10);
+/// How long requests may be sent again for reasons that pass before it is worth a word: a part on a
+/// slow line takes its time, and is no news.
+const SENT_AGAIN: Duration = Duration::from_secs(60);
 
 impl Lifecycle {
     /// A request of this generation, dated `signed` by the service's clock, was refused (401) when
@@ -30,7 +33,7 @@ impl Lifecycle {
         }
         if let Some(stale) = stale.or_else(|| self.over(now).then_some(Stale::Ended)) {
             self.notices.push(Notice::Stale { stale });
-            self.mention(now, !self.over(now));
+            self.mention(now, SENT_AGAIN, !self.over(now));
             return Refusal::Again(stale);
         }
         self.standstill.get_or_insert(now);

@@ -393,14 +393,15 @@ fn a_date_far_from_the_one_that_was_accepted_is_not_that_of_who_judges() {
 #[test]
 fn refusals_that_say_nothing_of_the_token_are_mentioned_when_they_do_not_end() {
     let mut lifecycle = token(3600);
-    for second in 10..20 {
+    for second in 10..75 {
         let dated = (secs(WALL + second + 5000), Duration::ZERO);
         let refusal = lifecycle.refused(at(second), 1, dated, Some(secs(WALL + second)));
         assert_eq!(refusal, Refusal::Again(Stale::Date));
         assert_eq!(lifecycle.judge(at(second), Attempt::Small), Verdict::Use);
+        let notices = lifecycle.take_notices();
+        let waits = notices.iter().any(|notice| matches!(notice, Notice::Waiting { .. }));
+        assert_eq!(waits, second == 70, "after {} s", second - 10);
     }
-    let notices = lifecycle.take_notices();
-    assert_eq!(notices.iter().filter(|n| matches!(n, Notice::Waiting { .. })).count(), 1);
     lifecycle.accepted();
     assert_eq!(lifecycle.take_notices(), [Notice::Resumed]);
 }
