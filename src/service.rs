@@ -202,8 +202,7 @@ impl Service {
     fn refused(&self, signed: &Signed, refusal: Refusal) -> Failure {
         let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
         if refusal.status == 401 {
-            let when = (signed.date, signed.at.elapsed());
-            self.session.refused(&signed.credentials, when, date);
+            self.session.refused(&signed.credentials, (signed.date, signed.at), date);
         } else if refusal.from_service() {
             self.session.accepted(date);
         }

@@ -8,7 +8,7 @@
 //! session.ready(attempt).await?;               // before connecting: waits until there is anything
 //! let credentials = session.credentials(attempt).await?;     // immediately before each attempt
 //! let date = session.signing_date();           // what the attempt is dated with
-//! session.refused(&credentials, (date, took), answer_date);  // after a 401; then ask again
+//! session.refused(&credentials, (date, at), answer_date);    // after a 401; then ask again
 //! session.accepted(answer_date);               // after a success
 //! session.set_under_way();                     // once a stream is at stake: wait, do not end
 //! ```
@@ -185,19 +185,19 @@ impl Session {
         UNIX_EPOCH + self.core.state().lifecycle.clock(self.core.now())
     }
 
-    /// A request signed with these credentials and this date was refused (401) when it had taken so
-    /// long; `answered` is the date of the answer. What comes next is known by asking for credentials again.
+    /// A request signed with these credentials and this date, at this moment, is refused (401) now;
+    /// `answered` is the date of the answer. What comes next is known by asking for credentials again.
     pub fn refused(
         &self,
         credentials: &Credentials,
-        (signed, took): (SystemTime, Duration),
+        (signed, at): (SystemTime, Instant),
         answered: Option<SystemTime>,
     ) {
         let mut state = self.core.state();
         let refusal = state.lifecycle.refused(
             self.core.now(),
             credentials.generation,
-            (since_1970(signed), took),
+            (since_1970(signed), at.elapsed()),
             answered.map(since_1970),
         );
         if matches!(refusal, Refusal::LookAtFiles | Refusal::Again(Stale::Replaced)) {

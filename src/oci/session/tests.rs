@@ -194,7 +194,7 @@ async fn an_api_key_that_was_replaced_is_known_by_its_own_fingerprint() {
     assert_eq!(second.key_id.as_str(), format!("{tenancy}/{user}/{own}"));
     // Nor is it taken for the old one when it is read again, as after any refusal.
     session.set_under_way();
-    session.refused(&second, (session.signing_date(), Duration::ZERO), Some(SystemTime::now()));
+    session.refused(&second, (session.signing_date(), Instant::now()), Some(SystemTime::now()));
     assert_eq!(session.core.state().credentials.key_id, second.key_id);
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 /// Refuses a pair under a good date.
 fn refuse(session: &Session, credentials: &Credentials) {
-    let signed = (session.signing_date(), Duration::ZERO);
+    let signed = (session.signing_date(), Instant::now());
     session.refused(credentials, signed, Some(SystemTime::now()));
 }
 
@@ -44,4 +44,19 @@ async fn a_refused_token_that_lies_in_the_file_again_does_not_replace_its_refuse
 #[tokio::test]
 async fn nor_does_one_that_was_refused_only_after_it_had_been_replaced() {
     the_first_comes_back(false).await;
+}
+
+/// A part takes its time on a slow line: it was dated well when it was signed.
+#[tokio::test]
+async fn a_refusal_that_comes_after_ten_minutes_speaks_of_the_token_and_not_of_the_clock() {
+    let home = Home::new(&token(&vector_key(), now() + 600));
+    let session = home.open().unwrap();
+    session.set_under_way();
+    let credentials = session.credentials(Attempt::Small).await.unwrap();
+    let before = Duration::from_secs(600);
+    let signed = (SystemTime::now() - before, Instant::now().checked_sub(before).unwrap());
+    session.refused(&credentials, signed, Some(SystemTime::now()));
+    let core = &session.core;
+    // Without a keeper nobody has patience.
+    assert_eq!(core.state().lifecycle.judge(core.now(), Attempt::Small), Verdict::GiveUp);
 }

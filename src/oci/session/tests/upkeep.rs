@@ -92,7 +92,7 @@ impl Kept {
 
     /// A request signed just now is refused.
     fn refuses(&self, credentials: &Credentials) {
-        let signed = (self.session.signing_date(), Duration::ZERO);
+        let signed = (self.session.signing_date(), Instant::now());
         self.session.refused(credentials, signed, Some(SystemTime::now()));
     }
 
@@ -364,7 +364,7 @@ async fn a_wrong_clock_is_corrected_by_the_date_of_an_answer_and_said_once() {
     let first = kept.credentials().await.unwrap();
     let theirs = SystemTime::now() + Duration::from_secs(1000);
     for _ in 0..2 {
-        kept.session.refused(&first, (SystemTime::now(), Duration::ZERO), Some(theirs));
+        kept.session.refused(&first, (SystemTime::now(), Instant::now()), Some(theirs));
     }
     let dated = kept.session.signing_date();
     assert!(dated.duration_since(SystemTime::now()).unwrap() > Duration::from_secs(990));
