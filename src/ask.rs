@@ -60,7 +60,7 @@ impl Ask<'_> {
             if left.is_zero() {
                 return Err((error, None));
             }
-            if !said && !failure.is_refusal() {
+            if !said && !failure.refuses_credentials() {
                 said = true;
                 let seconds = self.patience.as_secs();
                 let what = &error.what;

@@ -196,12 +196,12 @@ pub fn pause(attempt: u32, random: f64, failure: &Failure) -> Duration {
     /// again: on top of that there is only a bound to how often.
     const REFUSED: Duration = Duration::from_secs(2);
     let pause = backoff(attempt, random, failure.retry_after());
-    if failure.is_refusal() { pause.min(REFUSED) } else { pause }
+    if failure.refuses_credentials() { pause.min(REFUSED) } else { pause }
 }
 
 impl Failure {
     /// Whether the credentials were refused.
-    pub fn is_refusal(&self) -> bool {
+    pub fn refuses_credentials(&self) -> bool {
         matches!(self, Failure::Refused(refusal) if refusal.status == 401)
     }
 

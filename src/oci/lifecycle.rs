@@ -5,7 +5,7 @@
 //! Must not know a file, a socket, or the token itself. Invariants:
 //! 1. `Verdict::Use` is never said of a token that is over by the clock as far as it is known, nor
 //!    of one that was refused and has not passed a probe since.
-//! 2. At most one refresh and at most one probe are under way.
+//! 2. At most one refresh, one probe and one question for the time are under way.
 //! 3. Once the stream is under way, only a standstill of `retry_for` leads to `Verdict::GiveUp`.
 
 mod answers;

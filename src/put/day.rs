@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Before, Named, Settings, Stored, TailRule, Upload};
+use super::{Settings, Stored, Upload};
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, Kind};
 use crate::oci::lifecycle::simulation::scenario;
@@ -58,24 +58,8 @@ struct Day {
 impl Day {
     fn new(scenario: Scenario) -> Day {
         let retry_for = secs(scenario.retry_for);
-        let settings = Settings {
-            parallel: PARALLEL,
-            retry_for,
-            checksum: Algorithm::Sha256,
-            allow_empty: false,
-            min_size: 0,
-            delete_on_mismatch: false,
-            answered: true,
-            before: Before::Nothing,
-            named: Named {
-                object: "oci://b@n/o".to_owned(),
-                abort: "ABORT {}".to_owned(),
-                head: "HEAD".to_owned(),
-            },
-            seed: 7,
-            // Nothing is cut: the parts of this stream are what is looked at.
-            tail: TailRule { least: u64::MAX, worth: Duration::MAX, highest: 10_000 },
-        };
+        // Nothing is cut: the parts of this stream are what is looked at.
+        let settings = Settings { retry_for, ..Settings::plain(PARALLEL) };
         Day {
             around: Surroundings::new(scenario),
             upload: Upload::new(settings),

@@ -33,6 +33,29 @@ pub struct Settings {
     pub tail: TailRule,
 }
 
+impl Settings {
+    /// An upload that asks for nothing special and cuts no part: for tests and measurements.
+    pub fn plain(parallel: usize) -> Settings {
+        Settings {
+            parallel,
+            retry_for: Duration::from_secs(3600),
+            checksum: Algorithm::Sha256,
+            allow_empty: false,
+            min_size: 0,
+            delete_on_mismatch: false,
+            answered: true,
+            before: Before::Nothing,
+            named: Named {
+                object: "oci://b@n/o".to_owned(),
+                abort: "ABORT {}".to_owned(),
+                head: "HEAD".to_owned(),
+            },
+            seed: 7,
+            tail: TailRule { least: u64::MAX, worth: Duration::MAX, highest: 10_000 },
+        }
+    }
+}
+
 /// What stood at the name before the object, by the condition that its storing is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Before {

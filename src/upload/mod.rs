@@ -264,7 +264,9 @@ impl Upload {
             (Phase::Putting, Outcome::Object(held)) => self.put_settled(now, held),
             (Phase::Committing, Outcome::Committed(held)) => self.committed(now, held),
             (Phase::Verifying, Outcome::Object(held)) => self.seen(now, held),
-            (Phase::Verifying, Outcome::Created { upload_id }) => self.yes(now, call, upload_id),
+            (Phase::Verifying, Outcome::Created { upload_id }) => {
+                self.answered_yes(now, call, upload_id)
+            }
             (Phase::Settling(step), outcome) => self.settled(now, step, outcome),
             (Phase::Healing, Outcome::Parts(listed)) => self.healed(now, listed),
             (Phase::Aborting | Phase::Deleting, Outcome::Gone) => self.cleaned(None),

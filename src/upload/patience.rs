@@ -80,13 +80,17 @@ impl Upload {
         let text = format!("{what}; trying again for up to {seconds} s, what was read is kept");
         match &mut self.trouble {
             None => {
-                let told = if failure.is_refusal() { Told::Elsewhere } else { Told::NotYet(text) };
+                let told = if failure.refuses_credentials() {
+                    Told::Elsewhere
+                } else {
+                    Told::NotYet(text)
+                };
                 self.trouble = Some(Trouble { since: now, told });
                 self.mention_trouble(now);
                 None
             }
             Some(trouble) if now < trouble.since + retry_for => {
-                if trouble.told == Told::Elsewhere && !failure.is_refusal() {
+                if trouble.told == Told::Elsewhere && !failure.refuses_credentials() {
                     trouble.told = Told::NotYet(text);
                     self.mention_trouble(now);
                 }

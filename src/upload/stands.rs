@@ -68,14 +68,14 @@ impl Upload {
             // A 404 is an object that is not there, or one that a policy hides from whoever may write
             // and not read.
             (Call::Head, _) => self.begin(Call::Probe(Question::Free)),
-            (Call::Probe(question), Verdict::Exists) => self.no(&question),
+            (Call::Probe(question), Verdict::Exists) => self.answered_no(&question),
             // The looking is forbidden altogether.
             _ => self.verified_by_answer(),
         }
     }
 
     /// The upload of a question was begun: what is asked is so.
-    pub(super) fn yes(&mut self, now: Now, call: Call, upload_id: String) {
+    pub(super) fn answered_yes(&mut self, now: Now, call: Call, upload_id: String) {
         self.leftover = Some(upload_id);
         match call {
             Call::Probe(Question::Etag(etag)) if self.committed_as(&etag) => {
@@ -87,7 +87,7 @@ impl Upload {
     }
 
     /// The upload of a question was refused: what is asked is not so.
-    fn no(&mut self, question: &Question) {
+    fn answered_no(&mut self, question: &Question) {
         let committed = self.committed.as_ref().and_then(|held| held.etag.clone());
         match (question, self.settings.before.clone(), committed) {
             // An object stands there, and it stood there for nobody before; or that is all that can

@@ -126,9 +126,7 @@ fn the_old_token_is_refused_soon_after() {
         options.judges_at_the_end = true;
     });
     let mut stream = scene.begin(scene.put().args("--bwlimit 8MiB --parallel-upload-count 2"));
-    for _ in 0..8 {
-        scene.stores_part(&mut stream);
-    }
+    scene.stores_parts(&mut stream, 8);
     let rounds = scene.refreshes().len();
     assert!(rounds >= 3, "{rounds} refreshes");
     scene.whole(stream, 2 * (rounds + 1)).says_nothing_of("waits since");
@@ -140,9 +138,7 @@ fn parts_are_begun_with_a_token_that_outlives_them() {
     let scene = Scene::with(7, |options| options.judges_at_the_end = true);
     let run = scene.put().args("--bwlimit 5MiB --parallel-upload-count 1 --refresh-before 1s");
     let mut stream = scene.begin(run);
-    for _ in 0..6 {
-        scene.stores_part(&mut stream);
-    }
+    scene.stores_parts(&mut stream, 6);
     scene.whole(stream, 1);
     // Renewed on account of transfers: a token is left with more than the second it might have had.
     assert!(scene.refreshes().len() <= 6, "{:#?}", scene.refreshes());

@@ -30,9 +30,7 @@ fn on_part(number: u32, action: Action) -> Rule {
 fn a_refresh_helps() {
     let scene = failing(LONG, on_part(2, Action::DistrustToken));
     let mut stream = scene.begin(scene.put());
-    for _ in 0..3 {
-        scene.stores_part(&mut stream);
-    }
+    scene.stores_parts(&mut stream, 3);
     let done = scene.whole(stream, 1);
     assert_eq!(scene.refreshes().len(), 1);
     assert_eq!(done.receipt()["token-refreshes"], 1);
@@ -102,9 +100,7 @@ fn the_clock_is_wrong() {
     for seconds in [1000, -1000] {
         let scene = failing(LONG, on_part(2, Action::MoveClock(seconds)));
         let mut stream = scene.begin(scene.put());
-        for _ in 0..3 {
-            scene.stores_part(&mut stream);
-        }
+        scene.stores_parts(&mut stream, 3);
         let done = scene.whole(stream, 1);
         assert_eq!(done.stderr.matches("the local clock is").count(), 1, "{}", done.stderr);
         assert_eq!(scene.refreshes().len(), 0, "{}", done.stderr);
@@ -118,9 +114,7 @@ fn the_clock_was_wrong_before() {
     scene.logs_in();
     scene.take_token();
     let mut stream = scene.begin(scene.put());
-    for _ in 0..3 {
-        scene.stores_part(&mut stream);
-    }
+    scene.stores_parts(&mut stream, 3);
     let done = scene.whole(stream, 0);
     assert_eq!(done.stderr.matches("the local clock is").count(), 1, "{}", done.stderr);
     assert_eq!(scene.refreshes().len(), 0, "{}", done.stderr);

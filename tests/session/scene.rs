@@ -138,6 +138,11 @@ impl Scene {
         self.store.waits_until(&what, stored);
     }
 
+    #[track_caller]
+    pub fn stores_parts(&self, stream: &mut Stream, count: usize) {
+        (0..count).for_each(|_| self.stores_part(stream));
+    }
+
     /// Waits until the auth service has answered so many refreshes with a token.
     #[track_caller]
     pub fn waits_for_refreshes(&self, count: usize) {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ocipipe::digest::{self, Algorithm};
 use ocipipe::oci::api::{Condition, Held, Target, request};
-use ocipipe::upload::{Action, Before, Call, Event, Named, Outcome, Settings, TailRule, Upload};
+use ocipipe::upload::{Action, Call, Event, Outcome, Settings, Upload};
 use ocipipe_bench::options::Options;
 
 const PARALLEL: usize = 4;
@@ -29,26 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn settings() -> Settings {
-    Settings {
-        parallel: PARALLEL,
-        retry_for: Duration::from_secs(3600),
-        checksum: Algorithm::Sha256,
-        allow_empty: false,
-        min_size: 0,
-        delete_on_mismatch: false,
-        answered: true,
-        before: Before::Nothing,
-        named: Named { object: String::new(), abort: String::new(), head: String::new() },
-        seed: 1,
-        tail: TailRule { least: u64::MAX, worth: Duration::MAX, highest: 10_000 },
-    }
-}
-
 /// The part at the end of each window and the nanoseconds that each in it took; and the machine, with
 /// every part acknowledged.
 fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
-    let mut upload = Upload::new(settings());
+    let mut upload = Upload::new(Settings::plain(PARALLEL));
     let body = Bytes::from_static(b"what is in a part does not matter here");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
     let crc32 = digest.crc32;

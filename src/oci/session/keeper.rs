@@ -1,4 +1,5 @@
-//! The background work of a session: it refreshes and probes when the lifecycle says so.
+//! The background work of a session: it refreshes, probes and asks for the time when
+//! the lifecycle says so.
 //!
 //! The only caller of the auth service. Decides nothing. Invariant: it holds nothing an upload
 //! waits for, and a refresh that hangs stops neither the probes nor the looks at the files.

@@ -47,22 +47,10 @@ pub struct World {
 
 pub fn settings(seed: u64, parallel: usize) -> Settings {
     Settings {
-        parallel,
-        retry_for: Duration::from_secs(3600),
-        checksum: Algorithm::Sha256,
-        allow_empty: false,
-        min_size: 0,
-        delete_on_mismatch: false,
-        answered: true,
-        before: Before::Nothing,
-        named: Named {
-            object: "oci://b@n/o".to_owned(),
-            abort: "ABORT {}".to_owned(),
-            head: "HEAD".to_owned(),
-        },
         seed,
         // Here a byte takes most of a second.
         tail: TailRule { least: 1, worth: Duration::from_millis(100), highest: 10_000 },
+        ..Settings::plain(parallel)
     }
 }
 
