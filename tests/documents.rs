@@ -1,34 +1,103 @@
-//! README and CONTRIBUTING are true where that can be checked: their commands, options and files exist.
+//! README, CONTRIBUTING, CHANGELOG and the pages of `docs` are true where that can be checked: their
+//! commands, options, variables, files, links and tests exist, and what is there to paste parses.
 
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use common::run::ocipipe;
-
-const DOCUMENTS: [&str; 3] = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+use ocipipe::cli::{self, Environment, args};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The pages for users, as paths from the root.
+fn pages() -> Vec<String> {
+    let mut pages: Vec<String> = std::fs::read_dir(root().join("docs"))
+        .unwrap()
+        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .filter(|path| path.ends_with(".md"))
+        .collect();
+    pages.sort();
+    assert!(!pages.is_empty());
+    pages
+}
+
+/// Every document, the pages of `docs` among them.
+fn documents() -> Vec<String> {
+    let mut all = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).to_vec();
+    all.extend(pages());
+    all
+}
+
+/// What a user reads: every document but the one for those who change the program.
+fn for_users() -> Vec<String> {
+    documents().into_iter().filter(|document| document != "CONTRIBUTING.md").collect()
+}
+
+/// The text of every file below these folders that can be read as text.
+fn sources(folders: &[&str]) -> String {
+    let mut text = String::new();
+    let mut left: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if let Ok(more) = std::fs::read_to_string(path) {
+            text.push_str(&more);
+        }
+    }
+    text
 }
 
 fn text(document: &str) -> String {
     std::fs::read_to_string(root().join(document)).unwrap()
 }
 
-/// What is set as code: indented lines, and words between back-ticks.
+/// The lines of code blocks, indented or fenced, and the rest.
+fn blocks(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let mut fenced = false;
+    text.lines().filter(|line| !line.trim().is_empty()).partition(|line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        fenced || fence || line.starts_with("    ")
+    })
+}
+
+/// What is set as code in the prose: words between back-ticks.
+fn inline(text: &str) -> Vec<String> {
+    let prose: String = blocks(text).1.iter().map(|line| format!("{} ", line.trim())).collect();
+    prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What is set as code: blocks and words between back-ticks.
 fn code(text: &str) -> Vec<String> {
-    let mut found: Vec<String> =
-        text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
-    let prose: String = text
-        .lines()
-        .filter(|line| !line.starts_with("    "))
-        .map(|line| format!("{} ", line.trim()))
-        .collect();
-    found.extend(prose.split('`').skip(1).step_by(2).map(str::to_owned));
-    found
+    let block = blocks(text).0.into_iter().map(|line| line.trim_start().to_owned());
+    block.chain(inline(text)).collect()
+}
+
+/// The commands in code blocks: the words behind each `ocipipe`, as a shell would split them.
+fn pasted(text: &str) -> Vec<Vec<String>> {
+    let block = blocks(text).0.join("\n").replace("\\\n", " ");
+    let mut calls = Vec::new();
+    for line in block.lines() {
+        let line = line.replace("cargo run --release -- ", "ocipipe ");
+        let Some(words) = shlex::split(&line) else { continue };
+        let ends = |word: &String| {
+            ["|", "||", "&&", "&", ";"].contains(&word.as_str())
+                || word.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['<', '>'])
+        };
+        for part in words.split(ends) {
+            let program = |word: &String| word.rsplit(['=', '/']).next() == Some("ocipipe");
+            if let Some(at) = part.iter().position(program) {
+                calls.push(part[at + 1..].to_vec());
+            }
+        }
+    }
+    calls
 }
 
 /// The words of each `ocipipe ...` up to the end of its command, before `--`.
@@ -51,7 +120,7 @@ fn calls(text: &str) -> Vec<Vec<String>> {
 #[test]
 fn every_command_and_option_that_is_written_down_exists() {
     let mut seen = 0;
-    for document in DOCUMENTS {
+    for document in &documents() {
         for call in calls(&text(document)) {
             if call[0] == "--version" {
                 ocipipe(call).run().exits(0);
@@ -78,30 +147,149 @@ fn every_command_and_option_that_is_written_down_exists() {
 }
 
 #[test]
+fn every_command_that_is_there_to_paste_parses() {
+    let mut seen = 0;
+    for document in &documents() {
+        for call in pasted(&text(document)) {
+            let argv = call.iter().map(OsString::from).collect();
+            if let Err(error) = cli::parse(argv, &Environment::default()) {
+                panic!("{document}: ocipipe {}: {error}", call.join(" "));
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 8, "only {seen} commands were found in code blocks");
+}
+
+#[test]
 fn every_option_that_is_mentioned_exists() {
-    let all: String = ["put", "get", "serve", "uploads list", "uploads abort", "session show"]
-        .iter()
-        .map(|command| ocipipe(["help"]).args(command).run().exits(0).stdout)
-        .collect();
-    for document in ["README.md", "CHANGELOG.md"] {
-        for code in code(&text(document)).iter().filter(|code| code.starts_with("--")) {
-            let option = code.split([' ', '=']).next().unwrap();
-            assert!(all.contains(option), "{document} mentions {option}");
+    fn every(info: &argh::CommandInfoWithArgs) -> Vec<String> {
+        let here = info.flags.iter().map(|flag| flag.long.to_owned());
+        here.chain(info.commands.iter().flat_map(|sub| every(&sub.command))).collect()
+    }
+    let known = every(&args::info());
+    let commands = ["put", "get", "uploads", "session", "serve"];
+    for document in for_users() {
+        for code in inline(&text(&document)) {
+            let words: Vec<&str> = code.split(' ').take_while(|word| *word != "--").collect();
+            let ours =
+                words.first().is_some_and(|word| word.starts_with("--") || commands.contains(word));
+            if !ours {
+                continue;
+            }
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let option = option.split('=').next().unwrap();
+                assert!(known.iter().any(|long| long == option), "{document} mentions {option}");
+            }
+        }
+    }
+}
+
+/// Whether it looks like a variable that ocipipe could read.
+fn is_variable(word: &str) -> bool {
+    let shaped = word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let known = ["OCI_", "OCIPIPE_", "SSL_CERT", "REQUESTS_", "CURL_", "KUBERNETES_"];
+    shaped
+        && (known.iter().any(|start| word.starts_with(start))
+            || word.to_ascii_lowercase().ends_with("_proxy"))
+}
+
+#[test]
+fn every_variable_that_is_mentioned_is_read() {
+    let program = sources(&["src"]);
+    let everything = sources(&["src", "tests", "bench", "fuzz", ".ci"]);
+    let mut seen = 0;
+    for document in &documents() {
+        let read = if document == "CONTRIBUTING.md" { &everything } else { &program };
+        for code in code(&text(document)) {
+            for word in code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                if is_variable(word) && !word.ends_with('_') {
+                    let lower = word.to_ascii_lowercase();
+                    let there = read.contains(word) || read.contains(&lower);
+                    assert!(there, "{document} mentions {word}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen >= 3, "only {seen} variables were found");
+}
+
+#[test]
+fn every_test_that_is_mentioned_exists() {
+    let everything = sources(&["src", "tests"]);
+    for document in &documents() {
+        for code in code(&text(document)) {
+            let words: Vec<&str> = code.split_whitespace().collect();
+            if let [name] = words[..] {
+                let shaped = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+                if shaped && name.matches('_').count() >= 3 {
+                    let there = everything.contains(&format!("fn {name}("));
+                    assert!(there, "{document} mentions {name}");
+                }
+            }
+            for pair in words.windows(2).filter(|pair| pair[0] == "--test") {
+                let file = root().join(format!("tests/{}.rs", pair[1]));
+                let folder = root().join(format!("tests/{}/main.rs", pair[1]));
+                assert!(file.exists() || folder.exists(), "{document} mentions {pair:?}");
+            }
         }
     }
 }
 
 #[test]
 fn every_file_that_is_mentioned_exists() {
-    for document in DOCUMENTS {
+    for document in &documents() {
         for code in code(&text(document)) {
             let word = code.split_whitespace().next().unwrap_or_default();
-            let ours = ["src/", "tests/", "fuzz/", "bench/", ".ci/"];
+            let ours = ["src/", "tests/", "fuzz/", "bench/", "docs/", ".ci/"];
             let named = ours.iter().any(|folder| word.starts_with(folder)) || word.ends_with(".md");
             if named && !word.contains(['*', '<']) && word.is_ascii() {
                 assert!(root().join(word).exists(), "{document} mentions {word}");
             }
         }
+    }
+}
+
+/// What the links of a document lead to.
+fn links(text: &str) -> Vec<String> {
+    let prose = blocks(text).1.join("\n");
+    let behind = prose.split("](").skip(1);
+    behind.filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
+}
+
+/// A heading as the address of its section.
+fn anchor(heading: &str) -> String {
+    let plain = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = plain.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for document in &documents() {
+        let folder = root().join(document).parent().unwrap().to_owned();
+        for link in links(&text(document)) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, section) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() { root().join(document) } else { folder.join(file) };
+            assert!(target.exists(), "{document} has a link to {link}");
+            if !section.is_empty() {
+                let there = std::fs::read_to_string(target).unwrap();
+                let mut headings = there.lines().filter(|line| line.starts_with('#'));
+                assert!(headings.any(|line| anchor(line) == section), "{document}: {link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_page_has_a_line_in_the_readme() {
+    let linked = links(&text("README.md"));
+    for page in pages() {
+        assert!(linked.contains(&page), "README.md has no link to {page}");
     }
 }
 
