@@ -6,12 +6,14 @@
 //! ```json
 //! {"faults": [
 //!   {"operation": "UploadPart", "part": 3, "when": {"first": 2}, "action": {"refuse": {"status": 503}}},
-//!   {"operation": "CommitMultipartUpload", "when": {"attempt": 1}, "action": "lose_answer"}
+//!   {"operation": "CommitMultipartUpload", "when": {"attempt": 1}, "action": "lose_answer"},
+//!   {"when": {"chance": {"per_mille": 70, "seed": 17}}, "action": "spurious_not_found"}
 //! ]}
 //! ```
 //!
-//! Invariant: the first rule that matches decides, and the same requests in the same order always meet
-//! the same faults.
+//! Invariant: the first rule that matches decides, and the same requests always meet the same faults:
+//! a chance is a function of its seed, the operation, the part and the attempt, so parts that arrive in
+//! another order meet what they would have met.
 
 use super::route::Operation;
 use serde::{Deserialize, Serialize};
@@ -57,6 +59,12 @@ impl Rule {
         Rule { operation: Some(operation), part: None, when: When::Every, action }
     }
 
+    /// 404 `BucketNotFound` although the bucket is there, of so many in 1,000 requests of every
+    /// operation that names a bucket.
+    pub fn spurious(per_mille: u16, seed: u64) -> Rule {
+        Rule::any(Action::SpuriousNotFound).when(When::Chance { per_mille, seed })
+    }
+
     /// A fault of every request.
     pub fn any(action: Action) -> Rule {
         Rule { operation: None, part: None, when: When::Every, action }
@@ -70,6 +78,14 @@ impl Rule {
     pub fn when(mut self, when: When) -> Rule {
         self.when = when;
         self
+    }
+
+    fn matches(&self, operation: Operation, part: Option<u32>) -> bool {
+        let operation_matches = match self.operation {
+            Some(wanted) => wanted == operation,
+            None => self.action != Action::SpuriousNotFound || operation.names_a_bucket(),
+        };
+        operation_matches && (self.part.is_none() || self.part == part)
     }
 }
 
@@ -92,6 +108,19 @@ pub enum When {
     Requests(u64),
     /// All matching requests from this one on.
     RequestsFrom(u64),
+    /// So many in 1,000 attempts, chosen by the seed.
+    Chance { per_mille: u16, seed: u64 },
+}
+
+/// Whether an attempt is one of the chosen. Written out (FNV-1a, then Wyrand) so that a seed means the
+/// same in every build.
+fn chosen(per_mille: u16, seed: u64, of: (Operation, Option<u32>), attempt: u64) -> bool {
+    let (operation, part) = of;
+    let text = format!("{seed} {operation:?} {} {attempt}", part.unwrap_or(0));
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    fastrand::Rng::with_seed(hash).u16(..1000) < per_mille
 }
 
 /// What happens.
@@ -152,6 +181,10 @@ pub enum Action {
     DistrustToken,
     /// The server's clock moves by so many seconds before the request is judged.
     MoveClock(i64),
+    /// 404 `BucketNotFound` in the words for a bucket that is missing, after the body was read; nothing
+    /// is done, and to a HEAD no code is told. A rule without an operation leaves those alone that name
+    /// no bucket.
+    SpuriousNotFound,
 }
 
 /// An error answer. Without a code it is the usual one of the status.
@@ -221,9 +254,7 @@ impl Desk {
         let attempt = *attempt;
         let mut found = None;
         for (rule, matched) in self.plan.faults.iter().zip(&mut self.matched) {
-            let other_operation = rule.operation.is_some_and(|wanted| wanted != operation);
-            let other_part = rule.part.is_some() && rule.part != part;
-            if other_operation || other_part {
+            if !rule.matches(operation, part) {
                 continue;
             }
             *matched += 1;
@@ -235,6 +266,9 @@ impl Desk {
                 When::Request(n) => *matched == n,
                 When::Requests(n) => *matched <= n,
                 When::RequestsFrom(n) => *matched >= n,
+                When::Chance { per_mille, seed } => {
+                    chosen(per_mille, seed, (operation, part), attempt)
+                }
             };
             if now && found.is_none() {
                 found = Some(rule.action.clone());
@@ -283,6 +317,34 @@ mod tests {
     }
 
     #[test]
+    fn a_chance_has_its_rate_and_its_choice_does_not_depend_on_the_order_of_arrival() {
+        let desk = || Desk::new(Plan::new().with(Rule::spurious(70, 17)));
+        let mut forwards = desk();
+        let met: Vec<bool> =
+            (1..=10_000).map(|n| forwards.meet(UploadPart, Some(n)).is_some()).collect();
+        let hits = met.iter().filter(|met| **met).count();
+        assert!((600..800).contains(&hits), "{hits} of 10,000");
+        let mut backwards = desk();
+        for (number, met) in (1..10_001).zip(&met).rev() {
+            assert_eq!(backwards.meet(UploadPart, Some(number)).is_some(), *met, "{number}");
+        }
+        let mut other = Desk::new(Plan::new().with(Rule::spurious(70, 18)));
+        assert!(
+            (1..=10_000)
+                .zip(&met)
+                .any(|(n, met)| other.meet(UploadPart, Some(n)).is_some() != *met)
+        );
+    }
+
+    #[test]
+    fn a_spurious_404_of_every_operation_leaves_alone_what_names_no_bucket() {
+        let mut desk = Desk::new(Plan::new().with(Rule::spurious(1000, 0)));
+        assert_eq!(desk.meet(Operation::GetNamespace, None), None);
+        assert_eq!(desk.meet(Operation::RefreshToken, None), None);
+        assert_eq!(desk.meet(Operation::HeadObject, None), Some(Action::SpuriousNotFound));
+    }
+
+    #[test]
     fn a_plan_is_read_from_json() {
         let plan: Plan = serde_json::from_str(
             r#"{"faults": [
@@ -291,11 +353,13 @@ mod tests {
                 {"operation": "CommitMultipartUpload", "when": {"attempt": 1}, "action": "lose_answer"},
                 {"action": {"stall_body": {"bytes": 10, "ms": null}}},
                 {"operation": "UploadPart", "action": {"late_landing": {}}},
-                {"operation": "CommitMultipartUpload", "action": {"swap_parts": [1, 2]}}
+                {"operation": "CommitMultipartUpload", "action": {"swap_parts": [1, 2]}},
+                {"when": {"chance": {"per_mille": 70, "seed": 17}}, "action": "spurious_not_found"}
             ]}"#,
         )
         .unwrap();
-        assert_eq!(plan.faults.len(), 5);
+        assert_eq!(plan.faults.len(), 6);
+        assert_eq!(plan.faults[5], Rule::spurious(70, 17));
         assert_eq!(plan.faults[1].action, Action::LoseAnswer);
         assert_eq!(plan.faults[2].action, Action::StallBody { bytes: 10, ms: None });
         let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();

@@ -6,7 +6,9 @@
 use super::answer::{Answer, Failure, Payload, answer};
 use super::body::RequestBody;
 use super::fault::{Action, Reply};
+use super::identity::NAMESPACE;
 use super::line::Orders;
+use super::route::Target;
 use super::service::Core;
 use super::signature::Authorization;
 use bytes::Bytes;
@@ -26,15 +28,17 @@ const CHECKSUMS: [&str; 8] = [
     "opc-multipart-sha384",
 ];
 
-/// The faults that come before the work: an answer instead of it, or nothing at all.
+/// The faults that come before the work: an answer instead of it, or nothing at all. `asked` is what the
+/// request is for, and whether it is a HEAD.
 pub async fn before(
     core: &Core,
     orders: &Orders,
     fault: Option<&Action>,
     headers: &HeaderMap,
-    head: bool,
+    asked: (&Target, bool),
     body: RequestBody,
 ) -> Result<RequestBody, Option<Answer>> {
+    let (target, head) = asked;
     match fault {
         Some(Action::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
         Some(Action::MoveClock(seconds)) => core.clock.advance(*seconds),
@@ -51,6 +55,10 @@ pub async fn before(
         }
         Some(Action::Refuse(reply)) => {
             return Err(body.discard().await.ok().map(|()| error(reply, head)));
+        }
+        Some(Action::SpuriousNotFound) => {
+            let refused = Failure::bucket_not_found(&target.bucket, NAMESPACE);
+            return Err(body.discard().await.ok().map(|()| refused.answer(head)));
         }
         Some(Action::Html { status }) => {
             let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>\n";

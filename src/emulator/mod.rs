@@ -35,6 +35,7 @@ mod run;
 mod service;
 mod session;
 mod signature;
+mod spurious;
 mod store;
 mod tls;
 mod token;
@@ -42,6 +43,7 @@ mod token;
 pub use authority::{KeyKind, Refresh};
 pub use log::Record;
 pub use route::Operation;
+pub use spurious::Spurious;
 
 /// What reads the bytes of others, where a fuzzer can reach it.
 #[doc(hidden)]
@@ -270,6 +272,11 @@ impl Server {
     ) -> impl Future<Output = ()> + Send + 'static {
         let log = self.core.log.clone();
         async move { log.wait(enough).await }
+    }
+
+    /// What came of `SpuriousNotFound` among the requests of the log.
+    pub fn spurious(&self) -> Spurious {
+        Spurious::among(&self.requests())
     }
 
     /// Replaces the plan; attempts are counted from the beginning again.

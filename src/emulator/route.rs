@@ -39,6 +39,15 @@ impl Operation {
     pub fn streams_its_body(self) -> bool {
         matches!(self, Operation::PutObject | Operation::UploadPart)
     }
+
+    /// Those whose path leads to one bucket that has to be there.
+    pub fn names_a_bucket(self) -> bool {
+        use Operation::*;
+        !matches!(
+            self,
+            GetNamespace | ListBuckets | CreateBucket | RefreshToken | GenerateToken | Unknown
+        )
+    }
 }
 
 /// Decoded query parameters in their order.

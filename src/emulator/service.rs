@@ -148,8 +148,9 @@ pub async fn serve(
         record.fault = fault.as_ref().map(|fault| format!("{fault:?}"));
     });
     let body = RequestBody::new(incoming, entry.received(), orders.clone(), fault.as_ref());
+    let asked = (&target, head);
     let body =
-        match inject::before(&core, &orders, fault.as_ref(), &parts.headers, head, body).await {
+        match inject::before(&core, &orders, fault.as_ref(), &parts.headers, asked, body).await {
             Ok(body) => body,
             // A proxy knows nothing of request ids and the like.
             Err(Some(answered)) if matches!(fault, Some(Action::Html { .. })) => {

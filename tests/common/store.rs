@@ -37,6 +37,11 @@ impl Store {
         Store::with(|options| options.faults = plan)
     }
 
+    /// A store that answers so many in 1,000 requests of every operation with a spurious 404.
+    pub fn spurious(per_mille: u16, seed: u64) -> Store {
+        Store::failing([Rule::spurious(per_mille, seed)])
+    }
+
     pub fn with(change: impl FnOnce(&mut Options)) -> Store {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(folder.path().join("store"), Layout::Full);

@@ -2,6 +2,7 @@
 
 use crate::client::*;
 use ocipipe::emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
+use ocipipe::emulator::Spurious;
 use ocipipe::emulator::fault::{Action, Plan, Reply as Answer, Rule, When};
 use std::io;
 use std::time::Duration;
@@ -40,6 +41,30 @@ async fn refusals_come_with_code_and_retry_after_and_nothing_is_done() {
         put(&store).await.unwrap().is(200);
         assert!(stored(&store));
     }
+}
+
+#[tokio::test]
+async fn a_spurious_404_speaks_of_the_bucket_and_does_nothing_and_is_counted() {
+    let store =
+        store_with(|options| options.faults = Plan::new().with(Rule::spurious(1000, 1))).await;
+    let refused = put(&store).await.unwrap().is(404);
+    assert_eq!(refused.code(), "BucketNotFound");
+    assert_eq!(
+        refused.json()["message"],
+        "Either the bucket named 'demo' does not exist in the namespace 'axlocalstore' or you are not authorized to access it"
+    );
+    let signer = Signer::token(&store.server);
+    let head = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
+    let silent = head.send(&store.server, &signer).await.is(404);
+    assert_eq!(silent.header("content-type"), "");
+    Request::new("GET", "/n").send(&store.server, &signer).await.is(200);
+    assert!(!stored(&store));
+    store.server.set_faults(Plan::new());
+    put(&store).await.unwrap().is(200);
+    assert_eq!(store.server.spurious(), Spurious { injected: 2, at_first: 2 });
+    store.server.set_faults(Plan::new().with(Rule::on(PutObject, Action::SpuriousNotFound)));
+    put(&store).await.unwrap().is(404);
+    assert_eq!(store.server.spurious(), Spurious { injected: 3, at_first: 2 });
 }
 
 #[tokio::test]
