@@ -3,7 +3,7 @@
 //! Knows how to start and stop the emulator and what to tell people about it; nothing of what it serves.
 //! Invariant: stdout gets the URL and nothing else, and a stop by signal is an orderly one.
 
-use crate::emulator::{self, Layout, Options, Server, fault};
+use crate::emulator::{self, Layout, Options, Server, Settings};
 use crate::error::{Error, Kind};
 use crate::oci::options::ServiceOptions;
 use crate::stderr::{self, Worth};
@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A file with a plan of faults (`emulator::fault`), for tests of the real binary. It is not part of
-/// the command line.
+/// A file with faults, rights and protected buckets (`emulator::settings`).
 const FAULTS: &str = "OCIPIPE_SERVE_FAULTS";
 
 /// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
@@ -27,7 +26,7 @@ pub async fn serve(dir: PathBuf, port: u16, token_ttl: Option<Duration>) -> Resu
     let mut options = Options::new(&dir, Layout::Full);
     options.port = port;
     options.token_ttl = token_ttl.unwrap_or(options.token_ttl);
-    options.faults = plan_of_faults()?;
+    settings()?.apply(&mut options);
     options.log_file = std::env::var_os(LOG).is_some();
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
     announce(&server).map_err(|error| {
@@ -71,14 +70,14 @@ fn shell_word(path: &Path) -> String {
     shlex::try_quote(&text).map_or_else(|_| text.clone(), |word| word.into_owned())
 }
 
-fn plan_of_faults() -> Result<fault::Plan, Error> {
-    let Some(path) = std::env::var_os(FAULTS) else { return Ok(fault::Plan::new()) };
+fn settings() -> Result<Settings, Error> {
+    let Some(path) = std::env::var_os(FAULTS) else { return Ok(Settings::default()) };
     let wrong = |error: String| {
         Error::usage(format!("The plan of faults {}: {error}", Path::new(&path).display()))
             .next(format!("Correct the file or unset {FAULTS}."))
     };
     let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
+    Settings::parse(&text).map_err(wrong)
 }
 
 fn cannot_start(dir: &Path, error: &io::Error) -> Error {

@@ -87,6 +87,11 @@ fn a_plan_of_faults_and_a_log_can_be_asked_for() {
     let log = std::fs::read_to_string(dir.path().join("requests.jsonl")).unwrap();
     assert!(log.contains(r#""operation":"GetNamespace""#) && log.contains(r#""status":429"#));
 
+    std::fs::write(&plan, r#"{"rights": ["OBJECT_WRITE"]}"#).unwrap();
+    let ended = serve(dir.path(), &[], &environment).wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("OBJECT_WRITE"), "{said}");
     std::fs::write(&plan, "{").unwrap();
     let ended = serve(dir.path(), &[], &environment).wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(2));

@@ -21,7 +21,7 @@ pub async fn find(core: &Core, name: &str) -> Result<Bucket, Failure> {
     .await
 }
 
-fn details(bucket: &Bucket) -> serde_json::Value {
+fn details(core: &Core, bucket: &Bucket) -> serde_json::Value {
     serde_json::json!({
         "namespace": NAMESPACE,
         "name": bucket.name,
@@ -36,7 +36,7 @@ fn details(bucket: &Bucket) -> serde_json::Value {
         "objectEventsEnabled": false,
         "versioning": "Disabled",
         "autoTiering": "Disabled",
-        "isReadOnly": false,
+        "isReadOnly": core.policy().of(&bucket.name).read_only,
         "replicationEnabled": false,
         "kmsKeyId": null,
         "objectLifecyclePolicyEtag": null,
@@ -90,13 +90,13 @@ pub async fn create(core: &Core, call: Call) -> Result<Answer, Stop> {
     let bucket = blocking(move || shelf.create_bucket(bucket)).await?;
     let location = format!("/n/{NAMESPACE}/b/{}", bucket.name);
     let created = answer(200).header("etag", &bucket.etag).header("location", location);
-    Ok(created.json(&details(&bucket)))
+    Ok(created.json(&details(core, &bucket)))
 }
 
 pub async fn read(core: &Core, call: Call) -> Result<Answer, Stop> {
     let bucket = find(core, &call.target.bucket).await?;
     let found = answer(200).header("etag", &bucket.etag).header("cache-control", "no-store");
-    Ok(found.json(&details(&bucket)))
+    Ok(found.json(&details(core, &bucket)))
 }
 
 pub async fn head(core: &Core, call: Call) -> Result<Answer, Stop> {

@@ -1,6 +1,6 @@
 //! `if-match` and `if-none-match`: what they ask, and whether an object meets it.
 //!
-//! Pure. Knows no object, only the current etag. Invariant: a condition is judged at the call that
+//! Pure. Knows no object, only the current etag, and what rights and the bucket refuse (`policy`). Invariant: a condition is judged at the call that
 //! carries it and never remembered for a later one.
 
 use super::answer::Failure;
@@ -11,6 +11,18 @@ use hyper::HeaderMap;
 pub struct Conditions {
     pub if_match: Option<String>,
     pub if_none_match: Option<String>,
+    pub limits: Limits,
+}
+
+/// What is refused, whatever the conditions, depending on what stands at the name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// A write where nothing stands, or one that only asks for that.
+    pub create: Option<Failure>,
+    /// A write over what stands there.
+    pub overwrite: Option<Failure>,
+    /// Any change of what stands there.
+    pub retained: Option<Failure>,
 }
 
 /// What a conditional read comes to.
@@ -26,11 +38,25 @@ impl Conditions {
             let value = headers.get(name)?.to_str().ok()?;
             Some(value.trim().trim_matches('"').to_owned())
         };
-        Conditions { if_match: text("if-match"), if_none_match: text("if-none-match") }
+        let (if_match, if_none_match) = (text("if-match"), text("if-none-match"));
+        Conditions { if_match, if_none_match, limits: Limits::default() }
+    }
+
+    pub fn within(self, limits: Limits) -> Conditions {
+        Conditions { limits, ..self }
     }
 
     /// Judges a request that would write over `current`.
     pub fn allow_write(&self, current: Option<&str>) -> Result<(), Failure> {
+        let create_only = self.if_none_match.as_deref() == Some("*");
+        let right = match current {
+            Some(_) if !create_only => &self.limits.overwrite,
+            _ => &self.limits.create,
+        };
+        let retained = self.limits.retained.as_ref().filter(|_| current.is_some());
+        if let Some(refused) = right.as_ref().or(retained) {
+            return Err(refused.clone());
+        }
         self.matches(current)?;
         match (self.if_none_match.as_deref(), current) {
             (None, _) | (Some("*"), None) => Ok(()),
@@ -83,6 +109,7 @@ mod tests {
         Conditions {
             if_match: if_match.map(str::to_owned),
             if_none_match: if_none_match.map(str::to_owned),
+            limits: Limits::default(),
         }
     }
 

@@ -3,10 +3,10 @@
 //! It serves `ocipipe serve` and `put --local`, and it is the service that tests speak to, faults
 //! included. It imports nothing from the rest of the crate and is written from the service's
 //! documentation, so that a mistake in the client is not repeated here. It must not be taken for more:
-//! one user, no permissions, no encryption at rest.
+//! one user, no encryption at rest.
 //!
-//! The way of a request: `listener` -> `line` -> `service` (`route`, `fault`, `authority`) -> `buckets`,
-//! `objects`, `multipart` or `session` -> `store` -> `full` or `local`.
+//! The way of a request: `listener` -> `line` -> `service` (`route`, `fault`, `authority`, `policy`) ->
+//! `buckets`, `objects`, `multipart` or `session` -> `store` -> `full` or `local`.
 //!
 //! Invariant: it listens on 127.0.0.1 only, and writes only below the folder it is given.
 
@@ -28,12 +28,14 @@ pub mod local;
 mod log;
 mod multipart;
 mod objects;
+mod policy;
 mod properties;
 mod range;
 mod route;
 mod run;
 mod service;
 mod session;
+mod settings;
 mod signature;
 mod spurious;
 mod store;
@@ -42,7 +44,9 @@ mod token;
 
 pub use authority::{KeyKind, Refresh};
 pub use log::Record;
+pub use policy::{Permission, Protection, Retention, Rights};
 pub use route::Operation;
+pub use settings::Settings;
 pub use spurious::Spurious;
 
 /// What reads the bytes of others, where a fuzzer can reach it.
@@ -61,7 +65,9 @@ use clock::Clock;
 use fault::{Desk, Plan};
 use identity::Folder;
 use log::Log;
+use policy::Policy;
 use service::Core;
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
@@ -95,6 +101,10 @@ pub struct Options {
     pub session: Duration,
     pub refresh: Refresh,
     pub faults: Plan,
+    /// What the principal may do.
+    pub rights: Rights,
+    /// Buckets that refuse something to everybody.
+    pub buckets: BTreeMap<String, Protection>,
     /// The most items a list shows at once.
     pub page_size: usize,
     /// Parts before the last must have this many bytes.
@@ -122,6 +132,8 @@ impl Options {
             session: Duration::from_secs(24 * 3600),
             refresh: Refresh::Normal,
             faults: Plan::new(),
+            rights: Rights::all(),
+            buckets: BTreeMap::new(),
             page_size: 1000,
             min_part_size: 0,
             clock_offset: 0,
@@ -201,6 +213,7 @@ fn open(options: Options) -> io::Result<Opened> {
         desk: Mutex::new(Desk::new(options.faults)),
         log: Arc::new(Log::new(log)),
         late: late::Waiting::default(),
+        policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
         page_size: Mutex::new(options.page_size.max(1)),
         min_part_size: options.min_part_size,
         judges_at_the_end: options.judges_at_the_end,
@@ -282,6 +295,17 @@ impl Server {
     /// Replaces the plan; attempts are counted from the beginning again.
     pub fn set_faults(&self, plan: Plan) {
         *self.core.desk.lock().unwrap_or_else(PoisonError::into_inner) = Desk::new(plan);
+    }
+
+    /// What the principal may do from now on.
+    pub fn set_rights(&self, rights: Rights) {
+        self.core.policy.lock().unwrap_or_else(PoisonError::into_inner).rights = rights;
+    }
+
+    /// What a bucket refuses from now on.
+    pub fn protect(&self, bucket: &str, protection: Protection) {
+        let mut policy = self.core.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        policy.buckets.insert(bucket.to_owned(), protection);
     }
 
     pub fn set_clock_offset(&self, seconds: i64) {

@@ -61,7 +61,7 @@ pub async fn create(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     };
     call.received().await;
     let (shelf, uploads, made) = (core.shelf.clone(), core.uploads.clone(), created.clone());
-    let conditions = Conditions::of(&call.headers);
+    let conditions = call.conditions(core);
     blocking(move || {
         shelf.admit(&made.bucket, &made.name)?;
         let current = shelf.head(&made.bucket, &made.name)?;
@@ -224,7 +224,7 @@ pub async fn commit(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     };
     call.received().await;
     let fault = call.fault.clone();
-    let conditions = Conditions::of(&call.headers);
+    let conditions = call.conditions(core);
     let (shelf, uploads, now) = (core.shelf.clone(), core.uploads.clone(), core.now());
     let placed = blocking(move || {
         let mut upload = lock(&upload);

@@ -40,7 +40,7 @@ pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     let mut properties = properties::of_headers(&call.headers)?;
     properties.storage_tier.get_or_insert(bucket.storage_tier);
     let claims = Claims::of(&call.headers)?;
-    let conditions = Conditions::of(&call.headers);
+    let conditions = call.conditions(core);
     let (shelf, scratch, early) = (core.shelf.clone(), core.uploads.scratch(), conditions.clone());
     let slot = blocking({
         let name = name.clone();
@@ -162,7 +162,7 @@ pub async fn delete(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     buckets::find(core, &call.target.bucket).await?;
     call.received().await;
     let (shelf, target) = (core.shelf.clone(), call.target.clone());
-    let conditions = Conditions::of(&call.headers);
+    let conditions = call.conditions(core);
     blocking(move || {
         if shelf.delete(&target.bucket, &target.object, &conditions)? {
             return Ok(());

@@ -8,10 +8,12 @@ use super::answer::{Answer, Failure, answer};
 use super::authority::{Audience, Authority, Caller};
 use super::body::{RequestBody, Stop};
 use super::clock::{self, Clock};
+use super::conditions::Conditions;
 use super::fault::{Action, Desk};
 use super::late::{Gate, Waiting};
 use super::line::Orders;
 use super::log::{Entry, Log};
+use super::policy::Policy;
 use super::route::{self, Operation, Target};
 use super::signature::Head;
 use super::store::Shelf;
@@ -38,6 +40,7 @@ pub struct Core {
     pub desk: Mutex<Desk>,
     pub log: Arc<Log>,
     pub late: Waiting,
+    pub policy: Mutex<Policy>,
     pub page_size: Mutex<usize>,
     pub min_part_size: u64,
     /// Whether the token of a request with a long body must be good when its last byte arrives, too.
@@ -47,6 +50,10 @@ pub struct Core {
 impl Core {
     pub fn page_size(&self) -> usize {
         *self.page_size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn policy(&self) -> Policy {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn now(&self) -> u64 {
@@ -77,6 +84,11 @@ impl Call {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The conditions that a write has to meet, those of rights and bucket included.
+    pub fn conditions(&self, core: &Core) -> Conditions {
+        Conditions::of(&self.headers).within(core.policy().limits(&self.target))
     }
 
     /// To be called between receiving and doing: some faults wait here.
@@ -215,6 +227,7 @@ fn admit(core: &Core, signed: &Head<'_>, target: &Target) -> Result<Caller, Fail
     if !target.namespace.is_empty() && target.namespace != identity::NAMESPACE {
         return Err(Failure::namespace_not_found(&target.namespace));
     }
+    core.policy().admit(target)?;
     if signed.headers.contains_key("transfer-encoding") {
         let message = "Chunked transfer encoding is not supported";
         return Err(Failure::new(501, "MethodNotImplemented", message));

@@ -9,3 +9,4 @@ mod faults;
 mod local;
 mod multipart;
 mod objects;
+mod policy;

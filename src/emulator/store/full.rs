@@ -320,7 +320,7 @@ mod tests {
         let old = put(&shelf, dir.path(), "a");
         let data = dir.path().join("second");
         fs::write(&data, "2").unwrap();
-        let new_only = Conditions { if_match: None, if_none_match: Some("*".to_owned()) };
+        let new_only = Conditions { if_none_match: Some("*".to_owned()), ..Conditions::default() };
         assert_eq!(shelf.place("demo", &data, object("a"), &new_only).unwrap_err().status, 412);
         assert_eq!(shelf.head("demo", "a").unwrap().unwrap().etag, old.etag);
         assert!(data.exists());

@@ -1,0 +1,266 @@
+//! Who may do what: the permissions of the one principal, and what a bucket refuses to everybody.
+//!
+//! Pure. Owns the table of calls and permissions. Invariant: a missing permission looks like a bucket
+//! that is missing, as the service answers it, and it comes before anything else that is refused.
+
+use super::answer::Failure;
+use super::conditions::Limits;
+use super::identity::NAMESPACE;
+use super::route::{Operation, Target};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A permission, spelt as in the service's policy reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Permission {
+    ObjectCreate,
+    ObjectOverwrite,
+    ObjectRead,
+    ObjectInspect,
+    ObjectDelete,
+    ObjectRestore,
+    BucketInspect,
+    BucketRead,
+    BucketCreate,
+    BucketDelete,
+}
+
+use Permission::*;
+
+/// The permissions that the principal has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rights(BTreeSet<Permission>);
+
+impl Default for Rights {
+    fn default() -> Rights {
+        Rights::all()
+    }
+}
+
+impl Rights {
+    pub fn all() -> Rights {
+        Rights::of([
+            ObjectCreate,
+            ObjectOverwrite,
+            ObjectRead,
+            ObjectInspect,
+            ObjectDelete,
+            ObjectRestore,
+            BucketInspect,
+            BucketRead,
+            BucketCreate,
+            BucketDelete,
+        ])
+    }
+
+    pub fn of(permissions: impl IntoIterator<Item = Permission>) -> Rights {
+        Rights(permissions.into_iter().collect())
+    }
+
+    pub fn without(mut self, permission: Permission) -> Rights {
+        self.0.remove(&permission);
+        self
+    }
+
+    fn has(&self, permission: Permission) -> bool {
+        self.0.contains(&permission)
+    }
+
+    /// Whether the call may be made; of PutObject, whether it may be made at all.
+    fn allow(&self, operation: Operation) -> bool {
+        use Operation::*;
+        let all = |wanted: &[Permission]| wanted.iter().all(|permission| self.has(*permission));
+        match operation {
+            PutObject => self.has(ObjectCreate) || self.has(ObjectOverwrite),
+            CreateMultipartUpload | UploadPart | CommitMultipartUpload => {
+                all(&[ObjectCreate, ObjectOverwrite])
+            }
+            AbortMultipartUpload | DeleteObject => all(&[ObjectDelete]),
+            ListMultipartUploadParts | ListObjects => all(&[ObjectInspect]),
+            ListMultipartUploads | GetBucket => all(&[BucketRead]),
+            HeadObject => self.has(ObjectRead) || self.has(ObjectInspect),
+            GetObject => all(&[ObjectRead]),
+            RestoreObjects => all(&[ObjectRestore]),
+            HeadBucket | ListBuckets => all(&[BucketInspect]),
+            CreateBucket => all(&[BucketCreate]),
+            DeleteBucket => all(&[BucketDelete]),
+            GetNamespace | RefreshToken | GenerateToken | Unknown => true,
+        }
+    }
+}
+
+/// What a bucket refuses to everybody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protection {
+    /// It is the target of a replication.
+    #[serde(default)]
+    pub read_only: bool,
+    /// A retention rule keeps every object that it holds.
+    #[serde(default)]
+    pub retention: Option<Retention>,
+}
+
+impl Protection {
+    pub fn read_only() -> Protection {
+        Protection { read_only: true, retention: None }
+    }
+
+    pub fn retention(from: Retention) -> Protection {
+        Protection { read_only: false, retention: Some(from) }
+    }
+}
+
+/// From which call on a multipart upload over an object is refused; nobody knows what the service does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retention {
+    FromCreate,
+    FromCommit,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    pub rights: Rights,
+    pub buckets: BTreeMap<String, Protection>,
+}
+
+impl Policy {
+    pub fn of(&self, bucket: &str) -> Protection {
+        self.buckets.get(bucket).copied().unwrap_or_default()
+    }
+
+    /// Judges a request by what can be known before an object is looked at.
+    pub fn admit(&self, target: &Target) -> Result<(), Failure> {
+        use Operation::*;
+        let operation = target.operation;
+        if !self.rights.allow(operation) {
+            return Err(match operation.names_a_bucket() {
+                true => Failure::bucket_not_found(&target.bucket, NAMESPACE),
+                false => Failure::namespace_not_found(NAMESPACE),
+            });
+        }
+        let writes = matches!(
+            operation,
+            PutObject
+                | DeleteObject
+                | CreateMultipartUpload
+                | UploadPart
+                | CommitMultipartUpload
+                | AbortMultipartUpload
+        );
+        if writes && self.of(&target.bucket).read_only {
+            let message = format!("The bucket '{}' is read-only", target.bucket);
+            return Err(Failure::new(403, "BucketIsReadonly", message));
+        }
+        Ok(())
+    }
+
+    /// What is refused depending on the object that stands at the name.
+    pub fn limits(&self, target: &Target) -> Limits {
+        let missing = |permission| {
+            let hidden = || Failure::bucket_not_found(&target.bucket, NAMESPACE);
+            (!self.rights.has(permission)).then(hidden)
+        };
+        let retained = match (self.of(&target.bucket).retention, target.operation) {
+            (None, _) | (Some(Retention::FromCommit), Operation::CreateMultipartUpload) => None,
+            (Some(_), _) => Some(Failure::new(
+                403,
+                "RetentionRuleViolation",
+                format!(
+                    "The object '{}' in the bucket '{}' is protected by a retention rule",
+                    target.object, target.bucket
+                ),
+            )),
+        };
+        match target.operation {
+            Operation::PutObject => Limits {
+                create: missing(ObjectCreate),
+                overwrite: missing(ObjectOverwrite),
+                retained,
+            },
+            _ => Limits { create: None, overwrite: None, retained },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conditions::Conditions;
+    use super::super::route::route;
+    use super::*;
+
+    fn put() -> Target {
+        route("PUT", "/n/ns/b/demo/o/x").unwrap()
+    }
+
+    fn writes(rights: Rights, create_only: bool, current: Option<&str>) -> Result<(), u16> {
+        let policy = Policy { rights, buckets: BTreeMap::new() };
+        let conditions = Conditions {
+            if_none_match: create_only.then(|| "*".to_owned()),
+            limits: policy.limits(&put()),
+            ..Conditions::default()
+        };
+        policy.admit(&put()).map_err(|refused| refused.status)?;
+        conditions.allow_write(current).map_err(|refused| refused.status)
+    }
+
+    #[test]
+    fn a_put_needs_create_for_a_new_name_and_overwrite_over_an_object() {
+        let create = || Rights::of([ObjectCreate]);
+        assert_eq!(writes(create(), true, None), Ok(()));
+        assert_eq!(writes(create(), false, None), Ok(()));
+        assert_eq!(writes(create(), false, Some("e")), Err(404));
+        assert_eq!(writes(create(), true, Some("e")), Err(412));
+        let overwrite = || Rights::of([ObjectOverwrite]);
+        assert_eq!(writes(overwrite(), false, None), Err(404));
+        assert_eq!(writes(overwrite(), false, Some("e")), Ok(()));
+        assert_eq!(writes(overwrite(), true, Some("e")), Err(404));
+        assert_eq!(writes(Rights::of([]), true, Some("e")), Err(404));
+    }
+
+    #[test]
+    fn each_call_needs_what_the_table_says() {
+        use Operation::*;
+        let sole = |permission| Rights::of([permission]);
+        for operation in [CreateMultipartUpload, UploadPart, CommitMultipartUpload] {
+            assert!(
+                !sole(ObjectCreate).allow(operation) && !sole(ObjectOverwrite).allow(operation)
+            );
+            assert!(Rights::of([ObjectCreate, ObjectOverwrite]).allow(operation));
+        }
+        for (operation, needed) in [
+            (AbortMultipartUpload, ObjectDelete),
+            (DeleteObject, ObjectDelete),
+            (ListMultipartUploadParts, ObjectInspect),
+            (ListMultipartUploads, BucketRead),
+            (GetObject, ObjectRead),
+        ] {
+            assert!(sole(needed).allow(operation), "{operation:?}");
+            assert!(!Rights::all().without(needed).allow(operation), "{operation:?}");
+        }
+        assert!(sole(ObjectRead).allow(HeadObject) && sole(ObjectInspect).allow(HeadObject));
+        assert!(!Rights::all().without(ObjectRead).without(ObjectInspect).allow(HeadObject));
+        assert!(Rights::of([]).allow(GetNamespace));
+    }
+
+    #[test]
+    fn a_retention_rule_comes_before_conditions_and_after_rights() {
+        let kept = Policy {
+            rights: Rights::of([ObjectCreate]),
+            buckets: [("demo".to_owned(), Protection::retention(Retention::FromCommit))].into(),
+        };
+        let put = |condition: Option<&str>| Conditions {
+            if_none_match: condition.map(str::to_owned),
+            limits: kept.limits(&put()),
+            ..Conditions::default()
+        };
+        let refused = put(Some("*")).allow_write(Some("e")).unwrap_err();
+        assert_eq!((refused.status, refused.code.as_ref()), (403, "RetentionRuleViolation"));
+        assert_eq!(put(None).allow_write(Some("e")).unwrap_err().status, 404);
+        assert_eq!(put(Some("*")).allow_write(None), Ok(()));
+    }
+}
