@@ -1,9 +1,12 @@
 //! What went wrong, in words for a person, and the exit code it means.
 //!
 //! Owns the kinds of failure and their exit codes. Knows nothing of where an error comes from.
-//! Invariant: every error says what happened and, where anything can be done, what to do next.
+//! Invariants: every error says what happened and, where anything can be done, what to do next; and
+//! nothing in its words moves a cursor or begins a line, whoever they quote.
 
 use std::fmt;
+
+use crate::printable;
 
 /// The kinds of failure; each is one exit code of the command-line contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +92,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&printable::line(&self.what))?;
         if let Some(next) = &self.next {
-            write!(f, "\n  {next}")?;
+            write!(f, "\n  {}", printable::text(next))?;
         }
         Ok(())
     }

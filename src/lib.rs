@@ -29,6 +29,8 @@
 //! | `oci`         | everything that knows Oracle: wire, signing, profile, token  | part |
 //! | `progress`    | what people see on stderr                                    |      |
 //! | `stderr`      | the thread that writes to stderr, so that nobody waits for a reader |  |
+//! | `printable`   | text of others as it can be shown on a terminal              | yes  |
+//! | `shell`       | words for commands that a person is to paste                 | yes  |
 //! | `stdio`       | what stdin, stdout and stderr were at the start              |      |
 //! | `receipt`     | the JSON object on stdout                                    | yes  |
 //! | `emulator`    | a small true Object Storage; imports nothing from above      | part |
@@ -50,6 +52,7 @@ pub mod input;
 pub mod memory;
 pub mod oci;
 pub mod pool;
+pub mod printable;
 pub mod progress;
 pub mod put;
 pub mod receipt;
@@ -58,6 +61,7 @@ pub mod run;
 pub mod schedule;
 pub mod serve;
 pub mod service;
+pub mod shell;
 pub mod signals;
 pub mod stderr;
 pub mod stdio;

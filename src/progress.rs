@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::command::{Progress, Report};
+use crate::printable;
 use crate::stderr::{self, Stderr, Worth};
 use crate::units::{brief, human};
 use screen::Screen;
@@ -108,7 +109,7 @@ pub fn line(now: &Snapshot, rate: u64) -> String {
 
 /// The same for programs: one object, no line end in it.
 pub fn json(now: &Snapshot, rate: u64) -> String {
-    json!({
+    let object = json!({
         "event": "progress",
         "seconds": millis(now.elapsed),
         "read": now.read,
@@ -120,8 +121,8 @@ pub fn json(now: &Snapshot, rate: u64) -> String {
         "token-seconds-left": now.token_left.map(|left| left.as_secs()),
         "expected-size": now.expected,
         "waiting": now.waiting,
-    })
-    .to_string()
+    });
+    printable::json(&object.to_string()).into_owned()
 }
 
 fn remaining(now: &Snapshot, rate: u64) -> Option<Duration> {
@@ -220,7 +221,7 @@ impl Reporter {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = state.rate.observe(now.elapsed, now.acknowledged);
         match &self.style {
-            Style::Bar(bar) => bar.set_message(plain(&line(now, rate))),
+            Style::Bar(bar) => bar.set_message(printable::line(&line(now, rate)).into_owned()),
             Style::Lines { every, json } if now.elapsed >= state.next => {
                 // A late call makes up for no line that was missed.
                 state.next = now.elapsed.saturating_add(*every);
@@ -257,7 +258,7 @@ impl Reporter {
     fn worded(&self, event: &str, label: &str, text: &str) -> String {
         match &self.style {
             Style::Lines { json: true, .. } | Style::Silent { json: true } => {
-                json!({ "event": event, "text": text }).to_string()
+                printable::json(&json!({ "event": event, "text": text }).to_string()).into_owned()
             }
             _ => prefixed(label, text),
         }
@@ -282,20 +283,7 @@ fn bar(draw: ProgressDrawTarget) -> ProgressBar {
 }
 
 fn prefixed(label: &str, text: &str) -> String {
-    format!("ocipipe: {label}{}", plain(text))
-}
-
-/// Names of objects and answers of servers may hold what a terminal would obey.
-fn plain(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
+    format!("ocipipe: {label}{}", printable::text(text))
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::printable;
+
 /// What is told of a committed object. The fields stand in the order of their keys.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,7 +62,7 @@ impl Receipt {
         // Texts and finite numbers always serialize; the fallback keeps a promise of no panic.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_else(|_| "{}".to_owned());
         text.push('\n');
-        text
+        printable::json(&text).into_owned()
     }
 }
 

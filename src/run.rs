@@ -12,7 +12,7 @@ use crate::http::Transport;
 use crate::oci::profile::Identity;
 use crate::oci::session::report;
 use crate::service::Carrier;
-use crate::{get, put, serve, stdio, uploads};
+use crate::{get, printable, put, serve, stdio, uploads};
 
 /// At the end of a run: how long a look-up of a name, or a write, may still take to come back.
 const LAST_WORK: Duration = Duration::from_millis(500);
@@ -45,7 +45,8 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
     match command.action {
         SessionAction::Show { json } => {
             let report = report::show(&identity, SystemTime::now(), json);
-            stdio::deliver(&format!("{}\n", report.text));
+            let shown = if json { printable::json } else { printable::text };
+            stdio::deliver(&format!("{}\n", shown(&report.text)));
             report.trouble.map_or(Ok(()), Err)
         }
         SessionAction::Refresh => {
@@ -53,7 +54,7 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
             let transport = Arc::new(Transport::new(bundle, REFRESH_STALL)?);
             let carrier = Arc::new(Carrier { transport });
             let said = block_on(report::refresh(identity, carrier))?;
-            stdio::deliver(&format!("{said}\n"));
+            stdio::deliver(&format!("{}\n", printable::text(&said)));
             Ok(())
         }
     }

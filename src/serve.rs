@@ -6,6 +6,7 @@
 use crate::emulator::{self, Layout, Options, Server, Settings};
 use crate::error::{Error, Kind};
 use crate::oci::options::ServiceOptions;
+use crate::shell;
 use crate::stderr::{self, Worth};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -65,9 +66,7 @@ fn announce(server: &Server) -> io::Result<()> {
 
 /// The path as one word of a shell command.
 fn shell_word(path: &Path) -> String {
-    let text = path.to_string_lossy().into_owned();
-    // Only a NUL cannot be quoted, and no path holds one.
-    shlex::try_quote(&text).map_or_else(|_| text.clone(), |word| word.into_owned())
+    shell::word(&path.to_string_lossy())
 }
 
 fn settings() -> Result<Settings, Error> {

@@ -2,8 +2,9 @@
 //!
 //! stderr may be open and never read: a pager, a terminal that was stopped, a parent that waits for
 //! our end first. Whoever writes there blocks, so that nobody does but this thread. Owns the queue
-//! and its bounds; knows nothing of what is said. Invariant: nothing here waits for a reader except
-//! `settle`, which waits for so long and no longer, and what is queued stays in its order.
+//! and its bounds; knows nothing of what is said. Invariants: nothing here waits for a reader except
+//! `settle`, which waits for so long and no longer; what is queued stays in its order; and nothing
+//! that a terminal obeys is said, whoever it came from, only drawn.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+
+use crate::printable;
 
 /// At the end of a run: how long what is queued may still take to be written.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -126,8 +129,14 @@ impl Stderr {
         Stderr { shared: Arc::new(Held(shared)) }
     }
 
-    /// Queues a text, which is written in one piece; whether there was room for it.
+    /// Queues a text, which is written in one piece; whether there was room for it. What a terminal
+    /// would obey is escaped here, where nobody can forget it.
     pub fn say(&self, text: String, worth: Worth) -> bool {
+        self.draw(printable::text(&text).into_owned(), worth)
+    }
+
+    /// Queues what a terminal is to obey; it holds no text that was not made printable.
+    pub fn draw(&self, text: String, worth: Worth) -> bool {
         let mut state = self.shared.locked();
         let room = match worth {
             Worth::Passing => PASSING,

@@ -13,6 +13,7 @@ use crate::ask::{Ask, PATIENCE};
 use crate::cli::{Environment, Report, UploadsAction, UploadsCommand};
 use crate::error::{Error, Kind};
 use crate::oci::api::{Answer, ListedUpload, Page, Target, answer, request};
+use crate::printable;
 use crate::progress::Reporter;
 use crate::retry::{Operation, Verdict};
 use crate::service::{Patience, Service, unreadable};
@@ -73,6 +74,7 @@ pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Resu
         })
         .collect();
     serde_json::to_string_pretty(&lines)
+        .map(|text| printable::json(&text).into_owned())
         .map_err(|e| Error::new(Kind::Unforeseen, format!("the list cannot be written: {e}")))
 }
 

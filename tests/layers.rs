@@ -62,6 +62,8 @@ fn pure_files_know_no_clock_socket_or_file() {
         "units",
         "receipt",
         "error",
+        "printable",
+        "shell",
         "oci/api",
         "oci/sign",
         "oci/token",

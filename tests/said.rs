@@ -5,8 +5,8 @@ mod common;
 use common::run::ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
-use ocipipe::emulator::Operation::CommitMultipartUpload;
-use ocipipe::emulator::fault::{Action, Rule, When};
+use ocipipe::emulator::Operation::{AbortMultipartUpload, CommitMultipartUpload};
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
 use rustix::fs::{Mode, OFlags};
 
 #[test]
@@ -45,4 +45,72 @@ fn an_endpoint_that_is_an_address_is_named_once() {
         .fails(4)
         .says(&["127.0.0.1:1: Connection refused"]);
     done.says_nothing_of("127.0.0.1:1: 127.0.0.1:1");
+}
+
+/// What no text may bring to a terminal: an escape, its one-byte form, a turn of direction.
+const OBEYED: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d";
+
+#[track_caller]
+fn is_shown_and_not_obeyed(done: &common::run::Done) {
+    let obeyed = |c: char| c != '\n' && ocipipe::printable::obeyed(c);
+    assert!(!done.stderr.contains(obeyed), "{:?}", done.stderr);
+    assert!(!done.stdout.contains(obeyed), "{:?}", done.stdout);
+    assert!(done.stderr.contains("\\u{1b}[2J"), "{:?}", done.stderr);
+}
+
+#[test]
+fn no_text_of_others_moves_the_cursor_in_the_last_error() {
+    let store = Store::start();
+    let object = format!("oci://backups/{OBEYED}");
+    store.put(OBEYED).stdin("x").run().exits(0);
+    let with = |words: &[&str]| {
+        let run = words.iter().skip(1).fold(store.ocipipe(words[0]), |run, word| run.arg(word));
+        run.stdin("x").run()
+    };
+    let missing = format!("{object}-missing");
+    let path = format!("/nonexistent/{OBEYED}");
+    for (done, code) in [
+        (with(&["put", &object]), 6),
+        (with(&["put --progress json", &object]), 6),
+        (with(&["get", &missing]), 4),
+        (with(&["put", &format!("--{OBEYED}")]), 2),
+        (with(&["put", &object, "--file", &path]), 5),
+        (with(&["put", &object, "--content-type", OBEYED]), 2),
+        (with(&["put", &object, "--part-size", OBEYED]), 2),
+        (with(&["put", &object, OBEYED]), 2),
+        (with(&["get", &object, "--profile", OBEYED]), 2),
+        (with(&["get", &object, "--file", &path]), 2),
+        (with(&["put oci://backups/new", "--", &path]), 5),
+        (with(&["session show", "--profile", OBEYED]), 2),
+        (ocipipe(["get", "oci://b/n", "--config-file", &path]).run(), 2),
+        (ocipipe([OBEYED]).run(), 2),
+        (ocipipe(["help", OBEYED]).run(), 2),
+        (ocipipe(["serve", "--dir", &format!("/dev/null/{OBEYED}")]).run(), 2),
+    ] {
+        is_shown_and_not_obeyed(&done.fails(code));
+    }
+}
+
+#[test]
+fn a_command_that_is_said_to_clean_up_names_an_object_whatever_its_name() {
+    let refused = Rule::on(CommitMultipartUpload, Action::Refuse(Reply::status(400)));
+    let kept = Rule::on(AbortMultipartUpload, Action::Refuse(Reply::status(403)));
+    let store = Store::failing([refused, kept.when(When::First(1))]);
+    let name = "it's a\u{1b}[2Jname";
+    let done = store.put(name).stdin(ramp(PART + 1)).run().fails(4);
+    assert!(!done.stderr.contains('\u{1b}'), "{:?}", done.stderr);
+    let line = done.stderr.lines().find(|line| line.contains("ocipipe uploads abort")).unwrap();
+    let command = &line[line.find("ocipipe uploads abort").unwrap()..];
+    let command = command.split('`').next().unwrap();
+    let words = std::process::Command::new("bash")
+        .args(["-c", &format!("set -- {command}; printf '%s\\n' \"$@\"")])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.lines().any(|word| word == name), "{words:?}");
+    let words: Vec<&str> = words.lines().skip(1).collect();
+    let run = words.iter().fold(store.ocipipe(""), |run, word| run.arg(word));
+    let done = run.run().exits(0);
+    assert!(done.stdout.contains("\\u001b[2Jname"), "{}", done.stdout);
+    store.has_no_open_upload();
 }

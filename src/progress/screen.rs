@@ -76,7 +76,7 @@ impl TermLike for Screen {
     fn flush(&self) -> io::Result<()> {
         let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if !drawing.is_empty() {
-            self.stderr.say(std::mem::take(&mut drawing), Worth::Passing);
+            self.stderr.draw(std::mem::take(&mut drawing), Worth::Passing);
         }
         Ok(())
     }

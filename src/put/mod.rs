@@ -32,6 +32,7 @@ use crate::receipt::{Checksum, Receipt};
 use crate::schedule;
 use crate::serve::{self, LocalStore};
 use crate::service::{Patience, Service};
+use crate::shell;
 use crate::signals::Signals;
 use crate::stdio;
 use crate::upload::{Before, Named, Settings, Stored, TailRule, Upload};
@@ -246,12 +247,12 @@ fn named(target: &Target, command: &PutCommand) -> Named {
     let Target { namespace, bucket, object } = target;
     let place = format!(
         "--namespace {} --bucket-name {} --name {}",
-        quoted(namespace),
-        quoted(bucket),
-        quoted(object)
+        shell::word(namespace),
+        shell::word(bucket),
+        shell::word(object)
     );
     let profile = match &command.service.profile {
-        Some(profile) => format!(" --profile {}", quoted(profile)),
+        Some(profile) => format!(" --profile {}", shell::word(profile)),
         None => String::new(),
     };
     Named {
@@ -259,11 +260,6 @@ fn named(target: &Target, command: &PutCommand) -> Named {
         abort: format!("ocipipe uploads abort {place} --upload-id {{}}{profile}"),
         head: format!("oci os object head {place}{profile}"),
     }
-}
-
-/// A word as a shell takes it. Only a NUL cannot be quoted, and no name holds one.
-fn quoted(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into_owned())
 }
 
 fn receipt(
@@ -295,19 +291,5 @@ fn receipt(
         retries,
         token_refreshes,
         opc_request_id: held.request_id,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_command_in_a_message_can_be_pasted_whatever_the_name() {
-        for name in ["db/2026-01.tar.zst", "it's; rm -rf $HOME", "a b\"c`d", "", "*"] {
-            let script = format!("printf %s {}", quoted(name));
-            let shown = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8(shown.stdout).unwrap(), name);
-        }
     }
 }
