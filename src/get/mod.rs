@@ -16,11 +16,12 @@ use tokio::task::JoinHandle;
 use crate::ask::{Ask, PATIENCE};
 use crate::cli::{Environment, GetCommand};
 use crate::error::{Error, Kind};
-use crate::oci::api::{Answer, CustomerKey, Held, Target, answer, request};
+use crate::oci::api::{Answer, Archival, CustomerKey, Held, Target, answer, request};
 use crate::oci::customer_key;
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{self, Break, Failure, Operation, Stage, Verdict};
 use crate::service::{Patience, Service, unreadable};
+use crate::shell;
 use crate::signals::Signals;
 use crate::stdio;
 
@@ -125,14 +126,22 @@ async fn head(
     let Target { namespace, bucket, object } = target;
     let name = format!("oci://{bucket}@{namespace}/{object}");
     let read = |answer: &Answer| {
-        let archived = answer.header("archival-state").is_some_and(|state| state != "Restored");
-        Ok((answer::read_object(answer).map_err(unreadable)?, archived))
+        Ok((answer::read_object(answer).map_err(unreadable)?, Archival::of(answer)))
     };
     let request = request::head_object(target, customer_key);
     match ask.ask(Operation::Head, request, read).await {
-        Ok((held, false)) => Ok(held),
-        Ok((_, true)) => Err(Error::service(format!("{name} is archived"))
-            .next("restore it first: oci os object restore, which takes about an hour")),
+        Ok((held, Archival::Readable)) => Ok(held),
+        Ok((_, Archival::Archived)) => {
+            let place = format!("-bn {} --name {}", shell::word(bucket), shell::word(object));
+            let restore = format!("oci os object restore -ns {} {place}", shell::word(namespace));
+            Err(Error::service(format!("{name} is archived")).next(format!(
+                "restore it first, which takes about an hour, and try again: `{restore}`"
+            )))
+        }
+        Ok((_, Archival::Restoring)) => {
+            Err(Error::service(format!("{name} is archived and being restored"))
+                .next("try again when it is restored, about an hour after that was asked for"))
+        }
         Err((error, Some(Verdict::Missing))) => {
             Err(Error::service(format!("{name} does not exist, or a policy hides it"))
                 .next(error.what))

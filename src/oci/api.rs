@@ -3,5 +3,5 @@
 pub mod answer;
 pub mod request;
 
-pub use answer::{Answer, Held, ListedPart, ListedUpload, Page, Refusal, Unreadable};
+pub use answer::{Answer, Archival, Held, ListedPart, ListedUpload, Page, Refusal, Unreadable};
 pub use request::{Body, Condition, CustomerKey, Request, Sort, Storing, Target};

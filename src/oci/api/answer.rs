@@ -92,6 +92,28 @@ impl Held {
     }
 }
 
+/// What the archive says of an object: whether its bytes can be read now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archival {
+    /// They can, or nothing is known against it.
+    Readable,
+    Archived,
+    Restoring,
+}
+
+impl Archival {
+    /// Reads the head of an answer to HeadObject. The states are an open list (`Restored`,
+    /// `Available`): only the two that are known to keep the bytes back do so here, since a GET
+    /// of an archived object is refused anyway.
+    pub fn of(answer: &Answer) -> Archival {
+        match answer.header("archival-state") {
+            Some(state) if state.trim().eq_ignore_ascii_case("archived") => Archival::Archived,
+            Some(state) if state.trim().eq_ignore_ascii_case("restoring") => Archival::Restoring,
+            _ => Archival::Readable,
+        }
+    }
+}
+
 /// One part in a listing.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -259,6 +281,21 @@ mod tests {
 
     fn answer(body: &str) -> Answer {
         Answer { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn only_states_that_keep_the_bytes_back_count_as_archived() {
+        let state = |value: Option<&str>| {
+            let headers = value.map(|value| ("archival-state".to_owned(), value.to_owned()));
+            Archival::of(&Answer { headers: headers.into_iter().collect(), ..answer("") })
+        };
+        for readable in [None, Some("Available"), Some("AVAILABLE"), Some("Restored"), Some("New")]
+        {
+            assert_eq!(state(readable), Archival::Readable, "{readable:?}");
+        }
+        assert_eq!(state(Some("Archived")), Archival::Archived);
+        assert_eq!(state(Some("ARCHIVED")), Archival::Archived);
+        assert_eq!(state(Some("restoring")), Archival::Restoring);
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! Reading back what an archive holds: only what it keeps back is refused.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use common::run::{Done, ocipipe};
+use common::store::Store;
+
+const BYTES: &str = "what was stored";
+
+/// Answers every request for the object as a service does in which it has this archival state.
+fn service(state: Option<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || answer(stream.unwrap(), state));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn answer(mut stream: TcpStream, state: Option<&str>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+        head.push(byte[0]);
+    }
+    let length = BYTES.len();
+    let state = state.map(|state| format!("archival-state: {state}\r\n")).unwrap_or_default();
+    let common = format!("etag: e\r\nopc-request-id: r\r\ncontent-length: {length}\r\n{state}");
+    let text = match head.starts_with(b"HEAD ") {
+        true => format!("HTTP/1.1 200 OK\r\n{common}connection: close\r\n\r\n"),
+        false => format!(
+            "HTTP/1.1 206 Partial Content\r\n{common}content-range: bytes 0-{}/{length}\r\n\
+             connection: close\r\n\r\n{BYTES}",
+            length - 1
+        ),
+    };
+    let _ = stream.write_all(text.as_bytes());
+}
+
+fn read(state: Option<&'static str>) -> Done {
+    let store = Store::start();
+    let url = service(state);
+    ocipipe(["get", "oci://backups@ns/it's here"])
+        .arg("--config-file")
+        .arg(store.server().config_path())
+        .args(&format!("--endpoint {url} --auth-endpoint {url}"))
+        .run()
+}
+
+#[test]
+fn an_object_that_can_be_read_is_read_whatever_the_archive_calls_it() {
+    for state in [None, Some("Available"), Some("AVAILABLE"), Some("Restored"), Some("Unheard")] {
+        let done = read(state).exits(0);
+        assert_eq!(done.stdout, BYTES, "{state:?}");
+    }
+}
+
+#[test]
+fn an_archived_object_is_refused_with_the_command_that_restores_it() {
+    for state in ["Archived", "ARCHIVED"] {
+        read(Some(state)).fails(4).says(&[
+            "oci://backups@ns/it's here is archived",
+            "`oci os object restore -ns ns -bn backups --name \"it's here\"`",
+        ]);
+    }
+}
+
+#[test]
+fn an_object_that_is_being_restored_is_not_asked_for_again() {
+    let done = read(Some("Restoring")).fails(4).says(&["being restored", "try again"]);
+    done.says_nothing_of("oci os object restore");
+}
