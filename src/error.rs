@@ -48,6 +48,17 @@ impl Kind {
             Kind::Signal(number) => 128u8.saturating_add(number as u8),
         }
     }
+
+    /// The name of the signal that ended the run, where one did.
+    pub fn signal_name(self) -> Option<&'static str> {
+        match self {
+            Kind::Signal(1) => Some("SIGHUP"),
+            Kind::Signal(2) => Some("SIGINT"),
+            Kind::Signal(15) => Some("SIGTERM"),
+            Kind::Signal(_) => Some("a signal"),
+            _ => None,
+        }
+    }
 }
 
 /// A failure to report: what happened, and what to do next.

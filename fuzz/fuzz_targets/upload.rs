@@ -161,6 +161,9 @@ struct Run {
     buffers: BTreeSet<u32>,
     acknowledged: BTreeSet<u32>,
     ended: bool,
+    /// Before this nothing may be begun that makes an object appear.
+    not_before: Duration,
+    end_proven: bool,
     words: String,
     foreign: bool,
 }
@@ -209,6 +212,9 @@ impl Run {
             Call::Put => self.stream.first().cloned().unwrap_or_default(),
             _ => Bytes::new(),
         };
+        if matches!(call, Call::Put | Call::Commit) {
+            assert!(self.now >= self.not_before, "a signal that follows the end would come too late");
+        }
         match call {
             Call::Commit => {
                 assert!(self.ended, "a commit before the stream has ended");
@@ -249,6 +255,9 @@ impl Run {
             }
         } else {
             (self.reading, self.ended) = (false, true);
+            if !self.end_proven {
+                self.not_before = self.now + Duration::from_millis(100);
+            }
             let whole = self.source.concat();
             self.tell(Event::End { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) });
         }
@@ -379,12 +388,14 @@ impl Run {
 fuzz_target!(|bytes: &[u8]| {
     let [parts, parallel, rest @ ..] = bytes else { return };
     let count = usize::from(*parts % 6);
+    let end_proven = parallel & 32 != 0;
     let settings = Settings {
         parallel: 1 + usize::from(*parallel % 4),
         retry_for: Duration::from_secs(600),
         checksum: Algorithm::Sha256,
         allow_empty: true,
         min_size: 0,
+        end_proven,
         delete_on_mismatch: parallel & 64 != 0,
         before: Before::Nothing,
         answered: parallel & 128 != 0,
@@ -412,6 +423,8 @@ fuzz_target!(|bytes: &[u8]| {
         buffers: BTreeSet::new(),
         acknowledged: BTreeSet::new(),
         ended: false,
+        not_before: Duration::ZERO,
+        end_proven,
         words: String::new(),
         foreign: false,
     };

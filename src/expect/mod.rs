@@ -64,6 +64,15 @@ impl Format {
         }
     }
 
+    /// Whether a stream that was accepted cannot be the beginning of a longer one. The members of the
+    /// others can be concatenated: such a stream is whole after each of them.
+    pub fn proves_its_end(self) -> bool {
+        match self {
+            Format::Tar | Format::Zip | Format::PgDump | Format::Sql => true,
+            Format::Gzip | Format::Zstd | Format::Xz | Format::Bzip2 => false,
+        }
+    }
+
     /// What a stream of this format is called in a sentence.
     fn name(self) -> &'static str {
         match self {

@@ -23,6 +23,7 @@ pub struct Source {
     descriptor: OwnedFd,
     name: String,
     size: Option<u64>,
+    file: bool,
 }
 
 /// What reading gave.
@@ -58,7 +59,8 @@ impl Source {
     pub fn new(descriptor: OwnedFd, name: &str) -> Result<Source, Error> {
         let name = name.to_owned();
         let stat = fstat(&descriptor).map_err(|errno| unreadable(&name, errno))?;
-        let size = match FileType::from_raw_mode(stat.st_mode) {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let size = match kind {
             FileType::Directory => {
                 let folder = if name == "stdin" { "FOLDER" } else { &name };
                 return Err(Error::source(format!("{name} is a directory, not a stream"))
@@ -77,7 +79,7 @@ impl Source {
             }
             _ => None,
         };
-        Ok(Source { descriptor, name, size })
+        Ok(Source { descriptor, name, size, file: kind == FileType::RegularFile })
     }
 
     pub fn name(&self) -> &str {
@@ -87,6 +89,11 @@ impl Source {
     /// How long the stream is, where that is known before reading.
     pub fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// Whether it is a regular file: then nobody has to live for its end to be right.
+    pub fn is_file(&self) -> bool {
+        self.file
     }
 
     /// Reads what there is, waiting for the first byte or for `wake` to be hung up.

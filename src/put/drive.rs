@@ -174,8 +174,6 @@ impl Drive {
                 Woke::Signal(error) => {
                     signalled = true;
                     self.recall();
-                    reporter
-                        .warn(&format!("{}; ending, a second signal leaves at once", error.what));
                     Some(Event::Stop(error))
                 }
                 Woke::Event(event) => Some(event),

@@ -20,7 +20,7 @@ use crate::child::Producer;
 use crate::cli::{Environment, ObjectSettings, Overwrite, PutCommand, Source as SourceOption};
 use crate::digest::Algorithm;
 use crate::error::Error;
-use crate::expect;
+use crate::expect::{self, Format};
 use crate::http::Throttle;
 use crate::input::{Reader, Source};
 use crate::memory;
@@ -208,6 +208,9 @@ async fn upload(
         checksum: command.checksum,
         allow_empty: command.allow_empty,
         min_size: command.min_size.unwrap_or(0),
+        end_proven: producer.is_some()
+            || source.is_file()
+            || command.expect.is_some_and(Format::proves_its_end),
         delete_on_mismatch: command.delete_on_mismatch,
         answered: start.answered,
         before: before(&storing.condition),

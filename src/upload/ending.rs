@@ -62,9 +62,19 @@ impl Upload {
     pub(super) fn stop(&mut self, now: Now, error: Error) {
         let by = *self.stop_by.get_or_insert(now + STOP_WITHIN);
         let only_waits = self.waiting.is_some() && !self.in_doubt && self.committed.is_none();
+        let signal = error.kind.signal_name();
         if self.over() {
+            self.note_signal(
+                signal,
+                "came when the outcome was known; what is left takes 10 s at most",
+            );
             self.deadline = self.deadline.map(|deadline| deadline.min(by));
         } else if self.sent_for_good() && !only_waits {
+            self.note_signal(
+                signal,
+                "came after the object was sent, which is not called off; \
+                                      waiting up to 10 s for the outcome",
+            );
             self.actions.push_back(Action::StopReading);
             self.deadline = Some(self.until(now, SETTLE_WITHIN));
             self.stopping = Some(error);
@@ -73,7 +83,19 @@ impl Upload {
                 *at = now;
             }
         } else {
+            self.note_signal(
+                signal,
+                "stops the upload; another one, a second later, leaves at once",
+            );
             self.fail(now, error);
+        }
+    }
+
+    /// What a signal means is said once it is known. Of a run that may still succeed, nothing is said
+    /// that sounds like its end.
+    fn note_signal(&mut self, signal: Option<&str>, meaning: &str) {
+        if let Some(signal) = signal {
+            self.actions.push_back(Action::Note(format!("{signal} {meaning}")));
         }
     }
 

@@ -22,6 +22,10 @@ pub struct Settings {
     pub checksum: Algorithm,
     pub allow_empty: bool,
     pub min_size: u64,
+    /// Whether a clean end of the stream is enough: its producer's exit is known, it is a file, or its
+    /// format ends in a way that no other cause can bring about. Otherwise a signal may follow the end
+    /// that it has caused.
+    pub end_proven: bool,
     pub delete_on_mismatch: bool,
     /// Whether the service has answered before: then its certificate was trusted.
     pub answered: bool,
@@ -42,6 +46,7 @@ impl Settings {
             checksum: Algorithm::Sha256,
             allow_empty: false,
             min_size: 0,
+            end_proven: true,
             delete_on_mismatch: false,
             answered: true,
             before: Before::Nothing,

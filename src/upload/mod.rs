@@ -8,6 +8,7 @@
 //!    sizes summing to what was read and the CRC-32 of what was sent equal to that of what was read.
 //! 3. When the answer to a commit is lost, neither success nor failure is assumed: it is asked for.
 //! 4. A broken source, a signal or giving up never leads to a commit; at most one abort is under way.
+//!    The end of a stream of unknown cause leads to one only after a pause in which no signal comes.
 //! 5. Every run ends, or says what it waits for (`waiting_for`).
 
 mod ending;
@@ -78,6 +79,8 @@ pub struct Upload {
     create_under_way: bool,
     parts: Parts,
     end: Option<(u64, u32)>,
+    /// Until then nothing is begun that makes an object appear: a signal may be the cause of the end.
+    hold: Option<Now>,
     continues: bool,
     /// The next part is the last.
     last_comes: bool,
@@ -128,6 +131,7 @@ impl Upload {
             create_under_way: false,
             parts: Parts::new(settings.parallel),
             end: None,
+            hold: None,
             continues: false,
             last_comes: false,
             ending: false,
@@ -168,7 +172,8 @@ impl Upload {
             return None;
         }
         let waiting = self.waiting.as_ref().map(|(at, _)| *at);
-        [waiting, self.parts.next_retry(), self.deadline, self.mention_at()]
+        let hold = self.hold.filter(|_| self.streaming());
+        [waiting, hold, self.parts.next_retry(), self.deadline, self.mention_at()]
             .into_iter()
             .flatten()
             .min()
@@ -367,6 +372,9 @@ impl Upload {
         Some(match self.phase {
             Phase::Finished => return None,
             Phase::Streaming if self.trouble.is_some() => "the service to accept parts again",
+            Phase::Streaming if self.end.is_some() && self.parts.all_acknowledged() => {
+                "a signal that may have ended the stream"
+            }
             Phase::Streaming if self.end.is_some() => "parts to be acknowledged",
             Phase::Streaming => "the stream",
             Phase::Putting => "the object to be stored",

@@ -11,6 +11,10 @@ use crate::digest::{PartDigest, Value};
 use crate::error::{Error, Kind};
 use crate::retry::{self, Failure, Operation, Verdict};
 
+/// Whoever ends a job tells all its processes, one after the other. A producer that is told first ends
+/// the stream; this long is waited for the signal to arrive here too, counted from the end.
+pub(super) const HOLD: Now = Now::from_millis(100);
+
 impl Upload {
     pub(super) fn part_read(&mut self, number: u32, digest: PartDigest) {
         if !self.streaming() {
@@ -49,16 +53,21 @@ impl Upload {
                 )),
             );
         }
-        if !self.continues {
-            if self.parts.count() == 0 {
-                let empty = crate::digest::Hasher::new(self.settings.checksum).finish();
-                self.parts.add(1, empty);
-            }
-            self.phase = Phase::Putting;
-            if let Err(error) = self.parts.complete(bytes) {
-                return self.fail(now, error);
-            }
-            self.begin(Call::Put);
+        if !self.settings.end_proven {
+            self.hold = Some(now + HOLD);
+        }
+    }
+
+    /// Sends a stream of one part, or of none.
+    fn put(&mut self, now: Now, bytes: u64) {
+        if self.parts.count() == 0 {
+            let empty = crate::digest::Hasher::new(self.settings.checksum).finish();
+            self.parts.add(1, empty);
+        }
+        self.phase = Phase::Putting;
+        match self.parts.complete(bytes) {
+            Ok(()) => self.begin(Call::Put),
+            Err(error) => self.fail(now, error),
         }
     }
 
@@ -68,7 +77,17 @@ impl Upload {
 
     /// Starts what can be started: parts, or the commit when all are there.
     pub(super) fn pump(&mut self, now: Now) {
-        if !self.streaming() || !matches!(self.creation, Creation::Done(_)) {
+        if !self.streaming() {
+            return;
+        }
+        self.hold = self.hold.filter(|until| now < *until);
+        if let Some((bytes, _)) = self.end
+            && !self.continues
+            && self.hold.is_none()
+        {
+            return self.put(now, bytes);
+        }
+        if !matches!(self.creation, Creation::Done(_)) {
             return;
         }
         self.share_the_tail(now);
@@ -76,6 +95,7 @@ impl Upload {
             self.begin(Call::Part(number));
         }
         if let Some((bytes, crc32)) = self.end
+            && self.hold.is_none()
             && self.parts.all_acknowledged()
         {
             self.phase = Phase::Committing;

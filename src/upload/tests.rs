@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 mod doubt;
 mod heal;
+mod hold;
 pub(crate) mod model;
 mod outage;
 mod stands;

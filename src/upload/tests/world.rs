@@ -39,6 +39,8 @@ pub struct World {
     pub acknowledged: HashSet<u32>,
     pub cancelled: bool,
     pub commits: u32,
+    /// When the end of the stream was told.
+    pub ended_at: Option<Duration>,
     pub cuts: u32,
     pub aborts_under_way: u32,
     pub notes: Vec<String>,
@@ -64,7 +66,10 @@ impl World {
             .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
             .collect();
         World {
-            upload: Upload::new(settings(seed, 1 + rng.usize(..8))),
+            upload: Upload::new(Settings {
+                end_proven: seed % 4 == 3,
+                ..settings(seed, 1 + rng.usize(..8))
+            }),
             model: Model::default(),
             due: BTreeMap::new(),
             serial: 0,
@@ -78,6 +83,7 @@ impl World {
             acknowledged: HashSet::new(),
             cancelled: false,
             commits: 0,
+            ended_at: None,
             cuts: 0,
             aborts_under_way: 0,
             notes: Vec::new(),
@@ -119,6 +125,11 @@ impl World {
         if call == Call::Commit {
             self.commits += 1;
             assert_eq!(self.acknowledged.len(), self.stream.len(), "commit with parts missing");
+        }
+        if matches!(call, Call::Put | Call::Commit) {
+            let wait = if self.upload.settings.end_proven { 0 } else { 100 };
+            let at = self.ended_at.expect("the stream has ended") + Duration::from_millis(wait);
+            assert!(self.now >= at, "a signal that follows the end would come too late");
         }
         if call == Call::Abort {
             self.aborts_under_way += 1;
@@ -250,6 +261,7 @@ impl World {
                 let cut = self.stream.iter().skip(*first as usize - 1).cloned();
                 self.held.extend((*first..).zip(cut));
             }
+            Event::End { .. } => self.ended_at = Some(self.now),
             // What was cancelled may still land at the service, but is never heard of again.
             Event::Done { call: Call::Part(_), .. } if self.cancelled => return,
             Event::Done { call: Call::Part(number), result: Ok(_) } => {
