@@ -1,8 +1,9 @@
 //! From bytes to parts: the loop of the reading thread.
 //!
 //! Owns where one part ends and the next begins. Knows nothing of who takes the parts.
-//! Invariant: a buffer is taken before the read that fills it, and what was read is hashed and
-//! watched exactly once, in the order of the stream.
+//! Invariant: a buffer is taken before the read that fills it; what was read is hashed and watched
+//! exactly once, in the order of the stream; and what a read gave beyond the end of a part is the
+//! start of the next one.
 
 use std::io::PipeReader;
 use std::sync::Arc;
@@ -29,6 +30,33 @@ pub(super) struct Filler {
     pub watch: Option<Box<dyn Watch>>,
     pub events: UnboundedSender<Incoming>,
     pub gauge: Arc<Gauge>,
+    pub surplus: Surplus,
+}
+
+/// What a read gave beyond the space that was left in a part: less than one packet.
+#[derive(Default)]
+pub(super) struct Surplus {
+    bytes: Vec<u8>,
+    from: usize,
+    to: usize,
+}
+
+impl Surplus {
+    /// Moves as much as fits; how much that is.
+    fn move_to(&mut self, space: &mut [u8]) -> usize {
+        let length = space.len().min(self.to - self.from);
+        space[..length].copy_from_slice(&self.bytes[self.from..self.from + length]);
+        self.from += length;
+        length
+    }
+
+    /// Room for so much; whatever was in it is gone.
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        if self.bytes.len() < length {
+            self.bytes.resize(length, 0);
+        }
+        &mut self.bytes[..length]
+    }
 }
 
 /// Why reading ended before anything else could be said.
@@ -129,23 +157,33 @@ impl Filler {
         }
     }
 
-    /// Reads once; `None` at the end of the stream.
-    fn read(&self, space: &mut [u8]) -> Result<Option<usize>, Halt> {
-        self.gauge.waiting.store(true, Ordering::Relaxed);
-        let piece = self.source.read(&self.woken, space);
-        self.gauge.waiting.store(false, Ordering::Relaxed);
-        match piece? {
-            Piece::Bytes(read) => {
-                self.gauge.bytes.fetch_add(read as u64, Ordering::Relaxed);
-                Ok(Some(read))
+    /// Puts more of the stream into `space`; `None` at the end of the stream. Near the end of a part
+    /// the kernel is given room for a whole packet, and what is too much for the part is kept.
+    fn read(&mut self, space: &mut [u8]) -> Result<Option<usize>, Halt> {
+        let kept = self.surplus.move_to(space);
+        let read = match kept {
+            0 => {
+                let room = self.surplus.room(self.source.least().saturating_sub(space.len()));
+                self.gauge.waiting.store(true, Ordering::Relaxed);
+                let piece = self.source.read(&self.woken, space, room);
+                self.gauge.waiting.store(false, Ordering::Relaxed);
+                let read = match piece? {
+                    Piece::Bytes(read) => read,
+                    Piece::End => return Ok(None),
+                    Piece::Stopped => return Err(Halt::Stopped),
+                };
+                let fits = read.min(space.len());
+                (self.surplus.from, self.surplus.to) = (0, read - fits);
+                fits
             }
-            Piece::End => Ok(None),
-            Piece::Stopped => Err(Halt::Stopped),
-        }
+            kept => kept,
+        };
+        self.gauge.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(Some(read))
     }
 
     /// Every part that there may be is full: the stream must end here.
-    fn nothing_more(&self) -> Result<(), Halt> {
+    fn nothing_more(&mut self) -> Result<(), Halt> {
         match self.read(&mut [0])? {
             None => Ok(()),
             Some(_) => {

@@ -71,7 +71,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Bytes read so far.
+    /// Bytes read into parts so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -122,6 +122,7 @@ impl Reader {
             watch,
             events: events.clone(),
             gauge: Arc::clone(&gauge),
+            surplus: fill::Surplus::default(),
         };
         let body = move || {
             // A panic must not look like a thread that was stopped and had nothing more to say.

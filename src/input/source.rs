@@ -1,16 +1,19 @@
 //! Where the stream comes from: one readable file descriptor.
 //!
 //! Owns the descriptor, and the waiting for it. Knows nothing of buffers, parts or digests.
-//! Invariant: a read that failed is never taken for the end of the stream, and closing a source
-//! leaves no other descriptor of ours open on it, so that its writer is told.
+//! Invariant: a read that failed, or that took an empty packet, is never taken for the end of the
+//! stream; no byte is lost to a read that was too short for what the kernel gives in one piece; and
+//! closing a source leaves no other descriptor of ours open on it, so that its writer is told.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, fadvise, fstat, openat, tell};
 use rustix::io::Errno;
+use rustix::net::SocketType;
+use rustix::net::sockopt::socket_type;
 
 use crate::error::Error;
 
@@ -18,12 +21,15 @@ use crate::error::Error;
 #[cfg(target_os = "linux")]
 const PIPE_SIZES: [usize; 3] = [1 << 20, 512 << 10, 256 << 10];
 
+/// `PIPE_BUF`, the most that a packet of a pipe holds where pages are no larger.
+const PIPE_BUF: usize = 4096;
+
 /// A stream that can be read once, from its start to its end.
 pub struct Source {
     descriptor: OwnedFd,
     name: String,
     size: Option<u64>,
-    file: bool,
+    kind: FileType,
 }
 
 /// What reading gave.
@@ -77,9 +83,16 @@ impl Source {
                 enlarge(&descriptor);
                 None
             }
+            FileType::Socket => {
+                let found = socket_type(&descriptor).map_err(|errno| unreadable(&name, errno))?;
+                if found != SocketType::STREAM {
+                    return Err(no_stream(&name, found));
+                }
+                None
+            }
             _ => None,
         };
-        Ok(Source { descriptor, name, size, file: kind == FileType::RegularFile })
+        Ok(Source { descriptor, name, size, kind })
     }
 
     pub fn name(&self) -> &str {
@@ -93,11 +106,28 @@ impl Source {
 
     /// Whether it is a regular file: then nobody has to live for its end to be right.
     pub fn is_file(&self) -> bool {
-        self.file
+        self.kind == FileType::RegularFile
     }
 
-    /// Reads what there is, waiting for the first byte or for `wake` to be hung up.
-    pub(super) fn read(&self, wake: impl AsFd, space: &mut [u8]) -> Result<Piece, Error> {
+    /// The least space that a read must be given. A pipe whose writer uses `O_DIRECT` gives one
+    /// packet a read and drops what of it does not fit; who reads cannot see that beforehand. A packet
+    /// is written into one page, so that this is the most it can hold.
+    pub(super) fn least(&self) -> usize {
+        match self.is_file() {
+            true => 1,
+            false => PIPE_BUF.max(rustix::param::page_size()),
+        }
+    }
+
+    /// Reads what there is, waiting for the first byte or for `wake` to be hung up. What `space` does
+    /// not hold goes to `more`; both together are not less than `least`.
+    pub(super) fn read(
+        &self,
+        wake: impl AsFd,
+        space: &mut [u8],
+        more: &mut [u8],
+    ) -> Result<Piece, Error> {
+        debug_assert!(space.len() + more.len() >= self.least());
         loop {
             // Waiting is done here and not in read(2): that one cannot be called off, and on a
             // descriptor that somebody made non-blocking it does not wait at all.
@@ -112,12 +142,39 @@ impl Source {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(unreadable(&self.name, errno)),
             }
-            let result = rustix::io::read(&self.descriptor, &mut *space);
-            if let Some(piece) = answer(result).map_err(|errno| unreadable(&self.name, errno))? {
-                return Ok(piece);
+            let mut slices = [IoSliceMut::new(space), IoSliceMut::new(more)];
+            let result = rustix::io::readv(&self.descriptor, &mut slices);
+            match answer(result).map_err(|errno| unreadable(&self.name, errno))? {
+                Some(Piece::End) if self.is_written_to() => {}
+                Some(piece) => return Ok(piece),
+                None => {}
             }
         }
     }
+
+    /// Whether a read of nothing was an empty packet: a pipe has ended only when nobody has it open
+    /// for writing any more and nothing is left in it.
+    fn is_written_to(&self) -> bool {
+        let mut asked = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        let answered = poll(&mut asked, Some(&Timespec::default()));
+        let flags = asked[0].revents();
+        // What could not be asked is asked again by waiting.
+        self.kind == FileType::Fifo
+            && (answered.is_err() || flags.is_empty() || flags.contains(PollFlags::IN))
+    }
+}
+
+/// The error for a socket that keeps packets: one that is empty looks like the end of the stream, and
+/// one that is longer than the space for it is cut.
+fn no_stream(name: &str, found: SocketType) -> Error {
+    let kind = match found {
+        SocketType::DGRAM => "SOCK_DGRAM",
+        SocketType::SEQPACKET => "SOCK_SEQPACKET",
+        SocketType::RAW => "SOCK_RAW",
+        _ => "not SOCK_STREAM",
+    };
+    Error::usage(format!("{name} is a socket of packets ({kind}), not a stream of bytes"))
+        .next("connect a SOCK_STREAM, or pipe in what a program makes of the packets")
 }
 
 /// What the result of a read means; `None` is to wait and try again. A descriptor that is not to
@@ -160,5 +217,20 @@ mod tests {
         for errno in [Errno::IO, Errno::CONNRESET, Errno::ISDIR, Errno::BADF, Errno::STALE] {
             assert_eq!(answer(Err(errno)), Err(errno));
         }
+    }
+
+    #[test]
+    fn an_empty_read_of_a_pipe_is_the_end_only_when_nobody_writes_to_it_and_it_is_empty() {
+        use std::io::Write;
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let source = Source::new(reader.into(), "the pipe").unwrap();
+        assert!(source.is_written_to());
+        writer.write_all(b"left").unwrap();
+        drop(writer);
+        assert!(source.is_written_to(), "bytes are left in it");
+        assert_eq!(rustix::io::read(&source.descriptor, &mut [0; 4]), Ok(4));
+        assert!(!source.is_written_to());
+        let file = tempfile::tempfile().unwrap();
+        assert!(!Source::new(file.into(), "the file").unwrap().is_written_to());
     }
 }

@@ -1,5 +1,7 @@
 //! Streams of every awkward length and pace, and everything that can go wrong with a source.
 
+mod packets;
+
 use super::*;
 use crate::digest;
 use std::fs::File;
