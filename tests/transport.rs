@@ -65,3 +65,35 @@ fn a_certificate_that_is_not_trusted_from_the_start_ends_the_run_at_once() {
     done.says(&["certificate", "--cert-bundle"]);
     store.has_nothing_of("x");
 }
+
+/// As much metadata as the service takes, in as many entries as one letter each allows.
+fn many_entries() -> String {
+    let letters: Vec<char> = ('a'..='z').chain('0'..='9').collect();
+    let mut names: Vec<String> = letters.iter().map(char::to_string).collect();
+    names.extend(letters.iter().flat_map(|a| letters.iter().map(move |b| format!("{a}{b}"))));
+    let mut left = 4000;
+    let fits = names.into_iter().take_while(|name| {
+        left -= "opc-meta-".len() as i64 + name.len() as i64 + 1;
+        left >= 0
+    });
+    let map: serde_json::Map<_, _> = fits.map(|name| (name, "v".into())).collect();
+    assert!(map.len() > 300, "{}", map.len());
+    serde_json::to_string(&map).unwrap()
+}
+
+#[test]
+fn all_the_metadata_that_the_service_takes_is_stored_and_read_back() {
+    let store = Store::start();
+    let put = |name: &str| store.put(name).arg("--metadata").arg(many_entries());
+    for length in [10, PART + 1] {
+        let name = format!("x{length}");
+        put(&name).stdin(ramp(length)).run().exits(0);
+        let got = store.ocipipe("get").arg(format!("oci://{BUCKET}/{name}")).arg("--file");
+        let file = store.folder().join("got");
+        got.arg(&file).run().exits(0);
+        assert_same(&std::fs::read(&file).unwrap(), &ramp(length));
+        put(&name).stdin("other").run().fails(6).says(&["exists already"]).within_seconds(30);
+        put(&name).args("--force").stdin("other").run().exits(0);
+        assert_eq!(store.object(&name).unwrap(), b"other");
+    }
+}

@@ -23,6 +23,9 @@ const HANDSHAKE: u8 = 0x16;
 /// More than the longest Authorization header, and enough for fast bodies.
 const BUFFER: usize = 512 * 1024;
 
+/// Header lines of one request: the 2,025 entries that 4,000 bytes of metadata can be, and the rest.
+const HEADER_LINES: usize = 2500;
+
 /// How long open connections may take to finish when the server stops.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -79,6 +82,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, core: Arc<Core>, stop: 
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(BUFFER)
+        .max_headers(HEADER_LINES)
         .serve_connection(TokioIo::new(line), service);
     tokio::pin!(serving);
     // How a connection ends is the client's affair, or the plan's.

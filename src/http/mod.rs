@@ -32,6 +32,9 @@ use stall::Activity;
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
 /// A connection that has not come to rest so soon after an answer is in the middle of something.
 const REST: Duration = Duration::from_millis(20);
+/// Header lines of one answer. The service takes 4,000 bytes of metadata, which can be as many as
+/// 2,025 entries of one or two bytes, each a line of its own; hyper's default is 100 lines.
+const HEADER_LINES: usize = 2500;
 /// Answers are small documents; whatever is larger is not the API speaking.
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -100,6 +103,7 @@ impl Transport {
         }
         let (io, activity) = self.dialer.dial(endpoint).await?;
         let (sender, connection) = http1::Builder::new()
+            .max_headers(HEADER_LINES)
             .handshake::<_, RequestBody>(io)
             .await
             .map_err(|e| Failure::Transport { how: Break::Connect, text: describe(&e) })?;
