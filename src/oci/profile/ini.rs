@@ -5,7 +5,8 @@
 //! escapes and quotes joins a line that ends in a backslash with the next, takes a line without `=`
 //! for the beginning of the next key, an indented comment for a key, keeps the comments within a
 //! continued value, and reports neither duplicates nor line numbers; `configparser` 3.3 cuts values
-//! at `#` and `;`. Each of these loses a pass phrase or a key without a word.
+//! at `#` and `;`. Each of these loses a pass phrase or a key without a word. This one is compared with
+//! what Python says of random texts (`tests/data/configparser`).
 //!
 //! Invariant: an error names a line by its number and never repeats it, for it may hold a secret.
 
@@ -36,7 +37,7 @@ impl Profiles {
     pub fn parse(text: &str) -> Result<Profiles, Malformed> {
         let mut parser = Parser::default();
         let text = text.trim_start_matches('\u{feff}');
-        for (index, line) in text.lines().enumerate() {
+        for (index, line) in lines(text).enumerate() {
             parser.line(line).map_err(|what| Malformed { line: index + 1, what })?;
         }
         parser.end_value();
@@ -74,7 +75,7 @@ struct Parser {
 
 impl Parser {
     fn line(&mut self, line: &str) -> Result<(), &'static str> {
-        let content = line.trim();
+        let content = line.trim_matches(is_blank);
         if content.starts_with(['#', ';']) {
             return Ok(());
         }
@@ -83,7 +84,8 @@ impl Parser {
             self.continue_value("");
             return Ok(());
         }
-        let indentation = line.len() - line.trim_start().len();
+        // Counted in characters: a blank such as U+00A0 is several bytes.
+        let indentation = line.chars().take_while(|&c| is_blank(c)).count();
         if self.key.is_some() && indentation > self.indentation {
             self.continue_value(content);
             return Ok(());
@@ -111,14 +113,14 @@ impl Parser {
         let (key, value) = content
             .split_once(['=', ':'])
             .ok_or("a line that is neither key = value nor [section]")?;
-        let key = key.trim().to_lowercase();
+        let key = key.trim_end_matches(is_blank).to_lowercase();
         if key.is_empty() {
             return Err("a value without a key");
         }
         if self.sections.get(section).is_some_and(|values| values.contains_key(&key)) {
             return Err("the key stands in its section twice");
         }
-        self.key = Some((key, Zeroizing::new(value.trim().to_owned())));
+        self.key = Some((key, Zeroizing::new(value.trim_matches(is_blank).to_owned())));
         Ok(())
     }
 
@@ -131,10 +133,20 @@ impl Parser {
 
     fn end_value(&mut self) {
         if let (Some((key, value)), Some(section)) = (self.key.take(), &self.section) {
-            let value = Zeroizing::new(value.trim_end().to_owned());
+            let value = Zeroizing::new(value.trim_end_matches(is_blank).to_owned());
             self.sections.entry(section.clone()).or_default().insert(key, value);
         }
     }
+}
+
+/// The lines of a text; they end as in Python's text files, at LF, CR LF or a lone CR.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
+/// What Python's `str.strip` takes away: Unicode's blanks and four separators of ASCII.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 /// The name in a `[section]` line; what follows the last bracket does not matter.
@@ -220,6 +232,39 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_no_part_of_the_first_section() {
         assert_eq!(value("\u{feff}[A]\nk = v"), "v");
+    }
+
+    #[test]
+    fn indentation_is_counted_in_characters_and_blanks_are_those_of_python() {
+        assert_eq!(values("[A]\n k = 1\n\u{a0}j = 2\n").len(), 2);
+        assert_eq!(value("[A]\nk = 1\n\u{a0}two\n"), "1\ntwo");
+        assert_eq!(values("[A]\nk = 1\rj = 2\n").len(), 2);
+        assert_eq!(value("[A]\nk = 1\u{1f}\n"), "1");
+    }
+
+    #[test]
+    fn every_text_is_read_as_python_reads_it() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            text: String,
+            sections: Option<BTreeMap<String, BTreeMap<String, String>>>,
+        }
+        let path = std::env::var("OCIPIPE_CONFIGPARSER_CASES");
+        let path = path.unwrap_or_else(|_| "tests/data/configparser/cases.json".to_owned());
+        let cases: Vec<Case> =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert!(cases.len() >= 200);
+        for Case { text, sections } in cases {
+            let ours = Profiles::parse(&text).ok().map(|config| {
+                let names = config.names().into_iter().chain([DEFAULT]);
+                let of = |name: &str| {
+                    let section = config.profile(name).unwrap();
+                    section.into_iter().map(|(key, value)| (key, value.to_string())).collect()
+                };
+                names.map(|name| (name.to_owned(), of(name))).collect()
+            });
+            assert_eq!(ours, sections, "{text:?}");
+        }
     }
 
     #[test]
