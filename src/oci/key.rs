@@ -5,8 +5,10 @@
 //! of the key in an error. Invariant: a `Key` is an RSA key that `ring` can sign with, so nothing
 //! about the key can fail after it has been read.
 
+mod cbc;
 mod encrypted;
 mod legacy;
+mod pbes1;
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `ENCRYPTED PRIVATE KEY`: PKCS#8 under PBES2, by the `pkcs8` crate.
+//! `ENCRYPTED PRIVATE KEY`: PKCS#8 under PBES2, by the `pkcs8` crate, or as of old.
 //!
 //! Adds what the crate leaves to its caller: the effort a file may ask for is bounded before any
 //! of it is spent. Knows nothing of PEM or of what the key is. Invariant: no input costs more than
@@ -11,10 +11,11 @@ use pkcs8::spki::AlgorithmIdentifierRef;
 use zeroize::Zeroizing;
 
 use super::KeyError;
+use super::pbes1::Pbes1;
 
 /// OpenSSL's default is 2048, what is recommended in 2026 about 600,000; ten times that takes
 /// some seconds.
-const MOST_ITERATIONS: u32 = 6_000_000;
+pub(super) const MOST_ITERATIONS: u32 = 6_000_000;
 
 /// OpenSSL itself refuses over 32 MiB unless told otherwise.
 const MOST_SCRYPT_MEMORY: u64 = 256 << 20;
@@ -27,6 +28,9 @@ pub(super) fn decrypt(
     der: &[u8],
     passphrase: Option<&str>,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    if let Some(old) = Pbes1::read(der) {
+        return old?.decrypt(passphrase);
+    }
     let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| undecodable(der))?;
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
         return Err(KeyError::Encryption("PBES1".into()));

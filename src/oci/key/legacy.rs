@@ -6,8 +6,7 @@
 //! the key is. Invariant: nothing but a right pass phrase yields more than chance.
 
 use aes::{Aes128, Aes192, Aes256};
-use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, KeyInit, KeyIvInit};
+use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, KeyInit};
 use des::TdesEde3;
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
@@ -39,22 +38,15 @@ pub(super) fn decrypt(
 fn cbc<C>(
     passphrase: &[u8],
     iv: &[u8],
-    mut contents: Zeroizing<Vec<u8>>,
+    contents: Zeroizing<Vec<u8>>,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError>
 where
     C: BlockCipherDecrypt + KeyInit,
-    cbc::Decryptor<C>: KeyIvInit + InnerIvInit<Inner = C> + BlockModeDecrypt,
+    cbc::Decryptor<C>: InnerIvInit<Inner = C> + BlockModeDecrypt,
 {
     let salt = iv.first_chunk::<8>().ok_or(KeyError::Malformed)?;
     let key = derive(passphrase, salt, C::key_size());
-    let decryptor =
-        cbc::Decryptor::<C>::new_from_slices(&key, iv).map_err(|_| KeyError::Malformed)?;
-    let plain = decryptor
-        .decrypt_padded::<Pkcs7>(&mut contents)
-        .map_err(|_| KeyError::WrongPassphrase)?
-        .len();
-    contents.truncate(plain);
-    Ok(contents)
+    super::cbc::decrypt::<C>(&key, iv, contents)
 }
 
 /// EVP_BytesToKey: D(i) = MD5(D(i-1) || pass phrase || salt), as many of them as the key is long.

@@ -42,7 +42,18 @@ fn encodings_that_the_vectors_lack_are_read_too() {
         file!("pbes2-aes192-sha1.pem"),
         file!("pbes2-des3-sha1.pem"),
         file!("pbes2-aes256-sha512.pem"),
+        file!("pbes1-md5-des.pem"),
+        file!("pbes1-sha1-des.pem"),
+        file!("pbes1-md5-rc2.pem"),
+        file!("pbes1-sha1-rc2.pem"),
+        file!("pbes1-sha1-3des.pem"),
+        file!("pbes1-sha1-2des.pem"),
+        file!("pbes1-sha1-rc2-128.pem"),
+        file!("pbes1-sha1-rc2-40.pem"),
+        file!("pbes1-100000-iterations.pem"),
     ] {
+        assert_eq!(refusal(pem, None), KeyError::NoPassphrase);
+        assert_eq!(refusal(pem, Some("wrong")), KeyError::WrongPassphrase);
         is_the_vector_key(Key::from_pem(pem, Some(PASSPHRASE)));
     }
 }
@@ -142,8 +153,7 @@ fn encryptions_that_are_not_supported_are_named() {
         KeyError::Encryption(what) => what,
         other => panic!("{other:?}"),
     };
-    assert_eq!(named(file!("pbes1-sha1-3des.pem")), "algorithm 1.2.840.113549.1.12.1.3");
-    assert_eq!(named(file!("pbes1-md5-des.pem")), "PBES1");
+    assert_eq!(named(file!("pbes1-sha1-rc4.pem")), "algorithm 1.2.840.113549.1.12.1.1");
     assert_eq!(named(file!("pbes2-camellia128.pem")), "algorithm 1.2.840.113549.1.5.13");
     assert_eq!(named(file!("legacy-camellia128.pem")), "CAMELLIA-128-CBC");
 }
@@ -152,6 +162,14 @@ fn encryptions_that_are_not_supported_are_named() {
 fn a_key_derivation_that_would_take_minutes_is_refused_at_once() {
     let pem = file!("pbes2-50000000-iterations.pem");
     assert_eq!(refusal(pem, Some("x")), KeyError::Expensive("50000000 iterations".into()));
+    // The same of PBES1: 100,000 replaced in its DER.
+    let block = pem::parse(file!("pbes1-100000-iterations.pem")).unwrap();
+    let mut der = block.contents().to_vec();
+    let at = der.windows(5).position(|bytes| bytes == b"\x02\x03\x01\x86\xa0").unwrap();
+    der[at + 2] = 0x7f;
+    let pem = pem::encode(&pem::Pem::new("ENCRYPTED PRIVATE KEY", der));
+    let expected = KeyError::Expensive("8357536 iterations".into());
+    assert_eq!(refusal(pem.as_bytes(), Some("x")), expected);
 }
 
 #[test]
