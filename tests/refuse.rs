@@ -215,7 +215,7 @@ fn an_object_that_appears_during_the_upload_is_left_alone() {
     run.write(&ramp(PART + 1));
     store.waits_for(Operation::UploadPart, 1);
     store.put("x").stdin("somebody else's").run().exits(0);
-    run.wait().fails(6).says(&["there is an object", "--force"]);
+    run.wait().fails(6).says(&["there is an existing entity", "--force"]);
     assert_eq!(store.object("x").unwrap(), b"somebody else's");
     store.has_no_open_upload();
 }

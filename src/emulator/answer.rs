@@ -89,6 +89,19 @@ impl Failure {
         Failure::new(404, "ObjectNotFound", message)
     }
 
+    /// The words of a DELETE differ from those of a GET.
+    pub fn nothing_to_delete(object: &str, bucket: &str, namespace: &str) -> Failure {
+        let message = format!(
+            "The object '{object}' does not exist in bucket '{bucket}' with namespace '{namespace}'"
+        );
+        Failure::new(404, "ObjectNotFound", message)
+    }
+
+    /// The code of every fault of a list of parts.
+    pub fn invalid_parts(message: impl Into<String>) -> Failure {
+        Failure::new(400, "InvalidUploadPart", message)
+    }
+
     pub fn upload_not_found() -> Failure {
         Failure::new(404, "UploadNotFound", "No such upload")
     }

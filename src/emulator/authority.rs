@@ -229,7 +229,8 @@ impl Authority {
         check_date(&given, head, clock.now())?;
         let (key, caller) = self.whose(&given.key_id, audience, clock.now()).ok_or_else(wrong)?;
         let text = signature::signed_text(&given.headers, head).ok_or_else(wrong)?;
-        if key.verify(&text, &given.signature) { Ok(caller) } else { Err(wrong()) }
+        let unverified = || Failure::not_authenticated("Failed to verify the HTTP(S) Signature");
+        key.verify(&text, &given.signature).then_some(caller).ok_or_else(unverified)
     }
 
     fn whose(

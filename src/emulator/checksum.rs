@@ -142,8 +142,14 @@ impl Claims {
                 Failure::invalid_parameter(format!("The header {name} is not a base64 checksum"))
             })
         };
+        let malformed = |_| {
+            let value = headers.get("content-md5").map(|value| value.as_bytes());
+            let value = String::from_utf8_lossy(value.unwrap_or_default());
+            let message = format!("The value of the Content-MD5 header '{value}' is not valid");
+            Failure::new(400, "InvalidContentMD5", message)
+        };
         let mut claims = Claims {
-            md5: decoded("content-md5", 16)?,
+            md5: decoded("content-md5", 16).map_err(malformed)?,
             asked: Algorithm::asked(headers)?,
             values: vec![],
         };
@@ -297,6 +303,11 @@ mod tests {
     fn a_claim_that_is_no_checksum_is_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("content-md5", "abc".parse().unwrap());
-        assert_eq!(Claims::of(&headers).unwrap_err().status, 400);
+        let refused = Claims::of(&headers).unwrap_err();
+        assert_eq!((refused.status, refused.code.as_ref()), (400, "InvalidContentMD5"));
+        assert!(refused.message.starts_with("The value of the Content-MD5 header"));
+        headers.clear();
+        headers.insert("opc-content-sha256", "abc".parse().unwrap());
+        assert_eq!(Claims::of(&headers).unwrap_err().code, "InvalidParameter");
     }
 }

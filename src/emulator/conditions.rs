@@ -60,12 +60,10 @@ impl Conditions {
         self.matches(current)?;
         match (self.if_none_match.as_deref(), current) {
             (None, _) | (Some("*"), None) => Ok(()),
-            (Some("*"), Some(etag)) => Err(Failure::new(
+            (Some("*"), Some(_)) => Err(Failure::new(
                 412,
                 "IfNoneMatchFailed",
-                format!(
-                    "The If-None-Match header is '*' but there is an object with the entity tag '{etag}'"
-                ),
+                "The If-None-Match header is '*' but there is an existing entity",
             )),
             (Some(_), _) => Err(Failure::invalid_parameter(
                 "The If-None-Match header of a request that writes can only be '*'",
@@ -119,6 +117,10 @@ mod tests {
         assert_eq!(new_only.allow_write(None), Ok(()));
         let refused = new_only.allow_write(Some("e")).unwrap_err();
         assert_eq!((refused.status, refused.code.as_ref()), (412, "IfNoneMatchFailed"));
+        assert_eq!(
+            refused.message,
+            "The If-None-Match header is '*' but there is an existing entity"
+        );
         assert_eq!(conditions(None, Some("e")).allow_write(None).unwrap_err().status, 400);
     }
 

@@ -107,8 +107,6 @@ pub struct Options {
     pub buckets: BTreeMap<String, Protection>,
     /// The most items a list shows at once.
     pub page_size: usize,
-    /// Parts before the last must have this many bytes.
-    pub min_part_size: u64,
     /// Seconds that the server's clock is ahead, or behind if negative.
     pub clock_offset: i64,
     /// How long a token is taken after a refresh replaced it; as long as it lasts, if nothing.
@@ -135,7 +133,6 @@ impl Options {
             rights: Rights::all(),
             buckets: BTreeMap::new(),
             page_size: 1000,
-            min_part_size: 0,
             clock_offset: 0,
             grace: None,
             judges_at_the_end: false,
@@ -215,7 +212,6 @@ fn open(options: Options) -> io::Result<Opened> {
         late: late::Waiting::default(),
         policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
         page_size: Mutex::new(options.page_size.max(1)),
-        min_part_size: options.min_part_size,
         judges_at_the_end: options.judges_at_the_end,
     };
     Ok((core, folder, tls, run))

@@ -1,7 +1,8 @@
 //! The calls on multipart uploads.
 //!
 //! Owns what these requests and answers look like; the rules of a commit are in `store::upload`.
-//! Invariant: a part counts only when all of it was received and is what its headers claim.
+//! Invariant: a part counts only when all of it was received and is what its headers claim; the
+//! conditions that a part carries speak of the part of that number and never of the object.
 
 use super::answer::{Answer, Failure, answer};
 use super::body::{Stop, blocking};
@@ -17,6 +18,8 @@ use super::store::object::{Properties, uuid};
 use super::store::upload::{Created, Lie, MOST_PARTS, Part, Wanted};
 use super::store::uploads::{Shared, lock};
 use super::{buckets, objects};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -48,7 +51,7 @@ pub async fn create(core: &Core, mut call: Call) -> Result<Answer, Stop> {
         storage_tier: Some(tier.unwrap_or(bucket.storage_tier)),
         metadata: request.metadata.unwrap_or_default(),
         customer_key: properties::customer_key(&call.headers)?,
-        kms_key: properties::text(&call.headers, "opc-sse-kms-key-id"),
+        kms_key: properties::kms_key(&call.headers)?,
     };
     properties::check_metadata(&properties)?;
     let created = Created {
@@ -102,17 +105,15 @@ pub async fn part(core: &Core, mut call: Call) -> Result<Answer, Stop> {
         Failure::invalid_parameter(format!("uploadPartNum must be between 1 and {MOST_PARTS}"))
     })?;
     let claims = Claims::of(&call.headers)?;
+    properties::kms_key(&call.headers)?;
     let size = declared_length(&call.headers).unwrap_or(0);
     let conditions = Conditions::of(&call.headers);
-    let (shelf, target, headers) = (core.shelf.clone(), call.target.clone(), call.headers.clone());
+    let (early, headers) = (conditions.clone(), call.headers.clone());
     let (slot, algorithm) = blocking({
         let upload = upload.clone();
         move || {
-            if conditions != Conditions::default() {
-                let current = shelf.head(&target.bucket, &target.object)?;
-                conditions.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
-            }
             let mut upload = lock(&upload);
+            early.allow_write(upload.etag(number))?;
             properties::same_key(&upload.created.properties.customer_key, &headers)?;
             Ok((upload.begin(number, size)?, upload.created.algorithm))
         }
@@ -132,6 +133,7 @@ pub async fn part(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     let asked = claims.algorithms();
     let (etag, sums) = blocking(move || {
         let mut upload = lock(&upload);
+        conditions.allow_write(upload.etag(number))?;
         let etag = upload.land(number, slot, sums.clone())?;
         if corrupt {
             upload.corrupt(number)?;
@@ -156,12 +158,26 @@ fn page<T>(
 ) -> Result<(Vec<T>, Option<String>), Failure> {
     let limit = call.target.query.number("limit")?.unwrap_or(100).clamp(1, 1000);
     let limit = usize::try_from(limit).unwrap_or(1000).min(core.page_size());
-    let after = call.target.query.value("page").unwrap_or("");
-    let mut rest: Vec<T> = items.into_iter().filter(|item| key(item).as_str() > after).collect();
+    let after = call.target.query.value("page").map(key_of_token).transpose()?.unwrap_or_default();
+    let mut rest: Vec<T> = items.into_iter().filter(|item| key(item) > after).collect();
     let more = rest.len() > limit;
     rest.truncate(limit);
-    let next = rest.last().filter(|_| more).map(key);
+    let next = rest.last().filter(|_| more).map(|item| token_of_key(&key(item)));
     Ok((rest, next))
+}
+
+/// The form that the service's tokens have; a client has to encode it in a URL.
+fn token_of_key(key: &str) -> String {
+    // Its length leaves a rest of one, so that the encoding ends in `==`.
+    let filled = format!("{key}{}", " ".repeat((3 - (key.len() + 2) % 3) % 3));
+    format!("1:{}", URL_SAFE.encode(filled))
+}
+
+fn key_of_token(token: &str) -> Result<String, Failure> {
+    let key = token.strip_prefix("1:").and_then(|text| URL_SAFE.decode(text).ok());
+    let key = key.and_then(|bytes| String::from_utf8(bytes).ok());
+    let wrong = || Failure::invalid_parameter(format!("The page '{token}' does not exist"));
+    Ok(key.ok_or_else(wrong)?.trim_end().to_owned())
 }
 
 pub async fn parts(core: &Core, call: Call) -> Result<Answer, Stop> {
@@ -209,12 +225,15 @@ struct CommitPart {
 }
 
 pub async fn commit(core: &Core, mut call: Call) -> Result<Answer, Stop> {
-    let upload = find(core, &call).await?;
+    buckets::find(core, &call.target.bucket).await?;
     let request: Commit = parse(&call.signed)?;
+    if request.parts_to_commit.is_empty() {
+        return Err(Failure::invalid_parts("There are no parts to commit").into());
+    }
+    let upload = find(core, &call).await?;
     let wanted = Wanted {
         commit: request.parts_to_commit.into_iter().map(|p| (p.part_num, p.etag)).collect(),
         exclude: request.parts_to_exclude.unwrap_or_default(),
-        min_part_size: core.min_part_size,
         lie: match call.fault {
             Some(Action::SwapParts(a, b)) => Lie::Swap(a, b),
             Some(Action::DropPart(number)) => Lie::Drop(number),

@@ -9,6 +9,7 @@ use super::checksum::Claims;
 use super::clock;
 use super::conditions::{Conditions, Reading};
 use super::fault::Action;
+use super::identity::NAMESPACE;
 use super::properties;
 use super::service::{Call, Core, declared_length};
 use super::session::parse;
@@ -86,7 +87,8 @@ pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     .await?;
     let done = answer(200)
         .header("etag", &placed.etag)
-        .header("last-modified", clock::http_of_millis(placed.modified));
+        .header("last-modified", clock::http_of_millis(placed.modified))
+        .header("version-id", placed.version());
     Ok(properties::checks(done, &placed, "opc-content-md5").empty())
 }
 
@@ -167,7 +169,7 @@ pub async fn delete(core: &Core, mut call: Call) -> Result<Answer, Stop> {
         if shelf.delete(&target.bucket, &target.object, &conditions)? {
             return Ok(());
         }
-        Err(Failure::object_not_found(&target.object, &target.bucket))
+        Err(Failure::nothing_to_delete(&target.object, &target.bucket, NAMESPACE))
     })
     .await?;
     Ok(answer(204).header("last-modified", clock::http(core.clock.now())).empty())

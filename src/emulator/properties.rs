@@ -11,6 +11,9 @@ use hyper::HeaderMap;
 
 const META: &str = "opc-meta-";
 
+/// All metadata of an object, names without their prefix and values together.
+const MOST_METADATA: usize = 4000;
+
 /// The hash of the customer's key that a request carries, if it carries one.
 pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let names =
@@ -34,14 +37,29 @@ pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     Ok(Some(hash.to_owned()))
 }
 
+/// The key of Vault that shall encrypt the object; it and a customer's key exclude each other.
+pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let key = text(headers, "opc-sse-kms-key-id");
+    if key.is_some() && headers.contains_key("opc-sse-customer-key") {
+        let message = "opc-sse-kms-key-id and opc-sse-customer-key exclude each other";
+        return Err(Failure::invalid_parameter(message));
+    }
+    Ok(key)
+}
+
 /// Refuses a request that does not carry the key the object or upload was created with.
 pub fn same_key(wanted: &Option<String>, headers: &HeaderMap) -> Result<(), Failure> {
     match (wanted, customer_key(headers)?) {
         (None, None) => Ok(()),
         (Some(wanted), Some(given)) if *wanted == given => Ok(()),
         (Some(_), None) => Err(Failure::missing_parameter("opc-sse-customer-key")),
-        _ => Err(Failure::invalid_parameter(
+        (Some(_), Some(_)) => Err(Failure::new(
+            403,
+            "NotAllowed",
             "The customer-provided encryption key is not the one of the object",
+        )),
+        (None, Some(_)) => Err(Failure::invalid_parameter(
+            "The object is not encrypted with a customer-provided encryption key",
         )),
     }
 }
@@ -67,7 +85,7 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Properties, Failure> {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    Ok(Properties {
+    let properties = Properties {
         content_type: text(headers, "content-type"),
         content_language: text(headers, "content-language"),
         content_encoding: text(headers, "content-encoding"),
@@ -76,12 +94,22 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Properties, Failure> {
         storage_tier: text(headers, "storage-tier").map(|t| checked_tier(&t)).transpose()?,
         metadata,
         customer_key: customer_key(headers)?,
-        kms_key: text(headers, "opc-sse-kms-key-id"),
-    })
+        kms_key: kms_key(headers)?,
+    };
+    check_metadata(&properties)?;
+    Ok(properties)
 }
 
-/// Refuses metadata whose keys lack the prefix that JSON bodies must spell out.
+/// Refuses metadata that is too long, or whose keys lack the prefix that JSON bodies must spell out.
 pub fn check_metadata(properties: &Properties) -> Result<(), Failure> {
+    let long =
+        |(key, value): (&String, &String)| key.len().saturating_sub(META.len()) + value.len();
+    let size: usize = properties.metadata.iter().map(long).sum();
+    if size > MOST_METADATA {
+        return Err(Failure::invalid_parameter(format!(
+            "The metadata has {size} bytes, and at most {MOST_METADATA} are allowed"
+        )));
+    }
     for (key, value) in &properties.metadata {
         let legal = key.len() > META.len()
             && key.to_ascii_lowercase().starts_with(META)
@@ -101,6 +129,7 @@ pub fn describe(answer: Builder, object: &Object, now: u64) -> Builder {
         .header("etag", &object.etag)
         .header("last-modified", super::clock::http_of_millis(object.modified))
         .header("accept-ranges", "bytes")
+        .header("version-id", object.version())
         .header("storage-tier", object.tier())
         .header(
             "content-type",
@@ -159,12 +188,31 @@ mod tests {
         let kept = customer_key(&right).unwrap();
         assert!(kept.is_some() && same_key(&kept, &right).is_ok());
         assert_eq!(same_key(&kept, &HeaderMap::new()).unwrap_err().code, "MissingParameter");
-        assert_eq!(same_key(&kept, &triple(&[8; 32])).unwrap_err().status, 400);
+        assert_eq!(same_key(&kept, &triple(&[8; 32])).unwrap_err().status, 403);
         assert_eq!(same_key(&None, &right).unwrap_err().status, 400);
         let mut half = right.clone();
         half.remove("opc-sse-customer-key-sha256");
         assert_eq!(customer_key(&half).unwrap_err().code, "MissingParameter");
+        let mut both = right.clone();
+        both.insert("opc-sse-kms-key-id", "ocid1.key.oc1..a".parse().unwrap());
+        assert_eq!(of_headers(&both).unwrap_err().status, 400);
         assert!(customer_key(&triple(&[7; 16])).is_err());
+    }
+
+    #[test]
+    fn all_metadata_together_may_have_4000_bytes() {
+        let of = |value: usize| {
+            let mut headers = HeaderMap::new();
+            for entry in 0..36 {
+                let name = format!("opc-meta-{}", char::from_digit(entry, 36).unwrap());
+                let name = hyper::header::HeaderName::try_from(name).unwrap();
+                headers.insert(name, "v".parse().unwrap());
+            }
+            headers.insert("opc-meta-long", "x".repeat(value).parse().unwrap());
+            of_headers(&headers)
+        };
+        assert!(of(4000 - 36 * 2 - 4).is_ok());
+        assert_eq!(of(4000 - 36 * 2 - 3).unwrap_err().status, 400);
     }
 
     #[test]

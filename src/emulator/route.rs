@@ -122,9 +122,9 @@ pub fn route(method: &str, target: &str) -> Result<Target, Failure> {
         ("GET", ["n"] | ["n", ""]) => to(GetNamespace, "", "", ""),
         ("GET", ["n", ns, "b"] | ["n", ns, "b", ""]) => to(ListBuckets, ns, "", ""),
         ("POST", ["n", ns, "b"] | ["n", ns, "b", ""]) => to(CreateBucket, ns, "", ""),
-        ("GET", ["n", ns, "b", b]) => to(GetBucket, ns, b, ""),
-        ("HEAD", ["n", ns, "b", b]) => to(HeadBucket, ns, b, ""),
-        ("DELETE", ["n", ns, "b", b]) => to(DeleteBucket, ns, b, ""),
+        ("GET", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => to(GetBucket, ns, b, ""),
+        ("HEAD", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => to(HeadBucket, ns, b, ""),
+        ("DELETE", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => to(DeleteBucket, ns, b, ""),
         ("GET", ["n", ns, "b", b, "o"]) => to(ListObjects, ns, b, ""),
         ("PUT", ["n", ns, "b", b, "o", o]) => to(PutObject, ns, b, o),
         ("GET", ["n", ns, "b", b, "o", o]) => to(GetObject, ns, b, o),
@@ -137,14 +137,17 @@ pub fn route(method: &str, target: &str) -> Result<Target, Failure> {
         ("GET", ["n", ns, "b", b, "u", o]) => to(ListMultipartUploadParts, ns, b, o),
         ("POST", ["n", ns, "b", b, "u", o]) => to(CommitMultipartUpload, ns, b, o),
         ("DELETE", ["n", ns, "b", b, "u", o]) => to(AbortMultipartUpload, ns, b, o),
-        (_, ["n"])
-        | (_, ["n", _, "b"])
-        | (_, ["n", _, "b", _])
+        (_, ["n"] | ["n", ""])
+        | (_, ["n", _, "b"] | ["n", _, "b", ""])
+        | (_, ["n", _, "b", _] | ["n", _, "b", _, ""])
         | (_, ["n", _, "b", _, "o" | "u"])
         | (_, ["n", _, "b", _, "o" | "u", _])
         | (_, ["v1", "authentication", "refresh"]) => Err(Failure::method_not_allowed(method)),
         _ => Err(Failure::not_found(path)),
     }?;
+    if found.operation.names_a_bucket() && found.bucket.is_empty() {
+        return Err(Failure::not_found(path));
+    }
     let names_an_object = matches!(pieces.as_slice(), ["n", _, "b", _, "o" | "u", _]);
     if names_an_object && found.object.is_empty() {
         return Err(Failure::not_found(path));
@@ -179,6 +182,18 @@ mod tests {
         assert_eq!(object("/n/ns/b/bk/o/%2541+%20"), "%41+ ");
         assert_eq!(object("/n/ns/b/bk/o/%2E%2E"), "..");
         assert_eq!(object("/n/ns/b/bk/o/dir%20a%2F%C3%B6%2B%26x.bin"), "dir a/\u{f6}+&x.bin");
+    }
+
+    #[test]
+    fn a_slash_may_follow_the_namespaces_and_buckets_but_no_empty_name() {
+        let operation = |method, target| route(method, target).map(|found| found.operation);
+        assert_eq!(operation("GET", "/n/"), Ok(Operation::GetNamespace));
+        assert_eq!(operation("GET", "/n/ns/b/"), Ok(Operation::ListBuckets));
+        assert_eq!(operation("GET", "/n/ns/b/bk/"), Ok(Operation::GetBucket));
+        assert_eq!(operation("HEAD", "/n/ns/b/bk/"), Ok(Operation::HeadBucket));
+        assert_eq!(operation("DELETE", "/n/ns/b/bk/"), Ok(Operation::DeleteBucket));
+        assert_eq!(operation("GET", "/n/ns/b//").unwrap_err().status, 404);
+        assert_eq!(operation("GET", "/n/ns/b/bk/o/").unwrap_err().status, 404);
     }
 
     #[test]

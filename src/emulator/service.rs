@@ -31,6 +31,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The longest body of a request that is signed with its body.
 const SIGNED_BODY: u64 = 8 * 1024 * 1024;
 
+/// The longest id that a client may give; how long the service's is, is not public.
+const LONGEST_CLIENT_ID: usize = 98;
+
 /// What all requests share.
 pub struct Core {
     pub clock: Clock,
@@ -42,7 +45,6 @@ pub struct Core {
     pub late: Waiting,
     pub policy: Mutex<Policy>,
     pub page_size: Mutex<usize>,
-    pub min_part_size: u64,
     /// Whether the token of a request with a long body must be good when its last byte arrives, too.
     pub judges_at_the_end: bool,
 }
@@ -232,6 +234,11 @@ fn admit(core: &Core, signed: &Head<'_>, target: &Target) -> Result<Caller, Fail
         let message = "Chunked transfer encoding is not supported";
         return Err(Failure::new(501, "MethodNotImplemented", message));
     }
+    let client_id = signed.headers.get("opc-client-request-id");
+    if client_id.is_some_and(|id| id.len() > LONGEST_CLIENT_ID) {
+        let message = "The opc-client-request-id header is too long";
+        return Err(Failure::invalid_parameter(message));
+    }
     let has_body = matches!(signed.method, "PUT" | "POST");
     if has_body && declared_length(signed.headers).is_none() {
         let message = "The Content-Length header is required";
@@ -302,6 +309,8 @@ fn common_headers(answered: &mut Answer, asked: &HeaderMap, core: &Core) {
     set("date", &clock::http(core.clock.now()));
     set("opc-request-id", &format!("loc-1:{id}"));
     set("x-api-id", "native");
+    set("strict-transport-security", "max-age=31536000; includeSubDomains");
+    set("x-content-type-options", "nosniff");
     if let Some(echo) = asked.get("opc-client-request-id") {
         headers.insert("opc-client-request-id", echo.clone());
     }

@@ -45,7 +45,6 @@ impl Store {
     pub fn with(change: impl FnOnce(&mut Options)) -> Store {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(folder.path().join("store"), Layout::Full);
-        options.min_part_size = super::stream::PART as u64;
         change(&mut options);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

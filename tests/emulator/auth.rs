@@ -34,6 +34,10 @@ async fn every_answer_carries_the_common_headers() {
     assert!(reply.header("opc-request-id").starts_with("loc-1:"));
     assert_eq!(reply.header("opc-request-id").len(), 6 + 64);
     assert!(httpdate::parse_http_date(reply.header("date")).is_ok());
+    let secure = "max-age=31536000; includeSubDomains";
+    assert_eq!(reply.header("strict-transport-security"), secure);
+    assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    assert!(!reply.headers.contains_key("connection"));
     assert_eq!(
         reply.json()["message"],
         "Either the bucket named 'none' does not exist in the namespace 'axlocalstore' or you are not authorized to access it"
@@ -56,6 +60,47 @@ async fn an_unsigned_or_wrongly_signed_request_is_refused() {
     post.send(&store.server, &signer).await.is(200);
     signer.key_id.push('x');
     namespace(&store, &signer).await.is(401);
+}
+
+/// As the TypeScript SDK writes it.
+#[tokio::test]
+async fn the_list_of_signed_headers_may_mix_cases_and_hold_x_date() {
+    let store = store().await;
+    let mut signer = Signer::token(&store.server);
+    let date = httpdate::fmt_http_date(signer.date);
+    let post = Request::new("POST", "/n/axlocalstore/b/demo/u").body(br#"{"object": "x"}"#);
+    let post = post.header("x-date", &date);
+    signer.list = Some("x-date (request-target) host Content-Type Content-Length x-content-sha256");
+    post.send(&store.server, &signer).await.is(200);
+    signer.list = Some("x-date (request-target) Host");
+    Request::new("GET", "/n").header("x-date", &date).send(&store.server, &signer).await.is(200);
+}
+
+#[tokio::test]
+async fn a_content_type_that_was_signed_must_be_the_one_that_is_sent() {
+    let store = store().await;
+    let mut signer = Signer::token(&store.server);
+    signer.list = Some("date (request-target) host content-type");
+    let put =
+        Request::new("PUT", "/n/axlocalstore/b/demo/o/x").header("content-type", "text/plain");
+    put.send(&store.server, &signer).await.is(200);
+    let head = String::from_utf8(put.head(&store.server, &signer)).unwrap();
+    let head = head.replace("content-type: text/plain", "content-type: text/html");
+    let mut stream = tokio::net::TcpStream::connect(store.server.address()).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+    let refused = read_reply(&mut stream, false).await.unwrap().is(401);
+    assert_eq!(refused.code(), "NotAuthenticated");
+    assert!(refused.json()["message"].as_str().unwrap().contains("verify"));
+}
+
+#[tokio::test]
+async fn an_id_of_the_client_that_is_too_long_is_refused() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    for (length, status) in [(98, 200), (99, 400)] {
+        let request = Request::new("GET", "/n").header("opc-client-request-id", "x".repeat(length));
+        request.send(&store.server, &signer).await.is(status);
+    }
 }
 
 #[tokio::test]

@@ -149,6 +149,7 @@ impl<'a> Request<'a> {
                     format!("{name}: {} {}", self.method.to_lowercase(), self.target)
                 }
                 name => {
+                    let name = name.to_lowercase();
                     let (_, value) = headers.iter().find(|(known, _)| *known == name).unwrap();
                     format!("{name}: {value}")
                 }

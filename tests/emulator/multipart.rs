@@ -102,7 +102,7 @@ async fn a_refused_commit_leaves_the_upload_as_it_was() {
     refused(&[(1, &a)], &[], "InvalidParameter").await;
     refused(&[(1, &a), (2, &b)], &[2], "InvalidParameter").await;
     refused(&[(1, &a), (1, &a), (2, &b)], &[], "InvalidParameter").await;
-    refused(&[], &[1, 2], "InvalidParameter").await;
+    refused(&[], &[1, 2], "InvalidUploadPart").await;
     let put = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"other");
     put.send(&store.server, &upload.signer).await.is(200);
     let new_only = [("if-none-match", "*".to_owned())];
@@ -153,6 +153,16 @@ async fn what_is_no_upload_or_no_part_is_refused() {
     let abort = Request::new("DELETE", &target);
     abort.send(&store.server, &upload.signer).await.is(404);
     let other = Upload::create(&store, "y").await;
+    for id in ["1", "no-such-upload", "00000000-0000-0000-0000-000000000000", "%20"] {
+        let none = Upload {
+            store: &store,
+            signer: Signer::token(&store.server),
+            name: "y",
+            id: id.to_owned(),
+        };
+        assert_eq!(none.try_part(1, b"x").await.unwrap().is(404).code(), "UploadNotFound");
+        assert_eq!(none.listed().await.is(404).json()["message"], "No such upload");
+    }
     let wrong = Upload {
         store: &store,
         signer: Signer::token(&store.server),
@@ -161,8 +171,12 @@ async fn what_is_no_upload_or_no_part_is_refused() {
     };
     wrong.listed().await.is(404);
     let target = other.target();
+    let part = other.part(1, b"x").await;
     Request::new("DELETE", &target).send(&store.server, &other.signer).await.is(204);
     other.listed().await.is(404);
+    Request::new("DELETE", &target).send(&store.server, &other.signer).await.is(404);
+    assert_eq!(other.commit(&[(1, &part)], &[]).await.is(404).code(), "UploadNotFound");
+    assert_eq!(other.try_part(1, b"x").await.unwrap().is(404).code(), "UploadNotFound");
 }
 
 #[tokio::test]
@@ -193,17 +207,25 @@ async fn the_customer_key_must_come_with_every_part() {
     let target = format!("{}&uploadPartNum=1", upload.target());
     let mut request = Request::new("PUT", &target).body(b"x");
     request.headers.extend(triple([8; 32]));
-    request.send(&store.server, &upload.signer).await.is(400);
+    request.send(&store.server, &upload.signer).await.is(403);
     request.headers.clear();
     request.headers.extend(triple([7; 32]));
     let part = request.send(&store.server, &upload.signer).await.is(200).header("etag").to_owned();
     upload.commit(&[(1, &part)], &[]).await.is(200);
     upload.object().await.is(400);
+    let mut other = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
+    other.headers.extend(triple([8; 32]));
+    other.send(&store.server, &upload.signer).await.is(403);
+    let mut both =
+        Request::new("PUT", "/n/axlocalstore/b/demo/o/y").header("opc-sse-kms-key-id", "ocid1.key");
+    both.headers.extend(triple([7; 32]));
+    both.send(&store.server, &upload.signer).await.is(400);
     let mut get = Request::new("GET", "/n/axlocalstore/b/demo/o/x");
     get.headers.extend(triple([7; 32]));
     assert_eq!(get.send(&store.server, &upload.signer).await.is(200).body, b"x");
 }
 
+/// A token is no number, has to be encoded, and gives the same page each time it is used.
 #[tokio::test]
 async fn lists_of_parts_and_uploads_come_in_pages() {
     let store = store_with(|options| options.page_size = 2).await;
@@ -211,31 +233,84 @@ async fn lists_of_parts_and_uploads_come_in_pages() {
     for number in 1..=5 {
         upload.part(number, b"12345").await;
     }
+    let get = async |page: &str| {
+        let target = format!("{}&limit=1000{page}", upload.target());
+        Request::new("GET", &target).send(&store.server, &upload.signer).await
+    };
     let (mut numbers, mut page) = (Vec::new(), String::new());
     loop {
-        let target = format!("{}&limit=1000{page}", upload.target());
-        let reply = Request::new("GET", &target).send(&store.server, &upload.signer).await.is(200);
+        let reply = get(&page).await.is(200);
+        let again = get(&page).await.is(200);
+        let next = reply.header("opc-next-page");
+        assert_eq!((&again.body, again.header("opc-next-page")), (&reply.body, next));
         for part in reply.json().as_array().unwrap() {
             assert_eq!((part["size"].as_u64(), part["md5"].as_str().unwrap().len()), (Some(5), 24));
             numbers.push(part["partNumber"].as_u64().unwrap());
         }
-        match reply.header("opc-next-page") {
-            "" => break,
-            next => page = format!("&page={next}"),
+        if next.is_empty() {
+            break;
         }
+        assert!(next.starts_with("1:") && next.ends_with("=="), "{next}");
+        page = format!("&page={}", next.replace(':', "%3A").replace('=', "%3D"));
     }
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    assert_eq!(get("&page=2").await.is(400).code(), "InvalidParameter");
 }
 
 #[tokio::test]
-async fn a_small_part_before_the_last_can_be_refused() {
-    let store = store_with(|options| options.min_part_size = 10).await;
+async fn parts_may_be_as_small_as_they_like() {
+    let store = store().await;
     let upload = Upload::create(&store, "x").await;
-    let (a, b) = (upload.part(1, b"short").await, upload.part(2, b"last").await);
-    let refused = upload.commit(&[(1, &a), (2, &b)], &[]).await.is(400);
-    assert_eq!(refused.code(), "InvalidUploadPart");
-    let a = upload.part(1, b"long enough").await;
-    upload.commit(&[(1, &a), (2, &b)], &[]).await.is(200);
+    let (a, b) = (upload.part(1, b"abc").await, upload.part(2, b"defghijkl").await);
+    let c = upload.part(3, b"mno").await;
+    upload.commit(&[(1, &a), (2, &b), (3, &c)], &[]).await.is(200);
+    assert_eq!(upload.object().await.body, b"abcdefghijklmno");
+}
+
+/// The object's etag there is refused, whatever the object is.
+#[tokio::test]
+async fn the_conditions_of_a_part_speak_of_the_part() {
+    let store = store().await;
+    let put = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"old");
+    let signer = Signer::token(&store.server);
+    let object = put.send(&store.server, &signer).await.is(200).header("etag").to_owned();
+    let upload = Upload::create(&store, "x").await;
+    let target = format!("{}&uploadPartNum=1", upload.target());
+    let part = async |name: &'static str, value: &str| {
+        let request = Request::new("PUT", &target).body(b"part").header(name, value);
+        request.send(&store.server, &upload.signer).await
+    };
+    assert_eq!(part("if-match", &object).await.is(412).code(), "IfMatchFailed");
+    let first = part("if-none-match", "*").await.is(200).header("etag").to_owned();
+    assert_eq!(part("if-none-match", "*").await.is(412).code(), "IfNoneMatchFailed");
+    assert_eq!(part("if-match", &object).await.is(412).code(), "IfMatchFailed");
+    let second = part("if-match", &first).await.is(200).header("etag").to_owned();
+    upload.commit(&[(1, &second)], &[]).await.is(200);
+}
+
+#[tokio::test]
+async fn a_commit_of_nothing_is_refused_before_its_upload_is_looked_up() {
+    let store = store().await;
+    let upload = Upload::create(&store, "x").await;
+    let none =
+        Upload { store: &store, signer: Signer::token(&store.server), name: "x", id: "no".into() };
+    for upload in [&upload, &none] {
+        let refused = upload.commit(&[], &[]).await.is(400);
+        assert_eq!(refused.code(), "InvalidUploadPart");
+        assert_eq!(refused.json()["message"], "There are no parts to commit");
+    }
+}
+
+#[tokio::test]
+async fn fields_that_are_not_known_are_passed_over_in_a_commit() {
+    let store = store().await;
+    let upload = Upload::create(&store, "x").await;
+    let part = upload.part(1, b"x").await;
+    let body =
+        format!(r#"{{"partsToCommit": [{{"partNum": 1, "etag": "{part}", "progress": 7}}]}}"#);
+    let target = upload.target();
+    let commit = Request::new("POST", &target).body(body.as_bytes());
+    commit.send(&store.server, &upload.signer).await.is(200);
 }
 
 #[tokio::test]

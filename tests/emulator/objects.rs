@@ -58,7 +58,86 @@ async fn a_range_is_a_206_and_an_error_to_a_head_has_no_body() {
     let none = format!("{NS}/b/demo/o/none");
     let head = Request::new("HEAD", &none).send(&store.server, &signer).await.is(404);
     assert!(head.header("content-length").parse().unwrap_or(0) == 0);
-    assert_eq!(get(&store, &none).await.is(404).code(), "ObjectNotFound");
+    assert_eq!(head.header("content-type"), "");
+    let missing = get(&store, &none).await.is(404);
+    assert_eq!(missing.code(), "ObjectNotFound");
+    assert_eq!(missing.json()["message"], "The object 'none' was not found in the bucket 'demo'");
+    let last = Request::new("GET", &target).header("range", "bytes=-4");
+    assert_eq!(last.send(&store.server, &signer).await.is(206).body, b"6789");
+    let over = Request::new("GET", &target).header("range", "bytes=8-99");
+    assert_eq!(over.send(&store.server, &signer).await.is(206).body, b"89");
+    let beyond = Request::new("GET", &target).header("range", "bytes=10-");
+    assert_eq!(beyond.send(&store.server, &signer).await.is(416).code(), "InvalidRange");
+}
+
+#[tokio::test]
+async fn a_delete_tells_when_it_was_and_has_no_length_and_a_second_finds_nothing() {
+    let store = store().await;
+    put(&store, "x", b"1").await.is(200);
+    let signer = Signer::token(&store.server);
+    let delete = Request::new("DELETE", "/n/axlocalstore/b/demo/o/x");
+    let done = delete.send(&store.server, &signer).await.is(204);
+    assert!(httpdate::parse_http_date(done.header("last-modified")).is_ok());
+    assert!(!done.headers.contains_key("content-length"));
+    let again = delete.send(&store.server, &signer).await.is(404);
+    assert_eq!(again.code(), "ObjectNotFound");
+    let message = "The object 'x' does not exist in bucket 'demo' with namespace 'axlocalstore'";
+    assert_eq!(again.json()["message"], message);
+}
+
+#[tokio::test]
+async fn a_write_has_a_new_etag_and_version_and_an_answer_without_a_body() {
+    let store = store().await;
+    let first = put(&store, "x", b"same").await.is(200);
+    let second = put(&store, "x", b"same").await.is(200);
+    assert_eq!(second.header("content-length"), "0");
+    assert_ne!(first.header("etag"), second.header("etag"));
+    assert_ne!(first.header("version-id"), second.header("version-id"));
+    let read = get(&store, "/n/axlocalstore/b/demo/o/x").await.is(200);
+    assert_eq!(read.header("version-id"), second.header("version-id"));
+    assert!(!read.header("version-id").is_empty());
+    let upload = Upload::create(&store, "y").await;
+    let part = upload.try_part(1, b"x").await.unwrap().is(200);
+    assert_eq!(part.header("content-length"), "0");
+}
+
+/// In entries as short as they can be, which are more headers than servers and clients take by default.
+#[tokio::test]
+async fn metadata_may_have_4000_bytes_in_ever_so_many_entries() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let mut names = Vec::new();
+    let letters = || ('a'..='z').chain('0'..='9');
+    for a in letters() {
+        names.push(format!("opc-meta-{a}"));
+        names.extend(letters().map(|b| format!("opc-meta-{a}{b}")));
+    }
+    // With their values 36 of two bytes, 1,296 of three, and ten of four.
+    names.extend((0..10).map(|n| format!("opc-meta-aa{n}")));
+    let with = |names: &[String]| {
+        let mut request = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"x");
+        let names: Vec<&'static str> =
+            names.iter().map(|name| &*Box::leak(name.clone().into_boxed_str())).collect();
+        request.headers.extend(names.into_iter().map(|name| (name, "v".to_owned())));
+        request
+    };
+    with(&names).send(&store.server, &signer).await.is(200);
+    let head = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
+    let head = head.send(&store.server, &signer).await.is(200);
+    assert!(names.iter().all(|name| head.header(name) == "v"));
+    names.push("opc-meta-long".to_owned());
+    with(&names).send(&store.server, &signer).await.is(400);
+}
+
+#[tokio::test]
+async fn a_malformed_md5_has_a_code_of_its_own() {
+    let store = store().await;
+    let signer = Signer::token(&store.server);
+    let request = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"x");
+    let refused = request.header("content-md5", "abc").send(&store.server, &signer).await.is(400);
+    assert_eq!(refused.code(), "InvalidContentMD5");
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("The value of the Content-MD5 header"), "{message}");
 }
 
 #[tokio::test]

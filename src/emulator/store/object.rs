@@ -81,6 +81,13 @@ impl Object {
         (self.tier() == "Archive").then_some(if restored { "Restored" } else { "Archived" })
     }
 
+    /// The id of this version of the object: another one with each write, the same in each answer.
+    pub fn version(&self) -> String {
+        let hash = ring::digest::digest(&ring::digest::SHA256, self.etag.as_bytes());
+        let bits = hash.as_ref().first_chunk().copied().unwrap_or_default();
+        uuid_of(u128::from_be_bytes(bits))
+    }
+
     /// The MD5 of a single body or of the parts, as lists show it.
     pub fn md5(&self) -> Option<String> {
         match &self.checks {

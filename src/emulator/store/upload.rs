@@ -6,6 +6,7 @@
 use super::super::answer::Failure;
 use super::super::checksum::{Algorithm, Multipart, Summer, Sums};
 use super::super::conditions::Conditions;
+use super::super::identity::NAMESPACE;
 use super::Shelf;
 use super::assembly::{Finish, Piece, Place, Regions, Writing};
 use super::object::{self, Checks, Object, Properties};
@@ -48,8 +49,6 @@ pub struct Part {
 pub struct Wanted {
     pub commit: Vec<(u32, String)>,
     pub exclude: Vec<u32>,
-    /// Parts before the last must have this many bytes; the service's rule here is not certain.
-    pub min_part_size: u64,
     pub lie: Lie,
 }
 
@@ -137,6 +136,11 @@ impl Upload {
         self.parts.values()
     }
 
+    /// The etag of a part that is there.
+    pub fn etag(&self, number: u32) -> Option<&str> {
+        self.parts.get(&number).map(|part| part.etag.as_str())
+    }
+
     /// Makes room for a part of this size.
     pub fn begin(&mut self, number: u32, size: u64) -> Result<Slot, Failure> {
         self.check_open()?;
@@ -155,7 +159,7 @@ impl Upload {
     /// Takes a received part in, in place of an earlier one of that number; returns its etag.
     pub fn land(&mut self, number: u32, mut slot: Slot, sums: Sums) -> Result<String, Failure> {
         self.check_open()?;
-        let etag = object::uuid().replace('-', "").to_ascii_uppercase();
+        let etag = part_etag();
         let part = Part { number, etag: etag.clone(), sums, place: slot.place.clone() };
         self.record(&part)?;
         slot.landed = true;
@@ -254,9 +258,6 @@ impl Upload {
 
     /// The parts to commit, in the object's order, if the request is in order.
     fn chosen(&self, wanted: &Wanted) -> Result<Vec<Part>, Failure> {
-        if wanted.commit.is_empty() {
-            return Err(Failure::invalid_parameter("partsToCommit must not be empty"));
-        }
         let mut named = BTreeSet::new();
         let numbers = wanted.commit.iter().map(|(number, _)| number).chain(&wanted.exclude);
         for number in numbers {
@@ -277,22 +278,14 @@ impl Upload {
             let part = self.parts.get(&number).filter(|part| part.etag == *etag);
             chosen.push(part.cloned().ok_or_else(|| self.invalid_part())?);
         }
-        let small = |part: &&Part| part.sums.size < wanted.min_part_size;
-        if chosen.iter().rev().skip(1).any(|part| small(&part)) {
-            return Err(self.invalid_part());
-        }
         Ok(chosen)
     }
 
     fn invalid_part(&self) -> Failure {
-        Failure::new(
-            400,
-            "InvalidUploadPart",
-            format!(
-                "There were some invalid part (partNum/etag) combination for the upload UploadKey{{objectKey={}, uploadId={}}}",
-                self.created.name, self.created.id
-            ),
-        )
+        let Created { id, bucket, name, .. } = &self.created;
+        Failure::invalid_parts(format!(
+            "There were some invalid part (partNum/etag) combination for the upload UploadKey{{objectKey=ObjectKey{{bucket=BucketKey{{namespace='{NAMESPACE}', name='{bucket}'}}, name='{name}'}}, uploadId='{id}'}}"
+        ))
     }
 
     /// The path of a file that holds the parts one after the other, safely on disk.
@@ -345,6 +338,12 @@ impl Upload {
     pub fn check_open(&self) -> Result<(), Failure> {
         if self.gone { Err(Failure::upload_not_found()) } else { Ok(()) }
     }
+}
+
+/// Etags of parts have been seen in two forms.
+fn part_etag() -> String {
+    let uuid = object::uuid();
+    if fastrand::bool() { uuid } else { uuid.replace('-', "").to_ascii_uppercase() }
 }
 
 fn tamper(parts: &mut Vec<Part>, lie: Lie) {
