@@ -52,11 +52,12 @@ fn announce(server: &Server) -> io::Result<()> {
     let told = format!(
         "A local Object Storage with the buckets demo and backups; it listens on this machine only.\n\
          Upload something:\n\n\
-         \x20 echo hello | ocipipe put --config-file {config} \\\n\
+         \x20 echo hello | ocipipe put --config-file {config} --profile {} \\\n\
          \x20   --endpoint {url} --auth-endpoint {url} oci://demo/hello.txt\n\n\
-         With an API key instead of the session token: --profile API_KEY --auth api_key\n\
+         With an API key instead of the session token: --profile API_KEY\n\
          With TLS: --endpoint {} --cert-bundle {}\n\
          Stop with Ctrl-C.\n",
+        Server::SESSION,
         server.https_url(),
         shell_word(&server.ca_path()),
     );
@@ -116,6 +117,7 @@ impl LocalStore {
     pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
         ServiceOptions {
             config_file: Some(self.server.config_path()),
+            profile: Some(Server::SESSION.to_owned()),
             endpoint: Some(self.server.url()),
             auth_endpoint: Some(self.server.url()),
             refresh_before: given.refresh_before,

@@ -223,7 +223,7 @@ fn the_variables_of_the_oci_cli_are_heard_and_options_win_over_them() {
     };
     run("put oci://backups/by-variables");
     assert_eq!(store.requests().last().unwrap().key, Some(KeyKind::ApiKey));
-    run("put oci://backups/by-options --profile DEFAULT --auth security_token");
+    run("put oci://backups/by-options --profile SESSION --auth security_token");
     assert_eq!(store.requests().last().unwrap().key, Some(KeyKind::SecurityToken));
 }
 

@@ -35,7 +35,8 @@ fn config_with(store: &Store, old: &str, new: &str) -> Ocipipe {
     let text = std::fs::read_to_string(store.server().config_path()).unwrap();
     assert!(text.contains(old), "{text}");
     let endpoint = store.server().url();
-    with_config(store, &text.replace(old, new)).arg("--endpoint").arg(endpoint)
+    let run = with_config(store, &text.replace(old, new)).args("--profile SESSION");
+    run.arg("--endpoint").arg(endpoint)
 }
 
 fn shown(path: &Path) -> String {

@@ -19,6 +19,8 @@ use std::sync::{Mutex, PoisonError};
 pub const NAMESPACE: &str = "axlocalstore";
 pub const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaalocalstoretenancy";
 pub const USER: &str = "ocid1.user.oc1..aaaaaaaalocalstoreuser";
+/// The profile with the session token.
+pub const SESSION: &str = "SESSION";
 /// No such region exists, so a client that forgets the endpoint reaches nobody.
 pub const REGION: &str = "local-test-1";
 
@@ -86,7 +88,9 @@ impl Folder {
         write_private(&self.ca(), pem.as_bytes())
     }
 
-    /// Two profiles: `DEFAULT` with the session token and no user, `API_KEY` with the user.
+    /// The API key in `DEFAULT` and `API_KEY`, the session token in a profile of its own: what stands
+    /// in `DEFAULT` is inherited, and a client that finds a token there may sign by it in the place of
+    /// the user's key.
     pub fn write_config(&self, fingerprint: &str) -> io::Result<()> {
         let key = self.key();
         let token = self.token();
@@ -95,10 +99,11 @@ impl Folder {
             "tenancy={TENANCY}\nregion={REGION}\nfingerprint={fingerprint}\nkey_file={key}\n"
         );
         let text = format!(
-            "# A session token, as `oci session authenticate` leaves it.\n\
-             [DEFAULT]\n{common}security_token_file={token}\n\n\
-             # An API key; use it with --auth api_key.\n\
-             [API_KEY]\nuser={USER}\n{common}"
+            "# An API key, and the same by its name.\n\
+             [DEFAULT]\nuser={USER}\n{common}\n\
+             [API_KEY]\nuser={USER}\n{common}\n\
+             # A session token, as `oci session authenticate` leaves it.\n\
+             [{SESSION}]\n{common}security_token_file={token}\n"
         );
         write_private(&self.config(), text.as_bytes())
     }
@@ -197,13 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn the_default_profile_has_a_token_and_no_user() {
+    fn the_session_has_a_profile_of_its_own_and_no_other_inherits_its_token() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path()).unwrap();
         folder.write_config("f").unwrap();
         let text = fs::read_to_string(folder.config()).unwrap();
-        let (default, api_key) = text.split_once("[API_KEY]").unwrap();
-        assert!(default.contains("security_token_file=") && !default.contains("user="));
-        assert!(api_key.contains("user=") && !api_key.contains("security_token_file="));
+        let (keys, session) = text.split_once("[SESSION]").unwrap();
+        assert!(session.contains("security_token_file=") && !session.contains("user="));
+        assert_eq!(keys.matches("user=").count(), 2);
+        assert!(!keys.contains("security_token_file="));
     }
 }

@@ -218,6 +218,9 @@ fn open(options: Options) -> io::Result<Opened> {
 }
 
 impl Server {
+    /// The profile that holds the session token.
+    pub const SESSION: &str = identity::SESSION;
+
     /// `http://127.0.0.1:PORT`, for Object Storage and the auth service alike.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -241,7 +244,7 @@ impl Server {
         self.folder.path()
     }
 
-    /// Profiles `DEFAULT` (session token) and `API_KEY`.
+    /// Profiles `DEFAULT` and `API_KEY` with the user's key, and `Server::SESSION` with a session token.
     pub fn config_path(&self) -> PathBuf {
         self.folder.config()
     }

@@ -72,10 +72,11 @@ impl Store {
         path
     }
 
-    /// `ocipipe COMMAND` with the config of this store.
+    /// `ocipipe COMMAND` with the config of this store, and its session token unless a profile is given.
     pub fn ocipipe(&self, command: &str) -> Ocipipe {
         ocipipe(command.split_whitespace())
             .within(self.folder())
+            .var("OCI_CLI_PROFILE", Server::SESSION)
             .arg("--config-file")
             .arg(self.server().config_path())
             .arg("--endpoint")

@@ -1,7 +1,7 @@
 # What `ocipipe put` stores, read back by the service's own clients, and the other way round.
 
 ours() { # ours COMMAND...: ocipipe as the kind of credentials asks
-    local command=$1 profile=DEFAULT
+    local command=$1 profile=SESSION
     shift
     [[ $auth == security_token ]] || profile=API_KEY
     "$OCIPIPE" "$command" --config-file "$work/store/config" --profile "$profile" --auth "$auth" \

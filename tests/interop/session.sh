@@ -26,7 +26,7 @@ lead() { # lead PORT: starts the proxy to the server on that port
 real_refresh() { # real_refresh DIR: `oci session refresh` of the login in this folder
     env -u NO_PROXY HTTPS_PROXY="http://127.0.0.1:$proxy" REQUESTS_CA_BUNDLE="$work/$1/ca.pem" \
         OCI_REGION_METADATA='{"realmKey":"OC99","realmDomainComponent":"localhost","regionKey":"lts","regionIdentifier":"local-test-1"}' \
-        "$referees/bin/oci" --config-file "$work/$1/config" --profile DEFAULT session refresh \
+        "$referees/bin/oci" --config-file "$work/$1/config" --profile SESSION session refresh \
         >refreshed 2>&1
 }
 
@@ -52,7 +52,7 @@ scenario_oci_session_refresh_keeps_an_upload_alive() {
     local url
     read -r url <short.url
     lead "${url##*:}"
-    "$OCIPIPE" put oci://demo/alive --part-size 10 --no-refresh --debug --config-file short/config \
+    "$OCIPIPE" put oci://demo/alive --part-size 10 --no-refresh --debug --config-file short/config --profile SESSION \
         --endpoint "$url" --auth-endpoint "$url" --bwlimit 600KiB --parallel-upload-count 1 --file big >alive.json 2>alive.log &
     upload=$!
     while kill -0 $upload 2>/dev/null; do
@@ -61,7 +61,8 @@ scenario_oci_session_refresh_keeps_an_upload_alive() {
         sleep 2
     done
     wait $upload || { tail -n 20 alive.log >err; fail "the upload ended"; }
-    cmp -s big <("$OCIPIPE" get oci://demo/alive --config-file short/config --endpoint "$url" --no-refresh) \
+    cmp -s big <("$OCIPIPE" get oci://demo/alive --config-file short/config \
+        --profile SESSION --endpoint "$url" --no-refresh) \
         || fail "the object differs"
     python3 - short/requests.jsonl "$rounds" <<'PYTHON' || fail "the requests are not as they should be"
 import json, sys
@@ -87,6 +88,7 @@ body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("="
 open("expired/token", "w").write(".".join([head, body, signature]))
 PYTHON
     sed -i "s|$work/store/token|$work/expired/token|" expired/config
-    refused NotAuthenticated "$referees/bin/oci" --config-file expired/config --auth security_token \
+    refused NotAuthenticated "$referees/bin/oci" --config-file expired/config --profile SESSION \
+        --auth security_token \
         --endpoint "$URL" os ns get
 }

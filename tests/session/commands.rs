@@ -150,7 +150,8 @@ fn two_refreshes_at_once() {
     let command = || {
         let url = scene.store.server().url();
         let run = crate::common::run::ocipipe(["session", "refresh", "--auth-endpoint", &url]);
-        run.within(&scene.home("")).arg("--config-file").arg(scene.config()).start()
+        let run = run.within(&scene.home("")).args("--profile SESSION --config-file");
+        run.arg(scene.config()).start()
     };
     let earlier = scene.store.server().arrived();
     let first = command();
@@ -177,11 +178,12 @@ fn an_ended_session_is_shown() {
     for (option, words) in
         [("", &["valid           no", " ago)"][..]), ("--json", &["\"valid\": false"][..])]
     {
-        let run = crate::common::run::ocipipe(["session", "show", "--config-file"]);
+        let show = ["session", "show", "--profile", "SESSION", "--config-file"];
+        let run = crate::common::run::ocipipe(show);
         let done = run.within(&scene.home("")).arg(scene.config()).args(option).run().exits(3);
         for word in words {
             assert!(done.stdout.contains(word), "{word:?} is not shown:\n{}", done.stdout);
         }
-        done.says(&["expired at", "oci session authenticate --profile-name DEFAULT"]);
+        done.says(&["expired at", "oci session authenticate --profile-name SESSION"]);
     }
 }

@@ -57,7 +57,7 @@ fn goes_on(scene: &Scene, logs_in: impl FnOnce(&Scene)) {
         "the upload waits since ",
         "because the credentials are refused",
         "gives up at ",
-        "oci session authenticate --profile-name DEFAULT",
+        "oci session authenticate --profile-name SESSION",
         "took up the changed credentials from disk",
         "the upload goes on",
     ] {
@@ -146,7 +146,7 @@ fn the_session_is_over() {
     done.says(&[
         "this session ends at",
         "because the credentials have expired",
-        "oci session authenticate --profile-name DEFAULT",
+        "oci session authenticate --profile-name SESSION",
         "took up the changed credentials from disk",
     ]);
 }

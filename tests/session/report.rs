@@ -42,6 +42,7 @@ fn the_upload_that_was_lost_passes_through_several_token_lives() {
             .within(&scene.home(""))
             .var("OCI_CLI_CONFIG_FILE", scene.config())
             .var("OCI_CLI_ENDPOINT", &url)
+            .var("OCI_CLI_PROFILE", "SESSION")
             .var("OCIPIPE_AUTH_ENDPOINT", &url)
     };
     let done = put().run().exits(0);

@@ -85,6 +85,7 @@ impl Scene {
         let url = self.store.server().url();
         ocipipe(command.split_whitespace())
             .within(&self.home)
+            .var("OCI_CLI_PROFILE", "SESSION")
             .arg("--config-file")
             .arg(self.config())
             .args(&format!("--endpoint {url} --auth-endpoint {url}"))

@@ -89,7 +89,7 @@ fn refused_at_the_start(life: u64, options: &str, spoils: impl FnOnce(&Scene)) {
     let done = run.stdin_from(stdin).run().fails(3).within_seconds(15);
     let command = match options.contains("api_key") {
         true => "API keys of the user",
-        false => "oci session authenticate --profile-name DEFAULT",
+        false => "oci session authenticate --profile-name SESSION",
     };
     done.says(&["401", command]).says_nothing_of("waits since");
     unread.stayed_unread();
