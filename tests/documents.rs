@@ -178,7 +178,7 @@ fn every_option_that_is_mentioned_exists() {
                 continue;
             }
             for option in words.iter().filter(|word| word.starts_with("--")) {
-                let option = option.split('=').next().unwrap();
+                let option = cli::argv::unalias(option.split('=').next().unwrap());
                 assert!(known.iter().any(|long| long == option), "{document} mentions {option}");
             }
         }

@@ -224,7 +224,7 @@ talks_to_service! {
         /// warnings and errors only
         #[argh(switch)]
         pub quiet: bool,
-        /// tell on stderr what is sent and received
+        /// tell on stderr what is sent and received; also -d
         #[argh(switch)]
         pub debug: bool,
     }
@@ -273,7 +273,7 @@ talks_to_service! {
         /// warnings and errors only
         #[argh(switch)]
         pub quiet: bool,
-        /// tell on stderr what is sent and received
+        /// tell on stderr what is sent and received; also -d
         #[argh(switch)]
         pub debug: bool,
     }
@@ -313,7 +313,7 @@ talks_to_service! {
         /// namespace; also -ns, --namespace-name; default: the service is asked
         #[argh(option, arg_name = "NAMESPACE")]
         pub namespace: Option<String>,
-        /// only uploads of this object
+        /// only uploads of this object; also --object-name
         #[argh(option, arg_name = "NAME")]
         pub name: Option<String>,
         /// only this upload
@@ -348,7 +348,7 @@ talks_to_service! {
         /// namespace; also -ns, --namespace-name; default: the service is asked
         #[argh(option, arg_name = "NAMESPACE")]
         pub namespace: Option<String>,
-        /// only uploads of this object
+        /// only uploads of this object; also --object-name
         #[argh(option, arg_name = "NAME")]
         pub name: Option<String>,
         /// only this upload

@@ -1,17 +1,19 @@
 //! Splits argv into what `argh` can read, closing the gaps between `argh` and the OCI CLI.
 //!
-//! Accepts `--option=value`, the OCI CLI's `-bn`, `-ns` and `--namespace-name`, options before and
-//! after the command and its positionals, a lone `-`, and cuts off the command behind `--` as bytes.
+//! Accepts `--option=value`, the OCI CLI's other spellings of an option, options before and after the
+//! command and its positionals, a lone `-`, and cuts off the command behind `--` as bytes.
 //! Must not know what an option means; which options there are, and which take a value, it learns
 //! from the structs of `args`. Invariant: what comes out has every option as a word of its own, its
 //! value as the next, and all positionals behind a `--`, so that `argh` cannot misread any of it.
 //!
-//! An option given twice is an error and not a choice: in a backup script one of the two is a mistake.
+//! Of an option that is given twice the last one counts, as in the OCI CLI: a script that puts options
+//! of the moment behind those of every day goes on working.
 
 use std::ffi::{OsStr, OsString};
 
 use argh::{CommandInfoWithArgs, FlagInfoKind};
 
+use super::suggest;
 use crate::error::Error;
 
 /// What argv asks for, before any value is looked at.
@@ -99,7 +101,8 @@ impl<'a> Splitter<'a> {
                 self.help = true;
                 return Ok(());
             }
-            "--version" if self.path.is_empty() => {
+            // `oci -v` is its version; behind a command it was not meant so.
+            "--version" | "-v" if self.path.is_empty() => {
                 self.version = true;
                 return Ok(());
             }
@@ -112,6 +115,7 @@ impl<'a> Splitter<'a> {
             if inline.is_some() {
                 return Err(Error::usage(format!("{spelt} takes no value")));
             }
+            self.options.retain(|(given, _)| *given != name);
             self.options.push((name, None));
             return Ok(());
         }
@@ -122,10 +126,7 @@ impl<'a> Splitter<'a> {
         if value.is_empty() {
             return Err(Error::usage(format!("{spelt} has an empty value")));
         }
-        if self.options.iter().any(|(given, _)| *given == name) {
-            return Err(Error::usage(format!("{name} is given twice"))
-                .next("one of the two is a mistake: leave it out"));
-        }
+        self.options.retain(|(given, _)| *given != name);
         self.options.push((name, Some(value)));
         Ok(())
     }
@@ -154,11 +155,8 @@ impl<'a> Splitter<'a> {
             if self.path.is_empty() && word.contains("://") {
                 return Err(error.next(format!("to upload, write `ocipipe put {word}`")));
             }
-            let near = nearest(word, self.leaf.commands.iter().map(|sub| sub.name));
-            return Err(match near {
-                Some(near) => error.next(format!("did you mean {near}?")),
-                None => error.next(format!("there are: {}", names(self.leaf))),
-            });
+            let hint = suggest::command(word, self.leaf.commands.iter().map(|sub| sub.name));
+            return Err(error.next(hint.unwrap_or(format!("there are: {}", names(self.leaf)))));
         };
         self.path.push(word.to_owned());
         self.leaf = &sub.command;
@@ -239,47 +237,26 @@ impl<'a> Splitter<'a> {
 
     fn unknown(&self, spelt: &str) -> Error {
         let error = Error::usage(format!("there is no option {spelt}"));
-        if let Some((_, hint)) = ELSEWHERE.iter().find(|(option, _)| *option == spelt) {
-            return error.next(*hint);
-        }
         let known: Vec<&str> = if self.path.is_empty() {
             every(self.root)
         } else {
             self.leaf.flags.iter().map(|flag| flag.long).collect()
         };
-        match nearest(spelt, known.into_iter()) {
-            Some(near) => error.next(format!("did you mean {near}?")),
+        match suggest::option(spelt, known.into_iter()) {
+            Some(hint) => error.next(hint),
             None => error,
         }
     }
 }
 
-/// Options of the OCI CLI and of its peers that are spelt otherwise here, or not needed.
-const ELSEWHERE: [(&str, &str); 17] = [
-    ("-d", "write --debug"),
-    ("-f", "write --file PATH, or --force"),
-    ("-q", "write --quiet"),
-    ("-v", "write --debug"),
-    ("--concurrency", "write --parallel-upload-count N"),
-    ("--connection-timeout", "write --stall-timeout DURATION"),
-    ("--content-md5", "write --checksum md5: every part is checked by it"),
-    ("--disable-parallel-uploads", "write --parallel-upload-count 1"),
-    ("--max-retries", "write --retry-for DURATION"),
-    ("--memory", "write --max-memory SIZE"),
-    ("--no-multipart", "leave it out: a stream that fits one part is sent as one request"),
-    ("--no-retry", "write --retry-for DURATION"),
-    ("--opc-checksum-algorithm", "write --checksum sha256, crc32c or sha384"),
-    ("--output", "leave it out: the result is JSON"),
-    ("--overwrite", "write --force"),
-    ("--query", "leave it out: the result is JSON, which jq can filter"),
-    ("--read-timeout", "write --stall-timeout DURATION"),
-];
-
-fn unalias(spelt: &str) -> &str {
+/// The one name of an option that the OCI CLI spells in several ways.
+pub fn unalias(spelt: &str) -> &str {
     match spelt {
         "-bn" => "--bucket-name",
         "-ns" | "--namespace-name" => "--namespace",
-        "-h" => "--help",
+        "-on" | "--object-name" => "--name",
+        "-d" => "--debug",
+        "-h" | "-?" => "--help",
         "-V" => "--version",
         other => other,
     }
@@ -307,36 +284,6 @@ fn text(word: &OsStr) -> Result<&str, Error> {
         Error::usage(format!("the argument {word:?} is not UTF-8"))
             .next("only the command behind -- may have other bytes in it")
     })
-}
-
-/// The known word that a typing mistake most likely meant: two letters off at the most, or cut short.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = |text: &str| text.trim_start_matches('-').to_owned();
-    let wanted = plain(word);
-    known
-        .map(|candidate| {
-            let cut = wanted.len() > 2 && plain(candidate).starts_with(&wanted);
-            (if cut { 1 } else { distance(&wanted, &plain(candidate)) }, candidate)
-        })
-        .filter(|(distance, candidate)| *distance <= 2 && *distance * 2 < candidate.len())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// The edit distance of two short words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let swapped = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = swapped.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -368,6 +315,8 @@ mod tests {
         assert_eq!(words("put -bn b -ns n --name x"), want);
         assert_eq!(words("put --bucket-name=b --namespace-name n --name=x"), want);
         assert_eq!(words("--bucket-name b put -ns=n --name x"), want);
+        assert_eq!(words("uploads abort -on x"), "uploads abort --name x --");
+        assert_eq!(words("put -d oci://b/n"), "put --debug -- oci://b/n");
         assert_eq!(words("put --metadata={\"a\":\"b=c\"}"), "put --metadata {\"a\":\"b=c\"} --");
     }
 
@@ -417,6 +366,15 @@ mod tests {
     }
 
     #[test]
+    fn of_an_option_given_twice_the_last_one_counts() {
+        assert_eq!(words("put -bn a --name x --bucket-name=b"), "put --name x --bucket-name b --");
+        assert_eq!(words("--profile p get oci://b/n --profile q"), "get --profile q -- oci://b/n");
+        assert_eq!(words("put --file x - oci://b/n --file=-"), "put --file - -- oci://b/n");
+        assert_eq!(words("put --force --quiet --force"), "put --quiet --force --");
+        assert_eq!(refused("put --name a --name="), "--name has an empty value");
+    }
+
+    #[test]
     fn help_and_version_are_found_wherever_they_stand() {
         let help = |path: &[&str]| Split::Help(path.iter().map(|s| (*s).to_owned()).collect());
         assert_eq!(ran("-h").unwrap(), help(&[]));
@@ -426,6 +384,8 @@ mod tests {
         assert_eq!(ran("help uploads abort").unwrap(), help(&["uploads", "abort"]));
         assert_eq!(ran("--version").unwrap(), Split::Version);
         assert_eq!(ran("-V").unwrap(), Split::Version);
+        assert_eq!(ran("-v").unwrap(), Split::Version);
+        assert_eq!(ran("put -?").unwrap(), help(&["put"]));
         assert_eq!(refused("put --version"), "put does not take --version");
     }
 
@@ -446,6 +406,20 @@ mod tests {
             ("put --prat-size 5", "there is no option --prat-size\n  did you mean --part-size?"),
             ("put --part 5", "there is no option --part\n  did you mean --part-size?"),
             ("put --zzz", "there is no option --zzz"),
+            (
+                "uploads list --page 2",
+                "there is no option --page\n  leave it out: all pages are read",
+            ),
+            (
+                "put -v",
+                "there is no option -v\n  write --version for the version, \
+                 --debug for what is sent and received",
+            ),
+            (
+                "upload x",
+                "there is no command \"upload\"\n  write `ocipipe put` to upload, \
+                 `ocipipe uploads` for uploads that were left open",
+            ),
             ("put -n x", "there is no option -n"),
             ("put --overwrite", "there is no option --overwrite\n  write --force"),
             ("put --force=yes", "--force takes no value"),
@@ -459,10 +433,6 @@ mod tests {
                 "--name needs a value\n  if its value is \"--\", write --name=--",
             ),
             ("put --name=", "--name has an empty value"),
-            (
-                "put -bn a --bucket-name b",
-                "--bucket-name is given twice\n  one of the two is a mistake: leave it out",
-            ),
             ("help --force put", "help does not take --force"),
             ("put --older-than 1d oci://b/n", "put does not take --older-than"),
             ("--older-than 1d put oci://b/n", "put does not take --older-than"),

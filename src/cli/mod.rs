@@ -20,6 +20,7 @@ pub mod help;
 pub mod object;
 pub mod put;
 pub mod service;
+pub mod suggest;
 pub mod target;
 pub mod uploads;
 pub mod value;
