@@ -113,6 +113,16 @@ rows! {
         once(UploadPart, Action::Refuse(Reply::status(401)))]);
     a_first_try_that_lands_after_the_second: survives_cleanly(LONG, "", [
         Rule::on(UploadPart, Action::LateLanding { after: None }).part(2).when(When::Attempt(1))]);
+    a_first_try_without_an_answer_that_lands_after_the_second: survives_cleanly(
+        LONG, "--stall-timeout 1s", [Rule::on(UploadPart,
+            Action::SilentLateLanding { after: None }).part(2).when(When::Attempt(1))]);
+    a_commit_that_lands_after_it_was_looked_for: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::LateLanding { after: Some(HeadObject) })]);
+    a_commit_without_an_answer_that_lands_after_it_was_looked_for: survives_cleanly(
+        LONG, "--stall-timeout 1s", [once(CommitMultipartUpload,
+            Action::SilentLateLanding { after: Some(HeadObject) })]);
+    a_commit_that_lands_after_the_parts_were_listed: survives_cleanly(LONG, "", [
+        once(CommitMultipartUpload, Action::LateLanding { after: Some(ListMultipartUploadParts) })]);
     create_refused: survives_cleanly(LONG, "", [once(CreateMultipartUpload, refuse(503))]);
     create_cut_before_it_was_seen: survives_cleanly(LONG, "", [
         once(CreateMultipartUpload, Action::ResetBeforeBody)]);
@@ -142,6 +152,8 @@ rows! {
     answer_to_put_lost: survives_cleanly(SHORT, "", [once(PutObject, Action::LoseAnswer)]);
     answer_to_put_never_comes: survives_cleanly(SHORT, "--stall-timeout 1s", [
         once(PutObject, Action::StallAnswer { ms: None })]);
+    a_put_that_lands_after_it_was_looked_for: survives_cleanly(SHORT, "", [
+        once(PutObject, Action::LateLanding { after: Some(HeadObject) })]);
     put_that_failed_inside: survives_cleanly(SHORT, "", [once(PutObject, refuse(500))]);
 
     a_part_damaged_on_the_way_and_told_so: survives_cleanly(LONG, "", [

@@ -175,6 +175,11 @@ pub enum Action {
         #[serde(default)]
         after: Option<Operation>,
     },
+    /// As `late_landing`, but the connection stays open and silent until the client gives it up.
+    SilentLateLanding {
+        #[serde(default)]
+        after: Option<Operation>,
+    },
     /// The token of this request is revoked before the request is judged.
     RevokeToken,
     /// Object Storage refuses the token of this request from now on; the auth service takes it still.

@@ -25,6 +25,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request};
+use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -196,12 +197,16 @@ pub async fn serve(
     let headers = parts.headers.clone();
     let mut call =
         Call { target, headers, caller, body, signed: whole, fault: fault.clone(), gate: None };
-    if let Some(Action::LateLanding { after }) = &fault {
+    if let Some(Action::LateLanding { after } | Action::SilentLateLanding { after }) = &fault {
         let (gate, received) = core.late.hold(operation, part, *after);
         call.gate = Some(gate);
         tokio::spawn(work(core.clone(), call));
         // The sender is dropped when all was received.
         let _ = received.await;
+        if matches!(fault, Some(Action::SilentLateLanding { .. })) {
+            // Dropped with its connection.
+            return pending().await;
+        }
         orders.reset();
         return Err(Cut);
     }

@@ -182,6 +182,26 @@ async fn a_part_that_lands_late_takes_the_place_of_its_retry() {
 }
 
 #[tokio::test]
+async fn a_part_and_a_commit_that_are_never_answered_can_land_late_too() {
+    let part = Action::SilentLateLanding { after: None };
+    let commit = Action::SilentLateLanding { after: Some(HeadObject) };
+    let plan = Plan::new()
+        .with(Rule::on(UploadPart, part).when(When::Attempt(1)))
+        .with(Rule::on(CommitMultipartUpload, commit).when(When::Attempt(1)));
+    let store = store_with(|options| options.faults = plan).await;
+    let upload = Upload::create(&store, "x").await;
+    let short = Duration::from_millis(300);
+    assert!(timeout(short, upload.try_part(1, b"one")).await.is_err());
+    let retry = upload.part(1, b"one").await;
+    let now = upload.listed().await.json()[0]["etag"].as_str().unwrap().to_owned();
+    assert_ne!(now, retry);
+    assert!(timeout(short, upload.commit(&[(1, &now)], &[])).await.is_err());
+    let look = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
+    look.send(&store.server, &upload.signer).await.is(404);
+    look.send(&store.server, &upload.signer).await.is(200);
+}
+
+#[tokio::test]
 async fn a_commit_can_land_after_the_client_looked_for_it() {
     let late = Action::LateLanding { after: Some(HeadObject) };
     let store = faulty(Rule::on(CommitMultipartUpload, late)).await;
