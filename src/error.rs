@@ -52,10 +52,9 @@ impl Kind {
     /// The name of the signal that ended the run, where one did.
     pub fn signal_name(self) -> Option<&'static str> {
         match self {
-            Kind::Signal(1) => Some("SIGHUP"),
-            Kind::Signal(2) => Some("SIGINT"),
-            Kind::Signal(15) => Some("SIGTERM"),
-            Kind::Signal(_) => Some("a signal"),
+            Kind::Signal(number) => {
+                Some(signal_hook::low_level::signal_name(number).unwrap_or("a signal"))
+            }
             _ => None,
         }
     }

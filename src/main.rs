@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use ocipipe::cli::{self, Command, Environment};
 use ocipipe::error::{Error, Kind};
 use ocipipe::stderr::{self, Worth};
-use ocipipe::stdio;
+use ocipipe::{signals, stdio};
 
 fn main() -> ExitCode {
+    signals::outlive_file_size_limit();
     let argv = std::env::args_os().skip(1).collect();
     let environment = Environment::capture();
     let outcome = match cli::parse(argv, &environment) {

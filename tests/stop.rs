@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::run::Running;
+use std::time::Duration;
+
+use common::run::{Running, terminal};
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 use ocipipe::emulator::Operation::{self, CommitMultipartUpload, PutObject, UploadPart};
@@ -12,6 +14,9 @@ use ocipipe::emulator::fault::{Action, Reply, Rule};
 use rustix::process::Signal;
 
 const ALL: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
+
+/// Signals that are so far apart are two.
+const MORE_THAN_ONE_STOP: Duration = Duration::from_millis(1100);
 
 /// A run in the middle of a long stream, its first part stored and its stdin still open.
 fn midway(store: &Store, name: &str) -> Running {
@@ -82,18 +87,19 @@ fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
 }
 
 #[test]
-fn a_second_signal_leaves_at_once() {
+fn a_second_signal_after_more_than_a_second_leaves_at_once() {
     let store = Store::failing([Rule::on(
         Operation::AbortMultipartUpload,
         Action::StallAnswer { ms: None },
     )]);
     let run = midway(&store, "x");
+    let id = store.server().open_uploads()[0].2.clone();
     run.signal(Signal::INT);
     run.waits_for_word("SIGINT");
+    std::thread::sleep(MORE_THAN_ONE_STOP);
     run.signal(Signal::INT);
     let done = run.ends().fails(130).within_seconds(10);
     assert!(store.object("x").is_none());
-    let id = store.server().open_uploads()[0].2.clone();
     done.says(&["uploads abort", &id]);
 }
 
@@ -106,8 +112,79 @@ fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknow
     store.waits_for_object("x");
     run.signal(Signal::TERM);
     run.waits_for_word("SIGTERM");
+    std::thread::sleep(MORE_THAN_ONE_STOP);
     run.signal(Signal::TERM);
     run.ends().fails(8).within_seconds(10).says(&["unknown", "oci os object head"]);
+}
+
+/// A store whose answer to an abort takes so long that a second signal would come before it.
+fn slow_to_abort() -> Store {
+    Store::failing([Rule::on(Operation::AbortMultipartUpload, Action::Delay(700))])
+}
+
+#[test]
+fn two_signals_at_once_are_one_stop_and_the_upload_is_aborted() {
+    use Signal as S;
+    for (first, second, code) in [
+        (S::TERM, S::TERM, 143),
+        (S::TERM, S::HUP, 143),
+        (S::INT, S::INT, 130),
+        (S::HUP, S::HUP, 129),
+    ] {
+        let store = slow_to_abort();
+        let run = midway(&store, "x");
+        run.signal(first);
+        run.waits_for_word("SIG");
+        run.signal(second);
+        run.ends().fails(code).within_seconds(15).says_nothing_of("uploads abort");
+        store.has_nothing_of("x");
+    }
+}
+
+#[test]
+fn the_two_signals_of_timeout_are_one_stop() {
+    let store = slow_to_abort();
+    // It sends on what it gets, to its child and then to the group, as it does when time is up.
+    let mut run = store.put("x").by("timeout 600").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    store.waits_for(UploadPart, 1);
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15).says_nothing_of("uploads abort");
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn a_closed_terminal_is_one_stop() {
+    let store = slow_to_abort();
+    let (ours, theirs) = terminal();
+    let script = format!("head -c {} /dev/zero; exec sleep 600", PART + 1);
+    let run = store.put("x").args("-- sh -c").arg(script);
+    let run = run.by("setsid --ctty").stdin_from(theirs).start();
+    store.waits_for(UploadPart, 1);
+    drop(ours);
+    run.ends().fails(129).within_seconds(15).says_nothing_of("uploads abort");
+    store.has_nothing_of("x");
+}
+
+#[test]
+fn every_signal_that_would_end_the_process_ends_the_upload_in_order() {
+    use Signal as S;
+    for (signal, code) in [
+        (S::QUIT, 131),
+        (S::USR1, 138),
+        (S::USR2, 140),
+        (S::ALARM, 142),
+        (S::XCPU, 152),
+        (S::VTALARM, 154),
+        (S::PROF, 155),
+        (S::IO, 157),
+    ] {
+        let store = Store::start();
+        let run = midway(&store, "x");
+        run.signal(signal);
+        run.ends().fails(code).within_seconds(15);
+        store.has_nothing_of("x");
+    }
 }
 
 #[test]

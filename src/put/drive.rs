@@ -21,7 +21,7 @@ use crate::oci::api::{Storing, Target, request};
 use crate::progress::{Reporter, Snapshot};
 use crate::retry::{Break, Failure};
 use crate::service::Service;
-use crate::signals::Signals;
+use crate::signals::{Signals, Stop, Stops};
 use crate::upload::{Action, Call, Event, Stored, Upload};
 
 /// How often the progress is looked at; what is shown, and when, the reporter decides.
@@ -105,7 +105,7 @@ impl Drive {
     ) -> Result<Stored, Error> {
         let Source { mut reader, mut producer, expected } = source;
         let mut reading = true;
-        let (mut signalled, mut left) = (false, false);
+        let (mut stops, mut left) = (Stops::default(), false);
         let mut ending = Ending::default();
         let mut last_words = None;
         let mut ticks = tokio::time::interval(TICK);
@@ -137,9 +137,10 @@ impl Drive {
                         if let Some(task) = last_words
                             && !left
                         {
+                            let told = stops.any();
                             tokio::select! {
                                 _ = task => {}
-                                _ = signals.next(), if signalled => {}
+                                () = self.impatience(signals, &mut stops), if told => {}
                             }
                         }
                         reporter.update(&self.snapshot(&reader, expected));
@@ -166,16 +167,18 @@ impl Drive {
                 _ = ticks.tick() => Woke::Tick,
             };
             let event = match woke {
-                Woke::Signal(_) if signalled => {
-                    left = true;
-                    self.upload.leave();
-                    None
-                }
-                Woke::Signal(error) => {
-                    signalled = true;
-                    self.recall();
-                    Some(Event::Stop(error))
-                }
+                Woke::Signal(error) => match stops.signal(self.now()) {
+                    Stop::First => {
+                        self.recall();
+                        Some(Event::Stop(error))
+                    }
+                    Stop::Same => None,
+                    Stop::Impatient => {
+                        left = true;
+                        self.upload.leave();
+                        None
+                    }
+                },
                 Woke::Event(event) => Some(event),
                 Woke::Read(incoming) => {
                     reading = !matches!(
@@ -236,6 +239,16 @@ impl Drive {
                 }
                 let now = self.now();
                 self.upload.handle(now, event);
+            }
+        }
+    }
+
+    /// Resolves when a signal says that nothing is waited for any more.
+    async fn impatience(&self, signals: &mut Signals, stops: &mut Stops) {
+        loop {
+            signals.next().await;
+            if stops.signal(self.now()) == Stop::Impatient {
+                return;
             }
         }
     }

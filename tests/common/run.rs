@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -44,6 +45,7 @@ pub struct Ocipipe {
     stderr: Option<Stdio>,
     folder: Option<PathBuf>,
     wrapper: Vec<OsString>,
+    group: Option<Pid>,
 }
 
 /// `ocipipe WORD...` with nothing on stdin.
@@ -57,6 +59,7 @@ pub fn ocipipe<T: Into<OsString>>(words: impl IntoIterator<Item = T>) -> Ocipipe
         stderr: None,
         folder: None,
         wrapper: Vec::new(),
+        group: None,
     }
 }
 
@@ -93,6 +96,12 @@ impl Ocipipe {
     /// Runs it by a line of this shell, for which it is `"$@"`.
     pub fn by_script(mut self, shell: &str, line: &str) -> Ocipipe {
         self.wrapper = [shell, "-c", line, shell].map(OsString::from).into();
+        self
+    }
+
+    /// It joins this process group, as the next command of a pipeline does.
+    pub fn in_group(mut self, group: Pid) -> Ocipipe {
+        self.group = Some(group);
         self
     }
 
@@ -160,6 +169,9 @@ impl Ocipipe {
         command.args(&words[1..]).env_clear().envs(self.vars);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
+        }
+        if let Some(group) = self.group {
+            command.process_group(group.as_raw_nonzero().get());
         }
         if let Some(folder) = self.folder {
             command.current_dir(folder);
@@ -431,7 +443,7 @@ pub fn pipe() -> (OwnedFd, File) {
 /// Both ends of a terminal: ours, and the one that a program is given.
 pub fn terminal() -> (OwnedFd, File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
     let name = ptsname(&ours, Vec::new()).unwrap();
