@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::cli::{Command, Environment, ServeCommand, SessionAction, SessionCommand};
+use crate::cli::{Command, Environment, SessionAction, SessionCommand};
 use crate::error::{Error, Kind};
 use crate::http::Transport;
 use crate::oci::profile::Identity;
@@ -30,9 +30,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
             let list = block_on(uploads::uploads(*command, environment))?;
             stdio::deliver(&format!("{list}\n"));
         }
-        Command::Serve(ServeCommand { dir, port, token_ttl }) => {
-            block_on(serve::serve(dir, port, Some(token_ttl)))?;
-        }
+        Command::Serve(command) => block_on(serve::serve(command))?,
         Command::Session(command) => session(*command, environment)?,
         // Answered from the command line alone, by main.
         Command::Completions(_) | Command::Version | Command::Help(_) => {}

@@ -3,6 +3,7 @@
 //! Knows how to start and stop the emulator and what to tell people about it; nothing of what it serves.
 //! Invariant: stdout gets the URL and nothing else, and a stop by signal is an orderly one.
 
+use crate::cli::ServeCommand;
 use crate::emulator::{self, Layout, Options, Server, Settings};
 use crate::error::{Error, Kind};
 use crate::oci::options::ServiceOptions;
@@ -10,24 +11,24 @@ use crate::shell;
 use crate::stderr::{self, Worth};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A file with faults, rights and protected buckets (`emulator::settings`).
+/// A file with faults, rights and protected buckets (`emulator::settings`), where `--faults` is not given.
 const FAULTS: &str = "OCIPIPE_SERVE_FAULTS";
 
 /// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
 const LOG: &str = "OCIPIPE_SERVE_LOG";
 
 /// Runs a local Object Storage until SIGINT or SIGTERM.
-pub async fn serve(dir: PathBuf, port: u16, token_ttl: Option<Duration>) -> Result<(), Error> {
+pub async fn serve(command: ServeCommand) -> Result<(), Error> {
+    let ServeCommand { dir, port, token_ttl, faults } = command;
     // Before anything is printed: whoever reads the URL may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unforeseen)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(unforeseen)?;
     let mut options = Options::new(&dir, Layout::Full);
     options.port = port;
-    options.token_ttl = token_ttl.unwrap_or(options.token_ttl);
-    settings()?.apply(&mut options);
+    options.token_ttl = token_ttl;
+    settings(faults)?.apply(&mut options);
     options.log_file = std::env::var_os(LOG).is_some();
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
     announce(&server).map_err(|error| {
@@ -70,11 +71,15 @@ fn shell_word(path: &Path) -> String {
     shell::word(&path.to_string_lossy())
 }
 
-fn settings() -> Result<Settings, Error> {
-    let Some(path) = std::env::var_os(FAULTS) else { return Ok(Settings::default()) };
+fn settings(given: Option<PathBuf>) -> Result<Settings, Error> {
+    let (path, without) = match (given, std::env::var_os(FAULTS)) {
+        (Some(path), _) => (path, "leave --faults out".to_owned()),
+        (None, Some(path)) => (PathBuf::from(path), format!("unset {FAULTS}")),
+        (None, None) => return Ok(Settings::default()),
+    };
     let wrong = |error: String| {
-        Error::usage(format!("The plan of faults {}: {error}", Path::new(&path).display()))
-            .next(format!("Correct the file or unset {FAULTS}."))
+        Error::usage(format!("The plan of faults {}: {error}", path.display()))
+            .next(format!("Correct the file or {without}."))
     };
     let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     Settings::parse(&text).map_err(wrong)

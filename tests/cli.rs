@@ -271,6 +271,9 @@ fn the_other_commands_reach_their_values() {
     assert_eq!(serve.token_ttl, Duration::from_secs(5));
     let Ok(Command::Serve(serve)) = parse("serve --dir d") else { panic!("refused") };
     assert_eq!((serve.port, serve.token_ttl), (0, Duration::from_secs(3600)));
+    assert_eq!(serve.faults, None);
+    let Ok(Command::Serve(serve)) = parse("serve --dir d --faults f") else { panic!("refused") };
+    assert_eq!(serve.faults, Some(PathBuf::from("f")));
 
     for (name, shell) in [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)] {
         assert!(

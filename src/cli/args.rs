@@ -418,6 +418,9 @@ pub struct Serve {
     /// life of the tokens it gives out; default 1h
     #[argh(option, arg_name = "DURATION")]
     pub token_ttl: Option<String>,
+    /// JSON file of faults, rights and protected buckets
+    #[argh(option, arg_name = "FILE")]
+    pub faults: Option<String>,
 }
 
 /// print a completion script for bash, zsh or fish

@@ -176,6 +176,7 @@ pub struct ServeCommand {
     /// 0: any free port.
     pub port: u16,
     pub token_ttl: Duration,
+    pub faults: Option<PathBuf>,
 }
 
 /// The shells there are completions for.

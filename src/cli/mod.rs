@@ -106,7 +106,8 @@ fn serve(serve: &args::Serve, environment: &Environment) -> Result<ServeCommand,
     if token_ttl < Duration::from_secs(1) {
         return Err(Error::usage("--token-ttl is less than 1s"));
     }
-    Ok(ServeCommand { dir, port, token_ttl })
+    let faults = service::path(environment, serve.faults.as_deref());
+    Ok(ServeCommand { dir, port, token_ttl, faults })
 }
 
 fn shell(given: &[String]) -> Result<Shell, Error> {
