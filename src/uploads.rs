@@ -20,16 +20,23 @@ use crate::service::{Patience, Service, unreadable};
 
 const HOLD: Patience = Patience { retry_for: PATIENCE, stall_timeout: Duration::from_secs(60) };
 
-/// An open upload, in the OCI CLI's words.
+/// What `oci os multipart list` prints. The OCI CLI prints nothing where there is no upload; here it
+/// is an empty list, so that the output is JSON always.
+#[derive(Debug, Serialize)]
+struct Listing {
+    data: Vec<Line>,
+}
+
+/// An open upload, in the OCI CLI's words and their order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Line {
     bucket: String,
     namespace: String,
     object: String,
-    upload_id: String,
-    time_created: Option<String>,
     storage_tier: Option<String>,
+    time_created: Option<String>,
+    upload_id: String,
 }
 
 /// Lists or aborts; the JSON for stdout.
@@ -68,14 +75,24 @@ pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Resu
             bucket: target.bucket.clone(),
             namespace: target.namespace.clone(),
             object: upload.object,
-            upload_id: upload.upload_id,
-            time_created: upload.time_created,
             storage_tier: upload.storage_tier,
+            time_created: upload.time_created.as_deref().map(written),
+            upload_id: upload.upload_id,
         })
         .collect();
-    serde_json::to_string_pretty(&lines)
+    serde_json::to_string_pretty(&Listing { data: lines })
         .map(|text| printable::json(&text).into_owned())
         .map_err(|e| Error::new(Kind::Unforeseen, format!("the list cannot be written: {e}")))
+}
+
+/// A moment as the OCI CLI writes it, in UTC and to the microsecond; what is none, as it came.
+fn written(text: &str) -> String {
+    let Ok(moment) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let form = match moment.subsec_microsecond() {
+        0 => "%Y-%m-%dT%H:%M:%S+00:00",
+        _ => "%Y-%m-%dT%H:%M:%S.%6f+00:00",
+    };
+    moment.strftime(form).to_string()
 }
 
 async fn list(ask: &Ask<'_>, target: &Target) -> Result<Vec<ListedUpload>, Error> {
@@ -148,6 +165,23 @@ async fn abort_all(
             let what =
                 format!("{failed} of {} uploads were not aborted: {}", chosen.len(), error.what);
             Err(Error { what, ..error })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::written;
+
+    #[test]
+    fn a_moment_is_written_as_the_oci_cli_writes_it() {
+        for (text, shown) in [
+            ("2026-11-28T17:05:17.661Z", "2026-11-28T17:05:17.661000+00:00"),
+            ("2026-11-28T17:05:17Z", "2026-11-28T17:05:17+00:00"),
+            ("2026-11-28T18:05:17.000001+01:00", "2026-11-28T17:05:17.000001+00:00"),
+            ("yesterday", "yesterday"),
+        ] {
+            assert_eq!(written(text), shown);
         }
     }
 }

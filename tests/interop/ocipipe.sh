@@ -48,6 +48,8 @@ scenario_oci_uploads_left_open_are_found() {
         --request-body '{"object":"left open"}' >raw.json || fail "create"
     ours uploads list --bucket-name demo >ours.json || fail "uploads list"
     grep -q '"left open"' ours.json || fail "the open upload is not listed"
+    os multipart list -bn demo --all >theirs.json || fail "multipart list"
+    same ours.json theirs.json
     ours uploads abort --bucket-name demo --name 'left open' >out || fail "uploads abort"
     is "$(os multipart list -bn demo --all)" ""
 }

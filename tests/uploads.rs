@@ -1,0 +1,97 @@
+//! Uploads that were left open: listed in the OCI CLI's words, and aborted only where that was asked.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::run::Done;
+use common::store::{BUCKET, Store};
+use common::stream::{PART, ramp};
+use ocipipe::emulator::Operation::{AbortMultipartUpload, UploadPart};
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+
+/// A store in which an upload of each of these names was left open, in this order.
+fn left_open(names: &[&str]) -> Store {
+    let refused = |status| Action::Refuse(Reply::status(status));
+    let aborts = names.len() as u64;
+    let store = Store::failing([
+        Rule::on(UploadPart, refused(400)),
+        Rule::on(AbortMultipartUpload, refused(403)).when(When::Requests(aborts)),
+    ]);
+    for name in names {
+        store.put(name).stdin(ramp(PART + 1)).run().fails(4).says(&["ocipipe uploads abort"]);
+    }
+    assert_eq!(store.server().open_uploads().len(), names.len());
+    store
+}
+
+/// `ocipipe uploads WORDS` in the bucket.
+fn uploads(store: &Store, words: &str) -> Done {
+    store.ocipipe(&format!("uploads {words}")).arg(format!("oci://{BUCKET}")).run()
+}
+
+fn data(done: &Done) -> Vec<serde_json::Value> {
+    let printed: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(printed.as_object().unwrap().len(), 1, "{printed}");
+    printed["data"].as_array().unwrap().clone()
+}
+
+fn objects(done: &Done) -> Vec<String> {
+    data(done).iter().map(|upload| upload["object"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn open_uploads_are_listed_as_the_oci_cli_lists_them() {
+    let store = left_open(&["a/b c"]);
+    let done = uploads(&store, "list").exits(0);
+    let id = data(&done)[0]["upload-id"].as_str().unwrap().to_owned();
+    let time = data(&done)[0]["time-created"].as_str().unwrap().to_owned();
+    assert!(time.ends_with("+00:00"), "{time}");
+    let namespace = store.server().namespace();
+    let want = format!(
+        r#"{{
+  "data": [
+    {{
+      "bucket": "{BUCKET}",
+      "namespace": "{namespace}",
+      "object": "a/b c",
+      "storage-tier": "Standard",
+      "time-created": "{time}",
+      "upload-id": "{id}"
+    }}
+  ]
+}}
+"#
+    );
+    assert_eq!(done.stdout, want);
+}
+
+#[test]
+fn where_nothing_is_open_the_list_is_empty_and_still_json() {
+    let store = Store::start();
+    assert_eq!(data(&uploads(&store, "list").exits(0)).len(), 0);
+    assert_eq!(data(&uploads(&store, "abort --all").exits(0)).len(), 0);
+}
+
+#[test]
+fn filters_narrow_one_another_and_an_abort_takes_no_more_than_the_list_shows() {
+    let store = left_open(&["one", "two", "two"]);
+    let all = data(&uploads(&store, "list").exits(0));
+    assert_eq!(all.len(), 3);
+    let of = |words: &str| objects(&uploads(&store, words).exits(0));
+    assert_eq!(of("list --object-name two"), ["two", "two"]);
+    assert_eq!(of("list --older-than 1d"), Vec::<String>::new());
+    assert_eq!(of("list --older-than 0s -on one"), ["one"]);
+    let id = |n: usize| all[n]["upload-id"].as_str().unwrap();
+    assert_eq!(of(&format!("list --upload-id {}", id(1))), ["two"]);
+    assert_eq!(of(&format!("list --name one --upload-id {}", id(1))), Vec::<String>::new());
+    uploads(&store, "abort").fails(2);
+    assert_eq!(of("abort --older-than 1d"), Vec::<String>::new());
+    assert_eq!(of("list"), ["one", "two", "two"]);
+    assert_eq!(of(&format!("abort -on two --upload-id {}", id(1))), ["two"]);
+    assert_eq!(of("list"), ["one", "two"]);
+    assert_eq!(of("abort --name two"), ["two"]);
+    assert_eq!(of("list"), ["one"]);
+    assert_eq!(of("abort --all"), ["one"]);
+    store.has_no_open_upload();
+}
