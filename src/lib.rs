@@ -31,6 +31,7 @@
 //! | `stderr`      | the thread that writes to stderr, so that nobody waits for a reader |  |
 //! | `printable`   | text of others as it can be shown on a terminal              | yes  |
 //! | `shell`       | words for commands that a person is to paste                 | yes  |
+//! | `side_file`   | a small file that an option names                            |      |
 //! | `stdio`       | what stdin, stdout and stderr were at the start              |      |
 //! | `receipt`     | the JSON object on stdout                                    | yes  |
 //! | `emulator`    | a small true Object Storage; imports nothing from above      | part |
@@ -62,6 +63,7 @@ pub mod schedule;
 pub mod serve;
 pub mod service;
 pub mod shell;
+pub mod side_file;
 pub mod signals;
 pub mod stderr;
 pub mod stdio;

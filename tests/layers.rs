@@ -70,6 +70,7 @@ fn pure_files_know_no_clock_socket_or_file() {
         "oci/endpoint",
         "oci/region",
         "oci/lifecycle",
+        "oci/metadata",
         "oci/options",
         "oci/profile/ini",
         "oci/session/refresh",

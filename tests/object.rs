@@ -34,6 +34,76 @@ fn what_is_said_of_the_object_arrives_with_it() {
 }
 
 #[test]
+fn metadata_is_taken_as_the_oci_cli_takes_it() {
+    let store = Store::start();
+    let file = store.file("meta.json", r#"{"from": "a file", "city": "München"}"#);
+    let map = r#"{"run": 42, "load": 1.50, "full": true, "note": "東京 / café"}"#;
+    for length in LENGTHS {
+        let name = format!("meta-{length}");
+        let run = store.put(&name).arg("--metadata").arg(map);
+        let run = run.arg("--content-disposition").arg("attachment; filename=\"\u{dc}.tar\"");
+        run.stdin(ramp(length)).run().exits(0);
+        let about = store.about(&name)["properties"].clone();
+        for (key, text) in [
+            ("run", "42"),
+            ("load", "1.5"),
+            ("full", "True"),
+            ("note", "\u{6771}\u{4eac} / caf\u{e9}"),
+        ] {
+            assert_eq!(about["metadata"][format!("opc-meta-{key}")], text, "{length}");
+        }
+        assert_eq!(about["content_disposition"], "attachment; filename=\"\u{dc}.tar\"");
+        let name = format!("file-{length}");
+        for url in [format!("file://{}", file.display()), "FILE://$FOLDER/meta.json".to_owned()] {
+            let run = store.put(&name).arg("--metadata").arg(url).arg("--force");
+            let run = run.var("FOLDER", store.folder());
+            run.stdin(ramp(length)).run().exits(0);
+            let about = store.about(&name)["properties"].clone();
+            assert_eq!(about["metadata"]["opc-meta-from"], "a file");
+            assert_eq!(about["metadata"]["opc-meta-city"], "M\u{fc}nchen");
+        }
+        let get = store.ocipipe("get --file back").arg(format!("oci://backups/{name}"));
+        get.run().exits(0);
+    }
+    store.has_no_open_upload();
+}
+
+#[test]
+fn metadata_that_is_none_is_refused_before_anything_is_asked() {
+    let store = Store::start();
+    let broken = store.file("broken.json", "host=db1");
+    let url = format!("file://{}", broken.display());
+    for (given, words) in [
+        ("file:///no/such/file", &["--metadata /no/such/file", "No such file"][..]),
+        ("file:///dev/stdin", &["--metadata /dev/stdin is the stream"]),
+        ("file://", &["names no file"]),
+        (&url, &["--metadata is not JSON"]),
+        (r#"{"a": null}"#, &["is not a text"]),
+    ] {
+        store.put("x").arg("--metadata").arg(given).stdin("x").run().fails(2).says(words);
+    }
+    let key = store.put("x").args("--encryption-key-file /dev/stdin");
+    key.stdin("x").run().fails(2).says(&["--encryption-key-file /dev/stdin is the stream"]);
+    assert_eq!(store.requests().len(), 0);
+}
+
+#[test]
+fn a_media_type_is_guessed_by_where_the_stream_comes_from() {
+    let store = Store::start();
+    let photo = store.file("photo.webp", "x");
+    let media = |name: &str| store.about(name)["properties"]["content_type"].clone();
+    let auto = |name: &str| store.put(name).args("--content-type auto");
+    auto("a.txt").arg("--file").arg(&photo).run().exits(0);
+    assert_eq!(media("a.txt"), "image/webp");
+    auto("b.svg").stdin("x").run().exits(0);
+    assert_eq!(media("b.svg"), "image/svg+xml");
+    auto("c.svg").arg("--").arg("cat").arg(&photo).run().exits(0);
+    assert_eq!(media("c.svg"), "image/svg+xml");
+    auto("d").stdin("x").run().exits(0);
+    assert_eq!(media("d"), "application/octet-stream");
+}
+
+#[test]
 fn nothing_is_said_of_the_object_that_nobody_asked_for() {
     let store = Store::start();
     store.put("plain").stdin("x").run().exits(0);

@@ -193,7 +193,7 @@ talks_to_service! {
         /// tier: Standard, InfrequentAccess or Archive; default: the bucket's
         #[argh(option, arg_name = "TIER")]
         pub storage_tier: Option<String>,
-        /// media type of the object; auto: guess it from the name
+        /// media type of the object; auto: by the name of --file, else of the object
         #[argh(option, arg_name = "TYPE")]
         pub content_type: Option<String>,
         /// stored as the Content-Encoding, such as gzip
@@ -208,7 +208,7 @@ talks_to_service! {
         /// stored as the Cache-Control
         #[argh(option, arg_name = "TEXT")]
         pub cache_control: Option<String>,
-        /// names, without opc-meta-, to texts, as a JSON map
+        /// names, without opc-meta-, to texts, as a JSON map; or file://PATH
         #[argh(option, arg_name = "JSON")]
         pub metadata: Option<String>,
         /// encrypt with the base64 AES-256 key in this file (SSE-C)

@@ -95,8 +95,10 @@ pub struct ObjectSettings {
     pub content_language: Option<String>,
     pub content_disposition: Option<String>,
     pub cache_control: Option<String>,
-    /// Names without `opc-meta-`, in the order of the names.
+    /// Names without `opc-meta-`, in the order of the names; texts may be other than ASCII.
     pub metadata: Vec<(String, String)>,
+    /// Holds the metadata, in place of the above; not read yet.
+    pub metadata_file: Option<PathBuf>,
     /// Holds the base64 of an AES-256 key; not read yet.
     pub encryption_key_file: Option<PathBuf>,
     pub kms_key_id: Option<String>,

@@ -1,9 +1,9 @@
 //! What the object shall be besides its bytes: tier, headers, metadata, encryption.
 //!
-//! Must not read a file. Invariant: every text in the result is safe as a header's value, every name
-//! of the metadata as part of a header's name.
+//! Must not read a file. Invariant: every text in the result is safe as a header's value, except that
+//! metadata and the disposition may be other than ASCII.
 
-use serde_json::Value;
+use std::path::PathBuf;
 
 use super::args::Put;
 use super::service::path;
@@ -11,12 +11,14 @@ use super::value;
 use crate::cli::Environment;
 use crate::cli::command::ObjectSettings;
 use crate::error::Error;
+use crate::oci::metadata;
 
 const TIERS: [(&str, &str); 3] =
     [("Standard", "Standard"), ("InfrequentAccess", "InfrequentAccess"), ("Archive", "Archive")];
 
-/// Checks the settings of `put` for the object called `name`.
+/// Checks the settings of `put` for an object whose media type may be guessed from `name`.
 pub fn settings(put: &Put, name: &str, environment: &Environment) -> Result<ObjectSettings, Error> {
+    let (metadata, metadata_file) = metadata(put.metadata.as_deref(), environment)?;
     if put.encryption_key_file.is_some() && put.opc_sse_kms_key_id.is_some() {
         return Err(Error::usage(
             "--encryption-key-file and --opc-sse-kms-key-id contradict each other",
@@ -33,85 +35,71 @@ pub fn settings(put: &Put, name: &str, environment: &Environment) -> Result<Obje
         content_type,
         content_encoding: value::header("--content-encoding", put.content_encoding.as_deref())?,
         content_language: value::header("--content-language", put.content_language.as_deref())?,
-        content_disposition: value::header(
+        content_disposition: value::text(
             "--content-disposition",
             put.content_disposition.as_deref(),
         )?,
         cache_control: value::header("--cache-control", put.cache_control.as_deref())?,
-        metadata: put.metadata.as_deref().map(metadata).transpose()?.unwrap_or_default(),
+        metadata,
+        metadata_file,
         encryption_key_file: path(environment, put.encryption_key_file.as_deref()),
         kms_key_id: value::header("--opc-sse-kms-key-id", put.opc_sse_kms_key_id.as_deref())?,
     })
 }
 
-/// Reads `--metadata`: a JSON map of header-safe names, without `opc-meta-`, to header-safe texts.
-pub fn metadata(json: &str) -> Result<Vec<(String, String)>, Error> {
-    let form = "write a JSON map of texts, such as --metadata '{\"host\": \"db1\"}'";
-    if json.starts_with("file://") {
-        return Err(Error::usage("--metadata does not read files")
-            .next("let the shell do it: --metadata \"$(cat FILE)\""));
-    }
-    let value: Value = serde_json::from_str(json)
-        .map_err(|fault| Error::usage(format!("--metadata is not JSON: {fault}")).next(form))?;
-    let Value::Object(map) = value else {
-        return Err(Error::usage("--metadata is JSON, but not a map").next(form));
-    };
-    let mut pairs: Vec<(String, String)> = Vec::with_capacity(map.len());
-    for (name, value) in map {
-        let Value::String(value) = value else {
-            return Err(Error::usage(format!("--metadata: the value of {name:?} is not a text"))
-                .next("put it in quotes: names and values are texts"));
-        };
-        check_name(&name)?;
-        if let Some(fault) = value::header_fault(&value) {
-            return Err(Error::usage(format!("--metadata: the value of {name:?}: {fault}")));
+/// What `--metadata` says, or the file that says it. The OCI CLI takes `file://PATH`, in which it
+/// replaces a leading `~` and variables.
+fn metadata(text: Option<&str>, environment: &Environment) -> Result<Metadata, Error> {
+    let Some(text) = text else { return Ok((Vec::new(), None)) };
+    match text.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("file://") => {
+            let path = with_variables(&text[7..], environment);
+            if path.is_empty() {
+                return Err(Error::usage("--metadata file:// names no file"));
+            }
+            Ok((Vec::new(), Some(environment.expand(&path))))
         }
-        // Header names have no case: the service would keep one of the two, nobody knows which.
-        if pairs.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-            return Err(Error::usage(format!("--metadata has {name:?} twice")));
-        }
-        pairs.push((name, value));
+        _ => Ok((metadata::parse(text)?, None)),
     }
-    Ok(pairs)
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
-    if name.get(..9).is_some_and(|prefix| prefix.eq_ignore_ascii_case("opc-meta-")) {
-        return Err(Error::usage(format!("--metadata: {name:?} begins with opc-meta-"))
-            .next(format!("that is added to every name: write {:?}", &name[9..])));
+type Metadata = (metadata::Pairs, Option<PathBuf>);
+
+/// A path in which `$NAME` and `${NAME}` are replaced; of a variable that is not set they stay.
+fn with_variables(path: &str, environment: &Environment) -> String {
+    let mut pieces = path.split('$');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let braced = piece.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let end = piece.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let (name, rest) = braced.unwrap_or(piece.split_at(end.unwrap_or(piece.len())));
+        match environment.var(name).filter(|_| !name.is_empty()) {
+            Some(value) => out.extend([value, rest]),
+            None => out.extend(["$", piece]),
+        }
     }
-    let legal = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if name.is_empty() || !name.chars().all(legal) {
-        return Err(Error::usage(format!(
-            "--metadata: {name:?} cannot be part of a header's name"
-        ))
-        .next("use letters, digits, - and _"));
-    }
-    Ok(())
+    out
 }
 
-/// The media type of what is commonly streamed, by the end of the name; the service's own default
-/// (application/octet-stream) for everything else.
+/// The media type by the end of a file's name: first what is commonly streamed, then a table of all
+/// that is registered; the service's own default (application/octet-stream) for everything else.
 fn guess(name: &str) -> Option<&'static str> {
-    let (_, extension) = name.rsplit('/').next()?.rsplit_once('.')?;
-    Some(match extension.to_ascii_lowercase().as_str() {
-        "tar" | "tgz" | "tbz2" | "txz" => "application/x-tar",
+    let file = name.rsplit('/').next()?.to_ascii_lowercase();
+    let (stem, extension) = file.rsplit_once('.')?;
+    Some(match extension {
+        "gz" | "zst" | "xz" | "bz2" if stem.ends_with(".tar") => "application/x-tar",
+        "tar" | "tgz" | "tbz2" | "txz" | "tzst" => "application/x-tar",
         "gz" => "application/gzip",
         "zst" => "application/zstd",
         "xz" => "application/x-xz",
         "bz2" => "application/x-bzip2",
-        "zip" => "application/zip",
         "sql" => "application/sql",
-        "json" => "application/json",
-        "xml" => "application/xml",
-        "pdf" => "application/pdf",
-        "csv" => "text/csv",
-        "html" | "htm" => "text/html",
-        "txt" | "log" => "text/plain",
-        "jpg" | "jpeg" => "image/jpeg",
-        "png" => "image/png",
-        "mp4" => "video/mp4",
-        _ => return None,
+        "yaml" | "yml" => "application/yaml",
+        "jsonl" | "ndjson" => "application/x-ndjson",
+        _ => {
+            let known = mime_guess::from_ext(extension).first_raw();
+            return known.filter(|media| *media != "application/octet-stream");
+        }
     })
 }
 
@@ -120,40 +108,63 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_a_map_of_texts_that_fit_a_header() {
-        let pairs = metadata(r#"{"host": "db1", "Pg_Version": "17.2 (x)", "empty": ""}"#).unwrap();
-        let want = [("Pg_Version", "17.2 (x)"), ("empty", ""), ("host", "db1")];
-        assert_eq!(pairs, want.map(|(k, v)| (k.to_owned(), v.to_owned())));
-        assert_eq!(metadata("{}"), Ok(vec![]));
-        for (json, fragment) in [
-            ("host=db1", "is not JSON"),
-            ("", "is not JSON"),
-            ("[]", "not a map"),
-            ("\"a\"", "not a map"),
-            (r#"{"a": 1}"#, "the value of \"a\" is not a text"),
-            (r#"{"a": null}"#, "is not a text"),
-            (r#"{"a": {"b": "c"}}"#, "is not a text"),
-            (r#"{"a b": "c"}"#, "cannot be part of a header's name"),
-            (r#"{"": "c"}"#, "cannot be part of a header's name"),
-            (r#"{"a:": "c"}"#, "cannot be part of a header's name"),
-            (r#"{"opc-meta-a": "c"}"#, "write \"a\""),
-            (r#"{"a": "x\r\nb: c"}"#, "only printable ASCII"),
-            (r#"{"a": "\u00fc"}"#, "only printable ASCII"),
-            (r#"{"a": " x"}"#, "cannot begin or end with a blank"),
-            (r#"{"a": "x", "A": "y"}"#, "twice"),
-            ("file://meta.json", "does not read files"),
-        ] {
-            let error = metadata(json).unwrap_err();
-            assert!(error.to_string().contains(fragment), "{json}: {error}");
-            assert_eq!(error.kind.exit_code(), 2);
-        }
-    }
-
-    #[test]
     fn a_media_type_is_guessed_from_the_name_only() {
         assert_eq!(guess("a/b.tar"), Some("application/x-tar"));
         assert_eq!(guess("a.b/c"), None);
         assert_eq!(guess("x.SQL.GZ"), Some("application/gzip"));
-        assert_eq!(guess("mydb.dump"), None);
+        assert_eq!(guess("mydb.nosuch"), None);
+        assert_eq!(guess("mydb"), None);
+    }
+
+    #[test]
+    fn common_files_have_the_type_that_the_oci_cli_gives_them() {
+        // From Python's mimetypes, which the OCI CLI asks.
+        for (name, media) in [
+            ("a.tar.gz", "application/x-tar"),
+            ("a.tar.xz", "application/x-tar"),
+            ("a.tgz", "application/x-tar"),
+            ("a.zst", "application/zstd"),
+            ("a.zip", "application/zip"),
+            ("a.7z", "application/x-7z-compressed"),
+            ("a.pdf", "application/pdf"),
+            ("a.json", "application/json"),
+            ("a.sql", "application/sql"),
+            ("a.csv", "text/csv"),
+            ("a.txt", "text/plain"),
+            ("a.html", "text/html"),
+            ("a.css", "text/css"),
+            ("a.svg", "image/svg+xml"),
+            ("a.PNG", "image/png"),
+            ("a.jpeg", "image/jpeg"),
+            ("a.webp", "image/webp"),
+            ("a.gif", "image/gif"),
+            ("a.tiff", "image/tiff"),
+            ("a.mp3", "audio/mpeg"),
+            ("a.mp4", "video/mp4"),
+            ("a.webm", "video/webm"),
+            ("a.mov", "video/quicktime"),
+            ("a.wasm", "application/wasm"),
+            ("a.doc", "application/msword"),
+            ("a.xls", "application/vnd.ms-excel"),
+            ("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ] {
+            assert_eq!(guess(name), Some(media), "{name}");
+        }
+    }
+
+    #[test]
+    fn variables_in_the_path_of_the_metadata_are_replaced() {
+        let vars = [("HOME", "/h"), ("RUN_1", "r")];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let environment = Environment { vars: vars.into(), ..Environment::default() };
+        for (path, want) in [
+            ("m.json", "m.json"),
+            ("$HOME/m", "/h/m"),
+            ("${HOME}x/$RUN_1.json", "/hx/r.json"),
+            ("$NOT/m", "$NOT/m"),
+            ("a$/${/$$HOME", "a$/${/$/h"),
+        ] {
+            assert_eq!(with_variables(path, &environment), want, "{path}");
+        }
     }
 }

@@ -60,6 +60,13 @@ pub fn command(
     if local.is_some() {
         target.check_path()?;
     }
+    // What the stream is called where it comes from says more than what it shall be called.
+    let named = default_name.unwrap_or(&target.name);
+    let object = object::settings(put, named, environment)?;
+    if source == Source::Stdin {
+        stdin_is_data("--metadata", object.metadata_file.as_deref())?;
+        stdin_is_data("--encryption-key-file", object.encryption_key_file.as_deref())?;
+    }
     let mut warnings = Vec::new();
     if target.name.ends_with('/') {
         warnings.push(format!("the name {:?} ends in a slash and is used just so", target.name));
@@ -73,7 +80,7 @@ pub fn command(
         expected_size: value::size("--expected-size", put.expected_size.as_deref())?,
         checksum: value::choice("--checksum", put.checksum.as_deref(), &CHECKSUMS)?
             .unwrap_or(Algorithm::Sha256),
-        object: object::settings(put, &target.name, environment)?,
+        object,
         overwrite: overwrite(put)?,
         delete_on_mismatch: put.delete_on_mismatch,
         allow_empty: put.allow_empty,
@@ -108,6 +115,16 @@ fn source(
         (None, Some(run)) => Ok(Source::Command(run)),
         (None | Some("-"), None) => Ok(Source::Stdin),
         (Some(file), None) => Ok(Source::File(environment.expand(file))),
+    }
+}
+
+/// Refuses to read from the stream what an option wants to have from a file.
+fn stdin_is_data(option: &str, file: Option<&Path>) -> Result<(), Error> {
+    const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+    match file.filter(|file| STDIN.iter().any(|stdin| *file == Path::new(stdin))) {
+        Some(file) => Err(Error::usage(format!("{option} {} is the stream", file.display()))
+            .next("give it another file: stdin is data only")),
+        None => Ok(()),
     }
 }
 

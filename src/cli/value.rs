@@ -77,8 +77,17 @@ pub fn header(option: &str, text: Option<&str>) -> Result<Option<String>, Error>
     }
 }
 
+/// A text of any letters that is to be stored with the object, without a blank at either end.
+pub fn text(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    match text.is_ascii() || text.contains(char::is_control) || text.trim() != text {
+        true => header(option, Some(text)),
+        false => Ok(Some(text.to_owned())),
+    }
+}
+
 /// Why a text cannot be the value of a header.
-pub fn header_fault(text: &str) -> Option<&'static str> {
+fn header_fault(text: &str) -> Option<&'static str> {
     if !text.chars().all(|c| c == ' ' || c == '\t' || c.is_ascii_graphic()) {
         Some("only printable ASCII can be stored as a header")
     } else if text.trim() != text {

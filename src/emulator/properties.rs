@@ -70,6 +70,15 @@ pub fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
+/// The value of a header, of which nobody says how it is encoded: the Go SDK sends UTF-8, the Python
+/// SDK Latin-1.
+fn decoded(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().copied().map(char::from).collect(),
+    }
+}
+
 /// The spelling of a tier, or a refusal.
 pub fn checked_tier(text: &str) -> Result<String, Failure> {
     let known = tier(text).map(str::to_owned);
@@ -81,9 +90,7 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Properties, Failure> {
     let metadata = headers
         .iter()
         .filter(|(name, _)| name.as_str().starts_with(META))
-        .map(|(name, value)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        })
+        .map(|(name, value)| (name.as_str().to_owned(), decoded(value.as_bytes())))
         .collect();
     let properties = Properties {
         content_type: text(headers, "content-type"),
@@ -114,7 +121,7 @@ pub fn check_metadata(properties: &Properties) -> Result<(), Failure> {
         let legal = key.len() > META.len()
             && key.to_ascii_lowercase().starts_with(META)
             && hyper::header::HeaderName::from_bytes(key.as_bytes()).is_ok();
-        if !legal || !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+        if !legal || value.contains(|c: char| c.is_control() && c != '\t') {
             let message = format!("The metadata key '{key}' or its value is not valid");
             return Err(Failure::invalid_parameter(message));
         }

@@ -12,14 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::oci::api::CustomerKey;
+use crate::side_file;
 
 /// Reads a file with the base64 of an AES-256 key, as `oci os object put --encryption-key-file`.
 pub fn read(path: &Path) -> Result<CustomerKey, Error> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|e| Error::usage(format!("--encryption-key-file {shown}: {e}")))?;
+    let text = side_file::read("--encryption-key-file", path)?;
     parse(&text).ok_or_else(|| {
+        let shown = path.display();
         Error::usage(format!("--encryption-key-file {shown}: not the base64 of 32 bytes"))
             .next("make one with: openssl rand -base64 32")
     })

@@ -5,6 +5,7 @@ pub mod customer_key;
 pub mod endpoint;
 pub mod key;
 pub mod lifecycle;
+pub mod metadata;
 pub mod options;
 pub mod profile;
 pub mod region;

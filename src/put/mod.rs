@@ -25,7 +25,7 @@ use crate::http::Throttle;
 use crate::input::{Reader, Source};
 use crate::memory;
 use crate::oci::api::{Condition, Storing, Target, request};
-use crate::oci::customer_key;
+use crate::oci::{customer_key, metadata};
 use crate::pool::Pool;
 use crate::progress::Reporter;
 use crate::receipt::{Checksum, Receipt};
@@ -33,6 +33,7 @@ use crate::schedule;
 use crate::serve::{self, LocalStore};
 use crate::service::{Patience, Service};
 use crate::shell;
+use crate::side_file;
 use crate::signals::Signals;
 use crate::stdio;
 use crate::upload::{Before, Named, Settings, Stored, TailRule, Upload};
@@ -159,9 +160,14 @@ fn storing(command: &PutCommand) -> Result<Storing, Error> {
         content_disposition,
         cache_control,
         metadata,
+        metadata_file,
         encryption_key_file,
         kms_key_id,
     } = command.object.clone();
+    let metadata = match metadata_file {
+        None => metadata,
+        Some(file) => metadata::parse(&side_file::read("--metadata", &file)?)?,
+    };
     Ok(Storing {
         condition: match &command.overwrite {
             Overwrite::Never => Condition::Absent,
@@ -221,6 +227,7 @@ async fn upload(
             worth: WORTH_A_CUT,
             highest: schedule::MAX_PARTS,
         },
+        always_multipart: !storing.fits_headers(),
     };
     let watch = match command.expect {
         Some(format) => expect::watch(format)?,

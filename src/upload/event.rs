@@ -35,6 +35,8 @@ pub struct Settings {
     pub seed: u64,
     /// When the end of the stream is shared among connections.
     pub tail: TailRule,
+    /// Also a stream of one part is sent as a multipart upload.
+    pub always_multipart: bool,
 }
 
 impl Settings {
@@ -57,6 +59,7 @@ impl Settings {
             },
             seed: 7,
             tail: TailRule { least: u64::MAX, worth: Duration::MAX, highest: 10_000 },
+            always_multipart: false,
         }
     }
 }

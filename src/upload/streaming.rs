@@ -22,6 +22,9 @@ impl Upload {
         }
         self.parts.add(number, digest);
         self.ending = self.last_comes;
+        if self.settings.always_multipart {
+            self.continues();
+        }
     }
 
     pub(super) fn continues(&mut self) {

@@ -42,6 +42,32 @@ scenario_oci_put_in_the_words_of_the_oci_cli() {
         "$(field opc-multipart-md5 <put.json)"
 }
 
+scenario_oci_metadata_and_media_types_mean_the_same() {
+    local options=(-bn demo --content-type auto --force) map value
+    cp small photo.webp
+    echo '{"from": "a file", "n": -7}' >meta.json
+    for map in '{"n": 42, "f": 1.50, "e": 1e-7, "t": true, "s": "x y"}' "{'host': 'db1'}" file://meta.json \
+        "file://\$PWD/meta.json"; do
+        os object put "${options[@]}" --file photo.webp --name "theirs $auth" --metadata "$map" >out \
+            || fail "put $map"
+        ours put "${options[@]}" --file photo.webp --name "ours $auth" --metadata "$map" >out \
+            || fail "ocipipe put $map"
+        for value in theirs ours; do
+            os object head -bn demo --name "$value $auth" | grep -E 'opc-meta|content-type' >"$value.txt"
+        done
+        same theirs.txt ours.txt
+    done
+    # The OCI CLI streams it as JSON, and so does ocipipe.
+    os object put -bn demo --file - --name "theirs $auth" --metadata '{"s": "München, 東京"}' --force \
+        <small >out || fail "put"
+    ours put "oci://demo/ours $auth" --metadata '{"s": "München, 東京"}' --force <small >out \
+        || fail "ocipipe put"
+    for value in theirs ours; do
+        os object head -bn demo --name "$value $auth" | grep opc-meta >"$value.txt"
+    done
+    same theirs.txt ours.txt
+}
+
 scenario_oci_uploads_left_open_are_found() {
     os multipart list -bn demo --all >out || fail "list"
     oci raw-request --http-method POST --target-uri "$URL/n/axlocalstore/b/demo/u" \

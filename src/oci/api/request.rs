@@ -212,6 +212,16 @@ pub fn get_range(
     request
 }
 
+impl Storing {
+    /// Whether the headers of PutObject can say what is to be said of the object. They have no
+    /// encoding of their own: what is not ASCII stands for itself only in the JSON of a create.
+    pub fn fits_headers(&self) -> bool {
+        let mut texts = self.metadata.iter().map(|(_, value)| value);
+        texts.all(|value| value.is_ascii())
+            && self.content_disposition.as_ref().is_none_or(|text| text.is_ascii())
+    }
+}
+
 /// DeleteObject, only the object with this etag.
 pub fn delete_object(target: &Target, etag: &str) -> Request {
     let mut request = Request::new("DELETE", target.object_path());

@@ -1,4 +1,4 @@
-//! The end of a stream, shared among connections.
+//! The end of a stream, shared among connections, and the end of one that is short.
 
 use super::story::Story;
 use super::*;
@@ -118,4 +118,24 @@ fn the_end_is_cut_in_many_of_the_random_runs() {
         cuts += world.cuts;
     }
     assert!(cuts > 20, "{cuts}");
+}
+
+#[test]
+fn what_fits_no_header_is_sent_as_a_multipart_upload_however_short_the_stream() {
+    let mut story = Story::new(Settings { always_multipart: true, ..settings(1, 2) });
+    let body = Bytes::from(vec![7; PART]);
+    read(&mut story, 1);
+    story.tell(Event::End { bytes: PART as u64, crc32: crc32fast::hash(&body) });
+    assert_eq!(story.calls, [Call::Create]);
+    story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+    acknowledge(&mut story, 1, PART);
+    assert_eq!(story.calls, [Call::Create, Call::Part(1), Call::Commit]);
+    let empty = Settings { always_multipart: true, allow_empty: true, ..settings(1, 2) };
+    let mut story = Story::new(empty);
+    story.tell(Event::End { bytes: 0, crc32: 0 });
+    assert_eq!(
+        story.calls,
+        [Call::Put],
+        "a part of no bytes is nothing the service is known to take"
+    );
 }
