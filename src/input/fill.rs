@@ -205,11 +205,10 @@ impl Filler {
                 let what = format!("{name} shrank while it was read: {size} bytes, then {bytes}");
                 return Err(Error::source(what).next("run again when nothing writes to it").into());
             }
-            Some(size) if bytes > size => {
-                let what = format!("{name} grew while it was read: {size} bytes, then {bytes}");
-                self.tell(Incoming::Warning(what))?;
-            }
             _ => {}
+        }
+        if let Some(warning) = self.source.changed() {
+            self.tell(Incoming::Warning(warning))?;
         }
         if let Some(watch) = self.watch.take()
             && let Some(warning) = watch.end()?

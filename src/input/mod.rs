@@ -7,6 +7,7 @@
 //! byte read is in exactly one part that was sent before; whatever else happens is `Broken`, or, if
 //! reading was stopped, nothing at all. The source is closed before either is sent.
 
+mod file_size;
 mod fill;
 mod source;
 #[cfg(test)]

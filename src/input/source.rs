@@ -1,10 +1,11 @@
 //! Where the stream comes from: one readable file descriptor.
 //!
 //! Owns the descriptor, and the waiting for it. Knows nothing of buffers, parts or digests.
-//! Invariant: a read that failed, or that took an empty packet, is never taken for the end of the
-//! stream; no byte is lost to a read that was too short for what the kernel gives in one piece; and
+//! Invariants: a file is as long as it was when it was opened; a read that failed, or that took an
+//! empty packet, is never taken for the end of the stream; no byte is lost to a read that was too short for what the kernel gives in one piece; and
 //! closing a source leaves no other descriptor of ours open on it, so that its writer is told.
 
+use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 
+use super::file_size;
 use crate::error::Error;
 
 /// What pipes are enlarged to: fewer switches between the writer and us.
@@ -29,7 +31,11 @@ pub struct Source {
     descriptor: OwnedFd,
     name: String,
     size: Option<u64>,
+    /// Of a file with a size: how much of it is still to be read.
+    left: Cell<Option<u64>>,
     kind: FileType,
+    /// When it was last written to, as it was opened.
+    written: (i64, i64),
 }
 
 /// What reading gave.
@@ -76,8 +82,8 @@ impl Source {
                 let start = tell(&descriptor).map_err(|errno| unreadable(&name, errno))?;
                 // Advice: reading works without it.
                 let _ = fadvise(&descriptor, start, None, Advice::Sequential);
-                // A file without a size may have a content even so, as those below /proc do.
-                Some((stat.st_size as u64).saturating_sub(start)).filter(|size| *size > 0)
+                let size = (stat.st_size as u64).saturating_sub(start);
+                Some(size).filter(|size| file_size::is_true(&descriptor, *size))
             }
             FileType::Fifo => {
                 enlarge(&descriptor);
@@ -92,7 +98,8 @@ impl Source {
             }
             _ => None,
         };
-        Ok(Source { descriptor, name, size, kind })
+        let written = file_size::last_written(&stat);
+        Ok(Source { descriptor, name, size, left: Cell::new(size), kind, written })
     }
 
     pub fn name(&self) -> &str {
@@ -107,6 +114,22 @@ impl Source {
     /// Whether it is a regular file: then nobody has to live for its end to be right.
     pub fn is_file(&self) -> bool {
         self.kind == FileType::RegularFile
+    }
+
+    /// What there is to say of a file with a size that was changed while it was read to that size.
+    pub(super) fn changed(&self) -> Option<String> {
+        let size = self.size?;
+        let (stat, at) = (fstat(&self.descriptor).ok()?, tell(&self.descriptor).ok()?);
+        let (name, more) = (&self.name, (stat.st_size as u64).saturating_sub(at));
+        if more > 0 {
+            return Some(format!(
+                "{name} grew while it was read: the {size} bytes that it had at the start are \
+                 stored, and the {more} after them are not"
+            ));
+        }
+        (file_size::last_written(&stat) != self.written).then(|| {
+            format!("{name} was written to while it was read: what is stored may be a mixture")
+        })
     }
 
     /// The least space that a read must be given. A pipe whose writer uses `O_DIRECT` gives one
@@ -142,8 +165,20 @@ impl Source {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(unreadable(&self.name, errno)),
             }
-            let mut slices = [IoSliceMut::new(space), IoSliceMut::new(more)];
-            let result = rustix::io::readv(&self.descriptor, &mut slices);
+            let result = match self.left.get() {
+                Some(0) => Ok(0),
+                Some(left) => {
+                    let most = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
+                    rustix::io::read(&self.descriptor, &mut space[..most])
+                }
+                None => {
+                    let mut slices = [IoSliceMut::new(space), IoSliceMut::new(more)];
+                    rustix::io::readv(&self.descriptor, &mut slices)
+                }
+            };
+            if let (Ok(read), Some(left)) = (result, self.left.get()) {
+                self.left.set(Some(left - read as u64));
+            }
             match answer(result).map_err(|errno| unreadable(&self.name, errno))? {
                 Some(Piece::End) if self.is_written_to() => {}
                 Some(piece) => return Ok(piece),

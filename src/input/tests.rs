@@ -1,5 +1,6 @@
 //! Streams of every awkward length and pace, and everything that can go wrong with a source.
 
+mod files;
 mod packets;
 
 use super::*;
@@ -182,34 +183,6 @@ fn a_directory_and_a_missing_file_are_named_as_such() {
     assert!(error.kind == Kind::Source && error.what.contains("is a directory"), "{error}");
     let error = Source::file(&folder.path().join("missing")).err().unwrap();
     assert!(error.kind == Kind::Source && error.what.contains("missing"), "{error}");
-}
-
-#[test]
-fn a_file_that_changes_its_length_is_told() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(&ramp(2 * PART)).unwrap();
-    let plan = Plan::uniform(PART, 2);
-
-    let source = Source::file(file.path()).unwrap();
-    assert_eq!(source.size(), Some(2 * PART as u64));
-    let (reader, pool) = started(source, &plan);
-    check(reader, &pool, &ramp(2 * PART), PART);
-
-    let source = Source::file(file.path()).unwrap();
-    file.as_file().set_len(PART as u64).unwrap();
-    let error = broken(started(source, &plan).0);
-    assert!(error.kind == Kind::Source && error.what.contains("shrank"), "{error}");
-
-    let source = Source::file(file.path()).unwrap();
-    file.as_file().set_len(PART as u64 + 1).unwrap();
-    let (mut reader, _pool) = started(source, &plan);
-    let mut said = Vec::new();
-    while let Some(incoming) = reader.events.blocking_recv() {
-        said.push(incoming);
-    }
-    let last = said.split_off(said.len() - 2);
-    assert!(matches!(&last[0], Incoming::Warning(what) if what.contains("grew")), "{last:?}");
-    assert!(matches!(last[1], Incoming::End { bytes: 1001, .. }), "{last:?}");
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn open(source: &SourceOption) -> Result<(Open, Option<u64>), Error> {
 }
 
 fn opened(source: Source) -> (Open, Option<u64>) {
-    let size = source.size();
+    let size = source.size().filter(|size| *size > 0);
     (Open::Opened(source), size)
 }
 
