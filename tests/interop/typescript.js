@@ -1,0 +1,36 @@
+// Signs with one profile as the service's TypeScript SDK does, stores an object in parts and reads it back.
+//
+//   node typescript.js CONFIG PROFILE URL FILE NAME
+//
+// A profile with a session is read by the provider for sessions, any other by that for keys.
+
+const fs = require("fs");
+const { Readable } = require("stream");
+const common = require("oci-common");
+const storage = require("oci-objectstorage");
+
+async function main([config, profile, url, file, name]) {
+    const provider = profile === "SESSION"
+        ? new common.SessionAuthDetailProvider(config, profile)
+        : new common.ConfigFileAuthenticationDetailsProvider(config, profile);
+    const client = new storage.ObjectStorageClient({ authenticationDetailsProvider: provider });
+    client.endpoint = url;
+    const namespaceName = (await client.getNamespace({})).value;
+    const at = { namespaceName, bucketName: "demo" };
+    const manager = new storage.UploadManager(client, { partSize: 10 * 1024 * 1024 });
+    const content = { filePath: file };
+    const put = await manager.upload({ content, requestDetails: { ...at, objectName: name } });
+    const got = await client.getObject({ ...at, objectName: name });
+    const chunks = [];
+    for await (const chunk of Readable.fromWeb(got.value)) chunks.push(chunk);
+    if (!Buffer.concat(chunks).equals(fs.readFileSync(file))) throw new Error("the object differs");
+    const listed = await client.listMultipartUploads(at);
+    if (listed.items.length !== 0) throw new Error("an upload is left open");
+    await client.deleteObject({ ...at, objectName: name });
+    console.log(JSON.stringify(put));
+}
+
+main(process.argv.slice(2)).catch((error) => {
+    console.error(error);
+    process.exit(1);
+});
