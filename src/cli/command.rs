@@ -45,7 +45,7 @@ pub struct PutCommand {
     pub source: Source,
     /// The folder of the embedded store; `None` is the real service.
     pub local: Option<PathBuf>,
-    /// Bytes; whether the service takes parts of this size is for the schedule to say.
+    /// Bytes; whether parts of this size make sense is for the schedule to say.
     pub part_size: Option<u64>,
     pub parallel: Option<u16>,
     pub max_memory: Option<u64>,

@@ -88,7 +88,7 @@ impl Sizes {
         let within = sizes.part.clamp(MIN_PART, MAX_PART);
         if within != sizes.part {
             let (done, why) = match within > sizes.part {
-                true => ("raised", "the service takes no smaller ones but the last"),
+                true => ("raised", "smaller parts cost a request each and save nothing"),
                 false => ("reduced", "the service takes no larger ones"),
             };
             sizes.warnings.push(format!(

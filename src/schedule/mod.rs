@@ -21,7 +21,8 @@ use growth::{Growth, Wish};
 pub const MAX_PARTS: u32 = 10_000;
 pub const MAX_PART: u64 = 50 * GIB;
 pub const MAX_OBJECT: u64 = 10 * TIB;
-/// No part but the last is smaller.
+/// No part but the last is smaller. That is a choice: the service takes parts of any size, but each
+/// costs a request, and 10,000 of them carry no long stream.
 pub const MIN_PART: u64 = 10 * MIB;
 
 /// Without a word on the length, a stream up to this one is expected to fit.
@@ -230,10 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_the_service_refuses_are_changed_with_a_warning() {
+    fn sizes_that_make_no_sense_are_changed_with_a_warning() {
         let plan = planned(Request { part_size: Some(5 * MIB), ..with_memory(64 * GIB) });
         assert_eq!(plan.part_size(1), 10 * MIB);
         assert!(plan.warnings[0].starts_with("--part-size 5 MiB raised to 10 MiB"), "{plan:?}");
+        assert!(!plan.warnings[0].contains("the service"), "it takes smaller ones: {plan:?}");
         let plan = planned(Request { part_size: Some(51 * GIB), ..Request::default() });
         assert_eq!(plan.part_size(1), 50 * GIB);
         assert!(plan.warnings[0].starts_with("--part-size 51 GiB reduced to 50 GiB"), "{plan:?}");

@@ -1,6 +1,6 @@
 //! Streams to send: cheap to make, and different wherever they are cut or shifted.
 
-/// The smallest part the service takes, so the smallest that shows more than one.
+/// The smallest part that ocipipe sends, so the smallest that shows more than one.
 pub const PART: usize = 10 * 1024 * 1024;
 
 /// A ramp modulo a prime: no two parts of it are equal, and none is another one shifted by a power
