@@ -5,11 +5,15 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
 use common::run::ocipipe;
+use common::store::Store;
+use common::stream::{PART, ramp};
 use ocipipe::cli::{self, Environment, args};
+use ocipipe::progress::{self, Snapshot};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -294,11 +298,39 @@ fn every_page_has_a_line_in_the_readme() {
 }
 
 #[test]
-fn the_exit_codes_of_the_readme_are_those_of_the_help() {
+fn the_exit_codes_that_are_written_down_are_those_of_the_help() {
     let help = ocipipe(["help"]).run().exits(0).stdout;
-    let readme = text("README.md");
-    for code in 0..=8 {
-        assert!(readme.contains(&format!("\n| {code} | ")), "README: {code}");
-        assert!(help.contains(&format!("\n  {code:>3}  ")), "help: {code}");
+    for document in ["README.md", "docs/output.md"] {
+        for code in 0..=8 {
+            assert!(text(document).contains(&format!("\n| {code} | ")), "{document}: {code}");
+            assert!(help.contains(&format!("\n  {code:>3}  ")), "help: {code}");
+        }
     }
+}
+
+/// The code in the first column of the table below this line.
+fn first_column(text: &str, heading: &str) -> BTreeSet<String> {
+    let table = text.split(heading).nth(1).unwrap_or_else(|| panic!("no {heading:?}"));
+    let rows = table.lines().skip_while(|line| !line.starts_with("| `"));
+    let cells = rows.take_while(|line| line.starts_with('|')).map(|row| row.split('|').nth(1));
+    cells.flat_map(|cell| inline(cell.unwrap())).collect()
+}
+
+#[test]
+fn every_key_of_what_is_printed_is_documented_and_no_other() {
+    let page = text("docs/output.md");
+    let keys = |value: serde_json::Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let line = serde_json::from_str(&progress::json(&Snapshot::default(), 0)).unwrap();
+    let mut fields = keys(line);
+    assert!(fields.remove("event"));
+    assert_eq!(first_column(&page, "| Field of `progress`"), fields);
+    let store = Store::start();
+    let mut printed = BTreeSet::new();
+    for length in [5, PART + 1] {
+        let done = store.put(&length.to_string()).stdin(ramp(length)).run().exits(0);
+        printed.extend(keys(done.receipt()));
+    }
+    assert_eq!(first_column(&page, "## The receipt of"), printed);
 }
