@@ -7,11 +7,11 @@
 //! that a terminal obeys is said, whoever it came from, only drawn.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::printable;
@@ -61,6 +61,9 @@ impl Drop for Held {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Held by whoever writes.
+    sink: Mutex<Box<dyn Sink>>,
+    spawn: Spawn,
 }
 
 #[derive(Default)]
@@ -71,13 +74,38 @@ struct State {
     closed: bool,
     /// There is no handle any more.
     left: bool,
-    /// There is no thread, and nothing is taken any more.
-    dead: bool,
+    /// There is a thread that writes.
+    threaded: bool,
+}
+
+/// Starts a thread; whether there is one now.
+type Spawn = Box<dyn Fn(Box<dyn FnOnce() + Send>) -> bool + Send + Sync>;
+
+fn spawn(work: Box<dyn FnOnce() + Send>) -> bool {
+    std::thread::Builder::new().name("stderr".to_owned()).spawn(work).is_ok()
+}
+
+/// Where the bytes go.
+trait Sink: Send {
+    /// Writes the text, waiting until then and no longer where there is such a moment; how much is
+    /// done with. What fails is lost on purpose: there is nobody to tell.
+    fn write(&mut self, text: &[u8], until: Option<Instant>) -> usize;
+}
+
+impl<W: Write + Send> Sink for W {
+    fn write(&mut self, text: &[u8], _: Option<Instant>) -> usize {
+        let _ = self.write_all(text).and_then(|()| self.flush());
+        text.len()
+    }
 }
 
 impl Shared {
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Box<dyn Sink>> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the next text; there is none when all handles are gone.
@@ -93,13 +121,41 @@ impl Shared {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
+
+    /// The work of the thread.
+    fn write_all(&self) {
+        while let Some(text) = self.next() {
+            let written = self.sink().write(&text, None);
+            debug_assert_eq!(written, text.len());
+            self.locked().queued -= text.len();
+            self.changed.notify_all();
+        }
+    }
+
+    /// Writes what is queued, here, as far as that goes until then.
+    fn write_until(&self, until: Instant) {
+        let mut sink = self.sink();
+        if self.locked().threaded {
+            return;
+        }
+        loop {
+            let Some(mut text) = self.locked().texts.pop_front() else { return };
+            let written = sink.write(&text, Some(until));
+            let mut state = self.locked();
+            state.queued -= written;
+            if written < text.len() {
+                state.texts.push_front(text.split_off(written));
+                return;
+            }
+        }
+    }
 }
 
 static SHARED: OnceLock<Stderr> = OnceLock::new();
 
 /// stderr of this process.
 pub fn shared() -> &'static Stderr {
-    SHARED.get_or_init(|| Stderr::to(Descriptor))
+    SHARED.get_or_init(|| Stderr::by(Box::new(spawn), Descriptor))
 }
 
 /// At the end of a run: lets what was said of it be written, for a moment.
@@ -111,22 +167,28 @@ pub fn farewell() {
 
 impl Stderr {
     /// A thread that writes to this.
-    pub fn to(mut sink: impl Write + Send + 'static) -> Stderr {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
-        let theirs = shared.clone();
-        let writing = move || {
-            while let Some(text) = theirs.next() {
-                // What fails is lost on purpose: there is nobody to tell.
-                let _ = sink.write_all(&text).and_then(|()| sink.flush());
-                theirs.locked().queued -= text.len();
-                theirs.changed.notify_all();
-            }
-        };
-        let thread = std::thread::Builder::new().name("stderr".to_owned());
-        if thread.spawn(writing).is_err() {
-            shared.locked().dead = true;
+    pub fn to(sink: impl Write + Send + 'static) -> Stderr {
+        Stderr::by(Box::new(spawn), sink)
+    }
+
+    /// A thread that is started in this way, as soon as one can be.
+    fn by(spawn: Spawn, sink: impl Sink + 'static) -> Stderr {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { state, changed, sink: Mutex::new(Box::new(sink)), spawn });
+        let stderr = Stderr { shared: Arc::new(Held(shared)) };
+        stderr.has_thread();
+        stderr
+    }
+
+    /// Whether there is a thread that writes; one is started if it can be.
+    fn has_thread(&self) -> bool {
+        let mut state = self.shared.locked();
+        // While somebody else writes, a thread would write what comes later before it.
+        if !state.threaded && self.shared.sink.try_lock().is_ok() {
+            let theirs = self.shared.0.clone();
+            state.threaded = (self.shared.spawn)(Box::new(move || theirs.write_all()));
         }
-        Stderr { shared: Arc::new(Held(shared)) }
+        state.threaded
     }
 
     /// Queues a text, which is written in one piece; whether there was room for it. What a terminal
@@ -145,7 +207,7 @@ impl Stderr {
         };
         // A text longer than the room is taken where nothing else waits.
         let fits = state.queued == 0 || state.queued.saturating_add(text.len()) <= room;
-        if state.closed || state.dead || !fits {
+        if state.closed || !fits {
             return false;
         }
         state.closed = worth == Worth::Last;
@@ -153,14 +215,20 @@ impl Stderr {
         state.texts.push_back(text.into_bytes());
         drop(state);
         self.shared.changed.notify_all();
+        if !self.has_thread() {
+            self.shared.write_until(Instant::now());
+        }
         true
     }
 
     /// Waits until all is written, but no longer than this; whether it is.
     pub fn settle(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
+        if !self.has_thread() {
+            self.shared.write_until(until);
+        }
         let mut state = self.shared.locked();
-        while state.queued > 0 && !state.dead {
+        while state.queued > 0 {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -176,29 +244,42 @@ impl Stderr {
 /// panic for one, would wait for a write that does not end.
 struct Descriptor;
 
-impl Write for Descriptor {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match rustix::io::write(rustix::stdio::stderr(), bytes) {
-                Ok(n) => return Ok(n),
-                // Another process that shares it may have asked for that.
-                Err(Errno::AGAIN) => {
-                    let stderr = rustix::stdio::stderr();
-                    poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
+impl Sink for Descriptor {
+    fn write(&mut self, text: &[u8], until: Option<Instant>) -> usize {
+        let stderr = rustix::stdio::stderr();
+        let ready = |limit: Option<&Timespec>| {
+            let polled = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], limit);
+            !matches!(polled, Ok(0) | Err(Errno::INTR))
+        };
+        let mut done = 0;
+        while done < text.len() {
+            let mut piece = &text[done..];
+            if let Some(until) = until {
+                let left = until.saturating_duration_since(Instant::now());
+                if !ready(Timespec::try_from(left).ok().as_ref()) {
+                    return done;
                 }
-                Err(errno) => return Err(errno.into()),
+                // So much goes into a pipe that is ready without waiting.
+                piece = &piece[..piece.len().min(512)];
+            }
+            match rustix::io::write(stderr, piece) {
+                Ok(written) => done += written,
+                Err(Errno::INTR) => {}
+                // Another process that shares it may have asked for that.
+                Err(Errno::AGAIN) if until.is_none() => drop(ready(None)),
+                Err(Errno::AGAIN) => return done,
+                Err(_) => return text.len(),
             }
         }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        done
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     /// A sink whose every write waits for a word.
@@ -265,5 +346,32 @@ mod tests {
         stderr.say("lost\n".to_owned(), Worth::Last);
         assert!(stderr.settle(Duration::from_secs(60)));
         assert_eq!(*written.lock().unwrap(), "");
+    }
+
+    #[test]
+    fn without_a_thread_what_is_said_is_written_all_the_same_and_a_thread_is_taken_when_there_is_one()
+     {
+        let (tell, open) = sync_channel(1000);
+        let written = Arc::new(Mutex::new(String::new()));
+        let refusals = Arc::new(AtomicU32::new(3));
+        let left = refusals.clone();
+        let spawn = move |work: Box<dyn FnOnce() + Send>| {
+            if left.load(Ordering::SeqCst) > 0 {
+                left.fetch_sub(1, Ordering::SeqCst);
+                return false;
+            }
+            std::thread::spawn(work);
+            true
+        };
+        let stderr = Stderr::by(Box::new(spawn), Gate { open, written: written.clone() });
+        (0..10).for_each(|_| tell.send(()).unwrap());
+        for line in ["one\n", "two\n"] {
+            assert!(stderr.say(line.to_owned(), Worth::Lasting));
+            assert!(written.lock().unwrap().ends_with(line), "nobody else writes it");
+        }
+        assert!(stderr.say("three\n".to_owned(), Worth::Last));
+        assert!(stderr.settle(Duration::from_secs(60)));
+        assert_eq!(*written.lock().unwrap(), "one\ntwo\nthree\n");
+        assert!(stderr.shared.locked().threaded);
     }
 }
