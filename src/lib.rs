@@ -32,6 +32,7 @@
 //! | `printable`   | text of others as it can be shown on a terminal              | yes  |
 //! | `shell`       | words for commands that a person is to paste                 | yes  |
 //! | `side_file`   | a small file that an option names                            |      |
+//! | `worker`      | a thread that is there before it is needed, for what may block |    |
 //! | `stdio`       | what stdin, stdout and stderr were at the start              |      |
 //! | `receipt`     | the JSON object on stdout                                    | yes  |
 //! | `emulator`    | a small true Object Storage; imports nothing from above      | part |
@@ -70,3 +71,4 @@ pub mod stdio;
 pub mod units;
 pub mod upload;
 pub mod uploads;
+pub mod worker;

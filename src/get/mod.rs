@@ -24,6 +24,7 @@ use crate::service::{Patience, Service, unreadable};
 use crate::shell;
 use crate::signals::Signals;
 use crate::stdio;
+use crate::worker::Worker;
 
 use sink::Sink;
 
@@ -34,11 +35,16 @@ const RANGE: u64 = 16 << 20;
 /// Writes the object; returns when it is whole.
 pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
     let mut signals = Signals::subscribe()?;
+    let worker = tokio::select! {
+        biased;
+        error = signals.next() => Err(error),
+        worker = sink::worker() => worker,
+    }?;
     let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
     let result = tokio::select! {
         biased;
         error = signals.next() => Err(error),
-        result = read(&command, environment, &reporter) => result,
+        result = read(&command, environment, worker, &reporter) => result,
     };
     reporter.finish();
     result
@@ -57,6 +63,7 @@ struct Reading {
 async fn read(
     command: &GetCommand,
     environment: &Environment,
+    worker: Worker,
     reporter: &Arc<Reporter>,
 ) -> Result<(), Error> {
     let patience = Patience { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
@@ -75,7 +82,7 @@ async fn read(
         return Err(Error::service("HeadObject said neither a size nor an etag"));
     };
     let began = Instant::now();
-    let mut sink = Sink::open(command.file.as_deref(), &head)?;
+    let mut sink = Sink::open(worker, command.file.as_deref(), &head)?;
     let retry_for = command.retry_for;
     let reporter = reporter.clone();
     let reading = Arc::new(Reading { service, target, customer_key, etag, retry_for, reporter });

@@ -1,6 +1,6 @@
 //! Where the bytes of an object go: stdout, or a file that appears when it is whole.
 //!
-//! Owns the writing, on threads that may block, and the checksum of what was written. Knows nothing
+//! Owns the writing, on a thread that may block, and the checksum of what was written. Knows nothing
 //! of requests. Invariant: a file of the asked-for name is never half an object.
 
 use std::fs::File;
@@ -12,8 +12,15 @@ use tempfile::NamedTempFile;
 use crate::digest::{Algorithm, Hasher, Value};
 use crate::error::{Error, Kind};
 use crate::oci::api::Held;
+use crate::worker::{self, Worker};
 
 pub struct Sink {
+    worker: Worker,
+    writing: Writing,
+}
+
+/// What the thread works on.
+struct Writing {
     to: To,
     expected: Option<Value>,
     hasher: Hasher,
@@ -29,9 +36,15 @@ enum To {
     Special(File),
 }
 
+/// The thread that writes; there before anything is asked or said.
+pub async fn worker() -> Result<Worker, Error> {
+    let worker = worker::patiently(|| Worker::start("ocipipe-write")).await;
+    Ok(worker.map_err(|error| worker::refused("to write with", &error))?.waited_for())
+}
+
 impl Sink {
     /// `head` says which checksum of the whole the service has, if any.
-    pub fn open(path: Option<&Path>, head: &Held) -> Result<Sink, Error> {
+    pub fn open(worker: Worker, path: Option<&Path>, head: &Held) -> Result<Sink, Error> {
         let to = match path {
             None => To::Stdout,
             Some(path) if path == Path::new("-") => To::Stdout,
@@ -43,23 +56,27 @@ impl Sink {
             .into_iter()
             .find_map(|algorithm| Value::from_base64(algorithm, head.content(algorithm)?));
         let algorithm = expected.as_ref().map_or(Algorithm::None, Value::algorithm);
-        Ok(Sink { to, expected, hasher: Hasher::new(algorithm) })
+        let writing = Writing { to, expected, hasher: Hasher::new(algorithm) };
+        Ok(Sink { worker, writing })
     }
 
     /// Writes the next bytes; the sink comes back when they are written.
-    pub async fn write(mut self, bytes: Vec<u8>) -> Result<Sink, Error> {
-        let task = tokio::task::spawn_blocking(move || {
-            self.hasher.update(&bytes);
-            self.to.write(&bytes).map(|()| self)
+    pub async fn write(self, bytes: Vec<u8>) -> Result<Sink, Error> {
+        let Sink { worker, mut writing } = self;
+        let written = worker.ask(move || {
+            writing.hasher.update(&bytes);
+            writing.to.write(&bytes).map(|()| writing)
         });
-        join(task).await
+        let writing = written.await.unwrap_or_else(|| Err(failed()))?;
+        Ok(Sink { worker, writing })
     }
 
     /// Says whether what was written is what the service holds, and lets a file appear.
     pub async fn finish(self) -> Result<(), Error> {
-        let task = tokio::task::spawn_blocking(move || {
-            let written = self.hasher.finish().value;
-            match (self.expected, written) {
+        let Sink { worker, writing: Writing { to, expected, hasher } } = self;
+        let finished = worker.ask(move || {
+            let written = hasher.finish().value;
+            match (expected, written) {
                 (Some(expected), Some(written)) if expected != written => {
                     let name = expected.algorithm().name();
                     Err(Error::integrity(format!(
@@ -67,15 +84,15 @@ impl Sink {
                     ))
                     .next("do not use what was written: start again"))
                 }
-                _ => self.to.finish(),
+                _ => to.finish(),
             }
         });
-        join(task).await
+        finished.await.unwrap_or_else(|| Err(failed()))
     }
 }
 
-async fn join<T>(task: tokio::task::JoinHandle<Result<T, Error>>) -> Result<T, Error> {
-    task.await.map_err(|e| Error::new(Kind::Unforeseen, format!("a task failed: {e}"))).flatten()
+fn failed() -> Error {
+    Error::new(Kind::Unforeseen, "the writing thread failed within itself")
 }
 
 fn open(path: &Path) -> io::Result<To> {
