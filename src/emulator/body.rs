@@ -8,6 +8,7 @@ use super::checksum::{Algorithm, Summer, Sums};
 use super::fault::Action;
 use super::line::Orders;
 use super::store::upload::Slot;
+use super::threads;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -50,10 +51,8 @@ impl From<io::Error> for Stop {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| {
-        Err(Failure::new(500, "InternalServerError", format!("The work failed: {error}")))
-    })
+    let done = threads::run(work).await;
+    done.unwrap_or_else(|| Err(Failure::new(500, "InternalServerError", "The work failed")))
 }
 
 /// The same bytes but for one bit of one byte.
@@ -145,7 +144,7 @@ impl RequestBody {
         algorithms: Vec<Algorithm>,
     ) -> Result<(Slot, Sums), Stop> {
         let (sender, mut chunks) = mpsc::channel::<Bytes>(AHEAD);
-        let writer = tokio::task::spawn_blocking(move || {
+        let writer = threads::begin(move || {
             let mut summer = Summer::new(&algorithms);
             let mut at = slot.offset;
             while let Some(bytes) = chunks.blocking_recv() {

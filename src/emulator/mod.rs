@@ -39,6 +39,7 @@ mod settings;
 mod signature;
 mod spurious;
 mod store;
+mod threads;
 mod tls;
 mod token;
 
@@ -155,8 +156,10 @@ pub struct Server {
 /// Starts a server; it serves as soon as this returns.
 pub async fn start(options: Options) -> io::Result<Server> {
     let (listener, address) = listener::bind(options.port).await?;
-    let opened = tokio::task::spawn_blocking(move || open(options)).await;
-    let (core, folder, tls, run) = opened.map_err(io::Error::other)??;
+    threads::prepare()?;
+    let opened = threads::run(move || open(options)).await;
+    let opened = opened.ok_or_else(|| io::Error::other("opening it failed within itself"))?;
+    let (core, folder, tls, run) = opened?;
     let core = Arc::new(core);
     let stop = CancellationToken::new();
     let serving = listener::run(listener, tls, core.clone(), stop.clone());

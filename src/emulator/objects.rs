@@ -16,7 +16,7 @@ use super::session::parse;
 use super::store::listing::{self, Wanted};
 use super::store::object::{Checks, Object, legal_object_name, uuid};
 use super::store::upload::Slot;
-use super::{buckets, range};
+use super::{buckets, range, threads};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::fs::File;
@@ -144,7 +144,8 @@ fn stream(file: File, mut at: u64, length: u64) -> Payload {
     }
     let (sender, chunks) = mpsc::channel(4);
     let end = at + length;
-    tokio::task::spawn_blocking(move || {
+    // Whether it could be read is told through the channel.
+    drop(threads::begin(move || {
         while at < end {
             let size = usize::try_from(CHUNK.min(end - at)).unwrap_or(0);
             let mut chunk = vec![0; size];
@@ -156,7 +157,7 @@ fn stream(file: File, mut at: u64, length: u64) -> Payload {
             }
             at += size as u64;
         }
-    });
+    }));
     Payload::stream(chunks, length)
 }
 
