@@ -4,6 +4,7 @@
 //! whole only if it exited 0, and when a run ends early its whole group is ended too.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -13,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::error::Error;
+use crate::worker;
 
 /// How long a group may take to end itself after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,19 +29,23 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Starts the command: no shell, stdin `/dev/null`, a process group of its own.
-    pub fn start(command: &[OsString]) -> Result<(Producer, OwnedFd), Error> {
+    /// Starts the command: no shell, stdin `/dev/null`, a process group of its own. A host that gives
+    /// no more processes is given some seconds.
+    pub async fn start(command: &[OsString]) -> Result<(Producer, OwnedFd), Error> {
         let Some((program, arguments)) = command.split_first() else {
             return Err(Error::usage("there is no command after --"));
         };
         let name = program.to_string_lossy().into_owned();
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|e| Error::source(format!("the command {name:?} cannot be started: {e}")))?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let spawned = worker::patiently(|| command.spawn()).await;
+        let mut child = spawned.map_err(|e| {
+            let error = Error::source(format!("the command {name:?} cannot be started: {e}"));
+            match e.kind() {
+                io::ErrorKind::WouldBlock => error.next(worker::RAISE),
+                _ => error,
+            }
+        })?;
         let group = child.id().and_then(|id| Pid::from_raw(id as i32));
         let stdout = child
             .stdout

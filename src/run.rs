@@ -59,8 +59,9 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // Of this thread alone: what is decided here is little work, and connections bring threads of
+    // their own. A runtime of several threads panics where the system refuses one.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::new(Kind::Unforeseen, format!("no runtime: {e}")))?;

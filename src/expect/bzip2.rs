@@ -10,7 +10,6 @@ use bzip2::bufread::BzDecoder;
 use super::decode::{Decoded, drain};
 use super::tail::Tail;
 use super::{Flaw, Judge};
-use crate::error::Error;
 
 const MAGIC: [u8; 3] = *b"BZh";
 /// The digits of pi: the mark of a block.
@@ -25,7 +24,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
         && head.get(4..10) == Some(&BLOCK_MARK)
 }
 
-pub(super) fn judge() -> Result<Decoded, Error> {
+pub(super) fn judge() -> std::io::Result<Decoded> {
     Decoded::new(|stream, buffer| drain(BzDecoder::new(stream), buffer))
 }
 

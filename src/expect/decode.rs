@@ -10,7 +10,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::{Flaw, Judge};
-use crate::error::{Error, Kind};
 
 /// Pieces in the queue, and the most that is in one: two megabytes in all.
 const PIECES: usize = 16;
@@ -27,15 +26,12 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    pub fn new(member: Member) -> Result<Decoded, Error> {
+    pub fn new(member: Member) -> io::Result<Decoded> {
         let (pieces, receiver) = sync_channel(PIECES);
         let stream = Stream { receiver, piece: Vec::new(), used: 0, at: 0 };
         let thread = std::thread::Builder::new()
             .name("ocipipe-expect".to_owned())
-            .spawn(move || decode(stream, member))
-            .map_err(|error| {
-                Error::new(Kind::Unforeseen, format!("cannot start decoding: {error}"))
-            })?;
+            .spawn(move || decode(stream, member))?;
         Ok(Decoded { pieces: Some(pieces), thread: Some(thread) })
     }
 

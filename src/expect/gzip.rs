@@ -6,8 +6,7 @@
 use flate2::bufread::GzDecoder;
 
 use super::decode::{Decoded, drain};
-use crate::error::Error;
 
-pub(super) fn judge() -> Result<Decoded, Error> {
+pub(super) fn judge() -> std::io::Result<Decoded> {
     Decoded::new(|stream, buffer| drain(GzDecoder::new(stream), buffer))
 }

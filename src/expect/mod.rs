@@ -21,6 +21,8 @@ mod zstd;
 
 pub use guess::guess;
 
+use std::io;
+
 use crate::error::Error;
 use crate::input::Watch;
 use walk::Walker;
@@ -117,8 +119,9 @@ trait Judge: Send {
     fn end(self: Box<Self>) -> Result<(), Flaw>;
 }
 
-/// Watches for a format that was asked for: a stream of which it is not the whole is refused.
-pub fn watch(format: Format) -> Result<Box<dyn Watch>, Error> {
+/// Watches for a format that was asked for: a stream of which it is not the whole is refused. An error
+/// is the system's refusal of a thread that decodes.
+pub fn watch(format: Format) -> io::Result<Box<dyn Watch>> {
     let judge: Box<dyn Judge> = match format {
         Format::Tar => Box::new(Walker::new(tar::Tar::default())),
         Format::Gzip => Box::new(gzip::judge()?),

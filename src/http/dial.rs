@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tower_service::Service;
 
 use super::describe;
+use super::names::Names;
 use super::stall::Activity;
 use super::wire::Wire;
 use crate::error::Error;
@@ -37,7 +38,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// routers, every connection would otherwise wait for its timeout.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-type Io = MaybeHttpsStream<TokioIo<Wire>>;
+pub type Io = MaybeHttpsStream<TokioIo<Wire>>;
 
 pub struct Dialer {
     bundle: Option<Arc<RootCertStore>>,
@@ -58,8 +59,10 @@ impl Dialer {
         let bundle = cert_bundle.map(read_bundle).transpose()?.map(Arc::new);
         let timeout = CONNECT_TIMEOUT.min(stall_timeout);
         let (tls, proxies) = (OnceLock::new(), Matcher::from_env());
-        let lookup: Lookup = Arc::new(|host, port| {
-            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        let names = Arc::new(Names::default());
+        let lookup: Lookup = Arc::new(move |host, port| {
+            let names = names.clone();
+            Box::pin(async move { names.look_up(host, port).await })
         });
         Ok(Dialer { bundle, tls, proxies, timeout, lookup })
     }

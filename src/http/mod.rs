@@ -6,6 +6,8 @@
 
 mod body;
 mod dial;
+mod lines;
+mod names;
 mod queue;
 mod stall;
 #[cfg(test)]
@@ -18,6 +20,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::{self, SendRequest};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::oci::api::Answer;
@@ -25,7 +29,8 @@ use crate::oci::endpoint::Endpoint;
 use crate::retry::{Break, Failure};
 
 pub use body::{RequestBody, Sent, Throttle};
-use dial::Dialer;
+use dial::{Dialer, Io};
+use lines::{Lines, Place};
 use stall::Activity;
 
 /// A connection that lay idle for longer is not worth the risk that the server has dropped it.
@@ -40,9 +45,10 @@ const ANSWER_LIMIT: usize = 16 << 20;
 
 /// The way to the service.
 pub struct Transport {
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     stall_timeout: Duration,
     idle: Mutex<Vec<Idle>>,
+    lines: Lines,
 }
 
 struct Idle {
@@ -53,9 +59,10 @@ struct Idle {
 
 /// An open connection.
 struct Link {
+    /// Carries it.
+    _task: AbortOnDrop,
     sender: SendRequest<RequestBody>,
     activity: Arc<Activity>,
-    task: tokio::task::JoinHandle<()>,
     /// An exchange has begun and is not over.
     busy: bool,
 }
@@ -65,8 +72,32 @@ impl Drop for Link {
         if self.busy {
             self.activity.give_up();
         }
-        self.task.abort();
     }
+}
+
+/// A task that ends with who waits for it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+type Driver = http1::Connection<Io, RequestBody>;
+
+/// A new connection: what sends on it, what carries it, and how to see it move.
+async fn open(
+    dialer: &Dialer,
+    endpoint: &Endpoint,
+) -> Result<(SendRequest<RequestBody>, Driver, Arc<Activity>), Failure> {
+    let (io, activity) = dialer.dial(endpoint).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(HEADER_LINES)
+        .handshake::<_, RequestBody>(io)
+        .await
+        .map_err(|e| Failure::Transport { how: Break::Connect, text: describe(&e) })?;
+    Ok((sender, connection, activity))
 }
 
 /// A connection taken for one exchange.
@@ -91,8 +122,8 @@ impl Transport {
         cert_bundle: Option<&std::path::Path>,
         stall_timeout: Duration,
     ) -> Result<Transport, Error> {
-        let dialer = Dialer::new(cert_bundle, stall_timeout)?;
-        Ok(Transport { dialer, stall_timeout, idle: Mutex::default() })
+        let dialer = Arc::new(Dialer::new(cert_bundle, stall_timeout)?);
+        Ok(Transport { dialer, stall_timeout, idle: Mutex::default(), lines: Lines::default() })
     }
 
     /// A connection to an endpoint: an idle one, or a new one with the name resolved anew.
@@ -101,17 +132,28 @@ impl Transport {
         if let Some(link) = self.take_idle(&authority) {
             return Ok(Connection { transport: self, authority, link, reused: true });
         }
-        let (io, activity) = self.dialer.dial(endpoint).await?;
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(HEADER_LINES)
-            .handshake::<_, RequestBody>(io)
-            .await
-            .map_err(|e| Failure::Transport { how: Break::Connect, text: describe(&e) })?;
-        let task = tokio::spawn(async move {
-            // Its error reaches the exchange under way through the sender.
-            let _ = connection.await;
+        let Place { handle, load } = self.lines.place();
+        let (tell, told) = oneshot::channel();
+        let (dialer, endpoint) = (self.dialer.clone(), endpoint.clone());
+        let task = AbortOnDrop(handle.spawn(async move {
+            let _load = load;
+            match open(&dialer, &endpoint).await {
+                Ok((sender, connection, activity)) => {
+                    if tell.send(Ok((sender, activity))).is_ok() {
+                        // Its error reaches the exchange under way through the sender.
+                        let _ = connection.await;
+                    }
+                }
+                // Nobody may wait for it any more.
+                Err(failure) => drop(tell.send(Err(failure))),
+            }
+        }));
+        let opened = told.await.unwrap_or_else(|_| {
+            let text = format!("{authority}: connecting failed within itself");
+            Err(Failure::Transport { how: Break::Connect, text })
         });
-        let link = Link { sender, activity, task, busy: false };
+        let (sender, activity) = opened?;
+        let link = Link { _task: task, sender, activity, busy: false };
         Ok(Connection { transport: self, authority, link, reused: false })
     }
 

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::queue::SendQueue;
 use crate::retry::{Break, Failure};
+use crate::worker::Worker;
 
 /// Bytes moved on one connection, in either direction.
 #[derive(Debug, Default)]
@@ -48,7 +49,12 @@ impl Activity {
     /// What was written and is still on its way, where the kernel tells.
     async fn under_way(&self) -> Option<u64> {
         let queue = *self.queue.get()?;
-        tokio::task::spawn_blocking(move || queue.bytes()).await.ok()?
+        // On a machine with very many connections this takes a while; where there is no thread for it,
+        // it is done here.
+        match Worker::start("ocipipe-queue") {
+            Ok(worker) => worker.ask(move || queue.bytes()).await?,
+            Err(_) => queue.bytes(),
+        }
     }
 
     /// Runs an exchange until it ends, or until no byte has moved for the timeout.

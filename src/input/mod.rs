@@ -15,11 +15,10 @@ mod tests;
 
 pub use source::Source;
 
-use std::io::{PipeWriter, pipe};
+use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -28,6 +27,7 @@ use crate::digest::{Algorithm, PartDigest};
 use crate::error::{Error, Kind};
 use crate::pool::Pool;
 use crate::schedule::Plan;
+use crate::worker::{self, Worker};
 use fill::Filler;
 
 /// What the reading thread has to say, in the order of the stream.
@@ -99,6 +99,20 @@ pub struct Reader {
     wake: Option<PipeWriter>,
 }
 
+/// A thread that is there to read, and what it is woken by.
+pub struct Thread {
+    worker: Worker,
+    woken: PipeReader,
+    wake: PipeWriter,
+}
+
+impl Thread {
+    pub fn start() -> io::Result<Thread> {
+        let (woken, wake) = pipe()?;
+        Ok(Thread { worker: Worker::start("ocipipe-read")?, woken, wake })
+    }
+}
+
 impl Reader {
     /// Starts reading. The parts are those of `plan`, in buffers of `pool`, whose limit follows the
     /// plan from part to part.
@@ -109,9 +123,20 @@ impl Reader {
         algorithm: Algorithm,
         watch: Option<Box<dyn Watch>>,
     ) -> Result<Reader, Error> {
-        let unforeseen =
-            |error| Error::new(Kind::Unforeseen, format!("cannot start reading: {error}"));
-        let (woken, wake) = pipe().map_err(unforeseen)?;
+        let thread = Thread::start().map_err(|e| worker::refused("to read with", &e))?;
+        Ok(Reader::on(thread, source, pool, plan, algorithm, watch))
+    }
+
+    /// Starts reading on a thread that is there: nothing can be refused any more.
+    pub fn on(
+        thread: Thread,
+        source: Source,
+        pool: Pool,
+        plan: Plan,
+        algorithm: Algorithm,
+        watch: Option<Box<dyn Watch>>,
+    ) -> Reader {
+        let Thread { worker, woken, wake } = thread;
         let (events, receiver) = unbounded_channel();
         let gauge = Arc::new(Gauge::default());
         let filler = Filler {
@@ -125,7 +150,7 @@ impl Reader {
             gauge: Arc::clone(&gauge),
             surplus: fill::Surplus::default(),
         };
-        let body = move || {
+        worker.tell(move || {
             // A panic must not look like a thread that was stopped and had nothing more to say.
             let last = catch_unwind(AssertUnwindSafe(|| filler.run())).unwrap_or_else(|_| {
                 let what = "the reading thread failed within itself";
@@ -135,9 +160,8 @@ impl Reader {
                 // Nobody listens any more: then nobody needs it.
                 let _ = events.send(last);
             }
-        };
-        thread::Builder::new().name("ocipipe-read".to_owned()).spawn(body).map_err(unforeseen)?;
-        Ok(Reader { events: receiver, gauge, pool, wake: Some(wake) })
+        });
+        Reader { events: receiver, gauge, pool, wake: Some(wake) }
     }
 
     /// Counters of the thread, to be looked at from anywhere.

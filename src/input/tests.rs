@@ -6,9 +6,10 @@ mod packets;
 use super::*;
 use crate::digest;
 use std::fs::File;
-use std::io::{PipeReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::thread;
 
 const PART: usize = 1000;
 

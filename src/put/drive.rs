@@ -12,9 +12,9 @@ use bytes::Bytes;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::call;
+use super::{call, rehash};
 use crate::child::{LINGER, Producer};
-use crate::digest::{self, Algorithm};
+use crate::digest::Algorithm;
 use crate::error::{Error, Kind};
 use crate::input::{Incoming, Reader};
 use crate::oci::api::{Storing, Target, request};
@@ -398,8 +398,11 @@ impl Drive {
         let pieces: Vec<_> = sizes.iter().map(piece).collect();
         self.cut.clone_from(&pieces);
         let algorithm: Algorithm = self.storing.checksum;
-        self.tasks.spawn_blocking(move || {
-            let digests = pieces.iter().map(|piece| digest::part(algorithm, piece)).collect();
+        self.tasks.spawn(async move {
+            let mut digests = Vec::new();
+            for piece in &pieces {
+                digests.push(rehash::part(algorithm, piece).await);
+            }
             Event::Cut { first, digests }
         });
     }
@@ -413,10 +416,9 @@ impl Drive {
     fn rehash(&mut self, number: u32) {
         let chunks = self.held.get(&number).cloned().unwrap_or_default();
         let algorithm: Algorithm = self.storing.checksum;
-        self.tasks.spawn_blocking(move || Event::Rehashed {
-            number,
-            digest: digest::part(algorithm, &chunks),
-            md5: digest::md5_of(&chunks),
+        self.tasks.spawn(async move {
+            let digest = rehash::part(algorithm, &chunks).await;
+            Event::Rehashed { number, digest, md5: rehash::md5_of(&chunks).await }
         });
     }
 }

@@ -8,6 +8,7 @@ mod call;
 #[cfg(test)]
 mod day;
 mod drive;
+mod rehash;
 mod start;
 
 use std::ffi::OsString;
@@ -22,7 +23,7 @@ use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::expect::{self, Format};
 use crate::http::Throttle;
-use crate::input::{Reader, Source};
+use crate::input::{self, Reader, Source, Watch};
 use crate::memory;
 use crate::oci::api::{Condition, Storing, Target, request};
 use crate::oci::{customer_key, metadata};
@@ -37,6 +38,7 @@ use crate::side_file;
 use crate::signals::Signals;
 use crate::stdio;
 use crate::upload::{Before, Named, Settings, Stored, TailRule, Upload};
+use crate::worker;
 
 use drive::Drive;
 use start::Start;
@@ -49,6 +51,12 @@ const WORTH_A_CUT: Duration = Duration::from_secs(2);
 /// Stores the stream and tells what was stored.
 pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
     let mut signals = Signals::subscribe()?;
+    // Before anything is said: where there are few threads, these are the ones to have.
+    let threads = tokio::select! {
+        biased;
+        error = signals.next() => Err(error),
+        threads = Threads::start(&command) => threads,
+    }?;
     let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
     for warning in &command.warnings {
         reporter.warn(warning);
@@ -67,7 +75,7 @@ pub async fn put(command: PutCommand, environment: &Environment) -> Result<Recei
         ready = prepare(&command, environment, local.as_ref(), &reporter) => ready,
     };
     let result = match ready {
-        Ok(ready) => upload(ready, &command, began, &mut signals, &reporter).await,
+        Ok(ready) => upload(ready, threads, &command, began, &mut signals, &reporter).await,
         Err(error) => Err(error),
     };
     if let Some(local) = local {
@@ -85,6 +93,26 @@ struct Ready {
     storing: Storing,
     plan: schedule::Plan,
     expected: Option<u64>,
+}
+
+/// What the stream will need threads for: there before it is read, and before a command is started.
+struct Threads {
+    reading: input::Thread,
+    watch: Box<dyn Watch>,
+}
+
+impl Threads {
+    async fn start(command: &PutCommand) -> Result<Threads, Error> {
+        let reading = worker::patiently(input::Thread::start).await;
+        let reading = reading.map_err(|error| worker::refused("to read with", &error))?;
+        let watch = match command.expect {
+            Some(format) => worker::patiently(|| expect::watch(format))
+                .await
+                .map_err(|error| worker::refused("to look at the stream with", &error))?,
+            None => expect::guess(),
+        };
+        Ok(Threads { reading, watch })
+    }
 }
 
 /// A source that has been looked at, but not read or started.
@@ -189,17 +217,24 @@ fn storing(command: &PutCommand) -> Result<Storing, Error> {
 
 async fn upload(
     ready: Ready,
+    threads: Threads,
     command: &PutCommand,
     began: Instant,
     signals: &mut Signals,
     reporter: &Reporter,
 ) -> Result<Receipt, Error> {
     let Ready { service, source, start, storing, plan, expected } = ready;
+    let Threads { reading, watch } = threads;
     let target = start.target.clone();
     let (source, producer) = match source {
         Open::Opened(source) => (source, None),
         Open::Command(command) => {
-            let (producer, stdout) = Producer::start(&command)?;
+            let started = tokio::select! {
+                biased;
+                error = signals.next() => Err(error),
+                started = Producer::start(&command) => started,
+            };
+            let (producer, stdout) = started?;
             (Source::new(stdout, "the command's stdout")?, Some(producer))
         }
     };
@@ -229,11 +264,7 @@ async fn upload(
         },
         always_multipart: !storing.fits_headers(),
     };
-    let watch = match command.expect {
-        Some(format) => expect::watch(format)?,
-        None => expect::guess(),
-    };
-    let reader = Reader::start(source, pool, plan, command.checksum, Some(watch))?;
+    let reader = Reader::on(reading, source, pool, plan, command.checksum, Some(watch));
     let storing_checksum = storing.checksum;
     let upload = Upload::new(settings);
     let mut drive = Drive::new(service.clone(), target.clone(), storing, upload, began);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a test fails.
 
 pub mod front;
+pub mod limits;
 pub mod postgres;
 pub mod run;
 pub mod store;

@@ -37,6 +37,7 @@ enum Stdin {
 
 /// A run to be.
 pub struct Ocipipe {
+    program: Option<PathBuf>,
     args: Vec<OsString>,
     vars: Vec<(String, OsString)>,
     stdin: Stdin,
@@ -51,6 +52,7 @@ pub struct Ocipipe {
 /// `ocipipe WORD...` with nothing on stdin.
 pub fn ocipipe<T: Into<OsString>>(words: impl IntoIterator<Item = T>) -> Ocipipe {
     Ocipipe {
+        program: None,
         args: words.into_iter().map(Into::into).collect(),
         vars: Vec::new(),
         stdin: Stdin::Given(Stdio::null()),
@@ -84,6 +86,12 @@ impl Ocipipe {
     /// The working folder.
     pub fn within(mut self, folder: &Path) -> Ocipipe {
         self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Runs a copy of the program.
+    pub fn program(mut self, path: &Path) -> Ocipipe {
+        self.program = Some(path.to_owned());
         self
     }
 
@@ -163,7 +171,7 @@ impl Ocipipe {
         if closing.ends_with('-') {
             words.extend(["sh", "-c", &closing].map(OsString::from));
         }
-        words.push(binary().into());
+        words.push(self.program.unwrap_or_else(binary).into());
         words.extend(self.args);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env_clear().envs(self.vars);

@@ -29,7 +29,8 @@ fn transport() -> Transport {
 /// A transport that looks names up in this way.
 fn looking_up(lookup: Lookup) -> Transport {
     let mut transport = transport();
-    transport.dialer = Dialer::new(None, Duration::from_secs(5)).unwrap().looking_up(lookup);
+    let dialer = Dialer::new(None, Duration::from_secs(5)).unwrap().looking_up(lookup);
+    transport.dialer = Arc::new(dialer);
     transport
 }
 

@@ -1,0 +1,168 @@
+//! Hosts that give no more processes and threads: at the start, and while a stream is under way.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::limits::{Group, User};
+use common::run::{Done, Ocipipe, ocipipe};
+use common::store::Store;
+use common::stream::{PART, Ramp, assert_same, ramp};
+use ocipipe::emulator::Operation::{CommitMultipartUpload, PutObject, UploadPart};
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+
+/// Whatever was refused, the run has come to an end that it chose.
+#[track_caller]
+fn ended(done: Done) -> Done {
+    let code = done.status.code();
+    assert!(matches!(code, Some(0 | 1 | 5)), "{}:\n{}", done.status, done.stderr);
+    done.says_nothing_of("panicked").within_seconds(120)
+}
+
+/// Runs it with ever fewer threads at the start: with the first number it succeeds, and with none it
+/// says why it does not.
+fn with_ever_fewer(store: &Store, most: u64, run: impl Fn() -> Ocipipe, words: &[&str]) {
+    let Some(user) = User::of(store) else { return };
+    for processes in (1..=most).rev() {
+        let done = ended(user.runs(run(), processes).run());
+        if done.status.success() {
+            continue;
+        }
+        assert!(processes < most, "not even with {most}: {}", done.stderr);
+        done.says(words)
+            .says(&["Resource temporarily unavailable", "raise the limit of processes"]);
+    }
+}
+
+#[test]
+fn a_stream_is_stored_with_one_thread_beside_the_first_and_with_none_the_reason_is_said() {
+    let store = Store::start();
+    let run = || store.put("x").arg("--force").stdin(ramp(PART + 1));
+    with_ever_fewer(&store, 2, run, &["no thread to read with"]);
+    if let Some(object) = store.object("x") {
+        assert_same(&object, &ramp(PART + 1));
+    }
+    store.has_no_open_upload();
+}
+
+#[test]
+fn an_expected_format_needs_one_thread_more() {
+    let store = Store::start();
+    let file = store.file("plain", ramp(100_000));
+    let packed = std::process::Command::new("gzip").arg("-c").arg(file).output().unwrap().stdout;
+    let run = || store.put("x").args("--force --expect gzip").stdin(packed.clone());
+    with_ever_fewer(&store, 3, run, &["no thread"]);
+}
+
+#[test]
+fn a_command_is_not_started_where_the_stream_could_not_be_read() {
+    let store = Store::start();
+    let run = || store.put("x").args("--force -- sh -c").arg("echo started >> started; echo x");
+    // One for reading, one for stderr, one for the connection, and the command's.
+    with_ever_fewer(&store, 5, run, &[]);
+    let started = std::fs::read_to_string(store.folder().join("started")).unwrap_or_default();
+    let stored = store.requests_of(PutObject).len();
+    assert_eq!(started.lines().count(), stored, "{started}");
+}
+
+#[test]
+fn an_object_is_read_with_one_thread_beside_the_first() {
+    let store = Store::start();
+    store.put("x").stdin(ramp(300_000)).run().exits(0);
+    let run = || store.ocipipe("get oci://backups/x --file got");
+    with_ever_fewer(&store, 2, run, &["no thread to write with"]);
+}
+
+#[test]
+fn the_embedded_store_says_too_that_there_is_no_thread() {
+    let store = Store::start();
+    let run = || ocipipe(["put", "--local", "local", "--force", "oci://b/x"]);
+    let run = || run().within(store.folder()).stdin(ramp(1000));
+    let Some(user) = User::of(&store) else { return };
+    for processes in 1..=4 {
+        ended_or_refused(user.runs(run(), processes).run());
+    }
+    user.runs(run(), 5).run().exits(0);
+}
+
+#[track_caller]
+fn ended_or_refused(done: Done) {
+    let code = done.status.code();
+    assert!(matches!(code, Some(0..=2)), "{}:\n{}", done.status, done.stderr);
+    done.says_nothing_of("panicked").within_seconds(120);
+}
+
+/// A put to `x` whose endpoint is a name, which has to be looked up for each connection.
+fn by_name(store: &Store) -> Ocipipe {
+    let url = store.server().url().replace("127.0.0.1", "localhost");
+    ocipipe(["put", "--part-size", "10MiB", "oci://backups/x"])
+        .within(store.folder())
+        .arg("--config-file")
+        .arg(store.server().config_path())
+        .args(&format!("--endpoint {url} --auth-endpoint {url}"))
+}
+
+#[test]
+fn no_thread_is_needed_any_more_once_the_stream_is_read() {
+    // A part that is damaged on the way is hashed again, one that stalls is looked at in the kernel,
+    // and after a reset another connection is made.
+    let damaged =
+        Rule::on(UploadPart, Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")));
+    let stalls = Rule::on(UploadPart, Action::StallBody { bytes: 1000, ms: None });
+    let reset = Rule::on(UploadPart, Action::ResetInBody(5000));
+    let cut = Rule::on(CommitMultipartUpload, Action::ResetBeforeBody);
+    let store = Store::failing([
+        damaged.part(2).when(When::Attempt(1)),
+        stalls.part(3).when(When::Attempt(1)),
+        reset.part(4).when(When::First(2)),
+        cut.when(When::Attempt(1)),
+    ]);
+    let Some(user) = User::of(&store) else { return };
+    let run = store.put("x").args("--stall-timeout 1s --debug").stdin_pipe();
+    let mut run = user.runs(run, 12).start();
+    let mut source = Ramp::default();
+    run.write(&source.take(PART + 1));
+    store.waits_for(UploadPart, 1);
+    let _crowd = user.crowd(12);
+    run.write(&source.take(4 * PART));
+    let done = run.wait().exits(0).says_nothing_of("panicked");
+    assert_eq!(done.receipt()["size"], 5 * PART + 1);
+    assert_same(&store.object("x").unwrap(), &ramp(5 * PART + 1));
+}
+
+#[test]
+fn a_control_group_that_is_full_for_a_while_loses_no_stream() {
+    let Some(group) = Group::with("pids", "pids.max") else { return };
+    let reset = Rule::on(UploadPart, Action::ResetInBody(5000)).when(When::First(3));
+    let store = Store::failing([reset]);
+    let run = by_name(&store).stdin_pipe();
+    let mut run = group.runs(run).start();
+    let mut source = Ramp::default();
+    run.write(&source.take(PART / 2));
+    run.waits_for_word("this session ends");
+    // Longer than a thread that has nothing to do is commonly kept.
+    group.set("pids.max", "1");
+    std::thread::sleep(Duration::from_secs(11));
+    run.write(&source.take(3 * PART));
+    store.waits_for(UploadPart, 2);
+    group.set("pids.max", "max");
+    run.write(&source.take(PART));
+    run.wait().exits(0).says_nothing_of("panicked");
+    let length = PART / 2 + 4 * PART;
+    assert_same(&store.object("x").unwrap(), &ramp(length));
+}
+
+#[test]
+fn a_control_group_that_is_full_at_the_start_for_a_moment_is_waited_for() {
+    let Some(group) = Group::with("pids", "pids.max") else { return };
+    let store = Store::start();
+    group.set("pids.max", "1");
+    let run = group.runs(store.put("x").stdin(ramp(1000))).start();
+    std::thread::sleep(Duration::from_secs(2));
+    group.set("pids.max", "max");
+    run.wait().exits(0);
+    assert_same(&store.object("x").unwrap(), &ramp(1000));
+}
