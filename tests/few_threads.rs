@@ -11,7 +11,7 @@ use common::limits::{Group, User};
 use common::run::{Done, Ocipipe, ocipipe};
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
-use ocipipe::emulator::Operation::{CommitMultipartUpload, PutObject, UploadPart};
+use ocipipe::emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
 use ocipipe::emulator::fault::{Action, Reply, Rule, When};
 
 /// Whatever was refused, the run has come to an end that it chose.
@@ -142,7 +142,7 @@ fn a_control_group_that_is_full_for_a_while_loses_no_stream() {
     let mut run = group.runs(run).start();
     let mut source = Ramp::default();
     run.write(&source.take(PART / 2));
-    run.waits_for_word("this session ends");
+    store.waits_for(HeadObject, 1);
     // Longer than a thread that has nothing to do is commonly kept.
     group.set("pids.max", "1");
     std::thread::sleep(Duration::from_secs(11));
