@@ -55,6 +55,8 @@ pub enum Break {
     Connect,
     /// The certificate is not trusted.
     Untrusted,
+    /// The proxy does not know who asks (407).
+    Denied,
     /// The connection failed while the body was still being written: what the service has seen is a
     /// piece, and it does nothing with a piece.
     Unfinished,
@@ -117,8 +119,11 @@ pub fn judge(operation: Operation, stage: Stage, failure: &Failure) -> Verdict {
             Break::Connect | Break::Unfinished => Verdict::Again { slower: false },
             // A certificate that was good when the stream began can only be an interception now:
             // that passes, while a wrong bundle at the start does not.
-            Break::Untrusted if stage == Stage::Start => Verdict::Refuse(Kind::Service),
-            Break::Untrusted => Verdict::Again { slower: false },
+            Break::Untrusted | Break::Denied if stage == Stage::Start => {
+                Verdict::Refuse(Kind::Service)
+            }
+            // Nor does a proxy that knew the user forget him but for a while.
+            Break::Untrusted | Break::Denied => Verdict::Again { slower: false },
             Break::Lost | Break::Stalled | Break::Garbage if operation.leaves_a_mark() => {
                 Verdict::Settle
             }
@@ -234,6 +239,12 @@ impl Failure {
                      --cert-bundle FILE",
                 )
             }
+            Failure::Transport { how: Break::Denied, text } => {
+                Error::service(format!("{doing}: {text}")).next(
+                    "put the user and the password of the proxy into its URL, as in \
+                     http://USER:PASSWORD@HOST:PORT",
+                )
+            }
             Failure::Transport { text, .. } => Error::service(format!("{doing}: {text}")),
             Failure::Credentials(error) | Failure::Local(error) => {
                 Error { what: format!("{doing}: {}", error.what), ..error.clone() }
@@ -319,6 +330,19 @@ mod tests {
                 "{operation:?} {status} {code}"
             );
         }
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_know_who_asks_is_final_at_the_start_and_passes_under_way() {
+        let denied = Failure::Transport { how: Break::Denied, text: "the proxy".to_owned() };
+        for operation in [Operation::Namespace, Operation::Head, Operation::Create] {
+            assert_eq!(judge(operation, Stage::Start, &denied), Verdict::Refuse(Kind::Service));
+            assert_eq!(
+                judge(operation, Stage::UnderWay, &denied),
+                Verdict::Again { slower: false }
+            );
+        }
+        assert!(denied.error("HeadObject").to_string().contains("USER:PASSWORD@"));
     }
 
     #[test]

@@ -48,8 +48,7 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
             report.trouble.map_or(Ok(()), Err)
         }
         SessionAction::Refresh => {
-            let bundle = command.service.cert_bundle.as_deref();
-            let transport = Arc::new(Transport::new(bundle, REFRESH_STALL)?);
+            let transport = Arc::new(Transport::new(&command.service.network, REFRESH_STALL)?);
             let carrier = Arc::new(Carrier { transport });
             let said = block_on(report::refresh(identity, carrier))?;
             stdio::deliver(&format!("{}\n", printable::text(&said)));

@@ -6,7 +6,7 @@
 use crate::cli::ServeCommand;
 use crate::emulator::{self, Layout, Options, Server, Settings};
 use crate::error::{Error, Kind};
-use crate::oci::options::ServiceOptions;
+use crate::oci::options::{ServiceOptions, Setting};
 use crate::shell;
 use crate::stderr::{self, Worth};
 use std::io::{self, Write};
@@ -123,8 +123,8 @@ impl LocalStore {
         ServiceOptions {
             config_file: Some(self.server.config_path()),
             profile: Some(Server::SESSION.to_owned()),
-            endpoint: Some(self.server.url()),
-            auth_endpoint: Some(self.server.url()),
+            endpoint: Some(Setting::new(self.server.url(), "--local")),
+            auth_endpoint: Some(Setting::new(self.server.url(), "--local")),
             refresh_before: given.refresh_before,
             no_refresh: given.no_refresh,
             ..ServiceOptions::default()
@@ -153,7 +153,7 @@ mod tests {
         let store = LocalStore::start(&dir.path().join("new")).await.unwrap();
         let options = store.service_options(&ServiceOptions::default());
         assert!(options.config_file.unwrap().is_file());
-        assert!(options.endpoint.unwrap().starts_with("http://127.0.0.1:"));
+        assert!(options.endpoint.unwrap().text.starts_with("http://127.0.0.1:"));
         store.finish().await;
         assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
     }

@@ -14,7 +14,7 @@ use crate::cli::Environment;
 use crate::error::Error;
 use crate::http::{self, Connection, RequestBody, Throttle, Transport};
 use crate::oci::api::{Answer, Body, Refusal, Request, Sort};
-use crate::oci::endpoint::Endpoint;
+use crate::oci::endpoint::ObjectStorage;
 use crate::oci::lifecycle::Attempt;
 use crate::oci::lifecycle::notice::Level;
 use crate::oci::options::ServiceOptions;
@@ -28,7 +28,7 @@ use crate::retry::{Break, Failure};
 pub struct Service {
     pub transport: Arc<Transport>,
     pub session: Arc<Session>,
-    pub endpoint: Endpoint,
+    pub endpoint: ObjectStorage,
     pub throttle: Option<Arc<Throttle>>,
     pub rate: Rate,
     pub reporter: Arc<Reporter>,
@@ -99,7 +99,10 @@ impl Service {
             reporter.warn(warning);
         }
         let Patience { retry_for, stall_timeout } = patience;
-        let transport = Arc::new(Transport::new(options.cert_bundle.as_deref(), stall_timeout)?);
+        let transport = Arc::new(Transport::new(&options.network, stall_timeout)?);
+        for warning in transport.warnings() {
+            reporter.warn(warning);
+        }
         let endpoint = identity.object_storage.clone();
         let session = Arc::new(Session::open(identity)?);
         let told = reporter.clone();
@@ -223,7 +226,9 @@ impl Service {
             Sort::Abort => Attempt::Abort,
         };
         self.session.ready(attempt).await.map_err(Failure::Credentials)?;
-        let connection = self.transport.connect(&self.endpoint).await?;
+        let endpoint = self.endpoint.endpoint(&request.target).map_err(Failure::Local)?;
+        let target = endpoint.target(&request.target);
+        let connection = self.transport.connect(&endpoint).await?;
         let credentials = self.session.credentials(attempt).await.map_err(Failure::Credentials)?;
         let (signed_on, at) = (self.session.signing_date(), Instant::now());
         let date = httpdate::fmt_http_date(signed_on);
@@ -237,8 +242,8 @@ impl Service {
             &credentials.key,
             &sign::Head {
                 method: request.method,
-                target: &request.target,
-                host: Some(&self.endpoint.authority),
+                target: &target,
+                host: Some(&endpoint.authority),
                 date: &date,
                 body: json.map(|bytes| sign::Body { content_type: "application/json", bytes }),
             },
@@ -251,7 +256,7 @@ impl Service {
             Body::Json(bytes) => http::small(bytes),
             Body::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
-        let head = http::Head { method: request.method, target: request.target, headers };
+        let head = http::Head { method: request.method, target, headers };
         let signed = Signed { credentials, date: signed_on, at };
         Ok(Ready { connection, head, body, signed })
     }

@@ -32,12 +32,21 @@ macro_rules! talks_to_service {
             /// talk to Object Storage at this URL, not the region's
             #[argh(option, arg_name = "URL")]
             pub endpoint: Option<String>,
+            /// talk to the host of the namespace in the region's realm
+            #[argh(switch)]
+            pub realm_specific_endpoint: bool,
+            /// talk to the region's host that has IPv6 addresses too
+            #[argh(switch)]
+            pub enable_dual_stack: bool,
             /// refresh tokens at this URL, not the region's
             #[argh(option, arg_name = "URL")]
             pub auth_endpoint: Option<String>,
-            /// certificates to trust, as a PEM file
+            /// certificates to trust, as a PEM file or a folder of them
             #[argh(option, arg_name = "PATH")]
             pub cert_bundle: Option<String>,
+            /// go through this proxy: http, https, socks5 or socks5h://USER:PASSWORD@HOST:PORT
+            #[argh(option, arg_name = "URL")]
+            pub proxy: Option<String>,
             /// renew the token when less is left; default 10m, or a third of its life
             #[argh(option, arg_name = "DURATION")]
             pub refresh_before: Option<String>,
@@ -55,8 +64,11 @@ macro_rules! talks_to_service {
                     config_file: self.config_file.as_deref(),
                     region: self.region.as_deref(),
                     endpoint: self.endpoint.as_deref(),
+                    realm_specific_endpoint: self.realm_specific_endpoint,
+                    enable_dual_stack: self.enable_dual_stack,
                     auth_endpoint: self.auth_endpoint.as_deref(),
                     cert_bundle: self.cert_bundle.as_deref(),
+                    proxy: self.proxy.as_deref(),
                     refresh_before: self.refresh_before.as_deref(),
                     no_refresh: self.no_refresh,
                 }

@@ -1,44 +1,125 @@
 //! What the process inherited: its environment variables and its home folder, as a value.
 //!
 //! Captured once, by `main`; everything else is handed it. Must not be read from anywhere else, so
-//! that a test can state its own. Invariant: a variable that is set but empty counts as not set, as
-//! in the OCI CLI.
+//! that a test can state its own. Invariants: a variable that is set but empty counts as not set; one
+//! that is set and cannot be read never does.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use nix::unistd::{Uid, User};
+
+use crate::error::Error;
+
+/// The variables whose values are paths, read by `path`: they are bytes, as paths are.
+const PATHS: [&str; 6] = [
+    "OCI_CLI_CONFIG_FILE",
+    "OCI_CONFIG_FILE",
+    "OCI_CLI_RC_FILE",
+    "OCI_CLI_KEY_FILE",
+    "OCI_CLI_SECURITY_TOKEN_FILE",
+    "OCI_CLI_CERT_BUNDLE",
+];
 
 /// The inherited environment.
 #[derive(Clone, Default)]
 pub struct Environment {
-    pub vars: HashMap<String, String>,
-    pub home: Option<PathBuf>,
+    vars: HashMap<String, OsString>,
+    home: OnceLock<Option<PathBuf>>,
+    /// Whether the host's list of users may be asked.
+    of_host: bool,
 }
 
 impl Environment {
-    /// The environment of this process. Variables that are no text are left out.
+    /// The environment of this process. The home folder is asked for when it is needed.
     pub fn capture() -> Environment {
         let vars = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect();
-        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-        Environment { vars, home }
+        Environment { vars, home: OnceLock::new(), of_host: true }
     }
 
-    /// The value of a variable; `None` when it is not set or empty.
+    /// An environment of these variables and this home, on a host without users.
+    pub fn of<N: Into<String>, V: Into<OsString>>(
+        vars: impl IntoIterator<Item = (N, V)>,
+        home: Option<PathBuf>,
+    ) -> Environment {
+        let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Environment { vars, home: home.into(), of_host: false }
+    }
+
+    /// The value of a variable; `None` when it is not set or empty, or is no text (`check` has
+    /// refused those that matter).
     pub fn var(&self, name: &str) -> Option<&str> {
-        self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.vars.get(name)?.to_str().filter(|value| !value.is_empty())
     }
 
-    /// `path` with a leading `~` replaced by the home folder, where there is one.
-    pub fn expand(&self, path: &str) -> PathBuf {
-        match (&self.home, path.strip_prefix('~')) {
-            (Some(home), Some("")) => home.clone(),
-            (Some(home), Some(rest)) if rest.starts_with('/') => {
-                home.join(rest.trim_start_matches('/'))
+    /// The value of a variable as it is, which may be empty or no text.
+    pub fn raw(&self, name: &str) -> Option<&OsStr> {
+        self.vars.get(name).map(OsString::as_os_str)
+    }
+
+    /// The path that a variable holds, in whatever bytes, with its tilde expanded.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.raw(name).filter(|value| !value.is_empty()).map(|path| self.expand(path))
+    }
+
+    /// Refuses a variable of ours that cannot be read, though something was meant by it.
+    pub fn check(&self) -> Result<(), Error> {
+        let ours = |name: &str| name.starts_with("OCI_") || name.starts_with("OCIPIPE_");
+        let unreadable = self.vars.iter().filter(|(name, value)| {
+            ours(name) && !PATHS.contains(&name.as_str()) && value.to_str().is_none()
+        });
+        match unreadable.map(|(name, _)| name).min() {
+            Some(name) => {
+                Err(Error::usage(format!("{name} is not UTF-8 text"))
+                    .next("set it anew, or unset it"))
             }
-            _ => PathBuf::from(path),
+            None => Ok(()),
         }
     }
+
+    /// The home folder: `HOME`, or what the list of users has where that is not set, as in services
+    /// of the system.
+    pub fn home(&self) -> Option<&Path> {
+        let find = || match self.raw("HOME").filter(|home| !home.is_empty()) {
+            Some(home) => Some(PathBuf::from(home)),
+            None if self.of_host => home_of(User::from_uid(Uid::current())),
+            None => None,
+        };
+        self.home.get_or_init(find).as_deref()
+    }
+
+    /// `path` with a leading `~` or `~USER` replaced by the home folder, where there is one.
+    pub fn expand(&self, path: impl AsRef<OsStr>) -> PathBuf {
+        let path = path.as_ref();
+        let Some(rest) = path.as_bytes().strip_prefix(b"~") else { return PathBuf::from(path) };
+        let end = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+        let (user, below) = rest.split_at(end);
+        let home = match user {
+            [] => self.home().map(Path::to_owned),
+            user => self.home_of_user(user),
+        };
+        let Some(home) = home else { return PathBuf::from(path) };
+        let below = below.iter().skip_while(|&&byte| byte == b'/').copied().collect::<Vec<u8>>();
+        match below.is_empty() {
+            true => home,
+            false => home.join(OsString::from_vec(below)),
+        }
+    }
+
+    fn home_of_user(&self, user: &[u8]) -> Option<PathBuf> {
+        let name = std::str::from_utf8(user).ok().filter(|_| self.of_host)?;
+        home_of(User::from_name(name))
+    }
+}
+
+/// A list of users that cannot be asked is as good as none: what follows names the path.
+fn home_of(asked: nix::Result<Option<User>>) -> Option<PathBuf> {
+    asked.ok()?.map(|user| user.dir).filter(|home| !home.as_os_str().is_empty())
 }
 
 // The values may be secrets (a pass phrase), so only names are shown.
@@ -55,17 +136,32 @@ mod tests {
     use super::*;
 
     fn environment(home: Option<&str>) -> Environment {
-        let vars = [("EMPTY", ""), ("OCI_CLI_PASSPHRASE", "hunter2")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Environment { vars: vars.into(), home: home.map(PathBuf::from) }
+        let vars = [("EMPTY", ""), ("OCI_CLI_PASSPHRASE", "hunter2")];
+        Environment::of(vars, home.map(PathBuf::from))
     }
 
     #[test]
     fn an_empty_variable_counts_as_not_set() {
         let environment = environment(None);
         assert_eq!(environment.var("EMPTY"), None);
+        assert_eq!(environment.path("EMPTY"), None);
         assert_eq!(environment.var("ABSENT"), None);
         assert_eq!(environment.var("OCI_CLI_PASSPHRASE"), Some("hunter2"));
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_a_path_or_refused_and_never_passed_over() {
+        let bytes = || OsString::from_vec(b"/b\xff".to_vec());
+        let of = |name: &str| Environment::of([(name, bytes())], None);
+        for name in PATHS {
+            assert_eq!(of(name).path(name), Some(PathBuf::from(bytes())));
+            assert_eq!(of(name).check(), Ok(()), "{name}");
+        }
+        for name in ["OCI_CLI_PROFILE", "OCI_CLI_PASSPHRASE", "OCI_REGION", "OCIPIPE_X"] {
+            let error = of(name).check().unwrap_err();
+            assert_eq!((error.kind.exit_code(), error.what.contains(name)), (2, true));
+        }
+        assert_eq!(of("PS1").check(), Ok(()));
     }
 
     #[test]
@@ -77,6 +173,27 @@ mod tests {
         assert_eq!(at_home.expand("~other/x"), PathBuf::from("~other/x"));
         assert_eq!(at_home.expand("a/~/x"), PathBuf::from("a/~/x"));
         assert_eq!(environment(None).expand("~/x"), PathBuf::from("~/x"));
+        let bytes = OsStr::from_bytes(b"~/\xff");
+        assert_eq!(at_home.expand(bytes), PathBuf::from(OsStr::from_bytes(b"/home/me/\xff")));
+    }
+
+    #[test]
+    fn a_home_that_is_not_set_and_those_of_others_are_looked_up_among_the_users() {
+        let host = |vars: &[(&str, &str)]| {
+            let mut environment = Environment::of(vars.iter().copied(), None);
+            environment.home = OnceLock::new();
+            environment.of_host = true;
+            environment
+        };
+        let mine = User::from_uid(Uid::current()).unwrap().map(|user| user.dir);
+        assert_eq!(host(&[]).home(), mine.as_deref());
+        assert_eq!(host(&[("HOME", "")]).home(), mine.as_deref());
+        assert_eq!(host(&[("HOME", "/h")]).home(), Some(Path::new("/h")));
+        let root = User::from_name("root").unwrap().unwrap().dir;
+        assert_eq!(host(&[]).expand("~root/x"), root.join("x"));
+        assert_eq!(host(&[]).expand("~root"), root);
+        let nobody = "~no-such-user-here/x";
+        assert_eq!(host(&[]).expand(nobody), PathBuf::from(nobody));
     }
 
     #[test]

@@ -154,9 +154,7 @@ mod tests {
 
     #[test]
     fn variables_in_the_path_of_the_metadata_are_replaced() {
-        let vars = [("HOME", "/h"), ("RUN_1", "r")];
-        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let environment = Environment { vars: vars.into(), ..Environment::default() };
+        let environment = Environment::of([("HOME", "/h"), ("RUN_1", "r")], None);
         for (path, want) in [
             ("m.json", "m.json"),
             ("$HOME/m", "/h/m"),

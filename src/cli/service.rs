@@ -1,14 +1,16 @@
 //! The options of every command that talks to the service: the command line before the environment.
 //!
-//! Must not read the config file; what it says comes last and is for the identity to add. Invariant:
-//! an environment variable is looked at only where the option was not given.
+//! Must not read the config file; what it says comes last and is for the identity to add. Invariants:
+//! an environment variable is looked at only where the option was not given, and one that cannot be
+//! read is refused.
 
 use std::path::PathBuf;
 
 use super::value;
 use crate::cli::Environment;
 use crate::error::Error;
-use crate::oci::options::{AuthMode, ServiceOptions};
+use crate::oci::options::{AuthMode, Bundle, Network, ServiceOptions, Setting};
+use crate::oci::region::Form;
 
 /// The texts of the options, as given.
 pub struct Given<'a> {
@@ -17,8 +19,11 @@ pub struct Given<'a> {
     pub config_file: Option<&'a str>,
     pub region: Option<&'a str>,
     pub endpoint: Option<&'a str>,
+    pub realm_specific_endpoint: bool,
+    pub enable_dual_stack: bool,
     pub auth_endpoint: Option<&'a str>,
     pub cert_bundle: Option<&'a str>,
+    pub proxy: Option<&'a str>,
     pub refresh_before: Option<&'a str>,
     pub no_refresh: bool,
 }
@@ -26,44 +31,134 @@ pub struct Given<'a> {
 impl Given<'_> {
     /// Option before environment.
     pub fn resolve(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
-        let text = |option: Option<&str>, variable: &str| {
-            option.or_else(|| environment.var(variable)).map(str::to_owned)
+        environment.check()?;
+        let setting = |option: &str, given: Option<&str>, variable: &str| match given {
+            Some(text) => Some(Setting::new(text, option)),
+            None => environment.var(variable).map(|text| Setting::new(text, variable)),
         };
-        let path = |option: Option<&str>, variable: &str| {
-            option.or_else(|| environment.var(variable)).map(|path| environment.expand(path))
-        };
-        let (auth_from, auth) = match self.auth {
-            Some(auth) => ("--auth", Some(auth)),
-            None => ("OCI_CLI_AUTH", environment.var("OCI_CLI_AUTH")),
-        };
+        let auth = setting("--auth", self.auth, "OCI_CLI_AUTH");
+        let auth = auth.map(|Setting { text, from }| {
+            AuthMode::parse(&text)
+                .map_err(|error| Error { what: format!("{from}: {}", error.what), ..error })
+        });
+        let endpoint = setting("--endpoint", self.endpoint, "OCI_CLI_ENDPOINT");
+        let form = self.form(environment)?;
+        if self.endpoint.is_some() {
+            let switches = [
+                ("--realm-specific-endpoint", self.realm_specific_endpoint),
+                ("--enable-dual-stack", self.enable_dual_stack),
+            ];
+            if let Some((switch, _)) = switches.iter().find(|(_, given)| *given) {
+                return Err(Error::usage(format!("--endpoint and {switch} contradict each other"))
+                    .next("an endpoint is used as it is: leave one of them out"));
+            }
+        }
         Ok(ServiceOptions {
-            auth: auth.map(AuthMode::parse).transpose().map_err(|mut error| {
-                error.what = format!("{auth_from}: {}", error.what);
-                error
-            })?,
-            profile: text(self.profile, "OCI_CLI_PROFILE"),
-            config_file: path(self.config_file, "OCI_CLI_CONFIG_FILE"),
-            region: text(self.region, "OCI_CLI_REGION"),
-            endpoint: text(self.endpoint, "OCI_CLI_ENDPOINT"),
-            auth_endpoint: text(self.auth_endpoint, "OCIPIPE_AUTH_ENDPOINT"),
-            cert_bundle: path(self.cert_bundle, "OCI_CLI_CERT_BUNDLE"),
+            auth: auth.transpose()?,
+            profile: setting("", self.profile, "OCI_CLI_PROFILE").map(|profile| profile.text),
+            config_file: path(environment, self.config_file)
+                .or_else(|| environment.path("OCI_CLI_CONFIG_FILE")),
+            region: setting("--region", self.region, "OCI_CLI_REGION"),
+            endpoint,
+            auth_endpoint: setting("--auth-endpoint", self.auth_endpoint, "OCIPIPE_AUTH_ENDPOINT"),
+            form,
+            network: Network { bundle: self.bundle(environment), ..self.proxy(environment)? },
             ..self.refreshing()?
         })
+    }
+
+    fn form(&self, environment: &Environment) -> Result<Form, Error> {
+        let switch = |option: &str, given: bool, variable: &str| {
+            if given {
+                return Ok(Some(option.to_owned()));
+            }
+            match environment.var(variable) {
+                None => Ok(None),
+                Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(variable.to_owned())),
+                Some(text) if text.eq_ignore_ascii_case("false") => Ok(None),
+                Some(text) => Err(value::bad(variable, text, "it is true or false")),
+            }
+        };
+        Ok(Form {
+            realm_specific: switch(
+                "--realm-specific-endpoint",
+                self.realm_specific_endpoint,
+                "OCI_REALM_SPECIFIC_SERVICE_ENDPOINT_TEMPLATE_ENABLED",
+            )?,
+            dual_stack: switch(
+                "--enable-dual-stack",
+                self.enable_dual_stack,
+                "OCI_DUAL_STACK_ENDPOINT_ENABLED",
+            )?,
+        })
+    }
+
+    /// Whom to trust: in the order of the OCI CLI, and OpenSSL's variables before the system.
+    fn bundle(&self, environment: &Environment) -> Option<Bundle> {
+        let bundle =
+            |path: PathBuf, from: &str| Bundle { paths: vec![path], from: from.to_owned() };
+        if let Some(path) = path(environment, self.cert_bundle) {
+            return Some(bundle(path, "--cert-bundle"));
+        }
+        let variables = ["OCI_CLI_CERT_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+        if let Some((path, variable)) =
+            variables.iter().find_map(|variable| Some((environment.path(variable)?, variable)))
+        {
+            return Some(bundle(path, variable));
+        }
+        let mut paths: Vec<PathBuf> = environment.path("SSL_CERT_FILE").into_iter().collect();
+        let mut from = vec!["SSL_CERT_FILE"; paths.len()];
+        if let Some(folders) = environment.raw("SSL_CERT_DIR").filter(|value| !value.is_empty()) {
+            // OpenSSL goes on where one of them is missing.
+            let there =
+                std::env::split_paths(folders).filter(|folder| !folder.as_os_str().is_empty());
+            paths.extend(there);
+            from.push("SSL_CERT_DIR");
+        }
+        (!paths.is_empty()).then(|| Bundle { paths, from: from.join(" and ") })
+    }
+
+    /// The proxy of the option is for everything; those of the environment are not for what NO_PROXY
+    /// names. As in Python, the name in small letters wins, and if it is empty there is none.
+    fn proxy(&self, environment: &Environment) -> Result<Network, Error> {
+        if let Some(proxy) = self.proxy {
+            let proxy = Some(Setting::new(proxy, "--proxy"));
+            return Ok(Network { proxy, ..Network::default() });
+        }
+        let variable = |names: [&str; 2]| {
+            let found = names.iter().find_map(|name| Some((environment.raw(name)?, *name)));
+            let Some((value, name)) = found.filter(|(value, _)| !value.is_empty()) else {
+                return Ok(None);
+            };
+            let text = value.to_str().ok_or_else(|| {
+                Error::usage(format!("{name} is not UTF-8 text")).next("set it anew, or unset it")
+            })?;
+            Ok::<_, Error>(Some(Setting::new(text, name)))
+        };
+        let proxy = match variable(["https_proxy", "HTTPS_PROXY"])? {
+            Some(proxy) => Some(proxy),
+            None => variable(["all_proxy", "ALL_PROXY"])?,
+        };
+        let no_proxy = variable(["no_proxy", "NO_PROXY"])?;
+        Ok(Network { proxy, no_proxy, ..Network::default() })
     }
 
     /// What `--local` leaves of them: it needs no account, so naming one is a mistake, while the
     /// environment of one is no concern of it. Its tokens are real and are refreshed as told.
     pub fn local(&self) -> Result<ServiceOptions, Error> {
         let given = [
-            ("--auth", self.auth),
-            ("--profile", self.profile),
-            ("--config-file", self.config_file),
-            ("--region", self.region),
-            ("--endpoint", self.endpoint),
-            ("--auth-endpoint", self.auth_endpoint),
-            ("--cert-bundle", self.cert_bundle),
+            ("--auth", self.auth.is_some()),
+            ("--profile", self.profile.is_some()),
+            ("--config-file", self.config_file.is_some()),
+            ("--region", self.region.is_some()),
+            ("--endpoint", self.endpoint.is_some()),
+            ("--realm-specific-endpoint", self.realm_specific_endpoint),
+            ("--enable-dual-stack", self.enable_dual_stack),
+            ("--auth-endpoint", self.auth_endpoint.is_some()),
+            ("--cert-bundle", self.cert_bundle.is_some()),
+            ("--proxy", self.proxy.is_some()),
         ];
-        if let Some((option, _)) = given.iter().find(|(_, value)| value.is_some()) {
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(Error::usage(format!("--local and {option} contradict each other"))
                 .next("--local uses no account and no service: leave one of them out"));
         }

@@ -1,24 +1,19 @@
 //! Making a connection: name, socket, proxy, TLS.
 //!
-//! Owns which authorities are trusted and how long connecting may take. Knows nothing of what is
+//! Owns how long connecting may take and what a failure to connect means. Knows nothing of what is
 //! sent. Invariant: plain HTTP goes to loopback only (`Endpoint` sees to that) and never through a
 //! proxy.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_rustls::HttpsConnector;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -26,10 +21,14 @@ use tower_service::Service;
 
 use super::describe;
 use super::names::Names;
+use super::proxy::Proxies;
 use super::stall::Activity;
+use super::trust::{read_bundle, system_roots, tls_config};
+use super::tunnel::{Duplex, ProxyError, Through};
 use super::wire::Wire;
 use crate::error::Error;
 use crate::oci::endpoint::Endpoint;
+use crate::oci::options::Network;
 use crate::retry::{Break, Failure};
 
 /// Connecting to one address, and a TLS handshake, may take so long each.
@@ -38,14 +37,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// routers, every connection would otherwise wait for its timeout.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-pub type Io = MaybeHttpsStream<TokioIo<Wire>>;
+pub type Io = Box<dyn Duplex>;
 
 pub struct Dialer {
     bundle: Option<Arc<RootCertStore>>,
     /// Made at the first https connection: reading the system's store costs milliseconds that a
     /// plain loopback run need not pay.
     tls: OnceLock<Result<Arc<ClientConfig>, Error>>,
-    proxies: Matcher,
+    proxies: Proxies,
     timeout: Duration,
     lookup: Lookup,
 }
@@ -55,16 +54,21 @@ pub type Lookup = Arc<dyn Fn(String, u16) -> Found + Send + Sync>;
 type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 impl Dialer {
-    pub fn new(cert_bundle: Option<&Path>, stall_timeout: Duration) -> Result<Dialer, Error> {
-        let bundle = cert_bundle.map(read_bundle).transpose()?.map(Arc::new);
+    pub fn new(network: &Network, stall_timeout: Duration) -> Result<Dialer, Error> {
+        let bundle = network.bundle.as_ref().map(read_bundle).transpose()?.map(Arc::new);
         let timeout = CONNECT_TIMEOUT.min(stall_timeout);
-        let (tls, proxies) = (OnceLock::new(), Matcher::from_env());
+        let (tls, proxies) = (OnceLock::new(), Proxies::read(network)?);
         let names = Arc::new(Names::default());
         let lookup: Lookup = Arc::new(move |host, port| {
             let names = names.clone();
             Box::pin(async move { names.look_up(host, port).await })
         });
         Ok(Dialer { bundle, tls, proxies, timeout, lookup })
+    }
+
+    /// What is odd about the proxies, to be printed.
+    pub fn warnings(&self) -> &[String] {
+        &self.proxies.warnings
     }
 
     /// Names are looked up in this way and not in the system's.
@@ -76,7 +80,7 @@ impl Dialer {
 
     pub async fn dial(&self, endpoint: &Endpoint) -> Result<(Io, Arc<Activity>), Failure> {
         let activity = Arc::new(Activity::default());
-        let uri: Uri = format!("{endpoint}/")
+        let uri: Uri = format!("{}/", endpoint.origin())
             .parse()
             .map_err(|e| Failure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
         let lookup = self.lookup.clone();
@@ -85,15 +89,11 @@ impl Dialer {
             true => self.tls().map_err(Failure::Local)?,
             false => Arc::new(tls_config(RootCertStore::empty())),
         };
-        let proxy = if endpoint.https { self.proxies.intercept(&uri) } else { None };
-        let connected = match proxy {
+        let connected = match self.proxies.on_the_way(endpoint) {
             None => connect(HttpsConnector::from((tcp, tls)), uri, self.timeout).await,
             Some(proxy) => {
-                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
-                if let Some(auth) = proxy.basic_auth() {
-                    tunnel = tunnel.with_auth(auth.clone());
-                }
-                connect(HttpsConnector::from((tunnel, tls)), uri, self.timeout).await
+                let through = Through { proxy: proxy.clone(), tcp, tls: tls.clone() };
+                connect(HttpsConnector::from((through, tls)), uri, self.timeout).await
             }
         };
         match connected {
@@ -114,24 +114,29 @@ impl Dialer {
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connect<C>(mut connector: C, uri: Uri, timeout: Duration) -> Result<Io, BoxError>
 where
-    C: Service<Uri, Response = Io, Error = BoxError>,
+    C: Service<Uri, Error = BoxError>,
+    C::Response: Duplex + 'static,
 {
     std::future::poll_fn(|context| connector.poll_ready(context)).await?;
     // The sum of a name lookup, a connection, a proxy's answer and a handshake.
     let limit = timeout * 3;
     match tokio::time::timeout(limit, connector.call(uri)).await {
-        Ok(result) => result,
+        Ok(result) => Ok(Box::new(result?)),
         Err(_) => Err(format!("no connection within {} s", limit.as_secs()).into()),
     }
 }
 
 fn refused(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Failure {
     let untrusted = certificate_error(error);
-    let how = if untrusted { Break::Untrusted } else { Break::Connect };
+    let how = match error.downcast_ref::<ProxyError>() {
+        Some(ProxyError::Denied(_)) => Break::Denied,
+        _ if untrusted => Break::Untrusted,
+        _ => Break::Connect,
+    };
     let mut reason = describe(error);
     if untrusted {
         reason = format!("the certificate is not trusted: {reason}");
@@ -162,45 +167,12 @@ fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-fn tls_config(roots: RootCertStore) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
-    #[allow(clippy::expect_used)] // The ring provider supports the default versions.
-    let builder = builder.with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3 by ring");
-    builder.with_root_certificates(roots).with_no_client_auth()
-}
-
-fn system_roots() -> Result<RootCertStore, Error> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let why = found.errors.first().map(|e| format!(": {e}")).unwrap_or_default();
-        return Err(Error::usage(format!("this system has no certificate authorities{why}"))
-            .next("install the system's CA certificates, or give --cert-bundle FILE"));
-    }
-    Ok(roots)
-}
-
-fn read_bundle(path: &Path) -> Result<RootCertStore, Error> {
-    let shown = path.display();
-    let certificates: Vec<CertificateDer> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| Error::usage(format!("--cert-bundle {shown}: {e}")))?;
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err(Error::usage(format!("--cert-bundle {shown}: no certificate in it")));
-    }
-    Ok(roots)
-}
-
 /// A plain TCP connection whose bytes are counted.
 #[derive(Clone)]
-struct Tcp {
-    activity: Arc<Activity>,
-    timeout: Duration,
-    lookup: Lookup,
+pub struct Tcp {
+    pub activity: Arc<Activity>,
+    pub timeout: Duration,
+    pub lookup: Lookup,
 }
 
 impl Service<Uri> for Tcp {

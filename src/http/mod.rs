@@ -8,10 +8,13 @@ mod body;
 mod dial;
 mod lines;
 mod names;
+mod proxy;
 mod queue;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod trust;
+mod tunnel;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +29,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::oci::api::Answer;
 use crate::oci::endpoint::Endpoint;
+use crate::oci::options::Network;
 use crate::retry::{Break, Failure};
 
 pub use body::{RequestBody, Sent, Throttle};
@@ -117,18 +121,19 @@ pub struct Head {
 }
 
 impl Transport {
-    /// `cert_bundle` replaces the authorities of the system, as it does in the OCI CLI.
-    pub fn new(
-        cert_bundle: Option<&std::path::Path>,
-        stall_timeout: Duration,
-    ) -> Result<Transport, Error> {
-        let dialer = Arc::new(Dialer::new(cert_bundle, stall_timeout)?);
+    pub fn new(network: &Network, stall_timeout: Duration) -> Result<Transport, Error> {
+        let dialer = Arc::new(Dialer::new(network, stall_timeout)?);
         Ok(Transport { dialer, stall_timeout, idle: Mutex::default(), lines: Lines::default() })
+    }
+
+    /// What is odd enough about the way to be said at the start, though not wrong.
+    pub fn warnings(&self) -> &[String] {
+        self.dialer.warnings()
     }
 
     /// A connection to an endpoint: an idle one, or a new one with the name resolved anew.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection<'_>, Failure> {
-        let authority = endpoint.to_string();
+        let authority = endpoint.origin();
         if let Some(link) = self.take_idle(&authority) {
             return Ok(Connection { transport: self, authority, link, reused: true });
         }

@@ -3,5 +3,6 @@
 mod dial;
 mod early;
 mod peer;
+mod proxy;
 mod reuse;
 mod stall;

@@ -1,4 +1,4 @@
-//! An endpoint: scheme and authority of a service, without anything after them.
+//! An endpoint: scheme and authority of a service, and what stands before every path there.
 //!
 //! Pure. Must not know regions or look up names. Invariant: whatever is sent to it goes over TLS,
 //! or never leaves this machine.
@@ -17,12 +17,26 @@ pub struct Endpoint {
     /// The host alone; an IPv6 address without its brackets.
     pub host: String,
     pub port: u16,
+    /// What every path begins with, where the service stands below one; no slash at its end.
+    prefix: String,
 }
 
 impl Endpoint {
     /// The endpoint of a host on the Internet.
     pub fn of_host(host: &str) -> Endpoint {
-        Endpoint { https: true, authority: host.to_owned(), host: host.to_owned(), port: 443 }
+        let (authority, host) = (host.to_owned(), host.to_owned());
+        Endpoint { https: true, authority, host, port: 443, prefix: String::new() }
+    }
+
+    /// Scheme and authority: all that a connection is about.
+    pub fn origin(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
+
+    /// A path and query of the service as it stands on the request line, and is signed.
+    pub fn target(&self, target: &str) -> String {
+        format!("{}{target}", self.prefix)
     }
 
     /// Reads the value of an option such as `--endpoint`, which `option` names for the errors.
@@ -41,40 +55,91 @@ impl Endpoint {
             "http" => false,
             _ => return Err(refuse("only https:// and, to this machine, http:// are possible")),
         };
-        // A lone slash is how browsers show an address without a path.
-        let authority = rest.strip_suffix('/').unwrap_or(rest).to_ascii_lowercase();
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let authority = authority.to_ascii_lowercase();
         if authority.contains('@') {
             return Err(refuse("it must not hold a user name or password"));
         }
-        if authority.contains(['/', '?', '#']) {
-            return Err(refuse("it must not hold a path, a query or a fragment"));
+        if path.contains(['?', '#']) {
+            return Err(refuse("it must not hold a query or a fragment"));
         }
-        let (host, port) = split_port(&authority).ok_or_else(|| refuse("the port is no port"))?;
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(address) => {
-                address
-                    .parse::<Ipv6Addr>()
-                    .map_err(|_| refuse("the address is no IPv6 address"))?;
-                address
-            }
-            None if is_host(host) => host,
-            None => return Err(refuse("the host is missing or has a letter no host has")),
-        };
-        if !https && !is_loopback(host) {
+        // A slash at the end is how browsers show an address; paths begin with their own.
+        let prefix = path.strip_suffix('/').unwrap_or(path);
+        if !is_path(prefix) {
+            return Err(refuse(
+                "its path has an empty part, dots for a part, or a letter no path has",
+            ));
+        }
+        let (host, port) = host_and_port(&authority).map_err(refuse)?;
+        if !https && !is_loopback(&host) {
             return Err(refuse("http:// is possible to this machine (127.0.0.1) only"));
         }
         let default = if https { 443 } else { 80 };
         let port = port.unwrap_or(default);
-        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let authority = if port == default { bracketed } else { format!("{bracketed}:{port}") };
-        Ok(Endpoint { https, authority, host: host.to_owned(), port })
+        Ok(Endpoint { https, authority, host, port, prefix: prefix.to_owned() })
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.authority)
+        write!(f, "{}{}", self.origin(), self.prefix)
     }
+}
+
+/// Where Object Storage listens: at one endpoint, or for each namespace at one of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectStorage {
+    /// Where what is about no namespace goes.
+    pub general: Endpoint,
+    by_namespace: bool,
+}
+
+impl ObjectStorage {
+    pub fn at(endpoint: Endpoint) -> ObjectStorage {
+        ObjectStorage { general: endpoint, by_namespace: false }
+    }
+
+    /// The namespace is the first part of the host.
+    pub fn by_namespace(general: Endpoint) -> ObjectStorage {
+        ObjectStorage { general, by_namespace: true }
+    }
+
+    /// The endpoint for a request with this path, `/n/NAMESPACE/...`.
+    pub fn endpoint(&self, target: &str) -> Result<Endpoint, Error> {
+        let namespace = target.strip_prefix("/n/").and_then(|rest| rest.split(['/', '?']).next());
+        let Some(namespace) =
+            namespace.filter(|namespace| self.by_namespace && !namespace.is_empty())
+        else {
+            return Ok(self.general.clone());
+        };
+        let host = format!("{namespace}.{}", self.general.host);
+        match is_host(&host) && !namespace.contains('.') {
+            true => Ok(Endpoint::of_host(&host.to_ascii_lowercase())),
+            false => Err(Error::usage(format!(
+                "the namespace {namespace:?} cannot be part of a host, as a realm-specific endpoint \
+                 needs it"
+            ))
+            .next("leave --realm-specific-endpoint out")),
+        }
+    }
+}
+
+impl fmt::Display for ObjectStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.by_namespace {
+            true => write!(f, "https://NAMESPACE.{}", self.general.host),
+            false => self.general.fmt(f),
+        }
+    }
+}
+
+/// Whether the text is nothing, or a path without a slash at its end, as it can stand in a request.
+fn is_path(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
+    let part = |part: &str| !["", ".", ".."].contains(&part) && part.bytes().all(legal);
+    text.is_empty() || text.strip_prefix('/').is_some_and(|text| text.split('/').all(part))
 }
 
 /// Whether the text could be the name of a host. Underscores are legal in namespaces, and so in
@@ -85,6 +150,17 @@ pub(super) fn is_host(text: &str) -> bool {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(label)
+}
+
+/// Host (without brackets) and port of an authority in lower case, or what is wrong with it.
+pub fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
+    let (host, port) = split_port(authority).ok_or("the port is no port")?;
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) if address.parse::<Ipv6Addr>().is_ok() => Ok((address.to_owned(), port)),
+        Some(_) => Err("the address is no IPv6 address"),
+        None if is_host(host) => Ok((host.to_owned(), port)),
+        None => Err("the host is missing or has a letter no host has"),
+    }
 }
 
 /// Host and port of an authority; `None` when what follows the colon is no port.
@@ -134,7 +210,13 @@ mod tests {
             let host = if host.is_empty() { bare } else { host };
             assert_eq!(
                 endpoint,
-                Endpoint { https, authority: authority.into(), host: host.into(), port },
+                Endpoint {
+                    https,
+                    authority: authority.into(),
+                    host: host.into(),
+                    port,
+                    prefix: String::new()
+                },
                 "{text}"
             );
             assert_eq!(parse(&endpoint.to_string()), Ok(endpoint), "{text}");
@@ -151,7 +233,40 @@ mod tests {
     }
 
     #[test]
-    fn everything_besides_scheme_and_authority_is_refused() {
+    fn a_path_stands_before_every_path_and_is_kept_as_it_is() {
+        for (text, target, shown) in [
+            ("https://H/oci", "/oci/n", "https://h/oci"),
+            ("https://h:8443/A/b%20c/", "/A/b%20c/n", "https://h:8443/A/b%20c"),
+            ("http://[::1]:81/x", "/x/n", "http://[::1]:81/x"),
+            ("https://h/", "/n", "https://h"),
+        ] {
+            let endpoint = parse(text).unwrap();
+            assert_eq!(
+                (endpoint.target("/n"), endpoint.to_string()),
+                (target.into(), shown.into())
+            );
+        }
+    }
+
+    #[test]
+    fn a_namespace_can_be_the_first_part_of_the_host() {
+        let storage = ObjectStorage::by_namespace(Endpoint::of_host("objectstorage.r.example"));
+        let host = |target: &str| storage.endpoint(target).unwrap().authority;
+        assert_eq!(host("/n"), "objectstorage.r.example");
+        assert_eq!(host("/n/?compartmentId=x"), "objectstorage.r.example");
+        assert_eq!(host("/"), "objectstorage.r.example");
+        for target in ["/n/ax_1/b/c/o/d", "/n/ax_1", "/n/ax_1?x=y"] {
+            assert_eq!(host(target), "ax_1.objectstorage.r.example");
+        }
+        for target in ["/n/a.b/b", "/n/a%2Fb/b"] {
+            assert_eq!(storage.endpoint(target).unwrap_err().kind.exit_code(), 2);
+        }
+        let one = ObjectStorage::at(Endpoint::of_host("h"));
+        assert_eq!(one.endpoint("/n/ax/b").unwrap().authority, "h");
+    }
+
+    #[test]
+    fn everything_besides_scheme_authority_and_path_is_refused() {
         for text in [
             "",
             "h",
@@ -159,8 +274,14 @@ mod tests {
             "ftp://h",
             "https://",
             "https:///",
-            "https://h/p",
             "https://h//",
+            "https://h//p",
+            "https://h/p//",
+            "https://h/../p",
+            "https://h/p/.",
+            "https://h/p p",
+            "https://h/p?q",
+            "https://h/p#f",
             "https://h?q",
             "https://h#f",
             "https://u@h",
@@ -196,7 +317,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_accepted_reads_back_as_itself(text in "https?://[a-z0-9.:/\\[\\]@-]{0,20}") {
+        fn whatever_is_accepted_reads_back_as_itself(text in "https?://[a-zA0-9.:/\\[\\]@?%-]{0,20}") {
             if let Ok(endpoint) = parse(&text) {
                 prop_assert_eq!(parse(&endpoint.to_string()), Ok(endpoint));
             }

@@ -1,11 +1,14 @@
 //! The options that every command talking to the service shares, as plain values.
 //!
-//! Each is already option before environment; what the config file says is not in here. Must not
-//! know where a value came from. Invariant: `None` means that neither said anything.
+//! Each is already option before environment before rc file; what the config file says is not in here.
+//! Must not act on where a value came from, which is for messages only. Invariant: `None` means that none of
+//! them said anything.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::region::Form;
 use crate::error::Error;
 
 /// How requests are authenticated.
@@ -43,20 +46,61 @@ impl AuthMode {
     }
 }
 
+/// A text that was given, and what gave it: an option, a variable, a key in a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub text: String,
+    pub from: String,
+}
+
+impl Setting {
+    pub fn new(text: impl Into<String>, from: impl Into<String>) -> Setting {
+        Setting { text: text.into(), from: from.into() }
+    }
+}
+
+// A URL may hold a password.
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Setting(by {})", self.from)
+    }
+}
+
+/// The authorities to trust in place of the system's: files or folders, and what named them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    pub paths: Vec<PathBuf>,
+    pub from: String,
+}
+
+/// How the service is reached, and whom to trust there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    pub bundle: Option<Bundle>,
+    /// The URL of a proxy; `http` reads it.
+    pub proxy: Option<Setting>,
+    /// What the proxy is not for.
+    pub no_proxy: Option<Setting>,
+}
+
 /// Where the service is and who asks, as far as the command line and the environment say.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceOptions {
     pub auth: Option<AuthMode>,
     pub profile: Option<String>,
     pub config_file: Option<PathBuf>,
-    pub region: Option<String>,
-    /// The text of `--endpoint`; `profile` reads it.
-    pub endpoint: Option<String>,
-    /// The text of `--auth-endpoint`; `profile` reads it.
-    pub auth_endpoint: Option<String>,
-    pub cert_bundle: Option<PathBuf>,
+    pub region: Option<Setting>,
+    /// The URL of Object Storage; `profile` reads it.
+    pub endpoint: Option<Setting>,
+    /// The URL of the auth service; `profile` reads it.
+    pub auth_endpoint: Option<Setting>,
+    /// Which of the region's hosts are meant.
+    pub form: Form,
+    pub network: Network,
     pub refresh_before: Option<Duration>,
     pub no_refresh: bool,
+    /// What is odd enough to be said at the start, though not wrong.
+    pub warnings: Vec<String>,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod config;
 mod ini;
+mod login;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,8 +15,9 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use self::ini::{Malformed, Profiles};
-use super::endpoint::Endpoint;
-use super::options::{AuthMode, ServiceOptions};
+use self::login::Login;
+use super::endpoint::{Endpoint, ObjectStorage};
+use super::options::{AuthMode, ServiceOptions, Setting};
 use super::region::Region;
 use crate::cli::environment::Environment;
 use crate::error::Error;
@@ -31,13 +33,13 @@ pub struct Identity {
     /// The config file, unless everything came from the environment.
     pub config_file: Option<PathBuf>,
     pub credentials: Source,
-    pub key_file: PathBuf,
+    pub key: KeySource,
     pub passphrase: Option<Zeroizing<String>>,
     pub tenancy: Option<String>,
     pub user: Option<String>,
     /// The name of the region, where one is known.
     pub region: Option<String>,
-    pub object_storage: Endpoint,
+    pub object_storage: ObjectStorage,
     /// Where tokens are refreshed; `None` when neither a region nor an endpoint says.
     pub auth: Option<Endpoint>,
     pub refresh_before: Option<Duration>,
@@ -45,6 +47,31 @@ pub struct Identity {
     pub no_refresh: bool,
     /// What the caller should print.
     pub warnings: Vec<String>,
+    login: Login,
+}
+
+/// Where the private key is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum KeySource {
+    File(PathBuf),
+    /// The key itself, in PEM, from OCI_CLI_KEY_CONTENT.
+    Content(Zeroizing<String>),
+}
+
+/// Names the key in a message.
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeySource::File(file) => file.display().fmt(f),
+            KeySource::Content(_) => f.write_str("OCI_CLI_KEY_CONTENT"),
+        }
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// What a request is signed in the name of.
@@ -58,23 +85,32 @@ impl Identity {
     /// Brings options, environment and config file together.
     pub fn resolve(options: &ServiceOptions, environment: &Environment) -> Result<Identity, Error> {
         let settings = config::Settings::read(options, environment)?;
-        let token_file = settings.value("security_token_file");
-        let mode = options.auth.unwrap_or(match token_file {
-            Some(_) => AuthMode::SecurityToken,
-            None => AuthMode::ApiKey,
-        });
-        let key_file = key_file(&settings, environment)?;
-        let credentials = match mode {
+        let mut login = login(&settings, environment);
+        let key = key(&settings, environment)?;
+        let credentials = match mode(options, &settings)? {
             AuthMode::ApiKey => api_key(&settings)?,
             AuthMode::SecurityToken => Source::SecurityToken {
-                token_file: environment.expand(token_file.ok_or_else(|| no_token_file(&settings))?),
+                token_file: settings.path("security_token_file", environment).ok_or_else(|| {
+                    Error::usage(format!("{settings} has no security_token_file"))
+                        .next(login.advice())
+                })?,
             },
         };
         let place = Place::find(options, environment, &settings)?;
-        let mut warnings = place.warnings;
+        login.region.clone_from(&place.region);
+        let mut warnings = options.warnings.clone();
+        warnings.extend(place.warnings);
+        if settings.in_file("endpoint") {
+            warnings.push(format!(
+                "{settings}: endpoint has no effect there, as in the OCI CLI: name it with --endpoint \
+                 or OCI_CLI_ENDPOINT"
+            ));
+        }
         if environment.var("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING") != Some("True") {
             warnings.extend(settings.file.as_deref().and_then(config::too_open));
-            warnings.extend(config::too_open(&key_file));
+            if let KeySource::File(file) = &key {
+                warnings.extend(config::too_open(file));
+            }
             if let Source::SecurityToken { token_file } = &credentials {
                 warnings.extend(config::too_open(token_file));
             }
@@ -87,20 +123,20 @@ impl Identity {
             profile: settings.profile,
             config_file: settings.file,
             credentials,
-            key_file,
+            key,
             region: place.region,
             object_storage: place.object_storage,
             auth: place.auth,
             refresh_before: options.refresh_before,
             no_refresh: options.no_refresh,
             warnings,
+            login,
         })
     }
 
-    /// The command that begins a new session for this profile.
+    /// How to begin a new session, to stand where a sentence begins.
     pub fn login(&self) -> String {
-        let region = self.region.as_ref().map(|region| format!(" --region {region}"));
-        login(&self.profile) + &region.unwrap_or_default()
+        self.login.advice()
     }
 }
 
@@ -111,38 +147,66 @@ impl fmt::Debug for Identity {
             .field("profile", &self.profile)
             .field("config_file", &self.config_file)
             .field("credentials", &self.credentials)
-            .field("key_file", &self.key_file)
+            .field("key", &self.key)
             .field("object_storage", &self.object_storage)
             .field("auth", &self.auth)
             .finish_non_exhaustive()
     }
 }
 
-/// The command that begins a new session for a profile.
-fn login(profile: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    match profile.chars().all(plain) {
-        true => format!("oci session authenticate --profile-name {profile}"),
-        false => format!("oci session authenticate --profile-name '{profile}'"),
+/// How requests are signed: as something says it, or else as the profile looks.
+fn mode(options: &ServiceOptions, settings: &config::Settings) -> Result<AuthMode, Error> {
+    if let Some(mode) = options.auth {
+        return Ok(mode);
     }
+    if settings.is_meant("authentication_type")
+        && let Some(text) = settings.value("authentication_type")
+    {
+        return AuthMode::parse(text).map_err(|error| Error {
+            what: format!("{settings}: authentication_type: {}", error.what),
+            ..error
+        });
+    }
+    Ok(match settings.is_meant("security_token_file") {
+        true => AuthMode::SecurityToken,
+        false => AuthMode::ApiKey,
+    })
 }
 
-fn no_token_file(settings: &config::Settings) -> Error {
-    Error::usage(format!("{settings} has no security_token_file"))
-        .next(format!("begin a session with `{}`", login(&settings.profile)))
+fn login(settings: &config::Settings, environment: &Environment) -> Login {
+    let profile = settings.profile.clone();
+    let taken = |name: &String| settings.names.contains(name);
+    let mut names = (1..).map(|n| match n {
+        1 => format!("{profile}-session"),
+        n => format!("{profile}-session-{n}"),
+    });
+    let place = match &settings.file {
+        None => login::Place::Environment,
+        Some(_) if settings.holds_a_user() => {
+            login::Place::Beside(names.find(|name| !taken(name)).unwrap_or_default())
+        }
+        Some(_) => login::Place::Profile,
+    };
+    let usual = |file: &&PathBuf| config::is_usual(file, environment);
+    let config_file = settings.file.as_ref().filter(|file| !usual(file)).cloned();
+    Login { profile, place, config_file, region: None }
 }
 
-fn key_file(settings: &config::Settings, environment: &Environment) -> Result<PathBuf, Error> {
+fn key(settings: &config::Settings, environment: &Environment) -> Result<KeySource, Error> {
     if settings.in_file("key_content") {
         return Err(Error::usage(format!("{settings} has key_content, which no file may hold"))
             .next("write the key to a file of its own and name it as key_file"));
     }
-    match settings.value("key_file") {
-        Some(PLACEHOLDER) => Err(Error::usage(format!(
+    // As in the SDKs, the content comes before a file.
+    if let Some(content) = settings.key_content() {
+        return Ok(KeySource::Content(content.clone()));
+    }
+    match settings.path("key_file", environment) {
+        Some(path) if path.as_os_str() == PLACEHOLDER => Err(Error::usage(format!(
             "{settings} still has the placeholder key_file={PLACEHOLDER}"
         ))
         .next("let key_file name the private key whose public half was given at the login")),
-        Some(path) => Ok(environment.expand(path)),
+        Some(path) => Ok(KeySource::File(path)),
         None => Err(Error::usage(format!("{settings} has no key_file"))
             .next("name the private key as key_file in the profile or in OCI_CLI_KEY_FILE")),
     }
@@ -187,7 +251,7 @@ fn is_fingerprint(text: &str) -> bool {
 /// Where the services are.
 struct Place {
     region: Option<String>,
-    object_storage: Endpoint,
+    object_storage: ObjectStorage,
     auth: Option<Endpoint>,
     warnings: Vec<String>,
 }
@@ -198,25 +262,55 @@ impl Place {
         environment: &Environment,
         settings: &config::Settings,
     ) -> Result<Place, Error> {
-        let given = |option: &str, text: &Option<String>| {
-            text.as_deref().map(|text| Endpoint::parse(option, text)).transpose()
+        let read = |given: &Option<Setting>| {
+            let given = given.as_ref();
+            given.map(|given| Endpoint::parse(&given.from, &given.text)).transpose()
         };
-        let endpoint = given("--endpoint", &options.endpoint)?;
-        let auth_endpoint = given("--auth-endpoint", &options.auth_endpoint)?;
-        let name = settings.value("region").or_else(|| environment.var("OCI_REGION"));
-        let region = match name {
-            Some(name) => Some(Region::find(name, &config::region_sources(environment))?),
-            None => None,
+        let endpoint = read(&options.endpoint)?;
+        let auth_endpoint = read(&options.auth_endpoint)?;
+        let named = region(options, environment, settings);
+        let found = named.map(|(name, from)| {
+            Region::find(&name, &config::region_sources(environment))
+                .map_err(|error| Error { what: format!("{from}: {}", error.what), ..error })
+        });
+        let (region, mut warnings) = match found {
+            Some(Ok(region)) => (Some(region), Vec::new()),
+            // It is not needed to find the service.
+            Some(Err(error)) if endpoint.is_some() => {
+                (None, vec![format!("the region is left out of account: {}", error.what)])
+            }
+            Some(Err(error)) => return Err(error),
+            None => (None, Vec::new()),
         };
-        let object_storage =
-            endpoint.or_else(|| region.as_ref().map(Region::object_storage)).ok_or_else(|| {
-                Error::usage(format!("{settings} has no region"))
-                    .next("add region = us-ashburn-1 or the like to it, or give --region")
-            })?;
+        let object_storage = match (endpoint, &region) {
+            (Some(endpoint), _) => ObjectStorage::at(endpoint),
+            (None, Some(region)) => region.object_storage(&options.form)?,
+            (None, None) => {
+                return Err(Error::usage(format!("{settings} has no region"))
+                    .next("add region = us-ashburn-1 or the like to it, or give --region"));
+            }
+        };
         let auth = auth_endpoint.or_else(|| region.as_ref().map(Region::auth));
-        let (region, warnings) = region.map(|region| (region.name, region.warnings)).unzip();
-        Ok(Place { region, object_storage, auth, warnings: warnings.unwrap_or_default() })
+        let region = region.map(|region| {
+            warnings.extend(region.warnings);
+            region.name
+        });
+        Ok(Place { region, object_storage, auth, warnings })
     }
+}
+
+/// What the region is called, and what says so.
+fn region(
+    options: &ServiceOptions,
+    environment: &Environment,
+    settings: &config::Settings,
+) -> Option<(String, String)> {
+    if let Some(region) = &options.region {
+        return Some((region.text.clone(), region.from.clone()));
+    }
+    let of_profile = settings.value("region").map(|name| (name.to_owned(), settings.to_string()));
+    let last = || Some((environment.var("OCI_REGION")?.to_owned(), "OCI_REGION".to_owned()));
+    of_profile.or_else(last)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod table;
 
 use serde_json::Value;
 
-use super::endpoint::{Endpoint, is_host};
+use super::endpoint::{Endpoint, ObjectStorage, is_host};
 use crate::error::Error;
 
 /// What may define regions besides the table that is built in.
@@ -22,6 +22,16 @@ pub struct Sources {
     pub default_realm: Option<String>,
 }
 
+/// The realm of the regions that are not known to be in another one.
+const FIRST_REALM: &str = "oraclecloud.com";
+
+/// Which of a region's hosts are meant; each is wanted by what is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Form {
+    pub realm_specific: Option<String>,
+    pub dual_stack: Option<String>,
+}
+
 /// A region whose hosts are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
@@ -29,6 +39,8 @@ pub struct Region {
     pub name: String,
     /// All that follows the name of the service in its host.
     domain: String,
+    /// The domain of its realm, unless the user gave a whole domain for a region.
+    realm: Option<String>,
     /// Sources that were looked at for this region and could not be read.
     pub warnings: Vec<String>,
 }
@@ -42,29 +54,52 @@ impl Region {
                 .next("regions are called like us-ashburn-1"));
         }
         let mut warnings = Vec::new();
-        let (name, domain) = match table::find(&name) {
-            Some((name, realm)) => (name.to_owned(), format!("{name}.{realm}")),
-            None => match sources.find(&name, &mut warnings) {
-                Some((name, realm)) => (name.clone(), format!("{name}.{realm}")),
-                None if name.contains('.') => (name.clone(), name),
+        let (name, realm) = match table::find(&name) {
+            Some((name, realm)) => (name.to_owned(), Some(realm.to_owned())),
+            None => match sources.find(&name, &mut warnings)? {
+                Some((name, realm)) => (name, Some(realm)),
+                None if name.contains('.') => (name, None),
                 None => {
-                    let realm = sources.default_realm.as_deref().unwrap_or("oraclecloud.com");
-                    let domain = format!("{name}.{}", realm.trim().to_ascii_lowercase());
-                    (name, domain)
+                    let realm = sources.default_realm.as_deref().unwrap_or(FIRST_REALM);
+                    (name, Some(realm.trim().to_ascii_lowercase()))
                 }
             },
         };
+        let domain = realm.as_ref().map_or(name.clone(), |realm| format!("{name}.{realm}"));
         if !is_host(&domain) {
             return Err(Error::usage(format!(
                 "the region {name} has no usable domain: {domain:?}"
             ))
             .next("check OCI_DEFAULT_REALM, OCI_REGION_METADATA and regions-config.json"));
         }
-        Ok(Region { name, domain, warnings })
+        Ok(Region { name, domain, realm, warnings })
     }
 
-    pub fn object_storage(&self) -> Endpoint {
-        Endpoint::of_host(&format!("objectstorage.{}", self.domain))
+    /// Where Object Storage is. A form of its hosts that is not known for this region is refused.
+    pub fn object_storage(&self, form: &Form) -> Result<ObjectStorage, Error> {
+        let Region { name, domain, realm, .. } = self;
+        let unknown = |from: &str, what: &str| {
+            Error::usage(format!("{from}: the region {name} has no known {what} endpoint"))
+                .next("unset it, or name the host itself with --endpoint")
+        };
+        Ok(match (&form.realm_specific, &form.dual_stack) {
+            (Some(from), dual_stack) => {
+                if realm.as_deref() != Some(FIRST_REALM) {
+                    return Err(unknown(from, "realm-specific"));
+                }
+                let stack = if dual_stack.is_some() { ".ds" } else { "" };
+                let host = format!("objectstorage.{name}{stack}.oci.customer-oci.com");
+                ObjectStorage::by_namespace(Endpoint::of_host(&host))
+            }
+            (None, Some(from)) => {
+                let realm = realm.as_ref().ok_or_else(|| unknown(from, "dual-stack"))?;
+                let host = format!("objectstorage.{name}.ds.oci.{realm}");
+                ObjectStorage::at(Endpoint::of_host(&host))
+            }
+            (None, None) => {
+                ObjectStorage::at(Endpoint::of_host(&format!("objectstorage.{domain}")))
+            }
+        })
     }
 
     pub fn auth(&self) -> Endpoint {
@@ -73,39 +108,68 @@ impl Region {
 }
 
 impl Sources {
-    /// Name and realm of a region that the texts define.
-    fn find(&self, wanted: &str, warnings: &mut Vec<String>) -> Option<(String, String)> {
-        let mut look = |what: &str, text: Option<&String>| {
-            let value = match serde_json::from_str::<Value>(text?) {
-                Ok(value) => value,
-                Err(error) => {
-                    warnings.push(format!("{what} is no JSON and was ignored: {error}"));
-                    return None;
+    /// Name and realm of a region that the texts define. A file that cannot be read is warned of, as
+    /// in the SDKs; a variable that cannot be read is refused.
+    fn find(
+        &self,
+        wanted: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<(String, String)>, Error> {
+        if let Some(text) = &self.regions_config {
+            match serde_json::from_str::<Value>(text) {
+                Ok(value) => {
+                    let regions = match &value {
+                        Value::Array(regions) => regions.as_slice(),
+                        one => std::slice::from_ref(one),
+                    };
+                    let mut complete = regions.iter().filter_map(Definition::read);
+                    if let Some(found) = complete.find(|region| region.is(wanted)) {
+                        return Ok(Some((found.name, found.realm)));
+                    }
                 }
-            };
-            let regions = match &value {
-                Value::Array(regions) => regions.as_slice(),
-                one => std::slice::from_ref(one),
-            };
-            regions.iter().find_map(|region| matching(region, wanted))
-        };
-        look("~/.oci/regions-config.json", self.regions_config.as_ref())
-            .or_else(|| look("OCI_REGION_METADATA", self.region_metadata.as_ref()))
+                Err(error) => {
+                    warnings.push(format!("{REGIONS_CONFIG} is no JSON and was ignored: {error}"));
+                }
+            }
+        }
+        let Some(text) = &self.region_metadata else { return Ok(None) };
+        let value = serde_json::from_str::<Value>(text).map_err(|error| {
+            Error::usage(format!("OCI_REGION_METADATA is no JSON: {error}")).next(METADATA_FORM)
+        })?;
+        let region = Definition::read(&value).ok_or_else(|| {
+            Error::usage("OCI_REGION_METADATA defines no region").next(METADATA_FORM)
+        })?;
+        Ok(region.is(wanted).then_some((region.name, region.realm)))
     }
 }
 
-/// Name and realm of one region-metadata object, if it is the wanted region and complete.
-fn matching(region: &Value, wanted: &str) -> Option<(String, String)> {
-    let field = |name: &str| {
-        let (_, value) =
-            region.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-        let value = value.as_str()?.trim().to_ascii_lowercase();
-        Some(value).filter(|value| !value.is_empty())
-    };
-    field("realmKey")?;
-    let (realm, code) = (field("realmDomainComponent")?, field("regionKey")?);
-    let name = field("regionIdentifier")?;
-    (wanted == name || wanted == code).then_some((name, realm))
+const REGIONS_CONFIG: &str = "~/.oci/regions-config.json";
+const METADATA_FORM: &str = "it is an object with the texts realmKey, realmDomainComponent, regionKey \
+                             and regionIdentifier";
+
+/// A complete region-metadata object.
+struct Definition {
+    name: String,
+    code: String,
+    realm: String,
+}
+
+impl Definition {
+    fn read(region: &Value) -> Option<Definition> {
+        let field = |name: &str| {
+            let (_, value) =
+                region.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+            let value = value.as_str()?.trim().to_ascii_lowercase();
+            Some(value).filter(|value| !value.is_empty())
+        };
+        field("realmKey")?;
+        let (realm, code) = (field("realmDomainComponent")?, field("regionKey")?);
+        Some(Definition { name: field("regionIdentifier")?, code, realm })
+    }
+
+    fn is(&self, wanted: &str) -> bool {
+        wanted == self.name || wanted == self.code
+    }
 }
 
 #[cfg(test)]
@@ -115,15 +179,19 @@ mod tests {
     const NEW: &str = r#"{"realmKey":"OC99","realmDomainComponent":"OracleCloud99.com",
         "regionKey":"ZZZ","regionIdentifier":"zz-new-1"}"#;
 
+    fn storage(region: &Region) -> Endpoint {
+        region.object_storage(&Form::default()).unwrap().general
+    }
+
     fn hosts(text: &str, sources: &Sources) -> (String, String) {
         let region = Region::find(text, sources).unwrap();
-        (region.object_storage().to_string(), region.auth().to_string())
+        (storage(&region).to_string(), region.auth().to_string())
     }
 
     fn domain(text: &str) -> String {
         let region = Region::find(text, &Sources::default()).unwrap();
         assert_eq!(region.auth().host, format!("auth.{}", region.domain));
-        region.object_storage().host.strip_prefix("objectstorage.").unwrap().to_owned()
+        storage(&region).host.strip_prefix("objectstorage.").unwrap().to_owned()
     }
 
     #[test]
@@ -197,22 +265,62 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_definition_defines_nothing() {
+    fn an_incomplete_definition_in_the_file_defines_nothing_and_one_in_the_variable_is_refused() {
         for field in ["realmKey", "realmDomainComponent", "regionKey", "regionIdentifier"] {
             for broken in [NEW.replace(field, "else"), NEW.replacen(':', ":\"\",\"x\":", 1)] {
-                let sources = Sources { region_metadata: Some(broken), ..Sources::default() };
-                assert_eq!(hosts("zzz", &sources).1, "https://auth.zzz.oraclecloud.com");
+                let file = Some(format!("[{broken}]"));
+                let file = Sources { regions_config: file, ..Sources::default() };
+                assert_eq!(hosts("zzz", &file).1, "https://auth.zzz.oraclecloud.com");
+                let variable = Sources { region_metadata: Some(broken), ..Sources::default() };
+                let error = Region::find("zzz", &variable).unwrap_err();
+                assert_eq!(error.kind.exit_code(), 2);
+                assert!(error.what.contains("OCI_REGION_METADATA"), "{error}");
             }
         }
     }
 
     #[test]
-    fn a_source_that_is_no_json_is_ignored_with_a_warning_where_it_was_needed() {
-        let sources = Sources { region_metadata: Some("{".into()), ..Sources::default() };
-        let region = Region::find("zz-new-1", &sources).unwrap();
+    fn what_is_no_json_matters_where_it_is_needed_the_variable_is_refused_the_file_warned_of() {
+        let variable = Sources { region_metadata: Some("{".into()), ..Sources::default() };
+        let error = Region::find("zz-new-1", &variable).unwrap_err();
+        assert!(error.what.contains("OCI_REGION_METADATA"), "{error}");
+        assert!(Region::find("phx", &variable).is_ok());
+        let file = Sources { regions_config: Some("{".into()), ..Sources::default() };
+        let region = Region::find("zz-new-1", &file).unwrap();
         assert_eq!(region.auth().host, "auth.zz-new-1.oraclecloud.com");
-        assert!(region.warnings[0].contains("OCI_REGION_METADATA"), "{:?}", region.warnings);
-        assert!(Region::find("phx", &sources).unwrap().warnings.is_empty());
+        assert!(region.warnings[0].contains("regions-config.json"), "{:?}", region.warnings);
+        assert!(Region::find("phx", &file).unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn each_form_has_its_host_where_it_is_known_and_is_refused_where_it_is_not() {
+        let shown = |region: &str, realm_specific: bool, dual_stack: bool| {
+            let form = Form {
+                realm_specific: realm_specific.then(|| "R".to_owned()),
+                dual_stack: dual_stack.then(|| "D".to_owned()),
+            };
+            let region = Region::find(region, &Sources::default()).unwrap();
+            region.object_storage(&form).map(|storage| storage.to_string())
+        };
+        for (region, realm_specific, dual_stack, host) in [
+            ("phx", false, false, "objectstorage.us-phoenix-1.oraclecloud.com"),
+            ("phx", true, false, "NAMESPACE.objectstorage.us-phoenix-1.oci.customer-oci.com"),
+            ("phx", false, true, "objectstorage.us-phoenix-1.ds.oci.oraclecloud.com"),
+            ("phx", true, true, "NAMESPACE.objectstorage.us-phoenix-1.ds.oci.customer-oci.com"),
+            ("ltn", false, true, "objectstorage.uk-gov-london-1.ds.oci.oraclegovcloud.uk"),
+            ("zz-new-9", true, false, "NAMESPACE.objectstorage.zz-new-9.oci.customer-oci.com"),
+        ] {
+            let shown = shown(region, realm_specific, dual_stack);
+            assert_eq!(shown, Ok(format!("https://{host}")));
+        }
+        for (region, realm_specific, from) in [
+            ("ltn", true, "R:"),
+            ("zz-1.example.com", true, "R:"),
+            ("zz-1.example.com", false, "D:"),
+        ] {
+            let error = shown(region, realm_specific, !realm_specific).unwrap_err();
+            assert_eq!((error.kind.exit_code(), &error.what[..2]), (2, from), "{error}");
+        }
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl Ocipipe {
         words.push(self.program.unwrap_or_else(binary).into());
         words.extend(self.args);
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env_clear().envs(self.vars);
+        // Without a HOME the list of users would be asked, and this host's own config be read.
+        command.args(&words[1..]).env_clear().env("HOME", "/nonexistent").envs(self.vars);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }

@@ -12,6 +12,7 @@ use super::peer::{Authority, OK, ask, request, say, serve, serve_on};
 use crate::http::Transport;
 use crate::http::dial::{Dialer, Lookup};
 use crate::oci::endpoint::Endpoint;
+use crate::oci::options::Network;
 use crate::retry::{Break, Failure};
 
 #[track_caller]
@@ -23,14 +24,14 @@ fn breaks(result: Result<crate::oci::api::Answer, Failure>, expected: Break) -> 
 }
 
 fn transport() -> Transport {
-    Transport::new(None, Duration::from_secs(5)).unwrap()
+    Transport::new(&Network::default(), Duration::from_secs(5)).unwrap()
 }
 
 /// A transport that looks names up in this way.
 fn looking_up(lookup: Lookup) -> Transport {
     let mut transport = transport();
-    let dialer = Dialer::new(None, Duration::from_secs(5)).unwrap().looking_up(lookup);
-    transport.dialer = Arc::new(dialer);
+    let dialer = Dialer::new(&Network::default(), Duration::from_secs(5)).unwrap();
+    transport.dialer = Arc::new(dialer.looking_up(lookup));
     transport
 }
 
@@ -135,8 +136,7 @@ async fn a_handshake_that_fails_is_no_connection_and_the_next_one_may_succeed() 
             }
         }
     });
-    let bundle = Some(authority.bundle.path());
-    let transport = Transport::new(bundle, Duration::from_secs(20)).unwrap();
+    let transport = Transport::new(&authority.network(), Duration::from_secs(20)).unwrap();
     breaks(ask(&transport, &endpoint, 3).await, Break::Connect);
     breaks(ask(&transport, &endpoint, 3).await, Break::Connect);
     assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
@@ -156,7 +156,7 @@ async fn a_certificate_of_another_authority_is_told_from_other_failures_in_every
             say(&mut stream, text).await;
         }
     });
-    let transport = Transport::new(Some(ours.bundle.path()), Duration::from_secs(20)).unwrap();
+    let transport = Transport::new(&ours.network(), Duration::from_secs(20)).unwrap();
     assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
     let text = breaks(ask(&transport, &endpoint, 3).await, Break::Untrusted);
     assert!(text.contains("not trusted"), "{text}");

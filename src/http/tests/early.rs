@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::peer::{OK, ask, head, request, say, serve, serve_both};
 use crate::http::Transport;
+use crate::oci::options::Network;
 use crate::retry::{Break, Failure};
 
 const LARGE: usize = 64 << 20;
@@ -99,7 +100,7 @@ async fn interim_answers_that_nobody_asked_for_are_passed_over() {
         stream.read_to_end(&mut Vec::new()).await.ok();
     })
     .await;
-    let transport = Transport::new(None, Duration::from_secs(20)).unwrap();
+    let transport = Transport::new(&Network::default(), Duration::from_secs(20)).unwrap();
     let answer = ask(&transport, &endpoint, 100_000).await.unwrap();
     assert_eq!((answer.status, &answer.body[..]), (200, &b"ok"[..]));
 }
@@ -120,7 +121,7 @@ async fn what_is_not_http_is_garbage_and_what_ends_too_soon_is_lost() {
             say(&mut stream, text).await;
         })
         .await;
-        let transport = Transport::new(None, Duration::from_secs(20)).unwrap();
+        let transport = Transport::new(&Network::default(), Duration::from_secs(20)).unwrap();
         let failure = ask(&transport, &endpoint, 10).await.unwrap_err();
         let Failure::Transport { how, .. } = failure else { panic!("{text:?}: {failure:?}") };
         assert_eq!(how, expected, "{text:?}");

@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::http::{Head, RequestBody, Throttle, Transport};
 use crate::oci::api::Answer;
 use crate::oci::endpoint::Endpoint;
+use crate::oci::options::{Bundle, Network};
 use crate::retry::Failure;
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -77,8 +78,8 @@ where
             serving(number, stream).await;
         }
     });
-    let bundle = authority.as_ref().map(|authority| authority.bundle.path());
-    let transport = Transport::new(bundle, Duration::from_secs(20)).unwrap();
+    let network = authority.as_ref().map(Authority::network).unwrap_or_default();
+    let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
     (endpoint, transport)
 }
 
@@ -89,6 +90,13 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// It is trusted, and nobody else.
+    pub fn network(&self) -> Network {
+        let paths = vec![self.bundle.path().to_owned()];
+        let bundle = Some(Bundle { paths, from: "--cert-bundle".to_owned() });
+        Network { bundle, ..Network::default() }
+    }
+
     pub fn new() -> Authority {
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -97,7 +105,8 @@ impl Authority {
         let mut bundle = NamedTempFile::new().unwrap();
         bundle.write_all(ca.self_signed(&ca_key).unwrap().pem().as_bytes()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let mut leaf =
+            CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         leaf.distinguished_name.push(DnType::CommonName, "a server of one test");
         let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

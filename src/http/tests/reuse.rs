@@ -10,10 +10,11 @@ use tokio::sync::Notify;
 use super::peer::{OK, ask, post, request, say, serve};
 use crate::http::{Transport, small};
 use crate::oci::endpoint::Endpoint;
+use crate::oci::options::Network;
 use crate::retry::{Break, Failure};
 
 fn transport() -> Transport {
-    Transport::new(None, Duration::from_millis(400)).unwrap()
+    Transport::new(&Network::default(), Duration::from_millis(400)).unwrap()
 }
 
 /// Requests of three bytes, answered with this; how many connections there were.

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::peer::{OK, ask, ask_throttled, head, request, say, serve, serve_on};
 use crate::http::{Throttle, Transport};
+use crate::oci::options::Network;
 use crate::retry::{Break, Failure};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -34,7 +35,7 @@ async fn what_the_kernel_sends_after_us_moves_too() {
         }
         say(&mut stream, OK).await;
     });
-    let transport = Transport::new(None, TIMEOUT).unwrap();
+    let transport = Transport::new(&Network::default(), TIMEOUT).unwrap();
     let began = Instant::now();
     let answer = ask(&transport, &endpoint, BODY).await;
     let took = began.elapsed();
@@ -50,7 +51,7 @@ async fn a_server_that_stops_reading_is_a_stall_when_the_timeout_is_over() {
             stream.read_exact(&mut vec![0; reads]).await.unwrap();
             std::future::pending().await
         });
-        let transport = Transport::new(None, TIMEOUT).unwrap();
+        let transport = Transport::new(&Network::default(), TIMEOUT).unwrap();
         let began = Instant::now();
         let failure = ask(&transport, &endpoint, 4 * BODY).await.unwrap_err();
         let took = began.elapsed();
@@ -66,7 +67,7 @@ async fn an_answer_that_does_not_come_is_a_stall_when_the_timeout_is_over() {
         std::future::pending().await
     })
     .await;
-    let transport = Transport::new(None, TIMEOUT).unwrap();
+    let transport = Transport::new(&Network::default(), TIMEOUT).unwrap();
     let began = Instant::now();
     let failure = ask(&transport, &endpoint, BODY).await.unwrap_err();
     let took = began.elapsed();
@@ -82,7 +83,7 @@ async fn a_body_that_waits_for_its_share_of_the_bandwidth_is_no_stall() {
         say(&mut stream, OK).await;
     };
     let endpoint = Arc::new(serve(serving).await);
-    let transport = Arc::new(Transport::new(None, TIMEOUT).unwrap());
+    let transport = Arc::new(Transport::new(&Network::default(), TIMEOUT).unwrap());
     let throttle = Arc::new(Throttle::new(20_000));
     let began = Instant::now();
     let all = (0..8).map(|_| {
@@ -113,7 +114,7 @@ async fn what_was_given_up_is_not_sent_any_more() {
             tell.send((stream.read_to_end(&mut rest).await.is_err(), rest.len())).unwrap();
         }
     });
-    let transport = Transport::new(None, Duration::from_secs(20)).unwrap();
+    let transport = Transport::new(&Network::default(), Duration::from_secs(20)).unwrap();
     tokio::select! {
         answer = ask(&transport, &endpoint, BODY) => panic!("{answer:?}"),
         begun = begun => begun.unwrap(),

@@ -58,7 +58,7 @@ pub enum Notice {
         since: Duration,
         until: Duration,
         refused: bool,
-        /// The command that begins a new session, filled in by who knows it.
+        /// How to begin a new session, filled in by who knows it.
         login: String,
     },
     /// The token has ended while nothing had to be sent.
@@ -269,7 +269,7 @@ impl fmt::Display for Notice {
                 )?;
                 match login.as_str() {
                     "" => Ok(()),
-                    login => write!(f, "\n  begin a new session with `{login}`"),
+                    login => write!(f, "\n  {login}"),
                 }
             }
             Notice::Ended { login } => {
@@ -279,7 +279,7 @@ impl fmt::Display for Notice {
                 )?;
                 match login.as_str() {
                     "" => Ok(()),
-                    login => write!(f, "\n  begin a new session with `{login}`"),
+                    login => write!(f, "\n  {login}"),
                 }
             }
             Notice::Resumed => f.write_str("the upload goes on"),

@@ -22,22 +22,31 @@ use crate::oci::region::Sources;
 const LARGEST: u64 = 4 << 20;
 
 /// The config keys that a variable overrides.
-const OVERRIDES: [(&str, &str); 6] = [
+const OVERRIDES: [(&str, &str); 5] = [
     ("user", "OCI_CLI_USER"),
     ("tenancy", "OCI_CLI_TENANCY"),
     ("fingerprint", "OCI_CLI_FINGERPRINT"),
-    ("key_file", "OCI_CLI_KEY_FILE"),
+    ("key_content", "OCI_CLI_KEY_CONTENT"),
     ("pass_phrase", "OCI_CLI_PASSPHRASE"),
-    ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE"),
 ];
+
+/// Those whose values are paths.
+const OVERRIDING_PATHS: [(&str, &str); 2] =
+    [("key_file", "OCI_CLI_KEY_FILE"), ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE")];
 
 /// The values in force, from whatever source.
 pub(super) struct Settings {
     pub profile: String,
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
-    above: BTreeMap<&'static str, Zeroizing<String>>,
-    section: Section,
+    /// The names of the profiles in it.
+    pub names: Vec<String>,
+    /// What the environment has.
+    texts: BTreeMap<&'static str, Zeroizing<String>>,
+    paths: BTreeMap<&'static str, PathBuf>,
+    /// What the profile's own section has, and what it has with all that it inherits.
+    own: Section,
+    whole: Section,
 }
 
 impl Settings {
@@ -45,19 +54,24 @@ impl Settings {
         options: &ServiceOptions,
         environment: &Environment,
     ) -> Result<Settings, Error> {
-        let mut above: BTreeMap<&'static str, Zeroizing<String>> = OVERRIDES
-            .iter()
-            .filter_map(|(key, variable)| Some((*key, environment.var(variable)?)))
-            .map(|(key, value)| (key, Zeroizing::new(value.to_owned())))
-            .collect();
-        if let Some(region) = &options.region {
-            above.insert("region", Zeroizing::new(region.clone()));
-        }
-        let profile = options.profile.clone().unwrap_or_else(|| DEFAULT.to_owned());
-        let mut settings = Settings { profile, file: None, above, section: Section::new() };
+        let mut settings = Settings {
+            profile: options.profile.clone().unwrap_or_else(|| DEFAULT.to_owned()),
+            file: None,
+            names: Vec::new(),
+            texts: OVERRIDES
+                .iter()
+                .filter_map(|(key, variable)| Some((*key, environment.var(variable)?)))
+                .map(|(key, value)| (key, Zeroizing::new(value.to_owned())))
+                .collect(),
+            paths: OVERRIDING_PATHS
+                .iter()
+                .filter_map(|(key, variable)| Some((*key, environment.path(variable)?)))
+                .collect(),
+            own: Section::new(),
+            whole: Section::new(),
+        };
         // As in the OCI CLI: where the environment says it all, the file is not even looked for.
-        let all = ["user", "tenancy", "fingerprint", "key_file", "region"];
-        if all.iter().all(|key| settings.above.contains_key(key)) {
+        if settings.has_api_key() && options.region.is_some() {
             return Ok(settings);
         }
         let file = match locate(options, environment) {
@@ -69,7 +83,7 @@ impl Settings {
             Err(error) => return Err(error),
         };
         let config = load(&file)?;
-        settings.section = config.profile(&settings.profile).ok_or_else(|| {
+        settings.whole = config.profile(&settings.profile).ok_or_else(|| {
             let name = &settings.profile;
             let names = config.names().join(", ");
             Error::usage(format!("{} has no profile {name:?}", file.display())).next(
@@ -79,26 +93,62 @@ impl Settings {
                 },
             )
         })?;
+        settings.own = config.own(&settings.profile);
+        settings.names = config.names().into_iter().map(str::to_owned).collect();
         settings.file = Some(file);
         Ok(settings)
     }
 
+    /// Whether the environment names all that an API key needs.
+    fn has_api_key(&self) -> bool {
+        let named = |key: &&str| self.texts.contains_key(*key);
+        self.has_key() && ["user", "tenancy", "fingerprint"].iter().all(named)
+    }
+
     /// Whether the environment names all that a request is signed with.
     fn has_credentials(&self) -> bool {
-        let has = |keys: &[&str]| keys.iter().all(|key| self.above.contains_key(key));
-        has(&["key_file", "security_token_file"])
-            || has(&["key_file", "user", "tenancy", "fingerprint"])
+        self.has_api_key() || self.has_key() && self.paths.contains_key("security_token_file")
+    }
+
+    fn has_key(&self) -> bool {
+        self.texts.contains_key("key_content") || self.paths.contains_key("key_file")
     }
 
     /// The value of a config key; an empty one counts as none.
     pub(super) fn value(&self, key: &str) -> Option<&str> {
-        let value = self.above.get(key).or_else(|| self.section.get(key))?;
+        let value = self.texts.get(key).or_else(|| self.whole.get(key))?;
         Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The path that is the value of a config key.
+    pub(super) fn path(&self, key: &str, environment: &Environment) -> Option<PathBuf> {
+        let named = self.paths.get(key).cloned();
+        named.or_else(|| self.value(key).map(|path| environment.expand(path)))
+    }
+
+    /// Whether a key speaks of the identity of this very profile: it stands in the environment or in
+    /// the profile's own section, or is inherited and the profile has no `user` of its own. One with a
+    /// user of its own is an API key's, whatever DEFAULT is.
+    pub(super) fn is_meant(&self, key: &str) -> bool {
+        let own = |key: &str| self.own.get(key).is_some_and(|value| !value.is_empty());
+        let named = |key: &str| self.texts.contains_key(key) || self.paths.contains_key(key);
+        let inherited = self.whole.get(key).is_some_and(|value| !value.is_empty());
+        named(key) || own(key) || inherited && !own("user") && !named("user")
+    }
+
+    /// Whether the profile's own section has a user, which a login to that profile would erase.
+    pub(super) fn holds_a_user(&self) -> bool {
+        self.own.contains_key("user")
+    }
+
+    /// The content of the key, which only the environment may hold.
+    pub(super) fn key_content(&self) -> Option<&Zeroizing<String>> {
+        self.texts.get("key_content")
     }
 
     /// Whether the file itself has the key.
     pub(super) fn in_file(&self, key: &str) -> bool {
-        self.section.contains_key(key)
+        self.whole.contains_key(key)
     }
 }
 
@@ -116,13 +166,13 @@ impl fmt::Display for Settings {
 /// is the SDK's rule.
 fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf, Error> {
     if let Some(file) = &options.config_file {
-        return Ok(file.to_str().map_or_else(|| file.clone(), |text| environment.expand(text)));
+        return Ok(environment.expand(file));
     }
-    let at_home = |path: &str| environment.home.as_ref().map(|home| home.join(path));
+    let at_home = |path: &str| environment.home().map(|home| home.join(path));
     let usual = at_home(".oci/config");
     let candidates = [
         usual.clone().filter(|path| path.exists()),
-        environment.var("OCI_CONFIG_FILE").map(|path| environment.expand(path)),
+        environment.path("OCI_CONFIG_FILE"),
         at_home(".oraclebmc/config").filter(|path| path.exists()),
     ];
     candidates.into_iter().flatten().next().ok_or_else(|| {
@@ -157,15 +207,26 @@ fn load(file: &Path) -> Result<Profiles, Error> {
     })
 }
 
-/// The texts that may define regions.
+/// The texts that may define regions. A file that is there and cannot be read is as good as one that
+/// holds nothing of use: where it is needed, that is said.
 pub(super) fn region_sources(environment: &Environment) -> Sources {
-    let file = environment.home.as_ref().map(|home| home.join(".oci/regions-config.json"));
+    let file = environment.home().map(|home| home.join(".oci/regions-config.json"));
     let owned = |name: &str| environment.var(name).map(str::to_owned);
+    let text = |file: PathBuf| match fs::read(file) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(_) => Some(String::new()),
+    };
     Sources {
-        regions_config: file.and_then(|file| fs::read_to_string(file).ok()),
+        regions_config: file.and_then(text),
         region_metadata: owned("OCI_REGION_METADATA"),
         default_realm: owned("OCI_DEFAULT_REALM"),
     }
+}
+
+/// The config file that programs find by themselves.
+pub(super) fn is_usual(file: &Path, environment: &Environment) -> bool {
+    environment.home().is_some_and(|home| home.join(".oci/config") == file)
 }
 
 /// A warning where others than the owner may use a file. A symlink is judged by its target.

@@ -55,6 +55,11 @@ impl Profiles {
         Some(values)
     }
 
+    /// The values of a section as it is written down, without those it inherits.
+    pub fn own(&self, name: &str) -> Section {
+        self.sections.get(name).cloned().unwrap_or_default()
+    }
+
     /// The names of the profiles that are written down.
     pub fn names(&self) -> Vec<&str> {
         self.sections.keys().map(String::as_str).collect()

@@ -1,4 +1,5 @@
 use super::*;
+use crate::oci::region::Form;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -34,8 +35,7 @@ impl Home {
     }
 
     fn environment(&self, vars: &[(&str, &str)]) -> Environment {
-        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Environment { vars: vars.collect(), home: Some(self.path().to_owned()) }
+        Environment::of(vars.iter().copied(), Some(self.path().to_owned()))
     }
 
     fn resolve(&self, options: &ServiceOptions) -> Result<Identity, Error> {
@@ -62,6 +62,10 @@ fn options() -> ServiceOptions {
     ServiceOptions::default()
 }
 
+fn given(text: &str) -> Option<Setting> {
+    Some(Setting::new(text, "--option"))
+}
+
 fn profile(name: &str) -> ServiceOptions {
     ServiceOptions { profile: Some(name.into()), ..options() }
 }
@@ -78,9 +82,9 @@ fn a_profile_with_an_api_key_is_read_whole() {
             fingerprint: FINGERPRINT.into()
         }
     );
-    assert_eq!(identity.key_file, home.path().join("key.pem"));
+    assert_eq!(identity.key, KeySource::File(home.path().join("key.pem")));
     assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("a ; b"));
-    assert_eq!(identity.object_storage.host, "objectstorage.us-ashburn-1.oraclecloud.com");
+    assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
     assert_eq!(identity.auth.unwrap().host, "auth.us-ashburn-1.oraclecloud.com");
     assert_eq!((identity.profile.as_str(), identity.warnings.len()), ("DEFAULT", 0));
 }
@@ -91,7 +95,8 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     let token_file = home.path().join("token");
     let identity = home.resolve(&profile("S")).unwrap();
     assert_eq!(identity.credentials, Source::SecurityToken { token_file: token_file.clone() });
-    assert_eq!(identity.login(), "oci session authenticate --profile-name S --region us-phoenix-1");
+    let login = "`oci session authenticate --profile-name S --region us-phoenix-1`";
+    assert_eq!(identity.login(), format!("begin a new session with {login}"));
     assert_eq!(identity.auth.unwrap().host, "auth.us-phoenix-1.oraclecloud.com");
     let named = ServiceOptions { auth: Some(AuthMode::ApiKey), ..profile("S") };
     assert!(matches!(home.resolve(&named).unwrap().credentials, Source::ApiKey { .. }));
@@ -100,6 +105,82 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     let environment = home.environment(&[("OCI_CLI_SECURITY_TOKEN_FILE", path)]);
     let identity = Identity::resolve(&options(), &environment).unwrap();
     assert_eq!(identity.credentials, Source::SecurityToken { token_file });
+}
+
+/// A session in DEFAULT, and profiles that inherit it.
+fn session_in_default() -> Home {
+    let api_key = api_key_profile().replace("[DEFAULT]", "[BACKUP]");
+    let session = SESSION.replace("[S]", "[DEFAULT]");
+    Home::with(&format!(
+        "{session}{api_key}[PLAIN]\nregion=fra\n[BOTH]\nuser={USER}\nsecurity_token_file=~/own\n\
+         [BACKUP-session]\n[TYPED]\nauthentication_type=security_token\n"
+    ))
+}
+
+#[test]
+fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
+    let home = session_in_default();
+    let token = |name: &str| match home.resolve(&profile(name)).unwrap().credentials {
+        Source::SecurityToken { token_file } => Some(token_file),
+        Source::ApiKey { .. } => None,
+    };
+    assert_eq!(token("DEFAULT"), Some(home.path().join("token")));
+    assert_eq!(token("PLAIN"), Some(home.path().join("token")));
+    assert_eq!(token("BOTH"), Some(home.path().join("own")));
+    assert_eq!(token("BACKUP"), None);
+    // A user in the environment is one of its own as well, a token there is meant.
+    let with = |vars: &[(&str, &str)], name: &str| {
+        Identity::resolve(&profile(name), &home.environment(vars)).unwrap().credentials
+    };
+    let all = [("OCI_CLI_USER", USER), ("OCI_CLI_TENANCY", TENANCY)];
+    let all = [&all[..], &[("OCI_CLI_FINGERPRINT", FINGERPRINT)]].concat();
+    assert!(matches!(with(&all, "PLAIN"), Source::ApiKey { .. }));
+    let named = with(&[("OCI_CLI_SECURITY_TOKEN_FILE", "/t")], "BACKUP");
+    assert_eq!(named, Source::SecurityToken { token_file: "/t".into() });
+}
+
+#[test]
+fn the_authentication_type_of_a_profile_comes_before_what_it_looks_like() {
+    let home = |text: &str| Home::with(&format!("{}{SESSION}{text}\n", api_key_profile()));
+    let api_key = home("authentication_type=api_key").resolve(&profile("S")).unwrap();
+    assert!(matches!(api_key.credentials, Source::ApiKey { .. }));
+    for later in ["instance_principal", "resource_principal", "kerberos"] {
+        let error = home(&format!("authentication_type={later}")).error(&profile("S"));
+        assert!(error.contains("authentication_type") && error.contains(later), "{error}");
+    }
+    // What is said by an option, a variable or the rc file outranks it.
+    let named = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("S") };
+    let session = home("authentication_type=api_key").resolve(&named).unwrap();
+    assert!(matches!(session.credentials, Source::SecurityToken { .. }));
+    let inherited =
+        format!("{}authentication_type=security_token\n[A]\nuser={USER}\n", api_key_profile());
+    let identity = Home::with(&inherited).resolve(&profile("A")).unwrap();
+    assert!(matches!(identity.credentials, Source::ApiKey { .. }));
+}
+
+#[test]
+fn no_advice_erases_a_profile_that_holds_a_user() {
+    let home = session_in_default();
+    let login = |options: &ServiceOptions| home.resolve(options).unwrap().login();
+    assert!(login(&profile("PLAIN")).contains("--profile-name PLAIN "));
+    for (name, free) in [("BOTH", "BOTH-session"), ("BACKUP", "BACKUP-session-2")] {
+        let advice = login(&profile(name));
+        assert!(!advice.contains(&format!("--profile-name {name} ")), "{advice}");
+        assert!(advice.contains(&format!("--profile-name {free} ")), "{advice}");
+        assert!(advice.contains(&format!("--profile {free}")), "{advice}");
+    }
+    let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("BACKUP") };
+    assert!(login(&session).contains("--profile-name BACKUP-session-2 "));
+    // Without a config file nobody knows what a profile of that name holds.
+    let vars = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
+    let options = ServiceOptions { region: given("FRA"), ..options() };
+    let identity = Identity::resolve(&options, &Home::new().environment(&vars)).unwrap();
+    assert!(!identity.login().contains("DEFAULT"), "{}", identity.login());
+    // The login writes the file that is read.
+    let elsewhere = home.write("elsewhere", SESSION);
+    let options = ServiceOptions { config_file: Some(elsewhere.clone()), ..profile("S") };
+    let location = format!("--config-location {}`", elsewhere.display());
+    assert!(login(&options).ends_with(&location), "{}", login(&options));
 }
 
 #[test]
@@ -120,7 +201,7 @@ fn each_variable_overrides_its_key_and_nothing_else() {
     let identity = Identity::resolve(&options(), &environment).unwrap();
     assert_eq!(identity.user.as_deref(), Some(other));
     assert_eq!(identity.tenancy.as_deref(), Some(TENANCY));
-    assert_eq!(identity.key_file, home.path().join("other.pem"));
+    assert_eq!(identity.key, KeySource::File(home.path().join("other.pem")));
     assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("hunter2"));
     assert!(!format!("{identity:?} {environment:?}").contains("hunter2"));
 }
@@ -134,10 +215,13 @@ fn the_config_file_is_not_read_when_the_environment_says_it_all() {
         ("OCI_CLI_FINGERPRINT", FINGERPRINT),
         ("OCI_CLI_KEY_FILE", "/k.pem"),
     ];
-    let options = ServiceOptions { region: Some("FRA".into()), ..options() };
+    let options = ServiceOptions { region: given("FRA"), ..options() };
     let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
     assert_eq!(identity.config_file, None);
-    assert_eq!(identity.object_storage.host, "objectstorage.eu-frankfurt-1.oraclecloud.com");
+    assert_eq!(
+        identity.object_storage.general.host,
+        "objectstorage.eu-frankfurt-1.oraclecloud.com"
+    );
     for missing in 0..all.len() {
         let mut some = all.to_vec();
         some.remove(missing);
@@ -147,10 +231,38 @@ fn the_config_file_is_not_read_when_the_environment_says_it_all() {
 }
 
 #[test]
+fn the_content_of_a_key_comes_before_a_file_and_is_as_good() {
+    let home = Home::new();
+    let mut vars = vec![
+        ("OCI_CLI_USER", USER),
+        ("OCI_CLI_TENANCY", TENANCY),
+        ("OCI_CLI_FINGERPRINT", FINGERPRINT),
+        ("OCI_CLI_KEY_CONTENT", "-----BEGIN secret"),
+    ];
+    let options = ServiceOptions { region: given("FRA"), ..options() };
+    let resolve =
+        |vars: &[(&str, &str)]| Identity::resolve(&options, &home.environment(vars)).unwrap();
+    let content = KeySource::Content(Zeroizing::new("-----BEGIN secret".to_owned()));
+    let identity = resolve(&vars);
+    assert_eq!((&identity.key, &identity.config_file), (&content, &None));
+    assert!(!format!("{identity:?} {}", identity.key).contains("secret"));
+    vars.push(("OCI_CLI_KEY_FILE", "/k.pem"));
+    assert_eq!(resolve(&vars).key, content);
+    vars.remove(3);
+    assert_eq!(resolve(&vars).key, KeySource::File("/k.pem".into()));
+    // With an endpoint there is no need of a region.
+    let endpoint = ServiceOptions { endpoint: given("https://e"), ..ServiceOptions::default() };
+    let identity = Identity::resolve(&endpoint, &home.environment(&vars)).unwrap();
+    assert_eq!(identity.object_storage.to_string(), "https://e");
+    let token = [vars[2], ("OCI_CLI_KEY_CONTENT", "x"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/t")];
+    assert_eq!(resolve(&token).credentials, Source::SecurityToken { token_file: "/t".into() });
+}
+
+#[test]
 fn a_session_needs_no_config_file_where_there_is_none_and_the_environment_names_it() {
     let home = Home::new();
     let all = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
-    let options = ServiceOptions { region: Some("FRA".into()), ..options() };
+    let options = ServiceOptions { region: given("FRA"), ..options() };
     let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
     assert_eq!(identity.config_file, None);
     assert_eq!(identity.credentials, Source::SecurityToken { token_file: "/token".into() });
@@ -167,7 +279,9 @@ fn which_config_file_is_read_follows_the_rule_of_the_sdk() {
     let home = Home::new();
     let region = |environment: &Environment, options: &ServiceOptions| {
         let identity = Identity::resolve(options, environment)?;
-        Ok::<String, Error>(identity.object_storage.host.split('.').nth(1).unwrap().to_owned())
+        Ok::<String, Error>(
+            identity.object_storage.general.host.split('.').nth(1).unwrap().to_owned(),
+        )
     };
     let write = |path: &str, region: &str| {
         home.write(path, &api_key_profile().replace("us-ashburn-1", region))
@@ -229,7 +343,9 @@ fn each_missing_or_malformed_value_has_its_own_message() {
     }
     let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..options() };
     let error = Home::with(&api_key_profile()).error(&session);
-    assert!(error.contains("no security_token_file") && error.contains("--profile-name DEFAULT"));
+    assert!(error.contains("no security_token_file"), "{error}");
+    // A login to DEFAULT would erase its user.
+    assert!(error.contains("--profile-name DEFAULT-session"), "{error}");
 }
 
 #[test]
@@ -245,17 +361,52 @@ fn ocids_are_judged_as_the_sdk_does() {
 #[test]
 fn an_endpoint_makes_the_region_unnecessary_and_beats_it() {
     let config = api_key_profile();
-    let endpoint = Some("http://127.0.0.1:81".to_owned());
+    let endpoint = given("http://127.0.0.1:81");
     let options = ServiceOptions { endpoint, ..options() };
     let identity = Home::with(&config).resolve(&options).unwrap();
     assert_eq!(identity.object_storage.to_string(), "http://127.0.0.1:81");
     assert!(identity.auth.is_some());
     let identity = Home::with(&config.replace("region=", "x=")).resolve(&options).unwrap();
     assert_eq!(identity.auth, None);
-    let auth_endpoint = Some("http://127.0.0.1:82".to_owned());
+    let auth_endpoint = given("http://127.0.0.1:82");
     let both = ServiceOptions { auth_endpoint, ..options };
     let identity = Home::with(&config).resolve(&both).unwrap();
     assert_eq!(identity.auth.unwrap().to_string(), "http://127.0.0.1:82");
+}
+
+#[test]
+fn a_region_that_cannot_be_read_is_refused_only_where_it_is_needed() {
+    let home = Home::with(&api_key_profile().replace("us-ashburn-1", "us-ashburn-1 # home"));
+    let error = home.error(&options());
+    assert!(error.contains("the profile DEFAULT") && error.contains("cannot be"), "{error}");
+    let named = ServiceOptions { region: given("a b"), ..options() };
+    assert!(home.error(&named).contains("--option: "));
+    let endpoint = ServiceOptions { endpoint: given("https://e"), ..options() };
+    let identity = home.resolve(&endpoint).unwrap();
+    assert_eq!(identity.object_storage.to_string(), "https://e");
+    assert_eq!((identity.region, identity.auth), (None, None));
+    assert!(identity.warnings[0].contains("the region is left out"), "{:?}", identity.warnings);
+}
+
+#[test]
+fn an_endpoint_in_the_config_file_is_warned_of() {
+    let home = Home::with(&format!("{}endpoint = https://e\n", api_key_profile()));
+    let identity = home.resolve(&options()).unwrap();
+    assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
+    assert!(identity.warnings[0].contains("endpoint has no effect"), "{:?}", identity.warnings);
+}
+
+#[test]
+fn a_form_of_the_hosts_is_that_of_the_region_and_an_endpoint_beats_it() {
+    let home = Home::with(&api_key_profile());
+    let form = Form { realm_specific: Some("--x".into()), dual_stack: None };
+    let options = ServiceOptions { form, ..options() };
+    let storage = home.resolve(&options).unwrap().object_storage;
+    let host = "ax.objectstorage.us-ashburn-1.oci.customer-oci.com";
+    assert_eq!(storage.endpoint("/n/ax/b/c").unwrap().host, host);
+    let options = ServiceOptions { endpoint: given("https://e/oci"), ..options };
+    let storage = home.resolve(&options).unwrap().object_storage;
+    assert_eq!(storage.to_string(), "https://e/oci");
 }
 
 #[test]
@@ -267,9 +418,9 @@ fn regions_can_be_defined_in_the_home_and_in_the_environment() {
     let home = Home::with(&config);
     let environment = home.environment(&[("OCI_REGION_METADATA", new)]);
     let identity = Identity::resolve(&options(), &environment).unwrap();
-    assert_eq!(identity.object_storage.host, expected);
+    assert_eq!(identity.object_storage.general.host, expected);
     home.write(".oci/regions-config.json", &format!("[{new}]"));
-    assert_eq!(home.resolve(&options()).unwrap().object_storage.host, expected);
+    assert_eq!(home.resolve(&options()).unwrap().object_storage.general.host, expected);
 }
 
 #[test]

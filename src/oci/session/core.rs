@@ -194,8 +194,7 @@ impl Core {
         }
         let what = "the service refuses the credentials (401)";
         match &self.identity.credentials {
-            Source::SecurityToken { .. } => Error::credentials(what)
-                .next(format!("begin a new session with `{}`", self.identity.login())),
+            Source::SecurityToken { .. } => Error::credentials(what).next(self.identity.login()),
             Source::ApiKey { fingerprint, .. } => Error::credentials(what).next(format!(
                 "check that the key {fingerprint} stands among the API keys of the user {}",
                 self.identity.user.as_deref().unwrap_or_default()
@@ -228,7 +227,7 @@ pub(super) fn wrong_fingerprint(identity: &Identity, pair: &Pair) -> Option<Stri
     (fingerprint != pair.key.fingerprint()).then(|| {
         format!(
             "the fingerprint {fingerprint} is not that of {}, which is {}",
-            identity.key_file.display(),
+            identity.key,
             pair.key.fingerprint()
         )
     })
@@ -236,12 +235,12 @@ pub(super) fn wrong_fingerprint(identity: &Identity, pair: &Pair) -> Option<Stri
 
 pub(super) fn expired(identity: &Identity, expires: u64) -> Error {
     let file = match &identity.credentials {
-        Source::SecurityToken { token_file } => token_file.display(),
-        Source::ApiKey { .. } => identity.key_file.display(),
+        Source::SecurityToken { token_file } => token_file.display().to_string(),
+        Source::ApiKey { .. } => identity.key.to_string(),
     };
     let date = Date(Duration::from_secs(expires));
     Error::credentials(format!("the session token in {file} expired at {date}"))
-        .next(format!("begin a new session with `{}`", identity.login()))
+        .next(identity.login())
 }
 
 pub(super) fn now(began: Instant) -> Now {

@@ -4,6 +4,7 @@
 //! Invariant: a `Pair` was on disk at one moment, and its token is bound to its key wherever the
 //! token says to which.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::oci::key::{Key, KeyError, LARGEST_FILE};
-use crate::oci::profile::{Identity, Source};
+use crate::oci::profile::{Identity, KeySource, Source};
 use crate::oci::sign::KeyId;
 use crate::oci::token::Token;
 
@@ -28,7 +29,7 @@ struct Stamp {
     modified: (i64, i64),
 }
 
-/// How both files looked; `None` for one that is not there.
+/// How both files looked; `None` for one that is not there, or is no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamps {
     key: Option<Stamp>,
@@ -41,7 +42,11 @@ impl Stamps {
             Source::SecurityToken { token_file } => stamp(token_file),
             Source::ApiKey { .. } => None,
         };
-        Stamps { key: stamp(&identity.key_file), token }
+        let key = match &identity.key {
+            KeySource::File(file) => stamp(file),
+            KeySource::Content(_) => None,
+        };
+        Stamps { key, token }
     }
 
     /// Whether the last change is so long ago that the next one cannot bear the same time.
@@ -118,7 +123,7 @@ impl Trouble {
 /// for an encrypted one takes long.
 pub(super) fn read(identity: &Identity, before: Option<&Pair>) -> Result<Pair, Trouble> {
     let stamps = Stamps::of(identity);
-    let key_text = read_key_file(&identity.key_file)?;
+    let key_text = read_key(&identity.key)?;
     let key = match before {
         Some(before) if before.key_text == key_text => Arc::clone(&before.key),
         _ => parse_key(identity, &key_text)?,
@@ -127,7 +132,7 @@ pub(super) fn read(identity: &Identity, before: Option<&Pair>) -> Result<Pair, T
         Source::SecurityToken { token_file } => {
             let token = read_token(identity, token_file)?;
             if !token.fits(&key.modulus()) {
-                return Err(Trouble::passing(mismatch(identity, token_file)));
+                return Err(Trouble::passing(mismatch(identity, &token_file.display())));
             }
             let key_id = KeyId::security_token(token.secret());
             (Some(token), key_id)
@@ -144,14 +149,14 @@ pub(super) fn read(identity: &Identity, before: Option<&Pair>) -> Result<Pair, T
         }
     };
     if Stamps::of(identity) != stamps {
-        return Err(Trouble::passing(mismatch(identity, &identity.key_file)));
+        return Err(Trouble::passing(mismatch(identity, &identity.key)));
     }
     Ok(Pair { key, token, key_id, key_text })
 }
 
 /// The key and the token, each for itself: for telling what is wrong with which.
 pub(super) fn inspect(identity: &Identity) -> (Result<Arc<Key>, Error>, Result<Token, Error>) {
-    let key = read_key_file(&identity.key_file).and_then(|text| parse_key(identity, &text));
+    let key = read_key(&identity.key).and_then(|text| parse_key(identity, &text));
     let token = match &identity.credentials {
         Source::SecurityToken { token_file } => read_token(identity, token_file),
         Source::ApiKey { .. } => {
@@ -161,7 +166,11 @@ pub(super) fn inspect(identity: &Identity) -> (Result<Arc<Key>, Error>, Result<T
     (key.map_err(|trouble| trouble.error), token.map_err(|trouble| trouble.error))
 }
 
-fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+fn read_key(key: &KeySource) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    let path = match key {
+        KeySource::File(path) => path,
+        KeySource::Content(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
+    };
     let shown = path.display();
     read_up_to(path, LARGEST_FILE).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Trouble::passing(
@@ -179,8 +188,11 @@ fn parse_key(identity: &Identity, text: &[u8]) -> Result<Arc<Key>, Trouble> {
     let passphrase = identity.passphrase.as_ref().map(|passphrase| passphrase.as_str());
     Key::from_pem(text, passphrase).map(Arc::new).map_err(|error| Trouble {
         passing: matches!(error, KeyError::NoPem | KeyError::Malformed),
-        error: Error::usage(format!("the key file {}: {error}", identity.key_file.display()))
-            .next(error.next()),
+        error: Error::usage(match &identity.key {
+            KeySource::File(file) => format!("the key file {}: {error}", file.display()),
+            KeySource::Content(_) => format!("{}: {error}", identity.key),
+        })
+        .next(error.next()),
     })
 }
 
@@ -188,7 +200,7 @@ fn read_token(identity: &Identity, path: &Path) -> Result<Token, Trouble> {
     /// A token is 2 to 4 KiB.
     const LARGEST: usize = 64 * 1024;
     let shown = path.display();
-    let login = format!("begin a new session with `{}`", identity.login());
+    let login = identity.login();
     let text = read_up_to(path, LARGEST).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Trouble::passing(
             Error::credentials(format!("there is no token file {shown}")).next(&login),
@@ -206,13 +218,10 @@ fn read_token(identity: &Identity, path: &Path) -> Result<Token, Trouble> {
     Token::parse(text).map_err(|error| refuse(error.to_string()))
 }
 
-pub(super) fn mismatch(identity: &Identity, token_file: &Path) -> Error {
-    let (token, key) = (token_file.display(), identity.key_file.display());
-    Error::credentials(format!("the session token in {token} is bound to another key than {key}"))
-        .next(format!(
-            "key and token are made together: begin a new session with `{}`",
-            identity.login()
-        ))
+pub(super) fn mismatch(identity: &Identity, token_file: &dyn fmt::Display) -> Error {
+    let what =
+        format!("the session token in {token_file} is bound to another key than {}", identity.key);
+    Error::credentials(what).next(format!("key and token are made together: {}", identity.login()))
 }
 
 /// A file whole, or an error where it is longer than it could be.

@@ -221,10 +221,10 @@ async fn ask(core: Arc<Core>, transport: Arc<dyn Transport>) {
 
 /// One small request that needs no credentials, for the date of its answer.
 pub(super) async fn ask_time(core: &Core, transport: &dyn Transport) {
-    let endpoint = core.identity.object_storage.clone();
+    let endpoint = core.identity.object_storage.general.clone();
     let request = Request {
         method: "HEAD",
-        target: "/".to_owned(),
+        target: endpoint.target("/"),
         headers: vec![("host", endpoint.authority.clone())],
         body: Vec::new().into(),
         endpoint,
@@ -245,7 +245,10 @@ fn probe_request(
     target: String,
     date: &str,
 ) -> Request {
-    let endpoint = core.identity.object_storage.clone();
+    let storage = &core.identity.object_storage;
+    // A namespace that has no host is refused before anything is sent.
+    let endpoint = storage.endpoint(&target).unwrap_or_else(|_| storage.general.clone());
+    let target = endpoint.target(&target);
     let head = Head { method, target: &target, host: Some(&endpoint.authority), date, body: None };
     let headers = sign::authorize(&credentials.key_id, &credentials.key, &head).headers;
     Request { method, target, headers, body: Vec::new().into(), endpoint }

@@ -25,21 +25,16 @@ pub(super) fn request(
 ) -> Request {
     // A token is letters, digits, `-`, `_` and dots: nothing in it needs an escape.
     let body = Zeroizing::new(format!("{{\"currentToken\": \"{}\"}}", token.secret()).into_bytes());
+    let target = auth.target(TARGET);
     let head = Head {
         method: "POST",
-        target: TARGET,
+        target: &target,
         host: Some(&auth.authority),
         date,
         body: Some(Body { content_type: JSON, bytes: &body }),
     };
     let signed = sign::authorize(&credentials.key_id, &credentials.key, &head);
-    Request {
-        endpoint: auth.clone(),
-        method: "POST",
-        target: TARGET.to_owned(),
-        headers: signed.headers,
-        body,
-    }
+    Request { endpoint: auth.clone(), method: "POST", target, headers: signed.headers, body }
 }
 
 /// Why an answer brought no token.
@@ -106,7 +101,7 @@ mod tests {
         let request =
             request(&auth, &credentials, &token, vectors["date_header"].as_str().unwrap());
         assert_eq!(
-            format!("{}{}", request.endpoint, request.target),
+            format!("{}{}", request.endpoint.origin(), request.target),
             vector["url"].as_str().unwrap()
         );
         assert_eq!(request.body.as_slice(), vector["body"].as_str().unwrap().as_bytes());

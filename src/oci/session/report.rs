@@ -17,10 +17,11 @@ use super::keeper;
 use super::refresh::NoToken;
 use super::transport::Transport;
 use crate::error::Error;
+use crate::oci::key::Key;
 use crate::oci::lifecycle::notice::{Date, Span};
 use crate::oci::lifecycle::{Notice, Reason};
 use crate::oci::options::AuthMode;
-use crate::oci::profile::{Identity, Source};
+use crate::oci::profile::{Identity, KeySource, Source};
 
 /// What `session show` found.
 pub struct Report {
@@ -55,7 +56,11 @@ pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
     rows.text("region", identity.region.as_deref());
     let mut trouble = key.as_ref().err().cloned();
     if let Source::ApiKey { fingerprint, .. } = &identity.credentials {
-        rows.truth("key-match", key.as_ref().ok().map(|key| key.fingerprint() == fingerprint));
+        let fits = key.as_ref().ok().map(|key| key.fingerprint() == fingerprint);
+        rows.truth("key-match", fits);
+        if let (Some(false), Ok(key)) = (fits, &key) {
+            trouble = Some(wrong_fingerprint(identity, fingerprint, key));
+        }
     }
     if let Some(token_file) = token_file {
         match &token {
@@ -70,7 +75,7 @@ pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
                     .map(|key| token.fits(&key.modulus()));
                 rows.truth("key-match", fits);
                 if fits == Some(false) {
-                    trouble = trouble.or(Some(files::mismatch(identity, token_file)));
+                    trouble = trouble.or(Some(files::mismatch(identity, &token_file.display())));
                 }
                 if token.expires <= now {
                     trouble = Some(expired(identity, token.expires));
@@ -80,10 +85,22 @@ pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
         }
     }
     rows.file("config-file", identity.config_file.as_deref());
-    rows.file("key-file", Some(&identity.key_file));
+    match &identity.key {
+        KeySource::File(file) => rows.file("key-file", Some(file)),
+        KeySource::Content(_) => rows.text("key-from", Some(&identity.key.to_string())),
+    }
     rows.file("token-file", token_file.map(|file| file.as_path()));
     rows.truth("valid", Some(trouble.is_none()));
     Report { text: if json { rows.json() } else { rows.lines() }, trouble }
+}
+
+/// The service knows a key by its fingerprint, and checks a signature by the key it finds.
+fn wrong_fingerprint(identity: &Identity, fingerprint: &str, key: &Key) -> Error {
+    let own = key.fingerprint();
+    let what =
+        format!("the fingerprint {fingerprint} is not that of {}, which is {own}", identity.key);
+    Error::credentials(what)
+        .next("let the profile have the fingerprint and the key of one and the same API key")
 }
 
 /// Names and values, in the order they are shown.
@@ -176,7 +193,7 @@ pub async fn refresh(identity: Identity, transport: Arc<dyn Transport>) -> Resul
         outcome = keeper::attempt(core, transport.as_ref(), Reason::Due).await;
     }
     let after = expires();
-    let login = format!("begin a new session with `{}`", core.identity.login());
+    let login = core.identity.login();
     match outcome {
         Err(NoToken::Denied) => {
             let what = format!(

@@ -71,9 +71,7 @@ impl Home {
     }
 
     fn identity(&self, vars: &[(&str, &str)]) -> Identity {
-        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let environment =
-            Environment { vars: vars.collect(), home: Some(self.0.path().to_owned()) };
+        let environment = Environment::of(vars.iter().copied(), Some(self.0.path().to_owned()));
         let options = ServiceOptions { profile: Some("S".into()), ..ServiceOptions::default() };
         Identity::resolve(&options, &environment).unwrap()
     }

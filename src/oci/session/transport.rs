@@ -16,6 +16,7 @@ use crate::oci::endpoint::Endpoint;
 pub struct Request {
     pub endpoint: Endpoint,
     pub method: &'static str,
+    /// As it stands on the request line.
     pub target: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Zeroizing<Vec<u8>>,
@@ -23,7 +24,7 @@ pub struct Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.method, self.endpoint, self.target)
+        write!(f, "{} {}{}", self.method, self.endpoint.origin(), self.target)
     }
 }
 

@@ -61,8 +61,9 @@ fn of_an_api_key_it_is_shown_whether_the_profile_names_its_fingerprint() {
         let config = format!("[S]\nfingerprint={fingerprint}\n{rest}\n");
         home.write(".oci/config", config.as_bytes());
         let Report { text, trouble } = show(&home, false);
-        assert!(trouble.is_none());
         assert!(text.contains(&format!("key match       {word}\n")), "{text}");
+        assert!(text.contains(&format!("valid           {word}")), "{text}");
+        assert_eq!(trouble.map(|error| error.kind.exit_code()), (word == "no").then_some(3));
         assert!(text.contains("api_key") && !text.contains("token file"), "{text}");
     }
 }
