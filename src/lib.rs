@@ -10,6 +10,7 @@
 //! | `run`         | carries the command out                                      |      |
 //! | `units`       | sizes, durations, rates                                      | yes  |
 //! | `destination` | `oci://BUCKET@NAMESPACE/NAME`                                | yes  |
+//! | `heap`        | the system's memory, asked for again where it gives none     |      |
 //! | `memory`      | how much memory the process may use                          |      |
 //! | `schedule`    | part sizes, memory bound, longest stream                     | yes  |
 //! | `pool`        | a bounded number of buffers; the buffer is the permit        |      |
@@ -49,6 +50,7 @@ pub mod emulator;
 pub mod error;
 pub mod expect;
 pub mod get;
+pub mod heap;
 pub mod http;
 pub mod input;
 pub mod memory;

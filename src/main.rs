@@ -8,8 +8,12 @@ use std::process::ExitCode;
 
 use ocipipe::cli::{self, Command, Environment};
 use ocipipe::error::{Error, Kind};
+use ocipipe::heap::Heap;
 use ocipipe::stderr::{self, Worth};
 use ocipipe::{signals, stdio};
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
 
 fn main() -> ExitCode {
     signals::outlive_file_size_limit();
