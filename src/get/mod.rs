@@ -88,14 +88,21 @@ async fn read(
     let reading = Arc::new(Reading { service, target, customer_key, etag, retry_for, reporter });
     reading.service.session.set_under_way();
     let mut window: VecDeque<JoinHandle<Result<Vec<u8>, Error>>> = VecDeque::new();
-    let mut ranges = (0..size).step_by(RANGE as usize);
+    let mut ranges = (0..size).step_by(RANGE as usize).peekable();
     let mut written = 0;
     loop {
         while window.len() < PARALLEL
-            && let Some(first) = ranges.next()
+            && let Some(&first) = ranges.peek()
         {
             let last = (first + RANGE).min(size) - 1;
-            window.push_back(tokio::spawn(reading.clone().range(first, last)));
+            let space = match space((last - first + 1) as usize) {
+                Ok(space) => space,
+                Err(error) if window.is_empty() => return Err(error),
+                // Those under way go on, and give back what they have.
+                Err(_) => break,
+            };
+            ranges.next();
+            window.push_back(tokio::spawn(reading.clone().range(first, last, space)));
         }
         let Some(range) = window.pop_front() else { break };
         let bytes = range
@@ -123,6 +130,21 @@ async fn read(
         return Err(Error::integrity(format!("{written} of {size} bytes were read")));
     }
     sink.finish().await
+}
+
+/// Memory for a range, with as much again for everything else: what is too small to be refused in an
+/// orderly way would end the process.
+fn space(length: usize) -> Result<Vec<u8>, Error> {
+    let (mut space, mut spare) = (Vec::new(), Vec::<u8>::new());
+    let reserved = space.try_reserve_exact(length).and_then(|()| spare.try_reserve_exact(length));
+    std::hint::black_box(&spare);
+    match reserved {
+        Ok(()) => Ok(space),
+        Err(error) => {
+            let what = format!("the system gives no memory for {length} bytes: {error}");
+            Err(Error::new(Kind::Unforeseen, what).next("raise the limits of the process"))
+        }
+    }
 }
 
 async fn head(
@@ -159,9 +181,13 @@ async fn head(
 
 impl Reading {
     /// One range, whole. What arrived before a failure is kept, and the rest asked for again.
-    async fn range(self: Arc<Reading>, first: u64, last: u64) -> Result<Vec<u8>, Error> {
+    async fn range(
+        self: Arc<Reading>,
+        first: u64,
+        last: u64,
+        mut bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, Error> {
         let length = (last - first + 1) as usize;
-        let mut bytes = Vec::with_capacity(length);
         let mut stands_since: Option<Instant> = None;
         let mut attempt = 0;
         while bytes.len() < length {
