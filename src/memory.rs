@@ -1,27 +1,46 @@
 //! How much memory this process may use.
 //!
 //! Owns the reading of the machine's size and of the limits set on this process: control groups of
-//! both versions with all their parents, and the limit on address space. Knows nothing of what the
-//! memory is for.
+//! both versions with all their parents, the limits on data and address space, and what a kernel that
+//! keeps its promises has left to promise. Knows nothing of what the memory is for.
 //! Invariant: a limit that is in force is never overlooked for a larger one; what cannot be read
 //! counts as no limit.
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, getrlimit};
+
+/// What the process will still take beside its buffers, under the limits that count everything: stacks
+/// of threads, and the heap of its connections.
+const BESIDE: u64 = 32 << 20;
+
 /// The least of all limits, in bytes; `None` where not even the size of the machine is known.
 pub fn available() -> Option<u64> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
-    limit_of(read).into_iter().chain(address_space()).min()
+    let status = read(Path::new("/proc/self/status")).unwrap_or_default();
+    let own = [(Resource::Data, "VmData:"), (Resource::As, "VmSize:")];
+    let own = own.into_iter().filter_map(|(resource, field)| {
+        Some(left(getrlimit(resource).current?, kilobytes(&status, field)))
+    });
+    limit_of(read).into_iter().chain(own).min()
 }
 
-/// Where the limit on address space is in force, it counts buffers too.
-fn address_space() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::As).current
+/// What a limit on all that a process has mapped leaves for buffers.
+fn left(limit: u64, used: Option<u64>) -> u64 {
+    limit.saturating_sub(used.unwrap_or(0)).saturating_sub(BESIDE)
+}
+
+/// What may still be promised to anyone, where the kernel promises no more than it has.
+fn promises(read: &impl Fn(&Path) -> Option<String>, meminfo: &str) -> Option<u64> {
+    let strict = read(Path::new("/proc/sys/vm/overcommit_memory"))?.trim() == "2";
+    let limit = kilobytes(meminfo, "CommitLimit:").filter(|_| strict)?;
+    Some(left(limit, kilobytes(meminfo, "Committed_AS:")))
 }
 
 /// Judges the files below `/proc` and those that they lead to; `read` gives their text.
 fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
-    let machine = read(Path::new("/proc/meminfo")).and_then(|text| total(&text));
+    let meminfo = read(Path::new("/proc/meminfo")).unwrap_or_default();
+    let machine = kilobytes(&meminfo, "MemTotal:").into_iter().chain(promises(&read, &meminfo));
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let mounts = read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
     let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
@@ -45,9 +64,9 @@ fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     limits.filter_map(|file| read(&file)?.trim().parse().ok()).chain(machine).min()
 }
 
-/// `MemTotal:       24655332 kB`
-fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// `MemTotal:       24655332 kB`, in bytes.
+fn kilobytes(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -141,6 +160,31 @@ mod tests {
         assert_eq!(limit(&[MEMINFO, groups, whole, deep, top]), Some(700_000));
         let seen = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "650000\n");
         assert_eq!(limit(&[MEMINFO, groups, inner, seen]), Some(650_000));
+    }
+
+    #[test]
+    fn of_limits_on_all_that_is_mapped_what_is_used_and_will_be_used_is_taken_off() {
+        assert_eq!(left(400 << 20, Some(20 << 20)), 348 << 20);
+        assert_eq!(left(400 << 20, None), 368 << 20);
+        assert_eq!(left(40 << 20, Some(39 << 20)), 0);
+        let status = "VmPeak:\t    4000 kB\nVmSize:\t    3000 kB\nVmData:\t     200 kB\n";
+        assert_eq!(kilobytes(status, "VmSize:"), Some(3_072_000));
+        assert_eq!(kilobytes(status, "VmData:"), Some(204_800));
+        assert_eq!(kilobytes(status, "VmHWM:"), None);
+    }
+
+    #[test]
+    fn a_kernel_that_keeps_its_promises_has_only_so_many_left() {
+        let meminfo = (
+            "/proc/meminfo",
+            "MemTotal:     8000000 kB\nCommitLimit:  600000 kB\nCommitted_AS: 400000 kB\n",
+        );
+        let mode = |mode| ("/proc/sys/vm/overcommit_memory", mode);
+        let machine = 8_000_000 * 1024;
+        assert_eq!(limit(&[meminfo]), Some(machine));
+        assert_eq!(limit(&[meminfo, mode("0\n")]), Some(machine));
+        assert_eq!(limit(&[meminfo, mode("1\n")]), Some(machine));
+        assert_eq!(limit(&[meminfo, mode("2\n")]), Some(200_000 * 1024 - BESIDE));
     }
 
     #[test]
