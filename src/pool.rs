@@ -4,16 +4,35 @@
 //! holds a buffer. Memory is mapped, page-aligned and outside the heap, only when a buffer is taken
 //! and none that was used before is free: a stream of one kilobyte touches a page of one buffer.
 //! Invariant: never more than `limit` buffers exist outside the free list, nor more than `limit` in
-//! all; a buffer is back when the last slice of its bytes is dropped, and not before.
+//! all; a buffer is back when the last slice of its bytes is dropped, and not before. Memory that the
+//! system refuses makes the pool smaller for as long as it refuses; it is an error only for who could
+//! wait for nothing.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use memmap2::{MmapMut, MmapOptions};
 
 /// The size of a huge page where Linux offers them on the common machines.
 const HUGE: usize = 2 << 20;
+const PAGE: usize = 4096;
+
+/// What must be left when a buffer was mapped: the heap and the stacks of threads live under the same
+/// limits, and for them a refusal is the end of the process.
+const RESERVE: usize = 16 << 20;
+/// Memory that was refused is asked for again after so long, if no buffer comes back before.
+const BETWEEN: Duration = Duration::from_millis(100);
+
+/// What is done where the system gives no memory and no buffer is out that would come back.
+#[derive(Debug, Clone, Copy)]
+pub struct Scarcity {
+    /// Smaller buffers are tried, down to this size.
+    pub least: usize,
+    /// So long memory is asked for again.
+    pub patience: Duration,
+}
 
 /// A bounded set of buffers of one size; clones share it.
 #[derive(Clone)]
@@ -23,9 +42,16 @@ pub struct Pool {
 
 struct Shared {
     buffer_size: usize,
+    scarcity: Scarcity,
     state: Mutex<State>,
     returned: Condvar,
+    #[cfg(test)]
+    gate: Option<Gate>,
 }
+
+/// Asked before memory is mapped, for tests in which it is refused.
+#[cfg(test)]
+pub type Gate = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
 struct State {
     limit: usize,
@@ -33,6 +59,8 @@ struct State {
     /// The last one returned is the first one taken: its pages are the likeliest to be in cache.
     free: Vec<Region>,
     closed: bool,
+    /// The last refusal of memory that nobody has asked about.
+    refusal: Option<String>,
 }
 
 impl Shared {
@@ -42,12 +70,45 @@ impl Shared {
     }
 }
 
+impl Shared {
+    fn map(&self, size: usize) -> io::Result<Region> {
+        #[cfg(test)]
+        if self.gate.as_ref().is_some_and(|gate| !gate(size)) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let reserve = MmapOptions::new().len(RESERVE).map_anon()?;
+        let region = Region::map(size)?;
+        drop(reserve);
+        Ok(region)
+    }
+}
+
 impl Pool {
     /// A pool that hands out at most `limit` buffers of `buffer_size` bytes. Nothing is allocated yet.
     pub fn new(buffer_size: usize, limit: usize) -> Pool {
-        let state = State { limit, outstanding: 0, free: Vec::new(), closed: false };
-        let shared = Shared { buffer_size, state: Mutex::new(state), returned: Condvar::new() };
+        let scarcity = Scarcity { least: buffer_size, patience: Duration::ZERO };
+        Pool::under(scarcity, buffer_size, limit)
+    }
+
+    /// The same, with a word on what to do where there is hardly any memory.
+    pub fn under(scarcity: Scarcity, buffer_size: usize, limit: usize) -> Pool {
+        let state = State { limit, outstanding: 0, free: Vec::new(), closed: false, refusal: None };
+        let shared = Shared {
+            buffer_size,
+            scarcity,
+            state: Mutex::new(state),
+            returned: Condvar::new(),
+            #[cfg(test)]
+            gate: None,
+        };
         Pool { shared: Arc::new(shared) }
+    }
+
+    /// A pool to which memory is given only where the gate is open.
+    #[cfg(test)]
+    pub fn gated(mut self, gate: impl Fn(usize) -> bool + Send + Sync + 'static) -> Pool {
+        Arc::get_mut(&mut self.shared).unwrap().gate = Some(Box::new(gate));
+        self
     }
 
     pub fn buffer_size(&self) -> usize {
@@ -80,27 +141,79 @@ impl Pool {
     /// Waits for a buffer; `None` once the pool is closed. Blocks the calling thread. An error is the
     /// system's refusal to give memory.
     pub fn take(&self) -> io::Result<Option<Buffer>> {
+        self.take_beside(0)
+    }
+
+    /// The same for who holds so many buffers already, and will let go of none before it has another.
+    /// Memory that is refused is waited for as long as buffers are out with others: they come back.
+    pub fn take_beside(&self, own: usize) -> io::Result<Option<Buffer>> {
+        let until = Instant::now() + self.shared.scarcity.patience;
         let mut state = self.shared.state();
         loop {
             if state.closed {
                 return Ok(None);
             }
-            if state.outstanding < state.limit {
-                break;
+            if state.outstanding >= state.limit {
+                state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.outstanding += 1;
+            if let Some(region) = state.free.pop() {
+                drop(state);
+                return Ok(Some(self.lend(self.whole(region))));
+            }
+            let alone = state.outstanding == own + 1;
+            drop(state);
+            let error = match self.map(alone && own == 0) {
+                Ok(region) => return Ok(Some(self.lend(region))),
+                Err(error) => error,
+            };
+            state = self.shared.state();
+            state.outstanding -= 1;
+            state.refusal = Some(error.to_string());
+            // Somebody else may have been kept waiting by the permission that was not used.
+            self.shared.returned.notify_one();
+            if state.closed || !state.free.is_empty() {
+                continue;
+            }
+            if state.outstanding <= own && (own > 0 || Instant::now() >= until) {
+                return Err(error);
+            }
+            let waited = self.shared.returned.wait_timeout(state, BETWEEN);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.outstanding += 1;
-        let reused = state.free.pop();
-        drop(state);
-        let region = match reused {
-            Some(region) => region,
-            None => Region::map(self.shared.buffer_size).inspect_err(|_| {
-                self.shared.state().outstanding -= 1;
-                self.shared.returned.notify_one();
-            })?,
-        };
-        Ok(Some(Buffer { region: Some(region), shared: Arc::clone(&self.shared) }))
+    }
+
+    /// A region as it is, or in the place of a small one a whole one, if there is memory again.
+    fn whole(&self, region: Region) -> Region {
+        let size = self.shared.buffer_size;
+        if region.length < size { self.shared.map(size).unwrap_or(region) } else { region }
+    }
+
+    fn lend(&self, region: Region) -> Buffer {
+        Buffer { region: Some(region), shared: Arc::clone(&self.shared) }
+    }
+
+    /// Memory for one buffer; a smaller one where only that can be had and it is wanted.
+    fn map(&self, smaller: bool) -> io::Result<Region> {
+        let Shared { buffer_size, scarcity, .. } = &*self.shared;
+        let mut size = *buffer_size;
+        loop {
+            let refused = match self.shared.map(size) {
+                Ok(region) => return Ok(region),
+                Err(error) => error,
+            };
+            let half = (size / 2).next_multiple_of(PAGE).max(scarcity.least);
+            if !smaller || half >= size {
+                return Err(refused);
+            }
+            size = half;
+        }
+    }
+
+    /// The system's last word on a refusal of memory, said once.
+    pub fn refusal(&self) -> Option<String> {
+        self.shared.state().refusal.take()
     }
 
     /// Lets no buffer out any more, releases everyone who waits for one, and gives the free ones to
@@ -131,7 +244,7 @@ impl Buffer {
     /// The first `length` bytes, shared without a copy: the buffer is back in the pool when the last
     /// slice is dropped.
     pub fn freeze(self, length: usize) -> Bytes {
-        let length = length.min(self.shared.buffer_size);
+        let length = length.min(self.as_ref().len());
         Bytes::from_owner(self).slice(..length)
     }
 }
@@ -206,120 +319,4 @@ impl Region {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-    use std::thread;
-
-    fn taken(pool: &Pool) -> Buffer {
-        pool.take().unwrap().unwrap()
-    }
-
-    /// Takes a buffer on another thread; what comes out of the channel tells when it got one.
-    fn taker(pool: &Pool) -> mpsc::Receiver<Option<Buffer>> {
-        let (sender, receiver) = mpsc::channel();
-        let pool = pool.clone();
-        thread::spawn(move || sender.send(pool.take().unwrap()));
-        receiver
-    }
-
-    #[test]
-    fn nothing_is_allocated_before_it_is_taken_and_a_returned_buffer_is_taken_first() {
-        let pool = Pool::new(1 << 16, 5);
-        assert_eq!((pool.outstanding(), pool.allocated()), (0, 0));
-        let mut buffer = taken(&pool);
-        assert_eq!((pool.outstanding(), pool.allocated()), (1, 1));
-        buffer.space()[0] = 7;
-        drop(buffer);
-        assert_eq!((pool.outstanding(), pool.allocated()), (0, 1));
-        assert_eq!(taken(&pool).space()[0], 7, "the used buffer is used again");
-        assert_eq!(pool.allocated(), 1);
-    }
-
-    #[test]
-    fn the_limit_holds_until_the_last_slice_of_a_buffer_is_dropped() {
-        let pool = Pool::new(4096, 2);
-        let mut first = taken(&pool);
-        first.space()[..4].copy_from_slice(b"abcd");
-        let bytes = first.freeze(4);
-        let slice = bytes.slice(1..3);
-        let second = taken(&pool);
-        let third = taker(&pool);
-        drop(bytes);
-        assert_eq!(pool.outstanding(), 2, "a slice still holds the first buffer");
-        assert!(third.try_recv().is_err());
-        assert_eq!(&slice[..], b"bc");
-        drop(slice);
-        let third = third.recv().unwrap();
-        assert!(third.is_some());
-        assert_eq!((pool.outstanding(), pool.allocated()), (2, 2));
-        drop((second, third));
-        assert_eq!(pool.outstanding(), 0);
-    }
-
-    #[test]
-    fn no_number_of_takers_gets_more_than_the_limit() {
-        let pool = Pool::new(4096, 3);
-        thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
-                    for _ in 0..2000 {
-                        let held = taken(&pool);
-                        assert!(pool.outstanding() <= 3 && pool.allocated() <= 3);
-                        drop(held);
-                    }
-                });
-            }
-        });
-        assert_eq!(pool.outstanding(), 0);
-    }
-
-    #[test]
-    fn closing_releases_who_waits_and_gives_the_memory_back() {
-        let pool = Pool::new(4096, 1);
-        let held = taken(&pool);
-        let waiting = taker(&pool);
-        pool.close();
-        assert!(waiting.recv().unwrap().is_none());
-        drop(held);
-        assert_eq!((pool.outstanding(), pool.allocated()), (0, 0));
-        assert!(pool.take().unwrap().is_none());
-    }
-
-    #[test]
-    fn a_higher_limit_lets_waiters_through_and_a_lower_one_shrinks_the_pool() {
-        let pool = Pool::new(4096, 1);
-        let first = taken(&pool);
-        let second = taker(&pool);
-        pool.set_limit(2);
-        let second = second.recv().unwrap().unwrap();
-        pool.set_limit(1);
-        drop(second);
-        assert_eq!(pool.allocated(), 1, "what is over the limit is not kept");
-        drop(first);
-        pool.set_limit(0);
-        assert_eq!(pool.allocated(), 0);
-    }
-
-    #[test]
-    fn buffers_are_aligned_and_whole() {
-        for size in [1, 4096, 3 << 20, (8 << 20) + 4096] {
-            let pool = Pool::new(size, 1);
-            let mut buffer = taken(&pool);
-            assert_eq!(buffer.space().len(), size);
-            assert_eq!(buffer.space().as_ptr().align_offset(4096), 0);
-            buffer.space().fill(0xa5);
-            let bytes = buffer.freeze(size);
-            assert!(bytes.iter().all(|byte| *byte == 0xa5));
-        }
-        let pool = Pool::new(4 * HUGE, 1);
-        assert_eq!(taken(&pool).space().as_ptr().align_offset(HUGE), 0);
-    }
-
-    #[test]
-    fn a_refusal_of_memory_is_an_error_and_takes_no_permit() {
-        let pool = Pool::new(1 << 60, 1);
-        assert!(pool.take().is_err());
-        assert_eq!(pool.outstanding(), 0);
-    }
-}
+mod tests;

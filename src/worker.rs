@@ -18,8 +18,8 @@ use crate::error::{Error, Kind};
 
 /// How long the last piece of work may still take to come back where it is waited for.
 const LAST_WORK: Duration = Duration::from_millis(500);
-/// How long a refusal of a thread or process is waited out while nothing is at stake.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a refusal of a thread, a process or memory is waited out where nothing goes without it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// What to do where there are no more threads or processes.

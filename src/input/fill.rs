@@ -31,6 +31,8 @@ pub(super) struct Filler {
     pub events: UnboundedSender<Incoming>,
     pub gauge: Arc<Gauge>,
     pub surplus: Surplus,
+    /// It was said that there is less memory than was planned for.
+    pub scarce: bool,
 }
 
 /// What a read gave beyond the space that was left in a part: less than one packet.
@@ -48,6 +50,15 @@ impl Surplus {
         space[..length].copy_from_slice(&self.bytes[self.from..self.from + length]);
         self.from += length;
         length
+    }
+
+    fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+
+    /// What was put into the room is kept, as far as this.
+    fn keep(&mut self, length: usize) {
+        (self.from, self.to) = (0, length);
     }
 
     /// Room for so much; whatever was in it is gone.
@@ -68,6 +79,24 @@ enum Halt {
 impl From<Error> for Halt {
     fn from(error: Error) -> Halt {
         Halt::Broken(error)
+    }
+}
+
+/// Reads once; `None` at the end of the stream.
+fn read(
+    source: &Source,
+    woken: &PipeReader,
+    gauge: &Gauge,
+    space: &mut [u8],
+    room: &mut [u8],
+) -> Result<Option<usize>, Halt> {
+    gauge.waiting.store(true, Ordering::Relaxed);
+    let piece = source.read(woken, space, room);
+    gauge.waiting.store(false, Ordering::Relaxed);
+    match piece? {
+        Piece::Bytes(read) => Ok(Some(read)),
+        Piece::End => Ok(None),
+        Piece::Stopped => Err(Halt::Stopped),
     }
 }
 
@@ -113,9 +142,18 @@ impl Filler {
         self.pool.set_limit(self.plan.buffers_for(number));
         let mut hasher = Hasher::new(self.algorithm);
         let (mut chunks, mut left, mut ended) = (Vec::new(), size, false);
+        if number == 2 {
+            // Known before there is a buffer: where there is memory for one only, it is free again
+            // when it is known how the first part is to be sent.
+            ended = !self.goes_on()?;
+            if !ended {
+                self.tell(Incoming::Continues)?;
+            }
+        }
         while left > 0 && !ended {
-            let mut buffer = self.buffer()?;
-            let room = left.min(self.pool.buffer_size() as u64) as usize;
+            // Less than planned, but no less than one buffer: what is held is all there is.
+            let Some(mut buffer) = self.buffer(chunks.len())? else { break };
+            let room = left.min(buffer.space().len() as u64) as usize;
             let mut used = 0;
             while used < room {
                 let end = room.min(used + READ);
@@ -124,9 +162,6 @@ impl Filler {
                     ended = true;
                     break;
                 };
-                if number == 2 && left == size && used == 0 {
-                    self.tell(Incoming::Continues)?;
-                }
                 let piece = &buffer.space()[used..used + read];
                 hasher.update(piece);
                 if let Some(watch) = &mut self.watch {
@@ -142,13 +177,20 @@ impl Filler {
         Ok((Filled { number, chunks, digest: hasher.finish() }, ended))
     }
 
-    fn buffer(&self) -> Result<Buffer, Halt> {
+    /// A buffer for a part that has so many; `None` where there is no memory for another one.
+    fn buffer(&mut self, own: usize) -> Result<Option<Buffer>, Halt> {
         self.gauge.starved.store(true, Ordering::Relaxed);
-        let taken = self.pool.take();
+        let taken = self.pool.take_beside(own);
         self.gauge.starved.store(false, Ordering::Relaxed);
+        if let Some(why) = self.pool.refusal().filter(|_| taken.is_ok() && !self.scarce) {
+            self.scarce = true;
+            let what = format!("the system gives no more memory for buffers: {why}; going on with");
+            self.tell(Incoming::Warning(format!("{what} what there is, which may be slower")))?;
+        }
         match taken {
-            Ok(Some(buffer)) => Ok(buffer),
+            Ok(Some(buffer)) => Ok(Some(buffer)),
             Ok(None) => Err(Halt::Stopped),
+            Err(_) if own > 0 => Ok(None),
             Err(error) => {
                 let what = format!("the system gives no memory for a buffer: {error}");
                 let hint = "bound the memory with --max-memory, or raise the limits of the process";
@@ -157,36 +199,39 @@ impl Filler {
         }
     }
 
+    /// Whether there is more of the stream; what of it was read is kept.
+    fn goes_on(&mut self) -> Result<bool, Halt> {
+        if self.surplus.is_empty() {
+            let room = self.surplus.room(self.source.least());
+            let Some(read) = read(&self.source, &self.woken, &self.gauge, room, &mut [])? else {
+                return Ok(false);
+            };
+            self.surplus.keep(read);
+        }
+        Ok(true)
+    }
+
     /// Puts more of the stream into `space`; `None` at the end of the stream. Near the end of a part
     /// the kernel is given room for a whole packet, and what is too much for the part is kept.
     fn read(&mut self, space: &mut [u8]) -> Result<Option<usize>, Halt> {
-        let kept = self.surplus.move_to(space);
-        let read = match kept {
-            0 => {
-                let room = self.surplus.room(self.source.least().saturating_sub(space.len()));
-                self.gauge.waiting.store(true, Ordering::Relaxed);
-                let piece = self.source.read(&self.woken, space, room);
-                self.gauge.waiting.store(false, Ordering::Relaxed);
-                let read = match piece? {
-                    Piece::Bytes(read) => read,
-                    Piece::End => return Ok(None),
-                    Piece::Stopped => return Err(Halt::Stopped),
-                };
-                let fits = read.min(space.len());
-                (self.surplus.from, self.surplus.to) = (0, read - fits);
-                fits
-            }
-            kept => kept,
-        };
-        self.gauge.bytes.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(Some(read))
+        let mut length = self.surplus.move_to(space);
+        if length == 0 {
+            let room = self.surplus.room(self.source.least().saturating_sub(space.len()));
+            let Some(read) = read(&self.source, &self.woken, &self.gauge, space, room)? else {
+                return Ok(None);
+            };
+            length = read.min(space.len());
+            self.surplus.keep(read - length);
+        }
+        self.gauge.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(Some(length))
     }
 
     /// Every part that there may be is full: the stream must end here.
     fn nothing_more(&mut self) -> Result<(), Halt> {
-        match self.read(&mut [0])? {
-            None => Ok(()),
-            Some(_) => {
+        match self.goes_on()? {
+            false => Ok(()),
+            true => {
                 let longest = self.plan.longest();
                 let what =
                     format!("the stream is longer than {longest} bytes, all that can be stored");

@@ -149,6 +149,7 @@ impl Reader {
             events: events.clone(),
             gauge: Arc::clone(&gauge),
             surplus: fill::Surplus::default(),
+            scarce: false,
         };
         worker.tell(move || {
             // A panic must not look like a thread that was stopped and had nothing more to say.

@@ -23,6 +23,11 @@ use crate::error::Error;
 #[cfg(target_os = "linux")]
 const PIPE_SIZES: [usize; 3] = [1 << 20, 512 << 10, 256 << 10];
 
+/// A read for which the kernel has no memory is tried again so often, so long after another: a minute
+/// together.
+const REFUSALS: u32 = 600;
+const BETWEEN: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
 /// `PIPE_BUF`, the most that a packet of a pipe holds where pages are no larger.
 const PIPE_BUF: usize = 4096;
 
@@ -150,7 +155,8 @@ impl Source {
         space: &mut [u8],
         more: &mut [u8],
     ) -> Result<Piece, Error> {
-        debug_assert!(space.len() + more.len() >= self.least());
+        debug_assert!(!space.is_empty() && space.len() + more.len() >= self.least());
+        let mut refusals = 0;
         loop {
             // Waiting is done here and not in read(2): that one cannot be called off, and on a
             // descriptor that somebody made non-blocking it does not wait at all.
@@ -178,6 +184,13 @@ impl Source {
             };
             if let (Ok(read), Some(left)) = (result, self.left.get()) {
                 self.left.set(Some(left - read as u64));
+            }
+            if result == Err(Errno::NOMEM) && refusals < REFUSALS {
+                // The kernel has no page for it now; the stream is where it was.
+                refusals += 1;
+                let mut wake = [PollFd::new(&wake, PollFlags::IN)];
+                let _ = poll(&mut wake, Some(&BETWEEN));
+                continue;
             }
             match answer(result).map_err(|errno| unreadable(&self.name, errno))? {
                 Some(Piece::End) if self.is_written_to() => {}

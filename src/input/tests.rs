@@ -2,6 +2,7 @@
 
 mod files;
 mod packets;
+mod scarce;
 
 use super::*;
 use crate::digest;

@@ -27,7 +27,7 @@ use crate::input::{self, Reader, Source, Watch};
 use crate::memory;
 use crate::oci::api::{Condition, Storing, Target, request};
 use crate::oci::{customer_key, metadata};
-use crate::pool::Pool;
+use crate::pool::{Pool, Scarcity};
 use crate::progress::Reporter;
 use crate::receipt::{Checksum, Receipt};
 use crate::schedule;
@@ -238,7 +238,8 @@ async fn upload(
             (Source::new(stdout, "the command's stdout")?, Some(producer))
         }
     };
-    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
+    let scarcity = Scarcity { least: schedule::MIN_PART as usize, patience: worker::PATIENCE };
+    let pool = Pool::under(scarcity, plan.buffer_size, plan.buffers_for(1));
     // From here on a stream is at stake: waiting for a token is better than ending.
     service.session.set_under_way();
     let probe = request::head_object(&target, &None);

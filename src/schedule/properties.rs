@@ -24,6 +24,8 @@ proptest! {
     fn every_length_and_bound_has_a_schedule(request in requests()) {
         let plan = plan(&request).unwrap();
         let buffer = plan.buffer_size as u64;
+        // So that a part which is closed early for want of memory is not too small.
+        prop_assert!(buffer >= MIN_PART);
         let bound = request.max_memory.or(request.available_memory.map(|m| (m / 4).max(20 * MIB)));
         let (mut sum, mut before) = (0u64, MIN_PART);
         for number in 1..=MAX_PARTS {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
 use super::run::{Ocipipe, binary};
 use super::store::Store;
 
@@ -82,6 +84,13 @@ impl User {
             "prlimit --nproc={processes} setpriv --reuid={id} --regid={id} --clear-groups"
         ))
     }
+}
+
+/// Sets the soft limit of a process of ours that is running, or takes it off again.
+pub fn soften(pid: Pid, resource: Resource, to: Option<u64>) {
+    let hard = getrlimit(resource).maximum;
+    let limit = Rlimit { current: to.or(hard), maximum: hard };
+    prlimit(Some(pid), resource, limit).unwrap();
 }
 
 /// Other processes of a user, which take up what it may have.

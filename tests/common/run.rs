@@ -268,6 +268,10 @@ impl Running {
         written.unwrap_or_else(|error| panic!("{error}; it said:\n{}", self.said()));
     }
 
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Ends its stdin.
     pub fn end(&mut self) {
         drop(self.stdin.take());

@@ -1,0 +1,160 @@
+//! Hosts that give no more memory: at the start, and while a stream is under way.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::limits::{Group, soften};
+use common::run::Done;
+use common::store::Store;
+use common::stream::{PART, Ramp, assert_same, ramp};
+use ocipipe::emulator::Operation::UploadPart;
+use ocipipe::emulator::fault::{Action, Rule};
+use rustix::process::Resource;
+
+const MIB: usize = 1 << 20;
+
+/// A store on whose line parts take a while, so that every buffer that there can be is in use.
+fn slow() -> Store {
+    Store::failing([Rule::on(UploadPart, Action::StallAnswer { ms: Some(700) })])
+}
+
+#[track_caller]
+fn stored(store: &Store, done: Done, length: usize) -> Done {
+    let done = done.exits(0).says_nothing_of("panicked").says_nothing_of("allocation");
+    assert_eq!(done.receipt()["size"], length);
+    assert_same(&store.object("x").unwrap(), &ramp(length));
+    done
+}
+
+#[test]
+fn a_buffer_that_is_refused_is_done_without() {
+    // More is allowed by the options than by the system.
+    for limit in ["--data", "--as"] {
+        let store = slow();
+        let length = 13 * PART + 1;
+        // The address space holds what the program and its threads have mapped, too.
+        let bytes = if limit == "--as" { 500 * MIB } else { 100 * MIB };
+        let done = store
+            .ocipipe("put oci://backups/x --max-memory 1GiB --part-size 40MiB")
+            .by(&format!("prlimit {limit}={bytes}"))
+            .stdin(ramp(length))
+            .run();
+        let done = stored(&store, done, length);
+        if limit == "--data" {
+            done.says(&["gives no more memory for buffers", "going on with what there is"]);
+        }
+    }
+}
+
+#[test]
+fn less_than_one_whole_buffer_is_done_with() {
+    let store = Store::start();
+    let length = 5 * PART + 1;
+    let done = store
+        .ocipipe("put oci://backups/x --max-memory 1GiB --part-size 100MiB")
+        .by(&format!("prlimit --data={}", 64 * MIB))
+        .stdin(ramp(length))
+        .run();
+    stored(&store, done, length);
+}
+
+#[test]
+fn sizes_are_chosen_for_the_limits_that_there_are() {
+    for limit in ["--data", "--as"] {
+        let store = slow();
+        let length = 6 * PART;
+        let bytes = 480 * MIB;
+        let done = store
+            .ocipipe("put oci://backups/x")
+            .by(&format!("prlimit {limit}={bytes}"))
+            .stdin(ramp(length))
+            .run();
+        let done = stored(&store, done, length).says_nothing_of("no more memory");
+        // Without a limit the whole is half a part.
+        let parts = done.receipt()["parts"].as_u64().unwrap();
+        assert!(parts >= 3, "{limit}: {parts} parts");
+    }
+}
+
+#[test]
+fn where_there_is_no_memory_at_all_the_reason_is_said() {
+    let store = Store::start();
+    let mut refused = 0;
+    for mebibytes in [8, 32] {
+        let done = store
+            .put("x")
+            .arg("--force")
+            .by(&format!("prlimit --data={}", mebibytes * MIB))
+            .stdin(ramp(1000))
+            .run();
+        match done.status.code() {
+            Some(0) => {}
+            Some(1) => {
+                refused += 1;
+                done.says(&["the system gives no"]).within_seconds(60);
+            }
+            _ => panic!("{} with {mebibytes} MiB:\n{}", done.status, done.stderr),
+        }
+    }
+    assert!(refused > 0, "it needs less than was tried");
+    store.has_no_open_upload();
+}
+
+#[test]
+fn memory_that_is_refused_for_a_while_in_the_middle_loses_no_stream() {
+    for resource in [Resource::Data, Resource::As] {
+        let store = slow();
+        let mut run = store.put("x").args("--max-memory 60MiB").stdin_pipe().start();
+        let mut source = Ramp::default();
+        run.write(&source.take(2 * PART));
+        store.waits_for(UploadPart, 1);
+        // Nothing at all can be mapped any more, however small.
+        soften(run.pid(), resource, Some(1));
+        let pid = run.pid();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_secs(3));
+                soften(pid, resource, None);
+            });
+            run.write(&source.take(6 * PART));
+        });
+        stored(&store, run.wait(), 8 * PART);
+    }
+}
+
+#[test]
+fn an_object_is_read_where_there_is_memory_for_one_range_only() {
+    let store = Store::start();
+    let length = 5 * 16 * MIB + 1;
+    store.put("x").stdin(ramp(length)).run().exits(0);
+    let mut read = 0;
+    for mebibytes in [24, 48, 64, 80, 160] {
+        let done = store
+            .ocipipe("get oci://backups/x --file got")
+            .by(&format!("prlimit --data={}", mebibytes * MIB))
+            .run();
+        match done.status.code() {
+            Some(0) => {
+                read += 1;
+                assert_same(&std::fs::read(store.folder().join("got")).unwrap(), &ramp(length));
+            }
+            Some(1) => drop(done.says(&["gives no memory for"])),
+            _ => panic!("{} with {mebibytes} MiB:\n{}", done.status, done.stderr),
+        }
+    }
+    assert!(read >= 2, "{read}");
+}
+
+#[test]
+fn a_control_group_that_is_small_is_enough() {
+    let Some(group) = Group::with("memory", "memory.limit_in_bytes") else { return };
+    let store = slow();
+    group.set("memory.limit_in_bytes", &(96 * MIB).to_string());
+    let length = 12 * PART;
+    let done = group.runs(store.ocipipe("put oci://backups/x")).stdin(ramp(length)).run();
+    stored(&store, done, length);
+}
