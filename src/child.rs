@@ -7,12 +7,12 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use tokio::process::{Child, Command};
 
+use crate::children::Children;
 use crate::error::Error;
 use crate::worker;
 
@@ -23,44 +23,46 @@ pub const LINGER: Duration = Duration::from_secs(10);
 
 pub struct Producer {
     name: String,
-    child: Child,
+    children: Children,
+    pid: Pid,
     group: Option<Pid>,
     status: Option<ExitStatus>,
 }
 
 impl Producer {
-    /// Starts the command: no shell, stdin `/dev/null`, a process group of its own. A host that gives
-    /// no more processes is given some seconds.
-    pub async fn start(command: &[OsString]) -> Result<(Producer, OwnedFd), Error> {
+    /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its own. A
+    /// host that gives no more processes is given some seconds.
+    pub async fn start(
+        command: &[OsString],
+        children: &Children,
+    ) -> Result<(Producer, OwnedFd), Error> {
         let Some((program, arguments)) = command.split_first() else {
             return Err(Error::usage("there is no command after --"));
         };
         let name = program.to_string_lossy().into_owned();
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
-        let spawned = worker::patiently(|| command.spawn()).await;
-        let mut child = spawned.map_err(|e| {
+        let attempt = || {
+            let mut command = Command::new(program);
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+            children.start(command)
+        };
+        let child = worker::patiently(attempt).await.map_err(|e| {
             let error = Error::source(format!("the command {name:?} cannot be started: {e}"));
             match e.kind() {
                 io::ErrorKind::WouldBlock => error.next(worker::RAISE),
                 _ => error,
             }
         })?;
-        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
         let stdout = child
             .stdout
-            .take()
             .ok_or_else(|| Error::source(format!("the stdout of {name:?} cannot be read")))?;
-        let stdout = stdout
-            .into_owned_fd()
-            .map_err(|e| Error::source(format!("the stdout of {name:?} cannot be read: {e}")))?;
-        Ok((Producer { name, child, group, status: None }, stdout))
+        let (pid, children) = (child.pid, children.clone());
+        Ok((Producer { name, children, pid, group: Some(pid), status: None }, stdout))
     }
 
     /// Resolves when the command has exited.
     pub async fn exited(&mut self) -> Result<(), Error> {
         if self.status.is_none() {
-            let status = self.child.wait().await.map_err(|e| {
+            let status = self.children.exited(self.pid).await.map_err(|e| {
                 Error::source(format!("the command {:?} cannot be waited for: {e}", self.name))
             })?;
             self.status = Some(status);

@@ -22,6 +22,7 @@
 //! | `service`     | one attempt of one call: connect, look, sign, send, read     |      |
 //! | `ask`         | small calls, asked with patience while nothing is at stake   |      |
 //! | `child`       | the command after `--`, whose stdout is the stream           |      |
+//! | `children`    | every wait for a process: commands, and orphans left to us    |      |
 //! | `signals`     | the signals that ask a run to stop                           |      |
 //! | `put`         | the driver: performs actions, returns events                 |      |
 //! | `get`         | one object, written as a stream                              |      |
@@ -43,6 +44,7 @@
 
 pub mod ask;
 pub mod child;
+pub mod children;
 pub mod cli;
 pub mod destination;
 pub mod digest;

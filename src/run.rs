@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::children::Children;
 use crate::cli::{Command, Environment, SessionAction, SessionCommand};
 use crate::error::{Error, Kind};
 use crate::http::Transport;
 use crate::oci::profile::Identity;
 use crate::oci::session::report;
 use crate::service::Carrier;
+use crate::signals::Signals;
 use crate::{get, printable, put, serve, stdio, uploads};
 
 /// At the end of a run: how long a look-up of a name, or a write, may still take to come back.
@@ -22,12 +24,14 @@ const REFRESH_STALL: Duration = Duration::from_secs(20);
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
         Command::Put(command) => {
-            let receipt = block_on(put::put(*command, environment))?;
+            let children = Children::default();
+            let put = put::put(*command, environment, &children);
+            let receipt = block_on_with(&children, put)?;
             stdio::deliver(&receipt.to_json());
         }
         Command::Get(command) => block_on(get::get(*command, environment))?,
         Command::Uploads(command) => {
-            let list = block_on(uploads::uploads(*command, environment))?;
+            let list = block_on_until_stopped(uploads::uploads(*command, environment))?;
             stdio::deliver(&format!("{list}\n"));
         }
         Command::Serve(command) => block_on(serve::serve(command))?,
@@ -50,7 +54,7 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
         SessionAction::Refresh => {
             let transport = Arc::new(Transport::new(&command.service.network, REFRESH_STALL)?);
             let carrier = Arc::new(Carrier { transport });
-            let said = block_on(report::refresh(identity, carrier))?;
+            let said = block_on_until_stopped(report::refresh(identity, carrier))?;
             stdio::deliver(&format!("{}\n", printable::text(&said)));
             Ok(())
         }
@@ -58,13 +62,37 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    block_on_with(&Children::default(), work)
+}
+
+/// Work that may end anywhere. Process 1 of a container is ended by no signal that it does not handle.
+fn block_on_until_stopped<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    block_on(async {
+        let mut signals = Signals::subscribe()?;
+        tokio::select! {
+            biased;
+            error = signals.next() => Err(error),
+            result = work => result,
+        }
+    })
+}
+
+fn block_on_with<T>(
+    children: &Children,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     // Of this thread alone: what is decided here is little work, and connections bring threads of
     // their own. A runtime of several threads panics where the system refuses one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::new(Kind::Unforeseen, format!("no runtime: {e}")))?;
-    let result = runtime.block_on(work);
+    let result = runtime.block_on(async {
+        children
+            .watch_if_first()
+            .map_err(|e| Error::new(Kind::Unforeseen, format!("SIGCHLD cannot be handled: {e}")))?;
+        work.await
+    });
     // A system call cannot be called off: a name that no server resolves, a pipe that nobody reads.
     // Dropping the runtime would wait for it, whatever signal has come.
     runtime.shutdown_timeout(LAST_WORK);

@@ -8,6 +8,7 @@ use crate::emulator::{self, Layout, Options, Server, Settings};
 use crate::error::{Error, Kind};
 use crate::oci::options::{ServiceOptions, Setting};
 use crate::shell;
+use crate::signals::Signals;
 use crate::stderr::{self, Worth};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,12 +20,14 @@ const FAULTS: &str = "OCIPIPE_SERVE_FAULTS";
 /// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
 const LOG: &str = "OCIPIPE_SERVE_LOG";
 
-/// Runs a local Object Storage until SIGINT or SIGTERM.
+/// Runs a local Object Storage until a signal stops it; SIGINT and SIGTERM do even in a background job.
 pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let ServeCommand { dir, port, token_ttl, faults } = command;
     // Before anything is printed: whoever reads the URL may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unforeseen)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(unforeseen)?;
+    // A closed terminal and the others, where they were not ignored at the start.
+    let mut others = Signals::subscribe()?;
     let mut options = Options::new(&dir, Layout::Full);
     options.port = port;
     options.token_ttl = token_ttl;
@@ -38,6 +41,7 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = others.next() => {}
     }
     server.stop().await;
     Ok(())

@@ -6,6 +6,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::run::{Ocipipe, terminal};
 use common::store::Store;
 use common::stream::{PART, ramp};
 use ocipipe::emulator::Operation::UploadPart;
@@ -37,6 +38,72 @@ fn it_leads_a_process_group_of_its_own() {
     let pid = before.split_whitespace().next().unwrap();
     let group = after.split_whitespace().nth(2).unwrap();
     assert_eq!(pid, group);
+}
+
+#[test]
+fn it_leads_a_session_of_its_own_and_has_no_terminal() {
+    let stat = output_of("cat /proc/self/stat");
+    let (before, after) = stat.rsplit_once(')').unwrap();
+    let pid = before.split_whitespace().next().unwrap();
+    let after: Vec<&str> = after.split_whitespace().collect();
+    assert_eq!((after[3], after[4]), (pid, "0"), "session, and the number of the terminal");
+}
+
+#[test]
+fn one_that_asks_on_the_terminal_fails_at_once_and_does_not_wait_for_an_answer() {
+    let asks = "read answer < /dev/tty && echo $answer";
+    for script in [
+        asks.to_owned(),
+        format!("({asks}) | cat; exit 1"),
+        // It leads a group of its own within the session, so that its parent is not stopped with it.
+        format!("exec timeout 600 sh -c '{asks}'"),
+    ] {
+        let store = Store::start();
+        let (_ours, theirs) = terminal();
+        let run = store.put("x").args("-- sh -c").arg(&script);
+        // It has a terminal, and runs in its foreground, as from a prompt.
+        let done = run.by("setsid --ctty").stdin_from(theirs).start().ends().fails(5);
+        done.within_seconds(60).says(&["/dev/tty", "exited with"]);
+        store.has_nothing_of("x");
+    }
+}
+
+#[test]
+fn its_exit_is_known_also_where_nobody_else_wants_to_hear_of_children() {
+    let store = Store::start();
+    let ignoring = |run: Ocipipe| run.by_script("sh", "trap '' CHLD; exec \"$@\"");
+    ignoring(store.put("x").args("-- echo whole")).run().exits(0);
+    ignoring(store.put("y").args("-- sh -c").arg("echo torso; exit 3"))
+        .run()
+        .fails(5)
+        .says(&["exited with 3"]);
+    assert!(store.object("y").is_none());
+}
+
+#[test]
+fn it_finds_every_signal_as_a_command_of_a_shell_would() {
+    const SIGPIPE: u64 = 1 << 12;
+    // Those above are the C library's own.
+    const STANDARD: u64 = (1 << 31) - 1;
+    let ignored = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() & STANDARD
+    };
+    let ours = std::fs::read_to_string("/proc/self/status").unwrap();
+    // Of those that this test runs with, Rust ignores SIGPIPE for itself.
+    assert_eq!(ignored(&output_of("cat /proc/self/status")), ignored(&ours) & !SIGPIPE);
+}
+
+#[test]
+fn what_it_leaves_behind_is_left_to_us_and_not_to_process_1() {
+    let store = Store::start();
+    let orphan = "while [ $(ps -o ppid= -p $$) = $1 ]; do sleep 0.01; done; ps -o ppid= -p $$";
+    let script = format!("sh -c '{orphan}' sh $$ & exit 0");
+    let run = store.put("x").args("-- sh -c").arg(script).start();
+    let pid = run.id();
+    run.ends().exits(0);
+    let parent = String::from_utf8(store.object("x").unwrap()).unwrap();
+    assert_eq!(parent.trim(), pid.to_string());
 }
 
 #[test]

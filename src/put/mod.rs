@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::child::Producer;
+use crate::children::Children;
 use crate::cli::{Environment, ObjectSettings, Overwrite, PutCommand, Source as SourceOption};
 use crate::digest::Algorithm;
 use crate::error::Error;
@@ -49,7 +50,11 @@ const BYTES: &str = "application/octet-stream";
 const WORTH_A_CUT: Duration = Duration::from_secs(2);
 
 /// Stores the stream and tells what was stored.
-pub async fn put(command: PutCommand, environment: &Environment) -> Result<Receipt, Error> {
+pub async fn put(
+    command: PutCommand,
+    environment: &Environment,
+    children: &Children,
+) -> Result<Receipt, Error> {
     let mut signals = Signals::subscribe()?;
     // Before anything is said: where there are few threads, these are the ones to have.
     let threads = tokio::select! {
@@ -72,7 +77,7 @@ pub async fn put(command: PutCommand, environment: &Environment) -> Result<Recei
     let ready = tokio::select! {
         biased;
         error = signals.next() => Err(error),
-        ready = prepare(&command, environment, local.as_ref(), &reporter) => ready,
+        ready = prepare(&command, environment, local.as_ref(), children, &reporter) => ready,
     };
     let result = match ready {
         Ok(ready) => upload(ready, threads, &command, began, &mut signals, &reporter).await,
@@ -118,16 +123,17 @@ impl Threads {
 /// A source that has been looked at, but not read or started.
 enum Open {
     Opened(Source),
-    Command(Vec<OsString>),
+    Command(Vec<OsString>, Children),
 }
 
 async fn prepare(
     command: &PutCommand,
     environment: &Environment,
     local: Option<&LocalStore>,
+    children: &Children,
     reporter: &Arc<Reporter>,
 ) -> Result<Ready, Error> {
-    let (source, size) = open(&command.source)?;
+    let (source, size) = open(&command.source, children)?;
     let expected = command.expected_size.or(size);
     let storing = storing(command)?;
     let plan = schedule::plan(&schedule::Request {
@@ -166,9 +172,9 @@ async fn prepare(
 }
 
 /// Looks at the source; the size where it is known.
-fn open(source: &SourceOption) -> Result<(Open, Option<u64>), Error> {
+fn open(source: &SourceOption, children: &Children) -> Result<(Open, Option<u64>), Error> {
     Ok(match source {
-        SourceOption::Command(command) => (Open::Command(command.clone()), None),
+        SourceOption::Command(command) => (Open::Command(command.clone(), children.clone()), None),
         SourceOption::Stdin => opened(Source::stdin()?),
         SourceOption::File(path) => opened(Source::file(path)?),
     })
@@ -228,11 +234,11 @@ async fn upload(
     let target = start.target.clone();
     let (source, producer) = match source {
         Open::Opened(source) => (source, None),
-        Open::Command(command) => {
+        Open::Command(command, children) => {
             let started = tokio::select! {
                 biased;
                 error = signals.next() => Err(error),
-                started = Producer::start(&command) => started,
+                started = Producer::start(&command, &children) => started,
             };
             let (producer, stdout) = started?;
             (Source::new(stdout, "the command's stdout")?, Some(producer))

@@ -277,6 +277,11 @@ impl Running {
         drop(self.stdin.take());
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.pid, signal).unwrap();
     }
