@@ -117,7 +117,7 @@ fn list(scene: &Scene, refusals: usize) {
     for (_, _, id) in scene.store.server().open_uploads() {
         assert!(done.stdout.contains(&id), "{id} is not listed: {}", done.stdout);
     }
-    assert_eq!(done.receipt().as_array().unwrap().len(), 2);
+    assert_eq!(done.receipt()["data"].as_array().unwrap().len(), 2);
     scene.refused_at_most(refusals, &done);
 }
 
