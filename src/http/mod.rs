@@ -17,7 +17,9 @@ mod trust;
 mod tunnel;
 mod wire;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -74,6 +76,39 @@ struct Link {
 impl Drop for Link {
     fn drop(&mut self) {
         if self.busy {
+            self.activity.give_up();
+        }
+    }
+}
+
+/// An exchange that says so when nobody waits for it any more, before anything else of it is dropped:
+/// the connection, which lives on another thread, closes in good order as soon as its request is gone,
+/// and would send all that the kernel holds.
+struct Wanted<F> {
+    activity: Arc<Activity>,
+    over: bool,
+    exchange: Pin<Box<F>>,
+}
+
+impl<F: Future> Wanted<F> {
+    fn new(activity: Arc<Activity>, exchange: F) -> Wanted<F> {
+        Wanted { activity, over: false, exchange: Box::pin(exchange) }
+    }
+}
+
+impl<F: Future> Future for Wanted<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let result = ready!(self.exchange.as_mut().poll(context));
+        self.over = true;
+        Poll::Ready(result)
+    }
+}
+
+impl<F> Drop for Wanted<F> {
+    fn drop(&mut self) {
+        if !self.over {
             self.activity.give_up();
         }
     }
@@ -204,7 +239,7 @@ impl Connection<'_> {
             Failure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
         })?;
         link.busy = true;
-        let exchange = async {
+        let exchange = Wanted::new(activity.clone(), async {
             let response = link.sender.send_request(request).await.map_err(|e| lost(&e))?;
             let (parts, mut body) = response.into_parts();
             let most = sink.len() + limit;
@@ -223,7 +258,7 @@ impl Connection<'_> {
             });
             let status = parts.status.as_u16();
             Ok(Answer { status, headers: headers.collect(), body: Vec::new() })
-        };
+        });
         let answer = activity.watch(transport.stall_timeout, exchange).await?;
         // An answer before the end of the body leaves the rest of it owed: never reuse that. Else the
         // connection takes a moment to see that both sides are done, or that the other one closes;

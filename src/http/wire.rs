@@ -1,7 +1,8 @@
 //! A socket that counts the bytes it moves and lets an early answer be read after a write error.
 //!
 //! Owns the last word of a connection. Knows nothing of HTTP, TLS or stalls. Invariant: after a write
-//! has failed nothing is written any more, and the error is told at the latest after a second.
+//! has failed, or the exchange was given up, nothing is written any more, and the error is told at the
+//! latest after a second.
 
 use std::io;
 use std::pin::Pin;
@@ -85,6 +86,11 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         if self.broken.is_some() {
             return self.held(context).map(Err);
+        }
+        // The task that writes lives on another thread than who gives up, and goes on for as long as
+        // the other side takes what it writes: its end may come later than the next write.
+        if self.activity.is_given_up() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         match ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices)) {
             Ok(written) => {
