@@ -61,6 +61,7 @@ struct State {
     closed: bool,
     /// The last refusal of memory that nobody has asked about.
     refusal: Option<String>,
+    held: bool,
 }
 
 impl Shared {
@@ -92,7 +93,14 @@ impl Pool {
 
     /// The same, with a word on what to do where there is hardly any memory.
     pub fn under(scarcity: Scarcity, buffer_size: usize, limit: usize) -> Pool {
-        let state = State { limit, outstanding: 0, free: Vec::new(), closed: false, refusal: None };
+        let state = State {
+            limit,
+            outstanding: 0,
+            free: Vec::new(),
+            closed: false,
+            refusal: None,
+            held: false,
+        };
         let shared = Shared {
             buffer_size,
             scarcity,
@@ -214,6 +222,25 @@ impl Pool {
     /// The system's last word on a refusal of memory, said once.
     pub fn refusal(&self) -> Option<String> {
         self.shared.state().refusal.take()
+    }
+
+    /// From here on `passes` waits, until `release`.
+    pub fn hold(&self) {
+        self.shared.state().held = true;
+    }
+
+    pub fn release(&self) {
+        self.shared.state().held = false;
+        self.shared.returned.notify_all();
+    }
+
+    /// Waits until the pool is not held; false once it is closed. Blocks the calling thread.
+    pub fn passes(&self) -> bool {
+        let mut state = self.shared.state();
+        while state.held && !state.closed {
+            state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.closed
     }
 
     /// Lets no buffer out any more, releases everyone who waits for one, and gives the free ones to

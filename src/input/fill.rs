@@ -20,6 +20,9 @@ use crate::schedule::Plan;
 
 /// The most that is read at once: what has been read is hashed while it is in the core's own cache.
 const READ: usize = 256 << 10;
+/// What is read of a stream of which it is not known yet whether the service takes it: the first part,
+/// and the second, whose beginning says that there has to be an upload.
+const AHEAD: u32 = 2;
 
 pub(super) struct Filler {
     pub source: Source,
@@ -114,6 +117,9 @@ impl Filler {
     fn stream(&mut self) -> Result<(u64, u32), Halt> {
         let (mut bytes, mut crc32) = (0, 0);
         for number in 1.. {
+            if number > AHEAD {
+                self.pass()?;
+            }
             let size = self.plan.part_size(number).min(self.plan.longest() - bytes);
             if size == 0 {
                 self.nothing_more()?;
@@ -175,6 +181,14 @@ impl Filler {
             }
         }
         Ok((Filled { number, chunks, digest: hasher.finish() }, ended))
+    }
+
+    /// Waits until the upload is there, where the pool is held until then.
+    fn pass(&self) -> Result<(), Halt> {
+        self.gauge.starved.store(true, Ordering::Relaxed);
+        let passed = self.pool.passes();
+        self.gauge.starved.store(false, Ordering::Relaxed);
+        if passed { Ok(()) } else { Err(Halt::Stopped) }
     }
 
     /// A buffer for a part that has so many; `None` where there is no memory for another one.

@@ -170,6 +170,11 @@ impl Reader {
         Arc::clone(&self.gauge)
     }
 
+    /// Lets the thread read further than the second part, where the pool was held.
+    pub fn go_on(&self) {
+        self.pool.release();
+    }
+
     /// Ends reading now, whether the thread waits for the source or for a buffer, and closes the
     /// source. Does not wait for that: it is done when `events` is closed.
     pub fn stop(&mut self) {

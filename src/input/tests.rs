@@ -157,6 +157,43 @@ fn reading_goes_no_further_than_there_are_buffers() {
 }
 
 #[test]
+fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
+    for stop in [false, true] {
+        let plan = Plan::uniform(PART, 4);
+        let written = ramp(5 * PART);
+        let (source, mut pipe) = pipe().unwrap();
+        let data = written.clone();
+        thread::spawn(move || pipe.write_all(&data));
+        let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
+        pool.hold();
+        let mut reader =
+            Reader::start(piped(source), pool.clone(), plan, Algorithm::Sha256, None).unwrap();
+        for _ in 0..3 {
+            let said = reader.events.blocking_recv();
+            assert!(matches!(said, Some(Incoming::Part(_) | Incoming::Continues)), "{said:?}");
+        }
+        let gauge = reader.gauge();
+        while !gauge.waits_for_buffer() {
+            assert!(gauge.bytes() <= 2 * PART as u64, "a third part is read");
+            thread::yield_now();
+        }
+        assert_eq!((gauge.bytes(), pool.outstanding()), (2 * PART as u64, 0));
+        assert!(reader.events.try_recv().is_err());
+        if stop {
+            reader.stop();
+            assert!(reader.events.blocking_recv().is_none());
+            continue;
+        }
+        reader.go_on();
+        let mut parts = 2;
+        while let Some(said) = reader.events.blocking_recv() {
+            parts += usize::from(matches!(said, Incoming::Part(_)));
+        }
+        assert_eq!((parts, gauge.bytes()), (5, 5 * PART as u64));
+    }
+}
+
+#[test]
 fn a_failed_read_is_never_the_end_of_the_stream() {
     let memory = File::open("/proc/self/mem").unwrap();
     let source = Source::new(memory.into(), "the file").unwrap();

@@ -234,6 +234,7 @@ impl Drive {
                 match &event {
                     Event::Done { call: Call::Part(number), .. } => drop(self.parts.remove(number)),
                     Event::Done { call: Call::Commit | Call::Put, .. } => self.decisive = None,
+                    Event::Done { call: Call::Create, result: Ok(_) } => reader.go_on(),
                     Event::Cut { first, .. } => self.hold_cut(*first),
                     _ => {}
                 }

@@ -246,6 +246,8 @@ async fn upload(
     };
     let scarcity = Scarcity { least: schedule::MIN_PART as usize, patience: worker::PATIENCE };
     let pool = Pool::under(scarcity, plan.buffer_size, plan.buffers_for(1));
+    // No more of the stream is read than it takes to know whether the service takes it.
+    pool.hold();
     // From here on a stream is at stake: waiting for a token is better than ending.
     service.session.set_under_way();
     let probe = request::head_object(&target, &None);
