@@ -137,7 +137,7 @@ impl Service {
                     let id = answer.request_id().unwrap_or_default();
                     format!("{what}: {} in {took:.3} s (opc-request-id {id})", answer.status)
                 }
-                Err(failure) => format!("{}, after {took:.3} s", failure.error(&what).what),
+                Err(failure) => format!("{}, after {took:.3} s", failure.what(&what)),
             });
         }
         result
@@ -270,7 +270,7 @@ pub struct Carrier {
 impl transport::Transport for Carrier {
     fn exchange(&self, request: transport::Request) -> transport::Exchange<'_> {
         Box::pin(async move {
-            let words = |failure: Failure| failure.error("the auth service").what;
+            let words = |failure: Failure| failure.what("the auth service");
             let connection = self.transport.connect(&request.endpoint).await.map_err(words)?;
             let headers = request.headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
             let head = http::Head { method: request.method, target: request.target, headers };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ask::{Ask, PATIENCE};
+use crate::ask::{Ask, PATIENCE, Unanswered};
 use crate::cli::{Environment, Report, UploadsAction, UploadsCommand};
 use crate::error::{Error, Kind};
 use crate::oci::api::{Answer, ListedUpload, Page, Target, answer, request};
@@ -18,6 +18,8 @@ use crate::progress::Reporter;
 use crate::retry::{Operation, Verdict};
 use crate::service::{Patience, Service, unreadable};
 
+/// Nothing is at stake: `ask` bounds each kind of waiting.
+const RETRY_FOR: Duration = Duration::from_secs(3600);
 const HOLD: Patience = Patience { retry_for: PATIENCE, stall_timeout: Duration::from_secs(60) };
 
 /// What `oci os multipart list` prints. The OCI CLI prints nothing where there is no upload; here it
@@ -43,7 +45,7 @@ struct Line {
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::new(Report::default(), false));
     let service = Service::open(&command.service, environment, HOLD, &reporter)?;
-    let ask = Ask { service: &service, patience: PATIENCE, reporter: &reporter };
+    let ask = Ask::new(&service, RETRY_FOR, &reporter);
     let namespace = match &command.place.namespace {
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
@@ -102,7 +104,7 @@ async fn list(ask: &Ask<'_>, target: &Target) -> Result<Vec<ListedUpload>, Error
     loop {
         let request = request::list_uploads(target, next.as_deref());
         let Page { mut items, next: more } =
-            ask.ask(Operation::ListUploads, request, read).await.map_err(|(error, _)| error)?;
+            ask.ask(Operation::ListUploads, request, read).await.map_err(|no| no.error)?;
         all.append(&mut items);
         match more {
             Some(_) => next = more,
@@ -144,17 +146,18 @@ async fn abort_all(
         let target = Target { object: upload.object.clone(), ..target.clone() };
         let request = request::abort(&target, &upload.upload_id);
         match ask.ask(Operation::Abort, request, |_| Ok(())).await {
-            // Somebody else was faster.
-            Ok(()) | Err((_, Some(Verdict::Missing))) if command.upload_id.is_none() => {}
             Ok(()) => {}
-            Err((error, verdict)) => {
+            Err(Unanswered { verdict: Some(Verdict::Missing), .. })
+                // Somebody else was faster.
+                if command.upload_id.is_none() => {}
+            Err(Unanswered { error, verdict, .. }) => {
                 failed += 1;
                 let state = match verdict {
                     Some(Verdict::Missing) => "is not open",
                     _ => "is still open",
                 };
                 let text = format!("the upload {} {state}: {}", upload.upload_id, error.what);
-                ask.reporter.warn(&text);
+                ask.reporter().warn(&text);
                 first.get_or_insert(error);
             }
         }

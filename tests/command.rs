@@ -137,8 +137,10 @@ fn one_that_does_not_heed_sigterm_is_killed_after_five_seconds() {
 
 #[test]
 fn it_is_ended_when_the_upload_is_given_up_and_its_death_is_not_the_reason() {
-    for (status, code, words) in [(403, 4, "403"), (404, 4, "404")] {
-        let store = Store::failing([Rule::on(UploadPart, Action::Refuse(Reply::status(status)))]);
+    // A 404 that speaks of the bucket would be waited out.
+    let gone = Reply::status(404).code("UploadNotFound");
+    for (reply, code, words) in [(Reply::status(403), 4, "403"), (gone, 4, "404")] {
+        let store = Store::failing([Rule::on(UploadPart, Action::Refuse(reply))]);
         let run = store.put("x").args("-- cat /dev/zero");
         run.run().fails(code).says(&[words]).within_seconds(30).says_nothing_of("killed");
         store.has_nothing_of("x");

@@ -147,7 +147,7 @@ fn unknown_bucket() {
     let store = Store::start();
     for length in [1, PART + 1] {
         let run = store.ocipipe("put --part-size 10 oci://nowhere/x").stdin(ramp(length));
-        run.run().fails(4).says(&["nowhere", "BucketNotFound"]).within_seconds(10);
+        run.run().fails(4).says(&["nowhere", "BucketNotFound"]).within_seconds(20);
     }
     store.has_no_open_upload();
 }

@@ -55,5 +55,5 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = judge(operation, stage, &failure);
         }
     }
-    assert!(printable(&failure.error("a call").what));
+    assert!(printable(&failure.what("a call")));
 });

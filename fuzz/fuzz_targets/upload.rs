@@ -319,6 +319,11 @@ impl Run {
                 let _ = self.service.perform(&sent);
             }
             9 if there => drop(self.fail(index, refused(401, "NotAuthenticated"))),
+            // As if the bucket were not there; nothing is done.
+            10 if there && byte & 16 != 0 => {
+                let code = if self.sent[index].call == Call::Head { "" } else { "BucketNotFound" };
+                drop(self.fail(index, refused(404, code)));
+            }
             10 if there && matches!(self.sent[index].call, Call::Part(_) | Call::Put) => {
                 drop(self.fail(index, refused(400, "UnmatchedContentSHA256")));
             }
@@ -396,9 +401,11 @@ fuzz_target!(|bytes: &[u8]| {
         allow_empty: true,
         min_size: 0,
         end_proven,
+        always_multipart: parallel & 8 != 0,
         delete_on_mismatch: parallel & 64 != 0,
         before: Before::Nothing,
         answered: parallel & 128 != 0,
+        bucket_answered: parallel & 16 != 0,
         named: Named {
             object: "oci://b@n/o".to_owned(),
             abort: "abort {}".to_owned(),

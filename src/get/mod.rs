@@ -5,27 +5,29 @@
 //! when every byte of one and the same object has been written and its checksum, where the service
 //! has one of the whole, is right.
 
+mod look;
 mod sink;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::ask::{Ask, PATIENCE};
+use crate::ask::Ask;
 use crate::cli::{Environment, GetCommand};
 use crate::error::{Error, Kind};
-use crate::oci::api::{Answer, Archival, CustomerKey, Held, Target, answer, request};
+use crate::oci::api::{Answer, CustomerKey, Target, request};
 use crate::oci::customer_key;
 use crate::progress::{Reporter, Snapshot};
-use crate::retry::{self, Break, Failure, Operation, Stage, Verdict};
-use crate::service::{Patience, Service, unreadable};
-use crate::shell;
+use crate::retry::{self, Break, Failure, Operation, Stage, Tally, Verdict};
+use crate::service::{Patience, Service};
 use crate::signals::Signals;
 use crate::stdio;
 use crate::worker::Worker;
 
+use look::head;
 use sink::Sink;
 
 /// Ranges in flight, and bytes in each: together with what waits to be written, 80 MiB.
@@ -57,6 +59,9 @@ struct Reading {
     customer_key: Option<CustomerKey>,
     etag: String,
     retry_for: Duration,
+    progress: Progress,
+    /// Whether it has been told that 404s may be spurious.
+    told: AtomicBool,
     reporter: Arc<Reporter>,
 }
 
@@ -70,7 +75,7 @@ async fn read(
     let service = Service::open(&command.service, environment, patience, reporter)?;
     let customer_key =
         command.encryption_key_file.as_deref().map(customer_key::read).transpose()?;
-    let ask = Ask { service: &service, patience: command.retry_for.min(PATIENCE), reporter };
+    let ask = Ask::new(&service, command.retry_for, reporter);
     let namespace = match &command.source.namespace {
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
@@ -85,7 +90,10 @@ async fn read(
     let mut sink = Sink::open(worker, command.file.as_deref(), &head)?;
     let retry_for = command.retry_for;
     let reporter = reporter.clone();
-    let reading = Arc::new(Reading { service, target, customer_key, etag, retry_for, reporter });
+    let (progress, told) = (Progress::default(), AtomicBool::new(false));
+    let reading =
+        Reading { service, target, customer_key, etag, retry_for, progress, told, reporter };
+    let reading = Arc::new(reading);
     reading.service.session.set_under_way();
     let mut window: VecDeque<JoinHandle<Result<Vec<u8>, Error>>> = VecDeque::new();
     let mut ranges = (0..size).step_by(RANGE as usize).peekable();
@@ -147,35 +155,22 @@ fn space(length: usize) -> Result<Vec<u8>, Error> {
     }
 }
 
-async fn head(
-    ask: &Ask<'_>,
-    target: &Target,
-    customer_key: &Option<CustomerKey>,
-) -> Result<Held, Error> {
-    let Target { namespace, bucket, object } = target;
-    let name = format!("oci://{bucket}@{namespace}/{object}");
-    let read = |answer: &Answer| {
-        Ok((answer::read_object(answer).map_err(unreadable)?, Archival::of(answer)))
-    };
-    let request = request::head_object(target, customer_key);
-    match ask.ask(Operation::Head, request, read).await {
-        Ok((held, Archival::Readable)) => Ok(held),
-        Ok((_, Archival::Archived)) => {
-            let place = format!("-bn {} --name {}", shell::word(bucket), shell::word(object));
-            let restore = format!("oci os object restore -ns {} {place}", shell::word(namespace));
-            Err(Error::service(format!("{name} is archived")).next(format!(
-                "restore it first, which takes about an hour, and try again: `{restore}`"
-            )))
-        }
-        Ok((_, Archival::Restoring)) => {
-            Err(Error::service(format!("{name} is archived and being restored"))
-                .next("try again when it is restored, about an hour after that was asked for"))
-        }
-        Err((error, Some(Verdict::Missing))) => {
-            Err(Error::service(format!("{name} does not exist, or a policy hides it"))
-                .next(error.what))
-        }
-        Err((error, _)) => Err(error),
+/// Since when nothing was read by any of the ranges, as all of them share one service.
+#[derive(Debug, Default)]
+struct Progress {
+    last: Mutex<Option<Instant>>,
+}
+
+impl Progress {
+    /// Something was read.
+    fn forward(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long nothing has been, counted from here at the earliest.
+    fn stood(&self, since: Instant) -> Duration {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map_or(since, |last| last.max(since)).elapsed()
     }
 }
 
@@ -189,7 +184,7 @@ impl Reading {
     ) -> Result<Vec<u8>, Error> {
         let length = (last - first + 1) as usize;
         let mut stands_since: Option<Instant> = None;
-        let mut attempt = 0;
+        let (mut attempt, mut tally) = (0, Tally::default());
         while bytes.len() < length {
             let from = first + bytes.len() as u64;
             let before = bytes.len();
@@ -198,45 +193,63 @@ impl Reading {
             let outcome = self.service.fetch(request, &mut bytes, last - from + 1).await;
             let failure = match outcome {
                 Ok(answer) if self.is_range(&answer, from, last) => {
-                    if bytes.len() < length && bytes.len() == before {
+                    (bytes.len() == before).then(|| {
                         let text = "an answer without a byte".to_owned();
                         Failure::Transport { how: Break::Garbage, text }
-                    } else {
-                        continue;
-                    }
+                    })
                 }
                 Ok(answer) => {
                     bytes.truncate(before);
                     let text =
                         format!("HTTP {} is not the range that was asked for", answer.status);
-                    Failure::Transport { how: Break::Garbage, text }
+                    Some(Failure::Transport { how: Break::Garbage, text })
                 }
-                Err(failure) => failure,
+                Err(failure) => Some(failure),
             };
             if bytes.len() > before {
-                (stands_since, attempt) = (None, 0);
+                self.progress.forward();
+                (stands_since, attempt, tally) = (None, 0, Tally::default());
             }
+            let Some(failure) = failure else { continue };
             let doing = format!("reading bytes {from} to {last}, attempt {}", attempt + 1);
-            match retry::judge(Operation::Get, Stage::UnderWay, &failure) {
-                Verdict::Again { .. } | Verdict::Renew => {}
+            let error = failure.error(Operation::Get, &doing);
+            let since = *stands_since.get_or_insert_with(Instant::now);
+            let pause = match retry::judge(Operation::Get, Stage::UnderWay, &failure) {
+                Verdict::Again { .. } | Verdict::Renew => {
+                    tally = Tally::default();
+                    retry::pause(attempt, fastrand::f64(), &failure)
+                }
+                Verdict::Hidden => {
+                    let now = since.elapsed();
+                    tally.add(now);
+                    let forward = now.saturating_sub(self.progress.stood(since));
+                    if !tally.may_pass(now, true, forward) {
+                        return Err(tally.in_vain(error, now, true));
+                    }
+                    if !self.told.swap(true, Ordering::Relaxed) {
+                        let words = Tally::words(Operation::Get, true);
+                        self.reporter.warn(&format!("{}; {words}", error.what));
+                    }
+                    retry::pause(tally.count() - 1, fastrand::f64(), &failure)
+                }
                 Verdict::Exists => {
                     return Err(Error::service("the object was replaced while it was being read")
                         .next("what was written so far is not whole: start again"));
                 }
-                _ => return Err(failure.error(&doing)),
-            }
-            let since = *stands_since.get_or_insert_with(Instant::now);
+                Verdict::Missing => {
+                    return Err(error.next("the object was deleted while it was being read"));
+                }
+                _ => return Err(error),
+            };
             if attempt == 0 {
-                let text = failure.error(&doing).what;
-                self.reporter.debug(|| format!("{text}; trying again"));
+                self.reporter.debug(|| format!("{}; trying again", error.what));
             }
-            if since.elapsed() >= self.retry_for {
-                return Err(failure.error(&doing));
+            let stood = self.progress.stood(since);
+            if stood >= self.retry_for {
+                return Err(error);
             }
-            let pause = retry::pause(attempt, fastrand::f64(), &failure);
             attempt += 1;
-            let left = self.retry_for.saturating_sub(since.elapsed());
-            tokio::time::sleep(pause.min(left)).await;
+            tokio::time::sleep(pause.min(self.retry_for.saturating_sub(stood))).await;
         }
         Ok(bytes)
     }

@@ -263,6 +263,7 @@ async fn upload(
             || command.expect.is_some_and(Format::proves_its_end),
         delete_on_mismatch: command.delete_on_mismatch,
         answered: start.answered,
+        bucket_answered: start.bucket_answered,
         before: before(&storing.condition),
         named: named(&target, command),
         seed: fastrand::u64(..),

@@ -5,10 +5,10 @@
 //! be aborted is named together with the command that does it. Nothing that follows a signal lasts
 //! longer than a stop may.
 
-use super::{Action, Call, Creation, Now, Phase, Stored, Upload};
+use super::{Action, Before, Call, Creation, Now, Phase, Stored, Upload};
 use crate::error::{Error, Kind};
 use crate::oci::api::{Held, ListedUpload};
-use crate::retry::{self, Failure};
+use crate::retry::{self, Failure, Operation};
 
 /// How long an abort, or settling after a signal, may take: a stop has to be over within 10 s.
 pub(super) const STOP_WITHIN: Now = Now::from_millis(9_500);
@@ -36,6 +36,16 @@ impl Upload {
                 self.deadline = Some(self.until(now, SETTLE_WITHIN));
             }
             _ => self.cleaned(None),
+        }
+    }
+
+    /// The error of a refusal. What a retention rule keeps is an object that exists already, for
+    /// whoever does not want to replace one.
+    pub(super) fn refused(&self, failure: &Failure, operation: Operation, doing: &str) -> Error {
+        let error = failure.error(operation, doing);
+        match failure.is_retention() && self.settings.before == Before::Nothing {
+            true => Error { kind: Kind::Exists, ..error },
+            false => error,
         }
     }
 
@@ -135,7 +145,13 @@ impl Upload {
                 self.create_in_doubt |= self.create_under_way;
                 self.end_unverified("there was no time left to ask");
             }
-            Phase::Orphans => self.orphans_unlisted(),
+            Phase::Orphans => self.orphans_unlisted(None),
+            // Every answer is known: that the upload is still open can be left to its abort.
+            Phase::Settling(_) if !self.in_doubt => {
+                let late = Error::service("there was no time left to ask");
+                let error = self.stopping.take().or(self.refusal.take()).unwrap_or(late);
+                self.fail(now, error);
+            }
             _ => self.end_unknown("there was no time left to ask"),
         }
     }
@@ -220,21 +236,18 @@ impl Upload {
     pub(super) fn cleaned(&mut self, failure: Option<Failure>) {
         if let (Phase::Aborting, true, Some(failure)) = (&self.phase, self.in_doubt, &failure) {
             // Only an abort that was done says for certain that the commit was not.
-            let why =
-                failure.error("its answer was lost, and the upload could not be aborted").what;
+            let why = failure.what("its answer was lost, and the upload could not be aborted");
             return self.end_unknown(&why);
         }
         let open = self.upload_id().map(str::to_owned);
         match (&self.phase, &failure) {
             (Phase::Deleting, None) => self.add("it was deleted".to_owned()),
             (Phase::Deleting, Some(failure)) => {
-                self.add(format!(
-                    "it could not be deleted: {}",
-                    failure.error("DeleteObject").what
-                ));
+                let why = failure.what_is_missing(Operation::Delete);
+                self.add(format!("it could not be deleted: {why}"));
             }
             (_, Some(failure)) => {
-                let why = failure.error("AbortMultipartUpload").what;
+                let why = failure.what_is_missing(Operation::Abort);
                 for id in [open, self.leftover.take()].into_iter().flatten() {
                     let abort = self.settings.named.abort.replace("{}", &id);
                     self.add(format!(
@@ -292,7 +305,7 @@ impl Upload {
         }
         let by = self.until(self.now, STOP_WITHIN);
         if by <= self.now {
-            return self.orphans_unlisted();
+            return self.orphans_unlisted(None);
         }
         self.phase = Phase::Orphans;
         self.deadline = Some(by);
@@ -300,10 +313,12 @@ impl Upload {
     }
 
     /// The open uploads could not be listed.
-    pub(super) fn orphans_unlisted(&mut self) {
+    pub(super) fn orphans_unlisted(&mut self, failure: Option<&Failure>) {
+        let why = failure.map(|failure| failure.what_is_missing(Operation::ListUploads));
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         self.actions.push_back(Action::Note(format!(
             "an answer to CreateMultipartUpload was lost, and the open uploads of {} could not be \
-             listed: look for one with `ocipipe uploads list`",
+             listed{why}: look for one with `ocipipe uploads list`",
             self.settings.named.object
         )));
         self.finish();

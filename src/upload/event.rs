@@ -29,6 +29,8 @@ pub struct Settings {
     pub delete_on_mismatch: bool,
     /// Whether the service has answered before: then its certificate was trusted.
     pub answered: bool,
+    /// Whether the bucket has: then a 404 that speaks of it may be spurious.
+    pub bucket_answered: bool,
     pub before: Before,
     /// How to call the object in messages, and what to run to abort an upload of it.
     pub named: Named,
@@ -51,6 +53,7 @@ impl Settings {
             end_proven: true,
             delete_on_mismatch: false,
             answered: true,
+            bucket_answered: false,
             before: Before::Nothing,
             named: Named {
                 object: "oci://b@n/o".to_owned(),

@@ -13,6 +13,7 @@
 
 mod ending;
 mod event;
+mod hidden;
 mod parts;
 mod patience;
 mod settle;
@@ -29,7 +30,7 @@ use std::collections::VecDeque;
 use crate::digest::PartDigest;
 use crate::error::Error;
 use crate::oci::api::Held;
-use crate::retry::{self, Failure, Stage, Verdict};
+use crate::retry::{self, Failure, Operation, Stage, Tally, Verdict};
 
 pub use event::{Action, Before, Call, Event, Named, Now, Outcome, Question, Settings, Stored};
 use parts::Parts;
@@ -93,6 +94,10 @@ pub struct Upload {
     /// The upload was seen open after the last commit was sent.
     still_open: bool,
     heals: u32,
+    /// Whether the bucket has answered anything in this run but that it may not be there.
+    bucket_answered: bool,
+    /// Of the call besides parts that is asked now, the 404s in a row that may be spurious.
+    tally: Option<(Operation, Tally)>,
     /// How often a commit or put was begun.
     sends: u32,
     /// The plain no to a repeated commit or put whose earlier answer is missing.
@@ -110,6 +115,10 @@ pub struct Upload {
     trouble: Option<Trouble>,
     /// When the last trouble ended.
     calm_since: Option<Now>,
+    /// When something was acknowledged last.
+    forward_at: Now,
+    /// Whether it has been told that 404s may be spurious.
+    spurious_told: bool,
     /// When a signal or an abort must be over.
     deadline: Option<Now>,
     /// When a run that was told to stop must be over, whatever it still does.
@@ -140,6 +149,8 @@ impl Upload {
             in_doubt: false,
             still_open: false,
             heals: 0,
+            bucket_answered: settings.bucket_answered,
+            tally: None,
             sends: 0,
             refusal: None,
             found: None,
@@ -150,6 +161,8 @@ impl Upload {
             outcome: None,
             trouble: None,
             calm_since: None,
+            forward_at: Now::ZERO,
+            spurious_told: false,
             deadline: None,
             stop_by: None,
             stopping: None,
@@ -232,12 +245,17 @@ impl Upload {
 
     fn done(&mut self, now: Now, call: Call, result: Result<Outcome, Failure>) {
         self.settings.answered |= result.is_ok();
+        self.bucket_answered |= match &result {
+            Ok(_) => true,
+            Err(failure) => failure.knows_the_bucket(),
+        };
         self.create_under_way &= !matches!(call, Call::Create | Call::Probe(_));
         if let Call::Part(number) = call {
             return self.part_done(now, number, result);
         }
         match result {
             Ok(outcome) => {
+                self.tally = None;
                 // Answers to questions bring a commit that is never answered no further.
                 if !matches!(self.phase, Phase::Settling(_)) {
                     self.attempt = 0;
@@ -284,8 +302,13 @@ impl Upload {
     fn failed(&mut self, now: Now, call: Call, failure: Failure) {
         let verdict = retry::judge(call.operation(), self.stage(), &failure);
         if verdict == Verdict::GiveUp && !self.over() {
-            return self.give_up(now, failure.error(call.operation().name()));
+            let error = failure.error(call.operation(), call.operation().name());
+            return self.give_up(now, error);
         }
+        if verdict == Verdict::Hidden {
+            return self.hidden(now, call, failure);
+        }
+        self.tally = None;
         match self.phase.clone() {
             Phase::Streaming if call == Call::Create => match verdict {
                 Verdict::Settle => {
@@ -293,7 +316,10 @@ impl Upload {
                     self.again(now, call, &failure);
                 }
                 Verdict::Again { .. } | Verdict::Renew => self.again(now, call, &failure),
-                _ => self.fail(now, failure.error("the multipart upload was not created")),
+                _ => {
+                    let doing = "the multipart upload was not created";
+                    self.fail(now, self.refused(&failure, call.operation(), doing));
+                }
             },
             Phase::Putting => self.put_failed(now, call, verdict, failure),
             Phase::Committing => self.commit_failed(now, verdict, failure),
@@ -301,7 +327,7 @@ impl Upload {
             Phase::Healing => match verdict {
                 Verdict::Again { .. } | Verdict::Renew => self.again(now, call, &failure),
                 Verdict::Missing if self.in_doubt => self.settle(settle::Step::ObjectAgain),
-                _ => self.fail(now, failure.error("listing the parts")),
+                _ => self.fail(now, failure.error(call.operation(), "listing the parts")),
             },
             Phase::Verifying => self.unseen(now, call, verdict, failure),
             Phase::Aborting | Phase::Deleting => match verdict {
@@ -309,6 +335,8 @@ impl Upload {
                     self.end_unknown("its answer was lost, and the upload is closed");
                 }
                 Verdict::Missing if call == Call::Abort => self.cleaned(None),
+                // Gone it was to be; the answer to an earlier try may have been lost.
+                Verdict::Missing if matches!(call, Call::Delete { .. }) => self.cleaned(None),
                 Verdict::Again { .. } | Verdict::Renew => self.again_soon(now, call),
                 Verdict::Settle if call == Call::Create => {
                     self.create_in_doubt = true;
@@ -317,8 +345,9 @@ impl Upload {
                 _ if call == Call::Create => self.cleaned(None),
                 _ => self.cleaned(Some(failure)),
             },
+            Phase::Orphans if call != Call::ListUploads => {}
             Phase::Orphans if ending::worth_another(verdict) => self.again_soon(now, call),
-            Phase::Orphans => self.orphans_unlisted(),
+            Phase::Orphans => self.orphans_unlisted(Some(&failure)),
             Phase::Streaming | Phase::Finished => {}
         }
     }

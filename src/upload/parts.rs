@@ -11,6 +11,7 @@ use super::tail::Line;
 use crate::digest::{self, Algorithm, PartDigest, Value};
 use crate::error::Error;
 use crate::oci::api::{Held, ListedPart};
+use crate::retry::Tally;
 
 /// How often a part that arrives damaged is sent again.
 const DAMAGE_LIMIT: u32 = 8;
@@ -36,6 +37,8 @@ struct Part {
     sent_crc32: u32,
     attempt: u32,
     damaged: u32,
+    /// The 404s in a row that may be spurious.
+    hidden: Tally,
     /// When its last attempt began.
     began: Now,
     /// Acknowledged, and its buffers are here all the same.
@@ -115,6 +118,7 @@ impl Parts {
             sent_crc32: 0,
             attempt: 0,
             damaged: 0,
+            hidden: Tally::default(),
             began: Now::ZERO,
             kept: false,
         });
@@ -294,6 +298,11 @@ impl Parts {
             self.add(number, digest);
         }
         Ok(())
+    }
+
+    /// The 404s in a row of a part.
+    pub fn tally(&mut self, number: u32) -> Option<&mut Tally> {
+        self.part_mut(number).map(|part| &mut part.hidden)
     }
 
     /// A part failed and is sent again at a time.

@@ -10,7 +10,7 @@ use super::verify::Comparison;
 use super::{Action, Before, Call, Now, Outcome, Phase, Upload};
 use crate::error::{Error, Kind};
 use crate::oci::api::{Held, ListedPart};
-use crate::retry::{Failure, Verdict};
+use crate::retry::{Failure, Operation, Verdict};
 
 /// What is asked while the outcome of a commit is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl Upload {
                 self.still_open = false;
                 self.phase = Phase::Settling(Step::Object);
                 // Even where patience is over, what became of it is worth one question.
-                let _ = self.troubled(now, &failure, &self.doing(&Call::Commit));
+                let doing = self.doing(&Call::Commit);
+                let _ = self.troubled(now, &failure, Operation::Commit, &doing);
                 self.later(now, Call::Head, &failure);
             }
             verdict if worth_another(verdict) => self.again(now, Call::Commit, &failure),
@@ -58,10 +59,14 @@ impl Upload {
             // after any other, one that says that the upload has ended or that an object stands there.
             _ if self.in_doubt || self.done_before(verdict) => {
                 self.in_doubt = true;
-                self.refusal = Some(failure.error("the commit"));
+                self.refusal = Some(self.refused(&failure, Operation::Commit, "the commit"));
+                self.answered(now);
                 self.settle(Step::Object);
             }
-            _ => self.refused_for_good(now, failure.error("the commit")),
+            _ => {
+                let error = self.refused(&failure, Operation::Commit, "the commit");
+                self.refused_for_good(now, error);
+            }
         }
     }
 
@@ -136,11 +141,32 @@ impl Upload {
         match (step, verdict) {
             (_, verdict) if worth_another(verdict) => self.again(now, step.call(), &failure),
             (Step::Object, _) => self.settle(Step::Upload),
-            (Step::Upload, Verdict::Missing) => self.settle(Step::ObjectAgain),
-            (Step::Upload | Step::ObjectAgain, _) => {
-                let why = failure.error("its answer was lost, and asking did not settle it").what;
+            (Step::Upload, Verdict::Missing) => {
+                self.answered(now);
+                self.settle(Step::ObjectAgain);
+            }
+            (Step::Upload | Step::ObjectAgain, _) => self.unsettled(now, step, &failure),
+        }
+    }
+
+    /// Asking has failed: what is not known stays unknown, unless every answer was a plain no.
+    pub(super) fn unsettled(&mut self, now: Now, step: Step, failure: &Failure) {
+        match self.refusal.take() {
+            Some(refusal) if !self.in_doubt && step == Step::Upload => {
+                self.refused_for_good(now, refusal);
+            }
+            _ => {
+                let why = failure.what("its answer was lost, and asking did not settle it");
                 self.end_unknown(&why);
             }
+        }
+    }
+
+    /// As above, for a put whose object was looked for.
+    pub(super) fn nothing_found(&mut self, now: Now, why: &str) {
+        match self.refusal.take() {
+            Some(refusal) if !self.in_doubt => self.refused_for_good(now, refusal),
+            _ => self.end_unknown(why),
         }
     }
 
@@ -150,9 +176,11 @@ impl Upload {
             // The parts that are sent again lead to the next commit themselves.
             Ok(again) if again > 0 => {
                 self.retries += again;
+                self.went_forward(now);
                 self.phase = Phase::Streaming;
             }
             Ok(_) => {
+                self.went_forward(now);
                 self.phase = Phase::Committing;
                 self.begin(Call::Commit);
             }
@@ -175,19 +203,21 @@ impl Upload {
             }
             // With a lost answer among the tries, whether one arrived is asked for below.
             (Call::Put, Verdict::Damaged) if !self.in_doubt => {
-                let error = failure.error("the object was damaged on the way every time");
+                let doing = "the object was damaged on the way every time";
+                let error = failure.error(Operation::Put, doing);
                 self.refused_for_good(now, Error { kind: Kind::Integrity, ..error });
             }
             (Call::Put, verdict) if self.in_doubt || self.done_before(verdict) => {
                 self.in_doubt = true;
-                self.refusal = Some(failure.error("PutObject"));
+                self.refusal = Some(self.refused(&failure, Operation::Put, "PutObject"));
+                self.answered(now);
                 self.begin(Call::Head);
             }
-            (Call::Put, _) => self.refused_for_good(now, failure.error("PutObject")),
-            (_, Verdict::Missing) => self.end_unknown(
-                "an answer was lost, its repetition was refused, and no object stands there",
-            ),
-            _ => self.end_unknown(&failure.error("an answer was lost, and asking failed").what),
+            (Call::Put, _) => {
+                let error = self.refused(&failure, Operation::Put, "PutObject");
+                self.refused_for_good(now, error);
+            }
+            _ => self.nothing_found(now, &failure.what("an answer was lost, and asking failed")),
         }
     }
 
@@ -195,6 +225,9 @@ impl Upload {
     pub(super) fn put_settled(&mut self, now: Now, held: Held) {
         match self.compare(&held) {
             _ if self.is_new(&held) == Some(false) => self.anothers_object(now),
+            Comparison::Differs(_) if !self.in_doubt => {
+                self.nothing_found(now, "something else stands there");
+            }
             Comparison::Same(verified_by) if Upload::is_strong(&verified_by) => {
                 self.stored(held, verified_by);
             }
@@ -205,13 +238,15 @@ impl Upload {
                 self.actions.push_back(Action::Rehash(1));
             }
             // Another host's stream may have the same size.
-            _ => self.end_unknown("an answer was lost, and what stands there cannot be compared"),
+            _ => self
+                .nothing_found(now, "an answer was lost, and what stands there cannot be compared"),
         }
     }
 
     /// What stands at the name was put there by someone else, or was there before.
     pub(super) fn anothers_object(&mut self, now: Now) {
         match self.refusal.take() {
+            Some(refusal) if !self.in_doubt => return self.refused_for_good(now, refusal),
             Some(refusal) if refusal.kind == Kind::Exists => {}
             Some(refusal) => {
                 let why = format!("an answer was lost, its repetition refused ({})", refusal.what);

@@ -18,6 +18,7 @@ const OLDER: &str = "an older object still stands at its name";
 impl Upload {
     /// The commit was answered: is the object what was read?
     pub(super) fn committed(&mut self, now: Now, held: Held) {
+        self.went_forward(now);
         match self.compare(&held) {
             Comparison::Same(by) => self.look(held, Some(by)),
             Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
@@ -37,6 +38,14 @@ impl Upload {
     pub(super) fn seen(&mut self, now: Now, object: Held) {
         let Some(committed) = self.committed.clone() else { return };
         if committed.etag.is_some() && object.etag.is_some() && committed.etag != object.etag {
+            // An earlier try of this put can land late, with an etag of its own.
+            if let Comparison::Same(by) = self.compare(&object)
+                && self.upload_id().is_none()
+                && self.sends > 1
+                && Upload::is_strong(&by)
+            {
+                return self.stored(object, by);
+            }
             return match self.is_older(&object, &committed) {
                 true => self.nothing_stored(now, OLDER),
                 false => self.end_unverified("another object stands at its name already"),
@@ -65,10 +74,19 @@ impl Upload {
             (call, Verdict::Again { .. } | Verdict::Renew | Verdict::Settle) => {
                 self.again(now, call, &failure);
             }
-            // A 404 is an object that is not there, or one that a policy hides from whoever may write
-            // and not read.
-            (Call::Head, _) => self.begin(Call::Probe(Question::Free)),
-            (Call::Probe(question), Verdict::Exists) => self.answered_no(&question),
+            // A policy hides the object from whoever may write and not read.
+            (Call::Head, _) => {
+                self.answered(now);
+                self.begin(Call::Probe(Question::Free));
+            }
+            // It may have been looked at before the etag, and keeps whatever stands there.
+            (Call::Probe(Question::Etag(_)), _) if failure.is_retention() => {
+                self.verified_by_answer();
+            }
+            (Call::Probe(question), Verdict::Exists) => {
+                self.answered(now);
+                self.answered_no(&question);
+            }
             // The looking is forbidden altogether.
             _ => self.verified_by_answer(),
         }
@@ -109,7 +127,7 @@ impl Upload {
 
     /// The object may not be looked at. What remains is what the answer to the commit said, or at
     /// least that every part was acknowledged with its checksum and the commit named exactly those.
-    fn verified_by_answer(&mut self) {
+    pub(super) fn verified_by_answer(&mut self) {
         let Some(committed) = self.committed.clone() else { return };
         let acknowledged = match self.upload_id() {
             Some(_) => "the etags of the acknowledged parts",

@@ -9,7 +9,7 @@ use super::tail::{self, Cut};
 use super::{Action, Call, Creation, Now, Outcome, Phase, Upload, parts};
 use crate::digest::{PartDigest, Value};
 use crate::error::{Error, Kind};
-use crate::retry::{self, Failure, Operation, Verdict};
+use crate::retry::{self, Failure, Operation, Tally, Verdict};
 
 /// Whoever ends a job tells all its processes, one after the other. A producer that is told first ends
 /// the stream; this long is waited for the signal to arrive here too, counted from the end.
@@ -128,7 +128,13 @@ impl Upload {
             Ok(_) => return,
             Err(failure) => failure,
         };
-        match retry::judge(Operation::Part, self.stage(), &failure) {
+        let verdict = retry::judge(Operation::Part, self.stage(), &failure);
+        if verdict != Verdict::Hidden
+            && let Some(tally) = self.parts.tally(number)
+        {
+            *tally = Tally::default();
+        }
+        match verdict {
             Verdict::Again { slower } => {
                 if slower {
                     self.parts.slow_down(now);
@@ -138,7 +144,10 @@ impl Upload {
             Verdict::Renew => self.part_again(now, number, &failure, &doing),
             Verdict::Damaged => match self.parts.damaged(number) {
                 true => self.actions.push_back(Action::Rehash(number)),
-                false => self.fail(now, Error { kind: Kind::Integrity, ..failure.error(&doing) }),
+                false => self.fail(
+                    now,
+                    Error { kind: Kind::Integrity, ..failure.error(Operation::Part, &doing) },
+                ),
             },
             // A part is sent again after a commit whose answer was lost: that one may have done it.
             Verdict::Missing if self.in_doubt => {
@@ -146,10 +155,11 @@ impl Upload {
                 self.settle(Step::Object);
             }
             Verdict::Missing => {
-                let error = failure.error(&doing);
+                let error = failure.error(Operation::Part, &doing);
                 self.fail(now, error.next("the multipart upload was aborted by someone else"));
             }
-            _ => self.fail(now, failure.error(&doing)),
+            Verdict::Hidden => self.hidden_part(now, number, &failure, &doing),
+            _ => self.fail(now, failure.error(Operation::Part, &doing)),
         }
     }
 

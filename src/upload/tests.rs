@@ -12,6 +12,8 @@ mod heal;
 mod hold;
 pub(crate) mod model;
 mod outage;
+mod refusal;
+mod spurious;
 mod stands;
 mod story;
 mod tail;
@@ -23,7 +25,7 @@ use crate::digest::{self, Algorithm, Value};
 use crate::error::Kind;
 use crate::retry::Break;
 use model::{Model, Sent, held};
-use world::{Due, Weather, World, settings};
+use world::{Due, Weather, World, declined, settings};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -138,6 +138,7 @@ impl Upload {
     // A single PutObject.
 
     pub(super) fn put_answered(&mut self, now: Now, held: Held, crc32: u32) {
+        self.went_forward(now);
         let Some(part) = self.part(1) else { return };
         if crc32 != part.crc32 || self.end.is_some_and(|(_, read)| read != crc32) {
             let difference = format!(

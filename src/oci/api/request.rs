@@ -222,6 +222,14 @@ impl Storing {
     }
 }
 
+/// GetObject: the first byte of whatever stands there. Unlike a HEAD's, its refusal has a code.
+pub fn get_first_byte(target: &Target, customer_key: &Option<CustomerKey>) -> Request {
+    let mut request = Request::new("GET", target.object_path());
+    request.header("range", "bytes=0-0");
+    request.customer_key(customer_key);
+    request
+}
+
 /// DeleteObject, only the object with this etag.
 pub fn delete_object(target: &Target, etag: &str) -> Request {
     let mut request = Request::new("DELETE", target.object_path());

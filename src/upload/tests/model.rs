@@ -121,7 +121,7 @@ impl Model {
                     part_number: *number,
                     etag: etag.clone(),
                     size: body.len() as u64,
-                    md5: None,
+                    md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
                 });
                 Ok(Outcome::Parts(listed.collect()))
             }
@@ -149,6 +149,7 @@ pub fn held(etag: &str, body: &Bytes, of_object: bool) -> Held {
     Held {
         etag: Some(etag.to_owned()),
         size: of_object.then_some(body.len() as u64),
+        content_md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
         content_sha256: digest.value.map(|v| v.base64()),
         ..Held::default()
     }

@@ -41,7 +41,7 @@ fn success_is_said_of_an_object_that_was_seen() {
 #[test]
 fn a_commit_that_stored_nothing_is_found_out_and_both_uploads_are_aborted() {
     let (mut story, _) = committed(settings(1, 2));
-    story.refused(Call::Head, 404, "");
+    story.hidden();
     // Whether the name is free is asked without the right to read.
     assert_eq!(story.last(), &free());
     story.ok(free(), probe());
@@ -58,7 +58,7 @@ fn a_commit_that_stored_nothing_is_found_out_and_both_uploads_are_aborted() {
 fn uploads_that_cannot_be_aborted_are_named_the_main_one_and_that_of_the_question() {
     for (first, named) in [(true, vec!["ABORT probe"]), (false, vec!["ABORT u", "ABORT probe"])] {
         let (mut story, _) = committed(settings(1, 2));
-        story.refused(Call::Head, 404, "");
+        story.hidden();
         story.ok(free(), probe());
         if first {
             story.ok(Call::Abort, Outcome::Gone);
@@ -72,17 +72,15 @@ fn uploads_that_cannot_be_aborted_are_named_the_main_one_and_that_of_the_questio
 #[test]
 fn who_may_write_and_not_read_is_told_by_the_refusal_of_a_second_upload() {
     let (mut story, _) = committed(settings(1, 2));
-    story.refused(Call::Head, 404, "");
+    story.hidden();
     story.refused(free(), 412, "IfNoneMatchFailed");
     let stored = story.ended().as_ref().unwrap();
     assert_eq!(stored.verified_by.0, "opc-multipart-sha256");
     // Where even that is forbidden, the answer to the commit is what there is.
-    for (status, code) in [(403, "NotAllowed"), (404, "NotAuthorizedOrNotFound")] {
-        let (mut story, _) = committed(settings(1, 2));
-        story.refused(Call::Head, 404, "");
-        story.refused(free(), status, code);
-        assert!(story.ended().is_ok());
-    }
+    let (mut story, _) = committed(settings(1, 2));
+    story.hidden();
+    story.refused(free(), 403, "NotAllowed");
+    assert!(story.ended().is_ok());
 }
 
 #[test]
@@ -90,6 +88,11 @@ fn a_look_that_is_refused_in_any_way_leads_to_the_question() {
     for status in [400, 403, 404, 405, 409, 412] {
         let (mut story, _) = committed(settings(1, 2));
         story.refused(Call::Head, status, "");
+        if status == 404 {
+            // It has no code, and may be spurious.
+            story.wait();
+            story.hidden();
+        }
         assert_eq!(story.last(), &free(), "HTTP {status}");
         story.ok(free(), probe());
         story.ok(Call::Abort, Outcome::Gone);
@@ -105,7 +108,7 @@ fn where_an_object_may_have_stood_before_the_question_is_for_the_etag_of_the_com
     for before in [Before::Unknown, old()] {
         let story = || {
             let (mut story, _) = committed(Settings { before: before.clone(), ..settings(1, 2) });
-            story.refused(Call::Head, 404, "");
+            story.hidden();
             story.refused(free(), 412, "IfNoneMatchFailed");
             assert_eq!(story.last(), &etag("new"));
             story
@@ -190,7 +193,7 @@ fn a_put_is_looked_at_as_a_commit_is() {
 
     let mut story = Story::putting(settings(1, 2));
     story.ok(Call::Put, Outcome::Stored { held: Held { size: None, ..ours() }, crc32 });
-    story.refused(Call::Head, 404, "");
+    story.hidden();
     story.ok(free(), probe());
     story.ok(Call::Abort, Outcome::Gone);
     assert_eq!(story.kind(), Kind::Integrity);
@@ -232,7 +235,7 @@ fn an_object_that_cannot_be_asked_about_is_told_as_committed_and_not_verified() 
 #[test]
 fn a_question_under_way_when_a_stop_runs_out_is_looked_for() {
     let (mut story, _) = committed(settings(1, 2));
-    story.refused(Call::Head, 404, "");
+    story.hidden();
     story.tell(stop());
     story.wait();
     assert_eq!(story.last(), &Call::ListUploads);

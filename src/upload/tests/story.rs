@@ -57,6 +57,17 @@ impl Story {
         self.tell(Event::Done { call, result: Err(failure) });
     }
 
+    /// Each look at the object is answered 404, until something else is asked.
+    #[track_caller]
+    pub fn hidden(&mut self) {
+        while self.last() == &Call::Head {
+            self.refused(Call::Head, 404, "");
+            if self.upload.waiting.is_some() {
+                self.wait();
+            }
+        }
+    }
+
     pub fn refused(&mut self, call: Call, status: u16, code: &str) {
         self.fails(call, Model::refuse(status, code));
     }

@@ -33,6 +33,16 @@ pub struct World {
     pub now: Duration,
     pub rng: fastrand::Rng,
     pub weather: Weather,
+    /// Of 100 requests, so many are declined as if the bucket were not there.
+    pub spurious: u32,
+    /// What decides which: a world without them is as it was.
+    pub declines: fastrand::Rng,
+    /// All requests so far were declined, so many of them.
+    pub declined_at_first: Option<u32>,
+    /// What a policy forbids: always declined.
+    pub forbidden: Vec<Operation>,
+    /// When somebody else stores an object at the name, where nothing stands there yet.
+    pub foreign: Option<Duration>,
     pub condition: bool,
     pub stream: Vec<Bytes>,
     pub held: HashMap<u32, Bytes>,
@@ -56,6 +66,11 @@ pub fn settings(seed: u64, parallel: usize) -> Settings {
     }
 }
 
+/// The 404 of a bucket that is not there; that of a HEAD has no body.
+pub fn declined(call: &Call) -> Failure {
+    Model::refuse(404, if *call == Call::Head { "" } else { "BucketNotFound" })
+}
+
 impl World {
     pub fn new(seed: u64, parts: usize, weather: Weather) -> World {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -76,6 +91,11 @@ impl World {
             now: Duration::ZERO,
             rng,
             weather,
+            spurious: 0,
+            declines: fastrand::Rng::with_seed(seed),
+            declined_at_first: Some(0),
+            forbidden: Vec::new(),
+            foreign: None,
             condition: true,
             multipart: (parts > 1).then(|| digest::multipart(Algorithm::Sha256, &values)),
             stream,
@@ -149,6 +169,12 @@ impl World {
         };
         let stormy = self.now < self.weather.until && self.rng.u32(..100) < self.weather.faults;
         let there = Duration::from_millis(self.rng.u64(..800));
+        if self.declines(&sent.call) {
+            self.declined_at_first = self.declined_at_first.map(|count| count + 1);
+            let event = Event::Done { call: sent.call.clone(), result: Err(declined(&sent.call)) };
+            return self.after(there, Due::Event(event));
+        }
+        self.declined_at_first = self.declined_at_first.filter(|count| *count >= 4);
         if !stormy {
             return self.after(there, Due::Lands { sent, answer: true });
         }
@@ -187,6 +213,16 @@ impl World {
         };
         let call = sent.call;
         self.after(there, Due::Event(Event::Done { call, result: Err(failure) }));
+    }
+
+    fn declines(&mut self, call: &Call) -> bool {
+        let spurious = self.spurious > 0 && self.declines.u32(..100) < self.spurious;
+        spurious || self.forbidden.contains(&call.operation())
+    }
+
+    /// Whether the first four requests were declined, which is all that is known of such a bucket.
+    pub fn never_answered(&self) -> bool {
+        self.declined_at_first.is_some_and(|count| count >= 4)
     }
 
     /// Runs to the end, or panics where the machine neither ends nor waits.
@@ -242,6 +278,11 @@ impl World {
     }
 
     pub fn happen(&mut self, due: Due) {
+        if self.foreign.is_some_and(|at| at <= self.now) {
+            self.foreign = None;
+            let theirs = || ("theirs".to_owned(), Bytes::from_static(b"somebody else's"));
+            self.model.object.get_or_insert_with(theirs);
+        }
         let event = match due {
             Due::Event(event) => event,
             Due::Lands { sent, answer } => {
