@@ -20,7 +20,9 @@ fn sources(under: &str) -> Vec<(PathBuf, String)> {
                 .filter(|l| !l.trim_start().starts_with("//"))
                 .map(|l| format!("{l}\n"))
                 .collect();
-            let is_test = path.ends_with("tests.rs") || path.ends_with("properties.rs");
+            let is_test = path.ends_with("tests.rs")
+                || path.ends_with("properties.rs")
+                || path.components().any(|component| component.as_os_str() == "tests");
             found.push((path, if is_test { String::new() } else { code }));
         }
     }

@@ -13,6 +13,7 @@ mod hold;
 pub(crate) mod model;
 mod outage;
 mod refusal;
+mod simulation;
 mod spurious;
 mod stands;
 mod story;
