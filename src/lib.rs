@@ -6,7 +6,7 @@
 //!
 //! | module        | owns                                                         | pure |
 //! |---------------|--------------------------------------------------------------|------|
-//! | `cli`         | argv to a plain command value                                | yes  |
+//! | `cli`         | argv to a plain command value; `environment` is the host's   | part |
 //! | `run`         | carries the command out                                      |      |
 //! | `units`       | sizes, durations, rates                                      | yes  |
 //! | `destination` | `oci://BUCKET@NAMESPACE/NAME`                                | yes  |

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::children::Children;
-use crate::cli::{Command, Environment, SessionAction, SessionCommand};
+use crate::cli::{Command, Environment, Report, SessionAction, SessionCommand};
 use crate::error::{Error, Kind};
 use crate::http::Transport;
 use crate::oci::profile::Identity;
 use crate::oci::session::report;
+use crate::progress::Reporter;
 use crate::service::Carrier;
 use crate::signals::Signals;
 use crate::{get, printable, put, serve, stdio, uploads};
@@ -44,6 +45,10 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
 
 fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
     let identity = Identity::resolve(&command.service, environment)?;
+    let reporter = Reporter::new(Report::default(), false);
+    for warning in &identity.warnings {
+        reporter.warn(warning);
+    }
     match command.action {
         SessionAction::Show { json } => {
             let report = report::show(&identity, SystemTime::now(), json);

@@ -126,7 +126,7 @@ impl LocalStore {
     pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
         ServiceOptions {
             config_file: Some(self.server.config_path()),
-            profile: Some(Server::SESSION.to_owned()),
+            profile: Some(Setting::new(Server::SESSION, "--local")),
             endpoint: Some(Setting::new(self.server.url(), "--local")),
             auth_endpoint: Some(Setting::new(self.server.url(), "--local")),
             refresh_before: given.refresh_before,

@@ -130,7 +130,7 @@ fn a_command_of_the_oci_cli_means_the_same() {
     assert_eq!(put.target.to_string(), "oci://backups@ax/mydb.dump");
     assert_eq!((put.source, put.overwrite), (Source::Stdin, Overwrite::Force));
     assert_eq!((put.part_size, put.parallel), (Some(128 * MIB), Some(8)));
-    assert_eq!(put.service.profile.as_deref(), Some("p"));
+    assert_eq!(put.service.profile.unwrap().text, "p");
     assert_eq!(put.service.auth, Some(AuthMode::SecurityToken));
 }
 
@@ -184,7 +184,7 @@ fn an_option_comes_before_the_environment() {
     let text = |setting: Option<Setting>| setting.unwrap().text;
     let service = parse("put oci://b/n");
     assert_eq!(service.auth, Some(AuthMode::ApiKey));
-    assert_eq!(service.profile.as_deref(), Some("from-env"));
+    assert_eq!(text(service.profile), "from-env");
     assert_eq!(service.config_file, Some(PathBuf::from("/home/me/c")));
     assert_eq!(text(service.region), "r");
     assert_eq!(text(service.endpoint), "https://e");
@@ -195,7 +195,7 @@ fn an_option_comes_before_the_environment() {
          --region q --endpoint https://f --cert-bundle /q --auth-endpoint https://g",
     );
     assert_eq!(service.auth, Some(AuthMode::SecurityToken));
-    assert_eq!(service.profile.as_deref(), Some("p"));
+    assert_eq!(text(service.profile), "p");
     assert_eq!(service.config_file, Some(PathBuf::from("/d")));
     assert_eq!(text(service.region), "q");
     assert_eq!(text(service.endpoint), "https://f");

@@ -73,6 +73,46 @@ fn nobody_is_told_to_erase_a_profile_that_holds_a_user() {
 }
 
 #[test]
+fn the_default_profile_of_the_rc_file_signs_and_its_region_and_namespace_count() {
+    let store = Store::start();
+    let home = store.folder().join("home");
+    std::fs::create_dir_all(home.join(".oci")).unwrap();
+    let pairs = profile(&store, "API_KEY").into_iter();
+    let api_key: String = pairs.map(|(key, value)| format!("{key}={value}\n")).collect();
+    // DEFAULT is somebody whom the service does not know.
+    let nobody = api_key.replace("ocid1.user", "ocid1.nobody");
+    std::fs::write(home.join(".oci/config"), format!("[DEFAULT]\n{nobody}[PROD]\n{api_key}"))
+        .unwrap();
+    let rc = home.join(".oci/oci_cli_rc");
+    let settings = "[OCI_CLI_SETTINGS]\ndefault_profile=PROD\n";
+    let defaults = format!("[PROD]\nendpoint={}\nbucket-name=backups\n", store.server().url());
+    std::fs::write(&rc, format!("{settings}{defaults}")).unwrap();
+    let run = |line: &str| {
+        ocipipe(line.split_whitespace()).var("HOME", &home).within(store.folder()).stdin("hello")
+    };
+    run("put --name x").run().exits(0);
+    assert_eq!(store.object("x").unwrap(), b"hello");
+    run("put --name y --profile DEFAULT").run().fails(2).says(&["--bucket-name is missing"]);
+    let url = store.server().url();
+    let default = run("put oci://backups/y --profile DEFAULT --endpoint").arg(&url);
+    default.run().fails(3);
+    run("put oci://backups/y")
+        .var("OCI_CLI_PROFILE", "DEFAULT")
+        .arg("--endpoint")
+        .arg(&url)
+        .run()
+        .fails(3);
+    // An own file of defaults, and what overwrites by it is said on each run.
+    let named = store.file("rc", format!("[PROD]\nforce=true\nendpoint={url}\n{settings}"));
+    let forced = run("put oci://backups/x").var("OCI_CLI_RC_FILE", &named);
+    forced.run().exits(0).says(&["force in ", "is replaced"]);
+    // Nothing of it concerns the embedded store.
+    std::fs::write(&rc, "no rc file").unwrap();
+    run("put --local here oci://b/n").run().exits(0);
+    run("put oci://backups/z").run().fails(2).says(&["oci_cli_rc, line 1"]);
+}
+
+#[test]
 fn a_config_file_is_found_by_its_bytes() {
     let store = Store::start();
     let folder = store.folder().join(OsStr::from_bytes(b"caf\xe9"));

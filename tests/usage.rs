@@ -312,6 +312,7 @@ fn help_fits_a_terminal_and_shows_every_option() {
         "--auth",
         "--profile",
         "--config-file",
+        "--cli-rc-file",
         "--region",
         "--endpoint",
         "--realm-specific-endpoint",

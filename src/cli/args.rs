@@ -26,6 +26,9 @@ macro_rules! talks_to_service {
             /// OCI config file; default ~/.oci/config
             #[argh(option, arg_name = "PATH")]
             pub config_file: Option<String>,
+            /// defaults of options, as for the OCI CLI; default ~/.oci/oci_cli_rc
+            #[argh(option, arg_name = "PATH")]
+            pub cli_rc_file: Option<String>,
             /// region, such as eu-frankfurt-1; default: the profile's
             #[argh(option, arg_name = "REGION")]
             pub region: Option<String>,
@@ -62,6 +65,7 @@ macro_rules! talks_to_service {
                     auth: self.auth.as_deref(),
                     profile: self.profile.as_deref(),
                     config_file: self.config_file.as_deref(),
+                    cli_rc_file: self.cli_rc_file.as_deref(),
                     region: self.region.as_deref(),
                     endpoint: self.endpoint.as_deref(),
                     realm_specific_endpoint: self.realm_specific_endpoint,

@@ -6,12 +6,15 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::unistd::{Uid, User};
 
+use super::rc::Defaults;
 use crate::error::Error;
 
 /// The variables whose values are paths, read by `path`: they are bytes, as paths are.
@@ -31,6 +34,8 @@ pub struct Environment {
     home: OnceLock<Option<PathBuf>>,
     /// Whether the host's list of users may be asked.
     of_host: bool,
+    /// What the rc file says for one command.
+    pub defaults: Defaults,
 }
 
 impl Environment {
@@ -39,7 +44,7 @@ impl Environment {
         let vars = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect();
-        Environment { vars, home: OnceLock::new(), of_host: true }
+        Environment { vars, of_host: true, ..Environment::default() }
     }
 
     /// An environment of these variables and this home, on a host without users.
@@ -48,7 +53,7 @@ impl Environment {
         home: Option<PathBuf>,
     ) -> Environment {
         let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Environment { vars, home: home.into(), of_host: false }
+        Environment { vars, home: home.into(), ..Environment::default() }
     }
 
     /// The value of a variable; `None` when it is not set or empty, or is no text (`check` has
@@ -109,6 +114,32 @@ impl Environment {
             true => home,
             false => home.join(OsString::from_vec(below)),
         }
+    }
+
+    /// A text in which `$NAME` and `${NAME}` are replaced; of a variable that is not set they stay.
+    pub fn with_variables(&self, text: &str) -> String {
+        let mut pieces = text.split('$');
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let braced = piece.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+            let end = piece.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            let (name, rest) = braced.unwrap_or(piece.split_at(end.unwrap_or(piece.len())));
+            match self.var(name).filter(|_| !name.is_empty()) {
+                Some(value) => out.extend([value, rest]),
+                None => out.extend(["$", piece]),
+            }
+        }
+        out
+    }
+
+    /// What a file of the host holds.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    /// The same, with what the rc file says for one command.
+    pub fn with_defaults(&self, defaults: Defaults) -> Environment {
+        Environment { defaults, ..self.clone() }
     }
 
     fn home_of_user(&self, user: &[u8]) -> Option<PathBuf> {
@@ -194,6 +225,20 @@ mod tests {
         assert_eq!(host(&[]).expand("~root"), root);
         let nobody = "~no-such-user-here/x";
         assert_eq!(host(&[]).expand(nobody), PathBuf::from(nobody));
+    }
+
+    #[test]
+    fn variables_in_a_text_are_replaced() {
+        let environment = Environment::of([("HOME", "/h"), ("RUN_1", "r")], None);
+        for (path, want) in [
+            ("m.json", "m.json"),
+            ("$HOME/m", "/h/m"),
+            ("${HOME}x/$RUN_1.json", "/hx/r.json"),
+            ("$NOT/m", "$NOT/m"),
+            ("a$/${/$$HOME", "a$/${/$/h"),
+        ] {
+            assert_eq!(environment.with_variables(path), want, "{path}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The command line: argv in, one plain command value out.
 //!
-//! `argv` splits the words, `args` names them for `argh`, the files called like a command give them
-//! meaning, `command` is what comes out. Nothing here opens a file, asks the clock or speaks to the
-//! service. Invariant: whatever the words and bytes are, the result is a command or a usage error
+//! `argv` splits the words, `rc` adds what the OCI CLI's file of defaults says, `args` names them for
+//! `argh`, the files called like a command give them meaning, `command` is what comes out. Nothing here
+//! opens a file but the environment for `rc`, asks the clock or speaks to the service. Invariant: whatever the words and bytes are, the result is a command or a usage error
 //! that says what is wrong and how to get help.
 
 use std::ffi::OsString;
@@ -19,6 +19,7 @@ pub mod get;
 pub mod help;
 pub mod object;
 pub mod put;
+pub mod rc;
 pub mod service;
 pub mod suggest;
 pub mod target;
@@ -48,7 +49,13 @@ pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, 
         },
         Ok(Split::Run { words, command }) => {
             let path = path(&words);
-            run(&words, command, environment).map_err(|error| with_help(error, &path))
+            let read = rc::apply(words, &root, environment, command.is_some());
+            let ran = read.and_then(|(words, defaults)| {
+                let environment = environment.with_defaults(defaults);
+                run(&words, command, &environment)
+                    .map_err(|error| environment.defaults.explain(error))
+            });
+            ran.map_err(|error| with_help(error, &path))
         }
         Err(Misuse { path, error }) => Err(with_help(error, &path)),
     }

@@ -53,7 +53,7 @@ fn metadata(text: Option<&str>, environment: &Environment) -> Result<Metadata, E
     let Some(text) = text else { return Ok((Vec::new(), None)) };
     match text.get(..7) {
         Some(scheme) if scheme.eq_ignore_ascii_case("file://") => {
-            let path = with_variables(&text[7..], environment);
+            let path = environment.with_variables(&text[7..]);
             if path.is_empty() {
                 return Err(Error::usage("--metadata file:// names no file"));
             }
@@ -64,22 +64,6 @@ fn metadata(text: Option<&str>, environment: &Environment) -> Result<Metadata, E
 }
 
 type Metadata = (metadata::Pairs, Option<PathBuf>);
-
-/// A path in which `$NAME` and `${NAME}` are replaced; of a variable that is not set they stay.
-fn with_variables(path: &str, environment: &Environment) -> String {
-    let mut pieces = path.split('$');
-    let mut out = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let braced = piece.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        let end = piece.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        let (name, rest) = braced.unwrap_or(piece.split_at(end.unwrap_or(piece.len())));
-        match environment.var(name).filter(|_| !name.is_empty()) {
-            Some(value) => out.extend([value, rest]),
-            None => out.extend(["$", piece]),
-        }
-    }
-    out
-}
 
 /// The media type by the end of a file's name: first what is commonly streamed, then a table of all
 /// that is registered; the service's own default (application/octet-stream) for everything else.
@@ -149,20 +133,6 @@ mod tests {
             ("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
         ] {
             assert_eq!(guess(name), Some(media), "{name}");
-        }
-    }
-
-    #[test]
-    fn variables_in_the_path_of_the_metadata_are_replaced() {
-        let environment = Environment::of([("HOME", "/h"), ("RUN_1", "r")], None);
-        for (path, want) in [
-            ("m.json", "m.json"),
-            ("$HOME/m", "/h/m"),
-            ("${HOME}x/$RUN_1.json", "/hx/r.json"),
-            ("$NOT/m", "$NOT/m"),
-            ("a$/${/$$HOME", "a$/${/$/h"),
-        ] {
-            assert_eq!(with_variables(path, &environment), want, "{path}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The options of every command that talks to the service: the command line before the environment.
+//! The options of every command that talks to the service: the command line before the environment, and
+//! both before the rc file.
 //!
 //! Must not read the config file; what it says comes last and is for the identity to add. Invariants:
 //! an environment variable is looked at only where the option was not given, and one that cannot be
@@ -17,6 +18,7 @@ pub struct Given<'a> {
     pub auth: Option<&'a str>,
     pub profile: Option<&'a str>,
     pub config_file: Option<&'a str>,
+    pub cli_rc_file: Option<&'a str>,
     pub region: Option<&'a str>,
     pub endpoint: Option<&'a str>,
     pub realm_specific_endpoint: bool,
@@ -29,11 +31,12 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Option before environment.
+    /// Option before environment. What the rc file says stands among the options where no variable
+    /// comes before it.
     pub fn resolve(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
         environment.check()?;
         let setting = |option: &str, given: Option<&str>, variable: &str| match given {
-            Some(text) => Some(Setting::new(text, option)),
+            Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
             None => environment.var(variable).map(|text| Setting::new(text, variable)),
         };
         let auth = setting("--auth", self.auth, "OCI_CLI_AUTH");
@@ -43,19 +46,20 @@ impl Given<'_> {
         });
         let endpoint = setting("--endpoint", self.endpoint, "OCI_CLI_ENDPOINT");
         let form = self.form(environment)?;
-        if self.endpoint.is_some() {
+        let typed = |option: &str| !environment.defaults.taken.contains_key(option);
+        if self.endpoint.is_some() && typed("--endpoint") {
             let switches = [
                 ("--realm-specific-endpoint", self.realm_specific_endpoint),
                 ("--enable-dual-stack", self.enable_dual_stack),
             ];
-            if let Some((switch, _)) = switches.iter().find(|(_, given)| *given) {
+            if let Some((switch, _)) = switches.iter().find(|(name, given)| *given && typed(name)) {
                 return Err(Error::usage(format!("--endpoint and {switch} contradict each other"))
                     .next("an endpoint is used as it is: leave one of them out"));
             }
         }
         Ok(ServiceOptions {
             auth: auth.transpose()?,
-            profile: setting("", self.profile, "OCI_CLI_PROFILE").map(|profile| profile.text),
+            profile: setting("--profile", self.profile, "OCI_CLI_PROFILE"),
             config_file: path(environment, self.config_file)
                 .or_else(|| environment.path("OCI_CLI_CONFIG_FILE")),
             region: setting("--region", self.region, "OCI_CLI_REGION"),
@@ -63,6 +67,7 @@ impl Given<'_> {
             auth_endpoint: setting("--auth-endpoint", self.auth_endpoint, "OCIPIPE_AUTH_ENDPOINT"),
             form,
             network: Network { bundle: self.bundle(environment), ..self.proxy(environment)? },
+            warnings: environment.defaults.warnings.clone(),
             ..self.refreshing()?
         })
     }
@@ -70,7 +75,7 @@ impl Given<'_> {
     fn form(&self, environment: &Environment) -> Result<Form, Error> {
         let switch = |option: &str, given: bool, variable: &str| {
             if given {
-                return Ok(Some(option.to_owned()));
+                return Ok(Some(environment.defaults.origin(option).to_owned()));
             }
             match environment.var(variable) {
                 None => Ok(None),
@@ -98,7 +103,7 @@ impl Given<'_> {
         let bundle =
             |path: PathBuf, from: &str| Bundle { paths: vec![path], from: from.to_owned() };
         if let Some(path) = path(environment, self.cert_bundle) {
-            return Some(bundle(path, "--cert-bundle"));
+            return Some(bundle(path, environment.defaults.origin("--cert-bundle")));
         }
         let variables = ["OCI_CLI_CERT_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
         if let Some((path, variable)) =
@@ -118,8 +123,8 @@ impl Given<'_> {
         (!paths.is_empty()).then(|| Bundle { paths, from: from.join(" and ") })
     }
 
-    /// The proxy of the option is for everything; those of the environment are not for what NO_PROXY
-    /// names. As in Python, the name in small letters wins, and if it is empty there is none.
+    /// The proxies of the option and of the rc file are for everything, as in the OCI CLI; those of the
+    /// environment are not for what NO_PROXY names. As in Python, the name in small letters wins, and if it is empty there is none.
     fn proxy(&self, environment: &Environment) -> Result<Network, Error> {
         if let Some(proxy) = self.proxy {
             let proxy = Some(Setting::new(proxy, "--proxy"));
@@ -139,6 +144,10 @@ impl Given<'_> {
             Some(proxy) => Some(proxy),
             None => variable(["all_proxy", "ALL_PROXY"])?,
         };
+        if proxy.is_none() && environment.defaults.proxy.is_some() {
+            let proxy = environment.defaults.proxy.clone();
+            return Ok(Network { proxy, ..Network::default() });
+        }
         let no_proxy = variable(["no_proxy", "NO_PROXY"])?;
         Ok(Network { proxy, no_proxy, ..Network::default() })
     }
@@ -150,6 +159,7 @@ impl Given<'_> {
             ("--auth", self.auth.is_some()),
             ("--profile", self.profile.is_some()),
             ("--config-file", self.config_file.is_some()),
+            ("--cli-rc-file", self.cli_rc_file.is_some()),
             ("--region", self.region.is_some()),
             ("--endpoint", self.endpoint.is_some()),
             ("--realm-specific-endpoint", self.realm_specific_endpoint),

@@ -87,7 +87,7 @@ pub struct Network {
 #[derive(Debug, Clone, Default)]
 pub struct ServiceOptions {
     pub auth: Option<AuthMode>,
-    pub profile: Option<String>,
+    pub profile: Option<Setting>,
     pub config_file: Option<PathBuf>,
     pub region: Option<Setting>,
     /// The URL of Object Storage; `profile` reads it.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::ini::{Malformed, Profiles};
+pub use self::ini::{DEFAULT, Malformed, Profiles, Section};
 use self::login::Login;
 use super::endpoint::{Endpoint, ObjectStorage};
 use super::options::{AuthMode, ServiceOptions, Setting};

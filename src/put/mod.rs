@@ -303,7 +303,7 @@ fn named(target: &Target, command: &PutCommand) -> Named {
         shell::word(object)
     );
     let profile = match &command.service.profile {
-        Some(profile) => format!(" --profile {}", shell::word(profile)),
+        Some(profile) => format!(" --profile {}", shell::word(&profile.text)),
         None => String::new(),
     };
     Named {

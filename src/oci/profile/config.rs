@@ -55,7 +55,7 @@ impl Settings {
         environment: &Environment,
     ) -> Result<Settings, Error> {
         let mut settings = Settings {
-            profile: options.profile.clone().unwrap_or_else(|| DEFAULT.to_owned()),
+            profile: options.profile.as_ref().map_or(DEFAULT, |profile| &profile.text).to_owned(),
             file: None,
             names: Vec::new(),
             texts: OVERRIDES
@@ -86,7 +86,9 @@ impl Settings {
         settings.whole = config.profile(&settings.profile).ok_or_else(|| {
             let name = &settings.profile;
             let names = config.names().join(", ");
-            Error::usage(format!("{} has no profile {name:?}", file.display())).next(
+            let by = options.profile.as_ref().map(|profile| format!(", named by {}", profile.from));
+            let by = by.unwrap_or_default();
+            Error::usage(format!("{} has no profile {name:?}{by}", file.display())).next(
                 match names.as_str() {
                     "" => "it has no profiles at all; run `oci setup config`".to_owned(),
                     names => format!("its profiles are: {names}"),

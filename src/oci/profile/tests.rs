@@ -67,7 +67,7 @@ fn given(text: &str) -> Option<Setting> {
 }
 
 fn profile(name: &str) -> ServiceOptions {
-    ServiceOptions { profile: Some(name.into()), ..options() }
+    ServiceOptions { profile: given(name), ..options() }
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_session_needs_no_config_file_where_there_is_none_and_the_environment_names_
         Identity::resolve(options, &home.environment(vars)).unwrap_err().what
     };
     assert!(error(&options, &all[1..]).contains("there is no config file"));
-    let named = ServiceOptions { profile: Some("backup".into()), ..options };
+    let named = ServiceOptions { profile: given("backup"), ..options };
     assert!(error(&named, &all).contains("there is no config file"));
 }
 

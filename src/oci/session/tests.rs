@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::environment::Environment;
-use crate::oci::options::ServiceOptions;
+use crate::oci::options::{ServiceOptions, Setting};
 
 const OTHER_KEY: &[u8] = include_bytes!("../../../tests/data/keys/rsa-3072.pem");
 const LEGACY_KEY: &[u8] = include_bytes!("../../../tests/data/keys/legacy-aes192.pem");
@@ -72,7 +72,8 @@ impl Home {
 
     fn identity(&self, vars: &[(&str, &str)]) -> Identity {
         let environment = Environment::of(vars.iter().copied(), Some(self.0.path().to_owned()));
-        let options = ServiceOptions { profile: Some("S".into()), ..ServiceOptions::default() };
+        let profile = Some(Setting::new("S", "--profile"));
+        let options = ServiceOptions { profile, ..ServiceOptions::default() };
         Identity::resolve(&options, &environment).unwrap()
     }
 
