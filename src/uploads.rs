@@ -145,7 +145,8 @@ async fn abort_all(
     for upload in chosen {
         let target = Target { object: upload.object.clone(), ..target.clone() };
         let request = request::abort(&target, &upload.upload_id);
-        match ask.ask(Operation::Abort, request, |_| Ok(())).await {
+        let gone = |answer: &Answer| answer::read_gone(answer).map_err(unreadable);
+        match ask.ask(Operation::Abort, request, gone).await {
             Ok(()) => {}
             Err(Unanswered { verdict: Some(Verdict::Missing), .. })
                 // Somebody else was faster.

@@ -9,10 +9,10 @@ use common::run::Done;
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 use ocipipe::emulator::Operation::{
-    self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, HeadObject,
-    ListMultipartUploadParts, PutObject, UploadPart,
+    self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, DeleteObject,
+    HeadObject, ListMultipartUploadParts, PutObject, UploadPart,
 };
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
 
 /// Two parts and a bit, and a stream of one request.
 const LONG: usize = 2 * PART + 17;
@@ -295,6 +295,35 @@ fn an_upload_that_cannot_be_aborted_is_named_together_with_the_command_that_does
     let words: Vec<&str> = command.split_whitespace().collect();
     store.ocipipe(&words.join(" ")).run().exits(0);
     store.has_no_open_upload();
+}
+
+/// The page of a proxy is no answer to a call that expects nothing, whatever its status.
+#[test]
+fn an_upload_counts_as_aborted_and_an_object_as_deleted_only_on_the_word_of_the_service() {
+    let page = || Action::Html { status: 200 };
+    fails(
+        LONG,
+        "",
+        4,
+        [Rule::on(UploadPart, refuse(403)).part(3), once(AbortMultipartUpload, page())],
+    );
+    let store = Store::failing([
+        Rule::on(UploadPart, refuse(403)).part(3),
+        Rule::on(AbortMultipartUpload, page()),
+    ]);
+    let done = put(&store, LONG, "").fails(4);
+    let id = store.server().open_uploads()[0].2.clone();
+    done.says(&[&id, "uploads abort"]);
+    let abort = "uploads abort --bucket-name backups --all";
+    store.server().set_faults(Plan::new().with(once(AbortMultipartUpload, page())));
+    store.ocipipe(abort).run().exits(0);
+    store.has_no_open_upload();
+    let store = Store::failing([
+        Rule::on(CommitMultipartUpload, Action::WrongChecksum),
+        once(DeleteObject, page()),
+    ]);
+    put(&store, LONG, "--delete-on-mismatch").fails(7).says(&["was deleted"]);
+    store.has_nothing_of("x");
 }
 
 #[test]

@@ -96,6 +96,9 @@ pub(super) async fn perform(
             all.retain(|upload| upload.object == target.object);
             Outcome::Uploads(all)
         }
-        Call::Abort | Call::Delete { .. } => Outcome::Gone,
+        Call::Abort | Call::Delete { .. } => {
+            answer::read_gone(&answer).map_err(unreadable)?;
+            Outcome::Gone
+        }
     })
 }

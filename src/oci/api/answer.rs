@@ -177,6 +177,15 @@ pub fn read_stored(answer: &Answer) -> Result<Held, Unreadable> {
     }
 }
 
+/// Reads the answer to an abort or a delete, which says nothing but that it has no content. The page of
+/// a proxy has some.
+pub fn read_gone(answer: &Answer) -> Result<(), Unreadable> {
+    match answer.status {
+        204 => Ok(()),
+        status => Err(Unreadable(format!("{status} where 204 is the only success"))),
+    }
+}
+
 /// Reads the head of an answer to HeadObject, whose content length is the object's size.
 pub fn read_object(answer: &Answer) -> Result<Held, Unreadable> {
     let size = answer.header("content-length").and_then(|v| v.parse().ok());
