@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::limits::User;
 use common::run::Ocipipe;
 use common::store::Store;
 use common::stream::ramp;
@@ -191,7 +192,7 @@ fn command(store: &Store, plan: &Plan, before: &Before, stream: &[u8]) -> Ocipip
         Condition::Mismatch => run = run.arg("--if-match").arg("no-such-etag"),
     }
     let script = |file: &Path, ending: String| format!("cat {}; {ending}", file.display());
-    match plan.producer {
+    let run = match plan.producer {
         Producer::Pipe => run.stdin(stream),
         Producer::File => run.arg("--file").arg(store.file("stream", stream)),
         Producer::Exits(code) => {
@@ -202,7 +203,28 @@ fn command(store: &Store, plan: &Plan, before: &Before, stream: &[u8]) -> Ocipip
             let file = store.file("stream", stream);
             run.args("-- sh -c").arg(script(&file, "kill -9 $$".to_owned()))
         }
+    };
+    limited(run, store, plan)
+}
+
+/// The run under the limits of its plan, as far as this machine can set them.
+fn limited(run: Ocipipe, store: &Store, plan: &Plan) -> Ocipipe {
+    let mut limits = Vec::new();
+    if let Some(mebibytes) = plan.limits.data {
+        limits.push(format!("--data={}", mebibytes << 20));
     }
+    if let Some(mebibytes) = plan.limits.mapped {
+        limits.push(format!("--as={}", mebibytes << 20));
+    }
+    // Where somebody logs in again, the new token would not be that user's.
+    let user = plan.limits.processes.filter(|_| !plan.has(|action| *action == Action::RevokeToken));
+    if let Some(processes) = user
+        && let Some(user) = User::of(store)
+    {
+        limits.push(format!("--nproc={processes}"));
+        return user.runs_under(run, &limits.join(" "));
+    }
+    if limits.is_empty() { run } else { run.by(&format!("prlimit {}", limits.join(" "))) }
 }
 
 impl Times {

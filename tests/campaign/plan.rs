@@ -49,6 +49,43 @@ pub struct Plan {
     pub mild: bool,
     pub faults: fault::Plan,
     pub signals: Vec<(Times, Signal)>,
+    pub limits: Limits,
+}
+
+/// What the system gives a run: enough for its stream, and less than it would take.
+#[derive(Debug, Default)]
+pub struct Limits {
+    /// MiB that may be written to.
+    pub data: Option<u64>,
+    /// MiB that may be mapped.
+    pub mapped: Option<u64>,
+    /// Threads and processes together.
+    pub processes: Option<u64>,
+}
+
+impl Limits {
+    /// From dice of their own, so that they changed nothing about the runs of older seeds.
+    fn of(seed: u64, producer: &Producer) -> Limits {
+        let mut dice = fastrand::Rng::with_seed(seed ^ 0x11_3175);
+        let d = &mut dice;
+        let least = match producer {
+            // The first thread and the one that reads.
+            Producer::Pipe | Producer::File => 2,
+            // Besides, those of connections and of stderr, a shell, and what it starts.
+            Producer::Exits(_) | Producer::Killed => 8,
+        };
+        match d.u32(..8) {
+            0 => Limits { data: Some(d.u64(64..200)), ..Limits::default() },
+            1 => Limits { mapped: Some(d.u64(200..600)), ..Limits::default() },
+            2 => Limits { processes: Some(least + d.u64(..3)), ..Limits::default() },
+            3 => Limits {
+                data: Some(d.u64(64..200)),
+                mapped: Some(d.u64(300..600)),
+                processes: Some(least + d.u64(..3)),
+            },
+            _ => Limits::default(),
+        }
+    }
 }
 
 impl Plan {
@@ -102,6 +139,7 @@ impl Plan {
             _ => (true, Condition::Mismatch),
         };
         let rules = (0..d.usize(..9)).map(|_| rule(d, mild, length, part_size)).collect();
+        let limits = Limits::of(seed, &producer);
         Plan {
             length,
             part_size,
@@ -114,17 +152,18 @@ impl Plan {
             mild,
             faults: fault::Plan { faults: rules },
             signals,
+            limits,
         }
     }
 
     /// The plan for people; its faults as they can be given to a server.
     pub fn shown(&self) -> String {
-        let Plan { length, options, producer, stands, condition, mild, signals, .. } = self;
+        let Plan { length, options, producer, stands, condition, mild, signals, limits, .. } = self;
         let faults: Vec<String> =
             self.faults.faults.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
         format!(
             "{length} bytes by {producer:?}, {options}\nstands: {stands}, {condition:?}, mild: \
-             {mild}, signals: {signals:?}\n{}",
+             {mild}, signals: {signals:?}\n{limits:?}\n{}",
             faults.join("\n")
         )
     }

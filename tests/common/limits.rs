@@ -79,10 +79,14 @@ impl User {
 
     /// Runs it as this user, who may have so many processes and threads.
     pub fn runs(&self, run: Ocipipe, processes: u64) -> Ocipipe {
+        self.runs_under(run, &format!("--nproc={processes}"))
+    }
+
+    /// Runs it as this user under these limits, as `prlimit` takes them.
+    pub fn runs_under(&self, run: Ocipipe, limits: &str) -> Ocipipe {
         let id = self.id;
-        run.program(&self.program).by(&format!(
-            "prlimit --nproc={processes} setpriv --reuid={id} --regid={id} --clear-groups"
-        ))
+        run.program(&self.program)
+            .by(&format!("prlimit {limits} setpriv --reuid={id} --regid={id} --clear-groups"))
     }
 }
 
