@@ -5,12 +5,13 @@
 //! allows, and a run that fails tells its seed.
 //!
 //! `OCIPIPE_CAMPAIGN=500` makes so many runs, from a new seed on; `OCIPIPE_SEED=17` makes the run of
-//! that seed, or begins with it.
+//! that seed, or begins with it. `OCIPIPE_STREAMS=1000` makes so many streams for the test in `declined`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod declined;
 mod judge;
 mod plan;
 
@@ -44,7 +45,7 @@ const SLICE: [u64; 51] = [
 ];
 const AT_ONCE: usize = 4;
 
-fn number(variable: &str) -> Option<u64> {
+pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
@@ -111,6 +112,7 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
     let store = Store::with(|options| options.faults = Default::default());
     let before = standing(&store, &plan);
     store.server().set_faults(plan.faults.clone());
+    store.server().set_rights(plan.rights());
     // What the making of the old object has asked is not counted.
     let earlier = store.server().arrived();
     let stream = ramp(plan.length);

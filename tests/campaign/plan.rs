@@ -4,6 +4,10 @@
 //! that its stream has to be saved. Invariant: the same seed always gives the same plan.
 
 use ocipipe::emulator::Operation::{self, *};
+use ocipipe::emulator::Permission::{
+    self, BucketRead, ObjectCreate, ObjectDelete, ObjectInspect, ObjectOverwrite, ObjectRead,
+};
+use ocipipe::emulator::Rights;
 use ocipipe::emulator::fault::{self, Action, Reply, Rule, When};
 use rustix::process::Signal;
 
@@ -45,9 +49,11 @@ pub struct Plan {
     pub producer: Producer,
     pub stands: bool,
     pub condition: Condition,
-    /// Everything that goes wrong passes, and nobody gives a signal.
+    /// Everything that goes wrong passes, nobody gives a signal, and no right is missing.
     pub mild: bool,
     pub faults: fault::Plan,
+    /// What the user may do, where that is not everything.
+    pub rights: Option<Vec<Permission>>,
     pub signals: Vec<(Times, Signal)>,
     pub limits: Limits,
 }
@@ -138,7 +144,20 @@ impl Plan {
             8 => (true, Condition::Match),
             _ => (true, Condition::Mismatch),
         };
-        let rules = (0..d.usize(..9)).map(|_| rule(d, mild, length, part_size)).collect();
+        let mut rules: Vec<Rule> =
+            (0..d.usize(..9)).map(|_| rule(d, mild, length, part_size)).collect();
+        // What is drawn from here on leaves the plans of seeds as they were before it was there.
+        if d.u32(..4) == 0 {
+            rules.push(late(d));
+        }
+        if d.u32(..3) == 0 {
+            rules.push(Rule::spurious(*pick(d, &[20, 70, 70, 250]), d.u64(..)));
+        }
+        let rights = (d.u32(..8) == 0).then(|| rights(d));
+        if rights.is_some() {
+            // A right that is missing while a stream is at stake is waited for.
+            options = options.replace("--retry-for 240s", "--retry-for 4s");
+        }
         let limits = Limits::of(seed, &producer);
         Plan {
             length,
@@ -149,8 +168,9 @@ impl Plan {
             producer,
             stands,
             condition,
-            mild,
+            mild: mild && rights.is_none(),
             faults: fault::Plan { faults: rules },
+            rights,
             signals,
             limits,
         }
@@ -158,14 +178,26 @@ impl Plan {
 
     /// The plan for people; its faults as they can be given to a server.
     pub fn shown(&self) -> String {
-        let Plan { length, options, producer, stands, condition, mild, signals, limits, .. } = self;
+        let Plan { length, options, producer, stands, condition, mild, signals, .. } = self;
+        let Plan { limits, rights, .. } = self;
         let faults: Vec<String> =
             self.faults.faults.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
         format!(
             "{length} bytes by {producer:?}, {options}\nstands: {stands}, {condition:?}, mild: \
-             {mild}, signals: {signals:?}\n{limits:?}\n{}",
+             {mild}, signals: {signals:?}, rights: {rights:?}\n{limits:?}\n{}",
             faults.join("\n")
         )
+    }
+
+    pub fn rights(&self) -> Rights {
+        self.rights.clone().map_or_else(Rights::all, Rights::of)
+    }
+
+    /// Whether the user may store a stream of one part, or of several.
+    pub fn may_store(&self, parts: bool) -> bool {
+        let Some(rights) = &self.rights else { return true };
+        let over = parts || self.condition != Condition::Absent;
+        rights.contains(&ObjectCreate) && (!over || rights.contains(&ObjectOverwrite))
     }
 
     pub fn has(&self, which: impl Fn(&Action) -> bool) -> bool {
@@ -192,6 +224,41 @@ fn signals(d: &mut fastrand::Rng) -> Vec<(Times, Signal)> {
             (moment, *pick(d, &[Signal::INT, Signal::TERM, Signal::HUP]))
         })
         .collect()
+}
+
+/// Enough for every stream, for short ones, or for none; for looking and clearing up, or not.
+fn rights(d: &mut fastrand::Rng) -> Vec<Permission> {
+    let all = [ObjectCreate, ObjectOverwrite, ObjectInspect, ObjectRead, ObjectDelete, BucketRead];
+    let without: &[Permission] = match d.u32(..8) {
+        0..=1 => &[ObjectInspect, ObjectRead, ObjectDelete, BucketRead],
+        2 => &[ObjectDelete],
+        3 => &[ObjectInspect, ObjectRead],
+        4 => &[ObjectInspect],
+        5 => &[ObjectOverwrite],
+        6 => &[BucketRead],
+        _ => &[ObjectOverwrite, ObjectInspect, ObjectRead, ObjectDelete, BucketRead],
+    };
+    all.into_iter().filter(|permission| !without.contains(permission)).collect()
+}
+
+/// A part, a commit or a put that is done when the program has looked for it or has sent it again.
+fn late(d: &mut fastrand::Rng) -> Rule {
+    let (operation, after) = *pick(
+        d,
+        &[
+            (UploadPart, None),
+            (UploadPart, Some(CommitMultipartUpload)),
+            (CommitMultipartUpload, None),
+            (CommitMultipartUpload, Some(HeadObject)),
+            (CommitMultipartUpload, Some(ListMultipartUploadParts)),
+            (PutObject, Some(HeadObject)),
+        ],
+    );
+    let action = match d.bool() {
+        true => Action::LateLanding { after },
+        false => Action::SilentLateLanding { after },
+    };
+    Rule::on(operation, action).when(When::Attempt(1 + d.u64(..2)))
 }
 
 const OPERATIONS: [Operation; 14] = [
