@@ -117,9 +117,11 @@ impl From<io::Error> for Failure {
         use io::ErrorKind::*;
         let message = format!("The object store's disk: {error}");
         match error.kind() {
-            StorageFull | QuotaExceeded | FileTooLarge => {
-                Failure::new(400, "QuotaExceeded", message)
+            FileTooLarge => {
+                let hint = "a limit of the size of files here, see ulimit -f";
+                Failure::new(400, "QuotaExceeded", format!("{message}: {hint}"))
             }
+            StorageFull | QuotaExceeded => Failure::new(400, "QuotaExceeded", message),
             PermissionDenied | ReadOnlyFilesystem => Failure::new(403, "NotAllowed", message),
             InvalidFilename => Failure::invalid_parameter(message),
             _ => Failure::new(500, "InternalServerError", message),
