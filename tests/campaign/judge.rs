@@ -33,6 +33,8 @@ pub struct Outcome<'a> {
     pub done: &'a Done,
     /// So many of the plan's signals were given.
     pub signalled: usize,
+    /// How long after the end of the stream the program was told of the stop that had ended it.
+    pub stopped: Option<Duration>,
     pub records: Vec<Record>,
 }
 
@@ -79,8 +81,9 @@ pub fn judge(outcome: &Outcome) {
         8 => unknown(outcome, now),
         129 | 130 | 143 => {
             assert_eq!(now, Now::Unchanged, "exit {code}");
-            let given = &plan.signals[..outcome.signalled];
-            let named = given.iter().any(|(_, signal)| signal.as_raw() + 128 == code);
+            let given = plan.signals[..outcome.signalled].iter().map(|(_, signal)| *signal);
+            let stop = plan.stopped.filter(|_| outcome.stopped.is_some()).map(|(_, signal)| signal);
+            let named = given.chain(stop).any(|signal| signal.as_raw() + 128 == code);
             assert!(named, "no such signal was given");
         }
         other => panic!("no exit code is {other}"),
@@ -96,7 +99,8 @@ pub fn judge(outcome: &Outcome) {
             "everything passed, and the stream was lost"
         );
     }
-    if outcome.signalled > 0 {
+    stopped(outcome, code);
+    if outcome.signalled > 0 || outcome.stopped.is_some() {
         // Without the time until the signal, which is not known here, but is short.
         assert!(done.took < Duration::from_secs(60), "a stop may take 10 s");
     }
@@ -113,6 +117,19 @@ fn several(outcome: &Outcome) -> bool {
 pub fn never_shown(records: &[Record], done: &Done) -> bool {
     let said = done.stderr.contains("the bucket has given no other answer");
     done.status.code() == Some(4) && Spurious::among(records).at_first >= 4 && said
+}
+
+/// A stream whose end a stop has caused is stored only if the program was told too late for that to be
+/// promised, and then nothing is said of stopping.
+fn stopped(outcome: &Outcome, code: i32) {
+    // What is promised is 100 ms; so much less does the clock of this test tell for certain.
+    const PROMISED: Duration = Duration::from_millis(90);
+    let Some(apart) = outcome.stopped else { return };
+    if apart <= PROMISED {
+        assert!(code != 0 && code != 8, "told {apart:?} after the end, and what was sent counts");
+    }
+    let says = outcome.done.stderr.lines().any(|line| line.contains("stops the upload"));
+    assert!(code != 0 || !says, "exit 0, and it speaks of stopping");
 }
 
 fn object(outcome: &Outcome) -> Now {
@@ -233,7 +250,8 @@ fn unknown(outcome: &Outcome, now: Now) {
     let sent = records.iter().filter(decisive).any(doubtful);
     let committed = records.iter().filter(decisive).any(|record| record.status == 200);
     let asked = records.iter().filter(|r| r.operation == HeadObject).any(doubtful);
-    let in_doubt = sent || committed && (asked || outcome.signalled > 0);
+    let signalled = outcome.signalled > 0 || outcome.stopped.is_some();
+    let in_doubt = sent || committed && (asked || signalled);
     assert!(in_doubt, "no commit was in doubt");
     let words = ["unknown", "could not be verified"];
     assert!(words.iter().any(|word| done.stderr.contains(word)), "it is not said to be unknown");

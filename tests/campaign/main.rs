@@ -16,10 +16,13 @@ mod judge;
 mod plan;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::process::ChildStdin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use common::limits::User;
 use common::run::Ocipipe;
@@ -41,7 +44,7 @@ const SLICE: [u64; 51] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24,
     99, 123, 126, 131, 151, 156, 184, 198, 218, 229, 241, 252, 269, 277, 288, 290, 291, 307, 312,
     317, 332, 337, 399,
-    324, 2573, 20849, 43498, 47775,
+    324, 17545, 20849, 43498, 47775,
 ];
 const AT_ONCE: usize = 4;
 
@@ -116,7 +119,7 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
     // What the making of the old object has asked is not counted.
     let earlier = store.server().arrived();
     let stream = ramp(plan.length);
-    let run = command(&store, &plan, &before, &stream).start();
+    let mut run = command(&store, &plan, &before, &stream).start();
     let signaller = run.signaller();
     let watches: Vec<_> = plan
         .signals
@@ -127,12 +130,26 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
         })
         .collect();
     let over = CancellationToken::new();
+    let mut stopped = None;
     let done = std::thread::scope(|scope| {
+        let stopping = plan.stopped.map(|(gap, signal)| {
+            let pipe = run.stdin.take();
+            let (store, over, stream, signaller) = (&store, &over, &stream, signaller.clone());
+            scope.spawn(move || {
+                // Before that it may not have come so far as to handle signals.
+                store.has_asked(earlier, over);
+                stop_after_the_end(pipe?, stream, || {
+                    std::thread::sleep(gap);
+                    signaller(signal);
+                })
+            })
+        });
         if plan.has(|action| *action == Action::RevokeToken) {
             scope.spawn(|| store.logs_in_again(&over));
         }
         let done = run.wait();
         over.cancel();
+        stopped = stopping.and_then(|stopping| stopping.join().unwrap());
         done
     });
     let signalled = watches.into_iter().filter(|watch| watch.is_finished()).count();
@@ -145,6 +162,7 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
         stream: &stream,
         done: &done,
         signalled,
+        stopped,
         records: store.requests().into_iter().filter(|r| r.sequence > earlier).collect(),
     };
     let verdict = catch_unwind(AssertUnwindSafe(|| judge::judge(&outcome)));
@@ -166,6 +184,20 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
     }
     let faults = outcome.records.iter().filter_map(met).collect();
     (code.unwrap_or(-1), faults)
+}
+
+/// Writes a stream to its end, and stops the program as whoever stops a job would; how long after the
+/// end that was, if all was written.
+fn stop_after_the_end(
+    mut pipe: ChildStdin,
+    stream: &[u8],
+    stop: impl FnOnce(),
+) -> Option<Duration> {
+    let written = pipe.write_all(stream);
+    let ended = Instant::now();
+    drop(pipe);
+    stop();
+    written.is_ok().then(|| ended.elapsed())
 }
 
 /// The fault that a request met, without its numbers.
@@ -195,6 +227,7 @@ fn command(store: &Store, plan: &Plan, before: &Before, stream: &[u8]) -> Ocipip
     }
     let script = |file: &Path, ending: String| format!("cat {}; {ending}", file.display());
     let run = match plan.producer {
+        Producer::Pipe if plan.stopped.is_some() => run.stdin_pipe(),
         Producer::Pipe => run.stdin(stream),
         Producer::File => run.arg("--file").arg(store.file("stream", stream)),
         Producer::Exits(code) => {
@@ -253,6 +286,17 @@ impl Store {
             wait.await;
             act();
         })
+    }
+
+    /// Waits until a request after `earlier` has arrived, or the run is over.
+    fn has_asked(&self, earlier: u64, over: &CancellationToken) {
+        let (handle, wait) = self.waiting(move |_, arrived| arrived > earlier);
+        handle.block_on(async {
+            tokio::select! {
+                () = wait => {}
+                () = over.cancelled() => {}
+            }
+        });
     }
 
     /// Begins a new session whenever a token has been revoked, as a person would.

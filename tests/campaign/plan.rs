@@ -11,6 +11,8 @@ use ocipipe::emulator::Rights;
 use ocipipe::emulator::fault::{self, Action, Reply, Rule, When};
 use rustix::process::Signal;
 
+use std::time::Duration;
+
 use crate::common::stream::PART;
 
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct Plan {
     pub rights: Option<Vec<Permission>>,
     pub signals: Vec<(Times, Signal)>,
     pub limits: Limits,
+    /// The stream ends because a stop reached its producer first; the program is told so much later.
+    pub stopped: Option<(Duration, Signal)>,
 }
 
 /// What the system gives a run: enough for its stream, and less than it would take.
@@ -159,6 +163,11 @@ impl Plan {
             options = options.replace("--retry-for 240s", "--retry-for 4s");
         }
         let limits = Limits::of(seed, &producer);
+        // Drawn last, so that the rest of a plan is what it was before there were such stops.
+        let stopped = (matches!(producer, Producer::Pipe) && d.u32(..6) == 0).then(|| {
+            let gap = Duration::from_millis(*pick(d, &[0, 0, 1, 5, 20, 50]));
+            (gap, *pick(d, &[Signal::INT, Signal::TERM, Signal::HUP]))
+        });
         Plan {
             length,
             part_size,
@@ -168,23 +177,24 @@ impl Plan {
             producer,
             stands,
             condition,
-            mild: mild && rights.is_none(),
+            mild: mild && rights.is_none() && stopped.is_none(),
             faults: fault::Plan { faults: rules },
             rights,
             signals,
             limits,
+            stopped,
         }
     }
 
     /// The plan for people; its faults as they can be given to a server.
     pub fn shown(&self) -> String {
         let Plan { length, options, producer, stands, condition, mild, signals, .. } = self;
-        let Plan { limits, rights, .. } = self;
+        let Plan { limits, rights, stopped, .. } = self;
         let faults: Vec<String> =
             self.faults.faults.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
         format!(
             "{length} bytes by {producer:?}, {options}\nstands: {stands}, {condition:?}, mild: \
-             {mild}, signals: {signals:?}, rights: {rights:?}\n{limits:?}\n{}",
+             {mild}, signals: {signals:?}, stopped: {stopped:?}, rights: {rights:?}\n{limits:?}\n{}",
             faults.join("\n")
         )
     }

@@ -19,7 +19,7 @@ use ocipipe::digest::Algorithm;
 use ocipipe::input::{Filled, Incoming, Reader, Source};
 use ocipipe::oci::api::{Condition, Held, Request, Storing, Target, answer, request};
 use ocipipe::oci::key::Key;
-use ocipipe::oci::options::{AuthMode, ServiceOptions};
+use ocipipe::oci::options::{AuthMode, Bundle, Network, ServiceOptions, Setting};
 use ocipipe::oci::sign::{self, KeyId};
 use ocipipe::pool::Pool;
 use ocipipe::progress::Reporter;
@@ -112,8 +112,17 @@ fn service(options: &Options, tls: bool) -> Result<Service, Failed> {
     let service = ServiceOptions {
         auth: Some(AuthMode::ApiKey),
         config_file: Some(PathBuf::from(options.required("config")?)),
-        endpoint: Some(format!("{scheme}://127.0.0.1:{}", options.required("port")?)),
-        cert_bundle: Some(PathBuf::from(options.required("ca")?)),
+        endpoint: Some(Setting::new(
+            format!("{scheme}://127.0.0.1:{}", options.required("port")?),
+            "--port",
+        )),
+        network: Network {
+            bundle: Some(Bundle {
+                paths: vec![PathBuf::from(options.required("ca")?)],
+                from: "--ca".to_owned(),
+            }),
+            ..Network::default()
+        },
         no_refresh: true,
         ..ServiceOptions::default()
     };
