@@ -93,6 +93,7 @@ pub fn judge(outcome: &Outcome) {
         assert!(done.stderr.contains("ocipipe: "), "no reason is given");
     }
     let passes = plan.mild || plan.faults.faults.is_empty() && plan.signals.is_empty();
+    let passes = passes && plan.stopped.is_none();
     if passes && sound(plan) && allowed(plan) && plan.may_store(several(outcome)) {
         assert!(
             code == 0 || never_shown(records, done),

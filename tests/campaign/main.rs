@@ -182,7 +182,8 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
     if let Err(panic) = verdict {
         std::panic::resume_unwind(panic);
     }
-    let faults = outcome.records.iter().filter_map(met).collect();
+    let stop = stopped.map(|_| "a stop of the producer".to_owned());
+    let faults = outcome.records.iter().filter_map(met).chain(stop).collect();
     (code.unwrap_or(-1), faults)
 }
 
