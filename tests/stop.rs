@@ -10,7 +10,7 @@ use common::run::{Running, terminal};
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 use ocipipe::emulator::Operation::{self, CommitMultipartUpload, PutObject, UploadPart};
-use ocipipe::emulator::fault::{Action, Reply, Rule};
+use ocipipe::emulator::fault::{Action, Reply, Rule, When};
 use rustix::process::Signal;
 
 const ALL: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
@@ -164,6 +164,24 @@ fn a_closed_terminal_is_one_stop() {
     drop(ours);
     run.ends().fails(129).within_seconds(15).says_nothing_of("uploads abort");
     store.has_nothing_of("x");
+}
+
+#[test]
+fn an_abort_that_something_on_the_way_to_the_service_answers_is_tried_again() {
+    let page = Action::Html { status: 200 };
+    let once = || [Rule::on(Operation::AbortMultipartUpload, page.clone()).when(When::First(1))];
+    let store = Store::failing(once());
+    let run = midway(&store, "x");
+    run.signal(Signal::TERM);
+    run.ends().fails(143).within_seconds(15);
+    store.has_nothing_of("x");
+
+    let store = Store::failing(once());
+    let run = midway(&store, "x");
+    run.signal(Signal::KILL);
+    run.ends();
+    store.ocipipe("uploads abort --all oci://backups").run().exits(0);
+    store.has_no_open_upload();
 }
 
 #[test]
