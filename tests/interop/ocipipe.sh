@@ -28,8 +28,8 @@ scenario_oci_put_by_ocipipe_is_read_back() {
 }
 
 scenario_oci_put_is_read_back_by_ocipipe() {
-    os object put -bn demo --file big --name "theirs $auth" --part-size 10 >out || fail "put"
-    ours get "oci://demo/theirs $auth" >back || fail "ocipipe get"
+    os object put -bn demo --file big --name "by-oci $auth" --part-size 10 >out || fail "put"
+    ours get "oci://demo/by-oci $auth" >back || fail "ocipipe get"
     same big back
 }
 
