@@ -12,6 +12,8 @@ mod heal;
 mod hold;
 pub(crate) mod model;
 mod outage;
+mod recorder;
+mod recording;
 mod refusal;
 mod simulation;
 mod spurious;
