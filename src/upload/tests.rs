@@ -12,7 +12,6 @@ mod heal;
 mod hold;
 pub(crate) mod model;
 mod outage;
-mod recorder;
 mod recording;
 mod refusal;
 mod simulation;

@@ -71,7 +71,7 @@ fn held(json: &Json) -> Held {
     }
 }
 
-pub fn call(json: &Json) -> Call {
+fn call(json: &Json) -> Call {
     match json[0].as_str().expect("the name of a call") {
         "CreateMultipartUpload" => Call::Create,
         "CreateIfNoneMatch" => Call::Probe(Question::Free),
@@ -200,7 +200,7 @@ fn config(json: &Json) -> Settings {
     }
 }
 
-pub fn call_json(upload: &Upload, call: &Call) -> Json {
+fn call_json(upload: &Upload, call: &Call) -> Json {
     let id = upload.upload_id();
     match call {
         Call::Create => json!(["CreateMultipartUpload"]),
@@ -219,7 +219,7 @@ pub fn call_json(upload: &Upload, call: &Call) -> Json {
     }
 }
 
-pub fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
+fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
     Some(match action {
         Action::Begin(call) => json!(["start", call_json(upload, call)]),
         Action::Rehash(number) => json!(["rehash", number]),
@@ -247,7 +247,7 @@ pub fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
 }
 
 /// What the state machine shows after an event: its actions, its next timeout, and its counts.
-pub fn reaction(upload: &mut Upload) -> Json {
+fn reaction(upload: &mut Upload) -> Json {
     let mut actions = Vec::new();
     while let Some(action) = upload.next_action() {
         actions.extend(action_json(upload, &action));
@@ -257,7 +257,7 @@ pub fn reaction(upload: &mut Upload) -> Json {
     reaction
 }
 
-pub fn counts(upload: &Upload, reaction: &mut Json) {
+fn counts(upload: &Upload, reaction: &mut Json) {
     let (parts, bytes) = upload.acknowledged();
     reaction[1] = json!(upload.next_timeout().map(|at| at.as_nanos() as u64));
     reaction[2] = json!(parts);

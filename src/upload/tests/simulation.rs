@@ -155,13 +155,6 @@ impl Run {
     }
 }
 
-pub fn record(seed: u64) -> String {
-    let mut run = Run::new(seed);
-    run.world.recorder = Some(super::recorder::Recorder::new(&run.world.upload.settings));
-    let _ = run.judge(seed);
-    run.world.recorder.take().unwrap().line(&format!("simulation {seed}"))
-}
-
 /// A number from the environment of the test.
 fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

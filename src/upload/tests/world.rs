@@ -55,7 +55,6 @@ pub struct World {
     pub aborts_under_way: u32,
     pub notes: Vec<String>,
     pub multipart: Option<String>,
-    pub recorder: Option<super::recorder::Recorder>,
 }
 
 pub fn settings(seed: u64, parallel: usize) -> Settings {
@@ -108,7 +107,6 @@ impl World {
             cuts: 0,
             aborts_under_way: 0,
             notes: Vec::new(),
-            recorder: None,
         }
     }
 
@@ -230,7 +228,7 @@ impl World {
     /// Runs to the end, or panics where the machine neither ends nor waits.
     pub fn run(&mut self) -> Result<Stored, Error> {
         for _ in 0..200_000 {
-            while let Some(action) = self.next_action() {
+            while let Some(action) = self.upload.next_action() {
                 match action {
                     Action::Begin(call) => self.begin(call),
                     Action::Free(number) => drop(self.held.remove(&number)),
@@ -253,7 +251,6 @@ impl World {
                 (_, Some(at)) => {
                     self.now = self.now.max(at);
                     self.upload.handle_timeout(self.now);
-                    self.step(serde_json::json!(["timeout"]));
                 }
                 (_, None) => panic!("nothing is due, and the machine waits for nothing"),
             }
@@ -315,37 +312,7 @@ impl World {
             Event::Done { call: Call::Abort, .. } => self.aborts_under_way -= 1,
             _ => {}
         }
-        let json = super::recorder::event_json(&event);
         self.upload.handle(self.now, event);
-        self.step(json);
-    }
-
-    fn step(&mut self, json: serde_json::Value) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.steps.push(serde_json::json!([
-                self.now.as_nanos() as u64,
-                json,
-                [[], null, 0, 0, 0, 0]
-            ]));
-        }
-    }
-
-    fn next_action(&mut self) -> Option<Action> {
-        let action = self.upload.next_action();
-        if let Some(recorder) = &mut self.recorder
-            && let Some(step) = recorder.steps.last_mut()
-        {
-            let reaction = &mut step[2];
-            match &action {
-                Some(action) => {
-                    let json = super::recording::action_json(&self.upload, action);
-                    reaction[0].as_array_mut().unwrap().extend(json);
-                }
-                None => {}
-            }
-            super::recording::counts(&self.upload, reaction);
-        }
-        action
     }
 
     /// What must hold after every run.
