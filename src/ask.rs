@@ -7,20 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::oci::api::{Answer, Request};
+use crate::oci::api::{Request, Response};
 use crate::progress::Reporter;
-use crate::retry::{self, Failure, Operation, Stage, Tally, Verdict};
-use crate::service::Service;
+use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage};
+use crate::service::Client;
 
 /// The longest that a look-up waits for an endpoint that does not answer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// A refusal of credentials is looked at again as long as the session finds something to correct:
 /// the clock, the files, the token. It ends that itself; this is a bound all the same.
-const RENEWALS: u32 = 4;
+const MAX_CREDENTIAL_REFRESHES: u32 = 4;
 
 /// What the look-ups of a run share.
-pub struct Ask<'a> {
-    service: &'a Service,
+pub struct Lookup<'a> {
+    client: &'a Client,
     /// Bounds the waiting for a 404 that may be spurious, and anything else unless `PATIENCE` does.
     retry_for: Duration,
     reporter: &'a Reporter,
@@ -28,22 +28,22 @@ pub struct Ask<'a> {
     bucket_answered: AtomicBool,
     /// Whether such a 404 has been told of, and whether one has been waited for in vain: then the next
     /// is believed at once.
-    told: AtomicBool,
-    in_vain: AtomicBool,
+    warned: AtomicBool,
+    gave_up: AtomicBool,
 }
 
 /// A look-up that brought no answer.
-pub struct Unanswered {
+pub struct LookupError {
     pub error: Error,
     /// What the last failure means; nothing where patience ended.
-    pub verdict: Option<Verdict>,
+    pub decision: Option<RetryDecision>,
     pub failure: Failure,
 }
 
-impl Ask<'_> {
-    pub fn new<'a>(service: &'a Service, retry_for: Duration, reporter: &'a Reporter) -> Ask<'a> {
-        let [bucket_answered, told, in_vain] = [(); 3].map(|()| AtomicBool::new(false));
-        Ask { service, retry_for, reporter, bucket_answered, told, in_vain }
+impl Lookup<'_> {
+    pub fn new<'a>(client: &'a Client, retry_for: Duration, reporter: &'a Reporter) -> Lookup<'a> {
+        let [bucket_answered, warned, gave_up] = [(); 3].map(|()| AtomicBool::new(false));
+        Lookup { client, retry_for, reporter, bucket_answered, warned, gave_up }
     }
 
     pub fn reporter(&self) -> &Reporter {
@@ -57,22 +57,22 @@ impl Ask<'_> {
 
     /// Asks until there is an answer that can be read. A HEAD's 404 has no code, and is not asked
     /// again: whoever needs to know what it means asks otherwise.
-    pub async fn ask<T>(
+    pub async fn run<T>(
         &self,
         operation: Operation,
         request: Request,
-        read: impl Fn(&Answer) -> Result<T, Failure>,
-    ) -> Result<T, Unanswered> {
+        read: impl Fn(&Response) -> Result<T, Failure>,
+    ) -> Result<T, LookupError> {
         let began = Instant::now();
         let (mut attempt, mut renewals, mut said) = (0, 0, false);
-        let mut tally = Tally::default();
+        let mut tally = NotFoundStreak::default();
         loop {
             let sent = AtomicBool::new(false);
-            let answered = self.service.attempt(request.clone(), Vec::new(), &sent).await;
-            let answered = answered.and_then(|done| read(&done.answer));
+            let answered = self.client.attempt(request.clone(), Vec::new(), &sent).await;
+            let answered = answered.and_then(|done| read(&done.response));
             let known = match &answered {
                 Ok(_) => operation != Operation::Namespace,
-                Err(failure) => failure.knows_the_bucket(),
+                Err(failure) => failure.shows_bucket(),
             };
             self.bucket_answered.fetch_or(known, Ordering::Relaxed);
             let failure = match answered {
@@ -84,45 +84,48 @@ impl Ask<'_> {
                 Failure::Credentials(error) => error.clone(),
                 _ => failure.error(operation, operation.name()),
             };
-            let verdict = retry::judge(operation, Stage::Start, &failure);
-            if verdict != Verdict::Hidden {
-                tally = Tally::default();
+            let verdict = retry::classify(operation, RunStage::Preflight, &failure);
+            if verdict != RetryDecision::AmbiguousNotFound {
+                tally = NotFoundStreak::default();
             }
-            let mut patience = self.retry_for.min(PATIENCE);
+            let mut patience = self.retry_for.min(LOOKUP_TIMEOUT);
             let pause = match verdict {
-                Verdict::Again { .. } | Verdict::Settle => {
-                    retry::pause(attempt, fastrand::f64(), &failure)
+                RetryDecision::Retry { .. } | RetryDecision::ResolveOutcome => {
+                    retry::retry_delay(attempt, fastrand::f64(), &failure)
                 }
-                Verdict::Renew if renewals < RENEWALS && matches!(failure, Failure::Refused(_)) => {
+                RetryDecision::RefreshCredentials
+                    if renewals < MAX_CREDENTIAL_REFRESHES
+                        && matches!(failure, Failure::ErrorResponse(_)) =>
+                {
                     renewals += 1;
                     Duration::ZERO
                 }
-                Verdict::Hidden if operation != Operation::Head => {
+                RetryDecision::AmbiguousNotFound if operation != Operation::Head => {
                     let (now, known) = (began.elapsed(), self.bucket_answered());
                     tally.add(now);
-                    let in_vain = self.in_vain.load(Ordering::Relaxed);
-                    if in_vain || !tally.may_pass(now, known, Duration::ZERO) {
-                        self.in_vain.store(true, Ordering::Relaxed);
-                        let error = tally.in_vain(error, now, known);
-                        return Err(Unanswered { error, verdict: Some(verdict), failure });
+                    let in_vain = self.gave_up.load(Ordering::Relaxed);
+                    if in_vain || !tally.is_retryable(now, known, Duration::ZERO) {
+                        self.gave_up.store(true, Ordering::Relaxed);
+                        let error = tally.exhausted_error(error, now, known);
+                        return Err(LookupError { error, decision: Some(verdict), failure });
                     }
-                    self.tell_of_spurious(operation, &error, known);
+                    self.warn_of_not_found(operation, &error, known);
                     patience = self.retry_for;
                     match known {
-                        true => retry::pause(tally.count() - 1, fastrand::f64(), &failure),
-                        false => tally.pause(fastrand::f64()),
+                        true => retry::retry_delay(tally.count() - 1, fastrand::f64(), &failure),
+                        false => tally.retry_delay(fastrand::f64()),
                     }
                 }
-                verdict => return Err(Unanswered { error, verdict: Some(verdict), failure }),
+                verdict => return Err(LookupError { error, decision: Some(verdict), failure }),
             };
             let left = patience.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(Unanswered { error, verdict: None, failure });
+                return Err(LookupError { error, decision: None, failure });
             }
-            if !said && !failure.refuses_credentials() && verdict != Verdict::Hidden {
+            if !said && !failure.is_unauthorized() && verdict != RetryDecision::AmbiguousNotFound {
                 said = true;
                 let seconds = patience.as_secs();
-                let what = &error.what;
+                let what = &error.message;
                 self.reporter.warn(&format!("{what}; trying again for up to {seconds} s"));
             }
             attempt += 1;
@@ -130,24 +133,25 @@ impl Ask<'_> {
         }
     }
 
-    fn tell_of_spurious(&self, operation: Operation, error: &Error, known: bool) {
-        if !self.told.swap(true, Ordering::Relaxed) {
-            let words = Tally::words(operation, known);
-            self.reporter.warn(&format!("{}; {words}", error.what));
+    fn warn_of_not_found(&self, operation: Operation, error: &Error, known: bool) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            let words = NotFoundStreak::retry_message(operation, known);
+            self.reporter.warn(&format!("{}; {words}", error.message));
         }
     }
 
     /// The namespace of the tenancy.
     pub async fn namespace(&self) -> Result<String, Error> {
-        let read = |answer: &Answer| {
-            crate::oci::api::answer::read_namespace(answer).map_err(crate::service::unreadable)
+        let read = |answer: &Response| {
+            crate::oci::api::answer::parse_namespace(answer)
+                .map_err(crate::service::invalid_response)
         };
         let request = crate::oci::api::request::namespace();
-        self.ask(Operation::Namespace, request, read).await.map_err(|no| match no {
-            Unanswered { error, verdict: Some(Verdict::GiveUp), .. } => error,
-            Unanswered { error, .. } => {
-                let what = format!("the namespace could not be looked up: {}", error.what);
-                Error { what, ..error }
+        self.run(Operation::Namespace, request, read).await.map_err(|no| match no {
+            LookupError { error, decision: Some(RetryDecision::CredentialsTimedOut), .. } => error,
+            LookupError { error, .. } => {
+                let what = format!("the namespace could not be looked up: {}", error.message);
+                Error { message: what, ..error }
             }
         })
     }

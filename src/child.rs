@@ -17,16 +17,16 @@ use crate::error::Error;
 use crate::worker;
 
 /// How long a group may take to end itself after SIGTERM.
-const GRACE: Duration = Duration::from_secs(5);
+const SIGTERM_GRACE: Duration = Duration::from_secs(5);
 /// How long the pipe may stay open after the command has exited.
-pub const LINGER: Duration = Duration::from_secs(10);
+pub const STDOUT_HELD_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Producer {
     name: String,
     children: Children,
     pid: Pid,
     group: Option<Pid>,
-    status: Option<ExitStatus>,
+    exit_status: Option<ExitStatus>,
 }
 
 impl Producer {
@@ -45,10 +45,10 @@ impl Producer {
             command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
             children.start(command)
         };
-        let child = worker::patiently(attempt).await.map_err(|e| {
+        let child = worker::retry_start(attempt).await.map_err(|e| {
             let error = Error::source(format!("the command {name:?} cannot be started: {e}"));
             match e.kind() {
-                io::ErrorKind::WouldBlock => error.next(worker::RAISE),
+                io::ErrorKind::WouldBlock => error.with_hint(worker::RAISE),
                 _ => error,
             }
         })?;
@@ -56,16 +56,16 @@ impl Producer {
             .stdout
             .ok_or_else(|| Error::source(format!("the stdout of {name:?} cannot be read")))?;
         let (pid, children) = (child.pid, children.clone());
-        Ok((Producer { name, children, pid, group: Some(pid), status: None }, stdout))
+        Ok((Producer { name, children, pid, group: Some(pid), exit_status: None }, stdout))
     }
 
     /// Resolves when the command has exited.
     pub async fn exited(&mut self) -> Result<(), Error> {
-        if self.status.is_none() {
+        if self.exit_status.is_none() {
             let status = self.children.exited(self.pid).await.map_err(|e| {
                 Error::source(format!("the command {:?} cannot be waited for: {e}", self.name))
             })?;
-            self.status = Some(status);
+            self.exit_status = Some(status);
             // The number of a group without members is free: later it may be that of a stranger.
             self.group = self.group.filter(|group| test_kill_process_group(*group).is_ok());
         }
@@ -73,16 +73,16 @@ impl Producer {
     }
 
     /// Whether it died because nobody read its stdout any more: then somebody else knows why.
-    pub fn broke_its_pipe(&self) -> bool {
+    pub fn died_of_sigpipe(&self) -> bool {
         const SIGPIPE: i32 = 13;
-        self.status.is_some_and(|status| {
+        self.exit_status.is_some_and(|status| {
             status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE)
         })
     }
 
     /// Whether the exit was a success; an error that says how it was not.
-    pub fn judge(&self) -> Result<(), Error> {
-        let Some(status) = self.status else {
+    pub fn check_exit_status(&self) -> Result<(), Error> {
+        let Some(status) = self.exit_status else {
             return Err(Error::source(format!("the command {:?} has not exited", self.name)));
         };
         if status.success() {
@@ -97,14 +97,14 @@ impl Producer {
     }
 
     /// The error for a pipe that stays open although the command has exited.
-    pub fn lingering(&self) -> Error {
+    pub fn stdout_still_open(&self) -> Error {
         Error::source(format!(
             "the command {:?} has exited, but for {} s its stdout was held open by something that \
              may still be writing; nothing was committed",
             self.name,
-            LINGER.as_secs()
+            STDOUT_HELD_TIMEOUT.as_secs()
         ))
-        .next("wait in the command for everything it starts")
+        .with_hint("wait in the command for everything it starts")
     }
 
     /// Ends the whole group: SIGTERM, and SIGKILL for what is left after the grace.
@@ -112,7 +112,7 @@ impl Producer {
         let Some(group) = self.group else { return };
         // Told once: some programs take a second SIGTERM for impatience and leave their work undone.
         let _ = kill_process_group(group, Signal::TERM);
-        let deadline = tokio::time::Instant::now() + GRACE;
+        let deadline = tokio::time::Instant::now() + SIGTERM_GRACE;
         let _ = tokio::time::timeout_at(deadline, self.exited()).await;
         // The leader may be gone while others of its group are not.
         while test_kill_process_group(group).is_ok() {

@@ -21,28 +21,28 @@ use tokio::sync::Notify;
 
 #[derive(Clone, Default)]
 pub struct Children {
-    shared: Arc<Shared>,
+    shared: Arc<ChildrenShared>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct ChildrenShared {
     /// Those that were started here. Locked while one is started: a child may end before its number is
     /// known.
-    started: Mutex<HashMap<Pid, State>>,
+    started: Mutex<HashMap<Pid, ChildState>>,
     ended: Notify,
-    watched: AtomicBool,
+    watching: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
-    Runs,
+enum ChildState {
+    Running,
     Ended(ExitStatus),
     /// Somebody else has waited for it.
-    Lost,
+    Unknown,
 }
 
 /// A child that was started, and its stdout.
-pub struct Child {
+pub struct ChildProcess {
     pub pid: Pid,
     pub stdout: Option<OwnedFd>,
 }
@@ -55,16 +55,16 @@ impl Children {
 
     /// Begins to wait for whatever is ours and ends.
     fn watch(&self) -> io::Result<()> {
-        if self.shared.watched.swap(true, Ordering::SeqCst) {
+        if self.shared.watching.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
         // With a handler the system keeps the statuses even where SIGCHLD was ignored at the start.
         let mut changes = signal(SignalKind::child())?;
-        adopt();
+        become_subreaper();
         let shared = self.shared.clone();
         tokio::spawn(async move {
             loop {
-                shared.reap();
+                shared.reap_children();
                 if changes.recv().await.is_none() {
                     return;
                 }
@@ -75,14 +75,14 @@ impl Children {
 
     /// Starts a command in a session of its own: it leads a process group, and has no terminal on which
     /// it could ask and wait.
-    pub fn start(&self, command: Command) -> io::Result<Child> {
+    pub fn start(&self, command: Command) -> io::Result<ChildProcess> {
         self.watch()?;
         let mut started = self.shared.started();
         let mut child = CommandWrap::from(command).wrap(ProcessSession).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
-        started.insert(pid, State::Runs);
-        Ok(Child { pid, stdout: child.stdout().take().map(OwnedFd::from) })
+        started.insert(pid, ChildState::Running);
+        Ok(ChildProcess { pid, stdout: child.stdout().take().map(OwnedFd::from) })
     }
 
     /// Resolves when a child that was started here has ended.
@@ -90,30 +90,33 @@ impl Children {
         loop {
             let ended = self.shared.ended.notified();
             match self.shared.started().get(&pid) {
-                Some(State::Runs) => {}
-                Some(State::Ended(status)) => return Ok(*status),
-                Some(State::Lost) | None => return Err(Errno::CHILD.into()),
+                Some(ChildState::Running) => {}
+                Some(ChildState::Ended(status)) => return Ok(*status),
+                Some(ChildState::Unknown) | None => return Err(Errno::CHILD.into()),
             }
             ended.await;
         }
     }
 }
 
-impl Shared {
-    fn started(&self) -> MutexGuard<'_, HashMap<Pid, State>> {
+impl ChildrenShared {
+    fn started(&self) -> MutexGuard<'_, HashMap<Pid, ChildState>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes every status that is there.
-    fn reap(&self) {
+    fn reap_children(&self) {
         let mut started = self.started();
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => note(&mut started, pid, status),
+                Ok(Some((pid, status))) => record_exit(&mut started, pid, status),
                 Err(Errno::INTR) => {}
                 Err(Errno::CHILD) => {
-                    let runs = |state: &&mut State| matches!(state, State::Runs);
-                    started.values_mut().filter(runs).for_each(|state| *state = State::Lost);
+                    let runs = |state: &&mut ChildState| matches!(state, ChildState::Running);
+                    started
+                        .values_mut()
+                        .filter(runs)
+                        .for_each(|state| *state = ChildState::Unknown);
                     break;
                 }
                 Ok(None) | Err(_) => break,
@@ -125,14 +128,14 @@ impl Shared {
 }
 
 /// Of an orphan nobody wants the status.
-fn note(started: &mut HashMap<Pid, State>, pid: Pid, status: WaitStatus) {
+fn record_exit(started: &mut HashMap<Pid, ChildState>, pid: Pid, status: WaitStatus) {
     if let Some(state) = started.get_mut(&pid) {
-        *state = State::Ended(ExitStatus::from_raw(status.as_raw()));
+        *state = ChildState::Ended(ExitStatus::from_raw(status.as_raw()));
     }
 }
 
 /// What the children leave behind is left to us. Elsewhere than on Linux it is left to process 1.
-fn adopt() {
+fn become_subreaper() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(Some(getpid()));
 }

@@ -12,7 +12,7 @@ const FORM: &str = "an object is written oci://BUCKET/NAME or oci://BUCKET@NAMES
 
 /// One object: where it is, or where it shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
+pub struct ObjectUrl {
     pub bucket: String,
     /// `None`: the service is asked.
     pub namespace: Option<String>,
@@ -21,19 +21,19 @@ pub struct Destination {
 
 /// A bucket with, perhaps, one object name in it: what `uploads` works on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct BucketUrl {
     pub bucket: String,
     pub namespace: Option<String>,
     pub name: Option<String>,
 }
 
-impl Destination {
+impl ObjectUrl {
     /// Checks the pieces, wherever they came from.
-    pub fn new(bucket: &str, namespace: Option<&str>, name: &str) -> Result<Destination, Error> {
+    pub fn new(bucket: &str, namespace: Option<&str>, name: &str) -> Result<ObjectUrl, Error> {
         check_bucket(bucket)?;
         namespace.map_or(Ok(()), check_namespace)?;
         check_name(name)?;
-        Ok(Destination {
+        Ok(ObjectUrl {
             bucket: bucket.to_owned(),
             namespace: namespace.map(str::to_owned),
             name: name.to_owned(),
@@ -42,12 +42,12 @@ impl Destination {
 
     /// Reads `oci://BUCKET/NAME` or `oci://BUCKET@NAMESPACE/NAME`. Everything after the first `/` is
     /// the name, to the byte: nothing in it is decoded, and a `/` at its end is part of it.
-    pub fn parse(text: &str) -> Result<Destination, Error> {
-        let place = Place::parse(text)?;
+    pub fn parse(text: &str) -> Result<ObjectUrl, Error> {
+        let place = BucketUrl::parse(text)?;
         let name = place.name.ok_or_else(|| {
-            Error::usage(format!("{text:?} names a bucket but no object")).next(FORM)
+            Error::usage(format!("{text:?} names a bucket but no object")).with_hint(FORM)
         })?;
-        Ok(Destination { bucket: place.bucket, namespace: place.namespace, name })
+        Ok(ObjectUrl { bucket: place.bucket, namespace: place.namespace, name })
     }
 
     /// Whether the name can be a path below `DIR/BUCKET`, as `--local` stores it.
@@ -57,7 +57,7 @@ impl Destination {
                 "{:?} cannot be a file below the --local folder: {why}",
                 self.name
             ))
-            .next("with --local the object becomes the plain file DIR/BUCKET/NAME"))
+            .with_hint("with --local the object becomes the plain file DIR/BUCKET/NAME"))
         };
         if self.bucket == "." || self.bucket == ".." {
             return Err(Error::usage(format!("the bucket {:?} cannot be a folder", self.bucket)));
@@ -77,7 +77,7 @@ impl Destination {
     }
 }
 
-impl fmt::Display for Destination {
+impl fmt::Display for ObjectUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "oci://{}@{namespace}/{}", self.bucket, self.name),
@@ -86,13 +86,17 @@ impl fmt::Display for Destination {
     }
 }
 
-impl Place {
+impl BucketUrl {
     /// Checks the pieces, wherever they came from.
-    pub fn new(bucket: &str, namespace: Option<&str>, name: Option<&str>) -> Result<Place, Error> {
+    pub fn new(
+        bucket: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<BucketUrl, Error> {
         check_bucket(bucket)?;
         namespace.map_or(Ok(()), check_namespace)?;
         name.map_or(Ok(()), check_name)?;
-        Ok(Place {
+        Ok(BucketUrl {
             bucket: bucket.to_owned(),
             namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),
@@ -100,8 +104,8 @@ impl Place {
     }
 
     /// Reads `oci://BUCKET`, with or without `@NAMESPACE` and `/NAME`.
-    pub fn parse(text: &str) -> Result<Place, Error> {
-        let Some(rest) = strip_scheme(text) else { return Err(foreign(text)) };
+    pub fn parse(text: &str) -> Result<BucketUrl, Error> {
+        let Some(rest) = strip_scheme(text) else { return Err(other_scheme_hint(text)) };
         let (authority, name) = match rest.split_once('/') {
             Some((authority, name)) => (authority, Some(name).filter(|name| !name.is_empty())),
             None => (rest, None),
@@ -111,12 +115,13 @@ impl Place {
             None => (authority, None),
         };
         if looks_like_registry(authority) {
-            return Err(Error::usage(format!("{text:?} looks like a container registry")).next(
-                "oci:// is a bucket of OCI Object Storage here, not an image or chart: \
+            return Err(Error::usage(format!("{text:?} looks like a container registry"))
+                .with_hint(
+                    "oci:// is a bucket of OCI Object Storage here, not an image or chart: \
                  oci://BUCKET/NAME",
-            ));
+                ));
         }
-        Place::new(bucket, namespace, name)
+        BucketUrl::new(bucket, namespace, name)
     }
 }
 
@@ -127,14 +132,16 @@ fn strip_scheme(text: &str) -> Option<&str> {
 }
 
 /// Says what a text that does not begin with `oci://` most likely is.
-fn foreign(text: &str) -> Error {
+fn other_scheme_hint(text: &str) -> Error {
     let error = Error::usage(format!("{text:?} is not an address of an object"));
     match text.split_once("://") {
         Some(("s3" | "gs" | "az" | "b2" | "gcs", rest)) => {
-            error.next(format!("ocipipe speaks to OCI Object Storage only: oci://{rest}"))
+            error.with_hint(format!("ocipipe speaks to OCI Object Storage only: oci://{rest}"))
         }
-        Some(("http" | "https", _)) => error.next(format!("{FORM}; the URL goes into --endpoint")),
-        _ => error.next(FORM),
+        Some(("http" | "https", _)) => {
+            error.with_hint(format!("{FORM}; the URL goes into --endpoint"))
+        }
+        _ => error.with_hint(FORM),
     }
 }
 
@@ -150,17 +157,19 @@ fn looks_like_registry(authority: &str) -> bool {
 fn check_bucket(bucket: &str) -> Result<(), Error> {
     let hint = "a bucket's name has letters, digits, - _ and . , up to 256 of them";
     if bucket.is_empty() {
-        return Err(Error::usage("the name of the bucket is empty").next(FORM));
+        return Err(Error::usage("the name of the bucket is empty").with_hint(FORM));
     }
     if let Some(c) = bucket.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(*c))) {
-        return Err(Error::usage(format!("the bucket {bucket:?} has a {c:?} in it")).next(hint));
+        return Err(
+            Error::usage(format!("the bucket {bucket:?} has a {c:?} in it")).with_hint(hint)
+        );
     }
     if bucket.len() > 256 {
         return Err(Error::usage(format!(
             "the name of the bucket has {} characters",
             bucket.len()
         ))
-        .next(hint));
+        .with_hint(hint));
     }
     Ok(())
 }
@@ -169,22 +178,22 @@ fn check_namespace(namespace: &str) -> Result<(), Error> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if namespace.is_empty() || !namespace.chars().all(legal) {
         return Err(Error::usage(format!("{namespace:?} is not an Object Storage namespace"))
-            .next("leave it out and the service is asked, or run `oci os ns get`"));
+            .with_hint("leave it out and the service is asked, or run `oci os ns get`"));
     }
     Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() {
-        return Err(Error::usage("the name of the object is empty").next(FORM));
+        return Err(Error::usage("the name of the object is empty").with_hint(FORM));
     }
     if name.len() > 1024 {
         return Err(Error::usage(format!("the name of the object has {} bytes", name.len()))
-            .next("the service allows 1024 bytes of UTF-8"));
+            .with_hint("the service allows 1024 bytes of UTF-8"));
     }
     if let Some(c) = name.chars().find(|c| matches!(c, '\0' | '\r' | '\n')) {
         return Err(Error::usage(format!("the name of the object has a {c:?} in it"))
-            .next("the service allows neither NUL nor a line end in a name"));
+            .with_hint("the service allows neither NUL nor a line end in a name"));
     }
     Ok(())
 }
@@ -195,12 +204,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> (String, Option<String>, String) {
-        let destination = Destination::parse(text).unwrap();
+        let destination = ObjectUrl::parse(text).unwrap();
         (destination.bucket, destination.namespace, destination.name)
     }
 
     fn refused(text: &str) -> String {
-        let error = Destination::parse(text).unwrap_err();
+        let error = ObjectUrl::parse(text).unwrap_err();
         assert_eq!(error.kind.exit_code(), 2);
         error.to_string()
     }
@@ -258,17 +267,17 @@ mod tests {
 
     #[test]
     fn names_and_buckets_end_where_the_service_ends_them() {
-        assert!(Destination::new("b", None, &"n".repeat(1024)).is_ok());
-        assert!(Destination::new("b", None, &"n".repeat(1025)).is_err());
-        assert!(Destination::new("b", None, &"\u{fc}".repeat(513)).is_err(), "bytes count");
-        assert!(Destination::new(&"b".repeat(256), None, "n").is_ok());
-        assert!(Destination::new(&"b".repeat(257), None, "n").is_err());
+        assert!(ObjectUrl::new("b", None, &"n".repeat(1024)).is_ok());
+        assert!(ObjectUrl::new("b", None, &"n".repeat(1025)).is_err());
+        assert!(ObjectUrl::new("b", None, &"\u{fc}".repeat(513)).is_err(), "bytes count");
+        assert!(ObjectUrl::new(&"b".repeat(256), None, "n").is_ok());
+        assert!(ObjectUrl::new(&"b".repeat(257), None, "n").is_err());
     }
 
     #[test]
     fn a_local_name_cannot_leave_its_folder() {
         let check = |bucket: &str, name: &str| {
-            Destination::new(bucket, None, name).unwrap().check_path().map_err(|e| e.what)
+            ObjectUrl::new(bucket, None, name).unwrap().check_path().map_err(|e| e.message)
         };
         assert_eq!(check("b", "a/b.dump"), Ok(()));
         assert_eq!(check("b", "..."), Ok(()));
@@ -282,11 +291,11 @@ mod tests {
 
     #[test]
     fn a_place_needs_no_name() {
-        let place = Place::parse("oci://b@ns").unwrap();
+        let place = BucketUrl::parse("oci://b@ns").unwrap();
         assert_eq!((place.bucket.as_str(), place.namespace.as_deref()), ("b", Some("ns")));
         assert_eq!(place.name, None);
-        assert_eq!(Place::parse("oci://b/").unwrap().name, None);
-        assert_eq!(Place::parse("oci://b/n").unwrap().name.as_deref(), Some("n"));
+        assert_eq!(BucketUrl::parse("oci://b/").unwrap().name, None);
+        assert_eq!(BucketUrl::parse("oci://b/n").unwrap().name.as_deref(), Some("n"));
     }
 
     proptest! {
@@ -297,13 +306,13 @@ mod tests {
             name in "[^\0\r\n]{1,60}",
         ) {
             prop_assume!(!looks_like_registry(&bucket));
-            let destination = Destination::new(&bucket, namespace.as_deref(), &name).unwrap();
-            prop_assert_eq!(Destination::parse(&destination.to_string()), Ok(destination));
+            let destination = ObjectUrl::new(&bucket, namespace.as_deref(), &name).unwrap();
+            prop_assert_eq!(ObjectUrl::parse(&destination.to_string()), Ok(destination));
         }
 
         #[test]
         fn no_text_makes_the_parser_panic(text in "(oci://)?.{0,60}") {
-            let _ = (Destination::parse(&text), Place::parse(&text));
+            let _ = (ObjectUrl::parse(&text), BucketUrl::parse(&text));
         }
     }
 }

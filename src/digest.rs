@@ -113,11 +113,11 @@ pub struct PartDigest {
 /// Takes the digest of one part as its bytes arrive.
 pub struct Hasher {
     size: u64,
-    guard: crc32fast::Hasher,
-    chosen: Chosen,
+    crc32: crc32fast::Hasher,
+    state: HasherState,
 }
 
-enum Chosen {
+enum HasherState {
     Sha256(Sha256),
     Sha384(Sha384),
     Crc32c(crc_fast::Digest),
@@ -125,54 +125,58 @@ enum Chosen {
     None,
 }
 
-impl Chosen {
-    fn new(algorithm: Algorithm) -> Chosen {
+impl HasherState {
+    fn new(algorithm: Algorithm) -> HasherState {
         match algorithm {
-            Algorithm::Sha256 => Chosen::Sha256(Sha256::new()),
-            Algorithm::Sha384 => Chosen::Sha384(Sha384::new()),
-            Algorithm::Crc32c => Chosen::Crc32c(crc_fast::Digest::new(Crc32Iscsi)),
-            Algorithm::Md5 => Chosen::Md5(Md5::new()),
-            Algorithm::None => Chosen::None,
+            Algorithm::Sha256 => HasherState::Sha256(Sha256::new()),
+            Algorithm::Sha384 => HasherState::Sha384(Sha384::new()),
+            Algorithm::Crc32c => HasherState::Crc32c(crc_fast::Digest::new(Crc32Iscsi)),
+            Algorithm::Md5 => HasherState::Md5(Md5::new()),
+            Algorithm::None => HasherState::None,
         }
     }
 
     fn update(&mut self, bytes: &[u8]) {
         match self {
-            Chosen::Sha256(hash) => hash.update(bytes),
-            Chosen::Sha384(hash) => hash.update(bytes),
-            Chosen::Crc32c(crc) => crc.update(bytes),
-            Chosen::Md5(hash) => hash.update(bytes),
-            Chosen::None => {}
+            HasherState::Sha256(hash) => hash.update(bytes),
+            HasherState::Sha384(hash) => hash.update(bytes),
+            HasherState::Crc32c(crc) => crc.update(bytes),
+            HasherState::Md5(hash) => hash.update(bytes),
+            HasherState::None => {}
         }
     }
 
     fn finish(self) -> Option<Value> {
         match self {
-            Chosen::Sha256(hash) => Some(Value::new(Algorithm::Sha256, hash.finalize().as_slice())),
-            Chosen::Sha384(hash) => Some(Value::new(Algorithm::Sha384, hash.finalize().as_slice())),
-            Chosen::Crc32c(crc) => {
+            HasherState::Sha256(hash) => {
+                Some(Value::new(Algorithm::Sha256, hash.finalize().as_slice()))
+            }
+            HasherState::Sha384(hash) => {
+                Some(Value::new(Algorithm::Sha384, hash.finalize().as_slice()))
+            }
+            HasherState::Crc32c(crc) => {
                 let crc = crc.finalize() as u32;
                 Some(Value::new(Algorithm::Crc32c, crc.to_be_bytes()))
             }
-            Chosen::Md5(hash) => Some(Value::new(Algorithm::Md5, hash.finalize().as_slice())),
-            Chosen::None => None,
+            HasherState::Md5(hash) => Some(Value::new(Algorithm::Md5, hash.finalize().as_slice())),
+            HasherState::None => None,
         }
     }
 }
 
 impl Hasher {
     pub fn new(algorithm: Algorithm) -> Hasher {
-        Hasher { size: 0, guard: crc32fast::Hasher::new(), chosen: Chosen::new(algorithm) }
+        Hasher { size: 0, crc32: crc32fast::Hasher::new(), state: HasherState::new(algorithm) }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        self.guard.update(bytes);
-        self.chosen.update(bytes);
+        self.crc32.update(bytes);
+        self.state.update(bytes);
     }
 
     pub fn finish(self) -> PartDigest {
-        PartDigest { size: self.size, crc32: self.guard.finalize(), value: self.chosen.finish() }
+        PartDigest { size: self.size, crc32: self.crc32.finalize(), value: self.state.finish() }
     }
 }
 
@@ -226,7 +230,7 @@ pub fn crc32c_whole(parts: impl IntoIterator<Item = (u32, u64)>) -> Value {
 /// base64, and the number of parts. For SHA-256, SHA-384 and MD5; of CRC-32C the service gives
 /// `crc32c_whole` instead.
 pub fn multipart(algorithm: Algorithm, parts: &[Value]) -> String {
-    let mut hash = Chosen::new(algorithm);
+    let mut hash = HasherState::new(algorithm);
     for part in parts {
         hash.update(part.bytes());
     }

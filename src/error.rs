@@ -10,9 +10,9 @@ use crate::printable;
 
 /// The kinds of failure; each is one exit code of the command-line contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// Anything unforeseen.
-    Unforeseen,
+    Internal,
     /// Usage or configuration.
     Usage,
     /// No valid credentials.
@@ -26,33 +26,33 @@ pub enum Kind {
     /// A checksum did not match.
     Integrity,
     /// The outcome of the commit is unknown.
-    Unknown,
+    OutcomeUnknown,
     /// The reader of stdout left before the end; it knows, and stderr is not told.
-    Left,
+    StdoutClosed,
     /// A signal ended the run.
     Signal(i32),
 }
 
-impl Kind {
+impl ErrorKind {
     /// The exit code of the contract.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Unforeseen | Kind::Left => 1,
-            Kind::Usage => 2,
-            Kind::Credentials => 3,
-            Kind::Service => 4,
-            Kind::Source => 5,
-            Kind::Exists => 6,
-            Kind::Integrity => 7,
-            Kind::Unknown => 8,
-            Kind::Signal(number) => 128u8.saturating_add(number as u8),
+            ErrorKind::Internal | ErrorKind::StdoutClosed => 1,
+            ErrorKind::Usage => 2,
+            ErrorKind::Credentials => 3,
+            ErrorKind::Service => 4,
+            ErrorKind::Source => 5,
+            ErrorKind::Exists => 6,
+            ErrorKind::Integrity => 7,
+            ErrorKind::OutcomeUnknown => 8,
+            ErrorKind::Signal(number) => 128u8.saturating_add(number as u8),
         }
     }
 
     /// The name of the signal that ended the run, where one did.
     pub fn signal_name(self) -> Option<&'static str> {
         match self {
-            Kind::Signal(number) => {
+            ErrorKind::Signal(number) => {
                 Some(signal_hook::low_level::signal_name(number).unwrap_or("a signal"))
             }
             _ => None,
@@ -63,47 +63,47 @@ impl Kind {
 /// A failure to report: what happened, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    pub kind: Kind,
-    pub what: String,
-    pub next: Option<String>,
+    pub kind: ErrorKind,
+    pub message: String,
+    pub hint: Option<String>,
 }
 
 impl Error {
-    pub fn new(kind: Kind, what: impl Into<String>) -> Error {
-        Error { kind, what: what.into(), next: None }
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
+        Error { kind, message: what.into(), hint: None }
     }
 
     pub fn usage(what: impl Into<String>) -> Error {
-        Error::new(Kind::Usage, what)
+        Error::new(ErrorKind::Usage, what)
     }
 
     pub fn credentials(what: impl Into<String>) -> Error {
-        Error::new(Kind::Credentials, what)
+        Error::new(ErrorKind::Credentials, what)
     }
 
     pub fn service(what: impl Into<String>) -> Error {
-        Error::new(Kind::Service, what)
+        Error::new(ErrorKind::Service, what)
     }
 
     pub fn source(what: impl Into<String>) -> Error {
-        Error::new(Kind::Source, what)
+        Error::new(ErrorKind::Source, what)
     }
 
     pub fn integrity(what: impl Into<String>) -> Error {
-        Error::new(Kind::Integrity, what)
+        Error::new(ErrorKind::Integrity, what)
     }
 
     /// Adds what the reader of the error can do next.
-    pub fn next(mut self, hint: impl Into<String>) -> Error {
-        self.next = Some(hint.into());
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
         self
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable::line(&self.what))?;
-        if let Some(next) = &self.next {
+        f.write_str(&printable::line(&self.message))?;
+        if let Some(next) = &self.hint {
             write!(f, "\n  {}", printable::text(next))?;
         }
         Ok(())

@@ -12,37 +12,37 @@ use std::thread;
 use std::time::Duration;
 
 /// From this size on memory is asked for by those who can be refused.
-const LARGE: usize = 1 << 20;
+const LARGE_ALLOCATION: usize = 1 << 20;
 /// A host that has promised all its memory may have some again in a moment: so often, and so long
 /// between, which is a minute together.
-const TIMES: u32 = 1200;
-const BETWEEN: Duration = Duration::from_millis(50);
+const MAX_RETRIES: u32 = 1200;
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// An allocator with patience.
-pub struct Heap<A = System> {
+pub struct RetryingAllocator<A = System> {
     inner: A,
-    between: Duration,
+    interval: Duration,
 }
 
-impl Heap {
-    pub const fn new() -> Heap {
-        Heap { inner: System, between: BETWEEN }
+impl RetryingAllocator {
+    pub const fn new() -> RetryingAllocator {
+        RetryingAllocator { inner: System, interval: RETRY_INTERVAL }
     }
 }
 
-impl Default for Heap {
-    fn default() -> Heap {
-        Heap::new()
+impl Default for RetryingAllocator {
+    fn default() -> RetryingAllocator {
+        RetryingAllocator::new()
     }
 }
 
-impl<A> Heap<A> {
-    fn ask(&self, size: usize, mut ask: impl FnMut(&A) -> *mut u8) -> *mut u8 {
+impl<A> RetryingAllocator<A> {
+    fn retry(&self, size: usize, mut ask: impl FnMut(&A) -> *mut u8) -> *mut u8 {
         let mut piece = ask(&self.inner);
-        let mut left = if size < LARGE { TIMES } else { 0 };
+        let mut left = if size < LARGE_ALLOCATION { MAX_RETRIES } else { 0 };
         while piece.is_null() && left > 0 {
             // Sleeping takes no memory.
-            thread::sleep(self.between);
+            thread::sleep(self.interval);
             piece = ask(&self.inner);
             left -= 1;
         }
@@ -53,17 +53,17 @@ impl<A> Heap<A> {
 // SAFETY: every call is passed on to the allocator behind with the arguments that came in, and its
 // result is returned, so that its promises and those of the caller are kept as they are. Asking again
 // is asking anew: a refusal leaves nothing behind, and that of `realloc` leaves the piece as it was.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
+unsafe impl<A: GlobalAlloc> GlobalAlloc for RetryingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.ask(layout.size(), |inner| unsafe { inner.alloc(layout) })
+        self.retry(layout.size(), |inner| unsafe { inner.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.ask(layout.size(), |inner| unsafe { inner.alloc_zeroed(layout) })
+        self.retry(layout.size(), |inner| unsafe { inner.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.ask(size, |inner| unsafe { inner.realloc(piece, layout, size) })
+        self.retry(size, |inner| unsafe { inner.realloc(piece, layout, size) })
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
@@ -108,10 +108,13 @@ mod tests {
 
     #[test]
     fn small_pieces_are_asked_for_again_and_large_ones_are_not() {
-        let heap = Heap { inner: Refusing(AtomicU32::new(0)), between: Duration::from_millis(1) };
+        let heap = RetryingAllocator {
+            inner: Refusing(AtomicU32::new(0)),
+            interval: Duration::from_millis(1),
+        };
         let refuse = |times| heap.inner.0.store(times, Ordering::SeqCst);
         let small = Layout::from_size_align(100, 8).unwrap();
-        let large = Layout::from_size_align(LARGE, 8).unwrap();
+        let large = Layout::from_size_align(LARGE_ALLOCATION, 8).unwrap();
         // SAFETY: each layout is that of the piece, and no piece is used after it is given back.
         unsafe {
             refuse(20);

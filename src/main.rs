@@ -3,17 +3,17 @@
 //! Must not decide anything itself. Invariant: a stderr that is closed, full or never read changes
 //! no exit code, and an error is the last that is said.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ocipipe::cli::{self, Command, Environment};
-use ocipipe::error::{Error, Kind};
-use ocipipe::heap::Heap;
-use ocipipe::stderr::{self, Worth};
+use ocipipe::error::{Error, ErrorKind};
+use ocipipe::heap::RetryingAllocator;
+use ocipipe::stderr::{self, Priority};
 use ocipipe::{signals, stdio};
 
 #[global_allocator]
-static HEAP: Heap = Heap::new();
+static HEAP: RetryingAllocator = RetryingAllocator::new();
 
 fn main() -> ExitCode {
     signals::outlive_file_size_limit();
@@ -23,29 +23,29 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
-        Ok(command) => stdio::check(command.reads_stdin(), command.writes_stdout())
+        Ok(command) => stdio::require(command.reads_stdin(), command.writes_stdout())
             .and_then(|()| ocipipe::run::run(command, &environment)),
         Err(error) => Err(error),
     };
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if error.kind != Kind::Left {
-                stderr::shared().say(format!("ocipipe: {error}\n"), Worth::Last);
+            if error.kind != ErrorKind::StdoutClosed {
+                stderr::shared().enqueue(format!("ocipipe: {error}\n"), Priority::Final);
             }
             ExitCode::from(error.kind.exit_code())
         }
     };
-    stderr::farewell();
+    stderr::flush_at_exit();
     code
 }
 
 /// Writes a text to stdout. A reader that has seen enough, such as `head`, is no failure.
 fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::new(Kind::Unforeseen, format!("writing to stdout: {error}")))
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Internal, format!("writing to stdout: {error}")))
         }
         _ => Ok(()),
     }

@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 
 /// What the process will still take beside its buffers, under the limits that count everything: stacks
 /// of threads, and the heap of its connections.
-const BESIDE: u64 = 32 << 20;
+const RESERVED: u64 = 32 << 20;
 
 /// The least of all limits, in bytes; `None` where not even the size of the machine is known.
 pub fn available() -> Option<u64> {
@@ -20,27 +20,28 @@ pub fn available() -> Option<u64> {
     let status = read(Path::new("/proc/self/status")).unwrap_or_default();
     let own = [(Resource::Data, "VmData:"), (Resource::As, "VmSize:")];
     let own = own.into_iter().filter_map(|(resource, field)| {
-        Some(left(getrlimit(resource).current?, kilobytes(&status, field)))
+        Some(remaining(getrlimit(resource).current?, kilobytes(&status, field)))
     });
     limit_of(read).into_iter().chain(own).min()
 }
 
 /// What a limit on all that a process has mapped leaves for buffers.
-fn left(limit: u64, used: Option<u64>) -> u64 {
-    limit.saturating_sub(used.unwrap_or(0)).saturating_sub(BESIDE)
+fn remaining(limit: u64, used: Option<u64>) -> u64 {
+    limit.saturating_sub(used.unwrap_or(0)).saturating_sub(RESERVED)
 }
 
 /// What may still be promised to anyone, where the kernel promises no more than it has.
-fn promises(read: &impl Fn(&Path) -> Option<String>, meminfo: &str) -> Option<u64> {
+fn overcommit_limit(read: &impl Fn(&Path) -> Option<String>, meminfo: &str) -> Option<u64> {
     let strict = read(Path::new("/proc/sys/vm/overcommit_memory"))?.trim() == "2";
     let limit = kilobytes(meminfo, "CommitLimit:").filter(|_| strict)?;
-    Some(left(limit, kilobytes(meminfo, "Committed_AS:")))
+    Some(remaining(limit, kilobytes(meminfo, "Committed_AS:")))
 }
 
 /// Judges the files below `/proc` and those that they lead to; `read` gives their text.
 fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let meminfo = read(Path::new("/proc/meminfo")).unwrap_or_default();
-    let machine = kilobytes(&meminfo, "MemTotal:").into_iter().chain(promises(&read, &meminfo));
+    let machine =
+        kilobytes(&meminfo, "MemTotal:").into_iter().chain(overcommit_limit(&read, &meminfo));
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let mounts = read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
     let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
@@ -164,9 +165,9 @@ mod tests {
 
     #[test]
     fn of_limits_on_all_that_is_mapped_what_is_used_and_will_be_used_is_taken_off() {
-        assert_eq!(left(400 << 20, Some(20 << 20)), 348 << 20);
-        assert_eq!(left(400 << 20, None), 368 << 20);
-        assert_eq!(left(40 << 20, Some(39 << 20)), 0);
+        assert_eq!(remaining(400 << 20, Some(20 << 20)), 348 << 20);
+        assert_eq!(remaining(400 << 20, None), 368 << 20);
+        assert_eq!(remaining(40 << 20, Some(39 << 20)), 0);
         let status = "VmPeak:\t    4000 kB\nVmSize:\t    3000 kB\nVmData:\t     200 kB\n";
         assert_eq!(kilobytes(status, "VmSize:"), Some(3_072_000));
         assert_eq!(kilobytes(status, "VmData:"), Some(204_800));
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(limit(&[meminfo]), Some(machine));
         assert_eq!(limit(&[meminfo, mode("0\n")]), Some(machine));
         assert_eq!(limit(&[meminfo, mode("1\n")]), Some(machine));
-        assert_eq!(limit(&[meminfo, mode("2\n")]), Some(200_000 * 1024 - BESIDE));
+        assert_eq!(limit(&[meminfo, mode("2\n")]), Some(200_000 * 1024 - RESERVED));
     }
 
     #[test]

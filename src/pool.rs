@@ -16,69 +16,69 @@ use bytes::Bytes;
 use memmap2::{MmapMut, MmapOptions};
 
 /// The size of a huge page where Linux offers them on the common machines.
-const HUGE: usize = 2 << 20;
+const HUGE_PAGE: usize = 2 << 20;
 const PAGE: usize = 4096;
 
 /// What must be left when a buffer was mapped: the heap and the stacks of threads live under the same
 /// limits, and for them a refusal is the end of the process.
 const RESERVE: usize = 16 << 20;
 /// Memory that was refused is asked for again after so long, if no buffer comes back before.
-const BETWEEN: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is done where the system gives no memory and no buffer is out that would come back.
 #[derive(Debug, Clone, Copy)]
-pub struct Scarcity {
+pub struct MemoryPressure {
     /// Smaller buffers are tried, down to this size.
-    pub least: usize,
+    pub min_buffer: usize,
     /// So long memory is asked for again.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// A bounded set of buffers of one size; clones share it.
 #[derive(Clone)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
 }
 
-struct Shared {
+struct PoolShared {
     buffer_size: usize,
-    scarcity: Scarcity,
-    state: Mutex<State>,
+    scarcity: MemoryPressure,
+    state: Mutex<PoolState>,
     returned: Condvar,
     #[cfg(test)]
-    gate: Option<Gate>,
+    gate: Option<RefusalHook>,
 }
 
 /// Asked before memory is mapped, for tests in which it is refused.
 #[cfg(test)]
-pub type Gate = Box<dyn Fn(usize) -> bool + Send + Sync>;
+pub type RefusalHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
-struct State {
+struct PoolState {
     limit: usize,
     outstanding: usize,
     /// The last one returned is the first one taken: its pages are the likeliest to be in cache.
-    free: Vec<Region>,
+    free: Vec<Mapping>,
     closed: bool,
     /// The last refusal of memory that nobody has asked about.
-    refusal: Option<String>,
-    held: bool,
+    refusal_message: Option<String>,
+    reserved: bool,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl PoolShared {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         // The state is changed in single steps that cannot panic half way: it is whole even so.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shared {
-    fn map(&self, size: usize) -> io::Result<Region> {
+impl PoolShared {
+    fn map(&self, size: usize) -> io::Result<Mapping> {
         #[cfg(test)]
         if self.gate.as_ref().is_some_and(|gate| !gate(size)) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let reserve = MmapOptions::new().len(RESERVE).map_anon()?;
-        let region = Region::map(size)?;
+        let region = Mapping::map(size)?;
         drop(reserve);
         Ok(region)
     }
@@ -87,21 +87,21 @@ impl Shared {
 impl Pool {
     /// A pool that hands out at most `limit` buffers of `buffer_size` bytes. Nothing is allocated yet.
     pub fn new(buffer_size: usize, limit: usize) -> Pool {
-        let scarcity = Scarcity { least: buffer_size, patience: Duration::ZERO };
+        let scarcity = MemoryPressure { min_buffer: buffer_size, timeout: Duration::ZERO };
         Pool::under(scarcity, buffer_size, limit)
     }
 
     /// The same, with a word on what to do where there is hardly any memory.
-    pub fn under(scarcity: Scarcity, buffer_size: usize, limit: usize) -> Pool {
-        let state = State {
+    pub fn under(scarcity: MemoryPressure, buffer_size: usize, limit: usize) -> Pool {
+        let state = PoolState {
             limit,
             outstanding: 0,
             free: Vec::new(),
             closed: false,
-            refusal: None,
-            held: false,
+            refusal_message: None,
+            reserved: false,
         };
-        let shared = Shared {
+        let shared = PoolShared {
             buffer_size,
             scarcity,
             state: Mutex::new(state),
@@ -114,7 +114,10 @@ impl Pool {
 
     /// A pool to which memory is given only where the gate is open.
     #[cfg(test)]
-    pub fn gated(mut self, gate: impl Fn(usize) -> bool + Send + Sync + 'static) -> Pool {
+    pub fn with_refusal_hook(
+        mut self,
+        gate: impl Fn(usize) -> bool + Send + Sync + 'static,
+    ) -> Pool {
         Arc::get_mut(&mut self.shared).unwrap().gate = Some(Box::new(gate));
         self
     }
@@ -149,13 +152,13 @@ impl Pool {
     /// Waits for a buffer; `None` once the pool is closed. Blocks the calling thread. An error is the
     /// system's refusal to give memory.
     pub fn take(&self) -> io::Result<Option<Buffer>> {
-        self.take_beside(0)
+        self.try_take_extra(0)
     }
 
     /// The same for who holds so many buffers already, and will let go of none before it has another.
     /// Memory that is refused is waited for as long as buffers are out with others: they come back.
-    pub fn take_beside(&self, own: usize) -> io::Result<Option<Buffer>> {
-        let until = Instant::now() + self.shared.scarcity.patience;
+    pub fn try_take_extra(&self, own: usize) -> io::Result<Option<Buffer>> {
+        let until = Instant::now() + self.shared.scarcity.timeout;
         let mut state = self.shared.state();
         loop {
             if state.closed {
@@ -178,7 +181,7 @@ impl Pool {
             };
             state = self.shared.state();
             state.outstanding -= 1;
-            state.refusal = Some(error.to_string());
+            state.refusal_message = Some(error.to_string());
             // Somebody else may have been kept waiting by the permission that was not used.
             self.shared.returned.notify_one();
             if state.closed || !state.free.is_empty() {
@@ -187,31 +190,31 @@ impl Pool {
             if state.outstanding <= own && (own > 0 || Instant::now() >= until) {
                 return Err(error);
             }
-            let waited = self.shared.returned.wait_timeout(state, BETWEEN);
+            let waited = self.shared.returned.wait_timeout(state, RETRY_INTERVAL);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// A region as it is, or in the place of a small one a whole one, if there is memory again.
-    fn whole(&self, region: Region) -> Region {
+    fn whole(&self, region: Mapping) -> Mapping {
         let size = self.shared.buffer_size;
         if region.length < size { self.shared.map(size).unwrap_or(region) } else { region }
     }
 
-    fn lend(&self, region: Region) -> Buffer {
+    fn lend(&self, region: Mapping) -> Buffer {
         Buffer { region: Some(region), shared: Arc::clone(&self.shared) }
     }
 
     /// Memory for one buffer; a smaller one where only that can be had and it is wanted.
-    fn map(&self, smaller: bool) -> io::Result<Region> {
-        let Shared { buffer_size, scarcity, .. } = &*self.shared;
+    fn map(&self, smaller: bool) -> io::Result<Mapping> {
+        let PoolShared { buffer_size, scarcity, .. } = &*self.shared;
         let mut size = *buffer_size;
         loop {
             let refused = match self.shared.map(size) {
                 Ok(region) => return Ok(region),
                 Err(error) => error,
             };
-            let half = (size / 2).next_multiple_of(PAGE).max(scarcity.least);
+            let half = (size / 2).next_multiple_of(PAGE).max(scarcity.min_buffer);
             if !smaller || half >= size {
                 return Err(refused);
             }
@@ -221,23 +224,23 @@ impl Pool {
 
     /// The system's last word on a refusal of memory, said once.
     pub fn refusal(&self) -> Option<String> {
-        self.shared.state().refusal.take()
+        self.shared.state().refusal_message.take()
     }
 
     /// From here on `passes` waits, until `release`.
     pub fn hold(&self) {
-        self.shared.state().held = true;
+        self.shared.state().reserved = true;
     }
 
     pub fn release(&self) {
-        self.shared.state().held = false;
+        self.shared.state().reserved = false;
         self.shared.returned.notify_all();
     }
 
     /// Waits until the pool is not held; false once it is closed. Blocks the calling thread.
-    pub fn passes(&self) -> bool {
+    pub fn may_map(&self) -> bool {
         let mut state = self.shared.state();
-        while state.held && !state.closed {
+        while state.reserved && !state.closed {
             state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         !state.closed
@@ -258,14 +261,14 @@ impl Pool {
 /// One buffer, held by whoever fills it. Dropped, it is back in the pool.
 pub struct Buffer {
     /// Present until the drop.
-    region: Option<Region>,
-    shared: Arc<Shared>,
+    region: Option<Mapping>,
+    shared: Arc<PoolShared>,
 }
 
 impl Buffer {
     /// The whole buffer, to be filled from its start.
     pub fn space(&mut self) -> &mut [u8] {
-        self.region.as_mut().map(Region::bytes_mut).unwrap_or_default()
+        self.region.as_mut().map(Mapping::bytes_mut).unwrap_or_default()
     }
 
     /// The first `length` bytes, shared without a copy: the buffer is back in the pool when the last
@@ -278,7 +281,7 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        self.region.as_ref().map(Region::bytes).unwrap_or_default()
+        self.region.as_ref().map(Mapping::bytes).unwrap_or_default()
     }
 }
 
@@ -302,19 +305,19 @@ impl Drop for Buffer {
 }
 
 /// Anonymous memory of which `length` bytes from `start` are used.
-struct Region {
+struct Mapping {
     map: MmapMut,
     start: usize,
     length: usize,
 }
 
-impl Region {
-    fn map(length: usize) -> io::Result<Region> {
+impl Mapping {
+    fn map(length: usize) -> io::Result<Mapping> {
         // With huge pages in sight, start where one can start; the slack is address space only.
-        let slack = if length >= 2 * HUGE { HUGE } else { 0 };
+        let slack = if length >= 2 * HUGE_PAGE { HUGE_PAGE } else { 0 };
         let map = MmapOptions::new().len((length + slack).max(1)).map_anon()?;
-        let start = if slack == 0 { 0 } else { map.as_ptr().align_offset(HUGE).min(slack) };
-        let region = Region { map, start, length };
+        let start = if slack == 0 { 0 } else { map.as_ptr().align_offset(HUGE_PAGE).min(slack) };
+        let region = Mapping { map, start, length };
         region.ask_for_huge_pages();
         Ok(region)
     }
@@ -323,12 +326,12 @@ impl Region {
     /// first two megabytes stay with small pages, so that a short stream touches only what it fills.
     #[cfg(target_os = "linux")]
     fn ask_for_huge_pages(&self) {
-        if self.length >= 2 * HUGE {
+        if self.length >= 2 * HUGE_PAGE {
             // Advice: a kernel without huge pages refuses it, and everything works as well.
             let _ = self.map.advise_range(
                 memmap2::Advice::HugePage,
-                self.start + HUGE,
-                self.length - HUGE,
+                self.start + HUGE_PAGE,
+                self.length - HUGE_PAGE,
             );
         }
     }

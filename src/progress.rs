@@ -14,15 +14,15 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::command::{Progress, Report};
+use crate::cli::command::{OutputOptions, ProgressMode};
 use crate::printable;
-use crate::stderr::{self, Stderr, Worth};
-use crate::units::{brief, human};
-use screen::Screen;
+use crate::stderr::{self, Priority, Stderr};
+use crate::units::{format_duration_short, format_size_short};
+use screen::QueuedTerm;
 
 /// How far the upload is, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Snapshot {
+pub struct ProgressSnapshot {
     /// Bytes read from the source.
     pub read: u64,
     /// Bytes in parts that the service has acknowledged.
@@ -48,12 +48,12 @@ pub const JSON_EVERY: Duration = Duration::from_secs(5);
 /// The rate of the recent past. Parts are acknowledged in lumps, so that the past has to be both
 /// long enough and hold enough of them.
 #[derive(Debug, Default)]
-pub struct Rate {
+pub struct RateEstimate {
     /// When so many bytes were first seen.
     changes: VecDeque<(Duration, u64)>,
 }
 
-impl Rate {
+impl RateEstimate {
     const WINDOW: Duration = Duration::from_secs(30);
     const CHANGES: usize = 8;
 
@@ -66,8 +66,11 @@ impl Rate {
             self.changes.push_back((elapsed, bytes));
         }
         // The second oldest may take over as the base as soon as it is old enough itself.
-        while self.changes.len() > Rate::CHANGES
-            && self.changes.get(1).is_some_and(|(at, _)| elapsed.saturating_sub(*at) > Rate::WINDOW)
+        while self.changes.len() > RateEstimate::CHANGES
+            && self
+                .changes
+                .get(1)
+                .is_some_and(|(at, _)| elapsed.saturating_sub(*at) > RateEstimate::WINDOW)
         {
             self.changes.pop_front();
         }
@@ -79,27 +82,33 @@ impl Rate {
 }
 
 /// One line for people.
-pub fn line(now: &Snapshot, rate: u64) -> String {
-    let mut line = format!("{} stored", human(now.acknowledged));
+pub fn line(now: &ProgressSnapshot, rate: u64) -> String {
+    let mut line = format!("{} stored", format_size_short(now.acknowledged));
     match now.expected {
         Some(expected) if now.acknowledged < expected => {
             let percent = u128::from(now.acknowledged) * 100 / u128::from(expected);
-            line.push_str(&format!(" ({percent} % of about {})", human(expected)));
+            line.push_str(&format!(" ({percent} % of about {})", format_size_short(expected)));
         }
-        Some(expected) => line.push_str(&format!(" (about {} were expected)", human(expected))),
+        Some(expected) => {
+            line.push_str(&format!(" (about {} were expected)", format_size_short(expected)))
+        }
         None => {}
     }
-    line.push_str(&format!(", {} read, {}/s", human(now.read), human(rate)));
+    line.push_str(&format!(
+        ", {} read, {}/s",
+        format_size_short(now.read),
+        format_size_short(rate)
+    ));
     line.push_str(&format!(", {} in flight", now.parts_in_flight));
     if now.retries > 0 {
         line.push_str(&format!(", {} sent again", now.retries));
     }
     if let Some(left) = now.token_left {
-        line.push_str(&format!(", token for {}", brief(whole_seconds(left))));
+        line.push_str(&format!(", token for {}", format_duration_short(whole_seconds(left))));
     }
-    line.push_str(&format!(", {}", brief(whole_seconds(now.elapsed))));
+    line.push_str(&format!(", {}", format_duration_short(whole_seconds(now.elapsed))));
     if let Some(left) = remaining(now, rate) {
-        line.push_str(&format!(", about {} left", brief(left)));
+        line.push_str(&format!(", about {} left", format_duration_short(left)));
     }
     if let Some(reason) = &now.waiting {
         line.push_str(&format!("; waiting: {reason}"));
@@ -108,7 +117,7 @@ pub fn line(now: &Snapshot, rate: u64) -> String {
 }
 
 /// The same for programs: one object, no line end in it.
-pub fn json(now: &Snapshot, rate: u64) -> String {
+pub fn json(now: &ProgressSnapshot, rate: u64) -> String {
     let object = json!({
         "event": "progress",
         "seconds": millis(now.elapsed),
@@ -125,7 +134,7 @@ pub fn json(now: &Snapshot, rate: u64) -> String {
     printable::json(&object.to_string()).into_owned()
 }
 
-fn remaining(now: &Snapshot, rate: u64) -> Option<Duration> {
+fn remaining(now: &ProgressSnapshot, rate: u64) -> Option<Duration> {
     let left = now.expected?.checked_sub(now.acknowledged).filter(|left| *left > 0)?;
     Some(Duration::from_secs(left.checked_div(rate)?.max(1)))
 }
@@ -140,12 +149,12 @@ fn millis(duration: Duration) -> f64 {
 
 /// The way to stderr, shared by every thread. `--quiet` leaves warnings alone.
 pub struct Reporter {
-    report: Report,
-    style: Style,
-    state: Mutex<State>,
+    report: OutputOptions,
+    style: ReporterStyle,
+    state: Mutex<ReporterState>,
 }
 
-enum Style {
+enum ReporterStyle {
     Bar(ProgressBar),
     /// A line, or an object of JSON, every so often.
     Lines {
@@ -157,118 +166,130 @@ enum Style {
     },
 }
 
-struct State {
+struct ReporterState {
     stderr: Stderr,
-    rate: Rate,
+    rate: RateEstimate,
     next: Duration,
     /// So many lines were not taken, since nobody read.
-    lost: u64,
+    line_length: u64,
 }
 
 impl Reporter {
     /// Reports to stderr. A bar needs a terminal; without one it becomes lines of a log.
-    pub fn new(report: Report, terminal: bool) -> Reporter {
+    pub fn new(report: OutputOptions, terminal: bool) -> Reporter {
         let stderr = stderr::shared().clone();
-        let screen = Box::new(Screen::new(stderr.clone()));
+        let screen = Box::new(QueuedTerm::new(stderr.clone()));
         Reporter::to(report, terminal, ProgressDrawTarget::term_like_with_hz(screen, 4), stderr)
     }
 
-    fn to(report: Report, terminal: bool, draw: ProgressDrawTarget, stderr: Stderr) -> Reporter {
-        let json = report.progress == Progress::Json;
+    fn to(
+        report: OutputOptions,
+        terminal: bool,
+        draw: ProgressDrawTarget,
+        stderr: Stderr,
+    ) -> Reporter {
+        let json = report.progress == ProgressMode::Json;
         let style = match report.progress {
-            _ if report.quiet => Style::Silent { json },
-            Progress::None => Style::Silent { json },
-            Progress::Auto | Progress::Bar if terminal => Style::Bar(bar(draw)),
-            Progress::Auto | Progress::Bar | Progress::Log => {
-                Style::Lines { every: LOG_EVERY, json }
+            _ if report.quiet => ReporterStyle::Silent { json },
+            ProgressMode::None => ReporterStyle::Silent { json },
+            ProgressMode::Auto | ProgressMode::Bar if terminal => ReporterStyle::Bar(bar(draw)),
+            ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Log => {
+                ReporterStyle::Lines { every: LOG_EVERY, json }
             }
-            Progress::Json => Style::Lines { every: JSON_EVERY, json },
+            ProgressMode::Json => ReporterStyle::Lines { every: JSON_EVERY, json },
         };
         let next = match style {
-            Style::Lines { every, .. } => every,
+            ReporterStyle::Lines { every, .. } => every,
             _ => Duration::ZERO,
         };
-        let state = State { stderr, rate: Rate::default(), next, lost: 0 };
+        let state = ReporterState { stderr, rate: RateEstimate::default(), next, line_length: 0 };
         Reporter { report, style, state: Mutex::new(state) }
     }
 
     /// Something worth knowing that asks for nothing. Left out by `--quiet`.
-    pub fn note(&self, text: &str) {
+    pub fn info(&self, text: &str) {
         if !self.report.quiet {
-            self.say("note", "", text, Worth::Lasting);
+            self.message("note", "", text, Priority::Normal);
         }
     }
 
     /// Something that may need somebody's attention. Always shown.
     pub fn warn(&self, text: &str) {
-        self.say("warning", "warning: ", text, Worth::Lasting);
+        self.message("warning", "warning: ", text, Priority::Normal);
     }
 
     /// Whether what only a search for a fault needs is shown.
-    pub fn debugs(&self) -> bool {
+    pub fn is_debug(&self) -> bool {
         self.report.debug
     }
 
     /// What only a search for a fault needs; the text is not even made without `--debug`.
     pub fn debug(&self, text: impl FnOnce() -> String) {
         if self.report.debug {
-            self.say("debug", "debug: ", &text(), Worth::Passing);
+            self.message("debug", "debug: ", &text(), Priority::Droppable);
         }
     }
 
     /// Takes in where the upload is; shows it if it is time to. To be called a few times a second.
-    pub fn update(&self, now: &Snapshot) {
+    pub fn update(&self, now: &ProgressSnapshot) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = state.rate.observe(now.elapsed, now.acknowledged);
         match &self.style {
-            Style::Bar(bar) => bar.set_message(printable::line(&line(now, rate)).into_owned()),
-            Style::Lines { every, json } if now.elapsed >= state.next => {
+            ReporterStyle::Bar(bar) => {
+                bar.set_message(printable::line(&line(now, rate)).into_owned())
+            }
+            ReporterStyle::Lines { every, json } if now.elapsed >= state.next => {
                 // A late call makes up for no line that was missed.
                 state.next = now.elapsed.saturating_add(*every);
                 let text =
-                    if *json { self::json(now, rate) } else { prefixed("", &line(now, rate)) };
+                    if *json { self::json(now, rate) } else { with_prefix("", &line(now, rate)) };
                 // One that is not taken is made up for by the next.
-                self.put(&mut state, text, Worth::Passing);
+                self.enqueue(&mut state, text, Priority::Droppable);
             }
-            Style::Lines { .. } | Style::Silent { .. } => {}
+            ReporterStyle::Lines { .. } | ReporterStyle::Silent { .. } => {}
         }
     }
 
     /// Takes the bar away, so that what comes next stands alone. More may be reported afterwards.
     pub fn finish(&self) {
-        if let Style::Bar(bar) = &self.style {
+        if let ReporterStyle::Bar(bar) = &self.style {
             bar.finish_and_clear();
         }
     }
 
-    fn say(&self, event: &str, label: &str, text: &str, worth: Worth) {
+    fn message(&self, event: &str, label: &str, text: &str, worth: Priority) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.lost > 0 {
-            let missing = format!("here {} lines are missing: stderr was not read", state.lost);
-            if self.put(&mut state, self.worded("warning", "warning: ", &missing), worth) {
-                state.lost = 0;
+        if state.line_length > 0 {
+            let missing =
+                format!("here {} lines are missing: stderr was not read", state.line_length);
+            if self.enqueue(
+                &mut state,
+                self.format_message("warning", "warning: ", &missing),
+                worth,
+            ) {
+                state.line_length = 0;
             }
         }
-        if !self.put(&mut state, self.worded(event, label, text), worth) {
-            state.lost += 1;
+        if !self.enqueue(&mut state, self.format_message(event, label, text), worth) {
+            state.line_length += 1;
         }
     }
 
     /// A line as it is shown.
-    fn worded(&self, event: &str, label: &str, text: &str) -> String {
+    fn format_message(&self, event: &str, label: &str, text: &str) -> String {
         match &self.style {
-            Style::Lines { json: true, .. } | Style::Silent { json: true } => {
+            ReporterStyle::Lines { json: true, .. } | ReporterStyle::Silent { json: true } => {
                 printable::json(&json!({ "event": event, "text": text }).to_string()).into_owned()
             }
-            _ => prefixed(label, text),
+            _ => with_prefix(label, text),
         }
     }
 
     /// Queues a line in one piece, so that lines of several processes do not mix.
-    fn put(&self, state: &mut State, line: String, worth: Worth) -> bool {
-        let say = || state.stderr.say(line + "\n", worth);
+    fn enqueue(&self, state: &mut ReporterState, line: String, worth: Priority) -> bool {
+        let say = || state.stderr.enqueue(line + "\n", worth);
         match &self.style {
-            Style::Bar(bar) => bar.suspend(say),
+            ReporterStyle::Bar(bar) => bar.suspend(say),
             _ => say(),
         }
     }
@@ -282,7 +303,7 @@ fn bar(draw: ProgressDrawTarget) -> ProgressBar {
     bar
 }
 
-fn prefixed(label: &str, text: &str) -> String {
+fn with_prefix(label: &str, text: &str) -> String {
     format!("ocipipe: {label}{}", printable::text(text))
 }
 

@@ -12,10 +12,10 @@ mod words;
 
 use std::time::Duration;
 
-use crate::error::{Error, Kind};
-use crate::oci::api::Refusal;
+use crate::error::{Error, ErrorKind};
+use crate::oci::api::ErrorResponse;
 
-pub use spurious::Tally;
+pub use spurious::NotFoundStreak;
 
 /// The calls of an upload, as far as failures differ between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,38 +51,38 @@ impl Operation {
     }
 
     /// Whether a request whose answer was lost may have changed what others see.
-    fn leaves_a_mark(self) -> bool {
+    fn has_side_effects(self) -> bool {
         matches!(self, Operation::Create | Operation::Put | Operation::Commit)
     }
 }
 
 /// How far a connection got before it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Break {
+pub enum TransportError {
     /// No connection could be made; the service has seen nothing.
     Connect,
     /// The certificate is not trusted.
-    Untrusted,
+    UntrustedCertificate,
     /// The proxy does not know who asks (407).
-    Denied,
+    ProxyAuthRequired,
     /// The connection failed while the body was still being written: what the service has seen is a
     /// piece, and it does nothing with a piece.
-    Unfinished,
+    RequestIncomplete,
     /// The connection failed after the request may have been seen.
-    Lost,
+    ResponseLost,
     /// No byte moved for the stall timeout.
-    Stalled,
+    Timeout,
     /// What came back is not an answer of the service.
-    Garbage,
+    InvalidResponse,
 }
 
 /// One failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The service answered, but not with success.
-    Refused(Refusal),
+    ErrorResponse(ErrorResponse),
     /// No (whole) answer.
-    Transport { how: Break, text: String },
+    Transport { kind: TransportError, text: String },
     /// There was nothing valid to sign with.
     Credentials(Error),
     /// The request could not be made from what was given.
@@ -91,102 +91,124 @@ pub enum Failure {
 
 /// What a failed attempt means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryDecision {
     /// Try again; `slower` if the service asked for less at a time.
-    Again { slower: bool },
+    Retry { throttled: bool },
     /// The credentials were refused or are missing: try again when they may have changed.
-    Renew,
+    RefreshCredentials,
     /// The session has waited for credentials as long as it may.
-    GiveUp,
+    CredentialsTimedOut,
     /// It may or may not have been done: ask before anything else.
-    Settle,
+    ResolveOutcome,
     /// The body was damaged on the way: check the buffer and send it again.
-    Damaged,
+    ChecksumMismatch,
     /// The commit does not know one of the parts by the etag we hold.
-    Heal,
+    InvalidPart,
     /// Something stands at the name that may not be replaced: a condition or a retention rule says so.
-    Exists,
+    PreconditionFailed,
     /// There is no such upload (or object).
-    Missing,
+    NotFound,
     /// A 404 that does not speak of the upload or the object: the bucket is not there, a right is
     /// missing, or the service declines a request that it would take a moment later. A `Tally` tells
     /// how long it is tried again. A HEAD's 404 has no code, so that it can also mean `Missing`.
-    Hidden,
+    AmbiguousNotFound,
     /// Final.
-    Refuse(Kind),
+    Fatal(ErrorKind),
 }
 
 /// Whether the stream is already under way, or nothing is at stake yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    Start,
-    UnderWay,
+pub enum RunStage {
+    Preflight,
+    Streaming,
 }
 
 /// The table.
-pub fn judge(operation: Operation, stage: Stage, failure: &Failure) -> Verdict {
+pub fn classify(operation: Operation, stage: RunStage, failure: &Failure) -> RetryDecision {
     match failure {
-        Failure::Refused(refusal) => judge_refusal(operation, stage, refusal),
-        Failure::Transport { how, .. } => match how {
-            Break::Connect | Break::Unfinished => Verdict::Again { slower: false },
+        Failure::ErrorResponse(refusal) => classify_response(operation, stage, refusal),
+        Failure::Transport { kind: how, .. } => match how {
+            TransportError::Connect | TransportError::RequestIncomplete => {
+                RetryDecision::Retry { throttled: false }
+            }
             // A certificate that was good when the stream began can only be an interception now:
             // that passes, while a wrong bundle at the start does not.
-            Break::Untrusted | Break::Denied if stage == Stage::Start => {
-                Verdict::Refuse(Kind::Service)
+            TransportError::UntrustedCertificate | TransportError::ProxyAuthRequired
+                if stage == RunStage::Preflight =>
+            {
+                RetryDecision::Fatal(ErrorKind::Service)
             }
             // Nor does a proxy that knew the user forget him but for a while.
-            Break::Untrusted | Break::Denied => Verdict::Again { slower: false },
-            Break::Lost | Break::Stalled | Break::Garbage if operation.leaves_a_mark() => {
-                Verdict::Settle
+            TransportError::UntrustedCertificate | TransportError::ProxyAuthRequired => {
+                RetryDecision::Retry { throttled: false }
             }
-            Break::Lost | Break::Stalled | Break::Garbage => Verdict::Again { slower: false },
+            TransportError::ResponseLost
+            | TransportError::Timeout
+            | TransportError::InvalidResponse
+                if operation.has_side_effects() =>
+            {
+                RetryDecision::ResolveOutcome
+            }
+            TransportError::ResponseLost
+            | TransportError::Timeout
+            | TransportError::InvalidResponse => RetryDecision::Retry { throttled: false },
         },
-        Failure::Credentials(_) => Verdict::GiveUp,
-        Failure::Local(error) => Verdict::Refuse(error.kind),
+        Failure::Credentials(_) => RetryDecision::CredentialsTimedOut,
+        Failure::Local(error) => RetryDecision::Fatal(error.kind),
     }
 }
 
-fn judge_refusal(operation: Operation, stage: Stage, refusal: &Refusal) -> Verdict {
+fn classify_response(
+    operation: Operation,
+    stage: RunStage,
+    refusal: &ErrorResponse,
+) -> RetryDecision {
     let code = refusal.code.as_deref().unwrap_or_default();
     // HTML from a proxy or a load balancer under way says nothing about the upload itself.
-    if stage == Stage::UnderWay && !refusal.from_service() && refusal.status != 401 {
-        return match operation.leaves_a_mark() {
-            true => Verdict::Settle,
-            false => Verdict::Again { slower: refusal.status == 429 || refusal.status == 503 },
+    if stage == RunStage::Streaming && !refusal.from_service() && refusal.status != 401 {
+        return match operation.has_side_effects() {
+            true => RetryDecision::ResolveOutcome,
+            false => {
+                RetryDecision::Retry { throttled: refusal.status == 429 || refusal.status == 503 }
+            }
         };
     }
     match refusal.status {
-        401 => Verdict::Renew,
-        400 if code == "InvalidUploadPart" => Verdict::Heal,
+        401 => RetryDecision::RefreshCredentials,
+        400 if code == "InvalidUploadPart" => RetryDecision::InvalidPart,
         // `UnmatchedContentMD5`, and its like for the other digests: another was computed than sent.
-        400 if code.starts_with("Unmatched") => Verdict::Damaged,
+        400 if code.starts_with("Unmatched") => RetryDecision::ChecksumMismatch,
         // Instead of a 412, since the rule is looked at before the condition.
-        403 if code == RETENTION && operation.leaves_a_mark() => Verdict::Exists,
-        404 if matches!(code, "UploadNotFound" | "ObjectNotFound") => Verdict::Missing,
+        403 if code == RETENTION && operation.has_side_effects() => {
+            RetryDecision::PreconditionFailed
+        }
+        404 if matches!(code, "UploadNotFound" | "ObjectNotFound") => RetryDecision::NotFound,
         // The code for an upload that is gone is not documented here. These say something else: that
         // a policy forbids the abort, for one, which leaves the upload open.
-        404 if operation == Operation::Abort && !HIDDEN.contains(&code) => Verdict::Missing,
+        404 if operation == Operation::Abort && !AMBIGUOUS_NOT_FOUND.contains(&code) => {
+            RetryDecision::NotFound
+        }
         // What no service has said is final before anything is at stake, as any page of a proxy is.
         404 if operation != Operation::Head && !refusal.from_service() => {
-            Verdict::Refuse(Kind::Service)
+            RetryDecision::Fatal(ErrorKind::Service)
         }
-        404 => Verdict::Hidden,
-        408 => again_or_settle(operation, false),
+        404 => RetryDecision::AmbiguousNotFound,
+        408 => retry_or_resolve(operation, false),
         409 => match code {
             "ConcurrentObjectUpdate" | "IncorrectState" | "LockConflict" => {
-                Verdict::Again { slower: false }
+                RetryDecision::Retry { throttled: false }
             }
-            _ => Verdict::Refuse(Kind::Service),
+            _ => RetryDecision::Fatal(ErrorKind::Service),
         },
-        412 => Verdict::Exists,
-        429 => Verdict::Again { slower: true },
-        501 => Verdict::Refuse(Kind::Service),
+        412 => RetryDecision::PreconditionFailed,
+        429 => RetryDecision::Retry { throttled: true },
+        501 => RetryDecision::Fatal(ErrorKind::Service),
         // A 503 is said before anything is done; the other 5xx may come after it.
-        503 => Verdict::Again { slower: true },
-        500..=599 => again_or_settle(operation, false),
+        503 => RetryDecision::Retry { throttled: true },
+        500..=599 => retry_or_resolve(operation, false),
         // A success that cannot be read, or a redirect, is not the API speaking.
-        100..=399 => again_or_settle(operation, false),
-        _ => Verdict::Refuse(Kind::Service),
+        100..=399 => retry_or_resolve(operation, false),
+        _ => RetryDecision::Fatal(ErrorKind::Service),
     }
 }
 
@@ -194,42 +216,47 @@ fn judge_refusal(operation: Operation, stage: Stage, refusal: &Refusal) -> Verdi
 const RETENTION: &str = "RetentionRuleViolation";
 
 /// What a 404 says that is not about the upload or object itself.
-const HIDDEN: [&str; 3] = ["NotAuthorizedOrNotFound", "BucketNotFound", "NamespaceNotFound"];
+const AMBIGUOUS_NOT_FOUND: [&str; 3] =
+    ["NotAuthorizedOrNotFound", "BucketNotFound", "NamespaceNotFound"];
 
-fn again_or_settle(operation: Operation, slower: bool) -> Verdict {
-    if operation.leaves_a_mark() { Verdict::Settle } else { Verdict::Again { slower } }
+fn retry_or_resolve(operation: Operation, slower: bool) -> RetryDecision {
+    if operation.has_side_effects() {
+        RetryDecision::ResolveOutcome
+    } else {
+        RetryDecision::Retry { throttled: slower }
+    }
 }
 
 /// Full jitter: anything from nothing to a ceiling that doubles from half a second to 30 s
 /// (`random` in 0..1). The service's own word is a floor, as far as it is sane.
 fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration {
-    const FIRST: f64 = 0.5;
-    const CEILING: f64 = 30.0;
-    const SANE: u64 = 300;
-    let ceiling = (FIRST * 2f64.powi(attempt.min(16) as i32)).min(CEILING);
-    let floor = Duration::from_secs(retry_after.unwrap_or(0).min(SANE));
+    const INITIAL_BACKOFF: f64 = 0.5;
+    const MAX_BACKOFF: f64 = 30.0;
+    const MAX_RETRY_AFTER: u64 = 300;
+    let ceiling = (INITIAL_BACKOFF * 2f64.powi(attempt.min(16) as i32)).min(MAX_BACKOFF);
+    let floor = Duration::from_secs(retry_after.unwrap_or(0).min(MAX_RETRY_AFTER));
     floor + Duration::from_secs_f64(ceiling * random.clamp(0.0, 1.0))
 }
 
 /// How long to wait after a failure.
-pub fn pause(attempt: u32, random: f64, failure: &Failure) -> Duration {
+pub fn retry_delay(attempt: u32, random: f64, failure: &Failure) -> Duration {
     /// After refused credentials the session itself waits until there are others, or these pass
     /// again: on top of that there is only a bound to how often.
-    const REFUSED: Duration = Duration::from_secs(2);
+    const MAX_CREDENTIAL_PAUSE: Duration = Duration::from_secs(2);
     let pause = backoff(attempt, random, failure.retry_after());
-    if failure.refuses_credentials() { pause.min(REFUSED) } else { pause }
+    if failure.is_unauthorized() { pause.min(MAX_CREDENTIAL_PAUSE) } else { pause }
 }
 
 impl Failure {
     /// Whether the credentials were refused.
-    pub fn refuses_credentials(&self) -> bool {
-        matches!(self, Failure::Refused(refusal) if refusal.status == 401)
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self, Failure::ErrorResponse(refusal) if refusal.status == 401)
     }
 
     /// The service's wish when to be asked again.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Failure::Refused(refusal) => refusal.retry_after,
+            Failure::ErrorResponse(refusal) => refusal.retry_after,
             _ => None,
         }
     }

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::children::Children;
-use crate::cli::{Command, Environment, Report, SessionAction, SessionCommand};
-use crate::error::{Error, Kind};
+use crate::cli::{Command, Environment, OutputOptions, SessionAction, SessionCommand};
+use crate::error::{Error, ErrorKind};
 use crate::http::Transport;
 use crate::oci::profile::Identity;
 use crate::oci::session::report;
 use crate::progress::Reporter;
-use crate::service::Carrier;
+use crate::service::SessionTransport;
 use crate::signals::Signals;
 use crate::{get, printable, put, serve, stdio, uploads};
 
 /// At the end of a run: how long a look-up of a name, or a write, may still take to come back.
-const LAST_WORK: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// A refresh that stands still for so long has failed.
 const REFRESH_STALL: Duration = Duration::from_secs(20);
 
@@ -28,12 +28,12 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
             let children = Children::default();
             let put = put::put(*command, environment, &children);
             let receipt = block_on_with(&children, put)?;
-            stdio::deliver(&receipt.to_json());
+            stdio::print_result(&receipt.to_json());
         }
         Command::Get(command) => block_on(get::get(*command, environment))?,
         Command::Uploads(command) => {
             let list = block_on_until_stopped(uploads::uploads(*command, environment))?;
-            stdio::deliver(&format!("{list}\n"));
+            stdio::print_result(&format!("{list}\n"));
         }
         Command::Serve(command) => block_on(serve::serve(command))?,
         Command::Session(command) => session(*command, environment)?,
@@ -45,7 +45,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
 
 fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
     let identity = Identity::resolve(&command.service, environment)?;
-    let reporter = Reporter::new(Report::default(), false);
+    let reporter = Reporter::new(OutputOptions::default(), false);
     for warning in &identity.warnings {
         reporter.warn(warning);
     }
@@ -53,14 +53,14 @@ fn session(command: SessionCommand, environment: &Environment) -> Result<(), Err
         SessionAction::Show { json } => {
             let report = report::show(&identity, SystemTime::now(), json);
             let shown = if json { printable::json } else { printable::text };
-            stdio::deliver(&format!("{}\n", shown(&report.text)));
-            report.trouble.map_or(Ok(()), Err)
+            stdio::print_result(&format!("{}\n", shown(&report.text)));
+            report.error.map_or(Ok(()), Err)
         }
         SessionAction::Refresh => {
             let transport = Arc::new(Transport::new(&command.service.network, REFRESH_STALL)?);
-            let carrier = Arc::new(Carrier { transport });
+            let carrier = Arc::new(SessionTransport { transport });
             let said = block_on_until_stopped(report::refresh(identity, carrier))?;
-            stdio::deliver(&format!("{}\n", printable::text(&said)));
+            stdio::print_result(&format!("{}\n", printable::text(&said)));
             Ok(())
         }
     }
@@ -91,15 +91,15 @@ fn block_on_with<T>(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Error::new(Kind::Unforeseen, format!("no runtime: {e}")))?;
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("no runtime: {e}")))?;
     let result = runtime.block_on(async {
-        children
-            .watch_if_first()
-            .map_err(|e| Error::new(Kind::Unforeseen, format!("SIGCHLD cannot be handled: {e}")))?;
+        children.watch_if_first().map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("SIGCHLD cannot be handled: {e}"))
+        })?;
         work.await
     });
     // A system call cannot be called off: a name that no server resolves, a pipe that nobody reads.
     // Dropping the runtime would wait for it, whatever signal has come.
-    runtime.shutdown_timeout(LAST_WORK);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }

@@ -4,12 +4,12 @@
 //! Invariant: stdout gets the URL and nothing else, and a stop by signal is an orderly one.
 
 use crate::cli::ServeCommand;
-use crate::emulator::{self, Layout, Options, Server, Settings};
-use crate::error::{Error, Kind};
+use crate::emulator::{self, Server, ServerConfig, ServerOptions, StorageLayout};
+use crate::error::{Error, ErrorKind};
 use crate::oci::options::{ServiceOptions, Setting};
 use crate::shell;
 use crate::signals::Signals;
-use crate::stderr::{self, Worth};
+use crate::stderr::{self, Priority};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,11 +24,11 @@ const LOG: &str = "OCIPIPE_SERVE_LOG";
 pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let ServeCommand { dir, port, token_ttl, faults } = command;
     // Before anything is printed: whoever reads the URL may send a signal at once.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unforeseen)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(unforeseen)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal_error)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(internal_error)?;
     // A closed terminal and the others, where they were not ignored at the start.
     let mut others = Signals::subscribe()?;
-    let mut options = Options::new(&dir, Layout::Full);
+    let mut options = ServerOptions::new(&dir, StorageLayout::Durable);
     options.port = port;
     options.token_ttl = token_ttl;
     settings(faults)?.apply(&mut options);
@@ -36,7 +36,7 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
     announce(&server).map_err(|error| {
         Error::usage(format!("The URL cannot be written to stdout: {error}"))
-            .next("Give the command a stdout.")
+            .with_hint("Give the command a stdout.")
     })?;
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -66,27 +66,27 @@ fn announce(server: &Server) -> io::Result<()> {
         server.https_url(),
         shell_word(&server.ca_path()),
     );
-    stderr::shared().say(told, Worth::Lasting);
+    stderr::shared().enqueue(told, Priority::Normal);
     Ok(())
 }
 
 /// The path as one word of a shell command.
 fn shell_word(path: &Path) -> String {
-    shell::word(&path.to_string_lossy())
+    shell::shell_quote(&path.to_string_lossy())
 }
 
-fn settings(given: Option<PathBuf>) -> Result<Settings, Error> {
+fn settings(given: Option<PathBuf>) -> Result<ServerConfig, Error> {
     let (path, without) = match (given, std::env::var_os(FAULTS)) {
         (Some(path), _) => (path, "leave --faults out".to_owned()),
         (None, Some(path)) => (PathBuf::from(path), format!("unset {FAULTS}")),
-        (None, None) => return Ok(Settings::default()),
+        (None, None) => return Ok(ServerConfig::default()),
     };
     let wrong = |error: String| {
         Error::usage(format!("The plan of faults {}: {error}", path.display()))
-            .next(format!("Correct the file or {without}."))
+            .with_hint(format!("Correct the file or {without}."))
     };
     let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-    Settings::parse(&text).map_err(wrong)
+    ServerConfig::parse(&text).map_err(wrong)
 }
 
 fn cannot_start(dir: &Path, error: &io::Error) -> Error {
@@ -96,15 +96,15 @@ fn cannot_start(dir: &Path, error: &io::Error) -> Error {
         io::ErrorKind::InvalidData => "Use an empty folder, or remove the damaged file.",
         _ => "Choose a folder that can be written.",
     };
-    Error::usage(what).next(next)
+    Error::usage(what).with_hint(next)
 }
 
-fn unforeseen(error: io::Error) -> Error {
-    Error::new(Kind::Unforeseen, format!("Signals cannot be caught: {error}"))
+fn internal_error(error: io::Error) -> Error {
+    Error::new(ErrorKind::Internal, format!("Signals cannot be caught: {error}"))
 }
 
 /// Whether `put --local` could write the object, as far as can be told before writing.
-pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
+pub fn check_options(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
     emulator::local::admissible(dir, bucket, name)
         .map_err(|why| Error::usage(format!("--local {}: {why}", dir.display())))
 }
@@ -117,7 +117,7 @@ pub struct LocalStore {
 impl LocalStore {
     /// Starts a store whose objects are plain files below `dir`, which is created if need be.
     pub async fn start(dir: &Path) -> Result<LocalStore, Error> {
-        let options = Options::new(dir, Layout::Plain);
+        let options = ServerOptions::new(dir, StorageLayout::PlainFiles);
         let server = emulator::start(options).await.map_err(|error| cannot_start(dir, &error))?;
         Ok(LocalStore { server })
     }

@@ -7,7 +7,7 @@ use crate::printable::obeyed;
 
 /// A word as a shell takes it. What a terminal would obey needs the form `$'...'`, which bash, zsh,
 /// ksh and busybox know.
-pub fn word(word: &str) -> String {
+pub fn shell_quote(word: &str) -> String {
     if !word.chars().any(obeyed) {
         // Only a NUL cannot be quoted, and that is obeyed.
         return shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into());
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn read_by(shell: &str, name: &str) -> String {
-        let script = format!("printf %s {}", word(name));
+        let script = format!("printf %s {}", shell_quote(name));
         let shown = std::process::Command::new(shell).args(["-c", &script]).output().unwrap();
         String::from_utf8(shown.stdout).unwrap()
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_name_that_a_terminal_obeys_can_be_pasted_and_is_not_obeyed() {
         for name in ["a\u{1b}[2J1", "it's\r\\n\n2", "\u{9b}2J'", "\u{202e}gnp.exe"] {
-            assert!(!word(name).chars().any(obeyed), "{name:?}");
+            assert!(!shell_quote(name).chars().any(obeyed), "{name:?}");
             assert_eq!(read_by("bash", name), name);
         }
     }

@@ -12,16 +12,16 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 
 /// More than any of them needs.
-const LARGEST: u64 = 64 * 1024;
+const MAX_SIZE: u64 = 64 * 1024;
 
 /// The file as text. `option` is how it was named, for messages.
 pub fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
     let shown = path.display();
     let fault = |fault: &str| Error::usage(format!("{option} {shown}: {fault}"));
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST as usize + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SIZE as usize + 1));
     let file = File::open(path).map_err(|error| fault(&error.to_string()))?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| fault(&error.to_string()))?;
-    if bytes.len() as u64 > LARGEST {
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| fault(&error.to_string()))?;
+    if bytes.len() as u64 > MAX_SIZE {
         return Err(fault("it is longer than 64 KiB"));
     }
     match std::str::from_utf8(&bytes) {
@@ -44,11 +44,11 @@ mod tests {
         };
         assert_eq!(written("caf\u{e9}".as_bytes()), Ok("caf\u{e9}".to_owned()));
         assert_eq!(written(b"").unwrap(), "");
-        assert!(written(b"\xff").unwrap_err().what.ends_with("not UTF-8 text"));
+        assert!(written(b"\xff").unwrap_err().message.ends_with("not UTF-8 text"));
         assert_eq!(written(&[b'x'; 65536]).unwrap().len(), 65536);
-        assert!(written(&[b'x'; 65537]).unwrap_err().what.ends_with("64 KiB"));
+        assert!(written(&[b'x'; 65537]).unwrap_err().message.ends_with("64 KiB"));
         let endless = read("--option", Path::new("/dev/zero")).unwrap_err();
-        assert_eq!(endless.what, "--option /dev/zero: it is longer than 64 KiB");
+        assert_eq!(endless.message, "--option /dev/zero: it is longer than 64 KiB");
         assert!(read("--option", folder.path()).is_err());
     }
 }

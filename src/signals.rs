@@ -16,7 +16,7 @@ use signal_hook::consts::signal::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// All whose default is to end the process without a word, except those that tell of a fault within
 /// it: an upload left open costs money. Of several at once the first in this order counts.
@@ -29,13 +29,13 @@ const STOPPING: [i32; 11] = [
 const ONE_STOP: Duration = Duration::from_secs(1);
 
 pub struct Signals {
-    heard: Vec<Heard>,
+    heard: Vec<SignalListener>,
 }
 
-struct Heard {
+struct SignalListener {
     number: i32,
     /// Set by the handler itself: the stream below is told by the runtime, which may come later.
-    came: Arc<AtomicBool>,
+    received: Arc<AtomicBool>,
     wakes: Signal,
 }
 
@@ -46,7 +46,7 @@ impl Signals {
         let heard = STOPPING
             .into_iter()
             .filter(|number| !is_in(ignored, *number))
-            .map(Heard::new)
+            .map(SignalListener::new)
             .collect::<Result<_, Error>>()?;
         Ok(Signals { heard })
     }
@@ -58,33 +58,33 @@ impl Signals {
                 // Woken for a signal that was seen before: there may be more.
                 while heard.wakes.poll_recv(context).is_ready() {}
             }
-            let came = self.heard.iter().find(|heard| heard.came.swap(false, Ordering::SeqCst));
+            let came = self.heard.iter().find(|heard| heard.received.swap(false, Ordering::SeqCst));
             came.map_or(Poll::Pending, |heard| Poll::Ready(heard.error()))
         })
         .await
     }
 }
 
-impl Heard {
-    fn new(number: i32) -> Result<Heard, Error> {
-        let kind = Kind::Signal(number);
+impl SignalListener {
+    fn new(number: i32) -> Result<SignalListener, Error> {
+        let kind = ErrorKind::Signal(number);
         let unheard = |error| {
             let name = kind.signal_name().unwrap_or("a signal");
-            Error::new(Kind::Unforeseen, format!("{name} cannot be handled: {error}"))
+            Error::new(ErrorKind::Internal, format!("{name} cannot be handled: {error}"))
         };
         let came = Arc::new(AtomicBool::new(false));
         // In this order: the flag is set before anybody is woken to look at it.
         signal_hook::flag::register(number, Arc::clone(&came)).map_err(unheard)?;
         let wakes = signal(SignalKind::from_raw(number)).map_err(unheard)?;
-        Ok(Heard { number, came, wakes })
+        Ok(SignalListener { number, received: came, wakes })
     }
 
     fn error(&self) -> Error {
-        let kind = Kind::Signal(self.number);
+        let kind = ErrorKind::Signal(self.number);
         let error =
             Error::new(kind, format!("stopped by {}", kind.signal_name().unwrap_or("a signal")));
         match self.number {
-            SIGXCPU => error.next("the CPU time of a process is limited here: see ulimit -t"),
+            SIGXCPU => error.with_hint("the CPU time of a process is limited here: see ulimit -t"),
             _ => error,
         }
     }
@@ -101,30 +101,30 @@ pub fn outlive_file_size_limit() {
 
 /// Tells signals that are one stop from those of somebody who will not wait.
 #[derive(Debug, Default)]
-pub struct Stops {
+pub struct StopCounter {
     first: Option<Duration>,
 }
 
 /// What a signal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
+pub enum StopRequest {
     /// Stop in an orderly way.
     First,
     /// The same stop once more.
-    Same,
+    Repeated,
     /// Leave at once.
-    Impatient,
+    Immediate,
 }
 
-impl Stops {
-    pub fn signal(&mut self, now: Duration) -> Stop {
+impl StopCounter {
+    pub fn signal(&mut self, now: Duration) -> StopRequest {
         match self.first {
             None => {
                 self.first = Some(now);
-                Stop::First
+                StopRequest::First
             }
-            Some(first) if now.saturating_sub(first) <= ONE_STOP => Stop::Same,
-            Some(_) => Stop::Impatient,
+            Some(first) if now.saturating_sub(first) <= ONE_STOP => StopRequest::Repeated,
+            Some(_) => StopRequest::Immediate,
         }
     }
 
@@ -156,30 +156,34 @@ mod tests {
     #[test]
     fn signals_within_a_second_of_the_first_are_one_stop() {
         for begin in [Duration::ZERO, 5000 * MS] {
-            let mut stops = Stops::default();
+            let mut stops = StopCounter::default();
             assert!(!stops.any());
-            assert_eq!(stops.signal(begin), Stop::First);
+            assert_eq!(stops.signal(begin), StopRequest::First);
             assert!(stops.any());
             for after in [0, 1, 500, 999, 1000] {
-                assert_eq!(stops.signal(begin + after * MS), Stop::Same, "after {after} ms");
+                assert_eq!(
+                    stops.signal(begin + after * MS),
+                    StopRequest::Repeated,
+                    "after {after} ms"
+                );
             }
             // Counted from the first, so that somebody who keeps pressing a key is heard.
-            assert_eq!(stops.signal(begin + 1001 * MS), Stop::Impatient);
-            assert_eq!(stops.signal(begin + 9000 * MS), Stop::Impatient);
+            assert_eq!(stops.signal(begin + 1001 * MS), StopRequest::Immediate);
+            assert_eq!(stops.signal(begin + 9000 * MS), StopRequest::Immediate);
         }
     }
 
     #[tokio::test]
     async fn a_signal_is_seen_by_the_next_poll_without_the_runtime() {
-        let mut signals = Signals { heard: vec![Heard::new(SIGUSR2).unwrap()] };
+        let mut signals = Signals { heard: vec![SignalListener::new(SIGUSR2).unwrap()] };
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2)
             .unwrap();
         // The handler may run on another thread; the flag is all that is waited for.
-        while !signals.heard[0].came.load(Ordering::SeqCst) {
+        while !signals.heard[0].received.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
         let error = polled(signals.next()).expect("it is there");
-        assert_eq!(error.kind, Kind::Signal(SIGUSR2));
+        assert_eq!(error.kind, ErrorKind::Signal(SIGUSR2));
         // The runtime tells of it as well, now or later: that is no second signal.
         tokio::time::sleep(50 * MS).await;
         assert!(polled(signals.next()).is_none());

@@ -17,63 +17,63 @@ use rustix::io::Errno;
 use crate::printable;
 
 /// At the end of a run: how long what is queued may still take to be written.
-const FAREWELL: Duration = Duration::from_millis(500);
+const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How many bytes may be queued, by what is worth keeping: memory is bounded, and progress of long
 /// ago is worth nothing.
-const PASSING: usize = 64 * 1024;
-const LASTING: usize = 256 * 1024;
+const MAX_DROPPABLE: usize = 64 * 1024;
+const MAX_NORMAL: usize = 256 * 1024;
 
 /// What becomes of a text when nobody reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worth {
+pub enum Priority {
     /// The next one says as much.
-    Passing,
+    Droppable,
     /// Kept as long as there is room.
-    Lasting,
+    Normal,
     /// Always kept, and the last that is taken.
-    Last,
+    Final,
 }
 
 /// A handle; all clones share one thread, which ends after the last of them.
 #[derive(Clone)]
 pub struct Stderr {
-    shared: Arc<Held>,
+    shared: Arc<StderrHandle>,
 }
 
-struct Held(Arc<Shared>);
+struct StderrHandle(Arc<StderrShared>);
 
-impl std::ops::Deref for Held {
-    type Target = Shared;
+impl std::ops::Deref for StderrHandle {
+    type Target = StderrShared;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &StderrShared {
         &self.0
     }
 }
 
-impl Drop for Held {
+impl Drop for StderrHandle {
     fn drop(&mut self) {
-        self.locked().left = true;
+        self.locked().dropped = true;
         self.changed.notify_all();
     }
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct StderrShared {
+    state: Mutex<StderrState>,
     changed: Condvar,
     /// Held by whoever writes.
-    sink: Mutex<Box<dyn Sink>>,
+    sink: Mutex<Box<dyn StderrSink>>,
     spawn: Spawn,
 }
 
 #[derive(Default)]
-struct State {
+struct StderrState {
     texts: VecDeque<Vec<u8>>,
     /// Bytes in `texts`, and in what is being written.
     queued: usize,
     closed: bool,
     /// There is no handle any more.
-    left: bool,
+    dropped: bool,
     /// There is a thread that writes.
     threaded: bool,
 }
@@ -86,25 +86,25 @@ fn spawn(work: Box<dyn FnOnce() + Send>) -> bool {
 }
 
 /// Where the bytes go.
-trait Sink: Send {
+trait StderrSink: Send {
     /// Writes the text, waiting until then and no longer where there is such a moment; how much is
     /// done with. What fails is lost on purpose: there is nobody to tell.
     fn write(&mut self, text: &[u8], until: Option<Instant>) -> usize;
 }
 
-impl<W: Write + Send> Sink for W {
+impl<W: Write + Send> StderrSink for W {
     fn write(&mut self, text: &[u8], _: Option<Instant>) -> usize {
         let _ = self.write_all(text).and_then(|()| self.flush());
         text.len()
     }
 }
 
-impl Shared {
-    fn locked(&self) -> MutexGuard<'_, State> {
+impl StderrShared {
+    fn locked(&self) -> MutexGuard<'_, StderrState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sink(&self) -> MutexGuard<'_, Box<dyn Sink>> {
+    fn sink(&self) -> MutexGuard<'_, Box<dyn StderrSink>> {
         self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +115,7 @@ impl Shared {
             if let Some(text) = state.texts.pop_front() {
                 return Some(text);
             }
-            if state.left {
+            if state.dropped {
                 return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -155,27 +155,28 @@ static SHARED: OnceLock<Stderr> = OnceLock::new();
 
 /// stderr of this process.
 pub fn shared() -> &'static Stderr {
-    SHARED.get_or_init(|| Stderr::by(Box::new(spawn), Descriptor))
+    SHARED.get_or_init(|| Stderr::by(Box::new(spawn), StderrFd))
 }
 
 /// At the end of a run: lets what was said of it be written, for a moment.
-pub fn farewell() {
+pub fn flush_at_exit() {
     if let Some(stderr) = SHARED.get() {
-        stderr.settle(FAREWELL);
+        stderr.flush_timeout(EXIT_FLUSH_TIMEOUT);
     }
 }
 
 impl Stderr {
     /// A thread that writes to this.
-    pub fn to(sink: impl Write + Send + 'static) -> Stderr {
+    pub fn spawn_on(sink: impl Write + Send + 'static) -> Stderr {
         Stderr::by(Box::new(spawn), sink)
     }
 
     /// A thread that is started in this way, as soon as one can be.
-    fn by(spawn: Spawn, sink: impl Sink + 'static) -> Stderr {
+    fn by(spawn: Spawn, sink: impl StderrSink + 'static) -> Stderr {
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { state, changed, sink: Mutex::new(Box::new(sink)), spawn });
-        let stderr = Stderr { shared: Arc::new(Held(shared)) };
+        let shared =
+            Arc::new(StderrShared { state, changed, sink: Mutex::new(Box::new(sink)), spawn });
+        let stderr = Stderr { shared: Arc::new(StderrHandle(shared)) };
         stderr.has_thread();
         stderr
     }
@@ -193,24 +194,24 @@ impl Stderr {
 
     /// Queues a text, which is written in one piece; whether there was room for it. What a terminal
     /// would obey is escaped here, where nobody can forget it.
-    pub fn say(&self, text: String, worth: Worth) -> bool {
+    pub fn enqueue(&self, text: String, worth: Priority) -> bool {
         self.draw(printable::text(&text).into_owned(), worth)
     }
 
     /// Queues what a terminal is to obey; it holds no text that was not made printable.
-    pub fn draw(&self, text: String, worth: Worth) -> bool {
+    pub fn draw(&self, text: String, worth: Priority) -> bool {
         let mut state = self.shared.locked();
         let room = match worth {
-            Worth::Passing => PASSING,
-            Worth::Lasting => LASTING,
-            Worth::Last => usize::MAX,
+            Priority::Droppable => MAX_DROPPABLE,
+            Priority::Normal => MAX_NORMAL,
+            Priority::Final => usize::MAX,
         };
         // A text longer than the room is taken where nothing else waits.
         let fits = state.queued == 0 || state.queued.saturating_add(text.len()) <= room;
         if state.closed || !fits {
             return false;
         }
-        state.closed = worth == Worth::Last;
+        state.closed = worth == Priority::Final;
         state.queued += text.len();
         state.texts.push_back(text.into_bytes());
         drop(state);
@@ -222,7 +223,7 @@ impl Stderr {
     }
 
     /// Waits until all is written, but no longer than this; whether it is.
-    pub fn settle(&self, limit: Duration) -> bool {
+    pub fn flush_timeout(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         if !self.has_thread() {
             self.shared.write_until(until);
@@ -242,9 +243,9 @@ impl Stderr {
 
 /// The descriptor itself. The standard library's stderr has a lock, and whoever else wants it, a
 /// panic for one, would wait for a write that does not end.
-struct Descriptor;
+struct StderrFd;
 
-impl Sink for Descriptor {
+impl StderrSink for StderrFd {
     fn write(&mut self, text: &[u8], until: Option<Instant>) -> usize {
         let stderr = rustix::stdio::stderr();
         let ready = |limit: Option<&Timespec>| {
@@ -283,12 +284,12 @@ mod tests {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     /// A sink whose every write waits for a word.
-    struct Gate {
+    struct GatedSink {
         open: Receiver<()>,
         written: Arc<Mutex<String>>,
     }
 
-    impl Write for Gate {
+    impl Write for GatedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.open.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
             self.written.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
@@ -302,7 +303,7 @@ mod tests {
     fn gated() -> (Stderr, SyncSender<()>, Arc<Mutex<String>>) {
         let (tell, open) = sync_channel(1_000_000);
         let written = Arc::new(Mutex::new(String::new()));
-        (Stderr::to(Gate { open, written: written.clone() }), tell, written)
+        (Stderr::spawn_on(GatedSink { open, written: written.clone() }), tell, written)
     }
 
     #[test]
@@ -310,18 +311,18 @@ mod tests {
         let (stderr, tell, written) = gated();
         let stderr = &stderr;
         let line = |n: i32| format!("{n:099}\n");
-        let said = |worth| (0..).take_while(move |n| stderr.say(line(*n), worth));
-        let passing = said(Worth::Passing).count();
-        assert_eq!(passing, PASSING / 100);
-        let lasting = said(Worth::Lasting).count();
-        assert_eq!(passing + lasting, LASTING / 100);
-        assert!(stderr.say("the last\n".to_owned(), Worth::Last));
-        assert!(!stderr.say("after the last\n".to_owned(), Worth::Lasting));
-        assert!(!stderr.settle(Duration::from_millis(1)));
+        let said = |worth| (0..).take_while(move |n| stderr.enqueue(line(*n), worth));
+        let passing = said(Priority::Droppable).count();
+        assert_eq!(passing, MAX_DROPPABLE / 100);
+        let lasting = said(Priority::Normal).count();
+        assert_eq!(passing + lasting, MAX_NORMAL / 100);
+        assert!(stderr.enqueue("the last\n".to_owned(), Priority::Final));
+        assert!(!stderr.enqueue("after the last\n".to_owned(), Priority::Normal));
+        assert!(!stderr.flush_timeout(Duration::from_millis(1)));
         for _ in 0..passing + lasting + 1 {
             tell.send(()).unwrap();
         }
-        assert!(stderr.settle(Duration::from_secs(60)));
+        assert!(stderr.flush_timeout(Duration::from_secs(60)));
         let written = written.lock().unwrap();
         assert!(written.ends_with("\nthe last\n"));
         assert_eq!(written.lines().count(), passing + lasting + 1);
@@ -330,21 +331,24 @@ mod tests {
     #[test]
     fn there_is_room_again_when_something_was_read() {
         let (stderr, tell, _) = gated();
-        while stderr.say("x".repeat(1000), Worth::Lasting) {}
-        for _ in 0..LASTING / 1000 {
+        while stderr.enqueue("x".repeat(1000), Priority::Normal) {}
+        for _ in 0..MAX_NORMAL / 1000 {
             tell.send(()).unwrap();
         }
-        assert!(stderr.settle(Duration::from_secs(60)));
-        assert!(stderr.say("y".repeat(2 * LASTING), Worth::Passing), "nothing else waits");
-        assert!(!stderr.say("z".to_owned(), Worth::Passing));
+        assert!(stderr.flush_timeout(Duration::from_secs(60)));
+        assert!(
+            stderr.enqueue("y".repeat(2 * MAX_NORMAL), Priority::Droppable),
+            "nothing else waits"
+        );
+        assert!(!stderr.enqueue("z".to_owned(), Priority::Droppable));
     }
 
     #[test]
     fn a_sink_that_fails_keeps_nothing_waiting() {
         let (stderr, tell, written) = gated();
         drop(tell);
-        stderr.say("lost\n".to_owned(), Worth::Last);
-        assert!(stderr.settle(Duration::from_secs(60)));
+        stderr.enqueue("lost\n".to_owned(), Priority::Final);
+        assert!(stderr.flush_timeout(Duration::from_secs(60)));
         assert_eq!(*written.lock().unwrap(), "");
     }
 
@@ -363,14 +367,14 @@ mod tests {
             std::thread::spawn(work);
             true
         };
-        let stderr = Stderr::by(Box::new(spawn), Gate { open, written: written.clone() });
+        let stderr = Stderr::by(Box::new(spawn), GatedSink { open, written: written.clone() });
         (0..10).for_each(|_| tell.send(()).unwrap());
         for line in ["one\n", "two\n"] {
-            assert!(stderr.say(line.to_owned(), Worth::Lasting));
+            assert!(stderr.enqueue(line.to_owned(), Priority::Normal));
             assert!(written.lock().unwrap().ends_with(line), "nobody else writes it");
         }
-        assert!(stderr.say("three\n".to_owned(), Worth::Last));
-        assert!(stderr.settle(Duration::from_secs(60)));
+        assert!(stderr.enqueue("three\n".to_owned(), Priority::Final));
+        assert!(stderr.flush_timeout(Duration::from_secs(60)));
         assert_eq!(*written.lock().unwrap(), "one\ntwo\nthree\n");
         assert!(stderr.shared.locked().threaded);
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::stderr::{self, Worth};
+use crate::stderr::{self, Priority};
 
 const STDIN: u8 = 1;
 const STDOUT: u8 = 2;
@@ -23,7 +23,7 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 // need its runtime. That is what the word `unsafe` in the attribute, which is the crate's and makes no
 // unsafe block here, asks to be held to.
 #[ctor::ctor(unsafe)]
-fn take() {
+fn record_closed_fds() {
     let closed = |flags: rustix::io::Result<rustix::io::FdFlags>| flags == Err(Errno::BADF);
     let mut bits = 0;
     if closed(rustix::io::fcntl_getfd(rustix::stdio::stdin())) {
@@ -37,18 +37,19 @@ fn take() {
 
 /// Refuses at the start what could only fail later: a stream from a terminal or from nowhere, a
 /// result that nobody would see. To be asked before anything is read or sent.
-pub fn check(reads_stdin: bool, writes_stdout: bool) -> Result<(), Error> {
+pub fn require(reads_stdin: bool, writes_stdout: bool) -> Result<(), Error> {
     if reads_stdin && closed(STDIN) {
         return Err(Error::usage("stdin is closed: there is no stream to upload")
-            .next("pipe something in, or write --file PATH, or a command behind --"));
+            .with_hint("pipe something in, or write --file PATH, or a command behind --"));
     }
     if reads_stdin && io::stdin().is_terminal() {
-        return Err(Error::usage("stdin is a terminal: there is no stream to upload")
-            .next("pipe something in, as in `pg_dump mydb | ocipipe put oci://BUCKET/mydb.dump`"));
+        return Err(Error::usage("stdin is a terminal: there is no stream to upload").with_hint(
+            "pipe something in, as in `pg_dump mydb | ocipipe put oci://BUCKET/mydb.dump`",
+        ));
     }
     if writes_stdout && closed(STDOUT) {
         return Err(Error::usage("stdout is closed: nobody would see the result")
-            .next("send it to a file, or to /dev/null"));
+            .with_hint("send it to a file, or to /dev/null"));
     }
     Ok(())
 }
@@ -64,13 +65,13 @@ pub fn stderr_is_terminal() -> bool {
 
 /// Writes a result that must not be lost: to stdout or, where that fails, to stderr with the reason.
 /// That is no error: what it tells of has happened.
-pub fn deliver(text: &str) {
-    deliver_to(&mut io::stdout().lock(), text, |told| {
-        stderr::shared().say(told, Worth::Last);
+pub fn print_result(text: &str) {
+    print_to(&mut io::stdout().lock(), text, |told| {
+        stderr::shared().enqueue(told, Priority::Final);
     });
 }
 
-fn deliver_to(stdout: &mut impl Write, text: &str, tell: impl FnOnce(String)) {
+fn print_to(stdout: &mut impl Write, text: &str, tell: impl FnOnce(String)) {
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         tell(format!("ocipipe: warning: stdout took no result ({error}); this is it:\n{text}"));
     }
@@ -80,9 +81,9 @@ fn deliver_to(stdout: &mut impl Write, text: &str, tell: impl FnOnce(String)) {
 mod tests {
     use super::*;
 
-    struct Full;
+    struct FullDisk;
 
-    impl Write for Full {
+    impl Write for FullDisk {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::StorageFull.into())
         }
@@ -94,14 +95,14 @@ mod tests {
     #[test]
     fn a_result_goes_to_stdout_alone() {
         let mut out = Vec::new();
-        deliver_to(&mut out, "{}\n", |told| panic!("{told}"));
+        print_to(&mut out, "{}\n", |told| panic!("{told}"));
         assert_eq!(out, b"{}\n");
     }
 
     #[test]
     fn a_result_that_stdout_does_not_take_is_not_lost() {
         let mut text = String::new();
-        deliver_to(&mut Full, "{}\n", |told| text = told);
+        print_to(&mut FullDisk, "{}\n", |told| text = told);
         assert!(text.starts_with("ocipipe: warning: ") && text.ends_with("\n{}\n"), "{text}");
     }
 }

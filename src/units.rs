@@ -12,13 +12,13 @@ pub const GIB: u64 = 1 << 30;
 pub const TIB: u64 = 1 << 40;
 
 /// The longest duration that is accepted: longer ones could not be added to a point in time.
-pub const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
+pub const MAX_DURATION: Duration = Duration::from_secs(36_500 * 86_400);
 
 const UNITS: [(&str, u64); 5] = [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1)];
 
 /// What a number without a unit means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bare {
+pub enum BareNumber {
     /// Mebibytes, as `--part-size` of the OCI CLI has it.
     Mebibytes,
     /// Not accepted: nobody can know what was meant.
@@ -26,7 +26,7 @@ pub enum Bare {
 }
 
 /// Reads a size such as `64MiB`, `64M`, `1.5GiB` or `512B`.
-pub fn size(text: &str, bare: Bare) -> Result<u64, String> {
+pub fn size(text: &str, bare: BareNumber) -> Result<u64, String> {
     let (number, unit) = split(text)?;
     let factor = match unit.to_ascii_lowercase().as_str() {
         "b" => 1,
@@ -34,7 +34,7 @@ pub fn size(text: &str, bare: Bare) -> Result<u64, String> {
         "m" | "mib" => MIB,
         "g" | "gib" => GIB,
         "t" | "tib" => TIB,
-        "" if bare == Bare::Mebibytes => MIB,
+        "" if bare == BareNumber::Mebibytes => MIB,
         "" => {
             return Err(format!("a size needs a unit: write {number}MiB or {number}GiB"));
         }
@@ -54,7 +54,7 @@ pub fn size(text: &str, bare: Bare) -> Result<u64, String> {
 /// Reads bytes per second: a size with a unit, with or without `/s` behind it.
 pub fn rate(text: &str) -> Result<u64, String> {
     let trimmed = text.trim();
-    size(trimmed.strip_suffix("/s").unwrap_or(trimmed), Bare::Refused)
+    size(trimmed.strip_suffix("/s").unwrap_or(trimmed), BareNumber::Refused)
 }
 
 /// Reads a duration such as `90s`, `10m`, `1h`, `1d`, `500ms` or `1h30m`.
@@ -94,21 +94,21 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             .map(Duration::from_millis);
         total = part
             .and_then(|part| total.checked_add(part))
-            .filter(|sum| *sum <= LONGEST)
+            .filter(|sum| *sum <= MAX_DURATION)
             .ok_or("that is longer than a hundred years")?;
     }
     Ok(total)
 }
 
 /// The size in the largest unit that divides it, so that it reads back unchanged: `1536 MiB`.
-pub fn exact(bytes: u64) -> String {
+pub fn format_size_exact(bytes: u64) -> String {
     let (unit, factor) =
         UNITS.into_iter().find(|(_, f)| bytes != 0 && bytes.is_multiple_of(*f)).unwrap_or(("B", 1));
     format!("{} {unit}", bytes / factor)
 }
 
 /// The size as a person reads it, to three digits or so: `1.5 GiB`.
-pub fn human(bytes: u64) -> String {
+pub fn format_size_short(bytes: u64) -> String {
     let (unit, factor) = UNITS.into_iter().find(|(_, f)| bytes >= *f).unwrap_or(("B", 1));
     if factor == 1 {
         return format!("{bytes} B");
@@ -123,7 +123,7 @@ pub fn human(bytes: u64) -> String {
 }
 
 /// A duration in its two largest units: `1d2h`, `59m58s`, `7s`, `250ms`.
-pub fn brief(duration: Duration) -> String {
+pub fn format_duration_short(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if duration.is_zero() {
         return "0s".to_owned();
@@ -142,7 +142,7 @@ pub fn brief(duration: Duration) -> String {
 }
 
 /// A duration in full, to the millisecond, so that it reads back unchanged: `1h0m` is `1h`.
-pub fn span(duration: Duration) -> String {
+pub fn format_duration_exact(duration: Duration) -> String {
     let mut text: String = parts(duration.as_secs())
         .iter()
         .filter(|(count, _)| *count > 0)
@@ -205,8 +205,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn strict(text: &str) -> Result<u64, String> {
-        size(text, Bare::Refused)
+    fn parse_strict(text: &str) -> Result<u64, String> {
+        size(text, BareNumber::Refused)
     }
 
     #[test]
@@ -226,14 +226,14 @@ mod tests {
             ("16777215TiB", 16_777_215 * TIB),
             ("1.3G", 1_395_864_371),
         ] {
-            assert_eq!(strict(text), Ok(bytes), "{text}");
+            assert_eq!(parse_strict(text), Ok(bytes), "{text}");
         }
     }
 
     #[test]
     fn a_bare_number_is_mebibytes_only_where_the_oci_cli_has_it_so() {
-        assert_eq!(size("20", Bare::Mebibytes), Ok(20 * MIB));
-        assert_eq!(strict("20"), Err("a size needs a unit: write 20MiB or 20GiB".to_owned()));
+        assert_eq!(size("20", BareNumber::Mebibytes), Ok(20 * MIB));
+        assert_eq!(parse_strict("20"), Err("a size needs a unit: write 20MiB or 20GiB".to_owned()));
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
             ("16777216T", "more than"),
             ("99999999999999999999999B", "more than"),
         ] {
-            let error = strict(text).unwrap_err();
+            let error = parse_strict(text).unwrap_err();
             assert!(error.contains(fragment), "{text}: {error}");
         }
     }
@@ -291,47 +291,47 @@ mod tests {
 
     #[test]
     fn people_see_few_digits_and_never_more_than_there_is() {
-        assert_eq!(human(0), "0 B");
-        assert_eq!(human(1023), "1023 B");
-        assert_eq!(human(1024), "1.0 KiB");
-        assert_eq!(human(GIB - 1), "1023 MiB");
-        assert_eq!(human(GIB + GIB / 2), "1.5 GiB");
-        assert_eq!(human(u64::MAX), "16777215 TiB");
-        assert_eq!(brief(Duration::from_secs(93_784)), "1d2h");
-        assert_eq!(brief(Duration::from_secs(3600)), "1h");
-        assert_eq!(brief(Duration::from_secs(3598)), "59m58s");
-        assert_eq!(brief(Duration::from_millis(250)), "250ms");
-        assert_eq!(span(Duration::from_millis(5_400_250)), "1h30m250ms");
-        assert_eq!(span(Duration::ZERO), "0s");
-        assert_eq!(exact(1536 * MIB), "1536 MiB");
-        assert_eq!(exact(0), "0 B");
+        assert_eq!(format_size_short(0), "0 B");
+        assert_eq!(format_size_short(1023), "1023 B");
+        assert_eq!(format_size_short(1024), "1.0 KiB");
+        assert_eq!(format_size_short(GIB - 1), "1023 MiB");
+        assert_eq!(format_size_short(GIB + GIB / 2), "1.5 GiB");
+        assert_eq!(format_size_short(u64::MAX), "16777215 TiB");
+        assert_eq!(format_duration_short(Duration::from_secs(93_784)), "1d2h");
+        assert_eq!(format_duration_short(Duration::from_secs(3600)), "1h");
+        assert_eq!(format_duration_short(Duration::from_secs(3598)), "59m58s");
+        assert_eq!(format_duration_short(Duration::from_millis(250)), "250ms");
+        assert_eq!(format_duration_exact(Duration::from_millis(5_400_250)), "1h30m250ms");
+        assert_eq!(format_duration_exact(Duration::ZERO), "0s");
+        assert_eq!(format_size_exact(1536 * MIB), "1536 MiB");
+        assert_eq!(format_size_exact(0), "0 B");
     }
 
     proptest! {
         #[test]
         fn an_exact_size_reads_back_unchanged(bytes: u64) {
-            prop_assert_eq!(strict(&exact(bytes)), Ok(bytes));
+            prop_assert_eq!(parse_strict(&format_size_exact(bytes)), Ok(bytes));
         }
 
         #[test]
-        fn a_span_reads_back_unchanged(millis in 0..LONGEST.as_millis() as u64) {
+        fn a_span_reads_back_unchanged(millis in 0..MAX_DURATION.as_millis() as u64) {
             let value = Duration::from_millis(millis);
-            prop_assert_eq!(duration(&span(value)), Ok(value));
+            prop_assert_eq!(duration(&format_duration_exact(value)), Ok(value));
         }
 
         #[test]
         fn no_text_makes_a_parser_panic(text in ".{0,24}") {
-            let _ = (strict(&text), rate(&text), duration(&text));
+            let _ = (parse_strict(&text), rate(&text), duration(&text));
         }
 
         #[test]
         fn nothing_that_looks_like_a_size_overflows(text in "[0-9]{1,30}(\\.[0-9]{0,30})?[bBkKmMgGtTi]{0,3}") {
-            let _ = (size(&text, Bare::Mebibytes), rate(&text), duration(&text));
+            let _ = (size(&text, BareNumber::Mebibytes), rate(&text), duration(&text));
         }
 
         #[test]
         fn every_size_and_time_can_be_shown(bytes: u64, seconds: u64, nanos in 0..1_000_000_000u32) {
-            let _ = (human(bytes), brief(Duration::new(seconds, nanos)), span(Duration::new(seconds, nanos)));
+            let _ = (format_size_short(bytes), format_duration_short(Duration::new(seconds, nanos)), format_duration_exact(Duration::new(seconds, nanos)));
         }
     }
 }

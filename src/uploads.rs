@@ -9,30 +9,31 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ask::{Ask, PATIENCE, Unanswered};
-use crate::cli::{Environment, Report, UploadsAction, UploadsCommand};
-use crate::error::{Error, Kind};
-use crate::oci::api::{Answer, ListedUpload, Page, Target, answer, request};
+use crate::ask::{LOOKUP_TIMEOUT, Lookup, LookupError};
+use crate::cli::{Environment, OutputOptions, UploadsAction, UploadsCommand};
+use crate::error::{Error, ErrorKind};
+use crate::oci::api::{ListedUpload, ObjectLocation, Page, Response, answer, request};
 use crate::printable;
 use crate::progress::Reporter;
-use crate::retry::{Operation, Verdict};
-use crate::service::{Patience, Service, unreadable};
+use crate::retry::{Operation, RetryDecision};
+use crate::service::{Client, Timeouts, invalid_response};
 
 /// Nothing is at stake: `ask` bounds each kind of waiting.
 const RETRY_FOR: Duration = Duration::from_secs(3600);
-const HOLD: Patience = Patience { retry_for: PATIENCE, stall_timeout: Duration::from_secs(60) };
+const TIMEOUTS: Timeouts =
+    Timeouts { retry_for: LOOKUP_TIMEOUT, stall_timeout: Duration::from_secs(60) };
 
 /// What `oci os multipart list` prints. The OCI CLI prints nothing where there is no upload; here it
 /// is an empty list, so that the output is JSON always.
 #[derive(Debug, Serialize)]
 struct Listing {
-    data: Vec<Line>,
+    data: Vec<UploadRow>,
 }
 
 /// An open upload, in the OCI CLI's words and their order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Line {
+struct UploadRow {
     bucket: String,
     namespace: String,
     object: String,
@@ -43,14 +44,14 @@ struct Line {
 
 /// Lists or aborts; the JSON for stdout.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
-    let reporter = Arc::new(Reporter::new(Report::default(), false));
-    let service = Service::open(&command.service, environment, HOLD, &reporter)?;
-    let ask = Ask::new(&service, RETRY_FOR, &reporter);
+    let reporter = Arc::new(Reporter::new(OutputOptions::default(), false));
+    let service = Client::open_session(&command.service, environment, TIMEOUTS, &reporter)?;
+    let ask = Lookup::new(&service, RETRY_FOR, &reporter);
     let namespace = match &command.place.namespace {
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
     };
-    let target = Target {
+    let target = ObjectLocation {
         namespace,
         bucket: command.place.bucket.clone(),
         object: command.place.name.clone().unwrap_or_default(),
@@ -66,29 +67,29 @@ pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Resu
                 storage_tier: None,
             }]
         }
-        _ => choose(list(&ask, &target).await?, &command, Timestamp::now()),
+        _ => filter(list(&ask, &target).await?, &command, Timestamp::now()),
     };
     if command.action == UploadsAction::Abort {
-        abort_all(&ask, &target, &command, &chosen).await?;
+        abort_listed(&ask, &target, &command, &chosen).await?;
     }
-    let lines: Vec<Line> = chosen
+    let lines: Vec<UploadRow> = chosen
         .into_iter()
-        .map(|upload| Line {
+        .map(|upload| UploadRow {
             bucket: target.bucket.clone(),
             namespace: target.namespace.clone(),
             object: upload.object,
             storage_tier: upload.storage_tier,
-            time_created: upload.time_created.as_deref().map(written),
+            time_created: upload.time_created.as_deref().map(to_json_row),
             upload_id: upload.upload_id,
         })
         .collect();
     serde_json::to_string_pretty(&Listing { data: lines })
         .map(|text| printable::json(&text).into_owned())
-        .map_err(|e| Error::new(Kind::Unforeseen, format!("the list cannot be written: {e}")))
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("the list cannot be written: {e}")))
 }
 
 /// A moment as the OCI CLI writes it, in UTC and to the microsecond; what is none, as it came.
-fn written(text: &str) -> String {
+fn to_json_row(text: &str) -> String {
     let Ok(moment) = text.parse::<Timestamp>() else { return text.to_owned() };
     let form = match moment.subsec_microsecond() {
         0 => "%Y-%m-%dT%H:%M:%S+00:00",
@@ -97,14 +98,15 @@ fn written(text: &str) -> String {
     moment.strftime(form).to_string()
 }
 
-async fn list(ask: &Ask<'_>, target: &Target) -> Result<Vec<ListedUpload>, Error> {
-    let read = |answer: &Answer| answer::read_page::<ListedUpload>(answer).map_err(unreadable);
+async fn list(ask: &Lookup<'_>, target: &ObjectLocation) -> Result<Vec<ListedUpload>, Error> {
+    let read =
+        |answer: &Response| answer::parse_page::<ListedUpload>(answer).map_err(invalid_response);
     let mut all = Vec::new();
     let mut next = None;
     loop {
         let request = request::list_uploads(target, next.as_deref());
         let Page { mut items, next: more } =
-            ask.ask(Operation::ListUploads, request, read).await.map_err(|no| no.error)?;
+            ask.run(Operation::ListUploads, request, read).await.map_err(|no| no.error)?;
         all.append(&mut items);
         match more {
             Some(_) => next = more,
@@ -114,7 +116,7 @@ async fn list(ask: &Ask<'_>, target: &Target) -> Result<Vec<ListedUpload>, Error
 }
 
 /// The uploads that were asked for. One whose age cannot be read is never old enough.
-fn choose(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> Vec<ListedUpload> {
+fn filter(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> Vec<ListedUpload> {
     let old_enough = |upload: &ListedUpload| match command.older_than {
         None => true,
         Some(age) => upload
@@ -131,9 +133,9 @@ fn choose(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> V
     all.into_iter().filter(|upload| named(upload) && old_enough(upload)).collect()
 }
 
-async fn abort_all(
-    ask: &Ask<'_>,
-    target: &Target,
+async fn abort_listed(
+    ask: &Lookup<'_>,
+    target: &ObjectLocation,
     command: &UploadsCommand,
     chosen: &[ListedUpload],
 ) -> Result<(), Error> {
@@ -143,21 +145,21 @@ async fn abort_all(
     let mut first = None;
     let mut failed = 0;
     for upload in chosen {
-        let target = Target { object: upload.object.clone(), ..target.clone() };
+        let target = ObjectLocation { object: upload.object.clone(), ..target.clone() };
         let request = request::abort(&target, &upload.upload_id);
-        let gone = |answer: &Answer| answer::read_gone(answer).map_err(unreadable);
-        match ask.ask(Operation::Abort, request, gone).await {
+        let gone = |answer: &Response| answer::parse_removed(answer).map_err(invalid_response);
+        match ask.run(Operation::Abort, request, gone).await {
             Ok(()) => {}
-            Err(Unanswered { verdict: Some(Verdict::Missing), .. })
+            Err(LookupError { decision: Some(RetryDecision::NotFound), .. })
                 // Somebody else was faster.
                 if command.upload_id.is_none() => {}
-            Err(Unanswered { error, verdict, .. }) => {
+            Err(LookupError { error, decision: verdict, .. }) => {
                 failed += 1;
                 let state = match verdict {
-                    Some(Verdict::Missing) => "is not open",
+                    Some(RetryDecision::NotFound) => "is not open",
                     _ => "is still open",
                 };
-                let text = format!("the upload {} {state}: {}", upload.upload_id, error.what);
+                let text = format!("the upload {} {state}: {}", upload.upload_id, error.message);
                 ask.reporter().warn(&text);
                 first.get_or_insert(error);
             }
@@ -167,15 +169,15 @@ async fn abort_all(
         None => Ok(()),
         Some(error) => {
             let what =
-                format!("{failed} of {} uploads were not aborted: {}", chosen.len(), error.what);
-            Err(Error { what, ..error })
+                format!("{failed} of {} uploads were not aborted: {}", chosen.len(), error.message);
+            Err(Error { message: what, ..error })
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::written;
+    use super::to_json_row;
 
     #[test]
     fn a_moment_is_written_as_the_oci_cli_writes_it() {
@@ -185,7 +187,7 @@ mod tests {
             ("2026-11-28T18:05:17.000001+01:00", "2026-11-28T17:05:17.000001+00:00"),
             ("yesterday", "yesterday"),
         ] {
-            assert_eq!(written(text), shown);
+            assert_eq!(to_json_row(text), shown);
         }
     }
 }

@@ -14,13 +14,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// How long the last piece of work may still take to come back where it is waited for.
-const LAST_WORK: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a refusal of a thread, a process or memory is waited out where nothing goes without it.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-const BETWEEN: Duration = Duration::from_millis(100);
+pub const THREAD_TIMEOUT: Duration = Duration::from_secs(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What to do where there are no more threads or processes.
 pub const RAISE: &str =
@@ -33,7 +33,7 @@ pub struct Worker {
     jobs: Option<Sender<Job>>,
     /// Nothing is ever sent: the end of the channel is the end of the thread.
     ended: Receiver<()>,
-    waits: bool,
+    join_on_drop: bool,
 }
 
 impl Worker {
@@ -48,17 +48,17 @@ impl Worker {
             drop(end);
         };
         thread::Builder::new().name(name.to_owned()).spawn(working)?;
-        Ok(Worker { jobs: Some(jobs), ended, waits: false })
+        Ok(Worker { jobs: Some(jobs), ended, join_on_drop: false })
     }
 
     /// Dropping it waits for its work, but not for long: a system call cannot be called off.
-    pub fn waited_for(mut self) -> Worker {
-        self.waits = true;
+    pub fn joined_on_drop(mut self) -> Worker {
+        self.join_on_drop = true;
         self
     }
 
     /// Asks for a piece of work and does not wait for it.
-    pub fn tell(&self, work: impl FnOnce() + Send + 'static) {
+    pub fn submit(&self, work: impl FnOnce() + Send + 'static) {
         if let Some(jobs) = &self.jobs {
             // There is a thread as long as there is a handle.
             let _ = jobs.send(Box::new(work));
@@ -66,12 +66,12 @@ impl Worker {
     }
 
     /// Asks for a piece of work, begun even if nobody waits; `None` if it panicked.
-    pub fn ask<T: Send + 'static>(
+    pub fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Option<T>> + Send + 'static {
         let (tell, told) = oneshot::channel();
-        self.tell(move || {
+        self.submit(move || {
             // Nobody may wait any more.
             let _ = tell.send(work());
         });
@@ -82,20 +82,20 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.jobs = None;
-        if self.waits {
-            let _ = self.ended.recv_timeout(LAST_WORK);
+        if self.join_on_drop {
+            let _ = self.ended.recv_timeout(SHUTDOWN_TIMEOUT);
         }
     }
 }
 
 /// Starts a thread or a process. A host that has reached its limit of them may be below it again in a
 /// moment: a refusal is waited out for some seconds.
-pub async fn patiently<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let until = Instant::now() + PATIENCE;
+pub async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let until = Instant::now() + THREAD_TIMEOUT;
     loop {
         match start() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
-                tokio::time::sleep(BETWEEN).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             result => return result,
         }
@@ -103,11 +103,11 @@ pub async fn patiently<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Resul
 }
 
 /// The error where a thread that a run cannot do without was refused.
-pub fn refused(what: &str, error: &io::Error) -> Error {
+pub fn thread_error(what: &str, error: &io::Error) -> Error {
     let refused =
-        Error::new(Kind::Unforeseen, format!("the system gives no thread {what}: {error}"));
+        Error::new(ErrorKind::Internal, format!("the system gives no thread {what}: {error}"));
     match error.kind() {
-        io::ErrorKind::WouldBlock => refused.next(RAISE),
+        io::ErrorKind::WouldBlock => refused.with_hint(RAISE),
         _ => refused,
     }
 }
@@ -124,26 +124,26 @@ mod tests {
         let done = Arc::new(AtomicU32::new(0));
         let counter = done.clone();
         // Not waited for, and done all the same.
-        drop(worker.ask(move || counter.fetch_add(1, Ordering::SeqCst)));
-        assert!(worker.ask(|| panic!("planted")).await.is_none_or(|()| false));
+        drop(worker.call(move || counter.fetch_add(1, Ordering::SeqCst)));
+        assert!(worker.call(|| panic!("planted")).await.is_none_or(|()| false));
         let counter = done.clone();
-        assert_eq!(worker.ask(move || counter.fetch_add(1, Ordering::SeqCst)).await, Some(1));
+        assert_eq!(worker.call(move || counter.fetch_add(1, Ordering::SeqCst)).await, Some(1));
     }
 
     #[test]
     fn dropping_a_worker_that_is_waited_for_waits_for_its_work_and_not_for_ever() {
         let (done, was_done) = channel();
-        let worker = Worker::start("a worker").unwrap().waited_for();
+        let worker = Worker::start("a worker").unwrap().joined_on_drop();
         let slow = move || {
             thread::sleep(Duration::from_millis(20));
             done.send(()).unwrap();
         };
-        worker.tell(slow);
+        worker.submit(slow);
         drop(worker);
         assert_eq!(was_done.try_recv(), Ok(()));
         let (_go, wait) = channel::<()>();
-        let worker = Worker::start("a worker").unwrap().waited_for();
-        worker.tell(move || while wait.recv().is_ok() {});
+        let worker = Worker::start("a worker").unwrap().joined_on_drop();
+        worker.submit(move || while wait.recv().is_ok() {});
         drop(worker);
     }
 
@@ -160,12 +160,12 @@ mod tests {
                 }
             }
         };
-        assert_eq!(patiently(refusing(80, io::ErrorKind::WouldBlock)).await.unwrap(), 7);
+        assert_eq!(retry_start(refusing(80, io::ErrorKind::WouldBlock)).await.unwrap(), 7);
         assert!(began.elapsed() >= Duration::from_secs(8));
-        let error = patiently(refusing(u32::MAX, io::ErrorKind::WouldBlock)).await.unwrap_err();
+        let error = retry_start(refusing(u32::MAX, io::ErrorKind::WouldBlock)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert!(began.elapsed() < Duration::from_secs(20));
-        let error = patiently(refusing(1, io::ErrorKind::NotFound)).await.unwrap_err();
+        let error = retry_start(refusing(1, io::ErrorKind::NotFound)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

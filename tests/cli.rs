@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ocipipe::cli::{
-    self, Command, Environment, Format, GetCommand, Overwrite, Progress, PutCommand, SessionAction,
-    Shell, Source, UploadsAction, UploadsCommand,
+    self, Command, Environment, Format, GetCommand, Overwrite, ProgressMode, PutCommand,
+    SessionAction, Shell, StreamSource, UploadsAction, UploadsCommand,
 };
 use ocipipe::digest::Algorithm;
 use ocipipe::error::Error;
@@ -53,7 +53,7 @@ fn uploads(line: &str) -> UploadsCommand {
 fn a_put_without_options_has_the_promised_defaults() {
     let put = put("put oci://backups@ax/mydb.dump");
     assert_eq!(put.target.to_string(), "oci://backups@ax/mydb.dump");
-    assert_eq!(put.source, Source::Stdin);
+    assert_eq!(put.source, StreamSource::Stdin);
     assert_eq!((put.part_size, put.parallel, put.max_memory), (None, None, None));
     assert_eq!((put.expected_size, put.min_size, put.bwlimit), (None, None, None));
     assert_eq!(put.checksum, Algorithm::Sha256);
@@ -62,7 +62,7 @@ fn a_put_without_options_has_the_promised_defaults() {
     assert_eq!(put.retry_for, Duration::from_secs(3600));
     assert_eq!(put.stall_timeout, Duration::from_secs(60));
     assert_eq!((put.expect, put.local, put.object), (None, None, Default::default()));
-    assert_eq!(put.report, Default::default());
+    assert_eq!(put.output, Default::default());
     assert_eq!(put.service.auth, None);
     assert!(put.warnings.is_empty());
 }
@@ -87,7 +87,7 @@ fn every_option_of_put_reaches_its_value() {
     assert_eq!(put.stall_timeout, Duration::from_millis(500));
     assert_eq!(put.bwlimit, Some(20 * MIB));
     assert_eq!(put.expect, Some(Format::PgDump));
-    assert_eq!((put.report.progress, put.report.debug), (Progress::Json, true));
+    assert_eq!((put.output.progress, put.output.debug), (ProgressMode::Json, true));
     assert_eq!(put.object.storage_tier.as_deref(), Some("InfrequentAccess"));
     assert_eq!(put.object.content_type.as_deref(), Some("text/plain"));
     assert_eq!(put.object.content_encoding.as_deref(), Some("gzip"));
@@ -128,7 +128,7 @@ fn a_command_of_the_oci_cli_means_the_same() {
     let put = put("--profile p put -ns ax -bn backups --name mydb.dump --file - --force \
          --part-size 128 --parallel-upload-count 8 --verify-checksum --auth security_token");
     assert_eq!(put.target.to_string(), "oci://backups@ax/mydb.dump");
-    assert_eq!((put.source, put.overwrite), (Source::Stdin, Overwrite::Force));
+    assert_eq!((put.source, put.overwrite), (StreamSource::Stdin, Overwrite::Force));
     assert_eq!((put.part_size, put.parallel), (Some(128 * MIB), Some(8)));
     assert_eq!(put.service.profile.unwrap().text, "p");
     assert_eq!(put.service.auth, Some(AuthMode::SecurityToken));
@@ -136,11 +136,11 @@ fn a_command_of_the_oci_cli_means_the_same() {
 
 #[test]
 fn the_stream_comes_from_stdin_a_file_or_a_command() {
-    assert_eq!(put("put oci://b/n --file -").source, Source::Stdin);
-    assert_eq!(put("put - oci://b/n").source, Source::Stdin);
-    assert_eq!(put("put oci://b/n --file=/x/y").source, Source::File("/x/y".into()));
+    assert_eq!(put("put oci://b/n --file -").source, StreamSource::Stdin);
+    assert_eq!(put("put - oci://b/n").source, StreamSource::Stdin);
+    assert_eq!(put("put oci://b/n --file=/x/y").source, StreamSource::File("/x/y".into()));
     let run = put("put oci://b/n -- pg_dump --file - mydb").source;
-    assert_eq!(run, Source::Command(words("pg_dump --file - mydb")));
+    assert_eq!(run, StreamSource::Command(words("pg_dump --file - mydb")));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_file_gives_the_object_its_name_where_none_is_given() {
     assert_eq!(put("put -bn b --file /x/y.dump").target.name, "y.dump");
     assert_eq!(put("put -bn b --file /x/y.dump --name z").target.name, "z");
     assert_eq!(put("put oci://b/n --file /x/y.dump").target.name, "n");
-    assert!(parse("put -bn b --file /x/..").unwrap_err().what.contains("no file name"));
+    assert!(parse("put -bn b --file /x/..").unwrap_err().message.contains("no file name"));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn an_option_comes_before_the_environment() {
     assert_eq!(service.config_file, Some(PathBuf::from("/home/me/c")));
     assert_eq!(text(service.region), "r");
     assert_eq!(text(service.endpoint), "https://e");
-    assert_eq!(service.network.bundle.unwrap().paths, [PathBuf::from("/pem")]);
+    assert_eq!(service.network.cert_bundle.unwrap().paths, [PathBuf::from("/pem")]);
     assert_eq!(text(service.auth_endpoint), "https://a");
     let service = parse(
         "put oci://b/n --auth security_token --profile p --config-file /d \
@@ -199,7 +199,7 @@ fn an_option_comes_before_the_environment() {
     assert_eq!(service.config_file, Some(PathBuf::from("/d")));
     assert_eq!(text(service.region), "q");
     assert_eq!(text(service.endpoint), "https://f");
-    assert_eq!(service.network.bundle.unwrap().paths, [PathBuf::from("/q")]);
+    assert_eq!(service.network.cert_bundle.unwrap().paths, [PathBuf::from("/q")]);
     assert_eq!(text(service.auth_endpoint), "https://g");
 }
 
@@ -207,7 +207,7 @@ fn an_option_comes_before_the_environment() {
 fn a_bad_variable_is_named_and_an_empty_one_is_not_there() {
     let vars = environment(&[("OCI_CLI_AUTH", "kerberos")]);
     let error = cli::parse(words("session show"), &vars).unwrap_err();
-    assert!(error.what.starts_with("OCI_CLI_AUTH: "), "{error}");
+    assert!(error.message.starts_with("OCI_CLI_AUTH: "), "{error}");
     let vars = environment(&[("OCI_CLI_AUTH", "")]);
     assert!(cli::parse(words("session show"), &vars).is_ok());
 }
@@ -225,16 +225,19 @@ fn certificates_are_looked_for_where_the_oci_cli_and_openssl_look() {
     let variables =
         ["OCI_CLI_CERT_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"];
     let mut vars: Vec<(&str, &str)> = variables.map(|name| (name, "~/x")).into();
-    let bundle = |line, vars: &[(&str, &str)]| service(line, vars).unwrap().network.bundle;
-    assert_eq!(bundle("--cert-bundle /y", &vars).unwrap().from, "--cert-bundle");
+    let bundle = |line, vars: &[(&str, &str)]| service(line, vars).unwrap().network.cert_bundle;
+    assert_eq!(bundle("--cert-bundle /y", &vars).unwrap().origin, "--cert-bundle");
     for name in variables {
         let bundle = bundle("", &vars).unwrap();
-        assert_eq!((bundle.from.as_str(), bundle.paths), (name, vec![PathBuf::from("/home/me/x")]));
+        assert_eq!(
+            (bundle.origin.as_str(), bundle.paths),
+            (name, vec![PathBuf::from("/home/me/x")])
+        );
         vars.remove(0);
     }
     assert_eq!(bundle("", &[("REQUESTS_CA_BUNDLE", "")]), None);
     let both = bundle("", &[("SSL_CERT_FILE", "/f"), ("SSL_CERT_DIR", "/a:/b")]).unwrap();
-    assert_eq!(both.from, "SSL_CERT_FILE and SSL_CERT_DIR");
+    assert_eq!(both.origin, "SSL_CERT_FILE and SSL_CERT_DIR");
     assert_eq!(both.paths, ["/f", "/a", "/b"].map(PathBuf::from));
 }
 
@@ -271,7 +274,10 @@ fn the_forms_of_a_region_s_hosts_are_switched_by_options_and_variables() {
         ("OCI_REALM_SPECIFIC_SERVICE_ENDPOINT_TEMPLATE_ENABLED", "OCI_DUAL_STACK_ENDPOINT_ENABLED");
     let form = |line: &str, vars: &[(&str, &str)]| {
         service(line, vars).map(|service| {
-            (service.form.realm_specific.is_some(), service.form.dual_stack.is_some())
+            (
+                service.host_variant.realm_specific.is_some(),
+                service.host_variant.dual_stack.is_some(),
+            )
         })
     };
     assert_eq!(form("", &[]), Ok((false, false)));
@@ -281,10 +287,10 @@ fn the_forms_of_a_region_s_hosts_are_switched_by_options_and_variables() {
     assert_eq!(form("", &[(realm, ""), (stack, "true")]), Ok((false, true)));
     for (name, value) in [(realm, "1"), (realm, " true"), (stack, "yes")] {
         let error = form("", &[(name, value)]).unwrap_err();
-        assert!(error.kind.exit_code() == 2 && error.what.contains(name), "{error}");
+        assert!(error.kind.exit_code() == 2 && error.message.contains(name), "{error}");
     }
     let error = form("--endpoint https://e --enable-dual-stack", &[]).unwrap_err();
-    assert!(error.what.contains("contradict"), "{error}");
+    assert!(error.message.contains("contradict"), "{error}");
     assert_eq!(form("--endpoint https://e", &[(realm, "true")]), Ok((true, false)));
 }
 
@@ -298,7 +304,7 @@ fn a_variable_that_is_no_text_is_refused_unless_it_is_a_path() {
     };
     for name in ["OCI_CLI_PROFILE", "OCI_CLI_REGION", "HTTPS_PROXY", "no_proxy", "OCI_REGION"] {
         let error = parse(name, "put oci://b/n").unwrap_err();
-        assert!(error.kind.exit_code() == 2 && error.what.contains(name), "{name}: {error}");
+        assert!(error.kind.exit_code() == 2 && error.message.contains(name), "{name}: {error}");
         // What needs no account looks at none.
         assert!(parse(name, "put --local /d oci://b/n").is_ok());
     }

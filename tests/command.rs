@@ -10,7 +10,7 @@ use common::run::{Ocipipe, terminal};
 use common::store::Store;
 use common::stream::{PART, ramp};
 use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Action, Reply, Rule};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule};
 use rustix::process::{Signal, test_kill_process};
 
 fn output_of(line: &str) -> String {
@@ -138,9 +138,9 @@ fn one_that_does_not_heed_sigterm_is_killed_after_five_seconds() {
 #[test]
 fn it_is_ended_when_the_upload_is_given_up_and_its_death_is_not_the_reason() {
     // A 404 that speaks of the bucket would be waited out.
-    let gone = Reply::status(404).code("UploadNotFound");
-    for (reply, code, words) in [(Reply::status(403), 4, "403"), (gone, 4, "404")] {
-        let store = Store::failing([Rule::on(UploadPart, Action::Refuse(reply))]);
+    let gone = FaultResponse::status(404).code("UploadNotFound");
+    for (reply, code, words) in [(FaultResponse::status(403), 4, "403"), (gone, 4, "404")] {
+        let store = Store::failing([FaultRule::on(UploadPart, Fault::Refuse(reply))]);
         let run = store.put("x").args("-- cat /dev/zero");
         run.run().fails(code).says(&[words]).within_seconds(30).says_nothing_of("killed");
         store.has_nothing_of("x");

@@ -14,7 +14,7 @@ use common::run::{Ocipipe, Running};
 use common::store::Store;
 use common::stream::{PART, ramp};
 use ocipipe::emulator::Operation::{ListMultipartUploads, UploadPart};
-use ocipipe::emulator::fault::{Action, Rule};
+use ocipipe::emulator::fault::{Fault, FaultRule};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Makes a namespace in which what follows is process 1.
@@ -100,7 +100,8 @@ fn commands_that_only_ask_can_be_stopped_too() {
     if impossible() {
         return;
     }
-    let store = Store::failing([Rule::on(ListMultipartUploads, Action::StallAnswer { ms: None })]);
+    let store =
+        Store::failing([FaultRule::on(ListMultipartUploads, Fault::StallAnswer { ms: None })]);
     let run = contained(store.ocipipe("uploads list oci://backups")).start();
     let (handle, arrived) = store.waiting(|_, arrived| arrived >= 2);
     handle.block_on(arrived);

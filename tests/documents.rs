@@ -13,7 +13,7 @@ use common::run::ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
 use ocipipe::cli::{self, Environment, args};
-use ocipipe::progress::{self, Snapshot};
+use ocipipe::progress::{self, ProgressSnapshot};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -182,7 +182,7 @@ fn every_option_that_is_mentioned_exists() {
                 continue;
             }
             for option in words.iter().filter(|word| word.starts_with("--")) {
-                let option = cli::argv::unalias(option.split('=').next().unwrap());
+                let option = cli::argv::canonical_name(option.split('=').next().unwrap());
                 assert!(known.iter().any(|long| long == option), "{document} mentions {option}");
             }
         }
@@ -322,7 +322,7 @@ fn every_key_of_what_is_printed_is_documented_and_no_other() {
     let keys = |value: serde_json::Value| -> BTreeSet<String> {
         value.as_object().unwrap().keys().cloned().collect()
     };
-    let line = serde_json::from_str(&progress::json(&Snapshot::default(), 0)).unwrap();
+    let line = serde_json::from_str(&progress::json(&ProgressSnapshot::default(), 0)).unwrap();
     let mut fields = keys(line);
     assert!(fields.remove("event"));
     assert_eq!(first_column(&page, "| Field of `progress`"), fields);

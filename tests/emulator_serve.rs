@@ -117,11 +117,11 @@ fn variants<T: serde::de::DeserializeOwned>() -> Vec<String> {
 /// The page on the store and the store know the same words.
 #[test]
 fn the_page_on_the_store_names_every_fault_and_right_and_all_that_it_shows_is_understood() {
-    use ocipipe::emulator::fault::{Action, When};
-    use ocipipe::emulator::{Permission, Retention, Settings};
+    use ocipipe::emulator::fault::{Fault, Trigger};
+    use ocipipe::emulator::{Permission, Retention, ServerConfig};
     let page = include_str!("../docs/local-store.md");
     let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
-    let settings = Settings::parse(example.as_bytes()).unwrap();
+    let settings = ServerConfig::parse(example.as_bytes()).unwrap();
     assert!(settings.faults.len() == 3 && settings.buckets.len() == 2);
     let rows = |of: &str| -> Vec<&str> {
         let table = page.split(of).nth(1).unwrap().split("\n\n").next().unwrap();
@@ -130,16 +130,16 @@ fn the_page_on_the_store_names_every_fault_and_right_and_all_that_it_shows_is_un
     };
     let (whens, actions) = (rows("| `when` |"), rows("| `action` |"));
     for when in &whens {
-        serde_json::from_str::<When>(when).unwrap_or_else(|error| panic!("{when}: {error}"));
+        serde_json::from_str::<Trigger>(when).unwrap_or_else(|error| panic!("{when}: {error}"));
     }
     for action in &actions {
-        serde_json::from_str::<Action>(action).unwrap_or_else(|error| panic!("{action}: {error}"));
+        serde_json::from_str::<Fault>(action).unwrap_or_else(|error| panic!("{action}: {error}"));
     }
     let named = |rows: &[&str], word: &str| {
         assert!(rows.iter().any(|row| row.contains(&format!("\"{word}\""))), "{word} is not named");
     };
-    variants::<When>().iter().for_each(|word| named(&whens, word));
-    variants::<Action>().iter().for_each(|word| named(&actions, word));
+    variants::<Trigger>().iter().for_each(|word| named(&whens, word));
+    variants::<Fault>().iter().for_each(|word| named(&actions, word));
     for word in variants::<Permission>().iter().chain(&variants::<Retention>()) {
         assert!(page.contains(&format!("`{word}`")), "{word} is not named");
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use ocipipe::expect::{Format, guess, watch};
+use ocipipe::expect::{Format, detecting_validator, validator_for};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -46,13 +46,13 @@ fn sample(name: &str) -> Vec<u8> {
 
 /// What is said of a stream that arrives in these pieces.
 fn verdict<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), String> {
-    let mut judge = watch(format).unwrap();
+    let mut judge = validator_for(format).unwrap();
     for piece in pieces {
-        judge.bytes(piece).map_err(|error| error.what)?;
+        judge.bytes(piece).map_err(|error| error.message)?;
     }
     let warning = judge.end().map_err(|error| {
         assert_eq!(error.kind.exit_code(), 5);
-        error.what
+        error.message
     })?;
     assert_eq!(warning, None);
     Ok(())
@@ -64,7 +64,7 @@ fn whole(format: Format, bytes: &[u8]) -> Result<(), String> {
 
 /// What is said of a stream when nobody asked.
 fn warning(bytes: &[u8]) -> Option<String> {
-    let mut judge = guess();
+    let mut judge = detecting_validator();
     judge.bytes(bytes).unwrap();
     judge.end().unwrap()
 }
@@ -185,7 +185,7 @@ fn a_stream_without_hope_is_refused_before_its_end() {
     for format in
         [Format::Tar, Format::Zstd, Format::Xz, Format::PgDump, Format::Gzip, Format::Bzip2]
     {
-        let mut judge = watch(format).unwrap();
+        let mut judge = validator_for(format).unwrap();
         // Decoding is done elsewhere, and says so when it has come to it.
         let refused = (0..10_000).any(|_| judge.bytes(&[b'?'; 4096]).is_err());
         assert!(refused, "{}", format.option());
@@ -237,7 +237,7 @@ proptest! {
         let once = whole(format, &bytes);
         prop_assert_eq!(&verdict(format, pieces(&bytes, &sizes)), &once, "{}", name);
         prop_assert_eq!(&verdict(format, bytes.chunks(1)), &once, "{}", name);
-        let mut judge = guess();
+        let mut judge = detecting_validator();
         for piece in pieces(&bytes, &sizes) {
             judge.bytes(piece).unwrap();
         }

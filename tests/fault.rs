@@ -12,23 +12,23 @@ use ocipipe::emulator::Operation::{
     self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, DeleteObject,
     HeadObject, ListMultipartUploadParts, PutObject, UploadPart,
 };
-use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 /// Two parts and a bit, and a stream of one request.
 const LONG: usize = 2 * PART + 17;
 const SHORT: usize = 1234;
 
-fn refuse(status: u16) -> Action {
-    Action::Refuse(Reply::status(status))
+fn refuse(status: u16) -> Fault {
+    Fault::Refuse(FaultResponse::status(status))
 }
 
-fn once(operation: Operation, action: Action) -> Rule {
-    Rule::on(operation, action).when(When::Request(1))
+fn once(operation: Operation, action: Fault) -> FaultRule {
+    FaultRule::on(operation, action).when(Trigger::Request(1))
 }
 
 /// The first attempt at each part.
-fn first(action: Action) -> Rule {
-    Rule::on(UploadPart, action).when(When::First(1))
+fn first(action: Fault) -> FaultRule {
+    FaultRule::on(UploadPart, action).when(Trigger::First(1))
 }
 
 fn put(store: &Store, length: usize, options: &str) -> Done {
@@ -37,7 +37,11 @@ fn put(store: &Store, length: usize, options: &str) -> Done {
 
 /// In spite of this, the stream is stored and nothing is left over.
 #[track_caller]
-fn survives(length: usize, options: &str, rules: impl IntoIterator<Item = Rule>) -> (Store, Done) {
+fn survives(
+    length: usize,
+    options: &str,
+    rules: impl IntoIterator<Item = FaultRule>,
+) -> (Store, Done) {
     let store = Store::failing(rules);
     let done = put(&store, length, options).exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(length));
@@ -48,14 +52,19 @@ fn survives(length: usize, options: &str, rules: impl IntoIterator<Item = Rule>)
 }
 
 #[track_caller]
-fn survives_cleanly(length: usize, options: &str, rules: impl IntoIterator<Item = Rule>) {
+fn survives_cleanly(length: usize, options: &str, rules: impl IntoIterator<Item = FaultRule>) {
     let (store, _) = survives(length, options, rules);
     store.has_no_open_upload();
 }
 
 /// This ends the run with the code, and nothing is stored or left open.
 #[track_caller]
-fn fails(length: usize, options: &str, code: i32, rules: impl IntoIterator<Item = Rule>) -> Done {
+fn fails(
+    length: usize,
+    options: &str,
+    code: i32,
+    rules: impl IntoIterator<Item = FaultRule>,
+) -> Done {
     let store = Store::failing(rules);
     let done = put(&store, length, options).fails(code);
     store.has_nothing_of("x");
@@ -64,7 +73,7 @@ fn fails(length: usize, options: &str, code: i32, rules: impl IntoIterator<Item 
 
 /// Committed, and not what was read: exit 7, and the etag is named.
 #[track_caller]
-fn mismatches(length: usize, rules: impl IntoIterator<Item = Rule> + Clone) {
+fn mismatches(length: usize, rules: impl IntoIterator<Item = FaultRule> + Clone) {
     let store = Store::failing(rules.clone());
     let done = put(&store, length, "").fails(7).says(&["was committed", "--delete-on-mismatch"]);
     let etag = store.about("x")["etag"].as_str().unwrap().to_owned();
@@ -82,146 +91,146 @@ macro_rules! rows {
 
 rows! {
     parts_refused_for_a_while: survives_cleanly(LONG, "", [
-        Rule::on(UploadPart, refuse(503)).when(When::First(2))]);
+        FaultRule::on(UploadPart, refuse(503)).when(Trigger::First(2))]);
     parts_throttled: survives_cleanly(LONG, "", [
-        first(Action::Refuse(Reply::status(429).retry_after("1")))]);
+        first(Fault::Refuse(FaultResponse::status(429).retry_after("1")))]);
     parts_that_meet_an_error_of_the_service: survives_cleanly(LONG, "", [first(refuse(500))]);
     a_part_refused_before_its_body_is_read: survives_cleanly(LONG, "", [
-        first(Action::Early(Reply::status(503)))]);
+        first(Fault::Early(FaultResponse::status(503)))]);
     a_part_refused_and_reset_while_it_is_written: survives_cleanly(LONG, "", [
-        first(Action::EarlyReset(Reply::status(503)))]);
-    connections_reset_before_the_body: survives_cleanly(LONG, "", [first(Action::ResetBeforeBody)]);
+        first(Fault::EarlyReset(FaultResponse::status(503)))]);
+    connections_reset_before_the_body: survives_cleanly(LONG, "", [first(Fault::ResetBeforeBody)]);
     connections_reset_in_the_body: survives_cleanly(LONG, "", [
-        first(Action::ResetInBody(1_000_000))]);
+        first(Fault::ResetInBody(1_000_000))]);
     connections_reset_at_the_last_byte: survives_cleanly(LONG, "", [
-        first(Action::ResetInBody(PART as u64 - 1))]);
-    answers_to_parts_lost: survives_cleanly(LONG, "", [first(Action::LoseAnswer)]);
-    answers_to_parts_cut: survives_cleanly(LONG, "", [first(Action::Truncate(40))]);
+        first(Fault::ResetInBody(PART as u64 - 1))]);
+    answers_to_parts_lost: survives_cleanly(LONG, "", [first(Fault::LoseAnswer)]);
+    answers_to_parts_cut: survives_cleanly(LONG, "", [first(Fault::Truncate(40))]);
     a_part_that_stalls: survives_cleanly(LONG, "--stall-timeout 1s", [
-        first(Action::StallBody { bytes: 1_000_000, ms: None })]);
+        first(Fault::StallBody { bytes: 1_000_000, ms: None })]);
     an_answer_that_never_comes: survives_cleanly(LONG, "--stall-timeout 1s", [
-        first(Action::StallAnswer { ms: None })]);
+        first(Fault::StallAnswer { ms: None })]);
     an_answer_that_comes_late: survives_cleanly(LONG, "", [
-        first(Action::StallAnswer { ms: Some(700) })]);
+        first(Fault::StallAnswer { ms: Some(700) })]);
     garbage_instead_of_http: survives_cleanly(LONG, "", [
-        first(Action::Garbage("\u{0}SSH-2.0-garbage\r\n\r\n".to_owned()))]);
-    the_page_of_a_proxy: survives_cleanly(LONG, "", [first(Action::Html { status: 502 })]);
+        first(Fault::Garbage("\u{0}SSH-2.0-garbage\r\n\r\n".to_owned()))]);
+    the_page_of_a_proxy: survives_cleanly(LONG, "", [first(Fault::Html { status: 502 })]);
     the_page_of_a_proxy_that_forbids: survives_cleanly(LONG, "", [
-        first(Action::Html { status: 403 })]);
-    the_page_of_a_proxy_as_a_success: survives_cleanly(LONG, "", [first(Action::Html { status: 200 })]);
+        first(Fault::Html { status: 403 })]);
+    the_page_of_a_proxy_as_a_success: survives_cleanly(LONG, "", [first(Fault::Html { status: 200 })]);
     a_spurious_401: survives_cleanly(LONG, "", [
-        once(UploadPart, Action::Refuse(Reply::status(401)))]);
+        once(UploadPart, Fault::Refuse(FaultResponse::status(401)))]);
     a_first_try_that_lands_after_the_second: survives_cleanly(LONG, "", [
-        Rule::on(UploadPart, Action::LateLanding { after: None }).part(2).when(When::Attempt(1))]);
+        FaultRule::on(UploadPart, Fault::LateLanding { after: None }).part(2).when(Trigger::Attempt(1))]);
     a_first_try_without_an_answer_that_lands_after_the_second: survives_cleanly(
-        LONG, "--stall-timeout 1s", [Rule::on(UploadPart,
-            Action::SilentLateLanding { after: None }).part(2).when(When::Attempt(1))]);
+        LONG, "--stall-timeout 1s", [FaultRule::on(UploadPart,
+            Fault::SilentLateLanding { after: None }).part(2).when(Trigger::Attempt(1))]);
     a_commit_that_lands_after_it_was_looked_for: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::LateLanding { after: Some(HeadObject) })]);
+        once(CommitMultipartUpload, Fault::LateLanding { after: Some(HeadObject) })]);
     a_commit_without_an_answer_that_lands_after_it_was_looked_for: survives_cleanly(
         LONG, "--stall-timeout 1s", [once(CommitMultipartUpload,
-            Action::SilentLateLanding { after: Some(HeadObject) })]);
+            Fault::SilentLateLanding { after: Some(HeadObject) })]);
     a_commit_that_lands_after_the_parts_were_listed: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::LateLanding { after: Some(ListMultipartUploadParts) })]);
+        once(CommitMultipartUpload, Fault::LateLanding { after: Some(ListMultipartUploadParts) })]);
     create_refused: survives_cleanly(LONG, "", [once(CreateMultipartUpload, refuse(503))]);
     create_cut_before_it_was_seen: survives_cleanly(LONG, "", [
-        once(CreateMultipartUpload, Action::ResetBeforeBody)]);
+        once(CreateMultipartUpload, Fault::ResetBeforeBody)]);
     commit_refused: survives_cleanly(LONG, "", [once(CommitMultipartUpload, refuse(503))]);
     commit_that_failed_inside: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, refuse(500))]);
     answer_to_commit_lost: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::LoseAnswer)]);
+        once(CommitMultipartUpload, Fault::LoseAnswer)]);
     answer_to_commit_cut: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::Truncate(60))]);
+        once(CommitMultipartUpload, Fault::Truncate(60))]);
     answer_to_commit_never_comes: survives_cleanly(LONG, "--stall-timeout 1s", [
-        once(CommitMultipartUpload, Action::StallAnswer { ms: None })]);
+        once(CommitMultipartUpload, Fault::StallAnswer { ms: None })]);
     commit_reset_before_it_was_seen: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::ResetBeforeBody)]);
+        once(CommitMultipartUpload, Fault::ResetBeforeBody)]);
     commit_answered_by_a_proxy: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::Html { status: 504 })]);
+        once(CommitMultipartUpload, Fault::Html { status: 504 })]);
     commit_answered_by_the_page_of_a_proxy_as_a_success: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::Html { status: 200 }),
-        Rule::on(HeadObject, Action::Html { status: 200 }).when(When::Attempt(2))]);
+        once(CommitMultipartUpload, Fault::Html { status: 200 }),
+        FaultRule::on(HeadObject, Fault::Html { status: 200 }).when(Trigger::Attempt(2))]);
     commit_answered_by_the_page_of_a_proxy_every_time: drop(fails(LONG, "--retry-for 2s", 4, [
-        Rule::on(CommitMultipartUpload, Action::Html { status: 200 })]));
+        FaultRule::on(CommitMultipartUpload, Fault::Html { status: 200 })]));
     answer_to_commit_lost_and_asking_refused_for_a_while: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::LoseAnswer),
-        Rule::on(HeadObject, refuse(503)).when(When::Attempt(2))]);
+        once(CommitMultipartUpload, Fault::LoseAnswer),
+        FaultRule::on(HeadObject, refuse(503)).when(Trigger::Attempt(2))]);
     put_refused: survives_cleanly(SHORT, "", [once(PutObject, refuse(503))]);
-    put_reset: survives_cleanly(SHORT, "", [once(PutObject, Action::ResetInBody(100))]);
-    answer_to_put_lost: survives_cleanly(SHORT, "", [once(PutObject, Action::LoseAnswer)]);
+    put_reset: survives_cleanly(SHORT, "", [once(PutObject, Fault::ResetInBody(100))]);
+    answer_to_put_lost: survives_cleanly(SHORT, "", [once(PutObject, Fault::LoseAnswer)]);
     answer_to_put_never_comes: survives_cleanly(SHORT, "--stall-timeout 1s", [
-        once(PutObject, Action::StallAnswer { ms: None })]);
+        once(PutObject, Fault::StallAnswer { ms: None })]);
     a_put_that_lands_after_it_was_looked_for: survives_cleanly(SHORT, "", [
-        once(PutObject, Action::LateLanding { after: Some(HeadObject) })]);
+        once(PutObject, Fault::LateLanding { after: Some(HeadObject) })]);
     put_that_failed_inside: survives_cleanly(SHORT, "", [once(PutObject, refuse(500))]);
 
     a_part_damaged_on_the_way_and_told_so: survives_cleanly(LONG, "", [
-        first(Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")))]);
-    a_part_damaged_on_the_way_every_time: fails(LONG, "", 7, [Rule::on(UploadPart,
-        Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256"))).part(2)]);
-    a_bit_flipped_on_the_wire: survives_cleanly(LONG, "", [first(Action::FlipBit(5))]);
+        first(Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256")))]);
+    a_part_damaged_on_the_way_every_time: fails(LONG, "", 7, [FaultRule::on(UploadPart,
+        Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256"))).part(2)]);
+    a_bit_flipped_on_the_wire: survives_cleanly(LONG, "", [first(Fault::FlipBit(5))]);
     a_bit_flipped_on_the_wire_under_crc32c: survives_cleanly(LONG, "--checksum crc32c", [
-        first(Action::FlipBit(5_000_000))]);
+        first(Fault::FlipBit(5_000_000))]);
     a_bit_flipped_on_the_wire_of_a_put: survives_cleanly(SHORT, "--checksum md5", [
-        once(PutObject, Action::FlipBit(SHORT as u64 - 1))]);
+        once(PutObject, Fault::FlipBit(SHORT as u64 - 1))]);
     a_bit_flipped_on_the_wire_every_time: fails(LONG, "", 7, [
-        Rule::on(UploadPart, Action::FlipBit(1)).part(1)]).says(&["UnmatchedContentSHA256", "part 1"]);
+        FaultRule::on(UploadPart, Fault::FlipBit(1)).part(1)]).says(&["UnmatchedContentSHA256", "part 1"]);
     a_bit_flipped_on_the_wire_of_a_put_every_time: fails(SHORT, "", 7, [
-        Rule::on(PutObject, Action::FlipBit(1))]).says(&["UnmatchedContentSHA256"]);
+        FaultRule::on(PutObject, Fault::FlipBit(1))]).says(&["UnmatchedContentSHA256"]);
     a_wrong_checksum_in_the_answer_to_a_part: fails(LONG, "", 7, [
-        Rule::on(UploadPart, Action::WrongChecksum).part(2)]);
+        FaultRule::on(UploadPart, Fault::WrongChecksum).part(2)]);
     a_wrong_checksum_in_the_answer_to_a_commit: mismatches(LONG, [
-        Rule::on(CommitMultipartUpload, Action::WrongChecksum)]);
+        FaultRule::on(CommitMultipartUpload, Fault::WrongChecksum)]);
     a_wrong_checksum_in_the_answer_to_a_put: mismatches(SHORT, [
-        Rule::on(PutObject, Action::WrongChecksum)]);
+        FaultRule::on(PutObject, Fault::WrongChecksum)]);
     a_part_corrupted_in_the_store: mismatches(LONG, [
-        Rule::on(UploadPart, Action::CorruptPart).part(2)]);
+        FaultRule::on(UploadPart, Fault::CorruptPart).part(2)]);
     two_parts_swapped_in_the_store: mismatches(LONG, [
-        Rule::on(CommitMultipartUpload, Action::SwapParts(1, 2))]);
+        FaultRule::on(CommitMultipartUpload, Fault::SwapParts(1, 2))]);
     a_part_missing_from_the_object: mismatches(LONG, [
-        Rule::on(CommitMultipartUpload, Action::DropPart(2))]);
+        FaultRule::on(CommitMultipartUpload, Fault::DropPart(2))]);
 
     a_commit_that_is_answered_and_stores_nothing: fails(LONG, "", 7, [
-        Rule::on(CommitMultipartUpload, Action::NothingStored)]).says(&["not stored", "etag"]);
+        FaultRule::on(CommitMultipartUpload, Fault::NothingStored)]).says(&["not stored", "etag"]);
     a_put_that_is_answered_and_stores_nothing: fails(SHORT, "", 7, [
-        Rule::on(PutObject, Action::NothingStored)]).says(&["not stored", "etag"]);
+        FaultRule::on(PutObject, Fault::NothingStored)]).says(&["not stored", "etag"]);
     a_part_that_the_store_has_lost_by_the_commit: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::LosePart(3))]);
+        once(CommitMultipartUpload, Fault::LosePart(3))]);
     a_part_that_has_become_another_by_the_commit: survives_cleanly(LONG, "", [
-        once(CommitMultipartUpload, Action::AlterPart(3))]);
+        once(CommitMultipartUpload, Fault::AlterPart(3))]);
     an_object_that_may_not_be_looked_at: survives_cleanly(LONG, "", [
-        Rule::on(HeadObject, refuse(403))]);
+        FaultRule::on(HeadObject, refuse(403))]);
     an_object_that_a_policy_hides: survives_cleanly(LONG, "", [
-        Rule::on(HeadObject, refuse(404))]);
+        FaultRule::on(HeadObject, refuse(404))]);
     a_put_object_that_a_policy_hides: survives_cleanly(SHORT, "", [
-        Rule::on(HeadObject, refuse(404))]);
+        FaultRule::on(HeadObject, refuse(404))]);
     looking_at_the_object_refused_for_a_while: survives_cleanly(LONG, "", [
-        Rule::on(HeadObject, refuse(503)).when(When::Attempt(2))]);
+        FaultRule::on(HeadObject, refuse(503)).when(Trigger::Attempt(2))]);
 
     a_service_that_stays_down: fails(LONG, "--retry-for 2s", 4, [
-        Rule::on(UploadPart, refuse(503))]).says(&["503"]);
+        FaultRule::on(UploadPart, refuse(503))]).says(&["503"]);
     a_service_that_stays_down_at_create: fails(LONG, "--retry-for 2s", 4, [
-        Rule::on(CreateMultipartUpload, refuse(503))]).says(&["503"]);
+        FaultRule::on(CreateMultipartUpload, refuse(503))]).says(&["503"]);
     a_service_that_stays_down_at_commit: fails(LONG, "--retry-for 2s", 4, [
-        Rule::on(CommitMultipartUpload, refuse(503))]).says(&["503"]);
+        FaultRule::on(CommitMultipartUpload, refuse(503))]).says(&["503"]);
     a_service_that_stays_down_at_put: fails(SHORT, "--retry-for 2s", 4, [
-        Rule::on(PutObject, refuse(503))]).says(&["503"]);
+        FaultRule::on(PutObject, refuse(503))]).says(&["503"]);
     a_part_that_is_refused_for_good: fails(LONG, "", 4, [
-        Rule::on(UploadPart, refuse(403)).part(3)]).says(&["403", "part 3"]);
+        FaultRule::on(UploadPart, refuse(403)).part(3)]).says(&["403", "part 3"]);
     a_commit_that_is_refused_for_good: fails(LONG, "", 4, [
-        Rule::on(CommitMultipartUpload, refuse(403))]).says(&["403"]);
+        FaultRule::on(CommitMultipartUpload, refuse(403))]).says(&["403"]);
 }
 
 /// What stood there before is hidden, and a commit that stores nothing leaves it there.
 #[test]
 fn an_older_object_that_may_not_be_looked_at_is_not_taken_for_the_new_one() {
     for status in [403, 404] {
-        let hidden = || Rule::on(HeadObject, refuse(status));
+        let hidden = || FaultRule::on(HeadObject, refuse(status));
         for (lies, by_etag, code) in
             [(true, false, 8), (true, true, 7), (false, false, 0), (false, true, 0)]
         {
-            let lie = lies.then(|| Rule::on(CommitMultipartUpload, Action::NothingStored));
+            let lie = lies.then(|| FaultRule::on(CommitMultipartUpload, Fault::NothingStored));
             let store = Store::failing([hidden()].into_iter().chain(lie));
             let old = ramp(SHORT / 2);
             let stored = store.put("x").arg("--force").stdin(old.clone()).run().exits(0).receipt();
@@ -241,7 +250,7 @@ fn an_older_object_that_may_not_be_looked_at_is_not_taken_for_the_new_one() {
 #[test]
 fn checksums_that_the_service_does_not_send_are_no_mismatch() {
     for length in [SHORT, LONG] {
-        let silent = |operation| Rule::on(operation, Action::MissingChecksum);
+        let silent = |operation| FaultRule::on(operation, Fault::MissingChecksum);
         let rules = [UploadPart, CommitMultipartUpload, PutObject, HeadObject].map(silent);
         let (store, done) = survives(length, "", rules);
         store.has_no_open_upload();
@@ -252,8 +261,8 @@ fn checksums_that_the_service_does_not_send_are_no_mismatch() {
 #[test]
 fn a_put_whose_body_never_gets_through_is_no_unknown_outcome_even_if_nobody_can_be_asked() {
     let rules = [
-        Rule::on(PutObject, Action::StallBody { bytes: 1 << 20, ms: None }),
-        Rule::on(HeadObject, refuse(503)).when(When::From(2)),
+        FaultRule::on(PutObject, Fault::StallBody { bytes: 1 << 20, ms: None }),
+        FaultRule::on(HeadObject, refuse(503)).when(Trigger::From(2)),
     ];
     let store = Store::failing(rules);
     // More than the kernels of both sides hold.
@@ -264,7 +273,7 @@ fn a_put_whose_body_never_gets_through_is_no_unknown_outcome_even_if_nobody_can_
 
 #[test]
 fn the_trouble_is_said_once_when_it_starts_and_once_when_it_ends() {
-    let rule = Rule::on(UploadPart, refuse(503)).when(When::Requests(4));
+    let rule = FaultRule::on(UploadPart, refuse(503)).when(Trigger::Requests(4));
     let (_, done) = survives(LONG, "--parallel-upload-count 1", [rule]);
     assert_eq!(done.stderr.matches("503").count(), 1, "{}", done.stderr);
     assert_eq!(done.stderr.matches("goes on").count(), 1, "{}", done.stderr);
@@ -273,7 +282,7 @@ fn the_trouble_is_said_once_when_it_starts_and_once_when_it_ends() {
 
 #[test]
 fn a_create_whose_answer_was_lost_is_named_and_not_aborted() {
-    let (store, done) = survives(LONG, "", [once(CreateMultipartUpload, Action::LoseAnswer)]);
+    let (store, done) = survives(LONG, "", [once(CreateMultipartUpload, Fault::LoseAnswer)]);
     let open = store.server().open_uploads();
     assert_eq!(open.len(), 1);
     done.says(&[&open[0].2, "ocipipe uploads abort"]);
@@ -282,8 +291,10 @@ fn a_create_whose_answer_was_lost_is_named_and_not_aborted() {
 
 #[test]
 fn an_upload_that_cannot_be_aborted_is_named_together_with_the_command_that_does_it() {
-    let rules =
-        [Rule::on(UploadPart, refuse(403)).part(3), Rule::on(AbortMultipartUpload, refuse(503))];
+    let rules = [
+        FaultRule::on(UploadPart, refuse(403)).part(3),
+        FaultRule::on(AbortMultipartUpload, refuse(503)),
+    ];
     let store = Store::failing(rules);
     let done = put(&store, LONG, "").fails(4).within_seconds(30);
     let open = store.server().open_uploads();
@@ -300,26 +311,26 @@ fn an_upload_that_cannot_be_aborted_is_named_together_with_the_command_that_does
 /// The page of a proxy is no answer to a call that expects nothing, whatever its status.
 #[test]
 fn an_upload_counts_as_aborted_and_an_object_as_deleted_only_on_the_word_of_the_service() {
-    let page = || Action::Html { status: 200 };
+    let page = || Fault::Html { status: 200 };
     fails(
         LONG,
         "",
         4,
-        [Rule::on(UploadPart, refuse(403)).part(3), once(AbortMultipartUpload, page())],
+        [FaultRule::on(UploadPart, refuse(403)).part(3), once(AbortMultipartUpload, page())],
     );
     let store = Store::failing([
-        Rule::on(UploadPart, refuse(403)).part(3),
-        Rule::on(AbortMultipartUpload, page()),
+        FaultRule::on(UploadPart, refuse(403)).part(3),
+        FaultRule::on(AbortMultipartUpload, page()),
     ]);
     let done = put(&store, LONG, "").fails(4);
     let id = store.server().open_uploads()[0].2.clone();
     done.says(&[&id, "uploads abort"]);
     let abort = "uploads abort --bucket-name backups --all";
-    store.server().set_faults(Plan::new().with(once(AbortMultipartUpload, page())));
+    store.server().set_faults(FaultPlan::new().with(once(AbortMultipartUpload, page())));
     store.ocipipe(abort).run().exits(0);
     store.has_no_open_upload();
     let store = Store::failing([
-        Rule::on(CommitMultipartUpload, Action::WrongChecksum),
+        FaultRule::on(CommitMultipartUpload, Fault::WrongChecksum),
         once(DeleteObject, page()),
     ]);
     put(&store, LONG, "--delete-on-mismatch").fails(7).says(&["was deleted"]);
@@ -329,9 +340,9 @@ fn an_upload_counts_as_aborted_and_an_object_as_deleted_only_on_the_word_of_the_
 #[test]
 fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown_and_nothing_is_aborted() {
     let rules = [
-        once(CommitMultipartUpload, Action::LoseAnswer),
-        Rule::on(HeadObject, refuse(503)).when(When::From(2)),
-        Rule::on(ListMultipartUploadParts, refuse(503)),
+        once(CommitMultipartUpload, Fault::LoseAnswer),
+        FaultRule::on(HeadObject, refuse(503)).when(Trigger::From(2)),
+        FaultRule::on(ListMultipartUploadParts, refuse(503)),
     ];
     let store = Store::failing(rules);
     let done = put(&store, LONG, "--retry-for 2s").fails(8);
@@ -342,9 +353,11 @@ fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown_and_nothing_is_abor
 
 #[test]
 fn the_source_is_let_go_of_when_the_upload_is_given_up_and_not_only_when_its_abort_is_answered() {
-    let silent = Action::StallAnswer { ms: None };
-    let store =
-        Store::failing([Rule::on(UploadPart, refuse(403)), Rule::on(AbortMultipartUpload, silent)]);
+    let silent = Fault::StallAnswer { ms: None };
+    let store = Store::failing([
+        FaultRule::on(UploadPart, refuse(403)),
+        FaultRule::on(AbortMultipartUpload, silent),
+    ]);
     let mut run = store.put("x").stdin_pipe().start();
     let piece = ramp(1 << 16);
     while std::io::Write::write_all(run.stdin.as_mut().unwrap(), &piece).is_ok() {}

@@ -12,7 +12,7 @@ use common::run::{Done, Ocipipe, ocipipe};
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
 use ocipipe::emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 /// Whatever was refused, the run has come to an end that it chose.
 #[track_caller]
@@ -109,16 +109,18 @@ fn by_name(store: &Store) -> Ocipipe {
 fn no_thread_is_needed_any_more_once_the_stream_is_read() {
     // A part that is damaged on the way is hashed again, one that stalls is looked at in the kernel,
     // and after a reset another connection is made.
-    let damaged =
-        Rule::on(UploadPart, Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")));
-    let stalls = Rule::on(UploadPart, Action::StallBody { bytes: 1000, ms: None });
-    let reset = Rule::on(UploadPart, Action::ResetInBody(5000));
-    let cut = Rule::on(CommitMultipartUpload, Action::ResetBeforeBody);
+    let damaged = FaultRule::on(
+        UploadPart,
+        Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256")),
+    );
+    let stalls = FaultRule::on(UploadPart, Fault::StallBody { bytes: 1000, ms: None });
+    let reset = FaultRule::on(UploadPart, Fault::ResetInBody(5000));
+    let cut = FaultRule::on(CommitMultipartUpload, Fault::ResetBeforeBody);
     let store = Store::failing([
-        damaged.part(2).when(When::Attempt(1)),
-        stalls.part(3).when(When::Attempt(1)),
-        reset.part(4).when(When::First(2)),
-        cut.when(When::Attempt(1)),
+        damaged.part(2).when(Trigger::Attempt(1)),
+        stalls.part(3).when(Trigger::Attempt(1)),
+        reset.part(4).when(Trigger::First(2)),
+        cut.when(Trigger::Attempt(1)),
     ]);
     let Some(user) = User::of(&store) else { return };
     let run = store.put("x").args("--stall-timeout 1s --debug").stdin_pipe();
@@ -136,7 +138,7 @@ fn no_thread_is_needed_any_more_once_the_stream_is_read() {
 #[test]
 fn a_control_group_that_is_full_for_a_while_loses_no_stream() {
     let Some(group) = Group::with("pids", "pids.max") else { return };
-    let reset = Rule::on(UploadPart, Action::ResetInBody(5000)).when(When::First(3));
+    let reset = FaultRule::on(UploadPart, Fault::ResetInBody(5000)).when(Trigger::First(3));
     let store = Store::failing([reset]);
     let run = by_name(&store).stdin_pipe();
     let mut run = group.runs(run).start();

@@ -9,49 +9,49 @@ use std::time::Duration;
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
 use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 const MIB: u64 = 1024 * 1024;
 /// What the program needs besides its buffers.
 const PROGRAM: u64 = 24 * MIB;
 
 /// Each part fails in another way, some of them twice.
-fn fire() -> Vec<Rule> {
-    let refuse = |status| Action::Refuse(Reply::status(status));
+fn fire() -> Vec<FaultRule> {
+    let refuse = |status| Fault::Refuse(FaultResponse::status(status));
     let half = PART as u64 / 2;
     let actions = [
         refuse(503),
-        Action::ResetInBody(half),
-        Action::Refuse(Reply::status(429).retry_after("1")),
-        Action::LoseAnswer,
-        Action::EarlyReset(Reply::status(503)),
-        Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")),
-        Action::Early(Reply::status(500)),
-        Action::ResetBeforeBody,
-        Action::Truncate(30),
-        Action::Html { status: 502 },
+        Fault::ResetInBody(half),
+        Fault::Refuse(FaultResponse::status(429).retry_after("1")),
+        Fault::LoseAnswer,
+        Fault::EarlyReset(FaultResponse::status(503)),
+        Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256")),
+        Fault::Early(FaultResponse::status(500)),
+        Fault::ResetBeforeBody,
+        Fault::Truncate(30),
+        Fault::Html { status: 502 },
     ];
     let rules = actions.into_iter().enumerate();
     rules
         .map(|(index, action)| {
             let tries = 1 + index as u64 % 2;
-            Rule::on(UploadPart, action).part(index as u32 + 1).when(When::First(tries))
+            FaultRule::on(UploadPart, action).part(index as u32 + 1).when(Trigger::First(tries))
         })
         .collect()
 }
 
-fn stalls() -> Vec<Rule> {
-    let stall = |part, action| Rule::on(UploadPart, action).part(part).when(When::First(1));
+fn stalls() -> Vec<FaultRule> {
+    let stall = |part, action| FaultRule::on(UploadPart, action).part(part).when(Trigger::First(1));
     vec![
-        stall(11, Action::StallBody { bytes: 1 << 20, ms: None }),
-        stall(12, Action::StallAnswer { ms: None }),
-        stall(13, Action::StallBody { bytes: PART as u64 - 1, ms: Some(1500) }),
+        stall(11, Fault::StallBody { bytes: 1 << 20, ms: None }),
+        stall(12, Fault::StallAnswer { ms: None }),
+        stall(13, Fault::StallBody { bytes: PART as u64 - 1, ms: Some(1500) }),
     ]
 }
 
 #[test]
 fn memory_stays_below_its_bound_while_parts_are_refused_reset_stalled_and_throttled() {
-    let slow = Rule::on(UploadPart, Action::StallAnswer { ms: Some(400) });
+    let slow = FaultRule::on(UploadPart, Fault::StallAnswer { ms: Some(400) });
     let store = Store::failing(fire().into_iter().chain(stalls()).chain([slow]));
     let options = "--stall-timeout 1s --parallel-upload-count 5 --max-memory 64MiB";
     let mut run = store.put("x").args(options).stdin_pipe().start();

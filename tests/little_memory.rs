@@ -12,14 +12,14 @@ use common::run::Done;
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
 use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Action, Rule};
+use ocipipe::emulator::fault::{Fault, FaultRule};
 use rustix::process::Resource;
 
 const MIB: usize = 1 << 20;
 
 /// A store on whose line parts take a while, so that every buffer that there can be is in use.
 fn slow() -> Store {
-    Store::failing([Rule::on(UploadPart, Action::StallAnswer { ms: Some(700) })])
+    Store::failing([FaultRule::on(UploadPart, Fault::StallAnswer { ms: Some(700) })])
 }
 
 #[track_caller]

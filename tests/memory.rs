@@ -8,9 +8,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use ocipipe::digest::Algorithm;
-use ocipipe::input::{Incoming, Reader, Source};
+use ocipipe::input::{ByteSource, ReadEvent, Reader};
 use ocipipe::pool::Pool;
-use ocipipe::schedule::{Request, plan};
+use ocipipe::schedule::{PlanInput, plan};
 
 const ROLE: &str = "OCIPIPE_TEST_ROLE";
 
@@ -37,12 +37,12 @@ fn child(role: &str) -> Child {
 fn reads_stdin() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let before = resident();
-    let plan = plan(&Request::default()).unwrap();
+    let plan = plan(&PlanInput::default()).unwrap();
     let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
-    let source = Source::stdin().unwrap();
+    let source = ByteSource::stdin().unwrap();
     let mut reader = Reader::start(source, pool, plan, Algorithm::Sha256, None).unwrap();
     if role == "stop" {
-        while reader.gauge().bytes() == 0 {
+        while reader.stats().bytes() == 0 {
             std::thread::yield_now();
         }
         reader.stop();
@@ -53,10 +53,13 @@ fn reads_stdin() {
             std::thread::park();
         }
     }
-    assert!(matches!(reader.events.blocking_recv(), Some(Incoming::Ending)));
-    let Some(Incoming::Part(part)) = reader.events.blocking_recv() else { panic!("no part") };
+    assert!(matches!(reader.events.blocking_recv(), Some(ReadEvent::LastPartNext)));
+    let Some(ReadEvent::Part(part)) = reader.events.blocking_recv() else { panic!("no part") };
     let grown = resident() - before;
-    assert!(matches!(reader.events.blocking_recv(), Some(Incoming::End { bytes: 1024, .. })));
+    assert!(matches!(
+        reader.events.blocking_recv(),
+        Some(ReadEvent::EndOfStream { bytes: 1024, .. })
+    ));
     println!("\n{} {grown}", part.digest.size);
 }
 

@@ -8,8 +8,8 @@ mod common;
 use common::run::Done;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, assert_same, ramp};
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
-use ocipipe::emulator::{Operation, Permission, Rights};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use ocipipe::emulator::{Operation, Permission, PermissionSet};
 
 /// One PutObject, and a multipart upload.
 const LENGTHS: [usize; 2] = [77, PART + 77];
@@ -45,12 +45,12 @@ fn granted(statement: &str) -> Vec<Permission> {
     named.map(|name| serde_json::from_value((*name).into()).unwrap()).collect()
 }
 
-fn rights(statements: &[String]) -> Rights {
-    Rights::of(statements.iter().flat_map(|statement| granted(statement)))
+fn rights(statements: &[String]) -> PermissionSet {
+    PermissionSet::of(statements.iter().flat_map(|statement| granted(statement)))
 }
 
 /// A store that grants what the section grants.
-fn store_of(heading: &str, rules: Vec<Rule>) -> Store {
+fn store_of(heading: &str, rules: Vec<FaultRule>) -> Store {
     let rights = rights(&statements(heading));
     Store::with(|options| {
         options.rights = rights;
@@ -91,8 +91,8 @@ fn stores_every_stream(store: &Store) {
 }
 
 /// A part is refused for good.
-fn failing() -> Vec<Rule> {
-    vec![Rule::on(Operation::UploadPart, Action::Refuse(Reply::status(400)))]
+fn failing() -> Vec<FaultRule> {
+    vec![FaultRule::on(Operation::UploadPart, Fault::Refuse(FaultResponse::status(400)))]
 }
 
 #[test]
@@ -112,7 +112,8 @@ fn with_the_policy_for_put_alone_what_a_failed_run_leaves_open_is_named() {
 
 #[test]
 fn the_right_to_create_alone_is_enough_for_a_new_name_and_one_part() {
-    let store = Store::with(|options| options.rights = Rights::of([Permission::ObjectCreate]));
+    let store =
+        Store::with(|options| options.rights = PermissionSet::of([Permission::ObjectCreate]));
     put(&store, "x", LENGTHS[0], "").exits(0);
     assert!(store.object("x").is_some());
     put(&store, "y", LENGTHS[1], "").fails(4);
@@ -156,12 +157,13 @@ fn the_policy_for_put_and_get_reads_back_what_it_stored() {
 
 #[test]
 fn the_policy_for_cleaning_up_lists_and_aborts() {
-    let abort = Rule::on(Operation::AbortMultipartUpload, Action::Refuse(Reply::status(403)));
+    let abort =
+        FaultRule::on(Operation::AbortMultipartUpload, Fault::Refuse(FaultResponse::status(403)));
     let mut rules = failing();
-    rules.push(abort.when(When::Requests(2)));
+    rules.push(abort.when(Trigger::Requests(2)));
     let store = store_of("For cleaning up", rules);
     let cleaner = rights(&statements("For cleaning up"));
-    store.server().set_rights(Rights::all());
+    store.server().set_rights(PermissionSet::all());
     put(&store, "x", PART + 1, "").fails(4);
     put(&store, "y", PART + 1, "").fails(4);
     store.server().set_rights(cleaner);
@@ -179,7 +181,7 @@ fn an_abort_that_names_the_upload_needs_the_right_to_delete_only() {
     let store = store_of("For `put` alone", failing());
     put(&store, "x", PART + 1, "").fails(4);
     let id = store.server().open_uploads()[0].2.clone();
-    store.server().set_rights(Rights::of([Permission::ObjectDelete]));
+    store.server().set_rights(PermissionSet::of([Permission::ObjectDelete]));
     let abort = store.ocipipe("uploads abort").args(&format!("--upload-id {id}"));
     abort.arg(format!("oci://{BUCKET}/x")).run().exits(0);
     store.has_no_open_upload();

@@ -16,7 +16,7 @@ use common::postgres::{Postgres, output};
 use common::run::{Ocipipe, binary, ocipipe};
 use common::store::Store;
 use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Action, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultRule, Trigger};
 use ring::digest::{Context, SHA256};
 
 /// The SHA-256 and the length of a stream.
@@ -168,8 +168,8 @@ const IMPATIENT: &str = "--parallel-upload-count 1 --stall-timeout 1s --retry-fo
 fn a_service_that_swallows_everything_ends_the_dump_and_its_transaction_in_a_pipe() {
     let postgres = large();
     // Whatever is sent is never read and never answered; the abort is not either.
-    let swallow = Action::StallBody { bytes: 0, ms: None };
-    let store = Store::failing([Rule::on(UploadPart, swallow)]);
+    let swallow = Fault::StallBody { bytes: 0, ms: None };
+    let store = Store::failing([FaultRule::on(UploadPart, swallow)]);
     let mut dump = piped(postgres.command("pg_dump").args(["-Fc", "-Z0", "source"]));
     let stdin = dump.stdout.take().unwrap();
     let run = store.put("db.dump").args(IMPATIENT).stdin_from(stdin).start();
@@ -187,9 +187,9 @@ fn a_service_that_swallows_everything_ends_the_dump_and_its_transaction_in_a_pip
 fn a_service_that_never_answers_ends_the_dump_and_its_transaction_in_command_mode() {
     let postgres = large();
     // Nothing at all is answered once a part has been sent, not even the abort.
-    let silent = Action::StallAnswer { ms: None };
-    let first = Rule::on(UploadPart, silent.clone());
-    let abort = Rule::on(ocipipe::emulator::Operation::AbortMultipartUpload, silent);
+    let silent = Fault::StallAnswer { ms: None };
+    let first = FaultRule::on(UploadPart, silent.clone());
+    let abort = FaultRule::on(ocipipe::emulator::Operation::AbortMultipartUpload, silent);
     let store = Store::failing([first, abort]);
     let run = by_command(&postgres, store.put("db.dump").args(IMPATIENT), "-Fc -Z0 source").start();
     run.waits_for_word("trying again");
@@ -220,7 +220,7 @@ fn killed_in_a_pipe(
 
 /// Each part takes a while, so that what is behind the first is still to be written when it is there.
 fn slow() -> Store {
-    let slow = Rule::on(UploadPart, Action::Delay(1000)).when(When::First(1));
+    let slow = FaultRule::on(UploadPart, Fault::Delay(1000)).when(Trigger::First(1));
     Store::failing([slow])
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::run::{Done, Ocipipe, ocipipe, terminal};
 use common::store::{Store, Unread};
 use common::stream::{PART, ramp};
-use ocipipe::emulator::fault::{Action, Reply, Rule};
-use ocipipe::emulator::{Operation, Options};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule};
+use ocipipe::emulator::{Operation, ServerOptions};
 
 /// Runs it on a stream that it must not read; it ends within a second of start and look-ups.
 #[track_caller]
@@ -270,17 +270,17 @@ fn an_endpoint_that_cannot_be_resolved_is_named_at_once_and_given_up_in_time() {
 
 #[test]
 fn an_endpoint_that_is_down_is_named_at_once_and_given_up_in_time() {
-    let down = Action::Refuse(Reply::status(503));
-    let store = Store::failing([Rule::any(down)]);
+    let down = Fault::Refuse(FaultResponse::status(503));
+    let store = Store::failing([FaultRule::any(down)]);
     given_up(&store, &store.server().url(), &["503"]);
 }
 
 #[test]
 fn an_endpoint_that_comes_back_in_time_is_forgiven() {
-    let down = |options: &mut Options| {
-        let action = Action::Refuse(Reply::status(503));
-        let when = ocipipe::emulator::fault::When::Requests(2);
-        options.faults.faults.push(Rule::any(action).when(when));
+    let down = |options: &mut ServerOptions| {
+        let action = Fault::Refuse(FaultResponse::status(503));
+        let when = ocipipe::emulator::fault::Trigger::Requests(2);
+        options.faults.faults.push(FaultRule::any(action).when(when));
     };
     let store = Store::with(down);
     store.put("x").stdin("x").run().exits(0).says(&["503"]);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::store::Store;
 use common::stream::{PART, Ramp, ramp};
 use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Action, Rule};
+use ocipipe::emulator::fault::{Fault, FaultRule};
 use rustix::process::Signal;
 
 const MIB: u64 = 1024 * 1024;
@@ -30,8 +30,8 @@ fn a_short_stream_does_not_cost_the_buffers_of_a_long_one() {
 #[test]
 fn a_long_stream_to_a_slow_service_stays_below_the_bound_it_was_given() {
     // Buffers are held until the answer is there, so every one that is allowed is in use.
-    let slow = Action::StallAnswer { ms: Some(300) };
-    let store = Store::failing([Rule::on(UploadPart, slow)]);
+    let slow = Fault::StallAnswer { ms: Some(300) };
+    let store = Store::failing([FaultRule::on(UploadPart, slow)]);
     let bound = 64 * MIB;
     let mut run = store
         .ocipipe("put --max-memory 64MiB --expected-size 400MiB oci://backups/long")
@@ -48,7 +48,7 @@ fn a_long_stream_to_a_slow_service_stays_below_the_bound_it_was_given() {
 
 #[test]
 fn a_service_that_stands_still_holds_the_producer_and_not_more_memory() {
-    let store = Store::failing([Rule::on(UploadPart, Action::StallAnswer { ms: None })]);
+    let store = Store::failing([FaultRule::on(UploadPart, Fault::StallAnswer { ms: None })]);
     let bound = 64 * MIB;
     let mut run = store.ocipipe("put --max-memory 64MiB oci://backups/still").stdin_pipe().start();
     let mut pipe = run.stdin.take().unwrap();

@@ -6,12 +6,12 @@ use common::run::ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
 use ocipipe::emulator::Operation::{AbortMultipartUpload, CommitMultipartUpload};
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use rustix::fs::{Mode, OFlags};
 
 #[test]
 fn of_a_lost_answer_to_the_commit_the_commit_is_named_and_not_the_question_after_it() {
-    let rule = Rule::on(CommitMultipartUpload, Action::LoseAnswer).when(When::Attempt(1));
+    let rule = FaultRule::on(CommitMultipartUpload, Fault::LoseAnswer).when(Trigger::Attempt(1));
     let store = Store::failing([rule]);
     let done = store.put("x").stdin(ramp(PART + 1)).run().exits(0);
     done.says(&["CommitMultipartUpload, attempt 1: the connection was lost"])
@@ -93,9 +93,9 @@ fn no_text_of_others_moves_the_cursor_in_the_last_error() {
 
 #[test]
 fn a_command_that_is_said_to_clean_up_names_an_object_whatever_its_name() {
-    let refused = Rule::on(CommitMultipartUpload, Action::Refuse(Reply::status(400)));
-    let kept = Rule::on(AbortMultipartUpload, Action::Refuse(Reply::status(403)));
-    let store = Store::failing([refused, kept.when(When::First(1))]);
+    let refused = FaultRule::on(CommitMultipartUpload, Fault::Refuse(FaultResponse::status(400)));
+    let kept = FaultRule::on(AbortMultipartUpload, Fault::Refuse(FaultResponse::status(403)));
+    let store = Store::failing([refused, kept.when(Trigger::First(1))]);
     let name = "it's a\u{1b}[2Jname";
     let done = store.put(name).stdin(ramp(PART + 1)).run().fails(4);
     assert!(!done.stderr.contains('\u{1b}'), "{:?}", done.stderr);

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ocipipe::digest::Algorithm;
-use ocipipe::oci::api::{Body, Condition, Request, Storing, Target, request};
+use ocipipe::oci::api::{
+    ObjectLocation, Precondition, PutOptions, Request, RequestPayload, request,
+};
 use ocipipe::oci::key::Key;
 use ocipipe::oci::sign::{self, KeyId};
 use serde_json::{Value, json};
@@ -31,10 +33,11 @@ fn name(random: &mut fastrand::Rng) -> String {
 }
 
 fn any_request(random: &mut fastrand::Rng) -> Request {
-    let target = Target { namespace: name(random), bucket: name(random), object: name(random) };
+    let target =
+        ObjectLocation { namespace: name(random), bucket: name(random), object: name(random) };
     let upload = name(random);
-    let condition = Condition::Absent;
-    let storing = Storing {
+    let condition = Precondition::IfNoneMatch;
+    let storing = PutOptions {
         condition: condition.clone(),
         checksum: Algorithm::Sha256,
         storage_tier: None,
@@ -97,7 +100,7 @@ fn requests_made_at_random_are_signed_as_the_official_sdk_signs_them() {
         let date = httpdate::fmt_http_date(at);
         let by_token = random.bool();
         let body = match &request.body {
-            Body::Json(bytes) => Some(String::from_utf8(bytes.clone()).unwrap()),
+            RequestPayload::Json(bytes) => Some(String::from_utf8(bytes.clone()).unwrap()),
             _ => None,
         };
         let key_id = match by_token {
@@ -106,10 +109,10 @@ fn requests_made_at_random_are_signed_as_the_official_sdk_signs_them() {
         };
         let signed_body = body
             .as_ref()
-            .map(|b| sign::Body { content_type: "application/json", bytes: b.as_bytes() });
-        let head = sign::Head {
+            .map(|b| sign::SignedBody { content_type: "application/json", bytes: b.as_bytes() });
+        let head = sign::SignedRequest {
             method: request.method,
-            target: &request.target,
+            path_and_query: &request.target,
             host: Some(host),
             date: &date,
             body: signed_body,

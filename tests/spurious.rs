@@ -17,14 +17,14 @@ use ocipipe::emulator::Operation::{
 use ocipipe::emulator::Permission::{
     self, ObjectCreate, ObjectDelete, ObjectInspect, ObjectOverwrite, ObjectRead,
 };
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
-use ocipipe::emulator::{Protection, Retention, Rights};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use ocipipe::emulator::{BucketProtection, PermissionSet, Retention};
 
 const LONG: usize = 2 * PART + 17;
 const SHORT: usize = 1234;
 
-fn declined(operation: Operation, when: When) -> Rule {
-    Rule::on(operation, Action::SpuriousNotFound).when(when)
+fn declined(operation: Operation, when: Trigger) -> FaultRule {
+    FaultRule::on(operation, Fault::SpuriousNotFound).when(when)
 }
 
 fn put(store: &Store, length: usize, options: &str) -> Done {
@@ -32,7 +32,7 @@ fn put(store: &Store, length: usize, options: &str) -> Done {
 }
 
 fn with_rights(rights: impl IntoIterator<Item = Permission>) -> Store {
-    Store::with(|options| options.rights = Rights::of(rights))
+    Store::with(|options| options.rights = PermissionSet::of(rights))
 }
 
 #[test]
@@ -57,21 +57,21 @@ fn streams_arrive_although_every_fifth_request_is_declined() {
 fn no_call_of_an_upload_is_given_up_because_it_was_declined() {
     let first =
         [CreateMultipartUpload, UploadPart, CommitMultipartUpload, HeadObject, GetNamespace];
-    let rules = first.map(|operation| declined(operation, When::First(2)));
+    let rules = first.map(|operation| declined(operation, Trigger::First(2)));
     let store = Store::failing(rules);
     put(&store, LONG, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
     store.has_no_open_upload();
 
-    let store = Store::failing([declined(PutObject, When::First(2))]);
+    let store = Store::failing([declined(PutObject, Trigger::First(2))]);
     put(&store, SHORT, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(SHORT));
 }
 
 #[test]
 fn a_declined_abort_leaves_no_upload_open() {
-    let forbidden = Rule::on(UploadPart, Action::Refuse(Reply::status(403))).part(2);
-    let store = Store::failing([forbidden, declined(AbortMultipartUpload, When::First(2))]);
+    let forbidden = FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(403))).part(2);
+    let store = Store::failing([forbidden, declined(AbortMultipartUpload, Trigger::First(2))]);
     put(&store, LONG, "").fails(4);
     store.has_nothing_of("x");
 }
@@ -79,9 +79,9 @@ fn a_declined_abort_leaves_no_upload_open() {
 #[test]
 fn a_lost_commit_is_found_although_every_question_is_declined_at_first() {
     let store = Store::failing([
-        Rule::on(CommitMultipartUpload, Action::LoseAnswer).when(When::Request(1)),
-        declined(HeadObject, When::First(2)),
-        declined(Operation::ListMultipartUploadParts, When::First(1)),
+        FaultRule::on(CommitMultipartUpload, Fault::LoseAnswer).when(Trigger::Request(1)),
+        declined(HeadObject, Trigger::First(2)),
+        declined(Operation::ListMultipartUploadParts, Trigger::First(1)),
     ]);
     put(&store, LONG, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
@@ -91,7 +91,7 @@ fn a_lost_commit_is_found_although_every_question_is_declined_at_first() {
 #[test]
 fn reading_back_and_clearing_up_pass_what_is_declined() {
     let rules = [HeadObject, GetObject, ListMultipartUploads, AbortMultipartUpload, GetNamespace]
-        .map(|operation| declined(operation, When::First(1)));
+        .map(|operation| declined(operation, Trigger::First(1)));
     let store = Store::failing(rules);
     store.put("x").stdin(ramp(SHORT)).run().exits(0);
     let file = store.folder().join("back");
@@ -149,8 +149,8 @@ fn a_bucket_that_is_missing_ends_within_twenty_seconds_and_the_stream_is_not_rea
 
 #[test]
 fn the_stream_is_read_on_when_the_upload_is_there() {
-    let late = Action::StallAnswer { ms: Some(2000) };
-    let store = Store::failing([Rule::on(CreateMultipartUpload, late)]);
+    let late = Fault::StallAnswer { ms: Some(2000) };
+    let store = Store::failing([FaultRule::on(CreateMultipartUpload, late)]);
     let done = put(&store, 6 * PART, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(6 * PART));
     assert!(done.took >= Duration::from_secs(2));
@@ -190,9 +190,9 @@ fn a_right_that_is_missing_is_named() {
 #[test]
 fn an_upload_that_may_not_be_aborted_is_named_with_the_right_and_the_command() {
     let store = Store::with(|options| {
-        options.rights = Rights::all().without(ObjectDelete);
-        let refuse = Action::Refuse(Reply::status(403));
-        options.faults.faults.push(Rule::on(UploadPart, refuse).part(2));
+        options.rights = PermissionSet::all().without(ObjectDelete);
+        let refuse = Fault::Refuse(FaultResponse::status(403));
+        options.faults.faults.push(FaultRule::on(UploadPart, refuse).part(2));
     });
     let done = put(&store, LONG, "").fails(4).within_seconds(30);
     let open = store.server().open_uploads();
@@ -218,7 +218,7 @@ fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
         for length in [SHORT, LONG] {
             let kept = || {
                 let store = Store::with(|options| {
-                    options.buckets.insert(BUCKET.to_owned(), Protection::retention(from));
+                    options.buckets.insert(BUCKET.to_owned(), BucketProtection::retention(from));
                 });
                 store.put("x").stdin("kept").run().exits(0);
                 store
@@ -229,8 +229,8 @@ fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
             store.has_no_open_upload();
             // Where the object is hidden, the rule is what tells of it.
             let store = kept();
-            store.server().set_faults(ocipipe::emulator::fault::Plan {
-                faults: vec![Rule::on(HeadObject, Action::Refuse(Reply::status(404)))],
+            store.server().set_faults(ocipipe::emulator::fault::FaultPlan {
+                faults: vec![FaultRule::on(HeadObject, Fault::Refuse(FaultResponse::status(404)))],
             });
             let done = put(&store, length, "").fails(6);
             // The first call that is refused may be a create, for which the rule may not count yet.
@@ -245,7 +245,7 @@ fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
 #[test]
 fn the_target_of_a_replication_says_so() {
     let store = Store::with(|options| {
-        options.buckets.insert(BUCKET.to_owned(), Protection::read_only());
+        options.buckets.insert(BUCKET.to_owned(), BucketProtection::read_only());
     });
     for length in [SHORT, LONG] {
         put(&store, length, "").fails(4).says(&["BucketIsReadonly", "replication"]);

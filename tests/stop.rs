@@ -10,7 +10,7 @@ use common::run::{Running, terminal};
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 use ocipipe::emulator::Operation::{self, CommitMultipartUpload, PutObject, UploadPart};
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use rustix::process::Signal;
 
 const ALL: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
@@ -52,7 +52,7 @@ fn a_signal_before_the_first_byte_leaves_nothing_behind() {
 
 #[test]
 fn a_signal_while_the_endpoint_is_down_ends_the_waiting() {
-    let store = Store::failing([Rule::any(Action::Refuse(Reply::status(503)))]);
+    let store = Store::failing([FaultRule::any(Fault::Refuse(FaultResponse::status(503)))]);
     let run = store.put("x").stdin_pipe().start();
     run.waits_for_word("trying again");
     run.signal(Signal::TERM);
@@ -61,7 +61,8 @@ fn a_signal_while_the_endpoint_is_down_ends_the_waiting() {
 
 #[test]
 fn a_signal_while_parts_are_refused_ends_the_waiting_and_aborts() {
-    let store = Store::failing([Rule::on(UploadPart, Action::Refuse(Reply::status(503)))]);
+    let store =
+        Store::failing([FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(503)))]);
     let mut run = store.put("x").stdin_pipe().start();
     run.write(&ramp(PART + 1));
     run.waits_for_word("trying again");
@@ -73,7 +74,8 @@ fn a_signal_while_parts_are_refused_ends_the_waiting_and_aborts() {
 #[test]
 fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
     for (operation, length) in [(CommitMultipartUpload, PART + 1), (PutObject, 99)] {
-        let store = Store::failing([Rule::on(operation, Action::StallAnswer { ms: Some(1500) })]);
+        let store =
+            Store::failing([FaultRule::on(operation, Fault::StallAnswer { ms: Some(1500) })]);
         let mut run = store.put("x").stdin_pipe().start();
         run.write(&ramp(length));
         run.end();
@@ -88,9 +90,9 @@ fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
 
 #[test]
 fn a_second_signal_after_more_than_a_second_leaves_at_once() {
-    let store = Store::failing([Rule::on(
+    let store = Store::failing([FaultRule::on(
         Operation::AbortMultipartUpload,
-        Action::StallAnswer { ms: None },
+        Fault::StallAnswer { ms: None },
     )]);
     let run = midway(&store, "x");
     let id = store.server().open_uploads()[0].2.clone();
@@ -105,7 +107,8 @@ fn a_second_signal_after_more_than_a_second_leaves_at_once() {
 
 #[test]
 fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknown() {
-    let store = Store::failing([Rule::on(CommitMultipartUpload, Action::StallAnswer { ms: None })]);
+    let store =
+        Store::failing([FaultRule::on(CommitMultipartUpload, Fault::StallAnswer { ms: None })]);
     let mut run = store.put("x").stdin_pipe().start();
     run.write(&ramp(PART + 1));
     run.end();
@@ -119,7 +122,7 @@ fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknow
 
 /// A store whose answer to an abort takes so long that a second signal would come before it.
 fn slow_to_abort() -> Store {
-    Store::failing([Rule::on(Operation::AbortMultipartUpload, Action::Delay(700))])
+    Store::failing([FaultRule::on(Operation::AbortMultipartUpload, Fault::Delay(700))])
 }
 
 #[test]
@@ -168,8 +171,9 @@ fn a_closed_terminal_is_one_stop() {
 
 #[test]
 fn an_abort_that_something_on_the_way_to_the_service_answers_is_tried_again() {
-    let page = Action::Html { status: 200 };
-    let once = || [Rule::on(Operation::AbortMultipartUpload, page.clone()).when(When::First(1))];
+    let page = Fault::Html { status: 200 };
+    let once =
+        || [FaultRule::on(Operation::AbortMultipartUpload, page.clone()).when(Trigger::First(1))];
     let store = Store::failing(once());
     let run = midway(&store, "x");
     run.signal(Signal::TERM);
@@ -275,7 +279,7 @@ fn a_stop_tells_what_the_command_has_started_once() {
 
 #[test]
 fn a_command_that_fails_ends_the_run_before_the_rest_is_sent() {
-    let store = Store::failing([Rule::on(UploadPart, Action::StallAnswer { ms: None })]);
+    let store = Store::failing([FaultRule::on(UploadPart, Fault::StallAnswer { ms: None })]);
     let file = store.file("big", ramp(2 * PART + 1000));
     let script = format!("cat {}; exit 3", file.display());
     let run = store.put("x").args("--parallel-upload-count 1 -- sh -c").arg(script);
@@ -295,7 +299,8 @@ fn a_command_whose_child_keeps_the_pipe_open_is_given_ten_seconds() {
 
 #[test]
 fn giving_up_lets_go_of_the_producer() {
-    let store = Store::failing([Rule::on(UploadPart, Action::Refuse(Reply::status(403)))]);
+    let store =
+        Store::failing([FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(403)))]);
     let mut run = store.put("x").stdin_pipe().start();
     let mut pipe = run.stdin.take().unwrap();
     let writing = std::thread::spawn(move || {
@@ -316,7 +321,7 @@ fn giving_up_lets_go_of_the_producer() {
 fn a_command_that_has_exited_is_not_blamed_for_a_slow_service() {
     // For longer than a held-open stdout is tolerated, no part is acknowledged, so that the last
     // bytes wait in the pipe for a buffer.
-    let slow = |part| Rule::on(UploadPart, Action::Delay(13_000)).part(part);
+    let slow = |part| FaultRule::on(UploadPart, Fault::Delay(13_000)).part(part);
     let store = Store::failing([slow(1), slow(2)]);
     let size = 2 * PART + 100_000;
     store

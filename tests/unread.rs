@@ -8,14 +8,14 @@ use common::run::{filled, pipe, terminal};
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 use ocipipe::emulator::Operation::{AbortMultipartUpload, UploadPart};
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 const LONG: usize = PART + 17;
 
 /// A store with enough trouble to tell of.
 fn troubled() -> Store {
-    let refuse = Action::Refuse(Reply::status(503));
-    Store::failing([Rule::on(UploadPart, refuse).when(When::First(1))])
+    let refuse = Fault::Refuse(FaultResponse::status(503));
+    Store::failing([FaultRule::on(UploadPart, refuse).when(Trigger::First(1))])
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_terminal_that_stands_still_holds_up_no_upload() {
 
 #[test]
 fn a_failure_that_nobody_reads_of_is_still_told_by_the_exit_code() {
-    let refuse = Rule::on(UploadPart, Action::Refuse(Reply::status(403)));
+    let refuse = FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(403)));
     for options in ["--debug", "--progress json"] {
         let store = Store::failing([refuse.clone()]);
         let (_unread, theirs) = filled(pipe());
@@ -59,8 +59,8 @@ fn a_failure_that_nobody_reads_of_is_still_told_by_the_exit_code() {
 #[test]
 fn a_signal_is_heard_although_nobody_reads_of_it() {
     let rules = [
-        Rule::on(UploadPart, Action::StallAnswer { ms: None }).part(2),
-        Rule::on(AbortMultipartUpload, Action::Delay(100)),
+        FaultRule::on(UploadPart, Fault::StallAnswer { ms: None }).part(2),
+        FaultRule::on(AbortMultipartUpload, Fault::Delay(100)),
     ];
     let store = Store::failing(rules);
     let (_unread, theirs) = filled(pipe());
@@ -75,7 +75,7 @@ fn a_signal_is_heard_although_nobody_reads_of_it() {
 
 #[test]
 fn the_error_is_the_last_that_is_said_however_much_was_said_before() {
-    let refuse = Rule::on(UploadPart, Action::Refuse(Reply::status(403))).part(2);
+    let refuse = FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(403))).part(2);
     let store = Store::failing([refuse]);
     let done = store.put("x").args("--debug").stdin(ramp(LONG)).run().fails(4);
     let said: Vec<&str> = done.stderr.lines().collect();

@@ -8,15 +8,15 @@ use common::run::Done;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, ramp};
 use ocipipe::emulator::Operation::{AbortMultipartUpload, UploadPart};
-use ocipipe::emulator::fault::{Action, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 /// A store in which an upload of each of these names was left open, in this order.
 fn left_open(names: &[&str]) -> Store {
-    let refused = |status| Action::Refuse(Reply::status(status));
+    let refused = |status| Fault::Refuse(FaultResponse::status(status));
     let aborts = names.len() as u64;
     let store = Store::failing([
-        Rule::on(UploadPart, refused(400)),
-        Rule::on(AbortMultipartUpload, refused(403)).when(When::Requests(aborts)),
+        FaultRule::on(UploadPart, refused(400)),
+        FaultRule::on(AbortMultipartUpload, refused(403)).when(Trigger::Requests(aborts)),
     ]);
     for name in names {
         store.put(name).stdin(ramp(PART + 1)).run().fails(4).says(&["ocipipe uploads abort"]);

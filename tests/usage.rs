@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::{Command as Process, Output, Stdio};
 
 use ocipipe::cli::{self, Command, Environment};
-use ocipipe::error::{Error, Kind};
+use ocipipe::error::{Error, ErrorKind};
 use proptest::prelude::*;
 
 fn words(line: &str) -> Vec<OsString> {
@@ -220,8 +220,8 @@ const MISUSES: &[(&str, &str, &str)] = &[
 fn each_misuse_is_told_in_its_own_words() {
     for (line, what, next) in MISUSES {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was accepted"));
-        assert_eq!(error.what, *what, "{line}");
-        let told = error.next.unwrap();
+        assert_eq!(error.message, *what, "{line}");
+        let told = error.hint.unwrap();
         let (hint, help) = told.rsplit_once("\n  ").unwrap_or(("", &told));
         assert_eq!(hint, *next, "{line}");
         assert!(help.starts_with("`ocipipe") && help.ends_with("--help` tells how it is written"));
@@ -394,9 +394,9 @@ proptest! {
         argv in proptest::collection::vec(word(), 0..10),
     ) {
         if let Err(error) = cli::parse(argv, &Environment::default()) {
-            prop_assert_eq!(error.kind, Kind::Usage);
-            prop_assert!(!error.what.is_empty());
-            prop_assert!(error.next.is_some_and(|next| next.contains("--help` tells")));
+            prop_assert_eq!(error.kind, ErrorKind::Usage);
+            prop_assert!(!error.message.is_empty());
+            prop_assert!(error.hint.is_some_and(|next| next.contains("--help` tells")));
         }
     }
 }

@@ -213,7 +213,10 @@ impl Run {
             _ => Bytes::new(),
         };
         if matches!(call, Call::Put | Call::Commit) {
-            assert!(self.now >= self.not_before, "a signal that follows the end would come too late");
+            assert!(
+                self.now >= self.not_before,
+                "a signal that follows the end would come too late"
+            );
         }
         match call {
             Call::Commit => {

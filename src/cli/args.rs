@@ -60,8 +60,8 @@ macro_rules! talks_to_service {
 
         impl $name {
             /// The shared options, for `service` to resolve.
-            pub fn service(&self) -> super::service::Given<'_> {
-                super::service::Given {
+            pub fn service(&self) -> super::service::RawServiceOptions<'_> {
+                super::service::RawServiceOptions {
                     auth: self.auth.as_deref(),
                     profile: self.profile.as_deref(),
                     config_file: self.config_file.as_deref(),
@@ -101,25 +101,25 @@ macro_rules! talks_to_service {
     error_code(8, "the outcome of the commit is unknown; the message says how to find out"),
     error_code(130, "SIGINT (143 SIGTERM, 129 SIGHUP)")
 )]
-pub struct Top {
+pub struct Cli {
     /// print the version and exit
     #[argh(switch, short = 'V')]
     pub version: bool,
     #[argh(subcommand)]
-    pub command: Sub,
+    pub command: Subcommand,
 }
 
 // One such value exists, for a moment; `argh` could not look into a `Box`.
 #[allow(clippy::large_enum_variant)]
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
-pub enum Sub {
-    Put(Put),
-    Get(Get),
-    Uploads(Uploads),
-    Session(Session),
-    Serve(Serve),
-    Completions(Completions),
+pub enum Subcommand {
+    Put(PutArgs),
+    Get(GetArgs),
+    Uploads(UploadsArgs),
+    Session(SessionArgs),
+    Serve(ServeArgs),
+    Completions(CompletionsArgs),
 }
 
 talks_to_service! {
@@ -135,7 +135,7 @@ talks_to_service! {
         note = "tells ocipipe that the program before it failed: use COMMAND, --expect or --min-size.",
         note = "On success one JSON object is printed on stdout; everything else goes to stderr."
     )]
-    struct Put {
+    struct PutArgs {
         /// oci://BUCKET/NAME or oci://BUCKET@NAMESPACE/NAME
         #[argh(positional, arg_name = "DEST")]
         pub dest: Vec<String>,
@@ -255,7 +255,7 @@ talks_to_service! {
         example = "ocipipe get oci://backups/srv.tgz | tar xz -C /srv",
         example = "ocipipe get -bn backups --name mydb.dump --file /tmp/mydb.dump"
     )]
-    struct Get {
+    struct GetArgs {
         /// oci://BUCKET/NAME or oci://BUCKET@NAMESPACE/NAME
         #[argh(positional, arg_name = "SOURCE")]
         pub source: Vec<String>,
@@ -298,16 +298,16 @@ talks_to_service! {
 /// list or abort multipart uploads that were never committed
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "uploads", help_triggers("-h", "--help"))]
-pub struct Uploads {
+pub struct UploadsArgs {
     #[argh(subcommand)]
-    pub action: UploadsSub,
+    pub action: UploadsSubcommand,
 }
 
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
-pub enum UploadsSub {
-    List(UploadsList),
-    Abort(UploadsAbort),
+pub enum UploadsSubcommand {
+    List(UploadsListArgs),
+    Abort(UploadsAbortArgs),
 }
 
 talks_to_service! {
@@ -318,7 +318,7 @@ talks_to_service! {
         example = "ocipipe uploads list oci://backups",
         example = "ocipipe uploads list -bn backups --older-than 1d"
     )]
-    struct UploadsList {
+    struct UploadsListArgs {
         /// oci://BUCKET, with or without @NAMESPACE and /NAME
         #[argh(positional, arg_name = "BUCKET")]
         pub place: Vec<String>,
@@ -353,7 +353,7 @@ talks_to_service! {
         example = "ocipipe uploads abort oci://backups/mydb.dump --upload-id ID",
         note = "An upload is aborted only if every filter given fits it; without any, --all is needed."
     )]
-    struct UploadsAbort {
+    struct UploadsAbortArgs {
         /// oci://BUCKET, with or without @NAMESPACE and /NAME
         #[argh(positional, arg_name = "BUCKET")]
         pub place: Vec<String>,
@@ -382,16 +382,16 @@ talks_to_service! {
 /// tell what the profile's session token is, or refresh it
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "session", help_triggers("-h", "--help"))]
-pub struct Session {
+pub struct SessionArgs {
     #[argh(subcommand)]
-    pub action: SessionSub,
+    pub action: SessionSubcommand,
 }
 
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
-pub enum SessionSub {
-    Show(SessionShow),
-    Refresh(SessionRefresh),
+pub enum SessionSubcommand {
+    Show(SessionShowArgs),
+    Refresh(SessionRefreshArgs),
 }
 
 talks_to_service! {
@@ -402,7 +402,7 @@ talks_to_service! {
         example = "ocipipe session show --profile backup",
         example = "ocipipe session show --json"
     )]
-    struct SessionShow {
+    struct SessionShowArgs {
         /// as one JSON object
         #[argh(switch)]
         pub json: bool,
@@ -412,7 +412,7 @@ talks_to_service! {
 talks_to_service! {
     /// renew the profile's token now
     #[argh(subcommand, name = "refresh", example = "ocipipe session refresh --profile backup")]
-    struct SessionRefresh {}
+    struct SessionRefreshArgs {}
 }
 
 /// run a local Object Storage on loopback, for trying and testing without a cloud
@@ -424,7 +424,7 @@ talks_to_service! {
     example = "ocipipe serve --dir /tmp/store --port 9000 --token-ttl 5m",
     note = "Prints its URL and writes a ready config, key and token below DIR."
 )]
-pub struct Serve {
+pub struct ServeArgs {
     /// keep objects, config, key and token below this folder
     #[argh(option, arg_name = "DIR")]
     pub dir: Option<String>,
@@ -449,7 +449,7 @@ pub struct Serve {
     example = "ocipipe completions zsh > /usr/local/share/zsh/site-functions/_ocipipe",
     example = "ocipipe completions fish > ~/.config/fish/completions/ocipipe.fish"
 )]
-pub struct Completions {
+pub struct CompletionsArgs {
     /// bash, zsh or fish
     #[argh(positional, arg_name = "SHELL")]
     pub shell: Vec<String>,
@@ -458,7 +458,7 @@ pub struct Completions {
 /// Everything there is to complete and to help with. `argh` knows no command of the name `help`, so
 /// it is added here; `argv` answers it before `argh` sees it.
 pub fn info() -> CommandInfoWithArgs {
-    let mut info = Top::get_args_info();
+    let mut info = Cli::get_args_info();
     info.name = "ocipipe";
     info.commands.push(SubCommandInfo {
         name: "help",

@@ -18,7 +18,7 @@ use crate::error::Error;
 
 /// What argv asks for, before any value is looked at.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Split {
+pub enum ParsedArgv {
     Version,
     /// Help on the command with this path; the empty path is the program.
     Help(Vec<String>),
@@ -32,13 +32,13 @@ pub enum Split {
 
 /// A usage error and the command it happened in, for the hint on how to get help.
 #[derive(Debug)]
-pub struct Misuse {
+pub struct UsageError {
     pub path: Vec<String>,
     pub error: Error,
 }
 
 /// Splits the arguments (without the program's name) by what `root` knows.
-pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<Split, Misuse> {
+pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<ParsedArgv, UsageError> {
     let mut splitter = Splitter {
         root,
         leaf: root,
@@ -51,7 +51,7 @@ pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<Split, Mis
     };
     match splitter.run(argv) {
         Ok(()) => splitter.finish(),
-        Err(error) => Err(Misuse { path: splitter.path, error }),
+        Err(error) => Err(UsageError { path: splitter.path, error }),
     }
 }
 
@@ -71,7 +71,7 @@ impl<'a> Splitter<'a> {
         let mut rest = argv.iter();
         while let Some(word) = rest.next() {
             if word == "--" {
-                if self.takes_command() {
+                if self.takes_trailing_command() {
                     self.command = Some(rest.cloned().collect());
                 } else {
                     for word in rest.by_ref() {
@@ -95,7 +95,7 @@ impl<'a> Splitter<'a> {
             Some((spelt, value)) => (spelt, Some(value.to_owned())),
             None => (word, None),
         };
-        let name = unalias(spelt);
+        let name = canonical_name(spelt);
         match name {
             "--help" => {
                 self.help = true;
@@ -137,9 +137,11 @@ impl<'a> Splitter<'a> {
         let missing = || Error::usage(format!("{spelt} needs a value"));
         let word = rest.next().ok_or_else(missing)?;
         let word = text(word)?;
-        let name = unalias(word.split('=').next().unwrap_or(word));
+        let name = canonical_name(word.split('=').next().unwrap_or(word));
         if word == "--" || name == "--help" || (word != "-" && find(self.root, name).is_some()) {
-            return Err(missing().next(format!("if its value is {word:?}, write {spelt}={word}")));
+            return Err(
+                missing().with_hint(format!("if its value is {word:?}, write {spelt}={word}"))
+            );
         }
         Ok(word.to_owned())
     }
@@ -151,28 +153,30 @@ impl<'a> Splitter<'a> {
         }
         let found = self.leaf.commands.iter().find(|sub| sub.name == word);
         let Some(sub) = found else {
-            let error = Error::usage(format!("there is no command {:?}", self.spelt(word)));
+            let error = Error::usage(format!("there is no command {:?}", self.option_name(word)));
             if self.path.is_empty() && word.contains("://") {
-                return Err(error.next(format!("to upload, write `ocipipe put {word}`")));
+                return Err(error.with_hint(format!("to upload, write `ocipipe put {word}`")));
             }
             let hint = suggest::command(word, self.leaf.commands.iter().map(|sub| sub.name));
-            return Err(error.next(hint.unwrap_or(format!("there are: {}", names(self.leaf)))));
+            return Err(
+                error.with_hint(hint.unwrap_or(format!("there are: {}", option_names(self.leaf))))
+            );
         };
         self.path.push(word.to_owned());
         self.leaf = &sub.command;
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Split, Misuse> {
+    fn finish(mut self) -> Result<ParsedArgv, UsageError> {
         if self.help {
-            return Ok(Split::Help(self.path));
+            return Ok(ParsedArgv::Help(self.path));
         }
         if self.version {
-            return Ok(Split::Version);
+            return Ok(ParsedArgv::Version);
         }
         match self.check() {
-            Err(error) => Err(Misuse { path: self.path, error }),
-            Ok(()) if self.path == ["help"] => Ok(Split::Help(self.positionals)),
+            Err(error) => Err(UsageError { path: self.path, error }),
+            Ok(()) if self.path == ["help"] => Ok(ParsedArgv::Help(self.positionals)),
             Ok(()) => {
                 let mut words = self.path;
                 for (name, value) in self.options {
@@ -181,7 +185,7 @@ impl<'a> Splitter<'a> {
                 }
                 words.push("--".to_owned());
                 words.extend(self.positionals);
-                Ok(Split::Run { words, command: self.command })
+                Ok(ParsedArgv::Run { words, command: self.command })
             }
         }
     }
@@ -192,7 +196,9 @@ impl<'a> Splitter<'a> {
                 [] => "no command was given".to_owned(),
                 path => format!("{} needs to be told what to do", path.join(" ")),
             };
-            return Err(Error::usage(what).next(format!("there are: {}", names(self.leaf))));
+            return Err(
+                Error::usage(what).with_hint(format!("there are: {}", option_names(self.leaf)))
+            );
         }
         for (name, _) in &self.options {
             if !self.leaf.flags.iter().any(|flag| flag.long == *name) {
@@ -201,13 +207,13 @@ impl<'a> Splitter<'a> {
         }
         if matches!(&self.command, Some(command) if command.is_empty()) {
             return Err(Error::usage("there is no command behind --")
-                .next("write `ocipipe put oci://BUCKET/NAME -- pg_dump mydb`"));
+                .with_hint("write `ocipipe put oci://BUCKET/NAME -- pg_dump mydb`"));
         }
-        self.lone_dash()
+        self.is_lone_dash()
     }
 
     /// A lone `-` is the standard stream, in the place where `--file -` would have named it.
-    fn lone_dash(&mut self) -> Result<(), Error> {
+    fn is_lone_dash(&mut self) -> Result<(), Error> {
         let dashes = self.positionals.iter().filter(|word| *word == "-").count();
         if dashes == 0 {
             return Ok(());
@@ -218,7 +224,7 @@ impl<'a> Splitter<'a> {
         let file = self.options.iter().find(|(name, _)| *name == "--file");
         if dashes > 1 || file.is_some_and(|(_, value)| value.as_deref() != Some("-")) {
             return Err(Error::usage("- is given besides another file")
-                .next("- stands for stdin (put) or stdout (get), like --file -"));
+                .with_hint("- stands for stdin (put) or stdout (get), like --file -"));
         }
         if file.is_none() {
             self.options.push(("--file", Some("-".to_owned())));
@@ -227,30 +233,30 @@ impl<'a> Splitter<'a> {
         Ok(())
     }
 
-    fn takes_command(&self) -> bool {
+    fn takes_trailing_command(&self) -> bool {
         self.path == ["put"]
     }
 
-    fn spelt(&self, word: &str) -> String {
+    fn option_name(&self, word: &str) -> String {
         self.path.iter().map(String::as_str).chain([word]).collect::<Vec<_>>().join(" ")
     }
 
     fn unknown(&self, spelt: &str) -> Error {
         let error = Error::usage(format!("there is no option {spelt}"));
         let known: Vec<&str> = if self.path.is_empty() {
-            every(self.root)
+            all_options(self.root)
         } else {
             self.leaf.flags.iter().map(|flag| flag.long).collect()
         };
         match suggest::option(spelt, known.into_iter()) {
-            Some(hint) => error.next(hint),
+            Some(hint) => error.with_hint(hint),
             None => error,
         }
     }
 }
 
 /// The one name of an option that the OCI CLI spells in several ways.
-pub fn unalias(spelt: &str) -> &str {
+pub fn canonical_name(spelt: &str) -> &str {
     match spelt {
         "-bn" => "--bucket-name",
         "-ns" | "--namespace-name" => "--namespace",
@@ -269,20 +275,20 @@ fn find<'a>(info: &'a CommandInfoWithArgs, name: &str) -> Option<(&'a str, bool)
         .or_else(|| info.commands.iter().find_map(|sub| find(&sub.command, name)))
 }
 
-fn every(info: &CommandInfoWithArgs) -> Vec<&str> {
+fn all_options(info: &CommandInfoWithArgs) -> Vec<&str> {
     let mut all: Vec<&str> = info.flags.iter().map(|flag| flag.long).collect();
-    info.commands.iter().for_each(|sub| all.extend(every(&sub.command)));
+    info.commands.iter().for_each(|sub| all.extend(all_options(&sub.command)));
     all
 }
 
-fn names(info: &CommandInfoWithArgs) -> String {
+fn option_names(info: &CommandInfoWithArgs) -> String {
     info.commands.iter().map(|sub| sub.name).collect::<Vec<_>>().join(", ")
 }
 
 fn text(word: &OsStr) -> Result<&str, Error> {
     word.to_str().ok_or_else(|| {
         Error::usage(format!("the argument {word:?} is not UTF-8"))
-            .next("only the command behind -- may have other bytes in it")
+            .with_hint("only the command behind -- may have other bytes in it")
     })
 }
 
@@ -293,14 +299,14 @@ mod tests {
     use std::collections::HashMap;
     use std::os::unix::ffi::OsStringExt;
 
-    fn ran(line: &str) -> Result<Split, Misuse> {
+    fn ran(line: &str) -> Result<ParsedArgv, UsageError> {
         let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         split(&argv, &args::info())
     }
 
     fn words(line: &str) -> String {
         match ran(line) {
-            Ok(Split::Run { words, .. }) => words.join(" "),
+            Ok(ParsedArgv::Run { words, .. }) => words.join(" "),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -347,7 +353,7 @@ mod tests {
         let mut argv: Vec<OsString> =
             ["put", "oci://b/n", "--", "cat", "--help", "--", "-"].map(OsString::from).to_vec();
         argv.push(OsString::from_vec(vec![0xff, b'x']));
-        let Split::Run { words, command } = split(&argv, &args::info()).unwrap() else {
+        let ParsedArgv::Run { words, command } = split(&argv, &args::info()).unwrap() else {
             panic!("not a run");
         };
         assert_eq!(words.join(" "), "put -- oci://b/n");
@@ -361,7 +367,7 @@ mod tests {
             let mut argv: Vec<OsString> = before.into_iter().map(OsString::from).collect();
             argv.push(OsString::from_vec(vec![0xff]));
             let misuse = split(&argv, &args::info()).unwrap_err();
-            assert!(misuse.error.what.ends_with("is not UTF-8"), "{misuse:?}");
+            assert!(misuse.error.message.ends_with("is not UTF-8"), "{misuse:?}");
         }
     }
 
@@ -376,15 +382,15 @@ mod tests {
 
     #[test]
     fn help_and_version_are_found_wherever_they_stand() {
-        let help = |path: &[&str]| Split::Help(path.iter().map(|s| (*s).to_owned()).collect());
+        let help = |path: &[&str]| ParsedArgv::Help(path.iter().map(|s| (*s).to_owned()).collect());
         assert_eq!(ran("-h").unwrap(), help(&[]));
         assert_eq!(ran("help").unwrap(), help(&[]));
         assert_eq!(ran("put oci://b/n -h").unwrap(), help(&["put"]));
         assert_eq!(ran("uploads --help").unwrap(), help(&["uploads"]));
         assert_eq!(ran("help uploads abort").unwrap(), help(&["uploads", "abort"]));
-        assert_eq!(ran("--version").unwrap(), Split::Version);
-        assert_eq!(ran("-V").unwrap(), Split::Version);
-        assert_eq!(ran("-v").unwrap(), Split::Version);
+        assert_eq!(ran("--version").unwrap(), ParsedArgv::Version);
+        assert_eq!(ran("-V").unwrap(), ParsedArgv::Version);
+        assert_eq!(ran("-v").unwrap(), ParsedArgv::Version);
         assert_eq!(ran("put -?").unwrap(), help(&["put"]));
         assert_eq!(refused("put --version"), "put does not take --version");
     }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::destination::{Destination, Place};
+use crate::destination::{BucketUrl, ObjectUrl};
 use crate::digest::Algorithm;
 pub use crate::expect::Format;
 use crate::oci::options::ServiceOptions;
@@ -29,7 +29,7 @@ pub enum Command {
 impl Command {
     /// Whether stdin is the stream.
     pub fn reads_stdin(&self) -> bool {
-        matches!(self, Command::Put(put) if put.source == Source::Stdin)
+        matches!(self, Command::Put(put) if put.source == StreamSource::Stdin)
     }
 
     /// Whether what somebody waits for goes to stdout: a receipt, an object, a list.
@@ -41,8 +41,8 @@ impl Command {
 /// `put`: one stream becomes one object.
 #[derive(Debug, Clone)]
 pub struct PutCommand {
-    pub target: Destination,
-    pub source: Source,
+    pub target: ObjectUrl,
+    pub source: StreamSource,
     /// The folder of the embedded store; `None` is the real service.
     pub local: Option<PathBuf>,
     /// Bytes; whether parts of this size make sense is for the schedule to say.
@@ -61,7 +61,7 @@ pub struct PutCommand {
     /// Bytes per second over all parts.
     pub bwlimit: Option<u64>,
     pub expect: Option<Format>,
-    pub report: Report,
+    pub output: OutputOptions,
     pub service: ServiceOptions,
     /// What is odd enough to be said at the start, though not wrong.
     pub warnings: Vec<String>,
@@ -69,7 +69,7 @@ pub struct PutCommand {
 
 /// Where the stream comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum StreamSource {
     Stdin,
     File(PathBuf),
     /// The program and its arguments; never empty.
@@ -106,8 +106,8 @@ pub struct ObjectSettings {
 
 /// What is said on stderr.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Report {
-    pub progress: Progress,
+pub struct OutputOptions {
+    pub progress: ProgressMode,
     /// Warnings and errors only.
     pub quiet: bool,
     pub debug: bool,
@@ -115,7 +115,7 @@ pub struct Report {
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Progress {
+pub enum ProgressMode {
     /// A bar on a terminal, a line now and then elsewhere.
     #[default]
     Auto,
@@ -128,14 +128,14 @@ pub enum Progress {
 /// `get`: one object becomes a stream.
 #[derive(Debug, Clone)]
 pub struct GetCommand {
-    pub source: Destination,
+    pub source: ObjectUrl,
     /// `None` is stdout.
     pub file: Option<PathBuf>,
     /// Holds the base64 of the AES-256 key the object was stored with; not read yet.
     pub encryption_key_file: Option<PathBuf>,
     pub retry_for: Duration,
     pub stall_timeout: Duration,
-    pub report: Report,
+    pub output: OutputOptions,
     pub service: ServiceOptions,
 }
 
@@ -144,7 +144,7 @@ pub struct GetCommand {
 pub struct UploadsCommand {
     pub action: UploadsAction,
     /// The bucket and, where only one object's uploads are meant, its exact name.
-    pub place: Place,
+    pub place: BucketUrl,
     pub upload_id: Option<String>,
     pub older_than: Option<Duration>,
     pub service: ServiceOptions,

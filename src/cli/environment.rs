@@ -79,10 +79,8 @@ impl Environment {
             ours(name) && !PATHS.contains(&name.as_str()) && value.to_str().is_none()
         });
         match unreadable.map(|(name, _)| name).min() {
-            Some(name) => {
-                Err(Error::usage(format!("{name} is not UTF-8 text"))
-                    .next("set it anew, or unset it"))
-            }
+            Some(name) => Err(Error::usage(format!("{name} is not UTF-8 text"))
+                .with_hint("set it anew, or unset it")),
             None => Ok(()),
         }
     }
@@ -106,7 +104,7 @@ impl Environment {
         let (user, below) = rest.split_at(end);
         let home = match user {
             [] => self.home().map(Path::to_owned),
-            user => self.home_of_user(user),
+            user => self.home_from_passwd(user),
         };
         let Some(home) = home else { return PathBuf::from(path) };
         let below = below.iter().skip_while(|&&byte| byte == b'/').copied().collect::<Vec<u8>>();
@@ -142,7 +140,7 @@ impl Environment {
         Environment { defaults, ..self.clone() }
     }
 
-    fn home_of_user(&self, user: &[u8]) -> Option<PathBuf> {
+    fn home_from_passwd(&self, user: &[u8]) -> Option<PathBuf> {
         let name = std::str::from_utf8(user).ok().filter(|_| self.of_host)?;
         home_of(User::from_name(name))
     }
@@ -190,7 +188,7 @@ mod tests {
         }
         for name in ["OCI_CLI_PROFILE", "OCI_CLI_PASSPHRASE", "OCI_REGION", "OCIPIPE_X"] {
             let error = of(name).check().unwrap_err();
-            assert_eq!((error.kind.exit_code(), error.what.contains(name)), (2, true));
+            assert_eq!((error.kind.exit_code(), error.message.contains(name)), (2, true));
         }
         assert_eq!(of("PS1").check(), Ok(()));
     }

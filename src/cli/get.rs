@@ -2,7 +2,7 @@
 //!
 //! Must not open anything. Invariant: exactly one object is named.
 
-use super::args::Get;
+use super::args::GetArgs;
 use super::command::GetCommand;
 use super::put::{RETRY_FOR, STALL_TIMEOUT, report};
 use super::service::path;
@@ -10,9 +10,9 @@ use super::{Environment, target, value};
 use crate::error::Error;
 
 /// Checks everything that can be checked before anything is opened.
-pub fn command(get: &Get, environment: &Environment) -> Result<GetCommand, Error> {
+pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, Error> {
     Ok(GetCommand {
-        source: target::Given {
+        source: target::RawTarget {
             positionals: &get.source,
             bucket: get.bucket_name.as_deref(),
             namespace: get.namespace.as_deref(),
@@ -26,7 +26,7 @@ pub fn command(get: &Get, environment: &Environment) -> Result<GetCommand, Error
             .unwrap_or(RETRY_FOR),
         stall_timeout: value::duration("--stall-timeout", get.stall_timeout.as_deref())?
             .unwrap_or(STALL_TIMEOUT),
-        report: report(get.progress.as_deref(), get.quiet, get.debug)?,
+        output: report(get.progress.as_deref(), get.quiet, get.debug)?,
         service: get.service().resolve(environment)?,
     })
 }

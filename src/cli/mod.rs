@@ -30,7 +30,7 @@ pub use command::*;
 pub use environment::Environment;
 
 use crate::error::Error;
-use argv::{Misuse, Split};
+use argv::{ParsedArgv, UsageError};
 
 /// Why there is no command: a usage error, exit code 2.
 pub type Exit = Error;
@@ -39,15 +39,15 @@ pub type Exit = Error;
 pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, Exit> {
     let root = args::info();
     match argv::split(&argv, &root) {
-        Ok(Split::Version) => Ok(Command::Version),
-        Ok(Split::Help(path)) => match help::text(&root, &path) {
+        Ok(ParsedArgv::Version) => Ok(Command::Version),
+        Ok(ParsedArgv::Help(path)) => match help::text(&root, &path) {
             Some(text) => Ok(Command::Help(text)),
             None => {
                 let error = Error::usage(format!("there is no command {:?}", path.join(" ")));
                 Err(with_help(error, &[]))
             }
         },
-        Ok(Split::Run { words, command }) => {
+        Ok(ParsedArgv::Run { words, command }) => {
             let path = path(&words);
             let read = rc::apply(words, &root, environment, command.is_some());
             let ran = read.and_then(|(words, defaults)| {
@@ -57,7 +57,7 @@ pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, 
             });
             ran.map_err(|error| with_help(error, &path))
         }
-        Err(Misuse { path, error }) => Err(with_help(error, &path)),
+        Err(UsageError { path, error }) => Err(with_help(error, &path)),
     }
 }
 
@@ -68,28 +68,35 @@ fn run(
 ) -> Result<Command, Error> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     // What `argh` could still refuse, `argv` has refused before; its own text serves as the rest.
-    let top = args::Top::from_args(&["ocipipe"], &words)
+    let top = args::Cli::from_args(&["ocipipe"], &words)
         .map_err(|exit| Error::usage(exit.output.trim().replace('\n', " ")))?;
     Ok(match &top.command {
-        args::Sub::Put(put) => Command::Put(Box::new(put::command(put, command, environment)?)),
-        args::Sub::Get(get) => Command::Get(Box::new(get::command(get, environment)?)),
-        args::Sub::Uploads(uploads) => {
+        args::Subcommand::Put(put) => {
+            Command::Put(Box::new(put::command(put, command, environment)?))
+        }
+        args::Subcommand::Get(get) => Command::Get(Box::new(get::command(get, environment)?)),
+        args::Subcommand::Uploads(uploads) => {
             Command::Uploads(Box::new(uploads::command(&uploads.action, environment)?))
         }
-        args::Sub::Session(session) => {
+        args::Subcommand::Session(session) => {
             Command::Session(Box::new(self::session(&session.action, environment)?))
         }
-        args::Sub::Serve(serve) => Command::Serve(self::serve(serve, environment)?),
-        args::Sub::Completions(completions) => Command::Completions(shell(&completions.shell)?),
+        args::Subcommand::Serve(serve) => Command::Serve(self::serve(serve, environment)?),
+        args::Subcommand::Completions(completions) => {
+            Command::Completions(shell(&completions.shell)?)
+        }
     })
 }
 
-fn session(sub: &args::SessionSub, environment: &Environment) -> Result<SessionCommand, Error> {
+fn session(
+    sub: &args::SessionSubcommand,
+    environment: &Environment,
+) -> Result<SessionCommand, Error> {
     let (action, service) = match sub {
-        args::SessionSub::Show(show) => {
+        args::SessionSubcommand::Show(show) => {
             (SessionAction::Show { json: show.json }, show.service().resolve(environment)?)
         }
-        args::SessionSub::Refresh(refresh) => {
+        args::SessionSubcommand::Refresh(refresh) => {
             if refresh.no_refresh {
                 return Err(Error::usage("session refresh and --no-refresh contradict each other"));
             }
@@ -99,14 +106,14 @@ fn session(sub: &args::SessionSub, environment: &Environment) -> Result<SessionC
     Ok(SessionCommand { action, service })
 }
 
-fn serve(serve: &args::Serve, environment: &Environment) -> Result<ServeCommand, Error> {
+fn serve(serve: &args::ServeArgs, environment: &Environment) -> Result<ServeCommand, Error> {
     let dir = service::path(environment, serve.dir.as_deref())
-        .ok_or_else(|| Error::usage("--dir is missing").next("write --dir DIR"))?;
+        .ok_or_else(|| Error::usage("--dir is missing").with_hint("write --dir DIR"))?;
     let port = match serve.port.as_deref() {
         None => 0,
-        Some(text) => text
-            .parse()
-            .map_err(|_| value::bad("--port", text, "it is a whole number from 0 to 65535"))?,
+        Some(text) => text.parse().map_err(|_| {
+            value::invalid_value("--port", text, "it is a whole number from 0 to 65535")
+        })?,
     };
     let token_ttl = value::duration("--token-ttl", serve.token_ttl.as_deref())?
         .unwrap_or(Duration::from_secs(3600));
@@ -124,9 +131,11 @@ fn shell(given: &[String]) -> Result<Shell, Error> {
             "bash" => Ok(Shell::Bash),
             "zsh" => Ok(Shell::Zsh),
             "fish" => Ok(Shell::Fish),
-            _ => Err(Error::usage(format!("there are no completions for {shell:?}")).next(hint)),
+            _ => {
+                Err(Error::usage(format!("there are no completions for {shell:?}")).with_hint(hint))
+            }
         },
-        _ => Err(Error::usage("completions takes the name of one shell").next(hint)),
+        _ => Err(Error::usage("completions takes the name of one shell").with_hint(hint)),
     }
 }
 
@@ -139,11 +148,11 @@ fn path(words: &[String]) -> Vec<String> {
 fn with_help(error: Error, path: &[String]) -> Error {
     let command: String = path.iter().map(|word| format!(" {word}")).collect();
     let help = format!("`ocipipe{command} --help` tells how it is written");
-    let next = match &error.next {
+    let next = match &error.hint {
         Some(next) => format!("{next}\n  {help}"),
         None => help,
     };
-    error.next(next)
+    error.with_hint(next)
 }
 
 /// What `--version` prints: the version, the target and, where the build named it, the commit.

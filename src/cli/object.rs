@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::args::Put;
+use super::args::PutArgs;
 use super::service::path;
 use super::value;
 use crate::cli::Environment;
@@ -17,13 +17,17 @@ const TIERS: [(&str, &str); 3] =
     [("Standard", "Standard"), ("InfrequentAccess", "InfrequentAccess"), ("Archive", "Archive")];
 
 /// Checks the settings of `put` for an object whose media type may be guessed from `name`.
-pub fn settings(put: &Put, name: &str, environment: &Environment) -> Result<ObjectSettings, Error> {
+pub fn settings(
+    put: &PutArgs,
+    name: &str,
+    environment: &Environment,
+) -> Result<ObjectSettings, Error> {
     let (metadata, metadata_file) = metadata(put.metadata.as_deref(), environment)?;
     if put.encryption_key_file.is_some() && put.opc_sse_kms_key_id.is_some() {
         return Err(Error::usage(
             "--encryption-key-file and --opc-sse-kms-key-id contradict each other",
         )
-        .next("an object is encrypted with your own key or with one of the Vault, not both"));
+        .with_hint("an object is encrypted with your own key or with one of the Vault, not both"));
     }
     let content_type = match put.content_type.as_deref() {
         Some(auto) if auto.eq_ignore_ascii_case("auto") => guess(name).map(str::to_owned),

@@ -7,8 +7,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::Put;
-use super::command::{Format, Overwrite, Progress, PutCommand, Report, Source};
+use super::args::PutArgs;
+use super::command::{Format, OutputOptions, Overwrite, ProgressMode, PutCommand, StreamSource};
 use super::service::path;
 use super::{Environment, object, target, value};
 use crate::digest::Algorithm;
@@ -25,26 +25,26 @@ const CHECKSUMS: [(&str, Algorithm); 5] = [
     ("none", Algorithm::None),
 ];
 
-const PROGRESS: [(&str, Progress); 5] = [
-    ("auto", Progress::Auto),
-    ("bar", Progress::Bar),
-    ("log", Progress::Log),
-    ("json", Progress::Json),
-    ("none", Progress::None),
+const PROGRESS: [(&str, ProgressMode); 5] = [
+    ("auto", ProgressMode::Auto),
+    ("bar", ProgressMode::Bar),
+    ("log", ProgressMode::Log),
+    ("json", ProgressMode::Json),
+    ("none", ProgressMode::None),
 ];
 
 /// Checks everything that can be checked before anything is opened.
 pub fn command(
-    put: &Put,
+    put: &PutArgs,
     run: Option<Vec<OsString>>,
     environment: &Environment,
 ) -> Result<PutCommand, Error> {
     let source = source(put, run, environment)?;
     let default_name = match &source {
-        Source::File(file) => Some(base_name(file)?),
+        StreamSource::File(file) => Some(base_name(file)?),
         _ => None,
     };
-    let target = target::Given {
+    let target = target::RawTarget {
         positionals: &put.dest,
         bucket: put.bucket_name.as_deref(),
         namespace: put.namespace.as_deref(),
@@ -63,7 +63,7 @@ pub fn command(
     // What the stream is called where it comes from says more than what it shall be called.
     let named = default_name.unwrap_or(&target.name);
     let object = object::settings(put, named, environment)?;
-    if source == Source::Stdin {
+    if source == StreamSource::Stdin {
         stdin_is_data("--metadata", object.metadata_file.as_deref())?;
         stdin_is_data("--encryption-key-file", object.encryption_key_file.as_deref())?;
     }
@@ -95,7 +95,7 @@ pub fn command(
             put.expect.as_deref(),
             &Format::ALL.map(|format| (format.option(), format)),
         )?,
-        report: report(put.progress.as_deref(), put.quiet, put.debug)?,
+        output: report(put.progress.as_deref(), put.quiet, put.debug)?,
         service,
         target,
         warnings,
@@ -103,18 +103,18 @@ pub fn command(
 }
 
 fn source(
-    put: &Put,
+    put: &PutArgs,
     run: Option<Vec<OsString>>,
     environment: &Environment,
-) -> Result<Source, Error> {
+) -> Result<StreamSource, Error> {
     match (put.file.as_deref(), run) {
         (Some(file), Some(_)) => {
             Err(Error::usage(format!("--file {file:?} and a command behind -- are both given"))
-                .next("the stream comes from one of them: leave the other out"))
+                .with_hint("the stream comes from one of them: leave the other out"))
         }
-        (None, Some(run)) => Ok(Source::Command(run)),
-        (None | Some("-"), None) => Ok(Source::Stdin),
-        (Some(file), None) => Ok(Source::File(environment.expand(file))),
+        (None, Some(run)) => Ok(StreamSource::Command(run)),
+        (None | Some("-"), None) => Ok(StreamSource::Stdin),
+        (Some(file), None) => Ok(StreamSource::File(environment.expand(file))),
     }
 }
 
@@ -123,7 +123,7 @@ fn stdin_is_data(option: &str, file: Option<&Path>) -> Result<(), Error> {
     const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
     match file.filter(|file| STDIN.iter().any(|stdin| *file == Path::new(stdin))) {
         Some(file) => Err(Error::usage(format!("{option} {} is the stream", file.display()))
-            .next("give it another file: stdin is data only")),
+            .with_hint("give it another file: stdin is data only")),
         None => Ok(()),
     }
 }
@@ -132,18 +132,18 @@ fn stdin_is_data(option: &str, file: Option<&Path>) -> Result<(), Error> {
 fn base_name(file: &Path) -> Result<&str, Error> {
     file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
         Error::usage(format!("--file {:?} has no file name in it", file.display().to_string()))
-            .next("write the path of a file, or - for stdin")
+            .with_hint("write the path of a file, or - for stdin")
     })
 }
 
 /// `--force` beside `--if-match` is what scripts for the OCI CLI have, where it keeps the question
 /// away; the stricter of the two holds.
-fn overwrite(put: &Put) -> Result<Overwrite, Error> {
+fn overwrite(put: &PutArgs) -> Result<Overwrite, Error> {
     if put.no_overwrite {
         let other = if put.force { Some("--force") } else { None };
         if let Some(other) = other.or(put.if_match.as_ref().map(|_| "--if-match")) {
             return Err(Error::usage(format!("{other} and --no-overwrite contradict each other"))
-                .next(
+                .with_hint(
                     "an existing object is left alone unless one of --force, --if-match is given",
                 ));
         }
@@ -160,15 +160,15 @@ fn parallel(text: Option<&str>) -> Result<Option<u16>, Error> {
     let Some(text) = text else { return Ok(None) };
     match text.parse::<u16>() {
         Ok(count) if (1..=1000).contains(&count) => Ok(Some(count)),
-        _ => Err(value::bad(option, text, "it is a whole number from 1 to 1000")),
+        _ => Err(value::invalid_value(option, text, "it is a whole number from 1 to 1000")),
     }
 }
 
 /// What is said on stderr; `--quiet` stills the progress, whatever its form.
-pub fn report(progress: Option<&str>, quiet: bool, debug: bool) -> Result<Report, Error> {
+pub fn report(progress: Option<&str>, quiet: bool, debug: bool) -> Result<OutputOptions, Error> {
     if quiet && debug {
         return Err(Error::usage("--quiet and --debug contradict each other"));
     }
     let progress = value::choice("--progress", progress, &PROGRESS)?.unwrap_or_default();
-    Ok(Report { progress, quiet, debug })
+    Ok(OutputOptions { progress, quiet, debug })
 }

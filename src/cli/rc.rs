@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 use argh::{CommandInfoWithArgs, FlagInfoKind};
 
-use super::argv::unalias;
+use super::argv::canonical_name;
 use super::environment::Environment;
-use crate::destination::Place;
+use crate::destination::BucketUrl;
 use crate::error::Error;
 use crate::oci::options::Setting;
 use crate::oci::profile::{DEFAULT, Profiles, Section};
@@ -21,7 +21,7 @@ use crate::oci::profile::{DEFAULT, Profiles, Section};
 const SETTINGS: &str = "OCI_CLI_SETTINGS";
 
 /// Where the file is looked for, in this order, if nothing names one.
-const USUAL: [&str; 2] = ["~/.oci/oci_cli_rc", "~/.oci/cli-defaults"];
+const DEFAULT_PATHS: [&str; 2] = ["~/.oci/oci_cli_rc", "~/.oci/cli-defaults"];
 
 /// The options that a variable sets, which beats the file.
 const VARIABLES: [(&str, &str); 7] = [
@@ -35,7 +35,7 @@ const VARIABLES: [(&str, &str); 7] = [
 ];
 
 /// Of each of these, one that is given leaves no room for the others.
-const EXCLUSIVE: [&[&str]; 5] = [
+const EXCLUSIVE_OPTIONS: [&[&str]; 5] = [
     &["--force", "--no-overwrite", "--if-match"],
     &["--quiet", "--debug"],
     &["--refresh-before", "--no-refresh"],
@@ -45,14 +45,14 @@ const EXCLUSIVE: [&[&str]; 5] = [
 
 /// Options that the file does not set: those that choose what is read, and `--all`, which there is
 /// meant for lists of every kind and would here abort every upload.
-const NEVER: [&str; 7] =
+const NEVER_DEFAULTED: [&str; 7] =
     ["--help", "--profile", "--config-file", "--cli-rc-file", "--proxy", "--local", "--all"];
 
 /// What the file said for one command.
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
     /// The options that were taken from it, and the keys that set them.
-    pub taken: BTreeMap<String, String>,
+    pub origins: BTreeMap<String, String>,
     /// The proxy of its settings.
     pub proxy: Option<Setting>,
     /// What is odd enough to be said at the start.
@@ -62,34 +62,34 @@ pub struct Defaults {
 impl Defaults {
     /// What gave an option, for messages.
     pub fn origin<'a>(&'a self, option: &'a str) -> &'a str {
-        self.taken.get(option).map_or(option, String::as_str)
+        self.origins.get(option).map_or(option, String::as_str)
     }
 
     /// Adds to an error of the options which of them were not given but read.
     pub fn explain(&self, error: Error) -> Error {
-        if self.taken.is_empty() {
+        if self.origins.is_empty() {
             return error;
         }
-        let keys: Vec<&str> = self.taken.values().map(String::as_str).collect();
+        let keys: Vec<&str> = self.origins.values().map(String::as_str).collect();
         let note = format!("not on the command line, but said by {}", keys.join(", "));
-        let next = match &error.next {
+        let next = match &error.hint {
             Some(next) => format!("{next}\n  {note}"),
             None => note,
         };
-        error.next(next)
+        error.with_hint(next)
     }
 }
 
 /// The file, read.
-struct File {
+struct RcFile {
     path: PathBuf,
     sections: Profiles,
 }
 
-impl File {
+impl RcFile {
     /// Reads the file that is named, or one that is there. One that is named and missing is refused,
     /// since what it says would be passed over.
-    fn find(option: Option<&str>, environment: &Environment) -> Result<Option<File>, Error> {
+    fn find(option: Option<&str>, environment: &Environment) -> Result<Option<RcFile>, Error> {
         let (path, from) = if let Some(path) = option {
             (environment.expand(environment.with_variables(path)), "--cli-rc-file")
         } else if let Some(path) = environment.path("OCI_CLI_RC_FILE") {
@@ -99,11 +99,11 @@ impl File {
             };
             (path, "OCI_CLI_RC_FILE")
         } else {
-            let usual = USUAL.iter().filter(|_| environment.home().is_some());
+            let usual = DEFAULT_PATHS.iter().filter(|_| environment.home().is_some());
             for path in usual.map(|path| environment.expand(path)) {
                 match environment.read(&path) {
                     Err(error) if is_absent(&error) => {}
-                    read => return File::parse(path, read).map(Some),
+                    read => return RcFile::parse(path, read).map(Some),
                 }
             }
             return Ok(None);
@@ -112,21 +112,21 @@ impl File {
             Err(error) if is_absent(&error) => {
                 Err(Error::usage(format!("{from}: there is no file {}", path.display())))
             }
-            read => File::parse(path, read).map(Some),
+            read => RcFile::parse(path, read).map(Some),
         }
     }
 
-    fn parse(path: PathBuf, read: std::io::Result<Vec<u8>>) -> Result<File, Error> {
+    fn parse(path: PathBuf, read: std::io::Result<Vec<u8>>) -> Result<RcFile, Error> {
         let shown = path.display();
         let bytes =
             read.map_err(|error| Error::usage(format!("{shown} cannot be read: {error}")))?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Error::usage(format!("{shown} is not UTF-8 text")))?;
         let sections = Profiles::parse(&text).map_err(|error| {
-            Error::usage(format!("{shown}, line {}: {}", error.line, error.what))
-                .next("the file has lines [SECTION], key = value, and # comment")
+            Error::usage(format!("{shown}, line {}: {}", error.line, error.message))
+                .with_hint("the file has lines [SECTION], key = value, and # comment")
         })?;
-        Ok(File { path, sections })
+        Ok(RcFile { path, sections })
     }
 
     fn origin(&self, key: &str) -> String {
@@ -151,16 +151,16 @@ pub fn apply(
     environment: &Environment,
     runs: bool,
 ) -> Result<(Vec<String>, Defaults), Error> {
-    let line = Line::read(&words, root);
+    let line = CommandLine::read(&words, root);
     let has = |flag: &str| line.leaf.flags.iter().any(|known| known.long == flag);
     if !has("--profile") || line.given("--local").is_some() {
         return Ok((words, Defaults::default()));
     }
     let named = line.given("--cli-rc-file").flatten();
-    let Some(file) = File::find(named, environment)? else {
+    let Some(file) = RcFile::find(named, environment)? else {
         return Ok((words, Defaults::default()));
     };
-    let mut filling = Filling {
+    let mut filling = DefaultsBuilder {
         file: &file,
         environment,
         runs,
@@ -184,14 +184,14 @@ pub fn apply(
         filling.fill(&line, &section)?;
     }
     filling.warn_of_settings(&line);
-    let Filling { added, defaults, .. } = filling;
+    let DefaultsBuilder { added, defaults, .. } = filling;
     let mut words = words;
     words.splice(line.end..line.end, added);
     Ok((words, defaults))
 }
 
 /// A command line, split.
-struct Line<'a> {
+struct CommandLine<'a> {
     leaf: &'a CommandInfoWithArgs,
     /// The scopes of keys for this command, the narrowest first; the last is none.
     scopes: Vec<String>,
@@ -201,8 +201,8 @@ struct Line<'a> {
     end: usize,
 }
 
-impl<'a> Line<'a> {
-    fn read(words: &[String], root: &'a CommandInfoWithArgs) -> Line<'a> {
+impl<'a> CommandLine<'a> {
+    fn read(words: &[String], root: &'a CommandInfoWithArgs) -> CommandLine<'a> {
         let (mut leaf, mut path) = (root, Vec::new());
         let mut rest = words.iter().enumerate().peekable();
         while let Some((_, word)) = rest.peek()
@@ -226,7 +226,7 @@ impl<'a> Line<'a> {
             options.push((word.clone(), value));
         }
         let positionals = words.iter().skip(end + 1).cloned().collect();
-        Line { leaf, scopes: scopes(&path), options, positionals, end }
+        CommandLine { leaf, scopes: scopes(&path), options, positionals, end }
     }
 
     /// Whether an option is given, and its value.
@@ -240,8 +240,8 @@ impl<'a> Line<'a> {
         let long = format!("--{key}");
         let known = |name: &str| self.leaf.flags.iter().find(|flag| flag.long == name);
         let short = format!("-{key}");
-        let by_letters = || known(unalias(&short)).filter(|_| key.len() == 2);
-        known(unalias(&long)).or_else(by_letters).map(|flag| flag.long)
+        let by_letters = || known(canonical_name(&short)).filter(|_| key.len() == 2);
+        known(canonical_name(&long)).or_else(by_letters).map(|flag| flag.long)
     }
 
     /// Whether an option has no place beside what is given.
@@ -249,10 +249,13 @@ impl<'a> Line<'a> {
         let given = |other: &&str| self.given(other).is_some();
         let variable = VARIABLES.iter().find(|(name, _)| *name == option);
         let addressed = self.positionals.iter().find(|word| word.contains("://"));
-        let namespace =
-            || addressed.and_then(|word| Place::parse(word).ok()).and_then(|place| place.namespace);
+        let namespace = || {
+            addressed.and_then(|word| BucketUrl::parse(word).ok()).and_then(|place| place.namespace)
+        };
         given(&option)
-            || EXCLUSIVE.iter().any(|group| group.contains(&option) && group.iter().any(given))
+            || EXCLUSIVE_OPTIONS
+                .iter()
+                .any(|group| group.contains(&option) && group.iter().any(given))
             || variable.is_some_and(|(_, variable)| environment.var(variable).is_some())
             || addressed.is_some() && ["--bucket-name", "--name"].contains(&option)
             || option == "--namespace" && namespace().is_some()
@@ -275,27 +278,27 @@ fn scopes(path: &[&str]) -> Vec<String> {
 }
 
 /// The options that are added, as they come together.
-struct Filling<'a> {
-    file: &'a File,
+struct DefaultsBuilder<'a> {
+    file: &'a RcFile,
     environment: &'a Environment,
     runs: bool,
     added: Vec<String>,
     defaults: Defaults,
 }
 
-impl Filling<'_> {
+impl DefaultsBuilder<'_> {
     fn add(&mut self, option: &str, key: &str, value: Option<String>) {
         self.added.push(option.to_owned());
         self.added.extend(value);
-        self.defaults.taken.insert(option.to_owned(), self.file.origin(key));
+        self.defaults.origins.insert(option.to_owned(), self.file.origin(key));
     }
 
     fn warn(&mut self, key: &str, why: &str) {
         self.defaults.warnings.push(format!("{} has no effect: {why}", self.file.origin(key)));
     }
 
-    fn fill(&mut self, line: &Line<'_>, section: &Section) -> Result<(), Error> {
-        for flag in line.leaf.flags.iter().filter(|flag| !NEVER.contains(&flag.long)) {
+    fn fill(&mut self, line: &CommandLine<'_>, section: &Section) -> Result<(), Error> {
+        for flag in line.leaf.flags.iter().filter(|flag| !NEVER_DEFAULTED.contains(&flag.long)) {
             let Some((key, value)) =
                 line.scopes.iter().find_map(|scope| find(line, scope, flag.long, section))
             else {
@@ -307,29 +310,29 @@ impl Filling<'_> {
             }
             match flag.kind {
                 FlagInfoKind::Option { .. } => self.add(flag.long, key, Some(value)),
-                _ if truth(&value).ok_or_else(|| self.no_truth(key))? => {
+                _ if parse_bool(&value).ok_or_else(|| self.not_a_boolean(key))? => {
                     self.add(flag.long, key, None);
                 }
                 _ => {}
             }
         }
-        if let Some(key) = self.defaults.taken.get("--force") {
+        if let Some(key) = self.defaults.origins.get("--force") {
             let text = format!("{key}: an object that exists is replaced, without --force");
             self.defaults.warnings.push(text);
         }
         for key in section.keys() {
-            self.judge(line, key);
+            self.warn_if_ignored(line, key);
         }
         Ok(())
     }
 
-    fn no_truth(&self, key: &str) -> Error {
+    fn not_a_boolean(&self, key: &str) -> Error {
         Error::usage(format!("{}: the value is neither yes nor no", self.file.origin(key)))
-            .next("write true or false")
+            .with_hint("write true or false")
     }
 
     /// Warns of a key that looks as if it mattered.
-    fn judge(&mut self, line: &Line<'_>, key: &str) {
+    fn warn_if_ignored(&mut self, line: &CommandLine<'_>, key: &str) {
         let scope = line.scopes.iter().filter(|scope| !scope.is_empty());
         let within = scope.filter_map(|scope| {
             Some((scope, key.strip_prefix(scope.as_str())?.strip_prefix('.')?))
@@ -356,7 +359,7 @@ impl Filling<'_> {
     }
 
     /// Keys of a profile that stand among the settings, which have no profile.
-    fn warn_of_settings(&mut self, line: &Line<'_>) {
+    fn warn_of_settings(&mut self, line: &CommandLine<'_>) {
         for key in self.file.sections.own(SETTINGS).keys() {
             let is_option = line.option(key).is_some_and(|option| option != "--proxy");
             if is_option || key == "profile" {
@@ -368,7 +371,7 @@ impl Filling<'_> {
 
 /// The value of an option within one scope, and its key: under its own name, or under another one.
 fn find<'a>(
-    line: &Line<'_>,
+    line: &CommandLine<'_>,
     scope: &str,
     option: &str,
     section: &'a Section,
@@ -384,7 +387,7 @@ fn find<'a>(
 }
 
 /// What the OCI CLI takes for true, and what it cannot mean otherwise than false.
-fn truth(text: &str) -> Option<bool> {
+fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "y" | "t" | "yes" | "true" | "on" => Some(true),
         "0" | "n" | "f" | "no" | "false" | "off" => Some(false),

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use super::value;
 use crate::cli::Environment;
 use crate::error::Error;
-use crate::oci::options::{AuthMode, Bundle, Network, ServiceOptions, Setting};
-use crate::oci::region::Form;
+use crate::oci::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
+use crate::oci::region::HostVariant;
 
 /// The texts of the options, as given.
-pub struct Given<'a> {
+pub struct RawServiceOptions<'a> {
     pub auth: Option<&'a str>,
     pub profile: Option<&'a str>,
     pub config_file: Option<&'a str>,
@@ -30,7 +30,7 @@ pub struct Given<'a> {
     pub no_refresh: bool,
 }
 
-impl Given<'_> {
+impl RawServiceOptions<'_> {
     /// Option before environment. What the rc file says stands among the options where no variable
     /// comes before it.
     pub fn resolve(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
@@ -40,13 +40,13 @@ impl Given<'_> {
             None => environment.var(variable).map(|text| Setting::new(text, variable)),
         };
         let auth = setting("--auth", self.auth, "OCI_CLI_AUTH");
-        let auth = auth.map(|Setting { text, from }| {
+        let auth = auth.map(|Setting { text, origin: from }| {
             AuthMode::parse(&text)
-                .map_err(|error| Error { what: format!("{from}: {}", error.what), ..error })
+                .map_err(|error| Error { message: format!("{from}: {}", error.message), ..error })
         });
         let endpoint = setting("--endpoint", self.endpoint, "OCI_CLI_ENDPOINT");
         let form = self.form(environment)?;
-        let typed = |option: &str| !environment.defaults.taken.contains_key(option);
+        let typed = |option: &str| !environment.defaults.origins.contains_key(option);
         if self.endpoint.is_some() && typed("--endpoint") {
             let switches = [
                 ("--realm-specific-endpoint", self.realm_specific_endpoint),
@@ -54,7 +54,7 @@ impl Given<'_> {
             ];
             if let Some((switch, _)) = switches.iter().find(|(name, given)| *given && typed(name)) {
                 return Err(Error::usage(format!("--endpoint and {switch} contradict each other"))
-                    .next("an endpoint is used as it is: leave one of them out"));
+                    .with_hint("an endpoint is used as it is: leave one of them out"));
             }
         }
         Ok(ServiceOptions {
@@ -65,14 +65,17 @@ impl Given<'_> {
             region: setting("--region", self.region, "OCI_CLI_REGION"),
             endpoint,
             auth_endpoint: setting("--auth-endpoint", self.auth_endpoint, "OCIPIPE_AUTH_ENDPOINT"),
-            form,
-            network: Network { bundle: self.bundle(environment), ..self.proxy(environment)? },
+            host_variant: form,
+            network: NetworkOptions {
+                cert_bundle: self.bundle(environment),
+                ..self.proxy(environment)?
+            },
             warnings: environment.defaults.warnings.clone(),
             ..self.refreshing()?
         })
     }
 
-    fn form(&self, environment: &Environment) -> Result<Form, Error> {
+    fn form(&self, environment: &Environment) -> Result<HostVariant, Error> {
         let switch = |option: &str, given: bool, variable: &str| {
             if given {
                 return Ok(Some(environment.defaults.origin(option).to_owned()));
@@ -81,10 +84,10 @@ impl Given<'_> {
                 None => Ok(None),
                 Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(variable.to_owned())),
                 Some(text) if text.eq_ignore_ascii_case("false") => Ok(None),
-                Some(text) => Err(value::bad(variable, text, "it is true or false")),
+                Some(text) => Err(value::invalid_value(variable, text, "it is true or false")),
             }
         };
-        Ok(Form {
+        Ok(HostVariant {
             realm_specific: switch(
                 "--realm-specific-endpoint",
                 self.realm_specific_endpoint,
@@ -99,9 +102,9 @@ impl Given<'_> {
     }
 
     /// Whom to trust: in the order of the OCI CLI, and OpenSSL's variables before the system.
-    fn bundle(&self, environment: &Environment) -> Option<Bundle> {
+    fn bundle(&self, environment: &Environment) -> Option<CertBundle> {
         let bundle =
-            |path: PathBuf, from: &str| Bundle { paths: vec![path], from: from.to_owned() };
+            |path: PathBuf, from: &str| CertBundle { paths: vec![path], origin: from.to_owned() };
         if let Some(path) = path(environment, self.cert_bundle) {
             return Some(bundle(path, environment.defaults.origin("--cert-bundle")));
         }
@@ -120,15 +123,15 @@ impl Given<'_> {
             paths.extend(there);
             from.push("SSL_CERT_DIR");
         }
-        (!paths.is_empty()).then(|| Bundle { paths, from: from.join(" and ") })
+        (!paths.is_empty()).then(|| CertBundle { paths, origin: from.join(" and ") })
     }
 
     /// The proxies of the option and of the rc file are for everything, as in the OCI CLI; those of the
     /// environment are not for what NO_PROXY names. As in Python, the name in small letters wins, and if it is empty there is none.
-    fn proxy(&self, environment: &Environment) -> Result<Network, Error> {
+    fn proxy(&self, environment: &Environment) -> Result<NetworkOptions, Error> {
         if let Some(proxy) = self.proxy {
             let proxy = Some(Setting::new(proxy, "--proxy"));
-            return Ok(Network { proxy, ..Network::default() });
+            return Ok(NetworkOptions { proxy, ..NetworkOptions::default() });
         }
         let variable = |names: [&str; 2]| {
             let found = names.iter().find_map(|name| Some((environment.raw(name)?, *name)));
@@ -136,7 +139,8 @@ impl Given<'_> {
                 return Ok(None);
             };
             let text = value.to_str().ok_or_else(|| {
-                Error::usage(format!("{name} is not UTF-8 text")).next("set it anew, or unset it")
+                Error::usage(format!("{name} is not UTF-8 text"))
+                    .with_hint("set it anew, or unset it")
             })?;
             Ok::<_, Error>(Some(Setting::new(text, name)))
         };
@@ -146,10 +150,10 @@ impl Given<'_> {
         };
         if proxy.is_none() && environment.defaults.proxy.is_some() {
             let proxy = environment.defaults.proxy.clone();
-            return Ok(Network { proxy, ..Network::default() });
+            return Ok(NetworkOptions { proxy, ..NetworkOptions::default() });
         }
         let no_proxy = variable(["no_proxy", "NO_PROXY"])?;
-        Ok(Network { proxy, no_proxy, ..Network::default() })
+        Ok(NetworkOptions { proxy, no_proxy, ..NetworkOptions::default() })
     }
 
     /// What `--local` leaves of them: it needs no account, so naming one is a mistake, while the
@@ -170,7 +174,7 @@ impl Given<'_> {
         ];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(Error::usage(format!("--local and {option} contradict each other"))
-                .next("--local uses no account and no service: leave one of them out"));
+                .with_hint("--local uses no account and no service: leave one of them out"));
         }
         self.refreshing()
     }

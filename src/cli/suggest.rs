@@ -61,15 +61,15 @@ const COMMANDS: [(&str, &str); 11] = [
 
 /// The hint for an unknown option, as it was written.
 pub fn option<'a>(spelt: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    hint(spelt, &OPTIONS, known)
+    suggest(spelt, &OPTIONS, known)
 }
 
 /// The hint for an unknown command.
 pub fn command<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    hint(word, &COMMANDS, known)
+    suggest(word, &COMMANDS, known)
 }
 
-fn hint<'a>(
+fn suggest<'a>(
     word: &str,
     elsewhere: &[(&str, &str)],
     known: impl Iterator<Item = &'a str>,

@@ -2,11 +2,11 @@
 //!
 //! Must not know what happens to it. Invariant: exactly one of the two ways was used.
 
-use crate::destination::{Destination, Place};
+use crate::destination::{BucketUrl, ObjectUrl};
 use crate::error::Error;
 
 /// The texts as given. `default_name` is used where the bucket is named but no object.
-pub struct Given<'a> {
+pub struct RawTarget<'a> {
     pub positionals: &'a [String],
     pub bucket: Option<&'a str>,
     pub namespace: Option<&'a str>,
@@ -14,19 +14,19 @@ pub struct Given<'a> {
     pub default_name: Option<&'a str>,
 }
 
-impl Given<'_> {
+impl RawTarget<'_> {
     /// One object. `what` is the positional's name in messages.
-    pub fn object(&self, what: &str) -> Result<Destination, Error> {
+    pub fn object(&self, what: &str) -> Result<ObjectUrl, Error> {
         if let Some(address) = self.address(what)? {
             if let Some((option, _)) = self.options().into_iter().find(|(_, v)| v.is_some()) {
                 return Err(Error::usage(format!(
                     "{what} {address:?} and {option} are both given"
                 ))
-                .next(format!("write {what}, or --bucket-name and --name, not both")));
+                .with_hint(format!("write {what}, or --bucket-name and --name, not both")));
             }
-            let mut destination = Destination::parse(address)?;
+            let mut destination = ObjectUrl::parse(address)?;
             destination.namespace = self.namespace(destination.namespace)?;
-            return Destination::new(
+            return ObjectUrl::new(
                 &destination.bucket,
                 destination.namespace.as_deref(),
                 &destination.name,
@@ -34,21 +34,21 @@ impl Given<'_> {
         }
         let form = format!("write {what} as oci://BUCKET/NAME, or --bucket-name and --name");
         match (self.bucket, self.name.or(self.default_name)) {
-            (Some(bucket), Some(name)) => Destination::new(bucket, self.namespace, name),
+            (Some(bucket), Some(name)) => ObjectUrl::new(bucket, self.namespace, name),
             (Some(_), None) => {
-                Err(Error::usage("the object has no name: --name is missing").next(form))
+                Err(Error::usage("the object has no name: --name is missing").with_hint(form))
             }
             (None, _) => {
                 let missing = if self.name.is_some() { "--bucket-name" } else { what };
-                Err(Error::usage(format!("{missing} is missing")).next(form))
+                Err(Error::usage(format!("{missing} is missing")).with_hint(form))
             }
         }
     }
 
     /// One bucket and, perhaps, one object name in it.
-    pub fn place(&self) -> Result<Place, Error> {
+    pub fn place(&self) -> Result<BucketUrl, Error> {
         if let Some(address) = self.address("the bucket")? {
-            let place = Place::parse(address)?;
+            let place = BucketUrl::parse(address)?;
             if self.bucket.is_some() {
                 return Err(Error::usage(format!("{address:?} and --bucket-name are both given")));
             }
@@ -57,12 +57,13 @@ impl Given<'_> {
             }
             let namespace = self.namespace(place.namespace)?;
             let name = place.name.as_deref().or(self.name);
-            return Place::new(&place.bucket, namespace.as_deref(), name);
+            return BucketUrl::new(&place.bucket, namespace.as_deref(), name);
         }
         let bucket = self.bucket.ok_or_else(|| {
-            Error::usage("the bucket is missing").next("write oci://BUCKET or --bucket-name BUCKET")
+            Error::usage("the bucket is missing")
+                .with_hint("write oci://BUCKET or --bucket-name BUCKET")
         })?;
-        Place::new(bucket, self.namespace, self.name)
+        BucketUrl::new(bucket, self.namespace, self.name)
     }
 
     fn address(&self, what: &str) -> Result<Option<&str>, Error> {
@@ -70,7 +71,7 @@ impl Given<'_> {
             [] => Ok(None),
             [one] => Ok(Some(one)),
             [_, extra, ..] => Err(Error::usage(format!("{extra:?} is one argument too many"))
-                .next(format!("{what} is one word; a command to run stands behind --"))),
+                .with_hint(format!("{what} is one word; a command to run stands behind --"))),
         }
     }
 
@@ -83,7 +84,7 @@ impl Given<'_> {
             (Some(addressed), Some(_)) => Err(Error::usage(format!(
                 "the address has the namespace {addressed:?} and --namespace is given"
             ))
-            .next("leave one of them out")),
+            .with_hint("leave one of them out")),
             (addressed, option) => Ok(addressed.or_else(|| option.map(str::to_owned))),
         }
     }

@@ -3,23 +3,26 @@
 //! Must not talk to the service. Invariant: an abort that names nothing is refused unless `--all`
 //! says that everything is meant, and filters narrow one another.
 
-use super::args::{UploadsAbort, UploadsList, UploadsSub};
+use super::args::{UploadsAbortArgs, UploadsListArgs, UploadsSubcommand};
 use super::command::{UploadsAction, UploadsCommand};
 use super::{Environment, target, value};
 use crate::error::Error;
 
 /// Checks one of the two.
-pub fn command(sub: &UploadsSub, environment: &Environment) -> Result<UploadsCommand, Error> {
+pub fn command(
+    sub: &UploadsSubcommand,
+    environment: &Environment,
+) -> Result<UploadsCommand, Error> {
     match sub {
-        UploadsSub::List(list) => self::list(list, environment),
-        UploadsSub::Abort(abort) => self::abort(abort, environment),
+        UploadsSubcommand::List(list) => self::list(list, environment),
+        UploadsSubcommand::Abort(abort) => self::abort(abort, environment),
     }
 }
 
-fn list(list: &UploadsList, environment: &Environment) -> Result<UploadsCommand, Error> {
+fn list(list: &UploadsListArgs, environment: &Environment) -> Result<UploadsCommand, Error> {
     Ok(UploadsCommand {
         action: UploadsAction::List,
-        place: target::Given {
+        place: target::RawTarget {
             positionals: &list.place,
             bucket: list.bucket_name.as_deref(),
             namespace: list.namespace.as_deref(),
@@ -33,10 +36,10 @@ fn list(list: &UploadsList, environment: &Environment) -> Result<UploadsCommand,
     })
 }
 
-fn abort(abort: &UploadsAbort, environment: &Environment) -> Result<UploadsCommand, Error> {
+fn abort(abort: &UploadsAbortArgs, environment: &Environment) -> Result<UploadsCommand, Error> {
     let command = UploadsCommand {
         action: UploadsAction::Abort,
-        place: target::Given {
+        place: target::RawTarget {
             positionals: &abort.place,
             bucket: abort.bucket_name.as_deref(),
             namespace: abort.namespace.as_deref(),
@@ -51,7 +54,7 @@ fn abort(abort: &UploadsAbort, environment: &Environment) -> Result<UploadsComma
     let filtered =
         command.place.name.is_some() || command.upload_id.is_some() || command.older_than.is_some();
     if !filtered && !abort.all {
-        return Err(Error::usage("nothing says which uploads to abort").next(
+        return Err(Error::usage("nothing says which uploads to abort").with_hint(
             "give --older-than 1d, --upload-id ID or --name NAME; --all means every open upload",
         ));
     }

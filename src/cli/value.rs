@@ -6,21 +6,21 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::units::{self, Bare};
+use crate::units::{self, BareNumber};
 
 /// A value of `option` that `read` refused with a reason.
-pub fn bad(option: &str, text: &str, reason: impl std::fmt::Display) -> Error {
+pub fn invalid_value(option: &str, text: &str, reason: impl std::fmt::Display) -> Error {
     Error::usage(format!("{option} {text:?}: {reason}"))
 }
 
 /// A size with a unit, more than nothing.
 pub fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
-    number(option, text, |text| units::size(text, Bare::Refused))
+    number(option, text, |text| units::size(text, BareNumber::Refused))
 }
 
 /// A size whose bare number is MiB, more than nothing.
 pub fn size_or_mebibytes(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
-    number(option, text, |text| units::size(text, Bare::Mebibytes))
+    number(option, text, |text| units::size(text, BareNumber::Mebibytes))
 }
 
 /// Bytes per second, more than none.
@@ -35,23 +35,26 @@ fn number(
 ) -> Result<Option<u64>, Error> {
     let Some(text) = text else { return Ok(None) };
     match read(text) {
-        Ok(0) => Err(bad(option, text, "it must be more than 0")),
+        Ok(0) => Err(invalid_value(option, text, "it must be more than 0")),
         Ok(value) => Ok(Some(value)),
-        Err(reason) => Err(bad(option, text, reason)),
+        Err(reason) => Err(invalid_value(option, text, reason)),
     }
 }
 
 /// A duration, more than nothing.
 pub fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
     match (duration_or_none(option, text)?, text) {
-        (Some(Duration::ZERO), Some(text)) => Err(bad(option, text, "it must be more than 0")),
+        (Some(Duration::ZERO), Some(text)) => {
+            Err(invalid_value(option, text, "it must be more than 0"))
+        }
         (value, _) => Ok(value),
     }
 }
 
 /// A duration where `0s` makes sense: not to wait at all.
 pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
-    text.map(|text| units::duration(text).map_err(|reason| bad(option, text, reason))).transpose()
+    text.map(|text| units::duration(text).map_err(|reason| invalid_value(option, text, reason)))
+        .transpose()
 }
 
 /// One of a few names, in any case of letters.
@@ -64,7 +67,8 @@ pub fn choice<T: Copy>(
     let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
     found.map(|(_, value)| Some(*value)).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        bad(option, text, "there is no such value").next(format!("there are: {}", names.join(", ")))
+        invalid_value(option, text, "there is no such value")
+            .with_hint(format!("there are: {}", names.join(", ")))
     })
 }
 
@@ -72,7 +76,7 @@ pub fn choice<T: Copy>(
 pub fn header(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
     let Some(text) = text else { return Ok(None) };
     match header_fault(text) {
-        Some(fault) => Err(bad(option, text, fault)),
+        Some(fault) => Err(invalid_value(option, text, fault)),
         None => Ok(Some(text.to_owned())),
     }
 }

@@ -4,8 +4,8 @@
 //! message as the service words them; nothing unknown is ever a success.
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::{Response, StatusCode};
 use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
@@ -13,141 +13,145 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// A response of the emulator.
-pub type Answer = Response<Payload>;
+pub type Response = hyper::Response<Payload>;
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct ErrorResponse {
     pub status: u16,
     pub code: Cow<'static, str>,
     pub message: String,
 }
 
-impl Failure {
+impl ErrorResponse {
     pub fn new(
         status: u16,
         code: impl Into<Cow<'static, str>>,
         message: impl Into<String>,
-    ) -> Failure {
-        Failure { status, code: code.into(), message: message.into() }
+    ) -> ErrorResponse {
+        ErrorResponse { status, code: code.into(), message: message.into() }
     }
 
-    pub fn invalid_parameter(message: impl Into<String>) -> Failure {
-        Failure::new(400, "InvalidParameter", message)
+    pub fn invalid_parameter(message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::new(400, "InvalidParameter", message)
     }
 
-    pub fn missing_parameter(name: &str) -> Failure {
-        Failure::new(
+    pub fn missing_parameter(name: &str) -> ErrorResponse {
+        ErrorResponse::new(
             400,
             "MissingParameter",
             format!("The parameter or header '{name}' is missing"),
         )
     }
 
-    pub fn cannot_parse(message: impl Into<String>) -> Failure {
-        Failure::new(400, "CannotParseRequest", message)
+    pub fn cannot_parse(message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::new(400, "CannotParseRequest", message)
     }
 
     /// Nothing that could authenticate was sent.
-    pub fn no_credentials() -> Failure {
-        Failure::not_authenticated(
+    pub fn no_credentials() -> ErrorResponse {
+        ErrorResponse::not_authenticated(
             "The required information to complete authentication was not provided.",
         )
     }
 
     /// Something was sent, and it is wrong; the service never says what.
-    pub fn wrong_credentials() -> Failure {
-        Failure::not_authenticated(
+    pub fn wrong_credentials() -> ErrorResponse {
+        ErrorResponse::not_authenticated(
             "The required information to complete authentication was not provided or was incorrect.",
         )
     }
 
-    pub fn not_authenticated(message: impl Into<String>) -> Failure {
-        Failure::new(401, "NotAuthenticated", message)
+    pub fn not_authenticated(message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::new(401, "NotAuthenticated", message)
     }
 
-    pub fn not_found(path: &str) -> Failure {
-        Failure::new(404, "NotFound", format!("There is nothing at '{path}'"))
+    pub fn not_found(path: &str) -> ErrorResponse {
+        ErrorResponse::new(404, "NotFound", format!("There is nothing at '{path}'"))
     }
 
-    pub fn namespace_not_found(namespace: &str) -> Failure {
+    pub fn namespace_not_found(namespace: &str) -> ErrorResponse {
         let message = format!(
             "You do not have authorization to perform this request, or the namespace '{namespace}' could not be found."
         );
-        Failure::new(404, "NamespaceNotFound", message)
+        ErrorResponse::new(404, "NamespaceNotFound", message)
     }
 
-    pub fn bucket_not_found(bucket: &str, namespace: &str) -> Failure {
+    pub fn bucket_not_found(bucket: &str, namespace: &str) -> ErrorResponse {
         let message = format!(
             "Either the bucket named '{bucket}' does not exist in the namespace '{namespace}' or you are not authorized to access it"
         );
-        Failure::new(404, "BucketNotFound", message)
+        ErrorResponse::new(404, "BucketNotFound", message)
     }
 
-    pub fn object_not_found(object: &str, bucket: &str) -> Failure {
+    pub fn object_not_found(object: &str, bucket: &str) -> ErrorResponse {
         let message = format!("The object '{object}' was not found in the bucket '{bucket}'");
-        Failure::new(404, "ObjectNotFound", message)
+        ErrorResponse::new(404, "ObjectNotFound", message)
     }
 
     /// The words of a DELETE differ from those of a GET.
-    pub fn nothing_to_delete(object: &str, bucket: &str, namespace: &str) -> Failure {
+    pub fn nothing_to_delete(object: &str, bucket: &str, namespace: &str) -> ErrorResponse {
         let message = format!(
             "The object '{object}' does not exist in bucket '{bucket}' with namespace '{namespace}'"
         );
-        Failure::new(404, "ObjectNotFound", message)
+        ErrorResponse::new(404, "ObjectNotFound", message)
     }
 
     /// The code of every fault of a list of parts.
-    pub fn invalid_parts(message: impl Into<String>) -> Failure {
-        Failure::new(400, "InvalidUploadPart", message)
+    pub fn invalid_parts(message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::new(400, "InvalidUploadPart", message)
     }
 
-    pub fn upload_not_found() -> Failure {
-        Failure::new(404, "UploadNotFound", "No such upload")
+    pub fn upload_not_found() -> ErrorResponse {
+        ErrorResponse::new(404, "UploadNotFound", "No such upload")
     }
 
-    pub fn method_not_allowed(method: &str) -> Failure {
-        Failure::new(405, "MethodNotAllowed", format!("The method {method} is not allowed here"))
+    pub fn method_not_allowed(method: &str) -> ErrorResponse {
+        ErrorResponse::new(
+            405,
+            "MethodNotAllowed",
+            format!("The method {method} is not allowed here"),
+        )
     }
 }
 
 /// What the disk refused: a full or read-only disk is not worth a retry, anything else may be.
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
+impl From<io::Error> for ErrorResponse {
+    fn from(error: io::Error) -> ErrorResponse {
         use io::ErrorKind::*;
         let message = format!("The object store's disk: {error}");
         match error.kind() {
             FileTooLarge => {
                 let hint = "a limit of the size of files here, see ulimit -f";
-                Failure::new(400, "QuotaExceeded", format!("{message}: {hint}"))
+                ErrorResponse::new(400, "QuotaExceeded", format!("{message}: {hint}"))
             }
-            StorageFull | QuotaExceeded => Failure::new(400, "QuotaExceeded", message),
-            PermissionDenied | ReadOnlyFilesystem => Failure::new(403, "NotAllowed", message),
-            InvalidFilename => Failure::invalid_parameter(message),
-            _ => Failure::new(500, "InternalServerError", message),
+            StorageFull | QuotaExceeded => ErrorResponse::new(400, "QuotaExceeded", message),
+            PermissionDenied | ReadOnlyFilesystem => ErrorResponse::new(403, "NotAllowed", message),
+            InvalidFilename => ErrorResponse::invalid_parameter(message),
+            _ => ErrorResponse::new(500, "InternalServerError", message),
         }
     }
 }
 
 /// A response body: nothing, some bytes, or a stream of known length from a file.
-pub struct Payload(Source);
+pub struct Payload(PayloadSource);
 
-enum Source {
+enum PayloadSource {
     Bytes(Option<Bytes>),
     Stream { chunks: mpsc::Receiver<io::Result<Bytes>>, left: u64 },
 }
 
 impl Payload {
     pub fn empty() -> Payload {
-        Payload(Source::Bytes(None))
+        Payload(PayloadSource::Bytes(None))
     }
 
     pub fn bytes(bytes: impl Into<Bytes>) -> Payload {
-        Payload(Source::Bytes(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
+        Payload(PayloadSource::Bytes(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
     pub fn stream(chunks: mpsc::Receiver<io::Result<Bytes>>, length: u64) -> Payload {
-        Payload(Source::Stream { chunks, left: length })
+        Payload(PayloadSource::Stream { chunks, left: length })
     }
 }
 
@@ -160,8 +164,10 @@ impl Body for Payload {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut self.get_mut().0 {
-            Source::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Stream { chunks, left } => chunks.poll_recv(context).map(|chunk| {
+            PayloadSource::Bytes(bytes) => {
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
+            PayloadSource::Stream { chunks, left } => chunks.poll_recv(context).map(|chunk| {
                 let chunk = chunk?;
                 if let Ok(bytes) = &chunk {
                     *left = left.saturating_sub(bytes.len() as u64);
@@ -173,15 +179,15 @@ impl Body for Payload {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Source::Bytes(bytes) => bytes.is_none(),
-            Source::Stream { left, .. } => *left == 0,
+            PayloadSource::Bytes(bytes) => bytes.is_none(),
+            PayloadSource::Stream { left, .. } => *left == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match &self.0 {
-            Source::Bytes(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
-            Source::Stream { left, .. } => *left,
+            PayloadSource::Bytes(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            PayloadSource::Stream { left, .. } => *left,
         })
     }
 }
@@ -191,7 +197,7 @@ pub fn answer(status: u16) -> Builder {
     Builder(Response::new(Payload::empty())).status(status)
 }
 
-pub struct Builder(Answer);
+pub struct Builder(Response);
 
 impl Builder {
     fn status(mut self, status: u16) -> Builder {
@@ -215,24 +221,24 @@ impl Builder {
         }
     }
 
-    pub fn json(self, value: &impl serde::Serialize) -> Answer {
+    pub fn json(self, value: &impl serde::Serialize) -> Response {
         let body = serde_json::to_vec(value).unwrap_or_default();
         self.header("content-type", "application/json").body(Payload::bytes(body))
     }
 
-    pub fn body(mut self, payload: Payload) -> Answer {
+    pub fn body(mut self, payload: Payload) -> Response {
         *self.0.body_mut() = payload;
         self.0
     }
 
-    pub fn empty(self) -> Answer {
+    pub fn empty(self) -> Response {
         self.0
     }
 }
 
-impl Failure {
+impl ErrorResponse {
     /// The refusal on the wire; the answer to a HEAD has no body and so no code.
-    pub fn answer(&self, head: bool) -> Answer {
+    pub fn answer(&self, head: bool) -> Response {
         if head {
             return answer(self.status).empty();
         }

@@ -4,10 +4,10 @@
 //! its body is signed. Invariant: a request is accepted only if a key bound to its key id signed every
 //! header that must be signed, within five minutes of now, by a token neither expired nor revoked.
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 use super::clock::{self, Clock};
-use super::identity::{self, Folder, UserKey};
-use super::signature::{self, Authorization, Head, PublicKey};
+use super::identity::{self, ApiKey, StateDir};
+use super::signature::{self, Authorization, PublicKey, SignedHead};
 use super::token::{self, Claims, Issuer};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -38,7 +38,7 @@ pub struct Caller {
 /// so a short `Options::session` gives tokens that are cut at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Refresh {
+pub enum RefreshMode {
     #[default]
     Normal,
     /// 200, with a new token that ends when the old one does.
@@ -51,10 +51,10 @@ pub enum Refresh {
 
 /// How long what is issued lasts.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct TokenPolicy {
     pub token: Duration,
     pub session: Duration,
-    pub refresh: Refresh,
+    pub refresh: RefreshMode,
     /// How long a token is taken after it was exchanged for another; as long as it lasts, if nothing.
     pub grace: Option<Duration>,
     /// Bytes of ballast in each token.
@@ -63,20 +63,20 @@ pub struct Terms {
 
 /// Which of the two services a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
+pub enum TargetService {
     Auth,
     Storage,
 }
 
-pub struct Authority {
+pub struct Authenticator {
     issuer: Issuer,
-    folder: Folder,
-    state: Mutex<State>,
+    folder: StateDir,
+    state: Mutex<AuthState>,
 }
 
-struct State {
-    terms: Terms,
-    key: UserKey,
+struct AuthState {
+    terms: TokenPolicy,
+    key: ApiKey,
     /// Keys that API key ids may name, by fingerprint.
     api_keys: Vec<(String, PublicKey)>,
     /// Tokens that are refused from a moment on, by their id.
@@ -86,21 +86,26 @@ struct State {
     issued: u64,
 }
 
-impl State {
-    fn takes(&self, claims: &Claims, now: SystemTime, audience: Audience) -> bool {
+impl AuthState {
+    fn takes(&self, claims: &Claims, now: SystemTime, audience: TargetService) -> bool {
         let revoked = self.revoked.get(&claims.jti).is_some_and(|from| *from <= now);
-        let distrusted = audience == Audience::Storage && self.distrusted.contains(&claims.jti);
+        let distrusted =
+            audience == TargetService::Storage && self.distrusted.contains(&claims.jti);
         claims.exp > clock::seconds(now) && !revoked && !distrusted
     }
 }
 
-impl Authority {
+impl Authenticator {
     /// Opens the state folder, logs the user in and writes everything a client needs.
-    pub fn open(folder: Folder, terms: Terms, now: SystemTime) -> io::Result<Authority> {
+    pub fn open(
+        folder: StateDir,
+        terms: TokenPolicy,
+        now: SystemTime,
+    ) -> io::Result<Authenticator> {
         let issuer = folder.load_issuer()?;
         let key = folder.load_key()?;
         let api_keys = vec![(key.fingerprint.clone(), key.public.clone())];
-        let state = State {
+        let state = AuthState {
             terms,
             key,
             api_keys,
@@ -108,20 +113,20 @@ impl Authority {
             distrusted: HashSet::new(),
             issued: 0,
         };
-        let authority = Authority { issuer, folder, state: Mutex::new(state) };
+        let authority = Authenticator { issuer, folder, state: Mutex::new(state) };
         authority.log_in(now)?;
         Ok(authority)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AuthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn set_terms(&self, change: impl FnOnce(&mut Terms)) {
+    pub fn set_terms(&self, change: impl FnOnce(&mut TokenPolicy)) {
         change(&mut self.state().terms);
     }
 
-    pub fn terms(&self) -> Terms {
+    pub fn terms(&self) -> TokenPolicy {
         self.state().terms
     }
 
@@ -141,7 +146,7 @@ impl Authority {
 
     /// A new login that replaces the key pair as well, as the browser flow does.
     pub fn log_in_with_new_key(&self, now: SystemTime) -> io::Result<String> {
-        let key = UserKey::generate()?;
+        let key = ApiKey::generate()?;
         self.folder.write_key(&key)?;
         {
             let mut state = self.state();
@@ -153,7 +158,7 @@ impl Authority {
 
     fn issue(
         &self,
-        state: &mut State,
+        state: &mut AuthState,
         key: &PublicKey,
         now: SystemTime,
         lifetime: Duration,
@@ -189,7 +194,7 @@ impl Authority {
     }
 
     /// Object Storage no longer takes this token; the auth service still exchanges it.
-    pub fn distrust(&self, token: &str) {
+    pub fn reject_keys(&self, token: &str) {
         if let Some(claims) = self.issuer.read(token.trim()) {
             self.state().distrusted.insert(claims.jti);
         }
@@ -203,40 +208,42 @@ impl Authority {
     }
 
     /// The count of the token that a request presents, whether it is taken or not.
-    pub fn presented(&self, authorization: &str) -> Option<u64> {
+    pub fn mark_used(&self, authorization: &str) -> Option<u64> {
         let given = Authorization::parse(authorization)?;
         self.issuer.read(given.key_id.strip_prefix("ST$")?)?.generation()
     }
 
     /// Whether a token that was taken is taken still.
-    pub fn still_takes(&self, claims: &Claims, now: SystemTime) -> bool {
-        self.state().takes(claims, now, Audience::Storage)
+    pub fn is_accepted(&self, claims: &Claims, now: SystemTime) -> bool {
+        self.state().takes(claims, now, TargetService::Storage)
     }
 
     /// Judges everything but the body; the caller checks the hash of a signed body.
     pub fn authenticate(
         &self,
-        head: &Head<'_>,
+        head: &SignedHead<'_>,
         body_signed: bool,
-        audience: Audience,
+        audience: TargetService,
         clock: &Clock,
-    ) -> Result<Caller, Failure> {
-        let header = head.headers.get("authorization").ok_or_else(Failure::no_credentials)?;
-        let wrong = Failure::wrong_credentials;
+    ) -> Result<Caller, ErrorResponse> {
+        let header = head.headers.get("authorization").ok_or_else(ErrorResponse::no_credentials)?;
+        let wrong = ErrorResponse::wrong_credentials;
         let text = header.to_str().map_err(|_| wrong())?;
         let given = Authorization::parse(text).ok_or_else(wrong)?;
         signature::complete(&given, body_signed)?;
         check_date(&given, head, clock.now())?;
-        let (key, caller) = self.whose(&given.key_id, audience, clock.now()).ok_or_else(wrong)?;
+        let (key, caller) =
+            self.identify_caller(&given.key_id, audience, clock.now()).ok_or_else(wrong)?;
         let text = signature::signed_text(&given.headers, head).ok_or_else(wrong)?;
-        let unverified = || Failure::not_authenticated("Failed to verify the HTTP(S) Signature");
+        let unverified =
+            || ErrorResponse::not_authenticated("Failed to verify the HTTP(S) Signature");
         key.verify(&text, &given.signature).then_some(caller).ok_or_else(unverified)
     }
 
-    fn whose(
+    fn identify_caller(
         &self,
         key_id: &str,
-        audience: Audience,
+        audience: TargetService,
         now: SystemTime,
     ) -> Option<(PublicKey, Caller)> {
         if let Some(token) = key_id.strip_prefix("ST$") {
@@ -260,25 +267,25 @@ impl Authority {
         caller: &Caller,
         current: &str,
         now: SystemTime,
-    ) -> Result<String, Failure> {
-        let signer = caller.token.as_ref().ok_or_else(Failure::wrong_credentials)?;
-        let claims = self.issuer.read(current).ok_or_else(Failure::wrong_credentials)?;
+    ) -> Result<String, ErrorResponse> {
+        let signer = caller.token.as_ref().ok_or_else(ErrorResponse::wrong_credentials)?;
+        let claims = self.issuer.read(current).ok_or_else(ErrorResponse::wrong_credentials)?;
         let mut state = self.state();
-        if !state.takes(&claims, now, Audience::Auth) || claims.sub != signer.sub {
-            return Err(Failure::wrong_credentials());
+        if !state.takes(&claims, now, TargetService::Auth) || claims.sub != signer.sub {
+            return Err(ErrorResponse::wrong_credentials());
         }
         let iat = clock::seconds(now);
         let lifetime = match state.terms.refresh {
-            Refresh::Unauthorized => return Err(Failure::wrong_credentials()),
-            Refresh::Broken => {
+            RefreshMode::Unauthorized => return Err(ErrorResponse::wrong_credentials()),
+            RefreshMode::Broken => {
                 let message = "An internal server error has occurred.";
-                return Err(Failure::new(500, "InternalServerError", message));
+                return Err(ErrorResponse::new(500, "InternalServerError", message));
             }
-            Refresh::SameExpiry => Duration::from_secs(claims.exp.saturating_sub(iat)),
-            Refresh::Normal | Refresh::Slow(_) => state.terms.token,
+            RefreshMode::SameExpiry => Duration::from_secs(claims.exp.saturating_sub(iat)),
+            RefreshMode::Normal | RefreshMode::Slow(_) => state.terms.token,
         };
         let end = claims.session_end().unwrap_or(claims.exp);
-        let key = claims.key().ok_or_else(Failure::wrong_credentials)?;
+        let key = claims.key().ok_or_else(ErrorResponse::wrong_credentials)?;
         if let Some(grace) = state.terms.grace {
             state.revoked.entry(claims.jti).or_insert(now + grace);
         }
@@ -291,9 +298,10 @@ impl Authority {
         public_pem: &str,
         minutes: u64,
         now: SystemTime,
-    ) -> Result<String, Failure> {
-        let key = parse_public(public_pem)
-            .ok_or_else(|| Failure::invalid_parameter("publicKey is not an RSA public key"))?;
+    ) -> Result<String, ErrorResponse> {
+        let key = parse_public(public_pem).ok_or_else(|| {
+            ErrorResponse::invalid_parameter("publicKey is not an RSA public key")
+        })?;
         let lifetime = Duration::from_secs(minutes.clamp(5, 60) * 60);
         let end = clock::seconds(now + lifetime);
         Ok(self.issue(&mut self.state(), &key, now, lifetime, end)?)
@@ -307,16 +315,20 @@ fn parse_public(pem: &str) -> Option<PublicKey> {
     Some(PublicKey { n: key.n_bytes().to_vec(), e: key.e_bytes().to_vec() })
 }
 
-fn check_date(given: &Authorization, head: &Head<'_>, now: SystemTime) -> Result<(), Failure> {
+fn check_date(
+    given: &Authorization,
+    head: &SignedHead<'_>,
+    now: SystemTime,
+) -> Result<(), ErrorResponse> {
     let name = if given.headers.iter().any(|name| name == "x-date") { "x-date" } else { "date" };
     let text = head.headers.get(name).and_then(|value| value.to_str().ok());
     let date = text.and_then(|text| httpdate::parse_http_date(text).ok());
-    let date = date.ok_or_else(Failure::wrong_credentials)?;
+    let date = date.ok_or_else(ErrorResponse::wrong_credentials)?;
     let skew = date.duration_since(now).or_else(|_| now.duration_since(date)).unwrap_or_default();
     if skew <= SKEW {
         return Ok(());
     }
-    Err(Failure::not_authenticated(format!(
+    Err(ErrorResponse::not_authenticated(format!(
         "Date '{}' is not within allowed clock skew. Current '{}', valid datetime range: ['{}', '{}']",
         clock::utc(date),
         clock::utc(now),

@@ -3,7 +3,7 @@
 //! Knows names and folders, no object. Invariant: what it opens or makes lies below the folder it was
 //! given, whatever links stand there and whoever changes them meanwhile.
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 use super::store::object::{legal_bucket_name, legal_object_name};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// The folder below `DIR` that is ours; no bucket can have this name.
-pub const OURS: &str = ".ocipipe";
+pub const RESERVED_DIR: &str = ".ocipipe";
 
 pub const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -22,7 +22,7 @@ pub const FOLDER: OFlags =
 pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), String> {
     let path = components(bucket, name)?;
     match open_root(dir) {
-        Ok(root) => look(&root, &path).map(|_| ()).map_err(|blocked| blocked.words(dir)),
+        Ok(root) => open_existing(&root, &path).map(|_| ()).map_err(|blocked| blocked.words(dir)),
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(format!("{} cannot be used as a folder: {error}", dir.display())),
     }
@@ -33,8 +33,8 @@ pub fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, St
     if !legal_bucket_name(bucket) || bucket.len() > 255 {
         return Err(format!("'{bucket}' cannot be the name of a bucket's folder"));
     }
-    if bucket.eq_ignore_ascii_case(OURS) {
-        return Err(format!("the folder {OURS} is kept for temporary files"));
+    if bucket.eq_ignore_ascii_case(RESERVED_DIR) {
+        return Err(format!("the folder {RESERVED_DIR} is kept for temporary files"));
     }
     if !legal_object_name(name) {
         return Err("an object name has 1 to 1024 bytes, without NUL, CR or LF".to_owned());
@@ -59,26 +59,28 @@ pub fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, St
 
 /// Why a path cannot be used.
 #[derive(Debug)]
-pub enum Blocked {
+pub enum PathRefused {
     /// The first so many components lead to something of the wrong kind.
     At(String, &'static str),
     System(Errno),
 }
 
-impl Blocked {
+impl PathRefused {
     fn words(self, dir: &Path) -> String {
         match self {
-            Blocked::At(path, what) => format!("{} {what}", dir.join(path).display()),
-            Blocked::System(error) => format!("{} cannot be written: {error}", dir.display()),
+            PathRefused::At(path, what) => format!("{} {what}", dir.join(path).display()),
+            PathRefused::System(error) => format!("{} cannot be written: {error}", dir.display()),
         }
     }
 }
 
-impl From<Blocked> for Failure {
-    fn from(blocked: Blocked) -> Failure {
+impl From<PathRefused> for ErrorResponse {
+    fn from(blocked: PathRefused) -> ErrorResponse {
         match blocked {
-            Blocked::At(path, what) => Failure::invalid_parameter(format!("{path} {what}")),
-            Blocked::System(error) => io::Error::from(error).into(),
+            PathRefused::At(path, what) => {
+                ErrorResponse::invalid_parameter(format!("{path} {what}"))
+            }
+            PathRefused::System(error) => io::Error::from(error).into(),
         }
     }
 }
@@ -90,21 +92,21 @@ pub fn open_root(dir: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// Opens the folder of the last component: as it is (`None` where it does not exist), or created.
-pub fn parent(root: &OwnedFd, path: &[&str], create: bool) -> Result<Option<OwnedFd>, Blocked> {
-    let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0).map_err(Blocked::System)?;
+pub fn parent(root: &OwnedFd, path: &[&str], create: bool) -> Result<Option<OwnedFd>, PathRefused> {
+    let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0).map_err(PathRefused::System)?;
     let folders = path.split_last().map_or(path, |(_, folders)| folders);
     for (index, component) in folders.iter().enumerate() {
         let opened = rustix::fs::openat(&folder, *component, FOLDER, Mode::empty());
         folder = match opened {
             Ok(next) => next,
             Err(Errno::NOENT) if !create => return Ok(None),
-            Err(Errno::NOENT) => make_folder(&folder, component).map_err(Blocked::System)?,
+            Err(Errno::NOENT) => make_folder(&folder, component).map_err(PathRefused::System)?,
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 let so_far = path[..=index].join("/");
                 let what = "is in the way: it is not a folder (links are not followed)";
-                return Err(Blocked::At(so_far, what));
+                return Err(PathRefused::At(so_far, what));
             }
-            Err(error) => return Err(Blocked::System(error)),
+            Err(error) => return Err(PathRefused::System(error)),
         };
     }
     Ok(Some(folder))
@@ -121,7 +123,10 @@ fn make_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 }
 
 /// The file of a path, if it exists.
-pub fn look(root: &OwnedFd, path: &[&str]) -> Result<Option<(OwnedFd, Stat)>, Blocked> {
+pub fn open_existing(
+    root: &OwnedFd,
+    path: &[&str],
+) -> Result<Option<(OwnedFd, Stat)>, PathRefused> {
     let Some(folder) = parent(root, path, false)? else { return Ok(None) };
     let name = path.last().copied().unwrap_or_default();
     match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -129,10 +134,10 @@ pub fn look(root: &OwnedFd, path: &[&str]) -> Result<Option<(OwnedFd, Stat)>, Bl
             Ok(Some((folder, stat)))
         }
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            Err(Blocked::At(path.join("/"), "is in the way: it is a folder"))
+            Err(PathRefused::At(path.join("/"), "is in the way: it is a folder"))
         }
-        Ok(_) => Err(Blocked::At(path.join("/"), "is in the way: it is not a plain file")),
+        Ok(_) => Err(PathRefused::At(path.join("/"), "is in the way: it is not a plain file")),
         Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(Blocked::System(error)),
+        Err(error) => Err(PathRefused::System(error)),
     }
 }

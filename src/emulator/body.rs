@@ -3,11 +3,11 @@
 //! Knows frames and files, no operation. Invariant: only a bounded number of frames is ever in memory,
 //! however long the body; hashing and writing never run on the threads that serve connections.
 
-use super::answer::Failure;
-use super::checksum::{Algorithm, Summer, Sums};
-use super::fault::Action;
-use super::line::Orders;
-use super::store::upload::Slot;
+use super::answer::ErrorResponse;
+use super::checksum::{Algorithm, ChecksumHasher, Checksums};
+use super::fault::Fault;
+use super::line::ConnectionControl;
+use super::store::upload::PartWriter;
 use super::threads;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -22,41 +22,41 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 /// Frames between the socket and the disk.
-const AHEAD: usize = 4;
+const READ_AHEAD_FRAMES: usize = 4;
 
 /// Bodies of this size are brought to disk before they are acknowledged.
-const FLUSHED: u64 = 8 * 1024 * 1024;
+const WRITEBACK_CHUNK: u64 = 8 * 1024 * 1024;
 
 /// Why a request gets no ordinary answer.
 #[derive(Debug)]
-pub enum Stop {
-    Refused(Failure),
+pub enum HandlerError {
+    Refused(ErrorResponse),
     /// The connection is cut instead of an answer.
     Cut,
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Refused(failure)
+impl From<ErrorResponse> for HandlerError {
+    fn from(failure: ErrorResponse) -> HandlerError {
+        HandlerError::Refused(failure)
     }
 }
 
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Stop {
-        Stop::Refused(error.into())
+impl From<io::Error> for HandlerError {
+    fn from(error: io::Error) -> HandlerError {
+        HandlerError::Refused(error.into())
     }
 }
 
 /// Runs disk work where waiting hurts nobody.
 pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
+    work: impl FnOnce() -> Result<T, ErrorResponse> + Send + 'static,
+) -> Result<T, ErrorResponse> {
     let done = threads::run(work).await;
-    done.unwrap_or_else(|| Err(Failure::new(500, "InternalServerError", "The work failed")))
+    done.unwrap_or_else(|| Err(ErrorResponse::new(500, "InternalServerError", "The work failed")))
 }
 
 /// The same bytes but for one bit of one byte.
-fn flipped(bytes: Bytes, at: u64) -> Bytes {
+fn with_bit_flipped(bytes: Bytes, at: u64) -> Bytes {
     let mut bytes = bytes.to_vec();
     if let Some(byte) = usize::try_from(at).ok().and_then(|at| bytes.get_mut(at)) {
         *byte ^= 1;
@@ -72,27 +72,27 @@ pub struct RequestBody {
     stall: Option<(u64, Option<u64>)>,
     reset: Option<u64>,
     flip: Option<u64>,
-    orders: Orders,
+    orders: ConnectionControl,
 }
 
 impl RequestBody {
     pub fn new(
         incoming: Incoming,
         received: Arc<AtomicU64>,
-        orders: Orders,
-        fault: Option<&Action>,
+        orders: ConnectionControl,
+        fault: Option<&Fault>,
     ) -> RequestBody {
         let (mut stall, mut reset, mut flip) = (None, None, None);
         match fault {
-            Some(Action::StallBody { bytes, ms }) => stall = Some((*bytes, *ms)),
-            Some(Action::ResetInBody(bytes)) => reset = Some(*bytes),
-            Some(Action::FlipBit(byte)) => flip = Some(*byte),
+            Some(Fault::StallBody { bytes, ms }) => stall = Some((*bytes, *ms)),
+            Some(Fault::ResetInBody(bytes)) => reset = Some(*bytes),
+            Some(Fault::FlipBit(byte)) => flip = Some(*byte),
             _ => {}
         }
         RequestBody { incoming, received, read: 0, stall, reset, flip, orders }
     }
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>, Stop> {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, HandlerError> {
         if self.stall.is_some_and(|(bytes, _)| self.read >= bytes) {
             match self.stall.take() {
                 Some((_, Some(ms))) => sleep(Duration::from_millis(ms)).await,
@@ -101,17 +101,19 @@ impl RequestBody {
         }
         if self.reset.is_some_and(|bytes| self.read >= bytes) {
             self.orders.reset();
-            return Err(Stop::Cut);
+            return Err(HandlerError::Cut);
         }
         while let Some(frame) = self.incoming.frame().await {
             // The client went away in the middle.
-            let frame = frame.map_err(|_| Stop::Cut)?;
+            let frame = frame.map_err(|_| HandlerError::Cut)?;
             if let Ok(bytes) = frame.into_data() {
                 let from = self.read;
                 self.read += bytes.len() as u64;
                 self.received.fetch_add(bytes.len() as u64, Ordering::SeqCst);
                 return Ok(Some(match self.flip {
-                    Some(byte) if (from..self.read).contains(&byte) => flipped(bytes, byte - from),
+                    Some(byte) if (from..self.read).contains(&byte) => {
+                        with_bit_flipped(bytes, byte - from)
+                    }
                     _ => bytes,
                 }));
             }
@@ -120,32 +122,32 @@ impl RequestBody {
     }
 
     /// The whole of a small body.
-    pub async fn collect(mut self, limit: u64) -> Result<Bytes, Stop> {
+    pub async fn collect(mut self, limit: u64) -> Result<Bytes, HandlerError> {
         let mut whole = BytesMut::new();
         while let Some(bytes) = self.chunk().await? {
             whole.extend_from_slice(&bytes);
             if whole.len() as u64 > limit {
                 let message = format!("The request body is longer than {limit} bytes");
-                return Err(Failure::new(413, "RequestEntityTooLarge", message).into());
+                return Err(ErrorResponse::new(413, "RequestEntityTooLarge", message).into());
             }
         }
         Ok(whole.freeze())
     }
 
-    pub async fn discard(mut self) -> Result<(), Stop> {
+    pub async fn discard(mut self) -> Result<(), HandlerError> {
         while self.chunk().await?.is_some() {}
         Ok(())
     }
 
     /// Writes the body into its slot and returns both with the checksums of what was written.
-    pub async fn store(
+    pub async fn write_to(
         mut self,
-        slot: Slot,
+        slot: PartWriter,
         algorithms: Vec<Algorithm>,
-    ) -> Result<(Slot, Sums), Stop> {
-        let (sender, mut chunks) = mpsc::channel::<Bytes>(AHEAD);
+    ) -> Result<(PartWriter, Checksums), HandlerError> {
+        let (sender, mut chunks) = mpsc::channel::<Bytes>(READ_AHEAD_FRAMES);
         let writer = threads::begin(move || {
-            let mut summer = Summer::new(&algorithms);
+            let mut summer = ChecksumHasher::new(&algorithms);
             let mut at = slot.offset;
             while let Some(bytes) = chunks.blocking_recv() {
                 slot.file.write_all_at(&bytes, at)?;
@@ -153,7 +155,7 @@ impl RequestBody {
                 at += bytes.len() as u64;
             }
             // Else the commit of a large object would flush for so long that clients give up.
-            if at - slot.offset >= FLUSHED {
+            if at - slot.offset >= WRITEBACK_CHUNK {
                 slot.file.sync_data()?;
             }
             Ok::<_, io::Error>((slot, summer.finish()))

@@ -2,26 +2,26 @@
 //!
 //! Invariant: a bucket that is not there is answered alike for every call that names one.
 
-use super::answer::{Answer, Failure, answer};
-use super::body::{Stop, blocking};
+use super::answer::{ErrorResponse, Response, answer};
+use super::body::{HandlerError, blocking};
 use super::clock;
 use super::identity::{NAMESPACE, TENANCY, USER};
-use super::service::{Call, Core};
+use super::service::{RequestContext, ServerState};
 use super::session::parse;
 use super::store::object::{Bucket, legal_bucket_name, tier};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The bucket a request names.
-pub async fn find(core: &Core, name: &str) -> Result<Bucket, Failure> {
-    let (shelf, name) = (core.shelf.clone(), name.to_owned());
+pub async fn find(core: &ServerState, name: &str) -> Result<Bucket, ErrorResponse> {
+    let (shelf, name) = (core.store.clone(), name.to_owned());
     blocking(move || {
-        shelf.bucket(&name)?.ok_or_else(|| Failure::bucket_not_found(&name, NAMESPACE))
+        shelf.bucket(&name)?.ok_or_else(|| ErrorResponse::bucket_not_found(&name, NAMESPACE))
     })
     .await
 }
 
-fn details(core: &Core, bucket: &Bucket) -> serde_json::Value {
+fn details(core: &ServerState, bucket: &Bucket) -> serde_json::Value {
     serde_json::json!({
         "namespace": NAMESPACE,
         "name": bucket.name,
@@ -45,8 +45,8 @@ fn details(core: &Core, bucket: &Bucket) -> serde_json::Value {
     })
 }
 
-pub async fn list(core: &Core) -> Result<Answer, Stop> {
-    let shelf = core.shelf.clone();
+pub async fn list(core: &ServerState) -> Result<Response, HandlerError> {
+    let shelf = core.store.clone();
     let buckets = blocking(move || Ok(shelf.buckets()?)).await?;
     let summary = |bucket: &Bucket| {
         serde_json::json!({
@@ -65,54 +65,54 @@ pub async fn list(core: &Core) -> Result<Answer, Stop> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Create {
+struct CreateBucketBody {
     name: String,
     storage_tier: Option<String>,
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
 }
 
-pub async fn create(core: &Core, call: Call) -> Result<Answer, Stop> {
-    let request: Create = parse(&call.signed)?;
+pub async fn create(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
+    let request: CreateBucketBody = parse(&call.signed)?;
     if !legal_bucket_name(&request.name) {
         let message = format!("The bucket name '{}' is not valid", request.name);
-        return Err(Failure::new(400, "InvalidBucketName", message).into());
+        return Err(ErrorResponse::new(400, "InvalidBucketName", message).into());
     }
     let mut bucket = Bucket::new(&request.name, core.now());
     bucket.metadata = request.metadata.unwrap_or_default();
     if let Some(text) = request.storage_tier {
         let known = tier(&text).filter(|tier| *tier != "InfrequentAccess");
         bucket.storage_tier = known
-            .ok_or_else(|| Failure::invalid_parameter(format!("No storage tier '{text}'")))?
+            .ok_or_else(|| ErrorResponse::invalid_parameter(format!("No storage tier '{text}'")))?
             .to_owned();
     }
-    let shelf = core.shelf.clone();
+    let shelf = core.store.clone();
     let bucket = blocking(move || shelf.create_bucket(bucket)).await?;
     let location = format!("/n/{NAMESPACE}/b/{}", bucket.name);
     let created = answer(200).header("etag", &bucket.etag).header("location", location);
     Ok(created.json(&details(core, &bucket)))
 }
 
-pub async fn read(core: &Core, call: Call) -> Result<Answer, Stop> {
+pub async fn read(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
     let bucket = find(core, &call.target.bucket).await?;
     let found = answer(200).header("etag", &bucket.etag).header("cache-control", "no-store");
     Ok(found.json(&details(core, &bucket)))
 }
 
-pub async fn head(core: &Core, call: Call) -> Result<Answer, Stop> {
+pub async fn head(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
     let bucket = find(core, &call.target.bucket).await?;
     Ok(answer(200).header("etag", &bucket.etag).empty())
 }
 
-pub async fn delete(core: &Core, call: Call) -> Result<Answer, Stop> {
-    let (shelf, name) = (core.shelf.clone(), call.target.bucket.clone());
+pub async fn delete(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
+    let (shelf, name) = (core.store.clone(), call.target.bucket.clone());
     if !core.uploads.list(Some(&name)).is_empty() {
         let message = format!("The bucket named '{name}' has open multipart uploads.");
-        return Err(Failure::new(409, "BucketNotEmpty", message).into());
+        return Err(ErrorResponse::new(409, "BucketNotEmpty", message).into());
     }
     blocking(move || {
         let there = shelf.delete_bucket(&name)?;
-        if there { Ok(()) } else { Err(Failure::bucket_not_found(&name, NAMESPACE)) }
+        if there { Ok(()) } else { Err(ErrorResponse::bucket_not_found(&name, NAMESPACE)) }
     })
     .await?;
     Ok(answer(204).empty())

@@ -3,7 +3,7 @@
 //! Pure. MD5 is always computed, because every answer and every multipart hash needs it; the others
 //! only when asked for. Invariant: a claim is compared with what was received, never copied back.
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
@@ -25,13 +25,15 @@ impl Algorithm {
     pub const ALL: [Algorithm; 3] = [Algorithm::Crc32c, Algorithm::Sha256, Algorithm::Sha384];
 
     /// The algorithm a request asks for.
-    pub fn asked(headers: &HeaderMap) -> Result<Option<Algorithm>, Failure> {
+    pub fn asked(headers: &HeaderMap) -> Result<Option<Algorithm>, ErrorResponse> {
         // The service's Go SDK sends the header without a value when none is wanted.
         let value = headers.get("opc-checksum-algorithm").filter(|value| !value.is_empty());
         let Some(value) = value else { return Ok(None) };
         let named = |algorithm: &Algorithm| value.as_bytes() == algorithm.name().as_bytes();
         Algorithm::ALL.into_iter().find(named).map(Some).ok_or_else(|| {
-            Failure::invalid_parameter("opc-checksum-algorithm is not CRC32C, SHA256 or SHA384")
+            ErrorResponse::invalid_parameter(
+                "opc-checksum-algorithm is not CRC32C, SHA256 or SHA384",
+            )
         })
     }
 
@@ -55,7 +57,7 @@ impl Algorithm {
 
 /// The checksums of some bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
+pub struct Checksums {
     pub size: u64,
     pub md5: Vec<u8>,
     pub crc32c: Option<u32>,
@@ -63,7 +65,7 @@ pub struct Sums {
     pub sha384: Option<Vec<u8>>,
 }
 
-impl Sums {
+impl Checksums {
     pub fn md5_base64(&self) -> String {
         STANDARD.encode(&self.md5)
     }
@@ -79,7 +81,7 @@ impl Sums {
 }
 
 /// Computes checksums as bytes pass by.
-pub struct Summer {
+pub struct ChecksumHasher {
     size: u64,
     md5: md5::Md5,
     crc32c: Option<u32>,
@@ -87,12 +89,12 @@ pub struct Summer {
     sha384: Option<ring::digest::Context>,
 }
 
-impl Summer {
-    pub fn new(algorithms: &[Algorithm]) -> Summer {
+impl ChecksumHasher {
+    pub fn new(algorithms: &[Algorithm]) -> ChecksumHasher {
         let context = |algorithm, of: &'static ring::digest::Algorithm| {
             algorithms.contains(&algorithm).then(|| ring::digest::Context::new(of))
         };
-        Summer {
+        ChecksumHasher {
             size: 0,
             md5: md5::Md5::new(),
             crc32c: algorithms.contains(&Algorithm::Crc32c).then_some(0),
@@ -112,9 +114,9 @@ impl Summer {
         }
     }
 
-    pub fn finish(self) -> Sums {
+    pub fn finish(self) -> Checksums {
         let hash = |context: ring::digest::Context| context.finish().as_ref().to_vec();
-        Sums {
+        Checksums {
             size: self.size,
             md5: self.md5.finalize().to_vec(),
             crc32c: self.crc32c,
@@ -126,29 +128,31 @@ impl Summer {
 
 /// What the client says its body's checksums are.
 #[derive(Debug, Clone, Default)]
-pub struct Claims {
+pub struct ClaimedChecksums {
     md5: Option<Vec<u8>>,
     values: Vec<(Algorithm, Vec<u8>)>,
     asked: Option<Algorithm>,
 }
 
-impl Claims {
-    pub fn of(headers: &HeaderMap) -> Result<Claims, Failure> {
-        let decoded = |name: &str, length: usize| -> Result<Option<Vec<u8>>, Failure> {
+impl ClaimedChecksums {
+    pub fn of(headers: &HeaderMap) -> Result<ClaimedChecksums, ErrorResponse> {
+        let decoded = |name: &str, length: usize| -> Result<Option<Vec<u8>>, ErrorResponse> {
             let value = headers.get(name).filter(|value| !value.is_empty());
             let Some(value) = value else { return Ok(None) };
             let bytes = STANDARD.decode(value.as_bytes()).ok().filter(|b| b.len() == length);
             bytes.map(Some).ok_or_else(|| {
-                Failure::invalid_parameter(format!("The header {name} is not a base64 checksum"))
+                ErrorResponse::invalid_parameter(format!(
+                    "The header {name} is not a base64 checksum"
+                ))
             })
         };
         let malformed = |_| {
             let value = headers.get("content-md5").map(|value| value.as_bytes());
             let value = String::from_utf8_lossy(value.unwrap_or_default());
             let message = format!("The value of the Content-MD5 header '{value}' is not valid");
-            Failure::new(400, "InvalidContentMD5", message)
+            ErrorResponse::new(400, "InvalidContentMD5", message)
         };
-        let mut claims = Claims {
+        let mut claims = ClaimedChecksums {
             md5: decoded("content-md5", 16).map_err(malformed)?,
             asked: Algorithm::asked(headers)?,
             values: vec![],
@@ -167,7 +171,7 @@ impl Claims {
     }
 
     /// Compares the claims with what was received.
-    pub fn check(&self, sums: &Sums) -> Result<(), Failure> {
+    pub fn check(&self, sums: &Checksums) -> Result<(), ErrorResponse> {
         if let Some(claimed) = &self.md5
             && *claimed != sums.md5
         {
@@ -188,8 +192,8 @@ impl Claims {
     }
 }
 
-fn unmatched(name: &str, header: &str, actual: &str, claimed: &[u8]) -> Failure {
-    Failure::new(
+fn unmatched(name: &str, header: &str, actual: &str, claimed: &[u8]) -> ErrorResponse {
+    ErrorResponse::new(
         400,
         format!("UnmatchedContent{name}"),
         format!(
@@ -210,10 +214,10 @@ pub struct Multipart {
 
 impl Multipart {
     /// Combines the parts' sums, in the order of the object; `algorithm` is that of the upload.
-    pub fn of(parts: &[&Sums], algorithm: Option<Algorithm>) -> Multipart {
+    pub fn of(parts: &[&Checksums], algorithm: Option<Algorithm>) -> Multipart {
         let count = parts.len();
         let all = parts.iter().flat_map(|part| &part.md5).copied().collect::<Vec<u8>>();
-        let hashed = |pick: fn(&Sums) -> Option<&Vec<u8>>, of| {
+        let hashed = |pick: fn(&Checksums) -> Option<&Vec<u8>>, of| {
             let all: Option<Vec<&Vec<u8>>> = parts.iter().map(|part| pick(part)).collect();
             let all: Vec<u8> = all?.into_iter().flatten().copied().collect();
             Some(format!("{}-{count}", STANDARD.encode(ring::digest::digest(of, &all))))
@@ -246,8 +250,8 @@ impl Multipart {
 mod tests {
     use super::*;
 
-    fn sums(bytes: &[u8]) -> Sums {
-        let mut summer = Summer::new(&Algorithm::ALL);
+    fn sums(bytes: &[u8]) -> Checksums {
+        let mut summer = ChecksumHasher::new(&Algorithm::ALL);
         summer.update(bytes);
         summer.finish()
     }
@@ -283,7 +287,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header, value.parse().unwrap());
-            let refused = Claims::of(&headers).unwrap().check(&sums(b"bbb")).unwrap_err();
+            let refused = ClaimedChecksums::of(&headers).unwrap().check(&sums(b"bbb")).unwrap_err();
             assert_eq!((refused.status, refused.code.as_ref()), (400, code));
             assert!(refused.message.contains(value), "{}", refused.message);
         }
@@ -294,20 +298,20 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("opc-checksum-algorithm", "".parse().unwrap());
         headers.insert("content-md5", "".parse().unwrap());
-        assert!(Claims::of(&headers).unwrap().algorithms().is_empty());
+        assert!(ClaimedChecksums::of(&headers).unwrap().algorithms().is_empty());
         headers.insert("opc-checksum-algorithm", "MD5".parse().unwrap());
-        assert_eq!(Claims::of(&headers).unwrap_err().status, 400);
+        assert_eq!(ClaimedChecksums::of(&headers).unwrap_err().status, 400);
     }
 
     #[test]
     fn a_claim_that_is_no_checksum_is_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("content-md5", "abc".parse().unwrap());
-        let refused = Claims::of(&headers).unwrap_err();
+        let refused = ClaimedChecksums::of(&headers).unwrap_err();
         assert_eq!((refused.status, refused.code.as_ref()), (400, "InvalidContentMD5"));
         assert!(refused.message.starts_with("The value of the Content-MD5 header"));
         headers.clear();
         headers.insert("opc-content-sha256", "abc".parse().unwrap());
-        assert_eq!(Claims::of(&headers).unwrap_err().code, "InvalidParameter");
+        assert_eq!(ClaimedChecksums::of(&headers).unwrap_err().code, "InvalidParameter");
     }
 }

@@ -3,7 +3,7 @@
 //! Pure. Knows no object, only the current etag, and what rights and the bucket refuse (`policy`). Invariant: a condition is judged at the call that
 //! carries it and never remembered for a later one.
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 use hyper::HeaderMap;
 
 /// The conditions of one request.
@@ -11,23 +11,23 @@ use hyper::HeaderMap;
 pub struct Conditions {
     pub if_match: Option<String>,
     pub if_none_match: Option<String>,
-    pub limits: Limits,
+    pub limits: WriteRestrictions,
 }
 
 /// What is refused, whatever the conditions, depending on what stands at the name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct WriteRestrictions {
     /// A write where nothing stands, or one that only asks for that.
-    pub create: Option<Failure>,
+    pub create: Option<ErrorResponse>,
     /// A write over what stands there.
-    pub overwrite: Option<Failure>,
+    pub overwrite: Option<ErrorResponse>,
     /// Any change of what stands there.
-    pub retained: Option<Failure>,
+    pub retained: Option<ErrorResponse>,
 }
 
 /// What a conditional read comes to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ReadOutcome {
     Whole,
     NotModified,
 }
@@ -39,15 +39,15 @@ impl Conditions {
             Some(value.trim().trim_matches('"').to_owned())
         };
         let (if_match, if_none_match) = (text("if-match"), text("if-none-match"));
-        Conditions { if_match, if_none_match, limits: Limits::default() }
+        Conditions { if_match, if_none_match, limits: WriteRestrictions::default() }
     }
 
-    pub fn within(self, limits: Limits) -> Conditions {
+    pub fn within(self, limits: WriteRestrictions) -> Conditions {
         Conditions { limits, ..self }
     }
 
     /// Judges a request that would write over `current`.
-    pub fn allow_write(&self, current: Option<&str>) -> Result<(), Failure> {
+    pub fn allow_write(&self, current: Option<&str>) -> Result<(), ErrorResponse> {
         let create_only = self.if_none_match.as_deref() == Some("*");
         let right = match current {
             Some(_) if !create_only => &self.limits.overwrite,
@@ -60,34 +60,34 @@ impl Conditions {
         self.matches(current)?;
         match (self.if_none_match.as_deref(), current) {
             (None, _) | (Some("*"), None) => Ok(()),
-            (Some("*"), Some(_)) => Err(Failure::new(
+            (Some("*"), Some(_)) => Err(ErrorResponse::new(
                 412,
                 "IfNoneMatchFailed",
                 "The If-None-Match header is '*' but there is an existing entity",
             )),
-            (Some(_), _) => Err(Failure::invalid_parameter(
+            (Some(_), _) => Err(ErrorResponse::invalid_parameter(
                 "The If-None-Match header of a request that writes can only be '*'",
             )),
         }
     }
 
     /// Judges a request that reads the object with this etag.
-    pub fn allow_read(&self, etag: &str) -> Result<Reading, Failure> {
+    pub fn allow_read(&self, etag: &str) -> Result<ReadOutcome, ErrorResponse> {
         self.matches(Some(etag))?;
         match self.if_none_match.as_deref() {
-            Some("*") => Err(Failure::invalid_parameter(
+            Some("*") => Err(ErrorResponse::invalid_parameter(
                 "The If-None-Match header of a request that reads cannot be '*'",
             )),
-            Some(unwanted) if unwanted == etag => Ok(Reading::NotModified),
-            _ => Ok(Reading::Whole),
+            Some(unwanted) if unwanted == etag => Ok(ReadOutcome::NotModified),
+            _ => Ok(ReadOutcome::Whole),
         }
     }
 
-    fn matches(&self, current: Option<&str>) -> Result<(), Failure> {
+    fn matches(&self, current: Option<&str>) -> Result<(), ErrorResponse> {
         match (self.if_match.as_deref(), current) {
             (None, _) | (Some("*"), Some(_)) => Ok(()),
             (Some(wanted), Some(etag)) if wanted == etag => Ok(()),
-            (Some(wanted), current) => Err(Failure::new(
+            (Some(wanted), current) => Err(ErrorResponse::new(
                 412,
                 "IfMatchFailed",
                 format!(
@@ -107,7 +107,7 @@ mod tests {
         Conditions {
             if_match: if_match.map(str::to_owned),
             if_none_match: if_none_match.map(str::to_owned),
-            limits: Limits::default(),
+            limits: WriteRestrictions::default(),
         }
     }
 
@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_read_is_not_modified_when_the_etag_is_the_unwanted_one() {
-        assert_eq!(conditions(None, Some("e")).allow_read("e"), Ok(Reading::NotModified));
-        assert_eq!(conditions(None, Some("f")).allow_read("e"), Ok(Reading::Whole));
+        assert_eq!(conditions(None, Some("e")).allow_read("e"), Ok(ReadOutcome::NotModified));
+        assert_eq!(conditions(None, Some("f")).allow_read("e"), Ok(ReadOutcome::Whole));
         assert_eq!(conditions(None, Some("*")).allow_read("e").unwrap_err().status, 400);
         assert_eq!(conditions(Some("f"), None).allow_read("e").unwrap_err().status, 412);
     }

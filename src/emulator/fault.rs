@@ -22,17 +22,17 @@ use std::collections::HashMap;
 /// All the faults of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct FaultPlan {
     #[serde(default)]
-    pub faults: Vec<Rule>,
+    pub faults: Vec<FaultRule>,
 }
 
-impl Plan {
-    pub fn new() -> Plan {
-        Plan::default()
+impl FaultPlan {
+    pub fn new() -> FaultPlan {
+        FaultPlan::default()
     }
 
-    pub fn with(mut self, rule: Rule) -> Plan {
+    pub fn with(mut self, rule: FaultRule) -> FaultPlan {
         self.faults.push(rule);
         self
     }
@@ -41,7 +41,7 @@ impl Plan {
 /// One fault: which requests meet it, and what happens to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct FaultRule {
     /// Nothing means every operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
@@ -49,33 +49,33 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
     #[serde(default)]
-    pub when: When,
-    pub action: Action,
+    pub when: Trigger,
+    pub action: Fault,
 }
 
-impl Rule {
+impl FaultRule {
     /// A fault of every request of an operation, to be narrowed by the methods below.
-    pub fn on(operation: Operation, action: Action) -> Rule {
-        Rule { operation: Some(operation), part: None, when: When::Every, action }
+    pub fn on(operation: Operation, action: Fault) -> FaultRule {
+        FaultRule { operation: Some(operation), part: None, when: Trigger::Every, action }
     }
 
     /// 404 `BucketNotFound` although the bucket is there, of so many in 1,000 requests of every
     /// operation that names a bucket.
-    pub fn spurious(per_mille: u16, seed: u64) -> Rule {
-        Rule::any(Action::SpuriousNotFound).when(When::Chance { per_mille, seed })
+    pub fn spurious(per_mille: u16, seed: u64) -> FaultRule {
+        FaultRule::any(Fault::SpuriousNotFound).when(Trigger::Chance { per_mille, seed })
     }
 
     /// A fault of every request.
-    pub fn any(action: Action) -> Rule {
-        Rule { operation: None, part: None, when: When::Every, action }
+    pub fn any(action: Fault) -> FaultRule {
+        FaultRule { operation: None, part: None, when: Trigger::Every, action }
     }
 
-    pub fn part(mut self, number: u32) -> Rule {
+    pub fn part(mut self, number: u32) -> FaultRule {
         self.part = Some(number);
         self
     }
 
-    pub fn when(mut self, when: When) -> Rule {
+    pub fn when(mut self, when: Trigger) -> FaultRule {
         self.when = when;
         self
     }
@@ -83,7 +83,7 @@ impl Rule {
     fn matches(&self, operation: Operation, part: Option<u32>) -> bool {
         let operation_matches = match self.operation {
             Some(wanted) => wanted == operation,
-            None => self.action != Action::SpuriousNotFound || operation.names_a_bucket(),
+            None => self.action != Fault::SpuriousNotFound || operation.names_a_bucket(),
         };
         operation_matches && (self.part.is_none() || self.part == part)
     }
@@ -93,7 +93,7 @@ impl Rule {
 /// are counted apart, from 1; `request` and `requests` count all requests that match the rule together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum When {
+pub enum Trigger {
     #[default]
     Every,
     /// This attempt only.
@@ -126,13 +126,13 @@ fn chosen(per_mille: u16, seed: u64, of: (Operation, Option<u32>), attempt: u64)
 /// What happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub enum Fault {
     /// An error answer, after the request body was read; nothing is done.
-    Refuse(Reply),
+    Refuse(FaultResponse),
     /// An error answer before any of the body is read, and before `100 Continue`.
-    Early(Reply),
+    Early(FaultResponse),
     /// As `early`, then the connection is reset while the body is still coming.
-    EarlyReset(Reply),
+    EarlyReset(FaultResponse),
     /// The work begins this many milliseconds late.
     Delay(u64),
     /// The connection is reset before any of the body is read.
@@ -195,7 +195,7 @@ pub enum Action {
 /// An error answer. Without a code it is the usual one of the status.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reply {
+pub struct FaultResponse {
     pub status: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -205,17 +205,17 @@ pub struct Reply {
     pub retry_after: Option<String>,
 }
 
-impl Reply {
-    pub fn status(status: u16) -> Reply {
-        Reply { status, ..Reply::default() }
+impl FaultResponse {
+    pub fn status(status: u16) -> FaultResponse {
+        FaultResponse { status, ..FaultResponse::default() }
     }
 
-    pub fn code(mut self, code: &str) -> Reply {
+    pub fn code(mut self, code: &str) -> FaultResponse {
         self.code = Some(code.to_owned());
         self
     }
 
-    pub fn retry_after(mut self, value: &str) -> Reply {
+    pub fn retry_after(mut self, value: &str) -> FaultResponse {
         self.retry_after = Some(value.to_owned());
         self
     }
@@ -241,19 +241,19 @@ impl Reply {
 
 /// A plan being carried out: counts requests and says what happens to each.
 #[derive(Debug, Default)]
-pub struct Desk {
-    plan: Plan,
+pub struct FaultInjector {
+    plan: FaultPlan,
     attempts: HashMap<(Operation, Option<u32>), u64>,
     matched: Vec<u64>,
 }
 
-impl Desk {
-    pub fn new(plan: Plan) -> Desk {
-        Desk { matched: vec![0; plan.faults.len()], plan, attempts: HashMap::new() }
+impl FaultInjector {
+    pub fn new(plan: FaultPlan) -> FaultInjector {
+        FaultInjector { matched: vec![0; plan.faults.len()], plan, attempts: HashMap::new() }
     }
 
     /// Counts a request and finds its fault.
-    pub fn meet(&mut self, operation: Operation, part: Option<u32>) -> Option<Action> {
+    pub fn next_fault(&mut self, operation: Operation, part: Option<u32>) -> Option<Fault> {
         let attempt = self.attempts.entry((operation, part)).or_insert(0);
         *attempt += 1;
         let attempt = *attempt;
@@ -264,14 +264,14 @@ impl Desk {
             }
             *matched += 1;
             let now = match rule.when {
-                When::Every => true,
-                When::Attempt(n) => attempt == n,
-                When::First(n) => attempt <= n,
-                When::From(n) => attempt >= n,
-                When::Request(n) => *matched == n,
-                When::Requests(n) => *matched <= n,
-                When::RequestsFrom(n) => *matched >= n,
-                When::Chance { per_mille, seed } => {
+                Trigger::Every => true,
+                Trigger::Attempt(n) => attempt == n,
+                Trigger::First(n) => attempt <= n,
+                Trigger::From(n) => attempt >= n,
+                Trigger::Request(n) => *matched == n,
+                Trigger::Requests(n) => *matched <= n,
+                Trigger::RequestsFrom(n) => *matched >= n,
+                Trigger::Chance { per_mille, seed } => {
                     chosen(per_mille, seed, (operation, part), attempt)
                 }
             };
@@ -288,70 +288,71 @@ mod tests {
     use super::*;
     use Operation::{GetObject, UploadPart};
 
-    fn refuse(status: u16) -> Action {
-        Action::Refuse(Reply::status(status))
+    fn refuse(status: u16) -> Fault {
+        Fault::Refuse(FaultResponse::status(status))
     }
 
     #[test]
     fn attempts_are_counted_for_each_part() {
-        let rule = Rule::on(UploadPart, refuse(503)).when(When::First(1));
-        let mut desk = Desk::new(Plan::new().with(rule));
-        assert_eq!(desk.meet(UploadPart, Some(1)), Some(refuse(503)));
-        assert_eq!(desk.meet(UploadPart, Some(2)), Some(refuse(503)));
-        assert_eq!(desk.meet(UploadPart, Some(1)), None);
-        assert_eq!(desk.meet(GetObject, None), None);
+        let rule = FaultRule::on(UploadPart, refuse(503)).when(Trigger::First(1));
+        let mut desk = FaultInjector::new(FaultPlan::new().with(rule));
+        assert_eq!(desk.next_fault(UploadPart, Some(1)), Some(refuse(503)));
+        assert_eq!(desk.next_fault(UploadPart, Some(2)), Some(refuse(503)));
+        assert_eq!(desk.next_fault(UploadPart, Some(1)), None);
+        assert_eq!(desk.next_fault(GetObject, None), None);
     }
 
     #[test]
     fn requests_are_counted_over_all_parts() {
-        let rule = Rule::on(UploadPart, refuse(500)).when(When::Request(3));
-        let mut desk = Desk::new(Plan::new().with(rule));
-        let met: Vec<bool> = (1..=4).map(|n| desk.meet(UploadPart, Some(n)).is_some()).collect();
+        let rule = FaultRule::on(UploadPart, refuse(500)).when(Trigger::Request(3));
+        let mut desk = FaultInjector::new(FaultPlan::new().with(rule));
+        let met: Vec<bool> =
+            (1..=4).map(|n| desk.next_fault(UploadPart, Some(n)).is_some()).collect();
         assert_eq!(met, [false, false, true, false]);
     }
 
     #[test]
     fn the_first_matching_rule_decides_and_one_part_can_be_meant() {
-        let plan = Plan::new()
-            .with(Rule::on(UploadPart, refuse(500)).part(2))
-            .with(Rule::any(refuse(429)).when(When::Attempt(2)));
-        let mut desk = Desk::new(plan);
-        assert_eq!(desk.meet(UploadPart, Some(2)), Some(refuse(500)));
-        assert_eq!(desk.meet(UploadPart, Some(1)), None);
-        assert_eq!(desk.meet(UploadPart, Some(1)), Some(refuse(429)));
+        let plan = FaultPlan::new()
+            .with(FaultRule::on(UploadPart, refuse(500)).part(2))
+            .with(FaultRule::any(refuse(429)).when(Trigger::Attempt(2)));
+        let mut desk = FaultInjector::new(plan);
+        assert_eq!(desk.next_fault(UploadPart, Some(2)), Some(refuse(500)));
+        assert_eq!(desk.next_fault(UploadPart, Some(1)), None);
+        assert_eq!(desk.next_fault(UploadPart, Some(1)), Some(refuse(429)));
     }
 
     #[test]
     fn a_chance_has_its_rate_and_its_choice_does_not_depend_on_the_order_of_arrival() {
-        let desk = || Desk::new(Plan::new().with(Rule::spurious(70, 17)));
+        let desk = || FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(70, 17)));
         let mut forwards = desk();
         let met: Vec<bool> =
-            (1..=10_000).map(|n| forwards.meet(UploadPart, Some(n)).is_some()).collect();
+            (1..=10_000).map(|n| forwards.next_fault(UploadPart, Some(n)).is_some()).collect();
         let hits = met.iter().filter(|met| **met).count();
         assert!((600..800).contains(&hits), "{hits} of 10,000");
         let mut backwards = desk();
         for (number, met) in (1..10_001).zip(&met).rev() {
-            assert_eq!(backwards.meet(UploadPart, Some(number)).is_some(), *met, "{number}");
+            assert_eq!(backwards.next_fault(UploadPart, Some(number)).is_some(), *met, "{number}");
         }
-        let mut other = Desk::new(Plan::new().with(Rule::spurious(70, 18)));
+        let mut other = FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(70, 18)));
         assert!(
             (1..=10_000)
                 .zip(&met)
-                .any(|(n, met)| other.meet(UploadPart, Some(n)).is_some() != *met)
+                .any(|(n, met)| other.next_fault(UploadPart, Some(n)).is_some() != *met)
         );
     }
 
     #[test]
     fn a_spurious_404_of_every_operation_leaves_alone_what_names_no_bucket() {
-        let mut desk = Desk::new(Plan::new().with(Rule::spurious(1000, 0)));
-        assert_eq!(desk.meet(Operation::GetNamespace, None), None);
-        assert_eq!(desk.meet(Operation::RefreshToken, None), None);
-        assert_eq!(desk.meet(Operation::HeadObject, None), Some(Action::SpuriousNotFound));
+        let mut desk = FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(1000, 0)));
+        assert_eq!(desk.next_fault(Operation::GetNamespace, None), None);
+        assert_eq!(desk.next_fault(Operation::RefreshToken, None), None);
+        assert_eq!(desk.next_fault(Operation::HeadObject, None), Some(Fault::SpuriousNotFound));
     }
 
     #[test]
     fn a_plan_is_read_from_json() {
-        let plan: Plan = serde_json::from_str(
+        let plan: FaultPlan = serde_json::from_str(
             r#"{"faults": [
                 {"operation": "UploadPart", "part": 3, "when": {"first": 2},
                  "action": {"refuse": {"status": 503, "retry_after": "1"}}},
@@ -364,11 +365,12 @@ mod tests {
         )
         .unwrap();
         assert_eq!(plan.faults.len(), 6);
-        assert_eq!(plan.faults[5], Rule::spurious(70, 17));
-        assert_eq!(plan.faults[1].action, Action::LoseAnswer);
-        assert_eq!(plan.faults[2].action, Action::StallBody { bytes: 10, ms: None });
-        let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        assert_eq!(plan.faults[5], FaultRule::spurious(70, 17));
+        assert_eq!(plan.faults[1].action, Fault::LoseAnswer);
+        assert_eq!(plan.faults[2].action, Fault::StallBody { bytes: 10, ms: None });
+        let again: FaultPlan =
+            serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
         assert_eq!(again, plan);
-        assert!(serde_json::from_str::<Plan>(r#"{"fault": []}"#).is_err());
+        assert!(serde_json::from_str::<FaultPlan>(r#"{"fault": []}"#).is_err());
     }
 }

@@ -26,14 +26,14 @@ pub const REGION: &str = "local-test-1";
 
 /// The paths of a state folder.
 #[derive(Debug, Clone)]
-pub struct Folder {
+pub struct StateDir {
     dir: PathBuf,
 }
 
-impl Folder {
+impl StateDir {
     /// Takes over the folder, which must exist.
-    pub fn new(dir: &Path) -> io::Result<Folder> {
-        Ok(Folder { dir: dir.canonicalize()? })
+    pub fn new(dir: &Path) -> io::Result<StateDir> {
+        Ok(StateDir { dir: dir.canonicalize()? })
     }
 
     pub fn path(&self) -> &Path {
@@ -66,17 +66,17 @@ impl Folder {
     }
 
     /// The user's key: the one in the folder, or a new one.
-    pub fn load_key(&self) -> io::Result<UserKey> {
+    pub fn load_key(&self) -> io::Result<ApiKey> {
         if let Some(pem) = read_if_there(&self.key())? {
-            return UserKey::from_pem(&String::from_utf8_lossy(&pem));
+            return ApiKey::from_pem(&String::from_utf8_lossy(&pem));
         }
-        let key = UserKey::shared()?;
+        let key = ApiKey::shared()?;
         self.write_key(&key)?;
         Ok(key)
     }
 
     /// Writes the key with the label that the service's own tools put after it.
-    pub fn write_key(&self, key: &UserKey) -> io::Result<()> {
+    pub fn write_key(&self, key: &ApiKey) -> io::Result<()> {
         write_private(&self.key(), format!("{}OCI_API_KEY\n", key.pem).as_bytes())
     }
 
@@ -131,30 +131,30 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The user's key pair; the private half is kept only as the text that goes into the file.
 #[derive(Clone)]
-pub struct UserKey {
+pub struct ApiKey {
     pem: String,
     pub public: PublicKey,
     pub fingerprint: String,
 }
 
-impl UserKey {
+impl ApiKey {
     /// One key for every store this process starts: making one takes a good part of a second.
-    pub fn shared() -> io::Result<UserKey> {
-        static SHARED: Mutex<Option<UserKey>> = Mutex::new(None);
+    pub fn shared() -> io::Result<ApiKey> {
+        static SHARED: Mutex<Option<ApiKey>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         match &*shared {
             Some(key) => Ok(key.clone()),
-            None => Ok(shared.insert(UserKey::generate()?).clone()),
+            None => Ok(shared.insert(ApiKey::generate()?).clone()),
         }
     }
 
-    pub fn generate() -> io::Result<UserKey> {
+    pub fn generate() -> io::Result<ApiKey> {
         let key = rsa::PrivateKey::generate();
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(invalid)?;
-        UserKey::from_pem(&pem)
+        ApiKey::from_pem(&pem)
     }
 
-    pub fn from_pem(text: &str) -> io::Result<UserKey> {
+    pub fn from_pem(text: &str) -> io::Result<ApiKey> {
         let end = "-----END PRIVATE KEY-----\n";
         let pem = text.find(end).map_or(text, |at| &text[..at + end.len()]);
         let key = rsa::PrivateKey::from_pkcs8_pem(pem).map_err(invalid)?;
@@ -162,7 +162,7 @@ impl UserKey {
         let der = public.to_public_key_der().map_err(invalid)?;
         let hash = md5::Md5::digest(der.as_bytes());
         let pairs: Vec<String> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(UserKey {
+        Ok(ApiKey {
             pem: pem.to_owned(),
             public: PublicKey { n: public.n_bytes().to_vec(), e: public.e_bytes().to_vec() },
             fingerprint: pairs.join(":"),
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn secrets_are_readable_by_their_owner_only_and_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::new(dir.path()).unwrap();
+        let folder = StateDir::new(dir.path()).unwrap();
         let key = folder.load_key().unwrap();
         folder.write_token("t").unwrap();
         folder.write_config(&key.fingerprint).unwrap();
@@ -197,14 +197,14 @@ mod tests {
     #[test]
     fn the_fingerprint_is_that_of_the_published_key() {
         let pem = include_str!("testkey.pem");
-        let key = UserKey::from_pem(pem).unwrap();
+        let key = ApiKey::from_pem(pem).unwrap();
         assert_eq!(key.fingerprint, "66:11:d3:f4:e2:74:de:3c:80:fd:c8:13:69:27:dc:63");
     }
 
     #[test]
     fn the_session_has_a_profile_of_its_own_and_no_other_inherits_its_token() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::new(dir.path()).unwrap();
+        let folder = StateDir::new(dir.path()).unwrap();
         folder.write_config("f").unwrap();
         let text = fs::read_to_string(folder.config()).unwrap();
         let (keys, session) = text.split_once("[SESSION]").unwrap();

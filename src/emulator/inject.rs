@@ -3,13 +3,13 @@
 //! The plan is in `fault`; faults of bodies are in `body`, those of parts and commits in `multipart`.
 //! Invariant: a request without a fault passes through unchanged.
 
-use super::answer::{Answer, Failure, Payload, answer};
+use super::answer::{ErrorResponse, Payload, Response, answer};
 use super::body::RequestBody;
-use super::fault::{Action, Reply};
+use super::fault::{Fault, FaultResponse};
 use super::identity::NAMESPACE;
-use super::line::Orders;
+use super::line::ConnectionControl;
 use super::route::Target;
-use super::service::Core;
+use super::service::ServerState;
 use super::signature::Authorization;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
@@ -31,42 +31,44 @@ const CHECKSUMS: [&str; 8] = [
 /// The faults that come before the work: an answer instead of it, or nothing at all. `asked` is what the
 /// request is for, and whether it is a HEAD.
 pub async fn before(
-    core: &Core,
-    orders: &Orders,
-    fault: Option<&Action>,
+    core: &ServerState,
+    orders: &ConnectionControl,
+    fault: Option<&Fault>,
     headers: &HeaderMap,
     asked: (&Target, bool),
     body: RequestBody,
-) -> Result<RequestBody, Option<Answer>> {
+) -> Result<RequestBody, Option<Response>> {
     let (target, head) = asked;
     match fault {
-        Some(Action::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
-        Some(Action::MoveClock(seconds)) => core.clock.advance(*seconds),
-        Some(Action::RevokeToken) => with_token(headers, |token| core.authority.revoke(token)),
-        Some(Action::DistrustToken) => with_token(headers, |token| core.authority.distrust(token)),
-        Some(Action::ResetBeforeBody) => {
+        Some(Fault::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
+        Some(Fault::MoveClock(seconds)) => core.clock.advance(*seconds),
+        Some(Fault::RevokeToken) => with_token(headers, |token| core.authority.revoke(token)),
+        Some(Fault::DistrustToken) => {
+            with_token(headers, |token| core.authority.reject_keys(token))
+        }
+        Some(Fault::ResetBeforeBody) => {
             orders.reset();
             return Err(None);
         }
-        Some(Action::Early(reply)) => return Err(Some(error(reply, head))),
-        Some(Action::EarlyReset(reply)) => {
+        Some(Fault::Early(reply)) => return Err(Some(error(reply, head))),
+        Some(Fault::EarlyReset(reply)) => {
             orders.reset();
             return Err(Some(error(reply, head)));
         }
-        Some(Action::Refuse(reply)) => {
+        Some(Fault::Refuse(reply)) => {
             return Err(body.discard().await.ok().map(|()| error(reply, head)));
         }
-        Some(Action::SpuriousNotFound) => {
-            let refused = Failure::bucket_not_found(&target.bucket, NAMESPACE);
+        Some(Fault::SpuriousNotFound) => {
+            let refused = ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE);
             return Err(body.discard().await.ok().map(|()| refused.answer(head)));
         }
-        Some(Action::Html { status }) => {
+        Some(Fault::Html { status }) => {
             let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>\n";
             body.discard().await.map_err(|_| None)?;
             let page = if head { Payload::empty() } else { Payload::bytes(page) };
             return Err(Some(answer(*status).header("content-type", "text/html").body(page)));
         }
-        Some(Action::Garbage(bytes)) => {
+        Some(Fault::Garbage(bytes)) => {
             body.discard().await.map_err(|_| None)?;
             orders.replace(Bytes::from(bytes.clone()));
             return Err(Some(answer(200).empty()));
@@ -78,24 +80,24 @@ pub async fn before(
 
 /// The faults that come after the work; nothing means that the connection is cut.
 pub async fn after(
-    orders: &Orders,
-    fault: Option<&Action>,
-    mut answered: Answer,
-) -> Option<Answer> {
+    orders: &ConnectionControl,
+    fault: Option<&Fault>,
+    mut answered: Response,
+) -> Option<Response> {
     match fault {
-        Some(Action::LoseAnswer) => {
+        Some(Fault::LoseAnswer) => {
             orders.reset();
             return None;
         }
-        Some(Action::StallAnswer { ms: Some(ms) }) => sleep(Duration::from_millis(*ms)).await,
-        Some(Action::StallAnswer { ms: None }) => pending().await,
-        Some(Action::Truncate(bytes)) => orders.truncate(*bytes),
-        Some(Action::MissingChecksum) => {
+        Some(Fault::StallAnswer { ms: Some(ms) }) => sleep(Duration::from_millis(*ms)).await,
+        Some(Fault::StallAnswer { ms: None }) => pending().await,
+        Some(Fault::Truncate(bytes)) => orders.truncate(*bytes),
+        Some(Fault::MissingChecksum) => {
             for name in CHECKSUMS {
                 answered.headers_mut().remove(name);
             }
         }
-        Some(Action::WrongChecksum) => {
+        Some(Fault::WrongChecksum) => {
             for name in CHECKSUMS {
                 if let Some(value) = answered.headers_mut().get_mut(name) {
                     let mut text = value.as_bytes().to_vec();
@@ -109,9 +111,10 @@ pub async fn after(
     Some(answered)
 }
 
-fn error(reply: &Reply, head: bool) -> Answer {
+fn error(reply: &FaultResponse, head: bool) -> Response {
     let message = reply.message.clone().unwrap_or_else(|| "Refused by the plan of faults".into());
-    let mut answered = Failure::new(reply.status, reply.code_or_usual(), message).answer(head);
+    let mut answered =
+        ErrorResponse::new(reply.status, reply.code_or_usual(), message).answer(head);
     let wait = reply.retry_after.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
     if let Some(wait) = wait {
         answered.headers_mut().insert("retry-after", wait);

@@ -9,31 +9,31 @@ use tokio::sync::oneshot;
 
 /// The requests that wait.
 #[derive(Default)]
-pub struct Waiting(Mutex<Vec<Held>>);
+pub struct DelayedRequests(Mutex<Vec<Delayed>>);
 
-struct Held {
-    after: After,
+struct Delayed {
+    after: ReleaseAfter,
     go: oneshot::Sender<()>,
     done: oneshot::Receiver<()>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
+enum ReleaseAfter {
     Operation(Operation),
     Same(Operation, Option<u32>),
 }
 
 /// The side of the held request: it says that it has been received, waits, and says that it is done
 /// by being dropped.
-pub struct Gate {
+pub struct DelayGate {
     received: Option<oneshot::Sender<()>>,
     go: Option<oneshot::Receiver<()>>,
     _done: oneshot::Sender<()>,
 }
 
-impl Gate {
+impl DelayGate {
     /// Between receiving a request and doing its work.
-    pub async fn pass(&mut self) {
+    pub async fn wait_until_released(&mut self) {
         drop(self.received.take());
         if let Some(go) = self.go.take() {
             // A server that stops lets everything pass; there is nobody left to see it.
@@ -42,8 +42,8 @@ impl Gate {
     }
 }
 
-impl Waiting {
-    fn locked(&self) -> MutexGuard<'_, Vec<Held>> {
+impl DelayedRequests {
+    fn locked(&self) -> MutexGuard<'_, Vec<Delayed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,13 +53,13 @@ impl Waiting {
         operation: Operation,
         part: Option<u32>,
         after: Option<Operation>,
-    ) -> (Gate, oneshot::Receiver<()>) {
+    ) -> (DelayGate, oneshot::Receiver<()>) {
         let (received, was_received) = oneshot::channel();
         let (go, may_go) = oneshot::channel();
         let (done, was_done) = oneshot::channel();
-        let after = after.map_or(After::Same(operation, part), After::Operation);
-        self.locked().push(Held { after, go, done: was_done });
-        (Gate { received: Some(received), go: Some(may_go), _done: done }, was_received)
+        let after = after.map_or(ReleaseAfter::Same(operation, part), ReleaseAfter::Operation);
+        self.locked().push(Delayed { after, go, done: was_done });
+        (DelayGate { received: Some(received), go: Some(may_go), _done: done }, was_received)
     }
 
     /// Lets those land that waited for this request, and waits until they have.
@@ -68,11 +68,13 @@ impl Waiting {
         {
             let mut held = self.locked();
             let (now, later) = held.drain(..).partition(|held| match held.after {
-                After::Operation(wanted) => wanted == operation,
-                After::Same(wanted, number) => success && (wanted, number) == (operation, part),
+                ReleaseAfter::Operation(wanted) => wanted == operation,
+                ReleaseAfter::Same(wanted, number) => {
+                    success && (wanted, number) == (operation, part)
+                }
             });
             *held = later;
-            landing.extend::<Vec<Held>>(now);
+            landing.extend::<Vec<Delayed>>(now);
         }
         for held in landing {
             if held.go.send(()).is_ok() {
@@ -90,13 +92,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_held_request_lands_after_the_one_that_follows_it() {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(DelayedRequests::default());
         let order = Arc::new(Mutex::new(Vec::new()));
         let (mut gate, received) = waiting.hold(Operation::UploadPart, Some(1), None);
         let held = tokio::spawn({
             let order = order.clone();
             async move {
-                gate.pass().await;
+                gate.wait_until_released().await;
                 order.lock().unwrap().push("held");
             }
         });

@@ -15,21 +15,21 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 /// How long a closed connection is still drained for a client that has not stopped writing.
-const LINGER: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Orders from the request handler to its connection.
 #[derive(Debug, Clone, Default)]
-pub struct Orders(Arc<Mutex<Order>>);
+pub struct ConnectionControl(Arc<Mutex<Directive>>);
 
 #[derive(Debug, Default)]
-struct Order {
+struct Directive {
     reset: bool,
     limit: Option<u64>,
     instead: Option<Bytes>,
 }
 
-impl Orders {
-    fn locked(&self) -> MutexGuard<'_, Order> {
+impl ConnectionControl {
+    fn locked(&self) -> MutexGuard<'_, Directive> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -49,46 +49,54 @@ impl Orders {
     }
 }
 
-enum Stream {
+enum SocketStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The connection itself.
-pub struct Line {
-    stream: Stream,
-    orders: Orders,
+pub struct Connection {
+    stream: SocketStream,
+    orders: ConnectionControl,
     closing: Option<Pin<Box<Sleep>>>,
 }
 
-impl Line {
-    pub fn plain(stream: TcpStream) -> Line {
-        Line { stream: Stream::Plain(stream), orders: Orders::default(), closing: None }
+impl Connection {
+    pub fn plain(stream: TcpStream) -> Connection {
+        Connection {
+            stream: SocketStream::Plain(stream),
+            orders: ConnectionControl::default(),
+            closing: None,
+        }
     }
 
-    pub fn tls(stream: TlsStream<TcpStream>) -> Line {
-        Line { stream: Stream::Tls(Box::new(stream)), orders: Orders::default(), closing: None }
+    pub fn tls(stream: TlsStream<TcpStream>) -> Connection {
+        Connection {
+            stream: SocketStream::Tls(Box::new(stream)),
+            orders: ConnectionControl::default(),
+            closing: None,
+        }
     }
 
-    pub fn orders(&self) -> Orders {
+    pub fn orders(&self) -> ConnectionControl {
         self.orders.clone()
     }
 
     pub fn is_tls(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        matches!(self.stream, SocketStream::Tls(_))
     }
 
     fn write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            SocketStream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            SocketStream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            SocketStream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            SocketStream::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -98,12 +106,12 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Connection {
     fn drop(&mut self) {
         if self.orders.locked().reset {
             let stream = match &self.stream {
-                Stream::Plain(stream) => stream,
-                Stream::Tls(stream) => stream.get_ref().0,
+                SocketStream::Plain(stream) => stream,
+                SocketStream::Tls(stream) => stream.get_ref().0,
             };
             // A socket that is gone already needs no reset.
             let _ = stream.set_zero_linger();
@@ -111,20 +119,20 @@ impl Drop for Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.get_mut().stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            SocketStream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            SocketStream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for Connection {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -163,13 +171,13 @@ impl AsyncWrite for Line {
         let line = self.get_mut();
         if line.closing.is_none() {
             let shut = match &mut line.stream {
-                Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-                Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+                SocketStream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+                SocketStream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
             };
             if ready!(shut).is_err() || line.orders.locked().reset {
                 return Poll::Ready(Ok(()));
             }
-            line.closing = Some(Box::pin(sleep(LINGER)));
+            line.closing = Some(Box::pin(sleep(DRAIN_TIMEOUT)));
         }
         let mut scratch = [0; 16 * 1024];
         loop {
@@ -193,10 +201,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    async fn pair() -> (Line, TcpStream) {
+    async fn pair() -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Line::plain(listener.accept().await.unwrap().0), client)
+        (Connection::plain(listener.accept().await.unwrap().0), client)
     }
 
     #[tokio::test]

@@ -3,8 +3,8 @@
 //! Knows connections, not requests. Invariant: it listens on 127.0.0.1 and nowhere else, and when it is
 //! told to stop, no task of it goes on.
 
-use super::line::Line;
-use super::service::{self, Core};
+use super::line::Connection;
+use super::service::{self, ServerState};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -39,7 +39,7 @@ pub async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
 pub async fn run(
     listener: TcpListener,
     tls: TlsAcceptor,
-    core: Arc<Core>,
+    core: Arc<ServerState>,
     stop: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
@@ -63,17 +63,22 @@ pub async fn run(
     connections.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, tls: TlsAcceptor, core: Arc<Core>, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    core: Arc<ServerState>,
+    stop: CancellationToken,
+) {
     // Small answers follow small requests; waiting to fill packets only costs time.
     let _ = stream.set_nodelay(true);
     let mut first = [0];
     let line = match stream.peek(&mut first).await {
         Ok(1) if first[0] == HANDSHAKE => match tls.accept(stream).await {
-            Ok(stream) => Line::tls(stream),
+            Ok(stream) => Connection::tls(stream),
             // A client that does not trust us says so by hanging up.
             Err(_) => return,
         },
-        Ok(1) => Line::plain(stream),
+        Ok(1) => Connection::plain(stream),
         _ => return,
     };
     let (orders, is_tls) = (line.orders(), line.is_tls());

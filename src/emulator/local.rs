@@ -5,11 +5,13 @@
 //! What is known of an object beyond its file (checksums, type, metadata) lasts as long as the run; the
 //! etag is derived from the file, so that it is the same in the next run.
 
-use super::answer::Failure;
-use super::beneath::{Blocked, FOLDER, OURS, components, look, open_root, parent};
+use super::answer::ErrorResponse;
+use super::beneath::{
+    FOLDER, PathRefused, RESERVED_DIR, components, open_existing, open_root, parent,
+};
 use super::conditions::Conditions;
-use super::store::Shelf;
-use super::store::object::{Bucket, Checks, Object, Properties, uuid_of};
+use super::store::ObjectStore;
+use super::store::object::{Bucket, Object, ObjectChecksums, Properties, uuid_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -32,7 +34,7 @@ fn etag(stat: &Stat) -> String {
 
 pub use super::beneath::admissible;
 
-pub struct Plain {
+pub struct PlainFileStore {
     root: OwnedFd,
     /// What this run wrote, by `BUCKET/NAME`.
     known: Mutex<HashMap<String, Object>>,
@@ -40,19 +42,19 @@ pub struct Plain {
     changing: Mutex<()>,
 }
 
-impl Plain {
+impl PlainFileStore {
     /// Opens the shelf on an existing folder.
-    pub fn open(dir: &Path) -> io::Result<Plain> {
+    pub fn open(dir: &Path) -> io::Result<PlainFileStore> {
         let root = open_root(dir)?;
-        Ok(Plain { root, known: Mutex::default(), changing: Mutex::default() })
+        Ok(PlainFileStore { root, known: Mutex::default(), changing: Mutex::default() })
     }
 
     fn known<T>(&self, work: impl FnOnce(&mut HashMap<String, Object>) -> T) -> T {
         work(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn path<'a>(&self, bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, Failure> {
-        components(bucket, name).map_err(Failure::invalid_parameter)
+    fn path<'a>(&self, bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, ErrorResponse> {
+        components(bucket, name).map_err(ErrorResponse::invalid_parameter)
     }
 
     /// The object that a file is, with what this run knows of it.
@@ -70,7 +72,7 @@ impl Plain {
             created: modified,
             modified,
             properties: Properties::default(),
-            checks: Checks::Unknown,
+            checks: ObjectChecksums::Unknown,
             restored_until: None,
         }
     }
@@ -101,7 +103,7 @@ impl Plain {
     }
 }
 
-impl Shelf for Plain {
+impl ObjectStore for PlainFileStore {
     fn buckets(&self) -> io::Result<Vec<Bucket>> {
         let mut buckets = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.root)? {
@@ -120,29 +122,29 @@ impl Shelf for Plain {
         Ok(components(bucket, "x").is_ok().then(|| Bucket::new(bucket, 0)))
     }
 
-    fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, Failure> {
+    fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, ErrorResponse> {
         let path = self.path(&bucket.name, "x")?;
         parent(&self.root, &path, true)?;
         Ok(bucket)
     }
 
-    fn delete_bucket(&self, _bucket: &str) -> Result<bool, Failure> {
-        Err(Failure::new(403, "NotAllowed", "A bucket of plain files is a folder of yours"))
+    fn delete_bucket(&self, _bucket: &str) -> Result<bool, ErrorResponse> {
+        Err(ErrorResponse::new(403, "NotAllowed", "A bucket of plain files is a folder of yours"))
     }
 
-    fn admit(&self, bucket: &str, name: &str) -> Result<(), Failure> {
-        look(&self.root, &self.path(bucket, name)?)?;
+    fn check_name(&self, bucket: &str, name: &str) -> Result<(), ErrorResponse> {
+        open_existing(&self.root, &self.path(bucket, name)?)?;
         Ok(())
     }
 
-    fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, Failure> {
+    fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, ErrorResponse> {
         let Ok(path) = components(bucket, name) else { return Ok(None) };
-        Ok(look(&self.root, &path)?.map(|(_, stat)| self.object(bucket, name, &stat)))
+        Ok(open_existing(&self.root, &path)?.map(|(_, stat)| self.object(bucket, name, &stat)))
     }
 
-    fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, Failure> {
+    fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, ErrorResponse> {
         let Ok(path) = components(bucket, name) else { return Ok(None) };
-        let Some((folder, _)) = look(&self.root, &path)? else { return Ok(None) };
+        let Some((folder, _)) = open_existing(&self.root, &path)? else { return Ok(None) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let last = path.last().copied().unwrap_or_default();
         let file =
@@ -151,17 +153,17 @@ impl Shelf for Plain {
         Ok(Some((self.object(bucket, name, &stat), file.into())))
     }
 
-    fn place(
+    fn commit_object(
         &self,
         bucket: &str,
         data: &Path,
         mut object: Object,
         conditions: &Conditions,
-    ) -> Result<Object, Failure> {
+    ) -> Result<Object, ErrorResponse> {
         let path = self.path(bucket, &object.name)?;
         let last = path.last().copied().unwrap_or_default();
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = look(&self.root, &path)?;
+        let current = open_existing(&self.root, &path)?;
         conditions.allow_write(current.as_ref().map(|(_, stat)| etag(stat)).as_deref())?;
         let folder = parent(&self.root, &path, true)?
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
@@ -170,10 +172,10 @@ impl Shelf for Plain {
             return match error {
                 // Another process put a file there after the check.
                 Errno::EXIST => Err(conditions.allow_write(Some("")).err().unwrap_or_else(|| {
-                    Failure::new(409, "ConcurrentObjectUpdate", "The object was just written")
+                    ErrorResponse::new(409, "ConcurrentObjectUpdate", "The object was just written")
                 })),
                 Errno::ISDIR => {
-                    Err(Blocked::At(path.join("/"), "is in the way: it is a folder").into())
+                    Err(PathRefused::At(path.join("/"), "is in the way: it is a folder").into())
                 }
                 error => Err(io::Error::from(error).into()),
             };
@@ -186,22 +188,27 @@ impl Shelf for Plain {
         Ok(object)
     }
 
-    fn amend(&self, bucket: &str, object: Object) -> Result<(), Failure> {
+    fn update_metadata(&self, bucket: &str, object: Object) -> Result<(), ErrorResponse> {
         self.known(|known| known.insert(format!("{bucket}/{}", object.name), object));
         Ok(())
     }
 
-    fn delete(&self, bucket: &str, name: &str, conditions: &Conditions) -> Result<bool, Failure> {
+    fn delete(
+        &self,
+        bucket: &str,
+        name: &str,
+        conditions: &Conditions,
+    ) -> Result<bool, ErrorResponse> {
         let path = self.path(bucket, name)?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((folder, stat)) = look(&self.root, &path)? else { return Ok(false) };
+        let Some((folder, stat)) = open_existing(&self.root, &path)? else { return Ok(false) };
         conditions.allow_write(Some(&etag(&stat)))?;
         let last = path.last().copied().unwrap_or_default();
         rustix::fs::unlinkat(&folder, last, AtFlags::empty()).map_err(io::Error::from)?;
         Ok(true)
     }
 
-    fn list(&self, bucket: &str) -> Result<Vec<Object>, Failure> {
+    fn list(&self, bucket: &str) -> Result<Vec<Object>, ErrorResponse> {
         let path = self.path(bucket, "x")?;
         let Some(folder) = parent(&self.root, &path, false)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
@@ -229,7 +236,7 @@ fn rename(data: &Path, folder: &OwnedFd, name: &str, new_only: bool) -> Result<(
         return moved;
     }
     // The bucket is another file system: copy beside the name, then move from there.
-    let temporary = format!("{OURS}-{}", super::store::object::uuid());
+    let temporary = format!("{RESERVED_DIR}-{}", super::store::object::uuid());
     let copied = copy_into(data, folder, &temporary).and_then(|()| {
         if new_only {
             no_replace(folder.as_fd(), Path::new(&temporary), folder, name)

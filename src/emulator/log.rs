@@ -89,7 +89,7 @@ impl Log {
     }
 
     /// Begins the record of a request that has arrived.
-    pub fn arrival(self: &Arc<Log>, method: &str, path: &str, tls: bool) -> Entry {
+    pub fn arrival(self: &Arc<Log>, method: &str, path: &str, tls: bool) -> LogEntry {
         let record = Record {
             sequence: self.arrived.fetch_add(1, Ordering::SeqCst) + 1,
             method: method.to_owned(),
@@ -107,7 +107,7 @@ impl Log {
             fault: None,
         };
         self.changed.notify_waiters();
-        Entry { log: self.clone(), record: Some(record), received: Arc::default() }
+        LogEntry { log: self.clone(), record: Some(record), received: Arc::default() }
     }
 
     fn add(&self, record: Record) {
@@ -129,13 +129,13 @@ impl Log {
 }
 
 /// A record in the making; it is added when this is dropped, whatever the reason.
-pub struct Entry {
+pub struct LogEntry {
     log: Arc<Log>,
     record: Option<Record>,
     received: Arc<AtomicU64>,
 }
 
-impl Entry {
+impl LogEntry {
     pub fn note(&mut self, change: impl FnOnce(&mut Record)) {
         if let Some(record) = &mut self.record {
             change(record);
@@ -148,7 +148,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for LogEntry {
     fn drop(&mut self) {
         if let Some(mut record) = self.record.take() {
             record.body = self.received.load(Ordering::SeqCst);

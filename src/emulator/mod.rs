@@ -43,31 +43,31 @@ mod threads;
 mod tls;
 mod token;
 
-pub use authority::{KeyKind, Refresh};
+pub use authority::{KeyKind, RefreshMode};
 pub use log::Record;
-pub use policy::{Permission, Protection, Retention, Rights};
+pub use policy::{BucketProtection, Permission, PermissionSet, Retention};
 pub use route::Operation;
-pub use settings::Settings;
-pub use spurious::Spurious;
+pub use settings::ServerConfig;
+pub use spurious::SpuriousCounts;
 
 /// What reads the bytes of others, where a fuzzer can reach it.
 #[doc(hidden)]
 pub mod parsers {
-    pub use super::checksum::Claims;
+    pub use super::checksum::ClaimedChecksums;
     pub use super::conditions::Conditions;
     pub use super::properties::of_headers;
     pub use super::range::wanted;
     pub use super::route::route;
-    pub use super::signature::{Authorization, Head, PublicKey, complete, signed_text};
+    pub use super::signature::{Authorization, PublicKey, SignedHead, complete, signed_text};
 }
 
-use authority::{Authority, Terms};
+use authority::{Authenticator, TokenPolicy};
 use clock::Clock;
-use fault::{Desk, Plan};
-use identity::Folder;
+use fault::{FaultInjector, FaultPlan};
+use identity::StateDir;
 use log::Log;
 use policy::Policy;
-use service::Core;
+use service::ServerState;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -75,37 +75,37 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::Shelf;
-use store::uploads::Uploads;
+use store::ObjectStore;
+use store::uploads::UploadRegistry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How objects lie on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum StorageLayout {
     /// Every legal name, with metadata, over restarts; the state folder is `dir` itself.
-    Full,
+    Durable,
     /// Plain files `dir/BUCKET/NAME`; the state folder is a temporary one below `dir/.ocipipe`.
-    Plain,
+    PlainFiles,
 }
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ServerOptions {
     pub dir: PathBuf,
-    pub layout: Layout,
+    pub layout: StorageLayout,
     /// 0 takes any free one.
     pub port: u16,
     /// How long a session token lasts; whole seconds, at least one.
     pub token_ttl: Duration,
     /// How long a session can be extended; no token outlives it.
     pub session: Duration,
-    pub refresh: Refresh,
-    pub faults: Plan,
+    pub refresh: RefreshMode,
+    pub faults: FaultPlan,
     /// What the principal may do.
-    pub rights: Rights,
+    pub rights: PermissionSet,
     /// Buckets that refuse something to everybody.
-    pub buckets: BTreeMap<String, Protection>,
+    pub buckets: BTreeMap<String, BucketProtection>,
     /// The most items a list shows at once.
     pub page_size: usize,
     /// Seconds that the server's clock is ahead, or behind if negative.
@@ -121,17 +121,17 @@ pub struct Options {
     pub log_file: bool,
 }
 
-impl Options {
-    pub fn new(dir: impl Into<PathBuf>, layout: Layout) -> Options {
-        Options {
+impl ServerOptions {
+    pub fn new(dir: impl Into<PathBuf>, layout: StorageLayout) -> ServerOptions {
+        ServerOptions {
             dir: dir.into(),
             layout,
             port: 0,
             token_ttl: Duration::from_secs(3600),
             session: Duration::from_secs(24 * 3600),
-            refresh: Refresh::Normal,
-            faults: Plan::new(),
-            rights: Rights::all(),
+            refresh: RefreshMode::Normal,
+            faults: FaultPlan::new(),
+            rights: PermissionSet::all(),
             buckets: BTreeMap::new(),
             page_size: 1000,
             clock_offset: 0,
@@ -145,16 +145,16 @@ impl Options {
 
 /// A running server; dropping it stops it as well, but without waiting.
 pub struct Server {
-    core: Arc<Core>,
-    folder: Folder,
+    core: Arc<ServerState>,
+    folder: StateDir,
     address: SocketAddr,
     stop: CancellationToken,
     listening: Option<JoinHandle<()>>,
-    run: Option<run::Run>,
+    run: Option<run::RunDir>,
 }
 
 /// Starts a server; it serves as soon as this returns.
-pub async fn start(options: Options) -> io::Result<Server> {
+pub async fn start(options: ServerOptions) -> io::Result<Server> {
     let (listener, address) = listener::bind(options.port).await?;
     threads::prepare()?;
     let opened = threads::run(move || open(options)).await;
@@ -167,29 +167,29 @@ pub async fn start(options: Options) -> io::Result<Server> {
     Ok(Server { core, folder, address, stop, listening, run })
 }
 
-type Opened = (Core, Folder, tokio_rustls::TlsAcceptor, Option<run::Run>);
+type OpenedServer = (ServerState, StateDir, tokio_rustls::TlsAcceptor, Option<run::RunDir>);
 
-fn open(options: Options) -> io::Result<Opened> {
+fn open(options: ServerOptions) -> io::Result<OpenedServer> {
     let clock = Clock::with_offset(options.clock_offset);
     let now = clock::millis(clock.now());
     let (state, run) = match options.layout {
-        Layout::Full => {
+        StorageLayout::Durable => {
             fs::create_dir_all(&options.dir)?;
             (options.dir.clone(), None)
         }
-        Layout::Plain => {
-            let run = run::Run::start(&options.dir)?;
+        StorageLayout::PlainFiles => {
+            let run = run::RunDir::start(&options.dir)?;
             (run.path().to_owned(), Some(run))
         }
     };
-    let shelf: Arc<dyn Shelf> = match options.layout {
-        Layout::Full => {
+    let shelf: Arc<dyn ObjectStore> = match options.layout {
+        StorageLayout::Durable => {
             let buckets = options.dir.join("buckets");
-            Arc::new(store::full::Full::open(&buckets, &["demo", "backups"], now)?)
+            Arc::new(store::full::DurableStore::open(&buckets, &["demo", "backups"], now)?)
         }
-        Layout::Plain => Arc::new(local::Plain::open(&options.dir)?),
+        StorageLayout::PlainFiles => Arc::new(local::PlainFileStore::open(&options.dir)?),
     };
-    let folder = Folder::new(&state)?;
+    let folder = StateDir::new(&state)?;
     let (tls, ca) = tls::throw_away()?;
     folder.write_ca(&ca)?;
     let log = if options.log_file {
@@ -198,21 +198,21 @@ fn open(options: Options) -> io::Result<Opened> {
     } else {
         None
     };
-    let terms = Terms {
+    let terms = TokenPolicy {
         token: options.token_ttl,
         session: options.session,
         refresh: options.refresh,
         grace: options.grace,
         padding: options.token_padding,
     };
-    let core = Core {
-        authority: Authority::open(folder.clone(), terms, clock.now())?,
+    let core = ServerState {
+        authority: Authenticator::open(folder.clone(), terms, clock.now())?,
         clock,
-        shelf,
-        uploads: Arc::new(Uploads::open(&state.join("uploads"))?),
-        desk: Mutex::new(Desk::new(options.faults)),
+        store: shelf,
+        uploads: Arc::new(UploadRegistry::open(&state.join("uploads"))?),
+        desk: Mutex::new(FaultInjector::new(options.faults)),
         log: Arc::new(Log::new(log)),
-        late: late::Waiting::default(),
+        late: late::DelayedRequests::default(),
         policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
         page_size: Mutex::new(options.page_size.max(1)),
         judges_at_the_end: options.judges_at_the_end,
@@ -290,22 +290,22 @@ impl Server {
     }
 
     /// What came of `SpuriousNotFound` among the requests of the log.
-    pub fn spurious(&self) -> Spurious {
-        Spurious::among(&self.requests())
+    pub fn spurious(&self) -> SpuriousCounts {
+        SpuriousCounts::among(&self.requests())
     }
 
     /// Replaces the plan; attempts are counted from the beginning again.
-    pub fn set_faults(&self, plan: Plan) {
-        *self.core.desk.lock().unwrap_or_else(PoisonError::into_inner) = Desk::new(plan);
+    pub fn set_faults(&self, plan: FaultPlan) {
+        *self.core.desk.lock().unwrap_or_else(PoisonError::into_inner) = FaultInjector::new(plan);
     }
 
     /// What the principal may do from now on.
-    pub fn set_rights(&self, rights: Rights) {
+    pub fn set_rights(&self, rights: PermissionSet) {
         self.core.policy.lock().unwrap_or_else(PoisonError::into_inner).rights = rights;
     }
 
     /// What a bucket refuses from now on.
-    pub fn protect(&self, bucket: &str, protection: Protection) {
+    pub fn protect(&self, bucket: &str, protection: BucketProtection) {
         let mut policy = self.core.policy.lock().unwrap_or_else(PoisonError::into_inner);
         policy.buckets.insert(bucket.to_owned(), protection);
     }
@@ -314,7 +314,7 @@ impl Server {
         self.core.clock.set_offset(seconds);
     }
 
-    pub fn set_refresh(&self, refresh: Refresh) {
+    pub fn set_refresh(&self, refresh: RefreshMode) {
         self.core.authority.set_terms(|terms| terms.refresh = refresh);
     }
 
@@ -355,7 +355,7 @@ impl Server {
 
     /// The bytes of an object, if it exists; it blocks, and holds all of them in memory.
     pub fn object(&self, bucket: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let opened = self.core.shelf.open(bucket, name);
+        let opened = self.core.store.open(bucket, name);
         let opened = opened.map_err(|refused| io::Error::other(refused.message))?;
         let Some((_, mut file)) = opened else { return Ok(None) };
         let mut bytes = Vec::new();

@@ -4,19 +4,19 @@
 //! Invariant: a part counts only when all of it was received and is what its headers claim; the
 //! conditions that a part carries speak of the part of that number and never of the object.
 
-use super::answer::{Answer, Failure, answer};
-use super::body::{Stop, blocking};
-use super::checksum::{Algorithm, Claims};
+use super::answer::{ErrorResponse, Response, answer};
+use super::body::{HandlerError, blocking};
+use super::checksum::{Algorithm, ClaimedChecksums};
 use super::clock;
 use super::conditions::Conditions;
-use super::fault::Action;
+use super::fault::Fault;
 use super::identity::NAMESPACE;
 use super::properties;
-use super::service::{Call, Core, declared_length};
+use super::service::{RequestContext, ServerState, declared_length};
 use super::session::parse;
 use super::store::object::{Properties, uuid};
-use super::store::upload::{Created, Lie, MOST_PARTS, Part, Wanted};
-use super::store::uploads::{Shared, lock};
+use super::store::upload::{CommitFault, CommitRequest, MAX_PARTS, StoredPart, UploadRecord};
+use super::store::uploads::{SharedUpload, lock};
 use super::{buckets, objects};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Create {
+struct CreateUploadBody {
     object: String,
     content_type: Option<String>,
     content_language: Option<String>,
@@ -37,9 +37,12 @@ struct Create {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-pub async fn create(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+pub async fn create(
+    core: &ServerState,
+    mut call: RequestContext,
+) -> Result<Response, HandlerError> {
     let bucket = buckets::find(core, &call.target.bucket).await?;
-    let request: Create = parse(&call.signed)?;
+    let request: CreateUploadBody = parse(&call.signed)?;
     objects::check_name(&request.object)?;
     let tier = request.storage_tier.as_deref().map(properties::checked_tier).transpose()?;
     let properties = Properties {
@@ -54,7 +57,7 @@ pub async fn create(core: &Core, mut call: Call) -> Result<Answer, Stop> {
         kms_key: properties::kms_key(&call.headers)?,
     };
     properties::check_metadata(&properties)?;
-    let created = Created {
+    let created = UploadRecord {
         id: uuid(),
         bucket: bucket.name,
         name: request.object,
@@ -63,10 +66,10 @@ pub async fn create(core: &Core, mut call: Call) -> Result<Answer, Stop> {
         algorithm: Algorithm::asked(&call.headers)?,
     };
     call.received().await;
-    let (shelf, uploads, made) = (core.shelf.clone(), core.uploads.clone(), created.clone());
+    let (shelf, uploads, made) = (core.store.clone(), core.uploads.clone(), created.clone());
     let conditions = call.conditions(core);
     blocking(move || {
-        shelf.admit(&made.bucket, &made.name)?;
+        shelf.check_name(&made.bucket, &made.name)?;
         let current = shelf.head(&made.bucket, &made.name)?;
         conditions.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
         Ok(uploads.create(made)?)
@@ -77,7 +80,7 @@ pub async fn create(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     Ok(answer(200).header("location", location).json(&about(&created)))
 }
 
-fn about(created: &Created) -> serde_json::Value {
+fn about(created: &UploadRecord) -> serde_json::Value {
     serde_json::json!({
         "namespace": NAMESPACE,
         "bucket": created.bucket,
@@ -89,22 +92,22 @@ fn about(created: &Created) -> serde_json::Value {
 }
 
 /// The upload that a request names.
-async fn find(core: &Core, call: &Call) -> Result<Shared, Failure> {
+async fn find(core: &ServerState, call: &RequestContext) -> Result<SharedUpload, ErrorResponse> {
     buckets::find(core, &call.target.bucket).await?;
     let id = call.target.query.value("uploadId");
-    let id = id.ok_or_else(|| Failure::missing_parameter("uploadId"))?;
+    let id = id.ok_or_else(|| ErrorResponse::missing_parameter("uploadId"))?;
     core.uploads.find(id, &call.target.bucket, &call.target.object)
 }
 
-pub async fn part(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+pub async fn part(core: &ServerState, mut call: RequestContext) -> Result<Response, HandlerError> {
     let upload = find(core, &call).await?;
     let number = call.target.query.number("uploadPartNum")?;
-    let number = number.ok_or_else(|| Failure::missing_parameter("uploadPartNum"))?;
-    let number = u32::try_from(number).ok().filter(|n| (1..=MOST_PARTS).contains(n));
+    let number = number.ok_or_else(|| ErrorResponse::missing_parameter("uploadPartNum"))?;
+    let number = u32::try_from(number).ok().filter(|n| (1..=MAX_PARTS).contains(n));
     let number = number.ok_or_else(|| {
-        Failure::invalid_parameter(format!("uploadPartNum must be between 1 and {MOST_PARTS}"))
+        ErrorResponse::invalid_parameter(format!("uploadPartNum must be between 1 and {MAX_PARTS}"))
     })?;
-    let claims = Claims::of(&call.headers)?;
+    let claims = ClaimedChecksums::of(&call.headers)?;
     properties::kms_key(&call.headers)?;
     let size = declared_length(&call.headers).unwrap_or(0);
     let conditions = Conditions::of(&call.headers);
@@ -119,24 +122,24 @@ pub async fn part(core: &Core, mut call: Call) -> Result<Answer, Stop> {
         }
     })
     .await?;
-    let body = call.body.take().ok_or(Stop::Cut)?;
+    let body = call.body.take().ok_or(HandlerError::Cut)?;
     let mut algorithms = claims.algorithms();
     algorithms.extend(algorithm);
-    let (slot, sums) = body.store(slot, algorithms).await?;
+    let (slot, sums) = body.write_to(slot, algorithms).await?;
     if sums.size != size {
-        return Err(Stop::Cut);
+        return Err(HandlerError::Cut);
     }
-    call.judge_again(core)?;
+    call.reauthenticate(core)?;
     claims.check(&sums)?;
     call.received().await;
-    let corrupt = call.fault == Some(Action::CorruptPart);
+    let corrupt = call.fault == Some(Fault::CorruptPart);
     let asked = claims.algorithms();
     let (etag, sums) = blocking(move || {
         let mut upload = lock(&upload);
         conditions.allow_write(upload.etag(number))?;
         let etag = upload.land(number, slot, sums.clone())?;
         if corrupt {
-            upload.corrupt(number)?;
+            upload.flip_byte(number)?;
         }
         Ok((etag, sums))
     })
@@ -151,11 +154,11 @@ pub async fn part(core: &Core, mut call: Call) -> Result<Answer, Stop> {
 /// The items whose key comes after the one that `page` names, and the last key if more follow. Keys are
 /// in the order of the items, so a page holds even where items go in the meantime.
 fn page<T>(
-    core: &Core,
-    call: &Call,
+    core: &ServerState,
+    call: &RequestContext,
     items: Vec<T>,
     key: impl Fn(&T) -> String,
-) -> Result<(Vec<T>, Option<String>), Failure> {
+) -> Result<(Vec<T>, Option<String>), ErrorResponse> {
     let limit = call.target.query.number("limit")?.unwrap_or(100).clamp(1, 1000);
     let limit = usize::try_from(limit).unwrap_or(1000).min(core.page_size());
     let after = call.target.query.value("page").map(key_of_token).transpose()?.unwrap_or_default();
@@ -173,23 +176,23 @@ fn token_of_key(key: &str) -> String {
     format!("1:{}", URL_SAFE.encode(filled))
 }
 
-fn key_of_token(token: &str) -> Result<String, Failure> {
+fn key_of_token(token: &str) -> Result<String, ErrorResponse> {
     let key = token.strip_prefix("1:").and_then(|text| URL_SAFE.decode(text).ok());
     let key = key.and_then(|bytes| String::from_utf8(bytes).ok());
-    let wrong = || Failure::invalid_parameter(format!("The page '{token}' does not exist"));
+    let wrong = || ErrorResponse::invalid_parameter(format!("The page '{token}' does not exist"));
     Ok(key.ok_or_else(wrong)?.trim_end().to_owned())
 }
 
-pub async fn parts(core: &Core, call: Call) -> Result<Answer, Stop> {
+pub async fn parts(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
     let upload = find(core, &call).await?;
     let all = blocking(move || {
         let upload = lock(&upload);
         upload.check_open()?;
-        Ok(upload.parts().cloned().collect::<Vec<Part>>())
+        Ok(upload.parts().cloned().collect::<Vec<StoredPart>>())
     })
     .await?;
     let (shown, next) = page(core, &call, all, |part| format!("{:05}", part.number))?;
-    let summary = |part: &Part| {
+    let summary = |part: &StoredPart| {
         serde_json::json!({
             "etag": part.etag,
             "md5": part.sums.md5_base64(),
@@ -201,7 +204,7 @@ pub async fn parts(core: &Core, call: Call) -> Result<Answer, Stop> {
     Ok(answer(200).maybe("opc-next-page", next).json(&body))
 }
 
-pub async fn list(core: &Core, call: Call) -> Result<Answer, Stop> {
+pub async fn list(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
     buckets::find(core, &call.target.bucket).await?;
     let all = core.uploads.list(Some(&call.target.bucket));
     let (shown, next) =
@@ -212,7 +215,7 @@ pub async fn list(core: &Core, call: Call) -> Result<Answer, Stop> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Commit {
+struct CommitBody {
     parts_to_commit: Vec<CommitPart>,
     parts_to_exclude: Option<Vec<u32>>,
 }
@@ -224,32 +227,35 @@ struct CommitPart {
     etag: String,
 }
 
-pub async fn commit(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+pub async fn commit(
+    core: &ServerState,
+    mut call: RequestContext,
+) -> Result<Response, HandlerError> {
     buckets::find(core, &call.target.bucket).await?;
-    let request: Commit = parse(&call.signed)?;
+    let request: CommitBody = parse(&call.signed)?;
     if request.parts_to_commit.is_empty() {
-        return Err(Failure::invalid_parts("There are no parts to commit").into());
+        return Err(ErrorResponse::invalid_parts("There are no parts to commit").into());
     }
     let upload = find(core, &call).await?;
-    let wanted = Wanted {
+    let wanted = CommitRequest {
         commit: request.parts_to_commit.into_iter().map(|p| (p.part_num, p.etag)).collect(),
         exclude: request.parts_to_exclude.unwrap_or_default(),
         lie: match call.fault {
-            Some(Action::SwapParts(a, b)) => Lie::Swap(a, b),
-            Some(Action::DropPart(number)) => Lie::Drop(number),
-            Some(Action::NothingStored) => Lie::StoreNothing,
-            _ => Lie::None,
+            Some(Fault::SwapParts(a, b)) => CommitFault::Swap(a, b),
+            Some(Fault::DropPart(number)) => CommitFault::Drop(number),
+            Some(Fault::NothingStored) => CommitFault::StoreNothing,
+            _ => CommitFault::None,
         },
     };
     call.received().await;
     let fault = call.fault.clone();
     let conditions = call.conditions(core);
-    let (shelf, uploads, now) = (core.shelf.clone(), core.uploads.clone(), core.now());
+    let (shelf, uploads, now) = (core.store.clone(), core.uploads.clone(), core.now());
     let placed = blocking(move || {
         let mut upload = lock(&upload);
         match fault {
-            Some(Action::LosePart(number)) => upload.lose(number),
-            Some(Action::AlterPart(number)) => upload.alter(number)?,
+            Some(Fault::LosePart(number)) => upload.drop_part(number),
+            Some(Fault::AlterPart(number)) => upload.rewrite_part(number)?,
             _ => {}
         }
         let placed = upload.commit(&wanted, &conditions, &*shelf, now)?;
@@ -263,7 +269,7 @@ pub async fn commit(core: &Core, mut call: Call) -> Result<Answer, Stop> {
     Ok(properties::checks(done, &placed, "opc-content-md5").empty())
 }
 
-pub async fn abort(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+pub async fn abort(core: &ServerState, mut call: RequestContext) -> Result<Response, HandlerError> {
     let upload = find(core, &call).await?;
     call.received().await;
     let uploads = core.uploads.clone();

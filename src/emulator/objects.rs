@@ -3,19 +3,19 @@
 //! Invariant: conditions are judged at the moment of the change, and a body that is not what its
 //! headers claim is never stored.
 
-use super::answer::{Answer, Failure, Payload, answer};
-use super::body::{Stop, blocking};
-use super::checksum::Claims;
+use super::answer::{ErrorResponse, Payload, Response, answer};
+use super::body::{HandlerError, blocking};
+use super::checksum::ClaimedChecksums;
 use super::clock;
-use super::conditions::{Conditions, Reading};
-use super::fault::Action;
+use super::conditions::{Conditions, ReadOutcome};
+use super::fault::Fault;
 use super::identity::NAMESPACE;
 use super::properties;
-use super::service::{Call, Core, declared_length};
+use super::service::{RequestContext, ServerState, declared_length};
 use super::session::parse;
-use super::store::listing::{self, Wanted};
-use super::store::object::{Checks, Object, legal_object_name, uuid};
-use super::store::upload::Slot;
+use super::store::listing::{self, ListRequest};
+use super::store::object::{Object, ObjectChecksums, legal_object_name, uuid};
+use super::store::upload::PartWriter;
 use super::{buckets, range, threads};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -27,43 +27,43 @@ use tokio::sync::mpsc;
 const CHUNK: u64 = 256 * 1024;
 
 /// Refuses names that no object can have.
-pub fn check_name(name: &str) -> Result<(), Failure> {
+pub fn check_name(name: &str) -> Result<(), ErrorResponse> {
     if legal_object_name(name) {
         return Ok(());
     }
-    Err(Failure::new(400, "InvalidObjectName", "The object name is not valid"))
+    Err(ErrorResponse::new(400, "InvalidObjectName", "The object name is not valid"))
 }
 
-pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+pub async fn put(core: &ServerState, mut call: RequestContext) -> Result<Response, HandlerError> {
     let (bucket_name, name) = (call.target.bucket.clone(), call.target.object.clone());
     check_name(&name)?;
     let bucket = buckets::find(core, &bucket_name).await?;
     let mut properties = properties::of_headers(&call.headers)?;
     properties.storage_tier.get_or_insert(bucket.storage_tier);
-    let claims = Claims::of(&call.headers)?;
+    let claims = ClaimedChecksums::of(&call.headers)?;
     let conditions = call.conditions(core);
-    let (shelf, scratch, early) = (core.shelf.clone(), core.uploads.scratch(), conditions.clone());
+    let (shelf, scratch, early) = (core.store.clone(), core.uploads.scratch(), conditions.clone());
     let slot = blocking({
         let name = name.clone();
         move || {
-            shelf.admit(&bucket_name, &name)?;
+            shelf.check_name(&bucket_name, &name)?;
             let current = shelf.head(&bucket_name, &name)?;
             early.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
-            Ok(Slot::alone(scratch)?)
+            Ok(PartWriter::alone(scratch)?)
         }
     })
     .await?;
-    let body = call.body.take().ok_or(Stop::Cut)?;
-    let (slot, sums) = body.store(slot, claims.algorithms()).await?;
+    let body = call.body.take().ok_or(HandlerError::Cut)?;
+    let (slot, sums) = body.write_to(slot, claims.algorithms()).await?;
     if Some(sums.size) != declared_length(&call.headers) {
-        return Err(Stop::Cut);
+        return Err(HandlerError::Cut);
     }
-    call.judge_again(core)?;
+    call.reauthenticate(core)?;
     claims.check(&sums)?;
     call.received().await;
     let now = core.now();
-    let shelf = core.shelf.clone();
-    let lies = call.fault == Some(Action::NothingStored);
+    let shelf = core.store.clone();
+    let lies = call.fault == Some(Fault::NothingStored);
     let placed = blocking(move || {
         let object = Object {
             name,
@@ -72,7 +72,7 @@ pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
             created: now,
             modified: now,
             properties,
-            checks: Checks::Single(sums),
+            checks: ObjectChecksums::Single(sums),
             restored_until: None,
         };
         if lies {
@@ -82,7 +82,7 @@ pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
             return Ok(object);
         }
         slot.file.sync_all()?;
-        shelf.place(&call.target.bucket, slot.path(), object, &conditions)
+        shelf.commit_object(&call.target.bucket, slot.path(), object, &conditions)
     })
     .await?;
     let done = answer(200)
@@ -93,17 +93,21 @@ pub async fn put(core: &Core, mut call: Call) -> Result<Answer, Stop> {
 }
 
 /// GetObject, and with `whole` false HeadObject.
-pub async fn read(core: &Core, call: Call, whole: bool) -> Result<Answer, Stop> {
+pub async fn read(
+    core: &ServerState,
+    call: RequestContext,
+    whole: bool,
+) -> Result<Response, HandlerError> {
     buckets::find(core, &call.target.bucket).await?;
-    let (shelf, target) = (core.shelf.clone(), call.target.clone());
+    let (shelf, target) = (core.store.clone(), call.target.clone());
     let (object, file) = blocking(move || {
-        let missing = || Failure::object_not_found(&target.object, &target.bucket);
+        let missing = || ErrorResponse::object_not_found(&target.object, &target.bucket);
         shelf.open(&target.bucket, &target.object)?.ok_or_else(missing)
     })
     .await?;
     let now = core.now();
     let reading = Conditions::of(&call.headers).allow_read(&object.etag)?;
-    if reading == Reading::NotModified {
+    if reading == ReadOutcome::NotModified {
         return Ok(answer(304).header("etag", &object.etag).empty());
     }
     properties::same_key(&object.properties.customer_key, &call.headers)?;
@@ -113,7 +117,7 @@ pub async fn read(core: &Core, call: Call, whole: bool) -> Result<Answer, Stop> 
     }
     if object.archival_state(now) == Some("Archived") {
         let message = format!("The object '{}' is archived and not restored", object.name);
-        return Err(Failure::new(409, "NotRestored", message).into());
+        return Err(ErrorResponse::new(409, "NotRestored", message).into());
     }
     let asked = properties::text(&call.headers, "range");
     let part = range::wanted(asked.as_deref(), object.size)?;
@@ -161,31 +165,34 @@ fn stream(file: File, mut at: u64, length: u64) -> Payload {
     Payload::stream(chunks, length)
 }
 
-pub async fn delete(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+pub async fn delete(
+    core: &ServerState,
+    mut call: RequestContext,
+) -> Result<Response, HandlerError> {
     buckets::find(core, &call.target.bucket).await?;
     call.received().await;
-    let (shelf, target) = (core.shelf.clone(), call.target.clone());
+    let (shelf, target) = (core.store.clone(), call.target.clone());
     let conditions = call.conditions(core);
     blocking(move || {
         if shelf.delete(&target.bucket, &target.object, &conditions)? {
             return Ok(());
         }
-        Err(Failure::nothing_to_delete(&target.object, &target.bucket, NAMESPACE))
+        Err(ErrorResponse::nothing_to_delete(&target.object, &target.bucket, NAMESPACE))
     })
     .await?;
     Ok(answer(204).header("last-modified", clock::http(core.clock.now())).empty())
 }
 
-pub async fn list(core: &Core, call: Call) -> Result<Answer, Stop> {
+pub async fn list(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
     buckets::find(core, &call.target.bucket).await?;
     let query = &call.target.query;
     let text = |name: &str| query.value(name).map(str::to_owned);
     let limit = query.number("limit")?.unwrap_or(1000).clamp(1, 1000);
     let delimiter = text("delimiter").filter(|text| !text.is_empty());
     if delimiter.as_deref().is_some_and(|text| text != "/") {
-        return Err(Failure::invalid_parameter("The delimiter can only be '/'").into());
+        return Err(ErrorResponse::invalid_parameter("The delimiter can only be '/'").into());
     }
-    let wanted = Wanted {
+    let wanted = ListRequest {
         prefix: text("prefix").unwrap_or_default(),
         start: text("start"),
         start_after: text("startAfter"),
@@ -195,7 +202,7 @@ pub async fn list(core: &Core, call: Call) -> Result<Answer, Stop> {
     };
     let fields = text("fields").unwrap_or_default();
     let fields: Vec<&str> = fields.split(',').map(str::trim).collect();
-    let (shelf, bucket) = (core.shelf.clone(), call.target.bucket.clone());
+    let (shelf, bucket) = (core.store.clone(), call.target.bucket.clone());
     let all = blocking(move || shelf.list(&bucket)).await?;
     let page = listing::page(&all, &wanted);
     let now = core.now();
@@ -229,28 +236,28 @@ pub async fn list(core: &Core, call: Call) -> Result<Answer, Stop> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Restore {
+struct RestoreBody {
     object_name: String,
     hours: Option<u64>,
 }
 
 /// Restoring takes no time here.
-pub async fn restore(core: &Core, call: Call) -> Result<Answer, Stop> {
+pub async fn restore(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
     buckets::find(core, &call.target.bucket).await?;
-    let request: Restore = parse(&call.signed)?;
+    let request: RestoreBody = parse(&call.signed)?;
     let now = core.now();
     let until = now + request.hours.unwrap_or(24).clamp(1, 240) * 3_600_000;
-    let (shelf, bucket) = (core.shelf.clone(), call.target.bucket.clone());
+    let (shelf, bucket) = (core.store.clone(), call.target.bucket.clone());
     blocking(move || {
         let found = shelf.head(&bucket, &request.object_name)?;
         let mut object =
-            found.ok_or_else(|| Failure::object_not_found(&request.object_name, &bucket))?;
+            found.ok_or_else(|| ErrorResponse::object_not_found(&request.object_name, &bucket))?;
         if object.archival_state(now) != Some("Archived") {
             let message = "The object is not archived, or is restored already";
-            return Err(Failure::new(409, "IncorrectState", message));
+            return Err(ErrorResponse::new(409, "IncorrectState", message));
         }
         object.restored_until = Some(until);
-        shelf.amend(&bucket, object)
+        shelf.update_metadata(&bucket, object)
     })
     .await?;
     Ok(answer(200).empty())

@@ -3,8 +3,8 @@
 //! Pure. Owns the table of calls and permissions. Invariant: a missing permission looks like a bucket
 //! that is missing, as the service answers it, and it comes before anything else that is refused.
 
-use super::answer::Failure;
-use super::conditions::Limits;
+use super::answer::ErrorResponse;
+use super::conditions::WriteRestrictions;
 use super::identity::NAMESPACE;
 use super::route::{Operation, Target};
 use serde::{Deserialize, Serialize};
@@ -31,17 +31,17 @@ use Permission::*;
 /// The permissions that the principal has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Rights(BTreeSet<Permission>);
+pub struct PermissionSet(BTreeSet<Permission>);
 
-impl Default for Rights {
-    fn default() -> Rights {
-        Rights::all()
+impl Default for PermissionSet {
+    fn default() -> PermissionSet {
+        PermissionSet::all()
     }
 }
 
-impl Rights {
-    pub fn all() -> Rights {
-        Rights::of([
+impl PermissionSet {
+    pub fn all() -> PermissionSet {
+        PermissionSet::of([
             ObjectCreate,
             ObjectOverwrite,
             ObjectRead,
@@ -55,11 +55,11 @@ impl Rights {
         ])
     }
 
-    pub fn of(permissions: impl IntoIterator<Item = Permission>) -> Rights {
-        Rights(permissions.into_iter().collect())
+    pub fn of(permissions: impl IntoIterator<Item = Permission>) -> PermissionSet {
+        PermissionSet(permissions.into_iter().collect())
     }
 
-    pub fn without(mut self, permission: Permission) -> Rights {
+    pub fn without(mut self, permission: Permission) -> PermissionSet {
         self.0.remove(&permission);
         self
     }
@@ -94,7 +94,7 @@ impl Rights {
 /// What a bucket refuses to everybody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Protection {
+pub struct BucketProtection {
     /// It is the target of a replication.
     #[serde(default)]
     pub read_only: bool,
@@ -103,13 +103,13 @@ pub struct Protection {
     pub retention: Option<Retention>,
 }
 
-impl Protection {
-    pub fn read_only() -> Protection {
-        Protection { read_only: true, retention: None }
+impl BucketProtection {
+    pub fn read_only() -> BucketProtection {
+        BucketProtection { read_only: true, retention: None }
     }
 
-    pub fn retention(from: Retention) -> Protection {
-        Protection { read_only: false, retention: Some(from) }
+    pub fn retention(from: Retention) -> BucketProtection {
+        BucketProtection { read_only: false, retention: Some(from) }
     }
 }
 
@@ -124,23 +124,23 @@ pub enum Retention {
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
-    pub rights: Rights,
-    pub buckets: BTreeMap<String, Protection>,
+    pub rights: PermissionSet,
+    pub buckets: BTreeMap<String, BucketProtection>,
 }
 
 impl Policy {
-    pub fn of(&self, bucket: &str) -> Protection {
+    pub fn of(&self, bucket: &str) -> BucketProtection {
         self.buckets.get(bucket).copied().unwrap_or_default()
     }
 
     /// Judges a request by what can be known before an object is looked at.
-    pub fn admit(&self, target: &Target) -> Result<(), Failure> {
+    pub fn admit(&self, target: &Target) -> Result<(), ErrorResponse> {
         use Operation::*;
         let operation = target.operation;
         if !self.rights.allow(operation) {
             return Err(match operation.names_a_bucket() {
-                true => Failure::bucket_not_found(&target.bucket, NAMESPACE),
-                false => Failure::namespace_not_found(NAMESPACE),
+                true => ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE),
+                false => ErrorResponse::namespace_not_found(NAMESPACE),
             });
         }
         let writes = matches!(
@@ -154,20 +154,20 @@ impl Policy {
         );
         if writes && self.of(&target.bucket).read_only {
             let message = format!("The bucket '{}' is read-only", target.bucket);
-            return Err(Failure::new(403, "BucketIsReadonly", message));
+            return Err(ErrorResponse::new(403, "BucketIsReadonly", message));
         }
         Ok(())
     }
 
     /// What is refused depending on the object that stands at the name.
-    pub fn limits(&self, target: &Target) -> Limits {
+    pub fn limits(&self, target: &Target) -> WriteRestrictions {
         let missing = |permission| {
-            let hidden = || Failure::bucket_not_found(&target.bucket, NAMESPACE);
+            let hidden = || ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE);
             (!self.rights.has(permission)).then(hidden)
         };
         let retained = match (self.of(&target.bucket).retention, target.operation) {
             (None, _) | (Some(Retention::FromCommit), Operation::CreateMultipartUpload) => None,
-            (Some(_), _) => Some(Failure::new(
+            (Some(_), _) => Some(ErrorResponse::new(
                 403,
                 "RetentionRuleViolation",
                 format!(
@@ -177,12 +177,12 @@ impl Policy {
             )),
         };
         match target.operation {
-            Operation::PutObject => Limits {
+            Operation::PutObject => WriteRestrictions {
                 create: missing(ObjectCreate),
                 overwrite: missing(ObjectOverwrite),
                 retained,
             },
-            _ => Limits { create: None, overwrite: None, retained },
+            _ => WriteRestrictions { create: None, overwrite: None, retained },
         }
     }
 }
@@ -197,7 +197,7 @@ mod tests {
         route("PUT", "/n/ns/b/demo/o/x").unwrap()
     }
 
-    fn writes(rights: Rights, create_only: bool, current: Option<&str>) -> Result<(), u16> {
+    fn writes(rights: PermissionSet, create_only: bool, current: Option<&str>) -> Result<(), u16> {
         let policy = Policy { rights, buckets: BTreeMap::new() };
         let conditions = Conditions {
             if_none_match: create_only.then(|| "*".to_owned()),
@@ -210,27 +210,27 @@ mod tests {
 
     #[test]
     fn a_put_needs_create_for_a_new_name_and_overwrite_over_an_object() {
-        let create = || Rights::of([ObjectCreate]);
+        let create = || PermissionSet::of([ObjectCreate]);
         assert_eq!(writes(create(), true, None), Ok(()));
         assert_eq!(writes(create(), false, None), Ok(()));
         assert_eq!(writes(create(), false, Some("e")), Err(404));
         assert_eq!(writes(create(), true, Some("e")), Err(412));
-        let overwrite = || Rights::of([ObjectOverwrite]);
+        let overwrite = || PermissionSet::of([ObjectOverwrite]);
         assert_eq!(writes(overwrite(), false, None), Err(404));
         assert_eq!(writes(overwrite(), false, Some("e")), Ok(()));
         assert_eq!(writes(overwrite(), true, Some("e")), Err(404));
-        assert_eq!(writes(Rights::of([]), true, Some("e")), Err(404));
+        assert_eq!(writes(PermissionSet::of([]), true, Some("e")), Err(404));
     }
 
     #[test]
     fn each_call_needs_what_the_table_says() {
         use Operation::*;
-        let sole = |permission| Rights::of([permission]);
+        let sole = |permission| PermissionSet::of([permission]);
         for operation in [CreateMultipartUpload, UploadPart, CommitMultipartUpload] {
             assert!(
                 !sole(ObjectCreate).allow(operation) && !sole(ObjectOverwrite).allow(operation)
             );
-            assert!(Rights::of([ObjectCreate, ObjectOverwrite]).allow(operation));
+            assert!(PermissionSet::of([ObjectCreate, ObjectOverwrite]).allow(operation));
         }
         for (operation, needed) in [
             (AbortMultipartUpload, ObjectDelete),
@@ -240,18 +240,19 @@ mod tests {
             (GetObject, ObjectRead),
         ] {
             assert!(sole(needed).allow(operation), "{operation:?}");
-            assert!(!Rights::all().without(needed).allow(operation), "{operation:?}");
+            assert!(!PermissionSet::all().without(needed).allow(operation), "{operation:?}");
         }
         assert!(sole(ObjectRead).allow(HeadObject) && sole(ObjectInspect).allow(HeadObject));
-        assert!(!Rights::all().without(ObjectRead).without(ObjectInspect).allow(HeadObject));
-        assert!(Rights::of([]).allow(GetNamespace));
+        assert!(!PermissionSet::all().without(ObjectRead).without(ObjectInspect).allow(HeadObject));
+        assert!(PermissionSet::of([]).allow(GetNamespace));
     }
 
     #[test]
     fn a_retention_rule_comes_before_conditions_and_after_rights() {
         let kept = Policy {
-            rights: Rights::of([ObjectCreate]),
-            buckets: [("demo".to_owned(), Protection::retention(Retention::FromCommit))].into(),
+            rights: PermissionSet::of([ObjectCreate]),
+            buckets: [("demo".to_owned(), BucketProtection::retention(Retention::FromCommit))]
+                .into(),
         };
         let put = |condition: Option<&str>| Conditions {
             if_none_match: condition.map(str::to_owned),

@@ -3,8 +3,8 @@
 //! Pure. Invariant: what comes in by one spelling goes out by the other unchanged; a key that is wrong
 //! for its hash is refused, and no customer key is ever kept, only its hash.
 
-use super::answer::{Builder, Failure};
-use super::store::object::{Checks, Object, Properties, tier};
+use super::answer::{Builder, ErrorResponse};
+use super::store::object::{Object, ObjectChecksums, Properties, tier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
@@ -15,7 +15,7 @@ const META: &str = "opc-meta-";
 const MOST_METADATA: usize = 4000;
 
 /// The hash of the customer's key that a request carries, if it carries one.
-pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     let names =
         ["opc-sse-customer-algorithm", "opc-sse-customer-key", "opc-sse-customer-key-sha256"];
     if names.iter().all(|name| !headers.contains_key(*name)) {
@@ -23,8 +23,8 @@ pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     }
     let mut values = [""; 3];
     for (value, name) in values.iter_mut().zip(names) {
-        let header = headers.get(name).ok_or_else(|| Failure::missing_parameter(name))?;
-        *value = header.to_str().map_err(|_| Failure::invalid_parameter(name))?;
+        let header = headers.get(name).ok_or_else(|| ErrorResponse::missing_parameter(name))?;
+        *value = header.to_str().map_err(|_| ErrorResponse::invalid_parameter(name))?;
     }
     let [algorithm, key, hash] = values;
     let key = STANDARD.decode(key).ok().filter(|key| key.len() == 32);
@@ -32,33 +32,33 @@ pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     if algorithm != "AES256" || actual.as_deref() != Some(hash) {
         let message =
             "The customer-provided encryption key does not match its algorithm or SHA-256";
-        return Err(Failure::invalid_parameter(message));
+        return Err(ErrorResponse::invalid_parameter(message));
     }
     Ok(Some(hash.to_owned()))
 }
 
 /// The key of Vault that shall encrypt the object; it and a customer's key exclude each other.
-pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     let key = text(headers, "opc-sse-kms-key-id");
     if key.is_some() && headers.contains_key("opc-sse-customer-key") {
         let message = "opc-sse-kms-key-id and opc-sse-customer-key exclude each other";
-        return Err(Failure::invalid_parameter(message));
+        return Err(ErrorResponse::invalid_parameter(message));
     }
     Ok(key)
 }
 
 /// Refuses a request that does not carry the key the object or upload was created with.
-pub fn same_key(wanted: &Option<String>, headers: &HeaderMap) -> Result<(), Failure> {
+pub fn same_key(wanted: &Option<String>, headers: &HeaderMap) -> Result<(), ErrorResponse> {
     match (wanted, customer_key(headers)?) {
         (None, None) => Ok(()),
         (Some(wanted), Some(given)) if *wanted == given => Ok(()),
-        (Some(_), None) => Err(Failure::missing_parameter("opc-sse-customer-key")),
-        (Some(_), Some(_)) => Err(Failure::new(
+        (Some(_), None) => Err(ErrorResponse::missing_parameter("opc-sse-customer-key")),
+        (Some(_), Some(_)) => Err(ErrorResponse::new(
             403,
             "NotAllowed",
             "The customer-provided encryption key is not the one of the object",
         )),
-        (None, Some(_)) => Err(Failure::invalid_parameter(
+        (None, Some(_)) => Err(ErrorResponse::invalid_parameter(
             "The object is not encrypted with a customer-provided encryption key",
         )),
     }
@@ -80,13 +80,15 @@ fn decoded(bytes: &[u8]) -> String {
 }
 
 /// The spelling of a tier, or a refusal.
-pub fn checked_tier(text: &str) -> Result<String, Failure> {
+pub fn checked_tier(text: &str) -> Result<String, ErrorResponse> {
     let known = tier(text).map(str::to_owned);
-    known.ok_or_else(|| Failure::invalid_parameter(format!("There is no storage tier '{text}'")))
+    known.ok_or_else(|| {
+        ErrorResponse::invalid_parameter(format!("There is no storage tier '{text}'"))
+    })
 }
 
 /// What the headers of a PutObject say.
-pub fn of_headers(headers: &HeaderMap) -> Result<Properties, Failure> {
+pub fn of_headers(headers: &HeaderMap) -> Result<Properties, ErrorResponse> {
     let metadata = headers
         .iter()
         .filter(|(name, _)| name.as_str().starts_with(META))
@@ -108,12 +110,12 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Properties, Failure> {
 }
 
 /// Refuses metadata that is too long, or whose keys lack the prefix that JSON bodies must spell out.
-pub fn check_metadata(properties: &Properties) -> Result<(), Failure> {
+pub fn check_metadata(properties: &Properties) -> Result<(), ErrorResponse> {
     let long =
         |(key, value): (&String, &String)| key.len().saturating_sub(META.len()) + value.len();
     let size: usize = properties.metadata.iter().map(long).sum();
     if size > MOST_METADATA {
-        return Err(Failure::invalid_parameter(format!(
+        return Err(ErrorResponse::invalid_parameter(format!(
             "The metadata has {size} bytes, and at most {MOST_METADATA} are allowed"
         )));
     }
@@ -123,7 +125,7 @@ pub fn check_metadata(properties: &Properties) -> Result<(), Failure> {
             && hyper::header::HeaderName::from_bytes(key.as_bytes()).is_ok();
         if !legal || value.contains(|c: char| c.is_control() && c != '\t') {
             let message = format!("The metadata key '{key}' or its value is not valid");
-            return Err(Failure::invalid_parameter(message));
+            return Err(ErrorResponse::invalid_parameter(message));
         }
     }
     Ok(())
@@ -162,17 +164,17 @@ pub fn describe(answer: Builder, object: &Object, now: u64) -> Builder {
 /// The checksum headers of an object; a single body's MD5 goes by `md5_name`.
 pub fn checks(answer: Builder, object: &Object, md5_name: &str) -> Builder {
     match &object.checks {
-        Checks::Single(sums) => super::checksum::Algorithm::ALL
+        ObjectChecksums::Single(sums) => super::checksum::Algorithm::ALL
             .into_iter()
             .fold(answer.header(md5_name, sums.md5_base64()), |answer, algorithm| {
                 answer.maybe(algorithm.content_header(), sums.base64(algorithm))
             }),
-        Checks::Multipart(whole) => answer
+        ObjectChecksums::Multipart(whole) => answer
             .header("opc-multipart-md5", &whole.md5)
             .maybe("opc-content-crc32c", whole.crc32c.as_ref())
             .maybe("opc-multipart-sha256", whole.sha256.as_ref())
             .maybe("opc-multipart-sha384", whole.sha384.as_ref()),
-        Checks::Unknown => answer,
+        ObjectChecksums::Unknown => answer,
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Pure. Invariant: a range that is returned lies within the object and is not empty.
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 
 /// First byte and length of what `header` asks of an object of `size` bytes; nothing means all of it.
-pub fn wanted(header: Option<&str>, size: u64) -> Result<Option<(u64, u64)>, Failure> {
+pub fn wanted(header: Option<&str>, size: u64) -> Result<Option<(u64, u64)>, ErrorResponse> {
     let Some(list) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else {
         return Ok(None);
     };
@@ -24,7 +24,7 @@ pub fn wanted(header: Option<&str>, size: u64) -> Result<Option<(u64, u64)>, Fai
         return Ok(Some((start, end - start)));
     }
     let message = format!("The range '{list}' is not within the object's {size} bytes");
-    Err(Failure::new(416, "InvalidRange", message))
+    Err(ErrorResponse::new(416, "InvalidRange", message))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Pure. Works on the raw target, decoding each piece once: `%2F` and `/` in an object name mean the
 //! same, empty segments are kept, `+` is a plus. Invariant: what is not in the table is an error.
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ impl Operation {
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn parse(raw: &str) -> Result<Query, Failure> {
+    fn parse(raw: &str) -> Result<Query, ErrorResponse> {
         let mut pairs = Vec::new();
         for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -69,10 +69,12 @@ impl Query {
     }
 
     /// A number, or a refusal that names the parameter.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
+    pub fn number(&self, name: &str) -> Result<Option<u64>, ErrorResponse> {
         let Some(text) = self.value(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
-            Failure::invalid_parameter(format!("The parameter '{name}' is not a number: '{text}'"))
+            ErrorResponse::invalid_parameter(format!(
+                "The parameter '{name}' is not a number: '{text}'"
+            ))
         })
     }
 }
@@ -95,7 +97,7 @@ impl Target {
 }
 
 /// Finds the operation of `method` and the raw request target (path and query).
-pub fn route(method: &str, target: &str) -> Result<Target, Failure> {
+pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = Query::parse(query)?;
     let to = |operation, namespace: &str, bucket: &str, object: &str| {
@@ -110,7 +112,7 @@ pub fn route(method: &str, target: &str) -> Result<Target, Failure> {
     // Seven pieces at most, the first empty: everything after `/o/` or `/u/` is the object's name, slashes and all.
     let mut pieces = path.splitn(7, '/');
     if pieces.next() != Some("") {
-        return Err(Failure::not_found(path));
+        return Err(ErrorResponse::not_found(path));
     }
     let pieces: Vec<&str> = pieces.collect();
     use Operation::*;
@@ -142,24 +144,26 @@ pub fn route(method: &str, target: &str) -> Result<Target, Failure> {
         | (_, ["n", _, "b", _] | ["n", _, "b", _, ""])
         | (_, ["n", _, "b", _, "o" | "u"])
         | (_, ["n", _, "b", _, "o" | "u", _])
-        | (_, ["v1", "authentication", "refresh"]) => Err(Failure::method_not_allowed(method)),
-        _ => Err(Failure::not_found(path)),
+        | (_, ["v1", "authentication", "refresh"]) => {
+            Err(ErrorResponse::method_not_allowed(method))
+        }
+        _ => Err(ErrorResponse::not_found(path)),
     }?;
     if found.operation.names_a_bucket() && found.bucket.is_empty() {
-        return Err(Failure::not_found(path));
+        return Err(ErrorResponse::not_found(path));
     }
     let names_an_object = matches!(pieces.as_slice(), ["n", _, "b", _, "o" | "u", _]);
     if names_an_object && found.object.is_empty() {
-        return Err(Failure::not_found(path));
+        return Err(ErrorResponse::not_found(path));
     }
     Ok(found)
 }
 
-fn decode(raw: &str) -> Result<String, Failure> {
+fn decode(raw: &str) -> Result<String, ErrorResponse> {
     percent_decode_str(raw)
         .decode_utf8()
         .map(|text| text.into_owned())
-        .map_err(|_| Failure::invalid_parameter("The request target is not UTF-8"))
+        .map_err(|_| ErrorResponse::invalid_parameter("The request target is not UTF-8"))
 }
 
 #[cfg(test)]

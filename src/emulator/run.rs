@@ -3,7 +3,7 @@
 //! Owns its making, its lock and its end. Invariant: a folder is removed by the run that made it, or,
 //! where that run was killed, by a later one that finds its lock free; never while it is in use.
 
-use super::beneath::OURS;
+use super::beneath::RESERVED_DIR;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;
@@ -13,22 +13,22 @@ use std::path::{Path, PathBuf};
 
 /// A folder that is there as long as this value.
 #[derive(Debug)]
-pub struct Run {
+pub struct RunDir {
     path: PathBuf,
     ours: PathBuf,
     /// An exclusive lock on the folder says that its run is alive.
     _lock: OwnedFd,
 }
 
-impl Run {
+impl RunDir {
     /// Makes the folder below `dir`, which is created if need be.
-    pub fn start(dir: &Path) -> io::Result<Run> {
+    pub fn start(dir: &Path) -> io::Result<RunDir> {
         fs::create_dir_all(dir)?;
         let dir = dir.canonicalize()?;
-        let ours = dir.join(OURS);
+        let ours = dir.join(RESERVED_DIR);
         // Another run that ends may remove the common folder between our steps.
         for _ in 0..100 {
-            match Run::try_start(&dir, &ours) {
+            match RunDir::try_start(&dir, &ours) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 done => return done,
             }
@@ -36,21 +36,22 @@ impl Run {
         Err(io::Error::other(format!("{} keeps disappearing", ours.display())))
     }
 
-    fn try_start(dir: &Path, ours: &Path) -> io::Result<Run> {
+    fn try_start(dir: &Path, ours: &Path) -> io::Result<RunDir> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(dir, flags, Mode::empty())?;
         let private = Mode::from_bits_truncate(0o700);
-        match rustix::fs::mkdirat(&root, OURS, private) {
+        match rustix::fs::mkdirat(&root, RESERVED_DIR, private) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let common = rustix::fs::openat(&root, OURS, flags | OFlags::NOFOLLOW, Mode::empty())
-            .map_err(|error| match error {
-                Errno::LOOP | Errno::NOTDIR => {
-                    io::Error::other(format!("{} is not a folder", ours.display()))
-                }
-                error => error.into(),
-            })?;
+        let common =
+            rustix::fs::openat(&root, RESERVED_DIR, flags | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(|error| match error {
+                    Errno::LOOP | Errno::NOTDIR => {
+                        io::Error::other(format!("{} is not a folder", ours.display()))
+                    }
+                    error => error.into(),
+                })?;
         // Nobody else makes or sweeps while we do.
         rustix::fs::flock(&common, FlockOperation::LockExclusive)?;
         sweep(&common, ours)?;
@@ -58,7 +59,7 @@ impl Run {
         rustix::fs::mkdirat(&common, &*name, private)?;
         let lock = rustix::fs::openat(&common, &*name, flags | OFlags::NOFOLLOW, Mode::empty())?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Run { path: ours.join(name), ours: ours.to_owned(), _lock: lock })
+        Ok(RunDir { path: ours.join(name), ours: ours.to_owned(), _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -66,7 +67,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunDir {
     fn drop(&mut self) {
         // What is left, a later run sweeps.
         let _ = fs::remove_dir_all(&self.path);
@@ -100,10 +101,10 @@ mod tests {
     fn a_run_leaves_nothing_behind_and_spares_the_living() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("new/target");
-        let first = Run::start(&target).unwrap();
-        let dead = target.join(OURS).join("run-1-dead");
+        let first = RunDir::start(&target).unwrap();
+        let dead = target.join(RESERVED_DIR).join("run-1-dead");
         fs::create_dir(&dead).unwrap();
-        let second = Run::start(&target).unwrap();
+        let second = RunDir::start(&target).unwrap();
         assert!(first.path().is_dir() && second.path().is_dir() && !dead.exists());
         drop(first);
         drop(second);
@@ -114,8 +115,8 @@ mod tests {
     fn a_link_in_the_place_of_our_folder_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(elsewhere.path(), dir.path().join(OURS)).unwrap();
-        assert!(Run::start(dir.path()).is_err());
+        std::os::unix::fs::symlink(elsewhere.path(), dir.path().join(RESERVED_DIR)).unwrap();
+        assert!(RunDir::start(dir.path()).is_err());
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

@@ -4,20 +4,20 @@
 //! `objects`, `multipart` and `session`. Invariant: no work is done for a request that is not signed as
 //! it must be, and every request leaves a record.
 
-use super::answer::{Answer, Failure, answer};
-use super::authority::{Audience, Authority, Caller};
-use super::body::{RequestBody, Stop};
+use super::answer::{ErrorResponse, Response, answer};
+use super::authority::{Authenticator, Caller, TargetService};
+use super::body::{HandlerError, RequestBody};
 use super::clock::{self, Clock};
 use super::conditions::Conditions;
-use super::fault::{Action, Desk};
-use super::late::{Gate, Waiting};
-use super::line::Orders;
-use super::log::{Entry, Log};
+use super::fault::{Fault, FaultInjector};
+use super::late::{DelayGate, DelayedRequests};
+use super::line::ConnectionControl;
+use super::log::{Log, LogEntry};
 use super::policy::Policy;
 use super::route::{self, Operation, Target};
-use super::signature::Head;
-use super::store::Shelf;
-use super::store::uploads::Uploads;
+use super::signature::SignedHead;
+use super::store::ObjectStore;
+use super::store::uploads::UploadRegistry;
 use super::{buckets, identity, inject, multipart, objects, session};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -36,21 +36,21 @@ const SIGNED_BODY: u64 = 8 * 1024 * 1024;
 const LONGEST_CLIENT_ID: usize = 98;
 
 /// What all requests share.
-pub struct Core {
+pub struct ServerState {
     pub clock: Clock,
-    pub authority: Authority,
-    pub shelf: Arc<dyn Shelf>,
-    pub uploads: Arc<Uploads>,
-    pub desk: Mutex<Desk>,
+    pub authority: Authenticator,
+    pub store: Arc<dyn ObjectStore>,
+    pub uploads: Arc<UploadRegistry>,
+    pub desk: Mutex<FaultInjector>,
     pub log: Arc<Log>,
-    pub late: Waiting,
+    pub late: DelayedRequests,
     pub policy: Mutex<Policy>,
     pub page_size: Mutex<usize>,
     /// Whether the token of a request with a long body must be good when its last byte arrives, too.
     pub judges_at_the_end: bool,
 }
 
-impl Core {
+impl ServerState {
     pub fn page_size(&self) -> usize {
         *self.page_size.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,7 +65,7 @@ impl Core {
 }
 
 /// A request that may be done.
-pub struct Call {
+pub struct RequestContext {
     pub target: Target,
     pub headers: HeaderMap,
     pub caller: Caller,
@@ -73,67 +73,67 @@ pub struct Call {
     pub body: Option<RequestBody>,
     /// The body of any other, checked against its hash.
     pub signed: Bytes,
-    pub fault: Option<Action>,
-    gate: Option<Gate>,
+    pub fault: Option<Fault>,
+    gate: Option<DelayGate>,
 }
 
-impl Call {
+impl RequestContext {
     /// Judges the token again, where this server does that when the last byte has arrived.
-    pub fn judge_again(&self, core: &Core) -> Result<(), Failure> {
+    pub fn reauthenticate(&self, core: &ServerState) -> Result<(), ErrorResponse> {
         match &self.caller.token {
             Some(claims) if core.judges_at_the_end => {
-                let taken = core.authority.still_takes(claims, core.clock.now());
-                if taken { Ok(()) } else { Err(Failure::wrong_credentials()) }
+                let taken = core.authority.is_accepted(claims, core.clock.now());
+                if taken { Ok(()) } else { Err(ErrorResponse::wrong_credentials()) }
             }
             _ => Ok(()),
         }
     }
 
     /// The conditions that a write has to meet, those of rights and bucket included.
-    pub fn conditions(&self, core: &Core) -> Conditions {
+    pub fn conditions(&self, core: &ServerState) -> Conditions {
         Conditions::of(&self.headers).within(core.policy().limits(&self.target))
     }
 
     /// To be called between receiving and doing: some faults wait here.
     pub async fn received(&mut self) {
         if let Some(gate) = &mut self.gate {
-            gate.pass().await;
+            gate.wait_until_released().await;
         }
     }
 }
 
 /// The connection is to be cut; `line` knows how.
 #[derive(Debug)]
-pub struct Cut;
+pub struct ConnectionAborted;
 
-impl std::fmt::Display for Cut {
+impl std::fmt::Display for ConnectionAborted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("cut by the plan of faults")
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for ConnectionAborted {}
 
 /// Serves one request.
 pub async fn serve(
-    core: Arc<Core>,
-    orders: Orders,
+    core: Arc<ServerState>,
+    orders: ConnectionControl,
     tls: bool,
     request: Request<Incoming>,
-) -> Result<Answer, Cut> {
+) -> Result<Response, ConnectionAborted> {
     let (parts, incoming) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let path = if parts.uri.scheme().is_some() { parts.uri.to_string() } else { path };
     let mut entry = core.log.arrival(parts.method.as_str(), &path, tls);
     let head = parts.method == Method::HEAD;
-    let finish = |mut answered: Answer, entry: &mut Entry| {
+    let finish = |mut answered: Response, entry: &mut LogEntry| {
         common_headers(&mut answered, &parts.headers, &core);
         entry.note(|record| record.status = answered.status().as_u16());
         answered
     };
     // A body that is not read to its end ends the connection, so say so.
     let received = entry.received();
-    let refuse = |failure: &Failure| {
+    let refuse = |failure: &ErrorResponse| {
         let mut refused = failure.answer(head);
         let length = declared_length(&parts.headers).unwrap_or(0);
         let chunked = parts.headers.contains_key("transfer-encoding");
@@ -150,11 +150,11 @@ pub async fn serve(
     let (operation, part) = (target.operation, target.part());
     let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
     entry.note(|record| {
-        record.presented = authorization.and_then(|text| core.authority.presented(text));
+        record.presented = authorization.and_then(|text| core.authority.mark_used(text));
     });
     let fault = {
         let mut desk = core.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        desk.meet(operation, part)
+        desk.next_fault(operation, part)
     };
     entry.note(|record| {
         record.operation = operation;
@@ -168,15 +168,16 @@ pub async fn serve(
         match inject::before(&core, &orders, fault.as_ref(), &parts.headers, asked, body).await {
             Ok(body) => body,
             // A proxy knows nothing of request ids and the like.
-            Err(Some(answered)) if matches!(fault, Some(Action::Html { .. })) => {
+            Err(Some(answered)) if matches!(fault, Some(Fault::Html { .. })) => {
                 entry.note(|record| record.status = answered.status().as_u16());
                 return Ok(answered);
             }
             Err(Some(answered)) => return Ok(finish(answered, &mut entry)),
-            Err(None) => return Err(Cut),
+            Err(None) => return Err(ConnectionAborted),
         };
 
-    let signed = Head { method: parts.method.as_str(), target: &path, headers: &parts.headers };
+    let signed =
+        SignedHead { method: parts.method.as_str(), target: &path, headers: &parts.headers };
     let caller = match admit(&core, &signed, &target) {
         Ok(caller) => caller,
         Err(failure) => return Ok(finish(refuse(&failure), &mut entry)),
@@ -190,64 +191,75 @@ pub async fn serve(
     if let Some(body) = body.take_if(|_| !operation.streams_its_body()) {
         match signed_body(body, &parts.headers).await {
             Ok(bytes) => whole = bytes,
-            Err(Stop::Refused(failure)) => return Ok(finish(refuse(&failure), &mut entry)),
-            Err(Stop::Cut) => return Err(Cut),
+            Err(HandlerError::Refused(failure)) => return Ok(finish(refuse(&failure), &mut entry)),
+            Err(HandlerError::Cut) => return Err(ConnectionAborted),
         }
     }
     let headers = parts.headers.clone();
-    let mut call =
-        Call { target, headers, caller, body, signed: whole, fault: fault.clone(), gate: None };
-    if let Some(Action::LateLanding { after } | Action::SilentLateLanding { after }) = &fault {
+    let mut call = RequestContext {
+        target,
+        headers,
+        caller,
+        body,
+        signed: whole,
+        fault: fault.clone(),
+        gate: None,
+    };
+    if let Some(Fault::LateLanding { after } | Fault::SilentLateLanding { after }) = &fault {
         let (gate, received) = core.late.hold(operation, part, *after);
         call.gate = Some(gate);
         tokio::spawn(work(core.clone(), call));
         // The sender is dropped when all was received.
         let _ = received.await;
-        if matches!(fault, Some(Action::SilentLateLanding { .. })) {
+        if matches!(fault, Some(Fault::SilentLateLanding { .. })) {
             // Dropped with its connection.
             return pending().await;
         }
         orders.reset();
-        return Err(Cut);
+        return Err(ConnectionAborted);
     }
     let outcome = work(core.clone(), call).await;
     let answered = match outcome {
         Ok(answered) => answered,
-        Err(Stop::Refused(failure)) => refuse(&failure),
-        Err(Stop::Cut) => return Err(Cut),
+        Err(HandlerError::Refused(failure)) => refuse(&failure),
+        Err(HandlerError::Cut) => return Err(ConnectionAborted),
     };
     core.late.release(operation, part, answered.status().is_success()).await;
     match inject::after(&orders, fault.as_ref(), answered).await {
         Some(answered) => Ok(finish(answered, &mut entry)),
-        None => Err(Cut),
+        None => Err(ConnectionAborted),
     }
 }
 
 /// Signature, namespace and the form of the request, before anything of the body is read.
-fn admit(core: &Core, signed: &Head<'_>, target: &Target) -> Result<Caller, Failure> {
+fn admit(
+    core: &ServerState,
+    signed: &SignedHead<'_>,
+    target: &Target,
+) -> Result<Caller, ErrorResponse> {
     let body_signed = signed.method == "POST";
     let audience = match target.operation {
-        Operation::RefreshToken | Operation::GenerateToken => Audience::Auth,
-        _ => Audience::Storage,
+        Operation::RefreshToken | Operation::GenerateToken => TargetService::Auth,
+        _ => TargetService::Storage,
     };
     let caller = core.authority.authenticate(signed, body_signed, audience, &core.clock)?;
     if !target.namespace.is_empty() && target.namespace != identity::NAMESPACE {
-        return Err(Failure::namespace_not_found(&target.namespace));
+        return Err(ErrorResponse::namespace_not_found(&target.namespace));
     }
     core.policy().admit(target)?;
     if signed.headers.contains_key("transfer-encoding") {
         let message = "Chunked transfer encoding is not supported";
-        return Err(Failure::new(501, "MethodNotImplemented", message));
+        return Err(ErrorResponse::new(501, "MethodNotImplemented", message));
     }
     let client_id = signed.headers.get("opc-client-request-id");
     if client_id.is_some_and(|id| id.len() > LONGEST_CLIENT_ID) {
         let message = "The opc-client-request-id header is too long";
-        return Err(Failure::invalid_parameter(message));
+        return Err(ErrorResponse::invalid_parameter(message));
     }
     let has_body = matches!(signed.method, "PUT" | "POST");
     if has_body && declared_length(signed.headers).is_none() {
         let message = "The Content-Length header is required";
-        return Err(Failure::new(411, "MissingContentLength", message));
+        return Err(ErrorResponse::new(411, "MissingContentLength", message));
     }
     Ok(caller)
 }
@@ -257,18 +269,18 @@ pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get("content-length")?.to_str().ok()?.parse().ok()
 }
 
-async fn signed_body(body: RequestBody, headers: &HeaderMap) -> Result<Bytes, Stop> {
+async fn signed_body(body: RequestBody, headers: &HeaderMap) -> Result<Bytes, HandlerError> {
     let bytes = body.collect(SIGNED_BODY).await?;
     if let Some(claimed) = headers.get("x-content-sha256") {
         let actual = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, &bytes));
         if claimed.as_bytes() != actual.as_bytes() {
-            return Err(Failure::wrong_credentials().into());
+            return Err(ErrorResponse::wrong_credentials().into());
         }
     }
     Ok(bytes)
 }
 
-async fn work(core: Arc<Core>, call: Call) -> Result<Answer, Stop> {
+async fn work(core: Arc<ServerState>, call: RequestContext) -> Result<Response, HandlerError> {
     use Operation::*;
     match call.target.operation {
         GetNamespace => Ok(answer(200).json(&identity::NAMESPACE)),
@@ -291,12 +303,12 @@ async fn work(core: Arc<Core>, call: Call) -> Result<Answer, Stop> {
         AbortMultipartUpload => multipart::abort(&core, call).await,
         RefreshToken => session::refresh(&core, call).await,
         GenerateToken => session::generate(&core, call).await,
-        Unknown => Err(Failure::not_found("").into()),
+        Unknown => Err(ErrorResponse::not_found("").into()),
     }
 }
 
 /// What every answer carries.
-fn common_headers(answered: &mut Answer, asked: &HeaderMap, core: &Core) {
+fn common_headers(answered: &mut Response, asked: &HeaderMap, core: &ServerState) {
     let id: String = std::iter::repeat_with(|| match fastrand::alphanumeric() {
         // The service's ids hold the two extra characters of URL-safe base64 as well.
         'A' => '-',

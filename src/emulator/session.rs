@@ -2,10 +2,10 @@
 //!
 //! Invariant: a token is given only to a request that a still valid key of the same user signed.
 
-use super::answer::{Answer, Failure, answer};
-use super::authority::Refresh;
-use super::body::Stop;
-use super::service::{Call, Core};
+use super::answer::{ErrorResponse, Response, answer};
+use super::authority::RefreshMode;
+use super::body::HandlerError;
+use super::service::{RequestContext, ServerState};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -16,10 +16,13 @@ struct RefreshRequest {
     current_token: String,
 }
 
-pub async fn refresh(core: &Core, mut call: Call) -> Result<Answer, Stop> {
+pub async fn refresh(
+    core: &ServerState,
+    mut call: RequestContext,
+) -> Result<Response, HandlerError> {
     let request: RefreshRequest = parse(&call.signed)?;
     call.received().await;
-    if let Refresh::Slow(ms) = core.authority.terms().refresh {
+    if let RefreshMode::Slow(ms) = core.authority.terms().refresh {
         sleep(Duration::from_millis(ms)).await;
     }
     let now = core.clock.now();
@@ -36,7 +39,7 @@ struct GenerateRequest {
     session_expiration_in_minutes: serde_json::Value,
 }
 
-pub async fn generate(core: &Core, call: Call) -> Result<Answer, Stop> {
+pub async fn generate(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
     let request: GenerateRequest = parse(&call.signed)?;
     let minutes = match &request.session_expiration_in_minutes {
         serde_json::Value::String(text) => text.parse().ok(),
@@ -48,7 +51,8 @@ pub async fn generate(core: &Core, call: Call) -> Result<Answer, Stop> {
 }
 
 /// Reads a JSON body; what is wrong with it goes into the refusal.
-pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body)
-        .map_err(|error| Failure::cannot_parse(format!("The request body is malformed: {error}")))
+pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ErrorResponse> {
+    serde_json::from_slice(body).map_err(|error| {
+        ErrorResponse::cannot_parse(format!("The request body is malformed: {error}"))
+    })
 }

@@ -2,32 +2,32 @@
 //!
 //! Pure. Invariant: a name that is not known is an error, never passed over.
 
-use super::Options;
-use super::fault::{Plan, Rule};
-use super::policy::{Protection, Rights};
+use super::ServerOptions;
+use super::fault::{FaultPlan, FaultRule};
+use super::policy::{BucketProtection, PermissionSet};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// What the file may hold; each of the three may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct ServerConfig {
     #[serde(default)]
-    pub faults: Vec<Rule>,
+    pub faults: Vec<FaultRule>,
     #[serde(default)]
-    pub rights: Rights,
+    pub rights: PermissionSet,
     #[serde(default)]
-    pub buckets: BTreeMap<String, Protection>,
+    pub buckets: BTreeMap<String, BucketProtection>,
 }
 
-impl Settings {
+impl ServerConfig {
     /// Reads the file's text.
-    pub fn parse(text: &[u8]) -> Result<Settings, String> {
+    pub fn parse(text: &[u8]) -> Result<ServerConfig, String> {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
-    pub fn apply(self, options: &mut Options) {
-        options.faults = Plan { faults: self.faults };
+    pub fn apply(self, options: &mut ServerOptions) {
+        options.faults = FaultPlan { faults: self.faults };
         options.rights = self.rights;
         options.buckets = self.buckets;
     }
@@ -45,20 +45,20 @@ mod tests {
             "rights": ["OBJECT_CREATE", "OBJECT_OVERWRITE"],
             "buckets": {"backups": {"retention": "from_commit"}, "demo": {"read_only": true}}
         }"#;
-        let settings = Settings::parse(text).unwrap();
+        let settings = ServerConfig::parse(text).unwrap();
         assert_eq!(settings.faults.len(), 1);
         let rights = [Permission::ObjectCreate, Permission::ObjectOverwrite];
-        assert_eq!(settings.rights, Rights::of(rights));
-        let kept = Protection::retention(Retention::FromCommit);
+        assert_eq!(settings.rights, PermissionSet::of(rights));
+        let kept = BucketProtection::retention(Retention::FromCommit);
         assert_eq!(settings.buckets["backups"], kept);
         assert!(settings.buckets["demo"].read_only);
-        assert_eq!(Settings::parse(b"{}").unwrap(), Settings::default());
+        assert_eq!(ServerConfig::parse(b"{}").unwrap(), ServerConfig::default());
         for wrong in [
             &br#"{"fault": []}"#[..],
             br#"{"rights": ["OBJECT_WRITE"]}"#,
             br#"{"buckets": {"b": {"readonly": true}}}"#,
         ] {
-            assert!(Settings::parse(wrong).is_err());
+            assert!(ServerConfig::parse(wrong).is_err());
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Pure. Written from the HTTP signature draft the service follows; knows nothing of tokens or users.
 //! Invariant: the text is rebuilt in the order of the client's own list, from the headers as sent.
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
@@ -60,7 +60,7 @@ impl Authorization {
 
 /// What of a request a signature covers.
 #[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
+pub struct SignedHead<'a> {
     pub method: &'a str,
     /// Path and query exactly as on the request line.
     pub target: &'a str,
@@ -68,16 +68,16 @@ pub struct Head<'a> {
 }
 
 /// The names that must be in the list; `body` says whether this request signs its body.
-pub fn complete(list: &Authorization, body: bool) -> Result<(), Failure> {
+pub fn complete(list: &Authorization, body: bool) -> Result<(), ErrorResponse> {
     let dated = list.signs("date") || list.signs("x-date");
     let bound = list.signs("(request-target)") && list.signs("host");
     let covered = ["content-length", "content-type", "x-content-sha256"];
     let whole = !body || covered.iter().all(|name| list.signs(name));
-    if dated && bound && whole { Ok(()) } else { Err(Failure::wrong_credentials()) }
+    if dated && bound && whole { Ok(()) } else { Err(ErrorResponse::wrong_credentials()) }
 }
 
 /// The text that was signed, or nothing where a listed header was not sent.
-pub fn signed_text(list: &[String], head: &Head<'_>) -> Option<String> {
+pub fn signed_text(list: &[String], head: &SignedHead<'_>) -> Option<String> {
     let mut lines = Vec::with_capacity(list.len());
     for name in list {
         if name == "(request-target)" {
@@ -127,7 +127,7 @@ mod tests {
 
     fn text(list: &str) -> String {
         let headers = headers();
-        let head = Head { method: "GET", target: TARGET, headers: &headers };
+        let head = SignedHead { method: "GET", target: TARGET, headers: &headers };
         signed_text(&names(list), &head).unwrap()
     }
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_listed_header_that_was_not_sent_cannot_be_signed() {
         let headers = headers();
-        let head = Head { method: "GET", target: TARGET, headers: &headers };
+        let head = SignedHead { method: "GET", target: TARGET, headers: &headers };
         assert_eq!(signed_text(&names("date x-date"), &head), None);
     }
 }

@@ -7,18 +7,18 @@ use super::log::Record;
 
 /// The 404s that `Action::SpuriousNotFound` has made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spurious {
+pub struct SpuriousCounts {
     pub injected: usize,
     /// So many of them came before any answer that showed the bucket. A client that saw nothing else
     /// cannot tell them from a bucket that is missing.
     pub at_first: usize,
 }
 
-impl Spurious {
-    pub fn among(records: &[Record]) -> Spurious {
+impl SpuriousCounts {
+    pub fn among(records: &[Record]) -> SpuriousCounts {
         let of = |records: &[Record]| records.iter().filter(|record| is_spurious(record)).count();
         let shown = records.iter().position(shows_the_bucket).unwrap_or(records.len());
-        Spurious { injected: of(records), at_first: of(&records[..shown]) }
+        SpuriousCounts { injected: of(records), at_first: of(&records[..shown]) }
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
             (CreateMultipartUpload, 200, false),
             (UploadPart, 404, true),
         ]);
-        assert_eq!(Spurious::among(&seen), Spurious { injected: 3, at_first: 2 });
-        assert_eq!(Spurious::among(&seen[..5]), Spurious { injected: 2, at_first: 2 });
+        assert_eq!(SpuriousCounts::among(&seen), SpuriousCounts { injected: 3, at_first: 2 });
+        assert_eq!(SpuriousCounts::among(&seen[..5]), SpuriousCounts { injected: 2, at_first: 2 });
     }
 }

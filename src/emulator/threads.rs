@@ -14,23 +14,24 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Work that waits for its client occupies a thread; so many clients are served at once.
-const MOST: usize = 256;
+const MAX_THREADS: usize = 256;
 /// A thread that had nothing to do for so long ends, unless it is the last.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Work = Box<dyn FnOnce() + Send>;
+type ThreadJob = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct State {
-    queue: VecDeque<Work>,
+struct ThreadPoolState {
+    queue: VecDeque<ThreadJob>,
     threads: usize,
     idle: usize,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { queue: VecDeque::new(), threads: 0, idle: 0 });
+static STATE: Mutex<ThreadPoolState> =
+    Mutex::new(ThreadPoolState { queue: VecDeque::new(), threads: 0, idle: 0 });
 static CHANGED: Condvar = Condvar::new();
 
-fn locked() -> MutexGuard<'static, State> {
+fn locked() -> MutexGuard<'static, ThreadPoolState> {
     // Nothing that could panic runs while it is held.
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -54,7 +55,7 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> on
         let _ = tell.send(work());
     };
     let mut state = locked();
-    let enough = state.idle > state.queue.len() || state.threads >= MOST;
+    let enough = state.idle > state.queue.len() || state.threads >= MAX_THREADS;
     if enough || start(&mut state).is_ok() || state.threads > 0 {
         state.queue.push_back(Box::new(work));
         CHANGED.notify_one();
@@ -62,7 +63,7 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> on
     told
 }
 
-fn start(state: &mut State) -> io::Result<()> {
+fn start(state: &mut ThreadPoolState) -> io::Result<()> {
     thread::Builder::new().name("store".to_owned()).spawn(serve)?;
     state.threads += 1;
     Ok(())
@@ -80,7 +81,7 @@ fn serve() {
         }
         state.idle += 1;
         let (woken, waited) =
-            CHANGED.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            CHANGED.wait_timeout(state, IDLE_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
         state = woken;
         state.idle -= 1;
         if waited.timed_out() && state.queue.is_empty() && state.threads > 1 {

@@ -7,9 +7,9 @@
 
 use bzip2::bufread::BzDecoder;
 
-use super::decode::{Decoded, drain};
-use super::tail::Tail;
-use super::{Flaw, Judge};
+use super::decode::{ThreadedDecoder, drain};
+use super::tail::LastBytes;
+use super::{FormatError, Validator};
 
 const MAGIC: [u8; 3] = *b"BZh";
 /// The digits of pi: the mark of a block.
@@ -24,27 +24,27 @@ pub(super) fn begins(head: &[u8]) -> bool {
         && head.get(4..10) == Some(&BLOCK_MARK)
 }
 
-pub(super) fn judge() -> std::io::Result<Decoded> {
-    Decoded::new(|stream, buffer| drain(BzDecoder::new(stream), buffer))
+pub(super) fn judge() -> std::io::Result<ThreadedDecoder> {
+    ThreadedDecoder::new(|stream, buffer| drain(BzDecoder::new(stream), buffer))
 }
 
 /// Looks for the mark of the end and decodes nothing.
-pub(super) struct EndMark(Tail);
+pub(super) struct EndMark(LastBytes);
 
 impl EndMark {
     pub fn new() -> EndMark {
         // The mark and the checksum are ten bytes; up to seven bits fill the last one.
-        EndMark(Tail::new(11))
+        EndMark(LastBytes::new(11))
     }
 }
 
-impl Judge for EndMark {
-    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+impl Validator for EndMark {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
         self.0.bytes(bytes);
         Ok(())
     }
 
-    fn end(self: Box<Self>) -> Result<(), Flaw> {
+    fn end(self: Box<Self>) -> Result<(), FormatError> {
         let last = self.0.last().iter().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
         let marked = (0..8).any(|pad| {
             (last >> (pad + 32)) as u64 & ((1 << 48) - 1) == END_MARK
@@ -52,7 +52,7 @@ impl Judge for EndMark {
         });
         match marked {
             true => Ok(()),
-            false => Err(Flaw::cut("the mark of its end is missing")),
+            false => Err(FormatError::truncated("the mark of its end is missing")),
         }
     }
 }

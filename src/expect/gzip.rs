@@ -5,8 +5,8 @@
 
 use flate2::bufread::GzDecoder;
 
-use super::decode::{Decoded, drain};
+use super::decode::{ThreadedDecoder, drain};
 
-pub(super) fn judge() -> std::io::Result<Decoded> {
-    Decoded::new(|stream, buffer| drain(GzDecoder::new(stream), buffer))
+pub(super) fn judge() -> std::io::Result<ThreadedDecoder> {
+    ThreadedDecoder::new(|stream, buffer| drain(GzDecoder::new(stream), buffer))
 }

@@ -19,13 +19,13 @@ mod xz;
 mod zip;
 mod zstd;
 
-pub use guess::guess;
+pub use guess::detecting_validator;
 
 use std::io;
 
 use crate::error::Error;
-use crate::input::Watch;
-use walk::Walker;
+use crate::input::StreamValidator;
+use walk::ChunkDriver;
 
 /// What a stream can be expected to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,75 +92,78 @@ impl Format {
 
 /// Why a stream is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Flaw {
+struct FormatError {
     /// For a person: what is the matter, and where.
-    what: String,
+    message: String,
     /// It may be that the stream is whole and only not understood.
-    foreign: bool,
+    unsupported: bool,
 }
 
-impl Flaw {
+impl FormatError {
     /// The stream is not whole, or not what it claims to be.
-    fn cut(what: impl Into<String>) -> Flaw {
-        Flaw { what: what.into(), foreign: false }
+    fn truncated(what: impl Into<String>) -> FormatError {
+        FormatError { message: what.into(), unsupported: false }
     }
 
     /// The stream may be whole, but this program cannot tell.
-    fn foreign(what: impl Into<String>) -> Flaw {
-        Flaw { what: what.into(), foreign: true }
+    fn unsupported(what: impl Into<String>) -> FormatError {
+        FormatError { message: what.into(), unsupported: true }
     }
 }
 
 /// Judges one stream of one format.
-trait Judge: Send {
+trait Validator: Send {
     /// More of the stream. A flaw is final.
-    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Flaw>;
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), FormatError>;
     /// The stream has ended.
-    fn end(self: Box<Self>) -> Result<(), Flaw>;
+    fn end(self: Box<Self>) -> Result<(), FormatError>;
 }
 
 /// Watches for a format that was asked for: a stream of which it is not the whole is refused. An error
 /// is the system's refusal of a thread that decodes.
-pub fn watch(format: Format) -> io::Result<Box<dyn Watch>> {
-    let judge: Box<dyn Judge> = match format {
-        Format::Tar => Box::new(Walker::new(tar::Tar::default())),
+pub fn validator_for(format: Format) -> io::Result<Box<dyn StreamValidator>> {
+    let judge: Box<dyn Validator> = match format {
+        Format::Tar => Box::new(ChunkDriver::new(tar::Tar::default())),
         Format::Gzip => Box::new(gzip::judge()?),
-        Format::Zstd => Box::new(Walker::new(zstd::Zstd::default())),
-        Format::Xz => Box::new(Walker::new(xz::Xz::default())),
+        Format::Zstd => Box::new(ChunkDriver::new(zstd::Zstd::default())),
+        Format::Xz => Box::new(ChunkDriver::new(xz::Xz::default())),
         Format::Bzip2 => Box::new(bzip2::judge()?),
         Format::Zip => Box::new(zip::Zip::default()),
-        Format::PgDump => Box::new(Walker::new(pgdump::PgDump::default())),
+        Format::PgDump => Box::new(ChunkDriver::new(pgdump::PgDump::default())),
         Format::Sql => Box::new(sql::Sql::default()),
     };
-    Ok(Box::new(Demand { format, judge, empty: true }))
+    Ok(Box::new(Required { format, validator: judge, empty: true }))
 }
 
 /// A format that was asked for.
-struct Demand {
+struct Required {
     format: Format,
-    judge: Box<dyn Judge>,
+    validator: Box<dyn Validator>,
     empty: bool,
 }
 
-impl Demand {
-    fn refusal(format: Format, flaw: Flaw) -> Error {
-        let what = format!("the stream is not {}, or not all of it: {}", format.name(), flaw.what);
-        Error::source(what).next("look at what the producer said")
+impl Required {
+    fn rejection(format: Format, flaw: FormatError) -> Error {
+        let what =
+            format!("the stream is not {}, or not all of it: {}", format.name(), flaw.message);
+        Error::source(what).with_hint("look at what the producer said")
     }
 }
 
-impl Watch for Demand {
+impl StreamValidator for Required {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.empty &= bytes.is_empty();
-        self.judge.bytes(bytes).map_err(|flaw| Demand::refusal(self.format, flaw))
+        self.validator.bytes(bytes).map_err(|flaw| Required::rejection(self.format, flaw))
     }
 
     fn end(self: Box<Self>) -> Result<Option<String>, Error> {
-        match self.judge.end() {
+        match self.validator.end() {
             // What a producer leaves that failed at once; every format would have its own words.
-            _ if self.empty => Err(Demand::refusal(self.format, Flaw::cut("it is empty"))),
+            _ if self.empty => {
+                Err(Required::rejection(self.format, FormatError::truncated("it is empty")))
+            }
             Ok(()) => Ok(None),
-            Err(flaw) => Err(Demand::refusal(self.format, flaw)),
+            Err(flaw) => Err(Required::rejection(self.format, flaw)),
         }
     }
 }

@@ -5,8 +5,8 @@
 //! Invariant: an archive is whole only if each entry that has data has a block, that block is
 //! terminated, and there is no other.
 
-use super::Flaw;
-use super::walk::{Walk, Want};
+use super::FormatError;
+use super::walk::{ChunkParser, Needed};
 
 pub(super) const MAGIC: [u8; 5] = *b"PGDMP";
 
@@ -18,7 +18,7 @@ const NO_DATA: u8 = 3;
 
 #[derive(Default)]
 pub(super) struct PgDump {
-    place: Place,
+    state: PgDumpState,
     version: u8,
     int_size: usize,
     offset_size: usize,
@@ -49,7 +49,7 @@ impl Ids {
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum PgDumpState {
     #[default]
     Header,
     /// The fields of the header or of an entry, from the one of this index on.
@@ -80,29 +80,29 @@ enum Field {
     Offset,
 }
 
-impl Walk for PgDump {
-    fn first(&self) -> Want {
+impl ChunkParser for PgDump {
+    fn initial(&self) -> Needed {
         // Magic, version, sizes, format.
-        Want::take(MAGIC.len() + 6)
+        Needed::take(MAGIC.len() + 6)
     }
 
-    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
-        match self.place {
-            Place::Header => self.header(bytes),
-            Place::Head(index) => {
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        match self.state {
+            PgDumpState::Header => self.header(bytes),
+            PgDumpState::Head(index) => {
                 let (place, skip) =
-                    self.field(self.head()[index], bytes, Place::Head(index), at)?;
+                    self.field(self.head()[index], bytes, PgDumpState::Head(index), at)?;
                 let next = match place {
-                    Place::Head(index) if index == self.head().len() => self.next_entry(),
+                    PgDumpState::Head(index) if index == self.head().len() => self.next_entry(),
                     place => place,
                 };
                 Ok(self.want(next, skip))
             }
-            Place::Entry(index) => {
+            PgDumpState::Entry(index) => {
                 let (place, skip) =
-                    self.field(self.entry()[index], bytes, Place::Entry(index), at)?;
+                    self.field(self.entry()[index], bytes, PgDumpState::Entry(index), at)?;
                 let next = match place {
-                    Place::Entry(index) if index == self.entry().len() => {
+                    PgDumpState::Entry(index) if index == self.entry().len() => {
                         self.entries -= 1;
                         self.next_entry()
                     }
@@ -110,65 +110,73 @@ impl Walk for PgDump {
                 };
                 Ok(self.want(next, skip))
             }
-            Place::Block => {
+            PgDumpState::Block => {
                 let (kind, id) = (bytes[0], int(&bytes[1..]));
                 self.id = id;
                 match kind {
-                    DATA => Ok(self.want(Place::Chunk { object: false }, 0)),
-                    LARGE_OBJECTS => Ok(self.want(Place::Object, 0)),
-                    _ => Err(Flaw::cut(format!("the block at byte {at} is of no kind"))),
+                    DATA => Ok(self.want(PgDumpState::Chunk { object: false }, 0)),
+                    LARGE_OBJECTS => Ok(self.want(PgDumpState::Object, 0)),
+                    _ => {
+                        Err(FormatError::truncated(format!("the block at byte {at} is of no kind")))
+                    }
                 }
             }
-            Place::Chunk { object } => match int(bytes) {
-                0 if object => Ok(self.want(Place::Object, 0)),
+            PgDumpState::Chunk { object } => match int(bytes) {
+                0 if object => Ok(self.want(PgDumpState::Object, 0)),
                 0 => Ok(self.block_ended()),
-                length @ 1.. => Ok(self.want(self.place, length as u64)),
-                _ => Err(Flaw::cut(format!("the data at byte {at} has no length"))),
+                length @ 1.. => Ok(self.want(self.state, length as u64)),
+                _ => Err(FormatError::truncated(format!("the data at byte {at} has no length"))),
             },
-            Place::Object => match int(bytes) {
+            PgDumpState::Object => match int(bytes) {
                 0 => Ok(self.block_ended()),
-                _ => Ok(self.want(Place::Chunk { object: true }, 0)),
+                _ => Ok(self.want(PgDumpState::Chunk { object: true }, 0)),
             },
         }
     }
 
-    fn end(&self) -> Result<(), Flaw> {
-        match self.place {
-            Place::Block if self.found == self.expected => Ok(()),
-            Place::Block if self.found.count < self.expected.count => Err(Flaw::cut(format!(
-                "it has {} of {} blocks of data",
-                self.found.count, self.expected.count
-            ))),
-            Place::Block => Err(Flaw::cut("its data is not that of its table of contents")),
-            Place::Header | Place::Head(_) | Place::Entry(_) => {
-                Err(Flaw::cut("it ends within its table of contents"))
+    fn end(&self) -> Result<(), FormatError> {
+        match self.state {
+            PgDumpState::Block if self.found == self.expected => Ok(()),
+            PgDumpState::Block if self.found.count < self.expected.count => {
+                Err(FormatError::truncated(format!(
+                    "it has {} of {} blocks of data",
+                    self.found.count, self.expected.count
+                )))
             }
-            Place::Chunk { .. } | Place::Object => {
-                Err(Flaw::cut("its last block is not terminated"))
+            PgDumpState::Block => {
+                Err(FormatError::truncated("its data is not that of its table of contents"))
+            }
+            PgDumpState::Header | PgDumpState::Head(_) | PgDumpState::Entry(_) => {
+                Err(FormatError::truncated("it ends within its table of contents"))
+            }
+            PgDumpState::Chunk { .. } | PgDumpState::Object => {
+                Err(FormatError::truncated("its last block is not terminated"))
             }
         }
     }
 }
 
 impl PgDump {
-    fn header(&mut self, bytes: &[u8]) -> Result<Want, Flaw> {
+    fn header(&mut self, bytes: &[u8]) -> Result<Needed, FormatError> {
         let Some(&[major, minor, _, int_size, offset_size, format]) = bytes.strip_prefix(&MAGIC)
         else {
-            return Err(Flaw::cut("it does not begin as one"));
+            return Err(FormatError::truncated("it does not begin as one"));
         };
         if major != 1 || !(12..=16).contains(&minor) {
-            return Err(Flaw::foreign(format!("version {major}.{minor} is not known here")));
+            return Err(FormatError::unsupported(format!(
+                "version {major}.{minor} is not known here"
+            )));
         }
         if format != 1 {
-            return Err(Flaw::foreign("it is of another format of pg_dump"));
+            return Err(FormatError::unsupported("it is of another format of pg_dump"));
         }
         if !(1..=8).contains(&int_size) || !(1..=8).contains(&offset_size) {
-            return Err(Flaw::cut("its numbers have impossible sizes"));
+            return Err(FormatError::truncated("its numbers have impossible sizes"));
         }
         self.version = minor;
         self.int_size = usize::from(int_size);
         self.offset_size = usize::from(offset_size);
-        Ok(self.want(Place::Head(0), 0))
+        Ok(self.want(PgDumpState::Head(0), 0))
     }
 
     /// The header after its fixed part: compression, time of creation, name of the database, versions
@@ -207,12 +215,12 @@ impl PgDump {
         &mut self,
         field: Field,
         bytes: &[u8],
-        here: Place,
+        here: PgDumpState,
         at: u64,
-    ) -> Result<(Place, u64), Flaw> {
+    ) -> Result<(PgDumpState, u64), FormatError> {
         let after = match here {
-            Place::Head(index) => Place::Head(index + 1),
-            Place::Entry(index) => Place::Entry(index + 1),
+            PgDumpState::Head(index) => PgDumpState::Head(index + 1),
+            PgDumpState::Entry(index) => PgDumpState::Entry(index + 1),
             other => other,
         };
         match field {
@@ -222,7 +230,9 @@ impl PgDump {
                     self.entries = count;
                     Ok((after, 0))
                 }
-                Err(_) => Err(Flaw::cut(format!("the number of entries at byte {at} is negative"))),
+                Err(_) => Err(FormatError::truncated(format!(
+                    "the number of entries at byte {at} is negative"
+                ))),
             },
             Field::Id => {
                 self.id = int(bytes);
@@ -240,39 +250,39 @@ impl PgDump {
                     Ok((after, 0))
                 }
                 NO_DATA => Ok((after, 0)),
-                _ => Err(Flaw::cut(format!("the entry before byte {at} is damaged"))),
+                _ => Err(FormatError::truncated(format!("the entry before byte {at} is damaged"))),
             },
         }
     }
 
-    fn next_entry(&self) -> Place {
+    fn next_entry(&self) -> PgDumpState {
         match self.entries {
-            0 => Place::Block,
-            _ => Place::Entry(0),
+            0 => PgDumpState::Block,
+            _ => PgDumpState::Entry(0),
         }
     }
 
-    fn block_ended(&mut self) -> Want {
+    fn block_ended(&mut self) -> Needed {
         self.found.add(self.id);
-        self.want(Place::Block, 0)
+        self.want(PgDumpState::Block, 0)
     }
 
     /// Goes to a place, past `skip` bytes; what is wanted there follows from the place.
-    fn want(&mut self, place: Place, skip: u64) -> Want {
-        self.place = place;
+    fn want(&mut self, place: PgDumpState, skip: u64) -> Needed {
+        self.state = place;
         let int = 1 + self.int_size;
         let field = match place {
-            Place::Head(index) => Some(self.head()[index]),
-            Place::Entry(index) => Some(self.entry()[index]),
+            PgDumpState::Head(index) => Some(self.head()[index]),
+            PgDumpState::Entry(index) => Some(self.entry()[index]),
             _ => None,
         };
         let take = match (place, field) {
             (_, Some(Field::Byte)) => 1,
             (_, Some(Field::Offset)) => 1 + self.offset_size,
-            (Place::Block, _) => 1 + int,
+            (PgDumpState::Block, _) => 1 + int,
             _ => int,
         };
-        Want { skip, take }
+        Needed { skip, bytes: take }
     }
 }
 
@@ -285,12 +295,12 @@ fn int(bytes: &[u8]) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Judge;
-    use super::super::walk::Walker;
+    use super::super::Validator;
+    use super::super::walk::ChunkDriver;
     use super::*;
 
-    fn verdict(bytes: &[u8]) -> Result<(), Flaw> {
-        let mut walker = Box::new(Walker::new(PgDump::default()));
+    fn verdict(bytes: &[u8]) -> Result<(), FormatError> {
+        let mut walker = Box::new(ChunkDriver::new(PgDump::default()));
         walker.bytes(bytes)?;
         walker.end()
     }

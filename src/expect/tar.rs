@@ -5,8 +5,8 @@
 //! Invariant: an archive is whole only if two blocks of zeros follow its last member and nothing but
 //! whole blocks of zeros, or another archive, follows those.
 
-use super::Flaw;
-use super::walk::{Walk, Want};
+use super::FormatError;
+use super::walk::{ChunkParser, Needed};
 
 const BLOCK: usize = 512;
 /// The longest extended header that is read; real ones are a few kilobytes.
@@ -14,13 +14,13 @@ const MAX_EXTENDED: u64 = 8 << 20;
 
 #[derive(Default)]
 pub(super) struct Tar {
-    place: Place,
+    state: TarState,
     /// A size that a pax header gives to the next member.
     size: Option<u64>,
 }
 
 #[derive(Default, Clone, Copy)]
-enum Place {
+enum TarState {
     #[default]
     Header,
     /// A block is wanted that is a header, unless the member before it, a link or folder with a
@@ -34,63 +34,69 @@ enum Place {
     Zeros(u8),
 }
 
-impl Walk for Tar {
-    fn first(&self) -> Want {
-        Want::take(BLOCK)
+impl ChunkParser for Tar {
+    fn initial(&self) -> Needed {
+        Needed::take(BLOCK)
     }
 
-    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
-        match self.place {
-            Place::Extended => {
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        match self.state {
+            TarState::Extended => {
                 self.size = size_in(bytes).or(self.size);
-                Ok(self.next(Place::Header, 0))
+                Ok(self.next(TarState::Header, 0))
             }
-            Place::SparseMap(size) => Ok(self.sparse(bytes[504], size)),
-            Place::HeaderOrContents(size) if !is_header(bytes) && !is_zero(bytes) => {
+            TarState::SparseMap(size) => Ok(self.sparse(bytes[504], size)),
+            TarState::HeaderOrContents(size) if !is_header(bytes) && !is_zero(bytes) => {
                 // The first block of the contents has been seen.
-                Ok(self.next(Place::Header, padded(size) - BLOCK as u64))
+                Ok(self.next(TarState::Header, padded(size) - BLOCK as u64))
             }
-            Place::Zeros(count) if is_zero(bytes) => {
-                Ok(self.next(Place::Zeros(2.min(count + 1)), 0))
+            TarState::Zeros(count) if is_zero(bytes) => {
+                Ok(self.next(TarState::Zeros(2.min(count + 1)), 0))
             }
-            Place::Header | Place::HeaderOrContents(_) if is_zero(bytes) => {
-                Ok(self.next(Place::Zeros(1), 0))
+            TarState::Header | TarState::HeaderOrContents(_) if is_zero(bytes) => {
+                Ok(self.next(TarState::Zeros(1), 0))
             }
-            Place::Header | Place::HeaderOrContents(_) | Place::Zeros(_) => self.header(bytes, at),
+            TarState::Header | TarState::HeaderOrContents(_) | TarState::Zeros(_) => {
+                self.header(bytes, at)
+            }
         }
     }
 
-    fn end(&self) -> Result<(), Flaw> {
-        match self.place {
-            Place::Zeros(2) => Ok(()),
-            Place::Zeros(_) => Err(Flaw::cut("it ends with one block of zeros instead of two")),
-            _ => Err(Flaw::cut("it ends without the two blocks of zeros")),
+    fn end(&self) -> Result<(), FormatError> {
+        match self.state {
+            TarState::Zeros(2) => Ok(()),
+            TarState::Zeros(_) => {
+                Err(FormatError::truncated("it ends with one block of zeros instead of two"))
+            }
+            _ => Err(FormatError::truncated("it ends without the two blocks of zeros")),
         }
     }
 }
 
 impl Tar {
-    fn next(&mut self, place: Place, skip: u64) -> Want {
-        self.place = place;
-        Want { skip, take: BLOCK }
+    fn next(&mut self, place: TarState, skip: u64) -> Needed {
+        self.state = place;
+        Needed { skip, bytes: BLOCK }
     }
 
-    fn header(&mut self, block: &[u8], at: u64) -> Result<Want, Flaw> {
+    fn header(&mut self, block: &[u8], at: u64) -> Result<Needed, FormatError> {
         if !is_header(block) {
-            return Err(Flaw::cut(format!("there is no header at byte {at}")));
+            return Err(FormatError::truncated(format!("there is no header at byte {at}")));
         }
         let Some(own) = number(&block[124..136]) else {
-            return Err(Flaw::cut(format!("the header at byte {at} has no size")));
+            return Err(FormatError::truncated(format!("the header at byte {at} has no size")));
         };
         let kind = block[156];
         if matches!(kind, b'x' | b'X') {
             if own > MAX_EXTENDED {
-                return Err(Flaw::foreign(format!("the header at byte {at} is {own} bytes long")));
+                return Err(FormatError::unsupported(format!(
+                    "the header at byte {at} is {own} bytes long"
+                )));
             }
-            self.place = Place::Extended;
+            self.state = TarState::Extended;
             return Ok(match own {
-                0 => self.next(Place::Header, 0),
-                _ => Want::take(padded(own) as usize),
+                0 => self.next(TarState::Header, 0),
+                _ => Needed::take(padded(own) as usize),
             });
         }
         // Long names and global headers stand between a pax header and its member.
@@ -99,20 +105,22 @@ impl Tar {
             _ => self.size.take().unwrap_or(own),
         };
         if size > u64::MAX / 2 {
-            return Err(Flaw::cut(format!("the header at byte {at} has an impossible size")));
+            return Err(FormatError::truncated(format!(
+                "the header at byte {at} has an impossible size"
+            )));
         }
         Ok(match kind {
             b'S' => self.sparse(block[482], size),
-            b'1'..=b'6' if size > 0 => self.next(Place::HeaderOrContents(size), 0),
-            _ => self.next(Place::Header, padded(size)),
+            b'1'..=b'6' if size > 0 => self.next(TarState::HeaderOrContents(size), 0),
+            _ => self.next(TarState::Header, padded(size)),
         })
     }
 
     /// After a block of a sparse file's map, of which `more` says whether another one follows.
-    fn sparse(&mut self, more: u8, size: u64) -> Want {
+    fn sparse(&mut self, more: u8, size: u64) -> Needed {
         match more {
-            0 => self.next(Place::Header, padded(size)),
-            _ => self.next(Place::SparseMap(size), 0),
+            0 => self.next(TarState::Header, padded(size)),
+            _ => self.next(TarState::SparseMap(size), 0),
         }
     }
 }
@@ -175,12 +183,12 @@ fn size_in(mut records: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Judge;
-    use super::super::walk::Walker;
+    use super::super::Validator;
+    use super::super::walk::ChunkDriver;
     use super::*;
 
-    fn verdict(blocks: &[Vec<u8>]) -> Result<(), Flaw> {
-        let mut walker = Box::new(Walker::new(Tar::default()));
+    fn verdict(blocks: &[Vec<u8>]) -> Result<(), FormatError> {
+        let mut walker = Box::new(ChunkDriver::new(Tar::default()));
         walker.bytes(&blocks.concat())?;
         walker.end()
     }

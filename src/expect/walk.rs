@@ -5,79 +5,82 @@
 //! Invariant: what a format sees, and so its verdict, does not depend on how the stream was cut; and
 //! no more of the stream is held than the format asked for and has arrived.
 
-use super::{Flaw, Judge};
+use super::{FormatError, Validator};
 
 /// What a format wants next: to pass over `skip` bytes unseen, then to see `take` bytes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Want {
+pub(super) struct Needed {
     pub skip: u64,
-    pub take: usize,
+    pub bytes: usize,
 }
 
-impl Want {
-    pub fn take(take: usize) -> Want {
-        Want { skip: 0, take }
+impl Needed {
+    pub fn take(bytes: usize) -> Needed {
+        Needed { skip: 0, bytes }
     }
 }
 
 /// A format that is judged by its headers.
-pub(super) trait Walk: Send {
+pub(super) trait ChunkParser: Send {
     /// What is wanted at the start of the stream.
-    fn first(&self) -> Want;
+    fn initial(&self) -> Needed;
     /// The bytes that were wanted, `at` which place of the stream, and what is wanted after them.
-    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw>;
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError>;
     /// The stream ends between the bytes seen last and those wanted next, with nothing left to skip.
-    fn end(&self) -> Result<(), Flaw>;
+    fn end(&self) -> Result<(), FormatError>;
 }
 
 /// Leads a format along a stream.
-pub(super) struct Walker<W> {
-    walk: W,
-    want: Want,
+pub(super) struct ChunkDriver<W> {
+    parser: W,
+    needed: Needed,
     /// Bytes of what is wanted that have arrived, if it did not arrive at once.
-    held: Vec<u8>,
+    buffer: Vec<u8>,
     /// The place in the stream of the next byte to come.
     at: u64,
 }
 
-impl<W: Walk> Walker<W> {
-    pub fn new(walk: W) -> Walker<W> {
-        let want = walk.first();
-        Walker { walk, want, held: Vec::new(), at: 0 }
+impl<W: ChunkParser> ChunkDriver<W> {
+    pub fn new(parser: W) -> ChunkDriver<W> {
+        let needed = parser.initial();
+        ChunkDriver { parser, needed, buffer: Vec::new(), at: 0 }
     }
 }
 
-impl<W: Walk> Judge for Walker<W> {
-    fn bytes(&mut self, mut bytes: &[u8]) -> Result<(), Flaw> {
+impl<W: ChunkParser> Validator for ChunkDriver<W> {
+    fn bytes(&mut self, mut bytes: &[u8]) -> Result<(), FormatError> {
         while !bytes.is_empty() {
-            if self.want.skip > 0 {
-                let skipped = self.want.skip.min(bytes.len() as u64);
-                self.want.skip -= skipped;
+            if self.needed.skip > 0 {
+                let skipped = self.needed.skip.min(bytes.len() as u64);
+                self.needed.skip -= skipped;
                 self.at += skipped;
                 bytes = &bytes[skipped as usize..];
                 continue;
             }
-            let missing = self.want.take - self.held.len();
+            let missing = self.needed.bytes - self.buffer.len();
             let (piece, rest) = bytes.split_at(missing.min(bytes.len()));
             self.at += piece.len() as u64;
             bytes = rest;
-            if self.held.is_empty() && piece.len() == missing {
-                self.want = self.walk.step(piece, self.at - missing as u64)?;
+            if self.buffer.is_empty() && piece.len() == missing {
+                self.needed = self.parser.step(piece, self.at - missing as u64)?;
                 continue;
             }
-            self.held.extend_from_slice(piece);
+            self.buffer.extend_from_slice(piece);
             if piece.len() == missing {
-                self.want = self.walk.step(&self.held, self.at - self.want.take as u64)?;
-                self.held.clear();
+                self.needed = self.parser.step(&self.buffer, self.at - self.needed.bytes as u64)?;
+                self.buffer.clear();
             }
         }
         Ok(())
     }
 
-    fn end(self: Box<Self>) -> Result<(), Flaw> {
-        if self.want.skip > 0 || !self.held.is_empty() {
-            return Err(Flaw::cut(format!("it stops in the middle, after {} bytes", self.at)));
+    fn end(self: Box<Self>) -> Result<(), FormatError> {
+        if self.needed.skip > 0 || !self.buffer.is_empty() {
+            return Err(FormatError::truncated(format!(
+                "it stops in the middle, after {} bytes",
+                self.at
+            )));
         }
-        self.walk.end()
+        self.parser.end()
     }
 }

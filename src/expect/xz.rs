@@ -5,8 +5,8 @@
 //! Invariant: a stream is whole only if its index, itself checked, tells of exactly the blocks that
 //! were passed, and its footer of that index; several streams, with padding, may follow each other.
 
-use super::Flaw;
-use super::walk::{Walk, Want};
+use super::FormatError;
+use super::walk::{ChunkParser, Needed};
 
 pub(super) const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const FOOTER_MAGIC: [u8; 2] = *b"YZ";
@@ -15,7 +15,7 @@ const LZMA2: u64 = 0x21;
 
 #[derive(Default)]
 pub(super) struct Xz {
-    place: Place,
+    state: XzState,
     streams: u64,
     /// The stream's flags, repeated in its footer.
     flags: [u8; 2],
@@ -51,13 +51,13 @@ impl Blocks {
 struct Index {
     length: u64,
     crc: crc32fast::Hasher,
-    number: Number,
+    number: VarInt,
     records: u64,
     unpadded: Option<u64>,
 }
 
 #[derive(Default, Clone, Copy)]
-enum Place {
+enum XzState {
     #[default]
     StreamHeader,
     /// Between streams: padding, or the next stream's header.
@@ -78,122 +78,128 @@ enum Place {
     Footer,
 }
 
-impl Walk for Xz {
-    fn first(&self) -> Want {
-        Want::take(12)
+impl ChunkParser for Xz {
+    fn initial(&self) -> Needed {
+        Needed::take(12)
     }
 
-    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
-        match self.place {
-            Place::StreamHeader => self.stream_header(bytes, at),
-            Place::AfterStream if bytes == [0; 4] => Ok(Want::take(4)),
-            Place::AfterStream if bytes == &MAGIC[..4] => {
-                self.place = Place::RestOfHeader;
-                Ok(Want::take(8))
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        match self.state {
+            XzState::StreamHeader => self.stream_header(bytes, at),
+            XzState::AfterStream if bytes == [0; 4] => Ok(Needed::take(4)),
+            XzState::AfterStream if bytes == &MAGIC[..4] => {
+                self.state = XzState::RestOfHeader;
+                Ok(Needed::take(8))
             }
-            Place::AfterStream => Err(Flaw::cut(format!("there is no stream at byte {at}"))),
-            Place::RestOfHeader => {
+            XzState::AfterStream => {
+                Err(FormatError::truncated(format!("there is no stream at byte {at}")))
+            }
+            XzState::RestOfHeader => {
                 let whole = [&MAGIC[..4], bytes].concat();
                 self.stream_header(&whole, at)
             }
-            Place::BlockOrIndex if bytes[0] == 0 => {
+            XzState::BlockOrIndex if bytes[0] == 0 => {
                 self.index = Index { length: 1, ..Index::default() };
                 self.index.crc.update(bytes);
                 self.told = Blocks::default();
-                Ok(self.want(Place::RecordCount, 1))
+                Ok(self.want(XzState::RecordCount, 1))
             }
-            Place::BlockOrIndex => {
+            XzState::BlockOrIndex => {
                 self.header = (u64::from(bytes[0]) + 1) * 4;
-                Ok(self.want(Place::BlockHeader, self.header as usize - 1))
+                Ok(self.want(XzState::BlockHeader, self.header as usize - 1))
             }
-            Place::BlockHeader => self.block_header(bytes, at),
-            Place::Chunk => self.chunk(bytes[0], at),
-            Place::ChunkSizes(control) => Ok(self.chunk_sizes(control, bytes)),
-            Place::RecordCount | Place::Record => self.record(bytes, at),
-            Place::IndexPadding => {
+            XzState::BlockHeader => self.block_header(bytes, at),
+            XzState::Chunk => self.chunk(bytes[0], at),
+            XzState::ChunkSizes(control) => Ok(self.chunk_sizes(control, bytes)),
+            XzState::RecordCount | XzState::Record => self.record(bytes, at),
+            XzState::IndexPadding => {
                 self.index.add(bytes);
                 match bytes {
                     [0] => Ok(self.padding()),
-                    _ => Err(Flaw::cut(format!("the index is not padded with zeros at byte {at}"))),
+                    _ => Err(FormatError::truncated(format!(
+                        "the index is not padded with zeros at byte {at}"
+                    ))),
                 }
             }
-            Place::IndexCheck => {
+            XzState::IndexCheck => {
                 if crc(bytes) != self.index.crc.clone().finalize() {
-                    return Err(Flaw::cut("the check of the index is wrong"));
+                    return Err(FormatError::truncated("the check of the index is wrong"));
                 }
                 if self.seen != self.told {
-                    return Err(Flaw::cut("the index does not match the blocks"));
+                    return Err(FormatError::truncated("the index does not match the blocks"));
                 }
                 self.index.length += 4;
-                Ok(self.want(Place::Footer, 12))
+                Ok(self.want(XzState::Footer, 12))
             }
-            Place::Footer => self.footer(bytes),
+            XzState::Footer => self.footer(bytes),
         }
     }
 
-    fn end(&self) -> Result<(), Flaw> {
-        match self.place {
-            Place::AfterStream => Ok(()),
-            _ if self.streams == 0 => Err(Flaw::cut("it ends before its index")),
-            _ => Err(Flaw::cut("its last stream ends before the index")),
+    fn end(&self) -> Result<(), FormatError> {
+        match self.state {
+            XzState::AfterStream => Ok(()),
+            _ if self.streams == 0 => Err(FormatError::truncated("it ends before its index")),
+            _ => Err(FormatError::truncated("its last stream ends before the index")),
         }
     }
 }
 
 impl Xz {
-    fn want(&mut self, place: Place, take: usize) -> Want {
-        self.place = place;
-        Want::take(take)
+    fn want(&mut self, place: XzState, take: usize) -> Needed {
+        self.state = place;
+        Needed::take(take)
     }
 
-    fn stream_header(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+    fn stream_header(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
         if bytes[..6] != MAGIC {
-            return Err(Flaw::cut(format!("there is no stream at byte {at}")));
+            return Err(FormatError::truncated(format!("there is no stream at byte {at}")));
         }
         if crc(&bytes[8..]) != crc32fast::hash(&bytes[6..8]) {
-            return Err(Flaw::cut("the check of a stream header is wrong"));
+            return Err(FormatError::truncated("the check of a stream header is wrong"));
         }
         self.flags = [bytes[6], bytes[7]];
         if self.flags[0] != 0 || self.flags[1] > 0xf {
-            return Err(Flaw::foreign("it has flags that are not known"));
+            return Err(FormatError::unsupported("it has flags that are not known"));
         }
         self.seen = Blocks::default();
-        Ok(self.want(Place::BlockOrIndex, 1))
+        Ok(self.want(XzState::BlockOrIndex, 1))
     }
 
-    fn block_header(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+    fn block_header(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
         let (fields, check) = bytes.split_at(bytes.len() - 4);
         let mut header = crc32fast::Hasher::new();
         header.update(&[(self.header / 4 - 1) as u8]);
         header.update(fields);
         if crc(check) != header.finalize() {
-            return Err(Flaw::cut(format!("the check of the block header at byte {at} is wrong")));
+            return Err(FormatError::truncated(format!(
+                "the check of the block header at byte {at} is wrong"
+            )));
         }
         if last_filter(fields) != Some(LZMA2) {
-            return Err(Flaw::foreign("it is packed by a method that is not known"));
+            return Err(FormatError::unsupported("it is packed by a method that is not known"));
         }
         (self.packed, self.unpacked) = (0, 0);
-        Ok(self.want(Place::Chunk, 1))
+        Ok(self.want(XzState::Chunk, 1))
     }
 
-    fn chunk(&mut self, control: u8, at: u64) -> Result<Want, Flaw> {
+    fn chunk(&mut self, control: u8, at: u64) -> Result<Needed, FormatError> {
         self.packed += 1;
         match control {
             0 => {
                 let check = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64]
                     [usize::from(self.flags[1] & 0xf)];
                 self.seen.push(self.header + self.packed + check, self.unpacked);
-                self.place = Place::BlockOrIndex;
+                self.state = XzState::BlockOrIndex;
                 // The header is a multiple of four already.
-                Ok(Want { skip: self.packed.next_multiple_of(4) - self.packed + check, take: 1 })
+                Ok(Needed { skip: self.packed.next_multiple_of(4) - self.packed + check, bytes: 1 })
             }
-            1 | 2 => Ok(self.want(Place::ChunkSizes(control), 2)),
-            0x80.. => Ok(self.want(Place::ChunkSizes(control), 4)),
-            _ => Err(Flaw::cut(format!("the chunk at byte {at} is of no kind"))),
+            1 | 2 => Ok(self.want(XzState::ChunkSizes(control), 2)),
+            0x80.. => Ok(self.want(XzState::ChunkSizes(control), 4)),
+            _ => Err(FormatError::truncated(format!("the chunk at byte {at} is of no kind"))),
         }
     }
 
-    fn chunk_sizes(&mut self, control: u8, bytes: &[u8]) -> Want {
+    fn chunk_sizes(&mut self, control: u8, bytes: &[u8]) -> Needed {
         let size = |high: u8, low: u8| u64::from(high) << 8 | u64::from(low);
         let plain = size(bytes[0], bytes[1]) + 1;
         let (unpacked, follows) = match bytes {
@@ -206,20 +212,22 @@ impl Xz {
         };
         self.unpacked += unpacked;
         self.packed += bytes.len() as u64 + follows;
-        self.place = Place::Chunk;
-        Want { skip: follows, take: 1 }
+        self.state = XzState::Chunk;
+        Needed { skip: follows, bytes: 1 }
     }
 
     /// A byte of the count of records, or of one of their numbers.
-    fn record(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+    fn record(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
         self.index.add(bytes);
         let Some(number) = self.index.number.add(bytes[0]) else {
-            return Err(Flaw::cut(format!("a number of the index is too long at byte {at}")));
+            return Err(FormatError::truncated(format!(
+                "a number of the index is too long at byte {at}"
+            )));
         };
-        let Some(number) = number else { return Ok(Want::take(1)) };
-        if let Place::RecordCount = self.place {
+        let Some(number) = number else { return Ok(Needed::take(1)) };
+        if let XzState::RecordCount = self.state {
             self.index.records = number;
-            self.place = Place::Record;
+            self.state = XzState::Record;
         } else if let Some(unpadded) = self.index.unpadded.take() {
             self.told.push(unpadded, number);
             self.index.records -= 1;
@@ -228,29 +236,29 @@ impl Xz {
         }
         Ok(match self.index.records {
             0 => self.padding(),
-            _ => Want::take(1),
+            _ => Needed::take(1),
         })
     }
 
     /// After a byte of the index that may be its last.
-    fn padding(&mut self) -> Want {
+    fn padding(&mut self) -> Needed {
         match self.index.length % 4 {
-            0 => self.want(Place::IndexCheck, 4),
-            _ => self.want(Place::IndexPadding, 1),
+            0 => self.want(XzState::IndexCheck, 4),
+            _ => self.want(XzState::IndexPadding, 1),
         }
     }
 
-    fn footer(&mut self, bytes: &[u8]) -> Result<Want, Flaw> {
+    fn footer(&mut self, bytes: &[u8]) -> Result<Needed, FormatError> {
         let backward = (u64::from(crc(&bytes[4..8])) + 1) * 4;
         let right = crc(&bytes[..4]) == crc32fast::hash(&bytes[4..10])
             && backward == self.index.length
             && bytes[8..10] == self.flags
             && bytes[10..] == FOOTER_MAGIC;
         if !right {
-            return Err(Flaw::cut("a stream footer is wrong"));
+            return Err(FormatError::truncated("a stream footer is wrong"));
         }
         self.streams += 1;
-        Ok(self.want(Place::AfterStream, 4))
+        Ok(self.want(XzState::AfterStream, 4))
     }
 }
 
@@ -263,12 +271,12 @@ impl Index {
 
 /// A number that comes seven bits at a time, the lowest first.
 #[derive(Default)]
-struct Number {
+struct VarInt {
     value: u64,
     shift: u32,
 }
 
-impl Number {
+impl VarInt {
     /// Takes a byte; `None` if the number is too long, and nothing in it while it is not complete.
     fn add(&mut self, byte: u8) -> Option<Option<u64>> {
         if self.shift >= 63 {
@@ -284,7 +292,7 @@ impl Number {
 
     /// Takes a number from the front of `bytes`.
     fn from_front(bytes: &mut &[u8]) -> Option<u64> {
-        let mut number = Number::default();
+        let mut number = VarInt::default();
         loop {
             let (byte, rest) = bytes.split_first()?;
             *bytes = rest;
@@ -308,13 +316,13 @@ fn last_filter(fields: &[u8]) -> Option<u64> {
     // Sizes of the block, where the writer knew them.
     for present in [0x40, 0x80] {
         if flags & present != 0 {
-            Number::from_front(&mut rest)?;
+            VarInt::from_front(&mut rest)?;
         }
     }
     let mut last = None;
     for _ in 0..=flags & 3 {
-        last = Some(Number::from_front(&mut rest)?);
-        let properties = usize::try_from(Number::from_front(&mut rest)?).ok()?;
+        last = Some(VarInt::from_front(&mut rest)?);
+        let properties = usize::try_from(VarInt::from_front(&mut rest)?).ok()?;
         rest = rest.get(properties..)?;
     }
     last
@@ -322,14 +330,14 @@ fn last_filter(fields: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Judge;
-    use super::super::walk::Walker;
+    use super::super::Validator;
+    use super::super::walk::ChunkDriver;
     use super::*;
 
     const SAMPLE: &[u8] = include_bytes!("../../tests/data/expect/blocks.xz");
 
-    fn verdict(bytes: &[u8]) -> Result<(), Flaw> {
-        let mut walker = Box::new(Walker::new(Xz::default()));
+    fn verdict(bytes: &[u8]) -> Result<(), FormatError> {
+        let mut walker = Box::new(ChunkDriver::new(Xz::default()));
         walker.bytes(bytes)?;
         walker.end()
     }
@@ -351,8 +359,8 @@ mod tests {
             let check = crc32fast::hash(&bytes[index()]).to_le_bytes();
             bytes[index().end..index().end + 4].copy_from_slice(&check);
             let sound = verdict(&bytes).unwrap_err();
-            assert!(flaw.what.contains("check of the index") || sound == flaw, "{flaw:?}");
-            assert!(!sound.what.contains("check of the index"), "{sound:?}");
+            assert!(flaw.message.contains("check of the index") || sound == flaw, "{flaw:?}");
+            assert!(!sound.message.contains("check of the index"), "{sound:?}");
         }
     }
 

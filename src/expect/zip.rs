@@ -6,12 +6,12 @@
 //! Invariant: a stream is whole only if the record's comment ends exactly where the stream ends, and
 //! the directory it tells of ends exactly where the record begins.
 
-use super::tail::Tail;
-use super::{Flaw, Judge};
+use super::tail::LastBytes;
+use super::{FormatError, Validator};
 
 pub(super) const MEMBER: [u8; 4] = *b"PK\x03\x04";
-const DIRECTORY: [u8; 4] = *b"PK\x01\x02";
-const RECORD: [u8; 4] = *b"PK\x05\x06";
+const CENTRAL_DIR: [u8; 4] = *b"PK\x01\x02";
+const EOCD: [u8; 4] = *b"PK\x05\x06";
 const RECORD_64: [u8; 4] = *b"PK\x06\x06";
 const LOCATOR_64: [u8; 4] = *b"PK\x06\x07";
 
@@ -21,32 +21,33 @@ const RECORD_64_SIZE: usize = 56;
 /// Enough for the longest comment, and for the directory of a small archive.
 const KEPT: usize = 128 << 10;
 
-pub(super) struct Zip(Tail);
+pub(super) struct Zip(LastBytes);
 
 impl Default for Zip {
     fn default() -> Zip {
-        Zip(Tail::new(KEPT))
+        Zip(LastBytes::new(KEPT))
     }
 }
 
-impl Judge for Zip {
-    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+impl Validator for Zip {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
         self.0.bytes(bytes);
         Ok(())
     }
 
-    fn end(self: Box<Self>) -> Result<(), Flaw> {
+    fn end(self: Box<Self>) -> Result<(), FormatError> {
         let last = self.0.last();
-        let offset = self.0.passed() - last.len() as u64;
+        let offset = self.0.total() - last.len() as u64;
         // A comment may contain what looks like a record: any that fits will do, the last one first.
         let starts = (0..(last.len() + 1).saturating_sub(RECORD_SIZE)).rev();
         let records = starts.filter(|start| {
-            let comment = usize::from(half(last, start + 20));
-            last[*start..].starts_with(&RECORD) && start + RECORD_SIZE + comment == last.len()
+            let comment = usize::from(u16_at(last, start + 20));
+            last[*start..].starts_with(&EOCD) && start + RECORD_SIZE + comment == last.len()
         });
-        let mut flaw = Flaw::cut("the record of its end is missing");
+        let mut flaw = FormatError::truncated("the record of its end is missing");
         for start in records {
-            match Directory::told_by(last, offset, start).and_then(|told| told.check(last, offset))
+            match Directory::from_eocd(last, offset, start)
+                .and_then(|told| told.check(last, offset))
             {
                 Ok(()) => return Ok(()),
                 Err(found) => flaw = found,
@@ -65,17 +66,21 @@ struct Directory {
 
 impl Directory {
     /// Reads the record at `start` of the last bytes, which begin at `offset` of the stream.
-    fn told_by(last: &[u8], offset: u64, start: usize) -> Result<Directory, Flaw> {
-        let disks = [half(last, start + 4), half(last, start + 6)];
-        let entries = half(last, start + 10);
-        let (size, at) = (word(last, start + 12), word(last, start + 16));
+    fn from_eocd(last: &[u8], offset: u64, start: usize) -> Result<Directory, FormatError> {
+        let disks = [u16_at(last, start + 4), u16_at(last, start + 6)];
+        let entries = u16_at(last, start + 10);
+        let (size, at) = (u32_at(last, start + 12), u32_at(last, start + 16));
         let full = entries == u16::MAX || size == u32::MAX || at == u32::MAX;
         let locator = start.checked_sub(LOCATOR_SIZE);
         let locator = locator.filter(|at| last[*at..].starts_with(&LOCATOR_64));
         match locator {
-            Some(locator) => Directory::told_by_64(last, offset, locator),
-            None if full && at == u32::MAX => Err(Flaw::cut("its 64-bit record is missing")),
-            None if disks != [0, 0] => Err(Flaw::foreign("it is one of several volumes")),
+            Some(locator) => Directory::from_zip64_eocd(last, offset, locator),
+            None if full && at == u32::MAX => {
+                Err(FormatError::truncated("its 64-bit record is missing"))
+            }
+            None if disks != [0, 0] => {
+                Err(FormatError::unsupported("it is one of several volumes"))
+            }
             None => {
                 let end = offset + start as u64;
                 Directory { start: u64::from(at), end, entries: u64::from(entries) }
@@ -85,62 +90,64 @@ impl Directory {
     }
 
     /// Reads the 64-bit record that the locator at `locator` tells of.
-    fn told_by_64(last: &[u8], offset: u64, locator: usize) -> Result<Directory, Flaw> {
-        let missing = || Flaw::cut("its 64-bit record is missing");
-        let end = long(last, locator + 8);
+    fn from_zip64_eocd(last: &[u8], offset: u64, locator: usize) -> Result<Directory, FormatError> {
+        let missing = || FormatError::truncated("its 64-bit record is missing");
+        let end = u64_at(last, locator + 8);
         let start = end.checked_sub(offset).and_then(|start| usize::try_from(start).ok());
         let start = start.filter(|start| {
             start.checked_add(RECORD_64_SIZE).is_some_and(|end| end <= locator)
                 && last[*start..].starts_with(&RECORD_64)
-                && long(last, start + 4).checked_add(12) == Some((locator - start) as u64)
+                && u64_at(last, start + 4).checked_add(12) == Some((locator - start) as u64)
         });
         let start = start.ok_or_else(missing)?;
-        let (entries, size) = (long(last, start + 32), long(last, start + 40));
-        Directory { start: long(last, start + 48), end, entries }.sized(size)
+        let (entries, size) = (u64_at(last, start + 32), u64_at(last, start + 40));
+        Directory { start: u64_at(last, start + 48), end, entries }.sized(size)
     }
 
-    fn sized(self, size: u64) -> Result<Directory, Flaw> {
+    fn sized(self, size: u64) -> Result<Directory, FormatError> {
         match self.start.checked_add(size) {
             Some(end) if end == self.end => Ok(self),
-            _ => Err(Flaw::cut("its directory is not where its end says")),
+            _ => Err(FormatError::truncated("its directory is not where its end says")),
         }
     }
 
     /// Walks the directory, if all of it is among the last bytes.
-    fn check(&self, last: &[u8], offset: u64) -> Result<(), Flaw> {
+    fn check(&self, last: &[u8], offset: u64) -> Result<(), FormatError> {
         let Some(start) = self.start.checked_sub(offset) else { return Ok(()) };
         let mut rest = &last[start as usize..(self.end - offset) as usize];
         for _ in 0..self.entries {
             let length = match rest.get(..46) {
-                Some(entry) if entry.starts_with(&DIRECTORY) => {
-                    [28, 30, 32].map(|at| usize::from(half(entry, at))).iter().sum::<usize>() + 46
+                Some(entry) if entry.starts_with(&CENTRAL_DIR) => {
+                    [28, 30, 32].map(|at| usize::from(u16_at(entry, at))).iter().sum::<usize>() + 46
                 }
-                _ => return Err(Flaw::cut("its directory is damaged")),
+                _ => return Err(FormatError::truncated("its directory is damaged")),
             };
-            rest = rest.get(length..).ok_or_else(|| Flaw::cut("its directory is damaged"))?;
+            rest = rest
+                .get(length..)
+                .ok_or_else(|| FormatError::truncated("its directory is damaged"))?;
         }
         // A signature of the directory may follow its entries.
         Ok(())
     }
 }
 
-fn half(bytes: &[u8], at: usize) -> u16 {
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
 }
 
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from(half(bytes, at)) | u32::from(half(bytes, at + 2)) << 16
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
 }
 
-fn long(bytes: &[u8], at: usize) -> u64 {
-    u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn verdict(bytes: &[u8]) -> Result<(), Flaw> {
+    fn verdict(bytes: &[u8]) -> Result<(), FormatError> {
         let mut zip = Box::new(Zip::default());
         zip.bytes(bytes)?;
         zip.end()
@@ -150,7 +157,7 @@ mod tests {
     fn large(comment: &[u8], change: impl Fn(&mut Vec<u8>, &mut Vec<u8>)) -> Vec<u8> {
         let mut bytes = vec![0; 2 * KEPT];
         let start = bytes.len() as u64;
-        bytes.extend(DIRECTORY);
+        bytes.extend(CENTRAL_DIR);
         bytes.extend([0; 42]);
         let end = bytes.len() as u64;
         let mut record_64 = RECORD_64.to_vec();
@@ -166,7 +173,7 @@ mod tests {
         change(&mut record_64, &mut locator);
         bytes.extend(record_64);
         bytes.extend(locator);
-        bytes.extend(RECORD);
+        bytes.extend(EOCD);
         bytes.extend([0, 0, 0, 0]);
         bytes.extend([0xff; 12]);
         bytes.extend((comment.len() as u16).to_le_bytes());
@@ -188,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_comment_may_look_like_a_record() {
-        let mut inner = RECORD.to_vec();
+        let mut inner = EOCD.to_vec();
         inner.extend([0; 18]);
         assert_eq!(verdict(&large(&inner, |_, _| {})), Ok(()));
         let whole = large(&[b'c'; 65_535], |_, _| {});

@@ -4,8 +4,8 @@
 //! the decoded data and are not checked.
 //! Invariant: a stream is whole only if it is one whole frame or several.
 
-use super::Flaw;
-use super::walk::{Walk, Want};
+use super::FormatError;
+use super::walk::{ChunkParser, Needed};
 
 pub(super) const MAGIC: u32 = 0xfd2f_b528;
 /// The last four bits are free.
@@ -13,12 +13,12 @@ const SKIPPABLE: u32 = 0x184d_2a50;
 
 #[derive(Default)]
 pub(super) struct Zstd {
-    place: Place,
+    state: ZstdState,
     frames: u64,
 }
 
 #[derive(Default, Clone, Copy)]
-enum Place {
+enum ZstdState {
     #[default]
     Magic,
     SkippableSize,
@@ -29,57 +29,63 @@ enum Place {
     },
 }
 
-impl Walk for Zstd {
-    fn first(&self) -> Want {
-        Want::take(4)
+impl ChunkParser for Zstd {
+    fn initial(&self) -> Needed {
+        Needed::take(4)
     }
 
-    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Want, Flaw> {
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
         let number = bytes.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
-        match self.place {
-            Place::Magic if number == MAGIC => {
-                self.place = Place::Descriptor;
-                Ok(Want::take(1))
+        match self.state {
+            ZstdState::Magic if number == MAGIC => {
+                self.state = ZstdState::Descriptor;
+                Ok(Needed::take(1))
             }
-            Place::Magic if number & !0xf == SKIPPABLE => {
-                self.place = Place::SkippableSize;
-                Ok(Want::take(4))
+            ZstdState::Magic if number & !0xf == SKIPPABLE => {
+                self.state = ZstdState::SkippableSize;
+                Ok(Needed::take(4))
             }
-            Place::Magic => Err(Flaw::cut(format!("there is no frame at byte {at}"))),
-            Place::SkippableSize => Ok(self.next_frame(u64::from(number))),
-            Place::Descriptor => {
-                self.place = Place::Block { checksum: number & 4 != 0 };
-                Ok(Want { skip: header_size(number), take: 3 })
+            ZstdState::Magic => {
+                Err(FormatError::truncated(format!("there is no frame at byte {at}")))
             }
-            Place::Block { checksum } => {
+            ZstdState::SkippableSize => Ok(self.next_frame(u64::from(number))),
+            ZstdState::Descriptor => {
+                self.state = ZstdState::Block { checksum: number & 4 != 0 };
+                Ok(Needed { skip: header_size(number), bytes: 3 })
+            }
+            ZstdState::Block { checksum } => {
                 let (last, kind, size) = (number & 1 != 0, number >> 1 & 3, u64::from(number >> 3));
                 let size = match kind {
                     // One byte that is repeated.
                     1 => 1,
                     0 | 2 => size,
-                    _ => return Err(Flaw::cut(format!("the block at byte {at} is of no kind"))),
+                    _ => {
+                        return Err(FormatError::truncated(format!(
+                            "the block at byte {at} is of no kind"
+                        )));
+                    }
                 };
                 match last {
                     true => Ok(self.next_frame(size + if checksum { 4 } else { 0 })),
-                    false => Ok(Want { skip: size, take: 3 }),
+                    false => Ok(Needed { skip: size, bytes: 3 }),
                 }
             }
         }
     }
 
-    fn end(&self) -> Result<(), Flaw> {
-        match self.place {
-            Place::Magic if self.frames > 0 => Ok(()),
-            _ => Err(Flaw::cut("its last frame is not finished")),
+    fn end(&self) -> Result<(), FormatError> {
+        match self.state {
+            ZstdState::Magic if self.frames > 0 => Ok(()),
+            _ => Err(FormatError::truncated("its last frame is not finished")),
         }
     }
 }
 
 impl Zstd {
-    fn next_frame(&mut self, skip: u64) -> Want {
-        self.place = Place::Magic;
+    fn next_frame(&mut self, skip: u64) -> Needed {
+        self.state = ZstdState::Magic;
         self.frames += 1;
-        Want { skip, take: 4 }
+        Needed { skip, bytes: 4 }
     }
 }
 

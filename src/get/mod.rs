@@ -15,24 +15,26 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::ask::Ask;
+use crate::ask::Lookup;
 use crate::cli::{Environment, GetCommand};
-use crate::error::{Error, Kind};
-use crate::oci::api::{Answer, CustomerKey, Target, request};
+use crate::error::{Error, ErrorKind};
+use crate::oci::api::{CustomerKey, ObjectLocation, Response, request};
 use crate::oci::customer_key;
-use crate::progress::{Reporter, Snapshot};
-use crate::retry::{self, Break, Failure, Operation, Stage, Tally, Verdict};
-use crate::service::{Patience, Service};
+use crate::progress::{ProgressSnapshot, Reporter};
+use crate::retry::{
+    self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage, TransportError,
+};
+use crate::service::{Client, Timeouts};
 use crate::signals::Signals;
 use crate::stdio;
 use crate::worker::Worker;
 
-use look::head;
+use look::check_object;
 use sink::Sink;
 
 /// Ranges in flight, and bytes in each: together with what waits to be written, 80 MiB.
 const PARALLEL: usize = 4;
-const RANGE: u64 = 16 << 20;
+const RANGE_SIZE: u64 = 16 << 20;
 
 /// Writes the object; returns when it is whole.
 pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
@@ -42,47 +44,48 @@ pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), E
         error = signals.next() => Err(error),
         worker = sink::worker() => worker,
     }?;
-    let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
+    let reporter = Arc::new(Reporter::new(command.output, stdio::stderr_is_terminal()));
     let result = tokio::select! {
         biased;
         error = signals.next() => Err(error),
-        result = read(&command, environment, worker, &reporter) => result,
+        result = download(&command, environment, worker, &reporter) => result,
     };
     reporter.finish();
     result
 }
 
 /// What every range needs to know.
-struct Reading {
-    service: Service,
-    target: Target,
+struct RangeReader {
+    client: Client,
+    location: ObjectLocation,
     customer_key: Option<CustomerKey>,
     etag: String,
     retry_for: Duration,
-    progress: Progress,
+    progress: DownloadProgress,
     /// Whether it has been told that 404s may be spurious.
-    told: AtomicBool,
+    outage_reported: AtomicBool,
     reporter: Arc<Reporter>,
 }
 
-async fn read(
+async fn download(
     command: &GetCommand,
     environment: &Environment,
     worker: Worker,
     reporter: &Arc<Reporter>,
 ) -> Result<(), Error> {
-    let patience = Patience { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
-    let service = Service::open(&command.service, environment, patience, reporter)?;
+    let patience = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
+    let service = Client::open_session(&command.service, environment, patience, reporter)?;
     let customer_key =
         command.encryption_key_file.as_deref().map(customer_key::read).transpose()?;
-    let ask = Ask::new(&service, command.retry_for, reporter);
+    let ask = Lookup::new(&service, command.retry_for, reporter);
     let namespace = match &command.source.namespace {
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
     };
     let wanted = &command.source;
-    let target = Target { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
-    let head = head(&ask, &target, &customer_key).await?;
+    let target =
+        ObjectLocation { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
+    let head = check_object(&ask, &target, &customer_key).await?;
     let (Some(size), Some(etag)) = (head.size, head.etag.clone()) else {
         return Err(Error::service("HeadObject said neither a size nor an etag"));
     };
@@ -90,20 +93,28 @@ async fn read(
     let mut sink = Sink::open(worker, command.file.as_deref(), &head)?;
     let retry_for = command.retry_for;
     let reporter = reporter.clone();
-    let (progress, told) = (Progress::default(), AtomicBool::new(false));
-    let reading =
-        Reading { service, target, customer_key, etag, retry_for, progress, told, reporter };
+    let (progress, told) = (DownloadProgress::default(), AtomicBool::new(false));
+    let reading = RangeReader {
+        client: service,
+        location: target,
+        customer_key,
+        etag,
+        retry_for,
+        progress,
+        outage_reported: told,
+        reporter,
+    };
     let reading = Arc::new(reading);
-    reading.service.session.set_under_way();
+    reading.client.session.set_streaming();
     let mut window: VecDeque<JoinHandle<Result<Vec<u8>, Error>>> = VecDeque::new();
-    let mut ranges = (0..size).step_by(RANGE as usize).peekable();
+    let mut ranges = (0..size).step_by(RANGE_SIZE as usize).peekable();
     let mut written = 0;
     loop {
         while window.len() < PARALLEL
             && let Some(&first) = ranges.peek()
         {
-            let last = (first + RANGE).min(size) - 1;
-            let space = match space((last - first + 1) as usize) {
+            let last = (first + RANGE_SIZE).min(size) - 1;
+            let space = match allocate((last - first + 1) as usize) {
                 Ok(space) => space,
                 Err(error) if window.is_empty() => return Err(error),
                 // Those under way go on, and give back what they have.
@@ -115,7 +126,7 @@ async fn read(
         let Some(range) = window.pop_front() else { break };
         let bytes = range
             .await
-            .map_err(|e| Error::new(Kind::Unforeseen, format!("a task failed: {e}")))
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("a task failed: {e}")))
             .flatten();
         let bytes = match bytes {
             Ok(bytes) => bytes,
@@ -126,12 +137,12 @@ async fn read(
         };
         written += bytes.len() as u64;
         sink = sink.write(bytes).await?;
-        reading.reporter.update(&Snapshot {
+        reading.reporter.update(&ProgressSnapshot {
             read: written,
             acknowledged: written,
             expected: Some(size),
             elapsed: began.elapsed(),
-            ..Snapshot::default()
+            ..ProgressSnapshot::default()
         });
     }
     if written != size {
@@ -142,7 +153,7 @@ async fn read(
 
 /// Memory for a range, with as much again for everything else: what is too small to be refused in an
 /// orderly way would end the process.
-fn space(length: usize) -> Result<Vec<u8>, Error> {
+fn allocate(length: usize) -> Result<Vec<u8>, Error> {
     let (mut space, mut spare) = (Vec::new(), Vec::<u8>::new());
     let reserved = space.try_reserve_exact(length).and_then(|()| spare.try_reserve_exact(length));
     std::hint::black_box(&spare);
@@ -150,101 +161,101 @@ fn space(length: usize) -> Result<Vec<u8>, Error> {
         Ok(()) => Ok(space),
         Err(error) => {
             let what = format!("the system gives no memory for {length} bytes: {error}");
-            Err(Error::new(Kind::Unforeseen, what).next("raise the limits of the process"))
+            Err(Error::new(ErrorKind::Internal, what).with_hint("raise the limits of the process"))
         }
     }
 }
 
 /// Since when nothing was read by any of the ranges, as all of them share one service.
 #[derive(Debug, Default)]
-struct Progress {
-    last: Mutex<Option<Instant>>,
+struct DownloadProgress {
+    last_progress: Mutex<Option<Instant>>,
 }
 
-impl Progress {
+impl DownloadProgress {
     /// Something was read.
-    fn forward(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    fn advance(&self) {
+        *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// How long nothing has been, counted from here at the earliest.
-    fn stood(&self, since: Instant) -> Duration {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+    fn stalled_for(&self, since: Instant) -> Duration {
+        let last = *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
         last.map_or(since, |last| last.max(since)).elapsed()
     }
 }
 
-impl Reading {
+impl RangeReader {
     /// One range, whole. What arrived before a failure is kept, and the rest asked for again.
     async fn range(
-        self: Arc<Reading>,
+        self: Arc<RangeReader>,
         first: u64,
         last: u64,
         mut bytes: Vec<u8>,
     ) -> Result<Vec<u8>, Error> {
         let length = (last - first + 1) as usize;
         let mut stands_since: Option<Instant> = None;
-        let (mut attempt, mut tally) = (0, Tally::default());
+        let (mut attempt, mut tally) = (0, NotFoundStreak::default());
         while bytes.len() < length {
             let from = first + bytes.len() as u64;
             let before = bytes.len();
             let request =
-                request::get_range(&self.target, &self.customer_key, &self.etag, (from, last));
-            let outcome = self.service.fetch(request, &mut bytes, last - from + 1).await;
+                request::get_range(&self.location, &self.customer_key, &self.etag, (from, last));
+            let outcome = self.client.send_and_classify(request, &mut bytes, last - from + 1).await;
             let failure = match outcome {
-                Ok(answer) if self.is_range(&answer, from, last) => {
+                Ok(answer) if self.is_expected_range(&answer, from, last) => {
                     (bytes.len() == before).then(|| {
                         let text = "an answer without a byte".to_owned();
-                        Failure::Transport { how: Break::Garbage, text }
+                        Failure::Transport { kind: TransportError::InvalidResponse, text }
                     })
                 }
                 Ok(answer) => {
                     bytes.truncate(before);
                     let text =
                         format!("HTTP {} is not the range that was asked for", answer.status);
-                    Some(Failure::Transport { how: Break::Garbage, text })
+                    Some(Failure::Transport { kind: TransportError::InvalidResponse, text })
                 }
                 Err(failure) => Some(failure),
             };
             if bytes.len() > before {
-                self.progress.forward();
-                (stands_since, attempt, tally) = (None, 0, Tally::default());
+                self.progress.advance();
+                (stands_since, attempt, tally) = (None, 0, NotFoundStreak::default());
             }
             let Some(failure) = failure else { continue };
             let doing = format!("reading bytes {from} to {last}, attempt {}", attempt + 1);
             let error = failure.error(Operation::Get, &doing);
             let since = *stands_since.get_or_insert_with(Instant::now);
-            let pause = match retry::judge(Operation::Get, Stage::UnderWay, &failure) {
-                Verdict::Again { .. } | Verdict::Renew => {
-                    tally = Tally::default();
-                    retry::pause(attempt, fastrand::f64(), &failure)
+            let pause = match retry::classify(Operation::Get, RunStage::Streaming, &failure) {
+                RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => {
+                    tally = NotFoundStreak::default();
+                    retry::retry_delay(attempt, fastrand::f64(), &failure)
                 }
-                Verdict::Hidden => {
+                RetryDecision::AmbiguousNotFound => {
                     let now = since.elapsed();
                     tally.add(now);
-                    let forward = now.saturating_sub(self.progress.stood(since));
-                    if !tally.may_pass(now, true, forward) {
-                        return Err(tally.in_vain(error, now, true));
+                    let forward = now.saturating_sub(self.progress.stalled_for(since));
+                    if !tally.is_retryable(now, true, forward) {
+                        return Err(tally.exhausted_error(error, now, true));
                     }
-                    if !self.told.swap(true, Ordering::Relaxed) {
-                        let words = Tally::words(Operation::Get, true);
-                        self.reporter.warn(&format!("{}; {words}", error.what));
+                    if !self.outage_reported.swap(true, Ordering::Relaxed) {
+                        let words = NotFoundStreak::retry_message(Operation::Get, true);
+                        self.reporter.warn(&format!("{}; {words}", error.message));
                     }
-                    retry::pause(tally.count() - 1, fastrand::f64(), &failure)
+                    retry::retry_delay(tally.count() - 1, fastrand::f64(), &failure)
                 }
-                Verdict::Exists => {
+                RetryDecision::PreconditionFailed => {
                     return Err(Error::service("the object was replaced while it was being read")
-                        .next("what was written so far is not whole: start again"));
+                        .with_hint("what was written so far is not whole: start again"));
                 }
-                Verdict::Missing => {
-                    return Err(error.next("the object was deleted while it was being read"));
+                RetryDecision::NotFound => {
+                    return Err(error.with_hint("the object was deleted while it was being read"));
                 }
                 _ => return Err(error),
             };
             if attempt == 0 {
-                self.reporter.debug(|| format!("{}; trying again", error.what));
+                self.reporter.debug(|| format!("{}; trying again", error.message));
             }
-            let stood = self.progress.stood(since);
+            let stood = self.progress.stalled_for(since);
             if stood >= self.retry_for {
                 return Err(error);
             }
@@ -255,7 +266,7 @@ impl Reading {
     }
 
     /// Whether an answer is the range that was asked for, of the object that was asked for.
-    fn is_range(&self, answer: &Answer, from: u64, last: u64) -> bool {
+    fn is_expected_range(&self, answer: &Response, from: u64, last: u64) -> bool {
         let same = answer.header("etag").is_none_or(|etag| etag == self.etag);
         let range = answer.header("content-range").unwrap_or_default();
         // A whole small object may come as a plain 200.

@@ -4,29 +4,29 @@
 //! of requests. Invariant: a file of the asked-for name is never half an object.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::digest::{Algorithm, Hasher, Value};
-use crate::error::{Error, Kind};
-use crate::oci::api::Held;
+use crate::error::{Error, ErrorKind};
+use crate::oci::api::ObjectMeta;
 use crate::worker::{self, Worker};
 
 pub struct Sink {
     worker: Worker,
-    writing: Writing,
+    state: SinkState,
 }
 
 /// What the thread works on.
-struct Writing {
-    to: To,
+struct SinkState {
+    output: Output,
     expected: Option<Value>,
     hasher: Hasher,
 }
 
-enum To {
+enum Output {
     Stdout,
     File {
         temporary: NamedTempFile,
@@ -38,16 +38,16 @@ enum To {
 
 /// The thread that writes; there before anything is asked or said.
 pub async fn worker() -> Result<Worker, Error> {
-    let worker = worker::patiently(|| Worker::start("ocipipe-write")).await;
-    Ok(worker.map_err(|error| worker::refused("to write with", &error))?.waited_for())
+    let worker = worker::retry_start(|| Worker::start("ocipipe-write")).await;
+    Ok(worker.map_err(|error| worker::thread_error("to write with", &error))?.joined_on_drop())
 }
 
 impl Sink {
     /// `head` says which checksum of the whole the service has, if any.
-    pub fn open(worker: Worker, path: Option<&Path>, head: &Held) -> Result<Sink, Error> {
+    pub fn open(worker: Worker, path: Option<&Path>, head: &ObjectMeta) -> Result<Sink, Error> {
         let to = match path {
-            None => To::Stdout,
-            Some(path) if path == Path::new("-") => To::Stdout,
+            None => Output::Stdout,
+            Some(path) if path == Path::new("-") => Output::Stdout,
             Some(path) => {
                 open(path).map_err(|e| Error::usage(format!("--file {}: {e}", path.display())))?
             }
@@ -56,25 +56,25 @@ impl Sink {
             .into_iter()
             .find_map(|algorithm| Value::from_base64(algorithm, head.content(algorithm)?));
         let algorithm = expected.as_ref().map_or(Algorithm::None, Value::algorithm);
-        let writing = Writing { to, expected, hasher: Hasher::new(algorithm) };
-        Ok(Sink { worker, writing })
+        let writing = SinkState { output: to, expected, hasher: Hasher::new(algorithm) };
+        Ok(Sink { worker, state: writing })
     }
 
     /// Writes the next bytes; the sink comes back when they are written.
     pub async fn write(self, bytes: Vec<u8>) -> Result<Sink, Error> {
-        let Sink { worker, mut writing } = self;
-        let written = worker.ask(move || {
+        let Sink { worker, state: mut writing } = self;
+        let written = worker.call(move || {
             writing.hasher.update(&bytes);
-            writing.to.write(&bytes).map(|()| writing)
+            writing.output.write(&bytes).map(|()| writing)
         });
         let writing = written.await.unwrap_or_else(|| Err(failed()))?;
-        Ok(Sink { worker, writing })
+        Ok(Sink { worker, state: writing })
     }
 
     /// Says whether what was written is what the service holds, and lets a file appear.
     pub async fn finish(self) -> Result<(), Error> {
-        let Sink { worker, writing: Writing { to, expected, hasher } } = self;
-        let finished = worker.ask(move || {
+        let Sink { worker, state: SinkState { output: to, expected, hasher } } = self;
+        let finished = worker.call(move || {
             let written = hasher.finish().value;
             match (expected, written) {
                 (Some(expected), Some(written)) if expected != written => {
@@ -82,7 +82,7 @@ impl Sink {
                     Err(Error::integrity(format!(
                         "the object's {name} is {expected}, of what was read {written}"
                     ))
-                    .next("do not use what was written: start again"))
+                    .with_hint("do not use what was written: start again"))
                 }
                 _ => to.finish(),
             }
@@ -92,13 +92,15 @@ impl Sink {
 }
 
 fn failed() -> Error {
-    Error::new(Kind::Unforeseen, "the writing thread failed within itself")
+    Error::new(ErrorKind::Internal, "the writing thread failed within itself")
 }
 
-fn open(path: &Path) -> io::Result<To> {
+fn open(path: &Path) -> io::Result<Output> {
     match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => Err(io::Error::other("this is a folder")),
-        Ok(about) if !about.is_file() => Ok(To::Special(File::options().write(true).open(path)?)),
+        Ok(about) if !about.is_file() => {
+            Ok(Output::Special(File::options().write(true).open(path)?))
+        }
         _ => {
             // A link is followed, so that what it points to is replaced and not the link.
             let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -106,35 +108,35 @@ fn open(path: &Path) -> io::Result<To> {
                 Some(folder) if !folder.as_os_str().is_empty() => folder,
                 _ => Path::new("."),
             };
-            Ok(To::File { temporary: NamedTempFile::new_in(folder)?, path })
+            Ok(Output::File { temporary: NamedTempFile::new_in(folder)?, path })
         }
     }
 }
 
-impl To {
+impl Output {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let to_stdout = matches!(self, To::Stdout);
+        let to_stdout = matches!(self, Output::Stdout);
         let written = match self {
-            To::Stdout => {
+            Output::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(bytes).and_then(|()| stdout.flush())
             }
-            To::File { temporary, .. } => temporary.write_all(bytes),
-            To::Special(file) => file.write_all(bytes),
+            Output::File { temporary, .. } => temporary.write_all(bytes),
+            Output::Special(file) => file.write_all(bytes),
         };
         written.map_err(|e| match e.kind() {
             // As `head` does: it has seen enough, and what it has seen is right.
-            ErrorKind::BrokenPipe if to_stdout => {
-                Error::new(Kind::Left, "the reader of stdout left before the end")
+            io::ErrorKind::BrokenPipe if to_stdout => {
+                Error::new(ErrorKind::StdoutClosed, "the reader of stdout left before the end")
             }
-            _ => Error::new(Kind::Unforeseen, format!("the object cannot be written: {e}")),
+            _ => Error::new(ErrorKind::Internal, format!("the object cannot be written: {e}")),
         })
     }
 
     fn finish(self) -> Result<(), Error> {
-        let To::File { temporary, path } = self else { return Ok(()) };
+        let Output::File { temporary, path } = self else { return Ok(()) };
         let failed = |e: &dyn std::fmt::Display| {
-            Error::new(Kind::Unforeseen, format!("{} cannot be written: {e}", path.display()))
+            Error::new(ErrorKind::Internal, format!("{} cannot be written: {e}", path.display()))
         };
         temporary.as_file().sync_all().map_err(|e| failed(&e))?;
         temporary.persist(&path).map_err(|e| failed(&e.error))?;

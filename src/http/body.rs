@@ -17,23 +17,23 @@ use tokio::time::{Instant, Sleep};
 
 /// How much is handed over at once: enough to keep the socket busy, little enough that the CRC-32
 /// of it (30 microseconds) delays nobody and the bytes are still in cache when they are encrypted.
-const PIECE: usize = 1 << 20;
+const FRAME_SIZE: usize = 1 << 20;
 /// With a bandwidth limit so many pieces fill a second, so that the line is used evenly and the turn
 /// of each of many bodies comes long before the watchdog takes its connection for a dead one.
-const PIECES_A_SECOND: u64 = 64;
+const FRAMES_PER_SEC: u64 = 64;
 /// Who comes late makes up for so much of it: a timer is late by a millisecond or two, a busy machine
 /// by tens of them, and without this each delay would be lost for good.
-const SLACK: Duration = Duration::from_millis(200);
+const BURST: Duration = Duration::from_millis(200);
 
 /// What has been handed to the socket so far.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct BodyProgress {
     bytes: AtomicU64,
     total: u64,
     crc32: AtomicU64,
 }
 
-impl Sent {
+impl BodyProgress {
     /// Whether the whole body was handed over.
     pub fn complete(&self) -> bool {
         self.bytes.load(Ordering::Acquire) == self.total
@@ -46,25 +46,32 @@ impl Sent {
 }
 
 pub struct RequestBody {
-    pieces: VecDeque<Bytes>,
-    left: u64,
+    frames: VecDeque<Bytes>,
+    remaining: u64,
     crc32: crc32fast::Hasher,
-    sent: Arc<Sent>,
+    progress: Arc<BodyProgress>,
     throttle: Option<Arc<Throttle>>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
     pub fn new(chunks: Vec<Bytes>, throttle: Option<Arc<Throttle>>) -> RequestBody {
-        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        let sent = Arc::new(Sent { total: left, ..Sent::default() });
-        let pieces = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
-        RequestBody { pieces, left, crc32: crc32fast::Hasher::new(), sent, throttle, pause: None }
+        let remaining = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        let progress = Arc::new(BodyProgress { total: remaining, ..BodyProgress::default() });
+        let frames = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
+        RequestBody {
+            frames,
+            remaining,
+            crc32: crc32fast::Hasher::new(),
+            progress,
+            throttle,
+            pause: None,
+        }
     }
 
     /// A view of what is handed over, which outlives the body.
-    pub fn sent(&self) -> Arc<Sent> {
-        self.sent.clone()
+    pub fn sent(&self) -> Arc<BodyProgress> {
+        self.progress.clone()
     }
 }
 
@@ -81,29 +88,29 @@ impl Body for RequestBody {
             std::task::ready!(pause.as_mut().poll(context));
             this.pause = None;
         }
-        let Some(front) = this.pieces.front_mut() else { return Poll::Ready(None) };
-        let limit = this.throttle.as_ref().map_or(PIECE, |throttle| throttle.piece());
+        let Some(front) = this.frames.front_mut() else { return Poll::Ready(None) };
+        let limit = this.throttle.as_ref().map_or(FRAME_SIZE, |throttle| throttle.piece());
         let piece = front.split_to(front.len().min(limit));
         if front.is_empty() {
-            this.pieces.pop_front();
+            this.frames.pop_front();
         }
         this.crc32.update(&piece);
-        this.left -= piece.len() as u64;
-        this.sent.crc32.store(u64::from(this.crc32.clone().finalize()), Ordering::Release);
-        this.sent.bytes.fetch_add(piece.len() as u64, Ordering::Release);
+        this.remaining -= piece.len() as u64;
+        this.progress.crc32.store(u64::from(this.crc32.clone().finalize()), Ordering::Release);
+        this.progress.bytes.fetch_add(piece.len() as u64, Ordering::Release);
         if let Some(throttle) = &this.throttle {
-            let pause = throttle.spend(Instant::now(), piece.len());
+            let pause = throttle.acquire(Instant::now(), piece.len());
             this.pause = Some(Box::pin(tokio::time::sleep_until(pause)));
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.frames.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.remaining)
     }
 }
 
@@ -111,24 +118,24 @@ impl Body for RequestBody {
 pub struct Throttle {
     per_second: u64,
     /// When what has been spent so far is paid for.
-    free: Mutex<Option<Instant>>,
+    next_free: Mutex<Option<Instant>>,
 }
 
 impl Throttle {
     pub fn new(per_second: u64) -> Throttle {
-        Throttle { per_second: per_second.max(1), free: Mutex::new(None) }
+        Throttle { per_second: per_second.max(1), next_free: Mutex::new(None) }
     }
 
     /// How much is handed over at once.
     fn piece(&self) -> usize {
-        (self.per_second / PIECES_A_SECOND).clamp(1, PIECE as u64) as usize
+        (self.per_second / FRAMES_PER_SEC).clamp(1, FRAME_SIZE as u64) as usize
     }
 
     /// Spends bytes; when the next may be spent.
-    fn spend(&self, now: Instant, bytes: usize) -> Instant {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+    fn acquire(&self, now: Instant, bytes: usize) -> Instant {
+        let mut free = self.next_free.lock().unwrap_or_else(PoisonError::into_inner);
         let cost = Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
-        let earliest = now.checked_sub(SLACK).unwrap_or(now);
+        let earliest = now.checked_sub(BURST).unwrap_or(now);
         let next = free.map_or(now, |at| at.max(earliest)) + cost;
         *free = Some(next);
         next
@@ -170,12 +177,12 @@ mod tests {
     fn the_bandwidth_limit_is_shared_and_saves_up_no_more_than_a_delay() {
         let throttle = Throttle::new(1000);
         let start = Instant::now();
-        assert_eq!(throttle.spend(start, 500), start + Duration::from_millis(500));
-        assert_eq!(throttle.spend(start, 500), start + Duration::from_millis(1000));
+        assert_eq!(throttle.acquire(start, 500), start + Duration::from_millis(500));
+        assert_eq!(throttle.acquire(start, 500), start + Duration::from_millis(1000));
         let late = start + Duration::from_millis(1150);
-        assert_eq!(throttle.spend(late, 1000), start + Duration::from_millis(2000));
+        assert_eq!(throttle.acquire(late, 1000), start + Duration::from_millis(2000));
         let later = start + Duration::from_secs(10);
-        assert_eq!(throttle.spend(later, 1000), later + Duration::from_secs(1) - SLACK);
+        assert_eq!(throttle.acquire(later, 1000), later + Duration::from_secs(1) - BURST);
     }
 
     /// In virtual time, where a timer is late by up to a millisecond as it is in real time.

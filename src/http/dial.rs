@@ -19,51 +19,51 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use super::describe;
-use super::names::Names;
-use super::proxy::Proxies;
+use super::error_text;
+use super::names::SharedResolver;
+use super::proxy::ProxySettings;
 use super::stall::Activity;
 use super::trust::{read_bundle, system_roots, tls_config};
-use super::tunnel::{Duplex, ProxyError, Through};
-use super::wire::Wire;
+use super::tunnel::{Duplex, ProxyConnector, ProxyError};
+use super::wire::Socket;
 use crate::error::Error;
 use crate::oci::endpoint::Endpoint;
-use crate::oci::options::Network;
-use crate::retry::{Break, Failure};
+use crate::oci::options::NetworkOptions;
+use crate::retry::{Failure, TransportError};
 
 /// Connecting to one address, and a TLS handshake, may take so long each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one address of a name is tried alone: where one of them is dead, as IPv6 is behind some
 /// routers, every connection would otherwise wait for its timeout.
-const HEAD_START: Duration = Duration::from_millis(250);
+const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 pub type Io = Box<dyn Duplex>;
 
-pub struct Dialer {
+pub struct Connector {
     bundle: Option<Arc<RootCertStore>>,
     /// Made at the first https connection: reading the system's store costs milliseconds that a
     /// plain loopback run need not pay.
     tls: OnceLock<Result<Arc<ClientConfig>, Error>>,
-    proxies: Proxies,
+    proxies: ProxySettings,
     timeout: Duration,
-    lookup: Lookup,
+    resolver: Resolver,
 }
 
 /// From a name and a port to addresses.
-pub type Lookup = Arc<dyn Fn(String, u16) -> Found + Send + Sync>;
-type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+pub type Resolver = Arc<dyn Fn(String, u16) -> ResolveFuture + Send + Sync>;
+type ResolveFuture = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-impl Dialer {
-    pub fn new(network: &Network, stall_timeout: Duration) -> Result<Dialer, Error> {
-        let bundle = network.bundle.as_ref().map(read_bundle).transpose()?.map(Arc::new);
+impl Connector {
+    pub fn new(network: &NetworkOptions, stall_timeout: Duration) -> Result<Connector, Error> {
+        let bundle = network.cert_bundle.as_ref().map(read_bundle).transpose()?.map(Arc::new);
         let timeout = CONNECT_TIMEOUT.min(stall_timeout);
-        let (tls, proxies) = (OnceLock::new(), Proxies::read(network)?);
-        let names = Arc::new(Names::default());
-        let lookup: Lookup = Arc::new(move |host, port| {
+        let (tls, proxies) = (OnceLock::new(), ProxySettings::read(network)?);
+        let names = Arc::new(SharedResolver::default());
+        let lookup: Resolver = Arc::new(move |host, port| {
             let names = names.clone();
             Box::pin(async move { names.look_up(host, port).await })
         });
-        Ok(Dialer { bundle, tls, proxies, timeout, lookup })
+        Ok(Connector { bundle, tls, proxies, timeout, resolver: lookup })
     }
 
     /// What is odd about the proxies, to be printed.
@@ -73,32 +73,32 @@ impl Dialer {
 
     /// Names are looked up in this way and not in the system's.
     #[cfg(test)]
-    pub fn looking_up(mut self, lookup: Lookup) -> Dialer {
-        self.lookup = lookup;
+    pub fn with_resolver(mut self, lookup: Resolver) -> Connector {
+        self.resolver = lookup;
         self
     }
 
-    pub async fn dial(&self, endpoint: &Endpoint) -> Result<(Io, Arc<Activity>), Failure> {
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<(Io, Arc<Activity>), Failure> {
         let activity = Arc::new(Activity::default());
         let uri: Uri = format!("{}/", endpoint.origin())
             .parse()
             .map_err(|e| Failure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
-        let lookup = self.lookup.clone();
-        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, lookup };
+        let lookup = self.resolver.clone();
+        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, resolver: lookup };
         let tls = match endpoint.https {
             true => self.tls().map_err(Failure::Local)?,
             false => Arc::new(tls_config(RootCertStore::empty())),
         };
-        let connected = match self.proxies.on_the_way(endpoint) {
+        let connected = match self.proxies.proxy_for(endpoint) {
             None => connect(HttpsConnector::from((tcp, tls)), uri, self.timeout).await,
             Some(proxy) => {
-                let through = Through { proxy: proxy.clone(), tcp, tls: tls.clone() };
+                let through = ProxyConnector { proxy: proxy.clone(), tcp, tls: tls.clone() };
                 connect(HttpsConnector::from((through, tls)), uri, self.timeout).await
             }
         };
         match connected {
             Ok(io) => Ok((io, activity)),
-            Err(error) => Err(refused(endpoint, error.as_ref())),
+            Err(error) => Err(tls_error(endpoint, error.as_ref())),
         }
     }
 
@@ -130,14 +130,14 @@ where
     }
 }
 
-fn refused(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Failure {
+fn tls_error(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Failure {
     let untrusted = certificate_error(error);
     let how = match error.downcast_ref::<ProxyError>() {
-        Some(ProxyError::Denied(_)) => Break::Denied,
-        _ if untrusted => Break::Untrusted,
-        _ => Break::Connect,
+        Some(ProxyError::AuthRequired(_)) => TransportError::ProxyAuthRequired,
+        _ if untrusted => TransportError::UntrustedCertificate,
+        _ => TransportError::Connect,
     };
-    let mut reason = describe(error);
+    let mut reason = error_text(error);
     if untrusted {
         reason = format!("the certificate is not trusted: {reason}");
     }
@@ -146,7 +146,7 @@ fn refused(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Fa
         Some(rest) if rest.starts_with(':') => reason,
         _ => format!("{}: {reason}", endpoint.authority),
     };
-    Failure::Transport { how, text }
+    Failure::Transport { kind: how, text }
 }
 
 /// Whether a chain of causes holds TLS's word that a certificate is not to be trusted.
@@ -172,11 +172,11 @@ fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
 pub struct Tcp {
     pub activity: Arc<Activity>,
     pub timeout: Duration,
-    pub lookup: Lookup,
+    pub resolver: Resolver,
 }
 
 impl Service<Uri> for Tcp {
-    type Response = TokioIo<Wire>;
+    type Response = TokioIo<Socket>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -185,7 +185,7 @@ impl Service<Uri> for Tcp {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Tcp { activity, timeout, lookup } = self.clone();
+        let Tcp { activity, timeout, resolver: lookup } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
@@ -198,7 +198,7 @@ impl Service<Uri> for Tcp {
             let stream = open(addresses, timeout).await?;
             stream.set_nodelay(true)?;
             activity.set_socket(&stream);
-            Ok(TokioIo::new(Wire::new(stream, activity)))
+            Ok(TokioIo::new(Socket::new(stream, activity)))
         })
     }
 }
@@ -220,7 +220,7 @@ async fn open(addresses: Vec<SocketAddr>, timeout: Duration) -> io::Result<TcpSt
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) | Err(error) => last = error,
             },
-            () = tokio::time::sleep(HEAD_START), if left.len() > 0 => {}
+            () = tokio::time::sleep(CONNECTION_ATTEMPT_DELAY), if left.len() > 0 => {}
         }
     }
 }

@@ -15,18 +15,18 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 /// One thread encrypts about as fast as another one reads and hashes.
-const MOST: usize = 2;
+const MAX_THREADS: usize = 2;
 /// At the end: how long connections may take to be closed. It is done at once, unless a thread is in
 /// a system call that does not come back.
-const CLOSING: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The threads so far.
 #[derive(Default)]
-pub(super) struct Lines {
-    started: Mutex<Vec<Line>>,
+pub(super) struct ConnectionThreads {
+    threads: Mutex<Vec<ConnectionThread>>,
 }
 
-struct Line {
+struct ConnectionThread {
     handle: Handle,
     /// Shared with every connection on it.
     load: Arc<()>,
@@ -35,32 +35,34 @@ struct Line {
 }
 
 /// Where a connection is to live.
-pub(super) struct Place {
+pub(super) struct ThreadLease {
     pub handle: Handle,
     /// To be held as long as the connection.
     pub load: Option<Arc<()>>,
 }
 
-impl Lines {
+impl ConnectionThreads {
     /// The place for one more connection.
-    pub fn place(&self) -> Place {
-        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn lease(&self) -> ThreadLease {
+        let mut started = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let all_busy = started.iter().all(|line| Arc::strong_count(&line.load) > 1);
         if all_busy
-            && started.len() < MOST
-            && let Ok(line) = Line::start()
+            && started.len() < MAX_THREADS
+            && let Ok(line) = ConnectionThread::start()
         {
             started.push(line);
         }
         match started.iter().min_by_key(|line| Arc::strong_count(&line.load)) {
-            Some(line) => Place { handle: line.handle.clone(), load: Some(line.load.clone()) },
-            None => Place { handle: Handle::current(), load: None },
+            Some(line) => {
+                ThreadLease { handle: line.handle.clone(), load: Some(line.load.clone()) }
+            }
+            None => ThreadLease { handle: Handle::current(), load: None },
         }
     }
 }
 
-impl Line {
-    fn start() -> io::Result<Line> {
+impl ConnectionThread {
+    fn start() -> io::Result<ConnectionThread> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopping) = oneshot::channel();
@@ -83,7 +85,9 @@ impl Line {
             Err(error) => Err((runtime, error)),
         };
         match handed {
-            Ok(()) => Ok(Line { handle, load: Arc::new(()), stop: Some(stop), stopped }),
+            Ok(()) => {
+                Ok(ConnectionThread { handle, load: Arc::new(()), stop: Some(stop), stopped })
+            }
             Err((runtime, error)) => {
                 runtime.shutdown_background();
                 Err(error)
@@ -92,15 +96,15 @@ impl Line {
     }
 }
 
-impl Drop for Lines {
+impl Drop for ConnectionThreads {
     /// Connections are closed before this returns: what was given up must not be sent by the kernel
     /// while the process ends.
     fn drop(&mut self) {
-        let started = self.started.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let started = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         started.iter_mut().for_each(|line| drop(line.stop.take()));
         for line in started {
             // The end of the channel is the end of the thread; nothing is ever sent.
-            let _ = line.stopped.recv_timeout(CLOSING);
+            let _ = line.stopped.recv_timeout(CLOSE_TIMEOUT);
         }
     }
 }
@@ -111,10 +115,10 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_spread_over_threads_of_their_own() {
-        let lines = Lines::default();
+        let lines = ConnectionThreads::default();
         let name = || thread::current().name().map(str::to_owned);
         let here = thread::current().id();
-        let (one, two, three) = (lines.place(), lines.place(), lines.place());
+        let (one, two, three) = (lines.lease(), lines.lease(), lines.lease());
         let mut threads = Vec::new();
         for place in [&one, &two, &three] {
             let ran = place.handle.spawn(async move { (thread::current().id(), name()) });
@@ -124,19 +128,19 @@ mod tests {
             threads.push(thread);
         }
         assert_ne!(threads[0], threads[1]);
-        assert_eq!(lines.started.lock().unwrap().len(), MOST);
+        assert_eq!(lines.threads.lock().unwrap().len(), MAX_THREADS);
         drop(two);
-        let next = lines.place();
+        let next = lines.lease();
         let ran = next.handle.spawn(async { thread::current().id() });
         assert_eq!(ran.await.unwrap(), threads[1], "the one that is idle is taken");
     }
 
     #[tokio::test]
     async fn what_is_under_way_is_dropped_before_the_threads_are_gone() {
-        let lines = Lines::default();
+        let lines = ConnectionThreads::default();
         let (held, dropped) = mpsc::channel::<()>();
         let (told, begun) = oneshot::channel();
-        lines.place().handle.spawn(async move {
+        lines.lease().handle.spawn(async move {
             let _held = held;
             told.send(()).unwrap();
             std::future::pending::<()>().await;

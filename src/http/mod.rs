@@ -29,42 +29,42 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::oci::api::Answer;
+use crate::oci::api::Response;
 use crate::oci::endpoint::Endpoint;
-use crate::oci::options::Network;
-use crate::retry::{Break, Failure};
+use crate::oci::options::NetworkOptions;
+use crate::retry::{Failure, TransportError};
 
-pub use body::{RequestBody, Sent, Throttle};
-use dial::{Dialer, Io};
-use lines::{Lines, Place};
+pub use body::{BodyProgress, RequestBody, Throttle};
+use dial::{Connector, Io};
+use lines::{ConnectionThreads, ThreadLease};
 use stall::Activity;
 
 /// A connection that lay idle for longer is not worth the risk that the server has dropped it.
-const IDLE_LIMIT: Duration = Duration::from_secs(20);
+const MAX_IDLE: Duration = Duration::from_secs(20);
 /// A connection that has not come to rest so soon after an answer is in the middle of something.
-const REST: Duration = Duration::from_millis(20);
+const QUIESCE_TIMEOUT: Duration = Duration::from_millis(20);
 /// Header lines of one answer. The service takes 4,000 bytes of metadata, which can be as many as
 /// 2,025 entries of one or two bytes, each a line of its own; hyper's default is 100 lines.
-const HEADER_LINES: usize = 2500;
+const MAX_HEADERS: usize = 2500;
 /// Answers are small documents; whatever is larger is not the API speaking.
-const ANSWER_LIMIT: usize = 16 << 20;
+const MAX_RESPONSE_BODY: usize = 16 << 20;
 
 /// The way to the service.
 pub struct Transport {
-    dialer: Arc<Dialer>,
+    connector: Arc<Connector>,
     stall_timeout: Duration,
-    idle: Mutex<Vec<Idle>>,
-    lines: Lines,
+    idle: Mutex<Vec<IdleConnection>>,
+    threads: ConnectionThreads,
 }
 
-struct Idle {
+struct IdleConnection {
     authority: String,
     since: Instant,
-    link: Link,
+    connection: Http1Connection,
 }
 
 /// An open connection.
-struct Link {
+struct Http1Connection {
     /// Carries it.
     _task: AbortOnDrop,
     sender: SendRequest<RequestBody>,
@@ -73,10 +73,10 @@ struct Link {
     busy: bool,
 }
 
-impl Drop for Link {
+impl Drop for Http1Connection {
     fn drop(&mut self) {
         if self.busy {
-            self.activity.give_up();
+            self.activity.abandon();
         }
     }
 }
@@ -84,32 +84,32 @@ impl Drop for Link {
 /// An exchange that says so when nobody waits for it any more, before anything else of it is dropped:
 /// the connection, which lives on another thread, closes in good order as soon as its request is gone,
 /// and would send all that the kernel holds.
-struct Wanted<F> {
+struct AbandonOnDrop<F> {
     activity: Arc<Activity>,
-    over: bool,
+    done: bool,
     exchange: Pin<Box<F>>,
 }
 
-impl<F: Future> Wanted<F> {
-    fn new(activity: Arc<Activity>, exchange: F) -> Wanted<F> {
-        Wanted { activity, over: false, exchange: Box::pin(exchange) }
+impl<F: Future> AbandonOnDrop<F> {
+    fn new(activity: Arc<Activity>, exchange: F) -> AbandonOnDrop<F> {
+        AbandonOnDrop { activity, done: false, exchange: Box::pin(exchange) }
     }
 }
 
-impl<F: Future> Future for Wanted<F> {
+impl<F: Future> Future for AbandonOnDrop<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let result = ready!(self.exchange.as_mut().poll(context));
-        self.over = true;
+        self.done = true;
         Poll::Ready(result)
     }
 }
 
-impl<F> Drop for Wanted<F> {
+impl<F> Drop for AbandonOnDrop<F> {
     fn drop(&mut self) {
-        if !self.over {
-            self.activity.give_up();
+        if !self.done {
+            self.activity.abandon();
         }
     }
 }
@@ -123,19 +123,19 @@ impl Drop for AbortOnDrop {
     }
 }
 
-type Driver = http1::Connection<Io, RequestBody>;
+type ConnectionTask = http1::Connection<Io, RequestBody>;
 
 /// A new connection: what sends on it, what carries it, and how to see it move.
 async fn open(
-    dialer: &Dialer,
+    dialer: &Connector,
     endpoint: &Endpoint,
-) -> Result<(SendRequest<RequestBody>, Driver, Arc<Activity>), Failure> {
-    let (io, activity) = dialer.dial(endpoint).await?;
+) -> Result<(SendRequest<RequestBody>, ConnectionTask, Arc<Activity>), Failure> {
+    let (io, activity) = dialer.connect(endpoint).await?;
     let (sender, connection) = http1::Builder::new()
-        .max_headers(HEADER_LINES)
+        .max_headers(MAX_HEADERS)
         .handshake::<_, RequestBody>(io)
         .await
-        .map_err(|e| Failure::Transport { how: Break::Connect, text: describe(&e) })?;
+        .map_err(|e| Failure::Transport { kind: TransportError::Connect, text: error_text(&e) })?;
     Ok((sender, connection, activity))
 }
 
@@ -143,27 +143,32 @@ async fn open(
 pub struct Connection<'a> {
     transport: &'a Transport,
     authority: String,
-    link: Link,
+    link: Http1Connection,
     /// It has lain idle, so its end may be on the way.
     pub reused: bool,
 }
 
 /// What a request is made of once it is signed.
-pub struct Head {
+pub struct RequestHead {
     pub method: &'static str,
     pub target: String,
     pub headers: Vec<(String, String)>,
 }
 
 impl Transport {
-    pub fn new(network: &Network, stall_timeout: Duration) -> Result<Transport, Error> {
-        let dialer = Arc::new(Dialer::new(network, stall_timeout)?);
-        Ok(Transport { dialer, stall_timeout, idle: Mutex::default(), lines: Lines::default() })
+    pub fn new(network: &NetworkOptions, stall_timeout: Duration) -> Result<Transport, Error> {
+        let dialer = Arc::new(Connector::new(network, stall_timeout)?);
+        Ok(Transport {
+            connector: dialer,
+            stall_timeout,
+            idle: Mutex::default(),
+            threads: ConnectionThreads::default(),
+        })
     }
 
     /// What is odd enough about the way to be said at the start, though not wrong.
     pub fn warnings(&self) -> &[String] {
-        self.dialer.warnings()
+        self.connector.warnings()
     }
 
     /// A connection to an endpoint: an idle one, or a new one with the name resolved anew.
@@ -172,9 +177,9 @@ impl Transport {
         if let Some(link) = self.take_idle(&authority) {
             return Ok(Connection { transport: self, authority, link, reused: true });
         }
-        let Place { handle, load } = self.lines.place();
+        let ThreadLease { handle, load } = self.threads.lease();
         let (tell, told) = oneshot::channel();
-        let (dialer, endpoint) = (self.dialer.clone(), endpoint.clone());
+        let (dialer, endpoint) = (self.connector.clone(), endpoint.clone());
         let task = AbortOnDrop(handle.spawn(async move {
             let _load = load;
             match open(&dialer, &endpoint).await {
@@ -190,31 +195,31 @@ impl Transport {
         }));
         let opened = told.await.unwrap_or_else(|_| {
             let text = format!("{authority}: connecting failed within itself");
-            Err(Failure::Transport { how: Break::Connect, text })
+            Err(Failure::Transport { kind: TransportError::Connect, text })
         });
         let (sender, activity) = opened?;
-        let link = Link { _task: task, sender, activity, busy: false };
+        let link = Http1Connection { _task: task, sender, activity, busy: false };
         Ok(Connection { transport: self, authority, link, reused: false })
     }
 
-    fn take_idle(&self, authority: &str) -> Option<Link> {
+    fn take_idle(&self, authority: &str) -> Option<Http1Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|i| i.since.elapsed() < IDLE_LIMIT && i.link.sender.is_ready());
+        idle.retain(|i| i.since.elapsed() < MAX_IDLE && i.connection.sender.is_ready());
         let index = idle.iter().rposition(|i| i.authority == authority)?;
-        Some(idle.swap_remove(index).link)
+        Some(idle.swap_remove(index).connection)
     }
 
-    fn keep(&self, authority: String, link: Link) {
+    fn return_idle(&self, authority: String, link: Http1Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(Idle { authority, since: Instant::now(), link });
+        idle.push(IdleConnection { authority, since: Instant::now(), connection: link });
     }
 }
 
 impl Connection<'_> {
     /// One exchange with a small answer.
-    pub async fn exchange(self, head: Head, body: RequestBody) -> Result<Answer, Failure> {
+    pub async fn exchange(self, head: RequestHead, body: RequestBody) -> Result<Response, Failure> {
         let mut bytes = Vec::new();
-        let mut answer = self.exchange_into(head, body, &mut bytes, ANSWER_LIMIT).await?;
+        let mut answer = self.exchange_into(head, body, &mut bytes, MAX_RESPONSE_BODY).await?;
         answer.body = bytes;
         Ok(answer)
     }
@@ -223,11 +228,11 @@ impl Connection<'_> {
     /// before a failure is not lost. The connection is kept if nothing was wrong with it.
     pub async fn exchange_into(
         self,
-        head: Head,
+        head: RequestHead,
         body: RequestBody,
         sink: &mut Vec<u8>,
         limit: usize,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Failure> {
         let Connection { transport, authority, mut link, .. } = self;
         let activity = link.activity.clone();
         let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
@@ -239,16 +244,20 @@ impl Connection<'_> {
             Failure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
         })?;
         link.busy = true;
-        let exchange = Wanted::new(activity.clone(), async {
-            let response = link.sender.send_request(request).await.map_err(|e| lost(&e))?;
+        let exchange = AbandonOnDrop::new(activity.clone(), async {
+            let response =
+                link.sender.send_request(request).await.map_err(|e| transport_failure(&e))?;
             let (parts, mut body) = response.into_parts();
             let most = sink.len() + limit;
             while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|e| lost(&e))?;
+                let frame = frame.map_err(|e| transport_failure(&e))?;
                 if let Some(bytes) = frame.data_ref() {
                     if sink.len() + bytes.len() > most {
                         let text = format!("the answer is longer than {limit} bytes");
-                        return Err(Failure::Transport { how: Break::Garbage, text });
+                        return Err(Failure::Transport {
+                            kind: TransportError::InvalidResponse,
+                            text,
+                        });
                     }
                     sink.extend_from_slice(bytes);
                 }
@@ -257,37 +266,39 @@ impl Connection<'_> {
                 (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             });
             let status = parts.status.as_u16();
-            Ok(Answer { status, headers: headers.collect(), body: Vec::new() })
+            Ok(Response { status, headers: headers.collect(), body: Vec::new() })
         });
         let answer = activity.watch(transport.stall_timeout, exchange).await?;
         // An answer before the end of the body leaves the rest of it owed: never reuse that. Else the
         // connection takes a moment to see that both sides are done, or that the other one closes;
         // one that was put away before would look broken to who wants it next.
         link.busy = !whole.complete();
-        let at_rest = tokio::time::timeout(REST, link.sender.ready());
+        let at_rest = tokio::time::timeout(QUIESCE_TIMEOUT, link.sender.ready());
         if whole.complete() && matches!(at_rest.await, Ok(Ok(()))) {
-            transport.keep(authority, link);
+            transport.return_idle(authority, link);
         }
         Ok(answer)
     }
 }
 
-fn lost(error: &hyper::Error) -> Failure {
+fn transport_failure(error: &hyper::Error) -> Failure {
     let how = match error {
-        _ if error.is_parse() => Break::Garbage,
+        _ if error.is_parse() => TransportError::InvalidResponse,
         // hyper says so only where it has not begun with the request.
-        _ if error.is_canceled() => Break::Connect,
-        _ => Break::Lost,
+        _ if error.is_canceled() => TransportError::Connect,
+        _ => TransportError::ResponseLost,
     };
     let text = match how {
-        Break::Garbage => format!("what came back is not HTTP: {}", describe(error)),
-        _ => format!("the connection was lost: {}", describe(error)),
+        TransportError::InvalidResponse => {
+            format!("what came back is not HTTP: {}", error_text(error))
+        }
+        _ => format!("the connection was lost: {}", error_text(error)),
     };
-    Failure::Transport { how, text }
+    Failure::Transport { kind: how, text }
 }
 
 /// An error with its causes, each said once.
-fn describe(error: &dyn std::error::Error) -> String {
+fn error_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -301,11 +312,11 @@ fn describe(error: &dyn std::error::Error) -> String {
 }
 
 /// A body of nothing.
-pub fn empty() -> RequestBody {
+pub fn no_body() -> RequestBody {
     RequestBody::new(Vec::new(), None)
 }
 
 /// A small body.
-pub fn small(bytes: Vec<u8>) -> RequestBody {
+pub fn collect_small_body(bytes: Vec<u8>) -> RequestBody {
     RequestBody::new(vec![Bytes::from(bytes)], None)
 }

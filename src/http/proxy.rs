@@ -13,22 +13,22 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::oci::endpoint::{Endpoint, host_and_port};
-use crate::oci::options::{Network, Setting};
+use crate::oci::options::{NetworkOptions, Setting};
 
 /// A proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    pub kind: Kind,
+    pub kind: ProxyKind,
     pub host: String,
     pub port: u16,
     pub user: Option<(String, Zeroizing<String>)>,
     /// What names it.
-    pub from: String,
+    pub origin: String,
 }
 
 /// What is spoken to a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProxyKind {
     Http,
     Https,
     /// The name of the service is looked up here, or else by the proxy.
@@ -40,13 +40,13 @@ pub enum Kind {
     },
 }
 
-const KINDS: [(&str, Kind, u16); 6] = [
-    ("http", Kind::Http, 80),
-    ("https", Kind::Https, 443),
-    ("socks4", Kind::Socks4 { here: true }, 1080),
-    ("socks4a", Kind::Socks4 { here: false }, 1080),
-    ("socks5", Kind::Socks5 { here: true }, 1080),
-    ("socks5h", Kind::Socks5 { here: false }, 1080),
+const KINDS: [(&str, ProxyKind, u16); 6] = [
+    ("http", ProxyKind::Http, 80),
+    ("https", ProxyKind::Https, 443),
+    ("socks4", ProxyKind::Socks4 { here: true }, 1080),
+    ("socks4a", ProxyKind::Socks4 { here: false }, 1080),
+    ("socks5", ProxyKind::Socks5 { here: true }, 1080),
+    ("socks5h", ProxyKind::Socks5 { here: false }, 1080),
 ];
 
 impl Proxy {
@@ -54,7 +54,7 @@ impl Proxy {
     fn read(setting: &Setting) -> Result<Proxy, Error> {
         // The URL itself is not repeated: it may hold a password.
         let refuse = |why: &str| {
-            Error::usage(format!("{}: {why}", setting.from)).next(
+            Error::usage(format!("{}: {why}", setting.origin)).with_hint(
                 "a proxy is written as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with \
                  %23 for #, %2F for /, %3F for ?, %40 for @ and %25 for % in USER and PASSWORD",
             )
@@ -64,7 +64,7 @@ impl Proxy {
             return Err(refuse("there is a blank or a quote in it"));
         }
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-        let named = |(name, ..): &&(&str, Kind, u16)| name.eq_ignore_ascii_case(scheme);
+        let named = |(name, ..): &&(&str, ProxyKind, u16)| name.eq_ignore_ascii_case(scheme);
         let Some((_, kind, default)) = KINDS.iter().find(named) else {
             return Err(refuse("only http, https, socks4, socks4a, socks5 and socks5h are known"));
         };
@@ -85,14 +85,14 @@ impl Proxy {
         });
         let user = match user {
             Some(None) => return Err(refuse("user or password is not UTF-8 text")),
-            Some(Some(_)) if matches!(kind, Kind::Socks4 { .. }) => {
+            Some(Some(_)) if matches!(kind, ProxyKind::Socks4 { .. }) => {
                 return Err(refuse("a proxy of SOCKS 4 takes no user here: socks5 does"));
             }
             Some(user) => user,
             None => None,
         };
-        let (port, from) = (port.unwrap_or(*default), setting.from.clone());
-        Ok(Proxy { kind: *kind, host, port, user, from })
+        let (port, from) = (port.unwrap_or(*default), setting.origin.clone());
+        Ok(Proxy { kind: *kind, host, port, user, origin: from })
     }
 
     /// The address as it stands in a URL.
@@ -112,7 +112,7 @@ pub fn authority(host: &str, port: u16) -> String {
 /// Names the proxy in a message.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the proxy {} ({})", self.authority(), self.from)
+        write!(f, "the proxy {} ({})", self.authority(), self.origin)
     }
 }
 
@@ -124,30 +124,31 @@ impl fmt::Debug for Proxy {
 
 /// The proxy, and what it is not for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Proxies {
+pub struct ProxySettings {
     proxy: Option<Proxy>,
-    bypassed: Vec<Entry>,
+    no_proxy: Vec<NoProxyEntry>,
     /// What the caller should print.
     pub warnings: Vec<String>,
 }
 
 /// One entry of NO_PROXY.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+struct NoProxyEntry {
     /// `*`, an address, a network, or the end of a name.
-    what: String,
+    host: String,
     port: Option<u16>,
 }
 
-impl Proxies {
-    pub fn read(network: &Network) -> Result<Proxies, Error> {
-        let Some(proxy) = &network.proxy else { return Ok(Proxies::default()) };
-        let mut proxies = Proxies { proxy: Some(Proxy::read(proxy)?), ..Proxies::default() };
-        if let Some(Setting { text, from }) = &network.no_proxy {
+impl ProxySettings {
+    pub fn read(network: &NetworkOptions) -> Result<ProxySettings, Error> {
+        let Some(proxy) = &network.proxy else { return Ok(ProxySettings::default()) };
+        let mut proxies =
+            ProxySettings { proxy: Some(Proxy::read(proxy)?), ..ProxySettings::default() };
+        if let Some(Setting { text, origin: from }) = &network.no_proxy {
             let entries = text.split([',', ' ', '\t']).filter(|entry| !entry.is_empty());
             for entry in entries {
-                match Entry::read(entry) {
-                    Some(entry) => proxies.bypassed.push(entry),
+                match NoProxyEntry::read(entry) {
+                    Some(entry) => proxies.no_proxy.push(entry),
                     None => proxies.warnings.push(format!(
                         "{from}: {entry:?} is neither *, a host, an address nor a network, and is \
                          left out of account"
@@ -160,11 +161,11 @@ impl Proxies {
 
     /// The proxy on the way to an endpoint. What stays on this machine or speaks plain HTTP, which
     /// is the same, goes there directly.
-    pub fn on_the_way(&self, endpoint: &Endpoint) -> Option<&Proxy> {
+    pub fn proxy_for(&self, endpoint: &Endpoint) -> Option<&Proxy> {
         let proxy = self.proxy.as_ref().filter(|_| endpoint.https)?;
-        let counts = |entry: &&Entry| entry.port.is_none_or(|port| port == endpoint.port);
+        let counts = |entry: &&NoProxyEntry| entry.port.is_none_or(|port| port == endpoint.port);
         let names: Vec<&str> =
-            self.bypassed.iter().filter(counts).map(|entry| entry.what.as_str()).collect();
+            self.no_proxy.iter().filter(counts).map(|entry| entry.host.as_str()).collect();
         // The matcher is asked which hosts are left, so any proxy will do for it.
         let left = Matcher::builder().all("http://proxy").no(names.join(",")).build();
         let uri: Uri = format!("{}/", endpoint.origin()).parse().ok()?;
@@ -172,9 +173,10 @@ impl Proxies {
     }
 }
 
-impl Entry {
-    fn read(text: &str) -> Option<Entry> {
-        let any_port = |what: &str| Some(Entry { what: what.to_ascii_lowercase(), port: None });
+impl NoProxyEntry {
+    fn read(text: &str) -> Option<NoProxyEntry> {
+        let any_port =
+            |what: &str| Some(NoProxyEntry { host: what.to_ascii_lowercase(), port: None });
         let is_network = text.split_once('/').is_some_and(|(address, bits)| {
             address.parse::<IpAddr>().is_ok_and(|address| {
                 let most = if address.is_ipv4() { 32 } else { 128 };
@@ -193,7 +195,7 @@ impl Entry {
         };
         let (host, port) = host_and_port(&host.to_ascii_lowercase()).ok()?;
         let what = if dotted.starts_with('.') { format!(".{host}") } else { host };
-        Some(Entry { what, port })
+        Some(NoProxyEntry { host: what, port })
     }
 }
 
@@ -208,24 +210,24 @@ mod tests {
     #[test]
     fn a_proxy_is_a_url_or_a_host_with_a_port() {
         for (text, kind, host, port, user) in [
-            ("http://p:3128", Kind::Http, "p", 3128, None),
-            ("http://p:3128/", Kind::Http, "p", 3128, None),
-            ("p.example:3128", Kind::Http, "p.example", 3128, None),
-            ("HTTP://P.Example", Kind::Http, "p.example", 80, None),
-            ("https://p", Kind::Https, "p", 443, None),
-            ("http://[::1]:8", Kind::Http, "::1", 8, None),
-            ("socks5://p", Kind::Socks5 { here: true }, "p", 1080, None),
-            ("socks5h://p:1", Kind::Socks5 { here: false }, "p", 1, None),
-            ("socks4a://p:1", Kind::Socks4 { here: false }, "p", 1, None),
-            ("http://u:p%23%2f%40:w@h:1", Kind::Http, "h", 1, Some(("u", "p#/@:w"))),
-            ("u:a@b@h:1", Kind::Http, "h", 1, Some(("u", "a@b"))),
-            ("socks5h://u@h:1", Kind::Socks5 { here: false }, "h", 1, Some(("u", ""))),
+            ("http://p:3128", ProxyKind::Http, "p", 3128, None),
+            ("http://p:3128/", ProxyKind::Http, "p", 3128, None),
+            ("p.example:3128", ProxyKind::Http, "p.example", 3128, None),
+            ("HTTP://P.Example", ProxyKind::Http, "p.example", 80, None),
+            ("https://p", ProxyKind::Https, "p", 443, None),
+            ("http://[::1]:8", ProxyKind::Http, "::1", 8, None),
+            ("socks5://p", ProxyKind::Socks5 { here: true }, "p", 1080, None),
+            ("socks5h://p:1", ProxyKind::Socks5 { here: false }, "p", 1, None),
+            ("socks4a://p:1", ProxyKind::Socks4 { here: false }, "p", 1, None),
+            ("http://u:p%23%2f%40:w@h:1", ProxyKind::Http, "h", 1, Some(("u", "p#/@:w"))),
+            ("u:a@b@h:1", ProxyKind::Http, "h", 1, Some(("u", "a@b"))),
+            ("socks5h://u@h:1", ProxyKind::Socks5 { here: false }, "h", 1, Some(("u", ""))),
         ] {
             let user = user.map(|(name, password): (&str, &str)| {
                 (name.to_owned(), Zeroizing::new(password.to_owned()))
             });
             let (host, from) = (host.to_owned(), "HTTPS_PROXY".to_owned());
-            assert_eq!(read(text), Ok(Proxy { kind, host, port, user, from }), "{text}");
+            assert_eq!(read(text), Ok(Proxy { kind, host, port, user, origin: from }), "{text}");
         }
     }
 
@@ -262,19 +264,19 @@ mod tests {
         assert!(!format!("{proxy:?} {proxy}").contains("hunter2"));
     }
 
-    fn proxies(no_proxy: &str) -> Proxies {
-        let network = Network {
+    fn proxies(no_proxy: &str) -> ProxySettings {
+        let network = NetworkOptions {
             proxy: Some(Setting::new("http://p:1", "HTTPS_PROXY")),
             no_proxy: Some(Setting::new(no_proxy, "NO_PROXY")),
-            ..Network::default()
+            ..NetworkOptions::default()
         };
-        Proxies::read(&network).unwrap()
+        ProxySettings::read(&network).unwrap()
     }
 
     #[track_caller]
     fn bypasses(no_proxy: &str, endpoint: &str) -> bool {
         let endpoint = Endpoint::parse("--endpoint", endpoint).unwrap();
-        proxies(no_proxy).on_the_way(&endpoint).is_none()
+        proxies(no_proxy).proxy_for(&endpoint).is_none()
     }
 
     #[test]
@@ -325,6 +327,6 @@ mod tests {
         let warned: Vec<&str> =
             proxies.warnings.iter().map(|text| text.split('"').nth(1).unwrap()).collect();
         assert_eq!(warned, ["<local>", "10.*", "h:x", "10.0.0.0/33"]);
-        assert_eq!(proxies.bypassed.len(), 2);
+        assert_eq!(proxies.no_proxy.len(), 2);
     }
 }

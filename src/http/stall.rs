@@ -10,15 +10,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::queue::SendQueue;
-use crate::retry::{Break, Failure};
+use crate::retry::{Failure, TransportError};
 use crate::worker::Worker;
 
 /// Bytes moved on one connection, in either direction.
 #[derive(Debug, Default)]
 pub struct Activity {
-    moved: AtomicU64,
+    bytes: AtomicU64,
     queue: OnceLock<SendQueue>,
-    given_up: AtomicBool,
+    abandoned: AtomicBool,
 }
 
 impl Activity {
@@ -30,29 +30,29 @@ impl Activity {
     }
 
     pub fn count(&self, bytes: usize) {
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Nothing of what is still on its way is wanted any more.
-    pub fn give_up(&self) {
-        self.given_up.store(true, Ordering::Release);
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
     }
 
-    pub fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Acquire)
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
-    fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
+    fn bytes_moved(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// What was written and is still on its way, where the kernel tells.
-    async fn under_way(&self) -> Option<u64> {
+    async fn unsent_bytes(&self) -> Option<u64> {
         let queue = *self.queue.get()?;
         // On a machine with very many connections this takes a while; where there is no thread for it,
         // it is done here.
         match Worker::start("ocipipe-queue") {
-            Ok(worker) => worker.ask(move || queue.bytes()).await?,
+            Ok(worker) => worker.call(move || queue.bytes()).await?,
             Err(_) => queue.bytes(),
         }
     }
@@ -68,12 +68,12 @@ impl Activity {
     ) -> Result<T, Failure> {
         let mut exchange = std::pin::pin!(exchange);
         let step = (timeout / 8).max(Duration::from_millis(10));
-        let (mut seen, mut waiting, mut still) = (self.moved(), None, Duration::ZERO);
+        let (mut seen, mut waiting, mut still) = (self.bytes_moved(), None, Duration::ZERO);
         loop {
             let look = async {
                 tokio::time::sleep(step).await;
-                let moved = self.moved();
-                let waits = if moved == seen { self.under_way().await } else { None };
+                let moved = self.bytes_moved();
+                let waits = if moved == seen { self.unsent_bytes().await } else { None };
                 (moved, waits)
             };
             let (moved, waits) = tokio::select! {
@@ -86,7 +86,7 @@ impl Activity {
             (seen, waiting) = (moved, waits);
             if still >= timeout {
                 let text = format!("no byte moved for {} s", timeout.as_secs_f32());
-                return Err(Failure::Transport { how: Break::Stalled, text });
+                return Err(Failure::Transport { kind: TransportError::Timeout, text });
             }
         }
     }

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::Error;
-use crate::oci::options::Bundle;
+use crate::oci::options::CertBundle;
 
 pub fn tls_config(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -29,14 +29,14 @@ pub fn system_roots() -> Result<RootCertStore, Error> {
     if added == 0 {
         let why = found.errors.first().map(|e| format!(": {e}")).unwrap_or_default();
         return Err(Error::usage(format!("this system has no certificate authorities{why}"))
-            .next("install the system's CA certificates, or give --cert-bundle FILE"));
+            .with_hint("install the system's CA certificates, or give --cert-bundle FILE"));
     }
     Ok(roots)
 }
 
 /// The certificates in files and folders. Where several are named, as by OpenSSL's variables, those
 /// that hold certificates are enough.
-pub fn read_bundle(bundle: &Bundle) -> Result<RootCertStore, Error> {
+pub fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let mut first = None;
     for path in &bundle.paths {
@@ -52,8 +52,8 @@ pub fn read_bundle(bundle: &Bundle) -> Result<RootCertStore, Error> {
     }
     match first {
         Some((path, why)) if roots.is_empty() => {
-            Err(Error::usage(format!("{} {}: {why}", bundle.from, path.display()))
-                .next("name a file of certificates in PEM, or a folder of such files"))
+            Err(Error::usage(format!("{} {}: {why}", bundle.origin, path.display()))
+                .with_hint("name a file of certificates in PEM, or a folder of such files"))
         }
         _ => Ok(roots),
     }

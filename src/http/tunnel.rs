@@ -23,20 +23,20 @@ use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use super::describe;
 use super::dial::{BoxError, Tcp};
-use super::proxy::{Kind, Proxy, authority};
+use super::error_text;
+use super::proxy::{Proxy, ProxyKind, authority};
 
 /// What bytes go through.
 pub trait Duplex: Read + Write + Send + Unpin {}
 impl<T: Read + Write + Send + Unpin> Duplex for T {}
 
 /// A connection that a proxy has made.
-pub struct Hop(Box<dyn Duplex>);
+pub struct ProxyStream(Box<dyn Duplex>);
 
 /// The way through a proxy.
 #[derive(Clone)]
-pub struct Through {
+pub struct ProxyConnector {
     pub proxy: Proxy,
     pub tcp: Tcp,
     pub tls: Arc<ClientConfig>,
@@ -46,9 +46,9 @@ pub struct Through {
 #[derive(Debug)]
 pub enum ProxyError {
     /// It wants to know who asks, or does not know this user (407).
-    Denied(Proxy),
+    AuthRequired(Proxy),
     /// It answered so.
-    Answered(Proxy, u16),
+    Rejected(Proxy, u16),
     /// There was no answer.
     Failed(Proxy, BoxError),
 }
@@ -56,12 +56,14 @@ pub enum ProxyError {
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProxyError::Denied(proxy) => match proxy.user {
+            ProxyError::AuthRequired(proxy) => match proxy.user {
                 Some(_) => write!(f, "{proxy} refuses user and password (407)"),
                 None => write!(f, "{proxy} wants a user and a password (407)"),
             },
-            ProxyError::Answered(proxy, status) => write!(f, "{proxy} answered {status}"),
-            ProxyError::Failed(proxy, error) => write!(f, "{proxy}: {}", describe(error.as_ref())),
+            ProxyError::Rejected(proxy, status) => write!(f, "{proxy} answered {status}"),
+            ProxyError::Failed(proxy, error) => {
+                write!(f, "{proxy}: {}", error_text(error.as_ref()))
+            }
         }
     }
 }
@@ -75,10 +77,10 @@ impl std::error::Error for ProxyError {
     }
 }
 
-impl Service<Uri> for Through {
-    type Response = Hop;
+impl Service<Uri> for ProxyConnector {
+    type Response = ProxyStream;
     type Error = ProxyError;
-    type Future = Pin<Box<dyn Future<Output = Result<Hop, ProxyError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<ProxyStream, ProxyError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         Poll::Ready(Ok(()))
@@ -90,8 +92,10 @@ impl Service<Uri> for Through {
         let port = service.port_u16().unwrap_or(443);
         Box::pin(async move {
             match through.proxy.kind {
-                Kind::Http | Kind::Https => through.connect(&authority(&host, port)).await,
-                Kind::Socks4 { here } | Kind::Socks5 { here } => {
+                ProxyKind::Http | ProxyKind::Https => {
+                    through.connect(&authority(&host, port)).await
+                }
+                ProxyKind::Socks4 { here } | ProxyKind::Socks5 { here } => {
                     let hop = through.socks(host, port, here).await;
                     hop.map_err(|error| ProxyError::Failed(through.proxy, error))
                 }
@@ -100,11 +104,11 @@ impl Service<Uri> for Through {
     }
 }
 
-impl Through {
+impl ProxyConnector {
     /// Asks a proxy of HTTP to connect to the service.
-    async fn connect(self, service: &str) -> Result<Hop, ProxyError> {
+    async fn connect(self, service: &str) -> Result<ProxyStream, ProxyError> {
         let failed = |error: BoxError| ProxyError::Failed(self.proxy.clone(), error);
-        let scheme = if self.proxy.kind == Kind::Https { "https" } else { "http" };
+        let scheme = if self.proxy.kind == ProxyKind::Https { "https" } else { "http" };
         let uri = uri(scheme, &self.proxy.authority()).map_err(failed)?;
         let mut connector = HttpsConnector::from((self.tcp.clone(), self.tls.clone()));
         let io = connector.call(uri).await.map_err(failed)?;
@@ -126,19 +130,19 @@ impl Through {
         let answer = sender.send_request(request).await.map_err(|e| failed(e.into()))?;
         match answer.status().as_u16() {
             200..=299 => {}
-            407 => return Err(ProxyError::Denied(self.proxy)),
-            status => return Err(ProxyError::Answered(self.proxy, status)),
+            407 => return Err(ProxyError::AuthRequired(self.proxy)),
+            status => return Err(ProxyError::Rejected(self.proxy, status)),
         }
         let io = hyper::upgrade::on(answer).await.map_err(|e| failed(e.into()))?;
-        Ok(Hop(Box::new(io)))
+        Ok(ProxyStream(Box::new(io)))
     }
 
     /// Asks a proxy of SOCKS. The name of the service is looked up here where that is meant.
-    async fn socks(&self, host: String, port: u16, here: bool) -> Result<Hop, BoxError> {
+    async fn socks(&self, host: String, port: u16, here: bool) -> Result<ProxyStream, BoxError> {
         let host = match here {
             false => host,
             true => {
-                let found = (self.tcp.lookup)(host, port).await?;
+                let found = (self.tcp.resolver)(host, port).await?;
                 let first =
                     found.first().ok_or_else(|| io::Error::other("the name has no address"));
                 first?.ip().to_string()
@@ -147,7 +151,7 @@ impl Through {
         let service = uri("https", &authority(&host, port))?;
         let proxy = uri("http", &self.proxy.authority())?;
         let io = match self.proxy.kind {
-            Kind::Socks4 { .. } => {
+            ProxyKind::Socks4 { .. } => {
                 SocksV4::new(proxy, self.tcp.clone()).call(service).await.map_err(|e| e.to_string())
             }
             _ => {
@@ -158,7 +162,7 @@ impl Through {
                 socks.call(service).await.map_err(|e| e.to_string())
             }
         };
-        Ok(Hop(Box::new(io?)))
+        Ok(ProxyStream(Box::new(io?)))
     }
 }
 
@@ -166,13 +170,13 @@ fn uri(scheme: &str, authority: &str) -> Result<Uri, BoxError> {
     Ok(format!("{scheme}://{authority}/").parse::<Uri>()?)
 }
 
-impl Connection for Hop {
+impl Connection for ProxyStream {
     fn connected(&self) -> Connected {
         Connected::new()
     }
 }
 
-impl Read for Hop {
+impl Read for ProxyStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -182,7 +186,7 @@ impl Read for Hop {
     }
 }
 
-impl Write for Hop {
+impl Write for ProxyStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

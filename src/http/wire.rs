@@ -19,45 +19,49 @@ use super::stall::Activity;
 
 /// A server that refuses early answers, closes and resets: the answer may still lie in our
 /// receive queue when our write fails. So long it is waited for.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const EARLY_RESPONSE_GRACE: Duration = Duration::from_secs(1);
 
-pub struct Wire {
+pub struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
-    broken: Option<(io::ErrorKind, String, Pin<Box<Sleep>>)>,
+    write_error: Option<(io::ErrorKind, String, Pin<Box<Sleep>>)>,
 }
 
-impl Wire {
-    pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Wire {
-        Wire { stream, activity, broken: None }
+impl Socket {
+    pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Socket {
+        Socket { stream, activity, write_error: None }
     }
 
     /// Holds a write error back until the last word is in, or the time for it is over.
-    fn hold(&mut self, error: io::Error, context: &mut Context<'_>) -> Poll<io::Error> {
-        let pause = Box::pin(tokio::time::sleep(LAST_WORD));
-        self.broken = Some((error.kind(), error.to_string(), pause));
-        self.held(context)
+    fn defer_write_error(
+        &mut self,
+        error: io::Error,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Error> {
+        let pause = Box::pin(tokio::time::sleep(EARLY_RESPONSE_GRACE));
+        self.write_error = Some((error.kind(), error.to_string(), pause));
+        self.deferred_write_error(context)
     }
 
-    fn held(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let Some((kind, text, pause)) = &mut self.broken else { return Poll::Pending };
+    fn deferred_write_error(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let Some((kind, text, pause)) = &mut self.write_error else { return Poll::Pending };
         ready!(pause.as_mut().poll(context));
         Poll::Ready(io::Error::new(*kind, text.clone()))
     }
 }
 
-impl Drop for Wire {
+impl Drop for Socket {
     /// The kernel would go on sending what it holds, for minutes on a slow line and in the way of
     /// what is sent instead; and a part that was given up could still land.
     fn drop(&mut self) {
-        if self.activity.is_given_up() {
+        if self.activity.is_abandoned() {
             // A socket that is gone already sends nothing.
             let _ = self.stream.set_zero_linger();
         }
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -70,7 +74,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -84,12 +88,12 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.broken.is_some() {
-            return self.held(context).map(Err);
+        if self.write_error.is_some() {
+            return self.deferred_write_error(context).map(Err);
         }
         // The task that writes lives on another thread than who gives up, and goes on for as long as
         // the other side takes what it writes: its end may come later than the next write.
-        if self.activity.is_given_up() {
+        if self.activity.is_abandoned() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         match ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices)) {
@@ -97,7 +101,7 @@ impl AsyncWrite for Wire {
                 self.activity.count(written);
                 Poll::Ready(Ok(written))
             }
-            Err(error) => self.hold(error, context).map(Err),
+            Err(error) => self.defer_write_error(error, context).map(Err),
         }
     }
 
@@ -106,21 +110,21 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.broken.is_some() {
-            return self.held(context).map(Err);
+        if self.write_error.is_some() {
+            return self.deferred_write_error(context).map(Err);
         }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.broken.is_some() {
+        if self.write_error.is_some() {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
-impl Connection for Wire {
+impl Connection for Socket {
     fn connected(&self) -> Connected {
         Connected::new()
     }

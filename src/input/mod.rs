@@ -13,7 +13,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use source::Source;
+pub use source::ByteSource;
 
 use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,39 +24,39 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::digest::{Algorithm, PartDigest};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::pool::Pool;
-use crate::schedule::Plan;
+use crate::schedule::PartPlan;
 use crate::worker::{self, Worker};
-use fill::Filler;
+use fill::PartReader;
 
 /// What the reading thread has to say, in the order of the stream.
 #[derive(Debug)]
-pub enum Incoming {
+pub enum ReadEvent {
     /// A part is full, or is the last one.
-    Part(Filled),
+    Part(FilledPart),
     /// The stream is longer than its first part.
-    Continues,
+    MultipartNeeded,
     /// The stream has ended within the next part, though it is not judged yet.
-    Ending,
+    LastPartNext,
     /// Something the user should know; the stream is not at fault.
     Warning(String),
     /// The end of the stream: how long it was, and the CRC-32 of all that was read.
-    End { bytes: u64, crc32: u32 },
+    EndOfStream { bytes: u64, crc32: u32 },
     /// Reading failed, or what was read must not be stored.
-    Broken(Error),
+    SourceFailed(Error),
 }
 
 /// One part, ready to be sent. Its buffers are back in the pool when the last of its bytes is dropped.
 #[derive(Debug)]
-pub struct Filled {
+pub struct FilledPart {
     pub number: u32,
     pub chunks: Vec<Bytes>,
     pub digest: PartDigest,
 }
 
 /// Looks at the stream as it passes, to judge at its end whether it is complete.
-pub trait Watch: Send {
+pub trait StreamValidator: Send {
     /// More of the stream; an error ends the reading at once, when there is no hope for it.
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error>;
     /// The stream has ended; an error keeps it from being stored, a warning does not.
@@ -65,13 +65,13 @@ pub trait Watch: Send {
 
 /// What the reading thread is doing, for whoever wants to look at it from outside.
 #[derive(Debug, Default)]
-pub struct Gauge {
+pub struct ReaderStats {
     bytes: AtomicU64,
     waiting: AtomicBool,
-    starved: AtomicBool,
+    out_of_buffers: AtomicBool,
 }
 
-impl Gauge {
+impl ReaderStats {
     /// Bytes read into parts so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -85,31 +85,31 @@ impl Gauge {
 
     /// Whether there is no buffer to read into: all are full, and on their way.
     pub fn waits_for_buffer(&self) -> bool {
-        self.starved.load(Ordering::Relaxed)
+        self.out_of_buffers.load(Ordering::Relaxed)
     }
 }
 
 /// The reading thread, seen from outside. Dropping it stops the thread.
 pub struct Reader {
     /// Closed once the thread is done and the source is closed.
-    pub events: UnboundedReceiver<Incoming>,
-    gauge: Arc<Gauge>,
+    pub events: UnboundedReceiver<ReadEvent>,
+    stats: Arc<ReaderStats>,
     pool: Pool,
     /// Hung up to wake the thread.
-    wake: Option<PipeWriter>,
+    stop_tx: Option<PipeWriter>,
 }
 
 /// A thread that is there to read, and what it is woken by.
-pub struct Thread {
+pub struct ReaderThread {
     worker: Worker,
-    woken: PipeReader,
-    wake: PipeWriter,
+    stop_rx: PipeReader,
+    stop_tx: PipeWriter,
 }
 
-impl Thread {
-    pub fn start() -> io::Result<Thread> {
+impl ReaderThread {
+    pub fn start() -> io::Result<ReaderThread> {
         let (woken, wake) = pipe()?;
-        Ok(Thread { worker: Worker::start("ocipipe-read")?, woken, wake })
+        Ok(ReaderThread { worker: Worker::start("ocipipe-read")?, stop_rx: woken, stop_tx: wake })
     }
 }
 
@@ -117,61 +117,61 @@ impl Reader {
     /// Starts reading. The parts are those of `plan`, in buffers of `pool`, whose limit follows the
     /// plan from part to part.
     pub fn start(
-        source: Source,
+        source: ByteSource,
         pool: Pool,
-        plan: Plan,
+        plan: PartPlan,
         algorithm: Algorithm,
-        watch: Option<Box<dyn Watch>>,
+        watch: Option<Box<dyn StreamValidator>>,
     ) -> Result<Reader, Error> {
-        let thread = Thread::start().map_err(|e| worker::refused("to read with", &e))?;
+        let thread = ReaderThread::start().map_err(|e| worker::thread_error("to read with", &e))?;
         Ok(Reader::on(thread, source, pool, plan, algorithm, watch))
     }
 
     /// Starts reading on a thread that is there: nothing can be refused any more.
     pub fn on(
-        thread: Thread,
-        source: Source,
+        thread: ReaderThread,
+        source: ByteSource,
         pool: Pool,
-        plan: Plan,
+        plan: PartPlan,
         algorithm: Algorithm,
-        watch: Option<Box<dyn Watch>>,
+        watch: Option<Box<dyn StreamValidator>>,
     ) -> Reader {
-        let Thread { worker, woken, wake } = thread;
+        let ReaderThread { worker, stop_rx: woken, stop_tx: wake } = thread;
         let (events, receiver) = unbounded_channel();
-        let gauge = Arc::new(Gauge::default());
-        let filler = Filler {
+        let stats = Arc::new(ReaderStats::default());
+        let filler = PartReader {
             source,
-            woken,
+            stop_rx: woken,
             pool: pool.clone(),
             plan,
             algorithm,
-            watch,
+            validator: watch,
             events: events.clone(),
-            gauge: Arc::clone(&gauge),
-            surplus: fill::Surplus::default(),
-            scarce: false,
+            stats: Arc::clone(&stats),
+            remainder: fill::PacketRemainder::default(),
+            memory_pressure: false,
         };
-        worker.tell(move || {
+        worker.submit(move || {
             // A panic must not look like a thread that was stopped and had nothing more to say.
             let last = catch_unwind(AssertUnwindSafe(|| filler.run())).unwrap_or_else(|_| {
                 let what = "the reading thread failed within itself";
-                Some(Incoming::Broken(Error::new(Kind::Unforeseen, what)))
+                Some(ReadEvent::SourceFailed(Error::new(ErrorKind::Internal, what)))
             });
             if let Some(last) = last {
                 // Nobody listens any more: then nobody needs it.
                 let _ = events.send(last);
             }
         });
-        Reader { events: receiver, gauge, pool, wake: Some(wake) }
+        Reader { events: receiver, stats, pool, stop_tx: Some(wake) }
     }
 
     /// Counters of the thread, to be looked at from anywhere.
-    pub fn gauge(&self) -> Arc<Gauge> {
-        Arc::clone(&self.gauge)
+    pub fn stats(&self) -> Arc<ReaderStats> {
+        Arc::clone(&self.stats)
     }
 
     /// Lets the thread read further than the second part, where the pool was held.
-    pub fn go_on(&self) {
+    pub fn resume(&self) {
         self.pool.release();
     }
 
@@ -179,7 +179,7 @@ impl Reader {
     /// source. Does not wait for that: it is done when `events` is closed.
     pub fn stop(&mut self) {
         self.pool.close();
-        self.wake = None;
+        self.stop_tx = None;
     }
 }
 

@@ -25,19 +25,19 @@ const PIPE_SIZES: [usize; 3] = [1 << 20, 512 << 10, 256 << 10];
 
 /// A read for which the kernel has no memory is tried again so often, so long after another: a minute
 /// together.
-const REFUSALS: u32 = 600;
-const BETWEEN: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+const MAX_REFUSALS: u32 = 600;
+const RETRY_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// `PIPE_BUF`, the most that a packet of a pipe holds where pages are no larger.
 const PIPE_BUF: usize = 4096;
 
 /// A stream that can be read once, from its start to its end.
-pub struct Source {
+pub struct ByteSource {
     descriptor: OwnedFd,
     name: String,
     size: Option<u64>,
     /// Of a file with a size: how much of it is still to be read.
-    left: Cell<Option<u64>>,
+    remaining: Cell<Option<u64>>,
     kind: FileType,
     /// When it was last written to, as it was opened.
     written: (i64, i64),
@@ -45,19 +45,19 @@ pub struct Source {
 
 /// What reading gave.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum ReadResult {
     Bytes(usize),
     End,
     /// The other side of the wake-up was dropped.
     Stopped,
 }
 
-impl Source {
+impl ByteSource {
     /// The process's standard input. Descriptor 0 reads `/dev/null` from here on: nothing but the
     /// stream ever reads the stream, and closing the source closes it for the producer.
-    pub fn stdin() -> Result<Source, Error> {
+    pub fn stdin() -> Result<ByteSource, Error> {
         let taken = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
-        let source = Source::new(taken.map_err(|errno| unreadable("stdin", errno))?, "stdin")?;
+        let source = ByteSource::new(taken.map_err(|errno| unreadable("stdin", errno))?, "stdin")?;
         let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         null.and_then(rustix::stdio::dup2_stdin).map_err(|errno| unreadable("/dev/null", errno))?;
         Ok(source)
@@ -65,15 +65,15 @@ impl Source {
 
     /// A file by its path. A named pipe is waited for by reading, not by opening, so that stopping
     /// works before its writer has come.
-    pub fn file(path: &Path) -> Result<Source, Error> {
+    pub fn file(path: &Path) -> Result<ByteSource, Error> {
         let name = path.display().to_string();
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let opened = openat(CWD, path, flags, Mode::empty());
-        Source::new(opened.map_err(|errno| unreadable(&name, errno))?, &name)
+        ByteSource::new(opened.map_err(|errno| unreadable(&name, errno))?, &name)
     }
 
     /// Any descriptor that can be read, as the stdout of a command; `name` is for messages.
-    pub fn new(descriptor: OwnedFd, name: &str) -> Result<Source, Error> {
+    pub fn new(descriptor: OwnedFd, name: &str) -> Result<ByteSource, Error> {
         let name = name.to_owned();
         let stat = fstat(&descriptor).map_err(|errno| unreadable(&name, errno))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -81,7 +81,7 @@ impl Source {
             FileType::Directory => {
                 let folder = if name == "stdin" { "FOLDER" } else { &name };
                 return Err(Error::source(format!("{name} is a directory, not a stream"))
-                    .next(format!("pack it: tar c {folder} | ocipipe put DEST")));
+                    .with_hint(format!("pack it: tar c {folder} | ocipipe put DEST")));
             }
             FileType::RegularFile => {
                 let start = tell(&descriptor).map_err(|errno| unreadable(&name, errno))?;
@@ -97,14 +97,14 @@ impl Source {
             FileType::Socket => {
                 let found = socket_type(&descriptor).map_err(|errno| unreadable(&name, errno))?;
                 if found != SocketType::STREAM {
-                    return Err(no_stream(&name, found));
+                    return Err(not_a_stream(&name, found));
                 }
                 None
             }
             _ => None,
         };
         let written = file_size::last_written(&stat);
-        Ok(Source { descriptor, name, size, left: Cell::new(size), kind, written })
+        Ok(ByteSource { descriptor, name, size, remaining: Cell::new(size), kind, written })
     }
 
     pub fn name(&self) -> &str {
@@ -122,7 +122,7 @@ impl Source {
     }
 
     /// What there is to say of a file with a size that was changed while it was read to that size.
-    pub(super) fn changed(&self) -> Option<String> {
+    pub(super) fn modified(&self) -> Option<String> {
         let size = self.size?;
         let (stat, at) = (fstat(&self.descriptor).ok()?, tell(&self.descriptor).ok()?);
         let (name, more) = (&self.name, (stat.st_size as u64).saturating_sub(at));
@@ -140,7 +140,7 @@ impl Source {
     /// The least space that a read must be given. A pipe whose writer uses `O_DIRECT` gives one
     /// packet a read and drops what of it does not fit; who reads cannot see that beforehand. A packet
     /// is written into one page, so that this is the most it can hold.
-    pub(super) fn least(&self) -> usize {
+    pub(super) fn min_size(&self) -> usize {
         match self.is_file() {
             true => 1,
             false => PIPE_BUF.max(rustix::param::page_size()),
@@ -154,8 +154,8 @@ impl Source {
         wake: impl AsFd,
         space: &mut [u8],
         more: &mut [u8],
-    ) -> Result<Piece, Error> {
-        debug_assert!(!space.is_empty() && space.len() + more.len() >= self.least());
+    ) -> Result<ReadResult, Error> {
+        debug_assert!(!space.is_empty() && space.len() + more.len() >= self.min_size());
         let mut refusals = 0;
         loop {
             // Waiting is done here and not in read(2): that one cannot be called off, and on a
@@ -163,7 +163,7 @@ impl Source {
             let mut waited =
                 [PollFd::new(&self.descriptor, PollFlags::IN), PollFd::new(&wake, PollFlags::IN)];
             match poll(&mut waited, None) {
-                Ok(_) if !waited[1].revents().is_empty() => return Ok(Piece::Stopped),
+                Ok(_) if !waited[1].revents().is_empty() => return Ok(ReadResult::Stopped),
                 Ok(_) if waited[0].revents().contains(PollFlags::NVAL) => {
                     return Err(unreadable(&self.name, Errno::BADF));
                 }
@@ -171,7 +171,7 @@ impl Source {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(unreadable(&self.name, errno)),
             }
-            let result = match self.left.get() {
+            let result = match self.remaining.get() {
                 Some(0) => Ok(0),
                 Some(left) => {
                     let most = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
@@ -182,18 +182,18 @@ impl Source {
                     rustix::io::readv(&self.descriptor, &mut slices)
                 }
             };
-            if let (Ok(read), Some(left)) = (result, self.left.get()) {
-                self.left.set(Some(left - read as u64));
+            if let (Ok(read), Some(left)) = (result, self.remaining.get()) {
+                self.remaining.set(Some(left - read as u64));
             }
-            if result == Err(Errno::NOMEM) && refusals < REFUSALS {
+            if result == Err(Errno::NOMEM) && refusals < MAX_REFUSALS {
                 // The kernel has no page for it now; the stream is where it was.
                 refusals += 1;
                 let mut wake = [PollFd::new(&wake, PollFlags::IN)];
-                let _ = poll(&mut wake, Some(&BETWEEN));
+                let _ = poll(&mut wake, Some(&RETRY_INTERVAL));
                 continue;
             }
-            match answer(result).map_err(|errno| unreadable(&self.name, errno))? {
-                Some(Piece::End) if self.is_written_to() => {}
+            match read_result(result).map_err(|errno| unreadable(&self.name, errno))? {
+                Some(ReadResult::End) if self.is_written_to() => {}
                 Some(piece) => return Ok(piece),
                 None => {}
             }
@@ -214,7 +214,7 @@ impl Source {
 
 /// The error for a socket that keeps packets: one that is empty looks like the end of the stream, and
 /// one that is longer than the space for it is cut.
-fn no_stream(name: &str, found: SocketType) -> Error {
+fn not_a_stream(name: &str, found: SocketType) -> Error {
     let kind = match found {
         SocketType::DGRAM => "SOCK_DGRAM",
         SocketType::SEQPACKET => "SOCK_SEQPACKET",
@@ -222,15 +222,15 @@ fn no_stream(name: &str, found: SocketType) -> Error {
         _ => "not SOCK_STREAM",
     };
     Error::usage(format!("{name} is a socket of packets ({kind}), not a stream of bytes"))
-        .next("connect a SOCK_STREAM, or pipe in what a program makes of the packets")
+        .with_hint("connect a SOCK_STREAM, or pipe in what a program makes of the packets")
 }
 
 /// What the result of a read means; `None` is to wait and try again. A descriptor that is not to
 /// block can have nothing even after the waiting, if somebody else reads it too.
-fn answer(result: Result<usize, Errno>) -> Result<Option<Piece>, Errno> {
+fn read_result(result: Result<usize, Errno>) -> Result<Option<ReadResult>, Errno> {
     match result {
-        Ok(0) => Ok(Some(Piece::End)),
-        Ok(read) => Ok(Some(Piece::Bytes(read))),
+        Ok(0) => Ok(Some(ReadResult::End)),
+        Ok(read) => Ok(Some(ReadResult::Bytes(read))),
         Err(Errno::INTR | Errno::AGAIN) => Ok(None),
         Err(errno) => Err(errno),
     }
@@ -258,12 +258,12 @@ mod tests {
 
     #[test]
     fn only_an_empty_read_is_the_end_and_only_a_missed_one_is_repeated() {
-        assert_eq!(answer(Ok(0)), Ok(Some(Piece::End)));
-        assert_eq!(answer(Ok(7)), Ok(Some(Piece::Bytes(7))));
-        assert_eq!(answer(Err(Errno::AGAIN)), Ok(None));
-        assert_eq!(answer(Err(Errno::INTR)), Ok(None));
+        assert_eq!(read_result(Ok(0)), Ok(Some(ReadResult::End)));
+        assert_eq!(read_result(Ok(7)), Ok(Some(ReadResult::Bytes(7))));
+        assert_eq!(read_result(Err(Errno::AGAIN)), Ok(None));
+        assert_eq!(read_result(Err(Errno::INTR)), Ok(None));
         for errno in [Errno::IO, Errno::CONNRESET, Errno::ISDIR, Errno::BADF, Errno::STALE] {
-            assert_eq!(answer(Err(errno)), Err(errno));
+            assert_eq!(read_result(Err(errno)), Err(errno));
         }
     }
 
@@ -271,7 +271,7 @@ mod tests {
     fn an_empty_read_of_a_pipe_is_the_end_only_when_nobody_writes_to_it_and_it_is_empty() {
         use std::io::Write;
         let (reader, mut writer) = std::io::pipe().unwrap();
-        let source = Source::new(reader.into(), "the pipe").unwrap();
+        let source = ByteSource::new(reader.into(), "the pipe").unwrap();
         assert!(source.is_written_to());
         writer.write_all(b"left").unwrap();
         drop(writer);
@@ -279,6 +279,6 @@ mod tests {
         assert_eq!(rustix::io::read(&source.descriptor, &mut [0; 4]), Ok(4));
         assert!(!source.is_written_to());
         let file = tempfile::tempfile().unwrap();
-        assert!(!Source::new(file.into(), "the file").unwrap().is_written_to());
+        assert!(!ByteSource::new(file.into(), "the file").unwrap().is_written_to());
     }
 }

@@ -19,15 +19,19 @@ fn ramp(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
 
-fn piped(reader: PipeReader) -> Source {
-    Source::new(reader.into(), "the pipe").unwrap()
+fn piped(reader: PipeReader) -> ByteSource {
+    ByteSource::new(reader.into(), "the pipe").unwrap()
 }
 
-fn started(source: Source, plan: &Plan) -> (Reader, Pool) {
+fn started(source: ByteSource, plan: &PartPlan) -> (Reader, Pool) {
     watched(source, plan, None)
 }
 
-fn watched(source: Source, plan: &Plan, watch: Option<Box<dyn Watch>>) -> (Reader, Pool) {
+fn watched(
+    source: ByteSource,
+    plan: &PartPlan,
+    watch: Option<Box<dyn StreamValidator>>,
+) -> (Reader, Pool) {
     let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
     let reader =
         Reader::start(source, pool.clone(), plan.clone(), Algorithm::Sha256, watch).unwrap();
@@ -35,7 +39,7 @@ fn watched(source: Source, plan: &Plan, watch: Option<Box<dyn Watch>>) -> (Reade
 }
 
 /// A stream whose writer is `write`, on a thread of its own.
-fn stream(plan: &Plan, write: impl FnOnce(PipeWriter) + Send + 'static) -> (Reader, Pool) {
+fn stream(plan: &PartPlan, write: impl FnOnce(PipeWriter) + Send + 'static) -> (Reader, Pool) {
     let (reader, writer) = pipe().unwrap();
     thread::spawn(move || write(writer));
     started(piped(reader), plan)
@@ -44,8 +48,8 @@ fn stream(plan: &Plan, write: impl FnOnce(PipeWriter) + Send + 'static) -> (Read
 fn broken(mut reader: Reader) -> Error {
     loop {
         match reader.events.blocking_recv() {
-            Some(Incoming::Broken(error)) => return error,
-            Some(Incoming::End { .. }) => panic!("taken for the end of the stream"),
+            Some(ReadEvent::SourceFailed(error)) => return error,
+            Some(ReadEvent::EndOfStream { .. }) => panic!("taken for the end of the stream"),
             Some(_) => {}
             None => panic!("the thread said nothing"),
         }
@@ -59,7 +63,7 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
     let (mut parts, mut continues, mut ending) = (0, false, false);
     loop {
         match reader.events.blocking_recv().expect("an end is told") {
-            Incoming::Part(part) => {
+            ReadEvent::Part(part) => {
                 parts += 1;
                 assert_eq!(part.number, parts);
                 assert_eq!(continues, parts > 1, "the second part is announced, the first not");
@@ -71,16 +75,16 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
                 guards.push((part.digest.crc32, part.digest.size));
                 read.extend(bytes);
             }
-            Incoming::Continues => {
+            ReadEvent::MultipartNeeded => {
                 assert!(parts == 1 && !continues);
                 continues = true;
             }
-            Incoming::Ending => {
+            ReadEvent::LastPartNext => {
                 let left = written.len() - read.len();
                 assert!((1..part_size).contains(&left) && !ending, "{left} bytes are left");
                 ending = true;
             }
-            Incoming::End { bytes, crc32 } => {
+            ReadEvent::EndOfStream { bytes, crc32 } => {
                 assert_eq!(ending, !written.len().is_multiple_of(part_size));
                 assert!(read == written, "the bytes differ");
                 assert_eq!(bytes, written.len() as u64);
@@ -93,8 +97,8 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
     }
     assert!(reader.events.blocking_recv().is_none(), "nothing follows the end");
     assert_eq!(parts as usize, written.len().div_ceil(part_size));
-    assert_eq!(reader.gauge().bytes(), written.len() as u64);
-    assert!(!reader.gauge().waits_for_source());
+    assert_eq!(reader.stats().bytes(), written.len() as u64);
+    assert!(!reader.stats().waits_for_source());
     assert_eq!(pool.outstanding(), 0);
 }
 
@@ -103,7 +107,7 @@ fn every_length_around_a_boundary_is_cut_where_it_should_be() {
     for length in [0, 1, PART - 1, PART, PART + 1, 2 * PART, 7 * PART, 7 * PART + 17] {
         // A part in one buffer; in several; in several of which the last is not full.
         for buffer in [PART, PART / 4, 300] {
-            let plan = Plan::level(buffer, PART as u64, 2);
+            let plan = PartPlan::level_plan(buffer, PART as u64, 2);
             let written = ramp(length);
             let data = written.clone();
             let (reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&data).unwrap());
@@ -114,7 +118,7 @@ fn every_length_around_a_boundary_is_cut_where_it_should_be() {
 
 #[test]
 fn a_trickle_and_a_non_blocking_pipe_are_waited_for() {
-    let plan = Plan::uniform(64, 2);
+    let plan = PartPlan::uniform(64, 2);
     for non_blocking in [false, true] {
         let (reader, mut writer) = pipe().unwrap();
         let flags = rustix::fs::fcntl_getfl(&reader).unwrap();
@@ -124,7 +128,7 @@ fn a_trickle_and_a_non_blocking_pipe_are_waited_for() {
         let written = ramp(300);
         let (source, data) = (piped(reader), written.clone());
         let (reader, pool) = started(source, &plan);
-        let gauge = reader.gauge();
+        let gauge = reader.stats();
         thread::spawn(move || {
             for (at, byte) in data.iter().enumerate() {
                 // The pipe is empty each time: the reader has seen all that went before.
@@ -140,26 +144,26 @@ fn a_trickle_and_a_non_blocking_pipe_are_waited_for() {
 
 #[test]
 fn reading_goes_no_further_than_there_are_buffers() {
-    let plan = Plan::uniform(PART, 1);
+    let plan = PartPlan::uniform(PART, 1);
     let written = ramp(5 * PART);
     let (mut reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&written).unwrap());
     let mut held = Vec::new();
     while held.len() < 2 {
-        if let Some(Incoming::Part(part)) = reader.events.blocking_recv() {
+        if let Some(ReadEvent::Part(part)) = reader.events.blocking_recv() {
             held.push(part);
         }
     }
     assert_eq!((pool.outstanding(), pool.allocated()), (2, 2));
-    assert_eq!(reader.gauge().bytes(), 2 * PART as u64);
+    assert_eq!(reader.stats().bytes(), 2 * PART as u64);
     assert!(reader.events.try_recv().is_err());
     held.clear();
-    assert!(matches!(reader.events.blocking_recv(), Some(Incoming::Part(_))));
+    assert!(matches!(reader.events.blocking_recv(), Some(ReadEvent::Part(_))));
 }
 
 #[test]
 fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
     for stop in [false, true] {
-        let plan = Plan::uniform(PART, 4);
+        let plan = PartPlan::uniform(PART, 4);
         let written = ramp(5 * PART);
         let (source, mut pipe) = pipe().unwrap();
         let data = written.clone();
@@ -170,9 +174,12 @@ fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
             Reader::start(piped(source), pool.clone(), plan, Algorithm::Sha256, None).unwrap();
         for _ in 0..3 {
             let said = reader.events.blocking_recv();
-            assert!(matches!(said, Some(Incoming::Part(_) | Incoming::Continues)), "{said:?}");
+            assert!(
+                matches!(said, Some(ReadEvent::Part(_) | ReadEvent::MultipartNeeded)),
+                "{said:?}"
+            );
         }
-        let gauge = reader.gauge();
+        let gauge = reader.stats();
         while !gauge.waits_for_buffer() {
             assert!(gauge.bytes() <= 2 * PART as u64, "a third part is read");
             thread::yield_now();
@@ -184,10 +191,10 @@ fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
             assert!(reader.events.blocking_recv().is_none());
             continue;
         }
-        reader.go_on();
+        reader.resume();
         let mut parts = 2;
         while let Some(said) = reader.events.blocking_recv() {
-            parts += usize::from(matches!(said, Incoming::Part(_)));
+            parts += usize::from(matches!(said, ReadEvent::Part(_)));
         }
         assert_eq!((parts, gauge.bytes()), (5, 5 * PART as u64));
     }
@@ -196,10 +203,10 @@ fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
 #[test]
 fn a_failed_read_is_never_the_end_of_the_stream() {
     let memory = File::open("/proc/self/mem").unwrap();
-    let source = Source::new(memory.into(), "the file").unwrap();
-    let error = broken(started(source, &Plan::uniform(PART, 1)).0);
-    assert_eq!(error.kind, Kind::Source);
-    assert!(error.what.starts_with("cannot read the file: "), "{error}");
+    let source = ByteSource::new(memory.into(), "the file").unwrap();
+    let error = broken(started(source, &PartPlan::uniform(PART, 1)).0);
+    assert_eq!(error.kind, ErrorKind::Source);
+    assert!(error.message.starts_with("cannot read the file: "), "{error}");
 
     // The peer of a socket that goes away with bytes unread resets the connection.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -210,24 +217,24 @@ fn a_failed_read_is_never_the_end_of_the_stream() {
     let mut first = [0];
     peer.peek(&mut first).unwrap();
     drop(peer);
-    let source = Source::new(ours.into(), "the socket").unwrap();
-    let error = broken(started(source, &Plan::uniform(PART, 1)).0);
-    assert_eq!(error.kind, Kind::Source);
+    let source = ByteSource::new(ours.into(), "the socket").unwrap();
+    let error = broken(started(source, &PartPlan::uniform(PART, 1)).0);
+    assert_eq!(error.kind, ErrorKind::Source);
 }
 
 #[test]
 fn a_directory_and_a_missing_file_are_named_as_such() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Source::file(folder.path()).err().unwrap();
-    assert!(error.kind == Kind::Source && error.what.contains("is a directory"), "{error}");
-    let error = Source::file(&folder.path().join("missing")).err().unwrap();
-    assert!(error.kind == Kind::Source && error.what.contains("missing"), "{error}");
+    let error = ByteSource::file(folder.path()).err().unwrap();
+    assert!(error.kind == ErrorKind::Source && error.message.contains("is a directory"), "{error}");
+    let error = ByteSource::file(&folder.path().join("missing")).err().unwrap();
+    assert!(error.kind == ErrorKind::Source && error.message.contains("missing"), "{error}");
 }
 
 #[test]
 fn a_stream_longer_than_can_be_stored_ends_cleanly() {
-    let plan = Plan::uniform(1, 40);
-    let longest = plan.longest() as usize;
+    let plan = PartPlan::uniform(1, 40);
+    let longest = plan.max_stream() as usize;
     let written = ramp(longest);
     let data = written.clone();
     let (reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&data).unwrap());
@@ -243,8 +250,8 @@ fn a_stream_longer_than_can_be_stored_ends_cleanly() {
         sent.send(error.kind()).unwrap();
     });
     let error = broken(reader);
-    assert_eq!(error.kind, Kind::Source);
-    assert!(error.what.contains("longer than 10000 bytes"), "{error}");
+    assert_eq!(error.kind, ErrorKind::Source);
+    assert!(error.message.contains("longer than 10000 bytes"), "{error}");
     assert_eq!(closed.recv().unwrap(), std::io::ErrorKind::BrokenPipe);
 }
 
@@ -253,7 +260,10 @@ fn stopped(mut reader: Reader, mut writer: PipeWriter) {
     reader.stop();
     while let Some(incoming) = reader.events.blocking_recv() {
         assert!(
-            matches!(incoming, Incoming::Part(_) | Incoming::Continues | Incoming::Ending),
+            matches!(
+                incoming,
+                ReadEvent::Part(_) | ReadEvent::MultipartNeeded | ReadEvent::LastPartNext
+            ),
             "{incoming:?}"
         );
     }
@@ -264,8 +274,8 @@ fn stopped(mut reader: Reader, mut writer: PipeWriter) {
 #[test]
 fn stopping_works_while_the_source_is_silent() {
     let (reader, writer) = pipe().unwrap();
-    let (reader, _pool) = started(piped(reader), &Plan::uniform(PART, 1));
-    while !reader.gauge().waits_for_source() {
+    let (reader, _pool) = started(piped(reader), &PartPlan::uniform(PART, 1));
+    while !reader.stats().waits_for_source() {
         thread::yield_now();
     }
     stopped(reader, writer);
@@ -274,7 +284,7 @@ fn stopping_works_while_the_source_is_silent() {
 #[test]
 fn stopping_works_while_there_is_no_buffer() {
     let (reader, mut writer) = pipe().unwrap();
-    let (mut reader, pool) = started(piped(reader), &Plan::uniform(PART, 1));
+    let (mut reader, pool) = started(piped(reader), &PartPlan::uniform(PART, 1));
     writer.write_all(&ramp(3 * PART)).unwrap();
     let mut held = Vec::new();
     while held.len() < 3 {
@@ -289,17 +299,17 @@ fn a_named_pipe_is_waited_for_and_can_be_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
-    let plan = Plan::uniform(PART, 2);
+    let plan = PartPlan::uniform(PART, 2);
 
-    let (mut reader, _pool) = started(Source::file(&path).unwrap(), &plan);
-    while !reader.gauge().waits_for_source() {
+    let (mut reader, _pool) = started(ByteSource::file(&path).unwrap(), &plan);
+    while !reader.stats().waits_for_source() {
         thread::yield_now();
     }
     reader.stop();
     assert!(reader.events.blocking_recv().is_none(), "no writer is not an empty stream");
 
-    let (reader, pool) = started(Source::file(&path).unwrap(), &plan);
-    while !reader.gauge().waits_for_source() {
+    let (reader, pool) = started(ByteSource::file(&path).unwrap(), &plan);
+    while !reader.stats().waits_for_source() {
         thread::yield_now();
     }
     File::options().write(true).open(&path).unwrap().write_all(&ramp(2500)).unwrap();
@@ -312,7 +322,7 @@ struct Judge {
     verdict: fn(&[u8]) -> Result<Option<String>, Error>,
 }
 
-impl Watch for Judge {
+impl StreamValidator for Judge {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.seen.extend(bytes);
         (self.hope)(&self.seen)
@@ -326,19 +336,22 @@ impl Watch for Judge {
 fn judged(
     hope: fn(&[u8]) -> Result<(), Error>,
     verdict: fn(&[u8]) -> Result<Option<String>, Error>,
-) -> Vec<Incoming> {
+) -> Vec<ReadEvent> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&ramp(2500)).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
     let mut whole = Vec::new();
     (&file).read_to_end(&mut whole).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
-    let source = Source::new(file.into(), "the file").unwrap();
+    let source = ByteSource::new(file.into(), "the file").unwrap();
     let judge = Box::new(Judge { seen: vec![], hope, verdict });
-    let (mut reader, _pool) = watched(source, &Plan::uniform(PART, 2), Some(judge));
+    let (mut reader, _pool) = watched(source, &PartPlan::uniform(PART, 2), Some(judge));
     let mut said = Vec::new();
     while let Some(incoming) = reader.events.blocking_recv() {
-        if !matches!(incoming, Incoming::Part(_) | Incoming::Continues | Incoming::Ending) {
+        if !matches!(
+            incoming,
+            ReadEvent::Part(_) | ReadEvent::MultipartNeeded | ReadEvent::LastPartNext
+        ) {
             said.push(incoming);
         }
     }
@@ -352,13 +365,22 @@ fn what_a_watch_says_decides_about_the_end() {
         assert!(seen == ramp(2500));
         Ok(None)
     });
-    assert!(matches!(said[..], [Incoming::End { bytes: 2500, .. }]), "{said:?}");
+    assert!(matches!(said[..], [ReadEvent::EndOfStream { bytes: 2500, .. }]), "{said:?}");
     let said = judged(hopeful, |_| Ok(Some("odd".to_owned())));
-    assert!(matches!(said[..], [Incoming::Warning(_), Incoming::End { .. }]), "{said:?}");
+    assert!(matches!(said[..], [ReadEvent::Warning(_), ReadEvent::EndOfStream { .. }]), "{said:?}");
     let said = judged(hopeful, |_| Err(Error::source("cut off")));
-    assert!(matches!(&said[..], [Incoming::Broken(e)] if e.what == "cut off"), "{said:?}");
+    assert!(
+        matches!(&said[..], [ReadEvent::SourceFailed(e)] if e.message == "cut off"),
+        "{said:?}"
+    );
     let said = judged(|_| Err(Error::source("no hope")), |_| panic!("it was hopeless"));
-    assert!(matches!(&said[..], [Incoming::Broken(e)] if e.what == "no hope"), "{said:?}");
+    assert!(
+        matches!(&said[..], [ReadEvent::SourceFailed(e)] if e.message == "no hope"),
+        "{said:?}"
+    );
     let said = judged(hopeful, |_| panic!("planted"));
-    assert!(matches!(&said[..], [Incoming::Broken(e)] if e.kind == Kind::Unforeseen), "{said:?}");
+    assert!(
+        matches!(&said[..], [ReadEvent::SourceFailed(e)] if e.kind == ErrorKind::Internal),
+        "{said:?}"
+    );
 }

@@ -3,5 +3,9 @@
 pub mod answer;
 pub mod request;
 
-pub use answer::{Answer, Archival, Held, ListedPart, ListedUpload, Page, Refusal, Unreadable};
-pub use request::{Body, Condition, CustomerKey, Request, Sort, Storing, Target};
+pub use answer::{
+    Archival, ErrorResponse, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page, Response,
+};
+pub use request::{
+    CustomerKey, ObjectLocation, Precondition, PutOptions, Request, RequestClass, RequestPayload,
+};

@@ -20,7 +20,7 @@ pub fn read(path: &Path) -> Result<CustomerKey, Error> {
     parse(&text).ok_or_else(|| {
         let shown = path.display();
         Error::usage(format!("--encryption-key-file {shown}: not the base64 of 32 bytes"))
-            .next("make one with: openssl rand -base64 32")
+            .with_hint("make one with: openssl rand -base64 32")
     })
 }
 

@@ -44,7 +44,7 @@ impl Endpoint {
         // What was given is not repeated in the error: it may hold a password.
         let refuse = |why: &str| {
             Error::usage(format!("{option}: {why}"))
-                .next("it must look like https://objectstorage.REGION.oraclecloud.com")
+                .with_hint("it must look like https://objectstorage.REGION.oraclecloud.com")
         };
         let (scheme, rest) = text
             .trim()
@@ -121,7 +121,7 @@ impl ObjectStorage {
                 "the namespace {namespace:?} cannot be part of a host, as a realm-specific endpoint \
                  needs it"
             ))
-            .next("leave --realm-specific-endpoint out")),
+            .with_hint("leave --realm-specific-endpoint out")),
         }
     }
 }
@@ -228,7 +228,7 @@ mod tests {
         for elsewhere in ["example.com", "10.0.0.1", "[::2]", "localhost.example", "128.0.0.1", "0"]
         {
             let error = parse(&format!("http://{elsewhere}")).unwrap_err();
-            assert!(error.what.contains("this machine"), "{elsewhere}: {error}");
+            assert!(error.message.contains("this machine"), "{elsewhere}: {error}");
         }
     }
 
@@ -305,7 +305,7 @@ mod tests {
         ] {
             let error = parse(text).expect_err(text);
             assert_eq!(error.kind.exit_code(), 2);
-            assert!(error.what.starts_with("--endpoint: "));
+            assert!(error.message.starts_with("--endpoint: "));
         }
     }
 

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// Larger than any key in PEM (an RSA key of 16384 bits is 13 KiB), small enough to read at once.
-pub const LARGEST_FILE: usize = 256 * 1024;
+pub const MAX_FILE: usize = 256 * 1024;
 
 /// An RSA private key, ready to sign.
 pub struct Key {
@@ -63,7 +63,7 @@ impl Key {
     /// Reads the first private key of a PEM text. A pass phrase that the key does not need is
     /// ignored.
     pub fn from_pem(text: &[u8], passphrase: Option<&str>) -> Result<Key, KeyError> {
-        if text.len() > LARGEST_FILE {
+        if text.len() > MAX_FILE {
             return Err(KeyError::Malformed);
         }
         let Block { tag, dek_info, contents } = private_block(text)?;

@@ -12,9 +12,9 @@ use crate::error::Error;
 pub type Pairs = Vec<(String, String)>;
 
 /// What the service takes in all, by its documentation.
-const MOST: usize = 4000;
+const MAX_SIZE: usize = 4000;
 
-const FORM: &str = "write a JSON map of texts, such as --metadata '{\"host\": \"db1\"}'";
+const FORMAT_HINT: &str = "write a JSON map of texts, such as --metadata '{\"host\": \"db1\"}'";
 
 /// Reads a JSON map. As in the OCI CLI a value may be a number or a truth too, and quotes may be
 /// single ones.
@@ -24,17 +24,17 @@ pub fn parse(text: &str) -> Result<Pairs, Error> {
         (Err(_), Ok(map)) if !text.contains('"') => map,
         (Err(fault), _) => {
             let what = format!("--metadata is not JSON: {fault}");
-            return Err(Error::usage(what).next(FORM));
+            return Err(Error::usage(what).with_hint(FORMAT_HINT));
         }
     };
     let Value::Object(map) = map else {
-        return Err(Error::usage("--metadata is JSON, but not a map").next(FORM));
+        return Err(Error::usage("--metadata is JSON, but not a map").with_hint(FORMAT_HINT));
     };
     let mut pairs = Pairs::with_capacity(map.len());
     for (name, value) in map {
-        let value = shown(&name, value)?;
+        let value = to_text(&name, value)?;
         check_name(&name)?;
-        if let Some(fault) = fault(&value) {
+        if let Some(fault) = invalid_reason(&value) {
             return Err(Error::usage(format!("--metadata: the value of {name:?}: {fault}")));
         }
         // Header names have no case: the service would keep one of the two, nobody knows which.
@@ -44,29 +44,29 @@ pub fn parse(text: &str) -> Result<Pairs, Error> {
         pairs.push((name, value));
     }
     let size: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if size > MOST {
+    if size > MAX_SIZE {
         return Err(Error::usage(format!("--metadata has {size} bytes of names and values"))
-            .next(format!("the service takes {MOST} in all")));
+            .with_hint(format!("the service takes {MAX_SIZE} in all")));
     }
     Ok(pairs)
 }
 
 /// A value as the OCI CLI makes a text of it.
-fn shown(name: &str, value: Value) -> Result<String, Error> {
+fn to_text(name: &str, value: Value) -> Result<String, Error> {
     match value {
         Value::String(text) => Ok(text),
-        Value::Number(number) => Ok(written(&number)),
+        Value::Number(number) => Ok(number_text(&number)),
         Value::Bool(true) => Ok("True".to_owned()),
         Value::Bool(false) => Ok("False".to_owned()),
         Value::Null | Value::Array(_) | Value::Object(_) => {
             Err(Error::usage(format!("--metadata: the value of {name:?} is not a text"))
-                .next("put it in quotes: names and values are texts"))
+                .with_hint("put it in quotes: names and values are texts"))
         }
     }
 }
 
 /// A number as Python writes it. It begins exponents earlier than Rust, and gives them two digits.
-fn written(number: &Number) -> String {
+fn number_text(number: &Number) -> String {
     let float = match number.as_f64() {
         Some(float) if number.is_f64() => float,
         _ => return number.to_string(),
@@ -90,20 +90,20 @@ fn json(text: &str) -> Result<Value, serde_json::Error> {
 fn check_name(name: &str) -> Result<(), Error> {
     if name.get(..9).is_some_and(|prefix| prefix.eq_ignore_ascii_case("opc-meta-")) {
         return Err(Error::usage(format!("--metadata: {name:?} begins with opc-meta-"))
-            .next(format!("that is added to every name: write {:?}", &name[9..])));
+            .with_hint(format!("that is added to every name: write {:?}", &name[9..])));
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if name.is_empty() || !name.chars().all(legal) {
         return Err(Error::usage(format!(
             "--metadata: {name:?} cannot be part of a header's name"
         ))
-        .next("use letters, digits, - and _"));
+        .with_hint("use letters, digits, - and _"));
     }
     Ok(())
 }
 
 /// Why a text cannot be stored.
-fn fault(text: &str) -> Option<&'static str> {
+fn invalid_reason(text: &str) -> Option<&'static str> {
     if text.contains(char::is_control) {
         Some("a control character, such as a line end, cannot be stored")
     } else if text.trim() != text {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::region::Form;
+use super::region::HostVariant;
 use crate::error::Error;
 
 /// How requests are authenticated.
@@ -39,9 +39,9 @@ impl AuthMode {
             | "pkcs11" => Err(Error::usage(format!(
                 "the authentication mode {text} of the OCI CLI is not supported here yet"
             ))
-            .next("use --auth api_key or --auth security_token")),
+            .with_hint("use --auth api_key or --auth security_token")),
             _ => Err(Error::usage(format!("unknown authentication mode {text:?}"))
-                .next("there are: api_key, security_token")),
+                .with_hint("there are: api_key, security_token")),
         }
     }
 }
@@ -50,33 +50,33 @@ impl AuthMode {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
     pub text: String,
-    pub from: String,
+    pub origin: String,
 }
 
 impl Setting {
     pub fn new(text: impl Into<String>, from: impl Into<String>) -> Setting {
-        Setting { text: text.into(), from: from.into() }
+        Setting { text: text.into(), origin: from.into() }
     }
 }
 
 // A URL may hold a password.
 impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Setting(by {})", self.from)
+        write!(f, "Setting(by {})", self.origin)
     }
 }
 
 /// The authorities to trust in place of the system's: files or folders, and what named them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bundle {
+pub struct CertBundle {
     pub paths: Vec<PathBuf>,
-    pub from: String,
+    pub origin: String,
 }
 
 /// How the service is reached, and whom to trust there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Network {
-    pub bundle: Option<Bundle>,
+pub struct NetworkOptions {
+    pub cert_bundle: Option<CertBundle>,
     /// The URL of a proxy; `http` reads it.
     pub proxy: Option<Setting>,
     /// What the proxy is not for.
@@ -95,8 +95,8 @@ pub struct ServiceOptions {
     /// The URL of the auth service; `profile` reads it.
     pub auth_endpoint: Option<Setting>,
     /// Which of the region's hosts are meant.
-    pub form: Form,
-    pub network: Network,
+    pub host_variant: HostVariant,
+    pub network: NetworkOptions,
     pub refresh_before: Option<Duration>,
     pub no_refresh: bool,
     /// What is odd enough to be said at the start, though not wrong.
@@ -119,7 +119,7 @@ mod tests {
         let unknown = AuthMode::parse("kerberos").unwrap_err().to_string();
         assert!(unknown.contains("\"kerberos\"") && unknown.contains("api_key, security_token"));
         let later = AuthMode::parse("instance_principal").unwrap_err();
-        assert!(later.what.contains("not supported"));
+        assert!(later.message.contains("not supported"));
         assert_eq!(later.kind.exit_code(), 2);
         // The names are exact, as in the OCI CLI.
         assert!(AuthMode::parse("API_KEY").is_err());

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::ini::{DEFAULT, Malformed, Profiles, Section};
+pub use self::ini::{DEFAULT, ParseError, Profiles, Section};
 use self::login::Login;
 use super::endpoint::{Endpoint, ObjectStorage};
 use super::options::{AuthMode, ServiceOptions, Setting};
@@ -32,7 +32,7 @@ pub struct Identity {
     pub profile: String,
     /// The config file, unless everything came from the environment.
     pub config_file: Option<PathBuf>,
-    pub credentials: Source,
+    pub credentials: CredentialSource,
     pub key: KeySource,
     pub passphrase: Option<Zeroizing<String>>,
     pub tenancy: Option<String>,
@@ -76,7 +76,7 @@ impl fmt::Debug for KeySource {
 
 /// What a request is signed in the name of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum CredentialSource {
     ApiKey { tenancy: String, user: String, fingerprint: String },
     SecurityToken { token_file: PathBuf },
 }
@@ -84,19 +84,19 @@ pub enum Source {
 impl Identity {
     /// Brings options, environment and config file together.
     pub fn resolve(options: &ServiceOptions, environment: &Environment) -> Result<Identity, Error> {
-        let settings = config::Settings::read(options, environment)?;
+        let settings = config::ProfileSettings::read(options, environment)?;
         let mut login = login(&settings, environment);
         let key = key(&settings, environment)?;
         let credentials = match mode(options, &settings)? {
             AuthMode::ApiKey => api_key(&settings)?,
-            AuthMode::SecurityToken => Source::SecurityToken {
+            AuthMode::SecurityToken => CredentialSource::SecurityToken {
                 token_file: settings.path("security_token_file", environment).ok_or_else(|| {
                     Error::usage(format!("{settings} has no security_token_file"))
-                        .next(login.advice())
+                        .with_hint(login.hint())
                 })?,
             },
         };
-        let place = Place::find(options, environment, &settings)?;
+        let place = EndpointLookup::find(options, environment, &settings)?;
         login.region.clone_from(&place.region);
         let mut warnings = options.warnings.clone();
         warnings.extend(place.warnings);
@@ -111,7 +111,7 @@ impl Identity {
             if let KeySource::File(file) = &key {
                 warnings.extend(config::too_open(file));
             }
-            if let Source::SecurityToken { token_file } = &credentials {
+            if let CredentialSource::SecurityToken { token_file } = &credentials {
                 warnings.extend(config::too_open(token_file));
             }
         }
@@ -135,8 +135,8 @@ impl Identity {
     }
 
     /// How to begin a new session, to stand where a sentence begins.
-    pub fn login(&self) -> String {
-        self.login.advice()
+    pub fn login_command(&self) -> String {
+        self.login.hint()
     }
 }
 
@@ -155,25 +155,25 @@ impl fmt::Debug for Identity {
 }
 
 /// How requests are signed: as something says it, or else as the profile looks.
-fn mode(options: &ServiceOptions, settings: &config::Settings) -> Result<AuthMode, Error> {
+fn mode(options: &ServiceOptions, settings: &config::ProfileSettings) -> Result<AuthMode, Error> {
     if let Some(mode) = options.auth {
         return Ok(mode);
     }
-    if settings.is_meant("authentication_type")
+    if settings.is_configured("authentication_type")
         && let Some(text) = settings.value("authentication_type")
     {
         return AuthMode::parse(text).map_err(|error| Error {
-            what: format!("{settings}: authentication_type: {}", error.what),
+            message: format!("{settings}: authentication_type: {}", error.message),
             ..error
         });
     }
-    Ok(match settings.is_meant("security_token_file") {
+    Ok(match settings.is_configured("security_token_file") {
         true => AuthMode::SecurityToken,
         false => AuthMode::ApiKey,
     })
 }
 
-fn login(settings: &config::Settings, environment: &Environment) -> Login {
+fn login(settings: &config::ProfileSettings, environment: &Environment) -> Login {
     let profile = settings.profile.clone();
     let taken = |name: &String| settings.names.contains(name);
     let mut names = (1..).map(|n| match n {
@@ -181,21 +181,21 @@ fn login(settings: &config::Settings, environment: &Environment) -> Login {
         n => format!("{profile}-session-{n}"),
     });
     let place = match &settings.file {
-        None => login::Place::Environment,
+        None => login::SessionProfile::Environment,
         Some(_) if settings.holds_a_user() => {
-            login::Place::Beside(names.find(|name| !taken(name)).unwrap_or_default())
+            login::SessionProfile::Beside(names.find(|name| !taken(name)).unwrap_or_default())
         }
-        Some(_) => login::Place::Profile,
+        Some(_) => login::SessionProfile::Profile,
     };
-    let usual = |file: &&PathBuf| config::is_usual(file, environment);
+    let usual = |file: &&PathBuf| config::is_default_path(file, environment);
     let config_file = settings.file.as_ref().filter(|file| !usual(file)).cloned();
-    Login { profile, place, config_file, region: None }
+    Login { profile, session_profile: place, config_file, region: None }
 }
 
-fn key(settings: &config::Settings, environment: &Environment) -> Result<KeySource, Error> {
+fn key(settings: &config::ProfileSettings, environment: &Environment) -> Result<KeySource, Error> {
     if settings.in_file("key_content") {
         return Err(Error::usage(format!("{settings} has key_content, which no file may hold"))
-            .next("write the key to a file of its own and name it as key_file"));
+            .with_hint("write the key to a file of its own and name it as key_file"));
     }
     // As in the SDKs, the content comes before a file.
     if let Some(content) = settings.key_content() {
@@ -205,28 +205,29 @@ fn key(settings: &config::Settings, environment: &Environment) -> Result<KeySour
         Some(path) if path.as_os_str() == PLACEHOLDER => Err(Error::usage(format!(
             "{settings} still has the placeholder key_file={PLACEHOLDER}"
         ))
-        .next("let key_file name the private key whose public half was given at the login")),
+        .with_hint("let key_file name the private key whose public half was given at the login")),
         Some(path) => Ok(KeySource::File(path)),
         None => Err(Error::usage(format!("{settings} has no key_file"))
-            .next("name the private key as key_file in the profile or in OCI_CLI_KEY_FILE")),
+            .with_hint("name the private key as key_file in the profile or in OCI_CLI_KEY_FILE")),
     }
 }
 
-fn api_key(settings: &config::Settings) -> Result<Source, Error> {
+fn api_key(settings: &config::ProfileSettings) -> Result<CredentialSource, Error> {
     let needed = |key: &str, variable: &str, fits: fn(&str) -> bool, like: &str| {
         let value = settings.value(key).ok_or_else(|| {
             Error::usage(format!("{settings} has no {key}, which an API key needs"))
-                .next(format!("add it to the profile, or set {variable}"))
+                .with_hint(format!("add it to the profile, or set {variable}"))
         })?;
         if fits(value) {
             return Ok(value.to_owned());
         }
-        Err(Error::usage(format!("{settings}: {key} is not of the form {like}"))
-            .next("copy it from the console, User settings, API keys, View configuration file"))
+        Err(Error::usage(format!("{settings}: {key} is not of the form {like}")).with_hint(
+            "copy it from the console, User settings, API keys, View configuration file",
+        ))
     };
     let ocid = "ocid1.KIND.REALM.[REGION].UNIQUE";
     let pairs = "12:34:..:ef, sixteen pairs of lower-case hex digits";
-    Ok(Source::ApiKey {
+    Ok(CredentialSource::ApiKey {
         tenancy: needed("tenancy", "OCI_CLI_TENANCY", is_ocid, ocid)?,
         user: needed("user", "OCI_CLI_USER", is_ocid, ocid)?,
         fingerprint: needed("fingerprint", "OCI_CLI_FINGERPRINT", is_fingerprint, pairs)?,
@@ -249,45 +250,45 @@ fn is_fingerprint(text: &str) -> bool {
 }
 
 /// Where the services are.
-struct Place {
+struct EndpointLookup {
     region: Option<String>,
     object_storage: ObjectStorage,
     auth: Option<Endpoint>,
     warnings: Vec<String>,
 }
 
-impl Place {
+impl EndpointLookup {
     fn find(
         options: &ServiceOptions,
         environment: &Environment,
-        settings: &config::Settings,
-    ) -> Result<Place, Error> {
+        settings: &config::ProfileSettings,
+    ) -> Result<EndpointLookup, Error> {
         let read = |given: &Option<Setting>| {
             let given = given.as_ref();
-            given.map(|given| Endpoint::parse(&given.from, &given.text)).transpose()
+            given.map(|given| Endpoint::parse(&given.origin, &given.text)).transpose()
         };
         let endpoint = read(&options.endpoint)?;
         let auth_endpoint = read(&options.auth_endpoint)?;
         let named = region(options, environment, settings);
         let found = named.map(|(name, from)| {
             Region::find(&name, &config::region_sources(environment))
-                .map_err(|error| Error { what: format!("{from}: {}", error.what), ..error })
+                .map_err(|error| Error { message: format!("{from}: {}", error.message), ..error })
         });
         let (region, mut warnings) = match found {
             Some(Ok(region)) => (Some(region), Vec::new()),
             // It is not needed to find the service.
             Some(Err(error)) if endpoint.is_some() => {
-                (None, vec![format!("the region is left out of account: {}", error.what)])
+                (None, vec![format!("the region is left out of account: {}", error.message)])
             }
             Some(Err(error)) => return Err(error),
             None => (None, Vec::new()),
         };
         let object_storage = match (endpoint, &region) {
             (Some(endpoint), _) => ObjectStorage::at(endpoint),
-            (None, Some(region)) => region.object_storage(&options.form)?,
+            (None, Some(region)) => region.object_storage(&options.host_variant)?,
             (None, None) => {
                 return Err(Error::usage(format!("{settings} has no region"))
-                    .next("add region = us-ashburn-1 or the like to it, or give --region"));
+                    .with_hint("add region = us-ashburn-1 or the like to it, or give --region"));
             }
         };
         let auth = auth_endpoint.or_else(|| region.as_ref().map(Region::auth));
@@ -295,7 +296,7 @@ impl Place {
             warnings.extend(region.warnings);
             region.name
         });
-        Ok(Place { region, object_storage, auth, warnings })
+        Ok(EndpointLookup { region, object_storage, auth, warnings })
     }
 }
 
@@ -303,10 +304,10 @@ impl Place {
 fn region(
     options: &ServiceOptions,
     environment: &Environment,
-    settings: &config::Settings,
+    settings: &config::ProfileSettings,
 ) -> Option<(String, String)> {
     if let Some(region) = &options.region {
-        return Some((region.text.clone(), region.from.clone()));
+        return Some((region.text.clone(), region.origin.clone()));
     }
     let of_profile = settings.value("region").map(|name| (name.to_owned(), settings.to_string()));
     let last = || Some((environment.var("OCI_REGION")?.to_owned(), "OCI_REGION".to_owned()));

@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// What may define regions besides the table that is built in.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
+pub struct RegionSources {
     /// The contents of `~/.oci/regions-config.json`.
     pub regions_config: Option<String>,
     /// The value of `OCI_REGION_METADATA`.
@@ -27,7 +27,7 @@ const FIRST_REALM: &str = "oraclecloud.com";
 
 /// Which of a region's hosts are meant; each is wanted by what is named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Form {
+pub struct HostVariant {
     pub realm_specific: Option<String>,
     pub dual_stack: Option<String>,
 }
@@ -47,11 +47,11 @@ pub struct Region {
 
 impl Region {
     /// Finds a region by its name or its three-letter code, in the order of the Python SDK.
-    pub fn find(text: &str, sources: &Sources) -> Result<Region, Error> {
+    pub fn find(text: &str, sources: &RegionSources) -> Result<Region, Error> {
         let name = text.trim().to_ascii_lowercase();
         if !is_host(&name) {
             return Err(Error::usage(format!("{text:?} cannot be the name of a region"))
-                .next("regions are called like us-ashburn-1"));
+                .with_hint("regions are called like us-ashburn-1"));
         }
         let mut warnings = Vec::new();
         let (name, realm) = match table::find(&name) {
@@ -70,17 +70,17 @@ impl Region {
             return Err(Error::usage(format!(
                 "the region {name} has no usable domain: {domain:?}"
             ))
-            .next("check OCI_DEFAULT_REALM, OCI_REGION_METADATA and regions-config.json"));
+            .with_hint("check OCI_DEFAULT_REALM, OCI_REGION_METADATA and regions-config.json"));
         }
         Ok(Region { name, domain, realm, warnings })
     }
 
     /// Where Object Storage is. A form of its hosts that is not known for this region is refused.
-    pub fn object_storage(&self, form: &Form) -> Result<ObjectStorage, Error> {
+    pub fn object_storage(&self, form: &HostVariant) -> Result<ObjectStorage, Error> {
         let Region { name, domain, realm, .. } = self;
         let unknown = |from: &str, what: &str| {
             Error::usage(format!("{from}: the region {name} has no known {what} endpoint"))
-                .next("unset it, or name the host itself with --endpoint")
+                .with_hint("unset it, or name the host itself with --endpoint")
         };
         Ok(match (&form.realm_specific, &form.dual_stack) {
             (Some(from), dual_stack) => {
@@ -107,7 +107,7 @@ impl Region {
     }
 }
 
-impl Sources {
+impl RegionSources {
     /// Name and realm of a region that the texts define. A file that cannot be read is warned of, as
     /// in the SDKs; a variable that cannot be read is refused.
     fn find(
@@ -122,7 +122,7 @@ impl Sources {
                         Value::Array(regions) => regions.as_slice(),
                         one => std::slice::from_ref(one),
                     };
-                    let mut complete = regions.iter().filter_map(Definition::read);
+                    let mut complete = regions.iter().filter_map(RegionDefinition::read);
                     if let Some(found) = complete.find(|region| region.is(wanted)) {
                         return Ok(Some((found.name, found.realm)));
                     }
@@ -134,10 +134,11 @@ impl Sources {
         }
         let Some(text) = &self.region_metadata else { return Ok(None) };
         let value = serde_json::from_str::<Value>(text).map_err(|error| {
-            Error::usage(format!("OCI_REGION_METADATA is no JSON: {error}")).next(METADATA_FORM)
+            Error::usage(format!("OCI_REGION_METADATA is no JSON: {error}"))
+                .with_hint(METADATA_FORM)
         })?;
-        let region = Definition::read(&value).ok_or_else(|| {
-            Error::usage("OCI_REGION_METADATA defines no region").next(METADATA_FORM)
+        let region = RegionDefinition::read(&value).ok_or_else(|| {
+            Error::usage("OCI_REGION_METADATA defines no region").with_hint(METADATA_FORM)
         })?;
         Ok(region.is(wanted).then_some((region.name, region.realm)))
     }
@@ -148,14 +149,14 @@ const METADATA_FORM: &str = "it is an object with the texts realmKey, realmDomai
                              and regionIdentifier";
 
 /// A complete region-metadata object.
-struct Definition {
+struct RegionDefinition {
     name: String,
     code: String,
     realm: String,
 }
 
-impl Definition {
-    fn read(region: &Value) -> Option<Definition> {
+impl RegionDefinition {
+    fn read(region: &Value) -> Option<RegionDefinition> {
         let field = |name: &str| {
             let (_, value) =
                 region.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
@@ -164,7 +165,7 @@ impl Definition {
         };
         field("realmKey")?;
         let (realm, code) = (field("realmDomainComponent")?, field("regionKey")?);
-        Some(Definition { name: field("regionIdentifier")?, code, realm })
+        Some(RegionDefinition { name: field("regionIdentifier")?, code, realm })
     }
 
     fn is(&self, wanted: &str) -> bool {
@@ -180,16 +181,16 @@ mod tests {
         "regionKey":"ZZZ","regionIdentifier":"zz-new-1"}"#;
 
     fn storage(region: &Region) -> Endpoint {
-        region.object_storage(&Form::default()).unwrap().general
+        region.object_storage(&HostVariant::default()).unwrap().general
     }
 
-    fn hosts(text: &str, sources: &Sources) -> (String, String) {
+    fn hosts(text: &str, sources: &RegionSources) -> (String, String) {
         let region = Region::find(text, sources).unwrap();
         (storage(&region).to_string(), region.auth().to_string())
     }
 
     fn domain(text: &str) -> String {
-        let region = Region::find(text, &Sources::default()).unwrap();
+        let region = Region::find(text, &RegionSources::default()).unwrap();
         assert_eq!(region.auth().host, format!("auth.{}", region.domain));
         storage(&region).host.strip_prefix("objectstorage.").unwrap().to_owned()
     }
@@ -241,8 +242,12 @@ mod tests {
             "https://objectstorage.zz-new-1.oraclecloud99.com".to_owned(),
             "https://auth.zz-new-1.oraclecloud99.com".to_owned(),
         );
-        let environment = Sources { region_metadata: Some(NEW.into()), ..Sources::default() };
-        let file = Sources { regions_config: Some(format!("[{{}}, {NEW}]")), ..Sources::default() };
+        let environment =
+            RegionSources { region_metadata: Some(NEW.into()), ..RegionSources::default() };
+        let file = RegionSources {
+            regions_config: Some(format!("[{{}}, {NEW}]")),
+            ..RegionSources::default()
+        };
         for sources in [environment, file] {
             assert_eq!(hosts("ZZZ", &sources), expected);
             assert_eq!(hosts("zz-new-1", &sources), expected);
@@ -254,7 +259,7 @@ mod tests {
     fn the_file_comes_before_the_environment_and_the_built_in_table_before_both() {
         let other = NEW.replace("OracleCloud99.com", "other.example");
         let redefined = NEW.replace("zz-new-1", "us-phoenix-1");
-        let sources = Sources {
+        let sources = RegionSources {
             regions_config: Some(format!("[{NEW},{redefined}]")),
             region_metadata: Some(other),
             default_realm: Some("default.example".into()),
@@ -269,23 +274,25 @@ mod tests {
         for field in ["realmKey", "realmDomainComponent", "regionKey", "regionIdentifier"] {
             for broken in [NEW.replace(field, "else"), NEW.replacen(':', ":\"\",\"x\":", 1)] {
                 let file = Some(format!("[{broken}]"));
-                let file = Sources { regions_config: file, ..Sources::default() };
+                let file = RegionSources { regions_config: file, ..RegionSources::default() };
                 assert_eq!(hosts("zzz", &file).1, "https://auth.zzz.oraclecloud.com");
-                let variable = Sources { region_metadata: Some(broken), ..Sources::default() };
+                let variable =
+                    RegionSources { region_metadata: Some(broken), ..RegionSources::default() };
                 let error = Region::find("zzz", &variable).unwrap_err();
                 assert_eq!(error.kind.exit_code(), 2);
-                assert!(error.what.contains("OCI_REGION_METADATA"), "{error}");
+                assert!(error.message.contains("OCI_REGION_METADATA"), "{error}");
             }
         }
     }
 
     #[test]
     fn what_is_no_json_matters_where_it_is_needed_the_variable_is_refused_the_file_warned_of() {
-        let variable = Sources { region_metadata: Some("{".into()), ..Sources::default() };
+        let variable =
+            RegionSources { region_metadata: Some("{".into()), ..RegionSources::default() };
         let error = Region::find("zz-new-1", &variable).unwrap_err();
-        assert!(error.what.contains("OCI_REGION_METADATA"), "{error}");
+        assert!(error.message.contains("OCI_REGION_METADATA"), "{error}");
         assert!(Region::find("phx", &variable).is_ok());
-        let file = Sources { regions_config: Some("{".into()), ..Sources::default() };
+        let file = RegionSources { regions_config: Some("{".into()), ..RegionSources::default() };
         let region = Region::find("zz-new-1", &file).unwrap();
         assert_eq!(region.auth().host, "auth.zz-new-1.oraclecloud.com");
         assert!(region.warnings[0].contains("regions-config.json"), "{:?}", region.warnings);
@@ -295,11 +302,11 @@ mod tests {
     #[test]
     fn each_form_has_its_host_where_it_is_known_and_is_refused_where_it_is_not() {
         let shown = |region: &str, realm_specific: bool, dual_stack: bool| {
-            let form = Form {
+            let form = HostVariant {
                 realm_specific: realm_specific.then(|| "R".to_owned()),
                 dual_stack: dual_stack.then(|| "D".to_owned()),
             };
-            let region = Region::find(region, &Sources::default()).unwrap();
+            let region = Region::find(region, &RegionSources::default()).unwrap();
             region.object_storage(&form).map(|storage| storage.to_string())
         };
         for (region, realm_specific, dual_stack, host) in [
@@ -319,7 +326,7 @@ mod tests {
             ("zz-1.example.com", false, "D:"),
         ] {
             let error = shown(region, realm_specific, !realm_specific).unwrap_err();
-            assert_eq!((error.kind.exit_code(), &error.what[..2]), (2, from), "{error}");
+            assert_eq!((error.kind.exit_code(), &error.message[..2]), (2, from), "{error}");
         }
     }
 
@@ -332,13 +339,16 @@ mod tests {
     #[test]
     fn what_cannot_be_part_of_a_host_is_refused() {
         for text in ["", " ", "a b", "a/b", "a@b", "a:1", "a..b", "phx\r\nx", "\u{e9}"] {
-            let error = Region::find(text, &Sources::default()).expect_err(text);
+            let error = Region::find(text, &RegionSources::default()).expect_err(text);
             assert_eq!(error.kind.exit_code(), 2);
         }
         let evil = NEW.replace("OracleCloud99.com", "evil.example/x");
-        let sources = Sources { region_metadata: Some(evil), ..Sources::default() };
+        let sources = RegionSources { region_metadata: Some(evil), ..RegionSources::default() };
         assert!(Region::find("zzz", &sources).is_err());
-        let evil = Sources { default_realm: Some("evil.example/".into()), ..Sources::default() };
+        let evil = RegionSources {
+            default_realm: Some("evil.example/".into()),
+            ..RegionSources::default()
+        };
         assert!(Region::find("zzz", &evil).is_err());
     }
 }

@@ -35,21 +35,24 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use self::core::{
-    Core, Looked, Refused, State, credentials, facts, now, since_1970, wrong_fingerprint,
+    LastRead, RejectedKeys, SessionState, SharedState, credentials, now, since_1970, token_info,
+    wrong_fingerprint,
 };
-use self::files::{Pair, Stamps};
-use self::transport::Transport;
+use self::files::{FileSnapshot, KeyAndToken};
+use self::transport::AuthTransport;
 use super::key::Key;
-use super::lifecycle::{Attempt, Lifecycle, Notice, Refusal, Rules, Stale, Verdict};
+use super::lifecycle::{
+    NotThisToken, On401, RefreshPolicy, SigningRequest, TokenDecision, TokenEvent, TokenLifecycle,
+};
 use super::profile::Identity;
 use super::sign::KeyId;
 use crate::error::Error;
 
 /// How often, and how far apart, files that are being written are read again at the start.
-const READINGS: u32 = 4;
-const BETWEEN_READINGS: Duration = Duration::from_millis(100);
+const FILE_READ_ATTEMPTS: u32 = 4;
+const FILE_READ_INTERVAL: Duration = Duration::from_millis(100);
 /// How long an attempt waits for a token that outlives it, before it takes the present one.
-const RENEWAL: Duration = Duration::from_secs(15);
+const REFRESH_WAIT: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What a request is signed with.
@@ -64,23 +67,23 @@ pub struct Credentials {
 }
 
 /// What the background work needs.
-pub struct Upkeep {
-    pub transport: Arc<dyn Transport>,
+pub struct RefreshConfig {
+    pub transport: Arc<dyn AuthTransport>,
     /// `--retry-for`.
     pub retry_for: Duration,
     /// Where notices go.
-    pub tell: Box<dyn Fn(Notice) + Send + Sync>,
+    pub notify: Box<dyn Fn(TokenEvent) + Send + Sync>,
 }
 
 /// The key and, with a session token, the token that requests are signed with.
 pub struct Session {
-    core: Arc<Core>,
-    keeper: OnceLock<JoinHandle<()>>,
+    shared: Arc<SharedState>,
+    refresher: OnceLock<JoinHandle<()>>,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(keeper) = self.keeper.get() {
+        if let Some(keeper) = self.refresher.get() {
             keeper.abort();
         }
     }
@@ -90,90 +93,90 @@ impl Session {
     /// Reads key and token, and checks that they fit together. Whether the token is over is judged
     /// when it is to be used: the local clock may be wrong.
     pub fn open(identity: Identity) -> Result<Session, Error> {
-        let stamps = Stamps::of(&identity);
-        let pair = read_settled(&identity)?;
+        let stamps = FileSnapshot::of(&identity);
+        let pair = read_stable(&identity)?;
         let began = Instant::now();
         let now = now(began);
         // Until someone keeps it, a session cannot get better by waiting.
-        let rules = Rules {
+        let rules = RefreshPolicy {
             refresh_before: identity.refresh_before,
             can_refresh: false,
-            can_ask: false,
+            can_query_time: false,
             retry_for: Duration::ZERO,
         };
-        let mut lifecycle = Lifecycle::new(now, rules, facts(&pair, 1));
+        let mut lifecycle = TokenLifecycle::new(now, rules, token_info(&pair, 1));
         if let Some(what) = wrong_fingerprint(&identity, &pair) {
-            lifecycle.note(Notice::Fingerprint { what });
+            lifecycle.emit(TokenEvent::Fingerprint { what });
         }
-        let state = State {
+        let state = SessionState {
             credentials: Arc::new(credentials(&pair, 1)),
-            pair: Arc::new(pair),
+            keys: Arc::new(pair),
             lifecycle,
-            looked: Looked { stamps, settled: false },
-            refused: Refused::default(),
-            unusable: None,
-            probe: ("GET", "/n".to_owned()),
+            last_read: LastRead { snapshot: stamps, stable: false },
+            rejected_keys: RejectedKeys::default(),
+            unreadable_since: None,
+            probe_request: ("GET", "/n".to_owned()),
         };
-        let core = Core {
+        let core = SharedState {
             identity,
-            began,
+            started_at: began,
             state: Mutex::new(state),
             changed: Notify::new(),
-            wake: Notify::new(),
-            tell: OnceLock::new(),
+            refresher_wake: Notify::new(),
+            notify: OnceLock::new(),
         };
-        Ok(Session { core: Arc::new(core), keeper: OnceLock::new() })
+        Ok(Session { shared: Arc::new(core), refresher: OnceLock::new() })
     }
 
     /// Begins the background work; within a runtime, and once.
-    pub fn keep(&self, upkeep: Upkeep) {
-        let Upkeep { transport, retry_for, tell } = upkeep;
-        let identity = &self.core.identity;
+    pub fn start_background_refresh(&self, upkeep: RefreshConfig) {
+        let RefreshConfig { transport, retry_for, notify: tell } = upkeep;
+        let identity = &self.shared.identity;
         let can_refresh = !identity.no_refresh && identity.auth.is_some();
         let refresh_before = identity.refresh_before;
-        let rules = Rules { refresh_before, can_refresh, can_ask: true, retry_for };
-        self.core.state().lifecycle.set_rules(rules);
-        if self.core.tell.set(tell).is_ok() {
-            let keeper = tokio::spawn(keeper::keep(Arc::clone(&self.core), transport));
-            let _ = self.keeper.set(keeper);
+        let rules = RefreshPolicy { refresh_before, can_refresh, can_query_time: true, retry_for };
+        self.shared.state().lifecycle.set_policy(rules);
+        if self.shared.notify.set(tell).is_ok() {
+            let keeper = tokio::spawn(keeper::run_refresher(Arc::clone(&self.shared), transport));
+            let _ = self.refresher.set(keeper);
         }
     }
 
     /// Waits until there is something to sign an attempt with; the error is final.
-    pub async fn ready(&self, attempt: Attempt) -> Result<(), Error> {
+    pub async fn wait_until_ready(&self, attempt: SigningRequest) -> Result<(), Error> {
         self.decide(attempt).await.map(drop)
     }
 
     /// What to sign the next attempt with. Waits where there is nothing valid; the error is final.
-    pub async fn credentials(&self, attempt: Attempt) -> Result<Arc<Credentials>, Error> {
+    pub async fn credentials(&self, attempt: SigningRequest) -> Result<Arc<Credentials>, Error> {
         let given = self.decide(attempt).await?;
-        let mut state = self.core.state();
-        state.lifecycle.signed(self.core.now(), attempt);
-        self.core.tell_notices(&mut state);
+        let mut state = self.shared.state();
+        state.lifecycle.on_signed(self.shared.now(), attempt);
+        self.shared.notify_events(&mut state);
         Ok(given)
     }
 
-    async fn decide(&self, attempt: Attempt) -> Result<Arc<Credentials>, Error> {
+    async fn decide(&self, attempt: SigningRequest) -> Result<Arc<Credentials>, Error> {
         loop {
-            let changed = self.core.changed.notified();
+            let changed = self.shared.changed.notified();
             let (verdict, given, refreshes) = {
-                let mut state = self.core.state();
-                self.core.look_at_files(&mut state, false);
-                let verdict = state.lifecycle.judge(self.core.now(), attempt);
-                self.core.tell_notices(&mut state);
+                let mut state = self.shared.state();
+                self.shared.read_files(&mut state, false);
+                let verdict = state.lifecycle.decide(self.shared.now(), attempt);
+                self.shared.notify_events(&mut state);
                 let refreshes = state.lifecycle.refreshes_ended();
                 (verdict, Arc::clone(&state.credentials), refreshes)
             };
             match verdict {
-                Verdict::Use => return Ok(given),
-                Verdict::GiveUp => return Err(self.core.gave_up()),
-                Verdict::RenewFirst => {
-                    self.core.wake.notify_one();
-                    let ended = self.core.refresh_ended(refreshes);
-                    let _ = tokio::time::timeout(RENEWAL, ended).await;
+                TokenDecision::Use => return Ok(given),
+                TokenDecision::TimedOut => return Err(self.shared.timeout_error()),
+                TokenDecision::RefreshFirst => {
+                    self.shared.refresher_wake.notify_one();
+                    let ended = self.shared.refresh_ended(refreshes);
+                    let _ = tokio::time::timeout(REFRESH_WAIT, ended).await;
                 }
-                Verdict::Wait => {
-                    self.core.wake.notify_one();
+                TokenDecision::Wait => {
+                    self.shared.refresher_wake.notify_one();
                     let _ = tokio::time::timeout(SECOND, changed).await;
                 }
             }
@@ -182,82 +185,82 @@ impl Session {
 
     /// The date to sign with: that of the service, as far as it is known.
     pub fn signing_date(&self) -> SystemTime {
-        UNIX_EPOCH + self.core.state().lifecycle.clock(self.core.now())
+        UNIX_EPOCH + self.shared.state().lifecycle.clock(self.shared.now())
     }
 
     /// A request signed with these credentials and this date, at this moment, is refused (401) now;
     /// `answered` is the date of the answer. What comes next is known by asking for credentials again.
-    pub fn refused(
+    pub fn on_unauthorized(
         &self,
         credentials: &Credentials,
         (signed, at): (SystemTime, Instant),
         answered: Option<SystemTime>,
     ) {
-        let mut state = self.core.state();
-        let refusal = state.lifecycle.refused(
-            self.core.now(),
+        let mut state = self.shared.state();
+        let refusal = state.lifecycle.on_unauthorized(
+            self.shared.now(),
             credentials.generation,
             (since_1970(signed), at.elapsed()),
             answered.map(since_1970),
         );
-        if matches!(refusal, Refusal::LookAtFiles | Refusal::Again(Stale::Replaced)) {
-            state.refused.add(&credentials.key_id);
+        if matches!(refusal, On401::RereadFiles | On401::Retry(NotThisToken::Replaced)) {
+            state.rejected_keys.add(&credentials.key_id);
         }
-        if refusal == Refusal::LookAtFiles {
-            self.core.look_at_files(&mut state, true);
+        if refusal == On401::RereadFiles {
+            self.shared.read_files(&mut state, true);
         }
-        self.core.tell_notices(&mut state);
-        self.core.wake.notify_one();
+        self.shared.notify_events(&mut state);
+        self.shared.refresher_wake.notify_one();
     }
 
     /// A request did what it was to do, or was refused for another reason than its credentials;
     /// `answered` is the date of the answer.
-    pub fn accepted(&self, answered: Option<SystemTime>) {
-        let mut state = self.core.state();
+    pub fn on_success(&self, answered: Option<SystemTime>) {
+        let mut state = self.shared.state();
         if let Some(server) = answered {
-            state.lifecycle.agreed(self.core.now(), since_1970(server));
+            state.lifecycle.on_success_with_date(self.shared.now(), since_1970(server));
         }
-        state.lifecycle.accepted();
-        self.core.tell_notices(&mut state);
+        state.lifecycle.on_success();
+        self.shared.notify_events(&mut state);
     }
 
     /// A stream is at stake from now on: waiting for credentials is better than ending.
-    pub fn set_under_way(&self) {
-        self.core.state().lifecycle.set_under_way();
+    pub fn set_streaming(&self) {
+        self.shared.state().lifecycle.set_streaming();
     }
 
     /// When the upload will likely end, or `None` where nobody can tell.
-    pub fn set_likely_end(&self, likely_end: Option<SystemTime>) {
-        let mut state = self.core.state();
-        state.lifecycle.set_likely_end(self.core.now(), likely_end.map(since_1970));
-        self.core.tell_notices(&mut state);
+    pub fn set_upload_eta(&self, likely_end: Option<SystemTime>) {
+        let mut state = self.shared.state();
+        state.lifecycle.set_upload_eta(self.shared.now(), likely_end.map(since_1970));
+        self.shared.notify_events(&mut state);
     }
 
     /// The small request that finds out whether refused credentials are accepted again. Without
     /// one, the namespace is asked for.
-    pub fn set_probe(&self, method: &'static str, target: &str) {
-        self.core.state().probe = (method, target.to_owned());
+    pub fn set_probe_request(&self, method: &'static str, target: &str) {
+        self.shared.state().probe_request = (method, target.to_owned());
     }
 
     /// How long the token still lives; `None` for an API key.
-    pub fn left(&self) -> Option<Duration> {
-        self.core.state().lifecycle.left(self.core.now())
+    pub fn remaining(&self) -> Option<Duration> {
+        self.shared.state().lifecycle.remaining(self.shared.now())
     }
 
     /// How many refreshes by this process gave a new token.
     pub fn refreshes(&self) -> u64 {
-        self.core.state().lifecycle.renewals()
+        self.shared.state().lifecycle.refreshes()
     }
 }
 
 /// Reads the files; what they look like while being written is given a moment to pass.
-fn read_settled(identity: &Identity) -> Result<Pair, Error> {
+fn read_stable(identity: &Identity) -> Result<KeyAndToken, Error> {
     let mut reading = 1;
     loop {
         match files::read(identity, None) {
             Ok(pair) => return Ok(pair),
-            Err(trouble) if trouble.passing && reading < READINGS => {
-                std::thread::sleep(BETWEEN_READINGS);
+            Err(trouble) if trouble.transient && reading < FILE_READ_ATTEMPTS => {
+                std::thread::sleep(FILE_READ_INTERVAL);
                 reading += 1;
             }
             Err(trouble) => return Err(trouble.error),

@@ -43,34 +43,34 @@ impl fmt::Debug for KeyId {
 
 /// A body that is signed with its request. Those of PutObject and UploadPart are not.
 #[derive(Debug, Clone, Copy)]
-pub struct Body<'a> {
+pub struct SignedBody<'a> {
     pub content_type: &'a str,
     pub bytes: &'a [u8],
 }
 
 /// What of a request is signed.
 #[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
+pub struct SignedRequest<'a> {
     /// `GET`, `PUT`, ...
     pub method: &'a str,
     /// Path and query exactly as on the request line.
-    pub target: &'a str,
+    pub path_and_query: &'a str,
     /// The authority as in the URL. Only the x509 federation call goes without.
     pub host: Option<&'a str>,
     /// The date in the form of HTTP, such as `Thu, 01 Jan 2026 00:00:00 GMT`.
     pub date: &'a str,
     /// The body where it is signed, as in every POST, empty ones too.
-    pub body: Option<Body<'a>>,
+    pub body: Option<SignedBody<'a>>,
 }
 
 /// The headers to send: every signed one, and `authorization` last.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct SignedHeaders {
     pub headers: Vec<(&'static str, String)>,
 }
 
 // The authorization of a session is its token.
-impl fmt::Debug for Signed {
+impl fmt::Debug for SignedHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.headers.iter().filter(|(name, _)| *name != "authorization");
         f.debug_map().entries(shown.map(|(name, value)| (name, value))).finish_non_exhaustive()
@@ -78,7 +78,7 @@ impl fmt::Debug for Signed {
 }
 
 /// Signs a request.
-pub fn authorize(key_id: &KeyId, key: &Key, head: &Head<'_>) -> Signed {
+pub fn authorize(key_id: &KeyId, key: &Key, head: &SignedRequest<'_>) -> SignedHeaders {
     let fields = fields(head);
     let signature = STANDARD.encode(key.sign(signing_string(&fields).as_bytes()));
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
@@ -91,7 +91,7 @@ pub fn authorize(key_id: &KeyId, key: &Key, head: &Head<'_>) -> Signed {
     let mut headers = fields;
     headers.retain(|(name, _)| *name != REQUEST_TARGET);
     headers.push(("authorization", authorization));
-    Signed { headers }
+    SignedHeaders { headers }
 }
 
 /// One line a field, `name: value`, joined by line feeds.
@@ -103,8 +103,8 @@ pub fn signing_string<N: AsRef<str>, V: AsRef<str>>(fields: &[(N, V)]) -> String
 const REQUEST_TARGET: &str = "(request-target)";
 
 /// The fields of a request in the order the Python SDK signs them.
-fn fields(head: &Head<'_>) -> Vec<(&'static str, String)> {
-    let target = format!("{} {}", head.method.to_ascii_lowercase(), head.target);
+fn fields(head: &SignedRequest<'_>) -> Vec<(&'static str, String)> {
+    let target = format!("{} {}", head.method.to_ascii_lowercase(), head.path_and_query);
     let mut fields = vec![("date", head.date.to_owned()), (REQUEST_TARGET, target)];
     if let Some(host) = head.host {
         fields.push(("host", host.to_owned()));

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 /// The last second of the year 9999, beyond which no date can be written.
-const LATEST: u64 = 253_402_300_799;
+const MAX_TIME: u64 = 253_402_300_799;
 
 /// A session token.
 #[derive(Clone, PartialEq, Eq)]
@@ -83,12 +83,12 @@ impl Token {
     }
 
     /// How long the token lives from issue to end, as far as it says.
-    pub fn life(&self) -> Option<u64> {
+    pub fn lifetime(&self) -> Option<u64> {
         self.issued.and_then(|issued| self.expires.checked_sub(issued))
     }
 
     /// Whether it is bound to the key of this modulus, where it says so at all.
-    pub fn fits(&self, modulus: &[u8]) -> bool {
+    pub fn matches_key(&self, modulus: &[u8]) -> bool {
         self.modulus.as_deref().is_none_or(|bound| bound == modulus)
     }
 }
@@ -136,7 +136,7 @@ fn seconds(value: &Value) -> Option<u64> {
         // The cast saturates, and a negative time is as long ago as 1970.
         None => value.as_f64()? as u64,
     };
-    Some(seconds.min(LATEST))
+    Some(seconds.min(MAX_TIME))
 }
 
 /// As above, or a date such as `Wed, 08 Mar 2023 04:29:12 UTC`. One that cannot be read is taken

@@ -108,8 +108,8 @@ fn buffers_are_aligned_and_whole() {
         let bytes = buffer.freeze(size);
         assert!(bytes.iter().all(|byte| *byte == 0xa5));
     }
-    let pool = Pool::new(4 * HUGE, 1);
-    assert_eq!(taken(&pool).space().as_ptr().align_offset(HUGE), 0);
+    let pool = Pool::new(4 * HUGE_PAGE, 1);
+    assert_eq!(taken(&pool).space().as_ptr().align_offset(HUGE_PAGE), 0);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn open_for(mappings: usize) -> (impl Fn(usize) -> bool + Send + Sync, Arc<Atomi
 #[test]
 fn refused_memory_is_waited_for_as_long_as_buffers_are_out_with_others() {
     let (gate, seen) = open_for(2);
-    let pool = Pool::new(4096, 5).gated(gate);
+    let pool = Pool::new(4096, 5).with_refusal_hook(gate);
     let (first, second) = (taken(&pool), taken(&pool));
     let third = taker(&pool);
     while seen.load(Ordering::SeqCst) < 3 {
@@ -147,7 +147,7 @@ fn refused_memory_is_waited_for_as_long_as_buffers_are_out_with_others() {
 fn memory_that_is_there_again_is_used() {
     let (closed, seen) = (Arc::new(AtomicUsize::new(1)), Arc::new(AtomicUsize::new(0)));
     let (door, counter) = (closed.clone(), seen.clone());
-    let pool = Pool::new(4096, 5).gated(move |_| {
+    let pool = Pool::new(4096, 5).with_refusal_hook(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
         door.load(Ordering::SeqCst) == 0
     });
@@ -165,22 +165,22 @@ fn memory_that_is_there_again_is_used() {
 
 #[test]
 fn who_holds_all_that_is_out_is_told_at_once() {
-    let scarcity = Scarcity { least: 4096, patience: Duration::from_secs(3600) };
-    let pool = Pool::under(scarcity, 4096, 5).gated(open_for(2).0);
+    let scarcity = MemoryPressure { min_buffer: 4096, timeout: Duration::from_secs(3600) };
+    let pool = Pool::under(scarcity, 4096, 5).with_refusal_hook(open_for(2).0);
     let mine = (taken(&pool), taken(&pool));
-    assert!(pool.take_beside(2).is_err());
+    assert!(pool.try_take_extra(2).is_err());
     assert_eq!(pool.outstanding(), 2);
     drop(mine);
-    assert!(pool.take_beside(0).unwrap().is_some());
+    assert!(pool.try_take_extra(0).unwrap().is_some());
 }
 
 #[test]
 fn where_nothing_is_out_smaller_buffers_are_tried_and_the_rest_is_waited_out() {
-    let scarcity = Scarcity { least: 10_000, patience: Duration::from_secs(3600) };
+    let scarcity = MemoryPressure { min_buffer: 10_000, timeout: Duration::from_secs(3600) };
     let most = Arc::new(AtomicUsize::new(30_000));
     let door = most.clone();
-    let pool =
-        Pool::under(scarcity, 100_000, 5).gated(move |size| size <= door.load(Ordering::SeqCst));
+    let pool = Pool::under(scarcity, 100_000, 5)
+        .with_refusal_hook(move |size| size <= door.load(Ordering::SeqCst));
     let mut small = taken(&pool);
     assert!((10_000..=30_000).contains(&small.space().len()), "{}", small.space().len());
     assert_eq!(small.freeze(100_000).len() % 4096, 0);
@@ -194,7 +194,7 @@ fn where_nothing_is_out_smaller_buffers_are_tried_and_the_rest_is_waited_out() {
     // Refused a dozen times, then given.
     let (gate, seen) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let counter = seen.clone();
-    let pool = Pool::under(scarcity, 10_000, 5).gated(move |_| {
+    let pool = Pool::under(scarcity, 10_000, 5).with_refusal_hook(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
         gate.fetch_add(1, Ordering::SeqCst) >= 5
     });
@@ -204,7 +204,7 @@ fn where_nothing_is_out_smaller_buffers_are_tried_and_the_rest_is_waited_out() {
 
 #[test]
 fn closing_releases_who_waits_for_memory() {
-    let pool = Pool::new(4096, 5).gated(open_for(1).0);
+    let pool = Pool::new(4096, 5).with_refusal_hook(open_for(1).0);
     let _held = taken(&pool);
     let waiting = taker(&pool);
     pool.close();
@@ -226,7 +226,7 @@ proptest! {
     ) {
         let wanted = wanted.min(limit - 1);
         let at = AtomicUsize::new(0);
-        let pool = Pool::new(4096, limit).gated(move |_| {
+        let pool = Pool::new(4096, limit).with_refusal_hook(move |_| {
             let at = at.fetch_add(1, Ordering::SeqCst);
             at == 0 || !refusals[at % refusals.len()]
         });
@@ -249,7 +249,7 @@ proptest! {
         for _ in 0..parts {
             let mut part = Vec::new();
             while part.len() < wanted {
-                match pool.take_beside(part.len()) {
+                match pool.try_take_extra(part.len()) {
                     Ok(Some(buffer)) => part.push(buffer),
                     Ok(None) => panic!("nobody closed it"),
                     Err(error) if part.is_empty() => panic!("{error} with nothing in hand"),

@@ -10,35 +10,35 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::TermLike;
 
-use crate::stderr::{Stderr, Worth};
+use crate::stderr::{Priority, Stderr};
 
-pub struct Screen {
+pub struct QueuedTerm {
     stderr: Stderr,
-    drawing: Mutex<String>,
+    pending_ops: Mutex<String>,
 }
 
-impl Screen {
-    pub fn new(stderr: Stderr) -> Screen {
-        Screen { stderr, drawing: Mutex::default() }
+impl QueuedTerm {
+    pub fn new(stderr: Stderr) -> QueuedTerm {
+        QueuedTerm { stderr, pending_ops: Mutex::default() }
     }
 
     fn draw(&self, bytes: fmt::Arguments) -> io::Result<()> {
-        let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drawing = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
         drawing.write_fmt(bytes).map_err(io::Error::other)
     }
 
-    fn moves(&self, by: usize, direction: char) -> io::Result<()> {
+    fn move_cursor(&self, by: usize, direction: char) -> io::Result<()> {
         if by == 0 { Ok(()) } else { self.draw(format_args!("\x1b[{by}{direction}")) }
     }
 }
 
-impl Debug for Screen {
+impl Debug for QueuedTerm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Screen")
     }
 }
 
-impl TermLike for Screen {
+impl TermLike for QueuedTerm {
     fn width(&self) -> u16 {
         let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
         // A terminal that does not know its size says 0.
@@ -46,19 +46,19 @@ impl TermLike for Screen {
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        self.moves(n, 'A')
+        self.move_cursor(n, 'A')
     }
 
     fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        self.moves(n, 'B')
+        self.move_cursor(n, 'B')
     }
 
     fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        self.moves(n, 'C')
+        self.move_cursor(n, 'C')
     }
 
     fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        self.moves(n, 'D')
+        self.move_cursor(n, 'D')
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
@@ -74,9 +74,9 @@ impl TermLike for Screen {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drawing = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
         if !drawing.is_empty() {
-            self.stderr.draw(std::mem::take(&mut drawing), Worth::Passing);
+            self.stderr.draw(std::mem::take(&mut drawing), Priority::Droppable);
         }
         Ok(())
     }

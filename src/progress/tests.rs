@@ -28,11 +28,11 @@ struct Seen {
 impl Seen {
     fn new() -> Seen {
         let sink = Sink::default();
-        Seen { stderr: Stderr::to(sink.clone()), sink }
+        Seen { stderr: Stderr::spawn_on(sink.clone()), sink }
     }
 
     fn text(&self) -> String {
-        assert!(self.stderr.settle(Duration::from_secs(60)));
+        assert!(self.stderr.flush_timeout(Duration::from_secs(60)));
         String::from_utf8(self.sink.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -41,21 +41,21 @@ impl Seen {
     }
 }
 
-fn reporter(progress: Progress, quiet: bool, debug: bool) -> (Reporter, Seen) {
+fn reporter(progress: ProgressMode, quiet: bool, debug: bool) -> (Reporter, Seen) {
     let seen = Seen::new();
-    let report = Report { progress, quiet, debug };
+    let report = OutputOptions { progress, quiet, debug };
     let hidden = ProgressDrawTarget::hidden();
     (Reporter::to(report, false, hidden, seen.stderr.clone()), seen)
 }
 
-fn at(seconds: u64, acknowledged: u64) -> Snapshot {
-    Snapshot {
+fn at(seconds: u64, acknowledged: u64) -> ProgressSnapshot {
+    ProgressSnapshot {
         read: acknowledged + 512 * MIB,
         acknowledged,
         parts_acknowledged: (acknowledged / (128 * MIB)) as u32,
         parts_in_flight: 4,
         elapsed: Duration::from_secs(seconds),
-        ..Snapshot::default()
+        ..ProgressSnapshot::default()
     }
 }
 
@@ -70,7 +70,7 @@ fn a_stream_of_unknown_size_shows_no_percentage() {
 
 #[test]
 fn everything_that_matters_stands_in_the_line() {
-    let now = Snapshot {
+    let now = ProgressSnapshot {
         retries: 3,
         token_left: Some(Duration::from_millis(2_040_900)),
         expected: Some(40 * GIB),
@@ -87,14 +87,14 @@ fn everything_that_matters_stands_in_the_line() {
 
 #[test]
 fn a_stream_that_outgrows_its_hint_is_not_shown_as_done() {
-    let now = Snapshot { expected: Some(10 * GIB), ..at(90, 10 * GIB) };
+    let now = ProgressSnapshot { expected: Some(10 * GIB), ..at(90, 10 * GIB) };
     assert!(line(&now, MIB).starts_with("10.0 GiB stored (about 10.0 GiB were expected)"));
     assert!(!line(&now, MIB).contains("left"));
 }
 
 #[test]
 fn json_is_one_object_a_line_with_every_field() {
-    let now = Snapshot { waiting: Some("a\nb".to_owned()), ..at(5, MIB) };
+    let now = ProgressSnapshot { waiting: Some("a\nb".to_owned()), ..at(5, MIB) };
     let text = json(&now, 7);
     assert!(!text.contains('\n'));
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -107,11 +107,11 @@ fn json_is_one_object_a_line_with_every_field() {
 
 #[test]
 fn without_a_terminal_a_line_comes_every_thirty_seconds() {
-    for progress in [Progress::Auto, Progress::Bar, Progress::Log] {
+    for progress in [ProgressMode::Auto, ProgressMode::Bar, ProgressMode::Log] {
         let (reporter, seen) = reporter(progress, false, false);
         for tenth in 0..=950 {
             let elapsed = Duration::from_millis(tenth * 100);
-            reporter.update(&Snapshot { elapsed, ..at(0, tenth * MIB) });
+            reporter.update(&ProgressSnapshot { elapsed, ..at(0, tenth * MIB) });
         }
         let lines = seen.lines();
         assert_eq!(lines.len(), 3, "{lines:?}");
@@ -121,8 +121,8 @@ fn without_a_terminal_a_line_comes_every_thirty_seconds() {
 
 #[test]
 fn json_is_all_that_a_program_has_to_read() {
-    let (reporter, seen) = reporter(Progress::Json, false, true);
-    reporter.note("n");
+    let (reporter, seen) = reporter(ProgressMode::Json, false, true);
+    reporter.info("n");
     reporter.warn("w \"quoted\"");
     reporter.debug(|| "d".to_owned());
     reporter.update(&at(5, MIB));
@@ -136,9 +136,9 @@ fn json_is_all_that_a_program_has_to_read() {
 
 #[test]
 fn quiet_leaves_warnings_only() {
-    for progress in [Progress::Auto, Progress::Log, Progress::Json, Progress::Bar] {
+    for progress in [ProgressMode::Auto, ProgressMode::Log, ProgressMode::Json, ProgressMode::Bar] {
         let (reporter, seen) = reporter(progress, true, false);
-        reporter.note("n");
+        reporter.info("n");
         reporter.debug(|| unreachable!("no text is made without --debug"));
         reporter.update(&at(500, GIB));
         assert!(seen.lines().is_empty());
@@ -149,17 +149,17 @@ fn quiet_leaves_warnings_only() {
 
 #[test]
 fn progress_none_still_tells_notes() {
-    let (reporter, seen) = reporter(Progress::None, false, false);
+    let (reporter, seen) = reporter(ProgressMode::None, false, false);
     reporter.update(&at(500, GIB));
-    reporter.note("done");
+    reporter.info("done");
     assert_eq!(seen.lines(), ["ocipipe: done"]);
 }
 
 #[test]
 fn a_bar_gives_way_to_a_warning_and_leaves_nothing_behind() {
     let seen = Seen::new();
-    let draw = ProgressDrawTarget::term_like(Box::new(Screen::new(seen.stderr.clone())));
-    let reporter = Reporter::to(Report::default(), true, draw, seen.stderr.clone());
+    let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(seen.stderr.clone())));
+    let reporter = Reporter::to(OutputOptions::default(), true, draw, seen.stderr.clone());
     reporter.update(&at(1, GIB));
     assert!(seen.text().contains("1.0 GiB stored"), "{:?}", seen.text());
     reporter.warn("w");
@@ -189,9 +189,9 @@ impl Write for Stuck {
 #[test]
 fn a_stderr_that_is_never_read_holds_up_neither_bar_nor_lines() {
     for terminal in [true, false] {
-        let stderr = Stderr::to(Stuck);
-        let draw = ProgressDrawTarget::term_like(Box::new(Screen::new(stderr.clone())));
-        let report = Report { debug: true, ..Report::default() };
+        let stderr = Stderr::spawn_on(Stuck);
+        let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(stderr.clone())));
+        let report = OutputOptions { debug: true, ..OutputOptions::default() };
         let reporter = Reporter::to(report, terminal, draw, stderr);
         for second in 0..20_000 {
             reporter.update(&at(second, GIB));
@@ -217,9 +217,9 @@ fn lines_that_are_missing_are_counted_where_they_are_missing() {
     }
     let (tell, told) = std::sync::mpsc::channel();
     let sink = Sink::default();
-    let seen = Seen { stderr: Stderr::to(Late(told, sink.clone())), sink };
+    let seen = Seen { stderr: Stderr::spawn_on(Late(told, sink.clone())), sink };
     let hidden = ProgressDrawTarget::hidden();
-    let reporter = Reporter::to(Report::default(), false, hidden, seen.stderr.clone());
+    let reporter = Reporter::to(OutputOptions::default(), false, hidden, seen.stderr.clone());
     for n in 0..100 {
         reporter.warn(&format!("{n} {}", "w".repeat(10_000)));
     }
@@ -237,7 +237,7 @@ fn lines_that_are_missing_are_counted_where_they_are_missing() {
 
 #[test]
 fn what_a_terminal_would_obey_is_shown_and_not_sent() {
-    let (reporter, seen) = reporter(Progress::Log, false, false);
+    let (reporter, seen) = reporter(ProgressMode::Log, false, false);
     reporter.warn("a\u{1b}[2Jb\rc");
     assert_eq!(seen.lines(), ["ocipipe: warning: a\\u{1b}[2Jb\\rc"]);
 }
@@ -254,7 +254,7 @@ fn a_stderr_that_fails_is_no_concern_of_the_upload() {
         }
     }
     let hidden = ProgressDrawTarget::hidden();
-    let reporter = Reporter::to(Report::default(), false, hidden, Stderr::to(Broken));
+    let reporter = Reporter::to(OutputOptions::default(), false, hidden, Stderr::spawn_on(Broken));
     reporter.warn("w");
     reporter.update(&at(60, GIB));
     reporter.finish();
@@ -262,7 +262,7 @@ fn a_stderr_that_fails_is_no_concern_of_the_upload() {
 
 #[test]
 fn the_rate_is_that_of_the_recent_past_and_falls_when_nothing_moves() {
-    let mut rate = Rate::default();
+    let mut rate = RateEstimate::default();
     assert_eq!(rate.observe(Duration::ZERO, 0), 0);
     for second in 1..=120 {
         rate.observe(Duration::from_secs(second), second * 100 * MIB);
@@ -278,7 +278,7 @@ fn the_rate_is_that_of_the_recent_past_and_falls_when_nothing_moves() {
 
 #[test]
 fn lumps_of_a_slow_link_do_not_make_the_rate_jump() {
-    let mut rate = Rate::default();
+    let mut rate = RateEstimate::default();
     let mut seen = Vec::new();
     for second in 1..=3000u64 {
         // Every 128 s another 128 MiB: 1 MiB/s.
@@ -297,14 +297,14 @@ proptest! {
         (read, acknowledged, expected) in (any::<u64>(), any::<u64>(), any::<Option<u64>>()),
         (seconds, token, rate) in (any::<u64>(), any::<Option<u64>>(), any::<u64>()),
     ) {
-        let now = Snapshot {
+        let now = ProgressSnapshot {
             read,
             acknowledged,
             expected,
             token_left: token.map(Duration::from_secs),
             elapsed: Duration::from_secs(seconds),
             parts_in_flight: 1,
-            ..Snapshot::default()
+            ..ProgressSnapshot::default()
         };
         prop_assert!(!line(&now, rate).contains("(100 %"));
         let _ = json(&now, rate);
@@ -314,7 +314,7 @@ proptest! {
     fn no_sequence_of_counts_makes_the_rate_panic(
         counts in proptest::collection::vec((any::<u64>(), any::<u64>()), 0..40),
     ) {
-        let mut rate = Rate::default();
+        let mut rate = RateEstimate::default();
         for (seconds, bytes) in counts {
             rate.observe(Duration::from_secs(seconds), bytes);
         }

@@ -10,16 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Settings, Stored, Upload};
+use super::{StoredObject, Upload, UploadConfig};
 use crate::digest::{self, Algorithm};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::oci::lifecycle::simulation::scenario;
 use crate::oci::lifecycle::simulation::surroundings::{self, Auth, HOUR, Scenario, Surroundings};
 use crate::oci::lifecycle::simulation::surroundings::{Signed, secs};
-use crate::oci::lifecycle::{Attempt, Verdict};
+use crate::oci::lifecycle::{SigningRequest, TokenDecision};
 use crate::retry::Failure;
 use crate::upload::tests::model::{Model, Sent};
-use crate::upload::{Action, Call, Event};
+use crate::upload::{Action, ApiCall, Event};
 
 /// Parts in flight, and one that is being filled.
 const PARALLEL: usize = 4;
@@ -33,7 +33,7 @@ enum Due {
     /// The producer has another part, or the end.
     Read,
     /// A call that is to be performed looks for something to be signed with.
-    Ask(Call),
+    Ask(ApiCall),
     /// A request is answered.
     Answered {
         sent: Sent,
@@ -59,7 +59,7 @@ impl Day {
     fn new(scenario: Scenario) -> Day {
         let retry_for = secs(scenario.retry_for);
         // Nothing is cut: the parts of this stream are what is looked at.
-        let settings = Settings { retry_for, ..Settings::plain(PARALLEL) };
+        let settings = UploadConfig { retry_for, ..UploadConfig::plain(PARALLEL) };
         Day {
             around: Surroundings::new(scenario),
             upload: Upload::new(settings),
@@ -84,18 +84,18 @@ impl Day {
     }
 
     /// Runs to the end of the upload.
-    fn run(mut self) -> (Day, Result<Stored, Error>) {
+    fn run(mut self) -> (Day, Result<StoredObject, Error>) {
         self.after(BETWEEN_PARTS, Due::Read);
         loop {
-            while let Some(action) = self.upload.next_action() {
+            while let Some(action) = self.upload.poll_action() {
                 match action {
-                    Action::Begin(call) => self.after(0, Due::Ask(call)),
-                    Action::Free(number) => drop(self.held.remove(&number)),
+                    Action::StartCall(call) => self.after(0, Due::Ask(call)),
+                    Action::ReleasePart(number) => drop(self.held.remove(&number)),
                     Action::CancelParts => self.cancelled = true,
-                    Action::Note(_)
+                    Action::Warn(_)
                     | Action::StopReading
                     | Action::Rehash(_)
-                    | Action::Cut { .. } => {}
+                    | Action::SplitTail { .. } => {}
                     Action::Finish(result) => return (self, result),
                 }
             }
@@ -109,7 +109,7 @@ impl Day {
             {
                 entry.remove();
             }
-            let timeout = self.upload.next_timeout().map(|at| at.as_millis().div_ceil(1000) as u64);
+            let timeout = self.upload.poll_timeout().map(|at| at.as_millis().div_ceil(1000) as u64);
             let next = self.due.keys().next().map(|(at, _)| *at);
             match (next, timeout) {
                 (Some(at), timeout) if timeout.is_none_or(|timeout| at <= timeout) => {
@@ -151,47 +151,49 @@ impl Day {
         let Some(part) = self.stream.get(self.read).cloned() else {
             let whole = self.stream.concat();
             let (bytes, crc32) = (whole.len() as u64, crc32fast::hash(&whole));
-            return self.upload.handle(now, Event::End { bytes, crc32 });
+            return self.upload.handle_event(now, Event::EndOfStream { bytes, crc32 });
         };
         if self.read == 1 {
-            self.upload.handle(now, Event::Continues);
+            self.upload.handle_event(now, Event::MultipartNeeded);
         }
         self.read += 1;
         let number = self.read as u32;
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&part));
         self.held.insert(number, part);
-        self.upload.handle(now, Event::Part { number, digest });
+        self.upload.handle_event(now, Event::Part { number, digest });
         self.after(BETWEEN_PARTS, Due::Read);
     }
 
     /// As a session does for an attempt: use, wait, renew first or give up.
-    fn asks(&mut self, call: Call) {
+    fn asks(&mut self, call: ApiCall) {
         let takes = self.around.scenario.part;
         let attempt = match call {
-            Call::Part(_) if self.cancelled => return,
-            Call::Part(of) => Attempt::Transfer { of: of.into(), takes: Some(secs(takes)) },
-            Call::Abort => Attempt::Abort,
-            _ => Attempt::Small,
+            ApiCall::Part(_) if self.cancelled => return,
+            ApiCall::Part(of) => {
+                SigningRequest::Transfer { of: of.into(), takes: Some(secs(takes)) }
+            }
+            ApiCall::Abort => SigningRequest::Abort,
+            _ => SigningRequest::Small,
         };
         let signed = match self.around.judge(attempt) {
             (_, Some(signed)) => signed,
-            (Verdict::GiveUp, _) => {
+            (TokenDecision::TimedOut, _) => {
                 let error = Error::credentials("nothing valid to sign with");
                 return self.done(call, Err(Failure::Credentials(error)));
             }
-            (Verdict::RenewFirst, _) => return self.after(3, Due::Ask(call)),
+            (TokenDecision::RefreshFirst, _) => return self.after(3, Due::Ask(call)),
             _ => return self.after(1, Due::Ask(call)),
         };
-        self.commits += u32::from(call == Call::Commit && signed.ok);
+        self.commits += u32::from(call == ApiCall::Commit && signed.ok);
         let whole = || Bytes::from(self.stream.concat());
         let body = match &call {
-            Call::Part(number) => self.held.get(number).expect("a part has its buffer").clone(),
+            ApiCall::Part(number) => self.held.get(number).expect("a part has its buffer").clone(),
             _ => whole(),
         };
         let digests = self.stream.iter().map(|part| {
             digest::part(Algorithm::Sha256, std::slice::from_ref(part)).value.expect("a digest")
         });
-        let multipart = (call == Call::Head)
+        let multipart = (call == ApiCall::Head)
             .then(|| digest::multipart(Algorithm::Sha256, &digests.collect::<Vec<_>>()));
         let sent = Sent {
             upload: self.upload.upload_id().map(str::to_owned),
@@ -200,14 +202,14 @@ impl Day {
             call,
             body,
         };
-        let took = if matches!(sent.call, Call::Part(_)) && signed.ok { takes } else { 1 };
+        let took = if matches!(sent.call, ApiCall::Part(_)) && signed.ok { takes } else { 1 };
         self.after(took, Due::Answered { sent, signed, took });
     }
 
-    fn done(&mut self, call: Call, result: Result<crate::upload::Outcome, Failure>) {
+    fn done(&mut self, call: ApiCall, result: Result<crate::upload::Outcome, Failure>) {
         // What was cancelled may still land at the service, but is never heard of again.
-        if !(self.cancelled && matches!(call, Call::Part(_))) {
-            self.upload.handle(self.now(), Event::Done { call, result });
+        if !(self.cancelled && matches!(call, ApiCall::Part(_))) {
+            self.upload.handle_event(self.now(), Event::CallDone { call, result });
         }
     }
 }
@@ -225,10 +227,10 @@ fn judged(scenario: Scenario) -> Day {
             assert!(day.model.uploads.is_empty() && !day.around.tally.gave_up, "{case}");
         }
         Err(error) => {
-            assert_eq!(error.kind, Kind::Credentials, "{error}: {case}");
+            assert_eq!(error.kind, ErrorKind::Credentials, "{error}: {case}");
             assert!(day.around.tally.gave_up && day.model.object.is_none(), "{case}");
             let named = day.model.uploads.keys().all(|id| {
-                error.next.as_ref().is_some_and(|next| next.contains(&format!("ABORT {id}")))
+                error.hint.as_ref().is_some_and(|next| next.contains(&format!("ABORT {id}")))
             });
             assert!(named, "an open upload is not named: {error}: {case}");
         }

@@ -13,48 +13,48 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::{call, rehash};
-use crate::child::{LINGER, Producer};
+use crate::child::{Producer, STDOUT_HELD_TIMEOUT};
 use crate::digest::Algorithm;
-use crate::error::{Error, Kind};
-use crate::input::{Incoming, Reader};
-use crate::oci::api::{Storing, Target, request};
-use crate::progress::{Reporter, Snapshot};
-use crate::retry::{Break, Failure};
-use crate::service::Service;
-use crate::signals::{Signals, Stop, Stops};
-use crate::upload::{Action, Call, Event, Stored, Upload};
+use crate::error::{Error, ErrorKind};
+use crate::input::{ReadEvent, Reader};
+use crate::oci::api::{ObjectLocation, PutOptions, request};
+use crate::progress::{ProgressSnapshot, Reporter};
+use crate::retry::{Failure, TransportError};
+use crate::service::Client;
+use crate::signals::{Signals, StopCounter, StopRequest};
+use crate::upload::{Action, ApiCall, Event, StoredObject, Upload};
 
 /// How often the progress is looked at; what is shown, and when, the reporter decides.
-const TICK: Duration = Duration::from_millis(250);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Before so long nothing is said of when the upload will likely end.
-const FORESIGHT: Duration = Duration::from_secs(30);
+const ETA_AFTER: Duration = Duration::from_secs(30);
 
 /// Where the bytes come from while the driver runs.
-pub struct Source {
+pub struct RunningSource {
     pub reader: Reader,
     pub producer: Option<Producer>,
     pub expected: Option<u64>,
 }
 
-pub struct Drive {
-    pub service: Arc<Service>,
-    pub target: Arc<Target>,
-    pub storing: Arc<Storing>,
+pub struct UploadDriver {
+    pub client: Arc<Client>,
+    pub location: Arc<ObjectLocation>,
+    pub options: Arc<PutOptions>,
     pub upload: Upload,
-    began: Instant,
-    held: HashMap<u32, Vec<Bytes>>,
+    started_at: Instant,
+    buffers: HashMap<u32, Vec<Bytes>>,
     /// The end of the stream in other parts, while their digests are computed.
-    cut: Vec<Vec<Bytes>>,
+    split_buffers: Vec<Vec<Bytes>>,
     tasks: JoinSet<Event>,
-    parts: HashMap<u32, AbortHandle>,
+    part_tasks: HashMap<u32, AbortHandle>,
     /// A commit or put under way, and whether its first byte has left.
-    decisive: Option<(Call, AbortHandle, Arc<AtomicBool>)>,
+    commit_task: Option<(ApiCall, AbortHandle, Arc<AtomicBool>)>,
 }
 
 /// What the loop woke up for.
-enum Woke {
-    Read(Option<Incoming>),
+enum Wakeup {
+    Read(Option<ReadEvent>),
     Event(Event),
     Exited(Result<(), Error>),
     Lingered,
@@ -65,63 +65,63 @@ enum Woke {
 
 /// How far the command after `--` has come.
 #[derive(Default)]
-struct Ending {
+struct ProducerState {
     /// The stream has ended, and waits for the command's exit.
     end: Option<(u64, u32)>,
     exited: bool,
     /// When a stdout still open after the exit is taken as someone else writing. Time in which it
     /// could not be read, for want of a buffer, does not count.
-    lingers_until: Option<Instant>,
+    stdout_deadline: Option<Instant>,
 }
 
-impl Drive {
+impl UploadDriver {
     pub fn new(
-        service: Arc<Service>,
-        target: Target,
-        storing: Storing,
+        client: Arc<Client>,
+        target: ObjectLocation,
+        storing: PutOptions,
         upload: Upload,
-        began: Instant,
-    ) -> Drive {
-        Drive {
-            service,
-            target: Arc::new(target),
-            storing: Arc::new(storing),
+        started_at: Instant,
+    ) -> UploadDriver {
+        UploadDriver {
+            client,
+            location: Arc::new(target),
+            options: Arc::new(storing),
             upload,
-            began,
-            held: HashMap::new(),
-            cut: Vec::new(),
+            started_at,
+            buffers: HashMap::new(),
+            split_buffers: Vec::new(),
             tasks: JoinSet::new(),
-            parts: HashMap::new(),
-            decisive: None,
+            part_tasks: HashMap::new(),
+            commit_task: None,
         }
     }
 
     /// Runs the upload to its end.
     pub async fn run(
         &mut self,
-        source: Source,
+        source: RunningSource,
         signals: &mut Signals,
         reporter: &Reporter,
-    ) -> Result<Stored, Error> {
-        let Source { mut reader, mut producer, expected } = source;
+    ) -> Result<StoredObject, Error> {
+        let RunningSource { mut reader, mut producer, expected } = source;
         let mut reading = true;
-        let (mut stops, mut left) = (Stops::default(), false);
-        let mut ending = Ending::default();
+        let (mut stops, mut left) = (StopCounter::default(), false);
+        let mut ending = ProducerState::default();
         let mut last_words = None;
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
-            while let Some(action) = self.upload.next_action() {
+            while let Some(action) = self.upload.poll_action() {
                 match action {
-                    Action::Begin(call) => self.begin(call),
+                    Action::StartCall(call) => self.start_call(call),
                     Action::Rehash(number) => self.rehash(number),
-                    Action::Cut { first, sizes, saves } => {
-                        self.cut(first, &sizes);
-                        reporter.debug(|| shared(first, &sizes, saves));
+                    Action::SplitTail { first, sizes, saves } => {
+                        self.split_tail(first, &sizes);
+                        reporter.debug(|| tail_split_message(first, &sizes, saves));
                     }
-                    Action::Free(number) => drop(self.held.remove(&number)),
+                    Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
                     Action::CancelParts => {
-                        self.parts.drain().for_each(|(_, task)| task.abort());
+                        self.part_tasks.drain().for_each(|(_, task)| task.abort());
                     }
                     Action::StopReading => {
                         reading = false;
@@ -130,7 +130,7 @@ impl Drive {
                             last_words = Some(tokio::spawn(producer.end()));
                         }
                     }
-                    Action::Note(text) => reporter.warn(&text),
+                    Action::Warn(text) => reporter.warn(&text),
                     Action::Finish(result) => {
                         reader.stop();
                         self.tasks.abort_all();
@@ -140,7 +140,7 @@ impl Drive {
                             let told = stops.any();
                             tokio::select! {
                                 _ = task => {}
-                                () = self.impatience(signals, &mut stops), if told => {}
+                                () = self.second_signal(signals, &mut stops), if told => {}
                             }
                         }
                         reporter.update(&self.snapshot(&reader, expected));
@@ -148,83 +148,83 @@ impl Drive {
                     }
                 }
             }
-            let timeout = self.upload.next_timeout().map(|at| self.began + at);
+            let timeout = self.upload.poll_timeout().map(|at| self.started_at + at);
             let woke = tokio::select! {
                 biased;
-                error = signals.next() => Woke::Signal(error),
+                error = signals.next() => Wakeup::Signal(error),
                 Some(joined) = self.tasks.join_next() => match joined {
-                    Ok(event) => Woke::Event(event),
+                    Ok(event) => Wakeup::Event(event),
                     Err(error) if error.is_cancelled() => continue,
-                    Err(error) => Woke::Event(Event::Stop(Error::new(
-                        Kind::Unforeseen,
+                    Err(error) => Wakeup::Event(Event::Stop(Error::new(
+                        ErrorKind::Internal,
                         format!("a task failed: {error}"),
                     ))),
                 },
-                incoming = reader.events.recv(), if reading => Woke::Read(incoming),
-                result = exited(&mut producer), if !ending.exited => Woke::Exited(result),
-                () = until(ending.lingers_until) => Woke::Lingered,
-                () = until(timeout) => Woke::Timeout,
-                _ = ticks.tick() => Woke::Tick,
+                incoming = reader.events.recv(), if reading => Wakeup::Read(incoming),
+                result = exited(&mut producer), if !ending.exited => Wakeup::Exited(result),
+                () = until(ending.stdout_deadline) => Wakeup::Lingered,
+                () = until(timeout) => Wakeup::Timeout,
+                _ = ticks.tick() => Wakeup::Tick,
             };
             let event = match woke {
-                Woke::Signal(error) => match stops.signal(self.now()) {
-                    Stop::First => {
-                        self.recall();
+                Wakeup::Signal(error) => match stops.signal(self.now()) {
+                    StopRequest::First => {
+                        self.cancel_unsent_commit();
                         Some(Event::Stop(error))
                     }
-                    Stop::Same => None,
-                    Stop::Impatient => {
+                    StopRequest::Repeated => None,
+                    StopRequest::Immediate => {
                         left = true;
-                        self.upload.leave();
+                        self.upload.abandon();
                         None
                     }
                 },
-                Woke::Event(event) => Some(event),
-                Woke::Read(incoming) => {
+                Wakeup::Event(event) => Some(event),
+                Wakeup::Read(incoming) => {
                     reading = !matches!(
                         incoming,
-                        None | Some(Incoming::End { .. } | Incoming::Broken(_))
+                        None | Some(ReadEvent::EndOfStream { .. } | ReadEvent::SourceFailed(_))
                     );
                     self.read(incoming, producer.as_ref(), &mut ending, reporter)
                 }
-                Woke::Exited(result) => {
+                Wakeup::Exited(result) => {
                     ending.exited = true;
                     if reading {
-                        ending.lingers_until = Some(Instant::now() + LINGER);
+                        ending.stdout_deadline = Some(Instant::now() + STDOUT_HELD_TIMEOUT);
                     }
-                    let judge = |producer: &Producer| match producer.broke_its_pipe() {
+                    let judge = |producer: &Producer| match producer.died_of_sigpipe() {
                         true => Ok(()),
-                        false => producer.judge(),
+                        false => producer.check_exit_status(),
                     };
                     match result.and_then(|()| producer.as_ref().map_or(Ok(()), judge)) {
                         // Whatever else it has written, it is not wanted any more.
-                        Err(error) => Some(Event::Broken(error)),
+                        Err(error) => Some(Event::SourceFailed(error)),
                         Ok(()) => self.end_of_command(producer.as_ref(), &mut ending),
                     }
                 }
                 // Nothing is read while all buffers are on their way: the end may lie in the pipe.
-                Woke::Lingered if reader.gauge().waits_for_buffer() => {
-                    ending.lingers_until = Some(Instant::now() + TICK);
+                Wakeup::Lingered if reader.stats().waits_for_buffer() => {
+                    ending.stdout_deadline = Some(Instant::now() + PROGRESS_INTERVAL);
                     None
                 }
-                Woke::Lingered => {
-                    ending.lingers_until = None;
-                    let error = producer.as_ref().map(Producer::lingering);
-                    if reading { error.map(Event::Broken) } else { None }
+                Wakeup::Lingered => {
+                    ending.stdout_deadline = None;
+                    let error = producer.as_ref().map(Producer::stdout_still_open);
+                    if reading { error.map(Event::SourceFailed) } else { None }
                 }
-                Woke::Timeout => {
+                Wakeup::Timeout => {
                     let now = self.now();
                     self.upload.handle_timeout(now);
                     None
                 }
-                Woke::Tick => {
-                    if let Some(at) = &mut ending.lingers_until
-                        && reader.gauge().waits_for_buffer()
+                Wakeup::Tick => {
+                    if let Some(at) = &mut ending.stdout_deadline
+                        && reader.stats().waits_for_buffer()
                     {
-                        *at += TICK;
+                        *at += PROGRESS_INTERVAL;
                     }
-                    if self.began.elapsed() >= FORESIGHT {
-                        self.service.session.set_likely_end(self.likely_end(expected));
+                    if self.started_at.elapsed() >= ETA_AFTER {
+                        self.client.session.set_upload_eta(self.upload_eta(expected));
                     }
                     reporter.update(&self.snapshot(&reader, expected));
                     None
@@ -232,156 +232,164 @@ impl Drive {
             };
             if let Some(event) = event {
                 match &event {
-                    Event::Done { call: Call::Part(number), .. } => drop(self.parts.remove(number)),
-                    Event::Done { call: Call::Commit | Call::Put, .. } => self.decisive = None,
-                    Event::Done { call: Call::Create, result: Ok(_) } => reader.go_on(),
-                    Event::Cut { first, .. } => self.hold_cut(*first),
+                    Event::CallDone { call: ApiCall::Part(number), .. } => {
+                        drop(self.part_tasks.remove(number))
+                    }
+                    Event::CallDone { call: ApiCall::Commit | ApiCall::Put, .. } => {
+                        self.commit_task = None
+                    }
+                    Event::CallDone { call: ApiCall::Create, result: Ok(_) } => reader.resume(),
+                    Event::TailSplit { first, .. } => self.adopt_split_buffers(*first),
                     _ => {}
                 }
                 let now = self.now();
-                self.upload.handle(now, event);
+                self.upload.handle_event(now, event);
             }
         }
     }
 
     /// Resolves when a signal says that nothing is waited for any more.
-    async fn impatience(&self, signals: &mut Signals, stops: &mut Stops) {
+    async fn second_signal(&self, signals: &mut Signals, stops: &mut StopCounter) {
         loop {
             signals.next().await;
-            if stops.signal(self.now()) == Stop::Impatient {
+            if stops.signal(self.now()) == StopRequest::Immediate {
                 return;
             }
         }
     }
 
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.started_at.elapsed()
     }
 
     /// What came from the reading thread, as an event; the end waits for the command's exit.
     fn read(
         &mut self,
-        incoming: Option<Incoming>,
+        incoming: Option<ReadEvent>,
         producer: Option<&Producer>,
-        ending: &mut Ending,
+        ending: &mut ProducerState,
         reporter: &Reporter,
     ) -> Option<Event> {
         match incoming {
-            Some(Incoming::Part(filled)) => {
-                self.held.insert(filled.number, filled.chunks);
+            Some(ReadEvent::Part(filled)) => {
+                self.buffers.insert(filled.number, filled.chunks);
                 Some(Event::Part { number: filled.number, digest: filled.digest })
             }
-            Some(Incoming::Continues) => Some(Event::Continues),
-            Some(Incoming::Ending) => Some(Event::Ending),
-            Some(Incoming::Warning(text)) => {
+            Some(ReadEvent::MultipartNeeded) => Some(Event::MultipartNeeded),
+            Some(ReadEvent::LastPartNext) => Some(Event::LastPartNext),
+            Some(ReadEvent::Warning(text)) => {
                 reporter.warn(&text);
                 None
             }
-            Some(Incoming::Broken(error)) => Some(Event::Broken(error)),
-            Some(Incoming::End { bytes, crc32 }) => {
+            Some(ReadEvent::SourceFailed(error)) => Some(Event::SourceFailed(error)),
+            Some(ReadEvent::EndOfStream { bytes, crc32 }) => {
                 ending.end = Some((bytes, crc32));
-                ending.lingers_until = None;
+                ending.stdout_deadline = None;
                 match producer {
-                    None => Some(Event::End { bytes, crc32 }),
+                    None => Some(Event::EndOfStream { bytes, crc32 }),
                     Some(_) => self.end_of_command(producer, ending),
                 }
             }
-            None => Some(Event::Broken(Error::new(
-                Kind::Unforeseen,
+            None => Some(Event::SourceFailed(Error::new(
+                ErrorKind::Internal,
                 "the reading thread ended without a word",
             ))),
         }
     }
 
     /// The stream is whole when it has ended and the command has exited with success.
-    fn end_of_command(&self, producer: Option<&Producer>, ending: &mut Ending) -> Option<Event> {
+    fn end_of_command(
+        &self,
+        producer: Option<&Producer>,
+        ending: &mut ProducerState,
+    ) -> Option<Event> {
         let ((bytes, crc32), producer) = (ending.end?, producer?);
         if !ending.exited {
             return None;
         }
-        Some(match producer.judge() {
-            Ok(()) => Event::End { bytes, crc32 },
-            Err(error) => Event::Broken(error),
+        Some(match producer.check_exit_status() {
+            Ok(()) => Event::EndOfStream { bytes, crc32 },
+            Err(error) => Event::SourceFailed(error),
         })
     }
 
-    fn snapshot(&self, reader: &Reader, expected: Option<u64>) -> Snapshot {
+    fn snapshot(&self, reader: &Reader, expected: Option<u64>) -> ProgressSnapshot {
         let (parts_acknowledged, acknowledged) = self.upload.acknowledged();
-        Snapshot {
-            read: reader.gauge().bytes(),
+        ProgressSnapshot {
+            read: reader.stats().bytes(),
             acknowledged,
             parts_acknowledged,
             parts_in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),
-            token_left: self.service.session.left(),
+            token_left: self.client.session.remaining(),
             expected,
-            elapsed: self.began.elapsed(),
-            waiting: self.upload.stands_still().map(str::to_owned),
+            elapsed: self.started_at.elapsed(),
+            waiting: self.upload.stalled_on().map(str::to_owned),
         }
     }
 
     /// When the upload will end at the rate so far, where a size is expected.
-    fn likely_end(&self, expected: Option<u64>) -> Option<SystemTime> {
+    fn upload_eta(&self, expected: Option<u64>) -> Option<SystemTime> {
         let (_, done) = self.upload.acknowledged();
         let left = expected?.saturating_sub(done);
-        let rate = done as f64 / self.began.elapsed().as_secs_f64();
+        let rate = done as f64 / self.started_at.elapsed().as_secs_f64();
         if done == 0 {
             return None;
         }
         SystemTime::now().checked_add(Duration::try_from_secs_f64(left as f64 / rate).ok()?)
     }
 
-    fn begin(&mut self, call: Call) {
+    fn start_call(&mut self, call: ApiCall) {
         let chunks = match &call {
-            Call::Part(number) => self.held.get(number).cloned().unwrap_or_default(),
-            Call::Put => self.held.get(&1).cloned().unwrap_or_default(),
+            ApiCall::Part(number) => self.buffers.get(number).cloned().unwrap_or_default(),
+            ApiCall::Put => self.buffers.get(&1).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
-        let request = call::request(&self.upload, &self.target, &self.storing, &call);
+        let request = call::request(&self.upload, &self.location, &self.options, &call);
         let Some(request) = request else { return };
-        if let (Call::Part(1), Some(id)) = (&call, self.upload.upload_id()) {
-            let probe = request::list_parts(&self.target, id, None);
-            self.service.session.set_probe(probe.method, &probe.target);
+        if let (ApiCall::Part(1), Some(id)) = (&call, self.upload.upload_id()) {
+            let probe = request::list_parts(&self.location, id, None);
+            self.client.session.set_probe_request(probe.method, &probe.target);
         }
-        let service = self.service.clone();
-        let target = self.target.clone();
+        let service = self.client.clone();
+        let target = self.location.clone();
         let upload_id = self.upload.upload_id().map(str::to_owned);
         let number = match call {
-            Call::Part(number) => Some(number),
+            ApiCall::Part(number) => Some(number),
             _ => None,
         };
         let sent = Arc::new(AtomicBool::new(false));
         let decisive =
-            matches!(call, Call::Commit | Call::Put).then(|| (call.clone(), sent.clone()));
+            matches!(call, ApiCall::Commit | ApiCall::Put).then(|| (call.clone(), sent.clone()));
         let task = self.tasks.spawn(async move {
             let result =
                 call::perform(&service, &target, &call, (request, chunks), upload_id, &sent).await;
-            Event::Done { call, result }
+            Event::CallDone { call, result }
         });
         if let Some((call, sent)) = decisive {
-            self.decisive = Some((call, task, sent));
+            self.commit_task = Some((call, task, sent));
         } else if let Some(number) = number {
-            self.parts.insert(number, task);
+            self.part_tasks.insert(number, task);
         }
     }
 
     /// Takes back a commit or put that still waits for a connection or a token: a signal cancels
     /// only what has not been sent.
-    fn recall(&mut self) {
-        let Some((call, task, sent)) = self.decisive.take() else { return };
+    fn cancel_unsent_commit(&mut self) {
+        let Some((call, task, sent)) = self.commit_task.take() else { return };
         if sent.load(Ordering::Acquire) || task.is_finished() {
             return;
         }
         task.abort();
         let text = "it was not sent any more".to_owned();
-        let failure = Failure::Transport { how: Break::Connect, text };
+        let failure = Failure::Transport { kind: TransportError::Connect, text };
         let now = self.now();
-        self.upload.handle(now, Event::Done { call, result: Err(failure) });
+        self.upload.handle_event(now, Event::CallDone { call, result: Err(failure) });
     }
 
     /// Makes parts of other sizes of the bytes held from a part on. Nothing is copied.
-    fn cut(&mut self, first: u32, sizes: &[u64]) {
-        let held = (first..).map_while(|number| self.held.get(&number));
+    fn split_tail(&mut self, first: u32, sizes: &[u64]) {
+        let held = (first..).map_while(|number| self.buffers.get(&number));
         let mut chunks: VecDeque<Bytes> = held.flatten().cloned().collect();
         let piece = |size: &u64| {
             let (mut piece, mut left) = (Vec::new(), *size as usize);
@@ -397,26 +405,26 @@ impl Drive {
             piece
         };
         let pieces: Vec<_> = sizes.iter().map(piece).collect();
-        self.cut.clone_from(&pieces);
-        let algorithm: Algorithm = self.storing.checksum;
+        self.split_buffers.clone_from(&pieces);
+        let algorithm: Algorithm = self.options.checksum;
         self.tasks.spawn(async move {
             let mut digests = Vec::new();
             for piece in &pieces {
                 digests.push(rehash::part(algorithm, piece).await);
             }
-            Event::Cut { first, digests }
+            Event::TailSplit { first, digests }
         });
     }
 
     /// The parts that were cut take the place of those they were cut from.
-    fn hold_cut(&mut self, first: u32) {
-        self.held.retain(|number, _| *number < first);
-        self.held.extend((first..).zip(self.cut.drain(..)));
+    fn adopt_split_buffers(&mut self, first: u32) {
+        self.buffers.retain(|number, _| *number < first);
+        self.buffers.extend((first..).zip(self.split_buffers.drain(..)));
     }
 
     fn rehash(&mut self, number: u32) {
-        let chunks = self.held.get(&number).cloned().unwrap_or_default();
-        let algorithm: Algorithm = self.storing.checksum;
+        let chunks = self.buffers.get(&number).cloned().unwrap_or_default();
+        let algorithm: Algorithm = self.options.checksum;
         self.tasks.spawn(async move {
             let digest = rehash::part(algorithm, &chunks).await;
             Event::Rehashed { number, digest, md5: rehash::md5_of(&chunks).await }
@@ -425,7 +433,7 @@ impl Drive {
 }
 
 /// What is said of the end of a stream that is shared among connections.
-fn shared(first: u32, sizes: &[u64], saves: Duration) -> String {
+fn tail_split_message(first: u32, sizes: &[u64], saves: Duration) -> String {
     format!(
         "the stream has ended: what is left is sent as {} parts from number {first} on, which saves \
          about {:.1} s",

@@ -19,35 +19,37 @@ use tokio::time::Instant;
 
 use crate::child::Producer;
 use crate::children::Children;
-use crate::cli::{Environment, ObjectSettings, Overwrite, PutCommand, Source as SourceOption};
+use crate::cli::{
+    Environment, ObjectSettings, Overwrite, PutCommand, StreamSource as SourceOption,
+};
 use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::expect::{self, Format};
 use crate::http::Throttle;
-use crate::input::{self, Reader, Source, Watch};
+use crate::input::{self, ByteSource, Reader, StreamValidator};
 use crate::memory;
-use crate::oci::api::{Condition, Storing, Target, request};
+use crate::oci::api::{ObjectLocation, Precondition, PutOptions, request};
 use crate::oci::{customer_key, metadata};
-use crate::pool::{Pool, Scarcity};
+use crate::pool::{MemoryPressure, Pool};
 use crate::progress::Reporter;
 use crate::receipt::{Checksum, Receipt};
 use crate::schedule;
 use crate::serve::{self, LocalStore};
-use crate::service::{Patience, Service};
+use crate::service::{Client, Timeouts};
 use crate::shell;
 use crate::side_file;
 use crate::signals::Signals;
 use crate::stdio;
-use crate::upload::{Before, Named, Settings, Stored, TailRule, Upload};
+use crate::upload::{MessageContext, PreviousObject, StoredObject, TailRule, Upload, UploadConfig};
 use crate::worker;
 
-use drive::Drive;
-use start::Start;
+use drive::UploadDriver;
+use start::PreflightResult;
 
 /// Content type of an object whose kind nobody named.
 const BYTES: &str = "application/octet-stream";
 /// The end of a stream is cut into smaller parts where that saves at least this.
-const WORTH_A_CUT: Duration = Duration::from_secs(2);
+const MIN_TAIL_SAVING: Duration = Duration::from_secs(2);
 
 /// Stores the stream and tells what was stored.
 pub async fn put(
@@ -60,16 +62,16 @@ pub async fn put(
     let threads = tokio::select! {
         biased;
         error = signals.next() => Err(error),
-        threads = Threads::start(&command) => threads,
+        threads = SourceThreads::start(&command) => threads,
     }?;
-    let reporter = Arc::new(Reporter::new(command.report, stdio::stderr_is_terminal()));
+    let reporter = Arc::new(Reporter::new(command.output, stdio::stderr_is_terminal()));
     for warning in &command.warnings {
         reporter.warn(warning);
     }
     let began = Instant::now();
     let local = match &command.local {
         Some(dir) => {
-            serve::admissible(dir, &command.target.bucket, &command.target.name)?;
+            serve::check_options(dir, &command.target.bucket, &command.target.name)?;
             Some(LocalStore::start(dir).await?)
         }
         None => None,
@@ -91,38 +93,38 @@ pub async fn put(
 }
 
 /// Everything that is known before the first byte is read.
-struct Ready {
-    service: Arc<Service>,
-    source: Open,
-    start: Start,
-    storing: Storing,
-    plan: schedule::Plan,
-    expected: Option<u64>,
+struct Prepared {
+    client: Arc<Client>,
+    source: PendingSource,
+    preflight: PreflightResult,
+    options: PutOptions,
+    plan: schedule::PartPlan,
+    expected_size: Option<u64>,
 }
 
 /// What the stream will need threads for: there before it is read, and before a command is started.
-struct Threads {
-    reading: input::Thread,
-    watch: Box<dyn Watch>,
+struct SourceThreads {
+    reader: input::ReaderThread,
+    validator: Box<dyn StreamValidator>,
 }
 
-impl Threads {
-    async fn start(command: &PutCommand) -> Result<Threads, Error> {
-        let reading = worker::patiently(input::Thread::start).await;
-        let reading = reading.map_err(|error| worker::refused("to read with", &error))?;
+impl SourceThreads {
+    async fn start(command: &PutCommand) -> Result<SourceThreads, Error> {
+        let reading = worker::retry_start(input::ReaderThread::start).await;
+        let reading = reading.map_err(|error| worker::thread_error("to read with", &error))?;
         let watch = match command.expect {
-            Some(format) => worker::patiently(|| expect::watch(format))
+            Some(format) => worker::retry_start(|| expect::validator_for(format))
                 .await
-                .map_err(|error| worker::refused("to look at the stream with", &error))?,
-            None => expect::guess(),
+                .map_err(|error| worker::thread_error("to look at the stream with", &error))?,
+            None => expect::detecting_validator(),
         };
-        Ok(Threads { reading, watch })
+        Ok(SourceThreads { reader: reading, validator: watch })
     }
 }
 
 /// A source that has been looked at, but not read or started.
-enum Open {
-    Opened(Source),
+enum PendingSource {
+    Opened(ByteSource),
     Command(Vec<OsString>, Children),
 }
 
@@ -132,11 +134,11 @@ async fn prepare(
     local: Option<&LocalStore>,
     children: &Children,
     reporter: &Arc<Reporter>,
-) -> Result<Ready, Error> {
+) -> Result<Prepared, Error> {
     let (source, size) = open(&command.source, children)?;
     let expected = command.expected_size.or(size);
     let storing = storing(command)?;
-    let plan = schedule::plan(&schedule::Request {
+    let plan = schedule::plan(&schedule::PlanInput {
         part_size: command.part_size,
         parallel: command.parallel,
         max_memory: command.max_memory,
@@ -144,19 +146,19 @@ async fn prepare(
         available_memory: memory::available(),
     })?;
     let throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
-    let patience = Patience { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
+    let patience = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
     let service = match local {
-        None => Service::open(&command.service, environment, patience, reporter)?,
+        None => Client::open_session(&command.service, environment, patience, reporter)?,
         Some(store) => {
             let options = store.service_options(&command.service);
             // Nothing of the host's environment concerns the embedded store.
             let environment = Environment::default();
-            Service::open(&options, &environment, patience, reporter)?
+            Client::open_session(&options, &environment, patience, reporter)?
         }
     };
-    let service = Arc::new(Service { throttle, ..service });
+    let service = Arc::new(Client { throttle, ..service });
     let condition = &storing.condition;
-    let start = start::start(
+    let start = start::preflight(
         &service,
         &command.target,
         condition,
@@ -168,24 +170,33 @@ async fn prepare(
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    Ok(Ready { service, source, start, storing, plan, expected })
-}
-
-/// Looks at the source; the size where it is known.
-fn open(source: &SourceOption, children: &Children) -> Result<(Open, Option<u64>), Error> {
-    Ok(match source {
-        SourceOption::Command(command) => (Open::Command(command.clone(), children.clone()), None),
-        SourceOption::Stdin => opened(Source::stdin()?),
-        SourceOption::File(path) => opened(Source::file(path)?),
+    Ok(Prepared {
+        client: service,
+        source,
+        preflight: start,
+        options: storing,
+        plan,
+        expected_size: expected,
     })
 }
 
-fn opened(source: Source) -> (Open, Option<u64>) {
-    let size = source.size().filter(|size| *size > 0);
-    (Open::Opened(source), size)
+/// Looks at the source; the size where it is known.
+fn open(source: &SourceOption, children: &Children) -> Result<(PendingSource, Option<u64>), Error> {
+    Ok(match source {
+        SourceOption::Command(command) => {
+            (PendingSource::Command(command.clone(), children.clone()), None)
+        }
+        SourceOption::Stdin => opened(ByteSource::stdin()?),
+        SourceOption::File(path) => opened(ByteSource::file(path)?),
+    })
 }
 
-fn storing(command: &PutCommand) -> Result<Storing, Error> {
+fn opened(source: ByteSource) -> (PendingSource, Option<u64>) {
+    let size = source.size().filter(|size| *size > 0);
+    (PendingSource::Opened(source), size)
+}
+
+fn storing(command: &PutCommand) -> Result<PutOptions, Error> {
     let ObjectSettings {
         storage_tier,
         content_type,
@@ -202,11 +213,11 @@ fn storing(command: &PutCommand) -> Result<Storing, Error> {
         None => metadata,
         Some(file) => metadata::parse(&side_file::read("--metadata", &file)?)?,
     };
-    Ok(Storing {
+    Ok(PutOptions {
         condition: match &command.overwrite {
-            Overwrite::Never => Condition::Absent,
-            Overwrite::Force => Condition::Anything,
-            Overwrite::IfMatch(etag) => Condition::Matches(etag.clone()),
+            Overwrite::Never => Precondition::IfNoneMatch,
+            Overwrite::Force => Precondition::None,
+            Overwrite::IfMatch(etag) => Precondition::IfMatch(etag.clone()),
         },
         checksum: command.checksum,
         storage_tier,
@@ -222,37 +233,45 @@ fn storing(command: &PutCommand) -> Result<Storing, Error> {
 }
 
 async fn upload(
-    ready: Ready,
-    threads: Threads,
+    ready: Prepared,
+    threads: SourceThreads,
     command: &PutCommand,
     began: Instant,
     signals: &mut Signals,
     reporter: &Reporter,
 ) -> Result<Receipt, Error> {
-    let Ready { service, source, start, storing, plan, expected } = ready;
-    let Threads { reading, watch } = threads;
-    let target = start.target.clone();
+    let Prepared {
+        client: service,
+        source,
+        preflight: start,
+        options: storing,
+        plan,
+        expected_size: expected,
+    } = ready;
+    let SourceThreads { reader: reading, validator: watch } = threads;
+    let target = start.location.clone();
     let (source, producer) = match source {
-        Open::Opened(source) => (source, None),
-        Open::Command(command, children) => {
+        PendingSource::Opened(source) => (source, None),
+        PendingSource::Command(command, children) => {
             let started = tokio::select! {
                 biased;
                 error = signals.next() => Err(error),
                 started = Producer::start(&command, &children) => started,
             };
             let (producer, stdout) = started?;
-            (Source::new(stdout, "the command's stdout")?, Some(producer))
+            (ByteSource::new(stdout, "the command's stdout")?, Some(producer))
         }
     };
-    let scarcity = Scarcity { least: schedule::MIN_PART as usize, patience: worker::PATIENCE };
+    let scarcity =
+        MemoryPressure { min_buffer: schedule::MIN_PART as usize, timeout: worker::THREAD_TIMEOUT };
     let pool = Pool::under(scarcity, plan.buffer_size, plan.buffers_for(1));
     // No more of the stream is read than it takes to know whether the service takes it.
     pool.hold();
     // From here on a stream is at stake: waiting for a token is better than ending.
-    service.session.set_under_way();
+    service.session.set_streaming();
     let probe = request::head_object(&target, &None);
-    service.session.set_probe(probe.method, &probe.target);
-    let settings = Settings {
+    service.session.set_probe_request(probe.method, &probe.target);
+    let settings = UploadConfig {
         parallel: plan.parallel.into(),
         retry_for: command.retry_for,
         checksum: command.checksum,
@@ -262,66 +281,66 @@ async fn upload(
             || source.is_file()
             || command.expect.is_some_and(Format::proves_its_end),
         delete_on_mismatch: command.delete_on_mismatch,
-        answered: start.answered,
-        bucket_answered: start.bucket_answered,
-        before: before(&storing.condition),
-        named: named(&target, command),
+        service_seen: start.answered,
+        bucket_seen: start.bucket_seen,
+        previous_object: before(&storing.condition),
+        messages: named(&target, command),
         seed: fastrand::u64(..),
-        tail: TailRule {
-            least: schedule::MIN_PART,
-            worth: WORTH_A_CUT,
-            highest: schedule::MAX_PARTS,
+        tail_split: TailRule {
+            min_piece: schedule::MIN_PART,
+            min_saving: MIN_TAIL_SAVING,
+            max_part_number: schedule::MAX_PARTS,
         },
         always_multipart: !storing.fits_headers(),
     };
     let reader = Reader::on(reading, source, pool, plan, command.checksum, Some(watch));
     let storing_checksum = storing.checksum;
     let upload = Upload::new(settings);
-    let mut drive = Drive::new(service.clone(), target.clone(), storing, upload, began);
-    let source = drive::Source { reader, producer, expected };
+    let mut drive = UploadDriver::new(service.clone(), target.clone(), storing, upload, began);
+    let source = drive::RunningSource { reader, producer, expected };
     let stored = drive.run(source, signals, reporter).await?;
     let retries = drive.upload.retries();
     Ok(receipt(stored, target, storing_checksum, began, retries, service.session.refreshes()))
 }
 
 /// The condition says what can have stood at the name if the object is stored.
-fn before(condition: &Condition) -> Before {
+fn before(condition: &Precondition) -> PreviousObject {
     match condition {
-        Condition::Absent => Before::Nothing,
-        Condition::Matches(etag) => Before::Object(etag.clone()),
-        Condition::Anything => Before::Unknown,
+        Precondition::IfNoneMatch => PreviousObject::Nothing,
+        Precondition::IfMatch(etag) => PreviousObject::Object(etag.clone()),
+        Precondition::None => PreviousObject::Unknown,
     }
 }
 
 /// Words for messages: the commands a person can paste.
-fn named(target: &Target, command: &PutCommand) -> Named {
-    let Target { namespace, bucket, object } = target;
+fn named(target: &ObjectLocation, command: &PutCommand) -> MessageContext {
+    let ObjectLocation { namespace, bucket, object } = target;
     let place = format!(
         "--namespace {} --bucket-name {} --name {}",
-        shell::word(namespace),
-        shell::word(bucket),
-        shell::word(object)
+        shell::shell_quote(namespace),
+        shell::shell_quote(bucket),
+        shell::shell_quote(object)
     );
     let profile = match &command.service.profile {
-        Some(profile) => format!(" --profile {}", shell::word(&profile.text)),
+        Some(profile) => format!(" --profile {}", shell::shell_quote(&profile.text)),
         None => String::new(),
     };
-    Named {
-        object: format!("oci://{bucket}@{namespace}/{object}"),
-        abort: format!("ocipipe uploads abort {place} --upload-id {{}}{profile}"),
-        head: format!("oci os object head {place}{profile}"),
+    MessageContext {
+        object_url: format!("oci://{bucket}@{namespace}/{object}"),
+        abort_command: format!("ocipipe uploads abort {place} --upload-id {{}}{profile}"),
+        head_command: format!("oci os object head {place}{profile}"),
     }
 }
 
 fn receipt(
-    stored: Stored,
-    target: Target,
+    stored: StoredObject,
+    target: ObjectLocation,
     checksum: Algorithm,
     began: Instant,
     retries: u64,
     token_refreshes: u64,
 ) -> Receipt {
-    let held = stored.held;
+    let held = stored.meta;
     Receipt {
         etag: held.etag.unwrap_or_default(),
         last_modified: held.last_modified,
@@ -337,7 +356,7 @@ fn receipt(
             .checksum
             .map(|value| Checksum { algorithm: checksum.name().to_owned(), value }),
         sha256: stored.sha256,
-        verified_by: stored.verified_by.0,
+        verified_by: stored.evidence.0,
         seconds: began.elapsed(),
         retries,
         token_refreshes,

@@ -3,53 +3,59 @@
 //! Owns the texts. Decides nothing, and reads only typed codes. Invariant: where the service may have
 //! refused for want of a right, the right is named.
 
-use super::{Break, Failure, Operation, RETENTION};
-use crate::error::{Error, Kind};
-use crate::oci::api::Refusal;
+use super::{Failure, Operation, RETENTION, TransportError};
+use crate::error::{Error, ErrorKind};
+use crate::oci::api::ErrorResponse;
 
 impl Failure {
     /// What happened, while doing this.
-    pub fn what(&self, doing: &str) -> String {
+    pub fn message(&self, doing: &str) -> String {
         match self {
-            Failure::Refused(refusal) => format!("{doing}: {refusal}"),
+            Failure::ErrorResponse(refusal) => format!("{doing}: {refusal}"),
             Failure::Transport { text, .. } => format!("{doing}: {text}"),
             Failure::Credentials(error) | Failure::Local(error) => {
-                format!("{doing}: {}", error.what)
+                format!("{doing}: {}", error.message)
             }
         }
     }
 
     /// The error to end with when this failure of a call is the cause of the end.
     pub fn error(&self, operation: Operation, doing: &str) -> Error {
-        let what = self.what(doing);
+        let what = self.message(doing);
         match self {
-            Failure::Refused(refusal) => {
+            Failure::ErrorResponse(refusal) => {
                 let kind = match refusal.status {
-                    401 => Kind::Credentials,
-                    412 => Kind::Exists,
-                    _ => Kind::Service,
+                    401 => ErrorKind::Credentials,
+                    412 => ErrorKind::Exists,
+                    _ => ErrorKind::Service,
                 };
-                Error { next: next_step(operation, refusal), ..Error::new(kind, what) }
+                Error { hint: hint_for(operation, refusal), ..Error::new(kind, what) }
             }
-            Failure::Transport { how: Break::Untrusted, .. } => Error::service(what).next(
-                "if the endpoint is right, give the certificate of its authority with \
+            Failure::Transport { kind: TransportError::UntrustedCertificate, .. } => {
+                Error::service(what).with_hint(
+                    "if the endpoint is right, give the certificate of its authority with \
                  --cert-bundle FILE",
-            ),
-            Failure::Transport { how: Break::Denied, .. } => Error::service(what).next(
-                "put the user and the password of the proxy into its URL, as in \
+                )
+            }
+            Failure::Transport { kind: TransportError::ProxyAuthRequired, .. } => {
+                Error::service(what).with_hint(
+                    "put the user and the password of the proxy into its URL, as in \
                  http://USER:PASSWORD@HOST:PORT",
-            ),
+                )
+            }
             Failure::Transport { .. } => Error::service(what),
-            Failure::Credentials(error) | Failure::Local(error) => Error { what, ..error.clone() },
+            Failure::Credentials(error) | Failure::Local(error) => {
+                Error { message: what, ..error.clone() }
+            }
         }
     }
 
     /// What happened to a call, and the right that may be missing, in one line.
-    pub fn what_is_missing(&self, operation: Operation) -> String {
-        let what = self.what(operation.name());
+    pub fn message_with_permissions(&self, operation: Operation) -> String {
+        let what = self.message(operation.name());
         match self {
-            Failure::Refused(refusal) if self.is_retention() || refusal.status == 404 => {
-                let next = next_step(operation, refusal);
+            Failure::ErrorResponse(refusal) if self.is_retention() || refusal.status == 404 => {
+                let next = hint_for(operation, refusal);
                 next.map_or(what.clone(), |next| format!("{what}; {next}"))
             }
             _ => what,
@@ -58,12 +64,12 @@ impl Failure {
 
     /// Whether a retention rule keeps the object that stands at the name.
     pub fn is_retention(&self) -> bool {
-        matches!(self, Failure::Refused(refusal) if refusal.code.as_deref() == Some(RETENTION))
+        matches!(self, Failure::ErrorResponse(refusal) if refusal.code.as_deref() == Some(RETENTION))
     }
 
     /// Whether only the bucket itself can have answered so.
-    pub fn knows_the_bucket(&self) -> bool {
-        let Failure::Refused(refusal) = self else { return false };
+    pub fn shows_bucket(&self) -> bool {
+        let Failure::ErrorResponse(refusal) = self else { return false };
         match refusal.code.as_deref().unwrap_or_default() {
             "UploadNotFound" | "ObjectNotFound" | "InvalidUploadPart" => true,
             "IfNoneMatchFailed" | "IfMatchFailed" | "NoEtagMatch" => true,
@@ -73,7 +79,7 @@ impl Failure {
 }
 
 /// What a person can do about a refusal.
-fn next_step(operation: Operation, refusal: &Refusal) -> Option<String> {
+fn hint_for(operation: Operation, refusal: &ErrorResponse) -> Option<String> {
     Some(match (refusal.status, refusal.code.as_deref().unwrap_or_default()) {
         (401, _) => "check the profile, its key and its token: `ocipipe session show`; a new \
                      session token comes from `oci session authenticate`. A region that the tenancy \
@@ -87,7 +93,7 @@ fn next_step(operation: Operation, refusal: &Refusal) -> Option<String> {
         (403, "BucketIsReadonly") => "the bucket is the target of a replication, which takes no \
                                       writes: write to the bucket it replicates"
             .to_owned(),
-        (403, _) => match rights(operation) {
+        (403, _) => match permissions_for(operation) {
             Some(rights) => format!("a policy forbids this call, which takes {rights}"),
             None => "a policy forbids this call".to_owned(),
         },
@@ -107,7 +113,7 @@ fn not_found(operation: Operation, code: &str) -> String {
         (_, "NamespaceNotFound") => "--namespace (left out, it is looked up)",
         _ => "the bucket's name, the namespace and the region",
     };
-    match rights(operation) {
+    match permissions_for(operation) {
         Some(rights) => format!(
             "check {names}, and the policy: a missing right has the same answer, and this call \
              takes {rights}"
@@ -117,7 +123,7 @@ fn not_found(operation: Operation, code: &str) -> String {
 }
 
 /// The permissions that a call takes.
-pub(super) fn rights(operation: Operation) -> Option<&'static str> {
+pub(super) fn permissions_for(operation: Operation) -> Option<&'static str> {
     Some(match operation {
         Operation::Namespace => return None,
         Operation::Create | Operation::Part | Operation::Commit => {

@@ -4,27 +4,27 @@
 //! Knows nothing of growth or of the stream.
 //! Invariant: what the user gave is changed last, and never without a warning.
 
-use super::{MAX_PART, MIN_PART, Request};
+use super::{MAX_PART, MIN_PART, PlanInput};
 use crate::error::Error;
-use crate::units::{MIB, exact, human};
+use crate::units::{MIB, format_size_exact, format_size_short};
 
 const DEFAULT_PART: u64 = 128 * MIB;
 const DEFAULT_PARALLEL: u16 = 4;
 /// How far parts shrink before there are fewer in flight.
-const COMFORTABLE_PART: u64 = 16 * MIB;
+const PREFERRED_MIN_PART: u64 = 16 * MIB;
 /// Larger parts span several buffers of at most this size.
 const MAX_BUFFER: u64 = 128 * MIB;
 const PAGE: u64 = 4096;
 /// The least that an upload can do with: a part being sent and one being read.
-const LEAST: u64 = 2 * MIN_PART;
+const MIN_MEMORY: u64 = 2 * MIN_PART;
 
 /// The memory that all buffers together may take.
-pub(super) struct Bound {
+pub(super) struct MemoryLimit {
     pub bytes: u64,
-    origin: Origin,
+    source: LimitSource,
 }
 
-enum Origin {
+enum LimitSource {
     /// Given by the user.
     Option,
     /// A quarter of what the process may use.
@@ -33,38 +33,40 @@ enum Origin {
     Scarce,
 }
 
-impl Bound {
-    pub fn of(request: &Request) -> Result<Option<Bound>, Error> {
+impl MemoryLimit {
+    pub fn of(request: &PlanInput) -> Result<Option<MemoryLimit>, Error> {
         match (request.max_memory, request.available_memory) {
-            (Some(bytes), _) if bytes < LEAST => Err(Error::usage(format!(
+            (Some(bytes), _) if bytes < MIN_MEMORY => Err(Error::usage(format!(
                 "--max-memory {} is too small: one part of 10 MiB is sent while the next is read",
-                exact(bytes)
+                format_size_exact(bytes)
             ))
-            .next(format!("give at least {}", exact(LEAST)))),
-            (Some(bytes), _) => Ok(Some(Bound { bytes, origin: Origin::Option })),
-            (None, Some(memory)) if memory / 4 < LEAST => {
-                Ok(Some(Bound { bytes: LEAST, origin: Origin::Scarce }))
+            .with_hint(format!("give at least {}", format_size_exact(MIN_MEMORY)))),
+            (Some(bytes), _) => Ok(Some(MemoryLimit { bytes, source: LimitSource::Option })),
+            (None, Some(memory)) if memory / 4 < MIN_MEMORY => {
+                Ok(Some(MemoryLimit { bytes: MIN_MEMORY, source: LimitSource::Scarce }))
             }
-            (None, Some(memory)) => Ok(Some(Bound { bytes: memory / 4, origin: Origin::Quarter })),
+            (None, Some(memory)) => {
+                Ok(Some(MemoryLimit { bytes: memory / 4, source: LimitSource::Quarter }))
+            }
             (None, None) => Ok(None),
         }
     }
 
     pub fn name(&self) -> String {
-        let bytes = match self.origin {
-            Origin::Quarter => human(self.bytes),
-            Origin::Option | Origin::Scarce => exact(self.bytes),
+        let bytes = match self.source {
+            LimitSource::Quarter => format_size_short(self.bytes),
+            LimitSource::Option | LimitSource::Scarce => format_size_exact(self.bytes),
         };
-        match self.origin {
-            Origin::Option => format!("--max-memory {bytes}"),
-            Origin::Quarter => format!("{bytes}, a quarter of the memory there is"),
-            Origin::Scarce => format!("{bytes}, the least possible"),
+        match self.source {
+            LimitSource::Option => format!("--max-memory {bytes}"),
+            LimitSource::Quarter => format!("{bytes}, a quarter of the memory there is"),
+            LimitSource::Scarce => format!("{bytes}, the least possible"),
         }
     }
 }
 
 /// The first part size and the parts in flight, on their way from the wish to what fits.
-pub(super) struct Sizes {
+pub(super) struct Candidate {
     pub part: u64,
     pub parallel: u16,
     pub part_given: bool,
@@ -72,9 +74,9 @@ pub(super) struct Sizes {
     pub warnings: Vec<String>,
 }
 
-impl Sizes {
-    pub fn wanted(request: &Request) -> Result<Sizes, Error> {
-        let mut sizes = Sizes {
+impl Candidate {
+    pub fn requested(request: &PlanInput) -> Result<Candidate, Error> {
+        let mut sizes = Candidate {
             part: request.part_size.unwrap_or(DEFAULT_PART),
             parallel: request.parallel.unwrap_or(DEFAULT_PARALLEL),
             part_given: request.part_size.is_some(),
@@ -83,7 +85,7 @@ impl Sizes {
         };
         if sizes.parallel == 0 {
             return Err(Error::usage("--parallel-upload-count 0: nothing would be sent")
-                .next("give at least 1"));
+                .with_hint("give at least 1"));
         }
         let within = sizes.part.clamp(MIN_PART, MAX_PART);
         if within != sizes.part {
@@ -93,8 +95,8 @@ impl Sizes {
             };
             sizes.warnings.push(format!(
                 "--part-size {} {done} to {}: {why}",
-                exact(sizes.part),
-                exact(within)
+                format_size_exact(sizes.part),
+                format_size_exact(within)
             ));
             sizes.part = within;
         }
@@ -103,23 +105,28 @@ impl Sizes {
 
     /// Makes the sizes fit: smaller parts first, then fewer in flight, and what the user gave only
     /// when changing the rest was not enough.
-    pub fn fit(&mut self, bound: &Bound) {
-        if let Origin::Scarce = bound.origin {
-            let least = exact(bound.bytes);
+    pub fn fit(&mut self, bound: &MemoryLimit) {
+        if let LimitSource::Scarce = bound.source {
+            let least = format_size_exact(bound.bytes);
             self.warnings.push(format!("{least} for parts are over a quarter of all memory here"));
         }
         let wanted = (self.part, self.parallel);
         if !self.part_given {
-            self.shrink(bound, COMFORTABLE_PART);
+            self.reduce_part_size(bound, PREFERRED_MIN_PART);
         }
         if !self.parallel_given {
-            self.thin(bound);
+            self.reduce_parallelism(bound);
         }
-        self.shrink(bound, COMFORTABLE_PART);
-        self.thin(bound);
-        self.shrink(bound, MIN_PART);
+        self.reduce_part_size(bound, PREFERRED_MIN_PART);
+        self.reduce_parallelism(bound);
+        self.reduce_part_size(bound, MIN_PART);
         if self.part_given && self.part < wanted.0 {
-            self.warn("--part-size", exact(wanted.0), exact(self.part), bound);
+            self.warn(
+                "--part-size",
+                format_size_exact(wanted.0),
+                format_size_exact(self.part),
+                bound,
+            );
         }
         if self.parallel_given && self.parallel < wanted.1 {
             let (from, to) = (wanted.1.to_string(), self.parallel.to_string());
@@ -128,7 +135,7 @@ impl Sizes {
     }
 
     /// Makes parts smaller, to `least` at the smallest, and only as far as needed.
-    fn shrink(&mut self, bound: &Bound, least: u64) {
+    fn reduce_part_size(&mut self, bound: &MemoryLimit, least: u64) {
         if !self.fits(bound) {
             let share = bound.bytes / (u64::from(self.parallel) + 1) / MIB * MIB;
             self.part = self.part.min(share.max(least));
@@ -136,18 +143,18 @@ impl Sizes {
     }
 
     /// Takes parts out of flight, down to one, and only as many as needed.
-    fn thin(&mut self, bound: &Bound) {
+    fn reduce_parallelism(&mut self, bound: &MemoryLimit) {
         if !self.fits(bound) {
             let fitting = (bound.bytes / memory_of(self.part)).saturating_sub(1).max(1);
             self.parallel = self.parallel.min(fitting.min(u64::from(u16::MAX)) as u16);
         }
     }
 
-    fn fits(&self, bound: &Bound) -> bool {
+    fn fits(&self, bound: &MemoryLimit) -> bool {
         (u64::from(self.parallel) + 1) * memory_of(self.part) <= bound.bytes
     }
 
-    fn warn(&mut self, option: &str, from: String, to: String, bound: &Bound) {
+    fn warn(&mut self, option: &str, from: String, to: String, bound: &MemoryLimit) {
         let name = bound.name();
         self.warnings.push(format!("{option} {from} reduced to {to} to fit into {name}"));
     }

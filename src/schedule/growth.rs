@@ -9,11 +9,11 @@ use super::{MAX_OBJECT, MAX_PART, MAX_PARTS};
 
 /// How many parts stay as large as the first: no fewer than this, and with a hint no more than that,
 /// so that the rest can still take a stream of 10 TiB with parts of a sensible size.
-const LEVEL_AT_LEAST: u64 = 2_500;
-const LEVEL_AT_MOST: u64 = 7_000;
+const MIN_FLAT_PARTS: u64 = 2_500;
+const MAX_FLAT_PARTS: u64 = 7_000;
 
 /// What a growth starts from.
-pub(super) struct Wish {
+pub(super) struct GrowthInput {
     /// Size of the first part.
     pub first: u64,
     /// Size of a buffer.
@@ -29,20 +29,27 @@ pub(super) struct Wish {
 /// Sizes counted in buffers: level at `start` up to part `flat`, then by even steps up to `top` at
 /// part `full`, and level from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Growth {
-    first: u64,
+pub(super) struct PartGrowth {
+    first_size: u64,
     buffer: u64,
     start: u64,
-    top: u64,
-    flat: u32,
-    full: u32,
+    max: u64,
+    flat_until: u32,
+    max_from: u32,
 }
 
-impl Growth {
+impl PartGrowth {
     /// No growth: every part is as large as the first.
-    pub fn none(first: u64, buffer: u64) -> Growth {
-        let start = first.div_ceil(buffer);
-        Growth { first, buffer, start, top: start, flat: MAX_PARTS, full: MAX_PARTS }
+    pub fn none(first_size: u64, buffer: u64) -> PartGrowth {
+        let start = first_size.div_ceil(buffer);
+        PartGrowth {
+            first_size,
+            buffer,
+            start,
+            max: start,
+            flat_until: MAX_PARTS,
+            max_from: MAX_PARTS,
+        }
     }
 
     /// Chooses the growth. A stream of unknown length should not run out of part numbers before
@@ -50,23 +57,30 @@ impl Growth {
     /// first quarter of the numbers, or for as many as the expected length takes, and then grow by
     /// even steps: a dump of some hundred GB hardly notices, and the last parts are half as large as
     /// if every step were by the same factor.
-    pub fn for_wish(wish: &Wish) -> Growth {
-        let Wish { first, buffer, .. } = *wish;
+    pub fn for_input(wish: &GrowthInput) -> PartGrowth {
+        let GrowthInput { first, buffer, .. } = *wish;
         let least = first.div_ceil(buffer);
         let most = wish.most.min(MAX_PART / buffer).max(least);
         // A tenth more than expected, to be on the safe side.
         let likely = wish.expected.map_or(0, |size| size.saturating_add(size / 10));
         let likely = likely.min(MAX_OBJECT);
-        let wanted = likely.div_ceil(LEVEL_AT_MOST).div_ceil(buffer);
+        let wanted = likely.div_ceil(MAX_FLAT_PARTS).div_ceil(buffer);
         let start = wanted.min(wish.start_at_most).min(most).max(least);
         let level = match likely.div_ceil((start * buffer).max(first)) {
-            parts if parts <= LEVEL_AT_MOST => parts.max(LEVEL_AT_LEAST),
-            _ => LEVEL_AT_LEAST,
+            parts if parts <= MAX_FLAT_PARTS => parts.max(MIN_FLAT_PARTS),
+            _ => MIN_FLAT_PARTS,
         };
         // Where growth is complete before the last number, its level share shrinks with it.
         let shape = |top: u64, full: u32| {
             let flat = (u64::from(full) * level / u64::from(MAX_PARTS)) as u32;
-            Growth { first, buffer, start, top, flat, full }
+            PartGrowth {
+                first_size: first,
+                buffer,
+                start,
+                max: top,
+                flat_until: flat,
+                max_from: full,
+            }
         };
         let target = target(wish.expected, shape(most, 0).total());
         // As little as possible at the end; if the bound cuts that off, as late as possible.
@@ -83,13 +97,14 @@ impl Growth {
 
     /// Buffers that part `number` spans.
     pub fn buffers(&self, number: u32) -> u64 {
-        if number <= self.flat {
+        if number <= self.flat_until {
             self.start
-        } else if number >= self.full {
-            self.top
+        } else if number >= self.max_from {
+            self.max
         } else {
-            let (gone, way) = (u64::from(number - self.flat), u64::from(self.full - self.flat));
-            self.start + (self.top - self.start) * gone / way
+            let (gone, way) =
+                (u64::from(number - self.flat_until), u64::from(self.max_from - self.flat_until));
+            self.start + (self.max - self.start) * gone / way
         }
     }
 
@@ -97,7 +112,7 @@ impl Growth {
     pub fn size(&self, number: u32) -> u64 {
         match self.buffers(number) * self.buffer {
             // The first size is the user's to the byte, also where it is no multiple of a buffer.
-            bytes if bytes < self.first + self.buffer => self.first,
+            bytes if bytes < self.first_size + self.buffer => self.first_size,
             bytes => bytes.min(MAX_PART),
         }
     }
@@ -142,24 +157,33 @@ mod tests {
 
     const BUFFER: u64 = 128 << 20;
 
-    fn growth(most: u64, expected: Option<u64>) -> Growth {
+    fn growth(most: u64, expected: Option<u64>) -> PartGrowth {
         let start_at_most = 1;
-        Growth::for_wish(&Wish { first: BUFFER, buffer: BUFFER, most, start_at_most, expected })
+        PartGrowth::for_input(&GrowthInput {
+            first: BUFFER,
+            buffer: BUFFER,
+            most,
+            start_at_most,
+            expected,
+        })
     }
 
     #[test]
     fn growth_starts_late_and_is_no_steeper_than_ten_tib_need() {
         let plain = growth(u64::MAX, None);
-        assert_eq!((plain.start, plain.top, plain.flat, plain.full), (1, 22, 2_500, 10_000));
+        assert_eq!(
+            (plain.start, plain.max, plain.flat_until, plain.max_from),
+            (1, 22, 2_500, 10_000)
+        );
         assert!(plain.total() >= MAX_OBJECT);
-        assert!(Growth { top: 21, ..plain }.total() < MAX_OBJECT);
+        assert!(PartGrowth { max: 21, ..plain }.total() < MAX_OBJECT);
     }
 
     #[test]
     fn a_ceiling_makes_growth_earlier_not_higher() {
         let low = growth(10, None);
-        assert_eq!((low.start, low.top), (1, 10));
-        assert!(low.flat < 2_500 && low.full < 10_000, "{low:?}");
+        assert_eq!((low.start, low.max), (1, 10));
+        assert!(low.flat_until < 2_500 && low.max_from < 10_000, "{low:?}");
         assert!(low.total() >= MAX_OBJECT);
     }
 
@@ -168,7 +192,7 @@ mod tests {
         let short = growth(4, None);
         let reach = 4 * BUFFER * u64::from(MAX_PARTS);
         assert!(short.total() >= reach / 4 * 3 && short.total() < reach / 100 * 76, "{short:?}");
-        assert!(short.flat > 1_000, "{short:?}");
+        assert!(short.flat_until > 1_000, "{short:?}");
         // A hint that needs more gets more, and one that nothing can satisfy changes nothing.
         assert!(growth(4, Some(reach / 100 * 95)).total() >= reach / 100 * 95);
         assert!(growth(4, Some(reach * 2)).total() < reach);

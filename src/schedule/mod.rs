@@ -13,9 +13,9 @@ mod growth;
 mod properties;
 
 use crate::error::Error;
-use crate::units::{GIB, MIB, TIB, exact, human};
-use fit::{Bound, Sizes, buffer_size};
-use growth::{Growth, Wish};
+use crate::units::{GIB, MIB, TIB, format_size_exact, format_size_short};
+use fit::{Candidate, MemoryLimit, buffer_size};
+use growth::{GrowthInput, PartGrowth};
 
 /// Limits of the service.
 pub const MAX_PARTS: u32 = 10_000;
@@ -26,10 +26,10 @@ pub const MAX_OBJECT: u64 = 10 * TIB;
 pub const MIN_PART: u64 = 10 * MIB;
 
 /// Without a word on the length, a stream up to this one is expected to fit.
-const USUAL_LONGEST: u64 = TIB;
+const DEFAULT_MAX_STREAM: u64 = TIB;
 /// What is asked for, and what memory there is.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct PlanInput {
     pub part_size: Option<u64>,
     pub parallel: Option<u16>,
     pub max_memory: Option<u64>,
@@ -40,7 +40,7 @@ pub struct Request {
 
 /// The sizes of all parts, and the buffers they take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct PartPlan {
     pub buffer_size: usize,
     /// Parts in flight, at most.
     pub parallel: u16,
@@ -48,11 +48,11 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Buffers that fit into the memory bound, where there is one.
     limit: Option<u64>,
-    growth: Growth,
-    longest: u64,
+    growth: PartGrowth,
+    max_stream: u64,
 }
 
-impl Plan {
+impl PartPlan {
     /// The size of part `number`, counted from 1, if the stream is long enough to fill it; 0 past
     /// the last part that the service takes.
     pub fn part_size(&self, number: u32) -> u64 {
@@ -70,8 +70,8 @@ impl Plan {
     }
 
     /// The longest stream that can be stored.
-    pub fn longest(&self) -> u64 {
-        self.longest
+    pub fn max_stream(&self) -> u64 {
+        self.max_stream
     }
 
     /// Memory for buffers when the first parts are under way.
@@ -80,29 +80,29 @@ impl Plan {
     }
 
     /// Parts of one buffer each that never grow.
-    pub fn uniform(buffer_size: usize, parallel: u16) -> Plan {
-        Plan::level(buffer_size, buffer_size as u64, parallel)
+    pub fn uniform(buffer_size: usize, parallel: u16) -> PartPlan {
+        PartPlan::level_plan(buffer_size, buffer_size as u64, parallel)
     }
 
     /// Parts that never grow, of any size: for tests and measurements, where the sizes that the
     /// service asks for would be in the way.
-    pub fn level(buffer_size: usize, part_size: u64, parallel: u16) -> Plan {
-        let growth = Growth::none(part_size, buffer_size as u64);
-        let longest = growth.total();
-        Plan { buffer_size, parallel, warnings: vec![], limit: None, growth, longest }
+    pub fn level_plan(buffer_size: usize, part_size: u64, parallel: u16) -> PartPlan {
+        let growth = PartGrowth::none(part_size, buffer_size as u64);
+        let max_stream = growth.total();
+        PartPlan { buffer_size, parallel, warnings: vec![], limit: None, growth, max_stream }
     }
 }
 
 /// Chooses part sizes and buffers. An error is a memory bound that holds no upload at all.
-pub fn plan(request: &Request) -> Result<Plan, Error> {
-    let mut sizes = Sizes::wanted(request)?;
-    let bound = Bound::of(request)?;
+pub fn plan(request: &PlanInput) -> Result<PartPlan, Error> {
+    let mut sizes = Candidate::requested(request)?;
+    let bound = MemoryLimit::of(request)?;
     if let Some(bound) = &bound {
         sizes.fit(bound);
     }
     let buffer = buffer_size(sizes.part);
     let limit = bound.as_ref().map(|bound| bound.bytes / buffer);
-    let growth = Growth::for_wish(&Wish {
+    let growth = PartGrowth::for_input(&GrowthInput {
         first: sizes.part,
         buffer,
         // One buffer more than the largest part, so that reading goes on while it is sent.
@@ -119,20 +119,20 @@ pub fn plan(request: &Request) -> Result<Plan, Error> {
     let longest = growth.total().min(MAX_OBJECT);
     let mut warnings = sizes.warnings;
     warnings.extend(too_short(request, bound.as_ref(), longest));
-    Ok(Plan {
+    Ok(PartPlan {
         buffer_size: buffer as usize,
         parallel: sizes.parallel,
         warnings,
         limit,
         growth,
-        longest,
+        max_stream: longest,
     })
 }
 
 /// The warning that a stream as long as expected cannot be stored, with what would help.
-fn too_short(request: &Request, bound: Option<&Bound>, longest: u64) -> Option<String> {
+fn too_short(request: &PlanInput, bound: Option<&MemoryLimit>, longest: u64) -> Option<String> {
     let expected = request.expected_size;
-    if longest >= expected.unwrap_or(USUAL_LONGEST) {
+    if longest >= expected.unwrap_or(DEFAULT_MAX_STREAM) {
         return None;
     }
     let cause = match (bound, expected) {
@@ -141,29 +141,32 @@ fn too_short(request: &Request, bound: Option<&Bound>, longest: u64) -> Option<S
         (None, _) => "10,000 parts hold no more".to_string(),
     };
     let expected = match expected {
-        Some(size) => format!("; expected are {}", exact(size)),
+        Some(size) => format!("; expected are {}", format_size_exact(size)),
         None => String::new(),
     };
-    Some(format!("the longest stream that can be stored is {}{expected}: {cause}", human(longest)))
+    Some(format!(
+        "the longest stream that can be stored is {}{expected}: {cause}",
+        format_size_short(longest)
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn planned(request: Request) -> Plan {
+    fn planned(request: PlanInput) -> PartPlan {
         plan(&request).unwrap()
     }
 
-    fn with_memory(memory: u64) -> Request {
-        Request { available_memory: Some(memory), ..Request::default() }
+    fn with_memory(memory: u64) -> PlanInput {
+        PlanInput { available_memory: Some(memory), ..PlanInput::default() }
     }
 
-    fn hard(bytes: u64) -> Request {
-        Request { max_memory: Some(bytes), ..Request::default() }
+    fn hard(bytes: u64) -> PlanInput {
+        PlanInput { max_memory: Some(bytes), ..PlanInput::default() }
     }
 
-    fn parts_of(plan: &Plan, length: u64) -> u32 {
+    fn parts_of(plan: &PartPlan, length: u64) -> u32 {
         let mut left = length;
         (1..)
             .find(|number| {
@@ -180,7 +183,7 @@ mod tests {
         assert_eq!((plan.parallel, plan.buffers_for(1), plan.memory()), (4, 5, 640 * MIB));
         assert_eq!(plan.part_size(2_500), 128 * MIB);
         assert_eq!(plan.buffers_for(2_500), 5);
-        assert_eq!(plan.longest(), 10 * TIB);
+        assert_eq!(plan.max_stream(), 10 * TIB);
         assert_eq!(plan.warnings, Vec::<String>::new());
         // What a stream of this length costs in memory at its end.
         let at = |length| plan.part_size(parts_of(&plan, length)) / (128 * MIB);
@@ -207,19 +210,19 @@ mod tests {
 
     #[test]
     fn what_the_user_gave_is_reduced_last_and_never_silently() {
-        let request = Request { part_size: Some(256 * MIB), ..hard(GIB) };
+        let request = PlanInput { part_size: Some(256 * MIB), ..hard(GIB) };
         let plan = planned(request.clone());
         assert_eq!((plan.part_size(1), plan.parallel), (256 * MIB, 3));
         assert_eq!(plan.warnings, Vec::<String>::new());
 
-        let plan = planned(Request { parallel: Some(9), ..request });
+        let plan = planned(PlanInput { parallel: Some(9), ..request });
         assert_eq!((plan.part_size(1), plan.parallel), (102 * MIB, 9));
         assert_eq!(
             plan.warnings,
             ["--part-size 256 MiB reduced to 102 MiB to fit into --max-memory 1 GiB"]
         );
 
-        let plan = planned(Request { parallel: Some(100), ..with_memory(4 * GIB) });
+        let plan = planned(PlanInput { parallel: Some(100), ..with_memory(4 * GIB) });
         assert_eq!((plan.part_size(1), plan.parallel), (16 * MIB, 63));
         assert_eq!(
             plan.warnings,
@@ -232,11 +235,11 @@ mod tests {
 
     #[test]
     fn sizes_that_make_no_sense_are_changed_with_a_warning() {
-        let plan = planned(Request { part_size: Some(5 * MIB), ..with_memory(64 * GIB) });
+        let plan = planned(PlanInput { part_size: Some(5 * MIB), ..with_memory(64 * GIB) });
         assert_eq!(plan.part_size(1), 10 * MIB);
         assert!(plan.warnings[0].starts_with("--part-size 5 MiB raised to 10 MiB"), "{plan:?}");
         assert!(!plan.warnings[0].contains("the service"), "it takes smaller ones: {plan:?}");
-        let plan = planned(Request { part_size: Some(51 * GIB), ..Request::default() });
+        let plan = planned(PlanInput { part_size: Some(51 * GIB), ..PlanInput::default() });
         assert_eq!(plan.part_size(1), 50 * GIB);
         assert!(plan.warnings[0].starts_with("--part-size 51 GiB reduced to 50 GiB"), "{plan:?}");
     }
@@ -244,7 +247,7 @@ mod tests {
     #[test]
     fn a_size_that_is_no_multiple_of_anything_is_kept_to_the_byte() {
         let odd = 300 * MIB + 12_345;
-        let plan = planned(Request { part_size: Some(odd), ..with_memory(64 * GIB) });
+        let plan = planned(PlanInput { part_size: Some(odd), ..with_memory(64 * GIB) });
         assert_eq!(plan.part_size(1), odd);
         assert_eq!((plan.buffer_size % 4096, plan.buffers_for(1)), (0, 15));
     }
@@ -254,35 +257,35 @@ mod tests {
         assert_eq!(plan(&hard(20 * MIB - 1)).unwrap_err().kind.exit_code(), 2);
         let least = planned(hard(20 * MIB));
         assert_eq!((least.part_size(1), least.buffers_for(1)), (10 * MIB, 2));
-        let none = Request { parallel: Some(0), ..Request::default() };
+        let none = PlanInput { parallel: Some(0), ..PlanInput::default() };
         assert_eq!(plan(&none).unwrap_err().kind.exit_code(), 2);
     }
 
     #[test]
     fn a_stream_that_will_not_fit_is_announced() {
         let plan = planned(hard(64 * MIB));
-        assert_eq!(plan.longest(), 377_504_137_216);
+        assert_eq!(plan.max_stream(), 377_504_137_216);
         assert_eq!(
             plan.warnings,
             ["the longest stream that can be stored is 351 GiB: more does not fit into \
               --max-memory 64 MiB"]
         );
-        let enough = Request { expected_size: Some(340 * GIB), ..hard(64 * MIB) };
+        let enough = PlanInput { expected_size: Some(340 * GIB), ..hard(64 * MIB) };
         assert_eq!(planned(enough).warnings, Vec::<String>::new());
-        let endless = Request { expected_size: Some(11 * TIB), ..Request::default() };
+        let endless = PlanInput { expected_size: Some(11 * TIB), ..PlanInput::default() };
         assert!(planned(endless).warnings[0].contains("10.0 TiB; expected are 11 TiB"));
     }
 
     #[test]
     fn an_expected_size_is_met_with_level_parts() {
         for (expected, part) in [(GIB, 128), (TIB, 256), (5 * TIB, 896), (10 * TIB, 1536)] {
-            let request = Request { expected_size: Some(expected), ..with_memory(64 * GIB) };
+            let request = PlanInput { expected_size: Some(expected), ..with_memory(64 * GIB) };
             let plan = planned(request);
             let last = parts_of(&plan, expected);
-            assert!(last <= 7_000, "{last} parts for {}", human(expected));
-            assert_eq!(plan.part_size(1), part * MIB, "{}", human(expected));
-            assert_eq!(plan.part_size(last), part * MIB, "{}", human(expected));
-            assert_eq!(plan.longest(), 10 * TIB);
+            assert!(last <= 7_000, "{last} parts for {}", format_size_short(expected));
+            assert_eq!(plan.part_size(1), part * MIB, "{}", format_size_short(expected));
+            assert_eq!(plan.part_size(last), part * MIB, "{}", format_size_short(expected));
+            assert_eq!(plan.max_stream(), 10 * TIB);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn requests() -> impl Strategy<Value = Request> {
+fn requests() -> impl Strategy<Value = PlanInput> {
     let log = |range: std::ops::Range<f64>| range.prop_map(|exponent| exponent.exp2() as u64);
     (
         proptest::option::of(log(20.0..36.0)),
@@ -13,7 +13,7 @@ fn requests() -> impl Strategy<Value = Request> {
         proptest::option::of(log(24.0..42.0)),
     )
         .prop_map(|(part_size, parallel, max_memory, expected_size, available_memory)| {
-            Request { part_size, parallel, max_memory, expected_size, available_memory }
+            PlanInput { part_size, parallel, max_memory, expected_size, available_memory }
         })
 }
 
@@ -37,15 +37,15 @@ proptest! {
             prop_assert!(room <= (u64::from(plan.parallel) + 1) * size.div_ceil(buffer));
             (sum, before) = (sum + size, size);
         }
-        prop_assert_eq!(plan.longest(), sum.min(MAX_OBJECT));
+        prop_assert_eq!(plan.max_stream(), sum.min(MAX_OBJECT));
         // Ten TiB fit wherever memory is no obstacle.
         if bound.is_none_or(|bound| bound >= 1200 * MIB + buffer) {
-            prop_assert_eq!(plan.longest(), MAX_OBJECT);
+            prop_assert_eq!(plan.max_stream(), MAX_OBJECT);
         }
         // A first size or count below the wish is announced, and so is a stream too short.
         let reduced = request.part_size.is_some_and(|wish| plan.part_size(1) != wish);
         let fewer = request.parallel.is_some_and(|wish| plan.parallel != wish);
-        let short = plan.longest() < request.expected_size.unwrap_or(TIB);
+        let short = plan.max_stream() < request.expected_size.unwrap_or(TIB);
         let due = usize::from(reduced) + usize::from(fewer) + usize::from(short);
         prop_assert!(plan.warnings.len() >= due, "{:?} of {}", plan.warnings, due);
         if due == 0 && request.available_memory.is_none_or(|memory| memory >= 8 * MIN_PART) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{TailRule, VerifiedBy};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;
-use crate::oci::api::{Held, ListedPart, ListedUpload};
+use crate::oci::api::{ListedPart, ListedUpload, ObjectMeta};
 use crate::retry::{Failure, Operation};
 
 /// Time since the start of the run.
@@ -16,7 +16,7 @@ pub type Now = Duration;
 
 /// What a run was told.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct UploadConfig {
     pub parallel: usize,
     pub retry_for: Duration,
     pub checksum: Algorithm,
@@ -28,23 +28,23 @@ pub struct Settings {
     pub end_proven: bool,
     pub delete_on_mismatch: bool,
     /// Whether the service has answered before: then its certificate was trusted.
-    pub answered: bool,
+    pub service_seen: bool,
     /// Whether the bucket has: then a 404 that speaks of it may be spurious.
-    pub bucket_answered: bool,
-    pub before: Before,
+    pub bucket_seen: bool,
+    pub previous_object: PreviousObject,
     /// How to call the object in messages, and what to run to abort an upload of it.
-    pub named: Named,
+    pub messages: MessageContext,
     pub seed: u64,
     /// When the end of the stream is shared among connections.
-    pub tail: TailRule,
+    pub tail_split: TailRule,
     /// Also a stream of one part is sent as a multipart upload.
     pub always_multipart: bool,
 }
 
-impl Settings {
+impl UploadConfig {
     /// An upload that asks for nothing special and cuts no part: for tests and measurements.
-    pub fn plain(parallel: usize) -> Settings {
-        Settings {
+    pub fn plain(parallel: usize) -> UploadConfig {
+        UploadConfig {
             parallel,
             retry_for: Duration::from_secs(3600),
             checksum: Algorithm::Sha256,
@@ -52,16 +52,20 @@ impl Settings {
             min_size: 0,
             end_proven: true,
             delete_on_mismatch: false,
-            answered: true,
-            bucket_answered: false,
-            before: Before::Nothing,
-            named: Named {
-                object: "oci://b@n/o".to_owned(),
-                abort: "ABORT {}".to_owned(),
-                head: "HEAD".to_owned(),
+            service_seen: true,
+            bucket_seen: false,
+            previous_object: PreviousObject::Nothing,
+            messages: MessageContext {
+                object_url: "oci://b@n/o".to_owned(),
+                abort_command: "ABORT {}".to_owned(),
+                head_command: "HEAD".to_owned(),
             },
             seed: 7,
-            tail: TailRule { least: u64::MAX, worth: Duration::MAX, highest: 10_000 },
+            tail_split: TailRule {
+                min_piece: u64::MAX,
+                min_saving: Duration::MAX,
+                max_part_number: 10_000,
+            },
             always_multipart: false,
         }
     }
@@ -69,7 +73,7 @@ impl Settings {
 
 /// What stood at the name before the object, by the condition that its storing is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Before {
+pub enum PreviousObject {
     /// Nothing, or the object is not stored.
     Nothing,
     /// The object with this etag, or the new one is not stored.
@@ -80,12 +84,12 @@ pub enum Before {
 
 /// Words for messages.
 #[derive(Debug, Clone)]
-pub struct Named {
-    pub object: String,
+pub struct MessageContext {
+    pub object_url: String,
     /// The command that aborts an upload, with `{}` where its id goes.
-    pub abort: String,
+    pub abort_command: String,
     /// The command that shows the object.
-    pub head: String,
+    pub head_command: String,
 }
 
 /// What happens to an upload.
@@ -94,26 +98,26 @@ pub enum Event {
     /// A part is full (or the last one has ended), and lies in its buffers.
     Part { number: u32, digest: PartDigest },
     /// A byte after the first part was read: the stream is longer than one request.
-    Continues,
+    MultipartNeeded,
     /// The next part is the last.
-    Ending,
+    LastPartNext,
     /// The stream ended cleanly.
-    End { bytes: u64, crc32: u32 },
+    EndOfStream { bytes: u64, crc32: u32 },
     /// The source failed.
-    Broken(Error),
+    SourceFailed(Error),
     /// A signal asks to stop.
     Stop(Error),
     /// A call was answered, or failed.
-    Done { call: Call, result: Result<Outcome, Failure> },
+    CallDone { call: ApiCall, result: Result<Outcome, Failure> },
     /// The bytes of all parts from `first` on are parts of other sizes now.
-    Cut { first: u32, digests: Vec<PartDigest> },
+    TailSplit { first: u32, digests: Vec<PartDigest> },
     /// The digests of a part, computed again from its buffers.
     Rehashed { number: u32, digest: PartDigest, md5: Value },
 }
 
 /// A call to perform, with credentials looked at and signed at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
+pub enum ApiCall {
     Create,
     Part(u32),
     Put,
@@ -121,7 +125,7 @@ pub enum Call {
     Head,
     /// A create on a condition: it tells what stands at the name to someone who may write and not
     /// read.
-    Probe(Question),
+    ConditionalCreate(ProbeCondition),
     ListParts,
     ListUploads,
     Abort,
@@ -130,29 +134,29 @@ pub enum Call {
     },
 }
 
-impl Call {
+impl ApiCall {
     pub fn operation(&self) -> Operation {
         match self {
-            Call::Create | Call::Probe(_) => Operation::Create,
-            Call::Part(_) => Operation::Part,
-            Call::Put => Operation::Put,
-            Call::Commit => Operation::Commit,
-            Call::Head => Operation::Head,
-            Call::ListParts => Operation::ListParts,
-            Call::ListUploads => Operation::ListUploads,
-            Call::Abort => Operation::Abort,
-            Call::Delete { .. } => Operation::Delete,
+            ApiCall::Create | ApiCall::ConditionalCreate(_) => Operation::Create,
+            ApiCall::Part(_) => Operation::Part,
+            ApiCall::Put => Operation::Put,
+            ApiCall::Commit => Operation::Commit,
+            ApiCall::Head => Operation::Head,
+            ApiCall::ListParts => Operation::ListParts,
+            ApiCall::ListUploads => Operation::ListUploads,
+            ApiCall::Abort => Operation::Abort,
+            ApiCall::Delete { .. } => Operation::Delete,
         }
     }
 }
 
 /// What is asked about the name by a create on a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
+pub enum ProbeCondition {
     /// Is it free? The create is refused wherever an object stands.
-    Free,
+    NoObject,
     /// Does the object with this etag stand there? The create is refused where it does not.
-    Etag(String),
+    ObjectWithEtag(String),
 }
 
 /// A successful answer.
@@ -163,44 +167,44 @@ pub enum Outcome {
     },
     /// A part or a put: what the service holds, and the CRC-32 of what was handed to the socket.
     Stored {
-        held: Held,
+        held: ObjectMeta,
         crc32: u32,
     },
-    Committed(Held),
-    Object(Held),
+    Committed(ObjectMeta),
+    Object(ObjectMeta),
     Parts(Vec<ListedPart>),
     Uploads(Vec<ListedUpload>),
     /// Aborted or deleted.
-    Gone,
+    Removed,
 }
 
 /// What the driver shall do.
 #[derive(Debug)]
 pub enum Action {
-    Begin(Call),
+    StartCall(ApiCall),
     /// Compute the digests of a part again from its buffers.
     Rehash(u32),
     /// Make parts of these sizes of the bytes of all parts from `first` on, which saves so long.
-    Cut {
+    SplitTail {
         first: u32,
         sizes: Vec<u64>,
         saves: Duration,
     },
     /// Let go of the buffers of a part.
-    Free(u32),
+    ReleasePart(u32),
     /// Stop reading and let go of the source.
     StopReading,
     /// Drop all part requests under way.
     CancelParts,
     /// A line for people.
-    Note(String),
-    Finish(Result<Stored, Error>),
+    Warn(String),
+    Finish(Result<StoredObject, Error>),
 }
 
 /// A committed and verified object.
 #[derive(Debug, Clone)]
-pub struct Stored {
-    pub held: Held,
+pub struct StoredObject {
+    pub meta: ObjectMeta,
     pub size: u64,
     /// None for a single PutObject.
     pub upload_id: Option<String>,
@@ -208,5 +212,5 @@ pub struct Stored {
     pub checksum: Option<String>,
     /// The SHA-256 of the whole stream, where it is known.
     pub sha256: Option<String>,
-    pub verified_by: VerifiedBy,
+    pub evidence: VerifiedBy,
 }

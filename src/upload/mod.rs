@@ -29,13 +29,16 @@ use std::collections::VecDeque;
 
 use crate::digest::PartDigest;
 use crate::error::Error;
-use crate::oci::api::Held;
-use crate::retry::{self, Failure, Operation, Stage, Tally, Verdict};
+use crate::oci::api::ObjectMeta;
+use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage};
 
-pub use event::{Action, Before, Call, Event, Named, Now, Outcome, Question, Settings, Stored};
+pub use event::{
+    Action, ApiCall, Event, MessageContext, Now, Outcome, PreviousObject, ProbeCondition,
+    StoredObject, UploadConfig,
+};
 use parts::Parts;
-use patience::Trouble;
-pub use tail::Rule as TailRule;
+use patience::Outage;
+pub use tail::TailSplitPolicy as TailRule;
 pub use verify::VerifiedBy;
 
 /// Where the run stands.
@@ -44,13 +47,13 @@ enum Phase {
     /// Reading and sending parts.
     Streaming,
     /// One PutObject carries the whole stream.
-    Putting,
+    Storing,
     /// The commit is under way or waits for its next attempt.
     Committing,
     /// The commit's answer was lost.
-    Settling(settle::Step),
+    Resolving(settle::ResolveStep),
     /// The commit does not know a part: the parts are listed.
-    Healing,
+    RelistingParts,
     /// Committed by the service's word; the object itself is asked.
     Verifying,
     /// It is over for this reason; the upload is being aborted.
@@ -58,135 +61,135 @@ enum Phase {
     /// A committed object that does not verify is being deleted.
     Deleting,
     /// A create whose answer was lost may have left an upload: the open ones are listed.
-    Orphans,
+    ListingOrphans,
     Finished,
 }
 
 /// The multipart upload itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Creation {
-    NotYet,
-    UnderWay,
-    Done(String),
+    NotStarted,
+    InFlight,
+    Created(String),
 }
 
 /// The machine.
 pub struct Upload {
-    settings: Settings,
+    config: UploadConfig,
     phase: Phase,
     creation: Creation,
     create_in_doubt: bool,
     /// A create was sent and not answered yet.
-    create_under_way: bool,
+    create_in_flight: bool,
     parts: Parts,
-    end: Option<(u64, u32)>,
+    end_of_stream: Option<(u64, u32)>,
     /// Until then nothing is begun that makes an object appear: a signal may be the cause of the end.
-    hold: Option<Now>,
-    continues: bool,
+    commit_hold_until: Option<Now>,
+    multipart_needed: bool,
     /// The next part is the last.
-    last_comes: bool,
+    next_part_is_last: bool,
     /// No part comes after those that were read.
-    ending: bool,
+    no_more_parts: bool,
     /// The one call besides parts that waits for its next attempt.
-    waiting: Option<(Now, Call)>,
+    scheduled_call: Option<(Now, ApiCall)>,
     attempt: u32,
-    in_doubt: bool,
+    response_lost: bool,
     /// The upload was seen open after the last commit was sent.
-    still_open: bool,
-    heals: u32,
+    seen_open: bool,
+    relist_attempts: u32,
     /// Whether the bucket has answered anything in this run but that it may not be there.
-    bucket_answered: bool,
+    bucket_seen: bool,
     /// Of the call besides parts that is asked now, the 404s in a row that may be spurious.
-    tally: Option<(Operation, Tally)>,
+    not_found_streak: Option<(Operation, NotFoundStreak)>,
     /// How often a commit or put was begun.
-    sends: u32,
+    commit_attempts: u32,
     /// The plain no to a repeated commit or put whose earlier answer is missing.
-    refusal: Option<Error>,
+    pending_rejection: Option<Error>,
     /// An object that may be what a put whose answer was lost has stored.
-    found: Option<Held>,
+    candidate_object: Option<ObjectMeta>,
     /// A put whose answer was lost has been asked for although patience was over.
-    asked: bool,
-    committed: Option<Held>,
+    final_head_sent: bool,
+    committed: Option<ObjectMeta>,
     /// What the answer to the commit was verified by.
-    answered_by: Option<VerifiedBy>,
+    response_evidence: Option<VerifiedBy>,
     /// An upload that only asked what stands at the name, to be aborted besides the main one.
-    leftover: Option<String>,
-    outcome: Option<Result<Stored, Error>>,
-    trouble: Option<Trouble>,
+    probe_upload_id: Option<String>,
+    outcome: Option<Result<StoredObject, Error>>,
+    outage: Option<Outage>,
     /// When the last trouble ended.
-    calm_since: Option<Now>,
+    last_outage_end: Option<Now>,
     /// When something was acknowledged last.
-    forward_at: Now,
+    last_progress: Now,
     /// Whether it has been told that 404s may be spurious.
-    spurious_told: bool,
+    spurious_reported: bool,
     /// When a signal or an abort must be over.
-    deadline: Option<Now>,
+    cleanup_deadline: Option<Now>,
     /// When a run that was told to stop must be over, whatever it still does.
-    stop_by: Option<Now>,
-    stopping: Option<Error>,
+    stop_deadline: Option<Now>,
+    stop_error: Option<Error>,
     /// The latest time that was handed in.
     now: Now,
     retries: u64,
-    random: fastrand::Rng,
+    rng: fastrand::Rng,
     actions: VecDeque<Action>,
 }
 
 impl Upload {
-    pub fn new(settings: Settings) -> Upload {
+    pub fn new(config: UploadConfig) -> Upload {
         Upload {
             phase: Phase::Streaming,
-            creation: Creation::NotYet,
+            creation: Creation::NotStarted,
             create_in_doubt: false,
-            create_under_way: false,
-            parts: Parts::new(settings.parallel),
-            end: None,
-            hold: None,
-            continues: false,
-            last_comes: false,
-            ending: false,
-            waiting: None,
+            create_in_flight: false,
+            parts: Parts::new(config.parallel),
+            end_of_stream: None,
+            commit_hold_until: None,
+            multipart_needed: false,
+            next_part_is_last: false,
+            no_more_parts: false,
+            scheduled_call: None,
             attempt: 0,
-            in_doubt: false,
-            still_open: false,
-            heals: 0,
-            bucket_answered: settings.bucket_answered,
-            tally: None,
-            sends: 0,
-            refusal: None,
-            found: None,
-            asked: false,
+            response_lost: false,
+            seen_open: false,
+            relist_attempts: 0,
+            bucket_seen: config.bucket_seen,
+            not_found_streak: None,
+            commit_attempts: 0,
+            pending_rejection: None,
+            candidate_object: None,
+            final_head_sent: false,
             committed: None,
-            answered_by: None,
-            leftover: None,
+            response_evidence: None,
+            probe_upload_id: None,
             outcome: None,
-            trouble: None,
-            calm_since: None,
-            forward_at: Now::ZERO,
-            spurious_told: false,
-            deadline: None,
-            stop_by: None,
-            stopping: None,
+            outage: None,
+            last_outage_end: None,
+            last_progress: Now::ZERO,
+            spurious_reported: false,
+            cleanup_deadline: None,
+            stop_deadline: None,
+            stop_error: None,
             now: Now::ZERO,
             retries: 0,
-            random: fastrand::Rng::with_seed(settings.seed),
+            rng: fastrand::Rng::with_seed(config.seed),
             actions: VecDeque::new(),
-            settings,
+            config,
         }
     }
 
     /// The next thing to do, until there is none.
-    pub fn next_action(&mut self) -> Option<Action> {
+    pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
     /// When `handle_timeout` wants to be called at the latest.
-    pub fn next_timeout(&self) -> Option<Now> {
+    pub fn poll_timeout(&self) -> Option<Now> {
         if self.phase == Phase::Finished {
             return None;
         }
-        let waiting = self.waiting.as_ref().map(|(at, _)| *at);
-        let hold = self.hold.filter(|_| self.streaming());
-        [waiting, hold, self.parts.next_retry(), self.deadline, self.mention_at()]
+        let waiting = self.scheduled_call.as_ref().map(|(at, _)| *at);
+        let hold = self.commit_hold_until.filter(|_| self.streaming());
+        [waiting, hold, self.parts.next_retry(), self.cleanup_deadline, self.report_at()]
             .into_iter()
             .flatten()
             .min()
@@ -197,157 +200,169 @@ impl Upload {
         if self.phase == Phase::Finished {
             return;
         }
-        if self.deadline.is_some_and(|deadline| now >= deadline) {
-            self.out_of_time(now);
+        if self.cleanup_deadline.is_some_and(|deadline| now >= deadline) {
+            self.on_deadline(now);
             return;
         }
-        self.mention_trouble(now);
-        if self.waiting.as_ref().is_some_and(|(at, _)| now >= *at)
-            && let Some((_, call)) = self.waiting.take()
+        self.report_outage(now);
+        if self.scheduled_call.as_ref().is_some_and(|(at, _)| now >= *at)
+            && let Some((_, call)) = self.scheduled_call.take()
         {
-            self.begin(call);
+            self.start_call(call);
         }
-        self.parts.wake(now);
-        self.pump(now);
+        self.parts.release_due_retries(now);
+        self.send_ready_parts(now);
     }
 
-    pub fn handle(&mut self, now: Now, event: Event) {
+    pub fn handle_event(&mut self, now: Now, event: Event) {
         self.now = now;
         if self.phase == Phase::Finished {
             return;
         }
         match event {
-            Event::Part { number, digest } => self.part_read(number, digest),
-            Event::Continues => self.continues(),
-            Event::Ending => self.last_comes = true,
-            Event::End { bytes, crc32 } => self.ended(now, bytes, crc32),
+            Event::Part { number, digest } => self.on_part_read(number, digest),
+            Event::MultipartNeeded => self.on_multipart_needed(),
+            Event::LastPartNext => self.next_part_is_last = true,
+            Event::EndOfStream { bytes, crc32 } => self.on_end_of_stream(now, bytes, crc32),
             // A source that has ended cleanly has nothing more to say.
-            Event::Broken(_) if self.end.is_some() => {}
-            Event::Broken(error) => self.fail(now, error),
+            Event::SourceFailed(_) if self.end_of_stream.is_some() => {}
+            Event::SourceFailed(error) => self.abort_with(now, error),
             Event::Stop(error) => self.stop(now, error),
-            Event::Cut { first, digests } => self.was_cut(now, first, digests),
-            Event::Rehashed { number, digest, md5 } => self.rehashed(now, number, digest, md5),
-            Event::Done { call, result } => self.done(now, call, result),
+            Event::TailSplit { first, digests } => self.on_tail_split(now, first, digests),
+            Event::Rehashed { number, digest, md5 } => self.on_rehashed(now, number, digest, md5),
+            Event::CallDone { call, result } => self.on_call_done(now, call, result),
         }
-        self.parts.wake(now);
-        self.pump(now);
+        self.parts.release_due_retries(now);
+        self.send_ready_parts(now);
     }
 
-    fn begin(&mut self, call: Call) {
-        self.create_under_way |= matches!(call, Call::Create | Call::Probe(_));
-        self.sends += u32::from(matches!(call, Call::Put | Call::Commit));
-        self.actions.push_back(Action::Begin(call));
+    fn start_call(&mut self, call: ApiCall) {
+        self.create_in_flight |= matches!(call, ApiCall::Create | ApiCall::ConditionalCreate(_));
+        self.commit_attempts += u32::from(matches!(call, ApiCall::Put | ApiCall::Commit));
+        self.actions.push_back(Action::StartCall(call));
     }
 
-    fn stage(&self) -> Stage {
-        if self.settings.answered { Stage::UnderWay } else { Stage::Start }
+    fn stage(&self) -> RunStage {
+        if self.config.service_seen { RunStage::Streaming } else { RunStage::Preflight }
     }
 
-    fn done(&mut self, now: Now, call: Call, result: Result<Outcome, Failure>) {
-        self.settings.answered |= result.is_ok();
-        self.bucket_answered |= match &result {
+    fn on_call_done(&mut self, now: Now, call: ApiCall, result: Result<Outcome, Failure>) {
+        self.config.service_seen |= result.is_ok();
+        self.bucket_seen |= match &result {
             Ok(_) => true,
-            Err(failure) => failure.knows_the_bucket(),
+            Err(failure) => failure.shows_bucket(),
         };
-        self.create_under_way &= !matches!(call, Call::Create | Call::Probe(_));
-        if let Call::Part(number) = call {
-            return self.part_done(now, number, result);
+        self.create_in_flight &= !matches!(call, ApiCall::Create | ApiCall::ConditionalCreate(_));
+        if let ApiCall::Part(number) = call {
+            return self.on_part_done(now, number, result);
         }
         match result {
             Ok(outcome) => {
-                self.tally = None;
+                self.not_found_streak = None;
                 // Answers to questions bring a commit that is never answered no further.
-                if !matches!(self.phase, Phase::Settling(_)) {
+                if !matches!(self.phase, Phase::Resolving(_)) {
                     self.attempt = 0;
                 }
-                self.succeeded(now, call, outcome);
+                self.on_success(now, call, outcome);
             }
-            Err(failure) => self.failed(now, call, failure),
+            Err(failure) => self.on_failure(now, call, failure),
         }
     }
 
-    fn succeeded(&mut self, now: Now, call: Call, outcome: Outcome) {
+    fn on_success(&mut self, now: Now, call: ApiCall, outcome: Outcome) {
         match (self.phase.clone(), outcome) {
             (Phase::Streaming, Outcome::Created { upload_id }) => {
-                self.creation = Creation::Done(upload_id);
-                self.went_forward(now);
+                self.creation = Creation::Created(upload_id);
+                self.record_progress(now);
             }
             // The run was over before the create was answered: now there is an id to abort.
-            (Phase::Aborting | Phase::Orphans, Outcome::Created { upload_id })
+            (Phase::Aborting | Phase::ListingOrphans, Outcome::Created { upload_id })
                 if self.upload_id().is_none() =>
             {
                 self.phase = Phase::Aborting;
-                self.waiting = None;
-                self.creation = Creation::Done(upload_id);
-                self.begin(Call::Abort);
+                self.scheduled_call = None;
+                self.creation = Creation::Created(upload_id);
+                self.start_call(ApiCall::Abort);
             }
-            (Phase::Putting, Outcome::Stored { held, crc32 }) => {
-                self.put_answered(now, held, crc32)
+            (Phase::Storing, Outcome::Stored { held, crc32 }) => {
+                self.on_put_stored(now, held, crc32)
             }
-            (Phase::Putting, Outcome::Object(held)) => self.put_settled(now, held),
-            (Phase::Committing, Outcome::Committed(held)) => self.committed(now, held),
-            (Phase::Verifying, Outcome::Object(held)) => self.seen(now, held),
+            (Phase::Storing, Outcome::Object(held)) => self.on_put_head(now, held),
+            (Phase::Committing, Outcome::Committed(held)) => self.on_committed(now, held),
+            (Phase::Verifying, Outcome::Object(held)) => self.on_head(now, held),
             (Phase::Verifying, Outcome::Created { upload_id }) => {
-                self.answered_yes(now, call, upload_id)
+                self.on_probe_created(now, call, upload_id)
             }
-            (Phase::Settling(step), outcome) => self.settled(now, step, outcome),
-            (Phase::Healing, Outcome::Parts(listed)) => self.healed(now, listed),
-            (Phase::Aborting | Phase::Deleting, Outcome::Gone) => self.cleaned(None),
-            (Phase::Orphans, Outcome::Uploads(listed)) => self.orphans_listed(&listed),
+            (Phase::Resolving(step), outcome) => self.on_resolve_response(now, step, outcome),
+            (Phase::RelistingParts, Outcome::Parts(listed)) => self.on_parts_listed(now, listed),
+            (Phase::Aborting | Phase::Deleting, Outcome::Removed) => self.on_cleanup_done(None),
+            (Phase::ListingOrphans, Outcome::Uploads(listed)) => self.orphans_listed(&listed),
             // An answer that belongs to a phase that is over says nothing any more.
             _ => {}
         }
     }
 
-    fn failed(&mut self, now: Now, call: Call, failure: Failure) {
-        let verdict = retry::judge(call.operation(), self.stage(), &failure);
-        if verdict == Verdict::GiveUp && !self.over() {
+    fn on_failure(&mut self, now: Now, call: ApiCall, failure: Failure) {
+        let verdict = retry::classify(call.operation(), self.stage(), &failure);
+        if verdict == RetryDecision::CredentialsTimedOut && !self.is_cleaning_up() {
             let error = failure.error(call.operation(), call.operation().name());
-            return self.give_up(now, error);
+            return self.on_budget_exhausted(now, error);
         }
-        if verdict == Verdict::Hidden {
-            return self.hidden(now, call, failure);
+        if verdict == RetryDecision::AmbiguousNotFound {
+            return self.on_ambiguous_not_found(now, call, failure);
         }
-        self.tally = None;
+        self.not_found_streak = None;
         match self.phase.clone() {
-            Phase::Streaming if call == Call::Create => match verdict {
-                Verdict::Settle => {
+            Phase::Streaming if call == ApiCall::Create => match verdict {
+                RetryDecision::ResolveOutcome => {
                     self.create_in_doubt = true;
-                    self.again(now, call, &failure);
+                    self.retry_call(now, call, &failure);
                 }
-                Verdict::Again { .. } | Verdict::Renew => self.again(now, call, &failure),
+                RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => {
+                    self.retry_call(now, call, &failure)
+                }
                 _ => {
                     let doing = "the multipart upload was not created";
-                    self.fail(now, self.refused(&failure, call.operation(), doing));
+                    self.abort_with(now, self.refused(&failure, call.operation(), doing));
                 }
             },
-            Phase::Putting => self.put_failed(now, call, verdict, failure),
-            Phase::Committing => self.commit_failed(now, verdict, failure),
-            Phase::Settling(step) => self.settling_failed(now, step, verdict, failure),
-            Phase::Healing => match verdict {
-                Verdict::Again { .. } | Verdict::Renew => self.again(now, call, &failure),
-                Verdict::Missing if self.in_doubt => self.settle(settle::Step::ObjectAgain),
-                _ => self.fail(now, failure.error(call.operation(), "listing the parts")),
+            Phase::Storing => self.on_put_failed(now, call, verdict, failure),
+            Phase::Committing => self.on_commit_failed(now, verdict, failure),
+            Phase::Resolving(step) => self.on_resolve_failure(now, step, verdict, failure),
+            Phase::RelistingParts => match verdict {
+                RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => {
+                    self.retry_call(now, call, &failure)
+                }
+                RetryDecision::NotFound if self.response_lost => {
+                    self.start_resolving(settle::ResolveStep::HeadAfterUploadGone)
+                }
+                _ => self.abort_with(now, failure.error(call.operation(), "listing the parts")),
             },
-            Phase::Verifying => self.unseen(now, call, verdict, failure),
+            Phase::Verifying => self.on_head_failed(now, call, verdict, failure),
             Phase::Aborting | Phase::Deleting => match verdict {
-                Verdict::Missing if call == Call::Abort && self.in_doubt => {
+                RetryDecision::NotFound if call == ApiCall::Abort && self.response_lost => {
                     self.end_unknown("its answer was lost, and the upload is closed");
                 }
-                Verdict::Missing if call == Call::Abort => self.cleaned(None),
+                RetryDecision::NotFound if call == ApiCall::Abort => self.on_cleanup_done(None),
                 // Gone it was to be; the answer to an earlier try may have been lost.
-                Verdict::Missing if matches!(call, Call::Delete { .. }) => self.cleaned(None),
-                Verdict::Again { .. } | Verdict::Renew => self.again_soon(now, call),
-                Verdict::Settle if call == Call::Create => {
-                    self.create_in_doubt = true;
-                    self.cleaned(None);
+                RetryDecision::NotFound if matches!(call, ApiCall::Delete { .. }) => {
+                    self.on_cleanup_done(None)
                 }
-                _ if call == Call::Create => self.cleaned(None),
-                _ => self.cleaned(Some(failure)),
+                RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => {
+                    self.retry_after_pause(now, call)
+                }
+                RetryDecision::ResolveOutcome if call == ApiCall::Create => {
+                    self.create_in_doubt = true;
+                    self.on_cleanup_done(None);
+                }
+                _ if call == ApiCall::Create => self.on_cleanup_done(None),
+                _ => self.on_cleanup_done(Some(failure)),
             },
-            Phase::Orphans if call != Call::ListUploads => {}
-            Phase::Orphans if ending::worth_another(verdict) => self.again_soon(now, call),
-            Phase::Orphans => self.orphans_unlisted(Some(&failure)),
+            Phase::ListingOrphans if call != ApiCall::ListUploads => {}
+            Phase::ListingOrphans if ending::is_retryable(verdict) => {
+                self.retry_after_pause(now, call)
+            }
+            Phase::ListingOrphans => self.orphans_unlisted(Some(&failure)),
             Phase::Streaming | Phase::Finished => {}
         }
     }
@@ -356,7 +371,7 @@ impl Upload {
 
     pub fn upload_id(&self) -> Option<&str> {
         match &self.creation {
-            Creation::Done(id) => Some(id),
+            Creation::Created(id) => Some(id),
             _ => None,
         }
     }
@@ -384,36 +399,36 @@ impl Upload {
     }
 
     /// Whether a commit or put has been sent, so that a signal no longer cancels it.
-    fn sent_for_good(&self) -> bool {
+    fn commit_was_sent(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Putting | Phase::Committing | Phase::Settling(_) | Phase::Verifying
+            Phase::Storing | Phase::Committing | Phase::Resolving(_) | Phase::Verifying
         )
     }
 
     /// What the upload stands still for, where it does.
-    pub fn stands_still(&self) -> Option<&'static str> {
-        self.trouble.as_ref().and_then(|_| self.waiting_for())
+    pub fn stalled_on(&self) -> Option<&'static str> {
+        self.outage.as_ref().and_then(|_| self.current_activity())
     }
 
     /// What an unfinished run waits for, in words.
-    pub fn waiting_for(&self) -> Option<&'static str> {
+    pub fn current_activity(&self) -> Option<&'static str> {
         Some(match self.phase {
             Phase::Finished => return None,
-            Phase::Streaming if self.trouble.is_some() => "the service to accept parts again",
-            Phase::Streaming if self.end.is_some() && self.parts.all_acknowledged() => {
+            Phase::Streaming if self.outage.is_some() => "the service to accept parts again",
+            Phase::Streaming if self.end_of_stream.is_some() && self.parts.all_acknowledged() => {
                 "a signal that may have ended the stream"
             }
-            Phase::Streaming if self.end.is_some() => "parts to be acknowledged",
+            Phase::Streaming if self.end_of_stream.is_some() => "parts to be acknowledged",
             Phase::Streaming => "the stream",
-            Phase::Putting => "the object to be stored",
+            Phase::Storing => "the object to be stored",
             Phase::Committing => "the commit",
-            Phase::Settling(_) => "the outcome of the commit",
-            Phase::Healing => "the list of parts",
+            Phase::Resolving(_) => "the outcome of the commit",
+            Phase::RelistingParts => "the list of parts",
             Phase::Verifying => "the object to be verified",
             Phase::Aborting => "the abort of the upload",
             Phase::Deleting => "the object to be deleted",
-            Phase::Orphans => "the list of open uploads",
+            Phase::ListingOrphans => "the list of open uploads",
         })
     }
 }

@@ -7,55 +7,55 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Now;
-use super::tail::Line;
+use super::tail::LinkEstimate;
 use crate::digest::{self, Algorithm, PartDigest, Value};
 use crate::error::Error;
-use crate::oci::api::{Held, ListedPart};
-use crate::retry::Tally;
+use crate::oci::api::{ListedPart, ObjectMeta};
+use crate::retry::NotFoundStreak;
 
 /// How often a part that arrives damaged is sent again.
-const DAMAGE_LIMIT: u32 = 8;
+const MAX_CHECKSUM_FAILURES_PART: u32 = 8;
 /// Several parts that fail in the same throttled second narrow the window once.
-const SLOW_DOWN_EVERY: Now = Now::from_secs(1);
+const THROTTLE_INTERVAL: Now = Now::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+enum PartState {
     Queued,
     Sending,
     /// Its digests are being computed again; the answer, if there was one.
-    Rehashing(Option<Box<Held>>),
+    Rehashing(Option<Box<ObjectMeta>>),
     Acknowledged,
 }
 
 #[derive(Debug)]
 struct Part {
     digest: PartDigest,
-    state: State,
+    state: PartState,
     etag: String,
     /// The MD5 the service holds, as it answered.
     md5: Option<String>,
     sent_crc32: u32,
     attempt: u32,
-    damaged: u32,
+    checksum_failures: u32,
     /// The 404s in a row that may be spurious.
-    hidden: Tally,
+    hidden: NotFoundStreak,
     /// When its last attempt began.
-    began: Now,
+    sent_at: Now,
     /// Acknowledged, and its buffers are here all the same.
-    kept: bool,
+    retained: bool,
 }
 
 /// Whether the parts at the end of the stream have been cut into smaller ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tail {
+enum TailState {
     Whole,
-    Cutting,
-    Cut,
+    Splitting,
+    Split,
 }
 
 /// What an answer to a part means.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answered {
+pub enum PartResponse {
     Acknowledged,
     /// The chosen checksum was not sent: the MD5 of the buffer has to be computed and compared.
     CompareMd5,
@@ -63,7 +63,7 @@ pub enum Answered {
 
 /// What recomputed digests mean.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Rehashed {
+pub enum RehashResult {
     Acknowledged,
     SendAgain,
 }
@@ -72,38 +72,38 @@ pub enum Rehashed {
 pub struct Parts {
     /// Part n at index n - 1.
     parts: Vec<Part>,
-    ready: VecDeque<u32>,
-    waiting: BTreeSet<(Now, u32)>,
+    queued: VecDeque<u32>,
+    retrying: BTreeSet<(Now, u32)>,
     in_flight: usize,
     acknowledged: u32,
     acknowledged_bytes: u64,
     parallel: usize,
     window: usize,
     successes: usize,
-    slowed: Option<Now>,
+    throttled_at: Option<Now>,
     /// The highest part whose sending has begun.
-    begun: u32,
+    highest_sent: u32,
     /// Bytes per second of one connection, by the last part that was answered.
     rate: Option<f64>,
-    tail: Tail,
+    tail: TailState,
 }
 
 impl Parts {
     pub fn new(parallel: usize) -> Parts {
         Parts {
             parts: Vec::new(),
-            ready: VecDeque::new(),
-            waiting: BTreeSet::new(),
+            queued: VecDeque::new(),
+            retrying: BTreeSet::new(),
             in_flight: 0,
             acknowledged: 0,
             acknowledged_bytes: 0,
             parallel: parallel.max(1),
             window: parallel.max(1),
             successes: 0,
-            slowed: None,
-            begun: 0,
+            throttled_at: None,
+            highest_sent: 0,
             rate: None,
-            tail: Tail::Whole,
+            tail: TailState::Whole,
         }
     }
 
@@ -112,17 +112,17 @@ impl Parts {
         debug_assert_eq!(number as usize, self.parts.len() + 1);
         self.parts.push(Part {
             digest,
-            state: State::Queued,
+            state: PartState::Queued,
             etag: String::new(),
             md5: None,
             sent_crc32: 0,
             attempt: 0,
-            damaged: 0,
-            hidden: Tally::default(),
-            began: Now::ZERO,
-            kept: false,
+            checksum_failures: 0,
+            hidden: NotFoundStreak::default(),
+            sent_at: Now::ZERO,
+            retained: false,
         });
-        self.ready.push_back(number);
+        self.queued.push_back(number);
     }
 
     /// The next part to send, if the window has room; it counts as sent from here.
@@ -130,10 +130,10 @@ impl Parts {
         if self.in_flight >= self.window {
             return None;
         }
-        let number = self.ready.pop_front()?;
+        let number = self.queued.pop_front()?;
         let part = self.part_mut(number)?;
-        (part.state, part.began) = (State::Sending, now);
-        self.begun = self.begun.max(number);
+        (part.state, part.sent_at) = (PartState::Sending, now);
+        self.highest_sent = self.highest_sent.max(number);
         self.in_flight += 1;
         Some(number)
     }
@@ -147,14 +147,14 @@ impl Parts {
     }
 
     /// The service took a part: is what it holds ours?
-    pub fn answered(
+    pub fn on_response(
         &mut self,
         now: Now,
         number: u32,
-        held: Held,
+        held: ObjectMeta,
         crc32: u32,
         algorithm: Algorithm,
-    ) -> Result<Answered, Error> {
+    ) -> Result<PartResponse, Error> {
         self.in_flight -= 1;
         let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
         if crc32 != part.digest.crc32 {
@@ -163,10 +163,10 @@ impl Parts {
                  {crc32:08x} sent)",
                 part.digest.crc32
             ))
-            .next("suspect this machine's memory; nothing was committed"));
+            .with_hint("suspect this machine's memory; nothing was committed"));
         }
         part.sent_crc32 = crc32;
-        let took = now.saturating_sub(part.began).as_secs_f64();
+        let took = now.saturating_sub(part.sent_at).as_secs_f64();
         let rate = part.digest.size as f64 / took.max(1e-3);
         part.etag = held.etag.clone().unwrap_or_default();
         part.md5 = held.content_md5.clone();
@@ -179,19 +179,19 @@ impl Parts {
                 return Err(differs(number, algorithm.name(), &ours, theirs, &held));
             }
             (Some(_), None) if held.content_md5.is_some() => {
-                part.state = State::Rehashing(Some(Box::new(held)));
-                return Ok(Answered::CompareMd5);
+                part.state = PartState::Rehashing(Some(Box::new(held)));
+                return Ok(PartResponse::CompareMd5);
             }
             // Nothing to compare but the size, which the request head fixed.
             _ => {}
         }
         self.acknowledge(number);
-        Ok(Answered::Acknowledged)
+        Ok(PartResponse::Acknowledged)
     }
 
     fn acknowledge(&mut self, number: u32) {
         let Some(part) = self.part_mut(number) else { return };
-        part.state = State::Acknowledged;
+        part.state = PartState::Acknowledged;
         let size = part.digest.size;
         self.acknowledged += 1;
         self.acknowledged_bytes += size;
@@ -203,19 +203,19 @@ impl Parts {
     }
 
     /// The buffers of an acknowledged part stay.
-    pub fn keep(&mut self, number: u32) {
+    pub fn retain(&mut self, number: u32) {
         if let Some(part) = self.part_mut(number) {
-            part.kept = true;
+            part.retained = true;
         }
     }
 
     /// A part arrived damaged; whether it is worth another try.
-    pub fn damaged(&mut self, number: u32) -> bool {
+    pub fn on_checksum_failure(&mut self, number: u32) -> bool {
         self.in_flight -= 1;
         let Some(part) = self.part_mut(number) else { return false };
-        part.damaged += 1;
-        part.state = State::Rehashing(None);
-        part.damaged < DAMAGE_LIMIT
+        part.checksum_failures += 1;
+        part.state = PartState::Rehashing(None);
+        part.checksum_failures < MAX_CHECKSUM_FAILURES_PART
     }
 
     /// The digests of a part, computed again from its buffers.
@@ -224,60 +224,64 @@ impl Parts {
         number: u32,
         digest: &PartDigest,
         md5: &Value,
-    ) -> Result<Rehashed, Error> {
+    ) -> Result<RehashResult, Error> {
         let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
         if *digest != part.digest {
             return Err(Error::integrity(format!(
                 "part {number} changed in memory after it was read"
             ))
-            .next("suspect this machine's memory; nothing was committed"));
+            .with_hint("suspect this machine's memory; nothing was committed"));
         }
-        match std::mem::replace(&mut part.state, State::Queued) {
-            State::Rehashing(Some(held)) => {
+        match std::mem::replace(&mut part.state, PartState::Queued) {
+            PartState::Rehashing(Some(held)) => {
                 let theirs = held.content_md5.clone().unwrap_or_default();
                 if theirs != md5.base64() {
                     return Err(differs(number, "MD5", &md5.base64(), &theirs, &held));
                 }
                 self.acknowledge(number);
-                Ok(Rehashed::Acknowledged)
+                Ok(RehashResult::Acknowledged)
             }
             _ => {
                 part.attempt += 1;
-                self.ready.push_front(number);
-                Ok(Rehashed::SendAgain)
+                self.queued.push_front(number);
+                Ok(RehashResult::SendAgain)
             }
         }
     }
 
     /// The first part that has not begun, the sizes from there on, and what is known of the line; if
     /// a connection is free for them, the line has been measured and they have not been cut before.
-    pub fn tail(&self, now: Now) -> Option<(u32, Vec<u64>, Line)> {
+    pub fn tail(&self, now: Now) -> Option<(u32, Vec<u64>, LinkEstimate)> {
         let rate = self.rate?;
-        if self.tail != Tail::Whole || self.in_flight >= self.window {
+        if self.tail != TailState::Whole || self.in_flight >= self.window {
             return None;
         }
-        let (begun, queued) = self.parts.split_at(self.begun as usize);
+        let (begun, queued) = self.parts.split_at(self.highest_sent as usize);
         if queued.is_empty() {
             return None;
         }
         let left = |part: &Part| {
-            let sent = rate * now.saturating_sub(part.began).as_secs_f64();
+            let sent = rate * now.saturating_sub(part.sent_at).as_secs_f64();
             part.digest.size.saturating_sub(sent as u64)
         };
-        let busy = begun.iter().filter(|part| part.state == State::Sending).map(left).collect();
+        let busy = begun.iter().filter(|part| part.state == PartState::Sending).map(left).collect();
         let sizes = queued.iter().map(|part| part.digest.size).collect();
-        Some((self.begun + 1, sizes, Line { rate, busy, connections: self.window }))
+        Some((
+            self.highest_sent + 1,
+            sizes,
+            LinkEstimate { bytes_per_sec: rate, bytes_in_flight: busy, connections: self.window },
+        ))
     }
 
     /// The parts from `first` on wait until others are made of them.
-    pub fn cutting(&mut self, first: u32) {
-        self.tail = Tail::Cutting;
-        self.ready.retain(|number| *number < first);
+    pub fn start_tail_split(&mut self, first: u32) {
+        self.tail = TailState::Splitting;
+        self.queued.retain(|number| *number < first);
     }
 
     /// Takes other parts of the same bytes in the place of those from `first` on.
-    pub fn replace(&mut self, first: u32, digests: Vec<PartDigest>) -> Result<(), Error> {
-        self.tail = Tail::Cut;
+    pub fn replace_tail(&mut self, first: u32, digests: Vec<PartDigest>) -> Result<(), Error> {
+        self.tail = TailState::Split;
         let cut = self.parts.split_off((first as usize).saturating_sub(1).min(self.parts.len()));
         let sum = |digests: &mut dyn Iterator<Item = &PartDigest>| {
             let mut size = 0;
@@ -292,7 +296,7 @@ impl Parts {
             return Err(Error::integrity(format!(
                 "the bytes from part {first} on changed in memory after they were read"
             ))
-            .next("suspect this machine's memory; nothing was committed"));
+            .with_hint("suspect this machine's memory; nothing was committed"));
         }
         for (number, digest) in (first..).zip(digests) {
             self.add(number, digest);
@@ -301,7 +305,7 @@ impl Parts {
     }
 
     /// The 404s in a row of a part.
-    pub fn tally(&mut self, number: u32) -> Option<&mut Tally> {
+    pub fn not_found_streak(&mut self, number: u32) -> Option<&mut NotFoundStreak> {
         self.part_mut(number).map(|part| &mut part.hidden)
     }
 
@@ -310,30 +314,30 @@ impl Parts {
         self.in_flight -= 1;
         if let Some(part) = self.part_mut(number) {
             part.attempt += 1;
-            part.state = State::Queued;
-            self.waiting.insert((at, number));
+            part.state = PartState::Queued;
+            self.retrying.insert((at, number));
         }
     }
 
     /// Moves what waits no longer to the queue, lowest part first: the oldest buffers free first.
-    pub fn wake(&mut self, now: Now) {
-        while let Some((at, number)) = self.waiting.first().copied()
+    pub fn release_due_retries(&mut self, now: Now) {
+        while let Some((at, number)) = self.retrying.first().copied()
             && at <= now
         {
-            self.waiting.pop_first();
-            self.ready.push_front(number);
+            self.retrying.pop_first();
+            self.queued.push_front(number);
         }
     }
 
     pub fn next_retry(&self) -> Option<Now> {
-        self.waiting.first().map(|(at, _)| *at)
+        self.retrying.first().map(|(at, _)| *at)
     }
 
     /// The service asked for less at a time.
-    pub fn slow_down(&mut self, now: Now) {
-        if self.slowed.is_none_or(|at| now >= at + SLOW_DOWN_EVERY) {
+    pub fn on_throttled(&mut self, now: Now) {
+        if self.throttled_at.is_none_or(|at| now >= at + THROTTLE_INTERVAL) {
             self.window = (self.window / 2).max(1);
-            self.slowed = Some(now);
+            self.throttled_at = Some(now);
         }
         self.successes = 0;
     }
@@ -355,9 +359,9 @@ impl Parts {
     }
 
     /// The gate before the commit, from independent counts.
-    pub fn gate(&self, bytes: u64, crc32: u32) -> Result<(), Error> {
+    pub fn check_commit_gate(&self, bytes: u64, crc32: u32) -> Result<(), Error> {
         self.complete(bytes)?;
-        let missing = self.parts.iter().position(|part| part.state != State::Acknowledged);
+        let missing = self.parts.iter().position(|part| part.state != PartState::Acknowledged);
         if let Some(index) = missing {
             return Err(Error::integrity(format!(
                 "part {} is not acknowledged; nothing was committed",
@@ -371,7 +375,7 @@ impl Parts {
                 "the CRC-32 of what was read is {crc32:08x}, of what was sent {combined:08x}; \
                  nothing was committed"
             ))
-            .next("a buffer was lost, reused or reordered: please report this"));
+            .with_hint("a buffer was lost, reused or reordered: please report this"));
         }
         Ok(())
     }
@@ -379,7 +383,7 @@ impl Parts {
     /// Takes the etags of a listing, where an earlier try of a part landed late. What the service
     /// does not hold as it was acknowledged is queued once more where its buffers are still here,
     /// and an error where they are not. Returns how many parts are queued.
-    pub fn heal(&mut self, listed: &[ListedPart]) -> Result<u64, Error> {
+    pub fn requeue_missing(&mut self, listed: &[ListedPart]) -> Result<u64, Error> {
         let mut again = Vec::new();
         for (index, part) in self.parts.iter_mut().enumerate() {
             let number = index as u32 + 1;
@@ -397,19 +401,19 @@ impl Parts {
                     format!("holds {} bytes that are not what it acknowledged", found.size)
                 }
             };
-            if !part.kept {
+            if !part.retained {
                 return Err(Error::integrity(format!(
                     "part {number} was acknowledged, but the service {difference}, and its buffer \
                      has been used again since; nothing was committed"
                 )));
             }
-            part.state = State::Queued;
+            part.state = PartState::Queued;
             part.attempt += 1;
             self.acknowledged -= 1;
             self.acknowledged_bytes -= part.digest.size;
             again.push(number);
         }
-        self.ready.extend(&again);
+        self.queued.extend(&again);
         Ok(again.len() as u64)
     }
 
@@ -454,7 +458,7 @@ fn unknown(number: u32) -> Error {
     Error::integrity(format!("an answer to part {number}, which was never read"))
 }
 
-fn differs(number: u32, algorithm: &str, ours: &str, theirs: &str, held: &Held) -> Error {
+fn differs(number: u32, algorithm: &str, ours: &str, theirs: &str, held: &ObjectMeta) -> Error {
     let id = held.request_id.as_deref().unwrap_or("none");
     Error::integrity(format!(
         "part {number}: the service holds {algorithm} {theirs}, but what was read has {ours} \

@@ -5,121 +5,123 @@
 //! only on evidence in the object itself, failure only where the service said no or the upload is
 //! still open; anything else is said to be unknown.
 
-use super::ending::worth_another;
+use super::ending::is_retryable;
 use super::verify::Comparison;
-use super::{Action, Before, Call, Now, Outcome, Phase, Upload};
-use crate::error::{Error, Kind};
-use crate::oci::api::{Held, ListedPart};
-use crate::retry::{Failure, Operation, Verdict};
+use super::{Action, ApiCall, Now, Outcome, Phase, PreviousObject, Upload};
+use crate::error::{Error, ErrorKind};
+use crate::oci::api::{ListedPart, ObjectMeta};
+use crate::retry::{Failure, Operation, RetryDecision};
 
 /// What is asked while the outcome of a commit is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ResolveStep {
     /// Does the object stand there, and is it ours?
-    Object,
+    HeadObject,
     /// Is the upload still open?
-    Upload,
+    ListParts,
     /// The upload is gone: the object has to stand there now.
-    ObjectAgain,
+    HeadAfterUploadGone,
 }
 
 /// A commit that names a part wrongly is healed and repeated this often.
-const HEALS: u32 = 3;
+const MAX_RELISTS: u32 = 3;
 /// A put that arrives damaged is sent again this often.
-const DAMAGES: u32 = 8;
+const MAX_CHECKSUM_FAILURES: u32 = 8;
 
-impl Step {
-    fn call(self) -> Call {
+impl ResolveStep {
+    fn call(self) -> ApiCall {
         match self {
-            Step::Upload => Call::ListParts,
-            Step::Object | Step::ObjectAgain => Call::Head,
+            ResolveStep::ListParts => ApiCall::ListParts,
+            ResolveStep::HeadObject | ResolveStep::HeadAfterUploadGone => ApiCall::Head,
         }
     }
 }
 
 impl Upload {
-    pub(super) fn commit_failed(&mut self, now: Now, verdict: Verdict, failure: Failure) {
+    pub(super) fn on_commit_failed(&mut self, now: Now, verdict: RetryDecision, failure: Failure) {
         match verdict {
-            Verdict::Settle => {
-                self.in_doubt = true;
-                self.still_open = false;
-                self.phase = Phase::Settling(Step::Object);
+            RetryDecision::ResolveOutcome => {
+                self.response_lost = true;
+                self.seen_open = false;
+                self.phase = Phase::Resolving(ResolveStep::HeadObject);
                 // Even where patience is over, what became of it is worth one question.
-                let doing = self.doing(&Call::Commit);
-                let _ = self.troubled(now, &failure, Operation::Commit, &doing);
-                self.later(now, Call::Head, &failure);
+                let doing = self.attempt_label(&ApiCall::Commit);
+                let _ = self.record_failure(now, &failure, Operation::Commit, &doing);
+                self.schedule_retry(now, ApiCall::Head, &failure);
             }
-            verdict if worth_another(verdict) => self.again(now, Call::Commit, &failure),
-            Verdict::Heal if self.heals < HEALS => {
-                self.heals += 1;
-                self.phase = Phase::Healing;
-                self.begin(Call::ListParts);
+            verdict if is_retryable(verdict) => self.retry_call(now, ApiCall::Commit, &failure),
+            RetryDecision::InvalidPart if self.relist_attempts < MAX_RELISTS => {
+                self.relist_attempts += 1;
+                self.phase = Phase::RelistingParts;
+                self.start_call(ApiCall::ListParts);
             }
             // After a lost answer even a plain no may mean that an earlier try had succeeded. So may,
             // after any other, one that says that the upload has ended or that an object stands there.
-            _ if self.in_doubt || self.done_before(verdict) => {
-                self.in_doubt = true;
-                self.refusal = Some(self.refused(&failure, Operation::Commit, "the commit"));
-                self.answered(now);
-                self.settle(Step::Object);
+            _ if self.response_lost || self.may_be_our_earlier_success(verdict) => {
+                self.response_lost = true;
+                self.pending_rejection =
+                    Some(self.refused(&failure, Operation::Commit, "the commit"));
+                self.restart_budget(now);
+                self.start_resolving(ResolveStep::HeadObject);
             }
             _ => {
                 let error = self.refused(&failure, Operation::Commit, "the commit");
-                self.refused_for_good(now, error);
+                self.fail_after_commit(now, error);
             }
         }
     }
 
     /// Whether a no to a repeated request may be the echo of an earlier one's success.
-    fn done_before(&self, verdict: Verdict) -> bool {
-        self.sends > 1 && matches!(verdict, Verdict::Missing | Verdict::Exists)
+    fn may_be_our_earlier_success(&self, verdict: RetryDecision) -> bool {
+        self.commit_attempts > 1
+            && matches!(verdict, RetryDecision::NotFound | RetryDecision::PreconditionFailed)
     }
 
     /// Whether an object is another than the one that stood there before, where that can be told.
-    pub(super) fn is_new(&self, held: &Held) -> Option<bool> {
-        match &self.settings.before {
-            Before::Nothing => Some(true),
-            Before::Object(etag) => Some(held.etag.as_ref() != Some(etag)),
-            Before::Unknown => None,
+    pub(super) fn is_new(&self, held: &ObjectMeta) -> Option<bool> {
+        match &self.config.previous_object {
+            PreviousObject::Nothing => Some(true),
+            PreviousObject::Object(etag) => Some(held.etag.as_ref() != Some(etag)),
+            PreviousObject::Unknown => None,
         }
     }
 
-    pub(super) fn settle(&mut self, step: Step) {
-        self.phase = Phase::Settling(step);
-        self.begin(step.call());
+    pub(super) fn start_resolving(&mut self, step: ResolveStep) {
+        self.phase = Phase::Resolving(step);
+        self.start_call(step.call());
     }
 
-    pub(super) fn settled(&mut self, now: Now, step: Step, outcome: Outcome) {
+    pub(super) fn on_resolve_response(&mut self, now: Now, step: ResolveStep, outcome: Outcome) {
         match (step, outcome) {
-            (Step::Object, Outcome::Object(held)) => match self.compare(&held) {
+            (ResolveStep::HeadObject, Outcome::Object(held)) => match self.compare(&held) {
                 Comparison::Same(verified_by)
                     if Upload::is_strong(&verified_by) && self.is_new(&held) == Some(true) =>
                 {
-                    self.stored(held, verified_by);
+                    self.finish_stored(held, verified_by);
                 }
                 // An equal object may be the old one: then the upload is still open.
-                _ => self.settle(Step::Upload),
+                _ => self.start_resolving(ResolveStep::ListParts),
             },
-            (Step::Upload, Outcome::Parts(_)) => {
-                if let Some(refusal) = self.refusal.take() {
-                    return self.refused_for_good(now, refusal);
+            (ResolveStep::ListParts, Outcome::Parts(_)) => {
+                if let Some(refusal) = self.pending_rejection.take() {
+                    return self.fail_after_commit(now, refusal);
                 }
-                self.still_open = true;
+                self.seen_open = true;
                 self.phase = Phase::Committing;
                 let failure = Failure::Transport {
-                    how: crate::retry::Break::Lost,
+                    kind: crate::retry::TransportError::ResponseLost,
                     text: "the answer to the commit was lost, and the upload is still open"
                         .to_owned(),
                 };
-                self.again(now, Call::Commit, &failure);
+                self.retry_call(now, ApiCall::Commit, &failure);
             }
-            (Step::ObjectAgain, Outcome::Object(held)) => {
+            (ResolveStep::HeadAfterUploadGone, Outcome::Object(held)) => {
                 let new = self.is_new(&held);
                 match self.compare(&held) {
                     // The upload has ended, the old object is gone and the size is right. Where it
                     // is not known what stood there, an old object may have that size.
                     Comparison::Same(by) if new.unwrap_or(Upload::is_strong(&by)) => {
-                        self.stored(held, by);
+                        self.finish_stored(held, by);
                     }
                     _ => self.end_unknown(
                         "its answer was lost, the upload is closed, and the object that stands \
@@ -131,32 +133,34 @@ impl Upload {
         }
     }
 
-    pub(super) fn settling_failed(
+    pub(super) fn on_resolve_failure(
         &mut self,
         now: Now,
-        step: Step,
-        verdict: Verdict,
+        step: ResolveStep,
+        verdict: RetryDecision,
         failure: Failure,
     ) {
         match (step, verdict) {
-            (_, verdict) if worth_another(verdict) => self.again(now, step.call(), &failure),
-            (Step::Object, _) => self.settle(Step::Upload),
-            (Step::Upload, Verdict::Missing) => {
-                self.answered(now);
-                self.settle(Step::ObjectAgain);
+            (_, verdict) if is_retryable(verdict) => self.retry_call(now, step.call(), &failure),
+            (ResolveStep::HeadObject, _) => self.start_resolving(ResolveStep::ListParts),
+            (ResolveStep::ListParts, RetryDecision::NotFound) => {
+                self.restart_budget(now);
+                self.start_resolving(ResolveStep::HeadAfterUploadGone);
             }
-            (Step::Upload | Step::ObjectAgain, _) => self.unsettled(now, step, &failure),
+            (ResolveStep::ListParts | ResolveStep::HeadAfterUploadGone, _) => {
+                self.end_unresolved(now, step, &failure)
+            }
         }
     }
 
     /// Asking has failed: what is not known stays unknown, unless every answer was a plain no.
-    pub(super) fn unsettled(&mut self, now: Now, step: Step, failure: &Failure) {
-        match self.refusal.take() {
-            Some(refusal) if !self.in_doubt && step == Step::Upload => {
-                self.refused_for_good(now, refusal);
+    pub(super) fn end_unresolved(&mut self, now: Now, step: ResolveStep, failure: &Failure) {
+        match self.pending_rejection.take() {
+            Some(refusal) if !self.response_lost && step == ResolveStep::ListParts => {
+                self.fail_after_commit(now, refusal);
             }
             _ => {
-                let why = failure.what("its answer was lost, and asking did not settle it");
+                let why = failure.message("its answer was lost, and asking did not settle it");
                 self.end_unknown(&why);
             }
         }
@@ -164,77 +168,87 @@ impl Upload {
 
     /// As above, for a put whose object was looked for.
     pub(super) fn nothing_found(&mut self, now: Now, why: &str) {
-        match self.refusal.take() {
-            Some(refusal) if !self.in_doubt => self.refused_for_good(now, refusal),
+        match self.pending_rejection.take() {
+            Some(refusal) if !self.response_lost => self.fail_after_commit(now, refusal),
             _ => self.end_unknown(why),
         }
     }
 
     /// The parts as the service lists them, after it refused an etag.
-    pub(super) fn healed(&mut self, now: Now, listed: Vec<ListedPart>) {
-        match self.parts.heal(&listed) {
+    pub(super) fn on_parts_listed(&mut self, now: Now, listed: Vec<ListedPart>) {
+        match self.parts.requeue_missing(&listed) {
             // The parts that are sent again lead to the next commit themselves.
             Ok(again) if again > 0 => {
                 self.retries += again;
-                self.went_forward(now);
+                self.record_progress(now);
                 self.phase = Phase::Streaming;
             }
             Ok(_) => {
-                self.went_forward(now);
+                self.record_progress(now);
                 self.phase = Phase::Committing;
-                self.begin(Call::Commit);
+                self.start_call(ApiCall::Commit);
             }
-            Err(error) => self.refused_for_good(now, error),
+            Err(error) => self.fail_after_commit(now, error),
         }
     }
 
-    pub(super) fn put_failed(&mut self, now: Now, call: Call, verdict: Verdict, failure: Failure) {
+    pub(super) fn on_put_failed(
+        &mut self,
+        now: Now,
+        call: ApiCall,
+        verdict: RetryDecision,
+        failure: Failure,
+    ) {
         match (call, verdict) {
-            (Call::Put, Verdict::Settle) => {
-                self.in_doubt = true;
+            (ApiCall::Put, RetryDecision::ResolveOutcome) => {
+                self.response_lost = true;
                 // The body is still here, and the condition keeps a repetition from doing harm.
-                self.again(now, Call::Put, &failure);
+                self.retry_call(now, ApiCall::Put, &failure);
             }
-            (call, verdict) if worth_another(verdict) => self.again(now, call, &failure),
-            (Call::Put, Verdict::Damaged) if self.heals < DAMAGES => {
-                self.heals += 1;
+            (call, verdict) if is_retryable(verdict) => self.retry_call(now, call, &failure),
+            (ApiCall::Put, RetryDecision::ChecksumMismatch)
+                if self.relist_attempts < MAX_CHECKSUM_FAILURES =>
+            {
+                self.relist_attempts += 1;
                 self.retries += 1;
                 self.actions.push_back(Action::Rehash(1));
             }
             // With a lost answer among the tries, whether one arrived is asked for below.
-            (Call::Put, Verdict::Damaged) if !self.in_doubt => {
+            (ApiCall::Put, RetryDecision::ChecksumMismatch) if !self.response_lost => {
                 let doing = "the object was damaged on the way every time";
                 let error = failure.error(Operation::Put, doing);
-                self.refused_for_good(now, Error { kind: Kind::Integrity, ..error });
+                self.fail_after_commit(now, Error { kind: ErrorKind::Integrity, ..error });
             }
-            (Call::Put, verdict) if self.in_doubt || self.done_before(verdict) => {
-                self.in_doubt = true;
-                self.refusal = Some(self.refused(&failure, Operation::Put, "PutObject"));
-                self.answered(now);
-                self.begin(Call::Head);
+            (ApiCall::Put, verdict)
+                if self.response_lost || self.may_be_our_earlier_success(verdict) =>
+            {
+                self.response_lost = true;
+                self.pending_rejection = Some(self.refused(&failure, Operation::Put, "PutObject"));
+                self.restart_budget(now);
+                self.start_call(ApiCall::Head);
             }
-            (Call::Put, _) => {
+            (ApiCall::Put, _) => {
                 let error = self.refused(&failure, Operation::Put, "PutObject");
-                self.refused_for_good(now, error);
+                self.fail_after_commit(now, error);
             }
-            _ => self.nothing_found(now, &failure.what("an answer was lost, and asking failed")),
+            _ => self.nothing_found(now, &failure.message("an answer was lost, and asking failed")),
         }
     }
 
     /// A repeated put was refused: what stands there may be what the first try stored.
-    pub(super) fn put_settled(&mut self, now: Now, held: Held) {
+    pub(super) fn on_put_head(&mut self, now: Now, held: ObjectMeta) {
         match self.compare(&held) {
-            _ if self.is_new(&held) == Some(false) => self.anothers_object(now),
-            Comparison::Differs(_) if !self.in_doubt => {
+            _ if self.is_new(&held) == Some(false) => self.object_not_ours(now),
+            Comparison::Differs(_) if !self.response_lost => {
                 self.nothing_found(now, "something else stands there");
             }
             Comparison::Same(verified_by) if Upload::is_strong(&verified_by) => {
-                self.stored(held, verified_by);
+                self.finish_stored(held, verified_by);
             }
-            Comparison::Differs(_) => self.anothers_object(now),
+            Comparison::Differs(_) => self.object_not_ours(now),
             // The chosen checksum is not kept by the service, but its MD5 is.
             _ if held.content_md5.is_some() => {
-                self.found = Some(held);
+                self.candidate_object = Some(held);
                 self.actions.push_back(Action::Rehash(1));
             }
             // Another host's stream may have the same size.
@@ -244,12 +258,13 @@ impl Upload {
     }
 
     /// What stands at the name was put there by someone else, or was there before.
-    pub(super) fn anothers_object(&mut self, now: Now) {
-        match self.refusal.take() {
-            Some(refusal) if !self.in_doubt => return self.refused_for_good(now, refusal),
-            Some(refusal) if refusal.kind == Kind::Exists => {}
+    pub(super) fn object_not_ours(&mut self, now: Now) {
+        match self.pending_rejection.take() {
+            Some(refusal) if !self.response_lost => return self.fail_after_commit(now, refusal),
+            Some(refusal) if refusal.kind == ErrorKind::Exists => {}
             Some(refusal) => {
-                let why = format!("an answer was lost, its repetition refused ({})", refusal.what);
+                let why =
+                    format!("an answer was lost, its repetition refused ({})", refusal.message);
                 return self.end_unknown(&format!("{why}, and something else stands there"));
             }
             None => {
@@ -257,10 +272,13 @@ impl Upload {
             }
         }
         let error = Error::new(
-            Kind::Exists,
-            format!("{} exists already, and it is not this stream", self.settings.named.object),
+            ErrorKind::Exists,
+            format!(
+                "{} exists already, and it is not this stream",
+                self.config.messages.object_url
+            ),
         )
-        .next("give --force to replace it");
-        self.refused_for_good(now, error);
+        .with_hint("give --force to replace it");
+        self.fail_after_commit(now, error);
     }
 }

@@ -6,10 +6,10 @@
 
 use serde::Serialize;
 
-use super::{Action, Call, Now, Stored, Upload};
+use super::{Action, ApiCall, Now, StoredObject, Upload};
 use crate::digest::{self, Algorithm, PartDigest, Value};
 use crate::error::Error;
-use crate::oci::api::Held;
+use crate::oci::api::ObjectMeta;
 
 /// The evidence that a committed object is what was read; the name of the header it stood in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,12 +22,12 @@ pub(super) enum Comparison {
     Same(VerifiedBy),
     Differs(String),
     /// Nothing in the answer can be compared.
-    Silent,
+    NothingToCompare,
 }
 
 impl Upload {
     fn checksum_name(&self) -> &'static str {
-        self.settings.checksum.name()
+        self.config.checksum.name()
     }
 
     /// The digests of all parts by the chosen algorithm.
@@ -37,7 +37,7 @@ impl Upload {
 
     /// The digest over the object by the chosen algorithm, as the service spells it.
     pub(super) fn whole_checksum(&self) -> Option<String> {
-        let algorithm = self.settings.checksum;
+        let algorithm = self.config.checksum;
         if self.upload_id().is_none() {
             return self.part(1)?.value.as_ref().map(Value::base64);
         }
@@ -54,23 +54,23 @@ impl Upload {
 
     /// The digest of the MD5s of the parts, where the service said them all.
     fn whole_md5(&self) -> Option<String> {
-        if self.settings.checksum == Algorithm::Md5 {
+        if self.config.checksum == Algorithm::Md5 {
             return self.whole_checksum();
         }
         Some(digest::multipart(Algorithm::Md5, &self.parts.md5s()?))
     }
 
     /// Compares everything that can be compared.
-    pub(super) fn compare(&self, held: &Held) -> Comparison {
+    pub(super) fn compare(&self, held: &ObjectMeta) -> Comparison {
         let mut best = None;
         let multipart = self.upload_id().is_some();
-        if let (Some(read), Some(size)) = (self.end.map(|(bytes, _)| bytes), held.size) {
+        if let (Some(read), Some(size)) = (self.end_of_stream.map(|(bytes, _)| bytes), held.size) {
             if read != size {
                 return Comparison::Differs(format!("{read} bytes were read, it has {size}"));
             }
             best = Some("content-length".to_owned());
         }
-        let algorithm = self.settings.checksum;
+        let algorithm = self.config.checksum;
         let mut pairs = Vec::new();
         if multipart {
             if algorithm != Algorithm::Md5 {
@@ -92,12 +92,12 @@ impl Upload {
         }
         for (ours, theirs, name) in pairs {
             let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
-            if !same(&ours, theirs) {
+            if !same_digest(&ours, theirs) {
                 return Comparison::Differs(format!("{name} is {theirs}, of what was read {ours}"));
             }
             best = Some(name);
         }
-        best.map_or(Comparison::Silent, |name| Comparison::Same(VerifiedBy(name)))
+        best.map_or(Comparison::NothingToCompare, |name| Comparison::Same(VerifiedBy(name)))
     }
 
     /// Whether anything but the size of an object spoke for it.
@@ -106,29 +106,29 @@ impl Upload {
     }
 
     /// Committed and verified.
-    pub(super) fn stored(&mut self, held: Held, verified_by: VerifiedBy) {
-        let (size, _) = self.end.unwrap_or_default();
+    pub(super) fn finish_stored(&mut self, held: ObjectMeta, verified_by: VerifiedBy) {
+        let (size, _) = self.end_of_stream.unwrap_or_default();
         let multipart = self.upload_id().is_some();
         let single = |digest: &PartDigest| digest.value.as_ref().map(Value::hex);
-        let sha256 = match self.settings.checksum {
+        let sha256 = match self.config.checksum {
             Algorithm::Sha256 if !multipart => self.part(1).and_then(single),
             _ => None,
         };
-        let stored = Stored {
-            held,
+        let stored = StoredObject {
+            meta: held,
             size,
             upload_id: self.upload_id().map(str::to_owned),
             parts: self.parts.count(),
             checksum: self.whole_checksum(),
             sha256,
-            verified_by,
+            evidence: verified_by,
         };
-        self.finish_with(Ok(stored));
+        self.finish_if_clean(Ok(stored));
     }
 
     /// What the object has to look like, for a person to compare.
-    pub(super) fn expected_words(&self) -> String {
-        let size = self.end.map_or(0, |(bytes, _)| bytes);
+    pub(super) fn expected_summary(&self) -> String {
+        let size = self.end_of_stream.map_or(0, |(bytes, _)| bytes);
         match self.whole_checksum() {
             Some(value) => format!("{size} bytes, {} {value}", self.checksum_name()),
             None => format!("{size} bytes"),
@@ -137,10 +137,10 @@ impl Upload {
 
     // A single PutObject.
 
-    pub(super) fn put_answered(&mut self, now: Now, held: Held, crc32: u32) {
-        self.went_forward(now);
+    pub(super) fn on_put_stored(&mut self, now: Now, held: ObjectMeta, crc32: u32) {
+        self.record_progress(now);
         let Some(part) = self.part(1) else { return };
-        if crc32 != part.crc32 || self.end.is_some_and(|(_, read)| read != crc32) {
+        if crc32 != part.crc32 || self.end_of_stream.is_some_and(|(_, read)| read != crc32) {
             let difference = format!(
                 "the CRC-32 of what was read is {:08x}, of what was sent {crc32:08x}",
                 part.crc32
@@ -149,48 +149,48 @@ impl Upload {
         }
         match self.compare(&held) {
             Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
-            Comparison::Silent if held.content_md5.is_some() && self.wants_checksum() => {
+            Comparison::NothingToCompare if held.content_md5.is_some() && self.wants_checksum() => {
                 self.committed = Some(held);
                 self.actions.push_back(Action::Rehash(1));
             }
-            Comparison::Silent => self.look(held, None),
-            Comparison::Same(by) => self.look(held, Some(by)),
+            Comparison::NothingToCompare => self.head_object(held, None),
+            Comparison::Same(by) => self.head_object(held, Some(by)),
         }
     }
 
     fn wants_checksum(&self) -> bool {
-        self.settings.checksum != Algorithm::None
+        self.config.checksum != Algorithm::None
     }
 
     /// The MD5 of a put's buffer, or its digests after it arrived damaged.
-    pub(super) fn put_rehashed(&mut self, now: Now, digest: PartDigest, md5: Value) {
+    pub(super) fn on_put_rehashed(&mut self, now: Now, digest: PartDigest, md5: Value) {
         if self.part(1) != Some(&digest) {
             let error = Error::integrity("the stream changed in memory after it was read")
-                .next("suspect this machine's memory");
+                .with_hint("suspect this machine's memory");
             return match self.committed.take() {
-                Some(held) => self.mismatch(now, &held, &error.what),
-                None if self.in_doubt => self.end_unknown(&error.what),
-                None => self.refused_for_good(now, error),
+                Some(held) => self.mismatch(now, &held, &error.message),
+                None if self.response_lost => self.end_unknown(&error.message),
+                None => self.fail_after_commit(now, error),
             };
         }
         let ours = md5.base64();
-        let is_ours = |held: &Held| held.content_md5.as_ref() == Some(&ours);
+        let is_ours = |held: &ObjectMeta| held.content_md5.as_ref() == Some(&ours);
         let by_md5 = VerifiedBy("opc-content-md5".to_owned());
-        match (self.found.take(), self.committed.take()) {
-            (Some(held), _) if is_ours(&held) => self.stored(held, by_md5),
-            (Some(_), _) => self.anothers_object(now),
-            (None, Some(held)) if is_ours(&held) => self.look(held, Some(by_md5)),
+        match (self.candidate_object.take(), self.committed.take()) {
+            (Some(held), _) if is_ours(&held) => self.finish_stored(held, by_md5),
+            (Some(_), _) => self.object_not_ours(now),
+            (None, Some(held)) if is_ours(&held) => self.head_object(held, Some(by_md5)),
             (None, Some(held)) => {
                 let theirs = held.content_md5.clone().unwrap_or_default();
                 let difference = format!("its MD5 is {theirs}, of what was read {ours}");
                 self.mismatch(now, &held, &difference);
             }
-            (None, None) => self.begin(Call::Put),
+            (None, None) => self.start_call(ApiCall::Put),
         }
     }
 }
 
 /// The service's digest of digests may stand with or without the number of parts behind it.
-fn same(ours: &str, theirs: &str) -> bool {
+fn same_digest(ours: &str, theirs: &str) -> bool {
     ours == theirs || (!theirs.contains('-') && ours.split('-').next() == Some(theirs))
 }

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use ocipipe::emulator::Operation::{
     CommitMultipartUpload, CreateMultipartUpload, HeadObject, PutObject,
 };
-use ocipipe::emulator::fault::Action;
-use ocipipe::emulator::{Record, Spurious};
+use ocipipe::emulator::fault::Fault;
+use ocipipe::emulator::{Record, SpuriousCounts};
 use ring::digest::{SHA256, digest};
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ fn several(outcome: &Outcome) -> bool {
 /// the words for that.
 pub fn never_shown(records: &[Record], done: &Done) -> bool {
     let said = done.stderr.contains("the bucket has given no other answer");
-    done.status.code() == Some(4) && Spurious::among(records).at_first >= 4 && said
+    done.status.code() == Some(4) && SpuriousCounts::among(records).at_first >= 4 && said
 }
 
 /// A stream whose end a stop has caused is stored only if the program was told too late for that to be
@@ -146,19 +146,19 @@ fn object(outcome: &Outcome) -> Now {
     }
 }
 
-fn about_credentials(action: &Action) -> bool {
+fn about_credentials(action: &Fault) -> bool {
     match action {
-        Action::RevokeToken | Action::MoveClock(_) => true,
-        Action::Refuse(reply) => reply.status == 401,
+        Fault::RevokeToken | Fault::MoveClock(_) => true,
+        Fault::Refuse(reply) => reply.status == 401,
         _ => false,
     }
 }
 
-fn lies(action: &Action) -> bool {
-    use Action::{CorruptPart, DropPart, NothingStored, SwapParts, WrongChecksum};
+fn lies(action: &Fault) -> bool {
+    use Fault::{CorruptPart, DropPart, NothingStored, SwapParts, WrongChecksum};
     match action {
         WrongChecksum | CorruptPart | SwapParts(..) | DropPart(_) | NothingStored => true,
-        Action::Refuse(reply) => reply.code.as_ref().is_some_and(|c| c.starts_with("Unmatched")),
+        Fault::Refuse(reply) => reply.code.as_ref().is_some_and(|c| c.starts_with("Unmatched")),
         _ => false,
     }
 }
@@ -186,8 +186,8 @@ fn succeeded(outcome: &Outcome) {
     assert!(allowed(plan), "exit 0, and the object was not allowed to be stored");
     let (receipt, about) = (done.receipt(), store.about("x"));
     assert_eq!(receipt["size"], stream.len());
-    let late = |action: &Action| {
-        matches!(action, Action::LateLanding { .. } | Action::SilentLateLanding { .. })
+    let late = |action: &Fault| {
+        matches!(action, Fault::LateLanding { .. } | Fault::SilentLateLanding { .. })
     };
     if !plan.has(late) {
         assert_eq!(receipt["etag"], about["etag"]);

@@ -29,7 +29,7 @@ use common::run::Ocipipe;
 use common::store::Store;
 use common::stream::ramp;
 use ocipipe::emulator::Record;
-use ocipipe::emulator::fault::Action;
+use ocipipe::emulator::fault::Fault;
 use tokio_util::sync::CancellationToken;
 
 use judge::{Before, Outcome};
@@ -144,7 +144,7 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
                 })
             })
         });
-        if plan.has(|action| *action == Action::RevokeToken) {
+        if plan.has(|action| *action == Fault::RevokeToken) {
             scope.spawn(|| store.logs_in_again(&over));
         }
         let done = run.wait();
@@ -253,7 +253,7 @@ fn limited(run: Ocipipe, store: &Store, plan: &Plan) -> Ocipipe {
         limits.push(format!("--as={}", mebibytes << 20));
     }
     // Where somebody logs in again, the new token would not be that user's.
-    let user = plan.limits.processes.filter(|_| !plan.has(|action| *action == Action::RevokeToken));
+    let user = plan.limits.processes.filter(|_| !plan.has(|action| *action == Fault::RevokeToken));
     if let Some(processes) = user
         && let Some(user) = User::of(store)
     {

@@ -7,8 +7,8 @@ use ocipipe::emulator::Operation::{self, *};
 use ocipipe::emulator::Permission::{
     self, BucketRead, ObjectCreate, ObjectDelete, ObjectInspect, ObjectOverwrite, ObjectRead,
 };
-use ocipipe::emulator::Rights;
-use ocipipe::emulator::fault::{self, Action, Reply, Rule, When};
+use ocipipe::emulator::PermissionSet;
+use ocipipe::emulator::fault::{self, Fault, FaultResponse, FaultRule, Trigger};
 use rustix::process::Signal;
 
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub struct Plan {
     pub condition: Condition,
     /// Everything that goes wrong passes, nobody gives a signal, and no right is missing.
     pub mild: bool,
-    pub faults: fault::Plan,
+    pub faults: fault::FaultPlan,
     /// What the user may do, where that is not everything.
     pub rights: Option<Vec<Permission>>,
     pub signals: Vec<(Times, Signal)>,
@@ -148,14 +148,14 @@ impl Plan {
             8 => (true, Condition::Match),
             _ => (true, Condition::Mismatch),
         };
-        let mut rules: Vec<Rule> =
+        let mut rules: Vec<FaultRule> =
             (0..d.usize(..9)).map(|_| rule(d, mild, length, part_size)).collect();
         // What is drawn from here on leaves the plans of seeds as they were before it was there.
         if d.u32(..4) == 0 {
             rules.push(late(d));
         }
         if d.u32(..3) == 0 {
-            rules.push(Rule::spurious(*pick(d, &[20, 70, 70, 250]), d.u64(..)));
+            rules.push(FaultRule::spurious(*pick(d, &[20, 70, 70, 250]), d.u64(..)));
         }
         let rights = (d.u32(..8) == 0).then(|| rights(d));
         if rights.is_some() {
@@ -178,7 +178,7 @@ impl Plan {
             stands,
             condition,
             mild: mild && rights.is_none() && stopped.is_none(),
-            faults: fault::Plan { faults: rules },
+            faults: fault::FaultPlan { faults: rules },
             rights,
             signals,
             limits,
@@ -199,8 +199,8 @@ impl Plan {
         )
     }
 
-    pub fn rights(&self) -> Rights {
-        self.rights.clone().map_or_else(Rights::all, Rights::of)
+    pub fn rights(&self) -> PermissionSet {
+        self.rights.clone().map_or_else(PermissionSet::all, PermissionSet::of)
     }
 
     /// Whether the user may store a stream of one part, or of several.
@@ -210,13 +210,13 @@ impl Plan {
         rights.contains(&ObjectCreate) && (!over || rights.contains(&ObjectOverwrite))
     }
 
-    pub fn has(&self, which: impl Fn(&Action) -> bool) -> bool {
+    pub fn has(&self, which: impl Fn(&Fault) -> bool) -> bool {
         self.faults.faults.iter().any(|rule| which(&rule.action))
     }
 
     /// A server that reads nothing more does not see either that its client is gone.
     pub fn never_quiet(&self) -> bool {
-        self.has(|action| matches!(action, Action::StallBody { ms: None, .. }))
+        self.has(|action| matches!(action, Fault::StallBody { ms: None, .. }))
     }
 }
 
@@ -252,7 +252,7 @@ fn rights(d: &mut fastrand::Rng) -> Vec<Permission> {
 }
 
 /// A part, a commit or a put that is done when the program has looked for it or has sent it again.
-fn late(d: &mut fastrand::Rng) -> Rule {
+fn late(d: &mut fastrand::Rng) -> FaultRule {
     let (operation, after) = *pick(
         d,
         &[
@@ -265,10 +265,10 @@ fn late(d: &mut fastrand::Rng) -> Rule {
         ],
     );
     let action = match d.bool() {
-        true => Action::LateLanding { after },
-        false => Action::SilentLateLanding { after },
+        true => Fault::LateLanding { after },
+        false => Fault::SilentLateLanding { after },
     };
-    Rule::on(operation, action).when(When::Attempt(1 + d.u64(..2)))
+    FaultRule::on(operation, action).when(Trigger::Attempt(1 + d.u64(..2)))
 }
 
 const OPERATIONS: [Operation; 14] = [
@@ -288,74 +288,76 @@ const OPERATIONS: [Operation; 14] = [
     GetNamespace,
 ];
 
-fn rule(d: &mut fastrand::Rng, mild: bool, length: usize, part_size: usize) -> Rule {
+fn rule(d: &mut fastrand::Rng, mild: bool, length: usize, part_size: usize) -> FaultRule {
     let operation = *pick(d, &OPERATIONS);
     let harsh = !mild && d.u32(..5) == 0;
     let action = match harsh {
         true => harsh_action(d, operation),
         false => passing(d, operation, part_size),
     };
-    let mut rule = Rule::on(operation, action);
+    let mut rule = FaultRule::on(operation, action);
     if operation == UploadPart && d.bool() {
         rule = rule.part(1 + d.u32(..(length.div_ceil(part_size) as u32).max(1)));
     }
     rule.when(match d.u32(..8) {
-        0..=1 => When::Attempt(1 + d.u64(..3)),
-        2..=3 => When::First(1 + d.u64(..2)),
-        4..=5 => When::Request(1 + d.u64(..4)),
-        6 => When::Requests(1 + d.u64(..4)),
-        _ if mild => When::Request(1),
-        _ => When::Every,
+        0..=1 => Trigger::Attempt(1 + d.u64(..3)),
+        2..=3 => Trigger::First(1 + d.u64(..2)),
+        4..=5 => Trigger::Request(1 + d.u64(..4)),
+        6 => Trigger::Requests(1 + d.u64(..4)),
+        _ if mild => Trigger::Request(1),
+        _ => Trigger::Every,
     })
 }
 
 /// What goes over by itself if it does not go on for ever.
-fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Action {
+fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Fault {
     let part_size = part_size as u64;
     let streams = operation.streams_its_body();
     match d.u32(..22) {
-        0 => Action::Refuse(Reply::status(503)),
-        1 => Action::Refuse(Reply::status(429).retry_after("1")),
+        0 => Fault::Refuse(FaultResponse::status(503)),
+        1 => Fault::Refuse(FaultResponse::status(429).retry_after("1")),
         // Of a HEAD no code is told, and a 409 without one says nothing of passing.
-        2 if operation == HeadObject => Action::Refuse(Reply::status(*pick(d, &[500, 502, 504]))),
-        2 => Action::Refuse(Reply::status(*pick(d, &[500, 502, 504, 409, 408]))),
-        3 => Action::Early(Reply::status(*pick(d, &[503, 429, 500]))),
-        4 => Action::EarlyReset(Reply::status(503)),
-        5 => Action::Delay(d.u64(..500)),
-        6 => Action::ResetBeforeBody,
-        7 | 8 => Action::LoseAnswer,
-        9 => Action::StallAnswer { ms: Some(d.u64(..1500)) },
-        10 => Action::StallAnswer { ms: None },
-        11 => Action::Truncate(d.u64(..400)),
-        12 => Action::Garbage("\u{1}what is this\r\n\r\n".to_owned()),
-        13 => Action::Html { status: *pick(d, &[200, 403, 502, 504]) },
+        2 if operation == HeadObject => {
+            Fault::Refuse(FaultResponse::status(*pick(d, &[500, 502, 504])))
+        }
+        2 => Fault::Refuse(FaultResponse::status(*pick(d, &[500, 502, 504, 409, 408]))),
+        3 => Fault::Early(FaultResponse::status(*pick(d, &[503, 429, 500]))),
+        4 => Fault::EarlyReset(FaultResponse::status(503)),
+        5 => Fault::Delay(d.u64(..500)),
+        6 => Fault::ResetBeforeBody,
+        7 | 8 => Fault::LoseAnswer,
+        9 => Fault::StallAnswer { ms: Some(d.u64(..1500)) },
+        10 => Fault::StallAnswer { ms: None },
+        11 => Fault::Truncate(d.u64(..400)),
+        12 => Fault::Garbage("\u{1}what is this\r\n\r\n".to_owned()),
+        13 => Fault::Html { status: *pick(d, &[200, 403, 502, 504]) },
         // At the start nothing is at stake, and credentials that are refused end the run.
         14 if ![GetNamespace, HeadObject].contains(&operation) => {
-            Action::Refuse(Reply::status(401))
+            Fault::Refuse(FaultResponse::status(401))
         }
-        15 if ![GetNamespace, HeadObject].contains(&operation) => Action::RevokeToken,
-        16 => Action::MoveClock(*pick(d, &[-600, -400, 400, 600])),
-        17 if streams => Action::ResetInBody(d.u64(..part_size)),
-        18 if streams => Action::StallBody { bytes: d.u64(..part_size), ms: None },
-        19 if streams => Action::StallBody { bytes: d.u64(..part_size), ms: Some(d.u64(..1500)) },
-        20 if operation == UploadPart => Action::LateLanding { after: None },
-        21 if streams => Action::Refuse(Reply::status(400).code("UnmatchedContentSHA256")),
-        _ => Action::ResetBeforeBody,
+        15 if ![GetNamespace, HeadObject].contains(&operation) => Fault::RevokeToken,
+        16 => Fault::MoveClock(*pick(d, &[-600, -400, 400, 600])),
+        17 if streams => Fault::ResetInBody(d.u64(..part_size)),
+        18 if streams => Fault::StallBody { bytes: d.u64(..part_size), ms: None },
+        19 if streams => Fault::StallBody { bytes: d.u64(..part_size), ms: Some(d.u64(..1500)) },
+        20 if operation == UploadPart => Fault::LateLanding { after: None },
+        21 if streams => Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256")),
+        _ => Fault::ResetBeforeBody,
     }
 }
 
 /// What a run may end of.
-fn harsh_action(d: &mut fastrand::Rng, operation: Operation) -> Action {
+fn harsh_action(d: &mut fastrand::Rng, operation: Operation) -> Fault {
     match d.u32(..10) {
-        0 => Action::WrongChecksum,
-        1 if operation == UploadPart => Action::CorruptPart,
-        2 if operation == CommitMultipartUpload => Action::SwapParts(1, 2),
-        3 if operation == CommitMultipartUpload => Action::DropPart(1 + d.u32(..2)),
-        4 if operation == CommitMultipartUpload => Action::NothingStored,
-        5 => Action::MissingChecksum,
-        6 => Action::LateLanding { after: None },
-        7 => Action::MoveClock(*pick(d, &[-7200, 7200])),
-        8 => Action::Refuse(Reply::status(*pick(d, &[400, 404]))),
-        _ => Action::Refuse(Reply::status(403)),
+        0 => Fault::WrongChecksum,
+        1 if operation == UploadPart => Fault::CorruptPart,
+        2 if operation == CommitMultipartUpload => Fault::SwapParts(1, 2),
+        3 if operation == CommitMultipartUpload => Fault::DropPart(1 + d.u32(..2)),
+        4 if operation == CommitMultipartUpload => Fault::NothingStored,
+        5 => Fault::MissingChecksum,
+        6 => Fault::LateLanding { after: None },
+        7 => Fault::MoveClock(*pick(d, &[-7200, 7200])),
+        8 => Fault::Refuse(FaultResponse::status(*pick(d, &[400, 404]))),
+        _ => Fault::Refuse(FaultResponse::status(403)),
     }
 }

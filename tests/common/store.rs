@@ -6,8 +6,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ocipipe::emulator::fault::{Plan, Rule};
-use ocipipe::emulator::{self, Layout, Operation, Options, Record, Server};
+use ocipipe::emulator::fault::{FaultPlan, FaultRule};
+use ocipipe::emulator::{self, Operation, Record, Server, ServerOptions, StorageLayout};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct Store {
     runtime: Runtime,
     server: Option<Server>,
-    options: Options,
+    options: ServerOptions,
     folder: TempDir,
 }
 
@@ -32,19 +32,19 @@ impl Store {
     }
 
     /// A store on which these things go wrong.
-    pub fn failing(rules: impl IntoIterator<Item = Rule>) -> Store {
-        let plan = Plan { faults: rules.into_iter().collect() };
+    pub fn failing(rules: impl IntoIterator<Item = FaultRule>) -> Store {
+        let plan = FaultPlan { faults: rules.into_iter().collect() };
         Store::with(|options| options.faults = plan)
     }
 
     /// A store that answers so many in 1,000 requests of every operation with a spurious 404.
     pub fn spurious(per_mille: u16, seed: u64) -> Store {
-        Store::failing([Rule::spurious(per_mille, seed)])
+        Store::failing([FaultRule::spurious(per_mille, seed)])
     }
 
-    pub fn with(change: impl FnOnce(&mut Options)) -> Store {
+    pub fn with(change: impl FnOnce(&mut ServerOptions)) -> Store {
         let folder = tempfile::tempdir().unwrap();
-        let mut options = Options::new(folder.path().join("store"), Layout::Full);
+        let mut options = ServerOptions::new(folder.path().join("store"), StorageLayout::Durable);
         change(&mut options);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -1,7 +1,7 @@
 //! Signatures, dates, tokens and their renewal.
 
 use crate::client::*;
-use ocipipe::emulator::{KeyKind, Refresh};
+use ocipipe::emulator::{KeyKind, RefreshMode};
 use std::time::{Duration, SystemTime};
 
 async fn namespace(store: &Store, signer: &Signer) -> Reply {
@@ -211,15 +211,15 @@ async fn a_refresh_can_bring_no_time_a_cut_an_error_or_a_wait() {
     let old = Signer::token(&store.server);
     let exp = claims(&old.key_id)["exp"].as_u64().unwrap();
     store.server.set_clock_offset(50);
-    store.server.set_refresh(Refresh::SameExpiry);
+    store.server.set_refresh(RefreshMode::SameExpiry);
     let (_, same) = refreshed(&store, refresh(&store, &old).await);
     assert_eq!(same["exp"], exp);
-    store.server.set_refresh(Refresh::Slow(1));
+    store.server.set_refresh(RefreshMode::Slow(1));
     let (_, cut) = refreshed(&store, refresh(&store, &old).await);
     assert_eq!(cut["exp"].as_u64().unwrap(), exp + 20);
-    store.server.set_refresh(Refresh::Unauthorized);
+    store.server.set_refresh(RefreshMode::Unauthorized);
     assert_eq!(refresh(&store, &old).await.is(401).code(), "NotAuthenticated");
-    store.server.set_refresh(Refresh::Broken);
+    store.server.set_refresh(RefreshMode::Broken);
     refresh(&store, &old).await.is(500);
 }
 

@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ocipipe::emulator::{Layout, Options, Server, start};
+use ocipipe::emulator::{Server, ServerOptions, StorageLayout, start};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -23,9 +23,9 @@ pub async fn store() -> Store {
     store_with(|_| {}).await
 }
 
-pub async fn store_with(change: impl FnOnce(&mut Options)) -> Store {
+pub async fn store_with(change: impl FnOnce(&mut ServerOptions)) -> Store {
     let dir = tempfile::tempdir().unwrap();
-    let mut options = Options::new(dir.path(), Layout::Full);
+    let mut options = ServerOptions::new(dir.path(), StorageLayout::Durable);
     change(&mut options);
     Store { server: start(options).await.unwrap(), dir }
 }

@@ -2,16 +2,16 @@
 
 use crate::client::*;
 use ocipipe::emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
-use ocipipe::emulator::Spurious;
-use ocipipe::emulator::fault::{Action, Plan, Reply as Answer, Rule, When};
+use ocipipe::emulator::SpuriousCounts;
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse as Answer, FaultRule, Trigger};
 use std::io;
 use std::time::Duration;
 use tokio::time::timeout;
 
 const BODY: &[u8] = &[7; 300_000];
 
-async fn faulty(rule: Rule) -> Store {
-    store_with(|options| options.faults = Plan::new().with(rule)).await
+async fn faulty(rule: FaultRule) -> Store {
+    store_with(|options| options.faults = FaultPlan::new().with(rule)).await
 }
 
 /// A put that meets the fault, and the same again without it.
@@ -20,8 +20,8 @@ async fn put(store: &Store) -> io::Result<Reply> {
     request.try_send(&store.server, &Signer::token(&store.server)).await
 }
 
-fn first(action: Action) -> Rule {
-    Rule::on(PutObject, action).when(When::First(1))
+fn first(action: Fault) -> FaultRule {
+    FaultRule::on(PutObject, action).when(Trigger::First(1))
 }
 
 fn stored(store: &Store) -> bool {
@@ -31,8 +31,8 @@ fn stored(store: &Store) -> bool {
 #[tokio::test]
 async fn refusals_come_with_code_and_retry_after_and_nothing_is_done() {
     for action in [
-        Action::Refuse(Answer::status(429).retry_after("7")),
-        Action::Early(Answer::status(429).retry_after("7")),
+        Fault::Refuse(Answer::status(429).retry_after("7")),
+        Fault::Early(Answer::status(429).retry_after("7")),
     ] {
         let store = faulty(first(action)).await;
         let reply = put(&store).await.unwrap().is(429);
@@ -46,7 +46,8 @@ async fn refusals_come_with_code_and_retry_after_and_nothing_is_done() {
 #[tokio::test]
 async fn a_spurious_404_speaks_of_the_bucket_and_does_nothing_and_is_counted() {
     let store =
-        store_with(|options| options.faults = Plan::new().with(Rule::spurious(1000, 1))).await;
+        store_with(|options| options.faults = FaultPlan::new().with(FaultRule::spurious(1000, 1)))
+            .await;
     let refused = put(&store).await.unwrap().is(404);
     assert_eq!(refused.code(), "BucketNotFound");
     assert_eq!(
@@ -59,17 +60,19 @@ async fn a_spurious_404_speaks_of_the_bucket_and_does_nothing_and_is_counted() {
     assert_eq!(silent.header("content-type"), "");
     Request::new("GET", "/n").send(&store.server, &signer).await.is(200);
     assert!(!stored(&store));
-    store.server.set_faults(Plan::new());
+    store.server.set_faults(FaultPlan::new());
     put(&store).await.unwrap().is(200);
-    assert_eq!(store.server.spurious(), Spurious { injected: 2, at_first: 2 });
-    store.server.set_faults(Plan::new().with(Rule::on(PutObject, Action::SpuriousNotFound)));
+    assert_eq!(store.server.spurious(), SpuriousCounts { injected: 2, at_first: 2 });
+    store
+        .server
+        .set_faults(FaultPlan::new().with(FaultRule::on(PutObject, Fault::SpuriousNotFound)));
     put(&store).await.unwrap().is(404);
-    assert_eq!(store.server.spurious(), Spurious { injected: 3, at_first: 2 });
+    assert_eq!(store.server.spurious(), SpuriousCounts { injected: 3, at_first: 2 });
 }
 
 #[tokio::test]
 async fn an_early_answer_leaves_the_body_unread() {
-    let store = faulty(first(Action::Early(Answer::status(401)))).await;
+    let store = faulty(first(Fault::Early(Answer::status(401)))).await;
     put(&store).await.unwrap().is(401);
     assert_eq!(store.server.requests()[0].body, 0);
 }
@@ -77,11 +80,11 @@ async fn an_early_answer_leaves_the_body_unread() {
 #[tokio::test]
 async fn broken_connections_are_errors_and_only_a_lost_answer_has_done_the_work() {
     for (action, done) in [
-        (Action::ResetBeforeBody, false),
-        (Action::ResetInBody(100_000), false),
-        (Action::LoseAnswer, true),
-        (Action::Truncate(20), true),
-        (Action::Garbage("<html>".to_owned()), false),
+        (Fault::ResetBeforeBody, false),
+        (Fault::ResetInBody(100_000), false),
+        (Fault::LoseAnswer, true),
+        (Fault::Truncate(20), true),
+        (Fault::Garbage("<html>".to_owned()), false),
     ] {
         let store = faulty(first(action.clone())).await;
         assert!(put(&store).await.is_err(), "{action:?}");
@@ -92,7 +95,7 @@ async fn broken_connections_are_errors_and_only_a_lost_answer_has_done_the_work(
 
 #[tokio::test]
 async fn a_proxy_page_is_no_json() {
-    let store = faulty(first(Action::Html { status: 502 })).await;
+    let store = faulty(first(Fault::Html { status: 502 })).await;
     let reply = put(&store).await.unwrap().is(502);
     assert!(reply.body.starts_with(b"<html>") && reply.header("content-type") == "text/html");
 }
@@ -100,17 +103,17 @@ async fn a_proxy_page_is_no_json() {
 #[tokio::test]
 async fn stalls_stop_the_body_or_the_answer() {
     for (action, done) in [
-        (Action::StallBody { bytes: 1000, ms: None }, false),
-        (Action::StallAnswer { ms: None }, true),
+        (Fault::StallBody { bytes: 1000, ms: None }, false),
+        (Fault::StallAnswer { ms: None }, true),
     ] {
         let store = faulty(first(action)).await;
         assert!(timeout(Duration::from_millis(300), put(&store)).await.is_err());
         assert_eq!(stored(&store), done);
     }
     for action in [
-        Action::StallBody { bytes: 1000, ms: Some(1) },
-        Action::StallAnswer { ms: Some(1) },
-        Action::Delay(1),
+        Fault::StallBody { bytes: 1000, ms: Some(1) },
+        Fault::StallAnswer { ms: Some(1) },
+        Fault::Delay(1),
     ] {
         put(&faulty(first(action)).await).await.unwrap().is(200);
     }
@@ -118,25 +121,25 @@ async fn stalls_stop_the_body_or_the_answer() {
 
 #[tokio::test]
 async fn an_answer_can_lie_about_checksums_or_leave_them_out() {
-    let store = faulty(first(Action::WrongChecksum)).await;
+    let store = faulty(first(Fault::WrongChecksum)).await;
     let wrong = put(&store).await.unwrap().is(200).header("opc-content-md5").to_owned();
     let right = put(&store).await.unwrap().is(200).header("opc-content-md5").to_owned();
     assert!(wrong != right && wrong.len() == right.len());
-    let store = faulty(first(Action::MissingChecksum)).await;
+    let store = faulty(first(Fault::MissingChecksum)).await;
     assert_eq!(put(&store).await.unwrap().is(200).header("opc-content-md5"), "");
 }
 
 #[tokio::test]
 async fn a_token_can_be_revoked_or_outlived_at_a_chosen_request() {
-    let store = faulty(first(Action::RevokeToken)).await;
+    let store = faulty(first(Fault::RevokeToken)).await;
     put(&store).await.unwrap().is(401);
     put(&store).await.unwrap().is(401);
-    let store = faulty(first(Action::MoveClock(4000))).await;
+    let store = faulty(first(Fault::MoveClock(4000))).await;
     put(&store).await.unwrap().is(401);
 }
 
 /// Commits parts `one` and `two` under a fault; the commit's answer and the object.
-async fn committed(rule: Rule) -> (Reply, Option<Vec<u8>>) {
+async fn committed(rule: FaultRule) -> (Reply, Option<Vec<u8>>) {
     let store = faulty(rule).await;
     let upload = Upload::create(&store, "x").await;
     let (a, b) = (upload.part(1, b"one").await, upload.part(2, b"two2").await);
@@ -147,28 +150,29 @@ async fn committed(rule: Rule) -> (Reply, Option<Vec<u8>>) {
 
 #[tokio::test]
 async fn a_store_that_damages_the_object_says_so_only_in_its_hash() {
-    let honest = Rule::on(CommitMultipartUpload, Action::Delay(0));
+    let honest = FaultRule::on(CommitMultipartUpload, Fault::Delay(0));
     let (right, object) = committed(honest).await;
     let right = right.header("opc-multipart-md5").to_owned();
     assert_eq!(object.unwrap(), b"onetwo2");
     for (rule, object) in [
-        (Rule::on(CommitMultipartUpload, Action::SwapParts(1, 2)), Some(b"two2one".to_vec())),
-        (Rule::on(CommitMultipartUpload, Action::DropPart(1)), Some(b"two2".to_vec())),
-        (Rule::on(UploadPart, Action::CorruptPart).part(2), Some(b"onetwn2".to_vec())),
-        (Rule::on(CommitMultipartUpload, Action::WrongChecksum), Some(b"onetwo2".to_vec())),
+        (FaultRule::on(CommitMultipartUpload, Fault::SwapParts(1, 2)), Some(b"two2one".to_vec())),
+        (FaultRule::on(CommitMultipartUpload, Fault::DropPart(1)), Some(b"two2".to_vec())),
+        (FaultRule::on(UploadPart, Fault::CorruptPart).part(2), Some(b"onetwn2".to_vec())),
+        (FaultRule::on(CommitMultipartUpload, Fault::WrongChecksum), Some(b"onetwo2".to_vec())),
     ] {
         let (reply, stored) = committed(rule.clone()).await;
         assert_ne!(reply.header("opc-multipart-md5"), right, "{rule:?}");
         assert_eq!(stored, object, "{rule:?}");
     }
-    let (reply, stored) = committed(Rule::on(CommitMultipartUpload, Action::NothingStored)).await;
+    let (reply, stored) =
+        committed(FaultRule::on(CommitMultipartUpload, Fault::NothingStored)).await;
     assert_eq!((reply.header("opc-multipart-md5"), stored), (right.as_str(), None));
 }
 
 #[tokio::test]
 async fn a_part_that_lands_late_takes_the_place_of_its_retry() {
-    let late = Action::LateLanding { after: None };
-    let store = faulty(Rule::on(UploadPart, late).part(1).when(When::Attempt(1))).await;
+    let late = Fault::LateLanding { after: None };
+    let store = faulty(FaultRule::on(UploadPart, late).part(1).when(Trigger::Attempt(1))).await;
     let upload = Upload::create(&store, "x").await;
     assert!(upload.try_part(1, BODY).await.is_err());
     assert_eq!(upload.listed().await.body, b"[]");
@@ -183,11 +187,11 @@ async fn a_part_that_lands_late_takes_the_place_of_its_retry() {
 
 #[tokio::test]
 async fn a_part_and_a_commit_that_are_never_answered_can_land_late_too() {
-    let part = Action::SilentLateLanding { after: None };
-    let commit = Action::SilentLateLanding { after: Some(HeadObject) };
-    let plan = Plan::new()
-        .with(Rule::on(UploadPart, part).when(When::Attempt(1)))
-        .with(Rule::on(CommitMultipartUpload, commit).when(When::Attempt(1)));
+    let part = Fault::SilentLateLanding { after: None };
+    let commit = Fault::SilentLateLanding { after: Some(HeadObject) };
+    let plan = FaultPlan::new()
+        .with(FaultRule::on(UploadPart, part).when(Trigger::Attempt(1)))
+        .with(FaultRule::on(CommitMultipartUpload, commit).when(Trigger::Attempt(1)));
     let store = store_with(|options| options.faults = plan).await;
     let upload = Upload::create(&store, "x").await;
     let short = Duration::from_millis(300);
@@ -203,8 +207,8 @@ async fn a_part_and_a_commit_that_are_never_answered_can_land_late_too() {
 
 #[tokio::test]
 async fn a_commit_can_land_after_the_client_looked_for_it() {
-    let late = Action::LateLanding { after: Some(HeadObject) };
-    let store = faulty(Rule::on(CommitMultipartUpload, late)).await;
+    let late = Fault::LateLanding { after: Some(HeadObject) };
+    let store = faulty(FaultRule::on(CommitMultipartUpload, late)).await;
     let upload = Upload::create(&store, "x").await;
     let part = upload.part(1, b"one").await;
     assert!(upload.commit_with(&[(1, &part)], &[], &[]).await.is_err());
@@ -215,7 +219,7 @@ async fn a_commit_can_land_after_the_client_looked_for_it() {
 
 #[tokio::test]
 async fn the_log_tells_which_fault_and_how_many_bytes() {
-    let store = faulty(first(Action::ResetInBody(100_000))).await;
+    let store = faulty(first(Fault::ResetInBody(100_000))).await;
     let _ = put(&store).await;
     put(&store).await.unwrap().is(200);
     let seen = store.server.requests();

@@ -2,13 +2,13 @@
 
 use crate::client::*;
 use ocipipe::emulator::local::admissible;
-use ocipipe::emulator::{Layout, Options, Server, start};
+use ocipipe::emulator::{Server, ServerOptions, StorageLayout, start};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 async fn plain(dir: &Path) -> Server {
-    start(Options::new(dir, Layout::Plain)).await.unwrap()
+    start(ServerOptions::new(dir, StorageLayout::PlainFiles)).await.unwrap()
 }
 
 async fn put(server: &Server, path: &str, body: &[u8], new_only: bool) -> Reply {

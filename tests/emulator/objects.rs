@@ -3,7 +3,7 @@
 use crate::client::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ocipipe::emulator::{Layout, Operation, Options, start};
+use ocipipe::emulator::{Operation, ServerOptions, StorageLayout, start};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -264,7 +264,7 @@ async fn objects_uploads_tokens_and_keys_survive_a_restart() {
     let id = upload.id.clone();
     let Store { server, dir } = before;
     server.stop().await;
-    let server = start(Options::new(dir.path(), Layout::Full)).await.unwrap();
+    let server = start(ServerOptions::new(dir.path(), StorageLayout::Durable)).await.unwrap();
     let after = Store { server, dir };
     assert_eq!(get(&after, &format!("{NS}/b/demo/o/kept")).await.is(200).body, b"x");
     let upload = Upload { store: &after, signer, name: "open", id };

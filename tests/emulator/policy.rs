@@ -1,12 +1,12 @@
 //! Missing rights, retention rules and read-only buckets, as a client meets them.
 
 use crate::client::*;
-use ocipipe::emulator::{Permission, Protection, Retention, Rights};
+use ocipipe::emulator::{BucketProtection, Permission, PermissionSet, Retention};
 
 const X: &str = "/n/axlocalstore/b/demo/o/x";
 
 async fn with_rights(permissions: impl IntoIterator<Item = Permission>) -> Store {
-    let rights = Rights::of(permissions);
+    let rights = PermissionSet::of(permissions);
     store_with(|options| options.rights = rights).await
 }
 
@@ -45,10 +45,10 @@ async fn an_upload_needs_two_rights_and_its_abort_a_third() {
     assert_eq!(abort.code(), "BucketNotFound");
     upload.listed().await.is(404);
     send(&store, Request::new("GET", "/n/axlocalstore/b/demo/u")).await.is(404);
-    store.server.set_rights(Rights::all().without(Permission::ObjectOverwrite));
+    store.server.set_rights(PermissionSet::all().without(Permission::ObjectOverwrite));
     assert_eq!(upload.try_part(2, b"two").await.unwrap().is(404).code(), "BucketNotFound");
     upload.commit(&[(1, &part)], &[]).await.is(404);
-    store.server.set_rights(Rights::all());
+    store.server.set_rights(PermissionSet::all());
     upload.commit(&[(1, &part)], &[]).await.is(200);
 }
 
@@ -57,15 +57,15 @@ async fn an_object_may_be_looked_at_by_either_of_two_rights_and_read_by_one() {
     let store = store().await;
     put(&store, true).await.is(200);
     for (rights, head, get) in [
-        (Rights::of([Permission::ObjectInspect]), 200, 404),
-        (Rights::of([Permission::ObjectRead]), 200, 200),
-        (Rights::of([]), 404, 404),
+        (PermissionSet::of([Permission::ObjectInspect]), 200, 404),
+        (PermissionSet::of([Permission::ObjectRead]), 200, 200),
+        (PermissionSet::of([]), 404, 404),
     ] {
         store.server.set_rights(rights);
         send(&store, Request::new("HEAD", X)).await.is(head);
         send(&store, Request::new("GET", X)).await.is(get);
     }
-    store.server.set_rights(Rights::all().without(Permission::ObjectDelete));
+    store.server.set_rights(PermissionSet::all().without(Permission::ObjectDelete));
     send(&store, Request::new("DELETE", X)).await.is(404);
 }
 
@@ -73,9 +73,9 @@ async fn an_object_may_be_looked_at_by_either_of_two_rights_and_read_by_one() {
 async fn a_retention_rule_keeps_what_is_there_and_lets_new_objects_come() {
     let store = store().await;
     for from in [Retention::FromCreate, Retention::FromCommit] {
-        store.server.protect("demo", Protection::default());
+        store.server.protect("demo", BucketProtection::default());
         send(&store, Request::new("DELETE", X)).await;
-        store.server.protect("demo", Protection::retention(from));
+        store.server.protect("demo", BucketProtection::retention(from));
         put(&store, true).await.is(200);
         for create_only in [true, false] {
             let refused = put(&store, create_only).await.is(403);
@@ -92,9 +92,9 @@ async fn a_retention_rule_keeps_what_is_there_and_lets_new_objects_come() {
 async fn a_retention_rule_meets_an_upload_when_it_is_created_or_when_it_is_committed() {
     let store = store().await;
     put(&store, true).await.is(200);
-    store.server.protect("demo", Protection::retention(Retention::FromCreate));
+    store.server.protect("demo", BucketProtection::retention(Retention::FromCreate));
     assert_eq!(send(&store, create()).await.is(403).code(), "RetentionRuleViolation");
-    store.server.protect("demo", Protection::retention(Retention::FromCommit));
+    store.server.protect("demo", BucketProtection::retention(Retention::FromCommit));
     let upload = Upload::create(&store, "x").await;
     let part = upload.part(1, b"one").await;
     let refused = upload.commit(&[(1, &part)], &[]).await.is(403);
@@ -109,7 +109,7 @@ async fn a_read_only_bucket_refuses_every_write_and_says_what_it_is() {
     let store = store().await;
     put(&store, true).await.is(200);
     let upload = Upload::create(&store, "y").await;
-    store.server.protect("demo", Protection::read_only());
+    store.server.protect("demo", BucketProtection::read_only());
     let target = upload.target();
     for request in [
         Request::new("PUT", X).body(b"x"),

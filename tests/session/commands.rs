@@ -5,7 +5,7 @@ use std::time::Duration;
 use ocipipe::emulator::Operation::{
     self, GetObject, ListMultipartUploads, RefreshToken, UploadPart,
 };
-use ocipipe::emulator::fault::{Action, Plan, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 use rustix::process::Signal;
 
 use crate::common::store::BUCKET;
@@ -31,10 +31,10 @@ const FIVE_RANGES: usize = 4 * (16 << 20) + 1;
 /// Seconds; renewed when a third is left.
 const LIFE: u64 = 4;
 /// Longer than a token lasts.
-const OVER_A_LIFE: Action = Action::StallAnswer { ms: Some(5000) };
+const OVER_A_LIFE: Fault = Fault::StallAnswer { ms: Some(5000) };
 
-fn set_faults(scene: &Scene, rule: Rule) {
-    scene.store.server().set_faults(Plan::new().with(rule));
+fn set_faults(scene: &Scene, rule: FaultRule) {
+    scene.store.server().set_faults(FaultPlan::new().with(rule));
 }
 
 fn generations(scene: &Scene, operation: Operation) -> Vec<u64> {
@@ -60,7 +60,7 @@ fn get_through_a_renewal() {
     let scene = Scene::new(LONG);
     scene.put().stdin(ramp(FIVE_RANGES)).run().exits(0);
     scene.store.server().set_token_ttl(Duration::from_secs(LIFE));
-    set_faults(&scene, Rule::on(GetObject, OVER_A_LIFE).when(When::Requests(4)));
+    set_faults(&scene, FaultRule::on(GetObject, OVER_A_LIFE).when(Trigger::Requests(4)));
     scene.logs_in();
     scene.take_token();
     get(&scene, FIVE_RANGES, 0);
@@ -74,7 +74,7 @@ fn get_with_a_refused_token() {
     let length = (16 << 20) + 1;
     let scene = Scene::new(LONG);
     scene.put().stdin(ramp(length)).run().exits(0);
-    set_faults(&scene, Rule::on(GetObject, Action::DistrustToken).when(When::Request(1)));
+    set_faults(&scene, FaultRule::on(GetObject, Fault::DistrustToken).when(Trigger::Request(1)));
     get(&scene, length, 2);
     assert!(scene.store.requests().iter().any(is_refused));
     assert_eq!(scene.refreshes().len(), 1);
@@ -85,7 +85,7 @@ fn get_through_a_login() {
     let length = (16 << 20) + 1;
     let scene = Scene::new(LONG);
     scene.put().stdin(ramp(length)).run().exits(0);
-    set_faults(&scene, Rule::on(GetObject, Action::RevokeToken).when(When::Request(1)));
+    set_faults(&scene, FaultRule::on(GetObject, Fault::RevokeToken).when(Trigger::Request(1)));
     let file = scene.home("fetched");
     let get = scene.ocipipe("get --no-refresh").arg("--file").arg(&file);
     let run = get.arg(format!("oci://{BUCKET}/x")).start();
@@ -125,7 +125,7 @@ fn list(scene: &Scene, refusals: usize) {
 fn list_through_a_renewal() {
     let scene = with_open_uploads();
     scene.store.server().set_token_ttl(Duration::from_secs(LIFE));
-    set_faults(&scene, Rule::on(ListMultipartUploads, OVER_A_LIFE).when(When::Request(1)));
+    set_faults(&scene, FaultRule::on(ListMultipartUploads, OVER_A_LIFE).when(Trigger::Request(1)));
     scene.logs_in();
     scene.take_token();
     list(&scene, 0);
@@ -136,16 +136,16 @@ fn list_through_a_renewal() {
 /// 401s allowed: one.
 fn list_with_a_refused_token() {
     let scene = with_open_uploads();
-    let distrust = Rule::on(ListMultipartUploads, Action::DistrustToken);
-    set_faults(&scene, distrust.when(When::Request(2)));
+    let distrust = FaultRule::on(ListMultipartUploads, Fault::DistrustToken);
+    set_faults(&scene, distrust.when(Trigger::Request(2)));
     list(&scene, 1);
     assert_eq!(scene.refreshes().len(), 1);
 }
 
 /// The second is started while the answer to the first is still to come.
 fn two_refreshes_at_once() {
-    let slow = Rule::on(RefreshToken, Action::Delay(3000)).when(When::Request(1));
-    let scene = Scene::with(LONG, |options| options.faults = Plan::new().with(slow));
+    let slow = FaultRule::on(RefreshToken, Fault::Delay(3000)).when(Trigger::Request(1));
+    let scene = Scene::with(LONG, |options| options.faults = FaultPlan::new().with(slow));
     let before = std::fs::read(scene.token()).unwrap();
     let command = || {
         let url = scene.store.server().url();

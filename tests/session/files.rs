@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 use crate::scene::{LONG, Scene, write_private};
 use crate::together;
@@ -153,10 +153,10 @@ fn the_predecessor_is_refused() {
 /// The old token is refused while a part is under way that was signed with it.
 /// 401s allowed: one, of that part, which is simply sent again.
 fn a_part_is_on_its_way() {
-    let slow = Action::StallBody { bytes: 1_000_000, ms: Some(3000) };
-    let rule = Rule::on(Operation::UploadPart, slow).part(2).when(When::Attempt(1));
+    let slow = Fault::StallBody { bytes: 1_000_000, ms: Some(3000) };
+    let rule = FaultRule::on(Operation::UploadPart, slow).part(2).when(Trigger::Attempt(1));
     let scene = Scene::with(LONG, |options| {
-        options.faults = Plan::new().with(rule);
+        options.faults = FaultPlan::new().with(rule);
         options.judges_at_the_end = true;
     });
     let mut stream = scene.begin(scene.put().args("--no-refresh --debug"));
@@ -185,9 +185,9 @@ fn an_api_key_is_rotated() {
         scene.store.server().forget_older_keys();
         scene.stores_part(&mut stream);
     }
-    let spurious = Action::Refuse(Reply::status(401));
-    let rule = Rule::on(Operation::UploadPart, spurious).when(When::Requests(1));
-    scene.store.server().set_faults(Plan::new().with(rule));
+    let spurious = Fault::Refuse(FaultResponse::status(401));
+    let rule = FaultRule::on(Operation::UploadPart, spurious).when(Trigger::Requests(1));
+    scene.store.server().set_faults(FaultPlan::new().with(rule));
     scene.stores_part(&mut stream);
     scene.whole(stream, 1).says_nothing_of("waits since");
 }

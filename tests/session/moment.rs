@@ -4,7 +4,7 @@ use ocipipe::emulator::Operation::{
     self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, HeadObject,
     ListMultipartUploadParts, PutObject, UploadPart,
 };
-use ocipipe::emulator::fault::{Action, Plan, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::common::run::Done;
 use crate::common::stream::{PART, assert_same, ramp};
@@ -25,7 +25,7 @@ together!(the_moment_at_which_a_token_ends_or_is_refused_makes_no_difference {
     it_is_refused_at_put: is_refused_at(PutObject, SHORT);
     it_is_refused_at_the_list_of_parts: is_refused_at(ListMultipartUploadParts, LONG);
     it_is_refused_at_head: is_refused_at(HeadObject, LONG);
-    it_is_refused_at_the_abort: abort(Action::DistrustToken);
+    it_is_refused_at_the_abort: abort(Fault::DistrustToken);
 });
 
 const LONG: usize = 2 * PART + 17;
@@ -33,25 +33,26 @@ const SHORT: usize = 1234;
 /// How long a token lasts. The clock moves further, but not out of what a date may be off by.
 const LIFE: u64 = 200;
 
-fn ends() -> Action {
-    Action::MoveClock(250)
+fn ends() -> Fault {
+    Fault::MoveClock(250)
 }
 
 /// The action at an operation, and whatever leads to that operation.
-fn scene(operation: Operation, action: Action) -> Scene {
+fn scene(operation: Operation, action: Fault) -> Scene {
     // The first HeadObject is that of the start.
     let attempt = if operation == HeadObject { 2 } else { 1 };
-    let mut plan = Plan::new().with(Rule::on(operation, action).when(When::Request(attempt)));
+    let mut plan =
+        FaultPlan::new().with(FaultRule::on(operation, action).when(Trigger::Request(attempt)));
     match operation {
         // A part that lands late has the commit refused, and the parts listed.
         ListMultipartUploadParts => {
-            let late = Action::LateLanding { after: None };
-            plan = plan.with(Rule::on(UploadPart, late).part(2).when(When::Attempt(1)));
+            let late = Fault::LateLanding { after: None };
+            plan = plan.with(FaultRule::on(UploadPart, late).part(2).when(Trigger::Attempt(1)));
         }
         // A commit whose answer was lost is asked for.
         HeadObject => {
-            let lost = Rule::on(CommitMultipartUpload, Action::LoseAnswer);
-            plan = plan.with(lost.when(When::Request(1)));
+            let lost = FaultRule::on(CommitMultipartUpload, Fault::LoseAnswer);
+            plan = plan.with(lost.when(Trigger::Request(1)));
         }
         _ => {}
     }
@@ -80,14 +81,14 @@ fn ends_at(operation: Operation, length: usize) {
 
 /// The token is refused from that moment on, and a refresh helps. 401s allowed: one.
 fn is_refused_at(operation: Operation, length: usize) {
-    let scene = scene(operation, Action::DistrustToken);
+    let scene = scene(operation, Fault::DistrustToken);
     let run = scene.put().args("--parallel-upload-count 1 --debug").stdin(ramp(length));
     whole(&scene, operation, length, &run.run().exits(0));
 }
 
 /// 401s allowed: one.
-fn abort(action: Action) {
-    let needs_login = matches!(action, Action::MoveClock(_));
+fn abort(action: Fault) {
+    let needs_login = matches!(action, Fault::MoveClock(_));
     let scene = scene(AbortMultipartUpload, action);
     let run = scene.put().args("--min-size 1GiB --debug").stdin(ramp(LONG)).start();
     if needs_login {

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
-use ocipipe::emulator::{Operation, Refresh};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use ocipipe::emulator::{Operation, RefreshMode};
 
 use crate::scene::{Scene, is_refresh};
 use crate::together;
@@ -19,11 +19,11 @@ together!(a_token_that_ends_is_renewed_by_the_upload_itself {
 });
 
 together!(an_auth_service_that_is_of_no_help_for_a_while_costs_nothing {
-    down: auth_service(Action::Refuse(Reply::status(503)));
-    silent: auth_service(Action::StallAnswer { ms: None });
-    refusing: auth_service(Action::Refuse(Reply::status(401)));
-    resetting: auth_service(Action::ResetBeforeBody);
-    speaking_html: auth_service(Action::Html { status: 200 });
+    down: auth_service(Fault::Refuse(FaultResponse::status(503)));
+    silent: auth_service(Fault::StallAnswer { ms: None });
+    refusing: auth_service(Fault::Refuse(FaultResponse::status(401)));
+    resetting: auth_service(Fault::ResetBeforeBody);
+    speaking_html: auth_service(Fault::Html { status: 200 });
     giving_no_more_time: no_more_time();
 });
 
@@ -146,13 +146,13 @@ fn parts_are_begun_with_a_token_that_outlives_them() {
 
 /// Tokens of six seconds are renewed from their half on, and the first three times in vain.
 /// 401s of Object Storage allowed: none.
-fn auth_service(fault: Action) {
+fn auth_service(fault: Fault) {
     let vain = match fault {
-        Action::StallAnswer { .. } => 1,
+        Fault::StallAnswer { .. } => 1,
         _ => 3,
     };
-    let rule = Rule::on(Operation::RefreshToken, fault).when(When::Requests(vain));
-    let scene = Scene::with(6, |options| options.faults = Plan::new().with(rule));
+    let rule = FaultRule::on(Operation::RefreshToken, fault).when(Trigger::Requests(vain));
+    let scene = Scene::with(6, |options| options.faults = FaultPlan::new().with(rule));
     let mut stream = scene.begin(scene.put().args("--refresh-before 3s"));
     scene.stores_part(&mut stream);
     scene.waits_for_refreshes(2);
@@ -166,13 +166,13 @@ fn auth_service(fault: Action) {
 /// The session gets no more time: waited for a login from the end of its token on.
 /// 401s allowed: none.
 fn no_more_time() {
-    let scene = Scene::with(4, |options| options.refresh = Refresh::SameExpiry);
+    let scene = Scene::with(4, |options| options.refresh = RefreshMode::SameExpiry);
     let mut stream = scene.begin(scene.put());
     scene.stores_part(&mut stream);
     stream.run.waits_for_word("the credentials have expired");
     stream.part();
     stream.run.waits_for_word("gives up at");
-    scene.store.server().set_refresh(Refresh::Normal);
+    scene.store.server().set_refresh(RefreshMode::Normal);
     scene.logs_in();
     scene.take_token();
     let done = scene.whole(stream, 0);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 use crate::scene::{LONG, Scene};
 use crate::together;
@@ -18,17 +18,17 @@ together!(a_token_refused_before_its_end_is_a_question {
     of_a_session_that_is_over: the_session_is_over();
 });
 
-fn failing(life: u64, rule: Rule) -> Scene {
-    Scene::with(life, |options| options.faults = Plan::new().with(rule))
+fn failing(life: u64, rule: FaultRule) -> Scene {
+    Scene::with(life, |options| options.faults = FaultPlan::new().with(rule))
 }
 
-fn on_part(number: u32, action: Action) -> Rule {
-    Rule::on(Operation::UploadPart, action).part(number).when(When::Attempt(1))
+fn on_part(number: u32, action: Fault) -> FaultRule {
+    FaultRule::on(Operation::UploadPart, action).part(number).when(Trigger::Attempt(1))
 }
 
 /// 401s allowed: one. The auth service still takes the token.
 fn a_refresh_helps() {
-    let scene = failing(LONG, on_part(2, Action::DistrustToken));
+    let scene = failing(LONG, on_part(2, Fault::DistrustToken));
     let mut stream = scene.begin(scene.put());
     scene.stores_parts(&mut stream, 3);
     let done = scene.whole(stream, 1);
@@ -67,14 +67,14 @@ fn goes_on(scene: &Scene, logs_in: impl FnOnce(&Scene)) {
 }
 
 fn a_new_login_helps() {
-    goes_on(&failing(LONG, on_part(2, Action::RevokeToken)), |scene| {
+    goes_on(&failing(LONG, on_part(2, Fault::RevokeToken)), |scene| {
         scene.logs_in();
         scene.take_token();
     });
 }
 
 fn a_new_login_with_another_key_helps() {
-    goes_on(&failing(LONG, on_part(2, Action::RevokeToken)), |scene| {
+    goes_on(&failing(LONG, on_part(2, Fault::RevokeToken)), |scene| {
         scene.logs_in_with_new_key();
         scene.take_token();
         scene.take_key();
@@ -84,8 +84,8 @@ fn a_new_login_with_another_key_helps() {
 /// Spurious refusals, with nobody to ask for another token: as soon as a small request passes the
 /// parts are sent again. 401s allowed: those of the plan, one a part.
 fn a_probe_helps() {
-    let spurious = || Action::Refuse(Reply::status(401));
-    let plan = Plan::new().with(on_part(1, spurious())).with(on_part(3, spurious()));
+    let spurious = || Fault::Refuse(FaultResponse::status(401));
+    let plan = FaultPlan::new().with(on_part(1, spurious())).with(on_part(3, spurious()));
     let scene = Scene::with(LONG, |options| options.faults = plan);
     let mut stream = scene.begin(scene.put().args("--no-refresh"));
     scene.stores_part(&mut stream);
@@ -98,7 +98,7 @@ fn a_probe_helps() {
 /// The store's clock jumps; requests are dated by it from then on. 401s allowed: one.
 fn the_clock_is_wrong() {
     for seconds in [1000, -1000] {
-        let scene = failing(LONG, on_part(2, Action::MoveClock(seconds)));
+        let scene = failing(LONG, on_part(2, Fault::MoveClock(seconds)));
         let mut stream = scene.begin(scene.put());
         scene.stores_parts(&mut stream, 3);
         let done = scene.whole(stream, 1);

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Action, Plan, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::common::run::ocipipe;
 use crate::common::stream::{Ramp, assert_same};
@@ -19,12 +19,12 @@ const SIZE: usize = 300 * MIB;
 #[test]
 fn the_upload_that_was_lost_passes_through_several_token_lives() {
     let slow = |part: u32, ms| {
-        let stall = Action::StallBody { bytes: 1_000_000, ms: Some(ms) };
-        Rule::on(Operation::UploadPart, stall).part(part)
+        let stall = Fault::StallBody { bytes: 1_000_000, ms: Some(ms) };
+        FaultRule::on(Operation::UploadPart, stall).part(part)
     };
-    let refused = Rule::on(Operation::UploadPart, Action::DistrustToken).part(3);
-    let plan = Plan::new().with(slow(1, 3000)).with(slow(2, 6000));
-    let plan = plan.with(refused.when(When::Attempt(1))).with(slow(3, 9000));
+    let refused = FaultRule::on(Operation::UploadPart, Fault::DistrustToken).part(3);
+    let plan = FaultPlan::new().with(slow(1, 3000)).with(slow(2, 6000));
+    let plan = plan.with(refused.when(Trigger::Attempt(1))).with(slow(3, 9000));
     let scene = Scene::with(4, |options| options.faults = plan);
     let file = scene.home("dump");
     {

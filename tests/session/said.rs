@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Action, Plan, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::scene::{LONG, Scene};
 
@@ -13,9 +13,9 @@ const SLICE: usize = 20;
 #[test]
 fn debug_shows_each_decision_about_the_token_and_never_the_token() {
     let revoke =
-        Rule::on(Operation::UploadPart, Action::RevokeToken).part(4).when(When::Attempt(1));
-    let clock = Rule::on(Operation::UploadPart, Action::MoveClock(400)).part(3);
-    let plan = Plan::new().with(revoke).with(clock.when(When::Attempt(1)));
+        FaultRule::on(Operation::UploadPart, Fault::RevokeToken).part(4).when(Trigger::Attempt(1));
+    let clock = FaultRule::on(Operation::UploadPart, Fault::MoveClock(400)).part(3);
+    let plan = FaultPlan::new().with(revoke).with(clock.when(Trigger::Attempt(1)));
     let scene = Scene::with(4, |options| options.faults = plan);
     // The key is not encrypted, but that is known only after the pass phrase is.
     let mut secrets = vec!["a pass phrase that nobody is told".to_owned()];

@@ -9,7 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ocipipe::emulator::{Operation, Options, Record};
+use ocipipe::emulator::{Operation, Record, ServerOptions};
 
 use crate::common::run::{Done, Ocipipe, Running, ocipipe};
 use crate::common::store::{BUCKET, Store};
@@ -45,7 +45,7 @@ impl Scene {
         Scene::with(life, |_| ())
     }
 
-    pub fn with(life: u64, change: impl FnOnce(&mut Options)) -> Scene {
+    pub fn with(life: u64, change: impl FnOnce(&mut ServerOptions)) -> Scene {
         let store = Store::with(|options| {
             options.token_ttl = Duration::from_secs(life);
             change(options);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Action, Plan, Reply, Rule, When};
+use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 use crate::common::run::Ocipipe;
 use crate::common::store::{BUCKET, Unread};
@@ -27,8 +27,8 @@ together!(at_the_start_refused_credentials_end_the_run_before_the_stream_is_read
         scene.store.server().revoke(&token);
     });
     a_token_that_stays_refused_after_each_refresh: refused_at_the_start(LONG, "", |scene| {
-        let rule = Rule::on(Operation::HeadObject, Action::Refuse(Reply::status(401)));
-        scene.store.server().set_faults(Plan::new().with(rule));
+        let rule = FaultRule::on(Operation::HeadObject, Fault::Refuse(FaultResponse::status(401)));
+        scene.store.server().set_faults(FaultPlan::new().with(rule));
     });
     an_api_key: refused_at_the_start(LONG, "--profile API_KEY --auth api_key", |scene| {
         scene.logs_in_with_new_key();
@@ -43,8 +43,9 @@ together!(at_the_start_refused_credentials_end_the_run_before_the_stream_is_read
 
 /// 401s allowed: the part, probes after one second and not again for ten, and one abort.
 fn a_refused_token_stays_refused() {
-    let rule = Rule::on(Operation::UploadPart, Action::RevokeToken).part(2).when(When::Attempt(1));
-    let scene = Scene::with(LONG, |options| options.faults = Plan::new().with(rule));
+    let rule =
+        FaultRule::on(Operation::UploadPart, Fault::RevokeToken).part(2).when(Trigger::Attempt(1));
+    let scene = Scene::with(LONG, |options| options.faults = FaultPlan::new().with(rule));
     let mut stream = scene.begin(scene.put().args("--retry-for 4s --parallel-upload-count 1"));
     scene.stores_part(&mut stream);
     stream.part();

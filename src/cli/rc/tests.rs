@@ -91,12 +91,12 @@ fn an_option_beats_a_variable_and_a_variable_beats_the_file() {
         assert_eq!(text(&service.region), from);
         assert_eq!(text(&service.endpoint), format!("https://{from}"));
         assert_eq!(text(&service.network.proxy), format!("http://{from}:1"));
-        let bundle = service.network.bundle.unwrap();
+        let bundle = service.network.cert_bundle.unwrap();
         assert_eq!(bundle.paths, [PathBuf::from(format!("/{from}"))]);
     }
     // It names itself, and comes before the variables of others.
-    let bundle = home.get("", &[("REQUESTS_CA_BUNDLE", "/r")]).service.network.bundle.unwrap();
-    assert!(bundle.from.starts_with("cert-bundle in ") && bundle.from.ends_with("oci_cli_rc"));
+    let bundle = home.get("", &[("REQUESTS_CA_BUNDLE", "/r")]).service.network.cert_bundle.unwrap();
+    assert!(bundle.origin.starts_with("cert-bundle in ") && bundle.origin.ends_with("oci_cli_rc"));
 }
 
 #[test]
@@ -133,16 +133,16 @@ fn what_is_said_on_the_command_line_leaves_no_room_for_what_excludes_it() {
         (put.target.to_string().as_str(), put.overwrite),
         ("oci://c@other/n", Overwrite::Force)
     );
-    assert!(put.report.quiet && put.service.no_refresh);
-    assert_eq!(put.source, cli::Source::File("/f".into()));
+    assert!(put.output.quiet && put.service.no_refresh);
+    assert_eq!(put.source, cli::StreamSource::File("/f".into()));
     let put =
         home.put("--no-overwrite --debug --name n --endpoint https://e --refresh-before 1s -- x");
     assert_eq!(
         (put.target.to_string().as_str(), put.overwrite),
         ("oci://b@ns/n", Overwrite::Never)
     );
-    assert!(put.report.debug && !put.report.quiet && !put.service.no_refresh);
-    assert_eq!(put.service.form.realm_specific, None);
+    assert!(put.output.debug && !put.output.quiet && !put.service.no_refresh);
+    assert_eq!(put.service.host_variant.realm_specific, None);
     assert!(home.parse("session refresh", &[]).is_ok());
     let put = home.put("--if-match e --name n");
     assert_eq!(put.overwrite, Overwrite::IfMatch("e".into()));
@@ -210,7 +210,7 @@ fn the_file_is_the_one_that_is_named_or_lies_in_its_place() {
     assert_eq!(region("", &[]), "");
     std::fs::remove_file(named).unwrap();
     let missing = home.parse("get oci://b/n", &vars).unwrap_err();
-    assert!(missing.what.starts_with("OCI_CLI_RC_FILE: there is no file"), "{missing}");
+    assert!(missing.message.starts_with("OCI_CLI_RC_FILE: there is no file"), "{missing}");
     assert!(home.error("get oci://b/n --cli-rc-file /no/such").contains("--cli-rc-file"));
 }
 

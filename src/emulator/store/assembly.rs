@@ -11,20 +11,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where the bytes of a part are.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Place {
+pub enum PartLocation {
     /// In the object's file, at this offset.
-    Within(u64),
+    InObject(u64),
     /// In a file of its own.
-    Apart(String),
+    OwnFile(String),
 }
 
 /// Set while somebody writes straight into the object's file.
-pub type Writing = Arc<AtomicBool>;
+pub type WriteLock = Arc<AtomicBool>;
 
 /// The reserved regions of the object's file: region `i` is that of part `i + 1`.
 #[derive(Debug, Default)]
-pub struct Regions {
-    regions: Vec<Region>,
+pub struct Layout {
+    regions: Vec<LayoutRegion>,
     end: u64,
     closed: bool,
     /// Sizes of parts that came before the one whose place is next.
@@ -32,38 +32,38 @@ pub struct Regions {
 }
 
 #[derive(Debug)]
-struct Region {
+struct LayoutRegion {
     offset: u64,
     size: u64,
-    writing: Writing,
+    writing: WriteLock,
 }
 
 /// A part as the commit sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct CommittedPart {
     pub number: u32,
     pub size: u64,
-    pub place: Place,
+    pub place: PartLocation,
 }
 
 /// How the object's file comes about.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Finish {
+pub enum AssemblyPlan {
     /// It is there once these files are copied to these offsets and it is cut to this size.
     InPlace { copies: Vec<(String, u64)>, size: u64 },
     /// All pieces must be copied to a new file.
     Copy,
 }
 
-impl Regions {
+impl Layout {
     /// Regions of which nothing is known any more: nothing is reserved and all is copied.
-    pub fn closed() -> Regions {
-        Regions { closed: true, ..Regions::default() }
+    pub fn closed() -> Layout {
+        Layout { closed: true, ..Layout::default() }
     }
 
     /// Reserves the place of a part that is about to arrive: its offset, if it comes next in order. One
     /// that comes too early is kept apart, and its place is reserved as soon as it can be.
-    pub fn reserve(&mut self, number: u32, size: u64) -> Option<(u64, Writing)> {
+    pub fn reserve(&mut self, number: u32, size: u64) -> Option<(u64, WriteLock)> {
         if self.closed || number != self.next() {
             self.early.insert(number, size);
             return None;
@@ -79,35 +79,35 @@ impl Regions {
         u32::try_from(self.regions.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    fn push(&mut self, size: u64, writing: bool) -> (u64, Writing) {
+    fn push(&mut self, size: u64, writing: bool) -> (u64, WriteLock) {
         let offset = self.end;
         let writing = Arc::new(AtomicBool::new(writing));
-        self.regions.push(Region { offset, size, writing: writing.clone() });
+        self.regions.push(LayoutRegion { offset, size, writing: writing.clone() });
         self.end += size;
         (offset, writing)
     }
 
     /// Decides how `pieces`, all that the upload has and in the object's order, become the object.
-    pub fn finish(&self, pieces: &[Piece]) -> Finish {
+    pub fn finish(&self, pieces: &[CommittedPart]) -> AssemblyPlan {
         let quiet = self.regions.iter().all(|region| !region.writing.load(Ordering::SeqCst));
         if self.closed || !quiet || pieces.len() > self.regions.len() {
-            return Finish::Copy;
+            return AssemblyPlan::Copy;
         }
         let mut copies = Vec::new();
         let mut total = 0;
         for (index, (piece, region)) in pieces.iter().zip(&self.regions).enumerate() {
             let in_order = usize::try_from(piece.number).is_ok_and(|number| number == index + 1);
             if !in_order || piece.size != region.size {
-                return Finish::Copy;
+                return AssemblyPlan::Copy;
             }
             match &piece.place {
-                Place::Within(offset) if *offset == region.offset => {}
-                Place::Within(_) => return Finish::Copy,
-                Place::Apart(file) => copies.push((file.clone(), region.offset)),
+                PartLocation::InObject(offset) if *offset == region.offset => {}
+                PartLocation::InObject(_) => return AssemblyPlan::Copy,
+                PartLocation::OwnFile(file) => copies.push((file.clone(), region.offset)),
             }
             total += piece.size;
         }
-        Finish::InPlace { copies, size: total }
+        AssemblyPlan::InPlace { copies, size: total }
     }
 }
 
@@ -115,17 +115,17 @@ impl Regions {
 mod tests {
     use super::*;
 
-    fn within(number: u32, size: u64, offset: u64) -> Piece {
-        Piece { number, size, place: Place::Within(offset) }
+    fn within(number: u32, size: u64, offset: u64) -> CommittedPart {
+        CommittedPart { number, size, place: PartLocation::InObject(offset) }
     }
 
-    fn apart(number: u32, size: u64) -> Piece {
-        Piece { number, size, place: Place::Apart(format!("p{number}")) }
+    fn apart(number: u32, size: u64) -> CommittedPart {
+        CommittedPart { number, size, place: PartLocation::OwnFile(format!("p{number}")) }
     }
 
     /// Reserves parts 1.. of these sizes, all written and done.
-    fn reserved(sizes: &[u64]) -> Regions {
-        let mut regions = Regions::default();
+    fn reserved(sizes: &[u64]) -> Layout {
+        let mut regions = Layout::default();
         for (number, size) in (1..).zip(sizes) {
             let (_, writing) = regions.reserve(number, *size).unwrap();
             writing.store(false, Ordering::SeqCst);
@@ -137,7 +137,7 @@ mod tests {
     fn parts_in_order_need_no_copy() {
         let regions = reserved(&[10, 10, 3]);
         let pieces = [within(1, 10, 0), within(2, 10, 10), within(3, 3, 20)];
-        assert_eq!(regions.finish(&pieces), Finish::InPlace { copies: vec![], size: 23 });
+        assert_eq!(regions.finish(&pieces), AssemblyPlan::InPlace { copies: vec![], size: 23 });
     }
 
     #[test]
@@ -145,13 +145,13 @@ mod tests {
         let regions = reserved(&[10, 10]);
         let again = [within(1, 10, 0), apart(2, 10)];
         let copies = vec![("p2".to_owned(), 10)];
-        assert_eq!(regions.finish(&again), Finish::InPlace { copies, size: 20 });
-        assert_eq!(regions.finish(&[within(1, 10, 0), apart(2, 9)]), Finish::Copy);
+        assert_eq!(regions.finish(&again), AssemblyPlan::InPlace { copies, size: 20 });
+        assert_eq!(regions.finish(&[within(1, 10, 0), apart(2, 9)]), AssemblyPlan::Copy);
     }
 
     #[test]
     fn parts_that_came_too_early_get_their_place_when_the_missing_one_comes() {
-        let mut regions = Regions::default();
+        let mut regions = Layout::default();
         assert!(regions.reserve(2, 10).is_none() && regions.reserve(3, 10).is_none());
         let (offset, writing) = regions.reserve(1, 7).unwrap();
         assert_eq!(offset, 0);
@@ -160,32 +160,32 @@ mod tests {
         writing.store(false, Ordering::SeqCst);
         let pieces = [within(1, 7, 0), apart(2, 10), apart(3, 10), within(4, 5, 27)];
         // Part 4 is still being written.
-        assert_eq!(regions.finish(&pieces), Finish::Copy);
+        assert_eq!(regions.finish(&pieces), AssemblyPlan::Copy);
         last.store(false, Ordering::SeqCst);
         let copies = vec![("p2".to_owned(), 7), ("p3".to_owned(), 17)];
-        assert_eq!(regions.finish(&pieces), Finish::InPlace { copies, size: 32 });
+        assert_eq!(regions.finish(&pieces), AssemblyPlan::InPlace { copies, size: 32 });
     }
 
     #[test]
     fn a_straggler_that_still_writes_makes_everything_a_copy() {
         let mut regions = reserved(&[10]);
         let (_, _writing) = regions.reserve(2, 10).unwrap();
-        assert_eq!(regions.finish(&[within(1, 10, 0), apart(2, 10)]), Finish::Copy);
-        assert_eq!(regions.finish(&[within(1, 10, 0)]), Finish::Copy);
+        assert_eq!(regions.finish(&[within(1, 10, 0), apart(2, 10)]), AssemblyPlan::Copy);
+        assert_eq!(regions.finish(&[within(1, 10, 0)]), AssemblyPlan::Copy);
     }
 
     #[test]
     fn gaps_and_other_orders_are_copies() {
         let regions = reserved(&[10, 10, 10]);
-        assert_eq!(regions.finish(&[within(1, 10, 0), within(3, 10, 20)]), Finish::Copy);
-        assert_eq!(regions.finish(&[within(2, 10, 10), within(1, 10, 0)]), Finish::Copy);
-        assert_eq!(reserved(&[]).finish(&[apart(1, 1)]), Finish::Copy);
+        assert_eq!(regions.finish(&[within(1, 10, 0), within(3, 10, 20)]), AssemblyPlan::Copy);
+        assert_eq!(regions.finish(&[within(2, 10, 10), within(1, 10, 0)]), AssemblyPlan::Copy);
+        assert_eq!(reserved(&[]).finish(&[apart(1, 1)]), AssemblyPlan::Copy);
     }
 
     #[test]
     fn fewer_parts_than_regions_are_cut_off() {
         let regions = reserved(&[10, 10]);
         let finish = regions.finish(&[within(1, 10, 0)]);
-        assert_eq!(finish, Finish::InPlace { copies: vec![], size: 10 });
+        assert_eq!(finish, AssemblyPlan::InPlace { copies: vec![], size: 10 });
     }
 }

@@ -4,9 +4,9 @@
 //! object, with its etag) and `data/ETAG` (its bytes). A folder made by hand is a bucket too.
 //! Invariant: an object changes at the rename of its JSON file; until then the old bytes stay.
 
-use super::super::answer::Failure;
+use super::super::answer::ErrorResponse;
 use super::super::conditions::Conditions;
-use super::Shelf;
+use super::ObjectStore;
 use super::object::{Bucket, Object, legal_bucket_name};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
@@ -17,32 +17,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
-pub struct Full {
+pub struct DurableStore {
     dir: PathBuf,
-    index: Mutex<BTreeMap<String, Kept>>,
+    index: Mutex<BTreeMap<String, StoredRecord>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct StoredRecord {
     bucket: Bucket,
     dir: PathBuf,
     objects: BTreeMap<String, Object>,
 }
 
-impl Full {
+impl DurableStore {
     /// Opens the shelf; `first` are the buckets made when there is none yet.
-    pub fn open(dir: &Path, first: &[&str], now: u64) -> io::Result<Full> {
+    pub fn open(dir: &Path, first: &[&str], now: u64) -> io::Result<DurableStore> {
         let new = !dir.exists();
         fs::create_dir_all(dir)?;
         let mut index = BTreeMap::new();
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path.is_dir() {
-                let kept = Kept::load(path, now)?;
+                let kept = StoredRecord::load(path, now)?;
                 index.insert(kept.bucket.name.clone(), kept);
             }
         }
-        let shelf = Full { dir: dir.to_owned(), index: Mutex::new(index) };
+        let shelf = DurableStore { dir: dir.to_owned(), index: Mutex::new(index) };
         if new {
             for name in first {
                 let made = shelf.create_bucket(Bucket::new(name, now));
@@ -52,7 +52,7 @@ impl Full {
         Ok(shelf)
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, StoredRecord>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,22 +60,22 @@ impl Full {
     fn with<T>(
         &self,
         bucket: &str,
-        work: impl FnOnce(&mut Kept) -> Result<T, Failure>,
-    ) -> Result<Option<T>, Failure> {
+        work: impl FnOnce(&mut StoredRecord) -> Result<T, ErrorResponse>,
+    ) -> Result<Option<T>, ErrorResponse> {
         let mut index = self.locked();
         if !index.contains_key(bucket) {
             let path = self.dir.join(bucket);
             if !legal_bucket_name(bucket) || !path.is_dir() {
                 return Ok(None);
             }
-            index.insert(bucket.to_owned(), Kept::load(path, 0)?);
+            index.insert(bucket.to_owned(), StoredRecord::load(path, 0)?);
         }
         index.get_mut(bucket).map(work).transpose()
     }
 }
 
-impl Kept {
-    fn load(dir: PathBuf, now: u64) -> io::Result<Kept> {
+impl StoredRecord {
+    fn load(dir: PathBuf, now: u64) -> io::Result<StoredRecord> {
         for folder in ["objects", "data"] {
             fs::create_dir_all(dir.join(folder))?;
         }
@@ -88,7 +88,7 @@ impl Kept {
             write_whole(&about, &serde_json::to_vec_pretty(&bucket)?)?;
             bucket
         };
-        let mut kept = Kept { bucket, dir, objects: BTreeMap::new() };
+        let mut kept = StoredRecord { bucket, dir, objects: BTreeMap::new() };
         for entry in fs::read_dir(kept.dir.join("objects"))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
@@ -131,7 +131,7 @@ impl Kept {
     }
 }
 
-impl Shelf for Full {
+impl ObjectStore for DurableStore {
     fn buckets(&self) -> io::Result<Vec<Bucket>> {
         Ok(self.locked().values().map(|kept| kept.bucket.clone()).collect())
     }
@@ -141,9 +141,9 @@ impl Shelf for Full {
             .map_err(|refused| io::Error::other(refused.message))
     }
 
-    fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, Failure> {
+    fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, ErrorResponse> {
         if self.bucket(&bucket.name)?.is_some() {
-            return Err(Failure::new(
+            return Err(ErrorResponse::new(
                 409,
                 "BucketAlreadyExists",
                 format!("The bucket '{}' already exists", bucket.name),
@@ -155,16 +155,16 @@ impl Shelf for Full {
             &dir.join("bucket.json"),
             &serde_json::to_vec_pretty(&bucket).map_err(io::Error::from)?,
         )?;
-        let kept = Kept::load(dir, 0)?;
+        let kept = StoredRecord::load(dir, 0)?;
         self.locked().insert(bucket.name.clone(), kept);
         Ok(bucket)
     }
 
-    fn delete_bucket(&self, bucket: &str) -> Result<bool, Failure> {
+    fn delete_bucket(&self, bucket: &str) -> Result<bool, ErrorResponse> {
         let emptied = self.with(bucket, |kept| {
             if !kept.objects.is_empty() {
                 let message = format!("The bucket named '{bucket}' is not empty.");
-                return Err(Failure::new(409, "BucketNotEmpty", message));
+                return Err(ErrorResponse::new(409, "BucketNotEmpty", message));
             }
             Ok(fs::remove_dir_all(&kept.dir)?)
         })?;
@@ -172,15 +172,15 @@ impl Shelf for Full {
         Ok(emptied.is_some())
     }
 
-    fn admit(&self, _bucket: &str, _name: &str) -> Result<(), Failure> {
+    fn check_name(&self, _bucket: &str, _name: &str) -> Result<(), ErrorResponse> {
         Ok(())
     }
 
-    fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, Failure> {
+    fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, ErrorResponse> {
         Ok(self.with(bucket, |kept| Ok(kept.objects.get(name).cloned()))?.flatten())
     }
 
-    fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, Failure> {
+    fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, ErrorResponse> {
         let opened = self.with(bucket, |kept| {
             let Some(object) = kept.objects.get(name) else { return Ok(None) };
             Ok(Some((object.clone(), File::open(kept.data(object))?)))
@@ -188,13 +188,13 @@ impl Shelf for Full {
         Ok(opened.flatten())
     }
 
-    fn place(
+    fn commit_object(
         &self,
         bucket: &str,
         data: &Path,
         mut object: Object,
         conditions: &Conditions,
-    ) -> Result<Object, Failure> {
+    ) -> Result<Object, ErrorResponse> {
         let placed = self.with(bucket, |kept| {
             conditions.allow_write(kept.etag(&object.name))?;
             let old = kept.objects.get(&object.name).cloned();
@@ -214,15 +214,22 @@ impl Shelf for Full {
             }
             Ok(object)
         })?;
-        placed.ok_or_else(|| Failure::bucket_not_found(bucket, super::super::identity::NAMESPACE))
+        placed.ok_or_else(|| {
+            ErrorResponse::bucket_not_found(bucket, super::super::identity::NAMESPACE)
+        })
     }
 
-    fn amend(&self, bucket: &str, object: Object) -> Result<(), Failure> {
+    fn update_metadata(&self, bucket: &str, object: Object) -> Result<(), ErrorResponse> {
         self.with(bucket, |kept| Ok(kept.write(object)?))?;
         Ok(())
     }
 
-    fn delete(&self, bucket: &str, name: &str, conditions: &Conditions) -> Result<bool, Failure> {
+    fn delete(
+        &self,
+        bucket: &str,
+        name: &str,
+        conditions: &Conditions,
+    ) -> Result<bool, ErrorResponse> {
         let deleted = self.with(bucket, |kept| {
             let Some(object) = kept.objects.get(name).cloned() else { return Ok(false) };
             conditions.allow_write(Some(&object.etag))?;
@@ -234,7 +241,7 @@ impl Shelf for Full {
         Ok(deleted.unwrap_or(false))
     }
 
-    fn list(&self, bucket: &str) -> Result<Vec<Object>, Failure> {
+    fn list(&self, bucket: &str) -> Result<Vec<Object>, ErrorResponse> {
         let listed = self.with(bucket, |kept| Ok(kept.objects.values().cloned().collect()))?;
         Ok(listed.unwrap_or_default())
     }
@@ -260,7 +267,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::object::{Checks, Properties, uuid};
+    use super::super::object::{ObjectChecksums, Properties, uuid};
     use super::*;
 
     fn object(name: &str) -> Object {
@@ -271,15 +278,15 @@ mod tests {
             created: 1,
             modified: 1,
             properties: Properties::default(),
-            checks: Checks::Unknown,
+            checks: ObjectChecksums::Unknown,
             restored_until: None,
         }
     }
 
-    fn put(shelf: &Full, dir: &Path, name: &str) -> Object {
+    fn put(shelf: &DurableStore, dir: &Path, name: &str) -> Object {
         let data = dir.join("new");
         fs::write(&data, name).unwrap();
-        shelf.place("demo", &data, object(name), &Conditions::default()).unwrap()
+        shelf.commit_object("demo", &data, object(name), &Conditions::default()).unwrap()
     }
 
     #[test]
@@ -288,11 +295,11 @@ mod tests {
         let buckets = dir.path().join("buckets");
         let long = "\u{f6}".repeat(512);
         let names = ["..", ".", "a/b", "a//b/", "/", "A", "a", "x\u{1}y", "a.json", long.as_str()];
-        let shelf = Full::open(&buckets, &["demo"], 0).unwrap();
+        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
         for name in names {
             put(&shelf, dir.path(), name);
         }
-        let shelf = Full::open(&buckets, &["demo"], 0).unwrap();
+        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
         for name in names {
             let (_, file) = shelf.open("demo", name).unwrap().unwrap();
             assert_eq!(io::read_to_string(file).unwrap(), name);
@@ -304,11 +311,11 @@ mod tests {
     fn bytes_that_no_object_names_go_at_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let buckets = dir.path().join("buckets");
-        let shelf = Full::open(&buckets, &["demo"], 0).unwrap();
+        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
         let kept = put(&shelf, dir.path(), "a");
         let orphan = buckets.join("demo/data/left");
         fs::write(&orphan, "x").unwrap();
-        let shelf = Full::open(&buckets, &["demo"], 0).unwrap();
+        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
         assert!(!orphan.exists());
         assert_eq!(shelf.head("demo", "a").unwrap().unwrap(), kept);
     }
@@ -316,12 +323,15 @@ mod tests {
     #[test]
     fn a_refused_condition_leaves_the_old_object() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Full::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
+        let shelf = DurableStore::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
         let old = put(&shelf, dir.path(), "a");
         let data = dir.path().join("second");
         fs::write(&data, "2").unwrap();
         let new_only = Conditions { if_none_match: Some("*".to_owned()), ..Conditions::default() };
-        assert_eq!(shelf.place("demo", &data, object("a"), &new_only).unwrap_err().status, 412);
+        assert_eq!(
+            shelf.commit_object("demo", &data, object("a"), &new_only).unwrap_err().status,
+            412
+        );
         assert_eq!(shelf.head("demo", "a").unwrap().unwrap().etag, old.etag);
         assert!(data.exists());
     }
@@ -329,7 +339,7 @@ mod tests {
     #[test]
     fn a_folder_made_by_hand_is_a_bucket() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Full::open(dir.path(), &[], 0).unwrap();
+        let shelf = DurableStore::open(dir.path(), &[], 0).unwrap();
         assert!(shelf.bucket("mine").unwrap().is_none());
         fs::create_dir(dir.path().join("mine")).unwrap();
         assert_eq!(shelf.bucket("mine").unwrap().unwrap().name, "mine");

@@ -6,7 +6,7 @@ use super::object::Object;
 
 /// What a list asks for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct ListRequest {
     pub prefix: String,
     /// The first name to show.
     pub start: Option<String>,
@@ -27,7 +27,7 @@ pub struct Page<'a> {
 }
 
 /// The page that `wanted` names of `all`, which is ordered by name.
-pub fn page<'a>(all: &'a [Object], wanted: &Wanted) -> Page<'a> {
+pub fn page<'a>(all: &'a [Object], wanted: &ListRequest) -> Page<'a> {
     let mut page = Page::default();
     for object in all {
         let name = object.name.as_str();
@@ -59,7 +59,7 @@ pub fn page<'a>(all: &'a [Object], wanted: &Wanted) -> Page<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::object::{Checks, Properties};
+    use super::super::object::{ObjectChecksums, Properties};
     use super::*;
 
     fn objects(names: &[&str]) -> Vec<Object> {
@@ -70,7 +70,7 @@ mod tests {
             created: 0,
             modified: 0,
             properties: Properties::default(),
-            checks: Checks::Unknown,
+            checks: ObjectChecksums::Unknown,
             restored_until: None,
         };
         names.iter().map(object).collect()
@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn a_delimiter_folds_what_lies_deeper() {
         let all = objects(&["a", "d/1", "d/2", "d/e/3", "z"]);
-        let wanted = Wanted { delimiter: Some("/".to_owned()), limit: 100, ..Wanted::default() };
+        let wanted =
+            ListRequest { delimiter: Some("/".to_owned()), limit: 100, ..ListRequest::default() };
         let page = page(&all, &wanted);
         assert_eq!(names(&page), ["a", "z"]);
         assert_eq!(page.prefixes, ["d/"]);
@@ -93,7 +94,8 @@ mod tests {
     #[test]
     fn pages_show_every_name_and_every_prefix_once() {
         let all = objects(&["a", "d/1", "d/2", "e", "f/1", "g"]);
-        let mut wanted = Wanted { delimiter: Some("/".to_owned()), limit: 1, ..Wanted::default() };
+        let mut wanted =
+            ListRequest { delimiter: Some("/".to_owned()), limit: 1, ..ListRequest::default() };
         let mut seen = Vec::new();
         loop {
             let page = page(&all, &wanted);
@@ -110,12 +112,12 @@ mod tests {
     #[test]
     fn bounds_are_inclusive_at_the_start_and_exclusive_at_the_end() {
         let all = objects(&["p/a", "p/b", "p/c", "q"]);
-        let wanted = Wanted {
+        let wanted = ListRequest {
             prefix: "p/".to_owned(),
             start: Some("p/b".to_owned()),
             end: Some("p/c".to_owned()),
             limit: 9,
-            ..Wanted::default()
+            ..ListRequest::default()
         };
         assert_eq!(names(&page(&all, &wanted)), ["p/b"]);
     }

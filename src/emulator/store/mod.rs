@@ -12,7 +12,7 @@ mod ranges;
 pub mod upload;
 pub mod uploads;
 
-use super::answer::Failure;
+use super::answer::ErrorResponse;
 use super::conditions::Conditions;
 use object::{Bucket, Object};
 use std::fs::File;
@@ -20,29 +20,34 @@ use std::io;
 use std::path::Path;
 
 /// Where finished objects stand.
-pub trait Shelf: Send + Sync {
+pub trait ObjectStore: Send + Sync {
     fn buckets(&self) -> io::Result<Vec<Bucket>>;
     fn bucket(&self, bucket: &str) -> io::Result<Option<Bucket>>;
-    fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, Failure>;
+    fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, ErrorResponse>;
     /// False where there was none; a bucket that is not empty is refused.
-    fn delete_bucket(&self, bucket: &str) -> Result<bool, Failure>;
+    fn delete_bucket(&self, bucket: &str) -> Result<bool, ErrorResponse>;
     /// Refuses what could never be stored, before any of it is received.
-    fn admit(&self, bucket: &str, name: &str) -> Result<(), Failure>;
-    fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, Failure>;
-    fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, Failure>;
+    fn check_name(&self, bucket: &str, name: &str) -> Result<(), ErrorResponse>;
+    fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, ErrorResponse>;
+    fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, ErrorResponse>;
     /// Moves the finished file at `data` into place as `object`, if the conditions hold then; returns
     /// the object as it is now kept.
-    fn place(
+    fn commit_object(
         &self,
         bucket: &str,
         data: &Path,
         object: Object,
         conditions: &Conditions,
-    ) -> Result<Object, Failure>;
+    ) -> Result<Object, ErrorResponse>;
     /// Records a change of an object that leaves its bytes alone.
-    fn amend(&self, bucket: &str, object: Object) -> Result<(), Failure>;
+    fn update_metadata(&self, bucket: &str, object: Object) -> Result<(), ErrorResponse>;
     /// False where there was none.
-    fn delete(&self, bucket: &str, name: &str, conditions: &Conditions) -> Result<bool, Failure>;
+    fn delete(
+        &self,
+        bucket: &str,
+        name: &str,
+        conditions: &Conditions,
+    ) -> Result<bool, ErrorResponse>;
     /// All objects of a bucket, ordered by name.
-    fn list(&self, bucket: &str) -> Result<Vec<Object>, Failure>;
+    fn list(&self, bucket: &str) -> Result<Vec<Object>, ErrorResponse>;
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure. Invariant: what was given at creation is kept as given; nothing here knows where bytes are.
 
-use super::super::checksum::{Multipart, Sums};
+use super::super::checksum::{Checksums, Multipart};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,8 +47,8 @@ pub struct Properties {
 
 /// Checksums of an object, by the way it came to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Checks {
-    Single(Sums),
+pub enum ObjectChecksums {
+    Single(Checksums),
     Multipart(Multipart),
     /// A file that this server did not write.
     Unknown,
@@ -64,7 +64,7 @@ pub struct Object {
     pub created: u64,
     pub modified: u64,
     pub properties: Properties,
-    pub checks: Checks,
+    pub checks: ObjectChecksums,
     /// Until when an archived object can be read.
     #[serde(default)]
     pub restored_until: Option<u64>,
@@ -91,9 +91,9 @@ impl Object {
     /// The MD5 of a single body or of the parts, as lists show it.
     pub fn md5(&self) -> Option<String> {
         match &self.checks {
-            Checks::Single(sums) => Some(sums.md5_base64()),
-            Checks::Multipart(whole) => Some(whole.md5.clone()),
-            Checks::Unknown => None,
+            ObjectChecksums::Single(sums) => Some(sums.md5_base64()),
+            ObjectChecksums::Multipart(whole) => Some(whole.md5.clone()),
+            ObjectChecksums::Unknown => None,
         }
     }
 }

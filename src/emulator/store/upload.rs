@@ -3,13 +3,13 @@
 //! Knows files and the commit rules; the caller holds the lock and brings the shelf. Invariant: a commit
 //! that is refused, for whatever reason, leaves the upload and its parts as they were.
 
-use super::super::answer::Failure;
-use super::super::checksum::{Algorithm, Multipart, Summer, Sums};
+use super::super::answer::ErrorResponse;
+use super::super::checksum::{Algorithm, ChecksumHasher, Checksums, Multipart};
 use super::super::conditions::Conditions;
 use super::super::identity::NAMESPACE;
-use super::Shelf;
-use super::assembly::{Finish, Piece, Place, Regions, Writing};
-use super::object::{self, Checks, Object, Properties};
+use super::ObjectStore;
+use super::assembly::{AssemblyPlan, CommittedPart, Layout, PartLocation, WriteLock};
+use super::object::{self, Object, ObjectChecksums, Properties};
 use super::ranges::{copy, create, read};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 /// The most parts an upload may have, and the highest part number.
-pub const MOST_PARTS: u32 = 10_000;
+pub const MAX_PARTS: u32 = 10_000;
 
 const OBJECT: &str = "object";
 
 /// What was said when the upload was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Created {
+pub struct UploadRecord {
     pub id: String,
     pub bucket: String,
     pub name: String,
@@ -37,24 +37,24 @@ pub struct Created {
 
 /// A part that was received whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct StoredPart {
     pub number: u32,
     pub etag: String,
-    pub sums: Sums,
-    pub place: Place,
+    pub sums: Checksums,
+    pub place: PartLocation,
 }
 
 /// What a commit asks for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct CommitRequest {
     pub commit: Vec<(u32, String)>,
     pub exclude: Vec<u32>,
-    pub lie: Lie,
+    pub lie: CommitFault,
 }
 
 /// What a faulty store does at commit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Lie {
+pub enum CommitFault {
     #[default]
     None,
     Swap(u32, u32),
@@ -64,30 +64,37 @@ pub enum Lie {
 
 /// An open upload.
 #[derive(Debug)]
-pub struct Upload {
-    pub created: Created,
+pub struct OpenUpload {
+    pub created: UploadRecord,
     dir: PathBuf,
-    parts: BTreeMap<u32, Part>,
-    regions: Regions,
+    parts: BTreeMap<u32, StoredPart>,
+    regions: Layout,
     gone: bool,
 }
 
 /// Room for a part that is about to arrive.
 #[derive(Debug)]
-pub struct Slot {
+pub struct PartWriter {
     pub file: File,
     pub offset: u64,
-    place: Place,
+    place: PartLocation,
     path: PathBuf,
-    writing: Option<Writing>,
+    writing: Option<WriteLock>,
     landed: bool,
 }
 
-impl Slot {
+impl PartWriter {
     /// Room for a body that is no part of an upload.
-    pub fn alone(path: PathBuf) -> io::Result<Slot> {
-        let place = Place::Apart(String::new());
-        Ok(Slot { file: create(&path)?, offset: 0, place, path, writing: None, landed: false })
+    pub fn alone(path: PathBuf) -> io::Result<PartWriter> {
+        let place = PartLocation::OwnFile(String::new());
+        Ok(PartWriter {
+            file: create(&path)?,
+            offset: 0,
+            place,
+            path,
+            writing: None,
+            landed: false,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -95,44 +102,44 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for PartWriter {
     fn drop(&mut self) {
         if let Some(writing) = &self.writing {
             writing.store(false, Ordering::SeqCst);
         }
-        if !self.landed && matches!(self.place, Place::Apart(_)) {
+        if !self.landed && matches!(self.place, PartLocation::OwnFile(_)) {
             // What cannot be removed now goes with the upload's folder.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-impl Upload {
-    pub fn create(dir: PathBuf, created: Created) -> io::Result<Upload> {
+impl OpenUpload {
+    pub fn create(dir: PathBuf, created: UploadRecord) -> io::Result<OpenUpload> {
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("upload.json"), serde_json::to_vec(&created)?)?;
         create(&dir.join(OBJECT))?;
-        let (parts, regions) = (BTreeMap::new(), Regions::default());
-        Ok(Upload { created, dir, parts, regions, gone: false })
+        let (parts, regions) = (BTreeMap::new(), Layout::default());
+        Ok(OpenUpload { created, dir, parts, regions, gone: false })
     }
 
     /// Reopens an upload of an earlier run; nothing says how far its writers came, so from now on parts
     /// are kept apart.
-    pub fn reopen(dir: PathBuf) -> io::Result<Upload> {
+    pub fn reopen(dir: PathBuf) -> io::Result<OpenUpload> {
         let created = serde_json::from_slice(&fs::read(dir.join("upload.json"))?)?;
         let mut parts = BTreeMap::new();
         for entry in fs::read_dir(&dir)? {
             let name = entry?.file_name();
             let name = name.to_string_lossy();
             if name.starts_with("part-") && name.ends_with(".json") {
-                let part: Part = serde_json::from_slice(&fs::read(dir.join(&*name))?)?;
+                let part: StoredPart = serde_json::from_slice(&fs::read(dir.join(&*name))?)?;
                 parts.insert(part.number, part);
             }
         }
-        Ok(Upload { created, dir, parts, regions: Regions::closed(), gone: false })
+        Ok(OpenUpload { created, dir, parts, regions: Layout::closed(), gone: false })
     }
 
-    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+    pub fn parts(&self) -> impl Iterator<Item = &StoredPart> {
         self.parts.values()
     }
 
@@ -142,34 +149,48 @@ impl Upload {
     }
 
     /// Makes room for a part of this size.
-    pub fn begin(&mut self, number: u32, size: u64) -> Result<Slot, Failure> {
+    pub fn begin(&mut self, number: u32, size: u64) -> Result<PartWriter, ErrorResponse> {
         self.check_open()?;
         if let Some((offset, writing)) = self.regions.reserve(number, size) {
             let path = self.dir.join(OBJECT);
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            let (place, writing) = (Place::Within(offset), Some(writing));
-            return Ok(Slot { file, offset, place, path, writing, landed: false });
+            let (place, writing) = (PartLocation::InObject(offset), Some(writing));
+            return Ok(PartWriter { file, offset, place, path, writing, landed: false });
         }
         let name = format!("part-{number}-{}", object::uuid());
         let path = self.dir.join(&name);
         let file = create(&path)?;
-        Ok(Slot { file, offset: 0, place: Place::Apart(name), path, writing: None, landed: false })
+        Ok(PartWriter {
+            file,
+            offset: 0,
+            place: PartLocation::OwnFile(name),
+            path,
+            writing: None,
+            landed: false,
+        })
     }
 
     /// Takes a received part in, in place of an earlier one of that number; returns its etag.
-    pub fn land(&mut self, number: u32, mut slot: Slot, sums: Sums) -> Result<String, Failure> {
+    pub fn land(
+        &mut self,
+        number: u32,
+        mut slot: PartWriter,
+        sums: Checksums,
+    ) -> Result<String, ErrorResponse> {
         self.check_open()?;
         let etag = part_etag();
-        let part = Part { number, etag: etag.clone(), sums, place: slot.place.clone() };
+        let part = StoredPart { number, etag: etag.clone(), sums, place: slot.place.clone() };
         self.record(&part)?;
         slot.landed = true;
-        if let Some(Part { place: Place::Apart(name), .. }) = self.parts.insert(number, part) {
+        if let Some(StoredPart { place: PartLocation::OwnFile(name), .. }) =
+            self.parts.insert(number, part)
+        {
             let _ = fs::remove_file(self.dir.join(name));
         }
         Ok(etag)
     }
 
-    fn record(&self, part: &Part) -> io::Result<()> {
+    fn record(&self, part: &StoredPart) -> io::Result<()> {
         let path = self.dir.join(format!("part-{}.json", part.number));
         let new = self.dir.join(format!("new-{}", object::uuid()));
         fs::write(&new, serde_json::to_vec(part)?)?;
@@ -177,13 +198,13 @@ impl Upload {
     }
 
     /// Forgets a part.
-    pub fn lose(&mut self, number: u32) {
+    pub fn drop_part(&mut self, number: u32) {
         self.parts.remove(&number);
     }
 
     /// Puts a part of other bytes in the place of one.
-    pub fn alter(&mut self, number: u32) -> Result<(), Failure> {
-        self.corrupt(number)?;
+    pub fn rewrite_part(&mut self, number: u32) -> Result<(), ErrorResponse> {
+        self.flip_byte(number)?;
         if let Some(part) = self.parts.get_mut(&number) {
             part.etag = object::uuid();
         }
@@ -191,15 +212,15 @@ impl Upload {
     }
 
     /// Flips one bit of a part and believes the result.
-    pub fn corrupt(&mut self, number: u32) -> Result<(), Failure> {
+    pub fn flip_byte(&mut self, number: u32) -> Result<(), ErrorResponse> {
         let Some(mut part) = self.parts.get(&number).cloned() else { return Ok(()) };
-        let (path, offset) = self.whereabouts(&part.place);
+        let (path, offset) = self.part_location(&part.place);
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let middle = offset + part.sums.size / 2;
         let mut byte = [0];
         file.read_exact_at(&mut byte, middle)?;
         file.write_all_at(&[byte[0] ^ 1], middle)?;
-        let mut summer = Summer::new(&Algorithm::ALL);
+        let mut summer = ChecksumHasher::new(&Algorithm::ALL);
         read(&file, offset, part.sums.size, |bytes| {
             summer.update(bytes);
             Ok(())
@@ -210,28 +231,28 @@ impl Upload {
         Ok(())
     }
 
-    fn whereabouts(&self, place: &Place) -> (PathBuf, u64) {
+    fn part_location(&self, place: &PartLocation) -> (PathBuf, u64) {
         match place {
-            Place::Within(offset) => (self.dir.join(OBJECT), *offset),
-            Place::Apart(name) => (self.dir.join(name), 0),
+            PartLocation::InObject(offset) => (self.dir.join(OBJECT), *offset),
+            PartLocation::OwnFile(name) => (self.dir.join(name), 0),
         }
     }
 
     /// Turns the parts into an object. Everything is checked before anything is changed.
     pub fn commit(
         &mut self,
-        wanted: &Wanted,
+        wanted: &CommitRequest,
         conditions: &Conditions,
-        shelf: &dyn Shelf,
+        shelf: &dyn ObjectStore,
         now: u64,
-    ) -> Result<Object, Failure> {
+    ) -> Result<Object, ErrorResponse> {
         self.check_open()?;
         let mut parts = self.chosen(wanted)?;
         let current = shelf.head(&self.created.bucket, &self.created.name)?;
         conditions.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
-        tamper(&mut parts, wanted.lie);
+        apply_commit_fault(&mut parts, wanted.lie);
 
-        let sums: Vec<&Sums> = parts.iter().map(|part| &part.sums).collect();
+        let sums: Vec<&Checksums> = parts.iter().map(|part| &part.sums).collect();
         let object = Object {
             name: self.created.name.clone(),
             etag: object::uuid(),
@@ -239,14 +260,14 @@ impl Upload {
             created: now,
             modified: now,
             properties: self.created.properties.clone(),
-            checks: Checks::Multipart(Multipart::of(&sums, self.created.algorithm)),
+            checks: ObjectChecksums::Multipart(Multipart::of(&sums, self.created.algorithm)),
             restored_until: None,
         };
-        let placed = if wanted.lie == Lie::StoreNothing {
+        let placed = if wanted.lie == CommitFault::StoreNothing {
             object
         } else {
             let data = self.assemble(&parts)?;
-            let placed = shelf.place(&self.created.bucket, &data, object, conditions);
+            let placed = shelf.commit_object(&self.created.bucket, &data, object, conditions);
             if placed.is_err() && data != self.dir.join(OBJECT) {
                 let _ = fs::remove_file(&data);
             }
@@ -257,17 +278,17 @@ impl Upload {
     }
 
     /// The parts to commit, in the object's order, if the request is in order.
-    fn chosen(&self, wanted: &Wanted) -> Result<Vec<Part>, Failure> {
+    fn chosen(&self, wanted: &CommitRequest) -> Result<Vec<StoredPart>, ErrorResponse> {
         let mut named = BTreeSet::new();
         let numbers = wanted.commit.iter().map(|(number, _)| number).chain(&wanted.exclude);
         for number in numbers {
             if !named.insert(*number) {
                 let message = format!("Part {number} is named more than once");
-                return Err(Failure::invalid_parameter(message));
+                return Err(ErrorResponse::invalid_parameter(message));
             }
         }
         if let Some(left) = self.parts.keys().find(|number| !named.contains(number)) {
-            return Err(Failure::invalid_parameter(format!(
+            return Err(ErrorResponse::invalid_parameter(format!(
                 "Part {left} was uploaded but is neither in partsToCommit nor in partsToExclude"
             )));
         }
@@ -281,27 +302,27 @@ impl Upload {
         Ok(chosen)
     }
 
-    fn invalid_part(&self) -> Failure {
-        let Created { id, bucket, name, .. } = &self.created;
-        Failure::invalid_parts(format!(
+    fn invalid_part(&self) -> ErrorResponse {
+        let UploadRecord { id, bucket, name, .. } = &self.created;
+        ErrorResponse::invalid_parts(format!(
             "There were some invalid part (partNum/etag) combination for the upload UploadKey{{objectKey=ObjectKey{{bucket=BucketKey{{namespace='{NAMESPACE}', name='{bucket}'}}, name='{name}'}}, uploadId='{id}'}}"
         ))
     }
 
     /// The path of a file that holds the parts one after the other, safely on disk.
-    fn assemble(&self, parts: &[Part]) -> io::Result<PathBuf> {
-        let pieces: Vec<Piece> = parts
+    fn assemble(&self, parts: &[StoredPart]) -> io::Result<PathBuf> {
+        let pieces: Vec<CommittedPart> = parts
             .iter()
-            .map(|part| Piece {
+            .map(|part| CommittedPart {
                 number: part.number,
                 size: part.sums.size,
                 place: part.place.clone(),
             })
             .collect();
         let all = parts.len() == self.parts.len();
-        let finish = if all { self.regions.finish(&pieces) } else { Finish::Copy };
+        let finish = if all { self.regions.finish(&pieces) } else { AssemblyPlan::Copy };
         let (path, file) = match finish {
-            Finish::InPlace { copies, size } => {
+            AssemblyPlan::InPlace { copies, size } => {
                 let path = self.dir.join(OBJECT);
                 let file = OpenOptions::new().read(true).write(true).open(&path)?;
                 for (name, offset) in copies {
@@ -312,12 +333,12 @@ impl Upload {
                 file.set_len(size)?;
                 (path, file)
             }
-            Finish::Copy => {
+            AssemblyPlan::Copy => {
                 let path = self.dir.join(format!("whole-{}", object::uuid()));
                 let file = create(&path)?;
                 let mut end = 0;
                 for piece in pieces {
-                    let (from, offset) = self.whereabouts(&piece.place);
+                    let (from, offset) = self.part_location(&piece.place);
                     copy(&File::open(from)?, offset, &file, end, piece.size)?;
                     end += piece.size;
                 }
@@ -335,8 +356,8 @@ impl Upload {
         let _ = fs::remove_dir_all(&self.dir);
     }
 
-    pub fn check_open(&self) -> Result<(), Failure> {
-        if self.gone { Err(Failure::upload_not_found()) } else { Ok(()) }
+    pub fn check_open(&self) -> Result<(), ErrorResponse> {
+        if self.gone { Err(ErrorResponse::upload_not_found()) } else { Ok(()) }
     }
 }
 
@@ -346,26 +367,26 @@ fn part_etag() -> String {
     if fastrand::bool() { uuid } else { uuid.replace('-', "").to_ascii_uppercase() }
 }
 
-fn tamper(parts: &mut Vec<Part>, lie: Lie) {
+fn apply_commit_fault(parts: &mut Vec<StoredPart>, lie: CommitFault) {
     match lie {
-        Lie::Swap(a, b) => {
+        CommitFault::Swap(a, b) => {
             let at = |wanted| parts.iter().position(|part| part.number == wanted);
             if let (Some(a), Some(b)) = (at(a), at(b)) {
                 parts.swap(a, b);
             }
         }
-        Lie::Drop(number) => parts.retain(|part| part.number != number),
-        Lie::None | Lie::StoreNothing => {}
+        CommitFault::Drop(number) => parts.retain(|part| part.number != number),
+        CommitFault::None | CommitFault::StoreNothing => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::full::Full;
+    use super::super::full::DurableStore;
     use super::*;
 
-    fn upload(dir: &Path) -> Upload {
-        let created = Created {
+    fn upload(dir: &Path) -> OpenUpload {
+        let created = UploadRecord {
             id: "u".to_owned(),
             bucket: "demo".to_owned(),
             name: "x".to_owned(),
@@ -373,13 +394,13 @@ mod tests {
             properties: Properties::default(),
             algorithm: None,
         };
-        Upload::create(dir.join("u"), created).unwrap()
+        OpenUpload::create(dir.join("u"), created).unwrap()
     }
 
-    fn part(upload: &mut Upload, number: u32, bytes: &[u8]) -> (u32, String) {
+    fn part(upload: &mut OpenUpload, number: u32, bytes: &[u8]) -> (u32, String) {
         let slot = upload.begin(number, bytes.len() as u64).unwrap();
         slot.file.write_all_at(bytes, slot.offset).unwrap();
-        let mut summer = Summer::new(&[]);
+        let mut summer = ChecksumHasher::new(&[]);
         summer.update(bytes);
         (number, upload.land(number, slot, summer.finish()).unwrap())
     }
@@ -390,13 +411,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut upload = upload(dir.path());
         let parts = vec![part(&mut upload, 1, b"one"), part(&mut upload, 2, b"two")];
-        let some = Wanted { commit: vec![parts[0].clone()], exclude: vec![2], ..Wanted::default() };
+        let some = CommitRequest {
+            commit: vec![parts[0].clone()],
+            exclude: vec![2],
+            ..CommitRequest::default()
+        };
         let conditions = Conditions::default();
-        let empty = Full::open(&dir.path().join("empty"), &[], 0).unwrap();
+        let empty = DurableStore::open(&dir.path().join("empty"), &[], 0).unwrap();
         let refused = upload.commit(&some, &conditions, &empty, 0).unwrap_err();
         assert_eq!(refused.code, "BucketNotFound");
-        let shelf = Full::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
-        let whole = Wanted { commit: parts, ..Wanted::default() };
+        let shelf = DurableStore::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
+        let whole = CommitRequest { commit: parts, ..CommitRequest::default() };
         upload.commit(&whole, &conditions, &shelf, 0).unwrap();
         let (_, file) = shelf.open("demo", "x").unwrap().unwrap();
         assert_eq!(io::read_to_string(file).unwrap(), "onetwo");
@@ -410,8 +435,8 @@ mod tests {
         drop(upload.begin(1, 100).unwrap());
         drop(upload.begin(1, 50).unwrap());
         let parts = vec![part(&mut upload, 1, b"one"), part(&mut upload, 2, b"two")];
-        let shelf = Full::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
-        let whole = Wanted { commit: parts, ..Wanted::default() };
+        let shelf = DurableStore::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
+        let whole = CommitRequest { commit: parts, ..CommitRequest::default() };
         let object = upload.commit(&whole, &Conditions::default(), &shelf, 0).unwrap();
         assert_eq!(object.size, 6);
         let (_, file) = shelf.open("demo", "x").unwrap().unwrap();

@@ -10,28 +10,28 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::peer::{Authority, OK, ask, request, say, serve, serve_on};
 use crate::http::Transport;
-use crate::http::dial::{Dialer, Lookup};
+use crate::http::dial::{Connector, Resolver};
 use crate::oci::endpoint::Endpoint;
-use crate::oci::options::Network;
-use crate::retry::{Break, Failure};
+use crate::oci::options::NetworkOptions;
+use crate::retry::{Failure, TransportError};
 
 #[track_caller]
-fn breaks(result: Result<crate::oci::api::Answer, Failure>, expected: Break) -> String {
+fn breaks(result: Result<crate::oci::api::Response, Failure>, expected: TransportError) -> String {
     match result.unwrap_err() {
-        Failure::Transport { how, text } if how == expected => text,
+        Failure::Transport { kind: how, text } if how == expected => text,
         failure => panic!("{failure:?}"),
     }
 }
 
 fn transport() -> Transport {
-    Transport::new(&Network::default(), Duration::from_secs(5)).unwrap()
+    Transport::new(&NetworkOptions::default(), Duration::from_secs(5)).unwrap()
 }
 
 /// A transport that looks names up in this way.
-fn looking_up(lookup: Lookup) -> Transport {
+fn looking_up(lookup: Resolver) -> Transport {
     let mut transport = transport();
-    let dialer = Dialer::new(&Network::default(), Duration::from_secs(5)).unwrap();
-    transport.dialer = Arc::new(dialer.looking_up(lookup));
+    let dialer = Connector::new(&NetworkOptions::default(), Duration::from_secs(5)).unwrap();
+    transport.connector = Arc::new(dialer.with_resolver(lookup));
     transport
 }
 
@@ -55,7 +55,7 @@ async fn a_port_without_a_listener_is_no_connection() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let endpoint = Endpoint::parse("--endpoint", &format!("http://127.0.0.1:{port}")).unwrap();
-    let text = breaks(ask(&transport(), &endpoint, 3).await, Break::Connect);
+    let text = breaks(ask(&transport(), &endpoint, 3).await, TransportError::Connect);
     assert!(text.contains("refused"), "{text}");
 }
 
@@ -77,9 +77,9 @@ async fn a_name_is_looked_up_for_every_connection_and_may_come_back() {
         })
     }));
     let endpoint = named(&endpoint);
-    let text = breaks(ask(&transport, &endpoint, 3).await, Break::Connect);
+    let text = breaks(ask(&transport, &endpoint, 3).await, TransportError::Connect);
     assert!(text.contains("cannot be resolved"), "{text}");
-    let text = breaks(ask(&transport, &endpoint, 3).await, Break::Connect);
+    let text = breaks(ask(&transport, &endpoint, 3).await, TransportError::Connect);
     assert!(text.contains("no address"), "{text}");
     assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
     transport.idle.lock().unwrap().clear();
@@ -137,8 +137,8 @@ async fn a_handshake_that_fails_is_no_connection_and_the_next_one_may_succeed() 
         }
     });
     let transport = Transport::new(&authority.network(), Duration::from_secs(20)).unwrap();
-    breaks(ask(&transport, &endpoint, 3).await, Break::Connect);
-    breaks(ask(&transport, &endpoint, 3).await, Break::Connect);
+    breaks(ask(&transport, &endpoint, 3).await, TransportError::Connect);
+    breaks(ask(&transport, &endpoint, 3).await, TransportError::Connect);
     assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
 }
 
@@ -158,7 +158,7 @@ async fn a_certificate_of_another_authority_is_told_from_other_failures_in_every
     });
     let transport = Transport::new(&ours.network(), Duration::from_secs(20)).unwrap();
     assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
-    let text = breaks(ask(&transport, &endpoint, 3).await, Break::Untrusted);
+    let text = breaks(ask(&transport, &endpoint, 3).await, TransportError::UntrustedCertificate);
     assert!(text.contains("not trusted"), "{text}");
     assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
 }

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::peer::{OK, ask, head, request, say, serve, serve_both};
 use crate::http::Transport;
-use crate::oci::options::Network;
-use crate::retry::{Break, Failure};
+use crate::oci::options::NetworkOptions;
+use crate::retry::{Failure, TransportError};
 
 const LARGE: usize = 64 << 20;
 
@@ -49,7 +49,10 @@ async fn a_reset_without_a_last_word_is_a_lost_connection_and_told_soon() {
         let (endpoint, transport) = serve_both(tls, serving).await;
         let began = Instant::now();
         let failure = ask(&transport, &endpoint, 16 << 20).await.unwrap_err();
-        assert!(matches!(failure, Failure::Transport { how: Break::Lost, .. }), "{failure:?}");
+        assert!(
+            matches!(failure, Failure::Transport { kind: TransportError::ResponseLost, .. }),
+            "{failure:?}"
+        );
         assert!(began.elapsed() < Duration::from_secs(10));
     }
 }
@@ -100,30 +103,31 @@ async fn interim_answers_that_nobody_asked_for_are_passed_over() {
         stream.read_to_end(&mut Vec::new()).await.ok();
     })
     .await;
-    let transport = Transport::new(&Network::default(), Duration::from_secs(20)).unwrap();
+    let transport = Transport::new(&NetworkOptions::default(), Duration::from_secs(20)).unwrap();
     let answer = ask(&transport, &endpoint, 100_000).await.unwrap();
     assert_eq!((answer.status, &answer.body[..]), (200, &b"ok"[..]));
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_garbage_and_what_ends_too_soon_is_lost() {
-    let garbage = Break::Garbage;
+    let garbage = TransportError::InvalidResponse;
     for (text, expected) in [
         ("SSH-2.0-OpenSSH_9.9\r\n\r\n", garbage),
         ("\0\u{1}\u{2}\u{3}", garbage),
         ("HTTP/1.1 200 OK\r\ncontent-length: nonsense\r\n\r\n", garbage),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort", Break::Lost),
-        ("HTTP/1.1 200 OK\r\ncontent-le", Break::Lost),
-        ("", Break::Lost),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort", TransportError::ResponseLost),
+        ("HTTP/1.1 200 OK\r\ncontent-le", TransportError::ResponseLost),
+        ("", TransportError::ResponseLost),
     ] {
         let endpoint = serve(move |_, mut stream| async move {
             request(&mut stream, 10).await;
             say(&mut stream, text).await;
         })
         .await;
-        let transport = Transport::new(&Network::default(), Duration::from_secs(20)).unwrap();
+        let transport =
+            Transport::new(&NetworkOptions::default(), Duration::from_secs(20)).unwrap();
         let failure = ask(&transport, &endpoint, 10).await.unwrap_err();
-        let Failure::Transport { how, .. } = failure else { panic!("{text:?}: {failure:?}") };
-        assert_eq!(how, expected, "{text:?}");
+        let Failure::Transport { kind, .. } = failure else { panic!("{text:?}: {failure:?}") };
+        assert_eq!(kind, expected, "{text:?}");
     }
 }

@@ -15,10 +15,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::http::{Head, RequestBody, Throttle, Transport};
-use crate::oci::api::Answer;
+use crate::http::{RequestBody, RequestHead, Throttle, Transport};
+use crate::oci::api::Response;
 use crate::oci::endpoint::Endpoint;
-use crate::oci::options::{Bundle, Network};
+use crate::oci::options::{CertBundle, NetworkOptions};
 use crate::retry::Failure;
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -91,10 +91,10 @@ pub struct Authority {
 
 impl Authority {
     /// It is trusted, and nobody else.
-    pub fn network(&self) -> Network {
+    pub fn network(&self) -> NetworkOptions {
         let paths = vec![self.bundle.path().to_owned()];
-        let bundle = Some(Bundle { paths, from: "--cert-bundle".to_owned() });
-        Network { bundle, ..Network::default() }
+        let bundle = Some(CertBundle { paths, origin: "--cert-bundle".to_owned() });
+        NetworkOptions { cert_bundle: bundle, ..NetworkOptions::default() }
     }
 
     pub fn new() -> Authority {
@@ -153,10 +153,10 @@ pub async fn say(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
     let _ = stream.flush().await;
 }
 
-pub fn post(length: usize) -> Head {
+pub fn post(length: usize) -> RequestHead {
     let headers = [("host", "test".to_owned()), ("content-length", length.to_string())];
     let headers = headers.map(|(name, value)| (name.to_owned(), value));
-    Head { method: "POST", target: "/".to_owned(), headers: headers.into() }
+    RequestHead { method: "POST", target: "/".to_owned(), headers: headers.into() }
 }
 
 /// One exchange with a body of this length.
@@ -164,7 +164,7 @@ pub async fn ask(
     transport: &Transport,
     endpoint: &Endpoint,
     length: usize,
-) -> Result<Answer, Failure> {
+) -> Result<Response, Failure> {
     ask_throttled(transport, endpoint, length, None).await
 }
 
@@ -173,7 +173,7 @@ pub async fn ask_throttled(
     endpoint: &Endpoint,
     length: usize,
     throttle: Option<Arc<Throttle>>,
-) -> Result<Answer, Failure> {
+) -> Result<Response, Failure> {
     let connection = transport.connect(endpoint).await?;
     let body = RequestBody::new(vec![Bytes::from(vec![7; length])], throttle);
     connection.exchange(post(length), body).await

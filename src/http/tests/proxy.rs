@@ -9,10 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::peer::{Authority, Boxed, OK, ask, request, say, serve_on};
 use crate::http::Transport;
-use crate::http::dial::{Dialer, Lookup};
+use crate::http::dial::{Connector, Resolver};
 use crate::oci::endpoint::Endpoint;
-use crate::oci::options::{Bundle, Network, Setting};
-use crate::retry::{Break, Failure};
+use crate::oci::options::{CertBundle, NetworkOptions, Setting};
+use crate::retry::{Failure, TransportError};
 
 /// What a proxy was told.
 type Told = Arc<Mutex<Vec<String>>>;
@@ -21,7 +21,7 @@ type Told = Arc<Mutex<Vec<String>>>;
 /// the proxy's URL.
 struct Scene {
     service: Endpoint,
-    network: Network,
+    network: NetworkOptions,
     transport: Transport,
     told: Told,
     /// Their files are read again by who makes a dialer of the network.
@@ -65,8 +65,8 @@ where
     });
     let proxy = format!("{scheme}://{user}127.0.0.1:{port}");
     let paths = vec![ours.bundle.path().to_owned(), theirs.bundle.path().to_owned()];
-    let network = Network {
-        bundle: Some(Bundle { paths, from: "--cert-bundle".to_owned() }),
+    let network = NetworkOptions {
+        cert_bundle: Some(CertBundle { paths, origin: "--cert-bundle".to_owned() }),
         proxy: Some(Setting::new(proxy, "HTTPS_PROXY")),
         no_proxy: None,
     };
@@ -129,14 +129,14 @@ async fn nothing_is_said_to_an_https_proxy_before_its_certificate_is_trusted() {
         }
     });
     let trusted = Authority::new();
-    let network = Network {
+    let network = NetworkOptions {
         proxy: Some(Setting::new(format!("https://me:hunter2@127.0.0.1:{port}"), "--proxy")),
         ..trusted.network()
     };
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
     let service = Endpoint::of_host("service.invalid");
     match ask(&transport, &service, 3).await {
-        Err(Failure::Transport { how: Break::Untrusted, text }) => {
+        Err(Failure::Transport { kind: TransportError::UntrustedCertificate, text }) => {
             assert!(text.contains(&format!("the proxy 127.0.0.1:{port} (--proxy)")), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
@@ -148,10 +148,20 @@ async fn nothing_is_said_to_an_https_proxy_before_its_certificate_is_trusted() {
 #[tokio::test]
 async fn a_proxy_that_does_not_know_who_asks_is_told_from_one_that_fails() {
     for (answer, user, how, word) in [
-        ("407 Proxy Authentication Required", "", Break::Denied, "wants a user"),
-        ("407 No", "me:hunter2@", Break::Denied, "refuses user and password (407)"),
-        ("403 Forbidden", "", Break::Connect, "answered 403"),
-        ("503 Busy", "", Break::Connect, "answered 503"),
+        (
+            "407 Proxy Authentication Required",
+            "",
+            TransportError::ProxyAuthRequired,
+            "wants a user",
+        ),
+        (
+            "407 No",
+            "me:hunter2@",
+            TransportError::ProxyAuthRequired,
+            "refuses user and password (407)",
+        ),
+        ("403 Forbidden", "", TransportError::Connect, "answered 403"),
+        ("503 Busy", "", TransportError::Connect, "answered 503"),
     ] {
         let text = format!("HTTP/1.1 {answer}\r\ncontent-length: 5\r\n\r\nsorry");
         let scene = scene("http", user, move |mut stream, _| {
@@ -163,7 +173,7 @@ async fn a_proxy_that_does_not_know_who_asks_is_told_from_one_that_fails() {
         });
         let scene = scene.await;
         match ask(&scene.transport, &scene.service, 3).await {
-            Err(Failure::Transport { how: met, text }) => {
+            Err(Failure::Transport { kind: met, text }) => {
                 assert_eq!(met, how, "{text}");
                 assert!(text.contains(word) && text.contains("(HTTPS_PROXY)"), "{text}");
                 assert!(!text.contains("hunter2"), "{text}");
@@ -177,7 +187,7 @@ async fn a_proxy_that_does_not_know_who_asks_is_told_from_one_that_fails() {
 async fn a_proxy_that_hangs_up_is_a_failure_to_connect() {
     let scene = scene("http", "", |_, _| async {}).await;
     let failed = ask(&scene.transport, &scene.service, 3).await;
-    assert!(matches!(failed, Err(Failure::Transport { how: Break::Connect, .. })));
+    assert!(matches!(failed, Err(Failure::Transport { kind: TransportError::Connect, .. })));
 }
 
 /// A proxy of SOCKS 5 that wants a user and a password, and notes whether it was given a name.
@@ -216,11 +226,11 @@ async fn a_proxy_of_socks_is_given_a_name_or_an_address_as_its_scheme_says() {
         let mut scene = scene(scheme, "me:hunter2@", socks).await;
         let url = format!("https://localhost:{}", scene.service.port);
         let service = Endpoint::parse("--endpoint", &url).unwrap();
-        let here: Lookup = Arc::new(|_, port| {
+        let here: Resolver = Arc::new(|_, port| {
             Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]) })
         });
-        let dialer = Dialer::new(&scene.network, Duration::from_secs(20)).unwrap();
-        scene.transport.dialer = Arc::new(dialer.looking_up(here));
+        let dialer = Connector::new(&scene.network, Duration::from_secs(20)).unwrap();
+        scene.transport.connector = Arc::new(dialer.with_resolver(here));
         assert_eq!(ask(&scene.transport, &service, 3).await.unwrap().status, 200);
         assert_eq!(*scene.told.lock().unwrap(), [given]);
     }

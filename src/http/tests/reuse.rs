@@ -8,13 +8,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::peer::{OK, ask, post, request, say, serve};
-use crate::http::{Transport, small};
+use crate::http::{Transport, collect_small_body};
 use crate::oci::endpoint::Endpoint;
-use crate::oci::options::Network;
-use crate::retry::{Break, Failure};
+use crate::oci::options::NetworkOptions;
+use crate::retry::{Failure, TransportError};
 
 fn transport() -> Transport {
-    Transport::new(&Network::default(), Duration::from_millis(400)).unwrap()
+    Transport::new(&NetworkOptions::default(), Duration::from_millis(400)).unwrap()
 }
 
 /// Requests of three bytes, answered with this; how many connections there were.
@@ -74,7 +74,8 @@ async fn a_connection_that_the_server_closed_while_it_was_idle_is_not_used_again
     let transport = transport();
     for _ in 0..3 {
         assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
-        let open = || transport.idle.lock().unwrap().iter().any(|idle| idle.link.sender.is_ready());
+        let open =
+            || transport.idle.lock().unwrap().iter().any(|idle| idle.connection.sender.is_ready());
         while open() {
             tokio::task::yield_now().await;
         }
@@ -102,8 +103,12 @@ async fn a_request_that_was_never_begun_is_known_to_be_so() {
     while !connection.link.sender.is_closed() {
         tokio::task::yield_now().await;
     }
-    let failure = connection.exchange(post(3), small(b"abc".to_vec())).await.unwrap_err();
-    assert!(matches!(failure, Failure::Transport { how: Break::Connect, .. }), "{failure:?}");
+    let failure =
+        connection.exchange(post(3), collect_small_body(b"abc".to_vec())).await.unwrap_err();
+    assert!(
+        matches!(failure, Failure::Transport { kind: TransportError::Connect, .. }),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]
@@ -120,8 +125,8 @@ async fn a_connection_that_stalled_or_broke_is_not_used_again() {
         .await;
         let transport = transport();
         let failure = ask(&transport, &endpoint, 3).await.unwrap_err();
-        let expected = if silent { Break::Stalled } else { Break::Lost };
-        assert!(matches!(failure, Failure::Transport { how, .. } if how == expected));
+        let expected = if silent { TransportError::Timeout } else { TransportError::ResponseLost };
+        assert!(matches!(failure, Failure::Transport { kind, .. } if kind == expected));
         assert!(transport.idle.lock().unwrap().is_empty());
         assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
     }

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::peer::{OK, ask, ask_throttled, head, request, say, serve, serve_on};
 use crate::http::{Throttle, Transport};
-use crate::oci::options::Network;
-use crate::retry::{Break, Failure};
+use crate::oci::options::NetworkOptions;
+use crate::retry::{Failure, TransportError};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 /// All of it fits into the kernel's buffer of the sending side.
@@ -35,7 +35,7 @@ async fn what_the_kernel_sends_after_us_moves_too() {
         }
         say(&mut stream, OK).await;
     });
-    let transport = Transport::new(&Network::default(), TIMEOUT).unwrap();
+    let transport = Transport::new(&NetworkOptions::default(), TIMEOUT).unwrap();
     let began = Instant::now();
     let answer = ask(&transport, &endpoint, BODY).await;
     let took = began.elapsed();
@@ -51,11 +51,14 @@ async fn a_server_that_stops_reading_is_a_stall_when_the_timeout_is_over() {
             stream.read_exact(&mut vec![0; reads]).await.unwrap();
             std::future::pending().await
         });
-        let transport = Transport::new(&Network::default(), TIMEOUT).unwrap();
+        let transport = Transport::new(&NetworkOptions::default(), TIMEOUT).unwrap();
         let began = Instant::now();
         let failure = ask(&transport, &endpoint, 4 * BODY).await.unwrap_err();
         let took = began.elapsed();
-        assert!(matches!(failure, Failure::Transport { how: Break::Stalled, .. }), "{failure:?}");
+        assert!(
+            matches!(failure, Failure::Transport { kind: TransportError::Timeout, .. }),
+            "{failure:?}"
+        );
         assert!((TIMEOUT..4 * TIMEOUT).contains(&took), "{took:?}");
     }
 }
@@ -67,11 +70,14 @@ async fn an_answer_that_does_not_come_is_a_stall_when_the_timeout_is_over() {
         std::future::pending().await
     })
     .await;
-    let transport = Transport::new(&Network::default(), TIMEOUT).unwrap();
+    let transport = Transport::new(&NetworkOptions::default(), TIMEOUT).unwrap();
     let began = Instant::now();
     let failure = ask(&transport, &endpoint, BODY).await.unwrap_err();
     let took = began.elapsed();
-    assert!(matches!(failure, Failure::Transport { how: Break::Stalled, .. }), "{failure:?}");
+    assert!(
+        matches!(failure, Failure::Transport { kind: TransportError::Timeout, .. }),
+        "{failure:?}"
+    );
     assert!((TIMEOUT..4 * TIMEOUT).contains(&took), "{took:?}");
 }
 
@@ -83,7 +89,7 @@ async fn a_body_that_waits_for_its_share_of_the_bandwidth_is_no_stall() {
         say(&mut stream, OK).await;
     };
     let endpoint = Arc::new(serve(serving).await);
-    let transport = Arc::new(Transport::new(&Network::default(), TIMEOUT).unwrap());
+    let transport = Arc::new(Transport::new(&NetworkOptions::default(), TIMEOUT).unwrap());
     let throttle = Arc::new(Throttle::new(20_000));
     let began = Instant::now();
     let all = (0..8).map(|_| {
@@ -114,7 +120,7 @@ async fn what_was_given_up_is_not_sent_any_more() {
             tell.send((stream.read_to_end(&mut rest).await.is_err(), rest.len())).unwrap();
         }
     });
-    let transport = Transport::new(&Network::default(), Duration::from_secs(20)).unwrap();
+    let transport = Transport::new(&NetworkOptions::default(), Duration::from_secs(20)).unwrap();
     tokio::select! {
         answer = ask(&transport, &endpoint, BODY) => panic!("{answer:?}"),
         begun = begun => begun.unwrap(),

@@ -12,14 +12,14 @@ use rustix::pipe::{PipeFlags, pipe_with};
 const PIPE_BUF: usize = 4096;
 
 /// A reader of a pipe in packet mode, into which these packets are written.
-fn packets(plan: &Plan, packets: Vec<Vec<u8>>) -> (Reader, Pool) {
+fn packets(plan: &PartPlan, packets: Vec<Vec<u8>>) -> (Reader, Pool) {
     let (reader, writer) = pipe_with(PipeFlags::DIRECT | PipeFlags::CLOEXEC).unwrap();
     thread::spawn(move || {
         for packet in packets {
             assert_eq!(rustix::io::write(&writer, &packet), Ok(packet.len()));
         }
     });
-    started(Source::new(reader, "the pipe").unwrap(), plan)
+    started(ByteSource::new(reader, "the pipe").unwrap(), plan)
 }
 
 /// One stream in packets of these sizes.
@@ -37,7 +37,7 @@ fn cut(sizes: &[usize]) -> (Vec<Vec<u8>>, Vec<u8>) {
 #[test]
 fn a_packet_that_meets_the_end_of_a_part_is_kept_whole_wherever_it_meets_it() {
     const BUFFER: usize = 2 * PIPE_BUF;
-    let plan = Plan::uniform(BUFFER, 2);
+    let plan = PartPlan::uniform(BUFFER, 2);
     for left in 1..=PIPE_BUF {
         let sizes = [PIPE_BUF, PIPE_BUF - left, PIPE_BUF, left, 1, PIPE_BUF - 1, left];
         let sizes: Vec<usize> = sizes.into_iter().filter(|size| *size > 0).collect();
@@ -58,14 +58,14 @@ proptest! {
         // A part is one buffer or several, the last of which need not be full.
         let part = buffer * shares - missing;
         let (pieces, whole) = cut(&sizes);
-        let (reader, pool) = packets(&Plan::level(buffer, part as u64, 2), pieces);
+        let (reader, pool) = packets(&PartPlan::level_plan(buffer, part as u64, 2), pieces);
         check(reader, &pool, &whole, part);
     }
 }
 
 #[test]
 fn writing_nothing_into_a_pipe_is_not_its_end() {
-    let plan = Plan::uniform(PART, 2);
+    let plan = PartPlan::uniform(PART, 2);
     let whole = ramp(10);
     let pieces = vec![vec![], whole[..5].to_vec(), vec![], whole[5..].to_vec(), vec![]];
     let (reader, pool) = packets(&plan, pieces);
@@ -78,13 +78,13 @@ fn sockets_that_keep_packets_are_refused_and_streams_are_not() {
     for (kind, name) in
         [(SocketType::DGRAM, "SOCK_DGRAM"), (SocketType::SEQPACKET, "SOCK_SEQPACKET")]
     {
-        let error = Source::new(pair(kind).0, "stdin").err().unwrap();
-        assert_eq!(error.kind, Kind::Usage);
-        assert!(error.what.contains(name) && error.what.contains("stdin"), "{error}");
+        let error = ByteSource::new(pair(kind).0, "stdin").err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Usage);
+        assert!(error.message.contains(name) && error.message.contains("stdin"), "{error}");
     }
     let (ours, theirs): (OwnedFd, OwnedFd) = pair(SocketType::STREAM);
-    let plan = Plan::uniform(PART, 2);
-    let (reader, pool) = started(Source::new(ours, "stdin").unwrap(), &plan);
+    let plan = PartPlan::uniform(PART, 2);
+    let (reader, pool) = started(ByteSource::new(ours, "stdin").unwrap(), &plan);
     rustix::io::write(&theirs, &ramp(2500)).unwrap();
     drop(theirs);
     check(reader, &pool, &ramp(2500), PART);

@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 /// A reader of this stream whose pool gets memory where the gate is open.
 fn gated(
-    plan: &Plan,
+    plan: &PartPlan,
     written: Vec<u8>,
     gate: impl Fn(usize) -> bool + Send + Sync + 'static,
 ) -> (Reader, Pool) {
-    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1)).gated(gate);
+    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1)).with_refusal_hook(gate);
     let (reader, mut writer) = pipe().unwrap();
     thread::spawn(move || {
         // A reader that ends early leaves the writer with a broken pipe.
@@ -31,14 +31,14 @@ fn first(mappings: usize) -> impl Fn(usize) -> bool + Send + Sync {
 
 #[test]
 fn one_buffer_is_enough_for_a_stream_of_many_parts() {
-    let plan = Plan::uniform(PART, 4);
+    let plan = PartPlan::uniform(PART, 4);
     let written = ramp(5 * PART + 17);
     let (mut reader, pool) = gated(&plan, written.clone(), first(1));
     let mut read = Vec::new();
     let (mut held, mut warnings, mut continues) = (None, 0, false);
     loop {
         match reader.events.blocking_recv().unwrap() {
-            Incoming::Part(part) => {
+            ReadEvent::Part(part) => {
                 assert_eq!(pool.allocated(), 1);
                 read.extend(part.chunks.concat());
                 if part.number == 1 {
@@ -46,17 +46,17 @@ fn one_buffer_is_enough_for_a_stream_of_many_parts() {
                     held = Some(part);
                 }
             }
-            Incoming::Continues => {
+            ReadEvent::MultipartNeeded => {
                 continues = true;
                 assert!(held.take().is_some());
             }
-            Incoming::Warning(text) => {
+            ReadEvent::Warning(text) => {
                 assert!(text.contains("gives no more memory"), "{text}");
                 warnings += 1;
             }
-            Incoming::Ending => {}
-            Incoming::End { bytes, .. } => break assert_eq!(bytes, written.len() as u64),
-            Incoming::Broken(error) => panic!("{error}"),
+            ReadEvent::LastPartNext => {}
+            ReadEvent::EndOfStream { bytes, .. } => break assert_eq!(bytes, written.len() as u64),
+            ReadEvent::SourceFailed(error) => panic!("{error}"),
         }
     }
     assert!(read == written && continues);
@@ -66,19 +66,19 @@ fn one_buffer_is_enough_for_a_stream_of_many_parts() {
 
 #[test]
 fn a_part_of_several_buffers_ends_where_memory_does() {
-    let plan = Plan::level(PART, 4 * PART as u64, 2);
+    let plan = PartPlan::level_plan(PART, 4 * PART as u64, 2);
     let written = ramp(12 * PART);
     let (mut reader, _pool) = gated(&plan, written.clone(), first(2));
     let (mut read, mut sizes) = (Vec::new(), Vec::new());
     loop {
         match reader.events.blocking_recv().unwrap() {
-            Incoming::Part(part) => {
+            ReadEvent::Part(part) => {
                 let bytes = part.chunks.concat();
                 sizes.push(bytes.len());
                 read.extend(bytes);
             }
-            Incoming::End { .. } => break,
-            Incoming::Broken(error) => panic!("{error}"),
+            ReadEvent::EndOfStream { .. } => break,
+            ReadEvent::SourceFailed(error) => panic!("{error}"),
             _ => {}
         }
     }
@@ -88,11 +88,11 @@ fn a_part_of_several_buffers_ends_where_memory_does() {
 
 #[test]
 fn not_even_one_buffer_is_an_error_that_says_what_to_do() {
-    let (reader, pool) = gated(&Plan::uniform(PART, 4), ramp(10), |_| false);
+    let (reader, pool) = gated(&PartPlan::uniform(PART, 4), ramp(10), |_| false);
     let error = broken(reader);
-    assert_eq!(error.kind, Kind::Unforeseen);
-    assert!(error.what.contains("no memory for a buffer"), "{error}");
-    assert!(error.next.as_ref().unwrap().contains("--max-memory"), "{error}");
+    assert_eq!(error.kind, ErrorKind::Internal);
+    assert!(error.message.contains("no memory for a buffer"), "{error}");
+    assert!(error.hint.as_ref().unwrap().contains("--max-memory"), "{error}");
     assert_eq!(pool.outstanding(), 0);
 }
 
@@ -107,7 +107,7 @@ proptest! {
         parallel in 1..5u16,
         order in prop::collection::vec(any::<u8>(), 1..40),
     ) {
-        let plan = Plan::level(PART, shares * PART as u64 - 3, parallel);
+        let plan = PartPlan::level_plan(PART, shares * PART as u64 - 3, parallel);
         let written = ramp(length);
         let at = AtomicUsize::new(0);
         let gate = move |_| {
@@ -129,7 +129,7 @@ proptest! {
                 Err(_) => reader.events.blocking_recv().unwrap(),
             };
             match incoming {
-                Incoming::Part(part) => {
+                ReadEvent::Part(part) => {
                     parts += 1;
                     prop_assert_eq!(part.number, parts);
                     let bytes = part.chunks.concat();
@@ -143,12 +143,12 @@ proptest! {
                     );
                     flying.push(part.chunks);
                 }
-                Incoming::End { bytes, crc32 } => {
+                ReadEvent::EndOfStream { bytes, crc32 } => {
                     prop_assert_eq!(bytes, written.len() as u64);
                     prop_assert_eq!(crc32, crc32fast::hash(&written));
                     break;
                 }
-                Incoming::Broken(error) => panic!("{error}"),
+                ReadEvent::SourceFailed(error) => panic!("{error}"),
                 _ => {}
             }
             prop_assert!(pool.allocated() <= plan.buffers_for(1));

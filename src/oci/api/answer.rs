@@ -9,35 +9,35 @@ use crate::digest::Algorithm;
 
 /// An answer as it came off the wire.
 #[derive(Debug, Clone, Default)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// The first header of this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    fn owned(&self, name: &str) -> Option<String> {
+    fn owned_header(&self, name: &str) -> Option<String> {
         self.header(name).map(str::to_owned)
     }
 
-    pub fn succeeded(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     pub fn request_id(&self) -> Option<String> {
-        self.owned("opc-request-id")
+        self.owned_header("opc-request-id")
     }
 }
 
 /// What the service says of stored bytes, by the header names of the API.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct ObjectMeta {
     pub etag: Option<String>,
     pub last_modified: Option<String>,
     pub size: Option<u64>,
@@ -51,21 +51,23 @@ pub struct Held {
     pub request_id: Option<String>,
 }
 
-impl Held {
+impl ObjectMeta {
     /// Reads the head of an answer, whatever is in it.
-    pub fn of(answer: &Answer) -> Held {
-        Held {
-            etag: answer.owned("etag"),
-            last_modified: answer.owned("last-modified"),
+    pub fn of(answer: &Response) -> ObjectMeta {
+        ObjectMeta {
+            etag: answer.owned_header("etag"),
+            last_modified: answer.owned_header("last-modified"),
             // Only a HEAD's content length speaks of the object.
             size: None,
-            content_md5: answer.owned("opc-content-md5").or_else(|| answer.owned("content-md5")),
-            content_sha256: answer.owned("opc-content-sha256"),
-            content_sha384: answer.owned("opc-content-sha384"),
-            content_crc32c: answer.owned("opc-content-crc32c"),
-            multipart_md5: answer.owned("opc-multipart-md5"),
-            multipart_sha256: answer.owned("opc-multipart-sha256"),
-            multipart_sha384: answer.owned("opc-multipart-sha384"),
+            content_md5: answer
+                .owned_header("opc-content-md5")
+                .or_else(|| answer.owned_header("content-md5")),
+            content_sha256: answer.owned_header("opc-content-sha256"),
+            content_sha384: answer.owned_header("opc-content-sha384"),
+            content_crc32c: answer.owned_header("opc-content-crc32c"),
+            multipart_md5: answer.owned_header("opc-multipart-md5"),
+            multipart_sha256: answer.owned_header("opc-multipart-sha256"),
+            multipart_sha384: answer.owned_header("opc-multipart-sha384"),
             request_id: answer.request_id(),
         }
     }
@@ -105,7 +107,7 @@ impl Archival {
     /// Reads the head of an answer to HeadObject. The states are an open list (`Restored`,
     /// `Available`): only the two that are known to keep the bytes back do so here, since a GET
     /// of an archived object is refused anyway.
-    pub fn of(answer: &Answer) -> Archival {
+    pub fn of(answer: &Response) -> Archival {
         match answer.header("archival-state") {
             Some(state) if state.trim().eq_ignore_ascii_case("archived") => Archival::Archived,
             Some(state) if state.trim().eq_ignore_ascii_case("restoring") => Archival::Restoring,
@@ -144,80 +146,85 @@ pub struct Page<T> {
 
 /// The body of a successful answer that is not what the API promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable(pub String);
+pub struct InvalidResponse(pub String);
 
 /// Reads the namespace.
-pub fn read_namespace(answer: &Answer) -> Result<String, Unreadable> {
-    let name: String = read(answer, "a namespace")?;
+pub fn parse_namespace(answer: &Response) -> Result<String, InvalidResponse> {
+    let name: String = parse_json(answer, "a namespace")?;
     if name.is_empty() || name.contains(|c: char| c.is_control() || c == '/') {
-        return Err(Unreadable("a namespace that cannot be one".to_owned()));
+        return Err(InvalidResponse("a namespace that cannot be one".to_owned()));
     }
     Ok(name)
 }
 
 /// Reads the upload id of a new multipart upload.
-pub fn read_created(answer: &Answer) -> Result<String, Unreadable> {
-    let upload: ListedUpload = read(answer, "a multipart upload")?;
+pub fn parse_created(answer: &Response) -> Result<String, InvalidResponse> {
+    let upload: ListedUpload = parse_json(answer, "a multipart upload")?;
     if upload.upload_id.is_empty() {
-        return Err(Unreadable("a multipart upload without an id".to_owned()));
+        return Err(InvalidResponse("a multipart upload without an id".to_owned()));
     }
     if upload.upload_id.contains(char::is_control) {
-        return Err(Unreadable("a multipart upload with an id that cannot be one".to_owned()));
+        return Err(InvalidResponse("a multipart upload with an id that cannot be one".to_owned()));
     }
     Ok(upload.upload_id)
 }
 
 /// Reads the head of an answer to a part, a put or a commit. A success that names no etag is not the
 /// service speaking, but something on the way to it.
-pub fn read_stored(answer: &Answer) -> Result<Held, Unreadable> {
-    let held = Held::of(answer);
+pub fn parse_stored(answer: &Response) -> Result<ObjectMeta, InvalidResponse> {
+    let held = ObjectMeta::of(answer);
     match held.etag {
         Some(_) => Ok(held),
-        None => Err(Unreadable("a success without an etag".to_owned())),
+        None => Err(InvalidResponse("a success without an etag".to_owned())),
     }
 }
 
 /// Reads the answer to an abort or a delete, which says nothing but that it has no content. The page of
 /// a proxy has some.
-pub fn read_gone(answer: &Answer) -> Result<(), Unreadable> {
+pub fn parse_removed(answer: &Response) -> Result<(), InvalidResponse> {
     match answer.status {
         204 => Ok(()),
-        status => Err(Unreadable(format!("{status} where 204 is the only success"))),
+        status => Err(InvalidResponse(format!("{status} where 204 is the only success"))),
     }
 }
 
 /// Reads the head of an answer to HeadObject, whose content length is the object's size.
-pub fn read_object(answer: &Answer) -> Result<Held, Unreadable> {
+pub fn parse_object(answer: &Response) -> Result<ObjectMeta, InvalidResponse> {
     let size = answer.header("content-length").and_then(|v| v.parse().ok());
-    read_stored(answer).map(|held| Held { size, ..held })
+    parse_stored(answer).map(|held| ObjectMeta { size, ..held })
 }
 
 /// Reads one page of a listing of parts or uploads.
-pub fn read_page<T: for<'a> Deserialize<'a>>(answer: &Answer) -> Result<Page<T>, Unreadable> {
-    Ok(Page { items: read(answer, "a list")?, next: answer.owned("opc-next-page") })
+pub fn parse_page<T: for<'a> Deserialize<'a>>(
+    answer: &Response,
+) -> Result<Page<T>, InvalidResponse> {
+    Ok(Page { items: parse_json(answer, "a list")?, next: answer.owned_header("opc-next-page") })
 }
 
-fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, what: &str) -> Result<T, Unreadable> {
+fn parse_json<T: for<'a> Deserialize<'a>>(
+    answer: &Response,
+    what: &str,
+) -> Result<T, InvalidResponse> {
     serde_json::from_slice(&answer.body).map_err(|e| {
-        Unreadable(format!("a body that is not {what}: {e}: {}", excerpt(&answer.body)))
+        InvalidResponse(format!("a body that is not {what}: {e}: {}", body_excerpt(&answer.body)))
     })
 }
 
 /// The first bytes of a body, made printable, for error texts.
-pub fn excerpt(body: &[u8]) -> String {
-    const SHOWN: usize = 120;
-    let text = plain(&String::from_utf8_lossy(&body[..body.len().min(SHOWN)]));
-    let more = if body.len() > SHOWN { "..." } else { "" };
+pub fn body_excerpt(body: &[u8]) -> String {
+    const EXCERPT_LEN: usize = 120;
+    let text = strip_control_chars(&String::from_utf8_lossy(&body[..body.len().min(EXCERPT_LEN)]));
+    let more = if body.len() > EXCERPT_LEN { "..." } else { "" };
     format!("{:?}{more}", text.trim())
 }
 
 /// A text of the service as it can be shown: nothing in it moves a cursor or begins a line.
-fn plain(text: &str) -> String {
+fn strip_control_chars(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// When to come again: in so many seconds, or at a moment, which is measured by the answer's own date.
-fn retry_after(answer: &Answer) -> Option<u64> {
+fn retry_after(answer: &Response) -> Option<u64> {
     let text = answer.header("retry-after")?.trim();
     let date = |text: &str| httpdate::parse_http_date(text).ok();
     let until = || date(text)?.duration_since(date(answer.header("date")?)?).ok();
@@ -226,7 +233,7 @@ fn retry_after(answer: &Answer) -> Option<u64> {
 
 /// What the service said when it did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Refusal {
+pub struct ErrorResponse {
     pub status: u16,
     pub code: Option<String>,
     pub message: String,
@@ -237,28 +244,29 @@ pub struct Refusal {
     pub date: Option<String>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Reads an answer that is no success; a body that is not the API's JSON is quoted.
-    pub fn of(answer: &Answer) -> Refusal {
+    pub fn of(answer: &Response) -> ErrorResponse {
         #[derive(Deserialize)]
         struct ErrorBody {
             code: Option<String>,
             message: Option<String>,
         }
         let (code, message) = match serde_json::from_slice::<ErrorBody>(&answer.body) {
-            Ok(body) => {
-                (body.code.map(|code| plain(&code)), plain(&body.message.unwrap_or_default()))
-            }
+            Ok(body) => (
+                body.code.map(|code| strip_control_chars(&code)),
+                strip_control_chars(&body.message.unwrap_or_default()),
+            ),
             Err(_) if answer.body.is_empty() => (None, String::new()),
-            Err(_) => (None, format!("the answer was {}", excerpt(&answer.body))),
+            Err(_) => (None, format!("the answer was {}", body_excerpt(&answer.body))),
         };
-        Refusal {
+        ErrorResponse {
             status: answer.status,
             code,
             message,
             request_id: answer.request_id(),
             retry_after: retry_after(answer),
-            date: answer.owned("date"),
+            date: answer.owned_header("date"),
         }
     }
 
@@ -268,7 +276,7 @@ impl Refusal {
     }
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "HTTP {}", self.status)?;
         if let Some(code) = &self.code {
@@ -288,15 +296,15 @@ impl std::fmt::Display for Refusal {
 mod tests {
     use super::*;
 
-    fn answer(body: &str) -> Answer {
-        Answer { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    fn answer(body: &str) -> Response {
+        Response { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
     }
 
     #[test]
     fn only_states_that_keep_the_bytes_back_count_as_archived() {
         let state = |value: Option<&str>| {
             let headers = value.map(|value| ("archival-state".to_owned(), value.to_owned()));
-            Archival::of(&Answer { headers: headers.into_iter().collect(), ..answer("") })
+            Archival::of(&Response { headers: headers.into_iter().collect(), ..answer("") })
         };
         for readable in [None, Some("Available"), Some("AVAILABLE"), Some("Restored"), Some("New")]
         {
@@ -312,7 +320,7 @@ mod tests {
         let said = |value: &str| {
             let headers = [("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("retry-after", value)];
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            Refusal::of(&Answer { headers, ..answer("") }).retry_after
+            ErrorResponse::of(&Response { headers, ..answer("") }).retry_after
         };
         assert_eq!(said("7"), Some(7));
         assert_eq!(said("Thu, 01 Jan 2026 00:01:30 GMT"), Some(90));
@@ -322,10 +330,11 @@ mod tests {
 
     #[test]
     fn what_the_service_says_cannot_move_the_cursor_of_whoever_reads_it() {
-        let refusal = Refusal::of(&answer(r#"{"code":"A\u001bB","message":"one\ntwo \u001b[2J"}"#));
+        let refusal =
+            ErrorResponse::of(&answer(r#"{"code":"A\u001bB","message":"one\ntwo \u001b[2J"}"#));
         assert_eq!(refusal.to_string(), "HTTP 400 A B: one two  [2J");
-        let html = Refusal::of(&answer("<html>\n\u{1b}[2J</html>"));
+        let html = ErrorResponse::of(&answer("<html>\n\u{1b}[2J</html>"));
         assert!(!html.to_string().contains(char::is_control), "{html}");
-        assert!(read_created(&answer(r#"{"object":"o","uploadId":"u\n"}"#)).is_err());
+        assert!(parse_created(&answer(r#"{"object":"o","uploadId":"u\n"}"#)).is_err());
     }
 }

@@ -14,7 +14,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 
 /// The object a run writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct ObjectLocation {
     pub namespace: String,
     pub bucket: String,
     pub object: String,
@@ -37,19 +37,19 @@ impl std::fmt::Debug for CustomerKey {
 
 /// What may be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
+pub enum Precondition {
     /// Only a name at which nothing stands yet.
-    Absent,
+    IfNoneMatch,
     /// Only the object with this etag.
-    Matches(String),
+    IfMatch(String),
     /// Anything.
-    Anything,
+    None,
 }
 
 /// How the object is to be stored.
 #[derive(Debug, Clone)]
-pub struct Storing {
-    pub condition: Condition,
+pub struct PutOptions {
+    pub condition: Precondition,
     pub checksum: Algorithm,
     pub storage_tier: Option<String>,
     pub content_type: String,
@@ -70,13 +70,13 @@ pub struct Request {
     /// Path and query, encoded.
     pub target: String,
     pub headers: Vec<(String, String)>,
-    pub body: Body,
-    pub sort: Sort,
+    pub body: RequestPayload,
+    pub class: RequestClass,
 }
 
 /// What sets requests apart where there is little left of a token, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
+pub enum RequestClass {
     /// Over as soon as it is sent.
     Small,
     /// One that carries a part of the data there or back; all attempts at it share the number.
@@ -99,7 +99,7 @@ impl std::fmt::Debug for Request {
 
 /// What follows the head of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum RequestPayload {
     None,
     /// A small JSON document, covered by the signature.
     Json(Vec<u8>),
@@ -109,7 +109,13 @@ pub enum Body {
 
 impl Request {
     fn new(method: &'static str, target: String) -> Request {
-        Request { method, target, headers: Vec::new(), body: Body::None, sort: Sort::Small }
+        Request {
+            method,
+            target,
+            headers: Vec::new(),
+            body: RequestPayload::None,
+            class: RequestClass::Small,
+        }
     }
 
     fn header(&mut self, name: &str, value: impl Into<String>) {
@@ -122,11 +128,11 @@ impl Request {
         }
     }
 
-    fn condition(&mut self, condition: &Condition) {
+    fn condition(&mut self, condition: &Precondition) {
         match condition {
-            Condition::Absent => self.header("if-none-match", "*"),
-            Condition::Matches(etag) => self.header("if-match", etag.clone()),
-            Condition::Anything => {}
+            Precondition::IfNoneMatch => self.header("if-none-match", "*"),
+            Precondition::IfMatch(etag) => self.header("if-match", etag.clone()),
+            Precondition::None => {}
         }
     }
 
@@ -171,7 +177,7 @@ fn encode(text: &str) -> String {
     }
 }
 
-impl Target {
+impl ObjectLocation {
     fn bucket_path(&self) -> String {
         format!("/n/{}/b/{}", encode(&self.namespace), encode(&self.bucket))
     }
@@ -191,7 +197,7 @@ pub fn namespace() -> Request {
 }
 
 /// HeadObject.
-pub fn head_object(target: &Target, customer_key: &Option<CustomerKey>) -> Request {
+pub fn head_object(target: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
     let mut request = Request::new("HEAD", target.object_path());
     request.customer_key(customer_key);
     request
@@ -199,7 +205,7 @@ pub fn head_object(target: &Target, customer_key: &Option<CustomerKey>) -> Reque
 
 /// GetObject: these bytes (the last one included) of the object with this etag.
 pub fn get_range(
-    target: &Target,
+    target: &ObjectLocation,
     customer_key: &Option<CustomerKey>,
     etag: &str,
     (first, last): (u64, u64),
@@ -208,11 +214,11 @@ pub fn get_range(
     request.header("if-match", etag);
     request.header("range", format!("bytes={first}-{last}"));
     request.customer_key(customer_key);
-    request.sort = Sort::Transfer(last);
+    request.class = RequestClass::Transfer(last);
     request
 }
 
-impl Storing {
+impl PutOptions {
     /// Whether the headers of PutObject can say what is to be said of the object. They have no
     /// encoding of their own: what is not ASCII stands for itself only in the JSON of a create.
     pub fn fits_headers(&self) -> bool {
@@ -223,7 +229,7 @@ impl Storing {
 }
 
 /// GetObject: the first byte of whatever stands there. Unlike a HEAD's, its refusal has a code.
-pub fn get_first_byte(target: &Target, customer_key: &Option<CustomerKey>) -> Request {
+pub fn get_first_byte(target: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
     let mut request = Request::new("GET", target.object_path());
     request.header("range", "bytes=0-0");
     request.customer_key(customer_key);
@@ -231,14 +237,19 @@ pub fn get_first_byte(target: &Target, customer_key: &Option<CustomerKey>) -> Re
 }
 
 /// DeleteObject, only the object with this etag.
-pub fn delete_object(target: &Target, etag: &str) -> Request {
+pub fn delete_object(target: &ObjectLocation, etag: &str) -> Request {
     let mut request = Request::new("DELETE", target.object_path());
     request.header("if-match", etag);
     request
 }
 
 /// PutObject of a stream that fits into one request.
-pub fn put_object(target: &Target, storing: &Storing, size: u64, value: &Option<Value>) -> Request {
+pub fn put_object(
+    target: &ObjectLocation,
+    storing: &PutOptions,
+    size: u64,
+    value: &Option<Value>,
+) -> Request {
     let mut request = Request::new("PUT", target.object_path());
     request.condition(&storing.condition);
     request.header("content-type", storing.content_type.clone());
@@ -253,8 +264,8 @@ pub fn put_object(target: &Target, storing: &Storing, size: u64, value: &Option<
     request.checksum(value);
     request.customer_key(&storing.customer_key);
     request.optional("opc-sse-kms-key-id", &storing.kms_key_id);
-    request.body = Body::Stream(size);
-    request.sort = Sort::Transfer(1);
+    request.body = RequestPayload::Stream(size);
+    request.class = RequestClass::Transfer(1);
     request
 }
 
@@ -278,7 +289,7 @@ struct CreateBody<'a> {
 }
 
 /// CreateMultipartUpload.
-pub fn create_upload(target: &Target, storing: &Storing) -> Request {
+pub fn create_upload(target: &ObjectLocation, storing: &PutOptions) -> Request {
     let metadata = storing
         .metadata
         .iter()
@@ -310,8 +321,8 @@ pub fn create_upload(target: &Target, storing: &Storing) -> Request {
 
 /// UploadPart.
 pub fn upload_part(
-    target: &Target,
-    storing: &Storing,
+    target: &ObjectLocation,
+    storing: &PutOptions,
     upload_id: &str,
     number: u32,
     size: u64,
@@ -322,8 +333,8 @@ pub fn upload_part(
     request.header("content-type", "application/octet-stream");
     request.checksum(value);
     request.customer_key(&storing.customer_key);
-    request.body = Body::Stream(size);
-    request.sort = Sort::Transfer(number.into());
+    request.body = RequestPayload::Stream(size);
+    request.class = RequestClass::Transfer(number.into());
     request
 }
 
@@ -343,8 +354,8 @@ struct CommitBody<'a> {
 
 /// CommitMultipartUpload; the condition of the create is repeated, since only the commit decides.
 pub fn commit<'a>(
-    target: &Target,
-    condition: &Condition,
+    target: &ObjectLocation,
+    condition: &Precondition,
     upload_id: &str,
     parts: impl Iterator<Item = (u32, &'a str)>,
 ) -> Request {
@@ -356,19 +367,19 @@ pub fn commit<'a>(
 }
 
 /// AbortMultipartUpload.
-pub fn abort(target: &Target, upload_id: &str) -> Request {
+pub fn abort(target: &ObjectLocation, upload_id: &str) -> Request {
     let request = Request::new("DELETE", target.upload_path(upload_id));
-    Request { sort: Sort::Abort, ..request }
+    Request { class: RequestClass::Abort, ..request }
 }
 
 /// ListMultipartUploadParts, one page.
-pub fn list_parts(target: &Target, upload_id: &str, page: Option<&str>) -> Request {
+pub fn list_parts(target: &ObjectLocation, upload_id: &str, page: Option<&str>) -> Request {
     let path = format!("{}&limit=1000{}", target.upload_path(upload_id), page_query(page));
     Request::new("GET", path)
 }
 
 /// ListMultipartUploads of a bucket, one page.
-pub fn list_uploads(target: &Target, page: Option<&str>) -> Request {
+pub fn list_uploads(target: &ObjectLocation, page: Option<&str>) -> Request {
     let path = format!("{}/u?limit=1000{}", target.bucket_path(), page_query(page));
     Request::new("GET", path)
 }
@@ -377,9 +388,9 @@ fn page_query(page: Option<&str>) -> String {
     page.map(|page| format!("&page={}", encode(page))).unwrap_or_default()
 }
 
-fn json(body: &impl Serialize) -> Body {
+fn json(body: &impl Serialize) -> RequestPayload {
     // Serialising plain structs of strings and numbers to memory has no way to fail.
-    Body::Json(serde_json::to_vec(body).unwrap_or_default())
+    RequestPayload::Json(serde_json::to_vec(body).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -388,7 +399,8 @@ mod tests {
 
     #[test]
     fn a_request_in_a_log_shows_no_key() {
-        let target = Target { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
+        let target =
+            ObjectLocation { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
         let secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlYw==";
         let key = CustomerKey { key: secret.to_owned().into(), sha256: String::new() };
         let shown = format!("{:?}", head_object(&target, &Some(key)));

@@ -15,13 +15,13 @@ use super::pbes1::Pbes1;
 
 /// OpenSSL's default is 2048, what is recommended in 2026 about 600,000; ten times that takes
 /// some seconds.
-pub(super) const MOST_ITERATIONS: u32 = 6_000_000;
+pub(super) const MAX_ITERATIONS: u32 = 6_000_000;
 
 /// OpenSSL itself refuses over 32 MiB unless told otherwise.
-const MOST_SCRYPT_MEMORY: u64 = 256 << 20;
+const MAX_SCRYPT_MEMORY: u64 = 256 << 20;
 
 /// Bytes that scrypt may mix in all its lanes together.
-const MOST_SCRYPT_WORK: u64 = 1 << 30;
+const MAX_SCRYPT_WORK: u64 = 1 << 30;
 
 /// The PKCS#8 DER inside an encrypted one.
 pub(super) fn decrypt(
@@ -44,7 +44,7 @@ pub(super) fn decrypt(
 /// Refuses parameters that cost too much, or that make no sense.
 pub(super) fn bound(kdf: &pbes2::Kdf) -> Result<(), KeyError> {
     match kdf {
-        pbes2::Kdf::Pbkdf2(parameters) if parameters.iteration_count > MOST_ITERATIONS => {
+        pbes2::Kdf::Pbkdf2(parameters) if parameters.iteration_count > MAX_ITERATIONS => {
             Err(KeyError::Expensive(format!("{} iterations", parameters.iteration_count)))
         }
         pbes2::Kdf::Pbkdf2(_) => Ok(()),
@@ -55,7 +55,7 @@ pub(super) fn bound(kdf: &pbes2::Kdf) -> Result<(), KeyError> {
             }
             let memory = cost.saturating_mul(128 * u64::from(parameters.block_size));
             let work = memory.saturating_mul(u64::from(parameters.parallelization));
-            if memory > MOST_SCRYPT_MEMORY || work > MOST_SCRYPT_WORK {
+            if memory > MAX_SCRYPT_MEMORY || work > MAX_SCRYPT_WORK {
                 return Err(KeyError::Expensive(format!("scrypt over {} MiB", memory >> 20)));
             }
             Ok(())

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 use super::cbc::decrypt as cbc;
-use super::encrypted::MOST_ITERATIONS;
+use super::encrypted::MAX_ITERATIONS;
 
 /// One way of deriving and decrypting.
 #[derive(Clone, Copy)]
@@ -74,7 +74,7 @@ impl<'a> Pbes1<'a> {
 
     /// The PKCS#8 DER inside.
     pub(super) fn decrypt(&self, passphrase: Option<&str>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        if self.iterations > MOST_ITERATIONS {
+        if self.iterations > MAX_ITERATIONS {
             return Err(KeyError::Expensive(format!("{} iterations", self.iterations)));
         }
         let passphrase = passphrase.ok_or(KeyError::NoPassphrase)?;

@@ -144,7 +144,7 @@ fn what_is_no_rsa_private_key_is_told_apart() {
     assert_eq!(refusal(file!("certificate.pem"), None), KeyError::OtherPem("CERTIFICATE".into()));
     assert_eq!(refusal(b"", None), KeyError::NoPem);
     assert_eq!(refusal(b"ssh-rsa AAAA", None), KeyError::NoPem);
-    assert_eq!(refusal(&vec![b'-'; LARGEST_FILE + 1], None), KeyError::Malformed);
+    assert_eq!(refusal(&vec![b'-'; MAX_FILE + 1], None), KeyError::Malformed);
 }
 
 #[test]

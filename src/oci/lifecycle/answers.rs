@@ -6,116 +6,119 @@
 
 use std::time::Duration;
 
-use super::pace::Pace;
-use super::{Doubt, Lifecycle, Notice, Now, Probed, Refusal, SECOND, Stale};
+use super::pace::Backoff;
+use super::{
+    Clocks, NotThisToken, On401, ProbeResult, RejectedToken, SECOND, TokenEvent, TokenLifecycle,
+};
 
 /// A date further away than this is refused by the service.
-const WINDOW: Duration = Duration::from_secs(300);
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// A probe of a refused token follows the refusal after a second, and the probe before after this.
-const BETWEEN_PROBES: Duration = Duration::from_secs(10);
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long requests may be sent again for reasons that pass before it is worth a word: a part on a
 /// slow line takes its time, and is no news.
-const SENT_AGAIN: Duration = Duration::from_secs(60);
+const REPORT_RETRIES_AFTER: Duration = Duration::from_secs(60);
 
-impl Lifecycle {
+impl TokenLifecycle {
     /// A request of this generation, dated `signed` by the service's clock, was refused (401) when
     /// it had taken so long; `server` is the date of the answer.
-    pub fn refused(
+    pub fn on_unauthorized(
         &mut self,
-        now: Now,
+        now: Clocks,
         generation: u64,
         (signed, took): (Duration, Duration),
         server: Option<Duration>,
-    ) -> Refusal {
+    ) -> On401 {
         let stale = self.stale(now, generation, (signed, took), server);
         if let Some(server) = server {
-            self.dated(now, server);
+            self.on_server_date(now, server);
         }
-        if let Some(stale) = stale.or_else(|| self.over(now).then_some(Stale::Ended)) {
-            self.notices.push(Notice::Stale { stale });
-            self.mention(now, SENT_AGAIN, !self.over(now));
-            return Refusal::Again(stale);
+        if let Some(stale) = stale.or_else(|| self.is_expired(now).then_some(NotThisToken::Ended)) {
+            self.events.push(TokenEvent::Stale { stale });
+            self.report_block(now, REPORT_RETRIES_AFTER, !self.is_expired(now));
+            return On401::Retry(stale);
         }
-        self.standstill.get_or_insert(now);
-        if self.refused.is_none() {
+        self.blocked_since.get_or_insert(now);
+        if self.rejected.is_none() {
             // Where probes pass and parts are refused all the same, there is no hurry.
-            let delay = if self.doubted { BETWEEN_PROBES } else { SECOND };
-            self.doubted = true;
-            self.refused = Some(Doubt { probing: false, pace: Pace::beginning(now, delay) });
-            self.notices.push(Notice::Refused);
+            let delay = if self.rejected_since_success { PROBE_INTERVAL } else { SECOND };
+            self.rejected_since_success = true;
+            self.rejected =
+                Some(RejectedToken { probing: false, backoff: Backoff::starting(now, delay) });
+            self.events.push(TokenEvent::Refused);
         }
-        Refusal::LookAtFiles
+        On401::RereadFiles
     }
 
     fn stale(
         &self,
-        now: Now,
+        now: Clocks,
         generation: u64,
         (signed, took): (Duration, Duration),
         server: Option<Duration>,
-    ) -> Option<Stale> {
+    ) -> Option<NotThisToken> {
         // A part takes many minutes on a slow line: what counts is the service's clock when the
         // request was signed, not when it was answered.
         let then = server.map(|server| server.saturating_sub(took));
-        if then.is_some_and(|then| then.abs_diff(signed) > WINDOW) {
-            return Some(Stale::Date);
+        if then.is_some_and(|then| then.abs_diff(signed) > MAX_CLOCK_SKEW) {
+            return Some(NotThisToken::Date);
         }
-        if generation != self.facts.generation {
-            return Some(Stale::Replaced);
+        if generation != self.token.generation {
+            return Some(NotThisToken::Replaced);
         }
-        self.over(now).then_some(Stale::Ended)
+        self.is_expired(now).then_some(NotThisToken::Ended)
     }
 
     /// An answer to a request that was not refused carried this date. The service has taken the date
     /// of the request, so its own cannot be far from it, or is not that of who judges.
-    pub fn agreed(&mut self, now: Now, server: Duration) {
-        if self.clock(now).abs_diff(server) <= WINDOW {
-            self.dated(now, server);
+    pub fn on_success_with_date(&mut self, now: Clocks, server: Duration) {
+        if self.clock(now).abs_diff(server) <= MAX_CLOCK_SKEW {
+            self.on_server_date(now, server);
         }
     }
 
     /// An answer of a service carried this date; says whether it corrected the clock.
-    pub fn dated(&mut self, now: Now, server: Duration) -> bool {
-        let Some(seconds) = self.clock.dated(now, server) else { return false };
-        if !std::mem::replace(&mut self.said.skew, true) {
-            self.notices.push(Notice::Skew { seconds });
+    pub fn on_server_date(&mut self, now: Clocks, server: Duration) -> bool {
+        let Some(seconds) = self.clock.set_server_date(now, server) else { return false };
+        if !std::mem::replace(&mut self.reported.skew, true) {
+            self.events.push(TokenEvent::Skew { seconds });
         }
         true
     }
 
     /// The service did what a request asked for.
-    pub fn accepted(&mut self) {
-        self.standstill = None;
-        if self.refused.is_none() {
-            self.doubted = false;
+    pub fn on_success(&mut self) {
+        self.blocked_since = None;
+        if self.rejected.is_none() {
+            self.rejected_since_success = false;
             self.refresh.tried = false;
-            self.refresh.after_refusal.reset();
-            if std::mem::take(&mut self.mentioned) {
-                self.notices.push(Notice::Resumed);
+            self.refresh.after_401.reset();
+            if std::mem::take(&mut self.block_reported) {
+                self.events.push(TokenEvent::Resumed);
             }
         }
     }
 
     /// A probe has been sent.
-    pub fn probe_began(&mut self) {
-        if let Some(doubt) = &mut self.refused {
+    pub fn probe_started(&mut self) {
+        if let Some(doubt) = &mut self.rejected {
             doubt.probing = true;
-            self.notices.push(Notice::Probing);
+            self.events.push(TokenEvent::Probing);
         }
     }
 
     /// The probe has been answered.
-    pub fn probe_ended(&mut self, now: Now, generation: u64, how: Probed) {
-        if generation != self.facts.generation {
+    pub fn probe_finished(&mut self, now: Clocks, generation: u64, how: ProbeResult) {
+        if generation != self.token.generation {
             return;
         }
-        let Some(doubt) = &mut self.refused else { return };
-        self.notices.push(Notice::Probed { how });
+        let Some(doubt) = &mut self.rejected else { return };
+        self.events.push(TokenEvent::Probed { how });
         doubt.probing = false;
         match how {
-            Probed::Accepted => self.refused = None,
-            Probed::Refused | Probed::Unanswered => {
-                doubt.pace = Pace::beginning(now, BETWEEN_PROBES);
+            ProbeResult::Accepted => self.rejected = None,
+            ProbeResult::Refused | ProbeResult::Unanswered => {
+                doubt.backoff = Backoff::starting(now, PROBE_INTERVAL);
             }
         }
     }

@@ -6,27 +6,27 @@
 
 use std::time::Duration;
 
-use super::pace::Pace;
-use super::{Now, SECOND};
+use super::pace::Backoff;
+use super::{Clocks, SECOND};
 
 /// A smaller difference of the clocks is the way the answer came.
-const SMALLEST_SKEW: i64 = 30;
+const MIN_CLOCK_SKEW: i64 = 30;
 
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// How far the service's clock is ahead of the local one, in seconds.
     skew: i64,
     /// When a date of the service came last.
-    dated: Option<Now>,
-    asking: bool,
+    date_set_at: Option<Clocks>,
+    querying: bool,
     /// Whether a question for the time has stayed without an answer.
     unanswered: bool,
-    pace: Pace,
+    backoff: Backoff,
 }
 
 impl Clock {
     /// The service's time.
-    pub(super) fn now(&self, now: Now) -> Duration {
+    pub(super) fn now(&self, now: Clocks) -> Duration {
         let skew = Duration::from_secs(self.skew.unsigned_abs());
         match self.skew < 0 {
             true => now.wall.saturating_sub(skew),
@@ -36,49 +36,49 @@ impl Clock {
 
     /// The service gave this date; says how far its clock is ahead, if that is another word than the
     /// last.
-    pub(super) fn dated(&mut self, now: Now, server: Duration) -> Option<i64> {
-        self.dated = Some(now);
+    pub(super) fn set_server_date(&mut self, now: Clocks, server: Duration) -> Option<i64> {
+        self.date_set_at = Some(now);
         self.unanswered = false;
-        self.pace.reset();
+        self.backoff.reset();
         let skew = seconds(server).saturating_sub(seconds(now.wall));
-        let differs = skew.abs_diff(self.skew) >= SMALLEST_SKEW.unsigned_abs();
+        let differs = skew.abs_diff(self.skew) >= MIN_CLOCK_SKEW.unsigned_abs();
         differs.then(|| self.skew = skew).map(|()| skew)
     }
 
     /// Whether the local clock has jumped since the last date, or gone on while this machine slept.
-    pub(super) fn jumped(&self, now: Now) -> bool {
-        self.dated.is_some_and(|then| {
-            let steady = seconds(now.steady).saturating_sub(seconds(then.steady));
+    pub(super) fn jumped(&self, now: Clocks) -> bool {
+        self.date_set_at.is_some_and(|then| {
+            let steady = seconds(now.monotonic).saturating_sub(seconds(then.monotonic));
             let wall = seconds(now.wall).saturating_sub(seconds(then.wall));
-            wall.abs_diff(steady) >= SMALLEST_SKEW.unsigned_abs()
+            wall.abs_diff(steady) >= MIN_CLOCK_SKEW.unsigned_abs()
         })
     }
 
     /// Whether a question for the time may show another one than is believed.
-    pub(super) fn doubtful(&self, now: Now) -> bool {
-        self.dated.is_none() || self.jumped(now)
+    pub(super) fn is_uncertain(&self, now: Clocks) -> bool {
+        self.date_set_at.is_none() || self.jumped(now)
     }
 
     /// As above, and no question has been in vain.
-    pub(super) fn may_be_corrected(&self, now: Now) -> bool {
-        self.doubtful(now) && !self.unanswered
+    pub(super) fn may_be_corrected(&self, now: Clocks) -> bool {
+        self.is_uncertain(now) && !self.unanswered
     }
 
     /// How long until the next question for the time; none while one is under way.
-    pub(super) fn question(&self, now: Now) -> Option<Duration> {
-        (!self.asking).then(|| self.pace.wait(now))
+    pub(super) fn next_query(&self, now: Clocks) -> Option<Duration> {
+        (!self.querying).then(|| self.backoff.remaining(now))
     }
 
-    pub(super) fn asks(&mut self) {
-        self.asking = true;
+    pub(super) fn query_started(&mut self) {
+        self.querying = true;
     }
 
     /// The question has ended; an answer has been told by `dated`.
-    pub(super) fn asked(&mut self, now: Now) {
-        self.asking = false;
-        if self.doubtful(now) {
+    pub(super) fn query_finished(&mut self, now: Clocks) {
+        self.querying = false;
+        if self.is_uncertain(now) {
             self.unanswered = true;
-            self.pace.slow_down(now, SECOND, Duration::from_secs(60));
+            self.backoff.next_delay(now, SECOND, Duration::from_secs(60));
         }
     }
 }

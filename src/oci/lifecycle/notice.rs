@@ -5,13 +5,13 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Lifecycle, Now, Probed, Reason, Stale};
+use super::{Clocks, NotThisToken, ProbeResult, RefreshReason, TokenLifecycle};
 
 /// Something to tell. Moments are since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub enum TokenEvent {
     Refreshing {
-        reason: Reason,
+        reason: RefreshReason,
     },
     RefreshFailed {
         why: String,
@@ -19,12 +19,12 @@ pub enum Notice {
         first: bool,
     },
     /// A refresh gave a token that ends no later.
-    NotLonger {
+    NotExtended {
         expires: Duration,
     },
     Adopted {
         expires: Option<Duration>,
-        origin: Origin,
+        origin: CredentialOrigin,
     },
     /// An attempt is signed with the present pair.
     Using {
@@ -32,27 +32,27 @@ pub enum Notice {
         left: Option<Duration>,
     },
     /// The files were read again, and what came of it.
-    Looked {
-        found: Found,
+    FilesRead {
+        found: FileState,
     },
     /// An attempt waits for a token that outlives it.
-    RenewFirst {
+    RefreshFirst {
         takes: Duration,
         left: Option<Duration>,
     },
     /// A refusal that says nothing of the present token.
     Stale {
-        stale: Stale,
+        stale: NotThisToken,
     },
     /// Another process refreshes this session; its result is waited for.
     Locked,
     Probing,
     /// The service is asked for the time.
-    AskingTime,
+    QueryingTime,
     /// The service refused the present token, under a date it accepts.
     Refused,
     Probed {
-        how: Probed,
+        how: ProbeResult,
     },
     Waiting {
         since: Duration,
@@ -92,14 +92,14 @@ pub enum Notice {
 
 /// Where a pair came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum CredentialOrigin {
     Files,
     Refresh,
 }
 
 /// What a look at the files found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum FileState {
     /// What is in use already.
     Same,
     /// Another pair, which takes its place.
@@ -120,11 +120,11 @@ pub enum Level {
 
 /// What has been said already.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct Reported {
     pub skew: bool,
     /// The end of the token that could not be prolonged.
     pub not_longer: Option<Duration>,
-    pub noted: Option<Notice>,
+    pub noted: Option<TokenEvent>,
     /// The end of the token that ended while nothing had to be sent.
     pub ended: Option<Duration>,
     session_end: Option<Duration>,
@@ -132,147 +132,151 @@ pub(super) struct Said {
 }
 
 /// Where no end of the upload is known, a session that ends within this is worth a warning.
-const SHORT: Duration = Duration::from_secs(2 * 3600);
+const SHORT_LIFETIME: Duration = Duration::from_secs(2 * 3600);
 
-impl Lifecycle {
+impl TokenLifecycle {
     /// Says when the session ends, and warns where the upload will not.
-    pub(super) fn outlook(&mut self, now: Now) {
-        let expires = self.facts.expires;
-        let stuck = expires.is_some() && self.said.not_longer == expires;
-        let Some(end) = self.facts.session_end.or(expires.filter(|_| stuck)) else { return };
-        if self.said.session_end != Some(end) {
-            self.said.session_end = Some(end);
-            self.notices.push(Notice::SessionEnds { end });
+    pub(super) fn report_session_end(&mut self, now: Clocks) {
+        let expires = self.token.expires;
+        let stuck = expires.is_some() && self.reported.not_longer == expires;
+        let Some(end) = self.token.session_end.or(expires.filter(|_| stuck)) else { return };
+        if self.reported.session_end != Some(end) {
+            self.reported.session_end = Some(end);
+            self.events.push(TokenEvent::SessionEnds { end });
         }
-        let early = match self.likely_end {
+        let early = match self.upload_eta {
             None => false,
             Some(Some(likely)) => likely > end,
-            Some(None) => end.saturating_sub(self.clock(now)) < SHORT,
+            Some(None) => end.saturating_sub(self.clock(now)) < SHORT_LIFETIME,
         };
-        if early && self.said.too_early != Some(end) {
-            self.said.too_early = Some(end);
-            let likely = self.likely_end.flatten();
-            self.notices.push(Notice::EndsBeforeUpload { end, likely });
+        if early && self.reported.too_early != Some(end) {
+            self.reported.too_early = Some(end);
+            let likely = self.upload_eta.flatten();
+            self.events.push(TokenEvent::EndsBeforeUpload { end, likely });
         }
     }
 }
 
-impl Notice {
+impl TokenEvent {
     pub fn level(&self) -> Level {
         match self {
-            Notice::Using { .. }
-            | Notice::Looked { .. }
-            | Notice::RenewFirst { .. }
-            | Notice::Stale { .. }
-            | Notice::Locked
-            | Notice::Probing
-            | Notice::AskingTime
-            | Notice::Refreshing { .. }
-            | Notice::Probed { .. } => Level::Debug,
-            Notice::RefreshFailed { first: false, .. } => Level::Debug,
-            Notice::Adopted { .. }
-            | Notice::Refused
-            | Notice::Resumed
-            | Notice::SessionEnds { .. } => Level::Info,
+            TokenEvent::Using { .. }
+            | TokenEvent::FilesRead { .. }
+            | TokenEvent::RefreshFirst { .. }
+            | TokenEvent::Stale { .. }
+            | TokenEvent::Locked
+            | TokenEvent::Probing
+            | TokenEvent::QueryingTime
+            | TokenEvent::Refreshing { .. }
+            | TokenEvent::Probed { .. } => Level::Debug,
+            TokenEvent::RefreshFailed { first: false, .. } => Level::Debug,
+            TokenEvent::Adopted { .. }
+            | TokenEvent::Refused
+            | TokenEvent::Resumed
+            | TokenEvent::SessionEnds { .. } => Level::Info,
             _ => Level::Warning,
         }
     }
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for TokenEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Notice::Refreshing { reason } => {
+            TokenEvent::Refreshing { reason } => {
                 let why = match reason {
-                    Reason::Due => "it ends soon",
-                    Reason::Transfer => "a transfer would outlast it",
-                    Reason::Refused => "the service refused it",
+                    RefreshReason::Due => "it ends soon",
+                    RefreshReason::Transfer => "a transfer would outlast it",
+                    RefreshReason::Refused => "the service refused it",
                 };
                 write!(f, "refreshing the session token: {why}")
             }
-            Notice::RefreshFailed { why, again, .. } => write!(
+            TokenEvent::RefreshFailed { why, again, .. } => write!(
                 f,
                 "the session token could not be refreshed ({why}); trying again in {}",
-                Span(*again)
+                DisplayDuration(*again)
             ),
-            Notice::NotLonger { expires } => write!(
+            TokenEvent::NotExtended { expires } => write!(
                 f,
                 "the service gave no more time to this session: its token ends at {}",
-                Date(*expires)
+                DisplayTime(*expires)
             ),
-            Notice::Adopted { expires, origin } => {
+            TokenEvent::Adopted { expires, origin } => {
                 match origin {
-                    Origin::Files => f.write_str("took up the changed credentials from disk")?,
-                    Origin::Refresh => f.write_str("the session token was refreshed")?,
+                    CredentialOrigin::Files => {
+                        f.write_str("took up the changed credentials from disk")?
+                    }
+                    CredentialOrigin::Refresh => f.write_str("the session token was refreshed")?,
                 }
                 match expires {
-                    Some(expires) => write!(f, "; valid until {}", Date(*expires)),
+                    Some(expires) => write!(f, "; valid until {}", DisplayTime(*expires)),
                     None => Ok(()),
                 }
             }
-            Notice::Using { generation, left } => {
+            TokenEvent::Using { generation, left } => {
                 write!(f, "signing with credentials no. {generation}, which are not known to be ")?;
                 match left {
-                    Some(left) => write!(f, "refused and have {} left", Span(*left)),
+                    Some(left) => write!(f, "refused and have {} left", DisplayDuration(*left)),
                     None => f.write_str("refused and have no end"),
                 }
             }
-            Notice::Looked { found } => {
+            TokenEvent::FilesRead { found } => {
                 f.write_str("looked at the files of the credentials: ")?;
                 match found {
-                    Found::Same => f.write_str("they hold what is in use"),
-                    Found::Better => f.write_str("they hold others, which are taken up"),
-                    Found::Worse => f.write_str("they hold others, which last no longer"),
-                    Found::Unusable(what) => {
+                    FileState::Same => f.write_str("they hold what is in use"),
+                    FileState::Better => f.write_str("they hold others, which are taken up"),
+                    FileState::Worse => f.write_str("they hold others, which last no longer"),
+                    FileState::Unusable(what) => {
                         write!(f, "not usable for now ({what}), keeping those in use")
                     }
                 }
             }
-            Notice::RenewFirst { takes, left } => write!(
+            TokenEvent::RefreshFirst { takes, left } => write!(
                 f,
                 "a transfer of about {} would outlast the session token, which has {} left: \
                  waiting for another",
-                Span(*takes),
-                Span(left.unwrap_or_default())
+                DisplayDuration(*takes),
+                DisplayDuration(left.unwrap_or_default())
             ),
-            Notice::Stale { stale } => {
+            TokenEvent::Stale { stale } => {
                 f.write_str("a 401 that says nothing of the present credentials: ")?;
                 f.write_str(match stale {
-                    Stale::Date => "its request was dated by a wrong clock",
-                    Stale::Replaced => "its request was signed with older ones",
-                    Stale::Ended => "they have come to their end meanwhile",
+                    NotThisToken::Date => "its request was dated by a wrong clock",
+                    NotThisToken::Replaced => "its request was signed with older ones",
+                    NotThisToken::Ended => "they have come to their end meanwhile",
                 })
             }
-            Notice::Locked => f.write_str(
+            TokenEvent::Locked => f.write_str(
                 "another process is refreshing this session; waiting for what comes of it",
             ),
-            Notice::Probing => {
+            TokenEvent::Probing => {
                 f.write_str("probing with a small request whether the credentials are accepted")
             }
-            Notice::AskingTime => {
+            TokenEvent::QueryingTime => {
                 f.write_str("asking the service for the time, since the local clock may be wrong")
             }
-            Notice::Refused => f.write_str("the service refused the credentials (401)"),
-            Notice::Probed { how } => match how {
-                Probed::Accepted => f.write_str("a probe found the credentials accepted again"),
-                Probed::Refused => f.write_str("a probe found the credentials still refused"),
-                Probed::Unanswered => f.write_str("a probe of the credentials got no answer"),
+            TokenEvent::Refused => f.write_str("the service refused the credentials (401)"),
+            TokenEvent::Probed { how } => match how {
+                ProbeResult::Accepted => {
+                    f.write_str("a probe found the credentials accepted again")
+                }
+                ProbeResult::Refused => f.write_str("a probe found the credentials still refused"),
+                ProbeResult::Unanswered => f.write_str("a probe of the credentials got no answer"),
             },
-            Notice::Waiting { since, until, refused, login } => {
+            TokenEvent::Waiting { since, until, refused, login } => {
                 let why = if *refused { "are refused" } else { "have expired" };
                 write!(
                     f,
                     "the upload waits since {} because the credentials {why}; it goes on by \
                      itself once there are new ones, and gives up at {}",
-                    Date(*since),
-                    Date(*until)
+                    DisplayTime(*since),
+                    DisplayTime(*until)
                 )?;
                 match login.as_str() {
                     "" => Ok(()),
                     login => write!(f, "\n  {login}"),
                 }
             }
-            Notice::Ended { login } => {
+            TokenEvent::Ended { login } => {
                 f.write_str(
                     "the credentials have expired; what the stream brings from now on waits for \
                      new ones",
@@ -282,44 +286,46 @@ impl fmt::Display for Notice {
                     login => write!(f, "\n  {login}"),
                 }
             }
-            Notice::Resumed => f.write_str("the upload goes on"),
-            Notice::Skew { seconds } => {
+            TokenEvent::Resumed => f.write_str("the upload goes on"),
+            TokenEvent::Skew { seconds } => {
                 let side = if *seconds < 0 { "ahead of" } else { "behind" };
                 write!(
                     f,
                     "the local clock is {} {side} the service's; requests are dated by the \
                      service's",
-                    Span(Duration::from_secs(seconds.unsigned_abs()))
+                    DisplayDuration(Duration::from_secs(seconds.unsigned_abs()))
                 )
             }
-            Notice::SessionEnds { end } => {
-                write!(f, "this session ends at {} at the latest", Date(*end))
+            TokenEvent::SessionEnds { end } => {
+                write!(f, "this session ends at {} at the latest", DisplayTime(*end))
             }
-            Notice::EndsBeforeUpload { end, likely } => {
-                write!(f, "the session ends at {}", Date(*end))?;
+            TokenEvent::EndsBeforeUpload { end, likely } => {
+                write!(f, "the session ends at {}", DisplayTime(*end))?;
                 match likely {
-                    Some(likely) => {
-                        write!(f, ", before the likely end of the upload at {}", Date(*likely))?
-                    }
+                    Some(likely) => write!(
+                        f,
+                        ", before the likely end of the upload at {}",
+                        DisplayTime(*likely)
+                    )?,
                     None => f.write_str(", which may be before the end of the upload")?,
                 }
                 f.write_str("; a new login while it runs is taken up")
             }
-            Notice::FilesUnusable { what } => {
+            TokenEvent::FilesUnusable { what } => {
                 write!(f, "{what}; going on with the credentials read before")
             }
-            Notice::NotWritten { what } => {
+            TokenEvent::NotWritten { what } => {
                 write!(f, "the refreshed token is kept in memory only: {what}")
             }
-            Notice::Fingerprint { what } => f.write_str(what),
+            TokenEvent::Fingerprint { what } => f.write_str(what),
         }
     }
 }
 
 /// A moment as people read it.
-pub struct Date(pub Duration);
+pub struct DisplayTime(pub Duration);
 
-impl fmt::Display for Date {
+impl fmt::Display for DisplayTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The last second that the form can express.
         let moment = self.0.min(Duration::from_secs(253_402_300_799));
@@ -328,9 +334,9 @@ impl fmt::Display for Date {
 }
 
 /// A length of time as people read it.
-pub struct Span(pub Duration);
+pub struct DisplayDuration(pub Duration);
 
-impl fmt::Display for Span {
+impl fmt::Display for DisplayDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         match seconds {

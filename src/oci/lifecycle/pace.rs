@@ -4,41 +4,41 @@
 
 use std::time::Duration;
 
-use super::Now;
+use super::Clocks;
 
 /// When something may be tried next.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pace {
+pub(super) struct Backoff {
     /// Not before this moment of the steady clock.
     next: Duration,
     delays: u32,
 }
 
-impl Pace {
+impl Backoff {
     /// The first time after a delay.
-    pub(super) fn beginning(now: Now, delay: Duration) -> Pace {
-        Pace { next: now.steady + delay, delays: 0 }
+    pub(super) fn starting(now: Clocks, delay: Duration) -> Backoff {
+        Backoff { next: now.monotonic + delay, delays: 0 }
     }
 
     /// How long until the next time.
-    pub(super) fn wait(&self, now: Now) -> Duration {
-        self.next.saturating_sub(now.steady)
+    pub(super) fn remaining(&self, now: Clocks) -> Duration {
+        self.next.saturating_sub(now.monotonic)
     }
 
     /// How many delays there have been since the last reset.
-    pub(super) fn delays(&self) -> u32 {
+    pub(super) fn attempts(&self) -> u32 {
         self.delays
     }
 
     /// Another delay, twice as long as the last up to a bound; returns it.
-    pub(super) fn slow_down(&mut self, now: Now, first: Duration, most: Duration) -> Duration {
+    pub(super) fn next_delay(&mut self, now: Clocks, first: Duration, most: Duration) -> Duration {
         let delay = first.saturating_mul(1 << self.delays.min(20)).min(most.max(first));
         self.delays += 1;
-        self.next = now.steady + delay;
+        self.next = now.monotonic + delay;
         delay
     }
 
     pub(super) fn reset(&mut self) {
-        *self = Pace::default();
+        *self = Backoff::default();
     }
 }

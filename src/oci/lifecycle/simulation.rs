@@ -84,14 +84,14 @@ impl World {
 
     fn attempt(&mut self, worker: usize, part: u64) {
         let takes = self.around.scenario.part;
-        let attempt = Attempt::Transfer { of: part, takes: Some(secs(takes)) };
+        let attempt = SigningRequest::Transfer { of: part, takes: Some(secs(takes)) };
         match self.around.judge(attempt) {
             (_, Some(signed)) => {
                 let took = if signed.ok { takes } else { 1 };
                 self.after(took, Event::Answered { worker, part, signed, took });
             }
-            (Verdict::RenewFirst, _) => self.after(3, Event::Attempt { worker, part }),
-            (Verdict::Wait, _) => self.after(1, Event::Attempt { worker, part }),
+            (TokenDecision::RefreshFirst, _) => self.after(3, Event::Attempt { worker, part }),
+            (TokenDecision::Wait, _) => self.after(1, Event::Attempt { worker, part }),
             _ => {}
         }
     }

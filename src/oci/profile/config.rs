@@ -16,10 +16,10 @@ use super::ini::{DEFAULT, Profiles, Section};
 use crate::cli::environment::Environment;
 use crate::error::Error;
 use crate::oci::options::ServiceOptions;
-use crate::oci::region::Sources;
+use crate::oci::region::RegionSources;
 
 /// Larger than any config a person writes; what is larger is not read.
-const LARGEST: u64 = 4 << 20;
+const MAX_FILE: u64 = 4 << 20;
 
 /// The config keys that a variable overrides.
 const OVERRIDES: [(&str, &str); 5] = [
@@ -35,7 +35,7 @@ const OVERRIDING_PATHS: [(&str, &str); 2] =
     [("key_file", "OCI_CLI_KEY_FILE"), ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE")];
 
 /// The values in force, from whatever source.
-pub(super) struct Settings {
+pub(super) struct ProfileSettings {
     pub profile: String,
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
@@ -45,16 +45,16 @@ pub(super) struct Settings {
     texts: BTreeMap<&'static str, Zeroizing<String>>,
     paths: BTreeMap<&'static str, PathBuf>,
     /// What the profile's own section has, and what it has with all that it inherits.
-    own: Section,
-    whole: Section,
+    profile_section: Section,
+    all: Section,
 }
 
-impl Settings {
+impl ProfileSettings {
     pub(super) fn read(
         options: &ServiceOptions,
         environment: &Environment,
-    ) -> Result<Settings, Error> {
-        let mut settings = Settings {
+    ) -> Result<ProfileSettings, Error> {
+        let mut settings = ProfileSettings {
             profile: options.profile.as_ref().map_or(DEFAULT, |profile| &profile.text).to_owned(),
             file: None,
             names: Vec::new(),
@@ -67,8 +67,8 @@ impl Settings {
                 .iter()
                 .filter_map(|(key, variable)| Some((*key, environment.path(variable)?)))
                 .collect(),
-            own: Section::new(),
-            whole: Section::new(),
+            profile_section: Section::new(),
+            all: Section::new(),
         };
         // As in the OCI CLI: where the environment says it all, the file is not even looked for.
         if settings.has_api_key() && options.region.is_some() {
@@ -83,19 +83,20 @@ impl Settings {
             Err(error) => return Err(error),
         };
         let config = load(&file)?;
-        settings.whole = config.profile(&settings.profile).ok_or_else(|| {
+        settings.all = config.profile(&settings.profile).ok_or_else(|| {
             let name = &settings.profile;
             let names = config.names().join(", ");
-            let by = options.profile.as_ref().map(|profile| format!(", named by {}", profile.from));
+            let by =
+                options.profile.as_ref().map(|profile| format!(", named by {}", profile.origin));
             let by = by.unwrap_or_default();
-            Error::usage(format!("{} has no profile {name:?}{by}", file.display())).next(
+            Error::usage(format!("{} has no profile {name:?}{by}", file.display())).with_hint(
                 match names.as_str() {
                     "" => "it has no profiles at all; run `oci setup config`".to_owned(),
                     names => format!("its profiles are: {names}"),
                 },
             )
         })?;
-        settings.own = config.own(&settings.profile);
+        settings.profile_section = config.own(&settings.profile);
         settings.names = config.names().into_iter().map(str::to_owned).collect();
         settings.file = Some(file);
         Ok(settings)
@@ -118,7 +119,7 @@ impl Settings {
 
     /// The value of a config key; an empty one counts as none.
     pub(super) fn value(&self, key: &str) -> Option<&str> {
-        let value = self.texts.get(key).or_else(|| self.whole.get(key))?;
+        let value = self.texts.get(key).or_else(|| self.all.get(key))?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -131,16 +132,16 @@ impl Settings {
     /// Whether a key speaks of the identity of this very profile: it stands in the environment or in
     /// the profile's own section, or is inherited and the profile has no `user` of its own. One with a
     /// user of its own is an API key's, whatever DEFAULT is.
-    pub(super) fn is_meant(&self, key: &str) -> bool {
-        let own = |key: &str| self.own.get(key).is_some_and(|value| !value.is_empty());
+    pub(super) fn is_configured(&self, key: &str) -> bool {
+        let own = |key: &str| self.profile_section.get(key).is_some_and(|value| !value.is_empty());
         let named = |key: &str| self.texts.contains_key(key) || self.paths.contains_key(key);
-        let inherited = self.whole.get(key).is_some_and(|value| !value.is_empty());
+        let inherited = self.all.get(key).is_some_and(|value| !value.is_empty());
         named(key) || own(key) || inherited && !own("user") && !named("user")
     }
 
     /// Whether the profile's own section has a user, which a login to that profile would erase.
     pub(super) fn holds_a_user(&self) -> bool {
-        self.own.contains_key("user")
+        self.profile_section.contains_key("user")
     }
 
     /// The content of the key, which only the environment may hold.
@@ -150,12 +151,12 @@ impl Settings {
 
     /// Whether the file itself has the key.
     pub(super) fn in_file(&self, key: &str) -> bool {
-        self.whole.contains_key(key)
+        self.all.contains_key(key)
     }
 }
 
 /// Names the settings in a message.
-impl fmt::Display for Settings {
+impl fmt::Display for ProfileSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
             Some(file) => write!(f, "the profile {} in {}", self.profile, file.display()),
@@ -182,7 +183,7 @@ fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf
             Some(path) => format!("there is no config file {}", path.display()),
             None => "there is no config file, and no HOME to look for one in".to_owned(),
         };
-        Error::usage(what).next(
+        Error::usage(what).with_hint(
             "run `oci setup config` or `oci session authenticate`, or name a file with \
              --config-file or OCI_CLI_CONFIG_FILE",
         )
@@ -193,25 +194,25 @@ fn load(file: &Path) -> Result<Profiles, Error> {
     let shown = file.display();
     let unreadable = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Error::usage(format!("there is no config file {shown}"))
-            .next("check --config-file, OCI_CLI_CONFIG_FILE and OCI_CONFIG_FILE"),
+            .with_hint("check --config-file, OCI_CLI_CONFIG_FILE and OCI_CONFIG_FILE"),
         _ => Error::usage(format!("the config file {shown} cannot be read: {error}")),
     };
     let metadata = fs::metadata(file).map_err(unreadable)?;
-    if metadata.is_file() && metadata.len() > LARGEST {
+    if metadata.is_file() && metadata.len() > MAX_FILE {
         return Err(Error::usage(format!("{shown} is too large to be a config file")));
     }
     let text = Zeroizing::new(fs::read(file).map_err(unreadable)?);
     let text = std::str::from_utf8(&text)
         .map_err(|_| Error::usage(format!("the config file {shown} is not UTF-8 text")))?;
     Profiles::parse(text).map_err(|error| {
-        Error::usage(format!("{shown}, line {}: {}", error.line, error.what))
-            .next("the file has lines [PROFILE], key = value, and # comment")
+        Error::usage(format!("{shown}, line {}: {}", error.line, error.message))
+            .with_hint("the file has lines [PROFILE], key = value, and # comment")
     })
 }
 
 /// The texts that may define regions. A file that is there and cannot be read is as good as one that
 /// holds nothing of use: where it is needed, that is said.
-pub(super) fn region_sources(environment: &Environment) -> Sources {
+pub(super) fn region_sources(environment: &Environment) -> RegionSources {
     let file = environment.home().map(|home| home.join(".oci/regions-config.json"));
     let owned = |name: &str| environment.var(name).map(str::to_owned);
     let text = |file: PathBuf| match fs::read(file) {
@@ -219,7 +220,7 @@ pub(super) fn region_sources(environment: &Environment) -> Sources {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(_) => Some(String::new()),
     };
-    Sources {
+    RegionSources {
         regions_config: file.and_then(text),
         region_metadata: owned("OCI_REGION_METADATA"),
         default_realm: owned("OCI_DEFAULT_REALM"),
@@ -227,7 +228,7 @@ pub(super) fn region_sources(environment: &Environment) -> Sources {
 }
 
 /// The config file that programs find by themselves.
-pub(super) fn is_usual(file: &Path, environment: &Environment) -> bool {
+pub(super) fn is_default_path(file: &Path, environment: &Environment) -> bool {
     environment.home().is_some_and(|home| home.join(".oci/config") == file)
 }
 

@@ -28,17 +28,17 @@ pub type Section = BTreeMap<String, Zeroizing<String>>;
 
 /// Why a text is no config file, and in which line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed {
+pub struct ParseError {
     pub line: usize,
-    pub what: &'static str,
+    pub message: &'static str,
 }
 
 impl Profiles {
-    pub fn parse(text: &str) -> Result<Profiles, Malformed> {
+    pub fn parse(text: &str) -> Result<Profiles, ParseError> {
         let mut parser = Parser::default();
         let text = text.trim_start_matches('\u{feff}');
         for (index, line) in lines(text).enumerate() {
-            parser.line(line).map_err(|what| Malformed { line: index + 1, what })?;
+            parser.line(line).map_err(|what| ParseError { line: index + 1, message: what })?;
         }
         parser.end_value();
         Ok(Profiles { sections: parser.sections })
@@ -178,7 +178,7 @@ mod tests {
 
     fn error(text: &str) -> (usize, &'static str) {
         let error = Profiles::parse(text).err().unwrap();
-        (error.line, error.what)
+        (error.line, error.message)
     }
 
     #[test]

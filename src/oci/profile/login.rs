@@ -13,7 +13,7 @@ pub struct Login {
     /// The profile that the session is for.
     pub profile: String,
     /// Where the session is kept: in that profile, or in one of its own.
-    pub place: Place,
+    pub session_profile: SessionProfile,
     /// The config file, unless it is the one that a login writes by itself.
     pub config_file: Option<PathBuf>,
     pub region: Option<String>,
@@ -21,7 +21,7 @@ pub struct Login {
 
 /// Which profile a login may write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum SessionProfile {
     /// The profile itself.
     Profile,
     /// The profile holds a user: another one, of a name that is free.
@@ -32,18 +32,20 @@ pub enum Place {
 
 impl Login {
     /// What to do, to stand where a sentence begins.
-    pub fn advice(&self) -> String {
+    pub fn hint(&self) -> String {
         let command = |profile: &str| format!("`{}`", self.command(profile));
-        match &self.place {
-            Place::Profile => format!("begin a new session with {}", command(&self.profile)),
-            Place::Beside(name) => format!(
+        match &self.session_profile {
+            SessionProfile::Profile => {
+                format!("begin a new session with {}", command(&self.profile))
+            }
+            SessionProfile::Beside(name) => format!(
                 "the profile {} holds a user, which a login would erase: begin a session in a profile \
                  of its own with {}, and give --profile {}",
                 self.profile,
                 command(name),
-                shell::word(name)
+                shell::shell_quote(name)
             ),
-            Place::Environment => format!(
+            SessionProfile::Environment => format!(
                 "begin a new session with {}, and let OCI_CLI_SECURITY_TOKEN_FILE and OCI_CLI_KEY_FILE \
                  name its files",
                 command("ocipipe-session")
@@ -53,12 +55,13 @@ impl Login {
 
     fn command(&self, profile: &str) -> String {
         let mut command =
-            format!("oci session authenticate --profile-name {}", shell::word(profile));
+            format!("oci session authenticate --profile-name {}", shell::shell_quote(profile));
         if let Some(region) = &self.region {
-            command += &format!(" --region {}", shell::word(region));
+            command += &format!(" --region {}", shell::shell_quote(region));
         }
         if let Some(file) = &self.config_file {
-            command += &format!(" --config-location {}", shell::word(&file.display().to_string()));
+            command +=
+                &format!(" --config-location {}", shell::shell_quote(&file.display().to_string()));
         }
         command
     }
@@ -68,10 +71,10 @@ impl Login {
 mod tests {
     use super::*;
 
-    fn login(place: Place) -> Login {
+    fn login(place: SessionProfile) -> Login {
         Login {
             profile: "my BACKUP".into(),
-            place,
+            session_profile: place,
             config_file: Some("/etc/oci config".into()),
             region: Some("us-phoenix-1".into()),
         }
@@ -80,18 +83,18 @@ mod tests {
     #[test]
     fn a_login_writes_the_profile_in_its_config_file() {
         assert_eq!(
-            login(Place::Profile).advice(),
+            login(SessionProfile::Profile).hint(),
             "begin a new session with `oci session authenticate --profile-name 'my BACKUP' --region \
              us-phoenix-1 --config-location '/etc/oci config'`"
         );
-        let plain = Login { config_file: None, region: None, ..login(Place::Profile) };
-        assert!(plain.advice().ends_with("--profile-name 'my BACKUP'`"), "{}", plain.advice());
+        let plain = Login { config_file: None, region: None, ..login(SessionProfile::Profile) };
+        assert!(plain.hint().ends_with("--profile-name 'my BACKUP'`"), "{}", plain.hint());
     }
 
     #[test]
     fn a_login_never_writes_a_profile_that_holds_or_may_hold_a_user() {
-        for place in [Place::Beside("free".into()), Place::Environment] {
-            let advice = login(place).advice();
+        for place in [SessionProfile::Beside("free".into()), SessionProfile::Environment] {
+            let advice = login(place).hint();
             assert!(!advice.contains("--profile-name 'my BACKUP'"), "{advice}");
             assert!(advice.contains("oci session authenticate --profile-name"), "{advice}");
         }

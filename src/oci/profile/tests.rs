@@ -1,5 +1,5 @@
 use super::*;
-use crate::oci::region::Form;
+use crate::oci::region::HostVariant;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -76,7 +76,7 @@ fn a_profile_with_an_api_key_is_read_whole() {
     let identity = home.resolve(&options()).unwrap();
     assert_eq!(
         identity.credentials,
-        Source::ApiKey {
+        CredentialSource::ApiKey {
             tenancy: TENANCY.into(),
             user: USER.into(),
             fingerprint: FINGERPRINT.into()
@@ -94,17 +94,20 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     let home = Home::with(&format!("{}{SESSION}", api_key_profile()));
     let token_file = home.path().join("token");
     let identity = home.resolve(&profile("S")).unwrap();
-    assert_eq!(identity.credentials, Source::SecurityToken { token_file: token_file.clone() });
+    assert_eq!(
+        identity.credentials,
+        CredentialSource::SecurityToken { token_file: token_file.clone() }
+    );
     let login = "`oci session authenticate --profile-name S --region us-phoenix-1`";
-    assert_eq!(identity.login(), format!("begin a new session with {login}"));
+    assert_eq!(identity.login_command(), format!("begin a new session with {login}"));
     assert_eq!(identity.auth.unwrap().host, "auth.us-phoenix-1.oraclecloud.com");
     let named = ServiceOptions { auth: Some(AuthMode::ApiKey), ..profile("S") };
-    assert!(matches!(home.resolve(&named).unwrap().credentials, Source::ApiKey { .. }));
+    assert!(matches!(home.resolve(&named).unwrap().credentials, CredentialSource::ApiKey { .. }));
     // The variable is one with the key it overrides.
     let path = token_file.to_str().unwrap();
     let environment = home.environment(&[("OCI_CLI_SECURITY_TOKEN_FILE", path)]);
     let identity = Identity::resolve(&options(), &environment).unwrap();
-    assert_eq!(identity.credentials, Source::SecurityToken { token_file });
+    assert_eq!(identity.credentials, CredentialSource::SecurityToken { token_file });
 }
 
 /// A session in DEFAULT, and profiles that inherit it.
@@ -121,8 +124,8 @@ fn session_in_default() -> Home {
 fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
     let home = session_in_default();
     let token = |name: &str| match home.resolve(&profile(name)).unwrap().credentials {
-        Source::SecurityToken { token_file } => Some(token_file),
-        Source::ApiKey { .. } => None,
+        CredentialSource::SecurityToken { token_file } => Some(token_file),
+        CredentialSource::ApiKey { .. } => None,
     };
     assert_eq!(token("DEFAULT"), Some(home.path().join("token")));
     assert_eq!(token("PLAIN"), Some(home.path().join("token")));
@@ -134,16 +137,16 @@ fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
     };
     let all = [("OCI_CLI_USER", USER), ("OCI_CLI_TENANCY", TENANCY)];
     let all = [&all[..], &[("OCI_CLI_FINGERPRINT", FINGERPRINT)]].concat();
-    assert!(matches!(with(&all, "PLAIN"), Source::ApiKey { .. }));
+    assert!(matches!(with(&all, "PLAIN"), CredentialSource::ApiKey { .. }));
     let named = with(&[("OCI_CLI_SECURITY_TOKEN_FILE", "/t")], "BACKUP");
-    assert_eq!(named, Source::SecurityToken { token_file: "/t".into() });
+    assert_eq!(named, CredentialSource::SecurityToken { token_file: "/t".into() });
 }
 
 #[test]
 fn the_authentication_type_of_a_profile_comes_before_what_it_looks_like() {
     let home = |text: &str| Home::with(&format!("{}{SESSION}{text}\n", api_key_profile()));
     let api_key = home("authentication_type=api_key").resolve(&profile("S")).unwrap();
-    assert!(matches!(api_key.credentials, Source::ApiKey { .. }));
+    assert!(matches!(api_key.credentials, CredentialSource::ApiKey { .. }));
     for later in ["instance_principal", "resource_principal", "kerberos"] {
         let error = home(&format!("authentication_type={later}")).error(&profile("S"));
         assert!(error.contains("authentication_type") && error.contains(later), "{error}");
@@ -151,17 +154,17 @@ fn the_authentication_type_of_a_profile_comes_before_what_it_looks_like() {
     // What is said by an option, a variable or the rc file outranks it.
     let named = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("S") };
     let session = home("authentication_type=api_key").resolve(&named).unwrap();
-    assert!(matches!(session.credentials, Source::SecurityToken { .. }));
+    assert!(matches!(session.credentials, CredentialSource::SecurityToken { .. }));
     let inherited =
         format!("{}authentication_type=security_token\n[A]\nuser={USER}\n", api_key_profile());
     let identity = Home::with(&inherited).resolve(&profile("A")).unwrap();
-    assert!(matches!(identity.credentials, Source::ApiKey { .. }));
+    assert!(matches!(identity.credentials, CredentialSource::ApiKey { .. }));
 }
 
 #[test]
 fn no_advice_erases_a_profile_that_holds_a_user() {
     let home = session_in_default();
-    let login = |options: &ServiceOptions| home.resolve(options).unwrap().login();
+    let login = |options: &ServiceOptions| home.resolve(options).unwrap().login_command();
     assert!(login(&profile("PLAIN")).contains("--profile-name PLAIN "));
     for (name, free) in [("BOTH", "BOTH-session"), ("BACKUP", "BACKUP-session-2")] {
         let advice = login(&profile(name));
@@ -175,7 +178,7 @@ fn no_advice_erases_a_profile_that_holds_a_user() {
     let vars = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
     let options = ServiceOptions { region: given("FRA"), ..options() };
     let identity = Identity::resolve(&options, &Home::new().environment(&vars)).unwrap();
-    assert!(!identity.login().contains("DEFAULT"), "{}", identity.login());
+    assert!(!identity.login_command().contains("DEFAULT"), "{}", identity.login_command());
     // The login writes the file that is read.
     let elsewhere = home.write("elsewhere", SESSION);
     let options = ServiceOptions { config_file: Some(elsewhere.clone()), ..profile("S") };
@@ -226,7 +229,7 @@ fn the_config_file_is_not_read_when_the_environment_says_it_all() {
         let mut some = all.to_vec();
         some.remove(missing);
         let error = Identity::resolve(&options, &home.environment(&some)).unwrap_err();
-        assert!(error.what.contains("line 1"), "{error}");
+        assert!(error.message.contains("line 1"), "{error}");
     }
 }
 
@@ -255,7 +258,10 @@ fn the_content_of_a_key_comes_before_a_file_and_is_as_good() {
     let identity = Identity::resolve(&endpoint, &home.environment(&vars)).unwrap();
     assert_eq!(identity.object_storage.to_string(), "https://e");
     let token = [vars[2], ("OCI_CLI_KEY_CONTENT", "x"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/t")];
-    assert_eq!(resolve(&token).credentials, Source::SecurityToken { token_file: "/t".into() });
+    assert_eq!(
+        resolve(&token).credentials,
+        CredentialSource::SecurityToken { token_file: "/t".into() }
+    );
 }
 
 #[test]
@@ -265,9 +271,12 @@ fn a_session_needs_no_config_file_where_there_is_none_and_the_environment_names_
     let options = ServiceOptions { region: given("FRA"), ..options() };
     let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
     assert_eq!(identity.config_file, None);
-    assert_eq!(identity.credentials, Source::SecurityToken { token_file: "/token".into() });
+    assert_eq!(
+        identity.credentials,
+        CredentialSource::SecurityToken { token_file: "/token".into() }
+    );
     let error = |options: &ServiceOptions, vars: &[(&str, &str)]| {
-        Identity::resolve(options, &home.environment(vars)).unwrap_err().what
+        Identity::resolve(options, &home.environment(vars)).unwrap_err().message
     };
     assert!(error(&options, &all[1..]).contains("there is no config file"));
     let named = ServiceOptions { profile: given("backup"), ..options };
@@ -290,7 +299,7 @@ fn which_config_file_is_read_follows_the_rule_of_the_sdk() {
     let environment = home.environment(&[("OCI_CONFIG_FILE", variable.to_str().unwrap())]);
     let bare = home.environment(&[]);
 
-    assert!(region(&bare, &options()).unwrap_err().what.contains(".oci/config"));
+    assert!(region(&bare, &options()).unwrap_err().message.contains(".oci/config"));
     write(".oraclebmc/config", "r-old");
     assert_eq!(region(&bare, &options()).unwrap(), "r-old");
     assert_eq!(region(&environment, &options()).unwrap(), "r-variable");
@@ -306,7 +315,7 @@ fn a_missing_config_file_is_said_with_and_without_a_home() {
     let error = Home::new().error(&options());
     assert!(error.contains("there is no config file") && error.contains("oci setup config"));
     let homeless = Identity::resolve(&options(), &Environment::default()).unwrap_err();
-    assert!(homeless.what.contains("no HOME"), "{homeless}");
+    assert!(homeless.message.contains("no HOME"), "{homeless}");
     assert_eq!(homeless.kind.exit_code(), 2);
     let named = ServiceOptions { config_file: Some("/nowhere/config".into()), ..options() };
     assert!(Home::new().error(&named).contains("/nowhere/config"));
@@ -399,8 +408,8 @@ fn an_endpoint_in_the_config_file_is_warned_of() {
 #[test]
 fn a_form_of_the_hosts_is_that_of_the_region_and_an_endpoint_beats_it() {
     let home = Home::with(&api_key_profile());
-    let form = Form { realm_specific: Some("--x".into()), dual_stack: None };
-    let options = ServiceOptions { form, ..options() };
+    let form = HostVariant { realm_specific: Some("--x".into()), dual_stack: None };
+    let options = ServiceOptions { host_variant: form, ..options() };
     let storage = home.resolve(&options).unwrap().object_storage;
     let host = "ax.objectstorage.us-ashburn-1.oci.customer-oci.com";
     assert_eq!(storage.endpoint("/n/ax/b/c").unwrap().host, host);

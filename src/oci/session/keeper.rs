@@ -9,62 +9,70 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Credentials;
-use super::core::{Core, Looked};
-use super::refresh::{self, NoToken};
-use super::store::{self, Lock, Stored};
-use super::transport::{Request, Transport};
-use crate::oci::lifecycle::{Notice, Origin, Probed, Reason, Refreshed, Step};
-use crate::oci::profile::Source;
-use crate::oci::sign::{self, Head};
+use super::core::{LastRead, SharedState};
+use super::refresh::{self, RefreshError};
+use super::store::{self, TokenFileLock, WriteBack};
+use super::transport::{AuthRequest, AuthTransport};
+use crate::oci::lifecycle::{
+    BackgroundTask, CredentialOrigin, ProbeResult, RefreshOutcome, RefreshReason, TokenEvent,
+};
+use crate::oci::profile::CredentialSource;
+use crate::oci::sign::{self, SignedRequest};
 
 /// How long another process may hold the lock before we go on without it.
-const LOCKED: Duration = Duration::from_secs(10);
-const BETWEEN_LOCKS: Duration = Duration::from_millis(200);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a probe, or a question for the time, may take.
-const PROBE: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Task = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+type OptionalTask = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Works until it is dropped.
-pub(super) async fn keep(core: Arc<Core>, transport: Arc<dyn Transport>) {
-    let (mut refreshing, mut probing, mut asking): (Task, Task, Task) = (None, None, None);
+pub(super) async fn run_refresher(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
+    let (mut refreshing, mut probing, mut asking): (OptionalTask, OptionalTask, OptionalTask) =
+        (None, None, None);
     loop {
-        let woken = core.wake.notified();
+        let woken = core.refresher_wake.notified();
         let idle = loop {
             let step = {
                 let mut state = core.state();
-                core.look_at_files(&mut state, false);
-                state.lifecycle.announce(core.now());
-                let step = state.lifecycle.step(core.now());
+                core.read_files(&mut state, false);
+                state.lifecycle.report_expiry_while_idle(core.now());
+                let step = state.lifecycle.next_task(core.now());
                 match step {
-                    Step::Refresh(reason) => state.lifecycle.refresh_began(reason),
-                    Step::Probe => state.lifecycle.probe_began(),
-                    Step::AskTime => state.lifecycle.ask_began(),
-                    Step::Idle(_) => {}
+                    BackgroundTask::Refresh(reason) => state.lifecycle.refresh_started(reason),
+                    BackgroundTask::Probe => state.lifecycle.probe_started(),
+                    BackgroundTask::AskTime => state.lifecycle.time_query_started(),
+                    BackgroundTask::Idle(_) => {}
                 }
-                core.tell_notices(&mut state);
+                core.notify_events(&mut state);
                 step
             };
             match step {
-                Step::Refresh(reason) => {
-                    refreshing = Some(Box::pin(renew(core.clone(), transport.clone(), reason)));
+                BackgroundTask::Refresh(reason) => {
+                    refreshing = Some(Box::pin(refresh(core.clone(), transport.clone(), reason)));
                 }
-                Step::Probe => probing = Some(Box::pin(probe(core.clone(), transport.clone()))),
-                Step::AskTime => asking = Some(Box::pin(ask(core.clone(), transport.clone()))),
-                Step::Idle(idle) => break idle,
+                BackgroundTask::Probe => {
+                    probing = Some(Box::pin(probe(core.clone(), transport.clone())))
+                }
+                BackgroundTask::AskTime => {
+                    asking =
+                        Some(Box::pin(query_time_with_timeout(core.clone(), transport.clone())))
+                }
+                BackgroundTask::Idle(idle) => break idle,
             }
         };
         tokio::select! {
-            () = run(&mut refreshing) => refreshing = None,
-            () = run(&mut probing) => probing = None,
-            () = run(&mut asking) => asking = None,
+            () = run_optional(&mut refreshing) => refreshing = None,
+            () = run_optional(&mut probing) => probing = None,
+            () = run_optional(&mut asking) => asking = None,
             () = woken => {}
             () = tokio::time::sleep(idle) => {}
         }
     }
 }
 
-async fn run(task: &mut Task) {
+async fn run_optional(task: &mut OptionalTask) {
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,
@@ -72,50 +80,50 @@ async fn run(task: &mut Task) {
 }
 
 /// One refresh, from the lock to the file.
-async fn renew(core: Arc<Core>, transport: Arc<dyn Transport>, reason: Reason) {
-    let before = core.state().lifecycle.facts().expires;
-    let how = attempt(&core, transport.as_ref(), reason).await;
+async fn refresh(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>, reason: RefreshReason) {
+    let before = core.state().lifecycle.token().expires;
+    let how = refresh_once(&core, transport.as_ref(), reason).await;
     let mut state = core.state();
-    let longer = state.lifecycle.facts().expires > before;
+    let longer = state.lifecycle.token().expires > before;
     let how = match how {
-        Ok(()) if longer => Refreshed::Longer,
-        Ok(()) => Refreshed::NotLonger,
-        Err(none) => Refreshed::Failed(none.to_string()),
+        Ok(()) if longer => RefreshOutcome::Extended,
+        Ok(()) => RefreshOutcome::NotExtended,
+        Err(none) => RefreshOutcome::Failed(none.to_string()),
     };
-    state.lifecycle.refresh_ended(core.now(), &how);
-    core.tell_notices(&mut state);
+    state.lifecycle.refresh_finished(core.now(), &how);
+    core.notify_events(&mut state);
     core.changed.notify_waiters();
 }
 
 /// As far as another token, which is taken up, or the reason why there is none.
-pub(super) async fn attempt(
-    core: &Core,
-    transport: &dyn Transport,
-    reason: Reason,
-) -> Result<(), NoToken> {
-    let failed = |why: &str| NoToken::Failed(why.to_owned());
+pub(super) async fn refresh_once(
+    core: &SharedState,
+    transport: &dyn AuthTransport,
+    reason: RefreshReason,
+) -> Result<(), RefreshError> {
+    let failed = |why: &str| RefreshError::Failed(why.to_owned());
     let identity = &core.identity;
-    let Source::SecurityToken { token_file } = &identity.credentials else {
+    let CredentialSource::SecurityToken { token_file } = &identity.credentials else {
         return Err(failed("an API key is not refreshed"));
     };
     let Some(auth) = &identity.auth else { return Err(failed("no auth service is known")) };
     let generation = core.state().credentials.generation;
-    let patience = core.state().lifecycle.refresh_patience(core.now());
-    let lock = lock(core, generation, patience.min(LOCKED)).await;
+    let patience = core.state().lifecycle.refresh_timeout(core.now());
+    let lock = lock(core, generation, patience.min(LOCK_TIMEOUT)).await;
     {
         // Whoever held the lock may have renewed it already. (A refused token may be replaced by
         // one that ends no later: any other will do.)
         let mut state = core.state();
-        core.look_at_files(&mut state, false);
+        core.read_files(&mut state, false);
         if state.credentials.generation != generation {
-            core.tell_notices(&mut state);
+            core.notify_events(&mut state);
             return Ok(());
         }
     }
     let (pair, credentials, date) = {
         let state = core.state();
         let date = date(state.lifecycle.clock(core.now()));
-        (state.pair.clone(), state.credentials.clone(), date)
+        (state.keys.clone(), state.credentials.clone(), date)
     };
     let Some(old) = &pair.token else { return Err(failed("there is no token")) };
     let request = refresh::request(auth, &credentials, old, &date);
@@ -124,14 +132,14 @@ pub(super) async fn attempt(
         .await
         .map_err(|_| {
             let seconds = patience.as_secs_f64().ceil();
-            NoToken::Failed(format!("no answer from {auth} within {seconds} s"))
+            RefreshError::Failed(format!("no answer from {auth} within {seconds} s"))
         })?
-        .map_err(NoToken::Failed)?;
+        .map_err(RefreshError::Failed)?;
     if let Some(server) = response.date {
-        core.dated(&mut core.state(), server);
+        core.on_server_date(&mut core.state(), server);
     }
     let token = refresh::token(&response)?;
-    if !token.fits(&pair.key.modulus()) {
+    if !token.matches_key(&pair.key.modulus()) {
         return Err(failed("the new token is bound to another key"));
     }
     if token.secret() == old.secret() {
@@ -140,42 +148,46 @@ pub(super) async fn attempt(
     let better = token.expires > old.expires;
     let stored = match better {
         true => store::write_back(identity, token_file, &pair, &token),
-        false => Stored::Written,
+        false => WriteBack::Written,
     };
     drop(lock);
     let mut state = core.state();
     match stored {
-        Stored::Written => {}
-        Stored::Theirs => core.look_at_files(&mut state, true),
-        Stored::Not(what) => state.lifecycle.note_once(Notice::NotWritten { what }),
+        WriteBack::Written => {}
+        WriteBack::Superseded => core.read_files(&mut state, true),
+        WriteBack::Failed(what) => state.lifecycle.emit_once(TokenEvent::NotWritten { what }),
     }
     // What was asked for because the old token is refused is taken even if it ends no later.
-    if better || reason == Reason::Refused {
+    if better || reason == RefreshReason::Refused {
         let renewed = pair.with_token(token);
-        if state.pair.same_key(&renewed) && core.take_up(&mut state, renewed, Origin::Refresh) {
-            let stamps = super::files::Stamps::of(identity);
-            state.looked = Looked { stamps, settled: false };
+        if state.keys.same_key(&renewed)
+            && core.adopt(&mut state, renewed, CredentialOrigin::Refresh)
+        {
+            let stamps = super::files::FileSnapshot::of(identity);
+            state.last_read = LastRead { snapshot: stamps, stable: false };
         }
     }
-    core.tell_notices(&mut state);
+    core.notify_events(&mut state);
     Ok(())
 }
 
 /// The lock beside the token, or none after some time: another process that hangs must not cost
 /// us the session.
-async fn lock(core: &Core, generation: u64, patience: Duration) -> Option<Lock> {
-    let Source::SecurityToken { token_file } = &core.identity.credentials else { return None };
-    let attempts = patience.as_millis() / BETWEEN_LOCKS.as_millis();
+async fn lock(core: &SharedState, generation: u64, patience: Duration) -> Option<TokenFileLock> {
+    let CredentialSource::SecurityToken { token_file } = &core.identity.credentials else {
+        return None;
+    };
+    let attempts = patience.as_millis() / LOCK_RETRY_INTERVAL.as_millis();
     for attempt in 0..=attempts {
-        if let Some(lock) = Lock::try_take(token_file) {
+        if let Some(lock) = TokenFileLock::try_acquire(token_file) {
             return Some(lock);
         }
         if attempt == 0 {
-            core.state().lifecycle.note(Notice::Locked);
+            core.state().lifecycle.emit(TokenEvent::Locked);
         }
-        tokio::time::sleep(BETWEEN_LOCKS).await;
+        tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
         let mut state = core.state();
-        core.look_at_files(&mut state, false);
+        core.read_files(&mut state, false);
         if state.credentials.generation != generation {
             return None;
         }
@@ -184,76 +196,82 @@ async fn lock(core: &Core, generation: u64, patience: Duration) -> Option<Lock> 
 }
 
 /// One small request that tells whether the present credentials are accepted.
-async fn probe(core: Arc<Core>, transport: Arc<dyn Transport>) {
+async fn probe(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
     let (credentials, (method, target), clock) = {
         let state = core.state();
         let clock = state.lifecycle.clock(core.now());
-        (state.credentials.clone(), state.probe.clone(), clock)
+        (state.credentials.clone(), state.probe_request.clone(), clock)
     };
     let request = probe_request(&core, &credentials, method, target, &date(clock));
-    let answer = tokio::time::timeout(PROBE, transport.exchange(request)).await;
+    let answer = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await;
     let mut state = core.state();
     let now = core.now();
     let how = match answer {
         Ok(Ok(response)) => {
             if let Some(server) = response.date {
-                core.dated(&mut state, server);
+                core.on_server_date(&mut state, server);
             }
             match response.status {
-                401 => Probed::Refused,
-                429 | 500.. => Probed::Unanswered,
+                401 => ProbeResult::Refused,
+                429 | 500.. => ProbeResult::Unanswered,
                 // Whatever else the service says, it says it to someone it knows.
-                _ => Probed::Accepted,
+                _ => ProbeResult::Accepted,
             }
         }
-        _ => Probed::Unanswered,
+        _ => ProbeResult::Unanswered,
     };
-    state.lifecycle.probe_ended(now, credentials.generation, how);
-    core.tell_notices(&mut state);
+    state.lifecycle.probe_finished(now, credentials.generation, how);
+    core.notify_events(&mut state);
     core.changed.notify_waiters();
 }
 
-async fn ask(core: Arc<Core>, transport: Arc<dyn Transport>) {
-    ask_time(&core, transport.as_ref()).await;
-    core.state().lifecycle.ask_ended(core.now());
+async fn query_time_with_timeout(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
+    query_time(&core, transport.as_ref()).await;
+    core.state().lifecycle.time_query_finished(core.now());
     core.changed.notify_waiters();
 }
 
 /// One small request that needs no credentials, for the date of its answer.
-pub(super) async fn ask_time(core: &Core, transport: &dyn Transport) {
+pub(super) async fn query_time(core: &SharedState, transport: &dyn AuthTransport) {
     let endpoint = core.identity.object_storage.general.clone();
-    let request = Request {
+    let request = AuthRequest {
         method: "HEAD",
         target: endpoint.target("/"),
         headers: vec![("host", endpoint.authority.clone())],
         body: Vec::new().into(),
         endpoint,
     };
-    if let Ok(Ok(response)) = tokio::time::timeout(PROBE, transport.exchange(request)).await
+    if let Ok(Ok(response)) = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await
         && let Some(server) = response.date
     {
         let mut state = core.state();
-        core.dated(&mut state, server);
-        core.tell_notices(&mut state);
+        core.on_server_date(&mut state, server);
+        core.notify_events(&mut state);
     }
 }
 
 fn probe_request(
-    core: &Core,
+    core: &SharedState,
     credentials: &Credentials,
     method: &'static str,
     target: String,
     date: &str,
-) -> Request {
+) -> AuthRequest {
     let storage = &core.identity.object_storage;
     // A namespace that has no host is refused before anything is sent.
     let endpoint = storage.endpoint(&target).unwrap_or_else(|_| storage.general.clone());
     let target = endpoint.target(&target);
-    let head = Head { method, target: &target, host: Some(&endpoint.authority), date, body: None };
+    let head = SignedRequest {
+        method,
+        path_and_query: &target,
+        host: Some(&endpoint.authority),
+        date,
+        body: None,
+    };
     let headers = sign::authorize(&credentials.key_id, &credentials.key, &head).headers;
-    Request { method, target, headers, body: Vec::new().into(), endpoint }
+    AuthRequest { method, target, headers, body: Vec::new().into(), endpoint }
 }
 
 fn date(clock: Duration) -> String {
-    crate::oci::lifecycle::notice::Date(clock).to_string()
+    crate::oci::lifecycle::notice::DisplayTime(clock).to_string()
 }

@@ -8,9 +8,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Credentials;
-use super::transport::{Request, Response};
+use super::transport::{AuthRequest, AuthResponse};
 use crate::oci::endpoint::Endpoint;
-use crate::oci::sign::{self, Body, Head};
+use crate::oci::sign::{self, SignedBody, SignedRequest};
 use crate::oci::token::Token;
 
 const TARGET: &str = "/v1/authentication/refresh";
@@ -22,46 +22,48 @@ pub(super) fn request(
     credentials: &Credentials,
     token: &Token,
     date: &str,
-) -> Request {
+) -> AuthRequest {
     // A token is letters, digits, `-`, `_` and dots: nothing in it needs an escape.
     let body = Zeroizing::new(format!("{{\"currentToken\": \"{}\"}}", token.secret()).into_bytes());
     let target = auth.target(TARGET);
-    let head = Head {
+    let head = SignedRequest {
         method: "POST",
-        target: &target,
+        path_and_query: &target,
         host: Some(&auth.authority),
         date,
-        body: Some(Body { content_type: JSON, bytes: &body }),
+        body: Some(SignedBody { content_type: JSON, bytes: &body }),
     };
     let signed = sign::authorize(&credentials.key_id, &credentials.key, &head);
-    Request { endpoint: auth.clone(), method: "POST", target, headers: signed.headers, body }
+    AuthRequest { endpoint: auth.clone(), method: "POST", target, headers: signed.headers, body }
 }
 
 /// Why an answer brought no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoToken {
+pub(super) enum RefreshError {
     /// The service will not prolong the session (401).
     Denied,
     Failed(String),
 }
 
-impl fmt::Display for NoToken {
+impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoToken::Denied => f.write_str("the auth service answered HTTP 401"),
-            NoToken::Failed(why) => f.write_str(why),
+            RefreshError::Denied => f.write_str("the auth service answered HTTP 401"),
+            RefreshError::Failed(why) => f.write_str(why),
         }
     }
 }
 
 /// The new token in an answer.
-pub(super) fn token(response: &Response) -> Result<Token, NoToken> {
+pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
     match response.status {
         200 => {}
-        401 => return Err(NoToken::Denied),
-        status => return Err(NoToken::Failed(format!("the auth service answered HTTP {status}"))),
+        401 => return Err(RefreshError::Denied),
+        status => {
+            return Err(RefreshError::Failed(format!("the auth service answered HTTP {status}")));
+        }
     }
-    let unreadable = |why: &str| NoToken::Failed(format!("the auth service's answer {why}"));
+    let unreadable = |why: &str| RefreshError::Failed(format!("the auth service's answer {why}"));
     let answer: Value =
         serde_json::from_slice(&response.body).map_err(|_| unreadable("is no JSON"))?;
     let text = answer["token"].as_str().ok_or_else(|| unreadable("holds no token"))?;
@@ -80,8 +82,8 @@ mod tests {
         serde_json::from_str(include_str!("../../../tests/data/signing-vectors.json")).unwrap()
     }
 
-    fn answer(status: u16, body: &str) -> Response {
-        Response { status, date: None, body: body.as_bytes().to_vec() }
+    fn answer(status: u16, body: &str) -> AuthResponse {
+        AuthResponse { status, date: None, body: body.as_bytes().to_vec() }
     }
 
     #[test]
@@ -115,12 +117,12 @@ mod tests {
         let text = vectors()["session_token"].as_str().unwrap().to_owned();
         let good = answer(200, &format!("{{\"token\": \"{text}\"}}"));
         assert_eq!(token(&good).unwrap().secret(), text);
-        assert_eq!(token(&answer(401, "{}")), Err(NoToken::Denied));
+        assert_eq!(token(&answer(401, "{}")), Err(RefreshError::Denied));
         for (status, body) in [(500, ""), (404, ""), (200, "x"), (200, "{}"), (200, "[1]")] {
-            assert!(matches!(token(&answer(status, body)), Err(NoToken::Failed(_))));
+            assert!(matches!(token(&answer(status, body)), Err(RefreshError::Failed(_))));
         }
         let cut = answer(200, &format!("{{\"token\": \"{}\"}}", &text[..text.len() - 3]));
-        let Err(NoToken::Failed(why)) = token(&cut) else { panic!() };
+        let Err(RefreshError::Failed(why)) = token(&cut) else { panic!() };
         assert!(!why.contains(&text[..30]), "{why}");
     }
 }

@@ -14,36 +14,36 @@ use super::Session;
 use super::core::{expired, since_1970};
 use super::files;
 use super::keeper;
-use super::refresh::NoToken;
-use super::transport::Transport;
+use super::refresh::RefreshError;
+use super::transport::AuthTransport;
 use crate::error::Error;
 use crate::oci::key::Key;
-use crate::oci::lifecycle::notice::{Date, Span};
-use crate::oci::lifecycle::{Notice, Reason};
+use crate::oci::lifecycle::notice::{DisplayDuration, DisplayTime};
+use crate::oci::lifecycle::{RefreshReason, TokenEvent};
 use crate::oci::options::AuthMode;
-use crate::oci::profile::{Identity, KeySource, Source};
+use crate::oci::profile::{CredentialSource, Identity, KeySource};
 
 /// What `session show` found.
-pub struct Report {
+pub struct SessionReport {
     /// To be printed whatever was found.
     pub text: String,
     /// Why nothing can be done with it.
-    pub trouble: Option<Error>,
+    pub error: Option<Error>,
 }
 
 /// Tells what the profile's key and token are and how long they last.
-pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
+pub fn show(identity: &Identity, now: SystemTime, json: bool) -> SessionReport {
     let now = since_1970(now).as_secs();
     let (key, token) = files::inspect(identity);
-    let mut rows = Rows::default();
+    let mut rows = Table::default();
     rows.text("profile", Some(&identity.profile));
     let token_file = match &identity.credentials {
-        Source::ApiKey { fingerprint, .. } => {
+        CredentialSource::ApiKey { fingerprint, .. } => {
             rows.text("authentication", Some(AuthMode::ApiKey.name()));
             rows.text("fingerprint", Some(fingerprint));
             None
         }
-        Source::SecurityToken { token_file } => {
+        CredentialSource::SecurityToken { token_file } => {
             rows.text("authentication", Some(AuthMode::SecurityToken.name()));
             Some(token_file)
         }
@@ -55,9 +55,9 @@ pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
     rows.text("tenancy", tenancy.map(String::as_str));
     rows.text("region", identity.region.as_deref());
     let mut trouble = key.as_ref().err().cloned();
-    if let Source::ApiKey { fingerprint, .. } = &identity.credentials {
+    if let CredentialSource::ApiKey { fingerprint, .. } = &identity.credentials {
         let fits = key.as_ref().ok().map(|key| key.fingerprint() == fingerprint);
-        rows.truth("key-match", fits);
+        rows.yes_no("key-match", fits);
         if let (Some(false), Ok(key)) = (fits, &key) {
             trouble = Some(wrong_fingerprint(identity, fingerprint, key));
         }
@@ -65,15 +65,15 @@ pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
     if let Some(token_file) = token_file {
         match &token {
             Ok(token) => {
-                rows.moment("issued", token.issued, now);
-                rows.moment("expires", Some(token.expires), now);
-                rows.moment("session-ends", token.session_end, now);
+                rows.timestamp("issued", token.issued, now);
+                rows.timestamp("expires", Some(token.expires), now);
+                rows.timestamp("session-ends", token.session_end, now);
                 let fits = token
                     .modulus
                     .as_ref()
                     .and(key.as_ref().ok())
-                    .map(|key| token.fits(&key.modulus()));
-                rows.truth("key-match", fits);
+                    .map(|key| token.matches_key(&key.modulus()));
+                rows.yes_no("key-match", fits);
                 if fits == Some(false) {
                     trouble = trouble.or(Some(files::mismatch(identity, &token_file.display())));
                 }
@@ -90,8 +90,8 @@ pub fn show(identity: &Identity, now: SystemTime, json: bool) -> Report {
         KeySource::Content(_) => rows.text("key-from", Some(&identity.key.to_string())),
     }
     rows.file("token-file", token_file.map(|file| file.as_path()));
-    rows.truth("valid", Some(trouble.is_none()));
-    Report { text: if json { rows.json() } else { rows.lines() }, trouble }
+    rows.yes_no("valid", Some(trouble.is_none()));
+    SessionReport { text: if json { rows.json() } else { rows.lines() }, error: trouble }
 }
 
 /// The service knows a key by its fingerprint, and checks a signature by the key it finds.
@@ -100,17 +100,17 @@ fn wrong_fingerprint(identity: &Identity, fingerprint: &str, key: &Key) -> Error
     let what =
         format!("the fingerprint {fingerprint} is not that of {}, which is {own}", identity.key);
     Error::credentials(what)
-        .next("let the profile have the fingerprint and the key of one and the same API key")
+        .with_hint("let the profile have the fingerprint and the key of one and the same API key")
 }
 
 /// Names and values, in the order they are shown.
 #[derive(Default)]
-struct Rows {
+struct Table {
     lines: Vec<(&'static str, String)>,
     json: Map<String, Value>,
 }
 
-impl Rows {
+impl Table {
     fn text(&mut self, name: &'static str, value: Option<&str>) {
         self.json.insert(name.to_owned(), value.into());
         if let Some(value) = value {
@@ -118,7 +118,7 @@ impl Rows {
         }
     }
 
-    fn truth(&mut self, name: &'static str, value: Option<bool>) {
+    fn yes_no(&mut self, name: &'static str, value: Option<bool>) {
         self.json.insert(name.to_owned(), value.into());
         let word = match value {
             Some(true) => "yes",
@@ -128,12 +128,12 @@ impl Rows {
         self.lines.push((name, word.to_owned()));
     }
 
-    fn moment(&mut self, name: &'static str, at: Option<u64>, now: u64) {
+    fn timestamp(&mut self, name: &'static str, at: Option<u64>, now: u64) {
         self.json.insert(name.to_owned(), at.map(|at| date(at).to_string()).into());
         let left = at.map(|at| at.cast_signed().saturating_sub(now.cast_signed()));
         self.json.insert(format!("{name}-in-seconds"), left.into());
         if let (Some(at), Some(left)) = (at, left) {
-            let span = Span(Duration::from_secs(left.unsigned_abs()));
+            let span = DisplayDuration(Duration::from_secs(left.unsigned_abs()));
             let relative = if left < 0 { format!("{span} ago") } else { format!("in {span}") };
             self.lines.push((name, format!("{} ({relative})", date(at))));
         }
@@ -162,60 +162,63 @@ impl Rows {
 }
 
 /// Asks for more time, writes the new token back, and says how much it gave.
-pub async fn refresh(identity: Identity, transport: Arc<dyn Transport>) -> Result<String, Error> {
-    if let Source::ApiKey { .. } = identity.credentials {
+pub async fn refresh(
+    identity: Identity,
+    transport: Arc<dyn AuthTransport>,
+) -> Result<String, Error> {
+    if let CredentialSource::ApiKey { .. } = identity.credentials {
         let what = format!("the profile {} has an API key, and no session", identity.profile);
-        return Err(Error::usage(what).next("name the profile of a session with --profile"));
+        return Err(Error::usage(what).with_hint("name the profile of a session with --profile"));
     }
     if identity.auth.is_none() {
         return Err(Error::usage("no region says where the auth service is")
-            .next("give --region or --auth-endpoint"));
+            .with_hint("give --region or --auth-endpoint"));
     }
     let session = Session::open(identity)?;
-    let core = &session.core;
+    let core = &session.shared;
     let expires = || core.state().credentials.expires.unwrap_or_default();
     let is_over = || expires() <= since_1970(session.signing_date()).as_secs();
     // By the service's clock, where it tells: the local one may be wrong.
     if is_over() {
-        keeper::ask_time(core, transport.as_ref()).await;
+        keeper::query_time(core, transport.as_ref()).await;
     }
     if is_over() {
         return Err(expired(&core.identity, expires()));
     }
     let (before, clock) = (expires(), session.signing_date());
-    let mut outcome = keeper::attempt(core, transport.as_ref(), Reason::Due).await;
+    let mut outcome = keeper::refresh_once(core, transport.as_ref(), RefreshReason::Due).await;
     // A wrong local clock is corrected by the date of the refusal.
     let corrected = session
         .signing_date()
         .duration_since(clock)
-        .map_or(true, |passed| passed > core.began.elapsed() + super::SECOND);
-    if outcome == Err(NoToken::Denied) && corrected {
-        outcome = keeper::attempt(core, transport.as_ref(), Reason::Due).await;
+        .map_or(true, |passed| passed > core.started_at.elapsed() + super::SECOND);
+    if outcome == Err(RefreshError::Denied) && corrected {
+        outcome = keeper::refresh_once(core, transport.as_ref(), RefreshReason::Due).await;
     }
     let after = expires();
-    let login = core.identity.login();
+    let login = core.identity.login_command();
     match outcome {
-        Err(NoToken::Denied) => {
+        Err(RefreshError::Denied) => {
             let what = format!(
                 "the session cannot be prolonged (HTTP 401); its token ends at {}",
                 date(after)
             );
-            return Err(Error::credentials(what).next(login));
+            return Err(Error::credentials(what).with_hint(login));
         }
-        Err(NoToken::Failed(why)) => {
+        Err(RefreshError::Failed(why)) => {
             let what = format!("the session token could not be refreshed: {why}");
-            return Err(Error::service(what).next("try again; the present token is unchanged"));
+            return Err(Error::service(what).with_hint("try again; the present token is unchanged"));
         }
         Ok(()) => {}
     }
-    for notice in core.state().lifecycle.take_notices() {
-        if let Notice::NotWritten { what } = notice {
+    for notice in core.state().lifecycle.take_events() {
+        if let TokenEvent::NotWritten { what } = notice {
             return Err(Error::usage(format!("the refreshed token cannot be kept: {what}"))
-                .next("make the folder of the token file writable"));
+                .with_hint("make the folder of the token file writable"));
         }
     }
     let now = since_1970(session.signing_date()).as_secs();
-    let left = Span(Duration::from_secs(after.saturating_sub(now)));
+    let left = DisplayDuration(Duration::from_secs(after.saturating_sub(now)));
     Ok(match after > before {
         true => format!("the session token was refreshed: valid until {} (in {left})", date(after)),
         false => format!(
@@ -225,6 +228,6 @@ pub async fn refresh(identity: Identity, transport: Arc<dyn Transport>) -> Resul
     })
 }
 
-fn date(seconds: u64) -> Date {
-    Date(Duration::from_secs(seconds))
+fn date(seconds: u64) -> DisplayTime {
+    DisplayTime(Duration::from_secs(seconds))
 }

@@ -10,29 +10,29 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::files::{self, Pair};
+use super::files::{self, KeyAndToken};
 use crate::oci::profile::Identity;
 use crate::oci::token::Token;
 
 /// What became of a new token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum WriteBack {
     Written,
     /// Another process was faster: what the files hold now is to be taken up.
-    Theirs,
+    Superseded,
     /// It could not be written, and why.
-    Not(String),
+    Failed(String),
 }
 
 /// An advisory lock beside the token; dropping it unlocks.
-pub(super) struct Lock {
+pub(super) struct TokenFileLock {
     _file: Option<File>,
 }
 
-impl Lock {
+impl TokenFileLock {
     /// Takes the lock; `None` while another process has it. Where there can be no lock (a folder
     /// that may not be written, a file system without locks) there is nothing to wait for.
-    pub(super) fn try_take(token_file: &Path) -> Option<Lock> {
+    pub(super) fn try_acquire(token_file: &Path) -> Option<TokenFileLock> {
         let mut name = resolved(token_file).into_os_string();
         name.push(".lock");
         let file = OpenOptions::new()
@@ -41,11 +41,11 @@ impl Lock {
             .write(true)
             .mode(0o600)
             .open(PathBuf::from(name));
-        let Ok(file) = file else { return Some(Lock { _file: None }) };
+        let Ok(file) = file else { return Some(TokenFileLock { _file: None }) };
         match file.try_lock() {
-            Ok(()) => Some(Lock { _file: Some(file) }),
+            Ok(()) => Some(TokenFileLock { _file: Some(file) }),
             Err(fs::TryLockError::WouldBlock) => None,
-            Err(fs::TryLockError::Error(_)) => Some(Lock { _file: None }),
+            Err(fs::TryLockError::Error(_)) => Some(TokenFileLock { _file: None }),
         }
     }
 }
@@ -54,9 +54,9 @@ impl Lock {
 pub(super) fn write_back(
     identity: &Identity,
     token_file: &Path,
-    before: &Pair,
+    before: &KeyAndToken,
     token: &Token,
-) -> Stored {
+) -> WriteBack {
     // Replacing a symlink itself would cut off whoever rotates its target.
     let target = resolved(token_file);
     match files::read(identity, Some(before)) {
@@ -64,17 +64,17 @@ pub(super) fn write_back(
         Ok(theirs) => {
             let expires = theirs.token.as_ref().map_or(0, |theirs| theirs.expires);
             if !theirs.same_key(before) || expires >= token.expires {
-                return Stored::Theirs;
+                return WriteBack::Superseded;
             }
         }
         // A login is being written, or the file is a ruin. Whoever writes it comes first.
-        Err(_) => return Stored::Theirs,
+        Err(_) => return WriteBack::Superseded,
     }
     match replace(&target, token) {
-        Ok(()) => Stored::Written,
+        Ok(()) => WriteBack::Written,
         // Not the error itself, which names a file that differs each time.
         Err(error) => {
-            Stored::Not(format!("{} cannot be replaced: {}", target.display(), error.kind()))
+            WriteBack::Failed(format!("{} cannot be replaced: {}", target.display(), error.kind()))
         }
     }
 }

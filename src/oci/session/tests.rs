@@ -82,7 +82,7 @@ impl Home {
     }
 
     fn refusal(&self) -> (u8, String) {
-        let ready = async { self.open()?.ready(Attempt::Small).await };
+        let ready = async { self.open()?.wait_until_ready(SigningRequest::Small).await };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let error = runtime.block_on(ready).unwrap_err();
         (error.kind.exit_code(), error.to_string())
@@ -96,7 +96,7 @@ type Spoil = fn(&Home);
 async fn a_valid_pair_signs_with_the_token_and_its_key() {
     let text = token(&vector_key(), now() + 600);
     let session = Home::new(&format!("{text}\n")).open().unwrap();
-    let credentials = session.credentials(Attempt::Small).await.unwrap();
+    let credentials = session.credentials(SigningRequest::Small).await.unwrap();
     assert_eq!(credentials.key_id.as_str(), format!("ST${text}"));
     assert_eq!(credentials.key.fingerprint(), vectors()["key_fingerprint_md5"].as_str().unwrap());
     assert_eq!(credentials.generation, 1);
@@ -140,7 +140,7 @@ fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuratio
         (|home| home.write("key.pem", LEGACY_KEY), "no pass phrase was given"),
         (|home| home.write("key.pem", &vec![b'x'; LARGER]), "longer than"),
     ];
-    const LARGER: usize = super::super::key::LARGEST_FILE + 1;
+    const LARGER: usize = super::super::key::MAX_FILE + 1;
     for (spoil, word) in cases {
         let home = Home::new(&valid);
         spoil(&home);
@@ -152,7 +152,7 @@ fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuratio
     home.write("key.pem", LEGACY_KEY);
     let wrong = home.identity(&[("OCI_CLI_PASSPHRASE", "hunter2")]);
     let error = Session::open(wrong).err().unwrap();
-    assert!(error.what.contains("the pass phrase is wrong"), "{error}");
+    assert!(error.message.contains("the pass phrase is wrong"), "{error}");
     assert!(!error.to_string().contains("hunter2"));
     assert!(Session::open(home.identity(&[("OCI_CLI_PASSPHRASE", "ocipipe-test-pass")])).is_ok());
 }
@@ -161,13 +161,13 @@ fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuratio
 async fn a_replaced_pair_is_taken_up_at_the_next_attempt() {
     let home = Home::new(&token(&vector_key(), now() + 600));
     let session = home.open().unwrap();
-    let first = session.credentials(Attempt::Small).await.unwrap();
+    let first = session.credentials(SigningRequest::Small).await.unwrap();
     home.write("key.pem", OTHER_KEY);
     // The key alone does not fit the token: the old pair is kept.
-    assert_eq!(session.credentials(Attempt::Small).await.unwrap().key_id, first.key_id);
+    assert_eq!(session.credentials(SigningRequest::Small).await.unwrap().key_id, first.key_id);
     let text = token(OTHER_KEY, now() + 1200);
     home.write("token", text.as_bytes());
-    let second = session.credentials(Attempt::Small).await.unwrap();
+    let second = session.credentials(SigningRequest::Small).await.unwrap();
     assert_eq!(second.key_id.as_str(), format!("ST${text}"));
     assert_ne!(second.key.fingerprint(), first.key.fingerprint());
     assert!(second.generation > first.generation);
@@ -184,17 +184,21 @@ async fn an_api_key_that_was_replaced_is_known_by_its_own_fingerprint() {
     );
     home.write(".oci/config", config.as_bytes());
     let session = home.open().unwrap();
-    let first = session.credentials(Attempt::Small).await.unwrap();
+    let first = session.credentials(SigningRequest::Small).await.unwrap();
     assert_eq!(first.key_id.as_str(), format!("{tenancy}/{user}/{configured}"));
     assert_eq!(first.expires, None);
     home.write("key.pem", OTHER_KEY);
-    let second = session.credentials(Attempt::Small).await.unwrap();
+    let second = session.credentials(SigningRequest::Small).await.unwrap();
     let own = second.key.fingerprint();
     assert_eq!(second.key_id.as_str(), format!("{tenancy}/{user}/{own}"));
     // Nor is it taken for the old one when it is read again, as after any refusal.
-    session.set_under_way();
-    session.refused(&second, (session.signing_date(), Instant::now()), Some(SystemTime::now()));
-    assert_eq!(session.core.state().credentials.key_id, second.key_id);
+    session.set_streaming();
+    session.on_unauthorized(
+        &second,
+        (session.signing_date(), Instant::now()),
+        Some(SystemTime::now()),
+    );
+    assert_eq!(session.shared.state().credentials.key_id, second.key_id);
 }
 
 #[tokio::test]
@@ -206,11 +210,11 @@ async fn a_change_that_leaves_no_trace_in_the_file_s_time_is_noticed_all_the_sam
     set_modified(&path, written);
     let session = home.open().unwrap();
     // The first look reads in any case; what counts is the second.
-    session.credentials(Attempt::Small).await.unwrap();
+    session.credentials(SigningRequest::Small).await.unwrap();
     let text = token(&vector_key(), now() + 601);
     fs::write(&path, &text).unwrap();
     set_modified(&path, written);
-    let credentials = session.credentials(Attempt::Small).await.unwrap();
+    let credentials = session.credentials(SigningRequest::Small).await.unwrap();
     assert_eq!(credentials.key_id.as_str(), format!("ST${text}"));
 }
 
@@ -222,7 +226,7 @@ fn a_file_that_is_half_written_at_the_start_is_read_again() {
     let writer = std::thread::spawn({
         let text = text.clone();
         move || {
-            std::thread::sleep(BETWEEN_READINGS / 2);
+            std::thread::sleep(FILE_READ_INTERVAL / 2);
             fs::write(path, text).unwrap();
         }
     });
@@ -247,9 +251,9 @@ async fn a_token_that_has_lain_there_for_long_is_seen_to_change_by_whatever_is_d
     set_modified(&home.path("key.pem"), old);
     set_modified(&path, old);
     let session = home.open().unwrap();
-    session.credentials(Attempt::Small).await.unwrap();
+    session.credentials(SigningRequest::Small).await.unwrap();
     let taken = async |text: &str| {
-        let credentials = session.credentials(Attempt::Small).await.unwrap();
+        let credentials = session.credentials(SigningRequest::Small).await.unwrap();
         assert_eq!(credentials.key_id.as_str(), format!("ST${}", text.trim()));
     };
     // Another file, of the same size and time.
@@ -277,10 +281,10 @@ async fn a_key_that_has_lain_there_for_long_is_seen_to_change() {
     home.write(".oci/config", config.as_bytes());
     set_modified(&home.path("key.pem"), an_hour_ago());
     let session = home.open().unwrap();
-    let first = session.credentials(Attempt::Small).await.unwrap();
+    let first = session.credentials(SigningRequest::Small).await.unwrap();
     home.write("key.pem", OTHER_KEY);
     set_modified(&home.path("key.pem"), an_hour_ago());
-    let second = session.credentials(Attempt::Small).await.unwrap();
+    let second = session.credentials(SigningRequest::Small).await.unwrap();
     assert_ne!(second.key.fingerprint(), first.key.fingerprint());
     assert!(second.key_id.as_str().ends_with(second.key.fingerprint()));
 }

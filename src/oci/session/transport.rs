@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::oci::endpoint::Endpoint;
 
 /// A request, signed and whole; `host`, `date` and `content-length` are among its headers.
-pub struct Request {
+pub struct AuthRequest {
     pub endpoint: Endpoint,
     pub method: &'static str,
     /// As it stands on the request line.
@@ -22,7 +22,7 @@ pub struct Request {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for AuthRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}{}", self.method, self.endpoint.origin(), self.target)
     }
@@ -30,7 +30,7 @@ impl fmt::Debug for Request {
 
 /// What came back.
 #[derive(Clone)]
-pub struct Response {
+pub struct AuthResponse {
     pub status: u16,
     /// The `date` header.
     pub date: Option<SystemTime>,
@@ -38,10 +38,10 @@ pub struct Response {
 }
 
 /// An exchange under way.
-pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Response, String>> + Send + 'a>>;
+pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<AuthResponse, String>> + Send + 'a>>;
 
 /// Carries a request to its endpoint. An error is a text for people, without secrets. It needs no
 /// bound in time: the session drops an exchange that takes too long.
-pub trait Transport: Send + Sync {
-    fn exchange(&self, request: Request) -> Exchange<'_>;
+pub trait AuthTransport: Send + Sync {
+    fn exchange(&self, request: AuthRequest) -> Exchange<'_>;
 }

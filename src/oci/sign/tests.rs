@@ -14,18 +14,18 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// The request of a vector: its head without the parts that need an owner.
-fn head(vector: &Value) -> Head<'_> {
+fn head(vector: &Value) -> SignedRequest<'_> {
     let (_, after_scheme) = text(vector, "url").split_once("://").unwrap();
     let target = &after_scheme[after_scheme.find('/').unwrap()..];
     let headers = &vector["headers"];
     let signs_body =
         vector["headers_signed"].as_array().unwrap().contains(&"x-content-sha256".into());
-    Head {
+    SignedRequest {
         method: text(vector, "method"),
-        target,
+        path_and_query: target,
         host: headers["host"].as_str(),
         date: text(headers, "date"),
-        body: signs_body.then(|| Body {
+        body: signs_body.then(|| SignedBody {
             content_type: text(headers, "content-type"),
             bytes: text(vector, "body").as_bytes(),
         }),
@@ -65,14 +65,15 @@ fn the_published_vectors_of_oracle_have_our_signing_string_and_their_signature_v
     let cases = published["vectors"].as_array().unwrap();
     assert_eq!(cases.len(), 2);
     for vector in cases {
-        let fields = fields(&Head {
+        let fields = fields(&SignedRequest {
             method: text(vector, "method"),
-            target: text(vector, "request_target"),
+            path_and_query: text(vector, "request_target"),
             host: Some(text(vector, "host")),
             date: text(vector, "date"),
-            body: vector["body"]
-                .as_str()
-                .map(|body| Body { content_type: "application/json", bytes: body.as_bytes() }),
+            body: vector["body"].as_str().map(|body| SignedBody {
+                content_type: "application/json",
+                bytes: body.as_bytes(),
+            }),
         });
         let signing_string = signing_string(&fields);
         assert_eq!(signing_string, text(vector, "signing_string"));
@@ -98,8 +99,14 @@ fn public_half(private: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_empty_body_that_is_signed_has_the_hash_of_nothing() {
-    let empty = Some(Body { content_type: "application/json", bytes: b"" });
-    let head = Head { method: "POST", target: "/x", host: Some("h"), date: "d", body: empty };
+    let empty = Some(SignedBody { content_type: "application/json", bytes: b"" });
+    let head = SignedRequest {
+        method: "POST",
+        path_and_query: "/x",
+        host: Some("h"),
+        date: "d",
+        body: empty,
+    };
     assert_eq!(
         signing_string(&fields(&head)),
         "date: d\n(request-target): post /x\nhost: h\ncontent-length: 0\n\
@@ -114,7 +121,13 @@ fn debug_output_shows_no_token() {
     let key = &vectors["keys"]["pkcs8"];
     let key = Key::from_pem(text(key, "pem").as_bytes(), None).unwrap();
     let key_id = KeyId::security_token("header.payload.signature");
-    let head = Head { method: "GET", target: "/n", host: Some("h"), date: "d", body: None };
+    let head = SignedRequest {
+        method: "GET",
+        path_and_query: "/n",
+        host: Some("h"),
+        date: "d",
+        body: None,
+    };
     let shown = format!("{key_id:?} {:?} {key:?}", authorize(&key_id, &key, &head));
     assert!(!shown.contains("payload") && !shown.contains("ST$"), "{shown}");
     assert!(!shown.contains("Signature"), "{shown}");

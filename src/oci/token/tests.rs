@@ -20,7 +20,7 @@ fn vector() -> String {
 fn the_claims_of_the_vector_are_read() {
     let token = Token::parse(&vector()).unwrap();
     assert_eq!((token.issued, token.expires), (Some(1_767_225_600), 1_767_229_200));
-    assert_eq!(token.life(), Some(3600));
+    assert_eq!(token.lifetime(), Some(3600));
     assert!(token.user.as_deref().unwrap().starts_with("ocid1.user.oc1.."));
     assert!(token.tenancy.as_deref().unwrap().starts_with("ocid1.tenancy.oc1.."));
     assert_eq!((token.session_end, &token.modulus), (None, &None));
@@ -37,7 +37,7 @@ fn white_space_around_a_token_and_a_byte_order_mark_do_not_belong_to_it() {
 #[test]
 fn only_an_expiry_is_required_and_unknown_claims_are_no_error() {
     let token = Token::parse(&token(json!({"exp": 5, "rtok": {"x": [1]}}))).unwrap();
-    assert_eq!((token.expires, token.issued, token.life()), (5, None, None));
+    assert_eq!((token.expires, token.issued, token.lifetime()), (5, None, None));
     assert_eq!((token.user, token.tenancy), (None, None));
 }
 
@@ -46,8 +46,8 @@ fn an_expiry_may_be_a_fraction_and_is_never_beyond_what_can_be_written() {
     let expires = |exp: Value| Token::parse(&token(json!({"exp": exp}))).map(|token| token.expires);
     assert_eq!(expires(json!(1_767_229_200.75)), Ok(1_767_229_200));
     assert_eq!(expires(json!(-3)), Ok(0));
-    assert_eq!(expires(json!(1e300)), Ok(LATEST));
-    assert_eq!(expires(json!(u64::MAX)), Ok(LATEST));
+    assert_eq!(expires(json!(1e300)), Ok(MAX_TIME));
+    assert_eq!(expires(json!(u64::MAX)), Ok(MAX_TIME));
     assert_eq!(expires(json!("tomorrow")), Err(TokenError::NoExpiry));
     assert_eq!(expires(json!(null)), Err(TokenError::NoExpiry));
 }
@@ -72,11 +72,11 @@ fn the_key_it_is_bound_to_is_read_from_a_text_or_an_object() {
     for jwk in [as_object, as_text] {
         let token = Token::parse(&token(json!({"exp": 1, "jwk": jwk}))).unwrap();
         assert_eq!(token.modulus.as_deref(), Some(&[0xdc, 0x86][..]));
-        assert!(token.fits(&[0xdc, 0x86]) && !token.fits(&[0xdc, 0x87]));
+        assert!(token.matches_key(&[0xdc, 0x86]) && !token.matches_key(&[0xdc, 0x87]));
     }
     for jwk in [json!("no json"), json!({}), json!(7), json!({"n": ""}), json!({"n": "?"})] {
         let token = Token::parse(&token(json!({"exp": 1, "jwk": jwk}))).unwrap();
-        assert!(token.modulus.is_none() && token.fits(&[1]));
+        assert!(token.modulus.is_none() && token.matches_key(&[1]));
     }
 }
 

@@ -11,8 +11,8 @@ fn listed(number: u32, etag: &str, size: u64) -> ListedPart {
 /// The commit was refused for its parts, and the parts are being listed.
 fn healing() -> Story {
     let mut story = Story::committing(settings(1, 2));
-    story.refused(Call::Commit, 400, "InvalidUploadPart");
-    assert_eq!(story.last(), &Call::ListParts);
+    story.refused(ApiCall::Commit, 400, "InvalidUploadPart");
+    assert_eq!(story.last(), &ApiCall::ListParts);
     story
 }
 
@@ -24,8 +24,8 @@ fn stored(etag: &str) -> Outcome {
 #[test]
 fn another_etag_of_the_same_content_is_taken_up() {
     let mut story = healing();
-    story.ok(Call::ListParts, Outcome::Parts(vec![listed(1, "e1", 3), listed(2, "late", 3)]));
-    assert_eq!(story.last(), &Call::Commit);
+    story.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3), listed(2, "late", 3)]));
+    assert_eq!(story.last(), &ApiCall::Commit);
     assert!(story.upload.commit_parts().eq([(1, "e1"), (2, "late")]));
 }
 
@@ -34,14 +34,14 @@ fn a_part_that_the_service_lost_or_holds_otherwise_is_sent_again_from_its_buffer
     for second in [None, Some(listed(2, "e9", 2))] {
         let mut story = healing();
         let parts = [Some(listed(1, "e1", 3)), second].into_iter().flatten().collect();
-        story.ok(Call::ListParts, Outcome::Parts(parts));
-        assert_eq!(story.last(), &Call::Part(2));
-        story.ok(Call::Part(2), stored("again"));
-        assert_eq!(story.last(), &Call::Commit);
+        story.ok(ApiCall::ListParts, Outcome::Parts(parts));
+        assert_eq!(story.last(), &ApiCall::Part(2));
+        story.ok(ApiCall::Part(2), stored("again"));
+        assert_eq!(story.last(), &ApiCall::Commit);
         assert!(story.upload.commit_parts().eq([(1, "e1"), (2, "again")]));
         let ours = story.ours("new");
-        story.ok(Call::Commit, Outcome::Committed(ours.clone()));
-        story.ok(Call::Head, Outcome::Object(ours));
+        story.ok(ApiCall::Commit, Outcome::Committed(ours.clone()));
+        story.ok(ApiCall::Head, Outcome::Object(ours));
         assert!(story.ended().is_ok());
     }
 }
@@ -50,47 +50,47 @@ fn a_part_that_the_service_lost_or_holds_otherwise_is_sent_again_from_its_buffer
 fn a_part_whose_buffer_was_used_again_cannot_be_sent_again_and_ends_the_run() {
     let mut story = Story::new(settings(1, 2));
     story.creating();
-    story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+    story.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     // The first part is acknowledged while the stream goes on.
-    story.ok(Call::Part(1), stored("e1"));
+    story.ok(ApiCall::Part(1), stored("e1"));
     let body = Bytes::from_static(b"abc");
     story.tell(Event::Part { number: 2, digest: digest::part(Algorithm::Sha256, &[body]) });
-    story.tell(Event::End { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
-    story.ok(Call::Part(2), stored("e2"));
-    story.refused(Call::Commit, 400, "InvalidUploadPart");
-    story.ok(Call::ListParts, Outcome::Parts(vec![listed(2, "e2", 3)]));
-    assert_eq!(story.last(), &Call::Abort);
-    story.ok(Call::Abort, Outcome::Gone);
-    assert_eq!(story.kind(), Kind::Integrity);
+    story.tell(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
+    story.ok(ApiCall::Part(2), stored("e2"));
+    story.refused(ApiCall::Commit, 400, "InvalidUploadPart");
+    story.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(2, "e2", 3)]));
+    assert_eq!(story.last(), &ApiCall::Abort);
+    story.ok(ApiCall::Abort, Outcome::Removed);
+    assert_eq!(story.kind(), ErrorKind::Integrity);
 }
 
 #[test]
 fn a_commit_that_never_knows_its_parts_ends() {
     let mut story = Story::committing(settings(1, 2));
     for _ in 0..3 {
-        story.refused(Call::Commit, 400, "InvalidUploadPart");
-        story.ok(Call::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
-        story.ok(Call::Part(2), stored("e2"));
+        story.refused(ApiCall::Commit, 400, "InvalidUploadPart");
+        story.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
+        story.ok(ApiCall::Part(2), stored("e2"));
     }
-    story.refused(Call::Commit, 400, "InvalidUploadPart");
-    assert_eq!(story.last(), &Call::Abort);
+    story.refused(ApiCall::Commit, 400, "InvalidUploadPart");
+    assert_eq!(story.last(), &ApiCall::Abort);
 }
 
 #[test]
 fn an_upload_that_is_gone_when_a_part_is_sent_again_may_have_been_committed_before() {
     let mut story = Story::committing(settings(1, 2));
     // The answer to the first commit is lost, the upload seems open, and the second is refused.
-    story.fails(Call::Commit, super::story::lost());
+    story.fails(ApiCall::Commit, super::story::lost());
     story.wait();
-    story.refused(Call::Head, 404, "");
-    story.ok(Call::ListParts, Outcome::Parts(Vec::new()));
+    story.refused(ApiCall::Head, 404, "");
+    story.ok(ApiCall::ListParts, Outcome::Parts(Vec::new()));
     story.wait();
-    story.refused(Call::Commit, 400, "InvalidUploadPart");
-    story.ok(Call::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
-    assert_eq!(story.last(), &Call::Part(2));
-    story.refused(Call::Part(2), 404, "UploadNotFound");
-    assert_eq!(story.last(), &Call::Head);
+    story.refused(ApiCall::Commit, 400, "InvalidUploadPart");
+    story.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
+    assert_eq!(story.last(), &ApiCall::Part(2));
+    story.refused(ApiCall::Part(2), 404, "UploadNotFound");
+    assert_eq!(story.last(), &ApiCall::Head);
     let ours = story.ours("new");
-    story.ok(Call::Head, Outcome::Object(ours));
+    story.ok(ApiCall::Head, Outcome::Object(ours));
     assert!(story.ended().is_ok());
 }

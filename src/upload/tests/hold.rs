@@ -6,8 +6,8 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 
 /// A plain pipe: what ended it is not known.
-fn pipe() -> Settings {
-    Settings { end_proven: false, ..settings(1, 2) }
+fn pipe() -> UploadConfig {
+    UploadConfig { end_proven: false, ..settings(1, 2) }
 }
 
 fn digest() -> PartDigest {
@@ -15,29 +15,29 @@ fn digest() -> PartDigest {
 }
 
 /// A stream of one part that has just ended.
-fn one_part(settings: Settings) -> Story {
+fn one_part(settings: UploadConfig) -> Story {
     let mut story = Story::new(settings);
     story.tell(Event::Part { number: 1, digest: digest() });
-    story.tell(Event::End { bytes: 3, crc32: crc32fast::hash(b"abc") });
+    story.tell(Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(b"abc") });
     story
 }
 
 /// A stream of two parts that has just ended, the second of them on its way.
-fn two_parts(settings: Settings) -> Story {
+fn two_parts(settings: UploadConfig) -> Story {
     let mut story = Story::new(settings);
     story.creating();
-    story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+    story.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     acknowledge(&mut story, 1);
     story.tell(Event::Part { number: 2, digest: digest() });
-    story.tell(Event::End { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
-    assert_eq!(story.last(), &Call::Part(2));
+    story.tell(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
+    assert_eq!(story.last(), &ApiCall::Part(2));
     story
 }
 
 fn acknowledge(story: &mut Story, number: u32) {
     let body = Bytes::from_static(b"abc");
     let held = held(&format!("e{number}"), &body, false);
-    story.ok(Call::Part(number), Outcome::Stored { held, crc32: crc32fast::hash(&body) });
+    story.ok(ApiCall::Part(number), Outcome::Stored { held, crc32: crc32fast::hash(&body) });
 }
 
 #[test]
@@ -46,32 +46,32 @@ fn what_makes_an_object_appear_waits_until_no_signal_can_have_been_the_cause_of_
     let ended = story.now;
     assert_eq!(story.calls, []);
     story.wait();
-    assert_eq!((story.last(), story.now), (&Call::Put, ended + 100 * MS));
+    assert_eq!((story.last(), story.now), (&ApiCall::Put, ended + 100 * MS));
 
     let mut story = two_parts(pipe());
     let ended = story.now;
     acknowledge(&mut story, 2);
-    assert_eq!(story.last(), &Call::Part(2));
+    assert_eq!(story.last(), &ApiCall::Part(2));
     story.wait();
-    assert_eq!((story.last(), story.now), (&Call::Commit, ended + 100 * MS));
+    assert_eq!((story.last(), story.now), (&ApiCall::Commit, ended + 100 * MS));
 }
 
 #[test]
 fn nothing_is_waited_for_where_the_end_is_proven() {
-    let proven = || Settings { end_proven: true, ..pipe() };
-    assert_eq!(one_part(proven()).last(), &Call::Put);
+    let proven = || UploadConfig { end_proven: true, ..pipe() };
+    assert_eq!(one_part(proven()).last(), &ApiCall::Put);
     let mut story = two_parts(proven());
     acknowledge(&mut story, 2);
-    assert_eq!(story.last(), &Call::Commit);
+    assert_eq!(story.last(), &ApiCall::Commit);
 }
 
 #[test]
 fn an_empty_stream_that_is_allowed_waits_too() {
-    let mut story = Story::new(Settings { allow_empty: true, ..pipe() });
-    story.tell(Event::End { bytes: 0, crc32: 0 });
+    let mut story = Story::new(UploadConfig { allow_empty: true, ..pipe() });
+    story.tell(Event::EndOfStream { bytes: 0, crc32: 0 });
     assert_eq!(story.calls, []);
     story.tell(stop());
-    assert_eq!((story.kind(), story.calls.len()), (Kind::Signal(15), 0));
+    assert_eq!((story.kind(), story.calls.len()), (ErrorKind::Signal(15), 0));
 }
 
 #[test]
@@ -79,30 +79,30 @@ fn parts_that_take_longer_than_the_pause_are_followed_by_the_commit_at_once() {
     let mut story = two_parts(pipe());
     let ended = story.now;
     // The pause passes, and nothing else is due before the part is answered.
-    assert_eq!(story.upload.next_timeout(), Some(ended + 100 * MS));
+    assert_eq!(story.upload.poll_timeout(), Some(ended + 100 * MS));
     story.now = ended + 100 * MS;
     story.upload.handle_timeout(story.now);
     story.act();
-    assert_eq!((story.last(), story.upload.next_timeout()), (&Call::Part(2), None));
+    assert_eq!((story.last(), story.upload.poll_timeout()), (&ApiCall::Part(2), None));
     story.now = ended + 101 * MS;
     acknowledge(&mut story, 2);
-    assert_eq!((story.last(), story.now), (&Call::Commit, ended + 101 * MS));
+    assert_eq!((story.last(), story.now), (&ApiCall::Commit, ended + 101 * MS));
 }
 
 #[test]
 fn a_part_that_is_sent_again_after_the_end_does_not_make_the_pause_begin_anew() {
     let mut story = two_parts(pipe());
-    story.fails(Call::Part(2), super::story::lost());
+    story.fails(ApiCall::Part(2), super::story::lost());
     story.wait();
-    assert_eq!(story.last(), &Call::Part(2));
+    assert_eq!(story.last(), &ApiCall::Part(2));
     story.now += 100 * MS;
     acknowledge(&mut story, 2);
-    assert_eq!(story.last(), &Call::Commit);
+    assert_eq!(story.last(), &ApiCall::Commit);
     // Neither does a commit that is sent again.
-    story.refused(Call::Commit, 503, "ServiceUnavailable");
-    let at = story.upload.next_timeout().unwrap();
+    story.refused(ApiCall::Commit, 503, "ServiceUnavailable");
+    let at = story.upload.poll_timeout().unwrap();
     story.wait();
-    assert_eq!((story.last(), story.now), (&Call::Commit, at));
+    assert_eq!((story.last(), story.now), (&ApiCall::Commit, at));
 }
 
 #[test]
@@ -111,7 +111,11 @@ fn a_signal_within_the_pause_stores_nothing_and_leaves_nothing_open() {
         let mut story = one_part(pipe());
         story.now += after * MS;
         story.tell(stop());
-        assert_eq!((story.kind(), story.calls.len()), (Kind::Signal(15), 0), "after {after} ms");
+        assert_eq!(
+            (story.kind(), story.calls.len()),
+            (ErrorKind::Signal(15), 0),
+            "after {after} ms"
+        );
         assert!(story.notes[0].contains("stops the upload"), "{:?}", story.notes);
 
         for acknowledged in [false, true] {
@@ -121,9 +125,9 @@ fn a_signal_within_the_pause_stores_nothing_and_leaves_nothing_open() {
             }
             story.now += after * MS;
             story.tell(stop());
-            assert_eq!(story.last(), &Call::Abort, "after {after} ms");
-            story.ok(Call::Abort, Outcome::Gone);
-            assert_eq!(story.kind(), Kind::Signal(15));
+            assert_eq!(story.last(), &ApiCall::Abort, "after {after} ms");
+            story.ok(ApiCall::Abort, Outcome::Removed);
+            assert_eq!(story.kind(), ErrorKind::Signal(15));
         }
     }
 }
@@ -135,10 +139,10 @@ fn a_signal_that_comes_after_the_pause_does_not_speak_of_stopping_if_the_object_
     story.tell(stop());
     let body = Bytes::from_static(b"abc");
     let stored = held("e", &body, false);
-    story.ok(Call::Put, Outcome::Stored { held: stored, crc32: crc32fast::hash(&body) });
+    story.ok(ApiCall::Put, Outcome::Stored { held: stored, crc32: crc32fast::hash(&body) });
     if story.finish.is_none() {
-        assert_eq!(story.last(), &Call::Head);
-        story.ok(Call::Head, Outcome::Object(held("e", &body, true)));
+        assert_eq!(story.last(), &ApiCall::Head);
+        story.ok(ApiCall::Head, Outcome::Object(held("e", &body, true)));
     }
     assert!(story.ended().is_ok());
     let said = story.notes.join("\n");
@@ -150,7 +154,7 @@ fn nothing_is_stored_of_any_stream_that_a_signal_follows_within_the_pause() {
     for seed in 0..2000 {
         let weather = Weather { faults: seed as u32 % 60, until: Duration::from_secs(600) };
         let mut world = World::new(seed, 1 + seed as usize % 6, weather);
-        world.upload.settings.end_proven = false;
+        world.upload.config.end_proven = false;
         world.read(world.end());
         let end = world.due.keys().map(|(at, _)| *at).max().unwrap();
         let after = Duration::from_millis(world.rng.u64(..100));
@@ -159,7 +163,7 @@ fn nothing_is_stored_of_any_stream_that_a_signal_follows_within_the_pause() {
         world.now = Duration::ZERO;
         let result = world.run();
         world.judge(seed, &result);
-        assert_eq!(result.unwrap_err().kind, Kind::Signal(15), "seed {seed}");
+        assert_eq!(result.unwrap_err().kind, ErrorKind::Signal(15), "seed {seed}");
         assert_eq!((world.commits, world.model.object), (0, None), "seed {seed}");
     }
 }

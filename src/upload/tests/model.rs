@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::super::{Call, Outcome, Question};
+use super::super::{ApiCall, Outcome, ProbeCondition};
 use crate::digest::{self, Algorithm, Value};
-use crate::oci::api::{Held, ListedPart, ListedUpload, Refusal};
+use crate::oci::api::{ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
 use crate::retry::Failure;
 
 /// What the service holds: part number to (etag, content).
@@ -30,11 +30,11 @@ impl Model {
     }
 
     pub fn refuse(status: u16, code: &str) -> Failure {
-        Failure::Refused(Refusal {
+        Failure::ErrorResponse(ErrorResponse {
             status,
             code: Some(code.to_owned()),
             request_id: Some("model".to_owned()),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         })
     }
 
@@ -44,27 +44,27 @@ impl Model {
         let known = self.uploads.contains_key(&id);
         let gone = || Self::refuse(404, "UploadNotFound");
         match &call.call {
-            Call::Probe(Question::Free) if self.object.is_some() => {
+            ApiCall::ConditionalCreate(ProbeCondition::NoObject) if self.object.is_some() => {
                 Err(Self::refuse(412, "IfNoneMatchFailed"))
             }
-            Call::Probe(Question::Etag(etag))
+            ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(etag))
                 if self.object.as_ref().is_none_or(|(stands, _)| stands != etag) =>
             {
                 Err(Self::refuse(412, "IfMatchFailed"))
             }
-            Call::Create | Call::Probe(_) => {
+            ApiCall::Create | ApiCall::ConditionalCreate(_) => {
                 let id = format!("u{}", self.etag());
                 self.uploads.insert(id.clone(), OpenUpload::new());
                 Ok(Outcome::Created { upload_id: id })
             }
-            Call::Part(number) => {
+            ApiCall::Part(number) => {
                 let etag = self.etag();
                 let held = held(&etag, &call.body, false);
                 let upload = self.uploads.get_mut(&id).ok_or_else(gone)?;
                 upload.insert(*number, (etag, call.body.clone()));
                 Ok(Outcome::Stored { held, crc32: crc32fast::hash(&call.body) })
             }
-            Call::Put => {
+            ApiCall::Put => {
                 if condition && self.object.is_some() {
                     return Err(Self::refuse(412, "IfNoneMatchFailed"));
                 }
@@ -75,7 +75,7 @@ impl Model {
                 let held = held(&etag, &call.body, false);
                 Ok(Outcome::Stored { held, crc32: crc32fast::hash(&call.body) })
             }
-            Call::Commit => {
+            ApiCall::Commit => {
                 if !known {
                     return Err(gone());
                 }
@@ -101,10 +101,10 @@ impl Model {
                 }
                 Ok(Outcome::Committed(multipart_held(&etag, &values)))
             }
-            Call::Head if self.hides.is_some() => {
+            ApiCall::Head if self.hides.is_some() => {
                 Err(Self::refuse(self.hides.unwrap_or_default(), ""))
             }
-            Call::Head => match &self.object {
+            ApiCall::Head => match &self.object {
                 None => Err(Self::refuse(404, "")),
                 Some((etag, body)) => {
                     let mut held = held(etag, body, true);
@@ -115,7 +115,7 @@ impl Model {
                     Ok(Outcome::Object(held))
                 }
             },
-            Call::ListParts => {
+            ApiCall::ListParts => {
                 let parts = self.uploads.get(&id).ok_or_else(gone)?;
                 let listed = parts.iter().map(|(number, (etag, body))| ListedPart {
                     part_number: *number,
@@ -125,7 +125,7 @@ impl Model {
                 });
                 Ok(Outcome::Parts(listed.collect()))
             }
-            Call::ListUploads => {
+            ApiCall::ListUploads => {
                 let listed = self.uploads.keys().map(|id| ListedUpload {
                     bucket: None,
                     object: "o".to_owned(),
@@ -135,42 +135,42 @@ impl Model {
                 });
                 Ok(Outcome::Uploads(listed.collect()))
             }
-            Call::Abort => self.uploads.remove(&id).map(|_| Outcome::Gone).ok_or_else(gone),
-            Call::Delete { .. } => {
+            ApiCall::Abort => self.uploads.remove(&id).map(|_| Outcome::Removed).ok_or_else(gone),
+            ApiCall::Delete { .. } => {
                 self.object = None;
-                Ok(Outcome::Gone)
+                Ok(Outcome::Removed)
             }
         }
     }
 }
 
-pub fn held(etag: &str, body: &Bytes, of_object: bool) -> Held {
+pub fn held(etag: &str, body: &Bytes, of_object: bool) -> ObjectMeta {
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(body));
-    Held {
+    ObjectMeta {
         etag: Some(etag.to_owned()),
         size: of_object.then_some(body.len() as u64),
         content_md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
         content_sha256: digest.value.map(|v| v.base64()),
-        ..Held::default()
+        ..ObjectMeta::default()
     }
 }
 
-fn multipart_held(etag: &str, parts: &[Bytes]) -> Held {
+fn multipart_held(etag: &str, parts: &[Bytes]) -> ObjectMeta {
     let values: Vec<Value> = parts
         .iter()
         .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
         .collect();
-    Held {
+    ObjectMeta {
         etag: Some(etag.to_owned()),
         multipart_sha256: Some(digest::multipart(Algorithm::Sha256, &values)),
-        ..Held::default()
+        ..ObjectMeta::default()
     }
 }
 
 /// A request as it left: later changes of the machine do not reach it.
 #[derive(Clone)]
 pub struct Sent {
-    pub call: Call,
+    pub call: ApiCall,
     pub upload: Option<String>,
     pub body: Bytes,
     pub parts: Vec<(u32, String)>,

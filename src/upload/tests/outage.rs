@@ -20,8 +20,8 @@ impl Outage {
     fn new(seed: u64, parts: usize, gone: (Duration, Duration)) -> Outage {
         let mut world = World::new(seed, parts, CALM);
         // Buffers are counted by part, so no part is cut.
-        world.upload.settings.tail.least = u64::MAX;
-        let buffers = world.upload.settings.parallel + 1;
+        world.upload.config.tail_split.min_piece = u64::MAX;
+        let buffers = world.upload.config.parallel + 1;
         Outage { world, gone, times: 1, buffers, asked: 0, given: 0, most_held: 0 }
     }
 
@@ -46,7 +46,7 @@ impl Outage {
         let read = Duration::from_millis(self.world.rng.u64(..1000));
         self.world.after(read, Due::Event(Event::Part { number: self.asked as u32, digest }));
         if self.asked == 1 {
-            self.world.after(read, Due::Event(Event::Continues));
+            self.world.after(read, Due::Event(Event::MultipartNeeded));
         }
         if self.asked == self.world.stream.len() {
             let end = self.world.end();
@@ -54,14 +54,14 @@ impl Outage {
         }
     }
 
-    fn begin(&mut self, call: Call) {
+    fn begin(&mut self, call: ApiCall) {
         if !self.is_gone() {
             return self.world.begin(call);
         }
-        self.world.aborts_under_way += u32::from(call == Call::Abort);
+        self.world.aborts_under_way += u32::from(call == ApiCall::Abort);
         let text = "connection refused".to_owned();
-        let failure = Failure::Transport { how: Break::Connect, text };
-        let event = Event::Done { call, result: Err(failure) };
+        let failure = Failure::Transport { kind: TransportError::Connect, text };
+        let event = Event::CallDone { call, result: Err(failure) };
         self.world.after(Duration::from_millis(1), Due::Event(event));
     }
 
@@ -74,29 +74,29 @@ impl Outage {
                     let _ = self.world.model.perform(&sent, self.world.condition);
                 }
                 let text = "reset".to_owned();
-                let failure = Failure::Transport { how: Break::Lost, text };
-                Due::Event(Event::Done { call: sent.call, result: Err(failure) })
+                let failure = Failure::Transport { kind: TransportError::ResponseLost, text };
+                Due::Event(Event::CallDone { call: sent.call, result: Err(failure) })
             }
             due => due,
         };
         self.world.happen(due);
     }
 
-    fn run(&mut self) -> Result<Stored, Error> {
+    fn run(&mut self) -> Result<StoredObject, Error> {
         for _ in 0..100_000 {
-            while let Some(action) = self.world.upload.next_action() {
+            while let Some(action) = self.world.upload.poll_action() {
                 match action {
-                    Action::Begin(call) => self.begin(call),
-                    Action::Free(number) => drop(self.world.held.remove(&number)),
-                    Action::Note(text) => self.world.notes.push(text),
+                    Action::StartCall(call) => self.begin(call),
+                    Action::ReleasePart(number) => drop(self.world.held.remove(&number)),
+                    Action::Warn(text) => self.world.notes.push(text),
                     Action::CancelParts | Action::StopReading | Action::Rehash(_) => {}
-                    Action::Cut { .. } => panic!("no part is to be cut"),
+                    Action::SplitTail { .. } => panic!("no part is to be cut"),
                     Action::Finish(result) => return result,
                 }
             }
             self.read();
             self.most_held = self.most_held.max(self.world.held.len());
-            let timeout = self.world.upload.next_timeout();
+            let timeout = self.world.upload.poll_timeout();
             let due = self.world.due.keys().next().copied();
             match (due, timeout) {
                 (Some(key), timeout) if timeout.is_none_or(|at| key.0 <= at) => {
@@ -111,7 +111,7 @@ impl Outage {
                 (_, None) => panic!("nothing is due, and the machine waits for nothing"),
             }
         }
-        panic!("no end; waiting for {:?}", self.world.upload.waiting_for());
+        panic!("no end; waiting for {:?}", self.world.upload.current_activity());
     }
 }
 
@@ -141,11 +141,14 @@ fn an_outage_that_outlasts_patience_ends_the_run_at_its_end_and_not_before() {
         let from = Duration::from_millis(seed * 97 % 20_000);
         let gone = (from, from + 3 * 3600 * SECOND);
         let mut outage = Outage::new(seed, 30, gone);
-        outage.world.upload.settings.retry_for = 600 * SECOND;
+        outage.world.upload.config.retry_for = 600 * SECOND;
         let result = outage.run();
         outage.world.judge(seed, &result);
         let kind = result.unwrap_err().kind;
-        assert!([Kind::Service, Kind::Unknown].contains(&kind), "seed {seed}: {kind:?}");
+        assert!(
+            [ErrorKind::Service, ErrorKind::OutcomeUnknown].contains(&kind),
+            "seed {seed}: {kind:?}"
+        );
         let stood = outage.world.now.saturating_sub(from);
         assert!(stood >= 600 * SECOND && stood < 660 * SECOND, "seed {seed}: {stood:?}");
     }
@@ -157,7 +160,7 @@ fn outages_that_together_outlast_patience_cost_nothing_where_parts_arrive_betwee
         let from = Duration::from_millis(seed * 97 % 20_000);
         let mut outage = Outage::new(seed, 300, (from, from + 60 * SECOND));
         outage.times = 20;
-        outage.world.upload.settings.retry_for = 300 * SECOND;
+        outage.world.upload.config.retry_for = 300 * SECOND;
         let result = outage.run();
         outage.world.judge(seed, &result);
         result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));

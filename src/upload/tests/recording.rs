@@ -13,9 +13,9 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::error::Error;
-use crate::oci::api::{ListedPart, ListedUpload, Refusal};
+use crate::oci::api::{ErrorResponse, ListedPart, ListedUpload};
 use crate::retry::Failure;
-use crate::upload::{Before, Named, Question};
+use crate::upload::{MessageContext, PreviousObject, ProbeCondition};
 
 const RECORDING: &[u8] = include_bytes!("recording.json.gz");
 
@@ -34,15 +34,15 @@ fn time(json: &Json) -> Duration {
 fn error(json: &Json) -> Error {
     let code = number(json);
     let kind = match code {
-        1 => Kind::Unforeseen,
-        2 => Kind::Usage,
-        3 => Kind::Credentials,
-        4 => Kind::Service,
-        5 => Kind::Source,
-        6 => Kind::Exists,
-        7 => Kind::Integrity,
-        8 => Kind::Unknown,
-        _ => Kind::Signal(code as i32 - 128),
+        1 => ErrorKind::Internal,
+        2 => ErrorKind::Usage,
+        3 => ErrorKind::Credentials,
+        4 => ErrorKind::Service,
+        5 => ErrorKind::Source,
+        6 => ErrorKind::Exists,
+        7 => ErrorKind::Integrity,
+        8 => ErrorKind::OutcomeUnknown,
+        _ => ErrorKind::Signal(code as i32 - 128),
     };
     Error::new(kind, "recorded")
 }
@@ -58,8 +58,8 @@ fn digests(json: &Json) -> Vec<PartDigest> {
     json.as_array().expect("a list").iter().map(digest).collect()
 }
 
-fn held(json: &Json) -> Held {
-    Held {
+fn held(json: &Json) -> ObjectMeta {
+    ObjectMeta {
         etag: text(&json["etag"]),
         last_modified: text(&json["last-modified"]),
         size: json["size"].as_u64(),
@@ -67,23 +67,25 @@ fn held(json: &Json) -> Held {
         content_sha256: text(&json["content-sha256"]),
         multipart_md5: text(&json["multipart-md5"]),
         multipart_sha256: text(&json["multipart-sha256"]),
-        ..Held::default()
+        ..ObjectMeta::default()
     }
 }
 
-fn call(json: &Json) -> Call {
+fn call(json: &Json) -> ApiCall {
     match json[0].as_str().expect("the name of a call") {
-        "CreateMultipartUpload" => Call::Create,
-        "CreateIfNoneMatch" => Call::Probe(Question::Free),
-        "CreateIfMatch" => Call::Probe(Question::Etag(text(&json[1]).expect("an etag"))),
-        "UploadPart" => Call::Part(number(&json[1]) as u32),
-        "PutObject" => Call::Put,
-        "CommitMultipartUpload" => Call::Commit,
-        "HeadObject" => Call::Head,
-        "ListMultipartUploadParts" => Call::ListParts,
-        "ListMultipartUploads" => Call::ListUploads,
-        "AbortMultipartUpload" => Call::Abort,
-        "DeleteObject" => Call::Delete { etag: text(&json[1]).expect("an etag") },
+        "CreateMultipartUpload" => ApiCall::Create,
+        "CreateIfNoneMatch" => ApiCall::ConditionalCreate(ProbeCondition::NoObject),
+        "CreateIfMatch" => ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(
+            text(&json[1]).expect("an etag"),
+        )),
+        "UploadPart" => ApiCall::Part(number(&json[1]) as u32),
+        "PutObject" => ApiCall::Put,
+        "CommitMultipartUpload" => ApiCall::Commit,
+        "HeadObject" => ApiCall::Head,
+        "ListMultipartUploadParts" => ApiCall::ListParts,
+        "ListMultipartUploads" => ApiCall::ListUploads,
+        "AbortMultipartUpload" => ApiCall::Abort,
+        "DeleteObject" => ApiCall::Delete { etag: text(&json[1]).expect("an etag") },
         other => panic!("{other} is not a call"),
     }
 }
@@ -118,30 +120,30 @@ fn result(json: &Json) -> Result<Outcome, Failure> {
                 })
                 .collect(),
         ),
-        "removed" => Outcome::Gone,
+        "removed" => Outcome::Removed,
         "response" => {
-            return Err(Failure::Refused(Refusal {
+            return Err(Failure::ErrorResponse(ErrorResponse {
                 status: number(&json[1]) as u16,
                 code: text(&json[2]),
                 request_id: text(&json[3]),
                 retry_after: json[4].as_u64(),
-                ..Refusal::default()
+                ..ErrorResponse::default()
             }));
         }
         "credentials" => return Err(Failure::Credentials(error(&json[1]))),
         "local" => return Err(Failure::Local(error(&json[1]))),
         transport => {
             let how = match transport {
-                "connect" => Break::Connect,
-                "certificate" => Break::Untrusted,
-                "proxy" => Break::Denied,
-                "request incomplete" => Break::Unfinished,
-                "response lost" => Break::Lost,
-                "timeout" => Break::Stalled,
-                "invalid response" => Break::Garbage,
+                "connect" => TransportError::Connect,
+                "certificate" => TransportError::UntrustedCertificate,
+                "proxy" => TransportError::ProxyAuthRequired,
+                "request incomplete" => TransportError::RequestIncomplete,
+                "response lost" => TransportError::ResponseLost,
+                "timeout" => TransportError::Timeout,
+                "invalid response" => TransportError::InvalidResponse,
                 other => panic!("{other} is not a result"),
             };
-            return Err(Failure::Transport { how, text: "recorded".to_owned() });
+            return Err(Failure::Transport { kind: how, text: "recorded".to_owned() });
         }
     })
 }
@@ -151,26 +153,26 @@ fn event(json: &Json) -> Option<Event> {
     Some(match json[0].as_str().expect("the name of an event") {
         "timeout" => return None,
         "part" => Event::Part { number: number(&json[1]) as u32, digest: digest(&json[2]) },
-        "longer" => Event::Continues,
-        "last next" => Event::Ending,
-        "end" => Event::End { bytes: number(&json[1]), crc32: number(&json[2]) as u32 },
-        "broken" => Event::Broken(error(&json[1])),
+        "longer" => Event::MultipartNeeded,
+        "last next" => Event::LastPartNext,
+        "end" => Event::EndOfStream { bytes: number(&json[1]), crc32: number(&json[2]) as u32 },
+        "broken" => Event::SourceFailed(error(&json[1])),
         "stop" => Event::Stop(error(&json[1])),
-        "split" => Event::Cut { first: number(&json[1]) as u32, digests: digests(&json[2]) },
+        "split" => Event::TailSplit { first: number(&json[1]) as u32, digests: digests(&json[2]) },
         "rehashed" => Event::Rehashed {
             number: number(&json[1]) as u32,
             digest: digest(&json[2]),
             md5: Value::from_base64(Algorithm::Md5, json[3].as_str().expect("an MD5"))
                 .expect("an MD5"),
         },
-        "done" => Event::Done { call: call(&json[1]), result: result(&json[2]) },
+        "done" => Event::CallDone { call: call(&json[1]), result: result(&json[2]) },
         other => panic!("{other} is not an event"),
     })
 }
 
-fn config(json: &Json) -> Settings {
+fn config(json: &Json) -> UploadConfig {
     let flag = |name: &str| json[name].as_bool().expect("a flag");
-    Settings {
+    UploadConfig {
         parallel: number(&json["parallel"]) as usize,
         retry_for: time(&json["retry-for"]),
         checksum: Algorithm::Sha256,
@@ -178,70 +180,72 @@ fn config(json: &Json) -> Settings {
         min_size: number(&json["min-size"]),
         end_proven: flag("end-proven"),
         delete_on_mismatch: flag("delete-on-mismatch"),
-        answered: flag("answered"),
-        bucket_answered: flag("bucket-answered"),
-        before: match json["replaces"].as_str() {
-            Some("nothing") => Before::Nothing,
-            Some("anything") => Before::Unknown,
-            _ => Before::Object(text(&json["replaces"]["etag"]).expect("an etag")),
+        service_seen: flag("answered"),
+        bucket_seen: flag("bucket-answered"),
+        previous_object: match json["replaces"].as_str() {
+            Some("nothing") => PreviousObject::Nothing,
+            Some("anything") => PreviousObject::Unknown,
+            _ => PreviousObject::Object(text(&json["replaces"]["etag"]).expect("an etag")),
         },
-        named: Named {
-            object: "oci://b@n/o".to_owned(),
-            abort: "ABORT {}".to_owned(),
-            head: "HEAD".to_owned(),
+        messages: MessageContext {
+            object_url: "oci://b@n/o".to_owned(),
+            abort_command: "ABORT {}".to_owned(),
+            head_command: "HEAD".to_owned(),
         },
         seed: number(&json["seed"]),
-        tail: TailRule {
-            least: number(&json["split"][0]),
-            worth: time(&json["split"][1]),
-            highest: number(&json["split"][2]) as u32,
+        tail_split: TailRule {
+            min_piece: number(&json["split"][0]),
+            min_saving: time(&json["split"][1]),
+            max_part_number: number(&json["split"][2]) as u32,
         },
         always_multipart: flag("always-multipart"),
     }
 }
 
-fn call_json(upload: &Upload, call: &Call) -> Json {
+fn call_json(upload: &Upload, call: &ApiCall) -> Json {
     let id = upload.upload_id();
     match call {
-        Call::Create => json!(["CreateMultipartUpload"]),
-        Call::Probe(Question::Free) => json!(["CreateIfNoneMatch"]),
-        Call::Probe(Question::Etag(etag)) => json!(["CreateIfMatch", etag]),
-        Call::Part(number) => json!(["UploadPart", number, id]),
-        Call::Put => json!(["PutObject"]),
-        Call::Commit => {
+        ApiCall::Create => json!(["CreateMultipartUpload"]),
+        ApiCall::ConditionalCreate(ProbeCondition::NoObject) => json!(["CreateIfNoneMatch"]),
+        ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(etag)) => {
+            json!(["CreateIfMatch", etag])
+        }
+        ApiCall::Part(number) => json!(["UploadPart", number, id]),
+        ApiCall::Put => json!(["PutObject"]),
+        ApiCall::Commit => {
             json!(["CommitMultipartUpload", id, upload.commit_parts().collect::<Vec<_>>()])
         }
-        Call::Head => json!(["HeadObject"]),
-        Call::ListParts => json!(["ListMultipartUploadParts", id]),
-        Call::ListUploads => json!(["ListMultipartUploads"]),
-        Call::Abort => json!(["AbortMultipartUpload", id]),
-        Call::Delete { etag } => json!(["DeleteObject", etag]),
+        ApiCall::Head => json!(["HeadObject"]),
+        ApiCall::ListParts => json!(["ListMultipartUploadParts", id]),
+        ApiCall::ListUploads => json!(["ListMultipartUploads"]),
+        ApiCall::Abort => json!(["AbortMultipartUpload", id]),
+        ApiCall::Delete { etag } => json!(["DeleteObject", etag]),
     }
 }
 
 fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
     Some(match action {
-        Action::Begin(call) => json!(["start", call_json(upload, call)]),
+        Action::StartCall(call) => json!(["start", call_json(upload, call)]),
         Action::Rehash(number) => json!(["rehash", number]),
-        Action::Cut { first, sizes, saves } => {
+        Action::SplitTail { first, sizes, saves } => {
             json!(["split", first, sizes, saves.as_nanos() as u64])
         }
-        Action::Free(number) => json!(["release", number]),
+        Action::ReleasePart(number) => json!(["release", number]),
         Action::StopReading => json!(["stop reading"]),
         Action::CancelParts => json!(["cancel parts"]),
-        Action::Note(_) => json!(["warn"]),
+        Action::Warn(_) => json!(["warn"]),
         Action::Finish(Ok(stored)) => json!([
             "stored",
-            stored.held.etag,
+            stored.meta.etag,
             stored.size,
             stored.upload_id,
             stored.parts,
             stored.checksum,
             stored.sha256,
-            stored.verified_by.0,
+            stored.evidence.0,
         ]),
         Action::Finish(Err(error)) => {
-            json!(["failed", error.kind.exit_code(), error.next.is_some()])
+            json!(["failed", error.kind.exit_code(), error.hint.is_some()])
         }
     })
 }
@@ -249,7 +253,7 @@ fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
 /// What the state machine shows after an event: its actions, its next timeout, and its counts.
 fn reaction(upload: &mut Upload) -> Json {
     let mut actions = Vec::new();
-    while let Some(action) = upload.next_action() {
+    while let Some(action) = upload.poll_action() {
         actions.extend(action_json(upload, &action));
     }
     let mut reaction = json!([actions, null, 0, 0, 0, 0]);
@@ -259,7 +263,7 @@ fn reaction(upload: &mut Upload) -> Json {
 
 fn counts(upload: &Upload, reaction: &mut Json) {
     let (parts, bytes) = upload.acknowledged();
-    reaction[1] = json!(upload.next_timeout().map(|at| at.as_nanos() as u64));
+    reaction[1] = json!(upload.poll_timeout().map(|at| at.as_nanos() as u64));
     reaction[2] = json!(parts);
     reaction[3] = json!(bytes);
     reaction[4] = json!(upload.in_flight());
@@ -272,7 +276,7 @@ fn replay(run: &Json) {
     for (index, step) in steps.iter().enumerate() {
         let now = time(&step[0]);
         match event(&step[1]) {
-            Some(event) => upload.handle(now, event),
+            Some(event) => upload.handle_event(now, event),
             None => upload.handle_timeout(now),
         }
         let got = reaction(&mut upload);

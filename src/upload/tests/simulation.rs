@@ -37,23 +37,23 @@ impl Run {
         let weather = Weather { faults, until: Duration::from_secs(dice.u64(..1200)) };
         let mut world = World::new(seed, parts, weather);
         world.model.lies = dice.u32(..10) == 0;
-        world.upload.settings.end_proven = dice.u32(..4) == 0;
+        world.upload.config.end_proven = dice.u32(..4) == 0;
         // With a service that lies besides, a handful of answers in a row would be beyond anybody.
         let spurious = if world.model.lies { [0, 7] } else { [7, 30] };
         world.spurious = if dice.bool() { spurious[dice.usize(..2)] } else { 0 };
         world.model.hides = [Some(404), Some(403), None, None, None][dice.usize(..5)];
-        let settings = &mut world.upload.settings;
-        settings.bucket_answered = dice.bool();
-        world.upload.bucket_answered = settings.bucket_answered;
+        let settings = &mut world.upload.config;
+        settings.bucket_seen = dice.bool();
+        world.upload.bucket_seen = settings.bucket_seen;
         settings.delete_on_mismatch = dice.bool();
         settings.retry_for = Duration::from_secs([3600, 3600, 300, 5][dice.usize(..4)]);
         let mut before = None;
         if dice.u32(..3) == 0 {
             world.condition = false;
             let replaced = dice.bool();
-            settings.before = match replaced {
-                true => Before::Object("old".to_owned()),
-                false => Before::Unknown,
+            settings.previous_object = match replaced {
+                true => PreviousObject::Object("old".to_owned()),
+                false => PreviousObject::Unknown,
             };
             if replaced || dice.bool() {
                 before = Some(Bytes::from_static(b"old"));
@@ -69,7 +69,7 @@ impl Run {
         }
         let broken = dice.u32(..12) == 0;
         let last = match broken {
-            true => Event::Broken(Error::source("killed")),
+            true => Event::SourceFailed(Error::source("killed")),
             false => world.end(),
         };
         world.read(last);
@@ -96,13 +96,13 @@ impl Run {
             world.model.lies,
             world.model.hides,
             world.forbidden,
-            world.upload.settings.before,
-            world.upload.settings.retry_for,
+            world.upload.config.previous_object,
+            world.upload.config.retry_for,
         );
         Run { world, before, broken, foreign, stopped, end, told }
     }
 
-    fn judge(&mut self, seed: u64) -> Result<Stored, Error> {
+    fn judge(&mut self, seed: u64) -> Result<StoredObject, Error> {
         self.world.foreign = self.foreign;
         let result = self.world.run();
         let (world, told) = (&self.world, &self.told);
@@ -114,7 +114,9 @@ impl Run {
                 assert_eq!(object, Some(world.whole()), "a false success: {}", case());
                 assert_eq!(stored.size, world.whole().len() as u64, "{}", case());
             }
-            Err(error) if error.kind == Kind::Unknown => assert!(!self.broken, "{}", case()),
+            Err(error) if error.kind == ErrorKind::OutcomeUnknown => {
+                assert!(!self.broken, "{}", case())
+            }
             Err(_) => {
                 let unchanged = object == self.before || object == Some(theirs());
                 assert!(unchanged, "an object appeared: {}", case());
@@ -124,12 +126,12 @@ impl Run {
             assert_eq!(world.commits, 0, "{}", case());
         }
         if let (Some(at), Err(error)) = (self.stopped, &result) {
-            let ended = error.kind == Kind::Signal(15) && world.now < at;
+            let ended = error.kind == ErrorKind::Signal(15) && world.now < at;
             assert!(!ended, "a signal that has not come: {}", case());
         }
         // What is told to stop with the end of its stream may have got that end from who stops it.
         if let Some(at) = self.stopped
-            && !world.upload.settings.end_proven
+            && !world.upload.config.end_proven
             && at < self.end + SECOND / 10
         {
             let nothing = world.commits == 0 && (object == self.before || object == Some(theirs()));
@@ -140,14 +142,15 @@ impl Run {
         }
         let calm = world.weather.faults == 0 && world.forbidden.is_empty() && !world.model.lies;
         let undisturbed = self.stopped.is_none() && self.foreign.is_none() && !self.broken;
-        let patient = world.upload.settings.retry_for > 200 * SECOND;
-        let known = world.upload.settings.bucket_answered;
+        let patient = world.upload.config.retry_for > 200 * SECOND;
+        let known = world.upload.config.bucket_seen;
         if calm && undisturbed && patient && (known || !world.never_answered()) {
             assert!(result.is_ok(), "a stream that could be saved: {}", case());
         }
         let unhindered = world.forbidden.is_empty() && !world.model.lies && known;
-        if unhindered && undisturbed && world.upload.settings.retry_for > 3000 * SECOND {
-            let fair = result.as_ref().err().is_none_or(|error| error.kind == Kind::Unknown);
+        if unhindered && undisturbed && world.upload.config.retry_for > 3000 * SECOND {
+            let fair =
+                result.as_ref().err().is_none_or(|error| error.kind == ErrorKind::OutcomeUnknown);
             assert!(fair, "a stream that was lost for good: {}", case());
         }
         world.judge_uploads(seed, &result);
@@ -179,7 +182,7 @@ fn whatever_goes_wrong_together_success_is_true_failure_is_true_and_what_is_left
     }
     println!("{outcomes:?}");
     // The runs are worth making: every ending is among them.
-    for ending in ["stored", "Service", "Source", "Exists", "Integrity", "Unknown", "Signal(15)"] {
+    for ending in ["stored", "Service", "Source", "Exists", "Integrity", "OutcomeUnknown", "Signal(15)"] {
         assert!(outcomes.contains_key(ending), "{outcomes:?}");
     }
 }

@@ -4,38 +4,38 @@ use super::story::{Story, lost, sized, stop};
 use super::*;
 
 /// The commit was answered as it should be.
-fn committed(settings: Settings) -> (Story, Held) {
+fn committed(settings: UploadConfig) -> (Story, ObjectMeta) {
     let mut story = Story::committing(settings);
     let ours = story.ours("new");
-    story.ok(Call::Commit, Outcome::Committed(Held { size: None, ..ours.clone() }));
-    assert_eq!(story.last(), &Call::Head);
+    story.ok(ApiCall::Commit, Outcome::Committed(ObjectMeta { size: None, ..ours.clone() }));
+    assert_eq!(story.last(), &ApiCall::Head);
     (story, ours)
 }
 
-fn free() -> Call {
-    Call::Probe(Question::Free)
+fn free() -> ApiCall {
+    ApiCall::ConditionalCreate(ProbeCondition::NoObject)
 }
 
-fn etag(etag: &str) -> Call {
-    Call::Probe(Question::Etag(etag.to_owned()))
+fn etag(etag: &str) -> ApiCall {
+    ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(etag.to_owned()))
 }
 
 fn probe() -> Outcome {
     Outcome::Created { upload_id: "probe".to_owned() }
 }
 
-fn at(held: Held, hour: u32) -> Held {
+fn at(held: ObjectMeta, hour: u32) -> ObjectMeta {
     let date = format!("Thu, 01 Jan 2026 {hour:02}:00:00 GMT");
-    Held { last_modified: Some(date), ..held }
+    ObjectMeta { last_modified: Some(date), ..held }
 }
 
 #[test]
 fn success_is_said_of_an_object_that_was_seen() {
     let (mut story, ours) = committed(settings(1, 2));
-    story.ok(Call::Head, Outcome::Object(ours));
+    story.ok(ApiCall::Head, Outcome::Object(ours));
     let stored = story.ended().as_ref().unwrap();
-    assert_eq!(stored.verified_by.0, "opc-multipart-sha256");
-    assert_eq!(stored.held.size, Some(6));
+    assert_eq!(stored.evidence.0, "opc-multipart-sha256");
+    assert_eq!(stored.meta.size, Some(6));
 }
 
 #[test]
@@ -45,13 +45,13 @@ fn a_commit_that_stored_nothing_is_found_out_and_both_uploads_are_aborted() {
     // Whether the name is free is asked without the right to read.
     assert_eq!(story.last(), &free());
     story.ok(free(), probe());
-    assert_eq!((story.last(), story.upload.upload_id()), (&Call::Abort, Some("u")));
-    story.refused(Call::Abort, 404, "UploadNotFound");
-    assert_eq!((story.last(), story.upload.upload_id()), (&Call::Abort, Some("probe")));
-    story.ok(Call::Abort, Outcome::Gone);
-    assert_eq!(story.kind(), Kind::Integrity);
+    assert_eq!((story.last(), story.upload.upload_id()), (&ApiCall::Abort, Some("u")));
+    story.refused(ApiCall::Abort, 404, "UploadNotFound");
+    assert_eq!((story.last(), story.upload.upload_id()), (&ApiCall::Abort, Some("probe")));
+    story.ok(ApiCall::Abort, Outcome::Removed);
+    assert_eq!(story.kind(), ErrorKind::Integrity);
     let error = story.ended().as_ref().unwrap_err();
-    assert!(error.what.contains("etag new") && error.what.contains("not stored"), "{error}");
+    assert!(error.message.contains("etag new") && error.message.contains("not stored"), "{error}");
 }
 
 #[test]
@@ -61,10 +61,10 @@ fn uploads_that_cannot_be_aborted_are_named_the_main_one_and_that_of_the_questio
         story.hidden();
         story.ok(free(), probe());
         if first {
-            story.ok(Call::Abort, Outcome::Gone);
+            story.ok(ApiCall::Abort, Outcome::Removed);
         }
-        story.refused(Call::Abort, 403, "NotAllowed");
-        let next = story.ended().as_ref().unwrap_err().next.clone().unwrap();
+        story.refused(ApiCall::Abort, 403, "NotAllowed");
+        let next = story.ended().as_ref().unwrap_err().hint.clone().unwrap();
         assert!(named.iter().all(|command| next.contains(command)), "{next}");
     }
 }
@@ -75,7 +75,7 @@ fn who_may_write_and_not_read_is_told_by_the_refusal_of_a_second_upload() {
     story.hidden();
     story.refused(free(), 412, "IfNoneMatchFailed");
     let stored = story.ended().as_ref().unwrap();
-    assert_eq!(stored.verified_by.0, "opc-multipart-sha256");
+    assert_eq!(stored.evidence.0, "opc-multipart-sha256");
     // Where even that is forbidden, the answer to the commit is what there is.
     let (mut story, _) = committed(settings(1, 2));
     story.hidden();
@@ -87,7 +87,7 @@ fn who_may_write_and_not_read_is_told_by_the_refusal_of_a_second_upload() {
 fn a_look_that_is_refused_in_any_way_leads_to_the_question() {
     for status in [400, 403, 404, 405, 409, 412] {
         let (mut story, _) = committed(settings(1, 2));
-        story.refused(Call::Head, status, "");
+        story.refused(ApiCall::Head, status, "");
         if status == 404 {
             // It has no code, and may be spurious.
             story.wait();
@@ -95,19 +95,20 @@ fn a_look_that_is_refused_in_any_way_leads_to_the_question() {
         }
         assert_eq!(story.last(), &free(), "HTTP {status}");
         story.ok(free(), probe());
-        story.ok(Call::Abort, Outcome::Gone);
-        story.ok(Call::Abort, Outcome::Gone);
-        assert_eq!(story.kind(), Kind::Integrity);
+        story.ok(ApiCall::Abort, Outcome::Removed);
+        story.ok(ApiCall::Abort, Outcome::Removed);
+        assert_eq!(story.kind(), ErrorKind::Integrity);
     }
 }
 
 /// What stood there before may be hidden, and still stand there.
 #[test]
 fn where_an_object_may_have_stood_before_the_question_is_for_the_etag_of_the_commit() {
-    let old = || Before::Object("old".to_owned());
-    for before in [Before::Unknown, old()] {
+    let old = || PreviousObject::Object("old".to_owned());
+    for before in [PreviousObject::Unknown, old()] {
         let story = || {
-            let (mut story, _) = committed(Settings { before: before.clone(), ..settings(1, 2) });
+            let (mut story, _) =
+                committed(UploadConfig { previous_object: before.clone(), ..settings(1, 2) });
             story.hidden();
             story.refused(free(), 412, "IfNoneMatchFailed");
             assert_eq!(story.last(), &etag("new"));
@@ -116,14 +117,14 @@ fn where_an_object_may_have_stood_before_the_question_is_for_the_etag_of_the_com
         // It is ours: the upload that asked is aborted before success is said.
         let mut ours = story();
         ours.ok(etag("new"), probe());
-        assert_eq!((ours.last(), ours.upload.upload_id()), (&Call::Abort, Some("probe")));
-        ours.ok(Call::Abort, Outcome::Gone);
+        assert_eq!((ours.last(), ours.upload.upload_id()), (&ApiCall::Abort, Some("probe")));
+        ours.ok(ApiCall::Abort, Outcome::Removed);
         assert_eq!(ours.ended().as_ref().unwrap().upload_id.as_deref(), Some("u"));
         assert_eq!(ours.notes, [""; 0]);
         // Or it is named, where it cannot be aborted.
         let mut ours = story();
         ours.ok(etag("new"), probe());
-        ours.refused(Call::Abort, 403, "NotAllowed");
+        ours.refused(ApiCall::Abort, 403, "NotAllowed");
         assert!(ours.ended().is_ok());
         assert!(ours.notes[0].contains("ABORT probe"), "{:?}", ours.notes);
         // Nothing may be asked.
@@ -133,20 +134,20 @@ fn where_an_object_may_have_stood_before_the_question_is_for_the_etag_of_the_com
         // It is another.
         let mut other = story();
         other.refused(etag("new"), 412, "IfMatchFailed");
-        if before == Before::Unknown {
-            assert_eq!(other.kind(), Kind::Unknown);
+        if before == PreviousObject::Unknown {
+            assert_eq!(other.kind(), ErrorKind::OutcomeUnknown);
             continue;
         }
         // The one that was to be replaced, or a third.
         assert_eq!(other.last(), &etag("old"));
         other.ok(etag("old"), probe());
-        other.ok(Call::Abort, Outcome::Gone);
-        other.ok(Call::Abort, Outcome::Gone);
-        assert_eq!(other.kind(), Kind::Integrity);
+        other.ok(ApiCall::Abort, Outcome::Removed);
+        other.ok(ApiCall::Abort, Outcome::Removed);
+        assert_eq!(other.kind(), ErrorKind::Integrity);
         let mut third = story();
         third.refused(etag("new"), 412, "IfMatchFailed");
         third.refused(etag("old"), 412, "IfMatchFailed");
-        assert_eq!(third.kind(), Kind::Unknown);
+        assert_eq!(third.kind(), ErrorKind::OutcomeUnknown);
     }
 }
 
@@ -159,11 +160,11 @@ fn a_service_that_hides_what_stands_there_is_not_believed_when_it_lies() {
         world.model.hides = [Some(404), Some(403), Some(409), None][world.rng.usize(..4)];
         world.model.lies = world.rng.bool();
         world.condition = false;
-        world.upload.settings.before = match world.rng.bool() {
-            true => Before::Unknown,
-            false => Before::Object("old".to_owned()),
+        world.upload.config.previous_object = match world.rng.bool() {
+            true => PreviousObject::Unknown,
+            false => PreviousObject::Object("old".to_owned()),
         };
-        if world.rng.bool() || world.upload.settings.before != Before::Unknown {
+        if world.rng.bool() || world.upload.config.previous_object != PreviousObject::Unknown {
             world.model.object = Some(("old".to_owned(), old.clone()));
         }
         world.read(world.end());
@@ -172,8 +173,9 @@ fn a_service_that_hides_what_stands_there_is_not_believed_when_it_lies() {
         match &result {
             Ok(_) => assert_eq!(object, Some(world.whole()), "seed {seed}"),
             Err(error) => assert!(
-                matches!(error.kind, Kind::Integrity | Kind::Unknown) && world.model.lies
-                    || error.kind == Kind::Unknown,
+                matches!(error.kind, ErrorKind::Integrity | ErrorKind::OutcomeUnknown)
+                    && world.model.lies
+                    || error.kind == ErrorKind::OutcomeUnknown,
                 "seed {seed}: {error}"
             ),
         }
@@ -186,35 +188,40 @@ fn a_put_is_looked_at_as_a_commit_is() {
     let ours = || held("new", &Bytes::from_static(b"abc"), true);
     let mut story = Story::putting(settings(1, 2));
     let crc32 = crc32fast::hash(b"abc");
-    story.ok(Call::Put, Outcome::Stored { held: Held { size: None, ..ours() }, crc32 });
-    assert_eq!(story.last(), &Call::Head);
-    story.ok(Call::Head, Outcome::Object(ours()));
+    story.ok(ApiCall::Put, Outcome::Stored { held: ObjectMeta { size: None, ..ours() }, crc32 });
+    assert_eq!(story.last(), &ApiCall::Head);
+    story.ok(ApiCall::Head, Outcome::Object(ours()));
     assert!(story.ended().is_ok());
 
     let mut story = Story::putting(settings(1, 2));
-    story.ok(Call::Put, Outcome::Stored { held: Held { size: None, ..ours() }, crc32 });
+    story.ok(ApiCall::Put, Outcome::Stored { held: ObjectMeta { size: None, ..ours() }, crc32 });
     story.hidden();
     story.ok(free(), probe());
-    story.ok(Call::Abort, Outcome::Gone);
-    assert_eq!(story.kind(), Kind::Integrity);
+    story.ok(ApiCall::Abort, Outcome::Removed);
+    assert_eq!(story.kind(), ErrorKind::Integrity);
 }
 
 #[test]
 fn an_object_that_was_there_before_means_that_nothing_was_stored() {
-    let old = Before::Object("old".to_owned());
-    let (mut story, _) = committed(Settings { before: old, ..settings(1, 2) });
-    story.ok(Call::Head, Outcome::Object(sized("old", 6)));
-    story.ok(Call::Abort, Outcome::Gone);
-    assert_eq!(story.kind(), Kind::Integrity);
+    let old = PreviousObject::Object("old".to_owned());
+    let (mut story, _) = committed(UploadConfig { previous_object: old, ..settings(1, 2) });
+    story.ok(ApiCall::Head, Outcome::Object(sized("old", 6)));
+    story.ok(ApiCall::Abort, Outcome::Removed);
+    assert_eq!(story.kind(), ErrorKind::Integrity);
 
     // Where it is not known what stood there, the dates tell, if they differ.
-    for (hour, kind) in [(1, Kind::Integrity), (2, Kind::Unknown), (3, Kind::Unknown)] {
-        let mut story = Story::committing(Settings { before: Before::Unknown, ..settings(1, 2) });
-        let ours = at(Held { size: None, ..story.ours("new") }, 2);
-        story.ok(Call::Commit, Outcome::Committed(ours));
-        story.ok(Call::Head, Outcome::Object(at(sized("other", 6), hour)));
-        if kind == Kind::Integrity {
-            story.ok(Call::Abort, Outcome::Gone);
+    for (hour, kind) in
+        [(1, ErrorKind::Integrity), (2, ErrorKind::OutcomeUnknown), (3, ErrorKind::OutcomeUnknown)]
+    {
+        let mut story = Story::committing(UploadConfig {
+            previous_object: PreviousObject::Unknown,
+            ..settings(1, 2)
+        });
+        let ours = at(ObjectMeta { size: None, ..story.ours("new") }, 2);
+        story.ok(ApiCall::Commit, Outcome::Committed(ours));
+        story.ok(ApiCall::Head, Outcome::Object(at(sized("other", 6), hour)));
+        if kind == ErrorKind::Integrity {
+            story.ok(ApiCall::Abort, Outcome::Removed);
         }
         assert_eq!(story.kind(), kind, "{hour}");
     }
@@ -222,14 +229,14 @@ fn an_object_that_was_there_before_means_that_nothing_was_stored() {
 
 #[test]
 fn an_object_that_cannot_be_asked_about_is_told_as_committed_and_not_verified() {
-    let (mut story, _) = committed(Settings { retry_for: 2 * SECOND, ..settings(1, 2) });
+    let (mut story, _) = committed(UploadConfig { retry_for: 2 * SECOND, ..settings(1, 2) });
     while story.finish.is_none() {
-        story.fails(Call::Head, lost());
+        story.fails(ApiCall::Head, lost());
         story.wait();
     }
-    assert_eq!(story.kind(), Kind::Unknown);
+    assert_eq!(story.kind(), ErrorKind::OutcomeUnknown);
     let error = story.ended().as_ref().unwrap_err();
-    assert!(error.what.contains("was committed (etag new)"), "{error}");
+    assert!(error.message.contains("was committed (etag new)"), "{error}");
 }
 
 #[test]
@@ -238,7 +245,7 @@ fn a_question_under_way_when_a_stop_runs_out_is_looked_for() {
     story.hidden();
     story.tell(stop());
     story.wait();
-    assert_eq!(story.last(), &Call::ListUploads);
+    assert_eq!(story.last(), &ApiCall::ListUploads);
     let probe = crate::oci::api::ListedUpload {
         bucket: None,
         object: "o".to_owned(),
@@ -246,8 +253,8 @@ fn a_question_under_way_when_a_stop_runs_out_is_looked_for() {
         time_created: None,
         storage_tier: None,
     };
-    story.ok(Call::ListUploads, Outcome::Uploads(vec![probe]));
-    assert_eq!(story.kind(), Kind::Unknown);
+    story.ok(ApiCall::ListUploads, Outcome::Uploads(vec![probe]));
+    assert_eq!(story.kind(), ErrorKind::OutcomeUnknown);
     assert!(story.notes.iter().any(|note| note.contains("ABORT probe")), "{:?}", story.notes);
 }
 
@@ -261,7 +268,10 @@ fn a_service_that_lies_about_storing_is_never_believed_whatever_else_passes() {
         let result = world.run();
         world.judge(seed, &result);
         let kind = result.unwrap_err().kind;
-        assert!(matches!(kind, Kind::Integrity | Kind::Unknown), "seed {seed}: {kind:?}");
+        assert!(
+            matches!(kind, ErrorKind::Integrity | ErrorKind::OutcomeUnknown),
+            "seed {seed}: {kind:?}"
+        );
     }
 }
 
@@ -270,10 +280,12 @@ fn an_object_that_is_seen_to_be_another_than_its_commit_said_is_a_mismatch() {
     for length in [5, 6] {
         let (mut story, ours) = committed(settings(1, 2));
         let multipart_sha256 = (length == 6).then(|| "another".to_owned());
-        story
-            .ok(Call::Head, Outcome::Object(Held { size: Some(length), multipart_sha256, ..ours }));
-        assert_eq!(story.kind(), Kind::Integrity);
+        story.ok(
+            ApiCall::Head,
+            Outcome::Object(ObjectMeta { size: Some(length), multipart_sha256, ..ours }),
+        );
+        assert_eq!(story.kind(), ErrorKind::Integrity);
         let error = story.ended().as_ref().unwrap_err();
-        assert!(error.what.contains("was committed (etag new)"), "{error}");
+        assert!(error.message.contains("was committed (etag new)"), "{error}");
     }
 }

@@ -7,8 +7,8 @@ use super::*;
 fn streaming() -> Story {
     let mut story = Story::new(settings(1, 1));
     read(&mut story, 1);
-    story.tell(Event::Continues);
-    story.ok(Call::Create, Outcome::Created { upload_id: "u".to_owned() });
+    story.tell(Event::MultipartNeeded);
+    story.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     story
 }
 
@@ -18,15 +18,15 @@ fn read(story: &mut Story, number: u32) {
 }
 
 fn acknowledge(story: &mut Story, number: u32) {
-    assert_eq!(story.last(), &Call::Part(number));
+    assert_eq!(story.last(), &ApiCall::Part(number));
     let body = Bytes::from_static(b"abc");
     let held = held(&format!("e{number}"), &body, false);
-    story.ok(Call::Part(number), Outcome::Stored { held, crc32: crc32fast::hash(&body) });
+    story.ok(ApiCall::Part(number), Outcome::Stored { held, crc32: crc32fast::hash(&body) });
 }
 
 /// A part fails once and is then acknowledged.
 fn stumble(story: &mut Story, number: u32) {
-    story.fails(Call::Part(number), lost());
+    story.fails(ApiCall::Part(number), lost());
     story.wait();
     acknowledge(story, number);
 }
@@ -53,13 +53,13 @@ fn a_standstill_is_mentioned_even_where_trouble_was_mentioned_a_moment_ago() {
     read(&mut story, 2);
     assert_eq!(story.notes.len(), 2);
     let began = story.now;
-    story.fails(Call::Part(2), lost());
+    story.fails(ApiCall::Part(2), lost());
     while story.notes.len() == 2 {
-        story.now = story.upload.next_timeout().unwrap();
+        story.now = story.upload.poll_timeout().unwrap();
         story.upload.handle_timeout(story.now);
         story.act();
         if story.upload.in_flight() > 0 {
-            story.fails(Call::Part(2), lost());
+            story.fails(ApiCall::Part(2), lost());
         }
     }
     assert_eq!(story.now, began + 10 * SECOND);
@@ -76,8 +76,8 @@ fn patience_is_counted_from_the_last_progress_however_long_the_upload_has_run() 
     story.now += 7200 * SECOND;
     let began = story.now;
     while story.upload.in_flight() > 0 {
-        story.fails(Call::Part(1), lost());
-        if story.last() == &Call::Abort {
+        story.fails(ApiCall::Part(1), lost());
+        if story.last() == &ApiCall::Abort {
             break;
         }
         story.wait();
@@ -93,12 +93,12 @@ fn refused() -> Failure {
 fn refused_credentials_are_looked_at_again_within_seconds_whatever_failed_before() {
     let mut story = streaming();
     for _ in 0..12 {
-        story.fails(Call::Part(1), lost());
+        story.fails(ApiCall::Part(1), lost());
         story.wait();
     }
     for _ in 0..50 {
         let refused_at = story.now;
-        story.fails(Call::Part(1), refused());
+        story.fails(ApiCall::Part(1), refused());
         story.wait();
         assert!(story.now - refused_at <= 2 * SECOND, "after {:?}", story.now - refused_at);
     }
@@ -107,14 +107,14 @@ fn refused_credentials_are_looked_at_again_within_seconds_whatever_failed_before
 #[test]
 fn of_refused_credentials_the_session_tells_and_of_what_comes_besides_a_line_is_said() {
     let mut story = streaming();
-    story.fails(Call::Part(1), refused());
+    story.fails(ApiCall::Part(1), refused());
     story.wait();
     acknowledge(&mut story, 1);
     assert_eq!(story.notes, [""; 0]);
     read(&mut story, 2);
-    story.fails(Call::Part(2), refused());
+    story.fails(ApiCall::Part(2), refused());
     story.wait();
-    story.fails(Call::Part(2), lost());
+    story.fails(ApiCall::Part(2), lost());
     story.wait();
     acknowledge(&mut story, 2);
     assert_eq!(story.notes.len(), 2, "{:?}", story.notes);

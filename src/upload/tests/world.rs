@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::digest::{self, Algorithm, Value};
-use crate::error::Kind;
-use crate::retry::Break;
+use crate::error::ErrorKind;
+use crate::retry::TransportError;
 
 pub enum Due {
     /// The service works on a request; the answer reaches us unless it is lost.
@@ -57,18 +57,22 @@ pub struct World {
     pub multipart: Option<String>,
 }
 
-pub fn settings(seed: u64, parallel: usize) -> Settings {
-    Settings {
+pub fn settings(seed: u64, parallel: usize) -> UploadConfig {
+    UploadConfig {
         seed,
         // Here a byte takes most of a second.
-        tail: TailRule { least: 1, worth: Duration::from_millis(100), highest: 10_000 },
-        ..Settings::plain(parallel)
+        tail_split: TailRule {
+            min_piece: 1,
+            min_saving: Duration::from_millis(100),
+            max_part_number: 10_000,
+        },
+        ..UploadConfig::plain(parallel)
     }
 }
 
 /// The 404 of a bucket that is not there; that of a HEAD has no body.
-pub fn declined(call: &Call) -> Failure {
-    Model::refuse(404, if *call == Call::Head { "" } else { "BucketNotFound" })
+pub fn declined(call: &ApiCall) -> Failure {
+    Model::refuse(404, if *call == ApiCall::Head { "" } else { "BucketNotFound" })
 }
 
 impl World {
@@ -81,7 +85,7 @@ impl World {
             .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
             .collect();
         World {
-            upload: Upload::new(Settings {
+            upload: Upload::new(UploadConfig {
                 end_proven: seed % 4 == 3,
                 ..settings(seed, 1 + rng.usize(..8))
             }),
@@ -123,10 +127,10 @@ impl World {
             at += Duration::from_millis(self.rng.u64(..2000));
             self.after(at, Due::Event(Event::Part { number: index as u32 + 1, digest }));
             if index == 0 && self.stream.len() > 1 {
-                self.after(at, Due::Event(Event::Continues));
+                self.after(at, Due::Event(Event::MultipartNeeded));
             }
             if index + 2 == self.stream.len() && self.rng.bool() {
-                self.after(at, Due::Event(Event::Ending));
+                self.after(at, Due::Event(Event::LastPartNext));
             }
         }
         self.after(at + SECOND, Due::Event(last));
@@ -138,26 +142,26 @@ impl World {
 
     pub fn end(&self) -> Event {
         let whole = self.whole();
-        Event::End { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) }
+        Event::EndOfStream { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) }
     }
 
-    pub fn begin(&mut self, call: Call) {
-        if call == Call::Commit {
+    pub fn begin(&mut self, call: ApiCall) {
+        if call == ApiCall::Commit {
             self.commits += 1;
             assert_eq!(self.acknowledged.len(), self.stream.len(), "commit with parts missing");
         }
-        if matches!(call, Call::Put | Call::Commit) {
-            let wait = if self.upload.settings.end_proven { 0 } else { 100 };
+        if matches!(call, ApiCall::Put | ApiCall::Commit) {
+            let wait = if self.upload.config.end_proven { 0 } else { 100 };
             let at = self.ended_at.expect("the stream has ended") + Duration::from_millis(wait);
             assert!(self.now >= at, "a signal that follows the end would come too late");
         }
-        if call == Call::Abort {
+        if call == ApiCall::Abort {
             self.aborts_under_way += 1;
             assert_eq!(self.aborts_under_way, 1, "two aborts at a time");
         }
         let body = match call {
-            Call::Part(n) => self.held.get(&n).expect("a part is sent from its buffer").clone(),
-            Call::Put => self.stream.first().cloned().unwrap_or_default(),
+            ApiCall::Part(n) => self.held.get(&n).expect("a part is sent from its buffer").clone(),
+            ApiCall::Put => self.stream.first().cloned().unwrap_or_default(),
             _ => self.whole(),
         };
         let sent = Sent {
@@ -171,16 +175,20 @@ impl World {
         let there = Duration::from_millis(self.rng.u64(..800));
         if self.declines(&sent.call) {
             self.declined_at_first = self.declined_at_first.map(|count| count + 1);
-            let event = Event::Done { call: sent.call.clone(), result: Err(declined(&sent.call)) };
+            let event =
+                Event::CallDone { call: sent.call.clone(), result: Err(declined(&sent.call)) };
             return self.after(there, Due::Event(event));
         }
         self.declined_at_first = self.declined_at_first.filter(|count| *count >= 4);
         if !stormy {
             return self.after(there, Due::Lands { sent, answer: true });
         }
-        let lost = |text: &str| Failure::Transport { how: Break::Lost, text: text.to_owned() };
+        let lost = |text: &str| Failure::Transport {
+            kind: TransportError::ResponseLost,
+            text: text.to_owned(),
+        };
         let failure = match self.rng.u32(..11) {
-            0 => Failure::Transport { how: Break::Connect, text: "refused".to_owned() },
+            0 => Failure::Transport { kind: TransportError::Connect, text: "refused".to_owned() },
             1 => lost("reset before the request"),
             2 => {
                 self.after(there, Due::Lands { sent: sent.clone(), answer: false });
@@ -204,18 +212,18 @@ impl World {
                 if self.rng.bool() {
                     self.after(there, Due::Lands { sent: sent.clone(), answer: false });
                 }
-                let how = Break::Stalled;
-                let failure = Failure::Transport { how, text: "no byte moved".to_owned() };
-                let event = Event::Done { call: sent.call, result: Err(failure) };
+                let how = TransportError::Timeout;
+                let failure = Failure::Transport { kind: how, text: "no byte moved".to_owned() };
+                let event = Event::CallDone { call: sent.call, result: Err(failure) };
                 return self.after(60 * SECOND, Due::Event(event));
             }
             _ => Model::refuse(401, "NotAuthenticated"),
         };
         let call = sent.call;
-        self.after(there, Due::Event(Event::Done { call, result: Err(failure) }));
+        self.after(there, Due::Event(Event::CallDone { call, result: Err(failure) }));
     }
 
-    fn declines(&mut self, call: &Call) -> bool {
+    fn declines(&mut self, call: &ApiCall) -> bool {
         let spurious = self.spurious > 0 && self.declines.u32(..100) < self.spurious;
         spurious || self.forbidden.contains(&call.operation())
     }
@@ -226,21 +234,21 @@ impl World {
     }
 
     /// Runs to the end, or panics where the machine neither ends nor waits.
-    pub fn run(&mut self) -> Result<Stored, Error> {
+    pub fn run(&mut self) -> Result<StoredObject, Error> {
         for _ in 0..200_000 {
-            while let Some(action) = self.upload.next_action() {
+            while let Some(action) = self.upload.poll_action() {
                 match action {
-                    Action::Begin(call) => self.begin(call),
-                    Action::Free(number) => drop(self.held.remove(&number)),
+                    Action::StartCall(call) => self.begin(call),
+                    Action::ReleasePart(number) => drop(self.held.remove(&number)),
                     Action::CancelParts => self.cancelled = true,
-                    Action::Note(text) => self.notes.push(text),
+                    Action::Warn(text) => self.notes.push(text),
                     Action::StopReading | Action::Rehash(_) => {}
-                    Action::Cut { first, sizes, .. } => self.cut(first, &sizes),
+                    Action::SplitTail { first, sizes, .. } => self.cut(first, &sizes),
                     Action::Finish(result) => return result,
                 }
             }
-            assert!(self.upload.waiting_for().is_some());
-            let timeout = self.upload.next_timeout();
+            assert!(self.upload.current_activity().is_some());
+            let timeout = self.upload.poll_timeout();
             let due = self.due.keys().next().copied();
             match (due, timeout) {
                 (Some(key), timeout) if timeout.is_none_or(|at| key.0 <= at) => {
@@ -255,7 +263,7 @@ impl World {
                 (_, None) => panic!("nothing is due, and the machine waits for nothing"),
             }
         }
-        panic!("no end; waiting for {:?}", self.upload.waiting_for());
+        panic!("no end; waiting for {:?}", self.upload.current_activity());
     }
 
     pub fn cut(&mut self, first: u32, sizes: &[u64]) {
@@ -274,7 +282,7 @@ impl World {
         self.multipart = Some(digest::multipart(Algorithm::Sha256, &values));
         let digests = digests[first as usize - 1..].to_vec();
         let delay = Duration::from_millis(self.rng.u64(..300));
-        self.after(delay, Due::Event(Event::Cut { first, digests }));
+        self.after(delay, Due::Event(Event::TailSplit { first, digests }));
     }
 
     pub fn happen(&mut self, due: Due) {
@@ -290,40 +298,40 @@ impl World {
                 if !answer {
                     return;
                 }
-                Event::Done { call: sent.call, result }
+                Event::CallDone { call: sent.call, result }
             }
         };
         match &event {
             Event::Part { number, .. } => {
                 self.held.insert(*number, self.stream[*number as usize - 1].clone());
             }
-            Event::Cut { first, .. } => {
+            Event::TailSplit { first, .. } => {
                 self.held.retain(|number, _| number < first);
                 let cut = self.stream.iter().skip(*first as usize - 1).cloned();
                 self.held.extend((*first..).zip(cut));
             }
-            Event::End { .. } => self.ended_at = Some(self.now),
+            Event::EndOfStream { .. } => self.ended_at = Some(self.now),
             // What was cancelled may still land at the service, but is never heard of again.
-            Event::Done { call: Call::Part(_), .. } if self.cancelled => return,
-            Event::Done { call: Call::Part(number), result: Ok(_) } => {
+            Event::CallDone { call: ApiCall::Part(_), .. } if self.cancelled => return,
+            Event::CallDone { call: ApiCall::Part(number), result: Ok(_) } => {
                 assert!(self.held.contains_key(number), "freed before it was acknowledged");
                 self.acknowledged.insert(*number);
             }
-            Event::Done { call: Call::Abort, .. } => self.aborts_under_way -= 1,
+            Event::CallDone { call: ApiCall::Abort, .. } => self.aborts_under_way -= 1,
             _ => {}
         }
-        self.upload.handle(self.now, event);
+        self.upload.handle_event(self.now, event);
     }
 
     /// What must hold after every run.
-    pub fn judge(&self, seed: u64, result: &Result<Stored, Error>) {
+    pub fn judge(&self, seed: u64, result: &Result<StoredObject, Error>) {
         let object = self.model.object.as_ref().map(|(_, body)| body);
         match result {
             Ok(stored) => {
                 assert_eq!(object, Some(&self.whole()), "seed {seed}: a false success");
                 assert_eq!(stored.size, self.whole().len() as u64);
             }
-            Err(error) if error.kind == Kind::Unknown => {}
+            Err(error) if error.kind == ErrorKind::OutcomeUnknown => {}
             Err(error) => {
                 assert_eq!(object, None, "seed {seed}: {error} but an object appeared");
             }
@@ -332,9 +340,9 @@ impl World {
     }
 
     /// No upload is open that is not named.
-    pub fn judge_uploads(&self, seed: u64, result: &Result<Stored, Error>) {
+    pub fn judge_uploads(&self, seed: u64, result: &Result<StoredObject, Error>) {
         let named = |id: &String| {
-            let next = result.as_ref().err().and_then(|e| e.next.clone()).unwrap_or_default();
+            let next = result.as_ref().err().and_then(|e| e.hint.clone()).unwrap_or_default();
             next.contains(id) || self.notes.iter().any(|n| n.contains(id) || n.contains("listed"))
         };
         for id in self.model.uploads.keys() {

@@ -112,7 +112,7 @@ pub struct Signed {
 
 pub struct Surroundings {
     pub scenario: Scenario,
-    pub lifecycle: Lifecycle,
+    pub lifecycle: TokenLifecycle,
     /// In seconds since the beginning.
     pub time: u64,
     pub tally: Tally,
@@ -134,17 +134,17 @@ pub struct Surroundings {
 
 impl Surroundings {
     pub fn new(scenario: Scenario) -> Surroundings {
-        let rules = Rules {
+        let rules = RefreshPolicy {
             refresh_before: None,
             can_refresh: scenario.can_refresh,
-            can_ask: true,
+            can_query_time: true,
             retry_for: secs(scenario.retry_for),
         };
         let end = BEGINNING.checked_add_signed(scenario.skew).unwrap() + scenario.life;
         let facts = facts(&scenario, 1, end);
-        let now = Now { wall: secs(BEGINNING), steady: secs(0) };
-        let mut lifecycle = Lifecycle::new(now, rules, facts);
-        lifecycle.set_under_way();
+        let now = Clocks { wall: secs(BEGINNING), monotonic: secs(0) };
+        let mut lifecycle = TokenLifecycle::new(now, rules, facts);
+        lifecycle.set_streaming();
         let rotations = scenario.rotations.iter().map(|at| (*at, Event::Rotate));
         let revocations = scenario.revocations.iter().map(|at| (*at, Event::Revoke));
         let jumps = scenario.jumps.iter().map(|(at, _)| (*at, Event::Jump));
@@ -166,10 +166,10 @@ impl Surroundings {
         }
     }
 
-    pub fn now(&self) -> Now {
+    pub fn now(&self) -> Clocks {
         let set: i64 = self.scenario.jumps.iter().filter(|j| j.0 <= self.time).map(|j| j.1).sum();
         let wall = (BEGINNING + self.time).checked_add_signed(set).unwrap();
-        Now { wall: secs(wall), steady: secs(self.time) }
+        Clocks { wall: secs(wall), monotonic: secs(self.time) }
     }
 
     /// The service's clock.
@@ -178,7 +178,7 @@ impl Surroundings {
     }
 
     fn generation(&self) -> u64 {
-        self.lifecycle.facts().generation
+        self.lifecycle.token().generation
     }
 
     fn valid(&self, generation: u64) -> bool {
@@ -190,7 +190,7 @@ impl Surroundings {
         date.abs_diff(self.service()) <= 300 && self.valid(generation)
     }
 
-    fn adopt(&mut self, end: u64, origin: Origin) {
+    fn adopt(&mut self, end: u64, origin: CredentialOrigin) {
         self.ends.push(end);
         let facts = facts(&self.scenario, self.ends.len() as u64 - 1, end);
         self.lifecycle.adopt(self.now(), facts, origin);
@@ -198,35 +198,42 @@ impl Surroundings {
 
     fn look_at_files(&mut self) {
         if let Some(end) = self.file.take()
-            && self.lifecycle.prefers(self.now(), &facts(&self.scenario, 0, end), true)
+            && self.lifecycle.is_better_than_current(
+                self.now(),
+                &facts(&self.scenario, 0, end),
+                true,
+            )
         {
-            self.adopt(end, Origin::Files);
+            self.adopt(end, CredentialOrigin::Files);
         }
     }
 
     /// What an attempt may do now. It is signed where it may be sent.
-    pub fn judge(&mut self, attempt: Attempt) -> (Verdict, Option<Signed>) {
+    pub fn judge(&mut self, attempt: SigningRequest) -> (TokenDecision, Option<Signed>) {
         self.look_at_files();
-        let verdict = self.lifecycle.judge(self.now(), attempt);
+        let verdict = self.lifecycle.decide(self.now(), attempt);
         let mut signed = None;
         match verdict {
-            Verdict::Use => {
+            TokenDecision::Use => {
                 let generation = self.generation();
                 let date = self.lifecycle.clock(self.now());
                 assert!(date < secs(self.ends[generation as usize]), "a token known to be over");
                 let refused = self.refused.contains(&generation);
-                assert!(!refused || attempt == Attempt::Abort, "a refused token without a probe");
-                self.lifecycle.signed(self.now(), attempt);
+                assert!(
+                    !refused || attempt == SigningRequest::Abort,
+                    "a refused token without a probe"
+                );
+                self.lifecycle.on_signed(self.now(), attempt);
                 let ok = self.takes(generation);
                 signed = Some(Signed { generation, date: date.as_secs(), ok });
             }
-            Verdict::Wait => self.tally.waits += 1,
-            Verdict::GiveUp => {
+            TokenDecision::Wait => self.tally.waits += 1,
+            TokenDecision::TimedOut => {
                 let stood = self.time - self.last_accepted;
                 assert!(stood >= self.scenario.retry_for, "given up after {stood} s");
                 self.tally.gave_up = true;
             }
-            Verdict::RenewFirst => {}
+            TokenDecision::RefreshFirst => {}
         }
         (verdict, signed)
     }
@@ -234,14 +241,14 @@ impl Surroundings {
     /// An attempt has been answered, so long after it was signed.
     pub fn answered(&mut self, signed: Signed, took: u64) {
         if signed.ok {
-            self.lifecycle.agreed(self.now(), secs(self.service()));
+            self.lifecycle.on_success_with_date(self.now(), secs(self.service()));
             self.last_accepted = self.time;
-            return self.lifecycle.accepted();
+            return self.lifecycle.on_success();
         }
         self.tally.refused += 1;
         let (when, server) = ((secs(signed.date), secs(took)), Some(secs(self.service())));
-        let refusal = self.lifecycle.refused(self.now(), signed.generation, when, server);
-        if refusal == Refusal::LookAtFiles {
+        let refusal = self.lifecycle.on_unauthorized(self.now(), signed.generation, when, server);
+        if refusal == On401::RereadFiles {
             self.refused.insert(signed.generation);
         }
     }
@@ -257,29 +264,33 @@ impl Surroundings {
             Event::RefreshAnswered { token, longer } => {
                 self.refreshing = false;
                 if let Some(end) = token
-                    && self.lifecycle.prefers(now, &facts(&self.scenario, 0, end), true)
+                    && self.lifecycle.is_better_than_current(
+                        now,
+                        &facts(&self.scenario, 0, end),
+                        true,
+                    )
                 {
-                    self.adopt(end, Origin::Refresh);
+                    self.adopt(end, CredentialOrigin::Refresh);
                 }
                 let how = match (token, longer) {
-                    (Some(_), true) => Refreshed::Longer,
-                    (Some(_), false) => Refreshed::NotLonger,
-                    (None, _) => Refreshed::Failed("503".into()),
+                    (Some(_), true) => RefreshOutcome::Extended,
+                    (Some(_), false) => RefreshOutcome::NotExtended,
+                    (None, _) => RefreshOutcome::Failed("503".into()),
                 };
-                self.lifecycle.refresh_ended(now, &how);
+                self.lifecycle.refresh_finished(now, &how);
             }
             Event::ProbeAnswered { generation, ok } => {
                 self.probing = false;
                 if ok {
                     self.refused.remove(&generation);
                 }
-                let how = if ok { Probed::Accepted } else { Probed::Refused };
-                self.lifecycle.probe_ended(now, generation, how);
+                let how = if ok { ProbeResult::Accepted } else { ProbeResult::Refused };
+                self.lifecycle.probe_finished(now, generation, how);
             }
             Event::TimeAnswered => {
                 self.asking = false;
-                self.lifecycle.dated(now, secs(self.service()));
-                self.lifecycle.ask_ended(now);
+                self.lifecycle.on_server_date(now, secs(self.service()));
+                self.lifecycle.time_query_finished(now);
             }
             Event::Wake { .. } | Event::Jump => self.look_at_files(),
             Event::Rotate => self.file = Some(self.service() + self.scenario.life),
@@ -290,30 +301,30 @@ impl Surroundings {
     /// The background work that is to be done now.
     pub fn background(&mut self) {
         let now = self.now();
-        self.lifecycle.take_notices();
+        self.lifecycle.take_events();
         loop {
-            match self.lifecycle.step(now) {
-                Step::Refresh(reason) => {
+            match self.lifecycle.next_task(now) {
+                BackgroundTask::Refresh(reason) => {
                     assert!(!std::mem::replace(&mut self.refreshing, true), "two refreshes");
                     self.tally.refreshes += 1;
-                    self.lifecycle.refresh_began(reason);
+                    self.lifecycle.refresh_started(reason);
                     self.send_refresh();
                 }
-                Step::Probe => {
+                BackgroundTask::Probe => {
                     assert!(!std::mem::replace(&mut self.probing, true), "two probes");
                     self.tally.probes += 1;
-                    self.lifecycle.probe_began();
+                    self.lifecycle.probe_started();
                     let generation = self.generation();
                     let ok = self.takes(generation);
                     self.later.push((1, Event::ProbeAnswered { generation, ok }));
                 }
-                Step::AskTime => {
+                BackgroundTask::AskTime => {
                     assert!(!std::mem::replace(&mut self.asking, true), "asked twice at a time");
                     self.tally.questions += 1;
-                    self.lifecycle.ask_began();
+                    self.lifecycle.time_query_started();
                     self.later.push((1, Event::TimeAnswered));
                 }
-                Step::Idle(idle) => {
+                BackgroundTask::Idle(idle) => {
                     assert!(!idle.is_zero(), "idle without end");
                     let seconds = idle.as_millis().div_ceil(1000) as u64;
                     self.plan += 1;
@@ -324,7 +335,7 @@ impl Surroundings {
     }
 
     fn send_refresh(&mut self) {
-        let patience = self.lifecycle.refresh_patience(self.now()).as_secs();
+        let patience = self.lifecycle.refresh_timeout(self.now()).as_secs();
         let generation = self.generation();
         let present = self.ends[generation as usize];
         assert!(self.lifecycle.clock(self.now()) < secs(present), "a refresh of what is over");
@@ -344,8 +355,8 @@ impl Surroundings {
     }
 }
 
-fn facts(scenario: &Scenario, generation: u64, end: u64) -> Facts {
-    Facts {
+fn facts(scenario: &Scenario, generation: u64, end: u64) -> TokenInfo {
+    TokenInfo {
         generation,
         expires: Some(secs(end)),
         issued: Some(secs(end - scenario.life)),

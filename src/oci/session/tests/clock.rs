@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::transport::{Exchange, Request, Response};
+use super::super::transport::{AuthRequest, AuthResponse, Exchange};
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -13,25 +13,29 @@ struct Behind {
     asked: AtomicUsize,
 }
 
-impl Transport for Behind {
-    fn exchange(&self, request: Request) -> Exchange<'_> {
+impl AuthTransport for Behind {
+    fn exchange(&self, request: AuthRequest) -> Exchange<'_> {
         assert_eq!((request.method, request.target.as_str()), ("HEAD", "/"));
         assert!(request.headers.iter().all(|(name, _)| *name == "host"), "it is signed");
         self.asked.fetch_add(1, Ordering::SeqCst);
         let date = Some(SystemTime::now() - HOUR * self.hours);
-        Box::pin(async move { Ok(Response { status: 404, date, body: Vec::new() }) })
+        Box::pin(async move { Ok(AuthResponse { status: 404, date, body: Vec::new() }) })
     }
 }
 
 fn keep(session: &Session, hours: u32) -> Arc<Behind> {
     let service = Arc::new(Behind { hours, asked: AtomicUsize::new(0) });
     let transport = service.clone();
-    session.keep(Upkeep { transport, retry_for: HOUR, tell: Box::new(|_| ()) });
+    session.start_background_refresh(RefreshConfig {
+        transport,
+        retry_for: HOUR,
+        notify: Box::new(|_| ()),
+    });
     service
 }
 
 async fn generation(session: &Session) -> Result<u64, Error> {
-    let asked = session.credentials(Attempt::Small);
+    let asked = session.credentials(SigningRequest::Small);
     let credentials = tokio::time::timeout(Duration::from_secs(20), asked).await;
     credentials.expect("no answer").map(|credentials| credentials.generation)
 }
@@ -54,7 +58,7 @@ async fn a_token_that_is_over_by_the_services_clock_too_ends_the_run() {
     let service = keep(&session, 2);
     let error = generation(&session).await.unwrap_err();
     assert_eq!(error.kind.exit_code(), 3);
-    assert!(error.what.contains("expired at"), "{error}");
+    assert!(error.message.contains("expired at"), "{error}");
     assert_eq!(service.asked.load(Ordering::SeqCst), 1);
 }
 
@@ -70,9 +74,9 @@ async fn files_that_a_wrong_clock_spoke_against_are_read_again_when_it_is_correc
         file.set_modified(SystemTime::now() - HOUR).unwrap();
     }
     {
-        let mut state = session.core.state();
-        session.core.look_at_files(&mut state, false);
-        assert!(state.looked.settled && state.credentials.generation == 1);
+        let mut state = session.shared.state();
+        session.shared.read_files(&mut state, false);
+        assert!(state.last_read.stable && state.credentials.generation == 1);
     }
     keep(&session, 2);
     assert_eq!(generation(&session).await.unwrap(), 2);

@@ -1,17 +1,17 @@
 //! What `session show` and `session refresh` say.
 
-use super::super::report::{self, Report};
-use super::super::transport::{Exchange, Request, Response};
+use super::super::report::{self, SessionReport};
+use super::super::transport::{AuthRequest, AuthResponse, Exchange};
 use super::*;
 
-fn show(home: &Home, json: bool) -> Report {
+fn show(home: &Home, json: bool) -> SessionReport {
     report::show(&home.identity(&[]), SystemTime::now(), json)
 }
 
 #[test]
 fn a_session_is_shown_with_its_times_its_key_and_its_files() {
     let home = Home::new(&token(&vector_key(), now() + 90));
-    let Report { text, trouble } = show(&home, false);
+    let SessionReport { text, error: trouble } = show(&home, false);
     assert!(trouble.is_none());
     for word in
         ["profile         S", "us-phoenix-1", "(in 1 min", "key match       yes", "mode 644"]
@@ -44,7 +44,7 @@ fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
     for (spoil, code, word) in cases {
         let home = Home::new(&token(&vector_key(), now() + 90));
         spoil(&home);
-        let Report { text, trouble } = show(&home, false);
+        let SessionReport { text, error: trouble } = show(&home, false);
         assert_eq!(trouble.unwrap().kind.exit_code(), code, "{text}");
         assert!(text.contains(word), "{word}: {text}");
         assert!(text.contains("valid           no"), "{text}");
@@ -60,7 +60,7 @@ fn of_an_api_key_it_is_shown_whether_the_profile_names_its_fingerprint() {
             "key_file=~/key.pem\nregion=phx\nuser=ocid1.user.oc1..u\ntenancy=ocid1.tenancy.oc1..t";
         let config = format!("[S]\nfingerprint={fingerprint}\n{rest}\n");
         home.write(".oci/config", config.as_bytes());
-        let Report { text, trouble } = show(&home, false);
+        let SessionReport { text, error: trouble } = show(&home, false);
         assert!(text.contains(&format!("key match       {word}\n")), "{text}");
         assert!(text.contains(&format!("valid           {word}")), "{text}");
         assert_eq!(trouble.map(|error| error.kind.exit_code()), (word == "no").then_some(3));
@@ -71,9 +71,10 @@ fn of_an_api_key_it_is_shown_whether_the_profile_names_its_fingerprint() {
 /// An auth service that always gives the same answer.
 struct Answers(u16, String);
 
-impl Transport for Answers {
-    fn exchange(&self, _: Request) -> Exchange<'_> {
-        let response = Response { status: self.0, date: None, body: self.1.clone().into_bytes() };
+impl AuthTransport for Answers {
+    fn exchange(&self, _: AuthRequest) -> Exchange<'_> {
+        let response =
+            AuthResponse { status: self.0, date: None, body: self.1.clone().into_bytes() };
         Box::pin(async move { Ok(response) })
     }
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::super::transport::{Exchange, Request, Response};
+use super::super::transport::{AuthRequest, AuthResponse, Exchange};
 use super::*;
-use crate::oci::lifecycle::Origin;
+use crate::oci::lifecycle::CredentialOrigin;
 use crate::oci::lifecycle::notice::Level;
 
-type Answer = Box<dyn Fn(&Request) -> Option<(u16, String)> + Send + Sync>;
+type Answer = Box<dyn Fn(&AuthRequest) -> Option<(u16, String)> + Send + Sync>;
 
 /// Answers refreshes and probes, and counts them; `None` is a hang.
 struct Service {
@@ -19,8 +19,8 @@ struct Service {
     probes: AtomicUsize,
 }
 
-impl Transport for Service {
-    fn exchange(&self, request: Request) -> Exchange<'_> {
+impl AuthTransport for Service {
+    fn exchange(&self, request: AuthRequest) -> Exchange<'_> {
         Box::pin(async move {
             match request.target.as_str() {
                 "/v1/authentication/refresh" => self.refreshes.fetch_add(1, Ordering::SeqCst),
@@ -29,7 +29,7 @@ impl Transport for Service {
             match (self.answer)(&request) {
                 Some((status, body)) => {
                     let date = Some(SystemTime::now());
-                    Ok(Response { status, date, body: body.into_bytes() })
+                    Ok(AuthResponse { status, date, body: body.into_bytes() })
                 }
                 None => std::future::pending().await,
             }
@@ -40,19 +40,19 @@ impl Transport for Service {
 struct Kept {
     session: Session,
     service: Arc<Service>,
-    notices: UnboundedReceiver<Notice>,
+    notices: UnboundedReceiver<TokenEvent>,
 }
 
 fn keep(
     home: &Home,
-    answer: impl Fn(&Request) -> Option<(u16, String)> + Send + Sync + 'static,
+    answer: impl Fn(&AuthRequest) -> Option<(u16, String)> + Send + Sync + 'static,
 ) -> Kept {
     keep_with(home.identity(&[]), answer)
 }
 
 fn keep_with(
     identity: Identity,
-    answer: impl Fn(&Request) -> Option<(u16, String)> + Send + Sync + 'static,
+    answer: impl Fn(&AuthRequest) -> Option<(u16, String)> + Send + Sync + 'static,
 ) -> Kept {
     let session = Session::open(identity).unwrap();
     let service = Arc::new(Service {
@@ -61,10 +61,10 @@ fn keep_with(
         probes: AtomicUsize::new(0),
     });
     let (sender, notices) = unbounded_channel();
-    session.keep(Upkeep {
+    session.start_background_refresh(RefreshConfig {
         transport: service.clone(),
         retry_for: Duration::from_secs(30),
-        tell: Box::new(move |notice| {
+        notify: Box::new(move |notice| {
             let _ = sender.send(notice);
         }),
     });
@@ -73,7 +73,7 @@ fn keep_with(
 
 impl Kept {
     /// Waits until something of the kind is told.
-    async fn told(&mut self, kind: impl Fn(&Notice) -> bool) -> Notice {
+    async fn told(&mut self, kind: impl Fn(&TokenEvent) -> bool) -> TokenEvent {
         let wait = async {
             loop {
                 let notice = self.notices.recv().await.unwrap();
@@ -86,14 +86,14 @@ impl Kept {
     }
 
     async fn credentials(&self) -> Result<Arc<Credentials>, Error> {
-        let asked = self.session.credentials(Attempt::Small);
+        let asked = self.session.credentials(SigningRequest::Small);
         tokio::time::timeout(Duration::from_secs(20), asked).await.expect("no answer")
     }
 
     /// A request signed just now is refused.
     fn refuses(&self, credentials: &Credentials) {
         let signed = (self.session.signing_date(), Instant::now());
-        self.session.refused(credentials, signed, Some(SystemTime::now()));
+        self.session.on_unauthorized(credentials, signed, Some(SystemTime::now()));
     }
 
     fn refreshes(&self) -> usize {
@@ -106,8 +106,8 @@ fn with(token: &str) -> Option<(u16, String)> {
     Some((200, json!({ "token": token }).to_string()))
 }
 
-fn is_refreshed(notice: &Notice) -> bool {
-    matches!(notice, Notice::Adopted { origin: Origin::Refresh, .. })
+fn is_refreshed(notice: &TokenEvent) -> bool {
+    matches!(notice, TokenEvent::Adopted { origin: CredentialOrigin::Refresh, .. })
 }
 
 fn soon() -> u64 {
@@ -177,7 +177,7 @@ async fn a_token_that_cannot_be_written_back_lives_in_memory_and_is_a_warning() 
         let fresh = fresh.clone();
         move |_| with(&fresh)
     });
-    kept.told(|notice| matches!(notice, Notice::NotWritten { .. })).await;
+    kept.told(|notice| matches!(notice, TokenEvent::NotWritten { .. })).await;
     let credentials = kept.credentials().await.unwrap();
     assert_eq!(credentials.key_id.as_str(), format!("ST${fresh}"));
 }
@@ -193,7 +193,10 @@ async fn a_later_token_that_another_process_wrote_meanwhile_is_kept_and_taken_up
             with(&token(&vector_key(), later()))
         }
     });
-    kept.told(|notice| matches!(notice, Notice::Adopted { origin: Origin::Files, .. })).await;
+    kept.told(|notice| {
+        matches!(notice, TokenEvent::Adopted { origin: CredentialOrigin::Files, .. })
+    })
+    .await;
     assert_eq!(kept.credentials().await.unwrap().key_id.as_str(), format!("ST${theirs}"));
     assert_eq!(fs::read_to_string(home.path("token")).unwrap(), theirs);
 }
@@ -210,7 +213,10 @@ async fn a_login_that_replaced_the_key_during_a_refresh_is_not_overwritten() {
             with(&token(&vector_key(), later() + 100))
         }
     });
-    kept.told(|notice| matches!(notice, Notice::Adopted { origin: Origin::Files, .. })).await;
+    kept.told(|notice| {
+        matches!(notice, TokenEvent::Adopted { origin: CredentialOrigin::Files, .. })
+    })
+    .await;
     let credentials = kept.credentials().await.unwrap();
     assert_eq!(credentials.key_id.as_str(), format!("ST${login}"));
     assert_eq!(credentials.key.modulus().len(), 384);
@@ -220,14 +226,17 @@ async fn a_login_that_replaced_the_key_during_a_refresh_is_not_overwritten() {
 #[tokio::test]
 async fn whoever_comes_second_reads_the_result_of_the_first_and_asks_nobody() {
     let home = Home::new(&token(&vector_key(), soon()));
-    let lock = store::Lock::try_take(&home.path("token")).unwrap();
-    assert!(store::Lock::try_take(&home.path("token")).is_none());
+    let lock = store::TokenFileLock::try_acquire(&home.path("token")).unwrap();
+    assert!(store::TokenFileLock::try_acquire(&home.path("token")).is_none());
     let mut kept = keep(&home, |_| None);
-    kept.told(|notice| matches!(notice, Notice::Refreshing { .. })).await;
+    kept.told(|notice| matches!(notice, TokenEvent::Refreshing { .. })).await;
     let theirs = token(&vector_key(), later());
     home.write("token", theirs.as_bytes());
     drop(lock);
-    kept.told(|notice| matches!(notice, Notice::Adopted { origin: Origin::Files, .. })).await;
+    kept.told(|notice| {
+        matches!(notice, TokenEvent::Adopted { origin: CredentialOrigin::Files, .. })
+    })
+    .await;
     assert_eq!(kept.credentials().await.unwrap().key_id.as_str(), format!("ST${theirs}"));
     assert_eq!(kept.refreshes(), 0);
 }
@@ -236,7 +245,7 @@ async fn whoever_comes_second_reads_the_result_of_the_first_and_asks_nobody() {
 async fn an_auth_service_that_hangs_holds_nobody_up() {
     let home = Home::new(&token(&vector_key(), soon()));
     let mut kept = keep(&home, |_| None);
-    kept.told(|notice| matches!(notice, Notice::Refreshing { .. })).await;
+    kept.told(|notice| matches!(notice, TokenEvent::Refreshing { .. })).await;
     for _ in 0..3 {
         assert_eq!(kept.credentials().await.unwrap().generation, 1);
     }
@@ -249,8 +258,8 @@ async fn an_answer_that_gives_no_more_time_is_said_and_the_present_token_goes_on
     let home = Home::new(&token(&vector_key(), expires));
     let same = token_with(&vector_key(), expires, 9);
     let mut kept = keep(&home, move |_| with(&same));
-    kept.told(|notice| matches!(notice, Notice::NotLonger { .. })).await;
-    kept.told(|notice| matches!(notice, Notice::SessionEnds { .. })).await;
+    kept.told(|notice| matches!(notice, TokenEvent::NotExtended { .. })).await;
+    kept.told(|notice| matches!(notice, TokenEvent::SessionEnds { .. })).await;
     assert_eq!(kept.credentials().await.unwrap().generation, 1);
 }
 
@@ -262,7 +271,7 @@ async fn a_refused_token_is_replaced_by_a_refresh_before_its_turn() {
         let fresh = fresh.clone();
         move |_| with(&fresh)
     });
-    kept.session.set_under_way();
+    kept.session.set_streaming();
     let first = kept.credentials().await.unwrap();
     kept.refuses(&first);
     kept.told(is_refreshed).await;
@@ -290,14 +299,14 @@ async fn under_way_a_spurious_refusal_ends_with_one_probe() {
         "/n/ns/b/bucket" => Some((404, String::new())),
         _ => Some((401, String::new())),
     });
-    kept.session.set_under_way();
-    kept.session.set_probe("HEAD", "/n/ns/b/bucket");
+    kept.session.set_streaming();
+    kept.session.set_probe_request("HEAD", "/n/ns/b/bucket");
     let first = kept.credentials().await.unwrap();
     for _ in 0..4 {
         kept.refuses(&first);
     }
     assert_eq!(kept.credentials().await.unwrap().generation, 1);
-    kept.told(|notice| matches!(notice, Notice::Probed { .. })).await;
+    kept.told(|notice| matches!(notice, TokenEvent::Probed { .. })).await;
     assert_eq!((kept.refreshes(), kept.service.probes.load(Ordering::SeqCst)), (0, 1));
 }
 
@@ -305,10 +314,10 @@ async fn under_way_a_spurious_refusal_ends_with_one_probe() {
 async fn under_way_an_expired_session_waits_for_a_new_login_with_a_new_key() {
     let home = Home::new(&token(&vector_key(), now() + 2));
     let mut kept = keep(&home, |_| Some((401, String::new())));
-    kept.session.set_under_way();
+    kept.session.set_streaming();
     let waiting = async {
         loop {
-            let credentials = kept.session.credentials(Attempt::Small).await.unwrap();
+            let credentials = kept.session.credentials(SigningRequest::Small).await.unwrap();
             if credentials.generation > 1 {
                 return credentials;
             }
@@ -319,7 +328,7 @@ async fn under_way_an_expired_session_waits_for_a_new_login_with_a_new_key() {
     let at_the_desk = async {
         // A person needs to be told; and the two files never change at one moment.
         loop {
-            if let notice @ Notice::Waiting { .. } = kept.notices.recv().await.unwrap() {
+            if let notice @ TokenEvent::Waiting { .. } = kept.notices.recv().await.unwrap() {
                 let command = "`oci session authenticate --profile-name S --region us-phoenix-1`";
                 assert!(notice.to_string().contains(command), "{notice}");
                 break;
@@ -345,12 +354,12 @@ async fn files_that_are_half_written_under_way_cost_nothing_and_are_mentioned_if
     }
     let asked = async {
         loop {
-            let _ = kept.session.credentials(Attempt::Small).await;
+            let _ = kept.session.credentials(SigningRequest::Small).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let told = async {
-        while !matches!(kept.notices.recv().await.unwrap(), Notice::FilesUnusable { .. }) {}
+        while !matches!(kept.notices.recv().await.unwrap(), TokenEvent::FilesUnusable { .. }) {}
     };
     tokio::select! { () = told => {}, () = asked => {} }
     fs::write(home.path("token"), &whole).unwrap();
@@ -364,13 +373,13 @@ async fn a_wrong_clock_is_corrected_by_the_date_of_an_answer_and_said_once() {
     let first = kept.credentials().await.unwrap();
     let theirs = SystemTime::now() + Duration::from_secs(1000);
     for _ in 0..2 {
-        kept.session.refused(&first, (SystemTime::now(), Instant::now()), Some(theirs));
+        kept.session.on_unauthorized(&first, (SystemTime::now(), Instant::now()), Some(theirs));
     }
     let dated = kept.session.signing_date();
     assert!(dated.duration_since(SystemTime::now()).unwrap() > Duration::from_secs(990));
     // The date was the reason: the credentials are as good as before.
     assert_eq!(kept.credentials().await.unwrap().generation, 1);
-    kept.told(|notice| matches!(notice, Notice::Skew { seconds: 999..=1001 })).await;
+    kept.told(|notice| matches!(notice, TokenEvent::Skew { seconds: 999..=1001 })).await;
     while let Ok(notice) = kept.notices.try_recv() {
         assert_eq!(notice.level(), Level::Debug, "{notice}");
     }
@@ -382,7 +391,7 @@ async fn a_token_that_a_transfer_would_outlast_is_renewed_first() {
     let fresh = token(&vector_key(), later());
     let kept = keep(&home, move |_| with(&fresh));
     assert_eq!(kept.credentials().await.unwrap().generation, 1);
-    let transfer = Attempt::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
+    let transfer = SigningRequest::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
     assert_eq!(kept.session.credentials(transfer).await.unwrap().generation, 2);
     assert_eq!(kept.refreshes(), 1);
 }
@@ -393,7 +402,7 @@ async fn with_no_refresh_the_auth_service_is_never_called() {
     let mut identity = home.identity(&[]);
     identity.no_refresh = true;
     let kept = keep_with(identity, |_| None);
-    let transfer = Attempt::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
+    let transfer = SigningRequest::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
     assert_eq!(kept.session.credentials(transfer).await.unwrap().generation, 1);
     assert_eq!(kept.refreshes(), 0);
 }

@@ -1,11 +1,11 @@
 //! What becomes of the token file when a new token is put back.
 
-use super::store::{Stored, write_back};
+use super::store::{WriteBack, write_back};
 use super::*;
 
 /// Reads the pair, lets another process do something, and puts a new token back; what came of it
 /// and what the file holds then.
-fn put_back(home: &Home, meanwhile: Spoil, fresh: &str) -> (Stored, Option<Vec<u8>>) {
+fn put_back(home: &Home, meanwhile: Spoil, fresh: &str) -> (WriteBack, Option<Vec<u8>>) {
     let identity = home.identity(&[]);
     let before = files::read(&identity, None).unwrap();
     meanwhile(home);
@@ -28,7 +28,7 @@ fn a_login_that_is_being_written_is_left_alone() {
         let left = Home::new(&fs::read_to_string(home.path("token")).unwrap());
         meanwhile(&left);
         let there = fs::read(left.path("token")).ok();
-        assert_eq!(put_back(&home, meanwhile, &fresh), (Stored::Theirs, there));
+        assert_eq!(put_back(&home, meanwhile, &fresh), (WriteBack::Superseded, there));
     }
 }
 
@@ -39,7 +39,7 @@ fn nothing_is_left_beside_the_token_and_nobody_else_may_read_it() {
     let fresh = token(&vector_key(), now() + 3600);
     let count = || fs::read_dir(home.0.path()).unwrap().count();
     let before = count();
-    let written = (Stored::Written, Some(fresh.clone().into_bytes()));
+    let written = (WriteBack::Written, Some(fresh.clone().into_bytes()));
     assert_eq!(put_back(&home, |_| (), &fresh), written);
     assert_eq!(fs::metadata(home.path("token")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(count(), before);
