@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ocipipe::cli::{self, Command, Environment};
-use ocipipe::error::{Error, ErrorKind};
-use ocipipe::heap::RetryingAllocator;
-use ocipipe::stderr::{self, Priority};
-use ocipipe::{signals, stdio};
+use ocipipe::platform::retrying_allocator::RetryingAllocator;
+use ocipipe::platform::signals;
+use ocipipe::term::startup_fds;
+use ocipipe::term::stderr::{self, Priority};
+use proto::error::{Error, ErrorKind};
 
 #[global_allocator]
 static HEAP: RetryingAllocator = RetryingAllocator::new();
@@ -23,8 +24,8 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
-        Ok(command) => stdio::require(command.reads_stdin(), command.writes_stdout())
-            .and_then(|()| ocipipe::run::run(command, &environment)),
+        Ok(command) => startup_fds::require(command.reads_stdin(), command.writes_stdout())
+            .and_then(|()| ocipipe::commands::run(command, &environment)),
         Err(error) => Err(error),
     };
     let code = match outcome {

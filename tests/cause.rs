@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::run::Running;
 use common::store::Store;
 use common::stream::PART;
-use ocipipe::emulator::Operation::{HeadObject, UploadPart};
+use emulator::Operation::{HeadObject, UploadPart};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 const SIGNALS: [(Signal, i32); 3] = [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)];

@@ -6,13 +6,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ocipipe::auth::options::{AuthMode, ServiceOptions, Setting};
 use ocipipe::cli::{
     self, Command, Environment, Format, GetCommand, Overwrite, ProgressMode, PutCommand,
     SessionAction, Shell, StreamSource, UploadsAction, UploadsCommand,
 };
-use ocipipe::digest::Algorithm;
-use ocipipe::error::Error;
-use ocipipe::oci::options::{AuthMode, ServiceOptions, Setting};
+use proto::digest::Algorithm;
+use proto::error::Error;
 
 const MIB: u64 = 1 << 20;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::run::{Ocipipe, terminal};
 use common::store::Store;
 use common::stream::{PART, ramp};
-use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule};
+use emulator::Operation::UploadPart;
+use emulator::fault::{Fault, FaultResponse, FaultRule};
 use rustix::process::{Signal, test_kill_process};
 
 fn output_of(line: &str) -> String {

@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::run::{Ocipipe, ocipipe};
 use common::store::{Store, Unread};
-use ocipipe::oci::key::Key;
+use proto::key::Key;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 
 /// A `put` of a few bytes that finds the service by nothing but an endpoint.

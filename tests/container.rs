@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use common::run::{Ocipipe, Running};
 use common::store::Store;
 use common::stream::{PART, ramp};
-use ocipipe::emulator::Operation::{ListMultipartUploads, UploadPart};
-use ocipipe::emulator::fault::{Fault, FaultRule};
+use emulator::Operation::{ListMultipartUploads, UploadPart};
+use emulator::fault::{Fault, FaultRule};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Makes a namespace in which what follows is process 1.

@@ -13,7 +13,7 @@ use common::run::ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
 use ocipipe::cli::{self, Environment, args};
-use ocipipe::progress::{self, ProgressSnapshot};
+use ocipipe::term::progress::{self, ProgressSnapshot};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

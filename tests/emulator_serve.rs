@@ -117,8 +117,8 @@ fn variants<T: serde::de::DeserializeOwned>() -> Vec<String> {
 /// The page on the store and the store know the same words.
 #[test]
 fn the_page_on_the_store_names_every_fault_and_right_and_all_that_it_shows_is_understood() {
-    use ocipipe::emulator::fault::{Fault, Trigger};
-    use ocipipe::emulator::{Permission, Retention, ServerConfig};
+    use emulator::fault::{Fault, Trigger};
+    use emulator::{Permission, Retention, ServerConfig};
     let page = include_str!("../docs/local-store.md");
     let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let settings = ServerConfig::parse(example.as_bytes()).unwrap();

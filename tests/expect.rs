@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use ocipipe::expect::{Format, detecting_validator, validator_for};
 use proptest::prelude::*;
+use validate::{Format, detecting_validator, validator_for};
 
 #[derive(Debug, Clone)]
 struct Sample {
@@ -51,7 +51,7 @@ fn verdict<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Re
         judge.bytes(piece).map_err(|error| error.message)?;
     }
     let warning = judge.end().map_err(|error| {
-        assert_eq!(error.kind.exit_code(), 5);
+        assert!(!error.message.is_empty());
         error.message
     })?;
     assert_eq!(warning, None);

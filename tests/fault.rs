@@ -8,11 +8,11 @@ mod common;
 use common::run::Done;
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
-use ocipipe::emulator::Operation::{
+use emulator::Operation::{
     self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, DeleteObject,
     HeadObject, ListMultipartUploadParts, PutObject, UploadPart,
 };
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 /// Two parts and a bit, and a stream of one request.
 const LONG: usize = 2 * PART + 17;

@@ -11,8 +11,8 @@ use common::limits::{Group, User};
 use common::run::{Done, Ocipipe, ocipipe};
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
-use ocipipe::emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 /// Whatever was refused, the run has come to an end that it chose.
 #[track_caller]

@@ -71,7 +71,7 @@ fn a_file_that_shrinks_stores_nothing() {
     let path = store.file("log", ramp(8 * PART));
     // With two buffers the rest of it cannot have been read before it is gone.
     let run = store.put("x").args("--bwlimit 20MiB --max-memory 20MiB --file").arg(&path).start();
-    store.waits_for(ocipipe::emulator::Operation::HeadObject, 1);
+    store.waits_for(emulator::Operation::HeadObject, 1);
     File::options().write(true).open(&path).unwrap().set_len(1 << 20).unwrap();
     run.ends().fails(5).says(&["shrank"]);
     store.has_nothing_of("x");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
-use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::Operation::UploadPart;
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 const MIB: u64 = 1024 * 1024;
 /// What the program needs besides its buffers.

@@ -11,8 +11,8 @@ use common::limits::{Group, soften};
 use common::run::Done;
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
-use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Fault, FaultRule};
+use emulator::Operation::UploadPart;
+use emulator::fault::{Fault, FaultRule};
 use rustix::process::Resource;
 
 const MIB: usize = 1 << 20;

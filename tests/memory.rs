@@ -7,10 +7,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use ocipipe::digest::Algorithm;
-use ocipipe::input::{ByteSource, ReadEvent, Reader};
-use ocipipe::pool::Pool;
-use ocipipe::schedule::{PlanInput, plan};
+use ocipipe::source::pool::Pool;
+use ocipipe::source::{ByteSource, ReadEvent, Reader};
+use proto::digest::Algorithm;
+use proto::part_plan::{PlanInput, plan};
 
 const ROLE: &str = "OCIPIPE_TEST_ROLE";
 

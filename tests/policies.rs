@@ -8,8 +8,8 @@ mod common;
 use common::run::Done;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, assert_same, ramp};
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
-use ocipipe::emulator::{Operation, Permission, PermissionSet};
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::{Operation, Permission, PermissionSet};
 
 /// One PutObject, and a multipart upload.
 const LENGTHS: [usize; 2] = [77, PART + 77];

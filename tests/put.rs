@@ -7,7 +7,7 @@ mod common;
 use common::run::ocipipe;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, Ramp, assert_same, ramp};
-use ocipipe::emulator::{KeyKind, Operation};
+use emulator::{KeyKind, Operation};
 
 #[test]
 fn a_stream_of_any_length_arrives_whole_and_in_as_few_requests_as_it_needs() {

@@ -15,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use common::postgres::{Postgres, output};
 use common::run::{Ocipipe, binary, ocipipe};
 use common::store::Store;
-use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Fault, FaultRule, Trigger};
+use emulator::Operation::UploadPart;
+use emulator::fault::{Fault, FaultRule, Trigger};
 use ring::digest::{Context, SHA256};
 
 /// The SHA-256 and the length of a stream.
@@ -189,7 +189,7 @@ fn a_service_that_never_answers_ends_the_dump_and_its_transaction_in_command_mod
     // Nothing at all is answered once a part has been sent, not even the abort.
     let silent = Fault::StallAnswer { ms: None };
     let first = FaultRule::on(UploadPart, silent.clone());
-    let abort = FaultRule::on(ocipipe::emulator::Operation::AbortMultipartUpload, silent);
+    let abort = FaultRule::on(emulator::Operation::AbortMultipartUpload, silent);
     let store = Store::failing([first, abort]);
     let run = by_command(&postgres, store.put("db.dump").args(IMPATIENT), "-Fc -Z0 source").start();
     run.waits_for_word("trying again");

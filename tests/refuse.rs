@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::run::{Done, Ocipipe, ocipipe, terminal};
 use common::store::{Store, Unread};
 use common::stream::{PART, ramp};
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule};
-use ocipipe::emulator::{Operation, ServerOptions};
+use emulator::fault::{Fault, FaultResponse, FaultRule};
+use emulator::{Operation, ServerOptions};
 
 /// Runs it on a stream that it must not read; it ends within a second of start and look-ups.
 #[track_caller]
@@ -279,7 +279,7 @@ fn an_endpoint_that_is_down_is_named_at_once_and_given_up_in_time() {
 fn an_endpoint_that_comes_back_in_time_is_forgiven() {
     let down = |options: &mut ServerOptions| {
         let action = Fault::Refuse(FaultResponse::status(503));
-        let when = ocipipe::emulator::fault::Trigger::Requests(2);
+        let when = emulator::fault::Trigger::Requests(2);
         options.faults.faults.push(FaultRule::any(action).when(when));
     };
     let store = Store::with(down);

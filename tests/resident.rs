@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use common::store::Store;
 use common::stream::{PART, Ramp, ramp};
-use ocipipe::emulator::Operation::UploadPart;
-use ocipipe::emulator::fault::{Fault, FaultRule};
+use emulator::Operation::UploadPart;
+use emulator::fault::{Fault, FaultRule};
 use rustix::process::Signal;
 
 const MIB: u64 = 1024 * 1024;

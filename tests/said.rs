@@ -5,8 +5,8 @@ mod common;
 use common::run::ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
-use ocipipe::emulator::Operation::{AbortMultipartUpload, CommitMultipartUpload};
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::Operation::{AbortMultipartUpload, CommitMultipartUpload};
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use rustix::fs::{Mode, OFlags};
 
 #[test]
@@ -52,7 +52,7 @@ const OBEYED: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d";
 
 #[track_caller]
 fn is_shown_and_not_obeyed(done: &common::run::Done) {
-    let obeyed = |c: char| c != '\n' && ocipipe::printable::obeyed(c);
+    let obeyed = |c: char| c != '\n' && proto::printable::obeyed(c);
     assert!(!done.stderr.contains(obeyed), "{:?}", done.stderr);
     assert!(!done.stdout.contains(obeyed), "{:?}", done.stdout);
     assert!(done.stderr.contains("\\u{1b}[2J"), "{:?}", done.stderr);

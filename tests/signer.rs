@@ -8,12 +8,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ocipipe::digest::Algorithm;
-use ocipipe::oci::api::{
-    ObjectLocation, Precondition, PutOptions, Request, RequestPayload, request,
-};
-use ocipipe::oci::key::Key;
-use ocipipe::oci::sign::{self, KeyId};
+use proto::api::{ObjectLocation, Precondition, PutOptions, Request, RequestPayload, request};
+use proto::digest::Algorithm;
+use proto::key::Key;
+use proto::sign::{self, KeyId};
 use serde_json::{Value, json};
 
 /// A name of letters that paths and shells find hard.

@@ -10,15 +10,15 @@ use std::time::Duration;
 use common::run::Done;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, assert_same, ramp};
-use ocipipe::emulator::Operation::{
+use emulator::Operation::{
     self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, GetNamespace,
     GetObject, HeadObject, ListMultipartUploads, PutObject, UploadPart,
 };
-use ocipipe::emulator::Permission::{
+use emulator::Permission::{
     self, ObjectCreate, ObjectDelete, ObjectInspect, ObjectOverwrite, ObjectRead,
 };
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
-use ocipipe::emulator::{BucketProtection, PermissionSet, Retention};
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::{BucketProtection, PermissionSet, Retention};
 
 const LONG: usize = 2 * PART + 17;
 const SHORT: usize = 1234;
@@ -229,7 +229,7 @@ fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
             store.has_no_open_upload();
             // Where the object is hidden, the rule is what tells of it.
             let store = kept();
-            store.server().set_faults(ocipipe::emulator::fault::FaultPlan {
+            store.server().set_faults(emulator::fault::FaultPlan {
                 faults: vec![FaultRule::on(HeadObject, Fault::Refuse(FaultResponse::status(404)))],
             });
             let done = put(&store, length, "").fails(6);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::run::{Running, terminal};
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
-use ocipipe::emulator::Operation::{self, CommitMultipartUpload, PutObject, UploadPart};
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::Operation::{self, CommitMultipartUpload, PutObject, UploadPart};
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use rustix::process::Signal;
 
 const ALL: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];

@@ -7,8 +7,8 @@ mod common;
 use common::run::{filled, pipe, terminal};
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
-use ocipipe::emulator::Operation::{AbortMultipartUpload, UploadPart};
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::Operation::{AbortMultipartUpload, UploadPart};
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 const LONG: usize = PART + 17;
 

@@ -7,8 +7,8 @@ mod common;
 use common::run::Done;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, ramp};
-use ocipipe::emulator::Operation::{AbortMultipartUpload, UploadPart};
-use ocipipe::emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::Operation::{AbortMultipartUpload, UploadPart};
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 /// A store in which an upload of each of these names was left open, in this order.
 fn left_open(names: &[&str]) -> Store {

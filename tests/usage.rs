@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::{Command as Process, Output, Stdio};
 
 use ocipipe::cli::{self, Command, Environment};
-use ocipipe::error::{Error, ErrorKind};
 use proptest::prelude::*;
+use proto::error::{Error, ErrorKind};
 
 fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()

@@ -6,8 +6,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::oci::api::{Answer, Held, ListedPart, ListedUpload, Refusal, answer};
-use ocipipe::retry::{Failure, Operation, Stage, judge};
+use proto::api::{Answer, Held, ListedPart, ListedUpload, Refusal, answer};
+use proto::retry::{Failure, Operation, Stage, judge};
 
 /// The answer as the transport would hand it over: names in lower case, values visible ASCII.
 fn read(bytes: &[u8]) -> Option<Answer> {

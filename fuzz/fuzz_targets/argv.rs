@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use libfuzzer_sys::fuzz_target;
 use ocipipe::cli::{self, Environment};
-use ocipipe::error::Kind;
+use proto::error::Kind;
 
 fuzz_target!(|bytes: &[u8]| {
     let words = bytes.split(|byte| *byte == b'\n' || *byte == 0);

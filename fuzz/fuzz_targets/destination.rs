@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::destination::{Destination, Place};
+use proto::object_url::{Destination, Place};
 
 fuzz_target!(|text: &str| {
     let place = Place::parse(text);

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::oci::endpoint::Endpoint;
+use proto::endpoint::Endpoint;
 
 fuzz_target!(|text: &str| {
     if let Ok(endpoint) = Endpoint::parse("--endpoint", text) {

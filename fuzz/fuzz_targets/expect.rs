@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::expect::{Format, guess, watch};
-use ocipipe::input::Watch;
+use validate::{Format, guess, watch};
+use ocipipe::source::Watch;
 
 // The first byte chooses the format, the second the size of the pieces; 0 asks for no format.
 fuzz_target!(|bytes: &[u8]| {

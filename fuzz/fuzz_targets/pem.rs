@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::oci::key::Key;
+use proto::key::Key;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(key) = Key::from_pem(bytes, Some("ocipipe-test-pass")) {

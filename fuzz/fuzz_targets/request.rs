@@ -7,7 +7,7 @@
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use ocipipe::emulator::parsers::{
+use emulator::parsers::{
     Authorization, Claims, Conditions, Head, complete, of_headers, route, signed_text, wanted,
 };
 

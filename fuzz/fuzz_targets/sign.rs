@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use ocipipe::emulator::parsers::{Authorization, Head, PublicKey, complete, signed_text};
-use ocipipe::oci::key::Key;
-use ocipipe::oci::sign::{self, Body, KeyId};
+use emulator::parsers::{Authorization, Head, PublicKey, complete, signed_text};
+use proto::key::Key;
+use proto::sign::{self, Body, KeyId};
 
 static KEY: LazyLock<Key> = LazyLock::new(|| {
     Key::from_pem(include_bytes!("../../src/emulator/testkey.pem"), None).expect("a good key")

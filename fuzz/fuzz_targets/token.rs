@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::oci::token::Token;
+use proto::token::Token;
 
 fuzz_target!(|text: &str| {
     if let Ok(token) = Token::parse(text) {

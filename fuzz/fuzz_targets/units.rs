@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::units::{self, Bare};
+use proto::units::{self, Bare};
 
 fuzz_target!(|text: &str| {
     for bare in [Bare::Refused, Bare::Mebibytes] {

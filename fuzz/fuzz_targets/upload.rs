@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use ocipipe::digest::{self, Algorithm, Value};
-use ocipipe::error::{Error, Kind};
-use ocipipe::oci::api::{Held, ListedPart, ListedUpload, Refusal};
-use ocipipe::retry::{Break, Failure};
-use ocipipe::upload::{
+use proto::digest::{self, Algorithm, Value};
+use proto::error::{Error, Kind};
+use proto::api::{Held, ListedPart, ListedUpload, Refusal};
+use proto::retry::{Break, Failure};
+use proto::upload::{
     Action, Before, Call, Event, Named, Outcome, Question, Settings, Stored, TailRule, Upload,
 };
 

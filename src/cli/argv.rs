@@ -14,7 +14,7 @@ use std::ffi::{OsStr, OsString};
 use argh::{CommandInfoWithArgs, FlagInfoKind};
 
 use super::suggest;
-use crate::error::Error;
+use proto::error::Error;
 
 /// What argv asks for, before any value is looked at.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::destination::{BucketUrl, ObjectUrl};
-use crate::digest::Algorithm;
-pub use crate::expect::Format;
-use crate::oci::options::ServiceOptions;
+use crate::auth::options::ServiceOptions;
+use proto::digest::Algorithm;
+use proto::object_url::{BucketUrl, ObjectUrl};
+pub use validate::Format;
 
 /// One run of the program.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use super::command::GetCommand;
 use super::put::{RETRY_FOR, STALL_TIMEOUT, report};
 use super::service::path;
 use super::{Environment, target, value};
-use crate::error::Error;
+use proto::error::Error;
 
 /// Checks everything that can be checked before anything is opened.
 pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, Error> {

@@ -14,7 +14,6 @@ pub mod args;
 pub mod argv;
 pub mod command;
 pub mod completions;
-pub mod environment;
 pub mod get;
 pub mod help;
 pub mod object;
@@ -26,11 +25,11 @@ pub mod target;
 pub mod uploads;
 pub mod value;
 
+pub use crate::auth::environment::Environment;
 pub use command::*;
-pub use environment::Environment;
 
-use crate::error::Error;
 use argv::{ParsedArgv, UsageError};
+use proto::error::Error;
 
 /// Why there is no command: a usage error, exit code 2.
 pub type Exit = Error;

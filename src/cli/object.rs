@@ -10,8 +10,8 @@ use super::service::path;
 use super::value;
 use crate::cli::Environment;
 use crate::cli::command::ObjectSettings;
-use crate::error::Error;
-use crate::oci::metadata;
+use proto::error::Error;
+use proto::metadata;
 
 const TIERS: [(&str, &str); 3] =
     [("Standard", "Standard"), ("InfrequentAccess", "InfrequentAccess"), ("Archive", "Archive")];

@@ -11,8 +11,8 @@ use super::args::PutArgs;
 use super::command::{Format, OutputOptions, Overwrite, ProgressMode, PutCommand, StreamSource};
 use super::service::path;
 use super::{Environment, object, target, value};
-use crate::digest::Algorithm;
-use crate::error::Error;
+use proto::digest::Algorithm;
+use proto::error::Error;
 
 pub const RETRY_FOR: Duration = Duration::from_secs(3600);
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -8,10 +8,10 @@
 use std::path::PathBuf;
 
 use super::value;
+use crate::auth::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
 use crate::cli::Environment;
-use crate::error::Error;
-use crate::oci::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
-use crate::oci::region::HostVariant;
+use proto::error::Error;
+use proto::region::HostVariant;
 
 /// The texts of the options, as given.
 pub struct RawServiceOptions<'a> {

@@ -2,8 +2,8 @@
 //!
 //! Must not know what happens to it. Invariant: exactly one of the two ways was used.
 
-use crate::destination::{BucketUrl, ObjectUrl};
-use crate::error::Error;
+use proto::error::Error;
+use proto::object_url::{BucketUrl, ObjectUrl};
 
 /// The texts as given. `default_name` is used where the bucket is named but no object.
 pub struct RawTarget<'a> {

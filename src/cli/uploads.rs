@@ -6,7 +6,7 @@
 use super::args::{UploadsAbortArgs, UploadsListArgs, UploadsSubcommand};
 use super::command::{UploadsAction, UploadsCommand};
 use super::{Environment, target, value};
-use crate::error::Error;
+use proto::error::Error;
 
 /// Checks one of the two.
 pub fn command(

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
-use crate::units::{self, BareNumber};
+use proto::error::Error;
+use proto::units::{self, BareNumber};
 
 /// A value of `option` that `read` refused with a reason.
 pub fn invalid_value(option: &str, text: &str, reason: impl std::fmt::Display) -> Error {

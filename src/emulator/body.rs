@@ -3,10 +3,10 @@
 //! Knows frames and files, no operation. Invariant: only a bounded number of frames is ever in memory,
 //! however long the body; hashing and writing never run on the threads that serve connections.
 
-use super::answer::ErrorResponse;
 use super::checksum::{Algorithm, ChecksumHasher, Checksums};
+use super::connection::ConnectionControl;
 use super::fault::Fault;
-use super::line::ConnectionControl;
+use super::response::ErrorResponse;
 use super::store::upload::PartWriter;
 use super::threads;
 use bytes::{Bytes, BytesMut};

@@ -2,12 +2,12 @@
 //!
 //! Invariant: a bucket that is not there is answered alike for every call that names one.
 
-use super::answer::{ErrorResponse, Response, answer};
+use super::auth_handlers::parse;
 use super::body::{HandlerError, blocking};
 use super::clock;
-use super::identity::{NAMESPACE, TENANCY, USER};
-use super::service::{RequestContext, ServerState};
-use super::session::parse;
+use super::dispatch::{RequestContext, ServerState};
+use super::response::{ErrorResponse, Response, answer};
+use super::state_dir::{NAMESPACE, TENANCY, USER};
 use super::store::object::{Bucket, legal_bucket_name, tier};
 use serde::Deserialize;
 use std::collections::BTreeMap;

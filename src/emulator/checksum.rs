@@ -3,7 +3,7 @@
 //! Pure. MD5 is always computed, because every answer and every multipart hash needs it; the others
 //! only when asked for. Invariant: a claim is compared with what was received, never copied back.
 
-use super::answer::ErrorResponse;
+use super::response::ErrorResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;

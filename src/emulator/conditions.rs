@@ -3,7 +3,7 @@
 //! Pure. Knows no object, only the current etag, and what rights and the bucket refuse (`policy`). Invariant: a condition is judged at the call that
 //! carries it and never remembered for a later one.
 
-use super::answer::ErrorResponse;
+use super::response::ErrorResponse;
 use hyper::HeaderMap;
 
 /// The conditions of one request.

@@ -3,8 +3,8 @@
 //! Knows connections, not requests. Invariant: it listens on 127.0.0.1 and nowhere else, and when it is
 //! told to stop, no task of it goes on.
 
-use super::line::Connection;
-use super::service::{self, ServerState};
+use super::connection::Connection;
+use super::dispatch::{self, ServerState};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -83,7 +83,7 @@ async fn connection(
     };
     let (orders, is_tls) = (line.orders(), line.is_tls());
     let service =
-        service_fn(|request| service::serve(core.clone(), orders.clone(), is_tls, request));
+        service_fn(|request| dispatch::serve(core.clone(), orders.clone(), is_tls, request));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(BUFFER)

@@ -3,7 +3,7 @@
 //! Knows no secret: tokens appear by their id. Invariant: every request leaves exactly one record,
 //! also one whose connection broke before an answer (status 0).
 
-use super::authority::KeyKind;
+use super::auth::KeyKind;
 use super::route::Operation;
 use serde::Serialize;
 use std::collections::VecDeque;

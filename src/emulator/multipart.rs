@@ -4,16 +4,16 @@
 //! Invariant: a part counts only when all of it was received and is what its headers claim; the
 //! conditions that a part carries speak of the part of that number and never of the object.
 
-use super::answer::{ErrorResponse, Response, answer};
+use super::auth_handlers::parse;
 use super::body::{HandlerError, blocking};
 use super::checksum::{Algorithm, ClaimedChecksums};
 use super::clock;
 use super::conditions::Conditions;
+use super::dispatch::{RequestContext, ServerState, declared_length};
 use super::fault::Fault;
-use super::identity::NAMESPACE;
 use super::properties;
-use super::service::{RequestContext, ServerState, declared_length};
-use super::session::parse;
+use super::response::{ErrorResponse, Response, answer};
+use super::state_dir::NAMESPACE;
 use super::store::object::{Properties, uuid};
 use super::store::upload::{CommitFault, CommitRequest, MAX_PARTS, StoredPart, UploadRecord};
 use super::store::uploads::{SharedUpload, lock};

@@ -3,16 +3,16 @@
 //! Invariant: conditions are judged at the moment of the change, and a body that is not what its
 //! headers claim is never stored.
 
-use super::answer::{ErrorResponse, Payload, Response, answer};
+use super::auth_handlers::parse;
 use super::body::{HandlerError, blocking};
 use super::checksum::ClaimedChecksums;
 use super::clock;
 use super::conditions::{Conditions, ReadOutcome};
+use super::dispatch::{RequestContext, ServerState, declared_length};
 use super::fault::Fault;
-use super::identity::NAMESPACE;
 use super::properties;
-use super::service::{RequestContext, ServerState, declared_length};
-use super::session::parse;
+use super::response::{ErrorResponse, Payload, Response, answer};
+use super::state_dir::NAMESPACE;
 use super::store::listing::{self, ListRequest};
 use super::store::object::{Object, ObjectChecksums, legal_object_name, uuid};
 use super::store::upload::PartWriter;

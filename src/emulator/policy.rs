@@ -3,10 +3,10 @@
 //! Pure. Owns the table of calls and permissions. Invariant: a missing permission looks like a bucket
 //! that is missing, as the service answers it, and it comes before anything else that is refused.
 
-use super::answer::ErrorResponse;
 use super::conditions::WriteRestrictions;
-use super::identity::NAMESPACE;
+use super::response::ErrorResponse;
 use super::route::{Operation, Target};
+use super::state_dir::NAMESPACE;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

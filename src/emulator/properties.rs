@@ -3,7 +3,7 @@
 //! Pure. Invariant: what comes in by one spelling goes out by the other unchanged; a key that is wrong
 //! for its hash is refused, and no customer key is ever kept, only its hash.
 
-use super::answer::{Builder, ErrorResponse};
+use super::response::{Builder, ErrorResponse};
 use super::store::object::{Object, ObjectChecksums, Properties, tier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

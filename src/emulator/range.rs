@@ -2,7 +2,7 @@
 //!
 //! Pure. Invariant: a range that is returned lies within the object and is not empty.
 
-use super::answer::ErrorResponse;
+use super::response::ErrorResponse;
 
 /// First byte and length of what `header` asks of an object of `size` bytes; nothing means all of it.
 pub fn wanted(header: Option<&str>, size: u64) -> Result<Option<(u64, u64)>, ErrorResponse> {

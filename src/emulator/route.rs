@@ -3,7 +3,7 @@
 //! Pure. Works on the raw target, decoding each piece once: `%2F` and `/` in an object name mean the
 //! same, empty segments are kept, `+` is a plus. Invariant: what is not in the table is an error.
 
-use super::answer::ErrorResponse;
+use super::response::ErrorResponse;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 //! Pure. Written from the HTTP signature draft the service follows; knows nothing of tokens or users.
 //! Invariant: the text is rebuilt in the order of the client's own list, from the headers as sent.
 
-use super::answer::ErrorResponse;
+use super::response::ErrorResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;

@@ -3,7 +3,7 @@
 //! Invariant: the authority's private key is never written and signs nothing after the start, so its
 //! certificate is safe to trust for as long as the server's file is there.
 
-use super::identity::REGION;
+use super::state_dir::REGION;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};

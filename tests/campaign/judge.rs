@@ -6,11 +6,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ocipipe::emulator::Operation::{
-    CommitMultipartUpload, CreateMultipartUpload, HeadObject, PutObject,
-};
-use ocipipe::emulator::fault::Fault;
-use ocipipe::emulator::{Record, SpuriousCounts};
+use emulator::Operation::{CommitMultipartUpload, CreateMultipartUpload, HeadObject, PutObject};
+use emulator::fault::Fault;
+use emulator::{Record, SpuriousCounts};
 use ring::digest::{SHA256, digest};
 use std::time::Duration;
 

@@ -28,8 +28,8 @@ use common::limits::User;
 use common::run::Ocipipe;
 use common::store::Store;
 use common::stream::ramp;
-use ocipipe::emulator::Record;
-use ocipipe::emulator::fault::Fault;
+use emulator::Record;
+use emulator::fault::Fault;
 use tokio_util::sync::CancellationToken;
 
 use judge::{Before, Outcome};

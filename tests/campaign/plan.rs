@@ -3,12 +3,12 @@
 //! Knows nothing of what must come of it, but for one thing: a *mild* plan holds only what passes, so
 //! that its stream has to be saved. Invariant: the same seed always gives the same plan.
 
-use ocipipe::emulator::Operation::{self, *};
-use ocipipe::emulator::Permission::{
+use emulator::Operation::{self, *};
+use emulator::Permission::{
     self, BucketRead, ObjectCreate, ObjectDelete, ObjectInspect, ObjectOverwrite, ObjectRead,
 };
-use ocipipe::emulator::PermissionSet;
-use ocipipe::emulator::fault::{self, Fault, FaultResponse, FaultRule, Trigger};
+use emulator::PermissionSet;
+use emulator::fault::{self, Fault, FaultResponse, FaultRule, Trigger};
 use rustix::process::Signal;
 
 use std::time::Duration;

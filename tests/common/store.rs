@@ -6,8 +6,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ocipipe::emulator::fault::{FaultPlan, FaultRule};
-use ocipipe::emulator::{self, Operation, Record, Server, ServerOptions, StorageLayout};
+use emulator::fault::{FaultPlan, FaultRule};
+use emulator::{self, Operation, Record, Server, ServerOptions, StorageLayout};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 

@@ -1,7 +1,7 @@
 //! Signatures, dates, tokens and their renewal.
 
 use crate::client::*;
-use ocipipe::emulator::{KeyKind, RefreshMode};
+use emulator::{KeyKind, RefreshMode};
 use std::time::{Duration, SystemTime};
 
 async fn namespace(store: &Store, signer: &Signer) -> Reply {

@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ocipipe::emulator::{Server, ServerOptions, StorageLayout, start};
+use emulator::{Server, ServerOptions, StorageLayout, start};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;

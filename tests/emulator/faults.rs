@@ -1,9 +1,9 @@
 //! Each fault of a plan, as a client meets it.
 
 use crate::client::*;
-use ocipipe::emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
-use ocipipe::emulator::SpuriousCounts;
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse as Answer, FaultRule, Trigger};
+use emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
+use emulator::SpuriousCounts;
+use emulator::fault::{Fault, FaultPlan, FaultResponse as Answer, FaultRule, Trigger};
 use std::io;
 use std::time::Duration;
 use tokio::time::timeout;

@@ -1,8 +1,8 @@
 //! `put --local`: objects as plain files, and nothing outside the folder.
 
 use crate::client::*;
-use ocipipe::emulator::local::admissible;
-use ocipipe::emulator::{Server, ServerOptions, StorageLayout, start};
+use emulator::plain_files::admissible;
+use emulator::{Server, ServerOptions, StorageLayout, start};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

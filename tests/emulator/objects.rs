@@ -3,7 +3,7 @@
 use crate::client::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ocipipe::emulator::{Operation, ServerOptions, StorageLayout, start};
+use emulator::{Operation, ServerOptions, StorageLayout, start};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -1,7 +1,7 @@
 //! Missing rights, retention rules and read-only buckets, as a client meets them.
 
 use crate::client::*;
-use ocipipe::emulator::{BucketProtection, Permission, PermissionSet, Retention};
+use emulator::{BucketProtection, Permission, PermissionSet, Retention};
 
 const X: &str = "/n/axlocalstore/b/demo/o/x";
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use ocipipe::emulator::Operation::{
-    self, GetObject, ListMultipartUploads, RefreshToken, UploadPart,
-};
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
+use emulator::Operation::{self, GetObject, ListMultipartUploads, RefreshToken, UploadPart};
+use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 use rustix::process::Signal;
 
 use crate::common::store::BUCKET;

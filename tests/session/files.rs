@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::Operation;
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 use crate::scene::{LONG, Scene, write_private};
 use crate::together;

@@ -1,10 +1,10 @@
 //! A token that ends, or is refused, exactly at one of the calls: nothing changes.
 
-use ocipipe::emulator::Operation::{
+use emulator::Operation::{
     self, AbortMultipartUpload, CommitMultipartUpload, CreateMultipartUpload, HeadObject,
     ListMultipartUploadParts, PutObject, UploadPart,
 };
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
+use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::common::run::Done;
 use crate::common::stream::{PART, assert_same, ramp};

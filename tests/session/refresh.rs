@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
-use ocipipe::emulator::{Operation, RefreshMode};
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::{Operation, RefreshMode};
 
 use crate::scene::{Scene, is_refresh};
 use crate::together;

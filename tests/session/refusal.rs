@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::Operation;
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 use crate::scene::{LONG, Scene};
 use crate::together;

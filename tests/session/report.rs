@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
-use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
+use emulator::Operation;
+use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::common::run::ocipipe;
 use crate::common::stream::{Ramp, assert_same};

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
+use emulator::Operation;
+use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::scene::{LONG, Scene};
 

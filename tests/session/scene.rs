@@ -9,7 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ocipipe::emulator::{Operation, Record, ServerOptions};
+use emulator::{Operation, Record, ServerOptions};
 
 use crate::common::run::{Done, Ocipipe, Running, ocipipe};
 use crate::common::store::{BUCKET, Store};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ocipipe::emulator::Operation;
-use ocipipe::emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::Operation;
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 use crate::common::run::Ocipipe;
 use crate::common::store::{BUCKET, Unread};

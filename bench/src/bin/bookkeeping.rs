@@ -10,9 +10,9 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ocipipe::digest::{self, Algorithm};
-use ocipipe::oci::api::{Condition, Held, Target, request};
-use ocipipe::upload::{Action, Call, Event, Outcome, Settings, Upload};
+use proto::digest::{self, Algorithm};
+use proto::api::{Condition, Held, Target, request};
+use proto::upload::{Action, Call, Event, Outcome, Settings, Upload};
 use ocipipe_bench::options::Options;
 
 const PARALLEL: usize = 4;
@@ -76,7 +76,7 @@ fn commit(upload: &Upload, count: u32) -> (u32, usize, f64) {
         let parts = upload.commit_parts().take(count as usize);
         let request = request::commit(&target, &Condition::Absent, "u", parts);
         best = best.min(began.elapsed().as_nanos() as f64 / 1e3);
-        if let ocipipe::oci::api::Body::Json(bytes) = &request.body {
+        if let proto::api::Body::Json(bytes) = &request.body {
             length = bytes.len();
         }
     }

@@ -15,16 +15,16 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ocipipe::cli::{Environment, Report};
-use ocipipe::digest::Algorithm;
-use ocipipe::input::{Filled, Incoming, Reader, Source};
-use ocipipe::oci::api::{Condition, Held, Request, Storing, Target, answer, request};
-use ocipipe::oci::key::Key;
-use ocipipe::oci::options::{AuthMode, Bundle, Network, ServiceOptions, Setting};
-use ocipipe::oci::sign::{self, KeyId};
-use ocipipe::pool::Pool;
-use ocipipe::progress::Reporter;
-use ocipipe::schedule::Plan;
-use ocipipe::service::{Patience, Service};
+use proto::digest::Algorithm;
+use ocipipe::source::{Filled, Incoming, Reader, Source};
+use proto::api::{Condition, Held, Request, Storing, Target, answer, request};
+use proto::key::Key;
+use ocipipe::auth::options::{AuthMode, Bundle, Network, ServiceOptions, Setting};
+use proto::sign::{self, KeyId};
+use ocipipe::source::pool::Pool;
+use ocipipe::term::progress::Reporter;
+use proto::part_plan::Plan;
+use ocipipe::transfer::client::{Patience, Service};
 use ocipipe_bench::options::Options;
 use tokio::task::JoinSet;
 
@@ -87,7 +87,7 @@ fn main() -> Result<(), Failed> {
     }
 }
 
-fn shown(error: ocipipe::error::Error) -> Failed {
+fn shown(error: proto::error::Error) -> Failed {
     error.to_string().into()
 }
 

@@ -1,6 +1,6 @@
 use super::*;
+use crate::auth::options::AuthMode;
 use crate::cli::{self, Command, GetCommand, Overwrite, PutCommand, UploadsAction};
-use crate::oci::options::AuthMode;
 
 /// A home folder with this rc file in it.
 struct Home(tempfile::TempDir);

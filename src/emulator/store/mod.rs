@@ -5,15 +5,15 @@
 //! may. Invariant: an object appears whole or not at all, and a refused request changes nothing.
 
 pub mod assembly;
-pub mod full;
+pub mod durable;
 pub mod listing;
 pub mod object;
 mod ranges;
 pub mod upload;
 pub mod uploads;
 
-use super::answer::ErrorResponse;
 use super::conditions::Conditions;
+use super::response::ErrorResponse;
 use object::{Bucket, Object};
 use std::fs::File;
 use std::io;

@@ -3,10 +3,10 @@
 //! Knows files and the commit rules; the caller holds the lock and brings the shelf. Invariant: a commit
 //! that is refused, for whatever reason, leaves the upload and its parts as they were.
 
-use super::super::answer::ErrorResponse;
 use super::super::checksum::{Algorithm, ChecksumHasher, Checksums, Multipart};
 use super::super::conditions::Conditions;
-use super::super::identity::NAMESPACE;
+use super::super::response::ErrorResponse;
+use super::super::state_dir::NAMESPACE;
 use super::ObjectStore;
 use super::assembly::{AssemblyPlan, CommittedPart, Layout, PartLocation, WriteLock};
 use super::object::{self, Object, ObjectChecksums, Properties};
@@ -382,7 +382,7 @@ fn apply_commit_fault(parts: &mut Vec<StoredPart>, lie: CommitFault) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::full::DurableStore;
+    use super::super::durable::DurableStore;
     use super::*;
 
     fn upload(dir: &Path) -> OpenUpload {

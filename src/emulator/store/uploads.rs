@@ -3,7 +3,7 @@
 //! Knows the folder they live in. Invariant: an upload has one lock, held for the whole of a commit, so
 //! two commits of the same upload never both succeed.
 
-use super::super::answer::ErrorResponse;
+use super::super::response::ErrorResponse;
 use super::object::{self};
 use super::upload::{OpenUpload, UploadRecord};
 use std::collections::BTreeMap;

@@ -1,0 +1,242 @@
+//! The config file on disk: which one it is, its profile, and what the environment puts above it.
+//!
+//! The only place that knows where config files lie. Must not know what a value means. Invariant:
+//! option beats environment beats file, one value at a time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::ini::{DEFAULT, Profiles, Section};
+use crate::auth::environment::Environment;
+use crate::auth::options::ServiceOptions;
+use proto::error::Error;
+use proto::region::RegionSources;
+
+/// Larger than any config a person writes; what is larger is not read.
+const MAX_FILE: u64 = 4 << 20;
+
+/// The config keys that a variable overrides.
+const OVERRIDES: [(&str, &str); 5] = [
+    ("user", "OCI_CLI_USER"),
+    ("tenancy", "OCI_CLI_TENANCY"),
+    ("fingerprint", "OCI_CLI_FINGERPRINT"),
+    ("key_content", "OCI_CLI_KEY_CONTENT"),
+    ("pass_phrase", "OCI_CLI_PASSPHRASE"),
+];
+
+/// Those whose values are paths.
+const OVERRIDING_PATHS: [(&str, &str); 2] =
+    [("key_file", "OCI_CLI_KEY_FILE"), ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE")];
+
+/// The values in force, from whatever source.
+pub(super) struct ProfileSettings {
+    pub profile: String,
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
+    /// The names of the profiles in it.
+    pub names: Vec<String>,
+    /// What the environment has.
+    texts: BTreeMap<&'static str, Zeroizing<String>>,
+    paths: BTreeMap<&'static str, PathBuf>,
+    /// What the profile's own section has, and what it has with all that it inherits.
+    profile_section: Section,
+    all: Section,
+}
+
+impl ProfileSettings {
+    pub(super) fn read(
+        options: &ServiceOptions,
+        environment: &Environment,
+    ) -> Result<ProfileSettings, Error> {
+        let mut settings = ProfileSettings {
+            profile: options.profile.as_ref().map_or(DEFAULT, |profile| &profile.text).to_owned(),
+            file: None,
+            names: Vec::new(),
+            texts: OVERRIDES
+                .iter()
+                .filter_map(|(key, variable)| Some((*key, environment.var(variable)?)))
+                .map(|(key, value)| (key, Zeroizing::new(value.to_owned())))
+                .collect(),
+            paths: OVERRIDING_PATHS
+                .iter()
+                .filter_map(|(key, variable)| Some((*key, environment.path(variable)?)))
+                .collect(),
+            profile_section: Section::new(),
+            all: Section::new(),
+        };
+        // As in the OCI CLI: where the environment says it all, the file is not even looked for.
+        if settings.has_api_key() && options.region.is_some() {
+            return Ok(settings);
+        }
+        let file = match locate(options, environment) {
+            Ok(file) => file,
+            // Nothing was named that is missed: a container has a token, a key and no home.
+            Err(_) if options.profile.is_none() && settings.has_credentials() => {
+                return Ok(settings);
+            }
+            Err(error) => return Err(error),
+        };
+        let config = load(&file)?;
+        settings.all = config.profile(&settings.profile).ok_or_else(|| {
+            let name = &settings.profile;
+            let names = config.names().join(", ");
+            let by =
+                options.profile.as_ref().map(|profile| format!(", named by {}", profile.origin));
+            let by = by.unwrap_or_default();
+            Error::usage(format!("{} has no profile {name:?}{by}", file.display())).with_hint(
+                match names.as_str() {
+                    "" => "it has no profiles at all; run `oci setup config`".to_owned(),
+                    names => format!("its profiles are: {names}"),
+                },
+            )
+        })?;
+        settings.profile_section = config.own(&settings.profile);
+        settings.names = config.names().into_iter().map(str::to_owned).collect();
+        settings.file = Some(file);
+        Ok(settings)
+    }
+
+    /// Whether the environment names all that an API key needs.
+    fn has_api_key(&self) -> bool {
+        let named = |key: &&str| self.texts.contains_key(*key);
+        self.has_key() && ["user", "tenancy", "fingerprint"].iter().all(named)
+    }
+
+    /// Whether the environment names all that a request is signed with.
+    fn has_credentials(&self) -> bool {
+        self.has_api_key() || self.has_key() && self.paths.contains_key("security_token_file")
+    }
+
+    fn has_key(&self) -> bool {
+        self.texts.contains_key("key_content") || self.paths.contains_key("key_file")
+    }
+
+    /// The value of a config key; an empty one counts as none.
+    pub(super) fn value(&self, key: &str) -> Option<&str> {
+        let value = self.texts.get(key).or_else(|| self.all.get(key))?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The path that is the value of a config key.
+    pub(super) fn path(&self, key: &str, environment: &Environment) -> Option<PathBuf> {
+        let named = self.paths.get(key).cloned();
+        named.or_else(|| self.value(key).map(|path| environment.expand(path)))
+    }
+
+    /// Whether a key speaks of the identity of this very profile: it stands in the environment or in
+    /// the profile's own section, or is inherited and the profile has no `user` of its own. One with a
+    /// user of its own is an API key's, whatever DEFAULT is.
+    pub(super) fn is_configured(&self, key: &str) -> bool {
+        let own = |key: &str| self.profile_section.get(key).is_some_and(|value| !value.is_empty());
+        let named = |key: &str| self.texts.contains_key(key) || self.paths.contains_key(key);
+        let inherited = self.all.get(key).is_some_and(|value| !value.is_empty());
+        named(key) || own(key) || inherited && !own("user") && !named("user")
+    }
+
+    /// Whether the profile's own section has a user, which a login to that profile would erase.
+    pub(super) fn holds_a_user(&self) -> bool {
+        self.profile_section.contains_key("user")
+    }
+
+    /// The content of the key, which only the environment may hold.
+    pub(super) fn key_content(&self) -> Option<&Zeroizing<String>> {
+        self.texts.get("key_content")
+    }
+
+    /// Whether the file itself has the key.
+    pub(super) fn in_file(&self, key: &str) -> bool {
+        self.all.contains_key(key)
+    }
+}
+
+/// Names the settings in a message.
+impl fmt::Display for ProfileSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "the profile {} in {}", self.profile, file.display()),
+            None => f.write_str("the environment"),
+        }
+    }
+}
+
+/// Which config file is meant. `OCI_CONFIG_FILE` counts only where `~/.oci/config` is absent; that
+/// is the SDK's rule.
+fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf, Error> {
+    if let Some(file) = &options.config_file {
+        return Ok(environment.expand(file));
+    }
+    let at_home = |path: &str| environment.home().map(|home| home.join(path));
+    let usual = at_home(".oci/config");
+    let candidates = [
+        usual.clone().filter(|path| path.exists()),
+        environment.path("OCI_CONFIG_FILE"),
+        at_home(".oraclebmc/config").filter(|path| path.exists()),
+    ];
+    candidates.into_iter().flatten().next().ok_or_else(|| {
+        let what = match usual {
+            Some(path) => format!("there is no config file {}", path.display()),
+            None => "there is no config file, and no HOME to look for one in".to_owned(),
+        };
+        Error::usage(what).with_hint(
+            "run `oci setup config` or `oci session authenticate`, or name a file with \
+             --config-file or OCI_CLI_CONFIG_FILE",
+        )
+    })
+}
+
+fn load(file: &Path) -> Result<Profiles, Error> {
+    let shown = file.display();
+    let unreadable = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => Error::usage(format!("there is no config file {shown}"))
+            .with_hint("check --config-file, OCI_CLI_CONFIG_FILE and OCI_CONFIG_FILE"),
+        _ => Error::usage(format!("the config file {shown} cannot be read: {error}")),
+    };
+    let metadata = fs::metadata(file).map_err(unreadable)?;
+    if metadata.is_file() && metadata.len() > MAX_FILE {
+        return Err(Error::usage(format!("{shown} is too large to be a config file")));
+    }
+    let text = Zeroizing::new(fs::read(file).map_err(unreadable)?);
+    let text = std::str::from_utf8(&text)
+        .map_err(|_| Error::usage(format!("the config file {shown} is not UTF-8 text")))?;
+    Profiles::parse(text).map_err(|error| {
+        Error::usage(format!("{shown}, line {}: {}", error.line, error.message))
+            .with_hint("the file has lines [PROFILE], key = value, and # comment")
+    })
+}
+
+/// The texts that may define regions. A file that is there and cannot be read is as good as one that
+/// holds nothing of use: where it is needed, that is said.
+pub(super) fn region_sources(environment: &Environment) -> RegionSources {
+    let file = environment.home().map(|home| home.join(".oci/regions-config.json"));
+    let owned = |name: &str| environment.var(name).map(str::to_owned);
+    let text = |file: PathBuf| match fs::read(file) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(_) => Some(String::new()),
+    };
+    RegionSources {
+        regions_config: file.and_then(text),
+        region_metadata: owned("OCI_REGION_METADATA"),
+        default_realm: owned("OCI_DEFAULT_REALM"),
+    }
+}
+
+/// The config file that programs find by themselves.
+pub(super) fn is_default_path(file: &Path, environment: &Environment) -> bool {
+    environment.home().is_some_and(|home| home.join(".oci/config") == file)
+}
+
+/// A warning where others than the owner may use a file. A symlink is judged by its target.
+pub(super) fn too_open(file: &Path) -> Option<String> {
+    let mode = fs::metadata(file).ok()?.permissions().mode();
+    (mode & 0o177 != 0).then(|| {
+        let shown = file.display();
+        format!("the permissions of {shown} are too open; repair them with `chmod 600 {shown}`")
+    })
+}

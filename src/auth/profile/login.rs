@@ -1,0 +1,102 @@
+//! How to begin a new session, in words.
+//!
+//! Pure. Must not know why one is needed. Invariant: nobody is told to run what erases a profile that
+//! holds a user, as `oci session authenticate` does with the one it is given.
+
+use std::path::PathBuf;
+
+use proto::shell;
+
+/// What a login is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The profile that the session is for.
+    pub profile: String,
+    /// Where the session is kept: in that profile, or in one of its own.
+    pub session_profile: SessionProfile,
+    /// The config file, unless it is the one that a login writes by itself.
+    pub config_file: Option<PathBuf>,
+    pub region: Option<String>,
+}
+
+/// Which profile a login may write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionProfile {
+    /// The profile itself.
+    Profile,
+    /// The profile holds a user: another one, of a name that is free.
+    Beside(String),
+    /// There is no config file: the environment names the files of the session.
+    Environment,
+}
+
+impl Login {
+    /// What to do, to stand where a sentence begins.
+    pub fn hint(&self) -> String {
+        let command = |profile: &str| format!("`{}`", self.command(profile));
+        match &self.session_profile {
+            SessionProfile::Profile => {
+                format!("begin a new session with {}", command(&self.profile))
+            }
+            SessionProfile::Beside(name) => format!(
+                "the profile {} holds a user, which a login would erase: begin a session in a profile \
+                 of its own with {}, and give --profile {}",
+                self.profile,
+                command(name),
+                shell::shell_quote(name)
+            ),
+            SessionProfile::Environment => format!(
+                "begin a new session with {}, and let OCI_CLI_SECURITY_TOKEN_FILE and OCI_CLI_KEY_FILE \
+                 name its files",
+                command("ocipipe-session")
+            ),
+        }
+    }
+
+    fn command(&self, profile: &str) -> String {
+        let mut command =
+            format!("oci session authenticate --profile-name {}", shell::shell_quote(profile));
+        if let Some(region) = &self.region {
+            command += &format!(" --region {}", shell::shell_quote(region));
+        }
+        if let Some(file) = &self.config_file {
+            command +=
+                &format!(" --config-location {}", shell::shell_quote(&file.display().to_string()));
+        }
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(place: SessionProfile) -> Login {
+        Login {
+            profile: "my BACKUP".into(),
+            session_profile: place,
+            config_file: Some("/etc/oci config".into()),
+            region: Some("us-phoenix-1".into()),
+        }
+    }
+
+    #[test]
+    fn a_login_writes_the_profile_in_its_config_file() {
+        assert_eq!(
+            login(SessionProfile::Profile).hint(),
+            "begin a new session with `oci session authenticate --profile-name 'my BACKUP' --region \
+             us-phoenix-1 --config-location '/etc/oci config'`"
+        );
+        let plain = Login { config_file: None, region: None, ..login(SessionProfile::Profile) };
+        assert!(plain.hint().ends_with("--profile-name 'my BACKUP'`"), "{}", plain.hint());
+    }
+
+    #[test]
+    fn a_login_never_writes_a_profile_that_holds_or_may_hold_a_user() {
+        for place in [SessionProfile::Beside("free".into()), SessionProfile::Environment] {
+            let advice = login(place).hint();
+            assert!(!advice.contains("--profile-name 'my BACKUP'"), "{advice}");
+            assert!(advice.contains("oci session authenticate --profile-name"), "{advice}");
+        }
+    }
+}

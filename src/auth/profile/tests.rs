@@ -1,0 +1,459 @@
+use super::*;
+use proto::region::HostVariant;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const TENANCY: &str = "ocid1.tenancy.oc1..aaaa";
+const USER: &str = "ocid1.user.oc1..bbbb";
+const FINGERPRINT: &str = "66:11:d3:f4:e2:74:de:3c:80:fd:c8:13:69:27:dc:63";
+
+/// A home folder with files in it.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    fn with(config: &str) -> Home {
+        let home = Home::new();
+        home.write(".oci/config", config);
+        home
+    }
+
+    fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn environment(&self, vars: &[(&str, &str)]) -> Environment {
+        Environment::of(vars.iter().copied(), Some(self.path().to_owned()))
+    }
+
+    fn resolve(&self, options: &ServiceOptions) -> Result<Identity, Error> {
+        Identity::resolve(options, &self.environment(&[]))
+    }
+
+    fn error(&self, options: &ServiceOptions) -> String {
+        let error = self.resolve(options).unwrap_err();
+        assert_eq!(error.kind.exit_code(), 2);
+        error.to_string()
+    }
+}
+
+fn api_key_profile() -> String {
+    format!(
+        "[DEFAULT]\ntenancy={TENANCY}\nuser={USER}\nfingerprint={FINGERPRINT}\n\
+         key_file=~/key.pem\nregion=us-ashburn-1\n"
+    )
+}
+
+const SESSION: &str = "[S]\nkey_file=~/key.pem\nsecurity_token_file=~/token\nregion=phx\n";
+
+fn options() -> ServiceOptions {
+    ServiceOptions::default()
+}
+
+fn given(text: &str) -> Option<Setting> {
+    Some(Setting::new(text, "--option"))
+}
+
+fn profile(name: &str) -> ServiceOptions {
+    ServiceOptions { profile: given(name), ..options() }
+}
+
+#[test]
+fn a_profile_with_an_api_key_is_read_whole() {
+    let home = Home::with(&format!("{}pass_phrase = a ; b\n", api_key_profile()));
+    let identity = home.resolve(&options()).unwrap();
+    assert_eq!(
+        identity.credentials,
+        CredentialSource::ApiKey {
+            tenancy: TENANCY.into(),
+            user: USER.into(),
+            fingerprint: FINGERPRINT.into()
+        }
+    );
+    assert_eq!(identity.key, KeySource::File(home.path().join("key.pem")));
+    assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("a ; b"));
+    assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
+    assert_eq!(identity.auth.unwrap().host, "auth.us-ashburn-1.oraclecloud.com");
+    assert_eq!((identity.profile.as_str(), identity.warnings.len()), ("DEFAULT", 0));
+}
+
+#[test]
+fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_named() {
+    let home = Home::with(&format!("{}{SESSION}", api_key_profile()));
+    let token_file = home.path().join("token");
+    let identity = home.resolve(&profile("S")).unwrap();
+    assert_eq!(
+        identity.credentials,
+        CredentialSource::SecurityToken { token_file: token_file.clone() }
+    );
+    let login = "`oci session authenticate --profile-name S --region us-phoenix-1`";
+    assert_eq!(identity.login_command(), format!("begin a new session with {login}"));
+    assert_eq!(identity.auth.unwrap().host, "auth.us-phoenix-1.oraclecloud.com");
+    let named = ServiceOptions { auth: Some(AuthMode::ApiKey), ..profile("S") };
+    assert!(matches!(home.resolve(&named).unwrap().credentials, CredentialSource::ApiKey { .. }));
+    // The variable is one with the key it overrides.
+    let path = token_file.to_str().unwrap();
+    let environment = home.environment(&[("OCI_CLI_SECURITY_TOKEN_FILE", path)]);
+    let identity = Identity::resolve(&options(), &environment).unwrap();
+    assert_eq!(identity.credentials, CredentialSource::SecurityToken { token_file });
+}
+
+/// A session in DEFAULT, and profiles that inherit it.
+fn session_in_default() -> Home {
+    let api_key = api_key_profile().replace("[DEFAULT]", "[BACKUP]");
+    let session = SESSION.replace("[S]", "[DEFAULT]");
+    Home::with(&format!(
+        "{session}{api_key}[PLAIN]\nregion=fra\n[BOTH]\nuser={USER}\nsecurity_token_file=~/own\n\
+         [BACKUP-session]\n[TYPED]\nauthentication_type=security_token\n"
+    ))
+}
+
+#[test]
+fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
+    let home = session_in_default();
+    let token = |name: &str| match home.resolve(&profile(name)).unwrap().credentials {
+        CredentialSource::SecurityToken { token_file } => Some(token_file),
+        CredentialSource::ApiKey { .. } => None,
+    };
+    assert_eq!(token("DEFAULT"), Some(home.path().join("token")));
+    assert_eq!(token("PLAIN"), Some(home.path().join("token")));
+    assert_eq!(token("BOTH"), Some(home.path().join("own")));
+    assert_eq!(token("BACKUP"), None);
+    // A user in the environment is one of its own as well, a token there is meant.
+    let with = |vars: &[(&str, &str)], name: &str| {
+        Identity::resolve(&profile(name), &home.environment(vars)).unwrap().credentials
+    };
+    let all = [("OCI_CLI_USER", USER), ("OCI_CLI_TENANCY", TENANCY)];
+    let all = [&all[..], &[("OCI_CLI_FINGERPRINT", FINGERPRINT)]].concat();
+    assert!(matches!(with(&all, "PLAIN"), CredentialSource::ApiKey { .. }));
+    let named = with(&[("OCI_CLI_SECURITY_TOKEN_FILE", "/t")], "BACKUP");
+    assert_eq!(named, CredentialSource::SecurityToken { token_file: "/t".into() });
+}
+
+#[test]
+fn the_authentication_type_of_a_profile_comes_before_what_it_looks_like() {
+    let home = |text: &str| Home::with(&format!("{}{SESSION}{text}\n", api_key_profile()));
+    let api_key = home("authentication_type=api_key").resolve(&profile("S")).unwrap();
+    assert!(matches!(api_key.credentials, CredentialSource::ApiKey { .. }));
+    for later in ["instance_principal", "resource_principal", "kerberos"] {
+        let error = home(&format!("authentication_type={later}")).error(&profile("S"));
+        assert!(error.contains("authentication_type") && error.contains(later), "{error}");
+    }
+    // What is said by an option, a variable or the rc file outranks it.
+    let named = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("S") };
+    let session = home("authentication_type=api_key").resolve(&named).unwrap();
+    assert!(matches!(session.credentials, CredentialSource::SecurityToken { .. }));
+    let inherited =
+        format!("{}authentication_type=security_token\n[A]\nuser={USER}\n", api_key_profile());
+    let identity = Home::with(&inherited).resolve(&profile("A")).unwrap();
+    assert!(matches!(identity.credentials, CredentialSource::ApiKey { .. }));
+}
+
+#[test]
+fn no_advice_erases_a_profile_that_holds_a_user() {
+    let home = session_in_default();
+    let login = |options: &ServiceOptions| home.resolve(options).unwrap().login_command();
+    assert!(login(&profile("PLAIN")).contains("--profile-name PLAIN "));
+    for (name, free) in [("BOTH", "BOTH-session"), ("BACKUP", "BACKUP-session-2")] {
+        let advice = login(&profile(name));
+        assert!(!advice.contains(&format!("--profile-name {name} ")), "{advice}");
+        assert!(advice.contains(&format!("--profile-name {free} ")), "{advice}");
+        assert!(advice.contains(&format!("--profile {free}")), "{advice}");
+    }
+    let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("BACKUP") };
+    assert!(login(&session).contains("--profile-name BACKUP-session-2 "));
+    // Without a config file nobody knows what a profile of that name holds.
+    let vars = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
+    let options = ServiceOptions { region: given("FRA"), ..options() };
+    let identity = Identity::resolve(&options, &Home::new().environment(&vars)).unwrap();
+    assert!(!identity.login_command().contains("DEFAULT"), "{}", identity.login_command());
+    // The login writes the file that is read.
+    let elsewhere = home.write("elsewhere", SESSION);
+    let options = ServiceOptions { config_file: Some(elsewhere.clone()), ..profile("S") };
+    let location = format!("--config-location {}`", elsewhere.display());
+    assert!(login(&options).ends_with(&location), "{}", login(&options));
+}
+
+#[test]
+fn a_session_needs_neither_user_nor_tenancy_nor_fingerprint() {
+    assert!(Home::with(SESSION).resolve(&profile("S")).is_ok());
+}
+
+#[test]
+fn each_variable_overrides_its_key_and_nothing_else() {
+    let home = Home::with(&api_key_profile());
+    let other = "ocid1.user.oc1..cccc";
+    let environment = home.environment(&[
+        ("OCI_CLI_USER", other),
+        ("OCI_CLI_KEY_FILE", "~/other.pem"),
+        ("OCI_CLI_PASSPHRASE", "hunter2"),
+        ("OCI_CLI_TENANCY", ""),
+    ]);
+    let identity = Identity::resolve(&options(), &environment).unwrap();
+    assert_eq!(identity.user.as_deref(), Some(other));
+    assert_eq!(identity.tenancy.as_deref(), Some(TENANCY));
+    assert_eq!(identity.key, KeySource::File(home.path().join("other.pem")));
+    assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("hunter2"));
+    assert!(!format!("{identity:?} {environment:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_config_file_is_not_read_when_the_environment_says_it_all() {
+    let home = Home::with("this is no config file");
+    let all = [
+        ("OCI_CLI_USER", USER),
+        ("OCI_CLI_TENANCY", TENANCY),
+        ("OCI_CLI_FINGERPRINT", FINGERPRINT),
+        ("OCI_CLI_KEY_FILE", "/k.pem"),
+    ];
+    let options = ServiceOptions { region: given("FRA"), ..options() };
+    let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
+    assert_eq!(identity.config_file, None);
+    assert_eq!(
+        identity.object_storage.general.host,
+        "objectstorage.eu-frankfurt-1.oraclecloud.com"
+    );
+    for missing in 0..all.len() {
+        let mut some = all.to_vec();
+        some.remove(missing);
+        let error = Identity::resolve(&options, &home.environment(&some)).unwrap_err();
+        assert!(error.message.contains("line 1"), "{error}");
+    }
+}
+
+#[test]
+fn the_content_of_a_key_comes_before_a_file_and_is_as_good() {
+    let home = Home::new();
+    let mut vars = vec![
+        ("OCI_CLI_USER", USER),
+        ("OCI_CLI_TENANCY", TENANCY),
+        ("OCI_CLI_FINGERPRINT", FINGERPRINT),
+        ("OCI_CLI_KEY_CONTENT", "-----BEGIN secret"),
+    ];
+    let options = ServiceOptions { region: given("FRA"), ..options() };
+    let resolve =
+        |vars: &[(&str, &str)]| Identity::resolve(&options, &home.environment(vars)).unwrap();
+    let content = KeySource::Content(Zeroizing::new("-----BEGIN secret".to_owned()));
+    let identity = resolve(&vars);
+    assert_eq!((&identity.key, &identity.config_file), (&content, &None));
+    assert!(!format!("{identity:?} {}", identity.key).contains("secret"));
+    vars.push(("OCI_CLI_KEY_FILE", "/k.pem"));
+    assert_eq!(resolve(&vars).key, content);
+    vars.remove(3);
+    assert_eq!(resolve(&vars).key, KeySource::File("/k.pem".into()));
+    // With an endpoint there is no need of a region.
+    let endpoint = ServiceOptions { endpoint: given("https://e"), ..ServiceOptions::default() };
+    let identity = Identity::resolve(&endpoint, &home.environment(&vars)).unwrap();
+    assert_eq!(identity.object_storage.to_string(), "https://e");
+    let token = [vars[2], ("OCI_CLI_KEY_CONTENT", "x"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/t")];
+    assert_eq!(
+        resolve(&token).credentials,
+        CredentialSource::SecurityToken { token_file: "/t".into() }
+    );
+}
+
+#[test]
+fn a_session_needs_no_config_file_where_there_is_none_and_the_environment_names_it() {
+    let home = Home::new();
+    let all = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
+    let options = ServiceOptions { region: given("FRA"), ..options() };
+    let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
+    assert_eq!(identity.config_file, None);
+    assert_eq!(
+        identity.credentials,
+        CredentialSource::SecurityToken { token_file: "/token".into() }
+    );
+    let error = |options: &ServiceOptions, vars: &[(&str, &str)]| {
+        Identity::resolve(options, &home.environment(vars)).unwrap_err().message
+    };
+    assert!(error(&options, &all[1..]).contains("there is no config file"));
+    let named = ServiceOptions { profile: given("backup"), ..options };
+    assert!(error(&named, &all).contains("there is no config file"));
+}
+
+#[test]
+fn which_config_file_is_read_follows_the_rule_of_the_sdk() {
+    let home = Home::new();
+    let region = |environment: &Environment, options: &ServiceOptions| {
+        let identity = Identity::resolve(options, environment)?;
+        Ok::<String, Error>(
+            identity.object_storage.general.host.split('.').nth(1).unwrap().to_owned(),
+        )
+    };
+    let write = |path: &str, region: &str| {
+        home.write(path, &api_key_profile().replace("us-ashburn-1", region))
+    };
+    let variable = write("variable", "r-variable");
+    let environment = home.environment(&[("OCI_CONFIG_FILE", variable.to_str().unwrap())]);
+    let bare = home.environment(&[]);
+
+    assert!(region(&bare, &options()).unwrap_err().message.contains(".oci/config"));
+    write(".oraclebmc/config", "r-old");
+    assert_eq!(region(&bare, &options()).unwrap(), "r-old");
+    assert_eq!(region(&environment, &options()).unwrap(), "r-variable");
+    write(".oci/config", "r-usual");
+    assert_eq!(region(&environment, &options()).unwrap(), "r-usual");
+    write("named", "r-named");
+    let named = ServiceOptions { config_file: Some("~/named".into()), ..options() };
+    assert_eq!(region(&environment, &named).unwrap(), "r-named");
+}
+
+#[test]
+fn a_missing_config_file_is_said_with_and_without_a_home() {
+    let error = Home::new().error(&options());
+    assert!(error.contains("there is no config file") && error.contains("oci setup config"));
+    let homeless = Identity::resolve(&options(), &Environment::default()).unwrap_err();
+    assert!(homeless.message.contains("no HOME"), "{homeless}");
+    assert_eq!(homeless.kind.exit_code(), 2);
+    let named = ServiceOptions { config_file: Some("/nowhere/config".into()), ..options() };
+    assert!(Home::new().error(&named).contains("/nowhere/config"));
+    let folder = ServiceOptions { config_file: Some("/".into()), ..options() };
+    assert!(Home::new().error(&folder).contains("cannot be read"));
+}
+
+#[test]
+fn an_unknown_profile_is_answered_with_those_there_are() {
+    let error = Home::with("[ONE]\n[TWO]\n").error(&profile("three"));
+    assert!(error.contains("\"three\"") && error.contains("ONE, TWO"), "{error}");
+}
+
+#[test]
+fn each_missing_or_malformed_value_has_its_own_message() {
+    for (from, to, word) in [
+        (USER, "me", "user is not of the form"),
+        (TENANCY, "ocid1.tenancy.oc1", "tenancy is not of the form"),
+        (FINGERPRINT, "66:11", "fingerprint is not of the form"),
+        (FINGERPRINT, &FINGERPRINT.to_uppercase(), "fingerprint is not of the form"),
+        ("user=", "x=", "has no user"),
+        ("tenancy=", "x=", "has no tenancy"),
+        ("fingerprint=", "x=", "has no fingerprint"),
+        ("key_file=", "x=", "has no key_file"),
+        ("~/key.pem", PLACEHOLDER, "the placeholder"),
+        ("key_file=", "key_content=", "key_content"),
+        ("region=", "x=", "has no region"),
+        ("us-ashburn-1", "a/b", "cannot be the name of a region"),
+        ("[DEFAULT]", "", "line 2"),
+    ] {
+        let config = api_key_profile().replace(from, to);
+        let error = Home::with(&config).error(&options());
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..options() };
+    let error = Home::with(&api_key_profile()).error(&session);
+    assert!(error.contains("no security_token_file"), "{error}");
+    // A login to DEFAULT would erase its user.
+    assert!(error.contains("--profile-name DEFAULT-session"), "{error}");
+}
+
+#[test]
+fn ocids_are_judged_as_the_sdk_does() {
+    for good in [TENANCY, USER, "ocid1:user:oc1:phx:a", "a.b.c.d.e.f", "a....b", "a-_.b.c.d.e"] {
+        assert!(is_ocid(good), "{good}");
+    }
+    for bad in ["", "a.b.c.d", ".b.c.d.e", "a.b.c.d.", "a.b.c.d.e f", "a.b.c.d.\u{e9}"] {
+        assert!(!is_ocid(bad), "{bad}");
+    }
+}
+
+#[test]
+fn an_endpoint_makes_the_region_unnecessary_and_beats_it() {
+    let config = api_key_profile();
+    let endpoint = given("http://127.0.0.1:81");
+    let options = ServiceOptions { endpoint, ..options() };
+    let identity = Home::with(&config).resolve(&options).unwrap();
+    assert_eq!(identity.object_storage.to_string(), "http://127.0.0.1:81");
+    assert!(identity.auth.is_some());
+    let identity = Home::with(&config.replace("region=", "x=")).resolve(&options).unwrap();
+    assert_eq!(identity.auth, None);
+    let auth_endpoint = given("http://127.0.0.1:82");
+    let both = ServiceOptions { auth_endpoint, ..options };
+    let identity = Home::with(&config).resolve(&both).unwrap();
+    assert_eq!(identity.auth.unwrap().to_string(), "http://127.0.0.1:82");
+}
+
+#[test]
+fn a_region_that_cannot_be_read_is_refused_only_where_it_is_needed() {
+    let home = Home::with(&api_key_profile().replace("us-ashburn-1", "us-ashburn-1 # home"));
+    let error = home.error(&options());
+    assert!(error.contains("the profile DEFAULT") && error.contains("cannot be"), "{error}");
+    let named = ServiceOptions { region: given("a b"), ..options() };
+    assert!(home.error(&named).contains("--option: "));
+    let endpoint = ServiceOptions { endpoint: given("https://e"), ..options() };
+    let identity = home.resolve(&endpoint).unwrap();
+    assert_eq!(identity.object_storage.to_string(), "https://e");
+    assert_eq!((identity.region, identity.auth), (None, None));
+    assert!(identity.warnings[0].contains("the region is left out"), "{:?}", identity.warnings);
+}
+
+#[test]
+fn an_endpoint_in_the_config_file_is_warned_of() {
+    let home = Home::with(&format!("{}endpoint = https://e\n", api_key_profile()));
+    let identity = home.resolve(&options()).unwrap();
+    assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
+    assert!(identity.warnings[0].contains("endpoint has no effect"), "{:?}", identity.warnings);
+}
+
+#[test]
+fn a_form_of_the_hosts_is_that_of_the_region_and_an_endpoint_beats_it() {
+    let home = Home::with(&api_key_profile());
+    let form = HostVariant { realm_specific: Some("--x".into()), dual_stack: None };
+    let options = ServiceOptions { host_variant: form, ..options() };
+    let storage = home.resolve(&options).unwrap().object_storage;
+    let host = "ax.objectstorage.us-ashburn-1.oci.customer-oci.com";
+    assert_eq!(storage.endpoint("/n/ax/b/c").unwrap().host, host);
+    let options = ServiceOptions { endpoint: given("https://e/oci"), ..options };
+    let storage = home.resolve(&options).unwrap().object_storage;
+    assert_eq!(storage.to_string(), "https://e/oci");
+}
+
+#[test]
+fn regions_can_be_defined_in_the_home_and_in_the_environment() {
+    let new = r#"{"realmKey":"OC99","realmDomainComponent":"oraclecloud99.com",
+        "regionKey":"ZZZ","regionIdentifier":"zz-new-1"}"#;
+    let config = api_key_profile().replace("us-ashburn-1", "zzz");
+    let expected = "objectstorage.zz-new-1.oraclecloud99.com";
+    let home = Home::with(&config);
+    let environment = home.environment(&[("OCI_REGION_METADATA", new)]);
+    let identity = Identity::resolve(&options(), &environment).unwrap();
+    assert_eq!(identity.object_storage.general.host, expected);
+    home.write(".oci/regions-config.json", &format!("[{new}]"));
+    assert_eq!(home.resolve(&options()).unwrap().object_storage.general.host, expected);
+}
+
+#[test]
+fn permissions_that_are_too_open_are_a_warning_for_each_file() {
+    let home = Home::with(SESSION);
+    let (key, token) = (home.write("key.pem", "k"), home.write("token", "t"));
+    assert!(home.resolve(&profile("S")).unwrap().warnings.is_empty());
+    for file in [&key, &token, &home.path().join(".oci/config")] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let warnings = home.resolve(&profile("S")).unwrap().warnings;
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[1].contains(&format!("chmod 600 {}", key.display())));
+    let quiet = home.environment(&[("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "True")]);
+    assert!(Identity::resolve(&profile("S"), &quiet).unwrap().warnings.is_empty());
+    // A symlink is judged by its target, which is what can be read.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&key, home.path().join("real.pem")).unwrap();
+    std::os::unix::fs::symlink("real.pem", &key).unwrap();
+    assert_eq!(home.resolve(&profile("S")).unwrap().warnings.len(), 2);
+}
+
+#[test]
+fn an_error_in_a_config_line_does_not_repeat_the_line() {
+    let error = Home::with("[A]\npass_phrase hunter2\n").error(&profile("A"));
+    assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+}

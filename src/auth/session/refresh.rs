@@ -1,0 +1,128 @@
+//! The call that renews a session: its request, and what its answer means.
+//!
+//! Pure. Must not know when it is made. Invariant: neither an error nor debug output holds a token.
+
+use std::fmt;
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::Credentials;
+use super::transport::{AuthRequest, AuthResponse};
+use proto::endpoint::Endpoint;
+use proto::sign::{self, SignedBody, SignedRequest};
+use proto::token::Token;
+
+const TARGET: &str = "/v1/authentication/refresh";
+const JSON: &str = "application/json";
+
+/// The request for a new token in exchange for a valid one.
+pub(super) fn request(
+    auth: &Endpoint,
+    credentials: &Credentials,
+    token: &Token,
+    date: &str,
+) -> AuthRequest {
+    // A token is letters, digits, `-`, `_` and dots: nothing in it needs an escape.
+    let body = Zeroizing::new(format!("{{\"currentToken\": \"{}\"}}", token.secret()).into_bytes());
+    let target = auth.target(TARGET);
+    let head = SignedRequest {
+        method: "POST",
+        path_and_query: &target,
+        host: Some(&auth.authority),
+        date,
+        body: Some(SignedBody { content_type: JSON, bytes: &body }),
+    };
+    let signed = sign::authorize(&credentials.key_id, &credentials.key, &head);
+    AuthRequest { endpoint: auth.clone(), method: "POST", target, headers: signed.headers, body }
+}
+
+/// Why an answer brought no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RefreshError {
+    /// The service will not prolong the session (401).
+    Denied,
+    Failed(String),
+}
+
+impl fmt::Display for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RefreshError::Denied => f.write_str("the auth service answered HTTP 401"),
+            RefreshError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The new token in an answer.
+pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
+    match response.status {
+        200 => {}
+        401 => return Err(RefreshError::Denied),
+        status => {
+            return Err(RefreshError::Failed(format!("the auth service answered HTTP {status}")));
+        }
+    }
+    let unreadable = |why: &str| RefreshError::Failed(format!("the auth service's answer {why}"));
+    let answer: Value =
+        serde_json::from_slice(&response.body).map_err(|_| unreadable("is no JSON"))?;
+    let text = answer["token"].as_str().ok_or_else(|| unreadable("holds no token"))?;
+    Token::parse(text).map_err(|error| unreadable(&format!("holds no session token: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use proto::key::Key;
+    use proto::sign::KeyId;
+
+    fn vectors() -> Value {
+        serde_json::from_str(include_str!("../../../tests/data/signing-vectors.json")).unwrap()
+    }
+
+    fn answer(status: u16, body: &str) -> AuthResponse {
+        AuthResponse { status, date: None, body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn the_request_is_that_of_the_vector_byte_for_byte() {
+        let vectors = vectors();
+        let all = vectors["vectors"].as_array().unwrap();
+        let vector = all.iter().find(|vector| vector["name"] == "post_session_refresh").unwrap();
+        let token = Token::parse(vectors["session_token"].as_str().unwrap()).unwrap();
+        let key = vectors["keys"]["pkcs8"]["pem"].as_str().unwrap().as_bytes();
+        let credentials = Credentials {
+            key_id: KeyId::security_token(token.secret()),
+            key: Arc::new(Key::from_pem(key, None).unwrap()),
+            generation: 1,
+            expires: None,
+        };
+        let auth = Endpoint::of_host("auth.us-ashburn-1.oraclecloud.com");
+        let request =
+            request(&auth, &credentials, &token, vectors["date_header"].as_str().unwrap());
+        assert_eq!(
+            format!("{}{}", request.endpoint.origin(), request.target),
+            vector["url"].as_str().unwrap()
+        );
+        assert_eq!(request.body.as_slice(), vector["body"].as_str().unwrap().as_bytes());
+        let authorization = request.headers.last().unwrap();
+        assert_eq!(authorization.1, vector["authorization_python_sdk_order"].as_str().unwrap());
+        assert!(!format!("{request:?}").contains(&token.secret()[..30]));
+    }
+
+    #[test]
+    fn an_answer_is_a_token_a_denial_or_a_failure() {
+        let text = vectors()["session_token"].as_str().unwrap().to_owned();
+        let good = answer(200, &format!("{{\"token\": \"{text}\"}}"));
+        assert_eq!(token(&good).unwrap().secret(), text);
+        assert_eq!(token(&answer(401, "{}")), Err(RefreshError::Denied));
+        for (status, body) in [(500, ""), (404, ""), (200, "x"), (200, "{}"), (200, "[1]")] {
+            assert!(matches!(token(&answer(status, body)), Err(RefreshError::Failed(_))));
+        }
+        let cut = answer(200, &format!("{{\"token\": \"{}\"}}", &text[..text.len() - 3]));
+        let Err(RefreshError::Failed(why)) = token(&cut) else { panic!() };
+        assert!(!why.contains(&text[..30]), "{why}");
+    }
+}

@@ -1,0 +1,164 @@
+//! The command `serve`, and the embedded store of `put --local`.
+//!
+//! Knows how to start and stop the emulator and what to tell people about it; nothing of what it serves.
+//! Invariant: stdout gets the URL and nothing else, and a stop by signal is an orderly one.
+
+use crate::auth::options::{ServiceOptions, Setting};
+use crate::cli::ServeCommand;
+use crate::platform::signals::Signals;
+use crate::term::stderr::{self, Priority};
+use emulator::{self, Server, ServerConfig, ServerOptions, StorageLayout};
+use proto::error::{Error, ErrorKind};
+use proto::shell;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A file with faults, rights and protected buckets (`emulator::settings`), where `--faults` is not given.
+const FAULTS: &str = "OCIPIPE_SERVE_FAULTS";
+
+/// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
+const LOG: &str = "OCIPIPE_SERVE_LOG";
+
+/// Runs a local Object Storage until a signal stops it; SIGINT and SIGTERM do even in a background job.
+pub async fn serve(command: ServeCommand) -> Result<(), Error> {
+    let ServeCommand { dir, port, token_ttl, faults } = command;
+    // Before anything is printed: whoever reads the URL may send a signal at once.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal_error)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(internal_error)?;
+    // A closed terminal and the others, where they were not ignored at the start.
+    let mut others = Signals::subscribe()?;
+    let mut options = ServerOptions::new(&dir, StorageLayout::Durable);
+    options.port = port;
+    options.token_ttl = token_ttl;
+    settings(faults)?.apply(&mut options);
+    options.log_file = std::env::var_os(LOG).is_some();
+    let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
+    announce(&server).map_err(|error| {
+        Error::usage(format!("The URL cannot be written to stdout: {error}"))
+            .with_hint("Give the command a stdout.")
+    })?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = others.next() => {}
+    }
+    server.stop().await;
+    Ok(())
+}
+
+fn announce(server: &Server) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", server.url())?;
+    out.flush()?;
+    let config = shell_word(&server.config_path());
+    let url = server.url();
+    // A closed stderr, or one that nobody reads, is no reason not to serve.
+    let told = format!(
+        "A local Object Storage with the buckets demo and backups; it listens on this machine only.\n\
+         Upload something:\n\n\
+         \x20 echo hello | ocipipe put --config-file {config} --profile {} \\\n\
+         \x20   --endpoint {url} --auth-endpoint {url} oci://demo/hello.txt\n\n\
+         With an API key instead of the session token: --profile API_KEY\n\
+         With TLS: --endpoint {} --cert-bundle {}\n\
+         Stop with Ctrl-C.\n",
+        Server::SESSION,
+        server.https_url(),
+        shell_word(&server.ca_path()),
+    );
+    stderr::shared().enqueue(told, Priority::Normal);
+    Ok(())
+}
+
+/// The path as one word of a shell command.
+fn shell_word(path: &Path) -> String {
+    shell::shell_quote(&path.to_string_lossy())
+}
+
+fn settings(given: Option<PathBuf>) -> Result<ServerConfig, Error> {
+    let (path, without) = match (given, std::env::var_os(FAULTS)) {
+        (Some(path), _) => (path, "leave --faults out".to_owned()),
+        (None, Some(path)) => (PathBuf::from(path), format!("unset {FAULTS}")),
+        (None, None) => return Ok(ServerConfig::default()),
+    };
+    let wrong = |error: String| {
+        Error::usage(format!("The plan of faults {}: {error}", path.display()))
+            .with_hint(format!("Correct the file or {without}."))
+    };
+    let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    ServerConfig::parse(&text).map_err(wrong)
+}
+
+fn cannot_start(dir: &Path, error: &io::Error) -> Error {
+    let what = format!("The local Object Storage cannot start in {}: {error}", dir.display());
+    let next = match error.kind() {
+        io::ErrorKind::AddrInUse => "Choose another --port, or 0 for any free one.",
+        io::ErrorKind::InvalidData => "Use an empty folder, or remove the damaged file.",
+        _ => "Choose a folder that can be written.",
+    };
+    Error::usage(what).with_hint(next)
+}
+
+fn internal_error(error: io::Error) -> Error {
+    Error::new(ErrorKind::Internal, format!("Signals cannot be caught: {error}"))
+}
+
+/// Whether `put --local` could write the object, as far as can be told before writing.
+pub fn check_options(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
+    emulator::plain_files::admissible(dir, bucket, name)
+        .map_err(|why| Error::usage(format!("--local {}: {why}", dir.display())))
+}
+
+/// The embedded store of `put --local DIR`.
+pub struct LocalStore {
+    server: Server,
+}
+
+impl LocalStore {
+    /// Starts a store whose objects are plain files below `dir`, which is created if need be.
+    pub async fn start(dir: &Path) -> Result<LocalStore, Error> {
+        let options = ServerOptions::new(dir, StorageLayout::PlainFiles);
+        let server = emulator::start(options).await.map_err(|error| cannot_start(dir, &error))?;
+        Ok(LocalStore { server })
+    }
+
+    /// How the client reaches the store; of what the user gave, the refreshing of tokens remains.
+    pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
+        ServiceOptions {
+            config_file: Some(self.server.config_path()),
+            profile: Some(Setting::new(Server::SESSION, "--local")),
+            endpoint: Some(Setting::new(self.server.url(), "--local")),
+            auth_endpoint: Some(Setting::new(self.server.url(), "--local")),
+            refresh_before: given.refresh_before,
+            no_refresh: given.no_refresh,
+            ..ServiceOptions::default()
+        }
+    }
+
+    /// Stops the store and removes its temporary files; objects stay.
+    pub async fn finish(self) {
+        self.server.stop().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_the_printed_command_can_be_pasted() {
+        assert_eq!(shell_word(Path::new("/tmp/a-b/config")), "/tmp/a-b/config");
+        assert_eq!(shell_word(Path::new("/tmp/it's here")), "\"/tmp/it's here\"");
+    }
+
+    #[tokio::test]
+    async fn a_local_store_leaves_nothing_but_objects() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::start(&dir.path().join("new")).await.unwrap();
+        let options = store.service_options(&ServiceOptions::default());
+        assert!(options.config_file.unwrap().is_file());
+        assert!(options.endpoint.unwrap().text.starts_with("http://127.0.0.1:"));
+        store.finish().await;
+        assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
+    }
+}

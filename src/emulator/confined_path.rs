@@ -1,0 +1,143 @@
+//! The walk below a folder: one component at a time from an open folder, never through a symbolic link.
+//!
+//! Knows names and folders, no object. Invariant: what it opens or makes lies below the folder it was
+//! given, whatever links stand there and whoever changes them meanwhile.
+
+use super::response::ErrorResponse;
+use super::store::object::{legal_bucket_name, legal_object_name};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// The folder below `DIR` that is ours; no bucket can have this name.
+pub const RESERVED_DIR: &str = ".ocipipe";
+
+pub const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Whether `DIR/BUCKET/NAME` can be written, as far as can be told before writing; the error says why
+/// not. Creates nothing.
+pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), String> {
+    let path = components(bucket, name)?;
+    match open_root(dir) {
+        Ok(root) => open_existing(&root, &path).map(|_| ()).map_err(|blocked| blocked.words(dir)),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(format!("{} cannot be used as a folder: {error}", dir.display())),
+    }
+}
+
+/// The components of `BUCKET/NAME`, if each can be a file name.
+pub fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, String> {
+    if !legal_bucket_name(bucket) || bucket.len() > 255 {
+        return Err(format!("'{bucket}' cannot be the name of a bucket's folder"));
+    }
+    if bucket.eq_ignore_ascii_case(RESERVED_DIR) {
+        return Err(format!("the folder {RESERVED_DIR} is kept for temporary files"));
+    }
+    if !legal_object_name(name) {
+        return Err("an object name has 1 to 1024 bytes, without NUL, CR or LF".to_owned());
+    }
+    let mut path = vec![bucket];
+    for component in name.split('/') {
+        match component {
+            "" => return Err(format!("'{name}' has an empty component and cannot be a path")),
+            "." | ".." => {
+                return Err(format!(
+                    "'{name}' has the component '{component}' and is no safe path"
+                ));
+            }
+            long if long.len() > 255 => {
+                return Err("a component of the name is longer than 255 bytes".to_owned());
+            }
+            component => path.push(component),
+        }
+    }
+    Ok(path)
+}
+
+/// Why a path cannot be used.
+#[derive(Debug)]
+pub enum PathRefused {
+    /// The first so many components lead to something of the wrong kind.
+    At(String, &'static str),
+    System(Errno),
+}
+
+impl PathRefused {
+    fn words(self, dir: &Path) -> String {
+        match self {
+            PathRefused::At(path, what) => format!("{} {what}", dir.join(path).display()),
+            PathRefused::System(error) => format!("{} cannot be written: {error}", dir.display()),
+        }
+    }
+}
+
+impl From<PathRefused> for ErrorResponse {
+    fn from(blocked: PathRefused) -> ErrorResponse {
+        match blocked {
+            PathRefused::At(path, what) => {
+                ErrorResponse::invalid_parameter(format!("{path} {what}"))
+            }
+            PathRefused::System(error) => io::Error::from(error).into(),
+        }
+    }
+}
+
+/// `DIR` itself is the user's word and may be a link.
+pub fn open_root(dir: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(dir, flags, Mode::empty())
+}
+
+/// Opens the folder of the last component: as it is (`None` where it does not exist), or created.
+pub fn parent(root: &OwnedFd, path: &[&str], create: bool) -> Result<Option<OwnedFd>, PathRefused> {
+    let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0).map_err(PathRefused::System)?;
+    let folders = path.split_last().map_or(path, |(_, folders)| folders);
+    for (index, component) in folders.iter().enumerate() {
+        let opened = rustix::fs::openat(&folder, *component, FOLDER, Mode::empty());
+        folder = match opened {
+            Ok(next) => next,
+            Err(Errno::NOENT) if !create => return Ok(None),
+            Err(Errno::NOENT) => make_folder(&folder, component).map_err(PathRefused::System)?,
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let so_far = path[..=index].join("/");
+                let what = "is in the way: it is not a folder (links are not followed)";
+                return Err(PathRefused::At(so_far, what));
+            }
+            Err(error) => return Err(PathRefused::System(error)),
+        };
+    }
+    Ok(Some(folder))
+}
+
+fn make_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    match rustix::fs::mkdirat(folder, name, Mode::from_bits_truncate(0o777)) {
+        // Somebody else made it in this moment; opening it tells whether it is a folder.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    rustix::fs::fsync(folder)?;
+    rustix::fs::openat(folder, name, FOLDER, Mode::empty())
+}
+
+/// The file of a path, if it exists.
+pub fn open_existing(
+    root: &OwnedFd,
+    path: &[&str],
+) -> Result<Option<(OwnedFd, Stat)>, PathRefused> {
+    let Some(folder) = parent(root, path, false)? else { return Ok(None) };
+    let name = path.last().copied().unwrap_or_default();
+    match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+            Ok(Some((folder, stat)))
+        }
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            Err(PathRefused::At(path.join("/"), "is in the way: it is a folder"))
+        }
+        Ok(_) => Err(PathRefused::At(path.join("/"), "is in the way: it is not a plain file")),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(PathRefused::System(error)),
+    }
+}

@@ -1,0 +1,82 @@
+//! Whom to trust: the certificates of the system, or those that were named in their place.
+//!
+//! Touches the files of certificates only. Must not know where they were named. Invariant: what was
+//! named and holds no certificate is an error, never the system's trust.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::auth::options::CertBundle;
+use proto::error::Error;
+
+pub fn tls_config(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    #[allow(clippy::expect_used)] // The ring provider supports the default versions.
+    let builder = builder.with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3 by ring");
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
+
+pub fn system_roots() -> Result<RootCertStore, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map(|e| format!(": {e}")).unwrap_or_default();
+        return Err(Error::usage(format!("this system has no certificate authorities{why}"))
+            .with_hint("install the system's CA certificates, or give --cert-bundle FILE"));
+    }
+    Ok(roots)
+}
+
+/// The certificates in files and folders. Where several are named, as by OpenSSL's variables, those
+/// that hold certificates are enough.
+pub fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    let mut first = None;
+    for path in &bundle.paths {
+        match read(path).map(|certificates| roots.add_parsable_certificates(certificates)) {
+            Ok((0, _)) => {
+                first.get_or_insert((path, "no certificate in it".to_owned()));
+            }
+            Ok(_) => {}
+            Err(why) => {
+                first.get_or_insert((path, why));
+            }
+        }
+    }
+    match first {
+        Some((path, why)) if roots.is_empty() => {
+            Err(Error::usage(format!("{} {}: {why}", bundle.origin, path.display()))
+                .with_hint("name a file of certificates in PEM, or a folder of such files"))
+        }
+        _ => Ok(roots),
+    }
+}
+
+/// The certificates of a file, which is read whole or refused, or of those files in a folder that
+/// hold any.
+fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    if !path.is_dir() {
+        return read_file(path).map_err(|error| error.to_string());
+    }
+    let mut certificates = Vec::new();
+    for entry in fs::read_dir(path).map_err(|error| error.to_string())? {
+        let file = entry.map_err(|error| error.to_string())?.path();
+        if file.is_file()
+            && let Ok(found) = read_file(&file)
+        {
+            certificates.extend(found);
+        }
+    }
+    Ok(certificates)
+}
+
+fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
+    CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
+}

@@ -1,0 +1,180 @@
+//! Servers of raw sockets, and the client's side of one exchange.
+//!
+//! Knows nothing of what is tested. Invariant: a server lives as long as the runtime of its test.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::auth::options::{CertBundle, NetworkOptions};
+use crate::net::{RequestBody, RequestHead, Throttle, Transport};
+use proto::api::Response;
+use proto::endpoint::Endpoint;
+use proto::retry::Failure;
+
+pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// A connection, plain or not.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub type Boxed = Box<dyn Stream>;
+
+/// Serves each connection, counted from 0, in a task of its own.
+pub async fn serve<F, S>(serving: F) -> Endpoint
+where
+    F: Fn(usize, TcpStream) -> S + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    serve_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), "http", serving)
+}
+
+pub fn serve_on<F, S>(listener: TcpListener, scheme: &str, serving: F) -> Endpoint
+where
+    F: Fn(usize, TcpStream) -> S + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Else a last word may wait for what was said before it, and be lost with the reset.
+            stream.set_nodelay(true).unwrap();
+            tokio::spawn(serving(number, stream));
+        }
+    });
+    Endpoint::parse("--endpoint", &format!("{scheme}://127.0.0.1:{port}")).unwrap()
+}
+
+/// Serves plain connections or those of TLS in the same way; the way there for either.
+pub async fn serve_both<F, S>(tls: bool, serving: F) -> (Endpoint, Transport)
+where
+    F: Fn(usize, Boxed) -> S + Send + Sync + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = tls.then(Authority::new);
+    let acceptor = authority.as_ref().map(|authority| authority.acceptor.clone());
+    let scheme = if tls { "https" } else { "http" };
+    let serving = Arc::new(serving);
+    let endpoint = serve_on(listener, scheme, move |number, stream| {
+        let (acceptor, serving) = (acceptor.clone(), serving.clone());
+        async move {
+            let stream: Boxed = match acceptor {
+                Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) => Box::new(stream),
+                    Err(_) => return,
+                },
+                None => Box::new(stream),
+            };
+            serving(number, stream).await;
+        }
+    });
+    let network = authority.as_ref().map(Authority::network).unwrap_or_default();
+    let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
+    (endpoint, transport)
+}
+
+/// A certificate authority, as a file, and a server with a certificate of it.
+pub struct Authority {
+    pub bundle: NamedTempFile,
+    pub acceptor: TlsAcceptor,
+}
+
+impl Authority {
+    /// It is trusted, and nobody else.
+    pub fn network(&self) -> NetworkOptions {
+        let paths = vec![self.bundle.path().to_owned()];
+        let bundle = Some(CertBundle { paths, origin: "--cert-bundle".to_owned() });
+        NetworkOptions { cert_bundle: bundle, ..NetworkOptions::default() }
+    }
+
+    pub fn new() -> Authority {
+        let ca_key = KeyPair::generate().unwrap();
+        let mut ca = CertificateParams::new(Vec::<String>::new()).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.distinguished_name.push(DnType::CommonName, "an authority of one test");
+        let mut bundle = NamedTempFile::new().unwrap();
+        bundle.write_all(ca.self_signed(&ca_key).unwrap().pem().as_bytes()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut leaf =
+            CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        leaf.distinguished_name.push(DnType::CommonName, "a server of one test");
+        let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![leaf.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .unwrap();
+        Authority { bundle, acceptor: TlsAcceptor::from(Arc::new(config)) }
+    }
+}
+
+/// Reads the head of a request; what came of its body with it.
+pub async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let mut got = Vec::new();
+    loop {
+        if let Some(end) = got.windows(4).position(|window| window == b"\r\n\r\n") {
+            return Some(got.split_off(end + 4));
+        }
+        if stream.read_buf(&mut got).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+}
+
+/// Reads a whole request with a body of this length. False at the end of the connection.
+pub async fn request(stream: &mut (impl AsyncRead + Unpin), length: usize) -> bool {
+    let Some(mut body) = head(stream).await else { return false };
+    while body.len() < length {
+        if stream.read_buf(&mut body).await.unwrap_or(0) == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+pub async fn say(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
+    // A client that is gone needs no answer.
+    let _ = stream.write_all(text.as_bytes()).await;
+    let _ = stream.flush().await;
+}
+
+pub fn post(length: usize) -> RequestHead {
+    let headers = [("host", "test".to_owned()), ("content-length", length.to_string())];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value));
+    RequestHead { method: "POST", target: "/".to_owned(), headers: headers.into() }
+}
+
+/// One exchange with a body of this length.
+pub async fn ask(
+    transport: &Transport,
+    endpoint: &Endpoint,
+    length: usize,
+) -> Result<Response, Failure> {
+    ask_throttled(transport, endpoint, length, None).await
+}
+
+pub async fn ask_throttled(
+    transport: &Transport,
+    endpoint: &Endpoint,
+    length: usize,
+    throttle: Option<Arc<Throttle>>,
+) -> Result<Response, Failure> {
+    let connection = transport.connect(endpoint).await?;
+    let body = RequestBody::new(vec![Bytes::from(vec![7; length])], throttle);
+    connection.exchange(post(length), body).await
+}

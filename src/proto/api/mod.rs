@@ -1,0 +1,11 @@
+//! The Object Storage API as the client speaks it: requests and answers as data.
+
+pub mod request;
+pub mod response;
+
+pub use request::{
+    CustomerKey, ObjectLocation, Precondition, PutOptions, Request, RequestClass, RequestPayload,
+};
+pub use response::{
+    Archival, ErrorResponse, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page, Response,
+};

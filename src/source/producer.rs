@@ -1,0 +1,127 @@
+//! The command after `--`, whose stdout is the stream.
+//!
+//! Owns the process and its group. Knows nothing of the upload. Invariant: its stream counts as
+//! whole only if it exited 0, and when a run ends early its whole group is ended too.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+use crate::platform::worker;
+use crate::source::child_reaper::Children;
+use proto::error::Error;
+
+/// How long a group may take to end itself after SIGTERM.
+const SIGTERM_GRACE: Duration = Duration::from_secs(5);
+/// How long the pipe may stay open after the command has exited.
+pub const STDOUT_HELD_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct Producer {
+    name: String,
+    children: Children,
+    pid: Pid,
+    group: Option<Pid>,
+    exit_status: Option<ExitStatus>,
+}
+
+impl Producer {
+    /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its own. A
+    /// host that gives no more processes is given some seconds.
+    pub async fn start(
+        command: &[OsString],
+        children: &Children,
+    ) -> Result<(Producer, OwnedFd), Error> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(Error::usage("there is no command after --"));
+        };
+        let name = program.to_string_lossy().into_owned();
+        let attempt = || {
+            let mut command = Command::new(program);
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+            children.start(command)
+        };
+        let child = worker::retry_start(attempt).await.map_err(|e| {
+            let error = Error::source(format!("the command {name:?} cannot be started: {e}"));
+            match e.kind() {
+                io::ErrorKind::WouldBlock => error.with_hint(worker::RAISE),
+                _ => error,
+            }
+        })?;
+        let stdout = child
+            .stdout
+            .ok_or_else(|| Error::source(format!("the stdout of {name:?} cannot be read")))?;
+        let (pid, children) = (child.pid, children.clone());
+        Ok((Producer { name, children, pid, group: Some(pid), exit_status: None }, stdout))
+    }
+
+    /// Resolves when the command has exited.
+    pub async fn exited(&mut self) -> Result<(), Error> {
+        if self.exit_status.is_none() {
+            let status = self.children.exited(self.pid).await.map_err(|e| {
+                Error::source(format!("the command {:?} cannot be waited for: {e}", self.name))
+            })?;
+            self.exit_status = Some(status);
+            // The number of a group without members is free: later it may be that of a stranger.
+            self.group = self.group.filter(|group| test_kill_process_group(*group).is_ok());
+        }
+        Ok(())
+    }
+
+    /// Whether it died because nobody read its stdout any more: then somebody else knows why.
+    pub fn died_of_sigpipe(&self) -> bool {
+        const SIGPIPE: i32 = 13;
+        self.exit_status.is_some_and(|status| {
+            status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE)
+        })
+    }
+
+    /// Whether the exit was a success; an error that says how it was not.
+    pub fn check_exit_status(&self) -> Result<(), Error> {
+        let Some(status) = self.exit_status else {
+            return Err(Error::source(format!("the command {:?} has not exited", self.name)));
+        };
+        if status.success() {
+            return Ok(());
+        }
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited with {code}"),
+            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, None) => "did not end well".to_owned(),
+        };
+        Err(Error::source(format!("the command {:?} {how}; nothing was committed", self.name)))
+    }
+
+    /// The error for a pipe that stays open although the command has exited.
+    pub fn stdout_still_open(&self) -> Error {
+        Error::source(format!(
+            "the command {:?} has exited, but for {} s its stdout was held open by something that \
+             may still be writing; nothing was committed",
+            self.name,
+            STDOUT_HELD_TIMEOUT.as_secs()
+        ))
+        .with_hint("wait in the command for everything it starts")
+    }
+
+    /// Ends the whole group: SIGTERM, and SIGKILL for what is left after the grace.
+    pub async fn end(mut self) {
+        let Some(group) = self.group else { return };
+        // Told once: some programs take a second SIGTERM for impatience and leave their work undone.
+        let _ = kill_process_group(group, Signal::TERM);
+        let deadline = tokio::time::Instant::now() + SIGTERM_GRACE;
+        let _ = tokio::time::timeout_at(deadline, self.exited()).await;
+        // The leader may be gone while others of its group are not.
+        while test_kill_process_group(group).is_ok() {
+            if tokio::time::Instant::now() >= deadline {
+                let _ = kill_process_group(group, Signal::KILL);
+                let _ = tokio::time::timeout(Duration::from_secs(1), self.exited()).await;
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

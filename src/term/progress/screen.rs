@@ -1,0 +1,83 @@
+//! A terminal for the bar that nobody has to wait for.
+//!
+//! Owns how the bar's moves become bytes; each drawing is one text in the queue to stderr. Knows
+//! nothing of what is drawn. Invariant: a drawing arrives whole or not at all, so that one which is
+//! missing costs no more than a moment's sight of the bar.
+
+use std::fmt::{self, Debug, Write};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::TermLike;
+
+use crate::term::stderr::{Priority, Stderr};
+
+pub struct QueuedTerm {
+    stderr: Stderr,
+    pending_ops: Mutex<String>,
+}
+
+impl QueuedTerm {
+    pub fn new(stderr: Stderr) -> QueuedTerm {
+        QueuedTerm { stderr, pending_ops: Mutex::default() }
+    }
+
+    fn draw(&self, bytes: fmt::Arguments) -> io::Result<()> {
+        let mut drawing = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
+        drawing.write_fmt(bytes).map_err(io::Error::other)
+    }
+
+    fn move_cursor(&self, by: usize, direction: char) -> io::Result<()> {
+        if by == 0 { Ok(()) } else { self.draw(format_args!("\x1b[{by}{direction}")) }
+    }
+}
+
+impl Debug for QueuedTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Screen")
+    }
+}
+
+impl TermLike for QueuedTerm {
+    fn width(&self) -> u16 {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
+        // A terminal that does not know its size says 0.
+        size.ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.draw(format_args!("{text}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.draw(format_args!("{text}"))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.draw(format_args!("\r\x1b[2K"))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let mut drawing = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
+        if !drawing.is_empty() {
+            self.stderr.draw(std::mem::take(&mut drawing), Priority::Droppable);
+        }
+        Ok(())
+    }
+}

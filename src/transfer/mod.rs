@@ -1,0 +1,14 @@
+//! Performs what `proto` decides: requests, uploads and downloads.
+//!
+//! Owns the order of connect, check credentials, sign, send and read, and the tasks of a transfer.
+//! Must not know the command line. Invariant: every attempt is signed after its connection stands.
+
+pub mod client;
+pub mod download;
+pub mod lookup;
+mod object_check;
+pub mod preflight;
+mod rehash;
+pub mod requests;
+mod sink;
+pub mod upload_driver;

@@ -1,0 +1,89 @@
+//! SQL dumps: the comment that pg_dump, pg_dumpall and mysqldump end with.
+//!
+//! Owns the comments that begin and close a dump. Knows no SQL.
+//! Invariant: a dump is whole only if its last line that is neither blank nor a comment nor
+//! `\unrestrict` comes before the closing comment, and that comment is a whole line.
+
+use super::last_bytes::LastBytes;
+use super::{FormatError, Validator};
+
+/// Where the opening comment is looked for, and how much may follow the closing one.
+const MAX_TAIL: usize = 64 << 10;
+
+const PG_DUMPALL_BEGINS: &[u8] = b"-- PostgreSQL database cluster dump";
+const PG_DUMPALL_ENDS: &[u8] = b"-- PostgreSQL database cluster dump complete";
+const PG_DUMP_BEGINS: &[u8] = b"-- PostgreSQL database dump";
+const PG_DUMP_ENDS: &[u8] = b"-- PostgreSQL database dump complete";
+const MYSQL_BEGINS: &[u8] = b"-- MySQL dump ";
+const MARIADB_BEGINS: &[u8] = b"-- MariaDB dump ";
+/// A date may follow.
+const MYSQL_ENDS: &[u8] = b"-- Dump completed";
+
+pub(super) struct Sql {
+    head: Vec<u8>,
+    tail: LastBytes,
+}
+
+impl Default for Sql {
+    fn default() -> Sql {
+        Sql { head: Vec::new(), tail: LastBytes::new(MAX_TAIL) }
+    }
+}
+
+impl Validator for Sql {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
+        let missing = MAX_TAIL - self.head.len();
+        self.head.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        self.tail.bytes(bytes);
+        Ok(())
+    }
+
+    fn end(self: Box<Self>) -> Result<(), FormatError> {
+        let cluster = matches!(origin(&self.head), Some(DumpProgram::PgDumpall));
+        let mut lines = self.tail.last().split(|byte| *byte == b'\n').rev();
+        // What follows the last newline is no whole line; usually it is nothing.
+        let unfinished = lines.next().unwrap_or_default();
+        if !is_trailing_blank(unfinished) {
+            return Err(FormatError::truncated("it does not end with a closing comment"));
+        }
+        for line in lines {
+            let line = line.trim_ascii_end();
+            // The dump of a cluster contains dumps of databases, each with its own closing comment.
+            if line == PG_DUMPALL_ENDS || !cluster && (line == PG_DUMP_ENDS || mysql_ends(line)) {
+                return Ok(());
+            }
+            if !is_trailing_blank(line) {
+                break;
+            }
+        }
+        Err(FormatError::truncated("it does not end with a closing comment"))
+    }
+}
+
+fn mysql_ends(line: &[u8]) -> bool {
+    line.strip_prefix(MYSQL_ENDS).is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+}
+
+/// Whether a line may follow the closing comment.
+fn is_trailing_blank(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.is_empty() || line.starts_with(b"--") || line.starts_with(b"\\unrestrict ")
+}
+
+/// Which program's dump it is.
+pub(super) enum DumpProgram {
+    PgDump,
+    PgDumpall,
+    Mysql,
+}
+
+/// Looks for the opening comment in the first lines of a stream.
+pub(super) fn origin(head: &[u8]) -> Option<DumpProgram> {
+    head.split(|byte| *byte == b'\n').take(20).find_map(|line| match line.trim_ascii_end() {
+        PG_DUMPALL_BEGINS => Some(DumpProgram::PgDumpall),
+        PG_DUMP_BEGINS => Some(DumpProgram::PgDump),
+        line if line.starts_with(MYSQL_BEGINS) => Some(DumpProgram::Mysql),
+        line if line.starts_with(MARIADB_BEGINS) => Some(DumpProgram::Mysql),
+        _ => None,
+    })
+}

@@ -1,0 +1,252 @@
+//! tar: header blocks, and two blocks of zeros at the end.
+//!
+//! Owns the walk over ustar, pax, GNU and old archives, from header to header. Knows nothing of names
+//! or of contents.
+//! Invariant: an archive is whole only if two blocks of zeros follow its last member and nothing but
+//! whole blocks of zeros, or another archive, follows those.
+
+use super::FormatError;
+use super::chunk_parser::{ChunkParser, Needed};
+
+const BLOCK: usize = 512;
+/// The longest extended header that is read; real ones are a few kilobytes.
+const MAX_EXTENDED: u64 = 8 << 20;
+
+#[derive(Default)]
+pub(super) struct Tar {
+    state: TarState,
+    /// A size that a pax header gives to the next member.
+    size: Option<u64>,
+}
+
+#[derive(Default, Clone, Copy)]
+enum TarState {
+    #[default]
+    Header,
+    /// A block is wanted that is a header, unless the member before it, a link or folder with a
+    /// size, has contents after all: writers disagree about that.
+    HeaderOrContents(u64),
+    /// The records of a pax header.
+    Extended,
+    /// The map of a sparse file goes on; contents of that many bytes follow it.
+    SparseMap(u64),
+    /// So many blocks of zeros have been seen, up to two.
+    Zeros(u8),
+}
+
+impl ChunkParser for Tar {
+    fn initial(&self) -> Needed {
+        Needed::take(BLOCK)
+    }
+
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        match self.state {
+            TarState::Extended => {
+                self.size = size_in(bytes).or(self.size);
+                Ok(self.next(TarState::Header, 0))
+            }
+            TarState::SparseMap(size) => Ok(self.sparse(bytes[504], size)),
+            TarState::HeaderOrContents(size) if !is_header(bytes) && !is_zero(bytes) => {
+                // The first block of the contents has been seen.
+                Ok(self.next(TarState::Header, padded(size) - BLOCK as u64))
+            }
+            TarState::Zeros(count) if is_zero(bytes) => {
+                Ok(self.next(TarState::Zeros(2.min(count + 1)), 0))
+            }
+            TarState::Header | TarState::HeaderOrContents(_) if is_zero(bytes) => {
+                Ok(self.next(TarState::Zeros(1), 0))
+            }
+            TarState::Header | TarState::HeaderOrContents(_) | TarState::Zeros(_) => {
+                self.header(bytes, at)
+            }
+        }
+    }
+
+    fn end(&self) -> Result<(), FormatError> {
+        match self.state {
+            TarState::Zeros(2) => Ok(()),
+            TarState::Zeros(_) => {
+                Err(FormatError::truncated("it ends with one block of zeros instead of two"))
+            }
+            _ => Err(FormatError::truncated("it ends without the two blocks of zeros")),
+        }
+    }
+}
+
+impl Tar {
+    fn next(&mut self, place: TarState, skip: u64) -> Needed {
+        self.state = place;
+        Needed { skip, bytes: BLOCK }
+    }
+
+    fn header(&mut self, block: &[u8], at: u64) -> Result<Needed, FormatError> {
+        if !is_header(block) {
+            return Err(FormatError::truncated(format!("there is no header at byte {at}")));
+        }
+        let Some(own) = number(&block[124..136]) else {
+            return Err(FormatError::truncated(format!("the header at byte {at} has no size")));
+        };
+        let kind = block[156];
+        if matches!(kind, b'x' | b'X') {
+            if own > MAX_EXTENDED {
+                return Err(FormatError::unsupported(format!(
+                    "the header at byte {at} is {own} bytes long"
+                )));
+            }
+            self.state = TarState::Extended;
+            return Ok(match own {
+                0 => self.next(TarState::Header, 0),
+                _ => Needed::take(padded(own) as usize),
+            });
+        }
+        // Long names and global headers stand between a pax header and its member.
+        let size = match kind {
+            b'g' | b'L' | b'K' => own,
+            _ => self.size.take().unwrap_or(own),
+        };
+        if size > u64::MAX / 2 {
+            return Err(FormatError::truncated(format!(
+                "the header at byte {at} has an impossible size"
+            )));
+        }
+        Ok(match kind {
+            b'S' => self.sparse(block[482], size),
+            b'1'..=b'6' if size > 0 => self.next(TarState::HeaderOrContents(size), 0),
+            _ => self.next(TarState::Header, padded(size)),
+        })
+    }
+
+    /// After a block of a sparse file's map, of which `more` says whether another one follows.
+    fn sparse(&mut self, more: u8, size: u64) -> Needed {
+        match more {
+            0 => self.next(TarState::Header, padded(size)),
+            _ => self.next(TarState::SparseMap(size), 0),
+        }
+    }
+}
+
+fn padded(size: u64) -> u64 {
+    size.next_multiple_of(BLOCK as u64)
+}
+
+fn is_zero(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a stream begins as an archive does that says what it is.
+pub(super) fn begins(head: &[u8]) -> bool {
+    head.get(..BLOCK).is_some_and(|block| &block[257..262] == b"ustar" && is_header(block))
+}
+
+/// Whether the block's checksum is right; some writers of old summed signed bytes.
+fn is_header(block: &[u8]) -> bool {
+    let Some(sum) = number(&block[148..156]) else { return false };
+    let spaces = 8 * u64::from(b' ');
+    let others = || block[..148].iter().chain(&block[156..]);
+    let unsigned = others().map(|byte| u64::from(*byte)).sum::<u64>() + spaces;
+    let signed = others().map(|byte| i64::from(*byte as i8)).sum::<i64>() + spaces as i64;
+    sum == unsigned || i64::try_from(sum) == Ok(signed)
+}
+
+/// A number: octal digits between spaces and zeros, or, with the first bit set, binary.
+fn number(field: &[u8]) -> Option<u64> {
+    if field[0] & 0x80 != 0 {
+        let first = u64::from(field[0] & 0x7f);
+        return field[1..]
+            .iter()
+            .try_fold(first, |value, byte| value.checked_mul(256)?.checked_add(u64::from(*byte)));
+    }
+    let text = field.trim_ascii_start();
+    let digits = text.iter().take_while(|byte| !matches!(byte, 0 | b' '));
+    digits.into_iter().try_fold(0u64, |value, byte| match byte {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+/// The member's size in the records of a pax header, each `LENGTH KEY=VALUE` and a newline.
+fn size_in(mut records: &[u8]) -> Option<u64> {
+    let mut size = None;
+    loop {
+        let blank = records.iter().position(|byte| *byte == b' ')?;
+        let length: usize = std::str::from_utf8(&records[..blank]).ok()?.parse().ok()?;
+        let record = records.get(blank + 1..length)?;
+        if let Some(value) = record.strip_prefix(b"size=") {
+            size = std::str::from_utf8(value.trim_ascii_end()).ok()?.parse().ok().or(size);
+        }
+        records = &records[length..];
+        if !records.first().is_some_and(u8::is_ascii_digit) {
+            return size;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Validator;
+    use super::super::chunk_parser::ChunkDriver;
+    use super::*;
+
+    fn verdict(blocks: &[Vec<u8>]) -> Result<(), FormatError> {
+        let mut walker = Box::new(ChunkDriver::new(Tar::default()));
+        walker.bytes(&blocks.concat())?;
+        walker.end()
+    }
+
+    fn header(kind: u8, size: &[u8]) -> Vec<u8> {
+        let mut block = vec![0; BLOCK];
+        block[..4].copy_from_slice(b"name");
+        block[124..124 + size.len()].copy_from_slice(size);
+        block[156] = kind;
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        block
+    }
+
+    fn contents(blocks: usize) -> Vec<u8> {
+        vec![b'c'; blocks * BLOCK]
+    }
+
+    fn records(text: &str) -> Vec<u8> {
+        let mut block = text.as_bytes().to_vec();
+        block.resize(BLOCK, 0);
+        block
+    }
+
+    fn end() -> Vec<u8> {
+        vec![0; 2 * BLOCK]
+    }
+
+    #[test]
+    fn a_size_in_a_pax_header_counts_for_the_next_member_only() {
+        let pax = || header(b'x', b"37");
+        let sizes = || records("9 path=a\n13 size=1025\n9 path=b\n");
+        let member = || header(b'0', b"0");
+        assert_eq!(verdict(&[pax(), sizes(), member(), contents(3), end()]), Ok(()));
+        assert!(verdict(&[pax(), sizes(), member(), contents(2), end()]).is_err());
+        let two = [pax(), sizes(), member(), contents(3), member(), end()];
+        assert_eq!(verdict(&two), Ok(()));
+        // A long name between the two has a size of its own.
+        let long = [pax(), sizes(), header(b'L', b"5"), contents(1), member(), contents(3), end()];
+        assert_eq!(verdict(&long), Ok(()));
+    }
+
+    #[test]
+    fn a_binary_size_is_read() {
+        let mut size = [0; 12];
+        size[0] = 0x80;
+        size[10] = 2;
+        assert_eq!(verdict(&[header(b'0', &size), contents(1), end()]), Ok(()));
+        size[0] = 0xff;
+        assert!(verdict(&[header(b'0', &size), contents(1), end()]).is_err());
+    }
+
+    #[test]
+    fn a_link_with_a_size_may_have_contents_or_not() {
+        let link = || header(b'1', b"2000");
+        assert_eq!(verdict(&[link(), end()]), Ok(()));
+        assert_eq!(verdict(&[link(), header(b'0', b"1000"), contents(1), end()]), Ok(()));
+        assert_eq!(verdict(&[link(), contents(2), end()]), Ok(()));
+    }
+}

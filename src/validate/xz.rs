@@ -1,0 +1,376 @@
+//! xz: streams of LZMA2 blocks with an index of them at the end.
+//!
+//! Owns the walk over blocks, chunk by chunk, and the comparison with the index. Knows nothing of
+//! contents: checks of the decoded data are not checked.
+//! Invariant: a stream is whole only if its index, itself checked, tells of exactly the blocks that
+//! were passed, and its footer of that index; several streams, with padding, may follow each other.
+
+use super::FormatError;
+use super::chunk_parser::{ChunkParser, Needed};
+
+pub(super) const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+const FOOTER_MAGIC: [u8; 2] = *b"YZ";
+/// The identifier of LZMA2 among filters; it is always the last one.
+const LZMA2: u64 = 0x21;
+
+#[derive(Default)]
+pub(super) struct Xz {
+    state: XzState,
+    streams: u64,
+    /// The stream's flags, repeated in its footer.
+    flags: [u8; 2],
+    /// The present block: size of its header, of its packed chunks and of what they unpack to.
+    header: u64,
+    packed: u64,
+    unpacked: u64,
+    /// What was passed, and what the index tells.
+    seen: Blocks,
+    told: Blocks,
+    index: Index,
+}
+
+/// A list of blocks, condensed: the index must tell the same ones in the same order.
+#[derive(Default, PartialEq, Eq)]
+struct Blocks {
+    count: u64,
+    condensed: u64,
+}
+
+impl Blocks {
+    fn push(&mut self, unpadded: u64, unpacked: u64) {
+        self.count += 1;
+        for number in [unpadded, unpacked] {
+            self.condensed =
+                (self.condensed ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        }
+    }
+}
+
+/// The index on its way: its length and check so far, and the number that is being read.
+#[derive(Default)]
+struct Index {
+    length: u64,
+    crc: crc32fast::Hasher,
+    number: VarInt,
+    records: u64,
+    unpadded: Option<u64>,
+}
+
+#[derive(Default, Clone, Copy)]
+enum XzState {
+    #[default]
+    StreamHeader,
+    /// Between streams: padding, or the next stream's header.
+    AfterStream,
+    /// The rest of a stream header of which the first four bytes were seen.
+    RestOfHeader,
+    /// The first byte of a block's header, or of the index.
+    BlockOrIndex,
+    BlockHeader,
+    /// The first byte of a chunk.
+    Chunk,
+    /// Sizes of a chunk whose first byte was this.
+    ChunkSizes(u8),
+    RecordCount,
+    Record,
+    IndexPadding,
+    IndexCheck,
+    Footer,
+}
+
+impl ChunkParser for Xz {
+    fn initial(&self) -> Needed {
+        Needed::take(12)
+    }
+
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        match self.state {
+            XzState::StreamHeader => self.stream_header(bytes, at),
+            XzState::AfterStream if bytes == [0; 4] => Ok(Needed::take(4)),
+            XzState::AfterStream if bytes == &MAGIC[..4] => {
+                self.state = XzState::RestOfHeader;
+                Ok(Needed::take(8))
+            }
+            XzState::AfterStream => {
+                Err(FormatError::truncated(format!("there is no stream at byte {at}")))
+            }
+            XzState::RestOfHeader => {
+                let whole = [&MAGIC[..4], bytes].concat();
+                self.stream_header(&whole, at)
+            }
+            XzState::BlockOrIndex if bytes[0] == 0 => {
+                self.index = Index { length: 1, ..Index::default() };
+                self.index.crc.update(bytes);
+                self.told = Blocks::default();
+                Ok(self.want(XzState::RecordCount, 1))
+            }
+            XzState::BlockOrIndex => {
+                self.header = (u64::from(bytes[0]) + 1) * 4;
+                Ok(self.want(XzState::BlockHeader, self.header as usize - 1))
+            }
+            XzState::BlockHeader => self.block_header(bytes, at),
+            XzState::Chunk => self.chunk(bytes[0], at),
+            XzState::ChunkSizes(control) => Ok(self.chunk_sizes(control, bytes)),
+            XzState::RecordCount | XzState::Record => self.record(bytes, at),
+            XzState::IndexPadding => {
+                self.index.add(bytes);
+                match bytes {
+                    [0] => Ok(self.padding()),
+                    _ => Err(FormatError::truncated(format!(
+                        "the index is not padded with zeros at byte {at}"
+                    ))),
+                }
+            }
+            XzState::IndexCheck => {
+                if crc(bytes) != self.index.crc.clone().finalize() {
+                    return Err(FormatError::truncated("the check of the index is wrong"));
+                }
+                if self.seen != self.told {
+                    return Err(FormatError::truncated("the index does not match the blocks"));
+                }
+                self.index.length += 4;
+                Ok(self.want(XzState::Footer, 12))
+            }
+            XzState::Footer => self.footer(bytes),
+        }
+    }
+
+    fn end(&self) -> Result<(), FormatError> {
+        match self.state {
+            XzState::AfterStream => Ok(()),
+            _ if self.streams == 0 => Err(FormatError::truncated("it ends before its index")),
+            _ => Err(FormatError::truncated("its last stream ends before the index")),
+        }
+    }
+}
+
+impl Xz {
+    fn want(&mut self, place: XzState, take: usize) -> Needed {
+        self.state = place;
+        Needed::take(take)
+    }
+
+    fn stream_header(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        if bytes[..6] != MAGIC {
+            return Err(FormatError::truncated(format!("there is no stream at byte {at}")));
+        }
+        if crc(&bytes[8..]) != crc32fast::hash(&bytes[6..8]) {
+            return Err(FormatError::truncated("the check of a stream header is wrong"));
+        }
+        self.flags = [bytes[6], bytes[7]];
+        if self.flags[0] != 0 || self.flags[1] > 0xf {
+            return Err(FormatError::unsupported("it has flags that are not known"));
+        }
+        self.seen = Blocks::default();
+        Ok(self.want(XzState::BlockOrIndex, 1))
+    }
+
+    fn block_header(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        let (fields, check) = bytes.split_at(bytes.len() - 4);
+        let mut header = crc32fast::Hasher::new();
+        header.update(&[(self.header / 4 - 1) as u8]);
+        header.update(fields);
+        if crc(check) != header.finalize() {
+            return Err(FormatError::truncated(format!(
+                "the check of the block header at byte {at} is wrong"
+            )));
+        }
+        if last_filter(fields) != Some(LZMA2) {
+            return Err(FormatError::unsupported("it is packed by a method that is not known"));
+        }
+        (self.packed, self.unpacked) = (0, 0);
+        Ok(self.want(XzState::Chunk, 1))
+    }
+
+    fn chunk(&mut self, control: u8, at: u64) -> Result<Needed, FormatError> {
+        self.packed += 1;
+        match control {
+            0 => {
+                let check = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64]
+                    [usize::from(self.flags[1] & 0xf)];
+                self.seen.push(self.header + self.packed + check, self.unpacked);
+                self.state = XzState::BlockOrIndex;
+                // The header is a multiple of four already.
+                Ok(Needed { skip: self.packed.next_multiple_of(4) - self.packed + check, bytes: 1 })
+            }
+            1 | 2 => Ok(self.want(XzState::ChunkSizes(control), 2)),
+            0x80.. => Ok(self.want(XzState::ChunkSizes(control), 4)),
+            _ => Err(FormatError::truncated(format!("the chunk at byte {at} is of no kind"))),
+        }
+    }
+
+    fn chunk_sizes(&mut self, control: u8, bytes: &[u8]) -> Needed {
+        let size = |high: u8, low: u8| u64::from(high) << 8 | u64::from(low);
+        let plain = size(bytes[0], bytes[1]) + 1;
+        let (unpacked, follows) = match bytes {
+            [_, _] => (plain, plain),
+            _ => {
+                let properties = u64::from(control >= 0xc0);
+                let high = u64::from(control & 0x1f) << 16;
+                (high + plain, size(bytes[2], bytes[3]) + 1 + properties)
+            }
+        };
+        self.unpacked += unpacked;
+        self.packed += bytes.len() as u64 + follows;
+        self.state = XzState::Chunk;
+        Needed { skip: follows, bytes: 1 }
+    }
+
+    /// A byte of the count of records, or of one of their numbers.
+    fn record(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        self.index.add(bytes);
+        let Some(number) = self.index.number.add(bytes[0]) else {
+            return Err(FormatError::truncated(format!(
+                "a number of the index is too long at byte {at}"
+            )));
+        };
+        let Some(number) = number else { return Ok(Needed::take(1)) };
+        if let XzState::RecordCount = self.state {
+            self.index.records = number;
+            self.state = XzState::Record;
+        } else if let Some(unpadded) = self.index.unpadded.take() {
+            self.told.push(unpadded, number);
+            self.index.records -= 1;
+        } else {
+            self.index.unpadded = Some(number);
+        }
+        Ok(match self.index.records {
+            0 => self.padding(),
+            _ => Needed::take(1),
+        })
+    }
+
+    /// After a byte of the index that may be its last.
+    fn padding(&mut self) -> Needed {
+        match self.index.length % 4 {
+            0 => self.want(XzState::IndexCheck, 4),
+            _ => self.want(XzState::IndexPadding, 1),
+        }
+    }
+
+    fn footer(&mut self, bytes: &[u8]) -> Result<Needed, FormatError> {
+        let backward = (u64::from(crc(&bytes[4..8])) + 1) * 4;
+        let right = crc(&bytes[..4]) == crc32fast::hash(&bytes[4..10])
+            && backward == self.index.length
+            && bytes[8..10] == self.flags
+            && bytes[10..] == FOOTER_MAGIC;
+        if !right {
+            return Err(FormatError::truncated("a stream footer is wrong"));
+        }
+        self.streams += 1;
+        Ok(self.want(XzState::AfterStream, 4))
+    }
+}
+
+impl Index {
+    fn add(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        self.crc.update(bytes);
+    }
+}
+
+/// A number that comes seven bits at a time, the lowest first.
+#[derive(Default)]
+struct VarInt {
+    value: u64,
+    shift: u32,
+}
+
+impl VarInt {
+    /// Takes a byte; `None` if the number is too long, and nothing in it while it is not complete.
+    fn add(&mut self, byte: u8) -> Option<Option<u64>> {
+        if self.shift >= 63 {
+            return None;
+        }
+        self.value |= u64::from(byte & 0x7f) << self.shift;
+        self.shift += 7;
+        if byte & 0x80 != 0 {
+            return Some(None);
+        }
+        Some(Some(std::mem::take(self).value))
+    }
+
+    /// Takes a number from the front of `bytes`.
+    fn from_front(bytes: &mut &[u8]) -> Option<u64> {
+        let mut number = VarInt::default();
+        loop {
+            let (byte, rest) = bytes.split_first()?;
+            *bytes = rest;
+            if let Some(value) = number.add(*byte)? {
+                return Some(value);
+            }
+        }
+    }
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().take(4).rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}
+
+/// The identifier of the last filter of a block header, of which the size and check are cut off.
+fn last_filter(fields: &[u8]) -> Option<u64> {
+    let (flags, mut rest) = fields.split_first()?;
+    if flags & 0x3c != 0 {
+        return None;
+    }
+    // Sizes of the block, where the writer knew them.
+    for present in [0x40, 0x80] {
+        if flags & present != 0 {
+            VarInt::from_front(&mut rest)?;
+        }
+    }
+    let mut last = None;
+    for _ in 0..=flags & 3 {
+        last = Some(VarInt::from_front(&mut rest)?);
+        let properties = usize::try_from(VarInt::from_front(&mut rest)?).ok()?;
+        rest = rest.get(properties..)?;
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Validator;
+    use super::super::chunk_parser::ChunkDriver;
+    use super::*;
+
+    const SAMPLE: &[u8] = include_bytes!("../../tests/data/expect/blocks.xz");
+
+    fn verdict(bytes: &[u8]) -> Result<(), FormatError> {
+        let mut walker = Box::new(ChunkDriver::new(Xz::default()));
+        walker.bytes(bytes)?;
+        walker.end()
+    }
+
+    /// Where the index of the sample begins, and where its check does.
+    fn index() -> std::ops::Range<usize> {
+        let footer = SAMPLE.len() - 12;
+        let size = (crc(&SAMPLE[footer + 4..]) as usize + 1) * 4;
+        footer - size..footer - 4
+    }
+
+    #[test]
+    fn an_index_of_other_blocks_is_refused_though_it_is_sound_in_itself() {
+        assert_eq!(verdict(SAMPLE), Ok(()));
+        for at in index().skip(2) {
+            let mut bytes = SAMPLE.to_vec();
+            bytes[at] ^= 1;
+            let flaw = verdict(&bytes).unwrap_err();
+            let check = crc32fast::hash(&bytes[index()]).to_le_bytes();
+            bytes[index().end..index().end + 4].copy_from_slice(&check);
+            let sound = verdict(&bytes).unwrap_err();
+            assert!(flaw.message.contains("check of the index") || sound == flaw, "{flaw:?}");
+            assert!(!sound.message.contains("check of the index"), "{sound:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_of_headers_and_footer_counts() {
+        let header = (0..12).chain(12..24);
+        for at in header.chain(index().start..SAMPLE.len()) {
+            let mut bytes = SAMPLE.to_vec();
+            bytes[at] ^= 0x20;
+            assert!(verdict(&bytes).is_err(), "byte {at}");
+        }
+    }
+}

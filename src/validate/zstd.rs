@@ -1,0 +1,105 @@
+//! zstd: frames of blocks, each with its length before it (RFC 8878).
+//!
+//! Owns the walk over data frames and skippable frames. Knows nothing of contents: checksums are of
+//! the decoded data and are not checked.
+//! Invariant: a stream is whole only if it is one whole frame or several.
+
+use super::FormatError;
+use super::chunk_parser::{ChunkParser, Needed};
+
+pub(super) const MAGIC: u32 = 0xfd2f_b528;
+/// The last four bits are free.
+const SKIPPABLE: u32 = 0x184d_2a50;
+
+#[derive(Default)]
+pub(super) struct Zstd {
+    state: ZstdState,
+    frames: u64,
+}
+
+#[derive(Default, Clone, Copy)]
+enum ZstdState {
+    #[default]
+    Magic,
+    SkippableSize,
+    Descriptor,
+    /// The header of a block, in a frame that ends with a checksum or not.
+    Block {
+        checksum: bool,
+    },
+}
+
+impl ChunkParser for Zstd {
+    fn initial(&self) -> Needed {
+        Needed::take(4)
+    }
+
+    fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
+        let number = bytes.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+        match self.state {
+            ZstdState::Magic if number == MAGIC => {
+                self.state = ZstdState::Descriptor;
+                Ok(Needed::take(1))
+            }
+            ZstdState::Magic if number & !0xf == SKIPPABLE => {
+                self.state = ZstdState::SkippableSize;
+                Ok(Needed::take(4))
+            }
+            ZstdState::Magic => {
+                Err(FormatError::truncated(format!("there is no frame at byte {at}")))
+            }
+            ZstdState::SkippableSize => Ok(self.next_frame(u64::from(number))),
+            ZstdState::Descriptor => {
+                self.state = ZstdState::Block { checksum: number & 4 != 0 };
+                Ok(Needed { skip: header_size(number), bytes: 3 })
+            }
+            ZstdState::Block { checksum } => {
+                let (last, kind, size) = (number & 1 != 0, number >> 1 & 3, u64::from(number >> 3));
+                let size = match kind {
+                    // One byte that is repeated.
+                    1 => 1,
+                    0 | 2 => size,
+                    _ => {
+                        return Err(FormatError::truncated(format!(
+                            "the block at byte {at} is of no kind"
+                        )));
+                    }
+                };
+                match last {
+                    true => Ok(self.next_frame(size + if checksum { 4 } else { 0 })),
+                    false => Ok(Needed { skip: size, bytes: 3 }),
+                }
+            }
+        }
+    }
+
+    fn end(&self) -> Result<(), FormatError> {
+        match self.state {
+            ZstdState::Magic if self.frames > 0 => Ok(()),
+            _ => Err(FormatError::truncated("its last frame is not finished")),
+        }
+    }
+}
+
+impl Zstd {
+    fn next_frame(&mut self, skip: u64) -> Needed {
+        self.state = ZstdState::Magic;
+        self.frames += 1;
+        Needed { skip, bytes: 4 }
+    }
+}
+
+/// How long a frame's header is after its descriptor: window, dictionary and content size.
+fn header_size(descriptor: u32) -> u64 {
+    let single_segment = descriptor & 0x20 != 0;
+    let window = u64::from(!single_segment);
+    let dictionary = [0, 1, 2, 4][descriptor as usize & 3];
+    let content = match (descriptor >> 6, single_segment) {
+        (0, true) => 1,
+        (0, false) => 0,
+        (1, _) => 2,
+        (2, _) => 4,
+        _ => 8,
+    };
+    window + dictionary + content
+}
