@@ -5,6 +5,7 @@
 //! Invariant: every failure has exactly one row; whatever is not known to be final is tried again,
 //! since a stream cannot be read twice.
 
+mod budget;
 mod messages;
 mod not_found_streak;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::time::Duration;
 use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
 
+pub use budget::{BudgetState, RetryBudget};
 pub use not_found_streak::NotFoundStreak;
 
 /// The calls of an upload, as far as failures differ between them.
