@@ -6,6 +6,7 @@
 //! since a stream cannot be read twice.
 
 mod budget;
+mod context;
 mod messages;
 mod not_found_streak;
 #[cfg(test)]
@@ -17,6 +18,9 @@ use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
 
 pub use budget::{BudgetState, RetryBudget};
+pub use context::{
+    FailCause, LOOKUP_TIMEOUT, Next, NotFoundHistory, Retry, RetryContext, RetryError,
+};
 pub use not_found_streak::NotFoundStreak;
 
 /// The calls of an upload, as far as failures differ between them.

@@ -1,6 +1,12 @@
-//! The rows of the table, and the back-off.
+//! The rows of the table, and the backoff.
+
+mod context;
 
 use super::*;
+
+fn failed_connection() -> Failure {
+    Failure::Transport { kind: TransportError::Connect, text: "refused".to_owned() }
+}
 
 fn refused(status: u16, code: &str) -> Failure {
     Failure::ErrorResponse(ErrorResponse {
