@@ -4,7 +4,6 @@ mod files;
 mod packets;
 mod scarce;
 
-use validate::{Rejection, StreamValidator};
 use super::*;
 use proto::digest;
 use std::fs::File;
@@ -12,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
+use validate::{Rejection, StreamValidator};
 
 const PART: usize = 1000;
 
