@@ -6,11 +6,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proto::api::{Answer, Held, ListedPart, ListedUpload, Refusal, answer};
-use proto::retry::{Failure, Operation, Stage, judge};
+use proto::api::{ErrorResponse, ListedPart, ListedUpload, ObjectMeta, Response, response};
+use proto::retry::{Failure, Operation, RunStage, classify};
 
 /// The answer as the transport would hand it over: names in lower case, values visible ASCII.
-fn read(bytes: &[u8]) -> Option<Answer> {
+fn read(bytes: &[u8]) -> Option<Response> {
     let end = bytes.windows(2).position(|two| two == b"\n\n")?;
     let (head, body) = (std::str::from_utf8(&bytes[..end]).ok()?, bytes[end + 2..].to_vec());
     let mut lines = head.lines();
@@ -20,7 +20,7 @@ fn read(bytes: &[u8]) -> Option<Answer> {
         let visible = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
         visible.then(|| (name.to_ascii_lowercase(), value.to_owned()))
     };
-    Some(Answer { status, headers: lines.map_while(header).collect(), body })
+    Some(Response { status, headers: lines.map_while(header).collect(), body })
 }
 
 fn printable(text: &str) -> bool {
@@ -32,28 +32,28 @@ const OPERATIONS: [Operation; 5] =
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(read) = read(bytes) else { return };
-    if let Ok(namespace) = answer::read_namespace(&read) {
+    if let Ok(namespace) = response::parse_namespace(&read) {
         assert!(!namespace.is_empty() && !namespace.contains('/'));
     }
-    if let Ok(id) = answer::read_created(&read) {
+    if let Ok(id) = response::parse_created(&read) {
         assert!(!id.is_empty() && printable(&id));
     }
     let unreadable = [
-        answer::read_page::<ListedPart>(&read).err(),
-        answer::read_page::<ListedUpload>(&read).err(),
-        answer::read_namespace(&read).err(),
+        response::parse_page::<ListedPart>(&read).err(),
+        response::parse_page::<ListedUpload>(&read).err(),
+        response::parse_namespace(&read).err(),
     ];
     assert!(unreadable.iter().flatten().all(|why| printable(&why.0)));
-    let held = answer::read_object(&read).map(|held| Held { size: None, ..held });
-    assert_eq!(held, answer::read_stored(&read));
-    assert_eq!(held.is_ok(), Held::of(&read).etag.is_some());
-    let refusal = Refusal::of(&read);
-    assert!(printable(&refusal.to_string()), "{refusal:?}");
-    let failure = Failure::Refused(refusal);
+    let meta = response::parse_object(&read).map(|meta| ObjectMeta { size: None, ..meta });
+    assert_eq!(meta, response::parse_stored(&read));
+    assert_eq!(meta.is_ok(), ObjectMeta::of(&read).etag.is_some());
+    let error = ErrorResponse::of(&read);
+    assert!(printable(&error.to_string()), "{error:?}");
+    let failure = Failure::ErrorResponse(error);
     for operation in OPERATIONS {
-        for stage in [Stage::Start, Stage::UnderWay] {
-            let _ = judge(operation, stage, &failure);
+        for stage in [RunStage::Preflight, RunStage::Streaming] {
+            let _ = classify(operation, stage, &failure);
         }
     }
-    assert!(printable(&failure.what("a call")));
+    assert!(printable(&failure.message("a call")));
 });

@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::cli::{self, Environment};
-use proto::error::Kind;
+use ocipipe::auth::environment::Environment;
+use ocipipe::cli;
+use proto::error::ErrorKind;
 
 fuzz_target!(|bytes: &[u8]| {
     let words = bytes.split(|byte| *byte == b'\n' || *byte == 0);
@@ -15,8 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
     match cli::parse(argv, &Environment::default()) {
         Ok(command) => assert!(!format!("{command:?}").is_empty()),
         Err(error) => {
-            assert_eq!(error.kind, Kind::Usage);
-            assert!(!error.what.is_empty());
+            assert_eq!(error.kind, ErrorKind::Usage);
+            assert!(!error.message.is_empty());
         }
     }
 });

@@ -3,17 +3,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proto::object_url::{Destination, Place};
+use proto::object_url::{BucketUrl, ObjectUrl};
 
 fuzz_target!(|text: &str| {
-    let place = Place::parse(text);
-    if let Ok(destination) = Destination::parse(text) {
-        assert!(place.is_ok());
-        assert!((1..=1024).contains(&destination.name.len()));
-        if destination.check_path().is_ok() {
+    let bucket = BucketUrl::parse(text);
+    if let Ok(url) = ObjectUrl::parse(text) {
+        assert!(bucket.is_ok());
+        assert!((1..=1024).contains(&url.name.len()));
+        if url.check_path().is_ok() {
             let safe = |piece: &str| !["", ".", ".."].contains(&piece) && piece.len() <= 255;
-            assert!(destination.name.split('/').all(safe));
+            assert!(url.name.split('/').all(safe));
         }
-        assert_eq!(Destination::parse(&destination.to_string()), Ok(destination));
+        assert_eq!(ObjectUrl::parse(&url.to_string()), Ok(url));
     }
 });

@@ -4,12 +4,13 @@
 
 #![no_main]
 
+use emulator::parsers::{
+    Authorization, ClaimedChecksums, Conditions, SignedHead, complete, of_headers, route,
+    signed_text, wanted,
+};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use emulator::parsers::{
-    Authorization, Claims, Conditions, Head, complete, of_headers, route, signed_text, wanted,
-};
 
 fn headers<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
     let header = |line: &str| {
@@ -31,7 +32,7 @@ fuzz_target!(|text: &str| {
     if let Some(given) = headers.get("authorization").and_then(|value| value.to_str().ok())
         && let Some(given) = Authorization::parse(given)
     {
-        let head = Head { method, target, headers: &headers };
+        let head = SignedHead { method, target, headers: &headers };
         if let Some(text) = signed_text(&given.headers, &head) {
             assert_eq!(text.lines().count().max(1), given.headers.len().max(1));
         }
@@ -44,6 +45,6 @@ fuzz_target!(|text: &str| {
     }
     let _ = Conditions::of(&headers).allow_write(Some("etag"));
     let _ = Conditions::of(&headers).allow_read("etag");
-    let _ = Claims::of(&headers);
+    let _ = ClaimedChecksums::of(&headers);
     let _ = of_headers(&headers);
 });

@@ -4,12 +4,12 @@
 
 use std::sync::LazyLock;
 
+use emulator::parsers::{Authorization, PublicKey, SignedHead, complete, signed_text};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use emulator::parsers::{Authorization, Head, PublicKey, complete, signed_text};
 use proto::key::Key;
-use proto::sign::{self, Body, KeyId};
+use proto::sign::{self, KeyId, SignedBody, SignedRequest};
 
 static KEY: LazyLock<Key> = LazyLock::new(|| {
     Key::from_pem(include_bytes!("../../src/emulator/testkey.pem"), None).expect("a good key")
@@ -22,15 +22,15 @@ fuzz_target!(|input: (&str, u8, &[u8], bool)| {
         return;
     }
     let method = ["GET", "PUT", "POST", "HEAD", "DELETE"][usize::from(method) % 5];
-    let body = with_body.then_some(Body { content_type: "application/json", bytes });
-    let head = sign::Head {
+    let body = with_body.then_some(SignedBody { content_type: "application/json", bytes });
+    let request = SignedRequest {
         method,
-        target,
+        path_and_query: target,
         host: Some("127.0.0.1:1"),
         date: "Thu, 01 Jan 2026 00:00:00 GMT",
         body,
     };
-    let signed = sign::authorize(&KeyId::raw("a/b/c"), &KEY, &head);
+    let signed = sign::authorize(&KeyId::raw("a/b/c"), &KEY, &request);
     let headers: HeaderMap = signed
         .headers
         .iter()
@@ -41,7 +41,8 @@ fuzz_target!(|input: (&str, u8, &[u8], bool)| {
     let given = Authorization::parse(headers["authorization"].to_str().unwrap()).unwrap();
     assert_eq!(given.key_id, "a/b/c");
     assert!(complete(&given, with_body).is_ok());
-    let text = signed_text(&given.headers, &Head { method, target, headers: &headers }).unwrap();
+    let text =
+        signed_text(&given.headers, &SignedHead { method, target, headers: &headers }).unwrap();
     let key = PublicKey { n: KEY.modulus().to_vec(), e: vec![1, 0, 1] };
     assert!(key.verify(&text, &given.signature));
 });

@@ -5,21 +5,21 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use proto::units::{self, Bare};
+use proto::units::{self, BareNumber};
 
 fuzz_target!(|text: &str| {
-    for bare in [Bare::Refused, Bare::Mebibytes] {
+    for bare in [BareNumber::Refused, BareNumber::Mebibytes] {
         if let Ok(size) = units::size(text, bare) {
-            assert_eq!(units::size(&units::exact(size), Bare::Refused), Ok(size));
-            assert!(!units::human(size).is_empty());
+            assert_eq!(units::size(&units::format_size_exact(size), BareNumber::Refused), Ok(size));
+            assert!(!units::format_size_short(size).is_empty());
         }
     }
     if let Ok(rate) = units::rate(text) {
-        assert_eq!(units::rate(&format!("{}/s", units::exact(rate))), Ok(rate));
+        assert_eq!(units::rate(&format!("{}/s", units::format_size_exact(rate))), Ok(rate));
     }
     if let Ok(duration) = units::duration(text) {
         let whole = Duration::from_millis(duration.as_millis() as u64);
-        assert_eq!(units::duration(&units::span(duration)), Ok(whole));
-        assert!(!units::brief(duration).is_empty());
+        assert_eq!(units::duration(&units::format_duration_exact(duration)), Ok(whole));
+        assert!(!units::format_duration_short(duration).is_empty());
     }
 });

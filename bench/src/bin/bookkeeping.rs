@@ -10,10 +10,10 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use proto::digest::{self, Algorithm};
-use proto::api::{Condition, Held, Target, request};
-use proto::upload::{Action, Call, Event, Outcome, Settings, Upload};
 use ocipipe_bench::options::Options;
+use proto::api::{ObjectLocation, ObjectMeta, Precondition, RequestPayload, request};
+use proto::digest::{self, Algorithm};
+use proto::upload::{Action, ApiCall, Event, Outcome, Upload, UploadConfig};
 
 const PARALLEL: usize = 4;
 const WINDOWS: u32 = 20;
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The part at the end of each window and the nanoseconds that each in it took; and the machine, with
 /// every part acknowledged.
 fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
-    let mut upload = Upload::new(Settings::plain(PARALLEL));
+    let mut upload = Upload::new(UploadConfig::plain(PARALLEL));
     let body = Bytes::from_static(b"what is in a part does not matter here");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
     let crc32 = digest.crc32;
@@ -41,21 +41,21 @@ fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
     let mut began = Instant::now();
     for number in 1..=parts {
         now += Duration::from_millis(100);
-        upload.handle(now, Event::Part { number, digest: digest.clone() });
+        upload.handle_event(now, Event::Part { number, digest: digest.clone() });
         if number == 1 {
-            upload.handle(now, Event::Continues);
+            upload.handle_event(now, Event::MultipartNeeded);
         }
-        while let Some(action) = upload.next_action() {
-            let Action::Begin(call) = action else { continue };
+        while let Some(action) = upload.poll_action() {
+            let Action::StartCall(call) = action else { continue };
             let outcome = match call {
-                Call::Create => Outcome::Created { upload_id: "u".to_owned() },
-                Call::Part(number) => {
+                ApiCall::Create => Outcome::Created { upload_id: "u".to_owned() },
+                ApiCall::Part(number) => {
                     let etag = Some(format!("0b51d6e4-8a1f-4c5c-9f0e-{number:012}"));
-                    Outcome::Stored { held: Held { etag, ..Held::default() }, crc32 }
+                    Outcome::Stored { held: ObjectMeta { etag, ..ObjectMeta::default() }, crc32 }
                 }
                 _ => continue,
             };
-            upload.handle(now, Event::Done { call, result: Ok(outcome) });
+            upload.handle_event(now, Event::CallDone { call, result: Ok(outcome) });
         }
         if number % window == 0 {
             windows.push((number, began.elapsed().as_nanos() as f64 / f64::from(window)));
@@ -68,15 +68,15 @@ fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
 /// A commit of the first parts: their count, the bytes of the request's body, and the microseconds
 /// that making it took.
 fn commit(upload: &Upload, count: u32) -> (u32, usize, f64) {
-    let target = Target { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
+    let location = ObjectLocation { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
     let mut best = f64::MAX;
     let mut length = 0;
     for _ in 0..20 {
         let began = Instant::now();
         let parts = upload.commit_parts().take(count as usize);
-        let request = request::commit(&target, &Condition::Absent, "u", parts);
+        let request = request::commit(&location, &Precondition::IfNoneMatch, "u", parts);
         best = best.min(began.elapsed().as_nanos() as f64 / 1e3);
-        if let proto::api::Body::Json(bytes) = &request.body {
+        if let RequestPayload::Json(bytes) = &request.body {
             length = bytes.len();
         }
     }

@@ -14,18 +14,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ocipipe::cli::{Environment, Report};
-use proto::digest::Algorithm;
-use ocipipe::source::{Filled, Incoming, Reader, Source};
-use proto::api::{Condition, Held, Request, Storing, Target, answer, request};
-use proto::key::Key;
-use ocipipe::auth::options::{AuthMode, Bundle, Network, ServiceOptions, Setting};
-use proto::sign::{self, KeyId};
+use ocipipe::auth::environment::Environment;
+use ocipipe::auth::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
+use ocipipe::cli::OutputOptions;
 use ocipipe::source::pool::Pool;
+use ocipipe::source::{ByteSource, FilledPart, ReadEvent, Reader};
 use ocipipe::term::progress::Reporter;
-use proto::part_plan::Plan;
-use ocipipe::transfer::client::{Patience, Service};
+use ocipipe::transfer::client::{Client, Timeouts};
 use ocipipe_bench::options::Options;
+use proto::api::{
+    ObjectLocation, ObjectMeta, Precondition, PutOptions, Request, request, response,
+};
+use proto::digest::Algorithm;
+use proto::key::Key;
+use proto::part_plan::PartPlan;
+use proto::sign::{self, KeyId, SignedRequest};
 use tokio::task::JoinSet;
 
 type Failed = Box<dyn Error + Send + Sync>;
@@ -36,8 +39,8 @@ struct Ladder {
     part_size: usize,
     parallel: usize,
     algorithm: Algorithm,
-    target: Target,
-    storing: Storing,
+    location: ObjectLocation,
+    options: PutOptions,
 }
 
 fn main() -> Result<(), Failed> {
@@ -56,12 +59,12 @@ fn main() -> Result<(), Failed> {
         part_size: options.size("part-size")?.unwrap_or(128 << 20) as usize,
         parallel: options.number("parallel", 4)?,
         algorithm,
-        target: Target {
+        location: ObjectLocation {
             namespace: "benchns".to_owned(),
             bucket: "bench".to_owned(),
             object: options.text("object").unwrap_or("ladder").to_owned(),
         },
-        storing: storing(algorithm),
+        options: put_options(algorithm),
     };
     match options.required("rung")? {
         "read" => ladder.read(),
@@ -79,9 +82,9 @@ fn main() -> Result<(), Failed> {
                 .enable_all()
                 .build()?;
             let entered = runtime.enter();
-            let service = Arc::new(service(&options, rung == "tls")?);
+            let client = Arc::new(client(&options, rung == "tls")?);
             drop(entered);
-            runtime.block_on(ladder.send(service))
+            runtime.block_on(ladder.send(client))
         }
         other => Err(format!("no such rung: {other}").into()),
     }
@@ -91,9 +94,9 @@ fn shown(error: proto::error::Error) -> Failed {
     error.to_string().into()
 }
 
-fn storing(checksum: Algorithm) -> Storing {
-    Storing {
-        condition: Condition::Absent,
+fn put_options(checksum: Algorithm) -> PutOptions {
+    PutOptions {
+        condition: Precondition::IfNoneMatch,
         checksum,
         storage_tier: None,
         content_type: "application/octet-stream".to_owned(),
@@ -107,7 +110,7 @@ fn storing(checksum: Algorithm) -> Storing {
     }
 }
 
-fn service(options: &Options, tls: bool) -> Result<Service, Failed> {
+fn client(options: &Options, tls: bool) -> Result<Client, Failed> {
     let scheme = if tls { "https" } else { "http" };
     let service = ServiceOptions {
         auth: Some(AuthMode::ApiKey),
@@ -116,21 +119,22 @@ fn service(options: &Options, tls: bool) -> Result<Service, Failed> {
             format!("{scheme}://127.0.0.1:{}", options.required("port")?),
             "--port",
         )),
-        network: Network {
-            bundle: Some(Bundle {
+        network: NetworkOptions {
+            cert_bundle: Some(CertBundle {
                 paths: vec![PathBuf::from(options.required("ca")?)],
-                from: "--ca".to_owned(),
+                origin: "--ca".to_owned(),
             }),
-            ..Network::default()
+            ..NetworkOptions::default()
         },
         no_refresh: true,
         ..ServiceOptions::default()
     };
-    let reporter = Arc::new(Reporter::new(Report { quiet: true, ..Report::default() }, false));
+    let reporter =
+        Arc::new(Reporter::new(OutputOptions { quiet: true, ..OutputOptions::default() }, false));
     let environment = Environment::capture();
     let minute = Duration::from_secs(60);
-    let patience = Patience { retry_for: minute, stall_timeout: minute };
-    Service::open(&service, &environment, patience, &reporter).map_err(shown)
+    let timeouts = Timeouts { retry_for: minute, stall_timeout: minute };
+    Client::open_session(&service, &environment, timeouts, &reporter).map_err(shown)
 }
 
 impl Ladder {
@@ -172,38 +176,38 @@ impl Ladder {
     }
 
     fn reader(&self) -> Result<Reader, Failed> {
-        let plan = Plan::uniform(self.part_size, self.parallel as u16);
+        let plan = PartPlan::uniform(self.part_size, self.parallel as u16);
         let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
-        let source = Source::stdin().map_err(shown)?;
+        let source = ByteSource::stdin().map_err(shown)?;
         Reader::start(source, pool, plan, self.algorithm, None).map_err(shown)
     }
 
     /// The reading thread itself; every part is looked at and let go.
-    fn parts(&self, look: impl Fn(&Filled) -> Result<(), Failed>) -> Result<(), Failed> {
+    fn parts(&self, look: impl Fn(&FilledPart) -> Result<(), Failed>) -> Result<(), Failed> {
         let mut reader = self.reader()?;
         let mut in_flight = VecDeque::new();
-        while let Some(incoming) = reader.events.blocking_recv() {
-            match incoming {
-                Incoming::Part(part) => {
+        while let Some(event) = reader.events.blocking_recv() {
+            match event {
+                ReadEvent::Part(part) => {
                     look(&part)?;
                     in_flight.push_back(part);
                     if in_flight.len() >= self.parallel {
                         in_flight.pop_front();
                     }
                 }
-                Incoming::End { .. } => return Ok(()),
-                Incoming::Broken(error) => return Err(shown(error)),
+                ReadEvent::EndOfStream { .. } => return Ok(()),
+                ReadEvent::SourceFailed(error) => return Err(shown(error)),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn part_request(&self, id: &str, part: &Filled) -> Request {
+    fn part_request(&self, id: &str, part: &FilledPart) -> Request {
         let digest = &part.digest;
         request::upload_part(
-            &self.target,
-            &self.storing,
+            &self.location,
+            &self.options,
             id,
             part.number,
             digest.size,
@@ -211,44 +215,44 @@ impl Ladder {
         )
     }
 
-    fn sign(&self, part: &Filled, key_id: &KeyId, key: &Key) -> Result<(), Failed> {
+    fn sign(&self, part: &FilledPart, key_id: &KeyId, key: &Key) -> Result<(), Failed> {
         let request = self.part_request("id", part);
         let date = httpdate(SystemTime::now());
-        let head = sign::Head {
+        let request = SignedRequest {
             method: request.method,
-            target: &request.target,
+            path_and_query: &request.target,
             host: Some("127.0.0.1"),
             date: &date,
             body: None,
         };
-        let signed = sign::authorize(key_id, key, &head);
+        let signed = sign::authorize(key_id, key, &request);
         if signed.headers.is_empty() { Err("nothing was signed".into()) } else { Ok(()) }
     }
 
     /// The whole way, without the machine that decides about retries.
-    async fn send(&self, service: Arc<Service>) -> Result<(), Failed> {
-        let create = request::create_upload(&self.target, &self.storing);
-        let done = service
+    async fn send(&self, client: Arc<Client>) -> Result<(), Failed> {
+        let create = request::create_upload(&self.location, &self.options);
+        let done = client
             .attempt(create, Vec::new(), &AtomicBool::new(false))
             .await
             .map_err(|e| format!("{e:?}"))?;
-        let id = answer::read_created(&done.answer).map_err(|e| e.0)?;
+        let id = response::parse_created(&done.response).map_err(|e| e.0)?;
         let mut reader = self.reader()?;
         let mut tasks = JoinSet::new();
         let mut etags = Vec::new();
-        while let Some(incoming) = reader.events.recv().await {
-            match incoming {
-                Incoming::Part(part) => {
+        while let Some(event) = reader.events.recv().await {
+            match event {
+                ReadEvent::Part(part) => {
                     if tasks.len() == self.parallel
                         && let Some(done) = tasks.join_next().await
                     {
                         etags.push(done??);
                     }
                     let request = self.part_request(&id, &part);
-                    tasks.spawn(attempt(service.clone(), request, part.number, part.chunks));
+                    tasks.spawn(attempt(client.clone(), request, part.number, part.chunks));
                 }
-                Incoming::End { .. } => break,
-                Incoming::Broken(error) => return Err(shown(error)),
+                ReadEvent::EndOfStream { .. } => break,
+                ReadEvent::SourceFailed(error) => return Err(shown(error)),
                 _ => {}
             }
         }
@@ -257,8 +261,8 @@ impl Ladder {
         }
         etags.sort();
         let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
-        let commit = request::commit(&self.target, &self.storing.condition, &id, parts);
-        service
+        let commit = request::commit(&self.location, &self.options.condition, &id, parts);
+        client
             .attempt(commit, Vec::new(), &AtomicBool::new(false))
             .await
             .map_err(|e| format!("{e:?}"))?;
@@ -267,16 +271,16 @@ impl Ladder {
 }
 
 async fn attempt(
-    service: Arc<Service>,
+    client: Arc<Client>,
     request: Request,
     number: u32,
     chunks: Vec<Bytes>,
 ) -> Result<(u32, String), Failed> {
-    let done = service
+    let done = client
         .attempt(request, chunks, &AtomicBool::new(false))
         .await
         .map_err(|e| format!("{e:?}"))?;
-    Ok((number, Held::of(&done.answer).etag.ok_or("no etag")?))
+    Ok((number, ObjectMeta::of(&done.response).etag.ok_or("no etag")?))
 }
 
 fn enlarged() -> std::io::Result<std::fs::File> {
