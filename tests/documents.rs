@@ -12,7 +12,8 @@ use std::path::Path;
 use common::run::ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
-use ocipipe::cli::{self, Environment, args};
+use ocipipe::auth::environment::Environment;
+use ocipipe::cli::{self, args};
 use ocipipe::term::progress::{self, ProgressSnapshot};
 
 fn root() -> &'static Path {
