@@ -1,6 +1,6 @@
 //! ocipipe: one stream that exists only once, stored as one object.
 //!
-//! The map. An arrow points at what a group may import; `tests/layers.rs` checks each of them.
+//! The map. An arrow points at what a group may import; `tests/layers` checks each of them.
 //!
 //! `commands` -> `cli`, `transfer`, `term`, `auth`, `source`; `transfer` -> `source`, `net`, `auth`,
 //! `term`; all of them -> `platform` and the crates `proto` (decisions and wire formats, no I/O),
