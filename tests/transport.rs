@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::front::{Fate, Front};
+use common::flaky_proxy::{Fate, Front};
 use common::run::{Done, ocipipe};
 use common::store::{BUCKET, Store};
 use common::stream::{PART, assert_same, ramp};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::common::store::Store;
 use crate::common::stream::{PART, assert_same, ramp};
-use crate::judge::never_shown;
+use crate::invariants::never_shown;
 use crate::{AT_ONCE, number};
 
 /// Declined of 1,000 requests.

@@ -1,7 +1,7 @@
 //! Random campaigns with the real binary: many faults at once, signals, producers that fail.
 //!
 //! Each run is made of a seed. Owns how runs are carried out; what a run is stands in `plan`, what
-//! must come of it in `judge`. Invariant: a seed always makes the same run, as far as the machine
+//! must come of it in `invariants`. Invariant: a seed always makes the same run, as far as the machine
 //! allows, and a run that fails tells its seed.
 //!
 //! `OCIPIPE_CAMPAIGN=500` makes so many runs, from a new seed on; `OCIPIPE_SEED=17` makes the run of
@@ -12,7 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod declined;
-mod judge;
+mod invariants;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ use emulator::Record;
 use emulator::fault::Fault;
 use tokio_util::sync::CancellationToken;
 
-use judge::{Before, Outcome};
+use invariants::{Before, Outcome};
 use plan::{Condition, Plan, Producer, Times};
 
 /// A short slice for every day, always the same: chosen so that each kind of fault is met, each exit
@@ -165,9 +165,9 @@ fn one(seed: u64) -> (i32, BTreeSet<String>) {
         stopped,
         records: store.requests().into_iter().filter(|r| r.sequence > earlier).collect(),
     };
-    let verdict = catch_unwind(AssertUnwindSafe(|| judge::judge(&outcome)));
+    let verdict = catch_unwind(AssertUnwindSafe(|| invariants::judge(&outcome)));
     if verdict.is_err() || std::env::var_os("OCIPIPE_SEED").is_some() {
-        let log: Vec<String> = outcome.records.iter().map(judge::shown).collect();
+        let log: Vec<String> = outcome.records.iter().map(invariants::shown).collect();
         eprintln!(
             "seed {seed}\n{}\nexit {code:?} after {:?}\nstderr:\n{}stdout: {}\n\
              requests in the order of their ends:\n{}\nrun it again: OCIPIPE_SEED={seed} cargo test \

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::common::store::BUCKET;
 use crate::common::stream::{assert_same, ramp};
-use crate::scene::{LONG, Scene, is_refused};
+use crate::fixture::{LONG, Scene, is_refused};
 use crate::together;
 
 together!(the_other_commands_outlive_a_token_too {

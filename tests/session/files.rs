@@ -8,7 +8,7 @@ use std::time::Duration;
 use emulator::Operation;
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
-use crate::scene::{LONG, Scene, write_private};
+use crate::fixture::{LONG, Scene, write_private};
 use crate::together;
 
 together!(what_another_process_writes_is_taken_up {

@@ -8,14 +8,14 @@
 mod common;
 
 mod commands;
+mod debug_log;
+mod expiry_at_each_call;
 mod files;
-mod moment;
+mod fixture;
 mod refresh;
 mod refusal;
 mod report;
-mod said;
-mod scene;
-mod standstill;
+mod retry_for;
 
 /// One test of several scenarios side by side: they wait for most of their time, and together they
 /// take no longer than the longest.
@@ -25,7 +25,7 @@ macro_rules! together {
         fn $group() {
             let scenarios: &[(&'static str, fn())] =
                 &[$((stringify!($name), || { $body; })),*];
-            crate::scene::together(scenarios);
+            crate::fixture::together(scenarios);
         }
     };
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 use emulator::{Operation, RefreshMode};
 
-use crate::scene::{Scene, is_refresh};
+use crate::fixture::{Scene, is_refresh};
 use crate::together;
 
 together!(a_token_that_ends_is_renewed_by_the_upload_itself {

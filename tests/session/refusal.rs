@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use emulator::Operation;
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
-use crate::scene::{LONG, Scene};
+use crate::fixture::{LONG, Scene};
 use crate::together;
 
 together!(a_token_refused_before_its_end_is_a_question {

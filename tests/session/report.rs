@@ -9,7 +9,7 @@ use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::common::run::ocipipe;
 use crate::common::stream::{Ramp, assert_same};
-use crate::scene::Scene;
+use crate::fixture::Scene;
 
 const MIB: usize = 1 << 20;
 const SIZE: usize = 300 * MIB;

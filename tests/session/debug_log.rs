@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use emulator::Operation;
 use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
-use crate::scene::{LONG, Scene};
+use crate::fixture::{LONG, Scene};
 
 /// No so many characters of a token or key may be seen.
 const SLICE: usize = 20;

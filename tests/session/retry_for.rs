@@ -8,7 +8,7 @@ use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 use crate::common::run::Ocipipe;
 use crate::common::store::{BUCKET, Unread};
 use crate::common::stream::ramp;
-use crate::scene::{LONG, Scene};
+use crate::fixture::{LONG, Scene};
 use crate::together;
 
 together!(a_stream_under_way_is_waited_with {
@@ -59,7 +59,7 @@ fn a_refused_token_stays_refused() {
         "oci session authenticate",
     ]);
     assert_eq!(scene.store.requests_of(Operation::AbortMultipartUpload).len(), 1);
-    let refused = scene.store.requests().into_iter().filter(crate::scene::is_refused).count();
+    let refused = scene.store.requests().into_iter().filter(crate::fixture::is_refused).count();
     assert!(refused <= 3, "{refused} refusals");
 }
 

@@ -8,7 +8,7 @@ use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::common::run::Done;
 use crate::common::stream::{PART, assert_same, ramp};
-use crate::scene::Scene;
+use crate::fixture::Scene;
 use crate::together;
 
 together!(the_moment_at_which_a_token_ends_or_is_refused_makes_no_difference {

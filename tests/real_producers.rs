@@ -1,7 +1,7 @@
 //! Real streams of real producers, through the binary that is shipped.
 //!
 //! They need programs that not every machine has, so they run only when asked for, as `.ci/run` does:
-//! `OCIPIPE_BIN=target/release/ocipipe cargo test --test real -- --ignored`. Then a missing program
+//! `OCIPIPE_BIN=target/release/ocipipe cargo test --test real_producers -- --ignored`. Then a missing program
 //! is a failure.
 
 #![allow(clippy::unwrap_used)]
