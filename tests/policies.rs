@@ -123,7 +123,7 @@ fn the_right_to_create_alone_is_enough_for_a_new_name_and_one_part() {
 
 #[test]
 fn the_policy_for_looking_and_cleaning_up_leaves_nothing_behind() {
-    let heading = "For `put`, with looking and cleaning up";
+    let heading = "For `put`, with checks and cleanup";
     let store = store_of(heading, Vec::new());
     stores_every_stream(&store);
     store.has_no_open_upload();

@@ -130,7 +130,8 @@ impl Modules {
         let tests: Vec<Module> = modules
             .iter()
             .flat_map(|(module, source)| {
-                let child = |name: &String| [module.as_slice(), &[name.clone()]].concat();
+                let child =
+                    |name: &String| [module.as_slice(), std::slice::from_ref(name)].concat();
                 source.test_modules.iter().map(child).collect::<Vec<_>>()
             })
             .collect();
