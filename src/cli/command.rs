@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::options::ServiceOptions;
+pub use crate::term::progress::{OutputOptions, ProgressMode};
 use proto::digest::Algorithm;
 use proto::object_url::{BucketUrl, ObjectUrl};
 pub use validate::Format;
@@ -102,27 +103,6 @@ pub struct ObjectSettings {
     /// Holds the base64 of an AES-256 key; not read yet.
     pub encryption_key_file: Option<PathBuf>,
     pub kms_key_id: Option<String>,
-}
-
-/// What is said on stderr.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OutputOptions {
-    pub progress: ProgressMode,
-    /// Warnings and errors only.
-    pub quiet: bool,
-    pub debug: bool,
-}
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ProgressMode {
-    /// A bar on a terminal, a line now and then elsewhere.
-    #[default]
-    Auto,
-    Bar,
-    Log,
-    Json,
-    None,
 }
 
 /// `get`: one object becomes a stream.

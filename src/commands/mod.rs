@@ -3,6 +3,7 @@
 //! Owns the runtime and what goes to stdout. Decides nothing else. Invariant: once an object is
 //! committed, a stdout that cannot be written changes nothing about the exit code.
 
+mod get;
 pub mod put;
 pub mod serve;
 mod session;
@@ -10,11 +11,11 @@ pub mod uploads;
 
 use std::time::Duration;
 
-use crate::cli::{Command, Environment};
+use crate::auth::environment::Environment;
+use crate::cli::Command;
 use crate::platform::signals::Signals;
 use crate::source::child_reaper::Children;
 use crate::term::startup_fds;
-use crate::transfer::download;
 use proto::error::{Error, ErrorKind};
 
 /// At the end of a run: how long a look-up of a name, or a write, may still take to come back.
@@ -28,7 +29,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
             let receipt = block_on_with(&children, put)?;
             startup_fds::print_result(&receipt.to_json());
         }
-        Command::Get(command) => block_on(download::get(*command, environment))?,
+        Command::Get(command) => block_on(get::get(*command, environment))?,
         Command::Uploads(command) => {
             let list = block_on_until_stopped(uploads::uploads(*command, environment))?;
             startup_fds::print_result(&format!("{list}\n"));

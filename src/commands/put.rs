@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cli::{
-    Environment, ObjectSettings, Overwrite, PutCommand, StreamSource as SourceOption,
-};
+use crate::auth::environment::Environment;
+use crate::cli::{ObjectSettings, Overwrite, PutCommand, StreamSource as SourceOption};
 use crate::commands::serve::{self, LocalStore};
 use crate::net::Throttle;
 use crate::platform::memory;

@@ -13,9 +13,9 @@ use super::block_on_until_stopped;
 use crate::auth::environment::Environment;
 use crate::auth::profile::Identity;
 use crate::auth::session::report;
-use crate::cli::{OutputOptions, SessionAction, SessionCommand};
+use crate::cli::{SessionAction, SessionCommand};
 use crate::net::Transport;
-use crate::term::progress::Reporter;
+use crate::term::progress::{OutputOptions, Reporter};
 use crate::term::startup_fds;
 use crate::transfer::client::SessionTransport;
 

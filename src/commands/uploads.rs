@@ -9,8 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::{Environment, OutputOptions, UploadsAction, UploadsCommand};
-use crate::term::progress::Reporter;
+use crate::auth::environment::Environment;
+use crate::cli::{UploadsAction, UploadsCommand};
+use crate::term::progress::{OutputOptions, Reporter};
 use crate::transfer::client::{Client, Timeouts, invalid_response};
 use crate::transfer::lookup::{LOOKUP_TIMEOUT, Lookup, LookupError};
 use proto::api::{ListedUpload, ObjectLocation, Page, Response, request, response};

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use crate::auth::environment::Environment;
 use crate::auth::options::ServiceOptions;
 use crate::auth::profile::Identity;
 use crate::auth::session::{Credentials, RefreshConfig, Session, transport};
-use crate::cli::Environment;
 use crate::net::{self, Connection, RequestBody, Throttle, Transport};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};

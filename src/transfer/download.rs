@@ -1,4 +1,4 @@
-//! The `get` command: one object, written as a stream.
+//! Downloads one object as a stream.
 //!
 //! Owns the window of ranges that are read in parallel and written in order. Decides nothing about
 //! retries (`retry`) and nothing about where bytes go (`sink`). Invariant: success is said only
@@ -6,49 +6,40 @@
 //! has one of the whole, is right.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::cli::{Environment, GetCommand};
-use crate::platform::signals::Signals;
-use crate::platform::small_file;
 use crate::platform::worker::Worker;
 use crate::term::progress::{ProgressSnapshot, Reporter};
-use crate::term::startup_fds;
-use crate::transfer::client::{Client, Timeouts};
+use crate::transfer::client::Client;
 use crate::transfer::lookup::Lookup;
 use proto::api::{CustomerKey, ObjectLocation, Response, request};
 use proto::error::{Error, ErrorKind};
+use proto::object_url::ObjectUrl;
 use proto::retry::{
     self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage, TransportError,
 };
 
 use super::object_check::check_object;
-use super::sink::{self, Sink};
+use super::sink::Sink;
 
 /// Ranges in flight, and bytes in each: together with what waits to be written, 80 MiB.
 const PARALLEL: usize = 4;
 const RANGE_SIZE: u64 = 16 << 20;
 
-/// Writes the object; returns when it is whole.
-pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
-    let mut signals = Signals::subscribe()?;
-    let worker = tokio::select! {
-        biased;
-        error = signals.next() => Err(error),
-        worker = sink::worker() => worker,
-    }?;
-    let reporter = Arc::new(Reporter::new(command.output, startup_fds::stderr_is_terminal()));
-    let result = tokio::select! {
-        biased;
-        error = signals.next() => Err(error),
-        result = download(&command, environment, worker, &reporter) => result,
-    };
-    reporter.finish();
-    result
+/// One object to download, and the file it is written to.
+pub struct DownloadRequest {
+    pub client: Client,
+    pub source: ObjectUrl,
+    pub customer_key: Option<CustomerKey>,
+    /// `None` is stdout.
+    pub file: Option<PathBuf>,
+    /// How long the download may make no progress before it fails.
+    pub retry_for: Duration,
 }
 
 /// What every range needs to know.
@@ -64,22 +55,20 @@ struct RangeReader {
     reporter: Arc<Reporter>,
 }
 
-async fn download(
-    command: &GetCommand,
-    environment: &Environment,
+/// Writes the object to the file with `worker`, the thread of the sink; returns when the whole
+/// object is written. The error is final: what may be retried has been retried for `retry_for`.
+pub async fn download(
+    request: DownloadRequest,
     worker: Worker,
     reporter: &Arc<Reporter>,
 ) -> Result<(), Error> {
-    let patience = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
-    let service = Client::open_session(&command.service, environment, patience, reporter)?;
-    let customer_key =
-        command.encryption_key_file.as_deref().map(small_file::read_customer_key).transpose()?;
-    let ask = Lookup::new(&service, command.retry_for, reporter);
-    let namespace = match &command.source.namespace {
+    let DownloadRequest { client: service, source: wanted, customer_key, file, retry_for } =
+        request;
+    let ask = Lookup::new(&service, retry_for, reporter);
+    let namespace = match &wanted.namespace {
         Some(namespace) => namespace.clone(),
         None => ask.namespace().await?,
     };
-    let wanted = &command.source;
     let target =
         ObjectLocation { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
     let head = check_object(&ask, &target, &customer_key).await?;
@@ -87,8 +76,7 @@ async fn download(
         return Err(Error::service("HeadObject said neither a size nor an etag"));
     };
     let began = Instant::now();
-    let mut sink = Sink::open(worker, command.file.as_deref(), &head)?;
-    let retry_for = command.retry_for;
+    let mut sink = Sink::open(worker, file.as_deref(), &head)?;
     let reporter = reporter.clone();
     let (progress, told) = (DownloadProgress::default(), AtomicBool::new(false));
     let reading = RangeReader {

@@ -14,11 +14,32 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::command::{OutputOptions, ProgressMode};
 use crate::term::stderr::{self, Priority, Stderr};
 use proto::printable;
 use proto::units::{format_duration_short, format_size_short};
 use screen::QueuedTerm;
+
+/// What is written to stderr, and in which form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputOptions {
+    pub progress: ProgressMode,
+    /// Warnings and errors only.
+    pub quiet: bool,
+    /// Requests, responses and decisions too.
+    pub debug: bool,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProgressMode {
+    /// A bar on a terminal, a line every 30 s elsewhere.
+    #[default]
+    Auto,
+    Bar,
+    Log,
+    Json,
+    None,
+}
 
 /// How far the upload is, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,0 +1,59 @@
+//! The `get` command: one object is written to stdout or to a file.
+//!
+//! Owns the order in which a download is set up and ended. Must not know how ranges are read or
+//! retried. Invariant: the thread that writes is started before the service is contacted.
+
+use std::sync::Arc;
+
+use crate::auth::environment::Environment;
+use crate::cli::GetCommand;
+use crate::platform::signals::Signals;
+use crate::platform::small_file;
+use crate::term::progress::Reporter;
+use crate::term::startup_fds;
+use crate::transfer::client::{Client, Timeouts};
+use crate::transfer::download::{self, DownloadRequest};
+use crate::transfer::sink;
+use proto::error::Error;
+
+/// Downloads the object until it is complete or a signal arrives. Fails with the first error that is
+/// not retryable, or when the download makes no progress for `--retry-for`.
+pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
+    let mut signals = Signals::subscribe()?;
+    let worker = tokio::select! {
+        biased;
+        error = signals.next() => Err(error),
+        worker = sink::worker() => worker,
+    }?;
+    let reporter = Arc::new(Reporter::new(command.output, startup_fds::stderr_is_terminal()));
+    let download = async {
+        let request = open(command, environment, &reporter)?;
+        download::download(request, worker, &reporter).await
+    };
+    let result = tokio::select! {
+        biased;
+        error = signals.next() => Err(error),
+        result = download => result,
+    };
+    reporter.finish();
+    result
+}
+
+/// Reads the credentials and the encryption key; sends no request of the download yet.
+fn open(
+    command: GetCommand,
+    environment: &Environment,
+    reporter: &Arc<Reporter>,
+) -> Result<DownloadRequest, Error> {
+    let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
+    let client = Client::open_session(&command.service, environment, timeouts, reporter)?;
+    let customer_key =
+        command.encryption_key_file.as_deref().map(small_file::read_customer_key).transpose()?;
+    Ok(DownloadRequest {
+        client,
+        source: command.source,
+        customer_key,
+        file: command.file,
+        retry_for: command.retry_for,
+    })
+}
