@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::until_signal;
 use crate::auth::environment::Environment;
 use crate::cli::GetCommand;
 use crate::platform::signals::Signals;
@@ -20,21 +21,13 @@ use proto::error::Error;
 /// not retryable, or when the download makes no progress for `--retry-for`.
 pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
     let mut signals = Signals::subscribe()?;
-    let worker = tokio::select! {
-        biased;
-        error = signals.next() => Err(error),
-        worker = sink::worker() => worker,
-    }?;
+    let worker = until_signal(&mut signals, sink::worker()).await?;
     let reporter = Arc::new(Reporter::new(command.output, startup_fds::stderr_is_terminal()));
     let download = async {
         let request = open(command, environment, &reporter)?;
         download::download(request, worker, &reporter).await
     };
-    let result = tokio::select! {
-        biased;
-        error = signals.next() => Err(error),
-        result = download => result,
-    };
+    let result = until_signal(&mut signals, download).await;
     reporter.finish();
     result
 }

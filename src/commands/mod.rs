@@ -1,13 +1,14 @@
-//! Carries a command out.
+//! Executes a command: one function per command, and the runtime they run on.
 //!
-//! Owns the runtime and what goes to stdout. Decides nothing else. Invariant: once an object is
-//! committed, a stdout that cannot be written changes nothing about the exit code.
+//! Owns the runtime and what is printed on stdout. Must not know how an object is transferred.
+//! Invariant: once an object is committed, a stdout that cannot be written does not change the exit
+//! code.
 
 mod get;
-pub mod put;
+mod put;
 pub mod serve;
 mod session;
-pub mod uploads;
+mod uploads;
 
 use std::time::Duration;
 
@@ -18,9 +19,10 @@ use crate::source::child_reaper::Children;
 use crate::term::startup_fds;
 use proto::error::{Error, ErrorKind};
 
-/// At the end of a run: how long a look-up of a name, or a write, may still take to come back.
+/// At the end of a run: how long the runtime waits for blocking calls (name look-ups, file writes).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Executes a command and prints its result on stdout. Fails with the error that becomes the exit code.
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
         Command::Put(command) => {
@@ -31,12 +33,12 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
         }
         Command::Get(command) => block_on(get::get(*command, environment))?,
         Command::Uploads(command) => {
-            let list = block_on_until_stopped(uploads::uploads(*command, environment))?;
+            let list = block_on_until_signal(uploads::uploads(*command, environment))?;
             startup_fds::print_result(&format!("{list}\n"));
         }
         Command::Serve(command) => block_on(serve::serve(command))?,
         Command::Session(command) => session::session(*command, environment)?,
-        // Answered from the command line alone, by main.
+        // `main` handles these without a runtime.
         Command::Completions(_) | Command::Version | Command::Help(_) => {}
     }
     Ok(())
@@ -46,26 +48,33 @@ fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error>
     block_on_with(&Children::default(), work)
 }
 
-/// Work that may end anywhere. Process 1 of a container is ended by no signal that it does not handle.
-pub(crate) fn block_on_until_stopped<T>(
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+/// Runs work that a signal may interrupt at any point. The signals are handled because the kernel
+/// delivers none to process 1 of a container otherwise.
+fn block_on_until_signal<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     block_on(async {
         let mut signals = Signals::subscribe()?;
-        tokio::select! {
-            biased;
-            error = signals.next() => Err(error),
-            result = work => result,
-        }
+        until_signal(&mut signals, work).await
     })
+}
+
+/// Runs work until it ends or a signal arrives; then fails with the error of that signal.
+async fn until_signal<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        error = signals.next() => Err(error),
+        result = work => result,
+    }
 }
 
 fn block_on_with<T>(
     children: &Children,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    // Of this thread alone: what is decided here is little work, and connections bring threads of
-    // their own. A runtime of several threads panics where the system refuses one.
+    // One thread is enough, since connections have threads of their own. A runtime with several
+    // threads panics if the system refuses to start one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -76,8 +85,8 @@ fn block_on_with<T>(
         })?;
         work.await
     });
-    // A system call cannot be called off: a name that no server resolves, a pipe that nobody reads.
-    // Dropping the runtime would wait for it, whatever signal has come.
+    // Dropping the runtime would wait for blocking calls without limit, even after a signal: for a
+    // name that no server resolves, or a pipe without a reader.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }

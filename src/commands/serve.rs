@@ -1,7 +1,7 @@
 //! The command `serve`, and the embedded store of `put --local`.
 //!
-//! Knows how to start and stop the emulator and what to tell people about it; nothing of what it serves.
-//! Invariant: stdout gets the URL and nothing else, and a stop by signal is an orderly one.
+//! Owns how the emulator is started, announced and stopped. Must not know how it serves requests.
+//! Invariant: stdout gets the URL and nothing else, and a signal stops the emulator in order.
 
 use crate::auth::options::{ServiceOptions, Setting};
 use crate::cli::ServeCommand;
@@ -20,13 +20,14 @@ const FAULTS: &str = "OCIPIPE_SERVE_FAULTS";
 /// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
 const LOG: &str = "OCIPIPE_SERVE_LOG";
 
-/// Runs a local Object Storage until a signal stops it; SIGINT and SIGTERM do even in a background job.
+/// Runs a local Object Storage until a signal stops it. SIGINT and SIGTERM do so even in a background
+/// job, where the shell has them ignored. Fails if the store cannot start or the URL cannot be printed.
 pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let ServeCommand { dir, port, token_ttl, faults } = command;
-    // Before anything is printed: whoever reads the URL may send a signal at once.
+    // Before the URL is printed, since its reader may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(internal_error)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(internal_error)?;
-    // A closed terminal and the others, where they were not ignored at the start.
+    // SIGHUP and the like, unless the process started with them ignored.
     let mut others = Signals::subscribe()?;
     let mut options = ServerOptions::new(&dir, StorageLayout::Durable);
     options.port = port;
@@ -53,8 +54,8 @@ fn announce(server: &Server) -> io::Result<()> {
     out.flush()?;
     let config = shell_word(&server.config_path());
     let url = server.url();
-    // A closed stderr, or one that nobody reads, is no reason not to serve.
-    let told = format!(
+    // A stderr that is closed or not read does not stop the emulator.
+    let text = format!(
         "A local Object Storage with the buckets demo and backups; it listens on this machine only.\n\
          Upload something:\n\n\
          \x20 echo hello | ocipipe put --config-file {config} --profile {} \\\n\
@@ -66,11 +67,11 @@ fn announce(server: &Server) -> io::Result<()> {
         server.https_url(),
         shell_word(&server.ca_path()),
     );
-    stderr::shared().enqueue(told, Priority::Normal);
+    stderr::shared().enqueue(text, Priority::Normal);
     Ok(())
 }
 
-/// The path as one word of a shell command.
+/// The path, quoted as one word of a shell command.
 fn shell_word(path: &Path) -> String {
     shell::shell_quote(&path.to_string_lossy())
 }
@@ -90,23 +91,23 @@ fn settings(given: Option<PathBuf>) -> Result<ServerConfig, Error> {
 }
 
 fn cannot_start(dir: &Path, error: &io::Error) -> Error {
-    let what = format!("The local Object Storage cannot start in {}: {error}", dir.display());
-    let next = match error.kind() {
+    let message = format!("The local Object Storage cannot start in {}: {error}", dir.display());
+    let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "Choose another --port, or 0 for any free one.",
         io::ErrorKind::InvalidData => "Use an empty folder, or remove the damaged file.",
         _ => "Choose a folder that can be written.",
     };
-    Error::usage(what).with_hint(next)
+    Error::usage(message).with_hint(hint)
 }
 
 fn internal_error(error: io::Error) -> Error {
     Error::new(ErrorKind::Internal, format!("Signals cannot be caught: {error}"))
 }
 
-/// Whether `put --local` could write the object, as far as can be told before writing.
+/// Fails if `put --local` could not store the object; checks what can be checked before writing.
 pub fn check_options(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
     emulator::plain_files::admissible(dir, bucket, name)
-        .map_err(|why| Error::usage(format!("--local {}: {why}", dir.display())))
+        .map_err(|reason| Error::usage(format!("--local {}: {reason}", dir.display())))
 }
 
 /// The embedded store of `put --local DIR`.
@@ -115,14 +116,16 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Starts a store whose objects are plain files below `dir`, which is created if need be.
+    /// Starts a store whose objects are plain files below `dir`; creates `dir` if it does not exist.
+    /// Fails if the folder cannot be written.
     pub async fn start(dir: &Path) -> Result<LocalStore, Error> {
         let options = ServerOptions::new(dir, StorageLayout::PlainFiles);
         let server = emulator::start(options).await.map_err(|error| cannot_start(dir, &error))?;
         Ok(LocalStore { server })
     }
 
-    /// How the client reaches the store; of what the user gave, the refreshing of tokens remains.
+    /// The options with which a client reaches the store. Of the given ones, only those on refreshing
+    /// tokens remain.
     pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
         ServiceOptions {
             config_file: Some(self.server.config_path()),
@@ -135,7 +138,7 @@ impl LocalStore {
         }
     }
 
-    /// Stops the store and removes its temporary files; objects stay.
+    /// Stops the store and removes its temporary files, but no objects.
     pub async fn finish(self) {
         self.server.stop().await;
     }

@@ -1,7 +1,7 @@
-//! The `uploads` command: what was left open, listed or aborted.
+//! The `uploads` command: lists or aborts multipart uploads that were never committed.
 //!
-//! Owns the choice of uploads by name, id and age. Knows nothing of how an upload runs. Invariant:
-//! only what was asked for is aborted, and what could not be aborted is said.
+//! Owns the selection of uploads by name, id and age. Must not know how an upload proceeds. Invariant:
+//! only uploads that every given filter matches are aborted, and each failed abort is reported.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use proto::error::{Error, ErrorKind};
 use proto::printable;
 use proto::retry::{Operation, RetryDecision};
 
-/// Nothing is at stake: `ask` bounds each kind of waiting.
+/// No limit of its own: `Lookup` bounds the retries of each request.
 const RETRY_FOR: Duration = Duration::from_secs(3600);
 const TIMEOUTS: Timeouts =
     Timeouts { retry_for: LOOKUP_TIMEOUT, stall_timeout: Duration::from_secs(60) };
 
-/// What `oci os multipart list` prints. The OCI CLI prints nothing where there is no upload; here it
-/// is an empty list, so that the output is JSON always.
+/// The output of `oci os multipart list`. Without an upload the OCI CLI prints nothing; `ocipipe`
+/// prints an empty list, so that the output is always JSON.
 #[derive(Debug, Serialize)]
 struct Listing {
     data: Vec<UploadRow>,
 }
 
-/// An open upload, in the OCI CLI's words and their order.
+/// An open upload, with the OCI CLI's keys in their order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct UploadRow {
@@ -43,22 +43,23 @@ struct UploadRow {
     upload_id: String,
 }
 
-/// Lists or aborts; the JSON for stdout.
+/// Lists or aborts uploads and returns them as JSON. Fails if the uploads cannot be listed or one of
+/// them cannot be aborted.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::new(OutputOptions::default(), false));
-    let service = Client::open_session(&command.service, environment, TIMEOUTS, &reporter)?;
-    let ask = Lookup::new(&service, RETRY_FOR, &reporter);
+    let client = Client::open_session(&command.service, environment, TIMEOUTS, &reporter)?;
+    let lookup = Lookup::new(&client, RETRY_FOR, &reporter);
     let namespace = match &command.place.namespace {
         Some(namespace) => namespace.clone(),
-        None => ask.namespace().await?,
+        None => lookup.namespace().await?,
     };
-    let target = ObjectLocation {
+    let location = ObjectLocation {
         namespace,
         bucket: command.place.bucket.clone(),
         object: command.place.name.clone().unwrap_or_default(),
     };
-    let chosen = match (&command.action, &command.upload_id, &command.place.name) {
-        // All that an abort needs is given: no right to list is asked for.
+    let selected = match (&command.action, &command.upload_id, &command.place.name) {
+        // The abort needs no more than these two; the user may lack the permission to list.
         (UploadsAction::Abort, Some(id), Some(name)) if command.older_than.is_none() => {
             vec![ListedUpload {
                 bucket: None,
@@ -68,46 +69,50 @@ pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Resu
                 storage_tier: None,
             }]
         }
-        _ => filter(list(&ask, &target).await?, &command, Timestamp::now()),
+        _ => filter(list(&lookup, &location).await?, &command, Timestamp::now()),
     };
     if command.action == UploadsAction::Abort {
-        abort_listed(&ask, &target, &command, &chosen).await?;
+        abort_listed(&lookup, &location, &command, &selected).await?;
     }
-    let lines: Vec<UploadRow> = chosen
+    let data: Vec<UploadRow> = selected
         .into_iter()
         .map(|upload| UploadRow {
-            bucket: target.bucket.clone(),
-            namespace: target.namespace.clone(),
+            bucket: location.bucket.clone(),
+            namespace: location.namespace.clone(),
             object: upload.object,
             storage_tier: upload.storage_tier,
-            time_created: upload.time_created.as_deref().map(to_json_row),
+            time_created: upload.time_created.as_deref().map(format_time),
             upload_id: upload.upload_id,
         })
         .collect();
-    serde_json::to_string_pretty(&Listing { data: lines })
+    serde_json::to_string_pretty(&Listing { data })
         .map(|text| printable::json(&text).into_owned())
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the list cannot be written: {e}")))
 }
 
-/// A moment as the OCI CLI writes it, in UTC and to the microsecond; what is none, as it came.
-fn to_json_row(text: &str) -> String {
-    let Ok(moment) = text.parse::<Timestamp>() else { return text.to_owned() };
-    let form = match moment.subsec_microsecond() {
+/// A time as the OCI CLI prints it, in UTC and to the microsecond; a malformed one is left as it is.
+fn format_time(text: &str) -> String {
+    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let format = match time.subsec_microsecond() {
         0 => "%Y-%m-%dT%H:%M:%S+00:00",
         _ => "%Y-%m-%dT%H:%M:%S.%6f+00:00",
     };
-    moment.strftime(form).to_string()
+    time.strftime(format).to_string()
 }
 
-async fn list(ask: &Lookup<'_>, target: &ObjectLocation) -> Result<Vec<ListedUpload>, Error> {
-    let read =
-        |answer: &Response| response::parse_page::<ListedUpload>(answer).map_err(invalid_response);
+/// All open uploads of the bucket, from every page.
+async fn list(lookup: &Lookup<'_>, location: &ObjectLocation) -> Result<Vec<ListedUpload>, Error> {
+    let parse = |response: &Response| {
+        response::parse_page::<ListedUpload>(response).map_err(invalid_response)
+    };
     let mut all = Vec::new();
     let mut next = None;
     loop {
-        let request = request::list_uploads(target, next.as_deref());
-        let Page { mut items, next: more } =
-            ask.run(Operation::ListUploads, request, read).await.map_err(|no| no.error)?;
+        let request = request::list_uploads(location, next.as_deref());
+        let Page { mut items, next: more } = lookup
+            .run(Operation::ListUploads, request, parse)
+            .await
+            .map_err(|failure| failure.error)?;
         all.append(&mut items);
         match more {
             Some(_) => next = more,
@@ -116,7 +121,7 @@ async fn list(ask: &Lookup<'_>, target: &ObjectLocation) -> Result<Vec<ListedUpl
     }
 }
 
-/// The uploads that were asked for. One whose age cannot be read is never old enough.
+/// The uploads that match every given filter. An upload whose age is unknown is never old enough.
 fn filter(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> Vec<ListedUpload> {
     let old_enough = |upload: &ListedUpload| match command.older_than {
         None => true,
@@ -125,60 +130,66 @@ fn filter(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> V
             .as_deref()
             .and_then(|text| text.parse::<Timestamp>().ok())
             .and_then(|created| Duration::try_from(now.duration_since(created)).ok())
-            .is_some_and(|passed| passed >= age),
+            .is_some_and(|elapsed| elapsed >= age),
     };
-    let named = |upload: &ListedUpload| {
+    let matches = |upload: &ListedUpload| {
         command.place.name.as_ref().is_none_or(|name| *name == upload.object)
             && command.upload_id.as_ref().is_none_or(|id| *id == upload.upload_id)
     };
-    all.into_iter().filter(|upload| named(upload) && old_enough(upload)).collect()
+    all.into_iter().filter(|upload| matches(upload) && old_enough(upload)).collect()
 }
 
+/// Aborts the selected uploads, and reports each one that fails. Fails with the first of the errors, or
+/// if `--upload-id` matches no upload.
 async fn abort_listed(
-    ask: &Lookup<'_>,
-    target: &ObjectLocation,
+    lookup: &Lookup<'_>,
+    location: &ObjectLocation,
     command: &UploadsCommand,
-    chosen: &[ListedUpload],
+    selected: &[ListedUpload],
 ) -> Result<(), Error> {
-    if chosen.is_empty() && command.upload_id.is_some() {
-        return Err(Error::service("there is no open upload with this id"));
+    if selected.is_empty() && command.upload_id.is_some() {
+        return Err(Error::client("there is no open upload with this id"));
     }
-    let mut first = None;
+    let mut first_error = None;
     let mut failed = 0;
-    for upload in chosen {
-        let target = ObjectLocation { object: upload.object.clone(), ..target.clone() };
-        let request = request::abort(&target, &upload.upload_id);
-        let gone = |answer: &Response| response::parse_removed(answer).map_err(invalid_response);
-        match ask.run(Operation::Abort, request, gone).await {
+    for upload in selected {
+        let location = ObjectLocation { object: upload.object.clone(), ..location.clone() };
+        let request = request::abort(&location, &upload.upload_id);
+        let parse =
+            |response: &Response| response::parse_removed(response).map_err(invalid_response);
+        match lookup.run(Operation::Abort, request, parse).await {
             Ok(()) => {}
             Err(LookupError { decision: Some(RetryDecision::NotFound), .. })
-                // Somebody else was faster.
+                // Aborted or committed since it was listed.
                 if command.upload_id.is_none() => {}
-            Err(LookupError { error, decision: verdict, .. }) => {
+            Err(LookupError { error, decision, .. }) => {
                 failed += 1;
-                let state = match verdict {
+                let state = match decision {
                     Some(RetryDecision::NotFound) => "is not open",
                     _ => "is still open",
                 };
                 let text = format!("the upload {} {state}: {}", upload.upload_id, error.message);
-                ask.reporter().warn(&text);
-                first.get_or_insert(error);
+                lookup.reporter().warn(&text);
+                first_error.get_or_insert(error);
             }
         }
     }
-    match first {
+    match first_error {
         None => Ok(()),
         Some(error) => {
-            let what =
-                format!("{failed} of {} uploads were not aborted: {}", chosen.len(), error.message);
-            Err(Error { message: what, ..error })
+            let message = format!(
+                "{failed} of {} uploads were not aborted: {}",
+                selected.len(),
+                error.message
+            );
+            Err(Error { message, ..error })
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::to_json_row;
+    use super::format_time;
 
     #[test]
     fn a_moment_is_written_as_the_oci_cli_writes_it() {
@@ -188,7 +199,7 @@ mod tests {
             ("2026-11-28T18:05:17.000001+01:00", "2026-11-28T17:05:17.000001+00:00"),
             ("yesterday", "yesterday"),
         ] {
-            assert_eq!(to_json_row(text), shown);
+            assert_eq!(format_time(text), shown);
         }
     }
 }

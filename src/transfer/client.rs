@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::auth::environment::Environment;
 use crate::auth::options::ServiceOptions;
 use crate::auth::profile::Identity;
-use crate::auth::session::{Credentials, RefreshConfig, Session, transport};
+use crate::auth::session::{Credentials, RefreshConfig, Session, SignedAt, transport};
 use crate::net::{self, Connection, RequestBody, Throttle, Transport};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
@@ -205,7 +205,8 @@ impl Client {
     fn refused(&self, signed: &Signature, refusal: ErrorResponse) -> Failure {
         let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
         if refusal.status == 401 {
-            self.session.on_unauthorized(&signed.credentials, (signed.date, signed.at), date);
+            let at = SignedAt { date: signed.date, at: signed.at };
+            self.session.on_unauthorized(&signed.credentials, at, date);
         } else if refusal.from_service() {
             self.session.on_success(date);
         }

@@ -10,5 +10,5 @@ mod object_check;
 pub mod preflight;
 mod rehash;
 pub mod requests;
-mod sink;
+pub mod sink;
 pub mod upload_driver;

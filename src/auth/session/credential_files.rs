@@ -1,8 +1,8 @@
-//! The key file and the token file, read together.
+//! Reads the key file and the token file together.
 //!
-//! The only place that reads them. Must not judge time, nor decide what to do about trouble.
-//! Invariant: a `Pair` was on disk at one moment, and its token is bound to its key wherever the
-//! token says to which.
+//! Owns every read of the two files. Must not compare an expiry with a clock, nor decide what a read
+//! error means for the session. Invariant: the key and the token of a `KeyAndToken` were on disk at
+//! the same time, and the token is bound to the key if the token names a key.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ use proto::key::{Key, KeyError, MAX_FILE};
 use proto::sign::KeyId;
 use proto::token::Token;
 
-/// How a file looked: by these a change is noticed without reading it.
+/// What `stat` reports of a file. A change of it shows that the file changed, without a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
     device: u64,
@@ -29,7 +29,7 @@ struct FileStamp {
     modified: (i64, i64),
 }
 
-/// How both files looked; `None` for one that is not there, or is no file.
+/// The stamps of both files; `None` for a file that does not exist or is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileSnapshot {
     key: Option<FileStamp>,
@@ -49,9 +49,10 @@ impl FileSnapshot {
         FileSnapshot { key, token }
     }
 
-    /// Whether the last change is so long ago that the next one cannot bear the same time.
+    /// Whether both files were last changed more than 2 s before `now`, so that the next change gets
+    /// another modification time.
     pub(super) fn is_stable(&self, now: SystemTime) -> bool {
-        /// The coarsest that file systems keep times.
+        /// The coarsest resolution of modification times among file systems (FAT).
         const MTIME_GRANULARITY: Duration = Duration::from_secs(2);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         [self.key, self.token].into_iter().flatten().all(|stamp| {
@@ -71,17 +72,17 @@ fn stamp(path: &Path) -> Option<FileStamp> {
     })
 }
 
-/// A key and, in a session, the token that is bound to it.
+/// A key and, with a session token, the token that is bound to it.
 pub(super) struct KeyAndToken {
     pub key: Arc<Key>,
     pub token: Option<Token>,
     pub key_id: KeyId,
-    /// The file of the key, by which a change of it is told.
+    /// The contents of the key file; two keys are the same if their files are.
     key_text: Zeroizing<Vec<u8>>,
 }
 
 impl KeyAndToken {
-    /// The same key with another token of its session.
+    /// The same key with another token of the same session.
     pub(super) fn with_token(&self, token: Token) -> KeyAndToken {
         KeyAndToken {
             key: Arc::clone(&self.key),
@@ -91,20 +92,21 @@ impl KeyAndToken {
         }
     }
 
-    /// Whether this is the other pair read again.
+    /// Whether key and token are both those of `other`.
     pub(super) fn same(&self, other: &KeyAndToken) -> bool {
         self.key_id == other.key_id && self.key_text == other.key_text
     }
 
+    /// Whether the key is that of `other`.
     pub(super) fn same_key(&self, other: &KeyAndToken) -> bool {
         self.key_text == other.key_text
     }
 }
 
-/// Why no pair could be read.
+/// Why key and token could not be read.
 #[derive(Debug)]
 pub(super) struct ReadError {
-    /// Whether it is what a file looks like while another process writes it.
+    /// Whether the cause may be that another process is writing the files.
     pub transient: bool,
     pub error: Error,
 }
@@ -119,16 +121,16 @@ impl ReadError {
     }
 }
 
-/// Reads the files of an identity. The key is parsed only where it differs from that of `before`,
-/// for an encrypted one takes long.
+/// Reads the files of an identity. The key is parsed only if it differs from that of `previous`,
+/// because decrypting a key is slow.
 pub(super) fn read(
     identity: &Identity,
-    before: Option<&KeyAndToken>,
+    previous: Option<&KeyAndToken>,
 ) -> Result<KeyAndToken, ReadError> {
-    let stamps = FileSnapshot::of(identity);
+    let snapshot = FileSnapshot::of(identity);
     let key_text = read_key(&identity.key)?;
-    let key = match before {
-        Some(before) if before.key_text == key_text => Arc::clone(&before.key),
+    let key = match previous {
+        Some(previous) if previous.key_text == key_text => Arc::clone(&previous.key),
         _ => parse_key(identity, &key_text)?,
     };
     let (token, key_id) = match &identity.credentials {
@@ -141,24 +143,30 @@ pub(super) fn read(
             (Some(token), key_id)
         }
         CredentialSource::ApiKey { tenancy, user, fingerprint } => {
-            // The fingerprint in the profile is that of the key it was written for. A key that
-            // took its place is known to the service by its own, now and when it is read again.
-            let key_id = match before {
-                Some(before) if before.key_text == key_text => before.key_id.clone(),
+            // The fingerprint in the profile belongs to the key that was in the file at the start of
+            // the run. A key that replaces it is sent with its own fingerprint.
+            let key_id = match previous {
+                Some(previous) if previous.key_text == key_text => previous.key_id.clone(),
                 Some(_) => KeyId::api_key(tenancy, user, key.fingerprint()),
                 None => KeyId::api_key(tenancy, user, fingerprint),
             };
             (None, key_id)
         }
     };
-    if FileSnapshot::of(identity) != stamps {
+    if FileSnapshot::of(identity) != snapshot {
         return Err(ReadError::transient(mismatch(identity, &identity.key)));
     }
     Ok(KeyAndToken { key, token, key_id, key_text })
 }
 
-/// The key and the token, each for itself: for telling what is wrong with which.
-pub(super) fn inspect(identity: &Identity) -> (Result<Arc<Key>, Error>, Result<Token, Error>) {
+/// The key and the token, read independently, so that the errors of both can be shown.
+pub(super) struct Inspection {
+    pub key: Result<Arc<Key>, Error>,
+    /// An error if the profile has an API key.
+    pub token: Result<Token, Error>,
+}
+
+pub(super) fn inspect(identity: &Identity) -> Inspection {
     let key = read_key(&identity.key).and_then(|text| parse_key(identity, &text));
     let token = match &identity.credentials {
         CredentialSource::SecurityToken { token_file } => read_token(identity, token_file),
@@ -166,7 +174,7 @@ pub(super) fn inspect(identity: &Identity) -> (Result<Arc<Key>, Error>, Result<T
             Err(ReadError::permanent(Error::usage("an API key goes without a token")))
         }
     };
-    (key.map_err(|trouble| trouble.error), token.map_err(|trouble| trouble.error))
+    Inspection { key: key.map_err(|error| error.error), token: token.map_err(|error| error.error) }
 }
 
 fn read_key(key: &KeySource) -> Result<Zeroizing<Vec<u8>>, ReadError> {
@@ -174,14 +182,14 @@ fn read_key(key: &KeySource) -> Result<Zeroizing<Vec<u8>>, ReadError> {
         KeySource::File(path) => path,
         KeySource::Content(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
     };
-    let shown = path.display();
+    let display = path.display();
     read_up_to(path, MAX_FILE).map_err(|error| match error.kind() {
         ErrorKind::NotFound => ReadError::transient(
-            Error::usage(format!("there is no key file {shown}"))
+            Error::usage(format!("there is no key file {display}"))
                 .with_hint("check key_file in the profile and OCI_CLI_KEY_FILE"),
         ),
         _ => ReadError::permanent(
-            Error::usage(format!("the key file {shown} cannot be read: {error}"))
+            Error::usage(format!("the key file {display} cannot be read: {error}"))
                 .with_hint("let its permissions allow you to read it"),
         ),
     })
@@ -200,35 +208,36 @@ fn parse_key(identity: &Identity, text: &[u8]) -> Result<Arc<Key>, ReadError> {
 }
 
 fn read_token(identity: &Identity, path: &Path) -> Result<Token, ReadError> {
-    /// A token is 2 to 4 KiB.
+    /// Bytes; a token has 2 to 4 KiB.
     const MAX_TOKEN_FILE: usize = 64 * 1024;
-    let shown = path.display();
+    let display = path.display();
     let login = identity.login_command();
     let text = read_up_to(path, MAX_TOKEN_FILE).map_err(|error| match error.kind() {
         ErrorKind::NotFound => ReadError::transient(
-            Error::credentials(format!("there is no token file {shown}")).with_hint(&login),
+            Error::credentials(format!("there is no token file {display}")).with_hint(&login),
         ),
         _ => ReadError::permanent(
-            Error::credentials(format!("the token file {shown} cannot be read: {error}"))
+            Error::credentials(format!("the token file {display} cannot be read: {error}"))
                 .with_hint("let its permissions allow you to read it"),
         ),
     })?;
-    let refuse = |why: String| {
-        let what = format!("the token file {shown} holds no session token: {why}");
-        ReadError::transient(Error::credentials(what).with_hint(&login))
+    let invalid = |reason: String| {
+        let message = format!("the token file {display} holds no session token: {reason}");
+        ReadError::transient(Error::credentials(message).with_hint(&login))
     };
-    let text = std::str::from_utf8(&text).map_err(|_| refuse("it is no text".into()))?;
-    Token::parse(text).map_err(|error| refuse(error.to_string()))
+    let text = std::str::from_utf8(&text).map_err(|_| invalid("it is no text".into()))?;
+    Token::parse(text).map_err(|error| invalid(error.to_string()))
 }
 
+/// The error for a token that is bound to another key than the identity's.
 pub(super) fn mismatch(identity: &Identity, token_file: &dyn fmt::Display) -> Error {
-    let what =
+    let message =
         format!("the session token in {token_file} is bound to another key than {}", identity.key);
-    Error::credentials(what)
+    Error::credentials(message)
         .with_hint(format!("key and token are made together: {}", identity.login_command()))
 }
 
-/// A file whole, or an error where it is longer than it could be.
+/// Reads a file of at most `limit` bytes. A longer file is an error.
 fn read_up_to(path: &Path, limit: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::with_capacity(16 * 1024));
     File::open(path)?.take(limit as u64 + 1).read_to_end(&mut text)?;

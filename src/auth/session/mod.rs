@@ -1,24 +1,24 @@
-//! The session: what every request is signed with, looked at again before each attempt.
+//! The session: the credentials that every request is signed with, checked before each attempt.
 //!
-//! The driver's use of it:
+//! How a caller uses it:
 //!
 //! ```text
-//! let session = Session::open(identity)?;      // both files read and checked; exit 2 or 3
-//! session.keep(Upkeep { transport, .. });      // from here on it is renewed in the background
-//! session.ready(attempt).await?;               // before connecting: waits until there is anything
-//! let credentials = session.credentials(attempt).await?;     // immediately before each attempt
-//! let date = session.signing_date();           // what the attempt is dated with
-//! session.refused(&credentials, (date, at), answer_date);    // after a 401; then ask again
-//! session.accepted(answer_date);               // after a success
-//! session.set_under_way();                     // once a stream is at stake: wait, do not end
+//! let session = Session::open(identity)?;          // reads and checks both files; exit code 2 or 3
+//! session.start_background_refresh(config);        // refreshes the token from here on
+//! session.wait_until_ready(request).await?;        // before connecting: waits for valid credentials
+//! let credentials = session.credentials(request).await?;   // right before each attempt
+//! let date = session.signing_date();               // the date that the attempt is signed with
+//! session.on_unauthorized(&credentials, signed_at, server_date);   // after a 401; then ask again
+//! session.on_success(server_date);                 // after a success
+//! session.set_streaming();                         // once a stream is read: wait, do not fail
 //! ```
 //!
-//! `credentials` is cheap while nothing changes (a stat of each file), and waits where there is
-//! nothing valid to sign with; its error is final. No call needs anything that an upload holds.
+//! `credentials` costs one `stat` per file while nothing changes, and waits if there is no valid
+//! token; its error is final. No call waits for a buffer or a connection of an upload.
 //!
-//! Knows the clock and, through `files` and `store`, the disk; decides nothing, that is
-//! `lifecycle`. Must not know what a request is for. Invariant: key and token of `Credentials`
-//! belong together, and a token known to be over is never given.
+//! Owns the clock and, through `credential_files` and `token_file`, the disk. Makes no decision about
+//! a token; `proto::token_lifecycle` makes them. Must not know what a request is for. Invariant: key
+//! and token of `Credentials` belong together, and a token known to be expired is never returned.
 
 mod credential_files;
 mod refresh;
@@ -36,8 +36,8 @@ use tokio::task::JoinHandle;
 
 use self::credential_files::{FileSnapshot, KeyAndToken};
 use self::state::{
-    LastRead, RejectedKeys, SessionState, SharedState, credentials, now, since_1970, token_info,
-    wrong_fingerprint,
+    LastRead, ProbeRequest, ReadMode, RejectedKeys, SessionState, SharedState, credentials, now,
+    since_1970, token_info, wrong_fingerprint,
 };
 use self::transport::AuthTransport;
 use super::profile::Identity;
@@ -48,10 +48,10 @@ use proto::token_lifecycle::{
     NotThisToken, On401, RefreshPolicy, SigningRequest, TokenDecision, TokenEvent, TokenLifecycle,
 };
 
-/// How often, and how far apart, files that are being written are read again at the start.
+/// At the start, files that another process may be writing are read up to 4 times, 100 ms apart.
 const FILE_READ_ATTEMPTS: u32 = 4;
 const FILE_READ_INTERVAL: Duration = Duration::from_millis(100);
-/// How long an attempt waits for a token that outlives it, before it takes the present one.
+/// How long a transfer waits for a token that outlives it before it uses the current one.
 const REFRESH_WAIT: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -60,18 +60,27 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Credentials {
     pub key_id: KeyId,
     pub key: Arc<Key>,
-    /// Counts the pairs of this run; a later one is a newer one.
+    /// Numbers the pairs of key and token of this run in the order they were adopted, from 1.
     pub generation: u64,
-    /// When the token ends, in seconds since 1970.
+    /// When the token expires, in seconds since 1970; `None` for an API key.
     pub expires: Option<u64>,
 }
 
-/// What the background work needs.
+/// When a request was signed.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedAt {
+    /// The date in the request, by the service's clock.
+    pub date: SystemTime,
+    /// The same moment by the monotonic clock.
+    pub at: Instant,
+}
+
+/// What the background refresh needs.
 pub struct RefreshConfig {
     pub transport: Arc<dyn AuthTransport>,
-    /// `--retry-for`.
+    /// `--retry-for`: how long an upload waits for valid credentials.
     pub retry_for: Duration,
-    /// Where notices go.
+    /// Receives every event, under the session's lock: it must not call the session.
     pub notify: Box<dyn Fn(TokenEvent) + Send + Sync>,
 }
 
@@ -83,93 +92,95 @@ pub struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(keeper) = self.refresher.get() {
-            keeper.abort();
+        if let Some(refresher) = self.refresher.get() {
+            refresher.abort();
         }
     }
 }
 
 impl Session {
-    /// Reads key and token, and checks that they fit together. Whether the token is over is judged
-    /// when it is to be used: the local clock may be wrong.
+    /// Reads key and token and checks that they belong together. Fails if a file cannot be read or
+    /// parsed. An expired token is no error here: the local clock may be wrong.
     pub fn open(identity: Identity) -> Result<Session, Error> {
-        let stamps = FileSnapshot::of(&identity);
+        let snapshot = FileSnapshot::of(&identity);
         let pair = read_stable(&identity)?;
-        let began = Instant::now();
-        let now = now(began);
-        // Until someone keeps it, a session cannot get better by waiting.
-        let rules = RefreshPolicy {
+        let started_at = Instant::now();
+        let now = now(started_at);
+        // Without a refresher, waiting cannot bring a new token.
+        let policy = RefreshPolicy {
             refresh_before: identity.refresh_before,
             can_refresh: false,
             can_query_time: false,
             retry_for: Duration::ZERO,
         };
-        let mut lifecycle = TokenLifecycle::new(now, rules, token_info(&pair, 1));
-        if let Some(what) = wrong_fingerprint(&identity, &pair) {
-            lifecycle.emit(TokenEvent::Fingerprint { what });
+        let mut lifecycle = TokenLifecycle::new(now, policy, token_info(&pair, 1));
+        if let Some(message) = wrong_fingerprint(&identity, &pair.key) {
+            lifecycle.emit(TokenEvent::Fingerprint { what: message });
         }
         let state = SessionState {
             credentials: Arc::new(credentials(&pair, 1)),
             keys: Arc::new(pair),
             lifecycle,
-            last_read: LastRead { snapshot: stamps, stable: false },
+            last_read: LastRead { snapshot, stable: false },
             rejected_keys: RejectedKeys::default(),
-            unreadable_since: None,
-            probe_request: ("GET", "/n".to_owned()),
+            unreadable: None,
+            probe_request: ProbeRequest { method: "GET", target: "/n".to_owned() },
         };
-        let core = SharedState {
+        let shared = SharedState {
             identity,
-            started_at: began,
+            started_at,
             state: Mutex::new(state),
             changed: Notify::new(),
             refresher_wake: Notify::new(),
             notify: OnceLock::new(),
         };
-        Ok(Session { shared: Arc::new(core), refresher: OnceLock::new() })
+        Ok(Session { shared: Arc::new(shared), refresher: OnceLock::new() })
     }
 
-    /// Begins the background work; within a runtime, and once.
-    pub fn start_background_refresh(&self, upkeep: RefreshConfig) {
-        let RefreshConfig { transport, retry_for, notify: tell } = upkeep;
+    /// Starts the task that refreshes the token and queries the service's clock. Must be called within
+    /// a runtime; further calls start no second task.
+    pub fn start_background_refresh(&self, config: RefreshConfig) {
+        let RefreshConfig { transport, retry_for, notify } = config;
         let identity = &self.shared.identity;
         let can_refresh = !identity.no_refresh && identity.auth.is_some();
         let refresh_before = identity.refresh_before;
-        let rules = RefreshPolicy { refresh_before, can_refresh, can_query_time: true, retry_for };
-        self.shared.state().lifecycle.set_policy(rules);
-        if self.shared.notify.set(tell).is_ok() {
-            let keeper =
+        let policy = RefreshPolicy { refresh_before, can_refresh, can_query_time: true, retry_for };
+        self.shared.state().lifecycle.set_policy(policy);
+        if self.shared.notify.set(notify).is_ok() {
+            let refresher =
                 tokio::spawn(refresher::run_refresher(Arc::clone(&self.shared), transport));
-            let _ = self.refresher.set(keeper);
+            let _ = self.refresher.set(refresher);
         }
     }
 
-    /// Waits until there is something to sign an attempt with; the error is final.
-    pub async fn wait_until_ready(&self, attempt: SigningRequest) -> Result<(), Error> {
-        self.decide(attempt).await.map(drop)
+    /// Waits until there are valid credentials. Fails if there will be none.
+    pub async fn wait_until_ready(&self, request: SigningRequest) -> Result<(), Error> {
+        self.decide(request).await.map(drop)
     }
 
-    /// What to sign the next attempt with. Waits where there is nothing valid; the error is final.
-    pub async fn credentials(&self, attempt: SigningRequest) -> Result<Arc<Credentials>, Error> {
-        let given = self.decide(attempt).await?;
+    /// The credentials to sign the next attempt with. Waits while there are none; fails if there will
+    /// be none.
+    pub async fn credentials(&self, request: SigningRequest) -> Result<Arc<Credentials>, Error> {
+        let credentials = self.decide(request).await?;
         let mut state = self.shared.state();
-        state.lifecycle.on_signed(self.shared.now(), attempt);
+        state.lifecycle.on_signed(self.shared.now(), request);
         self.shared.notify_events(&mut state);
-        Ok(given)
+        Ok(credentials)
     }
 
-    async fn decide(&self, attempt: SigningRequest) -> Result<Arc<Credentials>, Error> {
+    async fn decide(&self, request: SigningRequest) -> Result<Arc<Credentials>, Error> {
         loop {
             let changed = self.shared.changed.notified();
-            let (verdict, given, refreshes) = {
+            let (decision, credentials, refreshes) = {
                 let mut state = self.shared.state();
-                self.shared.read_files(&mut state, false);
-                let verdict = state.lifecycle.decide(self.shared.now(), attempt);
+                self.shared.read_files(&mut state, ReadMode::IfChanged);
+                let decision = state.lifecycle.decide(self.shared.now(), request);
                 self.shared.notify_events(&mut state);
                 let refreshes = state.lifecycle.refreshes_ended();
-                (verdict, Arc::clone(&state.credentials), refreshes)
+                (decision, Arc::clone(&state.credentials), refreshes)
             };
-            match verdict {
-                TokenDecision::Use => return Ok(given),
+            match decision {
+                TokenDecision::Use => return Ok(credentials),
                 TokenDecision::TimedOut => return Err(self.shared.timeout_error()),
                 TokenDecision::RefreshFirst => {
                     self.shared.refresher_wake.notify_one();
@@ -184,87 +195,87 @@ impl Session {
         }
     }
 
-    /// The date to sign with: that of the service, as far as it is known.
+    /// The date to sign with: the local clock, corrected by the measured skew of the service's.
     pub fn signing_date(&self) -> SystemTime {
         UNIX_EPOCH + self.shared.state().lifecycle.clock(self.shared.now())
     }
 
-    /// A request signed with these credentials and this date, at this moment, is refused (401) now;
-    /// `answered` is the date of the answer. What comes next is known by asking for credentials again.
+    /// Records that a request got a 401. `server_date` is the date of the response. The next call of
+    /// `credentials` returns what to sign the next attempt with.
     pub fn on_unauthorized(
         &self,
         credentials: &Credentials,
-        (signed, at): (SystemTime, Instant),
-        answered: Option<SystemTime>,
+        signed: SignedAt,
+        server_date: Option<SystemTime>,
     ) {
         let mut state = self.shared.state();
-        let refusal = state.lifecycle.on_unauthorized(
+        let response = state.lifecycle.on_unauthorized(
             self.shared.now(),
             credentials.generation,
-            (since_1970(signed), at.elapsed()),
-            answered.map(since_1970),
+            (since_1970(signed.date), signed.at.elapsed()),
+            server_date.map(since_1970),
         );
-        if matches!(refusal, On401::RereadFiles | On401::Retry(NotThisToken::Replaced)) {
+        if matches!(response, On401::RereadFiles | On401::Retry(NotThisToken::Replaced)) {
             state.rejected_keys.add(&credentials.key_id);
         }
-        if refusal == On401::RereadFiles {
-            self.shared.read_files(&mut state, true);
+        if response == On401::RereadFiles {
+            self.shared.read_files(&mut state, ReadMode::Always);
         }
         self.shared.notify_events(&mut state);
         self.shared.refresher_wake.notify_one();
     }
 
-    /// A request did what it was to do, or was refused for another reason than its credentials;
-    /// `answered` is the date of the answer.
-    pub fn on_success(&self, answered: Option<SystemTime>) {
+    /// Records a response that accepted the credentials: a success, or an error other than 401.
+    /// `server_date` is the date of the response.
+    pub fn on_success(&self, server_date: Option<SystemTime>) {
         let mut state = self.shared.state();
-        if let Some(server) = answered {
+        if let Some(server) = server_date {
             state.lifecycle.on_success_with_date(self.shared.now(), since_1970(server));
         }
         state.lifecycle.on_success();
         self.shared.notify_events(&mut state);
     }
 
-    /// A stream is at stake from now on: waiting for credentials is better than ending.
+    /// From now on a stream is being read: `credentials` waits for a new login instead of failing.
     pub fn set_streaming(&self) {
         self.shared.state().lifecycle.set_streaming();
     }
 
-    /// When the upload will likely end, or `None` where nobody can tell.
-    pub fn set_upload_eta(&self, likely_end: Option<SystemTime>) {
+    /// Records when the upload will probably end; `None` if that is unknown.
+    pub fn set_upload_eta(&self, eta: Option<SystemTime>) {
         let mut state = self.shared.state();
-        state.lifecycle.set_upload_eta(self.shared.now(), likely_end.map(since_1970));
+        state.lifecycle.set_upload_eta(self.shared.now(), eta.map(since_1970));
         self.shared.notify_events(&mut state);
     }
 
-    /// The small request that finds out whether refused credentials are accepted again. Without
-    /// one, the namespace is asked for.
+    /// Sets the small request that shows whether rejected credentials are accepted again. Before the
+    /// first call it is a look-up of the namespace.
     pub fn set_probe_request(&self, method: &'static str, target: &str) {
-        self.shared.state().probe_request = (method, target.to_owned());
+        self.shared.state().probe_request = ProbeRequest { method, target: target.to_owned() };
     }
 
-    /// How long the token still lives; `None` for an API key.
+    /// The time until the token expires; `None` for an API key.
     pub fn remaining(&self) -> Option<Duration> {
         self.shared.state().lifecycle.remaining(self.shared.now())
     }
 
-    /// How many refreshes by this process gave a new token.
+    /// How many refreshes of this run returned a new token.
     pub fn refreshes(&self) -> u64 {
         self.shared.state().lifecycle.refreshes()
     }
 }
 
-/// Reads the files; what they look like while being written is given a moment to pass.
+/// Reads the files; repeats reads that may fail because another process is writing a file.
 fn read_stable(identity: &Identity) -> Result<KeyAndToken, Error> {
-    let mut reading = 1;
+    let mut attempt = 1;
     loop {
         match credential_files::read(identity, None) {
             Ok(pair) => return Ok(pair),
-            Err(trouble) if trouble.transient && reading < FILE_READ_ATTEMPTS => {
+            Err(error) if error.transient && attempt < FILE_READ_ATTEMPTS => {
                 std::thread::sleep(FILE_READ_INTERVAL);
-                reading += 1;
+                attempt += 1;
             }
-            Err(trouble) => return Err(trouble.error),
+            Err(error) => return Err(error.error),
         }
     }
 }

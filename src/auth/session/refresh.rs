@@ -1,6 +1,7 @@
-//! The call that renews a session: its request, and what its answer means.
+//! The refresh request to the auth service, and the meaning of its response.
 //!
-//! Pure. Must not know when it is made. Invariant: neither an error nor debug output holds a token.
+//! Pure. Must not know when a refresh is due. Invariant: neither an error nor debug output contains a
+//! token.
 
 use std::fmt;
 
@@ -16,14 +17,14 @@ use proto::token::Token;
 const TARGET: &str = "/v1/authentication/refresh";
 const JSON: &str = "application/json";
 
-/// The request for a new token in exchange for a valid one.
+/// The signed request that exchanges a valid token for a new one. `date` is an HTTP date.
 pub(super) fn request(
     auth: &Endpoint,
     credentials: &Credentials,
     token: &Token,
     date: &str,
 ) -> AuthRequest {
-    // A token is letters, digits, `-`, `_` and dots: nothing in it needs an escape.
+    // A token consists of letters, digits, `-`, `_` and dots: JSON needs no escapes.
     let body = Zeroizing::new(format!("{{\"currentToken\": \"{}\"}}", token.secret()).into_bytes());
     let target = auth.target(TARGET);
     let head = SignedRequest {
@@ -37,11 +38,12 @@ pub(super) fn request(
     AuthRequest { endpoint: auth.clone(), method: "POST", target, headers: signed.headers, body }
 }
 
-/// Why an answer brought no token.
+/// Why a refresh returned no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RefreshError {
-    /// The service will not prolong the session (401).
+    /// The service does not extend the session (401).
     Denied,
+    /// Any other failure, as a message.
     Failed(String),
 }
 
@@ -49,12 +51,12 @@ impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RefreshError::Denied => f.write_str("the auth service answered HTTP 401"),
-            RefreshError::Failed(why) => f.write_str(why),
+            RefreshError::Failed(reason) => f.write_str(reason),
         }
     }
 }
 
-/// The new token in an answer.
+/// The new token in a response. Fails if the status is not 200 or the body holds no session token.
 pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
     match response.status {
         200 => {}
@@ -63,11 +65,11 @@ pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
             return Err(RefreshError::Failed(format!("the auth service answered HTTP {status}")));
         }
     }
-    let unreadable = |why: &str| RefreshError::Failed(format!("the auth service's answer {why}"));
-    let answer: Value =
-        serde_json::from_slice(&response.body).map_err(|_| unreadable("is no JSON"))?;
-    let text = answer["token"].as_str().ok_or_else(|| unreadable("holds no token"))?;
-    Token::parse(text).map_err(|error| unreadable(&format!("holds no session token: {error}")))
+    let invalid =
+        |reason: &str| RefreshError::Failed(format!("the auth service's answer {reason}"));
+    let body: Value = serde_json::from_slice(&response.body).map_err(|_| invalid("is no JSON"))?;
+    let text = body["token"].as_str().ok_or_else(|| invalid("holds no token"))?;
+    Token::parse(text).map_err(|error| invalid(&format!("holds no session token: {error}")))
 }
 
 #[cfg(test)]
@@ -82,7 +84,7 @@ mod tests {
         serde_json::from_str(include_str!("../../../tests/data/signing-vectors.json")).unwrap()
     }
 
-    fn answer(status: u16, body: &str) -> AuthResponse {
+    fn response(status: u16, body: &str) -> AuthResponse {
         AuthResponse { status, date: None, body: body.as_bytes().to_vec() }
     }
 
@@ -115,14 +117,14 @@ mod tests {
     #[test]
     fn an_answer_is_a_token_a_denial_or_a_failure() {
         let text = vectors()["session_token"].as_str().unwrap().to_owned();
-        let good = answer(200, &format!("{{\"token\": \"{text}\"}}"));
+        let good = response(200, &format!("{{\"token\": \"{text}\"}}"));
         assert_eq!(token(&good).unwrap().secret(), text);
-        assert_eq!(token(&answer(401, "{}")), Err(RefreshError::Denied));
+        assert_eq!(token(&response(401, "{}")), Err(RefreshError::Denied));
         for (status, body) in [(500, ""), (404, ""), (200, "x"), (200, "{}"), (200, "[1]")] {
-            assert!(matches!(token(&answer(status, body)), Err(RefreshError::Failed(_))));
+            assert!(matches!(token(&response(status, body)), Err(RefreshError::Failed(_))));
         }
-        let cut = answer(200, &format!("{{\"token\": \"{}\"}}", &text[..text.len() - 3]));
-        let Err(RefreshError::Failed(why)) = token(&cut) else { panic!() };
-        assert!(!why.contains(&text[..30]), "{why}");
+        let truncated = response(200, &format!("{{\"token\": \"{}\"}}", &text[..text.len() - 3]));
+        let Err(RefreshError::Failed(reason)) = token(&truncated) else { panic!() };
+        assert!(!reason.contains(&text[..30]), "{reason}");
     }
 }

@@ -1,77 +1,82 @@
-//! The background work of a session: it refreshes, probes and asks for the time when
-//! the lifecycle says so.
+//! The background task of a session: refreshes the token, probes it and queries the service's clock.
 //!
-//! The only caller of the auth service. Decides nothing. Invariant: it holds nothing an upload
-//! waits for, and a refresh that hangs stops neither the probes nor the looks at the files.
+//! Owns every call of the auth service. Must not decide when to make one; the token lifecycle does.
+//! Invariant: no upload waits for a lock that is held across a request, and a refresh that hangs
+//! delays neither probes nor reads of the files.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Credentials;
+use super::credential_files::FileSnapshot;
 use super::refresh::{self, RefreshError};
-use super::state::{LastRead, SharedState};
+use super::state::{LastRead, ProbeRequest, ReadMode, SharedState};
 use super::token_file::{self, TokenFileLock, WriteBack};
 use super::transport::{AuthRequest, AuthTransport};
 use crate::auth::profile::CredentialSource;
 use proto::sign::{self, SignedRequest};
+use proto::token::Token;
 use proto::token_lifecycle::{
     BackgroundTask, CredentialOrigin, ProbeResult, RefreshOutcome, RefreshReason, TokenEvent,
 };
 
-/// How long another process may hold the lock before we go on without it.
+/// How long a refresh waits for a lock of another process before it continues without it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a probe, or a question for the time, may take.
+/// The timeout of a probe and of a query of the service's clock.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type OptionalTask = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
-/// Works until it is dropped.
-pub(super) async fn run_refresher(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
-    let (mut refreshing, mut probing, mut asking): (OptionalTask, OptionalTask, OptionalTask) =
-        (None, None, None);
+/// Performs the lifecycle's background tasks until it is dropped.
+pub(super) async fn run_refresher(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
+    let mut refresh_task: OptionalTask = None;
+    let mut probe_task: OptionalTask = None;
+    let mut time_query: OptionalTask = None;
     loop {
-        let woken = core.refresher_wake.notified();
+        let woken = shared.refresher_wake.notified();
         let idle = loop {
             let step = {
-                let mut state = core.state();
-                core.read_files(&mut state, false);
-                state.lifecycle.report_expiry_while_idle(core.now());
-                let step = state.lifecycle.next_task(core.now());
-                match step {
+                let mut state = shared.state();
+                shared.read_files(&mut state, ReadMode::IfChanged);
+                state.lifecycle.report_expiry_while_idle(shared.now());
+                let task = state.lifecycle.next_task(shared.now());
+                match task {
                     BackgroundTask::Refresh(reason) => state.lifecycle.refresh_started(reason),
                     BackgroundTask::Probe => state.lifecycle.probe_started(),
                     BackgroundTask::AskTime => state.lifecycle.time_query_started(),
                     BackgroundTask::Idle(_) => {}
                 }
-                core.notify_events(&mut state);
-                step
+                shared.notify_events(&mut state);
+                task
             };
-            match step {
+            match task {
                 BackgroundTask::Refresh(reason) => {
-                    refreshing = Some(Box::pin(refresh(core.clone(), transport.clone(), reason)));
+                    refresh_task =
+                        Some(Box::pin(refresh(shared.clone(), transport.clone(), reason)));
                 }
                 BackgroundTask::Probe => {
-                    probing = Some(Box::pin(probe(core.clone(), transport.clone())))
+                    probe_task = Some(Box::pin(probe(shared.clone(), transport.clone())))
                 }
                 BackgroundTask::AskTime => {
-                    asking =
-                        Some(Box::pin(query_time_with_timeout(core.clone(), transport.clone())))
+                    time_query =
+                        Some(Box::pin(query_time_with_timeout(shared.clone(), transport.clone())))
                 }
                 BackgroundTask::Idle(idle) => break idle,
             }
         };
         tokio::select! {
-            () = run_optional(&mut refreshing) => refreshing = None,
-            () = run_optional(&mut probing) => probing = None,
-            () = run_optional(&mut asking) => asking = None,
+            () = run_optional(&mut refresh_task) => refresh_task = None,
+            () = run_optional(&mut probe_task) => probe_task = None,
+            () = run_optional(&mut time_query) => time_query = None,
             () = woken => {}
             () = tokio::time::sleep(idle) => {}
         }
     }
 }
 
+/// Runs a task to its end; never returns if there is none.
 async fn run_optional(task: &mut OptionalTask) {
     match task {
         Some(task) => task.await,
@@ -79,115 +84,137 @@ async fn run_optional(task: &mut OptionalTask) {
     }
 }
 
-/// One refresh, from the lock to the file.
-async fn refresh(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>, reason: RefreshReason) {
-    let before = core.state().lifecycle.token().expires;
-    let how = refresh_once(&core, transport.as_ref(), reason).await;
-    let mut state = core.state();
-    let longer = state.lifecycle.token().expires > before;
-    let how = match how {
-        Ok(()) if longer => RefreshOutcome::Extended,
+/// Performs one refresh and reports its outcome to the lifecycle.
+async fn refresh(
+    shared: Arc<SharedState>,
+    transport: Arc<dyn AuthTransport>,
+    reason: RefreshReason,
+) {
+    let before = shared.state().lifecycle.token().expires;
+    let result = refresh_once(&shared, transport.as_ref(), reason).await;
+    let mut state = shared.state();
+    let extended = state.lifecycle.token().expires > before;
+    let outcome = match result {
+        Ok(()) if extended => RefreshOutcome::Extended,
         Ok(()) => RefreshOutcome::NotExtended,
-        Err(none) => RefreshOutcome::Failed(none.to_string()),
+        Err(error) => RefreshOutcome::Failed(error.to_string()),
     };
-    state.lifecycle.refresh_finished(core.now(), &how);
-    core.notify_events(&mut state);
-    core.changed.notify_waiters();
+    state.lifecycle.refresh_finished(shared.now(), &outcome);
+    shared.notify_events(&mut state);
+    shared.changed.notify_waiters();
 }
 
-/// As far as another token, which is taken up, or the reason why there is none.
+/// Requests a new token, writes it to the token file and adopts it. Returns without a request if
+/// another process has replaced the token meanwhile.
 pub(super) async fn refresh_once(
-    core: &SharedState,
+    shared: &SharedState,
     transport: &dyn AuthTransport,
     reason: RefreshReason,
 ) -> Result<(), RefreshError> {
-    let failed = |why: &str| RefreshError::Failed(why.to_owned());
-    let identity = &core.identity;
+    let identity = &shared.identity;
     let CredentialSource::SecurityToken { token_file } = &identity.credentials else {
         return Err(failed("an API key is not refreshed"));
     };
     let Some(auth) = &identity.auth else { return Err(failed("no auth service is known")) };
-    let generation = core.state().credentials.generation;
-    let patience = core.state().lifecycle.refresh_timeout(core.now());
-    let lock = lock(core, generation, patience.min(LOCK_TIMEOUT)).await;
+    let generation = shared.state().credentials.generation;
+    let timeout = shared.state().lifecycle.refresh_timeout(shared.now());
+    let lock = lock(shared, generation, timeout.min(LOCK_TIMEOUT)).await;
     {
-        // Whoever held the lock may have renewed it already. (A refused token may be replaced by
-        // one that ends no later: any other will do.)
-        let mut state = core.state();
-        core.read_files(&mut state, false);
+        // The process that held the lock may have refreshed the token. Any other token ends the
+        // attempt: one that replaces a rejected token may expire no later.
+        let mut state = shared.state();
+        shared.read_files(&mut state, ReadMode::IfChanged);
         if state.credentials.generation != generation {
-            core.notify_events(&mut state);
+            shared.notify_events(&mut state);
             return Ok(());
         }
     }
-    let (pair, credentials, date) = {
-        let state = core.state();
-        let date = date(state.lifecycle.clock(core.now()));
-        (state.keys.clone(), state.credentials.clone(), date)
+    let (keys, credentials) = {
+        let state = shared.state();
+        (state.keys.clone(), state.credentials.clone())
     };
-    let Some(old) = &pair.token else { return Err(failed("there is no token")) };
+    let Some(old) = &keys.token else { return Err(failed("there is no token")) };
+    let date = date(shared.state().lifecycle.clock(shared.now()));
     let request = refresh::request(auth, &credentials, old, &date);
-    let exchange = tokio::time::timeout(patience, transport.exchange(request));
-    let response = exchange
-        .await
-        .map_err(|_| {
-            let seconds = patience.as_secs_f64().ceil();
-            RefreshError::Failed(format!("no answer from {auth} within {seconds} s"))
-        })?
-        .map_err(RefreshError::Failed)?;
-    if let Some(server) = response.date {
-        core.on_server_date(&mut core.state(), server);
-    }
-    let token = refresh::token(&response)?;
-    if !token.matches_key(&pair.key.modulus()) {
+    let token = request_token(shared, transport, request, timeout).await?;
+    if !token.matches_key(&keys.key.modulus()) {
         return Err(failed("the new token is bound to another key"));
     }
     if token.secret() == old.secret() {
         return Ok(());
     }
-    let better = token.expires > old.expires;
-    let stored = match better {
-        true => token_file::write_back(identity, token_file, &pair, &token),
-        false => WriteBack::Written,
+    let expires_later = token.expires > old.expires;
+    let write_back = if expires_later {
+        token_file::write_back(identity, token_file, &keys, &token)
+    } else {
+        WriteBack::Written
     };
     drop(lock);
-    let mut state = core.state();
-    match stored {
+    let mut state = shared.state();
+    match write_back {
         WriteBack::Written => {}
-        WriteBack::Superseded => core.read_files(&mut state, true),
-        WriteBack::Failed(what) => state.lifecycle.emit_once(TokenEvent::NotWritten { what }),
-    }
-    // What was asked for because the old token is refused is taken even if it ends no later.
-    if better || reason == RefreshReason::Refused {
-        let renewed = pair.with_token(token);
-        if state.keys.same_key(&renewed)
-            && core.adopt(&mut state, renewed, CredentialOrigin::Refresh)
-        {
-            let stamps = super::credential_files::FileSnapshot::of(identity);
-            state.last_read = LastRead { snapshot: stamps, stable: false };
+        WriteBack::Superseded => shared.read_files(&mut state, ReadMode::Always),
+        WriteBack::Failed(message) => {
+            state.lifecycle.emit_once(TokenEvent::NotWritten { what: message })
         }
     }
-    core.notify_events(&mut state);
+    // A token requested because the old one was rejected is adopted even if it expires no later.
+    if expires_later || reason == RefreshReason::Refused {
+        let refreshed = keys.with_token(token);
+        if state.keys.same_key(&refreshed)
+            && shared.adopt(&mut state, refreshed, CredentialOrigin::Refresh)
+        {
+            let snapshot = FileSnapshot::of(identity);
+            state.last_read = LastRead { snapshot, stable: false };
+        }
+    }
+    shared.notify_events(&mut state);
     Ok(())
 }
 
-/// The lock beside the token, or none after some time: another process that hangs must not cost
-/// us the session.
-async fn lock(core: &SharedState, generation: u64, patience: Duration) -> Option<TokenFileLock> {
-    let CredentialSource::SecurityToken { token_file } = &core.identity.credentials else {
+/// Sends a refresh request and returns the token in the response. Fails if the request cannot be
+/// sent, if no response arrives within `timeout`, or if the response holds no token.
+async fn request_token(
+    shared: &SharedState,
+    transport: &dyn AuthTransport,
+    request: AuthRequest,
+    timeout: Duration,
+) -> Result<Token, RefreshError> {
+    let auth = request.endpoint.clone();
+    let response = tokio::time::timeout(timeout, transport.exchange(request))
+        .await
+        .map_err(|_| {
+            let seconds = timeout.as_secs_f64().ceil();
+            RefreshError::Failed(format!("no answer from {auth} within {seconds} s"))
+        })?
+        .map_err(RefreshError::Failed)?;
+    if let Some(server) = response.date {
+        shared.on_server_date(&mut shared.state(), server);
+    }
+    refresh::token(&response)
+}
+
+fn failed(reason: &str) -> RefreshError {
+    RefreshError::Failed(reason.to_owned())
+}
+
+/// Waits for the lock beside the token file. `None` after `timeout`, so that a process that hangs
+/// cannot end the session, or as soon as the files hold another token.
+async fn lock(shared: &SharedState, generation: u64, timeout: Duration) -> Option<TokenFileLock> {
+    let CredentialSource::SecurityToken { token_file } = &shared.identity.credentials else {
         return None;
     };
-    let attempts = patience.as_millis() / LOCK_RETRY_INTERVAL.as_millis();
+    let attempts = timeout.as_millis() / LOCK_RETRY_INTERVAL.as_millis();
     for attempt in 0..=attempts {
         if let Some(lock) = TokenFileLock::try_acquire(token_file) {
             return Some(lock);
         }
         if attempt == 0 {
-            core.state().lifecycle.emit(TokenEvent::Locked);
+            shared.state().lifecycle.emit(TokenEvent::Locked);
         }
         tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
-        let mut state = core.state();
-        core.read_files(&mut state, false);
+        let mut state = shared.state();
+        shared.read_files(&mut state, ReadMode::IfChanged);
         if state.credentials.generation != generation {
             return None;
         }
@@ -195,45 +222,45 @@ async fn lock(core: &SharedState, generation: u64, patience: Duration) -> Option
     None
 }
 
-/// One small request that tells whether the present credentials are accepted.
-async fn probe(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
-    let (credentials, (method, target), clock) = {
-        let state = core.state();
-        let clock = state.lifecycle.clock(core.now());
+/// Sends the probe request and reports whether the current credentials are accepted.
+async fn probe(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
+    let (credentials, probe, clock) = {
+        let state = shared.state();
+        let clock = state.lifecycle.clock(shared.now());
         (state.credentials.clone(), state.probe_request.clone(), clock)
     };
-    let request = probe_request(&core, &credentials, method, target, &date(clock));
-    let answer = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await;
-    let mut state = core.state();
-    let now = core.now();
-    let how = match answer {
+    let request = probe_request(&shared, &credentials, probe, &date(clock));
+    let response = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await;
+    let mut state = shared.state();
+    let now = shared.now();
+    let result = match response {
         Ok(Ok(response)) => {
             if let Some(server) = response.date {
-                core.on_server_date(&mut state, server);
+                shared.on_server_date(&mut state, server);
             }
             match response.status {
                 401 => ProbeResult::Refused,
                 429 | 500.. => ProbeResult::Unanswered,
-                // Whatever else the service says, it says it to someone it knows.
+                // The service checks credentials first: any other status means they are accepted.
                 _ => ProbeResult::Accepted,
             }
         }
         _ => ProbeResult::Unanswered,
     };
-    state.lifecycle.probe_finished(now, credentials.generation, how);
-    core.notify_events(&mut state);
-    core.changed.notify_waiters();
+    state.lifecycle.probe_finished(now, credentials.generation, result);
+    shared.notify_events(&mut state);
+    shared.changed.notify_waiters();
 }
 
-async fn query_time_with_timeout(core: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
-    query_time(&core, transport.as_ref()).await;
-    core.state().lifecycle.time_query_finished(core.now());
-    core.changed.notify_waiters();
+async fn query_time_with_timeout(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
+    query_time(&shared, transport.as_ref()).await;
+    shared.state().lifecycle.time_query_finished(shared.now());
+    shared.changed.notify_waiters();
 }
 
-/// One small request that needs no credentials, for the date of its answer.
-pub(super) async fn query_time(core: &SharedState, transport: &dyn AuthTransport) {
-    let endpoint = core.identity.object_storage.general.clone();
+/// Sends one small unsigned request and records the date of its response.
+pub(super) async fn query_time(shared: &SharedState, transport: &dyn AuthTransport) {
+    let endpoint = shared.identity.object_storage.general.clone();
     let request = AuthRequest {
         method: "HEAD",
         target: endpoint.target("/"),
@@ -244,21 +271,21 @@ pub(super) async fn query_time(core: &SharedState, transport: &dyn AuthTransport
     if let Ok(Ok(response)) = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await
         && let Some(server) = response.date
     {
-        let mut state = core.state();
-        core.on_server_date(&mut state, server);
-        core.notify_events(&mut state);
+        let mut state = shared.state();
+        shared.on_server_date(&mut state, server);
+        shared.notify_events(&mut state);
     }
 }
 
 fn probe_request(
-    core: &SharedState,
+    shared: &SharedState,
     credentials: &Credentials,
-    method: &'static str,
-    target: String,
+    probe: ProbeRequest,
     date: &str,
 ) -> AuthRequest {
-    let storage = &core.identity.object_storage;
-    // A namespace that has no host is refused before anything is sent.
+    let ProbeRequest { method, target } = probe;
+    let storage = &shared.identity.object_storage;
+    // A namespace without a host of its own was refused before the first request.
     let endpoint = storage.endpoint(&target).unwrap_or_else(|_| storage.general.clone());
     let target = endpoint.target(&target);
     let head = SignedRequest {
@@ -272,6 +299,7 @@ fn probe_request(
     AuthRequest { method, target, headers, body: Vec::new().into(), endpoint }
 }
 
+/// The time as an HTTP date.
 fn date(clock: Duration) -> String {
     proto::token_lifecycle::events::DisplayTime(clock).to_string()
 }

@@ -1,6 +1,7 @@
-//! `ocipipe session show` and `ocipipe session refresh`: what a session is, and more time for it.
+//! The reports of `ocipipe session show` and `ocipipe session refresh`.
 //!
-//! Owns their words. Invariant: what is printed holds no token, no key and no pass phrase.
+//! Owns the texts of both and the order of the steps of a refresh on demand. Must not know where a
+//! report is printed. Invariant: a report contains no token, no key and no pass phrase.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,102 +12,128 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::credential_files;
+use super::credential_files::{self, Inspection};
 use super::refresh::RefreshError;
 use super::refresher;
-use super::state::{expired, since_1970};
+use super::state::{expired, since_1970, wrong_fingerprint};
 use super::transport::AuthTransport;
 use crate::auth::options::AuthMode;
 use crate::auth::profile::{CredentialSource, Identity, KeySource};
 use proto::error::Error;
 use proto::key::Key;
+use proto::token::Token;
 use proto::token_lifecycle::events::{DisplayDuration, DisplayTime};
 use proto::token_lifecycle::{RefreshReason, TokenEvent};
 
-/// What `session show` found.
+/// The form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    Text,
+    Json,
+}
+
+/// The result of `session show`.
 pub struct SessionReport {
-    /// To be printed whatever was found.
+    /// What to print, with or without an error.
     pub text: String,
-    /// Why nothing can be done with it.
+    /// Why the credentials cannot be used; `None` if they can.
     pub error: Option<Error>,
 }
 
-/// Tells what the profile's key and token are and how long they last.
-pub fn show(identity: &Identity, now: SystemTime, json: bool) -> SessionReport {
-    let now = since_1970(now).as_secs();
-    let (key, token) = credential_files::inspect(identity);
-    let mut rows = Table::default();
-    rows.text("profile", Some(&identity.profile));
-    let token_file = match &identity.credentials {
+/// Describes the profile's key and token: their files, whether they belong together, and when the
+/// token expires.
+pub fn show(identity: &Identity, now: SystemTime, format: ReportFormat) -> SessionReport {
+    let Inspection { key, token } = credential_files::inspect(identity);
+    let mut table = Table { now: since_1970(now).as_secs(), ..Table::default() };
+    table.text("profile", Some(&identity.profile));
+    match &identity.credentials {
         CredentialSource::ApiKey { fingerprint, .. } => {
-            rows.text("authentication", Some(AuthMode::ApiKey.name()));
-            rows.text("fingerprint", Some(fingerprint));
-            None
+            table.text("authentication", Some(AuthMode::ApiKey.name()));
+            table.text("fingerprint", Some(fingerprint));
         }
+        CredentialSource::SecurityToken { .. } => {
+            table.text("authentication", Some(AuthMode::SecurityToken.name()));
+        }
+    }
+    let parsed = token.as_ref().ok();
+    let user = parsed.and_then(|token| token.user.as_ref()).or(identity.user.as_ref());
+    let tenancy = parsed.and_then(|token| token.tenancy.as_ref()).or(identity.tenancy.as_ref());
+    table.text("user", user.map(String::as_str));
+    table.text("tenancy", tenancy.map(String::as_str));
+    table.text("region", identity.region.as_deref());
+    let key = key.as_deref();
+    let error = match &identity.credentials {
+        CredentialSource::ApiKey { .. } => check_api_key(&mut table, identity, key),
         CredentialSource::SecurityToken { token_file } => {
-            rows.text("authentication", Some(AuthMode::SecurityToken.name()));
-            Some(token_file)
+            check_token(&mut table, identity, key, token.as_ref(), token_file)
         }
     };
-    let of_token = token.as_ref().ok();
-    let user = of_token.and_then(|token| token.user.as_ref()).or(identity.user.as_ref());
-    let tenancy = of_token.and_then(|token| token.tenancy.as_ref()).or(identity.tenancy.as_ref());
-    rows.text("user", user.map(String::as_str));
-    rows.text("tenancy", tenancy.map(String::as_str));
-    rows.text("region", identity.region.as_deref());
-    let mut trouble = key.as_ref().err().cloned();
-    if let CredentialSource::ApiKey { fingerprint, .. } = &identity.credentials {
-        let fits = key.as_ref().ok().map(|key| key.fingerprint() == fingerprint);
-        rows.yes_no("key-match", fits);
-        if let (Some(false), Ok(key)) = (fits, &key) {
-            trouble = Some(wrong_fingerprint(identity, fingerprint, key));
-        }
-    }
-    if let Some(token_file) = token_file {
-        match &token {
-            Ok(token) => {
-                rows.timestamp("issued", token.issued, now);
-                rows.timestamp("expires", Some(token.expires), now);
-                rows.timestamp("session-ends", token.session_end, now);
-                let fits = token
-                    .modulus
-                    .as_ref()
-                    .and(key.as_ref().ok())
-                    .map(|key| token.matches_key(&key.modulus()));
-                rows.yes_no("key-match", fits);
-                if fits == Some(false) {
-                    trouble = trouble
-                        .or(Some(credential_files::mismatch(identity, &token_file.display())));
-                }
-                if token.expires <= now {
-                    trouble = Some(expired(identity, token.expires));
-                }
-            }
-            Err(error) => trouble = trouble.or(Some(error.clone())),
-        }
-    }
-    rows.file("config-file", identity.config_file.as_deref());
+    table.file("config-file", identity.config_file.as_deref());
     match &identity.key {
-        KeySource::File(file) => rows.file("key-file", Some(file)),
-        KeySource::Content(_) => rows.text("key-from", Some(&identity.key.to_string())),
+        KeySource::File(file) => table.file("key-file", Some(file)),
+        KeySource::Content(_) => table.text("key-from", Some(&identity.key.to_string())),
     }
-    rows.file("token-file", token_file.map(|file| file.as_path()));
-    rows.yes_no("valid", Some(trouble.is_none()));
-    SessionReport { text: if json { rows.json() } else { rows.lines() }, error: trouble }
+    let token_file = match &identity.credentials {
+        CredentialSource::ApiKey { .. } => None,
+        CredentialSource::SecurityToken { token_file } => Some(token_file.as_path()),
+    };
+    table.file("token-file", token_file);
+    table.yes_no("valid", Some(error.is_none()));
+    let text = match format {
+        ReportFormat::Text => table.lines(),
+        ReportFormat::Json => table.json(),
+    };
+    SessionReport { text, error }
 }
 
-/// The service knows a key by its fingerprint, and checks a signature by the key it finds.
-fn wrong_fingerprint(identity: &Identity, fingerprint: &str, key: &Key) -> Error {
-    let own = key.fingerprint();
-    let what =
-        format!("the fingerprint {fingerprint} is not that of {}, which is {own}", identity.key);
-    Error::credentials(what)
-        .with_hint("let the profile have the fingerprint and the key of one and the same API key")
+/// Adds whether the key has the profile's fingerprint; returns why it cannot be used.
+fn check_api_key(
+    table: &mut Table,
+    identity: &Identity,
+    key: Result<&Key, &Error>,
+) -> Option<Error> {
+    let mismatch = key.ok().map(|key| wrong_fingerprint(identity, key));
+    table.yes_no("key-match", mismatch.as_ref().map(Option::is_none));
+    let error = |message: String| {
+        Error::credentials(message).with_hint(
+            "let the profile have the fingerprint and the key of one and the same API key",
+        )
+    };
+    key.err().cloned().or_else(|| mismatch.flatten().map(error))
 }
 
-/// Names and values, in the order they are shown.
+/// Adds the times of the token and whether it is bound to the key; returns why it cannot be used. An
+/// expired token comes before an error of the key, since a new login replaces both.
+fn check_token(
+    table: &mut Table,
+    identity: &Identity,
+    key: Result<&Key, &Error>,
+    token: Result<&Token, &Error>,
+    token_file: &Path,
+) -> Option<Error> {
+    let key_error = key.err().cloned();
+    let token = match token {
+        Ok(token) => token,
+        Err(error) => return key_error.or(Some(error.clone())),
+    };
+    table.timestamp("issued", token.issued);
+    table.timestamp("expires", Some(token.expires));
+    table.timestamp("session-ends", token.session_end);
+    let modulus = token.modulus.as_ref();
+    let matches = modulus.and(key.ok()).map(|key| token.matches_key(&key.modulus()));
+    table.yes_no("key-match", matches);
+    if token.expires <= table.now {
+        return Some(expired(identity, token.expires));
+    }
+    let mismatch = || credential_files::mismatch(identity, &token_file.display());
+    key_error.or_else(|| (matches == Some(false)).then(mismatch))
+}
+
+/// Names and values in the order in which they are shown, in both forms.
 #[derive(Default)]
 struct Table {
+    /// The current time in seconds since 1970.
+    now: u64,
     lines: Vec<(&'static str, String)>,
     json: Map<String, Value>,
 }
@@ -129,9 +156,10 @@ impl Table {
         self.lines.push((name, word.to_owned()));
     }
 
-    fn timestamp(&mut self, name: &'static str, at: Option<u64>, now: u64) {
+    /// `at` is in seconds since 1970.
+    fn timestamp(&mut self, name: &'static str, at: Option<u64>) {
         self.json.insert(name.to_owned(), at.map(|at| date(at).to_string()).into());
-        let left = at.map(|at| at.cast_signed().saturating_sub(now.cast_signed()));
+        let left = at.map(|at| at.cast_signed().saturating_sub(self.now.cast_signed()));
         self.json.insert(format!("{name}-in-seconds"), left.into());
         if let (Some(at), Some(left)) = (at, left) {
             let span = DisplayDuration(Duration::from_secs(left.unsigned_abs()));
@@ -162,73 +190,90 @@ impl Table {
     }
 }
 
-/// Asks for more time, writes the new token back, and says how much it gave.
+/// Refreshes the session's token now, writes it to its file and describes the result. Fails if the
+/// profile has no session, the session has ended, the auth service returns no token, or the token
+/// cannot be written.
 pub async fn refresh(
     identity: Identity,
     transport: Arc<dyn AuthTransport>,
 ) -> Result<String, Error> {
     if let CredentialSource::ApiKey { .. } = identity.credentials {
-        let what = format!("the profile {} has an API key, and no session", identity.profile);
-        return Err(Error::usage(what).with_hint("name the profile of a session with --profile"));
+        let message = format!("the profile {} has an API key, and no session", identity.profile);
+        return Err(Error::usage(message).with_hint("name the profile of a session with --profile"));
     }
     if identity.auth.is_none() {
         return Err(Error::usage("no region says where the auth service is")
             .with_hint("give --region or --auth-endpoint"));
     }
     let session = Session::open(identity)?;
-    let core = &session.shared;
-    let expires = || core.state().credentials.expires.unwrap_or_default();
-    let is_over = || expires() <= since_1970(session.signing_date()).as_secs();
-    // By the service's clock, where it tells: the local one may be wrong.
-    if is_over() {
-        refresher::query_time(core, transport.as_ref()).await;
+    let shared = &session.shared;
+    let expires = || shared.state().credentials.expires.unwrap_or_default();
+    let is_expired = || expires() <= since_1970(session.signing_date()).as_secs();
+    // The local clock may be wrong: only the service's clock decides.
+    if is_expired() {
+        refresher::query_time(shared, transport.as_ref()).await;
     }
-    if is_over() {
-        return Err(expired(&core.identity, expires()));
+    if is_expired() {
+        return Err(expired(&shared.identity, expires()));
     }
-    let (before, clock) = (expires(), session.signing_date());
-    let mut outcome = refresher::refresh_once(core, transport.as_ref(), RefreshReason::Due).await;
-    // A wrong local clock is corrected by the date of the refusal.
-    let corrected = session
-        .signing_date()
-        .duration_since(clock)
-        .map_or(true, |passed| passed > core.started_at.elapsed() + super::SECOND);
-    if outcome == Err(RefreshError::Denied) && corrected {
-        outcome = refresher::refresh_once(core, transport.as_ref(), RefreshReason::Due).await;
-    }
+    let before = expires();
+    let result = refresh_with_corrected_clock(&session, transport.as_ref()).await;
     let after = expires();
-    let login = core.identity.login_command();
-    match outcome {
-        Err(RefreshError::Denied) => {
-            let what = format!(
-                "the session cannot be prolonged (HTTP 401); its token ends at {}",
-                date(after)
-            );
-            return Err(Error::credentials(what).with_hint(login));
-        }
-        Err(RefreshError::Failed(why)) => {
-            let what = format!("the session token could not be refreshed: {why}");
-            return Err(Error::service(what).with_hint("try again; the present token is unchanged"));
-        }
-        Ok(()) => {}
-    }
-    for notice in core.state().lifecycle.take_events() {
-        if let TokenEvent::NotWritten { what } = notice {
+    result.map_err(|error| refresh_failed(&shared.identity, error, after))?;
+    for event in shared.state().lifecycle.take_events() {
+        if let TokenEvent::NotWritten { what } = event {
             return Err(Error::usage(format!("the refreshed token cannot be kept: {what}"))
                 .with_hint("make the folder of the token file writable"));
         }
     }
     let now = since_1970(session.signing_date()).as_secs();
     let left = DisplayDuration(Duration::from_secs(after.saturating_sub(now)));
-    Ok(match after > before {
-        true => format!("the session token was refreshed: valid until {} (in {left})", date(after)),
-        false => format!(
+    Ok(if after > before {
+        format!("the session token was refreshed: valid until {} (in {left})", date(after))
+    } else {
+        let login = shared.identity.login_command();
+        format!(
             "the service gave the session no more time: its token ends at {} (in {left})\n  {login}",
             date(after)
-        ),
+        )
     })
 }
 
+/// Refreshes, and repeats a refresh that was denied if the response corrected a wrong local clock.
+async fn refresh_with_corrected_clock(
+    session: &Session,
+    transport: &dyn AuthTransport,
+) -> Result<(), RefreshError> {
+    let shared = &session.shared;
+    let clock = session.signing_date();
+    let result = refresher::refresh_once(shared, transport, RefreshReason::Due).await;
+    let corrected = session
+        .signing_date()
+        .duration_since(clock)
+        .map_or(true, |passed| passed > shared.started_at.elapsed() + super::SECOND);
+    if result == Err(RefreshError::Denied) && corrected {
+        return refresher::refresh_once(shared, transport, RefreshReason::Due).await;
+    }
+    result
+}
+
+fn refresh_failed(identity: &Identity, error: RefreshError, expires: u64) -> Error {
+    match error {
+        RefreshError::Denied => {
+            let message = format!(
+                "the session cannot be prolonged (HTTP 401); its token ends at {}",
+                date(expires)
+            );
+            Error::credentials(message).with_hint(identity.login_command())
+        }
+        RefreshError::Failed(reason) => {
+            let message = format!("the session token could not be refreshed: {reason}");
+            Error::service(message).with_hint("try again; the present token is unchanged")
+        }
+    }
+}
+
+/// `seconds` since 1970.
 fn date(seconds: u64) -> DisplayTime {
     DisplayTime(Duration::from_secs(seconds))
 }

@@ -1,7 +1,8 @@
-//! What a session and its keeper share: the present pair, the lifecycle, and the look at the files.
+//! The state that a session and its background refresh share: key, token, lifecycle and file stamps.
 //!
-//! Owns the one lock over them. Must not wait for anything but the disk. Invariant: pair,
-//! credentials and the facts in the lifecycle are of one generation.
+//! Owns the one lock over that state and the decision whether what the files hold is adopted. Must
+//! not wait for anything but the disk while the lock is held. Invariant: `keys`, `credentials` and the
+//! token in `lifecycle` are of one generation.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,43 +11,68 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
-use super::credential_files::{self, FileSnapshot, KeyAndToken};
+use super::credential_files::{self, FileSnapshot, KeyAndToken, ReadError};
 use super::{Credentials, SECOND};
 use crate::auth::profile::{CredentialSource, Identity};
 use proto::error::Error;
+use proto::key::Key;
 use proto::sign::KeyId;
 use proto::token_lifecycle::events::{DisplayTime, FileState};
 use proto::token_lifecycle::{Clocks, CredentialOrigin, TokenEvent, TokenInfo, TokenLifecycle};
 
-/// How long files may be unusable before it is worth a word.
+/// Unreadable files are reported only after this long; a login writes them in less.
 const REPORT_UNREADABLE_AFTER: Duration = Duration::from_secs(2);
 
-/// What the session and its keeper share.
+/// What the session and its refresher share.
 pub(super) struct SharedState {
     pub identity: Identity,
+    /// The origin of the monotonic clock.
     pub started_at: Instant,
     pub state: Mutex<SessionState>,
-    /// Told when there is something new for those who wait.
+    /// Notified when a task that waits for credentials or for the end of a refresh should look again.
     pub changed: Notify,
-    /// Told when there is something to do in the background.
+    /// Notified when the refresher should look for its next task.
     pub refresher_wake: Notify,
+    /// Receives the events; unset until the refresher is started.
     pub notify: OnceLock<Box<dyn Fn(TokenEvent) + Send + Sync>>,
 }
 
+/// What the lock protects.
 pub(super) struct SessionState {
     pub keys: Arc<KeyAndToken>,
     pub credentials: Arc<Credentials>,
     pub lifecycle: TokenLifecycle,
     pub last_read: LastRead,
     pub rejected_keys: RejectedKeys,
-    /// Since when the files cannot be used, and whether that has been said.
-    pub unreadable_since: Option<(Instant, bool)>,
-    /// A small request that tells whether the credentials are accepted: its method and target.
-    pub probe_request: (&'static str, String),
+    /// Set while the files cannot be read.
+    pub unreadable: Option<Unreadable>,
+    pub probe_request: ProbeRequest,
 }
 
-/// The last pairs that the service refused, by a hash of what they are known by. One that still lies
-/// in the file is not taken up in the place of its successor, should that be refused as well.
+/// Since when the files cannot be read.
+pub(super) struct Unreadable {
+    since: Instant,
+    /// Whether a warning was emitted.
+    reported: bool,
+}
+
+/// A small request whose response shows whether the credentials are accepted.
+#[derive(Clone)]
+pub(super) struct ProbeRequest {
+    pub method: &'static str,
+    /// Path and query.
+    pub target: String,
+}
+
+/// Whether files that look unchanged are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadMode {
+    IfChanged,
+    Always,
+}
+
+/// Hashes of the key ids that the service rejected most recently. A rejected token that is still in
+/// the file must not replace its successor, even if the successor is rejected too.
 #[derive(Default)]
 pub(super) struct RejectedKeys(VecDeque<u64>);
 
@@ -71,11 +97,11 @@ impl RejectedKeys {
     }
 }
 
-/// How the files looked when they were read last.
+/// The stamps of the files at the last successful read.
 pub(super) struct LastRead {
     pub snapshot: FileSnapshot,
-    /// Whether they had been unchanged for so long by then that a later change shows. File systems
-    /// keep times coarsely: of two changes in a moment, the second may leave no trace.
+    /// Whether the stamps were old enough at that time for a later change to alter them. File systems
+    /// store times coarsely: two changes within 2 s may leave the same stamp.
     pub stable: bool,
 }
 
@@ -88,67 +114,76 @@ impl SharedState {
         now(self.started_at)
     }
 
+    /// Passes the lifecycle's events on. Before the refresher is started they stay queued.
     pub(super) fn notify_events(&self, state: &mut SessionState) {
-        // Without a keeper there is nobody to tell yet; notices are kept until there is.
-        let Some(tell) = self.notify.get() else { return };
-        for mut notice in state.lifecycle.take_events() {
+        let Some(notify) = self.notify.get() else { return };
+        for mut event in state.lifecycle.take_events() {
             if let (
                 TokenEvent::Waiting { login, .. } | TokenEvent::Ended { login },
                 CredentialSource::SecurityToken { .. },
-            ) = (&mut notice, &self.identity.credentials)
+            ) = (&mut event, &self.identity.credentials)
             {
                 *login = self.identity.login_command();
             }
-            tell(notice);
+            notify(event);
         }
     }
 
-    /// An answer carried this date.
+    /// Records the date of a response.
     pub(super) fn on_server_date(&self, state: &mut SessionState, server: SystemTime) {
-        // What the files hold may have been found to be over by a wrong clock.
+        // A corrected clock may show that a token taken for expired is valid.
         if state.lifecycle.on_server_date(self.now(), since_1970(server)) {
-            self.read_files(state, true);
+            self.read_files(state, ReadMode::Always);
             self.changed.notify_waiters();
         }
     }
 
-    /// Takes up what the files hold, if they changed (or must be read in any case).
-    pub(super) fn read_files(&self, state: &mut SessionState, in_any_case: bool) {
-        let stamps = FileSnapshot::of(&self.identity);
-        let unchanged = stamps == state.last_read.snapshot;
-        if unchanged && state.last_read.stable && state.unreadable_since.is_none() && !in_any_case {
+    /// Reads the files and adopts what they hold, if it is better than the current credentials.
+    pub(super) fn read_files(&self, state: &mut SessionState, mode: ReadMode) {
+        let snapshot = FileSnapshot::of(&self.identity);
+        let unchanged = snapshot == state.last_read.snapshot;
+        let readable = state.unreadable.is_none();
+        if unchanged && state.last_read.stable && readable && mode == ReadMode::IfChanged {
             return;
         }
-        let settled = stamps.is_stable(SystemTime::now());
+        let stable = snapshot.is_stable(SystemTime::now());
         match credential_files::read(&self.identity, Some(&state.keys)) {
             Ok(pair) => {
-                let was_unusable = state.unreadable_since.take().is_some();
-                state.last_read = LastRead { snapshot: stamps, stable: settled };
+                let was_unreadable = state.unreadable.take().is_some();
+                state.last_read = LastRead { snapshot, stable };
                 let same = pair.same(&state.keys);
-                let found = match self.adopt(state, pair, CredentialOrigin::Files) {
-                    true => FileState::Better,
-                    false if same => FileState::Same,
-                    false => FileState::Worse,
+                let found = if self.adopt(state, pair, CredentialOrigin::Files) {
+                    FileState::Better
+                } else if same {
+                    FileState::Same
+                } else {
+                    FileState::Worse
                 };
-                if !unchanged || was_unusable || in_any_case || found == FileState::Better {
+                let always = mode == ReadMode::Always;
+                if !unchanged || was_unreadable || always || found == FileState::Better {
                     state.lifecycle.emit(TokenEvent::FilesRead { found });
                 }
             }
-            Err(trouble) => {
-                if state.unreadable_since.is_none() {
-                    let found = FileState::Unusable(trouble.error.message.clone());
-                    state.lifecycle.emit(TokenEvent::FilesRead { found });
-                }
-                let (since, said) = state.unreadable_since.get_or_insert((Instant::now(), false));
-                if since.elapsed() >= REPORT_UNREADABLE_AFTER && !std::mem::replace(said, true) {
-                    let what = trouble.error.message;
-                    state.lifecycle.emit(TokenEvent::FilesUnusable { what });
-                }
-            }
+            Err(error) => self.on_unreadable(state, error),
         }
     }
 
-    /// Puts a pair in the place of the present one, if it is better; says whether it did.
+    /// Emits a debug event at the first failed read, and a warning if reads fail for 2 s.
+    fn on_unreadable(&self, state: &mut SessionState, error: ReadError) {
+        let message = error.error.message;
+        if state.unreadable.is_none() {
+            let found = FileState::Unusable(message.clone());
+            state.lifecycle.emit(TokenEvent::FilesRead { found });
+        }
+        let first = Unreadable { since: Instant::now(), reported: false };
+        let unreadable = state.unreadable.get_or_insert(first);
+        if unreadable.since.elapsed() >= REPORT_UNREADABLE_AFTER && !unreadable.reported {
+            unreadable.reported = true;
+            state.lifecycle.emit(TokenEvent::FilesUnusable { what: message });
+        }
+    }
+
+    /// Makes a pair the current one, unless the current one is as good. Returns whether it did.
     pub(super) fn adopt(
         &self,
         state: &mut SessionState,
@@ -156,54 +191,54 @@ impl SharedState {
         origin: CredentialOrigin,
     ) -> bool {
         let generation = state.credentials.generation + 1;
-        let facts = token_info(&pair, generation);
+        let token = token_info(&pair, generation);
         let same_key = pair.same_key(&state.keys);
         if pair.same(&state.keys)
             || state.rejected_keys.contains(&pair.key_id)
-            || !state.lifecycle.is_better_than_current(self.now(), &facts, same_key)
+            || !state.lifecycle.is_better_than_current(self.now(), &token, same_key)
         {
             return false;
         }
-        state.lifecycle.adopt(self.now(), facts, origin);
+        state.lifecycle.adopt(self.now(), token, origin);
         state.credentials = Arc::new(credentials(&pair, generation));
         state.keys = Arc::new(pair);
         self.changed.notify_waiters();
         true
     }
 
-    /// Waits until another refresh than so many has ended.
+    /// Waits until the number of finished refreshes differs from `before`.
     pub(super) async fn refresh_ended(&self, before: u64) {
         loop {
             let changed = self.changed.notified();
             if self.state().lifecycle.refreshes_ended() != before {
                 return;
             }
-            // Told within a second even if the notice came between the two lines above.
+            // Looks again after 1 s at the latest, even without a notification.
             let _ = tokio::time::timeout(SECOND, changed).await;
         }
     }
 
-    /// Why there will be no credentials.
+    /// The error of a run that has no valid credentials and waits no longer.
     pub(super) fn timeout_error(&self) -> Error {
         let mut state = self.state();
-        if let Err(trouble) = credential_files::read(&self.identity, Some(&state.keys)) {
-            return trouble.error;
+        if let Err(error) = credential_files::read(&self.identity, Some(&state.keys)) {
+            return error.error;
         }
         let now = self.now();
-        let facts = *state.lifecycle.token();
+        let token = *state.lifecycle.token();
         self.notify_events(&mut state);
-        if let Some(expires) = facts.expires
+        if let Some(expires) = token.expires
             && expires <= state.lifecycle.clock(now) + SECOND
         {
             return expired(&self.identity, expires.as_secs());
         }
-        let what = "the service refuses the credentials (401)";
+        let message = "the service refuses the credentials (401)";
         match &self.identity.credentials {
             CredentialSource::SecurityToken { .. } => {
-                Error::credentials(what).with_hint(self.identity.login_command())
+                Error::credentials(message).with_hint(self.identity.login_command())
             }
             CredentialSource::ApiKey { fingerprint, .. } => {
-                Error::credentials(what).with_hint(format!(
+                Error::credentials(message).with_hint(format!(
                     "check that the key {fingerprint} stands among the API keys of the user {}",
                     self.identity.user.as_deref().unwrap_or_default()
                 ))
@@ -212,6 +247,7 @@ impl SharedState {
     }
 }
 
+/// The credentials that a pair signs with.
 pub(super) fn credentials(pair: &KeyAndToken, generation: u64) -> Credentials {
     Credentials {
         key_id: pair.key_id.clone(),
@@ -221,6 +257,7 @@ pub(super) fn credentials(pair: &KeyAndToken, generation: u64) -> Credentials {
     }
 }
 
+/// What the lifecycle knows of a pair.
 pub(super) fn token_info(pair: &KeyAndToken, generation: u64) -> TokenInfo {
     let token = pair.token.as_ref();
     TokenInfo {
@@ -231,17 +268,19 @@ pub(super) fn token_info(pair: &KeyAndToken, generation: u64) -> TokenInfo {
     }
 }
 
-pub(super) fn wrong_fingerprint(identity: &Identity, pair: &KeyAndToken) -> Option<String> {
+/// A message if the profile's fingerprint is not that of its API key.
+pub(super) fn wrong_fingerprint(identity: &Identity, key: &Key) -> Option<String> {
     let CredentialSource::ApiKey { fingerprint, .. } = &identity.credentials else { return None };
-    (fingerprint != pair.key.fingerprint()).then(|| {
+    (fingerprint != key.fingerprint()).then(|| {
         format!(
             "the fingerprint {fingerprint} is not that of {}, which is {}",
             identity.key,
-            pair.key.fingerprint()
+            key.fingerprint()
         )
     })
 }
 
+/// The error for a token that expired at `expires`, in seconds since 1970.
 pub(super) fn expired(identity: &Identity, expires: u64) -> Error {
     let file = match &identity.credentials {
         CredentialSource::SecurityToken { token_file } => token_file.display().to_string(),
@@ -252,10 +291,11 @@ pub(super) fn expired(identity: &Identity, expires: u64) -> Error {
         .with_hint(identity.login_command())
 }
 
-pub(super) fn now(began: Instant) -> Clocks {
-    Clocks { wall: since_1970(SystemTime::now()), monotonic: began.elapsed() }
+pub(super) fn now(started_at: Instant) -> Clocks {
+    Clocks { wall: since_1970(SystemTime::now()), monotonic: started_at.elapsed() }
 }
 
+/// A time before 1970 counts as 1970.
 pub(super) fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

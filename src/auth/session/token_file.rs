@@ -1,9 +1,8 @@
-//! Puts a renewed token back in its file, and keeps other processes of ours from doing the same
-//! at once.
+//! Writes a refreshed token back to its file, under a lock that other ocipipe processes respect.
 //!
-//! Touches the token file and its folder only. Must not decide when. Invariants: the file holds a
-//! whole token at every moment, readable by its owner alone, and never one that ends earlier than
-//! the one it held.
+//! Owns every write to the token file and its folder. Must not decide when to write. Invariants: the
+//! file holds a complete token at every moment, readable by its owner only, and never one that
+//! expires earlier than the token it replaces.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -14,24 +13,24 @@ use super::credential_files::{self, KeyAndToken};
 use crate::auth::profile::Identity;
 use proto::token::Token;
 
-/// What became of a new token.
+/// The result of writing a token back.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WriteBack {
     Written,
-    /// Another process was faster: what the files hold now is to be taken up.
+    /// Another process has changed the files: read them again.
     Superseded,
-    /// It could not be written, and why.
+    /// The token could not be written; the text is the reason.
     Failed(String),
 }
 
-/// An advisory lock beside the token; dropping it unlocks.
+/// An advisory lock on a file beside the token file; dropping it unlocks.
 pub(super) struct TokenFileLock {
     _file: Option<File>,
 }
 
 impl TokenFileLock {
-    /// Takes the lock; `None` while another process has it. Where there can be no lock (a folder
-    /// that may not be written, a file system without locks) there is nothing to wait for.
+    /// Takes the lock; `None` while another process holds it. Succeeds without a lock where none is
+    /// possible: in a read-only folder, or on a file system without locks.
     pub(super) fn try_acquire(token_file: &Path) -> Option<TokenFileLock> {
         let mut name = resolved(token_file).into_os_string();
         name.push(".lock");
@@ -50,29 +49,29 @@ impl TokenFileLock {
     }
 }
 
-/// Replaces the token that `before` was read with by a new one.
+/// Replaces the token of `previous` in the file, unless the file has changed since it was read.
 pub(super) fn write_back(
     identity: &Identity,
     token_file: &Path,
-    before: &KeyAndToken,
+    previous: &KeyAndToken,
     token: &Token,
 ) -> WriteBack {
-    // Replacing a symlink itself would cut off whoever rotates its target.
+    // Replaces the target of a symlink: another program may write to that target.
     let target = resolved(token_file);
-    match credential_files::read(identity, Some(before)) {
-        Ok(theirs) if theirs.same(before) => {}
-        Ok(theirs) => {
-            let expires = theirs.token.as_ref().map_or(0, |theirs| theirs.expires);
-            if !theirs.same_key(before) || expires >= token.expires {
+    match credential_files::read(identity, Some(previous)) {
+        Ok(current) if current.same(previous) => {}
+        Ok(current) => {
+            let expires = current.token.as_ref().map_or(0, |token| token.expires);
+            if !current.same_key(previous) || expires >= token.expires {
                 return WriteBack::Superseded;
             }
         }
-        // A login is being written, or the file is a ruin. Whoever writes it comes first.
+        // The file is being written by a login, or is corrupt: do not overwrite it.
         Err(_) => return WriteBack::Superseded,
     }
     match replace(&target, token) {
         Ok(()) => WriteBack::Written,
-        // Not the error itself, which names a file that differs each time.
+        // The error itself names a temporary file, so that its text would differ each time.
         Err(error) => {
             WriteBack::Failed(format!("{} cannot be replaced: {}", target.display(), error.kind()))
         }
@@ -80,19 +79,19 @@ pub(super) fn write_back(
 }
 
 fn replace(target: &Path, token: &Token) -> std::io::Result<()> {
-    // A file that may not be written is not to be replaced either, though its folder would allow it.
+    // A read-only file is not replaced, even though the permissions of its folder allow it.
     rustix::fs::access(target, rustix::fs::Access::WRITE_OK)?;
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut fresh =
+    let mut temporary =
         tempfile::Builder::new().prefix(".token-").tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    fresh.write_all(token.secret().as_bytes())?;
-    // A file of another user stays theirs, or they could no longer read it.
-    let (old, new) = (fs::metadata(target)?, fresh.as_file().metadata()?);
+    temporary.write_all(token.secret().as_bytes())?;
+    // The new file keeps the owner of the old one, who could not read it otherwise.
+    let (old, new) = (fs::metadata(target)?, temporary.as_file().metadata()?);
     if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-        fchown(fresh.as_file(), Some(old.uid()), Some(old.gid()))?;
+        fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()))?;
     }
-    fresh.as_file().sync_all()?;
-    fresh.persist(target)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(target)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! What the session needs of the network: small requests carried there and back.
+//! The interface through which a session sends its own small requests.
 //!
-//! Owns the shape of the exchange; who connects, and how, is the caller's. Invariant: debug output
-//! of a request shows neither its body nor its authorization.
+//! Owns the types of request and response. Must not know how a connection is made; the implementation
+//! of the trait does. Invariant: debug output of a request shows neither its body nor its headers.
 
 use std::fmt;
 use std::future::Future;
@@ -12,11 +12,11 @@ use zeroize::Zeroizing;
 
 use proto::endpoint::Endpoint;
 
-/// A request, signed and whole; `host`, `date` and `content-length` are among its headers.
+/// A complete request. A signed one has `host`, `date` and the signature among its headers.
 pub struct AuthRequest {
     pub endpoint: Endpoint,
     pub method: &'static str,
-    /// As it stands on the request line.
+    /// Path and query, as on the request line.
     pub target: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Zeroizing<Vec<u8>>,
@@ -28,20 +28,21 @@ impl fmt::Debug for AuthRequest {
     }
 }
 
-/// What came back.
+/// A complete response with any status.
 #[derive(Clone)]
 pub struct AuthResponse {
     pub status: u16,
-    /// The `date` header.
+    /// The `date` header; `None` if it is absent or malformed.
     pub date: Option<SystemTime>,
     pub body: Vec<u8>,
 }
 
-/// An exchange under way.
+/// The future of one exchange.
 pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<AuthResponse, String>> + Send + 'a>>;
 
-/// Carries a request to its endpoint. An error is a text for people, without secrets. It needs no
-/// bound in time: the session drops an exchange that takes too long.
+/// Sends requests to their endpoints.
 pub trait AuthTransport: Send + Sync {
+    /// Sends one request and returns the response. Fails with a message without secrets if no complete
+    /// response arrives. Needs no timeout: the session drops an exchange that takes too long.
     fn exchange(&self, request: AuthRequest) -> Exchange<'_>;
 }

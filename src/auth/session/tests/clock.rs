@@ -1,4 +1,4 @@
-//! A local clock that is wrong, and a service that tells the time.
+//! A session whose local clock is wrong, and a service that sends its date.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,24 +7,24 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Tells the time of some hours ago to whoever asks, and nothing else.
-struct Behind {
+/// A service whose clock is behind the local one.
+struct ClockBehind {
     hours: u32,
-    asked: AtomicUsize,
+    queries: AtomicUsize,
 }
 
-impl AuthTransport for Behind {
+impl AuthTransport for ClockBehind {
     fn exchange(&self, request: AuthRequest) -> Exchange<'_> {
         assert_eq!((request.method, request.target.as_str()), ("HEAD", "/"));
         assert!(request.headers.iter().all(|(name, _)| *name == "host"), "it is signed");
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.queries.fetch_add(1, Ordering::SeqCst);
         let date = Some(SystemTime::now() - HOUR * self.hours);
         Box::pin(async move { Ok(AuthResponse { status: 404, date, body: Vec::new() }) })
     }
 }
 
-fn keep(session: &Session, hours: u32) -> Arc<Behind> {
-    let service = Arc::new(Behind { hours, asked: AtomicUsize::new(0) });
+fn start_refresh(session: &Session, hours: u32) -> Arc<ClockBehind> {
+    let service = Arc::new(ClockBehind { hours, queries: AtomicUsize::new(0) });
     let transport = service.clone();
     session.start_background_refresh(RefreshConfig {
         transport,
@@ -35,49 +35,48 @@ fn keep(session: &Session, hours: u32) -> Arc<Behind> {
 }
 
 async fn generation(session: &Session) -> Result<u64, Error> {
-    let asked = session.credentials(SigningRequest::Small);
-    let credentials = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    let credentials = session.credentials(SigningRequest::Small);
+    let credentials = tokio::time::timeout(Duration::from_secs(20), credentials).await;
     credentials.expect("no answer").map(|credentials| credentials.generation)
 }
 
 #[tokio::test]
-async fn a_token_that_is_over_by_a_wrong_clock_is_used_once_the_service_has_told_the_time() {
+async fn a_token_expired_by_a_wrong_clock_is_used_once_the_service_has_sent_its_date() {
     let home = Home::new(&token(&vector_key(), now() - 60));
     let session = home.open().unwrap();
-    let service = keep(&session, 2);
+    let service = start_refresh(&session, 2);
     for _ in 0..3 {
         assert_eq!(generation(&session).await.unwrap(), 1);
     }
-    assert_eq!(service.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(service.queries.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_token_that_is_over_by_the_services_clock_too_ends_the_run() {
+async fn a_token_expired_by_the_services_clock_too_ends_the_run() {
     let home = Home::new(&token(&vector_key(), now() - 3 * 3600));
     let session = home.open().unwrap();
-    let service = keep(&session, 2);
+    let service = start_refresh(&session, 2);
     let error = generation(&session).await.unwrap_err();
     assert_eq!(error.kind.exit_code(), 3);
     assert!(error.message.contains("expired at"), "{error}");
-    assert_eq!(service.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(service.queries.load(Ordering::SeqCst), 1);
 }
 
-/// What the files hold was found to be over when it was read.
 #[tokio::test]
-async fn files_that_a_wrong_clock_spoke_against_are_read_again_when_it_is_corrected() {
+async fn files_rejected_by_a_wrong_clock_are_read_again_when_it_is_corrected() {
     let home = Home::new(&token(&vector_key(), now() - 3 * 3600));
     let session = home.open().unwrap();
     home.write("token", token(&vector_key(), now() - 3600).as_bytes());
-    // Long ago, so that nothing but the clock is a reason to look again.
+    // Old stamps, so that only the clock is a reason to read again.
     for name in ["token", "key.pem"] {
         let file = fs::File::options().write(true).open(home.path(name)).unwrap();
         file.set_modified(SystemTime::now() - HOUR).unwrap();
     }
     {
         let mut state = session.shared.state();
-        session.shared.read_files(&mut state, false);
+        session.shared.read_files(&mut state, ReadMode::IfChanged);
         assert!(state.last_read.stable && state.credentials.generation == 1);
     }
-    keep(&session, 2);
+    start_refresh(&session, 2);
     assert_eq!(generation(&session).await.unwrap(), 2);
 }

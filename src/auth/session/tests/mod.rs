@@ -1,3 +1,5 @@
+//! The session against files that other processes change.
+
 use std::fs;
 
 use base64::Engine;
@@ -23,12 +25,12 @@ fn now() -> u64 {
     since_1970(SystemTime::now()).as_secs()
 }
 
-/// A token of an hour that is bound to the key in a PEM text.
+/// A token with a lifetime of 1 h that is bound to the key in a PEM text.
 fn token(key: &[u8], expires: u64) -> String {
     token_with(key, expires, 7)
 }
 
-/// As above; `signature` tells tokens of one moment apart.
+/// The same as `token`; tokens with the same expiry differ by `signature`.
 fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
     let n = URL_SAFE_NO_PAD.encode(Key::from_pem(key, None).unwrap().modulus());
     let jwk = json!({"kty": "RSA", "n": n, "e": "AQAB"}).to_string();
@@ -38,13 +40,14 @@ fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
     format!("{}.{}.{signature}", part(json!({"alg": "RS256"})), part(claims))
 }
 
+mod background_refresh;
 mod clock;
-mod refused;
+mod rejected;
 mod report;
-mod upkeep;
-mod written;
 
-/// A folder with a profile S, its key and its token.
+mod write_back;
+
+/// A home folder with the profile S, its key and its token.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -61,7 +64,7 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// Replaces a file as a whole, as an editor does.
+    /// Replaces a file by renaming a new one, as an editor does.
     fn write(&self, name: &str, contents: &[u8]) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -81,7 +84,8 @@ impl Home {
         Session::open(self.identity(&[]))
     }
 
-    fn refusal(&self) -> (u8, String) {
+    /// The exit code and the message of a run that cannot start.
+    fn start_error(&self) -> (u8, String) {
         let ready = async { self.open()?.wait_until_ready(SigningRequest::Small).await };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let error = runtime.block_on(ready).unwrap_err();
@@ -89,8 +93,8 @@ impl Home {
     }
 }
 
-/// Spoils a file in a home.
-type Spoil = fn(&Home);
+/// Changes the files in a home folder.
+type Change = fn(&Home);
 
 #[tokio::test]
 async fn a_valid_pair_signs_with_the_token_and_its_key() {
@@ -104,9 +108,9 @@ async fn a_valid_pair_signs_with_the_token_and_its_key() {
 }
 
 #[test]
-fn each_trouble_with_the_token_has_its_own_message_and_names_the_login() {
+fn each_error_of_the_token_has_its_own_message_and_names_the_login() {
     let valid = token(&vector_key(), now() + 600);
-    let cases: [(Spoil, &str); 6] = [
+    let cases: [(Change, &str); 6] = [
         (|home| fs::remove_file(home.path("token")).unwrap(), "there is no token file"),
         (|home| home.write("token", b""), "it is empty"),
         (|home| home.write("token", b"a.b"), "three parts"),
@@ -114,10 +118,10 @@ fn each_trouble_with_the_token_has_its_own_message_and_names_the_login() {
         (|home| home.write("token", token(&vector_key(), now()).as_bytes()), "expired at"),
         (|home| home.write("key.pem", OTHER_KEY), "is bound to another key"),
     ];
-    for (spoil, word) in cases {
+    for (change, word) in cases {
         let home = Home::new(&valid);
-        spoil(&home);
-        let (code, message) = home.refusal();
+        change(&home);
+        let (code, message) = home.start_error();
         assert_eq!(code, 3, "{message}");
         assert!(message.contains(word), "{message}");
         assert!(message.contains("oci session authenticate --profile-name S"), "{message}");
@@ -125,9 +129,9 @@ fn each_trouble_with_the_token_has_its_own_message_and_names_the_login() {
 }
 
 #[test]
-fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuration() {
+fn each_error_of_the_key_has_its_own_message_and_is_a_configuration_error() {
     let valid = token(&vector_key(), now() + 600);
-    let cases: [(Spoil, &str); 5] = [
+    let cases: [(Change, &str); 5] = [
         (|home| fs::remove_file(home.path("key.pem")).unwrap(), "there is no key file"),
         (
             |home| {
@@ -141,10 +145,10 @@ fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuratio
         (|home| home.write("key.pem", &vec![b'x'; LARGER]), "longer than"),
     ];
     const LARGER: usize = proto::key::MAX_FILE + 1;
-    for (spoil, word) in cases {
+    for (change, word) in cases {
         let home = Home::new(&valid);
-        spoil(&home);
-        let (code, message) = home.refusal();
+        change(&home);
+        let (code, message) = home.start_error();
         assert_eq!(code, 2, "{message}");
         assert!(message.contains(word), "{message}");
     }
@@ -158,12 +162,12 @@ fn each_trouble_with_the_key_has_its_own_message_and_is_a_matter_of_configuratio
 }
 
 #[tokio::test]
-async fn a_replaced_pair_is_taken_up_at_the_next_attempt() {
+async fn a_replaced_pair_is_adopted_at_the_next_attempt() {
     let home = Home::new(&token(&vector_key(), now() + 600));
     let session = home.open().unwrap();
     let first = session.credentials(SigningRequest::Small).await.unwrap();
     home.write("key.pem", OTHER_KEY);
-    // The key alone does not fit the token: the old pair is kept.
+    // The token is not bound to the new key: the old pair stays in use.
     assert_eq!(session.credentials(SigningRequest::Small).await.unwrap().key_id, first.key_id);
     let text = token(OTHER_KEY, now() + 1200);
     home.write("token", text.as_bytes());
@@ -174,7 +178,7 @@ async fn a_replaced_pair_is_taken_up_at_the_next_attempt() {
 }
 
 #[tokio::test]
-async fn an_api_key_that_was_replaced_is_known_by_its_own_fingerprint() {
+async fn a_replaced_api_key_is_sent_with_its_own_fingerprint() {
     let home = Home::new("");
     let configured = "00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff";
     let (tenancy, user) = ("ocid1.tenancy.oc1..a", "ocid1.user.oc1..b");
@@ -191,25 +195,22 @@ async fn an_api_key_that_was_replaced_is_known_by_its_own_fingerprint() {
     let second = session.credentials(SigningRequest::Small).await.unwrap();
     let own = second.key.fingerprint();
     assert_eq!(second.key_id.as_str(), format!("{tenancy}/{user}/{own}"));
-    // Nor is it taken for the old one when it is read again, as after any refusal.
+    // Reading the file again, as after any 401, does not change that.
     session.set_streaming();
-    session.on_unauthorized(
-        &second,
-        (session.signing_date(), Instant::now()),
-        Some(SystemTime::now()),
-    );
+    let signed = SignedAt { date: session.signing_date(), at: Instant::now() };
+    session.on_unauthorized(&second, signed, Some(SystemTime::now()));
     assert_eq!(session.shared.state().credentials.key_id, second.key_id);
 }
 
 #[tokio::test]
-async fn a_change_that_leaves_no_trace_in_the_file_s_time_is_noticed_all_the_same() {
+async fn a_change_that_leaves_the_modification_time_alone_is_noticed() {
     let home = Home::new(&token(&vector_key(), now() + 600));
-    // Just changed, however long this test is held up.
+    // In the future, so that the file counts as just changed however slow this test is.
     let path = home.path("token");
     let written = SystemTime::now() + Duration::from_secs(60);
     set_modified(&path, written);
     let session = home.open().unwrap();
-    // The first look reads in any case; what counts is the second.
+    // The first call always reads the file; the second is tested.
     session.credentials(SigningRequest::Small).await.unwrap();
     let text = token(&vector_key(), now() + 601);
     fs::write(&path, &text).unwrap();
@@ -238,13 +239,13 @@ fn set_modified(path: &std::path::Path, time: SystemTime) {
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// Files that have lain there for long are not read again as long as they look the same.
+/// An age at which an unchanged file is not read again.
 fn an_hour_ago() -> SystemTime {
     SystemTime::now() - Duration::from_secs(3600)
 }
 
 #[tokio::test]
-async fn a_token_that_has_lain_there_for_long_is_seen_to_change_by_whatever_is_different() {
+async fn a_change_of_an_old_token_file_is_noticed_by_inode_size_or_time() {
     let old = an_hour_ago();
     let home = Home::new(&token(&vector_key(), now() + 600));
     let path = home.path("token");
@@ -252,29 +253,29 @@ async fn a_token_that_has_lain_there_for_long_is_seen_to_change_by_whatever_is_d
     set_modified(&path, old);
     let session = home.open().unwrap();
     session.credentials(SigningRequest::Small).await.unwrap();
-    let taken = async |text: &str| {
+    let assert_adopted = async |text: &str| {
         let credentials = session.credentials(SigningRequest::Small).await.unwrap();
         assert_eq!(credentials.key_id.as_str(), format!("ST${}", text.trim()));
     };
-    // Another file, of the same size and time.
+    // Another file with the same size and time.
     let text = token(&vector_key(), now() + 601);
     home.write("token", text.as_bytes());
     set_modified(&path, old);
-    taken(&text).await;
+    assert_adopted(&text).await;
     // The same file, another size.
     let text = format!("{}\n", token(&vector_key(), now() + 602));
     fs::write(&path, &text).unwrap();
     set_modified(&path, old);
-    taken(&text).await;
+    assert_adopted(&text).await;
     // The same file and size, another time.
     let text = format!("{}\n", token(&vector_key(), now() + 603));
     fs::write(&path, &text).unwrap();
     set_modified(&path, old + Duration::from_nanos(1_000_000));
-    taken(&text).await;
+    assert_adopted(&text).await;
 }
 
 #[tokio::test]
-async fn a_key_that_has_lain_there_for_long_is_seen_to_change() {
+async fn a_change_of_an_old_key_file_is_noticed() {
     let home = Home::new("");
     let config = "[S]\nkey_file=~/key.pem\nuser=ocid1.user.oc1..b\ntenancy=ocid1.tenancy.oc1..a\n\
                   fingerprint=00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff\nregion=phx\n";

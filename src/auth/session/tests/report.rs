@@ -1,18 +1,18 @@
-//! What `session show` and `session refresh` say.
+//! The reports of `session show` and `session refresh`.
 
-use super::super::report::{self, SessionReport};
+use super::super::report::{self, ReportFormat, SessionReport};
 use super::super::transport::{AuthRequest, AuthResponse, Exchange};
 use super::*;
 
-fn show(home: &Home, json: bool) -> SessionReport {
-    report::show(&home.identity(&[]), SystemTime::now(), json)
+fn show(home: &Home, format: ReportFormat) -> SessionReport {
+    report::show(&home.identity(&[]), SystemTime::now(), format)
 }
 
 #[test]
 fn a_session_is_shown_with_its_times_its_key_and_its_files() {
     let home = Home::new(&token(&vector_key(), now() + 90));
-    let SessionReport { text, error: trouble } = show(&home, false);
-    assert!(trouble.is_none());
+    let SessionReport { text, error } = show(&home, ReportFormat::Text);
+    assert!(error.is_none());
     for word in
         ["profile         S", "us-phoenix-1", "(in 1 min", "key match       yes", "mode 644"]
     {
@@ -24,7 +24,7 @@ fn a_session_is_shown_with_its_times_its_key_and_its_files() {
 #[test]
 fn a_session_is_shown_as_json() {
     let home = Home::new(&token(&vector_key(), now() + 90));
-    let shown: Value = serde_json::from_str(&show(&home, true).text).unwrap();
+    let shown: Value = serde_json::from_str(&show(&home, ReportFormat::Json).text).unwrap();
     assert_eq!(shown["profile"], "S");
     assert_eq!((&shown["key-match"], &shown["valid"]), (&json!(true), &json!(true)));
     assert!((85..=90).contains(&shown["expires-in-seconds"].as_i64().unwrap()));
@@ -34,18 +34,18 @@ fn a_session_is_shown_as_json() {
 
 #[test]
 fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
-    let cases: [(Spoil, u8, &str); 5] = [
+    let cases: [(Change, u8, &str); 5] = [
         (|home| home.write("token", token(&vector_key(), now() - 9).as_bytes()), 3, " ago)"),
         (|home| home.write("token", b"x"), 3, "token file"),
         (|home| fs::remove_file(home.path("token")).unwrap(), 3, "(missing)"),
         (|home| home.write("key.pem", OTHER_KEY), 3, "key match       no"),
         (|home| home.write("key.pem", b"x"), 2, "key match       unknown"),
     ];
-    for (spoil, code, word) in cases {
+    for (change, code, word) in cases {
         let home = Home::new(&token(&vector_key(), now() + 90));
-        spoil(&home);
-        let SessionReport { text, error: trouble } = show(&home, false);
-        assert_eq!(trouble.unwrap().kind.exit_code(), code, "{text}");
+        change(&home);
+        let SessionReport { text, error } = show(&home, ReportFormat::Text);
+        assert_eq!(error.unwrap().kind.exit_code(), code, "{text}");
         assert!(text.contains(word), "{word}: {text}");
         assert!(text.contains("valid           no"), "{text}");
     }
@@ -60,18 +60,18 @@ fn of_an_api_key_it_is_shown_whether_the_profile_names_its_fingerprint() {
             "key_file=~/key.pem\nregion=phx\nuser=ocid1.user.oc1..u\ntenancy=ocid1.tenancy.oc1..t";
         let config = format!("[S]\nfingerprint={fingerprint}\n{rest}\n");
         home.write(".oci/config", config.as_bytes());
-        let SessionReport { text, error: trouble } = show(&home, false);
+        let SessionReport { text, error } = show(&home, ReportFormat::Text);
         assert!(text.contains(&format!("key match       {word}\n")), "{text}");
         assert!(text.contains(&format!("valid           {word}")), "{text}");
-        assert_eq!(trouble.map(|error| error.kind.exit_code()), (word == "no").then_some(3));
+        assert_eq!(error.map(|error| error.kind.exit_code()), (word == "no").then_some(3));
         assert!(text.contains("api_key") && !text.contains("token file"), "{text}");
     }
 }
 
-/// An auth service that always gives the same answer.
-struct Answers(u16, String);
+/// An auth service that always sends the same response.
+struct FixedResponse(u16, String);
 
-impl AuthTransport for Answers {
+impl AuthTransport for FixedResponse {
     fn exchange(&self, _: AuthRequest) -> Exchange<'_> {
         let response =
             AuthResponse { status: self.0, date: None, body: self.1.clone().into_bytes() };
@@ -81,7 +81,7 @@ impl AuthTransport for Answers {
 
 async fn refresh(home: &Home, status: u16, token: &str) -> Result<String, Error> {
     let body = json!({ "token": token }).to_string();
-    report::refresh(home.identity(&[]), Arc::new(Answers(status, body))).await
+    report::refresh(home.identity(&[]), Arc::new(FixedResponse(status, body))).await
 }
 
 #[tokio::test]

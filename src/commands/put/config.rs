@@ -1,0 +1,132 @@
+//! What the transfer of a `put` needs, made from the command: object properties, upload settings and
+//! the commands that messages name.
+//!
+//! Owns the translation from options to requests and settings. Must not send anything; the only I/O is
+//! to read `--metadata file://` and `--encryption-key-file`. Invariant: every option that concerns the
+//! object or the upload is translated.
+
+use std::time::Duration;
+
+use crate::cli::{ObjectSettings, Overwrite, PutCommand};
+use crate::platform::small_file;
+use crate::transfer::preflight::PreflightResult;
+use proto::api::{ObjectLocation, Precondition, PutOptions};
+use proto::error::Error;
+use proto::metadata;
+use proto::part_plan::{self, PartPlan};
+use proto::shell;
+use proto::upload::{MessageContext, PreviousObject, TailRule, UploadConfig};
+
+/// The content type of an object if neither the options nor its name give one.
+const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
+/// The tail of a stream is split among idle connections only if that saves at least this.
+const MIN_TAIL_SAVING: Duration = Duration::from_secs(2);
+
+/// Whether the end of the stream is known to be its real end, and not that of a producer which
+/// failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndOfStream {
+    /// By an exit status, a file or the format.
+    Proven,
+    Unproven,
+}
+
+/// The properties of the object and the condition of its request. Fails if the file of the metadata or
+/// of the encryption key cannot be read or is malformed.
+pub(super) fn put_options(command: &PutCommand) -> Result<PutOptions, Error> {
+    let ObjectSettings {
+        storage_tier,
+        content_type,
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        metadata,
+        metadata_file,
+        encryption_key_file,
+        kms_key_id,
+    } = command.object.clone();
+    let metadata = match metadata_file {
+        None => metadata,
+        Some(file) => metadata::parse(&small_file::read("--metadata", &file)?)?,
+    };
+    Ok(PutOptions {
+        condition: match &command.overwrite {
+            Overwrite::Never => Precondition::IfNoneMatch,
+            Overwrite::Force => Precondition::None,
+            Overwrite::IfMatch(etag) => Precondition::IfMatch(etag.clone()),
+        },
+        checksum: command.checksum,
+        storage_tier,
+        content_type: content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned()),
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        metadata,
+        customer_key: encryption_key_file
+            .as_deref()
+            .map(small_file::read_customer_key)
+            .transpose()?,
+        kms_key_id,
+    })
+}
+
+/// The settings of the upload machine.
+pub(super) fn upload_config(
+    command: &PutCommand,
+    options: &PutOptions,
+    plan: &PartPlan,
+    preflight: &PreflightResult,
+    end: EndOfStream,
+) -> UploadConfig {
+    UploadConfig {
+        parallel: plan.parallel.into(),
+        retry_for: command.retry_for,
+        checksum: command.checksum,
+        allow_empty: command.allow_empty,
+        min_size: command.min_size.unwrap_or(0),
+        end_proven: end == EndOfStream::Proven,
+        delete_on_mismatch: command.delete_on_mismatch,
+        service_seen: preflight.answered,
+        bucket_seen: preflight.bucket_seen,
+        previous_object: previous_object(&options.condition),
+        messages: message_context(&preflight.location, command),
+        seed: fastrand::u64(..),
+        tail_split: TailRule {
+            min_piece: part_plan::MIN_PART,
+            min_saving: MIN_TAIL_SAVING,
+            max_part_number: part_plan::MAX_PARTS,
+        },
+        always_multipart: !options.fits_headers(),
+    }
+}
+
+/// The object that a successful request replaces, as its condition implies.
+fn previous_object(condition: &Precondition) -> PreviousObject {
+    match condition {
+        Precondition::IfNoneMatch => PreviousObject::Nothing,
+        Precondition::IfMatch(etag) => PreviousObject::Object(etag.clone()),
+        Precondition::None => PreviousObject::Unknown,
+    }
+}
+
+/// The names and the shell commands that messages contain.
+fn message_context(location: &ObjectLocation, command: &PutCommand) -> MessageContext {
+    let ObjectLocation { namespace, bucket, object } = location;
+    let options = format!(
+        "--namespace {} --bucket-name {} --name {}",
+        shell::shell_quote(namespace),
+        shell::shell_quote(bucket),
+        shell::shell_quote(object)
+    );
+    let profile = match &command.service.profile {
+        Some(profile) => format!(" --profile {}", shell::shell_quote(&profile.text)),
+        None => String::new(),
+    };
+    MessageContext {
+        object_url: format!("oci://{bucket}@{namespace}/{object}"),
+        abort_command: format!("ocipipe uploads abort {options} --upload-id {{}}{profile}"),
+        head_command: format!("oci os object head {options}{profile}"),
+    }
+}
