@@ -1,9 +1,9 @@
-//! What the process was given as stdin, stdout and stderr.
+//! The standard descriptors as the process inherited them, and the result on stdout.
 //!
-//! The runtime opens `/dev/null` in place of a standard descriptor that is closed, before `main`, so
-//! that afterwards `<&-` looks like `</dev/null`. But the one is a mistake in a script and the other
-//! may be meant, so the state is taken earlier. Must not read any of the three. Invariant:
-//! a descriptor counts as closed only if nothing at all was open there when the process began.
+//! Before `main`, the Rust runtime opens `/dev/null` for each closed standard descriptor, after which
+//! `<&-` looks like `</dev/null`. The first is an error of a script and the second may be intended, so
+//! this module records the state before that. Must not read any of the three. Invariant: a descriptor
+//! counts as closed only if it was not open when the process started.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,12 +16,12 @@ use proto::error::Error;
 const STDIN: u8 = 1;
 const STDOUT: u8 = 2;
 
-/// One bit for each that was closed.
+/// One bit for each descriptor that was closed at the start.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-// Runs before `main`: one atomic and plain system calls, nothing of the standard library that could
-// need its runtime. That is what the word `unsafe` in the attribute, which is the crate's and makes no
-// unsafe block here, asks to be held to.
+// Runs before `main`, so it uses only system calls and an atomic, and nothing of the standard library
+// that needs the runtime. `unsafe` in the attribute is the `ctor` crate's reminder of that rule; there
+// is no unsafe code here.
 #[ctor::ctor(unsafe)]
 fn record_closed_fds() {
     let closed = |flags: rustix::io::Result<rustix::io::FdFlags>| flags == Err(Errno::BADF);
@@ -35,8 +35,8 @@ fn record_closed_fds() {
     CLOSED.store(bits, Ordering::Relaxed);
 }
 
-/// Refuses at the start what could only fail later: a stream from a terminal or from nowhere, a
-/// result that nobody would see. To be asked before anything is read or sent.
+/// Fails if the command would read a stream from a terminal or a closed stdin, or print its result to
+/// a closed stdout. Called before anything is read or sent.
 pub fn require(reads_stdin: bool, writes_stdout: bool) -> Result<(), Error> {
     if reads_stdin && closed(STDIN) {
         return Err(Error::usage("stdin is closed: there is no stream to upload")
@@ -58,22 +58,22 @@ fn closed(descriptor: u8) -> bool {
     CLOSED.load(Ordering::Relaxed) & descriptor != 0
 }
 
-/// Whether stderr is a terminal: a bar can be drawn.
+/// Whether stderr is a terminal, where a bar can be drawn.
 pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Writes a result that must not be lost: to stdout or, where that fails, to stderr with the reason.
-/// That is no error: what it tells of has happened.
+/// Writes a result to stdout or, if that fails, to stderr with the reason. Not reported as a failure,
+/// since the operation itself succeeded.
 pub fn print_result(text: &str) {
-    print_to(&mut io::stdout().lock(), text, |told| {
-        stderr::shared().enqueue(told, Priority::Final);
+    print_to(&mut io::stdout().lock(), text, |message| {
+        stderr::shared().enqueue(message, Priority::Final);
     });
 }
 
-fn print_to(stdout: &mut impl Write, text: &str, tell: impl FnOnce(String)) {
+fn print_to(stdout: &mut impl Write, text: &str, on_error: impl FnOnce(String)) {
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        tell(format!("ocipipe: warning: stdout took no result ({error}); this is it:\n{text}"));
+        on_error(format!("ocipipe: warning: stdout took no result ({error}); this is it:\n{text}"));
     }
 }
 
@@ -95,14 +95,14 @@ mod tests {
     #[test]
     fn a_result_goes_to_stdout_alone() {
         let mut out = Vec::new();
-        print_to(&mut out, "{}\n", |told| panic!("{told}"));
+        print_to(&mut out, "{}\n", |message| panic!("{message}"));
         assert_eq!(out, b"{}\n");
     }
 
     #[test]
-    fn a_result_that_stdout_does_not_take_is_not_lost() {
+    fn a_result_that_stdout_does_not_accept_is_not_lost() {
         let mut text = String::new();
-        print_to(&mut FullDisk, "{}\n", |told| text = told);
+        print_to(&mut FullDisk, "{}\n", |message| text = message);
         assert!(text.starts_with("ocipipe: warning: ") && text.ends_with("\n{}\n"), "{text}");
     }
 }

@@ -1,10 +1,10 @@
-//! The one way to stderr: a thread that writes what others queue.
+//! The queue of stderr and the thread that writes it.
 //!
-//! stderr may be open and never read: a pager, a terminal that was stopped, a parent that waits for
-//! our end first. Whoever writes there blocks, so that nobody does but this thread. Owns the queue
-//! and its bounds; knows nothing of what is said. Invariants: nothing here waits for a reader except
-//! `settle`, which waits for so long and no longer; what is queued stays in its order; and nothing
-//! that a terminal obeys is said, whoever it came from, only drawn.
+//! stderr may be open and never read: a pager, a stopped terminal, a parent that waits for the exit of
+//! this process. A write would block, so that only this thread writes. Owns the queue and its limits.
+//! Must not know what the texts mean. Invariants: no call waits for a reader except `flush_timeout`,
+//! which waits no longer than its limit; texts are written in the order they were queued; control
+//! characters reach the terminal only through `draw`.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -16,31 +16,32 @@ use rustix::io::Errno;
 
 use proto::printable;
 
-/// At the end of a run: how long what is queued may still take to be written.
+/// How long the exit of the process waits for the queue to be written.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How many bytes may be queued, by what is worth keeping: memory is bounded, and progress of long
-/// ago is worth nothing.
+/// The bytes in the queue beyond which a text of each priority is dropped: memory stays bounded, and
+/// old progress is useless.
 const MAX_DROPPABLE: usize = 64 * 1024;
 const MAX_NORMAL: usize = 256 * 1024;
 
-/// What becomes of a text when nobody reads.
+/// Which texts are dropped while stderr is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// The next one says as much.
+    /// Progress: dropped once 64 KiB are queued, since the next line replaces it.
     Droppable,
-    /// Kept as long as there is room.
+    /// Messages: dropped once 256 KiB are queued.
     Normal,
-    /// Always kept, and the last that is taken.
+    /// Never dropped; nothing can be queued after it.
     Final,
 }
 
-/// A handle; all clones share one thread, which ends after the last of them.
+/// A handle of the queue. All clones share one thread, which ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Stderr {
     shared: Arc<StderrHandle>,
 }
 
+/// Tells the thread to end when it is dropped.
 struct StderrHandle(Arc<StderrShared>);
 
 impl std::ops::Deref for StderrHandle {
@@ -61,7 +62,7 @@ impl Drop for StderrHandle {
 struct StderrShared {
     state: Mutex<StderrState>,
     changed: Condvar,
-    /// Held by whoever writes.
+    /// Locked during each write.
     sink: Mutex<Box<dyn StderrSink>>,
     spawn: Spawn,
 }
@@ -69,27 +70,28 @@ struct StderrShared {
 #[derive(Default)]
 struct StderrState {
     texts: VecDeque<Vec<u8>>,
-    /// Bytes in `texts`, and in what is being written.
+    /// Bytes in `texts` and in the text that is being written.
     queued: usize,
+    /// Set by the final text; later ones are dropped.
     closed: bool,
-    /// There is no handle any more.
+    /// Whether the last handle was dropped.
     dropped: bool,
-    /// There is a thread that writes.
+    /// Whether the thread was started.
     threaded: bool,
 }
 
-/// Starts a thread; whether there is one now.
+/// Starts a thread; returns whether the system allowed it.
 type Spawn = Box<dyn Fn(Box<dyn FnOnce() + Send>) -> bool + Send + Sync>;
 
 fn spawn(work: Box<dyn FnOnce() + Send>) -> bool {
     std::thread::Builder::new().name("stderr".to_owned()).spawn(work).is_ok()
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 trait StderrSink: Send {
-    /// Writes the text, waiting until then and no longer where there is such a moment; how much is
-    /// done with. What fails is lost on purpose: there is nobody to tell.
-    fn write(&mut self, text: &[u8], until: Option<Instant>) -> usize;
+    /// Writes the text, up to `deadline` if there is one. Returns how many bytes are done. A failed
+    /// write counts as done, since there is nowhere to report it.
+    fn write(&mut self, text: &[u8], deadline: Option<Instant>) -> usize;
 }
 
 impl<W: Write + Send> StderrSink for W {
@@ -108,7 +110,7 @@ impl StderrShared {
         self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the next text; there is none when all handles are gone.
+    /// Waits for the next text; `None` once all handles are dropped and the queue is empty.
     fn next(&self) -> Option<Vec<u8>> {
         let mut state = self.locked();
         loop {
@@ -122,8 +124,8 @@ impl StderrShared {
         }
     }
 
-    /// The work of the thread.
-    fn write_all(&self) {
+    /// The loop of the thread.
+    fn run(&self) {
         while let Some(text) = self.next() {
             let written = self.sink().write(&text, None);
             debug_assert_eq!(written, text.len());
@@ -132,15 +134,15 @@ impl StderrShared {
         }
     }
 
-    /// Writes what is queued, here, as far as that goes until then.
-    fn write_until(&self, until: Instant) {
+    /// Writes the queue on the calling thread, up to the deadline. Does nothing if there is a thread.
+    fn write_until(&self, deadline: Instant) {
         let mut sink = self.sink();
         if self.locked().threaded {
             return;
         }
         loop {
             let Some(mut text) = self.locked().texts.pop_front() else { return };
-            let written = sink.write(&text, Some(until));
+            let written = sink.write(&text, Some(deadline));
             let mut state = self.locked();
             state.queued -= written;
             if written < text.len() {
@@ -153,12 +155,12 @@ impl StderrShared {
 
 static SHARED: OnceLock<Stderr> = OnceLock::new();
 
-/// stderr of this process.
+/// The queue of this process's stderr.
 pub fn shared() -> &'static Stderr {
-    SHARED.get_or_init(|| Stderr::by(Box::new(spawn), StderrFd))
+    SHARED.get_or_init(|| Stderr::with_spawn(Box::new(spawn), StderrFd))
 }
 
-/// At the end of a run: lets what was said of it be written, for a moment.
+/// Waits up to 500 ms for the queue to be written, if it was ever used.
 pub fn flush_at_exit() {
     if let Some(stderr) = SHARED.get() {
         stderr.flush_timeout(EXIT_FLUSH_TIMEOUT);
@@ -166,71 +168,72 @@ pub fn flush_at_exit() {
 }
 
 impl Stderr {
-    /// A thread that writes to this.
+    /// A queue and a thread that writes it to `sink`.
     pub fn spawn_on(sink: impl Write + Send + 'static) -> Stderr {
-        Stderr::by(Box::new(spawn), sink)
+        Stderr::with_spawn(Box::new(spawn), sink)
     }
 
-    /// A thread that is started in this way, as soon as one can be.
-    fn by(spawn: Spawn, sink: impl StderrSink + 'static) -> Stderr {
+    /// A queue whose thread `spawn` starts. If that fails, every later call tries again.
+    fn with_spawn(spawn: Spawn, sink: impl StderrSink + 'static) -> Stderr {
         let (state, changed) = (Mutex::default(), Condvar::new());
         let shared =
             Arc::new(StderrShared { state, changed, sink: Mutex::new(Box::new(sink)), spawn });
         let stderr = Stderr { shared: Arc::new(StderrHandle(shared)) };
-        stderr.has_thread();
+        stderr.ensure_thread();
         stderr
     }
 
-    /// Whether there is a thread that writes; one is started if it can be.
-    fn has_thread(&self) -> bool {
+    /// Starts the thread if there is none. Returns whether there is one.
+    fn ensure_thread(&self) -> bool {
         let mut state = self.shared.locked();
-        // While somebody else writes, a thread would write what comes later before it.
+        // While another thread writes in its place, a new one could write later texts first.
         if !state.threaded && self.shared.sink.try_lock().is_ok() {
-            let theirs = self.shared.0.clone();
-            state.threaded = (self.shared.spawn)(Box::new(move || theirs.write_all()));
+            let shared = self.shared.0.clone();
+            state.threaded = (self.shared.spawn)(Box::new(move || shared.run()));
         }
         state.threaded
     }
 
-    /// Queues a text, which is written in one piece; whether there was room for it. What a terminal
-    /// would obey is escaped here, where nobody can forget it.
-    pub fn enqueue(&self, text: String, worth: Priority) -> bool {
-        self.draw(printable::text(&text).into_owned(), worth)
+    /// Queues a text, which is written in one piece. Returns whether there was room for it. Control
+    /// characters are escaped.
+    pub fn enqueue(&self, text: String, priority: Priority) -> bool {
+        self.draw(printable::text(&text).into_owned(), priority)
     }
 
-    /// Queues what a terminal is to obey; it holds no text that was not made printable.
-    pub fn draw(&self, text: String, worth: Priority) -> bool {
+    /// Queues a text with control characters for the terminal. The caller has escaped every text in it
+    /// that is not its own.
+    pub fn draw(&self, text: String, priority: Priority) -> bool {
         let mut state = self.shared.locked();
-        let room = match worth {
+        let room = match priority {
             Priority::Droppable => MAX_DROPPABLE,
             Priority::Normal => MAX_NORMAL,
             Priority::Final => usize::MAX,
         };
-        // A text longer than the room is taken where nothing else waits.
+        // A text longer than the limit is accepted if the queue is empty.
         let fits = state.queued == 0 || state.queued.saturating_add(text.len()) <= room;
         if state.closed || !fits {
             return false;
         }
-        state.closed = worth == Priority::Final;
+        state.closed = priority == Priority::Final;
         state.queued += text.len();
         state.texts.push_back(text.into_bytes());
         drop(state);
         self.shared.changed.notify_all();
-        if !self.has_thread() {
+        if !self.ensure_thread() {
             self.shared.write_until(Instant::now());
         }
         true
     }
 
-    /// Waits until all is written, but no longer than this; whether it is.
+    /// Waits up to `limit` until the queue is written. Returns whether it is.
     pub fn flush_timeout(&self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
-        if !self.has_thread() {
-            self.shared.write_until(until);
+        let deadline = Instant::now() + limit;
+        if !self.ensure_thread() {
+            self.shared.write_until(deadline);
         }
         let mut state = self.shared.locked();
         while state.queued > 0 {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
@@ -241,12 +244,12 @@ impl Stderr {
     }
 }
 
-/// The descriptor itself. The standard library's stderr has a lock, and whoever else wants it, a
-/// panic for one, would wait for a write that does not end.
+/// Descriptor 2 itself. The standard library's stderr has a lock, on which a panic of another thread
+/// would wait for a write that does not end.
 struct StderrFd;
 
 impl StderrSink for StderrFd {
-    fn write(&mut self, text: &[u8], until: Option<Instant>) -> usize {
+    fn write(&mut self, text: &[u8], deadline: Option<Instant>) -> usize {
         let stderr = rustix::stdio::stderr();
         let ready = |limit: Option<&Timespec>| {
             let polled = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], limit);
@@ -255,19 +258,19 @@ impl StderrSink for StderrFd {
         let mut done = 0;
         while done < text.len() {
             let mut piece = &text[done..];
-            if let Some(until) = until {
-                let left = until.saturating_duration_since(Instant::now());
+            if let Some(deadline) = deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
                 if !ready(Timespec::try_from(left).ok().as_ref()) {
                     return done;
                 }
-                // So much goes into a pipe that is ready without waiting.
+                // A pipe that poll reports as writable accepts 512 bytes without blocking (PIPE_BUF).
                 piece = &piece[..piece.len().min(512)];
             }
             match rustix::io::write(stderr, piece) {
                 Ok(written) => done += written,
                 Err(Errno::INTR) => {}
-                // Another process that shares it may have asked for that.
-                Err(Errno::AGAIN) if until.is_none() => drop(ready(None)),
+                // Another process that shares the descriptor may have made it non-blocking.
+                Err(Errno::AGAIN) if deadline.is_none() => drop(ready(None)),
                 Err(Errno::AGAIN) => return done,
                 Err(_) => return text.len(),
             }
@@ -283,7 +286,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-    /// A sink whose every write waits for a word.
+    /// A sink in which every write waits for a message.
     struct GatedSink {
         open: Receiver<()>,
         written: Arc<Mutex<String>>,
@@ -301,39 +304,39 @@ mod tests {
     }
 
     fn gated() -> (Stderr, SyncSender<()>, Arc<Mutex<String>>) {
-        let (tell, open) = sync_channel(1_000_000);
+        let (allow, open) = sync_channel(1_000_000);
         let written = Arc::new(Mutex::new(String::new()));
-        (Stderr::spawn_on(GatedSink { open, written: written.clone() }), tell, written)
+        (Stderr::spawn_on(GatedSink { open, written: written.clone() }), allow, written)
     }
 
     #[test]
-    fn nobody_waits_for_a_reader_and_progress_gives_way_to_warnings() {
-        let (stderr, tell, written) = gated();
+    fn no_call_waits_for_a_reader_and_progress_is_dropped_before_warnings() {
+        let (stderr, allow, written) = gated();
         let stderr = &stderr;
         let line = |n: i32| format!("{n:099}\n");
-        let said = |worth| (0..).take_while(move |n| stderr.enqueue(line(*n), worth));
-        let passing = said(Priority::Droppable).count();
-        assert_eq!(passing, MAX_DROPPABLE / 100);
-        let lasting = said(Priority::Normal).count();
-        assert_eq!(passing + lasting, MAX_NORMAL / 100);
+        let queued = |priority| (0..).take_while(move |n| stderr.enqueue(line(*n), priority));
+        let droppable = queued(Priority::Droppable).count();
+        assert_eq!(droppable, MAX_DROPPABLE / 100);
+        let normal = queued(Priority::Normal).count();
+        assert_eq!(droppable + normal, MAX_NORMAL / 100);
         assert!(stderr.enqueue("the last\n".to_owned(), Priority::Final));
         assert!(!stderr.enqueue("after the last\n".to_owned(), Priority::Normal));
         assert!(!stderr.flush_timeout(Duration::from_millis(1)));
-        for _ in 0..passing + lasting + 1 {
-            tell.send(()).unwrap();
+        for _ in 0..droppable + normal + 1 {
+            allow.send(()).unwrap();
         }
         assert!(stderr.flush_timeout(Duration::from_secs(60)));
         let written = written.lock().unwrap();
         assert!(written.ends_with("\nthe last\n"));
-        assert_eq!(written.lines().count(), passing + lasting + 1);
+        assert_eq!(written.lines().count(), droppable + normal + 1);
     }
 
     #[test]
-    fn there_is_room_again_when_something_was_read() {
-        let (stderr, tell, _) = gated();
+    fn there_is_room_again_after_a_read() {
+        let (stderr, allow, _) = gated();
         while stderr.enqueue("x".repeat(1000), Priority::Normal) {}
         for _ in 0..MAX_NORMAL / 1000 {
-            tell.send(()).unwrap();
+            allow.send(()).unwrap();
         }
         assert!(stderr.flush_timeout(Duration::from_secs(60)));
         assert!(
@@ -345,17 +348,16 @@ mod tests {
 
     #[test]
     fn a_sink_that_fails_keeps_nothing_waiting() {
-        let (stderr, tell, written) = gated();
-        drop(tell);
+        let (stderr, allow, written) = gated();
+        drop(allow);
         stderr.enqueue("lost\n".to_owned(), Priority::Final);
         assert!(stderr.flush_timeout(Duration::from_secs(60)));
         assert_eq!(*written.lock().unwrap(), "");
     }
 
     #[test]
-    fn without_a_thread_what_is_said_is_written_all_the_same_and_a_thread_is_taken_when_there_is_one()
-     {
-        let (tell, open) = sync_channel(1000);
+    fn without_a_thread_the_caller_writes_and_a_thread_is_started_once_it_can_be() {
+        let (allow, open) = sync_channel(1000);
         let written = Arc::new(Mutex::new(String::new()));
         let refusals = Arc::new(AtomicU32::new(3));
         let left = refusals.clone();
@@ -367,8 +369,9 @@ mod tests {
             std::thread::spawn(work);
             true
         };
-        let stderr = Stderr::by(Box::new(spawn), GatedSink { open, written: written.clone() });
-        (0..10).for_each(|_| tell.send(()).unwrap());
+        let stderr =
+            Stderr::with_spawn(Box::new(spawn), GatedSink { open, written: written.clone() });
+        (0..10).for_each(|_| allow.send(()).unwrap());
         for line in ["one\n", "two\n"] {
             assert!(stderr.enqueue(line.to_owned(), Priority::Normal));
             assert!(written.lock().unwrap().ends_with(line), "nobody else writes it");

@@ -1,5 +1,6 @@
-//! What `progress` promises.
+//! Progress lines, their intervals, and messages on a stderr that is slow or broken.
 
+use super::format::line;
 use super::*;
 use proptest::prelude::*;
 use proto::units::{GIB, MIB};
@@ -19,16 +20,16 @@ impl Write for Sink {
     }
 }
 
-/// stderr, and what has arrived there.
-struct Seen {
+/// A stderr and the bytes written to it.
+struct Captured {
     stderr: Stderr,
     sink: Sink,
 }
 
-impl Seen {
-    fn new() -> Seen {
+impl Captured {
+    fn new() -> Captured {
         let sink = Sink::default();
-        Seen { stderr: Stderr::spawn_on(sink.clone()), sink }
+        Captured { stderr: Stderr::spawn_on(sink.clone()), sink }
     }
 
     fn text(&self) -> String {
@@ -41,11 +42,11 @@ impl Seen {
     }
 }
 
-fn reporter(progress: ProgressMode, quiet: bool, debug: bool) -> (Reporter, Seen) {
-    let seen = Seen::new();
-    let report = OutputOptions { progress, quiet, debug };
+fn reporter(progress: ProgressMode, quiet: bool, debug: bool) -> (Reporter, Captured) {
+    let captured = Captured::new();
+    let options = OutputOptions { progress, quiet, debug };
     let hidden = ProgressDrawTarget::hidden();
-    (Reporter::to(report, false, hidden, seen.stderr.clone()), seen)
+    (Reporter::to(options, false, hidden, captured.stderr.clone()), captured)
 }
 
 fn at(seconds: u64, acknowledged: u64) -> ProgressSnapshot {
@@ -69,7 +70,7 @@ fn a_stream_of_unknown_size_shows_no_percentage() {
 }
 
 #[test]
-fn everything_that_matters_stands_in_the_line() {
+fn a_line_contains_every_known_number() {
     let now = ProgressSnapshot {
         retries: 3,
         token_left: Some(Duration::from_millis(2_040_900)),
@@ -108,12 +109,12 @@ fn json_is_one_object_a_line_with_every_field() {
 #[test]
 fn without_a_terminal_a_line_comes_every_thirty_seconds() {
     for progress in [ProgressMode::Auto, ProgressMode::Bar, ProgressMode::Log] {
-        let (reporter, seen) = reporter(progress, false, false);
+        let (reporter, captured) = reporter(progress, false, false);
         for tenth in 0..=950 {
             let elapsed = Duration::from_millis(tenth * 100);
             reporter.update(&ProgressSnapshot { elapsed, ..at(0, tenth * MIB) });
         }
-        let lines = seen.lines();
+        let lines = captured.lines();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("ocipipe: 300 MiB stored"), "{lines:?}");
     }
@@ -121,12 +122,12 @@ fn without_a_terminal_a_line_comes_every_thirty_seconds() {
 
 #[test]
 fn json_is_all_that_a_program_has_to_read() {
-    let (reporter, seen) = reporter(ProgressMode::Json, false, true);
+    let (reporter, captured) = reporter(ProgressMode::Json, false, true);
     reporter.info("n");
     reporter.warn("w \"quoted\"");
     reporter.debug(|| "d".to_owned());
     reporter.update(&at(5, MIB));
-    let events: Vec<String> = seen
+    let events: Vec<String> = captured
         .lines()
         .iter()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].to_string())
@@ -137,42 +138,42 @@ fn json_is_all_that_a_program_has_to_read() {
 #[test]
 fn quiet_leaves_warnings_only() {
     for progress in [ProgressMode::Auto, ProgressMode::Log, ProgressMode::Json, ProgressMode::Bar] {
-        let (reporter, seen) = reporter(progress, true, false);
+        let (reporter, captured) = reporter(progress, true, false);
         reporter.info("n");
         reporter.debug(|| unreachable!("no text is made without --debug"));
         reporter.update(&at(500, GIB));
-        assert!(seen.lines().is_empty());
+        assert!(captured.lines().is_empty());
         reporter.warn("w");
-        assert_eq!(seen.lines().len(), 1);
+        assert_eq!(captured.lines().len(), 1);
     }
 }
 
 #[test]
-fn progress_none_still_tells_notes() {
-    let (reporter, seen) = reporter(ProgressMode::None, false, false);
+fn progress_none_still_writes_notes() {
+    let (reporter, captured) = reporter(ProgressMode::None, false, false);
     reporter.update(&at(500, GIB));
     reporter.info("done");
-    assert_eq!(seen.lines(), ["ocipipe: done"]);
+    assert_eq!(captured.lines(), ["ocipipe: done"]);
 }
 
 #[test]
-fn a_bar_gives_way_to_a_warning_and_leaves_nothing_behind() {
-    let seen = Seen::new();
-    let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(seen.stderr.clone())));
-    let reporter = Reporter::to(OutputOptions::default(), true, draw, seen.stderr.clone());
+fn a_bar_is_cleared_for_a_warning_and_at_the_end() {
+    let captured = Captured::new();
+    let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(captured.stderr.clone())));
+    let reporter = Reporter::to(OutputOptions::default(), true, draw, captured.stderr.clone());
     reporter.update(&at(1, GIB));
-    assert!(seen.text().contains("1.0 GiB stored"), "{:?}", seen.text());
+    assert!(captured.text().contains("1.0 GiB stored"), "{:?}", captured.text());
     reporter.warn("w");
     const CLEARED: &str = "\r\u{1b}[2K";
-    let text = seen.text();
+    let text = captured.text();
     let (before, after) = text.split_once("ocipipe: warning: w\n").expect(&text);
     assert!(before.ends_with(CLEARED), "{text:?}");
     assert!(after.contains("1.0 GiB stored"), "{text:?}");
     reporter.finish();
-    assert!(seen.text().ends_with(CLEARED), "{:?}", seen.text());
+    assert!(captured.text().ends_with(CLEARED), "{:?}", captured.text());
 }
 
-/// What never takes anything.
+/// A sink whose writes never return.
 struct Stuck;
 
 impl Write for Stuck {
@@ -187,12 +188,12 @@ impl Write for Stuck {
 }
 
 #[test]
-fn a_stderr_that_is_never_read_holds_up_neither_bar_nor_lines() {
+fn a_stderr_that_is_never_read_delays_neither_bar_nor_lines() {
     for terminal in [true, false] {
         let stderr = Stderr::spawn_on(Stuck);
         let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(stderr.clone())));
-        let report = OutputOptions { debug: true, ..OutputOptions::default() };
-        let reporter = Reporter::to(report, terminal, draw, stderr);
+        let options = OutputOptions { debug: true, ..OutputOptions::default() };
+        let reporter = Reporter::to(options, terminal, draw, stderr);
         for second in 0..20_000 {
             reporter.update(&at(second, GIB));
             reporter.warn("w");
@@ -203,8 +204,8 @@ fn a_stderr_that_is_never_read_holds_up_neither_bar_nor_lines() {
 }
 
 #[test]
-fn lines_that_are_missing_are_counted_where_they_are_missing() {
-    /// One that begins to read when it is told.
+fn dropped_lines_are_counted_at_their_place() {
+    /// A sink that blocks until the channel is closed.
     struct Late(std::sync::mpsc::Receiver<()>, Sink);
     impl Write for Late {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -215,19 +216,19 @@ fn lines_that_are_missing_are_counted_where_they_are_missing() {
             Ok(())
         }
     }
-    let (tell, told) = std::sync::mpsc::channel();
+    let (start, started) = std::sync::mpsc::channel();
     let sink = Sink::default();
-    let seen = Seen { stderr: Stderr::spawn_on(Late(told, sink.clone())), sink };
+    let captured = Captured { stderr: Stderr::spawn_on(Late(started, sink.clone())), sink };
     let hidden = ProgressDrawTarget::hidden();
-    let reporter = Reporter::to(OutputOptions::default(), false, hidden, seen.stderr.clone());
+    let reporter = Reporter::to(OutputOptions::default(), false, hidden, captured.stderr.clone());
     for n in 0..100 {
         reporter.warn(&format!("{n} {}", "w".repeat(10_000)));
     }
-    drop(tell);
-    let before = seen.lines().len();
+    drop(start);
+    let before = captured.lines().len();
     assert!(before > 10 && before < 100, "{before}");
     reporter.warn("and on it goes");
-    let lines = seen.lines();
+    let lines = captured.lines();
     let missing = format!("here {} lines are missing: stderr was not read", 100 - before);
     assert_eq!(
         lines[before..],
@@ -236,14 +237,14 @@ fn lines_that_are_missing_are_counted_where_they_are_missing() {
 }
 
 #[test]
-fn what_a_terminal_would_obey_is_shown_and_not_sent() {
-    let (reporter, seen) = reporter(ProgressMode::Log, false, false);
+fn control_characters_are_escaped() {
+    let (reporter, captured) = reporter(ProgressMode::Log, false, false);
     reporter.warn("a\u{1b}[2Jb\rc");
-    assert_eq!(seen.lines(), ["ocipipe: warning: a\\u{1b}[2Jb\\rc"]);
+    assert_eq!(captured.lines(), ["ocipipe: warning: a\\u{1b}[2Jb\\rc"]);
 }
 
 #[test]
-fn a_stderr_that_fails_is_no_concern_of_the_upload() {
+fn a_stderr_that_fails_does_not_fail_the_reporter() {
     struct Broken;
     impl Write for Broken {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -261,7 +262,7 @@ fn a_stderr_that_fails_is_no_concern_of_the_upload() {
 }
 
 #[test]
-fn the_rate_is_that_of_the_recent_past_and_falls_when_nothing_moves() {
+fn the_rate_is_that_of_the_last_30_s_and_falls_while_nothing_moves() {
     let mut rate = RateEstimate::default();
     assert_eq!(rate.observe(Duration::ZERO, 0), 0);
     for second in 1..=120 {
@@ -277,18 +278,18 @@ fn the_rate_is_that_of_the_recent_past_and_falls_when_nothing_moves() {
 }
 
 #[test]
-fn lumps_of_a_slow_link_do_not_make_the_rate_jump() {
+fn whole_parts_on_a_slow_link_do_not_make_the_rate_jump() {
     let mut rate = RateEstimate::default();
-    let mut seen = Vec::new();
+    let mut rates = Vec::new();
     for second in 1..=3000u64 {
-        // Every 128 s another 128 MiB: 1 MiB/s.
+        // 128 MiB every 128 s: 1 MiB/s.
         let now = rate.observe(Duration::from_secs(second), second / 128 * 128 * MIB);
         if second > 1500 {
-            seen.push(now);
+            rates.push(now);
         }
     }
-    assert!(*seen.iter().min().unwrap() > MIB * 8 / 10, "{:?}", seen.iter().min());
-    assert!(*seen.iter().max().unwrap() < MIB * 12 / 10, "{:?}", seen.iter().max());
+    assert!(*rates.iter().min().unwrap() > MIB * 8 / 10, "{:?}", rates.iter().min());
+    assert!(*rates.iter().max().unwrap() < MIB * 12 / 10, "{:?}", rates.iter().max());
 }
 
 proptest! {

@@ -1,8 +1,7 @@
-//! A terminal for the bar that nobody has to wait for.
+//! A terminal for the progress bar that writes through the queue of stderr.
 //!
-//! Owns how the bar's moves become bytes; each drawing is one text in the queue to stderr. Knows
-//! nothing of what is drawn. Invariant: a drawing arrives whole or not at all, so that one which is
-//! missing costs no more than a moment's sight of the bar.
+//! Owns the encoding of indicatif's terminal operations, one message per frame. Must not know what is
+//! drawn. Invariant: a frame is written whole or dropped; the next frame repairs a dropped one.
 
 use std::fmt::{self, Debug, Write};
 use std::io;
@@ -12,6 +11,7 @@ use indicatif::TermLike;
 
 use crate::term::stderr::{Priority, Stderr};
 
+/// Collects the operations of a frame until `flush` queues them.
 pub struct QueuedTerm {
     stderr: Stderr,
     pending_ops: Mutex<String>,
@@ -22,9 +22,9 @@ impl QueuedTerm {
         QueuedTerm { stderr, pending_ops: Mutex::default() }
     }
 
-    fn draw(&self, bytes: fmt::Arguments) -> io::Result<()> {
-        let mut drawing = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
-        drawing.write_fmt(bytes).map_err(io::Error::other)
+    fn draw(&self, operation: fmt::Arguments) -> io::Result<()> {
+        let mut pending = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.write_fmt(operation).map_err(io::Error::other)
     }
 
     fn move_cursor(&self, by: usize, direction: char) -> io::Result<()> {
@@ -74,9 +74,9 @@ impl TermLike for QueuedTerm {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut drawing = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
-        if !drawing.is_empty() {
-            self.stderr.draw(std::mem::take(&mut drawing), Priority::Droppable);
+        let mut pending = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
+        if !pending.is_empty() {
+            self.stderr.draw(std::mem::take(&mut pending), Priority::Droppable);
         }
         Ok(())
     }
