@@ -148,7 +148,7 @@ async fn abort_listed(
     selected: &[ListedUpload],
 ) -> Result<(), Error> {
     if selected.is_empty() && command.upload_id.is_some() {
-        return Err(Error::client("there is no open upload with this id"));
+        return Err(Error::service("there is no open upload with this id"));
     }
     let mut first_error = None;
     let mut failed = 0;

@@ -37,7 +37,7 @@ pub(super) async fn run_refresher(shared: Arc<SharedState>, transport: Arc<dyn A
     loop {
         let woken = shared.refresher_wake.notified();
         let idle = loop {
-            let step = {
+            let task = {
                 let mut state = shared.state();
                 shared.read_files(&mut state, ReadMode::IfChanged);
                 state.lifecycle.report_expiry_while_idle(shared.now());
