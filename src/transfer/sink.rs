@@ -54,7 +54,7 @@ impl Sink {
         };
         let expected = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Crc32c, Algorithm::Md5]
             .into_iter()
-            .find_map(|algorithm| Value::from_base64(algorithm, head.content(algorithm)?));
+            .find_map(|algorithm| Value::from_base64(algorithm, head.content.get(algorithm)?));
         let algorithm = expected.as_ref().map_or(Algorithm::None, Value::algorithm);
         let writing = SinkState { output: to, expected, hasher: Hasher::new(algorithm) };
         Ok(Sink { worker, state: writing })

@@ -251,8 +251,8 @@ fn receipt(stored: StoredObject, location: ObjectLocation, checksum: Algorithm) 
     Receipt {
         etag: meta.etag.unwrap_or_default(),
         last_modified: meta.last_modified,
-        opc_multipart_md5: meta.multipart_md5,
-        opc_content_md5: meta.content_md5,
+        opc_multipart_md5: meta.multipart.md5,
+        opc_content_md5: meta.content.md5,
         bucket: location.bucket,
         name: location.object,
         namespace: location.namespace,

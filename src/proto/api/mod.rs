@@ -7,5 +7,6 @@ pub use request::{
     CustomerKey, ObjectLocation, Precondition, PutOptions, Request, RequestClass, RequestPayload,
 };
 pub use response::{
-    Archival, ErrorResponse, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page, Response,
+    Archival, Digests, ErrorResponse, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page,
+    Response,
 };

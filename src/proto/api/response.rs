@@ -35,61 +35,77 @@ impl Response {
     }
 }
 
-/// What the service says of stored bytes, by the header names of the API.
+/// What the service reports about stored bytes: the headers of HeadObject, PutObject, UploadPart and
+/// CommitMultipartUpload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectMeta {
     pub etag: Option<String>,
+    /// The `last-modified` header as it was sent, an HTTP date.
     pub last_modified: Option<String>,
+    /// Bytes. Known only from HeadObject.
     pub size: Option<u64>,
-    pub content_md5: Option<String>,
-    pub content_sha256: Option<String>,
-    pub content_sha384: Option<String>,
-    pub content_crc32c: Option<String>,
-    pub multipart_md5: Option<String>,
-    pub multipart_sha256: Option<String>,
-    pub multipart_sha384: Option<String>,
+    /// Digests of the whole body, from `opc-content-*`.
+    pub content: Digests,
+    /// Digests of the digests of the parts, from `opc-multipart-*`. CRC-32C is never among them: the
+    /// service reports it for the whole object.
+    pub multipart: Digests,
     pub request_id: Option<String>,
 }
 
-impl ObjectMeta {
-    /// Reads the head of an answer, whatever is in it.
-    pub fn of(answer: &Response) -> ObjectMeta {
-        ObjectMeta {
-            etag: answer.owned_header("etag"),
-            last_modified: answer.owned_header("last-modified"),
-            // Only a HEAD's content length speaks of the object.
-            size: None,
-            content_md5: answer
-                .owned_header("opc-content-md5")
-                .or_else(|| answer.owned_header("content-md5")),
-            content_sha256: answer.owned_header("opc-content-sha256"),
-            content_sha384: answer.owned_header("opc-content-sha384"),
-            content_crc32c: answer.owned_header("opc-content-crc32c"),
-            multipart_md5: answer.owned_header("opc-multipart-md5"),
-            multipart_sha256: answer.owned_header("opc-multipart-sha256"),
-            multipart_sha384: answer.owned_header("opc-multipart-sha384"),
-            request_id: answer.request_id(),
-        }
-    }
+/// Digests by algorithm, as the service spells them: base64, with `-N` behind a digest of N parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Digests {
+    pub md5: Option<String>,
+    pub sha256: Option<String>,
+    pub sha384: Option<String>,
+    pub crc32c: Option<String>,
+}
 
-    /// The digest of a whole body by an algorithm.
-    pub fn content(&self, algorithm: Algorithm) -> Option<&str> {
+impl Digests {
+    /// The digest by `algorithm`; `None` for [`Algorithm::None`].
+    pub fn get(&self, algorithm: Algorithm) -> Option<&str> {
         match algorithm {
-            Algorithm::Sha256 => self.content_sha256.as_deref(),
-            Algorithm::Sha384 => self.content_sha384.as_deref(),
-            Algorithm::Crc32c => self.content_crc32c.as_deref(),
-            Algorithm::Md5 => self.content_md5.as_deref(),
+            Algorithm::Sha256 => self.sha256.as_deref(),
+            Algorithm::Sha384 => self.sha384.as_deref(),
+            Algorithm::Crc32c => self.crc32c.as_deref(),
+            Algorithm::Md5 => self.md5.as_deref(),
             Algorithm::None => None,
         }
     }
 
-    /// The digest of the digests of the parts by an algorithm.
-    pub fn multipart(&self, algorithm: Algorithm) -> Option<&str> {
-        match algorithm {
-            Algorithm::Sha256 => self.multipart_sha256.as_deref(),
-            Algorithm::Sha384 => self.multipart_sha384.as_deref(),
-            Algorithm::Md5 => self.multipart_md5.as_deref(),
-            Algorithm::Crc32c | Algorithm::None => None,
+    /// These digests, and those of `other` where one is missing here.
+    pub fn or(self, other: Digests) -> Digests {
+        Digests {
+            md5: self.md5.or(other.md5),
+            sha256: self.sha256.or(other.sha256),
+            sha384: self.sha384.or(other.sha384),
+            crc32c: self.crc32c.or(other.crc32c),
+        }
+    }
+}
+
+impl ObjectMeta {
+    /// Reads the headers of a response; each one that is missing is `None`.
+    pub fn of(response: &Response) -> ObjectMeta {
+        let header = |name| response.owned_header(name);
+        ObjectMeta {
+            etag: header("etag"),
+            last_modified: header("last-modified"),
+            // Only in a response to HEAD is the content length that of the object.
+            size: None,
+            content: Digests {
+                md5: header("opc-content-md5").or_else(|| header("content-md5")),
+                sha256: header("opc-content-sha256"),
+                sha384: header("opc-content-sha384"),
+                crc32c: header("opc-content-crc32c"),
+            },
+            multipart: Digests {
+                md5: header("opc-multipart-md5"),
+                sha256: header("opc-multipart-sha256"),
+                sha384: header("opc-multipart-sha384"),
+                crc32c: None,
+            },
+            request_id: response.request_id(),
         }
     }
 }

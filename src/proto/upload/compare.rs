@@ -75,20 +75,20 @@ impl Upload {
         if multipart {
             if algorithm != Algorithm::Md5 {
                 let name = "opc-multipart-md5".to_owned();
-                pairs.push((self.whole_md5(), held.multipart(Algorithm::Md5), name));
+                pairs.push((self.whole_md5(), held.multipart.get(Algorithm::Md5), name));
             }
             let name = format!("opc-multipart-{}", algorithm.name().to_lowercase());
             match algorithm {
                 Algorithm::None => {}
                 Algorithm::Crc32c => {
                     let name = "opc-content-crc32c".to_owned();
-                    pairs.push((self.whole_checksum(), held.content(algorithm), name));
+                    pairs.push((self.whole_checksum(), held.content.get(algorithm), name));
                 }
-                _ => pairs.push((self.whole_checksum(), held.multipart(algorithm), name)),
+                _ => pairs.push((self.whole_checksum(), held.multipart.get(algorithm), name)),
             }
         } else {
             let name = format!("opc-content-{}", algorithm.name().to_lowercase());
-            pairs.push((self.whole_checksum(), held.content(algorithm), name));
+            pairs.push((self.whole_checksum(), held.content.get(algorithm), name));
         }
         for (ours, theirs, name) in pairs {
             let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
@@ -149,7 +149,7 @@ impl Upload {
         }
         match self.compare(&held) {
             Comparison::Differs(difference) => self.mismatch(now, &held, &difference),
-            Comparison::NothingToCompare if held.content_md5.is_some() && self.wants_checksum() => {
+            Comparison::NothingToCompare if held.content.md5.is_some() && self.wants_checksum() => {
                 self.committed = Some(held);
                 self.actions.push_back(Action::Rehash(1));
             }
@@ -174,14 +174,14 @@ impl Upload {
             };
         }
         let ours = md5.base64();
-        let is_ours = |held: &ObjectMeta| held.content_md5.as_ref() == Some(&ours);
+        let is_ours = |held: &ObjectMeta| held.content.md5.as_ref() == Some(&ours);
         let by_md5 = VerifiedBy("opc-content-md5".to_owned());
         match (self.candidate_object.take(), self.committed.take()) {
             (Some(held), _) if is_ours(&held) => self.finish_stored(held, by_md5),
             (Some(_), _) => self.object_not_ours(now),
             (None, Some(held)) if is_ours(&held) => self.head_object(held, Some(by_md5)),
             (None, Some(held)) => {
-                let theirs = held.content_md5.clone().unwrap_or_default();
+                let theirs = held.content.md5.clone().unwrap_or_default();
                 let difference = format!("its MD5 is {theirs}, of what was read {ours}");
                 self.mismatch(now, &held, &difference);
             }

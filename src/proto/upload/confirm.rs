@@ -196,13 +196,8 @@ fn merge_meta(committed: ObjectMeta, object: ObjectMeta) -> ObjectMeta {
         etag: committed.etag.or(object.etag),
         last_modified: committed.last_modified.or(object.last_modified),
         size: object.size,
-        content_md5: committed.content_md5.or(object.content_md5),
-        content_sha256: committed.content_sha256.or(object.content_sha256),
-        content_sha384: committed.content_sha384.or(object.content_sha384),
-        content_crc32c: committed.content_crc32c.or(object.content_crc32c),
-        multipart_md5: committed.multipart_md5.or(object.multipart_md5),
-        multipart_sha256: committed.multipart_sha256.or(object.multipart_sha256),
-        multipart_sha384: committed.multipart_sha384.or(object.multipart_sha384),
+        content: committed.content.or(object.content),
+        multipart: committed.multipart.or(object.multipart),
         request_id: committed.request_id.or(object.request_id),
     }
 }

@@ -169,16 +169,16 @@ impl Parts {
         let took = now.saturating_sub(part.sent_at).as_secs_f64();
         let rate = part.digest.size as f64 / took.max(1e-3);
         part.etag = held.etag.clone().unwrap_or_default();
-        part.md5 = held.content_md5.clone();
+        part.md5 = held.content.md5.clone();
         let ours = part.digest.value.as_ref().map(Value::base64);
         self.rate = Some(rate);
         let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
-        match (ours, held.content(algorithm)) {
+        match (ours, held.content.get(algorithm)) {
             (Some(ours), Some(theirs)) if ours == theirs => {}
             (Some(ours), Some(theirs)) => {
                 return Err(differs(number, algorithm.name(), &ours, theirs, &held));
             }
-            (Some(_), None) if held.content_md5.is_some() => {
+            (Some(_), None) if held.content.md5.is_some() => {
                 part.state = PartState::Rehashing(Some(Box::new(held)));
                 return Ok(PartResponse::CompareMd5);
             }
@@ -234,7 +234,7 @@ impl Parts {
         }
         match std::mem::replace(&mut part.state, PartState::Queued) {
             PartState::Rehashing(Some(held)) => {
-                let theirs = held.content_md5.clone().unwrap_or_default();
+                let theirs = held.content.md5.clone().unwrap_or_default();
                 if theirs != md5.base64() {
                     return Err(differs(number, "MD5", &md5.base64(), &theirs, &held));
                 }

@@ -247,7 +247,7 @@ impl Upload {
             }
             Comparison::Differs(_) => self.object_not_ours(now),
             // The chosen checksum is not kept by the service, but its MD5 is.
-            _ if held.content_md5.is_some() => {
+            _ if held.content.md5.is_some() => {
                 self.candidate_object = Some(held);
                 self.actions.push_back(Action::Rehash(1));
             }

@@ -4,7 +4,7 @@
 
 use super::story::{Story, lost, sized, stop};
 use super::*;
-use crate::api::{ListedPart, ListedUpload};
+use crate::api::{Digests, ListedPart, ListedUpload};
 
 fn parts() -> Outcome {
     let part = |part_number| ListedPart {
@@ -83,7 +83,7 @@ fn a_repeated_put_that_stored_something_else_is_an_integrity_failure() {
     let wrong = Value::from_base64(Algorithm::Md5, "1B2M2Y8AsgTpgAmY7PhCfg==").unwrap();
     let held = ObjectMeta {
         etag: Some("e".to_owned()),
-        content_md5: Some(wrong.base64()),
+        content: Digests { md5: Some(wrong.base64()), ..Digests::default() },
         ..ObjectMeta::default()
     };
     let body = Bytes::from_static(b"abc");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::super::{ApiCall, Outcome, ProbeCondition};
-use crate::api::{ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
+use crate::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
 use crate::digest::{self, Algorithm, Value};
 use crate::retry::Failure;
 
@@ -110,7 +110,7 @@ impl Model {
                     let mut held = held(etag, body, true);
                     // The service keeps the digest of digests; the model finds it by the parts.
                     if !call.parts.is_empty() && call.body == *body {
-                        held.multipart_sha256 = call.multipart.clone();
+                        held.multipart.sha256 = call.multipart.clone();
                     }
                     Ok(Outcome::Object(held))
                 }
@@ -149,8 +149,11 @@ pub fn held(etag: &str, body: &Bytes, of_object: bool) -> ObjectMeta {
     ObjectMeta {
         etag: Some(etag.to_owned()),
         size: of_object.then_some(body.len() as u64),
-        content_md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
-        content_sha256: digest.value.map(|v| v.base64()),
+        content: Digests {
+            md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
+            sha256: digest.value.map(|v| v.base64()),
+            ..Digests::default()
+        },
         ..ObjectMeta::default()
     }
 }
@@ -162,7 +165,10 @@ fn multipart_held(etag: &str, parts: &[Bytes]) -> ObjectMeta {
         .collect();
     ObjectMeta {
         etag: Some(etag.to_owned()),
-        multipart_sha256: Some(digest::multipart(Algorithm::Sha256, &values)),
+        multipart: Digests {
+            sha256: Some(digest::multipart(Algorithm::Sha256, &values)),
+            ..Digests::default()
+        },
         ..ObjectMeta::default()
     }
 }

@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::api::{ErrorResponse, ListedPart, ListedUpload};
+use crate::api::{Digests, ErrorResponse, ListedPart, ListedUpload};
 use crate::error::Error;
 use crate::retry::Failure;
 use crate::upload::{MessageContext, PreviousObject, ProbeCondition};
@@ -63,10 +63,16 @@ fn held(json: &Json) -> ObjectMeta {
         etag: text(&json["etag"]),
         last_modified: text(&json["last-modified"]),
         size: json["size"].as_u64(),
-        content_md5: text(&json["content-md5"]),
-        content_sha256: text(&json["content-sha256"]),
-        multipart_md5: text(&json["multipart-md5"]),
-        multipart_sha256: text(&json["multipart-sha256"]),
+        content: Digests {
+            md5: text(&json["content-md5"]),
+            sha256: text(&json["content-sha256"]),
+            ..Digests::default()
+        },
+        multipart: Digests {
+            md5: text(&json["multipart-md5"]),
+            sha256: text(&json["multipart-sha256"]),
+            ..Digests::default()
+        },
         ..ObjectMeta::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::story::{Story, lost, sized, stop};
 use super::*;
+use crate::api::Digests;
 
 /// The commit was answered as it should be.
 fn committed(settings: UploadConfig) -> (Story, ObjectMeta) {
@@ -279,10 +280,11 @@ fn a_service_that_lies_about_storing_is_never_believed_whatever_else_passes() {
 fn an_object_that_is_seen_to_be_another_than_its_commit_said_is_a_mismatch() {
     for length in [5, 6] {
         let (mut story, ours) = committed(settings(1, 2));
-        let multipart_sha256 = (length == 6).then(|| "another".to_owned());
+        let sha256 = (length == 6).then(|| "another".to_owned());
+        let multipart = Digests { sha256, ..Digests::default() };
         story.ok(
             ApiCall::Head,
-            Outcome::Object(ObjectMeta { size: Some(length), multipart_sha256, ..ours }),
+            Outcome::Object(ObjectMeta { size: Some(length), multipart, ..ours }),
         );
         assert_eq!(story.kind(), ErrorKind::Integrity);
         let error = story.ended().as_ref().unwrap_err();

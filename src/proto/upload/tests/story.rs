@@ -1,6 +1,7 @@
 //! A machine that is told one history, answer by answer.
 
 use super::*;
+use crate::api::Digests;
 
 /// A machine, and what it has asked for so far.
 pub struct Story {
@@ -141,7 +142,7 @@ impl Story {
 
     /// What the committed object looks like.
     pub fn ours(&self, etag: &str) -> ObjectMeta {
-        let multipart_sha256 = self.upload.whole_checksum();
-        ObjectMeta { multipart_sha256, ..sized(etag, 6) }
+        let multipart = Digests { sha256: self.upload.whole_checksum(), ..Digests::default() };
+        ObjectMeta { multipart, ..sized(etag, 6) }
     }
 }
