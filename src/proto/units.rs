@@ -1,31 +1,33 @@
-//! Sizes, rates and durations: how people write them and how they are shown.
+//! Sizes, rates, durations and times: their text form on the command line and in messages.
 //!
-//! Pure text to number and back. Must not know any option: whether zero or a bare number makes sense
-//! is for the caller to say. Invariant: all sizes are binary (`K`, `M`, `G`, `T` are powers of 1024),
-//! nothing ever wraps around, and what `exact` and `span` write reads back as the same value.
+//! Owns parsing and formatting. Must not know any option: the caller decides whether zero or a number
+//! without a unit is valid. Invariants: sizes are binary (`K`, `M`, `G`, `T` are powers of 1024), no
+//! calculation wraps around, and the text of `format_size_exact` parses to the same value.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
 
 pub const KIB: u64 = 1 << 10;
 pub const MIB: u64 = 1 << 20;
 pub const GIB: u64 = 1 << 30;
 pub const TIB: u64 = 1 << 40;
 
-/// The longest duration that is accepted: longer ones could not be added to a point in time.
+/// The longest duration that [`duration`] accepts, 100 years. A longer one could not be added to a time.
 pub const MAX_DURATION: Duration = Duration::from_secs(36_500 * 86_400);
 
 const UNITS: [(&str, u64); 5] = [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1)];
 
-/// What a number without a unit means.
+/// The meaning of a number without a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BareNumber {
-    /// Mebibytes, as `--part-size` of the OCI CLI has it.
+    /// Mebibytes, as in `--part-size` of the OCI CLI.
     Mebibytes,
-    /// Not accepted: nobody can know what was meant.
+    /// An error, since the unit would be a guess.
     Refused,
 }
 
-/// Reads a size such as `64MiB`, `64M`, `1.5GiB` or `512B`.
+/// Parses a size such as `64MiB`, `64M`, `1.5GiB` or `512B` to bytes. Fails with a message that shows the
+/// right form if the unit is missing, unknown or decimal, or the size does not fit into 64 bits.
 pub fn size(text: &str, bare: BareNumber) -> Result<u64, String> {
     let (number, unit) = split(text)?;
     let factor = match unit.to_ascii_lowercase().as_str() {
@@ -51,13 +53,15 @@ pub fn size(text: &str, bare: BareNumber) -> Result<u64, String> {
     scale(number, factor)
 }
 
-/// Reads bytes per second: a size with a unit, with or without `/s` behind it.
+/// Parses a rate to bytes per second: a size with a unit, optionally followed by `/s`. Fails as [`size`].
 pub fn rate(text: &str) -> Result<u64, String> {
     let trimmed = text.trim();
     size(trimmed.strip_suffix("/s").unwrap_or(trimmed), BareNumber::Refused)
 }
 
-/// Reads a duration such as `90s`, `10m`, `1h`, `1d`, `500ms` or `1h30m`.
+/// Parses a duration such as `90s`, `10m`, `1h`, `1d`, `500ms` or `1h30m`. Fails with a message that shows
+/// the right form if a unit is missing or unknown, the units are not in descending order, or the sum
+/// exceeds [`MAX_DURATION`].
 pub fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -100,20 +104,20 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// The size in the largest unit that divides it, so that it reads back unchanged: `1536 MiB`.
+/// The size in the largest unit that divides it: `1536 MiB`. The text parses to the same size.
 pub fn format_size_exact(bytes: u64) -> String {
     let (unit, factor) =
         UNITS.into_iter().find(|(_, f)| bytes != 0 && bytes.is_multiple_of(*f)).unwrap_or(("B", 1));
     format!("{} {unit}", bytes / factor)
 }
 
-/// The size as a person reads it, to three digits or so: `1.5 GiB`.
+/// The size with one decimal below 100 and none above: `1.5 GiB`.
 pub fn format_size_short(bytes: u64) -> String {
     let (unit, factor) = UNITS.into_iter().find(|(_, f)| bytes >= *f).unwrap_or(("B", 1));
     if factor == 1 {
         return format!("{bytes} B");
     }
-    // Tenths, cut off and not rounded: what is shown as done has been done.
+    // Tenths are truncated, so that no more is shown as stored than is stored.
     let tenths = u128::from(bytes) * 10 / u128::from(factor);
     if tenths >= 1000 {
         format!("{} {unit}", tenths / 10)
@@ -122,49 +126,83 @@ pub fn format_size_short(bytes: u64) -> String {
     }
 }
 
-/// A duration in its two largest units: `1d2h`, `59m58s`, `7s`, `250ms`.
-pub fn format_duration_short(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    if duration.is_zero() {
-        return "0s".to_owned();
-    }
-    if seconds == 0 {
-        return format!("{}ms", duration.as_millis());
-    }
-    let parts = parts(seconds);
-    let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
-    parts[first..]
-        .iter()
-        .take(2)
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect()
+/// A duration in a message, in one of two styles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DisplayDuration {
+    duration: Duration,
+    style: DurationStyle,
 }
 
-/// A duration in full, to the millisecond, so that it reads back unchanged: `1h0m` is `1h`.
-pub fn format_duration_exact(duration: Duration) -> String {
-    let mut text: String = parts(duration.as_secs())
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect();
-    let millis = duration.subsec_millis();
-    if millis > 0 {
-        text.push_str(&format!("{millis}ms"));
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DurationStyle {
+    Prose,
+    Compact,
+}
+
+impl DisplayDuration {
+    /// For a sentence: `7 s`, `59 min 58 s`, `25 h 1 min`. Fractions of a second are truncated.
+    pub fn prose(duration: Duration) -> DisplayDuration {
+        DisplayDuration { duration, style: DurationStyle::Prose }
     }
-    if text.is_empty() { "0s".to_owned() } else { text }
+
+    /// For a line of little width: `250ms`, `7s`, `59m58s`, `1d2h`. At most two units, none of them zero;
+    /// the rest is truncated.
+    pub fn compact(duration: Duration) -> DisplayDuration {
+        DisplayDuration { duration, style: DurationStyle::Compact }
+    }
+
+    fn fmt_prose(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.duration.as_secs();
+        match seconds {
+            0..60 => write!(f, "{seconds} s"),
+            60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            _ => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
+        }
+    }
+
+    fn fmt_compact(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.duration.as_secs();
+        if self.duration.is_zero() {
+            return f.write_str("0s");
+        }
+        if seconds == 0 {
+            return write!(f, "{}ms", self.duration.as_millis());
+        }
+        let units = [
+            (seconds / 86_400, "d"),
+            (seconds / 3600 % 24, "h"),
+            (seconds / 60 % 60, "m"),
+            (seconds % 60, "s"),
+        ];
+        let largest = units.into_iter().skip_while(|(count, _)| *count == 0).take(2);
+        for (count, unit) in largest.filter(|(count, _)| *count > 0) {
+            write!(f, "{count}{unit}")?;
+        }
+        Ok(())
+    }
 }
 
-fn parts(seconds: u64) -> [(u64, &'static str); 4] {
-    [
-        (seconds / 86_400, "d"),
-        (seconds / 3600 % 24, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-    ]
+impl fmt::Display for DisplayDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.style {
+            DurationStyle::Prose => self.fmt_prose(f),
+            DurationStyle::Compact => self.fmt_compact(f),
+        }
+    }
 }
 
-/// Splits `1.5GiB` into number and unit; blanks between the two are allowed.
+/// A time in a message, given as the duration since 1970: an HTTP date, of the year 9999 at the latest.
+pub struct DisplayTime(pub Duration);
+
+impl fmt::Display for DisplayTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The last second that the format can express.
+        let time = self.0.min(Duration::from_secs(253_402_300_799));
+        f.write_str(&httpdate::fmt_http_date(UNIX_EPOCH + time))
+    }
+}
+
+/// Splits `1.5GiB` into number and unit; spaces between them are allowed.
 fn split(text: &str) -> Result<(&str, &str), String> {
     let text = text.trim();
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
@@ -175,7 +213,7 @@ fn split(text: &str) -> Result<(&str, &str), String> {
     Ok((number, unit.trim()))
 }
 
-/// `number` times `factor`, exactly, with a fraction of a byte cut off.
+/// `number` times `factor`, exactly; a fraction of a byte is truncated.
 fn scale(number: &str, factor: u64) -> Result<u64, String> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if fraction.contains('.') {
@@ -186,17 +224,17 @@ fn scale(number: &str, factor: u64) -> Result<u64, String> {
     }
     let too_large = || "that is more than 16777215 TiB".to_owned();
     let whole = whole.parse::<u64>().map_err(|_| too_large())?;
-    // Twelve decimals tell single bytes of a TiB apart; further ones cannot matter.
-    let kept = &fraction[..fraction.len().min(12)];
-    let parts = if kept.is_empty() {
+    // Twelve decimals resolve single bytes of a TiB; further ones are ignored.
+    let decimals = &fraction[..fraction.len().min(12)];
+    let extra = if decimals.is_empty() {
         0
     } else {
-        let digits = kept.parse::<u128>().map_err(|_| too_large())?;
-        digits * u128::from(factor) / 10u128.pow(kept.len() as u32)
+        let digits = decimals.parse::<u128>().map_err(|_| too_large())?;
+        digits * u128::from(factor) / 10u128.pow(decimals.len() as u32)
     };
     whole
         .checked_mul(factor)
-        .and_then(|bytes| bytes.checked_add(u64::try_from(parts).ok()?))
+        .and_then(|bytes| bytes.checked_add(u64::try_from(extra).ok()?))
         .ok_or_else(too_large)
 }
 
@@ -297,14 +335,28 @@ mod tests {
         assert_eq!(format_size_short(GIB - 1), "1023 MiB");
         assert_eq!(format_size_short(GIB + GIB / 2), "1.5 GiB");
         assert_eq!(format_size_short(u64::MAX), "16777215 TiB");
-        assert_eq!(format_duration_short(Duration::from_secs(93_784)), "1d2h");
-        assert_eq!(format_duration_short(Duration::from_secs(3600)), "1h");
-        assert_eq!(format_duration_short(Duration::from_secs(3598)), "59m58s");
-        assert_eq!(format_duration_short(Duration::from_millis(250)), "250ms");
-        assert_eq!(format_duration_exact(Duration::from_millis(5_400_250)), "1h30m250ms");
-        assert_eq!(format_duration_exact(Duration::ZERO), "0s");
         assert_eq!(format_size_exact(1536 * MIB), "1536 MiB");
         assert_eq!(format_size_exact(0), "0 B");
+    }
+
+    #[test]
+    fn durations_read_well_in_both_styles() {
+        for (millis, prose, compact) in [
+            (0, "0 s", "0s"),
+            (250, "0 s", "250ms"),
+            (59_999, "59 s", "59s"),
+            (60_000, "1 min 0 s", "1m"),
+            (3_598_000, "59 min 58 s", "59m58s"),
+            (3_600_000, "1 h 0 min", "1h"),
+            (5_400_250, "1 h 30 min", "1h30m"),
+            (90_061_000, "25 h 1 min", "1d1h"),
+            (93_784_000, "26 h 3 min", "1d2h"),
+            (86_400_000 + 60_000, "24 h 1 min", "1d"),
+        ] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(DisplayDuration::prose(duration).to_string(), prose);
+            assert_eq!(DisplayDuration::compact(duration).to_string(), compact);
+        }
     }
 
     proptest! {
@@ -314,9 +366,11 @@ mod tests {
         }
 
         #[test]
-        fn a_span_reads_back_unchanged(millis in 0..MAX_DURATION.as_millis() as u64) {
-            let value = Duration::from_millis(millis);
-            prop_assert_eq!(duration(&format_duration_exact(value)), Ok(value));
+        fn a_duration_is_the_sum_of_its_units(millis in 0..MAX_DURATION.as_millis() as u64) {
+            let (seconds, rest) = (millis / 1000, millis % 1000);
+            let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+            let text = format!("{days}d{}m{}s{rest}ms", of_day / 60, of_day % 60);
+            prop_assert_eq!(duration(&text), Ok(Duration::from_millis(millis)));
         }
 
         #[test]
@@ -331,7 +385,10 @@ mod tests {
 
         #[test]
         fn every_size_and_time_can_be_shown(bytes: u64, seconds: u64, nanos in 0..1_000_000_000u32) {
-            let _ = (format_size_short(bytes), format_duration_short(Duration::new(seconds, nanos)), format_duration_exact(Duration::new(seconds, nanos)));
+            let duration = Duration::new(seconds, nanos);
+            let _ = (format_size_short(bytes), DisplayTime(duration).to_string());
+            let _ = DisplayDuration::prose(duration).to_string();
+            let _ = DisplayDuration::compact(duration).to_string();
         }
     }
 }

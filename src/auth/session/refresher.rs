@@ -301,5 +301,5 @@ fn probe_request(
 
 /// The time as an HTTP date.
 fn date(clock: Duration) -> String {
-    proto::token_lifecycle::events::DisplayTime(clock).to_string()
+    proto::units::DisplayTime(clock).to_string()
 }

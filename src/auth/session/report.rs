@@ -22,7 +22,7 @@ use crate::auth::profile::{CredentialSource, Identity, KeySource};
 use proto::error::Error;
 use proto::key::Key;
 use proto::token::Token;
-use proto::token_lifecycle::events::{DisplayDuration, DisplayTime};
+use proto::units::{DisplayDuration, DisplayTime};
 use proto::token_lifecycle::{RefreshReason, TokenEvent};
 
 /// The form of a report.
@@ -162,7 +162,7 @@ impl Table {
         let left = at.map(|at| at.cast_signed().saturating_sub(self.now.cast_signed()));
         self.json.insert(format!("{name}-in-seconds"), left.into());
         if let (Some(at), Some(left)) = (at, left) {
-            let span = DisplayDuration(Duration::from_secs(left.unsigned_abs()));
+            let span = DisplayDuration::prose(Duration::from_secs(left.unsigned_abs()));
             let relative = if left < 0 { format!("{span} ago") } else { format!("in {span}") };
             self.lines.push((name, format!("{} ({relative})", date(at))));
         }
@@ -227,7 +227,7 @@ pub async fn refresh(
         }
     }
     let now = since_1970(session.signing_date()).as_secs();
-    let left = DisplayDuration(Duration::from_secs(after.saturating_sub(now)));
+    let left = DisplayDuration::prose(Duration::from_secs(after.saturating_sub(now)));
     Ok(if after > before {
         format!("the session token was refreshed: valid until {} (in {left})", date(after))
     } else {

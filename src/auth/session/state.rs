@@ -17,7 +17,8 @@ use crate::auth::profile::{CredentialSource, Identity};
 use proto::error::Error;
 use proto::key::Key;
 use proto::sign::KeyId;
-use proto::token_lifecycle::events::{DisplayTime, FileState};
+use proto::token_lifecycle::events::FileState;
+use proto::units::DisplayTime;
 use proto::token_lifecycle::{Clocks, CredentialOrigin, TokenEvent, TokenInfo, TokenLifecycle};
 
 /// Unreadable files are reported only after this long; a login writes them in less.

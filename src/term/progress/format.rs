@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use proto::printable;
-use proto::units::{format_duration_short, format_size_short};
+use proto::units::{DisplayDuration, format_size_short};
 
 /// The progress of a transfer at one time.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,11 +54,11 @@ pub fn line(now: &ProgressSnapshot, rate: u64) -> String {
         line.push_str(&format!(", {} sent again", now.retries));
     }
     if let Some(left) = now.token_left {
-        line.push_str(&format!(", token for {}", format_duration_short(whole_seconds(left))));
+        line.push_str(&format!(", token for {}", DisplayDuration::compact(whole_seconds(left))));
     }
-    line.push_str(&format!(", {}", format_duration_short(whole_seconds(now.elapsed))));
+    line.push_str(&format!(", {}", DisplayDuration::compact(whole_seconds(now.elapsed))));
     if let Some(left) = remaining(now, rate) {
-        line.push_str(&format!(", about {} left", format_duration_short(left)));
+        line.push_str(&format!(", about {} left", DisplayDuration::compact(left)));
     }
     if let Some(reason) = &now.waiting {
         line.push_str(&format!("; waiting: {reason}"));
