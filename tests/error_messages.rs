@@ -52,7 +52,7 @@ const OBEYED: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d";
 
 #[track_caller]
 fn is_shown_and_not_obeyed(done: &common::run::Done) {
-    let obeyed = |c: char| c != '\n' && proto::printable::obeyed(c);
+    let obeyed = |c: char| c != '\n' && proto::printable::is_terminal_control(c);
     assert!(!done.stderr.contains(obeyed), "{:?}", done.stderr);
     assert!(!done.stdout.contains(obeyed), "{:?}", done.stdout);
     assert!(done.stderr.contains("\\u{1b}[2J"), "{:?}", done.stderr);

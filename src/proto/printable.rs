@@ -1,55 +1,64 @@
-//! Text of others as it can be shown: nothing in it moves a cursor, begins a line or turns around.
+//! Untrusted text made safe to print: names of objects, responses of servers, paths, arguments.
 //!
-//! Names of objects, answers of servers, paths and arguments may hold what a terminal obeys. Pure.
-//! Must not know where a text comes from or goes. Invariants: what comes out has no such character,
-//! and what has none goes through unchanged, so that going through twice does no harm.
+//! Owns the set of characters that a terminal interprets, and the ways to remove them. Must not know
+//! where a text comes from or where it is printed. Invariants: the output of `text`, `line` and `json`
+//! has no such character, and text without one is returned unchanged, so that applying a function
+//! twice gives the same as once.
 
 use std::borrow::Cow;
 
-/// A text of several lines: line ends stay, everything else that a terminal obeys is escaped.
+/// Escapes every character that a terminal interprets, except line feeds.
 pub fn text(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| c != '\n' && obeyed(c))
+    escaped(text, |c| c != '\n' && is_terminal_control(c))
 }
 
-/// A text that is to stay on one line.
+/// Escapes every character that a terminal interprets, line feeds included.
 pub fn line(text: &str) -> Cow<'_, str> {
-    escaped(text, obeyed)
+    escaped(text, is_terminal_control)
 }
 
-/// Serialized JSON: what its strings may hold by the grammar and a terminal obeys all the same. It
-/// means the same as before.
+/// Escapes what a terminal interprets in serialized JSON (DEL, C1 controls and bidirectional marks may
+/// stand in a JSON string unescaped). The JSON value stays the same.
 pub fn json(json: &str) -> Cow<'_, str> {
-    if !json.chars().any(|c| c != '\n' && obeyed(c)) {
+    if !json.chars().any(|c| c != '\n' && is_terminal_control(c)) {
         return Cow::Borrowed(json);
     }
     let mut safe = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        // All of them are below U+10000, so that one unit of UTF-16 is enough.
-        match c != '\n' && obeyed(c) {
-            true => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => safe.push(c),
+        if c != '\n' && is_terminal_control(c) {
+            // All of them are below U+10000: one UTF-16 code unit each.
+            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            safe.push(c);
         }
     }
     Cow::Owned(safe)
 }
 
-/// Whether a terminal obeys it, or shows what follows in another place or order: the controls, the
-/// separators of lines and paragraphs, and the marks that change the direction of writing.
-pub fn obeyed(c: char) -> bool {
+/// Replaces each control character by a space. For text that becomes part of an error message, where an
+/// escape sequence would be harder to read than a gap; [`line`] is applied later all the same.
+pub fn controls_as_spaces(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Whether a terminal acts on this character or shows the following text elsewhere or in another
+/// order: control characters, line and paragraph separators, bidirectional marks.
+pub fn is_terminal_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
-fn escaped(text: &str, unsafe_here: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(&unsafe_here) {
+fn escaped(text: &str, must_escape: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(&must_escape) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match unsafe_here(c) {
-            true => safe.extend(c.escape_default()),
-            false => safe.push(c),
+        if must_escape(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
         }
     }
     Cow::Owned(safe)
@@ -61,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_shown_by_its_number() {
+    fn terminal_controls_are_shown_by_their_number() {
         assert_eq!(text("a\u{1b}[2Jb\rc\nd"), "a\\u{1b}[2Jb\\rc\nd");
         assert_eq!(line("a\nb\u{9b}c"), "a\\nb\\u{9b}c");
         assert_eq!(line("safe\u{202e}gnp.exe"), "safe\\u{202e}gnp.exe");
@@ -69,21 +78,21 @@ mod tests {
     }
 
     #[test]
-    fn json_means_the_same_afterwards() {
+    fn escaped_json_has_the_same_value() {
         let name = "a\u{9b}2J\u{202e}\u{1b}\u{7f}\u{e9}";
         let shown = serde_json::to_string_pretty(&serde_json::json!({ "name": name })).unwrap();
         let safe = json(&shown);
-        assert!(!safe.chars().any(|c| c != '\n' && obeyed(c)), "{safe:?}");
+        assert!(!safe.chars().any(|c| c != '\n' && is_terminal_control(c)), "{safe:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap()["name"], name);
     }
 
     proptest! {
         #[test]
-        fn nothing_obeyed_comes_out_and_twice_is_as_good_as_once(given: String) {
+        fn no_terminal_control_is_left_and_escaping_twice_changes_nothing(given: String) {
             let once = line(&given).into_owned();
-            prop_assert!(!once.chars().any(obeyed));
+            prop_assert!(!once.chars().any(is_terminal_control));
             prop_assert_eq!(line(&once), once.as_str());
-            prop_assert!(!text(&given).chars().any(|c| c != '\n' && obeyed(c)));
+            prop_assert!(!text(&given).chars().any(|c| c != '\n' && is_terminal_control(c)));
         }
     }
 }

@@ -3,12 +3,12 @@
 //! Pure. Must not know any command. Invariant: the shell reads back the word that was given, and
 //! nothing in what is shown is obeyed by the terminal it is shown on.
 
-use crate::printable::obeyed;
+use crate::printable::is_terminal_control;
 
 /// A word as a shell takes it. What a terminal would obey needs the form `$'...'`, which bash, zsh,
 /// ksh and busybox know.
 pub fn shell_quote(word: &str) -> String {
-    if !word.chars().any(obeyed) {
+    if !word.chars().any(is_terminal_control) {
         // Only a NUL cannot be quoted, and that is obeyed.
         return shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into());
     }
@@ -16,7 +16,7 @@ pub fn shell_quote(word: &str) -> String {
     for c in word.chars() {
         match c {
             '\\' | '\'' => quoted.extend(['\\', c]),
-            c if obeyed(c) => {
+            c if is_terminal_control(c) => {
                 let mut bytes = [0; 4];
                 for byte in c.encode_utf8(&mut bytes).bytes() {
                     quoted.push_str(&format!("\\{byte:03o}"));
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_name_that_a_terminal_obeys_can_be_pasted_and_is_not_obeyed() {
         for name in ["a\u{1b}[2J1", "it's\r\\n\n2", "\u{9b}2J'", "\u{202e}gnp.exe"] {
-            assert!(!shell_quote(name).chars().any(obeyed), "{name:?}");
+            assert!(!shell_quote(name).chars().any(is_terminal_control), "{name:?}");
             assert_eq!(read_by("bash", name), name);
         }
     }

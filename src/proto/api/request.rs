@@ -1,18 +1,19 @@
-//! The calls we make, as data: names and values to a request.
+//! Requests of the Object Storage API, as data.
 //!
-//! Owns every path, query, header name and JSON field that the client sends (Oracle's "Object
-//! Storage Service API", version 20160918). Knows nothing of sockets, signatures or retries.
-//! Invariant: what is percent-encoded here is signed and sent as it stands.
+//! Owns every path, query, header name and JSON field that the client sends (Object Storage Service
+//! API, version 20160918, <https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/>). Must not
+//! know sockets, signatures or retries. Invariant: `Request::target` is signed and sent without
+//! further encoding.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::digest::{Algorithm, Value};
 
-/// Everything but the unreserved characters of RFC 3986 is encoded, `/` included, as the SDKs do.
+/// All characters but the unreserved ones of RFC 3986 are encoded, `/` included, as in Oracle's SDKs.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The object a run writes to.
+/// One object: namespace (looked up if the user did not give it), bucket and name, none of them encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectLocation {
     pub namespace: String,
@@ -20,7 +21,8 @@ pub struct ObjectLocation {
     pub object: String,
 }
 
-/// A customer-provided key (SSE-C): three headers that every request touching the data repeats.
+/// A customer-provided encryption key (SSE-C). Every request that reads or writes the data, or the
+/// headers of the object, repeats it.
 #[derive(Clone)]
 pub struct CustomerKey {
     /// Base64 of the 32 bytes.
@@ -35,21 +37,22 @@ impl std::fmt::Debug for CustomerKey {
     }
 }
 
-/// What may be replaced.
+/// Under which condition the service stores an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
-    /// Only a name at which nothing stands yet.
+    /// `if-none-match: *`: only if no object has this name.
     IfNoneMatch,
-    /// Only the object with this etag.
+    /// `if-match`: only if the current object has this etag.
     IfMatch(String),
-    /// Anything.
+    /// Always; a current object is replaced.
     None,
 }
 
-/// How the object is to be stored.
+/// How the service stores the object: headers of PutObject, fields of CreateMultipartUpload.
 #[derive(Debug, Clone)]
 pub struct PutOptions {
     pub condition: Precondition,
+    /// The digest that the service checks each body by.
     pub checksum: Algorithm,
     pub storage_tier: Option<String>,
     pub content_type: String,
@@ -57,37 +60,38 @@ pub struct PutOptions {
     pub content_language: Option<String>,
     pub content_disposition: Option<String>,
     pub cache_control: Option<String>,
-    /// Keys without the `opc-meta-` prefix.
+    /// Names without the prefix `opc-meta-`, and values.
     pub metadata: Vec<(String, String)>,
     pub customer_key: Option<CustomerKey>,
     pub kms_key_id: Option<String>,
 }
 
-/// A request without date, host and signature, which belong to an attempt.
+/// A request without date, host and signature: those belong to one attempt.
 #[derive(Clone)]
 pub struct Request {
     pub method: &'static str,
     /// Path and query, encoded.
     pub target: String,
+    /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: RequestPayload,
     pub class: RequestClass,
 }
 
-/// What sets requests apart where there is little left of a token, or nothing.
+/// What the token life cycle needs to know of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestClass {
-    /// Over as soon as it is sent.
+    /// A request without stream data, which takes at most seconds.
     Small,
-    /// One that carries a part of the data there or back; all attempts at it share the number.
+    /// A request that carries stream data in its body or response. All attempts share the number.
     Transfer(u64),
-    /// The abort of an upload, after which nothing follows.
+    /// AbortMultipartUpload, the last request of an upload.
     Abort,
 }
 
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The values of headers may be secret: a customer's key is.
+        // The value of a header may be secret: the customer key is one.
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Request")
             .field("method", &self.method)
@@ -97,13 +101,13 @@ impl std::fmt::Debug for Request {
     }
 }
 
-/// What follows the head of a request.
+/// The body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestPayload {
     None,
     /// A small JSON document, covered by the signature.
     Json(Vec<u8>),
-    /// This many bytes of the stream, not covered by the signature.
+    /// This many bytes of stream data, not covered by the signature.
     Stream(u64),
 }
 
@@ -144,7 +148,7 @@ impl Request {
         }
     }
 
-    /// The digest the service shall check the body by.
+    /// The digest that the service checks the body by.
     fn checksum(&mut self, value: &Option<Value>) {
         let Some(value) = value else { return };
         match value.algorithm() {
@@ -158,7 +162,7 @@ impl Request {
     }
 }
 
-/// The header that carries a digest of a whole body.
+/// The header for the digest of a whole body.
 fn content_header(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Sha256 => "opc-content-sha256",
@@ -168,7 +172,8 @@ fn content_header(algorithm: Algorithm) -> &'static str {
     }
 }
 
-/// One path segment or query value, percent-encoded; `.` and `..` do not survive as segments.
+/// Percent-encodes one path segment or query value. `.` and `..` are encoded too, since URL
+/// normalization removes them as segments.
 fn encode(text: &str) -> String {
     match text {
         "." => "%2E".to_owned(),
@@ -197,20 +202,20 @@ pub fn namespace() -> Request {
 }
 
 /// HeadObject.
-pub fn head_object(target: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
-    let mut request = Request::new("HEAD", target.object_path());
+pub fn head_object(location: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
+    let mut request = Request::new("HEAD", location.object_path());
     request.customer_key(customer_key);
     request
 }
 
-/// GetObject: these bytes (the last one included) of the object with this etag.
+/// GetObject of bytes `first` to `last`, both included, if the object has this etag.
 pub fn get_range(
-    target: &ObjectLocation,
+    location: &ObjectLocation,
     customer_key: &Option<CustomerKey>,
     etag: &str,
     (first, last): (u64, u64),
 ) -> Request {
-    let mut request = Request::new("GET", target.object_path());
+    let mut request = Request::new("GET", location.object_path());
     request.header("if-match", etag);
     request.header("range", format!("bytes={first}-{last}"));
     request.customer_key(customer_key);
@@ -219,8 +224,8 @@ pub fn get_range(
 }
 
 impl PutOptions {
-    /// Whether the headers of PutObject can say what is to be said of the object. They have no
-    /// encoding of their own: what is not ASCII stands for itself only in the JSON of a create.
+    /// Whether the headers of PutObject can carry these values: headers are ASCII, and only the JSON of
+    /// CreateMultipartUpload can carry other characters.
     pub fn fits_headers(&self) -> bool {
         let mut texts = self.metadata.iter().map(|(_, value)| value);
         texts.all(|value| value.is_ascii())
@@ -228,42 +233,43 @@ impl PutOptions {
     }
 }
 
-/// GetObject: the first byte of whatever stands there. Unlike a HEAD's, its refusal has a code.
-pub fn get_first_byte(target: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
-    let mut request = Request::new("GET", target.object_path());
+/// GetObject of the first byte of any object of this name. Unlike that of HeadObject, an error response
+/// has a body with a code.
+pub fn get_first_byte(location: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
+    let mut request = Request::new("GET", location.object_path());
     request.header("range", "bytes=0-0");
     request.customer_key(customer_key);
     request
 }
 
-/// DeleteObject, only the object with this etag.
-pub fn delete_object(target: &ObjectLocation, etag: &str) -> Request {
-    let mut request = Request::new("DELETE", target.object_path());
+/// DeleteObject, if the object has this etag.
+pub fn delete_object(location: &ObjectLocation, etag: &str) -> Request {
+    let mut request = Request::new("DELETE", location.object_path());
     request.header("if-match", etag);
     request
 }
 
-/// PutObject of a stream that fits into one request.
+/// PutObject of a whole stream of `size` bytes.
 pub fn put_object(
-    target: &ObjectLocation,
-    storing: &PutOptions,
+    location: &ObjectLocation,
+    options: &PutOptions,
     size: u64,
     value: &Option<Value>,
 ) -> Request {
-    let mut request = Request::new("PUT", target.object_path());
-    request.condition(&storing.condition);
-    request.header("content-type", storing.content_type.clone());
-    request.optional("content-encoding", &storing.content_encoding);
-    request.optional("content-language", &storing.content_language);
-    request.optional("content-disposition", &storing.content_disposition);
-    request.optional("cache-control", &storing.cache_control);
-    request.optional("storage-tier", &storing.storage_tier);
-    for (key, value) in &storing.metadata {
+    let mut request = Request::new("PUT", location.object_path());
+    request.condition(&options.condition);
+    request.header("content-type", options.content_type.clone());
+    request.optional("content-encoding", &options.content_encoding);
+    request.optional("content-language", &options.content_language);
+    request.optional("content-disposition", &options.content_disposition);
+    request.optional("cache-control", &options.cache_control);
+    request.optional("storage-tier", &options.storage_tier);
+    for (key, value) in &options.metadata {
         request.header(&format!("opc-meta-{key}"), value.clone());
     }
     request.checksum(value);
-    request.customer_key(&storing.customer_key);
-    request.optional("opc-sse-kms-key-id", &storing.kms_key_id);
+    request.customer_key(&options.customer_key);
+    request.optional("opc-sse-kms-key-id", &options.kms_key_id);
     request.body = RequestPayload::Stream(size);
     request.class = RequestClass::Transfer(1);
     request
@@ -289,50 +295,50 @@ struct CreateBody<'a> {
 }
 
 /// CreateMultipartUpload.
-pub fn create_upload(target: &ObjectLocation, storing: &PutOptions) -> Request {
-    let metadata = storing
+pub fn create_upload(location: &ObjectLocation, options: &PutOptions) -> Request {
+    let metadata = options
         .metadata
         .iter()
-        // As in the headers of PutObject: the length of a stream must not decide how a name is kept.
+        // Lower case, as the headers of PutObject are: the length of a stream must not change a name.
         .map(|(key, value)| {
             (format!("opc-meta-{}", key.to_ascii_lowercase()), value.clone().into())
         })
         .collect();
     let body = CreateBody {
-        object: &target.object,
-        content_type: &storing.content_type,
-        content_language: &storing.content_language,
-        content_encoding: &storing.content_encoding,
-        content_disposition: &storing.content_disposition,
-        cache_control: &storing.cache_control,
-        storage_tier: &storing.storage_tier,
+        object: &location.object,
+        content_type: &options.content_type,
+        content_language: &options.content_language,
+        content_encoding: &options.content_encoding,
+        content_disposition: &options.content_disposition,
+        cache_control: &options.cache_control,
+        storage_tier: &options.storage_tier,
         metadata,
     };
-    let mut request = Request::new("POST", format!("{}/u", target.bucket_path()));
-    request.condition(&storing.condition);
-    if !matches!(storing.checksum, Algorithm::Md5 | Algorithm::None) {
-        request.header("opc-checksum-algorithm", storing.checksum.name());
+    let mut request = Request::new("POST", format!("{}/u", location.bucket_path()));
+    request.condition(&options.condition);
+    if !matches!(options.checksum, Algorithm::Md5 | Algorithm::None) {
+        request.header("opc-checksum-algorithm", options.checksum.name());
     }
-    request.customer_key(&storing.customer_key);
-    request.optional("opc-sse-kms-key-id", &storing.kms_key_id);
+    request.customer_key(&options.customer_key);
+    request.optional("opc-sse-kms-key-id", &options.kms_key_id);
     request.body = json(&body);
     request
 }
 
-/// UploadPart.
+/// UploadPart of part `number`, counted from 1, with a body of `size` bytes.
 pub fn upload_part(
-    target: &ObjectLocation,
-    storing: &PutOptions,
+    location: &ObjectLocation,
+    options: &PutOptions,
     upload_id: &str,
     number: u32,
     size: u64,
     value: &Option<Value>,
 ) -> Request {
-    let path = format!("{}&uploadPartNum={number}", target.upload_path(upload_id));
+    let path = format!("{}&uploadPartNum={number}", location.upload_path(upload_id));
     let mut request = Request::new("PUT", path);
     request.header("content-type", "application/octet-stream");
     request.checksum(value);
-    request.customer_key(&storing.customer_key);
+    request.customer_key(&options.customer_key);
     request.body = RequestPayload::Stream(size);
     request.class = RequestClass::Transfer(number.into());
     request
@@ -352,14 +358,15 @@ struct CommitBody<'a> {
     parts_to_exclude: [u32; 0],
 }
 
-/// CommitMultipartUpload; the condition of the create is repeated, since only the commit decides.
+/// CommitMultipartUpload of `parts`, each a part number and an etag. The precondition of the create is
+/// repeated, since the service evaluates it at the commit.
 pub fn commit<'a>(
-    target: &ObjectLocation,
+    location: &ObjectLocation,
     condition: &Precondition,
     upload_id: &str,
     parts: impl Iterator<Item = (u32, &'a str)>,
 ) -> Request {
-    let mut request = Request::new("POST", target.upload_path(upload_id));
+    let mut request = Request::new("POST", location.upload_path(upload_id));
     request.condition(condition);
     let parts_to_commit = parts.map(|(part_num, etag)| CommitPart { part_num, etag }).collect();
     request.body = json(&CommitBody { parts_to_commit, parts_to_exclude: [] });
@@ -367,20 +374,20 @@ pub fn commit<'a>(
 }
 
 /// AbortMultipartUpload.
-pub fn abort(target: &ObjectLocation, upload_id: &str) -> Request {
-    let request = Request::new("DELETE", target.upload_path(upload_id));
+pub fn abort(location: &ObjectLocation, upload_id: &str) -> Request {
+    let request = Request::new("DELETE", location.upload_path(upload_id));
     Request { class: RequestClass::Abort, ..request }
 }
 
-/// ListMultipartUploadParts, one page.
-pub fn list_parts(target: &ObjectLocation, upload_id: &str, page: Option<&str>) -> Request {
-    let path = format!("{}&limit=1000{}", target.upload_path(upload_id), page_query(page));
+/// ListMultipartUploadParts, one page of at most 1,000 parts; `page` is `Page::next` of the page before.
+pub fn list_parts(location: &ObjectLocation, upload_id: &str, page: Option<&str>) -> Request {
+    let path = format!("{}&limit=1000{}", location.upload_path(upload_id), page_query(page));
     Request::new("GET", path)
 }
 
-/// ListMultipartUploads of a bucket, one page.
-pub fn list_uploads(target: &ObjectLocation, page: Option<&str>) -> Request {
-    let path = format!("{}/u?limit=1000{}", target.bucket_path(), page_query(page));
+/// ListMultipartUploads of the bucket, one page of at most 1,000 uploads.
+pub fn list_uploads(location: &ObjectLocation, page: Option<&str>) -> Request {
+    let path = format!("{}/u?limit=1000{}", location.bucket_path(), page_query(page));
     Request::new("GET", path)
 }
 
@@ -389,7 +396,7 @@ fn page_query(page: Option<&str>) -> String {
 }
 
 fn json(body: &impl Serialize) -> RequestPayload {
-    // Serialising plain structs of strings and numbers to memory has no way to fail.
+    // Serialization of plain structs of strings and numbers to memory cannot fail.
     RequestPayload::Json(serde_json::to_vec(body).unwrap_or_default())
 }
 
@@ -399,11 +406,11 @@ mod tests {
 
     #[test]
     fn a_request_in_a_log_shows_no_key() {
-        let target =
+        let location =
             ObjectLocation { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
         let secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlYw==";
         let key = CustomerKey { key: secret.to_owned().into(), sha256: String::new() };
-        let shown = format!("{:?}", head_object(&target, &Some(key)));
+        let shown = format!("{:?}", head_object(&location, &Some(key)));
         assert!(shown.contains("opc-sse-customer-key") && !shown.contains(secret), "{shown}");
     }
 }

@@ -1,13 +1,15 @@
-//! What the service answers, as typed values.
+//! Responses of the Object Storage API, as typed values.
 //!
-//! Owns every header name and JSON field that the client reads. Knows nothing of what is to be done
-//! about an answer. Invariant: bytes from the network never panic, and text from them is quoted.
+//! Owns every header name and JSON field that the client reads. Must not know what follows from a
+//! response: retries are decided elsewhere. Invariant: no bytes from the network cause a panic, and
+//! text taken from them has no control characters.
 
 use serde::Deserialize;
 
 use crate::digest::Algorithm;
+use crate::printable::controls_as_spaces;
 
-/// An answer as it came off the wire.
+/// A response as it was received: status, headers and a body of at most a few hundred KiB.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
     pub status: u16,
@@ -17,7 +19,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The first header of this (lower-case) name.
+    /// The first header with this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
@@ -26,10 +28,12 @@ impl Response {
         self.header(name).map(str::to_owned)
     }
 
+    /// Whether the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
+    /// The `opc-request-id`, which Oracle's support needs to find a request.
     pub fn request_id(&self) -> Option<String> {
         self.owned_header("opc-request-id")
     }
@@ -110,21 +114,21 @@ impl ObjectMeta {
     }
 }
 
-/// What the archive says of an object: whether its bytes can be read now.
+/// Whether the bytes of an object can be read, from the header `archival-state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Archival {
-    /// They can, or nothing is known against it.
+    /// Readable, or the header is absent or has an unknown value.
     Readable,
     Archived,
     Restoring,
 }
 
 impl Archival {
-    /// Reads the head of an answer to HeadObject. The states are an open list (`Restored`,
-    /// `Available`): only the two that are known to keep the bytes back do so here, since a GET
-    /// of an archived object is refused anyway.
-    pub fn of(answer: &Response) -> Archival {
-        match answer.header("archival-state") {
+    /// Reads the headers of a response to HeadObject. The set of states is open (`Restored`,
+    /// `Available`): only the two that are known to block reading count here, since the service
+    /// rejects a GET of an archived object anyway.
+    pub fn of(response: &Response) -> Archival {
+        match response.header("archival-state") {
             Some(state) if state.trim().eq_ignore_ascii_case("archived") => Archival::Archived,
             Some(state) if state.trim().eq_ignore_ascii_case("restoring") => Archival::Restoring,
             _ => Archival::Readable,
@@ -132,50 +136,55 @@ impl Archival {
     }
 }
 
-/// One part in a listing.
+/// One part in a response to ListMultipartUploadParts.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedPart {
     pub part_number: u32,
     pub etag: String,
+    /// Bytes.
     pub size: u64,
+    /// Base64.
     pub md5: Option<String>,
 }
 
-/// One open multipart upload in a listing, or the answer to a create.
+/// One open multipart upload, in a response to ListMultipartUploads or CreateMultipartUpload.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedUpload {
     pub bucket: Option<String>,
     pub object: String,
     pub upload_id: String,
+    /// RFC 3339.
     pub time_created: Option<String>,
     pub storage_tier: Option<String>,
 }
 
-/// A page of a listing and the token of the next.
+/// One page of a list, and the token of the next page (`opc-next-page`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
 }
 
-/// The body of a successful answer that is not what the API promises.
+/// Why a successful response is not one that the API documents, as text for an error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidResponse(pub String);
 
-/// Reads the namespace.
-pub fn parse_namespace(answer: &Response) -> Result<String, InvalidResponse> {
-    let name: String = parse_json(answer, "a namespace")?;
+/// Reads the response to GetNamespace. Fails if the body is not a JSON string, or the string cannot be
+/// a namespace.
+pub fn parse_namespace(response: &Response) -> Result<String, InvalidResponse> {
+    let name: String = parse_json(response, "a namespace")?;
     if name.is_empty() || name.contains(|c: char| c.is_control() || c == '/') {
         return Err(InvalidResponse("a namespace that cannot be one".to_owned()));
     }
     Ok(name)
 }
 
-/// Reads the upload id of a new multipart upload.
-pub fn parse_created(answer: &Response) -> Result<String, InvalidResponse> {
-    let upload: ListedUpload = parse_json(answer, "a multipart upload")?;
+/// Reads the upload id from the response to CreateMultipartUpload. Fails if the body is not the
+/// documented JSON, or the id is empty or has control characters.
+pub fn parse_created(response: &Response) -> Result<String, InvalidResponse> {
+    let upload: ListedUpload = parse_json(response, "a multipart upload")?;
     if upload.upload_id.is_empty() {
         return Err(InvalidResponse("a multipart upload without an id".to_owned()));
     }
@@ -185,108 +194,110 @@ pub fn parse_created(answer: &Response) -> Result<String, InvalidResponse> {
     Ok(upload.upload_id)
 }
 
-/// Reads the head of an answer to a part, a put or a commit. A success that names no etag is not the
-/// service speaking, but something on the way to it.
-pub fn parse_stored(answer: &Response) -> Result<ObjectMeta, InvalidResponse> {
-    let held = ObjectMeta::of(answer);
-    match held.etag {
-        Some(_) => Ok(held),
+/// Reads the headers of a response to UploadPart, PutObject or CommitMultipartUpload. Fails if there is
+/// no etag: such a response was not written by the service but by something in between.
+pub fn parse_stored(response: &Response) -> Result<ObjectMeta, InvalidResponse> {
+    let meta = ObjectMeta::of(response);
+    match meta.etag {
+        Some(_) => Ok(meta),
         None => Err(InvalidResponse("a success without an etag".to_owned())),
     }
 }
 
-/// Reads the answer to an abort or a delete, which says nothing but that it has no content. The page of
-/// a proxy has some.
-pub fn parse_removed(answer: &Response) -> Result<(), InvalidResponse> {
-    match answer.status {
+/// Checks the response to AbortMultipartUpload or DeleteObject. Fails for every success but 204: the
+/// page of a proxy comes with another status.
+pub fn parse_removed(response: &Response) -> Result<(), InvalidResponse> {
+    match response.status {
         204 => Ok(()),
         status => Err(InvalidResponse(format!("{status} where 204 is the only success"))),
     }
 }
 
-/// Reads the head of an answer to HeadObject, whose content length is the object's size.
-pub fn parse_object(answer: &Response) -> Result<ObjectMeta, InvalidResponse> {
-    let size = answer.header("content-length").and_then(|v| v.parse().ok());
-    parse_stored(answer).map(|held| ObjectMeta { size, ..held })
+/// Reads the headers of a response to HeadObject; the content length is the size of the object. Fails
+/// if there is no etag.
+pub fn parse_object(response: &Response) -> Result<ObjectMeta, InvalidResponse> {
+    let size = response.header("content-length").and_then(|v| v.parse().ok());
+    parse_stored(response).map(|meta| ObjectMeta { size, ..meta })
 }
 
-/// Reads one page of a listing of parts or uploads.
+/// Reads one page of ListMultipartUploadParts or ListMultipartUploads. Fails if the body is not a JSON
+/// list of `T`.
 pub fn parse_page<T: for<'a> Deserialize<'a>>(
-    answer: &Response,
+    response: &Response,
 ) -> Result<Page<T>, InvalidResponse> {
-    Ok(Page { items: parse_json(answer, "a list")?, next: answer.owned_header("opc-next-page") })
-}
-
-fn parse_json<T: for<'a> Deserialize<'a>>(
-    answer: &Response,
-    what: &str,
-) -> Result<T, InvalidResponse> {
-    serde_json::from_slice(&answer.body).map_err(|e| {
-        InvalidResponse(format!("a body that is not {what}: {e}: {}", body_excerpt(&answer.body)))
+    Ok(Page {
+        items: parse_json(response, "a list")?,
+        next: response.owned_header("opc-next-page"),
     })
 }
 
-/// The first bytes of a body, made printable, for error texts.
+fn parse_json<T: for<'a> Deserialize<'a>>(
+    response: &Response,
+    what: &str,
+) -> Result<T, InvalidResponse> {
+    serde_json::from_slice(&response.body).map_err(|e| {
+        InvalidResponse(format!("a body that is not {what}: {e}: {}", body_excerpt(&response.body)))
+    })
+}
+
+/// The first 120 bytes of a body, quoted and without control characters, for an error message.
 pub fn body_excerpt(body: &[u8]) -> String {
     const EXCERPT_LEN: usize = 120;
-    let text = strip_control_chars(&String::from_utf8_lossy(&body[..body.len().min(EXCERPT_LEN)]));
+    let text = controls_as_spaces(&String::from_utf8_lossy(&body[..body.len().min(EXCERPT_LEN)]));
     let more = if body.len() > EXCERPT_LEN { "..." } else { "" };
     format!("{:?}{more}", text.trim())
 }
 
-/// A text of the service as it can be shown: nothing in it moves a cursor or begins a line.
-fn strip_control_chars(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// When to come again: in so many seconds, or at a moment, which is measured by the answer's own date.
-fn retry_after(answer: &Response) -> Option<u64> {
-    let text = answer.header("retry-after")?.trim();
+/// The header `retry-after` in seconds. It is a number of seconds or a date; a date is measured from the
+/// `date` of the same response.
+fn retry_after(response: &Response) -> Option<u64> {
+    let text = response.header("retry-after")?.trim();
     let date = |text: &str| httpdate::parse_http_date(text).ok();
-    let until = || date(text)?.duration_since(date(answer.header("date")?)?).ok();
+    let until = || date(text)?.duration_since(date(response.header("date")?)?).ok();
     text.parse().ok().or_else(|| until().map(|wait| wait.as_secs()))
 }
 
-/// What the service said when it did not do what was asked.
+/// A response with an error status, and the error body of the API where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ErrorResponse {
     pub status: u16,
     pub code: Option<String>,
     pub message: String,
     pub request_id: Option<String>,
-    /// In seconds.
+    /// Seconds.
     pub retry_after: Option<u64>,
-    /// The answer's `date`.
+    /// The `date` of the response, an HTTP date.
     pub date: Option<String>,
 }
 
 impl ErrorResponse {
-    /// Reads an answer that is no success; a body that is not the API's JSON is quoted.
-    pub fn of(answer: &Response) -> ErrorResponse {
+    /// Reads a response with an error status. A body that is not the API's JSON becomes part of the
+    /// message, quoted.
+    pub fn of(response: &Response) -> ErrorResponse {
         #[derive(Deserialize)]
         struct ErrorBody {
             code: Option<String>,
             message: Option<String>,
         }
-        let (code, message) = match serde_json::from_slice::<ErrorBody>(&answer.body) {
+        let (code, message) = match serde_json::from_slice::<ErrorBody>(&response.body) {
             Ok(body) => (
-                body.code.map(|code| strip_control_chars(&code)),
-                strip_control_chars(&body.message.unwrap_or_default()),
+                body.code.map(|code| controls_as_spaces(&code)),
+                controls_as_spaces(&body.message.unwrap_or_default()),
             ),
-            Err(_) if answer.body.is_empty() => (None, String::new()),
-            Err(_) => (None, format!("the answer was {}", body_excerpt(&answer.body))),
+            Err(_) if response.body.is_empty() => (None, String::new()),
+            Err(_) => (None, format!("the answer was {}", body_excerpt(&response.body))),
         };
         ErrorResponse {
-            status: answer.status,
+            status: response.status,
             code,
             message,
-            request_id: answer.request_id(),
-            retry_after: retry_after(answer),
-            date: answer.owned_header("date"),
+            request_id: response.request_id(),
+            retry_after: retry_after(response),
+            date: response.owned_header("date"),
         }
     }
 
-    /// Whether Object Storage itself speaks, and not a proxy or a load balancer before it.
+    /// Whether Object Storage wrote the response, and not a proxy or load balancer in front of it.
     pub fn from_service(&self) -> bool {
         self.request_id.is_some() || self.code.is_some()
     }
@@ -312,7 +323,7 @@ impl std::fmt::Display for ErrorResponse {
 mod tests {
     use super::*;
 
-    fn answer(body: &str) -> Response {
+    fn error_response(body: &str) -> Response {
         Response { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
     }
 
@@ -320,7 +331,7 @@ mod tests {
     fn only_states_that_keep_the_bytes_back_count_as_archived() {
         let state = |value: Option<&str>| {
             let headers = value.map(|value| ("archival-state".to_owned(), value.to_owned()));
-            Archival::of(&Response { headers: headers.into_iter().collect(), ..answer("") })
+            Archival::of(&Response { headers: headers.into_iter().collect(), ..error_response("") })
         };
         for readable in [None, Some("Available"), Some("AVAILABLE"), Some("Restored"), Some("New")]
         {
@@ -333,24 +344,25 @@ mod tests {
 
     #[test]
     fn when_to_come_again_is_told_in_seconds_or_as_a_moment() {
-        let said = |value: &str| {
+        let seconds = |value: &str| {
             let headers = [("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("retry-after", value)];
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            ErrorResponse::of(&Response { headers, ..answer("") }).retry_after
+            ErrorResponse::of(&Response { headers, ..error_response("") }).retry_after
         };
-        assert_eq!(said("7"), Some(7));
-        assert_eq!(said("Thu, 01 Jan 2026 00:01:30 GMT"), Some(90));
-        assert_eq!(said("Wed, 31 Dec 2025 00:00:00 GMT"), None);
-        assert_eq!(said("soon"), None);
+        assert_eq!(seconds("7"), Some(7));
+        assert_eq!(seconds("Thu, 01 Jan 2026 00:01:30 GMT"), Some(90));
+        assert_eq!(seconds("Wed, 31 Dec 2025 00:00:00 GMT"), None);
+        assert_eq!(seconds("soon"), None);
     }
 
     #[test]
     fn what_the_service_says_cannot_move_the_cursor_of_whoever_reads_it() {
-        let refusal =
-            ErrorResponse::of(&answer(r#"{"code":"A\u001bB","message":"one\ntwo \u001b[2J"}"#));
-        assert_eq!(refusal.to_string(), "HTTP 400 A B: one two  [2J");
-        let html = ErrorResponse::of(&answer("<html>\n\u{1b}[2J</html>"));
+        let response = ErrorResponse::of(&error_response(
+            r#"{"code":"A\u001bB","message":"one\ntwo \u001b[2J"}"#,
+        ));
+        assert_eq!(response.to_string(), "HTTP 400 A B: one two  [2J");
+        let html = ErrorResponse::of(&error_response("<html>\n\u{1b}[2J</html>"));
         assert!(!html.to_string().contains(char::is_control), "{html}");
-        assert!(parse_created(&answer(r#"{"object":"o","uploadId":"u\n"}"#)).is_err());
+        assert!(parse_created(&error_response(r#"{"object":"o","uploadId":"u\n"}"#)).is_err());
     }
 }
