@@ -1,8 +1,8 @@
-//! How the first sizes come to fit into the memory there is.
+//! Fits the first part size and the parts in flight into the available memory.
 //!
-//! Owns the memory bound, the order in which wishes give way to it, and the warnings about that.
-//! Knows nothing of growth or of the stream.
-//! Invariant: what the user gave is changed last, and never without a warning.
+//! Owns the memory limit, the order in which values are reduced to fit, and the warnings. Must not know
+//! part growth or the stream. Invariant: a value that the user gave is reduced last, and never without
+//! a warning.
 
 use super::{MAX_PART, MIN_PART, PlanInput};
 use crate::error::Error;
@@ -10,32 +10,35 @@ use crate::units::{MIB, format_size_exact, format_size_short};
 
 const DEFAULT_PART: u64 = 128 * MIB;
 const DEFAULT_PARALLEL: u16 = 4;
-/// How far parts shrink before there are fewer in flight.
+/// The size down to which parts shrink before fewer are in flight.
 const PREFERRED_MIN_PART: u64 = 16 * MIB;
-/// Larger parts span several buffers of at most this size.
+/// The largest buffer. A larger part spans several.
 const MAX_BUFFER: u64 = 128 * MIB;
 const PAGE: u64 = 4096;
-/// The least that an upload can do with: a part being sent and one being read.
+/// The least memory for an upload: one part in flight and one being filled.
 const MIN_MEMORY: u64 = 2 * MIN_PART;
 
-/// The memory that all buffers together may take.
+/// The most memory for all buffers together.
 pub(super) struct MemoryLimit {
     pub bytes: u64,
     source: LimitSource,
 }
 
+/// Where a memory limit comes from.
 enum LimitSource {
-    /// Given by the user.
+    /// `--max-memory`.
     Option,
-    /// A quarter of what the process may use.
+    /// A quarter of the memory that the process may use.
     Quarter,
-    /// So little memory that a quarter holds no upload.
+    /// The minimum, since a quarter of the memory is below it.
     Scarce,
 }
 
 impl MemoryLimit {
-    pub fn of(request: &PlanInput) -> Result<Option<MemoryLimit>, Error> {
-        match (request.max_memory, request.available_memory) {
+    /// The limit of a plan; `None` if nothing limits the memory. Fails with a usage error if
+    /// `--max-memory` is below 20 MiB.
+    pub fn of(input: &PlanInput) -> Result<Option<MemoryLimit>, Error> {
+        match (input.max_memory, input.available_memory) {
             (Some(bytes), _) if bytes < MIN_MEMORY => Err(Error::usage(format!(
                 "--max-memory {} is too small: one part of 10 MiB is sent while the next is read",
                 format_size_exact(bytes)
@@ -52,6 +55,7 @@ impl MemoryLimit {
         }
     }
 
+    /// The limit as a warning names it.
     pub fn name(&self) -> String {
         let bytes = match self.source {
             LimitSource::Quarter => format_size_short(self.bytes),
@@ -65,22 +69,27 @@ impl MemoryLimit {
     }
 }
 
-/// The first part size and the parts in flight, on their way from the wish to what fits.
+/// A first part size and a number of parts in flight, which are reduced until they fit.
 pub(super) struct Candidate {
+    /// Bytes.
     pub part: u64,
     pub parallel: u16,
+    /// Whether the user gave the part size.
     pub part_given: bool,
+    /// Whether the user gave the number of parts in flight.
     parallel_given: bool,
     pub warnings: Vec<String>,
 }
 
 impl Candidate {
-    pub fn requested(request: &PlanInput) -> Result<Candidate, Error> {
+    /// The values that the user gave, or the defaults, within the limits of the service. Fails with a usage
+    /// error if no part may be in flight.
+    pub fn requested(input: &PlanInput) -> Result<Candidate, Error> {
         let mut sizes = Candidate {
-            part: request.part_size.unwrap_or(DEFAULT_PART),
-            parallel: request.parallel.unwrap_or(DEFAULT_PARALLEL),
-            part_given: request.part_size.is_some(),
-            parallel_given: request.parallel.is_some(),
+            part: input.part_size.unwrap_or(DEFAULT_PART),
+            parallel: input.parallel.unwrap_or(DEFAULT_PARALLEL),
+            part_given: input.part_size.is_some(),
+            parallel_given: input.parallel.is_some(),
             warnings: Vec::new(),
         };
         if sizes.parallel == 0 {
@@ -89,12 +98,13 @@ impl Candidate {
         }
         let within = sizes.part.clamp(MIN_PART, MAX_PART);
         if within != sizes.part {
-            let (done, why) = match within > sizes.part {
-                true => ("raised", "smaller parts cost a request each and save nothing"),
-                false => ("reduced", "the service takes no larger ones"),
+            let (change, why) = if within > sizes.part {
+                ("raised", "smaller parts cost a request each and save nothing")
+            } else {
+                ("reduced", "the service takes no larger ones")
             };
             sizes.warnings.push(format!(
-                "--part-size {} {done} to {}: {why}",
+                "--part-size {} {change} to {}: {why}",
                 format_size_exact(sizes.part),
                 format_size_exact(within)
             ));
@@ -103,69 +113,70 @@ impl Candidate {
         Ok(sizes)
     }
 
-    /// Makes the sizes fit: smaller parts first, then fewer in flight, and what the user gave only
-    /// when changing the rest was not enough.
-    pub fn fit(&mut self, bound: &MemoryLimit) {
-        if let LimitSource::Scarce = bound.source {
-            let least = format_size_exact(bound.bytes);
+    /// Reduces the values until they fit: first the size of parts, then the parts in flight, and a value
+    /// that the user gave only if reducing the others was not enough.
+    pub fn fit(&mut self, limit: &MemoryLimit) {
+        if let LimitSource::Scarce = limit.source {
+            let least = format_size_exact(limit.bytes);
             self.warnings.push(format!("{least} for parts are over a quarter of all memory here"));
         }
-        let wanted = (self.part, self.parallel);
+        let before = (self.part, self.parallel);
         if !self.part_given {
-            self.reduce_part_size(bound, PREFERRED_MIN_PART);
+            self.reduce_part_size(limit, PREFERRED_MIN_PART);
         }
         if !self.parallel_given {
-            self.reduce_parallelism(bound);
+            self.reduce_parallelism(limit);
         }
-        self.reduce_part_size(bound, PREFERRED_MIN_PART);
-        self.reduce_parallelism(bound);
-        self.reduce_part_size(bound, MIN_PART);
-        if self.part_given && self.part < wanted.0 {
+        self.reduce_part_size(limit, PREFERRED_MIN_PART);
+        self.reduce_parallelism(limit);
+        self.reduce_part_size(limit, MIN_PART);
+        if self.part_given && self.part < before.0 {
             self.warn(
                 "--part-size",
-                format_size_exact(wanted.0),
+                format_size_exact(before.0),
                 format_size_exact(self.part),
-                bound,
+                limit,
             );
         }
-        if self.parallel_given && self.parallel < wanted.1 {
-            let (from, to) = (wanted.1.to_string(), self.parallel.to_string());
-            self.warn("--parallel-upload-count", from, to, bound);
+        if self.parallel_given && self.parallel < before.1 {
+            let (from, to) = (before.1.to_string(), self.parallel.to_string());
+            self.warn("--parallel-upload-count", from, to, limit);
         }
     }
 
-    /// Makes parts smaller, to `least` at the smallest, and only as far as needed.
-    fn reduce_part_size(&mut self, bound: &MemoryLimit, least: u64) {
-        if !self.fits(bound) {
-            let share = bound.bytes / (u64::from(self.parallel) + 1) / MIB * MIB;
+    /// Reduces the part size as far as needed, but not below `least`.
+    fn reduce_part_size(&mut self, limit: &MemoryLimit, least: u64) {
+        if !self.fits(limit) {
+            let share = limit.bytes / (u64::from(self.parallel) + 1) / MIB * MIB;
             self.part = self.part.min(share.max(least));
         }
     }
 
-    /// Takes parts out of flight, down to one, and only as many as needed.
-    fn reduce_parallelism(&mut self, bound: &MemoryLimit) {
-        if !self.fits(bound) {
-            let fitting = (bound.bytes / memory_of(self.part)).saturating_sub(1).max(1);
+    /// Reduces the parts in flight as far as needed, but not below one.
+    fn reduce_parallelism(&mut self, limit: &MemoryLimit) {
+        if !self.fits(limit) {
+            let fitting = (limit.bytes / memory_of(self.part)).saturating_sub(1).max(1);
             self.parallel = self.parallel.min(fitting.min(u64::from(u16::MAX)) as u16);
         }
     }
 
-    fn fits(&self, bound: &MemoryLimit) -> bool {
-        (u64::from(self.parallel) + 1) * memory_of(self.part) <= bound.bytes
+    fn fits(&self, limit: &MemoryLimit) -> bool {
+        (u64::from(self.parallel) + 1) * memory_of(self.part) <= limit.bytes
     }
 
-    fn warn(&mut self, option: &str, from: String, to: String, bound: &MemoryLimit) {
-        let name = bound.name();
+    fn warn(&mut self, option: &str, from: String, to: String, limit: &MemoryLimit) {
+        let name = limit.name();
         self.warnings.push(format!("{option} {from} reduced to {to} to fit into {name}"));
     }
 }
 
-/// Buffers are as large as the first part, or an equal share of it where it is larger than one
-/// buffer may be. Whole pages, so that every buffer starts on one.
+/// The size of a buffer in bytes: the first part, or an equal share of it if it is larger than
+/// [`MAX_BUFFER`]; whole pages, so that each buffer starts on a page.
 pub(super) fn buffer_size(part: u64) -> u64 {
     part.div_ceil(part.div_ceil(MAX_BUFFER)).next_multiple_of(PAGE)
 }
 
+/// Bytes of buffers for a part of this size.
 fn memory_of(part: u64) -> u64 {
     part.div_ceil(buffer_size(part)) * buffer_size(part)
 }

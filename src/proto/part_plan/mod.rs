@@ -1,11 +1,11 @@
-//! How large each part is, and how much memory that takes.
+//! The part plan: the size of each part, and the memory for buffers.
 //!
-//! Owns the choice of the first part size and of the buffers from what the user asked for and what
-//! memory there is, and the growth of the parts after that. Knows nothing of streams, of buffers in
-//! use or of the machine: the memory that the process may use is an argument.
-//! Invariant: of every part but the last the size is between 10 MiB and 50 GiB and never below its
-//! predecessor's, and while any part is being filled the pool has room for that part and one buffer
-//! more, so that reading cannot wait for memory that only reading on would free.
+//! Owns the choice of the first part size and the number of buffers from the user's options and the
+//! available memory, and the growth of later parts. Must not know streams, the buffers in use, or how
+//! much memory the machine has: that is an argument.
+//! Invariants: the size of each part but the last is between 10 MiB and 50 GiB and not below that of the
+//! part before; while a part is filled, the pool has room for that part and one more buffer, so that
+//! reading never waits for memory that only further reading would free.
 
 mod memory_fit;
 mod part_growth;
@@ -17,44 +17,53 @@ use crate::units::{GIB, MIB, TIB, format_size_exact, format_size_short};
 use memory_fit::{Candidate, MemoryLimit, buffer_size};
 use part_growth::{GrowthInput, PartGrowth};
 
-/// Limits of the service.
+/// The highest part number. This and the next two are limits of the service
+/// (<https://docs.oracle.com/iaas/Content/Object/Tasks/usingmultipartuploads.htm>).
 pub const MAX_PARTS: u32 = 10_000;
+/// The largest part, in bytes.
 pub const MAX_PART: u64 = 50 * GIB;
+/// The largest object, in bytes.
 pub const MAX_OBJECT: u64 = 10 * TIB;
-/// No part but the last is smaller. That is a choice: the service takes parts of any size, but each
-/// costs a request, and 10,000 of them carry no long stream.
+/// The smallest part but the last, in bytes. The service accepts smaller ones; but each part costs a
+/// request, and 10,000 small ones hold no long stream.
 pub const MIN_PART: u64 = 10 * MIB;
 
-/// Without a word on the length, a stream up to this one is expected to fit.
+/// The length in bytes up to which a stream has to fit if the user gives no expected size.
 const DEFAULT_MAX_STREAM: u64 = TIB;
-/// What is asked for, and what memory there is.
+
+/// The user's options and the available memory. Sizes are bytes.
 #[derive(Debug, Clone, Default)]
 pub struct PlanInput {
+    /// `--part-size`.
     pub part_size: Option<u64>,
+    /// `--parallel-upload-count`.
     pub parallel: Option<u16>,
+    /// `--max-memory`.
     pub max_memory: Option<u64>,
+    /// `--expected-size`, or the length of a file.
     pub expected_size: Option<u64>,
-    /// The memory that the process may use in all, where it is known.
+    /// The memory that the process may use; `None` if it is not known.
     pub available_memory: Option<u64>,
 }
 
-/// The sizes of all parts, and the buffers they take.
+/// The sizes of all parts, and the number of buffers for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartPlan {
+    /// Bytes, a multiple of 4 KiB.
     pub buffer_size: usize,
-    /// Parts in flight, at most.
+    /// The most parts in flight.
     pub parallel: u16,
-    /// For the user, before the first byte is read.
+    /// Warnings to print before the first byte is read.
     pub warnings: Vec<String>,
-    /// Buffers that fit into the memory bound, where there is one.
+    /// The number of buffers that fit into the memory limit, if there is one.
     limit: Option<u64>,
     growth: PartGrowth,
     max_stream: u64,
 }
 
 impl PartPlan {
-    /// The size of part `number`, counted from 1, if the stream is long enough to fill it; 0 past
-    /// the last part that the service takes.
+    /// The size in bytes of part `number`, counted from 1, unless the stream ends within it. 0 for a number
+    /// that is not valid.
     pub fn part_size(&self, number: u32) -> u64 {
         if number == 0 || number > MAX_PARTS {
             return 0;
@@ -62,30 +71,29 @@ impl PartPlan {
         self.growth.size(number)
     }
 
-    /// How many buffers may be in use while part `number` is being filled: room for it and for as
-    /// many of its size in flight as were asked for, within the bound.
+    /// The most buffers in use while part `number` is filled: enough for it and `parallel` parts of the same
+    /// size in flight, within the memory limit.
     pub fn buffers_for(&self, number: u32) -> usize {
         let wanted = self.growth.buffers(number) * (u64::from(self.parallel) + 1);
         wanted.min(self.limit.unwrap_or(u64::MAX)) as usize
     }
 
-    /// The longest stream that can be stored.
+    /// The longest stream that can be stored, in bytes.
     pub fn max_stream(&self) -> u64 {
         self.max_stream
     }
 
-    /// Memory for buffers when the first parts are under way.
+    /// Bytes of buffers while the first parts are in flight.
     pub fn memory(&self) -> u64 {
         self.buffers_for(1) as u64 * self.buffer_size as u64
     }
 
-    /// Parts of one buffer each that never grow.
+    /// A plan for tests and benchmarks: parts of one buffer each that never grow.
     pub fn uniform(buffer_size: usize, parallel: u16) -> PartPlan {
         PartPlan::level_plan(buffer_size, buffer_size as u64, parallel)
     }
 
-    /// Parts that never grow, of any size: for tests and measurements, where the sizes that the
-    /// service asks for would be in the way.
+    /// A plan for tests and benchmarks: parts of any size that never grow, also below the limits.
     pub fn level_plan(buffer_size: usize, part_size: u64, parallel: u16) -> PartPlan {
         let growth = PartGrowth::none(part_size, buffer_size as u64);
         let max_stream = growth.total();
@@ -93,51 +101,52 @@ impl PartPlan {
     }
 }
 
-/// Chooses part sizes and buffers. An error is a memory bound that holds no upload at all.
-pub fn plan(request: &PlanInput) -> Result<PartPlan, Error> {
-    let mut sizes = Candidate::requested(request)?;
-    let bound = MemoryLimit::of(request)?;
-    if let Some(bound) = &bound {
-        sizes.fit(bound);
+/// Chooses part sizes and buffers. Fails with a usage error if the memory limit is below two parts of
+/// 10 MiB or no part may be in flight.
+pub fn plan(input: &PlanInput) -> Result<PartPlan, Error> {
+    let mut sizes = Candidate::requested(input)?;
+    let limit = MemoryLimit::of(input)?;
+    if let Some(limit) = &limit {
+        sizes.fit(limit);
     }
     let buffer = buffer_size(sizes.part);
-    let limit = bound.as_ref().map(|bound| bound.bytes / buffer);
+    let buffers = limit.as_ref().map(|limit| limit.bytes / buffer);
     let growth = PartGrowth::for_input(&GrowthInput {
         first: sizes.part,
         buffer,
-        // One buffer more than the largest part, so that reading goes on while it is sent.
-        most: limit.map_or(u64::MAX, |limit| limit - 1),
-        // A hint must change neither what the user gave nor the parts in flight at the start:
-        // growing later does not, or only for a while.
-        start_at_most: match limit {
+        // One more buffer than the largest part has, so that reading continues while it is sent.
+        most: buffers.map_or(u64::MAX, |buffers| buffers - 1),
+        // The expected size must not change the user's part size, nor reduce the parts in flight at the
+        // start; later growth reduces them only for a while.
+        start_at_most: match buffers {
             _ if sizes.part_given => 0,
-            Some(limit) => limit / (u64::from(sizes.parallel) + 1),
+            Some(buffers) => buffers / (u64::from(sizes.parallel) + 1),
             None => u64::MAX,
         },
-        expected: request.expected_size,
+        expected: input.expected_size,
     });
     let longest = growth.total().min(MAX_OBJECT);
     let mut warnings = sizes.warnings;
-    warnings.extend(too_short(request, bound.as_ref(), longest));
+    warnings.extend(too_short(input, limit.as_ref(), longest));
     Ok(PartPlan {
         buffer_size: buffer as usize,
         parallel: sizes.parallel,
         warnings,
-        limit,
+        limit: buffers,
         growth,
         max_stream: longest,
     })
 }
 
-/// The warning that a stream as long as expected cannot be stored, with what would help.
-fn too_short(request: &PlanInput, bound: Option<&MemoryLimit>, longest: u64) -> Option<String> {
-    let expected = request.expected_size;
+/// The warning that a stream of the expected size cannot be stored, with the reason.
+fn too_short(input: &PlanInput, limit: Option<&MemoryLimit>, longest: u64) -> Option<String> {
+    let expected = input.expected_size;
     if longest >= expected.unwrap_or(DEFAULT_MAX_STREAM) {
         return None;
     }
-    let cause = match (bound, expected) {
+    let cause = match (limit, expected) {
         _ if longest == MAX_OBJECT => "no object can be longer".to_string(),
-        (Some(bound), _) => format!("more does not fit into {}", bound.name()),
+        (Some(limit), _) => format!("more does not fit into {}", limit.name()),
         (None, _) => "10,000 parts hold no more".to_string(),
     };
     let expected = match expected {
@@ -154,24 +163,24 @@ fn too_short(request: &PlanInput, bound: Option<&MemoryLimit>, longest: u64) -> 
 mod tests {
     use super::*;
 
-    fn planned(request: PlanInput) -> PartPlan {
-        plan(&request).unwrap()
+    fn planned(input: PlanInput) -> PartPlan {
+        plan(&input).unwrap()
     }
 
     fn with_memory(memory: u64) -> PlanInput {
         PlanInput { available_memory: Some(memory), ..PlanInput::default() }
     }
 
-    fn hard(bytes: u64) -> PlanInput {
+    fn with_limit(bytes: u64) -> PlanInput {
         PlanInput { max_memory: Some(bytes), ..PlanInput::default() }
     }
 
     fn parts_of(plan: &PartPlan, length: u64) -> u32 {
-        let mut left = length;
+        let mut remaining = length;
         (1..)
             .find(|number| {
-                left = left.saturating_sub(plan.part_size(*number));
-                left == 0
+                remaining = remaining.saturating_sub(plan.part_size(*number));
+                remaining == 0
             })
             .unwrap()
     }
@@ -210,12 +219,12 @@ mod tests {
 
     #[test]
     fn what_the_user_gave_is_reduced_last_and_never_silently() {
-        let request = PlanInput { part_size: Some(256 * MIB), ..hard(GIB) };
-        let plan = planned(request.clone());
+        let input = PlanInput { part_size: Some(256 * MIB), ..with_limit(GIB) };
+        let plan = planned(input.clone());
         assert_eq!((plan.part_size(1), plan.parallel), (256 * MIB, 3));
         assert_eq!(plan.warnings, Vec::<String>::new());
 
-        let plan = planned(PlanInput { parallel: Some(9), ..request });
+        let plan = planned(PlanInput { parallel: Some(9), ..input });
         assert_eq!((plan.part_size(1), plan.parallel), (102 * MIB, 9));
         assert_eq!(
             plan.warnings,
@@ -254,8 +263,8 @@ mod tests {
 
     #[test]
     fn a_bound_without_room_for_two_parts_is_a_usage_error() {
-        assert_eq!(plan(&hard(20 * MIB - 1)).unwrap_err().kind.exit_code(), 2);
-        let least = planned(hard(20 * MIB));
+        assert_eq!(plan(&with_limit(20 * MIB - 1)).unwrap_err().kind.exit_code(), 2);
+        let least = planned(with_limit(20 * MIB));
         assert_eq!((least.part_size(1), least.buffers_for(1)), (10 * MIB, 2));
         let none = PlanInput { parallel: Some(0), ..PlanInput::default() };
         assert_eq!(plan(&none).unwrap_err().kind.exit_code(), 2);
@@ -263,14 +272,14 @@ mod tests {
 
     #[test]
     fn a_stream_that_will_not_fit_is_announced() {
-        let plan = planned(hard(64 * MIB));
+        let plan = planned(with_limit(64 * MIB));
         assert_eq!(plan.max_stream(), 377_504_137_216);
         assert_eq!(
             plan.warnings,
             ["the longest stream that can be stored is 351 GiB: more does not fit into \
               --max-memory 64 MiB"]
         );
-        let enough = PlanInput { expected_size: Some(340 * GIB), ..hard(64 * MIB) };
+        let enough = PlanInput { expected_size: Some(340 * GIB), ..with_limit(64 * MIB) };
         assert_eq!(planned(enough).warnings, Vec::<String>::new());
         let endless = PlanInput { expected_size: Some(11 * TIB), ..PlanInput::default() };
         assert!(planned(endless).warnings[0].contains("10.0 TiB; expected are 11 TiB"));
@@ -279,8 +288,8 @@ mod tests {
     #[test]
     fn an_expected_size_is_met_with_level_parts() {
         for (expected, part) in [(GIB, 128), (TIB, 256), (5 * TIB, 896), (10 * TIB, 1536)] {
-            let request = PlanInput { expected_size: Some(expected), ..with_memory(64 * GIB) };
-            let plan = planned(request);
+            let input = PlanInput { expected_size: Some(expected), ..with_memory(64 * GIB) };
+            let plan = planned(input);
             let last = parts_of(&plan, expected);
             assert!(last <= 7_000, "{last} parts for {}", format_size_short(expected));
             assert_eq!(plan.part_size(1), part * MIB, "{}", format_size_short(expected));

@@ -1,33 +1,34 @@
-//! How parts grow with their number.
+//! Part growth: larger parts later in a long stream.
 //!
-//! Owns the shape of the growth and the search for the gentlest one that holds a stream long enough.
-//! Knows nothing of options, of warnings or of how many parts are in flight.
-//! Invariant: sizes never fall from one part to the next, and all but those of the first level are
-//! whole buffers, or the most that the service takes.
+//! Owns the shape of the growth, and the search for the least growth with which the parts hold a long
+//! stream. Must not know options, warnings or the number of parts in flight.
+//! Invariant: sizes never decrease with the part number; each size is the first one, a whole number of
+//! buffers, or 50 GiB.
 
 use super::{MAX_OBJECT, MAX_PART, MAX_PARTS};
 
-/// How many parts stay as large as the first: no fewer than this, and with a hint no more than that,
-/// so that the rest can still take a stream of 10 TiB with parts of a sensible size.
+/// The least number of parts that are as large as the first.
 const MIN_FLAT_PARTS: u64 = 2_500;
+/// The highest number of parts that an expected size keeps as large as the first. The other 3,000 can then
+/// still hold a stream of 10 TiB.
 const MAX_FLAT_PARTS: u64 = 7_000;
 
-/// What a growth starts from.
+/// The constraints of a growth.
 pub(super) struct GrowthInput {
-    /// Size of the first part.
+    /// Size of the first part in bytes.
     pub first: u64,
-    /// Size of a buffer.
+    /// Size of a buffer in bytes.
     pub buffer: u64,
     /// The largest part that memory allows, in buffers.
     pub most: u64,
-    /// The largest start, in buffers, that a hint may lead to.
+    /// The largest first part, in buffers, that an expected size may cause.
     pub start_at_most: u64,
-    /// The length that is hinted at.
+    /// The expected length of the stream in bytes.
     pub expected: Option<u64>,
 }
 
-/// Sizes counted in buffers: level at `start` up to part `flat`, then by even steps up to `top` at
-/// part `full`, and level from there.
+/// Part sizes in buffers: `start` up to part `flat_until`, then equal steps up to `max` at part `max_from`,
+/// and `max` from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PartGrowth {
     first_size: u64,
@@ -39,7 +40,7 @@ pub(super) struct PartGrowth {
 }
 
 impl PartGrowth {
-    /// No growth: every part is as large as the first.
+    /// No growth: each part is as large as the first.
     pub fn none(first_size: u64, buffer: u64) -> PartGrowth {
         let start = first_size.div_ceil(buffer);
         PartGrowth {
@@ -52,81 +53,72 @@ impl PartGrowth {
         }
     }
 
-    /// Chooses the growth. A stream of unknown length should not run out of part numbers before
-    /// 10 TiB, nor hold more memory than its length so far justifies. So parts stay level for a
-    /// first quarter of the numbers, or for as many as the expected length takes, and then grow by
-    /// even steps: a dump of some hundred GB hardly notices, and the last parts are half as large as
-    /// if every step were by the same factor.
-    pub fn for_input(wish: &GrowthInput) -> PartGrowth {
-        let GrowthInput { first, buffer, .. } = *wish;
+    /// Chooses the growth. A stream of unknown length must reach 10 TiB within 10,000 parts, and must not
+    /// use more memory than its length so far requires. So the first 2,500 parts, or as many as the
+    /// expected size needs, have the same size; after that the size grows by equal steps. A dump of a
+    /// few hundred GB hardly grows, and the last parts are half as large as with exponential growth.
+    pub fn for_input(input: &GrowthInput) -> PartGrowth {
+        let GrowthInput { first, buffer, .. } = *input;
         let least = first.div_ceil(buffer);
-        let most = wish.most.min(MAX_PART / buffer).max(least);
-        // A tenth more than expected, to be on the safe side.
-        let likely = wish.expected.map_or(0, |size| size.saturating_add(size / 10));
+        let most = input.most.min(MAX_PART / buffer).max(least);
+        // Ten percent of tolerance.
+        let likely = input.expected.map_or(0, |size| size.saturating_add(size / 10));
         let likely = likely.min(MAX_OBJECT);
         let wanted = likely.div_ceil(MAX_FLAT_PARTS).div_ceil(buffer);
-        let start = wanted.min(wish.start_at_most).min(most).max(least);
+        let start = wanted.min(input.start_at_most).min(most).max(least);
         let level = match likely.div_ceil((start * buffer).max(first)) {
             parts if parts <= MAX_FLAT_PARTS => parts.max(MIN_FLAT_PARTS),
             _ => MIN_FLAT_PARTS,
         };
-        // Where growth is complete before the last number, its level share shrinks with it.
-        let shape = |top: u64, full: u32| {
-            let flat = (u64::from(full) * level / u64::from(MAX_PARTS)) as u32;
-            PartGrowth {
-                first_size: first,
-                buffer,
-                start,
-                max: top,
-                flat_until: flat,
-                max_from: full,
-            }
+        // If growth is complete before the last number, the flat part is shorter in proportion.
+        let shape = |max: u64, max_from: u32| {
+            let flat = (u64::from(max_from) * level / u64::from(MAX_PARTS)) as u32;
+            PartGrowth { first_size: first, buffer, start, max, flat_until: flat, max_from }
         };
-        let target = target(wish.expected, shape(most, 0).total());
-        // As little as possible at the end; if the bound cuts that off, as late as possible.
-        match smallest(start, most, |top| shape(top, MAX_PARTS).total() >= target) {
-            Some(top) => shape(top, MAX_PARTS),
+        let target = target(input.expected, shape(most, 0).total());
+        // The smallest maximum that holds the target; if memory does not allow it, the latest growth.
+        match smallest(start, most, |max| shape(max, MAX_PARTS).total() >= target) {
+            Some(max) => shape(max, MAX_PARTS),
             None => {
-                let full = |earlier: u64| MAX_PARTS - earlier as u32;
-                let reaches = |earlier| shape(most, full(earlier)).total() >= target;
+                let max_from = |earlier: u64| MAX_PARTS - earlier as u32;
+                let reaches = |earlier| shape(most, max_from(earlier)).total() >= target;
                 let earlier = smallest(0, u64::from(MAX_PARTS), reaches);
-                shape(most, full(earlier.unwrap_or(0)))
+                shape(most, max_from(earlier.unwrap_or(0)))
             }
         }
     }
 
-    /// Buffers that part `number` spans.
+    /// The number of buffers of part `number`.
     pub fn buffers(&self, number: u32) -> u64 {
         if number <= self.flat_until {
             self.start
         } else if number >= self.max_from {
             self.max
         } else {
-            let (gone, way) =
-                (u64::from(number - self.flat_until), u64::from(self.max_from - self.flat_until));
-            self.start + (self.max - self.start) * gone / way
+            let steps = u64::from(number - self.flat_until);
+            let all_steps = u64::from(self.max_from - self.flat_until);
+            self.start + (self.max - self.start) * steps / all_steps
         }
     }
 
-    /// Bytes that part `number` holds.
+    /// The size of part `number` in bytes.
     pub fn size(&self, number: u32) -> u64 {
         match self.buffers(number) * self.buffer {
-            // The first size is the user's to the byte, also where it is no multiple of a buffer.
+            // The first size is exactly that of the user, also if it is not a multiple of a buffer.
             bytes if bytes < self.first_size + self.buffer => self.first_size,
             bytes => bytes.min(MAX_PART),
         }
     }
 
-    /// What all parts together hold.
+    /// The sum of all part sizes in bytes.
     pub fn total(&self) -> u64 {
         (1..=MAX_PARTS).map(|number| self.size(number)).sum()
     }
 }
 
-/// What the parts should hold in all, where `reach` is what they could hold if every part were as
-/// large as memory allows. Where that is less than an object may be long, three quarters of it must
-/// do unless more is expected: large parts leave fewer in flight, and short streams are the common
-/// ones.
+/// The bytes that all parts together must hold; `reach` is what they hold if each part is as large as
+/// memory allows. If `reach` is below the largest object, the target is three quarters of it, or the
+/// expected size if that is more: large parts mean fewer in flight, and most streams are short.
 fn target(expected: Option<u64>, reach: u64) -> u64 {
     match expected {
         _ if reach >= MAX_OBJECT => MAX_OBJECT,
@@ -135,17 +127,17 @@ fn target(expected: Option<u64>, reach: u64) -> u64 {
     }
 }
 
-/// The smallest number from `low` to `high` for which a condition holds that holds for all larger
-/// ones.
+/// The smallest number from `low` to `high` for which a monotonic condition holds, by bisection.
 fn smallest(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
     if low > high || !holds(high) {
         return None;
     }
     while low < high {
         let middle = low + (high - low) / 2;
-        match holds(middle) {
-            true => high = middle,
-            false => low = middle + 1,
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
         }
     }
     Some(low)
@@ -188,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn where_ten_tib_are_out_of_reach_the_start_stays_level() {
+    fn if_ten_tib_are_out_of_reach_the_start_stays_flat() {
         let short = growth(4, None);
         let reach = 4 * BUFFER * u64::from(MAX_PARTS);
         assert!(short.total() >= reach / 4 * 3 && short.total() < reach / 100 * 76, "{short:?}");
         assert!(short.flat_until > 1_000, "{short:?}");
-        // A hint that needs more gets more, and one that nothing can satisfy changes nothing.
+        // An expected size that needs more gets more; one beyond reach changes nothing.
         assert!(growth(4, Some(reach / 100 * 95)).total() >= reach / 100 * 95);
         assert!(growth(4, Some(reach * 2)).total() < reach);
     }

@@ -1,9 +1,9 @@
-//! Every length and every bound has a schedule, and no schedule can stand still.
+//! Properties of all part plans: limits hold, and reading never waits for memory in vain.
 
 use super::*;
 use proptest::prelude::*;
 
-fn requests() -> impl Strategy<Value = PlanInput> {
+fn inputs() -> impl Strategy<Value = PlanInput> {
     let log = |range: std::ops::Range<f64>| range.prop_map(|exponent| exponent.exp2() as u64);
     (
         proptest::option::of(log(20.0..36.0)),
@@ -21,60 +21,60 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_length_and_bound_has_a_schedule(request in requests()) {
-        let plan = plan(&request).unwrap();
+    fn every_length_and_limit_has_a_plan(input in inputs()) {
+        let plan = plan(&input).unwrap();
         let buffer = plan.buffer_size as u64;
-        // So that a part which is closed early for want of memory is not too small.
+        // A part that is closed early for lack of memory has at least one buffer.
         prop_assert!(buffer >= MIN_PART);
-        let bound = request.max_memory.or(request.available_memory.map(|m| (m / 4).max(20 * MIB)));
+        let limit = input.max_memory.or(input.available_memory.map(|m| (m / 4).max(20 * MIB)));
         let (mut sum, mut before) = (0u64, MIN_PART);
         for number in 1..=MAX_PARTS {
             let size = plan.part_size(number);
             prop_assert!(size >= before && size <= MAX_PART, "part {} of {}", number, size);
             let room = plan.buffers_for(number) as u64;
             prop_assert!(room > size.div_ceil(buffer), "part {number} has {room} buffers");
-            prop_assert!(bound.is_none_or(|bound| room * buffer <= bound));
+            prop_assert!(limit.is_none_or(|limit| room * buffer <= limit));
             prop_assert!(room <= (u64::from(plan.parallel) + 1) * size.div_ceil(buffer));
             (sum, before) = (sum + size, size);
         }
         prop_assert_eq!(plan.max_stream(), sum.min(MAX_OBJECT));
-        // Ten TiB fit wherever memory is no obstacle.
-        if bound.is_none_or(|bound| bound >= 1200 * MIB + buffer) {
+        // 10 TiB fit if memory does not limit the parts.
+        if limit.is_none_or(|limit| limit >= 1200 * MIB + buffer) {
             prop_assert_eq!(plan.max_stream(), MAX_OBJECT);
         }
-        // A first size or count below the wish is announced, and so is a stream too short.
-        let reduced = request.part_size.is_some_and(|wish| plan.part_size(1) != wish);
-        let fewer = request.parallel.is_some_and(|wish| plan.parallel != wish);
-        let short = plan.max_stream() < request.expected_size.unwrap_or(TIB);
+        // A reduced size or count is announced, and so is a limit below the expected size.
+        let reduced = input.part_size.is_some_and(|given| plan.part_size(1) != given);
+        let fewer = input.parallel.is_some_and(|given| plan.parallel != given);
+        let short = plan.max_stream() < input.expected_size.unwrap_or(TIB);
         let due = usize::from(reduced) + usize::from(fewer) + usize::from(short);
         prop_assert!(plan.warnings.len() >= due, "{:?} of {}", plan.warnings, due);
-        if due == 0 && request.available_memory.is_none_or(|memory| memory >= 8 * MIN_PART) {
+        if due == 0 && input.available_memory.is_none_or(|memory| memory >= 8 * MIN_PART) {
             prop_assert_eq!(plan.warnings, Vec::<String>::new());
         }
     }
 
-    /// Reading one buffer at a time against parts that are acknowledged in any order: whatever
-    /// the plan, reading never waits while nothing is in flight, and never exceeds the pool.
+    /// Reads one buffer at a time while parts are acknowledged in any order. With every plan, reading
+    /// never waits while nothing is in flight, and never exceeds the pool.
     #[test]
     fn reading_never_waits_for_memory_that_only_reading_would_free(
-        request in requests(), from in 1u32..9_500, choices in proptest::collection::vec(any::<u16>(), 400),
+        input in inputs(), from in 1u32..9_500, choices in proptest::collection::vec(any::<u16>(), 400),
     ) {
-        let plan = plan(&request).unwrap();
+        let plan = plan(&input).unwrap();
         let buffer = plan.buffer_size as u64;
-        let (mut number, mut held, mut flying) = (from, 0u64, Vec::<u64>::new());
+        let (mut number, mut filled, mut in_flight) = (from, 0u64, Vec::<u64>::new());
         for choice in choices {
-            let out = held + flying.iter().sum::<u64>();
-            let may_read = out < plan.buffers_for(number) as u64;
-            prop_assert!(may_read || !flying.is_empty(), "stuck at part {}", number);
-            if may_read && (flying.is_empty() || choice % 3 > 0) {
-                held += 1;
+            let used = filled + in_flight.iter().sum::<u64>();
+            let may_read = used < plan.buffers_for(number) as u64;
+            prop_assert!(may_read || !in_flight.is_empty(), "stuck at part {}", number);
+            if may_read && (in_flight.is_empty() || choice % 3 > 0) {
+                filled += 1;
                 let needed = plan.part_size(number).div_ceil(buffer);
-                if held == needed {
-                    flying.push(std::mem::take(&mut held));
+                if filled == needed {
+                    in_flight.push(std::mem::take(&mut filled));
                     number += 1;
                 }
             } else {
-                flying.swap_remove(usize::from(choice) % flying.len());
+                in_flight.swap_remove(usize::from(choice) % in_flight.len());
             }
         }
     }
