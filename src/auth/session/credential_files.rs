@@ -203,7 +203,7 @@ fn parse_key(identity: &Identity, text: &[u8]) -> Result<Arc<Key>, ReadError> {
             KeySource::File(file) => format!("the key file {}: {error}", file.display()),
             KeySource::Content(_) => format!("{}: {error}", identity.key),
         })
-        .with_hint(error.next()),
+        .with_hint(error.hint()),
     })
 }
 

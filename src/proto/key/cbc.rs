@@ -1,7 +1,7 @@
-//! Decryption in CBC mode, whichever the cipher.
+//! Decryption in CBC mode with any block cipher.
 //!
-//! Knows neither how the key was derived nor what comes out. Invariant: nothing but a right key yields
-//! more than chance.
+//! Must not know how the key was derived or what the plain text is. Invariant: the plain text is
+//! returned only if its padding is right; one wrong key in 256 passes that check.
 
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, KeyInit};
@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 
-/// Decrypts `contents` in place. A cipher with keys of any length takes the length of this one.
+/// Decrypts `contents` in place. The length of `key` selects the key size of ciphers that have several.
+/// Fails if the cipher has no such key or IV size, or the padding is wrong.
 pub(super) fn decrypt<C>(
     key: &[u8],
     iv: &[u8],

@@ -1,8 +1,8 @@
-//! `ENCRYPTED PRIVATE KEY`: PKCS#8 under PBES2, by the `pkcs8` crate, or as of old.
+//! `ENCRYPTED PRIVATE KEY`: PKCS#8 with PBES2, or one of the old forms in `pbes1`.
 //!
-//! Adds what the crate leaves to its caller: the effort a file may ask for is bounded before any
-//! of it is spent. Knows nothing of PEM or of what the key is. Invariant: no input costs more than
-//! a few seconds and 256 MiB.
+//! Owns the limits of time and memory for a key derivation, which the `pkcs8` crate leaves to its
+//! caller. Must not know PEM or what the key is. Invariant: limits are checked before the derivation
+//! starts, so that no input takes more than a few seconds and 256 MiB.
 
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use pkcs8::der::{Decode, Header, SecretDocument, SliceReader};
@@ -13,36 +13,37 @@ use zeroize::Zeroizing;
 use super::KeyError;
 use super::pbes1::Pbes1;
 
-/// OpenSSL's default is 2048, what is recommended in 2026 about 600,000; ten times that takes
-/// some seconds.
+/// OpenSSL's default is 2048, the recommendation of 2026 about 600,000; ten times that takes a few
+/// seconds.
 pub(super) const MAX_ITERATIONS: u32 = 6_000_000;
 
-/// OpenSSL itself refuses over 32 MiB unless told otherwise.
+/// Bytes. OpenSSL's own default limit is 32 MiB.
 const MAX_SCRYPT_MEMORY: u64 = 256 << 20;
 
-/// Bytes that scrypt may mix in all its lanes together.
+/// Bytes that scrypt may process in all lanes together.
 const MAX_SCRYPT_WORK: u64 = 1 << 30;
 
-/// The PKCS#8 DER inside an encrypted one.
+/// Decrypts to PKCS#8 DER. Fails if the encryption is not supported or exceeds the limits, or the pass
+/// phrase is missing or wrong.
 pub(super) fn decrypt(
     der: &[u8],
     passphrase: Option<&str>,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    if let Some(old) = Pbes1::read(der) {
-        return old?.decrypt(passphrase);
+    if let Some(pbes1) = Pbes1::read(der) {
+        return pbes1?.decrypt(passphrase);
     }
     let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| undecodable(der))?;
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
         return Err(KeyError::Encryption("PBES1".into()));
     };
-    bound(&parameters.kdf)?;
+    check_limits(&parameters.kdf)?;
     let passphrase = passphrase.ok_or(KeyError::NoPassphrase)?;
     let plain: SecretDocument = info.decrypt(passphrase).map_err(|_| KeyError::WrongPassphrase)?;
     Ok(Zeroizing::new(plain.as_bytes().to_vec()))
 }
 
-/// Refuses parameters that cost too much, or that make no sense.
-pub(super) fn bound(kdf: &pbes2::Kdf) -> Result<(), KeyError> {
+/// Checks the parameters of a key derivation. Fails if they exceed the limits or are not valid.
+pub(super) fn check_limits(kdf: &pbes2::Kdf) -> Result<(), KeyError> {
     match kdf {
         pbes2::Kdf::Pbkdf2(parameters) if parameters.iteration_count > MAX_ITERATIONS => {
             Err(KeyError::Expensive(format!("{} iterations", parameters.iteration_count)))
@@ -64,7 +65,7 @@ pub(super) fn bound(kdf: &pbes2::Kdf) -> Result<(), KeyError> {
     }
 }
 
-/// Why the outside of an encrypted key could not be read: damaged, or an algorithm of its own.
+/// Why the envelope of an encrypted key could not be parsed: an unknown algorithm, or damage.
 fn undecodable(der: &[u8]) -> KeyError {
     let algorithm = || {
         let mut reader = SliceReader::new(der).ok()?;

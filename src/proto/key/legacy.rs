@@ -1,9 +1,9 @@
-//! `Proc-Type: 4,ENCRYPTED`: the encryption of PEM from before PKCS#8, as `openssl rsa -aes128`
-//! and old `openssl genrsa` write it.
+//! `Proc-Type: 4,ENCRYPTED`: the PEM encryption from before PKCS#8, as `openssl rsa -aes128` and old
+//! versions of `openssl genrsa` write it.
 //!
-//! No small crate decrypts just this, so the ciphers come from crates and only OpenSSL's
-//! derivation of the key (EVP_BytesToKey: MD5, one round) is written out. Knows nothing of what
-//! the key is. Invariant: nothing but a right pass phrase yields more than chance.
+//! Owns OpenSSL's key derivation (EVP_BytesToKey: MD5, one round), for which there is no small crate;
+//! the ciphers come from crates. Must not know what the key is. Invariant: the plain text is returned
+//! only if its padding is right; one wrong pass phrase in 256 passes that check.
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, KeyInit};
@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 
-/// Decrypts `contents` as its `DEK-Info: CIPHER,IV` says.
+/// Decrypts `contents` with the cipher and IV of its header `DEK-Info: CIPHER,IV`. Fails if the header is
+/// malformed, the cipher is not supported, or the pass phrase is missing or wrong.
 pub(super) fn decrypt(
     dek_info: &str,
     contents: Zeroizing<Vec<u8>>,
@@ -49,7 +50,7 @@ where
     super::cbc::decrypt::<C>(&key, iv, contents)
 }
 
-/// EVP_BytesToKey: D(i) = MD5(D(i-1) || pass phrase || salt), as many of them as the key is long.
+/// EVP_BytesToKey: D(i) = MD5(D(i-1) || pass phrase || salt), concatenated up to the length of the key.
 fn derive(passphrase: &[u8], salt: &[u8; 8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length + 16));
     while key.len() < length {

@@ -1,9 +1,8 @@
-//! The private key that signs requests: from PEM text, in any encoding the OCI CLI accepts, to a
-//! value that can sign.
+//! The private key that signs requests: parsed from PEM in each encoding that the OCI CLI accepts.
 //!
-//! Knows no file. Must not let a hostile file hang the process or fill its memory, nor show a byte
-//! of the key in an error. Invariant: a `Key` is an RSA key that `ring` can sign with, so nothing
-//! about the key can fail after it has been read.
+//! Owns decoding, decryption and signing. Must not know files. Invariants: a [`Key`] is an RSA key that
+//! `ring` has signed with, so that signing cannot fail later; no input takes more than a few seconds or
+//! 256 MiB; no error contains a byte of the key.
 
 mod cbc;
 mod encrypted;
@@ -22,24 +21,24 @@ use zeroize::Zeroizing;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// Larger than any key in PEM (an RSA key of 16384 bits is 13 KiB), small enough to read at once.
+/// The largest text that is parsed, in bytes. An RSA key of 16384 bits has 13 KiB in PEM.
 pub const MAX_FILE: usize = 256 * 1024;
 
-/// An RSA private key, ready to sign.
+/// An RSA private key that can sign.
 pub struct Key {
     pair: RsaKeyPair,
     random: SystemRandom,
     fingerprint: String,
 }
 
-/// Why a text is no usable private key.
+/// Why a text is not a private key that can sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError {
-    /// There is no PEM block in it.
+    /// There is no PEM block.
     NoPem,
-    /// There are PEM blocks, but none is a key; the label of the first.
+    /// There are PEM blocks, but none is a key. The label of the first one.
     OtherPem(String),
-    /// A PEM block is there and cannot be decoded.
+    /// A PEM block cannot be decoded.
     Malformed,
     OpenSsh,
     PublicKey,
@@ -47,21 +46,22 @@ pub enum KeyError {
     NotRsa,
     NoPassphrase,
     WrongPassphrase,
-    /// Encrypted in a way that is not supported; what it is.
+    /// The encryption with this name is not supported.
     Encryption(String),
-    /// Its key derivation would take unreasonably long or much memory; how much it asks for.
+    /// The key derivation would take too much time or memory: the requested effort.
     Expensive(String),
-    /// So many bits, and they must be 2048 to 4096 and a multiple of 512.
+    /// The number of bits, which must be 2048 to 4096 and a multiple of 512.
     Size(usize),
-    /// The public exponent is smaller than 65537 (or even, or huge).
+    /// The public exponent is below 65537, even, or over 33 bits.
     Exponent,
-    /// The numbers do not fit together.
+    /// The numbers do not form an RSA key.
     Inconsistent,
 }
 
 impl Key {
-    /// Reads the first private key of a PEM text. A pass phrase that the key does not need is
-    /// ignored.
+    /// Parses the first private key of a PEM text. A pass phrase is ignored if the key is not encrypted.
+    /// Fails if there is no RSA key of a supported size and encryption, or the pass phrase is missing
+    /// or wrong.
     pub fn from_pem(text: &[u8], passphrase: Option<&str>) -> Result<Key, KeyError> {
         if text.len() > MAX_FILE {
             return Err(KeyError::Malformed);
@@ -71,7 +71,7 @@ impl Key {
             "PRIVATE KEY" => Key::from_pkcs8(&contents),
             "ENCRYPTED PRIVATE KEY" => {
                 let plain = encrypted::decrypt(&contents, passphrase)?;
-                // A wrong pass phrase passes the check of the padding once in 256 times.
+                // One wrong pass phrase in 256 passes the check of the padding.
                 Key::from_pkcs8(&plain).map_err(KeyError::after_decryption)
             }
             "RSA PRIVATE KEY" => match dek_info {
@@ -96,7 +96,7 @@ impl Key {
 
     fn from_pkcs1(der: &[u8]) -> Result<Key, KeyError> {
         let (bits, exponent) = modulus_and_exponent(der).ok_or(KeyError::Malformed)?;
-        // What `ring` would refuse with one word is told apart here, so that it can be explained.
+        // `ring` rejects these with one error for all; the checks here give a reason.
         if !(2048..=4096).contains(&bits) || bits % 512 != 0 {
             return Err(KeyError::Size(bits));
         }
@@ -106,15 +106,15 @@ impl Key {
         let pair = RsaKeyPair::from_der(der).map_err(|_| KeyError::Inconsistent)?;
         let fingerprint = fingerprint(pair.public().as_ref()).ok_or(KeyError::Inconsistent)?;
         let key = Key { pair, random: SystemRandom::new(), fingerprint };
-        // `ring` takes a key whose exponents for the Chinese remainder are wrong, and notices when
-        // it checks a signature. Better here than under an upload.
+        // `ring` accepts a key with wrong exponents for the Chinese remainder theorem, and fails when it
+        // checks its signature. A signature here makes that an error before the upload.
         key.try_sign(b"").ok_or(KeyError::Inconsistent)?;
         Ok(key)
     }
 
     /// The RSASSA-PKCS1-v1_5 signature with SHA-256 over `message`.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        // A key that signed once signs always.
+        // The key has signed in `from_pkcs1`.
         #[allow(clippy::expect_used)]
         self.try_sign(message).expect("the key signed when it was read")
     }
@@ -125,17 +125,17 @@ impl Key {
         Some(signature)
     }
 
-    /// The public modulus, big endian, without leading zeros; what a token's `jwk` names as `n`.
+    /// The public modulus, big endian, without leading zeros: `n` in the claim `jwk` of a token.
     pub fn modulus(&self) -> Vec<u8> {
         PublicKeyComponents::<Vec<u8>>::from(self.pair.public()).n
     }
 
-    /// The MD5 of the public key, as the OCI console shows it.
+    /// The MD5 of the public key in hex pairs joined by colons, as the OCI console shows it.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The public key as PKCS#1 DER, which is what `ring` verifies with.
+    /// The public key as PKCS#1 DER, the form that `ring` verifies with.
     pub fn public_key(&self) -> &[u8] {
         self.pair.public().as_ref()
     }
@@ -148,7 +148,7 @@ impl fmt::Debug for Key {
 }
 
 impl KeyError {
-    /// What nonsense after a decryption means.
+    /// Plain text that cannot be decoded means that the pass phrase was wrong.
     fn after_decryption(self) -> KeyError {
         match self {
             KeyError::Malformed => KeyError::WrongPassphrase,
@@ -156,8 +156,8 @@ impl KeyError {
         }
     }
 
-    /// What the reader of the error can do next.
-    pub fn next(&self) -> &'static str {
+    /// What the user can do, for the hint of an error message.
+    pub fn hint(&self) -> &'static str {
         match self {
             KeyError::NoPem | KeyError::Malformed | KeyError::OtherPem(_) => {
                 "key_file must name the private key in PEM, as `oci setup keys` or \
@@ -209,16 +209,16 @@ impl fmt::Display for KeyError {
 /// A PEM block.
 struct Block {
     tag: String,
-    /// The header `DEK-Info`, of a block that says it is encrypted.
+    /// The header `DEK-Info`, if the header `Proc-Type` is present.
     dek_info: Option<String>,
     contents: Zeroizing<Vec<u8>>,
 }
 
 /// The first private key in a PEM text.
 fn private_block(text: &[u8]) -> Result<Block, KeyError> {
-    // `pem` looks for the end of the headers before the end of the block, and takes a lone blank
-    // line before END for it. Blank lines that do not end headers are therefore left out.
-    let text = Zeroizing::new(without_idle_blank_lines(text));
+    // `pem` searches for the end of the headers before the end of the block, and takes a blank line
+    // before END for it. Blank lines that do not end headers are therefore removed.
+    let text = Zeroizing::new(without_stray_blank_lines(text));
     let blocks = pem::parse_many(text.as_slice()).map_err(|_| KeyError::Malformed)?;
     let mut public = false;
     let mut other = None;
@@ -238,13 +238,13 @@ fn private_block(text: &[u8]) -> Result<Block, KeyError> {
     match other {
         _ if public => Err(KeyError::PublicKey),
         Some(label) => Err(KeyError::OtherPem(label.chars().take(40).collect())),
-        None if find(&text, b"-----BEGIN ") => Err(KeyError::Malformed),
+        None if contains(&text, b"-----BEGIN ") => Err(KeyError::Malformed),
         None => Err(KeyError::NoPem),
     }
 }
 
-/// The text with LF line ends, without blank lines save the one that ends a block's headers.
-fn without_idle_blank_lines(text: &[u8]) -> Vec<u8> {
+/// The text with LF line ends, and without blank lines except those that end the headers of a block.
+fn without_stray_blank_lines(text: &[u8]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(text.len() + 1);
     let mut in_headers = false;
     for line in text.split(|&byte| byte == b'\n') {
@@ -260,8 +260,8 @@ fn without_idle_blank_lines(text: &[u8]) -> Vec<u8> {
     lines
 }
 
-fn find(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
+fn contains(text: &[u8], pattern: &[u8]) -> bool {
+    text.windows(pattern.len()).any(|window| window == pattern)
 }
 
 /// The length of the modulus in bits and the public exponent (saturating) of a PKCS#1 private key.

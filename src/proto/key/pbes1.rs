@@ -1,10 +1,10 @@
-//! `ENCRYPTED PRIVATE KEY` of old: PBES1 of PKCS#5 and the schemes of PKCS#12, as OpenSSL before 1.1
-//! wrote them by default and `openssl pkcs8 -topk8 -v1 NAME` still does.
+//! `ENCRYPTED PRIVATE KEY` in its old forms: PBES1 of PKCS#5 and the schemes of PKCS#12, the default of
+//! OpenSSL before 1.1, written today by `openssl pkcs8 -topk8 -v1 NAME`.
 //!
-//! The `pkcs8` crate names some of these schemes and decrypts none; `pkcs12`, which has one of the two
-//! derivations, brings a second generation of all the crates under it. So the ciphers and digests come
-//! from crates, and the derivations are written out. Knows nothing of what the key is. Invariant: no
-//! input costs more than `MOST_ITERATIONS`.
+//! Owns the two key derivations; ciphers and digests come from crates. The `pkcs8` crate knows some of
+//! these schemes and decrypts none; `pkcs12` has one of the derivations and depends on older versions
+//! of the same crates. Must not know what the key is. Invariant: no input takes more than
+//! [`MAX_ITERATIONS`] rounds for each 20 bytes of key.
 
 use cbc::cipher::common::KeySizeUser;
 use des::{Des, TdesEde2, TdesEde3};
@@ -21,7 +21,7 @@ use super::KeyError;
 use super::cbc::decrypt as cbc;
 use super::encrypted::MAX_ITERATIONS;
 
-/// One way of deriving and decrypting.
+/// A key derivation and a cipher.
 #[derive(Clone, Copy)]
 enum Scheme {
     Md5Des,
@@ -45,7 +45,7 @@ const SCHEMES: [(&str, Scheme); 8] = [
     ("1.2.840.113549.1.12.1.6", Scheme::Pkcs12Rc2With40),
 ];
 
-/// What the DER of a key encrypted in one of these ways holds.
+/// The encrypted key and the parameters of its encryption.
 pub(super) struct Pbes1<'a> {
     scheme: Scheme,
     salt: &'a [u8],
@@ -54,7 +54,8 @@ pub(super) struct Pbes1<'a> {
 }
 
 impl<'a> Pbes1<'a> {
-    /// `None` where the key is encrypted in another way, or is no encrypted key.
+    /// Parses an encrypted key. Returns `None` if it has another encryption or is not an encrypted key, and
+    /// an error if its parameters are malformed.
     pub(super) fn read(der: &'a [u8]) -> Option<Result<Pbes1<'a>, KeyError>> {
         let mut reader = SliceReader::new(der).ok()?;
         Header::decode(&mut reader).ok()?;
@@ -66,13 +67,14 @@ impl<'a> Pbes1<'a> {
             let salt = <&OctetStringRef>::decode(&mut parameters).ok()?.as_bytes();
             let iterations = u32::decode(&mut parameters).ok()?;
             let contents = <&OctetStringRef>::decode(&mut reader).ok()?.as_bytes();
-            let whole = parameters.is_finished() && reader.is_finished() && iterations > 0;
-            whole.then_some(Pbes1 { scheme: *scheme, salt, iterations, contents })
+            let complete = parameters.is_finished() && reader.is_finished() && iterations > 0;
+            complete.then_some(Pbes1 { scheme: *scheme, salt, iterations, contents })
         };
         Some(read().ok_or(KeyError::Malformed))
     }
 
-    /// The PKCS#8 DER inside.
+    /// Decrypts to PKCS#8 DER. Fails if the key derivation takes too much effort, or the pass phrase is
+    /// missing or wrong.
     pub(super) fn decrypt(&self, passphrase: Option<&str>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         if self.iterations > MAX_ITERATIONS {
             return Err(KeyError::Expensive(format!("{} iterations", self.iterations)));
@@ -90,7 +92,7 @@ impl<'a> Pbes1<'a> {
         }
     }
 
-    /// PBKDF1: the digest of pass phrase and salt, digested again and again; 8 bytes of key, 8 of IV.
+    /// PBKDF1: the digest of pass phrase and salt, digested repeatedly; 8 bytes of key, 8 of IV.
     fn pkcs5<D, C>(&self, passphrase: &str) -> Result<Zeroizing<Vec<u8>>, KeyError>
     where
         D: Digest,
@@ -111,7 +113,7 @@ impl<'a> Pbes1<'a> {
         C: cbc::cipher::BlockCipherDecrypt + cbc::cipher::KeyInit,
         cbc::Decryptor<C>: cbc::cipher::InnerIvInit<Inner = C> + cbc::cipher::BlockModeDecrypt,
     {
-        // A BMPString and its end.
+        // A BMPString with its terminator.
         let units = passphrase.encode_utf16().chain([0]);
         let passphrase = Zeroizing::new(units.flat_map(u16::to_be_bytes).collect::<Vec<u8>>());
         let key = pkcs12(KEY, &passphrase, self.salt, self.iterations, key);
@@ -120,11 +122,11 @@ impl<'a> Pbes1<'a> {
     }
 }
 
-/// What a derivation of PKCS#12 is for.
+/// The purpose of a PKCS#12 derivation, called ID in RFC 7292.
 const KEY: u8 = 1;
 const IV: u8 = 2;
 
-/// The derivation of RFC 7292, appendix B.2, with SHA-1.
+/// The key derivation of RFC 7292, appendix B.2, with SHA-1; `length` is that of the key in bytes.
 fn pkcs12(
     purpose: u8,
     passphrase: &[u8],
@@ -132,7 +134,7 @@ fn pkcs12(
     iterations: u32,
     length: usize,
 ) -> Zeroizing<Vec<u8>> {
-    /// The length of SHA-1's block, called v there.
+    /// The block length of SHA-1, called v in the RFC.
     const BLOCK: usize = 64;
     let filled = |text: &[u8]| {
         let length = text.len().div_ceil(BLOCK) * BLOCK;
@@ -147,7 +149,7 @@ fn pkcs12(
             digest = Sha1::digest(digest);
         }
         derived.extend_from_slice(&digest);
-        // Each block of the input grows by the digest, repeated, and one.
+        // The repeated digest plus one is added to each block of the input.
         for block in input.chunks_exact_mut(BLOCK) {
             let mut carry = 1;
             for (at, byte) in block.iter_mut().enumerate().rev() {

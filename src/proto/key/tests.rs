@@ -18,7 +18,7 @@ fn vector(encoding: &str) -> Vec<u8> {
     vectors()["keys"][encoding]["pem"].as_str().unwrap().as_bytes().to_vec()
 }
 
-fn refusal(pem: &[u8], passphrase: Option<&str>) -> KeyError {
+fn key_error(pem: &[u8], passphrase: Option<&str>) -> KeyError {
     Key::from_pem(pem, passphrase).unwrap_err()
 }
 
@@ -52,8 +52,8 @@ fn encodings_that_the_vectors_lack_are_read_too() {
         file!("pbes1-sha1-rc2-40.pem"),
         file!("pbes1-100000-iterations.pem"),
     ] {
-        assert_eq!(refusal(pem, None), KeyError::NoPassphrase);
-        assert_eq!(refusal(pem, Some("wrong")), KeyError::WrongPassphrase);
+        assert_eq!(key_error(pem, None), KeyError::NoPassphrase);
+        assert_eq!(key_error(pem, Some("wrong")), KeyError::WrongPassphrase);
         is_the_vector_key(Key::from_pem(pem, Some(PASSPHRASE)));
     }
 }
@@ -90,23 +90,23 @@ fn a_pass_phrase_that_is_not_needed_is_ignored() {
 }
 
 #[test]
-fn a_missing_or_wrong_pass_phrase_is_said() {
+fn a_missing_or_wrong_pass_phrase_is_reported() {
     for (encoding, key) in vectors()["keys"].as_object().unwrap() {
         if key["passphrase"].is_string() {
             let pem = key["pem"].as_str().unwrap().as_bytes();
-            assert_eq!(refusal(pem, None), KeyError::NoPassphrase, "{encoding}");
-            assert_eq!(refusal(pem, Some("wrong")), KeyError::WrongPassphrase, "{encoding}");
-            assert_eq!(refusal(pem, Some("")), KeyError::WrongPassphrase, "{encoding}");
+            assert_eq!(key_error(pem, None), KeyError::NoPassphrase, "{encoding}");
+            assert_eq!(key_error(pem, Some("wrong")), KeyError::WrongPassphrase, "{encoding}");
+            assert_eq!(key_error(pem, Some("")), KeyError::WrongPassphrase, "{encoding}");
         }
     }
 }
 
 #[test]
 fn wrong_pass_phrases_that_pass_the_padding_by_chance_are_still_wrong() {
-    // One in 256 does, so among 2000 some are all but certain to.
+    // One in 256 does, so that several of 2000 do.
     let pem = vector("legacy_aes128cbc");
     for guess in 0..2000 {
-        assert_eq!(refusal(&pem, Some(&guess.to_string())), KeyError::WrongPassphrase);
+        assert_eq!(key_error(&pem, Some(&guess.to_string())), KeyError::WrongPassphrase);
     }
 }
 
@@ -123,33 +123,33 @@ fn keys_of_every_accepted_size_sign_and_their_signatures_verify() {
 
 #[test]
 fn keys_of_other_sizes_and_exponents_are_refused_by_name() {
-    assert_eq!(refusal(file!("rsa-1024.pem"), None), KeyError::Size(1024));
-    assert_eq!(refusal(file!("rsa-2056.pem"), None), KeyError::Size(2056));
-    assert_eq!(refusal(file!("rsa-5120.pem"), None), KeyError::Size(5120));
-    assert_eq!(refusal(file!("rsa-exponent-3.pem"), None), KeyError::Exponent);
+    assert_eq!(key_error(file!("rsa-1024.pem"), None), KeyError::Size(1024));
+    assert_eq!(key_error(file!("rsa-2056.pem"), None), KeyError::Size(2056));
+    assert_eq!(key_error(file!("rsa-5120.pem"), None), KeyError::Size(5120));
+    assert_eq!(key_error(file!("rsa-exponent-3.pem"), None), KeyError::Exponent);
 }
 
 #[test]
-fn what_is_no_rsa_private_key_is_told_apart() {
+fn other_kinds_of_keys_have_their_own_errors() {
     for pem in [
         &file!("ec-pkcs8.pem")[..],
         file!("ec-sec1.pem"),
         file!("ec-legacy.pem"),
         file!("ed25519.pem"),
     ] {
-        assert_eq!(refusal(pem, Some(PASSPHRASE)), KeyError::NotRsa);
+        assert_eq!(key_error(pem, Some(PASSPHRASE)), KeyError::NotRsa);
     }
-    assert_eq!(refusal(file!("public.pem"), None), KeyError::PublicKey);
-    assert_eq!(refusal(file!("openssh.pem"), None), KeyError::OpenSsh);
-    assert_eq!(refusal(file!("certificate.pem"), None), KeyError::OtherPem("CERTIFICATE".into()));
-    assert_eq!(refusal(b"", None), KeyError::NoPem);
-    assert_eq!(refusal(b"ssh-rsa AAAA", None), KeyError::NoPem);
-    assert_eq!(refusal(&vec![b'-'; MAX_FILE + 1], None), KeyError::Malformed);
+    assert_eq!(key_error(file!("public.pem"), None), KeyError::PublicKey);
+    assert_eq!(key_error(file!("openssh.pem"), None), KeyError::OpenSsh);
+    assert_eq!(key_error(file!("certificate.pem"), None), KeyError::OtherPem("CERTIFICATE".into()));
+    assert_eq!(key_error(b"", None), KeyError::NoPem);
+    assert_eq!(key_error(b"ssh-rsa AAAA", None), KeyError::NoPem);
+    assert_eq!(key_error(&vec![b'-'; MAX_FILE + 1], None), KeyError::Malformed);
 }
 
 #[test]
 fn encryptions_that_are_not_supported_are_named() {
-    let named = |pem: &[u8]| match refusal(pem, Some(PASSPHRASE)) {
+    let named = |pem: &[u8]| match key_error(pem, Some(PASSPHRASE)) {
         KeyError::Encryption(what) => what,
         other => panic!("{other:?}"),
     };
@@ -161,7 +161,7 @@ fn encryptions_that_are_not_supported_are_named() {
 #[test]
 fn a_key_derivation_that_would_take_minutes_is_refused_at_once() {
     let pem = file!("pbes2-50000000-iterations.pem");
-    assert_eq!(refusal(pem, Some("x")), KeyError::Expensive("50000000 iterations".into()));
+    assert_eq!(key_error(pem, Some("x")), KeyError::Expensive("50000000 iterations".into()));
     // The same of PBES1: 100,000 replaced in its DER.
     let block = pem::parse(file!("pbes1-100000-iterations.pem")).unwrap();
     let mut der = block.contents().to_vec();
@@ -169,7 +169,7 @@ fn a_key_derivation_that_would_take_minutes_is_refused_at_once() {
     der[at + 2] = 0x7f;
     let pem = pem::encode(&pem::Pem::new("ENCRYPTED PRIVATE KEY", der));
     let expected = KeyError::Expensive("8357536 iterations".into());
-    assert_eq!(refusal(pem.as_bytes(), Some("x")), expected);
+    assert_eq!(key_error(pem.as_bytes(), Some("x")), expected);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn scrypt_parameters_out_of_bounds_are_refused_before_they_cost_anything() {
         der[at + 2..at + 4].copy_from_slice(&cost);
         (der[at + 6], der[at + 9]) = (block_size, lanes);
         let pem = pem::encode(&pem::Pem::new("ENCRYPTED PRIVATE KEY", der));
-        refusal(pem.as_bytes(), Some("wrong"))
+        key_error(pem.as_bytes(), Some("wrong"))
     };
     assert_eq!(with([0x40, 0x00], 8, 1), KeyError::WrongPassphrase);
     assert_eq!(with([0x40, 0x00], 127, 1), KeyError::WrongPassphrase);
@@ -203,21 +203,21 @@ fn scrypt_costs_that_are_no_powers_of_two_above_one_are_no_costs() {
             parallelization: u16::MAX,
             key_length: None,
         });
-        assert_eq!(encrypted::bound(&kdf), Err(KeyError::Malformed));
+        assert_eq!(encrypted::check_limits(&kdf), Err(KeyError::Malformed));
     }
 }
 
 #[test]
 fn a_damaged_key_is_refused_whatever_is_damaged() {
-    let whole = String::from_utf8(vector("pkcs8")).unwrap();
+    let intact = String::from_utf8(vector("pkcs8")).unwrap();
     for damaged in [
-        whole.replace("-----END PRIVATE KEY-----", ""),
-        whole.replace("END PRIVATE", "END PUBLIC"),
-        whole.replacen("MII", "M!I", 1),
-        whole.replacen("MIIEv", "MIIEu", 1),
-        whole.replacen("MIIEv", "", 1),
+        intact.replace("-----END PRIVATE KEY-----", ""),
+        intact.replace("END PRIVATE", "END PUBLIC"),
+        intact.replacen("MII", "M!I", 1),
+        intact.replacen("MIIEv", "MIIEu", 1),
+        intact.replacen("MIIEv", "", 1),
     ] {
-        assert_eq!(refusal(damaged.as_bytes(), None), KeyError::Malformed);
+        assert_eq!(key_error(damaged.as_bytes(), None), KeyError::Malformed);
     }
     let no_cipher = String::from_utf8(vector("legacy_aes128cbc")).unwrap();
     for dek_info in ["", "AES-128-CBC", "AES-128-CBC,xyz", "AES-128-CBC,00", "AES-128-CBC,\u{e9}0"]
@@ -225,7 +225,7 @@ fn a_damaged_key_is_refused_whatever_is_damaged() {
         let at = no_cipher.find("DEK-Info").unwrap();
         let end = at + no_cipher[at..].find('\n').unwrap();
         let pem = format!("{}DEK-Info: {dek_info}{}", &no_cipher[..at], &no_cipher[end..]);
-        assert_eq!(refusal(pem.as_bytes(), Some(PASSPHRASE)), KeyError::Malformed, "{dek_info}");
+        assert_eq!(key_error(pem.as_bytes(), Some(PASSPHRASE)), KeyError::Malformed, "{dek_info}");
     }
 }
 
@@ -236,17 +236,17 @@ fn a_key_whose_numbers_do_not_fit_together_is_refused() {
     let middle = der.len() / 2;
     der[middle] ^= 1;
     let pem = pem::encode(&pem::Pem::new("RSA PRIVATE KEY", der));
-    assert_eq!(refusal(pem.as_bytes(), None), KeyError::Inconsistent);
+    assert_eq!(key_error(pem.as_bytes(), None), KeyError::Inconsistent);
 }
 
 #[test]
 fn a_key_that_could_be_read_but_could_not_sign_is_refused() {
-    assert_eq!(refusal(file!("damaged-exponent.pem"), None), KeyError::Inconsistent);
+    assert_eq!(key_error(file!("damaged-exponent.pem"), None), KeyError::Inconsistent);
 }
 
 #[test]
-fn every_refusal_says_what_to_do() {
+fn every_error_has_a_message_and_a_hint() {
     for error in [KeyError::NoPem, KeyError::NotRsa, KeyError::Size(1024), KeyError::OpenSsh] {
-        assert!(!error.to_string().is_empty() && !error.next().is_empty());
+        assert!(!error.to_string().is_empty() && !error.hint().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The known answers of `tests/data/signing-vectors.json`, made by Oracle's own signer.
+//! Known signatures from `tests/data/signing-vectors.json`, made with Oracle's own signer.
 
 use ring::signature::{RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
 use serde_json::Value;
@@ -13,8 +13,8 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no {name}"))
 }
 
-/// The request of a vector: its head without the parts that need an owner.
-fn head(vector: &Value) -> SignedRequest<'_> {
+/// The request of a vector.
+fn signed_request(vector: &Value) -> SignedRequest<'_> {
     let (_, after_scheme) = text(vector, "url").split_once("://").unwrap();
     let target = &after_scheme[after_scheme.find('/').unwrap()..];
     let headers = &vector["headers"];
@@ -42,13 +42,13 @@ fn each_of_the_twelve_vectors_is_reproduced_with_the_key_in_each_of_its_encoding
         let key = Key::from_pem(text(key, "pem").as_bytes(), key["passphrase"].as_str()).unwrap();
         for vector in cases {
             let name = format!("{} with {encoding}", text(vector, "name"));
-            let head = head(vector);
-            assert_eq!(signing_string(&fields(&head)), text(vector, "signing_string"), "{name}");
-            let signed = authorize(&KeyId::raw(text(vector, "key_id")), &key, &head);
+            let request = signed_request(vector);
+            assert_eq!(signing_string(&fields(&request)), text(vector, "signing_string"), "{name}");
+            let signed = authorize(&KeyId::raw(text(vector, "key_id")), &key, &request);
             let (last, authorization) = signed.headers.last().unwrap();
             assert_eq!(*last, "authorization");
             assert_eq!(authorization, text(vector, "authorization_python_sdk_order"), "{name}");
-            // What was signed is what is sent, and nothing else.
+            // The headers to send are the signed ones, and no others.
             for (header, value) in &signed.headers[..signed.headers.len() - 1] {
                 assert_eq!(vector["headers"][header].as_str(), Some(value.as_str()), "{name}");
             }
@@ -58,7 +58,7 @@ fn each_of_the_twelve_vectors_is_reproduced_with_the_key_in_each_of_its_encoding
 
 #[test]
 fn the_published_vectors_of_oracle_have_our_signing_string_and_their_signature_verifies() {
-    // Their key has 1024 bits, which `ring` verifies with and does not sign with.
+    // The published key has 1024 bits: `ring` verifies with it and does not sign with it.
     let published = &vectors()["oracle_published"];
     let pem = pem::parse(text(published, "private_key_pem")).unwrap();
     let public = public_half(pem.contents());
@@ -100,7 +100,7 @@ fn public_half(private: &[u8]) -> Vec<u8> {
 #[test]
 fn an_empty_body_that_is_signed_has_the_hash_of_nothing() {
     let empty = Some(SignedBody { content_type: "application/json", bytes: b"" });
-    let head = SignedRequest {
+    let request = SignedRequest {
         method: "POST",
         path_and_query: "/x",
         host: Some("h"),
@@ -108,7 +108,7 @@ fn an_empty_body_that_is_signed_has_the_hash_of_nothing() {
         body: empty,
     };
     assert_eq!(
-        signing_string(&fields(&head)),
+        signing_string(&fields(&request)),
         "date: d\n(request-target): post /x\nhost: h\ncontent-length: 0\n\
          content-type: application/json\n\
          x-content-sha256: 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -121,14 +121,14 @@ fn debug_output_shows_no_token() {
     let key = &vectors["keys"]["pkcs8"];
     let key = Key::from_pem(text(key, "pem").as_bytes(), None).unwrap();
     let key_id = KeyId::security_token("header.payload.signature");
-    let head = SignedRequest {
+    let request = SignedRequest {
         method: "GET",
         path_and_query: "/n",
         host: Some("h"),
         date: "d",
         body: None,
     };
-    let shown = format!("{key_id:?} {:?} {key:?}", authorize(&key_id, &key, &head));
+    let shown = format!("{key_id:?} {:?} {key:?}", authorize(&key_id, &key, &request));
     assert!(!shown.contains("payload") && !shown.contains("ST$"), "{shown}");
     assert!(!shown.contains("Signature"), "{shown}");
 }

@@ -1,8 +1,8 @@
-//! The session token: what its text says of itself.
+//! Session tokens: the claims in the text of a token.
 //!
-//! Pure. The token is read, not trusted: its signature is the service's business. Must not know
-//! the time or where the text was. Invariant: the text never appears in an error or in debug
-//! output.
+//! Owns the parsing of a token (a JSON Web Token). Must not know the time or where the text comes from,
+//! and must not verify the signature: only the service can. Invariant: no error and no debug output
+//! contains the text.
 
 use std::fmt;
 
@@ -11,41 +11,44 @@ use base64::engine::general_purpose::URL_SAFE;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// The last second of the year 9999, beyond which no date can be written.
+/// The last second of the year 9999, the latest time that an HTTP date can express.
 const MAX_TIME: u64 = 253_402_300_799;
 
-/// A session token.
+/// A parsed session token. Times are seconds since 1970, by the clock of the service.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     raw: Zeroizing<String>,
-    /// When it ends, in seconds since 1970; the service may refuse it earlier.
+    /// The claim `exp`, when the token expires. The service may reject it earlier.
     pub expires: u64,
+    /// The claim `iat`.
     pub issued: Option<u64>,
-    /// When the whole session ends, beyond which nothing can be renewed.
+    /// The claim `sess_exp`, when the session ends. No refresh extends a token beyond it.
     pub session_end: Option<u64>,
     pub user: Option<String>,
     pub tenancy: Option<String>,
-    /// The modulus of the key it is bound to, big endian, without leading zeros.
+    /// The modulus of the key that the token belongs to, big endian, without leading zeros.
     pub modulus: Option<Vec<u8>>,
 }
 
-/// Why a text is no session token.
+/// Why a text is not a session token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenError {
     Empty,
-    /// So many parts between dots, and it must be three.
+    /// The number of parts between dots, which must be three.
     Parts(usize),
-    /// The named part is no base64url.
+    /// The named part is not base64url.
     Base64(&'static str),
-    /// The named part is no JSON object.
+    /// The named part is not a JSON object.
     Json(&'static str),
-    /// The signature is cut short.
+    /// The signature is truncated.
     Signature,
     NoExpiry,
 }
 
 impl Token {
-    /// Reads the text of a token file. White space around it does not belong to it.
+    /// Parses the text of a token file; white space around the token and a byte order mark are ignored.
+    /// Fails if the text is not three parts of base64url, the header or payload is not a JSON object, the
+    /// signature is truncated, or the claim `exp` is missing.
     pub fn parse(text: &str) -> Result<Token, TokenError> {
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
@@ -58,8 +61,8 @@ impl Token {
         let header = claims("header", header)?;
         let claims = claims("payload", payload)?;
         let signature = decode("signature", signature)?;
-        // A token that is just being written is most often cut within its signature. The length
-        // of an RSA signature is that of a key, so a cut one can be told from a whole one.
+        // A token that is being written is most often truncated within the signature. An RSA signature
+        // is as long as its key, so that most truncations are detectable.
         let rsa =
             header.get("alg").and_then(Value::as_str).is_some_and(|alg| alg.starts_with("RS"));
         if signature.is_empty() || rsa && (signature.len() < 128 || signature.len() % 32 != 0) {
@@ -77,17 +80,12 @@ impl Token {
         })
     }
 
-    /// The token itself, as the service wants it after `ST$`.
+    /// The text of the token, which follows `ST$` in a key id.
     pub fn secret(&self) -> &str {
         &self.raw
     }
 
-    /// How long the token lives from issue to end, as far as it says.
-    pub fn lifetime(&self) -> Option<u64> {
-        self.issued.and_then(|issued| self.expires.checked_sub(issued))
-    }
-
-    /// Whether it is bound to the key of this modulus, where it says so at all.
+    /// Whether the token belongs to the key with this modulus. True if the token names no key.
     pub fn matches_key(&self, modulus: &[u8]) -> bool {
         self.modulus.as_deref().is_none_or(|bound| bound == modulus)
     }
@@ -118,7 +116,7 @@ impl fmt::Display for TokenError {
     }
 }
 
-/// Base64url, with padding or without.
+/// Decodes base64url, with or without padding.
 fn decode(part: &'static str, text: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
     let bare = text.trim_end_matches('=');
     let padded = Zeroizing::new(format!("{bare}{}", &"==="[..(4 - bare.len() % 4) % 4]));
@@ -129,18 +127,18 @@ fn claims(part: &'static str, text: &str) -> Result<Map<String, Value>, TokenErr
     serde_json::from_slice(&decode(part, text)?).map_err(|_| TokenError::Json(part))
 }
 
-/// Seconds since 1970 as an integer or a fraction.
+/// Seconds since 1970 from an integer or a fraction, at most [`MAX_TIME`].
 fn seconds(value: &Value) -> Option<u64> {
     let seconds = match value.as_u64() {
         Some(seconds) => seconds,
-        // The cast saturates, and a negative time is as long ago as 1970.
+        // The cast saturates: a negative time becomes 0.
         None => value.as_f64()? as u64,
     };
     Some(seconds.min(MAX_TIME))
 }
 
-/// As above, or a date such as `Wed, 08 Mar 2023 04:29:12 UTC`. One that cannot be read is taken
-/// for absent, since the service does not document the claim.
+/// Seconds since 1970 from a number, or from a date such as `Wed, 08 Mar 2023 04:29:12 UTC`. A date that
+/// cannot be parsed counts as absent, since the service does not document the claim.
 fn date_or_seconds(value: &Value) -> Option<u64> {
     let Some(text) = value.as_str() else { return seconds(value) };
     if let Ok(number) = text.trim().parse::<f64>() {
@@ -150,7 +148,7 @@ fn date_or_seconds(value: &Value) -> Option<u64> {
     Some(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
 }
 
-/// The modulus of the claim `jwk`: a JSON Web Key, most often as a text within the JSON.
+/// The modulus in the claim `jwk`: a JSON Web Key, most often as a string that contains JSON.
 fn modulus(jwk: &Value) -> Option<Vec<u8>> {
     let parsed;
     let jwk = match jwk.as_str() {

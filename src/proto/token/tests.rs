@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A token of these claims whose signature is 256 bytes of 0xAA.
+/// A token with these claims and a signature of 256 bytes of 0xAA.
 fn token(claims: Value) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signature = URL_SAFE_NO_PAD.encode([0xaa; 256]);
@@ -20,7 +20,6 @@ fn vector() -> String {
 fn the_claims_of_the_vector_are_read() {
     let token = Token::parse(&vector()).unwrap();
     assert_eq!((token.issued, token.expires), (Some(1_767_225_600), 1_767_229_200));
-    assert_eq!(token.lifetime(), Some(3600));
     assert!(token.user.as_deref().unwrap().starts_with("ocid1.user.oc1.."));
     assert!(token.tenancy.as_deref().unwrap().starts_with("ocid1.tenancy.oc1.."));
     assert_eq!((token.session_end, &token.modulus), (None, &None));
@@ -37,7 +36,7 @@ fn white_space_around_a_token_and_a_byte_order_mark_do_not_belong_to_it() {
 #[test]
 fn only_an_expiry_is_required_and_unknown_claims_are_no_error() {
     let token = Token::parse(&token(json!({"exp": 5, "rtok": {"x": [1]}}))).unwrap();
-    assert_eq!((token.expires, token.issued, token.lifetime()), (5, None, None));
+    assert_eq!((token.expires, token.issued), (5, None));
     assert_eq!((token.user, token.tenancy), (None, None));
 }
 
@@ -90,7 +89,7 @@ fn padding_is_accepted_and_not_needed() {
 }
 
 #[test]
-fn what_is_no_token_is_told_apart() {
+fn each_malformed_token_has_its_own_error() {
     let error = |text: &str| Token::parse(text).unwrap_err();
     let (good, bad_json) = (URL_SAFE_NO_PAD.encode("{}"), URL_SAFE_NO_PAD.encode("[1"));
     assert_eq!(error(" \n"), TokenError::Empty);
@@ -104,11 +103,11 @@ fn what_is_no_token_is_told_apart() {
 
 #[test]
 fn a_token_cut_anywhere_is_refused_save_where_a_shorter_key_could_have_signed_it() {
-    let whole = vector();
-    let read: Vec<usize> =
-        (0..whole.len()).filter(|&end| Token::parse(&whole[..end]).is_ok()).collect();
-    // 342 letters of signature; cut to 224, 192, 160 or 128 bytes it is one of another key.
-    assert!(read.len() <= 8, "{read:?}");
+    let intact = vector();
+    let accepted: Vec<usize> =
+        (0..intact.len()).filter(|&end| Token::parse(&intact[..end]).is_ok()).collect();
+    // The signature has 342 characters; truncated to 224, 192, 160 or 128 bytes it fits a shorter key.
+    assert!(accepted.len() <= 8, "{accepted:?}");
 }
 
 #[test]
