@@ -1,13 +1,12 @@
-//! Walking a format from header to header without holding what lies between.
+//! Parsing from header to header, without buffering what is in between.
 //!
-//! Owns the cutting of a stream that arrives in pieces of any size into the bytes that a format wants
-//! to see. Knows no format.
-//! Invariant: what a format sees, and so its verdict, does not depend on how the stream was cut; and
-//! no more of the stream is held than the format asked for and has arrived.
+//! Owns the division of a stream, which arrives in pieces of any size, into the bytes that a format needs
+//! at once. Must not know a format. Invariants: what a format receives does not depend on the pieces;
+//! at most the bytes that a format needs at once are buffered.
 
 use super::{FormatError, Validator};
 
-/// What a format wants next: to pass over `skip` bytes unseen, then to see `take` bytes at once.
+/// What a format needs next: `skip` bytes that it does not receive, then `bytes` bytes in one slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Needed {
     pub skip: u64,
@@ -15,28 +14,30 @@ pub(super) struct Needed {
 }
 
 impl Needed {
+    /// The next bytes, without a skip.
     pub fn take(bytes: usize) -> Needed {
         Needed { skip: 0, bytes }
     }
 }
 
-/// A format that is judged by its headers.
+/// A format that is validated by its headers.
 pub(super) trait ChunkParser: Send {
-    /// What is wanted at the start of the stream.
+    /// What is needed at the start of the stream.
     fn initial(&self) -> Needed;
-    /// The bytes that were wanted, `at` which place of the stream, and what is wanted after them.
+    /// Parses the bytes that were needed, which start at byte `at` of the stream, and returns what is
+    /// needed next. `Needed::bytes` is never 0. Fails if the stream cannot be whole.
     fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError>;
-    /// The stream ends between the bytes seen last and those wanted next, with nothing left to skip.
+    /// Validates that the stream may end after the bytes of the last step and the skip that followed.
     fn end(&self) -> Result<(), FormatError>;
 }
 
-/// Leads a format along a stream.
+/// Drives the parser of a format.
 pub(super) struct ChunkDriver<W> {
     parser: W,
     needed: Needed,
-    /// Bytes of what is wanted that have arrived, if it did not arrive at once.
+    /// The needed bytes that have arrived, if they did not arrive in one piece.
     buffer: Vec<u8>,
-    /// The place in the stream of the next byte to come.
+    /// The position of the next byte in the stream.
     at: u64,
 }
 

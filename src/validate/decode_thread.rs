@@ -1,9 +1,9 @@
-//! Judging by decoding, for formats whose end nothing else can tell.
+//! Validation by decoding, for formats whose end only a decoder finds.
 //!
-//! Owns the thread that decodes, and the bounded queue to it; what is decoded is thrown away. Knows
-//! no format: a format is a function that reads members, one after the other.
-//! Invariant: the stream is whole only if it is one whole member or several; the decoder never holds
-//! more than the queue, and never outlives the judge by more than that.
+//! Owns the decoder thread and the bounded queue to it. The decoded data is discarded. Must not know a
+//! format: a format is a function that reads one member. Invariants: a stream is whole if it consists of
+//! one or more whole members, optionally followed by zeros; the queue has at most 2 MiB; the thread
+//! ends when the validator is dropped and the queue is empty.
 
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,36 +11,37 @@ use std::thread::JoinHandle;
 
 use super::{FormatError, Validator};
 
-/// Pieces in the queue, and the most that is in one: two megabytes in all.
+/// Chunks in the queue, and the most bytes of a chunk: 2 MiB together.
 const QUEUE_LEN: usize = 16;
 const CHUNK_SIZE: usize = 128 << 10;
 
-/// Decodes one member to its end, from a reader that stands at its start; `buffer` is scratch space.
-/// The reader is left where the member ends.
+/// Decodes one member, from a reader at its start to its end; `buffer` is scratch space. Afterwards the
+/// reader is at the end of the member. Fails if the member is truncated or does not decode.
 pub(super) type MemberDecoder = fn(&mut ChannelReader, buffer: &mut [u8]) -> io::Result<()>;
 
-/// A format that is judged by decoding it.
+/// A validator that decodes the stream on a thread.
 pub(super) struct ThreadedDecoder {
     sender: Option<SyncSender<Vec<u8>>>,
     thread: Option<JoinHandle<Result<(), FormatError>>>,
 }
 
 impl ThreadedDecoder {
+    /// Starts the thread. Fails if the system cannot start one.
     pub fn new(member: MemberDecoder) -> io::Result<ThreadedDecoder> {
-        let (pieces, receiver) = sync_channel(QUEUE_LEN);
+        let (sender, receiver) = sync_channel(QUEUE_LEN);
         let stream = ChannelReader { receiver, chunk: Vec::new(), consumed: 0, at: 0 };
         let thread = std::thread::Builder::new()
             .name("ocipipe-expect".to_owned())
             .spawn(move || decode(stream, member))?;
-        Ok(ThreadedDecoder { sender: Some(pieces), thread: Some(thread) })
+        Ok(ThreadedDecoder { sender: Some(sender), thread: Some(thread) })
     }
 
-    /// What the thread has found; it is told that nothing more comes.
+    /// Closes the queue, waits for the thread to end, and returns its result.
     fn join_result(&mut self) -> Result<(), FormatError> {
         self.sender = None;
         let joined = self.thread.take().map(JoinHandle::join);
         match joined {
-            Some(Ok(verdict)) => verdict,
+            Some(Ok(result)) => result,
             _ => Err(FormatError::unsupported("the decoder failed within itself")),
         }
     }
@@ -48,10 +49,10 @@ impl ThreadedDecoder {
 
 impl Validator for ThreadedDecoder {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
-        for piece in bytes.chunks(CHUNK_SIZE) {
-            let sent = self.sender.as_ref().is_some_and(|queue| queue.send(piece.to_vec()).is_ok());
+        for chunk in bytes.chunks(CHUNK_SIZE) {
+            let sent = self.sender.as_ref().is_some_and(|queue| queue.send(chunk.to_vec()).is_ok());
             if !sent {
-                // The thread stops listening only when it has found a flaw.
+                // The thread closes its end of the queue only after an error.
                 return self.join_result();
             }
         }
@@ -63,6 +64,7 @@ impl Validator for ThreadedDecoder {
     }
 }
 
+/// Decodes members until the end of the stream. Fails if the stream is not whole.
 fn decode(mut stream: ChannelReader, member: MemberDecoder) -> Result<(), FormatError> {
     let mut buffer = vec![0; 64 << 10];
     let mut members = 0;
@@ -75,7 +77,7 @@ fn decode(mut stream: ChannelReader, member: MemberDecoder) -> Result<(), Format
             };
         };
         if first == 0 && members > 0 {
-            // Tapes pad with zeros after the last member.
+            // Tapes are padded with zeros after the last member.
             return stream.only_zeros();
         }
         member(&mut stream, &mut buffer).map_err(|error| match error.kind() {
@@ -88,26 +90,28 @@ fn decode(mut stream: ChannelReader, member: MemberDecoder) -> Result<(), Format
     }
 }
 
-/// Reads what is decoded until its end, and throws it away.
+/// Reads a decoder to its end and discards the data.
 pub(super) fn drain(mut decoder: impl Read, buffer: &mut [u8]) -> io::Result<()> {
     while decoder.read(buffer)? > 0 {}
     Ok(())
 }
 
-/// The queue as a reader.
+/// A reader of the queue.
 pub(super) struct ChannelReader {
     receiver: Receiver<Vec<u8>>,
     chunk: Vec<u8>,
     consumed: usize,
-    /// Bytes consumed.
+    /// The position in the stream of the next byte to consume.
     at: u64,
 }
 
 impl ChannelReader {
+    /// The next byte; `None` at the end of the stream.
     fn peek(&mut self) -> Option<u8> {
         self.fill_buf().ok()?.first().copied()
     }
 
+    /// Checks that only zeros follow to the end of the stream.
     fn only_zeros(&mut self) -> Result<(), FormatError> {
         while let Some(byte) = self.peek() {
             if byte != 0 {
@@ -126,7 +130,7 @@ impl BufRead for ChannelReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.consumed == self.chunk.len() {
             match self.receiver.recv() {
-                Ok(piece) => (self.chunk, self.consumed) = (piece, 0),
+                Ok(chunk) => (self.chunk, self.consumed) = (chunk, 0),
                 Err(_) => return Ok(&[]),
             }
         }

@@ -1,34 +1,38 @@
-//! What can be seen of a stream's end without being asked to look.
+//! Validation of a stream whose format the user did not give.
 //!
-//! Owns the recognition of a format by its first bytes. Knows of each format only how it is judged.
-//! Nothing is decoded here: what only decoding could tell is left to `--expect`.
-//! Invariant: never an error, at most a warning, and none where a whole stream is only not understood.
+//! Owns the detection of a format by the first bytes. Must not decode: gzip, which only decoding can
+//! validate, is not detected, and bzip2 only by its end mark. Invariant: no stream is rejected; a
+//! warning is returned only if the stream is visibly not whole, and never for an unsupported variant.
 
 use super::chunk_parser::ChunkDriver;
 use super::{
     Format, Rejection, StreamValidator, Validator, bzip2, pgdump, sql, tar, xz, zip, zstd,
 };
 
-/// Enough to see the header of a tar, or the first lines of an SQL dump.
+/// Bytes that detection needs: the header of a tar archive, or the first lines of an SQL dump.
 const HEAD_SIZE: usize = 4096;
 
-/// Watches for a stream that begins as a format that is known and visibly does not end as one.
+/// A validator that accepts every stream, and returns a warning at the end if the stream begins as one
+/// of the formats but is visibly not whole. It starts no thread; memory is that of the format, plus
+/// 4 KiB.
 pub fn detecting_validator() -> Box<dyn StreamValidator> {
     Box::new(Detected::Head(Vec::new()))
 }
 
 enum Detected {
-    /// The first bytes, until there are enough of them.
+    /// Fewer than `HEAD_SIZE` bytes have arrived.
     Head(Vec<u8>),
+    /// The stream begins as this format, and nothing contradicts it.
     Known(Format, Box<dyn Validator>),
-    /// The stream begins as this, and is none.
-    Flawed(Format, String),
+    /// The stream begins as this format, and cannot be whole. The message of the error.
+    Invalid(Format, String),
+    /// The format is unknown, or a variant that is not supported.
     Unknown,
 }
 
 impl Detected {
-    fn recognise(head: &[u8]) -> Detected {
-        let judge: (Format, Box<dyn Validator>) = match () {
+    fn from_head(head: &[u8]) -> Detected {
+        let (format, validator): (Format, Box<dyn Validator>) = match () {
             _ if head.starts_with(&pgdump::MAGIC) => {
                 (Format::PgDump, Box::new(ChunkDriver::new(pgdump::PgDump::default())))
             }
@@ -46,15 +50,16 @@ impl Detected {
             _ if sql::origin(head).is_some() => (Format::Sql, Box::new(sql::Sql::default())),
             _ => return Detected::Unknown,
         };
-        Detected::Known(judge.0, judge.1).after(head)
+        Detected::Known(format, validator).after(head)
     }
 
+    /// The state after the next bytes of the stream.
     fn after(self, bytes: &[u8]) -> Detected {
         match self {
-            Detected::Known(format, mut judge) => match judge.bytes(bytes) {
-                Ok(()) => Detected::Known(format, judge),
-                Err(flaw) if flaw.unsupported => Detected::Unknown,
-                Err(flaw) => Detected::Flawed(format, flaw.message),
+            Detected::Known(format, mut validator) => match validator.bytes(bytes) {
+                Ok(()) => Detected::Known(format, validator),
+                Err(error) if error.unsupported => Detected::Unknown,
+                Err(error) => Detected::Invalid(format, error.message),
             },
             other => other,
         }
@@ -63,13 +68,12 @@ impl Detected {
 
 impl StreamValidator for Detected {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
-        let guess = std::mem::replace(self, Detected::Unknown);
-        *self = match guess {
+        *self = match std::mem::replace(self, Detected::Unknown) {
             Detected::Head(mut head) => {
                 let (first, rest) = bytes.split_at(bytes.len().min(HEAD_SIZE - head.len()));
                 head.extend_from_slice(first);
                 match head.len() {
-                    HEAD_SIZE => Detected::recognise(&head).after(rest),
+                    HEAD_SIZE => Detected::from_head(&head).after(rest),
                     _ => Detected::Head(head),
                 }
             }
@@ -79,20 +83,20 @@ impl StreamValidator for Detected {
     }
 
     fn end(self: Box<Self>) -> Result<Option<String>, Rejection> {
-        let guess = match *self {
-            Detected::Head(head) => Detected::recognise(&head),
+        let detected = match *self {
+            Detected::Head(head) => Detected::from_head(&head),
             other => other,
         };
-        let (format, what) = match guess {
-            Detected::Known(format, judge) => match judge.end() {
-                Err(flaw) if !flaw.unsupported => (format, flaw.message),
+        let (format, message) = match detected {
+            Detected::Known(format, validator) => match validator.end() {
+                Err(error) if !error.unsupported => (format, error.message),
                 _ => return Ok(None),
             },
-            Detected::Flawed(format, what) => (format, what),
+            Detected::Invalid(format, message) => (format, message),
             Detected::Head(_) | Detected::Unknown => return Ok(None),
         };
         Ok(Some(format!(
-            "the stream begins like {} but is not a whole one: {what}; with --expect {} it would \
+            "the stream begins like {} but is not a whole one: {message}; with --expect {} it would \
              not have been stored",
             format.name(),
             format.option()

@@ -1,12 +1,13 @@
-//! gzip: deflated members, each with a checksum and a length at its end (RFC 1952).
+//! gzip: deflated members, each with a CRC-32 and a length at its end (RFC 1952).
 //!
-//! Where a member ends only inflating tells. Owns how a member is read.
-//! Invariant: a member is whole only if its checksum and length are those of what it inflates to.
+//! Owns how a member is decoded; only a decoder finds its end. Must not know the queue or the thread.
+//! Invariant: a member is whole only if its CRC-32 and length are those of the inflated data.
 
 use flate2::bufread::GzDecoder;
 
 use super::decode_thread::{ThreadedDecoder, drain};
 
-pub(super) fn judge() -> std::io::Result<ThreadedDecoder> {
+/// Starts a validator. Fails if the system cannot start its thread.
+pub(super) fn decoder() -> std::io::Result<ThreadedDecoder> {
     ThreadedDecoder::new(|stream, buffer| drain(GzDecoder::new(stream), buffer))
 }

@@ -1,11 +1,12 @@
 //! The last bytes of a stream.
 //!
-//! Owns a bounded memory of what passed last. Knows no format.
-//! Invariant: it holds the last `size` bytes of the stream, or all of it if it was shorter.
+//! Owns a buffer of bounded size. Must not know a format.
+//! Invariant: the buffer has the last `size` bytes of the stream, or all of it if it is shorter.
 
+/// A buffer for the last `size` bytes of a stream.
 pub(super) struct LastBytes {
     size: usize,
-    /// Up to twice `size`, so that moving bytes is rare.
+    /// Up to twice `size`, so that bytes are rarely moved.
     bytes: Vec<u8>,
     total: u64,
 }
@@ -15,22 +16,23 @@ impl LastBytes {
         LastBytes { size, bytes: Vec::new(), total: 0 }
     }
 
+    /// Appends the next bytes of the stream.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
-        let kept = &bytes[bytes.len().saturating_sub(self.size)..];
-        if self.bytes.len() + kept.len() > 2 * self.size {
-            let stale = self.bytes.len().saturating_sub(self.size - kept.len());
+        let last = &bytes[bytes.len().saturating_sub(self.size)..];
+        if self.bytes.len() + last.len() > 2 * self.size {
+            let stale = self.bytes.len().saturating_sub(self.size - last.len());
             self.bytes.drain(..stale);
         }
-        self.bytes.extend_from_slice(kept);
+        self.bytes.extend_from_slice(last);
     }
 
-    /// Length of the stream so far.
+    /// The length of the stream so far, in bytes.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// The last bytes of the stream.
+    /// The last `size` bytes of the stream, or all of it.
     pub fn last(&self) -> &[u8] {
         &self.bytes[self.bytes.len().saturating_sub(self.size)..]
     }
@@ -43,7 +45,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_the_end_of_the_stream_however_that_was_cut(
+        fn it_is_the_end_of_the_stream_however_that_is_divided(
             pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..30), 0..20),
             size in 1usize..20,
         ) {

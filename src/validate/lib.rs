@@ -1,10 +1,41 @@
-//! Whether a stream ends as its format must.
+//! Validators: whether a stream is whole in its own format.
 //!
-//! A pipe cannot tell a producer that has finished from one that was killed: both end the stream.
-//! What the producer writes can. Owns the formats and their verdicts, judged while the stream passes,
-//! with bounded memory and no second read. Knows nothing of buffers or of the upload.
-//! Invariant: a verdict depends on the bytes alone, not on how they were cut; with `--expect` a stream
-//! is accepted only if its format was followed to its very end.
+//! The end of a pipe looks the same whether the producer has finished or was killed. Most formats mark
+//! their end, so that the bytes show the difference.
+//!
+//! Owns the formats, and the acceptance or rejection of a stream by its bytes while they pass. Must not
+//! know buffers, uploads or options. Invariants: the result depends on the bytes and not on how they
+//! are divided into calls; a validator of [`validator_for`] accepts only what the table below describes;
+//! memory is bounded, and no byte is read twice.
+//!
+//! # What acceptance proves
+//!
+//! | Format | Accepted | Not seen | Memory |
+//! |---|---|---|---|
+//! | tar | each header has a right checksum, two blocks of zeros follow the last member, and only zeros or another archive follow those | damage in the contents of members | 512 bytes, up to 8 MiB for a pax header |
+//! | gzip | each member inflates to data with its CRC-32 and length | missing members | 2 MiB of queue, a decoder of 0.1 MiB |
+//! | zstd | frames and blocks follow each other to the end of a last frame | damage within blocks (checksums are of decoded data), missing frames | 4 bytes |
+//! | xz | block headers, index and footer have right CRC-32s, and the index lists exactly the blocks | damage within blocks, missing streams | 1 KiB |
+//! | bzip2 | each stream decodes to data with its CRC-32 | missing streams | 2 MiB of queue, a decoder of 4 MiB |
+//! | zip | the end record ends with the stream, and the central directory ends at the record | damage in members; damage in a central directory that starts more than 128 KiB before the end | 256 KiB |
+//! | pgdump | each entry of the table of contents with data has a terminated block, and there is no other block | damage within blocks | 11 bytes |
+//! | sql | the last line but blanks and comments is the closing comment of pg_dump, pg_dumpall or mysqldump | everything before the last 64 KiB | 192 KiB |
+//!
+//! An accepted stream of gzip, zstd, xz or bzip2 can be the beginning of a longer one, since members can
+//! be concatenated: see [`Format::proves_its_end`]. No acceptance proves that the contents are those
+//! that the producer meant to write.
+//!
+//! # Example
+//!
+//! ```
+//! use stream_validate::{Format, validator_for};
+//!
+//! let mut validator = validator_for(Format::Tar)?;
+//! validator.bytes(&[0; 512])?;
+//! let rejection = validator.end().unwrap_err();
+//! assert!(rejection.message.contains("one block of zeros instead of two"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bzip2;
 mod chunk_parser;
@@ -25,20 +56,29 @@ use std::{fmt, io};
 
 use chunk_parser::ChunkDriver;
 
-/// What a stream can be expected to be.
+/// The formats that can be validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// ustar, pax, GNU and old tar archives.
     Tar,
+    /// gzip members (RFC 1952).
     Gzip,
+    /// zstd frames (RFC 8878).
     Zstd,
+    /// xz streams of LZMA2 blocks.
     Xz,
+    /// bzip2 streams.
     Bzip2,
+    /// zip archives, also zip64, of one volume.
     Zip,
+    /// The custom format of pg_dump, archive versions 1.12 to 1.16 (PostgreSQL 9.0 to 18).
     PgDump,
+    /// SQL dumps of pg_dump, pg_dumpall, mysqldump and mariadb-dump.
     Sql,
 }
 
 impl Format {
+    /// All formats, in the order of the documentation of `--expect`.
     pub const ALL: [Format; 8] = [
         Format::Tar,
         Format::Gzip,
@@ -50,7 +90,7 @@ impl Format {
         Format::Sql,
     ];
 
-    /// The spelling of `--expect`.
+    /// The value of `--expect` that names this format.
     pub fn option(self) -> &'static str {
         match self {
             Format::Tar => "tar",
@@ -64,8 +104,8 @@ impl Format {
         }
     }
 
-    /// Whether a stream that was accepted cannot be the beginning of a longer one. The members of the
-    /// others can be concatenated: such a stream is whole after each of them.
+    /// Whether an accepted stream cannot be the beginning of a longer accepted one. It can be for formats
+    /// whose members can be concatenated: a stream of them is whole after each member.
     pub fn proves_its_end(self) -> bool {
         match self {
             Format::Tar | Format::Zip | Format::PgDump | Format::Sql => true,
@@ -73,7 +113,7 @@ impl Format {
         }
     }
 
-    /// What a stream of this format is called in a sentence.
+    /// A stream of this format, as the object of a sentence.
     fn name(self) -> &'static str {
         match self {
             Format::Tar => "a tar archive",
@@ -88,10 +128,10 @@ impl Format {
     }
 }
 
-/// Why a stream is refused.
+/// Why a stream is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// For a person: the format, what is wrong and where, in one line.
+    /// One line for the user: the format, what is wrong, and at which byte.
     pub message: String,
 }
 
@@ -103,69 +143,82 @@ impl fmt::Display for Rejection {
 
 impl std::error::Error for Rejection {}
 
-/// Checks a stream as it passes, and at its end whether it is complete.
+/// Validates one stream while it passes.
+///
+/// The caller passes all bytes of the stream in order to [`bytes`](StreamValidator::bytes), divided in
+/// any way, and then calls [`end`](StreamValidator::end) if the stream ended by itself. A caller that
+/// stops early drops the validator without a result. After an error the validator must not be called
+/// again.
+///
+/// A call uses the processor for at most a few passes over its bytes. It may block while a decoder
+/// thread (gzip, bzip2) is slower than the caller, so it must not run on a thread of an async runtime.
 pub trait StreamValidator: Send {
-    /// Takes the next bytes of the stream.
+    /// Validates the next bytes of the stream; an empty slice has no effect.
     ///
     /// # Errors
     ///
-    /// The stream can no longer become a whole one; no further call is made.
+    /// Fails if no continuation of the stream can be accepted.
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Rejection>;
 
-    /// Takes the end of the stream. Returns a warning for a stream that is accepted.
+    /// Validates that the stream may end here. Returns a warning if the stream is accepted in spite of a
+    /// visible defect, which only [`detecting_validator`] does.
     ///
     /// # Errors
     ///
-    /// The stream is not whole.
+    /// Fails if the stream is not whole.
     fn end(self: Box<Self>) -> Result<Option<String>, Rejection>;
 }
 
-/// Why a stream is not accepted.
+/// Why a format does not accept a stream. A [`Rejection`] is the public form of it: the name of the format
+/// is added, and `unsupported`, on which only [`detecting_validator`] depends, is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FormatError {
-    /// For a person: what is the matter, and where.
+    /// What is wrong, and at which byte.
     message: String,
-    /// It may be that the stream is whole and only not understood.
+    /// Whether the stream may be whole in a variant of the format that is not supported.
     unsupported: bool,
 }
 
 impl FormatError {
-    /// The stream is not whole, or not what it claims to be.
-    fn truncated(what: impl Into<String>) -> FormatError {
-        FormatError { message: what.into(), unsupported: false }
+    /// The stream is not whole, or not of this format.
+    fn truncated(message: impl Into<String>) -> FormatError {
+        FormatError { message: message.into(), unsupported: false }
     }
 
-    /// The stream may be whole, but this program cannot tell.
-    fn unsupported(what: impl Into<String>) -> FormatError {
-        FormatError { message: what.into(), unsupported: true }
+    /// The stream may be whole, in a variant of the format that is not supported.
+    fn unsupported(message: impl Into<String>) -> FormatError {
+        FormatError { message: message.into(), unsupported: true }
     }
 }
 
-/// Judges one stream of one format.
+/// Validates one stream of one format, with the contract of [`StreamValidator`].
 trait Validator: Send {
-    /// More of the stream. A flaw is final.
+    /// Validates the next bytes. Fails if no continuation can be accepted.
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), FormatError>;
-    /// The stream has ended.
+    /// Validates that the stream may end here. Fails if it is not whole.
     fn end(self: Box<Self>) -> Result<(), FormatError>;
 }
 
-/// Watches for a format that was asked for: a stream of which it is not the whole is refused. An error
-/// is the system's refusal of a thread that decodes.
+/// A validator that accepts only whole streams of `format`. It rejects an empty stream too.
+///
+/// # Errors
+///
+/// Fails if the system cannot start the decoder thread of gzip or bzip2; the other formats need none.
 pub fn validator_for(format: Format) -> io::Result<Box<dyn StreamValidator>> {
-    let judge: Box<dyn Validator> = match format {
+    let validator: Box<dyn Validator> = match format {
         Format::Tar => Box::new(ChunkDriver::new(tar::Tar::default())),
-        Format::Gzip => Box::new(gzip::judge()?),
+        Format::Gzip => Box::new(gzip::decoder()?),
         Format::Zstd => Box::new(ChunkDriver::new(zstd::Zstd::default())),
         Format::Xz => Box::new(ChunkDriver::new(xz::Xz::default())),
-        Format::Bzip2 => Box::new(bzip2::judge()?),
+        Format::Bzip2 => Box::new(bzip2::decoder()?),
         Format::Zip => Box::new(zip::Zip::default()),
         Format::PgDump => Box::new(ChunkDriver::new(pgdump::PgDump::default())),
         Format::Sql => Box::new(sql::Sql::default()),
     };
-    Ok(Box::new(Required { format, validator: judge, empty: true }))
+    Ok(Box::new(Required { format, validator, empty: true }))
 }
 
-/// A format that was asked for.
+/// A validator of a required format.
 struct Required {
     format: Format,
     validator: Box<dyn Validator>,
@@ -173,27 +226,27 @@ struct Required {
 }
 
 impl Required {
-    fn rejection(format: Format, flaw: FormatError) -> Rejection {
-        let what =
-            format!("the stream is not {}, or not all of it: {}", format.name(), flaw.message);
-        Rejection { message: what }
+    fn rejection(format: Format, error: FormatError) -> Rejection {
+        let message =
+            format!("the stream is not {}, or not all of it: {}", format.name(), error.message);
+        Rejection { message }
     }
 }
 
 impl StreamValidator for Required {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
         self.empty &= bytes.is_empty();
-        self.validator.bytes(bytes).map_err(|flaw| Required::rejection(self.format, flaw))
+        self.validator.bytes(bytes).map_err(|error| Required::rejection(self.format, error))
     }
 
     fn end(self: Box<Self>) -> Result<Option<String>, Rejection> {
         match self.validator.end() {
-            // What a producer leaves that failed at once; every format would have its own words.
+            // A producer that failed at once leaves an empty stream: one message for all formats.
             _ if self.empty => {
                 Err(Required::rejection(self.format, FormatError::truncated("it is empty")))
             }
             Ok(()) => Ok(None),
-            Err(flaw) => Err(Required::rejection(self.format, flaw)),
+            Err(error) => Err(Required::rejection(self.format, error)),
         }
     }
 }

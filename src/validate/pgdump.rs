@@ -1,19 +1,19 @@
 //! The custom format of pg_dump: a header, a table of contents, and blocks of data.
 //!
-//! Owns the walk over all three for the versions 1.12 to 1.16, those of PostgreSQL 9.0 to 18. Knows
-//! nothing of what the entries are or how their data is packed.
-//! Invariant: an archive is whole only if each entry that has data has a block, that block is
-//! terminated, and there is no other.
+//! Owns the parsing of all three for the archive versions 1.12 to 1.16 (PostgreSQL 9.0 to 18). Must not
+//! know what the entries are or how their data is compressed. Invariant: an archive is whole only if
+//! each entry with data has a terminated block, and there is no other block.
 
 use super::FormatError;
 use super::chunk_parser::{ChunkParser, Needed};
 
 pub(super) const MAGIC: [u8; 5] = *b"PGDMP";
 
-/// Types of blocks.
+/// The type of a block with the data of a table.
 const DATA: u8 = 1;
+/// The type of a block with large objects.
 const LARGE_OBJECTS: u8 = 3;
-/// The state of an entry that has no data.
+/// The offset state of an entry without data.
 const NO_DATA: u8 = 3;
 
 #[derive(Default)]
@@ -22,15 +22,17 @@ pub(super) struct PgDump {
     version: u8,
     int_size: usize,
     offset_size: usize,
-    /// Entries of the table of contents that are still to come, this one included.
+    /// Entries of the table of contents that are still to come, the current one included.
     entries: u64,
-    /// The number of the entry, or of the block, that is being passed.
+    /// The id of the current entry or block.
     id: i64,
+    /// The entries with data.
     expected: Ids,
+    /// The terminated blocks.
     found: Ids,
 }
 
-/// A set of numbers, condensed: how many there are, and a sum that tells sets of one size apart.
+/// A multiset of ids in 16 bytes: its size, and a sum of hashes that differs between sets of one size.
 #[derive(Default, PartialEq, Eq)]
 struct Ids {
     count: u64,
@@ -52,31 +54,31 @@ impl Ids {
 enum PgDumpState {
     #[default]
     Header,
-    /// The fields of the header or of an entry, from the one of this index on.
+    /// The field of the header with this index.
     Head(usize),
+    /// The field of an entry with this index.
     Entry(usize),
-    /// The type of a block, and the number of its entry.
+    /// The type of a block, and the id of its entry.
     Block,
-    /// The length of a chunk of data, in a large object or not.
-    Chunk {
-        object: bool,
-    },
-    /// The number of a large object.
+    /// The length of a chunk of data. `object`: whether it belongs to a large object.
+    Chunk { object: bool },
+    /// The id of a large object.
     Object,
 }
 
-/// What the header and the entries are made of.
+/// The kinds of fields in the header and the entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Byte,
     Int,
-    /// The number of entries, or of the entry.
+    /// The number of entries.
     Count,
+    /// The id of the entry.
     Id,
     Text,
-    /// Texts until one is missing.
+    /// Texts up to an absent one.
     Texts,
-    /// Whether the entry has data, and where, if that was known when it was written.
+    /// The offset of the data, and its state: none, known or unknown.
     Offset,
 }
 
@@ -90,46 +92,46 @@ impl ChunkParser for PgDump {
         match self.state {
             PgDumpState::Header => self.header(bytes),
             PgDumpState::Head(index) => {
-                let (place, skip) =
+                let (state, skip) =
                     self.field(self.head()[index], bytes, PgDumpState::Head(index), at)?;
-                let next = match place {
+                let next = match state {
                     PgDumpState::Head(index) if index == self.head().len() => self.next_entry(),
-                    place => place,
+                    state => state,
                 };
-                Ok(self.want(next, skip))
+                Ok(self.enter(next, skip))
             }
             PgDumpState::Entry(index) => {
-                let (place, skip) =
+                let (state, skip) =
                     self.field(self.entry()[index], bytes, PgDumpState::Entry(index), at)?;
-                let next = match place {
+                let next = match state {
                     PgDumpState::Entry(index) if index == self.entry().len() => {
                         self.entries -= 1;
                         self.next_entry()
                     }
-                    place => place,
+                    state => state,
                 };
-                Ok(self.want(next, skip))
+                Ok(self.enter(next, skip))
             }
             PgDumpState::Block => {
                 let (kind, id) = (bytes[0], int(&bytes[1..]));
                 self.id = id;
                 match kind {
-                    DATA => Ok(self.want(PgDumpState::Chunk { object: false }, 0)),
-                    LARGE_OBJECTS => Ok(self.want(PgDumpState::Object, 0)),
+                    DATA => Ok(self.enter(PgDumpState::Chunk { object: false }, 0)),
+                    LARGE_OBJECTS => Ok(self.enter(PgDumpState::Object, 0)),
                     _ => {
                         Err(FormatError::truncated(format!("the block at byte {at} is of no kind")))
                     }
                 }
             }
             PgDumpState::Chunk { object } => match int(bytes) {
-                0 if object => Ok(self.want(PgDumpState::Object, 0)),
+                0 if object => Ok(self.enter(PgDumpState::Object, 0)),
                 0 => Ok(self.block_ended()),
-                length @ 1.. => Ok(self.want(self.state, length as u64)),
+                length @ 1.. => Ok(self.enter(self.state, length as u64)),
                 _ => Err(FormatError::truncated(format!("the data at byte {at} has no length"))),
             },
             PgDumpState::Object => match int(bytes) {
                 0 => Ok(self.block_ended()),
-                _ => Ok(self.want(PgDumpState::Chunk { object: true }, 0)),
+                _ => Ok(self.enter(PgDumpState::Chunk { object: true }, 0)),
             },
         }
     }
@@ -176,11 +178,11 @@ impl PgDump {
         self.version = minor;
         self.int_size = usize::from(int_size);
         self.offset_size = usize::from(offset_size);
-        Ok(self.want(PgDumpState::Head(0), 0))
+        Ok(self.enter(PgDumpState::Head(0), 0))
     }
 
-    /// The header after its fixed part: compression, time of creation, name of the database, versions
-    /// of server and program, number of entries.
+    /// The fields of the header after its fixed part: compression, time of creation, name of the database,
+    /// versions of server and program, number of entries.
     fn head(&self) -> &'static [Field] {
         use Field::{Byte, Count, Int, Text};
         match self.version {
@@ -189,9 +191,9 @@ impl PgDump {
         }
     }
 
-    /// An entry: number, whether it has data, two identifiers, tag, description, section, three
+    /// The fields of an entry: id, whether it has data, two identifiers, tag, description, section, three
     /// statements, schema, tablespace; access method since 1.14; kind since 1.16; owner, whether it
-    /// has OIDs, dependencies, place of its data.
+    /// has OIDs, dependencies, offset of its data.
     fn entry(&self) -> &'static [Field] {
         use Field::{Id, Int, Offset, Text, Texts};
         match self.version {
@@ -210,7 +212,7 @@ impl PgDump {
         }
     }
 
-    /// Takes the field of `here`, and tells the place after it and what to skip on the way.
+    /// Parses the field of state `here`. Returns the state after it and the bytes to skip before that.
     fn field(
         &mut self,
         field: Field,
@@ -238,7 +240,7 @@ impl PgDump {
                 self.id = int(bytes);
                 Ok((after, 0))
             }
-            // A negative length is a text that is missing.
+            // A negative length means an absent text.
             Field::Text => Ok((after, int(bytes).max(0) as u64)),
             Field::Texts => match int(bytes) {
                 length @ 0.. => Ok((here, length as u64)),
@@ -264,19 +266,19 @@ impl PgDump {
 
     fn block_ended(&mut self) -> Needed {
         self.found.add(self.id);
-        self.want(PgDumpState::Block, 0)
+        self.enter(PgDumpState::Block, 0)
     }
 
-    /// Goes to a place, past `skip` bytes; what is wanted there follows from the place.
-    fn want(&mut self, place: PgDumpState, skip: u64) -> Needed {
-        self.state = place;
+    /// Enters a state after `skip` bytes. The state determines how many bytes it needs.
+    fn enter(&mut self, state: PgDumpState, skip: u64) -> Needed {
+        self.state = state;
         let int = 1 + self.int_size;
-        let field = match place {
+        let field = match state {
             PgDumpState::Head(index) => Some(self.head()[index]),
             PgDumpState::Entry(index) => Some(self.entry()[index]),
             _ => None,
         };
-        let take = match (place, field) {
+        let take = match (state, field) {
             (_, Some(Field::Byte)) => 1,
             (_, Some(Field::Offset)) => 1 + self.offset_size,
             (PgDumpState::Block, _) => 1 + int,
@@ -286,7 +288,7 @@ impl PgDump {
     }
 }
 
-/// A number: its sign, and its bytes, the lowest first.
+/// An integer: a byte for the sign, then the bytes of the magnitude in little endian.
 fn int(bytes: &[u8]) -> i64 {
     let size = bytes[1..].iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     let size = i64::try_from(size).unwrap_or(i64::MAX);
@@ -299,10 +301,10 @@ mod tests {
     use super::super::chunk_parser::ChunkDriver;
     use super::*;
 
-    fn verdict(bytes: &[u8]) -> Result<(), FormatError> {
-        let mut walker = Box::new(ChunkDriver::new(PgDump::default()));
-        walker.bytes(bytes)?;
-        walker.end()
+    fn validate(bytes: &[u8]) -> Result<(), FormatError> {
+        let mut driver = Box::new(ChunkDriver::new(PgDump::default()));
+        driver.bytes(bytes)?;
+        driver.end()
     }
 
     struct Archive(Vec<u8>);
@@ -322,7 +324,7 @@ mod tests {
             texts.iter().for_each(|text| self.text(text));
         }
 
-        /// A header and entries of which each has data or not.
+        /// A header, and entries each with an id and whether it has data.
         fn of(version: u8, entries: &[(i32, bool)]) -> Archive {
             let mut archive = Archive(b"PGDMP".to_vec());
             archive.0.extend([1, version, 0, 4, 8, 1]);
@@ -370,7 +372,7 @@ mod tests {
             self.0.push(LARGE_OBJECTS);
             self.int(id);
             for object in objects {
-                // Numbers beyond the positive ones are written as negative ones.
+                // Ids above 2^31 are written as negative numbers.
                 self.int(-5);
                 self.text(object);
                 self.int(0);
@@ -383,13 +385,13 @@ mod tests {
     const ENTRIES: [(i32, bool); 4] = [(1, false), (300, true), (7, false), (20, true)];
 
     #[test]
-    fn every_version_is_walked_and_no_truncation_of_it_is_whole() {
+    fn every_version_is_parsed_and_no_truncation_of_it_is_whole() {
         for version in 12..=16 {
             let archive = Archive::of(version, &ENTRIES);
             let archive = archive.block(300, &["some", "data"]).large_objects(20, &["a", "bc"]).0;
-            assert_eq!(verdict(&archive), Ok(()), "1.{version}");
+            assert_eq!(validate(&archive), Ok(()), "1.{version}");
             for cut in 0..archive.len() {
-                assert!(verdict(&archive[..cut]).is_err(), "1.{version} cut at {cut}");
+                assert!(validate(&archive[..cut]).is_err(), "1.{version} cut at {cut}");
             }
         }
     }
@@ -397,12 +399,12 @@ mod tests {
     #[test]
     fn blocks_are_those_of_the_table_of_contents() {
         let archive = || Archive::of(14, &ENTRIES).block(20, &[]);
-        assert_eq!(verdict(&archive().block(300, &["x"]).0), Ok(()));
-        assert!(verdict(&archive().0).is_err(), "one is missing");
-        assert!(verdict(&archive().block(301, &["x"]).0).is_err(), "a foreign one");
-        assert!(verdict(&archive().block(20, &["x"]).0).is_err(), "one twice");
+        assert_eq!(validate(&archive().block(300, &["x"]).0), Ok(()));
+        assert!(validate(&archive().0).is_err(), "one is missing");
+        assert!(validate(&archive().block(301, &["x"]).0).is_err(), "a foreign one");
+        assert!(validate(&archive().block(20, &["x"]).0).is_err(), "one twice");
         let more = archive().block(300, &["x"]).block(7, &["x"]);
-        assert!(verdict(&more.0).is_err(), "one of an entry without data");
-        assert_eq!(verdict(&Archive::of(14, &[(1, false)]).0), Ok(()));
+        assert!(validate(&more.0).is_err(), "one of an entry without data");
+        assert_eq!(validate(&Archive::of(14, &[(1, false)]).0), Ok(()));
     }
 }

@@ -1,13 +1,13 @@
-//! SQL dumps: the comment that pg_dump, pg_dumpall and mysqldump end with.
+//! SQL dumps: the closing comment of pg_dump, pg_dumpall and mysqldump.
 //!
-//! Owns the comments that begin and close a dump. Knows no SQL.
-//! Invariant: a dump is whole only if its last line that is neither blank nor a comment nor
-//! `\unrestrict` comes before the closing comment, and that comment is a whole line.
+//! Owns the opening and closing comments of a dump. Must not know SQL. Invariant: a dump is whole only if
+//! the closing comment is a whole line, and only blank lines, comments and `\unrestrict` follow it.
 
 use super::last_bytes::LastBytes;
 use super::{FormatError, Validator};
 
-/// Where the opening comment is looked for, and how much may follow the closing one.
+/// Bytes at the start that are searched for the opening comment, and bytes at the end that are searched
+/// for the closing one.
 const MAX_TAIL: usize = 64 << 10;
 
 const PG_DUMPALL_BEGINS: &[u8] = b"-- PostgreSQL database cluster dump";
@@ -39,17 +39,18 @@ impl Validator for Sql {
     }
 
     fn end(self: Box<Self>) -> Result<(), FormatError> {
-        let cluster = matches!(origin(&self.head), Some(DumpProgram::PgDumpall));
+        let is_cluster = matches!(origin(&self.head), Some(DumpProgram::PgDumpall));
         let mut lines = self.tail.last().split(|byte| *byte == b'\n').rev();
-        // What follows the last newline is no whole line; usually it is nothing.
+        // The text after the last newline is not a whole line; usually it is empty.
         let unfinished = lines.next().unwrap_or_default();
         if !is_trailing_blank(unfinished) {
             return Err(FormatError::truncated("it does not end with a closing comment"));
         }
         for line in lines {
             let line = line.trim_ascii_end();
-            // The dump of a cluster contains dumps of databases, each with its own closing comment.
-            if line == PG_DUMPALL_ENDS || !cluster && (line == PG_DUMP_ENDS || mysql_ends(line)) {
+            // The dump of a cluster contains dumps of databases, each with a closing comment of its own.
+            if line == PG_DUMPALL_ENDS || !is_cluster && (line == PG_DUMP_ENDS || mysql_ends(line))
+            {
                 return Ok(());
             }
             if !is_trailing_blank(line) {
@@ -70,14 +71,14 @@ fn is_trailing_blank(line: &[u8]) -> bool {
     line.is_empty() || line.starts_with(b"--") || line.starts_with(b"\\unrestrict ")
 }
 
-/// Which program's dump it is.
+/// The program that wrote a dump.
 pub(super) enum DumpProgram {
     PgDump,
     PgDumpall,
     Mysql,
 }
 
-/// Looks for the opening comment in the first lines of a stream.
+/// Searches the first 20 lines of a stream for an opening comment.
 pub(super) fn origin(head: &[u8]) -> Option<DumpProgram> {
     head.split(|byte| *byte == b'\n').take(20).find_map(|line| match line.trim_ascii_end() {
         PG_DUMPALL_BEGINS => Some(DumpProgram::PgDumpall),

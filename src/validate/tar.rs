@@ -1,21 +1,20 @@
 //! tar: header blocks, and two blocks of zeros at the end.
 //!
-//! Owns the walk over ustar, pax, GNU and old archives, from header to header. Knows nothing of names
-//! or of contents.
-//! Invariant: an archive is whole only if two blocks of zeros follow its last member and nothing but
-//! whole blocks of zeros, or another archive, follows those.
+//! Owns the parsing of ustar, pax, GNU and old archives, from header to header. Must not know names or
+//! contents. Invariant: an archive is whole only if two blocks of zeros follow its last member, and only
+//! whole blocks of zeros or another archive follow those.
 
 use super::FormatError;
 use super::chunk_parser::{ChunkParser, Needed};
 
 const BLOCK: usize = 512;
-/// The longest extended header that is read; real ones are a few kilobytes.
+/// The longest pax header that is parsed, in bytes; real ones have a few kilobytes.
 const MAX_EXTENDED: u64 = 8 << 20;
 
 #[derive(Default)]
 pub(super) struct Tar {
     state: TarState,
-    /// A size that a pax header gives to the next member.
+    /// The size of the next member from a pax header, in bytes.
     size: Option<u64>,
 }
 
@@ -23,14 +22,14 @@ pub(super) struct Tar {
 enum TarState {
     #[default]
     Header,
-    /// A block is wanted that is a header, unless the member before it, a link or folder with a
-    /// size, has contents after all: writers disagree about that.
+    /// A header, or the first block of contents of this size: the member before is a link or directory
+    /// with a size, for which some programs write contents and others do not.
     HeaderOrContents(u64),
     /// The records of a pax header.
     Extended,
-    /// The map of a sparse file goes on; contents of that many bytes follow it.
+    /// A further block of the map of a sparse file; contents of this size follow the map.
     SparseMap(u64),
-    /// So many blocks of zeros have been seen, up to two.
+    /// The number of blocks of zeros so far, at most two.
     Zeros(u8),
 }
 
@@ -47,7 +46,7 @@ impl ChunkParser for Tar {
             }
             TarState::SparseMap(size) => Ok(self.sparse(bytes[504], size)),
             TarState::HeaderOrContents(size) if !is_header(bytes) && !is_zero(bytes) => {
-                // The first block of the contents has been seen.
+                // The block was the first one of the contents.
                 Ok(self.next(TarState::Header, padded(size) - BLOCK as u64))
             }
             TarState::Zeros(count) if is_zero(bytes) => {
@@ -74,8 +73,8 @@ impl ChunkParser for Tar {
 }
 
 impl Tar {
-    fn next(&mut self, place: TarState, skip: u64) -> Needed {
-        self.state = place;
+    fn next(&mut self, state: TarState, skip: u64) -> Needed {
+        self.state = state;
         Needed { skip, bytes: BLOCK }
     }
 
@@ -99,7 +98,7 @@ impl Tar {
                 _ => Needed::take(padded(own) as usize),
             });
         }
-        // Long names and global headers stand between a pax header and its member.
+        // Long names and global headers can stand between a pax header and its member.
         let size = match kind {
             b'g' | b'L' | b'K' => own,
             _ => self.size.take().unwrap_or(own),
@@ -116,7 +115,7 @@ impl Tar {
         })
     }
 
-    /// After a block of a sparse file's map, of which `more` says whether another one follows.
+    /// What is needed after a block of the map of a sparse file; `more` is 0 for the last block.
     fn sparse(&mut self, more: u8, size: u64) -> Needed {
         match more {
             0 => self.next(TarState::Header, padded(size)),
@@ -133,12 +132,12 @@ fn is_zero(block: &[u8]) -> bool {
     block.iter().all(|byte| *byte == 0)
 }
 
-/// Whether a stream begins as an archive does that says what it is.
+/// Whether a stream begins with a ustar, pax or GNU header. Old archives have no magic.
 pub(super) fn begins(head: &[u8]) -> bool {
     head.get(..BLOCK).is_some_and(|block| &block[257..262] == b"ustar" && is_header(block))
 }
 
-/// Whether the block's checksum is right; some writers of old summed signed bytes.
+/// Whether the checksum of the block is right; some old programs sum signed bytes.
 fn is_header(block: &[u8]) -> bool {
     let Some(sum) = number(&block[148..156]) else { return false };
     let spaces = 8 * u64::from(b' ');
@@ -148,7 +147,7 @@ fn is_header(block: &[u8]) -> bool {
     sum == unsigned || i64::try_from(sum) == Ok(signed)
 }
 
-/// A number: octal digits between spaces and zeros, or, with the first bit set, binary.
+/// A number: octal digits between spaces and zeros, or big endian if the first bit is set.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         let first = u64::from(field[0] & 0x7f);
@@ -164,7 +163,7 @@ fn number(field: &[u8]) -> Option<u64> {
     })
 }
 
-/// The member's size in the records of a pax header, each `LENGTH KEY=VALUE` and a newline.
+/// The value of `size` in the records of a pax header, each `LENGTH KEY=VALUE` and a newline.
 fn size_in(mut records: &[u8]) -> Option<u64> {
     let mut size = None;
     loop {
@@ -187,10 +186,10 @@ mod tests {
     use super::super::chunk_parser::ChunkDriver;
     use super::*;
 
-    fn verdict(blocks: &[Vec<u8>]) -> Result<(), FormatError> {
-        let mut walker = Box::new(ChunkDriver::new(Tar::default()));
-        walker.bytes(&blocks.concat())?;
-        walker.end()
+    fn validate(blocks: &[Vec<u8>]) -> Result<(), FormatError> {
+        let mut driver = Box::new(ChunkDriver::new(Tar::default()));
+        driver.bytes(&blocks.concat())?;
+        driver.end()
     }
 
     fn header(kind: u8, size: &[u8]) -> Vec<u8> {
@@ -223,13 +222,13 @@ mod tests {
         let pax = || header(b'x', b"37");
         let sizes = || records("9 path=a\n13 size=1025\n9 path=b\n");
         let member = || header(b'0', b"0");
-        assert_eq!(verdict(&[pax(), sizes(), member(), contents(3), end()]), Ok(()));
-        assert!(verdict(&[pax(), sizes(), member(), contents(2), end()]).is_err());
+        assert_eq!(validate(&[pax(), sizes(), member(), contents(3), end()]), Ok(()));
+        assert!(validate(&[pax(), sizes(), member(), contents(2), end()]).is_err());
         let two = [pax(), sizes(), member(), contents(3), member(), end()];
-        assert_eq!(verdict(&two), Ok(()));
+        assert_eq!(validate(&two), Ok(()));
         // A long name between the two has a size of its own.
         let long = [pax(), sizes(), header(b'L', b"5"), contents(1), member(), contents(3), end()];
-        assert_eq!(verdict(&long), Ok(()));
+        assert_eq!(validate(&long), Ok(()));
     }
 
     #[test]
@@ -237,16 +236,16 @@ mod tests {
         let mut size = [0; 12];
         size[0] = 0x80;
         size[10] = 2;
-        assert_eq!(verdict(&[header(b'0', &size), contents(1), end()]), Ok(()));
+        assert_eq!(validate(&[header(b'0', &size), contents(1), end()]), Ok(()));
         size[0] = 0xff;
-        assert!(verdict(&[header(b'0', &size), contents(1), end()]).is_err());
+        assert!(validate(&[header(b'0', &size), contents(1), end()]).is_err());
     }
 
     #[test]
     fn a_link_with_a_size_may_have_contents_or_not() {
         let link = || header(b'1', b"2000");
-        assert_eq!(verdict(&[link(), end()]), Ok(()));
-        assert_eq!(verdict(&[link(), header(b'0', b"1000"), contents(1), end()]), Ok(()));
-        assert_eq!(verdict(&[link(), contents(2), end()]), Ok(()));
+        assert_eq!(validate(&[link(), end()]), Ok(()));
+        assert_eq!(validate(&[link(), header(b'0', b"1000"), contents(1), end()]), Ok(()));
+        assert_eq!(validate(&[link(), contents(2), end()]), Ok(()));
     }
 }

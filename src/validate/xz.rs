@@ -1,58 +1,62 @@
-//! xz: streams of LZMA2 blocks with an index of them at the end.
+//! xz: streams of LZMA2 blocks with an index at the end.
 //!
-//! Owns the walk over blocks, chunk by chunk, and the comparison with the index. Knows nothing of
-//! contents: checks of the decoded data are not checked.
-//! Invariant: a stream is whole only if its index, itself checked, tells of exactly the blocks that
-//! were passed, and its footer of that index; several streams, with padding, may follow each other.
+//! Owns the parsing of blocks, chunk by chunk, and the comparison with the index. Must not know the
+//! contents: checks of decoded data are not verified. Invariant: a stream is whole only if its index has
+//! a right CRC-32 and lists exactly the blocks of the stream, and its footer matches the index; several
+//! streams, with padding, may follow each other.
 
 use super::FormatError;
 use super::chunk_parser::{ChunkParser, Needed};
 
 pub(super) const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const FOOTER_MAGIC: [u8; 2] = *b"YZ";
-/// The identifier of LZMA2 among filters; it is always the last one.
+/// The filter id of LZMA2, which is always the last filter.
 const LZMA2: u64 = 0x21;
 
 #[derive(Default)]
 pub(super) struct Xz {
     state: XzState,
     streams: u64,
-    /// The stream's flags, repeated in its footer.
+    /// The flags of the stream, which its footer repeats.
     flags: [u8; 2],
-    /// The present block: size of its header, of its packed chunks and of what they unpack to.
+    /// Of the current block in bytes: its header, its compressed chunks, and their decoded size.
     header: u64,
     packed: u64,
     unpacked: u64,
-    /// What was passed, and what the index tells.
-    seen: Blocks,
-    told: Blocks,
+    /// The blocks of the stream.
+    parsed: Blocks,
+    /// The blocks that the index lists.
+    listed: Blocks,
     index: Index,
 }
 
-/// A list of blocks, condensed: the index must tell the same ones in the same order.
+/// A list of blocks in 16 bytes: its length, and a hash of the sizes in order.
 #[derive(Default, PartialEq, Eq)]
 struct Blocks {
     count: u64,
-    condensed: u64,
+    hash: u64,
 }
 
 impl Blocks {
     fn push(&mut self, unpadded: u64, unpacked: u64) {
         self.count += 1;
         for number in [unpadded, unpacked] {
-            self.condensed =
-                (self.condensed ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+            self.hash = (self.hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
         }
     }
 }
 
-/// The index on its way: its length and check so far, and the number that is being read.
+/// The part of the index that has been parsed.
 #[derive(Default)]
 struct Index {
+    /// Bytes.
     length: u64,
     crc: crc32fast::Hasher,
+    /// The number that is being parsed.
     number: VarInt,
+    /// The records that are still to come.
     records: u64,
+    /// The first number of the current record.
     unpadded: Option<u64>,
 }
 
@@ -60,16 +64,16 @@ struct Index {
 enum XzState {
     #[default]
     StreamHeader,
-    /// Between streams: padding, or the next stream's header.
+    /// Four bytes of padding, or of the header of a further stream.
     AfterStream,
-    /// The rest of a stream header of which the first four bytes were seen.
+    /// The last eight bytes of the header of a further stream.
     RestOfHeader,
-    /// The first byte of a block's header, or of the index.
+    /// The first byte of a block header or of the index.
     BlockOrIndex,
     BlockHeader,
     /// The first byte of a chunk.
     Chunk,
-    /// Sizes of a chunk whose first byte was this.
+    /// The sizes of a chunk with this control byte.
     ChunkSizes(u8),
     RecordCount,
     Record,
@@ -95,18 +99,18 @@ impl ChunkParser for Xz {
                 Err(FormatError::truncated(format!("there is no stream at byte {at}")))
             }
             XzState::RestOfHeader => {
-                let whole = [&MAGIC[..4], bytes].concat();
-                self.stream_header(&whole, at)
+                let header = [&MAGIC[..4], bytes].concat();
+                self.stream_header(&header, at)
             }
             XzState::BlockOrIndex if bytes[0] == 0 => {
                 self.index = Index { length: 1, ..Index::default() };
                 self.index.crc.update(bytes);
-                self.told = Blocks::default();
-                Ok(self.want(XzState::RecordCount, 1))
+                self.listed = Blocks::default();
+                Ok(self.enter(XzState::RecordCount, 1))
             }
             XzState::BlockOrIndex => {
                 self.header = (u64::from(bytes[0]) + 1) * 4;
-                Ok(self.want(XzState::BlockHeader, self.header as usize - 1))
+                Ok(self.enter(XzState::BlockHeader, self.header as usize - 1))
             }
             XzState::BlockHeader => self.block_header(bytes, at),
             XzState::Chunk => self.chunk(bytes[0], at),
@@ -125,11 +129,11 @@ impl ChunkParser for Xz {
                 if crc(bytes) != self.index.crc.clone().finalize() {
                     return Err(FormatError::truncated("the check of the index is wrong"));
                 }
-                if self.seen != self.told {
+                if self.parsed != self.listed {
                     return Err(FormatError::truncated("the index does not match the blocks"));
                 }
                 self.index.length += 4;
-                Ok(self.want(XzState::Footer, 12))
+                Ok(self.enter(XzState::Footer, 12))
             }
             XzState::Footer => self.footer(bytes),
         }
@@ -145,8 +149,9 @@ impl ChunkParser for Xz {
 }
 
 impl Xz {
-    fn want(&mut self, place: XzState, take: usize) -> Needed {
-        self.state = place;
+    /// Enters a state that needs `take` bytes.
+    fn enter(&mut self, state: XzState, take: usize) -> Needed {
+        self.state = state;
         Needed::take(take)
     }
 
@@ -161,8 +166,8 @@ impl Xz {
         if self.flags[0] != 0 || self.flags[1] > 0xf {
             return Err(FormatError::unsupported("it has flags that are not known"));
         }
-        self.seen = Blocks::default();
-        Ok(self.want(XzState::BlockOrIndex, 1))
+        self.parsed = Blocks::default();
+        Ok(self.enter(XzState::BlockOrIndex, 1))
     }
 
     fn block_header(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
@@ -179,7 +184,7 @@ impl Xz {
             return Err(FormatError::unsupported("it is packed by a method that is not known"));
         }
         (self.packed, self.unpacked) = (0, 0);
-        Ok(self.want(XzState::Chunk, 1))
+        Ok(self.enter(XzState::Chunk, 1))
     }
 
     fn chunk(&mut self, control: u8, at: u64) -> Result<Needed, FormatError> {
@@ -188,13 +193,13 @@ impl Xz {
             0 => {
                 let check = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64]
                     [usize::from(self.flags[1] & 0xf)];
-                self.seen.push(self.header + self.packed + check, self.unpacked);
+                self.parsed.push(self.header + self.packed + check, self.unpacked);
                 self.state = XzState::BlockOrIndex;
-                // The header is a multiple of four already.
+                // The header is a multiple of four bytes already.
                 Ok(Needed { skip: self.packed.next_multiple_of(4) - self.packed + check, bytes: 1 })
             }
-            1 | 2 => Ok(self.want(XzState::ChunkSizes(control), 2)),
-            0x80.. => Ok(self.want(XzState::ChunkSizes(control), 4)),
+            1 | 2 => Ok(self.enter(XzState::ChunkSizes(control), 2)),
+            0x80.. => Ok(self.enter(XzState::ChunkSizes(control), 4)),
             _ => Err(FormatError::truncated(format!("the chunk at byte {at} is of no kind"))),
         }
     }
@@ -216,7 +221,7 @@ impl Xz {
         Needed { skip: follows, bytes: 1 }
     }
 
-    /// A byte of the count of records, or of one of their numbers.
+    /// Parses a byte of the number of records, or of a number in a record.
     fn record(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError> {
         self.index.add(bytes);
         let Some(number) = self.index.number.add(bytes[0]) else {
@@ -229,7 +234,7 @@ impl Xz {
             self.index.records = number;
             self.state = XzState::Record;
         } else if let Some(unpadded) = self.index.unpadded.take() {
-            self.told.push(unpadded, number);
+            self.listed.push(unpadded, number);
             self.index.records -= 1;
         } else {
             self.index.unpadded = Some(number);
@@ -240,25 +245,25 @@ impl Xz {
         })
     }
 
-    /// After a byte of the index that may be its last.
+    /// What is needed after the last record or a byte of padding.
     fn padding(&mut self) -> Needed {
         match self.index.length % 4 {
-            0 => self.want(XzState::IndexCheck, 4),
-            _ => self.want(XzState::IndexPadding, 1),
+            0 => self.enter(XzState::IndexCheck, 4),
+            _ => self.enter(XzState::IndexPadding, 1),
         }
     }
 
     fn footer(&mut self, bytes: &[u8]) -> Result<Needed, FormatError> {
         let backward = (u64::from(crc(&bytes[4..8])) + 1) * 4;
-        let right = crc(&bytes[..4]) == crc32fast::hash(&bytes[4..10])
+        let is_valid = crc(&bytes[..4]) == crc32fast::hash(&bytes[4..10])
             && backward == self.index.length
             && bytes[8..10] == self.flags
             && bytes[10..] == FOOTER_MAGIC;
-        if !right {
+        if !is_valid {
             return Err(FormatError::truncated("a stream footer is wrong"));
         }
         self.streams += 1;
-        Ok(self.want(XzState::AfterStream, 4))
+        Ok(self.enter(XzState::AfterStream, 4))
     }
 }
 
@@ -269,7 +274,7 @@ impl Index {
     }
 }
 
-/// A number that comes seven bits at a time, the lowest first.
+/// A number of variable length: seven bits in each byte, little endian.
 #[derive(Default)]
 struct VarInt {
     value: u64,
@@ -277,7 +282,7 @@ struct VarInt {
 }
 
 impl VarInt {
-    /// Takes a byte; `None` if the number is too long, and nothing in it while it is not complete.
+    /// Adds a byte. Returns `None` if the number is too long, and `Some(None)` if it is not complete.
     fn add(&mut self, byte: u8) -> Option<Option<u64>> {
         if self.shift >= 63 {
             return None;
@@ -290,7 +295,7 @@ impl VarInt {
         Some(Some(std::mem::take(self).value))
     }
 
-    /// Takes a number from the front of `bytes`.
+    /// Removes a number from the front of `bytes`.
     fn from_front(bytes: &mut &[u8]) -> Option<u64> {
         let mut number = VarInt::default();
         loop {
@@ -307,13 +312,13 @@ fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().take(4).rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
-/// The identifier of the last filter of a block header, of which the size and check are cut off.
+/// The id of the last filter in a block header without its size and CRC-32.
 fn last_filter(fields: &[u8]) -> Option<u64> {
     let (flags, mut rest) = fields.split_first()?;
     if flags & 0x3c != 0 {
         return None;
     }
-    // Sizes of the block, where the writer knew them.
+    // The sizes of the block, which are optional.
     for present in [0x40, 0x80] {
         if flags & present != 0 {
             VarInt::from_front(&mut rest)?;
@@ -336,13 +341,13 @@ mod tests {
 
     const SAMPLE: &[u8] = include_bytes!("../../tests/data/expect/blocks.xz");
 
-    fn verdict(bytes: &[u8]) -> Result<(), FormatError> {
-        let mut walker = Box::new(ChunkDriver::new(Xz::default()));
-        walker.bytes(bytes)?;
-        walker.end()
+    fn validate(bytes: &[u8]) -> Result<(), FormatError> {
+        let mut driver = Box::new(ChunkDriver::new(Xz::default()));
+        driver.bytes(bytes)?;
+        driver.end()
     }
 
-    /// Where the index of the sample begins, and where its check does.
+    /// The position of the index of the sample, without its CRC-32.
     fn index() -> std::ops::Range<usize> {
         let footer = SAMPLE.len() - 12;
         let size = (crc(&SAMPLE[footer + 4..]) as usize + 1) * 4;
@@ -350,17 +355,18 @@ mod tests {
     }
 
     #[test]
-    fn an_index_of_other_blocks_is_refused_though_it_is_sound_in_itself() {
-        assert_eq!(verdict(SAMPLE), Ok(()));
+    fn an_index_of_other_blocks_is_rejected_though_its_crc_is_right() {
+        assert_eq!(validate(SAMPLE), Ok(()));
         for at in index().skip(2) {
             let mut bytes = SAMPLE.to_vec();
             bytes[at] ^= 1;
-            let flaw = verdict(&bytes).unwrap_err();
+            let wrong_crc = validate(&bytes).unwrap_err();
             let check = crc32fast::hash(&bytes[index()]).to_le_bytes();
             bytes[index().end..index().end + 4].copy_from_slice(&check);
-            let sound = verdict(&bytes).unwrap_err();
-            assert!(flaw.message.contains("check of the index") || sound == flaw, "{flaw:?}");
-            assert!(!sound.message.contains("check of the index"), "{sound:?}");
+            let right_crc = validate(&bytes).unwrap_err();
+            let of_crc = |error: &FormatError| error.message.contains("check of the index");
+            assert!(of_crc(&wrong_crc) || right_crc == wrong_crc, "{wrong_crc:?}");
+            assert!(!of_crc(&right_crc), "{right_crc:?}");
         }
     }
 
@@ -370,7 +376,7 @@ mod tests {
         for at in header.chain(index().start..SAMPLE.len()) {
             let mut bytes = SAMPLE.to_vec();
             bytes[at] ^= 0x20;
-            assert!(verdict(&bytes).is_err(), "byte {at}");
+            assert!(validate(&bytes).is_err(), "byte {at}");
         }
     }
 }

@@ -1,14 +1,14 @@
 //! zstd: frames of blocks, each with its length before it (RFC 8878).
 //!
-//! Owns the walk over data frames and skippable frames. Knows nothing of contents: checksums are of
-//! the decoded data and are not checked.
-//! Invariant: a stream is whole only if it is one whole frame or several.
+//! Owns the parsing of data frames and skippable frames. Must not know the contents: checksums are those
+//! of decoded data and are not checked. Invariant: a stream is whole only if it consists of one or more
+//! whole frames.
 
 use super::FormatError;
 use super::chunk_parser::{ChunkParser, Needed};
 
 pub(super) const MAGIC: u32 = 0xfd2f_b528;
-/// The last four bits are free.
+/// Any value of the last four bits is valid.
 const SKIPPABLE: u32 = 0x184d_2a50;
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ enum ZstdState {
     Magic,
     SkippableSize,
     Descriptor,
-    /// The header of a block, in a frame that ends with a checksum or not.
+    /// The header of a block. `checksum`: whether the frame ends with a checksum.
     Block {
         checksum: bool,
     },
@@ -56,7 +56,7 @@ impl ChunkParser for Zstd {
             ZstdState::Block { checksum } => {
                 let (last, kind, size) = (number & 1 != 0, number >> 1 & 3, u64::from(number >> 3));
                 let size = match kind {
-                    // One byte that is repeated.
+                    // A run-length block: one byte that is repeated.
                     1 => 1,
                     0 | 2 => size,
                     _ => {
@@ -65,9 +65,10 @@ impl ChunkParser for Zstd {
                         )));
                     }
                 };
-                match last {
-                    true => Ok(self.next_frame(size + if checksum { 4 } else { 0 })),
-                    false => Ok(Needed { skip: size, bytes: 3 }),
+                if last {
+                    Ok(self.next_frame(size + if checksum { 4 } else { 0 }))
+                } else {
+                    Ok(Needed { skip: size, bytes: 3 })
                 }
             }
         }
@@ -82,6 +83,7 @@ impl ChunkParser for Zstd {
 }
 
 impl Zstd {
+    /// What is needed after a frame whose last `skip` bytes are still to come.
     fn next_frame(&mut self, skip: u64) -> Needed {
         self.state = ZstdState::Magic;
         self.frames += 1;
@@ -89,7 +91,7 @@ impl Zstd {
     }
 }
 
-/// How long a frame's header is after its descriptor: window, dictionary and content size.
+/// The length of a frame header after its descriptor, in bytes: window, dictionary id, content size.
 fn header_size(descriptor: u32) -> u64 {
     let single_segment = descriptor & 0x20 != 0;
     let window = u64::from(!single_segment);
