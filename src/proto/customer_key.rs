@@ -1,7 +1,7 @@
-//! The customer-provided encryption key (SSE-C) as a file holds it.
+//! The customer-provided encryption key (SSE-C) in the format of a key file.
 //!
-//! Owns its form. Knows nothing of files or requests. Invariant: the key itself never reaches
-//! an error text.
+//! Owns that format. Must not know files or requests. Invariant: no error message can contain the key,
+//! since there is none.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::api::CustomerKey;
 
-/// Reads the base64 of an AES-256 key, as in the file of `oci os object put --encryption-key-file`.
-/// `None` if it is anything else.
+/// Parses the base64 of an AES-256 key, the format of `oci os object put --encryption-key-file`. White
+/// space around it is ignored. Returns `None` if the text is not base64 of exactly 32 bytes.
 pub fn parse(text: &str) -> Option<CustomerKey> {
     let key = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
     (key.len() == 32).then(|| CustomerKey {

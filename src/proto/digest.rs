@@ -1,10 +1,9 @@
-//! What a part, and the object made of parts, is checked by.
+//! Checksums of parts and of the object that the parts make up.
 //!
-//! Owns the algorithms, the hashing of one part, and every way in which the values of parts combine
-//! into a value of the whole. Knows nothing of buffers, of the wire's headers or of where bytes come
-//! from.
-//! Invariant: the CRC-32 of a part is always taken, whatever the service is asked to check, because
-//! it guards our own buffers and not the network.
+//! Owns the algorithms, the hashing of one part, and the ways in which the values of parts combine to
+//! the value of the object. Must not know headers of the API, or where bytes come from.
+//! Invariant: the CRC-32 of each part is computed with every algorithm, also with `none`, because it
+//! guards the program's own buffers, and not the network.
 
 use std::fmt;
 
@@ -15,19 +14,19 @@ use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha384};
 
-/// What the service is asked to check each part by.
+/// The checksum that the service verifies each part by (`--checksum`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     Sha256,
     Sha384,
     Crc32c,
     Md5,
-    /// The service checks nothing; only sizes and our own CRC-32 remain.
+    /// The service verifies nothing. Sizes and the CRC-32 of the buffers are still checked.
     None,
 }
 
 impl Algorithm {
-    /// The name as the service spells it.
+    /// The name as the service spells it; `none` for [`Algorithm::None`].
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Sha256 => "SHA256",
@@ -38,7 +37,7 @@ impl Algorithm {
         }
     }
 
-    /// Length of a value in bytes.
+    /// Length of a checksum in bytes.
     fn size(self) -> usize {
         match self {
             Algorithm::Sha256 => 32,
@@ -50,7 +49,7 @@ impl Algorithm {
     }
 }
 
-/// One checksum: the algorithm and its bytes in the order of the wire.
+/// One checksum: its algorithm, and its bytes in the order of the API (big endian for a CRC).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     algorithm: Algorithm,
@@ -62,7 +61,7 @@ impl Value {
         Value { algorithm, bytes: bytes.into() }
     }
 
-    /// Reads what the service answers; `None` if it is not a value of this algorithm.
+    /// Parses a value that the service reports; `None` if it is not base64 or has another length.
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Value> {
         let bytes = STANDARD.decode(text.trim()).ok()?;
         (bytes.len() == algorithm.size()).then_some(Value { algorithm, bytes })
@@ -76,16 +75,17 @@ impl Value {
         &self.bytes
     }
 
+    /// The value in base64, as in the headers of the API.
     pub fn base64(&self) -> String {
         STANDARD.encode(&self.bytes)
     }
 
-    /// The value in lower-case hexadecimal, as command-line tools print it.
+    /// The value in lower-case hexadecimal, as `sha256sum` prints it.
     pub fn hex(&self) -> String {
         self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The number behind a CRC-32C; `None` for the other algorithms.
+    /// The CRC-32C as a number; `None` for the other algorithms.
     pub fn crc(&self) -> Option<u32> {
         match (self.algorithm, self.bytes.as_slice()) {
             (Algorithm::Crc32c, &[a, b, c, d]) => Some(u32::from_be_bytes([a, b, c, d])),
@@ -100,17 +100,19 @@ impl fmt::Display for Value {
     }
 }
 
-/// What is known of one part's bytes.
+/// The digest of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartDigest {
+    /// Bytes.
     pub size: u64,
-    /// CRC-32 (the one of zlib, not CRC-32C): the guard of the buffers.
+    /// CRC-32 (of zlib, not CRC-32C), taken when the bytes are read and compared before they are sent
+    /// again.
     pub crc32: u32,
-    /// What the service checks; `None` for `Algorithm::None`.
+    /// The checksum that the service verifies; `None` for [`Algorithm::None`].
     pub value: Option<Value>,
 }
 
-/// Takes the digest of one part as its bytes arrive.
+/// Computes the digest of one part as its bytes arrive.
 pub struct Hasher {
     size: u64,
     crc32: crc32fast::Hasher,
@@ -180,7 +182,7 @@ impl Hasher {
     }
 }
 
-/// The digest of a part that lies in memory: for a second look at a buffer before it is sent again.
+/// The digest of a part in memory, for example of a buffer before it is sent again.
 pub fn part(algorithm: Algorithm, chunks: &[Bytes]) -> PartDigest {
     let mut hasher = Hasher::new(algorithm);
     for chunk in chunks {
@@ -189,16 +191,7 @@ pub fn part(algorithm: Algorithm, chunks: &[Bytes]) -> PartDigest {
     hasher.finish()
 }
 
-/// The CRC-32 of a part's bytes as they lie in memory now: the second half of the guard.
-pub fn crc32_of(chunks: &[Bytes]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for chunk in chunks {
-        hasher.update(chunk);
-    }
-    hasher.finalize()
-}
-
-/// The MD5 of a part: what the service answers when it answers nothing better.
+/// The MD5 of a part, for comparison if the service reports no checksum of the requested algorithm.
 pub fn md5_of(chunks: &[Bytes]) -> Value {
     let mut hash = Md5::new();
     for chunk in chunks {
@@ -207,28 +200,28 @@ pub fn md5_of(chunks: &[Bytes]) -> Value {
     Value::new(Algorithm::Md5, hash.finalize().as_slice())
 }
 
-/// The CRC-32 of the stream that the parts, in this order, make up. Each part is its CRC-32 and length.
+/// The CRC-32 of the stream made of parts in this order, each given as CRC-32 and length in bytes.
 pub fn crc32_combine(parts: impl IntoIterator<Item = (u32, u64)>) -> u32 {
-    let mut whole = crc32fast::Hasher::new();
+    let mut stream = crc32fast::Hasher::new();
     for (crc, length) in parts {
-        whole.combine(&crc32fast::Hasher::new_with_initial_len(crc, length));
+        stream.combine(&crc32fast::Hasher::new_with_initial_len(crc, length));
     }
-    whole.finalize()
+    stream.finalize()
 }
 
-/// The CRC-32C of the object that the parts, in this order, make up. Each part is its CRC-32C and
-/// length. The service gives this value of the whole object, not one of the parts' values.
+/// The CRC-32C of the object made of parts in this order, each given as CRC-32C and length in bytes. The
+/// service reports this value for a multipart upload, and not a digest of the parts' values.
 pub fn crc32c_whole(parts: impl IntoIterator<Item = (u32, u64)>) -> Value {
-    let append = |whole, (crc, length)| {
-        crc_fast::checksum_combine(Crc32Iscsi, whole, u64::from(crc), length)
+    let append = |object, (crc, length)| {
+        crc_fast::checksum_combine(Crc32Iscsi, object, u64::from(crc), length)
     };
     let crc = parts.into_iter().fold(0, append) as u32;
     Value::new(Algorithm::Crc32c, crc.to_be_bytes())
 }
 
-/// The service's value of a committed upload: the hash of the parts' hashes in ascending order, in
-/// base64, and the number of parts. For SHA-256, SHA-384 and MD5; of CRC-32C the service gives
-/// `crc32c_whole` instead.
+/// The value that the service reports for a committed multipart upload: the digest of the parts'
+/// digests in ascending order, in base64, then `-` and the number of parts. Valid for SHA-256, SHA-384
+/// and MD5; for CRC-32C see [`crc32c_whole`].
 pub fn multipart(algorithm: Algorithm, parts: &[Value]) -> String {
     let mut hash = HasherState::new(algorithm);
     for part in parts {
@@ -277,8 +270,8 @@ mod tests {
 
     #[test]
     fn a_part_longer_than_four_gib_combines_as_itself() {
-        // Another implementation is the reference, in steps that fit into 32 bits: appending zero
-        // bytes is linear, so a long shift is many short ones, and the CRC itself joins last.
+        // The reference is another implementation, in steps that fit into 32 bits: appending zero bytes
+        // is linear, so that a long shift is the sum of short ones; the CRC itself is added last.
         for length in [1, 5, (1 << 32) - 1, 1 << 32, 6 * (1 << 30) + 5, 50 << 30] {
             let (mut whole, mut left) = (0x1234_5678, length);
             while left > 1 << 30 {
@@ -286,8 +279,8 @@ mod tests {
                 left -= 1 << 30;
             }
             let whole = crc32c::crc32c_combine(whole, 0x9abc_def0, left as usize);
-            let ours = crc32c_whole([(0x1234_5678, 77), (0x9abc_def0, length)]);
-            assert_eq!(ours.crc(), Some(whole), "{length}");
+            let computed = crc32c_whole([(0x1234_5678, 77), (0x9abc_def0, length)]);
+            assert_eq!(computed.crc(), Some(whole), "{length}");
         }
         assert_eq!(crc32c_whole([(0x1234_5678, 77), (0, 0)]).crc(), Some(0x1234_5678));
         assert_eq!(crc32c_whole([]).crc(), Some(0));
@@ -303,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_asked_of_the_service_with_none_but_the_guard_is_taken() {
+    fn with_none_there_is_no_checksum_for_the_service_but_a_crc32() {
         let digest = part(Algorithm::None, &[Bytes::from_static(b"abc")]);
         assert_eq!((digest.size, digest.value), (3, None));
-        assert_eq!(digest.crc32, crc32_of(&[Bytes::from_static(b"a"), Bytes::from_static(b"bc")]));
+        assert_eq!(digest.crc32, crc32fast::hash(b"abc"));
     }
 
     proptest! {
-        /// Every length takes another way through vector instructions, and so does every alignment.
+        /// Lengths and alignments select different vector instructions.
         #[test]
         fn both_crcs_are_those_of_another_implementation_however_the_bytes_arrive(
             bytes in proptest::collection::vec(any::<u8>(), 0..9000),
@@ -340,12 +333,12 @@ mod tests {
             let parts = [left, right].map(|piece| {
                 part(Algorithm::Crc32c, &[Bytes::copy_from_slice(piece)])
             });
-            let guard = parts.iter().map(|p| (p.crc32, p.size));
-            prop_assert_eq!(crc32_combine(guard.clone()), whole.crc32);
+            let crc32s = parts.iter().map(|p| (p.crc32, p.size));
+            prop_assert_eq!(crc32_combine(crc32s.clone()), whole.crc32);
             let sent = parts.iter().map(|p| (p.value.as_ref().unwrap().crc().unwrap(), p.size));
             prop_assert_eq!(Some(crc32c_whole(sent)), whole.value);
             if [right, left].concat() != bytes {
-                prop_assert_ne!(crc32_combine(guard.rev()), whole.crc32);
+                prop_assert_ne!(crc32_combine(crc32s.rev()), whole.crc32);
             }
         }
     }

@@ -1,47 +1,48 @@
-//! An endpoint: scheme and authority of a service, and what stands before every path there.
+//! Endpoints: scheme and authority of a service, and an optional prefix of every path.
 //!
-//! Pure. Must not know regions or look up names. Invariant: whatever is sent to it goes over TLS,
-//! or never leaves this machine.
+//! Owns the syntax of an endpoint and the choice of one by namespace. Must not know regions or resolve
+//! names. Invariant: an endpoint is `https`, or `http` on a loopback address.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::Error;
 
-/// Where a service listens.
+/// The address of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub https: bool,
-    /// The host, with the port unless it is the scheme's own; what a request signs as `host`.
+    /// The host, with the port unless it is the default of the scheme: the signed header `host`.
     pub authority: String,
-    /// The host alone; an IPv6 address without its brackets.
+    /// The host alone; an IPv6 address without brackets.
     pub host: String,
     pub port: u16,
-    /// What every path begins with, where the service stands below one; no slash at its end.
+    /// The prefix of every path, without a slash at its end; usually empty.
     prefix: String,
 }
 
 impl Endpoint {
-    /// The endpoint of a host on the Internet.
+    /// `https` on port 443 of this host.
     pub fn of_host(host: &str) -> Endpoint {
         let (authority, host) = (host.to_owned(), host.to_owned());
         Endpoint { https: true, authority, host, port: 443, prefix: String::new() }
     }
 
-    /// Scheme and authority: all that a connection is about.
+    /// Scheme and authority: two endpoints with the same origin can share a connection.
     pub fn origin(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)
     }
 
-    /// A path and query of the service as it stands on the request line, and is signed.
+    /// The path and query as sent on the request line and signed: `target` behind the prefix.
     pub fn target(&self, target: &str) -> String {
         format!("{}{target}", self.prefix)
     }
 
-    /// Reads the value of an option such as `--endpoint`, which `option` names for the errors.
+    /// Parses the value of an option such as `--endpoint`; errors name it as `option`. Fails with a usage
+    /// error if the text is not a URL, has a user, query or fragment, or is `http` to another machine.
     pub fn parse(option: &str, text: &str) -> Result<Endpoint, Error> {
-        // What was given is not repeated in the error: it may hold a password.
+        // The error does not quote the text, which may contain a password.
         let refuse = |why: &str| {
             Error::usage(format!("{option}: {why}"))
                 .with_hint("it must look like https://objectstorage.REGION.oraclecloud.com")
@@ -63,7 +64,7 @@ impl Endpoint {
         if path.contains(['?', '#']) {
             return Err(refuse("it must not hold a query or a fragment"));
         }
-        // A slash at the end is how browsers show an address; paths begin with their own.
+        // Browsers show addresses with a slash at the end; every path begins with one.
         let prefix = path.strip_suffix('/').unwrap_or(path);
         if !is_path(prefix) {
             return Err(refuse(
@@ -88,25 +89,27 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Where Object Storage listens: at one endpoint, or for each namespace at one of its own.
+/// The endpoint of Object Storage: one for all namespaces, or one for each namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectStorage {
-    /// Where what is about no namespace goes.
+    /// For requests without a namespace, such as GetNamespace.
     pub general: Endpoint,
     by_namespace: bool,
 }
 
 impl ObjectStorage {
+    /// One endpoint for all namespaces.
     pub fn at(endpoint: Endpoint) -> ObjectStorage {
         ObjectStorage { general: endpoint, by_namespace: false }
     }
 
-    /// The namespace is the first part of the host.
+    /// One endpoint for each namespace, which is the first label of the host.
     pub fn by_namespace(general: Endpoint) -> ObjectStorage {
         ObjectStorage { general, by_namespace: true }
     }
 
-    /// The endpoint for a request with this path, `/n/NAMESPACE/...`.
+    /// The endpoint for a request with this path, `/n/NAMESPACE/...`. Fails with a usage error if the
+    /// namespace would have to be a label of the host and cannot be one.
     pub fn endpoint(&self, target: &str) -> Result<Endpoint, Error> {
         let namespace = target.strip_prefix("/n/").and_then(|rest| rest.split(['/', '?']).next());
         let Some(namespace) =
@@ -115,36 +118,37 @@ impl ObjectStorage {
             return Ok(self.general.clone());
         };
         let host = format!("{namespace}.{}", self.general.host);
-        match is_host(&host) && !namespace.contains('.') {
-            true => Ok(Endpoint::of_host(&host.to_ascii_lowercase())),
-            false => Err(Error::usage(format!(
-                "the namespace {namespace:?} cannot be part of a host, as a realm-specific endpoint \
-                 needs it"
-            ))
-            .with_hint("leave --realm-specific-endpoint out")),
+        if is_host(&host) && !namespace.contains('.') {
+            return Ok(Endpoint::of_host(&host.to_ascii_lowercase()));
         }
+        Err(Error::usage(format!(
+            "the namespace {namespace:?} cannot be part of a host, as a realm-specific endpoint \
+             needs it"
+        ))
+        .with_hint("leave --realm-specific-endpoint out"))
     }
 }
 
 impl fmt::Display for ObjectStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.by_namespace {
-            true => write!(f, "https://NAMESPACE.{}", self.general.host),
-            false => self.general.fmt(f),
+        if self.by_namespace {
+            write!(f, "https://NAMESPACE.{}", self.general.host)
+        } else {
+            self.general.fmt(f)
         }
     }
 }
 
-/// Whether the text is nothing, or a path without a slash at its end, as it can stand in a request.
+/// Whether the text is empty, or a path that is valid on a request line and has no slash at its end.
 fn is_path(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
     let part = |part: &str| !["", ".", ".."].contains(&part) && part.bytes().all(legal);
     text.is_empty() || text.strip_prefix('/').is_some_and(|text| text.split('/').all(part))
 }
 
-/// Whether the text could be the name of a host. Underscores are legal in namespaces, and so in
-/// the hosts that begin with one.
-pub(super) fn is_host(text: &str) -> bool {
+/// Whether the text is syntactically a host name. Underscores are allowed, since namespaces may have
+/// them and can be the first label.
+pub(crate) fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
@@ -152,7 +156,8 @@ pub(super) fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(label)
 }
 
-/// Host (without brackets) and port of an authority in lower case, or what is wrong with it.
+/// Splits an authority in lower case into host (without brackets) and port. Fails with the reason if
+/// either is not valid.
 pub fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
     let (host, port) = split_port(authority).ok_or("the port is no port")?;
     match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
@@ -163,7 +168,7 @@ pub fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static 
     }
 }
 
-/// Host and port of an authority; `None` when what follows the colon is no port.
+/// Host and port of an authority; `None` if the text after the colon is not a port.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let after_address = authority.rfind(']').map_or(0, |at| at + 1);
     let Some(colon) = authority[after_address..].find(':') else { return Some((authority, None)) };

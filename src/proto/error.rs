@@ -1,40 +1,40 @@
-//! What went wrong, in words for a person, and the exit code it means.
+//! The error of a run: a message, a hint, and the exit code.
 //!
-//! Owns the kinds of failure and their exit codes. Knows nothing of where an error comes from.
-//! Invariants: every error says what happened and, where anything can be done, what to do next; and
-//! nothing in its words moves a cursor or begins a line, whoever they quote.
+//! Owns the kinds of failure and their exit codes. Must not know where an error comes from.
+//! Invariants: an error has a message of what happened and, if the user can do anything, a hint what to
+//! do; its `Display` has no character that a terminal interprets, also in quoted text.
 
 use std::fmt;
 
 use crate::printable;
 
-/// The kinds of failure; each is one exit code of the command-line contract.
+/// The kinds of failure. Each has one exit code, which is part of the documented command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Anything unforeseen.
+    /// A condition that the program does not expect.
     Internal,
-    /// Usage or configuration.
+    /// The command line or the configuration is wrong.
     Usage,
-    /// No valid credentials.
+    /// There are no valid credentials.
     Credentials,
-    /// The service refused, or could not be reached.
+    /// The service rejected a request, or could not be reached for as long as the retry budget lasted.
     Service,
-    /// The source of the stream failed.
+    /// The source of the stream failed, or the stream is not whole.
     Source,
-    /// The object exists already, or `--if-match` did not match.
+    /// The precondition failed: the object exists, or its etag is not that of `--if-match`.
     Exists,
-    /// A checksum did not match.
+    /// A digest of the stored object differs from that of the stream.
     Integrity,
-    /// The outcome of the commit is unknown.
+    /// The outcome of the commit or put is unknown.
     OutcomeUnknown,
-    /// The reader of stdout left before the end; it knows, and stderr is not told.
+    /// The reader of stdout closed it, as `head` does. No message is printed.
     StdoutClosed,
-    /// A signal ended the run.
+    /// A signal with this number stopped the run.
     Signal(i32),
 }
 
 impl ErrorKind {
-    /// The exit code of the contract.
+    /// The exit code that the documentation promises: 128 plus the number for a signal.
     pub fn exit_code(self) -> u8 {
         match self {
             ErrorKind::Internal | ErrorKind::StdoutClosed => 1,
@@ -49,7 +49,7 @@ impl ErrorKind {
         }
     }
 
-    /// The name of the signal that ended the run, where one did.
+    /// The name of the signal, such as `SIGINT`; `None` for the other kinds.
     pub fn signal_name(self) -> Option<&'static str> {
         match self {
             ErrorKind::Signal(number) => {
@@ -60,40 +60,43 @@ impl ErrorKind {
     }
 }
 
-/// A failure to report: what happened, and what to do next.
+/// A failure to report to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub kind: ErrorKind,
+    /// What happened, in lower case and without a full stop.
     pub message: String,
+    /// What the user can do, if anything.
     pub hint: Option<String>,
 }
 
 impl Error {
-    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
-        Error { kind, message: what.into(), hint: None }
+    /// An error without a hint.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), hint: None }
     }
 
-    pub fn usage(what: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Usage, what)
+    pub fn usage(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Usage, message)
     }
 
-    pub fn credentials(what: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Credentials, what)
+    pub fn credentials(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Credentials, message)
     }
 
-    pub fn service(what: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Service, what)
+    pub fn service(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Service, message)
     }
 
-    pub fn source(what: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Source, what)
+    pub fn source(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Source, message)
     }
 
-    pub fn integrity(what: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Integrity, what)
+    pub fn integrity(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Integrity, message)
     }
 
-    /// Adds what the reader of the error can do next.
+    /// Adds what the user can do.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
         self
@@ -103,8 +106,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable::line(&self.message))?;
-        if let Some(next) = &self.hint {
-            write!(f, "\n  {}", printable::text(next))?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  {}", printable::text(hint))?;
         }
         Ok(())
     }

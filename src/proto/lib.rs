@@ -1,8 +1,30 @@
 //! Decisions and wire formats of an upload to OCI Object Storage.
 //!
-//! Owns the upload state machine, the token life cycle, the retry policy, the part plan, request
-//! signing, and the requests and responses of the API. Knows no runtime, socket, file, process or
-//! clock: time is an argument. Invariant: the manifest names no crate that does I/O.
+//! Owns the upload machine, the token life cycle, the retry policy, the part plan, request signing, and
+//! the requests and responses of the API. Must not know a runtime, socket, file, process or clock.
+//! Invariant: the manifest names no crate that does I/O.
+//!
+//! Everything here is a function of its arguments. Time is an argument too: a [`Duration`] since the
+//! run began, or [`token_lifecycle::Clocks`]. Random delays come from a generator with a given seed. So
+//! a test can run a day of an upload in milliseconds, and repeat it exactly.
+//!
+//! There are two state machines, both driven by calls: what happened goes in, what to do comes out.
+//!
+//! | Module | Owns |
+//! |---|---|
+//! | [`upload`] | the upload machine: parts, commit, resolve, confirm, cleanup |
+//! | [`token_lifecycle`] | whether a session token may sign a request, and when to refresh it |
+//! | [`retry`] | what a failed attempt means for the upload, the backoff, the retry budget |
+//! | [`part_plan`] | the size of each part and the memory for buffers |
+//! | [`digest`] | checksums of parts, and how they combine to those of an object |
+//! | [`api`] | requests as data, responses as typed values |
+//! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
+//! | [`endpoint`], [`region`] | where a service listens |
+//! | [`object_url`], [`metadata`], [`customer_key`], [`units`] | values of the command line |
+//! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
+//! | [`printable`], [`shell`] | text that is safe on a terminal, and safe to paste into a shell |
+//!
+//! [`Duration`]: std::time::Duration
 
 pub mod api;
 pub mod customer_key;

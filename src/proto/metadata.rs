@@ -1,30 +1,31 @@
-//! The user-defined metadata of an object: what `--metadata` says, as names and texts.
+//! User-defined metadata of an object: the value of `--metadata`, as names and values.
 //!
-//! Owns what the OCI CLI takes there, and what of it cannot be stored. Pure. Invariants: a name can be
-//! part of a header's name and a text can stand in JSON and has no control character, and no two
-//! names differ in nothing but the case of their letters.
+//! Owns which values the OCI CLI accepts, and which of them the service cannot store. Must not know
+//! requests. Invariants: a name is valid in a header name, a value has no control character, and names
+//! differ in more than case.
 
 use serde_json::{Number, Value};
 
 use crate::error::Error;
 
-/// Names without `opc-meta-`, and texts.
+/// Names without the prefix `opc-meta-`, and values.
 pub type Pairs = Vec<(String, String)>;
 
-/// What the service takes in all, by its documentation.
+/// The documented limit of the service for all names and values together, in bytes.
 const MAX_SIZE: usize = 4000;
 
 const FORMAT_HINT: &str = "write a JSON map of texts, such as --metadata '{\"host\": \"db1\"}'";
 
-/// Reads a JSON map. As in the OCI CLI a value may be a number or a truth too, and quotes may be
-/// single ones.
+/// Parses a JSON map. As in the OCI CLI, a value may be a string, number or boolean, and quotes may be
+/// single. Fails with a usage error if the text is not such a map, a name or value cannot be stored,
+/// a name occurs twice, or all together exceed 4,000 bytes.
 pub fn parse(text: &str) -> Result<Pairs, Error> {
     let map = match (json(text), json(&text.replace('\'', "\""))) {
         (Ok(map), _) => map,
         (Err(_), Ok(map)) if !text.contains('"') => map,
         (Err(fault), _) => {
-            let what = format!("--metadata is not JSON: {fault}");
-            return Err(Error::usage(what).with_hint(FORMAT_HINT));
+            let message = format!("--metadata is not JSON: {fault}");
+            return Err(Error::usage(message).with_hint(FORMAT_HINT));
         }
     };
     let Value::Object(map) = map else {
@@ -37,7 +38,7 @@ pub fn parse(text: &str) -> Result<Pairs, Error> {
         if let Some(fault) = invalid_reason(&value) {
             return Err(Error::usage(format!("--metadata: the value of {name:?}: {fault}")));
         }
-        // Header names have no case: the service would keep one of the two, nobody knows which.
+        // Header names are case-insensitive: the service would keep an unspecified one of the two.
         if pairs.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
             return Err(Error::usage(format!("--metadata has {name:?} twice")));
         }
@@ -51,7 +52,7 @@ pub fn parse(text: &str) -> Result<Pairs, Error> {
     Ok(pairs)
 }
 
-/// A value as the OCI CLI makes a text of it.
+/// Converts a value to text as the OCI CLI does.
 fn to_text(name: &str, value: Value) -> Result<String, Error> {
     match value {
         Value::String(text) => Ok(text),
@@ -65,7 +66,7 @@ fn to_text(name: &str, value: Value) -> Result<String, Error> {
     }
 }
 
-/// A number as Python writes it. It begins exponents earlier than Rust, and gives them two digits.
+/// Formats a number as Python does: exponents from 1e16 and below 1e-4, with at least two digits.
 fn number_text(number: &Number) -> String {
     let float = match number.as_f64() {
         Some(float) if number.is_f64() => float,
@@ -102,7 +103,7 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Why a text cannot be stored.
+/// Why a value cannot be stored, or `None` if it can.
 fn invalid_reason(text: &str) -> Option<&'static str> {
     if text.contains(char::is_control) {
         Some("a control character, such as a line end, cannot be stored")
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_truths_become_the_texts_that_the_oci_cli_makes_of_them() {
+    fn numbers_and_booleans_become_the_texts_that_the_oci_cli_makes_of_them() {
         // What Python's str() gives, which is what the OCI CLI sends.
         for (json, text) in [
             ("1", "1"),

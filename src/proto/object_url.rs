@@ -1,8 +1,8 @@
-//! Where an object lives: `oci://BUCKET/NAME` or `oci://BUCKET@NAMESPACE/NAME`.
+//! URLs of objects and buckets: `oci://BUCKET/NAME` or `oci://BUCKET@NAMESPACE/NAME`.
 //!
-//! Owns what a bucket, a namespace and an object may be called. Must not know the command line or the
-//! wire. Invariant: a `Destination` that exists is one the service can hold, and written out with
-//! `Display` it reads back as the same one.
+//! Owns which names of buckets, namespaces and objects are valid. Must not know the command line or the
+//! wire. Invariant: the service can store an object at every [`ObjectUrl`] that was parsed or checked,
+//! and its `Display` parses back to the same value.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use crate::error::Error;
 
 const FORM: &str = "an object is written oci://BUCKET/NAME or oci://BUCKET@NAMESPACE/NAME";
 
-/// One object: where it is, or where it shall be.
+/// The URL of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectUrl {
     pub bucket: String,
-    /// `None`: the service is asked.
+    /// `None` if the namespace is to be looked up.
     pub namespace: Option<String>,
     pub name: String,
 }
 
-/// A bucket with, perhaps, one object name in it: what `uploads` works on.
+/// The URL of a bucket, optionally with the name of one object in it: the argument of `uploads`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketUrl {
     pub bucket: String,
@@ -28,7 +28,7 @@ pub struct BucketUrl {
 }
 
 impl ObjectUrl {
-    /// Checks the pieces, wherever they came from.
+    /// Checks the names. Fails with a usage error if one is not valid.
     pub fn new(bucket: &str, namespace: Option<&str>, name: &str) -> Result<ObjectUrl, Error> {
         check_bucket(bucket)?;
         namespace.map_or(Ok(()), check_namespace)?;
@@ -40,17 +40,19 @@ impl ObjectUrl {
         })
     }
 
-    /// Reads `oci://BUCKET/NAME` or `oci://BUCKET@NAMESPACE/NAME`. Everything after the first `/` is
-    /// the name, to the byte: nothing in it is decoded, and a `/` at its end is part of it.
+    /// Parses `oci://BUCKET/NAME` or `oci://BUCKET@NAMESPACE/NAME`. Everything after the first `/` is
+    /// the name, byte for byte: nothing is decoded, and a trailing `/` is part of it. Fails with a usage
+    /// error if the text has another form or a name is not valid.
     pub fn parse(text: &str) -> Result<ObjectUrl, Error> {
-        let place = BucketUrl::parse(text)?;
-        let name = place.name.ok_or_else(|| {
+        let url = BucketUrl::parse(text)?;
+        let name = url.name.ok_or_else(|| {
             Error::usage(format!("{text:?} names a bucket but no object")).with_hint(FORM)
         })?;
-        Ok(ObjectUrl { bucket: place.bucket, namespace: place.namespace, name })
+        Ok(ObjectUrl { bucket: url.bucket, namespace: url.namespace, name })
     }
 
-    /// Whether the name can be a path below `DIR/BUCKET`, as `--local` stores it.
+    /// Checks that the name can be a path below `DIR/BUCKET`, where `--local` stores it. Fails with a
+    /// usage error for empty components, `.`, `..`, and components over 255 bytes.
     pub fn check_path(&self) -> Result<(), Error> {
         let refuse = |why: &str| {
             Err(Error::usage(format!(
@@ -87,7 +89,7 @@ impl fmt::Display for ObjectUrl {
 }
 
 impl BucketUrl {
-    /// Checks the pieces, wherever they came from.
+    /// Checks the names. Fails with a usage error if one is not valid.
     pub fn new(
         bucket: &str,
         namespace: Option<&str>,
@@ -103,7 +105,8 @@ impl BucketUrl {
         })
     }
 
-    /// Reads `oci://BUCKET`, with or without `@NAMESPACE` and `/NAME`.
+    /// Parses `oci://BUCKET` with optional `@NAMESPACE` and `/NAME`. Fails with a usage error if the
+    /// text has another form or a name is not valid.
     pub fn parse(text: &str) -> Result<BucketUrl, Error> {
         let Some(rest) = strip_scheme(text) else { return Err(other_scheme_hint(text)) };
         let (authority, name) = match rest.split_once('/') {
@@ -125,13 +128,13 @@ impl BucketUrl {
     }
 }
 
-/// The scheme is read in any case, as URLs have it.
+/// Removes the scheme, which is case-insensitive as in every URL.
 fn strip_scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_at_checked("oci://".len())?;
     scheme.eq_ignore_ascii_case("oci://").then_some(rest)
 }
 
-/// Says what a text that does not begin with `oci://` most likely is.
+/// The error for a text that does not begin with `oci://`, with a hint for the schemes of other stores.
 fn other_scheme_hint(text: &str) -> Error {
     let error = Error::usage(format!("{text:?} is not an address of an object"));
     match text.split_once("://") {
@@ -145,7 +148,8 @@ fn other_scheme_hint(text: &str) -> Error {
     }
 }
 
-/// `ghcr.io/owner/chart` and `host:5000/image` are what Helm and others write behind `oci://`.
+/// Whether the authority is that of a container registry: Helm uses `oci://` for `ghcr.io/owner/chart`
+/// and `host:5000/image`.
 fn looks_like_registry(authority: &str) -> bool {
     const REGISTRIES: [&str; 7] =
         [".ocir.io", ".azurecr.io", ".gcr.io", ".pkg.dev", ".docker.io", ".quay.io", ".ghcr.io"];
@@ -204,8 +208,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> (String, Option<String>, String) {
-        let destination = ObjectUrl::parse(text).unwrap();
-        (destination.bucket, destination.namespace, destination.name)
+        let url = ObjectUrl::parse(text).unwrap();
+        (url.bucket, url.namespace, url.name)
     }
 
     fn refused(text: &str) -> String {
@@ -290,10 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn a_place_needs_no_name() {
-        let place = BucketUrl::parse("oci://b@ns").unwrap();
-        assert_eq!((place.bucket.as_str(), place.namespace.as_deref()), ("b", Some("ns")));
-        assert_eq!(place.name, None);
+    fn a_bucket_url_needs_no_name() {
+        let url = BucketUrl::parse("oci://b@ns").unwrap();
+        assert_eq!((url.bucket.as_str(), url.namespace.as_deref()), ("b", Some("ns")));
+        assert_eq!(url.name, None);
         assert_eq!(BucketUrl::parse("oci://b/").unwrap().name, None);
         assert_eq!(BucketUrl::parse("oci://b/n").unwrap().name.as_deref(), Some("n"));
     }
@@ -306,8 +310,8 @@ mod tests {
             name in "[^\0\r\n]{1,60}",
         ) {
             prop_assume!(!looks_like_registry(&bucket));
-            let destination = ObjectUrl::new(&bucket, namespace.as_deref(), &name).unwrap();
-            prop_assert_eq!(ObjectUrl::parse(&destination.to_string()), Ok(destination));
+            let url = ObjectUrl::new(&bucket, namespace.as_deref(), &name).unwrap();
+            prop_assert_eq!(ObjectUrl::parse(&url.to_string()), Ok(url));
         }
 
         #[test]

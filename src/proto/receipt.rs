@@ -1,8 +1,8 @@
-//! The JSON object on stdout: what was stored, and how that is known.
+//! The receipt: the JSON object on stdout after a successful upload.
 //!
-//! Pure data to text. Must not know where a value comes from. Invariant: a key is there if its value
-//! is known and absent if it is not; none is ever null, so that `jq -e .sha256` tells the difference.
-//! The keys are sorted and indented by two, as the OCI CLI prints them.
+//! Owns its keys and their format. Must not know where a value comes from. Invariants: a key is present
+//! if and only if its value is known, and no value is null, so that `jq -e .sha256` detects an absent
+//! one; keys are sorted and indented by two spaces, as the OCI CLI prints JSON.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::printable;
 
-/// What is told of a committed object. The fields stand in the order of their keys.
+/// A confirmed object. The fields are in the order of their keys.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Receipt {
     pub bucket: String,
-    /// Over the whole object; unknown where parts were checked by nothing.
+    /// Of the whole object, in the form of the service; absent with `--checksum none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
     pub etag: String,
@@ -23,33 +23,35 @@ pub struct Receipt {
     pub last_modified: Option<String>,
     pub name: String,
     pub namespace: String,
-    /// Of an object sent as one request.
+    /// Of an object stored with PutObject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opc_content_md5: Option<String>,
-    /// Of an object sent in parts.
+    /// Of an object stored as a multipart upload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opc_multipart_md5: Option<String>,
-    /// Of the request that made the object visible.
+    /// Of the request that made the object visible: commit or put.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opc_request_id: Option<String>,
     pub parts: u32,
     pub retries: u64,
-    /// From the start to the verified commit, to the millisecond.
-    #[serde(serialize_with = "to_the_millisecond")]
+    /// From the start to the confirmed commit, in milliseconds resolution.
+    #[serde(serialize_with = "serialize_milliseconds")]
     pub seconds: Duration,
-    /// Hexadecimal, of the whole stream.
+    /// Of the whole stream, hexadecimal. Known only of a put with SHA-256: the digest of a multipart
+    /// upload is one of digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Bytes.
     pub size: u64,
     pub token_refreshes: u64,
-    /// Of an object sent in parts.
+    /// Of an object stored as a multipart upload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<String>,
-    /// What the service holds was compared by this.
+    /// The evidence: the header that the object was compared by.
     pub verified_by: String,
 }
 
-/// A checksum as the service spells it.
+/// A checksum as the service spells it: name of the algorithm, value in base64.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Checksum {
     pub algorithm: String,
@@ -57,16 +59,16 @@ pub struct Checksum {
 }
 
 impl Receipt {
-    /// The object as text, with a line end behind it.
+    /// The receipt as JSON text that ends with a line feed.
     pub fn to_json(&self) -> String {
-        // Texts and finite numbers always serialize; the fallback keeps a promise of no panic.
+        // Strings and finite numbers always serialize; the fallback is there so that nothing can panic.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_else(|_| "{}".to_owned());
         text.push('\n');
         printable::json(&text).into_owned()
     }
 }
 
-fn to_the_millisecond<S: serde::Serializer>(
+fn serialize_milliseconds<S: serde::Serializer>(
     seconds: &Duration,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

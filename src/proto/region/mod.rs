@@ -1,52 +1,57 @@
-//! Regions: from what a user calls one to the hosts of its services.
+//! Regions: from a name or code to the hosts of a region's services.
 //!
-//! Pure: the texts that may define further regions are arguments. Must not guess: the realm of a
-//! region is never derived from how its name begins (`eu-madrid-2` is not in the realm of
-//! `eu-madrid-1`). Invariant: a host is made of what a table or the user said, and of nothing else.
+//! Owns the order in which the definitions of regions apply. Must not read files or the environment:
+//! their texts are arguments. Invariant: the realm of a region comes from a table or the user and is
+//! never derived from the name (`eu-madrid-2` is not in the realm of `eu-madrid-1`).
 
 mod table;
 
 use serde_json::Value;
 
-use super::endpoint::{Endpoint, ObjectStorage, is_host};
+use crate::endpoint::{Endpoint, ObjectStorage, is_host};
 use crate::error::Error;
 
-/// What may define regions besides the table that is built in.
+/// Texts that can define regions in addition to the built-in table.
 #[derive(Debug, Clone, Default)]
 pub struct RegionSources {
     /// The contents of `~/.oci/regions-config.json`.
     pub regions_config: Option<String>,
     /// The value of `OCI_REGION_METADATA`.
     pub region_metadata: Option<String>,
-    /// The value of `OCI_DEFAULT_REALM`, which is a domain.
+    /// The value of `OCI_DEFAULT_REALM`, a domain.
     pub default_realm: Option<String>,
 }
 
-/// The realm of the regions that are not known to be in another one.
+/// The domain of realm OC1, the default for unknown regions.
 const FIRST_REALM: &str = "oraclecloud.com";
 
-/// Which of a region's hosts are meant; each is wanted by what is named.
+/// Which of a region's hosts to use. Each variant is requested by the option or variable that its text
+/// names, for error messages; `None` if it is not requested.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostVariant {
+    /// A host for each namespace.
     pub realm_specific: Option<String>,
+    /// Hosts with IPv4 and IPv6 addresses.
     pub dual_stack: Option<String>,
 }
 
-/// A region whose hosts are known.
+/// A region with known hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
-    /// `eu-frankfurt-1`, or the whole domain where the user gave one.
+    /// `eu-frankfurt-1`, or a whole domain if the user gave one.
     pub name: String,
-    /// All that follows the name of the service in its host.
+    /// The host of a service without the name of the service.
     domain: String,
-    /// The domain of its realm, unless the user gave a whole domain for a region.
+    /// The domain of the realm; `None` if the user gave a whole domain.
     realm: Option<String>,
-    /// Sources that were looked at for this region and could not be read.
+    /// One warning for each source that could not be parsed.
     pub warnings: Vec<String>,
 }
 
 impl Region {
-    /// Finds a region by its name or its three-letter code, in the order of the Python SDK.
+    /// Finds a region by its name or three-letter code, in the order of the Python SDK: built-in table,
+    /// `regions-config.json`, `OCI_REGION_METADATA`, default realm. Fails with a usage error if the text
+    /// cannot be part of a host or `OCI_REGION_METADATA` is needed and not valid.
     pub fn find(text: &str, sources: &RegionSources) -> Result<Region, Error> {
         let name = text.trim().to_ascii_lowercase();
         if !is_host(&name) {
@@ -75,14 +80,14 @@ impl Region {
         Ok(Region { name, domain, realm, warnings })
     }
 
-    /// Where Object Storage is. A form of its hosts that is not known for this region is refused.
-    pub fn object_storage(&self, form: &HostVariant) -> Result<ObjectStorage, Error> {
+    /// The endpoint of Object Storage. Fails with a usage error if the variant is not known for the region.
+    pub fn object_storage(&self, variant: &HostVariant) -> Result<ObjectStorage, Error> {
         let Region { name, domain, realm, .. } = self;
         let unknown = |from: &str, what: &str| {
             Error::usage(format!("{from}: the region {name} has no known {what} endpoint"))
                 .with_hint("unset it, or name the host itself with --endpoint")
         };
-        Ok(match (&form.realm_specific, &form.dual_stack) {
+        Ok(match (&variant.realm_specific, &variant.dual_stack) {
             (Some(from), dual_stack) => {
                 if realm.as_deref() != Some(FIRST_REALM) {
                     return Err(unknown(from, "realm-specific"));
@@ -102,14 +107,15 @@ impl Region {
         })
     }
 
+    /// The endpoint of the auth service, which refreshes session tokens.
     pub fn auth(&self) -> Endpoint {
         Endpoint::of_host(&format!("auth.{}", self.domain))
     }
 }
 
 impl RegionSources {
-    /// Name and realm of a region that the texts define. A file that cannot be read is warned of, as
-    /// in the SDKs; a variable that cannot be read is refused.
+    /// Name and realm of a region that the texts define. A file that cannot be parsed causes a warning, as
+    /// in Oracle's SDKs; a variable that cannot be parsed is a usage error.
     fn find(
         &self,
         wanted: &str,
@@ -123,7 +129,7 @@ impl RegionSources {
                         one => std::slice::from_ref(one),
                     };
                     let mut complete = regions.iter().filter_map(RegionDefinition::read);
-                    if let Some(found) = complete.find(|region| region.is(wanted)) {
+                    if let Some(found) = complete.find(|region| region.matches(wanted)) {
                         return Ok(Some((found.name, found.realm)));
                     }
                 }
@@ -140,7 +146,7 @@ impl RegionSources {
         let region = RegionDefinition::read(&value).ok_or_else(|| {
             Error::usage("OCI_REGION_METADATA defines no region").with_hint(METADATA_FORM)
         })?;
-        Ok(region.is(wanted).then_some((region.name, region.realm)))
+        Ok(region.matches(wanted).then_some((region.name, region.realm)))
     }
 }
 
@@ -148,7 +154,7 @@ const REGIONS_CONFIG: &str = "~/.oci/regions-config.json";
 const METADATA_FORM: &str = "it is an object with the texts realmKey, realmDomainComponent, regionKey \
                              and regionIdentifier";
 
-/// A complete region-metadata object.
+/// A region-metadata object with all its fields.
 struct RegionDefinition {
     name: String,
     code: String,
@@ -168,7 +174,7 @@ impl RegionDefinition {
         Some(RegionDefinition { name: field("regionIdentifier")?, code, realm })
     }
 
-    fn is(&self, wanted: &str) -> bool {
+    fn matches(&self, wanted: &str) -> bool {
         wanted == self.name || wanted == self.code
     }
 }
@@ -302,12 +308,12 @@ mod tests {
     #[test]
     fn each_form_has_its_host_where_it_is_known_and_is_refused_where_it_is_not() {
         let shown = |region: &str, realm_specific: bool, dual_stack: bool| {
-            let form = HostVariant {
+            let variant = HostVariant {
                 realm_specific: realm_specific.then(|| "R".to_owned()),
                 dual_stack: dual_stack.then(|| "D".to_owned()),
             };
             let region = Region::find(region, &RegionSources::default()).unwrap();
-            region.object_storage(&form).map(|storage| storage.to_string())
+            region.object_storage(&variant).map(|storage| storage.to_string())
         };
         for (region, realm_specific, dual_stack, host) in [
             ("phx", false, false, "objectstorage.us-phoenix-1.oraclecloud.com"),

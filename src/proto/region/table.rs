@@ -1,8 +1,7 @@
-//! The regions that are built in, realm by realm: name and three-letter code.
+//! The built-in regions by realm: name and three-letter code.
 //!
-//! Pure data. A region that is missing here still works when the user says where it is
-//! (`OCI_REGION_METADATA`, `regions-config.json`, `--endpoint`). Invariant: no name and no code
-//! stands here twice.
+//! Owns the table only. A region that is missing works if the user defines it (`OCI_REGION_METADATA`,
+//! `regions-config.json`, `--endpoint`). Invariant: each name and each code occurs once.
 
 /// The regions of one realm.
 type Regions = &'static [(&'static str, &'static str)];
