@@ -22,8 +22,8 @@ use crate::auth::profile::{CredentialSource, Identity, KeySource};
 use proto::error::Error;
 use proto::key::Key;
 use proto::token::Token;
-use proto::units::{DisplayDuration, DisplayTime};
 use proto::token_lifecycle::{RefreshReason, TokenEvent};
+use proto::units::{DisplayDuration, DisplayTime};
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

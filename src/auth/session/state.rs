@@ -18,8 +18,8 @@ use proto::error::Error;
 use proto::key::Key;
 use proto::sign::KeyId;
 use proto::token_lifecycle::events::FileState;
-use proto::units::DisplayTime;
 use proto::token_lifecycle::{Clocks, CredentialOrigin, TokenEvent, TokenInfo, TokenLifecycle};
+use proto::units::DisplayTime;
 
 /// Unreadable files are reported only after this long; a login writes them in less.
 const REPORT_UNREADABLE_AFTER: Duration = Duration::from_secs(2);
