@@ -1,7 +1,7 @@
-//! The body of a request: the pooled buffers themselves, handed to the socket piece by piece.
+//! The body of a request: slices of the pooled buffers, passed to hyper frame by frame.
 //!
-//! Owns the CRC-32 of what is handed over, taken at that moment, and the bandwidth limit. Knows
-//! nothing of where the bytes came from. Invariant: the bytes are never copied here.
+//! Owns the CRC-32 of the bytes that were passed on, taken at that moment, and the bandwidth limit.
+//! Knows nothing of the source of the bytes. Invariant: the bytes are never copied here.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,17 +15,17 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// How much is handed over at once: enough to keep the socket busy, little enough that the CRC-32
-/// of it (30 microseconds) delays nobody and the bytes are still in cache when they are encrypted.
+/// Bytes of one frame: enough to keep the socket busy, and few enough that their CRC-32 takes 30
+/// microseconds and that they are still in the cache when they are encrypted.
 const FRAME_SIZE: usize = 1 << 20;
-/// With a bandwidth limit so many pieces fill a second, so that the line is used evenly and the turn
-/// of each of many bodies comes long before the watchdog takes its connection for a dead one.
+/// Frames per second under a bandwidth limit: the line is used evenly, and each of many bodies sends
+/// a frame long before the watchdog's timeout.
 const FRAMES_PER_SEC: u64 = 64;
-/// Who comes late makes up for so much of it: a timer is late by a millisecond or two, a busy machine
-/// by tens of them, and without this each delay would be lost for good.
+/// Burst allowance of the bandwidth limit. Timers fire 1 to 2 ms late, and tens of ms late under load;
+/// without the allowance each delay would lower the rate.
 const BURST: Duration = Duration::from_millis(200);
 
-/// What has been handed to the socket so far.
+/// How much of a body was passed to the connection so far.
 #[derive(Debug, Default)]
 pub struct BodyProgress {
     bytes: AtomicU64,
@@ -34,19 +34,20 @@ pub struct BodyProgress {
 }
 
 impl BodyProgress {
-    /// Whether the whole body was handed over.
+    /// Whether all bytes of the body were passed on.
     pub fn complete(&self) -> bool {
         self.bytes.load(Ordering::Acquire) == self.total
     }
 
-    /// The CRC-32 of what was handed over.
+    /// The CRC-32 of the bytes that were passed on.
     pub fn crc32(&self) -> u32 {
         self.crc32.load(Ordering::Acquire) as u32
     }
 }
 
+/// A body of known length, in the frames that hyper polls.
 pub struct RequestBody {
-    frames: VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
     remaining: u64,
     crc32: crc32fast::Hasher,
     progress: Arc<BodyProgress>,
@@ -55,12 +56,13 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
+    /// A body of these bytes. `throttle` is the bandwidth limit that it shares with other bodies.
     pub fn new(chunks: Vec<Bytes>, throttle: Option<Arc<Throttle>>) -> RequestBody {
         let remaining = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let progress = Arc::new(BodyProgress { total: remaining, ..BodyProgress::default() });
-        let frames = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
+        let chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
         RequestBody {
-            frames,
+            chunks,
             remaining,
             crc32: crc32fast::Hasher::new(),
             progress,
@@ -69,7 +71,7 @@ impl RequestBody {
         }
     }
 
-    /// A view of what is handed over, which outlives the body.
+    /// The progress of this body; it outlives the body.
     pub fn sent(&self) -> Arc<BodyProgress> {
         self.progress.clone()
     }
@@ -88,25 +90,25 @@ impl Body for RequestBody {
             std::task::ready!(pause.as_mut().poll(context));
             this.pause = None;
         }
-        let Some(front) = this.frames.front_mut() else { return Poll::Ready(None) };
-        let limit = this.throttle.as_ref().map_or(FRAME_SIZE, |throttle| throttle.piece());
-        let piece = front.split_to(front.len().min(limit));
+        let Some(front) = this.chunks.front_mut() else { return Poll::Ready(None) };
+        let limit = this.throttle.as_ref().map_or(FRAME_SIZE, |throttle| throttle.frame_size());
+        let frame = front.split_to(front.len().min(limit));
         if front.is_empty() {
-            this.frames.pop_front();
+            this.chunks.pop_front();
         }
-        this.crc32.update(&piece);
-        this.remaining -= piece.len() as u64;
+        this.crc32.update(&frame);
+        this.remaining -= frame.len() as u64;
         this.progress.crc32.store(u64::from(this.crc32.clone().finalize()), Ordering::Release);
-        this.progress.bytes.fetch_add(piece.len() as u64, Ordering::Release);
+        this.progress.bytes.fetch_add(frame.len() as u64, Ordering::Release);
         if let Some(throttle) = &this.throttle {
-            let pause = throttle.acquire(Instant::now(), piece.len());
-            this.pause = Some(Box::pin(tokio::time::sleep_until(pause)));
+            let next = throttle.acquire(Instant::now(), frame.len());
+            this.pause = Some(Box::pin(tokio::time::sleep_until(next)));
         }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_empty()
+        self.chunks.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -114,30 +116,31 @@ impl Body for RequestBody {
     }
 }
 
-/// A bandwidth limit over all bodies together.
+/// A bandwidth limit that all bodies of a run share.
 pub struct Throttle {
-    per_second: u64,
-    /// When what has been spent so far is paid for.
+    bytes_per_sec: u64,
+    /// When the next byte may be sent.
     next_free: Mutex<Option<Instant>>,
 }
 
 impl Throttle {
-    pub fn new(per_second: u64) -> Throttle {
-        Throttle { per_second: per_second.max(1), next_free: Mutex::new(None) }
+    /// A limit in bytes per second; 0 counts as 1.
+    pub fn new(bytes_per_sec: u64) -> Throttle {
+        Throttle { bytes_per_sec: bytes_per_sec.max(1), next_free: Mutex::new(None) }
     }
 
-    /// How much is handed over at once.
-    fn piece(&self) -> usize {
-        (self.per_second / FRAMES_PER_SEC).clamp(1, FRAME_SIZE as u64) as usize
+    /// Bytes of one frame.
+    fn frame_size(&self) -> usize {
+        (self.bytes_per_sec / FRAMES_PER_SEC).clamp(1, FRAME_SIZE as u64) as usize
     }
 
-    /// Spends bytes; when the next may be spent.
+    /// Accounts for bytes that are sent now. Returns when the next byte may be sent.
     fn acquire(&self, now: Instant, bytes: usize) -> Instant {
-        let mut free = self.next_free.lock().unwrap_or_else(PoisonError::into_inner);
-        let cost = Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
+        let mut next_free = self.next_free.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_sec as f64);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
-        let next = free.map_or(now, |at| at.max(earliest)) + cost;
-        *free = Some(next);
+        let next = next_free.map_or(now, |at| at.max(earliest)) + cost;
+        *next_free = Some(next);
         next
     }
 }
@@ -148,7 +151,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     #[tokio::test]
-    async fn a_body_is_handed_over_whole_in_order_and_uncopied_with_its_crc() {
+    async fn a_body_is_passed_on_complete_in_order_and_uncopied_with_its_crc() {
         let data: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
         let first = Bytes::from(data[..1_500_000].to_vec());
         let second = Bytes::from(data[1_500_000..].to_vec());
@@ -166,10 +169,10 @@ mod tests {
 
     #[test]
     fn a_body_has_its_turn_often_however_small_the_limit_and_however_many_share_it() {
-        for per_second in [1, 1000, 64 << 10, 1 << 30] {
-            let throttle = Throttle::new(per_second);
-            let turn = Duration::from_secs_f64(throttle.piece() as f64 / per_second as f64);
-            assert!(turn <= Duration::from_secs(1), "{per_second}: {turn:?}");
+        for rate in [1, 1000, 64 << 10, 1 << 30] {
+            let throttle = Throttle::new(rate);
+            let turn = Duration::from_secs_f64(throttle.frame_size() as f64 / rate as f64);
+            assert!(turn <= Duration::from_secs(1), "{rate}: {turn:?}");
         }
     }
 
@@ -185,7 +188,7 @@ mod tests {
         assert_eq!(throttle.acquire(later, 1000), later + Duration::from_secs(1) - BURST);
     }
 
-    /// In virtual time, where a timer is late by up to a millisecond as it is in real time.
+    /// In virtual time, where timers fire up to 1 ms late, as they do in real time.
     #[tokio::test(start_paused = true)]
     async fn the_bandwidth_limit_is_reached_and_kept_by_one_body_and_by_several() {
         for (rate, bodies) in [(20_000, 1), (20 << 20, 1), (20 << 20, 4), (400 << 20, 3)] {

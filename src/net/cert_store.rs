@@ -1,7 +1,7 @@
-//! Whom to trust: the certificates of the system, or those that were named in their place.
+//! The trusted certificates: the system's, or those of the configured bundle.
 //!
-//! Touches the files of certificates only. Must not know where they were named. Invariant: what was
-//! named and holds no certificate is an error, never the system's trust.
+//! Owns the reading of certificate files. Must not know which option names a bundle. Invariant: a bundle
+//! without a certificate is an error, and never falls back to the system's certificates.
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::auth::options::CertBundle;
 use proto::error::Error;
 
+/// A client configuration for TLS 1.2 and 1.3 that trusts `roots`.
 pub fn tls_config(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
@@ -22,6 +23,7 @@ pub fn tls_config(roots: RootCertStore) -> ClientConfig {
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
+/// The certificates of the system. Fails where it has none.
 pub fn system_roots() -> Result<RootCertStore, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
@@ -34,23 +36,23 @@ pub fn system_roots() -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// The certificates in files and folders. Where several are named, as by OpenSSL's variables, those
-/// that hold certificates are enough.
+/// The certificates of the bundle's files and folders. Of several paths, as OpenSSL's variables name
+/// them, one that holds a certificate is enough; fails where none does.
 pub fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    let mut first = None;
+    let mut first_error = None;
     for path in &bundle.paths {
         match read(path).map(|certificates| roots.add_parsable_certificates(certificates)) {
             Ok((0, _)) => {
-                first.get_or_insert((path, "no certificate in it".to_owned()));
+                first_error.get_or_insert((path, "no certificate in it".to_owned()));
             }
             Ok(_) => {}
             Err(why) => {
-                first.get_or_insert((path, why));
+                first_error.get_or_insert((path, why));
             }
         }
     }
-    match first {
+    match first_error {
         Some((path, why)) if roots.is_empty() => {
             Err(Error::usage(format!("{} {}: {why}", bundle.origin, path.display()))
                 .with_hint("name a file of certificates in PEM, or a folder of such files"))
@@ -59,8 +61,8 @@ pub fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
     }
 }
 
-/// The certificates of a file, which is read whole or refused, or of those files in a folder that
-/// hold any.
+/// The certificates of a file, all of which must be valid; or of a folder, whose files without valid
+/// certificates are left out.
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if !path.is_dir() {
         return read_file(path).map_err(|error| error.to_string());

@@ -1,8 +1,7 @@
-//! Making a connection: name, socket, proxy, TLS.
+//! Makes a connection: name, socket, proxy, TLS.
 //!
-//! Owns how long connecting may take and what a failure to connect means. Knows nothing of what is
-//! sent. Invariant: plain HTTP goes to loopback only (`Endpoint` sees to that) and never through a
-//! proxy.
+//! Owns the timeouts of connecting and the kinds of its failures. Knows nothing of the requests.
+//! Invariant: plain HTTP never goes through a proxy (`Endpoint` permits it to loopback only).
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +20,7 @@ use tower_service::Service;
 
 use super::cert_store::{read_bundle, system_roots, tls_config};
 use super::error_text;
+use super::failure::TransportFailure;
 use super::proxy::ProxySettings;
 use super::proxy_tunnel::{Duplex, ProxyConnector, ProxyError};
 use super::resolver::SharedResolver;
@@ -29,91 +29,100 @@ use super::watchdog::Activity;
 use crate::auth::options::NetworkOptions;
 use proto::endpoint::Endpoint;
 use proto::error::Error;
-use proto::retry::{Failure, TransportError};
+use proto::transport_error::TransportError;
 
-/// Connecting to one address, and a TLS handshake, may take so long each.
+/// How long connecting to one address may take; the stall timeout if that is shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one address of a name is tried alone: where one of them is dead, as IPv6 is behind some
-/// routers, every connection would otherwise wait for its timeout.
+/// How long one address of a name is tried before the next is tried too (RFC 8305): otherwise a dead
+/// address, as IPv6 is behind some routers, would cost every connection its whole timeout.
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// The bytes of a connection, after any proxy and TLS.
 pub type Io = Box<dyn Duplex>;
 
+/// Makes the connections of one run.
 pub struct Connector {
     bundle: Option<Arc<RootCertStore>>,
-    /// Made at the first https connection: reading the system's store costs milliseconds that a
-    /// plain loopback run need not pay.
+    /// Set at the first https connection: reading the system's store takes milliseconds, which a run
+    /// over plain HTTP to loopback saves.
     tls: OnceLock<Result<Arc<ClientConfig>, Error>>,
     proxies: ProxySettings,
     timeout: Duration,
     resolver: Resolver,
 }
 
-/// From a name and a port to addresses.
+/// Resolves a name and a port to addresses.
 pub type Resolver = Arc<dyn Fn(String, u16) -> ResolveFuture + Send + Sync>;
 type ResolveFuture = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 impl Connector {
+    /// Fails where the certificate bundle or the proxy cannot be read.
     pub fn new(network: &NetworkOptions, stall_timeout: Duration) -> Result<Connector, Error> {
         let bundle = network.cert_bundle.as_ref().map(read_bundle).transpose()?.map(Arc::new);
         let timeout = CONNECT_TIMEOUT.min(stall_timeout);
-        let (tls, proxies) = (OnceLock::new(), ProxySettings::read(network)?);
-        let names = Arc::new(SharedResolver::default());
-        let lookup: Resolver = Arc::new(move |host, port| {
-            let names = names.clone();
-            Box::pin(async move { names.look_up(host, port).await })
+        let (tls, proxies) = (OnceLock::new(), ProxySettings::from_options(network)?);
+        let shared = Arc::new(SharedResolver::default());
+        let resolver: Resolver = Arc::new(move |host, port| {
+            let shared = shared.clone();
+            Box::pin(async move { shared.look_up(host, port).await })
         });
-        Ok(Connector { bundle, tls, proxies, timeout, resolver: lookup })
+        Ok(Connector { bundle, tls, proxies, timeout, resolver })
     }
 
-    /// What is odd about the proxies, to be printed.
+    /// Warnings about the proxy settings.
     pub fn warnings(&self) -> &[String] {
         &self.proxies.warnings
     }
 
-    /// Names are looked up in this way and not in the system's.
+    /// Replaces the system's resolver.
     #[cfg(test)]
-    pub fn with_resolver(mut self, lookup: Resolver) -> Connector {
-        self.resolver = lookup;
+    pub fn with_resolver(mut self, resolver: Resolver) -> Connector {
+        self.resolver = resolver;
         self
     }
 
-    pub async fn connect(&self, endpoint: &Endpoint) -> Result<(Io, Arc<Activity>), Failure> {
+    /// A new connection to an endpoint, through its proxy if it has one, and the counts of its bytes.
+    pub async fn connect(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<(Io, Arc<Activity>), TransportFailure> {
         let activity = Arc::new(Activity::default());
         let uri: Uri = format!("{}/", endpoint.origin())
             .parse()
-            .map_err(|e| Failure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
-        let lookup = self.resolver.clone();
-        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, resolver: lookup };
-        let tls = match endpoint.https {
-            true => self.tls().map_err(Failure::Local)?,
-            false => Arc::new(tls_config(RootCertStore::empty())),
+            .map_err(|e| TransportFailure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
+        let resolver = self.resolver.clone();
+        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, resolver };
+        let tls = if endpoint.https {
+            self.tls().map_err(TransportFailure::Local)?
+        } else {
+            Arc::new(tls_config(RootCertStore::empty()))
         };
         let connected = match self.proxies.proxy_for(endpoint) {
             None => connect(HttpsConnector::from((tcp, tls)), uri, self.timeout).await,
             Some(proxy) => {
-                let through = ProxyConnector { proxy: proxy.clone(), tcp, tls: tls.clone() };
-                connect(HttpsConnector::from((through, tls)), uri, self.timeout).await
+                let tunnel = ProxyConnector { proxy: proxy.clone(), tcp, tls: tls.clone() };
+                connect(HttpsConnector::from((tunnel, tls)), uri, self.timeout).await
             }
         };
         match connected {
             Ok(io) => Ok((io, activity)),
-            Err(error) => Err(tls_error(endpoint, error.as_ref())),
+            Err(error) => Err(connect_failure(endpoint, error.as_ref())),
         }
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, Error> {
-        let made = self.tls.get_or_init(|| {
+        let config = self.tls.get_or_init(|| {
             let roots = match &self.bundle {
                 Some(bundle) => bundle.as_ref().clone(),
                 None => system_roots()?,
             };
             Ok(Arc::new(tls_config(roots)))
         });
-        made.clone()
+        config.clone()
     }
 }
 
+/// An error of any layer below HTTP.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connect<C>(mut connector: C, uri: Uri, timeout: Duration) -> Result<Io, BoxError>
@@ -122,7 +131,7 @@ where
     C::Response: Duplex + 'static,
 {
     std::future::poll_fn(|context| connector.poll_ready(context)).await?;
-    // The sum of a name lookup, a connection, a proxy's answer and a handshake.
+    // For the name lookup, the connection, the proxy's response and the TLS handshake together.
     let limit = timeout * 3;
     match tokio::time::timeout(limit, connector.call(uri)).await {
         Ok(result) => Ok(Box::new(result?)),
@@ -130,9 +139,12 @@ where
     }
 }
 
-fn tls_error(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Failure {
+fn connect_failure(
+    endpoint: &Endpoint,
+    error: &(dyn std::error::Error + 'static),
+) -> TransportFailure {
     let untrusted = certificate_error(error);
-    let how = match error.downcast_ref::<ProxyError>() {
+    let kind = match error.downcast_ref::<ProxyError>() {
         Some(ProxyError::AuthRequired(_)) => TransportError::ProxyAuthRequired,
         _ if untrusted => TransportError::UntrustedCertificate,
         _ => TransportError::Connect,
@@ -141,15 +153,15 @@ fn tls_error(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> 
     if untrusted {
         reason = format!("the certificate is not trusted: {reason}");
     }
-    // A failure to connect names the address, and that may be what the endpoint is called by.
+    // The reason may begin with the address already, where the endpoint is an address.
     let text = match reason.strip_prefix(&endpoint.authority) {
         Some(rest) if rest.starts_with(':') => reason,
         _ => format!("{}: {reason}", endpoint.authority),
     };
-    Failure::Transport { kind: how, text }
+    TransportFailure::new(kind, text)
 }
 
-/// Whether a chain of causes holds TLS's word that a certificate is not to be trusted.
+/// Whether a chain of causes holds rustls' error for a certificate that is not trusted.
 fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -167,7 +179,7 @@ fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// A plain TCP connection whose bytes are counted.
+/// Makes plain TCP connections whose bytes are counted in `activity`.
 #[derive(Clone)]
 pub struct Tcp {
     pub activity: Arc<Activity>,
@@ -185,17 +197,17 @@ impl Service<Uri> for Tcp {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Tcp { activity, timeout, resolver: lookup } = self.clone();
+        let Tcp { activity, timeout, resolver } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
                 Some("http") => 80,
                 _ => 443,
             });
-            let addresses = lookup(host, port).await.map_err(|e| {
+            let addresses = resolver(host, port).await.map_err(|e| {
                 io::Error::new(e.kind(), format!("the name cannot be resolved: {e}"))
             })?;
-            let stream = open(addresses, timeout).await?;
+            let stream = connect_any(addresses, timeout).await?;
             stream.set_nodelay(true)?;
             activity.set_socket(&stream);
             Ok(TokioIo::new(Socket::new(stream, activity)))
@@ -203,29 +215,29 @@ impl Service<Uri> for Tcp {
     }
 }
 
-/// The first of a name's addresses that answers. A next one is tried when one has failed, or has had
-/// its head start.
-async fn open(addresses: Vec<SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
-    let mut left = addresses.into_iter();
-    let mut trying = JoinSet::new();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+/// Connects to the first address that accepts. The next address is tried when an attempt has failed, or
+/// after `CONNECTION_ATTEMPT_DELAY`.
+async fn connect_any(addresses: Vec<SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
+    let mut untried = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
-        match left.next() {
-            Some(address) => drop(trying.spawn(try_one(address, timeout))),
-            None if trying.is_empty() => return Err(last),
+        match untried.next() {
+            Some(address) => drop(attempts.spawn(connect_one(address, timeout))),
+            None if attempts.is_empty() => return Err(last_error),
             None => {}
         }
         tokio::select! {
-            Some(tried) = trying.join_next() => match tried.map_err(io::Error::other) {
+            Some(joined) = attempts.join_next() => match joined.map_err(io::Error::other) {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) | Err(error) => last = error,
+                Ok(Err(error)) | Err(error) => last_error = error,
             },
-            () = tokio::time::sleep(CONNECTION_ATTEMPT_DELAY), if left.len() > 0 => {}
+            () = tokio::time::sleep(CONNECTION_ATTEMPT_DELAY), if untried.len() > 0 => {}
         }
     }
 }
 
-async fn try_one(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+async fn connect_one(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(io::Error::new(error.kind(), format!("{address}: {error}"))),

@@ -1,13 +1,15 @@
-//! Connections to the service: a request and its body out, an answer or a reason in.
+//! Connections to the service: a request and its body out, a response or a failure in.
 //!
-//! Owns sockets, TLS, the idle connections and the stall watchdog. Knows nothing of Oracle, of
-//! signatures or of retries. Invariant: a connection is used again only after a whole exchange in
-//! which both sides kept to the protocol, so a half-dead one is never reused.
+//! Owns sockets, TLS, proxies, the idle connections and the stall watchdog. Reads the network options of
+//! `auth`; knows nothing of signatures, of retries or of the meaning of a response. Invariant: a
+//! connection is used again only after a complete exchange in which both sides kept to the protocol.
 
 mod body;
 mod cert_store;
 mod connect;
 mod connection_threads;
+mod failure;
+mod http1;
 mod proxy;
 mod proxy_tunnel;
 mod resolver;
@@ -17,39 +19,32 @@ mod socket;
 mod tests;
 mod watchdog;
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::client::conn::http1::{self, SendRequest};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::auth::options::NetworkOptions;
 use proto::api::Response;
 use proto::endpoint::Endpoint;
 use proto::error::Error;
-use proto::retry::{Failure, TransportError};
+use proto::transport_error::TransportError;
 
 pub use body::{BodyProgress, RequestBody, Throttle};
-use connect::{Connector, Io};
-use connection_threads::{ConnectionThreads, ThreadLease};
-use watchdog::Activity;
+use connect::Connector;
+use connection_threads::ConnectionThreads;
+pub use failure::TransportFailure;
+use http1::{AbandonOnDrop, Http1Connection};
 
-/// A connection that lay idle for longer is not worth the risk that the server has dropped it.
+/// A connection that was idle for longer is not used again: the server is likely to have closed it.
 const MAX_IDLE: Duration = Duration::from_secs(20);
-/// A connection that has not come to rest so soon after an answer is in the middle of something.
+/// How long a connection may take to become ready after a response; one that takes longer is closed.
 const QUIESCE_TIMEOUT: Duration = Duration::from_millis(20);
-/// Header lines of one answer. The service takes 4,000 bytes of metadata, which can be as many as
-/// 2,025 entries of one or two bytes, each a line of its own; hyper's default is 100 lines.
-const MAX_HEADERS: usize = 2500;
-/// Answers are small documents; whatever is larger is not the API speaking.
+/// Bytes of the body of one response. The API sends small documents.
 const MAX_RESPONSE_BODY: usize = 16 << 20;
 
-/// The way to the service.
+/// Connections to the service, its auth service and other endpoints of one run.
 pub struct Transport {
     connector: Arc<Connector>,
     stall_timeout: Duration,
@@ -63,143 +58,57 @@ struct IdleConnection {
     connection: Http1Connection,
 }
 
-/// An open connection.
-struct Http1Connection {
-    /// Carries it.
-    _task: AbortOnDrop,
-    sender: SendRequest<RequestBody>,
-    activity: Arc<Activity>,
-    /// An exchange has begun and is not over.
-    busy: bool,
-}
-
-impl Drop for Http1Connection {
-    fn drop(&mut self) {
-        if self.busy {
-            self.activity.abandon();
-        }
-    }
-}
-
-/// An exchange that says so when nobody waits for it any more, before anything else of it is dropped:
-/// the connection, which lives on another thread, closes in good order as soon as its request is gone,
-/// and would send all that the kernel holds.
-struct AbandonOnDrop<F> {
-    activity: Arc<Activity>,
-    done: bool,
-    exchange: Pin<Box<F>>,
-}
-
-impl<F: Future> AbandonOnDrop<F> {
-    fn new(activity: Arc<Activity>, exchange: F) -> AbandonOnDrop<F> {
-        AbandonOnDrop { activity, done: false, exchange: Box::pin(exchange) }
-    }
-}
-
-impl<F: Future> Future for AbandonOnDrop<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let result = ready!(self.exchange.as_mut().poll(context));
-        self.done = true;
-        Poll::Ready(result)
-    }
-}
-
-impl<F> Drop for AbandonOnDrop<F> {
-    fn drop(&mut self) {
-        if !self.done {
-            self.activity.abandon();
-        }
-    }
-}
-
-/// A task that ends with who waits for it.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-type ConnectionTask = http1::Connection<Io, RequestBody>;
-
-/// A new connection: what sends on it, what carries it, and how to see it move.
-async fn open(
-    dialer: &Connector,
-    endpoint: &Endpoint,
-) -> Result<(SendRequest<RequestBody>, ConnectionTask, Arc<Activity>), Failure> {
-    let (io, activity) = dialer.connect(endpoint).await?;
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(MAX_HEADERS)
-        .handshake::<_, RequestBody>(io)
-        .await
-        .map_err(|e| Failure::Transport { kind: TransportError::Connect, text: error_text(&e) })?;
-    Ok((sender, connection, activity))
-}
-
 /// A connection taken for one exchange.
 pub struct Connection<'a> {
     transport: &'a Transport,
     authority: String,
-    link: Http1Connection,
-    /// It has lain idle, so its end may be on the way.
+    http1: Http1Connection,
+    /// The connection was idle, so the server may be closing it.
     pub reused: bool,
 }
 
-/// What a request is made of once it is signed.
+/// A signed request without its body.
 pub struct RequestHead {
     pub method: &'static str,
+    /// Path and query, as on the request line.
     pub target: String,
     pub headers: Vec<(String, String)>,
 }
 
 impl Transport {
+    /// Opens no connection. An exchange in which no byte moves for `stall_timeout` fails; connecting to
+    /// one address takes no longer either.
+    ///
+    /// # Errors
+    ///
+    /// A certificate bundle or a proxy that cannot be read.
     pub fn new(network: &NetworkOptions, stall_timeout: Duration) -> Result<Transport, Error> {
-        let dialer = Arc::new(Connector::new(network, stall_timeout)?);
         Ok(Transport {
-            connector: dialer,
+            connector: Arc::new(Connector::new(network, stall_timeout)?),
             stall_timeout,
             idle: Mutex::default(),
             threads: ConnectionThreads::default(),
         })
     }
 
-    /// What is odd enough about the way to be said at the start, though not wrong.
+    /// Warnings about the proxy settings, for the caller to print at the start.
     pub fn warnings(&self) -> &[String] {
         self.connector.warnings()
     }
 
-    /// A connection to an endpoint: an idle one, or a new one with the name resolved anew.
-    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection<'_>, Failure> {
+    /// A connection to an endpoint: an idle one, or a new one, for which the name is resolved again.
+    ///
+    /// # Errors
+    ///
+    /// No connection, tunnel or TLS session was made; nothing was sent.
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection<'_>, TransportFailure> {
         let authority = endpoint.origin();
-        if let Some(link) = self.take_idle(&authority) {
-            return Ok(Connection { transport: self, authority, link, reused: true });
+        if let Some(http1) = self.take_idle(&authority) {
+            return Ok(Connection { transport: self, authority, http1, reused: true });
         }
-        let ThreadLease { handle, load } = self.threads.lease();
-        let (tell, told) = oneshot::channel();
-        let (dialer, endpoint) = (self.connector.clone(), endpoint.clone());
-        let task = AbortOnDrop(handle.spawn(async move {
-            let _load = load;
-            match open(&dialer, &endpoint).await {
-                Ok((sender, connection, activity)) => {
-                    if tell.send(Ok((sender, activity))).is_ok() {
-                        // Its error reaches the exchange under way through the sender.
-                        let _ = connection.await;
-                    }
-                }
-                // Nobody may wait for it any more.
-                Err(failure) => drop(tell.send(Err(failure))),
-            }
-        }));
-        let opened = told.await.unwrap_or_else(|_| {
-            let text = format!("{authority}: connecting failed within itself");
-            Err(Failure::Transport { kind: TransportError::Connect, text })
-        });
-        let (sender, activity) = opened?;
-        let link = Http1Connection { _task: task, sender, activity, busy: false };
-        Ok(Connection { transport: self, authority, link, reused: false })
+        let (connector, thread) = (self.connector.clone(), self.threads.lease());
+        let http1 = Http1Connection::open(connector, endpoint.clone(), thread).await?;
+        Ok(Connection { transport: self, authority, http1, reused: false })
     }
 
     fn take_idle(&self, authority: &str) -> Option<Http1Connection> {
@@ -209,55 +118,65 @@ impl Transport {
         Some(idle.swap_remove(index).connection)
     }
 
-    fn return_idle(&self, authority: String, link: Http1Connection) {
+    fn return_idle(&self, authority: String, connection: Http1Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(IdleConnection { authority, since: Instant::now(), connection: link });
+        idle.push(IdleConnection { authority, since: Instant::now(), connection });
     }
 }
 
 impl Connection<'_> {
-    /// One exchange with a small answer.
-    pub async fn exchange(self, head: RequestHead, body: RequestBody) -> Result<Response, Failure> {
+    /// One exchange whose response has a small body.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Connection::exchange_into`]; a body longer than 16 MiB is an invalid response.
+    pub async fn exchange(
+        self,
+        head: RequestHead,
+        body: RequestBody,
+    ) -> Result<Response, TransportFailure> {
         let mut bytes = Vec::new();
-        let mut answer = self.exchange_into(head, body, &mut bytes, MAX_RESPONSE_BODY).await?;
-        answer.body = bytes;
-        Ok(answer)
+        let mut response = self.exchange_into(head, body, &mut bytes, MAX_RESPONSE_BODY).await?;
+        response.body = bytes;
+        Ok(response)
     }
 
-    /// One exchange whose answer's body is appended to `sink` as it arrives, so that what came
-    /// before a failure is not lost. The connection is kept if nothing was wrong with it.
+    /// One exchange whose response's body is appended to `sink` as it arrives, so that the bytes before
+    /// a failure are kept. A connection without a fault becomes idle.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed, no byte moved for the stall timeout, the response is not HTTP or its body
+    /// is longer than `limit` bytes. An HTTP error status is a response and not an error.
     pub async fn exchange_into(
         self,
         head: RequestHead,
         body: RequestBody,
         sink: &mut Vec<u8>,
         limit: usize,
-    ) -> Result<Response, Failure> {
-        let Connection { transport, authority, mut link, .. } = self;
-        let activity = link.activity.clone();
+    ) -> Result<Response, TransportFailure> {
+        let Connection { transport, authority, mut http1, .. } = self;
+        let activity = http1.activity.clone();
         let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
         for (name, value) in &head.headers {
             request = request.header(name, value);
         }
-        let whole = body.sent();
+        let sent = body.sent();
         let request = request.body(body).map_err(|e| {
-            Failure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
+            TransportFailure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
         })?;
-        link.busy = true;
+        http1.busy = true;
         let exchange = AbandonOnDrop::new(activity.clone(), async {
             let response =
-                link.sender.send_request(request).await.map_err(|e| transport_failure(&e))?;
+                http1.sender.send_request(request).await.map_err(|e| transport_failure(&e))?;
             let (parts, mut body) = response.into_parts();
-            let most = sink.len() + limit;
+            let max_len = sink.len() + limit;
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|e| transport_failure(&e))?;
                 if let Some(bytes) = frame.data_ref() {
-                    if sink.len() + bytes.len() > most {
+                    if sink.len() + bytes.len() > max_len {
                         let text = format!("the answer is longer than {limit} bytes");
-                        return Err(Failure::Transport {
-                            kind: TransportError::InvalidResponse,
-                            text,
-                        });
+                        return Err(TransportFailure::new(TransportError::InvalidResponse, text));
                     }
                     sink.extend_from_slice(bytes);
                 }
@@ -268,55 +187,55 @@ impl Connection<'_> {
             let status = parts.status.as_u16();
             Ok(Response { status, headers: headers.collect(), body: Vec::new() })
         });
-        let answer = activity.watch(transport.stall_timeout, exchange).await?;
-        // An answer before the end of the body leaves the rest of it owed: never reuse that. Else the
-        // connection takes a moment to see that both sides are done, or that the other one closes;
-        // one that was put away before would look broken to who wants it next.
-        link.busy = !whole.complete();
-        let at_rest = tokio::time::timeout(QUIESCE_TIMEOUT, link.sender.ready());
-        if whole.complete() && matches!(at_rest.await, Ok(Ok(()))) {
-            transport.return_idle(authority, link);
+        let response = activity.watch(transport.stall_timeout, exchange).await?;
+        // After a response that came before the end of the body the rest of the body is still owed:
+        // that connection is not used again. Any other needs a moment until hyper has seen that both
+        // sides are done, or that the server closes; an idle one before that would look broken.
+        http1.busy = !sent.complete();
+        let ready = tokio::time::timeout(QUIESCE_TIMEOUT, http1.sender.ready());
+        if sent.complete() && matches!(ready.await, Ok(Ok(()))) {
+            transport.return_idle(authority, http1);
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
-fn transport_failure(error: &hyper::Error) -> Failure {
-    let how = match error {
+fn transport_failure(error: &hyper::Error) -> TransportFailure {
+    let kind = match error {
         _ if error.is_parse() => TransportError::InvalidResponse,
-        // hyper says so only where it has not begun with the request.
+        // hyper reports this only for a request that it has not begun to send.
         _ if error.is_canceled() => TransportError::Connect,
         _ => TransportError::ResponseLost,
     };
-    let text = match how {
+    let text = match kind {
         TransportError::InvalidResponse => {
             format!("what came back is not HTTP: {}", error_text(error))
         }
         _ => format!("the connection was lost: {}", error_text(error)),
     };
-    Failure::Transport { kind: how, text }
+    TransportFailure::new(kind, text)
 }
 
-/// An error with its causes, each said once.
+/// An error with its causes, without those that its text contains already.
 fn error_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
         source = cause.source();
     }
     text
 }
 
-/// A body of nothing.
+/// An empty body.
 pub fn no_body() -> RequestBody {
     RequestBody::new(Vec::new(), None)
 }
 
-/// A small body.
+/// A body of bytes in memory, without a bandwidth limit.
 pub fn collect_small_body(bytes: Vec<u8>) -> RequestBody {
     RequestBody::new(vec![Bytes::from(bytes)], None)
 }

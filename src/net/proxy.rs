@@ -1,7 +1,8 @@
-//! Which proxy a connection goes through, if any: the texts of options and variables, read.
+//! The proxy of a connection, parsed from options and variables.
 //!
-//! Pure. Must not connect. Invariants: a proxy that is named and cannot be read is an error, never no
-//! proxy; neither an error nor debug output shows a password.
+//! Owns the syntax of proxy URLs and of NO_PROXY. Must not connect or read the environment. Invariants: a
+//! proxy that is configured and cannot be parsed is an error, and never means no proxy; neither an error
+//! nor debug output shows a password.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,45 +16,48 @@ use crate::auth::options::{NetworkOptions, Setting};
 use proto::endpoint::{Endpoint, host_and_port};
 use proto::error::Error;
 
-/// A proxy.
+/// A configured proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     pub kind: ProxyKind,
     pub host: String,
     pub port: u16,
+    /// User name and password.
     pub user: Option<(String, Zeroizing<String>)>,
-    /// What names it.
+    /// The option or variable that names it, for messages.
     pub origin: String,
 }
 
-/// What is spoken to a proxy.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyKind {
     Http,
     Https,
-    /// The name of the service is looked up here, or else by the proxy.
-    Socks4 {
-        here: bool,
-    },
-    Socks5 {
-        here: bool,
-    },
+    Socks4(NameLookup),
+    Socks5(NameLookup),
+}
+
+/// The side that resolves the name of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameLookup {
+    Local,
+    ByProxy,
 }
 
 const KINDS: [(&str, ProxyKind, u16); 6] = [
     ("http", ProxyKind::Http, 80),
     ("https", ProxyKind::Https, 443),
-    ("socks4", ProxyKind::Socks4 { here: true }, 1080),
-    ("socks4a", ProxyKind::Socks4 { here: false }, 1080),
-    ("socks5", ProxyKind::Socks5 { here: true }, 1080),
-    ("socks5h", ProxyKind::Socks5 { here: false }, 1080),
+    ("socks4", ProxyKind::Socks4(NameLookup::Local), 1080),
+    ("socks4a", ProxyKind::Socks4(NameLookup::ByProxy), 1080),
+    ("socks5", ProxyKind::Socks5(NameLookup::Local), 1080),
+    ("socks5h", ProxyKind::Socks5(NameLookup::ByProxy), 1080),
 ];
 
 impl Proxy {
-    /// Reads a URL, or as curl and Python do a host and port without a scheme.
-    fn read(setting: &Setting) -> Result<Proxy, Error> {
-        // The URL itself is not repeated: it may hold a password.
-        let refuse = |why: &str| {
+    /// Parses a URL, or a host and port without a scheme, as curl and Python accept it.
+    fn parse(setting: &Setting) -> Result<Proxy, Error> {
+        // The message does not contain the URL, which may hold a password.
+        let invalid = |why: &str| {
             Error::usage(format!("{}: {why}", setting.origin)).with_hint(
                 "a proxy is written as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with \
                  %23 for #, %2F for /, %3F for ?, %40 for @ and %25 for % in USER and PASSWORD",
@@ -61,22 +65,22 @@ impl Proxy {
         };
         let text = setting.text.as_str();
         if text.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'`".contains(c)) {
-            return Err(refuse("there is a blank or a quote in it"));
+            return Err(invalid("there is a blank or a quote in it"));
         }
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-        let named = |(name, ..): &&(&str, ProxyKind, u16)| name.eq_ignore_ascii_case(scheme);
-        let Some((_, kind, default)) = KINDS.iter().find(named) else {
-            return Err(refuse("only http, https, socks4, socks4a, socks5 and socks5h are known"));
+        let matches = |(name, ..): &&(&str, ProxyKind, u16)| name.eq_ignore_ascii_case(scheme);
+        let Some((_, kind, default_port)) = KINDS.iter().find(matches) else {
+            return Err(invalid("only http, https, socks4, socks4a, socks5 and socks5h are known"));
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#', '\\']) {
-            return Err(refuse("after host and port there is more, or a letter is not escaped"));
+            return Err(invalid("after host and port there is more, or a letter is not escaped"));
         }
         let (user, authority) = match rest.rsplit_once('@') {
             Some((user, authority)) => (Some(user), authority),
             None => (None, rest),
         };
-        let (host, port) = host_and_port(&authority.to_ascii_lowercase()).map_err(refuse)?;
+        let (host, port) = host_and_port(&authority.to_ascii_lowercase()).map_err(invalid)?;
         let user = user.map(|user| {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));
             let decoded = |text| percent_decode_str(text).decode_utf8().ok();
@@ -84,24 +88,24 @@ impl Proxy {
             Some((decoded(name)?.into_owned(), password))
         });
         let user = match user {
-            Some(None) => return Err(refuse("user or password is not UTF-8 text")),
-            Some(Some(_)) if matches!(kind, ProxyKind::Socks4 { .. }) => {
-                return Err(refuse("a proxy of SOCKS 4 takes no user here: socks5 does"));
+            Some(None) => return Err(invalid("user or password is not UTF-8 text")),
+            Some(Some(_)) if matches!(kind, ProxyKind::Socks4(_)) => {
+                return Err(invalid("a proxy of SOCKS 4 takes no user here: socks5 does"));
             }
             Some(user) => user,
             None => None,
         };
-        let (port, from) = (port.unwrap_or(*default), setting.origin.clone());
-        Ok(Proxy { kind: *kind, host, port, user, origin: from })
+        let (port, origin) = (port.unwrap_or(*default_port), setting.origin.clone());
+        Ok(Proxy { kind: *kind, host, port, user, origin })
     }
 
-    /// The address as it stands in a URL.
+    /// Host and port as in a URL.
     pub fn authority(&self) -> String {
         authority(&self.host, self.port)
     }
 }
 
-/// Host and port as they stand in a URL.
+/// Host and port as in a URL: an IPv6 address is in brackets.
 pub fn authority(host: &str, port: u16) -> String {
     match host.parse::<Ipv6Addr>() {
         Ok(_) => format!("[{host}]:{port}"),
@@ -109,7 +113,7 @@ pub fn authority(host: &str, port: u16) -> String {
     }
 }
 
-/// Names the proxy in a message.
+/// The proxy in a message; without user and password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the proxy {} ({})", self.authority(), self.origin)
@@ -122,12 +126,12 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The proxy, and what it is not for.
+/// The proxy, and the hosts that are reached without it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProxySettings {
     proxy: Option<Proxy>,
     no_proxy: Vec<NoProxyEntry>,
-    /// What the caller should print.
+    /// Warnings for the caller to print.
     pub warnings: Vec<String>,
 }
 
@@ -140,53 +144,54 @@ struct NoProxyEntry {
 }
 
 impl ProxySettings {
-    pub fn read(network: &NetworkOptions) -> Result<ProxySettings, Error> {
+    /// Parses the options. An entry of NO_PROXY that cannot be parsed is a warning; a proxy that cannot
+    /// be parsed is an error.
+    pub fn from_options(network: &NetworkOptions) -> Result<ProxySettings, Error> {
         let Some(proxy) = &network.proxy else { return Ok(ProxySettings::default()) };
-        let mut proxies =
-            ProxySettings { proxy: Some(Proxy::read(proxy)?), ..ProxySettings::default() };
-        if let Some(Setting { text, origin: from }) = &network.no_proxy {
+        let mut settings =
+            ProxySettings { proxy: Some(Proxy::parse(proxy)?), ..ProxySettings::default() };
+        if let Some(Setting { text, origin }) = &network.no_proxy {
             let entries = text.split([',', ' ', '\t']).filter(|entry| !entry.is_empty());
             for entry in entries {
-                match NoProxyEntry::read(entry) {
-                    Some(entry) => proxies.no_proxy.push(entry),
-                    None => proxies.warnings.push(format!(
-                        "{from}: {entry:?} is neither *, a host, an address nor a network, and is \
+                match NoProxyEntry::parse(entry) {
+                    Some(entry) => settings.no_proxy.push(entry),
+                    None => settings.warnings.push(format!(
+                        "{origin}: {entry:?} is neither *, a host, an address nor a network, and is \
                          left out of account"
                     )),
                 }
             }
         }
-        Ok(proxies)
+        Ok(settings)
     }
 
-    /// The proxy on the way to an endpoint. What stays on this machine or speaks plain HTTP, which
-    /// is the same, goes there directly.
+    /// The proxy for an endpoint. A plain HTTP endpoint is on loopback and is reached directly.
     pub fn proxy_for(&self, endpoint: &Endpoint) -> Option<&Proxy> {
         let proxy = self.proxy.as_ref().filter(|_| endpoint.https)?;
-        let counts = |entry: &&NoProxyEntry| entry.port.is_none_or(|port| port == endpoint.port);
-        let names: Vec<&str> =
-            self.no_proxy.iter().filter(counts).map(|entry| entry.host.as_str()).collect();
-        // The matcher is asked which hosts are left, so any proxy will do for it.
-        let left = Matcher::builder().all("http://proxy").no(names.join(",")).build();
+        let applies = |entry: &&NoProxyEntry| entry.port.is_none_or(|port| port == endpoint.port);
+        let hosts: Vec<&str> =
+            self.no_proxy.iter().filter(applies).map(|entry| entry.host.as_str()).collect();
+        // The matcher decides whether a proxy is used; the URL of the proxy does not matter to it.
+        let matcher = Matcher::builder().all("http://proxy").no(hosts.join(",")).build();
         let uri: Uri = format!("{}/", endpoint.origin()).parse().ok()?;
-        left.intercept(&uri).map(|_| proxy)
+        matcher.intercept(&uri).map(|_| proxy)
     }
 }
 
 impl NoProxyEntry {
-    fn read(text: &str) -> Option<NoProxyEntry> {
+    fn parse(text: &str) -> Option<NoProxyEntry> {
         let any_port =
-            |what: &str| Some(NoProxyEntry { host: what.to_ascii_lowercase(), port: None });
+            |host: &str| Some(NoProxyEntry { host: host.to_ascii_lowercase(), port: None });
         let is_network = text.split_once('/').is_some_and(|(address, bits)| {
             address.parse::<IpAddr>().is_ok_and(|address| {
-                let most = if address.is_ipv4() { 32 } else { 128 };
-                bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+                let max_bits = if address.is_ipv4() { 32 } else { 128 };
+                bits.parse::<u8>().is_ok_and(|bits| bits <= max_bits)
             })
         });
         if text == "*" || text.parse::<IpAddr>().is_ok() || is_network {
             return any_port(text);
         }
-        // `.example.com`, and `*.example.com` which means the same.
+        // `.example.com` and `*.example.com` mean the same.
         let dotted = text.strip_prefix('*').unwrap_or(text);
         let host = match dotted.strip_prefix('.') {
             Some(host) => host,
@@ -194,8 +199,8 @@ impl NoProxyEntry {
             None => return None,
         };
         let (host, port) = host_and_port(&host.to_ascii_lowercase()).ok()?;
-        let what = if dotted.starts_with('.') { format!(".{host}") } else { host };
-        Some(NoProxyEntry { host: what, port })
+        let host = if dotted.starts_with('.') { format!(".{host}") } else { host };
+        Some(NoProxyEntry { host, port })
     }
 }
 
@@ -203,8 +208,8 @@ impl NoProxyEntry {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Proxy, Error> {
-        Proxy::read(&Setting::new(text, "HTTPS_PROXY"))
+    fn parse(text: &str) -> Result<Proxy, Error> {
+        Proxy::parse(&Setting::new(text, "HTTPS_PROXY"))
     }
 
     #[test]
@@ -216,18 +221,18 @@ mod tests {
             ("HTTP://P.Example", ProxyKind::Http, "p.example", 80, None),
             ("https://p", ProxyKind::Https, "p", 443, None),
             ("http://[::1]:8", ProxyKind::Http, "::1", 8, None),
-            ("socks5://p", ProxyKind::Socks5 { here: true }, "p", 1080, None),
-            ("socks5h://p:1", ProxyKind::Socks5 { here: false }, "p", 1, None),
-            ("socks4a://p:1", ProxyKind::Socks4 { here: false }, "p", 1, None),
+            ("socks5://p", ProxyKind::Socks5(NameLookup::Local), "p", 1080, None),
+            ("socks5h://p:1", ProxyKind::Socks5(NameLookup::ByProxy), "p", 1, None),
+            ("socks4a://p:1", ProxyKind::Socks4(NameLookup::ByProxy), "p", 1, None),
             ("http://u:p%23%2f%40:w@h:1", ProxyKind::Http, "h", 1, Some(("u", "p#/@:w"))),
             ("u:a@b@h:1", ProxyKind::Http, "h", 1, Some(("u", "a@b"))),
-            ("socks5h://u@h:1", ProxyKind::Socks5 { here: false }, "h", 1, Some(("u", ""))),
+            ("socks5h://u@h:1", ProxyKind::Socks5(NameLookup::ByProxy), "h", 1, Some(("u", ""))),
         ] {
             let user = user.map(|(name, password): (&str, &str)| {
                 (name.to_owned(), Zeroizing::new(password.to_owned()))
             });
-            let (host, from) = (host.to_owned(), "HTTPS_PROXY".to_owned());
-            assert_eq!(read(text), Ok(Proxy { kind, host, port, user, origin: from }), "{text}");
+            let (host, origin) = (host.to_owned(), "HTTPS_PROXY".to_owned());
+            assert_eq!(parse(text), Ok(Proxy { kind, host, port, user, origin }), "{text}");
         }
     }
 
@@ -255,28 +260,28 @@ mod tests {
             "http://",
             "p p",
         ] {
-            let error = read(text).expect_err(text);
+            let error = parse(text).expect_err(text);
             assert_eq!(error.kind.exit_code(), 2);
-            let said = error.to_string();
-            assert!(said.contains("HTTPS_PROXY: ") && !said.contains("hunter2"), "{said}");
+            let message = error.to_string();
+            assert!(message.contains("HTTPS_PROXY: ") && !message.contains("hunter2"), "{message}");
         }
-        let proxy = read("http://u:hunter2@p:1").unwrap();
+        let proxy = parse("http://u:hunter2@p:1").unwrap();
         assert!(!format!("{proxy:?} {proxy}").contains("hunter2"));
     }
 
-    fn proxies(no_proxy: &str) -> ProxySettings {
+    fn settings(no_proxy: &str) -> ProxySettings {
         let network = NetworkOptions {
             proxy: Some(Setting::new("http://p:1", "HTTPS_PROXY")),
             no_proxy: Some(Setting::new(no_proxy, "NO_PROXY")),
             ..NetworkOptions::default()
         };
-        ProxySettings::read(&network).unwrap()
+        ProxySettings::from_options(&network).unwrap()
     }
 
     #[track_caller]
     fn bypasses(no_proxy: &str, endpoint: &str) -> bool {
         let endpoint = Endpoint::parse("--endpoint", endpoint).unwrap();
-        proxies(no_proxy).proxy_for(&endpoint).is_none()
+        settings(no_proxy).proxy_for(&endpoint).is_none()
     }
 
     #[test]
@@ -323,10 +328,10 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_not_understood_is_warned_of() {
-        let proxies = proxies("a.example, <local>, 10.*, h:x, 10.0.0.0/33, b.example");
-        let warned: Vec<&str> =
-            proxies.warnings.iter().map(|text| text.split('"').nth(1).unwrap()).collect();
-        assert_eq!(warned, ["<local>", "10.*", "h:x", "10.0.0.0/33"]);
-        assert_eq!(proxies.no_proxy.len(), 2);
+        let settings = settings("a.example, <local>, 10.*, h:x, 10.0.0.0/33, b.example");
+        let entries: Vec<&str> =
+            settings.warnings.iter().map(|text| text.split('"').nth(1).unwrap()).collect();
+        assert_eq!(entries, ["<local>", "10.*", "h:x", "10.0.0.0/33"]);
+        assert_eq!(settings.no_proxy.len(), 2);
     }
 }

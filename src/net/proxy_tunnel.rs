@@ -1,7 +1,7 @@
-//! Through a proxy: the connection to it, and its leave to speak to the service.
+//! A connection to the service through a proxy.
 //!
-//! Owns what is said to a proxy. Must not know what is sent through it. Invariant: a password goes over
-//! TLS wherever the proxy was named with `https://`.
+//! Owns the requests to the proxy: CONNECT, and the SOCKS handshake. Must not know what is sent through
+//! the tunnel. Invariant: a password is sent over TLS where the URL of the proxy begins with `https://`.
 
 use std::fmt;
 use std::io;
@@ -25,31 +25,32 @@ use tower_service::Service;
 
 use super::connect::{BoxError, Tcp};
 use super::error_text;
-use super::proxy::{Proxy, ProxyKind, authority};
+use super::proxy::{NameLookup, Proxy, ProxyKind, authority};
 
-/// What bytes go through.
+/// A connection, with or without TLS and a proxy.
 pub trait Duplex: Read + Write + Send + Unpin {}
 impl<T: Read + Write + Send + Unpin> Duplex for T {}
 
-/// A connection that a proxy has made.
+/// A connection to the service that a proxy made.
 pub struct ProxyStream(Box<dyn Duplex>);
 
-/// The way through a proxy.
+/// Makes connections through one proxy.
 #[derive(Clone)]
 pub struct ProxyConnector {
     pub proxy: Proxy,
     pub tcp: Tcp,
+    /// For the connection to an `https://` proxy itself.
     pub tls: Arc<ClientConfig>,
 }
 
-/// A proxy that could not be used.
+/// A proxy made no connection to the service.
 #[derive(Debug)]
 pub enum ProxyError {
-    /// It wants to know who asks, or does not know this user (407).
+    /// The proxy requires user and password, or rejects these (407).
     AuthRequired(Proxy),
-    /// It answered so.
+    /// The proxy responded with another HTTP error status.
     Rejected(Proxy, u16),
-    /// There was no answer.
+    /// The proxy could not be reached, sent no HTTP response or refused by SOCKS.
     Failed(Proxy, BoxError),
 }
 
@@ -87,17 +88,17 @@ impl Service<Uri> for ProxyConnector {
     }
 
     fn call(&mut self, service: Uri) -> Self::Future {
-        let through = self.clone();
+        let connector = self.clone();
         let host = service.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = service.port_u16().unwrap_or(443);
         Box::pin(async move {
-            match through.proxy.kind {
+            match connector.proxy.kind {
                 ProxyKind::Http | ProxyKind::Https => {
-                    through.connect(&authority(&host, port)).await
+                    connector.http_connect(&authority(&host, port)).await
                 }
-                ProxyKind::Socks4 { here } | ProxyKind::Socks5 { here } => {
-                    let hop = through.socks(host, port, here).await;
-                    hop.map_err(|error| ProxyError::Failed(through.proxy, error))
+                ProxyKind::Socks4(lookup) | ProxyKind::Socks5(lookup) => {
+                    let stream = connector.socks_connect(host, port, lookup).await;
+                    stream.map_err(|error| ProxyError::Failed(connector.proxy, error))
                 }
             }
         })
@@ -105,15 +106,15 @@ impl Service<Uri> for ProxyConnector {
 }
 
 impl ProxyConnector {
-    /// Asks a proxy of HTTP to connect to the service.
-    async fn connect(self, service: &str) -> Result<ProxyStream, ProxyError> {
+    /// Sends CONNECT to an HTTP proxy.
+    async fn http_connect(self, service: &str) -> Result<ProxyStream, ProxyError> {
         let failed = |error: BoxError| ProxyError::Failed(self.proxy.clone(), error);
         let scheme = if self.proxy.kind == ProxyKind::Https { "https" } else { "http" };
         let uri = uri(scheme, &self.proxy.authority()).map_err(failed)?;
         let mut connector = HttpsConnector::from((self.tcp.clone(), self.tls.clone()));
         let io = connector.call(uri).await.map_err(failed)?;
         let (mut sender, connection) = http1::handshake(io).await.map_err(|e| failed(e.into()))?;
-        // Dropped, and so ended, when this is over; by then the connection has been handed out.
+        // Aborts the task at the end of this function; hyper has released the connection by then.
         let mut driver = JoinSet::new();
         driver.spawn(connection.with_upgrades());
         let mut request = hyper::Request::connect(service)
@@ -127,31 +128,36 @@ impl ProxyConnector {
             request = request.header(PROXY_AUTHORIZATION, basic);
         }
         let request = request.body(Empty::<&[u8]>::new()).map_err(|e| failed(e.into()))?;
-        let answer = sender.send_request(request).await.map_err(|e| failed(e.into()))?;
-        match answer.status().as_u16() {
+        let response = sender.send_request(request).await.map_err(|e| failed(e.into()))?;
+        match response.status().as_u16() {
             200..=299 => {}
             407 => return Err(ProxyError::AuthRequired(self.proxy)),
             status => return Err(ProxyError::Rejected(self.proxy, status)),
         }
-        let io = hyper::upgrade::on(answer).await.map_err(|e| failed(e.into()))?;
+        let io = hyper::upgrade::on(response).await.map_err(|e| failed(e.into()))?;
         Ok(ProxyStream(Box::new(io)))
     }
 
-    /// Asks a proxy of SOCKS. The name of the service is looked up here where that is meant.
-    async fn socks(&self, host: String, port: u16, here: bool) -> Result<ProxyStream, BoxError> {
-        let host = match here {
-            false => host,
-            true => {
-                let found = (self.tcp.resolver)(host, port).await?;
+    /// Performs the SOCKS handshake, with the name of the service or with its first address.
+    async fn socks_connect(
+        &self,
+        host: String,
+        port: u16,
+        lookup: NameLookup,
+    ) -> Result<ProxyStream, BoxError> {
+        let host = match lookup {
+            NameLookup::ByProxy => host,
+            NameLookup::Local => {
+                let addresses = (self.tcp.resolver)(host, port).await?;
                 let first =
-                    found.first().ok_or_else(|| io::Error::other("the name has no address"));
+                    addresses.first().ok_or_else(|| io::Error::other("the name has no address"));
                 first?.ip().to_string()
             }
         };
         let service = uri("https", &authority(&host, port))?;
         let proxy = uri("http", &self.proxy.authority())?;
         let io = match self.proxy.kind {
-            ProxyKind::Socks4 { .. } => {
+            ProxyKind::Socks4(_) => {
                 SocksV4::new(proxy, self.tcp.clone()).call(service).await.map_err(|e| e.to_string())
             }
             _ => {

@@ -1,9 +1,9 @@
-//! From names to addresses, by the system's resolver.
+//! Resolves names to addresses with the system's resolver.
 //!
-//! Owns the threads that wait for it, since it can only be waited for, and what several connections
-//! ask at the same time, which is asked once. Knows nothing of connections. Invariant: a name that no
-//! server answers for does not keep another one waiting while there can be a thread for it, and a
-//! refusal of threads is an error only where there is none at all.
+//! Owns the threads that the resolver blocks, and the sharing of a look-up by connections that need the
+//! same name at the same time. Knows nothing of connections. Invariant: a name whose server does not
+//! respond delays no other name while fewer than 3 names are looked up, and a refused thread is an error
+//! only where there is no thread at all.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -14,14 +14,13 @@ use tokio::sync::watch;
 
 use crate::platform::worker::Worker;
 
-/// Names that are waited for at the same time, each on a thread of its own: the service, the service
-/// of tokens, a proxy. The thread stays, and with it the certainty that the name can be looked up
-/// again.
+/// Names that are looked up at the same time, each on a thread of its own: the service, the auth
+/// service, a proxy. A thread is kept, so that a later look-up cannot fail for want of one.
 const MAX_THREADS: usize = 3;
 
 type HostPort = (String, u16);
 type Resolved = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
-/// What is being looked up, and where the answer will be.
+/// The look-ups in flight, with the channel of each result.
 type InFlightLookups = Arc<Mutex<HashMap<HostPort, watch::Receiver<Option<Resolved>>>>>;
 
 #[derive(Default)]
@@ -32,40 +31,41 @@ pub(super) struct SharedResolver {
 
 struct ResolverThread {
     worker: Worker,
-    /// Shared with every look-up that it has to do.
+    /// Shared with every look-up that is queued or runs on the thread.
     load: Arc<()>,
 }
 
 impl SharedResolver {
+    /// The addresses of a name. Fails where the resolver fails, or no thread can be started for it.
     pub async fn look_up(&self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let key = (host, port);
-        let mut answer = {
-            let mut under_way = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-            match under_way.get(&key) {
-                Some(answer) => answer.clone(),
+        let mut lookup = {
+            let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            match in_flight.get(&key) {
+                Some(lookup) => lookup.clone(),
                 None => {
-                    let answer = self.start_lookup(key.clone())?;
-                    under_way.insert(key.clone(), answer.clone());
-                    answer
+                    let lookup = self.start_lookup(key.clone())?;
+                    in_flight.insert(key.clone(), lookup.clone());
+                    lookup
                 }
             }
         };
-        let found = match answer.wait_for(Option::is_some).await {
-            Ok(found) => found.clone(),
+        let resolved = match lookup.wait_for(Option::is_some).await {
+            Ok(resolved) => resolved.clone(),
             Err(_) => None,
         };
-        // Of a thread that panicked, an entry would be left.
+        // A job that panicked leaves its entry.
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        let found = found.unwrap_or_else(|| Err((ErrorKind::Other, "no answer".to_owned())));
-        found.map_err(|(kind, text)| io::Error::new(kind, text))
+        let resolved = resolved.unwrap_or_else(|| Err((ErrorKind::Other, "no answer".to_owned())));
+        resolved.map_err(|(kind, text)| io::Error::new(kind, text))
     }
 
-    /// Has it asked by a thread, whoever still waits for it then.
+    /// Queues a look-up on the thread with the fewest; it runs also if its caller is dropped.
     fn start_lookup(&self, key: HostPort) -> io::Result<watch::Receiver<Option<Resolved>>> {
-        let (tell, answer) = watch::channel(None);
+        let (result_tx, result_rx) = watch::channel(None);
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let all_busy = threads.iter().all(|thread| Arc::strong_count(&thread.load) > 1);
         if all_busy && threads.len() < MAX_THREADS {
@@ -79,17 +79,17 @@ impl SharedResolver {
             }
         }
         if let Some(thread) = threads.iter().min_by_key(|thread| Arc::strong_count(&thread.load)) {
-            let (load, under_way) = (thread.load.clone(), self.in_flight.clone());
+            let (load, in_flight) = (thread.load.clone(), self.in_flight.clone());
             thread.worker.submit(move || {
-                let found = key.to_socket_addrs().map(Iterator::collect);
-                let found = found.map_err(|error| (error.kind(), error.to_string()));
-                under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                let resolved = key.to_socket_addrs().map(Iterator::collect);
+                let resolved = resolved.map_err(|error| (error.kind(), error.to_string()));
+                in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 drop(load);
-                // Those who waited may have given up.
-                let _ = tell.send(Some(found));
+                // The receivers are gone if the callers were dropped.
+                let _ = result_tx.send(Some(resolved));
             });
         }
-        Ok(answer)
+        Ok(result_rx)
     }
 }
 
@@ -99,29 +99,29 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_needs_no_resolver_and_a_name_has_its_addresses() {
-        let names = SharedResolver::default();
-        let found = names.look_up("127.0.0.1".to_owned(), 7).await.unwrap();
-        assert_eq!(found, ["127.0.0.1:7".parse().unwrap()]);
-        let found = names.look_up("::1".to_owned(), 7).await.unwrap();
-        assert_eq!(found, ["[::1]:7".parse().unwrap()]);
-        assert!(names.threads.lock().unwrap().is_empty());
-        let found = names.look_up("localhost".to_owned(), 7).await.unwrap();
-        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
-        assert!(names.look_up("no such name".to_owned(), 7).await.is_err());
-        assert!(names.in_flight.lock().unwrap().is_empty());
-        assert_eq!(names.threads.lock().unwrap().len(), 1, "the thread is kept");
+        let resolver = SharedResolver::default();
+        let addresses = resolver.look_up("127.0.0.1".to_owned(), 7).await.unwrap();
+        assert_eq!(addresses, ["127.0.0.1:7".parse().unwrap()]);
+        let addresses = resolver.look_up("::1".to_owned(), 7).await.unwrap();
+        assert_eq!(addresses, ["[::1]:7".parse().unwrap()]);
+        assert!(resolver.threads.lock().unwrap().is_empty());
+        let addresses = resolver.look_up("localhost".to_owned(), 7).await.unwrap();
+        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
+        assert!(resolver.look_up("no such name".to_owned(), 7).await.is_err());
+        assert!(resolver.in_flight.lock().unwrap().is_empty());
+        assert_eq!(resolver.threads.lock().unwrap().len(), 1, "the thread is kept");
     }
 
     #[tokio::test]
-    async fn what_is_asked_by_many_at_once_is_asked_once() {
-        let names = Arc::new(SharedResolver::default());
+    async fn a_name_that_many_need_at_once_is_looked_up_once() {
+        let resolver = Arc::new(SharedResolver::default());
         let all = (0..20).map(|_| {
-            let names = names.clone();
-            tokio::spawn(async move { names.look_up("localhost".to_owned(), 7).await })
+            let resolver = resolver.clone();
+            tokio::spawn(async move { resolver.look_up("localhost".to_owned(), 7).await })
         });
         for one in all.collect::<Vec<_>>() {
             assert!(!one.await.unwrap().unwrap().is_empty());
         }
-        assert_eq!(names.threads.lock().unwrap().len(), 1);
+        assert_eq!(resolver.threads.lock().unwrap().len(), 1);
     }
 }

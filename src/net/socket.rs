@@ -1,8 +1,8 @@
-//! A socket that counts the bytes it moves and lets an early answer be read after a write error.
+//! A TCP socket that counts its bytes and delays a write error, so that an early response can be read.
 //!
-//! Owns the last word of a connection. Knows nothing of HTTP, TLS or stalls. Invariant: after a write
-//! has failed, or the exchange was given up, nothing is written any more, and the error is told at the
-//! latest after a second.
+//! Owns the deferred write error and the reset of an abandoned connection. Knows nothing of HTTP or TLS.
+//! Invariant: after a write has failed, or the exchange was abandoned, nothing is written; a write error
+//! is returned after 1 s at the latest.
 
 use std::io;
 use std::pin::Pin;
@@ -17,22 +17,25 @@ use tokio::time::Sleep;
 
 use super::watchdog::Activity;
 
-/// A server that refuses early answers, closes and resets: the answer may still lie in our
-/// receive queue when our write fails. So long it is waited for.
+/// How long a write error is delayed. A server that rejects a request before its end responds, closes
+/// and resets: its response may be in the receive queue, unread, when a write fails.
 const EARLY_RESPONSE_GRACE: Duration = Duration::from_secs(1);
 
+/// A connected TCP socket.
 pub struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
+    /// Kind, text, and the timer after which it is returned.
     write_error: Option<(io::ErrorKind, String, Pin<Box<Sleep>>)>,
 }
 
 impl Socket {
+    /// Counts the bytes of `stream` in `activity`.
     pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Socket {
         Socket { stream, activity, write_error: None }
     }
 
-    /// Holds a write error back until the last word is in, or the time for it is over.
+    /// Stores a write error, to return it after `EARLY_RESPONSE_GRACE`.
     fn defer_write_error(
         &mut self,
         error: io::Error,
@@ -51,11 +54,11 @@ impl Socket {
 }
 
 impl Drop for Socket {
-    /// The kernel would go on sending what it holds, for minutes on a slow line and in the way of
-    /// what is sent instead; and a part that was given up could still land.
+    /// Resets an abandoned connection. Otherwise the kernel would go on to send its queue, for minutes on
+    /// a slow line and beside the next attempt, and the service could still store an abandoned part.
     fn drop(&mut self) {
         if self.activity.is_abandoned() {
-            // A socket that is gone already sends nothing.
+            // It fails for a socket that is closed already, which sends nothing.
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -91,8 +94,8 @@ impl AsyncWrite for Socket {
         if self.write_error.is_some() {
             return self.deferred_write_error(context).map(Err);
         }
-        // The task that writes lives on another thread than who gives up, and goes on for as long as
-        // the other side takes what it writes: its end may come later than the next write.
+        // The task that writes runs on another thread than the caller that abandons the exchange, and
+        // may write once more before it is aborted.
         if self.activity.is_abandoned() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }

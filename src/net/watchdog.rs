@@ -1,7 +1,7 @@
-//! When a connection stands still.
+//! Ends an exchange on a connection that moves no bytes.
 //!
-//! Owns the count of bytes moved and the watchdog over it. Knows nothing of HTTP or TLS. Invariant:
-//! an exchange ends by itself or after no byte has moved for the timeout, whatever it waits for.
+//! Owns the count of bytes and the watchdog over it. Knows nothing of HTTP or TLS. Invariant: an exchange
+//! ends by itself, or with `TransportError::Timeout` after the timeout without a byte.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::failure::TransportFailure;
 use super::send_queue::SendQueue;
 use crate::platform::worker::Worker;
-use proto::retry::{Failure, TransportError};
+use proto::transport_error::TransportError;
 
 /// Bytes moved on one connection, in either direction.
 #[derive(Debug, Default)]
@@ -22,22 +23,24 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// The socket that the bytes pass.
+    /// Sets the socket whose send queue the watchdog reads.
     pub fn set_socket(&self, stream: &TcpStream) {
         if let Some(queue) = SendQueue::of(stream) {
             let _ = self.queue.set(queue);
         }
     }
 
+    /// Adds bytes that the socket has read or written.
     pub fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Nothing of what is still on its way is wanted any more.
+    /// Marks the exchange as abandoned: the socket writes nothing more, and is reset when it closes.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
     }
 
+    /// Whether the exchange was abandoned.
     pub fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
@@ -46,47 +49,53 @@ impl Activity {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What was written and is still on its way, where the kernel tells.
+    /// Bytes in the socket's send queue, where the kernel reports them.
     async fn unsent_bytes(&self) -> Option<u64> {
         let queue = *self.queue.get()?;
-        // On a machine with very many connections this takes a while; where there is no thread for it,
-        // it is done here.
+        // The table is long on a machine with many connections, so that another thread reads it; where
+        // the system refuses a thread, this one does.
         match Worker::start("ocipipe-queue") {
             Ok(worker) => worker.call(move || queue.bytes()).await?,
             Err(_) => queue.bytes(),
         }
     }
 
-    /// Runs an exchange until it ends, or until no byte has moved for the timeout.
+    /// Runs an exchange until it ends, or until no byte has moved for `timeout`.
     ///
-    /// The kernel takes megabytes at once and may need minutes to send them on a slow line: while we
-    /// move nothing, what it moves counts. It is asked only then, which on a fast line is never.
+    /// The kernel accepts megabytes at once and may need minutes to send them on a slow line: while the
+    /// process moves no byte, a send queue that shrinks counts as progress. It is read only then.
+    ///
+    /// # Errors
+    ///
+    /// The error of the exchange, or `TransportError::Timeout`.
     pub async fn watch<T>(
         &self,
         timeout: Duration,
-        exchange: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+        exchange: impl Future<Output = Result<T, TransportFailure>>,
+    ) -> Result<T, TransportFailure> {
         let mut exchange = std::pin::pin!(exchange);
         let step = (timeout / 8).max(Duration::from_millis(10));
-        let (mut seen, mut waiting, mut still) = (self.bytes_moved(), None, Duration::ZERO);
+        let (mut last_moved, mut last_unsent) = (self.bytes_moved(), None);
+        let mut stalled_for = Duration::ZERO;
         loop {
-            let look = async {
+            let sample = async {
                 tokio::time::sleep(step).await;
                 let moved = self.bytes_moved();
-                let waits = if moved == seen { self.unsent_bytes().await } else { None };
-                (moved, waits)
+                let unsent = if moved == last_moved { self.unsent_bytes().await } else { None };
+                (moved, unsent)
             };
-            let (moved, waits) = tokio::select! {
+            let (moved, unsent) = tokio::select! {
                 biased;
                 result = &mut exchange => return result,
-                looked = look => looked,
+                sampled = sample => sampled,
             };
-            let drains = matches!((waiting, waits), (Some(before), Some(now)) if now < before);
-            still = if moved == seen && !drains { still + step } else { Duration::ZERO };
-            (seen, waiting) = (moved, waits);
-            if still >= timeout {
+            let drains = matches!((last_unsent, unsent), (Some(last), Some(now)) if now < last);
+            let stalled = moved == last_moved && !drains;
+            stalled_for = if stalled { stalled_for + step } else { Duration::ZERO };
+            (last_moved, last_unsent) = (moved, unsent);
+            if stalled_for >= timeout {
                 let text = format!("no byte moved for {} s", timeout.as_secs_f32());
-                return Err(Failure::Transport { kind: TransportError::Timeout, text });
+                return Err(TransportFailure::new(TransportError::Timeout, text));
             }
         }
     }

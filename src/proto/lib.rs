@@ -43,5 +43,6 @@ pub mod shell;
 pub mod sign;
 pub mod token;
 pub mod token_lifecycle;
+pub mod transport_error;
 pub mod units;
 pub mod upload;

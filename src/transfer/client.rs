@@ -14,15 +14,16 @@ use crate::auth::environment::Environment;
 use crate::auth::options::ServiceOptions;
 use crate::auth::profile::Identity;
 use crate::auth::session::{Credentials, RefreshConfig, Session, SignedAt, transport};
-use crate::net::{self, Connection, RequestBody, Throttle, Transport};
+use crate::net::{self, Connection, RequestBody, Throttle, Transport, TransportFailure};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
-use proto::retry::{Failure, TransportError};
+use proto::retry::Failure;
 use proto::sign;
 use proto::token_lifecycle::SigningRequest;
 use proto::token_lifecycle::events::Level;
+use proto::transport_error::TransportError;
 
 /// Object Storage at one endpoint, with one identity.
 pub struct Client {
@@ -161,10 +162,12 @@ impl Client {
             match connection.exchange(head, body).await {
                 // An idle connection was closed just now, before a byte had left: that is no
                 // failure of the service, and there are only so many idle connections.
-                Err(Failure::Transport { kind: TransportError::Connect, .. }) if reused => {
+                Err(TransportFailure::Connection { kind: TransportError::Connect, .. })
+                    if reused =>
+                {
                     begun.store(false, Ordering::Release);
                 }
-                Err(failure) => return Err(mark_incomplete(failure, sent.complete())),
+                Err(failure) => return Err(mark_incomplete(failure.into(), sent.complete())),
                 Ok(answer) => break (answer, sent, started, signed),
             }
         };
@@ -274,7 +277,7 @@ pub struct SessionTransport {
 impl transport::AuthTransport for SessionTransport {
     fn exchange(&self, request: transport::AuthRequest) -> transport::Exchange<'_> {
         Box::pin(async move {
-            let words = |failure: Failure| failure.message("the auth service");
+            let words = |failure: TransportFailure| format!("the auth service: {failure}");
             let connection = self.transport.connect(&request.endpoint).await.map_err(words)?;
             let headers = request.headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
             let head = net::RequestHead { method: request.method, target: request.target, headers };
@@ -315,6 +318,15 @@ fn common(headers: &mut Vec<(String, String)>, body: &RequestPayload) {
     add("user-agent", concat!("ocipipe/", env!("CARGO_PKG_VERSION")).to_owned());
     if let RequestPayload::Stream(size) = body {
         add("content-length", size.to_string());
+    }
+}
+
+impl From<TransportFailure> for Failure {
+    fn from(failure: TransportFailure) -> Failure {
+        match failure {
+            TransportFailure::Connection { kind, text } => Failure::Transport { kind, text },
+            TransportFailure::Local(error) => Failure::Local(error),
+        }
     }
 }
 

@@ -20,9 +20,8 @@ use crate::transfer::lookup::Lookup;
 use proto::api::{CustomerKey, ObjectLocation, Response, request};
 use proto::error::{Error, ErrorKind};
 use proto::object_url::ObjectUrl;
-use proto::retry::{
-    self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage, TransportError,
-};
+use proto::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage};
+use proto::transport_error::TransportError;
 
 use super::object_check::check_object;
 use super::sink::Sink;

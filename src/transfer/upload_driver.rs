@@ -21,7 +21,8 @@ use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions, request};
 use proto::digest::Algorithm;
 use proto::error::{Error, ErrorKind};
-use proto::retry::{Failure, TransportError};
+use proto::retry::Failure;
+use proto::transport_error::TransportError;
 use proto::upload::{Action, ApiCall, Event, StoredObject, Upload};
 
 /// How often the progress is looked at; what is shown, and when, the reporter decides.

@@ -1,6 +1,6 @@
-//! The transport against servers made of raw sockets, which can do what no HTTP library does.
+//! The transport against servers of raw sockets, which can break HTTP where no library lets them.
 
-mod dial;
+mod connect;
 mod early;
 mod peer;
 mod proxy;

@@ -1,6 +1,6 @@
-//! Servers of raw sockets, and the client's side of one exchange.
+//! Servers of raw sockets, and one exchange of a client.
 //!
-//! Knows nothing of what is tested. Invariant: a server lives as long as the runtime of its test.
+//! Knows nothing of the tests. Invariant: a server runs for as long as the runtime of its test.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,14 +16,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::options::{CertBundle, NetworkOptions};
-use crate::net::{RequestBody, RequestHead, Throttle, Transport};
+use crate::net::{RequestBody, RequestHead, Throttle, Transport, TransportFailure};
 use proto::api::Response;
 use proto::endpoint::Endpoint;
-use proto::retry::Failure;
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A connection, plain or not.
+/// A connection, with or without TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 pub type Boxed = Box<dyn Stream>;
@@ -46,7 +45,7 @@ where
     tokio::spawn(async move {
         for number in 0.. {
             let (stream, _) = listener.accept().await.unwrap();
-            // Else a last word may wait for what was said before it, and be lost with the reset.
+            // Otherwise Nagle's algorithm may delay a response, which a reset then discards.
             stream.set_nodelay(true).unwrap();
             tokio::spawn(serving(number, stream));
         }
@@ -54,14 +53,14 @@ where
     Endpoint::parse("--endpoint", &format!("{scheme}://127.0.0.1:{port}")).unwrap()
 }
 
-/// Serves plain connections or those of TLS in the same way; the way there for either.
+/// Serves connections with or without TLS in the same way, and makes a transport that trusts them.
 pub async fn serve_both<F, S>(tls: bool, serving: F) -> (Endpoint, Transport)
 where
     F: Fn(usize, Boxed) -> S + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let authority = tls.then(Authority::new);
+    let authority = tls.then(TestCa::new);
     let acceptor = authority.as_ref().map(|authority| authority.acceptor.clone());
     let scheme = if tls { "https" } else { "http" };
     let serving = Arc::new(serving);
@@ -78,26 +77,26 @@ where
             serving(number, stream).await;
         }
     });
-    let network = authority.as_ref().map(Authority::network).unwrap_or_default();
+    let network = authority.as_ref().map(TestCa::network).unwrap_or_default();
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
     (endpoint, transport)
 }
 
-/// A certificate authority, as a file, and a server with a certificate of it.
-pub struct Authority {
+/// A certificate authority, as a file, and a TLS server with a certificate of it.
+pub struct TestCa {
     pub bundle: NamedTempFile,
     pub acceptor: TlsAcceptor,
 }
 
-impl Authority {
-    /// It is trusted, and nobody else.
+impl TestCa {
+    /// Options by which this authority alone is trusted.
     pub fn network(&self) -> NetworkOptions {
         let paths = vec![self.bundle.path().to_owned()];
         let bundle = Some(CertBundle { paths, origin: "--cert-bundle".to_owned() });
         NetworkOptions { cert_bundle: bundle, ..NetworkOptions::default() }
     }
 
-    pub fn new() -> Authority {
+    pub fn new() -> TestCa {
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new(Vec::<String>::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -119,26 +118,26 @@ impl Authority {
                 PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             )
             .unwrap();
-        Authority { bundle, acceptor: TlsAcceptor::from(Arc::new(config)) }
+        TestCa { bundle, acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 }
 
-/// Reads the head of a request; what came of its body with it.
-pub async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
-    let mut got = Vec::new();
+/// Reads the head of a request. Returns the bytes of its body that came with it.
+pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
     loop {
-        if let Some(end) = got.windows(4).position(|window| window == b"\r\n\r\n") {
-            return Some(got.split_off(end + 4));
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            return Some(bytes.split_off(end + 4));
         }
-        if stream.read_buf(&mut got).await.unwrap_or(0) == 0 {
+        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
             return None;
         }
     }
 }
 
-/// Reads a whole request with a body of this length. False at the end of the connection.
-pub async fn request(stream: &mut (impl AsyncRead + Unpin), length: usize) -> bool {
-    let Some(mut body) = head(stream).await else { return false };
+/// Reads a request with a body of `length` bytes. Returns false at the end of the connection.
+pub async fn read_request(stream: &mut (impl AsyncRead + Unpin), length: usize) -> bool {
+    let Some(mut body) = read_head(stream).await else { return false };
     while body.len() < length {
         if stream.read_buf(&mut body).await.unwrap_or(0) == 0 {
             return false;
@@ -147,8 +146,8 @@ pub async fn request(stream: &mut (impl AsyncRead + Unpin), length: usize) -> bo
     true
 }
 
-pub async fn say(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
-    // A client that is gone needs no answer.
+pub async fn send(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
+    // The client may have closed the connection.
     let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.flush().await;
 }
@@ -159,21 +158,21 @@ pub fn post(length: usize) -> RequestHead {
     RequestHead { method: "POST", target: "/".to_owned(), headers: headers.into() }
 }
 
-/// One exchange with a body of this length.
-pub async fn ask(
+/// One exchange with a body of `length` bytes.
+pub async fn exchange(
     transport: &Transport,
     endpoint: &Endpoint,
     length: usize,
-) -> Result<Response, Failure> {
-    ask_throttled(transport, endpoint, length, None).await
+) -> Result<Response, TransportFailure> {
+    exchange_throttled(transport, endpoint, length, None).await
 }
 
-pub async fn ask_throttled(
+pub async fn exchange_throttled(
     transport: &Transport,
     endpoint: &Endpoint,
     length: usize,
     throttle: Option<Arc<Throttle>>,
-) -> Result<Response, Failure> {
+) -> Result<Response, TransportFailure> {
     let connection = transport.connect(endpoint).await?;
     let body = RequestBody::new(vec![Bytes::from(vec![7; length])], throttle);
     connection.exchange(post(length), body).await

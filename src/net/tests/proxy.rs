@@ -1,4 +1,4 @@
-//! The way to the service through a proxy of each kind.
+//! Connections through a proxy of each kind.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,51 +7,51 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::peer::{Authority, Boxed, OK, ask, request, say, serve_on};
+use super::peer::{Boxed, OK, TestCa, exchange, read_request, send, serve_on};
 use crate::auth::options::{CertBundle, NetworkOptions, Setting};
-use crate::net::Transport;
 use crate::net::connect::{Connector, Resolver};
+use crate::net::{Transport, TransportFailure};
 use proto::endpoint::Endpoint;
-use proto::retry::{Failure, TransportError};
+use proto::transport_error::TransportError;
 
-/// What a proxy was told.
-type Told = Arc<Mutex<Vec<String>>>;
+/// The requests that a proxy received.
+type Received = Arc<Mutex<Vec<String>>>;
 
-/// A service under TLS, and a proxy whose connections are served so; `scheme` and `user` are those of
+/// A service with TLS, and a proxy whose connections `serving` serves. `scheme` and `user` are those of
 /// the proxy's URL.
 struct Scene {
     service: Endpoint,
     network: NetworkOptions,
     transport: Transport,
-    told: Told,
-    /// Their files are read again by who makes a dialer of the network.
-    _authorities: [Authority; 2],
+    received: Received,
+    /// Keeps the files that `network` names.
+    _authorities: [TestCa; 2],
 }
 
 async fn scene<F, S>(scheme: &str, user: &str, serving: F) -> Scene
 where
-    F: Fn(Boxed, Told) -> S + Send + Sync + 'static,
+    F: Fn(Boxed, Received) -> S + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let (ours, theirs) = (Authority::new(), Authority::new());
+    let (service_ca, proxy_ca) = (TestCa::new(), TestCa::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let acceptor = ours.acceptor.clone();
+    let acceptor = service_ca.acceptor.clone();
     let service = serve_on(listener, "https", move |_, stream| {
         let acceptor = acceptor.clone();
         async move {
             let Ok(mut stream) = acceptor.accept(stream).await else { return };
-            while request(&mut stream, 3).await {
-                say(&mut stream, OK).await;
+            while read_request(&mut stream, 3).await {
+                send(&mut stream, OK).await;
             }
         }
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let told = Told::default();
-    let tls = (scheme == "https").then(|| theirs.acceptor.clone());
-    let (serving, telling) = (Arc::new(serving), told.clone());
+    let received = Received::default();
+    let tls = (scheme == "https").then(|| proxy_ca.acceptor.clone());
+    let (serving, recorder) = (Arc::new(serving), received.clone());
     serve_on(listener, "http", move |_, stream| {
-        let (serving, told, tls) = (serving.clone(), telling.clone(), tls.clone());
+        let (serving, received, tls) = (serving.clone(), recorder.clone(), tls.clone());
         async move {
             let stream: Boxed = match tls {
                 None => Box::new(stream),
@@ -60,22 +60,22 @@ where
                     Err(_) => return,
                 },
             };
-            serving(stream, told).await;
+            serving(stream, received).await;
         }
     });
     let proxy = format!("{scheme}://{user}127.0.0.1:{port}");
-    let paths = vec![ours.bundle.path().to_owned(), theirs.bundle.path().to_owned()];
+    let paths = vec![service_ca.bundle.path().to_owned(), proxy_ca.bundle.path().to_owned()];
     let network = NetworkOptions {
         cert_bundle: Some(CertBundle { paths, origin: "--cert-bundle".to_owned() }),
         proxy: Some(Setting::new(proxy, "HTTPS_PROXY")),
         no_proxy: None,
     };
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
-    Scene { service, network, transport, told, _authorities: [ours, theirs] }
+    Scene { service, network, transport, received, _authorities: [service_ca, proxy_ca] }
 }
 
-/// What is said up to the blank line.
-async fn head(stream: &mut Boxed) -> String {
+/// Reads a request up to the blank line.
+async fn read_head(stream: &mut Boxed) -> String {
     let mut text = String::new();
     while !text.ends_with("\r\n\r\n") {
         text.push(char::from(stream.read_u8().await.unwrap()));
@@ -83,71 +83,75 @@ async fn head(stream: &mut Boxed) -> String {
     text
 }
 
-async fn joins(mut stream: Boxed, to: &str) {
+async fn relay(mut stream: Boxed, to: &str) {
     let mut service = TcpStream::connect(to).await.unwrap();
     let _ = copy_bidirectional(&mut stream, &mut service).await;
 }
 
-/// A proxy of HTTP that does as it is told.
-async fn connects(mut stream: Boxed, told: Told) {
-    let text = head(&mut stream).await;
+/// An HTTP proxy that performs each CONNECT.
+async fn http_proxy(mut stream: Boxed, received: Received) {
+    let text = read_head(&mut stream).await;
     let to = text.split(' ').nth(1).unwrap().to_owned();
-    told.lock().unwrap().push(text);
-    say(&mut stream, "HTTP/1.1 200 Connection established\r\n\r\n").await;
-    joins(stream, &to).await;
+    received.lock().unwrap().push(text);
+    send(&mut stream, "HTTP/1.1 200 Connection established\r\n\r\n").await;
+    relay(stream, &to).await;
 }
 
 #[tokio::test]
-async fn a_proxy_of_http_is_asked_to_connect_with_its_user_and_password() {
+async fn an_http_proxy_gets_connect_with_its_user_and_password() {
     for scheme in ["http", "https"] {
-        let scene = scene(scheme, "me:s3%40cret@", connects).await;
-        // The second exchange finds the connection of the first.
+        let scene = scene(scheme, "me:s3%40cret@", http_proxy).await;
+        // The second exchange uses the connection of the first.
         for _ in 0..2 {
-            assert_eq!(ask(&scene.transport, &scene.service, 3).await.unwrap().status, 200);
+            assert_eq!(exchange(&scene.transport, &scene.service, 3).await.unwrap().status, 200);
         }
-        let told = scene.told.lock().unwrap().clone();
-        assert_eq!(told.len(), 1);
+        let received = scene.received.lock().unwrap().clone();
+        assert_eq!(received.len(), 1);
         let first = format!("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n", scene.service.authority);
-        assert!(told[0].starts_with(&first), "{}", told[0]);
+        assert!(received[0].starts_with(&first), "{}", received[0]);
         // me:s3@cret
-        assert!(told[0].contains("proxy-authorization: Basic bWU6czNAY3JldA==\r\n"), "{}", told[0]);
+        assert!(
+            received[0].contains("proxy-authorization: Basic bWU6czNAY3JldA==\r\n"),
+            "{}",
+            received[0]
+        );
     }
 }
 
 #[tokio::test]
-async fn nothing_is_said_to_an_https_proxy_before_its_certificate_is_trusted() {
-    let told = Told::default();
-    let telling = told.clone();
+async fn nothing_is_sent_to_an_https_proxy_before_its_certificate_is_trusted() {
+    let received = Received::default();
+    let recorder = received.clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let untrusted = Authority::new();
+    let untrusted = TestCa::new();
     serve_on(listener, "http", move |_, stream| {
-        let (acceptor, told) = (untrusted.acceptor.clone(), telling.clone());
+        let (acceptor, received) = (untrusted.acceptor.clone(), recorder.clone());
         async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            connects(Box::new(stream), told).await;
+            http_proxy(Box::new(stream), received).await;
         }
     });
-    let trusted = Authority::new();
+    let trusted = TestCa::new();
     let network = NetworkOptions {
         proxy: Some(Setting::new(format!("https://me:hunter2@127.0.0.1:{port}"), "--proxy")),
         ..trusted.network()
     };
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
     let service = Endpoint::of_host("service.invalid");
-    match ask(&transport, &service, 3).await {
-        Err(Failure::Transport { kind: TransportError::UntrustedCertificate, text }) => {
+    match exchange(&transport, &service, 3).await {
+        Err(TransportFailure::Connection { kind: TransportError::UntrustedCertificate, text }) => {
             assert!(text.contains(&format!("the proxy 127.0.0.1:{port} (--proxy)")), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
-        other => panic!("{:?}", other.map(|answer| answer.status)),
+        other => panic!("{:?}", other.map(|response| response.status)),
     }
-    assert_eq!(told.lock().unwrap().len(), 0);
+    assert_eq!(received.lock().unwrap().len(), 0);
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_know_who_asks_is_told_from_one_that_fails() {
-    for (answer, user, how, word) in [
+async fn a_proxy_that_requires_a_user_is_another_failure_than_one_that_fails() {
+    for (status, user, expected, words) in [
         (
             "407 Proxy Authentication Required",
             "",
@@ -163,22 +167,22 @@ async fn a_proxy_that_does_not_know_who_asks_is_told_from_one_that_fails() {
         ("403 Forbidden", "", TransportError::Connect, "answered 403"),
         ("503 Busy", "", TransportError::Connect, "answered 503"),
     ] {
-        let text = format!("HTTP/1.1 {answer}\r\ncontent-length: 5\r\n\r\nsorry");
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\n\r\nsorry");
         let scene = scene("http", user, move |mut stream, _| {
             let text = text.clone();
             async move {
-                head(&mut stream).await;
-                say(&mut stream, &text).await;
+                read_head(&mut stream).await;
+                send(&mut stream, &text).await;
             }
         });
         let scene = scene.await;
-        match ask(&scene.transport, &scene.service, 3).await {
-            Err(Failure::Transport { kind: met, text }) => {
-                assert_eq!(met, how, "{text}");
-                assert!(text.contains(word) && text.contains("(HTTPS_PROXY)"), "{text}");
+        match exchange(&scene.transport, &scene.service, 3).await {
+            Err(TransportFailure::Connection { kind, text }) => {
+                assert_eq!(kind, expected, "{text}");
+                assert!(text.contains(words) && text.contains("(HTTPS_PROXY)"), "{text}");
                 assert!(!text.contains("hunter2"), "{text}");
             }
-            other => panic!("{:?}", other.map(|answer| answer.status)),
+            other => panic!("{:?}", other.map(|response| response.status)),
         }
     }
 }
@@ -186,12 +190,15 @@ async fn a_proxy_that_does_not_know_who_asks_is_told_from_one_that_fails() {
 #[tokio::test]
 async fn a_proxy_that_hangs_up_is_a_failure_to_connect() {
     let scene = scene("http", "", |_, _| async {}).await;
-    let failed = ask(&scene.transport, &scene.service, 3).await;
-    assert!(matches!(failed, Err(Failure::Transport { kind: TransportError::Connect, .. })));
+    let failed = exchange(&scene.transport, &scene.service, 3).await;
+    assert!(matches!(
+        failed,
+        Err(TransportFailure::Connection { kind: TransportError::Connect, .. })
+    ));
 }
 
-/// A proxy of SOCKS 5 that wants a user and a password, and notes whether it was given a name.
-async fn socks(mut stream: Boxed, told: Told) {
+/// A SOCKS 5 proxy that requires a user and a password, and records the host of each request.
+async fn socks_proxy(mut stream: Boxed, received: Received) {
     let mut greeting = [0; 3];
     stream.read_exact(&mut greeting).await.unwrap();
     assert_eq!(greeting, [5, 1, 2]);
@@ -200,9 +207,9 @@ async fn socks(mut stream: Boxed, told: Told) {
     stream.read_exact(&mut user).await.unwrap();
     assert_eq!(&user, b"\x01\x02me\x07hunter2");
     stream.write_all(&[1, 0]).await.unwrap();
-    let mut asked = [0; 4];
-    stream.read_exact(&mut asked).await.unwrap();
-    let name = match asked[3] {
+    let mut request = [0; 4];
+    stream.read_exact(&mut request).await.unwrap();
+    let host = match request[3] {
         1 => {
             let mut address = [0; 4];
             stream.read_exact(&mut address).await.unwrap();
@@ -215,23 +222,23 @@ async fn socks(mut stream: Boxed, told: Told) {
         }
     };
     let port = stream.read_u16().await.unwrap();
-    told.lock().unwrap().push(name);
+    received.lock().unwrap().push(host);
     stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
-    joins(stream, &format!("127.0.0.1:{port}")).await;
+    relay(stream, &format!("127.0.0.1:{port}")).await;
 }
 
 #[tokio::test]
-async fn a_proxy_of_socks_is_given_a_name_or_an_address_as_its_scheme_says() {
-    for (scheme, given) in [("socks5h", "localhost"), ("socks5", "127.0.0.1")] {
-        let mut scene = scene(scheme, "me:hunter2@", socks).await;
+async fn a_socks_proxy_gets_a_name_or_an_address_by_its_scheme() {
+    for (scheme, host) in [("socks5h", "localhost"), ("socks5", "127.0.0.1")] {
+        let mut scene = scene(scheme, "me:hunter2@", socks_proxy).await;
         let url = format!("https://localhost:{}", scene.service.port);
         let service = Endpoint::parse("--endpoint", &url).unwrap();
-        let here: Resolver = Arc::new(|_, port| {
+        let resolver: Resolver = Arc::new(|_, port| {
             Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]) })
         });
-        let dialer = Connector::new(&scene.network, Duration::from_secs(20)).unwrap();
-        scene.transport.connector = Arc::new(dialer.with_resolver(here));
-        assert_eq!(ask(&scene.transport, &service, 3).await.unwrap().status, 200);
-        assert_eq!(*scene.told.lock().unwrap(), [given]);
+        let connector = Connector::new(&scene.network, Duration::from_secs(20)).unwrap();
+        scene.transport.connector = Arc::new(connector.with_resolver(resolver));
+        assert_eq!(exchange(&scene.transport, &service, 3).await.unwrap().status, 200);
+        assert_eq!(*scene.received.lock().unwrap(), [host]);
     }
 }

@@ -1,4 +1,4 @@
-//! Which connections are used again.
+//! The connections that are used again, and those that are not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,25 +7,25 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::peer::{OK, ask, post, request, say, serve};
+use super::peer::{OK, exchange, post, read_request, send, serve};
 use crate::auth::options::NetworkOptions;
-use crate::net::{Transport, collect_small_body};
+use crate::net::{Transport, TransportFailure, collect_small_body};
 use proto::endpoint::Endpoint;
-use proto::retry::{Failure, TransportError};
+use proto::transport_error::TransportError;
 
 fn transport() -> Transport {
     Transport::new(&NetworkOptions::default(), Duration::from_millis(400)).unwrap()
 }
 
-/// Requests of three bytes, answered with this; how many connections there were.
-async fn answering(text: &'static str) -> (Endpoint, Arc<AtomicUsize>) {
+/// Responds with `text` to requests of 3 bytes, and counts the connections.
+async fn responding(text: &'static str) -> (Endpoint, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let counter = connections.clone();
     let endpoint = serve(move |_, mut stream: TcpStream| {
         counter.fetch_add(1, Ordering::SeqCst);
         async move {
-            while request(&mut stream, 3).await {
-                say(&mut stream, text).await;
+            while read_request(&mut stream, 3).await {
+                send(&mut stream, text).await;
             }
         }
     })
@@ -35,35 +35,35 @@ async fn answering(text: &'static str) -> (Endpoint, Arc<AtomicUsize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sound_connection_is_used_again_every_time() {
-    let (endpoint, connections) = answering(OK).await;
+    let (endpoint, connections) = responding(OK).await;
     let transport = transport();
     for _ in 0..200 {
-        assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
+        assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_connection_that_the_answer_closes_is_not_used_again() {
+async fn a_connection_that_the_response_closes_is_not_used_again() {
     for text in [
         "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nConnection: Keep, Close\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
     ] {
-        let (endpoint, connections) = answering(text).await;
+        let (endpoint, connections) = responding(text).await;
         let transport = transport();
         for count in 1..4 {
-            assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
+            assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);
             assert_eq!(connections.load(Ordering::SeqCst), count, "{text}");
         }
     }
 }
 
-/// A server that answers once on each connection and then closes it.
+/// A server that responds once on each connection and then closes it.
 async fn closing() -> Endpoint {
     serve(|_, mut stream| async move {
-        request(&mut stream, 3).await;
-        say(&mut stream, OK).await;
+        read_request(&mut stream, 3).await;
+        send(&mut stream, OK).await;
     })
     .await
 }
@@ -73,7 +73,7 @@ async fn a_connection_that_the_server_closed_while_it_was_idle_is_not_used_again
     let endpoint = closing().await;
     let transport = transport();
     for _ in 0..3 {
-        assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
+        assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);
         let open =
             || transport.idle.lock().unwrap().iter().any(|idle| idle.connection.sender.is_ready());
         while open() {
@@ -85,28 +85,28 @@ async fn a_connection_that_the_server_closed_while_it_was_idle_is_not_used_again
 #[tokio::test]
 async fn a_request_that_was_never_begun_is_known_to_be_so() {
     let close = Arc::new(Notify::new());
-    let waiting = close.clone();
+    let close_rx = close.clone();
     let endpoint = serve(move |_, mut stream| {
-        let close = waiting.clone();
+        let close = close_rx.clone();
         async move {
-            request(&mut stream, 3).await;
-            say(&mut stream, OK).await;
+            read_request(&mut stream, 3).await;
+            send(&mut stream, OK).await;
             close.notified().await;
         }
     })
     .await;
     let transport = transport();
-    ask(&transport, &endpoint, 3).await.unwrap();
+    exchange(&transport, &endpoint, 3).await.unwrap();
     let connection = transport.connect(&endpoint).await.unwrap();
     assert!(connection.reused);
     close.notify_one();
-    while !connection.link.sender.is_closed() {
+    while !connection.http1.sender.is_closed() {
         tokio::task::yield_now().await;
     }
     let failure =
         connection.exchange(post(3), collect_small_body(b"abc".to_vec())).await.unwrap_err();
     assert!(
-        matches!(failure, Failure::Transport { kind: TransportError::Connect, .. }),
+        matches!(failure, TransportFailure::Connection { kind: TransportError::Connect, .. }),
         "{failure:?}"
     );
 }
@@ -115,19 +115,19 @@ async fn a_request_that_was_never_begun_is_known_to_be_so() {
 async fn a_connection_that_stalled_or_broke_is_not_used_again() {
     for silent in [false, true] {
         let endpoint = serve(move |number, mut stream| async move {
-            request(&mut stream, 3).await;
+            read_request(&mut stream, 3).await;
             match number {
                 0 if silent => std::future::pending().await,
-                0 => say(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await,
-                _ => say(&mut stream, OK).await,
+                0 => send(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await,
+                _ => send(&mut stream, OK).await,
             }
         })
         .await;
         let transport = transport();
-        let failure = ask(&transport, &endpoint, 3).await.unwrap_err();
+        let failure = exchange(&transport, &endpoint, 3).await.unwrap_err();
         let expected = if silent { TransportError::Timeout } else { TransportError::ResponseLost };
-        assert!(matches!(failure, Failure::Transport { kind, .. } if kind == expected));
+        assert!(matches!(failure, TransportFailure::Connection { kind, .. } if kind == expected));
         assert!(transport.idle.lock().unwrap().is_empty());
-        assert_eq!(ask(&transport, &endpoint, 3).await.unwrap().status, 200);
+        assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);
     }
 }

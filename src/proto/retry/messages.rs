@@ -3,9 +3,10 @@
 //! Owns the texts. Decides nothing, and reads only typed codes. Invariant: where the service may have
 //! refused for want of a right, the right is named.
 
-use super::{Failure, Operation, RETENTION, TransportError};
+use super::{Failure, Operation, RETENTION};
 use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
+use crate::transport_error::TransportError;
 
 impl Failure {
     /// What happened, while doing this.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
+use crate::transport_error::TransportError;
 
 pub use budget::{BudgetState, RetryBudget};
 pub use context::{
@@ -60,26 +61,6 @@ impl Operation {
     fn has_side_effects(self) -> bool {
         matches!(self, Operation::Create | Operation::Put | Operation::Commit)
     }
-}
-
-/// How far a connection got before it failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransportError {
-    /// No connection could be made; the service has seen nothing.
-    Connect,
-    /// The certificate is not trusted.
-    UntrustedCertificate,
-    /// The proxy does not know who asks (407).
-    ProxyAuthRequired,
-    /// The connection failed while the body was still being written: what the service has seen is a
-    /// piece, and it does nothing with a piece.
-    RequestIncomplete,
-    /// The connection failed after the request may have been seen.
-    ResponseLost,
-    /// No byte moved for the stall timeout.
-    Timeout,
-    /// What came back is not an answer of the service.
-    InvalidResponse,
 }
 
 /// One failed attempt.

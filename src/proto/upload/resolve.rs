@@ -109,7 +109,7 @@ impl Upload {
                 self.seen_open = true;
                 self.phase = Phase::Committing;
                 let failure = Failure::Transport {
-                    kind: crate::retry::TransportError::ResponseLost,
+                    kind: crate::transport_error::TransportError::ResponseLost,
                     text: "the answer to the commit was lost, and the upload is still open"
                         .to_owned(),
                 };

@@ -26,7 +26,7 @@ mod world;
 use super::*;
 use crate::digest::{self, Algorithm, Value};
 use crate::error::ErrorKind;
-use crate::retry::TransportError;
+use crate::transport_error::TransportError;
 use model::{Model, Sent, held};
 use world::{Due, Weather, World, declined, settings};
 

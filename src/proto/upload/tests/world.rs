@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::digest::{self, Algorithm, Value};
 use crate::error::ErrorKind;
-use crate::retry::TransportError;
+use crate::transport_error::TransportError;
 
 pub enum Due {
     /// The service works on a request; the answer reaches us unless it is lost.
