@@ -1,9 +1,10 @@
-//! Where the stream comes from: one readable file descriptor.
+//! The source of the stream: one readable file descriptor.
 //!
-//! Owns the descriptor, and the waiting for it. Knows nothing of buffers, parts or digests.
-//! Invariants: a file is as long as it was when it was opened; a read that failed, or that took an
-//! empty packet, is never taken for the end of the stream; no byte is lost to a read that was too short for what the kernel gives in one piece; and
-//! closing a source leaves no other descriptor of ours open on it, so that its writer is told.
+//! Owns the descriptor, and the wait for bytes on it. Knows nothing of buffers, parts or digests.
+//! Invariants: a regular file is read up to the size that it had when it was opened; a failed read or an
+//! empty packet is never the end of the stream; a read is given the space of a whole packet, so that the
+//! kernel drops no byte; no other descriptor of this process refers to the source, so that its writer gets
+//! SIGPIPE once the source is closed.
 
 use std::cell::Cell;
 use std::io::{self, IoSliceMut};
@@ -19,52 +20,52 @@ use rustix::net::sockopt::socket_type;
 use super::file_size;
 use proto::error::Error;
 
-/// What pipes are enlarged to: fewer switches between the writer and us.
+/// Bytes that a pipe is enlarged to: the first of these sizes that the system permits. A large pipe needs
+/// fewer switches between the writer and this process.
 #[cfg(target_os = "linux")]
 const PIPE_SIZES: [usize; 3] = [1 << 20, 512 << 10, 256 << 10];
 
-/// A read for which the kernel has no memory is tried again so often, so long after another: a minute
-/// together.
+/// Retries of one read for which the kernel has no memory; together they take 60 s.
 const MAX_REFUSALS: u32 = 600;
 const RETRY_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// `PIPE_BUF`, the most that a packet of a pipe holds where pages are no larger.
+/// Bytes of the largest packet of a pipe, where pages are no larger.
 const PIPE_BUF: usize = 4096;
 
-/// A stream that can be read once, from its start to its end.
+/// A stream that is read once, from its start to its end.
 pub struct ByteSource {
     descriptor: OwnedFd,
     name: String,
     size: Option<u64>,
-    /// Of a file with a size: how much of it is still to be read.
+    /// Bytes of a file with a size that are still to be read.
     remaining: Cell<Option<u64>>,
     kind: FileType,
-    /// When it was last written to, as it was opened.
-    written: (i64, i64),
+    /// When the file was last written to, as of its opening.
+    mtime: (i64, i64),
 }
 
-/// What reading gave.
+/// The result of one read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReadResult {
     Bytes(usize),
-    End,
-    /// The other side of the wake-up was dropped.
+    EndOfStream,
+    /// The stop pipe was closed.
     Stopped,
 }
 
 impl ByteSource {
-    /// The process's standard input. Descriptor 0 reads `/dev/null` from here on: nothing but the
-    /// stream ever reads the stream, and closing the source closes it for the producer.
+    /// The process's stdin, moved to another descriptor. Descriptor 0 becomes `/dev/null`, so that the
+    /// source is the only reader. Fails where stdin cannot be a stream, as `new` does.
     pub fn stdin() -> Result<ByteSource, Error> {
-        let taken = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
-        let source = ByteSource::new(taken.map_err(|errno| unreadable("stdin", errno))?, "stdin")?;
+        let moved = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
+        let source = ByteSource::new(moved.map_err(|errno| unreadable("stdin", errno))?, "stdin")?;
         let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         null.and_then(rustix::stdio::dup2_stdin).map_err(|errno| unreadable("/dev/null", errno))?;
         Ok(source)
     }
 
-    /// A file by its path. A named pipe is waited for by reading, not by opening, so that stopping
-    /// works before its writer has come.
+    /// A file by its path. A named pipe opens without a writer, and the first read waits for one, so that
+    /// a stop works meanwhile. Fails where the file cannot be opened, or as `new` does.
     pub fn file(path: &Path) -> Result<ByteSource, Error> {
         let name = path.display().to_string();
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -72,7 +73,8 @@ impl ByteSource {
         ByteSource::new(opened.map_err(|errno| unreadable(&name, errno))?, &name)
     }
 
-    /// Any descriptor that can be read, as the stdout of a command; `name` is for messages.
+    /// A readable descriptor, such as the stdout of a command; `name` is for messages. Fails for a
+    /// directory, and for a socket that is not a stream.
     pub fn new(descriptor: OwnedFd, name: &str) -> Result<ByteSource, Error> {
         let name = name.to_owned();
         let stat = fstat(&descriptor).map_err(|errno| unreadable(&name, errno))?;
@@ -85,86 +87,87 @@ impl ByteSource {
             }
             FileType::RegularFile => {
                 let start = tell(&descriptor).map_err(|errno| unreadable(&name, errno))?;
-                // Advice: reading works without it.
+                // Reads work without this advice.
                 let _ = fadvise(&descriptor, start, None, Advice::Sequential);
                 let size = (stat.st_size as u64).saturating_sub(start);
-                Some(size).filter(|size| file_size::is_true(&descriptor, *size))
+                Some(size).filter(|size| file_size::is_reliable(&descriptor, *size))
             }
             FileType::Fifo => {
                 enlarge(&descriptor);
                 None
             }
             FileType::Socket => {
-                let found = socket_type(&descriptor).map_err(|errno| unreadable(&name, errno))?;
-                if found != SocketType::STREAM {
-                    return Err(not_a_stream(&name, found));
+                let socket = socket_type(&descriptor).map_err(|errno| unreadable(&name, errno))?;
+                if socket != SocketType::STREAM {
+                    return Err(not_a_stream(&name, socket));
                 }
                 None
             }
             _ => None,
         };
-        let written = file_size::last_written(&stat);
-        Ok(ByteSource { descriptor, name, size, remaining: Cell::new(size), kind, written })
+        let mtime = file_size::mtime(&stat);
+        Ok(ByteSource { descriptor, name, size, remaining: Cell::new(size), kind, mtime })
     }
 
+    /// The name for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How long the stream is, where that is known before reading.
+    /// Bytes of the stream, where they are known before it is read.
     pub fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Whether it is a regular file: then nobody has to live for its end to be right.
+    /// Whether the source is a regular file, whose end does not depend on a running producer.
     pub fn is_file(&self) -> bool {
         self.kind == FileType::RegularFile
     }
 
-    /// What there is to say of a file with a size that was changed while it was read to that size.
-    pub(super) fn modified(&self) -> Option<String> {
+    /// The warning for a file with a size that was modified while it was read.
+    pub(super) fn modification_warning(&self) -> Option<String> {
         let size = self.size?;
-        let (stat, at) = (fstat(&self.descriptor).ok()?, tell(&self.descriptor).ok()?);
-        let (name, more) = (&self.name, (stat.st_size as u64).saturating_sub(at));
+        let (stat, offset) = (fstat(&self.descriptor).ok()?, tell(&self.descriptor).ok()?);
+        let (name, more) = (&self.name, (stat.st_size as u64).saturating_sub(offset));
         if more > 0 {
             return Some(format!(
                 "{name} grew while it was read: the {size} bytes that it had at the start are \
                  stored, and the {more} after them are not"
             ));
         }
-        (file_size::last_written(&stat) != self.written).then(|| {
+        (file_size::mtime(&stat) != self.mtime).then(|| {
             format!("{name} was written to while it was read: what is stored may be a mixture")
         })
     }
 
-    /// The least space that a read must be given. A pipe whose writer uses `O_DIRECT` gives one
-    /// packet a read and drops what of it does not fit; who reads cannot see that beforehand. A packet
-    /// is written into one page, so that this is the most it can hold.
-    pub(super) fn min_size(&self) -> usize {
-        match self.is_file() {
-            true => 1,
-            false => PIPE_BUF.max(rustix::param::page_size()),
-        }
+    /// Bytes of space that a read needs. A pipe whose writer uses `O_DIRECT` returns one packet a read and
+    /// drops the bytes that do not fit, and its reader cannot detect such a pipe. A packet is written into
+    /// one page and holds no more than that.
+    pub(super) fn min_space(&self) -> usize {
+        if self.is_file() { 1 } else { PIPE_BUF.max(rustix::param::page_size()) }
     }
 
-    /// Reads what there is, waiting for the first byte or for `wake` to be hung up. What `space` does
-    /// not hold goes to `more`; both together are not less than `least`.
+    /// Reads the available bytes; waits for the first of them, or for `stop_rx` to be closed. Bytes that
+    /// `space` does not hold go to `overflow`; both together hold at least `min_space` bytes. Fails where
+    /// the descriptor cannot be read.
     pub(super) fn read(
         &self,
-        wake: impl AsFd,
+        stop_rx: impl AsFd,
         space: &mut [u8],
-        more: &mut [u8],
+        overflow: &mut [u8],
     ) -> Result<ReadResult, Error> {
-        debug_assert!(!space.is_empty() && space.len() + more.len() >= self.min_size());
+        debug_assert!(!space.is_empty() && space.len() + overflow.len() >= self.min_space());
         let mut refusals = 0;
         loop {
-            // Waiting is done here and not in read(2): that one cannot be called off, and on a
-            // descriptor that somebody made non-blocking it does not wait at all.
-            let mut waited =
-                [PollFd::new(&self.descriptor, PollFlags::IN), PollFd::new(&wake, PollFlags::IN)];
-            match poll(&mut waited, None) {
-                Ok(_) if !waited[1].revents().is_empty() => return Ok(ReadResult::Stopped),
-                Ok(_) if waited[0].revents().contains(PollFlags::NVAL) => {
+            // poll(2) waits and not read(2), which cannot be cancelled, and which does not wait on a
+            // descriptor that another process made non-blocking.
+            let mut polled = [
+                PollFd::new(&self.descriptor, PollFlags::IN),
+                PollFd::new(&stop_rx, PollFlags::IN),
+            ];
+            match poll(&mut polled, None) {
+                Ok(_) if !polled[1].revents().is_empty() => return Ok(ReadResult::Stopped),
+                Ok(_) if polled[0].revents().contains(PollFlags::NVAL) => {
                     return Err(unreadable(&self.name, Errno::BADF));
                 }
                 Ok(_) => {}
@@ -174,11 +177,11 @@ impl ByteSource {
             let result = match self.remaining.get() {
                 Some(0) => Ok(0),
                 Some(left) => {
-                    let most = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
-                    rustix::io::read(&self.descriptor, &mut space[..most])
+                    let length = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
+                    rustix::io::read(&self.descriptor, &mut space[..length])
                 }
                 None => {
-                    let mut slices = [IoSliceMut::new(space), IoSliceMut::new(more)];
+                    let mut slices = [IoSliceMut::new(space), IoSliceMut::new(overflow)];
                     rustix::io::readv(&self.descriptor, &mut slices)
                 }
             };
@@ -186,36 +189,35 @@ impl ByteSource {
                 self.remaining.set(Some(left - read as u64));
             }
             if result == Err(Errno::NOMEM) && refusals < MAX_REFUSALS {
-                // The kernel has no page for it now; the stream is where it was.
+                // The kernel has no page for the read, which took no byte.
                 refusals += 1;
-                let mut wake = [PollFd::new(&wake, PollFlags::IN)];
-                let _ = poll(&mut wake, Some(&RETRY_INTERVAL));
+                let mut stop = [PollFd::new(&stop_rx, PollFlags::IN)];
+                let _ = poll(&mut stop, Some(&RETRY_INTERVAL));
                 continue;
             }
             match read_result(result).map_err(|errno| unreadable(&self.name, errno))? {
-                Some(ReadResult::End) if self.is_written_to() => {}
-                Some(piece) => return Ok(piece),
+                Some(ReadResult::EndOfStream) if self.has_writer_or_bytes() => {}
+                Some(result) => return Ok(result),
                 None => {}
             }
         }
     }
 
-    /// Whether a read of nothing was an empty packet: a pipe has ended only when nobody has it open
-    /// for writing any more and nothing is left in it.
-    fn is_written_to(&self) -> bool {
-        let mut asked = [PollFd::new(&self.descriptor, PollFlags::IN)];
-        let answered = poll(&mut asked, Some(&Timespec::default()));
-        let flags = asked[0].revents();
-        // What could not be asked is asked again by waiting.
+    /// Whether a pipe has a writer or bytes: then an empty read was an empty packet and not the end.
+    fn has_writer_or_bytes(&self) -> bool {
+        let mut polled = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        let result = poll(&mut polled, Some(&Timespec::default()));
+        let flags = polled[0].revents();
+        // After an error of poll(2) the caller polls again.
         self.kind == FileType::Fifo
-            && (answered.is_err() || flags.is_empty() || flags.contains(PollFlags::IN))
+            && (result.is_err() || flags.is_empty() || flags.contains(PollFlags::IN))
     }
 }
 
-/// The error for a socket that keeps packets: one that is empty looks like the end of the stream, and
-/// one that is longer than the space for it is cut.
-fn not_a_stream(name: &str, found: SocketType) -> Error {
-    let kind = match found {
+/// The error for a socket of packets: an empty packet reads like the end of the stream, and the kernel
+/// truncates one that is longer than the space for it.
+fn not_a_stream(name: &str, socket: SocketType) -> Error {
+    let kind = match socket {
         SocketType::DGRAM => "SOCK_DGRAM",
         SocketType::SEQPACKET => "SOCK_SEQPACKET",
         SocketType::RAW => "SOCK_RAW",
@@ -225,11 +227,11 @@ fn not_a_stream(name: &str, found: SocketType) -> Error {
         .with_hint("connect a SOCK_STREAM, or pipe in what a program makes of the packets")
 }
 
-/// What the result of a read means; `None` is to wait and try again. A descriptor that is not to
-/// block can have nothing even after the waiting, if somebody else reads it too.
+/// Classifies the result of read(2); `None` means to poll and read again. A non-blocking descriptor can be
+/// empty after poll(2) if another process reads it too.
 fn read_result(result: Result<usize, Errno>) -> Result<Option<ReadResult>, Errno> {
     match result {
-        Ok(0) => Ok(Some(ReadResult::End)),
+        Ok(0) => Ok(Some(ReadResult::EndOfStream)),
         Ok(read) => Ok(Some(ReadResult::Bytes(read))),
         Err(Errno::INTR | Errno::AGAIN) => Ok(None),
         Err(errno) => Err(errno),
@@ -243,9 +245,9 @@ fn unreadable(name: &str, errno: Errno) -> Error {
 #[cfg(target_os = "linux")]
 fn enlarge(pipe: &OwnedFd) {
     use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
-    let present = fcntl_getpipe_size(pipe).unwrap_or(0);
-    // The system may allow less than asked for, or nothing; a small pipe works as well.
-    let larger = PIPE_SIZES.into_iter().filter(|size| *size > present);
+    let current = fcntl_getpipe_size(pipe).unwrap_or(0);
+    // The system may permit none of the sizes; a small pipe works as well.
+    let larger = PIPE_SIZES.into_iter().filter(|size| *size > current);
     let _ = larger.map(|size| fcntl_setpipe_size(pipe, size)).find(Result::is_ok);
 }
 
@@ -257,8 +259,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_empty_read_is_the_end_and_only_a_missed_one_is_repeated() {
-        assert_eq!(read_result(Ok(0)), Ok(Some(ReadResult::End)));
+    fn only_an_empty_read_is_the_end_and_only_an_interrupted_one_is_repeated() {
+        assert_eq!(read_result(Ok(0)), Ok(Some(ReadResult::EndOfStream)));
         assert_eq!(read_result(Ok(7)), Ok(Some(ReadResult::Bytes(7))));
         assert_eq!(read_result(Err(Errno::AGAIN)), Ok(None));
         assert_eq!(read_result(Err(Errno::INTR)), Ok(None));
@@ -268,17 +270,17 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_read_of_a_pipe_is_the_end_only_when_nobody_writes_to_it_and_it_is_empty() {
+    fn an_empty_read_of_a_pipe_is_the_end_only_without_a_writer_and_without_bytes() {
         use std::io::Write;
         let (reader, mut writer) = std::io::pipe().unwrap();
         let source = ByteSource::new(reader.into(), "the pipe").unwrap();
-        assert!(source.is_written_to());
+        assert!(source.has_writer_or_bytes());
         writer.write_all(b"left").unwrap();
         drop(writer);
-        assert!(source.is_written_to(), "bytes are left in it");
+        assert!(source.has_writer_or_bytes(), "bytes are left in it");
         assert_eq!(rustix::io::read(&source.descriptor, &mut [0; 4]), Ok(4));
-        assert!(!source.is_written_to());
+        assert!(!source.has_writer_or_bytes());
         let file = tempfile::tempfile().unwrap();
-        assert!(!ByteSource::new(file.into(), "the file").unwrap().is_written_to());
+        assert!(!ByteSource::new(file.into(), "the file").unwrap().has_writer_or_bytes());
     }
 }

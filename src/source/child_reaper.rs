@@ -1,9 +1,9 @@
-//! The processes that are ours to wait for: what was started here, and what is left to us.
+//! Waits for the child processes: the commands that were started here, and orphans.
 //!
-//! Owns every wait of this process. Knows nothing of what a command is for. Invariants: the status of a
-//! child that was started here reaches whoever asks for it, and no process that was left to us stays
-//! behind as a zombie: neither where we are process 1 of a container, nor below a process 1 that reaps
-//! nothing, since what a command leaves behind is left to us and not to it.
+//! Owns every wait(2) of this process. Must not know the purpose of a command. Invariants: the exit status
+//! of a child that was started here is kept until it is read; no orphan stays a zombie, neither where this
+//! process is process 1 of a container, nor below a process 1 that reaps nothing, since this process is
+//! the subreaper of all that its commands start.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,6 +19,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+/// The child processes of this process; clones share them.
 #[derive(Clone, Default)]
 pub struct Children {
     shared: Arc<ChildrenShared>,
@@ -26,18 +27,18 @@ pub struct Children {
 
 #[derive(Default)]
 struct ChildrenShared {
-    /// Those that were started here. Locked while one is started: a child may end before its number is
-    /// known.
+    /// Children that were started here. The lock is held during a start, since a child may exit before its
+    /// pid is known.
     started: Mutex<HashMap<Pid, ChildState>>,
-    ended: Notify,
+    changed: Notify,
     watching: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum ChildState {
     Running,
-    Ended(ExitStatus),
-    /// Somebody else has waited for it.
+    Exited(ExitStatus),
+    /// Other code has taken the status.
     Unknown,
 }
 
@@ -48,17 +49,18 @@ pub struct ChildProcess {
 }
 
 impl Children {
-    /// Begins to wait, where this is process 1: then every orphan is ours.
+    /// Starts the wait where this is process 1, to which every orphan belongs. Fails where SIGCHLD cannot
+    /// be handled.
     pub fn watch_if_first(&self) -> io::Result<()> {
         if getpid().is_init() { self.watch() } else { Ok(()) }
     }
 
-    /// Begins to wait for whatever is ours and ends.
+    /// Starts the task that waits for children.
     fn watch(&self) -> io::Result<()> {
         if self.shared.watching.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        // With a handler the system keeps the statuses even where SIGCHLD was ignored at the start.
+        // With a handler the kernel keeps exit statuses also where SIGCHLD was ignored at the start.
         let mut changes = signal(SignalKind::child())?;
         become_subreaper();
         let shared = self.shared.clone();
@@ -73,8 +75,8 @@ impl Children {
         Ok(())
     }
 
-    /// Starts a command in a session of its own: it leads a process group, and has no terminal on which
-    /// it could ask and wait.
+    /// Starts a command in a session of its own: it leads a process group, and has no terminal on which it
+    /// could prompt. Fails where the command or its process cannot be started.
     pub fn start(&self, command: Command) -> io::Result<ChildProcess> {
         self.watch()?;
         let mut started = self.shared.started();
@@ -85,16 +87,16 @@ impl Children {
         Ok(ChildProcess { pid, stdout: child.stdout().take().map(OwnedFd::from) })
     }
 
-    /// Resolves when a child that was started here has ended.
+    /// Resolves when a child that was started here has exited. Fails where its status is lost.
     pub async fn exited(&self, pid: Pid) -> io::Result<ExitStatus> {
         loop {
-            let ended = self.shared.ended.notified();
+            let changed = self.shared.changed.notified();
             match self.shared.started().get(&pid) {
                 Some(ChildState::Running) => {}
-                Some(ChildState::Ended(status)) => return Ok(*status),
+                Some(ChildState::Exited(status)) => return Ok(*status),
                 Some(ChildState::Unknown) | None => return Err(Errno::CHILD.into()),
             }
-            ended.await;
+            changed.await;
         }
     }
 }
@@ -104,7 +106,7 @@ impl ChildrenShared {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes every status that is there.
+    /// Takes every available status.
     fn reap_children(&self) {
         let mut started = self.started();
         loop {
@@ -112,10 +114,11 @@ impl ChildrenShared {
                 Ok(Some((pid, status))) => record_exit(&mut started, pid, status),
                 Err(Errno::INTR) => {}
                 Err(Errno::CHILD) => {
-                    let runs = |state: &&mut ChildState| matches!(state, ChildState::Running);
+                    // There is no child left: a status that is missing was taken by other code.
+                    let running = |state: &&mut ChildState| matches!(state, ChildState::Running);
                     started
                         .values_mut()
-                        .filter(runs)
+                        .filter(running)
                         .for_each(|state| *state = ChildState::Unknown);
                     break;
                 }
@@ -123,18 +126,18 @@ impl ChildrenShared {
             }
         }
         drop(started);
-        self.ended.notify_waiters();
+        self.changed.notify_waiters();
     }
 }
 
-/// Of an orphan nobody wants the status.
+/// Stores the status of a child that was started here; that of an orphan is dropped.
 fn record_exit(started: &mut HashMap<Pid, ChildState>, pid: Pid, status: WaitStatus) {
     if let Some(state) = started.get_mut(&pid) {
-        *state = ChildState::Ended(ExitStatus::from_raw(status.as_raw()));
+        *state = ChildState::Exited(ExitStatus::from_raw(status.as_raw()));
     }
 }
 
-/// What the children leave behind is left to us. Elsewhere than on Linux it is left to process 1.
+/// Makes this process the parent of orphans below it. On other systems than Linux process 1 is.
 fn become_subreaper() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(Some(getpid()));

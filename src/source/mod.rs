@@ -1,11 +1,11 @@
 //! The thread that reads the stream into buffers.
 //!
-//! Owns the source and the order in which bytes become parts. Knows nothing of the network, of the
-//! async runtime or of what becomes of a part. Hashing and trailer checks run here, on each piece
-//! while it is in cache: neither costs a second pass over memory, nor the async threads anything.
-//! Invariant: `End` is sent only after a read that returned the end of the stream, and then every
-//! byte read is in exactly one part that was sent before; whatever else happens is `Broken`, or, if
-//! reading was stopped, nothing at all. The source is closed before either is sent.
+//! Owns the source and the order in which bytes become parts. Knows nothing of the network or of the use
+//! of a part. Hashes and validation run on this thread, on each piece while it is in the cache: they cost
+//! neither a second pass over memory nor time of the async threads. Invariant: `EndOfStream` is sent only
+//! after a read that returned the end of the stream, and every byte that was read is in exactly one part
+//! that was sent before it; any other end is `SourceFailed`, or no event if the thread was stopped. The
+//! source is closed before the last event is sent.
 
 mod byte_source;
 pub mod child_reaper;
@@ -34,37 +34,38 @@ use proto::digest::{Algorithm, PartDigest};
 use proto::error::{Error, ErrorKind};
 use proto::part_plan::PartPlan;
 
-/// What the reading thread has to say, in the order of the stream.
+/// An event of the reading thread, in the order of the stream.
 #[derive(Debug)]
 pub enum ReadEvent {
-    /// A part is full, or is the last one.
+    /// A part is full, or is the last part.
     Part(FilledPart),
     /// The stream is longer than its first part.
     MultipartNeeded,
-    /// The stream has ended within the next part, though it is not judged yet.
+    /// The next part is the last, and smaller than planned; the stream is not validated yet.
     LastPartNext,
-    /// Something the user should know; the stream is not at fault.
+    /// A warning for the user; the stream is stored all the same.
     Warning(String),
-    /// The end of the stream: how long it was, and the CRC-32 of all that was read.
+    /// The end of the stream, with its length in bytes and the CRC-32 of all bytes.
     EndOfStream { bytes: u64, crc32: u32 },
-    /// Reading failed, or what was read must not be stored.
+    /// A read failed, or the stream must not be stored.
     SourceFailed(Error),
 }
 
-/// One part, ready to be sent. Its buffers are back in the pool when the last of its bytes is dropped.
+/// One part, ready to be sent. Its buffers return to the pool when the last slice of them is dropped.
 #[derive(Debug)]
 pub struct FilledPart {
+    /// From 1.
     pub number: u32,
     pub chunks: Vec<Bytes>,
     pub digest: PartDigest,
 }
 
-/// What the reading thread is doing, for whoever wants to look at it from outside.
+/// The state of the reading thread, for other threads.
 #[derive(Debug, Default)]
 pub struct ReaderStats {
     bytes: AtomicU64,
-    waiting: AtomicBool,
-    out_of_buffers: AtomicBool,
+    waits_for_source: AtomicBool,
+    waits_for_buffer: AtomicBool,
 }
 
 impl ReaderStats {
@@ -73,29 +74,29 @@ impl ReaderStats {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a buffer, and the source has to fill it. Between two reads this is true for
-    /// a moment too: a source that gives nothing is one for which it stays true while `bytes` stands.
+    /// Whether the thread waits in a read. It does so briefly in every read: a source gives nothing if this
+    /// stays true while `bytes` does not change.
     pub fn waits_for_source(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
+        self.waits_for_source.load(Ordering::Relaxed)
     }
 
-    /// Whether there is no buffer to read into: all are full, and on their way.
+    /// Whether the thread waits for a buffer, since all are in flight, or for the upload to be created.
     pub fn waits_for_buffer(&self) -> bool {
-        self.out_of_buffers.load(Ordering::Relaxed)
+        self.waits_for_buffer.load(Ordering::Relaxed)
     }
 }
 
-/// The reading thread, seen from outside. Dropping it stops the thread.
+/// The handle of the reading thread. The drop stops the thread.
 pub struct Reader {
-    /// Closed once the thread is done and the source is closed.
+    /// Closed when the thread has ended and the source is closed.
     pub events: UnboundedReceiver<ReadEvent>,
     stats: Arc<ReaderStats>,
     pool: Pool,
-    /// Hung up to wake the thread.
+    /// Closed to stop the thread.
     stop_tx: Option<PipeWriter>,
 }
 
-/// A thread that is there to read, and what it is woken by.
+/// A started thread that is to read, and the pipe that stops it.
 pub struct ReaderThread {
     worker: Worker,
     stop_rx: PipeReader,
@@ -103,76 +104,77 @@ pub struct ReaderThread {
 }
 
 impl ReaderThread {
+    /// Starts the thread. Fails where the system refuses a thread or a pipe.
     pub fn start() -> io::Result<ReaderThread> {
-        let (woken, wake) = pipe()?;
-        Ok(ReaderThread { worker: Worker::start("ocipipe-read")?, stop_rx: woken, stop_tx: wake })
+        let (stop_rx, stop_tx) = pipe()?;
+        Ok(ReaderThread { worker: Worker::start("ocipipe-read")?, stop_rx, stop_tx })
     }
 }
 
 impl Reader {
-    /// Starts reading. The parts are those of `plan`, in buffers of `pool`, whose limit follows the
-    /// plan from part to part.
+    /// Starts a thread that reads. The parts are those of `plan`, in buffers of `pool`, whose limit is set
+    /// to the plan's at each part. Fails where the system refuses the thread.
     pub fn start(
         source: ByteSource,
         pool: Pool,
         plan: PartPlan,
         algorithm: Algorithm,
-        watch: Option<Box<dyn StreamValidator>>,
+        validator: Option<Box<dyn StreamValidator>>,
     ) -> Result<Reader, Error> {
         let thread = ReaderThread::start().map_err(|e| worker::thread_error("to read with", &e))?;
-        Ok(Reader::on(thread, source, pool, plan, algorithm, watch))
+        Ok(Reader::on(thread, source, pool, plan, algorithm, validator))
     }
 
-    /// Starts reading on a thread that is there: nothing can be refused any more.
+    /// Reads as `start` does, on a thread that runs already, so that it cannot fail.
     pub fn on(
         thread: ReaderThread,
         source: ByteSource,
         pool: Pool,
         plan: PartPlan,
         algorithm: Algorithm,
-        watch: Option<Box<dyn StreamValidator>>,
+        validator: Option<Box<dyn StreamValidator>>,
     ) -> Reader {
-        let ReaderThread { worker, stop_rx: woken, stop_tx: wake } = thread;
+        let ReaderThread { worker, stop_rx, stop_tx } = thread;
         let (events, receiver) = unbounded_channel();
         let stats = Arc::new(ReaderStats::default());
-        let filler = PartReader {
+        let part_reader = PartReader {
             source,
-            stop_rx: woken,
+            stop_rx,
             pool: pool.clone(),
             plan,
             algorithm,
-            validator: watch,
+            validator,
             events: events.clone(),
             stats: Arc::clone(&stats),
             remainder: part_reader::PacketRemainder::default(),
-            memory_pressure: false,
+            memory_warned: false,
         };
         worker.submit(move || {
-            // A panic must not look like a thread that was stopped and had nothing more to say.
-            let last = catch_unwind(AssertUnwindSafe(|| filler.run())).unwrap_or_else(|_| {
+            // Without an event a panic would look like a stop.
+            let last = catch_unwind(AssertUnwindSafe(|| part_reader.run())).unwrap_or_else(|_| {
                 let what = "the reading thread failed within itself";
                 Some(ReadEvent::SourceFailed(Error::new(ErrorKind::Internal, what)))
             });
             if let Some(last) = last {
-                // Nobody listens any more: then nobody needs it.
+                // The receiver is gone if the `Reader` was dropped.
                 let _ = events.send(last);
             }
         });
-        Reader { events: receiver, stats, pool, stop_tx: Some(wake) }
+        Reader { events: receiver, stats, pool, stop_tx: Some(stop_tx) }
     }
 
-    /// Counters of the thread, to be looked at from anywhere.
+    /// The state of the thread.
     pub fn stats(&self) -> Arc<ReaderStats> {
         Arc::clone(&self.stats)
     }
 
-    /// Lets the thread read further than the second part, where the pool was held.
+    /// Lets the thread read beyond the second part, where the pool was held (`Pool::hold`).
     pub fn resume(&self) {
         self.pool.release();
     }
 
-    /// Ends reading now, whether the thread waits for the source or for a buffer, and closes the
-    /// source. Does not wait for that: it is done when `events` is closed.
+    /// Stops the thread, also while it waits for the source or for a buffer. Returns at once; `events` is
+    /// closed after the source.
     pub fn stop(&mut self) {
         self.pool.close();
         self.stop_tx = None;

@@ -1,9 +1,8 @@
-//! From bytes to parts: the loop of the reading thread.
+//! The loop of the reading thread, which divides the stream into parts.
 //!
-//! Owns where one part ends and the next begins. Knows nothing of who takes the parts.
-//! Invariant: a buffer is taken before the read that fills it; what was read is hashed and watched
-//! exactly once, in the order of the stream; and what a read gave beyond the end of a part is the
-//! start of the next one.
+//! Owns the boundaries of the parts. Must not know the receiver of its events. Invariants: a buffer is
+//! taken before the read that fills it; each byte is hashed and validated exactly once, in the order of
+//! the stream; bytes that a read returned beyond the end of a part are the start of the next part.
 
 use std::io::PipeReader;
 use std::sync::Arc;
@@ -19,12 +18,13 @@ use proto::error::{Error, ErrorKind};
 use proto::part_plan::PartPlan;
 use validate::{Rejection, StreamValidator};
 
-/// The most that is read at once: what has been read is hashed while it is in the core's own cache.
+/// Bytes of one read: so few that they are hashed while they are in the core's own cache.
 const READ_SIZE: usize = 256 << 10;
-/// What is read of a stream of which it is not known yet whether the service takes it: the first part,
-/// and the second, whose beginning says that there has to be an upload.
+/// Parts that are read before the multipart upload is created: the first, and the second, whose first byte
+/// shows that a multipart upload is needed.
 const READ_AHEAD: u32 = 2;
 
+/// The state of the reading thread.
 pub(super) struct PartReader {
     pub source: ByteSource,
     pub stop_rx: PipeReader,
@@ -35,11 +35,11 @@ pub(super) struct PartReader {
     pub events: UnboundedSender<ReadEvent>,
     pub stats: Arc<ReaderStats>,
     pub remainder: PacketRemainder,
-    /// It was said that there is less memory than was planned for.
-    pub memory_pressure: bool,
+    /// The warning that there is less memory than planned was sent.
+    pub memory_warned: bool,
 }
 
-/// What a read gave beyond the space that was left in a part: less than one packet.
+/// Bytes that a read returned beyond the end of a part: less than one packet.
 #[derive(Default)]
 pub(super) struct PacketRemainder {
     bytes: Vec<u8>,
@@ -48,7 +48,7 @@ pub(super) struct PacketRemainder {
 }
 
 impl PacketRemainder {
-    /// Moves as much as fits; how much that is.
+    /// Moves as many bytes as fit into `space` and returns their number.
     fn copy_into(&mut self, space: &mut [u8]) -> usize {
         let length = space.len().min(self.to - self.from);
         space[..length].copy_from_slice(&self.bytes[self.from..self.from + length]);
@@ -60,13 +60,13 @@ impl PacketRemainder {
         self.from == self.to
     }
 
-    /// What was put into the room is kept, as far as this.
+    /// Keeps the first `length` bytes of the space.
     fn keep(&mut self, length: usize) {
         (self.from, self.to) = (0, length);
     }
 
-    /// Room for so much; whatever was in it is gone.
-    fn room(&mut self, length: usize) -> &mut [u8] {
+    /// Space for `length` bytes; earlier bytes are discarded.
+    fn space(&mut self, length: usize) -> &mut [u8] {
         if self.bytes.len() < length {
             self.bytes.resize(length, 0);
         }
@@ -74,7 +74,7 @@ impl PacketRemainder {
     }
 }
 
-/// Why reading ended before anything else could be said.
+/// The reason why the thread ends without `EndOfStream`.
 enum StopReason {
     Stopped,
     Failed(Error),
@@ -89,37 +89,38 @@ impl From<Error> for StopReason {
 /// Reads once; `None` at the end of the stream.
 fn read(
     source: &ByteSource,
-    woken: &PipeReader,
-    gauge: &ReaderStats,
+    stop_rx: &PipeReader,
+    stats: &ReaderStats,
     space: &mut [u8],
-    room: &mut [u8],
+    overflow: &mut [u8],
 ) -> Result<Option<usize>, StopReason> {
-    gauge.waiting.store(true, Ordering::Relaxed);
-    let piece = source.read(woken, space, room);
-    gauge.waiting.store(false, Ordering::Relaxed);
-    match piece? {
+    stats.waits_for_source.store(true, Ordering::Relaxed);
+    let result = source.read(stop_rx, space, overflow);
+    stats.waits_for_source.store(false, Ordering::Relaxed);
+    match result? {
         ReadResult::Bytes(read) => Ok(Some(read)),
-        ReadResult::End => Ok(None),
+        ReadResult::EndOfStream => Ok(None),
         ReadResult::Stopped => Err(StopReason::Stopped),
     }
 }
 
 impl PartReader {
-    /// Reads to the end. What is left to say is returned, not sent, so that the source is closed
-    /// first; nothing is if reading was stopped.
+    /// Reads to the end. Returns the last event instead of sending it, so that the source is closed first;
+    /// `None` if the thread was stopped.
     pub fn run(mut self) -> Option<ReadEvent> {
-        match self.stream() {
+        match self.read_stream() {
             Ok((bytes, crc32)) => Some(ReadEvent::EndOfStream { bytes, crc32 }),
             Err(StopReason::Failed(error)) => Some(ReadEvent::SourceFailed(error)),
             Err(StopReason::Stopped) => None,
         }
     }
 
-    fn stream(&mut self) -> Result<(u64, u32), StopReason> {
+    /// Returns the length of the stream in bytes and its CRC-32.
+    fn read_stream(&mut self) -> Result<(u64, u32), StopReason> {
         let (mut bytes, mut crc32) = (0, 0);
         for number in 1.. {
             if number > READ_AHEAD {
-                self.emit_part()?;
+                self.wait_for_release()?;
             }
             let size = self.plan.part_size(number).min(self.plan.max_stream() - bytes);
             if size == 0 {
@@ -144,26 +145,26 @@ impl PartReader {
         Ok((bytes, crc32))
     }
 
-    /// Fills one part, and tells whether the stream ended in it.
+    /// Fills one part; true if the stream ended in it.
     fn read_part(&mut self, number: u32, size: u64) -> Result<(FilledPart, bool), StopReason> {
         self.pool.set_limit(self.plan.buffers_for(number));
         let mut hasher = Hasher::new(self.algorithm);
         let (mut chunks, mut left, mut ended) = (Vec::new(), size, false);
         if number == 2 {
-            // Known before there is a buffer: where there is memory for one only, it is free again
-            // when it is known how the first part is to be sent.
+            // This is decided without a buffer: where there is memory for one only, the first part holds it
+            // until the upload knows whether the part is sent by a put.
             ended = !self.more_follows()?;
             if !ended {
                 self.send_event(ReadEvent::MultipartNeeded)?;
             }
         }
         while left > 0 && !ended {
-            // Less than planned, but no less than one buffer: what is held is all there is.
+            // Without memory for another buffer the part is smaller than planned, and at least one buffer.
             let Some(mut buffer) = self.buffer(chunks.len())? else { break };
-            let room = left.min(buffer.space().len() as u64) as usize;
+            let length = left.min(buffer.space().len() as u64) as usize;
             let mut used = 0;
-            while used < room {
-                let end = room.min(used + READ_SIZE);
+            while used < length {
+                let end = length.min(used + READ_SIZE);
                 let space = &mut buffer.space()[used..end];
                 let Some(read) = self.read(space)? else {
                     ended = true;
@@ -171,8 +172,8 @@ impl PartReader {
                 };
                 let piece = &buffer.space()[used..used + read];
                 hasher.update(piece);
-                if let Some(watch) = &mut self.validator {
-                    watch.bytes(piece).map_err(rejected)?;
+                if let Some(validator) = &mut self.validator {
+                    validator.bytes(piece).map_err(rejected)?;
                 }
                 used += read;
             }
@@ -184,21 +185,22 @@ impl PartReader {
         Ok((FilledPart { number, chunks, digest: hasher.finish() }, ended))
     }
 
-    /// Waits until the upload is there, where the pool is held until then.
-    fn emit_part(&self) -> Result<(), StopReason> {
-        self.stats.out_of_buffers.store(true, Ordering::Relaxed);
-        let passed = self.pool.may_map();
-        self.stats.out_of_buffers.store(false, Ordering::Relaxed);
-        if passed { Ok(()) } else { Err(StopReason::Stopped) }
+    /// Waits until the pool is released, which is when the multipart upload exists.
+    fn wait_for_release(&self) -> Result<(), StopReason> {
+        self.stats.waits_for_buffer.store(true, Ordering::Relaxed);
+        let released = self.pool.wait_for_release();
+        self.stats.waits_for_buffer.store(false, Ordering::Relaxed);
+        if released { Ok(()) } else { Err(StopReason::Stopped) }
     }
 
-    /// A buffer for a part that has so many; `None` where there is no memory for another one.
+    /// A buffer for a part that has `own` buffers; `None` where there is no memory for another one.
     fn buffer(&mut self, own: usize) -> Result<Option<Buffer>, StopReason> {
-        self.stats.out_of_buffers.store(true, Ordering::Relaxed);
-        let taken = self.pool.try_take_extra(own);
-        self.stats.out_of_buffers.store(false, Ordering::Relaxed);
-        if let Some(why) = self.pool.refusal().filter(|_| taken.is_ok() && !self.memory_pressure) {
-            self.memory_pressure = true;
+        self.stats.waits_for_buffer.store(true, Ordering::Relaxed);
+        let taken = self.pool.take_extra(own);
+        self.stats.waits_for_buffer.store(false, Ordering::Relaxed);
+        let refusal = self.pool.take_refusal();
+        if let Some(why) = refusal.filter(|_| taken.is_ok() && !self.memory_warned) {
+            self.memory_warned = true;
             let what = format!("the system gives no more memory for buffers: {why}; going on with");
             self.send_event(ReadEvent::Warning(format!(
                 "{what} what there is, which may be slower"
@@ -216,11 +218,11 @@ impl PartReader {
         }
     }
 
-    /// Whether there is more of the stream; what of it was read is kept.
+    /// Whether the stream goes on. Bytes that this reads are kept for the next part.
     fn more_follows(&mut self) -> Result<bool, StopReason> {
         if self.remainder.is_empty() {
-            let room = self.remainder.room(self.source.min_size());
-            let Some(read) = read(&self.source, &self.stop_rx, &self.stats, room, &mut [])? else {
+            let space = self.remainder.space(self.source.min_space());
+            let Some(read) = read(&self.source, &self.stop_rx, &self.stats, space, &mut [])? else {
                 return Ok(false);
             };
             self.remainder.keep(read);
@@ -228,13 +230,15 @@ impl PartReader {
         Ok(true)
     }
 
-    /// Puts more of the stream into `space`; `None` at the end of the stream. Near the end of a part
-    /// the kernel is given room for a whole packet, and what is too much for the part is kept.
+    /// Reads into `space`; `None` at the end of the stream. Near the end of a part the kernel gets the space
+    /// of a whole packet, and the bytes beyond the part are kept for the next one.
     fn read(&mut self, space: &mut [u8]) -> Result<Option<usize>, StopReason> {
         let mut length = self.remainder.copy_into(space);
         if length == 0 {
-            let room = self.remainder.room(self.source.min_size().saturating_sub(space.len()));
-            let Some(read) = read(&self.source, &self.stop_rx, &self.stats, space, room)? else {
+            let missing = self.source.min_space().saturating_sub(space.len());
+            let overflow = self.remainder.space(missing);
+            let Some(read) = read(&self.source, &self.stop_rx, &self.stats, space, overflow)?
+            else {
                 return Ok(None);
             };
             length = read.min(space.len());
@@ -244,22 +248,19 @@ impl PartReader {
         Ok(Some(length))
     }
 
-    /// Every part that there may be is full: the stream must end here.
+    /// Fails if the stream goes on after the last part of the plan.
     fn expect_eof(&mut self) -> Result<(), StopReason> {
-        match self.more_follows()? {
-            false => Ok(()),
-            true => {
-                let longest = self.plan.max_stream();
-                let what =
-                    format!("the stream is longer than {longest} bytes, all that can be stored");
-                let hint = "give its size with --expected-size, more memory with --max-memory, or \
-                            store it as several objects";
-                Err(Error::source(what).with_hint(hint).into())
-            }
+        if !self.more_follows()? {
+            return Ok(());
         }
+        let longest = self.plan.max_stream();
+        let what = format!("the stream is longer than {longest} bytes, all that can be stored");
+        let hint = "give its size with --expected-size, more memory with --max-memory, or \
+                    store it as several objects";
+        Err(Error::source(what).with_hint(hint).into())
     }
 
-    /// What remains to be checked when the stream has ended.
+    /// The checks after the end of the stream: the size of a file, and the validator's.
     fn finish_validation(&mut self, bytes: u64) -> Result<(), StopReason> {
         let name = self.source.name();
         match self.source.size() {
@@ -271,24 +272,24 @@ impl PartReader {
             }
             _ => {}
         }
-        if let Some(warning) = self.source.modified() {
+        if let Some(warning) = self.source.modification_warning() {
             self.send_event(ReadEvent::Warning(warning))?;
         }
-        if let Some(watch) = self.validator.take()
-            && let Some(warning) = watch.end().map_err(rejected)?
+        if let Some(validator) = self.validator.take()
+            && let Some(warning) = validator.end().map_err(rejected)?
         {
             self.send_event(ReadEvent::Warning(warning))?;
         }
         Ok(())
     }
 
-    /// If nobody listens any more, there is nothing to read for.
-    fn send_event(&self, incoming: ReadEvent) -> Result<(), StopReason> {
-        self.events.send(incoming).map_err(|_| StopReason::Stopped)
+    /// Stops the thread if the receiver is gone.
+    fn send_event(&self, event: ReadEvent) -> Result<(), StopReason> {
+        self.events.send(event).map_err(|_| StopReason::Stopped)
     }
 }
 
-/// A stream that its validator refuses is a failure of its producer.
+/// The error for a stream that its validator rejects, which is a failure of the producer.
 fn rejected(rejection: Rejection) -> Error {
     Error::source(rejection.message).with_hint("look at what the producer said")
 }

@@ -1,7 +1,7 @@
 //! The command after `--`, whose stdout is the stream.
 //!
-//! Owns the process and its group. Knows nothing of the upload. Invariant: its stream counts as
-//! whole only if it exited 0, and when a run ends early its whole group is ended too.
+//! Owns the process and its group. Knows nothing of the upload. Invariants: `check_exit_status` succeeds
+//! only if the command exited with 0; `end` leaves no process of the group.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,22 +16,24 @@ use crate::platform::worker;
 use crate::source::child_reaper::Children;
 use proto::error::Error;
 
-/// How long a group may take to end itself after SIGTERM.
+/// The time between SIGTERM and SIGKILL to the group.
 const SIGTERM_GRACE: Duration = Duration::from_secs(5);
-/// How long the pipe may stay open after the command has exited.
+/// How long another process may hold the pipe open after the command has exited.
 pub const STDOUT_HELD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A started command.
 pub struct Producer {
     name: String,
     children: Children,
     pid: Pid,
+    /// `None` once the group has no members.
     group: Option<Pid>,
     exit_status: Option<ExitStatus>,
 }
 
 impl Producer {
-    /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its own. A
-    /// host that gives no more processes is given some seconds.
+    /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its own. While
+    /// the system refuses a process, retries for up to 10 s. Fails where the command cannot be started.
     pub async fn start(
         command: &[OsString],
         children: &Children,
@@ -48,7 +50,7 @@ impl Producer {
         let child = worker::retry_start(attempt).await.map_err(|e| {
             let error = Error::source(format!("the command {name:?} cannot be started: {e}"));
             match e.kind() {
-                io::ErrorKind::WouldBlock => error.with_hint(worker::RAISE),
+                io::ErrorKind::WouldBlock => error.with_hint(worker::RAISE_PROCESS_LIMIT),
                 _ => error,
             }
         })?;
@@ -59,20 +61,21 @@ impl Producer {
         Ok((Producer { name, children, pid, group: Some(pid), exit_status: None }, stdout))
     }
 
-    /// Resolves when the command has exited.
+    /// Resolves when the command has exited. Fails where its exit status is lost.
     pub async fn exited(&mut self) -> Result<(), Error> {
         if self.exit_status.is_none() {
             let status = self.children.exited(self.pid).await.map_err(|e| {
                 Error::source(format!("the command {:?} cannot be waited for: {e}", self.name))
             })?;
             self.exit_status = Some(status);
-            // The number of a group without members is free: later it may be that of a stranger.
+            // The kernel may give the id of a group without members to another group.
             self.group = self.group.filter(|group| test_kill_process_group(*group).is_ok());
         }
         Ok(())
     }
 
-    /// Whether it died because nobody read its stdout any more: then somebody else knows why.
+    /// Whether SIGPIPE ended the command, since its stdout was closed here for another reason, which the run
+    /// reports.
     pub fn died_of_sigpipe(&self) -> bool {
         const SIGPIPE: i32 = 13;
         self.exit_status.is_some_and(|status| {
@@ -80,7 +83,7 @@ impl Producer {
         })
     }
 
-    /// Whether the exit was a success; an error that says how it was not.
+    /// Fails unless the command exited with 0.
     pub fn check_exit_status(&self) -> Result<(), Error> {
         let Some(status) = self.exit_status else {
             return Err(Error::source(format!("the command {:?} has not exited", self.name)));
@@ -107,14 +110,14 @@ impl Producer {
         .with_hint("wait in the command for everything it starts")
     }
 
-    /// Ends the whole group: SIGTERM, and SIGKILL for what is left after the grace.
+    /// Ends the group: SIGTERM, and after 5 s SIGKILL.
     pub async fn end(mut self) {
         let Some(group) = self.group else { return };
-        // Told once: some programs take a second SIGTERM for impatience and leave their work undone.
+        // One SIGTERM only: at a second, some programs skip their cleanup.
         let _ = kill_process_group(group, Signal::TERM);
         let deadline = tokio::time::Instant::now() + SIGTERM_GRACE;
         let _ = tokio::time::timeout_at(deadline, self.exited()).await;
-        // The leader may be gone while others of its group are not.
+        // Members of the group may outlive its leader.
         while test_kill_process_group(group).is_ok() {
             if tokio::time::Instant::now() >= deadline {
                 let _ = kill_process_group(group, Signal::KILL);

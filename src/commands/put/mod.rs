@@ -240,7 +240,7 @@ fn buffer_pool(plan: &PartPlan) -> Pool {
         min_buffer: part_plan::MIN_PART as usize,
         timeout: worker::THREAD_TIMEOUT,
     };
-    let pool = Pool::under(pressure, plan.buffer_size, plan.buffers_for(1));
+    let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers_for(1));
     pool.hold();
     pool
 }

@@ -1,12 +1,10 @@
-//! A bounded number of reusable buffers; holding one is the permission to read.
+//! A bounded number of reusable buffers; owning one is the permit to read.
 //!
-//! Owns the memory that the stream passes through. Knows nothing of parts, of hashing or of who
-//! holds a buffer. Memory is mapped, page-aligned and outside the heap, only when a buffer is taken
-//! and none that was used before is free: a stream of one kilobyte touches a page of one buffer.
-//! Invariant: never more than `limit` buffers exist outside the free list, nor more than `limit` in
-//! all; a buffer is back when the last slice of its bytes is dropped, and not before. Memory that the
-//! system refuses makes the pool smaller for as long as it refuses; it is an error only for who could
-//! wait for nothing.
+//! Owns the memory of the stream. Knows nothing of parts or digests. Memory is mapped, page-aligned and
+//! outside the heap, only when a buffer is taken and no used one is free: a stream of 1 KB touches one page
+//! of one buffer. Invariants: never more than `limit` buffers are out, nor more than `limit` exist; a buffer
+//! returns when the last slice of its bytes is dropped. Memory that the system refuses makes the pool
+//! smaller while it is refused; it is an error only for a caller that no other buffer can come back to.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,22 +13,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use memmap2::{MmapMut, MmapOptions};
 
-/// The size of a huge page where Linux offers them on the common machines.
+/// Bytes of a huge page of Linux on x86-64 and ARM.
 const HUGE_PAGE: usize = 2 << 20;
 const PAGE: usize = 4096;
 
-/// What must be left when a buffer was mapped: the heap and the stacks of threads live under the same
-/// limits, and for them a refusal is the end of the process.
+/// Bytes that must still be free after a buffer was mapped: the heap and the stacks of threads are under the
+/// same limits, and a refusal there ends the process.
 const RESERVE: usize = 16 << 20;
-/// Memory that was refused is asked for again after so long, if no buffer comes back before.
+/// The pause before refused memory is requested again, unless a buffer returns before.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is done where the system gives no memory and no buffer is out that would come back.
+/// The behaviour where the system refuses memory and no buffer is out that could return.
 #[derive(Debug, Clone, Copy)]
 pub struct MemoryPressure {
-    /// Smaller buffers are tried, down to this size.
+    /// Bytes of the smallest buffer that is tried instead.
     pub min_buffer: usize,
-    /// So long memory is asked for again.
+    /// How long memory is requested again.
     pub timeout: Duration,
 }
 
@@ -42,123 +40,123 @@ pub struct Pool {
 
 struct PoolShared {
     buffer_size: usize,
-    scarcity: MemoryPressure,
+    pressure: MemoryPressure,
     state: Mutex<PoolState>,
     returned: Condvar,
     #[cfg(test)]
-    gate: Option<RefusalHook>,
+    refusal_hook: Option<RefusalHook>,
 }
 
-/// Asked before memory is mapped, for tests in which it is refused.
+/// Returns whether a mapping of this many bytes succeeds, for tests in which memory is refused.
 #[cfg(test)]
 pub type RefusalHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
 struct PoolState {
     limit: usize,
     outstanding: usize,
-    /// The last one returned is the first one taken: its pages are the likeliest to be in cache.
+    /// The last buffer that returned is taken first, since its pages are the likeliest to be in the cache.
     free: Vec<Mapping>,
     closed: bool,
-    /// The last refusal of memory that nobody has asked about.
+    /// The text of the last refusal of memory, until `take_refusal`.
     refusal_message: Option<String>,
-    reserved: bool,
+    /// `hold` was called, and `release` was not.
+    held: bool,
 }
 
 impl PoolShared {
     fn state(&self) -> MutexGuard<'_, PoolState> {
-        // The state is changed in single steps that cannot panic half way: it is whole even so.
+        // A panic leaves the state valid, since each change of it is one step that cannot panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl PoolShared {
     fn map(&self, size: usize) -> io::Result<Mapping> {
         #[cfg(test)]
-        if self.gate.as_ref().is_some_and(|gate| !gate(size)) {
+        if self.refusal_hook.as_ref().is_some_and(|permits| !permits(size)) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let reserve = MmapOptions::new().len(RESERVE).map_anon()?;
-        let region = Mapping::map(size)?;
+        let mapping = Mapping::map(size)?;
         drop(reserve);
-        Ok(region)
+        Ok(mapping)
     }
 }
 
 impl Pool {
-    /// A pool that hands out at most `limit` buffers of `buffer_size` bytes. Nothing is allocated yet.
+    /// A pool of at most `limit` buffers of `buffer_size` bytes. No memory is mapped yet.
     pub fn new(buffer_size: usize, limit: usize) -> Pool {
-        let scarcity = MemoryPressure { min_buffer: buffer_size, timeout: Duration::ZERO };
-        Pool::under(scarcity, buffer_size, limit)
+        let pressure = MemoryPressure { min_buffer: buffer_size, timeout: Duration::ZERO };
+        Pool::with_pressure(pressure, buffer_size, limit)
     }
 
-    /// The same, with a word on what to do where there is hardly any memory.
-    pub fn under(scarcity: MemoryPressure, buffer_size: usize, limit: usize) -> Pool {
+    /// A pool as of `new`, with a behaviour for refused memory.
+    pub fn with_pressure(pressure: MemoryPressure, buffer_size: usize, limit: usize) -> Pool {
         let state = PoolState {
             limit,
             outstanding: 0,
             free: Vec::new(),
             closed: false,
             refusal_message: None,
-            reserved: false,
+            held: false,
         };
         let shared = PoolShared {
             buffer_size,
-            scarcity,
+            pressure,
             state: Mutex::new(state),
             returned: Condvar::new(),
             #[cfg(test)]
-            gate: None,
+            refusal_hook: None,
         };
         Pool { shared: Arc::new(shared) }
     }
 
-    /// A pool to which memory is given only where the gate is open.
+    /// Maps memory only where `permits` returns true for the size.
     #[cfg(test)]
     pub fn with_refusal_hook(
         mut self,
-        gate: impl Fn(usize) -> bool + Send + Sync + 'static,
+        permits: impl Fn(usize) -> bool + Send + Sync + 'static,
     ) -> Pool {
-        Arc::get_mut(&mut self.shared).unwrap().gate = Some(Box::new(gate));
+        Arc::get_mut(&mut self.shared).unwrap().refusal_hook = Some(Box::new(permits));
         self
     }
 
+    /// Bytes of one buffer.
     pub fn buffer_size(&self) -> usize {
         self.shared.buffer_size
     }
 
-    /// Buffers that are taken and have not come back.
+    /// The number of buffers that are out.
     pub fn outstanding(&self) -> usize {
         self.shared.state().outstanding
     }
 
-    /// Buffers that exist, taken or free: what the process pays for.
+    /// The number of buffers that exist, out or free.
     pub fn allocated(&self) -> usize {
         let state = self.shared.state();
         state.outstanding + state.free.len()
     }
 
-    /// Changes how many buffers may be out at once. A lower limit takes nothing back from those who
-    /// hold buffers; it lets no new one out, and returned ones are given to the system.
+    /// Changes the number of buffers that may be out. A lower limit takes no buffer back; until enough have
+    /// returned, none is let out, and those above the limit are unmapped.
     pub fn set_limit(&self, limit: usize) {
         let mut state = self.shared.state();
         state.limit = limit;
-        let spare = limit.saturating_sub(state.outstanding).min(state.free.len());
-        let surplus = state.free.split_off(spare);
+        let kept = limit.saturating_sub(state.outstanding).min(state.free.len());
+        let surplus = state.free.split_off(kept);
         drop(state);
         drop(surplus);
         self.shared.returned.notify_all();
     }
 
-    /// Waits for a buffer; `None` once the pool is closed. Blocks the calling thread. An error is the
-    /// system's refusal to give memory.
+    /// Waits for a buffer and blocks the thread; `None` once the pool is closed. Fails where the system
+    /// refuses memory and no buffer is out.
     pub fn take(&self) -> io::Result<Option<Buffer>> {
-        self.try_take_extra(0)
+        self.take_extra(0)
     }
 
-    /// The same for who holds so many buffers already, and will let go of none before it has another.
-    /// Memory that is refused is waited for as long as buffers are out with others: they come back.
-    pub fn try_take_extra(&self, own: usize) -> io::Result<Option<Buffer>> {
-        let until = Instant::now() + self.shared.scarcity.timeout;
+    /// Waits as `take` does, for a caller that owns `own` buffers and drops none of them meanwhile. While
+    /// others own buffers, which will return, refused memory is waited for and is not an error.
+    pub fn take_extra(&self, own: usize) -> io::Result<Option<Buffer>> {
+        let deadline = Instant::now() + self.shared.pressure.timeout;
         let mut state = self.shared.state();
         loop {
             if state.closed {
@@ -169,25 +167,26 @@ impl Pool {
                 continue;
             }
             state.outstanding += 1;
-            if let Some(region) = state.free.pop() {
+            if let Some(mapping) = state.free.pop() {
                 drop(state);
-                return Ok(Some(self.lend(self.whole(region))));
+                return Ok(Some(self.lend(self.full_size(mapping))));
             }
-            let alone = state.outstanding == own + 1;
+            let may_shrink = own == 0 && state.outstanding == 1;
             drop(state);
-            let error = match self.map(alone && own == 0) {
-                Ok(region) => return Ok(Some(self.lend(region))),
+            let mapped = if may_shrink { self.map_shrinking() } else { self.map_full_size() };
+            let error = match mapped {
+                Ok(mapping) => return Ok(Some(self.lend(mapping))),
                 Err(error) => error,
             };
             state = self.shared.state();
             state.outstanding -= 1;
             state.refusal_message = Some(error.to_string());
-            // Somebody else may have been kept waiting by the permission that was not used.
+            // Another thread may wait for the permit that was not used.
             self.shared.returned.notify_one();
             if state.closed || !state.free.is_empty() {
                 continue;
             }
-            if state.outstanding <= own && (own > 0 || Instant::now() >= until) {
+            if state.outstanding <= own && (own > 0 || Instant::now() >= deadline) {
                 return Err(error);
             }
             let waited = self.shared.returned.wait_timeout(state, RETRY_INTERVAL);
@@ -195,59 +194,67 @@ impl Pool {
         }
     }
 
-    /// A region as it is, or in the place of a small one a whole one, if there is memory again.
-    fn whole(&self, region: Mapping) -> Mapping {
-        let size = self.shared.buffer_size;
-        if region.length < size { self.shared.map(size).unwrap_or(region) } else { region }
+    /// Replaces a small mapping by one of the full size, if there is memory again.
+    fn full_size(&self, mapping: Mapping) -> Mapping {
+        if mapping.length < self.shared.buffer_size {
+            self.map_full_size().unwrap_or(mapping)
+        } else {
+            mapping
+        }
     }
 
-    fn lend(&self, region: Mapping) -> Buffer {
-        Buffer { region: Some(region), shared: Arc::clone(&self.shared) }
+    fn lend(&self, mapping: Mapping) -> Buffer {
+        Buffer { mapping: Some(mapping), shared: Arc::clone(&self.shared) }
     }
 
-    /// Memory for one buffer; a smaller one where only that can be had and it is wanted.
-    fn map(&self, smaller: bool) -> io::Result<Mapping> {
-        let PoolShared { buffer_size, scarcity, .. } = &*self.shared;
+    /// Memory for one buffer of the full size.
+    fn map_full_size(&self) -> io::Result<Mapping> {
+        self.shared.map(self.shared.buffer_size)
+    }
+
+    /// Memory for one buffer, whose size is halved while the system refuses it, down to `min_buffer`.
+    fn map_shrinking(&self) -> io::Result<Mapping> {
+        let PoolShared { buffer_size, pressure, .. } = &*self.shared;
         let mut size = *buffer_size;
         loop {
-            let refused = match self.shared.map(size) {
-                Ok(region) => return Ok(region),
+            let error = match self.shared.map(size) {
+                Ok(mapping) => return Ok(mapping),
                 Err(error) => error,
             };
-            let half = (size / 2).next_multiple_of(PAGE).max(scarcity.min_buffer);
-            if !smaller || half >= size {
-                return Err(refused);
+            let half = (size / 2).next_multiple_of(PAGE).max(pressure.min_buffer);
+            if half >= size {
+                return Err(error);
             }
             size = half;
         }
     }
 
-    /// The system's last word on a refusal of memory, said once.
-    pub fn refusal(&self) -> Option<String> {
+    /// The text of the last refusal of memory, once.
+    pub fn take_refusal(&self) -> Option<String> {
         self.shared.state().refusal_message.take()
     }
 
-    /// From here on `passes` waits, until `release`.
+    /// Makes `wait_for_release` wait until `release`.
     pub fn hold(&self) {
-        self.shared.state().reserved = true;
+        self.shared.state().held = true;
     }
 
+    /// Ends `hold`.
     pub fn release(&self) {
-        self.shared.state().reserved = false;
+        self.shared.state().held = false;
         self.shared.returned.notify_all();
     }
 
-    /// Waits until the pool is not held; false once it is closed. Blocks the calling thread.
-    pub fn may_map(&self) -> bool {
+    /// Waits until the pool is not held and blocks the thread; false once the pool is closed.
+    pub fn wait_for_release(&self) -> bool {
         let mut state = self.shared.state();
-        while state.reserved && !state.closed {
+        while state.held && !state.closed {
             state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         !state.closed
     }
 
-    /// Lets no buffer out any more, releases everyone who waits for one, and gives the free ones to
-    /// the system.
+    /// Lets no buffer out any more, wakes all threads that wait, and unmaps the free buffers.
     pub fn close(&self) {
         let mut state = self.shared.state();
         state.closed = true;
@@ -258,21 +265,21 @@ impl Pool {
     }
 }
 
-/// One buffer, held by whoever fills it. Dropped, it is back in the pool.
+/// One buffer, which the drop returns to the pool.
 pub struct Buffer {
-    /// Present until the drop.
-    region: Option<Mapping>,
+    /// `Some` until the drop.
+    mapping: Option<Mapping>,
     shared: Arc<PoolShared>,
 }
 
 impl Buffer {
-    /// The whole buffer, to be filled from its start.
+    /// All bytes of the buffer.
     pub fn space(&mut self) -> &mut [u8] {
-        self.region.as_mut().map(Mapping::bytes_mut).unwrap_or_default()
+        self.mapping.as_mut().map(Mapping::bytes_mut).unwrap_or_default()
     }
 
-    /// The first `length` bytes, shared without a copy: the buffer is back in the pool when the last
-    /// slice is dropped.
+    /// The first `length` bytes, without a copy. The buffer returns to the pool when the last slice of them
+    /// is dropped.
     pub fn freeze(self, length: usize) -> Bytes {
         let length = length.min(self.as_ref().len());
         Bytes::from_owner(self).slice(..length)
@@ -281,7 +288,7 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        self.region.as_ref().map(Mapping::bytes).unwrap_or_default()
+        self.mapping.as_ref().map(Mapping::bytes).unwrap_or_default()
     }
 }
 
@@ -290,15 +297,15 @@ impl Drop for Buffer {
         let mut state = self.shared.state();
         state.outstanding -= 1;
         let keep = !state.closed && state.outstanding + state.free.len() < state.limit;
-        let surplus = match self.region.take() {
-            Some(region) if keep => {
-                state.free.push(region);
+        let surplus = match self.mapping.take() {
+            Some(mapping) if keep => {
+                state.free.push(mapping);
                 None
             }
             other => other,
         };
         drop(state);
-        // Unmapping a large region takes time; nobody should wait for the lock meanwhile.
+        // munmap(2) of a large mapping takes time, so the lock is released before.
         drop(surplus);
         self.shared.returned.notify_one();
     }
@@ -313,21 +320,21 @@ struct Mapping {
 
 impl Mapping {
     fn map(length: usize) -> io::Result<Mapping> {
-        // With huge pages in sight, start where one can start; the slack is address space only.
+        // A large buffer starts at the boundary of a huge page; the slack is address space only.
         let slack = if length >= 2 * HUGE_PAGE { HUGE_PAGE } else { 0 };
         let map = MmapOptions::new().len((length + slack).max(1)).map_anon()?;
         let start = if slack == 0 { 0 } else { map.as_ptr().align_offset(HUGE_PAGE).min(slack) };
-        let region = Mapping { map, start, length };
-        region.ask_for_huge_pages();
-        Ok(region)
+        let mapping = Mapping { map, start, length };
+        mapping.advise_huge_pages();
+        Ok(mapping)
     }
 
-    /// The first touch of fresh memory costs as much as sending it; huge pages make it a fifth. The
-    /// first two megabytes stay with small pages, so that a short stream touches only what it fills.
+    /// The first touch of fresh memory costs as much time as sending it, and a fifth of that with huge pages.
+    /// The first 2 MiB keep small pages, so that a short stream touches only the pages that it fills.
     #[cfg(target_os = "linux")]
-    fn ask_for_huge_pages(&self) {
+    fn advise_huge_pages(&self) {
         if self.length >= 2 * HUGE_PAGE {
-            // Advice: a kernel without huge pages refuses it, and everything works as well.
+            // A kernel without huge pages refuses this advice, which changes nothing else.
             let _ = self.map.advise_range(
                 memmap2::Advice::HugePage,
                 self.start + HUGE_PAGE,
@@ -337,7 +344,7 @@ impl Mapping {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn ask_for_huge_pages(&self) {}
+    fn advise_huge_pages(&self) {}
 
     fn bytes(&self) -> &[u8] {
         &self.map[self.start..self.start + self.length]

@@ -1,4 +1,4 @@
-//! Files that change while they are read, and files whose size says nothing.
+//! Files that change while they are read, and files whose size is not their length.
 
 use std::io::{Seek, SeekFrom};
 use std::time::{Duration, SystemTime};
@@ -11,84 +11,87 @@ fn file_of(length: usize) -> tempfile::NamedTempFile {
     file
 }
 
-/// Reads a source to its end; how much that was, and the warnings.
-fn read_of(source: ByteSource) -> (u64, String) {
-    let (mut reader, _pool) = started(source, &PartPlan::uniform(PART, 2));
+/// Reads a source to its end; returns the number of bytes and the warnings.
+fn read_to_end(source: ByteSource) -> (u64, String) {
+    let (mut reader, _pool) = start(source, &PartPlan::uniform(PART, 2));
     let (mut warnings, mut end) = (String::new(), None);
-    while let Some(incoming) = reader.events.blocking_recv() {
-        match incoming {
+    while let Some(event) = reader.events.blocking_recv() {
+        match event {
             ReadEvent::Warning(text) => warnings.push_str(&text),
             ReadEvent::EndOfStream { bytes, .. } => end = Some(bytes),
             ReadEvent::SourceFailed(error) => panic!("{error}"),
             _ => {}
         }
     }
-    (end.expect("an end is told"), warnings)
+    (end.expect("the thread sends an end"), warnings)
 }
 
 #[test]
-fn a_file_that_does_not_change_is_read_without_a_word() {
+fn a_file_that_does_not_change_is_read_without_a_warning() {
     let file = file_of(2 * PART);
     let source = ByteSource::file(file.path()).unwrap();
     assert_eq!(source.size(), Some(2 * PART as u64));
-    let (reader, pool) = started(source, &PartPlan::uniform(PART, 2));
+    let (reader, pool) = start(source, &PartPlan::uniform(PART, 2));
     check(reader, &pool, &ramp(2 * PART), PART);
-    assert_eq!(read_of(ByteSource::file(file.path()).unwrap()), (2 * PART as u64, String::new()));
+    assert_eq!(
+        read_to_end(ByteSource::file(file.path()).unwrap()),
+        (2 * PART as u64, String::new())
+    );
 }
 
 #[test]
-fn a_file_that_shrinks_is_broken() {
+fn a_file_that_shrinks_is_an_error() {
     for left in [0, 1, PART, 2 * PART - 1] {
         let file = file_of(2 * PART);
         let source = ByteSource::file(file.path()).unwrap();
         file.as_file().set_len(left as u64).unwrap();
-        let error = broken(started(source, &PartPlan::uniform(PART, 2)).0);
+        let error = source_error(start(source, &PartPlan::uniform(PART, 2)).0);
         assert!(error.kind == ErrorKind::Source && error.message.contains("shrank"), "{error}");
     }
 }
 
 #[test]
-fn a_file_is_as_long_as_it_was_at_the_start_and_what_comes_after_is_told() {
+fn a_file_is_read_to_the_size_at_its_opening_and_later_bytes_are_a_warning() {
     for length in [1, PART - 1, PART, PART + 1, 3 * PART] {
         let file = file_of(length);
         let source = ByteSource::file(file.path()).unwrap();
         file.as_file().set_len(length as u64 + 7).unwrap();
-        let (bytes, warnings) = read_of(source);
+        let (bytes, warnings) = read_to_end(source);
         assert_eq!(bytes, length as u64);
         assert!(warnings.contains("grew") && warnings.contains("the 7 after"), "{warnings}");
     }
-    // An empty one is empty, whatever somebody writes into it meanwhile.
+    // An empty file stays empty, whatever is written to it later.
     let file = file_of(0);
     let source = ByteSource::file(file.path()).unwrap();
     file.as_file().set_len(9).unwrap();
-    assert_eq!(read_of(source).0, 0);
-    // One that is open already is read from where it stands.
+    assert_eq!(read_to_end(source).0, 0);
+    // A file that is open already is read from its offset.
     let file = file_of(100);
     let mut open = File::open(file.path()).unwrap();
     open.seek(SeekFrom::Start(40)).unwrap();
     let source = ByteSource::new(open.into(), "stdin").unwrap();
     assert_eq!(source.size(), Some(60));
     file.as_file().set_len(110).unwrap();
-    let (bytes, warnings) = read_of(source);
+    let (bytes, warnings) = read_to_end(source);
     assert!(bytes == 60 && warnings.contains("the 10 after"), "{bytes}: {warnings}");
 }
 
 #[test]
-fn a_file_that_is_written_to_without_getting_longer_is_told() {
+fn a_file_that_is_overwritten_without_growing_is_a_warning() {
     let mut file = file_of(PART);
     let source = ByteSource::file(file.path()).unwrap();
     file.rewind().unwrap();
     file.write_all(b"other").unwrap();
-    // A clock of files can be too coarse to see it.
+    // The clock of the file system can be too coarse to show the write.
     file.as_file().set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
-    let (bytes, warnings) = read_of(source);
+    let (bytes, warnings) = read_to_end(source);
     assert!(bytes == PART as u64 && warnings.contains("was written to"), "{warnings}");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_the_system_makes_up_is_read_to_its_end() {
-    // Of the first the size is said to be 0, of the others a page.
+fn a_file_whose_content_is_generated_is_read_to_its_end() {
+    // The first has size 0, the others a page.
     for path in ["/proc/self/limits", "/sys/kernel/notes", "/sys/kernel/mm/ksm/run"] {
         let Ok(content) = std::fs::read(path) else {
             eprintln!("skipped: this system has no {path}");
@@ -96,6 +99,6 @@ fn a_file_that_the_system_makes_up_is_read_to_its_end() {
         };
         let source = ByteSource::file(path.as_ref()).unwrap();
         assert!(source.size().is_none() && source.is_file(), "{path}");
-        assert_eq!(read_of(source), (content.len() as u64, String::new()), "{path}");
+        assert_eq!(read_to_end(source), (content.len() as u64, String::new()), "{path}");
     }
 }

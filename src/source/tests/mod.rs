@@ -1,4 +1,4 @@
-//! Streams of every awkward length and pace, and everything that can go wrong with a source.
+//! Streams of lengths around the boundaries and of any pace, and failures of a source.
 
 mod files;
 mod packets;
@@ -7,7 +7,7 @@ mod scarce;
 use super::*;
 use proto::digest;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -15,59 +15,59 @@ use validate::{Rejection, StreamValidator};
 
 const PART: usize = 1000;
 
-/// Bytes that repeat with a prime period: no two parts of a round size are equal.
+/// Bytes with a prime period, so that no two parts of a round size are equal.
 fn ramp(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
 
-fn piped(reader: PipeReader) -> ByteSource {
+fn pipe_source(reader: PipeReader) -> ByteSource {
     ByteSource::new(reader.into(), "the pipe").unwrap()
 }
 
-fn started(source: ByteSource, plan: &PartPlan) -> (Reader, Pool) {
-    watched(source, plan, None)
+fn start(source: ByteSource, plan: &PartPlan) -> (Reader, Pool) {
+    start_validating(source, plan, None)
 }
 
-fn watched(
+fn start_validating(
     source: ByteSource,
     plan: &PartPlan,
-    watch: Option<Box<dyn StreamValidator>>,
+    validator: Option<Box<dyn StreamValidator>>,
 ) -> (Reader, Pool) {
     let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
     let reader =
-        Reader::start(source, pool.clone(), plan.clone(), Algorithm::Sha256, watch).unwrap();
+        Reader::start(source, pool.clone(), plan.clone(), Algorithm::Sha256, validator).unwrap();
     (reader, pool)
 }
 
-/// A stream whose writer is `write`, on a thread of its own.
+/// A stream that `write` writes on a thread of its own.
 fn stream(plan: &PartPlan, write: impl FnOnce(PipeWriter) + Send + 'static) -> (Reader, Pool) {
     let (reader, writer) = pipe().unwrap();
     thread::spawn(move || write(writer));
-    started(piped(reader), plan)
+    start(pipe_source(reader), plan)
 }
 
-fn broken(mut reader: Reader) -> Error {
+fn source_error(mut reader: Reader) -> Error {
     loop {
         match reader.events.blocking_recv() {
             Some(ReadEvent::SourceFailed(error)) => return error,
             Some(ReadEvent::EndOfStream { .. }) => panic!("taken for the end of the stream"),
             Some(_) => {}
-            None => panic!("the thread said nothing"),
+            None => panic!("the thread sent no event"),
         }
     }
 }
 
-/// Reads to the end and checks everything that was said against what was written.
+/// Reads to the end and compares every event with the bytes that were written.
 fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
     let mut read = Vec::new();
     let mut guards = Vec::new();
-    let (mut parts, mut continues, mut ending) = (0, false, false);
+    let (mut parts, mut multipart, mut last_announced) = (0, false, false);
     loop {
-        match reader.events.blocking_recv().expect("an end is told") {
+        match reader.events.blocking_recv().expect("the thread sends an end") {
             ReadEvent::Part(part) => {
                 parts += 1;
                 assert_eq!(part.number, parts);
-                assert_eq!(continues, parts > 1, "the second part is announced, the first not");
+                assert_eq!(multipart, parts > 1, "the second part is announced, the first not");
                 assert_eq!(part.digest, digest::part(Algorithm::Sha256, &part.chunks));
                 let bytes = part.chunks.concat();
                 assert_eq!(part.digest.size, bytes.len() as u64);
@@ -77,16 +77,16 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
                 read.extend(bytes);
             }
             ReadEvent::MultipartNeeded => {
-                assert!(parts == 1 && !continues);
-                continues = true;
+                assert!(parts == 1 && !multipart);
+                multipart = true;
             }
             ReadEvent::LastPartNext => {
                 let left = written.len() - read.len();
-                assert!((1..part_size).contains(&left) && !ending, "{left} bytes are left");
-                ending = true;
+                assert!((1..part_size).contains(&left) && !last_announced, "{left} bytes are left");
+                last_announced = true;
             }
             ReadEvent::EndOfStream { bytes, crc32 } => {
-                assert_eq!(ending, !written.len().is_multiple_of(part_size));
+                assert_eq!(last_announced, !written.len().is_multiple_of(part_size));
                 assert!(read == written, "the bytes differ");
                 assert_eq!(bytes, written.len() as u64);
                 assert_eq!(crc32, crc32fast::hash(written));
@@ -104,9 +104,9 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
 }
 
 #[test]
-fn every_length_around_a_boundary_is_cut_where_it_should_be() {
+fn every_length_around_a_boundary_is_divided_as_planned() {
     for length in [0, 1, PART - 1, PART, PART + 1, 2 * PART, 7 * PART, 7 * PART + 17] {
-        // A part in one buffer; in several; in several of which the last is not full.
+        // A part of one buffer, of several, and of several of which the last is not full.
         for buffer in [PART, PART / 4, 300] {
             let plan = PartPlan::level_plan(buffer, PART as u64, 2);
             let written = ramp(length);
@@ -127,13 +127,13 @@ fn a_trickle_and_a_non_blocking_pipe_are_waited_for() {
             rustix::fs::fcntl_setfl(&reader, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
         }
         let written = ramp(300);
-        let (source, data) = (piped(reader), written.clone());
-        let (reader, pool) = started(source, &plan);
-        let gauge = reader.stats();
+        let (source, data) = (pipe_source(reader), written.clone());
+        let (reader, pool) = start(source, &plan);
+        let stats = reader.stats();
         thread::spawn(move || {
-            for (at, byte) in data.iter().enumerate() {
-                // The pipe is empty each time: the reader has seen all that went before.
-                while gauge.bytes() < at as u64 || !gauge.waits_for_source() {
+            for (index, byte) in data.iter().enumerate() {
+                // The pipe is empty at each write: the reader has read all bytes before it.
+                while stats.bytes() < index as u64 || !stats.waits_for_source() {
                     thread::yield_now();
                 }
                 writer.write_all(&[*byte]).unwrap();
@@ -148,16 +148,16 @@ fn reading_goes_no_further_than_there_are_buffers() {
     let plan = PartPlan::uniform(PART, 1);
     let written = ramp(5 * PART);
     let (mut reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&written).unwrap());
-    let mut held = Vec::new();
-    while held.len() < 2 {
+    let mut parts = Vec::new();
+    while parts.len() < 2 {
         if let Some(ReadEvent::Part(part)) = reader.events.blocking_recv() {
-            held.push(part);
+            parts.push(part);
         }
     }
     assert_eq!((pool.outstanding(), pool.allocated()), (2, 2));
     assert_eq!(reader.stats().bytes(), 2 * PART as u64);
     assert!(reader.events.try_recv().is_err());
-    held.clear();
+    parts.clear();
     assert!(matches!(reader.events.blocking_recv(), Some(ReadEvent::Part(_))));
 }
 
@@ -172,20 +172,21 @@ fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
         let pool = Pool::new(plan.buffer_size, plan.buffers_for(1));
         pool.hold();
         let mut reader =
-            Reader::start(piped(source), pool.clone(), plan, Algorithm::Sha256, None).unwrap();
+            Reader::start(pipe_source(source), pool.clone(), plan, Algorithm::Sha256, None)
+                .unwrap();
         for _ in 0..3 {
-            let said = reader.events.blocking_recv();
+            let event = reader.events.blocking_recv();
             assert!(
-                matches!(said, Some(ReadEvent::Part(_) | ReadEvent::MultipartNeeded)),
-                "{said:?}"
+                matches!(event, Some(ReadEvent::Part(_) | ReadEvent::MultipartNeeded)),
+                "{event:?}"
             );
         }
-        let gauge = reader.stats();
-        while !gauge.waits_for_buffer() {
-            assert!(gauge.bytes() <= 2 * PART as u64, "a third part is read");
+        let stats = reader.stats();
+        while !stats.waits_for_buffer() {
+            assert!(stats.bytes() <= 2 * PART as u64, "a third part is read");
             thread::yield_now();
         }
-        assert_eq!((gauge.bytes(), pool.outstanding()), (2 * PART as u64, 0));
+        assert_eq!((stats.bytes(), pool.outstanding()), (2 * PART as u64, 0));
         assert!(reader.events.try_recv().is_err());
         if stop {
             reader.stop();
@@ -194,10 +195,10 @@ fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
         }
         reader.resume();
         let mut parts = 2;
-        while let Some(said) = reader.events.blocking_recv() {
-            parts += usize::from(matches!(said, ReadEvent::Part(_)));
+        while let Some(event) = reader.events.blocking_recv() {
+            parts += usize::from(matches!(event, ReadEvent::Part(_)));
         }
-        assert_eq!((parts, gauge.bytes()), (5, 5 * PART as u64));
+        assert_eq!((parts, stats.bytes()), (5, 5 * PART as u64));
     }
 }
 
@@ -205,26 +206,26 @@ fn reading_goes_no_further_than_the_second_part_while_the_pool_is_held() {
 fn a_failed_read_is_never_the_end_of_the_stream() {
     let memory = File::open("/proc/self/mem").unwrap();
     let source = ByteSource::new(memory.into(), "the file").unwrap();
-    let error = broken(started(source, &PartPlan::uniform(PART, 1)).0);
+    let error = source_error(start(source, &PartPlan::uniform(PART, 1)).0);
     assert_eq!(error.kind, ErrorKind::Source);
     assert!(error.message.starts_with("cannot read the file: "), "{error}");
 
-    // The peer of a socket that goes away with bytes unread resets the connection.
+    // A peer that closes a socket with unread bytes resets the connection.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (mut peer, _) = listener.accept().unwrap();
-    ours.write_all(b"never read").unwrap();
+    stream.write_all(b"never read").unwrap();
     peer.write_all(b"some of it").unwrap();
     let mut first = [0];
     peer.peek(&mut first).unwrap();
     drop(peer);
-    let source = ByteSource::new(ours.into(), "the socket").unwrap();
-    let error = broken(started(source, &PartPlan::uniform(PART, 1)).0);
+    let source = ByteSource::new(stream.into(), "the socket").unwrap();
+    let error = source_error(start(source, &PartPlan::uniform(PART, 1)).0);
     assert_eq!(error.kind, ErrorKind::Source);
 }
 
 #[test]
-fn a_directory_and_a_missing_file_are_named_as_such() {
+fn a_directory_and_a_missing_file_are_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let error = ByteSource::file(folder.path()).err().unwrap();
     assert!(error.kind == ErrorKind::Source && error.message.contains("is a directory"), "{error}");
@@ -235,81 +236,81 @@ fn a_directory_and_a_missing_file_are_named_as_such() {
 #[test]
 fn a_stream_longer_than_can_be_stored_ends_cleanly() {
     let plan = PartPlan::uniform(1, 40);
-    let longest = plan.max_stream() as usize;
-    let written = ramp(longest);
+    let max_length = plan.max_stream() as usize;
+    let written = ramp(max_length);
     let data = written.clone();
     let (reader, pool) = stream(&plan, move |mut pipe| pipe.write_all(&data).unwrap());
     check(reader, &pool, &written, 1);
 
-    let (sent, closed) = mpsc::channel();
+    let (error_tx, error_rx) = mpsc::channel();
     let (reader, _pool) = stream(&plan, move |mut pipe| {
         let error = loop {
             if let Err(error) = pipe.write_all(&ramp(1 << 16)) {
                 break error;
             }
         };
-        sent.send(error.kind()).unwrap();
+        error_tx.send(error.kind()).unwrap();
     });
-    let error = broken(reader);
+    let error = source_error(reader);
     assert_eq!(error.kind, ErrorKind::Source);
     assert!(error.message.contains("longer than 10000 bytes"), "{error}");
-    assert_eq!(closed.recv().unwrap(), std::io::ErrorKind::BrokenPipe);
+    assert_eq!(error_rx.recv().unwrap(), std::io::ErrorKind::BrokenPipe);
 }
 
-/// Stops a reader, and waits until it has closed its source.
-fn stopped(mut reader: Reader, mut writer: PipeWriter) {
+/// Stops a reader and waits until it has closed its source.
+fn stop_and_wait(mut reader: Reader, mut writer: PipeWriter) {
     reader.stop();
-    while let Some(incoming) = reader.events.blocking_recv() {
+    while let Some(event) = reader.events.blocking_recv() {
         assert!(
             matches!(
-                incoming,
+                event,
                 ReadEvent::Part(_) | ReadEvent::MultipartNeeded | ReadEvent::LastPartNext
             ),
-            "{incoming:?}"
+            "{event:?}"
         );
     }
     let error = writer.write_all(b"more").unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "the producer is told");
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "the producer gets EPIPE");
 }
 
 #[test]
 fn stopping_works_while_the_source_is_silent() {
     let (reader, writer) = pipe().unwrap();
-    let (reader, _pool) = started(piped(reader), &PartPlan::uniform(PART, 1));
+    let (reader, _pool) = start(pipe_source(reader), &PartPlan::uniform(PART, 1));
     while !reader.stats().waits_for_source() {
         thread::yield_now();
     }
-    stopped(reader, writer);
+    stop_and_wait(reader, writer);
 }
 
 #[test]
 fn stopping_works_while_there_is_no_buffer() {
     let (reader, mut writer) = pipe().unwrap();
-    let (mut reader, pool) = started(piped(reader), &PartPlan::uniform(PART, 1));
+    let (mut reader, pool) = start(pipe_source(reader), &PartPlan::uniform(PART, 1));
     writer.write_all(&ramp(3 * PART)).unwrap();
-    let mut held = Vec::new();
-    while held.len() < 3 {
-        held.push(reader.events.blocking_recv().unwrap());
+    let mut events = Vec::new();
+    while events.len() < 3 {
+        events.push(reader.events.blocking_recv().unwrap());
     }
     assert_eq!(pool.outstanding(), 2);
-    stopped(reader, writer);
+    stop_and_wait(reader, writer);
 }
 
 #[test]
-fn a_named_pipe_is_waited_for_and_can_be_given_up() {
+fn a_named_pipe_is_waited_for_and_can_be_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
     let plan = PartPlan::uniform(PART, 2);
 
-    let (mut reader, _pool) = started(ByteSource::file(&path).unwrap(), &plan);
+    let (mut reader, _pool) = start(ByteSource::file(&path).unwrap(), &plan);
     while !reader.stats().waits_for_source() {
         thread::yield_now();
     }
     reader.stop();
     assert!(reader.events.blocking_recv().is_none(), "no writer is not an empty stream");
 
-    let (reader, pool) = started(ByteSource::file(&path).unwrap(), &plan);
+    let (reader, pool) = start(ByteSource::file(&path).unwrap(), &plan);
     while !reader.stats().waits_for_source() {
         thread::yield_now();
     }
@@ -317,20 +318,20 @@ fn a_named_pipe_is_waited_for_and_can_be_given_up() {
     check(reader, &pool, &ramp(2500), PART);
 }
 
-struct Judge {
+struct FakeValidator {
     seen: Vec<u8>,
-    hope: fn(&[u8]) -> Result<(), Rejection>,
-    verdict: fn(&[u8]) -> Result<Option<String>, Rejection>,
+    on_bytes: fn(&[u8]) -> Result<(), Rejection>,
+    on_end: fn(&[u8]) -> Result<Option<String>, Rejection>,
 }
 
-impl StreamValidator for Judge {
+impl StreamValidator for FakeValidator {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
         self.seen.extend(bytes);
-        (self.hope)(&self.seen)
+        (self.on_bytes)(&self.seen)
     }
 
     fn end(self: Box<Self>) -> Result<Option<String>, Rejection> {
-        (self.verdict)(&self.seen)
+        (self.on_end)(&self.seen)
     }
 }
 
@@ -338,54 +339,56 @@ fn rejection(message: &str) -> Rejection {
     Rejection { message: message.to_owned() }
 }
 
-fn judged(
-    hope: fn(&[u8]) -> Result<(), Rejection>,
-    verdict: fn(&[u8]) -> Result<Option<String>, Rejection>,
+/// The events of a validated stream other than its parts.
+fn validated_events(
+    on_bytes: fn(&[u8]) -> Result<(), Rejection>,
+    on_end: fn(&[u8]) -> Result<Option<String>, Rejection>,
 ) -> Vec<ReadEvent> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&ramp(2500)).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
-    let mut whole = Vec::new();
-    (&file).read_to_end(&mut whole).unwrap();
-    std::io::Seek::rewind(&mut file).unwrap();
     let source = ByteSource::new(file.into(), "the file").unwrap();
-    let judge = Box::new(Judge { seen: vec![], hope, verdict });
-    let (mut reader, _pool) = watched(source, &PartPlan::uniform(PART, 2), Some(judge));
-    let mut said = Vec::new();
-    while let Some(incoming) = reader.events.blocking_recv() {
+    let validator = Box::new(FakeValidator { seen: vec![], on_bytes, on_end });
+    let (mut reader, _pool) =
+        start_validating(source, &PartPlan::uniform(PART, 2), Some(validator));
+    let mut events = Vec::new();
+    while let Some(event) = reader.events.blocking_recv() {
         if !matches!(
-            incoming,
+            event,
             ReadEvent::Part(_) | ReadEvent::MultipartNeeded | ReadEvent::LastPartNext
         ) {
-            said.push(incoming);
+            events.push(event);
         }
     }
-    said
+    events
 }
 
 #[test]
-fn what_a_watch_says_decides_about_the_end() {
-    let hopeful: fn(&[u8]) -> Result<(), Rejection> = |_| Ok(());
-    let said = judged(hopeful, |seen| {
+fn the_validator_decides_the_end_of_the_stream() {
+    let accept: fn(&[u8]) -> Result<(), Rejection> = |_| Ok(());
+    let events = validated_events(accept, |seen| {
         assert!(seen == ramp(2500));
         Ok(None)
     });
-    assert!(matches!(said[..], [ReadEvent::EndOfStream { bytes: 2500, .. }]), "{said:?}");
-    let said = judged(hopeful, |_| Ok(Some("odd".to_owned())));
-    assert!(matches!(said[..], [ReadEvent::Warning(_), ReadEvent::EndOfStream { .. }]), "{said:?}");
-    let said = judged(hopeful, |_| Err(rejection("cut off")));
+    assert!(matches!(events[..], [ReadEvent::EndOfStream { bytes: 2500, .. }]), "{events:?}");
+    let events = validated_events(accept, |_| Ok(Some("odd".to_owned())));
     assert!(
-        matches!(&said[..], [ReadEvent::SourceFailed(e)] if e.message == "cut off"),
-        "{said:?}"
+        matches!(events[..], [ReadEvent::Warning(_), ReadEvent::EndOfStream { .. }]),
+        "{events:?}"
     );
-    let said = judged(|_| Err(rejection("no hope")), |_| panic!("it was hopeless"));
+    let events = validated_events(accept, |_| Err(rejection("cut off")));
     assert!(
-        matches!(&said[..], [ReadEvent::SourceFailed(e)] if e.message == "no hope"),
-        "{said:?}"
+        matches!(&events[..], [ReadEvent::SourceFailed(e)] if e.message == "cut off"),
+        "{events:?}"
     );
-    let said = judged(hopeful, |_| panic!("planted"));
+    let events = validated_events(|_| Err(rejection("no hope")), |_| panic!("it was hopeless"));
     assert!(
-        matches!(&said[..], [ReadEvent::SourceFailed(e)] if e.kind == ErrorKind::Internal),
-        "{said:?}"
+        matches!(&events[..], [ReadEvent::SourceFailed(e)] if e.message == "no hope"),
+        "{events:?}"
+    );
+    let events = validated_events(accept, |_| panic!("planted"));
+    assert!(
+        matches!(&events[..], [ReadEvent::SourceFailed(e)] if e.kind == ErrorKind::Internal),
+        "{events:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! Memory that the system refuses, at any moment of a stream.
+//! Memory that the system refuses at any moment of a stream.
 
 use super::*;
 
@@ -6,49 +6,49 @@ use std::sync::atomic::AtomicUsize;
 
 use proptest::prelude::*;
 
-/// A reader of this stream whose pool gets memory where the gate is open.
-fn gated(
+/// A reader of this stream whose pool gets memory where `permits` returns true.
+fn start_refusing(
     plan: &PartPlan,
     written: Vec<u8>,
-    gate: impl Fn(usize) -> bool + Send + Sync + 'static,
+    permits: impl Fn(usize) -> bool + Send + Sync + 'static,
 ) -> (Reader, Pool) {
-    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1)).with_refusal_hook(gate);
+    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1)).with_refusal_hook(permits);
     let (reader, mut writer) = pipe().unwrap();
     thread::spawn(move || {
         // A reader that ends early leaves the writer with a broken pipe.
         let _ = writer.write_all(&written);
     });
-    let (source, algorithm) = (piped(reader), Algorithm::Sha256);
+    let (source, algorithm) = (pipe_source(reader), Algorithm::Sha256);
     let reader = Reader::start(source, pool.clone(), plan.clone(), algorithm, None).unwrap();
     (reader, pool)
 }
 
-/// A gate that is open for the first so many mappings.
-fn first(mappings: usize) -> impl Fn(usize) -> bool + Send + Sync {
-    let seen = AtomicUsize::new(0);
-    move |_| seen.fetch_add(1, Ordering::SeqCst) < mappings
+/// Permits the first `mappings` mappings.
+fn permit_first(mappings: usize) -> impl Fn(usize) -> bool + Send + Sync {
+    let tried = AtomicUsize::new(0);
+    move |_| tried.fetch_add(1, Ordering::SeqCst) < mappings
 }
 
 #[test]
 fn one_buffer_is_enough_for_a_stream_of_many_parts() {
     let plan = PartPlan::uniform(PART, 4);
     let written = ramp(5 * PART + 17);
-    let (mut reader, pool) = gated(&plan, written.clone(), first(1));
+    let (mut reader, pool) = start_refusing(&plan, written.clone(), permit_first(1));
     let mut read = Vec::new();
-    let (mut held, mut warnings, mut continues) = (None, 0, false);
+    let (mut first_part, mut warnings, mut multipart) = (None, 0, false);
     loop {
         match reader.events.blocking_recv().unwrap() {
             ReadEvent::Part(part) => {
                 assert_eq!(pool.allocated(), 1);
                 read.extend(part.chunks.concat());
                 if part.number == 1 {
-                    // Held until it is known that there are more.
-                    held = Some(part);
+                    // The first part is kept until the stream is known to be longer.
+                    first_part = Some(part);
                 }
             }
             ReadEvent::MultipartNeeded => {
-                continues = true;
-                assert!(held.take().is_some());
+                multipart = true;
+                assert!(first_part.take().is_some());
             }
             ReadEvent::Warning(text) => {
                 assert!(text.contains("gives no more memory"), "{text}");
@@ -59,16 +59,16 @@ fn one_buffer_is_enough_for_a_stream_of_many_parts() {
             ReadEvent::SourceFailed(error) => panic!("{error}"),
         }
     }
-    assert!(read == written && continues);
-    // None where each buffer was back before the next was asked for.
+    assert!(read == written && multipart);
+    // There is no warning if each buffer returned before the next was taken.
     assert!(warnings <= 1, "{warnings}");
 }
 
 #[test]
-fn a_part_of_several_buffers_ends_where_memory_does() {
+fn a_part_of_several_buffers_ends_where_memory_is_refused() {
     let plan = PartPlan::level_plan(PART, 4 * PART as u64, 2);
     let written = ramp(12 * PART);
-    let (mut reader, _pool) = gated(&plan, written.clone(), first(2));
+    let (mut reader, _pool) = start_refusing(&plan, written.clone(), permit_first(2));
     let (mut read, mut sizes) = (Vec::new(), Vec::new());
     loop {
         match reader.events.blocking_recv().unwrap() {
@@ -87,9 +87,9 @@ fn a_part_of_several_buffers_ends_where_memory_does() {
 }
 
 #[test]
-fn not_even_one_buffer_is_an_error_that_says_what_to_do() {
-    let (reader, pool) = gated(&PartPlan::uniform(PART, 4), ramp(10), |_| false);
-    let error = broken(reader);
+fn no_memory_for_one_buffer_is_an_error_with_a_hint() {
+    let (reader, pool) = start_refusing(&PartPlan::uniform(PART, 4), ramp(10), |_| false);
+    let error = source_error(reader);
     assert_eq!(error.kind, ErrorKind::Internal);
     assert!(error.message.contains("no memory for a buffer"), "{error}");
     assert!(error.hint.as_ref().unwrap().contains("--max-memory"), "{error}");
@@ -100,7 +100,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn whatever_memory_is_refused_and_when_no_byte_is_lost(
+    fn no_byte_is_lost_whenever_memory_is_refused(
         refusals in prop::collection::vec(any::<bool>(), 1..60),
         length in 0..30 * PART,
         shares in 1..5u64,
@@ -109,26 +109,26 @@ proptest! {
     ) {
         let plan = PartPlan::level_plan(PART, shares * PART as u64 - 3, parallel);
         let written = ramp(length);
-        let at = AtomicUsize::new(0);
-        let gate = move |_| {
-            let at = at.fetch_add(1, Ordering::SeqCst);
-            at == 0 || !refusals[at % refusals.len()]
+        let tried = AtomicUsize::new(0);
+        let permits = move |_| {
+            let index = tried.fetch_add(1, Ordering::SeqCst);
+            index == 0 || !refusals[index % refusals.len()]
         };
-        let (mut reader, pool) = gated(&plan, written.clone(), gate);
+        let (mut reader, pool) = start_refusing(&plan, written.clone(), permits);
         let mut choices = order.iter().cycle();
-        let (mut parts, mut read, mut flying) = (0, Vec::new(), Vec::new());
+        let (mut parts, mut read, mut in_flight) = (0, Vec::new(), Vec::new());
         loop {
-            // Parts are acknowledged in any order, and sometimes only when nothing else happens.
-            let incoming = match reader.events.try_recv() {
-                Ok(incoming) => incoming,
-                Err(_) if !flying.is_empty() => {
+            // Parts are acknowledged in any order, and sometimes only when there is no other event.
+            let event = match reader.events.try_recv() {
+                Ok(event) => event,
+                Err(_) if !in_flight.is_empty() => {
                     let choice = usize::from(*choices.next().unwrap());
-                    flying.swap_remove(choice % flying.len());
+                    in_flight.swap_remove(choice % in_flight.len());
                     continue;
                 }
                 Err(_) => reader.events.blocking_recv().unwrap(),
             };
-            match incoming {
+            match event {
                 ReadEvent::Part(part) => {
                     parts += 1;
                     prop_assert_eq!(part.number, parts);
@@ -136,12 +136,12 @@ proptest! {
                     prop_assert_eq!(&part.digest, &digest::part(Algorithm::Sha256, &part.chunks));
                     prop_assert!(bytes.len() as u64 <= plan.part_size(parts));
                     read.extend(bytes);
-                    // Only the last is smaller than a buffer, or than a part if that is smaller.
+                    // Only the last part is smaller than a buffer, or than a planned part.
                     prop_assert!(
                         part.digest.size >= plan.part_size(1).min(PART as u64)
                             || read.len() == written.len()
                     );
-                    flying.push(part.chunks);
+                    in_flight.push(part.chunks);
                 }
                 ReadEvent::EndOfStream { bytes, crc32 } => {
                     prop_assert_eq!(bytes, written.len() as u64);
