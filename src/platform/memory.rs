@@ -1,43 +1,43 @@
-//! How much memory this process may use.
+//! The memory that this process may use.
 //!
-//! Owns the reading of the machine's size and of the limits set on this process: control groups of
-//! both versions with all their parents, the limits on data and address space, and what a kernel that
-//! keeps its promises has left to promise. Knows nothing of what the memory is for.
-//! Invariant: a limit that is in force is never overlooked for a larger one; what cannot be read
-//! counts as no limit.
+//! Owns the reading of the machine's size and of the limits on this process: control groups of both
+//! versions with all their parents, the limits on data and address space, and the commit limit of a kernel
+//! with strict overcommit. Knows nothing of the use of the memory. Invariant: the result is the least of
+//! all limits that can be read; one that cannot be read counts as no limit.
 
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
-/// What the process will still take beside its buffers, under the limits that count everything: stacks
-/// of threads, and the heap of its connections.
+/// Bytes that the process maps beside its buffers after the start: the stacks of its threads and the heap
+/// of its connections. They count under the limits on all that is mapped.
 const RESERVED: u64 = 32 << 20;
 
-/// The least of all limits, in bytes; `None` where not even the size of the machine is known.
+/// The least of all limits, in bytes; `None` where neither a limit nor the machine's size can be read.
 pub fn available() -> Option<u64> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let status = read(Path::new("/proc/self/status")).unwrap_or_default();
-    let own = [(Resource::Data, "VmData:"), (Resource::As, "VmSize:")];
-    let own = own.into_iter().filter_map(|(resource, field)| {
+    let rlimits = [(Resource::Data, "VmData:"), (Resource::As, "VmSize:")];
+    let rlimits = rlimits.into_iter().filter_map(|(resource, field)| {
         Some(remaining(getrlimit(resource).current?, kilobytes(&status, field)))
     });
-    limit_of(read).into_iter().chain(own).min()
+    limit_of(read).into_iter().chain(rlimits).min()
 }
 
-/// What a limit on all that a process has mapped leaves for buffers.
+/// The bytes that a limit on all mapped memory leaves for buffers.
 fn remaining(limit: u64, used: Option<u64>) -> u64 {
     limit.saturating_sub(used.unwrap_or(0)).saturating_sub(RESERVED)
 }
 
-/// What may still be promised to anyone, where the kernel promises no more than it has.
+/// The bytes that the kernel may still commit, under strict overcommit (mode 2).
 fn overcommit_limit(read: &impl Fn(&Path) -> Option<String>, meminfo: &str) -> Option<u64> {
     let strict = read(Path::new("/proc/sys/vm/overcommit_memory"))?.trim() == "2";
     let limit = kilobytes(meminfo, "CommitLimit:").filter(|_| strict)?;
     Some(remaining(limit, kilobytes(meminfo, "Committed_AS:")))
 }
 
-/// Judges the files below `/proc` and those that they lead to; `read` gives their text.
+/// The least limit of the files below `/proc` and of the control groups that they name; `read` returns the
+/// text of a file.
 fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let meminfo = read(Path::new("/proc/meminfo")).unwrap_or_default();
     let machine =
@@ -61,7 +61,7 @@ fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
             names.iter().map(move |name| folder.join(name)).collect::<Vec<_>>()
         })
     });
-    // "max" is no number, and no limit; version 1 has a number beyond any machine for that.
+    // No limit is "max" in version 2, which is not a number, and a number beyond any machine in version 1.
     limits.filter_map(|file| read(&file)?.trim().parse().ok()).chain(machine).min()
 }
 
@@ -72,10 +72,11 @@ fn kilobytes(text: &str, field: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Where a hierarchy of control groups that can limit memory is to be seen.
+/// A mounted hierarchy of control groups with the memory controller.
 struct Mount {
+    /// Version 2.
     unified: bool,
-    /// The group that is seen at the mount point.
+    /// The group whose folder is the mount point.
     root: PathBuf,
     point: PathBuf,
 }
@@ -83,26 +84,26 @@ struct Mount {
 impl Mount {
     /// `35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw`
     fn parse(line: &str) -> Option<Mount> {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(3);
-        let (root, point) = (place.next()?.into(), place.next()?.into());
-        let mut kind = kind.split(' ');
-        let unified = match kind.next()? {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(3);
+        let (root, point) = (mount.next()?.into(), mount.next()?.into());
+        let mut file_system = file_system.split(' ');
+        let unified = match file_system.next()? {
             "cgroup2" => true,
-            "cgroup" if kind.nth(1)?.split(',').any(|option| option == "memory") => false,
+            "cgroup" if file_system.nth(1)?.split(',').any(|option| option == "memory") => false,
             _ => return None,
         };
         Some(Mount { unified, root, point })
     }
 
-    /// The folders of a group and of all its parents, as far up as this mount shows.
+    /// The folders of a group and of those parents that this mount contains.
     fn folders(&self, group: &str) -> Vec<PathBuf> {
         let group = Path::new(group);
-        // In a container the group may be named as the host sees it, though the mount begins at it;
-        // or the mount as the host sees it, though the group is named from there.
-        let below = group.strip_prefix(&self.root).or_else(|_| group.strip_prefix("/"));
-        let Ok(below) = below else { return Vec::new() };
-        below.ancestors().map(|folder| self.point.join(folder)).collect()
+        // In a container either path may be the host's: the group's, while the mount begins at the group,
+        // or the mount's root, while the group's path begins there.
+        let relative = group.strip_prefix(&self.root).or_else(|_| group.strip_prefix("/"));
+        let Ok(relative) = relative else { return Vec::new() };
+        relative.ancestors().map(|folder| self.point.join(folder)).collect()
     }
 }
 
@@ -148,23 +149,23 @@ mod tests {
     #[test]
     fn version_one_is_read_where_it_is_mounted_also_inside_a_container() {
         let groups = ("/proc/self/cgroup", "4:cpu,cpuacct:/a\n7:memory:/docker/abc\n0::/x\n");
-        let whole = (
+        let host = (
             "/proc/self/mountinfo",
             "40 35 0:35 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
         );
-        let inner = (
+        let container = (
             "/proc/self/mountinfo",
             "40 35 0:35 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
         );
         let deep = ("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "700000\n");
         let top = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-        assert_eq!(limit(&[MEMINFO, groups, whole, deep, top]), Some(700_000));
-        let seen = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "650000\n");
-        assert_eq!(limit(&[MEMINFO, groups, inner, seen]), Some(650_000));
+        assert_eq!(limit(&[MEMINFO, groups, host, deep, top]), Some(700_000));
+        let own = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "650000\n");
+        assert_eq!(limit(&[MEMINFO, groups, container, own]), Some(650_000));
     }
 
     #[test]
-    fn of_limits_on_all_that_is_mapped_what_is_used_and_will_be_used_is_taken_off() {
+    fn used_and_reserved_memory_is_subtracted_from_limits_on_all_that_is_mapped() {
         assert_eq!(remaining(400 << 20, Some(20 << 20)), 348 << 20);
         assert_eq!(remaining(400 << 20, None), 368 << 20);
         assert_eq!(remaining(40 << 20, Some(39 << 20)), 0);
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_keeps_its_promises_has_only_so_many_left() {
+    fn strict_overcommit_leaves_the_rest_of_the_commit_limit() {
         let meminfo = (
             "/proc/meminfo",
             "MemTotal:     8000000 kB\nCommitLimit:  600000 kB\nCommitted_AS: 400000 kB\n",

@@ -1,6 +1,7 @@
-//! What the operating system gives: memory, threads, signals, small files.
+//! Memory, threads, signals and small files, as the operating system provides them.
 //!
-//! Owns the calls to the system that no other group owns. Must not know uploads or credentials.
+//! Owns the system calls that belong to no other group. Must not know uploads or sessions. Invariant: it
+//! imports no other group of this crate.
 
 pub mod memory;
 pub mod retrying_allocator;

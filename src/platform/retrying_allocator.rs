@@ -1,9 +1,8 @@
-//! The heap of the program: that of the system, asked again where it gives nothing.
+//! The global allocator: the system's, with retries of small allocations that it refuses.
 //!
-//! Small pieces of memory are taken everywhere, and the language ends the process where one is
-//! refused: with it the stream. Owns the patience with refusals; large pieces are refused at once, for
-//! who takes them can go on without. Knows nothing of what the memory is for. Invariant: a piece is
-//! the system's own, or none.
+//! Rust aborts the process, and so loses the stream, where an allocation fails. Owns the retries. A large
+//! allocation fails at once, since the code that makes it can go on without. Knows nothing of the use of
+//! the memory. Invariant: a pointer is the system allocator's own, or null.
 
 #![allow(unsafe_code)] // The trait of an allocator is unsafe; see the comment on its implementation.
 
@@ -11,20 +10,20 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::thread;
 use std::time::Duration;
 
-/// From this size on memory is asked for by those who can be refused.
+/// Bytes from which on an allocation is not retried.
 const LARGE_ALLOCATION: usize = 1 << 20;
-/// A host that has promised all its memory may have some again in a moment: so often, and so long
-/// between, which is a minute together.
+/// Retries of one allocation, which together take 60 s: a host without memory may have some again by then.
 const MAX_RETRIES: u32 = 1200;
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// An allocator with patience.
+/// An allocator that retries refused small allocations.
 pub struct RetryingAllocator<A = System> {
     inner: A,
     interval: Duration,
 }
 
 impl RetryingAllocator {
+    /// Retries the system's allocator for up to 60 s.
     pub const fn new() -> RetryingAllocator {
         RetryingAllocator { inner: System, interval: RETRY_INTERVAL }
     }
@@ -37,22 +36,22 @@ impl Default for RetryingAllocator {
 }
 
 impl<A> RetryingAllocator<A> {
-    fn retry(&self, size: usize, mut ask: impl FnMut(&A) -> *mut u8) -> *mut u8 {
-        let mut piece = ask(&self.inner);
-        let mut left = if size < LARGE_ALLOCATION { MAX_RETRIES } else { 0 };
-        while piece.is_null() && left > 0 {
-            // Sleeping takes no memory.
+    fn retry(&self, size: usize, mut allocate: impl FnMut(&A) -> *mut u8) -> *mut u8 {
+        let mut pointer = allocate(&self.inner);
+        let mut retries_left = if size < LARGE_ALLOCATION { MAX_RETRIES } else { 0 };
+        while pointer.is_null() && retries_left > 0 {
+            // A sleep allocates nothing.
             thread::sleep(self.interval);
-            piece = ask(&self.inner);
-            left -= 1;
+            pointer = allocate(&self.inner);
+            retries_left -= 1;
         }
-        piece
+        pointer
     }
 }
 
-// SAFETY: every call is passed on to the allocator behind with the arguments that came in, and its
-// result is returned, so that its promises and those of the caller are kept as they are. Asking again
-// is asking anew: a refusal leaves nothing behind, and that of `realloc` leaves the piece as it was.
+// SAFETY: every call passes its arguments unchanged to the inner allocator and returns its result, so the
+// contracts of the inner allocator and of the caller hold as they are. A retry is a new call: a failed
+// allocation has no effect, and a failed `realloc` leaves the old block as it was.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for RetryingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.retry(layout.size(), |inner| unsafe { inner.alloc(layout) })
@@ -62,12 +61,12 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for RetryingAllocator<A> {
         self.retry(layout.size(), |inner| unsafe { inner.alloc_zeroed(layout) })
     }
 
-    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.retry(size, |inner| unsafe { inner.realloc(piece, layout, size) })
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        self.retry(size, |inner| unsafe { inner.realloc(pointer, layout, size) })
     }
 
-    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        unsafe { self.inner.dealloc(piece, layout) }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { self.inner.dealloc(pointer, layout) }
     }
 }
 
@@ -77,7 +76,7 @@ mod tests {
     use std::ptr::null_mut;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// Refuses so often, then gives what the system gives.
+    /// Refuses this number of allocations, then passes them to the system.
     struct Refusing(AtomicU32);
 
     impl Refusing {
@@ -88,26 +87,26 @@ mod tests {
         }
     }
 
-    // SAFETY: what is not refused is the system's.
+    // SAFETY: an allocation that is not refused is the system's.
     unsafe impl GlobalAlloc for Refusing {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             if self.refuses() { null_mut() } else { unsafe { System.alloc(layout) } }
         }
 
-        unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
             if self.refuses() {
                 return null_mut();
             }
-            unsafe { System.realloc(piece, layout, size) }
+            unsafe { System.realloc(pointer, layout, size) }
         }
 
-        unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-            unsafe { System.dealloc(piece, layout) }
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            unsafe { System.dealloc(pointer, layout) }
         }
     }
 
     #[test]
-    fn small_pieces_are_asked_for_again_and_large_ones_are_not() {
+    fn small_allocations_are_retried_and_large_ones_are_not() {
         let heap = RetryingAllocator {
             inner: Refusing(AtomicU32::new(0)),
             interval: Duration::from_millis(1),
@@ -115,20 +114,20 @@ mod tests {
         let refuse = |times| heap.inner.0.store(times, Ordering::SeqCst);
         let small = Layout::from_size_align(100, 8).unwrap();
         let large = Layout::from_size_align(LARGE_ALLOCATION, 8).unwrap();
-        // SAFETY: each layout is that of the piece, and no piece is used after it is given back.
+        // SAFETY: each layout is that of its block, and no block is used after it is freed.
         unsafe {
             refuse(20);
-            let piece = heap.alloc(small);
-            assert!(!piece.is_null());
-            piece.write(7);
+            let block = heap.alloc(small);
+            assert!(!block.is_null());
+            block.write(7);
             refuse(20);
-            let piece = heap.realloc(piece, small, 200);
-            assert_eq!(piece.read(), 7);
-            heap.dealloc(piece, Layout::from_size_align(200, 8).unwrap());
+            let block = heap.realloc(block, small, 200);
+            assert_eq!(block.read(), 7);
+            heap.dealloc(block, Layout::from_size_align(200, 8).unwrap());
             refuse(20);
-            let piece = heap.alloc_zeroed(small);
-            assert_eq!(piece.read(), 0);
-            heap.dealloc(piece, small);
+            let block = heap.alloc_zeroed(small);
+            assert_eq!(block.read(), 0);
+            heap.dealloc(block, small);
             refuse(2);
             assert!(heap.alloc(large).is_null());
             assert!(heap.alloc(large).is_null());

@@ -1,9 +1,9 @@
-//! The signals that ask a run to stop, and the one that must not end it.
+//! The signals that stop a run, and SIGXFSZ, which must not end it.
 //!
-//! Owns the handlers and what makes two signals one stop. Knows nothing of what stopping means.
-//! Invariants: a signal that was ignored when the process started (nohup, background jobs) stays
-//! ignored; a command that is started finds every other signal as it was, since handlers do not
-//! outlast exec; a signal that has come is seen by the next poll, whatever the runtime is busy with.
+//! Owns the handlers, and the rule by which several signals are one stop. Knows nothing of the work that is
+//! stopped. Invariants: a signal that was ignored when the process started (nohup, background jobs) stays
+//! ignored; a child process inherits every other signal with its default, since handlers do not outlast
+//! exec; the next poll after a signal returns it, whether or not the runtime has processed it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,48 +18,54 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use proto::error::{Error, ErrorKind};
 
-/// All whose default is to end the process without a word, except those that tell of a fault within
-/// it: an upload left open costs money. Of several at once the first in this order counts.
+/// The signals whose default is to end the process, except those that report a fault within it: an upload
+/// that stays open costs money. Of several pending signals the first in this order counts.
 const STOPPING: [i32; 11] = [
     SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO,
 ];
 
-/// Signals within this of the first are one stop: `timeout` signals its child and then the group, a
-/// closed terminal comes from the shell and from the kernel, systemd adds SIGHUP to SIGTERM.
+/// Signals within this time after the first are one stop: `timeout` signals its child and then the group,
+/// the shell and the kernel both report a closed terminal, and systemd adds SIGHUP to SIGTERM.
 const ONE_STOP: Duration = Duration::from_secs(1);
 
+/// The handlers of all stop signals that the process does not ignore.
 pub struct Signals {
-    heard: Vec<SignalListener>,
+    listeners: Vec<SignalListener>,
 }
 
 struct SignalListener {
     number: i32,
-    /// Set by the handler itself: the stream below is told by the runtime, which may come later.
+    /// Set by the handler itself; the runtime may pass the signal to `stream` later.
     received: Arc<AtomicBool>,
-    wakes: Signal,
+    /// Wakes the task.
+    stream: Signal,
 }
 
 impl Signals {
-    /// Subscribes to all that are not ignored.
+    /// Registers the handlers. Fails where the system refuses one.
     pub fn subscribe() -> Result<Signals, Error> {
         let ignored = ignored_at_start();
-        let heard = STOPPING
+        let listeners = STOPPING
             .into_iter()
             .filter(|number| !is_in(ignored, *number))
             .map(SignalListener::new)
             .collect::<Result<_, Error>>()?;
-        Ok(Signals { heard })
+        Ok(Signals { listeners })
     }
 
-    /// The next signal, as the error to end with.
+    /// Waits for the next signal and returns the error that the run ends with.
     pub async fn next(&mut self) -> Error {
         std::future::poll_fn(|context| {
-            for heard in &mut self.heard {
-                // Woken for a signal that was seen before: there may be more.
-                while heard.wakes.poll_recv(context).is_ready() {}
+            for listener in &mut self.listeners {
+                // The stream may hold signals that `received` has reported already.
+                while listener.stream.poll_recv(context).is_ready() {}
             }
-            let came = self.heard.iter().find(|heard| heard.received.swap(false, Ordering::SeqCst));
-            came.map_or(Poll::Pending, |heard| Poll::Ready(heard.error()))
+            let received =
+                |listener: &&SignalListener| listener.received.swap(false, Ordering::SeqCst);
+            match self.listeners.iter().find(received) {
+                Some(listener) => Poll::Ready(listener.error()),
+                None => Poll::Pending,
+            }
         })
         .await
     }
@@ -68,15 +74,15 @@ impl Signals {
 impl SignalListener {
     fn new(number: i32) -> Result<SignalListener, Error> {
         let kind = ErrorKind::Signal(number);
-        let unheard = |error| {
+        let refused = |error| {
             let name = kind.signal_name().unwrap_or("a signal");
             Error::new(ErrorKind::Internal, format!("{name} cannot be handled: {error}"))
         };
-        let came = Arc::new(AtomicBool::new(false));
-        // In this order: the flag is set before anybody is woken to look at it.
-        signal_hook::flag::register(number, Arc::clone(&came)).map_err(unheard)?;
-        let wakes = signal(SignalKind::from_raw(number)).map_err(unheard)?;
-        Ok(SignalListener { number, received: came, wakes })
+        let received = Arc::new(AtomicBool::new(false));
+        // Handlers run in the order of registration: the flag is set before the task is woken to read it.
+        signal_hook::flag::register(number, Arc::clone(&received)).map_err(refused)?;
+        let stream = signal(SignalKind::from_raw(number)).map_err(refused)?;
+        Ok(SignalListener { number, received, stream })
     }
 
     fn error(&self) -> Error {
@@ -90,33 +96,34 @@ impl SignalListener {
     }
 }
 
-/// Makes a write beyond the limit of a file's size (`ulimit -f`) an error, which is cleaned up after;
-/// the signal that comes with it would kill the process.
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) an error; the default of SIGXFSZ would kill
+/// the process without a cleanup.
 pub fn outlive_file_size_limit() {
     if !is_in(ignored_at_start(), SIGXFSZ) {
-        // Where this fails the write that is too large still ends the run, only less tidily.
+        // Without the handler such a write still ends the run, though without a cleanup.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     }
 }
 
-/// Tells signals that are one stop from those of somebody who will not wait.
+/// Groups signals into stops.
 #[derive(Debug, Default)]
 pub struct StopCounter {
     first: Option<Duration>,
 }
 
-/// What a signal means.
+/// The meaning of one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopRequest {
-    /// Stop in an orderly way.
+    /// Abort the upload and end.
     First,
-    /// The same stop once more.
+    /// The same stop as the first signal.
     Repeated,
-    /// Leave at once.
+    /// End at once, without waiting for the cleanup.
     Immediate,
 }
 
 impl StopCounter {
+    /// Counts a signal at `now`, the time since the run began.
     pub fn signal(&mut self, now: Duration) -> StopRequest {
         match self.first {
             None => {
@@ -128,6 +135,7 @@ impl StopCounter {
         }
     }
 
+    /// Whether a signal was counted.
     pub fn any(&self) -> bool {
         self.first.is_some()
     }
@@ -137,7 +145,7 @@ fn is_in(mask: u64, number: i32) -> bool {
     mask & (1 << (number - 1)) != 0
 }
 
-/// The mask of ignored signals. Where /proc is not there, none is taken as ignored.
+/// The mask of ignored signals; empty on a system without /proc.
 fn ignored_at_start() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
@@ -167,29 +175,29 @@ mod tests {
                     "after {after} ms"
                 );
             }
-            // Counted from the first, so that somebody who keeps pressing a key is heard.
+            // The second is counted from the first signal, so that repeated ones do not extend it.
             assert_eq!(stops.signal(begin + 1001 * MS), StopRequest::Immediate);
             assert_eq!(stops.signal(begin + 9000 * MS), StopRequest::Immediate);
         }
     }
 
     #[tokio::test]
-    async fn a_signal_is_seen_by_the_next_poll_without_the_runtime() {
-        let mut signals = Signals { heard: vec![SignalListener::new(SIGUSR2).unwrap()] };
+    async fn the_next_poll_returns_a_signal_without_the_runtime() {
+        let mut signals = Signals { listeners: vec![SignalListener::new(SIGUSR2).unwrap()] };
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2)
             .unwrap();
-        // The handler may run on another thread; the flag is all that is waited for.
-        while !signals.heard[0].received.load(Ordering::SeqCst) {
+        // The handler may run on another thread.
+        while !signals.listeners[0].received.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
-        let error = polled(signals.next()).expect("it is there");
+        let error = poll_once(signals.next()).expect("it is there");
         assert_eq!(error.kind, ErrorKind::Signal(SIGUSR2));
-        // The runtime tells of it as well, now or later: that is no second signal.
+        // The runtime passes the same signal to the stream, which is no second signal.
         tokio::time::sleep(50 * MS).await;
-        assert!(polled(signals.next()).is_none());
+        assert!(poll_once(signals.next()).is_none());
     }
 
-    fn polled<T>(future: impl Future<Output = T>) -> Option<T> {
+    fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::pin!(future).poll(&mut context) {
             Poll::Ready(value) => Some(value),

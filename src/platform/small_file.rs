@@ -1,7 +1,7 @@
-//! A small file beside the stream, which an option names: a key, a map of metadata.
+//! Small files that an option names: a key, a map of metadata.
 //!
-//! Owns the reading, which is bounded whatever the path leads to. Knows nothing of what is in it.
-//! Invariant: no error shows any of the content.
+//! Owns the bounded read, and the file of the customer's encryption key. Must not know which command reads
+//! a file. Invariant: no error shows any of the content.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,26 +13,28 @@ use proto::api::CustomerKey;
 use proto::customer_key;
 use proto::error::Error;
 
-/// More than any of them needs.
+/// Bytes; no such file needs as many.
 const MAX_SIZE: u64 = 64 * 1024;
 
-/// The file as text. `option` is how it was named, for messages.
+/// The file as text. `option` names it in messages. Fails where the file cannot be read, is longer than
+/// 64 KiB or is not UTF-8.
 pub fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
     let shown = path.display();
-    let fault = |fault: &str| Error::usage(format!("{option} {shown}: {fault}"));
+    let invalid = |reason: &str| Error::usage(format!("{option} {shown}: {reason}"));
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SIZE as usize + 1));
-    let file = File::open(path).map_err(|error| fault(&error.to_string()))?;
-    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| fault(&error.to_string()))?;
+    let file = File::open(path).map_err(|error| invalid(&error.to_string()))?;
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| invalid(&error.to_string()))?;
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(fault("it is longer than 64 KiB"));
+        return Err(invalid("it is longer than 64 KiB"));
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(_) => Err(fault("it is not UTF-8 text")),
+        Err(_) => Err(invalid("it is not UTF-8 text")),
     }
 }
 
-/// Reads the file that `--encryption-key-file` names.
+/// The key in the file that `--encryption-key-file` names. Fails where the file cannot be read or is not
+/// the base64 of 32 bytes.
 pub fn read_customer_key(path: &Path) -> Result<CustomerKey, Error> {
     let text = read("--encryption-key-file", path)?;
     customer_key::parse(&text).ok_or_else(|| {
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_file_is_read_and_nothing_else() {
+    fn a_small_file_is_read_and_other_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         let written = |bytes: &[u8]| {

@@ -1,8 +1,7 @@
-//! A thread that is there before it is needed, for what may block.
+//! A thread that is started before it is needed, for calls that may block.
 //!
-//! Owns the thread and the queue to it. Knows nothing of the work. Invariant: a refusal of the thread
-//! is an error at the start, never later; what is asked of a worker is done in order, each piece
-//! whatever became of the one before.
+//! Owns the thread and its queue. Knows nothing of the jobs. Invariants: the system can refuse the thread at
+//! the start only; the jobs run in order, also after one that panicked.
 
 use std::future::Future;
 use std::io;
@@ -16,66 +15,68 @@ use tokio::time::Instant;
 
 use proto::error::{Error, ErrorKind};
 
-/// How long the last piece of work may still take to come back where it is waited for.
+/// How long the drop of a worker waits for its last job.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a refusal of a thread, a process or memory is waited out where nothing goes without it.
+/// How long the start of a thread or process is retried while the system refuses it.
 pub const THREAD_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What to do where there are no more threads or processes.
-pub const RAISE: &str =
+/// The hint where the system refuses a thread or process.
+pub const RAISE_PROCESS_LIMIT: &str =
     "raise the limit of processes: ulimit -u, TasksMax of the unit, or pids.max of the group";
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A handle; the thread ends with the work that was asked for before this is dropped.
+/// The handle of the thread, which ends after the jobs that were submitted before the drop.
 pub struct Worker {
     jobs: Option<Sender<Job>>,
-    /// Nothing is ever sent: the end of the channel is the end of the thread.
+    /// The channel carries nothing: its end is the end of the thread.
     ended: Receiver<()>,
     join_on_drop: bool,
 }
 
 impl Worker {
+    /// Starts the thread. Fails where the system refuses it.
     pub fn start(name: &str) -> io::Result<Worker> {
         let (jobs, queue) = channel::<Job>();
-        let (end, ended) = channel();
-        let working = move || {
+        let (ended_tx, ended) = channel();
+        let body = move || {
             while let Ok(job) = queue.recv() {
-                // Whoever asked sees that there is no result.
+                // The caller of a job that panics gets no result.
                 let _ = catch_unwind(AssertUnwindSafe(job));
             }
-            drop(end);
+            drop(ended_tx);
         };
-        thread::Builder::new().name(name.to_owned()).spawn(working)?;
+        thread::Builder::new().name(name.to_owned()).spawn(body)?;
         Ok(Worker { jobs: Some(jobs), ended, join_on_drop: false })
     }
 
-    /// Dropping it waits for its work, but not for long: a system call cannot be called off.
+    /// Makes the drop wait for the jobs, for 500 ms at most: a system call cannot be cancelled.
     pub fn joined_on_drop(mut self) -> Worker {
         self.join_on_drop = true;
         self
     }
 
-    /// Asks for a piece of work and does not wait for it.
-    pub fn submit(&self, work: impl FnOnce() + Send + 'static) {
+    /// Queues a job and does not wait for it.
+    pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
         if let Some(jobs) = &self.jobs {
-            // There is a thread as long as there is a handle.
-            let _ = jobs.send(Box::new(work));
+            // The thread runs for as long as this handle exists.
+            let _ = jobs.send(Box::new(job));
         }
     }
 
-    /// Asks for a piece of work, begun even if nobody waits; `None` if it panicked.
+    /// Queues a job at once and resolves to its result; `None` if it panicked. The job runs also if the
+    /// future is dropped.
     pub fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        job: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Option<T>> + Send + 'static {
-        let (tell, told) = oneshot::channel();
+        let (result_tx, result_rx) = oneshot::channel();
         self.submit(move || {
-            // Nobody may wait any more.
-            let _ = tell.send(work());
+            // The receiver is gone if the future was dropped.
+            let _ = result_tx.send(job());
         });
-        async { told.await.ok() }
+        async { result_rx.await.ok() }
     }
 }
 
@@ -88,13 +89,15 @@ impl Drop for Worker {
     }
 }
 
-/// Starts a thread or a process. A host that has reached its limit of them may be below it again in a
-/// moment: a refusal is waited out for some seconds.
+/// Starts a thread or a process, and retries for up to 10 s while the system refuses it with `WouldBlock`:
+/// a host at its limit of processes may be below it again by then. Another error is returned at once.
 pub async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let until = Instant::now() + THREAD_TIMEOUT;
+    let deadline = Instant::now() + THREAD_TIMEOUT;
     loop {
         match start() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
+            {
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
             result => return result,
@@ -102,12 +105,12 @@ pub async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Res
     }
 }
 
-/// The error where a thread that a run cannot do without was refused.
+/// The error of a run whose thread was refused. `what` completes "the system gives no thread".
 pub fn thread_error(what: &str, error: &io::Error) -> Error {
     let refused =
         Error::new(ErrorKind::Internal, format!("the system gives no thread {what}: {error}"));
     match error.kind() {
-        io::ErrorKind::WouldBlock => refused.with_hint(RAISE),
+        io::ErrorKind::WouldBlock => refused.with_hint(RAISE_PROCESS_LIMIT),
         _ => refused,
     }
 }
@@ -119,11 +122,11 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[tokio::test]
-    async fn work_is_done_in_order_whatever_became_of_the_work_before() {
+    async fn jobs_run_in_order_also_after_one_that_panicked() {
         let worker = Worker::start("a worker").unwrap();
         let done = Arc::new(AtomicU32::new(0));
         let counter = done.clone();
-        // Not waited for, and done all the same.
+        // A job runs although its future is dropped.
         drop(worker.call(move || counter.fetch_add(1, Ordering::SeqCst)));
         assert!(worker.call(|| panic!("planted")).await.is_none_or(|()| false));
         let counter = done.clone();
@@ -131,24 +134,24 @@ mod tests {
     }
 
     #[test]
-    fn dropping_a_worker_that_is_waited_for_waits_for_its_work_and_not_for_ever() {
-        let (done, was_done) = channel();
+    fn a_worker_joined_on_drop_waits_for_its_jobs_and_not_for_ever() {
+        let (done_tx, done_rx) = channel();
         let worker = Worker::start("a worker").unwrap().joined_on_drop();
         let slow = move || {
             thread::sleep(Duration::from_millis(20));
-            done.send(()).unwrap();
+            done_tx.send(()).unwrap();
         };
         worker.submit(slow);
         drop(worker);
-        assert_eq!(was_done.try_recv(), Ok(()));
-        let (_go, wait) = channel::<()>();
+        assert_eq!(done_rx.try_recv(), Ok(()));
+        let (_go_tx, go_rx) = channel::<()>();
         let worker = Worker::start("a worker").unwrap().joined_on_drop();
-        worker.submit(move || while wait.recv().is_ok() {});
+        worker.submit(move || while go_rx.recv().is_ok() {});
         drop(worker);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_waited_out_for_seconds_and_another_error_is_not() {
+    async fn a_refused_start_is_retried_for_seconds_and_another_error_is_not() {
         let began = Instant::now();
         let refusing = |times: u32, kind: io::ErrorKind| {
             let mut left = times;
