@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a test fails.
 
+pub mod disposition;
 pub mod flaky_proxy;
 pub mod limits;
 pub mod postgres;

@@ -160,6 +160,7 @@ impl Ocipipe {
 
     #[track_caller]
     pub fn start(self) -> Running {
+        super::disposition::handle_ignored_signals();
         let mut closing = String::from("exec \"$0\" \"$@\"");
         if matches!(self.stdin, Stdin::Closed) {
             closing.push_str(" <&-");
