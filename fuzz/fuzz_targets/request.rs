@@ -5,8 +5,8 @@
 #![no_main]
 
 use emulator::parsers::{
-    Authorization, ClaimedChecksums, Conditions, SignedHead, complete, of_headers, route,
-    signed_text, wanted,
+    Authorization, ClaimedChecksums, Conditions, Coverage, SignedHead, check_coverage, of_headers,
+    requested, route, signed_text,
 };
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
@@ -36,10 +36,10 @@ fuzz_target!(|text: &str| {
         if let Some(text) = signed_text(&given.headers, &head) {
             assert_eq!(text.lines().count().max(1), given.headers.len().max(1));
         }
-        let _ = complete(&given, true);
+        let _ = check_coverage(&given, Coverage::HeadAndBody);
     }
     if let Some(range) = headers.get("range").and_then(|value| value.to_str().ok())
-        && let Ok(Some((from, length))) = wanted(Some(range), 1000)
+        && let Ok(Some((from, length))) = requested(Some(range), 1000)
     {
         assert!(length > 0 && from + length <= 1000, "{range}: {from}, {length}");
     }

@@ -106,7 +106,7 @@ fn internal_error(error: io::Error) -> Error {
 
 /// Fails if `put --local` could not store the object; checks what can be checked before writing.
 pub fn check_options(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
-    emulator::plain_files::admissible(dir, bucket, name)
+    emulator::check_writable(dir, bucket, name)
         .map_err(|reason| Error::usage(format!("--local {}: {reason}", dir.display())))
 }
 

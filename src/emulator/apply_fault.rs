@@ -1,23 +1,25 @@
-//! Faults carried out: what happens before the work, instead of it, or to its answer.
+//! Applies faults before the handler, in place of it, and to its response.
 //!
-//! The plan is in `fault`; faults of bodies are in `body`, those of parts and commits in `multipart`.
-//! Invariant: a request without a fault passes through unchanged.
+//! The plan is in `fault`; faults of request bodies are in `body`, those of parts and commits in
+//! `multipart` and `objects`. Invariant: a request without a fault passes through unchanged.
 
 use super::body::RequestBody;
 use super::connection::ConnectionControl;
-use super::dispatch::ServerState;
+use super::context::ServerState;
 use super::fault::{Fault, FaultResponse};
-use super::response::{ErrorResponse, Payload, Response, answer};
+use super::response::{ErrorResponse, Payload, Response, respond};
 use super::route::Target;
 use super::signature::Authorization;
 use super::state_dir::NAMESPACE;
 use bytes::Bytes;
+use hyper::Method;
 use hyper::header::{HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
 use std::future::pending;
 use std::time::Duration;
 use tokio::time::sleep;
 
-const CHECKSUMS: [&str; 8] = [
+const CHECKSUM_HEADERS: [&str; 8] = [
     "content-md5",
     "opc-content-md5",
     "opc-content-crc32c",
@@ -28,78 +30,95 @@ const CHECKSUMS: [&str; 8] = [
     "opc-multipart-sha384",
 ];
 
-/// The faults that come before the work: an answer instead of it, or nothing at all. `asked` is what the
-/// request is for, and whether it is a HEAD.
+/// How a request ends before its handler runs, or without the handler's response.
+pub enum Interruption {
+    /// With a response of the service, which carries the service's common headers.
+    Response(Response),
+    /// With the page of a proxy, which carries none of them.
+    ProxyPage(Response),
+    /// The connection is closed without a response.
+    Abort,
+}
+
+/// Applies the faults that act before authentication. Returns the body where the request goes on, and
+/// fails where the fault ends it.
 pub async fn before(
-    core: &ServerState,
-    orders: &ConnectionControl,
+    state: &ServerState,
+    control: &ConnectionControl,
     fault: Option<&Fault>,
-    headers: &HeaderMap,
-    asked: (&Target, bool),
+    head: &Parts,
+    target: &Target,
     body: RequestBody,
-) -> Result<RequestBody, Option<Response>> {
-    let (target, head) = asked;
+) -> Result<RequestBody, Interruption> {
+    let method = &head.method;
+    let token = || session_token(&head.headers);
     match fault {
         Some(Fault::Delay(ms)) => sleep(Duration::from_millis(*ms)).await,
-        Some(Fault::MoveClock(seconds)) => core.clock.advance(*seconds),
-        Some(Fault::RevokeToken) => with_token(headers, |token| core.authority.revoke(token)),
+        Some(Fault::MoveClock(seconds)) => state.clock.advance(*seconds),
+        Some(Fault::RevokeToken) => {
+            token().inspect(|token| state.authenticator.revoke(token));
+        }
         Some(Fault::DistrustToken) => {
-            with_token(headers, |token| core.authority.reject_keys(token))
+            token().inspect(|token| state.authenticator.reject_at_storage(token));
         }
         Some(Fault::ResetBeforeBody) => {
-            orders.reset();
-            return Err(None);
+            control.reset();
+            return Err(Interruption::Abort);
         }
-        Some(Fault::Early(reply)) => return Err(Some(error(reply, head))),
-        Some(Fault::EarlyReset(reply)) => {
-            orders.reset();
-            return Err(Some(error(reply, head)));
+        Some(Fault::Early(fault)) => return Err(error_response(fault, method)),
+        Some(Fault::EarlyReset(fault)) => {
+            control.reset();
+            return Err(error_response(fault, method));
         }
-        Some(Fault::Refuse(reply)) => {
-            return Err(body.discard().await.ok().map(|()| error(reply, head)));
+        Some(Fault::Refuse(fault)) => {
+            discard(body).await?;
+            return Err(error_response(fault, method));
         }
         Some(Fault::SpuriousNotFound) => {
-            let refused = ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE);
-            return Err(body.discard().await.ok().map(|()| refused.answer(head)));
+            discard(body).await?;
+            let error = ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE);
+            return Err(Interruption::Response(error.to_response(method)));
         }
         Some(Fault::Html { status }) => {
+            discard(body).await?;
             let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>\n";
-            body.discard().await.map_err(|_| None)?;
-            let page = if head { Payload::empty() } else { Payload::bytes(page) };
-            return Err(Some(answer(*status).header("content-type", "text/html").body(page)));
+            let page =
+                if *method == Method::HEAD { Payload::empty() } else { Payload::bytes(page) };
+            let page = respond(*status).header("content-type", "text/html").body(page);
+            return Err(Interruption::ProxyPage(page));
         }
-        Some(Fault::Garbage(bytes)) => {
-            body.discard().await.map_err(|_| None)?;
-            orders.replace(Bytes::from(bytes.clone()));
-            return Err(Some(answer(200).empty()));
+        Some(Fault::Garbage(text)) => {
+            discard(body).await?;
+            control.replace(Bytes::from(text.clone()));
+            return Err(Interruption::Response(respond(200).empty()));
         }
         _ => {}
     }
     Ok(body)
 }
 
-/// The faults that come after the work; nothing means that the connection is cut.
+/// Applies the faults that act on the handler's response; fails where no response is sent.
 pub async fn after(
-    orders: &ConnectionControl,
+    control: &ConnectionControl,
     fault: Option<&Fault>,
-    mut answered: Response,
-) -> Option<Response> {
+    mut response: Response,
+) -> Result<Response, Interruption> {
     match fault {
         Some(Fault::LoseAnswer) => {
-            orders.reset();
-            return None;
+            control.reset();
+            return Err(Interruption::Abort);
         }
         Some(Fault::StallAnswer { ms: Some(ms) }) => sleep(Duration::from_millis(*ms)).await,
         Some(Fault::StallAnswer { ms: None }) => pending().await,
-        Some(Fault::Truncate(bytes)) => orders.truncate(*bytes),
+        Some(Fault::Truncate(bytes)) => control.truncate(*bytes),
         Some(Fault::MissingChecksum) => {
-            for name in CHECKSUMS {
-                answered.headers_mut().remove(name);
+            for name in CHECKSUM_HEADERS {
+                response.headers_mut().remove(name);
             }
         }
         Some(Fault::WrongChecksum) => {
-            for name in CHECKSUMS {
-                if let Some(value) = answered.headers_mut().get_mut(name) {
+            for name in CHECKSUM_HEADERS {
+                if let Some(value) = response.headers_mut().get_mut(name) {
                     let mut text = value.as_bytes().to_vec();
                     text[0] = if text[0] == b'A' { b'B' } else { b'A' };
                     *value = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""));
@@ -108,24 +127,28 @@ pub async fn after(
         }
         _ => {}
     }
-    Some(answered)
+    Ok(response)
 }
 
-fn error(reply: &FaultResponse, head: bool) -> Response {
-    let message = reply.message.clone().unwrap_or_else(|| "Refused by the plan of faults".into());
-    let mut answered =
-        ErrorResponse::new(reply.status, reply.code_or_usual(), message).answer(head);
-    let wait = reply.retry_after.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
+/// Reads the body to its end; fails where the connection breaks first.
+async fn discard(body: RequestBody) -> Result<(), Interruption> {
+    body.discard().await.map_err(|_| Interruption::Abort)
+}
+
+fn error_response(fault: &FaultResponse, method: &Method) -> Interruption {
+    let message = fault.message.clone().unwrap_or_else(|| "Refused by the plan of faults".into());
+    let error = ErrorResponse::new(fault.status, fault.code_or_default(), message);
+    let mut response = error.to_response(method);
+    let wait = fault.retry_after.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
     if let Some(wait) = wait {
-        answered.headers_mut().insert("retry-after", wait);
+        response.headers_mut().insert("retry-after", wait);
     }
-    answered
+    Interruption::Response(response)
 }
 
-fn with_token(headers: &HeaderMap, change: impl FnOnce(&str)) {
-    let text = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let given = text.and_then(Authorization::parse);
-    if let Some(token) = given.as_ref().and_then(|given| given.key_id.strip_prefix("ST$")) {
-        change(token);
-    }
+/// The session token that signs a request, if one does.
+fn session_token(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("authorization")?.to_str().ok()?;
+    let authorization = Authorization::parse(text)?;
+    authorization.key_id.strip_prefix("ST$").map(str::to_owned)
 }

@@ -1,12 +1,13 @@
-//! Who may call: one user, by API key or by session token, and how tokens come and go.
+//! Authentication: one user, by API key or by session token, and the issue of tokens.
 //!
-//! Judges signatures, tokens and dates against the server's clock; knows no operation beyond whether
-//! its body is signed. Invariant: a request is accepted only if a key bound to its key id signed every
-//! header that must be signed, within five minutes of now, by a token neither expired nor revoked.
+//! Owns the tokens' state and checks signatures, tokens and dates against the server's clock; knows no
+//! operation. Invariant: a request is accepted only if a key bound to its key id signed every required
+//! header, its date is within five minutes of the server's clock, and its token is neither expired nor
+//! revoked.
 
 use super::clock::{self, Clock};
 use super::response::ErrorResponse;
-use super::signature::{self, Authorization, PublicKey, SignedHead};
+use super::signature::{self, Authorization, Coverage, PublicKey, SignedHead};
 use super::state_dir::{self, ApiKey, StateDir};
 use super::token::{self, Claims, Issuer};
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,10 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const SKEW: Duration = Duration::from_secs(300);
+/// How far the date of a request may be from the server's clock.
+const MAX_SKEW: Duration = Duration::from_secs(300);
 
-/// What kind of key signed.
+/// The kind of key that signed a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum KeyKind {
     #[serde(rename = "api_key")]
@@ -26,16 +28,16 @@ pub enum KeyKind {
     SecurityToken,
 }
 
-/// Whom a request turned out to come from.
+/// The authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub kind: KeyKind,
-    /// The claims of the token, where there was one.
+    /// The claims of the session token; `None` for an API key.
     pub token: Option<Claims>,
 }
 
-/// How `POST /v1/authentication/refresh` behaves. Whatever the mode, no token outlives its session,
-/// so a short `Options::session` gives tokens that are cut at its end.
+/// How `POST /v1/authentication/refresh` behaves. In every mode a token ends no later than its session,
+/// so a short `ServerOptions::session` shortens the last tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshMode {
@@ -43,111 +45,121 @@ pub enum RefreshMode {
     Normal,
     /// 200, with a new token that ends when the old one does.
     SameExpiry,
+    /// 401.
     Unauthorized,
+    /// 500.
     Broken,
-    /// Normal, after so many milliseconds.
+    /// As `Normal`, after this many milliseconds.
     Slow(u64),
 }
 
-/// How long what is issued lasts.
+/// The lifetimes of tokens and the behaviour of the refresh.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenPolicy {
+    /// The lifetime of a token.
     pub token: Duration,
+    /// The lifetime of a session, which a refresh does not extend.
     pub session: Duration,
     pub refresh: RefreshMode,
-    /// How long a token is taken after it was exchanged for another; as long as it lasts, if nothing.
+    /// How long a token is accepted after a refresh replaced it; `None` until it expires.
     pub grace: Option<Duration>,
-    /// Bytes of ballast in each token.
+    /// Extra bytes in each token.
     pub padding: usize,
 }
 
-/// Which of the two services a request is for.
+/// The service that a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetService {
     Auth,
     Storage,
 }
 
+/// Issues the tokens of one user and authenticates requests.
 pub struct Authenticator {
     issuer: Issuer,
-    folder: StateDir,
+    state_dir: StateDir,
     state: Mutex<AuthState>,
 }
 
 struct AuthState {
-    terms: TokenPolicy,
+    policy: TokenPolicy,
     key: ApiKey,
-    /// Keys that API key ids may name, by fingerprint.
+    /// The accepted API keys with their fingerprints.
     api_keys: Vec<(String, PublicKey)>,
-    /// Tokens that are refused from a moment on, by their id.
+    /// The time from which a token is refused, by the token's id.
     revoked: HashMap<String, SystemTime>,
-    /// Tokens that only the auth service still takes.
-    distrusted: HashSet<String>,
+    /// The ids of tokens that Object Storage refuses and the auth service accepts.
+    storage_rejected: HashSet<String>,
+    /// The number of tokens issued so far.
     issued: u64,
 }
 
 impl AuthState {
-    fn takes(&self, claims: &Claims, now: SystemTime, audience: TargetService) -> bool {
+    fn accepts(&self, claims: &Claims, now: SystemTime, audience: TargetService) -> bool {
         let revoked = self.revoked.get(&claims.jti).is_some_and(|from| *from <= now);
-        let distrusted =
-            audience == TargetService::Storage && self.distrusted.contains(&claims.jti);
-        claims.exp > clock::seconds(now) && !revoked && !distrusted
+        let rejected =
+            audience == TargetService::Storage && self.storage_rejected.contains(&claims.jti);
+        claims.exp > clock::seconds(now) && !revoked && !rejected
     }
 }
 
 impl Authenticator {
-    /// Opens the state folder, logs the user in and writes everything a client needs.
+    /// Opens the state folder, logs the user in and writes the files that a client needs. Fails if a file
+    /// cannot be read or written, or holds no valid key.
     pub fn open(
-        folder: StateDir,
-        terms: TokenPolicy,
+        state_dir: StateDir,
+        policy: TokenPolicy,
         now: SystemTime,
     ) -> io::Result<Authenticator> {
-        let issuer = folder.load_issuer()?;
-        let key = folder.load_key()?;
+        let issuer = state_dir.load_issuer()?;
+        let key = state_dir.load_key()?;
         let api_keys = vec![(key.fingerprint.clone(), key.public.clone())];
         let state = AuthState {
-            terms,
+            policy,
             key,
             api_keys,
             revoked: HashMap::new(),
-            distrusted: HashSet::new(),
+            storage_rejected: HashSet::new(),
             issued: 0,
         };
-        let authority = Authenticator { issuer, folder, state: Mutex::new(state) };
-        authority.log_in(now)?;
-        Ok(authority)
+        let authenticator = Authenticator { issuer, state_dir, state: Mutex::new(state) };
+        authenticator.log_in(now)?;
+        Ok(authenticator)
     }
 
     fn state(&self) -> MutexGuard<'_, AuthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn set_terms(&self, change: impl FnOnce(&mut TokenPolicy)) {
-        change(&mut self.state().terms);
+    /// Changes the policy for tokens issued from now on.
+    pub fn set_policy(&self, change: impl FnOnce(&mut TokenPolicy)) {
+        change(&mut self.state().policy);
     }
 
-    pub fn terms(&self) -> TokenPolicy {
-        self.state().terms
+    pub fn policy(&self) -> TokenPolicy {
+        self.state().policy
     }
 
-    /// A new login with the present key: a new session, its token in the token file.
+    /// Starts a session with the current key, writes its token to the token file and returns it. Fails if
+    /// a file cannot be written.
     pub fn log_in(&self, now: SystemTime) -> io::Result<String> {
         let token = {
             let mut state = self.state();
-            let end = clock::seconds(now + state.terms.session);
+            let end = clock::seconds(now + state.policy.session);
             let key = state.key.public.clone();
-            let lifetime = state.terms.token;
+            let lifetime = state.policy.token;
             self.issue(&mut state, &key, now, lifetime, end)?
         };
-        self.folder.write_config(&self.state().key.fingerprint)?;
-        self.folder.write_token(&token)?;
+        self.state_dir.write_config(&self.state().key.fingerprint)?;
+        self.state_dir.write_token(&token)?;
         Ok(token)
     }
 
-    /// A new login that replaces the key pair as well, as the browser flow does.
+    /// Replaces the key file by a new key, as the browser login does, then starts a session. The API keys
+    /// so far stay accepted. Fails if a file cannot be written.
     pub fn log_in_with_new_key(&self, now: SystemTime) -> io::Result<String> {
         let key = ApiKey::generate()?;
-        self.folder.write_key(&key)?;
+        self.state_dir.write_key(&key)?;
         {
             let mut state = self.state();
             state.api_keys.push((key.fingerprint.clone(), key.public.clone()));
@@ -156,6 +168,7 @@ impl Authenticator {
         self.log_in(now)
     }
 
+    /// Signs a token for `key` that ends after `lifetime`, or at `session_end` (seconds since 1970).
     fn issue(
         &self,
         state: &mut AuthState,
@@ -180,66 +193,71 @@ impl Authenticator {
             sess_exp: token::session_text(session_end),
             jwk: token::jwk(key),
             rtok: std::iter::repeat_with(fastrand::alphanumeric)
-                .take(state.terms.padding)
+                .take(state.policy.padding)
                 .collect(),
         };
         self.issuer.sign(&claims)
     }
 
-    /// No longer accepts this token, whatever its `exp`.
+    /// Refuses this token from now on, whatever its `exp`.
     pub fn revoke(&self, token: &str) {
         if let Some(claims) = self.issuer.read(token.trim()) {
             self.state().revoked.insert(claims.jti, UNIX_EPOCH);
         }
     }
 
-    /// Object Storage no longer takes this token; the auth service still exchanges it.
-    pub fn reject_keys(&self, token: &str) {
+    /// Makes Object Storage refuse this token from now on; the auth service still accepts it.
+    pub fn reject_at_storage(&self, token: &str) {
         if let Some(claims) = self.issuer.read(token.trim()) {
-            self.state().distrusted.insert(claims.jti);
+            self.state().storage_rejected.insert(claims.jti);
         }
     }
 
-    /// Only the present key may sign as an API key from now on.
+    /// Refuses every API key but the current one from now on.
     pub fn forget_older_keys(&self) {
         let mut state = self.state();
-        let present = state.key.fingerprint.clone();
-        state.api_keys.retain(|(fingerprint, _)| *fingerprint == present);
+        let current = state.key.fingerprint.clone();
+        state.api_keys.retain(|(fingerprint, _)| *fingerprint == current);
     }
 
-    /// The count of the token that a request presents, whether it is taken or not.
-    pub fn mark_used(&self, authorization: &str) -> Option<u64> {
-        let given = Authorization::parse(authorization)?;
-        self.issuer.read(given.key_id.strip_prefix("ST$")?)?.generation()
+    /// The number, in the order of issue, of the token in an `Authorization` header, whether or not the
+    /// token is accepted; `None` if the header holds no token of this server.
+    pub fn presented_generation(&self, authorization: &str) -> Option<u64> {
+        let authorization = Authorization::parse(authorization)?;
+        self.issuer.read(authorization.key_id.strip_prefix("ST$")?)?.generation()
     }
 
-    /// Whether a token that was taken is taken still.
+    /// Whether Object Storage accepts a token now.
     pub fn is_accepted(&self, claims: &Claims, now: SystemTime) -> bool {
-        self.state().takes(claims, now, TargetService::Storage)
+        self.state().accepts(claims, now, TargetService::Storage)
     }
 
-    /// Judges everything but the body; the caller checks the hash of a signed body.
+    /// Authenticates the head of a request; the caller compares a signed body with its hash. The
+    /// signature of a POST covers its body. Fails with 401.
     pub fn authenticate(
         &self,
         head: &SignedHead<'_>,
-        body_signed: bool,
         audience: TargetService,
         clock: &Clock,
     ) -> Result<Caller, ErrorResponse> {
         let header = head.headers.get("authorization").ok_or_else(ErrorResponse::no_credentials)?;
         let wrong = ErrorResponse::wrong_credentials;
         let text = header.to_str().map_err(|_| wrong())?;
-        let given = Authorization::parse(text).ok_or_else(wrong)?;
-        signature::complete(&given, body_signed)?;
-        check_date(&given, head, clock.now())?;
+        let authorization = Authorization::parse(text).ok_or_else(wrong)?;
+        let coverage =
+            if head.method == "POST" { Coverage::HeadAndBody } else { Coverage::HeadOnly };
+        signature::check_coverage(&authorization, coverage)?;
+        check_date(&authorization, head, clock.now())?;
         let (key, caller) =
-            self.identify_caller(&given.key_id, audience, clock.now()).ok_or_else(wrong)?;
-        let text = signature::signed_text(&given.headers, head).ok_or_else(wrong)?;
+            self.identify_caller(&authorization.key_id, audience, clock.now()).ok_or_else(wrong)?;
+        let text = signature::signed_text(&authorization.headers, head).ok_or_else(wrong)?;
         let unverified =
             || ErrorResponse::not_authenticated("Failed to verify the HTTP(S) Signature");
-        key.verify(&text, &given.signature).then_some(caller).ok_or_else(unverified)
+        key.verify(&text, &authorization.signature).then_some(caller).ok_or_else(unverified)
     }
 
+    /// The key that a key id names, and its owner; `None` for an unknown key or a token that `audience`
+    /// does not accept.
     fn identify_caller(
         &self,
         key_id: &str,
@@ -248,7 +266,7 @@ impl Authenticator {
     ) -> Option<(PublicKey, Caller)> {
         if let Some(token) = key_id.strip_prefix("ST$") {
             let claims = self.issuer.read(token)?;
-            if !self.state().takes(&claims, now, audience) {
+            if !self.state().accepts(&claims, now, audience) {
                 return None;
             }
             let caller = Caller { kind: KeyKind::SecurityToken, token: Some(claims.clone()) };
@@ -261,7 +279,8 @@ impl Authenticator {
         Some((key.clone(), Caller { kind: KeyKind::ApiKey, token: None }))
     }
 
-    /// The answer to a refresh by `caller` that names `current`.
+    /// Exchanges the token `current` for a new one. Fails with 401 if the caller signed with an API key,
+    /// if the token is not accepted or belongs to another user, and as `RefreshMode` demands.
     pub fn refresh(
         &self,
         caller: &Caller,
@@ -271,28 +290,29 @@ impl Authenticator {
         let signer = caller.token.as_ref().ok_or_else(ErrorResponse::wrong_credentials)?;
         let claims = self.issuer.read(current).ok_or_else(ErrorResponse::wrong_credentials)?;
         let mut state = self.state();
-        if !state.takes(&claims, now, TargetService::Auth) || claims.sub != signer.sub {
+        if !state.accepts(&claims, now, TargetService::Auth) || claims.sub != signer.sub {
             return Err(ErrorResponse::wrong_credentials());
         }
         let iat = clock::seconds(now);
-        let lifetime = match state.terms.refresh {
+        let lifetime = match state.policy.refresh {
             RefreshMode::Unauthorized => return Err(ErrorResponse::wrong_credentials()),
             RefreshMode::Broken => {
                 let message = "An internal server error has occurred.";
                 return Err(ErrorResponse::new(500, "InternalServerError", message));
             }
             RefreshMode::SameExpiry => Duration::from_secs(claims.exp.saturating_sub(iat)),
-            RefreshMode::Normal | RefreshMode::Slow(_) => state.terms.token,
+            RefreshMode::Normal | RefreshMode::Slow(_) => state.policy.token,
         };
         let end = claims.session_end().unwrap_or(claims.exp);
         let key = claims.key().ok_or_else(ErrorResponse::wrong_credentials)?;
-        if let Some(grace) = state.terms.grace {
+        if let Some(grace) = state.policy.grace {
             state.revoked.entry(claims.jti).or_insert(now + grace);
         }
         Ok(self.issue(&mut state, &key, now, lifetime, end)?)
     }
 
-    /// A token for a key of the caller's own; such a session cannot be extended.
+    /// Issues a token for an RSA public key, with a lifetime of 5 to 60 minutes, which a refresh does not
+    /// extend. Fails with 400 if the key cannot be parsed.
     pub fn generate(
         &self,
         public_pem: &str,
@@ -315,24 +335,26 @@ fn parse_public(pem: &str) -> Option<PublicKey> {
     Some(PublicKey { n: key.n_bytes().to_vec(), e: key.e_bytes().to_vec() })
 }
 
+/// Checks the signed date; fails with 401 if it is missing, malformed or more than `MAX_SKEW` off.
 fn check_date(
-    given: &Authorization,
+    authorization: &Authorization,
     head: &SignedHead<'_>,
     now: SystemTime,
 ) -> Result<(), ErrorResponse> {
-    let name = if given.headers.iter().any(|name| name == "x-date") { "x-date" } else { "date" };
+    let headers = &authorization.headers;
+    let name = if headers.iter().any(|name| name == "x-date") { "x-date" } else { "date" };
     let text = head.headers.get(name).and_then(|value| value.to_str().ok());
     let date = text.and_then(|text| httpdate::parse_http_date(text).ok());
     let date = date.ok_or_else(ErrorResponse::wrong_credentials)?;
     let skew = date.duration_since(now).or_else(|_| now.duration_since(date)).unwrap_or_default();
-    if skew <= SKEW {
+    if skew <= MAX_SKEW {
         return Ok(());
     }
     Err(ErrorResponse::not_authenticated(format!(
         "Date '{}' is not within allowed clock skew. Current '{}', valid datetime range: ['{}', '{}']",
         clock::utc(date),
         clock::utc(now),
-        clock::utc(now - SKEW),
-        clock::utc(now + SKEW + Duration::from_secs(1)),
+        clock::utc(now - MAX_SKEW),
+        clock::utc(now + MAX_SKEW + Duration::from_secs(1)),
     )))
 }

@@ -1,13 +1,14 @@
-//! A request body on its way to disk: counted, hashed and written as it comes.
+//! A request body on its way to disk: counted, hashed and written as it arrives.
 //!
-//! Knows frames and files, no operation. Invariant: only a bounded number of frames is ever in memory,
-//! however long the body; hashing and writing never run on the threads that serve connections.
+//! Knows frames, files and the faults of bodies, and no operation. Invariant: only a bounded number of
+//! frames is in memory, however long the body; hashing and writing never run on the threads that serve
+//! connections.
 
 use super::checksum::{Algorithm, ChecksumHasher, Checksums};
 use super::connection::ConnectionControl;
 use super::fault::Fault;
-use super::response::ErrorResponse;
-use super::store::upload::PartWriter;
+use super::response::{ErrorResponse, HandlerError};
+use super::store::part_writer::PartWriter;
 use super::threads;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -24,95 +25,66 @@ use tokio::time::sleep;
 /// Frames between the socket and the disk.
 const READ_AHEAD_FRAMES: usize = 4;
 
-/// Bodies of this size are brought to disk before they are acknowledged.
-const WRITEBACK_CHUNK: u64 = 8 * 1024 * 1024;
+/// A body of at least this many bytes is flushed to disk before it is acknowledged.
+const MIN_FLUSHED_BODY: u64 = 8 * 1024 * 1024;
 
-/// Why a request gets no ordinary answer.
-#[derive(Debug)]
-pub enum HandlerError {
-    Refused(ErrorResponse),
-    /// The connection is cut instead of an answer.
-    Cut,
-}
-
-impl From<ErrorResponse> for HandlerError {
-    fn from(failure: ErrorResponse) -> HandlerError {
-        HandlerError::Refused(failure)
-    }
-}
-
-impl From<io::Error> for HandlerError {
-    fn from(error: io::Error) -> HandlerError {
-        HandlerError::Refused(error.into())
-    }
-}
-
-/// Runs disk work where waiting hurts nobody.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ErrorResponse> + Send + 'static,
-) -> Result<T, ErrorResponse> {
-    let done = threads::run(work).await;
-    done.unwrap_or_else(|| Err(ErrorResponse::new(500, "InternalServerError", "The work failed")))
-}
-
-/// The same bytes but for one bit of one byte.
-fn with_bit_flipped(bytes: Bytes, at: u64) -> Bytes {
-    let mut bytes = bytes.to_vec();
-    if let Some(byte) = usize::try_from(at).ok().and_then(|at| bytes.get_mut(at)) {
-        *byte ^= 1;
-    }
-    bytes.into()
-}
-
-/// The body of one request, with the faults that befall bodies.
+/// The body of one request, with the fault that it meets. Offsets are bytes from the start of the body.
 pub struct RequestBody {
     incoming: Incoming,
     received: Arc<AtomicU64>,
-    read: u64,
-    stall: Option<(u64, Option<u64>)>,
-    reset: Option<u64>,
-    flip: Option<u64>,
-    orders: ConnectionControl,
+    position: u64,
+    stall: Option<Stall>,
+    reset_at: Option<u64>,
+    flip_at: Option<u64>,
+    control: ConnectionControl,
+}
+
+/// A pause in the reading of a body.
+struct Stall {
+    at: u64,
+    /// `None` never ends.
+    ms: Option<u64>,
 }
 
 impl RequestBody {
+    /// `received` counts the bytes as they arrive.
     pub fn new(
         incoming: Incoming,
         received: Arc<AtomicU64>,
-        orders: ConnectionControl,
+        control: ConnectionControl,
         fault: Option<&Fault>,
     ) -> RequestBody {
-        let (mut stall, mut reset, mut flip) = (None, None, None);
+        let (mut stall, mut reset_at, mut flip_at) = (None, None, None);
         match fault {
-            Some(Fault::StallBody { bytes, ms }) => stall = Some((*bytes, *ms)),
-            Some(Fault::ResetInBody(bytes)) => reset = Some(*bytes),
-            Some(Fault::FlipBit(byte)) => flip = Some(*byte),
+            Some(Fault::StallBody { bytes, ms }) => stall = Some(Stall { at: *bytes, ms: *ms }),
+            Some(Fault::ResetInBody(bytes)) => reset_at = Some(*bytes),
+            Some(Fault::FlipBit(byte)) => flip_at = Some(*byte),
             _ => {}
         }
-        RequestBody { incoming, received, read: 0, stall, reset, flip, orders }
+        RequestBody { incoming, received, position: 0, stall, reset_at, flip_at, control }
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, HandlerError> {
-        if self.stall.is_some_and(|(bytes, _)| self.read >= bytes) {
-            match self.stall.take() {
-                Some((_, Some(ms))) => sleep(Duration::from_millis(ms)).await,
-                _ => pending().await,
+        if let Some(stall) = self.stall.take_if(|stall| self.position >= stall.at) {
+            match stall.ms {
+                Some(ms) => sleep(Duration::from_millis(ms)).await,
+                None => pending().await,
             }
         }
-        if self.reset.is_some_and(|bytes| self.read >= bytes) {
-            self.orders.reset();
-            return Err(HandlerError::Cut);
+        if self.reset_at.is_some_and(|bytes| self.position >= bytes) {
+            self.control.reset();
+            return Err(HandlerError::Aborted);
         }
         while let Some(frame) = self.incoming.frame().await {
-            // The client went away in the middle.
-            let frame = frame.map_err(|_| HandlerError::Cut)?;
+            // An error means that the client closed the connection within the body.
+            let frame = frame.map_err(|_| HandlerError::Aborted)?;
             if let Ok(bytes) = frame.into_data() {
-                let from = self.read;
-                self.read += bytes.len() as u64;
+                let start = self.position;
+                self.position += bytes.len() as u64;
                 self.received.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-                return Ok(Some(match self.flip {
-                    Some(byte) if (from..self.read).contains(&byte) => {
-                        with_bit_flipped(bytes, byte - from)
+                return Ok(Some(match self.flip_at {
+                    Some(byte) if (start..self.position).contains(&byte) => {
+                        with_bit_flipped(bytes, byte - start)
                     }
                     _ => bytes,
                 }));
@@ -121,51 +93,62 @@ impl RequestBody {
         Ok(None)
     }
 
-    /// The whole of a small body.
+    /// Reads the body into memory; fails with 413 if it is longer than `limit` bytes.
     pub async fn collect(mut self, limit: u64) -> Result<Bytes, HandlerError> {
-        let mut whole = BytesMut::new();
+        let mut collected = BytesMut::new();
         while let Some(bytes) = self.chunk().await? {
-            whole.extend_from_slice(&bytes);
-            if whole.len() as u64 > limit {
+            collected.extend_from_slice(&bytes);
+            if collected.len() as u64 > limit {
                 let message = format!("The request body is longer than {limit} bytes");
                 return Err(ErrorResponse::new(413, "RequestEntityTooLarge", message).into());
             }
         }
-        Ok(whole.freeze())
+        Ok(collected.freeze())
     }
 
+    /// Reads the body to its end and drops it; fails where the connection breaks first.
     pub async fn discard(mut self) -> Result<(), HandlerError> {
         while self.chunk().await?.is_some() {}
         Ok(())
     }
 
-    /// Writes the body into its slot and returns both with the checksums of what was written.
+    /// Writes the body to the file of `writer` and returns it with the checksums of what was written.
+    /// Fails where the connection breaks first or the disk refuses a write.
     pub async fn write_to(
         mut self,
-        slot: PartWriter,
+        writer: PartWriter,
         algorithms: Vec<Algorithm>,
     ) -> Result<(PartWriter, Checksums), HandlerError> {
         let (sender, mut chunks) = mpsc::channel::<Bytes>(READ_AHEAD_FRAMES);
-        let writer = threads::begin(move || {
-            let mut summer = ChecksumHasher::new(&algorithms);
-            let mut at = slot.offset;
+        let written = threads::spawn(move || {
+            let mut hasher = ChecksumHasher::new(&algorithms);
+            let mut offset = writer.offset;
             while let Some(bytes) = chunks.blocking_recv() {
-                slot.file.write_all_at(&bytes, at)?;
-                summer.update(&bytes);
-                at += bytes.len() as u64;
+                writer.file.write_all_at(&bytes, offset)?;
+                hasher.update(&bytes);
+                offset += bytes.len() as u64;
             }
-            // Else the commit of a large object would flush for so long that clients give up.
-            if at - slot.offset >= WRITEBACK_CHUNK {
-                slot.file.sync_data()?;
+            // Without this the commit of a large object flushes for longer than clients wait.
+            if offset - writer.offset >= MIN_FLUSHED_BODY {
+                writer.file.sync_data()?;
             }
-            Ok::<_, io::Error>((slot, summer.finish()))
+            Ok::<_, io::Error>((writer, hasher.finish()))
         });
         while let Some(bytes) = self.chunk().await? {
             if sender.send(bytes).await.is_err() {
-                break; // The writer failed; its error comes next.
+                break; // The writing thread failed; its error is returned below.
             }
         }
         drop(sender);
-        Ok(writer.await.map_err(io::Error::other)??)
+        Ok(written.await.map_err(io::Error::other)??)
     }
+}
+
+/// The same bytes with the lowest bit of the byte at `index` flipped.
+fn with_bit_flipped(bytes: Bytes, index: u64) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    if let Some(byte) = usize::try_from(index).ok().and_then(|index| bytes.get_mut(index)) {
+        *byte ^= 1;
+    }
+    bytes.into()
 }

@@ -1,27 +1,18 @@
 //! The calls on buckets.
 //!
-//! Invariant: a bucket that is not there is answered alike for every call that names one.
+//! Owns the form of their requests and responses; what is stored is decided in `store`. Invariant: a
+//! bucket that does not exist gets the same error from every call.
 
-use super::auth_handlers::parse;
-use super::body::{HandlerError, blocking};
 use super::clock;
-use super::dispatch::{RequestContext, ServerState};
-use super::response::{ErrorResponse, Response, answer};
+use super::context::{RequestContext, ServerState, blocking};
+use super::response::{ErrorResponse, HandlerError, Response, parse, respond};
 use super::state_dir::{NAMESPACE, TENANCY, USER};
 use super::store::object::{Bucket, legal_bucket_name, tier};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The bucket a request names.
-pub async fn find(core: &ServerState, name: &str) -> Result<Bucket, ErrorResponse> {
-    let (shelf, name) = (core.store.clone(), name.to_owned());
-    blocking(move || {
-        shelf.bucket(&name)?.ok_or_else(|| ErrorResponse::bucket_not_found(&name, NAMESPACE))
-    })
-    .await
-}
-
-fn details(core: &ServerState, bucket: &Bucket) -> serde_json::Value {
+/// A bucket as GetBucket and CreateBucket return it.
+fn bucket_json(state: &ServerState, bucket: &Bucket) -> serde_json::Value {
     serde_json::json!({
         "namespace": NAMESPACE,
         "name": bucket.name,
@@ -36,7 +27,7 @@ fn details(core: &ServerState, bucket: &Bucket) -> serde_json::Value {
         "objectEventsEnabled": false,
         "versioning": "Disabled",
         "autoTiering": "Disabled",
-        "isReadOnly": core.policy().of(&bucket.name).read_only,
+        "isReadOnly": state.policy().protection(&bucket.name).read_only,
         "replicationEnabled": false,
         "kmsKeyId": null,
         "objectLifecyclePolicyEtag": null,
@@ -45,9 +36,9 @@ fn details(core: &ServerState, bucket: &Bucket) -> serde_json::Value {
     })
 }
 
-pub async fn list(core: &ServerState) -> Result<Response, HandlerError> {
-    let shelf = core.store.clone();
-    let buckets = blocking(move || Ok(shelf.buckets()?)).await?;
+pub async fn list(state: &ServerState) -> Result<Response, HandlerError> {
+    let store = state.store.clone();
+    let buckets = blocking(move || Ok(store.buckets()?)).await?;
     let summary = |bucket: &Bucket| {
         serde_json::json!({
             "namespace": NAMESPACE,
@@ -60,7 +51,7 @@ pub async fn list(core: &ServerState) -> Result<Response, HandlerError> {
             "definedTags": null,
         })
     };
-    Ok(answer(200).json(&buckets.iter().map(summary).collect::<Vec<_>>()))
+    Ok(respond(200).json(&buckets.iter().map(summary).collect::<Vec<_>>()))
 }
 
 #[derive(Deserialize)]
@@ -72,48 +63,54 @@ struct CreateBucketBody {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-pub async fn create(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    let request: CreateBucketBody = parse(&call.signed)?;
-    if !legal_bucket_name(&request.name) {
-        let message = format!("The bucket name '{}' is not valid", request.name);
+pub async fn create(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
+    let body: CreateBucketBody = parse(&request.signed_body)?;
+    if !legal_bucket_name(&body.name) {
+        let message = format!("The bucket name '{}' is not valid", body.name);
         return Err(ErrorResponse::new(400, "InvalidBucketName", message).into());
     }
-    let mut bucket = Bucket::new(&request.name, core.now());
-    bucket.metadata = request.metadata.unwrap_or_default();
-    if let Some(text) = request.storage_tier {
+    let mut bucket = Bucket::new(&body.name, state.now());
+    bucket.metadata = body.metadata.unwrap_or_default();
+    if let Some(text) = body.storage_tier {
         let known = tier(&text).filter(|tier| *tier != "InfrequentAccess");
         bucket.storage_tier = known
             .ok_or_else(|| ErrorResponse::invalid_parameter(format!("No storage tier '{text}'")))?
             .to_owned();
     }
-    let shelf = core.store.clone();
-    let bucket = blocking(move || shelf.create_bucket(bucket)).await?;
+    let store = state.store.clone();
+    let bucket = blocking(move || store.create_bucket(bucket)).await?;
     let location = format!("/n/{NAMESPACE}/b/{}", bucket.name);
-    let created = answer(200).header("etag", &bucket.etag).header("location", location);
-    Ok(created.json(&details(core, &bucket)))
+    let created = respond(200).header("etag", &bucket.etag).header("location", location);
+    Ok(created.json(&bucket_json(state, &bucket)))
 }
 
-pub async fn read(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    let bucket = find(core, &call.target.bucket).await?;
-    let found = answer(200).header("etag", &bucket.etag).header("cache-control", "no-store");
-    Ok(found.json(&details(core, &bucket)))
+pub async fn get(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+    let bucket = state.find_bucket(&request.target.bucket).await?;
+    let found = respond(200).header("etag", &bucket.etag).header("cache-control", "no-store");
+    Ok(found.json(&bucket_json(state, &bucket)))
 }
 
-pub async fn head(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    let bucket = find(core, &call.target.bucket).await?;
-    Ok(answer(200).header("etag", &bucket.etag).empty())
+pub async fn head(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+    let bucket = state.find_bucket(&request.target.bucket).await?;
+    Ok(respond(200).header("etag", &bucket.etag).empty())
 }
 
-pub async fn delete(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    let (shelf, name) = (core.store.clone(), call.target.bucket.clone());
-    if !core.uploads.list(Some(&name)).is_empty() {
+pub async fn delete(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
+    let (store, name) = (state.store.clone(), request.target.bucket);
+    if !state.uploads.list(Some(&name)).is_empty() {
         let message = format!("The bucket named '{name}' has open multipart uploads.");
         return Err(ErrorResponse::new(409, "BucketNotEmpty", message).into());
     }
     blocking(move || {
-        let there = shelf.delete_bucket(&name)?;
-        if there { Ok(()) } else { Err(ErrorResponse::bucket_not_found(&name, NAMESPACE)) }
+        let existed = store.delete_bucket(&name)?;
+        if existed { Ok(()) } else { Err(ErrorResponse::bucket_not_found(&name, NAMESPACE)) }
     })
     .await?;
-    Ok(answer(204).empty())
+    Ok(respond(204).empty())
 }

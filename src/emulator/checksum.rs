@@ -1,7 +1,7 @@
-//! Checksums of received bytes: what the client claims, what they are, and their combinations.
+//! Checksums: those that a client sends, those computed from the received bytes, and their combination.
 //!
-//! Pure. MD5 is always computed, because every answer and every multipart hash needs it; the others
-//! only when asked for. Invariant: a claim is compared with what was received, never copied back.
+//! Pure. MD5 is always computed, because every response and every multipart checksum needs it; the others
+//! only on request. Invariant: a response carries computed checksums and never those that a client sent.
 
 use super::response::ErrorResponse;
 use base64::Engine;
@@ -24,9 +24,9 @@ pub enum Algorithm {
 impl Algorithm {
     pub const ALL: [Algorithm; 3] = [Algorithm::Crc32c, Algorithm::Sha256, Algorithm::Sha384];
 
-    /// The algorithm a request asks for.
-    pub fn asked(headers: &HeaderMap) -> Result<Option<Algorithm>, ErrorResponse> {
-        // The service's Go SDK sends the header without a value when none is wanted.
+    /// The algorithm that a request names; fails with 400 if it is unknown.
+    pub fn requested(headers: &HeaderMap) -> Result<Option<Algorithm>, ErrorResponse> {
+        // The service's Go SDK sends an empty header where it requests no algorithm.
         let value = headers.get("opc-checksum-algorithm").filter(|value| !value.is_empty());
         let Some(value) = value else { return Ok(None) };
         let named = |algorithm: &Algorithm| value.as_bytes() == algorithm.name().as_bytes();
@@ -37,6 +37,7 @@ impl Algorithm {
         })
     }
 
+    /// The value of `opc-checksum-algorithm`.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Crc32c => "CRC32C",
@@ -45,7 +46,7 @@ impl Algorithm {
         }
     }
 
-    /// The header of the value over one body.
+    /// The header that carries the checksum of one body.
     pub fn content_header(self) -> &'static str {
         match self {
             Algorithm::Crc32c => "opc-content-crc32c",
@@ -55,7 +56,7 @@ impl Algorithm {
     }
 }
 
-/// The checksums of some bytes.
+/// The size in bytes and the checksums of some bytes; those not computed are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksums {
     pub size: u64,
@@ -70,7 +71,7 @@ impl Checksums {
         STANDARD.encode(&self.md5)
     }
 
-    /// The value of one algorithm as headers carry it.
+    /// The checksum of one algorithm in base64, as headers carry it.
     pub fn base64(&self, algorithm: Algorithm) -> Option<String> {
         match algorithm {
             Algorithm::Crc32c => self.crc32c.map(|crc| STANDARD.encode(crc.to_be_bytes())),
@@ -80,7 +81,7 @@ impl Checksums {
     }
 }
 
-/// Computes checksums as bytes pass by.
+/// Computes checksums incrementally.
 pub struct ChecksumHasher {
     size: u64,
     md5: md5::Md5,
@@ -126,15 +127,16 @@ impl ChecksumHasher {
     }
 }
 
-/// What the client says its body's checksums are.
+/// The checksums that a client sends with its body.
 #[derive(Debug, Clone, Default)]
 pub struct ClaimedChecksums {
     md5: Option<Vec<u8>>,
     values: Vec<(Algorithm, Vec<u8>)>,
-    asked: Option<Algorithm>,
+    requested: Option<Algorithm>,
 }
 
 impl ClaimedChecksums {
+    /// Reads the checksum headers; fails with 400 if one is malformed.
     pub fn of(headers: &HeaderMap) -> Result<ClaimedChecksums, ErrorResponse> {
         let decoded = |name: &str, length: usize| -> Result<Option<Vec<u8>>, ErrorResponse> {
             let value = headers.get(name).filter(|value| !value.is_empty());
@@ -152,33 +154,33 @@ impl ClaimedChecksums {
             let message = format!("The value of the Content-MD5 header '{value}' is not valid");
             ErrorResponse::new(400, "InvalidContentMD5", message)
         };
-        let mut claims = ClaimedChecksums {
+        let mut claimed = ClaimedChecksums {
             md5: decoded("content-md5", 16).map_err(malformed)?,
-            asked: Algorithm::asked(headers)?,
+            requested: Algorithm::requested(headers)?,
             values: vec![],
         };
         for (algorithm, length) in Algorithm::ALL.into_iter().zip([4, 32, 48]) {
             if let Some(value) = decoded(algorithm.content_header(), length)? {
-                claims.values.push((algorithm, value));
+                claimed.values.push((algorithm, value));
             }
         }
-        Ok(claims)
+        Ok(claimed)
     }
 
-    /// The algorithms that must be computed to check and to answer.
+    /// The algorithms to compute: those to compare and the one to return.
     pub fn algorithms(&self) -> Vec<Algorithm> {
-        self.values.iter().map(|(algorithm, _)| *algorithm).chain(self.asked).collect()
+        self.values.iter().map(|(algorithm, _)| *algorithm).chain(self.requested).collect()
     }
 
-    /// Compares the claims with what was received.
-    pub fn check(&self, sums: &Checksums) -> Result<(), ErrorResponse> {
+    /// Compares the client's checksums with the computed ones; fails with 400 `UnmatchedContent...`.
+    pub fn check(&self, computed: &Checksums) -> Result<(), ErrorResponse> {
         if let Some(claimed) = &self.md5
-            && *claimed != sums.md5
+            && *claimed != computed.md5
         {
-            return Err(unmatched("MD5", "Content-MD5", &sums.md5_base64(), claimed));
+            return Err(unmatched("MD5", "Content-MD5", &computed.md5_base64(), claimed));
         }
         for (algorithm, claimed) in &self.values {
-            let actual = sums.base64(*algorithm).unwrap_or_default();
+            let actual = computed.base64(*algorithm).unwrap_or_default();
             if actual != STANDARD.encode(claimed) {
                 return Err(unmatched(
                     algorithm.name(),
@@ -203,18 +205,18 @@ fn unmatched(name: &str, header: &str, actual: &str, claimed: &[u8]) -> ErrorRes
     )
 }
 
-/// The checksums of an object made of parts.
+/// The checksums of an object made of parts, as headers carry them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Multipart {
+pub struct MultipartChecksums {
     pub md5: String,
     pub crc32c: Option<String>,
     pub sha256: Option<String>,
     pub sha384: Option<String>,
 }
 
-impl Multipart {
-    /// Combines the parts' sums, in the order of the object; `algorithm` is that of the upload.
-    pub fn of(parts: &[&Checksums], algorithm: Option<Algorithm>) -> Multipart {
+impl MultipartChecksums {
+    /// Combines the checksums of the parts in the order of the object; `algorithm` is that of the upload.
+    pub fn of(parts: &[&Checksums], algorithm: Option<Algorithm>) -> MultipartChecksums {
         let count = parts.len();
         let all = parts.iter().flat_map(|part| &part.md5).copied().collect::<Vec<u8>>();
         let hashed = |pick: fn(&Checksums) -> Option<&Vec<u8>>, of| {
@@ -222,27 +224,27 @@ impl Multipart {
             let all: Vec<u8> = all?.into_iter().flatten().copied().collect();
             Some(format!("{}-{count}", STANDARD.encode(ring::digest::digest(of, &all))))
         };
-        let mut whole = Multipart {
+        let mut combined = MultipartChecksums {
             md5: format!("{}-{count}", STANDARD.encode(md5::Md5::digest(&all))),
-            ..Multipart::default()
+            ..MultipartChecksums::default()
         };
         match algorithm {
             Some(Algorithm::Sha256) => {
-                whole.sha256 = hashed(|part| part.sha256.as_ref(), &ring::digest::SHA256);
+                combined.sha256 = hashed(|part| part.sha256.as_ref(), &ring::digest::SHA256);
             }
             Some(Algorithm::Sha384) => {
-                whole.sha384 = hashed(|part| part.sha384.as_ref(), &ring::digest::SHA384);
+                combined.sha384 = hashed(|part| part.sha384.as_ref(), &ring::digest::SHA384);
             }
             Some(Algorithm::Crc32c) => {
                 let crc = parts.iter().try_fold(0, |crc, part| {
                     let size = usize::try_from(part.size).ok()?;
                     Some(crc32c::crc32c_combine(crc, part.crc32c?, size))
                 });
-                whole.crc32c = crc.map(|crc: u32| STANDARD.encode(crc.to_be_bytes()));
+                combined.crc32c = crc.map(|crc: u32| STANDARD.encode(crc.to_be_bytes()));
             }
             None => {}
         }
-        whole
+        combined
     }
 }
 
@@ -251,9 +253,9 @@ mod tests {
     use super::*;
 
     fn sums(bytes: &[u8]) -> Checksums {
-        let mut summer = ChecksumHasher::new(&Algorithm::ALL);
-        summer.update(bytes);
-        summer.finish()
+        let mut hasher = ChecksumHasher::new(&Algorithm::ALL);
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     #[test]
@@ -261,15 +263,15 @@ mod tests {
         let (a, b) = (sums(b"aaaaa"), sums(b"bbb"));
         assert_eq!(a.md5_base64(), "WU+AOzgKQTlu1j3KOVA1Qg==");
         assert_eq!(b.md5_base64(), "CPjgJgxkQYUQzvsrBu7lzQ==");
-        let whole = |algorithm| Multipart::of(&[&a, &b], Some(algorithm));
-        assert_eq!(whole(Algorithm::Crc32c).md5, "ctJ6+sji+9NmKGG51gegLA==-2");
-        assert_eq!(whole(Algorithm::Crc32c).crc32c.unwrap(), "Yn9hSg==");
+        let combined = |algorithm| MultipartChecksums::of(&[&a, &b], Some(algorithm));
+        assert_eq!(combined(Algorithm::Crc32c).md5, "ctJ6+sji+9NmKGG51gegLA==-2");
+        assert_eq!(combined(Algorithm::Crc32c).crc32c.unwrap(), "Yn9hSg==");
         assert_eq!(
-            whole(Algorithm::Sha256).sha256.unwrap(),
+            combined(Algorithm::Sha256).sha256.unwrap(),
             "klO+rIGEBmpS+FYbl0V177NZOk8sR9bZjF+0fMGntig=-2"
         );
         assert_eq!(
-            whole(Algorithm::Sha384).sha384.unwrap(),
+            combined(Algorithm::Sha384).sha384.unwrap(),
             "7AIO3qWtrjDg0JBoMYcAd8Sx+0Ak5a/vL0cJXVnavLqE4dHE04LPDNWLObYLLwfY-2"
         );
     }
@@ -287,9 +289,9 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header, value.parse().unwrap());
-            let refused = ClaimedChecksums::of(&headers).unwrap().check(&sums(b"bbb")).unwrap_err();
-            assert_eq!((refused.status, refused.code.as_ref()), (400, code));
-            assert!(refused.message.contains(value), "{}", refused.message);
+            let error = ClaimedChecksums::of(&headers).unwrap().check(&sums(b"bbb")).unwrap_err();
+            assert_eq!((error.status, error.code.as_ref()), (400, code));
+            assert!(error.message.contains(value), "{}", error.message);
         }
     }
 
@@ -307,9 +309,9 @@ mod tests {
     fn a_claim_that_is_no_checksum_is_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("content-md5", "abc".parse().unwrap());
-        let refused = ClaimedChecksums::of(&headers).unwrap_err();
-        assert_eq!((refused.status, refused.code.as_ref()), (400, "InvalidContentMD5"));
-        assert!(refused.message.starts_with("The value of the Content-MD5 header"));
+        let error = ClaimedChecksums::of(&headers).unwrap_err();
+        assert_eq!((error.status, error.code.as_ref()), (400, "InvalidContentMD5"));
+        assert!(error.message.starts_with("The value of the Content-MD5 header"));
         headers.clear();
         headers.insert("opc-content-sha256", "abc".parse().unwrap());
         assert_eq!(ClaimedChecksums::of(&headers).unwrap_err().code, "InvalidParameter");

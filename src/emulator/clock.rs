@@ -1,14 +1,15 @@
-//! The server's clock, which tests may set wrong, and the three ways the service writes a time.
+//! The server's clock, which can be set ahead or behind, and the service's formats of a time.
 //!
-//! Knows nothing of requests. Invariant: every time the emulator uses or prints comes from here, so a
-//! shifted clock shifts all of it together.
+//! Knows nothing of requests. Invariant: every wall-clock time that the emulator uses or sends comes from
+//! here, so a shifted clock shifts all of them together.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The system clock plus a settable offset.
+/// The system clock plus an offset.
 #[derive(Debug, Default)]
 pub struct Clock {
+    /// Seconds ahead of the system clock; negative is behind.
     offset: AtomicI64,
 }
 
@@ -17,10 +18,12 @@ impl Clock {
         Clock { offset: AtomicI64::new(seconds) }
     }
 
+    /// Sets how many seconds the clock is ahead of the system clock.
     pub fn set_offset(&self, seconds: i64) {
         self.offset.store(seconds, Ordering::SeqCst);
     }
 
+    /// Moves the clock by this many seconds; negative is backwards.
     pub fn advance(&self, seconds: i64) {
         self.offset.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -44,17 +47,17 @@ pub fn millis(time: SystemTime) -> u64 {
     u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(0)
 }
 
-/// As in HTTP headers: `Sun, 11 Mar 2018 16:32:46 GMT`.
+/// The format of HTTP headers: `Sun, 11 Mar 2018 16:32:46 GMT`.
 pub fn http(time: SystemTime) -> String {
     httpdate::fmt_http_date(time)
 }
 
-/// As in the service's messages: the same with `UTC` at the end.
+/// The format of the service's messages: that of HTTP with `UTC` in place of `GMT`.
 pub fn utc(time: SystemTime) -> String {
     http(time).replace("GMT", "UTC")
 }
 
-/// As in JSON: `2023-01-25T14:49:00.262Z`.
+/// The format of JSON bodies: `2023-01-25T14:49:00.262Z`.
 pub fn iso(millis: u64) -> String {
     let millis = i64::try_from(millis).unwrap_or(0);
     jiff::Timestamp::from_millisecond(millis)
@@ -62,7 +65,7 @@ pub fn iso(millis: u64) -> String {
         .unwrap_or_default()
 }
 
-/// The HTTP form of a count of milliseconds.
+/// The HTTP format of a time in milliseconds since 1970.
 pub fn http_of_millis(millis: u64) -> String {
     http(UNIX_EPOCH + Duration::from_millis(millis))
 }

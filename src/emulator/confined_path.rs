@@ -1,7 +1,7 @@
-//! The walk below a folder: one component at a time from an open folder, never through a symbolic link.
+//! Paths confined to a folder: opened one component at a time, never through a symbolic link.
 //!
-//! Knows names and folders, no object. Invariant: what it opens or makes lies below the folder it was
-//! given, whatever links stand there and whoever changes them meanwhile.
+//! Knows names and folders, and no object. Invariant: what it opens or creates lies below the folder that it
+//! was given, whatever links exist there and however another process changes them meanwhile.
 
 use super::response::ErrorResponse;
 use super::store::object::{legal_bucket_name, legal_object_name};
@@ -11,24 +11,24 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// The folder below `DIR` that is ours; no bucket can have this name.
+/// The folder below `DIR` for temporary files; no bucket can have this name.
 pub const RESERVED_DIR: &str = ".ocipipe";
 
+/// How a folder is opened.
 pub const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Whether `DIR/BUCKET/NAME` can be written, as far as can be told before writing; the error says why
-/// not. Creates nothing.
-pub fn admissible(dir: &Path, bucket: &str, name: &str) -> Result<(), String> {
+/// Checks whether `DIR/BUCKET/NAME` could be written, without writing. The error is the reason in words.
+pub fn check_writable(dir: &Path, bucket: &str, name: &str) -> Result<(), String> {
     let path = components(bucket, name)?;
     match open_root(dir) {
-        Ok(root) => open_existing(&root, &path).map(|_| ()).map_err(|blocked| blocked.words(dir)),
+        Ok(root) => open_existing(&root, &path).map(|_| ()).map_err(|error| error.describe(dir)),
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(format!("{} cannot be used as a folder: {error}", dir.display())),
     }
 }
 
-/// The components of `BUCKET/NAME`, if each can be a file name.
+/// The components of `BUCKET/NAME`; fails, with the reason in words, if one cannot be a file name.
 pub fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, String> {
     if !legal_bucket_name(bucket) || bucket.len() > 255 {
         return Err(format!("'{bucket}' cannot be the name of a bucket's folder"));
@@ -60,24 +60,24 @@ pub fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, St
 /// Why a path cannot be used.
 #[derive(Debug)]
 pub enum PathRefused {
-    /// The first so many components lead to something of the wrong kind.
-    At(String, &'static str),
+    /// This path exists and is of the wrong kind, which the text describes.
+    WrongKind(String, &'static str),
     System(Errno),
 }
 
 impl PathRefused {
-    fn words(self, dir: &Path) -> String {
+    fn describe(self, dir: &Path) -> String {
         match self {
-            PathRefused::At(path, what) => format!("{} {what}", dir.join(path).display()),
+            PathRefused::WrongKind(path, what) => format!("{} {what}", dir.join(path).display()),
             PathRefused::System(error) => format!("{} cannot be written: {error}", dir.display()),
         }
     }
 }
 
 impl From<PathRefused> for ErrorResponse {
-    fn from(blocked: PathRefused) -> ErrorResponse {
-        match blocked {
-            PathRefused::At(path, what) => {
+    fn from(error: PathRefused) -> ErrorResponse {
+        match error {
+            PathRefused::WrongKind(path, what) => {
                 ErrorResponse::invalid_parameter(format!("{path} {what}"))
             }
             PathRefused::System(error) => io::Error::from(error).into(),
@@ -85,36 +85,52 @@ impl From<PathRefused> for ErrorResponse {
     }
 }
 
-/// `DIR` itself is the user's word and may be a link.
+/// Opens `DIR`, which the user names and which may be a link.
 pub fn open_root(dir: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(dir, flags, Mode::empty())
 }
 
-/// Opens the folder of the last component: as it is (`None` where it does not exist), or created.
-pub fn parent(root: &OwnedFd, path: &[&str], create: bool) -> Result<Option<OwnedFd>, PathRefused> {
+/// Opens the folder of the last component; `None` if it does not exist.
+pub fn open_parent(root: &OwnedFd, path: &[&str]) -> Result<Option<OwnedFd>, PathRefused> {
+    match walk(root, path, |_, _| Err(Errno::NOENT)) {
+        Err(PathRefused::System(Errno::NOENT)) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Opens the folder of the last component, and creates each folder on the way that does not exist.
+pub fn create_parent(root: &OwnedFd, path: &[&str]) -> Result<OwnedFd, PathRefused> {
+    walk(root, path, create_folder)
+}
+
+/// Opens the folder of the last component; `missing` opens a folder that does not exist.
+fn walk(
+    root: &OwnedFd,
+    path: &[&str],
+    missing: impl Fn(&OwnedFd, &str) -> Result<OwnedFd, Errno>,
+) -> Result<OwnedFd, PathRefused> {
     let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0).map_err(PathRefused::System)?;
     let folders = path.split_last().map_or(path, |(_, folders)| folders);
     for (index, component) in folders.iter().enumerate() {
         let opened = rustix::fs::openat(&folder, *component, FOLDER, Mode::empty());
         folder = match opened {
             Ok(next) => next,
-            Err(Errno::NOENT) if !create => return Ok(None),
-            Err(Errno::NOENT) => make_folder(&folder, component).map_err(PathRefused::System)?,
+            Err(Errno::NOENT) => missing(&folder, component).map_err(PathRefused::System)?,
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 let so_far = path[..=index].join("/");
                 let what = "is in the way: it is not a folder (links are not followed)";
-                return Err(PathRefused::At(so_far, what));
+                return Err(PathRefused::WrongKind(so_far, what));
             }
             Err(error) => return Err(PathRefused::System(error)),
         };
     }
-    Ok(Some(folder))
+    Ok(folder)
 }
 
-fn make_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+fn create_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     match rustix::fs::mkdirat(folder, name, Mode::from_bits_truncate(0o777)) {
-        // Somebody else made it in this moment; opening it tells whether it is a folder.
+        // If another process created it first, `openat` below fails unless it is a folder.
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error),
     }
@@ -122,21 +138,24 @@ fn make_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(folder, name, FOLDER, Mode::empty())
 }
 
-/// The file of a path, if it exists.
+/// The folder and the status of the file at a path; `None` if it does not exist. Fails if it is not a
+/// plain file.
 pub fn open_existing(
     root: &OwnedFd,
     path: &[&str],
 ) -> Result<Option<(OwnedFd, Stat)>, PathRefused> {
-    let Some(folder) = parent(root, path, false)? else { return Ok(None) };
+    let Some(folder) = open_parent(root, path)? else { return Ok(None) };
     let name = path.last().copied().unwrap_or_default();
     match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
             Ok(Some((folder, stat)))
         }
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            Err(PathRefused::At(path.join("/"), "is in the way: it is a folder"))
+            Err(PathRefused::WrongKind(path.join("/"), "is in the way: it is a folder"))
         }
-        Ok(_) => Err(PathRefused::At(path.join("/"), "is in the way: it is not a plain file")),
+        Ok(_) => {
+            Err(PathRefused::WrongKind(path.join("/"), "is in the way: it is not a plain file"))
+        }
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(PathRefused::System(error)),
     }

@@ -1,7 +1,7 @@
 //! One connection as bytes: plain or TLS, with the faults that only bytes can show.
 //!
-//! Knows no HTTP. Invariant: an orderly close lets the client finish writing and read the answer; a
-//! reset is a real one (zero linger), never just a close.
+//! Knows no HTTP. Invariant: an orderly close lets the client finish writing and read the response; a
+//! reset is a TCP reset (zero linger) and never an orderly close.
 
 use bytes::{Buf, Bytes};
 use std::io;
@@ -14,18 +14,20 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
-/// How long a closed connection is still drained for a client that has not stopped writing.
+/// How long a closed connection is drained while the client still writes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Orders from the request handler to its connection.
+/// Lets the handler of a request decide how its connection ends.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionControl(Arc<Mutex<Directive>>);
 
 #[derive(Debug, Default)]
 struct Directive {
     reset: bool,
+    /// Bytes that may still be written.
     limit: Option<u64>,
-    instead: Option<Bytes>,
+    /// What is written in place of the response.
+    replacement: Option<Bytes>,
 }
 
 impl ConnectionControl {
@@ -33,19 +35,19 @@ impl ConnectionControl {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection ends with a reset.
+    /// The connection ends with a TCP reset.
     pub fn reset(&self) {
         self.locked().reset = true;
     }
 
-    /// The connection closes after so many more bytes.
+    /// The connection closes when this many more bytes have been written.
     pub fn truncate(&self, bytes: u64) {
         self.locked().limit = Some(bytes);
     }
 
-    /// These bytes go out in place of the next answer, then the connection closes.
+    /// These bytes are written in place of the next response, then the connection closes.
     pub fn replace(&self, bytes: Bytes) {
-        self.locked().instead = Some(bytes);
+        self.locked().replacement = Some(bytes);
     }
 }
 
@@ -54,32 +56,33 @@ enum SocketStream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The connection itself.
+/// One accepted connection.
 pub struct Connection {
     stream: SocketStream,
-    orders: ConnectionControl,
-    closing: Option<Pin<Box<Sleep>>>,
+    control: ConnectionControl,
+    /// Runs from the end of the writing to the end of the draining.
+    drain_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
     pub fn plain(stream: TcpStream) -> Connection {
         Connection {
             stream: SocketStream::Plain(stream),
-            orders: ConnectionControl::default(),
-            closing: None,
+            control: ConnectionControl::default(),
+            drain_timer: None,
         }
     }
 
     pub fn tls(stream: TlsStream<TcpStream>) -> Connection {
         Connection {
             stream: SocketStream::Tls(Box::new(stream)),
-            orders: ConnectionControl::default(),
-            closing: None,
+            control: ConnectionControl::default(),
+            drain_timer: None,
         }
     }
 
-    pub fn orders(&self) -> ConnectionControl {
-        self.orders.clone()
+    pub fn control(&self) -> ConnectionControl {
+        self.control.clone()
     }
 
     pub fn is_tls(&self) -> bool {
@@ -100,6 +103,7 @@ impl Connection {
         }
     }
 
+    /// Flushes, then fails, which makes hyper close the connection.
     fn end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.flush(context))?;
         Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "closed by the plan of faults")))
@@ -108,12 +112,12 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.orders.locked().reset {
+        if self.control.locked().reset {
             let stream = match &self.stream {
                 SocketStream::Plain(stream) => stream,
                 SocketStream::Tls(stream) => stream.get_ref().0,
             };
-            // A socket that is gone already needs no reset.
+            // An error means that the connection is closed already.
             let _ = stream.set_zero_linger();
         }
     }
@@ -138,25 +142,25 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
-        let instead = line.orders.locked().instead.clone();
-        if let Some(mut other) = instead {
+        let connection = self.get_mut();
+        let replacement = connection.control.locked().replacement.clone();
+        if let Some(mut other) = replacement {
             while other.has_remaining() {
-                let written = ready!(line.write(context, &other))?;
+                let written = ready!(connection.write(context, &other))?;
                 other.advance(written);
-                line.orders.locked().instead = Some(other.clone());
+                connection.control.locked().replacement = Some(other.clone());
             }
-            return line.end(context);
+            return connection.end(context);
         }
-        let limit = line.orders.locked().limit;
+        let limit = connection.control.locked().limit;
         let allowed = match limit {
-            Some(0) => return line.end(context),
-            Some(left) => bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
+            Some(0) => return connection.end(context),
+            Some(limit) => bytes.len().min(usize::try_from(limit).unwrap_or(usize::MAX)),
             None => bytes.len(),
         };
-        let written = ready!(line.write(context, &bytes[..allowed]))?;
-        if let Some(left) = &mut line.orders.locked().limit {
-            *left = left.saturating_sub(written as u64);
+        let written = ready!(connection.write(context, &bytes[..allowed]))?;
+        if let Some(limit) = &mut connection.control.locked().limit {
+            *limit = limit.saturating_sub(written as u64);
         }
         Poll::Ready(Ok(written))
     }
@@ -165,29 +169,29 @@ impl AsyncWrite for Connection {
         self.get_mut().flush(context)
     }
 
-    /// Says that no more will be written, then reads on for a while: closing a socket that still
-    /// receives would reset it and could take the answer with it.
+    /// Ends the writing, then reads for at most `DRAIN_TIMEOUT`: closing a socket with unread bytes resets
+    /// the connection, and the client may lose the response.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        if line.closing.is_none() {
-            let shut = match &mut line.stream {
+        let connection = self.get_mut();
+        if connection.drain_timer.is_none() {
+            let shut = match &mut connection.stream {
                 SocketStream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
                 SocketStream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
             };
-            if ready!(shut).is_err() || line.orders.locked().reset {
+            if ready!(shut).is_err() || connection.control.locked().reset {
                 return Poll::Ready(Ok(()));
             }
-            line.closing = Some(Box::pin(sleep(DRAIN_TIMEOUT)));
+            connection.drain_timer = Some(Box::pin(sleep(DRAIN_TIMEOUT)));
         }
         let mut scratch = [0; 16 * 1024];
         loop {
-            if let Some(closing) = &mut line.closing
-                && closing.as_mut().poll(context).is_ready()
+            if let Some(timer) = &mut connection.drain_timer
+                && timer.as_mut().poll(context).is_ready()
             {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::new(&mut scratch);
-            let read = Pin::new(&mut *line).poll_read(context, &mut buffer);
+            let read = Pin::new(&mut *connection).poll_read(context, &mut buffer);
             if ready!(read).is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -209,10 +213,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_truncated_answer_ends_after_that_many_bytes() {
-        let (mut line, mut client) = pair().await;
-        line.orders().truncate(3);
-        assert!(line.write_all(b"abcdef").await.is_err());
-        drop(line);
+        let (mut connection, mut client) = pair().await;
+        connection.control().truncate(3);
+        assert!(connection.write_all(b"abcdef").await.is_err());
+        drop(connection);
         let mut got = Vec::new();
         client.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"abc");
@@ -220,10 +224,10 @@ mod tests {
 
     #[tokio::test]
     async fn other_bytes_take_the_place_of_the_answer() {
-        let (mut line, mut client) = pair().await;
-        line.orders().replace(Bytes::from_static(b"<html>"));
-        assert!(line.write_all(b"HTTP/1.1 200 OK").await.is_err());
-        drop(line);
+        let (mut connection, mut client) = pair().await;
+        connection.control().replace(Bytes::from_static(b"<html>"));
+        assert!(connection.write_all(b"HTTP/1.1 200 OK").await.is_err());
+        drop(connection);
         let mut got = Vec::new();
         client.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"<html>");
@@ -231,9 +235,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_reset_is_a_reset_and_not_an_end() {
-        let (line, mut client) = pair().await;
-        line.orders().reset();
-        drop(line);
+        let (connection, mut client) = pair().await;
+        connection.control().reset();
+        drop(connection);
         let error = client.read_to_end(&mut Vec::new()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }

@@ -1,43 +1,48 @@
-//! Requests that are received now and done later, after a request that came after them.
+//! Requests that are received at once and handled later, after a request that came after them.
 //!
-//! Knows operations and parts, not what the work is. Invariant: a held request is done exactly once, and
-//! the request that releases it is answered only when it is.
+//! Knows operations and part numbers, and nothing of the work. Invariant: a delayed request is handled
+//! exactly once, and the request that releases it is answered only after that.
 
 use super::route::Operation;
+use hyper::StatusCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// The requests that wait.
+/// The requests that wait for their release.
 #[derive(Default)]
 pub struct DelayedRequests(Mutex<Vec<Delayed>>);
 
 struct Delayed {
     after: ReleaseAfter,
-    go: oneshot::Sender<()>,
-    done: oneshot::Receiver<()>,
+    release: oneshot::Sender<()>,
+    handled: oneshot::Receiver<()>,
 }
 
+/// Which request releases a delayed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReleaseAfter {
+    /// The next request of this operation, whatever its status.
     Operation(Operation),
+    /// The next successful request of the same operation and part.
     Same(Operation, Option<u32>),
 }
 
-/// The side of the held request: it says that it has been received, waits, and says that it is done
-/// by being dropped.
+/// The side of a delayed request. It reports that the request was received, waits for the release, and
+/// reports that the request was handled when it is dropped.
 pub struct DelayGate {
     received: Option<oneshot::Sender<()>>,
-    go: Option<oneshot::Receiver<()>>,
-    _done: oneshot::Sender<()>,
+    released: Option<oneshot::Receiver<()>>,
+    _handled: oneshot::Sender<()>,
 }
 
 impl DelayGate {
-    /// Between receiving a request and doing its work.
+    /// Reports that the request was received, then waits for its release. Returns at once if it was
+    /// called before, or if the server is gone.
     pub async fn wait_until_released(&mut self) {
         drop(self.received.take());
-        if let Some(go) = self.go.take() {
-            // A server that stops lets everything pass; there is nobody left to see it.
-            let _ = go.await;
+        if let Some(released) = self.released.take() {
+            // An error means that the server was dropped; the request goes on.
+            let _ = released.await;
         }
     }
 }
@@ -47,7 +52,8 @@ impl DelayedRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds a request; the receiver tells when all of it has been received.
+    /// Registers a delayed request: released by a request of `after`, or else by the next success of the
+    /// same operation and part. The receiver fails when the whole request was received.
     pub fn hold(
         &self,
         operation: Operation,
@@ -55,31 +61,35 @@ impl DelayedRequests {
         after: Option<Operation>,
     ) -> (DelayGate, oneshot::Receiver<()>) {
         let (received, was_received) = oneshot::channel();
-        let (go, may_go) = oneshot::channel();
-        let (done, was_done) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        let (handled, was_handled) = oneshot::channel();
         let after = after.map_or(ReleaseAfter::Same(operation, part), ReleaseAfter::Operation);
-        self.locked().push(Delayed { after, go, done: was_done });
-        (DelayGate { received: Some(received), go: Some(may_go), _done: done }, was_received)
+        self.locked().push(Delayed { after, release, handled: was_handled });
+        let gate =
+            DelayGate { received: Some(received), released: Some(released), _handled: handled };
+        (gate, was_received)
     }
 
-    /// Lets those land that waited for this request, and waits until they have.
-    pub async fn release(&self, operation: Operation, part: Option<u32>, success: bool) {
-        let mut landing = Vec::new();
-        {
-            let mut held = self.locked();
-            let (now, later) = held.drain(..).partition(|held| match held.after {
-                ReleaseAfter::Operation(wanted) => wanted == operation,
-                ReleaseAfter::Same(wanted, number) => {
-                    success && (wanted, number) == (operation, part)
-                }
-            });
-            *held = later;
-            landing.extend::<Vec<Delayed>>(now);
-        }
-        for held in landing {
-            if held.go.send(()).is_ok() {
-                // An error is the sender gone, which is what "done" looks like.
-                let _ = held.done.await;
+    /// Releases the requests that wait for this one, which ended with `status`, and waits until they are
+    /// handled.
+    pub async fn release(&self, operation: Operation, part: Option<u32>, status: StatusCode) {
+        let released: Vec<Delayed> = {
+            let mut waiting = self.locked();
+            let (released, remaining) =
+                waiting.drain(..).partition(|delayed| match delayed.after {
+                    ReleaseAfter::Operation(wanted) => wanted == operation,
+                    ReleaseAfter::Same(wanted, number) => {
+                        status.is_success() && (wanted, number) == (operation, part)
+                    }
+                });
+            *waiting = remaining;
+            released
+        };
+        for delayed in released {
+            if delayed.release.send(()).is_ok() {
+                // The gate drops its sender when the request was handled, so an error is the expected
+                // result.
+                let _ = delayed.handled.await;
             }
         }
     }
@@ -92,22 +102,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_held_request_lands_after_the_one_that_follows_it() {
-        let waiting = Arc::new(DelayedRequests::default());
+        let delayed = Arc::new(DelayedRequests::default());
         let order = Arc::new(Mutex::new(Vec::new()));
-        let (mut gate, received) = waiting.hold(Operation::UploadPart, Some(1), None);
-        let held = tokio::spawn({
+        let (mut gate, received) = delayed.hold(Operation::UploadPart, Some(1), None);
+        let task = tokio::spawn({
             let order = order.clone();
             async move {
                 gate.wait_until_released().await;
-                order.lock().unwrap().push("held");
+                order.lock().unwrap().push("delayed");
             }
         });
         assert!(received.await.is_err());
-        waiting.release(Operation::UploadPart, Some(2), true).await;
-        waiting.release(Operation::UploadPart, Some(1), false).await;
+        delayed.release(Operation::UploadPart, Some(2), StatusCode::OK).await;
+        delayed.release(Operation::UploadPart, Some(1), StatusCode::SERVICE_UNAVAILABLE).await;
         order.lock().unwrap().push("retry");
-        waiting.release(Operation::UploadPart, Some(1), true).await;
-        assert_eq!(*order.lock().unwrap(), ["retry", "held"]);
-        held.await.unwrap();
+        delayed.release(Operation::UploadPart, Some(1), StatusCode::OK).await;
+        assert_eq!(*order.lock().unwrap(), ["retry", "delayed"]);
+        task.await.unwrap();
     }
 }

@@ -1,7 +1,8 @@
-//! The plan of what goes wrong: faults as data, keyed by operation, part and attempt.
+//! The fault plan: which requests meet which fault, as data.
 //!
-//! Pure; who carries a fault out is in `listener`, `service` and the handlers. A plan is written in
-//! Rust with `Plan::new().with(..)` or as JSON:
+//! Pure: it decides which request meets which fault; `apply_fault`, `body` and the handlers apply it. A plan
+//! is built in Rust with `FaultPlan::new().with(..)` or read from JSON, whose names are documented in
+//! `docs/fault-plan.md` and are stable:
 //!
 //! ```json
 //! {"faults": [
@@ -11,15 +12,15 @@
 //! ]}
 //! ```
 //!
-//! Invariant: the first rule that matches decides, and the same requests always meet the same faults:
-//! a chance is a function of its seed, the operation, the part and the attempt, so parts that arrive in
-//! another order meet what they would have met.
+//! Invariant: the first rule that chooses a request decides its fault, and the same requests always meet the
+//! same faults. A chance depends on its seed, the operation, the part and the attempt only, so the order in
+//! which parts arrive does not change which of them meet it.
 
 use super::route::Operation;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// All the faults of a server.
+/// The fault rules of a server, in the order in which they are tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultPlan {
@@ -38,14 +39,14 @@ impl FaultPlan {
     }
 }
 
-/// One fault: which requests meet it, and what happens to them.
+/// One rule: which requests it matches, which of those it chooses, and the fault that they meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// Nothing means every operation.
+    /// The operation to match; `None` matches every operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
-    /// Nothing means every part.
+    /// The part number to match; `None` matches requests of every part and those without a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
     #[serde(default)]
@@ -54,18 +55,18 @@ pub struct FaultRule {
 }
 
 impl FaultRule {
-    /// A fault of every request of an operation, to be narrowed by the methods below.
+    /// A rule that chooses every request of an operation; `part` and `when` narrow it.
     pub fn on(operation: Operation, action: Fault) -> FaultRule {
         FaultRule { operation: Some(operation), part: None, when: Trigger::Every, action }
     }
 
-    /// 404 `BucketNotFound` although the bucket is there, of so many in 1,000 requests of every
-    /// operation that names a bucket.
+    /// 404 `BucketNotFound` although the bucket exists, for `per_mille` in 1,000 attempts of every operation
+    /// that names a bucket.
     pub fn spurious(per_mille: u16, seed: u64) -> FaultRule {
         FaultRule::any(Fault::SpuriousNotFound).when(Trigger::Chance { per_mille, seed })
     }
 
-    /// A fault of every request.
+    /// A rule that chooses every request; `part` and `when` narrow it.
     pub fn any(action: Fault) -> FaultRule {
         FaultRule { operation: None, part: None, when: Trigger::Every, action }
     }
@@ -82,40 +83,47 @@ impl FaultRule {
 
     fn matches(&self, operation: Operation, part: Option<u32>) -> bool {
         let operation_matches = match self.operation {
-            Some(wanted) => wanted == operation,
+            Some(named) => named == operation,
             None => self.action != Fault::SpuriousNotFound || operation.names_a_bucket(),
         };
         operation_matches && (self.part.is_none() || self.part == part)
     }
 }
 
-/// Which of the matching requests. The attempts of each part (and of each operation that has no part)
-/// are counted apart, from 1; `request` and `requests` count all requests that match the rule together.
+/// Which of the matching requests a rule chooses. Attempts are counted from 1 for each pair of operation
+/// and part number, over all requests and whether or not they met a fault. `request`, `requests` and
+/// `requests_from` count, from 1, all requests that match the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
+    /// All of them.
     #[default]
     Every,
     /// This attempt only.
     Attempt(u64),
-    /// The first so many attempts.
+    /// Attempts 1 to this one.
     First(u64),
-    /// From this attempt on.
+    /// This attempt and all after it.
     From(u64),
-    /// This one of all matching requests.
+    /// This matching request only.
     Request(u64),
-    /// The first so many of all matching requests.
+    /// Matching requests 1 to this one.
     Requests(u64),
-    /// All matching requests from this one on.
+    /// This matching request and all after it.
     RequestsFrom(u64),
-    /// So many in 1,000 attempts, chosen by the seed.
+    /// `per_mille` in 1,000 attempts, chosen by the seed.
     Chance { per_mille: u16, seed: u64 },
 }
 
-/// Whether an attempt is one of the chosen. Written out (FNV-1a, then Wyrand) so that a seed means the
-/// same in every build.
-fn chosen(per_mille: u16, seed: u64, of: (Operation, Option<u32>), attempt: u64) -> bool {
-    let (operation, part) = of;
+/// Whether a chance chooses this attempt. The hash (FNV-1a, then Wyrand) is written out so that a seed
+/// chooses the same attempts in every build.
+fn is_chosen(
+    per_mille: u16,
+    seed: u64,
+    operation: Operation,
+    part: Option<u32>,
+    attempt: u64,
+) -> bool {
     let text = format!("{seed} {operation:?} {} {attempt}", part.unwrap_or(0));
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -123,84 +131,86 @@ fn chosen(per_mille: u16, seed: u64, of: (Operation, Option<u32>), attempt: u64)
     fastrand::Rng::with_seed(hash).u16(..1000) < per_mille
 }
 
-/// What happens.
+/// What happens to a chosen request. Unless a fault names the work, the request has no effect on the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// An error answer, after the request body was read; nothing is done.
+    /// An error response after the request body was read.
     Refuse(FaultResponse),
-    /// An error answer before any of the body is read, and before `100 Continue`.
+    /// An error response before any of the body is read, and in place of `100 Continue`.
     Early(FaultResponse),
-    /// As `early`, then the connection is reset while the body is still coming.
+    /// As `Early`, then the connection is reset.
     EarlyReset(FaultResponse),
-    /// The work begins this many milliseconds late.
+    /// The request is handled this many milliseconds late.
     Delay(u64),
     /// The connection is reset before any of the body is read.
     ResetBeforeBody,
-    /// The connection is reset after so many bytes of the body.
+    /// The connection is reset after this many bytes of the body.
     ResetInBody(u64),
-    /// The work is done, and the connection is reset instead of an answer.
+    /// The request is handled, and the connection is reset in place of a response.
     LoseAnswer,
-    /// After `bytes` of the body no more is read, for `ms` or for ever.
+    /// After `bytes` bytes of the body the server stops reading for `ms` milliseconds; `None` never ends.
     StallBody { bytes: u64, ms: Option<u64> },
-    /// The work is done, and the answer comes after `ms` or never.
+    /// The request is handled, and the response is sent `ms` milliseconds late; `None` never sends it.
     StallAnswer { ms: Option<u64> },
-    /// The work is done, and the connection closes after so many bytes of the answer, head included.
+    /// The request is handled, and the connection closes after this many bytes of the response, counted from
+    /// its status line.
     Truncate(u64),
-    /// These bytes instead of HTTP, then the connection closes; nothing is done.
+    /// This text in place of an HTTP response, then the connection closes.
     Garbage(String),
-    /// A well-formed HTTP answer that holds a proxy's HTML page; nothing is done.
+    /// An HTTP response with the HTML page of a proxy, without the headers of the service.
     Html { status: u16 },
-    /// One bit of this byte of the body arrives flipped, before anything is verified.
+    /// One bit of the byte at this offset of the body is flipped before checksums are compared.
     FlipBit(u64),
-    /// Checksums in the answer (and the response's only) are not those of the bytes.
+    /// The request is handled, and the checksum headers of the response are wrong.
     WrongChecksum,
-    /// The answer has no checksum headers.
+    /// The request is handled, and the response has no checksum headers.
     MissingChecksum,
-    /// One bit of a part is flipped after it was received and verified.
+    /// The part is stored, and one bit of it is flipped after its checksums were compared.
     CorruptPart,
-    /// At commit these two parts change places.
+    /// The commit makes an object in which these two parts have changed places.
     SwapParts(u32, u32),
-    /// At commit this part is left out.
+    /// The commit makes an object without this part.
     DropPart(u32),
-    /// Before the commit the store has lost this part, and the commit is refused for it.
+    /// Before the commit this part is lost, so the commit is an error response.
     LosePart(u32),
-    /// Before the commit this part has become another, with other bytes and another etag.
+    /// Before the commit this part gets other bytes and another etag, so the commit is an error response.
     AlterPart(u32),
-    /// At commit or put everything is answered as usual and nothing is stored.
+    /// A commit or PutObject gets the response of a success, and no object is stored.
     NothingStored,
-    /// The request is received whole and its connection reset; its work is done only when a later
-    /// request has been: of `after`, or else of the same operation and part.
+    /// The request is received and its connection reset; it is handled when a later request has been: the
+    /// next one of `after`, or else the next successful one of the same operation and part.
     LateLanding {
         #[serde(default)]
         after: Option<Operation>,
     },
-    /// As `late_landing`, but the connection stays open and silent until the client gives it up.
+    /// As `LateLanding`, but the connection stays open without a response until the client closes it.
     SilentLateLanding {
         #[serde(default)]
         after: Option<Operation>,
     },
-    /// The token of this request is revoked before the request is judged.
+    /// The token of this request is revoked before the request is authenticated.
     RevokeToken,
-    /// Object Storage refuses the token of this request from now on; the auth service takes it still.
+    /// Object Storage refuses the token of this request from now on; the auth service accepts it.
     DistrustToken,
-    /// The server's clock moves by so many seconds before the request is judged.
+    /// The server's clock moves by this many seconds before the request is authenticated.
     MoveClock(i64),
-    /// 404 `BucketNotFound` in the words for a bucket that is missing, after the body was read; nothing
-    /// is done, and to a HEAD no code is told. A rule without an operation leaves those alone that name
-    /// no bucket.
+    /// 404 `BucketNotFound` with the message for a missing bucket, after the body was read. A rule without an
+    /// operation matches only operations that name a bucket.
     SpuriousNotFound,
 }
 
-/// An error answer. Without a code it is the usual one of the status.
+/// An error response. Without a code it has the usual one of its status.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultResponse {
     pub status: u16,
+    /// The service's error code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The value of the header `retry-after`: seconds or an HTTP date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<String>,
 }
@@ -220,8 +230,9 @@ impl FaultResponse {
         self
     }
 
-    pub fn code_or_usual(&self) -> String {
-        let usual = match self.status {
+    /// The code, or the usual one of the status.
+    pub fn code_or_default(&self) -> String {
+        let default = match self.status {
             400 => "InvalidParameter",
             401 => "NotAuthenticated",
             403 => "NotAllowed",
@@ -235,15 +246,17 @@ impl FaultResponse {
             502..=504 => "ServiceUnavailable",
             _ => "InternalServerError",
         };
-        self.code.clone().unwrap_or_else(|| usual.to_owned())
+        self.code.clone().unwrap_or_else(|| default.to_owned())
     }
 }
 
-/// A plan being carried out: counts requests and says what happens to each.
+/// A fault plan with the counters of its requests.
 #[derive(Debug, Default)]
 pub struct FaultInjector {
     plan: FaultPlan,
+    /// Attempts so far, by operation and part number.
     attempts: HashMap<(Operation, Option<u32>), u64>,
+    /// Matching requests so far, for each rule.
     matched: Vec<u64>,
 }
 
@@ -252,7 +265,7 @@ impl FaultInjector {
         FaultInjector { matched: vec![0; plan.faults.len()], plan, attempts: HashMap::new() }
     }
 
-    /// Counts a request and finds its fault.
+    /// Counts a request and returns the fault that it meets.
     pub fn next_fault(&mut self, operation: Operation, part: Option<u32>) -> Option<Fault> {
         let attempt = self.attempts.entry((operation, part)).or_insert(0);
         *attempt += 1;
@@ -263,7 +276,7 @@ impl FaultInjector {
                 continue;
             }
             *matched += 1;
-            let now = match rule.when {
+            let chosen = match rule.when {
                 Trigger::Every => true,
                 Trigger::Attempt(n) => attempt == n,
                 Trigger::First(n) => attempt <= n,
@@ -272,10 +285,10 @@ impl FaultInjector {
                 Trigger::Requests(n) => *matched <= n,
                 Trigger::RequestsFrom(n) => *matched >= n,
                 Trigger::Chance { per_mille, seed } => {
-                    chosen(per_mille, seed, (operation, part), attempt)
+                    is_chosen(per_mille, seed, operation, part, attempt)
                 }
             };
-            if now && found.is_none() {
+            if chosen && found.is_none() {
                 found = Some(rule.action.clone());
             }
         }
@@ -295,19 +308,19 @@ mod tests {
     #[test]
     fn attempts_are_counted_for_each_part() {
         let rule = FaultRule::on(UploadPart, refuse(503)).when(Trigger::First(1));
-        let mut desk = FaultInjector::new(FaultPlan::new().with(rule));
-        assert_eq!(desk.next_fault(UploadPart, Some(1)), Some(refuse(503)));
-        assert_eq!(desk.next_fault(UploadPart, Some(2)), Some(refuse(503)));
-        assert_eq!(desk.next_fault(UploadPart, Some(1)), None);
-        assert_eq!(desk.next_fault(GetObject, None), None);
+        let mut injector = FaultInjector::new(FaultPlan::new().with(rule));
+        assert_eq!(injector.next_fault(UploadPart, Some(1)), Some(refuse(503)));
+        assert_eq!(injector.next_fault(UploadPart, Some(2)), Some(refuse(503)));
+        assert_eq!(injector.next_fault(UploadPart, Some(1)), None);
+        assert_eq!(injector.next_fault(GetObject, None), None);
     }
 
     #[test]
     fn requests_are_counted_over_all_parts() {
         let rule = FaultRule::on(UploadPart, refuse(500)).when(Trigger::Request(3));
-        let mut desk = FaultInjector::new(FaultPlan::new().with(rule));
+        let mut injector = FaultInjector::new(FaultPlan::new().with(rule));
         let met: Vec<bool> =
-            (1..=4).map(|n| desk.next_fault(UploadPart, Some(n)).is_some()).collect();
+            (1..=4).map(|n| injector.next_fault(UploadPart, Some(n)).is_some()).collect();
         assert_eq!(met, [false, false, true, false]);
     }
 
@@ -316,21 +329,31 @@ mod tests {
         let plan = FaultPlan::new()
             .with(FaultRule::on(UploadPart, refuse(500)).part(2))
             .with(FaultRule::any(refuse(429)).when(Trigger::Attempt(2)));
-        let mut desk = FaultInjector::new(plan);
-        assert_eq!(desk.next_fault(UploadPart, Some(2)), Some(refuse(500)));
-        assert_eq!(desk.next_fault(UploadPart, Some(1)), None);
-        assert_eq!(desk.next_fault(UploadPart, Some(1)), Some(refuse(429)));
+        let mut injector = FaultInjector::new(plan);
+        assert_eq!(injector.next_fault(UploadPart, Some(2)), Some(refuse(500)));
+        assert_eq!(injector.next_fault(UploadPart, Some(1)), None);
+        assert_eq!(injector.next_fault(UploadPart, Some(1)), Some(refuse(429)));
+    }
+
+    /// A published plan with a seed has to choose the same requests in every later version.
+    #[test]
+    fn a_seed_chooses_the_same_attempts_as_ever() {
+        let chosen = |part| is_chosen(70, 17, UploadPart, part, 1);
+        let parts: Vec<u32> = (1..=100).filter(|number| chosen(Some(*number))).collect();
+        assert_eq!(parts, [32, 34, 36, 66, 95]);
+        let chosen = |attempt: &u64| is_chosen(70, 17, Operation::HeadObject, None, *attempt);
+        assert_eq!((1..=100).filter(chosen).collect::<Vec<u64>>(), [33, 44, 56]);
     }
 
     #[test]
     fn a_chance_has_its_rate_and_its_choice_does_not_depend_on_the_order_of_arrival() {
-        let desk = || FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(70, 17)));
-        let mut forwards = desk();
+        let injector = || FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(70, 17)));
+        let mut forwards = injector();
         let met: Vec<bool> =
             (1..=10_000).map(|n| forwards.next_fault(UploadPart, Some(n)).is_some()).collect();
         let hits = met.iter().filter(|met| **met).count();
         assert!((600..800).contains(&hits), "{hits} of 10,000");
-        let mut backwards = desk();
+        let mut backwards = injector();
         for (number, met) in (1..10_001).zip(&met).rev() {
             assert_eq!(backwards.next_fault(UploadPart, Some(number)).is_some(), *met, "{number}");
         }
@@ -344,10 +367,10 @@ mod tests {
 
     #[test]
     fn a_spurious_404_of_every_operation_leaves_alone_what_names_no_bucket() {
-        let mut desk = FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(1000, 0)));
-        assert_eq!(desk.next_fault(Operation::GetNamespace, None), None);
-        assert_eq!(desk.next_fault(Operation::RefreshToken, None), None);
-        assert_eq!(desk.next_fault(Operation::HeadObject, None), Some(Fault::SpuriousNotFound));
+        let mut injector = FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(1000, 0)));
+        assert_eq!(injector.next_fault(Operation::GetNamespace, None), None);
+        assert_eq!(injector.next_fault(Operation::RefreshToken, None), None);
+        assert_eq!(injector.next_fault(Operation::HeadObject, None), Some(Fault::SpuriousNotFound));
     }
 
     #[test]

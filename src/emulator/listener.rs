@@ -1,10 +1,11 @@
-//! The port: accepts connections on loopback, tells plain HTTP from TLS, serves each until it ends.
+//! The port: accepts connections on loopback, distinguishes TLS from plain HTTP, serves each connection.
 //!
-//! Knows connections, not requests. Invariant: it listens on 127.0.0.1 and nowhere else, and when it is
-//! told to stop, no task of it goes on.
+//! Knows connections and no request. Invariant: it listens on 127.0.0.1 and nowhere else, and no task of
+//! it runs after `run` has returned.
 
 use super::connection::Connection;
-use super::dispatch::{self, ServerState};
+use super::context::ServerState;
+use super::dispatch;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,28 +19,30 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// The first byte of a TLS connection.
-const HANDSHAKE: u8 = 0x16;
+const TLS_HANDSHAKE: u8 = 0x16;
 
-/// More than the longest Authorization header, and enough for fast bodies.
-const BUFFER: usize = 512 * 1024;
+/// Bytes that hyper buffers: more than the longest Authorization header, and enough for fast bodies.
+const MAX_BUFFER: usize = 512 * 1024;
 
-/// Header lines of one request: the 2,025 entries that 4,000 bytes of metadata can be, and the rest.
-const HEADER_LINES: usize = 2500;
+/// Header lines of one request: 4,000 bytes of metadata are at most 2,025 entries; the rest is for the
+/// other headers.
+const MAX_HEADER_LINES: usize = 2500;
 
 /// How long open connections may take to finish when the server stops.
-const FAREWELL: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Listens on 127.0.0.1; port 0 takes any free port. Fails if the port is in use.
 pub async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
-/// Accepts until `stop`, then gives open connections a moment.
+/// Accepts connections until `stop`, then waits for the open ones for at most `SHUTDOWN_TIMEOUT`.
 pub async fn run(
     listener: TcpListener,
     tls: TlsAcceptor,
-    core: Arc<ServerState>,
+    state: Arc<ServerState>,
     stop: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
@@ -49,48 +52,48 @@ pub async fn run(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (tls, core, stop) = (tls.clone(), core.clone(), stop.clone());
-                    connections.spawn(connection(stream, tls, core, stop));
+                    let (tls, state, stop) = (tls.clone(), state.clone(), stop.clone());
+                    connections.spawn(serve_connection(stream, tls, state, stop));
                 }
-                // Out of file descriptors, or a connection that was gone at once.
+                // The process is out of file descriptors, or the client closed the connection at once.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
         }
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(FAREWELL, all).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await;
     connections.shutdown().await;
 }
 
-async fn connection(
+async fn serve_connection(
     stream: TcpStream,
     tls: TlsAcceptor,
-    core: Arc<ServerState>,
+    state: Arc<ServerState>,
     stop: CancellationToken,
 ) {
-    // Small answers follow small requests; waiting to fill packets only costs time.
+    // Small responses follow small requests, so waiting to fill packets only costs time.
     let _ = stream.set_nodelay(true);
     let mut first = [0];
-    let line = match stream.peek(&mut first).await {
-        Ok(1) if first[0] == HANDSHAKE => match tls.accept(stream).await {
+    let connection = match stream.peek(&mut first).await {
+        Ok(1) if first[0] == TLS_HANDSHAKE => match tls.accept(stream).await {
             Ok(stream) => Connection::tls(stream),
-            // A client that does not trust us says so by hanging up.
+            // A client that does not trust the certificate closes the connection.
             Err(_) => return,
         },
         Ok(1) => Connection::plain(stream),
         _ => return,
     };
-    let (orders, is_tls) = (line.orders(), line.is_tls());
+    let (control, tls) = (connection.control(), connection.is_tls());
     let service =
-        service_fn(|request| dispatch::serve(core.clone(), orders.clone(), is_tls, request));
+        service_fn(|request| dispatch::serve(state.clone(), control.clone(), tls, request));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .max_buf_size(BUFFER)
-        .max_headers(HEADER_LINES)
-        .serve_connection(TokioIo::new(line), service);
+        .max_buf_size(MAX_BUFFER)
+        .max_headers(MAX_HEADER_LINES)
+        .serve_connection(TokioIo::new(connection), service);
     tokio::pin!(serving);
-    // How a connection ends is the client's affair, or the plan's.
+    // A connection may end in an error: the client closes it, or a fault breaks it.
     let _ = tokio::select! {
         ended = serving.as_mut() => ended,
         () = stop.cancelled() => {

@@ -1,7 +1,7 @@
-//! What was asked of the server, one record a request, in memory and on demand as JSON lines.
+//! The log of requests: one record for each, in memory and optionally as lines of JSON in a file.
 //!
-//! Knows no secret: tokens appear by their id. Invariant: every request leaves exactly one record,
-//! also one whose connection broke before an answer (status 0).
+//! Owns the records and the file. Knows no secret: a token appears by its id. Invariant: every request
+//! leaves exactly one record, with status 0 if its connection broke before a response.
 
 use super::auth::KeyKind;
 use super::route::Operation;
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// Older records make room.
-const KEPT: usize = 50_000;
+/// The most records in memory; the oldest are dropped first.
+const MAX_RECORDS: usize = 50_000;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,24 +27,24 @@ pub struct Record {
     pub operation: Operation,
     pub part: Option<u32>,
     pub upload: Option<String>,
-    /// 0 where the connection broke first.
+    /// The HTTP status of the response; 0 if the connection broke before it.
     pub status: u16,
     /// Bytes of the request body that were received.
     pub body: u64,
-    /// Which kind of key signed, where the signature was good.
+    /// The kind of key that signed, if the signature was valid.
     pub key: Option<KeyKind>,
-    /// The id of the token, where one signed.
+    /// The id of the token that signed, if one did and the signature was valid.
     pub token: Option<String>,
-    /// The count of that token among those issued, from 1.
+    /// The number of that token in the order of issue, from 1.
     pub generation: Option<u64>,
-    /// The same of the token that was presented, taken or not.
+    /// The number of the token that the request carried, whether or not it was accepted.
     pub presented: Option<u64>,
     pub tls: bool,
-    /// The fault this request met.
+    /// The fault that this request met, in Rust's debug format.
     pub fault: Option<String>,
 }
 
-/// All records of a server.
+/// The records of a server.
 pub struct Log {
     records: Mutex<VecDeque<Record>>,
     file: Option<Mutex<File>>,
@@ -53,6 +53,7 @@ pub struct Log {
 }
 
 impl Log {
+    /// An empty log, which also appends each record to `file`.
     pub fn new(file: Option<File>) -> Log {
         Log {
             records: Mutex::default(),
@@ -66,29 +67,30 @@ impl Log {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The records so far, in the order of completion.
     pub fn records(&self) -> Vec<Record> {
         self.locked().iter().cloned().collect()
     }
 
-    /// How many requests have arrived, whether or not they are over.
+    /// The number of requests that have arrived, including those in progress.
     pub fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::SeqCst)
     }
 
-    /// Waits until the records, and how many requests have arrived, satisfy `enough`.
-    pub async fn wait(&self, enough: impl Fn(&[Record], u64) -> bool) {
+    /// Waits until `condition` holds for the records and the number of requests that have arrived.
+    pub async fn wait(&self, condition: impl Fn(&[Record], u64) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if enough(&self.records(), self.arrived()) {
+            if condition(&self.records(), self.arrived()) {
                 return;
             }
             changed.await;
         }
     }
 
-    /// Begins the record of a request that has arrived.
+    /// Starts the record of a request that has arrived.
     pub fn arrival(self: &Arc<Log>, method: &str, path: &str, tls: bool) -> LogEntry {
         let record = Record {
             sequence: self.arrived.fetch_add(1, Ordering::SeqCst) + 1,
@@ -115,11 +117,11 @@ impl Log {
             let mut line = serde_json::to_vec(&record).unwrap_or_default();
             line.push(b'\n');
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            // The log is an extra: a full disk must not fail the request it tells about.
+            // A log that cannot be written must not fail the request.
             let _ = file.write_all(&line);
         }
         let mut records = self.locked();
-        if records.len() == KEPT {
+        if records.len() == MAX_RECORDS {
             records.pop_front();
         }
         records.push_back(record);
@@ -128,7 +130,7 @@ impl Log {
     }
 }
 
-/// A record in the making; it is added when this is dropped, whatever the reason.
+/// The record of a request in progress; dropping it adds the record to the log.
 pub struct LogEntry {
     log: Arc<Log>,
     record: Option<Record>,
@@ -136,6 +138,7 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
+    /// Changes the record.
     pub fn note(&mut self, change: impl FnOnce(&mut Record)) {
         if let Some(record) = &mut self.record {
             change(record);

@@ -1,23 +1,22 @@
 //! The calls on multipart uploads.
 //!
-//! Owns what these requests and answers look like; the rules of a commit are in `store::upload`.
-//! Invariant: a part counts only when all of it was received and is what its headers claim; the
-//! conditions that a part carries speak of the part of that number and never of the object.
+//! Owns the form of their requests and responses; the rules of a commit are in `store::upload`.
+//! Invariant: a part is stored only if its whole body was received and matches the checksums in its
+//! headers; the preconditions of an UploadPart apply to the part of that number and never to the object.
 
-use super::auth_handlers::parse;
-use super::body::{HandlerError, blocking};
 use super::checksum::{Algorithm, ClaimedChecksums};
 use super::clock;
 use super::conditions::Conditions;
-use super::dispatch::{RequestContext, ServerState, declared_length};
+use super::context::{RequestContext, ServerState, blocking, declared_length};
 use super::fault::Fault;
 use super::properties;
-use super::response::{ErrorResponse, Response, answer};
+use super::response::{ErrorResponse, HandlerError, Response, parse, respond};
+use super::route::Query;
 use super::state_dir::NAMESPACE;
+use super::store::commit::{CommitFault, CommitRequest};
 use super::store::object::{Properties, uuid};
-use super::store::upload::{CommitFault, CommitRequest, MAX_PARTS, StoredPart, UploadRecord};
+use super::store::upload::{MAX_PARTS, StoredPart, UploadRecord};
 use super::store::uploads::{SharedUpload, lock};
-use super::{buckets, objects};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -38,142 +37,155 @@ struct CreateUploadBody {
 }
 
 pub async fn create(
-    core: &ServerState,
-    mut call: RequestContext,
+    state: &ServerState,
+    mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
-    let bucket = buckets::find(core, &call.target.bucket).await?;
-    let request: CreateUploadBody = parse(&call.signed)?;
-    objects::check_name(&request.object)?;
-    let tier = request.storage_tier.as_deref().map(properties::checked_tier).transpose()?;
+    let bucket = state.find_bucket(&request.target.bucket).await?;
+    let body: CreateUploadBody = parse(&request.signed_body)?;
+    properties::check_object_name(&body.object)?;
+    let tier = body.storage_tier.as_deref().map(properties::checked_tier).transpose()?;
     let properties = Properties {
-        content_type: request.content_type,
-        content_language: request.content_language,
-        content_encoding: request.content_encoding,
-        content_disposition: request.content_disposition,
-        cache_control: request.cache_control,
+        content_type: body.content_type,
+        content_language: body.content_language,
+        content_encoding: body.content_encoding,
+        content_disposition: body.content_disposition,
+        cache_control: body.cache_control,
         storage_tier: Some(tier.unwrap_or(bucket.storage_tier)),
-        metadata: request.metadata.unwrap_or_default(),
-        customer_key: properties::customer_key(&call.headers)?,
-        kms_key: properties::kms_key(&call.headers)?,
+        metadata: body.metadata.unwrap_or_default(),
+        customer_key: properties::customer_key(&request.headers)?,
+        kms_key: properties::kms_key(&request.headers)?,
     };
     properties::check_metadata(&properties)?;
-    let created = UploadRecord {
+    let record = UploadRecord {
         id: uuid(),
         bucket: bucket.name,
-        name: request.object,
-        time: core.now(),
+        name: body.object,
+        time: state.now(),
         properties,
-        algorithm: Algorithm::asked(&call.headers)?,
+        algorithm: Algorithm::requested(&request.headers)?,
     };
-    call.received().await;
-    let (shelf, uploads, made) = (core.store.clone(), core.uploads.clone(), created.clone());
-    let conditions = call.conditions(core);
+    request.wait_if_delayed().await;
+    let (store, uploads, new) = (state.store.clone(), state.uploads.clone(), record.clone());
+    let conditions = request.conditions(state);
     blocking(move || {
-        shelf.check_name(&made.bucket, &made.name)?;
-        let current = shelf.head(&made.bucket, &made.name)?;
+        store.check_name(&new.bucket, &new.name)?;
+        let current = store.head(&new.bucket, &new.name)?;
         conditions.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
-        Ok(uploads.create(made)?)
+        Ok(uploads.create(new)?)
     })
     .await?;
-    let name = utf8_percent_encode(&created.name, NON_ALPHANUMERIC);
-    let location = format!("/n/{NAMESPACE}/b/{}/u/{name}?uploadId={}", created.bucket, created.id);
-    Ok(answer(200).header("location", location).json(&about(&created)))
+    let name = utf8_percent_encode(&record.name, NON_ALPHANUMERIC);
+    let location = format!("/n/{NAMESPACE}/b/{}/u/{name}?uploadId={}", record.bucket, record.id);
+    Ok(respond(200).header("location", location).json(&upload_json(&record)))
 }
 
-fn about(created: &UploadRecord) -> serde_json::Value {
+/// An upload as CreateMultipartUpload and ListMultipartUploads return it.
+fn upload_json(record: &UploadRecord) -> serde_json::Value {
     serde_json::json!({
         "namespace": NAMESPACE,
-        "bucket": created.bucket,
-        "object": created.name,
-        "uploadId": created.id,
-        "timeCreated": clock::iso(created.time),
-        "storageTier": created.properties.storage_tier,
+        "bucket": record.bucket,
+        "object": record.name,
+        "uploadId": record.id,
+        "timeCreated": clock::iso(record.time),
+        "storageTier": record.properties.storage_tier,
     })
 }
 
-/// The upload that a request names.
-async fn find(core: &ServerState, call: &RequestContext) -> Result<SharedUpload, ErrorResponse> {
-    buckets::find(core, &call.target.bucket).await?;
-    let id = call.target.query.value("uploadId");
+/// Looks up the upload that a request names; fails with 404 `BucketNotFound` or `UploadNotFound`.
+async fn find_upload(
+    state: &ServerState,
+    request: &RequestContext,
+) -> Result<SharedUpload, ErrorResponse> {
+    state.find_bucket(&request.target.bucket).await?;
+    let id = request.target.query.value("uploadId");
     let id = id.ok_or_else(|| ErrorResponse::missing_parameter("uploadId"))?;
-    core.uploads.find(id, &call.target.bucket, &call.target.object)
+    state.uploads.find(id, &request.target.bucket, &request.target.object)
 }
 
-pub async fn part(core: &ServerState, mut call: RequestContext) -> Result<Response, HandlerError> {
-    let upload = find(core, &call).await?;
-    let number = call.target.query.number("uploadPartNum")?;
+/// The part number of an UploadPart; fails with 400 if it is missing or not between 1 and `MAX_PARTS`.
+fn part_number(query: &Query) -> Result<u32, ErrorResponse> {
+    let number = query.number("uploadPartNum")?;
     let number = number.ok_or_else(|| ErrorResponse::missing_parameter("uploadPartNum"))?;
     let number = u32::try_from(number).ok().filter(|n| (1..=MAX_PARTS).contains(n));
-    let number = number.ok_or_else(|| {
+    number.ok_or_else(|| {
         ErrorResponse::invalid_parameter(format!("uploadPartNum must be between 1 and {MAX_PARTS}"))
-    })?;
-    let claims = ClaimedChecksums::of(&call.headers)?;
-    properties::kms_key(&call.headers)?;
-    let size = declared_length(&call.headers).unwrap_or(0);
-    let conditions = Conditions::of(&call.headers);
-    let (early, headers) = (conditions.clone(), call.headers.clone());
-    let (slot, algorithm) = blocking({
+    })
+}
+
+pub async fn upload_part(
+    state: &ServerState,
+    mut request: RequestContext,
+) -> Result<Response, HandlerError> {
+    let upload = find_upload(state, &request).await?;
+    let number = part_number(&request.target.query)?;
+    let claimed = ClaimedChecksums::of(&request.headers)?;
+    properties::kms_key(&request.headers)?;
+    let size = declared_length(&request.headers).unwrap_or(0);
+    let conditions = Conditions::of(&request.headers);
+    let (early, headers) = (conditions.clone(), request.headers.clone());
+    let (writer, algorithm) = blocking({
         let upload = upload.clone();
         move || {
             let mut upload = lock(&upload);
             early.allow_write(upload.etag(number))?;
-            properties::same_key(&upload.created.properties.customer_key, &headers)?;
-            Ok((upload.begin(number, size)?, upload.created.algorithm))
+            properties::check_same_key(&upload.record.properties.customer_key, &headers)?;
+            Ok((upload.begin_part(number, size)?, upload.record.algorithm))
         }
     })
     .await?;
-    let body = call.body.take().ok_or(HandlerError::Cut)?;
-    let mut algorithms = claims.algorithms();
+    let body = request.body.take().ok_or(HandlerError::Aborted)?;
+    let mut algorithms = claimed.algorithms();
     algorithms.extend(algorithm);
-    let (slot, sums) = body.write_to(slot, algorithms).await?;
-    if sums.size != size {
-        return Err(HandlerError::Cut);
+    let (writer, checksums) = body.write_to(writer, algorithms).await?;
+    if checksums.size != size {
+        return Err(HandlerError::Aborted);
     }
-    call.reauthenticate(core)?;
-    claims.check(&sums)?;
-    call.received().await;
-    let corrupt = call.fault == Some(Fault::CorruptPart);
-    let asked = claims.algorithms();
-    let (etag, sums) = blocking(move || {
+    request.reauthenticate(state)?;
+    claimed.check(&checksums)?;
+    request.wait_if_delayed().await;
+    let corrupt = request.fault == Some(Fault::CorruptPart);
+    let (etag, checksums) = blocking(move || {
         let mut upload = lock(&upload);
         conditions.allow_write(upload.etag(number))?;
-        let etag = upload.land(number, slot, sums.clone())?;
+        let etag = upload.store_part(number, writer, checksums.clone())?;
         if corrupt {
-            upload.flip_byte(number)?;
+            upload.flip_bit(number)?;
         }
-        Ok((etag, sums))
+        Ok((etag, checksums))
     })
     .await?;
-    let stored = answer(200).header("etag", etag).header("opc-content-md5", sums.md5_base64());
-    let stored = asked.into_iter().fold(stored, |stored, algorithm| {
-        stored.maybe(algorithm.content_header(), sums.base64(algorithm))
+    let response =
+        respond(200).header("etag", etag).header("opc-content-md5", checksums.md5_base64());
+    let response = claimed.algorithms().into_iter().fold(response, |response, algorithm| {
+        response.maybe(algorithm.content_header(), checksums.base64(algorithm))
     });
-    Ok(stored.empty())
+    Ok(response.empty())
 }
 
-/// The items whose key comes after the one that `page` names, and the last key if more follow. Keys are
-/// in the order of the items, so a page holds even where items go in the meantime.
+/// One page of `items`: those whose key is greater than the key in the query parameter `page`, and the
+/// token of the next page if more follow. Keys are in the order of the items, so paging stays correct
+/// when items disappear between two pages. Fails with 400 on a token that this server did not make.
 fn page<T>(
-    core: &ServerState,
-    call: &RequestContext,
+    state: &ServerState,
+    query: &Query,
     items: Vec<T>,
     key: impl Fn(&T) -> String,
 ) -> Result<(Vec<T>, Option<String>), ErrorResponse> {
-    let limit = call.target.query.number("limit")?.unwrap_or(100).clamp(1, 1000);
-    let limit = usize::try_from(limit).unwrap_or(1000).min(core.page_size());
-    let after = call.target.query.value("page").map(key_of_token).transpose()?.unwrap_or_default();
-    let mut rest: Vec<T> = items.into_iter().filter(|item| key(item) > after).collect();
-    let more = rest.len() > limit;
-    rest.truncate(limit);
-    let next = rest.last().filter(|_| more).map(|item| token_of_key(&key(item)));
-    Ok((rest, next))
+    let limit = query.number("limit")?.unwrap_or(100).clamp(1, 1000);
+    let limit = usize::try_from(limit).unwrap_or(1000).min(state.page_size());
+    let after = query.value("page").map(key_of_token).transpose()?.unwrap_or_default();
+    let mut page: Vec<T> = items.into_iter().filter(|item| key(item) > after).collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| more).map(|item| token_of_key(&key(item)));
+    Ok((page, next))
 }
 
-/// The form that the service's tokens have; a client has to encode it in a URL.
+/// The opaque page token of a key. As with the service's tokens, a client has to percent-encode it.
 fn token_of_key(key: &str) -> String {
-    // Its length leaves a rest of one, so that the encoding ends in `==`.
-    let filled = format!("{key}{}", " ".repeat((3 - (key.len() + 2) % 3) % 3));
-    format!("1:{}", URL_SAFE.encode(filled))
+    // The padding makes the length one more than a multiple of three, so that the token ends in `==`.
+    let padded = format!("{key}{}", " ".repeat((3 - (key.len() + 2) % 3) % 3));
+    format!("1:{}", URL_SAFE.encode(padded))
 }
 
 fn key_of_token(token: &str) -> Result<String, ErrorResponse> {
@@ -183,34 +195,41 @@ fn key_of_token(token: &str) -> Result<String, ErrorResponse> {
     Ok(key.ok_or_else(wrong)?.trim_end().to_owned())
 }
 
-pub async fn parts(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    let upload = find(core, &call).await?;
+pub async fn list_parts(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
+    let upload = find_upload(state, &request).await?;
     let all = blocking(move || {
         let upload = lock(&upload);
         upload.check_open()?;
         Ok(upload.parts().cloned().collect::<Vec<StoredPart>>())
     })
     .await?;
-    let (shown, next) = page(core, &call, all, |part| format!("{:05}", part.number))?;
+    let key = |part: &StoredPart| format!("{:05}", part.number);
+    let (parts, next) = page(state, &request.target.query, all, key)?;
     let summary = |part: &StoredPart| {
         serde_json::json!({
             "etag": part.etag,
-            "md5": part.sums.md5_base64(),
-            "size": part.sums.size,
+            "md5": part.checksums.md5_base64(),
+            "size": part.checksums.size,
             "partNumber": part.number,
         })
     };
-    let body: Vec<_> = shown.iter().map(summary).collect();
-    Ok(answer(200).maybe("opc-next-page", next).json(&body))
+    let body: Vec<_> = parts.iter().map(summary).collect();
+    Ok(respond(200).maybe("opc-next-page", next).json(&body))
 }
 
-pub async fn list(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    buckets::find(core, &call.target.bucket).await?;
-    let all = core.uploads.list(Some(&call.target.bucket));
-    let (shown, next) =
-        page(core, &call, all, |created| format!("{:015}:{}", created.time, created.id))?;
-    let body: Vec<_> = shown.iter().map(about).collect();
-    Ok(answer(200).maybe("opc-next-page", next).json(&body))
+pub async fn list_uploads(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
+    state.find_bucket(&request.target.bucket).await?;
+    let all = state.uploads.list(Some(&request.target.bucket));
+    let key = |record: &UploadRecord| format!("{:015}:{}", record.time, record.id);
+    let (uploads, next) = page(state, &request.target.query, all, key)?;
+    let body: Vec<_> = uploads.iter().map(upload_json).collect();
+    Ok(respond(200).maybe("opc-next-page", next).json(&body))
 }
 
 #[derive(Deserialize)]
@@ -228,58 +247,61 @@ struct CommitPart {
 }
 
 pub async fn commit(
-    core: &ServerState,
-    mut call: RequestContext,
+    state: &ServerState,
+    mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
-    buckets::find(core, &call.target.bucket).await?;
-    let request: CommitBody = parse(&call.signed)?;
-    if request.parts_to_commit.is_empty() {
+    state.find_bucket(&request.target.bucket).await?;
+    let body: CommitBody = parse(&request.signed_body)?;
+    if body.parts_to_commit.is_empty() {
         return Err(ErrorResponse::invalid_parts("There are no parts to commit").into());
     }
-    let upload = find(core, &call).await?;
-    let wanted = CommitRequest {
-        commit: request.parts_to_commit.into_iter().map(|p| (p.part_num, p.etag)).collect(),
-        exclude: request.parts_to_exclude.unwrap_or_default(),
-        lie: match call.fault {
+    let upload = find_upload(state, &request).await?;
+    let commit = CommitRequest {
+        parts: body.parts_to_commit.into_iter().map(|p| (p.part_num, p.etag)).collect(),
+        exclude: body.parts_to_exclude.unwrap_or_default(),
+        fault: match request.fault {
             Some(Fault::SwapParts(a, b)) => CommitFault::Swap(a, b),
             Some(Fault::DropPart(number)) => CommitFault::Drop(number),
             Some(Fault::NothingStored) => CommitFault::StoreNothing,
             _ => CommitFault::None,
         },
     };
-    call.received().await;
-    let fault = call.fault.clone();
-    let conditions = call.conditions(core);
-    let (shelf, uploads, now) = (core.store.clone(), core.uploads.clone(), core.now());
-    let placed = blocking(move || {
+    request.wait_if_delayed().await;
+    let fault = request.fault.clone();
+    let conditions = request.conditions(state);
+    let (store, uploads, now) = (state.store.clone(), state.uploads.clone(), state.now());
+    let object = blocking(move || {
         let mut upload = lock(&upload);
         match fault {
             Some(Fault::LosePart(number)) => upload.drop_part(number),
             Some(Fault::AlterPart(number)) => upload.rewrite_part(number)?,
             _ => {}
         }
-        let placed = upload.commit(&wanted, &conditions, &*shelf, now)?;
-        uploads.forget(&upload.created.id);
-        Ok(placed)
+        let object = upload.commit(&commit, &conditions, &*store, now)?;
+        uploads.remove(&upload.record.id);
+        Ok(object)
     })
     .await?;
-    let done = answer(200)
-        .header("etag", &placed.etag)
-        .header("last-modified", clock::http_of_millis(placed.modified));
-    Ok(properties::checks(done, &placed, "opc-content-md5").empty())
+    let response = respond(200)
+        .header("etag", &object.etag)
+        .header("last-modified", clock::http_of_millis(object.modified));
+    Ok(properties::with_checksums(response, &object, "opc-content-md5").empty())
 }
 
-pub async fn abort(core: &ServerState, mut call: RequestContext) -> Result<Response, HandlerError> {
-    let upload = find(core, &call).await?;
-    call.received().await;
-    let uploads = core.uploads.clone();
+pub async fn abort(
+    state: &ServerState,
+    mut request: RequestContext,
+) -> Result<Response, HandlerError> {
+    let upload = find_upload(state, &request).await?;
+    request.wait_if_delayed().await;
+    let uploads = state.uploads.clone();
     blocking(move || {
         let mut upload = lock(&upload);
         upload.check_open()?;
         upload.close();
-        uploads.forget(&upload.created.id);
+        uploads.remove(&upload.record.id);
         Ok(())
     })
     .await?;
-    Ok(answer(204).empty())
+    Ok(respond(204).empty())
 }

@@ -1,22 +1,24 @@
 //! The calls on objects: put, get, head, delete, list, restore.
 //!
-//! Invariant: conditions are judged at the moment of the change, and a body that is not what its
-//! headers claim is never stored.
+//! Owns the form of their requests and responses; where the bytes are is decided in `store`. Invariant:
+//! preconditions are evaluated at the moment of the change, and a body that does not match the checksums
+//! in its headers is never stored.
 
-use super::auth_handlers::parse;
-use super::body::{HandlerError, blocking};
-use super::checksum::ClaimedChecksums;
+use super::checksum::{Checksums, ClaimedChecksums};
 use super::clock;
 use super::conditions::{Conditions, ReadOutcome};
-use super::dispatch::{RequestContext, ServerState, declared_length};
+use super::context::{RequestContext, ServerState, blocking, declared_length};
 use super::fault::Fault;
 use super::properties;
-use super::response::{ErrorResponse, Payload, Response, answer};
+use super::response::{
+    ErrorResponse, HandlerError, Payload, Response, ResponseBuilder, parse, respond,
+};
+use super::route::Query;
 use super::state_dir::NAMESPACE;
 use super::store::listing::{self, ListRequest};
-use super::store::object::{Object, ObjectChecksums, legal_object_name, uuid};
-use super::store::upload::PartWriter;
-use super::{buckets, range, threads};
+use super::store::object::{Object, ObjectChecksums, Properties, uuid};
+use super::store::part_writer::PartWriter;
+use super::{range, threads};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::fs::File;
@@ -24,214 +26,257 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use tokio::sync::mpsc;
 
+/// Bytes of a file that are read at once.
 const CHUNK: u64 = 256 * 1024;
 
-/// Refuses names that no object can have.
-pub fn check_name(name: &str) -> Result<(), ErrorResponse> {
-    if legal_object_name(name) {
-        return Ok(());
-    }
-    Err(ErrorResponse::new(400, "InvalidObjectName", "The object name is not valid"))
-}
+/// Chunks between the disk and the socket.
+const READ_AHEAD_CHUNKS: usize = 4;
 
-pub async fn put(core: &ServerState, mut call: RequestContext) -> Result<Response, HandlerError> {
-    let (bucket_name, name) = (call.target.bucket.clone(), call.target.object.clone());
-    check_name(&name)?;
-    let bucket = buckets::find(core, &bucket_name).await?;
-    let mut properties = properties::of_headers(&call.headers)?;
+/// The query parameters of GetObject that replace a response header.
+const RESPONSE_HEADERS: [(&str, &str); 6] = [
+    ("httpResponseContentType", "content-type"),
+    ("httpResponseContentLanguage", "content-language"),
+    ("httpResponseContentEncoding", "content-encoding"),
+    ("httpResponseContentDisposition", "content-disposition"),
+    ("httpResponseCacheControl", "cache-control"),
+    ("httpResponseExpires", "expires"),
+];
+
+pub async fn put(
+    state: &ServerState,
+    mut request: RequestContext,
+) -> Result<Response, HandlerError> {
+    let (bucket_name, name) = (request.target.bucket.clone(), request.target.object.clone());
+    properties::check_object_name(&name)?;
+    let bucket = state.find_bucket(&bucket_name).await?;
+    let mut properties = properties::of_headers(&request.headers)?;
     properties.storage_tier.get_or_insert(bucket.storage_tier);
-    let claims = ClaimedChecksums::of(&call.headers)?;
-    let conditions = call.conditions(core);
-    let (shelf, scratch, early) = (core.store.clone(), core.uploads.scratch(), conditions.clone());
-    let slot = blocking({
-        let name = name.clone();
-        move || {
-            shelf.check_name(&bucket_name, &name)?;
-            let current = shelf.head(&bucket_name, &name)?;
-            early.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
-            Ok(PartWriter::alone(scratch)?)
-        }
+    let claimed = ClaimedChecksums::of(&request.headers)?;
+    let conditions = request.conditions(state);
+    let (store, scratch, early) =
+        (state.store.clone(), state.uploads.scratch(), conditions.clone());
+    let writer = blocking(move || {
+        store.check_name(&bucket_name, &name)?;
+        let current = store.head(&bucket_name, &name)?;
+        early.allow_write(current.as_ref().map(|object| object.etag.as_str()))?;
+        Ok(PartWriter::standalone(scratch)?)
     })
     .await?;
-    let body = call.body.take().ok_or(HandlerError::Cut)?;
-    let (slot, sums) = body.write_to(slot, claims.algorithms()).await?;
-    if Some(sums.size) != declared_length(&call.headers) {
-        return Err(HandlerError::Cut);
+    let body = request.body.take().ok_or(HandlerError::Aborted)?;
+    let (writer, checksums) = body.write_to(writer, claimed.algorithms()).await?;
+    if Some(checksums.size) != declared_length(&request.headers) {
+        return Err(HandlerError::Aborted);
     }
-    call.reauthenticate(core)?;
-    claims.check(&sums)?;
-    call.received().await;
-    let now = core.now();
-    let shelf = core.store.clone();
-    let lies = call.fault == Some(Fault::NothingStored);
-    let placed = blocking(move || {
-        let object = Object {
-            name,
-            etag: uuid(),
-            size: sums.size,
-            created: now,
-            modified: now,
-            properties,
-            checks: ObjectChecksums::Single(sums),
-            restored_until: None,
-        };
-        if lies {
-            conditions.allow_write(
-                shelf.head(&call.target.bucket, &object.name)?.map(|o| o.etag).as_deref(),
-            )?;
+    request.reauthenticate(state)?;
+    claimed.check(&checksums)?;
+    request.wait_if_delayed().await;
+    let object = new_object(&request.target.object, state.now(), properties, checksums);
+    let stored = store_body(state, request, writer, object, conditions).await?;
+    let response = respond(200)
+        .header("etag", &stored.etag)
+        .header("last-modified", clock::http_of_millis(stored.modified))
+        .header("version-id", stored.version());
+    Ok(properties::with_checksums(response, &stored, "opc-content-md5").empty())
+}
+
+/// The object of a PutObject, created at `now` (milliseconds since 1970).
+fn new_object(name: &str, now: u64, properties: Properties, checksums: Checksums) -> Object {
+    Object {
+        name: name.to_owned(),
+        etag: uuid(),
+        size: checksums.size,
+        created: now,
+        modified: now,
+        properties,
+        checksums: ObjectChecksums::Single(checksums),
+        restored_until: None,
+    }
+}
+
+/// Makes the received body an object and returns it as stored; fails if a precondition does not hold.
+/// With the fault `nothing_stored` it only evaluates the preconditions.
+async fn store_body(
+    state: &ServerState,
+    request: RequestContext,
+    writer: PartWriter,
+    object: Object,
+    conditions: Conditions,
+) -> Result<Object, ErrorResponse> {
+    let (store, bucket) = (state.store.clone(), request.target.bucket);
+    let nothing_stored = request.fault == Some(Fault::NothingStored);
+    blocking(move || {
+        if nothing_stored {
+            let current = store.head(&bucket, &object.name)?;
+            conditions.allow_write(current.map(|object| object.etag).as_deref())?;
             return Ok(object);
         }
-        slot.file.sync_all()?;
-        shelf.commit_object(&call.target.bucket, slot.path(), object, &conditions)
+        writer.file.sync_all()?;
+        store.commit_object(&bucket, writer.path(), object, &conditions)
     })
-    .await?;
-    let done = answer(200)
-        .header("etag", &placed.etag)
-        .header("last-modified", clock::http_of_millis(placed.modified))
-        .header("version-id", placed.version());
-    Ok(properties::checks(done, &placed, "opc-content-md5").empty())
+    .await
 }
 
-/// GetObject, and with `whole` false HeadObject.
-pub async fn read(
-    core: &ServerState,
-    call: RequestContext,
-    whole: bool,
-) -> Result<Response, HandlerError> {
-    buckets::find(core, &call.target.bucket).await?;
-    let (shelf, target) = (core.store.clone(), call.target.clone());
+/// The object that a GetObject or HeadObject names, with its opened file. Fails with 404, or with 412 if
+/// a precondition does not hold.
+async fn open(
+    state: &ServerState,
+    request: &RequestContext,
+) -> Result<(Object, File, ReadOutcome), ErrorResponse> {
+    state.find_bucket(&request.target.bucket).await?;
+    let (store, target) = (state.store.clone(), request.target.clone());
     let (object, file) = blocking(move || {
         let missing = || ErrorResponse::object_not_found(&target.object, &target.bucket);
-        shelf.open(&target.bucket, &target.object)?.ok_or_else(missing)
+        store.open(&target.bucket, &target.object)?.ok_or_else(missing)
     })
     .await?;
-    let now = core.now();
-    let reading = Conditions::of(&call.headers).allow_read(&object.etag)?;
-    if reading == ReadOutcome::NotModified {
-        return Ok(answer(304).header("etag", &object.etag).empty());
+    let outcome = Conditions::of(&request.headers).allow_read(&object.etag)?;
+    if outcome == ReadOutcome::Full {
+        properties::check_same_key(&object.properties.customer_key, &request.headers)?;
     }
-    properties::same_key(&object.properties.customer_key, &call.headers)?;
-    if !whole {
-        let found = properties::describe(answer(200), &object, now);
-        return Ok(found.header("content-length", object.size.to_string()).empty());
+    Ok((object, file, outcome))
+}
+
+fn not_modified(object: &Object) -> Response {
+    respond(304).header("etag", &object.etag).empty()
+}
+
+pub async fn head(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+    let (object, _, outcome) = open(state, &request).await?;
+    if outcome == ReadOutcome::NotModified {
+        return Ok(not_modified(&object));
     }
+    let response = properties::describe(respond(200), &object, state.now());
+    Ok(response.header("content-length", object.size.to_string()).empty())
+}
+
+pub async fn get(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+    let (object, file, outcome) = open(state, &request).await?;
+    if outcome == ReadOutcome::NotModified {
+        return Ok(not_modified(&object));
+    }
+    let now = state.now();
     if object.archival_state(now) == Some("Archived") {
         let message = format!("The object '{}' is archived and not restored", object.name);
         return Err(ErrorResponse::new(409, "NotRestored", message).into());
     }
-    let asked = properties::text(&call.headers, "range");
-    let part = range::wanted(asked.as_deref(), object.size)?;
-    let (start, length) = part.unwrap_or((0, object.size));
-    let status = if part.is_some() { 206 } else { 200 };
-    let mut found = properties::describe(answer(status), &object, now);
-    if part.is_some() {
-        let last = start + length - 1;
-        found = found.header("content-range", format!("bytes {start}-{last}/{}", object.size));
-    }
-    for (parameter, header) in [
-        ("httpResponseContentType", "content-type"),
-        ("httpResponseContentLanguage", "content-language"),
-        ("httpResponseContentEncoding", "content-encoding"),
-        ("httpResponseContentDisposition", "content-disposition"),
-        ("httpResponseCacheControl", "cache-control"),
-        ("httpResponseExpires", "expires"),
-    ] {
-        found = found.maybe(header, call.target.query.value(parameter));
-    }
-    Ok(found.body(stream(file, start, length)))
+    let header = properties::text(&request.headers, "range");
+    let (response, (start, length)) = match range::requested(header.as_deref(), object.size)? {
+        Some((start, length)) => {
+            let last = start + length - 1;
+            let range = format!("bytes {start}-{last}/{}", object.size);
+            let partial = properties::describe(respond(206), &object, now);
+            (partial.header("content-range", range), (start, length))
+        }
+        None => (properties::describe(respond(200), &object, now), (0, object.size)),
+    };
+    let response = with_requested_headers(response, &request.target.query);
+    Ok(response.body(stream(file, start, length)))
 }
 
-/// The bytes of a file as a response body, read ahead by a few chunks only.
-fn stream(file: File, mut at: u64, length: u64) -> Payload {
+fn with_requested_headers(response: ResponseBuilder, query: &Query) -> ResponseBuilder {
+    RESPONSE_HEADERS.into_iter().fold(response, |response, (parameter, header)| {
+        response.maybe(header, query.value(parameter))
+    })
+}
+
+/// A range of a file as a response body; at most `READ_AHEAD_CHUNKS` chunks of it are in memory.
+fn stream(file: File, mut offset: u64, length: u64) -> Payload {
     if length == 0 {
         return Payload::empty();
     }
-    let (sender, chunks) = mpsc::channel(4);
-    let end = at + length;
-    // Whether it could be read is told through the channel.
-    drop(threads::begin(move || {
-        while at < end {
-            let size = usize::try_from(CHUNK.min(end - at)).unwrap_or(0);
+    let (sender, chunks) = mpsc::channel(READ_AHEAD_CHUNKS);
+    let end = offset + length;
+    // The result of the thread is not needed: a failed read goes through the channel.
+    drop(threads::spawn(move || {
+        while offset < end {
+            let size = usize::try_from(CHUNK.min(end - offset)).unwrap_or(0);
             let mut chunk = vec![0; size];
-            let read: io::Result<()> = file.read_exact_at(&mut chunk, at);
+            let read: io::Result<()> = file.read_exact_at(&mut chunk, offset);
             let failed = read.is_err();
-            // A closed channel is a client that went away.
+            // The channel is closed when the client has closed the connection.
             if sender.blocking_send(read.map(|()| Bytes::from(chunk))).is_err() || failed {
                 return;
             }
-            at += size as u64;
+            offset += size as u64;
         }
     }));
     Payload::stream(chunks, length)
 }
 
 pub async fn delete(
-    core: &ServerState,
-    mut call: RequestContext,
+    state: &ServerState,
+    mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
-    buckets::find(core, &call.target.bucket).await?;
-    call.received().await;
-    let (shelf, target) = (core.store.clone(), call.target.clone());
-    let conditions = call.conditions(core);
+    state.find_bucket(&request.target.bucket).await?;
+    request.wait_if_delayed().await;
+    let (store, target) = (state.store.clone(), request.target.clone());
+    let conditions = request.conditions(state);
     blocking(move || {
-        if shelf.delete(&target.bucket, &target.object, &conditions)? {
+        if store.delete(&target.bucket, &target.object, &conditions)? {
             return Ok(());
         }
         Err(ErrorResponse::nothing_to_delete(&target.object, &target.bucket, NAMESPACE))
     })
     .await?;
-    Ok(answer(204).header("last-modified", clock::http(core.clock.now())).empty())
+    Ok(respond(204).header("last-modified", clock::http(state.clock.now())).empty())
 }
 
-pub async fn list(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    buckets::find(core, &call.target.bucket).await?;
-    let query = &call.target.query;
+/// Reads the query of a ListObjects; `page_size` is the most items of one page.
+fn list_request(query: &Query, page_size: usize) -> Result<ListRequest, ErrorResponse> {
     let text = |name: &str| query.value(name).map(str::to_owned);
     let limit = query.number("limit")?.unwrap_or(1000).clamp(1, 1000);
     let delimiter = text("delimiter").filter(|text| !text.is_empty());
     if delimiter.as_deref().is_some_and(|text| text != "/") {
-        return Err(ErrorResponse::invalid_parameter("The delimiter can only be '/'").into());
+        return Err(ErrorResponse::invalid_parameter("The delimiter can only be '/'"));
     }
-    let wanted = ListRequest {
+    Ok(ListRequest {
         prefix: text("prefix").unwrap_or_default(),
         start: text("start"),
         start_after: text("startAfter"),
         end: text("end"),
         delimiter,
-        limit: usize::try_from(limit).unwrap_or(1000).min(core.page_size()),
-    };
-    let fields = text("fields").unwrap_or_default();
+        limit: usize::try_from(limit).unwrap_or(1000).min(page_size),
+    })
+}
+
+/// The name of an object and those of `fields` that ListObjects knows.
+fn summary(
+    object: &Object,
+    fields: &[&str],
+    now: u64,
+) -> serde_json::Map<String, serde_json::Value> {
+    let mut summary = serde_json::Map::from_iter([("name".to_owned(), object.name.clone().into())]);
+    for field in fields {
+        let value: serde_json::Value = match *field {
+            "size" => object.size.into(),
+            "etag" => object.etag.clone().into(),
+            "md5" => object.md5().into(),
+            "timeCreated" => clock::iso(object.created).into(),
+            "timeModified" => clock::iso(object.modified).into(),
+            "storageTier" => object.tier().into(),
+            "archivalState" => object.archival_state(now).into(),
+            _ => continue,
+        };
+        summary.insert((*field).to_owned(), value);
+    }
+    summary
+}
+
+pub async fn list(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+    state.find_bucket(&request.target.bucket).await?;
+    let list_request = list_request(&request.target.query, state.page_size())?;
+    let fields = request.target.query.value("fields").unwrap_or_default();
     let fields: Vec<&str> = fields.split(',').map(str::trim).collect();
-    let (shelf, bucket) = (core.store.clone(), call.target.bucket.clone());
-    let all = blocking(move || shelf.list(&bucket)).await?;
-    let page = listing::page(&all, &wanted);
-    let now = core.now();
-    let summary = |object: &&Object| {
-        let mut shown =
-            serde_json::Map::from_iter([("name".to_owned(), object.name.clone().into())]);
-        for field in &fields {
-            let value: serde_json::Value = match *field {
-                "size" => object.size.into(),
-                "etag" => object.etag.clone().into(),
-                "md5" => object.md5().into(),
-                "timeCreated" => clock::iso(object.created).into(),
-                "timeModified" => clock::iso(object.modified).into(),
-                "storageTier" => object.tier().into(),
-                "archivalState" => object.archival_state(now).into(),
-                _ => continue,
-            };
-            shown.insert((*field).to_owned(), value);
-        }
-        shown
-    };
-    let mut body = serde_json::json!({
-        "objects": page.objects.iter().map(summary).collect::<Vec<_>>(),
-        "prefixes": page.prefixes,
-    });
+    let (store, bucket) = (state.store.clone(), request.target.bucket.clone());
+    let all = blocking(move || store.list(&bucket)).await?;
+    let page = listing::page(&all, &list_request);
+    let now = state.now();
+    let objects: Vec<_> = page.objects.iter().map(|object| summary(object, &fields, now)).collect();
+    let mut body = serde_json::json!({ "objects": objects, "prefixes": page.prefixes });
     if let Some(next) = page.next {
         body["nextStartWith"] = next.into();
     }
-    Ok(answer(200).json(&body))
+    Ok(respond(200).json(&body))
 }
 
 #[derive(Deserialize)]
@@ -241,24 +286,27 @@ struct RestoreBody {
     hours: Option<u64>,
 }
 
-/// Restoring takes no time here.
-pub async fn restore(core: &ServerState, call: RequestContext) -> Result<Response, HandlerError> {
-    buckets::find(core, &call.target.bucket).await?;
-    let request: RestoreBody = parse(&call.signed)?;
-    let now = core.now();
-    let until = now + request.hours.unwrap_or(24).clamp(1, 240) * 3_600_000;
-    let (shelf, bucket) = (core.store.clone(), call.target.bucket.clone());
+/// Restores an archived object at once; the service takes up to an hour.
+pub async fn restore(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
+    state.find_bucket(&request.target.bucket).await?;
+    let body: RestoreBody = parse(&request.signed_body)?;
+    let now = state.now();
+    let until = now + body.hours.unwrap_or(24).clamp(1, 240) * 3_600_000;
+    let (store, bucket) = (state.store.clone(), request.target.bucket);
     blocking(move || {
-        let found = shelf.head(&bucket, &request.object_name)?;
+        let found = store.head(&bucket, &body.object_name)?;
         let mut object =
-            found.ok_or_else(|| ErrorResponse::object_not_found(&request.object_name, &bucket))?;
+            found.ok_or_else(|| ErrorResponse::object_not_found(&body.object_name, &bucket))?;
         if object.archival_state(now) != Some("Archived") {
             let message = "The object is not archived, or is restored already";
             return Err(ErrorResponse::new(409, "IncorrectState", message));
         }
         object.restored_until = Some(until);
-        shelf.update_metadata(&bucket, object)
+        store.update_metadata(&bucket, object)
     })
     .await?;
-    Ok(answer(200).empty())
+    Ok(respond(200).empty())
 }

@@ -1,27 +1,28 @@
-//! The shelf of `put --local`: an object is the plain file `DIR/BUCKET/NAME`.
+//! The store of `put --local`: an object is the plain file `DIR/BUCKET/NAME`.
 //!
-//! How `DIR` is walked is in `beneath`. Invariant: nothing is written outside `DIR`, and a file appears
-//! there whole or not at all.
-//! What is known of an object beyond its file (checksums, type, metadata) lasts as long as the run; the
-//! etag is derived from the file, so that it is the same in the next run.
+//! Owns the files below `DIR`; how paths are confined to `DIR` is in `confined_path`. Invariant: nothing is
+//! written outside `DIR`, and a file appears there complete or not at all.
+//! Checksums, type and metadata of an object are held in memory and end with the run. The etag is derived
+//! from the file, so that it is the same in the next run.
 
 use super::conditions::Conditions;
 use super::confined_path::{
-    FOLDER, PathRefused, RESERVED_DIR, components, open_existing, open_root, parent,
+    FOLDER, PathRefused, RESERVED_DIR, components, create_parent, open_existing, open_parent,
+    open_root,
 };
 use super::response::ErrorResponse;
 use super::store::ObjectStore;
-use super::store::object::{Bucket, Object, ObjectChecksums, Properties, uuid_of};
+use super::store::object::{Bucket, Object, ObjectChecksums, Properties, uuid, uuid_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The etag of a file: other bytes give another one, as far as the file's own data can tell.
+/// The etag of a file, which changes with its identity, size or modification time.
 fn etag(stat: &Stat) -> String {
     let text = format!(
         "{}:{}:{}:{}:{}",
@@ -32,37 +33,36 @@ fn etag(stat: &Stat) -> String {
     uuid_of(bits)
 }
 
-pub use super::confined_path::admissible;
-
+/// Plain files below a folder.
 pub struct PlainFileStore {
     root: OwnedFd,
-    /// What this run wrote, by `BUCKET/NAME`.
-    known: Mutex<HashMap<String, Object>>,
-    /// Held from the check of a condition to the change it allows.
+    /// The objects that this run wrote, by `BUCKET/NAME`.
+    written: Mutex<HashMap<String, Object>>,
+    /// Locked from the evaluation of a precondition to the change that it allows.
     changing: Mutex<()>,
 }
 
 impl PlainFileStore {
-    /// Opens the shelf on an existing folder.
+    /// Opens the store in an existing folder; fails if `dir` cannot be opened as one.
     pub fn open(dir: &Path) -> io::Result<PlainFileStore> {
         let root = open_root(dir)?;
-        Ok(PlainFileStore { root, known: Mutex::default(), changing: Mutex::default() })
+        Ok(PlainFileStore { root, written: Mutex::default(), changing: Mutex::default() })
     }
 
-    fn known<T>(&self, work: impl FnOnce(&mut HashMap<String, Object>) -> T) -> T {
-        work(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    fn written(&self) -> MutexGuard<'_, HashMap<String, Object>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path<'a>(&self, bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, ErrorResponse> {
         components(bucket, name).map_err(ErrorResponse::invalid_parameter)
     }
 
-    /// The object that a file is, with what this run knows of it.
+    /// The object of a file, with its properties if this run wrote it and the file has not changed since.
     fn object(&self, bucket: &str, name: &str, stat: &Stat) -> Object {
         let etag = etag(stat);
-        let known = self.known(|known| known.get(&format!("{bucket}/{name}")).cloned());
-        if let Some(known) = known.filter(|known| known.etag == etag) {
-            return known;
+        let written = self.written().get(&format!("{bucket}/{name}")).cloned();
+        if let Some(object) = written.filter(|object| object.etag == etag) {
+            return object;
         }
         let modified = u64::try_from(stat.st_mtime).unwrap_or(0) * 1000;
         Object {
@@ -72,12 +72,13 @@ impl PlainFileStore {
             created: modified,
             modified,
             properties: Properties::default(),
-            checks: ObjectChecksums::Unknown,
+            checksums: ObjectChecksums::Unknown,
             restored_until: None,
         }
     }
 
-    fn walk(
+    /// Adds the plain files below `folder` to `found`, with their path below the bucket.
+    fn find_files(
         &self,
         folder: &OwnedFd,
         prefix: &str,
@@ -94,7 +95,7 @@ impl PlainFileStore {
                 FileType::RegularFile => found.push((format!("{prefix}{name}"), stat)),
                 FileType::Directory => {
                     let below = rustix::fs::openat(folder, name, FOLDER, Mode::empty())?;
-                    self.walk(&below, &format!("{prefix}{name}/"), found)?;
+                    self.find_files(&below, &format!("{prefix}{name}/"), found)?;
                 }
                 _ => {}
             }
@@ -117,14 +118,14 @@ impl ObjectStore for PlainFileStore {
         Ok(buckets)
     }
 
-    /// Buckets appear on demand, so every bucket that could be a folder is there.
+    /// Folders are created on demand, so every bucket whose name can be a folder exists.
     fn bucket(&self, bucket: &str) -> io::Result<Option<Bucket>> {
         Ok(components(bucket, "x").is_ok().then(|| Bucket::new(bucket, 0)))
     }
 
     fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, ErrorResponse> {
         let path = self.path(&bucket.name, "x")?;
-        parent(&self.root, &path, true)?;
+        create_parent(&self.root, &path)?;
         Ok(bucket)
     }
 
@@ -165,17 +166,20 @@ impl ObjectStore for PlainFileStore {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let current = open_existing(&self.root, &path)?;
         conditions.allow_write(current.as_ref().map(|(_, stat)| etag(stat)).as_deref())?;
-        let folder = parent(&self.root, &path, true)?
-            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        let new_only = conditions.if_none_match.is_some();
-        if let Err(error) = rename(data, &folder, last, new_only) {
+        let folder = create_parent(&self.root, &path)?;
+        let existing = match conditions.if_none_match {
+            Some(_) => Existing::Keep,
+            None => Existing::Replace,
+        };
+        if let Err(error) = move_into(data, &folder, last, existing) {
             return match error {
-                // Another process put a file there after the check.
+                // Another process created a file there after the preconditions were evaluated.
                 Errno::EXIST => Err(conditions.allow_write(Some("")).err().unwrap_or_else(|| {
                     ErrorResponse::new(409, "ConcurrentObjectUpdate", "The object was just written")
                 })),
                 Errno::ISDIR => {
-                    Err(PathRefused::At(path.join("/"), "is in the way: it is a folder").into())
+                    Err(PathRefused::WrongKind(path.join("/"), "is in the way: it is a folder")
+                        .into())
                 }
                 error => Err(io::Error::from(error).into()),
             };
@@ -184,12 +188,12 @@ impl ObjectStore for PlainFileStore {
         let stat = rustix::fs::statat(&folder, last, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(io::Error::from)?;
         object.etag = etag(&stat);
-        self.known(|known| known.insert(format!("{bucket}/{}", object.name), object.clone()));
+        self.written().insert(format!("{bucket}/{}", object.name), object.clone());
         Ok(object)
     }
 
     fn update_metadata(&self, bucket: &str, object: Object) -> Result<(), ErrorResponse> {
-        self.known(|known| known.insert(format!("{bucket}/{}", object.name), object));
+        self.written().insert(format!("{bucket}/{}", object.name), object);
         Ok(())
     }
 
@@ -210,47 +214,59 @@ impl ObjectStore for PlainFileStore {
 
     fn list(&self, bucket: &str) -> Result<Vec<Object>, ErrorResponse> {
         let path = self.path(bucket, "x")?;
-        let Some(folder) = parent(&self.root, &path, false)? else { return Ok(Vec::new()) };
+        let Some(folder) = open_parent(&self.root, &path)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        self.walk(&folder, "", &mut found)?;
+        self.find_files(&folder, "", &mut found)?;
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found.iter().map(|(name, stat)| self.object(bucket, name, stat)).collect())
     }
 }
 
-/// Moves a file to its name, atomically; with `new_only` never over another one.
-fn rename(data: &Path, folder: &OwnedFd, name: &str, new_only: bool) -> Result<(), Errno> {
-    let here = rustix::fs::CWD;
-    let moved = if new_only {
-        match no_replace(here.as_fd(), data, folder, name) {
-            // File systems that cannot do it; the check before must do.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                rustix::fs::renameat(here, data, folder, name)
-            }
-            moved => moved,
+/// What happens to a file that exists at the new name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Replace,
+    /// The rename fails with EEXIST.
+    Keep,
+}
+
+/// Moves a file to its name, atomically.
+fn move_into(data: &Path, folder: &OwnedFd, name: &str, existing: Existing) -> Result<(), Errno> {
+    let moved = match rename(rustix::fs::CWD, data, folder, name, existing) {
+        // The file system has no such rename; the precondition that was evaluated has to suffice.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if existing == Existing::Keep => {
+            rename(rustix::fs::CWD, data, folder, name, Existing::Replace)
         }
-    } else {
-        rustix::fs::renameat(here, data, folder, name)
+        moved => moved,
     };
     if moved != Err(Errno::XDEV) {
         return moved;
     }
-    // The bucket is another file system: copy beside the name, then move from there.
-    let temporary = format!("{RESERVED_DIR}-{}", super::store::object::uuid());
-    let copied = copy_into(data, folder, &temporary).and_then(|()| {
-        if new_only {
-            no_replace(folder.as_fd(), Path::new(&temporary), folder, name)
-        } else {
-            rustix::fs::renameat(folder, &*temporary, folder, name)
-        }
-    });
+    // The bucket is on another file system: copy beside the name, then move from there.
+    let temporary = format!("{RESERVED_DIR}-{}", uuid());
+    let copied = copy_into(data, folder, &temporary)
+        .and_then(|()| rename(folder.as_fd(), Path::new(&temporary), folder, name, existing));
     if copied.is_err() {
-        // Best effort: the error to report is the one that came first.
+        // The error to report is the first one.
         let _ = rustix::fs::unlinkat(folder, &*temporary, AtFlags::empty());
     } else {
+        // The file is in the folder of the run, which is removed at the end.
         let _ = std::fs::remove_file(data);
     }
     copied
+}
+
+fn rename(
+    from: BorrowedFd<'_>,
+    data: &Path,
+    folder: &OwnedFd,
+    name: &str,
+    existing: Existing,
+) -> Result<(), Errno> {
+    match existing {
+        Existing::Replace => rustix::fs::renameat(from, data, folder, name),
+        Existing::Keep => rename_exclusive(from, data, folder, name),
+    }
 }
 
 fn copy_into(data: &Path, folder: &OwnedFd, temporary: &str) -> Result<(), Errno> {
@@ -264,8 +280,8 @@ fn copy_into(data: &Path, folder: &OwnedFd, temporary: &str) -> Result<(), Errno
 }
 
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-fn no_replace(
-    from: std::os::fd::BorrowedFd<'_>,
+fn rename_exclusive(
+    from: BorrowedFd<'_>,
     data: &Path,
     folder: &OwnedFd,
     name: &str,
@@ -274,6 +290,6 @@ fn no_replace(
 }
 
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-fn no_replace(_: std::os::fd::BorrowedFd<'_>, _: &Path, _: &OwnedFd, _: &str) -> Result<(), Errno> {
+fn rename_exclusive(_: BorrowedFd<'_>, _: &Path, _: &OwnedFd, _: &str) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }

@@ -1,7 +1,7 @@
-//! Who may do what: the permissions of the one principal, and what a bucket refuses to everybody.
+//! Authorization: the permissions of the one principal, and the writes that a bucket refuses to all.
 //!
-//! Pure. Owns the table of calls and permissions. Invariant: a missing permission looks like a bucket
-//! that is missing, as the service answers it, and it comes before anything else that is refused.
+//! Pure. Owns the table of operations and permissions. Invariant: a missing permission gets the response
+//! of a missing bucket, as from the service, and takes precedence over every other refusal.
 
 use super::conditions::WriteRestrictions;
 use super::response::ErrorResponse;
@@ -10,7 +10,7 @@ use super::state_dir::NAMESPACE;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A permission, spelt as in the service's policy reference.
+/// A permission, named as in the service's policy reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Permission {
@@ -68,10 +68,11 @@ impl PermissionSet {
         self.0.contains(&permission)
     }
 
-    /// Whether the call may be made; of PutObject, whether it may be made at all.
+    /// Whether the operation is allowed; for PutObject, whether it is allowed for a new or an existing
+    /// object.
     fn allow(&self, operation: Operation) -> bool {
         use Operation::*;
-        let all = |wanted: &[Permission]| wanted.iter().all(|permission| self.has(*permission));
+        let all = |needed: &[Permission]| needed.iter().all(|permission| self.has(*permission));
         match operation {
             PutObject => self.has(ObjectCreate) || self.has(ObjectOverwrite),
             CreateMultipartUpload | UploadPart | CommitMultipartUpload => {
@@ -91,14 +92,14 @@ impl PermissionSet {
     }
 }
 
-/// What a bucket refuses to everybody.
+/// The writes that a bucket refuses whatever the permissions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BucketProtection {
-    /// It is the target of a replication.
+    /// The bucket is the target of a replication: every write is 403 `BucketIsReadonly`.
     #[serde(default)]
     pub read_only: bool,
-    /// A retention rule keeps every object that it holds.
+    /// A retention rule: every change of an existing object is 403 `RetentionRuleViolation`.
     #[serde(default)]
     pub retention: Option<Retention>,
 }
@@ -108,12 +109,14 @@ impl BucketProtection {
         BucketProtection { read_only: true, retention: None }
     }
 
+    /// A retention rule that refuses multipart uploads from this call on.
     pub fn retention(from: Retention) -> BucketProtection {
         BucketProtection { read_only: false, retention: Some(from) }
     }
 }
 
-/// From which call on a multipart upload over an object is refused; nobody knows what the service does.
+/// The first call of a multipart upload that a retention rule refuses if the object exists. The service's
+/// behaviour is not documented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retention {
@@ -121,7 +124,7 @@ pub enum Retention {
     FromCommit,
 }
 
-/// All of it.
+/// The permissions of the principal and the protection of buckets, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     pub rights: PermissionSet,
@@ -129,18 +132,21 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub fn of(&self, bucket: &str) -> BucketProtection {
+    /// The protection of a bucket; none for a bucket that has no entry.
+    pub fn protection(&self, bucket: &str) -> BucketProtection {
         self.buckets.get(bucket).copied().unwrap_or_default()
     }
 
-    /// Judges a request by what can be known before an object is looked at.
-    pub fn admit(&self, target: &Target) -> Result<(), ErrorResponse> {
+    /// Checks what does not depend on an object: fails with 404 if a permission is missing and with 403 for
+    /// a write to a read-only bucket.
+    pub fn check_request(&self, target: &Target) -> Result<(), ErrorResponse> {
         use Operation::*;
         let operation = target.operation;
         if !self.rights.allow(operation) {
-            return Err(match operation.names_a_bucket() {
-                true => ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE),
-                false => ErrorResponse::namespace_not_found(NAMESPACE),
+            return Err(if operation.names_a_bucket() {
+                ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE)
+            } else {
+                ErrorResponse::namespace_not_found(NAMESPACE)
             });
         }
         let writes = matches!(
@@ -152,20 +158,20 @@ impl Policy {
                 | CommitMultipartUpload
                 | AbortMultipartUpload
         );
-        if writes && self.of(&target.bucket).read_only {
+        if writes && self.protection(&target.bucket).read_only {
             let message = format!("The bucket '{}' is read-only", target.bucket);
             return Err(ErrorResponse::new(403, "BucketIsReadonly", message));
         }
         Ok(())
     }
 
-    /// What is refused depending on the object that stands at the name.
-    pub fn limits(&self, target: &Target) -> WriteRestrictions {
+    /// The restrictions that depend on whether the object exists.
+    pub fn write_restrictions(&self, target: &Target) -> WriteRestrictions {
         let missing = |permission| {
-            let hidden = || ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE);
-            (!self.rights.has(permission)).then(hidden)
+            let error = || ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE);
+            (!self.rights.has(permission)).then(error)
         };
-        let retained = match (self.of(&target.bucket).retention, target.operation) {
+        let retained = match (self.protection(&target.bucket).retention, target.operation) {
             (None, _) | (Some(Retention::FromCommit), Operation::CreateMultipartUpload) => None,
             (Some(_), _) => Some(ErrorResponse::new(
                 403,
@@ -201,11 +207,11 @@ mod tests {
         let policy = Policy { rights, buckets: BTreeMap::new() };
         let conditions = Conditions {
             if_none_match: create_only.then(|| "*".to_owned()),
-            limits: policy.limits(&put()),
+            restrictions: policy.write_restrictions(&put()),
             ..Conditions::default()
         };
-        policy.admit(&put()).map_err(|refused| refused.status)?;
-        conditions.allow_write(current).map_err(|refused| refused.status)
+        policy.check_request(&put()).map_err(|error| error.status)?;
+        conditions.allow_write(current).map_err(|error| error.status)
     }
 
     #[test]
@@ -249,18 +255,18 @@ mod tests {
 
     #[test]
     fn a_retention_rule_comes_before_conditions_and_after_rights() {
-        let kept = Policy {
+        let policy = Policy {
             rights: PermissionSet::of([ObjectCreate]),
             buckets: [("demo".to_owned(), BucketProtection::retention(Retention::FromCommit))]
                 .into(),
         };
         let put = |condition: Option<&str>| Conditions {
             if_none_match: condition.map(str::to_owned),
-            limits: kept.limits(&put()),
+            restrictions: policy.write_restrictions(&put()),
             ..Conditions::default()
         };
-        let refused = put(Some("*")).allow_write(Some("e")).unwrap_err();
-        assert_eq!((refused.status, refused.code.as_ref()), (403, "RetentionRuleViolation"));
+        let error = put(Some("*")).allow_write(Some("e")).unwrap_err();
+        assert_eq!((error.status, error.code.as_ref()), (403, "RetentionRuleViolation"));
         assert_eq!(put(None).allow_write(Some("e")).unwrap_err().status, 404);
         assert_eq!(put(Some("*")).allow_write(None), Ok(()));
     }

@@ -1,20 +1,29 @@
-//! What a client says about an object, in headers or in JSON, and how it is said back.
+//! The properties of an object: read from headers, checked, and written to headers.
 //!
-//! Pure. Invariant: what comes in by one spelling goes out by the other unchanged; a key that is wrong
-//! for its hash is refused, and no customer key is ever kept, only its hash.
+//! Pure. Knows no file. Invariant: a property set in JSON is returned in headers unchanged; a customer key
+//! that does not match its hash is refused, and only the hash is stored.
 
-use super::response::{Builder, ErrorResponse};
-use super::store::object::{Object, ObjectChecksums, Properties, tier};
+use super::response::{ErrorResponse, ResponseBuilder};
+use super::store::object::{Object, ObjectChecksums, Properties, legal_object_name, tier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 
-const META: &str = "opc-meta-";
+const METADATA_PREFIX: &str = "opc-meta-";
 
-/// All metadata of an object, names without their prefix and values together.
-const MOST_METADATA: usize = 4000;
+/// The most bytes of metadata of an object: names without their prefix, and values.
+const MAX_METADATA: usize = 4000;
 
-/// The hash of the customer's key that a request carries, if it carries one.
+/// Checks the name of an object; fails with 400 `InvalidObjectName`.
+pub fn check_object_name(name: &str) -> Result<(), ErrorResponse> {
+    if legal_object_name(name) {
+        return Ok(());
+    }
+    Err(ErrorResponse::new(400, "InvalidObjectName", "The object name is not valid"))
+}
+
+/// The base64 SHA-256 of the customer key that a request carries, if it does. Fails with 400 if one of the
+/// three headers is missing or the key does not match its hash.
 pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     let names =
         ["opc-sse-customer-algorithm", "opc-sse-customer-key", "opc-sse-customer-key-sha256"];
@@ -37,7 +46,7 @@ pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse
     Ok(Some(hash.to_owned()))
 }
 
-/// The key of Vault that shall encrypt the object; it and a customer's key exclude each other.
+/// The id of the Vault key that encrypts the object; fails with 400 beside a customer key.
 pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     let key = text(headers, "opc-sse-kms-key-id");
     if key.is_some() && headers.contains_key("opc-sse-customer-key") {
@@ -47,11 +56,12 @@ pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     Ok(key)
 }
 
-/// Refuses a request that does not carry the key the object or upload was created with.
-pub fn same_key(wanted: &Option<String>, headers: &HeaderMap) -> Result<(), ErrorResponse> {
-    match (wanted, customer_key(headers)?) {
+/// Checks that a request carries the customer key whose hash is `expected`, or none. Fails with 403 on
+/// another key and with 400 on a missing or unexpected one.
+pub fn check_same_key(expected: &Option<String>, headers: &HeaderMap) -> Result<(), ErrorResponse> {
+    match (expected, customer_key(headers)?) {
         (None, None) => Ok(()),
-        (Some(wanted), Some(given)) if *wanted == given => Ok(()),
+        (Some(expected), Some(hash)) if *expected == hash => Ok(()),
         (Some(_), None) => Err(ErrorResponse::missing_parameter("opc-sse-customer-key")),
         (Some(_), Some(_)) => Err(ErrorResponse::new(
             403,
@@ -64,14 +74,14 @@ pub fn same_key(wanted: &Option<String>, headers: &HeaderMap) -> Result<(), Erro
     }
 }
 
-/// A header as text; an empty one says nothing.
+/// A header as text; `None` if it is missing or empty.
 pub fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name).filter(|value| !value.is_empty())?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// The value of a header, of which nobody says how it is encoded: the Go SDK sends UTF-8, the Python
-/// SDK Latin-1.
+/// The text of a metadata header. The encoding is not specified: the Go SDK sends UTF-8, the Python SDK
+/// Latin-1.
 fn decoded(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
@@ -79,7 +89,7 @@ fn decoded(bytes: &[u8]) -> String {
     }
 }
 
-/// The spelling of a tier, or a refusal.
+/// The canonical name of a storage tier; fails with 400 if there is no such tier.
 pub fn checked_tier(text: &str) -> Result<String, ErrorResponse> {
     let known = tier(text).map(str::to_owned);
     known.ok_or_else(|| {
@@ -87,11 +97,11 @@ pub fn checked_tier(text: &str) -> Result<String, ErrorResponse> {
     })
 }
 
-/// What the headers of a PutObject say.
+/// The properties in the headers of a PutObject; fails with 400 if one is not valid.
 pub fn of_headers(headers: &HeaderMap) -> Result<Properties, ErrorResponse> {
     let metadata = headers
         .iter()
-        .filter(|(name, _)| name.as_str().starts_with(META))
+        .filter(|(name, _)| name.as_str().starts_with(METADATA_PREFIX))
         .map(|(name, value)| (name.as_str().to_owned(), decoded(value.as_bytes())))
         .collect();
     let properties = Properties {
@@ -109,19 +119,21 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Properties, ErrorResponse> {
     Ok(properties)
 }
 
-/// Refuses metadata that is too long, or whose keys lack the prefix that JSON bodies must spell out.
+/// Checks the size of the metadata, and that its keys have the prefix and are legal header names; fails
+/// with 400.
 pub fn check_metadata(properties: &Properties) -> Result<(), ErrorResponse> {
-    let long =
-        |(key, value): (&String, &String)| key.len().saturating_sub(META.len()) + value.len();
-    let size: usize = properties.metadata.iter().map(long).sum();
-    if size > MOST_METADATA {
+    let entry_size = |(key, value): (&String, &String)| {
+        key.len().saturating_sub(METADATA_PREFIX.len()) + value.len()
+    };
+    let size: usize = properties.metadata.iter().map(entry_size).sum();
+    if size > MAX_METADATA {
         return Err(ErrorResponse::invalid_parameter(format!(
-            "The metadata has {size} bytes, and at most {MOST_METADATA} are allowed"
+            "The metadata has {size} bytes, and at most {MAX_METADATA} are allowed"
         )));
     }
     for (key, value) in &properties.metadata {
-        let legal = key.len() > META.len()
-            && key.to_ascii_lowercase().starts_with(META)
+        let legal = key.len() > METADATA_PREFIX.len()
+            && key.to_ascii_lowercase().starts_with(METADATA_PREFIX)
             && hyper::header::HeaderName::from_bytes(key.as_bytes()).is_ok();
         if !legal || value.contains(|c: char| c.is_control() && c != '\t') {
             let message = format!("The metadata key '{key}' or its value is not valid");
@@ -131,10 +143,10 @@ pub fn check_metadata(properties: &Properties) -> Result<(), ErrorResponse> {
     Ok(())
 }
 
-/// The headers that tell of an object.
-pub fn describe(answer: Builder, object: &Object, now: u64) -> Builder {
+/// Adds the headers that describe an object at the time `now` (milliseconds since 1970).
+pub fn describe(response: ResponseBuilder, object: &Object, now: u64) -> ResponseBuilder {
     let properties = &object.properties;
-    let mut answer = answer
+    let mut response = response
         .header("etag", &object.etag)
         .header("last-modified", super::clock::http_of_millis(object.modified))
         .header("accept-ranges", "bytes")
@@ -153,28 +165,33 @@ pub fn describe(answer: Builder, object: &Object, now: u64) -> Builder {
         .maybe("opc-sse-kms-key-id", properties.kms_key.as_ref())
         .maybe("archival-state", object.archival_state(now));
     if object.tier() == "Archive" {
-        answer = answer.header("time-of-archival", super::clock::iso(object.created));
+        response = response.header("time-of-archival", super::clock::iso(object.created));
     }
     for (key, value) in &properties.metadata {
-        answer = answer.header(&key.to_ascii_lowercase(), value);
+        response = response.header(&key.to_ascii_lowercase(), value);
     }
-    checks(answer, object, "content-md5")
+    with_checksums(response, object, "content-md5")
 }
 
-/// The checksum headers of an object; a single body's MD5 goes by `md5_name`.
-pub fn checks(answer: Builder, object: &Object, md5_name: &str) -> Builder {
-    match &object.checks {
-        ObjectChecksums::Single(sums) => super::checksum::Algorithm::ALL
-            .into_iter()
-            .fold(answer.header(md5_name, sums.md5_base64()), |answer, algorithm| {
-                answer.maybe(algorithm.content_header(), sums.base64(algorithm))
-            }),
-        ObjectChecksums::Multipart(whole) => answer
-            .header("opc-multipart-md5", &whole.md5)
-            .maybe("opc-content-crc32c", whole.crc32c.as_ref())
-            .maybe("opc-multipart-sha256", whole.sha256.as_ref())
-            .maybe("opc-multipart-sha384", whole.sha384.as_ref()),
-        ObjectChecksums::Unknown => answer,
+/// Adds the checksum headers of an object; `md5_name` is the header for the MD5 of a single body.
+pub fn with_checksums(
+    response: ResponseBuilder,
+    object: &Object,
+    md5_name: &str,
+) -> ResponseBuilder {
+    match &object.checksums {
+        ObjectChecksums::Single(sums) => super::checksum::Algorithm::ALL.into_iter().fold(
+            response.header(md5_name, sums.md5_base64()),
+            |response, algorithm| {
+                response.maybe(algorithm.content_header(), sums.base64(algorithm))
+            },
+        ),
+        ObjectChecksums::Multipart(combined) => response
+            .header("opc-multipart-md5", &combined.md5)
+            .maybe("opc-content-crc32c", combined.crc32c.as_ref())
+            .maybe("opc-multipart-sha256", combined.sha256.as_ref())
+            .maybe("opc-multipart-sha384", combined.sha384.as_ref()),
+        ObjectChecksums::Unknown => response,
     }
 }
 
@@ -182,7 +199,7 @@ pub fn checks(answer: Builder, object: &Object, md5_name: &str) -> Builder {
 mod tests {
     use super::*;
 
-    fn triple(key: &[u8]) -> HeaderMap {
+    fn key_headers(key: &[u8]) -> HeaderMap {
         let hash = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, key));
         let mut headers = HeaderMap::new();
         headers.insert("opc-sse-customer-algorithm", "AES256".parse().unwrap());
@@ -193,19 +210,22 @@ mod tests {
 
     #[test]
     fn a_customer_key_must_come_whole_and_be_the_same() {
-        let right = triple(&[7; 32]);
-        let kept = customer_key(&right).unwrap();
-        assert!(kept.is_some() && same_key(&kept, &right).is_ok());
-        assert_eq!(same_key(&kept, &HeaderMap::new()).unwrap_err().code, "MissingParameter");
-        assert_eq!(same_key(&kept, &triple(&[8; 32])).unwrap_err().status, 403);
-        assert_eq!(same_key(&None, &right).unwrap_err().status, 400);
+        let right = key_headers(&[7; 32]);
+        let stored = customer_key(&right).unwrap();
+        assert!(stored.is_some() && check_same_key(&stored, &right).is_ok());
+        assert_eq!(
+            check_same_key(&stored, &HeaderMap::new()).unwrap_err().code,
+            "MissingParameter"
+        );
+        assert_eq!(check_same_key(&stored, &key_headers(&[8; 32])).unwrap_err().status, 403);
+        assert_eq!(check_same_key(&None, &right).unwrap_err().status, 400);
         let mut half = right.clone();
         half.remove("opc-sse-customer-key-sha256");
         assert_eq!(customer_key(&half).unwrap_err().code, "MissingParameter");
         let mut both = right.clone();
         both.insert("opc-sse-kms-key-id", "ocid1.key.oc1..a".parse().unwrap());
         assert_eq!(of_headers(&both).unwrap_err().status, 400);
-        assert!(customer_key(&triple(&[7; 16])).is_err());
+        assert!(customer_key(&key_headers(&[7; 16])).is_err());
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! The `Range` header of a read.
 //!
-//! Pure. Invariant: a range that is returned lies within the object and is not empty.
+//! Pure. Knows the size of the object and nothing else of it. Invariant: a range that is returned lies
+//! within the object and is not empty.
 
 use super::response::ErrorResponse;
 
-/// First byte and length of what `header` asks of an object of `size` bytes; nothing means all of it.
-pub fn wanted(header: Option<&str>, size: u64) -> Result<Option<(u64, u64)>, ErrorResponse> {
+/// The offset and the length in bytes of the range that `header` requests of an object of `size` bytes;
+/// `None` means the whole object. Fails with 416 if the range holds no byte of the object.
+pub fn requested(header: Option<&str>, size: u64) -> Result<Option<(u64, u64)>, ErrorResponse> {
     let Some(list) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else {
         return Ok(None);
     };
-    // Several ranges at once are not a thing of this service; the whole object is a valid answer.
+    // The service does not support several ranges at once; HTTP allows the whole object as the response.
     let Some((first, last)) = list.split_once('-').filter(|_| !list.contains(',')) else {
         return Ok(None);
     };
@@ -33,20 +35,20 @@ mod tests {
 
     #[test]
     fn ranges_are_read_in_their_three_forms() {
-        assert_eq!(wanted(None, 10).unwrap(), None);
-        assert_eq!(wanted(Some("bytes=2-4"), 10).unwrap(), Some((2, 3)));
-        assert_eq!(wanted(Some("bytes=2-"), 10).unwrap(), Some((2, 8)));
-        assert_eq!(wanted(Some("bytes=-3"), 10).unwrap(), Some((7, 3)));
-        assert_eq!(wanted(Some("bytes=-30"), 10).unwrap(), Some((0, 10)));
-        assert_eq!(wanted(Some("bytes=5-99"), 10).unwrap(), Some((5, 5)));
+        assert_eq!(requested(None, 10).unwrap(), None);
+        assert_eq!(requested(Some("bytes=2-4"), 10).unwrap(), Some((2, 3)));
+        assert_eq!(requested(Some("bytes=2-"), 10).unwrap(), Some((2, 8)));
+        assert_eq!(requested(Some("bytes=-3"), 10).unwrap(), Some((7, 3)));
+        assert_eq!(requested(Some("bytes=-30"), 10).unwrap(), Some((0, 10)));
+        assert_eq!(requested(Some("bytes=5-99"), 10).unwrap(), Some((5, 5)));
     }
 
     #[test]
     fn a_range_beyond_the_object_is_refused_and_a_strange_one_ignored() {
-        assert_eq!(wanted(Some("bytes=10-"), 10).unwrap_err().status, 416);
-        assert_eq!(wanted(Some("bytes=0-"), 0).unwrap_err().status, 416);
-        assert_eq!(wanted(Some("bytes=4-2"), 10).unwrap(), None);
-        assert_eq!(wanted(Some("bytes=0-1,3-4"), 10).unwrap(), None);
-        assert_eq!(wanted(Some("lines=1-2"), 10).unwrap(), None);
+        assert_eq!(requested(Some("bytes=10-"), 10).unwrap_err().status, 416);
+        assert_eq!(requested(Some("bytes=0-"), 0).unwrap_err().status, 416);
+        assert_eq!(requested(Some("bytes=4-2"), 10).unwrap(), None);
+        assert_eq!(requested(Some("bytes=0-1,3-4"), 10).unwrap(), None);
+        assert_eq!(requested(Some("lines=1-2"), 10).unwrap(), None);
     }
 }

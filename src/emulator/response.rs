@@ -1,11 +1,12 @@
-//! What goes back to the client: refusals with the service's codes, and response bodies.
+//! Responses: errors with the service's codes and texts, response bodies, and reading a JSON request.
 //!
-//! Knows the form of answers and no operation. Invariant: every refusal is a status, a code and a
-//! message as the service words them; nothing unknown is ever a success.
+//! Knows the form of responses and no operation. Invariant: every error is a status, a code and a message
+//! as the service sends them; an unknown I/O error is a 500 and never a success.
 
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
 use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 /// A response of the emulator.
 pub type Response = hyper::Response<Payload>;
 
-/// A refusal.
+/// An error response of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorResponse {
     pub status: u16,
@@ -48,14 +49,14 @@ impl ErrorResponse {
         ErrorResponse::new(400, "CannotParseRequest", message)
     }
 
-    /// Nothing that could authenticate was sent.
+    /// The request carries no credentials.
     pub fn no_credentials() -> ErrorResponse {
         ErrorResponse::not_authenticated(
             "The required information to complete authentication was not provided.",
         )
     }
 
-    /// Something was sent, and it is wrong; the service never says what.
+    /// The request carries credentials that are wrong; the service does not reveal which part is.
     pub fn wrong_credentials() -> ErrorResponse {
         ErrorResponse::not_authenticated(
             "The required information to complete authentication was not provided or was incorrect.",
@@ -89,7 +90,7 @@ impl ErrorResponse {
         ErrorResponse::new(404, "ObjectNotFound", message)
     }
 
-    /// The words of a DELETE differ from those of a GET.
+    /// `ObjectNotFound` with the message of a DELETE, which differs from that of a GET.
     pub fn nothing_to_delete(object: &str, bucket: &str, namespace: &str) -> ErrorResponse {
         let message = format!(
             "The object '{object}' does not exist in bucket '{bucket}' with namespace '{namespace}'"
@@ -97,7 +98,7 @@ impl ErrorResponse {
         ErrorResponse::new(404, "ObjectNotFound", message)
     }
 
-    /// The code of every fault of a list of parts.
+    /// A list of parts that names a part which does not exist, or its wrong etag.
     pub fn invalid_parts(message: impl Into<String>) -> ErrorResponse {
         ErrorResponse::new(400, "InvalidUploadPart", message)
     }
@@ -115,7 +116,8 @@ impl ErrorResponse {
     }
 }
 
-/// What the disk refused: a full or read-only disk is not worth a retry, anything else may be.
+/// An error of the local disk: a full or read-only disk is a 4xx, which clients do not retry; any other
+/// error is a 500, which they do.
 impl From<io::Error> for ErrorResponse {
     fn from(error: io::Error) -> ErrorResponse {
         use io::ErrorKind::*;
@@ -133,12 +135,39 @@ impl From<io::Error> for ErrorResponse {
     }
 }
 
-/// A response body: nothing, some bytes, or a stream of known length from a file.
+/// Why a handler returns no successful response.
+#[derive(Debug)]
+pub enum HandlerError {
+    ErrorResponse(ErrorResponse),
+    /// The connection is closed without a response.
+    Aborted,
+}
+
+impl From<ErrorResponse> for HandlerError {
+    fn from(error: ErrorResponse) -> HandlerError {
+        HandlerError::ErrorResponse(error)
+    }
+}
+
+impl From<io::Error> for HandlerError {
+    fn from(error: io::Error) -> HandlerError {
+        HandlerError::ErrorResponse(error.into())
+    }
+}
+
+/// Reads a JSON body; fails with 400 `CannotParseRequest` and the parser's message.
+pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ErrorResponse> {
+    serde_json::from_slice(body).map_err(|error| {
+        ErrorResponse::cannot_parse(format!("The request body is malformed: {error}"))
+    })
+}
+
+/// A response body: empty, some bytes, or a stream of known length.
 pub struct Payload(PayloadSource);
 
 enum PayloadSource {
     Bytes(Option<Bytes>),
-    Stream { chunks: mpsc::Receiver<io::Result<Bytes>>, left: u64 },
+    Stream { chunks: mpsc::Receiver<io::Result<Bytes>>, remaining: u64 },
 }
 
 impl Payload {
@@ -150,8 +179,9 @@ impl Payload {
         Payload(PayloadSource::Bytes(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
+    /// A body of `length` bytes, which arrive in chunks; an error among them breaks the connection.
     pub fn stream(chunks: mpsc::Receiver<io::Result<Bytes>>, length: u64) -> Payload {
-        Payload(PayloadSource::Stream { chunks, left: length })
+        Payload(PayloadSource::Stream { chunks, remaining: length })
     }
 }
 
@@ -167,10 +197,10 @@ impl Body for Payload {
             PayloadSource::Bytes(bytes) => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
-            PayloadSource::Stream { chunks, left } => chunks.poll_recv(context).map(|chunk| {
+            PayloadSource::Stream { chunks, remaining } => chunks.poll_recv(context).map(|chunk| {
                 let chunk = chunk?;
                 if let Ok(bytes) = &chunk {
-                    *left = left.saturating_sub(bytes.len() as u64);
+                    *remaining = remaining.saturating_sub(bytes.len() as u64);
                 }
                 Some(chunk.map(Frame::data))
             }),
@@ -180,32 +210,31 @@ impl Body for Payload {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             PayloadSource::Bytes(bytes) => bytes.is_none(),
-            PayloadSource::Stream { left, .. } => *left == 0,
+            PayloadSource::Stream { remaining, .. } => *remaining == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match &self.0 {
             PayloadSource::Bytes(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
-            PayloadSource::Stream { left, .. } => *left,
+            PayloadSource::Stream { remaining, .. } => *remaining,
         })
     }
 }
 
-/// An answer under construction; a header that cannot be one is left out rather than a panic.
-pub fn answer(status: u16) -> Builder {
-    Builder(Response::new(Payload::empty())).status(status)
+/// Starts a response. A status that HTTP does not allow, which a fault plan can hold, becomes 502.
+pub fn respond(status: u16) -> ResponseBuilder {
+    let mut response = Response::new(Payload::empty());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    ResponseBuilder(response)
 }
 
-pub struct Builder(Response);
+/// A response under construction.
+pub struct ResponseBuilder(Response);
 
-impl Builder {
-    fn status(mut self, status: u16) -> Builder {
-        *self.0.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        self
-    }
-
-    pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Builder {
+impl ResponseBuilder {
+    /// Adds a header; leaves it out if name or value are not legal in HTTP.
+    pub fn header(mut self, name: &str, value: impl AsRef<str>) -> ResponseBuilder {
         let name = hyper::header::HeaderName::from_bytes(name.as_bytes());
         let value = hyper::header::HeaderValue::from_bytes(value.as_ref().as_bytes());
         if let (Ok(name), Ok(value)) = (name, value) {
@@ -214,7 +243,7 @@ impl Builder {
         self
     }
 
-    pub fn maybe(self, name: &str, value: Option<impl AsRef<str>>) -> Builder {
+    pub fn maybe(self, name: &str, value: Option<impl AsRef<str>>) -> ResponseBuilder {
         match value {
             Some(value) => self.header(name, value),
             None => self,
@@ -237,11 +266,12 @@ impl Builder {
 }
 
 impl ErrorResponse {
-    /// The refusal on the wire; the answer to a HEAD has no body and so no code.
-    pub fn answer(&self, head: bool) -> Response {
-        if head {
-            return answer(self.status).empty();
+    /// The error as a response to `method`; a response to HEAD has no body and so no code.
+    pub fn to_response(&self, method: &Method) -> Response {
+        if *method == Method::HEAD {
+            return respond(self.status).empty();
         }
-        answer(self.status).json(&serde_json::json!({ "code": self.code, "message": self.message }))
+        respond(self.status)
+            .json(&serde_json::json!({ "code": self.code, "message": self.message }))
     }
 }

@@ -1,13 +1,14 @@
-//! From the request line to the operation it names, and nothing about what the operation does.
+//! Routing: from the request line to the operation that it names.
 //!
-//! Pure. Works on the raw target, decoding each piece once: `%2F` and `/` in an object name mean the
-//! same, empty segments are kept, `+` is a plus. Invariant: what is not in the table is an error.
+//! Pure. Owns the table of paths; knows nothing of what an operation does. It decodes each segment of the
+//! raw target once: `%2F` and `/` in an object name mean the same, empty segments are kept, `+` is a plus.
+//! Invariant: a request that is not in the table is an error.
 
 use super::response::ErrorResponse;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-/// The operations of the service, spelt as in its API reference.
+/// The operations of the service, named as in its API reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operation {
     GetNamespace,
@@ -30,17 +31,17 @@ pub enum Operation {
     AbortMultipartUpload,
     RefreshToken,
     GenerateToken,
-    /// A request that names no operation; only the log uses it.
+    /// A request that names no operation; appears in the log only.
     Unknown,
 }
 
 impl Operation {
-    /// The two whose body is not signed.
+    /// Whether the signature does not cover the body, which can then be of any length.
     pub fn streams_its_body(self) -> bool {
         matches!(self, Operation::PutObject | Operation::UploadPart)
     }
 
-    /// Those whose path leads to one bucket that has to be there.
+    /// Whether the path names one bucket that has to exist.
     pub fn names_a_bucket(self) -> bool {
         use Operation::*;
         !matches!(
@@ -50,7 +51,7 @@ impl Operation {
     }
 }
 
-/// Decoded query parameters in their order.
+/// The decoded query parameters in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
 
@@ -64,11 +65,12 @@ impl Query {
         Ok(Query(pairs))
     }
 
+    /// The first value of a parameter.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A number, or a refusal that names the parameter.
+    /// The value of a parameter as a number; fails with 400 if it is none.
     pub fn number(&self, name: &str) -> Result<Option<u64>, ErrorResponse> {
         let Some(text) = self.value(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
@@ -79,7 +81,8 @@ impl Query {
     }
 }
 
-/// Where a request goes.
+/// The operation and the resource that a request names. Names are decoded, and empty where the path has
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub operation: Operation,
@@ -90,13 +93,14 @@ pub struct Target {
 }
 
 impl Target {
-    /// The part number, where the request has a legible one.
+    /// The part number in the query, if there is one that can be parsed.
     pub fn part(&self) -> Option<u32> {
         self.query.value("uploadPartNum")?.parse().ok()
     }
 }
 
-/// Finds the operation of `method` and the raw request target (path and query).
+/// Routes `method` and the raw request target (path and query). Fails with 404 for an unknown path, 405
+/// for an unknown method and 400 for a target that is not UTF-8.
 pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = Query::parse(query)?;
@@ -109,14 +113,14 @@ pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
             query: query.clone(),
         })
     };
-    // Seven pieces at most, the first empty: everything after `/o/` or `/u/` is the object's name, slashes and all.
-    let mut pieces = path.splitn(7, '/');
-    if pieces.next() != Some("") {
+    // At most seven segments, the first empty: all after `/o/` or `/u/` is the object's name, with slashes.
+    let mut segments = path.splitn(7, '/');
+    if segments.next() != Some("") {
         return Err(ErrorResponse::not_found(path));
     }
-    let pieces: Vec<&str> = pieces.collect();
+    let segments: Vec<&str> = segments.collect();
     use Operation::*;
-    let found = match (method, pieces.as_slice()) {
+    let found = match (method, segments.as_slice()) {
         ("POST", ["v1", "authentication", "refresh"]) => to(RefreshToken, "", "", ""),
         ("POST", ["v1", "token", "upst", "actions", "GenerateUpst"]) => {
             to(GenerateToken, "", "", "")
@@ -152,7 +156,7 @@ pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     if found.operation.names_a_bucket() && found.bucket.is_empty() {
         return Err(ErrorResponse::not_found(path));
     }
-    let names_an_object = matches!(pieces.as_slice(), ["n", _, "b", _, "o" | "u", _]);
+    let names_an_object = matches!(segments.as_slice(), ["n", _, "b", _, "o" | "u", _]);
     if names_an_object && found.object.is_empty() {
         return Err(ErrorResponse::not_found(path));
     }
@@ -221,8 +225,8 @@ mod tests {
             ("GET", "/n/ns/b/bk/o/%ff", 400),
             ("GET", "http://elsewhere/n", 404),
         ] {
-            let refused = route(method, target).unwrap_err();
-            assert_eq!(refused.status, status, "{method} {target}");
+            let error = route(method, target).unwrap_err();
+            assert_eq!(error.status, status, "{method} {target}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The temporary folder of one run of `put --local`: `DIR/.ocipipe/run-...`.
 //!
-//! Owns its making, its lock and its end. Invariant: a folder is removed by the run that made it, or,
-//! where that run was killed, by a later one that finds its lock free; never while it is in use.
+//! Owns its creation, its lock and its removal; knows nothing of its content. Invariant: a folder is
+//! removed by the run that created it or, if that run was killed, by a later run that can take its lock,
+//! and never while it is in use.
 
 use super::confined_path::RESERVED_DIR;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -11,32 +12,34 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// A folder that is there as long as this value.
+/// The folder of one run, which is removed when this value is dropped.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    ours: PathBuf,
-    /// An exclusive lock on the folder says that its run is alive.
+    /// `DIR/.ocipipe`.
+    parent: PathBuf,
+    /// The exclusive lock on the folder shows other runs that it is in use.
     _lock: OwnedFd,
 }
 
 impl RunDir {
-    /// Makes the folder below `dir`, which is created if need be.
-    pub fn start(dir: &Path) -> io::Result<RunDir> {
+    /// Creates the folder below `dir`, and `dir` if it does not exist. Fails if the system refuses that, or
+    /// if `DIR/.ocipipe` is not a folder.
+    pub fn create(dir: &Path) -> io::Result<RunDir> {
         fs::create_dir_all(dir)?;
         let dir = dir.canonicalize()?;
-        let ours = dir.join(RESERVED_DIR);
-        // Another run that ends may remove the common folder between our steps.
+        let parent = dir.join(RESERVED_DIR);
+        // Another run that ends may remove the common folder between two steps.
         for _ in 0..100 {
-            match RunDir::try_start(&dir, &ours) {
+            match RunDir::try_create(&dir, &parent) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 done => return done,
             }
         }
-        Err(io::Error::other(format!("{} keeps disappearing", ours.display())))
+        Err(io::Error::other(format!("{} keeps disappearing", parent.display())))
     }
 
-    fn try_start(dir: &Path, ours: &Path) -> io::Result<RunDir> {
+    fn try_create(dir: &Path, parent: &Path) -> io::Result<RunDir> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(dir, flags, Mode::empty())?;
         let private = Mode::from_bits_truncate(0o700);
@@ -48,18 +51,18 @@ impl RunDir {
             rustix::fs::openat(&root, RESERVED_DIR, flags | OFlags::NOFOLLOW, Mode::empty())
                 .map_err(|error| match error {
                     Errno::LOOP | Errno::NOTDIR => {
-                        io::Error::other(format!("{} is not a folder", ours.display()))
+                        io::Error::other(format!("{} is not a folder", parent.display()))
                     }
                     error => error.into(),
                 })?;
-        // Nobody else makes or sweeps while we do.
+        // Under this lock no other run creates or removes a folder.
         rustix::fs::flock(&common, FlockOperation::LockExclusive)?;
-        sweep(&common, ours)?;
+        remove_abandoned(&common, parent)?;
         let name = format!("run-{}-{:08x}", std::process::id(), fastrand::u32(..));
         rustix::fs::mkdirat(&common, &*name, private)?;
         let lock = rustix::fs::openat(&common, &*name, flags | OFlags::NOFOLLOW, Mode::empty())?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(RunDir { path: ours.join(name), ours: ours.to_owned(), _lock: lock })
+        Ok(RunDir { path: parent.join(name), parent: parent.to_owned(), _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -69,14 +72,14 @@ impl RunDir {
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        // What is left, a later run sweeps.
+        // A later run removes what cannot be removed now.
         let _ = fs::remove_dir_all(&self.path);
-        let _ = fs::remove_dir(&self.ours);
+        let _ = fs::remove_dir(&self.parent);
     }
 }
 
-/// Removes the folders of runs that are no more.
-fn sweep(common: &OwnedFd, ours: &Path) -> io::Result<()> {
+/// Removes the folders of runs that were killed.
+fn remove_abandoned(common: &OwnedFd, parent: &Path) -> io::Result<()> {
     for entry in rustix::fs::Dir::read_from(common)? {
         let entry = entry?;
         let Some(name) = entry.file_name().to_str().ok().filter(|name| name.starts_with("run-"))
@@ -84,10 +87,10 @@ fn sweep(common: &OwnedFd, ours: &Path) -> io::Result<()> {
             continue;
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // What is no folder is not ours, whatever its name.
+        // Only folders are created here, so anything else is left alone.
         let Ok(folder) = rustix::fs::openat(common, name, flags, Mode::empty()) else { continue };
         if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_dir_all(ours.join(name));
+            let _ = fs::remove_dir_all(parent.join(name));
         }
     }
     Ok(())
@@ -101,10 +104,10 @@ mod tests {
     fn a_run_leaves_nothing_behind_and_spares_the_living() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("new/target");
-        let first = RunDir::start(&target).unwrap();
+        let first = RunDir::create(&target).unwrap();
         let dead = target.join(RESERVED_DIR).join("run-1-dead");
         fs::create_dir(&dead).unwrap();
-        let second = RunDir::start(&target).unwrap();
+        let second = RunDir::create(&target).unwrap();
         assert!(first.path().is_dir() && second.path().is_dir() && !dead.exists());
         drop(first);
         drop(second);
@@ -116,7 +119,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), dir.path().join(RESERVED_DIR)).unwrap();
-        assert!(RunDir::start(dir.path()).is_err());
+        assert!(RunDir::create(dir.path()).is_err());
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

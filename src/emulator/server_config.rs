@@ -1,14 +1,15 @@
-//! The file that `serve` is given: what shall go wrong, what may not be done, how buckets are protected.
+//! The file that `serve --faults` reads: faults, permissions and protected buckets.
 //!
-//! Pure. Invariant: a name that is not known is an error, never passed over.
+//! Pure: reads text and no file. The format is documented in `docs/fault-plan.md`. Invariant: an unknown name
+//! is an error and never ignored.
 
-use super::ServerOptions;
 use super::fault::{FaultPlan, FaultRule};
 use super::policy::{BucketProtection, PermissionSet};
+use super::server_options::ServerOptions;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// What the file may hold; each of the three may be left out.
+/// The content of the file; each key is optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
@@ -21,11 +22,12 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Reads the file's text.
+    /// Parses the text of the file; fails with the parser's message.
     pub fn parse(text: &[u8]) -> Result<ServerConfig, String> {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
+    /// Sets the faults, permissions and protected buckets of `options`.
     pub fn apply(self, options: &mut ServerOptions) {
         options.faults = FaultPlan { faults: self.faults };
         options.rights = self.rights;
@@ -45,13 +47,13 @@ mod tests {
             "rights": ["OBJECT_CREATE", "OBJECT_OVERWRITE"],
             "buckets": {"backups": {"retention": "from_commit"}, "demo": {"read_only": true}}
         }"#;
-        let settings = ServerConfig::parse(text).unwrap();
-        assert_eq!(settings.faults.len(), 1);
+        let config = ServerConfig::parse(text).unwrap();
+        assert_eq!(config.faults.len(), 1);
         let rights = [Permission::ObjectCreate, Permission::ObjectOverwrite];
-        assert_eq!(settings.rights, PermissionSet::of(rights));
-        let kept = BucketProtection::retention(Retention::FromCommit);
-        assert_eq!(settings.buckets["backups"], kept);
-        assert!(settings.buckets["demo"].read_only);
+        assert_eq!(config.rights, PermissionSet::of(rights));
+        let retention = BucketProtection::retention(Retention::FromCommit);
+        assert_eq!(config.buckets["backups"], retention);
+        assert!(config.buckets["demo"].read_only);
         assert_eq!(ServerConfig::parse(b"{}").unwrap(), ServerConfig::default());
         for wrong in [
             &br#"{"fault": []}"#[..],

@@ -1,7 +1,7 @@
-//! The signature of a request: reading `Authorization`, rebuilding the signed text, checking it.
+//! The signature of a request: parsing `Authorization`, rebuilding the signed text, verifying it.
 //!
-//! Pure. Written from the HTTP signature draft the service follows; knows nothing of tokens or users.
-//! Invariant: the text is rebuilt in the order of the client's own list, from the headers as sent.
+//! Pure. Written from draft-cavage-http-signatures, which the service follows; knows nothing of tokens or
+//! users. Invariant: the text is rebuilt in the order of the client's own list, from the headers as sent.
 
 use super::response::ErrorResponse;
 use base64::Engine;
@@ -18,7 +18,8 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// Reads the header; parameters come in any order, values in double quotes.
+    /// Parses the header: parameters in any order, values in double quotes. `None` if a parameter is
+    /// missing or repeated, or the algorithm is not RSA-SHA256.
     pub fn parse(text: &str) -> Option<Authorization> {
         let (scheme, mut rest) = text.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("signature") {
@@ -30,7 +31,7 @@ impl Authorization {
             let (name, after) = rest.split_once('=')?;
             let quoted = after.trim_start().strip_prefix('"')?;
             let (value, after) = quoted.split_once('"')?;
-            let slot = match name.trim_matches([' ', ',']) {
+            let parameter = match name.trim_matches([' ', ',']) {
                 "keyId" => &mut key_id,
                 "headers" => &mut headers,
                 "signature" => &mut signature,
@@ -38,7 +39,7 @@ impl Authorization {
                 "version" => &mut version,
                 _ => &mut None,
             };
-            if slot.replace(value).is_some() {
+            if parameter.replace(value).is_some() {
                 return None;
             }
             rest = after;
@@ -53,12 +54,19 @@ impl Authorization {
         })
     }
 
-    fn signs(&self, name: &str) -> bool {
+    fn covers(&self, name: &str) -> bool {
         self.headers.iter().any(|header| header == name)
     }
 }
 
-/// What of a request a signature covers.
+/// What a signature has to cover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    HeadOnly,
+    HeadAndBody,
+}
+
+/// The head of a request, from which the signed text is rebuilt.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedHead<'a> {
     pub method: &'a str,
@@ -67,16 +75,20 @@ pub struct SignedHead<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// The names that must be in the list; `body` says whether this request signs its body.
-pub fn complete(list: &Authorization, body: bool) -> Result<(), ErrorResponse> {
-    let dated = list.signs("date") || list.signs("x-date");
-    let bound = list.signs("(request-target)") && list.signs("host");
-    let covered = ["content-length", "content-type", "x-content-sha256"];
-    let whole = !body || covered.iter().all(|name| list.signs(name));
-    if dated && bound && whole { Ok(()) } else { Err(ErrorResponse::wrong_credentials()) }
+/// Checks that the signature covers every required header; fails with 401.
+pub fn check_coverage(
+    authorization: &Authorization,
+    coverage: Coverage,
+) -> Result<(), ErrorResponse> {
+    let date = authorization.covers("date") || authorization.covers("x-date");
+    let head = authorization.covers("(request-target)") && authorization.covers("host");
+    let body_headers = ["content-length", "content-type", "x-content-sha256"];
+    let body = coverage == Coverage::HeadOnly
+        || body_headers.iter().all(|name| authorization.covers(name));
+    if date && head && body { Ok(()) } else { Err(ErrorResponse::wrong_credentials()) }
 }
 
-/// The text that was signed, or nothing where a listed header was not sent.
+/// The text that was signed; `None` if a listed header is missing or not text.
 pub fn signed_text(list: &[String], head: &SignedHead<'_>) -> Option<String> {
     let mut lines = Vec::with_capacity(list.len());
     for name in list {
@@ -90,7 +102,7 @@ pub fn signed_text(list: &[String], head: &SignedHead<'_>) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// A public key as the emulator keeps it: modulus and exponent, big-endian.
+/// An RSA public key: modulus and exponent, big-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     pub n: Vec<u8>,
@@ -98,6 +110,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Whether `signature` is the RSA-SHA256 signature of `text`.
     pub fn verify(&self, text: &str, signature: &[u8]) -> bool {
         RsaPublicKeyComponents { n: &self.n, e: &self.e }
             .verify(&RSA_PKCS1_2048_8192_SHA256, text.as_bytes(), signature)
@@ -109,7 +122,7 @@ impl PublicKey {
 mod tests {
     use super::*;
 
-    /// Vector (a) of the wire facts: a list of parts, signed with an API key.
+    /// A published test vector: a ListMultipartUploadParts signed with an API key.
     const MODULUS: &str = "3IZ+lzRHX0l3iUkfggtEUmSsko23/TLn5RsXrbp1+saHPY8OABVEAH0YKhM5RkUD8I/56PmflJu8fJiTHckxKaggtDSnhlpJX1PIapxFK4Zg/inKO7ftQdoglUJs+LiOZyx/VV6LvYHdgRzDviTr8EDCkPuLsqFPk9k+clessm0znIMHOwqDo6i5YguKtPm9BU4pmKFiCMn8KunmXDkrDskAFcHNvftAugb5954tS1AOaCwp38/9K68nKQ+YQqzT8oDScrVL+jHqj0gYDozN6RmIHNvJe5lk/D3w4IKG04Mg+KmUL01y1xjpNEFYDHoCpV7GsNTWo/tdtWZ0Evamiw==";
     const TARGET: &str = "/n/examplens/b/backups/u/db%2Fdump%202026%2B01.tar.zst?uploadId=5fd9032d-4893-4937-971a-242498429943&limit=1000";
     const SIGNATURE: &str = "VKBnaciMdCWM8HJwj5Lu/xnBuLPT+V3DdLTpB4fncNKWXB4D5/Sdyay0BnKyPRag7LzVaQbnnTkZkEaWQ6vAgSr0x10zOtLoq9gB3GO6JL1BcVpDoInML2K/4jNTW3v58WAVDcPSOajmvK5LyhRC6RPX4mh7xZJsQJ7cTrJKnGzvlNnZW9Z0YqL6LH6MXJXV7dzkShXHYNVkB6M2EDP1tI1Wk+HL0RbfZyDu7ZPNOZzT5lLxykpipVf1WFkKq2qtMQFNBV+FFIjRKzqG28mg7GDMDibBcu6ejv9NNE8OiKUheo7+gd6JGaOmet+3XF0M2UgyYq2lq45QGQETYLseig==";
@@ -176,13 +189,14 @@ mod tests {
             headers: names(text),
             signature: vec![],
         };
-        assert!(complete(&list("x-date (request-target) host"), false).is_ok());
-        assert!(complete(&list("(request-target) host"), false).is_err());
-        assert!(complete(&list("date host"), false).is_err());
-        assert!(complete(&list("date (request-target)"), false).is_err());
-        assert!(complete(&list("date (request-target) host"), true).is_err());
-        let whole = "date (request-target) host content-length content-type x-content-sha256";
-        assert!(complete(&list(whole), true).is_ok());
+        let check = |text: &str, coverage| check_coverage(&list(text), coverage).is_ok();
+        assert!(check("x-date (request-target) host", Coverage::HeadOnly));
+        assert!(!check("(request-target) host", Coverage::HeadOnly));
+        assert!(!check("date host", Coverage::HeadOnly));
+        assert!(!check("date (request-target)", Coverage::HeadOnly));
+        assert!(!check("date (request-target) host", Coverage::HeadAndBody));
+        let all = "date (request-target) host content-length content-type x-content-sha256";
+        assert!(check(all, Coverage::HeadAndBody));
     }
 
     #[test]

@@ -1,24 +1,26 @@
-//! What came of spurious 404s, told from the log of requests.
+//! Counts the spurious 404s in the log of requests.
 //!
-//! Pure. Knows records and no plan. Invariant: what it calls the beginning ends with the first answer
-//! that shows a client that the bucket is there.
+//! Pure. Knows records and no fault plan. Invariant: the beginning of a run ends with the first response
+//! that shows a client that the bucket exists.
 
 use super::log::Record;
 
-/// The 404s that `Action::SpuriousNotFound` has made.
+/// How many 404s the fault `spurious_not_found` has made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SpuriousCounts {
     pub injected: usize,
-    /// So many of them came before any answer that showed the bucket. A client that saw nothing else
-    /// cannot tell them from a bucket that is missing.
+    /// Those before the first response that showed the bucket; a client cannot distinguish them from a
+    /// missing bucket.
     pub at_first: usize,
 }
 
 impl SpuriousCounts {
+    /// Counts among the records of one server, in the order of completion.
     pub fn among(records: &[Record]) -> SpuriousCounts {
-        let of = |records: &[Record]| records.iter().filter(|record| is_spurious(record)).count();
+        let count =
+            |records: &[Record]| records.iter().filter(|record| is_spurious(record)).count();
         let shown = records.iter().position(shows_the_bucket).unwrap_or(records.len());
-        SpuriousCounts { injected: of(records), at_first: of(&records[..shown]) }
+        SpuriousCounts { injected: count(records), at_first: count(&records[..shown]) }
     }
 }
 
@@ -26,10 +28,11 @@ fn is_spurious(record: &Record) -> bool {
     record.fault.as_deref() == Some("SpuriousNotFound")
 }
 
-/// A 404 to a HEAD has no code and tells nothing, and an answer that met a fault may never have come.
+/// Whether the response proves that the bucket exists. A 404 to a HEAD has no code and proves nothing, and
+/// a response that met a fault may never have arrived.
 fn shows_the_bucket(record: &Record) -> bool {
-    let told = matches!(record.status, 200..400 | 412);
-    told && record.fault.is_none() && record.operation.names_a_bucket()
+    let proves = matches!(record.status, 200..400 | 412);
+    proves && record.fault.is_none() && record.operation.names_a_bucket()
 }
 
 #[cfg(test)]
@@ -53,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_beginning_ends_with_the_first_answer_that_shows_the_bucket() {
-        let seen = records(&[
+        let records = records(&[
             (GetNamespace, 200, false),
             (HeadObject, 404, true),
             (HeadObject, 404, false),
@@ -62,7 +65,10 @@ mod tests {
             (CreateMultipartUpload, 200, false),
             (UploadPart, 404, true),
         ]);
-        assert_eq!(SpuriousCounts::among(&seen), SpuriousCounts { injected: 3, at_first: 2 });
-        assert_eq!(SpuriousCounts::among(&seen[..5]), SpuriousCounts { injected: 2, at_first: 2 });
+        assert_eq!(SpuriousCounts::among(&records), SpuriousCounts { injected: 3, at_first: 2 });
+        assert_eq!(
+            SpuriousCounts::among(&records[..5]),
+            SpuriousCounts { injected: 2, at_first: 2 }
+        );
     }
 }

@@ -1,8 +1,7 @@
-//! The state folder: the files a client needs to talk to this server as its one user.
+//! The state folder: the files that a client needs to use this server as its one user.
 //!
-//! Owns `config`, `key.pem`, `token`, `ca.pem` and the issuer's key, and touches no other file.
-//! Invariant: a secret is never readable by others and never seen half-written (temporary file,
-//! mode 0600, rename).
+//! Owns `config`, `key.pem`, `token`, `ca.pem` and `issuer.key`, and touches no other file. Invariant: each
+//! of them has mode 0600 and is replaced by a rename, so that a reader never sees a part of it.
 
 use super::signature::PublicKey;
 use super::token::Issuer;
@@ -16,22 +15,24 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// The namespace that the server serves.
 pub const NAMESPACE: &str = "axlocalstore";
 pub const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaalocalstoretenancy";
 pub const USER: &str = "ocid1.user.oc1..aaaaaaaalocalstoreuser";
-/// The profile with the session token.
+/// The profile that holds the session token.
 pub const SESSION: &str = "SESSION";
-/// No such region exists, so a client that forgets the endpoint reaches nobody.
+/// The region in the config file. No such region exists, so a client that ignores `--endpoint` reaches no
+/// server.
 pub const REGION: &str = "local-test-1";
 
-/// The paths of a state folder.
+/// The paths of a state state_dir.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     dir: PathBuf,
 }
 
 impl StateDir {
-    /// Takes over the folder, which must exist.
+    /// Uses this folder; fails if it does not exist.
     pub fn new(dir: &Path) -> io::Result<StateDir> {
         Ok(StateDir { dir: dir.canonicalize()? })
     }
@@ -55,9 +56,10 @@ impl StateDir {
         self.dir.join("issuer.key")
     }
 
-    /// The issuer of tokens: that of an earlier run, so its tokens stay good, or a new one.
+    /// The issuer of tokens: the one in the folder, whose tokens stay valid, or a new one. Fails if the file
+    /// cannot be read, written or parsed.
     pub fn load_issuer(&self) -> io::Result<Issuer> {
-        if let Some(pkcs8) = read_if_there(&self.issuer())? {
+        if let Some(pkcs8) = read_if_exists(&self.issuer())? {
             return Issuer::load(&pkcs8);
         }
         let pkcs8 = Issuer::generate()?;
@@ -65,9 +67,10 @@ impl StateDir {
         Issuer::load(&pkcs8)
     }
 
-    /// The user's key: the one in the folder, or a new one.
+    /// The user's key: the one in the folder, or a new one. Fails if the file cannot be read, written or
+    /// parsed.
     pub fn load_key(&self) -> io::Result<ApiKey> {
-        if let Some(pem) = read_if_there(&self.key())? {
+        if let Some(pem) = read_if_exists(&self.key())? {
             return ApiKey::from_pem(&String::from_utf8_lossy(&pem));
         }
         let key = ApiKey::shared()?;
@@ -75,7 +78,7 @@ impl StateDir {
         Ok(key)
     }
 
-    /// Writes the key with the label that the service's own tools put after it.
+    /// Writes the key, followed by the label that the service's own tools write.
     pub fn write_key(&self, key: &ApiKey) -> io::Result<()> {
         write_private(&self.key(), format!("{}OCI_API_KEY\n", key.pem).as_bytes())
     }
@@ -88,9 +91,9 @@ impl StateDir {
         write_private(&self.ca(), pem.as_bytes())
     }
 
-    /// The API key in `DEFAULT` and `API_KEY`, the session token in a profile of its own: what stands
-    /// in `DEFAULT` is inherited, and a client that finds a token there may sign by it in the place of
-    /// the user's key.
+    /// Writes the config: the API key in `DEFAULT` and `API_KEY`, the session token in a profile of its
+    /// own. Profiles inherit from `DEFAULT`, and a client that finds a token there may sign with it in
+    /// place of the user's key.
     pub fn write_config(&self, fingerprint: &str) -> io::Result<()> {
         let key = self.key();
         let token = self.token();
@@ -109,7 +112,7 @@ impl StateDir {
     }
 }
 
-fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -117,7 +120,7 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Writes a file that only its owner may read, all at once.
+/// Writes a file of mode 0600 and moves it into place.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
@@ -129,7 +132,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The user's key pair; the private half is kept only as the text that goes into the file.
+/// The user's key pair; the private key is held only as the PEM text of the key file.
 #[derive(Clone)]
 pub struct ApiKey {
     pem: String,
@@ -138,7 +141,7 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// One key for every store this process starts: making one takes a good part of a second.
+    /// The key that all servers of this process share: generating one takes most of a second.
     pub fn shared() -> io::Result<ApiKey> {
         static SHARED: Mutex<Option<ApiKey>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,6 +157,7 @@ impl ApiKey {
         ApiKey::from_pem(&pem)
     }
 
+    /// Reads a PKCS#8 private key; text after it is ignored. Fails if the key cannot be parsed.
     pub fn from_pem(text: &str) -> io::Result<ApiKey> {
         let end = "-----END PRIVATE KEY-----\n";
         let pem = text.find(end).map_or(text, |at| &text[..at + end.len()]);
@@ -181,16 +185,16 @@ mod tests {
     #[test]
     fn secrets_are_readable_by_their_owner_only_and_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = StateDir::new(dir.path()).unwrap();
-        let key = folder.load_key().unwrap();
-        folder.write_token("t").unwrap();
-        folder.write_config(&key.fingerprint).unwrap();
-        folder.load_issuer().unwrap();
-        for path in [folder.key(), folder.token(), folder.config(), folder.issuer()] {
+        let state_dir = StateDir::new(dir.path()).unwrap();
+        let key = state_dir.load_key().unwrap();
+        state_dir.write_token("t").unwrap();
+        state_dir.write_config(&key.fingerprint).unwrap();
+        state_dir.load_issuer().unwrap();
+        for path in [state_dir.key(), state_dir.token(), state_dir.config(), state_dir.issuer()] {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", path.display());
         }
-        assert_eq!(folder.load_key().unwrap().fingerprint, key.fingerprint);
+        assert_eq!(state_dir.load_key().unwrap().fingerprint, key.fingerprint);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
     }
 
@@ -204,9 +208,9 @@ mod tests {
     #[test]
     fn the_session_has_a_profile_of_its_own_and_no_other_inherits_its_token() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = StateDir::new(dir.path()).unwrap();
-        folder.write_config("f").unwrap();
-        let text = fs::read_to_string(folder.config()).unwrap();
+        let state_dir = StateDir::new(dir.path()).unwrap();
+        state_dir.write_config("f").unwrap();
+        let text = fs::read_to_string(state_dir.config()).unwrap();
         let (keys, session) = text.split_once("[SESSION]").unwrap();
         assert!(session.contains("security_token_file=") && !session.contains("user="));
         assert_eq!(keys.matches("user=").count(), 2);

@@ -1,8 +1,8 @@
-//! Threads for what may block: disk work, and hashing.
+//! The thread pool for disk work and hashing, which block.
 //!
-//! Owns the threads and the queue to them. Knows nothing of the work. Invariant: work that was taken
-//! is done, as long as one thread could be started at the beginning: more are started when all are
-//! busy, and where the system refuses one, work waits for those that there are.
+//! Owns the threads and their queue; knows nothing of the jobs. Invariant: a queued job runs as long as
+//! `prepare` succeeded once. A thread is started when all are busy; if the system refuses one, the job
+//! waits for an existing thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// Work that waits for its client occupies a thread; so many clients are served at once.
+/// A job that waits for its client occupies a thread, so this is also the number of clients that are
+/// served at once.
 const MAX_THREADS: usize = 256;
-/// A thread that had nothing to do for so long ends, unless it is the last.
+/// An idle thread ends after this time, unless it is the last one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type ThreadJob = Box<dyn FnOnce() + Send>;
@@ -32,57 +33,58 @@ static STATE: Mutex<ThreadPoolState> =
 static CHANGED: Condvar = Condvar::new();
 
 fn locked() -> MutexGuard<'static, ThreadPoolState> {
-    // Nothing that could panic runs while it is held.
+    // No code that can panic runs under this lock.
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sees to it that there is a thread.
+/// Starts a thread if there is none; fails if the system refuses one.
 pub fn prepare() -> io::Result<()> {
     let mut state = locked();
     if state.threads == 0 { start(&mut state) } else { Ok(()) }
 }
 
-/// Has work done; `None` if it panicked, or if there is no thread and none can be had.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    begin(work).await.ok()
+/// Runs a job and returns its result; `None` if it panics, or if there is no thread and none can be started.
+pub async fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    spawn(job).await.ok()
 }
 
-/// The same, begun even if nobody waits for it.
-pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
-    let (tell, told) = oneshot::channel();
-    let work = move || {
-        // Nobody may wait any more.
-        let _ = tell.send(work());
+/// Queues a job, which runs even if the receiver is dropped. The receiver fails if the job panics, or if
+/// there is no thread and none can be started.
+pub fn spawn<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    let job = move || {
+        // An error means that the receiver was dropped.
+        let _ = sender.send(job());
     };
     let mut state = locked();
     let enough = state.idle > state.queue.len() || state.threads >= MAX_THREADS;
     if enough || start(&mut state).is_ok() || state.threads > 0 {
-        state.queue.push_back(Box::new(work));
+        state.queue.push_back(Box::new(job));
         CHANGED.notify_one();
     }
-    told
+    receiver
 }
 
 fn start(state: &mut ThreadPoolState) -> io::Result<()> {
-    thread::Builder::new().name("store".to_owned()).spawn(serve)?;
+    thread::Builder::new().name("store".to_owned()).spawn(run_jobs)?;
     state.threads += 1;
     Ok(())
 }
 
-fn serve() {
+fn run_jobs() {
     let mut state = locked();
     loop {
-        if let Some(work) = state.queue.pop_front() {
+        if let Some(job) = state.queue.pop_front() {
             drop(state);
-            // Whoever asked sees that there is no result.
-            let _ = catch_unwind(AssertUnwindSafe(work));
+            // After a panic the job's sender is dropped, and its receiver fails.
+            let _ = catch_unwind(AssertUnwindSafe(job));
             state = locked();
             continue;
         }
         state.idle += 1;
-        let (woken, waited) =
+        let (locked, waited) =
             CHANGED.wait_timeout(state, IDLE_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
-        state = woken;
+        state = locked;
         state.idle -= 1;
         if waited.timed_out() && state.queue.is_empty() && state.threads > 1 {
             state.threads -= 1;
@@ -100,7 +102,7 @@ mod tests {
     async fn work_that_waits_holds_up_no_other_and_a_panic_ends_no_thread() {
         prepare().unwrap();
         let (go, wait) = channel::<()>();
-        let waiting = begin(move || wait.recv());
+        let waiting = spawn(move || wait.recv());
         for number in 0..20 {
             assert_eq!(run(move || number).await, Some(number));
         }

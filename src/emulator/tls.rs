@@ -1,7 +1,7 @@
-//! A throw-away certificate authority and a server certificate for loopback.
+//! An ephemeral certificate authority and a server certificate for loopback.
 //!
-//! Invariant: the authority's private key is never written and signs nothing after the start, so its
-//! certificate is safe to trust for as long as the server's file is there.
+//! Knows no connection and no file. Invariant: the authority's private key is never written and is dropped
+//! after it has signed the server certificate, so that trusting the authority trusts this server only.
 
 use super::state_dir::REGION;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
@@ -11,8 +11,9 @@ use std::io;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-/// The acceptor of TLS connections and the certificate that clients must trust, as PEM.
-pub fn throw_away() -> io::Result<(TlsAcceptor, String)> {
+/// The acceptor of TLS connections, and the certificate that clients must trust, as PEM. Fails if the
+/// system provides no randomness.
+pub fn ephemeral() -> io::Result<(TlsAcceptor, String)> {
     let failed = |error: rcgen::Error| io::Error::other(error.to_string());
     let ca_key = KeyPair::generate().map_err(failed)?;
     let mut ca = CertificateParams::new(Vec::<String>::new()).map_err(failed)?;
@@ -22,20 +23,20 @@ pub fn throw_away() -> io::Result<(TlsAcceptor, String)> {
     let ca_certificate = ca.self_signed(&ca_key).map_err(failed)?;
 
     let key = KeyPair::generate().map_err(failed)?;
-    // The last is for clients that build the names of services from a region of ours.
+    // The last name is for clients that build host names from the region.
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), format!("*.{REGION}.localhost")];
     let mut leaf = CertificateParams::new(names).map_err(failed)?;
     leaf.distinguished_name.push(DnType::CommonName, "ocipipe serve");
     leaf.use_authority_key_identifier_extension = true;
     let certificate = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).map_err(failed)?;
 
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let private_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| {
             let chain = vec![certificate.der().clone()];
-            builder.with_no_client_auth().with_single_cert(chain, private)
+            builder.with_no_client_auth().with_single_cert(chain, private_key)
         })
         .map_err(io::Error::other)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

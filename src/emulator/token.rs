@@ -1,9 +1,9 @@
-//! Session tokens as the server makes and reads them: a JWT that binds the user's public key.
+//! Session tokens: JWTs that bind the user's public key.
 //!
-//! Knows claims and the issuer's key, no request and no file. Invariant: a token is believed only if
-//! this issuer signed it; the time and the list of revoked tokens are the caller's to judge.
-//! The issuer signs with ES256 where the real one uses RS256: no client checks that signature, and a
-//! P-256 key costs nothing to make.
+//! Knows claims and the issuer's key, and no request and no file. Invariant: `read` returns the claims of a
+//! token only if this issuer signed it; expiry and revocation are checked by the caller.
+//! The issuer signs with ES256 where the service uses RS256: clients do not verify that signature, and a
+//! P-256 key is generated in less than a millisecond.
 
 use super::clock;
 use super::signature::PublicKey;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// What a token of this server says.
+/// The claims of a token. Times are in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     pub sub: String,
@@ -31,25 +31,27 @@ pub struct Claims {
     pub ttype: String,
     pub iat: u64,
     pub exp: u64,
-    /// End of the session, in words; see `session_end`.
+    /// The end of the session as an HTTP date that ends in `UTC`.
     pub sess_exp: String,
-    /// The public key, as a string that holds a JSON Web Key.
+    /// The public key, as the text of a JSON Web Key.
     pub jwk: String,
-    /// Ballast: real tokens are long.
+    /// Padding, since the service's tokens are long.
     pub rtok: String,
 }
 
 impl Claims {
-    /// The count of this token among those of its server, for logs and tests.
+    /// The number of this token in the order of issue, from 1.
     pub fn generation(&self) -> Option<u64> {
         self.jti.split_once('-')?.0.parse().ok()
     }
 
+    /// The end of the session in seconds since 1970.
     pub fn session_end(&self) -> Option<u64> {
         let text = self.sess_exp.replace("UTC", "GMT");
         httpdate::parse_http_date(&text).ok().map(clock::seconds)
     }
 
+    /// The public key that the token binds.
     pub fn key(&self) -> Option<PublicKey> {
         let jwk: Jwk = serde_json::from_str(&self.jwk).ok()?;
         let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
@@ -68,7 +70,7 @@ struct Jwk {
     usage: String,
 }
 
-/// The claim `jwk` of a key.
+/// The claim `jwk` for a key.
 pub fn jwk(key: &PublicKey) -> String {
     let jwk = Jwk {
         kid: "Ignored".to_owned(),
@@ -81,7 +83,7 @@ pub fn jwk(key: &PublicKey) -> String {
     serde_json::to_string(&jwk).unwrap_or_default()
 }
 
-/// The claim `sess_exp` of a time in seconds.
+/// The claim `sess_exp` for a time in seconds since 1970.
 pub fn session_text(end: u64) -> String {
     clock::utc(UNIX_EPOCH + Duration::from_secs(end))
 }
@@ -93,13 +95,14 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// A new issuer's private key, for `Issuer::load` now and after a restart.
+    /// A new private key in PKCS#8, for `Issuer::load`. Fails if the system provides no randomness.
     pub fn generate() -> io::Result<Vec<u8>> {
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map(|document| document.as_ref().to_vec())
             .map_err(|_| io::Error::other("the system gave no randomness for the issuer's key"))
     }
 
+    /// The issuer with this private key; fails if the key cannot be parsed.
     pub fn load(pkcs8: &[u8]) -> io::Result<Issuer> {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
@@ -107,6 +110,7 @@ impl Issuer {
         Ok(Issuer { pair, random })
     }
 
+    /// The token with these claims.
     pub fn sign(&self, claims: &Claims) -> io::Result<String> {
         let head = URL_SAFE_NO_PAD.encode(r#"{"kid":"asw_local","alg":"ES256","typ":"JWT"}"#);
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?);
@@ -118,7 +122,7 @@ impl Issuer {
         Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// The claims of a token, if this issuer made it.
+    /// The claims of a token, if this issuer signed it.
     pub fn read(&self, token: &str) -> Option<Claims> {
         let (text, signature) = token.rsplit_once('.')?;
         let (_, body) = text.split_once('.')?;

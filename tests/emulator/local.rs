@@ -1,7 +1,7 @@
 //! `put --local`: objects as plain files, and nothing outside the folder.
 
 use crate::client::*;
-use emulator::plain_files::admissible;
+use emulator::check_writable;
 use emulator::{Server, ServerOptions, StorageLayout, start};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -92,7 +92,7 @@ async fn what_cannot_be_a_path_below_the_bucket_is_refused() {
         (".ocipipe", "x"),
         ("..", "x"),
     ] {
-        assert!(admissible(dir.path(), bucket, name).is_err(), "{bucket} {name}");
+        assert!(check_writable(dir.path(), bucket, name).is_err(), "{bucket} {name}");
         let encoded = name.replace('/', "%2F").replace('.', "%2E");
         let path = format!("{}/o/{encoded}", bucket.replace('.', "%2E"));
         let status = put(&server, &path, b"x", false).await.status;
@@ -107,10 +107,10 @@ async fn what_cannot_be_a_path_below_the_bucket_is_refused() {
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
     assert_eq!(fs::read(outside.path().join("victim")).unwrap(), b"x");
     for (bucket, name) in [("b", "new/x"), ("b", "file"), ("n", "...x"), ("b", &long[1..])] {
-        assert_eq!(admissible(dir.path(), bucket, name), Ok(()), "{bucket} {name}");
+        assert_eq!(check_writable(dir.path(), bucket, name), Ok(()), "{bucket} {name}");
     }
-    assert_eq!(admissible(&dir.path().join("none"), "b", "x"), Ok(()));
-    assert!(admissible(&dir.path().join("b/file"), "b", "x").is_err());
+    assert_eq!(check_writable(&dir.path().join("none"), "b", "x"), Ok(()));
+    assert!(check_writable(&dir.path().join("b/file"), "b", "x").is_err());
 }
 
 #[tokio::test]

@@ -61,9 +61,7 @@ const CRATES: [(&str, &str); 4] = [
 ];
 
 /// Violations that are known and being removed; each line is as a check reports it.
-const KNOWN: [&str; 13] = [
-    // The emulator's shared types and its dispatcher lie in one file.
-    "emulator: apply_fault, auth_handlers, buckets, dispatch, multipart, objects",
+const KNOWN: [&str; 12] = [
     "ocipipe::net: connect, proxy_tunnel",
     "proto::key: encrypted, pbes1",
     "proto::upload: compare, event",

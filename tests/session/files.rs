@@ -157,7 +157,7 @@ fn a_part_is_on_its_way() {
     let rule = FaultRule::on(Operation::UploadPart, slow).part(2).when(Trigger::Attempt(1));
     let scene = Scene::with(LONG, |options| {
         options.faults = FaultPlan::new().with(rule);
-        options.judges_at_the_end = true;
+        options.recheck_token_after_body = true;
     });
     let mut stream = scene.begin(scene.put().args("--no-refresh --debug"));
     scene.stores_part(&mut stream);

@@ -123,7 +123,7 @@ fn in_memory_where_it_may_not_be_written() {
 fn the_old_token_is_refused_soon_after() {
     let scene = Scene::with(3, |options| {
         options.grace = Some(std::time::Duration::from_millis(100));
-        options.judges_at_the_end = true;
+        options.recheck_token_after_body = true;
     });
     let mut stream = scene.begin(scene.put().args("--bwlimit 8MiB --parallel-upload-count 2"));
     scene.stores_parts(&mut stream, 8);
@@ -135,7 +135,7 @@ fn the_old_token_is_refused_soon_after() {
 /// Parts of two seconds, judged when their last byte arrives, too, and tokens of seven. The first
 /// has no rate to go by. 401s allowed: one.
 fn parts_are_begun_with_a_token_that_outlives_them() {
-    let scene = Scene::with(7, |options| options.judges_at_the_end = true);
+    let scene = Scene::with(7, |options| options.recheck_token_after_body = true);
     let run = scene.put().args("--bwlimit 5MiB --parallel-upload-count 1 --refresh-before 1s");
     let mut stream = scene.begin(run);
     scene.stores_parts(&mut stream, 6);

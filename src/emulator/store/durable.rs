@@ -1,8 +1,8 @@
-//! The shelf of `serve`: every legal object name can be stored, and everything survives a restart.
+//! The store of `serve`: it holds objects of every legal name, and all of them survive a restart.
 //!
-//! Owns `DIR/buckets`: a folder a bucket, in it `bucket.json`, `objects/KEY.json` (what is known of an
-//! object, with its etag) and `data/ETAG` (its bytes). A folder made by hand is a bucket too.
-//! Invariant: an object changes at the rename of its JSON file; until then the old bytes stay.
+//! Owns `DIR/buckets`: one folder for each bucket, with `bucket.json`, `objects/KEY.json` (an object without
+//! its bytes) and `data/ETAG` (its bytes). A folder that the user creates there is a bucket too. Knows no
+//! upload. Invariant: an object changes at the rename of its JSON file, and the old bytes exist until then.
 
 use super::super::conditions::Conditions;
 use super::super::response::ErrorResponse;
@@ -15,52 +15,56 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+/// The characters that are percent-encoded in a file name: all but letters, digits, `-`, `_` and `.`.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
+/// Buckets and objects below one folder, with an index in memory.
 pub struct DurableStore {
     dir: PathBuf,
-    index: Mutex<BTreeMap<String, StoredRecord>>,
+    index: Mutex<BTreeMap<String, StoredBucket>>,
 }
 
 #[derive(Debug)]
-struct StoredRecord {
+struct StoredBucket {
     bucket: Bucket,
     dir: PathBuf,
     objects: BTreeMap<String, Object>,
 }
 
 impl DurableStore {
-    /// Opens the shelf; `first` are the buckets made when there is none yet.
-    pub fn open(dir: &Path, first: &[&str], now: u64) -> io::Result<DurableStore> {
+    /// Opens the store; `initial` are the buckets to create if the folder does not exist. Fails if a file
+    /// cannot be read, written or parsed.
+    pub fn open(dir: &Path, initial: &[&str], now: u64) -> io::Result<DurableStore> {
         let new = !dir.exists();
         fs::create_dir_all(dir)?;
         let mut index = BTreeMap::new();
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path.is_dir() {
-                let kept = StoredRecord::load(path, now)?;
-                index.insert(kept.bucket.name.clone(), kept);
+                let stored = StoredBucket::load(path, now)?;
+                index.insert(stored.bucket.name.clone(), stored);
             }
         }
-        let shelf = DurableStore { dir: dir.to_owned(), index: Mutex::new(index) };
+        let store = DurableStore { dir: dir.to_owned(), index: Mutex::new(index) };
         if new {
-            for name in first {
-                let made = shelf.create_bucket(Bucket::new(name, now));
-                made.map_err(|refused| io::Error::other(refused.message))?;
+            for name in initial {
+                let created = store.create_bucket(Bucket::new(name, now));
+                created.map_err(|error| io::Error::other(error.message))?;
             }
         }
-        Ok(shelf)
+        Ok(store)
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, StoredRecord>> {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, StoredBucket>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on a bucket, looking for a folder made by hand if it is not known yet.
+    /// Runs `work` on a bucket; `None` if there is no such bucket. Finds a folder that the user created since
+    /// the start.
     fn with<T>(
         &self,
         bucket: &str,
-        work: impl FnOnce(&mut StoredRecord) -> Result<T, ErrorResponse>,
+        work: impl FnOnce(&mut StoredBucket) -> Result<T, ErrorResponse>,
     ) -> Result<Option<T>, ErrorResponse> {
         let mut index = self.locked();
         if !index.contains_key(bucket) {
@@ -68,55 +72,55 @@ impl DurableStore {
             if !legal_bucket_name(bucket) || !path.is_dir() {
                 return Ok(None);
             }
-            index.insert(bucket.to_owned(), StoredRecord::load(path, 0)?);
+            index.insert(bucket.to_owned(), StoredBucket::load(path, 0)?);
         }
         index.get_mut(bucket).map(work).transpose()
     }
 }
 
-impl StoredRecord {
-    fn load(dir: PathBuf, now: u64) -> io::Result<StoredRecord> {
+impl StoredBucket {
+    fn load(dir: PathBuf, now: u64) -> io::Result<StoredBucket> {
         for folder in ["objects", "data"] {
             fs::create_dir_all(dir.join(folder))?;
         }
-        let about = dir.join("bucket.json");
-        let bucket = if about.exists() {
-            serde_json::from_slice(&fs::read(about)?)?
+        let path = dir.join("bucket.json");
+        let bucket = if path.exists() {
+            serde_json::from_slice(&fs::read(path)?)?
         } else {
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let bucket = Bucket::new(&name, now);
-            write_whole(&about, &serde_json::to_vec_pretty(&bucket)?)?;
+            write_atomically(&path, &serde_json::to_vec_pretty(&bucket)?)?;
             bucket
         };
-        let mut kept = StoredRecord { bucket, dir, objects: BTreeMap::new() };
-        for entry in fs::read_dir(kept.dir.join("objects"))? {
+        let mut stored = StoredBucket { bucket, dir, objects: BTreeMap::new() };
+        for entry in fs::read_dir(stored.dir.join("objects"))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
                 let object: Object = serde_json::from_slice(&fs::read(path)?)?;
-                kept.objects.insert(object.name.clone(), object);
+                stored.objects.insert(object.name.clone(), object);
             }
         }
-        kept.remove_orphans()?;
-        Ok(kept)
+        stored.remove_orphans()?;
+        Ok(stored)
     }
 
-    /// Removes bytes that no object names: those of a write that never finished.
+    /// Removes the bytes of writes that did not finish, to which no object refers.
     fn remove_orphans(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.dir.join("data"))? {
             let entry = entry?;
-            let named = |object: &Object| entry.file_name() == object.etag.as_str();
-            if !self.objects.values().any(named) {
+            let refers = |object: &Object| entry.file_name() == object.etag.as_str();
+            if !self.objects.values().any(refers) {
                 fs::remove_file(entry.path())?;
             }
         }
         Ok(())
     }
 
-    fn data(&self, object: &Object) -> PathBuf {
+    fn data_path(&self, object: &Object) -> PathBuf {
         self.dir.join("data").join(&object.etag)
     }
 
-    fn about(&self, name: &str) -> PathBuf {
+    fn json_path(&self, name: &str) -> PathBuf {
         self.dir.join("objects").join(format!("{}.json", key(name)))
     }
 
@@ -125,7 +129,7 @@ impl StoredRecord {
     }
 
     fn write(&mut self, object: Object) -> io::Result<()> {
-        write_whole(&self.about(&object.name), &serde_json::to_vec_pretty(&object)?)?;
+        write_atomically(&self.json_path(&object.name), &serde_json::to_vec_pretty(&object)?)?;
         self.objects.insert(object.name.clone(), object);
         Ok(())
     }
@@ -133,12 +137,12 @@ impl StoredRecord {
 
 impl ObjectStore for DurableStore {
     fn buckets(&self) -> io::Result<Vec<Bucket>> {
-        Ok(self.locked().values().map(|kept| kept.bucket.clone()).collect())
+        Ok(self.locked().values().map(|stored| stored.bucket.clone()).collect())
     }
 
     fn bucket(&self, bucket: &str) -> io::Result<Option<Bucket>> {
-        self.with(bucket, |kept| Ok(kept.bucket.clone()))
-            .map_err(|refused| io::Error::other(refused.message))
+        self.with(bucket, |stored| Ok(stored.bucket.clone()))
+            .map_err(|error| io::Error::other(error.message))
     }
 
     fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, ErrorResponse> {
@@ -151,22 +155,22 @@ impl ObjectStore for DurableStore {
         }
         let dir = self.dir.join(&bucket.name);
         fs::create_dir_all(&dir)?;
-        write_whole(
+        write_atomically(
             &dir.join("bucket.json"),
             &serde_json::to_vec_pretty(&bucket).map_err(io::Error::from)?,
         )?;
-        let kept = StoredRecord::load(dir, 0)?;
-        self.locked().insert(bucket.name.clone(), kept);
+        let stored = StoredBucket::load(dir, 0)?;
+        self.locked().insert(bucket.name.clone(), stored);
         Ok(bucket)
     }
 
     fn delete_bucket(&self, bucket: &str) -> Result<bool, ErrorResponse> {
-        let emptied = self.with(bucket, |kept| {
-            if !kept.objects.is_empty() {
+        let emptied = self.with(bucket, |stored| {
+            if !stored.objects.is_empty() {
                 let message = format!("The bucket named '{bucket}' is not empty.");
                 return Err(ErrorResponse::new(409, "BucketNotEmpty", message));
             }
-            Ok(fs::remove_dir_all(&kept.dir)?)
+            Ok(fs::remove_dir_all(&stored.dir)?)
         })?;
         self.locked().remove(bucket);
         Ok(emptied.is_some())
@@ -177,13 +181,13 @@ impl ObjectStore for DurableStore {
     }
 
     fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, ErrorResponse> {
-        Ok(self.with(bucket, |kept| Ok(kept.objects.get(name).cloned()))?.flatten())
+        Ok(self.with(bucket, |stored| Ok(stored.objects.get(name).cloned()))?.flatten())
     }
 
     fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, ErrorResponse> {
-        let opened = self.with(bucket, |kept| {
-            let Some(object) = kept.objects.get(name) else { return Ok(None) };
-            Ok(Some((object.clone(), File::open(kept.data(object))?)))
+        let opened = self.with(bucket, |stored| {
+            let Some(object) = stored.objects.get(name) else { return Ok(None) };
+            Ok(Some((object.clone(), File::open(stored.data_path(object))?)))
         })?;
         Ok(opened.flatten())
     }
@@ -195,32 +199,32 @@ impl ObjectStore for DurableStore {
         mut object: Object,
         conditions: &Conditions,
     ) -> Result<Object, ErrorResponse> {
-        let placed = self.with(bucket, |kept| {
-            conditions.allow_write(kept.etag(&object.name))?;
-            let old = kept.objects.get(&object.name).cloned();
+        let committed = self.with(bucket, |stored| {
+            conditions.allow_write(stored.etag(&object.name))?;
+            let old = stored.objects.get(&object.name).cloned();
             if let Some(old) = &old {
                 object.created = old.created;
             }
-            let home = kept.data(&object);
-            fs::rename(data, &home)?;
-            if let Err(error) = kept.write(object.clone()) {
-                // Back to where it came from: a refused commit leaves the upload whole.
-                fs::rename(&home, data)?;
+            let path = stored.data_path(&object);
+            fs::rename(data, &path)?;
+            if let Err(error) = stored.write(object.clone()) {
+                // A commit that fails leaves the upload unchanged.
+                fs::rename(&path, data)?;
                 return Err(error.into());
             }
             if let Some(old) = old {
-                // At worst an orphan, which the next start removes.
-                let _ = fs::remove_file(kept.data(&old));
+                // If this fails, the next start removes the orphan.
+                let _ = fs::remove_file(stored.data_path(&old));
             }
             Ok(object)
         })?;
-        placed.ok_or_else(|| {
+        committed.ok_or_else(|| {
             ErrorResponse::bucket_not_found(bucket, super::super::state_dir::NAMESPACE)
         })
     }
 
     fn update_metadata(&self, bucket: &str, object: Object) -> Result<(), ErrorResponse> {
-        self.with(bucket, |kept| Ok(kept.write(object)?))?;
+        self.with(bucket, |stored| Ok(stored.write(object)?))?;
         Ok(())
     }
 
@@ -230,34 +234,35 @@ impl ObjectStore for DurableStore {
         name: &str,
         conditions: &Conditions,
     ) -> Result<bool, ErrorResponse> {
-        let deleted = self.with(bucket, |kept| {
-            let Some(object) = kept.objects.get(name).cloned() else { return Ok(false) };
+        let deleted = self.with(bucket, |stored| {
+            let Some(object) = stored.objects.get(name).cloned() else { return Ok(false) };
             conditions.allow_write(Some(&object.etag))?;
-            fs::remove_file(kept.about(name))?;
-            kept.objects.remove(name);
-            let _ = fs::remove_file(kept.data(&object));
+            fs::remove_file(stored.json_path(name))?;
+            stored.objects.remove(name);
+            let _ = fs::remove_file(stored.data_path(&object));
             Ok(true)
         })?;
         Ok(deleted.unwrap_or(false))
     }
 
     fn list(&self, bucket: &str) -> Result<Vec<Object>, ErrorResponse> {
-        let listed = self.with(bucket, |kept| Ok(kept.objects.values().cloned().collect()))?;
+        let listed = self.with(bucket, |stored| Ok(stored.objects.values().cloned().collect()))?;
         Ok(listed.unwrap_or_default())
     }
 }
 
-/// A file name for an object's name: legible, short enough, and never the same for two names, not even
-/// where the file system ignores case.
+/// The file name for an object's name: readable, at most 255 bytes, and unique, also on a file system that
+/// ignores case.
 fn key(name: &str) -> String {
-    let legible: String = utf8_percent_encode(name, PLAIN).to_string().chars().take(120).collect();
+    let readable: String =
+        utf8_percent_encode(name, ENCODED).to_string().chars().take(120).collect();
     let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
     let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{legible}~{hash}")
+    format!("{readable}~{hash}")
 }
 
-/// Writes a file all at once, and on disk before it counts.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file, flushes it to disk and moves it into place.
+fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
@@ -278,15 +283,15 @@ mod tests {
             created: 1,
             modified: 1,
             properties: Properties::default(),
-            checks: ObjectChecksums::Unknown,
+            checksums: ObjectChecksums::Unknown,
             restored_until: None,
         }
     }
 
-    fn put(shelf: &DurableStore, dir: &Path, name: &str) -> Object {
+    fn put(store: &DurableStore, dir: &Path, name: &str) -> Object {
         let data = dir.join("new");
         fs::write(&data, name).unwrap();
-        shelf.commit_object("demo", &data, object(name), &Conditions::default()).unwrap()
+        store.commit_object("demo", &data, object(name), &Conditions::default()).unwrap()
     }
 
     #[test]
@@ -295,54 +300,54 @@ mod tests {
         let buckets = dir.path().join("buckets");
         let long = "\u{f6}".repeat(512);
         let names = ["..", ".", "a/b", "a//b/", "/", "A", "a", "x\u{1}y", "a.json", long.as_str()];
-        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
+        let store = DurableStore::open(&buckets, &["demo"], 0).unwrap();
         for name in names {
-            put(&shelf, dir.path(), name);
+            put(&store, dir.path(), name);
         }
-        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
+        let store = DurableStore::open(&buckets, &["demo"], 0).unwrap();
         for name in names {
-            let (_, file) = shelf.open("demo", name).unwrap().unwrap();
+            let (_, file) = store.open("demo", name).unwrap().unwrap();
             assert_eq!(io::read_to_string(file).unwrap(), name);
         }
-        assert_eq!(shelf.list("demo").unwrap().len(), names.len());
+        assert_eq!(store.list("demo").unwrap().len(), names.len());
     }
 
     #[test]
     fn bytes_that_no_object_names_go_at_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let buckets = dir.path().join("buckets");
-        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
-        let kept = put(&shelf, dir.path(), "a");
+        let store = DurableStore::open(&buckets, &["demo"], 0).unwrap();
+        let stored = put(&store, dir.path(), "a");
         let orphan = buckets.join("demo/data/left");
         fs::write(&orphan, "x").unwrap();
-        let shelf = DurableStore::open(&buckets, &["demo"], 0).unwrap();
+        let store = DurableStore::open(&buckets, &["demo"], 0).unwrap();
         assert!(!orphan.exists());
-        assert_eq!(shelf.head("demo", "a").unwrap().unwrap(), kept);
+        assert_eq!(store.head("demo", "a").unwrap().unwrap(), stored);
     }
 
     #[test]
     fn a_refused_condition_leaves_the_old_object() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = DurableStore::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
-        let old = put(&shelf, dir.path(), "a");
+        let store = DurableStore::open(&dir.path().join("buckets"), &["demo"], 0).unwrap();
+        let old = put(&store, dir.path(), "a");
         let data = dir.path().join("second");
         fs::write(&data, "2").unwrap();
         let new_only = Conditions { if_none_match: Some("*".to_owned()), ..Conditions::default() };
         assert_eq!(
-            shelf.commit_object("demo", &data, object("a"), &new_only).unwrap_err().status,
+            store.commit_object("demo", &data, object("a"), &new_only).unwrap_err().status,
             412
         );
-        assert_eq!(shelf.head("demo", "a").unwrap().unwrap().etag, old.etag);
+        assert_eq!(store.head("demo", "a").unwrap().unwrap().etag, old.etag);
         assert!(data.exists());
     }
 
     #[test]
     fn a_folder_made_by_hand_is_a_bucket() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = DurableStore::open(dir.path(), &[], 0).unwrap();
-        assert!(shelf.bucket("mine").unwrap().is_none());
+        let store = DurableStore::open(dir.path(), &[], 0).unwrap();
+        assert!(store.bucket("mine").unwrap().is_none());
         fs::create_dir(dir.path().join("mine")).unwrap();
-        assert_eq!(shelf.bucket("mine").unwrap().unwrap().name, "mine");
-        assert!(shelf.bucket("../mine").unwrap().is_none());
+        assert_eq!(store.bucket("mine").unwrap().unwrap().name, "mine");
+        assert!(store.bucket("../mine").unwrap().is_none());
     }
 }

@@ -1,13 +1,15 @@
-//! What the server keeps: buckets, objects and open uploads, on disk.
+//! Storage: buckets, objects and open uploads, on disk.
 //!
-//! Knows no HTTP beyond the refusals it words. Two shelves keep finished objects (`full` here, `local`
-//! beside this folder); uploads are the same for both. All calls block: they belong on threads that
-//! may. Invariant: an object appears whole or not at all, and a refused request changes nothing.
+//! Knows no HTTP but the error responses that it returns. `durable` and `super::plain_files` store finished
+//! objects; uploads are the same for both. All calls block, so they run on the threads of `super::threads`.
+//! Invariant: an object appears complete or not at all, and a request that fails changes nothing.
 
 pub mod assembly;
+pub mod commit;
 pub mod durable;
 pub mod listing;
 pub mod object;
+pub mod part_writer;
 mod ranges;
 pub mod upload;
 pub mod uploads;
@@ -19,19 +21,23 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Where finished objects stand.
+/// Stores buckets and finished objects. All methods fail with the response to an error of the disk.
 pub trait ObjectStore: Send + Sync {
     fn buckets(&self) -> io::Result<Vec<Bucket>>;
+    /// `None` if there is no such bucket.
     fn bucket(&self, bucket: &str) -> io::Result<Option<Bucket>>;
+    /// Fails with 409 if the bucket exists.
     fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, ErrorResponse>;
-    /// False where there was none; a bucket that is not empty is refused.
+    /// False if there is no such bucket; fails with 409 if it is not empty.
     fn delete_bucket(&self, bucket: &str) -> Result<bool, ErrorResponse>;
-    /// Refuses what could never be stored, before any of it is received.
+    /// Checks, before a body is received, that an object of this name can be stored; fails with 400.
     fn check_name(&self, bucket: &str, name: &str) -> Result<(), ErrorResponse>;
+    /// The object without its bytes; `None` if it does not exist.
     fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, ErrorResponse>;
+    /// The object and a file with its bytes; `None` if it does not exist.
     fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, ErrorResponse>;
-    /// Moves the finished file at `data` into place as `object`, if the conditions hold then; returns
-    /// the object as it is now kept.
+    /// Moves the finished file at `data` into place as `object` and returns the object as stored. Fails if
+    /// a precondition does not hold at that moment.
     fn commit_object(
         &self,
         bucket: &str,
@@ -39,15 +45,15 @@ pub trait ObjectStore: Send + Sync {
         object: Object,
         conditions: &Conditions,
     ) -> Result<Object, ErrorResponse>;
-    /// Records a change of an object that leaves its bytes alone.
+    /// Replaces what is stored of an object besides its bytes.
     fn update_metadata(&self, bucket: &str, object: Object) -> Result<(), ErrorResponse>;
-    /// False where there was none.
+    /// False if the object does not exist; fails if a precondition does not hold.
     fn delete(
         &self,
         bucket: &str,
         name: &str,
         conditions: &Conditions,
     ) -> Result<bool, ErrorResponse>;
-    /// All objects of a bucket, ordered by name.
+    /// All objects of a bucket in the order of their names.
     fn list(&self, bucket: &str) -> Result<Vec<Object>, ErrorResponse>;
 }

@@ -1,12 +1,13 @@
-//! Buckets and objects as values: what is remembered of each, and the rules for their names.
+//! Buckets and objects as values, and the rules for their names.
 //!
-//! Pure. Invariant: what was given at creation is kept as given; nothing here knows where bytes are.
+//! Pure but for random ids. Knows nothing of where bytes are. Invariant: names and properties are stored as
+//! the client sent them.
 
-use super::super::checksum::{Checksums, Multipart};
+use super::super::checksum::{Checksums, MultipartChecksums};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A bucket.
+/// A bucket; `created` is in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     pub name: String,
@@ -18,6 +19,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// A bucket of the tier `Standard` without metadata.
     pub fn new(name: &str, created: u64) -> Bucket {
         Bucket {
             name: name.to_owned(),
@@ -29,7 +31,7 @@ impl Bucket {
     }
 }
 
-/// What a client may say about an object.
+/// The properties of an object that a client sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Properties {
     pub content_type: Option<String>,
@@ -40,32 +42,33 @@ pub struct Properties {
     pub storage_tier: Option<String>,
     /// Keys with their `opc-meta-` prefix, in lower case.
     pub metadata: BTreeMap<String, String>,
-    /// The SHA-256 of the customer's key, in base64, where one was given.
+    /// The base64 SHA-256 of the customer key, if the request carried one.
     pub customer_key: Option<String>,
     pub kms_key: Option<String>,
 }
 
-/// Checksums of an object, by the way it came to be.
+/// The checksums of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObjectChecksums {
+    /// Of a PutObject.
     Single(Checksums),
-    Multipart(Multipart),
-    /// A file that this server did not write.
+    Multipart(MultipartChecksums),
+    /// Of a file that this server did not write.
     Unknown,
 }
 
-/// An object without its bytes.
+/// An object without its bytes. Times are in milliseconds since 1970, the size is in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     pub name: String,
     pub etag: String,
     pub size: u64,
-    /// Milliseconds since 1970, as all times here.
     pub created: u64,
     pub modified: u64,
     pub properties: Properties,
-    pub checks: ObjectChecksums,
-    /// Until when an archived object can be read.
+    #[serde(rename = "checks")]
+    pub checksums: ObjectChecksums,
+    /// The time until which an archived object can be read.
     #[serde(default)]
     pub restored_until: Option<u64>,
 }
@@ -75,52 +78,53 @@ impl Object {
         self.properties.storage_tier.as_deref().unwrap_or("Standard")
     }
 
-    /// The archival state, for objects of the archive tier.
+    /// The archival state at `now`; `None` for an object that is not in the archive tier.
     pub fn archival_state(&self, now: u64) -> Option<&'static str> {
         let restored = self.restored_until.is_some_and(|until| until > now);
         (self.tier() == "Archive").then_some(if restored { "Restored" } else { "Archived" })
     }
 
-    /// The id of this version of the object: another one with each write, the same in each answer.
+    /// The id of this version of the object, which is derived from the etag.
     pub fn version(&self) -> String {
         let hash = ring::digest::digest(&ring::digest::SHA256, self.etag.as_bytes());
         let bits = hash.as_ref().first_chunk().copied().unwrap_or_default();
         uuid_of(u128::from_be_bytes(bits))
     }
 
-    /// The MD5 of a single body or of the parts, as lists show it.
+    /// The MD5 of a single body, or the combined MD5 of the parts, in base64.
     pub fn md5(&self) -> Option<String> {
-        match &self.checks {
+        match &self.checksums {
             ObjectChecksums::Single(sums) => Some(sums.md5_base64()),
-            ObjectChecksums::Multipart(whole) => Some(whole.md5.clone()),
+            ObjectChecksums::Multipart(combined) => Some(combined.md5.clone()),
             ObjectChecksums::Unknown => None,
         }
     }
 }
 
-/// A random identifier of the form that etags and upload ids have.
+/// A random UUID, the form of etags and upload ids.
 pub fn uuid() -> String {
     uuid_of(fastrand::u128(..))
 }
 
+/// The UUID with these 128 bits.
 pub fn uuid_of(bits: u128) -> String {
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// The spelling of a storage tier, or nothing for one that does not exist.
+/// The canonical name of a storage tier, whatever the case of `text`; `None` if there is no such tier.
 pub fn tier(text: &str) -> Option<&'static str> {
     ["Standard", "InfrequentAccess", "Archive"]
         .into_iter()
         .find(|known| known.eq_ignore_ascii_case(text))
 }
 
-/// Whether the service could store an object of this name.
+/// Whether the service accepts this as the name of an object.
 pub fn legal_object_name(name: &str) -> bool {
     (1..=1024).contains(&name.len()) && !name.contains(['\0', '\r', '\n'])
 }
 
-/// Whether the service could have a bucket of this name.
+/// Whether the service accepts this as the name of a bucket.
 pub fn legal_bucket_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=256).contains(&name.len()) && name.chars().all(legal) && name != "." && name != ".."

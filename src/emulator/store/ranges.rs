@@ -1,51 +1,53 @@
-//! Ranges of bytes within and between files.
+//! Ranges of bytes within files and between them.
 //!
-//! Knows files only. Invariant: however long a range, only a small buffer of it is in memory.
+//! Knows files only. Invariant: at most 256 KiB of a range is in memory, however long it is.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// A new empty file, in place of whatever had its name.
+/// Creates an empty file, or truncates the file of this name.
 pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
 
-/// Reads a range in bounded pieces.
+/// Reads `length` bytes from `offset` on and passes them to `consume` in chunks of at most 256 KiB. Fails
+/// if the file ends before, and with the first error of `consume`.
 pub fn read(
     file: &File,
     mut offset: u64,
     length: u64,
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    mut consume: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let end = offset + length;
     let mut buffer = vec![0; 256 * 1024];
     while offset < end {
-        let wanted = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
-        file.read_exact_at(&mut buffer[..wanted], offset)?;
-        take(&buffer[..wanted])?;
-        offset += wanted as u64;
+        let size = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(&mut buffer[..size], offset)?;
+        consume(&buffer[..size])?;
+        offset += size as u64;
     }
     Ok(())
 }
 
-/// Copies a range, within the kernel where the system can.
-pub fn copy(from: &File, offset: u64, to: &File, at: u64, length: u64) -> io::Result<()> {
+/// Copies `length` bytes from `offset` of one file to `target` of another, inside the kernel where it
+/// supports that. Fails if the source ends before.
+pub fn copy(from: &File, offset: u64, to: &File, target: u64, length: u64) -> io::Result<()> {
     let mut done = 0;
     #[cfg(target_os = "linux")]
     while done < length {
-        let (mut source, mut target) = (offset + done, at + done);
-        let left = usize::try_from(length - done).unwrap_or(usize::MAX).min(1 << 30);
-        match rustix::fs::copy_file_range(from, Some(&mut source), to, Some(&mut target), left) {
+        let (mut source, mut sink) = (offset + done, target + done);
+        let size = usize::try_from(length - done).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(from, Some(&mut source), to, Some(&mut sink), size) {
             Ok(0) | Err(_) => break,
             Ok(copied) => done += copied as u64,
         }
     }
-    let mut target = at + done;
+    let mut sink = target + done;
     read(from, offset + done, length - done, |bytes| {
-        to.write_all_at(bytes, target)?;
-        target += bytes.len() as u64;
+        to.write_all_at(bytes, sink)?;
+        sink += bytes.len() as u64;
         Ok(())
     })
 }
@@ -63,8 +65,8 @@ mod tests {
         from.write_all_at(&bytes, 0).unwrap();
         copy(&from, 3, &to, 5, 699_000).unwrap();
         let mut back = Vec::new();
-        read(&to, 5, 699_000, |some| {
-            back.extend_from_slice(some);
+        read(&to, 5, 699_000, |chunk| {
+            back.extend_from_slice(chunk);
             Ok(())
         })
         .unwrap();

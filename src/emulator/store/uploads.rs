@@ -1,10 +1,10 @@
-//! All open uploads: found by id, listed in order, kept over a restart.
+//! The registry of open uploads: found by id, listed in order, reopened after a restart.
 //!
-//! Knows the folder they live in. Invariant: an upload has one lock, held for the whole of a commit, so
-//! two commits of the same upload never both succeed.
+//! Owns the folder of uploads; what is inside the folder of one upload is in `upload`. Invariant: an upload
+//! has one lock, which a commit holds from start to end, so two commits of one upload never both succeed.
 
 use super::super::response::ErrorResponse;
-use super::object::{self};
+use super::object::uuid;
 use super::upload::{OpenUpload, UploadRecord};
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,19 +15,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// An upload and its lock.
 pub type SharedUpload = Arc<Mutex<OpenUpload>>;
 
+/// By time of creation, then by id, which is the order of lists.
+type Uploads = BTreeMap<(u64, String), (UploadRecord, SharedUpload)>;
+
+/// The open uploads of a server.
 pub struct UploadRegistry {
     dir: PathBuf,
-    /// By time of creation, then by id, which is the order of lists.
-    open: Mutex<BTreeMap<(u64, String), (UploadRecord, SharedUpload)>>,
+    open: Mutex<Uploads>,
 }
 
-/// Locks an upload; a thread that died while holding it left files, not half-made values.
+/// Locks an upload. A thread that panicked under the lock left files and no inconsistent value.
 pub fn lock(upload: &SharedUpload) -> MutexGuard<'_, OpenUpload> {
     upload.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl UploadRegistry {
-    /// Opens the folder with whatever an earlier run left open in it.
+    /// Opens the folder with the uploads of an earlier run; removes everything else in it.
     pub fn open(dir: &Path) -> io::Result<UploadRegistry> {
         fs::create_dir_all(dir)?;
         let mut open = BTreeMap::new();
@@ -36,11 +39,11 @@ impl UploadRegistry {
             if path.is_dir() {
                 match OpenUpload::reopen(path.clone()) {
                     Ok(upload) => {
-                        let created = upload.created.clone();
-                        let key = (created.time, created.id.clone());
-                        open.insert(key, (created, Arc::new(Mutex::new(upload))));
+                        let record = upload.record.clone();
+                        let key = (record.time, record.id.clone());
+                        open.insert(key, (record, Arc::new(Mutex::new(upload))));
                     }
-                    // Created or aborted only by half when the earlier run ended.
+                    // The earlier run ended while it created or removed the folder.
                     Err(_) => fs::remove_dir_all(&path)?,
                 }
             } else {
@@ -50,40 +53,42 @@ impl UploadRegistry {
         Ok(UploadRegistry { dir: dir.to_owned(), open: Mutex::new(open) })
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<(u64, String), (UploadRecord, SharedUpload)>> {
+    fn locked(&self) -> MutexGuard<'_, Uploads> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A path for bytes that belong to no upload; leftovers go at the next start.
+    /// A new path for a body that is not a part. The next start removes what is left of it.
     pub fn scratch(&self) -> PathBuf {
-        self.dir.join(format!("body-{}", object::uuid()))
+        self.dir.join(format!("body-{}", uuid()))
     }
 
-    pub fn create(&self, created: UploadRecord) -> io::Result<()> {
-        let key = (created.time, created.id.clone());
-        let upload = OpenUpload::create(self.dir.join(&created.id), created.clone())?;
-        self.locked().insert(key, (created, Arc::new(Mutex::new(upload))));
+    /// Creates the folder of a new upload and registers it.
+    pub fn create(&self, record: UploadRecord) -> io::Result<()> {
+        let key = (record.time, record.id.clone());
+        let upload = OpenUpload::create(self.dir.join(&record.id), record.clone())?;
+        self.locked().insert(key, (record, Arc::new(Mutex::new(upload))));
         Ok(())
     }
 
-    /// The upload of this id, if it is of this object.
+    /// The upload of this id; fails with 404 if there is none or it is of another object.
     pub fn find(&self, id: &str, bucket: &str, name: &str) -> Result<SharedUpload, ErrorResponse> {
         let open = self.locked();
-        let found = open.values().find(|(created, _)| created.id == id);
+        let found = open.values().find(|(record, _)| record.id == id);
         found
-            .filter(|(created, _)| created.bucket == bucket && created.name == name)
+            .filter(|(record, _)| record.bucket == bucket && record.name == name)
             .map(|(_, upload)| upload.clone())
             .ok_or_else(ErrorResponse::upload_not_found)
     }
 
-    pub fn forget(&self, id: &str) {
-        self.locked().retain(|(_, known), _| known != id);
+    /// Removes an upload from the registry; its folder is removed by `OpenUpload::close`.
+    pub fn remove(&self, id: &str) {
+        self.locked().retain(|(_, open), _| open != id);
     }
 
-    /// What was said of each open upload of a bucket, or of all buckets.
+    /// The open uploads of a bucket, or of all buckets.
     pub fn list(&self, bucket: Option<&str>) -> Vec<UploadRecord> {
-        let all = self.locked();
-        let created = all.values().map(|(created, _)| created);
-        created.filter(|created| bucket.is_none_or(|b| b == created.bucket)).cloned().collect()
+        let open = self.locked();
+        let records = open.values().map(|(record, _)| record);
+        records.filter(|record| bucket.is_none_or(|b| b == record.bucket)).cloned().collect()
     }
 }

@@ -1,0 +1,286 @@
+//! A running server: its start, its stop, and what can be read and changed while it runs.
+//!
+//! Owns the server's state and the task of the listener; knows nothing of what a request does. Invariant:
+//! `stop` returns only when no connection is open and the temporary files are removed.
+
+use super::auth::{Authenticator, RefreshMode, TokenPolicy};
+use super::clock::{self, Clock};
+use super::context::ServerState;
+use super::delay::DelayedRequests;
+use super::fault::{FaultInjector, FaultPlan};
+use super::log::{Log, Record};
+use super::plain_files::PlainFileStore;
+use super::policy::{BucketProtection, PermissionSet, Policy};
+use super::run_dir::RunDir;
+use super::server_options::{ServerOptions, StorageLayout};
+use super::spurious::SpuriousCounts;
+use super::state_dir::{self, StateDir};
+use super::store::ObjectStore;
+use super::store::durable::DurableStore;
+use super::store::uploads::UploadRegistry;
+use super::{listener, threads, tls};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// The buckets of a new durable store.
+const INITIAL_BUCKETS: [&str; 2] = ["demo", "backups"];
+
+/// A running server. Dropping it stops it without waiting for open connections.
+pub struct Server {
+    state: Arc<ServerState>,
+    state_dir: StateDir,
+    address: SocketAddr,
+    stop: CancellationToken,
+    listener: Option<JoinHandle<()>>,
+    run_dir: Option<RunDir>,
+}
+
+/// Starts a server, which accepts connections when this returns. Fails if the port is in use, the folder
+/// cannot be written, or a file in it is damaged.
+pub async fn start(options: ServerOptions) -> io::Result<Server> {
+    let (listener, address) = listener::bind(options.port).await?;
+    threads::prepare()?;
+    let opened = threads::run(move || open(options)).await;
+    let opened = opened.ok_or_else(|| io::Error::other("opening it failed within itself"))?;
+    let Opened { state, state_dir, tls, run_dir } = opened?;
+    let state = Arc::new(state);
+    let stop = CancellationToken::new();
+    let listener = listener::run(listener, tls, state.clone(), stop.clone());
+    let listener = Some(tokio::spawn(listener));
+    Ok(Server { state, state_dir, address, stop, listener, run_dir })
+}
+
+/// What is opened on disk before the first request.
+struct Opened {
+    state: ServerState,
+    state_dir: StateDir,
+    tls: TlsAcceptor,
+    run_dir: Option<RunDir>,
+}
+
+fn open(options: ServerOptions) -> io::Result<Opened> {
+    let clock = Clock::with_offset(options.clock_offset);
+    let (path, run_dir) = match options.layout {
+        StorageLayout::Durable => {
+            fs::create_dir_all(&options.dir)?;
+            (options.dir.clone(), None)
+        }
+        StorageLayout::PlainFiles => {
+            let run_dir = RunDir::create(&options.dir)?;
+            (run_dir.path().to_owned(), Some(run_dir))
+        }
+    };
+    let store: Arc<dyn ObjectStore> = match options.layout {
+        StorageLayout::Durable => {
+            let (dir, now) = (options.dir.join("buckets"), clock::millis(clock.now()));
+            Arc::new(DurableStore::open(&dir, &INITIAL_BUCKETS, now)?)
+        }
+        StorageLayout::PlainFiles => Arc::new(PlainFileStore::open(&options.dir)?),
+    };
+    let state_dir = StateDir::new(&path)?;
+    let (tls, ca) = tls::ephemeral()?;
+    state_dir.write_ca(&ca)?;
+    let log_file = if options.log_file {
+        let path = state_dir.path().join("requests.jsonl");
+        Some(OpenOptions::new().create(true).append(true).open(path)?)
+    } else {
+        None
+    };
+    let token_policy = TokenPolicy {
+        token: options.token_ttl,
+        session: options.session,
+        refresh: options.refresh,
+        grace: options.grace,
+        padding: options.token_padding,
+    };
+    let state = ServerState {
+        authenticator: Authenticator::open(state_dir.clone(), token_policy, clock.now())?,
+        clock,
+        store,
+        uploads: Arc::new(UploadRegistry::open(&path.join("uploads"))?),
+        injector: Mutex::new(FaultInjector::new(options.faults)),
+        log: Arc::new(Log::new(log_file)),
+        delayed: DelayedRequests::default(),
+        policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
+        page_size: Mutex::new(options.page_size.max(1)),
+        recheck_token_after_body: options.recheck_token_after_body,
+    };
+    Ok(Opened { state, state_dir, tls, run_dir })
+}
+
+/// Addresses and files.
+impl Server {
+    /// The profile that holds the session token.
+    pub const SESSION: &str = state_dir::SESSION;
+
+    /// `http://127.0.0.1:PORT`, the endpoint of Object Storage and of the auth service.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The same endpoint over TLS; clients must trust the certificate at `ca_path`.
+    pub fn https_url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn namespace(&self) -> &'static str {
+        state_dir::NAMESPACE
+    }
+
+    /// The folder with `config`, `key.pem`, `token` and `ca.pem`.
+    pub fn state_path(&self) -> &Path {
+        self.state_dir.path()
+    }
+
+    /// The config file: `DEFAULT` and `API_KEY` with the user's key, `Server::SESSION` with a session token.
+    pub fn config_path(&self) -> PathBuf {
+        self.state_dir.config()
+    }
+
+    pub fn key_path(&self) -> PathBuf {
+        self.state_dir.key()
+    }
+
+    pub fn token_path(&self) -> PathBuf {
+        self.state_dir.token()
+    }
+
+    pub fn ca_path(&self) -> PathBuf {
+        self.state_dir.ca()
+    }
+}
+
+/// What the server has received and stored.
+impl Server {
+    /// The records of requests, in the order of completion.
+    pub fn requests(&self) -> Vec<Record> {
+        self.state.log.records()
+    }
+
+    /// Waits until `condition` holds for the log of requests.
+    pub async fn wait_for(&self, condition: impl Fn(&[Record]) -> bool) {
+        self.state.log.wait(|records, _| condition(records)).await;
+    }
+
+    /// The number of requests that have arrived, including those in progress.
+    pub fn arrived(&self) -> u64 {
+        self.state.log.arrived()
+    }
+
+    /// Returns a future that waits until `condition` holds for the log of requests and the number of
+    /// requests that have arrived. The future keeps the log alive and nothing else of the server.
+    pub fn waiting(
+        &self,
+        condition: impl Fn(&[Record], u64) -> bool + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let log = self.state.log.clone();
+        async move { log.wait(condition).await }
+    }
+
+    /// Counts the spurious 404s in the log of requests.
+    pub fn spurious(&self) -> SpuriousCounts {
+        SpuriousCounts::among(&self.requests())
+    }
+
+    /// Bucket, object and upload id of every open multipart upload.
+    pub fn open_uploads(&self) -> Vec<(String, String, String)> {
+        let records = self.state.uploads.list(None);
+        records.into_iter().map(|record| (record.bucket, record.name, record.id)).collect()
+    }
+
+    /// The bytes of an object, or `None` if it does not exist. Blocks, and holds all bytes in memory.
+    pub fn object(&self, bucket: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let opened = self.state.store.open(bucket, name);
+        let opened = opened.map_err(|error| io::Error::other(error.message))?;
+        let Some((_, mut file)) = opened else { return Ok(None) };
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+/// Changes while the server runs.
+impl Server {
+    /// Replaces the fault plan; attempts are counted from 1 again.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        *self.state.injector() = FaultInjector::new(plan);
+    }
+
+    /// Sets the permissions of the principal.
+    pub fn set_rights(&self, rights: PermissionSet) {
+        self.state.policy.lock().unwrap_or_else(PoisonError::into_inner).rights = rights;
+    }
+
+    /// Sets the protection of a bucket.
+    pub fn protect(&self, bucket: &str, protection: BucketProtection) {
+        let mut policy = self.state.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        policy.buckets.insert(bucket.to_owned(), protection);
+    }
+
+    /// Sets how many seconds the server's clock is ahead; negative is behind.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.state.clock.set_offset(seconds);
+    }
+
+    pub fn set_refresh(&self, refresh: RefreshMode) {
+        self.state.authenticator.set_policy(|policy| policy.refresh = refresh);
+    }
+
+    /// Sets the lifetime of tokens issued from now on.
+    pub fn set_token_ttl(&self, ttl: Duration) {
+        self.state.authenticator.set_policy(|policy| policy.token = ttl);
+    }
+
+    /// Sets the most items that a list returns in one page.
+    pub fn set_page_size(&self, size: usize) {
+        *self.state.page_size.lock().unwrap_or_else(PoisonError::into_inner) = size.max(1);
+    }
+
+    /// Refuses this token from now on, whatever its `exp`.
+    pub fn revoke(&self, token: &str) {
+        self.state.authenticator.revoke(token);
+    }
+
+    /// Refuses every API key but the current one from now on.
+    pub fn forget_older_keys(&self) {
+        self.state.authenticator.forget_older_keys();
+    }
+
+    /// Starts a session, writes its token to the token file and returns it. Fails if a file cannot be
+    /// written.
+    pub fn log_in(&self) -> io::Result<String> {
+        self.state.authenticator.log_in(self.state.clock.now())
+    }
+
+    /// Replaces the key file by a new key, then does what `log_in` does.
+    pub fn log_in_with_new_key(&self) -> io::Result<String> {
+        self.state.authenticator.log_in_with_new_key(self.state.clock.now())
+    }
+
+    /// Stops accepting, waits up to 500 ms for open connections, and removes temporary files.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(listener) = self.listener.take() {
+            // An error is a panic of the task, which the panic hook has printed.
+            let _ = listener.await;
+        }
+        drop(self.run_dir.take());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

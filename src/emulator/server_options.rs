@@ -1,0 +1,76 @@
+//! What a server is started with.
+//!
+//! Pure: a value and its defaults. Knows no file and no socket. Invariant: the defaults are a server without
+//! faults and with all permissions.
+
+use super::auth::RefreshMode;
+use super::fault::FaultPlan;
+use super::policy::{BucketProtection, PermissionSet};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How objects are stored on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageLayout {
+    /// Every legal name, with metadata, across restarts; the state folder is `dir` itself.
+    Durable,
+    /// Plain files `dir/BUCKET/NAME`; the state folder is a temporary one below `dir/.ocipipe`.
+    PlainFiles,
+}
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The folder that the server writes to; created if it does not exist.
+    pub dir: PathBuf,
+    pub layout: StorageLayout,
+    /// The TCP port; 0 takes any free port.
+    pub port: u16,
+    /// The lifetime of a session token in whole seconds, at least one.
+    pub token_ttl: Duration,
+    /// The lifetime of a session; no token outlives its session.
+    pub session: Duration,
+    pub refresh: RefreshMode,
+    pub faults: FaultPlan,
+    /// The permissions of the principal.
+    pub rights: PermissionSet,
+    /// The protected buckets, by name.
+    pub buckets: BTreeMap<String, BucketProtection>,
+    /// The most items that a list returns in one page.
+    pub page_size: usize,
+    /// Seconds that the server's clock is ahead; negative is behind.
+    pub clock_offset: i64,
+    /// How long a token is accepted after a refresh replaced it; `None` until it expires.
+    pub grace: Option<Duration>,
+    /// Whether the token of a PutObject or UploadPart is checked a second time when the last byte of the
+    /// body has arrived. The service's behaviour is not documented.
+    pub recheck_token_after_body: bool,
+    /// Extra bytes in each token.
+    pub token_padding: usize,
+    /// Whether the log of requests is also written to `requests.jsonl` in the state folder.
+    pub log_file: bool,
+}
+
+impl ServerOptions {
+    /// A server on any free port, with tokens of one hour and sessions of 24 hours.
+    pub fn new(dir: impl Into<PathBuf>, layout: StorageLayout) -> ServerOptions {
+        ServerOptions {
+            dir: dir.into(),
+            layout,
+            port: 0,
+            token_ttl: Duration::from_secs(3600),
+            session: Duration::from_secs(24 * 3600),
+            refresh: RefreshMode::Normal,
+            faults: FaultPlan::new(),
+            rights: PermissionSet::all(),
+            buckets: BTreeMap::new(),
+            page_size: 1000,
+            clock_offset: 0,
+            grace: None,
+            recheck_token_after_body: false,
+            token_padding: 600,
+            log_file: false,
+        }
+    }
+}
