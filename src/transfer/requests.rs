@@ -43,7 +43,7 @@ pub(super) fn request(
         }
         ApiCall::ListParts => request::list_parts(target, id?, None),
         ApiCall::ListUploads => request::list_uploads(target, None),
-        ApiCall::Abort => request::abort(target, id?),
+        ApiCall::Abort { upload_id } => request::abort(target, upload_id),
         ApiCall::Delete { etag } => request::delete_object(target, etag),
     })
 }
@@ -64,8 +64,8 @@ pub(super) async fn perform(
             upload_id: response::parse_created(&answer).map_err(invalid_response)?,
         },
         ApiCall::Part(_) | ApiCall::Put => {
-            let held = response::parse_stored(&answer).map_err(invalid_response)?;
-            Outcome::Stored { held, crc32: done.crc32 }
+            let meta = response::parse_stored(&answer).map_err(invalid_response)?;
+            Outcome::Stored { meta, crc32: done.crc32 }
         }
         ApiCall::Commit => {
             Outcome::Committed(response::parse_stored(&answer).map_err(invalid_response)?)
@@ -101,7 +101,7 @@ pub(super) async fn perform(
             all.retain(|upload| upload.object == target.object);
             Outcome::Uploads(all)
         }
-        ApiCall::Abort | ApiCall::Delete { .. } => {
+        ApiCall::Abort { .. } | ApiCall::Delete { .. } => {
             response::parse_removed(&answer).map_err(invalid_response)?;
             Outcome::Removed
         }

@@ -132,6 +132,9 @@ impl UploadDriver {
                         }
                     }
                     Action::Warn(text) => reporter.warn(&text),
+                    Action::Transition { from, to } => {
+                        reporter.debug(|| format!("the upload goes from {from} to {to}"));
+                    }
                     Action::Finish(result) => {
                         reader.stop();
                         self.tasks.abort_all();

@@ -263,7 +263,7 @@ fn receipt(stored: StoredObject, location: ObjectLocation, checksum: Algorithm) 
             .checksum
             .map(|value| Checksum { algorithm: checksum.name().to_owned(), value }),
         sha256: stored.sha256,
-        verified_by: stored.evidence.0,
+        verified_by: stored.evidence.to_string(),
         opc_request_id: meta.request_id,
         ..Receipt::default()
     }

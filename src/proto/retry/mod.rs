@@ -216,7 +216,7 @@ fn retry_or_resolve(operation: Operation, slower: bool) -> RetryDecision {
 
 /// Full jitter: anything from nothing to a ceiling that doubles from half a second to 30 s
 /// (`random` in 0..1). The service's own word is a floor, as far as it is sane.
-fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration {
+pub(crate) fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration {
     const INITIAL_BACKOFF: f64 = 0.5;
     const MAX_BACKOFF: f64 = 30.0;
     const MAX_RETRY_AFTER: u64 = 300;

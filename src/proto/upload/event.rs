@@ -1,11 +1,12 @@
-//! What goes into the machine and what comes out of it.
+//! The inputs and outputs of the upload state machine as plain values.
 //!
-//! Owns the events, actions and calls as plain values. Knows nothing of how they follow each other.
-//! Invariant: nothing here holds a buffer, a socket or a secret.
+//! Owns the configuration, events, calls and actions. Must not know in which order they occur.
+//! Invariant: no value holds a buffer, a socket or a secret.
 
 use std::time::Duration;
 
-use super::{TailRule, VerifiedBy};
+use super::state::StateKind;
+use super::{Evidence, TailRule};
 use crate::api::{ListedPart, ListedUpload, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;
@@ -14,35 +15,38 @@ use crate::retry::{Failure, Operation};
 /// Time since the start of the run.
 pub type Now = Duration;
 
-/// What a run was told.
+/// The configuration of one upload.
 #[derive(Debug, Clone)]
 pub struct UploadConfig {
+    /// The largest number of parts in flight.
     pub parallel: usize,
+    /// The longest time without progress.
     pub retry_for: Duration,
     pub checksum: Algorithm,
     pub allow_empty: bool,
+    /// The smallest stream that is stored, in bytes.
     pub min_size: u64,
-    /// Whether a clean end of the stream is enough: its producer's exit is known, it is a file, or its
-    /// format ends in a way that no other cause can bring about. Otherwise a signal may follow the end
-    /// that it has caused.
+    /// Whether a clean end of the stream proves that the stream is whole: the producer's exit status
+    /// is known, it is a file, or its format proves its end. Otherwise the end may be caused by a
+    /// signal that arrives here later.
     pub end_proven: bool,
     pub delete_on_mismatch: bool,
-    /// Whether the service has answered before: then its certificate was trusted.
+    /// The service has answered before, so that its certificate was trusted.
     pub service_seen: bool,
-    /// Whether the bucket has: then a 404 that speaks of it may be spurious.
+    /// The bucket has answered before, so that a 404 of the bucket may be spurious.
     pub bucket_seen: bool,
     pub previous_object: PreviousObject,
-    /// How to call the object in messages, and what to run to abort an upload of it.
     pub messages: MessageContext,
+    /// Seeds the jitter of the backoff.
     pub seed: u64,
-    /// When the end of the stream is shared among connections.
+    /// When the end of the stream is split among connections.
     pub tail_split: TailRule,
-    /// Also a stream of one part is sent as a multipart upload.
+    /// A stream of one part is sent as a multipart upload too.
     pub always_multipart: bool,
 }
 
 impl UploadConfig {
-    /// An upload that asks for nothing special and cuts no part: for tests and measurements.
+    /// A configuration with defaults and without a tail split, for tests and measurements.
     pub fn plain(parallel: usize) -> UploadConfig {
         UploadConfig {
             parallel,
@@ -71,51 +75,65 @@ impl UploadConfig {
     }
 }
 
-/// What stood at the name before the object, by the condition that its storing is bound to.
+/// The object at the name before the run, by the precondition of the upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PreviousObject {
-    /// Nothing, or the object is not stored.
+    /// There is none; if there is one after all, nothing is stored.
     Nothing,
-    /// The object with this etag, or the new one is not stored.
+    /// The object with this etag; if there is another, nothing is stored.
     Object(String),
-    /// Whatever it was, it is replaced.
+    /// Any object is replaced.
     Unknown,
 }
 
-/// Words for messages.
+/// The object and the commands that errors name.
 #[derive(Debug, Clone)]
 pub struct MessageContext {
     pub object_url: String,
-    /// The command that aborts an upload, with `{}` where its id goes.
+    /// The command that aborts an upload; `{}` stands for its id.
     pub abort_command: String,
-    /// The command that shows the object.
+    /// The command that shows the object's metadata.
     pub head_command: String,
 }
 
-/// What happens to an upload.
+impl MessageContext {
+    /// The command that aborts an upload.
+    pub fn abort_command(&self, upload_id: &str) -> String {
+        self.abort_command.replace("{}", upload_id)
+    }
+}
+
+/// The length and CRC-32 of the whole stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndOfStream {
+    pub bytes: u64,
+    pub crc32: u32,
+}
+
+/// An input of the state machine.
 #[derive(Debug)]
 pub enum Event {
-    /// A part is full (or the last one has ended), and lies in its buffers.
+    /// A part is complete, or the stream has ended within it; its bytes are in the driver's buffers.
     Part { number: u32, digest: PartDigest },
-    /// A byte after the first part was read: the stream is longer than one request.
+    /// The stream is longer than its first part.
     MultipartNeeded,
     /// The next part is the last.
     LastPartNext,
     /// The stream ended cleanly.
     EndOfStream { bytes: u64, crc32: u32 },
-    /// The source failed.
+    /// Reading failed, or the stream must not be stored.
     SourceFailed(Error),
-    /// A signal asks to stop.
+    /// A signal asks to stop; the error names it.
     Stop(Error),
-    /// A call was answered, or failed.
+    /// A call has a response, or failed.
     CallDone { call: ApiCall, result: Result<Outcome, Failure> },
-    /// The bytes of all parts from `first` on are parts of other sizes now.
+    /// The bytes of all parts from `first` on are now parts of the sizes that `SplitTail` asked for.
     TailSplit { first: u32, digests: Vec<PartDigest> },
     /// The digests of a part, computed again from its buffers.
     Rehashed { number: u32, digest: PartDigest, md5: Value },
 }
 
-/// A call to perform, with credentials looked at and signed at that moment.
+/// A call of the API. The driver checks the credentials and signs it when it sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiCall {
     Create,
@@ -123,12 +141,14 @@ pub enum ApiCall {
     Put,
     Commit,
     Head,
-    /// A create on a condition: it tells what stands at the name to someone who may write and not
-    /// read.
+    /// A create with a precondition. Its result shows a principal that may write and not read whether
+    /// an object exists at the name.
     ConditionalCreate(ProbeCondition),
     ListParts,
     ListUploads,
-    Abort,
+    Abort {
+        upload_id: String,
+    },
     Delete {
         etag: String,
     },
@@ -144,30 +164,35 @@ impl ApiCall {
             ApiCall::Head => Operation::Head,
             ApiCall::ListParts => Operation::ListParts,
             ApiCall::ListUploads => Operation::ListUploads,
-            ApiCall::Abort => Operation::Abort,
+            ApiCall::Abort { .. } => Operation::Abort,
             ApiCall::Delete { .. } => Operation::Delete,
         }
     }
+
+    /// Whether the call creates a multipart upload.
+    pub fn is_create(&self) -> bool {
+        matches!(self, ApiCall::Create | ApiCall::ConditionalCreate(_))
+    }
 }
 
-/// What is asked about the name by a create on a condition.
+/// The precondition of a conditional create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeCondition {
-    /// Is it free? The create is refused wherever an object stands.
+    /// No object exists at the name: `if-none-match: *`.
     NoObject,
-    /// Does the object with this etag stand there? The create is refused where it does not.
+    /// The object at the name has this etag: `if-match`.
     ObjectWithEtag(String),
 }
 
-/// A successful answer.
+/// The result of a call that succeeded.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     Created {
         upload_id: String,
     },
-    /// A part or a put: what the service holds, and the CRC-32 of what was handed to the socket.
+    /// The metadata of a part or put, and the CRC-32 of the bytes that were written to the socket.
     Stored {
-        held: ObjectMeta,
+        meta: ObjectMeta,
         crc32: u32,
     },
     Committed(ObjectMeta),
@@ -178,26 +203,33 @@ pub enum Outcome {
     Removed,
 }
 
-/// What the driver shall do.
+/// An output of the state machine, for the driver to perform.
 #[derive(Debug)]
 pub enum Action {
     StartCall(ApiCall),
-    /// Compute the digests of a part again from its buffers.
+    /// Compute the digests of a part again from its buffers, and return `Rehashed`.
     Rehash(u32),
-    /// Make parts of these sizes of the bytes of all parts from `first` on, which saves so long.
+    /// Split the bytes of all parts from `first` on into parts of these sizes in bytes, and return
+    /// `TailSplit`. The split saves about `saves`.
     SplitTail {
         first: u32,
         sizes: Vec<u64>,
         saves: Duration,
     },
-    /// Let go of the buffers of a part.
+    /// Release the buffers of a part.
     ReleasePart(u32),
-    /// Stop reading and let go of the source.
+    /// Stop reading and close the source.
     StopReading,
-    /// Drop all part requests under way.
+    /// Cancel all part requests in flight.
     CancelParts,
-    /// A line for people.
+    /// Print a line.
     Warn(String),
+    /// The state has changed; for `--debug`.
+    Transition {
+        from: StateKind,
+        to: StateKind,
+    },
+    /// The run is over.
     Finish(Result<StoredObject, Error>),
 }
 
@@ -205,12 +237,15 @@ pub enum Action {
 #[derive(Debug, Clone)]
 pub struct StoredObject {
     pub meta: ObjectMeta,
+    /// In bytes.
     pub size: u64,
-    /// None for a single PutObject.
+    /// `None` for a single PutObject.
     pub upload_id: Option<String>,
+    /// The number of parts; 1 for a single PutObject.
     pub parts: u32,
+    /// The digest over the object by the chosen algorithm, in the service's encoding.
     pub checksum: Option<String>,
-    /// The SHA-256 of the whole stream, where it is known.
+    /// The SHA-256 of the whole stream in hexadecimal, if it is known.
     pub sha256: Option<String>,
-    pub evidence: VerifiedBy,
+    pub evidence: Evidence,
 }

@@ -1,434 +1,466 @@
 //! The upload as a state machine: events and the time in, actions out.
 //!
-//! Owns every decision between the first byte and the exit code. Knows no clock, socket, file or
-//! buffer; time is a duration since the start, handed in. Its invariants, asserted by tests:
+//! Owns every decision between the first byte and the exit code. Must not know a clock, socket, file
+//! or buffer. Its invariants, asserted by tests:
 //!
-//! 1. A buffer is freed only on an acknowledgement whose checksum is ours, or when all is given up.
-//! 2. A commit is sent only after a clean end of the stream, with all parts 1..n acknowledged, the
-//!    sizes summing to what was read and the CRC-32 of what was sent equal to that of what was read.
-//! 3. When the answer to a commit is lost, neither success nor failure is assumed: it is asked for.
-//! 4. A broken source, a signal or giving up never leads to a commit; at most one abort is under way.
-//!    The end of a stream of unknown cause leads to one only after a pause in which no signal comes.
-//! 5. Every run ends, or says what it waits for (`waiting_for`).
+//! 1. A buffer is released only after an acknowledgement whose checksum matches, or at the end of the
+//!    run.
+//! 2. A commit is sent only after a clean end of the stream, if all parts 1..n are acknowledged, their
+//!    sizes sum to the bytes read, and the CRC-32 of the bytes sent is that of the bytes read.
+//! 3. If the response to a commit is lost, its outcome is looked up, and neither success nor failure is
+//!    assumed.
+//! 4. A failed source, a stop or an exhausted retry budget never leads to a commit; at most one abort
+//!    is in flight. If the cause of the end of the stream is unknown, the commit waits 100 ms for a
+//!    signal.
+//! 5. Every run ends, or `current_activity` names what it waits for.
+//!
+//! # Contract
+//!
+//! The driver calls `handle_event` for each event and `handle_timeout` once `poll_timeout` has passed.
+//! After each of them it calls `poll_action` until that returns `None`, and performs the actions in
+//! order. `Action::Finish` is the last action. Time is a duration since the start of the run, and never
+//! decreases. Every `Action::StartCall` is answered by one `Event::CallDone`, except for parts after
+//! `Action::CancelParts`.
+//!
+//! # States
+//!
+//! `TRANSITIONS` lists every transition and its cause. A stream of one part goes from
+//! `Streaming` to `Storing`; a longer one from `Streaming` to `Committing`, with `Resolving` after a
+//! lost response and `RelistingParts` after a rejected etag. Both go to `Verifying`, which reads the
+//! object back. `Aborting`, `Deleting` and `ListingOrphans` clean up after the outcome is known.
 
 mod cleanup;
+mod commit;
 mod compare;
-mod confirm;
+mod core;
 mod event;
-mod not_found;
+mod outage;
 mod parts;
 mod resolve;
-mod retry_budget;
-mod send_parts;
+mod state;
+mod storing;
+mod streaming;
 mod tail_split;
+mod transitions;
+mod verify;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::VecDeque;
-
-use crate::api::ObjectMeta;
 use crate::digest::PartDigest;
 use crate::error::Error;
-use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage};
+use crate::retry::{self, Failure, RetryDecision};
 
-pub use compare::VerifiedBy;
+use self::core::{Core, RESOLVE_TIMEOUT, STOP_TIMEOUT};
+use state::State;
+use streaming::Streaming;
+
+pub use compare::Evidence;
 pub use event::{
-    Action, ApiCall, Event, MessageContext, Now, Outcome, PreviousObject, ProbeCondition,
-    StoredObject, UploadConfig,
+    Action, ApiCall, EndOfStream, Event, MessageContext, Now, Outcome, PreviousObject,
+    ProbeCondition, StoredObject, UploadConfig,
 };
-use parts::Parts;
-use retry_budget::Outage;
+pub use state::StateKind;
 pub use tail_split::TailSplitPolicy as TailRule;
+pub use transitions::TRANSITIONS;
 
-/// Where the run stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Phase {
-    /// Reading and sending parts.
-    Streaming,
-    /// One PutObject carries the whole stream.
-    Storing,
-    /// The commit is under way or waits for its next attempt.
-    Committing,
-    /// The commit's answer was lost.
-    Resolving(resolve::ResolveStep),
-    /// The commit does not know a part: the parts are listed.
-    RelistingParts,
-    /// Committed by the service's word; the object itself is asked.
-    Verifying,
-    /// It is over for this reason; the upload is being aborted.
-    Aborting,
-    /// A committed object that does not verify is being deleted.
-    Deleting,
-    /// A create whose answer was lost may have left an upload: the open ones are listed.
-    ListingOrphans,
-    Finished,
+/// Whether a commit or put may have taken effect although no response says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Doubt {
+    /// Every response arrived.
+    #[default]
+    None,
+    /// The response to an attempt was lost.
+    ResponseLost,
+    /// The response was lost, and the upload was seen open afterwards.
+    SeenOpen,
 }
 
-/// The multipart upload itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Creation {
-    NotStarted,
-    InFlight,
-    Created(String),
+impl Doubt {
+    fn exists(self) -> bool {
+        self != Doubt::None
+    }
+
+    fn raise(&mut self) {
+        if *self == Doubt::None {
+            *self = Doubt::ResponseLost;
+        }
+    }
 }
 
-/// The machine.
+/// Whether a decision allows another attempt.
+fn is_retryable(decision: RetryDecision) -> bool {
+    matches!(decision, RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials)
+}
+
+/// What the state machine waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    /// The next attempt of the call besides parts.
+    CallRetry,
+    /// The next attempt of a part.
+    PartRetry,
+    /// The end of the time for a signal after the end of the stream.
+    SignalHold,
+    /// The report of an outage.
+    OutageReport,
+    /// The end of a stop or cleanup.
+    Deadline,
+}
+
+impl Timer {
+    const ALL: [Timer; 5] = [
+        Timer::CallRetry,
+        Timer::PartRetry,
+        Timer::SignalHold,
+        Timer::OutageReport,
+        Timer::Deadline,
+    ];
+}
+
+/// One upload. See the module's documentation for the contract of its calls.
 pub struct Upload {
-    config: UploadConfig,
-    phase: Phase,
-    creation: Creation,
-    create_in_doubt: bool,
-    /// A create was sent and not answered yet.
-    create_in_flight: bool,
-    parts: Parts,
-    end_of_stream: Option<(u64, u32)>,
-    /// Until then nothing is begun that makes an object appear: a signal may be the cause of the end.
-    commit_hold_until: Option<Now>,
-    multipart_needed: bool,
-    /// The next part is the last.
-    next_part_is_last: bool,
-    /// No part comes after those that were read.
-    no_more_parts: bool,
-    /// The one call besides parts that waits for its next attempt.
-    scheduled_call: Option<(Now, ApiCall)>,
-    attempt: u32,
-    response_lost: bool,
-    /// The upload was seen open after the last commit was sent.
-    seen_open: bool,
-    relist_attempts: u32,
-    /// Whether the bucket has answered anything in this run but that it may not be there.
-    bucket_seen: bool,
-    /// Of the call besides parts that is asked now, the 404s in a row that may be spurious.
-    not_found_streak: Option<(Operation, NotFoundStreak)>,
-    /// How often a commit or put was begun.
-    commit_attempts: u32,
-    /// The plain no to a repeated commit or put whose earlier answer is missing.
-    pending_rejection: Option<Error>,
-    /// An object that may be what a put whose answer was lost has stored.
-    candidate_object: Option<ObjectMeta>,
-    /// A put whose answer was lost has been asked for although patience was over.
-    final_head_sent: bool,
-    committed: Option<ObjectMeta>,
-    /// What the answer to the commit was verified by.
-    response_evidence: Option<VerifiedBy>,
-    /// An upload that only asked what stands at the name, to be aborted besides the main one.
-    probe_upload_id: Option<String>,
-    outcome: Option<Result<StoredObject, Error>>,
-    outage: Option<Outage>,
-    /// When the last trouble ended.
-    last_outage_end: Option<Now>,
-    /// When something was acknowledged last.
-    last_progress: Now,
-    /// Whether it has been told that 404s may be spurious.
-    spurious_reported: bool,
-    /// When a signal or an abort must be over.
-    cleanup_deadline: Option<Now>,
-    /// When a run that was told to stop must be over, whatever it still does.
-    stop_deadline: Option<Now>,
-    stop_error: Option<Error>,
-    /// The latest time that was handed in.
-    now: Now,
-    retries: u64,
-    rng: fastrand::Rng,
-    actions: VecDeque<Action>,
+    state: State,
+    core: Core,
 }
 
 impl Upload {
     pub fn new(config: UploadConfig) -> Upload {
-        Upload {
-            phase: Phase::Streaming,
-            creation: Creation::NotStarted,
-            create_in_doubt: false,
-            create_in_flight: false,
-            parts: Parts::new(config.parallel),
-            end_of_stream: None,
-            commit_hold_until: None,
-            multipart_needed: false,
-            next_part_is_last: false,
-            no_more_parts: false,
-            scheduled_call: None,
-            attempt: 0,
-            response_lost: false,
-            seen_open: false,
-            relist_attempts: 0,
-            bucket_seen: config.bucket_seen,
-            not_found_streak: None,
-            commit_attempts: 0,
-            pending_rejection: None,
-            candidate_object: None,
-            final_head_sent: false,
-            committed: None,
-            response_evidence: None,
-            probe_upload_id: None,
-            outcome: None,
-            outage: None,
-            last_outage_end: None,
-            last_progress: Now::ZERO,
-            spurious_reported: false,
-            cleanup_deadline: None,
-            stop_deadline: None,
-            stop_error: None,
-            now: Now::ZERO,
-            retries: 0,
-            rng: fastrand::Rng::with_seed(config.seed),
-            actions: VecDeque::new(),
-            config,
-        }
+        Upload { state: State::Streaming(Streaming::default()), core: Core::new(config) }
     }
 
-    /// The next thing to do, until there is none.
+    /// The next action, until there is none.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.core.actions.pop_front()
     }
 
-    /// When `handle_timeout` wants to be called at the latest.
+    /// The latest time at which `handle_timeout` has to be called; `None` if no timer runs.
     pub fn poll_timeout(&self) -> Option<Now> {
-        if self.phase == Phase::Finished {
+        Timer::ALL.into_iter().filter_map(|timer| self.timer(timer)).min()
+    }
+
+    fn timer(&self, timer: Timer) -> Option<Now> {
+        if self.kind() == StateKind::Finished {
             return None;
         }
-        let waiting = self.scheduled_call.as_ref().map(|(at, _)| *at);
-        let hold = self.commit_hold_until.filter(|_| self.streaming());
-        [waiting, hold, self.parts.next_retry(), self.cleanup_deadline, self.report_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        match (timer, &self.state) {
+            (Timer::CallRetry, _) => self.core.call.scheduled.as_ref().map(|(at, _)| *at),
+            (Timer::PartRetry, _) => self.core.parts.next_retry(),
+            (Timer::SignalHold, State::Streaming(streaming)) => streaming.hold_until(),
+            (Timer::SignalHold, _) => None,
+            (Timer::OutageReport, _) => self.core.outage.report_at(),
+            (Timer::Deadline, _) => self.core.deadline,
+        }
     }
 
+    /// Performs what is due at a time.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.now = now;
-        if self.phase == Phase::Finished {
+        self.core.now = now;
+        if self.kind() == StateKind::Finished {
             return;
         }
-        if self.cleanup_deadline.is_some_and(|deadline| now >= deadline) {
-            self.on_deadline(now);
-            return;
+        if self.timer(Timer::Deadline).is_some_and(|deadline| now >= deadline) {
+            return self.step(on_deadline);
         }
-        self.report_outage(now);
-        if self.scheduled_call.as_ref().is_some_and(|(at, _)| now >= *at)
-            && let Some((_, call)) = self.scheduled_call.take()
-        {
-            self.start_call(call);
-        }
-        self.parts.release_due_retries(now);
-        self.send_ready_parts(now);
+        self.core.report_outage();
+        self.core.start_due_call();
+        self.send_ready_parts();
     }
 
+    /// Takes an event that happened at a time.
     pub fn handle_event(&mut self, now: Now, event: Event) {
-        self.now = now;
-        if self.phase == Phase::Finished {
+        self.core.now = now;
+        if self.kind() == StateKind::Finished {
             return;
         }
-        match event {
-            Event::Part { number, digest } => self.on_part_read(number, digest),
-            Event::MultipartNeeded => self.on_multipart_needed(),
-            Event::LastPartNext => self.next_part_is_last = true,
-            Event::EndOfStream { bytes, crc32 } => self.on_end_of_stream(now, bytes, crc32),
-            // A source that has ended cleanly has nothing more to say.
-            Event::SourceFailed(_) if self.end_of_stream.is_some() => {}
-            Event::SourceFailed(error) => self.abort_with(now, error),
-            Event::Stop(error) => self.stop(now, error),
-            Event::TailSplit { first, digests } => self.on_tail_split(now, first, digests),
-            Event::Rehashed { number, digest, md5 } => self.on_rehashed(now, number, digest, md5),
-            Event::CallDone { call, result } => self.on_call_done(now, call, result),
-        }
-        self.parts.release_due_retries(now);
-        self.send_ready_parts(now);
+        self.step(|state, core| on_event(state, core, event));
+        self.send_ready_parts();
     }
 
-    fn start_call(&mut self, call: ApiCall) {
-        self.create_in_flight |= matches!(call, ApiCall::Create | ApiCall::ConditionalCreate(_));
-        self.commit_attempts += u32::from(matches!(call, ApiCall::Put | ApiCall::Commit));
-        self.actions.push_back(Action::StartCall(call));
+    fn send_ready_parts(&mut self) {
+        self.core.parts.release_due_retries(self.core.now);
+        self.step(|state, core| match state {
+            State::Streaming(streaming) => streaming.send_ready_parts(core),
+            other => other,
+        });
     }
 
-    fn stage(&self) -> RunStage {
-        if self.config.service_seen { RunStage::Streaming } else { RunStage::Preflight }
+    /// Lets the state take a step, and enters the state that follows.
+    fn step(&mut self, step: impl FnOnce(State, &mut Core) -> State) {
+        let from = self.kind();
+        let next = step(std::mem::take(&mut self.state), &mut self.core);
+        self.enter(from, next);
     }
 
-    fn on_call_done(&mut self, now: Now, call: ApiCall, result: Result<Outcome, Failure>) {
-        self.config.service_seen |= result.is_ok();
-        self.bucket_seen |= match &result {
-            Ok(_) => true,
-            Err(failure) => failure.shows_bucket(),
-        };
-        self.create_in_flight &= !matches!(call, ApiCall::Create | ApiCall::ConditionalCreate(_));
-        if let ApiCall::Part(number) = call {
-            return self.on_part_done(now, number, result);
+    /// The only place where the state changes.
+    fn enter(&mut self, from: StateKind, next: State) {
+        let to = next.kind();
+        self.state = next;
+        if from == to {
+            return;
         }
-        match result {
-            Ok(outcome) => {
-                self.not_found_streak = None;
-                // Answers to questions bring a commit that is never answered no further.
-                if !matches!(self.phase, Phase::Resolving(_)) {
-                    self.attempt = 0;
-                }
-                self.on_success(now, call, outcome);
-            }
-            Err(failure) => self.on_failure(now, call, failure),
-        }
-    }
-
-    fn on_success(&mut self, now: Now, call: ApiCall, outcome: Outcome) {
-        match (self.phase.clone(), outcome) {
-            (Phase::Streaming, Outcome::Created { upload_id }) => {
-                self.creation = Creation::Created(upload_id);
-                self.record_progress(now);
-            }
-            // The run was over before the create was answered: now there is an id to abort.
-            (Phase::Aborting | Phase::ListingOrphans, Outcome::Created { upload_id })
-                if self.upload_id().is_none() =>
-            {
-                self.phase = Phase::Aborting;
-                self.scheduled_call = None;
-                self.creation = Creation::Created(upload_id);
-                self.start_call(ApiCall::Abort);
-            }
-            (Phase::Storing, Outcome::Stored { held, crc32 }) => {
-                self.on_put_stored(now, held, crc32)
-            }
-            (Phase::Storing, Outcome::Object(held)) => self.on_put_head(now, held),
-            (Phase::Committing, Outcome::Committed(held)) => self.on_committed(now, held),
-            (Phase::Verifying, Outcome::Object(held)) => self.on_head(now, held),
-            (Phase::Verifying, Outcome::Created { upload_id }) => {
-                self.on_probe_created(now, call, upload_id)
-            }
-            (Phase::Resolving(step), outcome) => self.on_resolve_response(now, step, outcome),
-            (Phase::RelistingParts, Outcome::Parts(listed)) => self.on_parts_listed(now, listed),
-            (Phase::Aborting | Phase::Deleting, Outcome::Removed) => self.on_cleanup_done(None),
-            (Phase::ListingOrphans, Outcome::Uploads(listed)) => self.orphans_listed(&listed),
-            // An answer that belongs to a phase that is over says nothing any more.
-            _ => {}
-        }
-    }
-
-    fn on_failure(&mut self, now: Now, call: ApiCall, failure: Failure) {
-        let verdict = retry::classify(call.operation(), self.stage(), &failure);
-        if verdict == RetryDecision::CredentialsTimedOut && !self.is_cleaning_up() {
-            let error = failure.error(call.operation(), call.operation().name());
-            return self.on_budget_exhausted(now, error);
-        }
-        if verdict == RetryDecision::AmbiguousNotFound {
-            return self.on_ambiguous_not_found(now, call, failure);
-        }
-        self.not_found_streak = None;
-        match self.phase.clone() {
-            Phase::Streaming if call == ApiCall::Create => match verdict {
-                RetryDecision::ResolveOutcome => {
-                    self.create_in_doubt = true;
-                    self.retry_call(now, call, &failure);
-                }
-                RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => {
-                    self.retry_call(now, call, &failure)
-                }
-                _ => {
-                    let doing = "the multipart upload was not created";
-                    self.abort_with(now, self.refused(&failure, call.operation(), doing));
-                }
-            },
-            Phase::Storing => self.on_put_failed(now, call, verdict, failure),
-            Phase::Committing => self.on_commit_failed(now, verdict, failure),
-            Phase::Resolving(step) => self.on_resolve_failure(now, step, verdict, failure),
-            Phase::RelistingParts => match verdict {
-                RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => {
-                    self.retry_call(now, call, &failure)
-                }
-                RetryDecision::NotFound if self.response_lost => {
-                    self.start_resolving(resolve::ResolveStep::HeadAfterUploadGone)
-                }
-                _ => self.abort_with(now, failure.error(call.operation(), "listing the parts")),
-            },
-            Phase::Verifying => self.on_head_failed(now, call, verdict, failure),
-            Phase::Aborting | Phase::Deleting => match verdict {
-                RetryDecision::NotFound if call == ApiCall::Abort && self.response_lost => {
-                    self.end_unknown("its answer was lost, and the upload is closed");
-                }
-                RetryDecision::NotFound if call == ApiCall::Abort => self.on_cleanup_done(None),
-                // Gone it was to be; the answer to an earlier try may have been lost.
-                RetryDecision::NotFound if matches!(call, ApiCall::Delete { .. }) => {
-                    self.on_cleanup_done(None)
-                }
-                RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => {
-                    self.retry_after_pause(now, call)
-                }
-                RetryDecision::ResolveOutcome if call == ApiCall::Create => {
-                    self.create_in_doubt = true;
-                    self.on_cleanup_done(None);
-                }
-                _ if call == ApiCall::Create => self.on_cleanup_done(None),
-                _ => self.on_cleanup_done(Some(failure)),
-            },
-            Phase::ListingOrphans if call != ApiCall::ListUploads => {}
-            Phase::ListingOrphans if cleanup::is_retryable(verdict) => {
-                self.retry_after_pause(now, call)
-            }
-            Phase::ListingOrphans => self.orphans_unlisted(Some(&failure)),
-            Phase::Streaming | Phase::Finished => {}
-        }
-    }
-
-    // What the driver and the progress line want to know.
-
-    pub fn upload_id(&self) -> Option<&str> {
-        match &self.creation {
-            Creation::Created(id) => Some(id),
+        debug_assert!(
+            TRANSITIONS.iter().any(|(a, b, _)| (*a, *b) == (from, to)),
+            "the transition from {from:?} to {to:?} is not in the table"
+        );
+        // `Finish` is the last action that the driver takes.
+        let finish = match self.core.actions.back() {
+            Some(Action::Finish(_)) => self.core.actions.pop_back(),
             _ => None,
+        };
+        self.core.act(Action::Transition { from, to });
+        self.core.actions.extend(finish);
+    }
+
+    /// Ends the run now, as a second signal asks for. The final error names what is left.
+    pub fn abandon(&mut self) {
+        self.core.stop.deadline = Some(self.core.now);
+        while self.kind() != StateKind::Finished {
+            self.step(on_deadline);
         }
     }
 
-    /// The parts to commit, in order.
+    // What the driver and the progress line read.
+
+    fn kind(&self) -> StateKind {
+        self.state.kind()
+    }
+
+    /// The id of the multipart upload; `None` before it is created.
+    pub fn upload_id(&self) -> Option<&str> {
+        self.core.upload_id()
+    }
+
+    /// The numbers and etags of the parts to commit, in order.
     pub fn commit_parts(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.parts.etags()
+        self.core.parts.etags()
     }
 
-    /// The size and digest of a part.
+    /// The size and digests of a part.
     pub fn part(&self, number: u32) -> Option<&PartDigest> {
-        self.parts.digest(number)
+        self.core.parts.digest(number)
     }
 
+    /// The number of acknowledged parts, and their size in bytes.
     pub fn acknowledged(&self) -> (u32, u64) {
-        self.parts.acknowledged()
+        self.core.parts.acknowledged()
     }
 
+    /// The number of parts in flight.
     pub fn in_flight(&self) -> usize {
-        self.parts.in_flight()
+        self.core.parts.in_flight()
     }
 
+    /// The number of attempts that were retries.
     pub fn retries(&self) -> u64 {
-        self.retries
+        self.core.retries
     }
 
-    /// Whether a commit or put has been sent, so that a signal no longer cancels it.
-    fn commit_was_sent(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Storing | Phase::Committing | Phase::Resolving(_) | Phase::Verifying
-        )
-    }
-
-    /// What the upload stands still for, where it does.
+    /// What an upload in an outage waits for.
     pub fn stalled_on(&self) -> Option<&'static str> {
-        self.outage.as_ref().and_then(|_| self.current_activity())
+        if self.core.outage.is_open() { self.current_activity() } else { None }
     }
 
-    /// What an unfinished run waits for, in words.
+    /// What an unfinished run waits for.
     pub fn current_activity(&self) -> Option<&'static str> {
-        Some(match self.phase {
-            Phase::Finished => return None,
-            Phase::Streaming if self.outage.is_some() => "the service to accept parts again",
-            Phase::Streaming if self.end_of_stream.is_some() && self.parts.all_acknowledged() => {
+        let core = &self.core;
+        Some(match self.kind() {
+            StateKind::Finished => return None,
+            StateKind::Streaming if core.outage.is_open() => "the service to accept parts again",
+            StateKind::Streaming if core.end.is_some() && core.parts.all_acknowledged() => {
                 "a signal that may have ended the stream"
             }
-            Phase::Streaming if self.end_of_stream.is_some() => "parts to be acknowledged",
-            Phase::Streaming => "the stream",
-            Phase::Storing => "the object to be stored",
-            Phase::Committing => "the commit",
-            Phase::Resolving(_) => "the outcome of the commit",
-            Phase::RelistingParts => "the list of parts",
-            Phase::Verifying => "the object to be verified",
-            Phase::Aborting => "the abort of the upload",
-            Phase::Deleting => "the object to be deleted",
-            Phase::ListingOrphans => "the list of open uploads",
+            StateKind::Streaming if core.end.is_some() => "parts to be acknowledged",
+            StateKind::Streaming => "the stream",
+            StateKind::Storing => "the object to be stored",
+            StateKind::Committing => "the commit",
+            StateKind::Resolving => "the outcome of the commit",
+            StateKind::RelistingParts => "the list of parts",
+            StateKind::Verifying => "the object to be verified",
+            StateKind::Aborting => "the abort of the upload",
+            StateKind::Deleting => "the object to be deleted",
+            StateKind::ListingOrphans => "the list of open uploads",
         })
+    }
+}
+
+fn on_event(state: State, core: &mut Core, event: Event) -> State {
+    match (event, state) {
+        (Event::CallDone { call, result }, state) => on_call_done(state, core, call, result),
+        (Event::Stop(error), state) => on_stop(state, core, error),
+        (Event::Rehashed { digest, md5, .. }, State::Storing(storing)) => {
+            storing.on_rehashed(core, &digest, &md5)
+        }
+        (event, State::Streaming(streaming)) => on_stream_event(streaming, core, event),
+        // The other states need nothing more of the stream.
+        (_, state) => state,
+    }
+}
+
+fn on_stream_event(mut streaming: Streaming, core: &mut Core, event: Event) -> State {
+    match event {
+        Event::Part { number, digest } => streaming.on_part_read(core, number, digest),
+        Event::MultipartNeeded => streaming.on_multipart_needed(core),
+        Event::LastPartNext => streaming.on_last_part_next(),
+        Event::EndOfStream { bytes, crc32 } => {
+            return streaming.on_end_of_stream(core, EndOfStream { bytes, crc32 });
+        }
+        // After a clean end of the stream, errors of the source mean nothing.
+        Event::SourceFailed(error) if core.end.is_none() => return streaming.abort(core, error),
+        Event::TailSplit { first, digests } => {
+            return streaming.on_tail_split(core, first, digests);
+        }
+        Event::Rehashed { number, digest, md5 } => {
+            return streaming.on_rehashed(core, number, &digest, &md5);
+        }
+        Event::SourceFailed(_) | Event::Stop(_) | Event::CallDone { .. } => {}
+    }
+    State::Streaming(streaming)
+}
+
+fn on_call_done(
+    state: State,
+    core: &mut Core,
+    call: ApiCall,
+    result: Result<Outcome, Failure>,
+) -> State {
+    core.config.service_seen |= result.is_ok();
+    core.outage.bucket_seen |= match &result {
+        Ok(_) => true,
+        Err(failure) => failure.shows_bucket(),
+    };
+    core.multipart.create_in_flight &= !call.is_create();
+    match (call, result, state) {
+        (ApiCall::Part(number), result, State::Streaming(streaming)) => {
+            streaming.on_part_done(core, number, result)
+        }
+        (ApiCall::Part(_), _, state) => state,
+        (call, Ok(outcome), state) => {
+            core.forget_not_found();
+            // A look-up that succeeds does not shorten the backoff of the commit.
+            if state.kind() != StateKind::Resolving {
+                core.call.attempt = 0;
+            }
+            on_success(state, core, call, outcome)
+        }
+        (call, Err(failure), state) => on_failure(state, core, call, &failure),
+    }
+}
+
+fn on_success(state: State, core: &mut Core, call: ApiCall, outcome: Outcome) -> State {
+    match state {
+        State::Streaming(streaming) => streaming.on_success(core, outcome),
+        State::Storing(storing) => storing.on_success(core, outcome),
+        State::Committing(commit) => commit.on_success(core, outcome),
+        State::Resolving(resolving) => resolving.on_success(core, outcome),
+        State::RelistingParts(commit) => match outcome {
+            Outcome::Parts(listed) => commit.on_parts_listed(core, &listed),
+            _ => State::RelistingParts(commit),
+        },
+        State::Verifying(verifying) => verifying.on_success(core, call, outcome),
+        State::Aborting(cleanup) => cleanup.on_abort_success(core, &call, outcome),
+        State::Deleting(cleanup) => cleanup.on_delete_success(core, outcome),
+        State::ListingOrphans(cleanup) => cleanup.on_listing_success(core, &call, outcome),
+        State::Finished => State::Finished,
+    }
+}
+
+fn on_failure(state: State, core: &mut Core, call: ApiCall, failure: &Failure) -> State {
+    let decision = retry::classify(call.operation(), core.stage(), failure);
+    if decision == RetryDecision::CredentialsTimedOut && !state.kind().is_decided() {
+        let error = failure.error(call.operation(), call.operation().name());
+        return on_budget_exhausted(state, core, error);
+    }
+    if decision != RetryDecision::AmbiguousNotFound {
+        core.forget_not_found();
+    }
+    match state {
+        State::Streaming(streaming) => streaming.on_failure(core, call, decision, failure),
+        State::Storing(storing) => storing.on_failure(core, call, decision, failure),
+        State::Committing(commit) => commit.on_failure(core, call, decision, failure),
+        State::Resolving(resolving) => resolving.on_failure(core, call, decision, failure),
+        State::RelistingParts(commit) => commit.on_listing_failed(core, call, decision, failure),
+        State::Verifying(verifying) => verifying.on_failure(core, call, decision, failure),
+        State::Aborting(cleanup) => cleanup.on_abort_failure(core, call, decision, failure),
+        State::Deleting(cleanup) => cleanup.on_delete_failure(core, call, decision, failure),
+        State::ListingOrphans(cleanup) => cleanup.on_listing_failure(core, call, decision, failure),
+        State::Finished => State::Finished,
+    }
+}
+
+fn on_budget_exhausted(state: State, core: &mut Core, error: Error) -> State {
+    match state {
+        State::Streaming(streaming) => streaming.abort(core, error),
+        State::Storing(storing) => storing.on_budget_exhausted(core, error),
+        State::Committing(commit) => commit.on_budget_exhausted(core, error),
+        State::Resolving(resolving) => resolving.on_budget_exhausted(core, error),
+        State::RelistingParts(commit) => commit.end_relisting(core, error),
+        State::Verifying(verifying) => verifying.end_unverified(core, &error.message),
+        decided => decided,
+    }
+}
+
+/// A signal asks to stop. A commit or put that was sent is resolved; anything else is aborted.
+fn on_stop(state: State, core: &mut Core, error: Error) -> State {
+    let deadline = *core.stop.deadline.get_or_insert(core.now + STOP_TIMEOUT);
+    let stops_upload = match &state {
+        State::Streaming(_) | State::RelistingParts(_) => true,
+        State::Storing(storing) => storing.can_stop(core),
+        State::Committing(commit) => commit.can_stop(core),
+        State::Resolving(resolving) => resolving.can_stop(core),
+        State::Verifying(_) => false,
+        _ => {
+            warn_of_signal(
+                core,
+                &error,
+                "came when the outcome was known; what is left takes 10 s at most",
+            );
+            core.deadline = core.deadline.map(|at| at.min(deadline));
+            return state;
+        }
+    };
+    if !stops_upload {
+        let meaning = "came after the object was sent, which is not called off; waiting up to 10 s \
+                       for the outcome";
+        warn_of_signal(core, &error, meaning);
+        core.act(Action::StopReading);
+        core.deadline = Some(core.clamp_to_stop(RESOLVE_TIMEOUT));
+        core.stop.error = Some(error);
+        if let Some((at, _)) = &mut core.call.scheduled {
+            *at = core.now;
+        }
+        return state;
+    }
+    warn_of_signal(core, &error, "stops the upload; another one, a second later, leaves at once");
+    match state {
+        State::Streaming(streaming) => streaming.abort(core, error),
+        State::RelistingParts(commit) | State::Committing(commit) => commit.stop(core, error),
+        State::Storing(storing) => storing.stop(core, error),
+        State::Resolving(resolving) => resolving.stop(core, error),
+        other => other,
+    }
+}
+
+/// Says what a signal means for the run.
+fn warn_of_signal(core: &mut Core, error: &Error, meaning: &str) {
+    if let Some(signal) = error.kind.signal_name() {
+        core.warn(format!("{signal} {meaning}"));
+    }
+}
+
+/// The deadline of a stop or cleanup has passed.
+fn on_deadline(state: State, core: &mut Core) -> State {
+    match state {
+        State::Streaming(_) | State::RelistingParts(_) => {
+            cleanup::end_unknown(core, "there was no time left to ask", None)
+        }
+        State::Storing(storing) => storing.on_deadline(core),
+        State::Committing(commit) => commit.on_deadline(core),
+        State::Resolving(resolving) => resolving.on_deadline(core),
+        State::Verifying(verifying) => verifying.on_deadline(core),
+        State::Aborting(cleanup) => cleanup.on_abort_deadline(core),
+        State::Deleting(cleanup) => cleanup.on_delete_deadline(core),
+        State::ListingOrphans(cleanup) => cleanup.on_listing_deadline(core),
+        State::Finished => State::Finished,
     }
 }

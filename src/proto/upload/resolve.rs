@@ -1,32 +1,32 @@
-//! A commit, or a put, that did not simply succeed.
+//! The unknown outcome of a commit.
 //!
-//! Owns the way from a failed or lost answer to certainty: asking for the object, asking for the
-//! upload, committing again, healing etags. Knows nothing of requests. Invariant: success is said
-//! only on evidence in the object itself, failure only where the service said no or the upload is
-//! still open; anything else is said to be unknown.
+//! Owns the way from a lost or ambiguous response to certainty: HEAD of the object, the list of the
+//! upload's parts, HEAD again. Must not know requests. Invariant: success is reported only on evidence
+//! in the object itself, failure only if the service rejected every attempt or the upload is still
+//! open; anything else is reported as unknown.
 
-use super::cleanup::is_retryable;
+use super::commit::Commit;
 use super::compare::Comparison;
-use super::{Action, ApiCall, Now, Outcome, Phase, PreviousObject, Upload};
-use crate::api::{ListedPart, ObjectMeta};
-use crate::error::{Error, ErrorKind};
-use crate::retry::{Failure, Operation, RetryDecision};
+use super::core::Core;
+use super::outage::RetryCause;
+use super::state::State;
+use super::{ApiCall, Outcome, cleanup, is_retryable};
+use crate::error::Error;
+use crate::retry::{Failure, RetryDecision};
 
-/// What is asked while the outcome of a commit is open.
+/// List calls that only confirm a rejection while no response is lost.
+const MAX_CONFIRMATIONS: u32 = 4;
+
+/// What is looked up while the outcome of a commit is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResolveStep {
-    /// Does the object stand there, and is it ours?
+pub(super) enum ResolveStep {
+    /// Whether the object exists and matches.
     HeadObject,
-    /// Is the upload still open?
+    /// Whether the upload is still open.
     ListParts,
-    /// The upload is gone: the object has to stand there now.
+    /// Whether the object exists and matches, after the upload was found to be gone.
     HeadAfterUploadGone,
 }
-
-/// A commit that names a part wrongly is healed and repeated this often.
-const MAX_RELISTS: u32 = 3;
-/// A put that arrives damaged is sent again this often.
-const MAX_CHECKSUM_FAILURES: u32 = 8;
 
 impl ResolveStep {
     fn call(self) -> ApiCall {
@@ -37,248 +37,152 @@ impl ResolveStep {
     }
 }
 
-impl Upload {
-    pub(super) fn on_commit_failed(&mut self, now: Now, verdict: RetryDecision, failure: Failure) {
-        match verdict {
-            RetryDecision::ResolveOutcome => {
-                self.response_lost = true;
-                self.seen_open = false;
-                self.phase = Phase::Resolving(ResolveStep::HeadObject);
-                // Even where patience is over, what became of it is worth one question.
-                let doing = self.attempt_label(&ApiCall::Commit);
-                let _ = self.record_failure(now, &failure, Operation::Commit, &doing);
-                self.schedule_retry(now, ApiCall::Head, &failure);
-            }
-            verdict if is_retryable(verdict) => self.retry_call(now, ApiCall::Commit, &failure),
-            RetryDecision::InvalidPart if self.relist_attempts < MAX_RELISTS => {
-                self.relist_attempts += 1;
-                self.phase = Phase::RelistingParts;
-                self.start_call(ApiCall::ListParts);
-            }
-            // After a lost answer even a plain no may mean that an earlier try had succeeded. So may,
-            // after any other, one that says that the upload has ended or that an object stands there.
-            _ if self.response_lost || self.may_be_our_earlier_success(verdict) => {
-                self.response_lost = true;
-                self.pending_rejection =
-                    Some(self.refused(&failure, Operation::Commit, "the commit"));
-                self.restart_budget(now);
-                self.start_resolving(ResolveStep::HeadObject);
-            }
-            _ => {
-                let error = self.refused(&failure, Operation::Commit, "the commit");
-                self.fail_after_commit(now, error);
-            }
+pub(super) struct Resolving {
+    commit: Commit,
+    step: ResolveStep,
+    /// The rejection of a repeated commit.
+    rejection: Option<Error>,
+}
+
+impl Resolving {
+    pub fn start(
+        core: &mut Core,
+        commit: Commit,
+        step: ResolveStep,
+        rejection: Option<Error>,
+    ) -> State {
+        core.start_call(step.call());
+        State::Resolving(Resolving { commit, step, rejection })
+    }
+
+    /// The call of the step is scheduled already.
+    pub fn scheduled(commit: Commit, step: ResolveStep) -> State {
+        State::Resolving(Resolving { commit, step, rejection: None })
+    }
+
+    fn go_to(self, core: &mut Core, step: ResolveStep) -> State {
+        Resolving::start(core, self.commit, step, self.rejection)
+    }
+
+    pub fn can_stop(&self, core: &Core) -> bool {
+        self.commit.can_stop(core)
+    }
+
+    pub fn stop(self, core: &mut Core, error: Error) -> State {
+        self.commit.stop(core, error)
+    }
+
+    pub fn on_deadline(self, core: &mut Core) -> State {
+        if self.commit.doubt().exists() {
+            return cleanup::end_unknown(core, "there was no time left to ask", None);
         }
+        // Every response is known: the abort of an upload that is still open can have the rest.
+        let late = Error::service("there was no time left to ask");
+        let error = core.stop.error.take().or(self.rejection).unwrap_or(late);
+        self.commit.stop(core, error)
     }
 
-    /// Whether a no to a repeated request may be the echo of an earlier one's success.
-    fn may_be_our_earlier_success(&self, verdict: RetryDecision) -> bool {
-        self.commit_attempts > 1
-            && matches!(verdict, RetryDecision::NotFound | RetryDecision::PreconditionFailed)
-    }
-
-    /// Whether an object is another than the one that stood there before, where that can be told.
-    pub(super) fn is_new(&self, held: &ObjectMeta) -> Option<bool> {
-        match &self.config.previous_object {
-            PreviousObject::Nothing => Some(true),
-            PreviousObject::Object(etag) => Some(held.etag.as_ref() != Some(etag)),
-            PreviousObject::Unknown => None,
+    pub fn on_budget_exhausted(self, core: &mut Core, error: Error) -> State {
+        if self.commit.doubt().exists() {
+            return cleanup::end_unknown(core, &error.message, None);
         }
+        self.commit.stop(core, error)
     }
 
-    pub(super) fn start_resolving(&mut self, step: ResolveStep) {
-        self.phase = Phase::Resolving(step);
-        self.start_call(step.call());
-    }
-
-    pub(super) fn on_resolve_response(&mut self, now: Now, step: ResolveStep, outcome: Outcome) {
-        match (step, outcome) {
-            (ResolveStep::HeadObject, Outcome::Object(held)) => match self.compare(&held) {
-                Comparison::Same(verified_by)
-                    if Upload::is_strong(&verified_by) && self.is_new(&held) == Some(true) =>
+    pub fn on_success(mut self, core: &mut Core, outcome: Outcome) -> State {
+        match (self.step, outcome) {
+            (ResolveStep::HeadObject, Outcome::Object(meta)) => match core.compare(&meta) {
+                Comparison::Same(evidence)
+                    if evidence.is_strong() && core.is_new(&meta) == Some(true) =>
                 {
-                    self.finish_stored(held, verified_by);
+                    cleanup::finish_stored(core, meta, evidence, None)
                 }
-                // An equal object may be the old one: then the upload is still open.
-                _ => self.start_resolving(ResolveStep::ListParts),
+                // An equal object may be the previous one: then the upload is still open.
+                _ => self.go_to(core, ResolveStep::ListParts),
             },
             (ResolveStep::ListParts, Outcome::Parts(_)) => {
-                if let Some(refusal) = self.pending_rejection.take() {
-                    return self.fail_after_commit(now, refusal);
+                if let Some(rejection) = self.rejection {
+                    return self.commit.fail(core, rejection);
                 }
-                self.seen_open = true;
-                self.phase = Phase::Committing;
-                let failure = Failure::Transport {
-                    kind: crate::transport_error::TransportError::ResponseLost,
-                    text: "the answer to the commit was lost, and the upload is still open"
-                        .to_owned(),
-                };
-                self.retry_call(now, ApiCall::Commit, &failure);
+                self.commit.seen_open();
+                self.commit.retry(core, RetryCause::CommitResponseLost)
             }
-            (ResolveStep::HeadAfterUploadGone, Outcome::Object(held)) => {
-                let new = self.is_new(&held);
-                match self.compare(&held) {
-                    // The upload has ended, the old object is gone and the size is right. Where it
-                    // is not known what stood there, an old object may have that size.
-                    Comparison::Same(by) if new.unwrap_or(Upload::is_strong(&by)) => {
-                        self.finish_stored(held, by);
+            (ResolveStep::HeadAfterUploadGone, Outcome::Object(meta)) => {
+                let new = core.is_new(&meta);
+                match core.compare(&meta) {
+                    // The upload is gone, the previous object is gone and the size matches. If it is
+                    // unknown which object existed before, the size alone proves nothing.
+                    Comparison::Same(evidence) if new.unwrap_or(evidence.is_strong()) => {
+                        cleanup::finish_stored(core, meta, evidence, None)
                     }
-                    _ => self.end_unknown(
+                    _ => cleanup::end_unknown(
+                        core,
                         "its answer was lost, the upload is closed, and the object that stands \
                          there is not what was sent",
+                        None,
                     ),
                 }
             }
-            _ => {}
+            _ => State::Resolving(self),
         }
     }
 
-    pub(super) fn on_resolve_failure(
-        &mut self,
-        now: Now,
-        step: ResolveStep,
-        verdict: RetryDecision,
-        failure: Failure,
-    ) {
-        match (step, verdict) {
-            (_, verdict) if is_retryable(verdict) => self.retry_call(now, step.call(), &failure),
-            (ResolveStep::HeadObject, _) => self.start_resolving(ResolveStep::ListParts),
+    pub fn on_failure(
+        self,
+        core: &mut Core,
+        call: ApiCall,
+        decision: RetryDecision,
+        failure: &Failure,
+    ) -> State {
+        let step = self.step;
+        match (step, decision) {
+            (_, RetryDecision::AmbiguousNotFound) => self.on_not_found(core, call, failure),
+            (_, decision) if is_retryable(decision) => self.retry(core, step.call(), failure),
+            (ResolveStep::HeadObject, _) => self.go_to(core, ResolveStep::ListParts),
             (ResolveStep::ListParts, RetryDecision::NotFound) => {
-                self.restart_budget(now);
-                self.start_resolving(ResolveStep::HeadAfterUploadGone);
+                core.restart_budget();
+                self.go_to(core, ResolveStep::HeadAfterUploadGone)
             }
             (ResolveStep::ListParts | ResolveStep::HeadAfterUploadGone, _) => {
-                self.end_unresolved(now, step, &failure)
+                self.end_unresolved(core, failure)
             }
         }
     }
 
-    /// Asking has failed: what is not known stays unknown, unless every answer was a plain no.
-    pub(super) fn end_unresolved(&mut self, now: Now, step: ResolveStep, failure: &Failure) {
-        match self.pending_rejection.take() {
-            Some(refusal) if !self.response_lost && step == ResolveStep::ListParts => {
-                self.fail_after_commit(now, refusal);
+    fn retry(self, core: &mut Core, call: ApiCall, failure: &Failure) -> State {
+        match core.retry_call(call, RetryCause::Failed(failure)) {
+            Ok(()) => State::Resolving(self),
+            Err(error) => self.on_budget_exhausted(core, error),
+        }
+    }
+
+    /// An ambiguous 404. A HEAD's 404 has no code, so that it is only a reason for another call.
+    fn on_not_found(self, core: &mut Core, call: ApiCall, failure: &Failure) -> State {
+        let streak = core.count_not_found(&call);
+        let retryable = core.is_not_found_retryable(&streak);
+        let again = match self.step {
+            // The list of parts proves more than an object that may only be hidden.
+            ResolveStep::HeadObject => return self.go_to(core, ResolveStep::ListParts),
+            ResolveStep::ListParts if !self.commit.doubt().exists() => {
+                streak.count() < MAX_CONFIRMATIONS
+            }
+            ResolveStep::ListParts | ResolveStep::HeadAfterUploadGone => retryable,
+        };
+        if again { self.retry(core, call, failure) } else { self.end_unresolved(core, failure) }
+    }
+
+    /// The look-ups have failed. The outcome is unknown, unless every attempt was rejected.
+    fn end_unresolved(self, core: &mut Core, failure: &Failure) -> State {
+        match self.rejection {
+            Some(rejection)
+                if !self.commit.doubt().exists() && self.step == ResolveStep::ListParts =>
+            {
+                self.commit.fail(core, rejection)
             }
             _ => {
                 let why = failure.message("its answer was lost, and asking did not settle it");
-                self.end_unknown(&why);
+                cleanup::end_unknown(core, &why, None)
             }
         }
-    }
-
-    /// As above, for a put whose object was looked for.
-    pub(super) fn nothing_found(&mut self, now: Now, why: &str) {
-        match self.pending_rejection.take() {
-            Some(refusal) if !self.response_lost => self.fail_after_commit(now, refusal),
-            _ => self.end_unknown(why),
-        }
-    }
-
-    /// The parts as the service lists them, after it refused an etag.
-    pub(super) fn on_parts_listed(&mut self, now: Now, listed: Vec<ListedPart>) {
-        match self.parts.requeue_missing(&listed) {
-            // The parts that are sent again lead to the next commit themselves.
-            Ok(again) if again > 0 => {
-                self.retries += again;
-                self.record_progress(now);
-                self.phase = Phase::Streaming;
-            }
-            Ok(_) => {
-                self.record_progress(now);
-                self.phase = Phase::Committing;
-                self.start_call(ApiCall::Commit);
-            }
-            Err(error) => self.fail_after_commit(now, error),
-        }
-    }
-
-    pub(super) fn on_put_failed(
-        &mut self,
-        now: Now,
-        call: ApiCall,
-        verdict: RetryDecision,
-        failure: Failure,
-    ) {
-        match (call, verdict) {
-            (ApiCall::Put, RetryDecision::ResolveOutcome) => {
-                self.response_lost = true;
-                // The body is still here, and the condition keeps a repetition from doing harm.
-                self.retry_call(now, ApiCall::Put, &failure);
-            }
-            (call, verdict) if is_retryable(verdict) => self.retry_call(now, call, &failure),
-            (ApiCall::Put, RetryDecision::ChecksumMismatch)
-                if self.relist_attempts < MAX_CHECKSUM_FAILURES =>
-            {
-                self.relist_attempts += 1;
-                self.retries += 1;
-                self.actions.push_back(Action::Rehash(1));
-            }
-            // With a lost answer among the tries, whether one arrived is asked for below.
-            (ApiCall::Put, RetryDecision::ChecksumMismatch) if !self.response_lost => {
-                let doing = "the object was damaged on the way every time";
-                let error = failure.error(Operation::Put, doing);
-                self.fail_after_commit(now, Error { kind: ErrorKind::Integrity, ..error });
-            }
-            (ApiCall::Put, verdict)
-                if self.response_lost || self.may_be_our_earlier_success(verdict) =>
-            {
-                self.response_lost = true;
-                self.pending_rejection = Some(self.refused(&failure, Operation::Put, "PutObject"));
-                self.restart_budget(now);
-                self.start_call(ApiCall::Head);
-            }
-            (ApiCall::Put, _) => {
-                let error = self.refused(&failure, Operation::Put, "PutObject");
-                self.fail_after_commit(now, error);
-            }
-            _ => self.nothing_found(now, &failure.message("an answer was lost, and asking failed")),
-        }
-    }
-
-    /// A repeated put was refused: what stands there may be what the first try stored.
-    pub(super) fn on_put_head(&mut self, now: Now, held: ObjectMeta) {
-        match self.compare(&held) {
-            _ if self.is_new(&held) == Some(false) => self.object_not_ours(now),
-            Comparison::Differs(_) if !self.response_lost => {
-                self.nothing_found(now, "something else stands there");
-            }
-            Comparison::Same(verified_by) if Upload::is_strong(&verified_by) => {
-                self.finish_stored(held, verified_by);
-            }
-            Comparison::Differs(_) => self.object_not_ours(now),
-            // The chosen checksum is not kept by the service, but its MD5 is.
-            _ if held.content.md5.is_some() => {
-                self.candidate_object = Some(held);
-                self.actions.push_back(Action::Rehash(1));
-            }
-            // Another host's stream may have the same size.
-            _ => self
-                .nothing_found(now, "an answer was lost, and what stands there cannot be compared"),
-        }
-    }
-
-    /// What stands at the name was put there by someone else, or was there before.
-    pub(super) fn object_not_ours(&mut self, now: Now) {
-        match self.pending_rejection.take() {
-            Some(refusal) if !self.response_lost => return self.fail_after_commit(now, refusal),
-            Some(refusal) if refusal.kind == ErrorKind::Exists => {}
-            Some(refusal) => {
-                let why =
-                    format!("an answer was lost, its repetition refused ({})", refusal.message);
-                return self.end_unknown(&format!("{why}, and something else stands there"));
-            }
-            None => {
-                return self.end_unknown("its answer was lost, and something else stands there");
-            }
-        }
-        let error = Error::new(
-            ErrorKind::Exists,
-            format!(
-                "{} exists already, and it is not this stream",
-                self.config.messages.object_url
-            ),
-        )
-        .with_hint("give --force to replace it");
-        self.fail_after_commit(now, error);
     }
 }

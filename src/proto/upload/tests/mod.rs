@@ -7,46 +7,49 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-mod doubt;
-mod heal;
-mod hold;
+mod confirm;
+mod harness;
+mod lost_response;
 pub(crate) mod model;
+mod not_found;
 mod outage;
+mod outage_report;
 mod recording;
-mod refusal;
+mod rejection;
+mod relist;
+mod scripted;
+mod signal_hold;
 mod simulation;
-mod spurious;
-mod stands;
-mod story;
-mod tail;
+mod tail_split;
 mod token_day_sim;
-mod trouble;
-mod world;
+mod transitions;
 
 use super::*;
+use crate::api::{Digests, ObjectMeta};
 use crate::digest::{self, Algorithm, Value};
 use crate::error::ErrorKind;
+use crate::retry::Operation;
 use crate::transport_error::TransportError;
+use harness::{Due, FaultRate, Harness, declined, settings};
 use model::{Model, Sent, held};
-use world::{Due, Weather, World, declined, settings};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-const CALM: Weather = Weather { faults: 0, until: Duration::ZERO };
+const NO_FAULTS: FaultRate = FaultRate { faults: 0, until: Duration::ZERO };
 
 #[test]
 fn a_stream_of_many_parts_is_committed_once_and_verified() {
-    let mut world = World::new(1, 7, CALM);
+    let mut world = Harness::new(1, 7, NO_FAULTS);
     world.read(world.end());
     let stored = world.run().unwrap();
     assert_eq!((stored.parts, world.commits), (7, 1));
-    assert_eq!(stored.evidence.0, "opc-multipart-sha256");
+    assert_eq!(stored.evidence.to_string(), "opc-multipart-sha256");
     world.judge(1, &Ok(stored));
 }
 
 #[test]
 fn a_short_stream_is_one_put_and_no_upload() {
-    let mut world = World::new(1, 1, CALM);
+    let mut world = Harness::new(1, 1, NO_FAULTS);
     world.read(world.end());
     let stored = world.run().unwrap();
     assert_eq!((stored.parts, stored.upload_id, world.model.made), (1, None, 1));
@@ -56,11 +59,11 @@ fn a_short_stream_is_one_put_and_no_upload() {
 #[test]
 fn an_empty_stream_is_refused_unless_it_is_allowed() {
     let end = || Event::EndOfStream { bytes: 0, crc32: 0 };
-    let mut world = World::new(1, 0, CALM);
+    let mut world = Harness::new(1, 0, NO_FAULTS);
     world.read(end());
     assert_eq!(world.run().unwrap_err().kind, ErrorKind::Source);
-    let mut world = World::new(1, 0, CALM);
-    world.upload.config.allow_empty = true;
+    let mut world = Harness::new(1, 0, NO_FAULTS);
+    world.configure(|config| config.allow_empty = true);
     world.read(end());
     assert_eq!(world.run().unwrap().size, 0);
 }
@@ -68,7 +71,7 @@ fn an_empty_stream_is_refused_unless_it_is_allowed() {
 #[test]
 fn a_broken_source_never_leads_to_a_commit_and_leaves_no_upload() {
     for seed in 0..50 {
-        let mut world = World::new(seed, 1 + seed as usize % 6, CALM);
+        let mut world = Harness::new(seed, 1 + seed as usize % 6, NO_FAULTS);
         world.read(Event::SourceFailed(Error::source("killed")));
         let result = world.run();
         assert_eq!(result.as_ref().unwrap_err().kind, ErrorKind::Source);
@@ -80,8 +83,8 @@ fn a_broken_source_never_leads_to_a_commit_and_leaves_no_upload() {
 #[test]
 fn whatever_passes_never_loses_the_stream() {
     for seed in 0..3000 {
-        let weather = Weather { faults: 40, until: Duration::from_secs(1200) };
-        let mut world = World::new(seed, 1 + seed as usize % 9, weather);
+        let fault_rate = FaultRate { faults: 40, until: Duration::from_secs(1200) };
+        let mut world = Harness::new(seed, 1 + seed as usize % 9, fault_rate);
         world.read(world.end());
         let result = world.run();
         world.judge(seed, &result);
@@ -94,8 +97,8 @@ fn whatever_passes_never_loses_the_stream() {
 #[test]
 fn patience_ends_in_an_error_and_never_before_it_is_over() {
     for seed in 0..500 {
-        let weather = Weather { faults: 100, until: Duration::from_secs(1 << 30) };
-        let mut world = World::new(seed, 1 + seed as usize % 5, weather);
+        let fault_rate = FaultRate { faults: 100, until: Duration::from_secs(1 << 30) };
+        let mut world = Harness::new(seed, 1 + seed as usize % 5, fault_rate);
         world.read(world.end());
         let result = world.run();
         world.judge(seed, &result);
@@ -113,8 +116,8 @@ fn patience_ends_in_an_error_and_never_before_it_is_over() {
 #[test]
 fn a_signal_at_any_moment_ends_within_ten_seconds_and_leaves_nothing_false() {
     for seed in 0..3000 {
-        let weather = Weather { faults: seed as u32 % 60, until: Duration::from_secs(600) };
-        let mut world = World::new(seed, 1 + seed as usize % 6, weather);
+        let fault_rate = FaultRate { faults: seed as u32 % 60, until: Duration::from_secs(600) };
+        let mut world = Harness::new(seed, 1 + seed as usize % 6, fault_rate);
         world.read(world.end());
         let at = Duration::from_millis(world.rng.u64(..20_000));
         let stop = Error::new(ErrorKind::Signal(15), "stopped by SIGTERM");
@@ -135,11 +138,11 @@ fn a_wrong_checksum_in_an_answer_is_an_integrity_failure() {
     let created = Outcome::Created { upload_id: "u".to_owned() };
     upload.handle_event(SECOND, Event::CallDone { call: ApiCall::Create, result: Ok(created) });
     let wrong = held("e", &Bytes::from_static(b"abd"), false);
-    let stored = Outcome::Stored { held: wrong, crc32: crc32fast::hash(&body) };
+    let stored = Outcome::Stored { meta: wrong, crc32: crc32fast::hash(&body) };
     upload.handle_event(SECOND, Event::CallDone { call: ApiCall::Part(1), result: Ok(stored) });
     upload.handle_event(
         SECOND,
-        Event::CallDone { call: ApiCall::Abort, result: Ok(Outcome::Removed) },
+        Event::CallDone { call: scripted::abort(), result: Ok(Outcome::Removed) },
     );
     let finish = std::iter::from_fn(|| upload.poll_action()).find_map(|action| match action {
         Action::Finish(result) => Some(result),
@@ -224,7 +227,7 @@ fn giving_up_on_a_lost_commit_is_no_certain_failure_unless_the_upload_was_aborte
             let result = match &call {
                 ApiCall::Create => Ok(Outcome::Created { upload_id: "u".to_owned() }),
                 ApiCall::Part(_) => Ok(Outcome::Stored {
-                    held: held("e", &body, false),
+                    meta: held("e", &body, false),
                     crc32: crc32fast::hash(&body),
                 }),
                 ApiCall::Commit => {
@@ -237,7 +240,7 @@ fn giving_up_on_a_lost_commit_is_no_certain_failure_unless_the_upload_was_aborte
                 }
                 ApiCall::Head => refused(404, ""),
                 ApiCall::ListParts => Ok(Outcome::Parts(Vec::new())),
-                ApiCall::Abort if aborted => Ok(Outcome::Removed),
+                ApiCall::Abort { .. } if aborted => Ok(Outcome::Removed),
                 _ => refused(503, "ServiceUnavailable"),
             };
             upload.handle_event(now, Event::CallDone { call, result });
@@ -248,7 +251,7 @@ fn giving_up_on_a_lost_commit_is_no_certain_failure_unless_the_upload_was_aborte
 
 #[test]
 fn a_stream_whose_checksum_is_not_that_of_what_was_sent_is_not_committed() {
-    let mut world = World::new(1, 5, CALM);
+    let mut world = Harness::new(1, 5, NO_FAULTS);
     let whole = world.whole();
     world
         .read(Event::EndOfStream { bytes: whole.len() as u64, crc32: crc32fast::hash(&whole) ^ 1 });

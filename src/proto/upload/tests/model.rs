@@ -62,7 +62,7 @@ impl Model {
                 let held = held(&etag, &call.body, false);
                 let upload = self.uploads.get_mut(&id).ok_or_else(gone)?;
                 upload.insert(*number, (etag, call.body.clone()));
-                Ok(Outcome::Stored { held, crc32: crc32fast::hash(&call.body) })
+                Ok(Outcome::Stored { meta: held, crc32: crc32fast::hash(&call.body) })
             }
             ApiCall::Put => {
                 if condition && self.object.is_some() {
@@ -73,7 +73,7 @@ impl Model {
                     self.object = Some((etag.clone(), call.body.clone()));
                 }
                 let held = held(&etag, &call.body, false);
-                Ok(Outcome::Stored { held, crc32: crc32fast::hash(&call.body) })
+                Ok(Outcome::Stored { meta: held, crc32: crc32fast::hash(&call.body) })
             }
             ApiCall::Commit => {
                 if !known {
@@ -135,7 +135,9 @@ impl Model {
                 });
                 Ok(Outcome::Uploads(listed.collect()))
             }
-            ApiCall::Abort => self.uploads.remove(&id).map(|_| Outcome::Removed).ok_or_else(gone),
+            ApiCall::Abort { .. } => {
+                self.uploads.remove(&id).map(|_| Outcome::Removed).ok_or_else(gone)
+            }
             ApiCall::Delete { .. } => {
                 self.object = None;
                 Ok(Outcome::Removed)

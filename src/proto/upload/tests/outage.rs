@@ -4,7 +4,7 @@ use super::*;
 
 /// A world that goes away for a while, and a source that waits for buffers.
 struct Outage {
-    world: World,
+    world: Harness,
     /// Nothing is reached from the one time to the other.
     gone: (Duration, Duration),
     /// So often, with a pause as long as the world is gone for.
@@ -18,10 +18,10 @@ struct Outage {
 
 impl Outage {
     fn new(seed: u64, parts: usize, gone: (Duration, Duration)) -> Outage {
-        let mut world = World::new(seed, parts, CALM);
+        let mut world = Harness::new(seed, parts, NO_FAULTS);
         // Buffers are counted by part, so no part is cut.
-        world.upload.config.tail_split.min_piece = u64::MAX;
-        let buffers = world.upload.config.parallel + 1;
+        world.configure(|config| config.tail_split.min_piece = u64::MAX);
+        let buffers = world.upload.core.config.parallel + 1;
         Outage { world, gone, times: 1, buffers, asked: 0, given: 0, most_held: 0 }
     }
 
@@ -58,7 +58,7 @@ impl Outage {
         if !self.is_gone() {
             return self.world.begin(call);
         }
-        self.world.aborts_under_way += u32::from(call == ApiCall::Abort);
+        self.world.aborts_under_way += u32::from(matches!(call, ApiCall::Abort { .. }));
         let text = "connection refused".to_owned();
         let failure = Failure::Transport { kind: TransportError::Connect, text };
         let event = Event::CallDone { call, result: Err(failure) };
@@ -89,7 +89,10 @@ impl Outage {
                     Action::StartCall(call) => self.begin(call),
                     Action::ReleasePart(number) => drop(self.world.held.remove(&number)),
                     Action::Warn(text) => self.world.notes.push(text),
-                    Action::CancelParts | Action::StopReading | Action::Rehash(_) => {}
+                    Action::CancelParts
+                    | Action::StopReading
+                    | Action::Rehash(_)
+                    | Action::Transition { .. } => {}
                     Action::SplitTail { .. } => panic!("no part is to be cut"),
                     Action::Finish(result) => return result,
                 }
@@ -141,7 +144,7 @@ fn an_outage_that_outlasts_patience_ends_the_run_at_its_end_and_not_before() {
         let from = Duration::from_millis(seed * 97 % 20_000);
         let gone = (from, from + 3 * 3600 * SECOND);
         let mut outage = Outage::new(seed, 30, gone);
-        outage.world.upload.config.retry_for = 600 * SECOND;
+        outage.world.configure(|config| config.retry_for = 600 * SECOND);
         let result = outage.run();
         outage.world.judge(seed, &result);
         let kind = result.unwrap_err().kind;
@@ -160,7 +163,7 @@ fn outages_that_together_outlast_patience_cost_nothing_where_parts_arrive_betwee
         let from = Duration::from_millis(seed * 97 % 20_000);
         let mut outage = Outage::new(seed, 300, (from, from + 60 * SECOND));
         outage.times = 20;
-        outage.world.upload.config.retry_for = 300 * SECOND;
+        outage.world.configure(|config| config.retry_for = 300 * SECOND);
         let result = outage.run();
         outage.world.judge(seed, &result);
         result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));

@@ -5,7 +5,7 @@
 //! `cargo test` makes a slice of the runs. `OCIPIPE_SIMULATION=10000` makes that many, and
 //! `OCIPIPE_SEED=17` makes one and tells of it.
 
-use super::story::stop;
+use super::scripted::stop;
 use super::*;
 
 /// What `cargo test` makes of it.
@@ -14,7 +14,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// One run, and what it is to be judged by.
 struct Run {
-    world: World,
+    world: Harness,
     before: Option<Bytes>,
     broken: bool,
     foreign: Option<Duration>,
@@ -31,73 +31,73 @@ fn theirs() -> Bytes {
 
 impl Run {
     fn new(seed: u64) -> Run {
-        let mut dice = fastrand::Rng::with_seed(seed ^ 0x0c1_919e);
-        let parts = 1 + dice.usize(..9);
-        let faults = [0, 0, 5, 20, 40, 60][dice.usize(..6)];
-        let weather = Weather { faults, until: Duration::from_secs(dice.u64(..1200)) };
-        let mut world = World::new(seed, parts, weather);
-        world.model.lies = dice.u32(..10) == 0;
-        world.upload.config.end_proven = dice.u32(..4) == 0;
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x0c1_919e);
+        let parts = 1 + rng.usize(..9);
+        let faults = [0, 0, 5, 20, 40, 60][rng.usize(..6)];
+        let fault_rate = FaultRate { faults, until: Duration::from_secs(rng.u64(..1200)) };
+        let mut world = Harness::new(seed, parts, fault_rate);
+        world.model.lies = rng.u32(..10) == 0;
+        world.upload.core.config.end_proven = rng.u32(..4) == 0;
         // With a service that lies besides, a handful of answers in a row would be beyond anybody.
         let spurious = if world.model.lies { [0, 7] } else { [7, 30] };
-        world.spurious = if dice.bool() { spurious[dice.usize(..2)] } else { 0 };
-        world.model.hides = [Some(404), Some(403), None, None, None][dice.usize(..5)];
-        let settings = &mut world.upload.config;
-        settings.bucket_seen = dice.bool();
-        world.upload.bucket_seen = settings.bucket_seen;
-        settings.delete_on_mismatch = dice.bool();
-        settings.retry_for = Duration::from_secs([3600, 3600, 300, 5][dice.usize(..4)]);
+        world.spurious = if rng.bool() { spurious[rng.usize(..2)] } else { 0 };
+        world.model.hides = [Some(404), Some(403), None, None, None][rng.usize(..5)];
+        let mut settings = world.upload.core.config.clone();
+        settings.bucket_seen = rng.bool();
+        settings.delete_on_mismatch = rng.bool();
+        settings.retry_for = Duration::from_secs([3600, 3600, 300, 5][rng.usize(..4)]);
         let mut before = None;
-        if dice.u32(..3) == 0 {
+        if rng.u32(..3) == 0 {
             world.condition = false;
-            let replaced = dice.bool();
+            let replaced = rng.bool();
             settings.previous_object = match replaced {
                 true => PreviousObject::Object("old".to_owned()),
                 false => PreviousObject::Unknown,
             };
-            if replaced || dice.bool() {
+            if replaced || rng.bool() {
                 before = Some(Bytes::from_static(b"old"));
                 world.model.object = Some(("old".to_owned(), Bytes::from_static(b"old")));
             }
         }
-        if dice.u32(..8) == 0 {
+        world.upload = Upload::new(settings);
+        if rng.u32(..8) == 0 {
             use Operation::{Abort, Create, Head, ListParts, ListUploads};
             let right = [vec![Abort], vec![Head, ListParts], vec![ListUploads], vec![Create]];
-            world.forbidden = right[dice.usize(..4)].clone();
+            world.forbidden = right[rng.usize(..4)].clone();
             // Who may neither look nor ask has the service's word, and nothing else.
             world.model.lies &= world.forbidden != [Create];
         }
-        let broken = dice.u32(..12) == 0;
+        let broken = rng.u32(..12) == 0;
         let last = match broken {
             true => Event::SourceFailed(Error::source("killed")),
             false => world.end(),
         };
         world.read(last);
         let end = world.due.keys().last().map(|(at, _)| *at).unwrap_or_default();
-        let stopped = match dice.u32(..6) {
-            0 => Some(Duration::from_millis(dice.u64(..30_000))),
+        let stopped = match rng.u32(..6) {
+            0 => Some(Duration::from_millis(rng.u64(..30_000))),
             // With the end of the stream, or a moment before or after it.
-            1 => Some((end + Duration::from_millis(dice.u64(..250))).saturating_sub(SECOND / 20)),
-            2 if dice.bool() => Some(end),
+            1 => Some((end + Duration::from_millis(rng.u64(..250))).saturating_sub(SECOND / 20)),
+            2 if rng.bool() => Some(end),
             _ => None,
         };
         if let Some(at) = stopped {
             world.after(at, Due::Event(stop()));
         }
         // To a question, somebody else's object in the place of one that was not kept looks like it.
-        let foreign = (world.condition && !world.model.lies && dice.u32(..10) == 0)
-            .then(|| Duration::from_millis(dice.u64(..30_000)));
+        let foreign = (world.condition && !world.model.lies && rng.u32(..10) == 0)
+            .then(|| Duration::from_millis(rng.u64(..30_000)));
         let told = format!(
             "{parts} parts, {faults} % faults until {:?}, {} % spurious, lies {}, hides {:?}, \
              forbidden {:?}, before {:?}, broken {broken}, stopped {stopped:?}, foreign {foreign:?}, \
              retry for {:?}",
-            world.weather.until,
+            world.fault_rate.until,
             world.spurious,
             world.model.lies,
             world.model.hides,
             world.forbidden,
-            world.upload.config.previous_object,
-            world.upload.config.retry_for,
+            world.upload.core.config.previous_object,
+            world.upload.core.config.retry_for,
         );
         Run { world, before, broken, foreign, stopped, end, told }
     }
@@ -131,7 +131,7 @@ impl Run {
         }
         // What is told to stop with the end of its stream may have got that end from who stops it.
         if let Some(at) = self.stopped
-            && !world.upload.config.end_proven
+            && !world.upload.core.config.end_proven
             && at < self.end + SECOND / 10
         {
             let nothing = world.commits == 0 && (object == self.before || object == Some(theirs()));
@@ -140,15 +140,15 @@ impl Run {
         if let Some(at) = self.stopped {
             assert!(world.now <= at + STOP_WITHIN, "{:?} later: {}", world.now - at, case());
         }
-        let calm = world.weather.faults == 0 && world.forbidden.is_empty() && !world.model.lies;
+        let calm = world.fault_rate.faults == 0 && world.forbidden.is_empty() && !world.model.lies;
         let undisturbed = self.stopped.is_none() && self.foreign.is_none() && !self.broken;
-        let patient = world.upload.config.retry_for > 200 * SECOND;
-        let known = world.upload.config.bucket_seen;
+        let patient = world.upload.core.config.retry_for > 200 * SECOND;
+        let known = world.upload.core.config.bucket_seen;
         if calm && undisturbed && patient && (known || !world.never_answered()) {
             assert!(result.is_ok(), "a stream that could be saved: {}", case());
         }
         let unhindered = world.forbidden.is_empty() && !world.model.lies && known;
-        if unhindered && undisturbed && world.upload.config.retry_for > 3000 * SECOND {
+        if unhindered && undisturbed && world.upload.core.config.retry_for > 3000 * SECOND {
             let fair =
                 result.as_ref().err().is_none_or(|error| error.kind == ErrorKind::OutcomeUnknown);
             assert!(fair, "a stream that was lost for good: {}", case());

@@ -94,6 +94,7 @@ impl Day {
                     Action::CancelParts => self.cancelled = true,
                     Action::Warn(_)
                     | Action::StopReading
+                    | Action::Transition { .. }
                     | Action::Rehash(_)
                     | Action::SplitTail { .. } => {}
                     Action::Finish(result) => return (self, result),
@@ -172,7 +173,7 @@ impl Day {
             ApiCall::Part(of) => {
                 SigningRequest::Transfer { of: of.into(), takes: Some(secs(takes)) }
             }
-            ApiCall::Abort => SigningRequest::Abort,
+            ApiCall::Abort { .. } => SigningRequest::Abort,
             _ => SigningRequest::Small,
         };
         let signed = match self.around.judge(attempt) {

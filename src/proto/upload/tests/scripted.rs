@@ -1,16 +1,16 @@
 //! A machine that is told one history, answer by answer.
 
 use super::*;
-use crate::api::Digests;
 
 /// A machine, and what it has asked for so far.
-pub struct Story {
+pub struct ScriptedRun {
     pub upload: Upload,
     pub now: Duration,
     pub calls: Vec<ApiCall>,
     pub notes: Vec<String>,
     pub cut: Option<(u32, Vec<u64>)>,
     pub finish: Option<Result<StoredObject, Error>>,
+    pub transitions: Vec<(StateKind, StateKind)>,
 }
 
 pub fn lost() -> Failure {
@@ -26,11 +26,28 @@ pub fn sized(etag: &str, size: u64) -> ObjectMeta {
     ObjectMeta { etag: Some(etag.to_owned()), size: Some(size), ..ObjectMeta::default() }
 }
 
-impl Story {
-    pub fn new(settings: UploadConfig) -> Story {
+/// The abort of the upload of most stories.
+pub fn abort() -> ApiCall {
+    abort_of("u")
+}
+
+pub fn abort_of(upload_id: &str) -> ApiCall {
+    ApiCall::Abort { upload_id: upload_id.to_owned() }
+}
+
+impl ScriptedRun {
+    pub fn new(settings: UploadConfig) -> ScriptedRun {
         let (calls, notes) = (Vec::new(), Vec::new());
         let upload = Upload::new(settings);
-        Story { upload, now: SECOND, calls, notes, cut: None, finish: None }
+        ScriptedRun {
+            upload,
+            now: SECOND,
+            calls,
+            notes,
+            cut: None,
+            finish: None,
+            transitions: Vec::new(),
+        }
     }
 
     pub fn tell(&mut self, event: Event) {
@@ -44,6 +61,7 @@ impl Story {
                 Action::StartCall(call) => self.calls.push(call),
                 Action::Warn(text) => self.notes.push(text),
                 Action::SplitTail { first, sizes, .. } => self.cut = Some((first, sizes)),
+                Action::Transition { from, to } => self.transitions.push((from, to)),
                 Action::Finish(result) => self.finish = Some(result),
                 _ => {}
             }
@@ -63,7 +81,7 @@ impl Story {
     pub fn hidden(&mut self) {
         while self.last() == &ApiCall::Head {
             self.refused(ApiCall::Head, 404, "");
-            if self.upload.scheduled_call.is_some() {
+            if self.upload.core.call.scheduled.is_some() {
                 self.wait();
             }
         }
@@ -102,12 +120,12 @@ impl Story {
     }
 
     /// The commit of a stream of two parts, three bytes each, is on its way.
-    pub fn committing(settings: UploadConfig) -> Story {
-        let mut story = Story::new(settings);
-        story.creating();
-        story.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
-        story.finish_parts();
-        story
+    pub fn committing(settings: UploadConfig) -> ScriptedRun {
+        let mut run = ScriptedRun::new(settings);
+        run.creating();
+        run.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
+        run.finish_parts();
+        run
     }
 
     pub fn creating(&mut self) {
@@ -123,26 +141,27 @@ impl Story {
         self.tell(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
         for number in [1, 2] {
             let held = held(&format!("e{number}"), &body, false);
-            let stored = Outcome::Stored { held, crc32: crc32fast::hash(&body) };
+            let stored = Outcome::Stored { meta: held, crc32: crc32fast::hash(&body) };
             self.ok(ApiCall::Part(number), stored);
         }
         assert_eq!(self.calls.last(), Some(&ApiCall::Commit));
     }
 
     /// The put of a stream of three bytes is on its way.
-    pub fn putting(settings: UploadConfig) -> Story {
-        let mut story = Story::new(settings);
+    pub fn putting(settings: UploadConfig) -> ScriptedRun {
+        let mut run = ScriptedRun::new(settings);
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-        story.tell(Event::Part { number: 1, digest });
-        story.tell(Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
-        assert_eq!(story.last(), &ApiCall::Put);
-        story
+        run.tell(Event::Part { number: 1, digest });
+        run.tell(Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
+        assert_eq!(run.last(), &ApiCall::Put);
+        run
     }
 
     /// What the committed object looks like.
     pub fn ours(&self, etag: &str) -> ObjectMeta {
-        let multipart = Digests { sha256: self.upload.whole_checksum(), ..Digests::default() };
+        let sha256 = self.upload.core.whole_checksum();
+        let multipart = Digests { sha256, ..Digests::default() };
         ObjectMeta { multipart, ..sized(etag, 6) }
     }
 }

@@ -1,4 +1,4 @@
-//! A machine and a model of the service, and the weather between them, in virtual time.
+//! A machine and a model of the service, and the fault_rate between them, in virtual time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,21 +18,21 @@ pub enum Due {
 
 /// How badly the world behaves.
 #[derive(Clone, Copy)]
-pub struct Weather {
+pub struct FaultRate {
     /// Of 100 requests, so many meet a fault.
     pub faults: u32,
     /// After this time there are none.
     pub until: Duration,
 }
 
-pub struct World {
+pub struct Harness {
     pub upload: Upload,
     pub model: Model,
     pub due: BTreeMap<(Duration, u64), Due>,
     pub serial: u64,
     pub now: Duration,
     pub rng: fastrand::Rng,
-    pub weather: Weather,
+    pub fault_rate: FaultRate,
     /// Of 100 requests, so many are declined as if the bucket were not there.
     pub spurious: u32,
     /// What decides which: a world without them is as it was.
@@ -75,8 +75,8 @@ pub fn declined(call: &ApiCall) -> Failure {
     Model::refuse(404, if *call == ApiCall::Head { "" } else { "BucketNotFound" })
 }
 
-impl World {
-    pub fn new(seed: u64, parts: usize, weather: Weather) -> World {
+impl Harness {
+    pub fn new(seed: u64, parts: usize, fault_rate: FaultRate) -> Harness {
         let mut rng = fastrand::Rng::with_seed(seed);
         let stream: Vec<Bytes> =
             (0..parts).map(|i| Bytes::from(vec![i as u8; 1 + rng.usize(..5)])).collect();
@@ -84,7 +84,7 @@ impl World {
             .iter()
             .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
             .collect();
-        World {
+        Harness {
             upload: Upload::new(UploadConfig {
                 end_proven: seed % 4 == 3,
                 ..settings(seed, 1 + rng.usize(..8))
@@ -94,7 +94,7 @@ impl World {
             serial: 0,
             now: Duration::ZERO,
             rng,
-            weather,
+            fault_rate,
             spurious: 0,
             declines: fastrand::Rng::with_seed(seed),
             declined_at_first: Some(0),
@@ -112,6 +112,13 @@ impl World {
             aborts_under_way: 0,
             notes: Vec::new(),
         }
+    }
+
+    /// Changes the configuration before the first event.
+    pub fn configure(&mut self, change: impl FnOnce(&mut UploadConfig)) {
+        let mut config = self.upload.core.config.clone();
+        change(&mut config);
+        self.upload = Upload::new(config);
     }
 
     pub fn after(&mut self, delay: Duration, due: Due) {
@@ -151,11 +158,11 @@ impl World {
             assert_eq!(self.acknowledged.len(), self.stream.len(), "commit with parts missing");
         }
         if matches!(call, ApiCall::Put | ApiCall::Commit) {
-            let wait = if self.upload.config.end_proven { 0 } else { 100 };
+            let wait = if self.upload.core.config.end_proven { 0 } else { 100 };
             let at = self.ended_at.expect("the stream has ended") + Duration::from_millis(wait);
             assert!(self.now >= at, "a signal that follows the end would come too late");
         }
-        if call == ApiCall::Abort {
+        if matches!(call, ApiCall::Abort { .. }) {
             self.aborts_under_way += 1;
             assert_eq!(self.aborts_under_way, 1, "two aborts at a time");
         }
@@ -165,13 +172,17 @@ impl World {
             _ => self.whole(),
         };
         let sent = Sent {
-            upload: self.upload.upload_id().map(str::to_owned),
+            upload: match &call {
+                ApiCall::Abort { upload_id } => Some(upload_id.clone()),
+                _ => self.upload.upload_id().map(str::to_owned),
+            },
             parts: self.upload.commit_parts().map(|(n, e)| (n, e.to_owned())).collect(),
             multipart: self.multipart.clone(),
             call,
             body,
         };
-        let stormy = self.now < self.weather.until && self.rng.u32(..100) < self.weather.faults;
+        let stormy =
+            self.now < self.fault_rate.until && self.rng.u32(..100) < self.fault_rate.faults;
         let there = Duration::from_millis(self.rng.u64(..800));
         if self.declines(&sent.call) {
             self.declined_at_first = self.declined_at_first.map(|count| count + 1);
@@ -242,7 +253,7 @@ impl World {
                     Action::ReleasePart(number) => drop(self.held.remove(&number)),
                     Action::CancelParts => self.cancelled = true,
                     Action::Warn(text) => self.notes.push(text),
-                    Action::StopReading | Action::Rehash(_) => {}
+                    Action::StopReading | Action::Rehash(_) | Action::Transition { .. } => {}
                     Action::SplitTail { first, sizes, .. } => self.cut(first, &sizes),
                     Action::Finish(result) => return result,
                 }
@@ -317,7 +328,7 @@ impl World {
                 assert!(self.held.contains_key(number), "freed before it was acknowledged");
                 self.acknowledged.insert(*number);
             }
-            Event::CallDone { call: ApiCall::Abort, .. } => self.aborts_under_way -= 1,
+            Event::CallDone { call: ApiCall::Abort { .. }, .. } => self.aborts_under_way -= 1,
             _ => {}
         }
         self.upload.handle_event(self.now, event);

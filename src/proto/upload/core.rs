@@ -1,0 +1,311 @@
+//! What every state of an upload shares: the parts, the current call, the stop and the actions.
+//!
+//! Owns the scheduling of calls, the multipart upload's id and the queue of actions. Must not know
+//! which state the upload is in. Invariant: at most one call besides parts waits for its next attempt.
+
+use std::collections::VecDeque;
+
+use super::outage::{OutageTracker, RetryCause};
+use super::parts::Parts;
+use super::{Action, ApiCall, EndOfStream, Now, PreviousObject, UploadConfig};
+use crate::api::ObjectMeta;
+use crate::error::{Error, ErrorKind};
+use crate::retry::{Failure, NotFoundStreak, Operation, RunStage};
+
+/// The longest time from a stop or a fatal error to the end of the run.
+pub(super) const STOP_TIMEOUT: Now = Now::from_millis(9_500);
+/// The longest time from a stop to the known outcome of a commit; an abort still fits in after it.
+pub(super) const RESOLVE_TIMEOUT: Now = Now::from_secs(7);
+/// The pause between two attempts at cleaning up, and the longest pause after a stop.
+pub(super) const CLEANUP_PAUSE: Now = Now::from_millis(500);
+/// The longest pause of a retry that delays every upload.
+const MAX_SHORT_PAUSE: Now = Now::from_millis(300);
+
+/// Whether the multipart upload exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Creation {
+    NotStarted,
+    /// A create was sent; it may wait for its next attempt.
+    InFlight,
+    /// The upload has this id.
+    Created(String),
+}
+
+/// The multipart upload itself.
+pub(super) struct MultipartUpload {
+    pub creation: Creation,
+    /// A create, of the upload or of a probe, has no response yet.
+    pub create_in_flight: bool,
+    /// The response to a create was lost: an upload without parts may be open.
+    pub create_response_lost: bool,
+}
+
+impl MultipartUpload {
+    pub fn id(&self) -> Option<&str> {
+        match &self.creation {
+            Creation::Created(id) => Some(id),
+            Creation::NotStarted | Creation::InFlight => None,
+        }
+    }
+}
+
+/// The one call besides parts, and its attempts.
+#[derive(Default)]
+pub(super) struct CurrentCall {
+    /// When its next attempt starts.
+    pub scheduled: Option<(Now, ApiCall)>,
+    /// Failed attempts so far.
+    pub attempt: u32,
+    /// The ambiguous 404s in a row of one operation.
+    streak: Option<(Operation, NotFoundStreak)>,
+    /// Attempts at a commit or put so far, of all states.
+    pub commit_attempts: u32,
+}
+
+/// A signal that asked to stop.
+#[derive(Default)]
+pub(super) struct Stop {
+    /// When the run has to be over, whatever it still does.
+    pub deadline: Option<Now>,
+    /// The error of a stop that waits for the outcome of a commit.
+    pub error: Option<Error>,
+}
+
+pub(super) struct Core {
+    pub config: UploadConfig,
+    pub multipart: MultipartUpload,
+    pub parts: Parts,
+    pub end: Option<EndOfStream>,
+    pub call: CurrentCall,
+    pub outage: OutageTracker,
+    pub stop: Stop,
+    /// When the outcome of a commit after a stop, or a cleanup, has to be over.
+    pub deadline: Option<Now>,
+    /// The latest time that was handed in.
+    pub now: Now,
+    /// Attempts of all calls that were retries.
+    pub retries: u64,
+    rng: fastrand::Rng,
+    pub actions: VecDeque<Action>,
+}
+
+impl Core {
+    pub fn new(config: UploadConfig) -> Core {
+        Core {
+            multipart: MultipartUpload {
+                creation: Creation::NotStarted,
+                create_in_flight: false,
+                create_response_lost: false,
+            },
+            parts: Parts::new(config.parallel),
+            end: None,
+            call: CurrentCall::default(),
+            outage: OutageTracker::new(config.retry_for, config.bucket_seen),
+            stop: Stop::default(),
+            deadline: None,
+            now: Now::ZERO,
+            retries: 0,
+            rng: fastrand::Rng::with_seed(config.seed),
+            actions: VecDeque::new(),
+            config,
+        }
+    }
+
+    pub fn upload_id(&self) -> Option<&str> {
+        self.multipart.id()
+    }
+
+    pub fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.act(Action::Warn(text.into()));
+    }
+
+    pub fn start_call(&mut self, call: ApiCall) {
+        self.multipart.create_in_flight |= call.is_create();
+        self.call.commit_attempts += u32::from(matches!(call, ApiCall::Put | ApiCall::Commit));
+        self.act(Action::StartCall(call));
+    }
+
+    /// Starts the scheduled call if its time has come.
+    pub fn start_due_call(&mut self) {
+        if let Some((_, call)) = self.call.scheduled.take_if(|(at, _)| self.now >= *at) {
+            self.start_call(call);
+        }
+    }
+
+    pub fn stage(&self) -> RunStage {
+        if self.config.service_seen { RunStage::Streaming } else { RunStage::Preflight }
+    }
+
+    /// The name of the next attempt of a call in messages.
+    pub fn attempt_label(&self, call: &ApiCall) -> String {
+        format!("{}, attempt {}", call.operation().name(), self.call.attempt + 1)
+    }
+
+    /// `wait` later, but not after the deadline of a stop.
+    pub fn clamp_to_stop(&self, wait: Now) -> Now {
+        self.stop.deadline.map_or(self.now + wait, |by| by.min(self.now + wait))
+    }
+
+    /// Stops reading and sending, and releases the buffers of all parts.
+    pub fn release_source(&mut self) {
+        self.act(Action::StopReading);
+        self.act(Action::CancelParts);
+        for number in 1..=self.parts.count() {
+            self.act(Action::ReleasePart(number));
+        }
+    }
+
+    /// The error of a rejected call. A retention rule that keeps an object means that the object
+    /// exists, for a run that must not replace one.
+    pub fn rejection(&self, failure: &Failure, operation: Operation, label: &str) -> Error {
+        let error = failure.error(operation, label);
+        if failure.is_retention() && self.config.previous_object == PreviousObject::Nothing {
+            Error { kind: ErrorKind::Exists, ..error }
+        } else {
+            error
+        }
+    }
+
+    /// Whether the object differs from the one that existed before the run; `None` if that is
+    /// unknown.
+    pub fn is_new(&self, meta: &ObjectMeta) -> Option<bool> {
+        match &self.config.previous_object {
+            PreviousObject::Nothing => Some(true),
+            PreviousObject::Object(etag) => Some(meta.etag.as_ref() != Some(etag)),
+            PreviousObject::Unknown => None,
+        }
+    }
+
+    /// Whether the rejection of a repeated commit or put may be caused by an earlier attempt that
+    /// succeeded.
+    pub fn was_sent_before(&self) -> bool {
+        self.call.commit_attempts > 1
+    }
+
+    // Retries.
+
+    /// Schedules the next attempt of a call, or returns the error to end with if the retry budget is
+    /// exhausted.
+    pub fn retry_call(&mut self, call: ApiCall, cause: RetryCause<'_>) -> Result<(), Error> {
+        let label = self.attempt_label(&call);
+        self.record_failure(cause, call.operation(), &label)?;
+        self.schedule_retry(call, cause);
+        Ok(())
+    }
+
+    /// Schedules the next attempt of a call, whatever is left of the retry budget.
+    pub fn schedule_retry(&mut self, call: ApiCall, cause: RetryCause<'_>) {
+        let streak = self.call.streak.map(|(_, streak)| streak);
+        let at = self.next_attempt(self.call.attempt, streak, cause);
+        self.call.attempt += 1;
+        self.retries += 1;
+        self.call.scheduled = Some((at, call));
+    }
+
+    /// Schedules the next attempt of a part, or returns the error to end with.
+    pub fn retry_part(&mut self, number: u32, failure: &Failure, label: &str) -> Result<(), Error> {
+        let cause = RetryCause::Failed(failure);
+        self.record_failure(cause, Operation::Part, label)?;
+        let attempt = self.parts.attempt(number);
+        let streak = self.parts.not_found_streak(number).map(|streak| *streak);
+        let at = self.next_attempt(attempt, streak, cause);
+        self.parts.retry_at(number, at);
+        self.retries += 1;
+        Ok(())
+    }
+
+    /// Schedules a retry within 300 ms.
+    pub fn retry_soon(&mut self, call: ApiCall) {
+        self.call.attempt += 1;
+        self.retries += 1;
+        let pause = MAX_SHORT_PAUSE.mul_f64(self.rng.f64());
+        self.call.scheduled = Some((self.now + pause, call));
+    }
+
+    fn next_attempt(
+        &mut self,
+        attempt: u32,
+        streak: Option<NotFoundStreak>,
+        cause: RetryCause<'_>,
+    ) -> Now {
+        let random = self.rng.f64();
+        let mut pause = match streak.filter(|streak| streak.count() > 0) {
+            None => cause.delay(attempt, random),
+            // Ambiguous 404s end request by request, and not at one time as an outage does.
+            Some(streak) if self.outage.bucket_seen => cause.delay(streak.count() - 1, random),
+            Some(streak) => streak.retry_delay(random),
+        };
+        if self.stop.deadline.is_some() {
+            pause = pause.min(CLEANUP_PAUSE);
+        }
+        // The last attempt starts when the budget ends, not before.
+        (self.now + pause).min(self.outage.budget_ends(self.now))
+    }
+
+    /// Records a failed attempt; the error to end with if the retry budget is exhausted.
+    pub fn record_failure(
+        &mut self,
+        cause: RetryCause<'_>,
+        operation: Operation,
+        label: &str,
+    ) -> Result<(), Error> {
+        let stage = self.stage();
+        if self.outage.record_failure(self.now, cause, (operation, stage), label)? {
+            self.report_outage();
+        }
+        Ok(())
+    }
+
+    /// Warns of the outage if it is time to.
+    pub fn report_outage(&mut self) {
+        if let Some(text) = self.outage.take_due_report(self.now) {
+            self.warn(text);
+        }
+    }
+
+    /// The service acknowledged something: the retry budget is whole again.
+    pub fn record_progress(&mut self) {
+        if self.outage.record_progress(self.now) {
+            self.warn("the upload goes on");
+        }
+    }
+
+    /// A call was answered for good: the next call has a whole retry budget.
+    pub fn restart_budget(&mut self) {
+        self.outage.restart_budget(self.now);
+    }
+
+    // Ambiguous 404s.
+
+    /// Counts an ambiguous 404 of a call; the count starts anew with another operation.
+    pub fn count_not_found(&mut self, call: &ApiCall) -> NotFoundStreak {
+        let operation = call.operation();
+        let mut streak = match self.call.streak {
+            Some((counted, streak)) if counted == operation => streak,
+            _ => NotFoundStreak::default(),
+        };
+        streak.add(self.now);
+        self.call.streak = Some((operation, streak));
+        streak
+    }
+
+    pub fn forget_not_found(&mut self) {
+        self.call.streak = None;
+    }
+
+    /// Whether the 404s of the current call may still end.
+    pub fn is_not_found_retryable(&self, streak: &NotFoundStreak) -> bool {
+        streak.is_retryable(self.now, self.outage.bucket_seen, self.outage.last_progress)
+    }
+
+    /// The error to end with after the 404s of the current call.
+    pub fn not_found_error(&self, call: &ApiCall, failure: &Failure) -> Error {
+        let error = failure.error(call.operation(), &self.attempt_label(call));
+        let streak = self.call.streak.map(|(_, streak)| streak).unwrap_or_default();
+        streak.exhausted_error(error, self.now, self.outage.bucket_seen)
+    }
+}

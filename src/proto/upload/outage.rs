@@ -1,0 +1,202 @@
+//! Outages: how long an upload goes without progress, and what it reports of that.
+//!
+//! Owns the clock of `--retry-for`, which starts at the first failure after the last progress, and the
+//! decision when a failure is worth a warning. Must not know which calls there are to make.
+//! Invariant: the budget is exhausted only by an attempt that fails after its end.
+
+use super::Now;
+use crate::error::Error;
+use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage};
+
+/// Outages closer together than this are reported as one, so that single failing parts do not each
+/// print a line.
+const OUTAGE_MERGE_WINDOW: Now = Now::from_secs(60);
+/// Such an outage is reported all the same after this long without progress.
+const REPORT_STALL_AFTER: Now = Now::from_secs(10);
+
+/// Why a call is attempted again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RetryCause<'a> {
+    Failed(&'a Failure),
+    /// The response to a commit was lost, and the upload is still open.
+    CommitResponseLost,
+}
+
+impl RetryCause<'_> {
+    fn message(self, label: &str) -> String {
+        match self {
+            RetryCause::Failed(failure) => failure.message(label),
+            RetryCause::CommitResponseLost => {
+                format!("{label}: the answer to the commit was lost, and the upload is still open")
+            }
+        }
+    }
+
+    fn error(self, operation: Operation, label: &str) -> Error {
+        match self {
+            RetryCause::Failed(failure) => failure.error(operation, label),
+            RetryCause::CommitResponseLost => Error::service(self.message(label)),
+        }
+    }
+
+    fn is_unauthorized(self) -> bool {
+        matches!(self, RetryCause::Failed(failure) if failure.is_unauthorized())
+    }
+
+    fn is_ambiguous_not_found(self, operation: Operation, stage: RunStage) -> bool {
+        matches!(self, RetryCause::Failed(failure)
+            if retry::classify(operation, stage, failure) == RetryDecision::AmbiguousNotFound)
+    }
+
+    /// The pause before the next attempt after `attempt` failed ones; `random` in 0..1.
+    pub fn delay(self, attempt: u32, random: f64) -> Now {
+        match self {
+            RetryCause::Failed(failure) => retry::retry_delay(attempt, random, failure),
+            RetryCause::CommitResponseLost => retry::backoff(attempt, random, None),
+        }
+    }
+}
+
+/// The time without progress since a failure.
+#[derive(Debug, Clone)]
+struct Outage {
+    since: Now,
+    report: OutageReport,
+    /// It began with a 404 that may be spurious.
+    began_ambiguous: bool,
+}
+
+/// Whether an outage has been reported.
+#[derive(Debug, Clone, PartialEq)]
+enum OutageReport {
+    /// Not yet; the text of the warning.
+    Pending(String),
+    Reported,
+    /// Only credentials have failed so far; the session reports those.
+    BySession,
+}
+
+pub(super) struct OutageTracker {
+    retry_for: Now,
+    current: Option<Outage>,
+    /// When the last outage ended.
+    last_end: Option<Now>,
+    /// When the service acknowledged something last.
+    pub last_progress: Now,
+    /// The bucket has answered in this run with anything but an ambiguous 404.
+    pub bucket_seen: bool,
+    /// A warning of this run has said that 404s may be spurious.
+    spurious_reported: bool,
+}
+
+impl OutageTracker {
+    pub fn new(retry_for: Now, bucket_seen: bool) -> OutageTracker {
+        OutageTracker {
+            retry_for,
+            current: None,
+            last_end: None,
+            last_progress: Now::ZERO,
+            bucket_seen,
+            spurious_reported: false,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// When the retry budget ends.
+    pub fn budget_ends(&self, now: Now) -> Now {
+        self.current.as_ref().map_or(now, |outage| outage.since) + self.retry_for
+    }
+
+    /// Records a failed attempt. Returns whether there is a new text to report.
+    ///
+    /// # Errors
+    ///
+    /// The budget was exhausted before this attempt failed.
+    pub fn record_failure(
+        &mut self,
+        now: Now,
+        cause: RetryCause<'_>,
+        (operation, stage): (Operation, RunStage),
+        label: &str,
+    ) -> Result<bool, Error> {
+        let ambiguous = cause.is_ambiguous_not_found(operation, stage);
+        let by_session = cause.is_unauthorized();
+        let message = cause.message(label);
+        let text = if ambiguous {
+            let retries = NotFoundStreak::retry_message(operation, self.bucket_seen);
+            format!("{message}; {retries}, what was read is kept")
+        } else {
+            let seconds = self.retry_for.as_secs();
+            format!("{message}; trying again for up to {seconds} s, what was read is kept")
+        };
+        match &mut self.current {
+            None => {
+                let report =
+                    if by_session { OutageReport::BySession } else { OutageReport::Pending(text) };
+                self.current = Some(Outage { since: now, report, began_ambiguous: ambiguous });
+                Ok(true)
+            }
+            Some(outage) if now < outage.since + self.retry_for => {
+                let unreported = outage.report == OutageReport::BySession
+                    || outage.began_ambiguous
+                        && !ambiguous
+                        && outage.report != OutageReport::Reported;
+                let news = unreported && !by_session;
+                if news {
+                    outage.report = OutageReport::Pending(text);
+                    outage.began_ambiguous = ambiguous;
+                }
+                Ok(news)
+            }
+            Some(outage) => {
+                let stalled = (now - outage.since).as_secs();
+                let message = format!("{message} (no progress for {stalled} s)");
+                Err(Error { message, ..cause.error(operation, label) })
+            }
+        }
+    }
+
+    /// When the current outage is to be reported.
+    pub fn report_at(&self) -> Option<Now> {
+        let outage =
+            self.current.as_ref().filter(|o| matches!(o.report, OutageReport::Pending(_)))?;
+        let apart = self.last_end.is_none_or(|end| outage.since >= end + OUTAGE_MERGE_WINDOW);
+        // Spurious 404s are reported at once only the first time.
+        let at_once = apart && !(outage.began_ambiguous && self.spurious_reported);
+        Some(outage.since + if at_once { Now::ZERO } else { REPORT_STALL_AFTER })
+    }
+
+    /// The text of the report if its time has come.
+    pub fn take_due_report(&mut self, now: Now) -> Option<String> {
+        self.report_at().filter(|at| now >= *at)?;
+        let outage = self.current.as_mut()?;
+        let OutageReport::Pending(text) =
+            std::mem::replace(&mut outage.report, OutageReport::Reported)
+        else {
+            return None;
+        };
+        self.spurious_reported |= outage.began_ambiguous;
+        Some(text)
+    }
+
+    /// Ends the outage, and returns whether its end is worth a line.
+    pub fn record_progress(&mut self, now: Now) -> bool {
+        self.last_progress = now;
+        let Some(outage) = self.current.take() else { return false };
+        if outage.report != OutageReport::BySession {
+            self.last_end = Some(now);
+        }
+        outage.report == OutageReport::Reported
+    }
+
+    /// The budget counts from now on; the outage goes on.
+    pub fn restart_budget(&mut self, now: Now) {
+        self.last_progress = now;
+        if let Some(outage) = &mut self.current {
+            outage.since = now;
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Reading and sending parts: from the first byte to the commit.
+//!
+//! Owns what the response to a part means for the upload, and when the end of the stream is split
+//! among connections. Must not know commits. Invariant: the buffers of a part are released only when
+//! the service has acknowledged it.
+
+use super::commit::Commit;
+use super::core::{Core, Creation};
+use super::outage::RetryCause;
+use super::resolve::{ResolveStep, Resolving};
+use super::state::State;
+use super::storing::Storing;
+use super::tail_split::{self, TailSplit};
+use super::{Action, ApiCall, EndOfStream, Now, Outcome, cleanup, is_retryable, parts};
+use crate::digest::{PartDigest, Value};
+use crate::error::{Error, ErrorKind};
+use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
+
+/// The pause between the end of a stream and the request that makes an object appear. A supervisor
+/// that ends a job signals its processes one after the other; the producer may end the stream before
+/// the signal arrives here.
+const SIGNAL_HOLD: Now = Now::from_millis(100);
+
+#[derive(Default)]
+pub(super) struct Streaming {
+    /// The stream is longer than one part.
+    multipart_needed: bool,
+    next_part_is_last: bool,
+    /// No part comes after those that were read.
+    no_more_parts: bool,
+    /// No commit or put starts before this time.
+    hold_until: Option<Now>,
+    /// What earlier commits of this run have left open; parts are sent again after one that
+    /// rejected them.
+    commit: Commit,
+}
+
+impl Streaming {
+    /// Parts are sent again after a commit that rejected them.
+    pub fn again(commit: Commit) -> Streaming {
+        Streaming { multipart_needed: true, no_more_parts: true, commit, ..Streaming::default() }
+    }
+
+    pub fn hold_until(&self) -> Option<Now> {
+        self.hold_until
+    }
+
+    pub fn abort(self, core: &mut Core, error: Error) -> State {
+        cleanup::abort(core, error, self.commit.doubt(), None)
+    }
+
+    pub fn on_part_read(&mut self, core: &mut Core, number: u32, digest: PartDigest) {
+        core.parts.add(number, digest);
+        self.no_more_parts = self.next_part_is_last;
+        if core.config.always_multipart {
+            self.on_multipart_needed(core);
+        }
+    }
+
+    pub fn on_last_part_next(&mut self) {
+        self.next_part_is_last = true;
+    }
+
+    pub fn on_multipart_needed(&mut self, core: &mut Core) {
+        if core.multipart.creation == Creation::NotStarted {
+            self.multipart_needed = true;
+            core.multipart.creation = Creation::InFlight;
+            core.start_call(ApiCall::Create);
+        }
+    }
+
+    pub fn on_end_of_stream(mut self, core: &mut Core, end: EndOfStream) -> State {
+        core.end = Some(end);
+        self.no_more_parts = true;
+        let bytes = end.bytes;
+        if bytes == 0 && !core.config.allow_empty {
+            let error = Error::source("the stream is empty; nothing was stored")
+                .with_hint("give --allow-empty if an empty object is wanted");
+            return self.abort(core, error);
+        }
+        if bytes < core.config.min_size {
+            let least = core.config.min_size;
+            let error = Error::source(format!(
+                "the stream ended after {bytes} bytes, but --min-size asks for {least}; \
+                 nothing was stored"
+            ));
+            return self.abort(core, error);
+        }
+        if !core.config.end_proven {
+            self.hold_until = Some(core.now + SIGNAL_HOLD);
+        }
+        State::Streaming(self)
+    }
+
+    /// Starts what can be started: parts, the put, or the commit when every part is acknowledged.
+    pub fn send_ready_parts(mut self, core: &mut Core) -> State {
+        self.hold_until = self.hold_until.filter(|until| core.now < *until);
+        let ended = core.end.filter(|_| self.hold_until.is_none());
+        if let Some(end) = ended
+            && !self.multipart_needed
+        {
+            return Storing::start(core, end);
+        }
+        if core.upload_id().is_none() {
+            return State::Streaming(self);
+        }
+        self.split_tail(core);
+        while let Some(number) = core.parts.next_to_send(core.now) {
+            core.start_call(ApiCall::Part(number));
+        }
+        match ended {
+            Some(end) if core.parts.all_acknowledged() => self.commit.start(core, end),
+            _ => State::Streaming(self),
+        }
+    }
+
+    /// Splits the parts that have not started among idle connections, so that all end together, if
+    /// that saves time. A tail is split once.
+    fn split_tail(&mut self, core: &mut Core) {
+        if !self.no_more_parts {
+            return;
+        }
+        let Some((first, queued, link)) = core.parts.tail(core.now) else { return };
+        let policy = &core.config.tail_split;
+        let max_pieces = (policy.max_part_number + 1).saturating_sub(first) as usize;
+        let split = tail_split::split(&queued, &link, policy, max_pieces);
+        if let Some(TailSplit { sizes, saves }) = split {
+            core.parts.start_tail_split(first);
+            core.act(Action::SplitTail { first, sizes, saves });
+        }
+    }
+
+    /// The parts from `first` on are now other parts of the same bytes.
+    pub fn on_tail_split(self, core: &mut Core, first: u32, digests: Vec<PartDigest>) -> State {
+        match core.parts.replace_tail(first, digests) {
+            Ok(()) => State::Streaming(self),
+            Err(error) => self.abort(core, error),
+        }
+    }
+
+    pub fn on_rehashed(
+        self,
+        core: &mut Core,
+        number: u32,
+        digest: &PartDigest,
+        md5: &Value,
+    ) -> State {
+        match core.parts.rehashed(number, digest, md5) {
+            Ok(parts::RehashResult::Acknowledged) => on_part_acknowledged(core, number),
+            Ok(parts::RehashResult::SendAgain) => core.retries += 1,
+            Err(error) => return self.abort(core, error),
+        }
+        State::Streaming(self)
+    }
+
+    pub fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
+        if let Outcome::Created { upload_id } = outcome {
+            core.multipart.creation = Creation::Created(upload_id);
+            core.record_progress();
+        }
+        State::Streaming(self)
+    }
+
+    pub fn on_failure(
+        self,
+        core: &mut Core,
+        call: ApiCall,
+        decision: RetryDecision,
+        failure: &Failure,
+    ) -> State {
+        if call != ApiCall::Create {
+            return State::Streaming(self);
+        }
+        match decision {
+            RetryDecision::ResolveOutcome => {
+                core.multipart.create_response_lost = true;
+                self.retry(core, call, failure)
+            }
+            RetryDecision::AmbiguousNotFound => {
+                let streak = core.count_not_found(&call);
+                if core.is_not_found_retryable(&streak) {
+                    return self.retry(core, call, failure);
+                }
+                let error = core.not_found_error(&call, failure);
+                self.abort(core, error)
+            }
+            decision if is_retryable(decision) => self.retry(core, call, failure),
+            _ => {
+                let label = "the multipart upload was not created";
+                let error = core.rejection(failure, call.operation(), label);
+                self.abort(core, error)
+            }
+        }
+    }
+
+    fn retry(self, core: &mut Core, call: ApiCall, failure: &Failure) -> State {
+        match core.retry_call(call, RetryCause::Failed(failure)) {
+            Ok(()) => State::Streaming(self),
+            Err(error) => self.abort(core, error),
+        }
+    }
+
+    pub fn on_part_done(
+        self,
+        core: &mut Core,
+        number: u32,
+        result: Result<Outcome, Failure>,
+    ) -> State {
+        let failure = match result {
+            Ok(Outcome::Stored { meta, crc32 }) => {
+                let checksum = core.config.checksum;
+                match core.parts.on_response(core.now, number, meta, crc32, checksum) {
+                    Ok(parts::PartResponse::Acknowledged) => on_part_acknowledged(core, number),
+                    Ok(parts::PartResponse::CompareMd5) => core.act(Action::Rehash(number)),
+                    Err(error) => return self.abort(core, error),
+                }
+                return State::Streaming(self);
+            }
+            Ok(_) => return State::Streaming(self),
+            Err(failure) => failure,
+        };
+        self.on_part_failed(core, number, &failure)
+    }
+
+    fn on_part_failed(self, core: &mut Core, number: u32, failure: &Failure) -> State {
+        let label = format!("part {number}, attempt {}", core.parts.attempt(number) + 1);
+        let decision = retry::classify(Operation::Part, core.stage(), failure);
+        if decision != RetryDecision::AmbiguousNotFound
+            && let Some(streak) = core.parts.not_found_streak(number)
+        {
+            *streak = NotFoundStreak::default();
+        }
+        match decision {
+            RetryDecision::Retry { throttled } => {
+                if throttled {
+                    core.parts.on_throttled(core.now);
+                }
+                self.retry_part(core, number, failure, &label)
+            }
+            RetryDecision::RefreshCredentials => self.retry_part(core, number, failure, &label),
+            RetryDecision::ChecksumMismatch => {
+                if core.parts.on_checksum_failure(number) {
+                    core.act(Action::Rehash(number));
+                    return State::Streaming(self);
+                }
+                let error = failure.error(Operation::Part, &label);
+                self.abort(core, Error { kind: ErrorKind::Integrity, ..error })
+            }
+            // The commit whose response was lost may have closed the upload.
+            RetryDecision::NotFound if self.commit.doubt().exists() => {
+                core.act(Action::CancelParts);
+                Resolving::start(core, self.commit, ResolveStep::HeadObject, None)
+            }
+            RetryDecision::NotFound => {
+                let error = failure.error(Operation::Part, &label);
+                self.abort(
+                    core,
+                    error.with_hint("the multipart upload was aborted by someone else"),
+                )
+            }
+            RetryDecision::AmbiguousNotFound => {
+                self.on_ambiguous_part_not_found(core, number, failure, &label)
+            }
+            _ => self.abort(core, failure.error(Operation::Part, &label)),
+        }
+    }
+
+    fn on_ambiguous_part_not_found(
+        self,
+        core: &mut Core,
+        number: u32,
+        failure: &Failure,
+        label: &str,
+    ) -> State {
+        let (now, seen, progress) = (core.now, core.outage.bucket_seen, core.outage.last_progress);
+        let Some(streak) = core.parts.not_found_streak(number) else {
+            return State::Streaming(self);
+        };
+        streak.add(now);
+        if streak.is_retryable(now, seen, progress) {
+            return self.retry_part(core, number, failure, label);
+        }
+        let error = streak.exhausted_error(failure.error(Operation::Part, label), now, seen);
+        self.abort(core, error)
+    }
+
+    fn retry_part(self, core: &mut Core, number: u32, failure: &Failure, label: &str) -> State {
+        match core.retry_part(number, failure, label) {
+            Ok(()) => State::Streaming(self),
+            Err(error) => self.abort(core, error),
+        }
+    }
+}
+
+/// Releases the buffers of an acknowledged part for the reader. After the end of the stream the reader
+/// needs none: the buffers are retained, in case the service turns out to lack the part.
+fn on_part_acknowledged(core: &mut Core, number: u32) {
+    if core.end.is_some() {
+        core.parts.retain(number);
+    } else {
+        core.act(Action::ReleasePart(number));
+    }
+    core.record_progress();
+}

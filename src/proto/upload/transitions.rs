@@ -1,0 +1,50 @@
+//! The one table of the transitions between the states of an upload.
+//!
+//! Owns which state may follow which, and why. Must not know the data of a state. Invariant: the table
+//! has every pair that a run takes. Debug builds assert it; the simulation reports pairs that no run
+//! takes.
+
+use super::StateKind::{
+    self, Aborting, Committing, Deleting, Finished, ListingOrphans, RelistingParts, Resolving,
+    Storing, Streaming, Verifying,
+};
+
+/// Every transition, with what causes it.
+pub const TRANSITIONS: &[(StateKind, StateKind, &str)] = &[
+    (Streaming, Storing, "the stream ended and fits into one request"),
+    (Streaming, Committing, "every part is acknowledged and the commit gate passes"),
+    (Streaming, Resolving, "a part sent again after a lost commit response is answered 404"),
+    (Streaming, Aborting, "the source failed, a stop, a rejection, or the budget is exhausted"),
+    (Streaming, ListingOrphans, "the same, while the response to the create is lost"),
+    (Streaming, Finished, "the same, before an upload was created"),
+    (Storing, Verifying, "the put is acknowledged and its digests match"),
+    (Storing, Deleting, "the put is acknowledged and its digests differ"),
+    (Storing, Finished, "the outcome of the put is known, or cannot be known"),
+    (Committing, Verifying, "the commit is acknowledged and its digests match"),
+    (Committing, Resolving, "the response is lost, or a repeated commit is rejected"),
+    (Committing, RelistingParts, "the commit rejects a part's etag"),
+    (Committing, Aborting, "the commit is rejected, or the gate before it"),
+    (Committing, Deleting, "the commit is acknowledged and its digests differ"),
+    (Committing, ListingOrphans, "the outcome cannot be known, and a create was lost"),
+    (Committing, Finished, "the outcome cannot be known"),
+    (Resolving, Committing, "the upload is still open: the commit is sent again"),
+    (Resolving, Aborting, "the upload is still open, and the commit was rejected"),
+    (Resolving, ListingOrphans, "the outcome is known, and a create was lost"),
+    (Resolving, Finished, "the outcome is known, or cannot be known"),
+    (RelistingParts, Streaming, "the service lacks parts that are still in memory"),
+    (RelistingParts, Committing, "the service lists every part"),
+    (RelistingParts, Resolving, "the upload is gone, and a commit response is lost"),
+    (RelistingParts, Aborting, "the service lacks a part that is no longer in memory"),
+    (RelistingParts, ListingOrphans, "the outcome cannot be known, and a create was lost"),
+    (RelistingParts, Finished, "the outcome cannot be known"),
+    (Verifying, Aborting, "the object does not exist, or a probe left an upload"),
+    (Verifying, Deleting, "the object differs from the stream"),
+    (Verifying, ListingOrphans, "the outcome is known, and a create was lost"),
+    (Verifying, Finished, "the object is confirmed, or cannot be read"),
+    (Aborting, ListingOrphans, "the abort is done, and a create was lost"),
+    (Aborting, Finished, "the abort is done, or its time is over"),
+    (Deleting, ListingOrphans, "the delete is done, and a create was lost"),
+    (Deleting, Finished, "the delete is done, or its time is over"),
+    (ListingOrphans, Aborting, "the lost create is answered after all"),
+    (ListingOrphans, Finished, "the open uploads are listed, or its time is over"),
+];
