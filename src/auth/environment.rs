@@ -1,8 +1,8 @@
-//! What the process inherited: its environment variables and its home folder, as a value.
+//! The environment variables and the home folder of the process, as a value.
 //!
-//! Captured once, by `main`; everything else is handed it. Must not be read from anywhere else, so
-//! that a test can state its own. Invariants: a variable that is set but empty counts as not set; one
-//! that is set and cannot be read never does.
+//! Owns every access to them: `main` captures the value once and passes it on, so that a test can use
+//! its own. Must not know what a variable means. Invariants: a variable that is set but empty counts as
+//! not set; a variable of OCI or ocipipe that is not UTF-8 is an error and never counts as not set.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,7 @@ use nix::unistd::{Uid, User};
 use super::options::Setting;
 use proto::error::Error;
 
-/// The variables whose values are paths, read by `path`: they are bytes, as paths are.
+/// The variables whose values are paths. `path` reads them; they need not be UTF-8.
 const PATHS: [&str; 6] = [
     "OCI_CLI_CONFIG_FILE",
     "OCI_CONFIG_FILE",
@@ -32,22 +32,30 @@ const PATHS: [&str; 6] = [
 pub struct Environment {
     vars: HashMap<String, OsString>,
     home: OnceLock<Option<PathBuf>>,
-    /// Whether the host's list of users may be asked.
-    of_host: bool,
-    /// What the rc file says for one command.
+    /// Whether home folders are looked up in the user database of the host.
+    user_lookup: UserLookup,
+    /// The options that the rc file sets for one command.
     pub defaults: Defaults,
 }
 
+/// Whether the user database of the host is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum UserLookup {
+    Allowed,
+    #[default]
+    Disabled,
+}
+
 impl Environment {
-    /// The environment of this process. The home folder is asked for when it is needed.
+    /// The environment of this process. The home folder is looked up when it is first needed.
     pub fn capture() -> Environment {
         let vars = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect();
-        Environment { vars, of_host: true, ..Environment::default() }
+        Environment { vars, user_lookup: UserLookup::Allowed, ..Environment::default() }
     }
 
-    /// An environment of these variables and this home, on a host without users.
+    /// An environment with these variables and this home folder, without a user database.
     pub fn of<N: Into<String>, V: Into<OsString>>(
         vars: impl IntoIterator<Item = (N, V)>,
         home: Option<PathBuf>,
@@ -56,47 +64,49 @@ impl Environment {
         Environment { vars, home: home.into(), ..Environment::default() }
     }
 
-    /// The value of a variable; `None` when it is not set or empty, or is no text (`check` has
-    /// refused those that matter).
+    /// The value of a variable; `None` if it is not set, empty, or not UTF-8 (which `check` has
+    /// rejected for the variables that matter).
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name)?.to_str().filter(|value| !value.is_empty())
     }
 
-    /// The value of a variable as it is, which may be empty or no text.
+    /// The value of a variable, which may be empty or not UTF-8.
     pub fn raw(&self, name: &str) -> Option<&OsStr> {
         self.vars.get(name).map(OsString::as_os_str)
     }
 
-    /// The path that a variable holds, in whatever bytes, with its tilde expanded.
+    /// The path in a variable, with its tilde expanded. It need not be UTF-8.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.raw(name).filter(|value| !value.is_empty()).map(|path| self.expand(path))
     }
 
-    /// Refuses a variable of ours that cannot be read, though something was meant by it.
+    /// Fails if a variable of OCI or ocipipe is not UTF-8, except for paths.
     pub fn check(&self) -> Result<(), Error> {
-        let ours = |name: &str| name.starts_with("OCI_") || name.starts_with("OCIPIPE_");
-        let unreadable = self.vars.iter().filter(|(name, value)| {
-            ours(name) && !PATHS.contains(&name.as_str()) && value.to_str().is_none()
+        let relevant = |name: &str| name.starts_with("OCI_") || name.starts_with("OCIPIPE_");
+        let invalid = self.vars.iter().filter(|(name, value)| {
+            relevant(name) && !PATHS.contains(&name.as_str()) && value.to_str().is_none()
         });
-        match unreadable.map(|(name, _)| name).min() {
+        match invalid.map(|(name, _)| name).min() {
             Some(name) => Err(Error::usage(format!("{name} is not UTF-8 text"))
                 .with_hint("set it anew, or unset it")),
             None => Ok(()),
         }
     }
 
-    /// The home folder: `HOME`, or what the list of users has where that is not set, as in services
-    /// of the system.
+    /// The home folder: `HOME` or, if that is not set (as for a system service), the one in the user
+    /// database.
     pub fn home(&self) -> Option<&Path> {
         let find = || match self.raw("HOME").filter(|home| !home.is_empty()) {
             Some(home) => Some(PathBuf::from(home)),
-            None if self.of_host => home_of(User::from_uid(Uid::current())),
+            None if self.user_lookup == UserLookup::Allowed => {
+                home_of(User::from_uid(Uid::current()))
+            }
             None => None,
         };
         self.home.get_or_init(find).as_deref()
     }
 
-    /// `path` with a leading `~` or `~USER` replaced by the home folder, where there is one.
+    /// Replaces a leading `~` or `~USER` in a path by the home folder, if there is one.
     pub fn expand(&self, path: impl AsRef<OsStr>) -> PathBuf {
         let path = path.as_ref();
         let Some(rest) = path.as_bytes().strip_prefix(b"~") else { return PathBuf::from(path) };
@@ -108,13 +118,10 @@ impl Environment {
         };
         let Some(home) = home else { return PathBuf::from(path) };
         let below = below.iter().skip_while(|&&byte| byte == b'/').copied().collect::<Vec<u8>>();
-        match below.is_empty() {
-            true => home,
-            false => home.join(OsString::from_vec(below)),
-        }
+        if below.is_empty() { home } else { home.join(OsString::from_vec(below)) }
     }
 
-    /// A text in which `$NAME` and `${NAME}` are replaced; of a variable that is not set they stay.
+    /// Replaces `$NAME` and `${NAME}` in a text, except for variables that are not set.
     pub fn with_variables(&self, text: &str) -> String {
         let mut pieces = text.split('$');
         let mut out = pieces.next().unwrap_or_default().to_owned();
@@ -130,28 +137,30 @@ impl Environment {
         out
     }
 
-    /// What a file of the host holds.
+    /// The contents of a file.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
     }
 
-    /// The same, with what the rc file says for one command.
+    /// The same environment with other defaults.
     pub fn with_defaults(&self, defaults: Defaults) -> Environment {
         Environment { defaults, ..self.clone() }
     }
 
     fn home_from_passwd(&self, user: &[u8]) -> Option<PathBuf> {
-        let name = std::str::from_utf8(user).ok().filter(|_| self.of_host)?;
+        let name =
+            std::str::from_utf8(user).ok().filter(|_| self.user_lookup == UserLookup::Allowed)?;
         home_of(User::from_name(name))
     }
 }
 
-/// A list of users that cannot be asked is as good as none: what follows names the path.
-fn home_of(asked: nix::Result<Option<User>>) -> Option<PathBuf> {
-    asked.ok()?.map(|user| user.dir).filter(|home| !home.as_os_str().is_empty())
+/// The home folder in a result of the user database. A failed look-up counts as no home folder; the
+/// error that follows names the path.
+fn home_of(user: nix::Result<Option<User>>) -> Option<PathBuf> {
+    user.ok()?.map(|user| user.dir).filter(|home| !home.as_os_str().is_empty())
 }
 
-// The values may be secrets (a pass phrase), so only names are shown.
+// Values may be secrets, such as a pass phrase: only names are shown.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut names: Vec<&str> = self.vars.keys().map(String::as_str).collect();
@@ -160,35 +169,35 @@ impl std::fmt::Debug for Environment {
     }
 }
 
-/// What the file said for one command.
+/// The options that the rc file sets for one command.
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
-    /// The options that were taken from it, and the keys that set them.
+    /// The options that the file sets, and the keys that set them.
     pub origins: BTreeMap<String, String>,
-    /// The proxy of its settings.
+    /// The proxy in the file's settings.
     pub proxy: Option<Setting>,
-    /// What is odd enough to be said at the start.
+    /// Warnings to print at the start.
     pub warnings: Vec<String>,
 }
 
 impl Defaults {
-    /// What gave an option, for messages.
+    /// The name of an option in messages: the key in the file, if the file sets it.
     pub fn origin<'a>(&'a self, option: &'a str) -> &'a str {
         self.origins.get(option).map_or(option, String::as_str)
     }
 
-    /// Adds to an error of the options which of them were not given but read.
+    /// Adds to the hint of a usage error which options the file has set.
     pub fn explain(&self, error: Error) -> Error {
         if self.origins.is_empty() {
             return error;
         }
         let keys: Vec<&str> = self.origins.values().map(String::as_str).collect();
         let note = format!("not on the command line, but said by {}", keys.join(", "));
-        let next = match &error.hint {
-            Some(next) => format!("{next}\n  {note}"),
+        let hint = match &error.hint {
+            Some(hint) => format!("{hint}\n  {note}"),
             None => note,
         };
-        error.with_hint(next)
+        error.with_hint(hint)
     }
 }
 
@@ -211,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_no_text_is_a_path_or_refused_and_never_passed_over() {
+    fn a_variable_that_is_not_utf8_is_a_path_or_an_error_and_never_ignored() {
         let bytes = || OsString::from_vec(b"/b\xff".to_vec());
         let of = |name: &str| Environment::of([(name, bytes())], None);
         for name in PATHS {
@@ -239,11 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn a_home_that_is_not_set_and_those_of_others_are_looked_up_among_the_users() {
+    fn a_home_that_is_not_set_and_those_of_other_users_are_looked_up() {
         let host = |vars: &[(&str, &str)]| {
             let mut environment = Environment::of(vars.iter().copied(), None);
             environment.home = OnceLock::new();
-            environment.of_host = true;
+            environment.user_lookup = UserLookup::Allowed;
             environment
         };
         let mine = User::from_uid(Uid::current()).unwrap().map(|user| user.dir);
@@ -253,8 +262,8 @@ mod tests {
         let root = User::from_name("root").unwrap().unwrap().dir;
         assert_eq!(host(&[]).expand("~root/x"), root.join("x"));
         assert_eq!(host(&[]).expand("~root"), root);
-        let nobody = "~no-such-user-here/x";
-        assert_eq!(host(&[]).expand(nobody), PathBuf::from(nobody));
+        let unknown = "~no-such-user-here/x";
+        assert_eq!(host(&[]).expand(unknown), PathBuf::from(unknown));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The options that every command talking to the service shares, as plain values.
+//! The options that all commands which use the service share, as plain values.
 //!
-//! Each is already option before environment before rc file; what the config file says is not in here.
-//! Must not act on where a value came from, which is for messages only. Invariant: `None` means that none of
-//! them said anything.
+//! Owns their types. Each value is that of the command line, else of the environment, else of the rc
+//! file; values of the config file are not included. Must not decide anything by the origin of a value,
+//! which is for messages only. Invariant: `None` means that none of the three sets the option.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,7 +27,8 @@ impl AuthMode {
         }
     }
 
-    /// Reads the spelling of `--auth` and `OCI_CLI_AUTH`.
+    /// Parses the spelling of `--auth` and `OCI_CLI_AUTH`. Fails for modes that are unknown or not
+    /// supported.
     pub fn parse(text: &str) -> Result<AuthMode, Error> {
         match text {
             "api_key" => Ok(AuthMode::ApiKey),
@@ -46,7 +47,7 @@ impl AuthMode {
     }
 }
 
-/// A text that was given, and what gave it: an option, a variable, a key in a file.
+/// A value and its origin: an option, a variable, or a key in a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
     pub text: String,
@@ -54,52 +55,54 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub fn new(text: impl Into<String>, from: impl Into<String>) -> Setting {
-        Setting { text: text.into(), origin: from.into() }
+    pub fn new(text: impl Into<String>, origin: impl Into<String>) -> Setting {
+        Setting { text: text.into(), origin: origin.into() }
     }
 }
 
-// A URL may hold a password.
+// A URL may contain a password: only the origin is shown.
 impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Setting(by {})", self.origin)
     }
 }
 
-/// The authorities to trust in place of the system's: files or folders, and what named them.
+/// Certificate authorities that replace those of the system: files or folders, and their origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertBundle {
     pub paths: Vec<PathBuf>,
     pub origin: String,
 }
 
-/// How the service is reached, and whom to trust there.
+/// How the service is reached, and which certificates are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkOptions {
     pub cert_bundle: Option<CertBundle>,
-    /// The URL of a proxy; `http` reads it.
+    /// The URL of a proxy, not yet parsed.
     pub proxy: Option<Setting>,
-    /// What the proxy is not for.
+    /// The hosts that are reached without the proxy, as in `NO_PROXY`; not yet parsed.
     pub no_proxy: Option<Setting>,
 }
 
-/// Where the service is and who asks, as far as the command line and the environment say.
+/// The account and the endpoint, as far as the command line, the environment and the rc file set them.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceOptions {
     pub auth: Option<AuthMode>,
     pub profile: Option<Setting>,
     pub config_file: Option<PathBuf>,
     pub region: Option<Setting>,
-    /// The URL of Object Storage; `profile` reads it.
+    /// The URL of Object Storage, not yet parsed.
     pub endpoint: Option<Setting>,
-    /// The URL of the auth service; `profile` reads it.
+    /// The URL of the auth service, not yet parsed.
     pub auth_endpoint: Option<Setting>,
-    /// Which of the region's hosts are meant.
+    /// Which of the region's host names is used.
     pub host_variant: HostVariant,
     pub network: NetworkOptions,
+    /// A token with less time left is refreshed.
     pub refresh_before: Option<Duration>,
+    /// Whether the auth service is never called.
     pub no_refresh: bool,
-    /// What is odd enough to be said at the start, though not wrong.
+    /// Warnings to print at the start.
     pub warnings: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
-//! The config file on disk: which one it is, its profile, and what the environment puts above it.
+//! The config file on disk: its path, its profile, and the variables that override its keys.
 //!
-//! The only place that knows where config files lie. Must not know what a value means. Invariant:
-//! option beats environment beats file, one value at a time.
+//! Owns the paths of config files and every read of them. Must not know what a value means. Invariant:
+//! for each key, a variable overrides the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::auth::options::ServiceOptions;
 use proto::error::Error;
 use proto::region::RegionSources;
 
-/// Larger than any config a person writes; what is larger is not read.
+/// Bytes; a larger file is not read, since it is no config file.
 const MAX_FILE: u64 = 4 << 20;
 
-/// The config keys that a variable overrides.
+/// The config keys that a variable overrides, except paths.
 const OVERRIDES: [(&str, &str); 5] = [
     ("user", "OCI_CLI_USER"),
     ("tenancy", "OCI_CLI_TENANCY"),
@@ -30,26 +30,29 @@ const OVERRIDES: [(&str, &str); 5] = [
     ("pass_phrase", "OCI_CLI_PASSPHRASE"),
 ];
 
-/// Those whose values are paths.
+/// The config keys with paths that a variable overrides.
 const OVERRIDING_PATHS: [(&str, &str); 2] =
     [("key_file", "OCI_CLI_KEY_FILE"), ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE")];
 
-/// The values in force, from whatever source.
+/// The values of a profile, after overrides by the environment.
 pub(super) struct ProfileSettings {
     pub profile: String,
-    /// The file that was read, if one was.
+    /// The config file; `None` if the environment made it unnecessary.
     pub file: Option<PathBuf>,
-    /// The names of the profiles in it.
+    /// The names of all profiles in the file.
     pub names: Vec<String>,
-    /// What the environment has.
+    /// The overrides from the environment.
     texts: BTreeMap<&'static str, Zeroizing<String>>,
     paths: BTreeMap<&'static str, PathBuf>,
-    /// What the profile's own section has, and what it has with all that it inherits.
+    /// The values of the profile's own section.
     profile_section: Section,
+    /// The same, with inherited values.
     all: Section,
 }
 
 impl ProfileSettings {
+    /// Reads the profile that the options name. Fails if there is no config file and one is needed, if
+    /// it cannot be read or parsed, or if it lacks the profile.
     pub(super) fn read(
         options: &ServiceOptions,
         environment: &Environment,
@@ -70,13 +73,13 @@ impl ProfileSettings {
             profile_section: Section::new(),
             all: Section::new(),
         };
-        // As in the OCI CLI: where the environment says it all, the file is not even looked for.
+        // As in the OCI CLI, a complete environment makes the file unnecessary.
         if settings.has_api_key() && options.region.is_some() {
             return Ok(settings);
         }
         let file = match locate(options, environment) {
             Ok(file) => file,
-            // Nothing was named that is missed: a container has a token, a key and no home.
+            // A container may have a token and a key, but no home folder and no config file.
             Err(_) if options.profile.is_none() && settings.has_credentials() => {
                 return Ok(settings);
             }
@@ -86,10 +89,10 @@ impl ProfileSettings {
         settings.all = config.profile(&settings.profile).ok_or_else(|| {
             let name = &settings.profile;
             let names = config.names().join(", ");
-            let by =
+            let origin =
                 options.profile.as_ref().map(|profile| format!(", named by {}", profile.origin));
-            let by = by.unwrap_or_default();
-            Error::usage(format!("{} has no profile {name:?}{by}", file.display())).with_hint(
+            let origin = origin.unwrap_or_default();
+            Error::usage(format!("{} has no profile {name:?}{origin}", file.display())).with_hint(
                 match names.as_str() {
                     "" => "it has no profiles at all; run `oci setup config`".to_owned(),
                     names => format!("its profiles are: {names}"),
@@ -102,13 +105,13 @@ impl ProfileSettings {
         Ok(settings)
     }
 
-    /// Whether the environment names all that an API key needs.
+    /// Whether the environment has a complete API key.
     fn has_api_key(&self) -> bool {
         let named = |key: &&str| self.texts.contains_key(*key);
         self.has_key() && ["user", "tenancy", "fingerprint"].iter().all(named)
     }
 
-    /// Whether the environment names all that a request is signed with.
+    /// Whether the environment has everything that a request is signed with.
     fn has_credentials(&self) -> bool {
         self.has_api_key() || self.has_key() && self.paths.contains_key("security_token_file")
     }
@@ -117,21 +120,21 @@ impl ProfileSettings {
         self.texts.contains_key("key_content") || self.paths.contains_key("key_file")
     }
 
-    /// The value of a config key; an empty one counts as none.
+    /// The value of a config key; `None` if it is empty.
     pub(super) fn value(&self, key: &str) -> Option<&str> {
         let value = self.texts.get(key).or_else(|| self.all.get(key))?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The path that is the value of a config key.
+    /// The path in a config key, with its tilde expanded.
     pub(super) fn path(&self, key: &str, environment: &Environment) -> Option<PathBuf> {
         let named = self.paths.get(key).cloned();
         named.or_else(|| self.value(key).map(|path| environment.expand(path)))
     }
 
-    /// Whether a key speaks of the identity of this very profile: it stands in the environment or in
-    /// the profile's own section, or is inherited and the profile has no `user` of its own. One with a
-    /// user of its own is an API key's, whatever DEFAULT is.
+    /// Whether a key belongs to this profile's identity: it is set in the environment or in the
+    /// profile's own section, or it is inherited and the profile has no `user` of its own. A profile
+    /// with a user of its own is one of an API key, whatever DEFAULT contains.
     pub(super) fn is_configured(&self, key: &str) -> bool {
         let own = |key: &str| self.profile_section.get(key).is_some_and(|value| !value.is_empty());
         let named = |key: &str| self.texts.contains_key(key) || self.paths.contains_key(key);
@@ -139,17 +142,17 @@ impl ProfileSettings {
         named(key) || own(key) || inherited && !own("user") && !named("user")
     }
 
-    /// Whether the profile's own section has a user, which a login to that profile would erase.
+    /// Whether the profile's own section has a user, which a login would erase.
     pub(super) fn holds_a_user(&self) -> bool {
         self.profile_section.contains_key("user")
     }
 
-    /// The content of the key, which only the environment may hold.
+    /// The key itself, which only the environment may contain.
     pub(super) fn key_content(&self) -> Option<&Zeroizing<String>> {
         self.texts.get("key_content")
     }
 
-    /// Whether the file itself has the key.
+    /// Whether the file sets the key, in the profile or in DEFAULT.
     pub(super) fn in_file(&self, key: &str) -> bool {
         self.all.contains_key(key)
     }
@@ -165,25 +168,25 @@ impl fmt::Display for ProfileSettings {
     }
 }
 
-/// Which config file is meant. `OCI_CONFIG_FILE` counts only where `~/.oci/config` is absent; that
-/// is the SDK's rule.
+/// The path of the config file. As in the SDK, `OCI_CONFIG_FILE` counts only if `~/.oci/config` does
+/// not exist.
 fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf, Error> {
     if let Some(file) = &options.config_file {
         return Ok(environment.expand(file));
     }
     let at_home = |path: &str| environment.home().map(|home| home.join(path));
-    let usual = at_home(".oci/config");
+    let default_path = at_home(".oci/config");
     let candidates = [
-        usual.clone().filter(|path| path.exists()),
+        default_path.clone().filter(|path| path.exists()),
         environment.path("OCI_CONFIG_FILE"),
         at_home(".oraclebmc/config").filter(|path| path.exists()),
     ];
     candidates.into_iter().flatten().next().ok_or_else(|| {
-        let what = match usual {
+        let message = match default_path {
             Some(path) => format!("there is no config file {}", path.display()),
             None => "there is no config file, and no HOME to look for one in".to_owned(),
         };
-        Error::usage(what).with_hint(
+        Error::usage(message).with_hint(
             "run `oci setup config` or `oci session authenticate`, or name a file with \
              --config-file or OCI_CLI_CONFIG_FILE",
         )
@@ -192,16 +195,16 @@ fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf
 
 fn load(file: &Path) -> Result<Profiles, Error> {
     let shown = file.display();
-    let unreadable = |error: std::io::Error| match error.kind() {
+    let read_error = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Error::usage(format!("there is no config file {shown}"))
             .with_hint("check --config-file, OCI_CLI_CONFIG_FILE and OCI_CONFIG_FILE"),
         _ => Error::usage(format!("the config file {shown} cannot be read: {error}")),
     };
-    let metadata = fs::metadata(file).map_err(unreadable)?;
+    let metadata = fs::metadata(file).map_err(read_error)?;
     if metadata.is_file() && metadata.len() > MAX_FILE {
         return Err(Error::usage(format!("{shown} is too large to be a config file")));
     }
-    let text = Zeroizing::new(fs::read(file).map_err(unreadable)?);
+    let text = Zeroizing::new(fs::read(file).map_err(read_error)?);
     let text = std::str::from_utf8(&text)
         .map_err(|_| Error::usage(format!("the config file {shown} is not UTF-8 text")))?;
     Profiles::parse(text).map_err(|error| {
@@ -210,8 +213,8 @@ fn load(file: &Path) -> Result<Profiles, Error> {
     })
 }
 
-/// The texts that may define regions. A file that is there and cannot be read is as good as one that
-/// holds nothing of use: where it is needed, that is said.
+/// The texts that may define regions. A file that cannot be read counts as one without regions; an
+/// unknown region is an error later.
 pub(super) fn region_sources(environment: &Environment) -> RegionSources {
     let file = environment.home().map(|home| home.join(".oci/regions-config.json"));
     let owned = |name: &str| environment.var(name).map(str::to_owned);
@@ -227,12 +230,12 @@ pub(super) fn region_sources(environment: &Environment) -> RegionSources {
     }
 }
 
-/// The config file that programs find by themselves.
+/// Whether a config file is the one that is used by default.
 pub(super) fn is_default_path(file: &Path, environment: &Environment) -> bool {
     environment.home().is_some_and(|home| home.join(".oci/config") == file)
 }
 
-/// A warning where others than the owner may use a file. A symlink is judged by its target.
+/// A warning if users other than the owner may read or write a file. Follows symlinks.
 pub(super) fn too_open(file: &Path) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode();
     (mode & 0o177 != 0).then(|| {

@@ -1,32 +1,33 @@
-//! The grammar of the OCI config file.
+//! The parser of the OCI config file.
 //!
-//! Pure. It is that of Python's configparser without interpolation, since that is what the OCI CLI
-//! reads the file with. The INI crates read other grammars, as measured: `rust-ini` 0.21 without
-//! escapes and quotes joins a line that ends in a backslash with the next, takes a line without `=`
-//! for the beginning of the next key, an indented comment for a key, keeps the comments within a
-//! continued value, and reports neither duplicates nor line numbers; `configparser` 3.3 cuts values
-//! at `#` and `;`. Each of these loses a pass phrase or a key without a word. This one is compared with
-//! what Python says of random texts (`tests/data/configparser`).
+//! Pure. The grammar is that of Python's configparser without interpolation, which the OCI CLI uses.
+//! The INI crates implement other grammars, as measured: `rust-ini` 0.21 without escapes and quotes
+//! joins a line that ends in a backslash with the next, takes a line without `=` as the start of the
+//! next key and an indented comment as a key, keeps comments within a continued value, and reports
+//! neither duplicates nor line numbers; `configparser` 3.3 truncates values at `#` and `;`. Each of
+//! these silently loses a pass phrase or a key. A test compares this parser with Python's on random
+//! texts (`tests/data/configparser`).
 //!
-//! Invariant: an error names a line by its number and never repeats it, for it may hold a secret.
+//! Must not know what a key means. Invariant: an error names a line by its number and never quotes it,
+//! since it may contain a secret.
 
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-/// The section that every other one inherits from.
+/// The section whose values every other section inherits.
 pub const DEFAULT: &str = "DEFAULT";
 
-/// The profiles of a config file by their names.
+/// The profiles of a config file, by name.
 #[derive(Default)]
 pub struct Profiles {
     sections: BTreeMap<String, Section>,
 }
 
-/// Keys, in lower case, and their values.
+/// Keys in lower case, and their values.
 pub type Section = BTreeMap<String, Zeroizing<String>>;
 
-/// Why a text is no config file, and in which line.
+/// Why a text is not a config file, and its line, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
     pub line: usize,
@@ -34,17 +35,19 @@ pub struct ParseError {
 }
 
 impl Profiles {
+    /// Parses a config file. Fails at the first line that is malformed, or that repeats a key or a
+    /// section.
     pub fn parse(text: &str) -> Result<Profiles, ParseError> {
         let mut parser = Parser::default();
         let text = text.trim_start_matches('\u{feff}');
         for (index, line) in lines(text).enumerate() {
-            parser.line(line).map_err(|what| ParseError { line: index + 1, message: what })?;
+            parser.line(line).map_err(|message| ParseError { line: index + 1, message })?;
         }
         parser.end_value();
         Ok(Profiles { sections: parser.sections })
     }
 
-    /// The values of a profile with those it inherits. The profile `DEFAULT` is always there.
+    /// The values of a profile, including inherited ones. The profile `DEFAULT` always exists.
     pub fn profile(&self, name: &str) -> Option<Section> {
         let mut values = self.sections.get(DEFAULT).cloned().unwrap_or_default();
         match self.sections.get(name) {
@@ -55,26 +58,26 @@ impl Profiles {
         Some(values)
     }
 
-    /// The values of a section as it is written down, without those it inherits.
+    /// The values of a section, without inherited ones.
     pub fn own(&self, name: &str) -> Section {
         self.sections.get(name).cloned().unwrap_or_default()
     }
 
-    /// The names of the profiles that are written down.
+    /// The names of all sections in the file.
     pub fn names(&self) -> Vec<&str> {
         self.sections.keys().map(String::as_str).collect()
     }
 }
 
-/// What has been read so far.
+/// The state between two lines.
 #[derive(Default)]
 struct Parser {
     sections: BTreeMap<String, Section>,
     /// The name of the section that keys belong to.
     section: Option<String>,
-    /// The key whose value may still be continued, and the lines of that value.
+    /// The key whose value the next line may continue, and the value so far.
     key: Option<(String, Zeroizing<String>)>,
-    /// The indentation of that key; a line that is indented further continues its value.
+    /// The indentation of that key in characters; a line with more continues its value.
     indentation: usize,
 }
 
@@ -85,11 +88,11 @@ impl Parser {
             return Ok(());
         }
         if content.is_empty() {
-            // A blank line may stand within a value; at its end it is trimmed away.
+            // A blank line may be part of a value; trailing ones are trimmed.
             self.continue_value("");
             return Ok(());
         }
-        // Counted in characters: a blank such as U+00A0 is several bytes.
+        // Counted in characters, since a blank such as U+00A0 has several bytes.
         let indentation = line.chars().take_while(|&c| is_blank(c)).count();
         if self.key.is_some() && indentation > self.indentation {
             self.continue_value(content);
@@ -104,7 +107,7 @@ impl Parser {
     }
 
     fn begin_section(&mut self, name: &str) -> Result<(), &'static str> {
-        // DEFAULT alone may be spread over the file, as configparser has it.
+        // As in configparser, only DEFAULT may occur more than once.
         if name != DEFAULT && self.sections.contains_key(name) {
             return Err("the section stands in the file twice");
         }
@@ -144,17 +147,17 @@ impl Parser {
     }
 }
 
-/// The lines of a text; they end as in Python's text files, at LF, CR LF or a lone CR.
+/// The lines of a text. As in Python's text files, a line ends at LF, CR LF or a lone CR.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
-/// What Python's `str.strip` takes away: Unicode's blanks and four separators of ASCII.
+/// Whether Python's `str.strip` removes a character: Unicode white space and four ASCII separators.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// The name in a `[section]` line; what follows the last bracket does not matter.
+/// The name in a `[section]` line. Text after the last bracket is ignored.
 fn header(content: &str) -> Option<&str> {
     let (name, _) = content.strip_prefix('[')?.rsplit_once(']')?;
     Some(name).filter(|name| !name.is_empty())
@@ -260,7 +263,7 @@ mod tests {
             serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert!(cases.len() >= 200);
         for Case { text, sections } in cases {
-            let ours = Profiles::parse(&text).ok().map(|config| {
+            let parsed = Profiles::parse(&text).ok().map(|config| {
                 let names = config.names().into_iter().chain([DEFAULT]);
                 let of = |name: &str| {
                     let section = config.profile(name).unwrap();
@@ -268,12 +271,12 @@ mod tests {
                 };
                 names.map(|name| (name.to_owned(), of(name))).collect()
             });
-            assert_eq!(ours, sections, "{text:?}");
+            assert_eq!(parsed, sections, "{text:?}");
         }
     }
 
     #[test]
-    fn what_is_no_config_is_refused_with_the_number_of_the_line() {
+    fn a_malformed_config_is_an_error_with_a_line_number() {
         assert_eq!(error("\n# c\nk = 1\n[A]\n").0, 3);
         assert_eq!(
             error("[A]\nk = 1\nj\n"),

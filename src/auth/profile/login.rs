@@ -1,20 +1,20 @@
-//! How to begin a new session, in words.
+//! The hint that names the command for a new login.
 //!
-//! Pure. Must not know why one is needed. Invariant: nobody is told to run what erases a profile that
-//! holds a user, as `oci session authenticate` does with the one it is given.
+//! Pure. Must not know why a login is needed. Invariant: no hint names a command that erases a profile
+//! with a user, as `oci session authenticate` does with the profile it is given.
 
 use std::path::PathBuf;
 
 use proto::shell;
 
-/// What a login is to be like.
+/// The properties of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The profile that the session is for.
     pub profile: String,
-    /// Where the session is kept: in that profile, or in one of its own.
+    /// The profile that the login writes.
     pub session_profile: SessionProfile,
-    /// The config file, unless it is the one that a login writes by itself.
+    /// The config file; `None` if a login writes it by default.
     pub config_file: Option<PathBuf>,
     pub region: Option<String>,
 }
@@ -24,14 +24,14 @@ pub struct Login {
 pub enum SessionProfile {
     /// The profile itself.
     Profile,
-    /// The profile holds a user: another one, of a name that is free.
+    /// Another profile with this unused name, since the profile itself has a user.
     Beside(String),
-    /// There is no config file: the environment names the files of the session.
+    /// None: there is no config file, and environment variables name the session's files.
     Environment,
 }
 
 impl Login {
-    /// What to do, to stand where a sentence begins.
+    /// The hint, as the start of a sentence.
     pub fn hint(&self) -> String {
         let command = |profile: &str| format!("`{}`", self.command(profile));
         match &self.session_profile {
@@ -71,10 +71,10 @@ impl Login {
 mod tests {
     use super::*;
 
-    fn login(place: SessionProfile) -> Login {
+    fn login(session_profile: SessionProfile) -> Login {
         Login {
             profile: "my BACKUP".into(),
-            session_profile: place,
+            session_profile,
             config_file: Some("/etc/oci config".into()),
             region: Some("us-phoenix-1".into()),
         }
@@ -93,10 +93,11 @@ mod tests {
 
     #[test]
     fn a_login_never_writes_a_profile_that_holds_or_may_hold_a_user() {
-        for place in [SessionProfile::Beside("free".into()), SessionProfile::Environment] {
-            let advice = login(place).hint();
-            assert!(!advice.contains("--profile-name 'my BACKUP'"), "{advice}");
-            assert!(advice.contains("oci session authenticate --profile-name"), "{advice}");
+        for session_profile in [SessionProfile::Beside("free".into()), SessionProfile::Environment]
+        {
+            let hint = login(session_profile).hint();
+            assert!(!hint.contains("--profile-name 'my BACKUP'"), "{hint}");
+            assert!(hint.contains("oci session authenticate --profile-name"), "{hint}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Who asks, and where the service is: the options, the environment and the config file made one.
+//! The identity and the endpoint, resolved from options, environment and config file.
 //!
-//! The edge to the config file; of keys and tokens it knows only the paths. Must not read the
-//! environment of the process itself. Invariant: an `Identity` is complete for its mode, so that
-//! whatever is missing or malformed is said before anything is sent.
+//! Owns the meaning of the config keys. Must not read a key or a token, only their paths, nor the
+//! environment of the process itself. Invariant: an `Identity` is complete for its mode, so that every
+//! missing or malformed value is an error before anything is sent.
 
 mod config;
 mod ini;
@@ -22,39 +22,40 @@ use proto::endpoint::{Endpoint, ObjectStorage};
 use proto::error::Error;
 use proto::region::Region;
 
-/// What `oci session authenticate --public-key-file-path` leaves for the user to fill in.
+/// The value that `oci session authenticate --public-key-file-path` writes for the user to replace.
 const PLACEHOLDER: &str = "Update_private_key_path";
 
-/// Who asks, with what, and where.
+/// The identity that signs requests, and the endpoints they go to.
 #[derive(Clone)]
 pub struct Identity {
     /// The name of the profile, for messages and commands.
     pub profile: String,
-    /// The config file, unless everything came from the environment.
+    /// The config file; `None` if the environment contained everything.
     pub config_file: Option<PathBuf>,
     pub credentials: CredentialSource,
     pub key: KeySource,
     pub passphrase: Option<Zeroizing<String>>,
     pub tenancy: Option<String>,
     pub user: Option<String>,
-    /// The name of the region, where one is known.
+    /// The name of the region, if it is known.
     pub region: Option<String>,
     pub object_storage: ObjectStorage,
-    /// Where tokens are refreshed; `None` when neither a region nor an endpoint says.
+    /// The auth service; `None` if neither a region nor `--auth-endpoint` is given.
     pub auth: Option<Endpoint>,
+    /// A token with less time left is refreshed.
     pub refresh_before: Option<Duration>,
-    /// Whether the auth service must never be called.
+    /// Whether the auth service is never called.
     pub no_refresh: bool,
-    /// What the caller should print.
+    /// Warnings for the caller to print.
     pub warnings: Vec<String>,
     login: Login,
 }
 
-/// Where the private key is.
+/// The place of the private key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     File(PathBuf),
-    /// The key itself, in PEM, from OCI_CLI_KEY_CONTENT.
+    /// The key itself in PEM, from OCI_CLI_KEY_CONTENT.
     Content(Zeroizing<String>),
 }
 
@@ -74,7 +75,7 @@ impl fmt::Debug for KeySource {
     }
 }
 
-/// What a request is signed in the name of.
+/// The kind of credentials that sign requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
     ApiKey { tenancy: String, user: String, fingerprint: String },
@@ -82,7 +83,8 @@ pub enum CredentialSource {
 }
 
 impl Identity {
-    /// Brings options, environment and config file together.
+    /// Resolves the identity. Fails if a value is missing or malformed, or if the config file cannot be
+    /// read.
     pub fn resolve(options: &ServiceOptions, environment: &Environment) -> Result<Identity, Error> {
         let settings = config::ProfileSettings::read(options, environment)?;
         let mut login = login(&settings, environment);
@@ -96,10 +98,10 @@ impl Identity {
                 })?,
             },
         };
-        let place = EndpointLookup::find(options, environment, &settings)?;
-        login.region.clone_from(&place.region);
+        let endpoints = EndpointLookup::find(options, environment, &settings)?;
+        login.region.clone_from(&endpoints.region);
         let mut warnings = options.warnings.clone();
-        warnings.extend(place.warnings);
+        warnings.extend(endpoints.warnings);
         if settings.in_file("endpoint") {
             warnings.push(format!(
                 "{settings}: endpoint has no effect there, as in the OCI CLI: name it with --endpoint \
@@ -124,9 +126,9 @@ impl Identity {
             config_file: settings.file,
             credentials,
             key,
-            region: place.region,
-            object_storage: place.object_storage,
-            auth: place.auth,
+            region: endpoints.region,
+            object_storage: endpoints.object_storage,
+            auth: endpoints.auth,
             refresh_before: options.refresh_before,
             no_refresh: options.no_refresh,
             warnings,
@@ -134,13 +136,13 @@ impl Identity {
         })
     }
 
-    /// How to begin a new session, to stand where a sentence begins.
+    /// The hint that names the command for a new login, as the start of a sentence.
     pub fn login_command(&self) -> String {
         self.login.hint()
     }
 }
 
-// The pass phrase is a secret.
+// The pass phrase is a secret and is left out.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
@@ -154,7 +156,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// How requests are signed: as something says it, or else as the profile looks.
+/// The authentication mode: as an option or the profile names it, else by the keys in the profile.
 fn mode(options: &ServiceOptions, settings: &config::ProfileSettings) -> Result<AuthMode, Error> {
     if let Some(mode) = options.auth {
         return Ok(mode);
@@ -167,29 +169,28 @@ fn mode(options: &ServiceOptions, settings: &config::ProfileSettings) -> Result<
             ..error
         });
     }
-    Ok(match settings.is_configured("security_token_file") {
-        true => AuthMode::SecurityToken,
-        false => AuthMode::ApiKey,
-    })
+    let has_token = settings.is_configured("security_token_file");
+    Ok(if has_token { AuthMode::SecurityToken } else { AuthMode::ApiKey })
 }
 
+/// The properties of a login for this profile; the region is added later.
 fn login(settings: &config::ProfileSettings, environment: &Environment) -> Login {
     let profile = settings.profile.clone();
-    let taken = |name: &String| settings.names.contains(name);
+    let is_used = |name: &String| settings.names.contains(name);
     let mut names = (1..).map(|n| match n {
         1 => format!("{profile}-session"),
         n => format!("{profile}-session-{n}"),
     });
-    let place = match &settings.file {
+    let session_profile = match &settings.file {
         None => login::SessionProfile::Environment,
         Some(_) if settings.holds_a_user() => {
-            login::SessionProfile::Beside(names.find(|name| !taken(name)).unwrap_or_default())
+            login::SessionProfile::Beside(names.find(|name| !is_used(name)).unwrap_or_default())
         }
         Some(_) => login::SessionProfile::Profile,
     };
-    let usual = |file: &&PathBuf| config::is_default_path(file, environment);
-    let config_file = settings.file.as_ref().filter(|file| !usual(file)).cloned();
-    Login { profile, session_profile: place, config_file, region: None }
+    let is_default = |file: &&PathBuf| config::is_default_path(file, environment);
+    let config_file = settings.file.as_ref().filter(|file| !is_default(file)).cloned();
+    Login { profile, session_profile, config_file, region: None }
 }
 
 fn key(settings: &config::ProfileSettings, environment: &Environment) -> Result<KeySource, Error> {
@@ -197,7 +198,7 @@ fn key(settings: &config::ProfileSettings, environment: &Environment) -> Result<
         return Err(Error::usage(format!("{settings} has key_content, which no file may hold"))
             .with_hint("write the key to a file of its own and name it as key_file"));
     }
-    // As in the SDKs, the content comes before a file.
+    // As in the SDKs, the variable with the key comes before a file.
     if let Some(content) = settings.key_content() {
         return Ok(KeySource::Content(content.clone()));
     }
@@ -213,28 +214,28 @@ fn key(settings: &config::ProfileSettings, environment: &Environment) -> Result<
 }
 
 fn api_key(settings: &config::ProfileSettings) -> Result<CredentialSource, Error> {
-    let needed = |key: &str, variable: &str, fits: fn(&str) -> bool, like: &str| {
+    let required = |key: &str, variable: &str, is_valid: fn(&str) -> bool, form: &str| {
         let value = settings.value(key).ok_or_else(|| {
             Error::usage(format!("{settings} has no {key}, which an API key needs"))
                 .with_hint(format!("add it to the profile, or set {variable}"))
         })?;
-        if fits(value) {
+        if is_valid(value) {
             return Ok(value.to_owned());
         }
-        Err(Error::usage(format!("{settings}: {key} is not of the form {like}")).with_hint(
+        Err(Error::usage(format!("{settings}: {key} is not of the form {form}")).with_hint(
             "copy it from the console, User settings, API keys, View configuration file",
         ))
     };
     let ocid = "ocid1.KIND.REALM.[REGION].UNIQUE";
     let pairs = "12:34:..:ef, sixteen pairs of lower-case hex digits";
     Ok(CredentialSource::ApiKey {
-        tenancy: needed("tenancy", "OCI_CLI_TENANCY", is_ocid, ocid)?,
-        user: needed("user", "OCI_CLI_USER", is_ocid, ocid)?,
-        fingerprint: needed("fingerprint", "OCI_CLI_FINGERPRINT", is_fingerprint, pairs)?,
+        tenancy: required("tenancy", "OCI_CLI_TENANCY", is_ocid, ocid)?,
+        user: required("user", "OCI_CLI_USER", is_ocid, ocid)?,
+        fingerprint: required("fingerprint", "OCI_CLI_FINGERPRINT", is_fingerprint, pairs)?,
     })
 }
 
-/// The check of the SDK: five or more parts between dots or colons, the first and last not empty.
+/// As the SDK checks it: at least five parts between dots or colons, the first and last not empty.
 fn is_ocid(text: &str) -> bool {
     let parts: Vec<&str> = text.split(['.', ':']).collect();
     let word = |part: &&str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
@@ -249,7 +250,7 @@ fn is_fingerprint(text: &str) -> bool {
         && text.split(':').all(|pair| pair.len() == 2 && pair.bytes().all(hex))
 }
 
-/// Where the services are.
+/// The endpoints of Object Storage and of the auth service.
 struct EndpointLookup {
     region: Option<String>,
     object_storage: ObjectStorage,
@@ -263,20 +264,20 @@ impl EndpointLookup {
         environment: &Environment,
         settings: &config::ProfileSettings,
     ) -> Result<EndpointLookup, Error> {
-        let read = |given: &Option<Setting>| {
-            let given = given.as_ref();
-            given.map(|given| Endpoint::parse(&given.origin, &given.text)).transpose()
+        let parse = |url: &Option<Setting>| {
+            let url = url.as_ref();
+            url.map(|url| Endpoint::parse(&url.origin, &url.text)).transpose()
         };
-        let endpoint = read(&options.endpoint)?;
-        let auth_endpoint = read(&options.auth_endpoint)?;
-        let named = region(options, environment, settings);
-        let found = named.map(|(name, from)| {
-            Region::find(&name, &config::region_sources(environment))
-                .map_err(|error| Error { message: format!("{from}: {}", error.message), ..error })
+        let endpoint = parse(&options.endpoint)?;
+        let auth_endpoint = parse(&options.auth_endpoint)?;
+        let found = region(options, environment, settings).map(|region| {
+            let Setting { text, origin } = region;
+            Region::find(&text, &config::region_sources(environment))
+                .map_err(|error| Error { message: format!("{origin}: {}", error.message), ..error })
         });
         let (region, mut warnings) = match found {
             Some(Ok(region)) => (Some(region), Vec::new()),
-            // It is not needed to find the service.
+            // An endpoint is given: the region is not needed.
             Some(Err(error)) if endpoint.is_some() => {
                 (None, vec![format!("the region is left out of account: {}", error.message)])
             }
@@ -300,18 +301,18 @@ impl EndpointLookup {
     }
 }
 
-/// What the region is called, and what says so.
+/// The name of the region, from the options, the profile or `OCI_REGION`.
 fn region(
     options: &ServiceOptions,
     environment: &Environment,
     settings: &config::ProfileSettings,
-) -> Option<(String, String)> {
+) -> Option<Setting> {
     if let Some(region) = &options.region {
-        return Some((region.text.clone(), region.origin.clone()));
+        return Some(region.clone());
     }
-    let of_profile = settings.value("region").map(|name| (name.to_owned(), settings.to_string()));
-    let last = || Some((environment.var("OCI_REGION")?.to_owned(), "OCI_REGION".to_owned()));
-    of_profile.or_else(last)
+    let in_profile = settings.value("region").map(|name| Setting::new(name, settings.to_string()));
+    let in_environment = || Some(Setting::new(environment.var("OCI_REGION")?, "OCI_REGION"));
+    in_profile.or_else(in_environment)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! Identities resolved from options, environment and config files.
+
 use super::*;
 use proto::region::HostVariant;
 use std::fs;
@@ -8,7 +10,7 @@ const TENANCY: &str = "ocid1.tenancy.oc1..aaaa";
 const USER: &str = "ocid1.user.oc1..bbbb";
 const FINGERPRINT: &str = "66:11:d3:f4:e2:74:de:3c:80:fd:c8:13:69:27:dc:63";
 
-/// A home folder with files in it.
+/// A home folder in a temporary folder.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -103,14 +105,14 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     assert_eq!(identity.auth.unwrap().host, "auth.us-phoenix-1.oraclecloud.com");
     let named = ServiceOptions { auth: Some(AuthMode::ApiKey), ..profile("S") };
     assert!(matches!(home.resolve(&named).unwrap().credentials, CredentialSource::ApiKey { .. }));
-    // The variable is one with the key it overrides.
+    // A variable has the effect of the key it overrides.
     let path = token_file.to_str().unwrap();
     let environment = home.environment(&[("OCI_CLI_SECURITY_TOKEN_FILE", path)]);
     let identity = Identity::resolve(&options(), &environment).unwrap();
     assert_eq!(identity.credentials, CredentialSource::SecurityToken { token_file });
 }
 
-/// A session in DEFAULT, and profiles that inherit it.
+/// A home with a session in DEFAULT and profiles that inherit it.
 fn session_in_default() -> Home {
     let api_key = api_key_profile().replace("[DEFAULT]", "[BACKUP]");
     let session = SESSION.replace("[S]", "[DEFAULT]");
@@ -131,7 +133,7 @@ fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
     assert_eq!(token("PLAIN"), Some(home.path().join("token")));
     assert_eq!(token("BOTH"), Some(home.path().join("own")));
     assert_eq!(token("BACKUP"), None);
-    // A user in the environment is one of its own as well, a token there is meant.
+    // A user in the environment counts as one of the profile; a token in the environment is used.
     let with = |vars: &[(&str, &str)], name: &str| {
         Identity::resolve(&profile(name), &home.environment(vars)).unwrap().credentials
     };
@@ -143,7 +145,7 @@ fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
 }
 
 #[test]
-fn the_authentication_type_of_a_profile_comes_before_what_it_looks_like() {
+fn the_authentication_type_of_a_profile_comes_before_its_other_keys() {
     let home = |text: &str| Home::with(&format!("{}{SESSION}{text}\n", api_key_profile()));
     let api_key = home("authentication_type=api_key").resolve(&profile("S")).unwrap();
     assert!(matches!(api_key.credentials, CredentialSource::ApiKey { .. }));
@@ -151,7 +153,7 @@ fn the_authentication_type_of_a_profile_comes_before_what_it_looks_like() {
         let error = home(&format!("authentication_type={later}")).error(&profile("S"));
         assert!(error.contains("authentication_type") && error.contains(later), "{error}");
     }
-    // What is said by an option, a variable or the rc file outranks it.
+    // An option comes before it, from wherever it was set.
     let named = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("S") };
     let session = home("authentication_type=api_key").resolve(&named).unwrap();
     assert!(matches!(session.credentials, CredentialSource::SecurityToken { .. }));
@@ -162,24 +164,24 @@ fn the_authentication_type_of_a_profile_comes_before_what_it_looks_like() {
 }
 
 #[test]
-fn no_advice_erases_a_profile_that_holds_a_user() {
+fn no_hint_erases_a_profile_that_holds_a_user() {
     let home = session_in_default();
     let login = |options: &ServiceOptions| home.resolve(options).unwrap().login_command();
     assert!(login(&profile("PLAIN")).contains("--profile-name PLAIN "));
     for (name, free) in [("BOTH", "BOTH-session"), ("BACKUP", "BACKUP-session-2")] {
-        let advice = login(&profile(name));
-        assert!(!advice.contains(&format!("--profile-name {name} ")), "{advice}");
-        assert!(advice.contains(&format!("--profile-name {free} ")), "{advice}");
-        assert!(advice.contains(&format!("--profile {free}")), "{advice}");
+        let hint = login(&profile(name));
+        assert!(!hint.contains(&format!("--profile-name {name} ")), "{hint}");
+        assert!(hint.contains(&format!("--profile-name {free} ")), "{hint}");
+        assert!(hint.contains(&format!("--profile {free}")), "{hint}");
     }
     let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("BACKUP") };
     assert!(login(&session).contains("--profile-name BACKUP-session-2 "));
-    // Without a config file nobody knows what a profile of that name holds.
+    // Without a config file it is unknown what the profile contains.
     let vars = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
     let options = ServiceOptions { region: given("FRA"), ..options() };
     let identity = Identity::resolve(&options, &Home::new().environment(&vars)).unwrap();
     assert!(!identity.login_command().contains("DEFAULT"), "{}", identity.login_command());
-    // The login writes the file that is read.
+    // The hint names the config file that was read.
     let elsewhere = home.write("elsewhere", SESSION);
     let options = ServiceOptions { config_file: Some(elsewhere.clone()), ..profile("S") };
     let location = format!("--config-location {}`", elsewhere.display());
@@ -210,7 +212,7 @@ fn each_variable_overrides_its_key_and_nothing_else() {
 }
 
 #[test]
-fn the_config_file_is_not_read_when_the_environment_says_it_all() {
+fn the_config_file_is_not_read_when_the_environment_is_complete() {
     let home = Home::with("this is no config file");
     let all = [
         ("OCI_CLI_USER", USER),
@@ -234,7 +236,7 @@ fn the_config_file_is_not_read_when_the_environment_says_it_all() {
 }
 
 #[test]
-fn the_content_of_a_key_comes_before_a_file_and_is_as_good() {
+fn the_content_of_a_key_comes_before_a_file() {
     let home = Home::new();
     let mut vars = vec![
         ("OCI_CLI_USER", USER),
@@ -253,7 +255,7 @@ fn the_content_of_a_key_comes_before_a_file_and_is_as_good() {
     assert_eq!(resolve(&vars).key, content);
     vars.remove(3);
     assert_eq!(resolve(&vars).key, KeySource::File("/k.pem".into()));
-    // With an endpoint there is no need of a region.
+    // With an endpoint no region is needed.
     let endpoint = ServiceOptions { endpoint: given("https://e"), ..ServiceOptions::default() };
     let identity = Identity::resolve(&endpoint, &home.environment(&vars)).unwrap();
     assert_eq!(identity.object_storage.to_string(), "https://e");
@@ -311,12 +313,12 @@ fn which_config_file_is_read_follows_the_rule_of_the_sdk() {
 }
 
 #[test]
-fn a_missing_config_file_is_said_with_and_without_a_home() {
+fn a_missing_config_file_is_an_error_with_and_without_a_home() {
     let error = Home::new().error(&options());
     assert!(error.contains("there is no config file") && error.contains("oci setup config"));
-    let homeless = Identity::resolve(&options(), &Environment::default()).unwrap_err();
-    assert!(homeless.message.contains("no HOME"), "{homeless}");
-    assert_eq!(homeless.kind.exit_code(), 2);
+    let no_home = Identity::resolve(&options(), &Environment::default()).unwrap_err();
+    assert!(no_home.message.contains("no HOME"), "{no_home}");
+    assert_eq!(no_home.kind.exit_code(), 2);
     let named = ServiceOptions { config_file: Some("/nowhere/config".into()), ..options() };
     assert!(Home::new().error(&named).contains("/nowhere/config"));
     let folder = ServiceOptions { config_file: Some("/".into()), ..options() };
@@ -324,7 +326,7 @@ fn a_missing_config_file_is_said_with_and_without_a_home() {
 }
 
 #[test]
-fn an_unknown_profile_is_answered_with_those_there_are() {
+fn the_error_of_an_unknown_profile_lists_the_existing_ones() {
     let error = Home::with("[ONE]\n[TWO]\n").error(&profile("three"));
     assert!(error.contains("\"three\"") && error.contains("ONE, TWO"), "{error}");
 }
@@ -353,12 +355,12 @@ fn each_missing_or_malformed_value_has_its_own_message() {
     let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..options() };
     let error = Home::with(&api_key_profile()).error(&session);
     assert!(error.contains("no security_token_file"), "{error}");
-    // A login to DEFAULT would erase its user.
+    // A login would erase the user of DEFAULT.
     assert!(error.contains("--profile-name DEFAULT-session"), "{error}");
 }
 
 #[test]
-fn ocids_are_judged_as_the_sdk_does() {
+fn ocids_are_checked_as_in_the_sdk() {
     for good in [TENANCY, USER, "ocid1:user:oc1:phx:a", "a.b.c.d.e.f", "a....b", "a-_.b.c.d.e"] {
         assert!(is_ocid(good), "{good}");
     }
@@ -368,7 +370,7 @@ fn ocids_are_judged_as_the_sdk_does() {
 }
 
 #[test]
-fn an_endpoint_makes_the_region_unnecessary_and_beats_it() {
+fn an_endpoint_makes_the_region_unnecessary_and_overrides_it() {
     let config = api_key_profile();
     let endpoint = given("http://127.0.0.1:81");
     let options = ServiceOptions { endpoint, ..options() };
@@ -384,7 +386,7 @@ fn an_endpoint_makes_the_region_unnecessary_and_beats_it() {
 }
 
 #[test]
-fn a_region_that_cannot_be_read_is_refused_only_where_it_is_needed() {
+fn an_unknown_region_is_an_error_only_if_it_is_needed() {
     let home = Home::with(&api_key_profile().replace("us-ashburn-1", "us-ashburn-1 # home"));
     let error = home.error(&options());
     assert!(error.contains("the profile DEFAULT") && error.contains("cannot be"), "{error}");
@@ -398,7 +400,7 @@ fn a_region_that_cannot_be_read_is_refused_only_where_it_is_needed() {
 }
 
 #[test]
-fn an_endpoint_in_the_config_file_is_warned_of() {
+fn an_endpoint_in_the_config_file_is_a_warning() {
     let home = Home::with(&format!("{}endpoint = https://e\n", api_key_profile()));
     let identity = home.resolve(&options()).unwrap();
     assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
@@ -406,10 +408,10 @@ fn an_endpoint_in_the_config_file_is_warned_of() {
 }
 
 #[test]
-fn a_form_of_the_hosts_is_that_of_the_region_and_an_endpoint_beats_it() {
+fn a_host_variant_applies_to_the_region_and_an_endpoint_overrides_it() {
     let home = Home::with(&api_key_profile());
-    let form = HostVariant { realm_specific: Some("--x".into()), dual_stack: None };
-    let options = ServiceOptions { host_variant: form, ..options() };
+    let host_variant = HostVariant { realm_specific: Some("--x".into()), dual_stack: None };
+    let options = ServiceOptions { host_variant, ..options() };
     let storage = home.resolve(&options).unwrap().object_storage;
     let host = "ax.objectstorage.us-ashburn-1.oci.customer-oci.com";
     assert_eq!(storage.endpoint("/n/ax/b/c").unwrap().host, host);
@@ -445,7 +447,7 @@ fn permissions_that_are_too_open_are_a_warning_for_each_file() {
     assert!(warnings[1].contains(&format!("chmod 600 {}", key.display())));
     let quiet = home.environment(&[("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING", "True")]);
     assert!(Identity::resolve(&profile("S"), &quiet).unwrap().warnings.is_empty());
-    // A symlink is judged by its target, which is what can be read.
+    // A symlink counts by the permissions of its target.
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     fs::rename(&key, home.path().join("real.pem")).unwrap();
     std::os::unix::fs::symlink("real.pem", &key).unwrap();
