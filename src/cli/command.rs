@@ -1,7 +1,7 @@
-//! What was asked for, as plain values: the only thing the rest of the program learns of argv.
+//! The commands as plain values: all that the rest of the program knows of argv.
 //!
-//! Must not know how anything is spelt on the command line. Invariant: a value that exists has passed
-//! every check that needs neither a file nor the service.
+//! Must not know how an option is written. Invariant: every value has passed all checks that need
+//! neither a file nor the service.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use proto::digest::Algorithm;
 use proto::object_url::{BucketUrl, ObjectUrl};
 pub use validate::Format;
 
-/// One run of the program.
+/// What one run of the program does.
 #[derive(Debug, Clone)]
 pub enum Command {
     Put(Box<PutCommand>),
@@ -23,7 +23,7 @@ pub enum Command {
     Serve(ServeCommand),
     Completions(Shell),
     Version,
-    /// The text to show.
+    /// The text to print.
     Help(String),
 }
 
@@ -33,7 +33,7 @@ impl Command {
         matches!(self, Command::Put(put) if put.source == StreamSource::Stdin)
     }
 
-    /// Whether what somebody waits for goes to stdout: a receipt, an object, a list.
+    /// Whether the result (a receipt, an object, a list) is printed on stdout.
     pub fn writes_stdout(&self) -> bool {
         !matches!(self, Command::Get(get) if get.file.is_some())
     }
@@ -44,31 +44,37 @@ impl Command {
 pub struct PutCommand {
     pub target: ObjectUrl,
     pub source: StreamSource,
-    /// The folder of the embedded store; `None` is the real service.
+    /// The folder of the embedded store; `None` for the real service.
     pub local: Option<PathBuf>,
-    /// Bytes; whether parts of this size make sense is for the schedule to say.
+    /// Bytes of the first part; the part plan checks it.
     pub part_size: Option<u64>,
+    /// Parts in flight, 1 to 1000.
     pub parallel: Option<u16>,
+    /// Bytes of all part buffers together.
     pub max_memory: Option<u64>,
+    /// Bytes.
     pub expected_size: Option<u64>,
     pub checksum: Algorithm,
     pub object: ObjectSettings,
     pub overwrite: Overwrite,
     pub delete_on_mismatch: bool,
     pub allow_empty: bool,
+    /// Bytes; a shorter stream is not committed.
     pub min_size: Option<u64>,
+    /// How long the upload may make no progress.
     pub retry_for: Duration,
+    /// How long a connection may move no byte.
     pub stall_timeout: Duration,
-    /// Bytes per second over all parts.
+    /// Bytes per second over all connections together.
     pub bwlimit: Option<u64>,
     pub expect: Option<Format>,
     pub output: OutputOptions,
     pub service: ServiceOptions,
-    /// What is odd enough to be said at the start, though not wrong.
+    /// Warnings to print at the start.
     pub warnings: Vec<String>,
 }
 
-/// Where the stream comes from.
+/// The source of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamSource {
     Stdin,
@@ -77,30 +83,31 @@ pub enum StreamSource {
     Command(Vec<OsString>),
 }
 
-/// What may happen to an object that is there already.
+/// Whether an existing object may be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Overwrite {
     Never,
     Force,
-    /// Only the object with this etag is replaced.
+    /// Only the object with this etag.
     IfMatch(String),
 }
 
-/// What the object shall be besides its bytes. Every text is safe as the value of a header.
+/// The properties of the object. Every text is valid as the value of a header, except that metadata
+/// and the disposition need not be ASCII.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectSettings {
-    /// As the service spells it.
+    /// In the spelling of the service.
     pub storage_tier: Option<String>,
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
     pub content_language: Option<String>,
     pub content_disposition: Option<String>,
     pub cache_control: Option<String>,
-    /// Names without `opc-meta-`, in the order of the names; texts may be other than ASCII.
+    /// Names without `opc-meta-`, and texts, sorted by name.
     pub metadata: Vec<(String, String)>,
-    /// Holds the metadata, in place of the above; not read yet.
+    /// A file with the metadata, in place of `metadata`; not read yet.
     pub metadata_file: Option<PathBuf>,
-    /// Holds the base64 of an AES-256 key; not read yet.
+    /// A file with an AES-256 key in base64; not read yet.
     pub encryption_key_file: Option<PathBuf>,
     pub kms_key_id: Option<String>,
 }
@@ -109,11 +116,13 @@ pub struct ObjectSettings {
 #[derive(Debug, Clone)]
 pub struct GetCommand {
     pub source: ObjectUrl,
-    /// `None` is stdout.
+    /// `None` for stdout.
     pub file: Option<PathBuf>,
-    /// Holds the base64 of the AES-256 key the object was stored with; not read yet.
+    /// A file with the AES-256 key of the object in base64; not read yet.
     pub encryption_key_file: Option<PathBuf>,
+    /// How long the download may make no progress.
     pub retry_for: Duration,
+    /// How long a connection may move no byte.
     pub stall_timeout: Duration,
     pub output: OutputOptions,
     pub service: ServiceOptions,
@@ -123,15 +132,17 @@ pub struct GetCommand {
 #[derive(Debug, Clone)]
 pub struct UploadsCommand {
     pub action: UploadsAction,
-    /// The bucket and, where only one object's uploads are meant, its exact name.
+    /// The bucket and, as a filter, the exact name of an object.
     pub place: BucketUrl,
+    /// A filter.
     pub upload_id: Option<String>,
+    /// A filter: the least age of an upload.
     pub older_than: Option<Duration>,
     pub service: ServiceOptions,
 }
 
-/// What `uploads` does with the uploads that match. The filters narrow one another, so that an abort
-/// never takes more than the narrowest of them; at least one, or `--all`, was given for `Abort`.
+/// What `uploads` does with the uploads that match every filter. For `Abort`, at least one filter or
+/// `--all` was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadsAction {
     List,
@@ -155,13 +166,15 @@ pub enum SessionAction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeCommand {
     pub dir: PathBuf,
-    /// 0: any free port.
+    /// 0 for any free port.
     pub port: u16,
+    /// The lifetime of the tokens it issues, at least 1 s.
     pub token_ttl: Duration,
+    /// A file with faults; not read yet.
     pub faults: Option<PathBuf>,
 }
 
-/// The shells there are completions for.
+/// A shell with a completion script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
     Bash,

@@ -1,6 +1,6 @@
-//! Completion scripts for the shells, made from the structs of `args`.
+//! Completion scripts for shells, generated from the structs of `args`.
 //!
-//! Must not know any option. Invariant: what the command line accepts by its long name is completed.
+//! Must not name an option. Invariant: every option is completed by its long name.
 
 use argh_complete::Generator;
 

@@ -1,15 +1,17 @@
-//! The options of `get`.
+//! Turns the options of `get` into a `GetCommand`.
 //!
-//! Must not open anything. Invariant: exactly one object is named.
+//! Must not access a file or the service. Invariant: the command names exactly one object.
 
 use super::args::GetArgs;
 use super::command::GetCommand;
-use super::put::{RETRY_FOR, STALL_TIMEOUT, report};
+use super::output::RawOutputOptions;
+use super::put::{RETRY_FOR, STALL_TIMEOUT};
 use super::service::path;
 use super::{Environment, target, value};
 use proto::error::Error;
 
-/// Checks everything that can be checked before anything is opened.
+/// Builds the command. Fails at the first option that is missing, malformed or in contradiction to
+/// another one.
 pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, Error> {
     Ok(GetCommand {
         source: target::RawTarget {
@@ -26,7 +28,12 @@ pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, E
             .unwrap_or(RETRY_FOR),
         stall_timeout: value::duration("--stall-timeout", get.stall_timeout.as_deref())?
             .unwrap_or(STALL_TIMEOUT),
-        output: report(get.progress.as_deref(), get.quiet, get.debug)?,
+        output: RawOutputOptions {
+            progress: get.progress.as_deref(),
+            quiet: get.quiet,
+            debug: get.debug,
+        }
+        .resolve()?,
         service: get.service().resolve(environment)?,
     })
 }

@@ -1,12 +1,12 @@
-//! Help as text, made from the structs of `args`.
+//! The text of `--help`, generated from the structs of `args`.
 //!
-//! `argh` wraps descriptions and leaves out what kind of value an option takes; at night one line an
-//! option is easier to find. Must not know any option but those that open a group. Invariant: every
+//! Replaces the help of `argh`, which wraps descriptions and omits the kind of a value: one line per
+//! option is easier to scan. Must not name an option except those that start a group. Invariant: every
 //! option of a command is shown once.
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
-/// The option that begins a group, and the group's heading.
+/// The first option of each group, and the heading of the group.
 const GROUPS: [(&str, &str); 8] = [
     ("--help", "General"),
     ("--bucket-name", "From where to where"),
@@ -18,7 +18,7 @@ const GROUPS: [(&str, &str); 8] = [
     ("--auth", "Account and service; option before environment before config file"),
 ];
 
-/// The help of the command at the end of `path` below `root`; `None` where there is no such command.
+/// The help of the command at the end of `path` below `root`; `None` if it does not exist.
 pub fn text(root: &CommandInfoWithArgs, path: &[String]) -> Option<String> {
     let mut info = root;
     for word in path {
@@ -82,7 +82,7 @@ fn usage(info: &CommandInfoWithArgs, path: &[String]) -> String {
 }
 
 fn options(out: &mut String, flags: &[FlagInfo<'_>]) {
-    // `argh` lists --help first; it is the least of them.
+    // `argh` lists --help first; here it comes last.
     let help = flags.iter().filter(|flag| flag.long == "--help");
     let mut heading = "";
     for flag in flags.iter().filter(|flag| flag.long != "--help").chain(help) {
@@ -97,12 +97,13 @@ fn options(out: &mut String, flags: &[FlagInfo<'_>]) {
             (_, Some(short)) => format!("-{short}, "),
             _ => String::new(),
         };
-        let spelt = format!("{short}{} {}", flag.long, kind(flag));
+        let option = format!("{short}{} {}", flag.long, kind(flag));
         let description = if flag.long == "--help" { "show this text" } else { flag.description };
-        out.push_str(&format!("  {:<33} {description}\n", spelt.trim_end()));
+        out.push_str(&format!("  {:<33} {description}\n", option.trim_end()));
     }
 }
 
+/// The kind of the option's value; empty for a switch.
 fn kind<'a>(flag: &FlagInfo<'a>) -> &'a str {
     match flag.kind {
         FlagInfoKind::Option { arg_name } => arg_name,
@@ -117,7 +118,7 @@ fn section(out: &mut String, heading: &str, lines: &[&str]) {
     }
 }
 
-/// A command's description is a phrase in the list of commands and a sentence in its own help.
+/// Turns the description of a command, a phrase in the list of commands, into a sentence.
 fn sentence(phrase: &str) -> String {
     let mut letters = phrase.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());

@@ -1,9 +1,10 @@
-//! The command line: argv in, one plain command value out.
+//! The command line: turns argv into one plain command value.
 //!
-//! `argv` splits the words, `rc` adds what the OCI CLI's file of defaults says, `args` names them for
-//! `argh`, the files called like a command give them meaning, `command` is what comes out. Nothing here
-//! opens a file but the environment for `rc`, asks the clock or speaks to the service. Invariant: whatever the words and bytes are, the result is a command or a usage error
-//! that says what is wrong and how to get help.
+//! `argv` splits the words, `rc` adds the options that the OCI CLI's file of defaults sets, `args`
+//! declares the options for `argh`, the modules named after a command parse the values, and `command`
+//! defines the result. Must not access the clock or the service; the only file it reads is the one of
+//! `rc`. Invariant: for all words and bytes the result is a command, or a usage error that names the
+//! problem and the help.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -12,18 +13,19 @@ use argh::FromArgs;
 
 pub mod args;
 pub mod argv;
-pub mod command;
+mod command;
 pub mod completions;
-pub mod get;
-pub mod help;
-pub mod object;
-pub mod put;
-pub mod rc;
-pub mod service;
-pub mod suggest;
-pub mod target;
-pub mod uploads;
-pub mod value;
+mod get;
+mod help;
+mod object;
+mod output;
+mod put;
+mod rc;
+mod service;
+mod suggest;
+mod target;
+mod uploads;
+mod value;
 
 pub use crate::auth::environment::Environment;
 pub use command::*;
@@ -31,10 +33,10 @@ pub use command::*;
 use argv::{ParsedArgv, UsageError};
 use proto::error::Error;
 
-/// Why there is no command: a usage error, exit code 2.
+/// The error of a command line: a usage error, exit code 2.
 pub type Exit = Error;
 
-/// Reads the arguments, without the program's own name.
+/// Parses the arguments, without the name of the program. Fails with a usage error.
 pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, Exit> {
     let root = args::info();
     match argv::split(&argv, &root) {
@@ -48,28 +50,29 @@ pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, 
         },
         Ok(ParsedArgv::Run { words, command }) => {
             let path = path(&words);
-            let read = rc::apply(words, &root, environment, command.is_some());
-            let ran = read.and_then(|(words, defaults)| {
+            let with_defaults = rc::apply(words, &root, environment, command.as_deref());
+            let parsed = with_defaults.and_then(|(words, defaults)| {
                 let environment = environment.with_defaults(defaults);
-                run(&words, command, &environment)
+                build(&words, command, &environment)
                     .map_err(|error| environment.defaults.explain(error))
             });
-            ran.map_err(|error| with_help(error, &path))
+            parsed.map_err(|error| with_help(error, &path))
         }
         Err(UsageError { path, error }) => Err(with_help(error, &path)),
     }
 }
 
-fn run(
+/// Builds the command from words that `argv` has checked.
+fn build(
     words: &[String],
     command: Option<Vec<OsString>>,
     environment: &Environment,
 ) -> Result<Command, Error> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    // What `argh` could still refuse, `argv` has refused before; its own text serves as the rest.
-    let top = args::Cli::from_args(&["ocipipe"], &words)
+    // `argv` has rejected everything that `argh` would reject; its text is only a fallback.
+    let cli = args::Cli::from_args(&["ocipipe"], &words)
         .map_err(|exit| Error::usage(exit.output.trim().replace('\n', " ")))?;
-    Ok(match &top.command {
+    Ok(match &cli.command {
         args::Subcommand::Put(put) => {
             Command::Put(Box::new(put::command(put, command, environment)?))
         }
@@ -138,23 +141,23 @@ fn shell(given: &[String]) -> Result<Shell, Error> {
     }
 }
 
-/// The words of the command, at the front of what `argv` made.
+/// The words of the command, which `argv` has put before the options.
 fn path(words: &[String]) -> Vec<String> {
     words.iter().take_while(|word| !word.starts_with('-')).cloned().collect()
 }
 
-/// Ends a usage error with the line on how to get help.
+/// Adds the line on help to the hint of a usage error.
 fn with_help(error: Error, path: &[String]) -> Error {
     let command: String = path.iter().map(|word| format!(" {word}")).collect();
     let help = format!("`ocipipe{command} --help` tells how it is written");
-    let next = match &error.hint {
-        Some(next) => format!("{next}\n  {help}"),
+    let hint = match &error.hint {
+        Some(hint) => format!("{hint}\n  {help}"),
         None => help,
     };
-    error.with_hint(next)
+    error.with_hint(hint)
 }
 
-/// What `--version` prints: the version, the target and, where the build named it, the commit.
+/// The text of `--version`: the version, the target and, if the build sets it, the commit.
 pub fn version() -> String {
     let target = [
         std::env::consts::ARCH,

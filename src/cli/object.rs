@@ -1,7 +1,7 @@
-//! What the object shall be besides its bytes: tier, headers, metadata, encryption.
+//! The options on the properties of the object: tier, headers, metadata, encryption.
 //!
-//! Must not read a file. Invariant: every text in the result is safe as a header's value, except that
-//! metadata and the disposition may be other than ASCII.
+//! Owns the guess of the content type by name. Must not read a file. Invariant: every text in the
+//! result is valid as the value of a header, except that metadata and the disposition need not be ASCII.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,8 @@ use proto::metadata;
 const TIERS: [(&str, &str); 3] =
     [("Standard", "Standard"), ("InfrequentAccess", "InfrequentAccess"), ("Archive", "Archive")];
 
-/// Checks the settings of `put` for an object whose media type may be guessed from `name`.
+/// Parses the properties; `name` is the file name for `--content-type auto`. Fails at the first
+/// malformed value or contradiction.
 pub fn settings(
     put: &PutArgs,
     name: &str,
@@ -30,7 +31,9 @@ pub fn settings(
         .with_hint("an object is encrypted with your own key or with one of the Vault, not both"));
     }
     let content_type = match put.content_type.as_deref() {
-        Some(auto) if auto.eq_ignore_ascii_case("auto") => guess(name).map(str::to_owned),
+        Some(auto) if auto.eq_ignore_ascii_case("auto") => {
+            guess_content_type(name).map(str::to_owned)
+        }
         given => value::header("--content-type", given)?,
     };
     Ok(ObjectSettings {
@@ -51,8 +54,8 @@ pub fn settings(
     })
 }
 
-/// What `--metadata` says, or the file that says it. The OCI CLI takes `file://PATH`, in which it
-/// replaces a leading `~` and variables.
+/// The metadata in `--metadata`, or the path of a file with them. As in the OCI CLI, a leading `~` and
+/// variables in `file://PATH` are expanded.
 fn metadata(text: Option<&str>, environment: &Environment) -> Result<Metadata, Error> {
     let Some(text) = text else { return Ok((Vec::new(), None)) };
     match text.get(..7) {
@@ -69,9 +72,9 @@ fn metadata(text: Option<&str>, environment: &Environment) -> Result<Metadata, E
 
 type Metadata = (metadata::Pairs, Option<PathBuf>);
 
-/// The media type by the end of a file's name: first what is commonly streamed, then a table of all
-/// that is registered; the service's own default (application/octet-stream) for everything else.
-fn guess(name: &str) -> Option<&'static str> {
+/// The media type by the extension of a file name: first the formats that are commonly streamed, then
+/// a table of all registered types. `None` leaves the service's default, application/octet-stream.
+fn guess_content_type(name: &str) -> Option<&'static str> {
     let file = name.rsplit('/').next()?.to_ascii_lowercase();
     let (stem, extension) = file.rsplit_once('.')?;
     Some(match extension {
@@ -97,11 +100,11 @@ mod tests {
 
     #[test]
     fn a_media_type_is_guessed_from_the_name_only() {
-        assert_eq!(guess("a/b.tar"), Some("application/x-tar"));
-        assert_eq!(guess("a.b/c"), None);
-        assert_eq!(guess("x.SQL.GZ"), Some("application/gzip"));
-        assert_eq!(guess("mydb.nosuch"), None);
-        assert_eq!(guess("mydb"), None);
+        assert_eq!(guess_content_type("a/b.tar"), Some("application/x-tar"));
+        assert_eq!(guess_content_type("a.b/c"), None);
+        assert_eq!(guess_content_type("x.SQL.GZ"), Some("application/gzip"));
+        assert_eq!(guess_content_type("mydb.nosuch"), None);
+        assert_eq!(guess_content_type("mydb"), None);
     }
 
     #[test]
@@ -136,7 +139,7 @@ mod tests {
             ("a.xls", "application/vnd.ms-excel"),
             ("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
         ] {
-            assert_eq!(guess(name), Some(media), "{name}");
+            assert_eq!(guess_content_type(name), Some(media), "{name}");
         }
     }
 }

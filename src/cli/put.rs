@@ -1,20 +1,24 @@
-//! The options of `put` become a `PutCommand`, or one message about the first thing that is wrong.
+//! Turns the options of `put` into a `PutCommand`, or into an error about the first invalid one.
 //!
-//! Must not touch a file, the clock or the service. Invariant: two options that contradict each other
-//! never both reach the command; none is dropped in silence.
+//! Owns which options contradict each other. Must not access a file, the clock or the service.
+//! Invariant: of two options that contradict each other at most one reaches the command, and no option
+//! is silently ignored.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
 use super::args::PutArgs;
-use super::command::{Format, OutputOptions, Overwrite, ProgressMode, PutCommand, StreamSource};
+use super::command::{Format, Overwrite, PutCommand, StreamSource};
+use super::output::RawOutputOptions;
 use super::service::path;
 use super::{Environment, object, target, value};
 use proto::digest::Algorithm;
 use proto::error::Error;
 
+/// The default of `--retry-for`.
 pub const RETRY_FOR: Duration = Duration::from_secs(3600);
+/// The default of `--stall-timeout`.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 const CHECKSUMS: [(&str, Algorithm); 5] = [
@@ -25,15 +29,8 @@ const CHECKSUMS: [(&str, Algorithm); 5] = [
     ("none", Algorithm::None),
 ];
 
-const PROGRESS: [(&str, ProgressMode); 5] = [
-    ("auto", ProgressMode::Auto),
-    ("bar", ProgressMode::Bar),
-    ("log", ProgressMode::Log),
-    ("json", ProgressMode::Json),
-    ("none", ProgressMode::None),
-];
-
-/// Checks everything that can be checked before anything is opened.
+/// Builds the command. Fails at the first option that is missing, malformed or in contradiction to
+/// another one. `run` is the program after `--` and its arguments.
 pub fn command(
     put: &PutArgs,
     run: Option<Vec<OsString>>,
@@ -60,12 +57,12 @@ pub fn command(
     if local.is_some() {
         target.check_path()?;
     }
-    // What the stream is called where it comes from says more than what it shall be called.
-    let named = default_name.unwrap_or(&target.name);
-    let object = object::settings(put, named, environment)?;
+    // The name of the source file shows the content type better than the name of the object.
+    let file_name = default_name.unwrap_or(&target.name);
+    let object = object::settings(put, file_name, environment)?;
     if source == StreamSource::Stdin {
-        stdin_is_data("--metadata", object.metadata_file.as_deref())?;
-        stdin_is_data("--encryption-key-file", object.encryption_key_file.as_deref())?;
+        reject_stdin("--metadata", object.metadata_file.as_deref())?;
+        reject_stdin("--encryption-key-file", object.encryption_key_file.as_deref())?;
     }
     let mut warnings = Vec::new();
     if target.name.ends_with('/') {
@@ -95,13 +92,19 @@ pub fn command(
             put.expect.as_deref(),
             &Format::ALL.map(|format| (format.option(), format)),
         )?,
-        output: report(put.progress.as_deref(), put.quiet, put.debug)?,
+        output: RawOutputOptions {
+            progress: put.progress.as_deref(),
+            quiet: put.quiet,
+            debug: put.debug,
+        }
+        .resolve()?,
         service,
         target,
         warnings,
     })
 }
 
+/// The source of the stream. Fails if a file and a command are both given.
 fn source(
     put: &PutArgs,
     run: Option<Vec<OsString>>,
@@ -118,8 +121,8 @@ fn source(
     }
 }
 
-/// Refuses to read from the stream what an option wants to have from a file.
-fn stdin_is_data(option: &str, file: Option<&Path>) -> Result<(), Error> {
+/// Fails if the file of an option is stdin, which is the stream.
+fn reject_stdin(option: &str, file: Option<&Path>) -> Result<(), Error> {
     const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
     match file.filter(|file| STDIN.iter().any(|stdin| *file == Path::new(stdin))) {
         Some(file) => Err(Error::usage(format!("{option} {} is the stream", file.display()))
@@ -128,7 +131,7 @@ fn stdin_is_data(option: &str, file: Option<&Path>) -> Result<(), Error> {
     }
 }
 
-/// The name an object gets from `--file` alone, as in the OCI CLI.
+/// The name of the object if only `--file` is given, as in the OCI CLI.
 fn base_name(file: &Path) -> Result<&str, Error> {
     file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
         Error::usage(format!("--file {:?} has no file name in it", file.display().to_string()))
@@ -136,12 +139,12 @@ fn base_name(file: &Path) -> Result<&str, Error> {
     })
 }
 
-/// `--force` beside `--if-match` is what scripts for the OCI CLI have, where it keeps the question
-/// away; the stricter of the two holds.
+/// `--if-match` with `--force` is allowed, since scripts for the OCI CLI use both (`--force` suppresses
+/// its question); the stricter of the two applies.
 fn overwrite(put: &PutArgs) -> Result<Overwrite, Error> {
     if put.no_overwrite {
-        let other = if put.force { Some("--force") } else { None };
-        if let Some(other) = other.or(put.if_match.as_ref().map(|_| "--if-match")) {
+        let force = put.force.then_some("--force");
+        if let Some(other) = force.or(put.if_match.as_ref().map(|_| "--if-match")) {
             return Err(Error::usage(format!("{other} and --no-overwrite contradict each other"))
                 .with_hint(
                     "an existing object is left alone unless one of --force, --if-match is given",
@@ -155,6 +158,7 @@ fn overwrite(put: &PutArgs) -> Result<Overwrite, Error> {
     })
 }
 
+/// The value of `--parallel-upload-count`, 1 to 1000.
 fn parallel(text: Option<&str>) -> Result<Option<u16>, Error> {
     let option = "--parallel-upload-count";
     let Some(text) = text else { return Ok(None) };
@@ -162,13 +166,4 @@ fn parallel(text: Option<&str>) -> Result<Option<u16>, Error> {
         Ok(count) if (1..=1000).contains(&count) => Ok(Some(count)),
         _ => Err(value::invalid_value(option, text, "it is a whole number from 1 to 1000")),
     }
-}
-
-/// What is said on stderr; `--quiet` stills the progress, whatever its form.
-pub fn report(progress: Option<&str>, quiet: bool, debug: bool) -> Result<OutputOptions, Error> {
-    if quiet && debug {
-        return Err(Error::usage("--quiet and --debug contradict each other"));
-    }
-    let progress = value::choice("--progress", progress, &PROGRESS)?.unwrap_or_default();
-    Ok(OutputOptions { progress, quiet, debug })
 }

@@ -1,9 +1,9 @@
-//! The options of every command that talks to the service: the command line before the environment, and
-//! both before the rc file.
+//! The options of all commands that use the service: the command line before the environment, and both
+//! before the rc file.
 //!
-//! Must not read the config file; what it says comes last and is for the identity to add. Invariants:
-//! an environment variable is looked at only where the option was not given, and one that cannot be
-//! read is refused.
+//! Owns the variables that correspond to options. Must not read the config file; `auth::profile` adds
+//! its values. Invariants: a variable is used only if its option is not given; a variable that is not
+//! UTF-8 is an error.
 
 use std::path::PathBuf;
 
@@ -31,8 +31,8 @@ pub struct RawServiceOptions<'a> {
 }
 
 impl RawServiceOptions<'_> {
-    /// Option before environment. What the rc file says stands among the options where no variable
-    /// comes before it.
+    /// Combines options and environment. The options include those that the rc file sets, which are
+    /// missing if a variable overrides them. Fails at the first malformed value or contradiction.
     pub fn resolve(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
         environment.check()?;
         let setting = |option: &str, given: Option<&str>, variable: &str| match given {
@@ -40,19 +40,20 @@ impl RawServiceOptions<'_> {
             None => environment.var(variable).map(|text| Setting::new(text, variable)),
         };
         let auth = setting("--auth", self.auth, "OCI_CLI_AUTH");
-        let auth = auth.map(|Setting { text, origin: from }| {
+        let auth = auth.map(|Setting { text, origin }| {
             AuthMode::parse(&text)
-                .map_err(|error| Error { message: format!("{from}: {}", error.message), ..error })
+                .map_err(|error| Error { message: format!("{origin}: {}", error.message), ..error })
         });
         let endpoint = setting("--endpoint", self.endpoint, "OCI_CLI_ENDPOINT");
-        let form = self.form(environment)?;
-        let typed = |option: &str| !environment.defaults.origins.contains_key(option);
-        if self.endpoint.is_some() && typed("--endpoint") {
+        let host_variant = self.host_variant(environment)?;
+        let on_command_line = |option: &str| !environment.defaults.origins.contains_key(option);
+        if self.endpoint.is_some() && on_command_line("--endpoint") {
             let switches = [
                 ("--realm-specific-endpoint", self.realm_specific_endpoint),
                 ("--enable-dual-stack", self.enable_dual_stack),
             ];
-            if let Some((switch, _)) = switches.iter().find(|(name, given)| *given && typed(name)) {
+            let conflict = switches.iter().find(|(name, given)| *given && on_command_line(name));
+            if let Some((switch, _)) = conflict {
                 return Err(Error::usage(format!("--endpoint and {switch} contradict each other"))
                     .with_hint("an endpoint is used as it is: leave one of them out"));
             }
@@ -65,17 +66,18 @@ impl RawServiceOptions<'_> {
             region: setting("--region", self.region, "OCI_CLI_REGION"),
             endpoint,
             auth_endpoint: setting("--auth-endpoint", self.auth_endpoint, "OCIPIPE_AUTH_ENDPOINT"),
-            host_variant: form,
+            host_variant,
             network: NetworkOptions {
                 cert_bundle: self.bundle(environment),
                 ..self.proxy(environment)?
             },
             warnings: environment.defaults.warnings.clone(),
-            ..self.refreshing()?
+            ..self.refresh_options()?
         })
     }
 
-    fn form(&self, environment: &Environment) -> Result<HostVariant, Error> {
+    /// Which host names of the region are used. Fails if a variable is neither true nor false.
+    fn host_variant(&self, environment: &Environment) -> Result<HostVariant, Error> {
         let switch = |option: &str, given: bool, variable: &str| {
             if given {
                 return Ok(Some(environment.defaults.origin(option).to_owned()));
@@ -101,10 +103,13 @@ impl RawServiceOptions<'_> {
         })
     }
 
-    /// Whom to trust: in the order of the OCI CLI, and OpenSSL's variables before the system.
+    /// The certificates to trust: the option, then the variables in the order of the OCI CLI, then
+    /// OpenSSL's variables. `None` for the certificates of the system.
     fn bundle(&self, environment: &Environment) -> Option<CertBundle> {
-        let bundle =
-            |path: PathBuf, from: &str| CertBundle { paths: vec![path], origin: from.to_owned() };
+        let bundle = |path: PathBuf, origin: &str| CertBundle {
+            paths: vec![path],
+            origin: origin.to_owned(),
+        };
         if let Some(path) = path(environment, self.cert_bundle) {
             return Some(bundle(path, environment.defaults.origin("--cert-bundle")));
         }
@@ -115,19 +120,20 @@ impl RawServiceOptions<'_> {
             return Some(bundle(path, variable));
         }
         let mut paths: Vec<PathBuf> = environment.path("SSL_CERT_FILE").into_iter().collect();
-        let mut from = vec!["SSL_CERT_FILE"; paths.len()];
+        let mut origins = vec!["SSL_CERT_FILE"; paths.len()];
         if let Some(folders) = environment.raw("SSL_CERT_DIR").filter(|value| !value.is_empty()) {
-            // OpenSSL goes on where one of them is missing.
-            let there =
+            // Like OpenSSL, the list may contain folders that do not exist.
+            let folders =
                 std::env::split_paths(folders).filter(|folder| !folder.as_os_str().is_empty());
-            paths.extend(there);
-            from.push("SSL_CERT_DIR");
+            paths.extend(folders);
+            origins.push("SSL_CERT_DIR");
         }
-        (!paths.is_empty()).then(|| CertBundle { paths, origin: from.join(" and ") })
+        (!paths.is_empty()).then(|| CertBundle { paths, origin: origins.join(" and ") })
     }
 
-    /// The proxies of the option and of the rc file are for everything, as in the OCI CLI; those of the
-    /// environment are not for what NO_PROXY names. As in Python, the name in small letters wins, and if it is empty there is none.
+    /// The proxy. As in the OCI CLI, that of the option or of the rc file is used for every host, and
+    /// that of the environment for every host that NO_PROXY does not name. As in Python, the variable in
+    /// lower case comes first, and an empty one means no proxy. Fails if a variable is not UTF-8.
     fn proxy(&self, environment: &Environment) -> Result<NetworkOptions, Error> {
         if let Some(proxy) = self.proxy {
             let proxy = Some(Setting::new(proxy, "--proxy"));
@@ -156,8 +162,8 @@ impl RawServiceOptions<'_> {
         Ok(NetworkOptions { proxy, no_proxy, ..NetworkOptions::default() })
     }
 
-    /// What `--local` leaves of them: it needs no account, so naming one is a mistake, while the
-    /// environment of one is no concern of it. Its tokens are real and are refreshed as told.
+    /// The options with `--local`, where only those on refreshing tokens have an effect. Fails if an
+    /// option of an account or of the network is given; their variables are ignored.
     pub fn local(&self) -> Result<ServiceOptions, Error> {
         let given = [
             ("--auth", self.auth.is_some()),
@@ -176,10 +182,11 @@ impl RawServiceOptions<'_> {
             return Err(Error::usage(format!("--local and {option} contradict each other"))
                 .with_hint("--local uses no account and no service: leave one of them out"));
         }
-        self.refreshing()
+        self.refresh_options()
     }
 
-    fn refreshing(&self) -> Result<ServiceOptions, Error> {
+    /// The options on refreshing tokens. Fails if they contradict each other.
+    fn refresh_options(&self) -> Result<ServiceOptions, Error> {
         let refresh_before = value::duration("--refresh-before", self.refresh_before)?;
         if refresh_before.is_some() && self.no_refresh {
             return Err(Error::usage("--refresh-before and --no-refresh contradict each other"));
@@ -189,7 +196,7 @@ impl RawServiceOptions<'_> {
     }
 }
 
-/// A path as the OCI CLI takes it: a leading `~` is the home folder also where no shell saw it.
+/// A path with a leading `~` expanded, which the shell does not do after `=`; as in the OCI CLI.
 pub fn path(environment: &Environment, text: Option<&str>) -> Option<PathBuf> {
     text.map(|text| environment.expand(text))
 }

@@ -1,12 +1,12 @@
-//! What somebody most likely meant who wrote a word that is not known.
+//! Suggests a known word for an unknown option or command.
 //!
-//! Owns the words of the OCI CLI and of its peers that are written otherwise here, and how near a
-//! word has to be to be suggested. Must not know what an option means. Invariant: a suggestion is
-//! either the right word for a known habit or one slip of the hand away; a word that merely looks
-//! like another is not explained.
+//! Owns the options and commands of the OCI CLI and similar tools that have another name here, and the
+//! edit distance up to which a word is suggested. Must not know what an option means. Invariant: a
+//! suggestion corrects a word of another tool or a typing error; a word that is merely similar gets
+//! none.
 
-/// Options that are written otherwise here, or not needed.
-const OPTIONS: [(&str, &str); 32] = [
+/// Options of other tools that have another name here, or are not needed.
+const FOREIGN_OPTION_HINTS: [(&str, &str); 32] = [
     ("-f", "write --file PATH, or --force"),
     ("-q", "write --quiet"),
     ("-v", "write --version for the version, --debug for what is sent and received"),
@@ -44,8 +44,8 @@ const OPTIONS: [(&str, &str); 32] = [
     ("--from-json", "write the options themselves"),
 ];
 
-/// Commands of the OCI CLI and of its peers.
-const COMMANDS: [(&str, &str); 11] = [
+/// Commands of the OCI CLI and of similar tools.
+const FOREIGN_COMMAND_HINTS: [(&str, &str); 11] = [
     ("os", "`oci os object put` is `ocipipe put`, `oci os multipart` is `ocipipe uploads`"),
     ("object", "`oci os object put` is `ocipipe put`, `oci os object get` is `ocipipe get`"),
     ("multipart", "`oci os multipart list` is `ocipipe uploads list`"),
@@ -59,43 +59,43 @@ const COMMANDS: [(&str, &str); 11] = [
     ("version", "write `ocipipe --version`"),
 ];
 
-/// The hint for an unknown option, as it was written.
-pub fn option<'a>(spelt: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    suggest(spelt, &OPTIONS, known)
+/// The hint for an unknown option, in the form in which it was given.
+pub fn option<'a>(option: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    suggest(option, &FOREIGN_OPTION_HINTS, known)
 }
 
 /// The hint for an unknown command.
 pub fn command<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    suggest(word, &COMMANDS, known)
+    suggest(word, &FOREIGN_COMMAND_HINTS, known)
 }
 
 fn suggest<'a>(
     word: &str,
-    elsewhere: &[(&str, &str)],
+    foreign: &[(&str, &str)],
     known: impl Iterator<Item = &'a str>,
 ) -> Option<String> {
-    if let Some((_, hint)) = elsewhere.iter().find(|(habit, _)| *habit == word) {
+    if let Some((_, hint)) = foreign.iter().find(|(name, _)| *name == word) {
         return Some((*hint).to_owned());
     }
-    nearest(word, known).map(|near| format!("did you mean {near}?"))
+    nearest(word, known).map(|known| format!("did you mean {known}?"))
 }
 
-/// The known word that was most likely meant: one slip away (a letter left out, added, changed, or
-/// exchanged with its neighbour), or else the only one that begins so, or else one that is two slips
-/// away or three, if the word is as long as that.
+/// The known word that is one edit away (a letter inserted, deleted, changed, or exchanged with its
+/// neighbour), or else the only known word with this prefix, or else one that is as many edits away as
+/// the length of the word allows: one more for each 8 letters.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.trim_start_matches('-').to_ascii_lowercase();
     let wanted = plain(word);
-    // A single letter, and what is longer than any word here, was no slip.
+    // Neither a single letter nor a word that is longer than every known one is a typing error.
     if !(2..=64).contains(&wanted.len()) {
         return None;
     }
-    // Several commands have options of the same name.
+    // Several commands share the names of options.
     let known: std::collections::BTreeSet<&str> = known.collect();
-    let slips = |known: &str| strsim::osa_distance(&wanted, &plain(known));
-    let nearest = known.iter().map(|known| (slips(known), *known)).min()?;
-    let mut begun = known.iter().filter(|known| plain(known).starts_with(&wanted));
-    match (begun.next(), begun.next()) {
+    let distance = |known: &str| strsim::osa_distance(&wanted, &plain(known));
+    let nearest = known.iter().map(|known| (distance(known), *known)).min()?;
+    let mut completions = known.iter().filter(|known| plain(known).starts_with(&wanted));
+    match (completions.next(), completions.next()) {
         (Some(only), None) if wanted.len() > 2 && nearest.0 > 1 => Some(only),
         _ => (nearest.0 <= 1 + wanted.len() / 8).then_some(nearest.1),
     }
@@ -107,19 +107,19 @@ mod tests {
     use crate::cli::args;
     use argh::CommandInfoWithArgs;
 
-    fn every(info: &CommandInfoWithArgs) -> Vec<&'static str> {
+    fn all_options(info: &CommandInfoWithArgs) -> Vec<&'static str> {
         let mut all: Vec<&str> = info.flags.iter().map(|flag| flag.long).collect();
-        info.commands.iter().for_each(|sub| all.extend(every(&sub.command)));
+        info.commands.iter().for_each(|sub| all.extend(all_options(&sub.command)));
         all
     }
 
-    fn suggested(spelt: &str) -> Option<&'static str> {
-        nearest(spelt, every(&args::info()).into_iter())
+    fn suggested(option: &str) -> Option<&'static str> {
+        nearest(option, all_options(&args::info()).into_iter())
     }
 
     #[test]
-    fn a_slip_of_the_hand_is_seen() {
-        for (slip, meant) in [
+    fn a_typing_error_is_corrected() {
+        for (option, expected) in [
             ("--prat-size", "--part-size"),
             ("--partsize", "--part-size"),
             ("--part_size", "--part-size"),
@@ -139,12 +139,12 @@ mod tests {
             ("--expected", "--expected-size"),
             ("--meta", "--metadata"),
         ] {
-            assert_eq!(suggested(slip), Some(meant), "{slip}");
+            assert_eq!(suggested(option), Some(expected), "{option}");
         }
     }
 
     #[test]
-    fn a_word_that_merely_looks_like_another_is_not_explained() {
+    fn a_word_that_is_merely_similar_gets_no_suggestion() {
         for word in [
             "--page",
             "--time",
@@ -174,21 +174,21 @@ mod tests {
     }
 
     #[test]
-    fn no_word_that_is_known_here_is_explained_away() {
-        let known = every(&args::info());
-        for (option, _) in OPTIONS {
+    fn no_known_word_has_a_hint_for_another_tool() {
+        let known = all_options(&args::info());
+        for (option, _) in FOREIGN_OPTION_HINTS {
             assert!(!known.contains(&option), "{option} is an option by now");
         }
         let commands: Vec<&str> = args::info().commands.iter().map(|sub| sub.name).collect();
-        for (command, _) in COMMANDS {
+        for (command, _) in FOREIGN_COMMAND_HINTS {
             assert!(!commands.contains(&command), "{command} is a command by now");
         }
     }
 
     #[test]
     fn every_option_that_a_hint_names_exists() {
-        let known = every(&args::info());
-        for (option, hint) in OPTIONS {
+        let known = all_options(&args::info());
+        for (option, hint) in FOREIGN_OPTION_HINTS {
             for word in hint.split([' ', ',', ':']).filter(|word| word.starts_with("--")) {
                 assert!(known.contains(&word), "{option}: {hint}");
             }

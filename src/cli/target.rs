@@ -1,11 +1,12 @@
-//! Which object, or which bucket, is meant: the positional address or the options in its place.
+//! The object or bucket of a command: the positional URL, or the options in its place.
 //!
-//! Must not know what happens to it. Invariant: exactly one of the two ways was used.
+//! Owns how the two combine. Must not know what the command does with it. Invariant: the bucket comes
+//! from exactly one of the two.
 
 use proto::error::Error;
 use proto::object_url::{BucketUrl, ObjectUrl};
 
-/// The texts as given. `default_name` is used where the bucket is named but no object.
+/// The texts as given. `default_name` is the name if the bucket is given and no object.
 pub struct RawTarget<'a> {
     pub positionals: &'a [String],
     pub bucket: Option<&'a str>,
@@ -15,49 +16,47 @@ pub struct RawTarget<'a> {
 }
 
 impl RawTarget<'_> {
-    /// One object. `what` is the positional's name in messages.
+    /// The object. `what` is the name of the positional in messages. Fails if none or more than one is
+    /// given, or if a part is malformed.
     pub fn object(&self, what: &str) -> Result<ObjectUrl, Error> {
-        if let Some(address) = self.address(what)? {
+        if let Some(url_text) = self.positional(what)? {
             if let Some((option, _)) = self.options().into_iter().find(|(_, v)| v.is_some()) {
                 return Err(Error::usage(format!(
-                    "{what} {address:?} and {option} are both given"
+                    "{what} {url_text:?} and {option} are both given"
                 ))
                 .with_hint(format!("write {what}, or --bucket-name and --name, not both")));
             }
-            let mut destination = ObjectUrl::parse(address)?;
-            destination.namespace = self.namespace(destination.namespace)?;
-            return ObjectUrl::new(
-                &destination.bucket,
-                destination.namespace.as_deref(),
-                &destination.name,
-            );
+            let url = ObjectUrl::parse(url_text)?;
+            let namespace = self.namespace(url.namespace)?;
+            return ObjectUrl::new(&url.bucket, namespace.as_deref(), &url.name);
         }
-        let form = format!("write {what} as oci://BUCKET/NAME, or --bucket-name and --name");
+        let hint = format!("write {what} as oci://BUCKET/NAME, or --bucket-name and --name");
         match (self.bucket, self.name.or(self.default_name)) {
             (Some(bucket), Some(name)) => ObjectUrl::new(bucket, self.namespace, name),
             (Some(_), None) => {
-                Err(Error::usage("the object has no name: --name is missing").with_hint(form))
+                Err(Error::usage("the object has no name: --name is missing").with_hint(hint))
             }
             (None, _) => {
                 let missing = if self.name.is_some() { "--bucket-name" } else { what };
-                Err(Error::usage(format!("{missing} is missing")).with_hint(form))
+                Err(Error::usage(format!("{missing} is missing")).with_hint(hint))
             }
         }
     }
 
-    /// One bucket and, perhaps, one object name in it.
-    pub fn place(&self) -> Result<BucketUrl, Error> {
-        if let Some(address) = self.address("the bucket")? {
-            let place = BucketUrl::parse(address)?;
+    /// The bucket and, if given, the name of an object in it. Fails if no bucket is given, if a part is
+    /// given twice, or if one is malformed.
+    pub fn bucket(&self) -> Result<BucketUrl, Error> {
+        if let Some(url_text) = self.positional("the bucket")? {
+            let url = BucketUrl::parse(url_text)?;
             if self.bucket.is_some() {
-                return Err(Error::usage(format!("{address:?} and --bucket-name are both given")));
+                return Err(Error::usage(format!("{url_text:?} and --bucket-name are both given")));
             }
-            if place.name.is_some() && self.name.is_some() {
-                return Err(Error::usage(format!("{address:?} has a name and --name is given")));
+            if url.name.is_some() && self.name.is_some() {
+                return Err(Error::usage(format!("{url_text:?} has a name and --name is given")));
             }
-            let namespace = self.namespace(place.namespace)?;
-            let name = place.name.as_deref().or(self.name);
-            return BucketUrl::new(&place.bucket, namespace.as_deref(), name);
+            let namespace = self.namespace(url.namespace)?;
+            let name = url.name.as_deref().or(self.name);
+            return BucketUrl::new(&url.bucket, namespace.as_deref(), name);
         }
         let bucket = self.bucket.ok_or_else(|| {
             Error::usage("the bucket is missing")
@@ -66,7 +65,8 @@ impl RawTarget<'_> {
         BucketUrl::new(bucket, self.namespace, self.name)
     }
 
-    fn address(&self, what: &str) -> Result<Option<&str>, Error> {
+    /// The positional; fails if there is more than one.
+    fn positional(&self, what: &str) -> Result<Option<&str>, Error> {
         match self.positionals {
             [] => Ok(None),
             [one] => Ok(Some(one)),
@@ -79,13 +79,14 @@ impl RawTarget<'_> {
         [("--bucket-name", self.bucket), ("--name", self.name)]
     }
 
-    fn namespace(&self, addressed: Option<String>) -> Result<Option<String>, Error> {
-        match (addressed, self.namespace) {
-            (Some(addressed), Some(_)) => Err(Error::usage(format!(
-                "the address has the namespace {addressed:?} and --namespace is given"
+    /// The namespace of the URL or of the option; fails if both are given.
+    fn namespace(&self, in_url: Option<String>) -> Result<Option<String>, Error> {
+        match (in_url, self.namespace) {
+            (Some(in_url), Some(_)) => Err(Error::usage(format!(
+                "the address has the namespace {in_url:?} and --namespace is given"
             ))
             .with_hint("leave one of them out")),
-            (addressed, option) => Ok(addressed.or_else(|| option.map(str::to_owned))),
+            (in_url, option) => Ok(in_url.or_else(|| option.map(str::to_owned))),
         }
     }
 }

@@ -1,14 +1,13 @@
-//! The options of `uploads list` and `uploads abort`.
+//! Turns the options of `uploads list` and `uploads abort` into an `UploadsCommand`.
 //!
-//! Must not talk to the service. Invariant: an abort that names nothing is refused unless `--all`
-//! says that everything is meant, and filters narrow one another.
+//! Must not access the service. Invariant: an abort has at least one filter, or `--all`.
 
 use super::args::{UploadsAbortArgs, UploadsListArgs, UploadsSubcommand};
 use super::command::{UploadsAction, UploadsCommand};
 use super::{Environment, target, value};
 use proto::error::Error;
 
-/// Checks one of the two.
+/// Builds the command. Fails at the first option that is missing or malformed.
 pub fn command(
     sub: &UploadsSubcommand,
     environment: &Environment,
@@ -29,7 +28,7 @@ fn list(list: &UploadsListArgs, environment: &Environment) -> Result<UploadsComm
             name: list.name.as_deref(),
             default_name: None,
         }
-        .place()?,
+        .bucket()?,
         upload_id: list.upload_id.clone(),
         older_than: value::duration_or_none("--older-than", list.older_than.as_deref())?,
         service: list.service().resolve(environment)?,
@@ -46,7 +45,7 @@ fn abort(abort: &UploadsAbortArgs, environment: &Environment) -> Result<UploadsC
             name: abort.name.as_deref(),
             default_name: None,
         }
-        .place()?,
+        .bucket()?,
         upload_id: abort.upload_id.clone(),
         older_than: value::duration_or_none("--older-than", abort.older_than.as_deref())?,
         service: abort.service().resolve(environment)?,

@@ -1,29 +1,29 @@
-//! Texts of options become values, or an error that names the option.
+//! Parses the values of options.
 //!
-//! Owns what is the same for every option: how a bad value is told. Must not know any command.
-//! Invariant: an error from here names the option, shows the text, and says what is right.
+//! Owns the error of a malformed value, which is the same for every option. Must not know any command.
+//! Invariant: an error names the option, quotes the value and gives the reason.
 
 use std::time::Duration;
 
 use proto::error::Error;
 use proto::units::{self, BareNumber};
 
-/// A value of `option` that `read` refused with a reason.
+/// The error of a malformed value of `option`.
 pub fn invalid_value(option: &str, text: &str, reason: impl std::fmt::Display) -> Error {
     Error::usage(format!("{option} {text:?}: {reason}"))
 }
 
-/// A size with a unit, more than nothing.
+/// A size in bytes, with a unit and more than 0.
 pub fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
     number(option, text, |text| units::size(text, BareNumber::Refused))
 }
 
-/// A size whose bare number is MiB, more than nothing.
+/// A size in bytes, more than 0; a number without a unit is in MiB.
 pub fn size_or_mebibytes(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
     number(option, text, |text| units::size(text, BareNumber::Mebibytes))
 }
 
-/// Bytes per second, more than none.
+/// A rate in bytes per second, more than 0.
 pub fn rate(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
     number(option, text, units::rate)
 }
@@ -31,17 +31,17 @@ pub fn rate(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
 fn number(
     option: &str,
     text: Option<&str>,
-    read: impl Fn(&str) -> Result<u64, String>,
+    parse: impl Fn(&str) -> Result<u64, String>,
 ) -> Result<Option<u64>, Error> {
     let Some(text) = text else { return Ok(None) };
-    match read(text) {
+    match parse(text) {
         Ok(0) => Err(invalid_value(option, text, "it must be more than 0")),
         Ok(value) => Ok(Some(value)),
         Err(reason) => Err(invalid_value(option, text, reason)),
     }
 }
 
-/// A duration, more than nothing.
+/// A duration of more than 0.
 pub fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
     match (duration_or_none(option, text)?, text) {
         (Some(Duration::ZERO), Some(text)) => {
@@ -51,13 +51,13 @@ pub fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Er
     }
 }
 
-/// A duration where `0s` makes sense: not to wait at all.
+/// A duration that may be 0.
 pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
     text.map(|text| units::duration(text).map_err(|reason| invalid_value(option, text, reason)))
         .transpose()
 }
 
-/// One of a few names, in any case of letters.
+/// One of several names; upper and lower case are the same.
 pub fn choice<T: Copy>(
     option: &str,
     text: Option<&str>,
@@ -72,26 +72,28 @@ pub fn choice<T: Copy>(
     })
 }
 
-/// A text that can be the value of a header: printable ASCII without a blank at either end.
+/// The value of a header: printable ASCII without white space at either end.
 pub fn header(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
     let Some(text) = text else { return Ok(None) };
-    match header_fault(text) {
-        Some(fault) => Err(invalid_value(option, text, fault)),
+    match header_error(text) {
+        Some(reason) => Err(invalid_value(option, text, reason)),
         None => Ok(Some(text.to_owned())),
     }
 }
 
-/// A text of any letters that is to be stored with the object, without a blank at either end.
+/// A text that is stored with the object: any characters except control characters, without white
+/// space at either end.
 pub fn text(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
     let Some(text) = text else { return Ok(None) };
-    match text.is_ascii() || text.contains(char::is_control) || text.trim() != text {
-        true => header(option, Some(text)),
-        false => Ok(Some(text.to_owned())),
+    if text.is_ascii() || text.contains(char::is_control) || text.trim() != text {
+        header(option, Some(text))
+    } else {
+        Ok(Some(text.to_owned()))
     }
 }
 
-/// Why a text cannot be the value of a header.
-fn header_fault(text: &str) -> Option<&'static str> {
+/// Why a text cannot be the value of a header; `None` if it can.
+fn header_error(text: &str) -> Option<&'static str> {
     if !text.chars().all(|c| c == ' ' || c == '\t' || c.is_ascii_graphic()) {
         Some("only printable ASCII can be stored as a header")
     } else if text.trim() != text {

@@ -1,10 +1,11 @@
-//! The file of the OCI CLI that holds defaults of options (`oci_cli_rc`), as far as a command is
-//! concerned: what it says becomes options that were not given.
+//! The OCI CLI's file of default options (`oci_cli_rc`): adds the options it sets to a command line.
 //!
-//! Must not know what an option means, but which ones exclude each other. Invariants: an option of the
-//! command line and a variable beat what is said here; what is said here and cannot be read is refused,
-//! and what has no effect though it looks as if it had is warned of.
+//! Owns which key sets which option of a command, and which options exclude each other. Must not know
+//! what an option means. Invariants: an option on the command line and a variable override the file; a
+//! file that cannot be read is an error; a key that has no effect but looks as if it had one is a
+//! warning.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -17,12 +18,13 @@ use crate::auth::profile::{DEFAULT, Profiles, Section};
 use proto::error::Error;
 use proto::object_url::BucketUrl;
 
+/// The section with settings that belong to no profile.
 const SETTINGS: &str = "OCI_CLI_SETTINGS";
 
-/// Where the file is looked for, in this order, if nothing names one.
+/// The default paths of the file, in the order of the search.
 const DEFAULT_PATHS: [&str; 2] = ["~/.oci/oci_cli_rc", "~/.oci/cli-defaults"];
 
-/// The options that a variable sets, which beats the file.
+/// The variables that override the file, by option.
 const VARIABLES: [(&str, &str); 7] = [
     ("--auth", "OCI_CLI_AUTH"),
     ("--region", "OCI_CLI_REGION"),
@@ -33,7 +35,7 @@ const VARIABLES: [(&str, &str); 7] = [
     ("--enable-dual-stack", "OCI_DUAL_STACK_ENDPOINT_ENABLED"),
 ];
 
-/// Of each of these, one that is given leaves no room for the others.
+/// Groups of options: if one of a group is given, the file sets none of the others.
 const EXCLUSIVE_OPTIONS: [&[&str]; 5] = [
     &["--force", "--no-overwrite", "--if-match"],
     &["--quiet", "--debug"],
@@ -42,20 +44,20 @@ const EXCLUSIVE_OPTIONS: [&[&str]; 5] = [
     &["--endpoint", "--realm-specific-endpoint", "--enable-dual-stack"],
 ];
 
-/// Options that the file does not set: those that choose what is read, and `--all`, which there is
-/// meant for lists of every kind and would here abort every upload.
+/// Options that the file never sets: those that choose which files are read, and `--all`, which the OCI
+/// CLI uses for lists and which would abort every upload here.
 const NEVER_DEFAULTED: [&str; 7] =
     ["--help", "--profile", "--config-file", "--cli-rc-file", "--proxy", "--local", "--all"];
 
-/// The file, read.
+/// A file that was read and parsed.
 struct RcFile {
     path: PathBuf,
     sections: Profiles,
 }
 
 impl RcFile {
-    /// Reads the file that is named, or one that is there. One that is named and missing is refused,
-    /// since what it says would be passed over.
+    /// Reads the file that an option or a variable names, or else the first default path that exists.
+    /// Fails if the named file does not exist, or if a file cannot be read or parsed.
     fn find(option: Option<&str>, environment: &Environment) -> Result<Option<RcFile>, Error> {
         let (path, from) = if let Some(path) = option {
             (environment.expand(environment.with_variables(path)), "--cli-rc-file")
@@ -66,11 +68,11 @@ impl RcFile {
             };
             (path, "OCI_CLI_RC_FILE")
         } else {
-            let usual = DEFAULT_PATHS.iter().filter(|_| environment.home().is_some());
-            for path in usual.map(|path| environment.expand(path)) {
+            let paths = DEFAULT_PATHS.iter().filter(|_| environment.home().is_some());
+            for path in paths.map(|path| environment.expand(path)) {
                 match environment.read(&path) {
                     Err(error) if is_absent(&error) => {}
-                    read => return RcFile::parse(path, read).map(Some),
+                    contents => return RcFile::parse(path, contents).map(Some),
                 }
             }
             return Ok(None);
@@ -79,14 +81,14 @@ impl RcFile {
             Err(error) if is_absent(&error) => {
                 Err(Error::usage(format!("{from}: there is no file {}", path.display())))
             }
-            read => RcFile::parse(path, read).map(Some),
+            contents => RcFile::parse(path, contents).map(Some),
         }
     }
 
-    fn parse(path: PathBuf, read: std::io::Result<Vec<u8>>) -> Result<RcFile, Error> {
+    fn parse(path: PathBuf, contents: std::io::Result<Vec<u8>>) -> Result<RcFile, Error> {
         let shown = path.display();
         let bytes =
-            read.map_err(|error| Error::usage(format!("{shown} cannot be read: {error}")))?;
+            contents.map_err(|error| Error::usage(format!("{shown} cannot be read: {error}")))?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Error::usage(format!("{shown} is not UTF-8 text")))?;
         let sections = Profiles::parse(&text).map_err(|error| {
@@ -96,10 +98,12 @@ impl RcFile {
         Ok(RcFile { path, sections })
     }
 
+    /// The name of a key in messages.
     fn origin(&self, key: &str) -> String {
         format!("{key} in {}", self.path.display())
     }
 
+    /// A value of the section of settings; `None` if it is empty.
     fn setting(&self, key: &str) -> Option<String> {
         let value = self.sections.own(SETTINGS).get(key)?.to_string();
         Some(value).filter(|value| !value.is_empty())
@@ -110,27 +114,28 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// The words of a command line as `argv` made them, with those options added that the file has and
-/// nothing that comes before it. `runs` tells whether a command is run behind `--`.
+/// Adds the options that the file sets to the words of a command line, as `argv` has split them, and
+/// returns where they came from. `command` is the program after `--` and its arguments. Fails if the
+/// file cannot be read, or if it sets a switch to anything but true or false.
 pub fn apply(
     words: Vec<String>,
     root: &CommandInfoWithArgs,
     environment: &Environment,
-    runs: bool,
+    command: Option<&[OsString]>,
 ) -> Result<(Vec<String>, Defaults), Error> {
     let line = CommandLine::read(&words, root);
     let has = |flag: &str| line.leaf.flags.iter().any(|known| known.long == flag);
     if !has("--profile") || line.given("--local").is_some() {
         return Ok((words, Defaults::default()));
     }
-    let named = line.given("--cli-rc-file").flatten();
-    let Some(file) = RcFile::find(named, environment)? else {
+    let path = line.given("--cli-rc-file").flatten();
+    let Some(file) = RcFile::find(path, environment)? else {
         return Ok((words, Defaults::default()));
     };
-    let mut filling = DefaultsBuilder {
+    let mut builder = DefaultsBuilder {
         file: &file,
         environment,
-        runs,
+        source: if command.is_some() { StreamSource::Command } else { StreamSource::Default },
         added: Vec::new(),
         defaults: Defaults::default(),
     };
@@ -140,31 +145,31 @@ pub fn apply(
     if profile.is_none()
         && let Some(name) = &default_profile
     {
-        filling.add("--profile", "default_profile", Some(name.clone()));
+        builder.add("--profile", "default_profile", Some(name.clone()));
         profile = Some(name);
     }
     if let Some(proxy) = file.setting("proxy") {
-        filling.defaults.proxy = Some(Setting::new(proxy, file.origin("proxy")));
+        builder.defaults.proxy = Some(Setting::new(proxy, file.origin("proxy")));
     }
-    // A profile that the file does not have gets none of DEFAULT's either, as in the OCI CLI.
+    // As in the OCI CLI, a profile that the file lacks does not inherit from DEFAULT.
     if let Some(section) = file.sections.profile(profile.unwrap_or(DEFAULT)) {
-        filling.fill(&line, &section)?;
+        builder.add_section(&line, &section)?;
     }
-    filling.warn_of_settings(&line);
-    let DefaultsBuilder { added, defaults, .. } = filling;
+    builder.warn_of_settings(&line);
+    let DefaultsBuilder { added, defaults, .. } = builder;
     let mut words = words;
     words.splice(line.end..line.end, added);
     Ok((words, defaults))
 }
 
-/// A command line, split.
+/// The words of a command line by kind.
 struct CommandLine<'a> {
     leaf: &'a CommandInfoWithArgs,
-    /// The scopes of keys for this command, the narrowest first; the last is none.
+    /// The prefixes of keys for this command, longest first; the last one is empty.
     scopes: Vec<String>,
     options: Vec<(String, Option<String>)>,
     positionals: Vec<String>,
-    /// Where options may be added.
+    /// The index at which options are added.
     end: usize,
 }
 
@@ -196,23 +201,23 @@ impl<'a> CommandLine<'a> {
         CommandLine { leaf, scopes: scopes(&path), options, positionals, end }
     }
 
-    /// Whether an option is given, and its value.
+    /// The value of an option: `None` if it is not given, `Some(None)` if it takes no value.
     fn given(&self, option: &str) -> Option<Option<&str>> {
         let (_, value) = self.options.iter().find(|(name, _)| name == option)?;
         Some(value.as_deref())
     }
 
-    /// The option that a key without its scope is the name of.
+    /// The option of this command that a key without its prefix names.
     fn option(&self, key: &str) -> Option<&'a str> {
         let long = format!("--{key}");
         let known = |name: &str| self.leaf.flags.iter().find(|flag| flag.long == name);
         let short = format!("-{key}");
-        let by_letters = || known(canonical_name(&short)).filter(|_| key.len() == 2);
-        known(canonical_name(&long)).or_else(by_letters).map(|flag| flag.long)
+        let by_short_name = || known(canonical_name(&short)).filter(|_| key.len() == 2);
+        known(canonical_name(&long)).or_else(by_short_name).map(|flag| flag.long)
     }
 
-    /// Whether an option has no place beside what is given.
-    fn excludes(&self, option: &str, environment: &Environment, runs: bool) -> bool {
+    /// Whether the command line or a variable prevents the file from setting an option.
+    fn excludes(&self, option: &str, environment: &Environment, source: StreamSource) -> bool {
         let given = |other: &&str| self.given(other).is_some();
         let variable = VARIABLES.iter().find(|(name, _)| *name == option);
         let addressed = self.positionals.iter().find(|word| word.contains("://"));
@@ -226,14 +231,15 @@ impl<'a> CommandLine<'a> {
             || variable.is_some_and(|(_, variable)| environment.var(variable).is_some())
             || addressed.is_some() && ["--bucket-name", "--name"].contains(&option)
             || option == "--namespace" && namespace().is_some()
-            || option == "--file" && runs
+            || option == "--file" && source == StreamSource::Command
             || option == "--no-refresh" && self.leaf.name == "refresh"
     }
 }
 
-/// What the OCI CLI calls the command that one of ours stands for, and what that is part of.
+/// The prefixes of keys for a command: the name of the corresponding command of the OCI CLI, and the
+/// names of the groups it belongs to.
 fn scopes(path: &[&str]) -> Vec<String> {
-    let of = match path {
+    let name = match path {
         ["put"] => vec!["os", "object", "put"],
         ["get"] => vec!["os", "object", "get"],
         ["verify"] => vec!["os", "object"],
@@ -241,14 +247,23 @@ fn scopes(path: &[&str]) -> Vec<String> {
         ["uploads", "abort"] => vec!["os", "multipart", "abort"],
         other => other.to_vec(),
     };
-    (0..=of.len()).rev().map(|length| of[..length].join(".")).collect()
+    (0..=name.len()).rev().map(|length| name[..length].join(".")).collect()
 }
 
-/// The options that are added, as they come together.
+/// Where `put` reads the stream from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StreamSource {
+    /// The command after `--`.
+    Command,
+    /// stdin, or the file that an option names.
+    Default,
+}
+
+/// The options that the file adds, and their origins.
 struct DefaultsBuilder<'a> {
     file: &'a RcFile,
     environment: &'a Environment,
-    runs: bool,
+    source: StreamSource,
     added: Vec<String>,
     defaults: Defaults,
 }
@@ -264,7 +279,8 @@ impl DefaultsBuilder<'_> {
         self.defaults.warnings.push(format!("{} has no effect: {why}", self.file.origin(key)));
     }
 
-    fn fill(&mut self, line: &CommandLine<'_>, section: &Section) -> Result<(), Error> {
+    /// Adds the options of a profile, and warns of keys without effect.
+    fn add_section(&mut self, line: &CommandLine<'_>, section: &Section) -> Result<(), Error> {
         for flag in line.leaf.flags.iter().filter(|flag| !NEVER_DEFAULTED.contains(&flag.long)) {
             let Some((key, value)) =
                 line.scopes.iter().find_map(|scope| find(line, scope, flag.long, section))
@@ -272,7 +288,7 @@ impl DefaultsBuilder<'_> {
                 continue;
             };
             let value = self.environment.with_variables(value);
-            if value.is_empty() || line.excludes(flag.long, self.environment, self.runs) {
+            if value.is_empty() || line.excludes(flag.long, self.environment, self.source) {
                 continue;
             }
             match flag.kind {
@@ -298,7 +314,7 @@ impl DefaultsBuilder<'_> {
             .with_hint("write true or false")
     }
 
-    /// Warns of a key that looks as if it mattered.
+    /// Warns of a key that has no effect but looks as if it had one.
     fn warn_if_ignored(&mut self, line: &CommandLine<'_>, key: &str) {
         let scope = line.scopes.iter().filter(|scope| !scope.is_empty());
         let within = scope.filter_map(|scope| {
@@ -325,7 +341,7 @@ impl DefaultsBuilder<'_> {
         }
     }
 
-    /// Keys of a profile that stand among the settings, which have no profile.
+    /// Warns of keys of a profile in the section of settings.
     fn warn_of_settings(&mut self, line: &CommandLine<'_>) {
         for key in self.file.sections.own(SETTINGS).keys() {
             let is_option = line.option(key).is_some_and(|option| option != "--proxy");
@@ -336,7 +352,7 @@ impl DefaultsBuilder<'_> {
     }
 }
 
-/// The value of an option within one scope, and its key: under its own name, or under another one.
+/// The key and the value of an option in one scope: by its own name, or else by another name of it.
 fn find<'a>(
     line: &CommandLine<'_>,
     scope: &str,
@@ -353,7 +369,7 @@ fn find<'a>(
     own.or_else(other).map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
-/// What the OCI CLI takes for true, and what it cannot mean otherwise than false.
+/// True for the texts that the OCI CLI accepts as true, and false for their counterparts.
 fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "y" | "t" | "yes" | "true" | "on" => Some(true),

@@ -1,8 +1,10 @@
+//! Options set by the rc file, and what overrides them.
+
 use super::*;
 use crate::auth::options::AuthMode;
 use crate::cli::{self, Command, GetCommand, Overwrite, PutCommand, UploadsAction};
 
-/// A home folder with this rc file in it.
+/// A home folder with an rc file.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -69,12 +71,12 @@ fn the_profile_is_that_of_the_option_the_variable_or_the_settings_and_has_its_ow
     let variable = [("OCI_CLI_PROFILE", "OTHER")];
     assert_eq!(of("", &variable), triple("OTHER", "r-other", Some(AuthMode::SecurityToken)));
     assert_eq!(of("--profile DEFAULT", &variable), triple("DEFAULT", "r-default", api_key));
-    // One that the file does not have inherits nothing.
+    // A profile that the file lacks inherits nothing.
     assert_eq!(of("--profile NEW", &[]), triple("NEW", "", None));
 }
 
 #[test]
-fn an_option_beats_a_variable_and_a_variable_beats_the_file() {
+fn an_option_overrides_a_variable_and_a_variable_overrides_the_file() {
     let home = Home::with(
         "[DEFAULT]\nregion=f\nendpoint=https://f\ncert-bundle=/f\nauth=api_key\n\
          [OCI_CLI_SETTINGS]\nproxy=http://f:1\n",
@@ -94,13 +96,13 @@ fn an_option_beats_a_variable_and_a_variable_beats_the_file() {
         let bundle = service.network.cert_bundle.unwrap();
         assert_eq!(bundle.paths, [PathBuf::from(format!("/{from}"))]);
     }
-    // It names itself, and comes before the variables of others.
+    // The key is named as the origin, and comes before the variables of other tools.
     let bundle = home.get("", &[("REQUESTS_CA_BUNDLE", "/r")]).service.network.cert_bundle.unwrap();
     assert!(bundle.origin.starts_with("cert-bundle in ") && bundle.origin.ends_with("oci_cli_rc"));
 }
 
 #[test]
-fn the_key_with_the_narrowest_scope_counts_and_variables_in_values_are_replaced() {
+fn the_key_with_the_longest_prefix_counts_and_variables_in_values_are_replaced() {
     let home = Home::with(
         "[DEFAULT]\npart-size = 10\nos.part-size = 20\nos.object.part-size = 30\n\
          os.object.put.part-size = 40\nos.object.get.retry-for = 5s\nretry-for = 7s\n\
@@ -123,7 +125,7 @@ fn the_key_with_the_narrowest_scope_counts_and_variables_in_values_are_replaced(
 }
 
 #[test]
-fn what_is_said_on_the_command_line_leaves_no_room_for_what_excludes_it() {
+fn an_option_on_the_command_line_suppresses_those_it_excludes() {
     let home = Home::with(
         "[DEFAULT]\nforce=true\nquiet=yes\nbucket-name=b\nnamespace=ns\nfile=/f\nno-refresh=on\n\
          realm-specific-endpoint=true\n",
@@ -149,7 +151,7 @@ fn what_is_said_on_the_command_line_leaves_no_room_for_what_excludes_it() {
 }
 
 #[test]
-fn a_flag_is_true_or_false_or_refused_and_an_empty_value_is_none() {
+fn a_switch_is_true_false_or_an_error_and_an_empty_value_is_ignored() {
     for (value, force) in [("TRUE", true), ("1", true), ("off", false), ("N", false), ("", false)] {
         let home = Home::with(&format!("[DEFAULT]\nos.object.put.force = {value}\nregion =\n"));
         let put = home.put("oci://b/n");
@@ -164,7 +166,7 @@ fn a_flag_is_true_or_false_or_refused_and_an_empty_value_is_none() {
 }
 
 #[test]
-fn what_looks_as_if_it_mattered_and_does_not_is_warned_of_and_the_rest_is_not() {
+fn keys_that_look_as_if_they_had_an_effect_are_warnings_and_the_rest_are_not() {
     let home = Home::with(
         "[DEFAULT]\nprofile = P\nconfig-file = c\nproxy = p\ncert_bundle = x\n\
          os.object.put.no-such = 1\nos.object.put.part_size = 1\n\
@@ -192,7 +194,7 @@ fn all_uploads_are_never_aborted_because_of_a_file() {
 }
 
 #[test]
-fn the_file_is_the_one_that_is_named_or_lies_in_its_place() {
+fn the_file_is_the_named_one_or_a_default_path() {
     let home = Home::with("[DEFAULT]\nregion = usual\n");
     let region =
         |line: &str, vars: &[(&str, &str)]| text(&home.get(line, vars).service.region).to_owned();
@@ -215,13 +217,13 @@ fn the_file_is_the_one_that_is_named_or_lies_in_its_place() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_refused_where_it_is_looked_for() {
+fn a_file_that_cannot_be_read_is_an_error_for_commands_that_use_it() {
     for bytes in [&b"region = x\n"[..], b"[DEFAULT\n", b"[DEFAULT]\nk=\xff\n", b"[A]\n[A]\n"] {
         let home = Home::with("");
         home.write(".oci/oci_cli_rc", bytes);
         assert!(home.error("put oci://b/n").contains("oci_cli_rc"));
         assert!(home.error("session show").contains("oci_cli_rc"));
-        // What needs no account looks at none.
+        // A command without an account does not read the file.
         assert!(home.parse("put --local /d oci://b/n", &[]).is_ok());
         assert!(home.parse("serve --dir /d", &[]).is_ok());
     }
@@ -234,7 +236,7 @@ fn a_file_that_cannot_be_read_is_refused_where_it_is_looked_for() {
 }
 
 #[test]
-fn an_error_tells_what_was_read_and_not_given() {
+fn an_error_names_the_key_that_set_the_option() {
     let home = Home::with("[DEFAULT]\nos.object.put.part-size = many\nauth = kerberos\n");
     let error = home.error("put oci://b/n");
     assert!(error.contains("os.object.put.part-size in "), "{error}");

@@ -1,0 +1,194 @@
+//! The options as declared to `argh`: every name and every line of help.
+//!
+//! Owns the structs from which help and completions are generated. Must not parse a value: values stay
+//! texts here, and the modules of the commands parse them. Invariant: an option has the same meaning in
+//! every command that has it, and takes a value in all of them or in none (`argv` depends on that).
+//!
+//! Each description is one line of help. It must not contain braces, which `argh` takes as placeholders.
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs, Optionality, PositionalInfo, SubCommandInfo};
+
+/// Declares a struct with the options that all commands with access to the service share. `argh` has no
+/// means of its own to share options.
+macro_rules! service_args {
+    ($(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
+        #[derive(FromArgs, ArgsInfo, Debug)]
+        $(#[$meta])*
+        #[argh(help_triggers("-h", "--help"))]
+        pub struct $name {
+            $($fields)*
+
+            /// how to sign in: api_key or security_token; default: as the profile has it
+            #[argh(option, arg_name = "MODE")]
+            pub auth: Option<String>,
+            /// profile of the config file; default DEFAULT
+            #[argh(option, arg_name = "NAME")]
+            pub profile: Option<String>,
+            /// OCI config file; default ~/.oci/config
+            #[argh(option, arg_name = "PATH")]
+            pub config_file: Option<String>,
+            /// defaults of options, as for the OCI CLI; default ~/.oci/oci_cli_rc
+            #[argh(option, arg_name = "PATH")]
+            pub cli_rc_file: Option<String>,
+            /// region, such as eu-frankfurt-1; default: the profile's
+            #[argh(option, arg_name = "REGION")]
+            pub region: Option<String>,
+            /// talk to Object Storage at this URL, not the region's
+            #[argh(option, arg_name = "URL")]
+            pub endpoint: Option<String>,
+            /// talk to the host of the namespace in the region's realm
+            #[argh(switch)]
+            pub realm_specific_endpoint: bool,
+            /// talk to the region's host that has IPv6 addresses too
+            #[argh(switch)]
+            pub enable_dual_stack: bool,
+            /// refresh tokens at this URL, not the region's
+            #[argh(option, arg_name = "URL")]
+            pub auth_endpoint: Option<String>,
+            /// certificates to trust, as a PEM file or a folder of them
+            #[argh(option, arg_name = "PATH")]
+            pub cert_bundle: Option<String>,
+            /// go through this proxy: http, https, socks5 or socks5h://USER:PASSWORD@HOST:PORT
+            #[argh(option, arg_name = "URL")]
+            pub proxy: Option<String>,
+            /// renew the token when less is left; default 10m, or a third of its life
+            #[argh(option, arg_name = "DURATION")]
+            pub refresh_before: Option<String>,
+            /// never call the auth service; only re-read the token file
+            #[argh(switch)]
+            pub no_refresh: bool,
+        }
+
+        impl $name {
+            /// The shared options, not yet resolved.
+            pub fn service(&self) -> crate::cli::service::RawServiceOptions<'_> {
+                crate::cli::service::RawServiceOptions {
+                    auth: self.auth.as_deref(),
+                    profile: self.profile.as_deref(),
+                    config_file: self.config_file.as_deref(),
+                    cli_rc_file: self.cli_rc_file.as_deref(),
+                    region: self.region.as_deref(),
+                    endpoint: self.endpoint.as_deref(),
+                    realm_specific_endpoint: self.realm_specific_endpoint,
+                    enable_dual_stack: self.enable_dual_stack,
+                    auth_endpoint: self.auth_endpoint.as_deref(),
+                    cert_bundle: self.cert_bundle.as_deref(),
+                    proxy: self.proxy.as_deref(),
+                    refresh_before: self.refresh_before.as_deref(),
+                    no_refresh: self.no_refresh,
+                }
+            }
+        }
+    };
+}
+
+mod session;
+mod transfer;
+mod uploads;
+
+pub use session::*;
+pub use transfer::*;
+pub use uploads::*;
+
+/// Stream into OCI Object Storage: stdin, or the output of a command, becomes one object.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "pg_dump -Fc mydb | ocipipe put oci://backups/mydb.dump",
+    example = "ocipipe put oci://backups/mydb.dump -- pg_dump -Fc mydb",
+    example = "tar cz /srv | ocipipe put --expect gzip oci://backups/srv.tgz",
+    example = "ocipipe get oci://backups/mydb.dump | pg_restore -d mydb",
+    example = "ocipipe put --local /tmp/try oci://demo/hello < /etc/hostname",
+    error_code(0, "committed, and verified against what was read"),
+    error_code(1, "anything unforeseen"),
+    error_code(2, "usage or configuration"),
+    error_code(3, "no valid credentials"),
+    error_code(4, "the service refused, or could not be reached"),
+    error_code(5, "the source of the stream failed, or was empty or too short"),
+    error_code(6, "the object exists already, or --if-match did not match"),
+    error_code(7, "a checksum did not match"),
+    error_code(8, "the outcome of the commit is unknown; the message says how to find out"),
+    error_code(130, "SIGINT (143 SIGTERM, 129 SIGHUP)")
+)]
+pub struct Cli {
+    /// print the version and exit
+    #[argh(switch, short = 'V')]
+    pub version: bool,
+    #[argh(subcommand)]
+    pub command: Subcommand,
+}
+
+// Only one such value exists, for a short time; `argh` does not support a `Box` here.
+#[allow(clippy::large_enum_variant)]
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand)]
+pub enum Subcommand {
+    Put(PutArgs),
+    Get(GetArgs),
+    Uploads(UploadsArgs),
+    Session(SessionArgs),
+    Serve(ServeArgs),
+    Completions(CompletionsArgs),
+}
+
+/// run a local Object Storage on loopback, for trying and testing without a cloud
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "serve",
+    help_triggers("-h", "--help"),
+    example = "ocipipe serve --dir /tmp/store --port 9000 --token-ttl 5m",
+    note = "Prints its URL and writes a ready config, key and token below DIR."
+)]
+pub struct ServeArgs {
+    /// keep objects, config, key and token below this folder
+    #[argh(option, arg_name = "DIR")]
+    pub dir: Option<String>,
+    /// listen on this port of 127.0.0.1; default: any free one
+    #[argh(option, arg_name = "N")]
+    pub port: Option<String>,
+    /// life of the tokens it gives out; default 1h
+    #[argh(option, arg_name = "DURATION")]
+    pub token_ttl: Option<String>,
+    /// JSON file of faults, rights and protected buckets
+    #[argh(option, arg_name = "FILE")]
+    pub faults: Option<String>,
+}
+
+/// print a completion script for bash, zsh or fish
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "completions",
+    help_triggers("-h", "--help"),
+    example = "ocipipe completions bash > /etc/bash_completion.d/ocipipe",
+    example = "ocipipe completions zsh > /usr/local/share/zsh/site-functions/_ocipipe",
+    example = "ocipipe completions fish > ~/.config/fish/completions/ocipipe.fish"
+)]
+pub struct CompletionsArgs {
+    /// bash, zsh or fish
+    #[argh(positional, arg_name = "SHELL")]
+    pub shell: Vec<String>,
+}
+
+/// All commands and options. Includes `help`, which `argh` does not know: `argv` handles it before
+/// `argh` is called.
+pub fn info() -> CommandInfoWithArgs {
+    let mut info = Cli::get_args_info();
+    info.name = "ocipipe";
+    info.commands.push(SubCommandInfo {
+        name: "help",
+        command: CommandInfoWithArgs {
+            name: "help",
+            description: "show this text, or the help of one command",
+            positionals: &[PositionalInfo {
+                name: "COMMAND",
+                description: "the command, such as put or uploads abort",
+                optionality: Optionality::Optional,
+                hidden: false,
+            }],
+            ..CommandInfoWithArgs::default()
+        },
+    });
+    info
+}

@@ -1,0 +1,309 @@
+//! Translates argv into the words that `argh` accepts.
+//!
+//! Owns what the OCI CLI accepts and `argh` does not: `--option=value`, other names of an option,
+//! options before and after the command and its positionals, and a lone `-`. Separates the command
+//! after `--`, whose arguments need not be UTF-8. Must not know what an option means; the structs of
+//! `args` list the options and whether each takes a value. Invariant: each option is a word of its own,
+//! followed by its value, and all positionals follow a `--`, so that `argh` cannot misread any of them.
+//!
+//! If an option is given twice, the last one counts, as in the OCI CLI: scripts append options to
+//! override earlier ones.
+
+use std::ffi::{OsStr, OsString};
+
+use argh::{CommandInfoWithArgs, FlagInfoKind};
+
+use super::suggest;
+use proto::error::Error;
+
+/// The request in argv, before any value is parsed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ParsedArgv {
+    Version,
+    /// Help on the command with this path; the empty path means the program.
+    Help(Vec<String>),
+    Run {
+        /// The words for `argh`.
+        words: Vec<String>,
+        /// The program after `--` and its arguments, if the command takes one.
+        command: Option<Vec<OsString>>,
+    },
+}
+
+/// A usage error, and the path of the command for the hint on help.
+#[derive(Debug)]
+pub struct UsageError {
+    pub path: Vec<String>,
+    pub error: Error,
+}
+
+/// Splits the arguments, without the name of the program, by the options that `root` lists. Fails at
+/// the first word that is unknown, misplaced or lacks its value.
+pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<ParsedArgv, UsageError> {
+    let mut splitter = Splitter {
+        root,
+        leaf: root,
+        path: Vec::new(),
+        options: Vec::new(),
+        positionals: Vec::new(),
+        command: None,
+        help: false,
+        version: false,
+    };
+    match splitter.run(argv) {
+        Ok(()) => splitter.finish(),
+        Err(error) => Err(UsageError { path: splitter.path, error }),
+    }
+}
+
+/// The state between two words.
+struct Splitter<'a> {
+    /// The whole program.
+    root: &'a CommandInfoWithArgs,
+    /// The command at the end of `path`.
+    leaf: &'a CommandInfoWithArgs,
+    path: Vec<String>,
+    /// Names and values, each name once.
+    options: Vec<(&'a str, Option<String>)>,
+    positionals: Vec<String>,
+    command: Option<Vec<OsString>>,
+    help: bool,
+    version: bool,
+}
+
+impl<'a> Splitter<'a> {
+    fn run(&mut self, argv: &[OsString]) -> Result<(), Error> {
+        let mut rest = argv.iter();
+        while let Some(word) = rest.next() {
+            if word == "--" {
+                if self.takes_trailing_command() {
+                    self.command = Some(rest.cloned().collect());
+                } else {
+                    for word in rest.by_ref() {
+                        self.positionals.push(text(word)?.to_owned());
+                    }
+                }
+                return Ok(());
+            }
+            let word = text(word)?;
+            if word.starts_with('-') && word != "-" {
+                self.option(word, &mut rest)?;
+            } else {
+                self.word(word)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A word that starts with a dash, and its value from `rest` if it takes one.
+    fn option(&mut self, word: &str, rest: &mut std::slice::Iter<OsString>) -> Result<(), Error> {
+        let (option, inline) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value.to_owned())),
+            None => (word, None),
+        };
+        let name = canonical_name(option);
+        match name {
+            "--help" => {
+                self.help = true;
+                return Ok(());
+            }
+            // `oci -v` prints the version; after a command, -v means something else.
+            "--version" | "-v" if self.path.is_empty() => {
+                self.version = true;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let Some((name, takes_value)) = find(self.root, name) else {
+            return Err(self.unknown_option(option));
+        };
+        if !takes_value {
+            if inline.is_some() {
+                return Err(Error::usage(format!("{option} takes no value")));
+            }
+            self.set(name, None);
+            return Ok(());
+        }
+        let value = match inline {
+            Some(value) => value,
+            None => self.value(option, rest)?,
+        };
+        if value.is_empty() {
+            return Err(Error::usage(format!("{option} has an empty value")));
+        }
+        self.set(name, Some(value));
+        Ok(())
+    }
+
+    /// Adds an option, in place of an earlier one with the same name.
+    fn set(&mut self, name: &'a str, value: Option<String>) {
+        self.options.retain(|(given, _)| *given != name);
+        self.options.push((name, value));
+    }
+
+    /// The value after an option. Another option there is an error: the value was forgotten, or came
+    /// from an empty variable of the script.
+    fn value(&self, option: &str, rest: &mut std::slice::Iter<OsString>) -> Result<String, Error> {
+        let missing = || Error::usage(format!("{option} needs a value"));
+        let word = rest.next().ok_or_else(missing)?;
+        let word = text(word)?;
+        let name = canonical_name(word.split('=').next().unwrap_or(word));
+        if word == "--" || name == "--help" || (word != "-" && find(self.root, name).is_some()) {
+            return Err(
+                missing().with_hint(format!("if its value is {word:?}, write {option}={word}"))
+            );
+        }
+        Ok(word.to_owned())
+    }
+
+    /// A word that is no option: the name of a command, or a positional.
+    fn word(&mut self, word: &str) -> Result<(), Error> {
+        if self.leaf.commands.is_empty() {
+            self.positionals.push(word.to_owned());
+            return Ok(());
+        }
+        let found = self.leaf.commands.iter().find(|sub| sub.name == word);
+        let Some(sub) = found else {
+            let error = Error::usage(format!("there is no command {:?}", self.command_name(word)));
+            if self.path.is_empty() && word.contains("://") {
+                return Err(error.with_hint(format!("to upload, write `ocipipe put {word}`")));
+            }
+            let hint = suggest::command(word, self.leaf.commands.iter().map(|sub| sub.name));
+            return Err(error
+                .with_hint(hint.unwrap_or(format!("there are: {}", subcommand_names(self.leaf)))));
+        };
+        self.path.push(word.to_owned());
+        self.leaf = &sub.command;
+        Ok(())
+    }
+
+    /// The result after the last word.
+    fn finish(mut self) -> Result<ParsedArgv, UsageError> {
+        if self.help {
+            return Ok(ParsedArgv::Help(self.path));
+        }
+        if self.version {
+            return Ok(ParsedArgv::Version);
+        }
+        match self.check() {
+            Err(error) => Err(UsageError { path: self.path, error }),
+            Ok(()) if self.path == ["help"] => Ok(ParsedArgv::Help(self.positionals)),
+            Ok(()) => {
+                let mut words = self.path;
+                for (name, value) in self.options {
+                    words.push(name.to_owned());
+                    words.extend(value);
+                }
+                words.push("--".to_owned());
+                words.extend(self.positionals);
+                Ok(ParsedArgv::Run { words, command: self.command })
+            }
+        }
+    }
+
+    /// Fails if the command is incomplete or does not take an option that was given.
+    fn check(&mut self) -> Result<(), Error> {
+        if !self.leaf.commands.is_empty() {
+            let message = match self.path.as_slice() {
+                [] => "no command was given".to_owned(),
+                path => format!("{} needs to be told what to do", path.join(" ")),
+            };
+            return Err(Error::usage(message)
+                .with_hint(format!("there are: {}", subcommand_names(self.leaf))));
+        }
+        for (name, _) in &self.options {
+            if !self.leaf.flags.iter().any(|flag| flag.long == *name) {
+                return Err(Error::usage(format!("{} does not take {name}", self.path.join(" "))));
+            }
+        }
+        if matches!(&self.command, Some(command) if command.is_empty()) {
+            return Err(Error::usage("there is no command behind --")
+                .with_hint("write `ocipipe put oci://BUCKET/NAME -- pg_dump mydb`"));
+        }
+        self.take_lone_dash()
+    }
+
+    /// Turns a lone `-`, which means the standard stream, into `--file -`.
+    fn take_lone_dash(&mut self) -> Result<(), Error> {
+        let dashes = self.positionals.iter().filter(|word| *word == "-").count();
+        if dashes == 0 {
+            return Ok(());
+        }
+        if !self.leaf.flags.iter().any(|flag| flag.long == "--file") {
+            return Err(Error::usage(format!("{} takes no -", self.path.join(" "))));
+        }
+        let file = self.options.iter().find(|(name, _)| *name == "--file");
+        if dashes > 1 || file.is_some_and(|(_, value)| value.as_deref() != Some("-")) {
+            return Err(Error::usage("- is given besides another file")
+                .with_hint("- stands for stdin (put) or stdout (get), like --file -"));
+        }
+        if file.is_none() {
+            self.options.push(("--file", Some("-".to_owned())));
+        }
+        self.positionals.retain(|word| word != "-");
+        Ok(())
+    }
+
+    fn takes_trailing_command(&self) -> bool {
+        self.path == ["put"]
+    }
+
+    /// The path of the current command with another word.
+    fn command_name(&self, word: &str) -> String {
+        self.path.iter().map(String::as_str).chain([word]).collect::<Vec<_>>().join(" ")
+    }
+
+    fn unknown_option(&self, option: &str) -> Error {
+        let error = Error::usage(format!("there is no option {option}"));
+        let known: Vec<&str> = if self.path.is_empty() {
+            all_options(self.root)
+        } else {
+            self.leaf.flags.iter().map(|flag| flag.long).collect()
+        };
+        match suggest::option(option, known.into_iter()) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// The name here of an option that the OCI CLI gives several names.
+pub fn canonical_name(option: &str) -> &str {
+    match option {
+        "-bn" => "--bucket-name",
+        "-ns" | "--namespace-name" => "--namespace",
+        "-on" | "--object-name" => "--name",
+        "-d" => "--debug",
+        "-h" | "-?" => "--help",
+        "-V" => "--version",
+        other => other,
+    }
+}
+
+/// The option's name in `args`, and whether it takes a value; searches all commands below `info`.
+fn find<'a>(info: &'a CommandInfoWithArgs, name: &str) -> Option<(&'a str, bool)> {
+    let here = info.flags.iter().find(|flag| flag.long == name);
+    here.map(|flag| (flag.long, matches!(flag.kind, FlagInfoKind::Option { .. })))
+        .or_else(|| info.commands.iter().find_map(|sub| find(&sub.command, name)))
+}
+
+/// The options of a command and of all its subcommands.
+fn all_options(info: &CommandInfoWithArgs) -> Vec<&str> {
+    let mut all: Vec<&str> = info.flags.iter().map(|flag| flag.long).collect();
+    info.commands.iter().for_each(|sub| all.extend(all_options(&sub.command)));
+    all
+}
+
+fn subcommand_names(info: &CommandInfoWithArgs) -> String {
+    info.commands.iter().map(|sub| sub.name).collect::<Vec<_>>().join(", ")
+}
+
+fn text(word: &OsStr) -> Result<&str, Error> {
+    word.to_str().ok_or_else(|| {
+        Error::usage(format!("the argument {word:?} is not UTF-8"))
+            .with_hint("only the command behind -- may have other bytes in it")
+    })
+}
+
+#[cfg(test)]
+mod tests;
