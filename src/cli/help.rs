@@ -21,8 +21,8 @@ const GROUPS: [(&str, &str); 8] = [
 /// The help of the command at the end of `path` below `root`; `None` if it does not exist.
 pub fn text(root: &CommandInfoWithArgs, path: &[String]) -> Option<String> {
     let mut info = root;
-    for word in path {
-        info = &info.commands.iter().find(|sub| sub.name == word)?.command;
+    for name in path {
+        info = &info.commands.iter().find(|sub| sub.name == name)?.command;
     }
     Some(render(info, path))
 }
@@ -62,8 +62,8 @@ fn render(info: &CommandInfoWithArgs, path: &[String]) -> String {
 
 fn usage(info: &CommandInfoWithArgs, path: &[String]) -> String {
     let mut usage = "ocipipe".to_owned();
-    for word in path {
-        usage.push_str(&format!(" {word}"));
+    for name in path {
+        usage.push_str(&format!(" {name}"));
     }
     if !info.commands.is_empty() {
         usage.push_str(" COMMAND [OPTIONS]");

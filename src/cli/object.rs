@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn common_files_have_the_type_that_the_oci_cli_gives_them() {
-        // From Python's mimetypes, which the OCI CLI asks.
+        // The types are those of Python's mimetypes, which the OCI CLI uses.
         for (name, media) in [
             ("a.tar.gz", "application/x-tar"),
             ("a.tar.xz", "application/x-tar"),

@@ -1,8 +1,8 @@
-//! Suggests a known word for an unknown option or command.
+//! Suggests a known option or command for an unknown one.
 //!
 //! Owns the options and commands of the OCI CLI and similar tools that have another name here, and the
-//! edit distance up to which a word is suggested. Must not know what an option means. Invariant: a
-//! suggestion corrects a word of another tool or a typing error; a word that is merely similar gets
+//! edit distance up to which a name is suggested. Must not know what an option means. Invariant: a
+//! suggestion corrects a name of another tool or a typing error; a name that is merely similar gets
 //! none.
 
 /// Options of other tools that have another name here, or are not needed.
@@ -65,28 +65,28 @@ pub fn option<'a>(option: &str, known: impl Iterator<Item = &'a str>) -> Option<
 }
 
 /// The hint for an unknown command.
-pub fn command<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    suggest(word, &FOREIGN_COMMAND_HINTS, known)
+pub fn command<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    suggest(unknown, &FOREIGN_COMMAND_HINTS, known)
 }
 
 fn suggest<'a>(
-    word: &str,
+    unknown: &str,
     foreign: &[(&str, &str)],
     known: impl Iterator<Item = &'a str>,
 ) -> Option<String> {
-    if let Some((_, hint)) = foreign.iter().find(|(name, _)| *name == word) {
+    if let Some((_, hint)) = foreign.iter().find(|(name, _)| *name == unknown) {
         return Some((*hint).to_owned());
     }
-    nearest(word, known).map(|known| format!("did you mean {known}?"))
+    nearest(unknown, known).map(|known| format!("did you mean {known}?"))
 }
 
-/// The known word that is one edit away (a letter inserted, deleted, changed, or exchanged with its
-/// neighbour), or else the only known word with this prefix, or else one that is as many edits away as
-/// the length of the word allows: one more for each 8 letters.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The known name that is one edit away (a letter inserted, deleted, changed, or exchanged with its
+/// neighbour), or else the only known name with this prefix, or else one that is as many edits away as
+/// the length of the name allows: one more for each 8 letters.
+fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.trim_start_matches('-').to_ascii_lowercase();
-    let wanted = plain(word);
-    // Neither a single letter nor a word that is longer than every known one is a typing error.
+    let wanted = plain(unknown);
+    // Neither a single letter nor a name that is longer than every known one is a typing error.
     if !(2..=64).contains(&wanted.len()) {
         return None;
     }
@@ -144,8 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_merely_similar_gets_no_suggestion() {
-        for word in [
+    fn a_name_that_is_merely_similar_gets_no_suggestion() {
+        for option in [
             "--page",
             "--time",
             "--tier",
@@ -169,12 +169,12 @@ mod tests {
             "--node",
             "--core",
         ] {
-            assert_eq!(suggested(word), None, "{word}");
+            assert_eq!(suggested(option), None, "{option}");
         }
     }
 
     #[test]
-    fn no_known_word_has_a_hint_for_another_tool() {
+    fn no_known_name_has_a_hint_for_another_tool() {
         let known = all_options(&args::info());
         for (option, _) in FOREIGN_OPTION_HINTS {
             assert!(!known.contains(&option), "{option} is an option by now");
@@ -188,9 +188,9 @@ mod tests {
     #[test]
     fn every_option_that_a_hint_names_exists() {
         let known = all_options(&args::info());
-        for (option, hint) in FOREIGN_OPTION_HINTS {
-            for word in hint.split([' ', ',', ':']).filter(|word| word.starts_with("--")) {
-                assert!(known.contains(&word), "{option}: {hint}");
+        for (foreign, hint) in FOREIGN_OPTION_HINTS {
+            for option in hint.split([' ', ',', ':']).filter(|option| option.starts_with("--")) {
+                assert!(known.contains(&option), "{foreign}: {hint}");
             }
         }
     }

@@ -238,9 +238,10 @@ fn api_key(settings: &config::ProfileSettings) -> Result<CredentialSource, Error
 /// As the SDK checks it: at least five parts between dots or colons, the first and last not empty.
 fn is_ocid(text: &str) -> bool {
     let parts: Vec<&str> = text.split(['.', ':']).collect();
-    let word = |part: &&str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let is_valid =
+        |part: &&str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     parts.len() >= 5
-        && parts.iter().all(word)
+        && parts.iter().all(is_valid)
         && [parts.first(), parts.last()].iter().all(|end| end.is_some_and(|part| !part.is_empty()))
 }
 

@@ -333,7 +333,7 @@ fn the_error_of_an_unknown_profile_lists_the_existing_ones() {
 
 #[test]
 fn each_missing_or_malformed_value_has_its_own_message() {
-    for (from, to, word) in [
+    for (from, to, expected) in [
         (USER, "me", "user is not of the form"),
         (TENANCY, "ocid1.tenancy.oc1", "tenancy is not of the form"),
         (FINGERPRINT, "66:11", "fingerprint is not of the form"),
@@ -350,7 +350,7 @@ fn each_missing_or_malformed_value_has_its_own_message() {
     ] {
         let config = api_key_profile().replace(from, to);
         let error = Home::with(&config).error(&options());
-        assert!(error.contains(word), "{word}: {error}");
+        assert!(error.contains(expected), "{expected}: {error}");
     }
     let session = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..options() };
     let error = Home::with(&api_key_profile()).error(&session);

@@ -8,7 +8,7 @@
 //! session.wait_until_ready(request).await?;        // before connecting: waits for valid credentials
 //! let credentials = session.credentials(request).await?;   // right before each attempt
 //! let date = session.signing_date();               // the date that the attempt is signed with
-//! session.on_unauthorized(&credentials, signed_at, server_date);   // after a 401; then ask again
+//! session.on_unauthorized(&credentials, signed_at, server_date);   // after a 401
 //! session.on_success(server_date);                 // after a success
 //! session.set_streaming();                         // once a stream is read: wait, do not fail
 //! ```

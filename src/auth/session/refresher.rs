@@ -1,8 +1,8 @@
 //! The background task of a session: refreshes the token, probes it and queries the service's clock.
 //!
 //! Owns every call of the auth service. Must not decide when to make one; the token lifecycle does.
-//! Invariant: no upload waits for a lock that is held across a request, and a refresh that hangs
-//! delays neither probes nor reads of the files.
+//! Invariant: no lock that an upload needs is kept during a request, and a refresh that hangs delays
+//! neither probes nor reads of the files.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub(super) async fn refresh_once(
     let timeout = shared.state().lifecycle.refresh_timeout(shared.now());
     let lock = lock(shared, generation, timeout.min(LOCK_TIMEOUT)).await;
     {
-        // The process that held the lock may have refreshed the token. Any other token ends the
+        // The process that had the lock may have refreshed the token. Any other token ends the
         // attempt: one that replaces a rejected token may expire no later.
         let mut state = shared.state();
         shared.read_files(&mut state, ReadMode::IfChanged);

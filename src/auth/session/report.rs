@@ -148,12 +148,12 @@ impl Table {
 
     fn yes_no(&mut self, name: &'static str, value: Option<bool>) {
         self.json.insert(name.to_owned(), value.into());
-        let word = match value {
+        let text = match value {
             Some(true) => "yes",
             Some(false) => "no",
             None => "unknown",
         };
-        self.lines.push((name, word.to_owned()));
+        self.lines.push((name, text.to_owned()));
     }
 
     /// `at` is in seconds since 1970.

@@ -1,7 +1,7 @@
 //! The state that a session and its background refresh share: key, token, lifecycle and file stamps.
 //!
-//! Owns the one lock over that state and the decision whether what the files hold is adopted. Must
-//! not wait for anything but the disk while the lock is held. Invariant: `keys`, `credentials` and the
+//! Owns the one lock over that state and the adoption of key and token from the files. Must not wait
+//! for anything but the disk while it has the lock. Invariant: `keys`, `credentials` and the
 //! token in `lifecycle` are of one generation.
 
 use std::collections::VecDeque;

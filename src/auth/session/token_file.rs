@@ -85,7 +85,7 @@ fn replace(target: &Path, token: &Token) -> std::io::Result<()> {
     let mut temporary =
         tempfile::Builder::new().prefix(".token-").tempfile_in(folder.unwrap_or(Path::new(".")))?;
     temporary.write_all(token.secret().as_bytes())?;
-    // The new file keeps the owner of the old one, who could not read it otherwise.
+    // The new file keeps the owner of the old one, so that this user can still read it.
     let (old, new) = (fs::metadata(target)?, temporary.as_file().metadata()?);
     if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
         fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()))?;

@@ -38,7 +38,7 @@ pub struct UsageError {
 }
 
 /// Splits the arguments, without the name of the program, by the options that `root` lists. Fails at
-/// the first word that is unknown, misplaced or lacks its value.
+/// the first argument that is unknown, misplaced or lacks its value.
 pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<ParsedArgv, UsageError> {
     let mut splitter = Splitter {
         root,
@@ -56,9 +56,9 @@ pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<ParsedArgv
     }
 }
 
-/// The state between two words.
+/// The state between two arguments.
 struct Splitter<'a> {
-    /// The whole program.
+    /// The program itself.
     root: &'a CommandInfoWithArgs,
     /// The command at the end of `path`.
     leaf: &'a CommandInfoWithArgs,
@@ -74,32 +74,32 @@ struct Splitter<'a> {
 impl<'a> Splitter<'a> {
     fn run(&mut self, argv: &[OsString]) -> Result<(), Error> {
         let mut rest = argv.iter();
-        while let Some(word) = rest.next() {
-            if word == "--" {
+        while let Some(arg) = rest.next() {
+            if arg == "--" {
                 if self.takes_trailing_command() {
                     self.command = Some(rest.cloned().collect());
                 } else {
-                    for word in rest.by_ref() {
-                        self.positionals.push(text(word)?.to_owned());
+                    for arg in rest.by_ref() {
+                        self.positionals.push(text(arg)?.to_owned());
                     }
                 }
                 return Ok(());
             }
-            let word = text(word)?;
-            if word.starts_with('-') && word != "-" {
-                self.option(word, &mut rest)?;
+            let arg = text(arg)?;
+            if arg.starts_with('-') && arg != "-" {
+                self.option(arg, &mut rest)?;
             } else {
-                self.word(word)?;
+                self.command_or_positional(arg)?;
             }
         }
         Ok(())
     }
 
-    /// A word that starts with a dash, and its value from `rest` if it takes one.
-    fn option(&mut self, word: &str, rest: &mut std::slice::Iter<OsString>) -> Result<(), Error> {
-        let (option, inline) = match word.split_once('=') {
+    /// An argument that starts with a dash, and its value from `rest` if it takes one.
+    fn option(&mut self, arg: &str, rest: &mut std::slice::Iter<OsString>) -> Result<(), Error> {
+        let (option, inline) = match arg.split_once('=') {
             Some((option, value)) => (option, Some(value.to_owned())),
-            None => (word, None),
+            None => (arg, None),
         };
         let name = canonical_name(option);
         match name {
@@ -145,39 +145,39 @@ impl<'a> Splitter<'a> {
     /// from an empty variable of the script.
     fn value(&self, option: &str, rest: &mut std::slice::Iter<OsString>) -> Result<String, Error> {
         let missing = || Error::usage(format!("{option} needs a value"));
-        let word = rest.next().ok_or_else(missing)?;
-        let word = text(word)?;
-        let name = canonical_name(word.split('=').next().unwrap_or(word));
-        if word == "--" || name == "--help" || (word != "-" && find(self.root, name).is_some()) {
+        let arg = rest.next().ok_or_else(missing)?;
+        let arg = text(arg)?;
+        let name = canonical_name(arg.split('=').next().unwrap_or(arg));
+        if arg == "--" || name == "--help" || (arg != "-" && find(self.root, name).is_some()) {
             return Err(
-                missing().with_hint(format!("if its value is {word:?}, write {option}={word}"))
+                missing().with_hint(format!("if its value is {arg:?}, write {option}={arg}"))
             );
         }
-        Ok(word.to_owned())
+        Ok(arg.to_owned())
     }
 
-    /// A word that is no option: the name of a command, or a positional.
-    fn word(&mut self, word: &str) -> Result<(), Error> {
+    /// An argument that is no option: the name of a command, or a positional.
+    fn command_or_positional(&mut self, arg: &str) -> Result<(), Error> {
         if self.leaf.commands.is_empty() {
-            self.positionals.push(word.to_owned());
+            self.positionals.push(arg.to_owned());
             return Ok(());
         }
-        let found = self.leaf.commands.iter().find(|sub| sub.name == word);
+        let found = self.leaf.commands.iter().find(|sub| sub.name == arg);
         let Some(sub) = found else {
-            let error = Error::usage(format!("there is no command {:?}", self.command_name(word)));
-            if self.path.is_empty() && word.contains("://") {
-                return Err(error.with_hint(format!("to upload, write `ocipipe put {word}`")));
+            let error = Error::usage(format!("there is no command {:?}", self.command_name(arg)));
+            if self.path.is_empty() && arg.contains("://") {
+                return Err(error.with_hint(format!("to upload, write `ocipipe put {arg}`")));
             }
-            let hint = suggest::command(word, self.leaf.commands.iter().map(|sub| sub.name));
+            let hint = suggest::command(arg, self.leaf.commands.iter().map(|sub| sub.name));
             return Err(error
                 .with_hint(hint.unwrap_or(format!("there are: {}", subcommand_names(self.leaf)))));
         };
-        self.path.push(word.to_owned());
+        self.path.push(arg.to_owned());
         self.leaf = &sub.command;
         Ok(())
     }
 
-    /// The result after the last word.
+    /// The result after the last argument.
     fn finish(mut self) -> Result<ParsedArgv, UsageError> {
         if self.help {
             return Ok(ParsedArgv::Help(self.path));
@@ -225,7 +225,7 @@ impl<'a> Splitter<'a> {
 
     /// Turns a lone `-`, which means the standard stream, into `--file -`.
     fn take_lone_dash(&mut self) -> Result<(), Error> {
-        let dashes = self.positionals.iter().filter(|word| *word == "-").count();
+        let dashes = self.positionals.iter().filter(|arg| *arg == "-").count();
         if dashes == 0 {
             return Ok(());
         }
@@ -240,7 +240,7 @@ impl<'a> Splitter<'a> {
         if file.is_none() {
             self.options.push(("--file", Some("-".to_owned())));
         }
-        self.positionals.retain(|word| word != "-");
+        self.positionals.retain(|arg| arg != "-");
         Ok(())
     }
 
@@ -248,9 +248,9 @@ impl<'a> Splitter<'a> {
         self.path == ["put"]
     }
 
-    /// The path of the current command with another word.
-    fn command_name(&self, word: &str) -> String {
-        self.path.iter().map(String::as_str).chain([word]).collect::<Vec<_>>().join(" ")
+    /// The path of the current command, followed by another name.
+    fn command_name(&self, arg: &str) -> String {
+        self.path.iter().map(String::as_str).chain([arg]).collect::<Vec<_>>().join(" ")
     }
 
     fn unknown_option(&self, option: &str) -> Error {
@@ -298,9 +298,9 @@ fn subcommand_names(info: &CommandInfoWithArgs) -> String {
     info.commands.iter().map(|sub| sub.name).collect::<Vec<_>>().join(", ")
 }
 
-fn text(word: &OsStr) -> Result<&str, Error> {
-    word.to_str().ok_or_else(|| {
-        Error::usage(format!("the argument {word:?} is not UTF-8"))
+fn text(arg: &OsStr) -> Result<&str, Error> {
+    arg.to_str().ok_or_else(|| {
+        Error::usage(format!("the argument {arg:?} is not UTF-8"))
             .with_hint("only the command behind -- may have other bytes in it")
     })
 }

@@ -220,16 +220,15 @@ impl<'a> CommandLine<'a> {
     fn excludes(&self, option: &str, environment: &Environment, source: StreamSource) -> bool {
         let given = |other: &&str| self.given(other).is_some();
         let variable = VARIABLES.iter().find(|(name, _)| *name == option);
-        let addressed = self.positionals.iter().find(|word| word.contains("://"));
-        let namespace = || {
-            addressed.and_then(|word| BucketUrl::parse(word).ok()).and_then(|place| place.namespace)
-        };
+        let url = self.positionals.iter().find(|word| word.contains("://"));
+        let namespace =
+            || url.and_then(|word| BucketUrl::parse(word).ok()).and_then(|place| place.namespace);
         given(&option)
             || EXCLUSIVE_OPTIONS
                 .iter()
                 .any(|group| group.contains(&option) && group.iter().any(given))
             || variable.is_some_and(|(_, variable)| environment.var(variable).is_some())
-            || addressed.is_some() && ["--bucket-name", "--name"].contains(&option)
+            || url.is_some() && ["--bucket-name", "--name"].contains(&option)
             || option == "--namespace" && namespace().is_some()
             || option == "--file" && source == StreamSource::Command
             || option == "--no-refresh" && self.leaf.name == "refresh"

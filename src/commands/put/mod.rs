@@ -245,7 +245,7 @@ fn buffer_pool(plan: &PartPlan) -> Pool {
     pool
 }
 
-/// The receipt without what the run as a whole adds: its duration and its counters.
+/// The receipt of the stored object, without the duration and the counters of the run.
 fn receipt(stored: StoredObject, location: ObjectLocation, checksum: Algorithm) -> Receipt {
     let meta = stored.meta;
     Receipt {

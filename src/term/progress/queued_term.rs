@@ -1,7 +1,7 @@
 //! A terminal for the progress bar that writes through the queue of stderr.
 //!
 //! Owns the encoding of indicatif's terminal operations, one message per frame. Must not know what is
-//! drawn. Invariant: a frame is written whole or dropped; the next frame repairs a dropped one.
+//! drawn. Invariant: a frame is written completely or dropped; the next frame repairs a dropped one.
 
 use std::fmt::{self, Debug, Write};
 use std::io;
@@ -41,7 +41,7 @@ impl Debug for QueuedTerm {
 impl TermLike for QueuedTerm {
     fn width(&self) -> u16 {
         let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
-        // A terminal that does not know its size says 0.
+        // A terminal of unknown size reports 0 columns.
         size.ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
     }
 

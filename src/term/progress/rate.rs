@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The average rate over the last 30 s or the last 8 acknowledgements, whichever is longer. A part is
-/// acknowledged as a whole, so that a shorter window would jump.
+/// The average rate over the last 30 s or the last 8 acknowledgements, whichever is longer. The
+/// count grows by entire parts, so that a shorter window would jump.
 #[derive(Debug, Default)]
 pub struct RateEstimate {
     /// When each count of bytes was first seen, oldest first.

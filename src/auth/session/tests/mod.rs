@@ -118,12 +118,12 @@ fn each_error_of_the_token_has_its_own_message_and_names_the_login() {
         (|home| home.write("token", token(&vector_key(), now()).as_bytes()), "expired at"),
         (|home| home.write("key.pem", OTHER_KEY), "is bound to another key"),
     ];
-    for (change, word) in cases {
+    for (change, expected) in cases {
         let home = Home::new(&valid);
         change(&home);
         let (code, message) = home.start_error();
         assert_eq!(code, 3, "{message}");
-        assert!(message.contains(word), "{message}");
+        assert!(message.contains(expected), "{message}");
         assert!(message.contains("oci session authenticate --profile-name S"), "{message}");
     }
 }
@@ -145,12 +145,12 @@ fn each_error_of_the_key_has_its_own_message_and_is_a_configuration_error() {
         (|home| home.write("key.pem", &vec![b'x'; LARGER]), "longer than"),
     ];
     const LARGER: usize = proto::key::MAX_FILE + 1;
-    for (change, word) in cases {
+    for (change, expected) in cases {
         let home = Home::new(&valid);
         change(&home);
         let (code, message) = home.start_error();
         assert_eq!(code, 2, "{message}");
-        assert!(message.contains(word), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
     let home = Home::new(&valid);
     home.write("key.pem", LEGACY_KEY);

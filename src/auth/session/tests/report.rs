@@ -13,10 +13,10 @@ fn a_session_is_shown_with_its_times_its_key_and_its_files() {
     let home = Home::new(&token(&vector_key(), now() + 90));
     let SessionReport { text, error } = show(&home, ReportFormat::Text);
     assert!(error.is_none());
-    for word in
+    for expected in
         ["profile         S", "us-phoenix-1", "(in 1 min", "key match       yes", "mode 644"]
     {
-        assert!(text.contains(word), "{word}: {text}");
+        assert!(text.contains(expected), "{expected}: {text}");
     }
     assert!(!text.contains("eyJ"), "{text}");
 }
@@ -41,12 +41,12 @@ fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
         (|home| home.write("key.pem", OTHER_KEY), 3, "key match       no"),
         (|home| home.write("key.pem", b"x"), 2, "key match       unknown"),
     ];
-    for (change, code, word) in cases {
+    for (change, code, expected) in cases {
         let home = Home::new(&token(&vector_key(), now() + 90));
         change(&home);
         let SessionReport { text, error } = show(&home, ReportFormat::Text);
         assert_eq!(error.unwrap().kind.exit_code(), code, "{text}");
-        assert!(text.contains(word), "{word}: {text}");
+        assert!(text.contains(expected), "{expected}: {text}");
         assert!(text.contains("valid           no"), "{text}");
     }
 }
@@ -55,15 +55,15 @@ fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
 fn of_an_api_key_it_is_shown_whether_the_profile_names_its_fingerprint() {
     let home = Home::new("");
     let right = vectors()["key_fingerprint_md5"].as_str().unwrap().to_owned();
-    for (fingerprint, word) in [(right.clone(), "yes"), (right.replace("d3", "d4"), "no")] {
+    for (fingerprint, expected) in [(right.clone(), "yes"), (right.replace("d3", "d4"), "no")] {
         let rest =
             "key_file=~/key.pem\nregion=phx\nuser=ocid1.user.oc1..u\ntenancy=ocid1.tenancy.oc1..t";
         let config = format!("[S]\nfingerprint={fingerprint}\n{rest}\n");
         home.write(".oci/config", config.as_bytes());
         let SessionReport { text, error } = show(&home, ReportFormat::Text);
-        assert!(text.contains(&format!("key match       {word}\n")), "{text}");
-        assert!(text.contains(&format!("valid           {word}")), "{text}");
-        assert_eq!(error.map(|error| error.kind.exit_code()), (word == "no").then_some(3));
+        assert!(text.contains(&format!("key match       {expected}\n")), "{text}");
+        assert!(text.contains(&format!("valid           {expected}")), "{text}");
+        assert_eq!(error.map(|error| error.kind.exit_code()), (expected == "no").then_some(3));
         assert!(text.contains("api_key") && !text.contains("token file"), "{text}");
     }
 }
