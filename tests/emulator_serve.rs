@@ -78,69 +78,28 @@ fn a_plan_of_faults_and_a_log_can_be_asked_for() {
     let plan = dir.path().join("plan.json");
     let refusal = r#"{"faults": [{"action": {"early": {"status": 429}}}]}"#;
     std::fs::write(&plan, refusal).unwrap();
-    let environment =
-        [("OCIPIPE_SERVE_FAULTS", plan.as_path()), ("OCIPIPE_SERVE_LOG", Path::new("1"))];
-    let mut server = serve(dir.path(), &[], &environment);
+    let option = ["--faults", plan.to_str().unwrap()];
+    let log = [("OCIPIPE_SERVE_LOG", Path::new("1"))];
+    let mut server = serve(dir.path(), &option, &log);
     assert!(ask(&url(&mut server)).starts_with("HTTP/1.1 429"));
     signal(&server, "-TERM");
     assert!(server.wait().unwrap().success());
     let log = std::fs::read_to_string(dir.path().join("requests.jsonl")).unwrap();
     assert!(log.contains(r#""operation":"GetNamespace""#) && log.contains(r#""status":429"#));
 
-    // The option wins over the variable.
-    let other = dir.path().join("other.json");
-    std::fs::write(&other, "{").unwrap();
-    let option = ["--faults", plan.to_str().unwrap()];
-    let mut server = serve(dir.path(), &option, &[("OCIPIPE_SERVE_FAULTS", other.as_path())]);
-    assert!(ask(&url(&mut server)).starts_with("HTTP/1.1 429"));
+    // The variable that named the file in earlier versions has no effect.
+    let variable = [("OCIPIPE_SERVE_FAULTS", plan.as_path())];
+    let mut server = serve(dir.path(), &[], &variable);
+    assert!(ask(&url(&mut server)).starts_with("HTTP/1.1 401"));
     signal(&server, "-TERM");
     assert!(server.wait().unwrap().success());
 
     std::fs::write(&plan, r#"{"rights": ["OBJECT_WRITE"]}"#).unwrap();
-    let ended = serve(dir.path(), &[], &environment).wait_with_output().unwrap();
+    let ended = serve(dir.path(), &option, &[]).wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(said.contains("OBJECT_WRITE"), "{said}");
     std::fs::write(&plan, "{").unwrap();
-    let ended = serve(dir.path(), &[], &environment).wait_with_output().unwrap();
+    let ended = serve(dir.path(), &option, &[]).wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
-}
-
-/// What serde would take, from what it says about a word that it does not take.
-fn variants<T: serde::de::DeserializeOwned>() -> Vec<String> {
-    let Err(error) = serde_json::from_str::<T>(r#""no such word""#) else { panic!("it was taken") };
-    let error = error.to_string();
-    let listed = error.split_once("expected").unwrap().1;
-    listed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-/// The page on the store and the store know the same words.
-#[test]
-fn the_page_on_the_store_names_every_fault_and_right_and_all_that_it_shows_is_understood() {
-    use emulator::fault::{Fault, Trigger};
-    use emulator::{Permission, Retention, ServerConfig};
-    let page = include_str!("../docs/local-store.md");
-    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
-    let settings = ServerConfig::parse(example.as_bytes()).unwrap();
-    assert!(settings.faults.len() == 3 && settings.buckets.len() == 2);
-    let rows = |of: &str| -> Vec<&str> {
-        let table = page.split(of).nth(1).unwrap().split("\n\n").next().unwrap();
-        let cells = table.lines().filter_map(|line| line.strip_prefix("| `"));
-        cells.map(|cell| cell.split("` |").next().unwrap()).collect()
-    };
-    let (whens, actions) = (rows("| `when` |"), rows("| `action` |"));
-    for when in &whens {
-        serde_json::from_str::<Trigger>(when).unwrap_or_else(|error| panic!("{when}: {error}"));
-    }
-    for action in &actions {
-        serde_json::from_str::<Fault>(action).unwrap_or_else(|error| panic!("{action}: {error}"));
-    }
-    let named = |rows: &[&str], word: &str| {
-        assert!(rows.iter().any(|row| row.contains(&format!("\"{word}\""))), "{word} is not named");
-    };
-    variants::<Trigger>().iter().for_each(|word| named(&whens, word));
-    variants::<Fault>().iter().for_each(|word| named(&actions, word));
-    for word in variants::<Permission>().iter().chain(&variants::<Retention>()) {
-        assert!(page.contains(&format!("`{word}`")), "{word} is not named");
-    }
 }

@@ -11,11 +11,8 @@ use emulator::{self, Server, ServerConfig, ServerOptions, StorageLayout};
 use proto::error::{Error, ErrorKind};
 use proto::shell;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// A file with faults, rights and protected buckets (`emulator::settings`), where `--faults` is not given.
-const FAULTS: &str = "OCIPIPE_SERVE_FAULTS";
 
 /// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
 const LOG: &str = "OCIPIPE_SERVE_LOG";
@@ -32,7 +29,9 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let mut options = ServerOptions::new(&dir, StorageLayout::Durable);
     options.port = port;
     options.token_ttl = token_ttl;
-    settings(faults)?.apply(&mut options);
+    if let Some(path) = faults {
+        read_config(&path)?.apply(&mut options);
+    }
     options.log_file = std::env::var_os(LOG).is_some();
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
     announce(&server).map_err(|error| {
@@ -76,17 +75,13 @@ fn shell_word(path: &Path) -> String {
     shell::shell_quote(&path.to_string_lossy())
 }
 
-fn settings(given: Option<PathBuf>) -> Result<ServerConfig, Error> {
-    let (path, without) = match (given, std::env::var_os(FAULTS)) {
-        (Some(path), _) => (path, "leave --faults out".to_owned()),
-        (None, Some(path)) => (PathBuf::from(path), format!("unset {FAULTS}")),
-        (None, None) => return Ok(ServerConfig::default()),
-    };
+/// Reads the file of `--faults`; fails if it cannot be read or parsed.
+fn read_config(path: &Path) -> Result<ServerConfig, Error> {
     let wrong = |error: String| {
         Error::usage(format!("The plan of faults {}: {error}", path.display()))
-            .with_hint(format!("Correct the file or {without}."))
+            .with_hint("Correct the file or leave --faults out.")
     };
-    let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     ServerConfig::parse(&text).map_err(wrong)
 }
 

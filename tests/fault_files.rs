@@ -1,0 +1,234 @@
+//! The fault plans in `tests/faults`, each with the real `serve` and the real `put`, and their page.
+//!
+//! Knows the plans by their files only. Invariant: every file has a test of its own and a line in
+//! `docs/fault-plan.md`, and page and code have the same names.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use common::run::{Running, ocipipe};
+use common::stream::{PART, ramp};
+use emulator::fault::{Fault, FaultRule, Trigger};
+use emulator::{BucketProtection, Operation, Permission, Retention, ServerConfig};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const PAGE: &str = include_str!("../docs/fault-plan.md");
+
+fn plan_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults").join(name)
+}
+
+/// A process `ocipipe serve` that runs a fault plan.
+struct Serve {
+    process: Running,
+    dir: tempfile::TempDir,
+    url: String,
+}
+
+impl Serve {
+    fn start(plan: &str) -> Serve {
+        let dir = tempfile::tempdir().unwrap();
+        let process = ocipipe(["serve", "--port", "0", "--dir"])
+            .arg(dir.path())
+            .arg("--faults")
+            .arg(plan_path(plan))
+            .var("OCIPIPE_SERVE_LOG", "1")
+            .start();
+        process.waits_for_word("Stop with");
+        let text = process.said();
+        let url = text.split("--endpoint ").nth(1).unwrap().split_whitespace().next().unwrap();
+        Serve { process, url: url.to_owned(), dir }
+    }
+
+    fn command(&self, line: &str) -> common::run::Ocipipe {
+        let config = self.dir.path().join("config");
+        ocipipe(line.split_whitespace())
+            .var("OCI_CLI_PROFILE", "SESSION")
+            .arg("--config-file")
+            .arg(config)
+            .args(&format!("--endpoint {0} --auth-endpoint {0}", self.url))
+    }
+
+    /// Stores a stream of several parts and a small one, and reads both back.
+    fn stores_and_returns_streams(&self) {
+        for (name, length) in [("large", 3 * PART + 17), ("small", 1234)] {
+            let put = format!("put --part-size 10MiB oci://backups/{name}");
+            let done = self.command(&put).stdin(ramp(length)).run().exits(0);
+            assert_eq!(done.receipt()["size"], length, "{name}");
+            let copy = self.dir.path().join(name);
+            self.command(&format!("get oci://backups/{name}"))
+                .arg("--file")
+                .arg(&copy)
+                .run()
+                .exits(0);
+            assert!(std::fs::read(copy).unwrap() == ramp(length), "{name} has other bytes");
+        }
+        self.command("uploads list --bucket-name backups").run().exits(0).says_nothing_of("large");
+    }
+
+    /// The records of the log, after the server has stopped.
+    fn stop(self) -> Vec<Value> {
+        self.process.signal(Signal::TERM);
+        self.process.ends().exits(0);
+        let log = std::fs::read_to_string(self.dir.path().join("requests.jsonl")).unwrap();
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// The operations that met a fault of this name, in the order of completion.
+fn met(log: &[Value], fault: &str) -> Vec<String> {
+    let of = |record: &&Value| record["fault"].as_str().is_some_and(|text| text.starts_with(fault));
+    log.iter().filter(of).map(|record| record["operation"].as_str().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_met(log: &[Value], fault: &str, operations: &[&str]) {
+    let met = met(log, fault);
+    for operation in operations {
+        assert!(met.iter().any(|name| name == operation), "{operation} met no {fault}: {met:?}");
+    }
+}
+
+#[test]
+fn flaky_network() {
+    let serve = Serve::start("flaky-network.json");
+    serve.stores_and_returns_streams();
+    let log = serve.stop();
+    assert_met(&log, "ResetBeforeBody", &["CreateMultipartUpload", "CommitMultipartUpload"]);
+    assert_met(&log, "ResetInBody", &["UploadPart", "PutObject"]);
+    assert_met(&log, "LoseAnswer", &["UploadPart"]);
+    assert_met(&log, "Truncate", &["UploadPart"]);
+}
+
+#[test]
+fn throttling() {
+    let serve = Serve::start("throttling.json");
+    serve.stores_and_returns_streams();
+    let log = serve.stop();
+    assert_met(&log, "Refuse", &["UploadPart", "PutObject"]);
+    let throttled = log.iter().filter(|record| record["status"] == 429).count();
+    assert_eq!(throttled, 5, "three parts and two attempts at the small stream");
+}
+
+#[test]
+fn expired_token() {
+    let serve = Serve::start("expired-token.json");
+    serve.stores_and_returns_streams();
+    let log = serve.stop();
+    assert_met(&log, "DistrustToken", &["UploadPart", "PutObject"]);
+    assert_met(&log, "Refuse", &["RefreshToken"]);
+    let refreshed =
+        |record: &&Value| record["operation"] == "RefreshToken" && record["status"] == 200;
+    assert!(log.iter().filter(refreshed).count() >= 2, "a refresh for each of the two tokens");
+}
+
+#[test]
+fn lost_commit_response() {
+    let serve = Serve::start("lost-commit-response.json");
+    serve.stores_and_returns_streams();
+    let log = serve.stop();
+    assert_met(&log, "LoseAnswer", &["CommitMultipartUpload", "PutObject"]);
+    let commits = log.iter().filter(|record| record["operation"] == "CommitMultipartUpload");
+    assert_eq!(commits.count(), 1, "the object was found, so there is no second commit");
+}
+
+#[test]
+fn spurious_not_found() {
+    let serve = Serve::start("spurious-not-found.json");
+    serve.stores_and_returns_streams();
+    let log = serve.stop();
+    assert_met(&log, "SpuriousNotFound", &["HeadObject", "UploadPart", "PutObject"]);
+}
+
+/// The first cell of each row of the table with this header, without its back-ticks.
+fn first_column(header: &str) -> Vec<&'static str> {
+    let (_, table) = PAGE.split_once(header).unwrap_or_else(|| panic!("no table {header}"));
+    let table = table.split("\n\n").next().unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    cells.map(|cell| cell.split("` |").next().unwrap()).collect()
+}
+
+/// The names that serde knows, from its message on a name that it does not know.
+fn names<T: serde::de::DeserializeOwned>(json: &str) -> BTreeSet<String> {
+    let Err(error) = serde_json::from_str::<T>(json) else { panic!("{json} is accepted") };
+    let error = error.to_string();
+    let (_, expected) = error.split_once("expected").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn variants<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
+    names::<T>(r#""no such name""#)
+}
+
+fn fields<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
+    names::<T>(r#"{"no such name": 1}"#)
+}
+
+#[test]
+fn every_ready_file_has_a_test_and_a_line_in_the_page() {
+    let this = include_str!("fault_files.rs");
+    let listed: BTreeSet<&str> = first_column("| File | What it shows |").into_iter().collect();
+    let mut files = BTreeSet::new();
+    for entry in std::fs::read_dir(plan_path("")).unwrap() {
+        let path = entry.unwrap().path();
+        ServerConfig::parse(&std::fs::read(&path).unwrap()).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(this.contains(&format!("Serve::start(\"{name}\")")), "{name} has no test");
+        files.insert(format!("tests/faults/{name}"));
+    }
+    assert_eq!(files.iter().map(String::as_str).collect::<BTreeSet<_>>(), listed);
+}
+
+#[test]
+fn the_page_names_every_field_and_no_other() {
+    let column = |header| -> BTreeSet<String> {
+        first_column(header).into_iter().map(str::to_owned).collect()
+    };
+    assert_eq!(column("| Field | Type |"), fields::<ServerConfig>());
+    assert_eq!(column("| Field of a rule |"), fields::<FaultRule>());
+    assert_eq!(
+        column("| Field of an error response |"),
+        fields::<emulator::fault::FaultResponse>()
+    );
+    assert_eq!(column("| Field of a bucket |"), fields::<BucketProtection>());
+}
+
+#[test]
+fn the_page_names_every_trigger_and_action_and_each_example_is_valid() {
+    let (triggers, actions) =
+        (first_column("| `when` | Chooses |"), first_column("| `action` | Handled |"));
+    let key = |json: &&str| -> String {
+        match serde_json::from_str(json).unwrap() {
+            Value::String(name) => name,
+            Value::Object(object) => object.keys().next().unwrap().clone(),
+            other => panic!("{other}"),
+        }
+    };
+    for trigger in &triggers {
+        serde_json::from_str::<Trigger>(trigger).unwrap_or_else(|e| panic!("{trigger}: {e}"));
+    }
+    for action in &actions {
+        serde_json::from_str::<Fault>(action).unwrap_or_else(|e| panic!("{action}: {e}"));
+    }
+    assert_eq!(triggers.iter().map(key).collect::<BTreeSet<_>>(), variants::<Trigger>());
+    assert_eq!(actions.iter().map(key).collect::<BTreeSet<_>>(), variants::<Fault>());
+}
+
+#[test]
+fn the_page_names_every_operation_right_and_protection_and_its_example_is_valid() {
+    let names = variants::<Operation>()
+        .into_iter()
+        .chain(variants::<Permission>())
+        .chain(variants::<Retention>());
+    for name in names {
+        assert!(PAGE.contains(&format!("`{name}`")), "{name} is not named");
+    }
+    let example = PAGE.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = ServerConfig::parse(example.as_bytes()).unwrap();
+    assert!(config.faults.len() == 3 && config.buckets.len() == 2);
+}
