@@ -13,11 +13,11 @@ use crate::auth::environment::Environment;
 use crate::cli::{UploadsAction, UploadsCommand};
 use crate::term::progress::{OutputOptions, Reporter};
 use crate::transfer::client::{Client, Timeouts, invalid_response};
-use crate::transfer::lookup::{LOOKUP_TIMEOUT, Lookup, LookupError};
-use proto::api::{ListedUpload, ObjectLocation, Page, Response, request, response};
+use crate::transfer::lookup::{Lookup, list_all};
+use proto::api::{ListedUpload, ObjectLocation, Response, request, response};
 use proto::error::{Error, ErrorKind};
 use proto::printable;
-use proto::retry::{Operation, RetryDecision};
+use proto::retry::{LOOKUP_TIMEOUT, Operation};
 
 /// No limit of its own: `Lookup` bounds the retries of each request.
 const RETRY_FOR: Duration = Duration::from_secs(3600);
@@ -49,15 +49,9 @@ pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Resu
     let reporter = Arc::new(Reporter::new(OutputOptions::default(), false));
     let client = Client::open_session(&command.service, environment, TIMEOUTS, &reporter)?;
     let lookup = Lookup::new(&client, RETRY_FOR, &reporter);
-    let namespace = match &command.place.namespace {
-        Some(namespace) => namespace.clone(),
-        None => lookup.namespace().await?,
-    };
-    let location = ObjectLocation {
-        namespace,
-        bucket: command.place.bucket.clone(),
-        object: command.place.name.clone().unwrap_or_default(),
-    };
+    let bucket = &command.place;
+    let object = bucket.name.as_deref().unwrap_or_default();
+    let location = lookup.locate(bucket.namespace.as_deref(), &bucket.bucket, object).await?;
     let selected = match (&command.action, &command.upload_id, &command.place.name) {
         // The abort needs no more than these two; the user may lack the permission to list.
         (UploadsAction::Abort, Some(id), Some(name)) if command.older_than.is_none() => {
@@ -105,20 +99,11 @@ async fn list(lookup: &Lookup<'_>, location: &ObjectLocation) -> Result<Vec<List
     let parse = |response: &Response| {
         response::parse_page::<ListedUpload>(response).map_err(invalid_response)
     };
-    let mut all = Vec::new();
-    let mut next = None;
-    loop {
-        let request = request::list_uploads(location, next.as_deref());
-        let Page { mut items, next: more } = lookup
-            .run(Operation::ListUploads, request, parse)
-            .await
-            .map_err(|failure| failure.error)?;
-        all.append(&mut items);
-        match more {
-            Some(_) => next = more,
-            None => return Ok(all),
-        }
-    }
+    let uploads = list_all(|token| async move {
+        let request = request::list_uploads(location, token.as_deref());
+        lookup.run(Operation::ListUploads, request, parse).await
+    });
+    uploads.await.map_err(|failure| failure.error)
 }
 
 /// The uploads that match every given filter. An upload whose age is unknown is never old enough.
@@ -159,15 +144,12 @@ async fn abort_listed(
             |response: &Response| response::parse_removed(response).map_err(invalid_response);
         match lookup.run(Operation::Abort, request, parse).await {
             Ok(()) => {}
-            Err(LookupError { decision: Some(RetryDecision::NotFound), .. })
-                // Aborted or committed since it was listed.
-                if command.upload_id.is_none() => {}
-            Err(LookupError { error, decision, .. }) => {
+            // Aborted or committed since it was listed.
+            Err(failure) if failure.is_not_found() && command.upload_id.is_none() => {}
+            Err(failure) => {
                 failed += 1;
-                let state = match decision {
-                    Some(RetryDecision::NotFound) => "is not open",
-                    _ => "is still open",
-                };
+                let state = if failure.is_not_found() { "is not open" } else { "is still open" };
+                let error = failure.error;
                 let text = format!("the upload {} {state}: {}", upload.upload_id, error.message);
                 lookup.reporter().warn(&text);
                 first_error.get_or_insert(error);

@@ -1,8 +1,8 @@
-//! One attempt of one call: connect, look at the credentials, sign, send, read the answer.
+//! One attempt of one request: connect, check the credentials, sign, send, read the response.
 //!
-//! Owns the order of these steps. Knows nothing of what the call is for or whether to try again.
-//! Invariant: a request is signed after its connection stands and right before its first byte is
-//! sent, with credentials that were looked at in that moment.
+//! Owns the order of these steps. Must not know what the request is for or whether it is retried.
+//! Invariant: a request is signed after its connection is open and right before its first byte is
+//! sent, with credentials that were checked at that moment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,7 +35,7 @@ pub struct Client {
     pub reporter: Arc<Reporter>,
 }
 
-/// The rate at which single connections have moved parts so far.
+/// The rate of one connection, by the last large body. Zero until there was one.
 #[derive(Default)]
 pub struct ConnectionRate {
     bytes_per_second: AtomicU64,
@@ -43,14 +43,14 @@ pub struct ConnectionRate {
 
 impl ConnectionRate {
     fn observe(&self, bytes: u64, took: Duration) {
-        // Small bodies say nothing about the line.
+        // The time of a small body is mostly latency.
         if bytes >= 1 << 20 {
             let rate = bytes as f64 / took.as_secs_f64().max(1e-3);
             self.bytes_per_second.store(rate as u64, Ordering::Relaxed);
         }
     }
 
-    /// How long a body will take, as far as is known.
+    /// How long a body of this many bytes takes; `None` where no rate is known.
     fn estimate(&self, bytes: u64) -> Option<Duration> {
         match self.bytes_per_second.load(Ordering::Relaxed) {
             0 => None,
@@ -59,28 +59,30 @@ impl ConnectionRate {
     }
 }
 
-/// A successful answer, and the CRC-32 of the body as it was handed to the socket.
+/// A successful response, and the CRC-32 of the request body as it was written to the socket.
 pub struct Success {
     pub response: Response,
     pub crc32: u32,
 }
 
-/// How long things may stand still.
+/// The time limits of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
+    /// How long a transfer may go without progress.
     pub retry_for: Duration,
+    /// How long a connection may go without moving a byte.
     pub stall_timeout: Duration,
 }
 
-/// A request signed for one attempt, and what it was signed with.
+/// A request that is signed for one attempt, and its connection.
 struct PreparedRequest<'a> {
     connection: Connection<'a>,
     head: net::RequestHead,
     body: RequestBody,
-    signed: Signature,
+    signature: Signature,
 }
 
-/// What a request was signed with, and when.
+/// The credentials that signed a request, and the time of the signature by both clocks.
 struct Signature {
     credentials: Arc<Credentials>,
     date: SystemTime,
@@ -88,188 +90,216 @@ struct Signature {
 }
 
 impl Client {
-    /// Reads the identity and prepares the way to the service; sends nothing yet.
+    /// Reads the identity and starts the refresh of its token; sends no request of the transfer.
+    /// Fails where the identity, its key or the network options are not valid.
     pub fn open_session(
         options: &ServiceOptions,
         environment: &Environment,
-        patience: Timeouts,
+        timeouts: Timeouts,
         reporter: &Arc<Reporter>,
     ) -> Result<Client, Error> {
         let identity = Identity::resolve(options, environment)?;
         for warning in &identity.warnings {
             reporter.warn(warning);
         }
-        let Timeouts { retry_for, stall_timeout } = patience;
+        let Timeouts { retry_for, stall_timeout } = timeouts;
         let transport = Arc::new(Transport::new(&options.network, stall_timeout)?);
         for warning in transport.warnings() {
             reporter.warn(warning);
         }
         let endpoint = identity.object_storage.clone();
         let session = Arc::new(Session::open(identity)?);
-        let told = reporter.clone();
+        let session_reporter = reporter.clone();
         session.start_background_refresh(RefreshConfig {
             transport: Arc::new(SessionTransport { transport: transport.clone() }),
             retry_for,
-            notify: Box::new(move |notice| match notice.level() {
-                Level::Debug => told.debug(|| notice.to_string()),
-                Level::Info => told.info(&notice.to_string()),
-                Level::Warning => told.warn(&notice.to_string()),
+            notify: Box::new(move |event| match event.level() {
+                Level::Debug => session_reporter.debug(|| event.to_string()),
+                Level::Info => session_reporter.info(&event.to_string()),
+                Level::Warning => session_reporter.warn(&event.to_string()),
             }),
         });
-        let (throttle, rate, reporter) = (None, ConnectionRate::default(), reporter.clone());
-        Ok(Client { transport, session, endpoint, throttle, connection_rate: rate, reporter })
+        Ok(Client {
+            transport,
+            session,
+            endpoint,
+            throttle: None,
+            connection_rate: ConnectionRate::default(),
+            reporter: reporter.clone(),
+        })
     }
 
-    /// One attempt; `chunks` is the stream body, where the request has one. `sent` becomes true
-    /// right before the first byte leaves.
+    /// One attempt of a request without a stream body. Fails as `attempt` does.
+    pub async fn send(&self, request: Request) -> Result<Response, Failure> {
+        let success = self.attempt(request, Vec::new(), &AtomicBool::new(false)).await?;
+        Ok(success.response)
+    }
+
+    /// One attempt. `chunks` is the stream body, where the request has one. `sent` becomes true right
+    /// before the first byte is sent. Fails where there are no credentials, where the connection
+    /// fails, and where the response is not a success.
     pub async fn attempt(
         &self,
         request: Request,
         chunks: Vec<Bytes>,
         sent: &AtomicBool,
     ) -> Result<Success, Failure> {
-        let what = self.reporter.is_debug().then(|| request_line(&request));
-        let started = Instant::now();
-        let result = self.try_once(request, chunks, sent).await;
-        if let Some(what) = what {
-            let took = started.elapsed().as_secs_f64();
+        let line = self.reporter.is_debug().then(|| request_line(&request));
+        let started_at = Instant::now();
+        let result = self.send_once(request, chunks, sent).await;
+        if let Some(line) = line {
+            let seconds = started_at.elapsed().as_secs_f64();
             self.reporter.debug(|| match &result {
-                Ok(Success { response: answer, .. }) => {
-                    let id = answer.request_id().unwrap_or_default();
-                    format!("{what}: {} in {took:.3} s (opc-request-id {id})", answer.status)
+                Ok(Success { response, .. }) => {
+                    let id = response.request_id().unwrap_or_default();
+                    let status = response.status;
+                    format!("{line}: {status} in {seconds:.3} s (opc-request-id {id})")
                 }
-                Err(failure) => format!("{}, after {took:.3} s", failure.message(&what)),
+                Err(failure) => format!("{}, after {seconds:.3} s", failure.message(&line)),
             });
         }
         result
     }
 
-    async fn try_once(
+    async fn send_once(
         &self,
         request: Request,
         chunks: Vec<Bytes>,
-        begun: &AtomicBool,
+        sent: &AtomicBool,
     ) -> Result<Success, Failure> {
         let size = match &request.body {
             RequestPayload::Stream(size) => *size,
             _ => 0,
         };
-        let (answer, sent, started, signed) = loop {
-            let PreparedRequest { connection, head, body, signed } =
+        let (response, body_sent, started_at, signature) = loop {
+            let PreparedRequest { connection, head, body, signature } =
                 self.prepare(request.clone(), chunks.clone(), size).await?;
-            let (sent, reused, started) = (body.sent(), connection.reused, Instant::now());
-            begun.store(true, Ordering::Release);
+            let (body_sent, reused) = (body.sent(), connection.reused);
+            let started_at = Instant::now();
+            sent.store(true, Ordering::Release);
             match connection.exchange(head, body).await {
-                // An idle connection was closed just now, before a byte had left: that is no
-                // failure of the service, and there are only so many idle connections.
+                // The service closed an idle connection before a byte was sent. That is no failure
+                // of the service, and the number of idle connections bounds the repetitions.
                 Err(TransportFailure::Connection { kind: TransportError::Connect, .. })
                     if reused =>
                 {
-                    begun.store(false, Ordering::Release);
+                    sent.store(false, Ordering::Release);
                 }
-                Err(failure) => return Err(mark_incomplete(failure.into(), sent.complete())),
-                Ok(answer) => break (answer, sent, started, signed),
+                Err(failure) => return Err(mark_incomplete(failure.into(), &body_sent)),
+                Ok(response) => break (response, body_sent, started_at, signature),
             }
         };
-        if !answer.is_success() {
-            return Err(self.refused(&signed, ErrorResponse::of(&answer)));
+        if !response.is_success() {
+            return Err(self.on_error_response(&signature, ErrorResponse::of(&response)));
         }
-        self.session.on_success(date(&answer));
-        if !sent.complete() {
+        self.session.on_success(date(&response));
+        if !body_sent.complete() {
             let text = "a success was answered before the whole body was sent".to_owned();
             return Err(Failure::Transport { kind: TransportError::InvalidResponse, text });
         }
-        self.connection_rate.observe(size, started.elapsed());
-        Ok(Success { response: answer, crc32: sent.crc32() })
+        self.connection_rate.observe(size, started_at.elapsed());
+        Ok(Success { response, crc32: body_sent.crc32() })
     }
 
-    /// One attempt at reading `wanted` bytes, appended to `sink` as they arrive.
-    pub async fn send_and_classify(
+    /// One attempt of a request whose response has a body of `length` bytes, which are appended to
+    /// `buffer` as they arrive. After a failure the buffer keeps the bytes that arrived before it.
+    pub async fn read_into(
         &self,
         request: Request,
-        sink: &mut Vec<u8>,
-        wanted: u64,
+        buffer: &mut Vec<u8>,
+        length: u64,
     ) -> Result<Response, Failure> {
-        let PreparedRequest { connection, head, body, signed } =
-            self.prepare(request, Vec::new(), wanted).await?;
-        let before = sink.len();
-        // An error's body is small, but may be more than the bytes that are wanted.
-        let limit = (wanted as usize).max(64 << 10);
-        let mut answer = connection.exchange_into(head, body, sink, limit).await?;
-        if answer.status != 200 && answer.status != 206 {
-            answer.body = sink.split_off(before);
-            return Err(self.refused(&signed, ErrorResponse::of(&answer)));
+        let PreparedRequest { connection, head, body, signature } =
+            self.prepare(request, Vec::new(), length).await?;
+        let before = buffer.len();
+        // The body of an error response may be longer than a short range.
+        let limit = (length as usize).max(64 << 10);
+        let mut response = connection.exchange_into(head, body, buffer, limit).await?;
+        if response.status != 200 && response.status != 206 {
+            response.body = buffer.split_off(before);
+            return Err(self.on_error_response(&signature, ErrorResponse::of(&response)));
         }
-        self.session.on_success(date(&answer));
-        Ok(answer)
+        self.session.on_success(date(&response));
+        Ok(response)
     }
 
-    /// Tells the session of a 401: what comes next is its to decide.
-    fn refused(&self, signed: &Signature, refusal: ErrorResponse) -> Failure {
-        let date = refusal.date.as_deref().and_then(|d| httpdate::parse_http_date(d).ok());
-        if refusal.status == 401 {
-            let at = SignedAt { date: signed.date, at: signed.at };
-            self.session.on_unauthorized(&signed.credentials, at, date);
-        } else if refusal.from_service() {
+    /// Notifies the session of an error response: it decides what follows a 401.
+    fn on_error_response(&self, signature: &Signature, response: ErrorResponse) -> Failure {
+        let date = response.date.as_deref().and_then(|text| httpdate::parse_http_date(text).ok());
+        if response.status == 401 {
+            let signed_at = SignedAt { date: signature.date, at: signature.at };
+            self.session.on_unauthorized(&signature.credentials, signed_at, date);
+        } else if response.from_service() {
             self.session.on_success(date);
         }
-        Failure::ErrorResponse(refusal)
+        Failure::ErrorResponse(response)
     }
 
-    /// A connection, and the request signed for it right now. Waiting for credentials comes before
-    /// connecting, since a connection does not keep for so long; they are looked at again after.
+    /// Opens a connection and signs the request for it. The wait for credentials comes first, since
+    /// an idle connection does not stay open that long; they are checked again after it is open.
     async fn prepare(
         &self,
         request: Request,
         chunks: Vec<Bytes>,
         size: u64,
     ) -> Result<PreparedRequest<'_>, Failure> {
-        let attempt = match request.class {
+        let class = match request.class {
             RequestClass::Small => SigningRequest::Small,
             RequestClass::Transfer(of) => {
                 SigningRequest::Transfer { of, takes: self.connection_rate.estimate(size) }
             }
             RequestClass::Abort => SigningRequest::Abort,
         };
-        self.session.wait_until_ready(attempt).await.map_err(Failure::Credentials)?;
+        self.session.wait_until_ready(class).await.map_err(Failure::Credentials)?;
         let endpoint = self.endpoint.endpoint(&request.target).map_err(Failure::Local)?;
         let target = endpoint.target(&request.target);
         let connection = self.transport.connect(&endpoint).await?;
-        let credentials = self.session.credentials(attempt).await.map_err(Failure::Credentials)?;
-        let (signed_on, at) = (self.session.signing_date(), Instant::now());
-        let date = httpdate::fmt_http_date(signed_on);
-        let json = match &request.body {
-            RequestPayload::Json(bytes) => Some(bytes.as_slice()),
-            _ if request.method == "POST" => Some(&b""[..]),
-            _ => None,
-        };
-        let signed = sign::authorize(
-            &credentials.key_id,
-            &credentials.key,
-            &sign::SignedRequest {
-                method: request.method,
-                path_and_query: &target,
-                host: Some(&endpoint.authority),
-                date: &date,
-                body: json
-                    .map(|bytes| sign::SignedBody { content_type: "application/json", bytes }),
-            },
-        );
+        let credentials = self.session.credentials(class).await.map_err(Failure::Credentials)?;
+        let (date, at) = (self.session.signing_date(), Instant::now());
+        let signed_headers =
+            sign_request(&request, &credentials, &target, &endpoint.authority, date);
         let mut headers = request.headers;
-        headers.extend(signed.headers.into_iter().map(|(n, v)| (n.to_owned(), v)));
-        common(&mut headers, &request.body);
+        headers.extend(signed_headers);
+        add_common_headers(&mut headers, &request.body);
         let body = match request.body {
             RequestPayload::None => net::no_body(),
             RequestPayload::Json(bytes) => net::collect_small_body(bytes),
             RequestPayload::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
         let head = net::RequestHead { method: request.method, target, headers };
-        let signed = Signature { credentials, date: signed_on, at };
-        Ok(PreparedRequest { connection, head, body, signed })
+        let signature = Signature { credentials, date, at };
+        Ok(PreparedRequest { connection, head, body, signature })
     }
 }
 
-/// The way of the session's own small requests.
+/// The headers that sign a request: date, host, digest of the body and authorization.
+fn sign_request(
+    request: &Request,
+    credentials: &Credentials,
+    target: &str,
+    authority: &str,
+    date: SystemTime,
+) -> Vec<(String, String)> {
+    let json = match &request.body {
+        RequestPayload::Json(bytes) => Some(bytes.as_slice()),
+        _ if request.method == "POST" => Some(&b""[..]),
+        _ => None,
+    };
+    let signed = sign::authorize(
+        &credentials.key_id,
+        &credentials.key,
+        &sign::SignedRequest {
+            method: request.method,
+            path_and_query: target,
+            host: Some(authority),
+            date: &httpdate::fmt_http_date(date),
+            body: json.map(|bytes| sign::SignedBody { content_type: "application/json", bytes }),
+        },
+    );
+    owned(signed.headers)
+}
+
+/// Sends the small requests of the session over the transport of the run.
 pub struct SessionTransport {
     pub transport: Arc<Transport>,
 }
@@ -277,27 +307,36 @@ pub struct SessionTransport {
 impl transport::AuthTransport for SessionTransport {
     fn exchange(&self, request: transport::AuthRequest) -> transport::Exchange<'_> {
         Box::pin(async move {
-            let words = |failure: TransportFailure| format!("the auth service: {failure}");
-            let connection = self.transport.connect(&request.endpoint).await.map_err(words)?;
-            let headers = request.headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
-            let head = net::RequestHead { method: request.method, target: request.target, headers };
+            let message = |failure: TransportFailure| format!("the auth service: {failure}");
+            let connection = self.transport.connect(&request.endpoint).await.map_err(message)?;
+            let head = net::RequestHead {
+                method: request.method,
+                target: request.target,
+                headers: owned(request.headers),
+            };
             let body = net::collect_small_body(request.body.to_vec());
-            let answer = connection.exchange(head, body).await.map_err(words)?;
+            let response = connection.exchange(head, body).await.map_err(message)?;
             Ok(transport::AuthResponse {
-                status: answer.status,
-                date: date(&answer),
-                body: answer.body,
+                status: response.status,
+                date: date(&response),
+                body: response.body,
             })
         })
     }
 }
 
-/// When an answer was made, by the clock of who made it.
-fn date(answer: &Response) -> Option<SystemTime> {
-    httpdate::parse_http_date(answer.header("date")?).ok()
+fn owned(
+    headers: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+) -> Vec<(String, String)> {
+    headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-/// A request in the words of a log: none of its headers, since some are secrets.
+/// The time of a response, by the clock of its server.
+fn date(response: &Response) -> Option<SystemTime> {
+    httpdate::parse_http_date(response.header("date")?).ok()
+}
+
+/// A request as a line of the debug output. Its headers are left out, since some are secret.
 fn request_line(request: &Request) -> String {
     match &request.body {
         RequestPayload::Stream(size) => {
@@ -307,8 +346,8 @@ fn request_line(request: &Request) -> String {
     }
 }
 
-/// Headers that every request carries.
-fn common(headers: &mut Vec<(String, String)>, body: &RequestPayload) {
+/// Adds the headers of every request that are not there yet.
+fn add_common_headers(headers: &mut Vec<(String, String)>, body: &RequestPayload) {
     let mut add = |name: &str, value: String| {
         if !headers.iter().any(|(n, _)| n == name) {
             headers.push((name.to_owned(), value));
@@ -330,21 +369,25 @@ impl From<TransportFailure> for Failure {
     }
 }
 
-/// A request whose body has not left whole has had no effect, whatever became of its connection.
-fn mark_incomplete(failure: Failure, complete: bool) -> Failure {
+/// The service does nothing with a request whose body it has not received in whole, however its
+/// connection failed.
+fn mark_incomplete(failure: Failure, body: &net::BodyProgress) -> Failure {
     match failure {
         Failure::Transport {
             kind: TransportError::ResponseLost | TransportError::Timeout,
             text,
-        } if !complete => Failure::Transport { kind: TransportError::RequestIncomplete, text },
+        } if !body.complete() => {
+            Failure::Transport { kind: TransportError::RequestIncomplete, text }
+        }
         failure => failure,
     }
 }
 
-/// Turns a body that cannot be read into a failure of the transport: it is not the API speaking.
-pub fn invalid_response(e: proto::api::InvalidResponse) -> Failure {
+/// A successful response whose body is not that of the API: a proxy has answered, or the connection
+/// is broken.
+pub fn invalid_response(error: proto::api::InvalidResponse) -> Failure {
     Failure::Transport {
         kind: TransportError::InvalidResponse,
-        text: format!("the service answered {}", e.0),
+        text: format!("the service answered {}", error.0),
     }
 }

@@ -1,158 +1,215 @@
-//! One small call, asked until it is answered, while nothing is at stake.
+//! Small requests that are retried until they are answered, before a stream is read or written.
 //!
-//! Owns the patience of look-ups: what may pass is named once and tried again for a while, what is
-//! final ends at once. Knows nothing of streams. Invariant: it ends within its patience.
+//! Owns what the look-ups of a run share: the client, the budget and the history of 404s. Decides
+//! nothing about retries (`proto::retry`), and must not know the stream. Invariant: a look-up ends
+//! within `LOOKUP_TIMEOUT` plus one attempt, unless a 404 that may be spurious is retried.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::term::progress::Reporter;
-use crate::transfer::client::Client;
-use proto::api::{Request, Response};
+use crate::transfer::client::{Client, invalid_response};
+use proto::api::{ErrorResponse, ObjectLocation, Page, Request, Response, request, response};
 use proto::error::Error;
-use proto::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage};
+use proto::retry::{
+    FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext, RetryDecision, RetryError,
+};
 
-/// The longest that a look-up waits for an endpoint that does not answer.
-pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(60);
-/// A refusal of credentials is looked at again as long as the session finds something to correct:
-/// the clock, the files, the token. It ends that itself; this is a bound all the same.
-const MAX_CREDENTIAL_REFRESHES: u32 = 4;
-
-/// What the look-ups of a run share.
+/// Performs the look-ups of one run.
 pub struct Lookup<'a> {
     client: &'a Client,
-    /// Bounds the waiting for a 404 that may be spurious, and anything else unless `PATIENCE` does.
+    /// Bounds the retries of a 404 that may be spurious, and other retries where it is shorter than
+    /// `LOOKUP_TIMEOUT`.
     retry_for: Duration,
     reporter: &'a Reporter,
-    /// Whether the bucket has answered anything but that it may not be there.
-    bucket_answered: AtomicBool,
-    /// Whether such a 404 has been told of, and whether one has been waited for in vain: then the next
-    /// is believed at once.
-    warned: AtomicBool,
-    gave_up: AtomicBool,
+    history: Mutex<NotFoundHistory>,
 }
 
-/// A look-up that brought no answer.
+/// The failure of a look-up.
+#[derive(Debug)]
 pub struct LookupError {
     pub error: Error,
-    /// What the last failure means; nothing where patience ended.
-    pub decision: Option<RetryDecision>,
-    pub failure: Failure,
+    cause: FailCause,
+    failure: Failure,
+}
+
+impl LookupError {
+    /// The object or upload does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.cause == FailCause::Decision(RetryDecision::NotFound)
+    }
+
+    /// A 404 that is not about the object or upload, or has no code.
+    pub fn is_ambiguous_not_found(&self) -> bool {
+        self.cause == FailCause::Decision(RetryDecision::AmbiguousNotFound)
+    }
+
+    /// The session has waited for valid credentials as long as it may.
+    pub fn is_credentials_timeout(&self) -> bool {
+        self.cause == FailCause::Decision(RetryDecision::CredentialsTimedOut)
+    }
+
+    /// The service rejects the request and does not say that something is missing.
+    pub fn is_rejected(&self) -> bool {
+        let FailCause::Decision(decision) = self.cause else { return false };
+        matches!(decision, RetryDecision::Fatal(_) | RetryDecision::PreconditionFailed)
+    }
+
+    /// The error response of the last attempt, where there was one.
+    pub fn response(&self) -> Option<&ErrorResponse> {
+        match &self.failure {
+            Failure::ErrorResponse(response) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// The error response that ended the look-up, where it was not the budget that did.
+    pub fn final_response(&self) -> Option<&ErrorResponse> {
+        match self.cause {
+            FailCause::Decision(_) => self.response(),
+            FailCause::BudgetExhausted => None,
+        }
+    }
+
+    /// The last failed attempt.
+    pub fn failure(&self) -> &Failure {
+        &self.failure
+    }
 }
 
 impl Lookup<'_> {
     pub fn new<'a>(client: &'a Client, retry_for: Duration, reporter: &'a Reporter) -> Lookup<'a> {
-        let [bucket_answered, warned, gave_up] = [(); 3].map(|()| AtomicBool::new(false));
-        Lookup { client, retry_for, reporter, bucket_answered, warned, gave_up }
+        Lookup { client, retry_for, reporter, history: Mutex::default() }
     }
 
     pub fn reporter(&self) -> &Reporter {
         self.reporter
     }
 
-    /// Whether the bucket has answered anything but that it may not be there.
-    pub fn bucket_answered(&self) -> bool {
-        self.bucket_answered.load(Ordering::Relaxed)
+    /// Whether the bucket has given any response but an ambiguous 404.
+    pub fn bucket_seen(&self) -> bool {
+        self.history().bucket_seen()
     }
 
-    /// Asks until there is an answer that can be read. A HEAD's 404 has no code, and is not asked
-    /// again: whoever needs to know what it means asks otherwise.
+    fn history(&self) -> MutexGuard<'_, NotFoundHistory> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends `request` until there is a response that `parse` accepts. Fails where a failure is
+    /// final or the budget has ended. The 404 of a HEAD is always final: it has no code, and the
+    /// caller finds out its meaning by another request.
     pub async fn run<T>(
         &self,
         operation: Operation,
         request: Request,
-        read: impl Fn(&Response) -> Result<T, Failure>,
+        parse: impl Fn(&Response) -> Result<T, Failure>,
     ) -> Result<T, LookupError> {
-        let began = Instant::now();
-        let (mut attempt, mut renewals, mut said) = (0, 0, false);
-        let mut tally = NotFoundStreak::default();
+        let started_at = Instant::now();
+        let mut context = RetryContext::for_lookup(operation, self.retry_for, Duration::ZERO);
         loop {
-            let sent = AtomicBool::new(false);
-            let answered = self.client.attempt(request.clone(), Vec::new(), &sent).await;
-            let answered = answered.and_then(|done| read(&done.response));
-            let known = match &answered {
-                Ok(_) => operation != Operation::Namespace,
-                Err(failure) => failure.shows_bucket(),
-            };
-            self.bucket_answered.fetch_or(known, Ordering::Relaxed);
-            let failure = match answered {
-                Ok(value) => return Ok(value),
+            let result = self.client.send(request.clone()).await;
+            let failure = match result.and_then(|response| parse(&response)) {
+                Ok(value) => {
+                    self.history().on_success(operation);
+                    return Ok(value);
+                }
                 Err(failure) => failure,
             };
             let error = match &failure {
-                // Nothing was asked.
+                // No request was sent.
                 Failure::Credentials(error) => error.clone(),
                 _ => failure.error(operation, operation.name()),
             };
-            let verdict = retry::classify(operation, RunStage::Preflight, &failure);
-            if verdict != RetryDecision::AmbiguousNotFound {
-                tally = NotFoundStreak::default();
-            }
-            let mut patience = self.retry_for.min(LOOKUP_TIMEOUT);
-            let pause = match verdict {
-                RetryDecision::Retry { .. } | RetryDecision::ResolveOutcome => {
-                    retry::retry_delay(attempt, fastrand::f64(), &failure)
-                }
-                RetryDecision::RefreshCredentials
-                    if renewals < MAX_CREDENTIAL_REFRESHES
-                        && matches!(failure, Failure::ErrorResponse(_)) =>
-                {
-                    renewals += 1;
-                    Duration::ZERO
-                }
-                RetryDecision::AmbiguousNotFound if operation != Operation::Head => {
-                    let (now, known) = (began.elapsed(), self.bucket_answered());
-                    tally.add(now);
-                    let in_vain = self.gave_up.load(Ordering::Relaxed);
-                    if in_vain || !tally.is_retryable(now, known, Duration::ZERO) {
-                        self.gave_up.store(true, Ordering::Relaxed);
-                        let error = tally.exhausted_error(error, now, known);
-                        return Err(LookupError { error, decision: Some(verdict), failure });
+            let (now, random) = (started_at.elapsed(), fastrand::f64());
+            let next = context.on_failure(now, &failure, error, &mut self.history(), random);
+            match next {
+                Next::Retry(retry) => {
+                    if let Some(warning) = retry.warning {
+                        self.reporter.warn(&warning);
                     }
-                    self.warn_of_not_found(operation, &error, known);
-                    patience = self.retry_for;
-                    match known {
-                        true => retry::retry_delay(tally.count() - 1, fastrand::f64(), &failure),
-                        false => tally.retry_delay(fastrand::f64()),
-                    }
+                    tokio::time::sleep(retry.after).await;
                 }
-                verdict => return Err(LookupError { error, decision: Some(verdict), failure }),
-            };
-            let left = patience.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                return Err(LookupError { error, decision: None, failure });
+                Next::Fail(RetryError { error, cause }) => {
+                    return Err(LookupError { error, cause, failure });
+                }
             }
-            if !said && !failure.is_unauthorized() && verdict != RetryDecision::AmbiguousNotFound {
-                said = true;
-                let seconds = patience.as_secs();
-                let what = &error.message;
-                self.reporter.warn(&format!("{what}; trying again for up to {seconds} s"));
-            }
-            attempt += 1;
-            tokio::time::sleep(pause.min(left)).await;
         }
     }
 
-    fn warn_of_not_found(&self, operation: Operation, error: &Error, known: bool) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            let words = NotFoundStreak::retry_message(operation, known);
-            self.reporter.warn(&format!("{}; {words}", error.message));
-        }
-    }
-
-    /// The namespace of the tenancy.
-    pub async fn namespace(&self) -> Result<String, Error> {
-        let read = |answer: &Response| {
-            proto::api::response::parse_namespace(answer)
-                .map_err(crate::transfer::client::invalid_response)
+    /// The object of these names. Without a `namespace`, that of the tenancy is looked up.
+    pub async fn locate(
+        &self,
+        namespace: Option<&str>,
+        bucket: &str,
+        object: &str,
+    ) -> Result<ObjectLocation, Error> {
+        let namespace = match namespace {
+            Some(namespace) => namespace.to_owned(),
+            None => self.namespace().await?,
         };
-        let request = proto::api::request::namespace();
-        self.run(Operation::Namespace, request, read).await.map_err(|no| match no {
-            LookupError { error, decision: Some(RetryDecision::CredentialsTimedOut), .. } => error,
-            LookupError { error, .. } => {
-                let what = format!("the namespace could not be looked up: {}", error.message);
-                Error { message: what, ..error }
+        Ok(ObjectLocation { namespace, bucket: bucket.to_owned(), object: object.to_owned() })
+    }
+
+    async fn namespace(&self) -> Result<String, Error> {
+        let parse =
+            |response: &Response| response::parse_namespace(response).map_err(invalid_response);
+        let result = self.run(Operation::Namespace, request::namespace(), parse).await;
+        result.map_err(|failed| {
+            let credentials_timeout = failed.is_credentials_timeout();
+            let error = failed.error;
+            if credentials_timeout {
+                return error;
             }
+            let message = format!("the namespace could not be looked up: {}", error.message);
+            Error { message, ..error }
         })
+    }
+}
+
+/// Reads a listing to its last page. `fetch` gets the page after a token, and the first page
+/// without one.
+pub async fn list_all<T, E, F>(mut fetch: impl FnMut(Option<String>) -> F) -> Result<Vec<T>, E>
+where
+    F: Future<Output = Result<Page<T>, E>>,
+{
+    let (mut items, mut token) = (Vec::new(), None);
+    loop {
+        let page = fetch(token).await?;
+        items.extend(page.items);
+        token = page.next;
+        if token.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listing_is_read_to_its_last_page() {
+        let mut tokens = Vec::new();
+        let items = list_all(|token| {
+            tokens.push(token.clone());
+            let (items, next) = match token.as_deref() {
+                None => (vec![1, 2], Some("b")),
+                Some("b") => (Vec::new(), Some("c")),
+                Some(_) => (vec![3], None),
+            };
+            let page = Page { items, next: next.map(str::to_owned) };
+            std::future::ready(Ok::<_, Error>(page))
+        });
+        assert_eq!(items.await, Ok(vec![1, 2, 3]));
+        assert_eq!(tokens, [None, Some("b".to_owned()), Some("c".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_fails_fails_the_listing() {
+        let items = list_all(async |token| match token {
+            None => Ok(Page { items: vec![1], next: Some("b".to_owned()) }),
+            Some(_) => Err("no second page"),
+        });
+        assert_eq!(items.await, Err("no second page"));
     }
 }

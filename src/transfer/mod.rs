@@ -1,13 +1,14 @@
 //! Performs what `proto` decides: requests, uploads and downloads.
 //!
 //! Owns the order of connect, check credentials, sign, send and read, and the tasks of a transfer.
-//! Must not know the command line. Invariant: every attempt is signed after its connection stands.
+//! Must not know the command line. Invariant: every attempt is signed after its connection is open.
 
 pub mod client;
 pub mod download;
 pub mod lookup;
 mod object_check;
 pub mod preflight;
+mod range_reader;
 mod rehash;
 pub mod requests;
 pub mod sink;

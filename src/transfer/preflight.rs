@@ -1,94 +1,102 @@
-//! What is asked before the first byte is read.
+//! The checks before the first byte of the stream is read.
 //!
-//! Owns the look-ups of the start: the namespace, and whether the object exists. Knows nothing of
-//! the stream. Invariants: what stands at the name and may not be replaced ends the run here, and so
-//! do credentials that are refused, which later would be waited for.
+//! Owns the look-ups before an upload: the namespace, and whether the object exists. Must not know
+//! the stream. Invariants: an object that may not be replaced ends the run here, and so do rejected
+//! credentials, for which a later stage would wait.
 
 use std::time::Duration;
 
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, invalid_response};
 use crate::transfer::lookup::{Lookup, LookupError};
-use proto::api::{CustomerKey, ObjectLocation, Precondition, Response, request, response};
+use proto::api::{
+    CustomerKey, ObjectLocation, ObjectMeta, Precondition, Response, request, response,
+};
 use proto::error::{Error, ErrorKind};
 use proto::object_url::ObjectUrl;
-use proto::retry::{Failure, Operation, RetryDecision};
+use proto::retry::Operation;
 
-/// What the start brought.
+/// What the checks found out.
 pub struct PreflightResult {
     pub location: ObjectLocation,
-    /// Whether the service has answered anything.
-    pub answered: bool,
-    /// Whether the bucket has answered anything but that it may not be there.
+    /// Whether a response came from the service itself.
+    pub service_seen: bool,
+    /// Whether the bucket has given any response but an ambiguous 404.
     pub bucket_seen: bool,
 }
 
-/// Asks what has to be known before the stream is read.
+/// Looks up what an upload to `url` needs to know. Fails where a request is rejected for good or
+/// gets no response, and with `ErrorKind::Exists` where `precondition` forbids the upload.
 pub async fn preflight(
-    service: &Client,
-    wanted: &ObjectUrl,
-    condition: &Precondition,
+    client: &Client,
+    url: &ObjectUrl,
+    precondition: &Precondition,
     customer_key: &Option<CustomerKey>,
     retry_for: Duration,
     reporter: &Reporter,
 ) -> Result<PreflightResult, Error> {
-    let ask = Lookup::new(service, retry_for, reporter);
-    let namespace = match &wanted.namespace {
-        Some(namespace) => namespace.clone(),
-        None => ask.namespace().await?,
-    };
-    let target =
-        ObjectLocation { namespace, bucket: wanted.bucket.clone(), object: wanted.name.clone() };
-    // Where anything may be replaced the namespace's answer will do, or else this one.
-    if *condition == Precondition::None && wanted.namespace.is_none() {
-        return Ok(PreflightResult { location: target, answered: true, bucket_seen: false });
+    let lookup = Lookup::new(client, retry_for, reporter);
+    let location = lookup.locate(url.namespace.as_deref(), &url.bucket, &url.name).await?;
+    // Where any object may be replaced, the response to GetNamespace is enough.
+    if *precondition == Precondition::None && url.namespace.is_none() {
+        return Ok(PreflightResult { location, service_seen: true, bucket_seen: false });
     }
-    let answered = check_existing_object(&ask, &target, condition, customer_key).await?;
-    Ok(PreflightResult { location: target, answered, bucket_seen: ask.bucket_answered() })
+    let service_seen =
+        check_existing_object(&lookup, &location, precondition, customer_key).await?;
+    Ok(PreflightResult { location, service_seen, bucket_seen: lookup.bucket_seen() })
 }
 
-/// Judges what stands at the name by the condition; says whether the service itself has answered.
+/// Compares the object at the location with the precondition. Returns whether the response came
+/// from the service itself.
 async fn check_existing_object(
-    ask: &Lookup<'_>,
-    target: &ObjectLocation,
-    condition: &Precondition,
+    lookup: &Lookup<'_>,
+    location: &ObjectLocation,
+    precondition: &Precondition,
     customer_key: &Option<CustomerKey>,
 ) -> Result<bool, Error> {
-    let read = |answer: &Response| response::parse_object(answer).map_err(invalid_response);
-    let head = request::head_object(target, customer_key);
-    let name = format!("oci://{}@{}/{}", target.bucket, target.namespace, target.object);
-    match (ask.run(Operation::Head, head, read).await, condition) {
-        (Ok(held), Precondition::IfNoneMatch) => {
-            let etag = held.etag.unwrap_or_default();
-            Err(Error::new(ErrorKind::Exists, format!("{name} exists already (etag {etag})"))
-                .with_hint("give another name, or --force to replace it"))
-        }
-        (Ok(held), Precondition::IfMatch(etag)) if held.etag.as_ref() != Some(etag) => {
-            let stands = held.etag.unwrap_or_default();
-            let what = format!("{name} has the etag {stands}, not {etag} as --if-match asks");
-            Err(Error::new(ErrorKind::Exists, what)
-                .with_hint("look what replaced it before trying again"))
-        }
-        (Ok(_), _) => Ok(true),
-        (Err(no), _) => match hidden_object(&no) {
-            Some(by_service) => {
-                ask.reporter()
-                    .debug(|| format!("going on without HeadObject: {}", no.error.message));
-                Ok(by_service)
+    let parse = |response: &Response| response::parse_object(response).map_err(invalid_response);
+    let head = request::head_object(location, customer_key);
+    match lookup.run(Operation::Head, head, parse).await {
+        Ok(meta) => check_precondition(location, precondition, meta).map(|()| true),
+        Err(failed) => match forbidden_head(&failed) {
+            Some(from_service) => {
+                lookup
+                    .reporter()
+                    .debug(|| format!("going on without HeadObject: {}", failed.error.message));
+                Ok(from_service)
             }
-            None => Err(no.error),
+            None => Err(failed.error),
         },
     }
 }
 
-/// Whether a look at the object was refused in a way that says nothing against storing one: the
-/// conditions on create and commit decide. A policy may hide the object or forbid the look, and another
-/// key than that of `--encryption-key-file` does not open it. Then, whether the service itself said so.
-fn hidden_object(no: &LookupError) -> Option<bool> {
-    let Failure::ErrorResponse(refusal) = &no.failure else { return None };
-    // The one of credentials, the other of a proxy that wants some: what follows is refused as well.
-    let of_this_host = matches!(refusal.status, 401 | 407);
-    let final_word =
-        no.decision.is_some_and(|verdict| verdict != RetryDecision::CredentialsTimedOut);
-    (final_word && !of_this_host).then(|| refusal.from_service())
+/// Fails with `ErrorKind::Exists` where the precondition forbids to replace this object.
+fn check_precondition(
+    location: &ObjectLocation,
+    precondition: &Precondition,
+    meta: ObjectMeta,
+) -> Result<(), Error> {
+    let etag = meta.etag.unwrap_or_default();
+    match precondition {
+        Precondition::IfNoneMatch => {
+            Err(Error::new(ErrorKind::Exists, format!("{location} exists already (etag {etag})"))
+                .with_hint("give another name, or --force to replace it"))
+        }
+        Precondition::IfMatch(expected) if etag != *expected => {
+            let what = format!("{location} has the etag {etag}, not {expected} as --if-match asks");
+            Err(Error::new(ErrorKind::Exists, what)
+                .with_hint("look what replaced it before trying again"))
+        }
+        Precondition::IfMatch(_) | Precondition::None => Ok(()),
+    }
+}
+
+/// Whether HeadObject was rejected for a reason that does not concern writing: a policy hides the
+/// object or forbids to read it, or another customer key encrypts it. The preconditions of create
+/// and commit decide then. `Some` holds whether the service itself rejected it.
+fn forbidden_head(failed: &LookupError) -> Option<bool> {
+    let response = failed.final_response()?;
+    // 401 rejects the credentials, and 407 those of a proxy: later requests are rejected as well.
+    let rejects_credentials = matches!(response.status, 401 | 407);
+    (!rejects_credentials).then(|| response.from_service())
 }

@@ -88,7 +88,7 @@ pub(super) fn upload_config(
         min_size: command.min_size.unwrap_or(0),
         end_proven: end == EndOfStream::Proven,
         delete_on_mismatch: command.delete_on_mismatch,
-        service_seen: preflight.answered,
+        service_seen: preflight.service_seen,
         bucket_seen: preflight.bucket_seen,
         previous_object: previous_object(&options.condition),
         messages: message_context(&preflight.location, command),
@@ -125,7 +125,7 @@ fn message_context(location: &ObjectLocation, command: &PutCommand) -> MessageCo
         None => String::new(),
     };
     MessageContext {
-        object_url: format!("oci://{bucket}@{namespace}/{object}"),
+        object_url: location.to_string(),
         abort_command: format!("ocipipe uploads abort {options} --upload-id {{}}{profile}"),
         head_command: format!("oci os object head {options}{profile}"),
     }

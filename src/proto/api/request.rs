@@ -5,6 +5,8 @@
 //! know sockets, signatures or retries. Invariant: `Request::target` is signed and sent without
 //! further encoding.
 
+use std::fmt;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -19,6 +21,12 @@ pub struct ObjectLocation {
     pub namespace: String,
     pub bucket: String,
     pub object: String,
+}
+
+impl fmt::Display for ObjectLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "oci://{}@{}/{}", self.bucket, self.namespace, self.object)
+    }
 }
 
 /// A customer-provided encryption key (SSE-C). Every request that reads or writes the data, or the
