@@ -1,109 +1,110 @@
-//! A call of the upload machine as a request, and its answer as an outcome.
+//! Turns a call of the upload machine into a request, and the response into an outcome.
 //!
-//! Owns the way there and back. Must not decide anything, and holds no buffer of its own. Invariant:
-//! a listing is read to its last page before it counts as answered.
+//! Owns the mapping in both directions. Must not decide anything, and keeps no buffer of its own.
+//! Invariant: a listing is read to its last page before it becomes an outcome.
 
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
-use crate::transfer::client::{Client, invalid_response};
+use crate::transfer::client::{Client, Success, invalid_response};
+use crate::transfer::lookup::list_all;
 use proto::api::{
     ListedPart, ListedUpload, ObjectLocation, Precondition, PutOptions, Request, request, response,
 };
 use proto::retry::Failure;
 use proto::upload::{ApiCall, Outcome, ProbeCondition, Upload};
 
-/// The request of a call. Calls on an upload are begun only when there is one.
+/// One call of the upload machine, ready to be performed.
+pub(super) struct PreparedCall {
+    pub call: ApiCall,
+    pub request: Request,
+    /// The stream body, where the request has one.
+    pub chunks: Vec<Bytes>,
+    pub upload_id: Option<String>,
+}
+
+/// The request of a call; `None` where the upload or the part of the call does not exist any more.
 pub(super) fn request(
     upload: &Upload,
-    target: &ObjectLocation,
-    storing: &PutOptions,
+    location: &ObjectLocation,
+    options: &PutOptions,
     call: &ApiCall,
 ) -> Option<Request> {
     let id = upload.upload_id();
     Some(match call {
-        ApiCall::Create => request::create_upload(target, storing),
+        ApiCall::Create => request::create_upload(location, options),
         ApiCall::Part(number) => {
             let digest = upload.part(*number)?;
-            request::upload_part(target, storing, id?, *number, digest.size, &digest.value)
+            request::upload_part(location, options, id?, *number, digest.size, &digest.value)
         }
         ApiCall::Put => {
             let digest = upload.part(1)?;
-            request::put_object(target, storing, digest.size, &digest.value)
+            request::put_object(location, options, digest.size, &digest.value)
         }
-        ApiCall::Commit => request::commit(target, &storing.condition, id?, upload.commit_parts()),
-        ApiCall::Head => request::head_object(target, &storing.customer_key),
-        ApiCall::ConditionalCreate(question) => {
-            let condition = match question {
+        ApiCall::Commit => {
+            request::commit(location, &options.condition, id?, upload.commit_parts())
+        }
+        ApiCall::Head => request::head_object(location, &options.customer_key),
+        ApiCall::ConditionalCreate(probe) => {
+            let condition = match probe {
                 ProbeCondition::NoObject => Precondition::IfNoneMatch,
                 ProbeCondition::ObjectWithEtag(etag) => Precondition::IfMatch(etag.clone()),
             };
-            request::create_upload(target, &PutOptions { condition, ..storing.clone() })
+            request::create_upload(location, &PutOptions { condition, ..options.clone() })
         }
-        ApiCall::ListParts => request::list_parts(target, id?, None),
-        ApiCall::ListUploads => request::list_uploads(target, None),
-        ApiCall::Abort { upload_id } => request::abort(target, upload_id),
-        ApiCall::Delete { etag } => request::delete_object(target, etag),
+        ApiCall::ListParts => request::list_parts(location, id?, None),
+        ApiCall::ListUploads => request::list_uploads(location, None),
+        ApiCall::Abort { upload_id } => request::abort(location, upload_id),
+        ApiCall::Delete { etag } => request::delete_object(location, etag),
     })
 }
 
-/// One attempt of a call, with its answer read.
+/// One attempt of a call, with its response parsed; of a listing, one attempt of each page. `sent`
+/// becomes true right before the first byte is sent. Fails as `Client::attempt` does, and where a
+/// response is not that of the API.
 pub(super) async fn perform(
-    service: &Client,
-    target: &ObjectLocation,
-    call: &ApiCall,
-    (request, chunks): (Request, Vec<Bytes>),
-    upload_id: Option<String>,
+    client: &Client,
+    location: &ObjectLocation,
+    prepared: PreparedCall,
     sent: &AtomicBool,
 ) -> Result<Outcome, Failure> {
-    let done = service.attempt(request, chunks, sent).await?;
-    let answer = done.response;
-    Ok(match call {
-        ApiCall::Create | ApiCall::ConditionalCreate(_) => Outcome::Created {
-            upload_id: response::parse_created(&answer).map_err(invalid_response)?,
-        },
+    let PreparedCall { call, request, chunks, upload_id } = prepared;
+    // Sends nothing until it is awaited; the listings make requests of their own.
+    let attempt = client.attempt(request, chunks, sent);
+    let outcome = match call {
+        ApiCall::Create | ApiCall::ConditionalCreate(_) => {
+            response::parse_created(&attempt.await?.response)
+                .map(|upload_id| Outcome::Created { upload_id })
+        }
         ApiCall::Part(_) | ApiCall::Put => {
-            let meta = response::parse_stored(&answer).map_err(invalid_response)?;
-            Outcome::Stored { meta, crc32: done.crc32 }
+            let Success { response, crc32 } = attempt.await?;
+            response::parse_stored(&response).map(|meta| Outcome::Stored { meta, crc32 })
         }
-        ApiCall::Commit => {
-            Outcome::Committed(response::parse_stored(&answer).map_err(invalid_response)?)
-        }
-        ApiCall::Head => {
-            Outcome::Object(response::parse_object(&answer).map_err(invalid_response)?)
-        }
+        ApiCall::Commit => response::parse_stored(&attempt.await?.response).map(Outcome::Committed),
+        ApiCall::Head => response::parse_object(&attempt.await?.response).map(Outcome::Object),
         ApiCall::ListParts => {
-            let mut page = response::parse_page::<ListedPart>(&answer).map_err(invalid_response)?;
-            let mut all = page.items;
-            while let Some(next) = page.next {
-                let request = request::list_parts(
-                    target,
-                    upload_id.as_deref().unwrap_or_default(),
-                    Some(&next),
-                );
-                let done = service.attempt(request, Vec::new(), sent).await?;
-                page = response::parse_page(&done.response).map_err(invalid_response)?;
-                all.append(&mut page.items);
-            }
-            Outcome::Parts(all)
+            let upload_id = &upload_id.unwrap_or_default();
+            let parts = list_all(|token| async move {
+                let request = request::list_parts(location, upload_id, token.as_deref());
+                let response = client.send(request).await?;
+                response::parse_page::<ListedPart>(&response).map_err(invalid_response)
+            });
+            Ok(Outcome::Parts(parts.await?))
         }
         ApiCall::ListUploads => {
-            let mut page =
-                response::parse_page::<ListedUpload>(&answer).map_err(invalid_response)?;
-            let mut all = page.items;
-            while let Some(next) = page.next {
-                let request = request::list_uploads(target, Some(&next));
-                let done = service.attempt(request, Vec::new(), sent).await?;
-                page = response::parse_page(&done.response).map_err(invalid_response)?;
-                all.append(&mut page.items);
-            }
-            all.retain(|upload| upload.object == target.object);
-            Outcome::Uploads(all)
+            let uploads = list_all(|token| async move {
+                let request = request::list_uploads(location, token.as_deref());
+                let response = client.send(request).await?;
+                response::parse_page::<ListedUpload>(&response).map_err(invalid_response)
+            });
+            let mut uploads = uploads.await?;
+            uploads.retain(|upload| upload.object == location.object);
+            Ok(Outcome::Uploads(uploads))
         }
         ApiCall::Abort { .. } | ApiCall::Delete { .. } => {
-            response::parse_removed(&answer).map_err(invalid_response)?;
-            Outcome::Removed
+            response::parse_removed(&attempt.await?.response).map(|()| Outcome::Removed)
         }
-    })
+    };
+    outcome.map_err(invalid_response)
 }

@@ -1,7 +1,8 @@
-//! The driver: performs the actions of the upload machine and brings it the events.
+//! Performs the actions of the upload machine and reports events to it.
 //!
-//! Owns the buffers that are held for parts, the tasks under way and the only loop over them.
-//! Decides nothing. Invariant: a buffer is let go of only when the machine says so.
+//! Owns the buffers of unacknowledged parts, the tasks in flight and the only loop over them. Must
+//! not decide about the upload (`proto::upload`) or about the end of its source
+//! (`producer_state`). Invariant: a buffer is released only when the machine asks for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,84 +10,126 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::{rehash, requests};
+use super::producer_state::{
+    ProducerEvent, ProducerExit, ProducerOutcome, ProducerState, StreamEnd,
+};
+use super::requests::{self, PreparedCall};
+use super::{rehash, tail_split};
 use crate::platform::signals::{Signals, StopCounter, StopRequest};
 use crate::source::producer::{Producer, STDOUT_HELD_TIMEOUT};
 use crate::source::{ReadEvent, Reader};
 use crate::term::progress::{ProgressSnapshot, Reporter};
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions, request};
-use proto::digest::Algorithm;
 use proto::error::{Error, ErrorKind};
 use proto::retry::Failure;
 use proto::transport_error::TransportError;
 use proto::upload::{Action, ApiCall, Event, StoredObject, Upload};
 
-/// How often the progress is looked at; what is shown, and when, the reporter decides.
+/// How often the progress is updated; the reporter decides what is shown of it, and when.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Before so long nothing is said of when the upload will likely end.
+/// The session gets no estimate of the end of the upload before this time.
 const ETA_AFTER: Duration = Duration::from_secs(30);
 
-/// Where the bytes come from while the driver runs.
+/// The source of the bytes while the driver runs.
 pub struct RunningSource {
     pub reader: Reader,
     pub producer: Option<Producer>,
+    /// The expected size of the stream in bytes.
     pub expected: Option<u64>,
 }
 
+/// Runs one upload.
 pub struct UploadDriver {
-    pub client: Arc<Client>,
-    pub location: Arc<ObjectLocation>,
-    pub options: Arc<PutOptions>,
-    pub upload: Upload,
+    client: Arc<Client>,
+    location: Arc<ObjectLocation>,
+    options: Arc<PutOptions>,
+    upload: Upload,
     started_at: Instant,
+    /// The chunks of each part that is not released.
     buffers: HashMap<u32, Vec<Bytes>>,
-    /// The end of the stream in other parts, while their digests are computed.
+    /// The parts of a tail split, while their digests are computed.
     split_buffers: Vec<Vec<Bytes>>,
     tasks: JoinSet<Event>,
     part_tasks: HashMap<u32, AbortHandle>,
-    /// A commit or put under way, and whether its first byte has left.
-    commit_task: Option<(ApiCall, AbortHandle, Arc<AtomicBool>)>,
+    commit_task: Option<CommitTask>,
 }
 
-/// What the loop woke up for.
+/// A commit or put in flight.
+struct CommitTask {
+    call: ApiCall,
+    task: AbortHandle,
+    /// Whether its first byte has been sent.
+    sent: Arc<AtomicBool>,
+}
+
+/// What the loop uses besides the upload, until the upload ends.
+struct RunState<'a> {
+    reader: Reader,
+    producer: Option<Producer>,
+    producer_state: ProducerState,
+    expected_size: Option<u64>,
+    signals: &'a mut Signals,
+    stops: StopCounter,
+    /// A signal asked to leave at once.
+    stop_now: bool,
+    /// The end of the command's process group.
+    producer_shutdown: Option<JoinHandle<()>>,
+    ticks: Interval,
+    reporter: &'a Reporter,
+}
+
+/// Why the loop woke up.
 enum Wakeup {
-    Read(Option<ReadEvent>),
-    Event(Event),
-    Exited(Result<(), Error>),
-    Lingered,
-    Tick,
-    Timeout,
     Signal(Error),
+    Task(Result<Event, JoinError>),
+    Read(Option<ReadEvent>),
+    ProducerExited(Result<(), Error>),
+    ProducerTimeout,
+    UploadTimeout,
+    Tick,
 }
 
-/// How far the command after `--` has come.
-#[derive(Default)]
-struct ProducerState {
-    /// The stream has ended, and waits for the command's exit.
-    end: Option<(u64, u32)>,
-    exited: bool,
-    /// When a stdout still open after the exit is taken as someone else writing. Time in which it
-    /// could not be read, for want of a buffer, does not count.
-    stdout_deadline: Option<Instant>,
+impl<'a> RunState<'a> {
+    fn new(source: RunningSource, signals: &'a mut Signals, reporter: &'a Reporter) -> Self {
+        let RunningSource { reader, producer, expected } = source;
+        let producer_state = match producer {
+            None => ProducerState::without_command(),
+            Some(_) => ProducerState::of_command(STDOUT_HELD_TIMEOUT),
+        };
+        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        RunState {
+            reader,
+            producer,
+            producer_state,
+            expected_size: expected,
+            signals,
+            stops: StopCounter::default(),
+            stop_now: false,
+            producer_shutdown: None,
+            ticks,
+            reporter,
+        }
+    }
 }
 
 impl UploadDriver {
     pub fn new(
         client: Arc<Client>,
-        target: ObjectLocation,
-        storing: PutOptions,
+        location: ObjectLocation,
+        options: PutOptions,
         upload: Upload,
         started_at: Instant,
     ) -> UploadDriver {
         UploadDriver {
             client,
-            location: Arc::new(target),
-            options: Arc::new(storing),
+            location: Arc::new(location),
+            options: Arc::new(options),
             upload,
             started_at,
             buffers: HashMap::new(),
@@ -97,166 +140,215 @@ impl UploadDriver {
         }
     }
 
-    /// Runs the upload to its end.
+    /// The attempts of the upload that were retried.
+    pub fn retries(&self) -> u64 {
+        self.upload.retries()
+    }
+
+    /// Runs the upload to its end. The error is that of the machine.
     pub async fn run(
         &mut self,
         source: RunningSource,
         signals: &mut Signals,
         reporter: &Reporter,
     ) -> Result<StoredObject, Error> {
-        let RunningSource { mut reader, mut producer, expected } = source;
-        let mut reading = true;
-        let (mut stops, mut left) = (StopCounter::default(), false);
-        let mut ending = ProducerState::default();
-        let mut last_words = None;
-        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut run = RunState::new(source, signals, reporter);
         loop {
             while let Some(action) = self.upload.poll_action() {
                 match action {
-                    Action::StartCall(call) => self.start_call(call),
-                    Action::Rehash(number) => self.rehash(number),
-                    Action::SplitTail { first, sizes, saves } => {
-                        self.split_tail(first, &sizes);
-                        reporter.debug(|| tail_split_message(first, &sizes, saves));
-                    }
-                    Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
-                    Action::CancelParts => {
-                        self.part_tasks.drain().for_each(|(_, task)| task.abort());
-                    }
-                    Action::StopReading => {
-                        reading = false;
-                        reader.stop();
-                        if let Some(producer) = producer.take() {
-                            last_words = Some(tokio::spawn(producer.end()));
-                        }
-                    }
-                    Action::Warn(text) => reporter.warn(&text),
-                    Action::Transition { from, to } => {
-                        reporter.debug(|| format!("the upload goes from {from} to {to}"));
-                    }
                     Action::Finish(result) => {
-                        reader.stop();
-                        self.tasks.abort_all();
-                        if let Some(task) = last_words
-                            && !left
-                        {
-                            let told = stops.any();
-                            tokio::select! {
-                                _ = task => {}
-                                () = self.second_signal(signals, &mut stops), if told => {}
-                            }
-                        }
-                        reporter.update(&self.snapshot(&reader, expected));
+                        self.finish(&mut run).await;
                         return result;
                     }
+                    action => self.perform(&mut run, action),
                 }
             }
-            let timeout = self.upload.poll_timeout().map(|at| self.started_at + at);
-            let woke = tokio::select! {
-                biased;
-                error = signals.next() => Wakeup::Signal(error),
-                Some(joined) = self.tasks.join_next() => match joined {
-                    Ok(event) => Wakeup::Event(event),
-                    Err(error) if error.is_cancelled() => continue,
-                    Err(error) => Wakeup::Event(Event::Stop(Error::new(
-                        ErrorKind::Internal,
-                        format!("a task failed: {error}"),
-                    ))),
-                },
-                incoming = reader.events.recv(), if reading => Wakeup::Read(incoming),
-                result = exited(&mut producer), if !ending.exited => Wakeup::Exited(result),
-                () = until(ending.stdout_deadline) => Wakeup::Lingered,
-                () = until(timeout) => Wakeup::Timeout,
-                _ = ticks.tick() => Wakeup::Tick,
-            };
-            let event = match woke {
-                Wakeup::Signal(error) => match stops.signal(self.now()) {
-                    StopRequest::First => {
-                        self.cancel_unsent_commit();
-                        Some(Event::Stop(error))
-                    }
-                    StopRequest::Repeated => None,
-                    StopRequest::Immediate => {
-                        left = true;
-                        self.upload.abandon();
-                        None
-                    }
-                },
-                Wakeup::Event(event) => Some(event),
-                Wakeup::Read(incoming) => {
-                    reading = !matches!(
-                        incoming,
-                        None | Some(ReadEvent::EndOfStream { .. } | ReadEvent::SourceFailed(_))
-                    );
-                    self.read(incoming, producer.as_ref(), &mut ending, reporter)
-                }
-                Wakeup::Exited(result) => {
-                    ending.exited = true;
-                    if reading {
-                        ending.stdout_deadline = Some(Instant::now() + STDOUT_HELD_TIMEOUT);
-                    }
-                    let judge = |producer: &Producer| match producer.died_of_sigpipe() {
-                        true => Ok(()),
-                        false => producer.check_exit_status(),
-                    };
-                    match result.and_then(|()| producer.as_ref().map_or(Ok(()), judge)) {
-                        // Whatever else it has written, it is not wanted any more.
-                        Err(error) => Some(Event::SourceFailed(error)),
-                        Ok(()) => self.end_of_command(producer.as_ref(), &mut ending),
-                    }
-                }
-                // Nothing is read while all buffers are on their way: the end may lie in the pipe.
-                Wakeup::Lingered if reader.stats().waits_for_buffer() => {
-                    ending.stdout_deadline = Some(Instant::now() + PROGRESS_INTERVAL);
-                    None
-                }
-                Wakeup::Lingered => {
-                    ending.stdout_deadline = None;
-                    let error = producer.as_ref().map(Producer::stdout_still_open);
-                    if reading { error.map(Event::SourceFailed) } else { None }
-                }
-                Wakeup::Timeout => {
-                    let now = self.now();
-                    self.upload.handle_timeout(now);
-                    None
-                }
-                Wakeup::Tick => {
-                    if let Some(at) = &mut ending.stdout_deadline
-                        && reader.stats().waits_for_buffer()
-                    {
-                        *at += PROGRESS_INTERVAL;
-                    }
-                    if self.started_at.elapsed() >= ETA_AFTER {
-                        self.client.session.set_upload_eta(self.upload_eta(expected));
-                    }
-                    reporter.update(&self.snapshot(&reader, expected));
-                    None
-                }
-            };
-            if let Some(event) = event {
-                match &event {
-                    Event::CallDone { call: ApiCall::Part(number), .. } => {
-                        drop(self.part_tasks.remove(number))
-                    }
-                    Event::CallDone { call: ApiCall::Commit | ApiCall::Put, .. } => {
-                        self.commit_task = None
-                    }
-                    Event::CallDone { call: ApiCall::Create, result: Ok(_) } => reader.resume(),
-                    Event::TailSplit { first, .. } => self.adopt_split_buffers(*first),
-                    _ => {}
-                }
+            let wakeup = self.wait(&mut run).await;
+            if let Some(event) = self.on_wakeup(&mut run, wakeup) {
+                self.before_event(&run, &event);
                 let now = self.now();
                 self.upload.handle_event(now, event);
             }
         }
     }
 
-    /// Resolves when a signal says that nothing is waited for any more.
-    async fn second_signal(&self, signals: &mut Signals, stops: &mut StopCounter) {
+    /// Performs one action other than the last, and does not wait for its result.
+    fn perform(&mut self, run: &mut RunState<'_>, action: Action) {
+        match action {
+            Action::StartCall(call) => self.start_call(call),
+            Action::Rehash(number) => self.rehash(number),
+            Action::SplitTail { first, sizes, saves } => {
+                self.split_tail(first, &sizes);
+                run.reporter.debug(|| tail_split_message(first, &sizes, saves));
+            }
+            Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
+            Action::CancelParts => self.part_tasks.drain().for_each(|(_, task)| task.abort()),
+            Action::StopReading => {
+                run.reader.stop();
+                run.producer_state.handle_event(self.now(), ProducerEvent::ReadingStopped);
+                if let Some(producer) = run.producer.take() {
+                    run.producer_shutdown = Some(tokio::spawn(producer.end()));
+                }
+            }
+            Action::Warn(text) => run.reporter.warn(&text),
+            Action::Transition { from, to } => {
+                run.reporter.debug(|| format!("the upload goes from {from} to {to}"));
+            }
+            // `run` returns with it.
+            Action::Finish(_) => {}
+        }
+    }
+
+    /// Waits for the next reason to act. Of several, the first in this order counts.
+    async fn wait(&mut self, run: &mut RunState<'_>) -> Wakeup {
+        let deadline = |at: Option<Duration>| at.map(|at| self.started_at + at);
+        let upload_timeout = deadline(self.upload.poll_timeout());
+        let producer_timeout = deadline(run.producer_state.poll_timeout());
+        let (reading, running) = (run.producer_state.is_reading(), run.producer_state.is_running());
+        tokio::select! {
+            biased;
+            error = run.signals.next() => Wakeup::Signal(error),
+            Some(result) = self.tasks.join_next() => Wakeup::Task(result),
+            event = run.reader.events.recv(), if reading => Wakeup::Read(event),
+            result = exited(&mut run.producer), if running => Wakeup::ProducerExited(result),
+            () = until(producer_timeout) => Wakeup::ProducerTimeout,
+            () = until(upload_timeout) => Wakeup::UploadTimeout,
+            _ = run.ticks.tick() => Wakeup::Tick,
+        }
+    }
+
+    /// The event for the machine, where the reason to wake up is one.
+    fn on_wakeup(&mut self, run: &mut RunState<'_>, wakeup: Wakeup) -> Option<Event> {
+        match wakeup {
+            Wakeup::Signal(error) => self.on_signal(run, error),
+            Wakeup::Task(Ok(event)) => Some(event),
+            Wakeup::Task(Err(error)) if error.is_cancelled() => None,
+            Wakeup::Task(Err(error)) => Some(Event::Stop(Error::new(
+                ErrorKind::Internal,
+                format!("a task failed: {error}"),
+            ))),
+            Wakeup::Read(event) => self.on_read(run, event),
+            Wakeup::ProducerExited(result) => {
+                let exit = producer_exit(run.producer.as_ref()?, result);
+                self.on_producer_event(run, ProducerEvent::Exited(exit))
+            }
+            // Nothing is read while all buffers are in flight: the end may be in the pipe.
+            Wakeup::ProducerTimeout if run.reader.stats().waits_for_buffer() => {
+                self.on_producer_event(run, ProducerEvent::NoBuffer(PROGRESS_INTERVAL))
+            }
+            Wakeup::ProducerTimeout => self.on_producer_event(run, ProducerEvent::Timeout),
+            Wakeup::UploadTimeout => {
+                let now = self.now();
+                self.upload.handle_timeout(now);
+                None
+            }
+            Wakeup::Tick => self.on_tick(run),
+        }
+    }
+
+    fn on_signal(&mut self, run: &mut RunState<'_>, error: Error) -> Option<Event> {
+        match run.stops.signal(self.now()) {
+            StopRequest::First => {
+                self.cancel_unsent_commit();
+                Some(Event::Stop(error))
+            }
+            StopRequest::Repeated => None,
+            StopRequest::Immediate => {
+                run.stop_now = true;
+                self.upload.abandon();
+                None
+            }
+        }
+    }
+
+    /// Takes an event of the reading thread, which keeps none of the bytes.
+    fn on_read(&mut self, run: &mut RunState<'_>, event: Option<ReadEvent>) -> Option<Event> {
+        match event {
+            Some(ReadEvent::Part(part)) => {
+                self.buffers.insert(part.number, part.chunks);
+                Some(Event::Part { number: part.number, digest: part.digest })
+            }
+            Some(ReadEvent::MultipartNeeded) => Some(Event::MultipartNeeded),
+            Some(ReadEvent::LastPartNext) => Some(Event::LastPartNext),
+            Some(ReadEvent::Warning(text)) => {
+                run.reporter.warn(&text);
+                None
+            }
+            Some(ReadEvent::EndOfStream { bytes, crc32 }) => {
+                let end = StreamEnd { bytes, crc32 };
+                self.on_producer_event(run, ProducerEvent::EndOfStream(end))
+            }
+            Some(ReadEvent::SourceFailed(error)) => self.on_read_failed(run, error),
+            None => {
+                let text = "the reading thread ended without a word";
+                self.on_read_failed(run, Error::new(ErrorKind::Internal, text))
+            }
+        }
+    }
+
+    fn on_read_failed(&mut self, run: &mut RunState<'_>, error: Error) -> Option<Event> {
+        run.producer_state.handle_event(self.now(), ProducerEvent::ReadingStopped);
+        Some(Event::SourceFailed(error))
+    }
+
+    fn on_producer_event(&mut self, run: &mut RunState<'_>, event: ProducerEvent) -> Option<Event> {
+        Some(match run.producer_state.handle_event(self.now(), event)? {
+            ProducerOutcome::Complete(StreamEnd { bytes, crc32 }) => {
+                Event::EndOfStream { bytes, crc32 }
+            }
+            ProducerOutcome::Failed(error) => Event::SourceFailed(error),
+            ProducerOutcome::StdoutStillOpen => {
+                Event::SourceFailed(run.producer.as_ref()?.stdout_still_open())
+            }
+        })
+    }
+
+    fn on_tick(&mut self, run: &mut RunState<'_>) -> Option<Event> {
+        if run.reader.stats().waits_for_buffer() {
+            let no_buffer = ProducerEvent::NoBuffer(PROGRESS_INTERVAL);
+            run.producer_state.handle_event(self.now(), no_buffer);
+        }
+        if self.now() >= ETA_AFTER {
+            self.client.session.set_upload_eta(self.upload_eta(run.expected_size));
+        }
+        run.reporter.update(&self.snapshot(run));
+        None
+    }
+
+    /// Brings the tasks, buffers and reader in line with an event before the machine takes it.
+    fn before_event(&mut self, run: &RunState<'_>, event: &Event) {
+        match event {
+            Event::CallDone { call: ApiCall::Part(number), .. } => {
+                self.part_tasks.remove(number);
+            }
+            Event::CallDone { call: ApiCall::Commit | ApiCall::Put, .. } => self.commit_task = None,
+            Event::CallDone { call: ApiCall::Create, result: Ok(_) } => run.reader.resume(),
+            Event::TailSplit { first, .. } => self.adopt_split_buffers(*first),
+            _ => {}
+        }
+    }
+
+    /// Ends the reader, the tasks and the command. A second signal ends the wait for the command.
+    async fn finish(&mut self, run: &mut RunState<'_>) {
+        run.reader.stop();
+        self.tasks.abort_all();
+        if let Some(shutdown) = run.producer_shutdown.take()
+            && !run.stop_now
+        {
+            let stopping = run.stops.any();
+            tokio::select! {
+                _ = shutdown => {}
+                () = self.second_signal(run), if stopping => {}
+            }
+        }
+        run.reporter.update(&self.snapshot(run));
+    }
+
+    /// Resolves when a signal asks to leave at once.
+    async fn second_signal(&self, run: &mut RunState<'_>) {
         loop {
-            signals.next().await;
-            if stops.signal(self.now()) == StopRequest::Immediate {
+            run.signals.next().await;
+            if run.stops.signal(self.now()) == StopRequest::Immediate {
                 return;
             }
         }
@@ -266,122 +358,72 @@ impl UploadDriver {
         self.started_at.elapsed()
     }
 
-    /// What came from the reading thread, as an event; the end waits for the command's exit.
-    fn read(
-        &mut self,
-        incoming: Option<ReadEvent>,
-        producer: Option<&Producer>,
-        ending: &mut ProducerState,
-        reporter: &Reporter,
-    ) -> Option<Event> {
-        match incoming {
-            Some(ReadEvent::Part(filled)) => {
-                self.buffers.insert(filled.number, filled.chunks);
-                Some(Event::Part { number: filled.number, digest: filled.digest })
-            }
-            Some(ReadEvent::MultipartNeeded) => Some(Event::MultipartNeeded),
-            Some(ReadEvent::LastPartNext) => Some(Event::LastPartNext),
-            Some(ReadEvent::Warning(text)) => {
-                reporter.warn(&text);
-                None
-            }
-            Some(ReadEvent::SourceFailed(error)) => Some(Event::SourceFailed(error)),
-            Some(ReadEvent::EndOfStream { bytes, crc32 }) => {
-                ending.end = Some((bytes, crc32));
-                ending.stdout_deadline = None;
-                match producer {
-                    None => Some(Event::EndOfStream { bytes, crc32 }),
-                    Some(_) => self.end_of_command(producer, ending),
-                }
-            }
-            None => Some(Event::SourceFailed(Error::new(
-                ErrorKind::Internal,
-                "the reading thread ended without a word",
-            ))),
-        }
-    }
-
-    /// The stream is whole when it has ended and the command has exited with success.
-    fn end_of_command(
-        &self,
-        producer: Option<&Producer>,
-        ending: &mut ProducerState,
-    ) -> Option<Event> {
-        let ((bytes, crc32), producer) = (ending.end?, producer?);
-        if !ending.exited {
-            return None;
-        }
-        Some(match producer.check_exit_status() {
-            Ok(()) => Event::EndOfStream { bytes, crc32 },
-            Err(error) => Event::SourceFailed(error),
-        })
-    }
-
-    fn snapshot(&self, reader: &Reader, expected: Option<u64>) -> ProgressSnapshot {
+    fn snapshot(&self, run: &RunState<'_>) -> ProgressSnapshot {
         let (parts_acknowledged, acknowledged) = self.upload.acknowledged();
         ProgressSnapshot {
-            read: reader.stats().bytes(),
+            read: run.reader.stats().bytes(),
             acknowledged,
             parts_acknowledged,
             parts_in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),
             token_left: self.client.session.remaining(),
-            expected,
-            elapsed: self.started_at.elapsed(),
+            expected: run.expected_size,
+            elapsed: self.now(),
             waiting: self.upload.stalled_on().map(str::to_owned),
         }
     }
 
-    /// When the upload will end at the rate so far, where a size is expected.
-    fn upload_eta(&self, expected: Option<u64>) -> Option<SystemTime> {
-        let (_, done) = self.upload.acknowledged();
-        let left = expected?.saturating_sub(done);
-        let rate = done as f64 / self.started_at.elapsed().as_secs_f64();
-        if done == 0 {
+    /// When the upload ends at its average rate; `None` without an expected size or a rate.
+    fn upload_eta(&self, expected_size: Option<u64>) -> Option<SystemTime> {
+        let (_, acknowledged) = self.upload.acknowledged();
+        let remaining = expected_size?.saturating_sub(acknowledged);
+        let rate = acknowledged as f64 / self.now().as_secs_f64();
+        if acknowledged == 0 {
             return None;
         }
-        SystemTime::now().checked_add(Duration::try_from_secs_f64(left as f64 / rate).ok()?)
+        let seconds = Duration::try_from_secs_f64(remaining as f64 / rate).ok()?;
+        SystemTime::now().checked_add(seconds)
     }
 
+    /// Starts a task for a call, unless the upload or part of the call does not exist any more.
     fn start_call(&mut self, call: ApiCall) {
+        let request = requests::request(&self.upload, &self.location, &self.options, &call);
+        let Some(request) = request else { return };
+        let upload_id = self.upload.upload_id().map(str::to_owned);
+        if let (ApiCall::Part(1), Some(id)) = (&call, &upload_id) {
+            let probe = request::list_parts(&self.location, id, None);
+            self.client.session.set_probe_request(probe.method, &probe.target);
+        }
         let chunks = match &call {
             ApiCall::Part(number) => self.buffers.get(number).cloned().unwrap_or_default(),
             ApiCall::Put => self.buffers.get(&1).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
-        let request = requests::request(&self.upload, &self.location, &self.options, &call);
-        let Some(request) = request else { return };
-        if let (ApiCall::Part(1), Some(id)) = (&call, self.upload.upload_id()) {
-            let probe = request::list_parts(&self.location, id, None);
-            self.client.session.set_probe_request(probe.method, &probe.target);
-        }
-        let service = self.client.clone();
-        let target = self.location.clone();
-        let upload_id = self.upload.upload_id().map(str::to_owned);
-        let number = match call {
-            ApiCall::Part(number) => Some(number),
-            _ => None,
-        };
         let sent = Arc::new(AtomicBool::new(false));
-        let decisive =
-            matches!(call, ApiCall::Commit | ApiCall::Put).then(|| (call.clone(), sent.clone()));
-        let task = self.tasks.spawn(async move {
-            let result =
-                requests::perform(&service, &target, &call, (request, chunks), upload_id, &sent)
-                    .await;
-            Event::CallDone { call, result }
-        });
-        if let Some((call, sent)) = decisive {
-            self.commit_task = Some((call, task, sent));
-        } else if let Some(number) = number {
-            self.part_tasks.insert(number, task);
+        let task = {
+            let (client, location) = (self.client.clone(), self.location.clone());
+            let (call, sent) = (call.clone(), sent.clone());
+            self.tasks.spawn(async move {
+                let prepared = PreparedCall { call: call.clone(), request, chunks, upload_id };
+                let result = requests::perform(&client, &location, prepared, &sent).await;
+                Event::CallDone { call, result }
+            })
+        };
+        match call {
+            ApiCall::Commit | ApiCall::Put => {
+                self.commit_task = Some(CommitTask { call, task, sent });
+            }
+            ApiCall::Part(number) => {
+                self.part_tasks.insert(number, task);
+            }
+            _ => {}
         }
     }
 
-    /// Takes back a commit or put that still waits for a connection or a token: a signal cancels
-    /// only what has not been sent.
+    /// Cancels a commit or put that still waits for a connection or a token: a signal cancels only
+    /// a request of which nothing has been sent.
     fn cancel_unsent_commit(&mut self) {
-        let Some((call, task, sent)) = self.commit_task.take() else { return };
+        let Some(CommitTask { call, task, sent }) = self.commit_task.take() else { return };
         if sent.load(Ordering::Acquire) || task.is_finished() {
             return;
         }
@@ -392,36 +434,23 @@ impl UploadDriver {
         self.upload.handle_event(now, Event::CallDone { call, result: Err(failure) });
     }
 
-    /// Makes parts of other sizes of the bytes held from a part on. Nothing is copied.
+    /// Cuts the buffers from part `first` on into parts of other sizes, and computes their digests.
     fn split_tail(&mut self, first: u32, sizes: &[u64]) {
-        let held = (first..).map_while(|number| self.buffers.get(&number));
-        let mut chunks: VecDeque<Bytes> = held.flatten().cloned().collect();
-        let piece = |size: &u64| {
-            let (mut piece, mut left) = (Vec::new(), *size as usize);
-            while left > 0
-                && let Some(mut chunk) = chunks.pop_front()
-            {
-                if chunk.len() > left {
-                    chunks.push_front(chunk.split_off(left));
-                }
-                left -= chunk.len();
-                piece.push(chunk);
-            }
-            piece
-        };
-        let pieces: Vec<_> = sizes.iter().map(piece).collect();
-        self.split_buffers.clone_from(&pieces);
-        let algorithm: Algorithm = self.options.checksum;
+        let buffers = (first..).map_while(|number| self.buffers.get(&number));
+        let chunks: VecDeque<Bytes> = buffers.flatten().cloned().collect();
+        let parts = tail_split::split(chunks, sizes);
+        self.split_buffers.clone_from(&parts);
+        let algorithm = self.options.checksum;
         self.tasks.spawn(async move {
             let mut digests = Vec::new();
-            for piece in &pieces {
-                digests.push(rehash::part(algorithm, piece).await);
+            for part in &parts {
+                digests.push(rehash::part(algorithm, part).await);
             }
             Event::TailSplit { first, digests }
         });
     }
 
-    /// The parts that were cut take the place of those they were cut from.
+    /// Replaces the buffers from part `first` on by those of the tail split.
     fn adopt_split_buffers(&mut self, first: u32) {
         self.buffers.retain(|number, _| *number < first);
         self.buffers.extend((first..).zip(self.split_buffers.drain(..)));
@@ -429,7 +458,7 @@ impl UploadDriver {
 
     fn rehash(&mut self, number: u32) {
         let chunks = self.buffers.get(&number).cloned().unwrap_or_default();
-        let algorithm: Algorithm = self.options.checksum;
+        let algorithm = self.options.checksum;
         self.tasks.spawn(async move {
             let digest = rehash::part(algorithm, &chunks).await;
             Event::Rehashed { number, digest, md5: rehash::md5_of(&chunks).await }
@@ -437,7 +466,7 @@ impl UploadDriver {
     }
 }
 
-/// What is said of the end of a stream that is shared among connections.
+/// The debug line of a tail split.
 fn tail_split_message(first: u32, sizes: &[u64], saves: Duration) -> String {
     format!(
         "the stream has ended: what is left is sent as {} parts from number {first} on, which saves \
@@ -445,6 +474,15 @@ fn tail_split_message(first: u32, sizes: &[u64], saves: Duration) -> String {
         sizes.len(),
         saves.as_secs_f64()
     )
+}
+
+/// How the command exited; `waited` is the result of the wait for its exit.
+fn producer_exit(producer: &Producer, waited: Result<(), Error>) -> ProducerExit {
+    match waited.and_then(|()| producer.check_exit_status()) {
+        Ok(()) => ProducerExit::Success,
+        Err(error) if producer.died_of_sigpipe() => ProducerExit::Sigpipe(error),
+        Err(error) => ProducerExit::Failure(error),
+    }
 }
 
 async fn exited(producer: &mut Option<Producer>) -> Result<(), Error> {

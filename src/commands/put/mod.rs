@@ -228,7 +228,7 @@ async fn upload(
     let stored = driver.run(source, signals, reporter).await?;
     Ok(Receipt {
         seconds: started_at.elapsed(),
-        retries: driver.upload.retries(),
+        retries: driver.retries(),
         token_refreshes: client.session.refreshes(),
         ..receipt(stored, location, command.checksum)
     })
