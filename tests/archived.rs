@@ -66,7 +66,7 @@ fn an_object_that_can_be_read_is_read_whatever_the_archive_calls_it() {
 #[test]
 fn an_archived_object_is_refused_with_the_command_that_restores_it() {
     for state in ["Archived", "ARCHIVED"] {
-        read(Some(state)).fails(4).says(&[
+        read(Some(state)).fails(4).stderr_has(&[
             "oci://backups@ns/it's here is archived",
             "`oci os object restore -ns ns -bn backups --name \"it's here\"`",
         ]);
@@ -75,6 +75,6 @@ fn an_archived_object_is_refused_with_the_command_that_restores_it() {
 
 #[test]
 fn an_object_that_is_being_restored_is_not_asked_for_again() {
-    let done = read(Some("Restoring")).fails(4).says(&["being restored", "try again"]);
-    done.says_nothing_of("oci os object restore");
+    let done = read(Some("Restoring")).fails(4).stderr_has(&["being restored", "try again"]);
+    done.stderr_lacks("oci os object restore");
 }

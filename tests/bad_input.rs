@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::run::{Done, Ocipipe, ocipipe, terminal};
-use common::store::{Store, Unread};
+use common::store::{Store, UnreadStdin};
 use common::stream::{PART, ramp};
 use emulator::fault::{Fault, FaultResponse, FaultRule};
 use emulator::{Operation, ServerOptions};
@@ -17,10 +17,10 @@ use emulator::{Operation, ServerOptions};
 /// Runs it on a stream that it must not read; it ends within a second of start and look-ups.
 #[track_caller]
 fn refused(store: &Store, run: Ocipipe, code: i32, words: &[&str]) -> Done {
-    let (unread, stdin) = Unread::new(store.folder());
-    let done = run.stdin_from(stdin).run().fails(code).says(words).within_seconds(5);
-    unread.stayed_unread();
-    store.has_no_open_upload();
+    let (unread, stdin) = UnreadStdin::new(store.folder());
+    let done = run.stdin_from(stdin).run().fails(code).stderr_has(words).within_seconds(5);
+    unread.assert_unread();
+    store.assert_no_open_upload();
     done
 }
 
@@ -102,7 +102,7 @@ fn malformed_token() {
     let store = Store::start();
     std::fs::write(store.server().token_path(), "not a token").unwrap();
     let words = ["oci session authenticate", &shown(&store.server().token_path())];
-    refused(&store, store.put("x"), 3, &words).says_nothing_of("not a token");
+    refused(&store, store.put("x"), 3, &words).stderr_lacks("not a token");
     assert_eq!(store.requests().len(), 0);
 }
 
@@ -147,9 +147,9 @@ fn unknown_bucket() {
     let store = Store::start();
     for length in [1, PART + 1] {
         let run = store.ocipipe("put --part-size 10 oci://nowhere/x").stdin(ramp(length));
-        run.run().fails(4).says(&["nowhere", "BucketNotFound"]).within_seconds(20);
+        run.run().fails(4).stderr_has(&["nowhere", "BucketNotFound"]).within_seconds(20);
     }
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -178,14 +178,14 @@ fn stdin_a_terminal() {
     let store = Store::start();
     let (_ours, theirs) = terminal();
     let done = store.put("x").stdin_from(theirs).run().fails(2);
-    done.says(&["stdin is a terminal"]).within_seconds(5);
+    done.stderr_has(&["stdin is a terminal"]).within_seconds(5);
     assert_eq!(store.requests().len(), 0);
 }
 
 #[test]
 fn stdin_or_stdout_closed() {
     let store = Store::start();
-    store.put("x").stdin_closed().run().fails(2).says(&["stdin is closed"]);
+    store.put("x").stdin_closed().run().fails(2).stderr_has(&["stdin is closed"]);
     refused(&store, store.put("x").stdout_closed(), 2, &["stdout is closed"]);
     assert_eq!(store.requests().len(), 0);
 }
@@ -214,11 +214,11 @@ fn an_object_that_appears_during_the_upload_is_left_alone() {
     let store = Store::start();
     let mut run = store.put("x").stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    store.waits_for(Operation::UploadPart, 1);
+    store.wait_for_requests(Operation::UploadPart, 1);
     store.put("x").stdin("somebody else's").run().exits(0);
-    run.wait().fails(6).says(&["there is an existing entity", "--force"]);
+    run.wait().fails(6).stderr_has(&["there is an existing entity", "--force"]);
     assert_eq!(store.object("x").unwrap(), b"somebody else's");
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -232,27 +232,27 @@ fn options_that_contradict_each_other() {
 #[test]
 fn a_file_that_cannot_be_read() {
     let store = Store::start();
-    store.put("x").args("--file /no/such/file").run().fails(5).says(&["/no/such/file"]);
-    store.put("x").args("--file /tmp").run().fails(5).says(&["/tmp is a directory"]);
+    store.put("x").args("--file /no/such/file").run().fails(5).stderr_has(&["/no/such/file"]);
+    store.put("x").args("--file /tmp").run().fails(5).stderr_has(&["/tmp is a directory"]);
     assert_eq!(store.requests().len(), 0);
 }
 
 /// An endpoint that cannot be used is named at once and given up when `--retry-for` is over.
 #[track_caller]
 fn given_up(store: &Store, endpoint: &str, words: &[&str]) {
-    let (unread, stdin) = Unread::new(store.folder());
+    let (unread, stdin) = UnreadStdin::new(store.folder());
     let run = ocipipe(["put", "oci://backups/x", "--retry-for", "2s", "--config-file"])
         .arg(store.server().config_path())
         .args("--endpoint")
         .arg(endpoint)
         .stdin_from(stdin)
         .start();
-    run.waits_for_word("trying again");
+    run.wait_for_stderr("trying again");
     assert!(run.age() < Duration::from_secs(2), "it was named late");
-    let done = run.wait().fails(4).says(words);
+    let done = run.wait().fails(4).stderr_has(words);
     let took = done.took.as_secs_f64();
     assert!((2.0..8.0).contains(&took), "it took {took} s: {}", done.stderr);
-    unread.stayed_unread();
+    unread.assert_unread();
 }
 
 #[test]
@@ -283,6 +283,6 @@ fn an_endpoint_that_comes_back_in_time_is_forgiven() {
         options.faults.faults.push(FaultRule::any(action).when(when));
     };
     let store = Store::with(down);
-    store.put("x").stdin("x").run().exits(0).says(&["503"]);
+    store.put("x").stdin("x").run().exits(0).stderr_has(&["503"]);
     assert_eq!(store.object("x").unwrap(), b"x");
 }

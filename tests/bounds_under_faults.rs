@@ -88,18 +88,18 @@ fn a_service_that_refuses_connections_for_a_second_costs_nothing_but_time() {
     let mut run = store.put("x").args(options).stdin_pipe().start();
     let mut source = Ramp::default();
     run.write(&source.take(2 * PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     store.stop();
     let mut stdin = run.stdin.take().unwrap();
     let rest = source.take(6 * PART);
     let producer = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &rest));
-    run.waits_for_word("trying again");
+    run.wait_for_stderr("trying again");
     // This is the outage itself.
     std::thread::sleep(Duration::from_secs(1));
-    store.start_again();
-    let done = run.ends().exits(0).says(&["goes on"]);
+    store.restart();
+    let done = run.wait_with_open_stdin().exits(0).stderr_has(&["goes on"]);
     producer.join().unwrap().unwrap();
     assert!(done.peak < 40 * MIB + PROGRAM, "{} MiB", done.peak / MIB);
     assert_same(&store.object("x").unwrap(), &ramp(8 * PART + 1));
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }

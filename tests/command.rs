@@ -62,21 +62,26 @@ fn one_that_asks_on_the_terminal_fails_at_once_and_does_not_wait_for_an_answer()
         let (_ours, theirs) = terminal();
         let run = store.put("x").args("-- sh -c").arg(&script);
         // It has a terminal, and runs in its foreground, as from a prompt.
-        let done = run.by("setsid --ctty").stdin_from(theirs).start().ends().fails(5);
-        done.within_seconds(60).says(&["/dev/tty", "exited with"]);
-        store.has_nothing_of("x");
+        let done = run
+            .wrapped_by("setsid --ctty")
+            .stdin_from(theirs)
+            .start()
+            .wait_with_open_stdin()
+            .fails(5);
+        done.within_seconds(60).stderr_has(&["/dev/tty", "exited with"]);
+        store.assert_not_stored("x");
     }
 }
 
 #[test]
 fn its_exit_is_known_also_where_nobody_else_wants_to_hear_of_children() {
     let store = Store::start();
-    let ignoring = |run: Ocipipe| run.by_script("sh", "trap '' CHLD; exec \"$@\"");
+    let ignoring = |run: Ocipipe| run.wrapped_by_script("sh", "trap '' CHLD; exec \"$@\"");
     ignoring(store.put("x").args("-- echo whole")).run().exits(0);
     ignoring(store.put("y").args("-- sh -c").arg("echo torso; exit 3"))
         .run()
         .fails(5)
-        .says(&["exited with 3"]);
+        .stderr_has(&["exited with 3"]);
     assert!(store.object("y").is_none());
 }
 
@@ -101,7 +106,7 @@ fn what_it_leaves_behind_is_left_to_us_and_not_to_process_1() {
     let script = format!("sh -c '{orphan}' sh $$ & exit 0");
     let run = store.put("x").args("-- sh -c").arg(script).start();
     let pid = run.id();
-    run.ends().exits(0);
+    run.wait_with_open_stdin().exits(0);
     let parent = String::from_utf8(store.object("x").unwrap()).unwrap();
     assert_eq!(parent.trim(), pid.to_string());
 }
@@ -125,14 +130,14 @@ fn one_that_does_not_heed_sigterm_is_killed_after_five_seconds() {
     let store = Store::start();
     let script = "trap '' TERM; echo begun >&2; while :; do sleep 0.1; done";
     let run = store.put("x").args("-- sh -c").arg(script).start();
-    run.waits_for_word("begun");
+    run.wait_for_stderr("begun");
     let command = run.children();
     assert_eq!(command.len(), 1);
     run.signal(Signal::TERM);
-    let done = run.ends().fails(143).within_seconds(20);
+    let done = run.wait_with_open_stdin().fails(143).within_seconds(20);
     assert!(done.took >= Duration::from_secs(5), "{:?}", done.took);
     assert!(test_kill_process(command[0]).is_err(), "it is still running");
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -142,8 +147,8 @@ fn it_is_ended_when_the_upload_is_given_up_and_its_death_is_not_the_reason() {
     for (reply, code, words) in [(FaultResponse::status(403), 4, "403"), (gone, 4, "404")] {
         let store = Store::failing([FaultRule::on(UploadPart, Fault::Refuse(reply))]);
         let run = store.put("x").args("-- cat /dev/zero");
-        run.run().fails(code).says(&[words]).within_seconds(30).says_nothing_of("killed");
-        store.has_nothing_of("x");
+        run.run().fails(code).stderr_has(&[words]).within_seconds(30).stderr_lacks("killed");
+        store.assert_not_stored("x");
     }
 }
 
@@ -152,7 +157,7 @@ fn one_that_fails_and_leaves_a_writer_behind_stores_nothing_whatever_its_status(
     let store = Store::start();
     let done = store.put("x").args("-- sh -c").arg("echo bytes; sleep 600 & exit 3").run().fails(5);
     done.within_seconds(20);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -166,16 +171,17 @@ fn what_it_says_is_passed_through_as_it_is() {
 #[test]
 fn an_interrupt_that_was_ignored_at_the_start_stays_ignored_as_in_a_background_job() {
     let store = Store::start();
-    let mut run = store.put("x").by_script("sh", "trap '' INT; exec \"$@\"").stdin_pipe().start();
+    let mut run =
+        store.put("x").wrapped_by_script("sh", "trap '' INT; exec \"$@\"").stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     run.signal(Signal::INT);
     run.write(&ramp(PART));
-    store.waits_for(UploadPart, 2);
+    store.wait_for_requests(UploadPart, 2);
     // What is not ignored is heard all the same.
     run.signal(Signal::TERM);
-    run.ends().fails(143).within_seconds(15);
-    store.has_nothing_of("x");
+    run.wait_with_open_stdin().fails(143).within_seconds(15);
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -183,6 +189,6 @@ fn a_read_error_is_no_end_of_the_stream() {
     let store = Store::start();
     // Its first page can be named, but not read.
     let run = store.put("x").args("--allow-empty --file /proc/self/mem");
-    run.run().fails(5).says(&["Input/output error"]);
-    store.has_nothing_of("x");
+    run.run().fails(5).stderr_has(&["Input/output error"]);
+    store.assert_not_stored("x");
 }

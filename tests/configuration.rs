@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::run::{Ocipipe, ocipipe};
-use common::store::{Store, Unread};
+use common::store::{Store, UnreadStdin};
 use proto::key::Key;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 
@@ -68,8 +68,8 @@ fn nobody_is_told_to_erase_a_profile_that_holds_a_user() {
     let config = session_in_default(&store);
     let run = put(&store, "x").arg("--config-file").arg(&config);
     let done = run.args("--profile BACKUP --auth security_token").run().fails(3);
-    done.says(&["holds a user", "--profile-name BACKUP-session ", "--config-location"])
-        .says_nothing_of("--profile-name BACKUP ");
+    done.stderr_has(&["holds a user", "--profile-name BACKUP-session ", "--config-location"])
+        .stderr_lacks("--profile-name BACKUP ");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn the_default_profile_of_the_rc_file_signs_and_its_region_and_namespace_count()
     };
     run("put --name x").run().exits(0);
     assert_eq!(store.object("x").unwrap(), b"hello");
-    run("put --name y --profile DEFAULT").run().fails(2).says(&["--bucket-name is missing"]);
+    run("put --name y --profile DEFAULT").run().fails(2).stderr_has(&["--bucket-name is missing"]);
     let url = store.server().url();
     let default = run("put oci://backups/y --profile DEFAULT --endpoint").arg(&url);
     default.run().fails(3);
@@ -105,11 +105,11 @@ fn the_default_profile_of_the_rc_file_signs_and_its_region_and_namespace_count()
     // An own file of defaults, and what overwrites by it is said on each run.
     let named = store.file("rc", format!("[PROD]\nforce=true\nendpoint={url}\n{settings}"));
     let forced = run("put oci://backups/x").var("OCI_CLI_RC_FILE", &named);
-    forced.run().exits(0).says(&["force in ", "is replaced"]);
+    forced.run().exits(0).stderr_has(&["force in ", "is replaced"]);
     // Nothing of it concerns the embedded store.
     std::fs::write(&rc, "no rc file").unwrap();
     run("put --local here oci://b/n").run().exits(0);
-    run("put oci://backups/z").run().fails(2).says(&["oci_cli_rc, line 1"]);
+    run("put oci://backups/z").run().fails(2).stderr_has(&["oci_cli_rc, line 1"]);
 }
 
 #[test]
@@ -121,16 +121,16 @@ fn a_config_file_is_found_by_its_bytes() {
     put(&store, "x").var("OCI_CLI_CONFIG_FILE", folder.join("config")).run().exits(0);
     std::fs::remove_file(folder.join("config")).unwrap();
     let gone = put(&store, "y").var("OCI_CLI_CONFIG_FILE", folder.join("config"));
-    gone.run().fails(2).says(&["there is no config file"]);
+    gone.run().fails(2).stderr_has(&["there is no config file"]);
 }
 
 /// Ends with exit 2 and these words before anything is read or sent.
 #[track_caller]
 fn refused(store: &Store, run: Ocipipe, words: &[&str]) {
-    let (unread, stdin) = Unread::new(store.folder());
+    let (unread, stdin) = UnreadStdin::new(store.folder());
     let before = store.requests().len();
-    run.stdin_from(stdin).run().fails(2).says(words).within_seconds(20);
-    unread.stayed_unread();
+    run.stdin_from(stdin).run().fails(2).stderr_has(words).within_seconds(20);
+    unread.assert_unread();
     assert_eq!(store.requests().len(), before);
 }
 
@@ -159,7 +159,7 @@ fn a_variable_that_cannot_be_read_is_never_passed_over() {
         refused(&store, with(name, value), &[name]);
     }
     let metadata = with("OCI_REGION_METADATA", b"{").args("--region zz-new-9");
-    metadata.run().exits(0).says(&["OCI_REGION_METADATA"]);
+    metadata.run().exits(0).stderr_has(&["OCI_REGION_METADATA"]);
 }
 
 #[test]
@@ -174,8 +174,9 @@ fn without_a_home_the_list_of_users_is_asked() {
         assert!(home.starts_with('/'));
         let run = ocipipe(["put", "oci://backups/x", "--config-file"]);
         let run = run.arg(format!("{path}/no-such-file-of-ocipipe"));
-        let run = run.by_script("sh", "unset HOME; exec \"$@\"").run();
-        run.fails(2).says(&[&format!("there is no config file {home}/no-such-file-of-ocipipe")]);
+        let run = run.wrapped_by_script("sh", "unset HOME; exec \"$@\"").run();
+        run.fails(2)
+            .stderr_has(&[&format!("there is no config file {home}/no-such-file-of-ocipipe")]);
     }
 }
 
@@ -192,7 +193,7 @@ fn certificates_are_trusted_by_each_of_their_variables_and_folders() {
             .arg("--endpoint")
             .arg(store.server().https_url())
     };
-    run().run().fails(4).says(&["--cert-bundle"]);
+    run().run().fails(4).stderr_has(&["--cert-bundle"]);
     for name in ["OCI_CLI_CERT_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"] {
         run().var(name, store.server().ca_path()).run().exits(0);
     }
@@ -202,7 +203,7 @@ fn certificates_are_trusted_by_each_of_their_variables_and_folders() {
     run().arg("--cert-bundle").arg(&folder).run().exits(0);
     std::fs::remove_file(folder.join("ours.pem")).unwrap();
     let none = run().var("REQUESTS_CA_BUNDLE", &folder).run().fails(2);
-    none.says(&["REQUESTS_CA_BUNDLE", "no certificate"]);
+    none.stderr_has(&["REQUESTS_CA_BUNDLE", "no certificate"]);
 }
 
 /// A server of one answer to whatever is asked; the heads of the requests, and its address.
@@ -239,7 +240,7 @@ fn a_proxy_that_does_not_know_who_asks_ends_the_run_at_once() {
             .stdin("hello")
     };
     let done = run("phx").var("HTTPS_PROXY", format!("http://me:hunter2@{proxy}")).run();
-    done.fails(4).says(&["407", "HTTPS_PROXY", &proxy]).says_nothing_of("hunter2");
+    done.fails(4).stderr_has(&["407", "HTTPS_PROXY", &proxy]).stderr_lacks("hunter2");
     let host = "objectstorage.us-phoenix-1.oraclecloud.com:443";
     assert!(asked.lock().unwrap()[0].starts_with(&format!("CONNECT {host} ")), "{asked:?}");
 }
@@ -274,7 +275,7 @@ fn the_host_is_of_the_form_that_is_asked_for() {
         ]
     );
     let unknown = run().args("--region ltn").var(realm, "true");
-    unknown.run().fails(2).says(&[realm, "uk-gov-london-1"]);
+    unknown.run().fails(2).stderr_has(&[realm, "uk-gov-london-1"]);
 }
 
 #[test]
@@ -312,5 +313,5 @@ fn the_path_of_an_endpoint_stands_before_every_path_and_is_signed() {
 fn a_region_that_cannot_be_read_does_not_matter_where_an_endpoint_is_given() {
     let store = Store::start();
     let run = || put(&store, "x").arg("--config-file").arg(store.server().config_path());
-    run().args("--region a/b").run().exits(0).says(&["--region", "the region is left out"]);
+    run().args("--region a/b").run().exits(0).stderr_has(&["--region", "the region is left out"]);
 }

@@ -45,12 +45,12 @@ fn inside(run: &Running) -> Pid {
 fn stop(run: Running, code: i32) -> Duration {
     let began = Instant::now();
     kill_process(inside(&run), Signal::TERM).unwrap();
-    run.ends().fails(code);
+    run.wait_with_open_stdin().fails(code);
     began.elapsed()
 }
 
 fn contained(run: Ocipipe) -> Ocipipe {
-    run.by(CONTAINER)
+    run.wrapped_by(CONTAINER)
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn a_stop_does_not_wait_for_zombies() {
     // They end at once when they are told, the shell before them: nobody is left to reap them but us.
     let script = format!("sleep 600 & sleep 600 & head -c {} /dev/zero; wait", PART + 1);
     let run = contained(store.put("x").args("-- sh -c").arg(script)).start();
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     let took = stop(run, 143);
     assert!(took < Duration::from_millis(4500), "{took:?}");
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn a_stop_of_a_plain_pipe_is_heard() {
     let store = Store::start();
     let mut run = contained(store.put("x")).stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     stop(run, 143);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]

@@ -14,15 +14,15 @@ fn of_a_lost_answer_to_the_commit_the_commit_is_named_and_not_the_question_after
     let rule = FaultRule::on(CommitMultipartUpload, Fault::LoseAnswer).when(Trigger::Attempt(1));
     let store = Store::failing([rule]);
     let done = store.put("x").stdin(ramp(PART + 1)).run().exits(0);
-    done.says(&["CommitMultipartUpload, attempt 1: the connection was lost"])
-        .says_nothing_of("HeadObject");
+    done.stderr_has(&["CommitMultipartUpload, attempt 1: the connection was lost"])
+        .stderr_lacks("HeadObject");
 }
 
 #[test]
 fn an_etag_that_does_not_match_is_not_answered_with_force() {
     let store = Store::start();
-    store.put("x").args("--if-match nosuch").stdin("new").run().fails(6).says_nothing_of("--force");
-    store.has_nothing_of("x");
+    store.put("x").args("--if-match nosuch").stdin("new").run().fails(6).stderr_lacks("--force");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_folder_as_stdin_is_refused_with_a_command_that_makes_sense() {
     let store = Store::start();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(store.folder(), flags, Mode::empty()).unwrap();
-    store.put("x").stdin_from(folder).run().fails(5).says(&["tar c FOLDER | ocipipe put"]);
+    store.put("x").stdin_from(folder).run().fails(5).stderr_has(&["tar c FOLDER | ocipipe put"]);
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn an_endpoint_that_is_an_address_is_named_once() {
         .stdin("x")
         .run()
         .fails(4)
-        .says(&["127.0.0.1:1: Connection refused"]);
-    done.says_nothing_of("127.0.0.1:1: 127.0.0.1:1");
+        .stderr_has(&["127.0.0.1:1: Connection refused"]);
+    done.stderr_lacks("127.0.0.1:1: 127.0.0.1:1");
 }
 
 /// What no text may bring to a terminal: an escape, its one-byte form, a turn of direction.
@@ -112,5 +112,5 @@ fn a_command_that_is_said_to_clean_up_names_an_object_whatever_its_name() {
     let run = words.iter().fold(store.ocipipe(""), |run, word| run.arg(word));
     let done = run.run().exits(0);
     assert!(done.stdout.contains("\\u001b[2Jname"), "{}", done.stdout);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }

@@ -55,12 +55,12 @@ fn whatever_a_real_tool_has_ended_well_is_stored() {
         let Some(format) = format_of(&path) else { continue };
         let (name, bytes) = (path.file_name().unwrap().to_str().unwrap(), sample_at(&path));
         let run = store.put(name).args(&format!("--expect {format}")).stdin(bytes.clone());
-        run.run().exits(0).says_nothing_of("warning");
+        run.run().exits(0).stderr_lacks("warning");
         assert_same(&store.object(name).unwrap(), &bytes);
         seen += 1;
     }
     assert!(seen > 50, "{seen} samples");
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 fn sample_at(path: &Path) -> Vec<u8> {
@@ -81,13 +81,13 @@ fn what_breaks_off_goes_on_with_garbage_or_is_empty_is_not_stored() {
         let fails = |bytes: &[u8], options: &str| {
             let run = store.put("x").args(&format!("--expect {format} {options}"));
             let done = run.stdin(bytes).run().fails(5);
-            store.has_nothing_of("x");
+            store.assert_not_stored("x");
             done
         };
-        fails(&bytes[..cut], "").says(&["the stream is not"]);
+        fails(&bytes[..cut], "").stderr_has(&["the stream is not"]);
         fails(&bytes[..bytes.len() / 3], "");
         fails(&[&bytes[..], b"garbage"].concat(), "");
-        fails(b"", "--allow-empty").says(&["empty"]);
+        fails(b"", "--allow-empty").stderr_has(&["empty"]);
         fails(b"", "");
     }
 }
@@ -101,8 +101,8 @@ fn a_stream_of_many_parts_that_breaks_off_is_not_stored_and_its_upload_aborted()
     std::fs::write(folder.join("files/big"), common::stream::ramp(size)).unwrap();
     let tar = |ending: &str| format!("tar c files | {ending}");
     let run = |ending: &str| store.put("x").args("--expect tar -- sh -c").arg(tar(ending)).run();
-    run(&format!("head -c {size}")).fails(5).says(&["tar"]);
-    store.has_nothing_of("x");
+    run(&format!("head -c {size}")).fails(5).stderr_has(&["tar"]);
+    store.assert_not_stored("x");
     run("cat").exits(0);
 }
 
@@ -113,9 +113,9 @@ fn without_the_flag_what_visibly_breaks_off_is_stored_with_a_warning() {
         let bytes = sample(name);
         let cut = &bytes[..bytes.len() * 3 / 4];
         let done = store.put(name).stdin(cut).run().exits(0);
-        done.says(&["warning: ", &format!("--expect {format}")]);
+        done.stderr_has(&["warning: ", &format!("--expect {format}")]);
         assert_same(&store.object(name).unwrap(), cut);
         let whole = format!("whole-{name}");
-        store.put(&whole).stdin(bytes).run().exits(0).says_nothing_of("--expect");
+        store.put(&whole).stdin(bytes).run().exits(0).stderr_lacks("--expect");
     }
 }

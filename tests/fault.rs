@@ -54,7 +54,7 @@ fn survives(
 #[track_caller]
 fn survives_cleanly(length: usize, options: &str, rules: impl IntoIterator<Item = FaultRule>) {
     let (store, _) = survives(length, options, rules);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 /// This ends the run with the code, and nothing is stored or left open.
@@ -67,7 +67,7 @@ fn fails(
 ) -> Done {
     let store = Store::failing(rules);
     let done = put(&store, length, options).fails(code);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
     done
 }
 
@@ -75,13 +75,14 @@ fn fails(
 #[track_caller]
 fn mismatches(length: usize, rules: impl IntoIterator<Item = FaultRule> + Clone) {
     let store = Store::failing(rules.clone());
-    let done = put(&store, length, "").fails(7).says(&["was committed", "--delete-on-mismatch"]);
-    let etag = store.about("x")["etag"].as_str().unwrap().to_owned();
-    done.says(&[&etag]);
-    store.has_no_open_upload();
+    let done =
+        put(&store, length, "").fails(7).stderr_has(&["was committed", "--delete-on-mismatch"]);
+    let etag = store.object_record("x")["etag"].as_str().unwrap().to_owned();
+    done.stderr_has(&[&etag]);
+    store.assert_no_open_upload();
     let store = Store::failing(rules);
-    put(&store, length, "--delete-on-mismatch").fails(7).says(&["was deleted"]);
-    store.has_nothing_of("x");
+    put(&store, length, "--delete-on-mismatch").fails(7).stderr_has(&["was deleted"]);
+    store.assert_not_stored("x");
 }
 
 /// Rows of the table: a promise, and what has to hold.
@@ -175,9 +176,9 @@ rows! {
     a_bit_flipped_on_the_wire_of_a_put: survives_cleanly(SHORT, "--checksum md5", [
         once(PutObject, Fault::FlipBit(SHORT as u64 - 1))]);
     a_bit_flipped_on_the_wire_every_time: fails(LONG, "", 7, [
-        FaultRule::on(UploadPart, Fault::FlipBit(1)).part(1)]).says(&["UnmatchedContentSHA256", "part 1"]);
+        FaultRule::on(UploadPart, Fault::FlipBit(1)).part(1)]).stderr_has(&["UnmatchedContentSHA256", "part 1"]);
     a_bit_flipped_on_the_wire_of_a_put_every_time: fails(SHORT, "", 7, [
-        FaultRule::on(PutObject, Fault::FlipBit(1))]).says(&["UnmatchedContentSHA256"]);
+        FaultRule::on(PutObject, Fault::FlipBit(1))]).stderr_has(&["UnmatchedContentSHA256"]);
     a_wrong_checksum_in_the_answer_to_a_part: fails(LONG, "", 7, [
         FaultRule::on(UploadPart, Fault::WrongChecksum).part(2)]);
     a_wrong_checksum_in_the_answer_to_a_commit: mismatches(LONG, [
@@ -192,9 +193,9 @@ rows! {
         FaultRule::on(CommitMultipartUpload, Fault::DropPart(2))]);
 
     a_commit_that_is_answered_and_stores_nothing: fails(LONG, "", 7, [
-        FaultRule::on(CommitMultipartUpload, Fault::NothingStored)]).says(&["not stored", "etag"]);
+        FaultRule::on(CommitMultipartUpload, Fault::NothingStored)]).stderr_has(&["not stored", "etag"]);
     a_put_that_is_answered_and_stores_nothing: fails(SHORT, "", 7, [
-        FaultRule::on(PutObject, Fault::NothingStored)]).says(&["not stored", "etag"]);
+        FaultRule::on(PutObject, Fault::NothingStored)]).stderr_has(&["not stored", "etag"]);
     a_part_that_the_store_has_lost_by_the_commit: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::LosePart(3))]);
     a_part_that_has_become_another_by_the_commit: survives_cleanly(LONG, "", [
@@ -209,17 +210,17 @@ rows! {
         FaultRule::on(HeadObject, refuse(503)).when(Trigger::Attempt(2))]);
 
     a_service_that_stays_down: fails(LONG, "--retry-for 2s", 4, [
-        FaultRule::on(UploadPart, refuse(503))]).says(&["503"]);
+        FaultRule::on(UploadPart, refuse(503))]).stderr_has(&["503"]);
     a_service_that_stays_down_at_create: fails(LONG, "--retry-for 2s", 4, [
-        FaultRule::on(CreateMultipartUpload, refuse(503))]).says(&["503"]);
+        FaultRule::on(CreateMultipartUpload, refuse(503))]).stderr_has(&["503"]);
     a_service_that_stays_down_at_commit: fails(LONG, "--retry-for 2s", 4, [
-        FaultRule::on(CommitMultipartUpload, refuse(503))]).says(&["503"]);
+        FaultRule::on(CommitMultipartUpload, refuse(503))]).stderr_has(&["503"]);
     a_service_that_stays_down_at_put: fails(SHORT, "--retry-for 2s", 4, [
-        FaultRule::on(PutObject, refuse(503))]).says(&["503"]);
+        FaultRule::on(PutObject, refuse(503))]).stderr_has(&["503"]);
     a_part_that_is_refused_for_good: fails(LONG, "", 4, [
-        FaultRule::on(UploadPart, refuse(403)).part(3)]).says(&["403", "part 3"]);
+        FaultRule::on(UploadPart, refuse(403)).part(3)]).stderr_has(&["403", "part 3"]);
     a_commit_that_is_refused_for_good: fails(LONG, "", 4, [
-        FaultRule::on(CommitMultipartUpload, refuse(403))]).says(&["403"]);
+        FaultRule::on(CommitMultipartUpload, refuse(403))]).stderr_has(&["403"]);
 }
 
 /// What stood there before is hidden, and a commit that stores nothing leaves it there.
@@ -242,7 +243,7 @@ fn an_older_object_that_may_not_be_looked_at_is_not_taken_for_the_new_one() {
             assert_eq!(done.status.code(), Some(code), "HTTP {status}: {}", done.stderr);
             let stands = if lies { old } else { ramp(LONG) };
             assert_same(&store.object("x").unwrap(), &stands);
-            store.has_no_open_upload();
+            store.assert_no_open_upload();
         }
     }
 }
@@ -253,7 +254,7 @@ fn checksums_that_the_service_does_not_send_are_no_mismatch() {
         let silent = |operation| FaultRule::on(operation, Fault::MissingChecksum);
         let rules = [UploadPart, CommitMultipartUpload, PutObject, HeadObject].map(silent);
         let (store, done) = survives(length, "", rules);
-        store.has_no_open_upload();
+        store.assert_no_open_upload();
         assert_eq!(done.receipt()["verified-by"], "content-length");
     }
 }
@@ -267,8 +268,8 @@ fn a_put_whose_body_never_gets_through_is_no_unknown_outcome_even_if_nobody_can_
     let store = Store::failing(rules);
     // More than the kernels of both sides hold.
     let options = "put --part-size 64MiB --stall-timeout 1s --retry-for 1s oci://backups/x";
-    store.ocipipe(options).stdin(ramp(30 << 20)).run().fails(4).says(&["no byte moved"]);
-    store.has_nothing_of("x");
+    store.ocipipe(options).stdin(ramp(30 << 20)).run().fails(4).stderr_has(&["no byte moved"]);
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -285,7 +286,7 @@ fn a_create_whose_answer_was_lost_is_named_and_not_aborted() {
     let (store, done) = survives(LONG, "", [once(CreateMultipartUpload, Fault::LoseAnswer)]);
     let open = store.server().open_uploads();
     assert_eq!(open.len(), 1);
-    done.says(&[&open[0].2, "ocipipe uploads abort"]);
+    done.stderr_has(&[&open[0].2, "ocipipe uploads abort"]);
     assert_eq!(store.requests_of(AbortMultipartUpload).len(), 0);
 }
 
@@ -305,7 +306,7 @@ fn an_upload_that_cannot_be_aborted_is_named_together_with_the_command_that_does
     store.server().set_faults(Default::default());
     let words: Vec<&str> = command.split_whitespace().collect();
     store.ocipipe(&words.join(" ")).run().exits(0);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 /// The page of a proxy is no answer to a call that expects nothing, whatever its status.
@@ -324,17 +325,17 @@ fn an_upload_counts_as_aborted_and_an_object_as_deleted_only_on_the_word_of_the_
     ]);
     let done = put(&store, LONG, "").fails(4);
     let id = store.server().open_uploads()[0].2.clone();
-    done.says(&[&id, "uploads abort"]);
+    done.stderr_has(&[&id, "uploads abort"]);
     let abort = "uploads abort --bucket-name backups --all";
     store.server().set_faults(FaultPlan::new().with(once(AbortMultipartUpload, page())));
     store.ocipipe(abort).run().exits(0);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
     let store = Store::failing([
         FaultRule::on(CommitMultipartUpload, Fault::WrongChecksum),
         once(DeleteObject, page()),
     ]);
-    put(&store, LONG, "--delete-on-mismatch").fails(7).says(&["was deleted"]);
-    store.has_nothing_of("x");
+    put(&store, LONG, "--delete-on-mismatch").fails(7).stderr_has(&["was deleted"]);
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -346,7 +347,7 @@ fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown_and_nothing_is_abor
     ];
     let store = Store::failing(rules);
     let done = put(&store, LONG, "--retry-for 2s").fails(8);
-    done.says(&["unknown", "oci os object head"]);
+    done.stderr_has(&["unknown", "oci os object head"]);
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
     assert_eq!(store.requests_of(AbortMultipartUpload).len(), 0);
 }
@@ -362,7 +363,7 @@ fn the_source_is_let_go_of_when_the_upload_is_given_up_and_not_only_when_its_abo
     let piece = ramp(1 << 16);
     while std::io::Write::write_all(run.stdin.as_mut().unwrap(), &piece).is_ok() {}
     let told = run.age();
-    let done = run.ends().fails(4).says(&["uploads abort"]);
+    let done = run.wait_with_open_stdin().fails(4).stderr_has(&["uploads abort"]);
     let after = done.took.saturating_sub(told);
     assert!(after > std::time::Duration::from_secs(5), "the producer was told {after:?} before");
 }

@@ -19,7 +19,7 @@ use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 fn ended(done: Done) -> Done {
     let code = done.status.code();
     assert!(matches!(code, Some(0 | 1 | 5)), "{}:\n{}", done.status, done.stderr);
-    done.says_nothing_of("panicked").within_seconds(120)
+    done.stderr_lacks("panicked").within_seconds(120)
 }
 
 /// Runs it with ever fewer threads at the start: with the first number it succeeds, and with none it
@@ -27,13 +27,13 @@ fn ended(done: Done) -> Done {
 fn with_ever_fewer(store: &Store, most: u64, run: impl Fn() -> Ocipipe, words: &[&str]) {
     let Some(user) = User::of(store) else { return };
     for processes in (1..=most).rev() {
-        let done = ended(user.runs(run(), processes).run());
+        let done = ended(user.with_processes(run(), processes).run());
         if done.status.success() {
             continue;
         }
         assert!(processes < most, "not even with {most}: {}", done.stderr);
-        done.says(words)
-            .says(&["Resource temporarily unavailable", "raise the limit of processes"]);
+        done.stderr_has(words)
+            .stderr_has(&["Resource temporarily unavailable", "raise the limit of processes"]);
     }
 }
 
@@ -45,7 +45,7 @@ fn a_stream_is_stored_with_one_thread_beside_the_first_and_with_none_the_reason_
     if let Some(object) = store.object("x") {
         assert_same(&object, &ramp(PART + 1));
     }
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -83,16 +83,16 @@ fn the_embedded_store_says_too_that_there_is_no_thread() {
     let run = || run().within(store.folder()).stdin(ramp(1000));
     let Some(user) = User::of(&store) else { return };
     for processes in 1..=4 {
-        ended_or_refused(user.runs(run(), processes).run());
+        ended_or_refused(user.with_processes(run(), processes).run());
     }
-    user.runs(run(), 5).run().exits(0);
+    user.with_processes(run(), 5).run().exits(0);
 }
 
 #[track_caller]
 fn ended_or_refused(done: Done) {
     let code = done.status.code();
     assert!(matches!(code, Some(0..=2)), "{}:\n{}", done.status, done.stderr);
-    done.says_nothing_of("panicked").within_seconds(120);
+    done.stderr_lacks("panicked").within_seconds(120);
 }
 
 /// A put to `x` whose endpoint is a name, which has to be looked up for each connection.
@@ -124,13 +124,13 @@ fn no_thread_is_needed_any_more_once_the_stream_is_read() {
     ]);
     let Some(user) = User::of(&store) else { return };
     let run = store.put("x").args("--stall-timeout 1s --debug").stdin_pipe();
-    let mut run = user.runs(run, 12).start();
+    let mut run = user.with_processes(run, 12).start();
     let mut source = Ramp::default();
     run.write(&source.take(PART + 1));
-    store.waits_for(UploadPart, 1);
-    let _crowd = user.crowd(12);
+    store.wait_for_requests(UploadPart, 1);
+    let _crowd = user.occupy(12);
     run.write(&source.take(4 * PART));
-    let done = run.wait().exits(0).says_nothing_of("panicked");
+    let done = run.wait().exits(0).stderr_lacks("panicked");
     assert_eq!(done.receipt()["size"], 5 * PART + 1);
     assert_same(&store.object("x").unwrap(), &ramp(5 * PART + 1));
 }
@@ -141,18 +141,18 @@ fn a_control_group_that_is_full_for_a_while_loses_no_stream() {
     let reset = FaultRule::on(UploadPart, Fault::ResetInBody(5000)).when(Trigger::First(3));
     let store = Store::failing([reset]);
     let run = by_name(&store).stdin_pipe();
-    let mut run = group.runs(run).start();
+    let mut run = group.run_in(run).start();
     let mut source = Ramp::default();
     run.write(&source.take(PART / 2));
-    store.waits_for(HeadObject, 1);
+    store.wait_for_requests(HeadObject, 1);
     // Longer than a thread that has nothing to do is commonly kept.
     group.set("pids.max", "1");
     std::thread::sleep(Duration::from_secs(11));
     run.write(&source.take(3 * PART));
-    store.waits_for(UploadPart, 2);
+    store.wait_for_requests(UploadPart, 2);
     group.set("pids.max", "max");
     run.write(&source.take(PART));
-    run.wait().exits(0).says_nothing_of("panicked");
+    run.wait().exits(0).stderr_lacks("panicked");
     let length = PART / 2 + 4 * PART;
     assert_same(&store.object("x").unwrap(), &ramp(length));
 }
@@ -162,7 +162,7 @@ fn a_control_group_that_is_full_at_the_start_for_a_moment_is_waited_for() {
     let Some(group) = Group::with("pids", "pids.max") else { return };
     let store = Store::start();
     group.set("pids.max", "1");
-    let run = group.runs(store.put("x").stdin(ramp(1000))).start();
+    let run = group.run_in(store.put("x").stdin(ramp(1000))).start();
     std::thread::sleep(Duration::from_secs(2));
     group.set("pids.max", "max");
     run.wait().exits(0);

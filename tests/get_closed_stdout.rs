@@ -18,7 +18,7 @@ fn a_reader_that_has_seen_enough_is_told_nothing_and_the_exit_code_is_not_0() {
     let mut seen = vec![0; 1000];
     reader.read_exact(&mut seen).unwrap();
     drop(reader);
-    let done = run.ends().exits(1);
+    let done = run.wait_with_open_stdin().exits(1);
     assert_eq!(done.stderr, "");
     assert_eq!(seen, sent[..1000]);
 }

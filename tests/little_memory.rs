@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::limits::{Group, soften};
+use common::limits::{Group, set_soft_limit};
 use common::run::Done;
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
@@ -24,7 +24,7 @@ fn slow() -> Store {
 
 #[track_caller]
 fn stored(store: &Store, done: Done, length: usize) -> Done {
-    let done = done.exits(0).says_nothing_of("panicked").says_nothing_of("allocation");
+    let done = done.exits(0).stderr_lacks("panicked").stderr_lacks("allocation");
     assert_eq!(done.receipt()["size"], length);
     assert_same(&store.object("x").unwrap(), &ramp(length));
     done
@@ -40,12 +40,12 @@ fn a_buffer_that_is_refused_is_done_without() {
         let bytes = if limit == "--as" { 500 * MIB } else { 100 * MIB };
         let done = store
             .ocipipe("put oci://backups/x --max-memory 1GiB --part-size 40MiB")
-            .by(&format!("prlimit {limit}={bytes}"))
+            .wrapped_by(&format!("prlimit {limit}={bytes}"))
             .stdin(ramp(length))
             .run();
         let done = stored(&store, done, length);
         if limit == "--data" {
-            done.says(&["gives no more memory for buffers", "going on with what there is"]);
+            done.stderr_has(&["gives no more memory for buffers", "going on with what there is"]);
         }
     }
 }
@@ -56,7 +56,7 @@ fn less_than_one_whole_buffer_is_done_with() {
     let length = 5 * PART + 1;
     let done = store
         .ocipipe("put oci://backups/x --max-memory 1GiB --part-size 100MiB")
-        .by(&format!("prlimit --data={}", 64 * MIB))
+        .wrapped_by(&format!("prlimit --data={}", 64 * MIB))
         .stdin(ramp(length))
         .run();
     stored(&store, done, length);
@@ -70,10 +70,10 @@ fn sizes_are_chosen_for_the_limits_that_there_are() {
         let bytes = 480 * MIB;
         let done = store
             .ocipipe("put oci://backups/x")
-            .by(&format!("prlimit {limit}={bytes}"))
+            .wrapped_by(&format!("prlimit {limit}={bytes}"))
             .stdin(ramp(length))
             .run();
-        let done = stored(&store, done, length).says_nothing_of("no more memory");
+        let done = stored(&store, done, length).stderr_lacks("no more memory");
         // Without a limit the whole is half a part.
         let parts = done.receipt()["parts"].as_u64().unwrap();
         assert!(parts >= 3, "{limit}: {parts} parts");
@@ -88,20 +88,20 @@ fn where_there_is_no_memory_at_all_the_reason_is_said() {
         let done = store
             .put("x")
             .arg("--force")
-            .by(&format!("prlimit --data={}", mebibytes * MIB))
+            .wrapped_by(&format!("prlimit --data={}", mebibytes * MIB))
             .stdin(ramp(1000))
             .run();
         match done.status.code() {
             Some(0) => {}
             Some(1) => {
                 refused += 1;
-                done.says(&["the system gives no"]).within_seconds(60);
+                done.stderr_has(&["the system gives no"]).within_seconds(60);
             }
             _ => panic!("{} with {mebibytes} MiB:\n{}", done.status, done.stderr),
         }
     }
     assert!(refused > 0, "it needs less than was tried");
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -111,14 +111,14 @@ fn memory_that_is_refused_for_a_while_in_the_middle_loses_no_stream() {
         let mut run = store.put("x").args("--max-memory 60MiB").stdin_pipe().start();
         let mut source = Ramp::default();
         run.write(&source.take(2 * PART));
-        store.waits_for(UploadPart, 1);
+        store.wait_for_requests(UploadPart, 1);
         // Nothing at all can be mapped any more, however small.
-        soften(run.pid(), resource, Some(1));
+        set_soft_limit(run.pid(), resource, Some(1));
         let pid = run.pid();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 std::thread::sleep(Duration::from_secs(3));
-                soften(pid, resource, None);
+                set_soft_limit(pid, resource, None);
             });
             run.write(&source.take(6 * PART));
         });
@@ -135,14 +135,14 @@ fn an_object_is_read_where_there_is_memory_for_one_range_only() {
     for mebibytes in [24, 48, 64, 80, 160] {
         let done = store
             .ocipipe("get oci://backups/x --file got")
-            .by(&format!("prlimit --data={}", mebibytes * MIB))
+            .wrapped_by(&format!("prlimit --data={}", mebibytes * MIB))
             .run();
         match done.status.code() {
             Some(0) => {
                 read += 1;
                 assert_same(&std::fs::read(store.folder().join("got")).unwrap(), &ramp(length));
             }
-            Some(1) => drop(done.says(&["gives no memory for"])),
+            Some(1) => drop(done.stderr_has(&["gives no memory for"])),
             _ => panic!("{} with {mebibytes} MiB:\n{}", done.status, done.stderr),
         }
     }
@@ -155,6 +155,6 @@ fn a_control_group_that_is_small_is_enough() {
     let store = slow();
     group.set("memory.limit_in_bytes", &(96 * MIB).to_string());
     let length = 12 * PART;
-    let done = group.runs(store.ocipipe("put oci://backups/x")).stdin(ramp(length)).run();
+    let done = group.run_in(store.ocipipe("put oci://backups/x")).stdin(ramp(length)).run();
     stored(&store, done, length);
 }

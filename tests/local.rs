@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::run::{Ocipipe, ocipipe};
-use common::store::Unread;
+use common::store::UnreadStdin;
 use common::stream::{PART, assert_same, ramp};
 
 fn put(folder: &Path, address: &str) -> Ocipipe {
@@ -60,9 +60,9 @@ fn the_account_of_the_environment_is_no_concern_of_it() {
 fn an_object_of_an_earlier_run_is_replaced_only_by_force() {
     let folder = tempfile::tempdir().unwrap();
     let first = put(folder.path(), "oci://demo/x").stdin("first").run().exits(0).receipt();
-    let (unread, stdin) = Unread::new(folder.path());
-    put(folder.path(), "oci://demo/x").stdin_from(stdin).run().fails(6).says(&["--force"]);
-    unread.stayed_unread();
+    let (unread, stdin) = UnreadStdin::new(folder.path());
+    put(folder.path(), "oci://demo/x").stdin_from(stdin).run().fails(6).stderr_has(&["--force"]);
+    unread.assert_unread();
     let path = folder.path().join("store/demo/x");
     assert_eq!(std::fs::read(&path).unwrap(), b"first");
     let etag = first["etag"].as_str().unwrap();
@@ -86,9 +86,9 @@ fn a_name_that_is_no_path_below_the_folder_is_refused_and_nothing_is_written() {
         "oci://.ocipipe/x",
         &long,
     ] {
-        let (unread, stdin) = Unread::new(folder.path());
+        let (unread, stdin) = UnreadStdin::new(folder.path());
         put(folder.path(), address).stdin_from(stdin).run().fails(2);
-        unread.stayed_unread();
+        unread.assert_unread();
         assert_eq!(all_below(folder.path()), ["unread"], "{address}");
     }
 }
@@ -108,11 +108,11 @@ fn what_stands_in_the_way_is_refused_before_reading_and_left_alone() {
     let before = all_below(&store);
     for name in ["demo/file/x", "demo/folder", "demo/link/x", "linked/x", "demo/to-file"] {
         for force in ["", "--force"] {
-            let (unread, stdin) = Unread::new(folder.path());
+            let (unread, stdin) = UnreadStdin::new(folder.path());
             let run = put(folder.path(), &format!("oci://{name}")).args(force);
             let code = run.stdin_from(stdin).run().fails(2).status.code();
             assert_eq!(code, Some(2), "{name}");
-            unread.stayed_unread();
+            unread.assert_unread();
         }
     }
     assert_eq!(all_below(&store), before);

@@ -44,13 +44,13 @@ fn the_environment_alone_is_enough_for_an_api_key() {
     let key = std::fs::read_to_string(store.server().key_path()).unwrap();
     let line = key.lines().nth(1).unwrap().to_owned();
     let done = run("oci://backups/content").var("OCI_CLI_KEY_CONTENT", &key).run().exits(0);
-    done.says_nothing_of(&line);
+    done.stderr_lacks(&line);
     run("oci://backups/file").var("OCI_CLI_KEY_FILE", store.server().key_path()).run().exits(0);
     for name in ["content", "file"] {
         assert_eq!(store.object(name).as_deref(), Some(&b"hello"[..]));
     }
     let bad = run("oci://backups/x").var("OCI_CLI_KEY_CONTENT", &key[..100]).run().fails(2);
-    bad.says(&["OCI_CLI_KEY_CONTENT"]).says_nothing_of(&line);
+    bad.stderr_has(&["OCI_CLI_KEY_CONTENT"]).stderr_lacks(&line);
 }
 
 #[test]
@@ -63,6 +63,6 @@ fn a_profile_that_is_named_is_not_done_without() {
         .var("OCI_CLI_ENDPOINT", store.server().url())
         .run()
         .fails(2)
-        .says(&["there is no config file"]);
-    store.has_nothing_of("one");
+        .stderr_has(&["there is no config file"]);
+    store.assert_not_stored("one");
 }

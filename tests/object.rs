@@ -21,7 +21,7 @@ fn what_is_said_of_the_object_arrives_with_it() {
             .args("--content-encoding gzip --content-language de --cache-control no-store")
             .args(r#"--content-disposition inline --metadata {"Host":"db1","made-by":"cron"}"#);
         run.stdin(ramp(length)).run().exits(0);
-        let about = store.about(&name)["properties"].clone();
+        let about = store.object_record(&name)["properties"].clone();
         assert_eq!(about["storage_tier"], "InfrequentAccess");
         assert_eq!(about["content_type"], "application/x-tar");
         assert_eq!(about["content_encoding"], "gzip");
@@ -43,7 +43,7 @@ fn metadata_is_taken_as_the_oci_cli_takes_it() {
         let run = store.put(&name).arg("--metadata").arg(map);
         let run = run.arg("--content-disposition").arg("attachment; filename=\"\u{dc}.tar\"");
         run.stdin(ramp(length)).run().exits(0);
-        let about = store.about(&name)["properties"].clone();
+        let about = store.object_record(&name)["properties"].clone();
         for (key, text) in [
             ("run", "42"),
             ("load", "1.5"),
@@ -58,14 +58,14 @@ fn metadata_is_taken_as_the_oci_cli_takes_it() {
             let run = store.put(&name).arg("--metadata").arg(url).arg("--force");
             let run = run.var("FOLDER", store.folder());
             run.stdin(ramp(length)).run().exits(0);
-            let about = store.about(&name)["properties"].clone();
+            let about = store.object_record(&name)["properties"].clone();
             assert_eq!(about["metadata"]["opc-meta-from"], "a file");
             assert_eq!(about["metadata"]["opc-meta-city"], "M\u{fc}nchen");
         }
         let get = store.ocipipe("get --file back").arg(format!("oci://backups/{name}"));
         get.run().exits(0);
     }
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn metadata_that_is_none_is_refused_before_anything_is_asked() {
         (&url, &["--metadata is not JSON"]),
         (r#"{"a": null}"#, &["is not a text"]),
     ] {
-        store.put("x").arg("--metadata").arg(given).stdin("x").run().fails(2).says(words);
+        store.put("x").arg("--metadata").arg(given).stdin("x").run().fails(2).stderr_has(words);
     }
     let key = store.put("x").args("--encryption-key-file /dev/stdin");
-    key.stdin("x").run().fails(2).says(&["--encryption-key-file /dev/stdin is the stream"]);
+    key.stdin("x").run().fails(2).stderr_has(&["--encryption-key-file /dev/stdin is the stream"]);
     assert_eq!(store.requests().len(), 0);
 }
 
@@ -91,7 +91,7 @@ fn metadata_that_is_none_is_refused_before_anything_is_asked() {
 fn a_media_type_is_guessed_by_where_the_stream_comes_from() {
     let store = Store::start();
     let photo = store.file("photo.webp", "x");
-    let media = |name: &str| store.about(name)["properties"]["content_type"].clone();
+    let media = |name: &str| store.object_record(name)["properties"]["content_type"].clone();
     let auto = |name: &str| store.put(name).args("--content-type auto");
     auto("a.txt").arg("--file").arg(&photo).run().exits(0);
     assert_eq!(media("a.txt"), "image/webp");
@@ -107,7 +107,7 @@ fn a_media_type_is_guessed_by_where_the_stream_comes_from() {
 fn nothing_is_said_of_the_object_that_nobody_asked_for() {
     let store = Store::start();
     store.put("plain").stdin("x").run().exits(0);
-    let about = store.about("plain")["properties"].clone();
+    let about = store.object_record("plain")["properties"].clone();
     assert_eq!(about["content_type"], "application/octet-stream");
     for key in ["content_encoding", "customer_key", "kms_key"] {
         assert!(about[key].is_null(), "{key}: {about}");
@@ -124,9 +124,9 @@ fn a_customers_key_goes_along_with_every_request_that_needs_it() {
         let run = store.put(&name).arg("--encryption-key-file").arg(&key);
         let done = run.arg("--debug").stdin(ramp(length)).run().exits(0);
         assert_same(&store.object(&name).unwrap(), &ramp(length));
-        let about = store.about(&name)["properties"].clone();
+        let about = store.object_record(&name)["properties"].clone();
         assert!(about["customer_key"].is_string(), "{about}");
-        done.says_nothing_of("QUJDREVGR0hJ").says_nothing_of("ABCDEFGHIJ");
+        done.stderr_lacks("QUJDREVGR0hJ").stderr_lacks("ABCDEFGHIJ");
         let again = store.put(&name).arg("--encryption-key-file").arg(&key);
         again.stdin("x").run().fails(6);
     }
@@ -137,9 +137,9 @@ fn a_customers_key_that_is_none_is_refused_before_anything_is_asked() {
     let store = Store::start();
     let short = store.file("short", "QUJD");
     let run = store.put("x").arg("--encryption-key-file").arg(short);
-    run.stdin("x").run().fails(2).says(&["--encryption-key-file"]);
+    run.stdin("x").run().fails(2).stderr_has(&["--encryption-key-file"]);
     let run = store.put("x").args("--encryption-key-file /no/such/file");
-    run.stdin("x").run().fails(2).says(&["/no/such/file"]);
+    run.stdin("x").run().fails(2).stderr_has(&["/no/such/file"]);
     assert_eq!(store.requests().len(), 0);
 }
 
@@ -155,7 +155,7 @@ fn the_receipt_says_what_was_stored_and_how_that_is_known() {
     for (receipt, name, parts) in [(&short, "a/b c", 1), (&long, "long", 2)] {
         assert_eq!(receipt["bucket"], "backups");
         assert_eq!(receipt["namespace"], store.server().namespace());
-        assert_eq!(receipt["etag"], store.about(name)["etag"]);
+        assert_eq!(receipt["etag"], store.object_record(name)["etag"]);
         assert_eq!(receipt["parts"], parts);
         assert_eq!(receipt["checksum"]["algorithm"], "SHA256");
         assert_eq!(receipt["retries"], 0);
@@ -175,7 +175,7 @@ fn a_receipt_that_cannot_be_written_goes_to_stderr_and_changes_nothing() {
     let store = Store::start();
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let done = store.put("x").stdin("x").stdout_to(full).run().exits(0);
-    done.says(&["\"etag\"", "\"verified-by\""]);
+    done.stderr_has(&["\"etag\"", "\"verified-by\""]);
     assert_eq!(store.object("x").unwrap(), b"x");
 }
 
@@ -188,6 +188,6 @@ fn quiet_says_nothing_when_all_is_well_and_debug_never_says_a_secret() {
     let token = std::fs::read_to_string(store.server().token_path()).unwrap();
     let key = std::fs::read_to_string(store.server().key_path()).unwrap();
     let signature = token.trim().rsplit('.').next().unwrap();
-    let done = done.says_nothing_of(token.trim()).says_nothing_of(signature);
-    done.says_nothing_of(key.lines().nth(1).unwrap());
+    let done = done.stderr_lacks(token.trim()).stderr_lacks(signature);
+    done.stderr_lacks(key.lines().nth(1).unwrap());
 }

@@ -49,7 +49,7 @@ fn a_pipe_in_packet_mode_loses_nothing_whatever_the_size_of_its_packets() {
                     write(&writer, large, if *size < 64 { 4096 } else { *size });
                     write(&writer, small, *size);
                     drop(writer);
-                    let done = run.ends().exits(0);
+                    let done = run.wait_with_open_stdin().exits(0);
                     assert_eq!(done.receipt()["size"], stream.len());
                     assert_same(&store.object(&name).unwrap(), &stream);
                 }
@@ -83,7 +83,7 @@ fn a_named_pipe_in_packet_mode_loses_nothing() {
         .stdout(File::options().write(true).open(&fifo).unwrap())
         .spawn()
         .unwrap();
-    run.ends().exits(0);
+    run.wait_with_open_stdin().exits(0);
     assert!(writer.wait().unwrap().success());
     assert_same(&store.object("x").unwrap(), &stream);
 }
@@ -97,7 +97,7 @@ fn a_socket_of_packets_is_refused_before_anything_is_asked_and_a_stream_is_store
     {
         let (ours, theirs) = pair(kind);
         let done = store.put("x").stdin_from(Stdio::from(theirs)).run().fails(2);
-        done.says(&["stdin is a socket of packets", name]).within_seconds(60);
+        done.stderr_has(&["stdin is a socket of packets", name]).within_seconds(60);
         drop(ours);
     }
     assert!(store.requests().is_empty());
@@ -110,6 +110,6 @@ fn a_socket_of_packets_is_refused_before_anything_is_asked_and_a_stream_is_store
         left = &left[rustix::io::write(&ours, left).unwrap()..];
     }
     drop(ours);
-    run.ends().exits(0);
+    run.wait_with_open_stdin().exits(0);
     assert_same(&store.object("x").unwrap(), &stream);
 }

@@ -107,7 +107,7 @@ fn with_the_policy_for_put_alone_what_a_failed_run_leaves_open_is_named() {
     let done = put(&store, "x", PART + 1, "").fails(4);
     let open = store.server().open_uploads();
     assert_eq!(open.len(), 1);
-    done.says(&["ocipipe uploads abort", &open[0].2]);
+    done.stderr_has(&["ocipipe uploads abort", &open[0].2]);
 }
 
 #[test]
@@ -126,11 +126,11 @@ fn the_policy_for_looking_and_cleaning_up_leaves_nothing_behind() {
     let heading = "For `put`, with checks and cleanup";
     let store = store_of(heading, Vec::new());
     stores_every_stream(&store);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
     assert_eq!(store.requests_of(Operation::DeleteObject).len(), 0, "it has no right to");
     let store = store_of(heading, failing());
     put(&store, "x", PART + 1, "").fails(4);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn the_policy_for_put_and_get_reads_back_what_it_stored() {
         let back = std::fs::read(store.folder().join("back")).unwrap();
         assert_same(&back, &ramp(length + 2));
     }
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
     store.server().set_rights(reading);
     get(&store, "x77").exits(0);
     put(&store, "y", 5, "").fails(4);
@@ -173,7 +173,7 @@ fn the_policy_for_cleaning_up_lists_and_aborts() {
     assert_eq!(uploads("list").exits(0).stdout.matches("upload-id").count(), 2);
     uploads("abort --name x").exits(0);
     uploads("abort --all").exits(0);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -184,5 +184,5 @@ fn an_abort_that_names_the_upload_needs_the_right_to_delete_only() {
     store.server().set_rights(PermissionSet::of([Permission::ObjectDelete]));
     let abort = store.ocipipe("uploads abort").args(&format!("--upload-id {id}"));
     abort.arg(format!("oci://{BUCKET}/x")).run().exits(0);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }

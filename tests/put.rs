@@ -24,7 +24,7 @@ fn a_stream_of_any_length_arrives_whole_and_in_as_few_requests_as_it_needs() {
         assert_eq!(receipt["parts"], parts, "{length} bytes");
         assert_eq!(receipt.get("upload-id").is_some(), parts > 1, "{length} bytes");
     }
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
     assert_eq!(store.requests_of(Operation::PutObject).len(), 3);
     assert_eq!(store.requests_of(Operation::CreateMultipartUpload).len(), 3);
     assert_eq!(store.requests_of(Operation::UploadPart).len(), 2 + 3 + 4);
@@ -56,8 +56,8 @@ fn with_a_namespace_and_force_the_object_is_looked_at_so_that_refused_credential
 #[test]
 fn an_empty_stream_is_refused_unless_it_is_allowed() {
     let store = Store::start();
-    store.put("empty").stdin("").run().fails(5).says(&["empty", "--allow-empty"]);
-    store.has_nothing_of("empty");
+    store.put("empty").stdin("").run().fails(5).stderr_has(&["empty", "--allow-empty"]);
+    store.assert_not_stored("empty");
     let done = store.put("empty").args("--allow-empty").stdin("").run().exits(0);
     assert_eq!(store.object("empty").unwrap(), b"");
     assert_eq!(done.receipt()["size"], 0);
@@ -69,7 +69,7 @@ fn a_stream_shorter_than_it_has_to_be_is_not_stored() {
     store.put("less").args("--min-size 1KiB").stdin(ramp(1023)).run().fails(5);
     let least = format!("--min-size {}B", PART + 2);
     store.put("less").args(&least).stdin(ramp(PART + 1)).run().fails(5);
-    store.has_nothing_of("less");
+    store.assert_not_stored("less");
     store.put("enough").args("--min-size 1KiB").stdin(ramp(1024)).run().exits(0);
 }
 
@@ -79,7 +79,7 @@ fn a_slow_trickle_of_odd_pieces_arrives_whole() {
     let mut run = store.put("trickle").stdin_pipe().start();
     let mut source = Ramp::default();
     run.write(&source.take(1));
-    store.waits_for(Operation::HeadObject, 1);
+    store.wait_for_requests(Operation::HeadObject, 1);
     for _ in 0..2 * PART / 4099 {
         run.write(&source.take(4099));
     }
@@ -92,7 +92,7 @@ fn parts_leave_while_the_stream_is_still_open() {
     let store = Store::start();
     let mut run = store.put("open").stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    store.waits_for(Operation::UploadPart, 1);
+    store.wait_for_requests(Operation::UploadPart, 1);
     assert!(store.object("open").is_none());
     run.wait().exits(0);
     assert_same(&store.object("open").unwrap(), &ramp(PART + 1));
@@ -106,7 +106,7 @@ fn a_pipe_that_does_not_block_is_waited_for_and_is_no_read_error() {
     let run = store.put("nonblocking").stdin_from(theirs).start();
     let mut ours = std::fs::File::from(ours);
     // The start is over, so the empty pipe is being read.
-    store.waits_for(Operation::HeadObject, 1);
+    store.wait_for_requests(Operation::HeadObject, 1);
     std::io::Write::write_all(&mut ours, &ramp(PART + 5)).unwrap();
     drop(ours);
     run.wait().exits(0);
@@ -139,14 +139,14 @@ fn the_output_of_a_command_that_fails_or_is_killed_is_not_stored() {
     let store = Store::start();
     let run = |name: &str, script: &str| {
         let done = store.put(name).args("-- sh -c").arg(script).run().fails(5);
-        store.has_nothing_of(name);
+        store.assert_not_stored(name);
         done
     };
-    run("exits", "echo all the bytes; exit 3").says(&["3"]);
-    run("killed", "echo all the bytes; kill -9 $$").says(&["9"]);
-    run("long", "head -c 30000000 /dev/zero; exit 1").says(&["1"]);
-    store.put("none").args("-- /no/such/command").run().fails(5).says(&["/no/such/command"]);
-    store.has_nothing_of("none");
+    run("exits", "echo all the bytes; exit 3").stderr_has(&["3"]);
+    run("killed", "echo all the bytes; kill -9 $$").stderr_has(&["9"]);
+    run("long", "head -c 30000000 /dev/zero; exit 1").stderr_has(&["1"]);
+    store.put("none").args("-- /no/such/command").run().fails(5).stderr_has(&["/no/such/command"]);
+    store.assert_not_stored("none");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn the_command_gets_no_stdin_and_its_stderr_is_passed_on() {
     let store = Store::start();
     let script = "echo to stderr >&2; cat; echo end";
     let run = store.put("quiet").args("-- sh -c").arg(script).stdin("not for the command");
-    run.run().exits(0).says(&["to stderr"]);
+    run.run().exits(0).stderr_has(&["to stderr"]);
     assert_eq!(store.object("quiet").unwrap(), b"end\n");
 }
 

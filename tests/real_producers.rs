@@ -173,13 +173,13 @@ fn a_service_that_swallows_everything_ends_the_dump_and_its_transaction_in_a_pip
     let mut dump = piped(postgres.command("pg_dump").args(["-Fc", "-Z0", "source"]));
     let stdin = dump.stdout.take().unwrap();
     let run = store.put("db.dump").args(IMPATIENT).stdin_from(stdin).start();
-    run.waits_for_word("trying again");
+    run.wait_for_stderr("trying again");
     assert!(postgres.dumping("source") > 0, "the dump is over already");
-    let done = run.ends().fails(4).within_seconds(30);
+    let done = run.wait_with_open_stdin().fails(4).within_seconds(30);
     assert!(!dump.wait().unwrap().success(), "pg_dump was not told");
-    postgres.waits_until_nobody_dumps("source");
-    store.has_nothing_of("db.dump");
-    done.says(&["no byte moved"]);
+    postgres.wait_until_no_dump_runs("source");
+    store.assert_not_stored("db.dump");
+    done.stderr_has(&["no byte moved"]);
 }
 
 #[test]
@@ -192,14 +192,14 @@ fn a_service_that_never_answers_ends_the_dump_and_its_transaction_in_command_mod
     let abort = FaultRule::on(emulator::Operation::AbortMultipartUpload, silent);
     let store = Store::failing([first, abort]);
     let run = by_command(&postgres, store.put("db.dump").args(IMPATIENT), "-Fc -Z0 source").start();
-    run.waits_for_word("trying again");
+    run.wait_for_stderr("trying again");
     assert!(postgres.dumping("source") > 0, "the dump is over already");
-    let done = run.ends().fails(4).within_seconds(30);
-    postgres.waits_until_nobody_dumps("source");
+    let done = run.wait_with_open_stdin().fails(4).within_seconds(30);
+    postgres.wait_until_no_dump_runs("source");
     assert!(store.object("db.dump").is_none());
     // The abort was not answered, but done.
-    store.has_no_open_upload();
-    done.says(&["uploads abort"]);
+    store.assert_no_open_upload();
+    done.stderr_has(&["uploads abort"]);
 }
 
 /// A dump that waits in the middle, and is killed there.
@@ -211,11 +211,11 @@ fn killed_in_a_pipe(
 ) -> common::run::Done {
     let mut dump = piped(postgres.command("pg_dump").args([format, "-Z0", "source"]));
     let run = run.stdin_from(dump.stdout.take().unwrap()).start();
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     assert!(postgres.dumping("source") > 0, "the dump is over already");
     dump.kill().unwrap();
     dump.wait().unwrap();
-    run.ends()
+    run.wait_with_open_stdin()
 }
 
 /// Each part takes a while, so that what is behind the first is still to be written when it is there.
@@ -233,22 +233,22 @@ fn a_pg_dump_that_is_killed_half_way_stores_nothing() {
         let store = slow();
         let run = store.put("db").args(ONE).args(&format!("--expect {expect}"));
         killed_in_a_pipe(&postgres, &store, format, run).fails(5);
-        store.has_nothing_of("db");
+        store.assert_not_stored("db");
     }
     // Without the flag nobody tells of the death, but what is seen is said.
     let store = slow();
     let done = killed_in_a_pipe(&postgres, &store, "-Fp", store.put("db").args(ONE)).exits(0);
-    done.says(&["warning", "--expect sql"]);
+    done.stderr_has(&["warning", "--expect sql"]);
 
     let store = slow();
     let run = by_command(&postgres, store.put("db").args(ONE), "-Fc -Z0 source").start();
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     assert!(postgres.dumping("source") > 0, "the dump is over already");
     let [dump] = run.children()[..] else { panic!("it has started several") };
     rustix::process::kill_process(dump, rustix::process::Signal::KILL).unwrap();
-    run.ends().fails(5).says(&["was killed by signal 9"]);
-    store.has_nothing_of("db");
-    postgres.waits_until_nobody_dumps("source");
+    run.wait_with_open_stdin().fails(5).stderr_has(&["was killed by signal 9"]);
+    store.assert_not_stored("db");
+    postgres.wait_until_no_dump_runs("source");
 }
 
 #[test]

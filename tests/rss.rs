@@ -71,10 +71,10 @@ fn a_service_that_stands_still_holds_the_producer_and_not_more_memory() {
         before = now;
     }
     run.signal(Signal::TERM);
-    let done = run.ends().fails(143);
+    let done = run.wait_with_open_stdin().fails(143);
     producer.join().unwrap();
     let taken = taken.load(Ordering::SeqCst);
     assert!(taken <= bound + 2 * MIB, "{} MiB were taken", taken / MIB);
     assert!(done.peak < bound + PROGRAM, "{} MiB", done.peak / MIB);
-    store.has_nothing_of("still");
+    store.assert_not_stored("still");
 }

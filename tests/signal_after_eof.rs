@@ -98,9 +98,9 @@ fn under_way(store: &Store, name: &str, length: usize, options: &str) -> (Produc
     let heads = store.requests_of(HeadObject).len();
     let parts = store.requests_of(UploadPart).len();
     let run = store.put(name).args(options).in_group(producer.pid).stdin_from(stdout).start();
-    store.waits_for(HeadObject, heads + 1);
+    store.wait_for_requests(HeadObject, heads + 1);
     if length > PART {
-        store.waits_for(UploadPart, parts + 1);
+        store.wait_for_requests(UploadPart, parts + 1);
     }
     producer.waits();
     (producer, run)
@@ -111,13 +111,13 @@ fn stop(store: &Store, name: &str, told: Told, (signal, code): (Signal, i32), le
     let (producer, run) = under_way(store, name, length, "");
     let apart = tell(told, signal, &producer, &run);
     let what = format!("{told:?}, {signal:?}, {length} bytes, told within {apart:?}");
-    let done = run.ends();
+    let done = run.wait_with_open_stdin();
     if apart > TOO_BUSY && matches!(told, Told::ProducerFirst(_)) && done.status.success() {
         return never_speaks_of_stopping(&done.stderr);
     }
     assert_eq!(done.status.code(), Some(code), "{what}:\n{}", done.stderr);
     assert!(store.object(name).is_none(), "{what}: a torso is stored");
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 fn never_speaks_of_stopping(said: &str) {
@@ -187,7 +187,7 @@ fn a_signal_that_comes_long_after_the_end_either_stores_nothing_or_says_nothing_
         // About where the request leaves: before, while and after it is under way.
         let gap = (96 + 2 * number as u64 % 40) as u32 * MS;
         tell(Told::ProducerFirst(gap), signal, &producer, &run);
-        let done = run.ends();
+        let done = run.wait_with_open_stdin();
         match done.status.code() {
             Some(0) => {
                 assert_eq!(store.object(&name).unwrap().len(), length);
@@ -198,7 +198,7 @@ fn a_signal_that_comes_long_after_the_end_either_stores_nothing_or_says_nothing_
                 assert!(store.object(&name).is_none(), "{gap:?}: a torso is stored");
             }
         }
-        store.has_no_open_upload();
+        store.assert_no_open_upload();
     }
 }
 
@@ -211,7 +211,7 @@ fn a_local_store_stores_no_torso_either() {
     let run = run.arg("oci://b/x").in_group(producer.pid).stdin_from(stdout).start();
     producer.waits();
     let apart = tell(Told::ProducerFirst(20 * MS), Signal::TERM, &producer, &run);
-    let done = run.ends();
+    let done = run.wait_with_open_stdin();
     if apart > TOO_BUSY && done.status.success() {
         return;
     }

@@ -43,12 +43,12 @@ fn streams_arrive_although_every_fifth_request_is_declined() {
         let done = put(&store, length, "");
         if done.status.code() == Some(4) {
             assert!(store.server().spurious().at_first >= 4, "seed {seed}: {}", done.stderr);
-            done.says(&["answered so 4 times", "OBJECT_CREATE"]);
+            done.stderr_has(&["answered so 4 times", "OBJECT_CREATE"]);
             continue;
         }
         let done = done.exits(0);
         assert_same(&store.object("x").unwrap(), &ramp(length));
-        store.has_no_open_upload();
+        store.assert_no_open_upload();
         assert!(done.stderr.matches("mistake of the service").count() <= 1, "{}", done.stderr);
     }
 }
@@ -61,7 +61,7 @@ fn no_call_of_an_upload_is_given_up_because_it_was_declined() {
     let store = Store::failing(rules);
     put(&store, LONG, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 
     let store = Store::failing([declined(PutObject, Trigger::First(2))]);
     put(&store, SHORT, "").exits(0);
@@ -73,7 +73,7 @@ fn a_declined_abort_leaves_no_upload_open() {
     let forbidden = FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(403))).part(2);
     let store = Store::failing([forbidden, declined(AbortMultipartUpload, Trigger::First(2))]);
     put(&store, LONG, "").fails(4);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_lost_commit_is_found_although_every_question_is_declined_at_first() {
     ]);
     put(&store, LONG, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -100,20 +100,20 @@ fn reading_back_and_clearing_up_pass_what_is_declined() {
     // An upload to clear up.
     let mut left = store.put("left").stdin_pipe().start();
     left.write(&ramp(PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     let open = store.server().open_uploads();
-    store.ocipipe("uploads list --bucket-name backups").run().exits(0).says(&[]);
+    store.ocipipe("uploads list --bucket-name backups").run().exits(0).stderr_has(&[]);
     let abort = format!("uploads abort --bucket-name backups --upload-id {}", open[0].2);
     store.ocipipe(&abort).run().exits(0);
     left.signal(rustix::process::Signal::KILL);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
 fn an_object_that_is_missing_is_told_at_once() {
     let store = Store::start();
     let done = store.ocipipe("get oci://backups/none").run().fails(4);
-    done.says(&["oci://backups@", "does not exist", "ObjectNotFound"]).within_seconds(5);
+    done.stderr_has(&["oci://backups@", "does not exist", "ObjectNotFound"]).within_seconds(5);
 }
 
 /// What can be written to a run before it ends, of a stream that does not end.
@@ -141,7 +141,7 @@ fn a_bucket_that_is_missing_ends_within_twenty_seconds_and_the_stream_is_not_rea
     let store = Store::start();
     let (written, done) = swallowed(&store, "nowhere");
     let done = done.fails(4).within_seconds(20);
-    done.says(&["nowhere", "BucketNotFound", "answered so 4 times", "OBJECT_OVERWRITE"]);
+    done.stderr_has(&["nowhere", "BucketNotFound", "answered so 4 times", "OBJECT_OVERWRITE"]);
     assert_eq!(store.requests_of(CreateMultipartUpload).len(), 4);
     // Two parts, and what the pipe holds.
     assert!(written <= 2 * PART + (2 << 20), "{written} bytes were taken");
@@ -162,7 +162,7 @@ fn the_smallest_policy_stores_any_stream_and_leaves_nothing_behind() {
         let store = with_rights([ObjectCreate, ObjectOverwrite]);
         put(&store, length, "").exits(0).within_seconds(60);
         assert_same(&store.object("x").unwrap(), &ramp(length));
-        store.has_no_open_upload();
+        store.assert_no_open_upload();
     }
     let store = with_rights([ObjectCreate]);
     put(&store, SHORT, "").exits(0);
@@ -172,19 +172,19 @@ fn the_smallest_policy_stores_any_stream_and_leaves_nothing_behind() {
 #[test]
 fn a_right_that_is_missing_is_named() {
     let store = with_rights([ObjectCreate, ObjectInspect, ObjectDelete]);
-    put(&store, LONG, "").fails(4).says(&["OBJECT_CREATE and OBJECT_OVERWRITE"]);
-    store.has_nothing_of("x");
+    put(&store, LONG, "").fails(4).stderr_has(&["OBJECT_CREATE and OBJECT_OVERWRITE"]);
+    store.assert_not_stored("x");
 
     let store = with_rights([ObjectRead]);
-    put(&store, SHORT, "").fails(4).says(&["OBJECT_CREATE"]);
-    store.ocipipe("uploads list --bucket-name backups").run().fails(4).says(&["BUCKET_READ"]);
+    put(&store, SHORT, "").fails(4).stderr_has(&["OBJECT_CREATE"]);
+    store.ocipipe("uploads list --bucket-name backups").run().fails(4).stderr_has(&["BUCKET_READ"]);
     let abort = "uploads abort --bucket-name backups --name x --upload-id none";
-    store.ocipipe(abort).run().fails(4).says(&["OBJECT_DELETE", "is still open"]);
+    store.ocipipe(abort).run().fails(4).stderr_has(&["OBJECT_DELETE", "is still open"]);
 
     let store = with_rights([ObjectCreate, ObjectOverwrite, ObjectInspect]);
     put(&store, SHORT, "").exits(0);
     let get = store.ocipipe("get --retry-for 2s oci://backups/x").run().fails(4);
-    get.says(&["OBJECT_READ", "mistake of the service"]);
+    get.stderr_has(&["OBJECT_READ", "mistake of the service"]);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn an_upload_that_may_not_be_aborted_is_named_with_the_right_and_the_command() {
     let done = put(&store, LONG, "").fails(4).within_seconds(30);
     let open = store.server().open_uploads();
     assert_eq!(open.len(), 1);
-    done.says(&["OBJECT_DELETE", "ocipipe uploads abort", &open[0].2]);
+    done.stderr_has(&["OBJECT_DELETE", "ocipipe uploads abort", &open[0].2]);
 }
 
 /// Whether the new object stands there is asked by an upload that its etag allows.
@@ -209,7 +209,7 @@ fn an_upload_that_only_asked_is_named_where_it_may_not_be_aborted() {
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
     let open = store.server().open_uploads();
     assert_eq!(open.len(), 1);
-    done.says(&["OBJECT_DELETE", "ocipipe uploads abort", &open[0].2]);
+    done.stderr_has(&["OBJECT_DELETE", "ocipipe uploads abort", &open[0].2]);
 }
 
 #[test]
@@ -224,9 +224,9 @@ fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
                 store
             };
             let store = kept();
-            put(&store, length, "--force").fails(4).says(&["retention rule"]);
+            put(&store, length, "--force").fails(4).stderr_has(&["retention rule"]);
             assert_eq!(store.object("x").unwrap(), b"kept");
-            store.has_no_open_upload();
+            store.assert_no_open_upload();
             // Where the object is hidden, the rule is what tells of it.
             let store = kept();
             store.server().set_faults(emulator::fault::FaultPlan {
@@ -237,7 +237,7 @@ fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
             let told = ["retention rule", "IfNoneMatchFailed"];
             assert!(told.iter().any(|words| done.stderr.contains(words)), "{}", done.stderr);
             assert_eq!(store.object("x").unwrap(), b"kept");
-            store.has_no_open_upload();
+            store.assert_no_open_upload();
         }
     }
 }
@@ -248,7 +248,7 @@ fn the_target_of_a_replication_says_so() {
         options.buckets.insert(BUCKET.to_owned(), BucketProtection::read_only());
     });
     for length in [SHORT, LONG] {
-        put(&store, length, "").fails(4).says(&["BucketIsReadonly", "replication"]);
+        put(&store, length, "").fails(4).stderr_has(&["BucketIsReadonly", "replication"]);
     }
 }
 
@@ -270,5 +270,5 @@ fn an_object_under_another_customers_key_can_be_replaced() {
         assert_same(&store.object("x").unwrap(), &ramp(length));
     }
     let get = store.ocipipe("get").arg("oci://backups/x").arg("--encryption-key-file").arg(old);
-    get.run().fails(4).says(&["another key"]);
+    get.run().fails(4).stderr_has(&["another key"]);
 }

@@ -49,7 +49,7 @@ fn a_failure_that_nobody_reads_of_is_still_told_by_the_exit_code() {
         let (_unread, theirs) = filled(pipe());
         let run = store.put("x").args(options).stdin(ramp(LONG)).stderr_to(theirs);
         run.run().fails(4).within_seconds(60);
-        store.has_nothing_of("x");
+        store.assert_not_stored("x");
     }
     let store = Store::start();
     let (_unread, theirs) = filled(pipe());
@@ -67,10 +67,10 @@ fn a_signal_is_heard_although_nobody_reads_of_it() {
     let run = store.put("x").args("--debug").stdin_pipe().stderr_to(theirs);
     let mut run = run.start();
     run.write(&ramp(PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     run.signal(rustix::process::Signal::TERM);
-    run.ends().fails(143).within_seconds(30);
-    store.has_nothing_of("x");
+    run.wait_with_open_stdin().fails(143).within_seconds(30);
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_closed_or_full_or_broken_stderr_loses_no_upload() {
         let store = troubled();
         let file = store.file("stream", ramp(LONG));
         let line = format!("exec \"$@\" --debug --file {} {redirection}", file.display());
-        let run = store.put("x").by_script("bash", &line).run().exits(0);
+        let run = store.put("x").wrapped_by_script("bash", &line).run().exits(0);
         assert_eq!(run.receipt()["size"], LONG, "{redirection}");
         assert_same(&store.object("x").unwrap(), &ramp(LONG));
     }

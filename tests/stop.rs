@@ -22,7 +22,7 @@ const MORE_THAN_ONE_STOP: Duration = Duration::from_millis(1100);
 fn midway(store: &Store, name: &str) -> Running {
     let mut run = store.put(name).stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     run
 }
 
@@ -33,8 +33,8 @@ fn a_signal_in_mid_stream_leaves_nothing_behind_and_does_not_wait_for_the_produc
         let run = midway(&store, "x");
         run.signal(signal);
         // Its stdin stays open all the while.
-        run.ends().fails(code).within_seconds(15);
-        store.has_nothing_of("x");
+        run.wait_with_open_stdin().fails(code).within_seconds(15);
+        store.assert_not_stored("x");
     }
 }
 
@@ -43,10 +43,10 @@ fn a_signal_before_the_first_byte_leaves_nothing_behind() {
     for (signal, code) in ALL {
         let store = Store::start();
         let run = store.put("x").stdin_pipe().start();
-        store.waits_for(Operation::HeadObject, 1);
+        store.wait_for_requests(Operation::HeadObject, 1);
         run.signal(signal);
-        run.ends().fails(code).within_seconds(15);
-        store.has_nothing_of("x");
+        run.wait_with_open_stdin().fails(code).within_seconds(15);
+        store.assert_not_stored("x");
     }
 }
 
@@ -54,9 +54,9 @@ fn a_signal_before_the_first_byte_leaves_nothing_behind() {
 fn a_signal_while_the_endpoint_is_down_ends_the_waiting() {
     let store = Store::failing([FaultRule::any(Fault::Refuse(FaultResponse::status(503)))]);
     let run = store.put("x").stdin_pipe().start();
-    run.waits_for_word("trying again");
+    run.wait_for_stderr("trying again");
     run.signal(Signal::TERM);
-    run.ends().fails(143).within_seconds(15);
+    run.wait_with_open_stdin().fails(143).within_seconds(15);
 }
 
 #[test]
@@ -65,10 +65,10 @@ fn a_signal_while_parts_are_refused_ends_the_waiting_and_aborts() {
         Store::failing([FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(503)))]);
     let mut run = store.put("x").stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    run.waits_for_word("trying again");
+    run.wait_for_stderr("trying again");
     run.signal(Signal::TERM);
-    run.ends().fails(143).within_seconds(15);
-    store.has_nothing_of("x");
+    run.wait_with_open_stdin().fails(143).within_seconds(15);
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
             Store::failing([FaultRule::on(operation, Fault::StallAnswer { ms: Some(1500) })]);
         let mut run = store.put("x").stdin_pipe().start();
         run.write(&ramp(length));
-        run.end();
-        store.waits_for_object("x");
+        run.close_stdin();
+        store.wait_for_object("x");
         run.signal(Signal::TERM);
-        let done = run.ends().exits(0);
+        let done = run.wait_with_open_stdin().exits(0);
         assert_eq!(done.receipt()["size"], length);
         assert_same(&store.object("x").unwrap(), &ramp(length));
-        store.has_no_open_upload();
+        store.assert_no_open_upload();
     }
 }
 
@@ -97,12 +97,12 @@ fn a_second_signal_after_more_than_a_second_leaves_at_once() {
     let run = midway(&store, "x");
     let id = store.server().open_uploads()[0].2.clone();
     run.signal(Signal::INT);
-    run.waits_for_word("SIGINT");
+    run.wait_for_stderr("SIGINT");
     std::thread::sleep(MORE_THAN_ONE_STOP);
     run.signal(Signal::INT);
-    let done = run.ends().fails(130).within_seconds(10);
+    let done = run.wait_with_open_stdin().fails(130).within_seconds(10);
     assert!(store.object("x").is_none());
-    done.says(&["uploads abort", &id]);
+    done.stderr_has(&["uploads abort", &id]);
 }
 
 #[test]
@@ -111,13 +111,16 @@ fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknow
         Store::failing([FaultRule::on(CommitMultipartUpload, Fault::StallAnswer { ms: None })]);
     let mut run = store.put("x").stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    run.end();
-    store.waits_for_object("x");
+    run.close_stdin();
+    store.wait_for_object("x");
     run.signal(Signal::TERM);
-    run.waits_for_word("SIGTERM");
+    run.wait_for_stderr("SIGTERM");
     std::thread::sleep(MORE_THAN_ONE_STOP);
     run.signal(Signal::TERM);
-    run.ends().fails(8).within_seconds(10).says(&["unknown", "oci os object head"]);
+    run.wait_with_open_stdin()
+        .fails(8)
+        .within_seconds(10)
+        .stderr_has(&["unknown", "oci os object head"]);
 }
 
 /// A store whose answer to an abort takes so long that a second signal would come before it.
@@ -137,10 +140,10 @@ fn two_signals_at_once_are_one_stop_and_the_upload_is_aborted() {
         let store = slow_to_abort();
         let run = midway(&store, "x");
         run.signal(first);
-        run.waits_for_word("SIG");
+        run.wait_for_stderr("SIG");
         run.signal(second);
-        run.ends().fails(code).within_seconds(15).says_nothing_of("uploads abort");
-        store.has_nothing_of("x");
+        run.wait_with_open_stdin().fails(code).within_seconds(15).stderr_lacks("uploads abort");
+        store.assert_not_stored("x");
     }
 }
 
@@ -148,12 +151,12 @@ fn two_signals_at_once_are_one_stop_and_the_upload_is_aborted() {
 fn the_two_signals_of_timeout_are_one_stop() {
     let store = slow_to_abort();
     // It sends on what it gets, to its child and then to the group, as it does when time is up.
-    let mut run = store.put("x").by("timeout 600").stdin_pipe().start();
+    let mut run = store.put("x").wrapped_by("timeout 600").stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     run.signal(Signal::TERM);
-    run.ends().fails(143).within_seconds(15).says_nothing_of("uploads abort");
-    store.has_nothing_of("x");
+    run.wait_with_open_stdin().fails(143).within_seconds(15).stderr_lacks("uploads abort");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -162,11 +165,11 @@ fn a_closed_terminal_is_one_stop() {
     let (ours, theirs) = terminal();
     let script = format!("head -c {} /dev/zero; exec sleep 600", PART + 1);
     let run = store.put("x").args("-- sh -c").arg(script);
-    let run = run.by("setsid --ctty").stdin_from(theirs).start();
-    store.waits_for(UploadPart, 1);
+    let run = run.wrapped_by("setsid --ctty").stdin_from(theirs).start();
+    store.wait_for_requests(UploadPart, 1);
     drop(ours);
-    run.ends().fails(129).within_seconds(15).says_nothing_of("uploads abort");
-    store.has_nothing_of("x");
+    run.wait_with_open_stdin().fails(129).within_seconds(15).stderr_lacks("uploads abort");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -177,15 +180,15 @@ fn an_abort_that_something_on_the_way_to_the_service_answers_is_tried_again() {
     let store = Store::failing(once());
     let run = midway(&store, "x");
     run.signal(Signal::TERM);
-    run.ends().fails(143).within_seconds(15);
-    store.has_nothing_of("x");
+    run.wait_with_open_stdin().fails(143).within_seconds(15);
+    store.assert_not_stored("x");
 
     let store = Store::failing(once());
     let run = midway(&store, "x");
     run.signal(Signal::KILL);
-    run.ends();
+    run.wait_with_open_stdin();
     store.ocipipe("uploads abort --all oci://backups").run().exits(0);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
@@ -204,8 +207,8 @@ fn every_signal_that_would_end_the_process_ends_the_upload_in_order() {
         let store = Store::start();
         let run = midway(&store, "x");
         run.signal(signal);
-        run.ends().fails(code).within_seconds(15);
-        store.has_nothing_of("x");
+        run.wait_with_open_stdin().fails(code).within_seconds(15);
+        store.assert_not_stored("x");
     }
 }
 
@@ -219,18 +222,18 @@ fn a_signal_ends_a_get_whose_reader_stands_still() {
     let mut waited = [rustix::event::PollFd::new(&reader, rustix::event::PollFlags::IN)];
     rustix::event::poll(&mut waited, None).unwrap();
     run.signal(Signal::TERM);
-    run.ends().exits(143).within_seconds(15);
+    run.wait_with_open_stdin().exits(143).within_seconds(15);
 }
 
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let store = Store::start();
-    let mut run = store.put("x").by("nohup").stdin_pipe().start();
+    let mut run = store.put("x").wrapped_by("nohup").stdin_pipe().start();
     run.write(&ramp(PART + 1));
-    store.waits_for(UploadPart, 1);
+    store.wait_for_requests(UploadPart, 1);
     run.signal(Signal::HUP);
     run.write(&ramp(PART));
-    store.waits_for(UploadPart, 2);
+    store.wait_for_requests(UploadPart, 2);
     run.wait().exits(0);
     assert_eq!(store.object("x").unwrap().len(), 2 * PART + 1);
 }
@@ -240,14 +243,14 @@ fn a_killed_run_leaves_one_open_upload_that_can_be_found_and_aborted() {
     let store = Store::start();
     let run = midway(&store, "x");
     run.signal(Signal::KILL);
-    run.ends();
+    run.wait_with_open_stdin();
     assert_eq!(store.server().open_uploads().len(), 1);
     let id = store.server().open_uploads()[0].2.clone();
     let list = store.ocipipe("uploads list oci://backups").run().exits(0);
     assert!(list.stdout.contains(&id), "{}", list.stdout);
     let abort = store.ocipipe("uploads abort oci://backups/x").arg("--upload-id").arg(id);
     abort.run().exits(0);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -256,11 +259,11 @@ fn a_stop_ends_the_command_too() {
     let folder = store.folder().display().to_string();
     let script = format!("trap 'touch {folder}/told; exit' TERM; echo begun >&2; sleep 600 & wait");
     let run = store.put("x").args("-- sh -c").arg(script).start();
-    run.waits_for_word("begun");
+    run.wait_for_stderr("begun");
     run.signal(Signal::TERM);
-    run.ends().fails(143).within_seconds(15);
+    run.wait_with_open_stdin().fails(143).within_seconds(15);
     assert!(store.folder().join("told").exists(), "the command was not told");
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -271,9 +274,9 @@ fn a_stop_tells_what_the_command_has_started_once() {
     let trap = format!("trap 'echo >> {}' TERM; echo begun >&2", told.display());
     let script = format!("({trap}; {child}) & exec sleep 600");
     let run = store.put("x").args("-- sh -c").arg(script).start();
-    run.waits_for_word("begun");
+    run.wait_for_stderr("begun");
     run.signal(Signal::TERM);
-    run.ends().fails(143).within_seconds(15);
+    run.wait_with_open_stdin().fails(143).within_seconds(15);
     assert_eq!(std::fs::read(told).unwrap(), b"\n");
 }
 
@@ -283,8 +286,8 @@ fn a_command_that_fails_ends_the_run_before_the_rest_is_sent() {
     let file = store.file("big", ramp(2 * PART + 1000));
     let script = format!("cat {}; exit 3", file.display());
     let run = store.put("x").args("--parallel-upload-count 1 -- sh -c").arg(script);
-    run.run().fails(5).says(&["exited with 3"]).within_seconds(30);
-    store.has_nothing_of("x");
+    run.run().fails(5).stderr_has(&["exited with 3"]).within_seconds(30);
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -294,7 +297,7 @@ fn a_command_whose_child_keeps_the_pipe_open_is_given_ten_seconds() {
     let done = store.put("x").args("-- sh -c").arg(script).run().fails(5);
     let took = done.took.as_secs();
     assert!((9..20).contains(&took), "{took} s: {}", done.stderr);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]
@@ -312,9 +315,9 @@ fn giving_up_lets_go_of_the_producer() {
             }
         }
     });
-    run.ends().fails(4);
+    run.wait_with_open_stdin().fails(4);
     assert_eq!(writing.join().unwrap(), std::io::ErrorKind::BrokenPipe);
-    store.has_nothing_of("x");
+    store.assert_not_stored("x");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use common::stream::{PART, ramp};
 
 /// No file may be longer than 1 MiB.
 fn limited(run: Ocipipe) -> Ocipipe {
-    run.by_script("sh", "ulimit -f 2048; exec \"$@\"")
+    run.wrapped_by_script("sh", "ulimit -f 2048; exec \"$@\"")
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -28,7 +28,7 @@ fn a_local_store_that_may_not_write_so_much_says_so_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let run = ocipipe(["put", "--part-size", "10", "oci://b/x", "--local"]).arg(folder.path());
         let done = limited(run).stdin(ramp(length)).run().fails(4);
-        done.says(&["File too large", "ulimit -f"]);
+        done.stderr_has(&["File too large", "ulimit -f"]);
         assert!(is_empty(folder.path()), "something is left");
     }
 }
@@ -40,11 +40,11 @@ fn a_file_that_get_may_not_write_so_long_does_not_appear() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x");
     let get = || store.ocipipe("get oci://backups/x");
-    limited(get().arg("--file").arg(&file)).run().fails(1).says(&["File too large"]);
+    limited(get().arg("--file").arg(&file)).run().fails(1).stderr_has(&["File too large"]);
     assert!(!file.exists(), "a torso appeared");
     let out = File::create(folder.path().join("out")).unwrap();
-    limited(get()).stdout_to(out).run().exits(1).says(&["File too large"]);
-    get().args("--file /dev/full").run().fails(1).says(&["No space left on device"]);
+    limited(get()).stdout_to(out).run().exits(1).stderr_has(&["File too large"]);
+    get().args("--file /dev/full").run().fails(1).stderr_has(&["No space left on device"]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_receipt_that_no_file_takes_goes_to_stderr() {
     let path = store.file("receipts", vec![b'.'; 1 << 20]);
     let receipts = File::options().append(true).open(path).unwrap();
     let run = store.put("x").stdin("stream").stdout_to(receipts);
-    limited(run).run().exits(0).says(&["took no result", "\"etag\""]);
+    limited(run).run().exits(0).stderr_has(&["took no result", "\"etag\""]);
 }
 
 /// Makes a namespace in which what follows may mount.
@@ -84,7 +84,7 @@ fn a_local_store_on_a_full_disk_says_so_and_leaves_nothing() {
         let script = "mount -t tmpfs -o size=4m none /mnt && \"$@\"; code=$?; \
                       echo left: $(ls -A /mnt) >&2; exit $code";
         let script = format!("exec {MOUNTING} sh -c '{script}' sh \"$@\"");
-        let done = run.by_script("sh", &script).stdin(ramp(length)).run().fails(4);
-        done.says(&["No space left on device", "left:\n"]);
+        let done = run.wrapped_by_script("sh", &script).stdin(ramp(length)).run().fails(4);
+        done.stderr_has(&["No space left on device", "left:\n"]);
     }
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::flaky_proxy::{Fate, Front};
+use common::flaky_proxy::{ConnectionFault, FlakyProxy};
 use common::run::{Done, ocipipe};
 use common::store::{BUCKET, Store};
 use common::stream::{PART, assert_same, ramp};
@@ -12,10 +12,10 @@ use common::stream::{PART, assert_same, ramp};
 /// Two parts and a bit.
 const LONG: usize = 2 * PART + 17;
 
-fn put(store: &Store, front: &Front, options: &str) -> Done {
+fn put(store: &Store, proxy: &FlakyProxy, options: &str) -> Done {
     let line = format!(
         "put oci://{BUCKET}/x --part-size 10MiB --endpoint {} --auth-endpoint {} {options}",
-        front.https_url(),
+        proxy.https_url(),
         store.server().url()
     );
     let put = ocipipe(line.split_whitespace()).within(store.folder());
@@ -25,34 +25,42 @@ fn put(store: &Store, front: &Front, options: &str) -> Done {
 
 /// The stream is stored although single connections meet this, and the trouble is named.
 #[track_caller]
-fn survives(fate: impl Fn(usize) -> Fate + Send + 'static, words: &[&str]) {
+fn survives(fate: impl Fn(usize) -> ConnectionFault + Send + 'static, words: &[&str]) {
     let store = Store::start();
-    let front = Front::before(store.server().address(), fate);
-    let done = put(&store, &front, "--parallel-upload-count 2").exits(0).says(words);
-    assert!(front.met() > 0, "nothing has happened");
+    let proxy = FlakyProxy::start(store.server().address(), fate);
+    let done = put(&store, &proxy, "--parallel-upload-count 2").exits(0).stderr_has(words);
+    assert!(proxy.faults() > 0, "nothing has happened");
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
     assert_eq!(done.receipt()["size"], LONG);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }
 
 #[test]
 fn handshakes_that_are_reset_while_the_stream_is_under_way() {
     // The first connection carries the start; the parts need more.
-    let fate = |number| if number == 1 || number == 2 { Fate::ResetAtOnce } else { Fate::Passes };
+    let fate = |number| {
+        if number == 1 || number == 2 {
+            ConnectionFault::ResetAtFirstByte
+        } else {
+            ConnectionFault::None
+        }
+    };
     survives(fate, &["reset", "goes on"]);
 }
 
 #[test]
 fn a_certificate_that_is_another_while_the_stream_is_under_way() {
-    let fate = |number| if number == 1 { Fate::OtherCertificate } else { Fate::Passes };
+    let fate = |number| {
+        if number == 1 { ConnectionFault::OtherCertificate } else { ConnectionFault::None }
+    };
     survives(fate, &["certificate", "goes on"]);
 }
 
 #[test]
 fn connections_that_are_reset_within_a_record() {
     let fate = |number| match number {
-        0..3 => Fate::ResetAfter(3_000_000),
-        _ => Fate::Passes,
+        0..3 => ConnectionFault::ResetAfter(3_000_000),
+        _ => ConnectionFault::None,
     };
     survives(fate, &["goes on"]);
 }
@@ -60,10 +68,10 @@ fn connections_that_are_reset_within_a_record() {
 #[test]
 fn a_certificate_that_is_not_trusted_from_the_start_ends_the_run_at_once() {
     let store = Store::start();
-    let front = Front::before(store.server().address(), |_| Fate::OtherCertificate);
-    let done = put(&store, &front, "").fails(4).within_seconds(30);
-    done.says(&["certificate", "--cert-bundle"]);
-    store.has_nothing_of("x");
+    let proxy = FlakyProxy::start(store.server().address(), |_| ConnectionFault::OtherCertificate);
+    let done = put(&store, &proxy, "").fails(4).within_seconds(30);
+    done.stderr_has(&["certificate", "--cert-bundle"]);
+    store.assert_not_stored("x");
 }
 
 /// As much metadata as the service takes, in as many entries as one letter each allows.
@@ -92,7 +100,7 @@ fn all_the_metadata_that_the_service_takes_is_stored_and_read_back() {
         let file = store.folder().join("got");
         got.arg(&file).run().exits(0);
         assert_same(&std::fs::read(&file).unwrap(), &ramp(length));
-        put(&name).stdin("other").run().fails(6).says(&["exists already"]).within_seconds(30);
+        put(&name).stdin("other").run().fails(6).stderr_has(&["exists already"]).within_seconds(30);
         put(&name).args("--force").stdin("other").run().exits(0);
         assert_eq!(store.object(&name).unwrap(), b"other");
     }

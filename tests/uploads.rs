@@ -19,7 +19,7 @@ fn left_open(names: &[&str]) -> Store {
         FaultRule::on(AbortMultipartUpload, refused(403)).when(Trigger::Requests(aborts)),
     ]);
     for name in names {
-        store.put(name).stdin(ramp(PART + 1)).run().fails(4).says(&["ocipipe uploads abort"]);
+        store.put(name).stdin(ramp(PART + 1)).run().fails(4).stderr_has(&["ocipipe uploads abort"]);
     }
     assert_eq!(store.server().open_uploads().len(), names.len());
     store
@@ -93,5 +93,5 @@ fn filters_narrow_one_another_and_an_abort_takes_no_more_than_the_list_shows() {
     assert_eq!(of("abort --name two"), ["two"]);
     assert_eq!(of("list"), ["one"]);
     assert_eq!(of("abort --all"), ["one"]);
-    store.has_no_open_upload();
+    store.assert_no_open_upload();
 }

@@ -31,7 +31,7 @@ fn at_7_percent_every_stream_of_seven_parts_arrives_unless_its_first_four_answer
                     let store = Store::spurious(RATE, seed);
                     let done = store.put("x").stdin(stream.as_slice()).run();
                     declined.fetch_add(store.server().spurious().injected, Ordering::SeqCst);
-                    store.has_no_open_upload();
+                    store.assert_no_open_upload();
                     if never_shown(&store.requests(), &done) {
                         assert!(store.object("x").is_none(), "seed {seed}: an object appeared");
                         given_up.fetch_add(1, Ordering::SeqCst);

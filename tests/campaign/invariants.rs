@@ -132,7 +132,7 @@ fn stopped(outcome: &Outcome, code: i32) {
 }
 
 fn object(outcome: &Outcome) -> Now {
-    let etag = || outcome.store.about("x")["etag"].as_str().unwrap().to_owned();
+    let etag = || outcome.store.object_record("x")["etag"].as_str().unwrap().to_owned();
     match (&outcome.before.object, outcome.store.object("x")) {
         (None, None) => Now::Unchanged,
         (Some(_), None) => Now::Gone,
@@ -182,7 +182,7 @@ fn succeeded(outcome: &Outcome) {
     assert_same(&store.object("x").expect("exit 0, and there is no object"), stream);
     assert!(sound(plan), "exit 0, and the source had failed");
     assert!(allowed(plan), "exit 0, and the object was not allowed to be stored");
-    let (receipt, about) = (done.receipt(), store.about("x"));
+    let (receipt, about) = (done.receipt(), store.object_record("x"));
     assert_eq!(receipt["size"], stream.len());
     let late = |action: &Fault| {
         matches!(action, Fault::LateLanding { .. } | Fault::SilentLateLanding { .. })
@@ -231,7 +231,7 @@ fn integrity(outcome: &Outcome, now: Now) {
         Now::Unchanged => {}
         Now::Gone => assert!(done.stderr.contains("was deleted"), "it was not said to be deleted"),
         Now::Whole | Now::Other => {
-            let etag = store.about("x")["etag"].as_str().unwrap().to_owned();
+            let etag = store.object_record("x")["etag"].as_str().unwrap().to_owned();
             assert!(done.stderr.contains(&etag), "the etag {etag} is not named");
             assert!(done.stderr.contains("was committed"), "it is not said to be committed");
             let left = !deletes || done.stderr.contains("could not be deleted");

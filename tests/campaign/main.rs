@@ -214,7 +214,7 @@ fn standing(store: &Store, plan: &Plan) -> Before {
     }
     let object = b"what stood there before".to_vec();
     store.put("x").stdin(object.clone()).run().exits(0);
-    let etag = store.about("x")["etag"].as_str().unwrap().to_owned();
+    let etag = store.object_record("x")["etag"].as_str().unwrap().to_owned();
     Before { object: Some(object), etag }
 }
 
@@ -258,9 +258,9 @@ fn limited(run: Ocipipe, store: &Store, plan: &Plan) -> Ocipipe {
         && let Some(user) = User::of(store)
     {
         limits.push(format!("--nproc={processes}"));
-        return user.runs_under(run, &limits.join(" "));
+        return user.with_limits(run, &limits.join(" "));
     }
-    if limits.is_empty() { run } else { run.by(&format!("prlimit {}", limits.join(" "))) }
+    if limits.is_empty() { run } else { run.wrapped_by(&format!("prlimit {}", limits.join(" "))) }
 }
 
 impl Times {

@@ -1,7 +1,7 @@
-//! Something between the program and its store that spoils single connections, or swaps what the
-//! program meets there.
+//! A TCP proxy between the program and its store that breaks single connections, or answers them with
+//! another certificate.
 //!
-//! Knows nothing of HTTP. Invariant: what it lets pass is passed on unchanged.
+//! Knows nothing of HTTP. Invariant: bytes that it forwards are unchanged.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,87 +15,95 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-/// What happens to a connection.
+/// What goes wrong with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is led to the store.
-    Passes,
-    /// It is reset when the first bytes have come.
-    ResetAtOnce,
-    /// It is led to the store, and reset after so many bytes towards it.
+pub enum ConnectionFault {
+    /// It is forwarded to the store.
+    None,
+    /// It is reset when its first bytes have arrived.
+    ResetAtFirstByte,
+    /// It is forwarded to the store, and reset after this many bytes towards the store.
     ResetAfter(u64),
-    /// A server with another certificate answers.
+    /// A server with another certificate answers it.
     OtherCertificate,
 }
 
-/// The way through the front; it is gone when this is dropped.
-pub struct Front {
+/// A running proxy; it ends when this is dropped.
+pub struct FlakyProxy {
     address: SocketAddr,
-    met: Arc<AtomicUsize>,
+    faults: Arc<AtomicUsize>,
     _runtime: Runtime,
 }
 
-impl Front {
-    /// Leads to the store; the fate of each connection is told by its number, from 0.
-    pub fn before(store: SocketAddr, fate: impl Fn(usize) -> Fate + Send + 'static) -> Front {
+impl FlakyProxy {
+    /// Forwards to the store; `fault` gives the fault of each connection by its number, from 0.
+    pub fn start(
+        store: SocketAddr,
+        fault: impl Fn(usize) -> ConnectionFault + Send + 'static,
+    ) -> FlakyProxy {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let met = Arc::new(AtomicUsize::new(0));
-        let (other, counter) = (other_certificate(), met.clone());
+        let faults = Arc::new(AtomicUsize::new(0));
+        let (other, counter) = (other_certificate(), faults.clone());
         runtime.spawn(async move {
             for number in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                let fate = fate(number);
-                if fate != Fate::Passes {
+                let fault = fault(number);
+                if fault != ConnectionFault::None {
                     counter.fetch_add(1, Ordering::SeqCst);
                 }
-                tokio::spawn(meet(stream, store, fate, other.clone()));
+                tokio::spawn(handle(stream, store, fault, other.clone()));
             }
         });
-        Front { address, met, _runtime: runtime }
+        FlakyProxy { address, faults, _runtime: runtime }
     }
 
     pub fn https_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.address.port())
     }
 
-    /// How many connections did not just pass.
-    pub fn met(&self) -> usize {
-        self.met.load(Ordering::SeqCst)
+    /// The number of connections that had a fault so far.
+    pub fn faults(&self) -> usize {
+        self.faults.load(Ordering::SeqCst)
     }
 }
 
-/// How a connection ends is for the program to cope with.
-async fn meet(mut stream: TcpStream, store: SocketAddr, fate: Fate, other: TlsAcceptor) {
-    match fate {
-        Fate::OtherCertificate => drop(other.accept(stream).await),
-        Fate::ResetAtOnce => {
+/// Handles one connection. Errors of it are what the program under test must handle.
+async fn handle(
+    mut stream: TcpStream,
+    store: SocketAddr,
+    fault: ConnectionFault,
+    other: TlsAcceptor,
+) {
+    match fault {
+        ConnectionFault::OtherCertificate => drop(other.accept(stream).await),
+        ConnectionFault::ResetAtFirstByte => {
             let _ = stream.read(&mut [0; 16]).await;
             stream.set_zero_linger().unwrap();
         }
-        Fate::Passes => {
-            let mut there = TcpStream::connect(store).await.unwrap();
-            let _ = copy_bidirectional(&mut stream, &mut there).await;
+        ConnectionFault::None => {
+            let mut upstream = TcpStream::connect(store).await.unwrap();
+            let _ = copy_bidirectional(&mut stream, &mut upstream).await;
         }
-        Fate::ResetAfter(bytes) => {
-            let there = TcpStream::connect(store).await.unwrap();
+        ConnectionFault::ResetAfter(bytes) => {
+            let upstream = TcpStream::connect(store).await.unwrap();
             stream.set_zero_linger().unwrap();
-            there.set_zero_linger().unwrap();
+            upstream.set_zero_linger().unwrap();
             let (mut from, mut back) = stream.split();
-            let (mut answers, mut to) = there.into_split();
+            let (mut responses, mut to) = upstream.into_split();
             tokio::select! {
                 _ = async {
                     tokio::io::copy(&mut (&mut from).take(bytes), &mut to).await
                 } => {}
-                _ = tokio::io::copy(&mut answers, &mut back) => {}
+                _ = tokio::io::copy(&mut responses, &mut back) => {}
             }
         }
     }
 }
 
-/// A server that has signed its certificate itself.
+/// A TLS server with a self-signed certificate.
 fn other_certificate() -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();

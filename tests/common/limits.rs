@@ -1,7 +1,7 @@
-//! Limits of the system on a run: as another user, and as a control group.
+//! Limits of the system for a run: as another user, and in a control group.
 //!
-//! Knows nothing of stores beyond their folder. Invariant: a limit is that of one run alone, and what
-//! cannot be limited on this machine is skipped with the reason.
+//! Of a store it knows only the folder. Invariant: a limit applies to one run; a test whose limit this
+//! machine cannot set is skipped with the reason.
 
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -13,94 +13,96 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use super::run::{Ocipipe, binary};
 use super::store::Store;
 
-/// Why a test was not run, where nobody overlooks it.
-pub fn skipped(why: &str) {
+/// Prints why a test was not run.
+pub fn report_skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// A user of one run's own, who has nothing else running: a limit of processes counts only those of
-/// the run.
+/// A user without other processes, so that a limit of processes counts only those of the run.
 pub struct User {
     id: u32,
     program: PathBuf,
 }
 
 impl User {
-    /// Somebody to whom the folder of this store belongs; nobody if this is not root's run.
+    /// A new user that owns the folder of this store; `None` if the tests do not run as root.
     pub fn of(store: &Store) -> Option<User> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         if !rustix::process::geteuid().is_root() {
-            skipped("only root can run as another user");
+            report_skipped("only root can run as another user");
             return None;
         }
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let id = 100_000 + std::process::id() % 50_000 * 100 + number;
-        // What was built may lie where nobody else may look.
+        // The build folder may be unreadable for other users.
         let program = store.folder().join("ocipipe");
         if !program.exists() && std::fs::hard_link(binary(), &program).is_err() {
             std::fs::copy(binary(), &program).unwrap();
         }
         let user = User { id, program };
-        user.owns(store.folder());
+        user.take_ownership(store.folder());
         Some(user)
     }
 
-    /// Gives away a folder with all that is in it.
-    fn owns(&self, path: &Path) {
-        // The program may be that of others.
+    /// Makes this user the owner of a file, or of a folder with its content.
+    fn take_ownership(&self, path: &Path) {
+        // The program may be a hard link that other users share.
         if path == self.program {
             return;
         }
         chown(path, Some(self.id), Some(self.id)).unwrap();
         if path.is_dir() {
-            std::fs::read_dir(path).unwrap().for_each(|entry| self.owns(&entry.unwrap().path()));
+            std::fs::read_dir(path)
+                .unwrap()
+                .for_each(|entry| self.take_ownership(&entry.unwrap().path()));
         }
     }
 
-    /// So many processes, which sleep as long as this is held.
-    pub fn crowd(&self, processes: usize) -> Crowd {
+    /// Starts processes of this user that sleep until the result is dropped.
+    pub fn occupy(&self, processes: usize) -> OccupiedProcesses {
         let id = self.id;
         let sleep = || {
             let mut command = Command::new("setpriv");
             command.args([format!("--reuid={id}"), format!("--regid={id}")]);
             command.args(["--clear-groups", "sleep", "600"]).spawn().unwrap()
         };
-        let crowd = Crowd((0..processes).map(|_| sleep()).collect());
-        // Each is this user's when it has become it.
+        let occupied = OccupiedProcesses((0..processes).map(|_| sleep()).collect());
+        // A process belongs to this user from its exec on.
         let sleeps = |process: &Child| {
             let path = format!("/proc/{}/comm", process.id());
             std::fs::read_to_string(path).unwrap() == "sleep\n"
         };
-        while !crowd.0.iter().all(sleeps) {
+        while !occupied.0.iter().all(sleeps) {
             std::thread::yield_now();
         }
-        crowd
+        occupied
     }
 
-    /// Runs it as this user, who may have so many processes and threads.
-    pub fn runs(&self, run: Ocipipe, processes: u64) -> Ocipipe {
-        self.runs_under(run, &format!("--nproc={processes}"))
+    /// Runs it as this user with a limit of processes and threads.
+    pub fn with_processes(&self, run: Ocipipe, processes: u64) -> Ocipipe {
+        self.with_limits(run, &format!("--nproc={processes}"))
     }
 
-    /// Runs it as this user under these limits, as `prlimit` takes them.
-    pub fn runs_under(&self, run: Ocipipe, limits: &str) -> Ocipipe {
+    /// Runs it as this user under these limits, written as options of `prlimit`.
+    pub fn with_limits(&self, run: Ocipipe, limits: &str) -> Ocipipe {
         let id = self.id;
-        run.program(&self.program)
-            .by(&format!("prlimit {limits} setpriv --reuid={id} --regid={id} --clear-groups"))
+        run.program(&self.program).wrapped_by(&format!(
+            "prlimit {limits} setpriv --reuid={id} --regid={id} --clear-groups"
+        ))
     }
 }
 
-/// Sets the soft limit of a process of ours that is running, or takes it off again.
-pub fn soften(pid: Pid, resource: Resource, to: Option<u64>) {
+/// Sets the soft limit of a running process; `None` removes it.
+pub fn set_soft_limit(pid: Pid, resource: Resource, to: Option<u64>) {
     let hard = getrlimit(resource).maximum;
     let limit = Rlimit { current: to.or(hard), maximum: hard };
     prlimit(Some(pid), resource, limit).unwrap();
 }
 
-/// Other processes of a user, which take up what it may have.
-pub struct Crowd(Vec<Child>);
+/// Processes of a user that use up its limit.
+pub struct OccupiedProcesses(Vec<Child>);
 
-impl Drop for Crowd {
+impl Drop for OccupiedProcesses {
     fn drop(&mut self) {
         for process in &mut self.0 {
             process.kill().unwrap();
@@ -109,13 +111,13 @@ impl Drop for Crowd {
     }
 }
 
-/// A control group of one run's own.
+/// A control group for one run.
 pub struct Group {
     folder: PathBuf,
 }
 
 impl Group {
-    /// One in which this file sets a limit: of version 1, or of version 2 where its parent lets it.
+    /// A group that has this file: of version 1, or of version 2 if the parent group delegates it.
     pub fn with(controller: &str, file: &str) -> Option<Group> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
@@ -130,7 +132,7 @@ impl Group {
                 }
             }
         }
-        skipped(&format!("no control group can be made in which {file} is"));
+        report_skipped(&format!("no control group with {file} can be created"));
         None
     }
 
@@ -138,16 +140,16 @@ impl Group {
         std::fs::write(self.folder.join(file), value).unwrap();
     }
 
-    /// Runs it in this group.
-    pub fn runs(&self, run: Ocipipe) -> Ocipipe {
+    /// Runs the program in this group.
+    pub fn run_in(&self, run: Ocipipe) -> Ocipipe {
         let file = self.folder.join("cgroup.procs");
-        run.by_script("sh", &format!("echo $$ > {} && exec \"$@\"", file.display()))
+        run.wrapped_by_script("sh", &format!("echo $$ > {} && exec \"$@\"", file.display()))
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // It is empty when its run is over, or a moment later.
+        // The group is empty shortly after its run has ended.
         for _ in 0..100 {
             if std::fs::remove_dir(&self.folder).is_ok() {
                 return;

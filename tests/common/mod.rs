@@ -1,4 +1,4 @@
-//! What black-box tests share: the real binary, a store in this process, streams to send.
+//! Helpers of the tests of the whole program: the program itself, a store in this process, streams.
 
 #![allow(dead_code)] // Each test file uses a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how a test fails.

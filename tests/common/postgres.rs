@@ -1,13 +1,13 @@
 //! A real PostgreSQL server for one test.
 //!
-//! Knows nothing of what is tested. Invariant: it is gone, with all it holds, when the test is over.
+//! Knows nothing of the tests. Invariant: the server and its files are gone when the test ends.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs a program that has to succeed; its stdout.
+/// Runs a program that must succeed; returns its stdout.
 #[track_caller]
 pub fn output(command: &mut Command) -> String {
     let output =
@@ -16,7 +16,7 @@ pub fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A PostgreSQL server of this test's own, reached by a socket in its folder.
+/// A PostgreSQL server, reached by a socket in its folder.
 pub struct Postgres {
     pub folder: tempfile::TempDir,
     programs: PathBuf,
@@ -25,7 +25,7 @@ pub struct Postgres {
 impl Postgres {
     pub fn start() -> Postgres {
         let folder = tempfile::tempdir().unwrap();
-        // The server refuses to run as root, so its folder is another user's then.
+        // The server refuses to run as root; then another user needs access to the folder.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let postgres = Postgres { programs: newest_programs(), folder };
         postgres.run("initdb", &["-D", "data", "-A", "trust", "-U", "owner", "-E", "UTF8", "-N"]);
@@ -35,7 +35,7 @@ impl Postgres {
         postgres
     }
 
-    /// One of its programs, as a user that may run it.
+    /// One of the server's programs, as a user that may run it.
     pub fn command(&self, program: &str) -> Command {
         let path = self.programs.join(program);
         let mut command = if rustix::process::getuid().is_root() {
@@ -52,7 +52,7 @@ impl Postgres {
 
     #[track_caller]
     pub fn run(&self, program: &str, args: &[&str]) -> String {
-        // The server keeps what it inherits, so nobody waits for the end of its stdout.
+        // The server inherits stdout and keeps it open, so reading it to its end would block.
         if program == "pg_ctl" {
             let status = self.command(program).args(args).stdout(Stdio::null()).status().unwrap();
             assert!(status.success(), "{program}");
@@ -68,20 +68,20 @@ impl Postgres {
 }
 
 impl Postgres {
-    /// How many tables are being copied out of a database.
+    /// The number of tables that are being copied out of a database.
     pub fn dumping(&self, database: &str) -> usize {
         let text = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY %' \
                     AND state = 'active' AND pid <> pg_backend_pid()";
         self.sql(database, text).trim().parse().unwrap()
     }
 
-    /// Waits until no dump has a session there any more: its transaction holds up the whole server.
+    /// Waits until no dump has a session in a database; its transaction blocks the whole server.
     #[track_caller]
-    pub fn waits_until_nobody_dumps(&self, database: &str) {
+    pub fn wait_until_no_dump_runs(&self, database: &str) {
         let text = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'";
         let began = Instant::now();
         while self.sql(database, text).trim() != "0" || self.dumping(database) > 0 {
-            assert!(began.elapsed() < Duration::from_secs(20), "a dump is still going on");
+            assert!(began.elapsed() < Duration::from_secs(20), "a dump still runs");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -89,13 +89,13 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Immediate: what it holds is thrown away with its folder.
+        // Immediate, because the folder is deleted.
         let stop = ["-D", "data", "-m", "immediate", "-w", "stop"];
         let _ = self.command("pg_ctl").args(stop).stdout(Stdio::null()).status();
     }
 }
 
-/// The folder of the server's programs, where Debian puts them or on the path.
+/// The folder of the server's programs: Debian's, or the one in PATH.
 fn newest_programs() -> PathBuf {
     let debian = Path::new("/usr/lib/postgresql");
     let versions = std::fs::read_dir(debian).into_iter().flatten().flatten();

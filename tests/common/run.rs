@@ -1,6 +1,6 @@
-//! Runs the real binary as a script would: no home, no variable of the host, a folder of its own.
+//! Runs the real program as a script would, without a home folder and without variables of the host.
 //!
-//! Knows nothing of stores. Invariant: no run outlives its test, and none waits for ever.
+//! Knows nothing of stores. Invariant: no run outlives its test, and waiting for a run ends after `LIMIT`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-/// Nothing here takes a tenth of it on a slow machine.
+/// Timeout of a wait; even on a slow machine a wait takes less than a tenth of it.
 pub const LIMIT: Duration = Duration::from_secs(240);
 
-/// The program under test: the one just built, or another build of it.
+/// The program under test: that of this build, or of `OCIPIPE_BIN`.
 pub fn binary() -> PathBuf {
     match std::env::var_os("OCIPIPE_BIN") {
         Some(path) => path.into(),
@@ -27,7 +27,7 @@ pub fn binary() -> PathBuf {
     }
 }
 
-/// What the program finds as its stdin.
+/// What the program gets as stdin.
 enum Stdin {
     Bytes(Vec<u8>),
     Pipe,
@@ -35,7 +35,7 @@ enum Stdin {
     Closed,
 }
 
-/// A run to be.
+/// A run that is being configured.
 pub struct Ocipipe {
     program: Option<PathBuf>,
     args: Vec<OsString>,
@@ -49,7 +49,7 @@ pub struct Ocipipe {
     group: Option<Pid>,
 }
 
-/// `ocipipe WORD...` with nothing on stdin.
+/// `ocipipe WORD...` with an empty stdin.
 pub fn ocipipe<T: Into<OsString>>(words: impl IntoIterator<Item = T>) -> Ocipipe {
     Ocipipe {
         program: None,
@@ -66,13 +66,13 @@ pub fn ocipipe<T: Into<OsString>>(words: impl IntoIterator<Item = T>) -> Ocipipe
 }
 
 impl Ocipipe {
-    /// One more argument.
+    /// Adds an argument.
     pub fn arg(mut self, word: impl Into<OsString>) -> Ocipipe {
         self.args.push(word.into());
         self
     }
 
-    /// More arguments, in one line of plain words.
+    /// Adds arguments, separated by blanks.
     pub fn args(mut self, line: &str) -> Ocipipe {
         self.args.extend(line.split_whitespace().map(OsString::from));
         self
@@ -83,43 +83,43 @@ impl Ocipipe {
         self
     }
 
-    /// The working folder.
+    /// Sets the working folder.
     pub fn within(mut self, folder: &Path) -> Ocipipe {
         self.folder = Some(folder.to_owned());
         self
     }
 
-    /// Runs a copy of the program.
+    /// Runs the program at this path.
     pub fn program(mut self, path: &Path) -> Ocipipe {
         self.program = Some(path.to_owned());
         self
     }
 
-    /// Runs the program by this command line, which ends where the program's begins.
-    pub fn by(mut self, line: &str) -> Ocipipe {
+    /// Runs the program by a command whose last argument is the program's command line.
+    pub fn wrapped_by(mut self, line: &str) -> Ocipipe {
         self.wrapper = line.split_whitespace().map(OsString::from).collect();
         self
     }
 
-    /// Runs it by a line of this shell, for which it is `"$@"`.
-    pub fn by_script(mut self, shell: &str, line: &str) -> Ocipipe {
+    /// Runs the program by a line of this shell, in which `"$@"` is its command line.
+    pub fn wrapped_by_script(mut self, shell: &str, line: &str) -> Ocipipe {
         self.wrapper = [shell, "-c", line, shell].map(OsString::from).into();
         self
     }
 
-    /// It joins this process group, as the next command of a pipeline does.
+    /// Puts the program into this process group, as a shell does in a pipeline.
     pub fn in_group(mut self, group: Pid) -> Ocipipe {
         self.group = Some(group);
         self
     }
 
-    /// A pipe with these bytes, then its end.
+    /// stdin is a pipe with these bytes.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Ocipipe {
         self.stdin = Stdin::Bytes(bytes.into());
         self
     }
 
-    /// A pipe that the test writes to.
+    /// stdin is a pipe to which the test writes.
     pub fn stdin_pipe(mut self) -> Ocipipe {
         self.stdin = Stdin::Pipe;
         self
@@ -140,19 +140,19 @@ impl Ocipipe {
         self
     }
 
-    /// stdout goes there and not to the test.
-    pub fn stdout_to(mut self, there: impl Into<Stdio>) -> Ocipipe {
-        self.stdout = Some(there.into());
+    /// stdout goes to `target` and is not collected.
+    pub fn stdout_to(mut self, target: impl Into<Stdio>) -> Ocipipe {
+        self.stdout = Some(target.into());
         self
     }
 
-    /// stderr goes there and not to the test.
-    pub fn stderr_to(mut self, there: impl Into<Stdio>) -> Ocipipe {
-        self.stderr = Some(there.into());
+    /// stderr goes to `target` and is not collected.
+    pub fn stderr_to(mut self, target: impl Into<Stdio>) -> Ocipipe {
+        self.stderr = Some(target.into());
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     #[track_caller]
     pub fn run(self) -> Done {
         self.start().wait()
@@ -175,7 +175,7 @@ impl Ocipipe {
         words.push(self.program.unwrap_or_else(binary).into());
         words.extend(self.args);
         let mut command = Command::new(&words[0]);
-        // Without a HOME the list of users would be asked, and this host's own config be read.
+        // Without HOME the program would read the home folder from the user database.
         command.args(&words[1..]).env_clear().env("HOME", "/nonexistent").envs(self.vars);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
@@ -200,7 +200,7 @@ impl Ocipipe {
             .unwrap_or_else(|error| panic!("{words:?} cannot be run: {error}"));
         let mut pipe = child.stdin.take();
         if let Some(bytes) = bytes {
-            // One that stops reading early leaves the writer with a broken pipe, as it should.
+            // A program that stops reading early causes a broken pipe here, which is no error.
             let mut pipe = pipe.take().unwrap();
             std::thread::spawn(move || pipe.write_all(&bytes));
         }
@@ -208,35 +208,35 @@ impl Ocipipe {
     }
 }
 
-/// A run under way.
+/// A run in progress.
 pub struct Running {
     pid: Pid,
-    /// Never means another process, also when this one is over.
+    /// Refers to this process only, also after its end.
     handle: Arc<OwnedFd>,
-    began: Instant,
+    started_at: Instant,
     pub stdin: Option<ChildStdin>,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<()>,
-    said: Arc<(Mutex<String>, Condvar)>,
+    stderr_text: Arc<(Mutex<String>, Condvar)>,
     peak: JoinHandle<u64>,
     exit: Receiver<ExitStatus>,
-    over: bool,
+    ended: bool,
 }
 
 impl Running {
     fn of(mut child: Child, stdin: Option<ChildStdin>) -> Running {
         let pid = Pid::from_child(&child);
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
-        let saying = said.clone();
-        let (tell, exit) = channel();
+        let stderr_text = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let received = stderr_text.clone();
+        let (sender, exit) = channel();
         let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let peak = std::thread::spawn(move || peak_of(pid));
-        std::thread::spawn(move || tell.send(child.wait().unwrap()));
+        std::thread::spawn(move || sender.send(child.wait().unwrap()));
         Running {
             pid,
             handle: Arc::new(handle),
-            began: Instant::now(),
+            started_at: Instant::now(),
             stdin,
             stdout: std::thread::spawn(move || {
                 let mut text = String::new();
@@ -251,34 +251,34 @@ impl Running {
                     if n == 0 {
                         return;
                     }
-                    saying.0.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n]));
-                    saying.1.notify_all();
+                    received.0.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n]));
+                    received.1.notify_all();
                 }
             }),
-            said,
+            stderr_text,
             peak,
             exit,
-            over: false,
+            ended: false,
         }
     }
 
-    /// Writes to its stdin; blocks while the program does not read.
+    /// Writes to stdin; blocks while the program does not read.
     #[track_caller]
     pub fn write(&mut self, bytes: &[u8]) {
         let written = self.stdin.as_mut().unwrap().write_all(bytes);
-        written.unwrap_or_else(|error| panic!("{error}; it said:\n{}", self.said()));
+        written.unwrap_or_else(|error| panic!("{error}; stderr:\n{}", self.stderr_so_far()));
     }
 
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Ends its stdin.
-    pub fn end(&mut self) {
+    /// Closes stdin.
+    pub fn close_stdin(&mut self) {
         drop(self.stdin.take());
     }
 
-    /// The number of the process.
+    /// The process id.
     pub fn id(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
@@ -287,7 +287,7 @@ impl Running {
         rustix::process::kill_process(self.pid, signal).unwrap();
     }
 
-    /// What gives it signals from elsewhere; of a run that is over it is no matter.
+    /// A function that sends a signal to the run, also from other threads; it has no effect after the end.
     pub fn signaller(&self) -> impl Fn(Signal) + Clone + Send + 'static {
         let handle = self.handle.clone();
         move |signal| {
@@ -295,58 +295,58 @@ impl Running {
         }
     }
 
-    /// Waits until stderr has said this.
+    /// Waits until stderr contains this.
     #[track_caller]
-    pub fn waits_for_word(&self, word: &str) {
-        let (said, more) = &*self.said;
-        let said = said.lock().unwrap();
-        let (said, late) =
-            more.wait_timeout_while(said, LIMIT, |said| !said.contains(word)).unwrap();
-        assert!(!late.timed_out(), "{word:?} was not said:\n{said}");
+    pub fn wait_for_stderr(&self, word: &str) {
+        let (text, changed) = &*self.stderr_text;
+        let text = text.lock().unwrap();
+        let (text, late) =
+            changed.wait_timeout_while(text, LIMIT, |text| !text.contains(word)).unwrap();
+        assert!(!late.timed_out(), "stderr has no {word:?}:\n{text}");
     }
 
-    /// What it has said on stderr so far.
-    pub fn said(&self) -> String {
-        self.said.0.lock().unwrap().clone()
+    /// The text on stderr so far.
+    pub fn stderr_so_far(&self) -> String {
+        self.stderr_text.0.lock().unwrap().clone()
     }
 
-    /// The processes it has started, as far as they are running.
+    /// The running child processes.
     pub fn children(&self) -> Vec<Pid> {
         let parent = |pid: i32| -> Option<i32> {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // The name before it may hold anything, parentheses too.
+            // The name in parentheses may itself contain parentheses.
             stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
         };
         let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok());
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let ours = self.pid.as_raw_nonzero().get();
-        pids.filter(|pid| parent(*pid) == Some(ours)).filter_map(Pid::from_raw).collect()
+        let own = self.pid.as_raw_nonzero().get();
+        pids.filter(|pid| parent(*pid) == Some(own)).filter_map(Pid::from_raw).collect()
     }
 
-    /// Time since it began.
+    /// Time since the start.
     pub fn age(&self) -> Duration {
-        self.began.elapsed()
+        self.started_at.elapsed()
     }
 
-    /// Ends its stdin and waits for its end.
+    /// Closes stdin and waits for the end.
     #[track_caller]
     pub fn wait(mut self) -> Done {
-        self.end();
-        self.ends()
+        self.close_stdin();
+        self.wait_with_open_stdin()
     }
 
-    /// Waits for its end while its stdin stays as it is.
+    /// Waits for the end without closing stdin.
     #[track_caller]
-    pub fn ends(mut self) -> Done {
+    pub fn wait_with_open_stdin(mut self) -> Done {
         let status = self.exit.recv_timeout(LIMIT);
-        self.over = status.is_ok();
-        if !self.over {
+        self.ended = status.is_ok();
+        if !self.ended {
             self.signal(Signal::KILL);
         }
         let stderr = std::mem::replace(&mut self.stderr, std::thread::spawn(|| ()));
         stderr.join().unwrap();
-        let stderr = self.said.0.lock().unwrap().clone();
-        let status = status.unwrap_or_else(|_| panic!("it does not end; it said:\n{stderr}"));
+        let stderr = self.stderr_text.0.lock().unwrap().clone();
+        let status = status.unwrap_or_else(|_| panic!("the run does not end; stderr:\n{stderr}"));
         let stdout = std::mem::replace(&mut self.stdout, std::thread::spawn(String::new));
         let peak = std::mem::replace(&mut self.peak, std::thread::spawn(|| 0));
         Done {
@@ -354,22 +354,22 @@ impl Running {
             stdout: stdout.join().unwrap(),
             stderr,
             peak: peak.join().unwrap(),
-            took: self.began.elapsed(),
+            took: self.started_at.elapsed(),
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.over && self.exit.try_recv().is_err() {
-            // The test has failed already; what is left is not to leave it running.
+        if !self.ended && self.exit.try_recv().is_err() {
+            // The test has failed; the process must not stay behind.
             let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         }
     }
 }
 
-/// The most memory it had resident, in bytes. The kernel keeps the maximum, so looking now and then
-/// misses only what is new in the last moment.
+/// The maximum of resident memory, in bytes. The kernel keeps it, so polling misses only a maximum in the
+/// last 2 ms.
 fn peak_of(pid: Pid) -> u64 {
     let path = format!("/proc/{}/status", pid.as_raw_nonzero());
     let mut peak = 0;
@@ -383,48 +383,48 @@ fn peak_of(pid: Pid) -> u64 {
     peak
 }
 
-/// A run that is over.
+/// A run that has ended.
 pub struct Done {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
-    /// Bytes.
+    /// Maximum of resident memory, in bytes.
     pub peak: u64,
     pub took: Duration,
 }
 
 impl Done {
-    /// It ended with this exit code.
+    /// Asserts the exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Done {
-        assert_eq!(self.status.code(), Some(code), "{}: it said:\n{}", self.status, self.stderr);
+        assert_eq!(self.status.code(), Some(code), "{}: stderr:\n{}", self.status, self.stderr);
         self
     }
 
-    /// It failed with this exit code, and stdout, which is for the receipt alone, is empty.
+    /// Asserts the exit code and an empty stdout, which is for the receipt only.
     #[track_caller]
     pub fn fails(self, code: i32) -> Done {
         let done = self.exits(code);
-        assert_eq!(done.stdout, "", "stdout is for the receipt alone");
+        assert_eq!(done.stdout, "", "stdout is for the receipt only");
         done
     }
 
-    /// stderr has all of these words.
+    /// Asserts that stderr contains all of these texts.
     #[track_caller]
-    pub fn says(self, words: &[&str]) -> Done {
+    pub fn stderr_has(self, words: &[&str]) -> Done {
         for word in words {
-            assert!(self.stderr.contains(word), "{word:?} is not said:\n{}", self.stderr);
+            assert!(self.stderr.contains(word), "stderr has no {word:?}:\n{}", self.stderr);
         }
         self
     }
 
     #[track_caller]
-    pub fn says_nothing_of(self, word: &str) -> Done {
-        assert!(!self.stderr.contains(word), "{word:?} is said:\n{}", self.stderr);
+    pub fn stderr_lacks(self, word: &str) -> Done {
+        assert!(!self.stderr.contains(word), "stderr has {word:?}:\n{}", self.stderr);
         self
     }
 
-    /// It was over within so many seconds.
+    /// Asserts that the run took less than this many seconds.
     #[track_caller]
     pub fn within_seconds(self, seconds: u64) -> Done {
         let took = self.took;
@@ -432,7 +432,7 @@ impl Done {
         self
     }
 
-    /// The receipt, and nothing else, is on stdout.
+    /// The receipt. Panics if stdout has anything else.
     #[track_caller]
     pub fn receipt(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
@@ -440,32 +440,31 @@ impl Done {
     }
 }
 
-/// A pipe or terminal of which these are both ends, and which is full: whoever writes to it waits for
-/// a reader.
-pub fn filled<Ours>((ours, theirs): (Ours, File)) -> (Ours, File) {
+/// Fills a pipe or terminal, given by its reading and its writing end, so that a further write blocks.
+pub fn filled<R>((reader, writer): (R, File)) -> (R, File) {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-    let flags = fcntl_getfl(&theirs).unwrap();
-    fcntl_setfl(&theirs, flags | OFlags::NONBLOCK).unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
     for size in [4096, 1] {
-        while (&theirs).write(&b"x".repeat(size)).is_ok() {}
+        while (&writer).write(&b"x".repeat(size)).is_ok() {}
     }
-    fcntl_setfl(&theirs, flags).unwrap();
-    (ours, theirs)
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
 }
 
-/// Both ends of a pipe: the one to read from, and the one that a program is given.
+/// The reading and the writing end of a pipe.
 pub fn pipe() -> (OwnedFd, File) {
-    let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-    (ours, theirs.into())
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    (reader, writer.into())
 }
 
-/// Both ends of a terminal: ours, and the one that a program is given.
+/// The controlling side of a pseudo terminal, and the side that a program is given.
 pub fn terminal() -> (OwnedFd, File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap();
-    let theirs = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    (ours, theirs)
+    let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&reader).unwrap();
+    unlockpt(&reader).unwrap();
+    let name = ptsname(&reader, Vec::new()).unwrap();
+    let writer = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    (reader, writer)
 }

@@ -1,6 +1,6 @@
-//! A store in this process for one test, and the program led to it.
+//! A store in this process for one test, and the program configured for it.
 //!
-//! Knows nothing of what is tested. Invariant: stores share nothing, so tests run side by side.
+//! Knows nothing of the tests. Invariant: stores share nothing, so tests run in parallel.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::run::{Ocipipe, ocipipe};
 
-/// The bucket that is there from the beginning.
+/// A bucket that exists from the start.
 pub const BUCKET: &str = "backups";
 
-/// Nothing that a test waits for takes a tenth of it on a slow machine.
+/// Timeout of a wait; even on a slow machine a wait takes less than a tenth of it.
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub struct Store {
@@ -31,13 +31,13 @@ impl Store {
         Store::with(|_| ())
     }
 
-    /// A store on which these things go wrong.
+    /// A store with these faults.
     pub fn failing(rules: impl IntoIterator<Item = FaultRule>) -> Store {
         let plan = FaultPlan { faults: rules.into_iter().collect() };
         Store::with(|options| options.faults = plan)
     }
 
-    /// A store that answers so many in 1,000 requests of every operation with a spurious 404.
+    /// A store that answers `per_mille` of 1,000 requests of every operation with a spurious 404.
     pub fn spurious(per_mille: u16, seed: u64) -> Store {
         Store::failing([FaultRule::spurious(per_mille, seed)])
     }
@@ -60,12 +60,12 @@ impl Store {
         self.server.as_ref().unwrap()
     }
 
-    /// A folder of this test's own.
+    /// The folder of this test.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A file in that folder.
+    /// Writes a file in that folder.
     pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
@@ -85,7 +85,7 @@ impl Store {
             .arg(self.server().url())
     }
 
-    /// `ocipipe put ... oci://backups/NAME` in parts of the smallest size.
+    /// `ocipipe put ... oci://backups/NAME` with the smallest part size.
     pub fn put(&self, name: &str) -> Ocipipe {
         self.ocipipe("put --part-size 10MiB").arg(format!("oci://{BUCKET}/{name}"))
     }
@@ -94,15 +94,16 @@ impl Store {
         self.server().object(BUCKET, name).unwrap()
     }
 
-    /// What the store remembers of an object besides its bytes.
+    /// The store's record of an object: etag, properties, checksums.
     #[track_caller]
-    pub fn about(&self, name: &str) -> serde_json::Value {
+    pub fn object_record(&self, name: &str) -> serde_json::Value {
         let folder = self.server().state_path().join("buckets").join(BUCKET).join("objects");
         let all = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let about = all.map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap());
-        about
+        let records =
+            all.map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap());
+        records
             .into_iter()
-            .find(|about: &serde_json::Value| about["name"] == name)
+            .find(|record: &serde_json::Value| record["name"] == name)
             .unwrap_or_else(|| panic!("no object {name}"))
     }
 
@@ -115,18 +116,18 @@ impl Store {
         self.requests().into_iter().filter(|record| record.operation == operation).collect()
     }
 
-    /// Waits until so many requests of an operation have been answered, however.
+    /// Waits until `count` requests of an operation have had a response, whatever its status.
     #[track_caller]
-    pub fn waits_for(&self, operation: Operation, count: usize) {
+    pub fn wait_for_requests(&self, operation: Operation, count: usize) {
         let of = |record: &&Record| record.operation == operation;
         let enough = |records: &[Record]| records.iter().filter(of).count() >= count;
         let wait = self.server().wait_for(enough);
         let waited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, wait).await });
-        assert!(waited.is_ok(), "{operation:?} was not answered {count} times");
+        assert!(waited.is_ok(), "{operation:?} had no {count} responses");
     }
 
-    /// What waits until the log of requests, and how many have arrived, satisfy `enough`, and where
-    /// it can be waited for.
+    /// A future that ends when the log of requests and the number of arrived ones satisfy `enough`, and
+    /// the runtime for it.
     pub fn waiting(
         &self,
         enough: impl Fn(&[Record], u64) -> bool + Send + 'static,
@@ -134,40 +135,40 @@ impl Store {
         (self.runtime.handle().clone(), self.server().waiting(enough))
     }
 
-    /// Waits until the log of requests satisfies this; `what` is said where it never does.
+    /// Waits until the log of requests satisfies `enough`; after the timeout it panics with `what`.
     #[track_caller]
-    pub fn waits_until(&self, what: &str, enough: impl Fn(&[Record]) -> bool) {
+    pub fn wait_until(&self, what: &str, enough: impl Fn(&[Record]) -> bool) {
         let wait = async { tokio::time::timeout(LIMIT, self.server().wait_for(enough)).await };
         let late = self.runtime.block_on(wait).is_err();
-        assert!(!late, "it never came to this: {what}");
+        assert!(!late, "this did not happen: {what}");
     }
 
-    /// Waits until an object is there.
-    pub fn waits_for_object(&self, name: &str) {
+    /// Waits until an object exists.
+    pub fn wait_for_object(&self, name: &str) {
         while self.object(name).is_none() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Nothing of this name is stored, and nothing is left that costs money.
+    /// Asserts that there is no object of this name and no open upload.
     #[track_caller]
-    pub fn has_nothing_of(&self, name: &str) {
+    pub fn assert_not_stored(&self, name: &str) {
         assert!(self.object(name).is_none(), "an object appeared");
-        self.has_no_open_upload();
+        self.assert_no_open_upload();
     }
 
     #[track_caller]
-    pub fn has_no_open_upload(&self) {
+    pub fn assert_no_open_upload(&self) {
         assert_eq!(self.server().open_uploads(), [], "an upload is left open");
     }
 
-    /// Starts the server again, on the same port and with what it had stored.
-    pub fn start_again(&mut self) {
+    /// Starts the server again, on the same port and with its stored data.
+    pub fn restart(&mut self) {
         let server = self.runtime.block_on(emulator::start(self.options.clone())).unwrap();
         self.server = Some(server);
     }
 
-    /// Stops the server; its port refuses from then on.
+    /// Stops the server; its port then refuses connections.
     pub fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());
@@ -181,25 +182,25 @@ impl Drop for Store {
     }
 }
 
-/// A stream whose reading position tells whether anything was read from it.
-pub struct Unread {
-    ours: File,
+/// A file for stdin whose position shows whether anything was read from it.
+pub struct UnreadStdin {
+    file: File,
 }
 
-impl Unread {
-    /// A file of some bytes, open twice over one position: for us and for a program's stdin.
-    pub fn new(folder: &Path) -> (Unread, File) {
+impl UnreadStdin {
+    /// Two handles of one open file with one position: one to check, and one for a program's stdin.
+    pub fn new(folder: &Path) -> (UnreadStdin, File) {
         let path = folder.join("unread");
         std::fs::write(&path, super::stream::ramp(4096)).unwrap();
-        let ours = File::open(path).unwrap();
-        let theirs = ours.try_clone().unwrap();
-        (Unread { ours }, theirs)
+        let file = File::open(path).unwrap();
+        let stdin = file.try_clone().unwrap();
+        (UnreadStdin { file }, stdin)
     }
 
-    /// Nobody has read from it.
+    /// Asserts that nothing was read from it.
     #[track_caller]
-    pub fn stayed_unread(mut self) {
-        let position = std::io::Seek::stream_position(&mut self.ours).unwrap();
+    pub fn assert_unread(mut self) {
+        let position = std::io::Seek::stream_position(&mut self.file).unwrap();
         assert_eq!(position, 0, "stdin was read");
     }
 }

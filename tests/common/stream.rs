@@ -1,10 +1,11 @@
-//! Streams to send: cheap to make, and different wherever they are cut or shifted.
+//! Streams to send: cheap to generate, and without two equal parts.
+//!
+//! Knows nothing of the program. Invariant: a length always gives the same bytes.
 
-/// The smallest part that ocipipe sends, so the smallest that shows more than one.
+/// The smallest part size of ocipipe, in bytes.
 pub const PART: usize = 10 * 1024 * 1024;
 
-/// A ramp modulo a prime: no two parts of it are equal, and none is another one shifted by a power
-/// of two.
+/// A ramp modulo a prime, so that no two parts are equal, nor equal when shifted by a power of two.
 pub fn ramp(length: usize) -> Vec<u8> {
     Ramp::default().take(length)
 }
@@ -17,16 +18,16 @@ pub struct Ramp {
 
 impl Ramp {
     pub fn take(&mut self, length: usize) -> Vec<u8> {
-        // Turn by turn, since tests are not optimised.
-        let turn: Vec<u8> = (0..251u8).cycle().skip(usize::from(self.next)).take(251).collect();
-        let mut piece = turn.repeat(length / 251);
-        piece.extend_from_slice(&turn[..length % 251]);
+        // Copies whole periods, because tests are not optimised.
+        let period: Vec<u8> = (0..251u8).cycle().skip(usize::from(self.next)).take(251).collect();
+        let mut piece = period.repeat(length / 251);
+        piece.extend_from_slice(&period[..length % 251]);
         self.next = ((usize::from(self.next) + length) % 251) as u8;
         piece
     }
 }
 
-/// Fails with a short message where two streams differ, and not with all their bytes.
+/// Asserts that two streams are equal; the message has the position of the first difference.
 #[track_caller]
 pub fn assert_same(stored: &[u8], sent: &[u8]) {
     if stored == sent {

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::common::store::BUCKET;
 use crate::common::stream::{assert_same, ramp};
-use crate::fixture::{LONG, Scene, is_refused};
+use crate::fixture::{Fixture, LONG, is_401};
 use crate::together;
 
 together!(the_other_commands_outlive_a_token_too {
@@ -31,38 +31,38 @@ const LIFE: u64 = 4;
 /// Longer than a token lasts.
 const OVER_A_LIFE: Fault = Fault::StallAnswer { ms: Some(5000) };
 
-fn set_faults(scene: &Scene, rule: FaultRule) {
-    scene.store.server().set_faults(FaultPlan::new().with(rule));
+fn set_faults(fixture: &Fixture, rule: FaultRule) {
+    fixture.store.server().set_faults(FaultPlan::new().with(rule));
 }
 
-fn generations(scene: &Scene, operation: Operation) -> Vec<u64> {
-    let of = scene.store.requests_of(operation).into_iter();
+fn generations(fixture: &Fixture, operation: Operation) -> Vec<u64> {
+    let of = fixture.store.requests_of(operation).into_iter();
     of.filter(|record| record.status < 300).filter_map(|record| record.generation).collect()
 }
 
 /// Gets the object of so many bytes; this many requests may be refused.
-fn get(scene: &Scene, length: usize, refusals: usize) {
-    let file = scene.home("fetched");
-    let run = scene
+fn get(fixture: &Fixture, length: usize, refusals: usize) {
+    let file = fixture.home("fetched");
+    let run = fixture
         .ocipipe("get --quiet --retry-for 5s")
         .arg("--file")
         .arg(&file)
         .arg(format!("oci://{BUCKET}/x"));
     let done = run.run().exits(0);
     assert_same(&std::fs::read(file).unwrap(), &ramp(length));
-    scene.refused_at_most(refusals, &done);
+    fixture.assert_max_401s(refusals, &done);
 }
 
 /// 401s allowed: none.
 fn get_through_a_renewal() {
-    let scene = Scene::new(LONG);
-    scene.put().stdin(ramp(FIVE_RANGES)).run().exits(0);
-    scene.store.server().set_token_ttl(Duration::from_secs(LIFE));
-    set_faults(&scene, FaultRule::on(GetObject, OVER_A_LIFE).when(Trigger::Requests(4)));
-    scene.logs_in();
-    scene.take_token();
-    get(&scene, FIVE_RANGES, 0);
-    let used = generations(&scene, GetObject);
+    let fixture = Fixture::new(LONG);
+    fixture.put().stdin(ramp(FIVE_RANGES)).run().exits(0);
+    fixture.store.server().set_token_ttl(Duration::from_secs(LIFE));
+    set_faults(&fixture, FaultRule::on(GetObject, OVER_A_LIFE).when(Trigger::Requests(4)));
+    fixture.log_in();
+    fixture.copy_token();
+    get(&fixture, FIVE_RANGES, 0);
+    let used = generations(&fixture, GetObject);
     assert_eq!(used.len(), 5);
     assert!(used.iter().max() > used.iter().min(), "{used:?}");
 }
@@ -70,118 +70,121 @@ fn get_through_a_renewal() {
 /// 401s allowed: one for each of the two ranges that may be on their way.
 fn get_with_a_refused_token() {
     let length = (16 << 20) + 1;
-    let scene = Scene::new(LONG);
-    scene.put().stdin(ramp(length)).run().exits(0);
-    set_faults(&scene, FaultRule::on(GetObject, Fault::DistrustToken).when(Trigger::Request(1)));
-    get(&scene, length, 2);
-    assert!(scene.store.requests().iter().any(is_refused));
-    assert_eq!(scene.refreshes().len(), 1);
+    let fixture = Fixture::new(LONG);
+    fixture.put().stdin(ramp(length)).run().exits(0);
+    set_faults(&fixture, FaultRule::on(GetObject, Fault::DistrustToken).when(Trigger::Request(1)));
+    get(&fixture, length, 2);
+    assert!(fixture.store.requests().iter().any(is_401));
+    assert_eq!(fixture.refreshes().len(), 1);
 }
 
 /// Nobody renews the token but whoever logs in. 401s allowed: one for each of the two ranges.
 fn get_through_a_login() {
     let length = (16 << 20) + 1;
-    let scene = Scene::new(LONG);
-    scene.put().stdin(ramp(length)).run().exits(0);
-    set_faults(&scene, FaultRule::on(GetObject, Fault::RevokeToken).when(Trigger::Request(1)));
-    let file = scene.home("fetched");
-    let get = scene.ocipipe("get --no-refresh").arg("--file").arg(&file);
+    let fixture = Fixture::new(LONG);
+    fixture.put().stdin(ramp(length)).run().exits(0);
+    set_faults(&fixture, FaultRule::on(GetObject, Fault::RevokeToken).when(Trigger::Request(1)));
+    let file = fixture.home("fetched");
+    let get = fixture.ocipipe("get --no-refresh").arg("--file").arg(&file);
     let run = get.arg(format!("oci://{BUCKET}/x")).start();
-    run.waits_for_word("gives up at");
-    scene.logs_in_with_new_key();
-    scene.take_key();
-    scene.take_token();
-    run.wait().exits(0).says(&["took up the changed credentials from disk"]);
+    run.wait_for_stderr("gives up at");
+    fixture.log_in_with_new_key();
+    fixture.copy_key();
+    fixture.copy_token();
+    run.wait().exits(0).stderr_has(&["took up the changed credentials from disk"]);
     assert_same(&std::fs::read(file).unwrap(), &ramp(length));
-    assert_eq!(scene.refreshes().len(), 0);
+    assert_eq!(fixture.refreshes().len(), 0);
 }
 
-/// A scene in which two uploads were left open by runs that were killed.
-fn with_open_uploads() -> Scene {
-    let scene = Scene::new(LONG);
+/// A fixture in which two uploads were left open by runs that were killed.
+fn with_open_uploads() -> Fixture {
+    let fixture = Fixture::new(LONG);
     for (name, stored) in [("x", 1), ("y", 2)] {
-        let mut stream = scene.begin(scene.put_as(name));
-        stream.part();
-        scene.store.waits_for(UploadPart, stored);
+        let mut stream = fixture.start_stream(fixture.put_as(name));
+        stream.send_part();
+        fixture.store.wait_for_requests(UploadPart, stored);
         stream.run.signal(Signal::KILL);
         drop(stream);
     }
-    scene.store.server().set_page_size(1);
-    scene
+    fixture.store.server().set_page_size(1);
+    fixture
 }
 
-fn list(scene: &Scene, refusals: usize) {
-    let done = scene.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
-    for (_, _, id) in scene.store.server().open_uploads() {
+fn list(fixture: &Fixture, refusals: usize) {
+    let done = fixture.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
+    for (_, _, id) in fixture.store.server().open_uploads() {
         assert!(done.stdout.contains(&id), "{id} is not listed: {}", done.stdout);
     }
     assert_eq!(done.receipt()["data"].as_array().unwrap().len(), 2);
-    scene.refused_at_most(refusals, &done);
+    fixture.assert_max_401s(refusals, &done);
 }
 
 /// 401s allowed: none.
 fn list_through_a_renewal() {
-    let scene = with_open_uploads();
-    scene.store.server().set_token_ttl(Duration::from_secs(LIFE));
-    set_faults(&scene, FaultRule::on(ListMultipartUploads, OVER_A_LIFE).when(Trigger::Request(1)));
-    scene.logs_in();
-    scene.take_token();
-    list(&scene, 0);
-    let used = generations(&scene, ListMultipartUploads);
+    let fixture = with_open_uploads();
+    fixture.store.server().set_token_ttl(Duration::from_secs(LIFE));
+    set_faults(
+        &fixture,
+        FaultRule::on(ListMultipartUploads, OVER_A_LIFE).when(Trigger::Request(1)),
+    );
+    fixture.log_in();
+    fixture.copy_token();
+    list(&fixture, 0);
+    let used = generations(&fixture, ListMultipartUploads);
     assert!(used.last() > used.first(), "{used:?}");
 }
 
 /// 401s allowed: one.
 fn list_with_a_refused_token() {
-    let scene = with_open_uploads();
+    let fixture = with_open_uploads();
     let distrust = FaultRule::on(ListMultipartUploads, Fault::DistrustToken);
-    set_faults(&scene, distrust.when(Trigger::Request(2)));
-    list(&scene, 1);
-    assert_eq!(scene.refreshes().len(), 1);
+    set_faults(&fixture, distrust.when(Trigger::Request(2)));
+    list(&fixture, 1);
+    assert_eq!(fixture.refreshes().len(), 1);
 }
 
 /// The second is started while the answer to the first is still to come.
 fn two_refreshes_at_once() {
     let slow = FaultRule::on(RefreshToken, Fault::Delay(3000)).when(Trigger::Request(1));
-    let scene = Scene::with(LONG, |options| options.faults = FaultPlan::new().with(slow));
-    let before = std::fs::read(scene.token()).unwrap();
+    let fixture = Fixture::with(LONG, |options| options.faults = FaultPlan::new().with(slow));
+    let before = std::fs::read(fixture.token()).unwrap();
     let command = || {
-        let url = scene.store.server().url();
+        let url = fixture.store.server().url();
         let run = crate::common::run::ocipipe(["session", "refresh", "--auth-endpoint", &url]);
-        let run = run.within(&scene.home("")).args("--profile SESSION --config-file");
-        run.arg(scene.config()).start()
+        let run = run.within(&fixture.home("")).args("--profile SESSION --config-file");
+        run.arg(fixture.config()).start()
     };
-    let earlier = scene.store.server().arrived();
+    let earlier = fixture.store.server().arrived();
     let first = command();
-    let (handle, wait) = scene.store.waiting(move |_, arrived| arrived > earlier);
+    let (handle, wait) = fixture.store.waiting(move |_, arrived| arrived > earlier);
     handle.block_on(wait);
     let second = command();
     for run in [first, second] {
         let done = run.wait().exits(0);
         assert!(done.stdout.contains("valid until"), "{}", done.stdout);
     }
-    let mut exchanged: Vec<_> = scene.refreshes().iter().map(|r| r.presented).collect();
+    let mut exchanged: Vec<_> = fixture.refreshes().iter().map(|r| r.presented).collect();
     let all = exchanged.len();
     exchanged.dedup();
-    assert_eq!(exchanged.len(), all, "a token was exchanged twice: {:#?}", scene.refreshes());
-    assert_ne!(std::fs::read(scene.token()).unwrap(), before);
-    scene.token_is_private();
+    assert_eq!(exchanged.len(), all, "a token was exchanged twice: {:#?}", fixture.refreshes());
+    assert_ne!(std::fs::read(fixture.token()).unwrap(), before);
+    fixture.token_is_private();
     // What lies there now is good for an upload.
-    scene.put().stdin(ramp(17)).run().exits(0);
+    fixture.put().stdin(ramp(17)).run().exits(0);
 }
 
 fn an_ended_session_is_shown() {
-    let scene = Scene::new(1);
+    let fixture = Fixture::new(1);
     std::thread::sleep(Duration::from_millis(1100));
     for (option, words) in
         [("", &["valid           no", " ago)"][..]), ("--json", &["\"valid\": false"][..])]
     {
         let show = ["session", "show", "--profile", "SESSION", "--config-file"];
         let run = crate::common::run::ocipipe(show);
-        let done = run.within(&scene.home("")).arg(scene.config()).args(option).run().exits(3);
+        let done = run.within(&fixture.home("")).arg(fixture.config()).args(option).run().exits(3);
         for word in words {
             assert!(done.stdout.contains(word), "{word:?} is not shown:\n{}", done.stdout);
         }
-        done.says(&["expired at", "oci session authenticate --profile-name SESSION"]);
+        done.stderr_has(&["expired at", "oci session authenticate --profile-name SESSION"]);
     }
 }

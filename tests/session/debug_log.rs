@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use emulator::Operation;
 use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
-use crate::fixture::{LONG, Scene};
+use crate::fixture::{Fixture, LONG};
 
 /// No so many characters of a token or key may be seen.
 const SLICE: usize = 20;
@@ -16,36 +16,37 @@ fn debug_shows_each_decision_about_the_token_and_never_the_token() {
         FaultRule::on(Operation::UploadPart, Fault::RevokeToken).part(4).when(Trigger::Attempt(1));
     let clock = FaultRule::on(Operation::UploadPart, Fault::MoveClock(400)).part(3);
     let plan = FaultPlan::new().with(revoke).with(clock.when(Trigger::Attempt(1)));
-    let scene = Scene::with(4, |options| options.faults = plan);
+    let fixture = Fixture::with(4, |options| options.faults = plan);
     // The key is not encrypted, but that is known only after the pass phrase is.
     let mut secrets = vec!["a pass phrase that nobody is told".to_owned()];
     let pass = secrets[0].clone();
-    let mut keep = |scene: &Scene| {
-        for file in [scene.token(), scene.key()] {
+    let mut keep = |fixture: &Fixture| {
+        for file in [fixture.token(), fixture.key()] {
             secrets.push(std::fs::read_to_string(file).unwrap());
         }
     };
-    keep(&scene);
-    let mut stream = scene.begin(scene.put().args("--debug").var("OCI_CLI_PASSPHRASE", pass));
-    scene.stores_part(&mut stream);
-    stream.run.waits_for_word("the session token was refreshed");
-    keep(&scene);
-    scene.stores_part(&mut stream);
+    keep(&fixture);
+    let mut stream =
+        fixture.start_stream(fixture.put().args("--debug").var("OCI_CLI_PASSPHRASE", pass));
+    fixture.store_part(&mut stream);
+    stream.run.wait_for_stderr("the session token was refreshed");
+    keep(&fixture);
+    fixture.store_part(&mut stream);
     // What is issued from now on lasts, so that the rest takes no turns of its own.
-    scene.store.server().set_token_ttl(std::time::Duration::from_secs(LONG));
-    scene.logs_in();
-    scene.take_token();
-    keep(&scene);
-    scene.stores_part(&mut stream);
-    stream.part();
-    stream.run.waits_for_word("gives up at");
-    std::fs::write(scene.token(), "half").unwrap();
-    stream.run.waits_for_word("not usable for now");
-    scene.logs_in_with_new_key();
-    scene.take_key();
-    scene.take_token();
-    keep(&scene);
-    let done = scene.whole(stream, 6).says(&[
+    fixture.store.server().set_token_ttl(std::time::Duration::from_secs(LONG));
+    fixture.log_in();
+    fixture.copy_token();
+    keep(&fixture);
+    fixture.store_part(&mut stream);
+    stream.send_part();
+    stream.run.wait_for_stderr("gives up at");
+    std::fs::write(fixture.token(), "half").unwrap();
+    stream.run.wait_for_stderr("not usable for now");
+    fixture.log_in_with_new_key();
+    fixture.copy_key();
+    fixture.copy_token();
+    keep(&fixture);
+    let done = fixture.finish(stream, 6).stderr_has(&[
         "signing with credentials no. 1, ",
         "signing with credentials no. 2, ",
         "signing with credentials no. 3, ",

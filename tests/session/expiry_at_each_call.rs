@@ -8,7 +8,7 @@ use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::common::run::Done;
 use crate::common::stream::{PART, assert_same, ramp};
-use crate::fixture::Scene;
+use crate::fixture::Fixture;
 use crate::together;
 
 together!(the_moment_at_which_a_token_ends_or_is_refused_makes_no_difference {
@@ -38,7 +38,7 @@ fn ends() -> Fault {
 }
 
 /// The action at an operation, and whatever leads to that operation.
-fn scene(operation: Operation, action: Fault) -> Scene {
+fn fixture(operation: Operation, action: Fault) -> Fixture {
     // The first HeadObject is that of the start.
     let attempt = if operation == HeadObject { 2 } else { 1 };
     let mut plan =
@@ -56,47 +56,47 @@ fn scene(operation: Operation, action: Fault) -> Scene {
         }
         _ => {}
     }
-    Scene::with(LIFE, |options| options.faults = plan)
+    Fixture::with(LIFE, |options| options.faults = plan)
 }
 
 #[track_caller]
-fn whole(scene: &Scene, operation: Operation, length: usize, done: &Done) {
-    assert_same(&scene.store.object("x").unwrap(), &ramp(length));
-    scene.store.has_no_open_upload();
-    let refused = scene.store.requests_of(operation);
+fn whole(fixture: &Fixture, operation: Operation, length: usize, done: &Done) {
+    assert_same(&fixture.store.object("x").unwrap(), &ramp(length));
+    fixture.store.assert_no_open_upload();
+    let refused = fixture.store.requests_of(operation);
     assert!(refused.iter().any(|record| record.status == 401), "{}", done.stderr);
-    scene.refused_at_most(1, done);
+    fixture.assert_max_401s(1, done);
 }
 
 /// The token ends at that moment, and only a new login helps. 401s allowed: one.
 fn ends_at(operation: Operation, length: usize) {
-    let scene = scene(operation, ends());
+    let fixture = fixture(operation, ends());
     // One at a time: parts beside it would be refused as well.
-    let run = scene.put().args("--parallel-upload-count 1 --debug").stdin(ramp(length)).start();
-    scene.waits_for_refusals(1);
-    scene.logs_in();
-    scene.take_token();
-    whole(&scene, operation, length, &run.wait().exits(0));
+    let run = fixture.put().args("--parallel-upload-count 1 --debug").stdin(ramp(length)).start();
+    fixture.wait_for_401s(1);
+    fixture.log_in();
+    fixture.copy_token();
+    whole(&fixture, operation, length, &run.wait().exits(0));
 }
 
 /// The token is refused from that moment on, and a refresh helps. 401s allowed: one.
 fn is_refused_at(operation: Operation, length: usize) {
-    let scene = scene(operation, Fault::DistrustToken);
-    let run = scene.put().args("--parallel-upload-count 1 --debug").stdin(ramp(length));
-    whole(&scene, operation, length, &run.run().exits(0));
+    let fixture = fixture(operation, Fault::DistrustToken);
+    let run = fixture.put().args("--parallel-upload-count 1 --debug").stdin(ramp(length));
+    whole(&fixture, operation, length, &run.run().exits(0));
 }
 
 /// 401s allowed: one.
 fn abort(action: Fault) {
     let needs_login = matches!(action, Fault::MoveClock(_));
-    let scene = scene(AbortMultipartUpload, action);
-    let run = scene.put().args("--min-size 1GiB --debug").stdin(ramp(LONG)).start();
+    let fixture = fixture(AbortMultipartUpload, action);
+    let run = fixture.put().args("--min-size 1GiB --debug").stdin(ramp(LONG)).start();
     if needs_login {
-        scene.waits_for_refusals(1);
-        scene.logs_in();
-        scene.take_token();
+        fixture.wait_for_401s(1);
+        fixture.log_in();
+        fixture.copy_token();
     }
-    let done = run.wait().fails(5).says(&["--min-size"]);
-    scene.store.has_nothing_of("x");
-    scene.refused_at_most(1, &done);
+    let done = run.wait().fails(5).stderr_has(&["--min-size"]);
+    fixture.store.assert_not_stored("x");
+    fixture.assert_max_401s(1, &done);
 }

@@ -34,34 +34,34 @@ pub fn together(scenarios: &[(&'static str, fn())]) {
     assert!(failed.is_empty(), "these failed: {failed:?}");
 }
 
-pub struct Scene {
+pub struct Fixture {
     pub store: Store,
     home: PathBuf,
 }
 
-impl Scene {
+impl Fixture {
     /// A store whose tokens last so many seconds, and a client that has just logged in.
-    pub fn new(life: u64) -> Scene {
-        Scene::with(life, |_| ())
+    pub fn new(life: u64) -> Fixture {
+        Fixture::with(life, |_| ())
     }
 
-    pub fn with(life: u64, change: impl FnOnce(&mut ServerOptions)) -> Scene {
+    pub fn with(life: u64, change: impl FnOnce(&mut ServerOptions)) -> Fixture {
         let store = Store::with(|options| {
             options.token_ttl = Duration::from_secs(life);
             change(options);
         });
         let home = store.folder().join("home");
         fs::create_dir(&home).unwrap();
-        let scene = Scene { store, home };
-        let server = scene.store.server();
+        let fixture = Fixture { store, home };
+        let server = fixture.store.server();
         let config = fs::read_to_string(server.config_path()).unwrap();
         let theirs = server.state_path().to_str().unwrap();
-        write_private(&scene.config(), config.replace(theirs, scene.home.to_str().unwrap()));
-        scene.take_key();
+        write_private(&fixture.config(), config.replace(theirs, fixture.home.to_str().unwrap()));
+        fixture.copy_key();
         // The first token began to end while all this was made ready.
-        scene.logs_in();
-        scene.take_token();
-        scene
+        fixture.log_in();
+        fixture.copy_token();
+        fixture
     }
 
     pub fn config(&self) -> PathBuf {
@@ -100,83 +100,84 @@ impl Scene {
     }
 
     /// A login that the client's files know nothing of yet: its token.
-    pub fn logs_in(&self) -> String {
+    pub fn log_in(&self) -> String {
         self.store.server().log_in().unwrap()
     }
 
     /// The same with another key.
-    pub fn logs_in_with_new_key(&self) -> String {
+    pub fn log_in_with_new_key(&self) -> String {
         self.store.server().log_in_with_new_key().unwrap()
     }
 
     /// The store's present key arrives at the client.
-    pub fn take_key(&self) {
+    pub fn copy_key(&self) {
         write_private(&self.key(), fs::read(self.store.server().key_path()).unwrap());
     }
 
     /// The store's present token arrives at the client.
-    pub fn take_token(&self) {
+    pub fn copy_token(&self) {
         write_private(&self.token(), fs::read(self.store.server().token_path()).unwrap());
     }
 
     /// The token file opened as `oci session refresh` does, in place: it is empty from now on.
-    pub fn opens_token(&self) -> File {
+    pub fn truncate_token(&self) -> File {
         File::create(self.token()).unwrap()
     }
 
     /// Starts a run whose stream the test sends part by part.
-    pub fn begin(&self, run: Ocipipe) -> Stream {
+    pub fn start_stream(&self, run: Ocipipe) -> Stream {
         let (run, ramp) = (run.stdin_pipe().start(), Ramp::default());
         Stream { run, ramp, parts: 0 }
     }
 
     /// Sends one part more, and waits until the store has it.
     #[track_caller]
-    pub fn stores_part(&self, stream: &mut Stream) {
-        stream.part();
+    pub fn store_part(&self, stream: &mut Stream) {
+        stream.send_part();
         let stored = |records: &[Record]| stored_parts(records) >= stream.parts;
-        let what = format!("part {} is stored; it said:\n{}", stream.parts, stream.run.said());
-        self.store.waits_until(&what, stored);
+        let what =
+            format!("part {} is stored; it said:\n{}", stream.parts, stream.run.stderr_so_far());
+        self.store.wait_until(&what, stored);
     }
 
     #[track_caller]
-    pub fn stores_parts(&self, stream: &mut Stream, count: usize) {
-        (0..count).for_each(|_| self.stores_part(stream));
+    pub fn store_parts(&self, stream: &mut Stream, count: usize) {
+        (0..count).for_each(|_| self.store_part(stream));
     }
 
     /// Waits until the auth service has answered so many refreshes with a token.
     #[track_caller]
-    pub fn waits_for_refreshes(&self, count: usize) {
-        self.store.waits_until(&format!("{count} refreshes"), |records| {
+    pub fn wait_for_refreshes(&self, count: usize) {
+        self.store.wait_until(&format!("{count} refreshes"), |records| {
             records.iter().filter(|r| is_refresh(r) && r.status == 200).count() >= count
         });
     }
 
     /// Waits until Object Storage has refused so many requests.
     #[track_caller]
-    pub fn waits_for_refusals(&self, count: usize) {
-        self.store.waits_until(&format!("{count} refusals"), |records| {
-            records.iter().filter(|r| is_refused(r)).count() >= count
+    pub fn wait_for_401s(&self, count: usize) {
+        self.store.wait_until(&format!("{count} refusals"), |records| {
+            records.iter().filter(|r| is_401(r)).count() >= count
         });
     }
 
     /// The end of the stream; the object is whole and nothing is left open. Of the requests to
     /// Object Storage, no more were refused than the scenario allows.
     #[track_caller]
-    pub fn whole(&self, stream: Stream, refusals: usize) -> Done {
+    pub fn finish(&self, stream: Stream, refusals: usize) -> Done {
         let length = stream.length();
         let done = stream.run.wait().exits(0);
         assert_eq!(done.receipt()["size"], length);
         assert_same(&self.store.object("x").unwrap(), &ramp(length));
-        self.store.has_no_open_upload();
-        self.refused_at_most(refusals, &done);
+        self.store.assert_no_open_upload();
+        self.assert_max_401s(refusals, &done);
         done
     }
 
     #[track_caller]
-    pub fn refused_at_most(&self, refusals: usize, done: &Done) {
+    pub fn assert_max_401s(&self, refusals: usize, done: &Done) {
         let requests = self.store.requests();
-        let refused: Vec<_> = requests.iter().filter(|record| is_refused(record)).collect();
+        let refused: Vec<_> = requests.iter().filter(|record| is_401(record)).collect();
         assert!(refused.len() <= refusals, "{refused:#?}\n{}", done.stderr);
         // No part is sent twice with a token that was refused.
         for record in refused.iter().filter(|r| r.operation == Operation::UploadPart) {
@@ -219,7 +220,7 @@ pub struct Stream {
 
 impl Stream {
     /// One part more can be sent, and one byte of the next is there.
-    pub fn part(&mut self) {
+    pub fn send_part(&mut self) {
         let length = PART + usize::from(self.parts == 0);
         self.parts += 1;
         self.run.write(&self.ramp.take(length));
@@ -231,7 +232,7 @@ impl Stream {
 }
 
 /// Refused by Object Storage.
-pub fn is_refused(record: &Record) -> bool {
+pub fn is_401(record: &Record) -> bool {
     record.status == 401 && !is_refresh(record)
 }
 

@@ -6,9 +6,9 @@ use emulator::Operation;
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 use crate::common::run::Ocipipe;
-use crate::common::store::{BUCKET, Unread};
+use crate::common::store::{BUCKET, UnreadStdin};
 use crate::common::stream::ramp;
-use crate::fixture::{LONG, Scene};
+use crate::fixture::{Fixture, LONG};
 use crate::together;
 
 together!(a_stream_under_way_is_waited_with {
@@ -18,26 +18,26 @@ together!(a_stream_under_way_is_waited_with {
 });
 
 together!(at_the_start_refused_credentials_end_the_run_before_the_stream_is_read {
-    a_token: refused_at_the_start(LONG, "", |scene| {
-        let token = std::fs::read_to_string(scene.token()).unwrap();
-        scene.store.server().revoke(&token);
+    a_token: refused_at_the_start(LONG, "", |fixture| {
+        let token = std::fs::read_to_string(fixture.token()).unwrap();
+        fixture.store.server().revoke(&token);
     });
-    a_token_where_nothing_else_is_looked_up: refused_at_the_start(LONG, "--force", |scene| {
-        let token = std::fs::read_to_string(scene.token()).unwrap();
-        scene.store.server().revoke(&token);
+    a_token_where_nothing_else_is_looked_up: refused_at_the_start(LONG, "--force", |fixture| {
+        let token = std::fs::read_to_string(fixture.token()).unwrap();
+        fixture.store.server().revoke(&token);
     });
-    a_token_that_stays_refused_after_each_refresh: refused_at_the_start(LONG, "", |scene| {
+    a_token_that_stays_refused_after_each_refresh: refused_at_the_start(LONG, "", |fixture| {
         let rule = FaultRule::on(Operation::HeadObject, Fault::Refuse(FaultResponse::status(401)));
-        scene.store.server().set_faults(FaultPlan::new().with(rule));
+        fixture.store.server().set_faults(FaultPlan::new().with(rule));
     });
-    an_api_key: refused_at_the_start(LONG, "--profile API_KEY --auth api_key", |scene| {
-        scene.logs_in_with_new_key();
-        scene.store.server().forget_older_keys();
+    an_api_key: refused_at_the_start(LONG, "--profile API_KEY --auth api_key", |fixture| {
+        fixture.log_in_with_new_key();
+        fixture.store.server().forget_older_keys();
     });
     an_api_key_where_nothing_else_is_looked_up:
-        refused_at_the_start(LONG, "--profile API_KEY --auth api_key --force", |scene| {
-            scene.logs_in_with_new_key();
-            scene.store.server().forget_older_keys();
+        refused_at_the_start(LONG, "--profile API_KEY --auth api_key --force", |fixture| {
+            fixture.log_in_with_new_key();
+            fixture.store.server().forget_older_keys();
         });
 });
 
@@ -45,45 +45,46 @@ together!(at_the_start_refused_credentials_end_the_run_before_the_stream_is_read
 fn a_refused_token_stays_refused() {
     let rule =
         FaultRule::on(Operation::UploadPart, Fault::RevokeToken).part(2).when(Trigger::Attempt(1));
-    let scene = Scene::with(LONG, |options| options.faults = FaultPlan::new().with(rule));
-    let mut stream = scene.begin(scene.put().args("--retry-for 4s --parallel-upload-count 1"));
-    scene.stores_part(&mut stream);
-    stream.part();
-    let done = stream.run.ends().fails(3);
+    let fixture = Fixture::with(LONG, |options| options.faults = FaultPlan::new().with(rule));
+    let mut stream =
+        fixture.start_stream(fixture.put().args("--retry-for 4s --parallel-upload-count 1"));
+    fixture.store_part(&mut stream);
+    stream.send_part();
+    let done = stream.run.wait_with_open_stdin().fails(3);
     assert!(done.took > Duration::from_secs(4), "it gave up after {:?}", done.took);
-    let open = scene.store.server().open_uploads();
+    let open = fixture.store.server().open_uploads();
     assert_eq!(open.len(), 1);
-    done.within_seconds(30).says(&[
+    done.within_seconds(30).stderr_has(&[
         &open[0].2,
         "ocipipe uploads abort",
         "oci session authenticate",
     ]);
-    assert_eq!(scene.store.requests_of(Operation::AbortMultipartUpload).len(), 1);
-    let refused = scene.store.requests().into_iter().filter(crate::fixture::is_refused).count();
+    assert_eq!(fixture.store.requests_of(Operation::AbortMultipartUpload).len(), 1);
+    let refused = fixture.store.requests().into_iter().filter(crate::fixture::is_401).count();
     assert!(refused <= 3, "{refused} refusals");
 }
 
 /// 401s allowed: none, since nothing is sent with a token that is known to be over.
 fn a_session_stays_over() {
-    let scene = Scene::with(3, |options| options.session = Duration::from_secs(3));
-    let mut stream = scene.begin(scene.put().args("--retry-for 4s"));
-    scene.stores_part(&mut stream);
-    stream.run.waits_for_word("the credentials have expired");
-    stream.part();
-    stream.run.waits_for_word("gives up at");
-    let done = stream.run.ends().fails(3);
-    let open = scene.store.server().open_uploads();
+    let fixture = Fixture::with(3, |options| options.session = Duration::from_secs(3));
+    let mut stream = fixture.start_stream(fixture.put().args("--retry-for 4s"));
+    fixture.store_part(&mut stream);
+    stream.run.wait_for_stderr("the credentials have expired");
+    stream.send_part();
+    stream.run.wait_for_stderr("gives up at");
+    let done = stream.run.wait_with_open_stdin().fails(3);
+    let open = fixture.store.server().open_uploads();
     assert_eq!(open.len(), 1);
     let words = [&open[0].2, "ocipipe uploads abort", "expired", "oci session authenticate"];
-    scene.refused_at_most(0, &done.within_seconds(30).says(&words));
+    fixture.assert_max_401s(0, &done.within_seconds(30).stderr_has(&words));
 }
 
-fn refused_at_the_start(life: u64, options: &str, spoils: impl FnOnce(&Scene)) {
-    let scene = Scene::new(life);
-    spoils(&scene);
-    let (unread, stdin) = Unread::new(scene.store.folder());
-    let namespace = scene.store.server().namespace();
-    let run: Ocipipe = scene
+fn refused_at_the_start(life: u64, options: &str, spoils: impl FnOnce(&Fixture)) {
+    let fixture = Fixture::new(life);
+    spoils(&fixture);
+    let (unread, stdin) = UnreadStdin::new(fixture.store.folder());
+    let namespace = fixture.store.server().namespace();
+    let run: Ocipipe = fixture
         .ocipipe("put")
         .args(options)
         .args(&format!("--bucket-name {BUCKET} --name x --namespace {namespace}"));
@@ -92,23 +93,23 @@ fn refused_at_the_start(life: u64, options: &str, spoils: impl FnOnce(&Scene)) {
         true => "API keys of the user",
         false => "oci session authenticate --profile-name SESSION",
     };
-    done.says(&["401", command]).says_nothing_of("waits since");
-    unread.stayed_unread();
-    scene.store.has_nothing_of("x");
+    done.stderr_has(&["401", command]).stderr_lacks("waits since");
+    unread.assert_unread();
+    fixture.store.assert_not_stored("x");
 }
 
 /// 401s allowed: none.
 fn at_stake_from_the_first_byte() {
-    let scene = Scene::with(3, |options| options.session = Duration::from_secs(3));
-    let mut run = scene.put().stdin_pipe().start();
+    let fixture = Fixture::with(3, |options| options.session = Duration::from_secs(3));
+    let mut run = fixture.put().stdin_pipe().start();
     run.write(&ramp(17));
     // Nothing has to be sent before the stream ends, which it does after the token.
     std::thread::sleep(Duration::from_millis(3500));
-    run.end();
-    run.waits_for_word("gives up at");
-    scene.logs_in();
-    scene.take_token();
+    run.close_stdin();
+    run.wait_for_stderr("gives up at");
+    fixture.log_in();
+    fixture.copy_token();
     let done = run.wait().exits(0);
-    assert_eq!(scene.store.object("x").unwrap(), ramp(17));
-    scene.refused_at_most(0, &done);
+    assert_eq!(fixture.store.object("x").unwrap(), ramp(17));
+    fixture.assert_max_401s(0, &done);
 }
