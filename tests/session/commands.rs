@@ -1,4 +1,4 @@
-//! The other commands and the token: `get` and `uploads list` outlive it, `session` tells of it.
+//! The other commands and the token: `get` and `uploads list` outlive it, `session` shows and refreshes it.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use crate::fixture::{Fixture, LONG, is_401};
 use crate::together;
 
 together!(the_other_commands_outlive_a_token_too {
-    a_get_whose_token_ends_between_ranges: get_through_a_renewal();
-    a_get_whose_token_is_refused: get_with_a_refused_token();
-    a_get_until_there_is_a_new_login: get_through_a_login();
-    a_list_whose_token_ends_between_pages: list_through_a_renewal();
-    a_list_whose_token_is_refused: list_with_a_refused_token();
+    a_get_whose_token_ends_between_ranges: get_across_a_refresh();
+    a_get_whose_token_is_rejected: get_with_a_rejected_token();
+    a_get_that_waits_for_a_new_login: get_across_a_login();
+    a_list_whose_token_ends_between_pages: list_across_a_refresh();
+    a_list_whose_token_is_rejected: list_with_a_rejected_token();
 });
 
-together!(the_session_commands_keep_what_they_promise {
+together!(the_session_commands_refresh_once_and_report_an_expired_session {
     two_refreshes_at_once_exchange_a_token_once: two_refreshes_at_once();
-    an_ended_session_is_shown_and_is_no_success: an_ended_session_is_shown();
+    an_expired_session_is_shown_and_exits_3: an_expired_session_is_shown();
 });
 
-/// Four ranges are asked for at once; this is one byte more.
+/// `get` requests four ranges at once; this is one byte more.
 const FIVE_RANGES: usize = 4 * (16 << 20) + 1;
-/// Seconds; renewed when a third is left.
+/// Lifetime of a token in seconds; it is refreshed when a third is left.
 const LIFE: u64 = 4;
-/// Longer than a token lasts.
+/// A delay that is longer than the lifetime of a token.
 const OVER_A_LIFE: Fault = Fault::StallAnswer { ms: Some(5000) };
 
 fn set_faults(fixture: &Fixture, rule: FaultRule) {
@@ -40,8 +40,8 @@ fn generations(fixture: &Fixture, operation: Operation) -> Vec<u64> {
     of.filter(|record| record.status < 300).filter_map(|record| record.generation).collect()
 }
 
-/// Gets the object of so many bytes; this many requests may be refused.
-fn get(fixture: &Fixture, length: usize, refusals: usize) {
+/// Downloads the object of `length` bytes; at most `max_401s` requests may get a 401.
+fn get(fixture: &Fixture, length: usize, max_401s: usize) {
     let file = fixture.home("fetched");
     let run = fixture
         .ocipipe("get --quiet --retry-for 5s")
@@ -50,11 +50,11 @@ fn get(fixture: &Fixture, length: usize, refusals: usize) {
         .arg(format!("oci://{BUCKET}/x"));
     let done = run.run().exits(0);
     assert_same(&std::fs::read(file).unwrap(), &ramp(length));
-    fixture.assert_max_401s(refusals, &done);
+    fixture.assert_max_401s(max_401s, &done);
 }
 
 /// 401s allowed: none.
-fn get_through_a_renewal() {
+fn get_across_a_refresh() {
     let fixture = Fixture::new(LONG);
     fixture.put().stdin(ramp(FIVE_RANGES)).run().exits(0);
     fixture.store.server().set_token_ttl(Duration::from_secs(LIFE));
@@ -67,8 +67,8 @@ fn get_through_a_renewal() {
     assert!(used.iter().max() > used.iter().min(), "{used:?}");
 }
 
-/// 401s allowed: one for each of the two ranges that may be on their way.
-fn get_with_a_refused_token() {
+/// 401s allowed: one for each of the two ranges that may be in flight.
+fn get_with_a_rejected_token() {
     let length = (16 << 20) + 1;
     let fixture = Fixture::new(LONG);
     fixture.put().stdin(ramp(length)).run().exits(0);
@@ -78,8 +78,8 @@ fn get_with_a_refused_token() {
     assert_eq!(fixture.refreshes().len(), 1);
 }
 
-/// Nobody renews the token but whoever logs in. 401s allowed: one for each of the two ranges.
-fn get_through_a_login() {
+/// Only a new login gives a valid token. 401s allowed: one for each of the two ranges.
+fn get_across_a_login() {
     let length = (16 << 20) + 1;
     let fixture = Fixture::new(LONG);
     fixture.put().stdin(ramp(length)).run().exits(0);
@@ -96,7 +96,7 @@ fn get_through_a_login() {
     assert_eq!(fixture.refreshes().len(), 0);
 }
 
-/// A fixture in which two uploads were left open by runs that were killed.
+/// A store with two open uploads of killed runs.
 fn with_open_uploads() -> Fixture {
     let fixture = Fixture::new(LONG);
     for (name, stored) in [("x", 1), ("y", 2)] {
@@ -110,17 +110,17 @@ fn with_open_uploads() -> Fixture {
     fixture
 }
 
-fn list(fixture: &Fixture, refusals: usize) {
+fn list(fixture: &Fixture, max_401s: usize) {
     let done = fixture.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
     for (_, _, id) in fixture.store.server().open_uploads() {
-        assert!(done.stdout.contains(&id), "{id} is not listed: {}", done.stdout);
+        assert!(done.stdout.contains(&id), "{id} is missing in the list: {}", done.stdout);
     }
     assert_eq!(done.receipt()["data"].as_array().unwrap().len(), 2);
-    fixture.assert_max_401s(refusals, &done);
+    fixture.assert_max_401s(max_401s, &done);
 }
 
 /// 401s allowed: none.
-fn list_through_a_renewal() {
+fn list_across_a_refresh() {
     let fixture = with_open_uploads();
     fixture.store.server().set_token_ttl(Duration::from_secs(LIFE));
     set_faults(
@@ -135,7 +135,7 @@ fn list_through_a_renewal() {
 }
 
 /// 401s allowed: one.
-fn list_with_a_refused_token() {
+fn list_with_a_rejected_token() {
     let fixture = with_open_uploads();
     let distrust = FaultRule::on(ListMultipartUploads, Fault::DistrustToken);
     set_faults(&fixture, distrust.when(Trigger::Request(2)));
@@ -143,7 +143,7 @@ fn list_with_a_refused_token() {
     assert_eq!(fixture.refreshes().len(), 1);
 }
 
-/// The second is started while the answer to the first is still to come.
+/// The second starts before the response to the first.
 fn two_refreshes_at_once() {
     let slow = FaultRule::on(RefreshToken, Fault::Delay(3000)).when(Trigger::Request(1));
     let fixture = Fixture::with(LONG, |options| options.faults = FaultPlan::new().with(slow));
@@ -169,11 +169,11 @@ fn two_refreshes_at_once() {
     assert_eq!(exchanged.len(), all, "a token was exchanged twice: {:#?}", fixture.refreshes());
     assert_ne!(std::fs::read(fixture.token()).unwrap(), before);
     fixture.token_is_private();
-    // What lies there now is good for an upload.
+    // The token file works for an upload.
     fixture.put().stdin(ramp(17)).run().exits(0);
 }
 
-fn an_ended_session_is_shown() {
+fn an_expired_session_is_shown() {
     let fixture = Fixture::new(1);
     std::thread::sleep(Duration::from_millis(1100));
     for (option, words) in
@@ -183,7 +183,7 @@ fn an_ended_session_is_shown() {
         let run = crate::common::run::ocipipe(show);
         let done = run.within(&fixture.home("")).arg(fixture.config()).args(option).run().exits(3);
         for word in words {
-            assert!(done.stdout.contains(word), "{word:?} is not shown:\n{}", done.stdout);
+            assert!(done.stdout.contains(word), "{word:?} is missing on stdout:\n{}", done.stdout);
         }
         done.stderr_has(&["expired at", "oci session authenticate --profile-name SESSION"]);
     }

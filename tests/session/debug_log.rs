@@ -1,4 +1,4 @@
-//! What `--debug` says of a token: every decision about it, and nothing of it.
+//! The log of `--debug`: it has every decision about the token, and no part of the token.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 
 use crate::fixture::{Fixture, LONG};
 
-/// No so many characters of a token or key may be seen.
+/// The log must not contain this many consecutive characters of a token or key.
 const SLICE: usize = 20;
 
 #[test]
@@ -17,26 +17,26 @@ fn debug_shows_each_decision_about_the_token_and_never_the_token() {
     let clock = FaultRule::on(Operation::UploadPart, Fault::MoveClock(400)).part(3);
     let plan = FaultPlan::new().with(revoke).with(clock.when(Trigger::Attempt(1)));
     let fixture = Fixture::with(4, |options| options.faults = plan);
-    // The key is not encrypted, but that is known only after the pass phrase is.
-    let mut secrets = vec!["a pass phrase that nobody is told".to_owned()];
+    // The key is not encrypted, but the program reads the pass phrase before it knows that.
+    let mut secrets = vec!["a pass phrase that must stay secret".to_owned()];
     let pass = secrets[0].clone();
-    let mut keep = |fixture: &Fixture| {
+    let mut remember = |fixture: &Fixture| {
         for file in [fixture.token(), fixture.key()] {
             secrets.push(std::fs::read_to_string(file).unwrap());
         }
     };
-    keep(&fixture);
+    remember(&fixture);
     let mut stream =
         fixture.start_stream(fixture.put().args("--debug").var("OCI_CLI_PASSPHRASE", pass));
     fixture.store_part(&mut stream);
     stream.run.wait_for_stderr("the session token was refreshed");
-    keep(&fixture);
+    remember(&fixture);
     fixture.store_part(&mut stream);
-    // What is issued from now on lasts, so that the rest takes no turns of its own.
+    // Tokens issued from now on last, so that no further refresh interferes.
     fixture.store.server().set_token_ttl(std::time::Duration::from_secs(LONG));
     fixture.log_in();
     fixture.copy_token();
-    keep(&fixture);
+    remember(&fixture);
     fixture.store_part(&mut stream);
     stream.send_part();
     stream.run.wait_for_stderr("gives up at");
@@ -45,7 +45,7 @@ fn debug_shows_each_decision_about_the_token_and_never_the_token() {
     fixture.log_in_with_new_key();
     fixture.copy_key();
     fixture.copy_token();
-    keep(&fixture);
+    remember(&fixture);
     let done = fixture.finish(stream, 6).stderr_has(&[
         "signing with credentials no. 1, ",
         "signing with credentials no. 2, ",
@@ -65,11 +65,11 @@ fn debug_shows_each_decision_about_the_token_and_never_the_token() {
         "not usable for now",
         "the upload goes on",
     ]);
-    let said: HashSet<&[u8]> = done.stderr.as_bytes().windows(SLICE).collect();
+    let logged: HashSet<&[u8]> = done.stderr.as_bytes().windows(SLICE).collect();
     let secrets = secrets.iter().flat_map(|secret| secret.lines());
     for secret in secrets.filter(|line| !line.contains("PRIVATE KEY") && line.len() >= SLICE) {
         let slices = secret.as_bytes().windows(SLICE);
-        let seen: Vec<_> = slices.filter(|slice| said.contains(slice)).collect();
-        assert!(seen.is_empty(), "{} slices of a secret are said", seen.len());
+        let leaked: Vec<_> = slices.filter(|slice| logged.contains(slice)).collect();
+        assert!(leaked.is_empty(), "{} slices of a secret are in the log", leaked.len());
     }
 }

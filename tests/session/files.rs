@@ -1,6 +1,6 @@
-//! Files that other processes write: whole, in pieces, wrong for a moment, with another key.
+//! Credential files that other processes write: at once, in pieces, temporarily invalid, with another key.
 //!
-//! With `--no-refresh` only what another process writes keeps an upload alive.
+//! With `--no-refresh` an upload depends on the other process for a valid token.
 
 use std::io::Write;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 use crate::fixture::{Fixture, LONG, write_private};
 use crate::together;
 
-together!(what_another_process_writes_is_taken_up {
+together!(credentials_that_another_process_writes_are_adopted {
     a_token_replaced_at_once: replaced_while_idle();
     a_token_written_in_pieces: written_in_pieces();
-    tokens_written_in_pieces_for_several_lives: rotated_for_several_lives();
+    tokens_written_in_pieces_for_several_lifetimes: rotated_for_several_lifetimes();
     a_key_and_then_its_token: a_new_login([true, false]);
     a_token_and_then_its_key: a_new_login([false, true]);
-    files_that_are_wrong_for_a_moment: wrong_for_a_moment();
-    a_token_whose_predecessor_is_refused: the_predecessor_is_refused();
-    a_part_on_its_way_with_the_predecessor: a_part_is_on_its_way();
+    files_that_are_invalid_for_a_moment: invalid_for_a_moment();
+    a_token_whose_predecessor_is_rejected: the_predecessor_is_rejected();
+    a_part_in_flight_with_the_predecessor: a_part_is_in_flight();
     an_api_key_that_was_rotated: an_api_key_is_rotated();
 });
 
-/// Until little is left of a token of four seconds.
+/// Most of the lifetime of a token of 4 s.
 const NEARLY_A_LIFE: Duration = Duration::from_millis(2400);
 
-/// The producer writes nothing for three token lives, and another process renews the token.
+/// The producer writes nothing for more than two token lifetimes, and another process replaces the token.
 /// 401s allowed: none.
 fn replaced_while_idle() {
     let fixture = Fixture::new(4);
@@ -43,9 +43,9 @@ fn replaced_while_idle() {
     assert_eq!(fixture.refreshes().len(), 0);
 }
 
-/// As `oci session refresh` writes it, and slower: parts are sent all the time, and those who look
-/// see an empty file, half a token, and a token. 401s allowed: none.
-fn rotated_for_several_lives() {
+/// The token is written in place, as `oci session refresh` does, but slowly: while parts are sent, the
+/// file is empty, then has a part of the token, then the token. 401s allowed: none.
+fn rotated_for_several_lifetimes() {
     let fixture = Fixture::new(5);
     let run = fixture.put().args("--no-refresh --bwlimit 8MiB --parallel-upload-count 2");
     let mut stream = fixture.start_stream(run);
@@ -83,7 +83,11 @@ fn written_in_pieces() {
         fixture.store_part(&mut stream);
         file.write_all(rest.as_bytes()).unwrap();
         fixture.store_part(&mut stream);
-        assert_eq!(fixture.generations().len(), round + 1, "the new one is used at once");
+        assert_eq!(
+            fixture.generations().len(),
+            round + 1,
+            "the new token is used for the next part"
+        );
     }
     fixture.finish(stream, 0).stderr_lacks("waits since");
     assert_eq!(fixture.refreshes().len(), 0);
@@ -109,14 +113,14 @@ fn a_new_login(key_first: [bool; 2]) {
 }
 
 /// 401s allowed: none.
-fn wrong_for_a_moment() {
+fn invalid_for_a_moment() {
     let fixture = Fixture::new(LONG);
     let mut stream = fixture.start_stream(fixture.put());
     fixture.store_part(&mut stream);
-    let whole = std::fs::read_to_string(fixture.token()).unwrap();
+    let valid = std::fs::read_to_string(fixture.token()).unwrap();
     let other = fixture.log_in();
-    for wrong in ["", "\n", "eyJ", &whole[..whole.len() - 700], "a.b.c", "\0\0\0", "<html>"] {
-        write_private(&fixture.token(), wrong);
+    for invalid in ["", "\n", "eyJ", &valid[..valid.len() - 700], "a.b.c", "\0\0\0", "<html>"] {
+        write_private(&fixture.token(), invalid);
         fixture.store_part(&mut stream);
     }
     std::fs::remove_file(fixture.token()).unwrap();
@@ -125,7 +129,7 @@ fn wrong_for_a_moment() {
     write_private(&fixture.token(), format!("{other}\r\n"));
     fixture.store_part(&mut stream);
     assert_eq!(fixture.generations().len(), 2);
-    // A ruin stays one: the key is kept while it is in use.
+    // The key file stays invalid; the upload keeps the key that it has loaded.
     write_private(&fixture.key(), "-----BEGIN PRIVATE KEY-----\n");
     fixture.store_part(&mut stream);
     std::fs::remove_file(fixture.key()).unwrap();
@@ -133,9 +137,9 @@ fn wrong_for_a_moment() {
     fixture.finish(stream, 0).stderr_lacks("waits since");
 }
 
-/// As in the report: a token is refused long before its end, some time after it was replaced.
-/// 401s allowed: none, since the file was looked at.
-fn the_predecessor_is_refused() {
+/// A token is rejected long before its expiry, some time after it was replaced.
+/// 401s allowed: none, because the file is read before each request.
+fn the_predecessor_is_rejected() {
     let fixture = Fixture::new(LONG);
     let mut stream = fixture.start_stream(fixture.put().args("--no-refresh"));
     for round in 1..=3 {
@@ -150,9 +154,9 @@ fn the_predecessor_is_refused() {
     fixture.finish(stream, 0).stderr_lacks("warning");
 }
 
-/// The old token is refused while a part is under way that was signed with it.
-/// 401s allowed: one, of that part, which is simply sent again.
-fn a_part_is_on_its_way() {
+/// The old token is rejected while a part that was signed with it is in flight.
+/// 401s allowed: one, of that part, which is sent again.
+fn a_part_is_in_flight() {
     let slow = Fault::StallBody { bytes: 1_000_000, ms: Some(3000) };
     let rule = FaultRule::on(Operation::UploadPart, slow).part(2).when(Trigger::Attempt(1));
     let fixture = Fixture::with(LONG, |options| {
@@ -162,7 +166,7 @@ fn a_part_is_on_its_way() {
     let mut stream = fixture.start_stream(fixture.put().args("--no-refresh --debug"));
     fixture.store_part(&mut stream);
     stream.send_part();
-    // When the third is there, the second is on its way.
+    // When the store has the third part, the second is in flight.
     stream.send_part();
     fixture.store.wait_for_requests(Operation::UploadPart, 2);
     let old = std::fs::read_to_string(fixture.token()).unwrap();
@@ -173,7 +177,7 @@ fn a_part_is_on_its_way() {
     assert_eq!(fixture.store.requests_of(Operation::UploadPart).len(), 4 + 1, "{}", done.stderr);
 }
 
-/// 401s allowed: one, that of the plan. It changes nothing of what the key is known by.
+/// 401s allowed: the one of the fault plan, after which the key is still used.
 fn an_api_key_is_rotated() {
     let fixture = Fixture::new(LONG);
     let run = fixture.put().args("--profile API_KEY --auth api_key");

@@ -1,7 +1,8 @@
-//! A store with short tokens, a login of a client's own, and a stream that is sent part by part.
+//! A store with short-lived tokens, a client with its own credential files, and a stream that a test sends
+//! part by part.
 //!
-//! The client's key and token lie in a folder of their own, so that a test decides when, and in
-//! which state, what the store has issued arrives there.
+//! The client's key and token are in a folder of their own, so that a test decides when, and in which
+//! state, the credentials that the store has issued arrive there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -15,10 +16,10 @@ use crate::common::run::{Done, Ocipipe, Running, ocipipe};
 use crate::common::store::{BUCKET, Store};
 use crate::common::stream::{PART, Ramp, assert_same, ramp};
 
-/// Of a token that does not end while a test runs.
+/// Lifetime in seconds of a token that does not expire during a test.
 pub const LONG: u64 = 3600;
 
-/// Runs each scenario in a thread of its own and names those that failed.
+/// Runs each scenario in a thread and fails with the names of those that failed.
 pub fn together(scenarios: &[(&'static str, fn())]) {
     let threads: Vec<_> = scenarios
         .iter()
@@ -31,7 +32,7 @@ pub fn together(scenarios: &[(&'static str, fn())]) {
         .into_iter()
         .filter_map(|(name, thread)| thread.join().is_err().then_some(name))
         .collect();
-    assert!(failed.is_empty(), "these failed: {failed:?}");
+    assert!(failed.is_empty(), "failed scenarios: {failed:?}");
 }
 
 pub struct Fixture {
@@ -40,14 +41,14 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// A store whose tokens last so many seconds, and a client that has just logged in.
-    pub fn new(life: u64) -> Fixture {
-        Fixture::with(life, |_| ())
+    /// A store whose tokens last `lifetime` seconds, and a client that has just logged in.
+    pub fn new(lifetime: u64) -> Fixture {
+        Fixture::with(lifetime, |_| ())
     }
 
-    pub fn with(life: u64, change: impl FnOnce(&mut ServerOptions)) -> Fixture {
+    pub fn with(lifetime: u64, change: impl FnOnce(&mut ServerOptions)) -> Fixture {
         let store = Store::with(|options| {
-            options.token_ttl = Duration::from_secs(life);
+            options.token_ttl = Duration::from_secs(lifetime);
             change(options);
         });
         let home = store.folder().join("home");
@@ -55,10 +56,13 @@ impl Fixture {
         let fixture = Fixture { store, home };
         let server = fixture.store.server();
         let config = fs::read_to_string(server.config_path()).unwrap();
-        let theirs = server.state_path().to_str().unwrap();
-        write_private(&fixture.config(), config.replace(theirs, fixture.home.to_str().unwrap()));
+        let server_dir = server.state_path().to_str().unwrap();
+        write_private(
+            &fixture.config(),
+            config.replace(server_dir, fixture.home.to_str().unwrap()),
+        );
         fixture.copy_key();
-        // The first token began to end while all this was made ready.
+        // A new login, because part of the first token's lifetime has passed.
         fixture.log_in();
         fixture.copy_token();
         fixture
@@ -99,44 +103,44 @@ impl Fixture {
         self.ocipipe("put --part-size 10MiB").arg(format!("oci://{BUCKET}/{name}"))
     }
 
-    /// A login that the client's files know nothing of yet: its token.
+    /// Logs in without changing the client's files; returns the token.
     pub fn log_in(&self) -> String {
         self.store.server().log_in().unwrap()
     }
 
-    /// The same with another key.
+    /// The same with a new key.
     pub fn log_in_with_new_key(&self) -> String {
         self.store.server().log_in_with_new_key().unwrap()
     }
 
-    /// The store's present key arrives at the client.
+    /// Copies the store's current key to the client.
     pub fn copy_key(&self) {
         write_private(&self.key(), fs::read(self.store.server().key_path()).unwrap());
     }
 
-    /// The store's present token arrives at the client.
+    /// Copies the store's current token to the client.
     pub fn copy_token(&self) {
         write_private(&self.token(), fs::read(self.store.server().token_path()).unwrap());
     }
 
-    /// The token file opened as `oci session refresh` does, in place: it is empty from now on.
+    /// Opens and empties the token file in place, as `oci session refresh` does.
     pub fn truncate_token(&self) -> File {
         File::create(self.token()).unwrap()
     }
 
-    /// Starts a run whose stream the test sends part by part.
+    /// Starts a run to which the test sends the stream part by part.
     pub fn start_stream(&self, run: Ocipipe) -> Stream {
         let (run, ramp) = (run.stdin_pipe().start(), Ramp::default());
         Stream { run, ramp, parts: 0 }
     }
 
-    /// Sends one part more, and waits until the store has it.
+    /// Sends the next part, and waits until the store has it.
     #[track_caller]
     pub fn store_part(&self, stream: &mut Stream) {
         stream.send_part();
         let stored = |records: &[Record]| stored_parts(records) >= stream.parts;
         let what =
-            format!("part {} is stored; it said:\n{}", stream.parts, stream.run.stderr_so_far());
+            format!("part {} is stored; stderr:\n{}", stream.parts, stream.run.stderr_so_far());
         self.store.wait_until(&what, stored);
     }
 
@@ -145,7 +149,7 @@ impl Fixture {
         (0..count).for_each(|_| self.store_part(stream));
     }
 
-    /// Waits until the auth service has answered so many refreshes with a token.
+    /// Waits until `count` refreshes have succeeded.
     #[track_caller]
     pub fn wait_for_refreshes(&self, count: usize) {
         self.store.wait_until(&format!("{count} refreshes"), |records| {
@@ -153,45 +157,45 @@ impl Fixture {
         });
     }
 
-    /// Waits until Object Storage has refused so many requests.
+    /// Waits until Object Storage has answered `count` requests with 401.
     #[track_caller]
     pub fn wait_for_401s(&self, count: usize) {
-        self.store.wait_until(&format!("{count} refusals"), |records| {
+        self.store.wait_until(&format!("{count} 401s"), |records| {
             records.iter().filter(|r| is_401(r)).count() >= count
         });
     }
 
-    /// The end of the stream; the object is whole and nothing is left open. Of the requests to
-    /// Object Storage, no more were refused than the scenario allows.
+    /// Ends the stream and checks the object, that no upload is open, and the number of 401s of Object
+    /// Storage.
     #[track_caller]
-    pub fn finish(&self, stream: Stream, refusals: usize) -> Done {
+    pub fn finish(&self, stream: Stream, max_401s: usize) -> Done {
         let length = stream.length();
         let done = stream.run.wait().exits(0);
         assert_eq!(done.receipt()["size"], length);
         assert_same(&self.store.object("x").unwrap(), &ramp(length));
         self.store.assert_no_open_upload();
-        self.assert_max_401s(refusals, &done);
+        self.assert_max_401s(max_401s, &done);
         done
     }
 
     #[track_caller]
-    pub fn assert_max_401s(&self, refusals: usize, done: &Done) {
+    pub fn assert_max_401s(&self, max_401s: usize, done: &Done) {
         let requests = self.store.requests();
-        let refused: Vec<_> = requests.iter().filter(|record| is_401(record)).collect();
-        assert!(refused.len() <= refusals, "{refused:#?}\n{}", done.stderr);
-        // No part is sent twice with a token that was refused.
-        for record in refused.iter().filter(|r| r.operation == Operation::UploadPart) {
+        let rejected: Vec<_> = requests.iter().filter(|record| is_401(record)).collect();
+        assert!(rejected.len() <= max_401s, "{rejected:#?}\n{}", done.stderr);
+        // No part is sent twice with a token that was rejected.
+        for record in rejected.iter().filter(|r| r.operation == Operation::UploadPart) {
             let same = |r: &&&Record| (r.part, r.presented) == (record.part, record.presented);
-            assert_eq!(refused.iter().filter(same).count(), 1, "{refused:#?}");
+            assert_eq!(rejected.iter().filter(same).count(), 1, "{rejected:#?}");
         }
     }
 
-    /// The requests for a new token.
+    /// The requests for a refreshed token.
     pub fn refreshes(&self) -> Vec<Record> {
         self.store.requests_of(Operation::RefreshToken)
     }
 
-    /// The tokens that parts were stored with, by their count, in the order of their first use.
+    /// The generations of the tokens of the part requests, in the order of their first use.
     pub fn generations(&self) -> Vec<u64> {
         let mut used = Vec::new();
         for record in self.store.requests_of(Operation::UploadPart) {
@@ -211,7 +215,7 @@ impl Fixture {
     }
 }
 
-/// A stream under way.
+/// A stream in progress.
 pub struct Stream {
     pub run: Running,
     ramp: Ramp,
@@ -219,7 +223,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// One part more can be sent, and one byte of the next is there.
+    /// Writes the next part; after the first also one byte, so that a multipart upload starts.
     pub fn send_part(&mut self) {
         let length = PART + usize::from(self.parts == 0);
         self.parts += 1;
@@ -231,7 +235,7 @@ impl Stream {
     }
 }
 
-/// Refused by Object Storage.
+/// Whether Object Storage answered with 401.
 pub fn is_401(record: &Record) -> bool {
     record.status == 401 && !is_refresh(record)
 }
@@ -247,16 +251,16 @@ fn stored_parts(records: &[Record]) -> usize {
     parts.len()
 }
 
-/// A file that only its owner may read, all at once.
+/// Writes a file atomically that only its owner may read.
 pub fn write_private(path: &std::path::Path, bytes: impl AsRef<[u8]>) {
-    let fresh = path.with_extension("new");
+    let temporary = path.with_extension("new");
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(true)
         .write(true)
         .mode(0o600)
-        .open(&fresh)
+        .open(&temporary)
         .unwrap();
     file.write_all(bytes.as_ref()).unwrap();
-    fs::rename(fresh, path).unwrap();
+    fs::rename(temporary, path).unwrap();
 }

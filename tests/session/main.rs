@@ -1,6 +1,7 @@
-//! Uploads that outlive their credentials: the real binary, and tokens of a few seconds.
+//! Uploads that outlive their credentials: the real program with tokens of a few seconds.
 //!
-//! Each scenario says how many requests the store may refuse with 401, and counts them there.
+//! The comment of each scenario gives the number of requests that may get a 401; the scenario checks it
+//! in the store's log.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,8 +18,8 @@ mod refusal;
 mod report;
 mod retry_for;
 
-/// One test of several scenarios side by side: they wait for most of their time, and together they
-/// take no longer than the longest.
+/// Defines a test that runs its scenarios in parallel; they mostly wait, so together they take as long as
+/// the longest.
 macro_rules! together {
     ($group:ident { $($name:ident: $body:expr;)* }) => {
         #[test]

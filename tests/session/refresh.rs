@@ -1,4 +1,4 @@
-//! Tokens that ocipipe renews itself, and an auth service that is of little help.
+//! Tokens that ocipipe refreshes itself, and an auth service that fails for a while.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,30 +8,30 @@ use emulator::{Operation, RefreshMode};
 use crate::fixture::{Fixture, is_refresh};
 use crate::together;
 
-together!(a_token_that_ends_is_renewed_by_the_upload_itself {
-    while_a_slow_producer_writes: renewed_while_a_slow_producer_writes();
-    while_the_producer_is_idle: renewed_while_the_producer_is_idle();
+together!(a_token_is_refreshed_by_the_upload_before_it_expires {
+    while_a_slow_producer_writes: refreshed_while_a_slow_producer_writes();
+    while_the_producer_is_idle: refreshed_while_the_producer_is_idle();
     once_for_two_processes_on_one_profile: two_processes_on_one_profile();
     behind_a_symlink: behind_a_symlink();
-    in_a_folder_that_may_not_be_written: in_memory_where_it_may_not_be_written();
-    though_the_old_one_is_refused_soon_after: the_old_token_is_refused_soon_after();
-    before_a_transfer_that_would_outlast_it: parts_are_begun_with_a_token_that_outlives_them();
+    in_a_read_only_folder: in_memory_in_a_read_only_folder();
+    although_the_old_one_is_rejected_soon_after: the_old_token_is_rejected_soon_after();
+    before_a_transfer_that_would_outlast_it: parts_start_with_a_token_that_outlives_them();
 });
 
-together!(an_auth_service_that_is_of_no_help_for_a_while_costs_nothing {
+together!(an_auth_service_that_fails_for_a_while_costs_no_request {
     down: auth_service(Fault::Refuse(FaultResponse::status(503)));
     silent: auth_service(Fault::StallAnswer { ms: None });
     refusing: auth_service(Fault::Refuse(FaultResponse::status(401)));
     resetting: auth_service(Fault::ResetBeforeBody);
-    speaking_html: auth_service(Fault::Html { status: 200 });
-    giving_no_more_time: no_more_time();
+    returning_html: auth_service(Fault::Html { status: 200 });
+    granting_no_more_time: no_more_time();
 });
 
-/// Renewed when a third of it is left, which is room enough on a slow machine.
+/// Lifetime of a token in seconds; it is refreshed when a third is left, which is enough on a slow machine.
 const LIFE: u64 = 5;
 
 /// 401s allowed: none.
-fn renewed_while_a_slow_producer_writes() {
+fn refreshed_while_a_slow_producer_writes() {
     let fixture = Fixture::new(LIFE);
     let mut stream = fixture.start_stream(fixture.put());
     for round in 1..=4 {
@@ -39,7 +39,7 @@ fn renewed_while_a_slow_producer_writes() {
         fixture.wait_for_refreshes(round);
     }
     let done = fixture.finish(stream, 0);
-    // The service counts the last one when it answers; the upload may end before it is taken up.
+    // The last refresh may be complete at the service and not yet adopted when the upload ends.
     assert!(done.receipt()["token-refreshes"].as_u64().unwrap() >= 3, "{}", done.stdout);
     assert!(fixture.generations().len() >= 3, "{:?}", fixture.generations());
     assert!(fixture.refreshes().iter().all(|record| record.status == 200));
@@ -48,10 +48,10 @@ fn renewed_while_a_slow_producer_writes() {
 }
 
 /// 401s allowed: none.
-fn renewed_while_the_producer_is_idle() {
+fn refreshed_while_the_producer_is_idle() {
     let fixture = Fixture::new(LIFE);
     let mut stream = fixture.start_stream(fixture.put());
-    // Before the first byte, and once more in the middle.
+    // Refreshed before the first byte, and again in the middle.
     fixture.wait_for_refreshes(2);
     fixture.store_part(&mut stream);
     fixture.wait_for_refreshes(4);
@@ -73,10 +73,10 @@ fn two_processes_on_one_profile() {
     fixture.finish(x, 0);
     assert_eq!(fixture.store.object("x"), fixture.store.object("y"));
     let mut exchanged: Vec<_> = fixture.refreshes().iter().map(|r| r.presented).collect();
-    let all = exchanged.len();
+    let count = exchanged.len();
     exchanged.sort_unstable();
     exchanged.dedup();
-    assert_eq!(exchanged.len(), all, "a token was exchanged twice: {:#?}", fixture.refreshes());
+    assert_eq!(exchanged.len(), count, "a token was exchanged twice: {:#?}", fixture.refreshes());
 }
 
 /// 401s allowed: none.
@@ -98,14 +98,14 @@ fn behind_a_symlink() {
 }
 
 /// 401s allowed: none.
-fn in_memory_where_it_may_not_be_written() {
+fn in_memory_in_a_read_only_folder() {
     let fixture = Fixture::new(LIFE);
     let before = std::fs::read(fixture.token()).unwrap();
     let home = fixture.home("");
     std::fs::set_permissions(&home, PermissionsExt::from_mode(0o500)).unwrap();
     let mut run = fixture.put();
     if rustix::process::getuid().is_root() {
-        // Root may write anywhere, unless it gives that up.
+        // Root may write anywhere, except without these capabilities.
         run =
             run.wrapped_by("setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all");
     }
@@ -120,9 +120,9 @@ fn in_memory_where_it_may_not_be_written() {
     std::fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
 }
 
-/// The store judges the token of a part again when its last byte arrives, and forgets the old one
-/// at once. 401s allowed: one for each part that is on its way when the token is renewed.
-fn the_old_token_is_refused_soon_after() {
+/// The store checks the token of a part again when its last byte arrives, and rejects the old token 100 ms
+/// after a refresh. 401s allowed: one for each part that is in flight at a refresh.
+fn the_old_token_is_rejected_soon_after() {
     let fixture = Fixture::with(3, |options| {
         options.grace = Some(std::time::Duration::from_millis(100));
         options.recheck_token_after_body = true;
@@ -135,38 +135,38 @@ fn the_old_token_is_refused_soon_after() {
     fixture.finish(stream, 2 * (rounds + 1)).stderr_lacks("waits since");
 }
 
-/// Parts of two seconds, judged when their last byte arrives, too, and tokens of seven. The first
-/// has no rate to go by. 401s allowed: one.
-fn parts_are_begun_with_a_token_that_outlives_them() {
+/// Parts that take 2 s, whose token is checked again at their last byte, and tokens of 7 s. For the first
+/// part the rate is unknown. 401s allowed: one.
+fn parts_start_with_a_token_that_outlives_them() {
     let fixture = Fixture::with(7, |options| options.recheck_token_after_body = true);
     let run = fixture.put().args("--bwlimit 5MiB --parallel-upload-count 1 --refresh-before 1s");
     let mut stream = fixture.start_stream(run);
     fixture.store_parts(&mut stream, 6);
     fixture.finish(stream, 1);
-    // Renewed on account of transfers: a token is left with more than the second it might have had.
+    // Refreshed because of the transfers, earlier than `--refresh-before 1s` requires.
     assert!(fixture.refreshes().len() <= 6, "{:#?}", fixture.refreshes());
 }
 
-/// Tokens of six seconds are renewed from their half on, and the first three times in vain.
+/// Tokens of 6 s are refreshed from their half on, and the first attempts fail.
 /// 401s of Object Storage allowed: none.
 fn auth_service(fault: Fault) {
-    let vain = match fault {
+    let failures = match fault {
         Fault::StallAnswer { .. } => 1,
         _ => 3,
     };
-    let rule = FaultRule::on(Operation::RefreshToken, fault).when(Trigger::Requests(vain));
+    let rule = FaultRule::on(Operation::RefreshToken, fault).when(Trigger::Requests(failures));
     let fixture = Fixture::with(6, |options| options.faults = FaultPlan::new().with(rule));
     let mut stream = fixture.start_stream(fixture.put().args("--refresh-before 3s"));
     fixture.store_part(&mut stream);
     fixture.wait_for_refreshes(2);
     fixture.store_part(&mut stream);
     let done = fixture.finish(stream, 0);
-    // Told once, and not each time.
+    // Several failures cause one warning.
     assert_eq!(done.stderr.matches("could not be refreshed").count(), 1, "{}", done.stderr);
     done.stderr_lacks("waits since");
 }
 
-/// The session gets no more time: waited for a login from the end of its token on.
+/// A refresh does not extend the session: from the expiry of its token on the upload waits for a login.
 /// 401s allowed: none.
 fn no_more_time() {
     let fixture = Fixture::with(4, |options| options.refresh = RefreshMode::SameExpiry);
@@ -182,6 +182,6 @@ fn no_more_time() {
     for once in ["gave no more time to this session", "waits since"] {
         assert_eq!(done.stderr.matches(once).count(), 1, "{}", done.stderr);
     }
-    let asked = fixture.store.requests().iter().filter(|r| is_refresh(r)).count();
-    assert!(asked <= 10, "{asked} refreshes in four seconds");
+    let count = fixture.store.requests().iter().filter(|r| is_refresh(r)).count();
+    assert!(count <= 10, "{count} refreshes in 4 s");
 }

@@ -1,4 +1,4 @@
-//! The command line of the upload that was lost after five hours, word for word but for its first.
+//! The command line of an upload that another client lost after five hours, apart from the program's name.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,17 +14,17 @@ use crate::fixture::Fixture;
 const MIB: usize = 1 << 20;
 const SIZE: usize = 300 * MIB;
 
-/// Three parts of up to 128 MiB that take three, six and nine seconds, and tokens of four. The last
-/// of them is refused at first, long before the end of its token.
+/// Three parts of up to 128 MiB that take 3, 6 and 9 s, and tokens of 4 s. The last part is rejected at its
+/// first attempt, long before the expiry of its token.
 #[test]
-fn the_upload_that_was_lost_passes_through_several_token_lives() {
+fn the_upload_that_was_lost_succeeds_across_several_token_lifetimes() {
     let slow = |part: u32, ms| {
         let stall = Fault::StallBody { bytes: 1_000_000, ms: Some(ms) };
         FaultRule::on(Operation::UploadPart, stall).part(part)
     };
-    let refused = FaultRule::on(Operation::UploadPart, Fault::DistrustToken).part(3);
+    let rejected = FaultRule::on(Operation::UploadPart, Fault::DistrustToken).part(3);
     let plan = FaultPlan::new().with(slow(1, 3000)).with(slow(2, 6000));
-    let plan = plan.with(refused.when(Trigger::Attempt(1))).with(slow(3, 9000));
+    let plan = plan.with(rejected.when(Trigger::Attempt(1))).with(slow(3, 9000));
     let fixture = Fixture::with(4, |options| options.faults = plan);
     let file = fixture.home("dump");
     {
@@ -52,11 +52,11 @@ fn the_upload_that_was_lost_passes_through_several_token_lives() {
     assert_same(&fixture.store.object("dump").unwrap(), &Ramp::default().take(SIZE));
     assert_eq!(fixture.store.object_record("dump")["properties"]["storage_tier"], "Archive");
     fixture.store.assert_no_open_upload();
-    // One part was refused, and those that were signed with the same token had been taken.
+    // One part was rejected; the earlier ones with the same token had been accepted.
     fixture.assert_max_401s(1, &done);
     let of = |operation| fixture.store.requests_of(operation).last().unwrap().generation.unwrap();
     assert!(of(Operation::CommitMultipartUpload) >= of(Operation::CreateMultipartUpload) + 3);
     assert!(done.took > Duration::from_secs(8));
-    // `--no-overwrite`: the object stays as it is.
+    // `--no-overwrite`: an existing object is not replaced.
     put().run().fails(6).stderr_has(&["exists already"]);
 }

@@ -1,4 +1,4 @@
-//! The end of patience, and the start, where there is none.
+//! Rejected credentials: `--retry-for` during a stream, and an immediate end at the start.
 
 use std::time::Duration;
 
@@ -11,38 +11,38 @@ use crate::common::stream::ramp;
 use crate::fixture::{Fixture, LONG};
 use crate::together;
 
-together!(a_stream_under_way_is_waited_with {
-    until_patience_with_a_refused_token_ends: a_refused_token_stays_refused();
-    until_patience_with_a_session_that_is_over_ends: a_session_stays_over();
-    though_nothing_of_it_was_sent_yet: at_stake_from_the_first_byte();
+together!(rejected_credentials_during_a_stream_are_waited_for {
+    until_retry_for_with_a_rejected_token: a_rejected_token_stays_rejected();
+    until_retry_for_with_an_expired_session: a_session_stays_expired();
+    although_nothing_was_sent_yet: waits_from_the_first_byte_on();
 });
 
-together!(at_the_start_refused_credentials_end_the_run_before_the_stream_is_read {
-    a_token: refused_at_the_start(LONG, "", |fixture| {
+together!(at_the_start_rejected_credentials_end_the_run_before_the_stream_is_read {
+    a_token: rejected_at_the_start(LONG, "", |fixture| {
         let token = std::fs::read_to_string(fixture.token()).unwrap();
         fixture.store.server().revoke(&token);
     });
-    a_token_where_nothing_else_is_looked_up: refused_at_the_start(LONG, "--force", |fixture| {
+    a_token_with_force: rejected_at_the_start(LONG, "--force", |fixture| {
         let token = std::fs::read_to_string(fixture.token()).unwrap();
         fixture.store.server().revoke(&token);
     });
-    a_token_that_stays_refused_after_each_refresh: refused_at_the_start(LONG, "", |fixture| {
+    a_token_that_stays_rejected_after_each_refresh: rejected_at_the_start(LONG, "", |fixture| {
         let rule = FaultRule::on(Operation::HeadObject, Fault::Refuse(FaultResponse::status(401)));
         fixture.store.server().set_faults(FaultPlan::new().with(rule));
     });
-    an_api_key: refused_at_the_start(LONG, "--profile API_KEY --auth api_key", |fixture| {
+    an_api_key: rejected_at_the_start(LONG, "--profile API_KEY --auth api_key", |fixture| {
         fixture.log_in_with_new_key();
         fixture.store.server().forget_older_keys();
     });
-    an_api_key_where_nothing_else_is_looked_up:
-        refused_at_the_start(LONG, "--profile API_KEY --auth api_key --force", |fixture| {
+    an_api_key_with_force:
+        rejected_at_the_start(LONG, "--profile API_KEY --auth api_key --force", |fixture| {
             fixture.log_in_with_new_key();
             fixture.store.server().forget_older_keys();
         });
 });
 
-/// 401s allowed: the part, probes after one second and not again for ten, and one abort.
-fn a_refused_token_stays_refused() {
+/// 401s allowed: the part, one probe after 1 s (the next would come 10 s later), and one abort.
+fn a_rejected_token_stays_rejected() {
     let rule =
         FaultRule::on(Operation::UploadPart, Fault::RevokeToken).part(2).when(Trigger::Attempt(1));
     let fixture = Fixture::with(LONG, |options| options.faults = FaultPlan::new().with(rule));
@@ -51,7 +51,7 @@ fn a_refused_token_stays_refused() {
     fixture.store_part(&mut stream);
     stream.send_part();
     let done = stream.run.wait_with_open_stdin().fails(3);
-    assert!(done.took > Duration::from_secs(4), "it gave up after {:?}", done.took);
+    assert!(done.took > Duration::from_secs(4), "it ended after {:?}", done.took);
     let open = fixture.store.server().open_uploads();
     assert_eq!(open.len(), 1);
     done.within_seconds(30).stderr_has(&[
@@ -60,12 +60,12 @@ fn a_refused_token_stays_refused() {
         "oci session authenticate",
     ]);
     assert_eq!(fixture.store.requests_of(Operation::AbortMultipartUpload).len(), 1);
-    let refused = fixture.store.requests().into_iter().filter(crate::fixture::is_401).count();
-    assert!(refused <= 3, "{refused} refusals");
+    let count = fixture.store.requests().into_iter().filter(crate::fixture::is_401).count();
+    assert!(count <= 3, "{count} 401s");
 }
 
-/// 401s allowed: none, since nothing is sent with a token that is known to be over.
-fn a_session_stays_over() {
+/// 401s allowed: none, because nothing is sent with an expired token.
+fn a_session_stays_expired() {
     let fixture = Fixture::with(3, |options| options.session = Duration::from_secs(3));
     let mut stream = fixture.start_stream(fixture.put().args("--retry-for 4s"));
     fixture.store_part(&mut stream);
@@ -79,9 +79,9 @@ fn a_session_stays_over() {
     fixture.assert_max_401s(0, &done.within_seconds(30).stderr_has(&words));
 }
 
-fn refused_at_the_start(life: u64, options: &str, spoils: impl FnOnce(&Fixture)) {
+fn rejected_at_the_start(life: u64, options: &str, reject: impl FnOnce(&Fixture)) {
     let fixture = Fixture::new(life);
-    spoils(&fixture);
+    reject(&fixture);
     let (unread, stdin) = UnreadStdin::new(fixture.store.folder());
     let namespace = fixture.store.server().namespace();
     let run: Ocipipe = fixture
@@ -89,21 +89,22 @@ fn refused_at_the_start(life: u64, options: &str, spoils: impl FnOnce(&Fixture))
         .args(options)
         .args(&format!("--bucket-name {BUCKET} --name x --namespace {namespace}"));
     let done = run.stdin_from(stdin).run().fails(3).within_seconds(15);
-    let command = match options.contains("api_key") {
-        true => "API keys of the user",
-        false => "oci session authenticate --profile-name SESSION",
+    let hint = if options.contains("api_key") {
+        "API keys of the user"
+    } else {
+        "oci session authenticate --profile-name SESSION"
     };
-    done.stderr_has(&["401", command]).stderr_lacks("waits since");
+    done.stderr_has(&["401", hint]).stderr_lacks("waits since");
     unread.assert_unread();
     fixture.store.assert_not_stored("x");
 }
 
 /// 401s allowed: none.
-fn at_stake_from_the_first_byte() {
+fn waits_from_the_first_byte_on() {
     let fixture = Fixture::with(3, |options| options.session = Duration::from_secs(3));
     let mut run = fixture.put().stdin_pipe().start();
     run.write(&ramp(17));
-    // Nothing has to be sent before the stream ends, which it does after the token.
+    // No request is necessary before the stream ends, which is after the expiry of the token.
     std::thread::sleep(Duration::from_millis(3500));
     run.close_stdin();
     run.wait_for_stderr("gives up at");
