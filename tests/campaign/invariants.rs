@@ -1,8 +1,8 @@
 //! What must hold after every run of the campaign.
 //!
-//! Owns the invariant: exit 0, identical bytes and a receipt that is true; or another code, the name
-//! as it was before, and no upload open that stderr does not name. Knows nothing of how the run went
-//! but what can be seen from outside.
+//! Owns the invariants: after exit 0 the object has the stream's bytes and the receipt is true; after any
+//! other code the previous object is unchanged, and stderr names each upload that is open. Knows only
+//! what is visible from outside: the plan, the store, the requests and the output.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,8 +17,8 @@ use crate::common::store::Store;
 use crate::common::stream::assert_same;
 use crate::plan::{Condition, Plan, Producer};
 
-/// What stood at the name.
-pub struct Before {
+/// The object before the run.
+pub struct PreviousObject {
     pub object: Option<Vec<u8>>,
     pub etag: String,
 }
@@ -26,125 +26,137 @@ pub struct Before {
 pub struct Outcome<'a> {
     pub store: &'a Store,
     pub plan: &'a Plan,
-    pub before: &'a Before,
+    pub previous: &'a PreviousObject,
     pub stream: &'a [u8],
     pub done: &'a Done,
-    /// So many of the plan's signals were given.
-    pub signalled: usize,
-    /// How long after the end of the stream the program was told of the stop that had ended it.
-    pub stopped: Option<Duration>,
+    /// The number of the plan's signals that were sent.
+    pub signals_sent: usize,
+    /// The time between the end of the stream and the signal to the program, if a stop ended both.
+    pub stopped_after: Option<Duration>,
     pub records: Vec<Record>,
 }
 
-/// The object at the name, compared with what was sent and with what stood there.
+/// The object after the run, compared with the stream and with the previous object.
 #[derive(Debug, PartialEq)]
-enum Now {
+enum ObjectState {
     Unchanged,
-    Whole,
-    Gone,
+    EqualsStream,
+    Deleted,
     Other,
 }
 
-pub fn judge(outcome: &Outcome) {
+pub fn check(outcome: &Outcome) {
     let Outcome { plan, done, records, .. } = outcome;
-    let code = done.status.code().expect("it was killed");
-    assert!(!done.stderr.contains("panicked"), "it panicked");
-    assert!(code != 1 && code != 2, "nothing was unforeseen or used wrongly");
-    let now = object(outcome);
+    let code = done.status.code().expect("the program was killed by a signal");
+    assert!(!done.stderr.contains("panicked"), "the program panicked");
+    assert!(code != 1 && code != 2, "exit 1 or 2 is an internal or a usage error");
+    let state = object_state(outcome);
     match code {
-        0 => succeeded(outcome),
+        0 => check_success(outcome),
         3 => {
-            assert_eq!(now, Now::Unchanged, "exit 3");
-            assert!(plan.has(about_credentials), "nothing was wrong with the credentials");
+            assert_eq!(state, ObjectState::Unchanged, "exit 3");
+            assert!(plan.has(affects_credentials), "no fault affected the credentials");
         }
         4 => {
-            assert_eq!(now, Now::Unchanged, "exit 4");
-            let wrong = !plan.faults.faults.is_empty() || !plan.may_store(several(outcome));
-            assert!(wrong, "nothing went wrong");
+            assert_eq!(state, ObjectState::Unchanged, "exit 4");
+            let cause = !plan.faults.faults.is_empty() || !plan.may_store(is_multipart(outcome));
+            assert!(cause, "no fault was injected");
             if plan.faults.faults.is_empty() {
                 assert!(done.stderr.contains("OBJECT_"), "the missing right is not named");
             }
         }
         5 => {
-            assert_eq!(now, Now::Unchanged, "exit 5");
-            assert!(!sound(plan), "nothing was wrong with the source");
+            assert_eq!(state, ObjectState::Unchanged, "exit 5");
+            assert!(!source_is_valid(plan), "the source was valid");
         }
         6 => {
-            assert_eq!(now, Now::Unchanged, "exit 6");
-            let forbidden = plan.stands && plan.condition == Condition::Absent
+            assert_eq!(state, ObjectState::Unchanged, "exit 6");
+            let forbidden = plan.object_exists && plan.condition == Condition::Absent
                 || plan.condition == Condition::Mismatch;
-            assert!(forbidden, "the name was free to be used");
+            assert!(forbidden, "the precondition was met");
         }
-        7 => integrity(outcome, now),
-        8 => unknown(outcome, now),
+        7 => check_integrity_failure(outcome, state),
+        8 => check_unknown_outcome(outcome, state),
         129 | 130 | 143 => {
-            assert_eq!(now, Now::Unchanged, "exit {code}");
-            let given = plan.signals[..outcome.signalled].iter().map(|(_, signal)| *signal);
-            let stop = plan.stopped.filter(|_| outcome.stopped.is_some()).map(|(_, signal)| signal);
-            let named = given.chain(stop).any(|signal| signal.as_raw() + 128 == code);
-            assert!(named, "no such signal was given");
+            assert_eq!(state, ObjectState::Unchanged, "exit {code}");
+            let given = plan.signals[..outcome.signals_sent].iter().map(|(_, signal)| *signal);
+            let stop = plan
+                .stop_after_end
+                .filter(|_| outcome.stopped_after.is_some())
+                .map(|(_, signal)| signal);
+            let sent = given.chain(stop).any(|signal| signal.as_raw() + 128 == code);
+            assert!(sent, "no such signal was sent");
         }
-        other => panic!("no exit code is {other}"),
+        other => panic!("unknown exit code {other}"),
     }
     if code != 0 {
-        assert_eq!(done.stdout, "", "stdout is for the receipt alone");
+        assert_eq!(done.stdout, "", "stdout is for the receipt only");
         assert!(done.stderr.contains("ocipipe: "), "no reason is given");
     }
-    let passes = plan.mild || plan.faults.faults.is_empty() && plan.signals.is_empty();
-    let passes = passes && plan.stopped.is_none();
-    if passes && sound(plan) && allowed(plan) && plan.may_store(several(outcome)) {
+    let must_succeed = plan.mild || plan.faults.faults.is_empty() && plan.signals.is_empty();
+    let must_succeed = must_succeed && plan.stop_after_end.is_none();
+    if must_succeed
+        && source_is_valid(plan)
+        && precondition_holds(plan)
+        && plan.may_store(is_multipart(outcome))
+    {
         assert!(
-            code == 0 || never_shown(records, done),
-            "everything passed, and the stream was lost"
+            code == 0 || bucket_never_seen(records, done),
+            "only transient faults, and the stream was lost"
         );
     }
-    stopped(outcome, code);
-    if outcome.signalled > 0 || outcome.stopped.is_some() {
-        // Without the time until the signal, which is not known here, but is short.
+    check_stop(outcome, code);
+    if outcome.signals_sent > 0 || outcome.stopped_after.is_some() {
+        // Includes the time before the signal, which is short.
         assert!(done.took < Duration::from_secs(60), "a stop may take 10 s");
     }
-    uploads(outcome, code);
+    check_open_uploads(outcome, code);
 }
 
-/// Whether a multipart upload was asked for.
-fn several(outcome: &Outcome) -> bool {
+/// Whether the run requested a multipart upload.
+fn is_multipart(outcome: &Outcome) -> bool {
     outcome.records.iter().any(|record| record.operation == CreateMultipartUpload)
 }
 
-/// Whether nothing has shown the bucket: the first four answers were spurious, and it was given up with
-/// the words for that.
-pub fn never_shown(records: &[Record], done: &Done) -> bool {
-    let said = done.stderr.contains("the bucket has given no other answer");
-    done.status.code() == Some(4) && SpuriousCounts::among(records).at_first >= 4 && said
+/// Whether the run ended because the bucket gave no other response: the first four were spurious, and the
+/// message states it.
+pub fn bucket_never_seen(records: &[Record], done: &Done) -> bool {
+    let reported = done.stderr.contains("the bucket has given no other answer");
+    done.status.code() == Some(4) && SpuriousCounts::among(records).at_first >= 4 && reported
 }
 
-/// A stream whose end a stop has caused is stored only if the program was told too late for that to be
-/// promised, and then nothing is said of stopping.
-fn stopped(outcome: &Outcome, code: i32) {
-    // What is promised is 100 ms; so much less does the clock of this test tell for certain.
+/// A stream that ended because of a stop is stored only if the signal reached the program later than
+/// promised, and then no message is about stopping.
+fn check_stop(outcome: &Outcome, code: i32) {
+    // The promise is 100 ms; the test measures with a tolerance of 10 ms.
     const PROMISED: Duration = Duration::from_millis(90);
-    let Some(apart) = outcome.stopped else { return };
-    if apart <= PROMISED {
-        assert!(code != 0 && code != 8, "told {apart:?} after the end, and what was sent counts");
+    let Some(gap) = outcome.stopped_after else { return };
+    if gap <= PROMISED {
+        assert!(
+            code != 0 && code != 8,
+            "signal {gap:?} after the end, and the stream was committed"
+        );
     }
-    let says = outcome.done.stderr.lines().any(|line| line.contains("stops the upload"));
-    assert!(code != 0 || !says, "exit 0, and it speaks of stopping");
+    let reported = outcome.done.stderr.lines().any(|line| line.contains("stops the upload"));
+    assert!(code != 0 || !reported, "exit 0, and a message about stopping");
 }
 
-fn object(outcome: &Outcome) -> Now {
+fn object_state(outcome: &Outcome) -> ObjectState {
     let etag = || outcome.store.object_record("x")["etag"].as_str().unwrap().to_owned();
-    match (&outcome.before.object, outcome.store.object("x")) {
-        (None, None) => Now::Unchanged,
-        (Some(_), None) => Now::Gone,
-        (Some(before), Some(now)) if *before == now && etag() == outcome.before.etag => {
-            Now::Unchanged
+    match (&outcome.previous.object, outcome.store.object("x")) {
+        (None, None) => ObjectState::Unchanged,
+        (Some(_), None) => ObjectState::Deleted,
+        (Some(previous), Some(current))
+            if *previous == current && etag() == outcome.previous.etag =>
+        {
+            ObjectState::Unchanged
         }
-        (_, Some(now)) if now == outcome.stream => Now::Whole,
-        _ => Now::Other,
+        (_, Some(current)) if current == outcome.stream => ObjectState::EqualsStream,
+        _ => ObjectState::Other,
     }
 }
 
-fn about_credentials(action: &Fault) -> bool {
+fn affects_credentials(action: &Fault) -> bool {
     match action {
         Fault::RevokeToken | Fault::MoveClock(_) => true,
         Fault::Refuse(reply) => reply.status == 401,
@@ -152,7 +164,7 @@ fn about_credentials(action: &Fault) -> bool {
     }
 }
 
-fn lies(action: &Fault) -> bool {
+fn falsifies(action: &Fault) -> bool {
     use Fault::{CorruptPart, DropPart, NothingStored, SwapParts, WrongChecksum};
     match action {
         WrongChecksum | CorruptPart | SwapParts(..) | DropPart(_) | NothingStored => true,
@@ -161,43 +173,43 @@ fn lies(action: &Fault) -> bool {
     }
 }
 
-/// Whether the producer wrote a stream that may be stored.
-fn sound(plan: &Plan) -> bool {
-    let ended_well = !matches!(plan.producer, Producer::Exits(1..) | Producer::Killed);
-    ended_well && (plan.length > 0 || plan.empty_allowed)
+/// Whether the producer succeeded with a stream that may be stored.
+fn source_is_valid(plan: &Plan) -> bool {
+    let succeeded = !matches!(plan.producer, Producer::Exits(1..) | Producer::Killed);
+    succeeded && (plan.length > 0 || plan.empty_allowed)
 }
 
-/// Whether the condition lets the object be stored.
-fn allowed(plan: &Plan) -> bool {
+/// Whether the precondition allows the object to be stored.
+fn precondition_holds(plan: &Plan) -> bool {
     match plan.condition {
-        Condition::Absent => !plan.stands,
+        Condition::Absent => !plan.object_exists,
         Condition::Force => true,
-        Condition::Match => plan.stands,
+        Condition::Match => plan.object_exists,
         Condition::Mismatch => false,
     }
 }
 
-fn succeeded(outcome: &Outcome) {
+fn check_success(outcome: &Outcome) {
     let Outcome { store, plan, stream, done, .. } = outcome;
-    assert_same(&store.object("x").expect("exit 0, and there is no object"), stream);
-    assert!(sound(plan), "exit 0, and the source had failed");
-    assert!(allowed(plan), "exit 0, and the object was not allowed to be stored");
-    let (receipt, about) = (done.receipt(), store.object_record("x"));
+    assert_same(&store.object("x").expect("exit 0 without an object"), stream);
+    assert!(source_is_valid(plan), "exit 0 although the source failed");
+    assert!(precondition_holds(plan), "exit 0 although the precondition was not met");
+    let (receipt, record) = (done.receipt(), store.object_record("x"));
     assert_eq!(receipt["size"], stream.len());
     let late = |action: &Fault| {
         matches!(action, Fault::LateLanding { .. } | Fault::SilentLateLanding { .. })
     };
     if !plan.has(late) {
-        assert_eq!(receipt["etag"], about["etag"]);
+        assert_eq!(receipt["etag"], record["etag"]);
     }
     assert_eq!(receipt["name"], "x");
-    let whole = digest(&SHA256, stream);
-    let hex: String = whole.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    if let Some(sha256) = receipt.get("sha256") {
-        assert_eq!(*sha256, hex);
+    let sha256 = digest(&SHA256, stream);
+    let hex: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(value) = receipt.get("sha256") {
+        assert_eq!(*value, hex);
     }
     let multipart = receipt.get("upload-id").is_some();
-    // Parts may be smaller for want of memory, and it is said then.
+    // Parts may be smaller if memory is scarce; then a warning names the option.
     if !done.stderr.contains("--part-size") {
         assert_eq!(multipart, stream.len() > plan.part_size);
         assert_eq!(receipt["parts"], stream.len().div_ceil(plan.part_size).max(1));
@@ -207,72 +219,74 @@ fn succeeded(outcome: &Outcome) {
     if let Some(checksum) = checksum {
         let value = checksum["value"].as_str().unwrap();
         if plan.checksum == "sha256" && !multipart {
-            assert_eq!(value, STANDARD.encode(whole));
+            assert_eq!(value, STANDARD.encode(sha256));
         }
-        assert!(holds(&about["checks"], value), "{checksum} is not in {about}");
+        assert!(has_checksum(&record["checks"], value), "{checksum} is not in {record}");
     }
 }
 
-/// Whether a checksum, as the service writes it, is among those that the store keeps of an object.
-fn holds(checks: &serde_json::Value, value: &str) -> bool {
-    let kept = checks.to_string();
-    // Of parts the number is told too, and the whole is kept as text; bytes and numbers otherwise.
-    let Ok(bytes) = STANDARD.decode(value) else { return kept.contains(value) };
+/// Whether the store's record of an object has this checksum, given as the service writes it.
+fn has_checksum(checks: &serde_json::Value, value: &str) -> bool {
+    let recorded = checks.to_string();
+    // The record has a checksum of parts (with their count) as text, others as bytes or as a number.
+    let Ok(bytes) = STANDARD.decode(value) else { return recorded.contains(value) };
     let number = <[u8; 4]>::try_from(bytes.as_slice()).map(u32::from_be_bytes);
     let shown = number.map_or_else(|_| format!("{bytes:?}").replace(' ', ""), |n| n.to_string());
-    kept.contains(value) || kept.contains(&shown)
+    recorded.contains(value) || recorded.contains(&shown)
 }
 
-fn integrity(outcome: &Outcome, now: Now) {
+fn check_integrity_failure(outcome: &Outcome, state: ObjectState) {
     let Outcome { store, plan, done, .. } = outcome;
-    assert!(plan.has(lies), "everything was as it should be");
+    assert!(plan.has(falsifies), "no fault falsified anything");
     let deletes = plan.options.contains("--delete-on-mismatch");
-    match now {
-        Now::Unchanged => {}
-        Now::Gone => assert!(done.stderr.contains("was deleted"), "it was not said to be deleted"),
-        Now::Whole | Now::Other => {
+    match state {
+        ObjectState::Unchanged => {}
+        ObjectState::Deleted => {
+            assert!(done.stderr.contains("was deleted"), "the deletion is not reported")
+        }
+        ObjectState::EqualsStream | ObjectState::Other => {
             let etag = store.object_record("x")["etag"].as_str().unwrap().to_owned();
             assert!(done.stderr.contains(&etag), "the etag {etag} is not named");
-            assert!(done.stderr.contains("was committed"), "it is not said to be committed");
-            let left = !deletes || done.stderr.contains("could not be deleted");
-            assert!(left, "it was not deleted");
+            assert!(done.stderr.contains("was committed"), "the commit is not reported");
+            let kept = !deletes || done.stderr.contains("could not be deleted");
+            assert!(kept, "the object was not deleted");
         }
     }
 }
 
-/// Exit 8 is for a commit whose outcome was in doubt, and for nothing else.
-fn unknown(outcome: &Outcome, now: Now) {
+/// Exit 8 requires a commit or put whose outcome was in doubt.
+fn check_unknown_outcome(outcome: &Outcome, state: ObjectState) {
     let Outcome { plan, done, records, .. } = outcome;
-    let decisive =
+    let is_commit =
         |record: &&Record| [CommitMultipartUpload, PutObject].contains(&record.operation);
-    let doubtful = |record: &Record| record.fault.is_some() || record.status != 200;
-    let sent = records.iter().filter(decisive).any(doubtful);
-    let committed = records.iter().filter(decisive).any(|record| record.status == 200);
-    let asked = records.iter().filter(|r| r.operation == HeadObject).any(doubtful);
-    let signalled = outcome.signalled > 0 || outcome.stopped.is_some();
-    let in_doubt = sent || committed && (asked || signalled);
+    let has_fault = |record: &Record| record.fault.is_some() || record.status != 200;
+    let commit_fault = records.iter().filter(is_commit).any(has_fault);
+    let committed = records.iter().filter(is_commit).any(|record| record.status == 200);
+    let head_fault = records.iter().filter(|r| r.operation == HeadObject).any(has_fault);
+    let stopped = outcome.signals_sent > 0 || outcome.stopped_after.is_some();
+    let in_doubt = commit_fault || committed && (head_fault || stopped);
     assert!(in_doubt, "no commit was in doubt");
-    let words = ["unknown", "could not be verified"];
-    assert!(words.iter().any(|word| done.stderr.contains(word)), "it is not said to be unknown");
-    assert!(done.stderr.contains("oci os object head"), "it is not said how to find out");
-    assert!(now != Now::Gone, "the old object is gone");
-    assert!(now != Now::Other || plan.has(lies), "another object has appeared");
+    let texts = ["unknown", "could not be verified"];
+    assert!(texts.iter().any(|text| done.stderr.contains(text)), "the doubt is not reported");
+    assert!(done.stderr.contains("oci os object head"), "no command finds out");
+    assert!(state != ObjectState::Deleted, "the previous object was deleted");
+    assert!(state != ObjectState::Other || plan.has(falsifies), "another object exists");
 }
 
-/// What costs money is gone, or named.
-fn uploads(outcome: &Outcome, code: i32) {
+/// Each open upload is named, unless its id cannot be known.
+fn check_open_uploads(outcome: &Outcome, code: i32) {
     let Outcome { store, done, records, .. } = outcome;
-    // Of a create whose answer was lost, and of which no list could be had, no id is known.
+    // The id is unknown if the response to a create was lost and the uploads could not be listed.
     let lost = |r: &Record| r.operation == CreateMultipartUpload && r.fault.is_some();
-    let nameless = records.iter().any(lost) && done.stderr.contains("ocipipe uploads list");
+    let id_unknown = records.iter().any(lost) && done.stderr.contains("ocipipe uploads list");
     for (_, _, id) in store.server().open_uploads() {
         let named = done.stderr.contains(&id) && done.stderr.contains("uploads abort");
-        assert!(named || nameless, "exit {code}: the upload {id} is open, and not named");
+        assert!(named || id_unknown, "exit {code}: the upload {id} is open, and not named");
     }
 }
 
-/// A request, for the log of a run that failed.
-pub fn shown(record: &Record) -> String {
+/// A request as a line in the log of a failed run.
+pub fn log_line(record: &Record) -> String {
     let part = record.part.map(|part| format!(" {part}")).unwrap_or_default();
     let fault = record.fault.as_deref().unwrap_or_default();
     format!(

@@ -1,7 +1,7 @@
-//! What a run of the campaign is: a stream, options, a producer, faults and signals, all of a seed.
+//! The plan of a run of the campaign: a stream, options, a producer, faults and signals, from a seed.
 //!
-//! Knows nothing of what must come of it, but for one thing: a *mild* plan holds only what passes, so
-//! that its stream has to be saved. Invariant: the same seed always gives the same plan.
+//! Of the results it knows only that a *mild* plan has transient faults only, so that its stream must be
+//! stored. Invariant: the same seed always gives the same plan.
 
 use emulator::Operation::{self, *};
 use emulator::Permission::{
@@ -19,9 +19,9 @@ use crate::common::stream::PART;
 pub enum Producer {
     Pipe,
     File,
-    /// A command that writes the stream and exits with this.
+    /// A command that writes the stream and exits with this code.
     Exits(i32),
-    /// One that writes the stream and is killed.
+    /// A command that writes the stream and is killed by SIGKILL.
     Killed,
 }
 
@@ -29,15 +29,17 @@ pub enum Producer {
 pub enum Condition {
     Absent,
     Force,
-    /// `--if-match` with the etag of what stands there.
+    /// `--if-match` with the etag of the existing object.
     Match,
     Mismatch,
 }
 
-/// A moment of a run, told by what the server has seen.
+/// A moment of a run, given by what the server has received.
 #[derive(Debug, Clone, Copy)]
-pub enum Times {
+pub enum Moment {
+    /// This many requests have arrived.
     Arrived(u64),
+    /// This many requests are complete.
     Ended(u64),
 }
 
@@ -49,39 +51,41 @@ pub struct Plan {
     pub checksum: &'static str,
     pub empty_allowed: bool,
     pub producer: Producer,
-    pub stands: bool,
+    /// Whether an object of that name exists before the run.
+    pub object_exists: bool,
     pub condition: Condition,
-    /// Everything that goes wrong passes, nobody gives a signal, and no right is missing.
+    /// All faults are transient, no signal is sent, and no right is missing.
     pub mild: bool,
     pub faults: fault::FaultPlan,
-    /// What the user may do, where that is not everything.
+    /// The rights of the user, if some are missing.
     pub rights: Option<Vec<Permission>>,
-    pub signals: Vec<(Times, Signal)>,
+    pub signals: Vec<(Moment, Signal)>,
     pub limits: Limits,
-    /// The stream ends because a stop reached its producer first; the program is told so much later.
-    pub stopped: Option<(Duration, Signal)>,
+    /// The stream ends because a stop reached its producer first; the program gets the signal after this
+    /// time.
+    pub stop_after_end: Option<(Duration, Signal)>,
 }
 
-/// What the system gives a run: enough for its stream, and less than it would take.
+/// Limits of the system: enough for the stream, and less than the program would use.
 #[derive(Debug, Default)]
 pub struct Limits {
-    /// MiB that may be written to.
+    /// Limit of writable memory (`ulimit -d`) in MiB.
     pub data: Option<u64>,
-    /// MiB that may be mapped.
+    /// Limit of mapped memory (`ulimit -v`) in MiB.
     pub mapped: Option<u64>,
-    /// Threads and processes together.
+    /// Limit of threads and processes together.
     pub processes: Option<u64>,
 }
 
 impl Limits {
-    /// From dice of their own, so that they changed nothing about the runs of older seeds.
+    /// Uses a generator of its own, so that the rest of a seed's plan stayed the same when limits were added.
     fn of(seed: u64, producer: &Producer) -> Limits {
-        let mut dice = fastrand::Rng::with_seed(seed ^ 0x11_3175);
-        let d = &mut dice;
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x11_3175);
+        let d = &mut rng;
         let least = match producer {
-            // The first thread and the one that reads.
+            // The main thread and the reading thread.
             Producer::Pipe | Producer::File => 2,
-            // Besides, those of connections and of stderr, a shell, and what it starts.
+            // In addition the threads of connections and of stderr, a shell, and its child.
             Producer::Exits(_) | Producer::Killed => 8,
         };
         match d.u32(..8) {
@@ -100,8 +104,8 @@ impl Limits {
 
 impl Plan {
     pub fn of(seed: u64) -> Plan {
-        let mut dice = fastrand::Rng::with_seed(seed);
-        let d = &mut dice;
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let d = &mut rng;
         let part_size = *pick(d, &[10, 10, 11, 13, 17, 32]) << 20;
         let length = match d.u32(..10) {
             0 => 0,
@@ -115,10 +119,10 @@ impl Plan {
         let checksum = *pick(d, &["sha256", "sha256", "crc32c", "sha384", "md5", "none"]);
         let (mild, empty_allowed) = (d.u32(..100) < 45, d.bool());
         let signals = if mild || d.u32(..10) < 4 { Vec::new() } else { signals(d) };
-        let patience = if mild { 240 } else { d.u64(1..5) };
+        let retry_for = if mild { 240 } else { d.u64(1..5) };
         let mut options = format!(
             "--part-size {}MiB --parallel-upload-count {} --checksum {checksum} --stall-timeout 1s \
-             --retry-for {patience}s",
+             --retry-for {retry_for}s",
             part_size >> 20,
             1 + d.u32(..5)
         );
@@ -140,7 +144,7 @@ impl Plan {
             7..=8 => Producer::Exits(if d.u32(..3) == 0 { 3 } else { 0 }),
             _ => Producer::Killed,
         };
-        let (stands, condition) = match d.u32(..10) {
+        let (object_exists, condition) = match d.u32(..10) {
             0..=4 => (false, Condition::Absent),
             5 => (false, Condition::Force),
             6 => (true, Condition::Absent),
@@ -150,7 +154,7 @@ impl Plan {
         };
         let mut rules: Vec<FaultRule> =
             (0..d.usize(..9)).map(|_| rule(d, mild, length, part_size)).collect();
-        // What is drawn from here on leaves the plans of seeds as they were before it was there.
+        // New draws come last, so that older parts of a seed's plan stay the same.
         if d.u32(..4) == 0 {
             rules.push(late(d));
         }
@@ -159,12 +163,12 @@ impl Plan {
         }
         let rights = (d.u32(..8) == 0).then(|| rights(d));
         if rights.is_some() {
-            // A right that is missing while a stream is at stake is waited for.
+            // During a stream a missing right is retried for `--retry-for`.
             options = options.replace("--retry-for 240s", "--retry-for 4s");
         }
         let limits = Limits::of(seed, &producer);
-        // Drawn last, so that the rest of a plan is what it was before there were such stops.
-        let stopped = (matches!(producer, Producer::Pipe) && d.u32(..6) == 0).then(|| {
+        // Drawn last for the same reason.
+        let stop_after_end = (matches!(producer, Producer::Pipe) && d.u32(..6) == 0).then(|| {
             let gap = Duration::from_millis(*pick(d, &[0, 0, 1, 5, 20, 50]));
             (gap, *pick(d, &[Signal::INT, Signal::TERM, Signal::HUP]))
         });
@@ -175,26 +179,26 @@ impl Plan {
             checksum,
             empty_allowed,
             producer,
-            stands,
+            object_exists,
             condition,
-            mild: mild && rights.is_none() && stopped.is_none(),
+            mild: mild && rights.is_none() && stop_after_end.is_none(),
             faults: fault::FaultPlan { faults: rules },
             rights,
             signals,
             limits,
-            stopped,
+            stop_after_end,
         }
     }
 
-    /// The plan for people; its faults as they can be given to a server.
-    pub fn shown(&self) -> String {
-        let Plan { length, options, producer, stands, condition, mild, signals, .. } = self;
-        let Plan { limits, rights, stopped, .. } = self;
+    /// The plan as text, with its faults as JSON for a server.
+    pub fn describe(&self) -> String {
+        let Plan { length, options, producer, object_exists, condition, mild, signals, .. } = self;
+        let Plan { limits, rights, stop_after_end, .. } = self;
         let faults: Vec<String> =
             self.faults.faults.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
         format!(
-            "{length} bytes by {producer:?}, {options}\nstands: {stands}, {condition:?}, mild: \
-             {mild}, signals: {signals:?}, stopped: {stopped:?}, rights: {rights:?}\n{limits:?}\n{}",
+            "{length} bytes by {producer:?}, {options}\nobject exists: {object_exists}, {condition:?}, mild: \
+             {mild}, signals: {signals:?}, stop after the end: {stop_after_end:?}, rights: {rights:?}\n{limits:?}\n{}",
             faults.join("\n")
         )
     }
@@ -203,19 +207,20 @@ impl Plan {
         self.rights.clone().map_or_else(PermissionSet::all, PermissionSet::of)
     }
 
-    /// Whether the user may store a stream of one part, or of several.
-    pub fn may_store(&self, parts: bool) -> bool {
+    /// Whether the rights allow the stream to be stored, as one part or as `several`.
+    pub fn may_store(&self, several: bool) -> bool {
         let Some(rights) = &self.rights else { return true };
-        let over = parts || self.condition != Condition::Absent;
-        rights.contains(&ObjectCreate) && (!over || rights.contains(&ObjectOverwrite))
+        let overwrite = several || self.condition != Condition::Absent;
+        rights.contains(&ObjectCreate) && (!overwrite || rights.contains(&ObjectOverwrite))
     }
 
     pub fn has(&self, which: impl Fn(&Fault) -> bool) -> bool {
         self.faults.faults.iter().any(|rule| which(&rule.action))
     }
 
-    /// A server that reads nothing more does not see either that its client is gone.
-    pub fn never_quiet(&self) -> bool {
+    /// Whether a request may never complete: a server that reads nothing does not notice that its client has
+    /// closed the connection.
+    pub fn never_idle(&self) -> bool {
         self.has(|action| matches!(action, Fault::StallBody { ms: None, .. }))
     }
 }
@@ -224,19 +229,20 @@ fn pick<'a, T>(d: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
     &from[d.usize(..from.len())]
 }
 
-fn signals(d: &mut fastrand::Rng) -> Vec<(Times, Signal)> {
+fn signals(d: &mut fastrand::Rng) -> Vec<(Moment, Signal)> {
     let mut at = 0;
     let count = if d.u32(..3) == 0 { 2 } else { 1 };
     (0..count)
         .map(|_| {
             at += 1 + d.u64(..8);
-            let moment = if d.bool() { Times::Arrived(at) } else { Times::Ended(at) };
+            let moment = if d.bool() { Moment::Arrived(at) } else { Moment::Ended(at) };
             (moment, *pick(d, &[Signal::INT, Signal::TERM, Signal::HUP]))
         })
         .collect()
 }
 
-/// Enough for every stream, for short ones, or for none; for looking and clearing up, or not.
+/// Rights that are enough for all streams, for short ones, or for none; with or without those for checks and
+/// cleanup.
 fn rights(d: &mut fastrand::Rng) -> Vec<Permission> {
     let all = [ObjectCreate, ObjectOverwrite, ObjectInspect, ObjectRead, ObjectDelete, BucketRead];
     let without: &[Permission] = match d.u32(..8) {
@@ -251,7 +257,8 @@ fn rights(d: &mut fastrand::Rng) -> Vec<Permission> {
     all.into_iter().filter(|permission| !without.contains(permission)).collect()
 }
 
-/// A part, a commit or a put that is done when the program has looked for it or has sent it again.
+/// A fault by which a part, a commit or a put takes effect after the program has checked for it or sent it
+/// again.
 fn late(d: &mut fastrand::Rng) -> FaultRule {
     let (operation, after) = *pick(
         d,
@@ -264,10 +271,8 @@ fn late(d: &mut fastrand::Rng) -> FaultRule {
             (PutObject, Some(HeadObject)),
         ],
     );
-    let action = match d.bool() {
-        true => Fault::LateLanding { after },
-        false => Fault::SilentLateLanding { after },
-    };
+    let action =
+        if d.bool() { Fault::LateLanding { after } } else { Fault::SilentLateLanding { after } };
     FaultRule::on(operation, action).when(Trigger::Attempt(1 + d.u64(..2)))
 }
 
@@ -291,10 +296,8 @@ const OPERATIONS: [Operation; 14] = [
 fn rule(d: &mut fastrand::Rng, mild: bool, length: usize, part_size: usize) -> FaultRule {
     let operation = *pick(d, &OPERATIONS);
     let harsh = !mild && d.u32(..5) == 0;
-    let action = match harsh {
-        true => harsh_action(d, operation),
-        false => passing(d, operation, part_size),
-    };
+    let action =
+        if harsh { harsh_fault(d, operation) } else { transient_fault(d, operation, part_size) };
     let mut rule = FaultRule::on(operation, action);
     if operation == UploadPart && d.bool() {
         rule = rule.part(1 + d.u32(..(length.div_ceil(part_size) as u32).max(1)));
@@ -309,14 +312,14 @@ fn rule(d: &mut fastrand::Rng, mild: bool, length: usize, part_size: usize) -> F
     })
 }
 
-/// What goes over by itself if it does not go on for ever.
-fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Fault {
+/// A fault that is transient unless it is injected forever.
+fn transient_fault(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Fault {
     let part_size = part_size as u64;
     let streams = operation.streams_its_body();
     match d.u32(..22) {
         0 => Fault::Refuse(FaultResponse::status(503)),
         1 => Fault::Refuse(FaultResponse::status(429).retry_after("1")),
-        // Of a HEAD no code is told, and a 409 without one says nothing of passing.
+        // A response to HEAD has no code, and a 409 without a code is not retried.
         2 if operation == HeadObject => {
             Fault::Refuse(FaultResponse::status(*pick(d, &[500, 502, 504])))
         }
@@ -331,7 +334,7 @@ fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Fau
         11 => Fault::Truncate(d.u64(..400)),
         12 => Fault::Garbage("\u{1}what is this\r\n\r\n".to_owned()),
         13 => Fault::Html { status: *pick(d, &[200, 403, 502, 504]) },
-        // At the start nothing is at stake, and credentials that are refused end the run.
+        // During the preflight rejected credentials end the run.
         14 if ![GetNamespace, HeadObject].contains(&operation) => {
             Fault::Refuse(FaultResponse::status(401))
         }
@@ -346,8 +349,8 @@ fn passing(d: &mut fastrand::Rng, operation: Operation, part_size: usize) -> Fau
     }
 }
 
-/// What a run may end of.
-fn harsh_action(d: &mut fastrand::Rng, operation: Operation) -> Fault {
+/// A fault that may end a run.
+fn harsh_fault(d: &mut fastrand::Rng, operation: Operation) -> Fault {
     match d.u32(..10) {
         0 => Fault::WrongChecksum,
         1 if operation == UploadPart => Fault::CorruptPart,

@@ -57,6 +57,9 @@ fn the_upload_that_was_lost_succeeds_across_several_token_lifetimes() {
     let of = |operation| fixture.store.requests_of(operation).last().unwrap().generation.unwrap();
     assert!(of(Operation::CommitMultipartUpload) >= of(Operation::CreateMultipartUpload) + 3);
     assert!(done.took > Duration::from_secs(8));
-    // `--no-overwrite`: an existing object is not replaced.
+    // `--no-overwrite`: an existing object is not replaced. A new token, because the comparison above may
+    // take longer than the lifetime of the last one.
+    fixture.log_in();
+    fixture.copy_token();
     put().run().fails(6).stderr_has(&["exists already"]);
 }
