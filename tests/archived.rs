@@ -1,4 +1,4 @@
-//! Reading back what an archive holds: only what it keeps back is refused.
+//! `get` of objects in the archive tier: only objects that are not restored are refused.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,20 +12,20 @@ use common::store::Store;
 
 const BYTES: &str = "what was stored";
 
-/// Answers every request for the object as a service does in which it has this archival state.
+/// A server that answers every request for the object with this archival state.
 fn service(state: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // It ends with the test's process.
+    // The thread ends with the process of the test.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            std::thread::spawn(move || answer(stream.unwrap(), state));
+            std::thread::spawn(move || respond(stream.unwrap(), state));
         }
     });
     format!("http://{address}")
 }
 
-fn answer(mut stream: TcpStream, state: Option<&str>) {
+fn respond(mut stream: TcpStream, state: Option<&str>) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
@@ -34,13 +34,14 @@ fn answer(mut stream: TcpStream, state: Option<&str>) {
     let length = BYTES.len();
     let state = state.map(|state| format!("archival-state: {state}\r\n")).unwrap_or_default();
     let common = format!("etag: e\r\nopc-request-id: r\r\ncontent-length: {length}\r\n{state}");
-    let text = match head.starts_with(b"HEAD ") {
-        true => format!("HTTP/1.1 200 OK\r\n{common}connection: close\r\n\r\n"),
-        false => format!(
+    let text = if head.starts_with(b"HEAD ") {
+        format!("HTTP/1.1 200 OK\r\n{common}connection: close\r\n\r\n")
+    } else {
+        format!(
             "HTTP/1.1 206 Partial Content\r\n{common}content-range: bytes 0-{}/{length}\r\n\
              connection: close\r\n\r\n{BYTES}",
             length - 1
-        ),
+        )
     };
     let _ = stream.write_all(text.as_bytes());
 }
@@ -56,7 +57,7 @@ fn read(state: Option<&'static str>) -> Done {
 }
 
 #[test]
-fn an_object_that_can_be_read_is_read_whatever_the_archive_calls_it() {
+fn an_object_that_can_be_read_is_read_whatever_its_archival_state() {
     for state in [None, Some("Available"), Some("AVAILABLE"), Some("Restored"), Some("Unheard")] {
         let done = read(state).exits(0);
         assert_eq!(done.stdout, BYTES, "{state:?}");
@@ -74,7 +75,7 @@ fn an_archived_object_is_refused_with_the_command_that_restores_it() {
 }
 
 #[test]
-fn an_object_that_is_being_restored_is_not_asked_for_again() {
+fn no_restore_is_suggested_for_an_object_that_is_being_restored() {
     let done = read(Some("Restoring")).fails(4).stderr_has(&["being restored", "try again"]);
     done.stderr_lacks("oci os object restore");
 }

@@ -1,4 +1,4 @@
-//! Bad input: each kind has its words and its exit code, at once, and nothing is stored or read.
+//! Bad input: each kind has its message and its exit code, ends at once, and nothing is stored or read.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use common::stream::{PART, ramp};
 use emulator::fault::{Fault, FaultResponse, FaultRule};
 use emulator::{Operation, ServerOptions};
 
-/// Runs it on a stream that it must not read; it ends within a second of start and look-ups.
+/// Runs it with a stream that it must not read; it must end within 5 s.
 #[track_caller]
 fn refused(store: &Store, run: Ocipipe, code: i32, words: &[&str]) -> Done {
     let (unread, stdin) = UnreadStdin::new(store.folder());
@@ -30,7 +30,7 @@ fn with_config(store: &Store, text: &str) -> Ocipipe {
     ocipipe(["put", "oci://backups/x", "--config-file"]).arg(path)
 }
 
-/// The store's own config file, in which `old` is `new`.
+/// The store's config file, with `old` replaced by `new`.
 fn config_with(store: &Store, old: &str, new: &str) -> Ocipipe {
     let text = std::fs::read_to_string(store.server().config_path()).unwrap();
     assert!(text.contains(old), "{text}");
@@ -39,7 +39,7 @@ fn config_with(store: &Store, old: &str, new: &str) -> Ocipipe {
     run.arg("--endpoint").arg(endpoint)
 }
 
-fn shown(path: &Path) -> String {
+fn text_of(path: &Path) -> String {
     path.display().to_string()
 }
 
@@ -50,7 +50,7 @@ fn no_config_file() {
     refused(&store, run, 2, &["/no/such/config", "--config-file"]);
     let home = store.folder().as_os_str().to_owned();
     let run = ocipipe(["put", "oci://backups/x"]).var("HOME", home);
-    refused(&store, run, 2, &[&shown(&store.folder().join(".oci/config"))]);
+    refused(&store, run, 2, &[&text_of(&store.folder().join(".oci/config"))]);
     refused(&store, ocipipe(["put", "oci://backups/x"]), 2, &["--config-file"]);
 }
 
@@ -62,7 +62,7 @@ fn unknown_profile() {
 }
 
 #[test]
-fn a_config_file_that_is_none() {
+fn an_invalid_config_file() {
     let store = Store::start();
     refused(&store, with_config(&store, "[DEFAULT\nuser"), 2, &["line 1"]);
     refused(&store, with_config(&store, ""), 2, &["DEFAULT"]);
@@ -71,19 +71,19 @@ fn a_config_file_that_is_none() {
 #[test]
 fn missing_key_or_token_file() {
     let store = Store::start();
-    let key = shown(&store.server().key_path());
+    let key = text_of(&store.server().key_path());
     let run = config_with(&store, &key, "/no/such/key.pem");
     refused(&store, run, 2, &["/no/such/key.pem"]);
-    let token = shown(&store.server().token_path());
+    let token = text_of(&store.server().token_path());
     let run = config_with(&store, &token, "/no/such/token");
     refused(&store, run, 3, &["/no/such/token", "oci session authenticate"]);
     assert_eq!(store.requests().len(), 0);
 }
 
 #[test]
-fn a_key_that_is_none() {
+fn an_unusable_key() {
     let store = Store::start();
-    let key = shown(&store.server().key_path());
+    let key = text_of(&store.server().key_path());
     for (file, word) in [
         ("public.pem", "public"),
         ("ec-pkcs8.pem", "RSA"),
@@ -101,7 +101,7 @@ fn a_key_that_is_none() {
 fn malformed_token() {
     let store = Store::start();
     std::fs::write(store.server().token_path(), "not a token").unwrap();
-    let words = ["oci session authenticate", &shown(&store.server().token_path())];
+    let words = ["oci session authenticate", &text_of(&store.server().token_path())];
     refused(&store, store.put("x"), 3, &words).stderr_lacks("not a token");
     assert_eq!(store.requests().len(), 0);
 }
@@ -176,8 +176,8 @@ fn an_untrusted_certificate_ends_the_run_at_once() {
 #[test]
 fn stdin_a_terminal() {
     let store = Store::start();
-    let (_ours, theirs) = terminal();
-    let done = store.put("x").stdin_from(theirs).run().fails(2);
+    let (_controller, terminal) = terminal();
+    let done = store.put("x").stdin_from(terminal).run().fails(2);
     done.stderr_has(&["stdin is a terminal"]).within_seconds(5);
     assert_eq!(store.requests().len(), 0);
 }
@@ -191,7 +191,7 @@ fn stdin_or_stdout_closed() {
 }
 
 #[test]
-fn a_closed_stdin_is_no_matter_where_the_stream_comes_from_elsewhere() {
+fn a_closed_stdin_is_accepted_where_the_stream_comes_from_a_file_or_command() {
     let store = Store::start();
     let file = store.file("file", "bytes");
     store.put("file").arg("--file").arg(file).stdin_closed().run().exits(0);
@@ -210,14 +210,14 @@ fn an_existing_object() {
 }
 
 #[test]
-fn an_object_that_appears_during_the_upload_is_left_alone() {
+fn an_object_that_appears_during_the_upload_is_not_replaced() {
     let store = Store::start();
     let mut run = store.put("x").stdin_pipe().start();
     run.write(&ramp(PART + 1));
     store.wait_for_requests(Operation::UploadPart, 1);
-    store.put("x").stdin("somebody else's").run().exits(0);
+    store.put("x").stdin("the other object").run().exits(0);
     run.wait().fails(6).stderr_has(&["there is an existing entity", "--force"]);
-    assert_eq!(store.object("x").unwrap(), b"somebody else's");
+    assert_eq!(store.object("x").unwrap(), b"the other object");
     store.assert_no_open_upload();
 }
 
@@ -237,9 +237,9 @@ fn a_file_that_cannot_be_read() {
     assert_eq!(store.requests().len(), 0);
 }
 
-/// An endpoint that cannot be used is named at once and given up when `--retry-for` is over.
+/// Asserts that an unusable endpoint is reported at once and that the run ends after `--retry-for`.
 #[track_caller]
-fn given_up(store: &Store, endpoint: &str, words: &[&str]) {
+fn fails_after_retry_for(store: &Store, endpoint: &str, words: &[&str]) {
     let (unread, stdin) = UnreadStdin::new(store.folder());
     let run = ocipipe(["put", "oci://backups/x", "--retry-for", "2s", "--config-file"])
         .arg(store.server().config_path())
@@ -248,7 +248,7 @@ fn given_up(store: &Store, endpoint: &str, words: &[&str]) {
         .stdin_from(stdin)
         .start();
     run.wait_for_stderr("trying again");
-    assert!(run.age() < Duration::from_secs(2), "it was named late");
+    assert!(run.age() < Duration::from_secs(2), "the report came late");
     let done = run.wait().fails(4).stderr_has(words);
     let took = done.took.as_secs_f64();
     assert!((2.0..8.0).contains(&took), "it took {took} s: {}", done.stderr);
@@ -256,27 +256,27 @@ fn given_up(store: &Store, endpoint: &str, words: &[&str]) {
 }
 
 #[test]
-fn an_endpoint_that_refuses_is_named_at_once_and_given_up_in_time() {
+fn an_endpoint_that_refuses_is_reported_at_once_and_ends_the_run_after_retry_for() {
     let store = Store::start();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    given_up(&store, &format!("http://{free}"), &[&free.to_string(), "refused"]);
+    fails_after_retry_for(&store, &format!("http://{free}"), &[&free.to_string(), "refused"]);
 }
 
 #[test]
-fn an_endpoint_that_cannot_be_resolved_is_named_at_once_and_given_up_in_time() {
+fn an_endpoint_that_cannot_be_resolved_is_reported_at_once_and_ends_the_run_after_retry_for() {
     let store = Store::start();
-    given_up(&store, "https://objectstorage.invalid", &["objectstorage.invalid"]);
+    fails_after_retry_for(&store, "https://objectstorage.invalid", &["objectstorage.invalid"]);
 }
 
 #[test]
-fn an_endpoint_that_is_down_is_named_at_once_and_given_up_in_time() {
+fn an_endpoint_that_is_down_is_reported_at_once_and_ends_the_run_after_retry_for() {
     let down = Fault::Refuse(FaultResponse::status(503));
     let store = Store::failing([FaultRule::any(down)]);
-    given_up(&store, &store.server().url(), &["503"]);
+    fails_after_retry_for(&store, &store.server().url(), &["503"]);
 }
 
 #[test]
-fn an_endpoint_that_comes_back_in_time_is_forgiven() {
+fn an_endpoint_that_recovers_in_time_ends_no_run() {
     let down = |options: &mut ServerOptions| {
         let action = Fault::Refuse(FaultResponse::status(503));
         let when = emulator::fault::Trigger::Requests(2);

@@ -1,4 +1,4 @@
-//! Bounds that hold while everything goes wrong: memory, bandwidth, and what an outage costs.
+//! Bounds that hold under many faults: memory, bandwidth, and the cost of an outage.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,11 +12,11 @@ use emulator::Operation::UploadPart;
 use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
 const MIB: u64 = 1024 * 1024;
-/// What the program needs besides its buffers.
+/// Memory of the program besides its buffers, in bytes.
 const PROGRAM: u64 = 24 * MIB;
 
-/// Each part fails in another way, some of them twice.
-fn fire() -> Vec<FaultRule> {
+/// A different fault for each part, for some of them twice.
+fn part_faults() -> Vec<FaultRule> {
     let refuse = |status| Fault::Refuse(FaultResponse::status(status));
     let half = PART as u64 / 2;
     let actions = [
@@ -34,8 +34,8 @@ fn fire() -> Vec<FaultRule> {
     let rules = actions.into_iter().enumerate();
     rules
         .map(|(index, action)| {
-            let tries = 1 + index as u64 % 2;
-            FaultRule::on(UploadPart, action).part(index as u32 + 1).when(Trigger::First(tries))
+            let attempts = 1 + index as u64 % 2;
+            FaultRule::on(UploadPart, action).part(index as u32 + 1).when(Trigger::First(attempts))
         })
         .collect()
 }
@@ -52,7 +52,7 @@ fn stalls() -> Vec<FaultRule> {
 #[test]
 fn memory_stays_below_its_bound_while_parts_are_refused_reset_stalled_and_throttled() {
     let slow = FaultRule::on(UploadPart, Fault::StallAnswer { ms: Some(400) });
-    let store = Store::failing(fire().into_iter().chain(stalls()).chain([slow]));
+    let store = Store::failing(part_faults().into_iter().chain(stalls()).chain([slow]));
     let options = "--stall-timeout 1s --parallel-upload-count 5 --max-memory 64MiB";
     let mut run = store.put("x").args(options).stdin_pipe().start();
     let mut source = Ramp::default();
@@ -69,16 +69,16 @@ fn memory_stays_below_its_bound_while_parts_are_refused_reset_stalled_and_thrott
 #[test]
 fn the_bandwidth_limit_holds_while_parts_are_sent_again_and_again() {
     let rate = 32 * MIB;
-    let store = Store::failing(fire());
+    let store = Store::failing(part_faults());
     let options = "--parallel-upload-count 4 --bwlimit 32MiB";
     let done = store.put("x").args(options).stdin(ramp(10 * PART)).run().exits(0);
     let received: u64 = store.requests_of(UploadPart).iter().map(|record| record.body).sum();
     assert!(received > 12 * PART as u64, "{received} bytes: nothing was sent again");
-    // A fifth of a second may be made up for, and each request begins with a small piece.
+    // The burst allowance is 0.2 s, and each request starts with one frame.
     let requests = store.requests_of(UploadPart).len() as u64;
     let burst = rate / 5 + requests * rate / 64;
-    let most = (rate as f64 * done.took.as_secs_f64()) as u64 + burst;
-    assert!(received <= most, "{received} bytes in {:?}, {most} are allowed", done.took);
+    let allowed = (rate as f64 * done.took.as_secs_f64()) as u64 + burst;
+    assert!(received <= allowed, "{received} bytes in {:?}, {allowed} are allowed", done.took);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_service_that_refuses_connections_for_a_second_costs_nothing_but_time() {
     let rest = source.take(6 * PART);
     let producer = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &rest));
     run.wait_for_stderr("trying again");
-    // This is the outage itself.
+    // The outage.
     std::thread::sleep(Duration::from_secs(1));
     store.restart();
     let done = run.wait_with_open_stdin().exits(0).stderr_has(&["goes on"]);

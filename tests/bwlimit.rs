@@ -1,5 +1,5 @@
-//! `--bwlimit`, from outside: what the upload takes at least. That it takes no longer than it must is
-//! asserted in virtual time, at `http::body`.
+//! `--bwlimit` of the whole program: the shortest time of an upload. The tests of `net::body` check in virtual
+//! time that it does not take longer than necessary.
 
 mod common;
 
@@ -13,7 +13,7 @@ fn the_bandwidth_limit_is_kept_in_one_request_and_in_parts() {
         let put = format!("put oci://backups/x --bwlimit 10MiB --part-size {part_size}");
         let receipt = store.ocipipe(&put).stdin(ramp(16 << 20)).run().exits(0).receipt();
         assert_eq!(receipt["parts"], requests);
-        // 1.6 s, but for what the pace may make up.
+        // 1.6 s, less the burst allowance.
         assert!(receipt["seconds"].as_f64().unwrap() > 1.3, "{receipt}");
     }
 }

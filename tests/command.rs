@@ -1,4 +1,4 @@
-//! The command after `--`: how it is started, what it finds, and how it is ended.
+//! The command after `--`: how it is started, its environment, and how it is ended.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,7 +27,7 @@ fn no_shell_sees_the_command() {
 }
 
 #[test]
-fn its_stdin_is_dev_null_whatever_ours_is() {
+fn its_stdin_is_dev_null_whatever_that_of_ocipipe_is() {
     assert_eq!(output_of("readlink /proc/self/fd/0"), "/dev/null\n");
 }
 
@@ -55,16 +55,16 @@ fn one_that_asks_on_the_terminal_fails_at_once_and_does_not_wait_for_an_answer()
     for script in [
         asks.to_owned(),
         format!("({asks}) | cat; exit 1"),
-        // It leads a group of its own within the session, so that its parent is not stopped with it.
+        // `timeout` leads a group of its own within the session, so its parent is not stopped with it.
         format!("exec timeout 600 sh -c '{asks}'"),
     ] {
         let store = Store::start();
-        let (_ours, theirs) = terminal();
+        let (_controller, terminal) = terminal();
         let run = store.put("x").args("-- sh -c").arg(&script);
-        // It has a terminal, and runs in its foreground, as from a prompt.
+        // ocipipe has a terminal and runs in its foreground, as from a prompt.
         let done = run
             .wrapped_by("setsid --ctty")
-            .stdin_from(theirs)
+            .stdin_from(terminal)
             .start()
             .wait_with_open_stdin()
             .fails(5);
@@ -74,11 +74,11 @@ fn one_that_asks_on_the_terminal_fails_at_once_and_does_not_wait_for_an_answer()
 }
 
 #[test]
-fn its_exit_is_known_also_where_nobody_else_wants_to_hear_of_children() {
+fn its_exit_is_known_also_if_sigchld_is_ignored() {
     let store = Store::start();
     let ignoring = |run: Ocipipe| run.wrapped_by_script("sh", "trap '' CHLD; exec \"$@\"");
-    ignoring(store.put("x").args("-- echo whole")).run().exits(0);
-    ignoring(store.put("y").args("-- sh -c").arg("echo torso; exit 3"))
+    ignoring(store.put("x").args("-- echo complete")).run().exits(0);
+    ignoring(store.put("y").args("-- sh -c").arg("echo partial; exit 3"))
         .run()
         .fails(5)
         .stderr_has(&["exited with 3"]);
@@ -88,19 +88,19 @@ fn its_exit_is_known_also_where_nobody_else_wants_to_hear_of_children() {
 #[test]
 fn it_finds_every_signal_as_a_command_of_a_shell_would() {
     const SIGPIPE: u64 = 1 << 12;
-    // Those above are the C library's own.
+    // Signals above are used by the C library.
     const STANDARD: u64 = (1 << 31) - 1;
     let ignored = |status: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
         u64::from_str_radix(mask.trim(), 16).unwrap() & STANDARD
     };
-    let ours = std::fs::read_to_string("/proc/self/status").unwrap();
-    // Of those that this test runs with, Rust ignores SIGPIPE for itself.
-    assert_eq!(ignored(&output_of("cat /proc/self/status")), ignored(&ours) & !SIGPIPE);
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    // Rust ignores SIGPIPE in the process of the test.
+    assert_eq!(ignored(&output_of("cat /proc/self/status")), ignored(&own) & !SIGPIPE);
 }
 
 #[test]
-fn what_it_leaves_behind_is_left_to_us_and_not_to_process_1() {
+fn its_orphans_become_children_of_ocipipe_and_not_of_process_1() {
     let store = Store::start();
     let orphan = "while [ $(ps -o ppid= -p $$) = $1 ]; do sleep 0.01; done; ps -o ppid= -p $$";
     let script = format!("sh -c '{orphan}' sh $$ & exit 0");
@@ -112,7 +112,7 @@ fn what_it_leaves_behind_is_left_to_us_and_not_to_process_1() {
 }
 
 #[test]
-fn it_is_not_started_where_a_check_of_the_start_fails() {
+fn it_is_not_started_if_the_preflight_fails() {
     let store = Store::start();
     store.put("x").stdin("old").run().exits(0);
     let mark = store.folder().join("started");
@@ -120,29 +120,29 @@ fn it_is_not_started_where_a_check_of_the_start_fails() {
     run("").fails(6);
     run("--if-match no-such-etag").fails(6);
     run("--force --profile NOBODY").fails(2);
-    assert!(!mark.exists(), "it was started");
+    assert!(!mark.exists(), "the command was started");
     run("--force --allow-empty").exits(0);
     assert!(mark.exists());
 }
 
 #[test]
-fn one_that_does_not_heed_sigterm_is_killed_after_five_seconds() {
+fn one_that_ignores_sigterm_is_killed_after_five_seconds() {
     let store = Store::start();
-    let script = "trap '' TERM; echo begun >&2; while :; do sleep 0.1; done";
+    let script = "trap '' TERM; echo started >&2; while :; do sleep 0.1; done";
     let run = store.put("x").args("-- sh -c").arg(script).start();
-    run.wait_for_stderr("begun");
+    run.wait_for_stderr("started");
     let command = run.children();
     assert_eq!(command.len(), 1);
     run.signal(Signal::TERM);
     let done = run.wait_with_open_stdin().fails(143).within_seconds(20);
     assert!(done.took >= Duration::from_secs(5), "{:?}", done.took);
-    assert!(test_kill_process(command[0]).is_err(), "it is still running");
+    assert!(test_kill_process(command[0]).is_err(), "the command still runs");
     store.assert_not_stored("x");
 }
 
 #[test]
-fn it_is_ended_when_the_upload_is_given_up_and_its_death_is_not_the_reason() {
-    // A 404 that speaks of the bucket would be waited out.
+fn it_is_ended_when_the_upload_fails_and_its_end_is_not_reported_as_the_cause() {
+    // A 404 about the bucket would be retried.
     let gone = FaultResponse::status(404).code("UploadNotFound");
     for (reply, code, words) in [(FaultResponse::status(403), 4, "403"), (gone, 4, "404")] {
         let store = Store::failing([FaultRule::on(UploadPart, Fault::Refuse(reply))]);
@@ -161,7 +161,7 @@ fn one_that_fails_and_leaves_a_writer_behind_stores_nothing_whatever_its_status(
 }
 
 #[test]
-fn what_it_says_is_passed_through_as_it_is() {
+fn its_stderr_is_passed_through_unchanged() {
     let store = Store::start();
     let script = "printf 'pg_dump: \\033[1mdumping\\033[0m' >&2; echo x";
     let done = store.put("x").args("--quiet -- sh -c").arg(script).run().exits(0);
@@ -178,7 +178,7 @@ fn an_interrupt_that_was_ignored_at_the_start_stays_ignored_as_in_a_background_j
     run.signal(Signal::INT);
     run.write(&ramp(PART));
     store.wait_for_requests(UploadPart, 2);
-    // What is not ignored is heard all the same.
+    // A signal that is not ignored still has its effect.
     run.signal(Signal::TERM);
     run.wait_with_open_stdin().fails(143).within_seconds(15);
     store.assert_not_stored("x");
@@ -187,7 +187,7 @@ fn an_interrupt_that_was_ignored_at_the_start_stays_ignored_as_in_a_background_j
 #[test]
 fn a_read_error_is_no_end_of_the_stream() {
     let store = Store::start();
-    // Its first page can be named, but not read.
+    // The file can be opened, but its first page cannot be read.
     let run = store.put("x").args("--allow-empty --file /proc/self/mem");
     run.run().fails(5).stderr_has(&["Input/output error"]);
     store.assert_not_stored("x");

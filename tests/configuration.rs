@@ -1,4 +1,4 @@
-//! Who asks, where, by which way, and whom to trust: as every source of settings says it.
+//! Identity, endpoint, proxy and trusted certificates, from every source of settings.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ use common::store::{Store, UnreadStdin};
 use proto::key::Key;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 
-/// A `put` of a few bytes that finds the service by nothing but an endpoint.
+/// A `put` of a few bytes with an endpoint and no other setting.
 fn put(store: &Store, name: &str) -> Ocipipe {
     ocipipe(["put", "--endpoint"])
         .arg(store.server().url())
@@ -27,7 +27,7 @@ fn put(store: &Store, name: &str) -> Ocipipe {
         .within(store.folder())
 }
 
-/// The store's own keys of one profile.
+/// The keys and values of one profile of the store's config file.
 fn profile(store: &Store, name: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(store.server().config_path()).unwrap();
     let section = text.split(&format!("[{name}]\n")).nth(1).unwrap();
@@ -36,7 +36,7 @@ fn profile(store: &Store, name: &str) -> Vec<(String, String)> {
     pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
-/// A config with a session in DEFAULT and a whole API key in BACKUP.
+/// A config file with a session token in DEFAULT and a complete API key in BACKUP.
 fn session_in_default(store: &Store) -> PathBuf {
     let text = |name: &str| {
         let pairs = profile(store, name).into_iter();
@@ -49,7 +49,7 @@ fn session_in_default(store: &Store) -> PathBuf {
 }
 
 #[test]
-fn a_profile_with_an_api_key_uses_it_though_the_session_in_default_is_over() {
+fn a_profile_with_an_api_key_uses_it_although_the_session_in_default_is_revoked() {
     let store = Store::start();
     store.server().revoke(&std::fs::read_to_string(store.server().token_path()).unwrap());
     let config = session_in_default(&store);
@@ -62,7 +62,7 @@ fn a_profile_with_an_api_key_uses_it_though_the_session_in_default_is_over() {
 }
 
 #[test]
-fn nobody_is_told_to_erase_a_profile_that_holds_a_user() {
+fn no_advice_erases_a_profile_that_has_a_user() {
     let store = Store::start();
     std::fs::write(store.server().token_path(), "no token").unwrap();
     let config = session_in_default(&store);
@@ -73,15 +73,15 @@ fn nobody_is_told_to_erase_a_profile_that_holds_a_user() {
 }
 
 #[test]
-fn the_default_profile_of_the_rc_file_signs_and_its_region_and_namespace_count() {
+fn the_default_profile_of_the_rc_file_is_used_with_its_defaults() {
     let store = Store::start();
     let home = store.folder().join("home");
     std::fs::create_dir_all(home.join(".oci")).unwrap();
     let pairs = profile(&store, "API_KEY").into_iter();
     let api_key: String = pairs.map(|(key, value)| format!("{key}={value}\n")).collect();
-    // DEFAULT is somebody whom the service does not know.
-    let nobody = api_key.replace("ocid1.user", "ocid1.nobody");
-    std::fs::write(home.join(".oci/config"), format!("[DEFAULT]\n{nobody}[PROD]\n{api_key}"))
+    // DEFAULT has a user that the service does not know.
+    let unknown = api_key.replace("ocid1.user", "ocid1.nobody");
+    std::fs::write(home.join(".oci/config"), format!("[DEFAULT]\n{unknown}[PROD]\n{api_key}"))
         .unwrap();
     let rc = home.join(".oci/oci_cli_rc");
     let settings = "[OCI_CLI_SETTINGS]\ndefault_profile=PROD\n";
@@ -102,18 +102,18 @@ fn the_default_profile_of_the_rc_file_signs_and_its_region_and_namespace_count()
         .arg(&url)
         .run()
         .fails(3);
-    // An own file of defaults, and what overwrites by it is said on each run.
+    // A `force` of another file of defaults is reported on each run.
     let named = store.file("rc", format!("[PROD]\nforce=true\nendpoint={url}\n{settings}"));
     let forced = run("put oci://backups/x").var("OCI_CLI_RC_FILE", &named);
     forced.run().exits(0).stderr_has(&["force in ", "is replaced"]);
-    // Nothing of it concerns the embedded store.
+    // `--local` does not read the file.
     std::fs::write(&rc, "no rc file").unwrap();
     run("put --local here oci://b/n").run().exits(0);
     run("put oci://backups/z").run().fails(2).stderr_has(&["oci_cli_rc, line 1"]);
 }
 
 #[test]
-fn a_config_file_is_found_by_its_bytes() {
+fn a_path_of_a_config_file_need_not_be_utf_8() {
     let store = Store::start();
     let folder = store.folder().join(OsStr::from_bytes(b"caf\xe9"));
     std::fs::create_dir(&folder).unwrap();
@@ -124,7 +124,7 @@ fn a_config_file_is_found_by_its_bytes() {
     gone.run().fails(2).stderr_has(&["there is no config file"]);
 }
 
-/// Ends with exit 2 and these words before anything is read or sent.
+/// Asserts exit 2 and a message with these texts before anything is read or sent.
 #[track_caller]
 fn refused(store: &Store, run: Ocipipe, words: &[&str]) {
     let (unread, stdin) = UnreadStdin::new(store.folder());
@@ -135,7 +135,7 @@ fn refused(store: &Store, run: Ocipipe, words: &[&str]) {
 }
 
 #[test]
-fn a_variable_that_cannot_be_read_is_never_passed_over() {
+fn a_variable_that_cannot_be_read_is_never_ignored() {
     let store = Store::start();
     let with = |name: &str, value: &[u8]| {
         let run = put(&store, "x").arg("--config-file").arg(store.server().config_path());
@@ -163,7 +163,7 @@ fn a_variable_that_cannot_be_read_is_never_passed_over() {
 }
 
 #[test]
-fn without_a_home_the_list_of_users_is_asked() {
+fn without_home_the_user_database_is_read() {
     let home = |of: &str| {
         let line = format!("getent passwd \"{of}\" | cut -d: -f6");
         let out = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
@@ -181,11 +181,11 @@ fn without_a_home_the_list_of_users_is_asked() {
 }
 
 #[test]
-fn certificates_are_trusted_by_each_of_their_variables_and_folders() {
+fn certificates_can_be_given_by_each_variable_and_by_folders() {
     let store = Store::start();
     let folder = store.folder().join("certificates");
     std::fs::create_dir(&folder).unwrap();
-    std::fs::copy(store.server().ca_path(), folder.join("ours.pem")).unwrap();
+    std::fs::copy(store.server().ca_path(), folder.join("store.pem")).unwrap();
     std::fs::write(folder.join("README"), "no certificate").unwrap();
     let run = || {
         ocipipe(["uploads", "list", "oci://backups", "--config-file"])
@@ -201,39 +201,39 @@ fn certificates_are_trusted_by_each_of_their_variables_and_folders() {
         run().var(name, &folder).run().exits(0);
     }
     run().arg("--cert-bundle").arg(&folder).run().exits(0);
-    std::fs::remove_file(folder.join("ours.pem")).unwrap();
+    std::fs::remove_file(folder.join("store.pem")).unwrap();
     let none = run().var("REQUESTS_CA_BUNDLE", &folder).run().fails(2);
     none.stderr_has(&["REQUESTS_CA_BUNDLE", "no certificate"]);
 }
 
-/// A server of one answer to whatever is asked; the heads of the requests, and its address.
-fn answering(answer: &'static str) -> (Arc<Mutex<Vec<String>>>, String) {
+/// A server with one fixed response; returns the heads of its requests, and its address.
+fn fixed_response_server(response: &'static str) -> (Arc<Mutex<Vec<String>>>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let telling = asked.clone();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let log = requests.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { return };
-            telling.lock().unwrap().push(answer_one(stream, answer));
+            log.lock().unwrap().push(respond(stream, response));
         }
     });
-    (asked, address)
+    (requests, address)
 }
 
-fn answer_one(mut stream: TcpStream, answer: &str) -> String {
+fn respond(mut stream: TcpStream, response: &str) -> String {
     let lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let head = lines.map_while(|line| line.ok().filter(|line| !line.is_empty()));
     let head: Vec<String> = head.collect();
-    let _ = write!(stream, "{answer}");
+    let _ = write!(stream, "{response}");
     head.join("\n")
 }
 
 #[test]
-fn a_proxy_that_does_not_know_who_asks_ends_the_run_at_once() {
+fn a_proxy_that_requires_authentication_ends_the_run_at_once() {
     let store = Store::start();
-    let answer = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
-    let (asked, proxy) = answering(answer);
+    let response = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
+    let (requests, proxy) = fixed_response_server(response);
     let run = |region: &str| {
         ocipipe(["put", "oci://backups@ax/x", "--region", region, "--config-file"])
             .arg(store.server().config_path())
@@ -242,14 +242,14 @@ fn a_proxy_that_does_not_know_who_asks_ends_the_run_at_once() {
     let done = run("phx").var("HTTPS_PROXY", format!("http://me:hunter2@{proxy}")).run();
     done.fails(4).stderr_has(&["407", "HTTPS_PROXY", &proxy]).stderr_lacks("hunter2");
     let host = "objectstorage.us-phoenix-1.oraclecloud.com:443";
-    assert!(asked.lock().unwrap()[0].starts_with(&format!("CONNECT {host} ")), "{asked:?}");
+    assert!(requests.lock().unwrap()[0].starts_with(&format!("CONNECT {host} ")), "{requests:?}");
 }
 
 #[test]
-fn the_host_is_of_the_form_that_is_asked_for() {
+fn the_host_is_of_the_requested_variant() {
     let store = Store::start();
-    let answer = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
-    let (asked, proxy) = answering(answer);
+    let response = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
+    let (requests, proxy) = fixed_response_server(response);
     let run = || {
         ocipipe(["put", "oci://backups@ax/x", "--config-file"])
             .arg(store.server().config_path())
@@ -263,10 +263,14 @@ fn the_host_is_of_the_form_that_is_asked_for() {
     phx().var(realm, "true").var(stack, "true").run().fails(4);
     phx().var(stack, "True").run().fails(4);
     phx().var(realm, "false").run().fails(4);
-    let asked: Vec<String> =
-        asked.lock().unwrap().iter().map(|head| head.split(' ').nth(1).unwrap().into()).collect();
+    let requests: Vec<String> = requests
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|head| head.split(' ').nth(1).unwrap().into())
+        .collect();
     assert_eq!(
-        asked,
+        requests,
         [
             "ax.objectstorage.us-phoenix-1.oci.customer-oci.com:443",
             "ax.objectstorage.us-phoenix-1.ds.oci.customer-oci.com:443",
@@ -279,17 +283,17 @@ fn the_host_is_of_the_form_that_is_asked_for() {
 }
 
 #[test]
-fn the_path_of_an_endpoint_stands_before_every_path_and_is_signed() {
+fn the_path_of_an_endpoint_is_a_prefix_of_every_path_and_is_signed() {
     let store = Store::start();
-    let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+    let response = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
                   content-length: 2\r\nconnection: close\r\n\r\n[]";
-    let (asked, address) = answering(answer);
+    let (requests, address) = fixed_response_server(response);
     ocipipe(["uploads", "list", "oci://backups@ax", "--config-file"])
         .arg(store.server().config_path())
         .args(&format!("--profile API_KEY --endpoint http://{address}/Oci/v1/"))
         .run()
         .exits(0);
-    let head = asked.lock().unwrap()[0].clone();
+    let head = requests.lock().unwrap()[0].clone();
     let target = head.split(' ').nth(1).unwrap();
     assert!(target.starts_with("/Oci/v1/n/ax/b/backups/u"), "{head}");
     let of = |name: &str| {
@@ -310,7 +314,7 @@ fn the_path_of_an_endpoint_stands_before_every_path_and_is_signed() {
 }
 
 #[test]
-fn a_region_that_cannot_be_read_does_not_matter_where_an_endpoint_is_given() {
+fn an_invalid_region_is_ignored_if_an_endpoint_is_given() {
     let store = Store::start();
     let run = || put(&store, "x").arg("--config-file").arg(store.server().config_path());
     run().args("--region a/b").run().exits(0).stderr_has(&["--region", "the region is left out"]);

@@ -1,7 +1,7 @@
-//! Process 1 of a container: it has to reap what nobody else can, and no signal ends it that it does not
-//! handle.
+//! ocipipe as process 1 of a container: it must reap all orphans, and the kernel delivers only signals that
+//! it handles.
 //!
-//! Skipped where no namespace of processes can be made.
+//! Skipped where no PID namespace can be created.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,22 +17,22 @@ use emulator::Operation::{ListMultipartUploads, UploadPart};
 use emulator::fault::{Fault, FaultRule};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Makes a namespace in which what follows is process 1.
+/// Creates a PID namespace in which the command that follows is process 1.
 const CONTAINER: &str = "unshare --user --map-root-user --pid --fork --mount-proc";
 
-fn impossible() -> bool {
+fn cannot_create_namespace() -> bool {
     let mut words = CONTAINER.split_whitespace();
     let mut command = Command::new(words.next().unwrap());
-    let made = command.args(words).arg("true").stderr(Stdio::null()).status();
-    let impossible = !made.is_ok_and(|status| status.success());
-    if impossible {
-        eprintln!("skipped: no namespace of processes can be made here");
+    let status = command.args(words).arg("true").stderr(Stdio::null()).status();
+    let failed = !status.is_ok_and(|status| status.success());
+    if failed {
+        eprintln!("skipped: no PID namespace can be created here");
     }
-    impossible
+    failed
 }
 
-/// The program itself, which is the only child of what made the container.
-fn inside(run: &Running) -> Pid {
+/// The program itself, the only child of `unshare`.
+fn program_in(run: &Running) -> Pid {
     loop {
         if let [pid] = run.children()[..] {
             return pid;
@@ -41,12 +41,12 @@ fn inside(run: &Running) -> Pid {
     }
 }
 
-/// Stops a run; how long it takes to end.
+/// Stops a run; returns the time until its end.
 fn stop(run: Running, code: i32) -> Duration {
-    let began = Instant::now();
-    kill_process(inside(&run), Signal::TERM).unwrap();
+    let started_at = Instant::now();
+    kill_process(program_in(&run), Signal::TERM).unwrap();
     run.wait_with_open_stdin().fails(code);
-    began.elapsed()
+    started_at.elapsed()
 }
 
 fn contained(run: Ocipipe) -> Ocipipe {
@@ -55,11 +55,11 @@ fn contained(run: Ocipipe) -> Ocipipe {
 
 #[test]
 fn orphans_do_not_stay_behind_as_zombies() {
-    if impossible() {
+    if cannot_create_namespace() {
         return;
     }
     let store = Store::start();
-    // Twenty orphans that are over at once. The command's own children it waits for itself.
+    // Twenty orphans that end at once. The command waits for its own children itself.
     let script = "i=0; while [ $i -lt 20 ]; do sh -c 'true & exit'; i=$((i+1)); done; \
                   while grep -q '^State:.*Z' /proc/[0-9]*/status; do sleep 0.05; done; echo none";
     let run = contained(store.put("x").args("-- timeout 30 sh -c").arg(script));
@@ -69,11 +69,11 @@ fn orphans_do_not_stay_behind_as_zombies() {
 
 #[test]
 fn a_stop_does_not_wait_for_zombies() {
-    if impossible() {
+    if cannot_create_namespace() {
         return;
     }
     let store = Store::start();
-    // They end at once when they are told, the shell before them: nobody is left to reap them but us.
+    // The processes end at once on SIGTERM, the shell first, so that only ocipipe can reap the others.
     let script = format!("sleep 600 & sleep 600 & head -c {} /dev/zero; wait", PART + 1);
     let run = contained(store.put("x").args("-- sh -c").arg(script)).start();
     store.wait_for_requests(UploadPart, 1);
@@ -83,8 +83,8 @@ fn a_stop_does_not_wait_for_zombies() {
 }
 
 #[test]
-fn a_stop_of_a_plain_pipe_is_heard() {
-    if impossible() {
+fn a_stop_of_a_plain_pipe_has_its_effect() {
+    if cannot_create_namespace() {
         return;
     }
     let store = Store::start();
@@ -96,8 +96,8 @@ fn a_stop_of_a_plain_pipe_is_heard() {
 }
 
 #[test]
-fn commands_that_only_ask_can_be_stopped_too() {
-    if impossible() {
+fn commands_that_only_list_can_be_stopped_too() {
+    if cannot_create_namespace() {
         return;
     }
     let store =

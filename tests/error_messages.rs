@@ -1,4 +1,4 @@
-//! What is said of a failure: the call that failed, and a hint that fits it.
+//! Messages about failures: they name the call that failed, and a hint that fits.
 
 mod common;
 
@@ -10,7 +10,7 @@ use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use rustix::fs::{Mode, OFlags};
 
 #[test]
-fn of_a_lost_answer_to_the_commit_the_commit_is_named_and_not_the_question_after_it() {
+fn a_lost_response_to_the_commit_is_reported_with_the_commit_and_not_the_head_after_it() {
     let rule = FaultRule::on(CommitMultipartUpload, Fault::LoseAnswer).when(Trigger::Attempt(1));
     let store = Store::failing([rule]);
     let done = store.put("x").stdin(ramp(PART + 1)).run().exits(0);
@@ -19,14 +19,14 @@ fn of_a_lost_answer_to_the_commit_the_commit_is_named_and_not_the_question_after
 }
 
 #[test]
-fn an_etag_that_does_not_match_is_not_answered_with_force() {
+fn force_is_not_suggested_for_an_etag_that_does_not_match() {
     let store = Store::start();
     store.put("x").args("--if-match nosuch").stdin("new").run().fails(6).stderr_lacks("--force");
     store.assert_not_stored("x");
 }
 
 #[test]
-fn a_folder_as_stdin_is_refused_with_a_command_that_makes_sense() {
+fn a_folder_as_stdin_is_refused_with_a_command_that_works() {
     let store = Store::start();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(store.folder(), flags, Mode::empty()).unwrap();
@@ -47,52 +47,53 @@ fn an_endpoint_that_is_an_address_is_named_once() {
     done.stderr_lacks("127.0.0.1:1: 127.0.0.1:1");
 }
 
-/// What no text may bring to a terminal: an escape, its one-byte form, a turn of direction.
-const OBEYED: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d";
+/// Control characters that must not reach a terminal: an escape, its one-byte form, a change of text
+/// direction.
+const CONTROL: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d";
 
 #[track_caller]
-fn is_shown_and_not_obeyed(done: &common::run::Done) {
-    let obeyed = |c: char| c != '\n' && proto::printable::is_terminal_control(c);
-    assert!(!done.stderr.contains(obeyed), "{:?}", done.stderr);
-    assert!(!done.stdout.contains(obeyed), "{:?}", done.stdout);
+fn assert_escaped(done: &common::run::Done) {
+    let is_control = |c: char| c != '\n' && proto::printable::is_terminal_control(c);
+    assert!(!done.stderr.contains(is_control), "{:?}", done.stderr);
+    assert!(!done.stdout.contains(is_control), "{:?}", done.stdout);
     assert!(done.stderr.contains("\\u{1b}[2J"), "{:?}", done.stderr);
 }
 
 #[test]
-fn no_text_of_others_moves_the_cursor_in_the_last_error() {
+fn no_text_from_outside_moves_the_cursor_in_the_last_error() {
     let store = Store::start();
-    let object = format!("oci://backups/{OBEYED}");
-    store.put(OBEYED).stdin("x").run().exits(0);
+    let object = format!("oci://backups/{CONTROL}");
+    store.put(CONTROL).stdin("x").run().exits(0);
     let with = |words: &[&str]| {
         let run = words.iter().skip(1).fold(store.ocipipe(words[0]), |run, word| run.arg(word));
         run.stdin("x").run()
     };
     let missing = format!("{object}-missing");
-    let path = format!("/nonexistent/{OBEYED}");
+    let path = format!("/nonexistent/{CONTROL}");
     for (done, code) in [
         (with(&["put", &object]), 6),
         (with(&["put --progress json", &object]), 6),
         (with(&["get", &missing]), 4),
-        (with(&["put", &format!("--{OBEYED}")]), 2),
+        (with(&["put", &format!("--{CONTROL}")]), 2),
         (with(&["put", &object, "--file", &path]), 5),
-        (with(&["put", &object, "--content-type", OBEYED]), 2),
-        (with(&["put", &object, "--part-size", OBEYED]), 2),
-        (with(&["put", &object, OBEYED]), 2),
-        (with(&["get", &object, "--profile", OBEYED]), 2),
+        (with(&["put", &object, "--content-type", CONTROL]), 2),
+        (with(&["put", &object, "--part-size", CONTROL]), 2),
+        (with(&["put", &object, CONTROL]), 2),
+        (with(&["get", &object, "--profile", CONTROL]), 2),
         (with(&["get", &object, "--file", &path]), 2),
         (with(&["put oci://backups/new", "--", &path]), 5),
-        (with(&["session show", "--profile", OBEYED]), 2),
+        (with(&["session show", "--profile", CONTROL]), 2),
         (ocipipe(["get", "oci://b/n", "--config-file", &path]).run(), 2),
-        (ocipipe([OBEYED]).run(), 2),
-        (ocipipe(["help", OBEYED]).run(), 2),
-        (ocipipe(["serve", "--dir", &format!("/dev/null/{OBEYED}")]).run(), 2),
+        (ocipipe([CONTROL]).run(), 2),
+        (ocipipe(["help", CONTROL]).run(), 2),
+        (ocipipe(["serve", "--dir", &format!("/dev/null/{CONTROL}")]).run(), 2),
     ] {
-        is_shown_and_not_obeyed(&done.fails(code));
+        assert_escaped(&done.fails(code));
     }
 }
 
 #[test]
-fn a_command_that_is_said_to_clean_up_names_an_object_whatever_its_name() {
+fn a_suggested_cleanup_command_works_whatever_the_name_of_the_object() {
     let refused = FaultRule::on(CommitMultipartUpload, Fault::Refuse(FaultResponse::status(400)));
     let kept = FaultRule::on(AbortMultipartUpload, Fault::Refuse(FaultResponse::status(403)));
     let store = Store::failing([refused, kept.when(Trigger::First(1))]);

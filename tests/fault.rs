@@ -1,5 +1,5 @@
-//! What goes wrong on the way and in the service, and what becomes of the stream: whole and exit 0,
-//! or absent and an exit code that says why. Nothing in between, and no upload left open.
+//! Faults of the network and of the service, and the expected result of each: the complete object and exit
+//! 0, or no object and the exit code of the cause, and in both cases no open upload.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use emulator::Operation::{
 };
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
-/// Two parts and a bit, and a stream of one request.
+/// A stream of three parts, and one of a single request.
 const LONG: usize = 2 * PART + 17;
 const SHORT: usize = 1234;
 
@@ -26,7 +26,7 @@ fn once(operation: Operation, action: Fault) -> FaultRule {
     FaultRule::on(operation, action).when(Trigger::Request(1))
 }
 
-/// The first attempt at each part.
+/// A fault of the first attempt at each part.
 fn first(action: Fault) -> FaultRule {
     FaultRule::on(UploadPart, action).when(Trigger::First(1))
 }
@@ -35,7 +35,7 @@ fn put(store: &Store, length: usize, options: &str) -> Done {
     store.put("x").args(options).stdin(ramp(length)).run()
 }
 
-/// In spite of this, the stream is stored and nothing is left over.
+/// Asserts that with these faults the stream is stored.
 #[track_caller]
 fn survives(
     length: usize,
@@ -46,8 +46,8 @@ fn survives(
     let done = put(&store, length, options).exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(length));
     assert_eq!(done.receipt()["size"], length);
-    let met = store.requests().iter().filter(|record| record.fault.is_some()).count();
-    assert!(met > 0, "the fault did not happen");
+    let injected = store.requests().iter().filter(|record| record.fault.is_some()).count();
+    assert!(injected > 0, "the fault was not injected");
     (store, done)
 }
 
@@ -57,7 +57,7 @@ fn survives_cleanly(length: usize, options: &str, rules: impl IntoIterator<Item 
     store.assert_no_open_upload();
 }
 
-/// This ends the run with the code, and nothing is stored or left open.
+/// Asserts that these faults end the run with this code, without an object or an open upload.
 #[track_caller]
 fn fails(
     length: usize,
@@ -71,7 +71,7 @@ fn fails(
     done
 }
 
-/// Committed, and not what was read: exit 7, and the etag is named.
+/// Asserts exit 7 for a committed object that differs from what was read, and that the etag is named.
 #[track_caller]
 fn mismatches(length: usize, rules: impl IntoIterator<Item = FaultRule> + Clone) {
     let store = Store::failing(rules.clone());
@@ -85,7 +85,7 @@ fn mismatches(length: usize, rules: impl IntoIterator<Item = FaultRule> + Clone)
     store.assert_not_stored("x");
 }
 
-/// Rows of the table: a promise, and what has to hold.
+/// The rows of the table: the name of a test, and its body.
 macro_rules! rows {
     ($($name:ident: $body:expr;)*) => { $(#[test] fn $name() { $body; })* };
 }
@@ -95,7 +95,7 @@ rows! {
         FaultRule::on(UploadPart, refuse(503)).when(Trigger::First(2))]);
     parts_throttled: survives_cleanly(LONG, "", [
         first(Fault::Refuse(FaultResponse::status(429).retry_after("1")))]);
-    parts_that_meet_an_error_of_the_service: survives_cleanly(LONG, "", [first(refuse(500))]);
+    parts_with_an_internal_error_of_the_service: survives_cleanly(LONG, "", [first(refuse(500))]);
     a_part_refused_before_its_body_is_read: survives_cleanly(LONG, "", [
         first(Fault::Early(FaultResponse::status(503)))]);
     a_part_refused_and_reset_while_it_is_written: survives_cleanly(LONG, "", [
@@ -105,13 +105,13 @@ rows! {
         first(Fault::ResetInBody(1_000_000))]);
     connections_reset_at_the_last_byte: survives_cleanly(LONG, "", [
         first(Fault::ResetInBody(PART as u64 - 1))]);
-    answers_to_parts_lost: survives_cleanly(LONG, "", [first(Fault::LoseAnswer)]);
-    answers_to_parts_cut: survives_cleanly(LONG, "", [first(Fault::Truncate(40))]);
+    responses_to_parts_lost: survives_cleanly(LONG, "", [first(Fault::LoseAnswer)]);
+    responses_to_parts_truncated: survives_cleanly(LONG, "", [first(Fault::Truncate(40))]);
     a_part_that_stalls: survives_cleanly(LONG, "--stall-timeout 1s", [
         first(Fault::StallBody { bytes: 1_000_000, ms: None })]);
-    an_answer_that_never_comes: survives_cleanly(LONG, "--stall-timeout 1s", [
+    a_response_that_never_arrives: survives_cleanly(LONG, "--stall-timeout 1s", [
         first(Fault::StallAnswer { ms: None })]);
-    an_answer_that_comes_late: survives_cleanly(LONG, "", [
+    a_response_that_arrives_late: survives_cleanly(LONG, "", [
         first(Fault::StallAnswer { ms: Some(700) })]);
     garbage_instead_of_http: survives_cleanly(LONG, "", [
         first(Fault::Garbage("\u{0}SSH-2.0-garbage\r\n\r\n".to_owned()))]);
@@ -121,31 +121,31 @@ rows! {
     the_page_of_a_proxy_as_a_success: survives_cleanly(LONG, "", [first(Fault::Html { status: 200 })]);
     a_spurious_401: survives_cleanly(LONG, "", [
         once(UploadPart, Fault::Refuse(FaultResponse::status(401)))]);
-    a_first_try_that_lands_after_the_second: survives_cleanly(LONG, "", [
+    a_first_attempt_that_takes_effect_after_the_second: survives_cleanly(LONG, "", [
         FaultRule::on(UploadPart, Fault::LateLanding { after: None }).part(2).when(Trigger::Attempt(1))]);
-    a_first_try_without_an_answer_that_lands_after_the_second: survives_cleanly(
+    a_first_attempt_without_a_response_that_takes_effect_after_the_second: survives_cleanly(
         LONG, "--stall-timeout 1s", [FaultRule::on(UploadPart,
             Fault::SilentLateLanding { after: None }).part(2).when(Trigger::Attempt(1))]);
-    a_commit_that_lands_after_it_was_looked_for: survives_cleanly(LONG, "", [
+    a_commit_that_takes_effect_after_the_head: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::LateLanding { after: Some(HeadObject) })]);
-    a_commit_without_an_answer_that_lands_after_it_was_looked_for: survives_cleanly(
+    a_commit_without_a_response_that_takes_effect_after_the_head: survives_cleanly(
         LONG, "--stall-timeout 1s", [once(CommitMultipartUpload,
             Fault::SilentLateLanding { after: Some(HeadObject) })]);
-    a_commit_that_lands_after_the_parts_were_listed: survives_cleanly(LONG, "", [
+    a_commit_that_takes_effect_after_the_parts_were_listed: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::LateLanding { after: Some(ListMultipartUploadParts) })]);
     create_refused: survives_cleanly(LONG, "", [once(CreateMultipartUpload, refuse(503))]);
-    create_cut_before_it_was_seen: survives_cleanly(LONG, "", [
+    create_reset_before_its_body: survives_cleanly(LONG, "", [
         once(CreateMultipartUpload, Fault::ResetBeforeBody)]);
     commit_refused: survives_cleanly(LONG, "", [once(CommitMultipartUpload, refuse(503))]);
-    commit_that_failed_inside: survives_cleanly(LONG, "", [
+    commit_with_an_internal_error: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, refuse(500))]);
-    answer_to_commit_lost: survives_cleanly(LONG, "", [
+    response_to_commit_lost: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::LoseAnswer)]);
-    answer_to_commit_cut: survives_cleanly(LONG, "", [
+    response_to_commit_truncated: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::Truncate(60))]);
-    answer_to_commit_never_comes: survives_cleanly(LONG, "--stall-timeout 1s", [
+    response_to_commit_never_arrives: survives_cleanly(LONG, "--stall-timeout 1s", [
         once(CommitMultipartUpload, Fault::StallAnswer { ms: None })]);
-    commit_reset_before_it_was_seen: survives_cleanly(LONG, "", [
+    commit_reset_before_its_body: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::ResetBeforeBody)]);
     commit_answered_by_a_proxy: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::Html { status: 504 })]);
@@ -154,19 +154,19 @@ rows! {
         FaultRule::on(HeadObject, Fault::Html { status: 200 }).when(Trigger::Attempt(2))]);
     commit_answered_by_the_page_of_a_proxy_every_time: drop(fails(LONG, "--retry-for 2s", 4, [
         FaultRule::on(CommitMultipartUpload, Fault::Html { status: 200 })]));
-    answer_to_commit_lost_and_asking_refused_for_a_while: survives_cleanly(LONG, "", [
+    response_to_commit_lost_and_head_refused_for_a_while: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::LoseAnswer),
         FaultRule::on(HeadObject, refuse(503)).when(Trigger::Attempt(2))]);
     put_refused: survives_cleanly(SHORT, "", [once(PutObject, refuse(503))]);
     put_reset: survives_cleanly(SHORT, "", [once(PutObject, Fault::ResetInBody(100))]);
-    answer_to_put_lost: survives_cleanly(SHORT, "", [once(PutObject, Fault::LoseAnswer)]);
-    answer_to_put_never_comes: survives_cleanly(SHORT, "--stall-timeout 1s", [
+    response_to_put_lost: survives_cleanly(SHORT, "", [once(PutObject, Fault::LoseAnswer)]);
+    response_to_put_never_arrives: survives_cleanly(SHORT, "--stall-timeout 1s", [
         once(PutObject, Fault::StallAnswer { ms: None })]);
-    a_put_that_lands_after_it_was_looked_for: survives_cleanly(SHORT, "", [
+    a_put_that_takes_effect_after_the_head: survives_cleanly(SHORT, "", [
         once(PutObject, Fault::LateLanding { after: Some(HeadObject) })]);
-    put_that_failed_inside: survives_cleanly(SHORT, "", [once(PutObject, refuse(500))]);
+    put_with_an_internal_error: survives_cleanly(SHORT, "", [once(PutObject, refuse(500))]);
 
-    a_part_damaged_on_the_way_and_told_so: survives_cleanly(LONG, "", [
+    a_part_damaged_on_the_way_once: survives_cleanly(LONG, "", [
         first(Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256")))]);
     a_part_damaged_on_the_way_every_time: fails(LONG, "", 7, [FaultRule::on(UploadPart,
         Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256"))).part(2)]);
@@ -179,11 +179,11 @@ rows! {
         FaultRule::on(UploadPart, Fault::FlipBit(1)).part(1)]).stderr_has(&["UnmatchedContentSHA256", "part 1"]);
     a_bit_flipped_on_the_wire_of_a_put_every_time: fails(SHORT, "", 7, [
         FaultRule::on(PutObject, Fault::FlipBit(1))]).stderr_has(&["UnmatchedContentSHA256"]);
-    a_wrong_checksum_in_the_answer_to_a_part: fails(LONG, "", 7, [
+    a_wrong_checksum_in_the_response_to_a_part: fails(LONG, "", 7, [
         FaultRule::on(UploadPart, Fault::WrongChecksum).part(2)]);
-    a_wrong_checksum_in_the_answer_to_a_commit: mismatches(LONG, [
+    a_wrong_checksum_in_the_response_to_a_commit: mismatches(LONG, [
         FaultRule::on(CommitMultipartUpload, Fault::WrongChecksum)]);
-    a_wrong_checksum_in_the_answer_to_a_put: mismatches(SHORT, [
+    a_wrong_checksum_in_the_response_to_a_put: mismatches(SHORT, [
         FaultRule::on(PutObject, Fault::WrongChecksum)]);
     a_part_corrupted_in_the_store: mismatches(LONG, [
         FaultRule::on(UploadPart, Fault::CorruptPart).part(2)]);
@@ -192,21 +192,21 @@ rows! {
     a_part_missing_from_the_object: mismatches(LONG, [
         FaultRule::on(CommitMultipartUpload, Fault::DropPart(2))]);
 
-    a_commit_that_is_answered_and_stores_nothing: fails(LONG, "", 7, [
+    a_commit_that_succeeds_and_stores_nothing: fails(LONG, "", 7, [
         FaultRule::on(CommitMultipartUpload, Fault::NothingStored)]).stderr_has(&["not stored", "etag"]);
-    a_put_that_is_answered_and_stores_nothing: fails(SHORT, "", 7, [
+    a_put_that_succeeds_and_stores_nothing: fails(SHORT, "", 7, [
         FaultRule::on(PutObject, Fault::NothingStored)]).stderr_has(&["not stored", "etag"]);
     a_part_that_the_store_has_lost_by_the_commit: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::LosePart(3))]);
     a_part_that_has_become_another_by_the_commit: survives_cleanly(LONG, "", [
         once(CommitMultipartUpload, Fault::AlterPart(3))]);
-    an_object_that_may_not_be_looked_at: survives_cleanly(LONG, "", [
+    an_object_whose_metadata_is_forbidden: survives_cleanly(LONG, "", [
         FaultRule::on(HeadObject, refuse(403))]);
     an_object_that_a_policy_hides: survives_cleanly(LONG, "", [
         FaultRule::on(HeadObject, refuse(404))]);
     a_put_object_that_a_policy_hides: survives_cleanly(SHORT, "", [
         FaultRule::on(HeadObject, refuse(404))]);
-    looking_at_the_object_refused_for_a_while: survives_cleanly(LONG, "", [
+    head_refused_for_a_while: survives_cleanly(LONG, "", [
         FaultRule::on(HeadObject, refuse(503)).when(Trigger::Attempt(2))]);
 
     a_service_that_stays_down: fails(LONG, "--retry-for 2s", 4, [
@@ -223,26 +223,28 @@ rows! {
         FaultRule::on(CommitMultipartUpload, refuse(403))]).stderr_has(&["403"]);
 }
 
-/// What stood there before is hidden, and a commit that stores nothing leaves it there.
+/// The metadata of the previous object cannot be read, and a commit that stores nothing leaves it in place.
 #[test]
 fn an_older_object_that_may_not_be_looked_at_is_not_taken_for_the_new_one() {
     for status in [403, 404] {
         let hidden = || FaultRule::on(HeadObject, refuse(status));
-        for (lies, by_etag, code) in
+        for (stores_nothing, by_etag, code) in
             [(true, false, 8), (true, true, 7), (false, false, 0), (false, true, 0)]
         {
-            let lie = lies.then(|| FaultRule::on(CommitMultipartUpload, Fault::NothingStored));
-            let store = Store::failing([hidden()].into_iter().chain(lie));
+            let fault =
+                stores_nothing.then(|| FaultRule::on(CommitMultipartUpload, Fault::NothingStored));
+            let store = Store::failing([hidden()].into_iter().chain(fault));
             let old = ramp(SHORT / 2);
             let stored = store.put("x").arg("--force").stdin(old.clone()).run().exits(0).receipt();
-            let condition = match by_etag {
-                true => format!("--if-match {}", stored["etag"].as_str().unwrap()),
-                false => "--force".to_owned(),
+            let condition = if by_etag {
+                format!("--if-match {}", stored["etag"].as_str().unwrap())
+            } else {
+                "--force".to_owned()
             };
             let done = put(&store, LONG, &condition);
             assert_eq!(done.status.code(), Some(code), "HTTP {status}: {}", done.stderr);
-            let stands = if lies { old } else { ramp(LONG) };
-            assert_same(&store.object("x").unwrap(), &stands);
+            let expected = if stores_nothing { old } else { ramp(LONG) };
+            assert_same(&store.object("x").unwrap(), &expected);
             store.assert_no_open_upload();
         }
     }
@@ -251,8 +253,8 @@ fn an_older_object_that_may_not_be_looked_at_is_not_taken_for_the_new_one() {
 #[test]
 fn checksums_that_the_service_does_not_send_are_no_mismatch() {
     for length in [SHORT, LONG] {
-        let silent = |operation| FaultRule::on(operation, Fault::MissingChecksum);
-        let rules = [UploadPart, CommitMultipartUpload, PutObject, HeadObject].map(silent);
+        let without = |operation| FaultRule::on(operation, Fault::MissingChecksum);
+        let rules = [UploadPart, CommitMultipartUpload, PutObject, HeadObject].map(without);
         let (store, done) = survives(length, "", rules);
         store.assert_no_open_upload();
         assert_eq!(done.receipt()["verified-by"], "content-length");
@@ -260,20 +262,20 @@ fn checksums_that_the_service_does_not_send_are_no_mismatch() {
 }
 
 #[test]
-fn a_put_whose_body_never_gets_through_is_no_unknown_outcome_even_if_nobody_can_be_asked() {
+fn a_put_whose_body_never_arrives_is_no_unknown_outcome_even_if_head_fails() {
     let rules = [
         FaultRule::on(PutObject, Fault::StallBody { bytes: 1 << 20, ms: None }),
         FaultRule::on(HeadObject, refuse(503)).when(Trigger::From(2)),
     ];
     let store = Store::failing(rules);
-    // More than the kernels of both sides hold.
+    // Longer than the socket buffers of both sides.
     let options = "put --part-size 64MiB --stall-timeout 1s --retry-for 1s oci://backups/x";
     store.ocipipe(options).stdin(ramp(30 << 20)).run().fails(4).stderr_has(&["no byte moved"]);
     store.assert_not_stored("x");
 }
 
 #[test]
-fn the_trouble_is_said_once_when_it_starts_and_once_when_it_ends() {
+fn an_outage_is_reported_once_at_its_start_and_once_at_its_end() {
     let rule = FaultRule::on(UploadPart, refuse(503)).when(Trigger::Requests(4));
     let (_, done) = survives(LONG, "--parallel-upload-count 1", [rule]);
     assert_eq!(done.stderr.matches("503").count(), 1, "{}", done.stderr);
@@ -309,9 +311,9 @@ fn an_upload_that_cannot_be_aborted_is_named_together_with_the_command_that_does
     store.assert_no_open_upload();
 }
 
-/// The page of a proxy is no answer to a call that expects nothing, whatever its status.
+/// The page of a proxy is no success of a call without a response body, whatever its status.
 #[test]
-fn an_upload_counts_as_aborted_and_an_object_as_deleted_only_on_the_word_of_the_service() {
+fn an_upload_counts_as_aborted_and_an_object_as_deleted_only_by_a_response_of_the_service() {
     let page = || Fault::Html { status: 200 };
     fails(
         LONG,
@@ -339,7 +341,7 @@ fn an_upload_counts_as_aborted_and_an_object_as_deleted_only_on_the_word_of_the_
 }
 
 #[test]
-fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown_and_nothing_is_aborted() {
+fn an_outcome_that_cannot_be_resolved_is_reported_as_unknown_and_nothing_is_aborted() {
     let rules = [
         once(CommitMultipartUpload, Fault::LoseAnswer),
         FaultRule::on(HeadObject, refuse(503)).when(Trigger::From(2)),
@@ -353,7 +355,7 @@ fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown_and_nothing_is_abor
 }
 
 #[test]
-fn the_source_is_let_go_of_when_the_upload_is_given_up_and_not_only_when_its_abort_is_answered() {
+fn the_source_is_released_when_the_upload_fails_and_not_only_after_its_abort() {
     let silent = Fault::StallAnswer { ms: None };
     let store = Store::failing([
         FaultRule::on(UploadPart, refuse(403)),
@@ -362,8 +364,11 @@ fn the_source_is_let_go_of_when_the_upload_is_given_up_and_not_only_when_its_abo
     let mut run = store.put("x").stdin_pipe().start();
     let piece = ramp(1 << 16);
     while std::io::Write::write_all(run.stdin.as_mut().unwrap(), &piece).is_ok() {}
-    let told = run.age();
+    let released = run.age();
     let done = run.wait_with_open_stdin().fails(4).stderr_has(&["uploads abort"]);
-    let after = done.took.saturating_sub(told);
-    assert!(after > std::time::Duration::from_secs(5), "the producer was told {after:?} before");
+    let after = done.took.saturating_sub(released);
+    assert!(
+        after > std::time::Duration::from_secs(5),
+        "the source was released only {after:?} before the end"
+    );
 }

@@ -1,7 +1,7 @@
-//! The cause of an end that arrives after the end: a job is stopped, its producer dies of it first, and
-//! the stream looks whole.
+//! The stop of a whole job in which the signal kills the producer first, so that the stream seems complete
+//! before the signal reaches ocipipe.
 //!
-//! `OCIPIPE_STOPS=200` makes so many runs of each table; a short slice is made otherwise.
+//! `OCIPIPE_STOPS=200` sets the number of runs of each table.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,19 +19,18 @@ use emulator::Operation::{HeadObject, UploadPart};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 const SIGNALS: [(Signal, i32); 3] = [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)];
-/// One part, and several.
+/// In bytes: a stream of one part, and one of several.
 const LENGTHS: [usize; 2] = [1_000_000, 2 * PART + 5];
 const MS: Duration = Duration::from_millis(1);
-/// Signals that lie further apart than was meant: the machine was too busy for the test. What is
-/// promised is 100 ms.
+/// If the signals are further apart, the machine is too busy for the test. The promise is 100 ms.
 const TOO_BUSY: Duration = Duration::from_millis(90);
 
-/// Who is told of the stop, in which order.
+/// The order in which the processes of a job get the signal.
 #[derive(Debug, Clone, Copy)]
-enum Told {
-    /// The kernel tells the whole process group, as for Ctrl-C.
+enum StopOrder {
+    /// The kernel sends it to the process group, as for Ctrl-C.
     Group,
-    /// Somebody tells each process, as for a unit that is stopped; so much time lies between.
+    /// Each process gets it separately, with this time between, as when a systemd unit is stopped.
     ProducerFirst(Duration),
     ProducerLast(Duration),
 }
@@ -56,8 +55,8 @@ impl Producer {
         Producer { child, pid }
     }
 
-    /// Waits until all has been written: only then is it the other program.
-    fn waits(&self) {
+    /// Waits until the stream is written: then the process has become `sleep`.
+    fn wait_until_written(&self) {
         let path = format!("/proc/{}/comm", self.pid.as_raw_nonzero());
         while std::fs::read_to_string(&path).unwrap().trim() != "sleep" {
             std::thread::sleep(MS);
@@ -72,27 +71,27 @@ impl Drop for Producer {
     }
 }
 
-/// Tells them; how much time lay between the first and the last.
-fn tell(told: Told, signal: Signal, producer: &Producer, run: &Running) -> Duration {
-    let began = Instant::now();
-    match told {
-        Told::Group => kill_process_group(producer.pid, signal).unwrap(),
-        Told::ProducerFirst(gap) => {
+/// Sends the signals; returns the time between the first and the last.
+fn send_stop(order: StopOrder, signal: Signal, producer: &Producer, run: &Running) -> Duration {
+    let started_at = Instant::now();
+    match order {
+        StopOrder::Group => kill_process_group(producer.pid, signal).unwrap(),
+        StopOrder::ProducerFirst(gap) => {
             kill_process(producer.pid, signal).unwrap();
             std::thread::sleep(gap);
             run.signaller()(signal);
         }
-        Told::ProducerLast(gap) => {
+        StopOrder::ProducerLast(gap) => {
             run.signal(signal);
             std::thread::sleep(gap);
             kill_process(producer.pid, signal).unwrap();
         }
     }
-    began.elapsed()
+    started_at.elapsed()
 }
 
-/// A stream that is under way, and a producer that has nothing more to write.
-fn under_way(store: &Store, name: &str, length: usize, options: &str) -> (Producer, Running) {
+/// Starts a run whose producer has written everything and does not end.
+fn start_run(store: &Store, name: &str, length: usize, options: &str) -> (Producer, Running) {
     let mut producer = Producer::start(length);
     let stdout = producer.child.stdout.take().unwrap();
     let heads = store.requests_of(HeadObject).len();
@@ -102,56 +101,56 @@ fn under_way(store: &Store, name: &str, length: usize, options: &str) -> (Produc
     if length > PART {
         store.wait_for_requests(UploadPart, parts + 1);
     }
-    producer.waits();
+    producer.wait_until_written();
     (producer, run)
 }
 
-/// One stop; it stores nothing, unless the signals lay too far apart for that to be promised.
-fn stop(store: &Store, name: &str, told: Told, (signal, code): (Signal, i32), length: usize) {
-    let (producer, run) = under_way(store, name, length, "");
-    let apart = tell(told, signal, &producer, &run);
-    let what = format!("{told:?}, {signal:?}, {length} bytes, told within {apart:?}");
+/// Makes one stop and asserts that nothing is stored, unless the signals were too far apart.
+fn stop(store: &Store, name: &str, order: StopOrder, (signal, code): (Signal, i32), length: usize) {
+    let (producer, run) = start_run(store, name, length, "");
+    let gap = send_stop(order, signal, &producer, &run);
+    let what = format!("{order:?}, {signal:?}, {length} bytes, signals within {gap:?}");
     let done = run.wait_with_open_stdin();
-    if apart > TOO_BUSY && matches!(told, Told::ProducerFirst(_)) && done.status.success() {
-        return never_speaks_of_stopping(&done.stderr);
+    if gap > TOO_BUSY && matches!(order, StopOrder::ProducerFirst(_)) && done.status.success() {
+        return assert_no_stop_message(&done.stderr);
     }
     assert_eq!(done.status.code(), Some(code), "{what}:\n{}", done.stderr);
-    assert!(store.object(name).is_none(), "{what}: a torso is stored");
+    assert!(store.object(name).is_none(), "{what}: a truncated stream is stored");
     store.assert_no_open_upload();
 }
 
-fn never_speaks_of_stopping(said: &str) {
-    assert!(!said.contains("stop"), "it succeeded, and speaks of stopping:\n{said}");
+fn assert_no_stop_message(stderr: &str) {
+    assert!(!stderr.contains("stop"), "exit 0, and a message about stopping:\n{stderr}");
 }
 
-fn runs(slice: usize) -> usize {
-    std::env::var("OCIPIPE_STOPS").map_or(slice, |text| text.parse().unwrap())
+fn runs(default: usize) -> usize {
+    std::env::var("OCIPIPE_STOPS").map_or(default, |text| text.parse().unwrap())
 }
 
 fn table(count: usize) {
     let store = Store::start();
-    let told = [
-        Told::Group,
-        Told::ProducerFirst(Duration::ZERO),
-        Told::ProducerLast(Duration::ZERO),
-        Told::ProducerFirst(5 * MS),
-        Told::ProducerFirst(20 * MS),
-        Told::ProducerFirst(50 * MS),
-        Told::ProducerLast(20 * MS),
+    let orders = [
+        StopOrder::Group,
+        StopOrder::ProducerFirst(Duration::ZERO),
+        StopOrder::ProducerLast(Duration::ZERO),
+        StopOrder::ProducerFirst(5 * MS),
+        StopOrder::ProducerFirst(20 * MS),
+        StopOrder::ProducerFirst(50 * MS),
+        StopOrder::ProducerLast(20 * MS),
     ];
     for number in 0..count {
         let signal = SIGNALS[number % SIGNALS.len()];
-        let length = LENGTHS[number / told.len() % LENGTHS.len()];
-        stop(&store, &format!("x{number}"), told[number % told.len()], signal, length);
+        let length = LENGTHS[number / orders.len() % LENGTHS.len()];
+        stop(&store, &format!("x{number}"), orders[number % orders.len()], signal, length);
     }
 }
 
 #[test]
-fn a_job_that_is_stopped_stores_nothing_whoever_is_told_first() {
+fn a_job_that_is_stopped_stores_nothing_whichever_process_gets_the_signal_first() {
     table(runs(21));
 }
 
-/// What keeps a core busy until it is dropped.
+/// Ends the threads that keep the cores busy when it is dropped.
 struct Busy<'a>(&'a AtomicBool);
 
 impl Drop for Busy<'_> {
@@ -161,14 +160,14 @@ impl Drop for Busy<'_> {
 }
 
 #[test]
-fn nor_does_it_while_every_core_is_busy() {
-    let over = AtomicBool::new(false);
+fn a_job_that_is_stopped_stores_nothing_while_every_core_is_busy() {
+    let ended = AtomicBool::new(false);
     let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
     std::thread::scope(|scope| {
-        let _busy = Busy(&over);
+        let _busy = Busy(&ended);
         for _ in 0..cores {
             scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
+                while !ended.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
                 }
             });
@@ -178,24 +177,24 @@ fn nor_does_it_while_every_core_is_busy() {
 }
 
 #[test]
-fn a_signal_that_comes_long_after_the_end_either_stores_nothing_or_says_nothing_of_stopping() {
+fn a_signal_long_after_the_end_either_stores_nothing_or_causes_no_stop_message() {
     let store = Store::start();
     for number in 0..runs(10) {
         let (name, length) = (format!("x{number}"), LENGTHS[number % 2]);
         let (signal, code) = SIGNALS[number % 3];
-        let (producer, run) = under_way(&store, &name, length, "");
-        // About where the request leaves: before, while and after it is under way.
+        let (producer, run) = start_run(&store, &name, length, "");
+        // Around the time of the request: before it, while it is in flight, and after it.
         let gap = (96 + 2 * number as u64 % 40) as u32 * MS;
-        tell(Told::ProducerFirst(gap), signal, &producer, &run);
+        send_stop(StopOrder::ProducerFirst(gap), signal, &producer, &run);
         let done = run.wait_with_open_stdin();
         match done.status.code() {
             Some(0) => {
                 assert_eq!(store.object(&name).unwrap().len(), length);
-                never_speaks_of_stopping(&done.stderr);
+                assert_no_stop_message(&done.stderr);
             }
             other => {
                 assert_eq!(other, Some(code), "{gap:?}:\n{}", done.stderr);
-                assert!(store.object(&name).is_none(), "{gap:?}: a torso is stored");
+                assert!(store.object(&name).is_none(), "{gap:?}: a truncated stream is stored");
             }
         }
         store.assert_no_open_upload();
@@ -203,18 +202,18 @@ fn a_signal_that_comes_long_after_the_end_either_stores_nothing_or_says_nothing_
 }
 
 #[test]
-fn a_local_store_stores_no_torso_either() {
+fn a_local_store_stores_no_truncated_stream_either() {
     let folder = tempfile::tempdir().unwrap();
     let mut producer = Producer::start(LENGTHS[0]);
     let stdout = producer.child.stdout.take().unwrap();
     let run = common::run::ocipipe(["put", "--debug", "--local"]).arg(folder.path());
     let run = run.arg("oci://b/x").in_group(producer.pid).stdin_from(stdout).start();
-    producer.waits();
-    let apart = tell(Told::ProducerFirst(20 * MS), Signal::TERM, &producer, &run);
+    producer.wait_until_written();
+    let gap = send_stop(StopOrder::ProducerFirst(20 * MS), Signal::TERM, &producer, &run);
     let done = run.wait_with_open_stdin();
-    if apart > TOO_BUSY && done.status.success() {
+    if gap > TOO_BUSY && done.status.success() {
         return;
     }
     assert_eq!(done.status.code(), Some(143), "{}", done.stderr);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "files are left");
 }

@@ -1,4 +1,4 @@
-//! Runs that are stopped: by a signal, by a producer that dies, by one that does not let go.
+//! Runs that end early: by a signal, by a producer that fails, by one that keeps its stdout open.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,11 +15,11 @@ use rustix::process::Signal;
 
 const ALL: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
 
-/// Signals that are so far apart are two.
+/// Signals that are this far apart count as two.
 const MORE_THAN_ONE_STOP: Duration = Duration::from_millis(1100);
 
-/// A run in the middle of a long stream, its first part stored and its stdin still open.
-fn midway(store: &Store, name: &str) -> Running {
+/// Starts a run with an open stdin and waits until its first part is stored.
+fn start_with_one_part(store: &Store, name: &str) -> Running {
     let mut run = store.put(name).stdin_pipe().start();
     run.write(&ramp(PART + 1));
     store.wait_for_requests(UploadPart, 1);
@@ -30,9 +30,9 @@ fn midway(store: &Store, name: &str) -> Running {
 fn a_signal_in_mid_stream_leaves_nothing_behind_and_does_not_wait_for_the_producer() {
     for (signal, code) in ALL {
         let store = Store::start();
-        let run = midway(&store, "x");
+        let run = start_with_one_part(&store, "x");
         run.signal(signal);
-        // Its stdin stays open all the while.
+        // Its stdin stays open.
         run.wait_with_open_stdin().fails(code).within_seconds(15);
         store.assert_not_stored("x");
     }
@@ -51,7 +51,7 @@ fn a_signal_before_the_first_byte_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_signal_while_the_endpoint_is_down_ends_the_waiting() {
+fn a_signal_while_the_endpoint_is_down_ends_the_wait() {
     let store = Store::failing([FaultRule::any(Fault::Refuse(FaultResponse::status(503)))]);
     let run = store.put("x").stdin_pipe().start();
     run.wait_for_stderr("trying again");
@@ -60,7 +60,7 @@ fn a_signal_while_the_endpoint_is_down_ends_the_waiting() {
 }
 
 #[test]
-fn a_signal_while_parts_are_refused_ends_the_waiting_and_aborts() {
+fn a_signal_while_parts_are_refused_ends_the_wait_and_aborts() {
     let store =
         Store::failing([FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(503)))]);
     let mut run = store.put("x").stdin_pipe().start();
@@ -72,7 +72,7 @@ fn a_signal_while_parts_are_refused_ends_the_waiting_and_aborts() {
 }
 
 #[test]
-fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
+fn a_commit_that_was_sent_is_resolved_and_not_cancelled() {
     for (operation, length) in [(CommitMultipartUpload, PART + 1), (PutObject, 99)] {
         let store =
             Store::failing([FaultRule::on(operation, Fault::StallAnswer { ms: Some(1500) })]);
@@ -89,12 +89,12 @@ fn a_commit_that_was_sent_is_settled_and_not_cancelled() {
 }
 
 #[test]
-fn a_second_signal_after_more_than_a_second_leaves_at_once() {
+fn a_second_signal_after_more_than_a_second_ends_the_program_at_once() {
     let store = Store::failing([FaultRule::on(
         Operation::AbortMultipartUpload,
         Fault::StallAnswer { ms: None },
     )]);
-    let run = midway(&store, "x");
+    let run = start_with_one_part(&store, "x");
     let id = store.server().open_uploads()[0].2.clone();
     run.signal(Signal::INT);
     run.wait_for_stderr("SIGINT");
@@ -106,7 +106,7 @@ fn a_second_signal_after_more_than_a_second_leaves_at_once() {
 }
 
 #[test]
-fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknown() {
+fn a_second_signal_while_the_commit_is_in_flight_reports_an_unknown_outcome() {
     let store =
         Store::failing([FaultRule::on(CommitMultipartUpload, Fault::StallAnswer { ms: None })]);
     let mut run = store.put("x").stdin_pipe().start();
@@ -123,7 +123,7 @@ fn a_second_signal_while_the_commit_is_under_way_says_that_the_outcome_is_unknow
         .stderr_has(&["unknown", "oci os object head"]);
 }
 
-/// A store whose answer to an abort takes so long that a second signal would come before it.
+/// A store that delays an abort, so that a second signal arrives before the response.
 fn slow_to_abort() -> Store {
     Store::failing([FaultRule::on(Operation::AbortMultipartUpload, Fault::Delay(700))])
 }
@@ -138,7 +138,7 @@ fn two_signals_at_once_are_one_stop_and_the_upload_is_aborted() {
         (S::HUP, S::HUP, 129),
     ] {
         let store = slow_to_abort();
-        let run = midway(&store, "x");
+        let run = start_with_one_part(&store, "x");
         run.signal(first);
         run.wait_for_stderr("SIG");
         run.signal(second);
@@ -150,7 +150,7 @@ fn two_signals_at_once_are_one_stop_and_the_upload_is_aborted() {
 #[test]
 fn the_two_signals_of_timeout_are_one_stop() {
     let store = slow_to_abort();
-    // It sends on what it gets, to its child and then to the group, as it does when time is up.
+    // `timeout` forwards a signal to its child and then to the group, as it does after its time.
     let mut run = store.put("x").wrapped_by("timeout 600").stdin_pipe().start();
     run.write(&ramp(PART + 1));
     store.wait_for_requests(UploadPart, 1);
@@ -162,29 +162,29 @@ fn the_two_signals_of_timeout_are_one_stop() {
 #[test]
 fn a_closed_terminal_is_one_stop() {
     let store = slow_to_abort();
-    let (ours, theirs) = terminal();
+    let (controller, terminal_side) = terminal();
     let script = format!("head -c {} /dev/zero; exec sleep 600", PART + 1);
     let run = store.put("x").args("-- sh -c").arg(script);
-    let run = run.wrapped_by("setsid --ctty").stdin_from(theirs).start();
+    let run = run.wrapped_by("setsid --ctty").stdin_from(terminal_side).start();
     store.wait_for_requests(UploadPart, 1);
-    drop(ours);
+    drop(controller);
     run.wait_with_open_stdin().fails(129).within_seconds(15).stderr_lacks("uploads abort");
     store.assert_not_stored("x");
 }
 
 #[test]
-fn an_abort_that_something_on_the_way_to_the_service_answers_is_tried_again() {
+fn an_abort_that_a_proxy_answers_is_retried() {
     let page = Fault::Html { status: 200 };
     let once =
         || [FaultRule::on(Operation::AbortMultipartUpload, page.clone()).when(Trigger::First(1))];
     let store = Store::failing(once());
-    let run = midway(&store, "x");
+    let run = start_with_one_part(&store, "x");
     run.signal(Signal::TERM);
     run.wait_with_open_stdin().fails(143).within_seconds(15);
     store.assert_not_stored("x");
 
     let store = Store::failing(once());
-    let run = midway(&store, "x");
+    let run = start_with_one_part(&store, "x");
     run.signal(Signal::KILL);
     run.wait_with_open_stdin();
     store.ocipipe("uploads abort --all oci://backups").run().exits(0);
@@ -192,7 +192,7 @@ fn an_abort_that_something_on_the_way_to_the_service_answers_is_tried_again() {
 }
 
 #[test]
-fn every_signal_that_would_end_the_process_ends_the_upload_in_order() {
+fn every_signal_that_would_end_the_process_aborts_the_upload() {
     use Signal as S;
     for (signal, code) in [
         (S::QUIT, 131),
@@ -205,7 +205,7 @@ fn every_signal_that_would_end_the_process_ends_the_upload_in_order() {
         (S::IO, 157),
     ] {
         let store = Store::start();
-        let run = midway(&store, "x");
+        let run = start_with_one_part(&store, "x");
         run.signal(signal);
         run.wait_with_open_stdin().fails(code).within_seconds(15);
         store.assert_not_stored("x");
@@ -213,12 +213,12 @@ fn every_signal_that_would_end_the_process_ends_the_upload_in_order() {
 }
 
 #[test]
-fn a_signal_ends_a_get_whose_reader_stands_still() {
+fn a_signal_ends_a_get_whose_reader_does_not_read() {
     let store = Store::start();
     store.put("x").stdin(ramp(PART + 1)).run().exits(0);
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let run = store.ocipipe("get oci://backups/x").stdout_to(writer).start();
-    // Something has been written, and the rest does not fit into the pipe.
+    // Waits until something has been written; the rest does not fit into the pipe.
     let mut waited = [rustix::event::PollFd::new(&reader, rustix::event::PollFlags::IN)];
     rustix::event::poll(&mut waited, None).unwrap();
     run.signal(Signal::TERM);
@@ -241,7 +241,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
 #[test]
 fn a_killed_run_leaves_one_open_upload_that_can_be_found_and_aborted() {
     let store = Store::start();
-    let run = midway(&store, "x");
+    let run = start_with_one_part(&store, "x");
     run.signal(Signal::KILL);
     run.wait_with_open_stdin();
     assert_eq!(store.server().open_uploads().len(), 1);
@@ -257,27 +257,28 @@ fn a_killed_run_leaves_one_open_upload_that_can_be_found_and_aborted() {
 fn a_stop_ends_the_command_too() {
     let store = Store::start();
     let folder = store.folder().display().to_string();
-    let script = format!("trap 'touch {folder}/told; exit' TERM; echo begun >&2; sleep 600 & wait");
+    let script =
+        format!("trap 'touch {folder}/stopped; exit' TERM; echo started >&2; sleep 600 & wait");
     let run = store.put("x").args("-- sh -c").arg(script).start();
-    run.wait_for_stderr("begun");
+    run.wait_for_stderr("started");
     run.signal(Signal::TERM);
     run.wait_with_open_stdin().fails(143).within_seconds(15);
-    assert!(store.folder().join("told").exists(), "the command was not told");
+    assert!(store.folder().join("stopped").exists(), "the command got no SIGTERM");
     store.assert_not_stored("x");
 }
 
 #[test]
-fn a_stop_tells_what_the_command_has_started_once() {
+fn a_stop_signals_the_children_of_the_command_once() {
     let store = Store::start();
-    let told = store.folder().join("told");
+    let mark = store.folder().join("stopped");
     let child = "i=0; while [ $i -lt 20 ]; do sleep 0.1; i=$((i+1)); done";
-    let trap = format!("trap 'echo >> {}' TERM; echo begun >&2", told.display());
+    let trap = format!("trap 'echo >> {}' TERM; echo started >&2", mark.display());
     let script = format!("({trap}; {child}) & exec sleep 600");
     let run = store.put("x").args("-- sh -c").arg(script).start();
-    run.wait_for_stderr("begun");
+    run.wait_for_stderr("started");
     run.signal(Signal::TERM);
     run.wait_with_open_stdin().fails(143).within_seconds(15);
-    assert_eq!(std::fs::read(told).unwrap(), b"\n");
+    assert_eq!(std::fs::read(mark).unwrap(), b"\n");
 }
 
 #[test]
@@ -301,7 +302,7 @@ fn a_command_whose_child_keeps_the_pipe_open_is_given_ten_seconds() {
 }
 
 #[test]
-fn giving_up_lets_go_of_the_producer() {
+fn a_failed_upload_closes_the_pipe_of_the_producer() {
     let store =
         Store::failing([FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(403)))]);
     let mut run = store.put("x").stdin_pipe().start();
@@ -322,8 +323,8 @@ fn giving_up_lets_go_of_the_producer() {
 
 #[test]
 fn a_command_that_has_exited_is_not_blamed_for_a_slow_service() {
-    // For longer than a held-open stdout is tolerated, no part is acknowledged, so that the last
-    // bytes wait in the pipe for a buffer.
+    // No part is acknowledged for longer than the timeout for an open stdout, so the last bytes wait in the
+    // pipe for a buffer.
     let slow = |part| FaultRule::on(UploadPart, Fault::Delay(13_000)).part(part);
     let store = Store::failing([slow(1), slow(2)]);
     let size = 2 * PART + 100_000;
