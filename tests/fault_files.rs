@@ -39,8 +39,8 @@ impl Serve {
             .arg(plan_path(plan))
             .var("OCIPIPE_SERVE_LOG", "1")
             .start();
-        process.waits_for_word("Stop with");
-        let text = process.said();
+        process.wait_for_stderr("Stop with");
+        let text = process.stderr_so_far();
         let url = text.split("--endpoint ").nth(1).unwrap().split_whitespace().next().unwrap();
         Serve { process, url: url.to_owned(), dir }
     }
@@ -68,13 +68,13 @@ impl Serve {
                 .exits(0);
             assert!(std::fs::read(copy).unwrap() == ramp(length), "{name} has other bytes");
         }
-        self.command("uploads list --bucket-name backups").run().exits(0).says_nothing_of("large");
+        self.command("uploads list --bucket-name backups").run().exits(0).stderr_lacks("large");
     }
 
     /// The records of the log, after the server has stopped.
     fn stop(self) -> Vec<Value> {
         self.process.signal(Signal::TERM);
-        self.process.ends().exits(0);
+        self.process.wait_with_open_stdin().exits(0);
         let log = std::fs::read_to_string(self.dir.path().join("requests.jsonl")).unwrap();
         log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
