@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_header_asks_for_nothing_and_an_unknown_algorithm_is_refused() {
+    fn an_empty_header_requests_nothing_and_an_unknown_algorithm_is_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("opc-checksum-algorithm", "".parse().unwrap());
         headers.insert("content-md5", "".parse().unwrap());

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_truncated_answer_ends_after_that_many_bytes() {
+    async fn a_truncated_response_ends_after_that_many_bytes() {
         let (mut connection, mut client) = pair().await;
         connection.control().truncate(3);
         assert!(connection.write_all(b"abcdef").await.is_err());
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_bytes_take_the_place_of_the_answer() {
+    async fn other_bytes_replace_the_response() {
         let (mut connection, mut client) = pair().await;
         connection.control().replace(Bytes::from_static(b"<html>"));
         assert!(connection.write_all(b"HTTP/1.1 200 OK").await.is_err());

@@ -101,7 +101,7 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn a_held_request_lands_after_the_one_that_follows_it() {
+    async fn a_delayed_request_is_handled_after_the_one_that_follows_it() {
         let delayed = Arc::new(DelayedRequests::default());
         let order = Arc::new(Mutex::new(Vec::new()));
         let (mut gate, received) = delayed.hold(Operation::UploadPart, Some(1), None);

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_matching_rule_decides_and_one_part_can_be_meant() {
+    fn the_first_matching_rule_decides_and_a_rule_can_match_one_part() {
         let plan = FaultPlan::new()
             .with(FaultRule::on(UploadPart, refuse(500)).part(2))
             .with(FaultRule::any(refuse(429)).when(Trigger::Attempt(2)));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spurious_404_of_every_operation_leaves_alone_what_names_no_bucket() {
+    fn a_spurious_404_of_every_operation_skips_requests_that_name_no_bucket() {
         let mut injector = FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(1000, 0)));
         assert_eq!(injector.next_fault(Operation::GetNamespace, None), None);
         assert_eq!(injector.next_fault(Operation::RefreshToken, None), None);

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_got_no_answer_still_leaves_a_record() {
+    fn a_request_without_a_response_leaves_a_record() {
         let log = Arc::new(Log::new(None));
         let mut first = log.arrival("PUT", "/n", false);
         first.received().fetch_add(5, Ordering::SeqCst);

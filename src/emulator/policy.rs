@@ -203,10 +203,14 @@ mod tests {
         route("PUT", "/n/ns/b/demo/o/x").unwrap()
     }
 
-    fn writes(rights: PermissionSet, create_only: bool, current: Option<&str>) -> Result<(), u16> {
+    fn put_status(
+        rights: PermissionSet,
+        if_none_match: Option<&str>,
+        current: Option<&str>,
+    ) -> Result<(), u16> {
         let policy = Policy { rights, buckets: BTreeMap::new() };
         let conditions = Conditions {
-            if_none_match: create_only.then(|| "*".to_owned()),
+            if_none_match: if_none_match.map(str::to_owned),
             restrictions: policy.write_restrictions(&put()),
             ..Conditions::default()
         };
@@ -217,15 +221,15 @@ mod tests {
     #[test]
     fn a_put_needs_create_for_a_new_name_and_overwrite_over_an_object() {
         let create = || PermissionSet::of([ObjectCreate]);
-        assert_eq!(writes(create(), true, None), Ok(()));
-        assert_eq!(writes(create(), false, None), Ok(()));
-        assert_eq!(writes(create(), false, Some("e")), Err(404));
-        assert_eq!(writes(create(), true, Some("e")), Err(412));
+        assert_eq!(put_status(create(), Some("*"), None), Ok(()));
+        assert_eq!(put_status(create(), None, None), Ok(()));
+        assert_eq!(put_status(create(), None, Some("e")), Err(404));
+        assert_eq!(put_status(create(), Some("*"), Some("e")), Err(412));
         let overwrite = || PermissionSet::of([ObjectOverwrite]);
-        assert_eq!(writes(overwrite(), false, None), Err(404));
-        assert_eq!(writes(overwrite(), false, Some("e")), Ok(()));
-        assert_eq!(writes(overwrite(), true, Some("e")), Err(404));
-        assert_eq!(writes(PermissionSet::of([]), true, Some("e")), Err(404));
+        assert_eq!(put_status(overwrite(), None, None), Err(404));
+        assert_eq!(put_status(overwrite(), None, Some("e")), Ok(()));
+        assert_eq!(put_status(overwrite(), Some("*"), Some("e")), Err(404));
+        assert_eq!(put_status(PermissionSet::of([]), Some("*"), Some("e")), Err(404));
     }
 
     #[test]

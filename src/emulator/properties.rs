@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_key_must_come_whole_and_be_the_same() {
+    fn a_customer_key_needs_all_three_headers_and_has_to_be_the_same() {
         let right = key_headers(&[7; 32]);
         let stored = customer_key(&right).unwrap();
         assert!(stored.is_some() && check_same_key(&stored, &right).is_ok());

@@ -104,63 +104,79 @@ impl Target {
 pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = Query::parse(query)?;
-    let to = |operation, namespace: &str, bucket: &str, object: &str| {
-        Ok(Target {
-            operation,
-            namespace: decode(namespace)?,
-            bucket: decode(bucket)?,
-            object: decode(object)?,
-            query: query.clone(),
-        })
-    };
     // At most seven segments, the first empty: all after `/o/` or `/u/` is the object's name, with slashes.
     let mut segments = path.splitn(7, '/');
     if segments.next() != Some("") {
         return Err(ErrorResponse::not_found(path));
     }
     let segments: Vec<&str> = segments.collect();
-    use Operation::*;
-    let found = match (method, segments.as_slice()) {
-        ("POST", ["v1", "authentication", "refresh"]) => to(RefreshToken, "", "", ""),
-        ("POST", ["v1", "token", "upst", "actions", "GenerateUpst"]) => {
-            to(GenerateToken, "", "", "")
-        }
-        ("GET", ["n"] | ["n", ""]) => to(GetNamespace, "", "", ""),
-        ("GET", ["n", ns, "b"] | ["n", ns, "b", ""]) => to(ListBuckets, ns, "", ""),
-        ("POST", ["n", ns, "b"] | ["n", ns, "b", ""]) => to(CreateBucket, ns, "", ""),
-        ("GET", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => to(GetBucket, ns, b, ""),
-        ("HEAD", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => to(HeadBucket, ns, b, ""),
-        ("DELETE", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => to(DeleteBucket, ns, b, ""),
-        ("GET", ["n", ns, "b", b, "o"]) => to(ListObjects, ns, b, ""),
-        ("PUT", ["n", ns, "b", b, "o", o]) => to(PutObject, ns, b, o),
-        ("GET", ["n", ns, "b", b, "o", o]) => to(GetObject, ns, b, o),
-        ("HEAD", ["n", ns, "b", b, "o", o]) => to(HeadObject, ns, b, o),
-        ("DELETE", ["n", ns, "b", b, "o", o]) => to(DeleteObject, ns, b, o),
-        ("POST", ["n", ns, "b", b, "actions", "restoreObjects"]) => to(RestoreObjects, ns, b, ""),
-        ("POST", ["n", ns, "b", b, "u"]) => to(CreateMultipartUpload, ns, b, ""),
-        ("GET", ["n", ns, "b", b, "u"]) => to(ListMultipartUploads, ns, b, ""),
-        ("PUT", ["n", ns, "b", b, "u", o]) => to(UploadPart, ns, b, o),
-        ("GET", ["n", ns, "b", b, "u", o]) => to(ListMultipartUploadParts, ns, b, o),
-        ("POST", ["n", ns, "b", b, "u", o]) => to(CommitMultipartUpload, ns, b, o),
-        ("DELETE", ["n", ns, "b", b, "u", o]) => to(AbortMultipartUpload, ns, b, o),
-        (_, ["n"] | ["n", ""])
-        | (_, ["n", _, "b"] | ["n", _, "b", ""])
-        | (_, ["n", _, "b", _] | ["n", _, "b", _, ""])
-        | (_, ["n", _, "b", _, "o" | "u"])
-        | (_, ["n", _, "b", _, "o" | "u", _])
-        | (_, ["v1", "authentication", "refresh"]) => {
-            Err(ErrorResponse::method_not_allowed(method))
-        }
-        _ => Err(ErrorResponse::not_found(path)),
-    }?;
-    if found.operation.names_a_bucket() && found.bucket.is_empty() {
-        return Err(ErrorResponse::not_found(path));
-    }
+    let Some((operation, namespace, bucket, object)) = find_operation(method, &segments) else {
+        return Err(if is_known_path(&segments) {
+            ErrorResponse::method_not_allowed(method)
+        } else {
+            ErrorResponse::not_found(path)
+        });
+    };
+    let found = Target {
+        operation,
+        namespace: decode(namespace)?,
+        bucket: decode(bucket)?,
+        object: decode(object)?,
+        query,
+    };
     let names_an_object = matches!(segments.as_slice(), ["n", _, "b", _, "o" | "u", _]);
-    if names_an_object && found.object.is_empty() {
+    let lacks_bucket = operation.names_a_bucket() && found.bucket.is_empty();
+    if lacks_bucket || names_an_object && found.object.is_empty() {
         return Err(ErrorResponse::not_found(path));
     }
     Ok(found)
+}
+
+/// The operation, with the raw names of namespace, bucket and object, of a method and the segments of a path.
+fn find_operation<'a>(
+    method: &str,
+    segments: &[&'a str],
+) -> Option<(Operation, &'a str, &'a str, &'a str)> {
+    use Operation::*;
+    Some(match (method, segments) {
+        ("POST", ["v1", "authentication", "refresh"]) => (RefreshToken, "", "", ""),
+        ("POST", ["v1", "token", "upst", "actions", "GenerateUpst"]) => (GenerateToken, "", "", ""),
+        ("GET", ["n"] | ["n", ""]) => (GetNamespace, "", "", ""),
+        ("GET", ["n", ns, "b"] | ["n", ns, "b", ""]) => (ListBuckets, ns, "", ""),
+        ("POST", ["n", ns, "b"] | ["n", ns, "b", ""]) => (CreateBucket, ns, "", ""),
+        ("GET", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => (GetBucket, ns, b, ""),
+        ("HEAD", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => (HeadBucket, ns, b, ""),
+        ("DELETE", ["n", ns, "b", b] | ["n", ns, "b", b, ""]) => (DeleteBucket, ns, b, ""),
+        ("GET", ["n", ns, "b", b, "o"]) => (ListObjects, ns, b, ""),
+        ("PUT", ["n", ns, "b", b, "o", o]) => (PutObject, ns, b, o),
+        ("GET", ["n", ns, "b", b, "o", o]) => (GetObject, ns, b, o),
+        ("HEAD", ["n", ns, "b", b, "o", o]) => (HeadObject, ns, b, o),
+        ("DELETE", ["n", ns, "b", b, "o", o]) => (DeleteObject, ns, b, o),
+        ("POST", ["n", ns, "b", b, "actions", "restoreObjects"]) => (RestoreObjects, ns, b, ""),
+        ("POST", ["n", ns, "b", b, "u"]) => (CreateMultipartUpload, ns, b, ""),
+        ("GET", ["n", ns, "b", b, "u"]) => (ListMultipartUploads, ns, b, ""),
+        ("PUT", ["n", ns, "b", b, "u", o]) => (UploadPart, ns, b, o),
+        ("GET", ["n", ns, "b", b, "u", o]) => (ListMultipartUploadParts, ns, b, o),
+        ("POST", ["n", ns, "b", b, "u", o]) => (CommitMultipartUpload, ns, b, o),
+        ("DELETE", ["n", ns, "b", b, "u", o]) => (AbortMultipartUpload, ns, b, o),
+        _ => return None,
+    })
+}
+
+/// Whether some method is allowed for this path.
+fn is_known_path(segments: &[&str]) -> bool {
+    matches!(
+        segments,
+        ["n"]
+            | ["n", ""]
+            | ["n", _, "b"]
+            | ["n", _, "b", ""]
+            | ["n", _, "b", _]
+            | ["n", _, "b", _, ""]
+            | ["n", _, "b", _, "o" | "u"]
+            | ["n", _, "b", _, "o" | "u", _]
+            | ["v1", "authentication", "refresh"]
+    )
 }
 
 fn decode(raw: &str) -> Result<String, ErrorResponse> {
@@ -205,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_told_by_its_query() {
+    fn a_part_number_is_read_from_the_query() {
         let target = route("PUT", "/n/ns/b/bk/u/o?uploadId=a%2Db&uploadPartNum=7").unwrap();
         assert_eq!(target.operation, Operation::UploadPart);
         assert_eq!(target.part(), Some(7));

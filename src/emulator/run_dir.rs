@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_leaves_nothing_behind_and_spares_the_living() {
+    fn a_run_removes_its_folder_and_those_of_killed_runs_only() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("new/target");
         let first = RunDir::create(&target).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_our_folder_is_refused() {
+    fn a_link_in_place_of_the_reserved_folder_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), dir.path().join(RESERVED_DIR)).unwrap();

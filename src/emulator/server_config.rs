@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_rights_and_protections_are_read_and_nothing_unknown_is_passed_over() {
+    fn faults_rights_and_protections_are_read_and_unknown_names_are_errors() {
         let text = br#"{
             "faults": [{"operation": "UploadPart", "action": "spurious_not_found"}],
             "rights": ["OBJECT_CREATE", "OBJECT_OVERWRITE"],

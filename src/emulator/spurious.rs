@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_ends_with_the_first_answer_that_shows_the_bucket() {
+    fn the_beginning_ends_with_the_first_response_that_shows_the_bucket() {
         let records = records(&[
             (GetNamespace, 200, false),
             (HeadObject, 404, true),

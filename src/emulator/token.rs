@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_issuer_or_with_other_claims_is_not_believed() {
+    fn a_token_of_another_issuer_or_with_other_claims_is_rejected() {
         let issuer = Issuer::load(&Issuer::generate().unwrap()).unwrap();
         let other = Issuer::load(&Issuer::generate().unwrap()).unwrap();
         let token = issuer.sign(&claims()).unwrap();

@@ -1,4 +1,4 @@
-//! Signatures, dates, tokens and their renewal.
+//! Signatures, dates, tokens and their refresh.
 
 use crate::client::*;
 use emulator::{KeyKind, RefreshMode};
@@ -9,21 +9,21 @@ async fn namespace(store: &Store, signer: &Signer) -> Reply {
 }
 
 #[tokio::test]
-async fn both_kinds_of_key_are_accepted_and_told_apart() {
+async fn both_kinds_of_key_are_accepted_and_distinguished() {
     let store = store().await;
     assert_eq!(
         namespace(&store, &Signer::token(&store.server)).await.is(200).body,
         br#""axlocalstore""#
     );
     namespace(&store, &Signer::api_key(&store.server)).await.is(200);
-    let seen = store.server.requests();
-    assert_eq!(seen[0].key, Some(KeyKind::SecurityToken));
-    assert_eq!(seen[0].generation, Some(1));
-    assert_eq!((seen[1].key, seen[1].generation), (Some(KeyKind::ApiKey), None));
+    let requests = store.server.requests();
+    assert_eq!(requests[0].key, Some(KeyKind::SecurityToken));
+    assert_eq!(requests[0].generation, Some(1));
+    assert_eq!((requests[1].key, requests[1].generation), (Some(KeyKind::ApiKey), None));
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_common_headers() {
+async fn every_response_carries_the_common_headers() {
     let store = store().await;
     let signer = Signer::token(&store.server);
     let request =
@@ -62,7 +62,7 @@ async fn an_unsigned_or_wrongly_signed_request_is_refused() {
     namespace(&store, &signer).await.is(401);
 }
 
-/// As the TypeScript SDK writes it.
+/// The TypeScript SDK writes the list like this.
 #[tokio::test]
 async fn the_list_of_signed_headers_may_mix_cases_and_hold_x_date() {
     let store = store().await;
@@ -88,9 +88,9 @@ async fn a_content_type_that_was_signed_must_be_the_one_that_is_sent() {
     let head = head.replace("content-type: text/plain", "content-type: text/html");
     let mut stream = tokio::net::TcpStream::connect(store.server.address()).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
-    let refused = read_reply(&mut stream, false).await.unwrap().is(401);
-    assert_eq!(refused.code(), "NotAuthenticated");
-    assert!(refused.json()["message"].as_str().unwrap().contains("verify"));
+    let error = read_reply(&mut stream, "PUT").await.unwrap().is(401);
+    assert_eq!(error.code(), "NotAuthenticated");
+    assert!(error.json()["message"].as_str().unwrap().contains("verify"));
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_signed_body_must_be_the_one_that_is_sent() {
     bytes.extend_from_slice(br#"{"object": "y"}"#);
     let mut stream = tokio::net::TcpStream::connect(store.server.address()).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut stream, &bytes).await.unwrap();
-    read_reply(&mut stream, false).await.unwrap().is(401);
+    read_reply(&mut stream, "PUT").await.unwrap().is(401);
     assert!(store.server.open_uploads().is_empty());
 }
 
@@ -202,7 +202,7 @@ async fn a_refresh_gives_a_later_token_for_the_same_key_and_leaves_the_old_one()
 }
 
 #[tokio::test]
-async fn a_refresh_can_bring_no_time_a_cut_an_error_or_a_wait() {
+async fn a_refresh_can_keep_the_expiry_end_with_the_session_fail_or_be_slow() {
     let store = store_with(|options| {
         options.token_ttl = Duration::from_secs(100);
         options.session = Duration::from_secs(120);
@@ -215,8 +215,8 @@ async fn a_refresh_can_bring_no_time_a_cut_an_error_or_a_wait() {
     let (_, same) = refreshed(&store, refresh(&store, &old).await);
     assert_eq!(same["exp"], exp);
     store.server.set_refresh(RefreshMode::Slow(1));
-    let (_, cut) = refreshed(&store, refresh(&store, &old).await);
-    assert_eq!(cut["exp"].as_u64().unwrap(), exp + 20);
+    let (_, shortened) = refreshed(&store, refresh(&store, &old).await);
+    assert_eq!(shortened["exp"].as_u64().unwrap(), exp + 20);
     store.server.set_refresh(RefreshMode::Unauthorized);
     assert_eq!(refresh(&store, &old).await.is(401).code(), "NotAuthenticated");
     store.server.set_refresh(RefreshMode::Broken);
@@ -228,7 +228,7 @@ async fn an_api_key_makes_a_token_but_cannot_refresh_one() {
     let store = store().await;
     let signer = Signer::api_key(&store.server);
     refresh(&store, &signer).await.is(401);
-    // A key of its own would be usual; the point is that the token names the key it was given.
+    // A public key that is not valid.
     let pem = "-----BEGIN PUBLIC KEY-----\nMFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKrbeqkuRk8VcRmWFmtP+LviMB3+6diz\n-----END PUBLIC KEY-----";
     let body =
         serde_json::json!({ "publicKey": pem, "sessionExpirationInMinutes": "5" }).to_string();

@@ -1,5 +1,6 @@
-//! A client of a few lines, written apart from both the emulator and the real client: it writes HTTP by
-//! hand and signs with ring, so that no mistake of theirs can hide in it.
+//! A small client that writes HTTP by hand and signs with ring.
+//!
+//! Shares no code with the emulator or the real client, so that it cannot share a mistake with them.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 
 pub const NS: &str = "/n/axlocalstore";
 
-/// A server in a folder that goes with it.
+/// A server with its folder, which is removed when this is dropped.
 pub struct Store {
     pub server: Server,
     pub dir: tempfile::TempDir,
@@ -30,12 +31,12 @@ pub async fn store_with(change: impl FnOnce(&mut ServerOptions)) -> Store {
     Store { server: start(options).await.unwrap(), dir }
 }
 
-/// Who signs, and how.
+/// Signs requests.
 pub struct Signer {
     pub key_id: String,
     key: ring::rsa::KeyPair,
     pub date: SystemTime,
-    /// Names to sign beyond or instead of the usual ones.
+    /// The headers to sign in place of the usual ones, separated by blanks.
     pub list: Option<&'static str>,
 }
 
@@ -73,7 +74,7 @@ impl Signer {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -102,7 +103,7 @@ impl Reply {
     }
 }
 
-/// A request in the making.
+/// A request.
 pub struct Request<'a> {
     pub method: &'a str,
     pub target: &'a str,
@@ -125,7 +126,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// The bytes of the head, signed.
+    /// The bytes of the signed head.
     pub fn head(&self, server: &Server, signer: &Signer) -> Vec<u8> {
         let mut headers = self.headers.clone();
         let (name, list) = ("date", "date (request-target) host");
@@ -170,13 +171,13 @@ impl<'a> Request<'a> {
         (head + "\r\n").into_bytes()
     }
 
-    /// Sends on a connection of its own; an error is a connection that broke.
+    /// Sends the request on a connection of its own; fails if the connection breaks.
     pub async fn try_send(&self, server: &Server, signer: &Signer) -> io::Result<Reply> {
         let mut stream = TcpStream::connect(server.address()).await?;
         stream.write_all(&self.head(server, signer)).await?;
-        // The answer may come before all of the body is sent.
+        // The server may respond and close the connection before the whole body is sent.
         let _ = stream.write_all(self.body).await;
-        read_reply(&mut stream, self.method == "HEAD").await
+        read_reply(&mut stream, self.method).await
     }
 
     pub async fn send(&self, server: &Server, signer: &Signer) -> Reply {
@@ -184,17 +185,18 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads one answer, passing over `100 Continue`.
-pub async fn read_reply(stream: &mut TcpStream, head: bool) -> io::Result<Reply> {
+/// Reads the response to a request of this method, after any `100 Continue`.
+pub async fn read_reply(stream: &mut TcpStream, method: &str) -> io::Result<Reply> {
     loop {
-        let reply = read_one(stream, head).await?;
+        let reply = read_one(stream, method).await?;
         if reply.status != 100 {
             return Ok(reply);
         }
     }
 }
 
-pub async fn read_one(stream: &mut TcpStream, head: bool) -> io::Result<Reply> {
+/// Reads one response, which may be `100 Continue`.
+pub async fn read_one(stream: &mut TcpStream, method: &str) -> io::Result<Reply> {
     let early = || io::Error::from(io::ErrorKind::UnexpectedEof);
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -213,18 +215,18 @@ pub async fn read_one(stream: &mut TcpStream, head: bool) -> io::Result<Reply> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; if head { 0 } else { length }];
+    let mut body = vec![0; if method == "HEAD" { 0 } else { length }];
     stream.read_exact(&mut body).await?;
     Ok(Reply { status, headers, body })
 }
 
-/// The claims of a token, not checked.
+/// The claims of a token, without verifying its signature.
 pub fn claims(token: &str) -> serde_json::Value {
     let body = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()
 }
 
-/// A multipart upload in bucket `demo` by hand.
+/// A multipart upload to the bucket `demo`.
 pub struct Upload<'a> {
     pub store: &'a Store,
     pub signer: Signer,
@@ -287,12 +289,12 @@ impl<'a> Upload<'a> {
         request.try_send(&self.store.server, &self.signer).await
     }
 
-    /// What the service lists of the upload.
-    pub async fn listed(&self) -> Reply {
+    /// ListMultipartUploadParts.
+    pub async fn list_parts(&self) -> Reply {
         Request::new("GET", &self.target()).send(&self.store.server, &self.signer).await
     }
 
-    /// The object, as the service gives it.
+    /// GetObject of the upload's object.
     pub async fn object(&self) -> Reply {
         let target = format!("{NS}/b/demo/o/{}", self.name);
         Request::new("GET", &target).send(&self.store.server, &self.signer).await

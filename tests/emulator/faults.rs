@@ -1,9 +1,9 @@
-//! Each fault of a plan, as a client meets it.
+//! Each fault of a plan, seen by a client.
 
 use crate::client::*;
 use emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
 use emulator::SpuriousCounts;
-use emulator::fault::{Fault, FaultPlan, FaultResponse as Answer, FaultRule, Trigger};
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 use std::io;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ async fn faulty(rule: FaultRule) -> Store {
     store_with(|options| options.faults = FaultPlan::new().with(rule)).await
 }
 
-/// A put that meets the fault, and the same again without it.
+/// A PutObject; fails if the connection breaks.
 async fn put(store: &Store) -> io::Result<Reply> {
     let request = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(BODY);
     request.try_send(&store.server, &Signer::token(&store.server)).await
@@ -24,42 +24,42 @@ fn first(action: Fault) -> FaultRule {
     FaultRule::on(PutObject, action).when(Trigger::First(1))
 }
 
-fn stored(store: &Store) -> bool {
+fn is_stored(store: &Store) -> bool {
     store.server.object("demo", "x").unwrap().is_some()
 }
 
 #[tokio::test]
-async fn refusals_come_with_code_and_retry_after_and_nothing_is_done() {
+async fn error_responses_have_a_code_and_retry_after_and_no_effect() {
     for action in [
-        Fault::Refuse(Answer::status(429).retry_after("7")),
-        Fault::Early(Answer::status(429).retry_after("7")),
+        Fault::Refuse(FaultResponse::status(429).retry_after("7")),
+        Fault::Early(FaultResponse::status(429).retry_after("7")),
     ] {
         let store = faulty(first(action)).await;
         let reply = put(&store).await.unwrap().is(429);
         assert_eq!((reply.header("retry-after"), reply.code().as_str()), ("7", "TooManyRequests"));
-        assert!(!stored(&store));
+        assert!(!is_stored(&store));
         put(&store).await.unwrap().is(200);
-        assert!(stored(&store));
+        assert!(is_stored(&store));
     }
 }
 
 #[tokio::test]
-async fn a_spurious_404_speaks_of_the_bucket_and_does_nothing_and_is_counted() {
+async fn a_spurious_404_names_the_bucket_has_no_effect_and_is_counted() {
     let store =
         store_with(|options| options.faults = FaultPlan::new().with(FaultRule::spurious(1000, 1)))
             .await;
-    let refused = put(&store).await.unwrap().is(404);
-    assert_eq!(refused.code(), "BucketNotFound");
+    let error = put(&store).await.unwrap().is(404);
+    assert_eq!(error.code(), "BucketNotFound");
     assert_eq!(
-        refused.json()["message"],
+        error.json()["message"],
         "Either the bucket named 'demo' does not exist in the namespace 'axlocalstore' or you are not authorized to access it"
     );
     let signer = Signer::token(&store.server);
     let head = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
-    let silent = head.send(&store.server, &signer).await.is(404);
-    assert_eq!(silent.header("content-type"), "");
+    let reply = head.send(&store.server, &signer).await.is(404);
+    assert_eq!(reply.header("content-type"), "");
     Request::new("GET", "/n").send(&store.server, &signer).await.is(200);
-    assert!(!stored(&store));
+    assert!(!is_stored(&store));
     store.server.set_faults(FaultPlan::new());
     put(&store).await.unwrap().is(200);
     assert_eq!(store.server.spurious(), SpuriousCounts { injected: 2, at_first: 2 });
@@ -71,15 +71,15 @@ async fn a_spurious_404_speaks_of_the_bucket_and_does_nothing_and_is_counted() {
 }
 
 #[tokio::test]
-async fn an_early_answer_leaves_the_body_unread() {
-    let store = faulty(first(Fault::Early(Answer::status(401)))).await;
+async fn an_early_response_leaves_the_body_unread() {
+    let store = faulty(first(Fault::Early(FaultResponse::status(401)))).await;
     put(&store).await.unwrap().is(401);
     assert_eq!(store.server.requests()[0].body, 0);
 }
 
 #[tokio::test]
-async fn broken_connections_are_errors_and_only_a_lost_answer_has_done_the_work() {
-    for (action, done) in [
+async fn broken_connections_are_errors_and_only_a_lost_response_has_an_effect() {
+    for (action, handled) in [
         (Fault::ResetBeforeBody, false),
         (Fault::ResetInBody(100_000), false),
         (Fault::LoseAnswer, true),
@@ -88,8 +88,8 @@ async fn broken_connections_are_errors_and_only_a_lost_answer_has_done_the_work(
     ] {
         let store = faulty(first(action.clone())).await;
         assert!(put(&store).await.is_err(), "{action:?}");
-        store.server.wait_for(|seen| !seen.is_empty()).await;
-        assert_eq!(stored(&store), done, "{action:?}");
+        store.server.wait_for(|requests| !requests.is_empty()).await;
+        assert_eq!(is_stored(&store), handled, "{action:?}");
     }
 }
 
@@ -101,14 +101,14 @@ async fn a_proxy_page_is_no_json() {
 }
 
 #[tokio::test]
-async fn stalls_stop_the_body_or_the_answer() {
-    for (action, done) in [
+async fn stalls_stop_the_body_or_the_response() {
+    for (action, handled) in [
         (Fault::StallBody { bytes: 1000, ms: None }, false),
         (Fault::StallAnswer { ms: None }, true),
     ] {
         let store = faulty(first(action)).await;
         assert!(timeout(Duration::from_millis(300), put(&store)).await.is_err());
-        assert_eq!(stored(&store), done);
+        assert_eq!(is_stored(&store), handled);
     }
     for action in [
         Fault::StallBody { bytes: 1000, ms: Some(1) },
@@ -120,7 +120,7 @@ async fn stalls_stop_the_body_or_the_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_can_lie_about_checksums_or_leave_them_out() {
+async fn the_checksums_of_a_response_can_be_wrong_or_missing() {
     let store = faulty(first(Fault::WrongChecksum)).await;
     let wrong = put(&store).await.unwrap().is(200).header("opc-content-md5").to_owned();
     let right = put(&store).await.unwrap().is(200).header("opc-content-md5").to_owned();
@@ -138,7 +138,7 @@ async fn a_token_can_be_revoked_or_outlived_at_a_chosen_request() {
     put(&store).await.unwrap().is(401);
 }
 
-/// Commits parts `one` and `two` under a fault; the commit's answer and the object.
+/// Commits the parts `one` and `two2` under a fault; returns the response to the commit and the object.
 async fn committed(rule: FaultRule) -> (Reply, Option<Vec<u8>>) {
     let store = faulty(rule).await;
     let upload = Upload::create(&store, "x").await;
@@ -149,9 +149,9 @@ async fn committed(rule: FaultRule) -> (Reply, Option<Vec<u8>>) {
 }
 
 #[tokio::test]
-async fn a_store_that_damages_the_object_says_so_only_in_its_hash() {
-    let honest = FaultRule::on(CommitMultipartUpload, Fault::Delay(0));
-    let (right, object) = committed(honest).await;
+async fn a_damaged_object_shows_only_in_its_checksum() {
+    let harmless = FaultRule::on(CommitMultipartUpload, Fault::Delay(0));
+    let (right, object) = committed(harmless).await;
     let right = right.header("opc-multipart-md5").to_owned();
     assert_eq!(object.unwrap(), b"onetwo2");
     for (rule, object) in [
@@ -170,23 +170,23 @@ async fn a_store_that_damages_the_object_says_so_only_in_its_hash() {
 }
 
 #[tokio::test]
-async fn a_part_that_lands_late_takes_the_place_of_its_retry() {
-    let late = Fault::LateLanding { after: None };
-    let store = faulty(FaultRule::on(UploadPart, late).part(1).when(Trigger::Attempt(1))).await;
+async fn a_delayed_part_replaces_its_retry() {
+    let delayed = Fault::LateLanding { after: None };
+    let store = faulty(FaultRule::on(UploadPart, delayed).part(1).when(Trigger::Attempt(1))).await;
     let upload = Upload::create(&store, "x").await;
     assert!(upload.try_part(1, BODY).await.is_err());
-    assert_eq!(upload.listed().await.body, b"[]");
+    assert_eq!(upload.list_parts().await.body, b"[]");
     let retry = upload.part(1, BODY).await;
-    let refused = upload.commit(&[(1, &retry)], &[]).await.is(400);
-    assert_eq!(refused.code(), "InvalidUploadPart");
-    let now = upload.listed().await.json()[0]["etag"].as_str().unwrap().to_owned();
+    let error = upload.commit(&[(1, &retry)], &[]).await.is(400);
+    assert_eq!(error.code(), "InvalidUploadPart");
+    let now = upload.list_parts().await.json()[0]["etag"].as_str().unwrap().to_owned();
     assert_ne!(now, retry);
     upload.commit(&[(1, &now)], &[]).await.is(200);
     assert_eq!(upload.object().await.body, BODY);
 }
 
 #[tokio::test]
-async fn a_part_and_a_commit_that_are_never_answered_can_land_late_too() {
+async fn a_part_and_a_commit_without_a_response_can_be_delayed_too() {
     let part = Fault::SilentLateLanding { after: None };
     let commit = Fault::SilentLateLanding { after: Some(HeadObject) };
     let plan = FaultPlan::new()
@@ -197,33 +197,38 @@ async fn a_part_and_a_commit_that_are_never_answered_can_land_late_too() {
     let short = Duration::from_millis(300);
     assert!(timeout(short, upload.try_part(1, b"one")).await.is_err());
     let retry = upload.part(1, b"one").await;
-    let now = upload.listed().await.json()[0]["etag"].as_str().unwrap().to_owned();
+    let now = upload.list_parts().await.json()[0]["etag"].as_str().unwrap().to_owned();
     assert_ne!(now, retry);
     assert!(timeout(short, upload.commit(&[(1, &now)], &[])).await.is_err());
-    let look = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
-    look.send(&store.server, &upload.signer).await.is(404);
-    look.send(&store.server, &upload.signer).await.is(200);
+    let head = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
+    head.send(&store.server, &upload.signer).await.is(404);
+    head.send(&store.server, &upload.signer).await.is(200);
 }
 
 #[tokio::test]
-async fn a_commit_can_land_after_the_client_looked_for_it() {
-    let late = Fault::LateLanding { after: Some(HeadObject) };
-    let store = faulty(FaultRule::on(CommitMultipartUpload, late)).await;
+async fn a_commit_can_be_handled_after_the_client_looked_for_the_object() {
+    let delayed = Fault::LateLanding { after: Some(HeadObject) };
+    let store = faulty(FaultRule::on(CommitMultipartUpload, delayed)).await;
     let upload = Upload::create(&store, "x").await;
     let part = upload.part(1, b"one").await;
     assert!(upload.commit_with(&[(1, &part)], &[], &[]).await.is_err());
-    let look = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
-    look.send(&store.server, &upload.signer).await.is(404);
-    look.send(&store.server, &upload.signer).await.is(200);
+    let head = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
+    head.send(&store.server, &upload.signer).await.is(404);
+    head.send(&store.server, &upload.signer).await.is(200);
 }
 
 #[tokio::test]
-async fn the_log_tells_which_fault_and_how_many_bytes() {
+async fn the_log_has_the_fault_and_the_number_of_bytes() {
     let store = faulty(first(Fault::ResetInBody(100_000))).await;
     let _ = put(&store).await;
     put(&store).await.unwrap().is(200);
-    let seen = store.server.requests();
-    assert_eq!((seen[0].operation, seen[0].status), (PutObject, 0));
-    assert!(seen[0].body >= 100_000 && seen[0].fault.as_ref().unwrap().contains("ResetInBody"));
-    assert_eq!((seen[1].status, seen[1].body, &seen[1].fault), (200, BODY.len() as u64, &None));
+    let requests = store.server.requests();
+    assert_eq!((requests[0].operation, requests[0].status), (PutObject, 0));
+    assert!(
+        requests[0].body >= 100_000 && requests[0].fault.as_ref().unwrap().contains("ResetInBody")
+    );
+    assert_eq!(
+        (requests[1].status, requests[1].body, &requests[1].fault),
+        (200, BODY.len() as u64, &None)
+    );
 }

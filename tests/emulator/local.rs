@@ -1,4 +1,4 @@
-//! `put --local`: objects as plain files, and nothing outside the folder.
+//! The store of `put --local`: objects as plain files, and nothing outside the folder.
 
 use crate::client::*;
 use emulator::check_writable;
@@ -11,29 +11,33 @@ async fn plain(dir: &Path) -> Server {
     start(ServerOptions::new(dir, StorageLayout::PlainFiles)).await.unwrap()
 }
 
-async fn put(server: &Server, path: &str, body: &[u8], new_only: bool) -> Reply {
+async fn put(server: &Server, path: &str, body: &[u8]) -> Reply {
     let target = format!("{NS}/b/{path}");
-    let mut request = Request::new("PUT", &target).body(body);
-    if new_only {
-        request = request.header("if-none-match", "*");
-    }
+    Request::new("PUT", &target).body(body).send(server, &Signer::token(server)).await
+}
+
+/// Stores an object unless one of this name exists.
+async fn put_new(server: &Server, path: &str, body: &[u8]) -> Reply {
+    let target = format!("{NS}/b/{path}");
+    let request = Request::new("PUT", &target).body(body).header("if-none-match", "*");
     request.send(server, &Signer::token(server)).await
 }
 
 #[tokio::test]
-async fn an_object_is_a_plain_file_and_the_rest_goes_with_the_run() {
+async fn an_object_is_a_plain_file_and_nothing_else_remains_after_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let server = plain(dir.path()).await;
     assert!(server.state_path().starts_with(dir.path().canonicalize().unwrap().join(".ocipipe")));
-    put(&server, "new/o/a%2Fb/c.txt", b"hello", true).await.is(200);
+    put_new(&server, "new/o/a%2Fb/c.txt", b"hello").await.is(200);
     server.stop().await;
     assert_eq!(fs::read(dir.path().join("new/a/b/c.txt")).unwrap(), b"hello");
-    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left, ["new"]);
+    let remaining: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(remaining, ["new"]);
 }
 
 #[tokio::test]
-async fn a_multipart_upload_appears_only_when_it_is_whole() {
+async fn a_multipart_upload_appears_only_when_it_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let server = plain(dir.path()).await;
     let store = Store { server, dir: tempfile::tempdir().unwrap() };
@@ -49,10 +53,10 @@ async fn a_multipart_upload_appears_only_when_it_is_whole() {
 async fn the_etag_of_a_file_is_the_same_in_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     let server = plain(dir.path()).await;
-    let etag = put(&server, "b/o/x", b"1", true).await.is(200).header("etag").to_owned();
+    let etag = put_new(&server, "b/o/x", b"1").await.is(200).header("etag").to_owned();
     server.stop().await;
     let server = plain(dir.path()).await;
-    assert_eq!(put(&server, "b/o/x", b"2", true).await.is(412).code(), "IfNoneMatchFailed");
+    assert_eq!(put_new(&server, "b/o/x", b"2").await.is(412).code(), "IfNoneMatchFailed");
     let head = Request::new("HEAD", "/n/axlocalstore/b/b/o/x");
     let signer = Signer::token(&server);
     assert_eq!(head.send(&server, &signer).await.is(200).header("etag"), etag);
@@ -61,7 +65,7 @@ async fn the_etag_of_a_file_is_the_same_in_the_next_run() {
     assert_ne!(head.send(&server, &signer).await.header("etag"), etag);
 }
 
-/// Names and what stands in their way; both the check before and the store itself must refuse them.
+/// Both `check_writable` and the store have to refuse each of these names.
 #[tokio::test]
 async fn what_cannot_be_a_path_below_the_bucket_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -95,7 +99,7 @@ async fn what_cannot_be_a_path_below_the_bucket_is_refused() {
         assert!(check_writable(dir.path(), bucket, name).is_err(), "{bucket} {name}");
         let encoded = name.replace('/', "%2F").replace('.', "%2E");
         let path = format!("{}/o/{encoded}", bucket.replace('.', "%2E"));
-        let status = put(&server, &path, b"x", false).await.status;
+        let status = put(&server, &path, b"x").await.status;
         assert!((400..500).contains(&status), "{bucket} {name}: {status}");
         let body = format!(r#"{{"object": "{name}"}}"#);
         let target = format!("{NS}/b/{}/u", bucket.replace('.', "%2E"));

@@ -1,6 +1,9 @@
-//! The embedded Object Storage, seen from a socket.
+//! The embedded Object Storage, tested through its socket.
+//!
+//! Knows the public interface of the emulator and HTTP. Invariant: each test has a server and a folder of
+//! its own, so tests run side by side.
 
-// Code here runs only in tests, where a panic is how to say that something is wrong.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used)]
 
 mod auth;

@@ -7,17 +7,17 @@ use base64::engine::general_purpose::STANDARD;
 const MIB: usize = 1024 * 1024;
 
 fn bytes(seed: u8, length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8 ^ seed).collect()
+    (0..length).map(|index| (index % 251) as u8 ^ seed).collect()
 }
 
 #[tokio::test]
-async fn parts_make_the_object_in_number_order_whatever_order_they_came_in() {
+async fn parts_make_the_object_in_number_order_in_whatever_order_they_arrived() {
     let store = store().await;
     let upload = Upload::create(&store, "x").await;
     let parts: Vec<Vec<u8>> = (0..5).map(|n| bytes(n, MIB + usize::from(n))).collect();
     let mut etags = vec![String::new(); 5];
-    for at in [1, 0, 4, 2, 3] {
-        etags[at] = upload.part(at as u32 + 1, &parts[at]).await;
+    for index in [1, 0, 4, 2, 3] {
+        etags[index] = upload.part(index as u32 + 1, &parts[index]).await;
     }
     let list: Vec<(u32, &str)> =
         (1..=5).rev().map(|number| (number, etags[number as usize - 1].as_str())).collect();
@@ -54,8 +54,8 @@ async fn the_checksums_of_the_documented_example_come_out() {
             "7AIO3qWtrjDg0JBoMYcAd8Sx+0Ak5a/vL0cJXVnavLqE4dHE04LPDNWLObYLLwfY-2",
         ),
     ] {
-        let asked = [("opc-checksum-algorithm", algorithm.to_owned())];
-        let upload = Upload::create_with(&store, algorithm, &asked).await;
+        let headers = [("opc-checksum-algorithm", algorithm.to_owned())];
+        let upload = Upload::create_with(&store, algorithm, &headers).await;
         let (a, b) = (upload.part(1, b"aaaaa").await, upload.part(2, b"bbb").await);
         let done = upload.commit(&[(1, &a), (2, &b)], &[]).await.is(200);
         assert_eq!(done.header(header), value);
@@ -65,7 +65,7 @@ async fn the_checksums_of_the_documented_example_come_out() {
 }
 
 #[tokio::test]
-async fn a_part_answers_with_its_checksums_and_a_false_one_does_not_count() {
+async fn a_part_returns_its_checksums_and_one_with_a_wrong_checksum_is_not_stored() {
     let store = store().await;
     let upload = Upload::create(&store, "x").await;
     let target = format!("{}&uploadPartNum=1", upload.target());
@@ -77,43 +77,43 @@ async fn a_part_answers_with_its_checksums_and_a_false_one_does_not_count() {
     let done = request.body(b"aaaaa").send(&store.server, &upload.signer).await.is(200);
     assert_eq!(done.header("opc-content-crc32c"), crc);
     assert_eq!(done.header("opc-content-md5"), "WU+AOzgKQTlu1j3KOVA1Qg==");
-    let before = upload.listed().await.body;
+    let before = upload.list_parts().await.body;
     let wrong = Request::new("PUT", &target).header("content-md5", "WU+AOzgKQTlu1j3KOVA1Qg==");
-    let refused = wrong.body(b"bbb").send(&store.server, &upload.signer).await.is(400);
-    assert_eq!(refused.code(), "UnmatchedContentMD5");
-    assert_eq!(upload.listed().await.body, before);
+    let error = wrong.body(b"bbb").send(&store.server, &upload.signer).await.is(400);
+    assert_eq!(error.code(), "UnmatchedContentMD5");
+    assert_eq!(upload.list_parts().await.body, before);
 }
 
-/// Invariant under test: verify first, change after.
+/// A commit checks everything before it changes anything.
 #[tokio::test]
 async fn a_refused_commit_leaves_the_upload_as_it_was() {
     let store = store().await;
     let upload = Upload::create(&store, "x").await;
     let (a, b) = (upload.part(1, b"one").await, upload.part(2, b"two").await);
-    let before = upload.listed().await.body;
-    let refused = async |parts: &[(u32, &str)], exclude: &[u32], code: &str| {
+    let before = upload.list_parts().await.body;
+    let refuses = async |parts: &[(u32, &str)], exclude: &[u32], code: &str| {
         let reply = upload.commit(parts, exclude).await.is(400);
         assert_eq!(reply.code(), code, "{parts:?} {exclude:?}");
-        assert_eq!(upload.listed().await.is(200).body, before);
+        assert_eq!(upload.list_parts().await.is(200).body, before);
     };
-    refused(&[(1, &a), (2, "wrong")], &[], "InvalidUploadPart").await;
-    refused(&[(1, &a), (2, &a)], &[], "InvalidUploadPart").await;
-    refused(&[(1, &a), (2, &b), (3, &b)], &[], "InvalidUploadPart").await;
-    refused(&[(1, &a)], &[], "InvalidParameter").await;
-    refused(&[(1, &a), (2, &b)], &[2], "InvalidParameter").await;
-    refused(&[(1, &a), (1, &a), (2, &b)], &[], "InvalidParameter").await;
-    refused(&[], &[1, 2], "InvalidUploadPart").await;
+    refuses(&[(1, &a), (2, "wrong")], &[], "InvalidUploadPart").await;
+    refuses(&[(1, &a), (2, &a)], &[], "InvalidUploadPart").await;
+    refuses(&[(1, &a), (2, &b), (3, &b)], &[], "InvalidUploadPart").await;
+    refuses(&[(1, &a)], &[], "InvalidParameter").await;
+    refuses(&[(1, &a), (2, &b)], &[2], "InvalidParameter").await;
+    refuses(&[(1, &a), (1, &a), (2, &b)], &[], "InvalidParameter").await;
+    refuses(&[], &[1, 2], "InvalidUploadPart").await;
     let put = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"other");
     put.send(&store.server, &upload.signer).await.is(200);
     let new_only = [("if-none-match", "*".to_owned())];
-    let whole = [(1, a.as_str()), (2, b.as_str())];
-    let reply = upload.commit_with(&whole, &[], &new_only).await.unwrap().is(412);
+    let both = [(1, a.as_str()), (2, b.as_str())];
+    let reply = upload.commit_with(&both, &[], &new_only).await.unwrap().is(412);
     assert_eq!(reply.code(), "IfNoneMatchFailed");
     let other = [("if-match", "blah".to_owned())];
-    upload.commit_with(&whole, &[], &other).await.unwrap().is(412);
-    assert_eq!(upload.listed().await.is(200).body, before);
+    upload.commit_with(&both, &[], &other).await.unwrap().is(412);
+    assert_eq!(upload.list_parts().await.is(200).body, before);
     assert_eq!(upload.object().await.body, b"other");
-    upload.commit(&whole, &[]).await.is(200);
+    upload.commit(&both, &[]).await.is(200);
     assert_eq!(upload.object().await.body, b"onetwo");
 }
 
@@ -123,7 +123,7 @@ async fn conditions_at_create_are_not_remembered_at_commit() {
     let new_only = [("if-none-match", "*".to_owned())];
     let upload = Upload::create_with(&store, "x", &new_only).await;
     let part = upload.part(1, b"mine").await;
-    let put = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"theirs");
+    let put = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"other");
     put.send(&store.server, &upload.signer).await.is(200);
     let again = Request::new("POST", "/n/axlocalstore/b/demo/u")
         .body(br#"{"object": "x"}"#)
@@ -148,7 +148,7 @@ async fn what_is_no_upload_or_no_part_is_refused() {
         ("UploadNotFound".into(), "No such upload".into())
     );
     assert_eq!(upload.try_part(2, b"x").await.unwrap().is(404).code(), "UploadNotFound");
-    upload.listed().await.is(404);
+    upload.list_parts().await.is(404);
     let target = upload.target();
     let abort = Request::new("DELETE", &target);
     abort.send(&store.server, &upload.signer).await.is(404);
@@ -161,7 +161,7 @@ async fn what_is_no_upload_or_no_part_is_refused() {
             id: id.to_owned(),
         };
         assert_eq!(none.try_part(1, b"x").await.unwrap().is(404).code(), "UploadNotFound");
-        assert_eq!(none.listed().await.is(404).json()["message"], "No such upload");
+        assert_eq!(none.list_parts().await.is(404).json()["message"], "No such upload");
     }
     let wrong = Upload {
         store: &store,
@@ -169,11 +169,11 @@ async fn what_is_no_upload_or_no_part_is_refused() {
         name: "x",
         id: other.id.clone(),
     };
-    wrong.listed().await.is(404);
+    wrong.list_parts().await.is(404);
     let target = other.target();
     let part = other.part(1, b"x").await;
     Request::new("DELETE", &target).send(&store.server, &other.signer).await.is(204);
-    other.listed().await.is(404);
+    other.list_parts().await.is(404);
     Request::new("DELETE", &target).send(&store.server, &other.signer).await.is(404);
     assert_eq!(other.commit(&[(1, &part)], &[]).await.is(404).code(), "UploadNotFound");
     assert_eq!(other.try_part(1, b"x").await.unwrap().is(404).code(), "UploadNotFound");
@@ -194,7 +194,7 @@ async fn of_two_commits_at_once_one_succeeds() {
 #[tokio::test]
 async fn the_customer_key_must_come_with_every_part() {
     let store = store().await;
-    let triple = |key: [u8; 32]| {
+    let key_headers = |key: [u8; 32]| {
         let hash = ring::digest::digest(&ring::digest::SHA256, &key);
         [
             ("opc-sse-customer-algorithm", "AES256".to_owned()),
@@ -202,30 +202,30 @@ async fn the_customer_key_must_come_with_every_part() {
             ("opc-sse-customer-key-sha256", STANDARD.encode(hash)),
         ]
     };
-    let upload = Upload::create_with(&store, "x", &triple([7; 32])).await;
+    let upload = Upload::create_with(&store, "x", &key_headers([7; 32])).await;
     upload.try_part(1, b"x").await.unwrap().is(400);
     let target = format!("{}&uploadPartNum=1", upload.target());
     let mut request = Request::new("PUT", &target).body(b"x");
-    request.headers.extend(triple([8; 32]));
+    request.headers.extend(key_headers([8; 32]));
     request.send(&store.server, &upload.signer).await.is(403);
     request.headers.clear();
-    request.headers.extend(triple([7; 32]));
+    request.headers.extend(key_headers([7; 32]));
     let part = request.send(&store.server, &upload.signer).await.is(200).header("etag").to_owned();
     upload.commit(&[(1, &part)], &[]).await.is(200);
     upload.object().await.is(400);
     let mut other = Request::new("HEAD", "/n/axlocalstore/b/demo/o/x");
-    other.headers.extend(triple([8; 32]));
+    other.headers.extend(key_headers([8; 32]));
     other.send(&store.server, &upload.signer).await.is(403);
-    let mut both =
+    let mut two_keys =
         Request::new("PUT", "/n/axlocalstore/b/demo/o/y").header("opc-sse-kms-key-id", "ocid1.key");
-    both.headers.extend(triple([7; 32]));
-    both.send(&store.server, &upload.signer).await.is(400);
+    two_keys.headers.extend(key_headers([7; 32]));
+    two_keys.send(&store.server, &upload.signer).await.is(400);
     let mut get = Request::new("GET", "/n/axlocalstore/b/demo/o/x");
-    get.headers.extend(triple([7; 32]));
+    get.headers.extend(key_headers([7; 32]));
     assert_eq!(get.send(&store.server, &upload.signer).await.is(200).body, b"x");
 }
 
-/// A token is no number, has to be encoded, and gives the same page each time it is used.
+/// A page token is not a number, has to be percent-encoded, and gives the same page each time.
 #[tokio::test]
 async fn lists_of_parts_and_uploads_come_in_pages() {
     let store = store_with(|options| options.page_size = 2).await;
@@ -258,7 +258,7 @@ async fn lists_of_parts_and_uploads_come_in_pages() {
 }
 
 #[tokio::test]
-async fn parts_may_be_as_small_as_they_like() {
+async fn parts_may_be_of_any_size() {
     let store = store().await;
     let upload = Upload::create(&store, "x").await;
     let (a, b) = (upload.part(1, b"abc").await, upload.part(2, b"defghijkl").await);
@@ -267,9 +267,9 @@ async fn parts_may_be_as_small_as_they_like() {
     assert_eq!(upload.object().await.body, b"abcdefghijklmno");
 }
 
-/// The object's etag there is refused, whatever the object is.
+/// The etag of the object is refused there, whatever the object is.
 #[tokio::test]
-async fn the_conditions_of_a_part_speak_of_the_part() {
+async fn the_conditions_of_a_part_apply_to_the_part() {
     let store = store().await;
     let put = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"old");
     let signer = Signer::token(&store.server);
@@ -295,14 +295,14 @@ async fn a_commit_of_nothing_is_refused_before_its_upload_is_looked_up() {
     let none =
         Upload { store: &store, signer: Signer::token(&store.server), name: "x", id: "no".into() };
     for upload in [&upload, &none] {
-        let refused = upload.commit(&[], &[]).await.is(400);
-        assert_eq!(refused.code(), "InvalidUploadPart");
-        assert_eq!(refused.json()["message"], "There are no parts to commit");
+        let error = upload.commit(&[], &[]).await.is(400);
+        assert_eq!(error.code(), "InvalidUploadPart");
+        assert_eq!(error.json()["message"], "There are no parts to commit");
     }
 }
 
 #[tokio::test]
-async fn fields_that_are_not_known_are_passed_over_in_a_commit() {
+async fn unknown_fields_of_a_commit_are_ignored() {
     let store = store().await;
     let upload = Upload::create(&store, "x").await;
     let part = upload.part(1, b"x").await;
@@ -314,7 +314,7 @@ async fn fields_that_are_not_known_are_passed_over_in_a_commit() {
 }
 
 #[tokio::test]
-async fn a_part_cut_off_in_the_middle_does_not_count_and_can_be_sent_again() {
+async fn a_part_whose_connection_breaks_is_not_stored_and_can_be_sent_again() {
     let store = store().await;
     let upload = Upload::create(&store, "x").await;
     let target = format!("{}&uploadPartNum=1", upload.target());
@@ -326,7 +326,7 @@ async fn a_part_cut_off_in_the_middle_does_not_count_and_can_be_sent_again() {
     tokio::io::AsyncWriteExt::write_all(&mut stream, &body[..MIB]).await.unwrap();
     drop(stream);
     store.server.wait_for(|seen| seen.iter().any(|r| r.part == Some(1) && r.status == 0)).await;
-    assert_eq!(upload.listed().await.body, b"[]");
+    assert_eq!(upload.list_parts().await.body, b"[]");
     let part = upload.part(1, &body).await;
     let second = upload.part(2, b"end").await;
     upload.commit(&[(1, &part), (2, &second)], &[]).await.is(200);

@@ -18,7 +18,7 @@ async fn get(store: &Store, target: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn an_object_comes_back_with_what_was_said_of_it() {
+async fn an_object_is_returned_with_its_properties() {
     let store = store().await;
     let signer = Signer::token(&store.server);
     let target = format!("{NS}/b/demo/o/a%2Fb");
@@ -28,18 +28,18 @@ async fn an_object_comes_back_with_what_was_said_of_it() {
         .header("content-encoding", "identity")
         .header("opc-meta-host", "db1")
         .header("storage-tier", "infrequentaccess");
-    let made = request.send(&store.server, &signer).await.is(200);
+    let created = request.send(&store.server, &signer).await.is(200);
     let head =
         Request::new("HEAD", &format!("{NS}/b/demo/o/a/b")).send(&store.server, &signer).await;
     let head = head.is(200);
-    assert_eq!(head.header("etag"), made.header("etag"));
+    assert_eq!(head.header("etag"), created.header("etag"));
     assert_eq!(head.header("content-length"), "5");
     assert_eq!(head.header("content-type"), "text/plain");
     assert_eq!(head.header("content-encoding"), "identity");
     assert_eq!(head.header("opc-meta-host"), "db1");
     assert_eq!(head.header("storage-tier"), "InfrequentAccess");
     assert_eq!(head.header("content-md5"), "XUFAKrxLKna5cZ2REBfFkg==");
-    assert_eq!(made.header("opc-content-md5"), "XUFAKrxLKna5cZ2REBfFkg==");
+    assert_eq!(created.header("opc-content-md5"), "XUFAKrxLKna5cZ2REBfFkg==");
     assert_eq!(get(&store, &target).await.is(200).body, b"hello");
 }
 
@@ -71,7 +71,7 @@ async fn a_range_is_a_206_and_an_error_to_a_head_has_no_body() {
 }
 
 #[tokio::test]
-async fn a_delete_tells_when_it_was_and_has_no_length_and_a_second_finds_nothing() {
+async fn a_delete_returns_its_time_and_no_length_and_a_second_one_finds_nothing() {
     let store = store().await;
     put(&store, "x", b"1").await.is(200);
     let signer = Signer::token(&store.server);
@@ -86,7 +86,7 @@ async fn a_delete_tells_when_it_was_and_has_no_length_and_a_second_finds_nothing
 }
 
 #[tokio::test]
-async fn a_write_has_a_new_etag_and_version_and_an_answer_without_a_body() {
+async fn a_write_has_a_new_etag_and_version_and_a_response_without_a_body() {
     let store = store().await;
     let first = put(&store, "x", b"same").await.is(200);
     let second = put(&store, "x", b"same").await.is(200);
@@ -101,9 +101,9 @@ async fn a_write_has_a_new_etag_and_version_and_an_answer_without_a_body() {
     assert_eq!(part.header("content-length"), "0");
 }
 
-/// In entries as short as they can be, which are more headers than servers and clients take by default.
+/// The shortest entries make more headers than servers and clients accept by default.
 #[tokio::test]
-async fn metadata_may_have_4000_bytes_in_ever_so_many_entries() {
+async fn metadata_may_have_4000_bytes_in_any_number_of_entries() {
     let store = store().await;
     let signer = Signer::token(&store.server);
     let mut names = Vec::new();
@@ -134,14 +134,14 @@ async fn a_malformed_md5_has_a_code_of_its_own() {
     let store = store().await;
     let signer = Signer::token(&store.server);
     let request = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(b"x");
-    let refused = request.header("content-md5", "abc").send(&store.server, &signer).await.is(400);
-    assert_eq!(refused.code(), "InvalidContentMD5");
-    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    let error = request.header("content-md5", "abc").send(&store.server, &signer).await.is(400);
+    assert_eq!(error.code(), "InvalidContentMD5");
+    let message = error.json()["message"].as_str().unwrap().to_owned();
     assert!(message.starts_with("The value of the Content-MD5 header"), "{message}");
 }
 
 #[tokio::test]
-async fn conditions_are_judged_at_put_get_and_delete() {
+async fn conditions_are_evaluated_at_put_get_and_delete() {
     let store = store().await;
     let signer = Signer::token(&store.server);
     let target = format!("{NS}/b/demo/o/x");
@@ -166,12 +166,12 @@ async fn a_body_that_is_not_what_its_header_claims_is_not_stored() {
     let target = format!("{NS}/b/demo/o/x");
     let wrong = STANDARD.encode([0; 16]);
     let request = Request::new("PUT", &target).body(b"hello").header("content-md5", &wrong);
-    let refused = request.send(&store.server, &signer).await.is(400);
-    assert_eq!(refused.code(), "UnmatchedContentMD5");
+    let error = request.send(&store.server, &signer).await.is(400);
+    assert_eq!(error.code(), "UnmatchedContentMD5");
     let message = format!(
         "The computed MD5 of the request body (XUFAKrxLKna5cZ2REBfFkg==) does not match the Content-MD5 header ({wrong})"
     );
-    assert_eq!(refused.json()["message"], message.as_str());
+    assert_eq!(error.json()["message"], message.as_str());
     assert_eq!(store.server.object("demo", "x").unwrap(), None);
 }
 
@@ -209,27 +209,27 @@ async fn a_chunked_body_is_refused_and_leaves_nothing() {
     let head = head.replace("content-length: 0\r\n", "");
     let mut stream = TcpStream::connect(store.server.address()).await.unwrap();
     stream.write_all(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes()).await.unwrap();
-    let reply = read_reply(&mut stream, false).await.unwrap();
+    let reply = read_reply(&mut stream, "PUT").await.unwrap();
     assert!(reply.status >= 400, "{reply:?}");
     assert_eq!(store.server.object("demo", "x").unwrap(), None);
 }
 
 #[tokio::test]
-async fn an_expecting_client_is_told_to_continue_or_refused_before_its_body() {
+async fn a_client_that_expects_100_gets_it_or_an_error_before_its_body() {
     let store = store().await;
     let target = format!("{NS}/b/demo/o/x");
     let request = Request::new("PUT", &target).header("expect", "100-continue").body(b"hello");
     for (signer, first) in [(Signer::token(&store.server), 100), (broken(&store), 401)] {
         let mut stream = TcpStream::connect(store.server.address()).await.unwrap();
         stream.write_all(&request.head(&store.server, &signer)).await.unwrap();
-        let reply = read_one(&mut stream, false).await.unwrap().is(first);
+        let reply = read_one(&mut stream, "PUT").await.unwrap().is(first);
         if reply.status == 100 {
             stream.write_all(b"hello").await.unwrap();
-            read_one(&mut stream, false).await.unwrap().is(200);
+            read_one(&mut stream, "PUT").await.unwrap().is(200);
         }
     }
-    let refused = store.server.requests().pop().unwrap();
-    assert_eq!((refused.operation, refused.status, refused.body), (Operation::PutObject, 401, 0));
+    let error = store.server.requests().pop().unwrap();
+    assert_eq!((error.operation, error.status, error.body), (Operation::PutObject, 401, 0));
 }
 
 fn broken(store: &Store) -> Signer {

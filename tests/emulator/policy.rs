@@ -1,4 +1,4 @@
-//! Missing rights, retention rules and read-only buckets, as a client meets them.
+//! Missing rights, retention rules and read-only buckets, seen by a client.
 
 use crate::client::*;
 use emulator::{BucketProtection, Permission, PermissionSet, Retention};
@@ -14,10 +14,13 @@ async fn send(store: &Store, request: Request<'_>) -> Reply {
     request.send(&store.server, &Signer::token(&store.server)).await
 }
 
-async fn put(store: &Store, create_only: bool) -> Reply {
-    let request = Request::new("PUT", X).body(b"x");
-    let request = if create_only { request.header("if-none-match", "*") } else { request };
-    send(store, request).await
+async fn put(store: &Store) -> Reply {
+    send(store, Request::new("PUT", X).body(b"x")).await
+}
+
+/// Stores an object unless one of this name exists.
+async fn put_new(store: &Store) -> Reply {
+    send(store, Request::new("PUT", X).body(b"x").header("if-none-match", "*")).await
 }
 
 fn create() -> Request<'static> {
@@ -27,9 +30,9 @@ fn create() -> Request<'static> {
 #[tokio::test]
 async fn the_right_to_create_is_enough_for_one_new_object_and_for_no_multipart_upload() {
     let store = with_rights([Permission::ObjectCreate]).await;
-    put(&store, true).await.is(200);
-    assert_eq!(put(&store, true).await.is(412).code(), "IfNoneMatchFailed");
-    assert_eq!(put(&store, false).await.is(404).code(), "BucketNotFound");
+    put_new(&store).await.is(200);
+    assert_eq!(put_new(&store).await.is(412).code(), "IfNoneMatchFailed");
+    assert_eq!(put(&store).await.is(404).code(), "BucketNotFound");
     assert_eq!(send(&store, create()).await.is(404).code(), "BucketNotFound");
     send(&store, Request::new("HEAD", X)).await.is(404);
     send(&store, Request::new("GET", "/n")).await.is(200);
@@ -43,7 +46,7 @@ async fn an_upload_needs_two_rights_and_its_abort_a_third() {
     let target = upload.target();
     let abort = send(&store, Request::new("DELETE", &target)).await.is(404);
     assert_eq!(abort.code(), "BucketNotFound");
-    upload.listed().await.is(404);
+    upload.list_parts().await.is(404);
     send(&store, Request::new("GET", "/n/axlocalstore/b/demo/u")).await.is(404);
     store.server.set_rights(PermissionSet::all().without(Permission::ObjectOverwrite));
     assert_eq!(upload.try_part(2, b"two").await.unwrap().is(404).code(), "BucketNotFound");
@@ -53,9 +56,9 @@ async fn an_upload_needs_two_rights_and_its_abort_a_third() {
 }
 
 #[tokio::test]
-async fn an_object_may_be_looked_at_by_either_of_two_rights_and_read_by_one() {
+async fn a_head_needs_one_of_two_rights_and_a_get_one_right() {
     let store = store().await;
-    put(&store, true).await.is(200);
+    put_new(&store).await.is(200);
     for (rights, head, get) in [
         (PermissionSet::of([Permission::ObjectInspect]), 200, 404),
         (PermissionSet::of([Permission::ObjectRead]), 200, 200),
@@ -70,16 +73,15 @@ async fn an_object_may_be_looked_at_by_either_of_two_rights_and_read_by_one() {
 }
 
 #[tokio::test]
-async fn a_retention_rule_keeps_what_is_there_and_lets_new_objects_come() {
+async fn a_retention_rule_protects_existing_objects_and_allows_new_ones() {
     let store = store().await;
     for from in [Retention::FromCreate, Retention::FromCommit] {
         store.server.protect("demo", BucketProtection::default());
         send(&store, Request::new("DELETE", X)).await;
         store.server.protect("demo", BucketProtection::retention(from));
-        put(&store, true).await.is(200);
-        for create_only in [true, false] {
-            let refused = put(&store, create_only).await.is(403);
-            assert_eq!(refused.code(), "RetentionRuleViolation");
+        put_new(&store).await.is(200);
+        for error in [put_new(&store).await, put(&store).await] {
+            assert_eq!(error.is(403).code(), "RetentionRuleViolation");
         }
         assert_eq!(
             send(&store, Request::new("DELETE", X)).await.is(403).code(),
@@ -89,25 +91,25 @@ async fn a_retention_rule_keeps_what_is_there_and_lets_new_objects_come() {
 }
 
 #[tokio::test]
-async fn a_retention_rule_meets_an_upload_when_it_is_created_or_when_it_is_committed() {
+async fn a_retention_rule_applies_to_an_upload_when_it_is_created_or_committed() {
     let store = store().await;
-    put(&store, true).await.is(200);
+    put_new(&store).await.is(200);
     store.server.protect("demo", BucketProtection::retention(Retention::FromCreate));
     assert_eq!(send(&store, create()).await.is(403).code(), "RetentionRuleViolation");
     store.server.protect("demo", BucketProtection::retention(Retention::FromCommit));
     let upload = Upload::create(&store, "x").await;
     let part = upload.part(1, b"one").await;
-    let refused = upload.commit(&[(1, &part)], &[]).await.is(403);
-    assert_eq!(refused.code(), "RetentionRuleViolation");
+    let error = upload.commit(&[(1, &part)], &[]).await.is(403);
+    assert_eq!(error.code(), "RetentionRuleViolation");
     let target = upload.target();
     send(&store, Request::new("DELETE", &target)).await.is(204);
     assert_eq!(upload.object().await.body, b"x");
 }
 
 #[tokio::test]
-async fn a_read_only_bucket_refuses_every_write_and_says_what_it_is() {
+async fn a_read_only_bucket_refuses_every_write_and_is_reported_as_read_only() {
     let store = store().await;
-    put(&store, true).await.is(200);
+    put_new(&store).await.is(200);
     let upload = Upload::create(&store, "y").await;
     store.server.protect("demo", BucketProtection::read_only());
     let target = upload.target();

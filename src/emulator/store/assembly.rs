@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_straggler_that_still_writes_makes_everything_a_copy() {
+    fn a_part_that_is_still_written_makes_everything_a_copy() {
         let mut layout = reserved(&[10]);
         let (_, _writing) = layout.reserve(2, 10).unwrap();
         assert_eq!(layout.plan(&[in_object(1, 10, 0), own_file(2, 10)]), AssemblyPlan::Copy);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_parts_than_regions_are_cut_off() {
+    fn the_file_is_truncated_where_parts_are_fewer_than_regions() {
         let layout = reserved(&[10, 10]);
         let plan = layout.plan(&[in_object(1, 10, 0)]);
         assert_eq!(plan, AssemblyPlan::InPlace { copies: vec![], size: 10 });

@@ -198,7 +198,7 @@ mod tests {
 
     /// The store fails at the end, when the file is assembled.
     #[test]
-    fn a_commit_refused_by_the_store_leaves_excluded_parts_whole() {
+    fn a_commit_refused_by_the_store_leaves_excluded_parts_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let mut upload = upload(dir.path());
         let parts = vec![part(&mut upload, 1, b"one"), part(&mut upload, 2, b"two")];
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_given_up_leaves_no_file_and_can_come_again_of_another_size() {
+    fn an_unfinished_part_leaves_no_file_and_can_be_sent_again_with_another_size() {
         let dir = tempfile::tempdir().unwrap();
         let mut upload = upload(dir.path());
         drop(upload.begin_part(1, 100).unwrap());

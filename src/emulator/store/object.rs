@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_judged_as_the_service_documents_them() {
+    fn names_are_checked_as_the_service_documents_them() {
         assert!(legal_object_name(&"x".repeat(1024)) && legal_object_name("../a//b \u{f6}"));
         assert!(!legal_object_name(&"x".repeat(1025)) && !legal_object_name("a\nb"));
         assert!(!legal_object_name("") && !legal_object_name("a\0"));

@@ -197,7 +197,7 @@ mod tests {
 
     /// The files of an upload as they were written before the Rust types got their present names.
     #[test]
-    fn an_upload_that_an_earlier_version_left_open_is_opened_with_its_parts() {
+    fn an_upload_that_an_earlier_version_left_open_is_reopened_with_its_parts() {
         let dir = tempfile::tempdir().unwrap();
         let upload = r#"{"id":"u","bucket":"demo","name":"x","time":7,"properties":{"content_type":null,"content_language":null,"content_encoding":null,"content_disposition":null,"cache_control":null,"storage_tier":"Standard","metadata":{},"customer_key":null,"kms_key":null},"algorithm":"SHA256"}"#;
         let sums = r#"{"size":3,"md5":[1],"crc32c":null,"sha256":[2],"sha384":null}"#;
