@@ -9,20 +9,35 @@
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use proto::api::{ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
+use proto::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
 use proto::digest::{self, Algorithm, Value};
 use proto::error::{Error, ErrorKind};
-use proto::retry::{Failure, TransportError};
+use proto::retry::Failure;
+use proto::transport_error::TransportError;
 use proto::upload::{
-    Action, ApiCall, Event, MessageContext, Outcome, PreviousObject, ProbeCondition, StoredObject,
-    TailRule, Upload, UploadConfig,
+    Action, ApiCall, Event, MessageContext, Outcome, PreviousObject, ProbeCondition, StateKind,
+    StoredObject, TRANSITIONS, TailRule, Upload, UploadConfig,
 };
 
 type Parts = BTreeMap<u32, (String, Bytes)>;
+
+/// The transitions that runs of this process have taken.
+static TAKEN: Mutex<BTreeSet<(StateKind, StateKind)>> = Mutex::new(BTreeSet::new());
+
+/// Prints the transitions of the table that no run has taken yet, whenever a run takes a new one.
+fn report_transition(from: StateKind, to: StateKind) {
+    let mut taken = TAKEN.lock().unwrap();
+    if taken.insert((from, to)) {
+        let table = TRANSITIONS.iter().map(|(from, to, _)| (*from, *to));
+        let never: Vec<_> = table.filter(|pair| !taken.contains(pair)).collect();
+        eprintln!("transitions never taken: {never:?}");
+    }
+}
 
 /// The service: the open uploads and the one object.
 #[derive(Default)]
@@ -61,8 +76,14 @@ impl Model {
         let values: Vec<Value> = parts.iter().map(value).collect();
         ObjectMeta {
             etag: Some(etag.to_owned()),
-            content_sha256: (!multipart).then(|| values[0].base64()),
-            multipart_sha256: multipart.then(|| digest::multipart(Algorithm::Sha256, &values)),
+            content: Digests {
+                sha256: (!multipart).then(|| values[0].base64()),
+                ..Digests::default()
+            },
+            multipart: Digests {
+                sha256: multipart.then(|| digest::multipart(Algorithm::Sha256, &values)),
+                ..Digests::default()
+            },
             ..ObjectMeta::default()
         }
     }
@@ -84,14 +105,14 @@ impl Model {
                 let upload = self.uploads.get_mut(&sent.upload).ok_or_else(not_found)?;
                 upload.insert(*number, (etag.clone(), sent.body.clone()));
                 let meta = Model::meta(&etag, std::slice::from_ref(&sent.body), false);
-                Ok(Outcome::Stored { held: meta, crc32: crc32fast::hash(&sent.body) })
+                Ok(Outcome::Stored { meta, crc32: crc32fast::hash(&sent.body) })
             }
             ApiCall::Put if self.object.is_some() => Err(exists()),
             ApiCall::Put => {
                 let etag = self.etag();
                 self.object = Some((etag.clone(), vec![sent.body.clone()]));
                 let meta = Model::meta(&etag, std::slice::from_ref(&sent.body), false);
-                Ok(Outcome::Stored { held: meta, crc32: crc32fast::hash(&sent.body) })
+                Ok(Outcome::Stored { meta, crc32: crc32fast::hash(&sent.body) })
             }
             ApiCall::Commit => {
                 let parts = self.uploads.get(&sent.upload).ok_or_else(not_found)?;
@@ -137,7 +158,7 @@ impl Model {
                     })
                     .collect(),
             )),
-            ApiCall::Abort => {
+            ApiCall::Abort { .. } => {
                 self.uploads.remove(&sent.upload).map(|_| Outcome::Removed).ok_or_else(not_found)
             }
             ApiCall::Delete { .. } => {
@@ -192,6 +213,7 @@ impl Run {
                     self.split = Some((first, pieces));
                 }
                 Action::StopReading => self.reading = false,
+                Action::Transition { from, to } => report_transition(from, to),
                 Action::CancelParts => {
                     let parts = |sent: &Sent| matches!(sent.call, ApiCall::Part(_));
                     self.late.extend(self.sent.extract_if(.., |sent| parts(sent)));
@@ -227,12 +249,18 @@ impl Run {
                 assert!((1..=self.stream.len() as u32).eq(named.iter().map(|(number, _)| *number)));
                 assert_eq!(self.acknowledged.len(), self.stream.len());
             }
-            ApiCall::Abort => {
-                assert!(!self.sent.iter().any(|sent| sent.call == ApiCall::Abort), "two aborts");
+            ApiCall::Abort { .. } => {
+                assert!(
+                    !self.sent.iter().any(|sent| matches!(sent.call, ApiCall::Abort { .. })),
+                    "two aborts"
+                );
             }
             _ => {}
         }
-        let upload = self.upload.upload_id().unwrap_or_default().to_owned();
+        let upload = match &call {
+            ApiCall::Abort { upload_id } => upload_id.clone(),
+            _ => self.upload.upload_id().unwrap_or_default().to_owned(),
+        };
         self.sent.push(Sent { call, upload, body, named });
     }
 

@@ -51,7 +51,7 @@ fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
                 ApiCall::Create => Outcome::Created { upload_id: "u".to_owned() },
                 ApiCall::Part(number) => {
                     let etag = Some(format!("0b51d6e4-8a1f-4c5c-9f0e-{number:012}"));
-                    Outcome::Stored { held: ObjectMeta { etag, ..ObjectMeta::default() }, crc32 }
+                    Outcome::Stored { meta: ObjectMeta { etag, ..ObjectMeta::default() }, crc32 }
                 }
                 _ => continue,
             };

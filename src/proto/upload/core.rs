@@ -299,7 +299,7 @@ impl Core {
 
     /// Whether the 404s of the current call may still end.
     pub fn is_not_found_retryable(&self, streak: &NotFoundStreak) -> bool {
-        streak.is_retryable(self.now, self.outage.bucket_seen, self.outage.last_progress)
+        streak.is_retryable(self.now, self.outage.bucket_seen, self.outage.last_progress())
     }
 
     /// The error to end with after the 404s of the current call.

@@ -1,12 +1,14 @@
 //! Outages: how long an upload goes without progress, and what it reports of that.
 //!
-//! Owns the clock of `--retry-for`, which starts at the first failure after the last progress, and the
-//! decision when a failure is worth a warning. Must not know which calls there are to make.
-//! Invariant: the budget is exhausted only by an attempt that fails after its end.
+//! Owns the decision when a failure is worth a warning. Must not know which calls there are to make;
+//! `retry::budget` has the clock of `--retry-for`. Invariant: an outage prints at most one warning, and
+//! its end prints a line only after one.
 
 use super::Now;
 use crate::error::Error;
-use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision, RunStage};
+use crate::retry::{
+    self, BudgetState, Failure, NotFoundStreak, Operation, RetryBudget, RetryDecision, RunStage,
+};
 
 /// Outages closer together than this are reported as one, so that single failing parts do not each
 /// print a line.
@@ -57,10 +59,9 @@ impl RetryCause<'_> {
     }
 }
 
-/// The time without progress since a failure.
+/// A time without progress: the budget has its start.
 #[derive(Debug, Clone)]
 struct Outage {
-    since: Now,
     report: OutageReport,
     /// It began with a 404 that may be spurious.
     began_ambiguous: bool,
@@ -77,12 +78,11 @@ enum OutageReport {
 }
 
 pub(super) struct OutageTracker {
-    retry_for: Now,
+    budget: RetryBudget,
+    /// The current outage; it lasts as long as that of the budget.
     current: Option<Outage>,
     /// When the last outage ended.
     last_end: Option<Now>,
-    /// When the service acknowledged something last.
-    pub last_progress: Now,
     /// The bucket has answered in this run with anything but an ambiguous 404.
     pub bucket_seen: bool,
     /// A warning of this run has said that 404s may be spurious.
@@ -92,10 +92,9 @@ pub(super) struct OutageTracker {
 impl OutageTracker {
     pub fn new(retry_for: Now, bucket_seen: bool) -> OutageTracker {
         OutageTracker {
-            retry_for,
+            budget: RetryBudget::new(retry_for),
             current: None,
             last_end: None,
-            last_progress: Now::ZERO,
             bucket_seen,
             spurious_reported: false,
         }
@@ -107,7 +106,12 @@ impl OutageTracker {
 
     /// When the retry budget ends.
     pub fn budget_ends(&self, now: Now) -> Now {
-        self.current.as_ref().map_or(now, |outage| outage.since) + self.retry_for
+        self.budget.ends_at(now)
+    }
+
+    /// When the service acknowledged something last.
+    pub fn last_progress(&self) -> Now {
+        self.budget.last_progress()
     }
 
     /// Records a failed attempt. Returns whether there is a new text to report.
@@ -122,51 +126,47 @@ impl OutageTracker {
         (operation, stage): (Operation, RunStage),
         label: &str,
     ) -> Result<bool, Error> {
+        let message = cause.message(label);
+        if let BudgetState::Exhausted { stalled_for } = self.budget.on_failure(now) {
+            let seconds = stalled_for.as_secs();
+            let message = format!("{message} (no progress for {seconds} s)");
+            return Err(Error { message, ..cause.error(operation, label) });
+        }
         let ambiguous = cause.is_ambiguous_not_found(operation, stage);
         let by_session = cause.is_unauthorized();
-        let message = cause.message(label);
-        let text = if ambiguous {
-            let retries = NotFoundStreak::retry_message(operation, self.bucket_seen);
-            format!("{message}; {retries}, what was read is kept")
-        } else {
-            let seconds = self.retry_for.as_secs();
-            format!("{message}; trying again for up to {seconds} s, what was read is kept")
+        let pending = OutageReport::Pending(self.report(&message, operation, ambiguous));
+        let Some(outage) = &mut self.current else {
+            let report = if by_session { OutageReport::BySession } else { pending };
+            self.current = Some(Outage { report, began_ambiguous: ambiguous });
+            return Ok(true);
         };
-        match &mut self.current {
-            None => {
-                let report =
-                    if by_session { OutageReport::BySession } else { OutageReport::Pending(text) };
-                self.current = Some(Outage { since: now, report, began_ambiguous: ambiguous });
-                Ok(true)
-            }
-            Some(outage) if now < outage.since + self.retry_for => {
-                let unreported = outage.report == OutageReport::BySession
-                    || outage.began_ambiguous
-                        && !ambiguous
-                        && outage.report != OutageReport::Reported;
-                let news = unreported && !by_session;
-                if news {
-                    outage.report = OutageReport::Pending(text);
-                    outage.began_ambiguous = ambiguous;
-                }
-                Ok(news)
-            }
-            Some(outage) => {
-                let stalled = (now - outage.since).as_secs();
-                let message = format!("{message} (no progress for {stalled} s)");
-                Err(Error { message, ..cause.error(operation, label) })
-            }
+        let unreported = outage.report == OutageReport::BySession
+            || outage.began_ambiguous && !ambiguous && outage.report != OutageReport::Reported;
+        if !unreported || by_session {
+            return Ok(false);
         }
+        (outage.report, outage.began_ambiguous) = (pending, ambiguous);
+        Ok(true)
+    }
+
+    fn report(&self, message: &str, operation: Operation, ambiguous: bool) -> String {
+        let retries = if ambiguous {
+            NotFoundStreak::retry_message(operation, self.bucket_seen)
+        } else {
+            format!("trying again for up to {} s", self.budget.limit().as_secs())
+        };
+        format!("{message}; {retries}, what was read is kept")
     }
 
     /// When the current outage is to be reported.
     pub fn report_at(&self) -> Option<Now> {
+        let since = self.budget.stalled_since()?;
         let outage =
             self.current.as_ref().filter(|o| matches!(o.report, OutageReport::Pending(_)))?;
-        let apart = self.last_end.is_none_or(|end| outage.since >= end + OUTAGE_MERGE_WINDOW);
+        let apart = self.last_end.is_none_or(|end| since >= end + OUTAGE_MERGE_WINDOW);
         // Spurious 404s are reported at once only the first time.
         let at_once = apart && !(outage.began_ambiguous && self.spurious_reported);
-        Some(outage.since + if at_once { Now::ZERO } else { REPORT_STALL_AFTER })
+        Some(since + if at_once { Now::ZERO } else { REPORT_STALL_AFTER })
     }
 
     /// The text of the report if its time has come.
@@ -184,7 +184,7 @@ impl OutageTracker {
 
     /// Ends the outage, and returns whether its end is worth a line.
     pub fn record_progress(&mut self, now: Now) -> bool {
-        self.last_progress = now;
+        self.budget.on_progress(now);
         let Some(outage) = self.current.take() else { return false };
         if outage.report != OutageReport::BySession {
             self.last_end = Some(now);
@@ -194,9 +194,6 @@ impl OutageTracker {
 
     /// The budget counts from now on; the outage goes on.
     pub fn restart_budget(&mut self, now: Now) {
-        self.last_progress = now;
-        if let Some(outage) = &mut self.current {
-            outage.since = now;
-        }
+        self.budget.restart(now);
     }
 }

@@ -272,7 +272,8 @@ impl Streaming {
         failure: &Failure,
         label: &str,
     ) -> State {
-        let (now, seen, progress) = (core.now, core.outage.bucket_seen, core.outage.last_progress);
+        let (now, seen, progress) =
+            (core.now, core.outage.bucket_seen, core.outage.last_progress());
         let Some(streak) = core.parts.not_found_streak(number) else {
             return State::Streaming(self);
         };
