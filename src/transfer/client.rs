@@ -245,9 +245,10 @@ impl Client {
     ) -> Result<PreparedRequest<'_>, Failure> {
         let class = match request.class {
             RequestClass::Small => SigningRequest::Small,
-            RequestClass::Transfer(of) => {
-                SigningRequest::Transfer { of, takes: self.connection_rate.estimate(size) }
-            }
+            RequestClass::Transfer(transfer_id) => SigningRequest::Transfer {
+                transfer_id,
+                estimate: self.connection_rate.estimate(size),
+            },
             RequestClass::Abort => SigningRequest::Abort,
         };
         self.session.wait_until_ready(class).await.map_err(Failure::Credentials)?;

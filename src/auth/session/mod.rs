@@ -232,7 +232,7 @@ impl Session {
         if let Some(server) = server_date {
             state.lifecycle.on_success_with_date(self.shared.now(), since_1970(server));
         }
-        state.lifecycle.on_success();
+        state.lifecycle.on_success(self.shared.now());
         self.shared.notify_events(&mut state);
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn run_refresher(shared: Arc<SharedState>, transport: Arc<dyn A
                 let task = state.lifecycle.next_task(shared.now());
                 match task {
                     BackgroundTask::Refresh(reason) => state.lifecycle.refresh_started(reason),
-                    BackgroundTask::Probe => state.lifecycle.probe_started(),
+                    BackgroundTask::Probe => state.lifecycle.probe_started(shared.now()),
                     BackgroundTask::AskTime => state.lifecycle.time_query_started(),
                     BackgroundTask::Idle(_) => {}
                 }

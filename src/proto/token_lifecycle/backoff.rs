@@ -1,43 +1,41 @@
-//! The pace of something that is tried again and again: how long until the next time.
+//! Backoff without jitter for refreshes and time queries.
 //!
-//! Pure. Must not know what is tried. Invariant: delays grow to a bound and never beyond.
+//! Owns the delays. Must not know what is retried. Invariant: a delay is twice the one before, and at most
+//! the given maximum.
 
 use std::time::Duration;
 
 use super::Clocks;
 
-/// When something may be tried next.
+/// The time before which the next attempt must not be made.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Backoff {
-    /// Not before this moment of the steady clock.
+    /// By the monotonic clock.
     next: Duration,
-    delays: u32,
+    /// Delays since the last reset.
+    attempts: u32,
 }
 
 impl Backoff {
-    /// The first time after a delay.
-    pub(super) fn starting(now: Clocks, delay: Duration) -> Backoff {
-        Backoff { next: now.monotonic + delay, delays: 0 }
-    }
-
-    /// How long until the next time.
+    /// The time until the next attempt.
     pub(super) fn remaining(&self, now: Clocks) -> Duration {
         self.next.saturating_sub(now.monotonic)
     }
 
-    /// How many delays there have been since the last reset.
+    /// The number of delays since the last reset.
     pub(super) fn attempts(&self) -> u32 {
-        self.delays
+        self.attempts
     }
 
-    /// Another delay, twice as long as the last up to a bound; returns it.
-    pub(super) fn next_delay(&mut self, now: Clocks, first: Duration, most: Duration) -> Duration {
-        let delay = first.saturating_mul(1 << self.delays.min(20)).min(most.max(first));
-        self.delays += 1;
+    /// Starts a delay, twice as long as the one before, from `first` up to `max`, and returns it.
+    pub(super) fn next_delay(&mut self, now: Clocks, first: Duration, max: Duration) -> Duration {
+        let delay = first.saturating_mul(1 << self.attempts.min(20)).min(max.max(first));
+        self.attempts += 1;
         self.next = now.monotonic + delay;
         delay
     }
 
+    /// Allows an attempt at once; the next delay is a first one.
     pub(super) fn reset(&mut self) {
         *self = Backoff::default();
     }

@@ -1,70 +1,71 @@
-//! What the time is at the service, as far as that is known.
+//! The time at the service, as far as it is known.
 //!
-//! Owns the difference to the local clock. Pure. Must not know what the time is needed for. Invariant:
-//! a local clock is believed until a date of the service speaks against it, and a service's date holds
-//! for as long as the local clock does not jump.
+//! Owns the skew between the service's clock and the local one. Must not know what the time is for.
+//! Invariant: the skew is zero until a date of the service differs from the local clock, and then the
+//! last measured one.
 
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::{Clocks, SECOND};
 
-/// A smaller difference of the clocks is the way the answer came.
-const MIN_CLOCK_SKEW: i64 = 30;
+/// Seconds. A smaller measured skew may be the latency of the network.
+const MIN_CLOCK_SKEW: u64 = 30;
 
+/// The local clock, corrected by dates of the service.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// How far the service's clock is ahead of the local one, in seconds.
+    /// Seconds by which the service's clock is ahead of the local one.
     skew: i64,
-    /// When a date of the service came last.
+    /// When the last date of the service arrived.
     date_set_at: Option<Clocks>,
+    /// Whether a time query is in flight.
     querying: bool,
-    /// Whether a question for the time has stayed without an answer.
-    unanswered: bool,
+    /// Whether a time query has failed since the last date.
+    query_failed: bool,
     backoff: Backoff,
 }
 
 impl Clock {
-    /// The service's time.
+    /// The time at the service, since 1970.
     pub(super) fn now(&self, now: Clocks) -> Duration {
         let skew = Duration::from_secs(self.skew.unsigned_abs());
-        match self.skew < 0 {
-            true => now.wall.saturating_sub(skew),
-            false => now.wall + skew,
-        }
+        if self.skew < 0 { now.wall.saturating_sub(skew) } else { now.wall + skew }
     }
 
-    /// The service gave this date; says how far its clock is ahead, if that is another word than the
-    /// last.
+    /// Records a date of the service. Returns the skew in seconds if it changed.
     pub(super) fn set_server_date(&mut self, now: Clocks, server: Duration) -> Option<i64> {
         self.date_set_at = Some(now);
-        self.unanswered = false;
+        self.query_failed = false;
         self.backoff.reset();
         let skew = seconds(server).saturating_sub(seconds(now.wall));
-        let differs = skew.abs_diff(self.skew) >= MIN_CLOCK_SKEW.unsigned_abs();
-        differs.then(|| self.skew = skew).map(|()| skew)
+        if skew.abs_diff(self.skew) < MIN_CLOCK_SKEW {
+            return None;
+        }
+        self.skew = skew;
+        Some(skew)
     }
 
-    /// Whether the local clock has jumped since the last date, or gone on while this machine slept.
+    /// Whether the local clock has jumped since the last date, or the machine was suspended.
     pub(super) fn jumped(&self, now: Clocks) -> bool {
         self.date_set_at.is_some_and(|then| {
-            let steady = seconds(now.monotonic).saturating_sub(seconds(then.monotonic));
+            let monotonic = seconds(now.monotonic).saturating_sub(seconds(then.monotonic));
             let wall = seconds(now.wall).saturating_sub(seconds(then.wall));
-            wall.abs_diff(steady) >= MIN_CLOCK_SKEW.unsigned_abs()
+            wall.abs_diff(monotonic) >= MIN_CLOCK_SKEW
         })
     }
 
-    /// Whether a question for the time may show another one than is believed.
+    /// Whether a time query may change the skew.
     pub(super) fn is_uncertain(&self, now: Clocks) -> bool {
         self.date_set_at.is_none() || self.jumped(now)
     }
 
-    /// As above, and no question has been in vain.
+    /// Whether a time query may change the skew, and none has failed since the last date.
     pub(super) fn may_be_corrected(&self, now: Clocks) -> bool {
-        self.is_uncertain(now) && !self.unanswered
+        self.is_uncertain(now) && !self.query_failed
     }
 
-    /// How long until the next question for the time; none while one is under way.
+    /// The time until the next time query; `None` while one is in flight.
     pub(super) fn next_query(&self, now: Clocks) -> Option<Duration> {
         (!self.querying).then(|| self.backoff.remaining(now))
     }
@@ -73,11 +74,11 @@ impl Clock {
         self.querying = true;
     }
 
-    /// The question has ended; an answer has been told by `dated`.
+    /// Records that the query has ended. A date that it gave was passed to `set_server_date` before.
     pub(super) fn query_finished(&mut self, now: Clocks) {
         self.querying = false;
         if self.is_uncertain(now) {
-            self.unanswered = true;
+            self.query_failed = true;
             self.backoff.next_delay(now, SECOND, Duration::from_secs(60));
         }
     }

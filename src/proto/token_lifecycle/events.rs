@@ -1,116 +1,116 @@
-//! What there is to tell about the life of a token.
+//! Events of the token life cycle, for the log and the user.
 //!
-//! Pure. Must not hold a token or any part of one. Invariant: what stays true is said once.
+//! Owns the events, their levels, and which of them were emitted already. Must not contain a token or a
+//! part of one. Invariant: an event about a lasting condition is emitted once. The texts are in
+//! `messages`.
 
-use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::{Clocks, NotThisToken, ProbeResult, RefreshReason, TokenLifecycle};
+use super::{Clocks, NotThisToken, ProbeResult, RefreshReason, TokenLifecycle, UploadEta};
 
-/// Something to tell. Moments are since 1970.
+/// An event. Times are durations since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenEvent {
-    Refreshing {
-        reason: RefreshReason,
-    },
+    /// A refresh was sent.
+    Refreshing { reason: RefreshReason },
+    /// A refresh failed.
     RefreshFailed {
+        /// The error.
         why: String,
+        /// The time until the next refresh.
         again: Duration,
+        /// Whether the refresh before did not fail.
         first: bool,
     },
-    /// A refresh gave a token that ends no later.
-    NotExtended {
-        expires: Duration,
-    },
-    Adopted {
-        expires: Option<Duration>,
-        origin: CredentialOrigin,
-    },
-    /// An attempt is signed with the present pair.
+    /// A refresh gave a token that expires no later than the current one.
+    NotExtended { expires: Duration },
+    /// Another token took the place of the current one.
+    Adopted { expires: Option<Duration>, origin: CredentialOrigin },
+    /// The current token signs an attempt.
     Using {
         generation: u64,
+        /// The remaining lifetime; `None` for an API key.
         left: Option<Duration>,
     },
-    /// The files were read again, and what came of it.
-    FilesRead {
-        found: FileState,
-    },
+    /// The credential files were read again.
+    FilesRead { found: FileState },
     /// An attempt waits for a token that outlives it.
     RefreshFirst {
+        /// The estimated length of the transfer.
         takes: Duration,
+        /// The remaining lifetime of the current token.
         left: Option<Duration>,
     },
-    /// A refusal that says nothing of the present token.
-    Stale {
-        stale: NotThisToken,
-    },
-    /// Another process refreshes this session; its result is waited for.
+    /// A 401 that does not concern the current token.
+    Stale { stale: NotThisToken },
+    /// Another process refreshes this session, and the life cycle waits for its result.
     Locked,
+    /// A probe was sent.
     Probing,
-    /// The service is asked for the time.
+    /// A time query was sent.
     QueryingTime,
-    /// The service refused the present token, under a date it accepts.
+    /// The service rejected the current token.
     Refused,
-    Probed {
-        how: ProbeResult,
-    },
+    /// A probe has ended.
+    Probed { how: ProbeResult },
+    /// The upload waits for credentials.
     Waiting {
         since: Duration,
+        /// When the upload gives up.
         until: Duration,
+        /// Whether the credentials are rejected, and not expired.
         refused: bool,
-        /// How to begin a new session, filled in by who knows it.
+        /// The command that starts a new session. The life cycle leaves it empty; the caller fills it in.
         login: String,
     },
-    /// The token has ended while nothing had to be sent.
+    /// The token expired while no request was waiting for it.
     Ended {
+        /// As in `Waiting`.
         login: String,
     },
+    /// A request succeeded after a wait that was reported.
     Resumed,
-    Skew {
-        seconds: i64,
-    },
-    SessionEnds {
-        end: Duration,
-    },
+    /// The local clock is wrong by this much; positive if the service's clock is ahead.
+    Skew { seconds: i64 },
+    /// The time when the session ends.
+    SessionEnds { end: Duration },
+    /// The session ends before the upload will.
     EndsBeforeUpload {
         end: Duration,
+        /// The estimated end of the upload; `None` if it is not known.
         likely: Option<Duration>,
     },
-    /// The files cannot be used; the present pair is kept.
-    FilesUnusable {
-        what: String,
-    },
-    /// The new token lives in memory only.
-    NotWritten {
-        what: String,
-    },
-    /// The key in the file is not the one the profile names.
-    Fingerprint {
-        what: String,
-    },
+    /// The credential files cannot be used, and the current key and token stay in use.
+    FilesUnusable { what: String },
+    /// The new token could not be written back and is in memory only.
+    NotWritten { what: String },
+    /// The key in the file is not the one that the profile names.
+    Fingerprint { what: String },
 }
 
-/// Where a pair came from.
+/// Where a key and token come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialOrigin {
+    /// The credential files, which another process or a login has changed.
     Files,
+    /// A refresh of this process.
     Refresh,
 }
 
-/// What a look at the files found.
+/// The contents of the credential files, compared with the key and token in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileState {
-    /// What is in use already.
+    /// The same.
     Same,
-    /// Another pair, which takes its place.
+    /// Others, which are adopted.
     Better,
-    /// Another pair, which is no better: it ends earlier, or has ended.
+    /// Others, which expire earlier or have expired.
     Worse,
-    /// Nothing that can be used: what is wrong with it.
+    /// They cannot be used. The error.
     Unusable(String),
 }
 
-/// How much a notice matters.
+/// How important an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Debug,
@@ -118,46 +118,50 @@ pub enum Level {
     Warning,
 }
 
-/// What has been said already.
+/// The conditions that were reported.
 #[derive(Debug, Default)]
 pub(super) struct Reported {
+    /// Whether `Skew` was.
     pub skew: bool,
-    /// The end of the token that could not be prolonged.
-    pub not_longer: Option<Duration>,
-    pub noted: Option<TokenEvent>,
-    /// The end of the token that ended while nothing had to be sent.
-    pub ended: Option<Duration>,
+    /// The expiry of the last token that `NotExtended` was emitted for.
+    pub not_extended: Option<Duration>,
+    /// The last event of `emit_once`.
+    pub last_once: Option<TokenEvent>,
+    /// The expiry of the last token that `Ended` was emitted for.
+    pub expired_idle: Option<Duration>,
+    /// The end of the session in the last `SessionEnds`.
     session_end: Option<Duration>,
-    too_early: Option<Duration>,
+    /// The end of the session in the last `EndsBeforeUpload`.
+    before_upload: Option<Duration>,
 }
 
-/// Where no end of the upload is known, a session that ends within this is worth a warning.
+/// If the end of the upload is not known, a session that ends within this time causes a warning.
 const SHORT_LIFETIME: Duration = Duration::from_secs(2 * 3600);
 
 impl TokenLifecycle {
-    /// Says when the session ends, and warns where the upload will not.
+    /// Reports when the session ends, and warns if the upload will not have ended by then.
     pub(super) fn report_session_end(&mut self, now: Clocks) {
         let expires = self.token.expires;
-        let stuck = expires.is_some() && self.reported.not_longer == expires;
-        let Some(end) = self.token.session_end.or(expires.filter(|_| stuck)) else { return };
+        let is_last = expires.is_some() && self.reported.not_extended == expires;
+        let Some(end) = self.token.session_end.or(expires.filter(|_| is_last)) else { return };
         if self.reported.session_end != Some(end) {
             self.reported.session_end = Some(end);
             self.events.push(TokenEvent::SessionEnds { end });
         }
-        let early = match self.upload_eta {
-            None => false,
-            Some(Some(likely)) => likely > end,
-            Some(None) => end.saturating_sub(self.clock(now)) < SHORT_LIFETIME,
+        let (is_early, likely) = match self.upload_eta {
+            UploadEta::NotEstimated => (false, None),
+            UploadEta::Unknown => (end.saturating_sub(self.clock(now)) < SHORT_LIFETIME, None),
+            UploadEta::At(eta) => (eta > end, Some(eta)),
         };
-        if early && self.reported.too_early != Some(end) {
-            self.reported.too_early = Some(end);
-            let likely = self.upload_eta.flatten();
+        if is_early && self.reported.before_upload != Some(end) {
+            self.reported.before_upload = Some(end);
             self.events.push(TokenEvent::EndsBeforeUpload { end, likely });
         }
     }
 }
 
 impl TokenEvent {
+    /// The level of the event: a repeated failure of a refresh is for the log only.
     pub fn level(&self) -> Level {
         match self {
             TokenEvent::Using { .. }
@@ -175,174 +179,6 @@ impl TokenEvent {
             | TokenEvent::Resumed
             | TokenEvent::SessionEnds { .. } => Level::Info,
             _ => Level::Warning,
-        }
-    }
-}
-
-impl fmt::Display for TokenEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TokenEvent::Refreshing { reason } => {
-                let why = match reason {
-                    RefreshReason::Due => "it ends soon",
-                    RefreshReason::Transfer => "a transfer would outlast it",
-                    RefreshReason::Refused => "the service refused it",
-                };
-                write!(f, "refreshing the session token: {why}")
-            }
-            TokenEvent::RefreshFailed { why, again, .. } => write!(
-                f,
-                "the session token could not be refreshed ({why}); trying again in {}",
-                DisplayDuration(*again)
-            ),
-            TokenEvent::NotExtended { expires } => write!(
-                f,
-                "the service gave no more time to this session: its token ends at {}",
-                DisplayTime(*expires)
-            ),
-            TokenEvent::Adopted { expires, origin } => {
-                match origin {
-                    CredentialOrigin::Files => {
-                        f.write_str("took up the changed credentials from disk")?
-                    }
-                    CredentialOrigin::Refresh => f.write_str("the session token was refreshed")?,
-                }
-                match expires {
-                    Some(expires) => write!(f, "; valid until {}", DisplayTime(*expires)),
-                    None => Ok(()),
-                }
-            }
-            TokenEvent::Using { generation, left } => {
-                write!(f, "signing with credentials no. {generation}, which are not known to be ")?;
-                match left {
-                    Some(left) => write!(f, "refused and have {} left", DisplayDuration(*left)),
-                    None => f.write_str("refused and have no end"),
-                }
-            }
-            TokenEvent::FilesRead { found } => {
-                f.write_str("looked at the files of the credentials: ")?;
-                match found {
-                    FileState::Same => f.write_str("they hold what is in use"),
-                    FileState::Better => f.write_str("they hold others, which are taken up"),
-                    FileState::Worse => f.write_str("they hold others, which last no longer"),
-                    FileState::Unusable(what) => {
-                        write!(f, "not usable for now ({what}), keeping those in use")
-                    }
-                }
-            }
-            TokenEvent::RefreshFirst { takes, left } => write!(
-                f,
-                "a transfer of about {} would outlast the session token, which has {} left: \
-                 waiting for another",
-                DisplayDuration(*takes),
-                DisplayDuration(left.unwrap_or_default())
-            ),
-            TokenEvent::Stale { stale } => {
-                f.write_str("a 401 that says nothing of the present credentials: ")?;
-                f.write_str(match stale {
-                    NotThisToken::Date => "its request was dated by a wrong clock",
-                    NotThisToken::Replaced => "its request was signed with older ones",
-                    NotThisToken::Ended => "they have come to their end meanwhile",
-                })
-            }
-            TokenEvent::Locked => f.write_str(
-                "another process is refreshing this session; waiting for what comes of it",
-            ),
-            TokenEvent::Probing => {
-                f.write_str("probing with a small request whether the credentials are accepted")
-            }
-            TokenEvent::QueryingTime => {
-                f.write_str("asking the service for the time, since the local clock may be wrong")
-            }
-            TokenEvent::Refused => f.write_str("the service refused the credentials (401)"),
-            TokenEvent::Probed { how } => match how {
-                ProbeResult::Accepted => {
-                    f.write_str("a probe found the credentials accepted again")
-                }
-                ProbeResult::Refused => f.write_str("a probe found the credentials still refused"),
-                ProbeResult::Unanswered => f.write_str("a probe of the credentials got no answer"),
-            },
-            TokenEvent::Waiting { since, until, refused, login } => {
-                let why = if *refused { "are refused" } else { "have expired" };
-                write!(
-                    f,
-                    "the upload waits since {} because the credentials {why}; it goes on by \
-                     itself once there are new ones, and gives up at {}",
-                    DisplayTime(*since),
-                    DisplayTime(*until)
-                )?;
-                match login.as_str() {
-                    "" => Ok(()),
-                    login => write!(f, "\n  {login}"),
-                }
-            }
-            TokenEvent::Ended { login } => {
-                f.write_str(
-                    "the credentials have expired; what the stream brings from now on waits for \
-                     new ones",
-                )?;
-                match login.as_str() {
-                    "" => Ok(()),
-                    login => write!(f, "\n  {login}"),
-                }
-            }
-            TokenEvent::Resumed => f.write_str("the upload goes on"),
-            TokenEvent::Skew { seconds } => {
-                let side = if *seconds < 0 { "ahead of" } else { "behind" };
-                write!(
-                    f,
-                    "the local clock is {} {side} the service's; requests are dated by the \
-                     service's",
-                    DisplayDuration(Duration::from_secs(seconds.unsigned_abs()))
-                )
-            }
-            TokenEvent::SessionEnds { end } => {
-                write!(f, "this session ends at {} at the latest", DisplayTime(*end))
-            }
-            TokenEvent::EndsBeforeUpload { end, likely } => {
-                write!(f, "the session ends at {}", DisplayTime(*end))?;
-                match likely {
-                    Some(likely) => write!(
-                        f,
-                        ", before the likely end of the upload at {}",
-                        DisplayTime(*likely)
-                    )?,
-                    None => f.write_str(", which may be before the end of the upload")?,
-                }
-                f.write_str("; a new login while it runs is taken up")
-            }
-            TokenEvent::FilesUnusable { what } => {
-                write!(f, "{what}; going on with the credentials read before")
-            }
-            TokenEvent::NotWritten { what } => {
-                write!(f, "the refreshed token is kept in memory only: {what}")
-            }
-            TokenEvent::Fingerprint { what } => f.write_str(what),
-        }
-    }
-}
-
-/// A moment as people read it.
-pub struct DisplayTime(pub Duration);
-
-impl fmt::Display for DisplayTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The last second that the form can express.
-        let moment = self.0.min(Duration::from_secs(253_402_300_799));
-        f.write_str(&httpdate::fmt_http_date(UNIX_EPOCH + moment))
-    }
-}
-
-/// A length of time as people read it.
-pub struct DisplayDuration(pub Duration);
-
-impl fmt::Display for DisplayDuration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        match seconds {
-            0..60 => write!(f, "{seconds} s"),
-            60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
-            _ => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
         }
     }
 }

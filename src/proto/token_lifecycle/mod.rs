@@ -1,247 +1,243 @@
-//! The life of a session token during an upload, as decisions: use it, renew it, probe, wait, or
-//! give up.
+//! The life cycle of a session token during an upload: whether a request may be signed with it, and when
+//! to refresh, probe or wait.
 //!
-//! Pure: the clocks are arguments, what happened comes in as calls, what to do goes out as values.
-//! Must not know a file, a socket, or the token itself. Invariants:
-//! 1. `Verdict::Use` is never said of a token that is over by the clock as far as it is known, nor
-//!    of one that was refused and has not passed a probe since.
-//! 2. At most one refresh, one probe and one question for the time are under way.
-//! 3. Once the stream is under way, only a standstill of `retry_for` leads to `Verdict::GiveUp`.
+//! Owns these decisions. Must not know files, sockets, or the token itself: the clocks are arguments,
+//! calls report what happened, values say what to do. Invariants:
+//! 1. `TokenDecision::Use` is never returned for a token that has expired by the known clock, nor, except
+//!    once for an abort, for one that was rejected and has not passed a probe since.
+//! 2. At most one refresh, one probe and one time query are in flight.
+//! 3. While a stream is read, only a block of `retry_for` leads to `TokenDecision::TimedOut`.
 
 mod backoff;
 mod clock;
 pub mod events;
+mod health;
+mod messages;
+mod refresh;
 mod responses;
 mod types;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use self::backoff::Backoff;
 use self::clock::Clock;
 pub use self::events::{CredentialOrigin, TokenEvent};
+use self::health::{Health, HealthInput};
+use self::refresh::RefreshState;
 pub use self::types::{
     BackgroundTask, Clocks, NotThisToken, On401, ProbeResult, RefreshOutcome, RefreshPolicy,
     RefreshReason, SigningRequest, TokenDecision, TokenInfo,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How long waiting goes unmentioned: a renewal takes less.
+/// A wait is reported only if it is longer: a refresh takes less.
 const REPORT_WAIT_AFTER: Duration = Duration::from_secs(2);
-/// The longest sleep, so that a clock that jumped is noticed.
+/// The longest idle time of the background task, so that it notices a clock that jumped.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 
-/// The state of the token's life.
+/// The life cycle of one token after the other, of one key and session.
+///
+/// Before an attempt the caller asks [`decide`](TokenLifecycle::decide) and reports
+/// [`on_signed`](TokenLifecycle::on_signed) when it signs. After the response it reports
+/// [`on_success`](TokenLifecycle::on_success) or [`on_unauthorized`](TokenLifecycle::on_unauthorized), and
+/// dates with [`on_success_with_date`](TokenLifecycle::on_success_with_date). A background task performs
+/// [`next_task`](TokenLifecycle::next_task), between its start and end calls. Events for the user
+/// accumulate until [`take_events`](TokenLifecycle::take_events).
 #[derive(Debug)]
 pub struct TokenLifecycle {
     policy: RefreshPolicy,
     token: TokenInfo,
+    /// From issue to expiry, at least one second.
     lifetime: Duration,
     clock: Clock,
-    /// Whether a stream is under way, so that waiting is better than ending.
+    /// Whether a stream is read, so that the life cycle waits where it would otherwise give up.
     streaming: bool,
     refresh: RefreshState,
-    /// Set while the present token counts as refused.
-    rejected: Option<RejectedToken>,
-    /// Whether a token was refused since the service last did what was asked.
-    rejected_since_success: bool,
-    /// Since when nothing can be sent or nothing was accepted, by the steady clock and the wall's.
-    blocked_since: Option<Clocks>,
-    /// Whether the standstill has been mentioned.
-    block_reported: bool,
-    upload_eta: Option<Option<Duration>>,
+    health: Health,
+    upload_eta: UploadEta,
+    /// The refreshes that gave another token.
     refreshes: u64,
-    /// The transfers that a refresh was asked for already.
+    /// The transfers that have caused a refresh.
     refreshed_for: BTreeSet<u64>,
-    /// The generation that an abort was attempted with though it was refused.
+    /// The generation of the rejected token that has signed an abort.
     aborted_with_generation: Option<u64>,
     reported: events::Reported,
     events: Vec<TokenEvent>,
 }
 
-#[derive(Debug, Default)]
-struct RefreshState {
-    in_flight: Option<RefreshReason>,
-    /// Whether an attempt asked for a token that outlives its transfer.
-    wanted: bool,
-    backoff: Backoff,
-    /// Refreshes on account of refusals have a pace of their own: a token refused at once after
-    /// each refresh must not become a storm.
-    after_401: Backoff,
-    /// Whether a refresh has ended since the service began to refuse.
-    tried: bool,
-    /// How many have ended.
-    finished: u64,
-}
-
-#[derive(Debug)]
-struct RejectedToken {
-    probing: bool,
-    backoff: Backoff,
+/// When the upload will end, as a duration since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UploadEta {
+    /// There is no estimate yet.
+    NotEstimated,
+    /// The length of the stream is not known.
+    Unknown,
+    At(Duration),
 }
 
 impl TokenLifecycle {
-    pub fn new(now: Clocks, rules: RefreshPolicy, facts: TokenInfo) -> TokenLifecycle {
+    /// A life cycle that begins with this token.
+    pub fn new(now: Clocks, policy: RefreshPolicy, token: TokenInfo) -> TokenLifecycle {
         let mut lifecycle = TokenLifecycle {
-            policy: rules,
-            token: facts,
+            policy,
+            token,
             lifetime: Duration::ZERO,
             clock: Clock::default(),
             streaming: false,
             refresh: RefreshState::default(),
-            rejected: None,
-            rejected_since_success: false,
-            blocked_since: None,
-            block_reported: false,
-            upload_eta: None,
+            health: Health::default(),
+            upload_eta: UploadEta::NotEstimated,
             refreshes: 0,
             refreshed_for: BTreeSet::new(),
             aborted_with_generation: None,
             reported: events::Reported::default(),
             events: Vec::new(),
         };
-        lifecycle.lifetime = lifecycle.lifetime_of(now, &facts);
+        lifecycle.lifetime = lifecycle.lifetime_of(now, &token);
         lifecycle.report_session_end(now);
         lifecycle
     }
 
-    /// The service's clock, as far as it is known.
+    /// The time at the service, as far as it is known: the local clock, corrected by dates of responses.
     pub fn clock(&self, now: Clocks) -> Duration {
         self.clock.now(now)
     }
 
-    /// Other rules from now on.
-    pub fn set_policy(&mut self, rules: RefreshPolicy) {
-        self.policy = rules;
+    /// Replaces the policy.
+    pub fn set_policy(&mut self, policy: RefreshPolicy) {
+        self.policy = policy;
     }
 
-    /// Something to tell that was seen elsewhere.
-    pub fn emit(&mut self, notice: TokenEvent) {
-        self.events.push(notice);
+    /// Adds an event of another component.
+    pub fn emit(&mut self, event: TokenEvent) {
+        self.events.push(event);
     }
 
-    /// As above, unless it was the last that was told of its kind.
-    pub fn emit_once(&mut self, notice: TokenEvent) {
-        if self.reported.noted.as_ref() != Some(&notice) {
-            self.reported.noted = Some(notice.clone());
-            self.events.push(notice);
+    /// Adds an event unless it equals the last event that was added with this function.
+    pub fn emit_once(&mut self, event: TokenEvent) {
+        if self.reported.last_once.as_ref() != Some(&event) {
+            self.reported.last_once = Some(event.clone());
+            self.events.push(event);
         }
     }
 
-    /// How many refreshes gave another token.
+    /// The number of refreshes that gave another token.
     pub fn refreshes(&self) -> u64 {
         self.refreshes
     }
 
+    /// The current token.
     pub fn token(&self) -> &TokenInfo {
         &self.token
     }
 
-    /// How many refreshes have ended; a waiter knows by it that one has.
+    /// The number of refreshes that have ended in any way. A caller that waits for a refresh watches it.
     pub fn refreshes_ended(&self) -> u64 {
         self.refresh.finished
     }
 
-    /// What there is to tell since the last call.
+    /// Removes and returns the events since the last call.
     pub fn take_events(&mut self) -> Vec<TokenEvent> {
         std::mem::take(&mut self.events)
     }
 
-    /// From now on a stream is at stake, and waiting is better than ending.
+    /// Records that a stream is read from now on, so that [`decide`](TokenLifecycle::decide) waits for up to
+    /// `retry_for`.
     pub fn set_streaming(&mut self) {
         self.streaming = true;
     }
 
-    /// When the upload will likely end; `None` where that cannot be told.
-    pub fn set_upload_eta(&mut self, now: Clocks, likely_end: Option<Duration>) {
-        self.upload_eta = Some(likely_end);
+    /// Records when the upload will end, since 1970; `None` if the length of the stream is not known. Warns
+    /// if the session ends earlier.
+    pub fn set_upload_eta(&mut self, now: Clocks, eta: Option<Duration>) {
+        self.upload_eta = eta.map_or(UploadEta::Unknown, UploadEta::At);
         self.report_session_end(now);
     }
 
-    /// What an attempt may do that begins now.
-    pub fn decide(&mut self, now: Clocks, attempt: SigningRequest) -> TokenDecision {
-        if self.usable(now) {
-            if let SigningRequest::Transfer { of, takes: Some(takes) } = attempt
-                && self.can_outlive(now, takes)
-                && self.refreshed_for.insert(of)
+    /// Whether the current token may sign an attempt at `request` now.
+    pub fn decide(&mut self, now: Clocks, request: SigningRequest) -> TokenDecision {
+        if self.is_usable(now) {
+            if let SigningRequest::Transfer { transfer_id, estimate: Some(estimate) } = request
+                && self.refresh_would_outlive(now, estimate)
+                && self.refreshed_for.insert(transfer_id)
             {
                 self.refresh.wanted = true;
-                self.events.push(TokenEvent::RefreshFirst { takes, left: self.remaining(now) });
+                let left = self.remaining(now);
+                self.events.push(TokenEvent::RefreshFirst { takes: estimate, left });
                 return TokenDecision::RefreshFirst;
             }
             return TokenDecision::Use;
         }
-        // Nothing is at stake in an abort any more, and a refusal of parts may be none of it.
+        // An abort risks no data, and a token rejected for UploadPart may still be accepted for
+        // AbortMultipartUpload: it is tried once.
         let tried = self.aborted_with_generation == Some(self.token.generation);
-        if attempt == SigningRequest::Abort && !self.is_expired(now) && !tried {
+        if request == SigningRequest::Abort && !self.is_expired(now) && !tried {
             return TokenDecision::Use;
         }
-        let since = *self.blocked_since.get_or_insert(now);
-        let stood = now.monotonic.saturating_sub(since.monotonic);
-        let hopeless = match self.streaming {
-            true => stood >= self.policy.retry_for,
-            false => !self.refresh_may_help(now) && !self.time_may_help(now),
+        let (_, blocked_for) = self.stall(now);
+        let timed_out = if self.streaming {
+            blocked_for >= self.policy.retry_for
+        } else {
+            !self.refresh_may_help(now) && !self.time_query_may_help(now)
         };
-        if hopeless {
+        if timed_out {
             return TokenDecision::TimedOut;
         }
-        self.report_block(now, REPORT_WAIT_AFTER, self.rejected.is_some());
+        self.report_block(now, REPORT_WAIT_AFTER, self.health.is_rejected());
         TokenDecision::Wait
     }
 
-    /// Says that nothing goes on, where that has lasted for so long.
-    fn report_block(&mut self, now: Clocks, after: Duration, refused: bool) {
-        let since = *self.blocked_since.get_or_insert(now);
-        let stood = now.monotonic.saturating_sub(since.monotonic);
-        if stood >= after && !std::mem::replace(&mut self.block_reported, true) {
+    /// Records that no request can be sent or accepted. Returns since when, and for how long.
+    fn stall(&mut self, now: Clocks) -> (Clocks, Duration) {
+        self.health.apply(now, HealthInput::Stalled);
+        let since = self.health.block().since.unwrap_or(now);
+        (since, now.monotonic.saturating_sub(since.monotonic))
+    }
+
+    /// Warns of a block that has lasted for `after`, once. `rejected`: whether the warning names a
+    /// rejection as the cause, and not an expired token.
+    fn report_block(&mut self, now: Clocks, after: Duration, rejected: bool) {
+        let (since, blocked_for) = self.stall(now);
+        if blocked_for >= after && !self.health.block().reported {
+            self.health.apply(now, HealthInput::Reported);
             let until = since.wall + self.policy.retry_for;
             let (since, login) = (since.wall, String::new());
-            self.events.push(TokenEvent::Waiting { since, until, refused, login });
+            self.events.push(TokenEvent::Waiting { since, until, refused: rejected, login });
         }
     }
 
-    /// Says of a token that has ended while nothing had to be sent that it has.
+    /// Warns, once for each token, that the token has expired while no request was waiting for it.
     pub fn report_expiry_while_idle(&mut self, now: Clocks) {
         let expires = self.token.expires;
-        let idle = self.streaming && self.blocked_since.is_none();
-        if idle && self.is_expired(now) && self.reported.ended != expires {
-            self.reported.ended = expires;
+        let idle = self.streaming && self.health.block().since.is_none();
+        if idle && self.is_expired(now) && self.reported.expired_idle != expires {
+            self.reported.expired_idle = expires;
             self.events.push(TokenEvent::Ended { login: String::new() });
         }
     }
 
-    /// An attempt is being signed with the present pair.
-    pub fn on_signed(&mut self, now: Clocks, attempt: SigningRequest) {
+    /// Records that the current token signs an attempt at `request`.
+    pub fn on_signed(&mut self, now: Clocks, request: SigningRequest) {
         let generation = self.token.generation;
-        if attempt == SigningRequest::Abort && self.rejected.is_some() {
+        if request == SigningRequest::Abort && self.health.is_rejected() {
             self.aborted_with_generation = Some(generation);
         }
         self.events.push(TokenEvent::Using { generation, left: self.remaining(now) });
     }
 
-    /// What to do in the background now.
+    /// What the background task must do now. Until it has called the function that records the start of a
+    /// task, the same task is returned again.
     pub fn next_task(&self, now: Clocks) -> BackgroundTask {
         let mut idle = MAX_IDLE;
-        if self.refresh.in_flight.is_none() && self.refreshable(now) {
-            let (refresh, clock) = (&self.refresh, self.clock(now));
-            let due = self.is_refresh_due().saturating_sub(clock);
-            let reasons = [
-                (self.rejected.is_some(), RefreshReason::Refused, refresh.after_401.remaining(now)),
-                (refresh.wanted, RefreshReason::Transfer, refresh.backoff.remaining(now)),
-                (true, RefreshReason::Due, refresh.backoff.remaining(now).max(due)),
-            ];
-            for (_, reason, wait) in reasons.into_iter().filter(|(applies, ..)| *applies) {
-                if wait.is_zero() {
-                    return BackgroundTask::Refresh(reason);
-                }
-                idle = idle.min(wait);
+        for (reason, wait) in self.refresh_waits(now) {
+            if wait.is_zero() {
+                return BackgroundTask::Refresh(reason);
             }
+            idle = idle.min(wait);
         }
-        if let Some(doubt) = &self.rejected
-            && !doubt.probing
+        if let Some(wait) = self.health.probe_wait(now)
             && !self.is_expired(now)
         {
-            let wait = doubt.backoff.remaining(now);
             if wait.is_zero() {
                 return BackgroundTask::Probe;
             }
@@ -255,150 +251,78 @@ impl TokenLifecycle {
             }
             idle = idle.min(wait);
         }
-        if !self.usable(now) {
+        if !self.is_usable(now) {
             idle = idle.min(SECOND);
         }
         BackgroundTask::Idle(idle)
     }
 
-    /// The time has been asked for.
+    /// Records that a time query was sent.
     pub fn time_query_started(&mut self) {
         self.clock.query_started();
         self.events.push(TokenEvent::QueryingTime);
     }
 
-    /// The question for the time has ended; an answer has been told by `dated`.
+    /// Records that the time query has ended. A date in its response is passed to
+    /// [`on_server_date`](TokenLifecycle::on_server_date) before.
     pub fn time_query_finished(&mut self, now: Clocks) {
         self.clock.query_finished(now);
     }
 
-    /// A refresh has been sent.
-    pub fn refresh_started(&mut self, reason: RefreshReason) {
-        self.refresh.in_flight = Some(reason);
-        self.refresh.wanted = false;
-        self.events.push(TokenEvent::Refreshing { reason });
-    }
-
-    /// How long an answer to a refresh is worth waiting for: half of what is left.
-    pub fn refresh_timeout(&self, now: Clocks) -> Duration {
-        let left = self.token.expires.unwrap_or_default().saturating_sub(self.clock(now));
-        (left / 2).clamp(SECOND, Duration::from_secs(30))
-    }
-
-    /// The refresh has ended.
-    pub fn refresh_finished(&mut self, now: Clocks, how: &RefreshOutcome) {
-        let reason = self.refresh.in_flight.take();
-        self.refresh.finished += 1;
-        // Short tokens need short delays, or none of them would be over before the token is.
-        match how {
-            RefreshOutcome::Extended => self.refresh.backoff.reset(),
-            RefreshOutcome::NotExtended => {
-                let first = Duration::from_secs(15).min(self.lifetime / 20);
-                let most = Duration::from_secs(300).min(self.lifetime / 10);
-                self.refresh.backoff.next_delay(now, first, most);
-                let expires = self.token.expires.unwrap_or_default();
-                if self.reported.not_longer != Some(expires) {
-                    self.reported.not_longer = Some(expires);
-                    self.events.push(TokenEvent::NotExtended { expires });
-                }
-                self.report_session_end(now);
-            }
-            RefreshOutcome::Failed(why) => {
-                let first = SECOND.min(self.lifetime / 30);
-                let most = Duration::from_secs(60).min(self.lifetime / 20);
-                let again = self.refresh.backoff.next_delay(now, first, most);
-                let first = self.refresh.backoff.attempts() == 1;
-                self.events.push(TokenEvent::RefreshFailed { why: why.clone(), again, first });
-            }
-        }
-        if reason == Some(RefreshReason::Refused) {
-            self.refresh.tried = true;
-            let most = Duration::from_secs(60).min(self.lifetime / 20);
-            self.refresh.after_401.next_delay(now, SECOND.min(self.lifetime / 30), most);
-        }
-    }
-
-    /// Whether a pair that the files hold now is better than the present one. A file may hold an
-    /// older token of the session where the newer one could not be written back.
-    pub fn is_better_than_current(&self, now: Clocks, theirs: &TokenInfo, same_key: bool) -> bool {
+    /// Whether to adopt the key and token that the files have now. The files may have an older token of the
+    /// session if a newer one could not be written back.
+    pub fn is_better_than_current(
+        &self,
+        now: Clocks,
+        candidate: &TokenInfo,
+        same_key: bool,
+    ) -> bool {
         let clock = self.clock(now);
-        if theirs.expires.is_some_and(|expires| expires <= clock) {
+        if candidate.expires.is_some_and(|expires| expires <= clock) {
             return false;
         }
-        let age = |facts: &TokenInfo| (facts.expires, facts.issued);
-        !same_key || !self.usable(now) || age(theirs) >= age(&self.token)
+        let age = |token: &TokenInfo| (token.expires, token.issued);
+        !same_key || !self.is_usable(now) || age(candidate) >= age(&self.token)
     }
 
-    /// Another pair takes the place of the present one.
-    pub fn adopt(&mut self, now: Clocks, facts: TokenInfo, origin: CredentialOrigin) {
-        if facts.expires > self.token.expires {
+    /// Replaces the current token.
+    pub fn adopt(&mut self, now: Clocks, token: TokenInfo, origin: CredentialOrigin) {
+        if token.expires > self.token.expires {
             self.refresh.backoff.reset();
         }
-        self.lifetime = self.lifetime_of(now, &facts);
-        self.token = facts;
-        self.rejected = None;
+        self.lifetime = self.lifetime_of(now, &token);
+        self.token = token;
+        self.health.apply(now, HealthInput::Replaced);
         self.refresh.wanted = false;
         self.refreshes += u64::from(origin == CredentialOrigin::Refresh);
-        self.events.push(TokenEvent::Adopted { expires: facts.expires, origin });
+        self.events.push(TokenEvent::Adopted { expires: token.expires, origin });
         self.report_session_end(now);
     }
 
-    /// How long the present token still lives; `None` for an API key.
+    /// The time until the current token expires; `None` for an API key.
     pub fn remaining(&self, now: Clocks) -> Option<Duration> {
         self.token.expires.map(|expires| expires.saturating_sub(self.clock(now)))
     }
 
-    fn usable(&self, now: Clocks) -> bool {
-        self.rejected.is_none() && !self.is_expired(now)
+    fn is_usable(&self, now: Clocks) -> bool {
+        !self.health.is_rejected() && !self.is_expired(now)
     }
 
-    /// Whether the token has ended, or will before a request arrives.
+    /// Whether the token has expired, or will before a request arrives: one second, or 5 % of a short
+    /// lifetime.
     fn is_expired(&self, now: Clocks) -> bool {
         let margin = SECOND.min(self.lifetime / 20);
         self.token.expires.is_some_and(|expires| self.clock(now) + margin >= expires)
     }
 
-    /// Whether the auth service may be asked, which takes a token that is valid.
-    fn refreshable(&self, now: Clocks) -> bool {
-        let clock = self.clock(now);
-        self.policy.can_refresh && self.token.expires.is_some_and(|expires| clock < expires)
+    /// Whether a time query may show that the token has not expired.
+    fn time_query_may_help(&self, now: Clocks) -> bool {
+        self.policy.can_query_time && !self.health.is_rejected() && self.clock.may_be_corrected(now)
     }
 
-    fn refresh_may_help(&self, now: Clocks) -> bool {
-        self.refresh.in_flight.is_some() || self.refreshable(now) && !self.refresh.tried
-    }
-
-    /// Whether the token has ended by a clock that may be wrong.
-    fn time_may_help(&self, now: Clocks) -> bool {
-        self.policy.can_query_time && self.rejected.is_none() && self.clock.may_be_corrected(now)
-    }
-
-    /// When the token is to be renewed.
-    fn is_refresh_due(&self) -> Duration {
-        let usual = Duration::from_secs(600).min(self.lifetime / 3);
-        let before = self.policy.refresh_before.unwrap_or(usual).min(self.lifetime / 2);
-        self.token.expires.unwrap_or(Duration::MAX).saturating_sub(before)
-    }
-
-    /// Whether the present token ends during a transfer and a new one would not.
-    fn can_outlive(&self, now: Clocks, transfer: Duration) -> bool {
-        let Some(expires) = self.token.expires else { return false };
-        let clock = self.clock(now);
-        // The rate may fall.
-        let end = clock + transfer.saturating_mul(5) / 4;
-        let newest = (clock + self.lifetime).min(self.token.session_end.unwrap_or(Duration::MAX));
-        let possible =
-            self.refresh.in_flight.is_some() || self.refresh.backoff.remaining(now).is_zero();
-        end > expires
-            && newest >= end
-            && newest > expires + self.lifetime / 20
-            && self.refreshable(now)
-            && possible
-    }
-
-    fn lifetime_of(&self, now: Clocks, facts: &TokenInfo) -> Duration {
-        let expires = facts.expires.unwrap_or_default();
-        let from = facts.issued.filter(|issued| *issued < expires).unwrap_or(self.clock(now));
+    fn lifetime_of(&self, now: Clocks, token: &TokenInfo) -> Duration {
+        let expires = token.expires.unwrap_or_default();
+        let from = token.issued.filter(|issued| *issued < expires).unwrap_or(self.clock(now));
         expires.saturating_sub(from).max(SECOND)
     }
 }

@@ -1,66 +1,60 @@
-//! What an answer says of the token and of the clock.
+//! What a response means for the token and for the clock.
 //!
-//! Owns the meaning of refusals, acceptances, dates and probes. Pure. Must not decide what to do next.
-//! Invariant: a refusal counts against the present token only if its request was signed with it, under
-//! a date that the service takes, before its end.
+//! Owns the meaning of 401s, successes, dates and probes. Must not decide what to do next. Invariant: a
+//! 401 counts as a rejection of the current token only if that token signed the request, under a date
+//! that the service accepts, and has not expired since.
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
-use super::{
-    Clocks, NotThisToken, On401, ProbeResult, RejectedToken, SECOND, TokenEvent, TokenLifecycle,
-};
+use super::health::HealthInput;
+use super::{Clocks, NotThisToken, On401, ProbeResult, TokenEvent, TokenLifecycle};
 
-/// A date further away than this is refused by the service.
+/// The service rejects requests whose date differs more from its clock.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
-/// A probe of a refused token follows the refusal after a second, and the probe before after this.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long requests may be sent again for reasons that pass before it is worth a word: a part on a
-/// slow line takes its time, and is no news.
+/// 401s that do not concern the token are reported only if no request has succeeded for this long; a part
+/// on a slow connection takes as long.
 const REPORT_RETRIES_AFTER: Duration = Duration::from_secs(60);
 
 impl TokenLifecycle {
-    /// A request of this generation, dated `signed` by the service's clock, was refused (401) when
-    /// it had taken so long; `server` is the date of the answer.
+    /// Records a 401. The request was signed by the token of `generation`, `signed.0` is its date by the
+    /// service's clock, `signed.1` how long it took, `server` the date of the response.
     pub fn on_unauthorized(
         &mut self,
         now: Clocks,
         generation: u64,
-        (signed, took): (Duration, Duration),
+        signed: (Duration, Duration),
         server: Option<Duration>,
     ) -> On401 {
-        let stale = self.stale(now, generation, (signed, took), server);
+        let not_this_token = self.not_this_token(now, generation, signed, server);
         if let Some(server) = server {
             self.on_server_date(now, server);
         }
-        if let Some(stale) = stale.or_else(|| self.is_expired(now).then_some(NotThisToken::Ended)) {
+        // The date of the response may have shown that the token has expired.
+        let expired = self.is_expired(now).then_some(NotThisToken::Ended);
+        if let Some(stale) = not_this_token.or(expired) {
             self.events.push(TokenEvent::Stale { stale });
-            self.report_block(now, REPORT_RETRIES_AFTER, !self.is_expired(now));
+            self.report_block(now, REPORT_RETRIES_AFTER, expired.is_none());
             return On401::Retry(stale);
         }
-        self.blocked_since.get_or_insert(now);
-        if self.rejected.is_none() {
-            // Where probes pass and parts are refused all the same, there is no hurry.
-            let delay = if self.rejected_since_success { PROBE_INTERVAL } else { SECOND };
-            self.rejected_since_success = true;
-            self.rejected =
-                Some(RejectedToken { probing: false, backoff: Backoff::starting(now, delay) });
+        if !self.health.is_rejected() {
             self.events.push(TokenEvent::Refused);
         }
+        self.health.apply(now, HealthInput::Rejection);
         On401::RereadFiles
     }
 
-    fn stale(
+    /// Why a 401 does not concern the current token; `None` if it does.
+    fn not_this_token(
         &self,
         now: Clocks,
         generation: u64,
-        (signed, took): (Duration, Duration),
+        (date, took): (Duration, Duration),
         server: Option<Duration>,
     ) -> Option<NotThisToken> {
-        // A part takes many minutes on a slow line: what counts is the service's clock when the
-        // request was signed, not when it was answered.
-        let then = server.map(|server| server.saturating_sub(took));
-        if then.is_some_and(|then| then.abs_diff(signed) > MAX_CLOCK_SKEW) {
+        // A part takes many minutes on a slow connection: the date is compared with the service's clock
+        // at the time of signing, not of the response.
+        let server_when_signed = server.map(|server| server.saturating_sub(took));
+        if server_when_signed.is_some_and(|server| server.abs_diff(date) > MAX_CLOCK_SKEW) {
             return Some(NotThisToken::Date);
         }
         if generation != self.token.generation {
@@ -69,15 +63,15 @@ impl TokenLifecycle {
         self.is_expired(now).then_some(NotThisToken::Ended)
     }
 
-    /// An answer to a request that was not refused carried this date. The service has taken the date
-    /// of the request, so its own cannot be far from it, or is not that of who judges.
+    /// Records the date of a response other than a 401, since 1970. The service has accepted the date of the
+    /// request, so that a date far from it is not that of the service, and is ignored.
     pub fn on_success_with_date(&mut self, now: Clocks, server: Duration) {
         if self.clock(now).abs_diff(server) <= MAX_CLOCK_SKEW {
             self.on_server_date(now, server);
         }
     }
 
-    /// An answer of a service carried this date; says whether it corrected the clock.
+    /// Records the date of a response of the service, since 1970. Returns whether it corrected the clock.
     pub fn on_server_date(&mut self, now: Clocks, server: Duration) -> bool {
         let Some(seconds) = self.clock.set_server_date(now, server) else { return false };
         if !std::mem::replace(&mut self.reported.skew, true) {
@@ -86,40 +80,38 @@ impl TokenLifecycle {
         true
     }
 
-    /// The service did what a request asked for.
-    pub fn on_success(&mut self) {
-        self.blocked_since = None;
-        if self.rejected.is_none() {
-            self.rejected_since_success = false;
+    /// Records that the service did what a request asked for.
+    pub fn on_success(&mut self, now: Clocks) {
+        let was_reported = self.health.block().reported;
+        self.health.apply(now, HealthInput::Succeeded);
+        if !self.health.is_rejected() {
             self.refresh.tried = false;
             self.refresh.after_401.reset();
-            if std::mem::take(&mut self.block_reported) {
+            if was_reported {
                 self.events.push(TokenEvent::Resumed);
             }
         }
     }
 
-    /// A probe has been sent.
-    pub fn probe_started(&mut self) {
-        if let Some(doubt) = &mut self.rejected {
-            doubt.probing = true;
+    /// Records that a probe was sent.
+    pub fn probe_started(&mut self, now: Clocks) {
+        if self.health.is_rejected() {
+            self.health.apply(now, HealthInput::ProbeSent);
             self.events.push(TokenEvent::Probing);
         }
     }
 
-    /// The probe has been answered.
-    pub fn probe_finished(&mut self, now: Clocks, generation: u64, how: ProbeResult) {
-        if generation != self.token.generation {
+    /// Records the result of a probe that was signed by the token of `generation`. It is ignored if another
+    /// token has taken its place.
+    pub fn probe_finished(&mut self, now: Clocks, generation: u64, result: ProbeResult) {
+        if generation != self.token.generation || !self.health.is_rejected() {
             return;
         }
-        let Some(doubt) = &mut self.rejected else { return };
-        self.events.push(TokenEvent::Probed { how });
-        doubt.probing = false;
-        match how {
-            ProbeResult::Accepted => self.rejected = None,
-            ProbeResult::Refused | ProbeResult::Unanswered => {
-                doubt.backoff = Backoff::starting(now, PROBE_INTERVAL);
-            }
-        }
+        self.events.push(TokenEvent::Probed { how: result });
+        let input = match result {
+            ProbeResult::Accepted => HealthInput::ProbeAccepted,
+            ProbeResult::Refused | ProbeResult::Unanswered => HealthInput::ProbeFailed,
+        };
+        self.health.apply(now, input);
     }
 }

@@ -1,125 +1,136 @@
-//! The words that the lifecycle is spoken to in, and answers in.
+//! Input and output types of the token life cycle.
 //!
-//! Pure values. Must not decide anything. Invariant: none holds a token.
+//! Owns plain values. Must not decide anything. Invariant: no value contains a token.
 
 use std::time::Duration;
 
-/// A moment by two clocks.
+/// The current time by two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
-    /// Since 1970 by the local clock, which may be wrong and may jump. Tokens are judged by it.
+    /// Since 1970 by the local clock, which may be wrong and may jump. Expiry is compared with it, after
+    /// correction by dates of the service.
     pub wall: Duration,
-    /// Since any beginning; it never jumps. Delays are measured by it.
+    /// Since an arbitrary start; it never jumps. Delays are measured with it.
     pub monotonic: Duration,
 }
 
-/// What the user said.
+/// What the life cycle may do: options of the user, and which services are available.
 #[derive(Debug, Clone, Copy)]
 pub struct RefreshPolicy {
-    /// `--refresh-before`.
+    /// `--refresh-before`: how long before the expiry a refresh is due.
     pub refresh_before: Option<Duration>,
-    /// Whether there is an auth service that may be called.
+    /// Whether an auth service is available for refreshes.
     pub can_refresh: bool,
-    /// Whether there is somebody to ask the service for the time.
+    /// Whether a background task is available for time queries.
     pub can_query_time: bool,
-    /// `--retry-for`.
+    /// `--retry-for`: how long an upload may be blocked.
     pub retry_for: Duration,
 }
 
-/// What matters of a key and token. Moments are since 1970, by the clock of the service.
+/// The times of a token. They are durations since 1970, by the clock of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenInfo {
-    /// Counts the pairs of a run.
+    /// The number of this key and token in the run, counted from 1.
     pub generation: u64,
-    /// `None` for an API key, which has no end.
+    /// `None` for an API key, which does not expire.
     pub expires: Option<Duration>,
     pub issued: Option<Duration>,
+    /// When the session ends; no refresh gives a token that expires later.
     pub session_end: Option<Duration>,
 }
 
-/// What an attempt is, as far as the life of a token goes.
+/// The request of an attempt that needs a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SigningRequest {
+    /// A request without stream data.
     Small,
-    /// A transfer that all attempts at the same data share the number of, and how long it will
-    /// take where that can be told.
+    /// A request with stream data.
     Transfer {
-        of: u64,
-        takes: Option<Duration>,
+        /// The same for all attempts to transfer the same data.
+        transfer_id: u64,
+        /// How long the transfer will take; `None` if the rate is not known.
+        estimate: Option<Duration>,
     },
-    /// The abort of an upload.
+    /// AbortMultipartUpload.
     Abort,
 }
 
-/// What an attempt may do.
+/// What an attempt must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenDecision {
+    /// Sign with the current token.
     Use,
-    /// A token that outlives the transfer can likely be had: wait for one refresh, then ask again.
-    /// This is said once of a transfer.
+    /// Wait for one refresh, which will give a token that outlives the transfer, then ask again. Returned
+    /// once for each transfer.
     RefreshFirst,
+    /// Wait, and ask again after a second or when another token is adopted.
     Wait,
+    /// Give up: nothing can be expected to help, or the upload was blocked for `retry_for`.
     TimedOut,
 }
 
-/// What to do in the background.
+/// What the background task must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackgroundTask {
+    /// Send a refresh.
     Refresh(RefreshReason),
+    /// Send a probe.
     Probe,
-    /// Ask the service for the time: by the local clock the token is over, or the clock has jumped.
+    /// Query the service for its time: the token has expired by the local clock, or the clock has jumped.
     AskTime,
-    /// Nothing for so long, unless something happens.
+    /// Ask again after this time, or earlier after any other call.
     Idle(Duration),
 }
 
-/// Why a token is to be refreshed.
+/// Why a token is refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshReason {
-    /// Less than `refresh_before` is left.
+    /// The token expires within `refresh_before`.
     Due,
-    /// A transfer would outlast it.
+    /// A transfer would outlast the token.
     Transfer,
-    /// The service refused it.
+    /// The service rejected the token.
     Refused,
 }
 
 /// How a refresh ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefreshOutcome {
-    /// There is a token with a later end; it has been adopted.
+    /// The new token expires later, and has been adopted.
     Extended,
-    /// There is a new token, but it ends no later.
+    /// The new token expires no later.
     NotExtended,
-    /// No token came: what happened instead.
+    /// There is no new token. The error.
     Failed(String),
 }
 
-/// What a refusal (401) of a request means for that request.
+/// What the attempt that failed with a 401 must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On401 {
-    /// Send it again with what is at hand now.
+    /// Retry with the current token and clock.
     Retry(NotThisToken),
-    /// Look whether the files changed; then ask for a verdict.
+    /// Read the credential files again, then ask [`decide`](super::TokenLifecycle::decide).
     RereadFiles,
 }
 
-/// Why a refusal says nothing of the present token.
+/// Why a 401 does not concern the current token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotThisToken {
-    /// The request was dated too far from the service's clock.
+    /// The date of the request was too far from the service's clock.
     Date,
-    /// Another token has taken the place of the refused one.
+    /// Another token has taken the place of the rejected one.
     Replaced,
-    /// It has come to its end meanwhile.
+    /// The token has expired since the request was signed.
     Ended,
 }
 
-/// How a probe was answered.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeResult {
+    /// The service accepted the token.
     Accepted,
+    /// The service rejected the token.
     Refused,
-    /// Neither: an outage.
+    /// There was no response, or one that shows neither.
     Unanswered,
 }

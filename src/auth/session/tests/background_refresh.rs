@@ -397,7 +397,8 @@ async fn a_token_that_a_transfer_would_outlast_is_renewed_first() {
     let fresh = token(&vector_key(), later());
     let fixture = start(&home, move |_| token_response(&fresh));
     assert_eq!(fixture.credentials().await.unwrap().generation, 1);
-    let transfer = SigningRequest::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
+    let transfer =
+        SigningRequest::Transfer { transfer_id: 1, estimate: Some(Duration::from_secs(1200)) };
     assert_eq!(fixture.session.credentials(transfer).await.unwrap().generation, 2);
     assert_eq!(fixture.refreshes(), 1);
 }
@@ -408,7 +409,8 @@ async fn with_no_refresh_the_auth_service_is_never_called() {
     let mut identity = home.identity(&[]);
     identity.no_refresh = true;
     let fixture = start_with(identity, |_| None);
-    let transfer = SigningRequest::Transfer { of: 1, takes: Some(Duration::from_secs(1200)) };
+    let transfer =
+        SigningRequest::Transfer { transfer_id: 1, estimate: Some(Duration::from_secs(1200)) };
     assert_eq!(fixture.session.credentials(transfer).await.unwrap().generation, 1);
     assert_eq!(fixture.refreshes(), 0);
 }

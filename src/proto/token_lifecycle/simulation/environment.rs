@@ -1,71 +1,16 @@
-//! What surrounds an upload for a day, in virtual seconds: the service and its tokens, the auth
-//! service that fails and recovers, the files that other processes rotate, and the background work.
+//! The environment of an upload for one day, in virtual seconds: the service and its tokens, the auth
+//! service with its failures, the token file that other processes write, and the background task.
 //!
-//! What must hold at every moment is asserted where the moment passes.
+//! Owns what these components do, and asserts the invariants of the life cycle at each call. Must not know
+//! which requests are sent. Invariant: a run depends on its scenario only.
 
 use std::collections::BTreeSet;
 
 use super::super::*;
+use super::scenario::{Auth, Scenario, secs};
 
-pub const HOUR: u64 = 3600;
-/// The local clock at the beginning.
-const BEGINNING: u64 = 1_767_225_600;
-
-pub fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// What the auth service does for a while.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Auth {
-    Works,
-    Fails,
-    SameEnd,
-    Hangs,
-    Refuses,
-}
-
-#[derive(Debug, Clone)]
-pub struct Scenario {
-    pub life: u64,
-    /// The day of the session; refreshes give no token beyond it.
-    pub session: u64,
-    pub length: u64,
-    pub retry_for: u64,
-    pub can_refresh: bool,
-    /// How far the service's clock is ahead.
-    pub skew: i64,
-    pub workers: usize,
-    /// How long a part takes.
-    pub part: u64,
-    /// From which second on the auth service does what.
-    pub auth: Vec<(u64, Auth)>,
-    /// When another process puts a new token in the file.
-    pub rotations: Vec<u64>,
-    /// When the service revokes every token given so far.
-    pub revocations: Vec<u64>,
-    /// When the local clock is set, and how far.
-    pub jumps: Vec<(u64, i64)>,
-}
-
-impl Scenario {
-    pub fn quiet(life: u64) -> Scenario {
-        Scenario {
-            life,
-            session: 48 * HOUR,
-            length: 24 * HOUR,
-            retry_for: HOUR,
-            can_refresh: true,
-            skew: 0,
-            workers: 3,
-            part: 70,
-            auth: vec![(0, Auth::Works)],
-            rotations: vec![],
-            revocations: vec![],
-            jumps: vec![],
-        }
-    }
-}
+/// The local clock at the start of a run.
+const START: u64 = 1_767_225_600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
@@ -77,130 +22,137 @@ pub enum Event {
         generation: u64,
         ok: bool,
     },
-    /// The background wakes; of these only the last that was planned counts.
+    /// The background task wakes up. Only the last planned wakeup is current.
     Wake {
         plan: u64,
     },
     TimeAnswered,
     Rotate,
     Revoke,
-    /// Nothing but that the background wakes at this moment.
+    /// The local clock is set, and the background task wakes up.
     Jump,
 }
 
-/// What a run came to.
+/// Counts of a run.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Parts that succeeded.
     pub parts: u64,
+    /// Requests that failed with a 401.
     pub refused: u64,
     pub refreshes: u64,
     pub probes: u64,
-    pub questions: u64,
+    pub time_queries: u64,
+    /// Decisions to wait.
     pub waits: u64,
     pub gave_up: bool,
 }
 
-/// A request as it was signed.
+/// A signed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signed {
     pub generation: u64,
-    /// By the clock that requests are dated with.
+    /// The date of the request, since 1970.
     pub date: u64,
-    /// Whether the service takes it.
+    /// Whether the service accepts it.
     pub ok: bool,
 }
 
+/// The environment and the life cycle under test.
 pub struct SimEnvironment {
     pub scenario: Scenario,
     pub lifecycle: TokenLifecycle,
-    /// In seconds since the beginning.
+    /// Seconds since the start.
     pub time: u64,
     pub tally: Tally,
-    /// Of the tokens that were in use, by generation: their end, by the service's clock since 1970.
+    /// The expiry of each token that was in use, by generation, since 1970 by the service's clock.
     ends: Vec<u64>,
-    /// Tokens of generations up to this are revoked.
+    /// Tokens up to this generation are revoked.
     revoked: u64,
-    /// Generations that were refused under a good date, and have not passed a probe since.
-    refused: BTreeSet<u64>,
+    /// Generations that were rejected under a valid date and have not passed a probe since.
+    rejected: BTreeSet<u64>,
+    /// The expiry of a token in the file that has not been read.
     file: Option<u64>,
     refreshing: bool,
     probing: bool,
-    asking: bool,
+    querying: bool,
+    /// The number of the last planned wakeup.
     plan: u64,
-    last_accepted: u64,
-    /// What is due, and after how many seconds.
-    pub later: Vec<(u64, Event)>,
+    last_success: u64,
+    /// Events to schedule, with their delay in seconds.
+    pub scheduled: Vec<(u64, Event)>,
 }
 
 impl SimEnvironment {
     pub fn new(scenario: Scenario) -> SimEnvironment {
-        let rules = RefreshPolicy {
+        let policy = RefreshPolicy {
             refresh_before: None,
             can_refresh: scenario.can_refresh,
             can_query_time: true,
             retry_for: secs(scenario.retry_for),
         };
-        let end = BEGINNING.checked_add_signed(scenario.skew).unwrap() + scenario.life;
-        let facts = facts(&scenario, 1, end);
-        let now = Clocks { wall: secs(BEGINNING), monotonic: secs(0) };
-        let mut lifecycle = TokenLifecycle::new(now, rules, facts);
+        let end = START.checked_add_signed(scenario.skew).unwrap() + scenario.life;
+        let token = token_info(&scenario, 1, end);
+        let now = Clocks { wall: secs(START), monotonic: secs(0) };
+        let mut lifecycle = TokenLifecycle::new(now, policy, token);
         lifecycle.set_streaming();
         let rotations = scenario.rotations.iter().map(|at| (*at, Event::Rotate));
         let revocations = scenario.revocations.iter().map(|at| (*at, Event::Revoke));
         let jumps = scenario.jumps.iter().map(|(at, _)| (*at, Event::Jump));
         SimEnvironment {
-            later: rotations.chain(revocations).chain(jumps).collect(),
+            scheduled: rotations.chain(revocations).chain(jumps).collect(),
             lifecycle,
             time: 0,
             tally: Tally::default(),
             ends: vec![0, end],
             revoked: 0,
-            refused: BTreeSet::new(),
+            rejected: BTreeSet::new(),
             file: None,
             refreshing: false,
             probing: false,
-            asking: false,
+            querying: false,
             plan: 0,
-            last_accepted: 0,
+            last_success: 0,
             scenario,
         }
     }
 
     pub fn now(&self) -> Clocks {
         let set: i64 = self.scenario.jumps.iter().filter(|j| j.0 <= self.time).map(|j| j.1).sum();
-        let wall = (BEGINNING + self.time).checked_add_signed(set).unwrap();
+        let wall = (START + self.time).checked_add_signed(set).unwrap();
         Clocks { wall: secs(wall), monotonic: secs(self.time) }
     }
 
-    /// The service's clock.
+    /// The service's clock, since 1970.
     fn service(&self) -> u64 {
-        (BEGINNING + self.time).checked_add_signed(self.scenario.skew).unwrap()
+        (START + self.time).checked_add_signed(self.scenario.skew).unwrap()
     }
 
     fn generation(&self) -> u64 {
         self.lifecycle.token().generation
     }
 
-    fn valid(&self, generation: u64) -> bool {
+    fn is_valid(&self, generation: u64) -> bool {
         generation > self.revoked && self.ends[generation as usize] > self.service()
     }
 
-    fn takes(&self, generation: u64) -> bool {
+    /// Whether the service accepts a request that is signed now with the token of this generation.
+    fn accepts(&self, generation: u64) -> bool {
         let date = self.lifecycle.clock(self.now()).as_secs();
-        date.abs_diff(self.service()) <= 300 && self.valid(generation)
+        date.abs_diff(self.service()) <= 300 && self.is_valid(generation)
     }
 
     fn adopt(&mut self, end: u64, origin: CredentialOrigin) {
         self.ends.push(end);
-        let facts = facts(&self.scenario, self.ends.len() as u64 - 1, end);
-        self.lifecycle.adopt(self.now(), facts, origin);
+        let token = token_info(&self.scenario, self.ends.len() as u64 - 1, end);
+        self.lifecycle.adopt(self.now(), token, origin);
     }
 
-    fn look_at_files(&mut self) {
+    fn read_file(&mut self) {
         if let Some(end) = self.file.take()
             && self.lifecycle.is_better_than_current(
                 self.now(),
-                &facts(&self.scenario, 0, end),
+                &token_info(&self.scenario, 0, end),
                 true,
             )
         {
@@ -208,57 +160,66 @@ impl SimEnvironment {
         }
     }
 
-    /// What an attempt may do now. It is signed where it may be sent.
-    pub fn judge(&mut self, attempt: SigningRequest) -> (TokenDecision, Option<Signed>) {
-        self.look_at_files();
-        let verdict = self.lifecycle.decide(self.now(), attempt);
+    /// The decision for an attempt, and the signed request if it may be sent.
+    pub fn decide(&mut self, request: SigningRequest) -> (TokenDecision, Option<Signed>) {
+        self.read_file();
+        let decision = self.lifecycle.decide(self.now(), request);
         let mut signed = None;
-        match verdict {
+        match decision {
             TokenDecision::Use => {
                 let generation = self.generation();
                 let date = self.lifecycle.clock(self.now());
-                assert!(date < secs(self.ends[generation as usize]), "a token known to be over");
-                let refused = self.refused.contains(&generation);
                 assert!(
-                    !refused || attempt == SigningRequest::Abort,
-                    "a refused token without a probe"
+                    date < secs(self.ends[generation as usize]),
+                    "a token known to have expired"
                 );
-                self.lifecycle.on_signed(self.now(), attempt);
-                let ok = self.takes(generation);
+                let rejected = self.rejected.contains(&generation);
+                assert!(
+                    !rejected || request == SigningRequest::Abort,
+                    "a rejected token without a probe"
+                );
+                self.lifecycle.on_signed(self.now(), request);
+                let is_part = matches!(request, SigningRequest::Transfer { .. });
+                let ok = self.accepts(generation) && !(is_part && self.rejects_parts());
                 signed = Some(Signed { generation, date: date.as_secs(), ok });
             }
             TokenDecision::Wait => self.tally.waits += 1,
             TokenDecision::TimedOut => {
-                let stood = self.time - self.last_accepted;
-                assert!(stood >= self.scenario.retry_for, "given up after {stood} s");
+                let blocked_for = self.time - self.last_success;
+                assert!(blocked_for >= self.scenario.retry_for, "given up after {blocked_for} s");
                 self.tally.gave_up = true;
             }
             TokenDecision::RefreshFirst => {}
         }
-        (verdict, signed)
+        (decision, signed)
     }
 
-    /// An attempt has been answered, so long after it was signed.
-    pub fn answered(&mut self, signed: Signed, took: u64) {
+    fn rejects_parts(&self) -> bool {
+        self.scenario.part_rejections.iter().any(|interval| interval.contains(&self.time))
+    }
+
+    /// Handles the response to a request that was signed `took` seconds ago.
+    pub fn on_response(&mut self, signed: Signed, took: u64) {
         if signed.ok {
             self.lifecycle.on_success_with_date(self.now(), secs(self.service()));
-            self.last_accepted = self.time;
-            return self.lifecycle.on_success();
+            self.last_success = self.time;
+            return self.lifecycle.on_success(self.now());
         }
         self.tally.refused += 1;
-        let (when, server) = ((secs(signed.date), secs(took)), Some(secs(self.service())));
-        let refusal = self.lifecycle.on_unauthorized(self.now(), signed.generation, when, server);
-        if refusal == On401::RereadFiles {
-            self.refused.insert(signed.generation);
+        let (date, server) = ((secs(signed.date), secs(took)), Some(secs(self.service())));
+        let action = self.lifecycle.on_unauthorized(self.now(), signed.generation, date, server);
+        if action == On401::RereadFiles {
+            self.rejected.insert(signed.generation);
         }
     }
 
-    /// Whether an event still counts.
-    pub fn counts(&self, event: Event) -> bool {
+    /// Whether an event is to be handled: all but outdated wakeups are.
+    pub fn is_current(&self, event: Event) -> bool {
         !matches!(event, Event::Wake { plan } if plan != self.plan)
     }
 
-    pub fn happens(&mut self, event: Event) {
+    /// Handles an event.
+    pub fn handle(&mut self, event: Event) {
         let now = self.now();
         match event {
             Event::RefreshAnswered { token, longer } => {
@@ -266,7 +227,7 @@ impl SimEnvironment {
                 if let Some(end) = token
                     && self.lifecycle.is_better_than_current(
                         now,
-                        &facts(&self.scenario, 0, end),
+                        &token_info(&self.scenario, 0, end),
                         true,
                     )
                 {
@@ -282,24 +243,24 @@ impl SimEnvironment {
             Event::ProbeAnswered { generation, ok } => {
                 self.probing = false;
                 if ok {
-                    self.refused.remove(&generation);
+                    self.rejected.remove(&generation);
                 }
                 let how = if ok { ProbeResult::Accepted } else { ProbeResult::Refused };
                 self.lifecycle.probe_finished(now, generation, how);
             }
             Event::TimeAnswered => {
-                self.asking = false;
+                self.querying = false;
                 self.lifecycle.on_server_date(now, secs(self.service()));
                 self.lifecycle.time_query_finished(now);
             }
-            Event::Wake { .. } | Event::Jump => self.look_at_files(),
+            Event::Wake { .. } | Event::Jump => self.read_file(),
             Event::Rotate => self.file = Some(self.service() + self.scenario.life),
             Event::Revoke => self.revoked = self.ends.len() as u64 - 1,
         }
     }
 
-    /// The background work that is to be done now.
-    pub fn background(&mut self) {
+    /// Performs the tasks of the background task that are due.
+    pub fn run_background(&mut self) {
         let now = self.now();
         self.lifecycle.take_events();
         loop {
@@ -313,49 +274,52 @@ impl SimEnvironment {
                 BackgroundTask::Probe => {
                     assert!(!std::mem::replace(&mut self.probing, true), "two probes");
                     self.tally.probes += 1;
-                    self.lifecycle.probe_started();
+                    self.lifecycle.probe_started(now);
                     let generation = self.generation();
-                    let ok = self.takes(generation);
-                    self.later.push((1, Event::ProbeAnswered { generation, ok }));
+                    let ok = self.accepts(generation);
+                    self.scheduled.push((1, Event::ProbeAnswered { generation, ok }));
                 }
                 BackgroundTask::AskTime => {
-                    assert!(!std::mem::replace(&mut self.asking, true), "asked twice at a time");
-                    self.tally.questions += 1;
+                    assert!(!std::mem::replace(&mut self.querying, true), "two time queries");
+                    self.tally.time_queries += 1;
                     self.lifecycle.time_query_started();
-                    self.later.push((1, Event::TimeAnswered));
+                    self.scheduled.push((1, Event::TimeAnswered));
                 }
                 BackgroundTask::Idle(idle) => {
-                    assert!(!idle.is_zero(), "idle without end");
+                    assert!(!idle.is_zero(), "idle for no time");
                     let seconds = idle.as_millis().div_ceil(1000) as u64;
                     self.plan += 1;
-                    return self.later.push((seconds, Event::Wake { plan: self.plan }));
+                    return self.scheduled.push((seconds, Event::Wake { plan: self.plan }));
                 }
             }
         }
     }
 
     fn send_refresh(&mut self) {
-        let patience = self.lifecycle.refresh_timeout(self.now()).as_secs();
+        let timeout = self.lifecycle.refresh_timeout(self.now()).as_secs();
         let generation = self.generation();
-        let present = self.ends[generation as usize];
-        assert!(self.lifecycle.clock(self.now()) < secs(present), "a refresh of what is over");
+        let current = self.ends[generation as usize];
+        assert!(
+            self.lifecycle.clock(self.now()) < secs(current),
+            "a refresh with an expired token"
+        );
         let auth = self.scenario.auth.iter().rev().find(|(from, _)| *from <= self.time);
-        let valid = self.takes(generation);
-        let beginning = BEGINNING.checked_add_signed(self.scenario.skew).unwrap();
-        let end_of_session = beginning + self.scenario.session;
-        let fresh = (self.service() + self.scenario.life).min(end_of_session).max(present);
+        let valid = self.accepts(generation);
+        let start = START.checked_add_signed(self.scenario.skew).unwrap();
+        let end_of_session = start + self.scenario.session;
+        let fresh = (self.service() + self.scenario.life).min(end_of_session).max(current);
         let (delay, token) = match auth.map_or(Auth::Works, |(_, auth)| *auth) {
             Auth::Works if valid => (1, Some(fresh)),
-            Auth::SameEnd if valid => (1, Some(present)),
-            Auth::Hangs => (patience, None),
+            Auth::SameEnd if valid => (1, Some(current)),
+            Auth::Hangs => (timeout, None),
             _ => (1, None),
         };
-        let longer = token.is_some_and(|end| end > present);
-        self.later.push((delay, Event::RefreshAnswered { token, longer }));
+        let longer = token.is_some_and(|end| end > current);
+        self.scheduled.push((delay, Event::RefreshAnswered { token, longer }));
     }
 }
 
-fn facts(scenario: &Scenario, generation: u64, end: u64) -> TokenInfo {
+fn token_info(scenario: &Scenario, generation: u64, end: u64) -> TokenInfo {
     TokenInfo {
         generation,
         expires: Some(secs(end)),

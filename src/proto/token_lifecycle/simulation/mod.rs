@@ -1,79 +1,85 @@
-//! A day of parts that are sent one after another, in virtual time.
+//! Simulation of a day of parts that are sent one after the other, in virtual time.
 //!
-//! What must hold at every moment is asserted in `surroundings`, where the moment passes.
+//! Owns the workers that send parts. The invariants of the life cycle are asserted in `environment`.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 pub mod environment;
+pub mod scenario;
 
-use self::environment::{Auth, HOUR, Scenario, Signed, SimEnvironment, Tally, secs};
+use self::environment::{Signed, SimEnvironment, Tally};
+use self::scenario::{Auth, HOUR, Scenario, any_day, days_of_rejections, secs};
+use super::health::{HealthInput, HealthState, coverage};
 use super::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Attempt { worker: usize, part: u64 },
-    Answered { worker: usize, part: u64, signed: Signed, took: u64 },
-    Around(environment::Event),
+    Response { worker: usize, part: u64, signed: Signed, took: u64 },
+    Environment(environment::Event),
 }
 
-struct World {
-    around: SimEnvironment,
+struct DaySim {
+    environment: SimEnvironment,
+    /// By time in seconds, then by the order in which they were scheduled.
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     order: u64,
     next_part: u64,
 }
 
-impl World {
+impl DaySim {
     fn run(scenario: Scenario) -> Tally {
         let workers = scenario.workers;
-        let mut world = World {
-            around: SimEnvironment::new(scenario),
+        let mut sim = DaySim {
+            environment: SimEnvironment::new(scenario),
             events: BinaryHeap::new(),
             order: 0,
             next_part: workers as u64,
         };
         for worker in 0..workers {
-            world.after(worker as u64, Event::Attempt { worker, part: worker as u64 });
+            sim.after(worker as u64, Event::Attempt { worker, part: worker as u64 });
         }
-        world.plan();
-        while let Some(Reverse((time, _, event))) = world.events.pop() {
-            if time > world.around.scenario.length || world.around.tally.gave_up {
+        sim.schedule_environment();
+        while let Some(Reverse((time, _, event))) = sim.events.pop() {
+            if time > sim.environment.scenario.length || sim.environment.tally.gave_up {
                 break;
             }
             match event {
-                Event::Around(event) if !world.around.counts(event) => continue,
-                _ => world.around.time = time,
+                Event::Environment(event) if !sim.environment.is_current(event) => continue,
+                _ => sim.environment.time = time,
             }
-            world.happens(event);
-            world.around.background();
-            world.plan();
+            sim.handle(event);
+            sim.environment.run_background();
+            sim.schedule_environment();
         }
-        world.around.tally
+        sim.environment.tally
     }
 
-    fn plan(&mut self) {
-        for (delay, event) in std::mem::take(&mut self.around.later) {
-            self.after(delay, Event::Around(event));
+    fn schedule_environment(&mut self) {
+        for (delay, event) in std::mem::take(&mut self.environment.scheduled) {
+            self.after(delay, Event::Environment(event));
         }
     }
 
     fn after(&mut self, delay: u64, event: Event) {
         self.order += 1;
-        self.events.push(Reverse((self.around.time + delay, self.order, event)));
+        self.events.push(Reverse((self.environment.time + delay, self.order, event)));
     }
 
-    fn happens(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
-            Event::Around(event) => self.around.happens(event),
+            Event::Environment(event) => self.environment.handle(event),
             Event::Attempt { worker, part } => self.attempt(worker, part),
-            Event::Answered { worker, part, signed, took } => {
-                self.around.answered(signed, took);
+            Event::Response { worker, part, signed, took } => {
+                self.environment.on_response(signed, took);
                 let mut part = part;
                 if signed.ok {
-                    self.around.tally.parts += 1;
+                    self.environment.tally.parts += 1;
                     self.next_part += 1;
                     part = self.next_part;
                 }
@@ -83,12 +89,13 @@ impl World {
     }
 
     fn attempt(&mut self, worker: usize, part: u64) {
-        let takes = self.around.scenario.part;
-        let attempt = SigningRequest::Transfer { of: part, takes: Some(secs(takes)) };
-        match self.around.judge(attempt) {
+        let estimate = self.environment.scenario.part;
+        let request =
+            SigningRequest::Transfer { transfer_id: part, estimate: Some(secs(estimate)) };
+        match self.environment.decide(request) {
             (_, Some(signed)) => {
-                let took = if signed.ok { takes } else { 1 };
-                self.after(took, Event::Answered { worker, part, signed, took });
+                let took = if signed.ok { estimate } else { 1 };
+                self.after(took, Event::Response { worker, part, signed, took });
             }
             (TokenDecision::RefreshFirst, _) => self.after(3, Event::Attempt { worker, part }),
             (TokenDecision::Wait, _) => self.after(1, Event::Attempt { worker, part }),
@@ -100,10 +107,10 @@ impl World {
 #[test]
 fn a_quiet_day_passes_without_a_wait_or_a_refusal() {
     for life in [300, 3600] {
-        let tally = World::run(Scenario::quiet(life));
+        let tally = DaySim::run(Scenario::quiet(life));
         assert_eq!((tally.refused, tally.waits, tally.probes), (0, 0, 0), "{tally:?}");
         assert!(tally.parts >= 3 * 24 * HOUR / 70 - 3, "{tally:?}");
-        // One refresh each time two thirds of a life (or all but ten minutes) are over.
+        // A refresh after two thirds of each lifetime, or ten minutes before its end.
         let between = life - 600.min(life / 3);
         assert!(tally.refreshes.abs_diff(24 * HOUR / between) <= 2, "{tally:?}");
     }
@@ -122,12 +129,11 @@ fn refreshes_failing_for_any_interval_that_ends_before_the_token_cost_nothing() 
                     let scenario =
                         Scenario { auth, length, part, workers, ..Scenario::quiet(life) };
                     let end = scenario.auth[2].0;
-                    // The token that is in use when the failing begins was last renewed when its
-                    // turn came, and lives at least as long as what is left of it then.
-                    let turn = life - 600.min(life / 3);
-                    let lives_until = if from > turn { turn + life } else { life };
-                    let tally = World::run(scenario);
-                    if end + life / 8 < lives_until {
+                    // The token in use when the failures begin was refreshed when that was due.
+                    let due = life - 600.min(life / 3);
+                    let expires = if from > due { due + life } else { life };
+                    let tally = DaySim::run(scenario);
+                    if end + life / 8 < expires {
                         assert_eq!(tally.waits, 0, "{kind:?} {from} to {end}: {tally:?}");
                         assert_eq!(tally.refused, 0, "{kind:?} {from} to {end}: {tally:?}");
                     }
@@ -137,16 +143,16 @@ fn refreshes_failing_for_any_interval_that_ends_before_the_token_cost_nothing() 
     }
 }
 
-/// Lengths from a second to more than two lives.
+/// Lengths from one second to more than two lifetimes.
 fn intervals(life: u64) -> impl Iterator<Item = u64> {
     let short = [1, 2, 3, 5, 8, 13, 21, 34, 55].into_iter();
     let long = (1..=27).map(move |twelfths| life * twelfths / 12);
     short.chain(long)
 }
 
-/// A day of 24 hours for each length and kind, in which the auth service fails for so long again and
-/// again, each time beginning a bit later in the life of a token. Where it failed for longer than the
-/// token lasted, only a new login helps, and somebody makes one soon after.
+/// A day of 24 hours for each length and kind of failure. The auth service fails repeatedly for this
+/// length, each time a bit later in the lifetime of a token. If a failure may outlast the token, only a
+/// new login helps, and the scenario has one a minute later.
 #[test]
 fn refreshes_failing_for_every_interval_of_a_day_never_lose_the_upload() {
     for life in [300, 3600] {
@@ -172,7 +178,7 @@ fn refreshes_failing_for_every_interval_of_a_day_never_lose_the_upload() {
                         part: (life / 5).min(240),
                         ..Scenario::quiet(life)
                     };
-                    let tally = World::run(scenario);
+                    let tally = DaySim::run(scenario);
                     let case = format!("{kind:?} for {length} s in lives of {life}: {tally:?}");
                     assert!(!tally.gave_up, "{case}");
                     assert_eq!(tally.refused, 0, "{case}");
@@ -197,42 +203,42 @@ fn a_session_that_is_over_waits_and_goes_on_within_seconds_of_a_new_login() {
             ..Scenario::quiet(3600)
         };
         let waiting = Scenario { length: over + after + 3, ..scenario.clone() };
-        let before = World::run(waiting);
+        let before = DaySim::run(waiting);
         assert!(before.waits > 0 && !before.gave_up, "{before:?}");
-        let tally = World::run(scenario);
+        let tally = DaySim::run(scenario);
         assert!(!tally.gave_up && tally.parts > before.parts + 3 * 1700 / 5, "{tally:?}");
-        assert_eq!(tally.waits, before.waits, "the waiting went on");
+        assert_eq!(tally.waits, before.waits, "the wait continued");
     }
 }
 
 #[test]
 fn a_session_that_stays_over_ends_the_upload_after_retry_for_and_not_before() {
     let scenario = Scenario { session: 2 * HOUR, ..Scenario::quiet(3600) };
-    let tally = World::run(scenario);
+    let tally = DaySim::run(scenario);
     assert!(tally.gave_up);
-    // Three workers look every second for an hour.
+    // Three workers ask every second for an hour.
     assert!(tally.waits.abs_diff(3 * HOUR) < 10, "{tally:?}");
 }
 
 #[test]
 fn a_wrong_local_clock_costs_one_refusal_for_each_part_on_its_way() {
     for skew in [-1800, -400, -31, 31, 400, 86_400] {
-        let tally = World::run(Scenario { skew, ..Scenario::quiet(3600) });
+        let tally = DaySim::run(Scenario { skew, ..Scenario::quiet(3600) });
         assert!(tally.refused <= 3 && tally.waits == 0 && !tally.gave_up, "{skew}: {tally:?}");
     }
 }
 
-/// Whatever the clock does, the token is as good as it was; the question for the time says so.
+/// A jump of the local clock does not change the token; a time query shows that.
 #[test]
-fn a_local_clock_that_is_set_under_way_costs_a_question_and_no_wait_for_a_login() {
+fn a_local_clock_that_is_set_during_a_run_costs_a_time_query_and_no_wait_for_a_login() {
     for jump in [-86_400, -4000, -100, 100, 2000, 4000, 86_400] {
         for at in [90, 1000, 20_000] {
             let jumps = vec![(at, jump)];
-            let tally = World::run(Scenario { jumps, ..Scenario::quiet(3600) });
+            let tally = DaySim::run(Scenario { jumps, ..Scenario::quiet(3600) });
             let case = format!("{jump} at {at}: {tally:?}");
             assert!(tally.refused <= 3 && !tally.gave_up, "{case}");
-            // Three workers that look every second.
-            assert!(tally.waits <= 3 * 2 && tally.questions <= 2, "{case}");
+            // Three workers that ask every second.
+            assert!(tally.waits <= 3 * 2 && tally.time_queries <= 2, "{case}");
             assert!(tally.parts >= 3 * 24 * HOUR / 70 - 12, "{case}");
         }
     }
@@ -247,68 +253,38 @@ fn a_revoked_token_is_replaced_and_no_part_is_sent_with_it_twice() {
         length: 3000,
         ..Scenario::quiet(3600)
     };
-    let tally = World::run(scenario);
+    let tally = DaySim::run(scenario);
     assert!(!tally.gave_up);
-    assert!(tally.refused <= 3, "one a worker: {tally:?}");
-    // After a second, then every ten, for the ten minutes until the rotation.
+    assert!(tally.refused <= 3, "one for each worker: {tally:?}");
+    // After one second, then every ten, for the ten minutes until the rotation.
     assert!((50..=62).contains(&tally.probes), "{tally:?}");
-}
-
-pub fn scenario() -> impl Strategy<Value = Scenario> {
-    let auth = prop_oneof![
-        Just(Auth::Works),
-        Just(Auth::Fails),
-        Just(Auth::SameEnd),
-        Just(Auth::Hangs),
-        Just(Auth::Refuses),
-    ];
-    let day = 0..24 * HOUR;
-    (
-        prop_oneof![3 => Just(300u64), 3 => Just(3600), 1 => 5..10_000u64],
-        prop_oneof![HOUR..30 * HOUR, Just(48 * HOUR)],
-        prop_oneof![60..600u64, Just(HOUR)],
-        any::<bool>(),
-        prop_oneof![Just(0i64), -1000..1000i64],
-        (1..5usize, 1..900u64),
-        prop::collection::vec((day.clone(), auth), 0..12),
-        prop::collection::vec(day.clone(), 0..30),
-        (
-            prop::collection::vec(day.clone(), 0..4),
-            prop::collection::vec((day, -20_000..20_000i64), 0..3),
-        ),
-    )
-        .prop_map(
-            |(life, session, retry_for, can_refresh, skew, work, auth, rotations, trouble)| {
-                let mut auth = auth;
-                auth.sort_by_key(|(from, _)| *from);
-                Scenario {
-                    life,
-                    session,
-                    length: 24 * HOUR,
-                    retry_for,
-                    can_refresh,
-                    skew,
-                    workers: work.0,
-                    part: work.1,
-                    auth,
-                    rotations,
-                    revocations: trouble.0,
-                    jumps: trouble.1,
-                }
-            },
-        )
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn whatever_a_day_brings_the_invariants_hold(scenario in scenario()) {
-        let tally = World::run(scenario.clone());
-        // No storm: a refusal of one token costs each worker at most one part, and there are as
-        // many tokens as refreshes, rotations and the first.
+    fn whatever_a_day_brings_the_invariants_hold(scenario in any_day()) {
+        let tally = DaySim::run(scenario.clone());
+        // No storm: a rejected token costs each worker at most one part, and there are as many tokens as
+        // refreshes, rotations and the first one.
         let tokens = tally.refreshes + scenario.rotations.len() as u64 + 1 + tally.probes;
         let tokens = tokens + scenario.jumps.len() as u64;
         prop_assert!(tally.refused <= tokens * scenario.workers as u64, "{:?}", tally);
         prop_assert!(tally.probes <= 24 * HOUR / 10 + tally.refused, "{:?}", tally);
     }
+}
+
+/// The transition that no simulated day takes; a test in `tests::rejection` does.
+pub(super) const ONLY_SCRIPTED: (HealthState, HealthInput, HealthState) =
+    (HealthState::Recovering, HealthInput::Reported, HealthState::Recovering);
+
+#[test]
+fn the_simulation_takes_every_transition_of_the_health_of_a_token() {
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+    for _ in 0..30 {
+        DaySim::run(any_day().new_tree(&mut runner).unwrap().current());
+        DaySim::run(days_of_rejections().new_tree(&mut runner).unwrap().current());
+    }
+    assert_eq!(coverage::never_taken(), [ONLY_SCRIPTED]);
 }

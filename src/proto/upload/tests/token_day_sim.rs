@@ -14,9 +14,8 @@ use super::{StoredObject, Upload, UploadConfig};
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, ErrorKind};
 use crate::retry::Failure;
-use crate::token_lifecycle::simulation::environment::{self, Auth, HOUR, Scenario, SimEnvironment};
-use crate::token_lifecycle::simulation::environment::{Signed, secs};
-use crate::token_lifecycle::simulation::scenario;
+use crate::token_lifecycle::simulation::environment::{self, Signed, SimEnvironment};
+use crate::token_lifecycle::simulation::scenario::{Auth, HOUR, Scenario, any_day, secs};
 use crate::token_lifecycle::{SigningRequest, TokenDecision};
 use crate::upload::tests::model::{Model, Sent};
 use crate::upload::{Action, ApiCall, Event};
@@ -100,13 +99,13 @@ impl Day {
                     Action::Finish(result) => return (self, result),
                 }
             }
-            self.around.background();
-            for (delay, event) in std::mem::take(&mut self.around.later) {
+            self.around.run_background();
+            for (delay, event) in std::mem::take(&mut self.around.scheduled) {
                 self.after(delay, Due::Around(event));
             }
             // A wake that was planned anew is dropped here: to act on it would plan another.
             while let Some(entry) = self.due.first_entry()
-                && matches!(entry.get(), Due::Around(event) if !self.around.counts(*event))
+                && matches!(entry.get(), Due::Around(event) if !self.around.is_current(*event))
             {
                 entry.remove();
             }
@@ -129,11 +128,11 @@ impl Day {
 
     fn happens(&mut self, due: Due) {
         match due {
-            Due::Around(event) => self.around.happens(event),
+            Due::Around(event) => self.around.handle(event),
             Due::Read => self.reads(),
             Due::Ask(call) => self.asks(call),
             Due::Answered { sent, signed, took } => {
-                self.around.answered(signed, took);
+                self.around.on_response(signed, took);
                 let result = match signed.ok {
                     true => self.model.perform(&sent, true),
                     false => Err(Model::refuse(401, "NotAuthenticated")),
@@ -171,12 +170,12 @@ impl Day {
         let attempt = match call {
             ApiCall::Part(_) if self.cancelled => return,
             ApiCall::Part(of) => {
-                SigningRequest::Transfer { of: of.into(), takes: Some(secs(takes)) }
+                SigningRequest::Transfer { transfer_id: of.into(), estimate: Some(secs(takes)) }
             }
             ApiCall::Abort { .. } => SigningRequest::Abort,
             _ => SigningRequest::Small,
         };
-        let signed = match self.around.judge(attempt) {
+        let signed = match self.around.decide(attempt) {
             (_, Some(signed)) => signed,
             (TokenDecision::TimedOut, _) => {
                 let error = Error::credentials("nothing valid to sign with");
@@ -275,7 +274,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn whatever_a_day_brings_the_stream_is_whole_or_nothing_valid_was_there_for_too_long(
-        scenario in scenario()
+        scenario in any_day()
     ) {
         judged(scenario);
     }

@@ -1,0 +1,181 @@
+//! The texts of token events.
+//!
+//! Owns every text about the life cycle of a token that the user or the log shows. Must not know when an
+//! event is emitted. Invariant: a text contains no part of a token.
+
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+use super::events::FileState;
+use super::{CredentialOrigin, NotThisToken, ProbeResult, RefreshReason, TokenEvent};
+use crate::units::{DisplayDuration, DisplayTime};
+
+impl Display for TokenEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            TokenEvent::Refreshing { reason } => fmt_refreshing(f, *reason),
+            TokenEvent::RefreshFailed { why, again, .. } => write!(
+                f,
+                "the session token could not be refreshed ({why}); trying again in {}",
+                DisplayDuration::prose(*again)
+            ),
+            TokenEvent::NotExtended { expires } => write!(
+                f,
+                "the service gave no more time to this session: its token ends at {}",
+                DisplayTime(*expires)
+            ),
+            TokenEvent::NotWritten { what } => {
+                write!(f, "the refreshed token is kept in memory only: {what}")
+            }
+            TokenEvent::Locked => f.write_str(
+                "another process is refreshing this session; waiting for what comes of it",
+            ),
+            TokenEvent::Adopted { expires, origin } => fmt_adopted(f, *expires, *origin),
+            TokenEvent::Using { generation, left } => fmt_using(f, *generation, *left),
+            TokenEvent::FilesRead { found } => fmt_files_read(f, found),
+            TokenEvent::FilesUnusable { what } => {
+                write!(f, "{what}; going on with the credentials read before")
+            }
+            TokenEvent::Fingerprint { what } => f.write_str(what),
+            TokenEvent::RefreshFirst { takes, left } => write!(
+                f,
+                "a transfer of about {} would outlast the session token, which has {} left: \
+                 waiting for another",
+                DisplayDuration::prose(*takes),
+                DisplayDuration::prose(left.unwrap_or_default())
+            ),
+            TokenEvent::Refused => f.write_str("the service refused the credentials (401)"),
+            TokenEvent::Stale { stale } => fmt_stale(f, *stale),
+            TokenEvent::Probing => {
+                f.write_str("probing with a small request whether the credentials are accepted")
+            }
+            TokenEvent::Probed { how } => fmt_probed(f, *how),
+            TokenEvent::Waiting { since, until, refused, login } => {
+                fmt_waiting(f, *since, *until, *refused)?;
+                fmt_login(f, login)
+            }
+            TokenEvent::Ended { login } => {
+                f.write_str(
+                    "the credentials have expired; what the stream brings from now on waits for \
+                     new ones",
+                )?;
+                fmt_login(f, login)
+            }
+            TokenEvent::Resumed => f.write_str("the upload goes on"),
+            TokenEvent::QueryingTime => {
+                f.write_str("asking the service for the time, since the local clock may be wrong")
+            }
+            TokenEvent::Skew { seconds } => fmt_skew(f, *seconds),
+            TokenEvent::SessionEnds { end } => {
+                write!(f, "this session ends at {} at the latest", DisplayTime(*end))
+            }
+            TokenEvent::EndsBeforeUpload { end, likely } => {
+                fmt_ends_before_upload(f, *end, *likely)
+            }
+        }
+    }
+}
+
+fn fmt_refreshing(f: &mut Formatter<'_>, reason: RefreshReason) -> Result {
+    let why = match reason {
+        RefreshReason::Due => "it ends soon",
+        RefreshReason::Transfer => "a transfer would outlast it",
+        RefreshReason::Refused => "the service refused it",
+    };
+    write!(f, "refreshing the session token: {why}")
+}
+
+fn fmt_adopted(
+    f: &mut Formatter<'_>,
+    expires: Option<Duration>,
+    origin: CredentialOrigin,
+) -> Result {
+    f.write_str(match origin {
+        CredentialOrigin::Files => "took up the changed credentials from disk",
+        CredentialOrigin::Refresh => "the session token was refreshed",
+    })?;
+    match expires {
+        Some(expires) => write!(f, "; valid until {}", DisplayTime(expires)),
+        None => Ok(()),
+    }
+}
+
+fn fmt_using(f: &mut Formatter<'_>, generation: u64, left: Option<Duration>) -> Result {
+    write!(f, "signing with credentials no. {generation}, which are not known to be ")?;
+    match left {
+        Some(left) => write!(f, "refused and have {} left", DisplayDuration::prose(left)),
+        None => f.write_str("refused and have no end"),
+    }
+}
+
+fn fmt_files_read(f: &mut Formatter<'_>, found: &FileState) -> Result {
+    f.write_str("looked at the files of the credentials: ")?;
+    match found {
+        FileState::Same => f.write_str("they hold what is in use"),
+        FileState::Better => f.write_str("they hold others, which are taken up"),
+        FileState::Worse => f.write_str("they hold others, which last no longer"),
+        FileState::Unusable(what) => {
+            write!(f, "not usable for now ({what}), keeping those in use")
+        }
+    }
+}
+
+fn fmt_stale(f: &mut Formatter<'_>, stale: NotThisToken) -> Result {
+    f.write_str("a 401 that says nothing of the present credentials: ")?;
+    f.write_str(match stale {
+        NotThisToken::Date => "its request was dated by a wrong clock",
+        NotThisToken::Replaced => "its request was signed with older ones",
+        NotThisToken::Ended => "they have come to their end meanwhile",
+    })
+}
+
+fn fmt_probed(f: &mut Formatter<'_>, result: ProbeResult) -> Result {
+    f.write_str(match result {
+        ProbeResult::Accepted => "a probe found the credentials accepted again",
+        ProbeResult::Refused => "a probe found the credentials still refused",
+        ProbeResult::Unanswered => "a probe of the credentials got no answer",
+    })
+}
+
+fn fmt_waiting(f: &mut Formatter<'_>, since: Duration, until: Duration, refused: bool) -> Result {
+    let why = if refused { "are refused" } else { "have expired" };
+    write!(
+        f,
+        "the upload waits since {} because the credentials {why}; it goes on by itself once there \
+         are new ones, and gives up at {}",
+        DisplayTime(since),
+        DisplayTime(until)
+    )
+}
+
+/// The command that starts a new session, on a line of its own; nothing if it is empty.
+fn fmt_login(f: &mut Formatter<'_>, login: &str) -> Result {
+    match login {
+        "" => Ok(()),
+        login => write!(f, "\n  {login}"),
+    }
+}
+
+fn fmt_skew(f: &mut Formatter<'_>, seconds: i64) -> Result {
+    let side = if seconds < 0 { "ahead of" } else { "behind" };
+    write!(
+        f,
+        "the local clock is {} {side} the service's; requests are dated by the service's",
+        DisplayDuration::prose(Duration::from_secs(seconds.unsigned_abs()))
+    )
+}
+
+fn fmt_ends_before_upload(
+    f: &mut Formatter<'_>,
+    end: Duration,
+    likely: Option<Duration>,
+) -> Result {
+    write!(f, "the session ends at {}", DisplayTime(end))?;
+    match likely {
+        Some(likely) => {
+            write!(f, ", before the likely end of the upload at {}", DisplayTime(likely))?
+        }
+        None => f.write_str(", which may be before the end of the upload")?,
+    }
+    f.write_str("; a new login while it runs is taken up")
+}

@@ -1,0 +1,133 @@
+//! Refreshes: when one is due, and what its outcome means.
+//!
+//! Owns the reasons for a refresh and their backoff. Must not know how a refresh is sent. Invariant: no
+//! refresh is due while one is in flight, or after the token has expired.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::{Clocks, RefreshOutcome, RefreshReason, SECOND, TokenEvent, TokenLifecycle};
+
+/// The longest wait for the response to a refresh.
+const MAX_REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The refreshes of a run.
+#[derive(Debug, Default)]
+pub(super) struct RefreshState {
+    in_flight: Option<RefreshReason>,
+    /// Whether a transfer needs a token that outlives it.
+    pub wanted: bool,
+    pub backoff: Backoff,
+    /// The backoff of refreshes that follow a rejection. It is separate, and also grows after a success:
+    /// if each new token is rejected at once, refreshes must become rare.
+    pub after_401: Backoff,
+    /// Whether a refresh that followed a rejection has ended since the last success.
+    pub tried: bool,
+    /// The number of refreshes that have ended.
+    pub finished: u64,
+}
+
+impl TokenLifecycle {
+    /// Records that a refresh was sent.
+    pub fn refresh_started(&mut self, reason: RefreshReason) {
+        self.refresh.in_flight = Some(reason);
+        self.refresh.wanted = false;
+        self.events.push(TokenEvent::Refreshing { reason });
+    }
+
+    /// How long to wait for the response to a refresh: half of the remaining lifetime, 1 s to 30 s.
+    pub fn refresh_timeout(&self, now: Clocks) -> Duration {
+        let left = self.token.expires.unwrap_or_default().saturating_sub(self.clock(now));
+        (left / 2).clamp(SECOND, MAX_REFRESH_TIMEOUT)
+    }
+
+    /// Records that the refresh has ended. A token that it gave is adopted before.
+    pub fn refresh_finished(&mut self, now: Clocks, outcome: &RefreshOutcome) {
+        let reason = self.refresh.in_flight.take();
+        self.refresh.finished += 1;
+        // Delays are fractions of the lifetime, so that several fit into that of a short token.
+        match outcome {
+            RefreshOutcome::Extended => self.refresh.backoff.reset(),
+            RefreshOutcome::NotExtended => {
+                let first = Duration::from_secs(15).min(self.lifetime / 20);
+                let max = Duration::from_secs(300).min(self.lifetime / 10);
+                self.refresh.backoff.next_delay(now, first, max);
+                let expires = self.token.expires.unwrap_or_default();
+                if self.reported.not_extended != Some(expires) {
+                    self.reported.not_extended = Some(expires);
+                    self.events.push(TokenEvent::NotExtended { expires });
+                }
+                self.report_session_end(now);
+            }
+            RefreshOutcome::Failed(why) => {
+                let first = SECOND.min(self.lifetime / 30);
+                let max = Duration::from_secs(60).min(self.lifetime / 20);
+                let again = self.refresh.backoff.next_delay(now, first, max);
+                let first = self.refresh.backoff.attempts() == 1;
+                self.events.push(TokenEvent::RefreshFailed { why: why.clone(), again, first });
+            }
+        }
+        if reason == Some(RefreshReason::Refused) {
+            self.refresh.tried = true;
+            let max = Duration::from_secs(60).min(self.lifetime / 20);
+            self.refresh.after_401.next_delay(now, SECOND.min(self.lifetime / 30), max);
+        }
+    }
+
+    /// The reasons for a refresh that apply, the most urgent first, with the time until it is due. Empty
+    /// while no refresh can be sent.
+    pub(super) fn refresh_waits(
+        &self,
+        now: Clocks,
+    ) -> impl Iterator<Item = (RefreshReason, Duration)> {
+        let refresh = &self.refresh;
+        let can_send = refresh.in_flight.is_none() && self.can_refresh(now);
+        let until_due = self.refresh_due_at().saturating_sub(self.clock(now));
+        let backoff = refresh.backoff.remaining(now);
+        let reasons = [
+            (self.health.is_rejected(), RefreshReason::Refused, refresh.after_401.remaining(now)),
+            (refresh.wanted, RefreshReason::Transfer, backoff),
+            (true, RefreshReason::Due, backoff.max(until_due)),
+        ];
+        reasons
+            .into_iter()
+            .filter(move |(applies, ..)| can_send && *applies)
+            .map(|(_, reason, wait)| (reason, wait))
+    }
+
+    /// Whether the auth service would accept a refresh: it needs a token that has not expired.
+    fn can_refresh(&self, now: Clocks) -> bool {
+        let clock = self.clock(now);
+        self.policy.can_refresh && self.token.expires.is_some_and(|expires| clock < expires)
+    }
+
+    /// Whether a refresh is in flight, or is possible and has not been tried since the rejection.
+    pub(super) fn refresh_may_help(&self, now: Clocks) -> bool {
+        self.refresh.in_flight.is_some() || self.can_refresh(now) && !self.refresh.tried
+    }
+
+    /// The time of the service's clock from which a refresh is due: `refresh_before` before the token
+    /// expires, by default 10 minutes or a third of the lifetime, at most half of the lifetime.
+    fn refresh_due_at(&self) -> Duration {
+        let default = Duration::from_secs(600).min(self.lifetime / 3);
+        let before = self.policy.refresh_before.unwrap_or(default).min(self.lifetime / 2);
+        self.token.expires.unwrap_or(Duration::MAX).saturating_sub(before)
+    }
+
+    /// Whether the token expires during a transfer of this length, and a refresh now would give one that
+    /// does not.
+    pub(super) fn refresh_would_outlive(&self, now: Clocks, estimate: Duration) -> bool {
+        let Some(expires) = self.token.expires else { return false };
+        let clock = self.clock(now);
+        // 25 % of tolerance, since the rate may fall.
+        let end = clock + estimate.saturating_mul(5) / 4;
+        let newest = (clock + self.lifetime).min(self.token.session_end.unwrap_or(Duration::MAX));
+        let possible =
+            self.refresh.in_flight.is_some() || self.refresh.backoff.remaining(now).is_zero();
+        end > expires
+            && newest >= end
+            && newest > expires + self.lifetime / 20
+            && self.can_refresh(now)
+            && possible
+    }
+}

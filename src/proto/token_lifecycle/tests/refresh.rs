@@ -1,0 +1,154 @@
+//! When a refresh is due, and what its outcome means.
+
+use super::*;
+use crate::token_lifecycle::events::Level;
+
+#[test]
+fn a_refresh_is_due_ten_minutes_or_a_third_of_the_life_before_the_end() {
+    assert_eq!(due(3600, None), 3000);
+    assert_eq!(due(1800, None), 1200);
+    assert_eq!(due(300, None), 200);
+    assert_eq!(due(6, None), 4);
+}
+
+#[test]
+fn refresh_before_is_what_the_user_says_and_never_more_than_half_the_life() {
+    assert_eq!(due(3600, Some(60)), 3540);
+    assert_eq!(due(3600, Some(1200)), 2400);
+    assert_eq!(due(3600, Some(7200)), 1800);
+    assert_eq!(due(300, Some(600)), 150);
+}
+
+#[test]
+fn the_wait_until_the_refresh_is_known_and_needs_no_polling() {
+    let lifecycle = token(60);
+    assert_eq!(lifecycle.next_task(at(25)), BackgroundTask::Idle(secs(15)));
+    assert_eq!(lifecycle.next_task(at(5)), BackgroundTask::Idle(MAX_IDLE));
+}
+
+#[test]
+fn one_refresh_at_a_time_and_failures_back_off_to_a_maximum() {
+    let mut lifecycle = token(3600);
+    let mut now = 3000;
+    let mut delays = Vec::new();
+    for _ in 0..8 {
+        assert_eq!(lifecycle.next_task(at(now)), BackgroundTask::Refresh(RefreshReason::Due));
+        lifecycle.refresh_started(RefreshReason::Due);
+        assert!(matches!(lifecycle.next_task(at(now)), BackgroundTask::Idle(_)));
+        lifecycle.refresh_finished(at(now), &RefreshOutcome::Failed("503".into()));
+        let began = now;
+        while lifecycle.next_task(at(now)) != BackgroundTask::Refresh(RefreshReason::Due) {
+            now += 1;
+        }
+        delays.push(now - began);
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60]);
+    // Only the first failure is a warning.
+    let events = lifecycle.take_events();
+    let failed = |event: &&TokenEvent| matches!(event, TokenEvent::RefreshFailed { .. });
+    let warnings = events.iter().filter(failed).filter(|n| n.level() == Level::Warning);
+    assert_eq!(warnings.count(), 1);
+}
+
+#[test]
+fn a_token_that_expires_later_resets_the_backoff() {
+    let mut lifecycle = token(3600);
+    lifecycle.refresh_started(RefreshReason::Due);
+    lifecycle.refresh_finished(at(3000), &RefreshOutcome::Failed("503".into()));
+    lifecycle.adopt(at(3001), token_info(2, 3600, 3001 + 3600), CredentialOrigin::Files);
+    assert_eq!(lifecycle.next_task(at(6001)), BackgroundTask::Refresh(RefreshReason::Due));
+}
+
+#[test]
+fn a_refresh_without_more_time_is_reported_once_with_the_end_of_the_session() {
+    let mut lifecycle = token(3600);
+    for second in [3000, 3100, 3300] {
+        lifecycle.refresh_started(RefreshReason::Due);
+        lifecycle.refresh_finished(at(second), &RefreshOutcome::NotExtended);
+    }
+    let expires = secs(WALL + 3600);
+    let said = lifecycle.take_events();
+    let count = |wanted: &TokenEvent| said.iter().filter(|event| *event == wanted).count();
+    assert_eq!(count(&TokenEvent::NotExtended { expires }), 1);
+    assert_eq!(count(&TokenEvent::SessionEnds { end: expires }), 1);
+}
+
+#[test]
+fn the_end_of_the_session_is_a_warning_if_the_upload_will_end_later() {
+    let day = 24 * 3600;
+    let with_end = |session_end: u64, likely: Option<u64>| {
+        let facts =
+            TokenInfo { session_end: Some(secs(WALL + session_end)), ..token_info(1, 3600, 3600) };
+        let mut lifecycle = TokenLifecycle::new(at(0), policy(None), facts);
+        for _ in 0..3 {
+            lifecycle.set_upload_eta(at(10), likely.map(|likely| secs(WALL + likely)));
+        }
+        let said = lifecycle.take_events();
+        let ends = |event: &&TokenEvent| matches!(event, TokenEvent::SessionEnds { .. });
+        assert_eq!(said.iter().filter(ends).count(), 1);
+        said.iter().filter(|n| matches!(n, TokenEvent::EndsBeforeUpload { .. })).count()
+    };
+    assert_eq!(with_end(day, Some(day - 1)), 0);
+    assert_eq!(with_end(day, Some(day + 1)), 1);
+    // If the end of the upload is not known, a session shorter than two hours is a warning.
+    assert_eq!(with_end(2 * 3600 + 11, None), 0);
+    assert_eq!(with_end(2 * 3600 + 9, None), 1);
+}
+
+#[test]
+fn a_transfer_is_started_with_a_token_that_outlives_it_if_there_can_be_one() {
+    let mut lifecycle = token(3600);
+    assert_eq!(lifecycle.decide(at(2000), transfer(1, 1200)), TokenDecision::Use);
+    // 25 % are added, since the rate may fall.
+    assert_eq!(lifecycle.decide(at(2000), transfer(1, 1300)), TokenDecision::RefreshFirst);
+    assert_eq!(lifecycle.next_task(at(2000)), BackgroundTask::Refresh(RefreshReason::Transfer));
+    lifecycle.refresh_started(RefreshReason::Transfer);
+    // Other transfers share the refresh in flight; a further attempt at the same one uses the token.
+    assert_eq!(lifecycle.decide(at(2000), transfer(2, 1300)), TokenDecision::RefreshFirst);
+    assert_eq!(lifecycle.decide(at(2000), transfer(1, 1300)), TokenDecision::Use);
+    lifecycle.refresh_finished(at(2001), &RefreshOutcome::Failed("503".into()));
+    assert_eq!(lifecycle.decide(at(2001), transfer(3, 1300)), TokenDecision::Use);
+}
+
+#[test]
+fn all_attempts_at_a_transfer_together_ask_for_one_refresh() {
+    let mut lifecycle = token(3600);
+    assert_eq!(lifecycle.decide(at(2000), transfer(7, 1800)), TokenDecision::RefreshFirst);
+    lifecycle.refresh_started(RefreshReason::Transfer);
+    lifecycle.adopt(at(2001), token_info(2, 3600, 5600), CredentialOrigin::Refresh);
+    lifecycle.refresh_finished(at(2001), &RefreshOutcome::Extended);
+    // The transfer is retried, when the new token would not outlive it either.
+    assert_eq!(lifecycle.decide(at(4000), transfer(7, 1800)), TokenDecision::Use);
+    assert_eq!(lifecycle.decide(at(4000), transfer(8, 1800)), TokenDecision::RefreshFirst);
+}
+
+#[test]
+fn no_refresh_is_sent_for_a_transfer_that_no_token_outlives() {
+    let mut lifecycle = token(3600);
+    assert_eq!(lifecycle.decide(at(2000), transfer(1, 3600)), TokenDecision::Use);
+    let end = Some(secs(WALL + 3700));
+    lifecycle.adopt(
+        at(1),
+        TokenInfo { session_end: end, ..token_info(2, 3600, 3600) },
+        CredentialOrigin::Files,
+    );
+    assert_eq!(lifecycle.decide(at(2000), transfer(1, 1500)), TokenDecision::Use);
+}
+
+#[test]
+fn tokens_that_are_rejected_at_once_after_each_refresh_cause_no_storm() {
+    let mut lifecycle = token(3600);
+    let mut refreshes = 0;
+    for second in 0..600 {
+        reject(&mut lifecycle, second);
+        if let BackgroundTask::Refresh(reason) = lifecycle.next_task(at(second)) {
+            assert_eq!(reason, RefreshReason::Refused);
+            refreshes += 1;
+            lifecycle.refresh_started(reason);
+            let fresh = token_info(refreshes + 1, 3600, second + 3600);
+            lifecycle.adopt(at(second), fresh, CredentialOrigin::Refresh);
+            lifecycle.refresh_finished(at(second), &RefreshOutcome::Extended);
+        }
+    }
+    assert!((8..=16).contains(&refreshes), "{refreshes}");
+}
