@@ -1,4 +1,5 @@
-//! The fault plans in `tests/faults`, each with the real `serve` and the real `put`, and their page.
+//! The fault plans in `tests/faults`, each with the real `serve` and the real `put`, and their
+//! page.
 //!
 //! Knows the plans by their files only. Invariant: every file has a test of its own and a line in
 //! `docs/fault-plan.md`, and page and code have the same names.

@@ -40,8 +40,8 @@ pub enum Interruption {
     Abort,
 }
 
-/// Applies the faults that act before authentication. Returns the body where the request goes on, and
-/// fails where the fault ends it.
+/// Applies the faults that act before authentication. Returns the body where the request goes on,
+/// and fails where the fault ends it.
 pub async fn before(
     state: &ServerState,
     control: &ConnectionControl,

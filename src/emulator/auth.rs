@@ -1,9 +1,9 @@
 //! Authentication: one user, by API key or by session token, and the issue of tokens.
 //!
-//! Owns the tokens' state and checks signatures, tokens and dates against the server's clock; knows no
-//! operation. Invariant: a request is accepted only if a key bound to its key id signed every required
-//! header, its date is within five minutes of the server's clock, and its token is neither expired nor
-//! revoked.
+//! Owns the tokens' state and checks signatures, tokens and dates against the server's clock; knows
+//! no operation. Invariant: a request is accepted only if a key bound to its key id signed every
+//! required header, its date is within five minutes of the server's clock, and its token is neither
+//! expired nor revoked.
 
 use super::clock::{self, Clock};
 use super::response::ErrorResponse;
@@ -31,13 +31,14 @@ pub enum KeyKind {
 /// The authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
+    /// The kind of key that signed the request.
     pub kind: KeyKind,
     /// The claims of the session token; `None` for an API key.
     pub token: Option<Claims>,
 }
 
-/// How `POST /v1/authentication/refresh` behaves. In every mode a token ends no later than its session,
-/// so a short `ServerOptions::session` shortens the last tokens.
+/// How `POST /v1/authentication/refresh` behaves. In every mode a token ends no later than its
+/// session, so a short `ServerOptions::session` shortens the last tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshMode {
@@ -104,8 +105,8 @@ impl AuthState {
 }
 
 impl Authenticator {
-    /// Opens the state folder, logs the user in and writes the files that a client needs. Fails if a file
-    /// cannot be read or written, or holds no valid key.
+    /// Opens the state folder, logs the user in and writes the files that a client needs. Fails if
+    /// a file cannot be read or written, or holds no valid key.
     pub fn open(
         state_dir: StateDir,
         policy: TokenPolicy,
@@ -136,12 +137,13 @@ impl Authenticator {
         change(&mut self.state().policy);
     }
 
+    /// A copy of the policy in force.
     pub fn policy(&self) -> TokenPolicy {
         self.state().policy
     }
 
-    /// Starts a session with the current key, writes its token to the token file and returns it. Fails if
-    /// a file cannot be written.
+    /// Starts a session with the current key, writes its token to the token file and returns it.
+    /// Fails if a file cannot be written.
     pub fn log_in(&self, now: SystemTime) -> io::Result<String> {
         let token = {
             let mut state = self.state();
@@ -155,8 +157,8 @@ impl Authenticator {
         Ok(token)
     }
 
-    /// Replaces the key file by a new key, as the browser login does, then starts a session. The API keys
-    /// so far stay accepted. Fails if a file cannot be written.
+    /// Replaces the key file by a new key, as the browser login does, then starts a session. The
+    /// API keys so far stay accepted. Fails if a file cannot be written.
     pub fn log_in_with_new_key(&self, now: SystemTime) -> io::Result<String> {
         let key = ApiKey::generate()?;
         self.state_dir.write_key(&key)?;
@@ -168,7 +170,8 @@ impl Authenticator {
         self.log_in(now)
     }
 
-    /// Signs a token for `key` that ends after `lifetime`, or at `session_end` (seconds since 1970).
+    /// Signs a token for `key` that ends after `lifetime`, or at `session_end` (seconds since
+    /// 1970).
     fn issue(
         &self,
         state: &mut AuthState,
@@ -220,8 +223,8 @@ impl Authenticator {
         state.api_keys.retain(|(fingerprint, _)| *fingerprint == current);
     }
 
-    /// The number, in the order of issue, of the token in an `Authorization` header, whether or not the
-    /// token is accepted; `None` if the header holds no token of this server.
+    /// The number, in the order of issue, of the token in an `Authorization` header, whether or not
+    /// the token is accepted; `None` if the header holds no token of this server.
     pub fn presented_generation(&self, authorization: &str) -> Option<u64> {
         let authorization = Authorization::parse(authorization)?;
         self.issuer.read(authorization.key_id.strip_prefix("ST$")?)?.generation()
@@ -256,8 +259,8 @@ impl Authenticator {
         key.verify(&text, &authorization.signature).then_some(caller).ok_or_else(unverified)
     }
 
-    /// The key that a key id names, and its owner; `None` for an unknown key or a token that `audience`
-    /// does not accept.
+    /// The key that a key id names, and its owner; `None` for an unknown key or a token that
+    /// `audience` does not accept.
     fn identify_caller(
         &self,
         key_id: &str,
@@ -279,8 +282,8 @@ impl Authenticator {
         Some((key.clone(), Caller { kind: KeyKind::ApiKey, token: None }))
     }
 
-    /// Exchanges the token `current` for a new one. Fails with 401 if the caller signed with an API key,
-    /// if the token is not accepted or belongs to another user, and as `RefreshMode` demands.
+    /// Exchanges the token `current` for a new one. Fails with 401 if the caller signed with an API
+    /// key, if the token is not accepted or belongs to another user, and as `RefreshMode` demands.
     pub fn refresh(
         &self,
         caller: &Caller,
@@ -311,8 +314,8 @@ impl Authenticator {
         Ok(self.issue(&mut state, &key, now, lifetime, end)?)
     }
 
-    /// Issues a token for an RSA public key, with a lifetime of 5 to 60 minutes, which a refresh does not
-    /// extend. Fails with 400 if the key cannot be parsed.
+    /// Issues a token for an RSA public key, with a lifetime of 5 to 60 minutes, which a refresh
+    /// does not extend. Fails with 400 if the key cannot be parsed.
     pub fn generate(
         &self,
         public_pem: &str,

@@ -1,7 +1,7 @@
 //! The calls of the auth service: refreshing a session token, and issuing one for a key.
 //!
-//! Owns the form of their bodies; what is issued is decided in `auth`. Invariant: a token is issued only
-//! for a request that a valid key of the same user signed.
+//! Owns the form of their bodies; what is issued is decided in `auth`. Invariant: a token is issued
+//! only for a request that a valid key of the same user signed.
 
 use super::auth::RefreshMode;
 use super::context::{RequestContext, ServerState};
@@ -16,6 +16,7 @@ struct RefreshRequest {
     current_token: String,
 }
 
+/// RefreshToken; fails with 400 if the body is malformed, else as `Authenticator::refresh`.
 pub async fn refresh(
     state: &ServerState,
     mut request: RequestContext,
@@ -39,6 +40,7 @@ struct GenerateRequest {
     session_expiration_in_minutes: serde_json::Value,
 }
 
+/// GenerateToken; fails with 400 if the body is malformed, else as `Authenticator::generate`.
 pub async fn generate(
     state: &ServerState,
     request: RequestContext,

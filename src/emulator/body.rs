@@ -1,8 +1,8 @@
 //! A request body on its way to disk: counted, hashed and written as it arrives.
 //!
-//! Knows frames, files and the faults of bodies, and no operation. Invariant: only a bounded number of
-//! frames is in memory, however long the body; hashing and writing never run on the threads that serve
-//! connections.
+//! Knows frames, files and the faults of bodies, and no operation. Invariant: only a bounded number
+//! of frames is in memory, however long the body; hashing and writing never run on the threads that
+//! serve connections.
 
 use super::checksum::{Algorithm, ChecksumHasher, Checksums};
 use super::connection::ConnectionControl;
@@ -28,7 +28,8 @@ const READ_AHEAD_FRAMES: usize = 4;
 /// A body of at least this many bytes is flushed to disk before it is acknowledged.
 const MIN_FLUSHED_BODY: u64 = 8 * 1024 * 1024;
 
-/// The body of one request, with the fault that it meets. Offsets are bytes from the start of the body.
+/// The body of one request, with the fault that it meets. Offsets are bytes from the start of the
+/// body.
 pub struct RequestBody {
     incoming: Incoming,
     received: Arc<AtomicU64>,
@@ -112,8 +113,8 @@ impl RequestBody {
         Ok(())
     }
 
-    /// Writes the body to the file of `writer` and returns it with the checksums of what was written.
-    /// Fails where the connection breaks first or the disk refuses a write.
+    /// Writes the body to the file of `writer` and returns it with the checksums of what was
+    /// written. Fails where the connection breaks first or the disk refuses a write.
     pub async fn write_to(
         mut self,
         writer: PartWriter,

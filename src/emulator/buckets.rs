@@ -1,7 +1,7 @@
 //! The calls on buckets.
 //!
-//! Owns the form of their requests and responses; what is stored is decided in `store`. Invariant: a
-//! bucket that does not exist gets the same error from every call.
+//! Owns the form of their requests and responses; what is stored is decided in `store`. Invariant:
+//! a bucket that does not exist gets the same error from every call.
 
 use super::clock;
 use super::context::{RequestContext, ServerState, blocking};
@@ -36,6 +36,7 @@ fn bucket_json(state: &ServerState, bucket: &Bucket) -> serde_json::Value {
     })
 }
 
+/// ListBuckets.
 pub async fn list(state: &ServerState) -> Result<Response, HandlerError> {
     let store = state.store.clone();
     let buckets = blocking(move || Ok(store.buckets()?)).await?;
@@ -63,6 +64,8 @@ struct CreateBucketBody {
     metadata: Option<BTreeMap<String, String>>,
 }
 
+/// CreateBucket; fails with 400 on a name or tier that is not valid and with 409 if the bucket
+/// exists.
 pub async fn create(
     state: &ServerState,
     request: RequestContext,
@@ -87,17 +90,20 @@ pub async fn create(
     Ok(created.json(&bucket_json(state, &bucket)))
 }
 
+/// GetBucket; fails with 404.
 pub async fn get(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
     let bucket = state.find_bucket(&request.target.bucket).await?;
     let found = respond(200).header("etag", &bucket.etag).header("cache-control", "no-store");
     Ok(found.json(&bucket_json(state, &bucket)))
 }
 
+/// HeadBucket; fails with 404.
 pub async fn head(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
     let bucket = state.find_bucket(&request.target.bucket).await?;
     Ok(respond(200).header("etag", &bucket.etag).empty())
 }
 
+/// DeleteBucket; fails with 404, and with 409 if the bucket holds objects or open uploads.
 pub async fn delete(
     state: &ServerState,
     request: RequestContext,

@@ -1,7 +1,9 @@
-//! Checksums: those that a client sends, those computed from the received bytes, and their combination.
+//! Checksums: those that a client sends, those computed from the received bytes, and their
+//! combination.
 //!
-//! Pure. MD5 is always computed, because every response and every multipart checksum needs it; the others
-//! only on request. Invariant: a response carries computed checksums and never those that a client sent.
+//! Pure. MD5 is always computed, because every response and every multipart checksum needs it; the
+//! others only on request. Invariant: a response carries computed checksums and never those that a
+//! client sent.
 
 use super::response::ErrorResponse;
 use base64::Engine;
@@ -67,6 +69,7 @@ pub struct Checksums {
 }
 
 impl Checksums {
+    /// The MD5 in base64, as headers carry it.
     pub fn md5_base64(&self) -> String {
         STANDARD.encode(&self.md5)
     }
@@ -91,6 +94,7 @@ pub struct ChecksumHasher {
 }
 
 impl ChecksumHasher {
+    /// Computes MD5 and these algorithms.
     pub fn new(algorithms: &[Algorithm]) -> ChecksumHasher {
         let context = |algorithm, of: &'static ring::digest::Algorithm| {
             algorithms.contains(&algorithm).then(|| ring::digest::Context::new(of))
@@ -172,7 +176,8 @@ impl ClaimedChecksums {
         self.values.iter().map(|(algorithm, _)| *algorithm).chain(self.requested).collect()
     }
 
-    /// Compares the client's checksums with the computed ones; fails with 400 `UnmatchedContent...`.
+    /// Compares the client's checksums with the computed ones; fails with 400
+    /// `UnmatchedContent...`.
     pub fn check(&self, computed: &Checksums) -> Result<(), ErrorResponse> {
         if let Some(claimed) = &self.md5
             && *claimed != computed.md5
@@ -215,7 +220,8 @@ pub struct MultipartChecksums {
 }
 
 impl MultipartChecksums {
-    /// Combines the checksums of the parts in the order of the object; `algorithm` is that of the upload.
+    /// Combines the checksums of the parts in the order of the object; `algorithm` is that of the
+    /// upload.
     pub fn of(parts: &[&Checksums], algorithm: Option<Algorithm>) -> MultipartChecksums {
         let count = parts.len();
         let all = parts.iter().flat_map(|part| &part.md5).copied().collect::<Vec<u8>>();

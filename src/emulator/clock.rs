@@ -1,7 +1,7 @@
 //! The server's clock, which can be set ahead or behind, and the service's formats of a time.
 //!
-//! Knows nothing of requests. Invariant: every wall-clock time that the emulator uses or sends comes from
-//! here, so a shifted clock shifts all of them together.
+//! Knows nothing of requests. Invariant: every wall-clock time that the emulator uses or sends
+//! comes from here, so a shifted clock shifts all of them together.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +14,7 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// A clock that is this many seconds ahead of the system clock; negative is behind.
     pub fn with_offset(seconds: i64) -> Clock {
         Clock { offset: AtomicI64::new(seconds) }
     }
@@ -28,6 +29,7 @@ impl Clock {
         self.offset.fetch_add(seconds, Ordering::SeqCst);
     }
 
+    /// The server's time.
     pub fn now(&self) -> SystemTime {
         let offset = self.offset.load(Ordering::SeqCst);
         let shift = Duration::from_secs(offset.unsigned_abs());

@@ -1,7 +1,7 @@
 //! The preconditions `if-match` and `if-none-match`, and whether the current object satisfies them.
 //!
-//! Pure. Knows the current etag and the restrictions that `policy` computed, and no object. Invariant: a
-//! precondition applies to the request that carries it and to no later one.
+//! Pure. Knows the current etag and the restrictions that `policy` computed, and no object.
+//! Invariant: a precondition applies to the request that carries it and to no later one.
 
 use super::response::ErrorResponse;
 use hyper::HeaderMap;
@@ -9,13 +9,15 @@ use hyper::HeaderMap;
 /// The preconditions of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
+    /// An etag without quotes, or `*`.
     pub if_match: Option<String>,
+    /// An etag without quotes, or `*`.
     pub if_none_match: Option<String>,
     pub restrictions: WriteRestrictions,
 }
 
-/// The writes that permissions and bucket protection refuse, whatever the preconditions: `None` allows the
-/// write, and an error is the response to it.
+/// The writes that permissions and bucket protection refuse, whatever the preconditions: `None`
+/// allows the write, and an error is the response to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteRestrictions {
     /// A write to a name without an object, or with `if-none-match: *`.
@@ -50,8 +52,9 @@ impl Conditions {
         Conditions { restrictions, ..self }
     }
 
-    /// Evaluates a write to a name whose object has the etag `current`. Fails with the restriction that
-    /// applies, else with 412 if a precondition does not hold, else with 400 if it is not supported.
+    /// Evaluates a write to a name whose object has the etag `current`. Fails with the restriction
+    /// that applies, else with 412 if a precondition does not hold, else with 400 if it is not
+    /// supported.
     pub fn allow_write(&self, current: Option<&str>) -> Result<(), ErrorResponse> {
         let create_only = self.if_none_match.as_deref() == Some("*");
         let permission = match current {
@@ -76,8 +79,8 @@ impl Conditions {
         }
     }
 
-    /// Evaluates a read of the object with this etag; fails with 412 if `if-match` does not hold, and with
-    /// 400 for `if-none-match: *`.
+    /// Evaluates a read of the object with this etag; fails with 412 if `if-match` does not hold,
+    /// and with 400 for `if-none-match: *`.
     pub fn allow_read(&self, etag: &str) -> Result<ReadOutcome, ErrorResponse> {
         self.matches(Some(etag))?;
         match self.if_none_match.as_deref() {

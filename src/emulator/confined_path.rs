@@ -1,7 +1,8 @@
 //! Paths confined to a folder: opened one component at a time, never through a symbolic link.
 //!
-//! Knows names and folders, and no object. Invariant: what it opens or creates lies below the folder that it
-//! was given, whatever links exist there and however another process changes them meanwhile.
+//! Knows names and folders, and no object. Invariant: what it opens or creates lies below the
+//! folder that it was given, whatever links exist there and however another process changes them
+//! meanwhile.
 
 use super::response::ErrorResponse;
 use super::store::object::{legal_bucket_name, legal_object_name};
@@ -18,7 +19,8 @@ pub const RESERVED_DIR: &str = ".ocipipe";
 pub const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Checks whether `DIR/BUCKET/NAME` could be written, without writing. The error is the reason in words.
+/// Checks whether `DIR/BUCKET/NAME` could be written, without writing. The error is the reason in
+/// words.
 pub fn check_writable(dir: &Path, bucket: &str, name: &str) -> Result<(), String> {
     let path = components(bucket, name)?;
     match open_root(dir) {
@@ -138,8 +140,8 @@ fn create_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(folder, name, FOLDER, Mode::empty())
 }
 
-/// The folder and the status of the file at a path; `None` if it does not exist. Fails if it is not a
-/// plain file.
+/// The folder and the status of the file at a path; `None` if it does not exist. Fails if it is not
+/// a plain file.
 pub fn open_existing(
     root: &OwnedFd,
     path: &[&str],

@@ -1,7 +1,7 @@
 //! One connection as bytes: plain or TLS, with the faults that only bytes can show.
 //!
-//! Knows no HTTP. Invariant: an orderly close lets the client finish writing and read the response; a
-//! reset is a TCP reset (zero linger) and never an orderly close.
+//! Knows no HTTP. Invariant: an orderly close lets the client finish writing and read the response;
+//! a reset is a TCP reset (zero linger) and never an orderly close.
 
 use bytes::{Buf, Bytes};
 use std::io;
@@ -81,6 +81,7 @@ impl Connection {
         }
     }
 
+    /// The control that handlers use; it stays valid when the connection has been passed to hyper.
     pub fn control(&self) -> ConnectionControl {
         self.control.clone()
     }
@@ -169,8 +170,8 @@ impl AsyncWrite for Connection {
         self.get_mut().flush(context)
     }
 
-    /// Ends the writing, then reads for at most `DRAIN_TIMEOUT`: closing a socket with unread bytes resets
-    /// the connection, and the client may lose the response.
+    /// Ends the writing, then reads for at most `DRAIN_TIMEOUT`: closing a socket with unread bytes
+    /// resets the connection, and the client may lose the response.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let connection = self.get_mut();
         if connection.drain_timer.is_none() {

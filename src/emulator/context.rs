@@ -1,8 +1,8 @@
 //! What a handler is given: the state of the server, and one request that was accepted.
 //!
-//! Owns the types that the dispatcher, the handlers and the faults share. Imports no handler and not the
-//! dispatcher, so that each of them can import it. Invariant: a `RequestContext` exists only for a request
-//! whose head passed authentication and whose signed body matches its hash.
+//! Owns the types that the dispatcher, the handlers and the faults share. Imports no handler and
+//! not the dispatcher, so that each of them can import it. Invariant: a `RequestContext` exists
+//! only for a request whose head passed authentication and whose signed body matches its hash.
 
 use super::auth::{Authenticator, Caller};
 use super::body::RequestBody;
@@ -35,8 +35,8 @@ pub struct ServerState {
     pub policy: Mutex<Policy>,
     /// The most items that a list returns in one page.
     pub page_size: Mutex<usize>,
-    /// Whether the token of a PutObject or UploadPart is checked a second time when the last byte of the
-    /// body has arrived.
+    /// Whether the token of a PutObject or UploadPart is checked a second time when the last byte
+    /// of the body has arrived.
     pub recheck_token_after_body: bool,
 }
 
@@ -86,8 +86,8 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// Checks the token a second time if the server is configured to; fails with 401 if the token expired
-    /// or was revoked while the body arrived.
+    /// Checks the token a second time if the server is configured to; fails with 401 if the token
+    /// expired or was revoked while the body arrived.
     pub fn reauthenticate(&self, state: &ServerState) -> Result<(), ErrorResponse> {
         match &self.caller.token {
             Some(claims) if state.recheck_token_after_body => {
@@ -104,8 +104,8 @@ impl RequestContext {
         Conditions::of(&self.headers).with_restrictions(restrictions)
     }
 
-    /// Waits until the request that releases this one has been handled, if a fault delays it. Each handler
-    /// calls this after it has received the body and before it changes anything.
+    /// Waits until the request that releases this one has been handled, if a fault delays it. Each
+    /// handler calls this after it has received the body and before it changes anything.
     pub async fn wait_if_delayed(&mut self) {
         if let Some(gate) = &mut self.gate {
             gate.wait_until_released().await;
@@ -113,8 +113,8 @@ impl RequestContext {
     }
 }
 
-/// The error with which hyper closes a connection without a response; `connection` decides between a
-/// reset and an orderly close.
+/// The error with which hyper closes a connection without a response; `connection` decides between
+/// a reset and an orderly close.
 #[derive(Debug)]
 pub struct ConnectionAborted;
 

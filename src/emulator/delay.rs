@@ -1,7 +1,7 @@
 //! Requests that are received at once and handled later, after a request that came after them.
 //!
-//! Knows operations and part numbers, and nothing of the work. Invariant: a delayed request is handled
-//! exactly once, and the request that releases it is answered only after that.
+//! Knows operations and part numbers, and nothing of the work. Invariant: a delayed request is
+//! handled exactly once, and the request that releases it is answered only after that.
 
 use super::route::Operation;
 use hyper::StatusCode;
@@ -27,8 +27,8 @@ enum ReleaseAfter {
     Same(Operation, Option<u32>),
 }
 
-/// The side of a delayed request. It reports that the request was received, waits for the release, and
-/// reports that the request was handled when it is dropped.
+/// The side of a delayed request. It reports that the request was received, waits for the release,
+/// and reports that the request was handled when it is dropped.
 pub struct DelayGate {
     received: Option<oneshot::Sender<()>>,
     released: Option<oneshot::Receiver<()>>,
@@ -52,8 +52,8 @@ impl DelayedRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a delayed request: released by a request of `after`, or else by the next success of the
-    /// same operation and part. The receiver fails when the whole request was received.
+    /// Registers a delayed request: released by a request of `after`, or else by the next success
+    /// of the same operation and part. The receiver fails when the whole request was received.
     pub fn hold(
         &self,
         operation: Operation,
@@ -70,8 +70,8 @@ impl DelayedRequests {
         (gate, was_received)
     }
 
-    /// Releases the requests that wait for this one, which ended with `status`, and waits until they are
-    /// handled.
+    /// Releases the requests that wait for this one, which ended with `status`, and waits until
+    /// they are handled.
     pub async fn release(&self, operation: Operation, part: Option<u32>, status: StatusCode) {
         let released: Vec<Delayed> = {
             let mut waiting = self.locked();
@@ -87,8 +87,8 @@ impl DelayedRequests {
         };
         for delayed in released {
             if delayed.release.send(()).is_ok() {
-                // The gate drops its sender when the request was handled, so an error is the expected
-                // result.
+                // The gate drops its sender when the request was handled, so an error is the
+                // expected result.
                 let _ = delayed.handled.await;
             }
         }

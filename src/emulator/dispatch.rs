@@ -1,8 +1,8 @@
 //! One request from its arrival to its response: route, fault, signature, handler, headers, record.
 //!
-//! Owns the order of these steps; what an operation does is in `buckets`, `objects`, `multipart` and
-//! `auth_handlers`, which only this module imports. Invariant: no handler runs for a request that is not
-//! signed as required, and every request leaves a record in the log.
+//! Owns the order of these steps; what an operation does is in `buckets`, `objects`, `multipart`
+//! and `auth_handlers`, which only this module imports. Invariant: no handler runs for a request
+//! that is not signed as required, and every request leaves a record in the log.
 
 use super::apply_fault::{self, Interruption};
 use super::auth::{Caller, TargetService};
@@ -130,8 +130,8 @@ impl Exchange {
         fault
     }
 
-    /// Receives the request, leaves its work to a task that waits for a later request, and ends this
-    /// exchange without a response.
+    /// Receives the request, leaves its work to a task that waits for a later request, and ends
+    /// this exchange without a response.
     async fn run_delayed(
         &self,
         mut request: RequestContext,
@@ -142,7 +142,8 @@ impl Exchange {
         let (gate, received) = self.state.delayed.hold(operation, part, after);
         request.gate = Some(gate);
         tokio::spawn(handle(self.state.clone(), request));
-        // The gate drops the sender when the whole body was received, so an error is the expected result.
+        // The gate drops the sender when the whole body was received, so an error is the expected
+        // result.
         let _ = received.await;
         if silent {
             // hyper drops this future when the client closes the connection.
@@ -152,7 +153,8 @@ impl Exchange {
         Interruption::Abort
     }
 
-    /// Checks signature, namespace, permission and the form of the request, before any of the body is read.
+    /// Checks signature, namespace, permission and the form of the request, before any of the body
+    /// is read.
     fn authenticate(&self, target: &Target) -> Result<Caller, ErrorResponse> {
         let state = &self.state;
         let headers = &self.head.headers;

@@ -1,8 +1,8 @@
 //! The fault plan: which requests meet which fault, as data.
 //!
-//! Pure: it decides which request meets which fault; `apply_fault`, `body` and the handlers apply it. A plan
-//! is built in Rust with `FaultPlan::new().with(..)` or read from JSON, whose names are documented in
-//! `docs/fault-plan.md` and are stable:
+//! Pure: it decides which request meets which fault; `apply_fault`, `body` and the handlers apply
+//! it. A plan is built in Rust with `FaultPlan::new().with(..)` or read from JSON, whose names are
+//! documented in `docs/fault-plan.md` and are stable:
 //!
 //! ```json
 //! {"faults": [
@@ -12,9 +12,9 @@
 //! ]}
 //! ```
 //!
-//! Invariant: the first rule that chooses a request decides its fault, and the same requests always meet the
-//! same faults. A chance depends on its seed, the operation, the part and the attempt only, so the order in
-//! which parts arrive does not change which of them meet it.
+//! Invariant: the first rule that chooses a request decides its fault, and the same requests always
+//! meet the same faults. A chance depends on its seed, the operation, the part and the attempt
+//! only, so the order in which parts arrive does not change which of them meet it.
 
 use super::route::Operation;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ impl FaultPlan {
         FaultPlan::default()
     }
 
+    /// Adds a rule behind the others.
     pub fn with(mut self, rule: FaultRule) -> FaultPlan {
         self.faults.push(rule);
         self
@@ -49,6 +50,7 @@ pub struct FaultRule {
     /// The part number to match; `None` matches requests of every part and those without a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
+    /// Which of the matching requests meet the fault.
     #[serde(default)]
     pub when: Trigger,
     pub action: Fault,
@@ -60,8 +62,8 @@ impl FaultRule {
         FaultRule { operation: Some(operation), part: None, when: Trigger::Every, action }
     }
 
-    /// 404 `BucketNotFound` although the bucket exists, for `per_mille` in 1,000 attempts of every operation
-    /// that names a bucket.
+    /// 404 `BucketNotFound` although the bucket exists, for `per_mille` in 1,000 attempts of every
+    /// operation that names a bucket.
     pub fn spurious(per_mille: u16, seed: u64) -> FaultRule {
         FaultRule::any(Fault::SpuriousNotFound).when(Trigger::Chance { per_mille, seed })
     }
@@ -71,11 +73,13 @@ impl FaultRule {
         FaultRule { operation: None, part: None, when: Trigger::Every, action }
     }
 
+    /// Narrows the rule to one part number.
     pub fn part(mut self, number: u32) -> FaultRule {
         self.part = Some(number);
         self
     }
 
+    /// Narrows the rule to the requests that the trigger chooses.
     pub fn when(mut self, when: Trigger) -> FaultRule {
         self.when = when;
         self
@@ -90,9 +94,9 @@ impl FaultRule {
     }
 }
 
-/// Which of the matching requests a rule chooses. Attempts are counted from 1 for each pair of operation
-/// and part number, over all requests and whether or not they met a fault. `request`, `requests` and
-/// `requests_from` count, from 1, all requests that match the rule.
+/// Which of the matching requests a rule chooses. Attempts are counted from 1 for each pair of
+/// operation and part number, over all requests and whether or not they met a fault. `request`,
+/// `requests` and `requests_from` count, from 1, all requests that match the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
@@ -115,8 +119,8 @@ pub enum Trigger {
     Chance { per_mille: u16, seed: u64 },
 }
 
-/// Whether a chance chooses this attempt. The hash (FNV-1a, then Wyrand) is written out so that a seed
-/// chooses the same attempts in every build.
+/// Whether a chance chooses this attempt. The hash (FNV-1a, then Wyrand) is written out so that a
+/// seed chooses the same attempts in every build.
 fn is_chosen(
     per_mille: u16,
     seed: u64,
@@ -131,7 +135,8 @@ fn is_chosen(
     fastrand::Rng::with_seed(hash).u16(..1000) < per_mille
 }
 
-/// What happens to a chosen request. Unless a fault names the work, the request has no effect on the store.
+/// What happens to a chosen request. Unless a fault names the work, the request has no effect on
+/// the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
@@ -149,12 +154,14 @@ pub enum Fault {
     ResetInBody(u64),
     /// The request is handled, and the connection is reset in place of a response.
     LoseAnswer,
-    /// After `bytes` bytes of the body the server stops reading for `ms` milliseconds; `None` never ends.
+    /// After `bytes` bytes of the body the server stops reading for `ms` milliseconds; `None` never
+    /// ends.
     StallBody { bytes: u64, ms: Option<u64> },
-    /// The request is handled, and the response is sent `ms` milliseconds late; `None` never sends it.
+    /// The request is handled, and the response is sent `ms` milliseconds late; `None` never sends
+    /// it.
     StallAnswer { ms: Option<u64> },
-    /// The request is handled, and the connection closes after this many bytes of the response, counted from
-    /// its status line.
+    /// The request is handled, and the connection closes after this many bytes of the response,
+    /// counted from its status line.
     Truncate(u64),
     /// This text in place of an HTTP response, then the connection closes.
     Garbage(String),
@@ -174,17 +181,20 @@ pub enum Fault {
     DropPart(u32),
     /// Before the commit this part is lost, so the commit is an error response.
     LosePart(u32),
-    /// Before the commit this part gets other bytes and another etag, so the commit is an error response.
+    /// Before the commit this part gets other bytes and another etag, so the commit is an error
+    /// response.
     AlterPart(u32),
     /// A commit or PutObject gets the response of a success, and no object is stored.
     NothingStored,
-    /// The request is received and its connection reset; it is handled when a later request has been: the
-    /// next one of `after`, or else the next successful one of the same operation and part.
+    /// The request is received and its connection reset; it is handled when a later request has
+    /// been: the next one of `after`, or else the next successful one of the same operation and
+    /// part.
     LateLanding {
         #[serde(default)]
         after: Option<Operation>,
     },
-    /// As `LateLanding`, but the connection stays open without a response until the client closes it.
+    /// As `LateLanding`, but the connection stays open without a response until the client closes
+    /// it.
     SilentLateLanding {
         #[serde(default)]
         after: Option<Operation>,
@@ -195,8 +205,8 @@ pub enum Fault {
     DistrustToken,
     /// The server's clock moves by this many seconds before the request is authenticated.
     MoveClock(i64),
-    /// 404 `BucketNotFound` with the message for a missing bucket, after the body was read. A rule without an
-    /// operation matches only operations that name a bucket.
+    /// 404 `BucketNotFound` with the message for a missing bucket, after the body was read. A rule
+    /// without an operation matches only operations that name a bucket.
     SpuriousNotFound,
 }
 
@@ -216,6 +226,7 @@ pub struct FaultResponse {
 }
 
 impl FaultResponse {
+    /// A response with this status and the usual code.
     pub fn status(status: u16) -> FaultResponse {
         FaultResponse { status, ..FaultResponse::default() }
     }
@@ -261,6 +272,7 @@ pub struct FaultInjector {
 }
 
 impl FaultInjector {
+    /// A plan whose counters are at 0.
     pub fn new(plan: FaultPlan) -> FaultInjector {
         FaultInjector { matched: vec![0; plan.faults.len()], plan, attempts: HashMap::new() }
     }

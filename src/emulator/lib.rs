@@ -1,15 +1,17 @@
-//! A small OCI Object Storage and its auth service on loopback: HTTP and TLS, signatures, session tokens.
+//! A small OCI Object Storage and its auth service on loopback: HTTP and TLS, signatures, session
+//! tokens.
 //!
-//! It serves `ocipipe serve` and `put --local`, and it is the service that the tests run against, with
-//! faults. It imports nothing of the client and is written from the service's documentation, so that client
-//! and emulator cannot share a mistake. It is not made for production: one user, no encryption at rest.
+//! It serves `ocipipe serve` and `put --local`, and it is the service that the tests run against,
+//! with faults. It imports nothing of the client and is written from the service's documentation,
+//! so that client and emulator cannot share a mistake. It is not made for production: one user, no
+//! encryption at rest.
 //!
-//! The way of a request: `listener` -> `connection` -> `dispatch` (`route`, `fault`, `apply_fault`, `auth`,
-//! `policy`) -> `buckets`, `objects`, `multipart` or `auth_handlers` -> `store` -> `store::durable` or
-//! `plain_files`. `context` holds the types that they share.
+//! The way of a request: `listener` -> `connection` -> `dispatch` (`route`, `fault`, `apply_fault`,
+//! `auth`, `policy`) -> `buckets`, `objects`, `multipart` or `auth_handlers` -> `store` ->
+//! `store::durable` or `plain_files`. `context` holds the types that they share.
 //!
-//! Invariant: it listens on 127.0.0.1 only, writes only below the folder that it is given, and reads no
-//! environment variable.
+//! Invariant: it listens on 127.0.0.1 only, writes only below the folder that it is given, and
+//! reads no environment variable.
 
 mod apply_fault;
 mod auth;

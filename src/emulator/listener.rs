@@ -1,7 +1,8 @@
-//! The port: accepts connections on loopback, distinguishes TLS from plain HTTP, serves each connection.
+//! The port: accepts connections on loopback, distinguishes TLS from plain HTTP, serves each
+//! connection.
 //!
-//! Knows connections and no request. Invariant: it listens on 127.0.0.1 and nowhere else, and no task of
-//! it runs after `run` has returned.
+//! Knows connections and no request. Invariant: it listens on 127.0.0.1 and nowhere else, and no
+//! task of it runs after `run` has returned.
 
 use super::connection::Connection;
 use super::context::ServerState;
@@ -21,11 +22,12 @@ use tokio_util::sync::CancellationToken;
 /// The first byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Bytes that hyper buffers: more than the longest Authorization header, and enough for fast bodies.
+/// Bytes that hyper buffers: more than the longest Authorization header, and enough for fast
+/// bodies.
 const MAX_BUFFER: usize = 512 * 1024;
 
-/// Header lines of one request: 4,000 bytes of metadata are at most 2,025 entries; the rest is for the
-/// other headers.
+/// Header lines of one request: 4,000 bytes of metadata are at most 2,025 entries; the rest is for
+/// the other headers.
 const MAX_HEADER_LINES: usize = 2500;
 
 /// How long open connections may take to finish when the server stops.
@@ -55,7 +57,8 @@ pub async fn run(
                     let (tls, state, stop) = (tls.clone(), state.clone(), stop.clone());
                     connections.spawn(serve_connection(stream, tls, state, stop));
                 }
-                // The process is out of file descriptors, or the client closed the connection at once.
+                // The process is out of file descriptors, or the client closed the connection at
+                // once.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
         }

@@ -1,7 +1,7 @@
 //! The log of requests: one record for each, in memory and optionally as lines of JSON in a file.
 //!
-//! Owns the records and the file. Knows no secret: a token appears by its id. Invariant: every request
-//! leaves exactly one record, with status 0 if its connection broke before a response.
+//! Owns the records and the file. Knows no secret: a token appears by its id. Invariant: every
+//! request leaves exactly one record, with status 0 if its connection broke before a response.
 
 use super::auth::KeyKind;
 use super::route::Operation;
@@ -25,7 +25,9 @@ pub struct Record {
     /// The raw request target.
     pub path: String,
     pub operation: Operation,
+    /// The part number in the query.
     pub part: Option<u32>,
+    /// The upload id in the query.
     pub upload: Option<String>,
     /// The HTTP status of the response; 0 if the connection broke before it.
     pub status: u16,
@@ -39,6 +41,7 @@ pub struct Record {
     pub generation: Option<u64>,
     /// The number of the token that the request carried, whether or not it was accepted.
     pub presented: Option<u64>,
+    /// Whether the connection uses TLS.
     pub tls: bool,
     /// The fault that this request met, in Rust's debug format.
     pub fault: Option<String>,

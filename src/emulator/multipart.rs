@@ -2,7 +2,8 @@
 //!
 //! Owns the form of their requests and responses; the rules of a commit are in `store::upload`.
 //! Invariant: a part is stored only if its whole body was received and matches the checksums in its
-//! headers; the preconditions of an UploadPart apply to the part of that number and never to the object.
+//! headers; the preconditions of an UploadPart apply to the part of that number and never to the
+//! object.
 
 use super::checksum::{Algorithm, ClaimedChecksums};
 use super::clock;
@@ -36,6 +37,8 @@ struct CreateUploadBody {
     metadata: Option<BTreeMap<String, String>>,
 }
 
+/// CreateMultipartUpload; fails with 400 on properties that are not valid and with 412 if a
+/// precondition does not hold.
 pub async fn create(
     state: &ServerState,
     mut request: RequestContext,
@@ -102,7 +105,8 @@ async fn find_upload(
     state.uploads.find(id, &request.target.bucket, &request.target.object)
 }
 
-/// The part number of an UploadPart; fails with 400 if it is missing or not between 1 and `MAX_PARTS`.
+/// The part number of an UploadPart; fails with 400 if it is missing or not between 1 and
+/// `MAX_PARTS`.
 fn part_number(query: &Query) -> Result<u32, ErrorResponse> {
     let number = query.number("uploadPartNum")?;
     let number = number.ok_or_else(|| ErrorResponse::missing_parameter("uploadPartNum"))?;
@@ -112,6 +116,8 @@ fn part_number(query: &Query) -> Result<u32, ErrorResponse> {
     })
 }
 
+/// UploadPart; fails with 404 if the upload is not open, with 400 on a number or checksum that is
+/// not valid, and without a response if the connection breaks within the body.
 pub async fn upload_part(
     state: &ServerState,
     mut request: RequestContext,
@@ -162,9 +168,10 @@ pub async fn upload_part(
     Ok(response.empty())
 }
 
-/// One page of `items`: those whose key is greater than the key in the query parameter `page`, and the
-/// token of the next page if more follow. Keys are in the order of the items, so paging stays correct
-/// when items disappear between two pages. Fails with 400 on a token that this server did not make.
+/// One page of `items`: those whose key is greater than the key in the query parameter `page`, and
+/// the token of the next page if more follow. Keys are in the order of the items, so paging stays
+/// correct when items disappear between two pages. Fails with 400 on a token that this server did
+/// not make.
 fn page<T>(
     state: &ServerState,
     query: &Query,
@@ -183,7 +190,8 @@ fn page<T>(
 
 /// The opaque page token of a key. As with the service's tokens, a client has to percent-encode it.
 fn token_of_key(key: &str) -> String {
-    // The padding makes the length one more than a multiple of three, so that the token ends in `==`.
+    // The padding makes the length one more than a multiple of three, so that the token ends in
+    // `==`.
     let padded = format!("{key}{}", " ".repeat((3 - (key.len() + 2) % 3) % 3));
     format!("1:{}", URL_SAFE.encode(padded))
 }
@@ -195,6 +203,7 @@ fn key_of_token(token: &str) -> Result<String, ErrorResponse> {
     Ok(key.ok_or_else(wrong)?.trim_end().to_owned())
 }
 
+/// ListMultipartUploadParts; fails with 404 if the upload is not open.
 pub async fn list_parts(
     state: &ServerState,
     request: RequestContext,
@@ -220,6 +229,7 @@ pub async fn list_parts(
     Ok(respond(200).maybe("opc-next-page", next).json(&body))
 }
 
+/// ListMultipartUploads; fails with 404 if the bucket does not exist.
 pub async fn list_uploads(
     state: &ServerState,
     request: RequestContext,
@@ -246,6 +256,8 @@ struct CommitPart {
     etag: String,
 }
 
+/// CommitMultipartUpload; fails as `OpenUpload::commit`, and with 400 if the list of parts is
+/// empty.
 pub async fn commit(
     state: &ServerState,
     mut request: RequestContext,
@@ -288,6 +300,7 @@ pub async fn commit(
     Ok(properties::with_checksums(response, &object, "opc-content-md5").empty())
 }
 
+/// AbortMultipartUpload; fails with 404 if the upload is not open.
 pub async fn abort(
     state: &ServerState,
     mut request: RequestContext,

@@ -1,8 +1,8 @@
 //! The calls on objects: put, get, head, delete, list, restore.
 //!
-//! Owns the form of their requests and responses; where the bytes are is decided in `store`. Invariant:
-//! preconditions are evaluated at the moment of the change, and a body that does not match the checksums
-//! in its headers is never stored.
+//! Owns the form of their requests and responses; where the bytes are is decided in `store`.
+//! Invariant: preconditions are evaluated at the moment of the change, and a body that does not
+//! match the checksums in its headers is never stored.
 
 use super::checksum::{Checksums, ClaimedChecksums};
 use super::clock;
@@ -42,6 +42,8 @@ const RESPONSE_HEADERS: [(&str, &str); 6] = [
     ("httpResponseExpires", "expires"),
 ];
 
+/// PutObject; fails with 400 on headers or checksums that are not valid, with 412 if a precondition
+/// does not hold, and without a response if the connection breaks within the body.
 pub async fn put(
     state: &ServerState,
     mut request: RequestContext,
@@ -93,8 +95,8 @@ fn new_object(name: &str, now: u64, properties: Properties, checksums: Checksums
     }
 }
 
-/// Makes the received body an object and returns it as stored; fails if a precondition does not hold.
-/// With the fault `nothing_stored` it only evaluates the preconditions.
+/// Makes the received body an object and returns it as stored; fails if a precondition does not
+/// hold. With the fault `nothing_stored` it only evaluates the preconditions.
 async fn store_body(
     state: &ServerState,
     request: RequestContext,
@@ -116,8 +118,8 @@ async fn store_body(
     .await
 }
 
-/// The object that a GetObject or HeadObject names, with its opened file. Fails with 404, or with 412 if
-/// a precondition does not hold.
+/// The object that a GetObject or HeadObject names, with its opened file. Fails with 404, or with
+/// 412 if a precondition does not hold.
 async fn open(
     state: &ServerState,
     request: &RequestContext,
@@ -140,6 +142,7 @@ fn not_modified(object: &Object) -> Response {
     respond(304).header("etag", &object.etag).empty()
 }
 
+/// HeadObject; fails with 404, or with 412 if a precondition does not hold.
 pub async fn head(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
     let (object, _, outcome) = open(state, &request).await?;
     if outcome == ReadOutcome::NotModified {
@@ -149,6 +152,8 @@ pub async fn head(state: &ServerState, request: RequestContext) -> Result<Respon
     Ok(response.header("content-length", object.size.to_string()).empty())
 }
 
+/// GetObject; fails as HeadObject, with 409 if the object is archived and with 416 on a range
+/// beyond its end.
 pub async fn get(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
     let (object, file, outcome) = open(state, &request).await?;
     if outcome == ReadOutcome::NotModified {
@@ -203,6 +208,7 @@ fn stream(file: File, mut offset: u64, length: u64) -> Payload {
     Payload::stream(chunks, length)
 }
 
+/// DeleteObject; fails with 404, or with 412 if a precondition does not hold.
 pub async fn delete(
     state: &ServerState,
     mut request: RequestContext,
@@ -262,6 +268,8 @@ fn summary(
     summary
 }
 
+/// ListObjects; fails with 404 if the bucket does not exist and with 400 on a query that is not
+/// valid.
 pub async fn list(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
     state.find_bucket(&request.target.bucket).await?;
     let list_request = list_request(&request.target.query, state.page_size())?;
@@ -286,7 +294,8 @@ struct RestoreBody {
     hours: Option<u64>,
 }
 
-/// Restores an archived object at once; the service takes up to an hour.
+/// RestoreObjects: restores an archived object at once, where the service takes up to an hour.
+/// Fails with 404, and with 409 if the object is not archived.
 pub async fn restore(
     state: &ServerState,
     request: RequestContext,

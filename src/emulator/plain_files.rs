@@ -1,9 +1,9 @@
 //! The store of `put --local`: an object is the plain file `DIR/BUCKET/NAME`.
 //!
-//! Owns the files below `DIR`; how paths are confined to `DIR` is in `confined_path`. Invariant: nothing is
-//! written outside `DIR`, and a file appears there complete or not at all.
-//! Checksums, type and metadata of an object are held in memory and end with the run. The etag is derived
-//! from the file, so that it is the same in the next run.
+//! Owns the files below `DIR`; how paths are confined to `DIR` is in `confined_path`. Invariant:
+//! nothing is written outside `DIR`, and a file appears there complete or not at all. Checksums,
+//! type and metadata of an object are held in memory and end with the run. The etag is derived from
+//! the file, so that it is the same in the next run.
 
 use super::conditions::Conditions;
 use super::confined_path::{
@@ -57,7 +57,8 @@ impl PlainFileStore {
         components(bucket, name).map_err(ErrorResponse::invalid_parameter)
     }
 
-    /// The object of a file, with its properties if this run wrote it and the file has not changed since.
+    /// The object of a file, with its properties if this run wrote it and the file has not changed
+    /// since.
     fn object(&self, bucket: &str, name: &str, stat: &Stat) -> Object {
         let etag = etag(stat);
         let written = self.written().get(&format!("{bucket}/{name}")).cloned();

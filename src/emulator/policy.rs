@@ -1,7 +1,9 @@
-//! Authorization: the permissions of the one principal, and the writes that a bucket refuses to all.
+//! Authorization: the permissions of the one principal, and the writes that a bucket refuses to
+//! all.
 //!
-//! Pure. Owns the table of operations and permissions. Invariant: a missing permission gets the response
-//! of a missing bucket, as from the service, and takes precedence over every other refusal.
+//! Pure. Owns the table of operations and permissions. Invariant: a missing permission gets the
+//! response of a missing bucket, as from the service, and takes precedence over every other
+//! refusal.
 
 use super::conditions::WriteRestrictions;
 use super::response::ErrorResponse;
@@ -68,8 +70,8 @@ impl PermissionSet {
         self.0.contains(&permission)
     }
 
-    /// Whether the operation is allowed; for PutObject, whether it is allowed for a new or an existing
-    /// object.
+    /// Whether the operation is allowed; for PutObject, whether it is allowed for a new or an
+    /// existing object.
     fn allow(&self, operation: Operation) -> bool {
         use Operation::*;
         let all = |needed: &[Permission]| needed.iter().all(|permission| self.has(*permission));
@@ -115,8 +117,8 @@ impl BucketProtection {
     }
 }
 
-/// The first call of a multipart upload that a retention rule refuses if the object exists. The service's
-/// behaviour is not documented.
+/// The first call of a multipart upload that a retention rule refuses if the object exists. The
+/// service's behaviour is not documented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retention {
@@ -137,8 +139,8 @@ impl Policy {
         self.buckets.get(bucket).copied().unwrap_or_default()
     }
 
-    /// Checks what does not depend on an object: fails with 404 if a permission is missing and with 403 for
-    /// a write to a read-only bucket.
+    /// Checks what does not depend on an object: fails with 404 if a permission is missing and with
+    /// 403 for a write to a read-only bucket.
     pub fn check_request(&self, target: &Target) -> Result<(), ErrorResponse> {
         use Operation::*;
         let operation = target.operation;

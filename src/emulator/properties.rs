@@ -1,7 +1,7 @@
 //! The properties of an object: read from headers, checked, and written to headers.
 //!
-//! Pure. Knows no file. Invariant: a property set in JSON is returned in headers unchanged; a customer key
-//! that does not match its hash is refused, and only the hash is stored.
+//! Pure. Knows no file. Invariant: a property set in JSON is returned in headers unchanged; a
+//! customer key that does not match its hash is refused, and only the hash is stored.
 
 use super::response::{ErrorResponse, ResponseBuilder};
 use super::store::object::{Object, ObjectChecksums, Properties, legal_object_name, tier};
@@ -22,8 +22,8 @@ pub fn check_object_name(name: &str) -> Result<(), ErrorResponse> {
     Err(ErrorResponse::new(400, "InvalidObjectName", "The object name is not valid"))
 }
 
-/// The base64 SHA-256 of the customer key that a request carries, if it does. Fails with 400 if one of the
-/// three headers is missing or the key does not match its hash.
+/// The base64 SHA-256 of the customer key that a request carries, if it does. Fails with 400 if one
+/// of the three headers is missing or the key does not match its hash.
 pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     let names =
         ["opc-sse-customer-algorithm", "opc-sse-customer-key", "opc-sse-customer-key-sha256"];
@@ -56,8 +56,8 @@ pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     Ok(key)
 }
 
-/// Checks that a request carries the customer key whose hash is `expected`, or none. Fails with 403 on
-/// another key and with 400 on a missing or unexpected one.
+/// Checks that a request carries the customer key whose hash is `expected`, or none. Fails with 403
+/// on another key and with 400 on a missing or unexpected one.
 pub fn check_same_key(expected: &Option<String>, headers: &HeaderMap) -> Result<(), ErrorResponse> {
     match (expected, customer_key(headers)?) {
         (None, None) => Ok(()),
@@ -80,8 +80,8 @@ pub fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// The text of a metadata header. The encoding is not specified: the Go SDK sends UTF-8, the Python SDK
-/// Latin-1.
+/// The text of a metadata header. The encoding is not specified: the Go SDK sends UTF-8, the Python
+/// SDK Latin-1.
 fn decoded(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
@@ -119,8 +119,8 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Properties, ErrorResponse> {
     Ok(properties)
 }
 
-/// Checks the size of the metadata, and that its keys have the prefix and are legal header names; fails
-/// with 400.
+/// Checks the size of the metadata, and that its keys have the prefix and are legal header names;
+/// fails with 400.
 pub fn check_metadata(properties: &Properties) -> Result<(), ErrorResponse> {
     let entry_size = |(key, value): (&String, &String)| {
         key.len().saturating_sub(METADATA_PREFIX.len()) + value.len()

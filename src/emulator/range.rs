@@ -1,17 +1,18 @@
 //! The `Range` header of a read.
 //!
-//! Pure. Knows the size of the object and nothing else of it. Invariant: a range that is returned lies
-//! within the object and is not empty.
+//! Pure. Knows the size of the object and nothing else of it. Invariant: a range that is returned
+//! lies within the object and is not empty.
 
 use super::response::ErrorResponse;
 
-/// The offset and the length in bytes of the range that `header` requests of an object of `size` bytes;
-/// `None` means the whole object. Fails with 416 if the range holds no byte of the object.
+/// The offset and the length in bytes of the range that `header` requests of an object of `size`
+/// bytes; `None` means the whole object. Fails with 416 if the range holds no byte of the object.
 pub fn requested(header: Option<&str>, size: u64) -> Result<Option<(u64, u64)>, ErrorResponse> {
     let Some(list) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else {
         return Ok(None);
     };
-    // The service does not support several ranges at once; HTTP allows the whole object as the response.
+    // The service does not support several ranges at once; HTTP allows the whole object as the
+    // response.
     let Some((first, last)) = list.split_once('-').filter(|_| !list.contains(',')) else {
         return Ok(None);
     };

@@ -1,7 +1,8 @@
-//! Responses: errors with the service's codes and texts, response bodies, and reading a JSON request.
+//! Responses: errors with the service's codes and texts, response bodies, and reading a JSON
+//! request.
 //!
-//! Knows the form of responses and no operation. Invariant: every error is a status, a code and a message
-//! as the service sends them; an unknown I/O error is a 500 and never a success.
+//! Knows the form of responses and no operation. Invariant: every error is a status, a code and a
+//! message as the service sends them; an unknown I/O error is a 500 and never a success.
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -20,6 +21,7 @@ pub type Response = hyper::Response<Payload>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorResponse {
     pub status: u16,
+    /// The service's error code.
     pub code: Cow<'static, str>,
     pub message: String,
 }
@@ -67,6 +69,7 @@ impl ErrorResponse {
         ErrorResponse::new(401, "NotAuthenticated", message)
     }
 
+    /// A request for a path that is not in the API.
     pub fn not_found(path: &str) -> ErrorResponse {
         ErrorResponse::new(404, "NotFound", format!("There is nothing at '{path}'"))
     }
@@ -116,8 +119,8 @@ impl ErrorResponse {
     }
 }
 
-/// An error of the local disk: a full or read-only disk is a 4xx, which clients do not retry; any other
-/// error is a 500, which they do.
+/// An error of the local disk: a full or read-only disk is a 4xx, which clients do not retry; any
+/// other error is a 500, which they do.
 impl From<io::Error> for ErrorResponse {
     fn from(error: io::Error) -> ErrorResponse {
         use io::ErrorKind::*;
@@ -243,6 +246,7 @@ impl ResponseBuilder {
         self
     }
 
+    /// Adds a header if there is a value.
     pub fn maybe(self, name: &str, value: Option<impl AsRef<str>>) -> ResponseBuilder {
         match value {
             Some(value) => self.header(name, value),
@@ -250,6 +254,7 @@ impl ResponseBuilder {
         }
     }
 
+    /// Ends the response with a JSON body.
     pub fn json(self, value: &impl serde::Serialize) -> Response {
         let body = serde_json::to_vec(value).unwrap_or_default();
         self.header("content-type", "application/json").body(Payload::bytes(body))

@@ -1,8 +1,8 @@
 //! Routing: from the request line to the operation that it names.
 //!
-//! Pure. Owns the table of paths; knows nothing of what an operation does. It decodes each segment of the
-//! raw target once: `%2F` and `/` in an object name mean the same, empty segments are kept, `+` is a plus.
-//! Invariant: a request that is not in the table is an error.
+//! Pure. Owns the table of paths; knows nothing of what an operation does. It decodes each segment
+//! of the raw target once: `%2F` and `/` in an object name mean the same, empty segments are kept,
+//! `+` is a plus. Invariant: a request that is not in the table is an error.
 
 use super::response::ErrorResponse;
 use percent_encoding::percent_decode_str;
@@ -81,8 +81,8 @@ impl Query {
     }
 }
 
-/// The operation and the resource that a request names. Names are decoded, and empty where the path has
-/// none.
+/// The operation and the resource that a request names. Names are decoded, and empty where the path
+/// has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub operation: Operation,
@@ -99,12 +99,13 @@ impl Target {
     }
 }
 
-/// Routes `method` and the raw request target (path and query). Fails with 404 for an unknown path, 405
-/// for an unknown method and 400 for a target that is not UTF-8.
+/// Routes `method` and the raw request target (path and query). Fails with 404 for an unknown path,
+/// 405 for an unknown method and 400 for a target that is not UTF-8.
 pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = Query::parse(query)?;
-    // At most seven segments, the first empty: all after `/o/` or `/u/` is the object's name, with slashes.
+    // At most seven segments, the first empty: all after `/o/` or `/u/` is the object's name, with
+    // slashes.
     let mut segments = path.splitn(7, '/');
     if segments.next() != Some("") {
         return Err(ErrorResponse::not_found(path));
@@ -132,7 +133,8 @@ pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     Ok(found)
 }
 
-/// The operation, with the raw names of namespace, bucket and object, of a method and the segments of a path.
+/// The operation, with the raw names of namespace, bucket and object, of a method and the segments
+/// of a path.
 fn find_operation<'a>(
     method: &str,
     segments: &[&'a str],

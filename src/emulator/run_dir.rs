@@ -1,8 +1,8 @@
 //! The temporary folder of one run of `put --local`: `DIR/.ocipipe/run-...`.
 //!
-//! Owns its creation, its lock and its removal; knows nothing of its content. Invariant: a folder is
-//! removed by the run that created it or, if that run was killed, by a later run that can take its lock,
-//! and never while it is in use.
+//! Owns its creation, its lock and its removal; knows nothing of its content. Invariant: a folder
+//! is removed by the run that created it or, if that run was killed, by a later run that can take
+//! its lock, and never while it is in use.
 
 use super::confined_path::RESERVED_DIR;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -23,8 +23,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Creates the folder below `dir`, and `dir` if it does not exist. Fails if the system refuses that, or
-    /// if `DIR/.ocipipe` is not a folder.
+    /// Creates the folder below `dir`, and `dir` if it does not exist. Fails if the system refuses
+    /// that, or if `DIR/.ocipipe` is not a folder.
     pub fn create(dir: &Path) -> io::Result<RunDir> {
         fs::create_dir_all(dir)?;
         let dir = dir.canonicalize()?;

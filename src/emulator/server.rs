@@ -1,7 +1,7 @@
 //! A running server: its start, its stop, and what can be read and changed while it runs.
 //!
-//! Owns the server's state and the task of the listener; knows nothing of what a request does. Invariant:
-//! `stop` returns only when no connection is open and the temporary files are removed.
+//! Owns the server's state and the task of the listener; knows nothing of what a request does.
+//! Invariant: `stop` returns only when no connection is open and the temporary files are removed.
 
 use super::auth::{Authenticator, RefreshMode, TokenPolicy};
 use super::clock::{self, Clock};
@@ -42,8 +42,8 @@ pub struct Server {
     run_dir: Option<RunDir>,
 }
 
-/// Starts a server, which accepts connections when this returns. Fails if the port is in use, the folder
-/// cannot be written, or a file in it is damaged.
+/// Starts a server, which accepts connections when this returns. Fails if the port is in use, the
+/// folder cannot be written, or a file in it is damaged.
 pub async fn start(options: ServerOptions) -> io::Result<Server> {
     let (listener, address) = listener::bind(options.port).await?;
     threads::prepare()?;
@@ -143,19 +143,23 @@ impl Server {
         self.state_dir.path()
     }
 
-    /// The config file: `DEFAULT` and `API_KEY` with the user's key, `Server::SESSION` with a session token.
+    /// The config file: `DEFAULT` and `API_KEY` with the user's key, `Server::SESSION` with a
+    /// session token.
     pub fn config_path(&self) -> PathBuf {
         self.state_dir.config()
     }
 
+    /// The user's private key.
     pub fn key_path(&self) -> PathBuf {
         self.state_dir.key()
     }
 
+    /// The file with the current session token.
     pub fn token_path(&self) -> PathBuf {
         self.state_dir.token()
     }
 
+    /// The certificate that clients of `https_url` must trust, as PEM.
     pub fn ca_path(&self) -> PathBuf {
         self.state_dir.ca()
     }
@@ -178,8 +182,9 @@ impl Server {
         self.state.log.arrived()
     }
 
-    /// Returns a future that waits until `condition` holds for the log of requests and the number of
-    /// requests that have arrived. The future keeps the log alive and nothing else of the server.
+    /// Returns a future that waits until `condition` holds for the log of requests and the number
+    /// of requests that have arrived. The future keeps the log alive and nothing else of the
+    /// server.
     pub fn waiting(
         &self,
         condition: impl Fn(&[Record], u64) -> bool + Send + 'static,
@@ -199,7 +204,8 @@ impl Server {
         records.into_iter().map(|record| (record.bucket, record.name, record.id)).collect()
     }
 
-    /// The bytes of an object, or `None` if it does not exist. Blocks, and holds all bytes in memory.
+    /// The bytes of an object, or `None` if it does not exist. Blocks, and holds all bytes in
+    /// memory.
     pub fn object(&self, bucket: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
         let opened = self.state.store.open(bucket, name);
         let opened = opened.map_err(|error| io::Error::other(error.message))?;
@@ -233,6 +239,7 @@ impl Server {
         self.state.clock.set_offset(seconds);
     }
 
+    /// Sets how the auth service responds to a refresh.
     pub fn set_refresh(&self, refresh: RefreshMode) {
         self.state.authenticator.set_policy(|policy| policy.refresh = refresh);
     }
@@ -257,8 +264,8 @@ impl Server {
         self.state.authenticator.forget_older_keys();
     }
 
-    /// Starts a session, writes its token to the token file and returns it. Fails if a file cannot be
-    /// written.
+    /// Starts a session, writes its token to the token file and returns it. Fails if a file cannot
+    /// be written.
     pub fn log_in(&self) -> io::Result<String> {
         self.state.authenticator.log_in(self.state.clock.now())
     }

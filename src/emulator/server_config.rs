@@ -1,7 +1,7 @@
 //! The file that `serve --faults` reads: faults, permissions and protected buckets.
 //!
-//! Pure: reads text and no file. The format is documented in `docs/fault-plan.md`. Invariant: an unknown name
-//! is an error and never ignored.
+//! Pure: reads text and no file. The format is documented in `docs/fault-plan.md`. Invariant: an
+//! unknown name is an error and never ignored.
 
 use super::fault::{FaultPlan, FaultRule};
 use super::policy::{BucketProtection, PermissionSet};

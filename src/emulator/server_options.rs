@@ -1,7 +1,7 @@
 //! What a server is started with.
 //!
-//! Pure: a value and its defaults. Knows no file and no socket. Invariant: the defaults are a server without
-//! faults and with all permissions.
+//! Pure: a value and its defaults. Knows no file and no socket. Invariant: the defaults are a
+//! server without faults and with all permissions.
 
 use super::auth::RefreshMode;
 use super::fault::FaultPlan;
@@ -43,8 +43,8 @@ pub struct ServerOptions {
     pub clock_offset: i64,
     /// How long a token is accepted after a refresh replaced it; `None` until it expires.
     pub grace: Option<Duration>,
-    /// Whether the token of a PutObject or UploadPart is checked a second time when the last byte of the
-    /// body has arrived. The service's behaviour is not documented.
+    /// Whether the token of a PutObject or UploadPart is checked a second time when the last byte
+    /// of the body has arrived. The service's behaviour is not documented.
     pub recheck_token_after_body: bool,
     /// Extra bytes in each token.
     pub token_padding: usize,

@@ -1,7 +1,8 @@
 //! The signature of a request: parsing `Authorization`, rebuilding the signed text, verifying it.
 //!
-//! Pure. Written from draft-cavage-http-signatures, which the service follows; knows nothing of tokens or
-//! users. Invariant: the text is rebuilt in the order of the client's own list, from the headers as sent.
+//! Pure. Written from draft-cavage-http-signatures, which the service follows; knows nothing of
+//! tokens or users. Invariant: the text is rebuilt in the order of the client's own list, from the
+//! headers as sent.
 
 use super::response::ErrorResponse;
 use base64::Engine;
@@ -13,13 +14,14 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
     pub key_id: String,
+    /// The names of the signed headers in lower case, in the order of the client.
     pub headers: Vec<String>,
     pub signature: Vec<u8>,
 }
 
 impl Authorization {
-    /// Parses the header: parameters in any order, values in double quotes. `None` if a parameter is
-    /// missing or repeated, or the algorithm is not RSA-SHA256.
+    /// Parses the header: parameters in any order, values in double quotes. `None` if a parameter
+    /// is missing or repeated, or the algorithm is not RSA-SHA256.
     pub fn parse(text: &str) -> Option<Authorization> {
         let (scheme, mut rest) = text.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("signature") {

@@ -1,7 +1,7 @@
 //! Counts the spurious 404s in the log of requests.
 //!
-//! Pure. Knows records and no fault plan. Invariant: the beginning of a run ends with the first response
-//! that shows a client that the bucket exists.
+//! Pure. Knows records and no fault plan. Invariant: the beginning of a run ends with the first
+//! response that shows a client that the bucket exists.
 
 use super::log::Record;
 
@@ -9,8 +9,8 @@ use super::log::Record;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SpuriousCounts {
     pub injected: usize,
-    /// Those before the first response that showed the bucket; a client cannot distinguish them from a
-    /// missing bucket.
+    /// Those before the first response that showed the bucket; a client cannot distinguish them
+    /// from a missing bucket.
     pub at_first: usize,
 }
 
@@ -28,8 +28,8 @@ fn is_spurious(record: &Record) -> bool {
     record.fault.as_deref() == Some("SpuriousNotFound")
 }
 
-/// Whether the response proves that the bucket exists. A 404 to a HEAD has no code and proves nothing, and
-/// a response that met a fault may never have arrived.
+/// Whether the response proves that the bucket exists. A 404 to a HEAD has no code and proves
+/// nothing, and a response that met a fault may never have arrived.
 fn shows_the_bucket(record: &Record) -> bool {
     let proves = matches!(record.status, 200..400 | 412);
     proves && record.fault.is_none() && record.operation.names_a_bucket()

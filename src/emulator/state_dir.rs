@@ -1,7 +1,8 @@
 //! The state folder: the files that a client needs to use this server as its one user.
 //!
-//! Owns `config`, `key.pem`, `token`, `ca.pem` and `issuer.key`, and touches no other file. Invariant: each
-//! of them has mode 0600 and is replaced by a rename, so that a reader never sees a part of it.
+//! Owns `config`, `key.pem`, `token`, `ca.pem` and `issuer.key`, and touches no other file.
+//! Invariant: each of them has mode 0600 and is replaced by a rename, so that a reader never sees a
+//! part of it.
 
 use super::signature::PublicKey;
 use super::token::Issuer;
@@ -17,12 +18,13 @@ use std::sync::{Mutex, PoisonError};
 
 /// The namespace that the server serves.
 pub const NAMESPACE: &str = "axlocalstore";
+/// The tenancy and the user of the API key.
 pub const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaalocalstoretenancy";
 pub const USER: &str = "ocid1.user.oc1..aaaaaaaalocalstoreuser";
 /// The profile that holds the session token.
 pub const SESSION: &str = "SESSION";
-/// The region in the config file. No such region exists, so a client that ignores `--endpoint` reaches no
-/// server.
+/// The region in the config file. No such region exists, so a client that ignores `--endpoint`
+/// reaches no server.
 pub const REGION: &str = "local-test-1";
 
 /// The paths of a state state_dir.
@@ -56,8 +58,8 @@ impl StateDir {
         self.dir.join("issuer.key")
     }
 
-    /// The issuer of tokens: the one in the folder, whose tokens stay valid, or a new one. Fails if the file
-    /// cannot be read, written or parsed.
+    /// The issuer of tokens: the one in the folder, whose tokens stay valid, or a new one. Fails if
+    /// the file cannot be read, written or parsed.
     pub fn load_issuer(&self) -> io::Result<Issuer> {
         if let Some(pkcs8) = read_if_exists(&self.issuer())? {
             return Issuer::load(&pkcs8);
@@ -67,8 +69,8 @@ impl StateDir {
         Issuer::load(&pkcs8)
     }
 
-    /// The user's key: the one in the folder, or a new one. Fails if the file cannot be read, written or
-    /// parsed.
+    /// The user's key: the one in the folder, or a new one. Fails if the file cannot be read,
+    /// written or parsed.
     pub fn load_key(&self) -> io::Result<ApiKey> {
         if let Some(pem) = read_if_exists(&self.key())? {
             return ApiKey::from_pem(&String::from_utf8_lossy(&pem));
@@ -78,22 +80,24 @@ impl StateDir {
         Ok(key)
     }
 
-    /// Writes the key, followed by the label that the service's own tools write.
+    /// Replaces the key file by this key, followed by the label that the service's own tools write.
     pub fn write_key(&self, key: &ApiKey) -> io::Result<()> {
         write_private(&self.key(), format!("{}OCI_API_KEY\n", key.pem).as_bytes())
     }
 
+    /// Replaces the session token; fails if the folder cannot be written.
     pub fn write_token(&self, token: &str) -> io::Result<()> {
         write_private(&self.token(), token.as_bytes())
     }
 
+    /// Replaces the certificate of the authority; fails if the folder cannot be written.
     pub fn write_ca(&self, pem: &str) -> io::Result<()> {
         write_private(&self.ca(), pem.as_bytes())
     }
 
-    /// Writes the config: the API key in `DEFAULT` and `API_KEY`, the session token in a profile of its
-    /// own. Profiles inherit from `DEFAULT`, and a client that finds a token there may sign with it in
-    /// place of the user's key.
+    /// Writes the config: the API key in `DEFAULT` and `API_KEY`, the session token in a profile of
+    /// its own. Profiles inherit from `DEFAULT`, and a client that finds a token there may sign
+    /// with it in place of the user's key.
     pub fn write_config(&self, fingerprint: &str) -> io::Result<()> {
         let key = self.key();
         let token = self.token();
@@ -137,6 +141,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub struct ApiKey {
     pem: String,
     pub public: PublicKey,
+    /// The MD5 of the public key, as pairs of hexadecimal digits.
     pub fingerprint: String,
 }
 
@@ -151,6 +156,7 @@ impl ApiKey {
         }
     }
 
+    /// A new key; generating one takes most of a second.
     pub fn generate() -> io::Result<ApiKey> {
         let key = rsa::PrivateKey::generate();
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(invalid)?;

@@ -1,8 +1,8 @@
 //! The thread pool for disk work and hashing, which block.
 //!
-//! Owns the threads and their queue; knows nothing of the jobs. Invariant: a queued job runs as long as
-//! `prepare` succeeded once. A thread is started when all are busy; if the system refuses one, the job
-//! waits for an existing thread.
+//! Owns the threads and their queue; knows nothing of the jobs. Invariant: a queued job runs as
+//! long as `prepare` succeeded once. A thread is started when all are busy; if the system refuses
+//! one, the job waits for an existing thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// A job that waits for its client occupies a thread, so this is also the number of clients that are
-/// served at once.
+/// A job that waits for its client occupies a thread, so this is also the number of clients that
+/// are served at once.
 const MAX_THREADS: usize = 256;
 /// An idle thread ends after this time, unless it is the last one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,13 +43,14 @@ pub fn prepare() -> io::Result<()> {
     if state.threads == 0 { start(&mut state) } else { Ok(()) }
 }
 
-/// Runs a job and returns its result; `None` if it panics, or if there is no thread and none can be started.
+/// Runs a job and returns its result; `None` if it panics, or if there is no thread and none can be
+/// started.
 pub async fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     spawn(job).await.ok()
 }
 
-/// Queues a job, which runs even if the receiver is dropped. The receiver fails if the job panics, or if
-/// there is no thread and none can be started.
+/// Queues a job, which runs even if the receiver is dropped. The receiver fails if the job panics,
+/// or if there is no thread and none can be started.
 pub fn spawn<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
     let (sender, receiver) = oneshot::channel();
     let job = move || {

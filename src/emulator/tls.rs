@@ -1,7 +1,8 @@
 //! An ephemeral certificate authority and a server certificate for loopback.
 //!
-//! Knows no connection and no file. Invariant: the authority's private key is never written and is dropped
-//! after it has signed the server certificate, so that trusting the authority trusts this server only.
+//! Knows no connection and no file. Invariant: the authority's private key is never written and is
+//! dropped after it has signed the server certificate, so that trusting the authority trusts this
+//! server only.
 
 use super::state_dir::REGION;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
@@ -11,8 +12,8 @@ use std::io;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-/// The acceptor of TLS connections, and the certificate that clients must trust, as PEM. Fails if the
-/// system provides no randomness.
+/// The acceptor of TLS connections, and the certificate that clients must trust, as PEM. Fails if
+/// the system provides no randomness.
 pub fn ephemeral() -> io::Result<(TlsAcceptor, String)> {
     let failed = |error: rcgen::Error| io::Error::other(error.to_string());
     let ca_key = KeyPair::generate().map_err(failed)?;

@@ -1,9 +1,9 @@
 //! Session tokens: JWTs that bind the user's public key.
 //!
-//! Knows claims and the issuer's key, and no request and no file. Invariant: `read` returns the claims of a
-//! token only if this issuer signed it; expiry and revocation are checked by the caller.
-//! The issuer signs with ES256 where the service uses RS256: clients do not verify that signature, and a
-//! P-256 key is generated in less than a millisecond.
+//! Knows claims and the issuer's key, and no request and no file. Invariant: `read` returns the
+//! claims of a token only if this issuer signed it; expiry and revocation are checked by the
+//! caller. The issuer signs with ES256 where the service uses RS256: clients do not verify that
+//! signature, and a P-256 key is generated in less than a millisecond.
 
 use super::clock;
 use super::signature::PublicKey;

@@ -1,6 +1,7 @@
 //! A small client that writes HTTP by hand and signs with ring.
 //!
-//! Shares no code with the emulator or the real client, so that it cannot share a mistake with them.
+//! Shares no code with the emulator or the real client, so that it cannot share a mistake with
+//! them.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -138,7 +138,8 @@ async fn a_token_can_be_revoked_or_outlived_at_a_chosen_request() {
     put(&store).await.unwrap().is(401);
 }
 
-/// Commits the parts `one` and `two2` under a fault; returns the response to the commit and the object.
+/// Commits the parts `one` and `two2` under a fault; returns the response to the commit and the
+/// object.
 async fn committed(rule: FaultRule) -> (Reply, Option<Vec<u8>>) {
     let store = faulty(rule).await;
     let upload = Upload::create(&store, "x").await;

@@ -1,15 +1,16 @@
 //! Where parts are written, so that a commit of many GiB is a rename and not a copy.
 //!
-//! Pure: offsets and decisions, no file. A part that arrives in order is written at its offset in the
-//! object's file; a part that arrives out of order or again is written to its own file and copied at the
-//! commit. Invariant: `plan` returns `InPlace` only if every byte of the object is then correct, whatever
-//! failed attempts have written.
+//! Pure: offsets and decisions, no file. A part that arrives in order is written at its offset in
+//! the object's file; a part that arrives out of order or again is written to its own file and
+//! copied at the commit. Invariant: `plan` returns `InPlace` only if every byte of the object is
+//! then correct, whatever failed attempts have written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Where the bytes of a part are. The serialised names are those of the first version of the state folder.
+/// Where the bytes of a part are. The serialised names are those of the first version of the state
+/// folder.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum PartLocation {
     /// In the object's file, at this offset in bytes.
@@ -63,9 +64,9 @@ impl Layout {
         Layout { closed: true, ..Layout::default() }
     }
 
-    /// Reserves the region of a part of `size` bytes whose body is about to arrive. Returns its offset if
-    /// the part is the next in order. A later part returns `None`, and its region is reserved when those
-    /// before it are.
+    /// Reserves the region of a part of `size` bytes whose body is about to arrive. Returns its
+    /// offset if the part is the next in order. A later part returns `None`, and its region is
+    /// reserved when those before it are.
     pub fn reserve(&mut self, number: u32, size: u64) -> Option<(u64, WriteLock)> {
         if self.closed || number != self.next() {
             self.early.insert(number, size);
@@ -92,7 +93,8 @@ impl Layout {
         (offset, writing)
     }
 
-    /// Decides how `parts`, which are all parts of the upload in the order of the object, become the object.
+    /// Decides how `parts`, which are all parts of the upload in the order of the object, become
+    /// the object.
     pub fn plan(&self, parts: &[CommittedPart]) -> AssemblyPlan {
         let writing = self.regions.iter().any(|region| region.writing.load(Ordering::SeqCst));
         if self.closed || writing || parts.len() > self.regions.len() {

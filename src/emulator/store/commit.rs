@@ -1,7 +1,7 @@
 //! The commit of a multipart upload: which parts are valid, and how they become an object.
 //!
-//! Owns the commit rules; the caller holds the lock of the upload and passes the store. Invariant: a commit
-//! that fails, for whatever reason, leaves the upload and its parts unchanged.
+//! Owns the commit rules; the caller holds the lock of the upload and passes the store. Invariant:
+//! a commit that fails, for whatever reason, leaves the upload and its parts unchanged.
 
 use super::super::checksum::{Checksums, MultipartChecksums};
 use super::super::conditions::Conditions;
@@ -38,9 +38,9 @@ pub enum CommitFault {
 }
 
 impl OpenUpload {
-    /// Turns the parts into an object, dated `now` (milliseconds since 1970), and closes the upload. Fails
-    /// with 404 if the upload is closed, with 400 if the list of parts is not valid, with 412 if a
-    /// precondition does not hold, and on an error of the disk.
+    /// Turns the parts into an object, dated `now` (milliseconds since 1970), and closes the
+    /// upload. Fails with 404 if the upload is closed, with 400 if the list of parts is not valid,
+    /// with 412 if a precondition does not hold, and on an error of the disk.
     pub fn commit(
         &mut self,
         request: &CommitRequest,
@@ -80,8 +80,8 @@ impl OpenUpload {
         Ok(stored)
     }
 
-    /// The parts to commit in the order of the object; fails with 400 if the request names a part twice,
-    /// omits one, or has a wrong etag.
+    /// The parts to commit in the order of the object; fails with 400 if the request names a part
+    /// twice, omits one, or has a wrong etag.
     fn select_parts(&self, request: &CommitRequest) -> Result<Vec<StoredPart>, ErrorResponse> {
         let mut named = BTreeSet::new();
         let numbers = request.parts.iter().map(|(number, _)| number).chain(&request.exclude);

@@ -1,8 +1,9 @@
 //! The store of `serve`: it holds objects of every legal name, and all of them survive a restart.
 //!
-//! Owns `DIR/buckets`: one folder for each bucket, with `bucket.json`, `objects/KEY.json` (an object without
-//! its bytes) and `data/ETAG` (its bytes). A folder that the user creates there is a bucket too. Knows no
-//! upload. Invariant: an object changes at the rename of its JSON file, and the old bytes exist until then.
+//! Owns `DIR/buckets`: one folder for each bucket, with `bucket.json`, `objects/KEY.json` (an
+//! object without its bytes) and `data/ETAG` (its bytes). A folder that the user creates there is a
+//! bucket too. Knows no upload. Invariant: an object changes at the rename of its JSON file, and
+//! the old bytes exist until then.
 
 use super::super::conditions::Conditions;
 use super::super::response::ErrorResponse;
@@ -15,7 +16,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The characters that are percent-encoded in a file name: all but letters, digits, `-`, `_` and `.`.
+/// The characters that are percent-encoded in a file name: all but letters, digits, `-`, `_` and
+/// `.`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// Buckets and objects below one folder, with an index in memory.
@@ -32,8 +34,8 @@ struct StoredBucket {
 }
 
 impl DurableStore {
-    /// Opens the store; `initial` are the buckets to create if the folder does not exist. Fails if a file
-    /// cannot be read, written or parsed.
+    /// Opens the store; `initial` are the buckets to create if the folder does not exist. Fails if
+    /// a file cannot be read, written or parsed.
     pub fn open(dir: &Path, initial: &[&str], now: u64) -> io::Result<DurableStore> {
         let new = !dir.exists();
         fs::create_dir_all(dir)?;
@@ -59,8 +61,8 @@ impl DurableStore {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on a bucket; `None` if there is no such bucket. Finds a folder that the user created since
-    /// the start.
+    /// Runs `work` on a bucket; `None` if there is no such bucket. Finds a folder that the user
+    /// created since the start.
     fn with<T>(
         &self,
         bucket: &str,
@@ -251,8 +253,8 @@ impl ObjectStore for DurableStore {
     }
 }
 
-/// The file name for an object's name: readable, at most 255 bytes, and unique, also on a file system that
-/// ignores case.
+/// The file name for an object's name: readable, at most 255 bytes, and unique, also on a file
+/// system that ignores case.
 fn key(name: &str) -> String {
     let readable: String =
         utf8_percent_encode(name, ENCODED).to_string().chars().take(120).collect();

@@ -1,7 +1,7 @@
 //! ListObjects: which names a page shows, and where the next one starts.
 //!
-//! Pure. Knows objects by their names. Invariant: following `next` from page to page shows every name and
-//! every prefix exactly once.
+//! Pure. Knows objects by their names. Invariant: following `next` from page to page shows every
+//! name and every prefix exactly once.
 
 use super::object::Object;
 

@@ -1,8 +1,9 @@
 //! Storage: buckets, objects and open uploads, on disk.
 //!
-//! Knows no HTTP but the error responses that it returns. `durable` and `super::plain_files` store finished
-//! objects; uploads are the same for both. All calls block, so they run on the threads of `super::threads`.
-//! Invariant: an object appears complete or not at all, and a request that fails changes nothing.
+//! Knows no HTTP but the error responses that it returns. `durable` and `super::plain_files` store
+//! finished objects; uploads are the same for both. All calls block, so they run on the threads of
+//! `super::threads`. Invariant: an object appears complete or not at all, and a request that fails
+//! changes nothing.
 
 pub mod assembly;
 pub mod commit;
@@ -30,14 +31,15 @@ pub trait ObjectStore: Send + Sync {
     fn create_bucket(&self, bucket: Bucket) -> Result<Bucket, ErrorResponse>;
     /// False if there is no such bucket; fails with 409 if it is not empty.
     fn delete_bucket(&self, bucket: &str) -> Result<bool, ErrorResponse>;
-    /// Checks, before a body is received, that an object of this name can be stored; fails with 400.
+    /// Checks, before a body is received, that an object of this name can be stored; fails with
+    /// 400.
     fn check_name(&self, bucket: &str, name: &str) -> Result<(), ErrorResponse>;
     /// The object without its bytes; `None` if it does not exist.
     fn head(&self, bucket: &str, name: &str) -> Result<Option<Object>, ErrorResponse>;
     /// The object and a file with its bytes; `None` if it does not exist.
     fn open(&self, bucket: &str, name: &str) -> Result<Option<(Object, File)>, ErrorResponse>;
-    /// Moves the finished file at `data` into place as `object` and returns the object as stored. Fails if
-    /// a precondition does not hold at that moment.
+    /// Moves the finished file at `data` into place as `object` and returns the object as stored.
+    /// Fails if a precondition does not hold at that moment.
     fn commit_object(
         &self,
         bucket: &str,

@@ -1,7 +1,7 @@
 //! Buckets and objects as values, and the rules for their names.
 //!
-//! Pure but for random ids. Knows nothing of where bytes are. Invariant: names and properties are stored as
-//! the client sent them.
+//! Pure but for random ids. Knows nothing of where bytes are. Invariant: names and properties are
+//! stored as the client sent them.
 
 use super::super::checksum::{Checksums, MultipartChecksums};
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,7 @@ pub struct Object {
 }
 
 impl Object {
+    /// The storage tier; `Standard` if none was set.
     pub fn tier(&self) -> &str {
         self.properties.storage_tier.as_deref().unwrap_or("Standard")
     }
@@ -112,7 +113,8 @@ pub fn uuid_of(bits: u128) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// The canonical name of a storage tier, whatever the case of `text`; `None` if there is no such tier.
+/// The canonical name of a storage tier, whatever the case of `text`; `None` if there is no such
+/// tier.
 pub fn tier(text: &str) -> Option<&'static str> {
     ["Standard", "InfrequentAccess", "Archive"]
         .into_iter()

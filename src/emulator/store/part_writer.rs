@@ -1,7 +1,8 @@
 //! The file region into which one received body is written.
 //!
-//! Owns the file of a body until the body is stored. Knows no upload and no object. Invariant: a body that
-//! was not stored leaves no file of its own behind, and its region is marked as not being written.
+//! Owns the file of a body until the body is stored. Knows no upload and no object. Invariant: a
+//! body that was not stored leaves no file of its own behind, and its region is marked as not being
+//! written.
 
 use super::assembly::{PartLocation, WriteLock};
 use super::ranges::create;
@@ -38,8 +39,8 @@ impl PartWriter {
         Ok(PartWriter { file, offset: 0, location, path, writing: None, finished: false })
     }
 
-    /// Writes a part to its region in the object's file, which exists. `writing` is set until the writer is
-    /// dropped.
+    /// Writes a part to its region in the object's file, which exists. `writing` is set until the
+    /// writer is dropped.
     pub fn region(path: PathBuf, offset: u64, writing: WriteLock) -> io::Result<PartWriter> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let (location, writing) = (PartLocation::InObject(offset), Some(writing));

@@ -12,8 +12,8 @@ pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
 
-/// Reads `length` bytes from `offset` on and passes them to `consume` in chunks of at most 256 KiB. Fails
-/// if the file ends before, and with the first error of `consume`.
+/// Reads `length` bytes from `offset` on and passes them to `consume` in chunks of at most 256 KiB.
+/// Fails if the file ends before, and with the first error of `consume`.
 pub fn read(
     file: &File,
     mut offset: u64,
@@ -31,8 +31,8 @@ pub fn read(
     Ok(())
 }
 
-/// Copies `length` bytes from `offset` of one file to `target` of another, inside the kernel where it
-/// supports that. Fails if the source ends before.
+/// Copies `length` bytes from `offset` of one file to `target` of another, inside the kernel where
+/// it supports that. Fails if the source ends before.
 pub fn copy(from: &File, offset: u64, to: &File, target: u64, length: u64) -> io::Result<()> {
     let mut done = 0;
     #[cfg(target_os = "linux")]

@@ -1,7 +1,8 @@
 //! One open multipart upload and its parts on disk.
 //!
-//! Owns the folder of the upload; `commit` turns it into an object. The caller holds the lock of the upload.
-//! Invariant: a part counts only after its record was written, and then its bytes are complete.
+//! Owns the folder of the upload; `commit` turns it into an object. The caller holds the lock of
+//! the upload. Invariant: a part counts only after its record was written, and then its bytes are
+//! complete.
 
 use super::super::checksum::{Algorithm, ChecksumHasher, Checksums};
 use super::super::response::ErrorResponse;
@@ -64,8 +65,8 @@ impl OpenUpload {
         Ok(OpenUpload { record, dir, parts, layout, closed: false })
     }
 
-    /// Opens the upload of an earlier run. The layout is not stored, so each new part gets its own file and
-    /// the commit copies. Fails if a record is missing or cannot be parsed.
+    /// Opens the upload of an earlier run. The layout is not stored, so each new part gets its own
+    /// file and the commit copies. Fails if a record is missing or cannot be parsed.
     pub fn reopen(dir: PathBuf) -> io::Result<OpenUpload> {
         let record = serde_json::from_slice(&fs::read(dir.join("upload.json"))?)?;
         let mut parts = BTreeMap::new();
@@ -101,8 +102,8 @@ impl OpenUpload {
         })
     }
 
-    /// Stores a received part in place of an earlier one of that number, and returns its etag. Fails with
-    /// 404 if the upload is closed.
+    /// Stores a received part in place of an earlier one of that number, and returns its etag.
+    /// Fails with 404 if the upload is closed.
     pub fn store_part(
         &mut self,
         number: u32,

@@ -1,7 +1,8 @@
 //! The registry of open uploads: found by id, listed in order, reopened after a restart.
 //!
-//! Owns the folder of uploads; what is inside the folder of one upload is in `upload`. Invariant: an upload
-//! has one lock, which a commit holds from start to end, so two commits of one upload never both succeed.
+//! Owns the folder of uploads; what is inside the folder of one upload is in `upload`. Invariant:
+//! an upload has one lock, which a commit holds from start to end, so two commits of one upload
+//! never both succeed.
 
 use super::super::response::ErrorResponse;
 use super::object::uuid;
