@@ -1,18 +1,19 @@
-//! What is said of a failure: what happened, and what a person can do about it.
+//! The messages of a failure: what happened, and what the user can do about it.
 //!
-//! Owns the texts. Decides nothing, and reads only typed codes. Invariant: where the service may have
-//! refused for want of a right, the right is named.
+//! Owns the texts. Must not decide anything, and reads only statuses and error codes. Invariant:
+//! where a missing permission may be the cause, the message names the permission.
 
-use super::{Failure, Operation, RETENTION};
+use super::classify::RETENTION;
+use super::{Failure, Operation};
 use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
 use crate::transport_error::TransportError;
 
 impl Failure {
-    /// What happened, while doing this.
+    /// What happened; `doing` names the attempt.
     pub fn message(&self, doing: &str) -> String {
         match self {
-            Failure::ErrorResponse(refusal) => format!("{doing}: {refusal}"),
+            Failure::ErrorResponse(response) => format!("{doing}: {response}"),
             Failure::Transport { text, .. } => format!("{doing}: {text}"),
             Failure::Credentials(error) | Failure::Local(error) => {
                 format!("{doing}: {}", error.message)
@@ -20,58 +21,61 @@ impl Failure {
         }
     }
 
-    /// The error to end with when this failure of a call is the cause of the end.
+    /// The error of a run that ends because of this failure; `doing` names the attempt.
     pub fn error(&self, operation: Operation, doing: &str) -> Error {
-        let what = self.message(doing);
+        let message = self.message(doing);
         match self {
-            Failure::ErrorResponse(refusal) => {
-                let kind = match refusal.status {
+            Failure::ErrorResponse(response) => {
+                let kind = match response.status {
                     401 => ErrorKind::Credentials,
                     412 => ErrorKind::Exists,
                     _ => ErrorKind::Service,
                 };
-                Error { hint: hint_for(operation, refusal), ..Error::new(kind, what) }
+                Error { hint: hint_for(operation, response), ..Error::new(kind, message) }
             }
             Failure::Transport { kind: TransportError::UntrustedCertificate, .. } => {
-                Error::service(what).with_hint(
+                Error::service(message).with_hint(
                     "if the endpoint is right, give the certificate of its authority with \
                  --cert-bundle FILE",
                 )
             }
             Failure::Transport { kind: TransportError::ProxyAuthRequired, .. } => {
-                Error::service(what).with_hint(
+                Error::service(message).with_hint(
                     "put the user and the password of the proxy into its URL, as in \
                  http://USER:PASSWORD@HOST:PORT",
                 )
             }
-            Failure::Transport { .. } => Error::service(what),
+            Failure::Transport { .. } => Error::service(message),
             Failure::Credentials(error) | Failure::Local(error) => {
-                Error { message: what, ..error.clone() }
+                Error { message, ..error.clone() }
             }
         }
     }
 
-    /// What happened to a call, and the right that may be missing, in one line.
+    /// What happened, and the permission that may be missing, in one line.
     pub fn message_with_permissions(&self, operation: Operation) -> String {
-        let what = self.message(operation.name());
+        let message = self.message(operation.name());
         match self {
-            Failure::ErrorResponse(refusal) if self.is_retention() || refusal.status == 404 => {
-                let next = hint_for(operation, refusal);
-                next.map_or(what.clone(), |next| format!("{what}; {next}"))
+            Failure::ErrorResponse(response) if self.is_retention() || response.status == 404 => {
+                match hint_for(operation, response) {
+                    Some(hint) => format!("{message}; {hint}"),
+                    None => message,
+                }
             }
-            _ => what,
+            _ => message,
         }
     }
 
-    /// Whether a retention rule keeps the object that stands at the name.
+    /// Whether a retention rule forbids to replace or delete the object.
     pub fn is_retention(&self) -> bool {
-        matches!(self, Failure::ErrorResponse(refusal) if refusal.code.as_deref() == Some(RETENTION))
+        let Failure::ErrorResponse(response) = self else { return false };
+        response.code.as_deref() == Some(RETENTION)
     }
 
-    /// Whether only the bucket itself can have answered so.
+    /// Whether the error code shows that the bucket exists.
     pub fn shows_bucket(&self) -> bool {
-        let Failure::ErrorResponse(refusal) = self else { return false };
-        match refusal.code.as_deref().unwrap_or_default() {
+        let Failure::ErrorResponse(response) = self else { return false };
+        match response.code.as_deref().unwrap_or_default() {
             "UploadNotFound" | "ObjectNotFound" | "InvalidUploadPart" => true,
             "IfNoneMatchFailed" | "IfMatchFailed" | "NoEtagMatch" => true,
             code => code == RETENTION || code == "BucketIsReadonly",
@@ -79,15 +83,15 @@ impl Failure {
     }
 }
 
-/// What a person can do about a refusal.
-fn hint_for(operation: Operation, refusal: &ErrorResponse) -> Option<String> {
-    Some(match (refusal.status, refusal.code.as_deref().unwrap_or_default()) {
+/// What the user can do about an error response.
+fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
+    Some(match (response.status, response.code.as_deref().unwrap_or_default()) {
         (401, _) => "check the profile, its key and its token: `ocipipe session show`; a new \
                      session token comes from `oci session authenticate`. A region that the tenancy \
                      is not subscribed to answers so too"
             .to_owned(),
         (404, "UploadNotFound" | "ObjectNotFound") => return None,
-        (404, code) => not_found(operation, code),
+        (404, code) => not_found_hint(operation, code),
         (403, RETENTION) => "a retention rule of the bucket keeps the object that stands there: give \
                              another name, or wait until its time is over"
             .to_owned(),
@@ -95,7 +99,7 @@ fn hint_for(operation: Operation, refusal: &ErrorResponse) -> Option<String> {
                                       writes: write to the bucket it replicates"
             .to_owned(),
         (403, _) => match permissions_for(operation) {
-            Some(rights) => format!("a policy forbids this call, which takes {rights}"),
+            Some(permissions) => format!("a policy forbids this call, which takes {permissions}"),
             None => "a policy forbids this call".to_owned(),
         },
         (412, "IfMatchFailed") => "look what replaced it before trying again".to_owned(),
@@ -107,23 +111,23 @@ fn hint_for(operation: Operation, refusal: &ErrorResponse) -> Option<String> {
     })
 }
 
-/// A name that is not right and a right that is missing have one answer.
-fn not_found(operation: Operation, code: &str) -> String {
+/// A wrong name and a missing permission have the same response.
+fn not_found_hint(operation: Operation, code: &str) -> String {
     let names = match (operation, code) {
         (Operation::Namespace, _) => return "check the endpoint and the region".to_owned(),
         (_, "NamespaceNotFound") => "--namespace (left out, it is looked up)",
         _ => "the bucket's name, the namespace and the region",
     };
     match permissions_for(operation) {
-        Some(rights) => format!(
+        Some(permissions) => format!(
             "check {names}, and the policy: a missing right has the same answer, and this call \
-             takes {rights}"
+             takes {permissions}"
         ),
         None => format!("check {names}"),
     }
 }
 
-/// The permissions that a call takes.
+/// The permissions that an operation needs; `None` where it needs none.
 pub(super) fn permissions_for(operation: Operation) -> Option<&'static str> {
     Some(match operation {
         Operation::Namespace => return None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{failed_connection, refused};
+use super::{error_response, failed_connection};
 use crate::error::{Error, ErrorKind};
 use crate::retry::{
     FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext, RetryDecision, RetryError,
@@ -98,7 +98,7 @@ fn the_budget_of_a_look_up_counts_its_first_attempt() {
 #[test]
 fn a_look_up_refreshes_credentials_four_times_without_a_pause_or_a_warning() {
     let mut run = Run::lookup(Operation::Head, 3600 * SECOND);
-    let unauthorized = refused(401, "NotAuthenticated");
+    let unauthorized = error_response(401, "NotAuthenticated");
     let end = run.until_failed(&unauthorized, &mut NotFoundHistory::default());
     assert_eq!(end.cause, FailCause::Decision(RetryDecision::RefreshCredentials));
     assert_eq!((run.attempts, run.now), (5, Duration::ZERO));
@@ -108,14 +108,14 @@ fn a_look_up_refreshes_credentials_four_times_without_a_pause_or_a_warning() {
 
 #[test]
 fn a_final_failure_ends_a_look_up_and_a_download_at_once() {
-    let refusal = refused(403, "NotAllowed");
+    let rejected = error_response(403, "NotAllowed");
     for mut run in [Run::lookup(Operation::Get, 3600 * SECOND), Run::download(3600 * SECOND)] {
-        let end = run.until_failed(&refusal, &mut NotFoundHistory::default());
+        let end = run.until_failed(&rejected, &mut NotFoundHistory::default());
         let fatal = RetryDecision::Fatal(ErrorKind::Service);
         assert_eq!((end.cause, run.attempts), (FailCause::Decision(fatal), 1));
-        assert_eq!(end.error, refusal.error(Operation::Get, "x"));
+        assert_eq!(end.error, rejected.error(Operation::Get, "x"));
     }
-    let missing = refused(404, "ObjectNotFound");
+    let missing = error_response(404, "ObjectNotFound");
     let end = Run::download(SECOND).until_failed(&missing, &mut NotFoundHistory::default());
     assert_eq!(end.cause, FailCause::Decision(RetryDecision::NotFound));
     let timed_out = Failure::Credentials(Error::credentials("no token"));
@@ -125,7 +125,7 @@ fn a_final_failure_ends_a_look_up_and_a_download_at_once() {
 
 #[test]
 fn a_404_of_an_unknown_bucket_is_tried_four_times_and_then_believed_by_all_look_ups() {
-    let missing = refused(404, "BucketNotFound");
+    let missing = error_response(404, "BucketNotFound");
     let mut history = NotFoundHistory::default();
     let mut run = Run::lookup(Operation::Get, 3600 * SECOND);
     let end = run.until_failed(&missing, &mut history);
@@ -140,7 +140,7 @@ fn a_404_of_an_unknown_bucket_is_tried_four_times_and_then_believed_by_all_look_
 
 #[test]
 fn a_404_of_a_seen_bucket_is_retried_for_two_minutes_though_a_look_up_takes_one_at_most() {
-    let missing = refused(404, "BucketNotFound");
+    let missing = error_response(404, "BucketNotFound");
     let mut history = NotFoundHistory::default();
     history.on_success(Operation::Namespace);
     assert!(!history.bucket_seen());
@@ -158,10 +158,10 @@ fn a_404_of_a_seen_bucket_is_retried_for_two_minutes_though_a_look_up_takes_one_
 
 #[test]
 fn another_failure_ends_the_streak_of_404s() {
-    let missing = refused(404, "BucketNotFound");
+    let missing = error_response(404, "BucketNotFound");
     let mut history = NotFoundHistory::default();
     let mut run = Run::lookup(Operation::Get, 3600 * SECOND);
-    for failure in [&missing, &missing, &missing, &refused(503, "ServiceUnavailable")] {
+    for failure in [&missing, &missing, &missing, &error_response(503, "ServiceUnavailable")] {
         assert_eq!(run.attempt(Duration::ZERO, failure, &mut history), None);
     }
     run.until_failed(&missing, &mut history);
@@ -172,7 +172,7 @@ fn another_failure_ends_the_streak_of_404s() {
 fn the_404_of_a_head_request_is_left_to_its_caller() {
     let mut history = NotFoundHistory::of_seen_bucket();
     let mut run = Run::lookup(Operation::Head, 3600 * SECOND);
-    let end = run.until_failed(&refused(404, ""), &mut history);
+    let end = run.until_failed(&error_response(404, ""), &mut history);
     assert_eq!(end.cause, FailCause::Decision(RetryDecision::AmbiguousNotFound));
     assert_eq!((run.attempts, history), (1, NotFoundHistory::of_seen_bucket()));
 }
@@ -180,7 +180,7 @@ fn the_404_of_a_head_request_is_left_to_its_caller() {
 #[test]
 fn a_response_that_only_a_bucket_gives_shows_it_although_it_is_an_error() {
     let mut history = NotFoundHistory::default();
-    let missing = refused(404, "ObjectNotFound");
+    let missing = error_response(404, "ObjectNotFound");
     Run::lookup(Operation::Get, SECOND).until_failed(&missing, &mut history);
     assert!(history.bucket_seen());
 }
@@ -239,7 +239,7 @@ fn progress_of_another_range_extends_the_budget_and_keeps_the_backoff() {
 #[test]
 fn a_download_refreshes_credentials_until_its_budget_ends() {
     let mut run = Run::download(100 * SECOND);
-    let unauthorized = refused(401, "NotAuthenticated");
+    let unauthorized = error_response(401, "NotAuthenticated");
     let end = run.until_failed(&unauthorized, &mut NotFoundHistory::of_seen_bucket());
     assert_eq!((end.cause, run.now), (FailCause::BudgetExhausted, 100 * SECOND));
     assert!(run.attempts > 50, "{}", run.attempts);
@@ -247,7 +247,7 @@ fn a_download_refreshes_credentials_until_its_budget_ends() {
 
 #[test]
 fn the_ranges_of_a_download_report_spurious_404s_once_and_outlast_them_for_two_minutes() {
-    let missing = refused(404, "BucketNotFound");
+    let missing = error_response(404, "BucketNotFound");
     let mut history = NotFoundHistory::of_seen_bucket();
     let mut first = Run::download(3600 * SECOND);
     let end = first.until_failed(&missing, &mut history);
@@ -262,7 +262,7 @@ fn the_ranges_of_a_download_report_spurious_404s_once_and_outlast_them_for_two_m
 
 #[test]
 fn progress_of_another_range_begins_the_two_minutes_of_404s_anew() {
-    let missing = refused(404, "BucketNotFound");
+    let missing = error_response(404, "BucketNotFound");
     let mut history = NotFoundHistory::of_seen_bucket();
     let mut run = Run::download(3600 * SECOND);
     while run.now < 110 * SECOND {

@@ -3,12 +3,13 @@
 mod context;
 
 use super::*;
+use std::time::Duration;
 
 fn failed_connection() -> Failure {
     Failure::Transport { kind: TransportError::Connect, text: "refused".to_owned() }
 }
 
-fn refused(status: u16, code: &str) -> Failure {
+fn error_response(status: u16, code: &str) -> Failure {
     Failure::ErrorResponse(ErrorResponse {
         status,
         code: (!code.is_empty()).then(|| code.to_owned()),
@@ -20,22 +21,23 @@ fn refused(status: u16, code: &str) -> Failure {
 #[test]
 fn every_row_of_the_table_means_what_the_api_says() {
     use Operation::*;
-    let under_way =
-        |operation, status, code| classify(operation, RunStage::Streaming, &refused(status, code));
-    let again = RetryDecision::Retry { throttled: false };
-    let slower = RetryDecision::Retry { throttled: true };
-    let refuse = RetryDecision::Fatal(ErrorKind::Service);
-    for (operation, status, code, verdict) in [
+    let decision_of = |operation, status, code| {
+        classify(operation, RunStage::Streaming, &error_response(status, code))
+    };
+    let retry = RetryDecision::Retry { throttled: false };
+    let throttled = RetryDecision::Retry { throttled: true };
+    let fatal = RetryDecision::Fatal(ErrorKind::Service);
+    for (operation, status, code, decision) in [
         (Part, 401, "NotAuthenticated", RetryDecision::RefreshCredentials),
         (Commit, 400, "InvalidUploadPart", RetryDecision::InvalidPart),
         (Part, 400, "UnmatchedContentMD5", RetryDecision::ChecksumMismatch),
-        (Part, 400, "InvalidParameter", refuse),
-        (Part, 403, "NotAllowed", refuse),
+        (Part, 400, "InvalidParameter", fatal),
+        (Part, 403, "NotAllowed", fatal),
         (Put, 403, "RetentionRuleViolation", RetryDecision::PreconditionFailed),
         (Create, 403, "RetentionRuleViolation", RetryDecision::PreconditionFailed),
         (Commit, 403, "RetentionRuleViolation", RetryDecision::PreconditionFailed),
-        (Delete, 403, "RetentionRuleViolation", refuse),
-        (Put, 403, "BucketIsReadonly", refuse),
+        (Delete, 403, "RetentionRuleViolation", fatal),
+        (Put, 403, "BucketIsReadonly", fatal),
         (Part, 404, "UploadNotFound", RetryDecision::NotFound),
         (ListParts, 404, "UploadNotFound", RetryDecision::NotFound),
         (Abort, 404, "UploadNotFound", RetryDecision::NotFound),
@@ -44,49 +46,49 @@ fn every_row_of_the_table_means_what_the_api_says() {
         (Delete, 404, "ObjectNotFound", RetryDecision::NotFound),
         (Head, 404, "", RetryDecision::AmbiguousNotFound),
         (Part, 404, "SomethingElse", RetryDecision::AmbiguousNotFound),
-        (Part, 408, "", again),
-        (Part, 409, "ConcurrentObjectUpdate", again),
-        (Part, 409, "IncorrectState", again),
-        (Part, 409, "LockConflict", again),
-        (Part, 409, "Conflict", refuse),
+        (Part, 408, "", retry),
+        (Part, 409, "ConcurrentObjectUpdate", retry),
+        (Part, 409, "IncorrectState", retry),
+        (Part, 409, "LockConflict", retry),
+        (Part, 409, "Conflict", fatal),
         (Create, 412, "IfNoneMatchFailed", RetryDecision::PreconditionFailed),
-        (Part, 413, "RequestEntityTooLarge", refuse),
-        (Part, 429, "TooManyRequests", slower),
-        (Commit, 429, "TooManyRequests", slower),
-        (Part, 500, "InternalServerError", again),
+        (Part, 413, "RequestEntityTooLarge", fatal),
+        (Part, 429, "TooManyRequests", throttled),
+        (Commit, 429, "TooManyRequests", throttled),
+        (Part, 500, "InternalServerError", retry),
         (Commit, 500, "InternalServerError", RetryDecision::ResolveOutcome),
         (Put, 502, "", RetryDecision::ResolveOutcome),
         (Create, 504, "", RetryDecision::ResolveOutcome),
-        (Part, 501, "MethodNotImplemented", refuse),
-        (Part, 503, "ServiceUnavailable", slower),
+        (Part, 501, "MethodNotImplemented", fatal),
+        (Part, 503, "ServiceUnavailable", throttled),
     ] {
-        assert_eq!(under_way(operation, status, code), verdict, "{operation:?} {status} {code}");
+        assert_eq!(decision_of(operation, status, code), decision, "{operation:?} {status} {code}");
     }
 }
 
 #[test]
-fn html_from_a_proxy_is_final_at_the_start_and_passes_under_way() {
-    let html = Failure::ErrorResponse(ErrorResponse { status: 403, ..ErrorResponse::default() });
+fn a_page_of_a_proxy_is_final_in_the_preflight_and_retried_while_streaming() {
+    let page = Failure::ErrorResponse(ErrorResponse { status: 403, ..ErrorResponse::default() });
     assert_eq!(
-        classify(Operation::Part, RunStage::Streaming, &html),
+        classify(Operation::Part, RunStage::Streaming, &page),
         RetryDecision::Retry { throttled: false }
     );
     assert_eq!(
-        classify(Operation::Commit, RunStage::Streaming, &html),
+        classify(Operation::Commit, RunStage::Streaming, &page),
         RetryDecision::ResolveOutcome
     );
     assert_eq!(
-        classify(Operation::Namespace, RunStage::Preflight, &html),
+        classify(Operation::Namespace, RunStage::Preflight, &page),
         RetryDecision::Fatal(ErrorKind::Service)
     );
 }
 
 #[test]
-fn a_commit_whose_answer_was_lost_is_settled_and_never_repeated_blindly() {
-    for how in
+fn a_commit_whose_response_was_lost_is_resolved_and_never_repeated_blindly() {
+    for kind in
         [TransportError::ResponseLost, TransportError::Timeout, TransportError::InvalidResponse]
     {
-        let failure = Failure::Transport { kind: how, text: String::new() };
+        let failure = Failure::Transport { kind, text: String::new() };
         for operation in [Operation::Commit, Operation::Put, Operation::Create] {
             assert_eq!(
                 classify(operation, RunStage::Streaming, &failure),
@@ -101,18 +103,18 @@ fn a_commit_whose_answer_was_lost_is_settled_and_never_repeated_blindly() {
 }
 
 #[test]
-fn what_was_not_sent_whole_has_left_no_mark() {
-    for how in [TransportError::Connect, TransportError::RequestIncomplete] {
-        let failure = Failure::Transport { kind: how, text: String::new() };
+fn a_request_that_was_not_sent_whole_had_no_effect() {
+    for kind in [TransportError::Connect, TransportError::RequestIncomplete] {
+        let failure = Failure::Transport { kind, text: String::new() };
         for operation in [Operation::Commit, Operation::Put, Operation::Create] {
-            let again = RetryDecision::Retry { throttled: false };
-            assert_eq!(classify(operation, RunStage::Streaming, &failure), again);
+            let retry = RetryDecision::Retry { throttled: false };
+            assert_eq!(classify(operation, RunStage::Streaming, &failure), retry);
         }
     }
 }
 
 #[test]
-fn back_off_is_jittered_bounded_and_never_shorter_than_the_service_asks() {
+fn backoff_is_jittered_bounded_and_never_shorter_than_the_service_asks() {
     assert_eq!(backoff(0, 0.0, None), Duration::ZERO);
     assert_eq!(backoff(0, 1.0, None), Duration::from_millis(500));
     assert_eq!(backoff(40, 1.0, None), Duration::from_secs(30));
@@ -135,28 +137,28 @@ const ALL: [Operation; 11] = [
 ];
 
 #[test]
-fn a_404_that_speaks_of_the_bucket_is_final_for_no_call_and_settles_nothing() {
+fn a_404_about_the_bucket_is_ambiguous_for_every_operation() {
     for operation in ALL {
         for code in ["BucketNotFound", "NamespaceNotFound", "NotAuthorizedOrNotFound"] {
             for stage in [RunStage::Preflight, RunStage::Streaming] {
-                let verdict = classify(operation, stage, &refused(404, code));
-                assert_eq!(verdict, RetryDecision::AmbiguousNotFound, "{operation:?} {code}");
+                let decision = classify(operation, stage, &error_response(404, code));
+                assert_eq!(decision, RetryDecision::AmbiguousNotFound, "{operation:?} {code}");
             }
         }
     }
 }
 
 #[test]
-fn the_404_of_a_page_that_is_not_of_the_service_is_final_at_the_start() {
+fn the_404_of_a_page_of_a_proxy_is_final_in_the_preflight() {
     let page = Failure::ErrorResponse(ErrorResponse { status: 404, ..ErrorResponse::default() });
-    let verdict = classify(Operation::Namespace, RunStage::Preflight, &page);
-    assert_eq!(verdict, RetryDecision::Fatal(ErrorKind::Service));
+    let decision = classify(Operation::Namespace, RunStage::Preflight, &page);
+    assert_eq!(decision, RetryDecision::Fatal(ErrorKind::Service));
 }
 
 #[test]
-fn a_refusal_names_the_right_that_may_be_missing() {
+fn an_error_names_the_permission_that_may_be_missing() {
     use Operation::*;
-    for (operation, rights) in [
+    for (operation, permissions) in [
         (Create, "OBJECT_CREATE and OBJECT_OVERWRITE"),
         (Part, "OBJECT_CREATE and OBJECT_OVERWRITE"),
         (Commit, "OBJECT_CREATE and OBJECT_OVERWRITE"),
@@ -171,25 +173,26 @@ fn a_refusal_names_the_right_that_may_be_missing() {
         for (status, code) in
             [(404, "BucketNotFound"), (404, "NotAuthorizedOrNotFound"), (403, "NotAllowed")]
         {
-            let next = refused(status, code).error(operation, "x").hint.unwrap();
-            assert!(next.contains(rights), "{operation:?} {code}: {next}");
+            let hint = error_response(status, code).error(operation, "x").hint.unwrap();
+            assert!(hint.contains(permissions), "{operation:?} {code}: {hint}");
         }
     }
 }
 
 #[test]
-fn a_refusal_by_a_rule_of_the_bucket_says_which() {
-    let next = |status, code| refused(status, code).error(Operation::Put, "x").hint.unwrap();
-    assert!(next(403, "RetentionRuleViolation").contains("retention rule"));
-    assert!(next(403, "BucketIsReadonly").contains("replication"));
-    assert!(next(401, "NotAuthenticated").contains("subscribed"));
+fn an_error_by_a_rule_of_the_bucket_names_the_rule() {
+    let hint_for =
+        |status, code| error_response(status, code).error(Operation::Put, "x").hint.unwrap();
+    assert!(hint_for(403, "RetentionRuleViolation").contains("retention rule"));
+    assert!(hint_for(403, "BucketIsReadonly").contains("replication"));
+    assert!(hint_for(401, "NotAuthenticated").contains("subscribed"));
 }
 
 #[test]
 fn nothing_is_decided_by_the_text_of_a_message() {
     let message =
         "The computed MD5 of the request body (A) does not match the header (B)".to_owned();
-    let refusal = |code: &str| {
+    let response = |code: &str| {
         let (status, code) = (400, Some(code.to_owned()));
         Failure::ErrorResponse(ErrorResponse {
             status,
@@ -198,26 +201,26 @@ fn nothing_is_decided_by_the_text_of_a_message() {
             ..ErrorResponse::default()
         })
     };
-    let judged = |code| classify(Operation::Part, RunStage::Preflight, &refusal(code));
-    assert_eq!(judged("InvalidParameter"), RetryDecision::Fatal(ErrorKind::Service));
-    assert_eq!(judged("UnmatchedContentMD5"), RetryDecision::ChecksumMismatch);
+    let decision_of = |code| classify(Operation::Part, RunStage::Preflight, &response(code));
+    assert_eq!(decision_of("InvalidParameter"), RetryDecision::Fatal(ErrorKind::Service));
+    assert_eq!(decision_of("UnmatchedContentMD5"), RetryDecision::ChecksumMismatch);
 }
 
 #[test]
-fn a_proxy_that_does_not_know_who_asks_is_final_at_the_start_and_passes_under_way() {
-    let denied = Failure::Transport {
+fn a_proxy_that_rejects_the_user_is_final_in_the_preflight_and_retried_while_streaming() {
+    let rejected = Failure::Transport {
         kind: TransportError::ProxyAuthRequired,
         text: "the proxy".to_owned(),
     };
     for operation in [Operation::Namespace, Operation::Head, Operation::Create] {
         assert_eq!(
-            classify(operation, RunStage::Preflight, &denied),
+            classify(operation, RunStage::Preflight, &rejected),
             RetryDecision::Fatal(ErrorKind::Service)
         );
         assert_eq!(
-            classify(operation, RunStage::Streaming, &denied),
+            classify(operation, RunStage::Streaming, &rejected),
             RetryDecision::Retry { throttled: false }
         );
     }
-    assert!(denied.error(Operation::Head, "HeadObject").to_string().contains("USER:PASSWORD@"));
+    assert!(rejected.error(Operation::Head, "HeadObject").to_string().contains("USER:PASSWORD@"));
 }
