@@ -18,7 +18,7 @@ use crate::cli::{SessionAction, SessionCommand};
 use crate::net::Transport;
 use crate::term::progress::{OutputOptions, Reporter};
 use crate::term::startup_fds;
-use crate::transfer::client::SessionTransport;
+use crate::transfer::session_transport::SessionTransport;
 
 /// A refresh whose connection moves no byte for this long fails.
 const REFRESH_STALL: Duration = Duration::from_secs(20);

@@ -5,15 +5,17 @@
 //! sent, with credentials that were checked at that moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use super::connection_rate::ConnectionRate;
+use super::session_transport::SessionTransport;
 use crate::auth::environment::Environment;
 use crate::auth::options::ServiceOptions;
 use crate::auth::profile::Identity;
-use crate::auth::session::{Credentials, RefreshConfig, Session, SignedAt, transport};
+use crate::auth::session::{Credentials, RefreshConfig, Session, SignedAt};
 use crate::net::{self, Connection, RequestBody, Throttle, Transport, TransportFailure};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
@@ -33,30 +35,6 @@ pub struct Client {
     pub throttle: Option<Arc<Throttle>>,
     pub connection_rate: ConnectionRate,
     pub reporter: Arc<Reporter>,
-}
-
-/// The rate of one connection, by the last large body. Zero until there was one.
-#[derive(Default)]
-pub struct ConnectionRate {
-    bytes_per_second: AtomicU64,
-}
-
-impl ConnectionRate {
-    fn observe(&self, bytes: u64, took: Duration) {
-        // The time of a small body is mostly latency.
-        if bytes >= 1 << 20 {
-            let rate = bytes as f64 / took.as_secs_f64().max(1e-3);
-            self.bytes_per_second.store(rate as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// How long a body of this many bytes takes; `None` where no rate is known.
-    fn estimate(&self, bytes: u64) -> Option<Duration> {
-        match self.bytes_per_second.load(Ordering::Relaxed) {
-            0 => None,
-            rate => Some(Duration::from_secs_f64(bytes as f64 / rate as f64)),
-        }
-    }
 }
 
 /// A successful response, and the CRC-32 of the request body as it was written to the socket.
@@ -300,40 +278,15 @@ fn sign_request(
     owned(signed.headers)
 }
 
-/// Sends the small requests of the session over the transport of the run.
-pub struct SessionTransport {
-    pub transport: Arc<Transport>,
-}
-
-impl transport::AuthTransport for SessionTransport {
-    fn exchange(&self, request: transport::AuthRequest) -> transport::Exchange<'_> {
-        Box::pin(async move {
-            let message = |failure: TransportFailure| format!("the auth service: {failure}");
-            let connection = self.transport.connect(&request.endpoint).await.map_err(message)?;
-            let head = net::RequestHead {
-                method: request.method,
-                target: request.target,
-                headers: owned(request.headers),
-            };
-            let body = net::collect_small_body(request.body.to_vec());
-            let response = connection.exchange(head, body).await.map_err(message)?;
-            Ok(transport::AuthResponse {
-                status: response.status,
-                date: date(&response),
-                body: response.body,
-            })
-        })
-    }
-}
-
-fn owned(
+/// The headers with owned names and values.
+pub(super) fn owned(
     headers: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
 ) -> Vec<(String, String)> {
     headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// The time of a response, by the clock of its server.
-fn date(response: &Response) -> Option<SystemTime> {
+pub(super) fn date(response: &Response) -> Option<SystemTime> {
     httpdate::parse_http_date(response.header("date")?).ok()
 }
 

@@ -4,6 +4,7 @@
 //! Must not know the command line. Invariant: every attempt is signed after its connection is open.
 
 pub mod client;
+mod connection_rate;
 pub mod download;
 pub mod lookup;
 mod object_check;
@@ -12,6 +13,8 @@ mod producer_state;
 mod range_reader;
 mod rehash;
 mod requests;
+pub mod session_transport;
 pub mod sink;
 mod tail_split;
 pub mod upload_driver;
+mod upload_tasks;

@@ -1,13 +1,13 @@
-//! Digests of what lies in memory, taken again.
+//! Computes digests of buffers again, without blocking the runtime.
 //!
-//! Owns the pace: it is work of seconds, done in pieces between which everything else has its turn.
-//! Knows nothing of what the digests are for. Invariant: a result is that of `digest::part`.
+//! Owns the pieces: a part takes seconds, so the task yields after each piece. Must not know what
+//! the digests are for. Invariant: a result equals that of `digest::part`.
 
 use bytes::Bytes;
 
 use proto::digest::{self, Algorithm, Hasher, PartDigest, Value};
 
-/// Hashed in about a millisecond, so long as a signal or an answer may wait.
+/// Bytes between two yields: about 1 ms of hashing, which a signal or a response may wait.
 const PIECE: usize = 256 << 10;
 
 /// The digest of a part.

@@ -1,7 +1,7 @@
-//! Where the bytes of an object go: stdout, or a file that appears when it is whole.
+//! Writes a downloaded object to stdout, or to a file that appears when it is complete.
 //!
-//! Owns the writing, on a thread that may block, and the checksum of what was written. Knows nothing
-//! of requests. Invariant: a file of the asked-for name is never half an object.
+//! Owns the output, on a thread that may block, and the digest of the written bytes. Must not know
+//! requests. Invariant: a regular file at the given path is never a part of an object.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,14 +14,16 @@ use proto::api::ObjectMeta;
 use proto::digest::{Algorithm, Hasher, Value};
 use proto::error::{Error, ErrorKind};
 
+/// The output of a download.
 pub struct Sink {
     worker: Worker,
     state: SinkState,
 }
 
-/// What the thread works on.
+/// What the thread owns while it works.
 struct SinkState {
     output: Output,
+    /// The digest that the service reports for the whole object.
     expected: Option<Value>,
     hasher: Hasher,
 }
@@ -36,16 +38,17 @@ enum Output {
     Special(File),
 }
 
-/// The thread that writes; there before anything is asked or said.
+/// Starts the thread that writes. Fails where the system gives no thread within 10 s.
 pub async fn worker() -> Result<Worker, Error> {
     let worker = worker::retry_start(|| Worker::start("ocipipe-write")).await;
     Ok(worker.map_err(|error| worker::thread_error("to write with", &error))?.joined_on_drop())
 }
 
 impl Sink {
-    /// `head` says which checksum of the whole the service has, if any.
-    pub fn open(worker: Worker, path: Option<&Path>, head: &ObjectMeta) -> Result<Sink, Error> {
-        let to = match path {
+    /// Opens the output at `path`, or stdout for `None` and `-`. `meta` has the digests to compare
+    /// with. Fails where the path is a folder or no file can be created.
+    pub fn open(worker: Worker, path: Option<&Path>, meta: &ObjectMeta) -> Result<Sink, Error> {
+        let output = match path {
             None => Output::Stdout,
             Some(path) if path == Path::new("-") => Output::Stdout,
             Some(path) => {
@@ -54,26 +57,29 @@ impl Sink {
         };
         let expected = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Crc32c, Algorithm::Md5]
             .into_iter()
-            .find_map(|algorithm| Value::from_base64(algorithm, head.content.get(algorithm)?));
+            .find_map(|algorithm| Value::from_base64(algorithm, meta.content.get(algorithm)?));
         let algorithm = expected.as_ref().map_or(Algorithm::None, Value::algorithm);
-        let writing = SinkState { output: to, expected, hasher: Hasher::new(algorithm) };
-        Ok(Sink { worker, state: writing })
+        let state = SinkState { output, expected, hasher: Hasher::new(algorithm) };
+        Ok(Sink { worker, state })
     }
 
-    /// Writes the next bytes; the sink comes back when they are written.
+    /// Writes the next bytes; returns the sink when they are written. Fails with
+    /// `ErrorKind::StdoutClosed` where the reader of stdout has closed it, and with
+    /// `ErrorKind::Internal` where the output cannot be written.
     pub async fn write(self, bytes: Vec<u8>) -> Result<Sink, Error> {
-        let Sink { worker, state: mut writing } = self;
+        let Sink { worker, mut state } = self;
         let written = worker.call(move || {
-            writing.hasher.update(&bytes);
-            writing.output.write(&bytes).map(|()| writing)
+            state.hasher.update(&bytes);
+            state.output.write(&bytes).map(|()| state)
         });
-        let writing = written.await.unwrap_or_else(|| Err(failed()))?;
-        Ok(Sink { worker, state: writing })
+        let state = written.await.unwrap_or_else(|| Err(thread_failed()))?;
+        Ok(Sink { worker, state })
     }
 
-    /// Says whether what was written is what the service holds, and lets a file appear.
+    /// Compares the digests and moves a file to its path. Fails with `ErrorKind::Integrity` where
+    /// the digests differ.
     pub async fn finish(self) -> Result<(), Error> {
-        let Sink { worker, state: SinkState { output: to, expected, hasher } } = self;
+        let Sink { worker, state: SinkState { output, expected, hasher } } = self;
         let finished = worker.call(move || {
             let written = hasher.finish().value;
             match (expected, written) {
@@ -84,25 +90,25 @@ impl Sink {
                     ))
                     .with_hint("do not use what was written: start again"))
                 }
-                _ => to.finish(),
+                _ => output.finish(),
             }
         });
-        finished.await.unwrap_or_else(|| Err(failed()))
+        finished.await.unwrap_or_else(|| Err(thread_failed()))
     }
 }
 
-fn failed() -> Error {
+fn thread_failed() -> Error {
     Error::new(ErrorKind::Internal, "the writing thread failed within itself")
 }
 
 fn open(path: &Path) -> io::Result<Output> {
     match std::fs::metadata(path) {
-        Ok(about) if about.is_dir() => Err(io::Error::other("this is a folder")),
-        Ok(about) if !about.is_file() => {
+        Ok(metadata) if metadata.is_dir() => Err(io::Error::other("this is a folder")),
+        Ok(metadata) if !metadata.is_file() => {
             Ok(Output::Special(File::options().write(true).open(path)?))
         }
         _ => {
-            // A link is followed, so that what it points to is replaced and not the link.
+            // The file that a link points to is replaced, and not the link.
             let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
             let folder = match path.parent() {
                 Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -125,7 +131,7 @@ impl Output {
             Output::Special(file) => file.write_all(bytes),
         };
         written.map_err(|e| match e.kind() {
-            // As `head` does: it has seen enough, and what it has seen is right.
+            // Readers like `head` close their stdin when they have read enough.
             io::ErrorKind::BrokenPipe if to_stdout => {
                 Error::new(ErrorKind::StdoutClosed, "the reader of stdout left before the end")
             }

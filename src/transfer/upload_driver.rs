@@ -1,32 +1,26 @@
 //! Performs the actions of the upload machine and reports events to it.
 //!
-//! Owns the buffers of unacknowledged parts, the tasks in flight and the only loop over them. Must
-//! not decide about the upload (`proto::upload`) or about the end of its source
-//! (`producer_state`). Invariant: a buffer is released only when the machine asks for it.
+//! Owns the loop over signals, tasks, source and timers. Must not decide about the upload
+//! (`proto::upload`) or about the end of its source (`producer_state`). Invariant: every action is
+//! performed before the loop waits, and only the loop calls the machine.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::producer_state::{
     ProducerEvent, ProducerExit, ProducerOutcome, ProducerState, StreamEnd,
 };
-use super::requests::{self, PreparedCall};
-use super::{rehash, tail_split};
+use super::upload_tasks::UploadTasks;
 use crate::platform::signals::{Signals, StopCounter, StopRequest};
 use crate::source::producer::{Producer, STDOUT_HELD_TIMEOUT};
 use crate::source::{ReadEvent, Reader};
 use crate::term::progress::{ProgressSnapshot, Reporter};
 use crate::transfer::client::Client;
-use proto::api::{ObjectLocation, PutOptions, request};
+use proto::api::{ObjectLocation, PutOptions};
 use proto::error::{Error, ErrorKind};
-use proto::retry::Failure;
-use proto::transport_error::TransportError;
 use proto::upload::{Action, ApiCall, Event, StoredObject, Upload};
 
 /// How often the progress is updated; the reporter decides what is shown of it, and when.
@@ -46,25 +40,9 @@ pub struct RunningSource {
 /// Runs one upload.
 pub struct UploadDriver {
     client: Arc<Client>,
-    location: Arc<ObjectLocation>,
-    options: Arc<PutOptions>,
     upload: Upload,
     started_at: Instant,
-    /// The chunks of each part that is not released.
-    buffers: HashMap<u32, Vec<Bytes>>,
-    /// The parts of a tail split, while their digests are computed.
-    split_buffers: Vec<Vec<Bytes>>,
-    tasks: JoinSet<Event>,
-    part_tasks: HashMap<u32, AbortHandle>,
-    commit_task: Option<CommitTask>,
-}
-
-/// A commit or put in flight.
-struct CommitTask {
-    call: ApiCall,
-    task: AbortHandle,
-    /// Whether its first byte has been sent.
-    sent: Arc<AtomicBool>,
+    tasks: UploadTasks,
 }
 
 /// What the loop uses besides the upload, until the upload ends.
@@ -126,18 +104,8 @@ impl UploadDriver {
         upload: Upload,
         started_at: Instant,
     ) -> UploadDriver {
-        UploadDriver {
-            client,
-            location: Arc::new(location),
-            options: Arc::new(options),
-            upload,
-            started_at,
-            buffers: HashMap::new(),
-            split_buffers: Vec::new(),
-            tasks: JoinSet::new(),
-            part_tasks: HashMap::new(),
-            commit_task: None,
-        }
+        let tasks = UploadTasks::new(client.clone(), location, options);
+        UploadDriver { client, upload, started_at, tasks }
     }
 
     /// The attempts of the upload that were retried.
@@ -155,34 +123,38 @@ impl UploadDriver {
         let mut run = RunState::new(source, signals, reporter);
         loop {
             while let Some(action) = self.upload.poll_action() {
-                match action {
-                    Action::Finish(result) => {
-                        self.finish(&mut run).await;
-                        return result;
-                    }
-                    action => self.perform(&mut run, action),
+                if let Some(result) = self.perform(&mut run, action) {
+                    self.finish(&mut run).await;
+                    return result;
                 }
             }
             let wakeup = self.wait(&mut run).await;
             if let Some(event) = self.on_wakeup(&mut run, wakeup) {
-                self.before_event(&run, &event);
+                self.tasks.before_event(&event);
+                if let Event::CallDone { call: ApiCall::Create, result: Ok(_) } = event {
+                    run.reader.resume();
+                }
                 let now = self.now();
                 self.upload.handle_event(now, event);
             }
         }
     }
 
-    /// Performs one action other than the last, and does not wait for its result.
-    fn perform(&mut self, run: &mut RunState<'_>, action: Action) {
+    /// Starts one action, and does not wait for its end. The last action has the result of the run.
+    fn perform(
+        &mut self,
+        run: &mut RunState<'_>,
+        action: Action,
+    ) -> Option<Result<StoredObject, Error>> {
         match action {
-            Action::StartCall(call) => self.start_call(call),
-            Action::Rehash(number) => self.rehash(number),
+            Action::StartCall(call) => self.tasks.start_call(&self.upload, call),
+            Action::Rehash(number) => self.tasks.rehash(number),
             Action::SplitTail { first, sizes, saves } => {
-                self.split_tail(first, &sizes);
+                self.tasks.split_tail(first, &sizes);
                 run.reporter.debug(|| tail_split_message(first, &sizes, saves));
             }
-            Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
-            Action::CancelParts => self.part_tasks.drain().for_each(|(_, task)| task.abort()),
+            Action::ReleasePart(number) => self.tasks.release_part(number),
+            Action::CancelParts => self.tasks.cancel_parts(),
             Action::StopReading => {
                 run.reader.stop();
                 run.producer_state.handle_event(self.now(), ProducerEvent::ReadingStopped);
@@ -194,9 +166,9 @@ impl UploadDriver {
             Action::Transition { from, to } => {
                 run.reporter.debug(|| format!("the upload goes from {from} to {to}"));
             }
-            // `run` returns with it.
-            Action::Finish(_) => {}
+            Action::Finish(result) => return Some(result),
         }
+        None
     }
 
     /// Waits for the next reason to act. Of several, the first in this order counts.
@@ -208,7 +180,7 @@ impl UploadDriver {
         tokio::select! {
             biased;
             error = run.signals.next() => Wakeup::Signal(error),
-            Some(result) = self.tasks.join_next() => Wakeup::Task(result),
+            Some(result) = self.tasks.next() => Wakeup::Task(result),
             event = run.reader.events.recv(), if reading => Wakeup::Read(event),
             result = exited(&mut run.producer), if running => Wakeup::ProducerExited(result),
             () = until(producer_timeout) => Wakeup::ProducerTimeout,
@@ -249,7 +221,11 @@ impl UploadDriver {
     fn on_signal(&mut self, run: &mut RunState<'_>, error: Error) -> Option<Event> {
         match run.stops.signal(self.now()) {
             StopRequest::First => {
-                self.cancel_unsent_commit();
+                // The machine has to know first that the request will not be sent.
+                if let Some(event) = self.tasks.cancel_unsent_commit() {
+                    let now = self.now();
+                    self.upload.handle_event(now, event);
+                }
                 Some(Event::Stop(error))
             }
             StopRequest::Repeated => None,
@@ -265,7 +241,7 @@ impl UploadDriver {
     fn on_read(&mut self, run: &mut RunState<'_>, event: Option<ReadEvent>) -> Option<Event> {
         match event {
             Some(ReadEvent::Part(part)) => {
-                self.buffers.insert(part.number, part.chunks);
+                self.tasks.add_part(part.number, part.chunks);
                 Some(Event::Part { number: part.number, digest: part.digest })
             }
             Some(ReadEvent::MultipartNeeded) => Some(Event::MultipartNeeded),
@@ -313,19 +289,6 @@ impl UploadDriver {
         }
         run.reporter.update(&self.snapshot(run));
         None
-    }
-
-    /// Brings the tasks, buffers and reader in line with an event before the machine takes it.
-    fn before_event(&mut self, run: &RunState<'_>, event: &Event) {
-        match event {
-            Event::CallDone { call: ApiCall::Part(number), .. } => {
-                self.part_tasks.remove(number);
-            }
-            Event::CallDone { call: ApiCall::Commit | ApiCall::Put, .. } => self.commit_task = None,
-            Event::CallDone { call: ApiCall::Create, result: Ok(_) } => run.reader.resume(),
-            Event::TailSplit { first, .. } => self.adopt_split_buffers(*first),
-            _ => {}
-        }
     }
 
     /// Ends the reader, the tasks and the command. A second signal ends the wait for the command.
@@ -383,86 +346,6 @@ impl UploadDriver {
         }
         let seconds = Duration::try_from_secs_f64(remaining as f64 / rate).ok()?;
         SystemTime::now().checked_add(seconds)
-    }
-
-    /// Starts a task for a call, unless the upload or part of the call does not exist any more.
-    fn start_call(&mut self, call: ApiCall) {
-        let request = requests::request(&self.upload, &self.location, &self.options, &call);
-        let Some(request) = request else { return };
-        let upload_id = self.upload.upload_id().map(str::to_owned);
-        if let (ApiCall::Part(1), Some(id)) = (&call, &upload_id) {
-            let probe = request::list_parts(&self.location, id, None);
-            self.client.session.set_probe_request(probe.method, &probe.target);
-        }
-        let chunks = match &call {
-            ApiCall::Part(number) => self.buffers.get(number).cloned().unwrap_or_default(),
-            ApiCall::Put => self.buffers.get(&1).cloned().unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let sent = Arc::new(AtomicBool::new(false));
-        let task = {
-            let (client, location) = (self.client.clone(), self.location.clone());
-            let (call, sent) = (call.clone(), sent.clone());
-            self.tasks.spawn(async move {
-                let prepared = PreparedCall { call: call.clone(), request, chunks, upload_id };
-                let result = requests::perform(&client, &location, prepared, &sent).await;
-                Event::CallDone { call, result }
-            })
-        };
-        match call {
-            ApiCall::Commit | ApiCall::Put => {
-                self.commit_task = Some(CommitTask { call, task, sent });
-            }
-            ApiCall::Part(number) => {
-                self.part_tasks.insert(number, task);
-            }
-            _ => {}
-        }
-    }
-
-    /// Cancels a commit or put that still waits for a connection or a token: a signal cancels only
-    /// a request of which nothing has been sent.
-    fn cancel_unsent_commit(&mut self) {
-        let Some(CommitTask { call, task, sent }) = self.commit_task.take() else { return };
-        if sent.load(Ordering::Acquire) || task.is_finished() {
-            return;
-        }
-        task.abort();
-        let text = "it was not sent any more".to_owned();
-        let failure = Failure::Transport { kind: TransportError::Connect, text };
-        let now = self.now();
-        self.upload.handle_event(now, Event::CallDone { call, result: Err(failure) });
-    }
-
-    /// Cuts the buffers from part `first` on into parts of other sizes, and computes their digests.
-    fn split_tail(&mut self, first: u32, sizes: &[u64]) {
-        let buffers = (first..).map_while(|number| self.buffers.get(&number));
-        let chunks: VecDeque<Bytes> = buffers.flatten().cloned().collect();
-        let parts = tail_split::split(chunks, sizes);
-        self.split_buffers.clone_from(&parts);
-        let algorithm = self.options.checksum;
-        self.tasks.spawn(async move {
-            let mut digests = Vec::new();
-            for part in &parts {
-                digests.push(rehash::part(algorithm, part).await);
-            }
-            Event::TailSplit { first, digests }
-        });
-    }
-
-    /// Replaces the buffers from part `first` on by those of the tail split.
-    fn adopt_split_buffers(&mut self, first: u32) {
-        self.buffers.retain(|number, _| *number < first);
-        self.buffers.extend((first..).zip(self.split_buffers.drain(..)));
-    }
-
-    fn rehash(&mut self, number: u32) {
-        let chunks = self.buffers.get(&number).cloned().unwrap_or_default();
-        let algorithm = self.options.checksum;
-        self.tasks.spawn(async move {
-            let digest = rehash::part(algorithm, &chunks).await;
-            Event::Rehashed { number, digest, md5: rehash::md5_of(&chunks).await }
-        });
     }
 }
 

@@ -1,0 +1,173 @@
+//! The tasks of an upload, and the bytes that they send.
+//!
+//! Owns the buffers of unacknowledged parts and the requests in flight. Must not decide what is sent
+//! or when a buffer is released. Invariant: the bytes of a part stay in memory until the part is
+//! released, however often it is sent.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use super::requests::{self, PreparedCall};
+use super::{rehash, tail_split};
+use crate::transfer::client::Client;
+use proto::api::{ObjectLocation, PutOptions, request};
+use proto::retry::Failure;
+use proto::transport_error::TransportError;
+use proto::upload::{ApiCall, Event, Upload};
+
+/// The tasks and buffers of one upload. Each task ends with an event for the upload machine.
+pub(super) struct UploadTasks {
+    client: Arc<Client>,
+    location: Arc<ObjectLocation>,
+    options: Arc<PutOptions>,
+    /// The chunks of each part that is not released.
+    buffers: HashMap<u32, Vec<Bytes>>,
+    /// The parts of a tail split, while their digests are computed.
+    split_buffers: Vec<Vec<Bytes>>,
+    tasks: JoinSet<Event>,
+    part_tasks: HashMap<u32, AbortHandle>,
+    commit_task: Option<CommitTask>,
+}
+
+/// A commit or put in flight.
+struct CommitTask {
+    call: ApiCall,
+    task: AbortHandle,
+    /// Whether its first byte has been sent.
+    sent: Arc<AtomicBool>,
+}
+
+impl UploadTasks {
+    pub(super) fn new(client: Arc<Client>, location: ObjectLocation, options: PutOptions) -> Self {
+        UploadTasks {
+            client,
+            location: Arc::new(location),
+            options: Arc::new(options),
+            buffers: HashMap::new(),
+            split_buffers: Vec::new(),
+            tasks: JoinSet::new(),
+            part_tasks: HashMap::new(),
+            commit_task: None,
+        }
+    }
+
+    /// The event of the next task that ends; an error where it was aborted or has panicked. `None`
+    /// where no task is in flight.
+    pub(super) async fn next(&mut self) -> Option<Result<Event, JoinError>> {
+        self.tasks.join_next().await
+    }
+
+    /// Keeps the bytes of a part until it is released.
+    pub(super) fn add_part(&mut self, number: u32, chunks: Vec<Bytes>) {
+        self.buffers.insert(number, chunks);
+    }
+
+    pub(super) fn release_part(&mut self, number: u32) {
+        self.buffers.remove(&number);
+    }
+
+    /// Aborts the requests of all parts.
+    pub(super) fn cancel_parts(&mut self) {
+        self.part_tasks.drain().for_each(|(_, task)| task.abort());
+    }
+
+    pub(super) fn abort_all(&mut self) {
+        self.tasks.abort_all();
+    }
+
+    /// Brings tasks and buffers in line with an event before the machine takes it.
+    pub(super) fn before_event(&mut self, event: &Event) {
+        match event {
+            Event::CallDone { call: ApiCall::Part(number), .. } => {
+                self.part_tasks.remove(number);
+            }
+            Event::CallDone { call: ApiCall::Commit | ApiCall::Put, .. } => self.commit_task = None,
+            Event::TailSplit { first, .. } => self.adopt_split_buffers(*first),
+            _ => {}
+        }
+    }
+
+    /// Starts a task for a call, unless the upload or part of the call does not exist any more.
+    pub(super) fn start_call(&mut self, upload: &Upload, call: ApiCall) {
+        let request = requests::request(upload, &self.location, &self.options, &call);
+        let Some(request) = request else { return };
+        let upload_id = upload.upload_id().map(str::to_owned);
+        if let (ApiCall::Part(1), Some(id)) = (&call, &upload_id) {
+            let probe = request::list_parts(&self.location, id, None);
+            self.client.session.set_probe_request(probe.method, &probe.target);
+        }
+        let chunks = match &call {
+            ApiCall::Part(number) => self.buffers.get(number).cloned().unwrap_or_default(),
+            ApiCall::Put => self.buffers.get(&1).cloned().unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let sent = Arc::new(AtomicBool::new(false));
+        let task = {
+            let (client, location) = (self.client.clone(), self.location.clone());
+            let (call, sent) = (call.clone(), sent.clone());
+            self.tasks.spawn(async move {
+                let prepared = PreparedCall { call: call.clone(), request, chunks, upload_id };
+                let result = requests::perform(&client, &location, prepared, &sent).await;
+                Event::CallDone { call, result }
+            })
+        };
+        match call {
+            ApiCall::Commit | ApiCall::Put => {
+                self.commit_task = Some(CommitTask { call, task, sent });
+            }
+            ApiCall::Part(number) => {
+                self.part_tasks.insert(number, task);
+            }
+            _ => {}
+        }
+    }
+
+    /// Cancels a commit or put that still waits for a connection or a token, and returns its end.
+    /// `None` where there is none, or where its first byte has been sent.
+    pub(super) fn cancel_unsent_commit(&mut self) -> Option<Event> {
+        let CommitTask { call, task, sent } = self.commit_task.take()?;
+        if sent.load(Ordering::Acquire) || task.is_finished() {
+            return None;
+        }
+        task.abort();
+        let text = "it was not sent any more".to_owned();
+        let failure = Failure::Transport { kind: TransportError::Connect, text };
+        Some(Event::CallDone { call, result: Err(failure) })
+    }
+
+    /// Cuts the buffers from part `first` on into parts of other sizes, and computes their digests.
+    pub(super) fn split_tail(&mut self, first: u32, sizes: &[u64]) {
+        let buffers = (first..).map_while(|number| self.buffers.get(&number));
+        let chunks: VecDeque<Bytes> = buffers.flatten().cloned().collect();
+        let parts = tail_split::split(chunks, sizes);
+        self.split_buffers.clone_from(&parts);
+        let algorithm = self.options.checksum;
+        self.tasks.spawn(async move {
+            let mut digests = Vec::new();
+            for part in &parts {
+                digests.push(rehash::part(algorithm, part).await);
+            }
+            Event::TailSplit { first, digests }
+        });
+    }
+
+    /// Replaces the buffers from part `first` on by those of the tail split.
+    fn adopt_split_buffers(&mut self, first: u32) {
+        self.buffers.retain(|number, _| *number < first);
+        self.buffers.extend((first..).zip(self.split_buffers.drain(..)));
+    }
+
+    /// Computes the digests of a part again from its buffers.
+    pub(super) fn rehash(&mut self, number: u32) {
+        let chunks = self.buffers.get(&number).cloned().unwrap_or_default();
+        let algorithm = self.options.checksum;
+        self.tasks.spawn(async move {
+            let digest = rehash::part(algorithm, &chunks).await;
+            Event::Rehashed { number, digest, md5: rehash::md5_of(&chunks).await }
+        });
+    }
+}
