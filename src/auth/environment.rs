@@ -1,8 +1,9 @@
 //! The environment variables and the home folder of the process, as a value.
 //!
-//! Owns every access to them: `main` captures the value once and passes it on, so that a test can use
-//! its own. Must not know what a variable means. Invariants: a variable that is set but empty counts as
-//! not set; a variable of OCI or ocipipe that is not UTF-8 is an error and never counts as not set.
+//! Owns every access to them: `main` captures the value once and passes it on, so that a test can
+//! use its own. Must not know what a variable means. Invariants: a variable that is set but empty
+//! counts as not set; a variable of OCI or ocipipe that is not UTF-8 is an error and never counts
+//! as not set.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -93,8 +94,8 @@ impl Environment {
         }
     }
 
-    /// The home folder: `HOME` or, if that is not set (as for a system service), the one in the user
-    /// database.
+    /// The home folder: `HOME` or, if that is not set (as for a system service), the one in the
+    /// user database.
     pub fn home(&self) -> Option<&Path> {
         let find = || match self.raw("HOME").filter(|home| !home.is_empty()) {
             Some(home) => Some(PathBuf::from(home)),

@@ -1,7 +1,7 @@
 //! Credentials: read from options, environment and files, and refreshed in the background.
 //!
-//! Owns the config file, the key file, the session token file and the refresh. Must not know uploads or
-//! the command line. Invariant: no message contains a secret.
+//! Owns the config file, the key file, the session token file and the refresh. Must not know
+//! uploads or the command line. Invariant: no message contains a secret.
 
 pub mod environment;
 pub mod options;

@@ -1,8 +1,9 @@
 //! The options that all commands which use the service share, as plain values.
 //!
-//! Owns their types. Each value is that of the command line, else of the environment, else of the rc
-//! file; values of the config file are not included. Must not decide anything by the origin of a value,
-//! which is for messages only. Invariant: `None` means that none of the three sets the option.
+//! Owns their types. Each value is that of the command line, else of the environment, else of the
+//! rc file; values of the config file are not included. Must not decide anything by the origin of a
+//! value, which is for messages only. Invariant: `None` means that none of the three sets the
+//! option.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -84,7 +85,8 @@ pub struct NetworkOptions {
     pub no_proxy: Option<Setting>,
 }
 
-/// The account and the endpoint, as far as the command line, the environment and the rc file set them.
+/// The account and the endpoint, as far as the command line, the environment and the rc file set
+/// them.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceOptions {
     pub auth: Option<AuthMode>,

@@ -141,8 +141,8 @@ pub struct UploadsCommand {
     pub service: ServiceOptions,
 }
 
-/// What `uploads` does with the uploads that match every filter. For `Abort`, at least one filter or
-/// `--all` was given.
+/// What `uploads` does with the uploads that match every filter. For `Abort`, at least one filter
+/// or `--all` was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadsAction {
     List,

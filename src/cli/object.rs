@@ -1,7 +1,8 @@
 //! The options on the properties of the object: tier, headers, metadata, encryption.
 //!
 //! Owns the guess of the content type by name. Must not read a file. Invariant: every text in the
-//! result is valid as the value of a header, except that metadata and the disposition need not be ASCII.
+//! result is valid as the value of a header, except that metadata and the disposition need not be
+//! ASCII.
 
 use std::path::PathBuf;
 
@@ -54,8 +55,8 @@ pub fn settings(
     })
 }
 
-/// The metadata in `--metadata`, or the path of a file with them. As in the OCI CLI, a leading `~` and
-/// variables in `file://PATH` are expanded.
+/// The metadata in `--metadata`, or the path of a file with them. As in the OCI CLI, a leading `~`
+/// and variables in `file://PATH` are expanded.
 fn metadata(text: Option<&str>, environment: &Environment) -> Result<Metadata, Error> {
     let Some(text) = text else { return Ok((Vec::new(), None)) };
     match text.get(..7) {
@@ -72,8 +73,9 @@ fn metadata(text: Option<&str>, environment: &Environment) -> Result<Metadata, E
 
 type Metadata = (metadata::Pairs, Option<PathBuf>);
 
-/// The media type by the extension of a file name: first the formats that are commonly streamed, then
-/// a table of all registered types. `None` leaves the service's default, application/octet-stream.
+/// The media type by the extension of a file name: first the formats that are commonly streamed,
+/// then a table of all registered types. `None` leaves the service's default,
+/// application/octet-stream.
 fn guess_content_type(name: &str) -> Option<&'static str> {
     let file = name.rsplit('/').next()?.to_ascii_lowercase();
     let (stem, extension) = file.rsplit_once('.')?;

@@ -1,8 +1,8 @@
 //! Turns the options of `put` into a `PutCommand`, or into an error about the first invalid one.
 //!
 //! Owns which options contradict each other. Must not access a file, the clock or the service.
-//! Invariant: of two options that contradict each other at most one reaches the command, and no option
-//! is silently ignored.
+//! Invariant: of two options that contradict each other at most one reaches the command, and no
+//! option is silently ignored.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -139,8 +139,8 @@ fn base_name(file: &Path) -> Result<&str, Error> {
     })
 }
 
-/// `--if-match` with `--force` is allowed, since scripts for the OCI CLI use both (`--force` suppresses
-/// its question); the stricter of the two applies.
+/// `--if-match` with `--force` is allowed, since scripts for the OCI CLI use both (`--force`
+/// suppresses its question); the stricter of the two applies.
 fn overwrite(put: &PutArgs) -> Result<Overwrite, Error> {
     if put.no_overwrite {
         let force = put.force.then_some("--force");

@@ -1,9 +1,9 @@
-//! The options of all commands that use the service: the command line before the environment, and both
-//! before the rc file.
+//! The options of all commands that use the service: the command line before the environment, and
+//! both before the rc file.
 //!
-//! Owns the variables that correspond to options. Must not read the config file; `auth::profile` adds
-//! its values. Invariants: a variable is used only if its option is not given; a variable that is not
-//! UTF-8 is an error.
+//! Owns the variables that correspond to options. Must not read the config file; `auth::profile`
+//! adds its values. Invariants: a variable is used only if its option is not given; a variable that
+//! is not UTF-8 is an error.
 
 use std::path::PathBuf;
 
@@ -131,9 +131,10 @@ impl RawServiceOptions<'_> {
         (!paths.is_empty()).then(|| CertBundle { paths, origin: origins.join(" and ") })
     }
 
-    /// The proxy. As in the OCI CLI, that of the option or of the rc file is used for every host, and
-    /// that of the environment for every host that NO_PROXY does not name. As in Python, the variable in
-    /// lower case comes first, and an empty one means no proxy. Fails if a variable is not UTF-8.
+    /// The proxy. As in the OCI CLI, that of the option or of the rc file is used for every host,
+    /// and that of the environment for every host that NO_PROXY does not name. As in Python, the
+    /// variable in lower case comes first, and an empty one means no proxy. Fails if a variable is
+    /// not UTF-8.
     fn proxy(&self, environment: &Environment) -> Result<NetworkOptions, Error> {
         if let Some(proxy) = self.proxy {
             let proxy = Some(Setting::new(proxy, "--proxy"));
@@ -162,8 +163,8 @@ impl RawServiceOptions<'_> {
         Ok(NetworkOptions { proxy, no_proxy, ..NetworkOptions::default() })
     }
 
-    /// The options with `--local`, where only those on refreshing tokens have an effect. Fails if an
-    /// option of an account or of the network is given; their variables are ignored.
+    /// The options with `--local`, where only those on refreshing tokens have an effect. Fails if
+    /// an option of an account or of the network is given; their variables are ignored.
     pub fn local(&self) -> Result<ServiceOptions, Error> {
         let given = [
             ("--auth", self.auth.is_some()),

@@ -1,9 +1,9 @@
 //! Suggests a known option or command for an unknown one.
 //!
-//! Owns the options and commands of the OCI CLI and similar tools that have another name here, and the
-//! edit distance up to which a name is suggested. Must not know what an option means. Invariant: a
-//! suggestion corrects a name of another tool or a typing error; a name that is merely similar gets
-//! none.
+//! Owns the options and commands of the OCI CLI and similar tools that have another name here, and
+//! the edit distance up to which a name is suggested. Must not know what an option means.
+//! Invariant: a suggestion corrects a name of another tool or a typing error; a name that is merely
+//! similar gets none.
 
 /// Options of other tools that have another name here, or are not needed.
 const FOREIGN_OPTION_HINTS: [(&str, &str); 32] = [
@@ -81,8 +81,8 @@ fn suggest<'a>(
 }
 
 /// The known name that is one edit away (a letter inserted, deleted, changed, or exchanged with its
-/// neighbour), or else the only known name with this prefix, or else one that is as many edits away as
-/// the length of the name allows: one more for each 8 letters.
+/// neighbour), or else the only known name with this prefix, or else one that is as many edits away
+/// as the length of the name allows: one more for each 8 letters.
 fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.trim_start_matches('-').to_ascii_lowercase();
     let wanted = plain(unknown);

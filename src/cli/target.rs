@@ -1,7 +1,7 @@
 //! The object or bucket of a command: the positional URL, or the options in its place.
 //!
-//! Owns how the two combine. Must not know what the command does with it. Invariant: the bucket comes
-//! from exactly one of the two.
+//! Owns how the two combine. Must not know what the command does with it. Invariant: the bucket
+//! comes from exactly one of the two.
 
 use proto::error::Error;
 use proto::object_url::{BucketUrl, ObjectUrl};
@@ -16,8 +16,8 @@ pub struct RawTarget<'a> {
 }
 
 impl RawTarget<'_> {
-    /// The object. `what` is the name of the positional in messages. Fails if none or more than one is
-    /// given, or if a part is malformed.
+    /// The object. `what` is the name of the positional in messages. Fails if none or more than one
+    /// is given, or if a part is malformed.
     pub fn object(&self, what: &str) -> Result<ObjectUrl, Error> {
         if let Some(url_text) = self.positional(what)? {
             if let Some((option, _)) = self.options().into_iter().find(|(_, v)| v.is_some()) {
@@ -43,8 +43,8 @@ impl RawTarget<'_> {
         }
     }
 
-    /// The bucket and, if given, the name of an object in it. Fails if no bucket is given, if a part is
-    /// given twice, or if one is malformed.
+    /// The bucket and, if given, the name of an object in it. Fails if no bucket is given, if a
+    /// part is given twice, or if one is malformed.
     pub fn bucket(&self) -> Result<BucketUrl, Error> {
         if let Some(url_text) = self.positional("the bucket")? {
             let url = BucketUrl::parse(url_text)?;

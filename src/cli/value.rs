@@ -1,7 +1,7 @@
 //! Parses the values of options.
 //!
-//! Owns the error of a malformed value, which is the same for every option. Must not know any command.
-//! Invariant: an error names the option, quotes the value and gives the reason.
+//! Owns the error of a malformed value, which is the same for every option. Must not know any
+//! command. Invariant: an error names the option, quotes the value and gives the reason.
 
 use std::time::Duration;
 

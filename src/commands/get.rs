@@ -17,8 +17,8 @@ use crate::transfer::download::{self, DownloadRequest};
 use crate::transfer::sink;
 use proto::error::Error;
 
-/// Downloads the object until it is complete or a signal arrives. Fails with the first error that is
-/// not retryable, or when the download makes no progress for `--retry-for`.
+/// Downloads the object until it is complete or a signal arrives. Fails with the first error that
+/// is not retryable, or when the download makes no progress for `--retry-for`.
 pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
     let mut signals = Signals::subscribe()?;
     let worker = until_signal(&mut signals, sink::worker()).await?;

@@ -22,7 +22,8 @@ use proto::error::{Error, ErrorKind};
 /// At the end of a run: how long the runtime waits for blocking calls (name look-ups, file writes).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Executes a command and prints its result on stdout. Fails with the error that becomes the exit code.
+/// Executes a command and prints its result on stdout. Fails with the error that becomes the exit
+/// code.
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     match command {
         Command::Put(command) => {

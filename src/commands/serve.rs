@@ -14,11 +14,13 @@ use std::io::{self, Write};
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as well.
+/// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as
+/// well.
 const LOG: &str = "OCIPIPE_SERVE_LOG";
 
-/// Runs a local Object Storage until a signal stops it. SIGINT and SIGTERM do so even in a background
-/// job, where the shell has them ignored. Fails if the store cannot start or the URL cannot be printed.
+/// Runs a local Object Storage until a signal stops it. SIGINT and SIGTERM do so even in a
+/// background job, where the shell has them ignored. Fails if the store cannot start or the URL
+/// cannot be printed.
 pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let ServeCommand { dir, port, token_ttl, faults } = command;
     // Before the URL is printed, since its reader may send a signal at once.
@@ -111,16 +113,16 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Starts a store whose objects are plain files below `dir`; creates `dir` if it does not exist.
-    /// Fails if the folder cannot be written.
+    /// Starts a store whose objects are plain files below `dir`; creates `dir` if it does not
+    /// exist. Fails if the folder cannot be written.
     pub async fn start(dir: &Path) -> Result<LocalStore, Error> {
         let options = ServerOptions::new(dir, StorageLayout::PlainFiles);
         let server = emulator::start(options).await.map_err(|error| cannot_start(dir, &error))?;
         Ok(LocalStore { server })
     }
 
-    /// The options with which a client reaches the store. Of the given ones, only those on refreshing
-    /// tokens remain.
+    /// The options with which a client reaches the store. Of the given ones, only those on
+    /// refreshing tokens remain.
     pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
         ServiceOptions {
             config_file: Some(self.server.config_path()),

@@ -1,7 +1,7 @@
 //! The `session` command: `session show` and `session refresh`.
 //!
-//! Owns what is printed on stdout. Must not know how a session is read or refreshed. Invariant: every
-//! printed text has passed `printable`.
+//! Owns what is printed on stdout. Must not know how a session is read or refreshed. Invariant:
+//! every printed text has passed `printable`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::transfer::session_transport::SessionTransport;
 /// A refresh whose connection moves no byte for this long fails.
 const REFRESH_STALL: Duration = Duration::from_secs(20);
 
-/// Prints the report of the profile's session. Fails if the credentials cannot be used, or cannot be
-/// refreshed.
+/// Prints the report of the profile's session. Fails if the credentials cannot be used, or cannot
+/// be refreshed.
 pub fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
     let identity = Identity::resolve(&command.service, environment)?;
     let reporter = Reporter::new(OutputOptions::default(), false);

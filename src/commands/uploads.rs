@@ -1,7 +1,8 @@
 //! The `uploads` command: lists or aborts multipart uploads that were never committed.
 //!
-//! Owns the selection of uploads by name, id and age. Must not know how an upload proceeds. Invariant:
-//! only uploads that every given filter matches are aborted, and each failed abort is reported.
+//! Owns the selection of uploads by name, id and age. Must not know how an upload proceeds.
+//! Invariant: only uploads that every given filter matches are aborted, and each failed abort is
+//! reported.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,8 @@ struct UploadRow {
     upload_id: String,
 }
 
-/// Lists or aborts uploads and returns them as JSON. Fails if the uploads cannot be listed or one of
-/// them cannot be aborted.
+/// Lists or aborts uploads and returns them as JSON. Fails if the uploads cannot be listed or one
+/// of them cannot be aborted.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::new(OutputOptions::default(), false));
     let client = Client::open_session(&command.service, environment, TIMEOUTS, &reporter)?;
@@ -84,7 +85,8 @@ pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Resu
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the list cannot be written: {e}")))
 }
 
-/// A time as the OCI CLI prints it, in UTC and to the microsecond; a malformed one is left as it is.
+/// A time as the OCI CLI prints it, in UTC and to the microsecond; a malformed one is left as it
+/// is.
 fn format_time(text: &str) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
     let format = match time.subsec_microsecond() {
@@ -124,8 +126,8 @@ fn filter(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> V
     all.into_iter().filter(|upload| matches(upload) && old_enough(upload)).collect()
 }
 
-/// Aborts the selected uploads, and reports each one that fails. Fails with the first of the errors, or
-/// if `--upload-id` matches no upload.
+/// Aborts the selected uploads, and reports each one that fails. Fails with the first of the
+/// errors, or if `--upload-id` matches no upload.
 async fn abort_listed(
     lookup: &Lookup<'_>,
     location: &ObjectLocation,

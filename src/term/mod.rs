@@ -1,7 +1,7 @@
 //! The output of a run: progress and messages on stderr, the result on stdout.
 //!
-//! Owns the terminal and the standard descriptors. Must not know what is transferred or how. Invariant:
-//! no write to stderr delays or fails a transfer.
+//! Owns the terminal and the standard descriptors. Must not know what is transferred or how.
+//! Invariant: no write to stderr delays or fails a transfer.
 
 pub mod progress;
 pub mod startup_fds;

@@ -1,9 +1,9 @@
 //! The standard descriptors as the process inherited them, and the result on stdout.
 //!
-//! Before `main`, the Rust runtime opens `/dev/null` for each closed standard descriptor, after which
-//! `<&-` looks like `</dev/null`. The first is an error of a script and the second may be intended, so
-//! this module records the state before that. Must not read any of the three. Invariant: a descriptor
-//! counts as closed only if it was not open when the process started.
+//! Before `main`, the Rust runtime opens `/dev/null` for each closed standard descriptor, after
+//! which `<&-` looks like `</dev/null`. The first is an error of a script and the second may be
+//! intended, so this module records the state before that. Must not read any of the three.
+//! Invariant: a descriptor counts as closed only if it was not open when the process started.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,9 +19,9 @@ const STDOUT: u8 = 2;
 /// One bit for each descriptor that was closed at the start.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-// Runs before `main`, so it uses only system calls and an atomic, and nothing of the standard library
-// that needs the runtime. `unsafe` in the attribute is the `ctor` crate's reminder of that rule; there
-// is no unsafe code here.
+// Runs before `main`, so it uses only system calls and an atomic, and nothing of the standard
+// library that needs the runtime. `unsafe` in the attribute is the `ctor` crate's reminder of that
+// rule; there is no unsafe code here.
 #[ctor::ctor(unsafe)]
 fn record_closed_fds() {
     let closed = |flags: rustix::io::Result<rustix::io::FdFlags>| flags == Err(Errno::BADF);
@@ -35,8 +35,8 @@ fn record_closed_fds() {
     CLOSED.store(bits, Ordering::Relaxed);
 }
 
-/// Fails if the command would read a stream from a terminal or a closed stdin, or print its result to
-/// a closed stdout. Called before anything is read or sent.
+/// Fails if the command would read a stream from a terminal or a closed stdin, or print its result
+/// to a closed stdout. Called before anything is read or sent.
 pub fn require(reads_stdin: bool, writes_stdout: bool) -> Result<(), Error> {
     if reads_stdin && closed(STDIN) {
         return Err(Error::usage("stdin is closed: there is no stream to upload")
@@ -63,8 +63,8 @@ pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Writes a result to stdout or, if that fails, to stderr with the reason. Not reported as a failure,
-/// since the operation itself succeeded.
+/// Writes a result to stdout or, if that fails, to stderr with the reason. Not reported as a
+/// failure, since the operation itself succeeded.
 pub fn print_result(text: &str) {
     print_to(&mut io::stdout().lock(), text, |message| {
         stderr::shared().enqueue(message, Priority::Final);

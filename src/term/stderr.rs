@@ -1,10 +1,10 @@
 //! The queue of stderr and the thread that writes it.
 //!
-//! stderr may be open and never read: a pager, a stopped terminal, a parent that waits for the exit of
-//! this process. A write would block, so that only this thread writes. Owns the queue and its limits.
-//! Must not know what the texts mean. Invariants: no call waits for a reader except `flush_timeout`,
-//! which waits no longer than its limit; texts are written in the order they were queued; control
-//! characters reach the terminal only through `draw`.
+//! stderr may be open and never read: a pager, a stopped terminal, a parent that waits for the exit
+//! of this process. A write would block, so that only this thread writes. Owns the queue and its
+//! limits. Must not know what the texts mean. Invariants: no call waits for a reader except
+//! `flush_timeout`, which waits no longer than its limit; texts are written in the order they were
+//! queued; control characters reach the terminal only through `draw`.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -19,8 +19,8 @@ use proto::printable;
 /// How long the exit of the process waits for the queue to be written.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The bytes in the queue beyond which a text of each priority is dropped: memory stays bounded, and
-/// old progress is useless.
+/// The bytes in the queue beyond which a text of each priority is dropped: memory stays bounded,
+/// and old progress is useless.
 const MAX_DROPPABLE: usize = 64 * 1024;
 const MAX_NORMAL: usize = 256 * 1024;
 
@@ -134,7 +134,8 @@ impl StderrShared {
         }
     }
 
-    /// Writes the queue on the calling thread, up to the deadline. Does nothing if there is a thread.
+    /// Writes the queue on the calling thread, up to the deadline. Does nothing if there is a
+    /// thread.
     fn write_until(&self, deadline: Instant) {
         let mut sink = self.sink();
         if self.locked().threaded {
@@ -200,8 +201,8 @@ impl Stderr {
         self.draw(printable::text(&text).into_owned(), priority)
     }
 
-    /// Queues a text with control characters for the terminal. The caller has escaped every text in it
-    /// that is not its own.
+    /// Queues a text with control characters for the terminal. The caller has escaped every text in
+    /// it that is not its own.
     pub fn draw(&self, text: String, priority: Priority) -> bool {
         let mut state = self.shared.locked();
         let room = match priority {
@@ -244,8 +245,8 @@ impl Stderr {
     }
 }
 
-/// Descriptor 2 itself. The standard library's stderr has a lock, on which a panic of another thread
-/// would wait for a write that does not end.
+/// Descriptor 2 itself. The standard library's stderr has a lock, on which a panic of another
+/// thread would wait for a write that does not end.
 struct StderrFd;
 
 impl StderrSink for StderrFd {
@@ -263,7 +264,8 @@ impl StderrSink for StderrFd {
                 if !ready(Timespec::try_from(left).ok().as_ref()) {
                     return done;
                 }
-                // A pipe that poll reports as writable accepts 512 bytes without blocking (PIPE_BUF).
+                // A pipe that poll reports as writable accepts 512 bytes without blocking
+                // (PIPE_BUF).
                 piece = &piece[..piece.len().min(512)];
             }
             match rustix::io::write(stderr, piece) {

@@ -1,7 +1,7 @@
 //! The config file on disk: its path, its profile, and the variables that override its keys.
 //!
-//! Owns the paths of config files and every read of them. Must not know what a value means. Invariant:
-//! for each key, a variable overrides the file.
+//! Owns the paths of config files and every read of them. Must not know what a value means.
+//! Invariant: for each key, a variable overrides the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,8 +51,8 @@ pub(super) struct ProfileSettings {
 }
 
 impl ProfileSettings {
-    /// Reads the profile that the options name. Fails if there is no config file and one is needed, if
-    /// it cannot be read or parsed, or if it lacks the profile.
+    /// Reads the profile that the options name. Fails if there is no config file and one is needed,
+    /// if it cannot be read or parsed, or if it lacks the profile.
     pub(super) fn read(
         options: &ServiceOptions,
         environment: &Environment,
@@ -133,8 +133,8 @@ impl ProfileSettings {
     }
 
     /// Whether a key belongs to this profile's identity: it is set in the environment or in the
-    /// profile's own section, or it is inherited and the profile has no `user` of its own. A profile
-    /// with a user of its own is one of an API key, whatever DEFAULT contains.
+    /// profile's own section, or it is inherited and the profile has no `user` of its own. A
+    /// profile with a user of its own is one of an API key, whatever DEFAULT contains.
     pub(super) fn is_configured(&self, key: &str) -> bool {
         let own = |key: &str| self.profile_section.get(key).is_some_and(|value| !value.is_empty());
         let named = |key: &str| self.texts.contains_key(key) || self.paths.contains_key(key);
@@ -168,8 +168,8 @@ impl fmt::Display for ProfileSettings {
     }
 }
 
-/// The path of the config file. As in the SDK, `OCI_CONFIG_FILE` counts only if `~/.oci/config` does
-/// not exist.
+/// The path of the config file. As in the SDK, `OCI_CONFIG_FILE` counts only if `~/.oci/config`
+/// does not exist.
 fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf, Error> {
     if let Some(file) = &options.config_file {
         return Ok(environment.expand(file));

@@ -1,8 +1,8 @@
 //! The identity and the endpoint, resolved from options, environment and config file.
 //!
 //! Owns the meaning of the config keys. Must not read a key or a token, only their paths, nor the
-//! environment of the process itself. Invariant: an `Identity` is complete for its mode, so that every
-//! missing or malformed value is an error before anything is sent.
+//! environment of the process itself. Invariant: an `Identity` is complete for its mode, so that
+//! every missing or malformed value is an error before anything is sent.
 
 mod config;
 mod ini;
@@ -83,8 +83,8 @@ pub enum CredentialSource {
 }
 
 impl Identity {
-    /// Resolves the identity. Fails if a value is missing or malformed, or if the config file cannot be
-    /// read.
+    /// Resolves the identity. Fails if a value is missing or malformed, or if the config file
+    /// cannot be read.
     pub fn resolve(options: &ServiceOptions, environment: &Environment) -> Result<Identity, Error> {
         let settings = config::ProfileSettings::read(options, environment)?;
         let mut login = login(&settings, environment);

@@ -1,8 +1,8 @@
 //! Reads the key file and the token file together.
 //!
-//! Owns every read of the two files. Must not compare an expiry with a clock, nor decide what a read
-//! error means for the session. Invariant: the key and the token of a `KeyAndToken` were on disk at
-//! the same time, and the token is bound to the key if the token names a key.
+//! Owns every read of the two files. Must not compare an expiry with a clock, nor decide what a
+//! read error means for the session. Invariant: the key and the token of a `KeyAndToken` were on
+//! disk at the same time, and the token is bound to the key if the token names a key.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -49,8 +49,8 @@ impl FileSnapshot {
         FileSnapshot { key, token }
     }
 
-    /// Whether both files were last changed more than 2 s before `now`, so that the next change gets
-    /// another modification time.
+    /// Whether both files were last changed more than 2 s before `now`, so that the next change
+    /// gets another modification time.
     pub(super) fn is_stable(&self, now: SystemTime) -> bool {
         /// The coarsest resolution of modification times among file systems (FAT).
         const MTIME_GRANULARITY: Duration = Duration::from_secs(2);
@@ -143,8 +143,8 @@ pub(super) fn read(
             (Some(token), key_id)
         }
         CredentialSource::ApiKey { tenancy, user, fingerprint } => {
-            // The fingerprint in the profile belongs to the key that was in the file at the start of
-            // the run. A key that replaces it is sent with its own fingerprint.
+            // The fingerprint in the profile belongs to the key that was in the file at the start
+            // of the run. A key that replaces it is sent with its own fingerprint.
             let key_id = match previous {
                 Some(previous) if previous.key_text == key_text => previous.key_id.clone(),
                 Some(_) => KeyId::api_key(tenancy, user, key.fingerprint()),

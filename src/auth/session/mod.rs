@@ -16,9 +16,10 @@
 //! `credentials` costs one `stat` per file while nothing changes, and waits if there is no valid
 //! token; its error is final. No call waits for a buffer or a connection of an upload.
 //!
-//! Owns the clock and, through `credential_files` and `token_file`, the disk. Makes no decision about
-//! a token; `proto::token_lifecycle` makes them. Must not know what a request is for. Invariant: key
-//! and token of `Credentials` belong together, and a token known to be expired is never returned.
+//! Owns the clock and, through `credential_files` and `token_file`, the disk. Makes no decision
+//! about a token; `proto::token_lifecycle` makes them. Must not know what a request is for.
+//! Invariant: key and token of `Credentials` belong together, and a token known to be expired is
+//! never returned.
 
 mod credential_files;
 mod refresh;
@@ -137,8 +138,8 @@ impl Session {
         Ok(Session { shared: Arc::new(shared), refresher: OnceLock::new() })
     }
 
-    /// Starts the task that refreshes the token and queries the service's clock. Must be called within
-    /// a runtime; further calls start no second task.
+    /// Starts the task that refreshes the token and queries the service's clock. Must be called
+    /// within a runtime; further calls start no second task.
     pub fn start_background_refresh(&self, config: RefreshConfig) {
         let RefreshConfig { transport, retry_for, notify } = config;
         let identity = &self.shared.identity;
@@ -158,8 +159,8 @@ impl Session {
         self.decide(request).await.map(drop)
     }
 
-    /// The credentials to sign the next attempt with. Waits while there are none; fails if there will
-    /// be none.
+    /// The credentials to sign the next attempt with. Waits while there are none; fails if there
+    /// will be none.
     pub async fn credentials(&self, request: SigningRequest) -> Result<Arc<Credentials>, Error> {
         let credentials = self.decide(request).await?;
         let mut state = self.shared.state();
@@ -200,8 +201,8 @@ impl Session {
         UNIX_EPOCH + self.shared.state().lifecycle.clock(self.shared.now())
     }
 
-    /// Records that a request got a 401. `server_date` is the date of the response. The next call of
-    /// `credentials` returns what to sign the next attempt with.
+    /// Records that a request got a 401. `server_date` is the date of the response. The next call
+    /// of `credentials` returns what to sign the next attempt with.
     pub fn on_unauthorized(
         &self,
         credentials: &Credentials,
@@ -248,8 +249,8 @@ impl Session {
         self.shared.notify_events(&mut state);
     }
 
-    /// Sets the small request that shows whether rejected credentials are accepted again. Before the
-    /// first call it is a look-up of the namespace.
+    /// Sets the small request that shows whether rejected credentials are accepted again. Before
+    /// the first call it is a look-up of the namespace.
     pub fn set_probe_request(&self, method: &'static str, target: &str) {
         self.shared.state().probe_request = ProbeRequest { method, target: target.to_owned() };
     }

@@ -1,8 +1,9 @@
-//! The background task of a session: refreshes the token, probes it and queries the service's clock.
+//! The background task of a session: refreshes the token, probes it and queries the service's
+//! clock.
 //!
 //! Owns every call of the auth service. Must not decide when to make one; the token lifecycle does.
-//! Invariant: no lock that an upload needs is kept during a request, and a refresh that hangs delays
-//! neither probes nor reads of the files.
+//! Invariant: no lock that an upload needs is kept during a request, and a refresh that hangs
+//! delays neither probes nor reads of the files.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -102,8 +102,8 @@ fn check_api_key(
     key.err().cloned().or_else(|| mismatch.flatten().map(error))
 }
 
-/// Adds the times of the token and whether it is bound to the key; returns why it cannot be used. An
-/// expired token comes before an error of the key, since a new login replaces both.
+/// Adds the times of the token and whether it is bound to the key; returns why it cannot be used.
+/// An expired token comes before an error of the key, since a new login replaces both.
 fn check_token(
     table: &mut Table,
     identity: &Identity,

@@ -1,7 +1,8 @@
-//! The state that a session and its background refresh share: key, token, lifecycle and file stamps.
+//! The state that a session and its background refresh share: key, token, lifecycle and file
+//! stamps.
 //!
-//! Owns the one lock over that state and the adoption of key and token from the files. Must not wait
-//! for anything but the disk while it has the lock. Invariant: `keys`, `credentials` and the
+//! Owns the one lock over that state and the adoption of key and token from the files. Must not
+//! wait for anything but the disk while it has the lock. Invariant: `keys`, `credentials` and the
 //! token in `lifecycle` are of one generation.
 
 use std::collections::VecDeque;
@@ -30,7 +31,8 @@ pub(super) struct SharedState {
     /// The origin of the monotonic clock.
     pub started_at: Instant,
     pub state: Mutex<SessionState>,
-    /// Notified when a task that waits for credentials or for the end of a refresh should look again.
+    /// Notified when a task that waits for credentials or for the end of a refresh should look
+    /// again.
     pub changed: Notify,
     /// Notified when the refresher should look for its next task.
     pub refresher_wake: Notify,
@@ -101,8 +103,8 @@ impl RejectedKeys {
 /// The stamps of the files at the last successful read.
 pub(super) struct LastRead {
     pub snapshot: FileSnapshot,
-    /// Whether the stamps were old enough at that time for a later change to alter them. File systems
-    /// store times coarsely: two changes within 2 s may leave the same stamp.
+    /// Whether the stamps were old enough at that time for a later change to alter them. File
+    /// systems store times coarsely: two changes within 2 s may leave the same stamp.
     pub stable: bool,
 }
 

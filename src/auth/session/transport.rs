@@ -1,7 +1,8 @@
 //! The interface through which a session sends its own small requests.
 //!
-//! Owns the types of request and response. Must not know how a connection is made; the implementation
-//! of the trait does. Invariant: debug output of a request shows neither its body nor its headers.
+//! Owns the types of request and response. Must not know how a connection is made; the
+//! implementation of the trait does. Invariant: debug output of a request shows neither its body
+//! nor its headers.
 
 use std::fmt;
 use std::future::Future;
@@ -42,7 +43,8 @@ pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<AuthResponse, String>
 
 /// Sends requests to their endpoints.
 pub trait AuthTransport: Send + Sync {
-    /// Sends one request and returns the response. Fails with a message without secrets if no complete
-    /// response arrives. Needs no timeout: the session drops an exchange that takes too long.
+    /// Sends one request and returns the response. Fails with a message without secrets if no
+    /// complete response arrives. Needs no timeout: the session drops an exchange that takes too
+    /// long.
     fn exchange(&self, request: AuthRequest) -> Exchange<'_>;
 }

@@ -1,15 +1,17 @@
 //! The options as declared to `argh`: every name and every line of help.
 //!
-//! Owns the structs from which help and completions are generated. Must not parse a value: values stay
-//! texts here, and the modules of the commands parse them. Invariant: an option has the same meaning in
-//! every command that has it, and takes a value in all of them or in none (`argv` depends on that).
+//! Owns the structs from which help and completions are generated. Must not parse a value: values
+//! stay texts here, and the modules of the commands parse them. Invariant: an option has the same
+//! meaning in every command that has it, and takes a value in all of them or in none (`argv`
+//! depends on that).
 //!
-//! Each description is one line of help. It must not contain braces, which `argh` takes as placeholders.
+//! Each description is one line of help. It must not contain braces, which `argh` takes as
+//! placeholders.
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs, Optionality, PositionalInfo, SubCommandInfo};
 
-/// Declares a struct with the options that all commands with access to the service share. `argh` has no
-/// means of its own to share options.
+/// Declares a struct with the options that all commands with access to the service share. `argh`
+/// has no means of its own to share options.
 macro_rules! service_args {
     ($(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
         #[derive(FromArgs, ArgsInfo, Debug)]

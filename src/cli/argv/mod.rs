@@ -2,9 +2,10 @@
 //!
 //! Owns what the OCI CLI accepts and `argh` does not: `--option=value`, other names of an option,
 //! options before and after the command and its positionals, and a lone `-`. Separates the command
-//! after `--`, whose arguments need not be UTF-8. Must not know what an option means; the structs of
-//! `args` list the options and whether each takes a value. Invariant: each option is a word of its own,
-//! followed by its value, and all positionals follow a `--`, so that `argh` cannot misread any of them.
+//! after `--`, whose arguments need not be UTF-8. Must not know what an option means; the structs
+//! of `args` list the options and whether each takes a value. Invariant: each option is a word of
+//! its own, followed by its value, and all positionals follow a `--`, so that `argh` cannot misread
+//! any of them.
 //!
 //! If an option is given twice, the last one counts, as in the OCI CLI: scripts append options to
 //! override earlier ones.
@@ -37,8 +38,8 @@ pub struct UsageError {
     pub error: Error,
 }
 
-/// Splits the arguments, without the name of the program, by the options that `root` lists. Fails at
-/// the first argument that is unknown, misplaced or lacks its value.
+/// Splits the arguments, without the name of the program, by the options that `root` lists. Fails
+/// at the first argument that is unknown, misplaced or lacks its value.
 pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<ParsedArgv, UsageError> {
     let mut splitter = Splitter {
         root,
@@ -141,8 +142,8 @@ impl<'a> Splitter<'a> {
         self.options.push((name, value));
     }
 
-    /// The value after an option. Another option there is an error: the value was forgotten, or came
-    /// from an empty variable of the script.
+    /// The value after an option. Another option there is an error: the value was forgotten, or
+    /// came from an empty variable of the script.
     fn value(&self, option: &str, rest: &mut std::slice::Iter<OsString>) -> Result<String, Error> {
         let missing = || Error::usage(format!("{option} needs a value"));
         let arg = rest.next().ok_or_else(missing)?;

@@ -1,9 +1,10 @@
-//! The OCI CLI's file of default options (`oci_cli_rc`): adds the options it sets to a command line.
+//! The OCI CLI's file of default options (`oci_cli_rc`): adds the options it sets to a command
+//! line.
 //!
-//! Owns which key sets which option of a command, and which options exclude each other. Must not know
-//! what an option means. Invariants: an option on the command line and a variable override the file; a
-//! file that cannot be read is an error; a key that has no effect but looks as if it had one is a
-//! warning.
+//! Owns which key sets which option of a command, and which options exclude each other. Must not
+//! know what an option means. Invariants: an option on the command line and a variable override the
+//! file; a file that cannot be read is an error; a key that has no effect but looks as if it had
+//! one is a warning.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -44,8 +45,8 @@ const EXCLUSIVE_OPTIONS: [&[&str]; 5] = [
     &["--endpoint", "--realm-specific-endpoint", "--enable-dual-stack"],
 ];
 
-/// Options that the file never sets: those that choose which files are read, and `--all`, which the OCI
-/// CLI uses for lists and which would abort every upload here.
+/// Options that the file never sets: those that choose which files are read, and `--all`, which the
+/// OCI CLI uses for lists and which would abort every upload here.
 const NEVER_DEFAULTED: [&str; 7] =
     ["--help", "--profile", "--config-file", "--cli-rc-file", "--proxy", "--local", "--all"];
 
@@ -56,8 +57,8 @@ struct RcFile {
 }
 
 impl RcFile {
-    /// Reads the file that an option or a variable names, or else the first default path that exists.
-    /// Fails if the named file does not exist, or if a file cannot be read or parsed.
+    /// Reads the file that an option or a variable names, or else the first default path that
+    /// exists. Fails if the named file does not exist, or if a file cannot be read or parsed.
     fn find(option: Option<&str>, environment: &Environment) -> Result<Option<RcFile>, Error> {
         let (path, from) = if let Some(path) = option {
             (environment.expand(environment.with_variables(path)), "--cli-rc-file")
@@ -114,9 +115,9 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Adds the options that the file sets to the words of a command line, as `argv` has split them, and
-/// returns where they came from. `command` is the program after `--` and its arguments. Fails if the
-/// file cannot be read, or if it sets a switch to anything but true or false.
+/// Adds the options that the file sets to the words of a command line, as `argv` has split them,
+/// and returns where they came from. `command` is the program after `--` and its arguments. Fails
+/// if the file cannot be read, or if it sets a switch to anything but true or false.
 pub fn apply(
     words: Vec<String>,
     root: &CommandInfoWithArgs,
@@ -235,8 +236,8 @@ impl<'a> CommandLine<'a> {
     }
 }
 
-/// The prefixes of keys for a command: the name of the corresponding command of the OCI CLI, and the
-/// names of the groups it belongs to.
+/// The prefixes of keys for a command: the name of the corresponding command of the OCI CLI, and
+/// the names of the groups it belongs to.
 fn scopes(path: &[&str]) -> Vec<String> {
     let name = match path {
         ["put"] => vec!["os", "object", "put"],

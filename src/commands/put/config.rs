@@ -1,9 +1,9 @@
-//! What the transfer of a `put` needs, made from the command: object properties, upload settings and
-//! the commands that messages name.
+//! What the transfer of a `put` needs, made from the command: object properties, upload settings
+//! and the commands that messages name.
 //!
-//! Owns the translation from options to requests and settings. Must not send anything; the only I/O is
-//! to read `--metadata file://` and `--encryption-key-file`. Invariant: every option that concerns the
-//! object or the upload is translated.
+//! Owns the translation from options to requests and settings. Must not send anything; the only I/O
+//! is to read `--metadata file://` and `--encryption-key-file`. Invariant: every option that
+//! concerns the object or the upload is translated.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub(super) enum EndOfStream {
     Unproven,
 }
 
-/// The properties of the object and the condition of its request. Fails if the file of the metadata or
-/// of the encryption key cannot be read or is malformed.
+/// The properties of the object and the condition of its request. Fails if the file of the metadata
+/// or of the encryption key cannot be read or is malformed.
 pub(super) fn put_options(command: &PutCommand) -> Result<PutOptions, Error> {
     let ObjectSettings {
         storage_tier,

@@ -1,8 +1,8 @@
 //! The `put` command: one stream becomes one object, and a receipt.
 //!
-//! Owns the order in which an upload is set up and ended. Must not decide how the upload proceeds; the
-//! upload machine does. Invariant: no byte of the source is read, and no command is started, before
-//! every check that needs no byte has passed.
+//! Owns the order in which an upload is set up and ended. Must not decide how the upload proceeds;
+//! the upload machine does. Invariant: no byte of the source is read, and no command is started,
+//! before every check that needs no byte has passed.
 
 mod config;
 
@@ -37,9 +37,9 @@ use proto::receipt::{Checksum, Receipt};
 use proto::upload::{StoredObject, Upload};
 use validate::{Format, StreamValidator};
 
-/// Stores the stream as an object and returns the receipt. Fails with the first error that no retry can
-/// resolve, or with the error of a signal; what the failed upload left behind has been cleaned up as
-/// far as possible by then.
+/// Stores the stream as an object and returns the receipt. Fails with the first error that no retry
+/// can resolve, or with the error of a signal; what the failed upload left behind has been cleaned
+/// up as far as possible by then.
 pub async fn put(
     command: PutCommand,
     environment: &Environment,
@@ -113,8 +113,8 @@ enum PendingSource {
 }
 
 impl PendingSource {
-    /// Returns the source, and its size in bytes if that is known. Fails if stdin or the file cannot be
-    /// opened.
+    /// Returns the source, and its size in bytes if that is known. Fails if stdin or the file
+    /// cannot be opened.
     fn open(
         source: &StreamSource,
         children: &Children,
@@ -234,7 +234,8 @@ async fn upload(
     })
 }
 
-/// The buffers of the stream. Reading stops after the first until the service has accepted a request.
+/// The buffers of the stream. Reading stops after the first until the service has accepted a
+/// request.
 fn buffer_pool(plan: &PartPlan) -> Pool {
     let pressure = MemoryPressure {
         min_buffer: part_plan::MIN_PART as usize,

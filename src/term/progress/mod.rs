@@ -1,8 +1,8 @@
 //! Writes progress and messages to stderr while a stream is transferred.
 //!
-//! Owns which of them are shown and in which form. Must not know the state of the transfer: a snapshot
-//! comes in, with the elapsed time in it. Invariant: no call fails, panics or waits for a reader,
-//! whatever stderr is (closed, full, a broken pipe, never read).
+//! Owns which of them are shown and in which form. Must not know the state of the transfer: a
+//! snapshot comes in, with the elapsed time in it. Invariant: no call fails, panics or waits for a
+//! reader, whatever stderr is (closed, full, a broken pipe, never read).
 
 mod format;
 mod queued_term;
@@ -132,7 +132,8 @@ impl Reporter {
         }
     }
 
-    /// Shows the progress if the next line is due, or moves the bar. Expects several calls per second.
+    /// Shows the progress if the next line is due, or moves the bar. Expects several calls per
+    /// second.
     pub fn update(&self, now: &ProgressSnapshot) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = state.rate.observe(now.elapsed, now.acknowledged);
@@ -162,7 +163,8 @@ impl Reporter {
         }
     }
 
-    /// Writes a message; before it, the number of lines dropped since the last one that was written.
+    /// Writes a message; before it, the number of lines dropped since the last one that was
+    /// written.
     fn message(&self, event: &str, label: &str, text: &str, priority: Priority) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.dropped_lines > 0 {
@@ -191,8 +193,8 @@ impl Reporter {
         }
     }
 
-    /// Queues a line in one piece, so that lines of several processes do not mix. Returns whether the
-    /// queue had room for it.
+    /// Queues a line in one piece, so that lines of several processes do not mix. Returns whether
+    /// the queue had room for it.
     fn enqueue(&self, state: &mut ReporterState, line: String, priority: Priority) -> bool {
         let enqueue = || state.stderr.enqueue(line + "\n", priority);
         match &self.style {

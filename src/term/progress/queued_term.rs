@@ -1,7 +1,8 @@
 //! A terminal for the progress bar that writes through the queue of stderr.
 //!
-//! Owns the encoding of indicatif's terminal operations, one message per frame. Must not know what is
-//! drawn. Invariant: a frame is written completely or dropped; the next frame repairs a dropped one.
+//! Owns the encoding of indicatif's terminal operations, one message per frame. Must not know what
+//! is drawn. Invariant: a frame is written completely or dropped; the next frame repairs a dropped
+//! one.
 
 use std::fmt::{self, Debug, Write};
 use std::io;

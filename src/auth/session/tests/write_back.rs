@@ -3,8 +3,8 @@
 use super::token_file::{WriteBack, write_back};
 use super::*;
 
-/// Reads key and token, runs `meanwhile` as another process, and writes a new token back. Returns the
-/// result and the contents of the token file.
+/// Reads key and token, runs `meanwhile` as another process, and writes a new token back. Returns
+/// the result and the contents of the token file.
 fn refresh_during(home: &Home, meanwhile: Change, fresh: &str) -> (WriteBack, Option<Vec<u8>>) {
     let identity = home.identity(&[]);
     let before = credential_files::read(&identity, None).unwrap();
