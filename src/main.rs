@@ -1,7 +1,7 @@
-//! argv to a command to an exit code; the only place that prints errors.
+//! The program: parses argv, runs the command and turns its error into an exit code.
 //!
-//! Must not decide anything itself. Invariant: a stderr that is closed, full or never read changes
-//! no exit code, and an error is the last that is said.
+//! Owns the output of errors. Must not know what a command does. Invariant: a stderr that is closed,
+//! full or never read does not change the exit code, and nothing is written to stderr after an error.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
-        Ok(command) => startup_fds::require(command.reads_stdin(), command.writes_stdout())
+        Ok(command) => startup_fds::require(command.required_fds())
             .and_then(|()| ocipipe::commands::run(command, &environment)),
         Err(error) => Err(error),
     };
@@ -41,7 +41,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// Writes a text to stdout. A reader that has seen enough, such as `head`, is no failure.
+/// Writes a text to stdout. Fails if the text cannot be written, except to a pipe whose reader has
+/// closed it, as `head` does.
 fn print(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -15,7 +15,9 @@ use proto::region::HostVariant;
 /// How requests are authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {
+    /// By the API key of a user.
     ApiKey,
+    /// By a session token and the key it is bound to.
     SecurityToken,
 }
 
@@ -52,6 +54,7 @@ impl AuthMode {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
     pub text: String,
+    /// For messages, such as `--region` or `region in FILE`.
     pub origin: String,
 }
 

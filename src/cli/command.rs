@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::auth::options::ServiceOptions;
 pub use crate::term::progress::{OutputOptions, ProgressMode};
+use crate::term::startup_fds::RequiredFds;
 use proto::digest::Algorithm;
 use proto::object_url::{BucketUrl, ObjectUrl};
 pub use validate::Format;
@@ -28,14 +29,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether stdin is the stream.
-    pub fn reads_stdin(&self) -> bool {
-        matches!(self, Command::Put(put) if put.source == StreamSource::Stdin)
-    }
-
-    /// Whether the result (a receipt, an object, a list) is printed on stdout.
-    pub fn writes_stdout(&self) -> bool {
-        !matches!(self, Command::Get(get) if get.file.is_some())
+    /// stdin if the command reads its stream there, and stdout if its result (a receipt, an object,
+    /// a list) is printed there.
+    pub fn required_fds(&self) -> RequiredFds {
+        RequiredFds {
+            stdin: matches!(self, Command::Put(put) if put.source == StreamSource::Stdin),
+            stdout: !matches!(self, Command::Get(get) if get.file.is_some()),
+        }
     }
 }
 
@@ -54,10 +54,13 @@ pub struct PutCommand {
     pub max_memory: Option<u64>,
     /// Bytes.
     pub expected_size: Option<u64>,
+    /// The digest that the service checks for each part.
     pub checksum: Algorithm,
     pub object: ObjectSettings,
     pub overwrite: Overwrite,
+    /// Whether a committed object is deleted if its digest does not match.
     pub delete_on_mismatch: bool,
+    /// Whether a stream of 0 bytes is stored.
     pub allow_empty: bool,
     /// Bytes; a shorter stream is not committed.
     pub min_size: Option<u64>,
@@ -67,6 +70,7 @@ pub struct PutCommand {
     pub stall_timeout: Duration,
     /// Bytes per second over all connections together.
     pub bwlimit: Option<u64>,
+    /// The format in which the stream must be complete; `None` to detect it.
     pub expect: Option<Format>,
     pub output: OutputOptions,
     pub service: ServiceOptions,
@@ -86,7 +90,9 @@ pub enum StreamSource {
 /// Whether an existing object may be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Overwrite {
+    /// No object is replaced.
     Never,
+    /// Any object is replaced.
     Force,
     /// Only the object with this etag.
     IfMatch(String),
@@ -109,6 +115,7 @@ pub struct ObjectSettings {
     pub metadata_file: Option<PathBuf>,
     /// A file with an AES-256 key in base64; not read yet.
     pub encryption_key_file: Option<PathBuf>,
+    /// The OCID of a key in the Vault service.
     pub kms_key_id: Option<String>,
 }
 
@@ -156,15 +163,20 @@ pub struct SessionCommand {
     pub service: ServiceOptions,
 }
 
+/// What `session` does with the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionAction {
-    Show { json: bool },
+    /// Prints a report, as JSON or as text.
+    Show {
+        json: bool,
+    },
     Refresh,
 }
 
 /// `serve`: a local Object Storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeCommand {
+    /// The folder of the objects, the config and the keys.
     pub dir: PathBuf,
     /// 0 for any free port.
     pub port: u16,

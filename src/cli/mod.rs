@@ -33,11 +33,8 @@ pub use command::*;
 use argv::{ParsedArgv, UsageError};
 use proto::error::Error;
 
-/// The error of a command line: a usage error, exit code 2.
-pub type Exit = Error;
-
 /// Parses the arguments, without the name of the program. Fails with a usage error.
-pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, Exit> {
+pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, Error> {
     let root = args::info();
     match argv::split(&argv, &root) {
         Ok(ParsedArgv::Version) => Ok(Command::Version),

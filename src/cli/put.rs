@@ -50,23 +50,18 @@ pub fn command(
     }
     .object("DEST")?;
     let local = path(environment, put.local.as_deref());
-    let service = match &local {
-        Some(_) => put.service().local()?,
-        None => put.service().resolve(environment)?,
-    };
-    if local.is_some() {
+    let service = if local.is_some() {
         target.check_path()?;
-    }
+        put.service().local()?
+    } else {
+        put.service().resolve(environment)?
+    };
     // The name of the source file shows the content type better than the name of the object.
     let file_name = default_name.unwrap_or(&target.name);
     let object = object::settings(put, file_name, environment)?;
     if source == StreamSource::Stdin {
         reject_stdin("--metadata", object.metadata_file.as_deref())?;
         reject_stdin("--encryption-key-file", object.encryption_key_file.as_deref())?;
-    }
-    let mut warnings = Vec::new();
-    if target.name.ends_with('/') {
-        warnings.push(format!("the name {:?} ends in a slash and is used just so", target.name));
     }
     Ok(PutCommand {
         source,
@@ -87,11 +82,7 @@ pub fn command(
         stall_timeout: value::duration("--stall-timeout", put.stall_timeout.as_deref())?
             .unwrap_or(STALL_TIMEOUT),
         bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
-        expect: value::choice(
-            "--expect",
-            put.expect.as_deref(),
-            &Format::ALL.map(|format| (format.option(), format)),
-        )?,
+        expect: format(put.expect.as_deref())?,
         output: RawOutputOptions {
             progress: put.progress.as_deref(),
             quiet: put.quiet,
@@ -99,9 +90,19 @@ pub fn command(
         }
         .resolve()?,
         service,
+        warnings: slash_warning(&target.name).into_iter().collect(),
         target,
-        warnings,
     })
+}
+
+/// The value of `--expect`.
+fn format(text: Option<&str>) -> Result<Option<Format>, Error> {
+    value::choice("--expect", text, &Format::ALL.map(|format| (format.option(), format)))
+}
+
+/// A warning if the name of the object ends like that of a folder.
+fn slash_warning(name: &str) -> Option<String> {
+    name.ends_with('/').then(|| format!("the name {name:?} ends in a slash and is used just so"))
 }
 
 /// The source of the stream. Fails if a file and a command are both given.

@@ -35,19 +35,26 @@ fn record_closed_fds() {
     CLOSED.store(bits, Ordering::Relaxed);
 }
 
+/// The standard descriptors that a command uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequiredFds {
+    pub stdin: bool,
+    pub stdout: bool,
+}
+
 /// Fails if the command would read a stream from a terminal or a closed stdin, or print its result
 /// to a closed stdout. Called before anything is read or sent.
-pub fn require(reads_stdin: bool, writes_stdout: bool) -> Result<(), Error> {
-    if reads_stdin && closed(STDIN) {
+pub fn require(fds: RequiredFds) -> Result<(), Error> {
+    if fds.stdin && closed(STDIN) {
         return Err(Error::usage("stdin is closed: there is no stream to upload")
             .with_hint("pipe something in, or write --file PATH, or a command behind --"));
     }
-    if reads_stdin && io::stdin().is_terminal() {
+    if fds.stdin && io::stdin().is_terminal() {
         return Err(Error::usage("stdin is a terminal: there is no stream to upload").with_hint(
             "pipe something in, as in `pg_dump mydb | ocipipe put oci://BUCKET/mydb.dump`",
         ));
     }
-    if writes_stdout && closed(STDOUT) {
+    if fds.stdout && closed(STDOUT) {
         return Err(Error::usage("stdout is closed: nobody would see the result")
             .with_hint("send it to a file, or to /dev/null"));
     }

@@ -34,8 +34,11 @@ pub struct Identity {
     pub config_file: Option<PathBuf>,
     pub credentials: CredentialSource,
     pub key: KeySource,
+    /// Decrypts the private key.
     pub passphrase: Option<Zeroizing<String>>,
+    /// The OCID of the tenancy, if the profile has it.
     pub tenancy: Option<String>,
+    /// The OCID of the user, if the profile has it.
     pub user: Option<String>,
     /// The name of the region, if it is known.
     pub region: Option<String>,
@@ -78,7 +81,9 @@ impl fmt::Debug for KeySource {
 /// The kind of credentials that sign requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
+    /// The OCIDs of tenancy and user, and the fingerprint that the profile states for the key.
     ApiKey { tenancy: String, user: String, fingerprint: String },
+    /// A session token; the file is not read yet.
     SecurityToken { token_file: PathBuf },
 }
 

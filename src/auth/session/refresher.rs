@@ -120,7 +120,7 @@ pub(super) async fn refresh_once(
     let generation = shared.state().credentials.generation;
     let timeout = shared.state().lifecycle.refresh_timeout(shared.now());
     let lock = lock(shared, generation, timeout.min(LOCK_TIMEOUT)).await;
-    {
+    let (keys, credentials, date) = {
         // The process that had the lock may have refreshed the token. Any other token ends the
         // attempt: one that replaces a rejected token may expire no later.
         let mut state = shared.state();
@@ -129,13 +129,10 @@ pub(super) async fn refresh_once(
             shared.notify_events(&mut state);
             return Ok(());
         }
-    }
-    let (keys, credentials) = {
-        let state = shared.state();
-        (state.keys.clone(), state.credentials.clone())
+        let date = date(state.lifecycle.clock(shared.now()));
+        (state.keys.clone(), state.credentials.clone(), date)
     };
     let Some(old) = &keys.token else { return Err(failed("there is no token")) };
-    let date = date(shared.state().lifecycle.clock(shared.now()));
     let request = refresh::request(auth, &credentials, old, &date);
     let token = request_token(shared, transport, request, timeout).await?;
     if !token.matches_key(&keys.key.modulus()) {
@@ -145,17 +142,14 @@ pub(super) async fn refresh_once(
         return Ok(());
     }
     let expires_later = token.expires > old.expires;
-    let write_back = if expires_later {
-        token_file::write_back(identity, token_file, &keys, &token)
-    } else {
-        WriteBack::Written
-    };
+    let write_back =
+        expires_later.then(|| token_file::write_back(identity, token_file, &keys, &token));
     drop(lock);
     let mut state = shared.state();
     match write_back {
-        WriteBack::Written => {}
-        WriteBack::Superseded => shared.read_files(&mut state, ReadMode::Always),
-        WriteBack::Failed(message) => {
+        None | Some(WriteBack::Written) => {}
+        Some(WriteBack::Superseded) => shared.read_files(&mut state, ReadMode::Always),
+        Some(WriteBack::Failed(message)) => {
             state.lifecycle.emit_once(TokenEvent::NotWritten { what: message })
         }
     }

@@ -1,5 +1,7 @@
 //! Options set by the rc file, and what overrides them.
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::auth::options::AuthMode;
 use crate::cli::{self, Command, GetCommand, Overwrite, PutCommand, UploadsAction};

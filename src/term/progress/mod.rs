@@ -41,9 +41,13 @@ pub enum ProgressMode {
     /// A bar on a terminal, a line every 30 s elsewhere.
     #[default]
     Auto,
+    /// A bar; a line every 30 s if stderr is no terminal.
     Bar,
+    /// A line every 30 s.
     Log,
+    /// A JSON object every 5 s, and one for each message.
     Json,
+    /// Messages only.
     None,
 }
 
