@@ -1,16 +1,14 @@
 //! From a known outcome to the end of the run: abort, delete, list what a lost create may have left.
 //!
-//! Owns the error that ends a run and the order of the cleanup. Must not know how the outcome came
-//! about. Invariants: the first cause wins; the source is released at once; an upload that could not be
-//! aborted is named together with the command that aborts it; nothing after a stop lasts longer than
-//! the stop may.
+//! Owns the order of the cleanup. Must not know how the outcome came about. Invariants: an upload that
+//! could not be aborted is named together with the command that aborts it; nothing after a stop lasts
+//! longer than the stop may.
 
-use super::compare::Evidence;
-use super::core::{CLEANUP_PAUSE, Core, Creation, RESOLVE_TIMEOUT, STOP_TIMEOUT};
+use super::core::{CLEANUP_PAUSE, Core, Creation, STOP_TIMEOUT};
 use super::state::State;
-use super::{Action, ApiCall, Doubt, Outcome, StoredObject, is_retryable};
-use crate::api::{ListedUpload, ObjectMeta};
-use crate::error::{Error, ErrorKind};
+use super::{Action, ApiCall, Doubt, Outcome, StoredObject, is_retryable, outcome};
+use crate::api::ListedUpload;
+use crate::error::Error;
 use crate::retry::{Failure, Operation, RetryDecision};
 
 /// Attempts at a cleanup call that is answered with ambiguous 404s.
@@ -18,155 +16,17 @@ const MAX_CLEANUP_ATTEMPTS: u32 = 10;
 
 /// A known outcome, and what is left to clean up.
 pub(super) struct Cleanup {
-    outcome: Result<StoredObject, Error>,
+    pub outcome: Result<StoredObject, Error>,
     /// Whether a commit may have taken effect: then only a successful abort proves that it did not.
-    doubt: Doubt,
+    pub doubt: Doubt,
     /// The upload that a conditional create has made.
-    probe_upload_id: Option<String>,
+    pub probe_upload_id: Option<String>,
     /// The upload that is being aborted, or was.
-    aborting: Option<String>,
-}
-
-/// Ends the run with an error: nothing was committed, and nothing will be.
-pub(super) fn abort(
-    core: &mut Core,
-    error: Error,
-    doubt: Doubt,
-    probe_upload_id: Option<String>,
-) -> State {
-    core.call.scheduled = None;
-    core.call.attempt = 0;
-    core.release_source();
-    core.deadline = Some(core.clamp_to_stop(STOP_TIMEOUT));
-    let cleanup = Cleanup { outcome: Err(error), doubt, probe_upload_id, aborting: None };
-    match core.multipart.creation.clone() {
-        Creation::Created(id) => cleanup.abort_upload(core, id),
-        // The response to the create brings the id to abort; RESOLVE_TIMEOUT leaves time for both.
-        Creation::InFlight if core.multipart.create_in_flight => {
-            core.deadline = Some(core.clamp_to_stop(RESOLVE_TIMEOUT));
-            State::Aborting(cleanup)
-        }
-        Creation::InFlight | Creation::NotStarted => cleanup.on_abort_done(core, None),
-    }
-}
-
-/// Ends the run with an outcome, after the uploads that it may have left are cleaned up.
-fn finish_if_clean(
-    core: &mut Core,
-    outcome: Result<StoredObject, Error>,
-    probe_upload_id: Option<String>,
-) -> State {
-    core.call.scheduled = None;
-    if outcome.is_err() || core.parts.count() > 0 {
-        core.release_source();
-    }
-    let cleanup = Cleanup { outcome, doubt: Doubt::None, probe_upload_id: None, aborting: None };
-    match probe_upload_id {
-        None => cleanup.list_orphans(core),
-        Some(id) => {
-            core.call.attempt = 0;
-            core.deadline = Some(core.clamp_to_stop(STOP_TIMEOUT));
-            cleanup.abort_upload(core, id)
-        }
-    }
-}
-
-/// The object is committed and verified.
-pub(super) fn finish_stored(
-    core: &mut Core,
-    meta: ObjectMeta,
-    evidence: Evidence,
-    probe_upload_id: Option<String>,
-) -> State {
-    let stored = StoredObject {
-        meta,
-        size: core.end.unwrap_or_default().bytes,
-        upload_id: core.upload_id().map(str::to_owned),
-        parts: core.parts.count(),
-        checksum: core.whole_checksum(),
-        sha256: core.whole_sha256(),
-        evidence,
-    };
-    finish_if_clean(core, Ok(stored), probe_upload_id)
-}
-
-/// The outcome of the commit cannot be known: exit code 8, and nothing is aborted.
-pub(super) fn end_unknown(core: &mut Core, why: &str, probe_upload_id: Option<String>) -> State {
-    let messages = &core.config.messages;
-    let upload = match core.upload_id() {
-        Some(id) => format!(
-            "; if it is not what was sent, the upload may still be open: {}",
-            messages.abort_command(id)
-        ),
-        None => String::new(),
-    };
-    let error = Error::new(
-        ErrorKind::OutcomeUnknown,
-        format!("whether {} was committed is unknown: {why}", messages.object_url),
-    )
-    .with_hint(format!(
-        "look at the object and compare its size and checksum ({}): {}{upload}",
-        core.expected_summary(),
-        messages.head_command
-    ));
-    finish_if_clean(core, Err(error), probe_upload_id)
-}
-
-/// The service reported a commit, and the object could not be read: exit code 8.
-pub(super) fn end_unverified(
-    core: &mut Core,
-    committed: &ObjectMeta,
-    why: &str,
-    probe_upload_id: Option<String>,
-) -> State {
-    let etag = committed.etag.clone().unwrap_or_default();
-    let messages = &core.config.messages;
-    let error = Error::new(
-        ErrorKind::OutcomeUnknown,
-        format!(
-            "{} was committed (etag {etag}), but it could not be verified: {why}",
-            messages.object_url
-        ),
-    )
-    .with_hint(format!(
-        "compare the object with what was read ({}): {}",
-        core.expected_summary(),
-        messages.head_command
-    ));
-    finish_if_clean(core, Err(error), probe_upload_id)
-}
-
-/// A committed object differs from the stream.
-pub(super) fn mismatch(
-    core: &mut Core,
-    meta: &ObjectMeta,
-    difference: &str,
-    probe_upload_id: Option<String>,
-) -> State {
-    let etag = meta.etag.clone().unwrap_or_default();
-    let object_url = &core.config.messages.object_url;
-    let error = Error::integrity(format!(
-        "{object_url} was committed (etag {etag}), but it is not what was read: {difference}"
-    ));
-    core.release_source();
-    if core.config.delete_on_mismatch && !etag.is_empty() {
-        core.call.attempt = 0;
-        core.deadline = Some(core.clamp_to_stop(STOP_TIMEOUT));
-        core.start_call(ApiCall::Delete { etag });
-        let doubt = Doubt::None;
-        return State::Deleting(Cleanup {
-            outcome: Err(error),
-            doubt,
-            probe_upload_id,
-            aborting: None,
-        });
-    }
-    let hint = "do not rely on this object; it was left as it is (--delete-on-mismatch deletes it)";
-    finish_if_clean(core, Err(error.with_hint(hint)), probe_upload_id)
+    pub aborting: Option<String>,
 }
 
 impl Cleanup {
-    fn abort_upload(mut self, core: &mut Core, upload_id: String) -> State {
+    pub fn abort_upload(mut self, core: &mut Core, upload_id: String) -> State {
         self.aborting = Some(upload_id.clone());
         core.start_call(ApiCall::Abort { upload_id });
         State::Aborting(self)
@@ -187,7 +47,7 @@ impl Cleanup {
         };
         if self.doubt.exists() {
             let why = failure.message("its answer was lost, and the upload could not be aborted");
-            return end_unknown(core, &why, self.probe_upload_id);
+            return outcome::end_unknown(core, &why, self.probe_upload_id);
         }
         let why = failure.message_with_permissions(Operation::Abort);
         for id in [self.aborting.clone(), self.probe_upload_id.take()].into_iter().flatten() {
@@ -226,7 +86,7 @@ impl Cleanup {
     }
 
     /// A create whose response was lost may have left an upload without parts.
-    fn list_orphans(self, core: &mut Core) -> State {
+    pub fn list_orphans(self, core: &mut Core) -> State {
         if !core.multipart.create_response_lost {
             return self.finish(core);
         }
@@ -338,7 +198,7 @@ impl Cleanup {
             }
             (ApiCall::Abort { .. }, RetryDecision::NotFound) if self.doubt.exists() => {
                 let why = "its answer was lost, and the upload is closed";
-                end_unknown(core, why, self.probe_upload_id)
+                outcome::end_unknown(core, why, self.probe_upload_id)
             }
             (ApiCall::Abort { .. } | ApiCall::Delete { .. }, RetryDecision::NotFound) => {
                 self.on_abort_done(core, None)

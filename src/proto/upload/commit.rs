@@ -11,7 +11,7 @@ use super::state::State;
 use super::storing::may_hide_success;
 use super::streaming::Streaming;
 use super::verify::Verifying;
-use super::{ApiCall, Doubt, EndOfStream, Outcome, cleanup, is_retryable};
+use super::{ApiCall, Doubt, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::{ListedPart, ObjectMeta};
 use crate::error::Error;
 use crate::retry::{Failure, Operation, RetryDecision};
@@ -49,7 +49,7 @@ impl Commit {
     }
 
     fn abort(self, core: &mut Core, error: Error) -> State {
-        cleanup::abort(core, error, self.doubt, None)
+        outcome::abort(core, error, self.doubt, None)
     }
 
     /// Ends the run with the error of a commit that is known to have had no effect.
@@ -71,13 +71,13 @@ impl Commit {
     pub fn on_deadline(self, core: &mut Core) -> State {
         match core.stop.error.clone() {
             Some(error) if self.can_stop(core) => self.abort(core, error),
-            _ => cleanup::end_unknown(core, "there was no time left to ask", None),
+            _ => outcome::end_unknown(core, "there was no time left to ask", None),
         }
     }
 
     pub fn on_budget_exhausted(self, core: &mut Core, error: Error) -> State {
         match self.doubt {
-            Doubt::ResponseLost => cleanup::end_unknown(core, &error.message, None),
+            Doubt::ResponseLost => outcome::end_unknown(core, &error.message, None),
             // A successful abort proves that nothing was committed.
             Doubt::None | Doubt::SeenOpen => self.abort(core, error),
         }
@@ -102,7 +102,7 @@ impl Commit {
         core.record_progress();
         match core.compare(&meta) {
             Comparison::Same(evidence) => Verifying::start(core, meta, Some(evidence)),
-            Comparison::Differs(difference) => cleanup::mismatch(core, &meta, &difference, None),
+            Comparison::Differs(difference) => outcome::mismatch(core, &meta, &difference, None),
             Comparison::NothingToCompare => Verifying::start(core, meta, None),
         }
     }

@@ -31,10 +31,13 @@
 
 mod cleanup;
 mod commit;
+mod commit_gate;
 mod compare;
 mod core;
+mod dispatch;
 mod event;
 mod outage;
+mod outcome;
 mod parts;
 mod resolve;
 mod state;
@@ -48,10 +51,9 @@ mod verify;
 pub(crate) mod tests;
 
 use crate::digest::PartDigest;
-use crate::error::Error;
-use crate::retry::{self, Failure, RetryDecision};
+use crate::retry::RetryDecision;
 
-use self::core::{Core, RESOLVE_TIMEOUT, STOP_TIMEOUT};
+use self::core::Core;
 use state::State;
 use streaming::Streaming;
 
@@ -160,7 +162,7 @@ impl Upload {
             return;
         }
         if self.timer(Timer::Deadline).is_some_and(|deadline| now >= deadline) {
-            return self.step(on_deadline);
+            return self.step(dispatch::on_deadline);
         }
         self.core.report_outage();
         self.core.start_due_call();
@@ -173,7 +175,7 @@ impl Upload {
         if self.kind() == StateKind::Finished {
             return;
         }
-        self.step(|state, core| on_event(state, core, event));
+        self.step(|state, core| dispatch::on_event(state, core, event));
         self.send_ready_parts();
     }
 
@@ -216,7 +218,7 @@ impl Upload {
     pub fn abandon(&mut self) {
         self.core.stop.deadline = Some(self.core.now);
         while self.kind() != StateKind::Finished {
-            self.step(on_deadline);
+            self.step(dispatch::on_deadline);
         }
     }
 
@@ -281,186 +283,5 @@ impl Upload {
             StateKind::Deleting => "the object to be deleted",
             StateKind::ListingOrphans => "the list of open uploads",
         })
-    }
-}
-
-fn on_event(state: State, core: &mut Core, event: Event) -> State {
-    match (event, state) {
-        (Event::CallDone { call, result }, state) => on_call_done(state, core, call, result),
-        (Event::Stop(error), state) => on_stop(state, core, error),
-        (Event::Rehashed { digest, md5, .. }, State::Storing(storing)) => {
-            storing.on_rehashed(core, &digest, &md5)
-        }
-        (event, State::Streaming(streaming)) => on_stream_event(streaming, core, event),
-        // The other states need nothing more of the stream.
-        (_, state) => state,
-    }
-}
-
-fn on_stream_event(mut streaming: Streaming, core: &mut Core, event: Event) -> State {
-    match event {
-        Event::Part { number, digest } => streaming.on_part_read(core, number, digest),
-        Event::MultipartNeeded => streaming.on_multipart_needed(core),
-        Event::LastPartNext => streaming.on_last_part_next(),
-        Event::EndOfStream { bytes, crc32 } => {
-            return streaming.on_end_of_stream(core, EndOfStream { bytes, crc32 });
-        }
-        // After a clean end of the stream, errors of the source mean nothing.
-        Event::SourceFailed(error) if core.end.is_none() => return streaming.abort(core, error),
-        Event::TailSplit { first, digests } => {
-            return streaming.on_tail_split(core, first, digests);
-        }
-        Event::Rehashed { number, digest, md5 } => {
-            return streaming.on_rehashed(core, number, &digest, &md5);
-        }
-        Event::SourceFailed(_) | Event::Stop(_) | Event::CallDone { .. } => {}
-    }
-    State::Streaming(streaming)
-}
-
-fn on_call_done(
-    state: State,
-    core: &mut Core,
-    call: ApiCall,
-    result: Result<Outcome, Failure>,
-) -> State {
-    core.config.service_seen |= result.is_ok();
-    core.outage.bucket_seen |= match &result {
-        Ok(_) => true,
-        Err(failure) => failure.shows_bucket(),
-    };
-    core.multipart.create_in_flight &= !call.is_create();
-    match (call, result, state) {
-        (ApiCall::Part(number), result, State::Streaming(streaming)) => {
-            streaming.on_part_done(core, number, result)
-        }
-        (ApiCall::Part(_), _, state) => state,
-        (call, Ok(outcome), state) => {
-            core.forget_not_found();
-            // A look-up that succeeds does not shorten the backoff of the commit.
-            if state.kind() != StateKind::Resolving {
-                core.call.attempt = 0;
-            }
-            on_success(state, core, call, outcome)
-        }
-        (call, Err(failure), state) => on_failure(state, core, call, &failure),
-    }
-}
-
-fn on_success(state: State, core: &mut Core, call: ApiCall, outcome: Outcome) -> State {
-    match state {
-        State::Streaming(streaming) => streaming.on_success(core, outcome),
-        State::Storing(storing) => storing.on_success(core, outcome),
-        State::Committing(commit) => commit.on_success(core, outcome),
-        State::Resolving(resolving) => resolving.on_success(core, outcome),
-        State::RelistingParts(commit) => match outcome {
-            Outcome::Parts(listed) => commit.on_parts_listed(core, &listed),
-            _ => State::RelistingParts(commit),
-        },
-        State::Verifying(verifying) => verifying.on_success(core, call, outcome),
-        State::Aborting(cleanup) => cleanup.on_abort_success(core, &call, outcome),
-        State::Deleting(cleanup) => cleanup.on_delete_success(core, outcome),
-        State::ListingOrphans(cleanup) => cleanup.on_listing_success(core, &call, outcome),
-        State::Finished => State::Finished,
-    }
-}
-
-fn on_failure(state: State, core: &mut Core, call: ApiCall, failure: &Failure) -> State {
-    let decision = retry::classify(call.operation(), core.stage(), failure);
-    if decision == RetryDecision::CredentialsTimedOut && !state.kind().is_decided() {
-        let error = failure.error(call.operation(), call.operation().name());
-        return on_budget_exhausted(state, core, error);
-    }
-    if decision != RetryDecision::AmbiguousNotFound {
-        core.forget_not_found();
-    }
-    match state {
-        State::Streaming(streaming) => streaming.on_failure(core, call, decision, failure),
-        State::Storing(storing) => storing.on_failure(core, call, decision, failure),
-        State::Committing(commit) => commit.on_failure(core, call, decision, failure),
-        State::Resolving(resolving) => resolving.on_failure(core, call, decision, failure),
-        State::RelistingParts(commit) => commit.on_listing_failed(core, call, decision, failure),
-        State::Verifying(verifying) => verifying.on_failure(core, call, decision, failure),
-        State::Aborting(cleanup) => cleanup.on_abort_failure(core, call, decision, failure),
-        State::Deleting(cleanup) => cleanup.on_delete_failure(core, call, decision, failure),
-        State::ListingOrphans(cleanup) => cleanup.on_listing_failure(core, call, decision, failure),
-        State::Finished => State::Finished,
-    }
-}
-
-fn on_budget_exhausted(state: State, core: &mut Core, error: Error) -> State {
-    match state {
-        State::Streaming(streaming) => streaming.abort(core, error),
-        State::Storing(storing) => storing.on_budget_exhausted(core, error),
-        State::Committing(commit) => commit.on_budget_exhausted(core, error),
-        State::Resolving(resolving) => resolving.on_budget_exhausted(core, error),
-        State::RelistingParts(commit) => commit.end_relisting(core, error),
-        State::Verifying(verifying) => verifying.end_unverified(core, &error.message),
-        decided => decided,
-    }
-}
-
-/// A signal asks to stop. A commit or put that was sent is resolved; anything else is aborted.
-fn on_stop(state: State, core: &mut Core, error: Error) -> State {
-    let deadline = *core.stop.deadline.get_or_insert(core.now + STOP_TIMEOUT);
-    let stops_upload = match &state {
-        State::Streaming(_) | State::RelistingParts(_) => true,
-        State::Storing(storing) => storing.can_stop(core),
-        State::Committing(commit) => commit.can_stop(core),
-        State::Resolving(resolving) => resolving.can_stop(core),
-        State::Verifying(_) => false,
-        _ => {
-            warn_of_signal(
-                core,
-                &error,
-                "came when the outcome was known; what is left takes 10 s at most",
-            );
-            core.deadline = core.deadline.map(|at| at.min(deadline));
-            return state;
-        }
-    };
-    if !stops_upload {
-        let meaning = "came after the object was sent, which is not called off; waiting up to 10 s \
-                       for the outcome";
-        warn_of_signal(core, &error, meaning);
-        core.act(Action::StopReading);
-        core.deadline = Some(core.clamp_to_stop(RESOLVE_TIMEOUT));
-        core.stop.error = Some(error);
-        if let Some((at, _)) = &mut core.call.scheduled {
-            *at = core.now;
-        }
-        return state;
-    }
-    warn_of_signal(core, &error, "stops the upload; another one, a second later, leaves at once");
-    match state {
-        State::Streaming(streaming) => streaming.abort(core, error),
-        State::RelistingParts(commit) | State::Committing(commit) => commit.stop(core, error),
-        State::Storing(storing) => storing.stop(core, error),
-        State::Resolving(resolving) => resolving.stop(core, error),
-        other => other,
-    }
-}
-
-/// Says what a signal means for the run.
-fn warn_of_signal(core: &mut Core, error: &Error, meaning: &str) {
-    if let Some(signal) = error.kind.signal_name() {
-        core.warn(format!("{signal} {meaning}"));
-    }
-}
-
-/// The deadline of a stop or cleanup has passed.
-fn on_deadline(state: State, core: &mut Core) -> State {
-    match state {
-        State::Streaming(_) | State::RelistingParts(_) => {
-            cleanup::end_unknown(core, "there was no time left to ask", None)
-        }
-        State::Storing(storing) => storing.on_deadline(core),
-        State::Committing(commit) => commit.on_deadline(core),
-        State::Resolving(resolving) => resolving.on_deadline(core),
-        State::Verifying(verifying) => verifying.on_deadline(core),
-        State::Aborting(cleanup) => cleanup.on_abort_deadline(core),
-        State::Deleting(cleanup) => cleanup.on_delete_deadline(core),
-        State::ListingOrphans(cleanup) => cleanup.on_listing_deadline(core),
-        State::Finished => State::Finished,
     }
 }

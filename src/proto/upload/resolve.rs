@@ -10,7 +10,7 @@ use super::compare::Comparison;
 use super::core::Core;
 use super::outage::RetryCause;
 use super::state::State;
-use super::{ApiCall, Outcome, cleanup, is_retryable};
+use super::{ApiCall, Outcome, is_retryable, outcome};
 use crate::error::Error;
 use crate::retry::{Failure, RetryDecision};
 
@@ -74,7 +74,7 @@ impl Resolving {
 
     pub fn on_deadline(self, core: &mut Core) -> State {
         if self.commit.doubt().exists() {
-            return cleanup::end_unknown(core, "there was no time left to ask", None);
+            return outcome::end_unknown(core, "there was no time left to ask", None);
         }
         // Every response is known: the abort of an upload that is still open can have the rest.
         let late = Error::service("there was no time left to ask");
@@ -84,7 +84,7 @@ impl Resolving {
 
     pub fn on_budget_exhausted(self, core: &mut Core, error: Error) -> State {
         if self.commit.doubt().exists() {
-            return cleanup::end_unknown(core, &error.message, None);
+            return outcome::end_unknown(core, &error.message, None);
         }
         self.commit.stop(core, error)
     }
@@ -95,7 +95,7 @@ impl Resolving {
                 Comparison::Same(evidence)
                     if evidence.is_strong() && core.is_new(&meta) == Some(true) =>
                 {
-                    cleanup::finish_stored(core, meta, evidence, None)
+                    outcome::finish_stored(core, meta, evidence, None)
                 }
                 // An equal object may be the previous one: then the upload is still open.
                 _ => self.go_to(core, ResolveStep::ListParts),
@@ -113,9 +113,9 @@ impl Resolving {
                     // The upload is gone, the previous object is gone and the size matches. If it is
                     // unknown which object existed before, the size alone proves nothing.
                     Comparison::Same(evidence) if new.unwrap_or(evidence.is_strong()) => {
-                        cleanup::finish_stored(core, meta, evidence, None)
+                        outcome::finish_stored(core, meta, evidence, None)
                     }
-                    _ => cleanup::end_unknown(
+                    _ => outcome::end_unknown(
                         core,
                         "its answer was lost, the upload is closed, and the object that stands \
                          there is not what was sent",
@@ -181,7 +181,7 @@ impl Resolving {
             }
             _ => {
                 let why = failure.message("its answer was lost, and asking did not settle it");
-                cleanup::end_unknown(core, &why, None)
+                outcome::end_unknown(core, &why, None)
             }
         }
     }

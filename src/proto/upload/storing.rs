@@ -9,7 +9,7 @@ use super::core::Core;
 use super::outage::RetryCause;
 use super::state::State;
 use super::verify::Verifying;
-use super::{Action, ApiCall, Doubt, EndOfStream, Outcome, cleanup, is_retryable};
+use super::{Action, ApiCall, Doubt, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::ObjectMeta;
 use crate::digest::{Algorithm, Hasher, PartDigest, Value};
 use crate::error::{Error, ErrorKind};
@@ -64,7 +64,7 @@ impl Storing {
     }
 
     fn abort(self, core: &mut Core, error: Error) -> State {
-        cleanup::abort(core, error, self.doubt, None)
+        outcome::abort(core, error, self.doubt, None)
     }
 
     /// Ends the run with the error of a put that is known to have had no effect.
@@ -90,7 +90,7 @@ impl Storing {
     pub fn on_deadline(self, core: &mut Core) -> State {
         match core.stop.error.clone() {
             Some(error) if self.is_unsent(core) => self.abort(core, error),
-            _ => cleanup::end_unknown(core, "there was no time left to ask", None),
+            _ => outcome::end_unknown(core, "there was no time left to ask", None),
         }
     }
 
@@ -103,7 +103,7 @@ impl Storing {
             self.final_head_sent = true;
             return self.head(core);
         }
-        cleanup::end_unknown(core, &error.message, None)
+        outcome::end_unknown(core, &error.message, None)
     }
 
     fn head(self, core: &mut Core) -> State {
@@ -140,10 +140,10 @@ impl Storing {
                 "the CRC-32 of what was read is {:08x}, of what was sent {crc32:08x}",
                 part.crc32
             );
-            return cleanup::mismatch(core, &meta, &difference, None);
+            return outcome::mismatch(core, &meta, &difference, None);
         }
         match core.compare(&meta) {
-            Comparison::Differs(difference) => cleanup::mismatch(core, &meta, &difference, None),
+            Comparison::Differs(difference) => outcome::mismatch(core, &meta, &difference, None),
             Comparison::NothingToCompare
                 if meta.content.md5.is_some() && core.config.checksum != Algorithm::None =>
             {
@@ -162,7 +162,7 @@ impl Storing {
                 self.nothing_found(core, "something else stands there")
             }
             Comparison::Same(evidence) if evidence.is_strong() => {
-                cleanup::finish_stored(core, meta, evidence, None)
+                outcome::finish_stored(core, meta, evidence, None)
             }
             Comparison::Differs(_) => self.object_not_ours(core),
             // The service does not keep the chosen checksum, but it keeps the MD5.
@@ -186,7 +186,7 @@ impl Storing {
         let evidence = Evidence::Content(Algorithm::Md5);
         match rehash {
             Some(Rehash::Candidate(meta)) if is_same(&meta) => {
-                cleanup::finish_stored(core, meta, evidence, None)
+                outcome::finish_stored(core, meta, evidence, None)
             }
             Some(Rehash::Candidate(_)) => self.object_not_ours(core),
             Some(Rehash::Acknowledged(meta)) if is_same(&meta) => {
@@ -195,7 +195,7 @@ impl Storing {
             Some(Rehash::Acknowledged(meta)) => {
                 let stored = meta.content.md5.clone().unwrap_or_default();
                 let difference = format!("its MD5 is {stored}, of what was read {buffer_md5}");
-                cleanup::mismatch(core, &meta, &difference, None)
+                outcome::mismatch(core, &meta, &difference, None)
             }
             None => {
                 core.start_call(ApiCall::Put);
@@ -209,9 +209,9 @@ impl Storing {
             .with_hint("suspect this machine's memory");
         match rehash {
             Some(Rehash::Acknowledged(meta)) => {
-                cleanup::mismatch(core, &meta, &error.message, None)
+                outcome::mismatch(core, &meta, &error.message, None)
             }
-            _ if self.doubt.exists() => cleanup::end_unknown(core, &error.message, None),
+            _ if self.doubt.exists() => outcome::end_unknown(core, &error.message, None),
             _ => self.fail(core, error),
         }
     }
@@ -297,7 +297,7 @@ impl Storing {
     fn nothing_found(mut self, core: &mut Core, why: &str) -> State {
         match self.rejection.take() {
             Some(rejection) if !self.doubt.exists() => self.fail(core, rejection),
-            _ => cleanup::end_unknown(core, why, None),
+            _ => outcome::end_unknown(core, why, None),
         }
     }
 
@@ -310,11 +310,11 @@ impl Storing {
                 let why =
                     format!("an answer was lost, its repetition refused ({})", rejection.message);
                 let why = format!("{why}, and something else stands there");
-                return cleanup::end_unknown(core, &why, None);
+                return outcome::end_unknown(core, &why, None);
             }
             None => {
                 let why = "its answer was lost, and something else stands there";
-                return cleanup::end_unknown(core, why, None);
+                return outcome::end_unknown(core, why, None);
             }
         }
         let object_url = &core.config.messages.object_url;

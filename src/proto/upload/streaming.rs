@@ -11,7 +11,7 @@ use super::resolve::{ResolveStep, Resolving};
 use super::state::State;
 use super::storing::Storing;
 use super::tail_split::{self, TailSplit};
-use super::{Action, ApiCall, EndOfStream, Now, Outcome, cleanup, is_retryable, parts};
+use super::{Action, ApiCall, EndOfStream, Now, Outcome, is_retryable, outcome, parts};
 use crate::digest::{PartDigest, Value};
 use crate::error::{Error, ErrorKind};
 use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
@@ -46,7 +46,7 @@ impl Streaming {
     }
 
     pub fn abort(self, core: &mut Core, error: Error) -> State {
-        cleanup::abort(core, error, self.commit.doubt(), None)
+        outcome::abort(core, error, self.commit.doubt(), None)
     }
 
     pub fn on_part_read(&mut self, core: &mut Core, number: u32, digest: PartDigest) {

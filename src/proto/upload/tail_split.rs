@@ -1,83 +1,88 @@
-//! The end of a stream: how to share what has not begun among connections that would idle.
+//! Splits the end of a stream among connections that would idle.
 //!
-//! Owns one calculation. Knows no part, no clock and no request. Invariant: the pieces sum to what
-//! was queued, none is smaller than the service allows, and there are none unless they save time.
+//! Owns one calculation. Must not know parts, clocks or requests. Invariants: the pieces sum to the
+//! queued bytes; no piece is smaller than the policy allows; the result is `None` unless a split saves
+//! time.
 
 use std::time::Duration;
 
-/// When sharing is worth it.
+/// When a split is worth it.
 #[derive(Debug, Clone, Copy)]
 pub struct TailSplitPolicy {
     /// The smallest piece, in bytes.
     pub min_piece: u64,
-    /// What has to be saved at least.
+    /// The smallest saving.
     pub min_saving: Duration,
     /// The highest part number.
     pub max_part_number: u32,
 }
 
-/// What is known of the line.
+/// What is known of the connections.
 #[derive(Debug, Clone)]
 pub struct LinkEstimate {
     /// Bytes per second of one connection.
     pub bytes_per_sec: f64,
-    /// What is left to send of each part under way, in bytes.
+    /// The unsent bytes of each part in flight.
     pub bytes_in_flight: Vec<u64>,
     pub connections: usize,
 }
 
-/// How to cut what is queued, in the order of the stream, and what that saves.
+/// A split of the queued bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TailSplit {
+    /// The sizes of the pieces in bytes, in the order of the stream.
     pub sizes: Vec<u64>,
+    /// The time that the split saves.
     pub saves: Duration,
 }
 
-/// The sizes in which to send what is queued (sizes of parts, in order) so that all connections end
-/// together; `None` where parts as they are do as well. At most `most` pieces.
+/// Splits the queued parts (their sizes in bytes, in order) into at most `max_pieces` pieces, so that
+/// all connections end together. `None` if the parts as they are end about as early.
 pub fn split(
     queued: &[u64],
-    line: &LinkEstimate,
-    rule: &TailSplitPolicy,
-    most: usize,
+    link: &LinkEstimate,
+    policy: &TailSplitPolicy,
+    max_pieces: usize,
 ) -> Option<TailSplit> {
-    let mut lefts = line.bytes_in_flight.clone();
-    lefts.resize(lefts.len().max(line.connections), 0);
-    lefts.sort_unstable();
-    let sizes = split_evenly(queued.iter().sum(), &lefts, rule.min_piece, most);
-    let (before, after) = (finish_time(queued, &lefts), finish_time(&sizes, &lefts));
-    let saved = before.saturating_sub(after) as f64 / line.bytes_per_sec;
-    let saves = Duration::try_from_secs_f64(saved).ok()?;
-    (saves > rule.min_saving).then_some(TailSplit { sizes, saves })
+    let mut remaining = link.bytes_in_flight.clone();
+    remaining.resize(remaining.len().max(link.connections), 0);
+    remaining.sort_unstable();
+    let sizes = split_evenly(queued.iter().sum(), &remaining, policy.min_piece, max_pieces);
+    let (before, after) = (finish_time(queued, &remaining), finish_time(&sizes, &remaining));
+    let saved_bytes = before.saturating_sub(after) as f64;
+    let saves = Duration::try_from_secs_f64(saved_bytes / link.bytes_per_sec).ok()?;
+    (saves > policy.min_saving).then_some(TailSplit { sizes, saves })
 }
 
-/// As many pieces as there are connections that end before the others, each as large as makes them
-/// end at one level; the first goes to the connection that is free first. (`lefts` ascends.)
-fn split_evenly(total: u64, lefts: &[u64], least: u64, most: usize) -> Vec<u64> {
-    for count in (2..=lefts.len().min(most)).rev() {
-        let used = &lefts[..count];
+/// One piece for each connection that ends before the others, of the size that makes all of them end
+/// at the same time. The first piece goes to the connection that is free first. `remaining` has the
+/// unsent bytes of each connection, in ascending order.
+fn split_evenly(total: u64, remaining: &[u64], min_piece: u64, max_pieces: usize) -> Vec<u64> {
+    for count in (2..=remaining.len().min(max_pieces)).rev() {
+        let used = &remaining[..count];
         let level = (total + used.iter().sum::<u64>()) / count as u64;
-        let mut sizes: Vec<u64> = used.iter().map(|left| level.saturating_sub(*left)).collect();
-        let short = total.saturating_sub(sizes.iter().sum());
-        sizes[0] += short;
-        if sizes.iter().all(|size| *size >= least.max(1)) && sizes.iter().sum::<u64>() == total {
+        let mut sizes: Vec<u64> = used.iter().map(|bytes| level.saturating_sub(*bytes)).collect();
+        let missing = total.saturating_sub(sizes.iter().sum());
+        sizes[0] += missing;
+        let large_enough = sizes.iter().all(|size| *size >= min_piece.max(1));
+        if large_enough && sizes.iter().sum::<u64>() == total {
             return sizes;
         }
     }
     vec![total]
 }
 
-/// When the last connection ends, in bytes of one connection, if each piece goes to the connection
-/// that is free first.
-fn finish_time(sizes: &[u64], lefts: &[u64]) -> u64 {
-    let mut lefts = lefts.to_vec();
+/// When the last connection ends, if each piece goes to the connection that is free first; in bytes
+/// that one connection sends until then.
+fn finish_time(sizes: &[u64], remaining: &[u64]) -> u64 {
+    let mut remaining = remaining.to_vec();
     for size in sizes {
-        lefts.sort_unstable();
-        if let Some(first) = lefts.first_mut() {
+        remaining.sort_unstable();
+        if let Some(first) = remaining.first_mut() {
             *first += size;
         }
     }
-    lefts.into_iter().max().unwrap_or(0)
+    remaining.into_iter().max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::compare::{Comparison, Evidence};
 use super::core::Core;
 use super::outage::RetryCause;
 use super::state::State;
-use super::{ApiCall, Doubt, Outcome, PreviousObject, ProbeCondition, cleanup};
+use super::{ApiCall, Doubt, Outcome, PreviousObject, ProbeCondition, outcome};
 use crate::api::ObjectMeta;
 use crate::error::Error;
 use crate::retry::{Failure, RetryDecision};
@@ -47,7 +47,7 @@ impl Verifying {
 
     /// Ends without success: the service reported a commit, and it could not be verified.
     pub fn end_unverified(self, core: &mut Core, why: &str) -> State {
-        cleanup::end_unverified(core, &self.committed, why, self.probe_upload_id)
+        outcome::end_unverified(core, &self.committed, why, self.probe_upload_id)
     }
 
     fn probe(self, core: &mut Core, condition: ProbeCondition) -> State {
@@ -82,10 +82,10 @@ impl Verifying {
                     _ => evidence,
                 };
                 let meta = merge_meta(self.committed, object);
-                cleanup::finish_stored(core, meta, evidence, self.probe_upload_id)
+                outcome::finish_stored(core, meta, evidence, self.probe_upload_id)
             }
             Comparison::Differs(difference) => {
-                cleanup::mismatch(core, &object, &difference, self.probe_upload_id)
+                outcome::mismatch(core, &object, &difference, self.probe_upload_id)
             }
             Comparison::NothingToCompare => self.accept_response(core),
         }
@@ -98,7 +98,7 @@ impl Verifying {
             && core.was_sent_before()
             && evidence.is_strong()
         {
-            return cleanup::finish_stored(core, object, evidence, self.probe_upload_id);
+            return outcome::finish_stored(core, object, evidence, self.probe_upload_id);
         }
         if self.is_older(core, &object) {
             return self.not_stored(core, OLDER_OBJECT);
@@ -206,7 +206,7 @@ impl Verifying {
             None => Evidence::AcknowledgedSize,
         };
         let evidence = self.evidence.unwrap_or(acknowledged);
-        cleanup::finish_stored(core, self.committed, evidence, self.probe_upload_id)
+        outcome::finish_stored(core, self.committed, evidence, self.probe_upload_id)
     }
 
     /// The service reported a commit and did not store the object.
@@ -219,7 +219,7 @@ impl Verifying {
             core.config.messages.object_url
         ))
         .with_hint("store it again, and report this request to the service");
-        cleanup::abort(core, error, Doubt::None, self.probe_upload_id)
+        outcome::abort(core, error, Doubt::None, self.probe_upload_id)
     }
 
     /// Whether an object existed before the commit.

@@ -1,0 +1,94 @@
+//! The gate before a commit, and the parts that a listing lacks.
+//!
+//! Owns the checks from independent counts. Must not know requests. Invariant: a commit passes only if
+//! every part is acknowledged, the sizes sum to the bytes read, and the CRC-32 of the bytes sent is that
+//! of the bytes read.
+
+use super::parts::{PartState, Parts};
+use crate::api::ListedPart;
+use crate::digest;
+use crate::error::Error;
+
+impl Parts {
+    /// Checks that the sizes of the parts sum to the bytes read.
+    ///
+    /// # Errors
+    ///
+    /// They do not: a part was lost or counted twice.
+    pub fn complete(&self, bytes: u64) -> Result<(), Error> {
+        let sum: u64 = self.parts.iter().map(|part| part.digest.size).sum();
+        if sum != bytes {
+            return Err(Error::integrity(format!(
+                "{bytes} bytes were read, but the parts sum to {sum}; nothing was committed"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The gate before the commit.
+    ///
+    /// # Errors
+    ///
+    /// A part is missing, or the bytes sent differ from the bytes read.
+    pub fn check_commit_gate(&self, bytes: u64, crc32: u32) -> Result<(), Error> {
+        self.complete(bytes)?;
+        let missing = self.parts.iter().position(|part| part.state != PartState::Acknowledged);
+        if let Some(index) = missing {
+            return Err(Error::integrity(format!(
+                "part {} is not acknowledged; nothing was committed",
+                index + 1
+            )));
+        }
+        let sent = self.parts.iter().map(|part| (part.sent_crc32, part.digest.size));
+        let combined = digest::crc32_combine(sent);
+        if combined != crc32 {
+            return Err(Error::integrity(format!(
+                "the CRC-32 of what was read is {crc32:08x}, of what was sent {combined:08x}; \
+                 nothing was committed"
+            ))
+            .with_hint("a buffer was lost, reused or reordered: please report this"));
+        }
+        Ok(())
+    }
+
+    /// Takes the etags of the service's list, since an earlier attempt at a part may have taken effect
+    /// late. A part that differs from its acknowledgement is queued again if its buffers are retained.
+    /// Returns the number of parts queued.
+    ///
+    /// # Errors
+    ///
+    /// A part differs, and its buffers have been reused.
+    pub fn requeue_missing(&mut self, listed: &[ListedPart]) -> Result<u64, Error> {
+        let mut requeued = Vec::new();
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            let number = index as u32 + 1;
+            let difference = match listed.iter().find(|part| part.part_number == number) {
+                None => "no longer lists it".to_owned(),
+                Some(found) => {
+                    let same_md5 = match (&part.md5, &found.md5) {
+                        (Some(acknowledged), Some(listed)) => acknowledged == listed,
+                        _ => true,
+                    };
+                    if found.size == part.digest.size && same_md5 {
+                        part.etag.clone_from(&found.etag);
+                        continue;
+                    }
+                    format!("holds {} bytes that are not what it acknowledged", found.size)
+                }
+            };
+            if !part.retained {
+                return Err(Error::integrity(format!(
+                    "part {number} was acknowledged, but the service {difference}, and its buffer \
+                     has been used again since; nothing was committed"
+                )));
+            }
+            part.state = PartState::Queued;
+            part.attempt += 1;
+            self.acknowledged -= 1;
+            self.acknowledged_bytes -= part.digest.size;
+            requeued.push(number);
+        }
+        self.queued.extend(&requeued);
+        Ok(requeued.len() as u64)
+    }
+}
