@@ -154,7 +154,7 @@ pub(super) async fn refresh_once(
         }
     }
     // A token requested because the old one was rejected is adopted even if it expires no later.
-    if expires_later || reason == RefreshReason::Refused {
+    if expires_later || reason == RefreshReason::Rejected {
         let refreshed = keys.with_token(token);
         if state.keys.same_key(&refreshed)
             && shared.adopt(&mut state, refreshed, CredentialOrigin::Refresh)
@@ -234,7 +234,7 @@ async fn probe(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
                 shared.on_server_date(&mut state, server);
             }
             match response.status {
-                401 => ProbeResult::Refused,
+                401 => ProbeResult::Rejected,
                 429 | 500.. => ProbeResult::Unanswered,
                 // The service checks credentials first: any other status means they are accepted.
                 _ => ProbeResult::Accepted,

@@ -122,7 +122,7 @@ impl SharedState {
         let Some(notify) = self.notify.get() else { return };
         for mut event in state.lifecycle.take_events() {
             if let (
-                TokenEvent::Waiting { login, .. } | TokenEvent::Ended { login },
+                TokenEvent::Waiting { login, .. } | TokenEvent::ExpiredWhileIdle { login },
                 CredentialSource::SecurityToken { .. },
             ) = (&mut event, &self.identity.credentials)
             {

@@ -50,7 +50,7 @@ pub enum TokenEvent {
     /// A time query was sent.
     QueryingTime,
     /// The service rejected the current token.
-    Refused,
+    Rejected,
     /// A probe has ended.
     Probed { how: ProbeResult },
     /// The upload waits for credentials.
@@ -59,12 +59,12 @@ pub enum TokenEvent {
         /// When the upload gives up.
         until: Duration,
         /// Whether the credentials are rejected, and not expired.
-        refused: bool,
+        rejected: bool,
         /// The command that starts a new session. The life cycle leaves it empty; the caller fills it in.
         login: String,
     },
     /// The token expired while no request was waiting for it.
-    Ended {
+    ExpiredWhileIdle {
         /// As in `Waiting`.
         login: String,
     },
@@ -127,7 +127,7 @@ pub(super) struct Reported {
     pub not_extended: Option<Duration>,
     /// The last event of `emit_once`.
     pub last_once: Option<TokenEvent>,
-    /// The expiry of the last token that `Ended` was emitted for.
+    /// The expiry of the last token that `ExpiredWhileIdle` was emitted for.
     pub expired_idle: Option<Duration>,
     /// The end of the session in the last `SessionEnds`.
     session_end: Option<Duration>,
@@ -175,7 +175,7 @@ impl TokenEvent {
             | TokenEvent::Probed { .. } => Level::Debug,
             TokenEvent::RefreshFailed { first: false, .. } => Level::Debug,
             TokenEvent::Adopted { .. }
-            | TokenEvent::Refused
+            | TokenEvent::Rejected
             | TokenEvent::Resumed
             | TokenEvent::SessionEnds { .. } => Level::Info,
             _ => Level::Warning,

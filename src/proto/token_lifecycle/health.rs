@@ -233,7 +233,7 @@ mod tests {
     fn a_state_and_an_input_have_one_next_state() {
         for (at, (from, input, _)) in TRANSITIONS.iter().enumerate() {
             let again = TRANSITIONS[at + 1..].iter().any(|(f, i, _)| (f, i) == (from, input));
-            assert!(!again, "{from:?} and {input:?} stand in the table twice");
+            assert!(!again, "{from:?} and {input:?} are in the table twice");
         }
     }
 

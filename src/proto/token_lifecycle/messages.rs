@@ -44,17 +44,17 @@ impl Display for TokenEvent {
                 DisplayDuration::prose(*takes),
                 DisplayDuration::prose(left.unwrap_or_default())
             ),
-            TokenEvent::Refused => f.write_str("the service refused the credentials (401)"),
+            TokenEvent::Rejected => f.write_str("the service refused the credentials (401)"),
             TokenEvent::Stale { stale } => fmt_stale(f, *stale),
             TokenEvent::Probing => {
                 f.write_str("probing with a small request whether the credentials are accepted")
             }
             TokenEvent::Probed { how } => fmt_probed(f, *how),
-            TokenEvent::Waiting { since, until, refused, login } => {
-                fmt_waiting(f, *since, *until, *refused)?;
+            TokenEvent::Waiting { since, until, rejected, login } => {
+                fmt_waiting(f, *since, *until, *rejected)?;
                 fmt_login(f, login)
             }
-            TokenEvent::Ended { login } => {
+            TokenEvent::ExpiredWhileIdle { login } => {
                 f.write_str(
                     "the credentials have expired; what the stream brings from now on waits for \
                      new ones",
@@ -80,7 +80,7 @@ fn fmt_refreshing(f: &mut Formatter<'_>, reason: RefreshReason) -> Result {
     let why = match reason {
         RefreshReason::Due => "it ends soon",
         RefreshReason::Transfer => "a transfer would outlast it",
-        RefreshReason::Refused => "the service refused it",
+        RefreshReason::Rejected => "the service refused it",
     };
     write!(f, "refreshing the session token: {why}")
 }
@@ -125,20 +125,20 @@ fn fmt_stale(f: &mut Formatter<'_>, stale: NotThisToken) -> Result {
     f.write_str(match stale {
         NotThisToken::Date => "its request was dated by a wrong clock",
         NotThisToken::Replaced => "its request was signed with older ones",
-        NotThisToken::Ended => "they have come to their end meanwhile",
+        NotThisToken::Expired => "they have come to their end meanwhile",
     })
 }
 
 fn fmt_probed(f: &mut Formatter<'_>, result: ProbeResult) -> Result {
     f.write_str(match result {
         ProbeResult::Accepted => "a probe found the credentials accepted again",
-        ProbeResult::Refused => "a probe found the credentials still refused",
+        ProbeResult::Rejected => "a probe found the credentials still refused",
         ProbeResult::Unanswered => "a probe of the credentials got no answer",
     })
 }
 
-fn fmt_waiting(f: &mut Formatter<'_>, since: Duration, until: Duration, refused: bool) -> Result {
-    let why = if refused { "are refused" } else { "have expired" };
+fn fmt_waiting(f: &mut Formatter<'_>, since: Duration, until: Duration, rejected: bool) -> Result {
+    let why = if rejected { "are refused" } else { "have expired" };
     write!(
         f,
         "the upload waits since {} because the credentials {why}; it goes on by itself once there \

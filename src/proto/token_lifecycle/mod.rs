@@ -202,7 +202,7 @@ impl TokenLifecycle {
             self.health.apply(now, HealthInput::Reported);
             let until = since.wall + self.policy.retry_for;
             let (since, login) = (since.wall, String::new());
-            self.events.push(TokenEvent::Waiting { since, until, refused: rejected, login });
+            self.events.push(TokenEvent::Waiting { since, until, rejected, login });
         }
     }
 
@@ -212,7 +212,7 @@ impl TokenLifecycle {
         let idle = self.streaming && self.health.block().since.is_none();
         if idle && self.is_expired(now) && self.reported.expired_idle != expires {
             self.reported.expired_idle = expires;
-            self.events.push(TokenEvent::Ended { login: String::new() });
+            self.events.push(TokenEvent::ExpiredWhileIdle { login: String::new() });
         }
     }
 

@@ -67,7 +67,7 @@ impl TokenLifecycle {
                 self.events.push(TokenEvent::RefreshFailed { why: why.clone(), again, first });
             }
         }
-        if reason == Some(RefreshReason::Refused) {
+        if reason == Some(RefreshReason::Rejected) {
             self.refresh.tried = true;
             let max = Duration::from_secs(60).min(self.lifetime / 20);
             self.refresh.after_401.next_delay(now, SECOND.min(self.lifetime / 30), max);
@@ -85,7 +85,7 @@ impl TokenLifecycle {
         let until_due = self.refresh_due_at().saturating_sub(self.clock(now));
         let backoff = refresh.backoff.remaining(now);
         let reasons = [
-            (self.health.is_rejected(), RefreshReason::Refused, refresh.after_401.remaining(now)),
+            (self.health.is_rejected(), RefreshReason::Rejected, refresh.after_401.remaining(now)),
             (refresh.wanted, RefreshReason::Transfer, backoff),
             (true, RefreshReason::Due, backoff.max(until_due)),
         ];

@@ -30,14 +30,14 @@ impl TokenLifecycle {
             self.on_server_date(now, server);
         }
         // The date of the response may have shown that the token has expired.
-        let expired = self.is_expired(now).then_some(NotThisToken::Ended);
+        let expired = self.is_expired(now).then_some(NotThisToken::Expired);
         if let Some(stale) = not_this_token.or(expired) {
             self.events.push(TokenEvent::Stale { stale });
             self.report_block(now, REPORT_RETRIES_AFTER, expired.is_none());
             return On401::Retry(stale);
         }
         if !self.health.is_rejected() {
-            self.events.push(TokenEvent::Refused);
+            self.events.push(TokenEvent::Rejected);
         }
         self.health.apply(now, HealthInput::Rejection);
         On401::RereadFiles
@@ -60,7 +60,7 @@ impl TokenLifecycle {
         if generation != self.token.generation {
             return Some(NotThisToken::Replaced);
         }
-        self.is_expired(now).then_some(NotThisToken::Ended)
+        self.is_expired(now).then_some(NotThisToken::Expired)
     }
 
     /// Records the date of a response other than a 401, since 1970. The service has accepted the date of the
@@ -110,7 +110,7 @@ impl TokenLifecycle {
         self.events.push(TokenEvent::Probed { how: result });
         let input = match result {
             ProbeResult::Accepted => HealthInput::ProbeAccepted,
-            ProbeResult::Refused | ProbeResult::Unanswered => HealthInput::ProbeFailed,
+            ProbeResult::Rejected | ProbeResult::Unanswered => HealthInput::ProbeFailed,
         };
         self.health.apply(now, input);
     }

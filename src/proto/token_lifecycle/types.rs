@@ -90,7 +90,7 @@ pub enum RefreshReason {
     /// A transfer would outlast the token.
     Transfer,
     /// The service rejected the token.
-    Refused,
+    Rejected,
 }
 
 /// How a refresh ended.
@@ -121,7 +121,7 @@ pub enum NotThisToken {
     /// Another token has taken the place of the rejected one.
     Replaced,
     /// The token has expired since the request was signed.
-    Ended,
+    Expired,
 }
 
 /// The result of a probe.
@@ -130,7 +130,7 @@ pub enum ProbeResult {
     /// The service accepted the token.
     Accepted,
     /// The service rejected the token.
-    Refused,
+    Rejected,
     /// There was no response, or one that shows neither.
     Unanswered,
 }

@@ -13,7 +13,7 @@ use super::scenario::{Auth, Scenario, secs};
 const START: u64 = 1_767_225_600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Event {
+pub enum EnvironmentEvent {
     RefreshAnswered {
         token: Option<u64>,
         longer: bool,
@@ -39,7 +39,7 @@ pub struct Tally {
     /// Parts that succeeded.
     pub parts: u64,
     /// Requests that failed with a 401.
-    pub refused: u64,
+    pub rejected: u64,
     pub refreshes: u64,
     pub probes: u64,
     pub time_queries: u64,
@@ -80,7 +80,7 @@ pub struct SimEnvironment {
     plan: u64,
     last_success: u64,
     /// Events to schedule, with their delay in seconds.
-    pub scheduled: Vec<(u64, Event)>,
+    pub scheduled: Vec<(u64, EnvironmentEvent)>,
 }
 
 impl SimEnvironment {
@@ -96,9 +96,9 @@ impl SimEnvironment {
         let now = Clocks { wall: secs(START), monotonic: secs(0) };
         let mut lifecycle = TokenLifecycle::new(now, policy, token);
         lifecycle.set_streaming();
-        let rotations = scenario.rotations.iter().map(|at| (*at, Event::Rotate));
-        let revocations = scenario.revocations.iter().map(|at| (*at, Event::Revoke));
-        let jumps = scenario.jumps.iter().map(|(at, _)| (*at, Event::Jump));
+        let rotations = scenario.rotations.iter().map(|at| (*at, EnvironmentEvent::Rotate));
+        let revocations = scenario.revocations.iter().map(|at| (*at, EnvironmentEvent::Revoke));
+        let jumps = scenario.jumps.iter().map(|(at, _)| (*at, EnvironmentEvent::Jump));
         SimEnvironment {
             scheduled: rotations.chain(revocations).chain(jumps).collect(),
             lifecycle,
@@ -205,7 +205,7 @@ impl SimEnvironment {
             self.last_success = self.time;
             return self.lifecycle.on_success(self.now());
         }
-        self.tally.refused += 1;
+        self.tally.rejected += 1;
         let (date, server) = ((secs(signed.date), secs(took)), Some(secs(self.service())));
         let action = self.lifecycle.on_unauthorized(self.now(), signed.generation, date, server);
         if action == On401::RereadFiles {
@@ -214,15 +214,15 @@ impl SimEnvironment {
     }
 
     /// Whether an event is to be handled: all but outdated wakeups are.
-    pub fn is_current(&self, event: Event) -> bool {
-        !matches!(event, Event::Wake { plan } if plan != self.plan)
+    pub fn is_current(&self, event: EnvironmentEvent) -> bool {
+        !matches!(event, EnvironmentEvent::Wake { plan } if plan != self.plan)
     }
 
     /// Handles an event.
-    pub fn handle(&mut self, event: Event) {
+    pub fn handle(&mut self, event: EnvironmentEvent) {
         let now = self.now();
         match event {
-            Event::RefreshAnswered { token, longer } => {
+            EnvironmentEvent::RefreshAnswered { token, longer } => {
                 self.refreshing = false;
                 if let Some(end) = token
                     && self.lifecycle.is_better_than_current(
@@ -240,22 +240,22 @@ impl SimEnvironment {
                 };
                 self.lifecycle.refresh_finished(now, &how);
             }
-            Event::ProbeAnswered { generation, ok } => {
+            EnvironmentEvent::ProbeAnswered { generation, ok } => {
                 self.probing = false;
                 if ok {
                     self.rejected.remove(&generation);
                 }
-                let how = if ok { ProbeResult::Accepted } else { ProbeResult::Refused };
+                let how = if ok { ProbeResult::Accepted } else { ProbeResult::Rejected };
                 self.lifecycle.probe_finished(now, generation, how);
             }
-            Event::TimeAnswered => {
+            EnvironmentEvent::TimeAnswered => {
                 self.querying = false;
                 self.lifecycle.on_server_date(now, secs(self.service()));
                 self.lifecycle.time_query_finished(now);
             }
-            Event::Wake { .. } | Event::Jump => self.read_file(),
-            Event::Rotate => self.file = Some(self.service() + self.scenario.life),
-            Event::Revoke => self.revoked = self.ends.len() as u64 - 1,
+            EnvironmentEvent::Wake { .. } | EnvironmentEvent::Jump => self.read_file(),
+            EnvironmentEvent::Rotate => self.file = Some(self.service() + self.scenario.life),
+            EnvironmentEvent::Revoke => self.revoked = self.ends.len() as u64 - 1,
         }
     }
 
@@ -277,19 +277,21 @@ impl SimEnvironment {
                     self.lifecycle.probe_started(now);
                     let generation = self.generation();
                     let ok = self.accepts(generation);
-                    self.scheduled.push((1, Event::ProbeAnswered { generation, ok }));
+                    self.scheduled.push((1, EnvironmentEvent::ProbeAnswered { generation, ok }));
                 }
                 BackgroundTask::AskTime => {
                     assert!(!std::mem::replace(&mut self.querying, true), "two time queries");
                     self.tally.time_queries += 1;
                     self.lifecycle.time_query_started();
-                    self.scheduled.push((1, Event::TimeAnswered));
+                    self.scheduled.push((1, EnvironmentEvent::TimeAnswered));
                 }
                 BackgroundTask::Idle(idle) => {
                     assert!(!idle.is_zero(), "idle for no time");
                     let seconds = idle.as_millis().div_ceil(1000) as u64;
                     self.plan += 1;
-                    return self.scheduled.push((seconds, Event::Wake { plan: self.plan }));
+                    return self
+                        .scheduled
+                        .push((seconds, EnvironmentEvent::Wake { plan: self.plan }));
                 }
             }
         }
@@ -315,7 +317,7 @@ impl SimEnvironment {
             _ => (1, None),
         };
         let longer = token.is_some_and(|end| end > current);
-        self.scheduled.push((delay, Event::RefreshAnswered { token, longer }));
+        self.scheduled.push((delay, EnvironmentEvent::RefreshAnswered { token, longer }));
     }
 }
 

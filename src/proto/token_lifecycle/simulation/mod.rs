@@ -18,16 +18,16 @@ use super::health::{HealthInput, HealthState, coverage};
 use super::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+enum SimEvent {
     Attempt { worker: usize, part: u64 },
     Response { worker: usize, part: u64, signed: Signed, took: u64 },
-    Environment(environment::Event),
+    Environment(environment::EnvironmentEvent),
 }
 
 struct DaySim {
     environment: SimEnvironment,
     /// By time in seconds, then by the order in which they were scheduled.
-    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    events: BinaryHeap<Reverse<(u64, u64, SimEvent)>>,
     order: u64,
     next_part: u64,
 }
@@ -42,7 +42,7 @@ impl DaySim {
             next_part: workers as u64,
         };
         for worker in 0..workers {
-            sim.after(worker as u64, Event::Attempt { worker, part: worker as u64 });
+            sim.after(worker as u64, SimEvent::Attempt { worker, part: worker as u64 });
         }
         sim.schedule_environment();
         while let Some(Reverse((time, _, event))) = sim.events.pop() {
@@ -50,7 +50,7 @@ impl DaySim {
                 break;
             }
             match event {
-                Event::Environment(event) if !sim.environment.is_current(event) => continue,
+                SimEvent::Environment(event) if !sim.environment.is_current(event) => continue,
                 _ => sim.environment.time = time,
             }
             sim.handle(event);
@@ -62,20 +62,20 @@ impl DaySim {
 
     fn schedule_environment(&mut self) {
         for (delay, event) in std::mem::take(&mut self.environment.scheduled) {
-            self.after(delay, Event::Environment(event));
+            self.after(delay, SimEvent::Environment(event));
         }
     }
 
-    fn after(&mut self, delay: u64, event: Event) {
+    fn after(&mut self, delay: u64, event: SimEvent) {
         self.order += 1;
         self.events.push(Reverse((self.environment.time + delay, self.order, event)));
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: SimEvent) {
         match event {
-            Event::Environment(event) => self.environment.handle(event),
-            Event::Attempt { worker, part } => self.attempt(worker, part),
-            Event::Response { worker, part, signed, took } => {
+            SimEvent::Environment(event) => self.environment.handle(event),
+            SimEvent::Attempt { worker, part } => self.attempt(worker, part),
+            SimEvent::Response { worker, part, signed, took } => {
                 self.environment.on_response(signed, took);
                 let mut part = part;
                 if signed.ok {
@@ -83,7 +83,7 @@ impl DaySim {
                     self.next_part += 1;
                     part = self.next_part;
                 }
-                self.after(0, Event::Attempt { worker, part });
+                self.after(0, SimEvent::Attempt { worker, part });
             }
         }
     }
@@ -95,10 +95,10 @@ impl DaySim {
         match self.environment.decide(request) {
             (_, Some(signed)) => {
                 let took = if signed.ok { estimate } else { 1 };
-                self.after(took, Event::Response { worker, part, signed, took });
+                self.after(took, SimEvent::Response { worker, part, signed, took });
             }
-            (TokenDecision::RefreshFirst, _) => self.after(3, Event::Attempt { worker, part }),
-            (TokenDecision::Wait, _) => self.after(1, Event::Attempt { worker, part }),
+            (TokenDecision::RefreshFirst, _) => self.after(3, SimEvent::Attempt { worker, part }),
+            (TokenDecision::Wait, _) => self.after(1, SimEvent::Attempt { worker, part }),
             _ => {}
         }
     }
@@ -108,7 +108,7 @@ impl DaySim {
 fn a_quiet_day_passes_without_a_wait_or_a_refusal() {
     for life in [300, 3600] {
         let tally = DaySim::run(Scenario::quiet(life));
-        assert_eq!((tally.refused, tally.waits, tally.probes), (0, 0, 0), "{tally:?}");
+        assert_eq!((tally.rejected, tally.waits, tally.probes), (0, 0, 0), "{tally:?}");
         assert!(tally.parts >= 3 * 24 * HOUR / 70 - 3, "{tally:?}");
         // A refresh after two thirds of each lifetime, or ten minutes before its end.
         let between = life - 600.min(life / 3);
@@ -121,7 +121,7 @@ fn refreshes_failing_for_any_interval_that_ends_before_the_token_cost_nothing() 
     for life in [300, 3600] {
         for from in (0..life).step_by(life as usize / 20) {
             for length in intervals(life).filter(|length| *length <= life) {
-                for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs, Auth::Refuses] {
+                for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs, Auth::Rejects] {
                     let auth = vec![(0, Auth::Works), (from, kind), (from + length, Auth::Works)];
                     let length = 4 * life;
                     let part = life / 60;
@@ -135,7 +135,7 @@ fn refreshes_failing_for_any_interval_that_ends_before_the_token_cost_nothing() 
                     let tally = DaySim::run(scenario);
                     if end + life / 8 < expires {
                         assert_eq!(tally.waits, 0, "{kind:?} {from} to {end}: {tally:?}");
-                        assert_eq!(tally.refused, 0, "{kind:?} {from} to {end}: {tally:?}");
+                        assert_eq!(tally.rejected, 0, "{kind:?} {from} to {end}: {tally:?}");
                     }
                 }
             }
@@ -157,7 +157,7 @@ fn intervals(life: u64) -> impl Iterator<Item = u64> {
 fn refreshes_failing_for_every_interval_of_a_day_never_lose_the_upload() {
     for life in [300, 3600] {
         for length in intervals(life) {
-            for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs, Auth::Refuses] {
+            for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs, Auth::Rejects] {
                 for phase in [0, life / 2] {
                     let between = length + 2 * life + life / 17;
                     let begins = (phase + 7..24 * HOUR).step_by(between as usize);
@@ -181,7 +181,7 @@ fn refreshes_failing_for_every_interval_of_a_day_never_lose_the_upload() {
                     let tally = DaySim::run(scenario);
                     let case = format!("{kind:?} for {length} s in lives of {life}: {tally:?}");
                     assert!(!tally.gave_up, "{case}");
-                    assert_eq!(tally.refused, 0, "{case}");
+                    assert_eq!(tally.rejected, 0, "{case}");
                     if length <= life / 8 {
                         assert_eq!(tally.waits, 0, "{case}");
                     }
@@ -224,7 +224,7 @@ fn a_session_that_stays_over_ends_the_upload_after_retry_for_and_not_before() {
 fn a_wrong_local_clock_costs_one_refusal_for_each_part_on_its_way() {
     for skew in [-1800, -400, -31, 31, 400, 86_400] {
         let tally = DaySim::run(Scenario { skew, ..Scenario::quiet(3600) });
-        assert!(tally.refused <= 3 && tally.waits == 0 && !tally.gave_up, "{skew}: {tally:?}");
+        assert!(tally.rejected <= 3 && tally.waits == 0 && !tally.gave_up, "{skew}: {tally:?}");
     }
 }
 
@@ -236,7 +236,7 @@ fn a_local_clock_that_is_set_during_a_run_costs_a_time_query_and_no_wait_for_a_l
             let jumps = vec![(at, jump)];
             let tally = DaySim::run(Scenario { jumps, ..Scenario::quiet(3600) });
             let case = format!("{jump} at {at}: {tally:?}");
-            assert!(tally.refused <= 3 && !tally.gave_up, "{case}");
+            assert!(tally.rejected <= 3 && !tally.gave_up, "{case}");
             // Three workers that ask every second.
             assert!(tally.waits <= 3 * 2 && tally.time_queries <= 2, "{case}");
             assert!(tally.parts >= 3 * 24 * HOUR / 70 - 12, "{case}");
@@ -255,7 +255,7 @@ fn a_revoked_token_is_replaced_and_no_part_is_sent_with_it_twice() {
     };
     let tally = DaySim::run(scenario);
     assert!(!tally.gave_up);
-    assert!(tally.refused <= 3, "one for each worker: {tally:?}");
+    assert!(tally.rejected <= 3, "one for each worker: {tally:?}");
     // After one second, then every ten, for the ten minutes until the rotation.
     assert!((50..=62).contains(&tally.probes), "{tally:?}");
 }
@@ -269,8 +269,8 @@ proptest! {
         // refreshes, rotations and the first one.
         let tokens = tally.refreshes + scenario.rotations.len() as u64 + 1 + tally.probes;
         let tokens = tokens + scenario.jumps.len() as u64;
-        prop_assert!(tally.refused <= tokens * scenario.workers as u64, "{:?}", tally);
-        prop_assert!(tally.probes <= 24 * HOUR / 10 + tally.refused, "{:?}", tally);
+        prop_assert!(tally.rejected <= tokens * scenario.workers as u64, "{:?}", tally);
+        prop_assert!(tally.probes <= 24 * HOUR / 10 + tally.rejected, "{:?}", tally);
     }
 }
 

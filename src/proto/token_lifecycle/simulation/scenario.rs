@@ -25,7 +25,7 @@ pub enum Auth {
     /// Not at all, until the timeout.
     Hangs,
     /// With a rejection.
-    Refuses,
+    Rejects,
 }
 
 /// What happens in a run. Times are seconds since its start.
@@ -85,7 +85,7 @@ pub fn any_day() -> impl Strategy<Value = Scenario> {
         Just(Auth::Fails),
         Just(Auth::SameEnd),
         Just(Auth::Hangs),
-        Just(Auth::Refuses),
+        Just(Auth::Rejects),
     ];
     let day = 0..24 * HOUR;
     (

@@ -74,7 +74,7 @@ fn a_wait_is_reported_after_two_seconds_and_once_and_so_is_its_end() {
         assert_eq!(lifecycle.decide(at(second), SigningRequest::Small), TokenDecision::Wait);
         let events = lifecycle.take_events();
         let (since, until) = (secs(WALL + 60), secs(WALL + 60 + 3600));
-        let waiting = TokenEvent::Waiting { since, until, refused: false, login: String::new() };
+        let waiting = TokenEvent::Waiting { since, until, rejected: false, login: String::new() };
         assert_eq!(events, if second == 62 { vec![waiting] } else { vec![] });
     }
     lifecycle.adopt(at(90), token_info(2, 60, 150), CredentialOrigin::Files);

@@ -67,8 +67,8 @@ fn a_refresh_without_more_time_is_reported_once_with_the_end_of_the_session() {
         lifecycle.refresh_finished(at(second), &RefreshOutcome::NotExtended);
     }
     let expires = secs(WALL + 3600);
-    let said = lifecycle.take_events();
-    let count = |wanted: &TokenEvent| said.iter().filter(|event| *event == wanted).count();
+    let events = lifecycle.take_events();
+    let count = |wanted: &TokenEvent| events.iter().filter(|event| *event == wanted).count();
     assert_eq!(count(&TokenEvent::NotExtended { expires }), 1);
     assert_eq!(count(&TokenEvent::SessionEnds { end: expires }), 1);
 }
@@ -83,10 +83,10 @@ fn the_end_of_the_session_is_a_warning_if_the_upload_will_end_later() {
         for _ in 0..3 {
             lifecycle.set_upload_eta(at(10), likely.map(|likely| secs(WALL + likely)));
         }
-        let said = lifecycle.take_events();
+        let events = lifecycle.take_events();
         let ends = |event: &&TokenEvent| matches!(event, TokenEvent::SessionEnds { .. });
-        assert_eq!(said.iter().filter(ends).count(), 1);
-        said.iter().filter(|n| matches!(n, TokenEvent::EndsBeforeUpload { .. })).count()
+        assert_eq!(events.iter().filter(ends).count(), 1);
+        events.iter().filter(|n| matches!(n, TokenEvent::EndsBeforeUpload { .. })).count()
     };
     assert_eq!(with_end(day, Some(day - 1)), 0);
     assert_eq!(with_end(day, Some(day + 1)), 1);
@@ -142,7 +142,7 @@ fn tokens_that_are_rejected_at_once_after_each_refresh_cause_no_storm() {
     for second in 0..600 {
         reject(&mut lifecycle, second);
         if let BackgroundTask::Refresh(reason) = lifecycle.next_task(at(second)) {
-            assert_eq!(reason, RefreshReason::Refused);
+            assert_eq!(reason, RefreshReason::Rejected);
             refreshes += 1;
             lifecycle.refresh_started(reason);
             let fresh = token_info(refreshes + 1, 3600, second + 3600);

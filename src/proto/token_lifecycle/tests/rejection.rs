@@ -9,8 +9,8 @@ fn a_401_that_took_long_still_concerns_the_token() {
     let mut lifecycle = token(3600);
     // A part that was signed under a valid date and took twenty minutes.
     let (signed, took) = (secs(WALL + 100), secs(1200));
-    let answered = Some(secs(WALL + 1300));
-    let action = lifecycle.on_unauthorized(at(1300), 1, (signed, took), answered);
+    let server = Some(secs(WALL + 1300));
+    let action = lifecycle.on_unauthorized(at(1300), 1, (signed, took), server);
     assert_eq!(action, On401::RereadFiles);
     assert_eq!(lifecycle.decide(at(1300), transfer(1, 1200)), TokenDecision::Wait);
 }
@@ -59,7 +59,7 @@ fn a_401_for_an_older_or_expired_token_is_no_rejection_of_the_current_one() {
         On401::Retry(NotThisToken::Replaced)
     );
     assert_eq!(lifecycle.decide(at(11), SigningRequest::Small), TokenDecision::Use);
-    assert_eq!(reject(&mut lifecycle, 3611), On401::Retry(NotThisToken::Ended));
+    assert_eq!(reject(&mut lifecycle, 3611), On401::Retry(NotThisToken::Expired));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_rejected_token_is_not_used_before_a_probe_passed_and_probes_are_ten_seconds
                 matches!(lifecycle.next_task(at(second)), BackgroundTask::Idle(_)),
                 "two at a time"
             );
-            lifecycle.probe_finished(at(second), 1, ProbeResult::Refused);
+            lifecycle.probe_finished(at(second), 1, ProbeResult::Rejected);
         }
     }
     assert_eq!(probes, [101, 111, 121, 131]);
@@ -107,8 +107,8 @@ fn at_the_start_there_is_one_refresh_of_rejected_credentials_and_no_wait() {
     let mut lifecycle = start(true);
     reject(&mut lifecycle, 1);
     assert_eq!(lifecycle.decide(at(1), SigningRequest::Small), TokenDecision::Wait);
-    assert_eq!(lifecycle.next_task(at(1)), BackgroundTask::Refresh(RefreshReason::Refused));
-    lifecycle.refresh_started(RefreshReason::Refused);
+    assert_eq!(lifecycle.next_task(at(1)), BackgroundTask::Refresh(RefreshReason::Rejected));
+    lifecycle.refresh_started(RefreshReason::Rejected);
     assert_eq!(lifecycle.decide(at(2), SigningRequest::Small), TokenDecision::Wait);
     lifecycle.adopt(at(2), token_info(2, 3600, 3602), CredentialOrigin::Refresh);
     lifecycle.refresh_finished(at(2), &RefreshOutcome::Extended);
@@ -144,7 +144,7 @@ fn a_wait_for_a_token_that_replaced_a_rejected_one_is_reported() {
         assert_eq!(lifecycle.decide(at(second), SigningRequest::Small), TokenDecision::Wait);
     }
     let events = lifecycle.take_events();
-    let waits = |event: &TokenEvent| matches!(event, TokenEvent::Waiting { refused: false, .. });
+    let waits = |event: &TokenEvent| matches!(event, TokenEvent::Waiting { rejected: false, .. });
     assert!(events.iter().any(waits), "{events:?}");
     assert!(!coverage::never_taken().contains(&ONLY_SCRIPTED));
 }

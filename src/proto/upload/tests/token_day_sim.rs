@@ -28,7 +28,7 @@ const BETWEEN_PARTS: u64 = 300;
 const PARTS: usize = (24 * HOUR / BETWEEN_PARTS) as usize;
 
 enum Due {
-    Around(environment::Event),
+    Around(environment::EnvironmentEvent),
     /// The producer has another part, or the end.
     Read,
     /// A call that is to be performed looks for something to be signed with.
@@ -242,7 +242,7 @@ fn judged(scenario: Scenario) -> Day {
 fn a_quiet_day_with_tokens_of_minutes_costs_neither_a_wait_nor_a_refusal() {
     for life in [300, 3600] {
         let day = judged(Scenario { part: 100, ..Scenario::quiet(life) });
-        assert_eq!((day.around.tally.waits, day.around.tally.refused), (0, 0), "lives of {life}");
+        assert_eq!((day.around.tally.waits, day.around.tally.rejected), (0, 0), "lives of {life}");
         assert!(day.model.object.is_some());
     }
 }
@@ -250,7 +250,7 @@ fn a_quiet_day_with_tokens_of_minutes_costs_neither_a_wait_nor_a_refusal() {
 #[test]
 fn logins_and_rotations_carry_a_day_in_which_the_auth_service_is_down_most_of_the_time() {
     for life in [300, 3600] {
-        for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs, Auth::Refuses] {
+        for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs, Auth::Rejects] {
             let step = 7 * life as usize / 2;
             let begins = (50..26 * HOUR).step_by(step);
             let auth = begins.clone().flat_map(|at| [(at, kind), (at + 2 * life, Auth::Works)]);
@@ -265,7 +265,7 @@ fn logins_and_rotations_carry_a_day_in_which_the_auth_service_is_down_most_of_th
             };
             let day = judged(scenario);
             assert!(day.model.object.is_some(), "{kind:?} in lives of {life}");
-            assert_eq!(day.around.tally.refused, 0, "{kind:?} in lives of {life}");
+            assert_eq!(day.around.tally.rejected, 0, "{kind:?} in lives of {life}");
         }
     }
 }
