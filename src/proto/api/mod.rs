@@ -4,13 +4,14 @@
 //! how a request is sent, signed or retried. Invariant: stream data never passes through here; a request
 //! knows only its length.
 
+mod error_response;
+mod object;
 pub mod request;
 pub mod response;
 
-pub use request::{
-    CustomerKey, ObjectLocation, Precondition, PutOptions, Request, RequestClass, RequestPayload,
-};
+pub use error_response::ErrorResponse;
+pub use object::{CustomerKey, ObjectLocation, Precondition, PutOptions};
+pub use request::{Request, RequestClass, RequestPayload};
 pub use response::{
-    Archival, Digests, ErrorResponse, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page,
-    Response,
+    Archival, Digests, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page, Response,
 };

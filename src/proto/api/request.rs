@@ -5,74 +5,14 @@
 //! know sockets, signatures or retries. Invariant: `Request::target` is signed and sent without
 //! further encoding.
 
-use std::fmt;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use super::{CustomerKey, ObjectLocation, Precondition, PutOptions};
 use crate::digest::{Algorithm, Value};
 
 /// All characters but the unreserved ones of RFC 3986 are encoded, `/` included, as in Oracle's SDKs.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// One object: namespace (looked up if the user did not give it), bucket and name, none of them encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectLocation {
-    pub namespace: String,
-    pub bucket: String,
-    pub object: String,
-}
-
-impl fmt::Display for ObjectLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "oci://{}@{}/{}", self.bucket, self.namespace, self.object)
-    }
-}
-
-/// A customer-provided encryption key (SSE-C). Every request that reads or writes the data, or the
-/// headers of the object, repeats it.
-#[derive(Clone)]
-pub struct CustomerKey {
-    /// Base64 of the 32 bytes.
-    pub key: zeroize::Zeroizing<String>,
-    /// Base64 of the SHA-256 of the 32 bytes.
-    pub sha256: String,
-}
-
-impl std::fmt::Debug for CustomerKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CustomerKey(redacted)")
-    }
-}
-
-/// Under which condition the service stores an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Precondition {
-    /// `if-none-match: *`: only if no object has this name.
-    IfNoneMatch,
-    /// `if-match`: only if the current object has this etag.
-    IfMatch(String),
-    /// Always; a current object is replaced.
-    None,
-}
-
-/// How the service stores the object: headers of PutObject, fields of CreateMultipartUpload.
-#[derive(Debug, Clone)]
-pub struct PutOptions {
-    pub condition: Precondition,
-    /// The digest that the service checks each body by.
-    pub checksum: Algorithm,
-    pub storage_tier: Option<String>,
-    pub content_type: String,
-    pub content_encoding: Option<String>,
-    pub content_language: Option<String>,
-    pub content_disposition: Option<String>,
-    pub cache_control: Option<String>,
-    /// Names without the prefix `opc-meta-`, and values.
-    pub metadata: Vec<(String, String)>,
-    pub customer_key: Option<CustomerKey>,
-    pub kms_key_id: Option<String>,
-}
 
 /// A request without date, host and signature: those belong to one attempt.
 #[derive(Clone)]
@@ -229,16 +169,6 @@ pub fn get_range(
     request.customer_key(customer_key);
     request.class = RequestClass::Transfer(last);
     request
-}
-
-impl PutOptions {
-    /// Whether the headers of PutObject can carry these values: headers are ASCII, and only the JSON of
-    /// CreateMultipartUpload can carry other characters.
-    pub fn fits_headers(&self) -> bool {
-        let mut texts = self.metadata.iter().map(|(_, value)| value);
-        texts.all(|value| value.is_ascii())
-            && self.content_disposition.as_ref().is_none_or(|text| text.is_ascii())
-    }
 }
 
 /// GetObject of the first byte of any object of this name. Unlike that of HeadObject, an error response

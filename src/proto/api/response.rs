@@ -24,7 +24,7 @@ impl Response {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    fn owned_header(&self, name: &str) -> Option<String> {
+    pub(super) fn owned_header(&self, name: &str) -> Option<String> {
         self.header(name).map(str::to_owned)
     }
 
@@ -248,90 +248,19 @@ pub fn body_excerpt(body: &[u8]) -> String {
     format!("{:?}{more}", text.trim())
 }
 
-/// The header `retry-after` in seconds. It is a number of seconds or a date; a date is measured from the
-/// `date` of the same response.
-fn retry_after(response: &Response) -> Option<u64> {
-    let text = response.header("retry-after")?.trim();
-    let date = |text: &str| httpdate::parse_http_date(text).ok();
-    let until = || date(text)?.duration_since(date(response.header("date")?)?).ok();
-    text.parse().ok().or_else(|| until().map(|wait| wait.as_secs()))
-}
-
-/// A response with an error status, and the error body of the API where there is one.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ErrorResponse {
-    pub status: u16,
-    pub code: Option<String>,
-    pub message: String,
-    pub request_id: Option<String>,
-    /// Seconds.
-    pub retry_after: Option<u64>,
-    /// The `date` of the response, an HTTP date.
-    pub date: Option<String>,
-}
-
-impl ErrorResponse {
-    /// Reads a response with an error status. A body that is not the API's JSON becomes part of the
-    /// message, quoted.
-    pub fn of(response: &Response) -> ErrorResponse {
-        #[derive(Deserialize)]
-        struct ErrorBody {
-            code: Option<String>,
-            message: Option<String>,
-        }
-        let (code, message) = match serde_json::from_slice::<ErrorBody>(&response.body) {
-            Ok(body) => (
-                body.code.map(|code| controls_as_spaces(&code)),
-                controls_as_spaces(&body.message.unwrap_or_default()),
-            ),
-            Err(_) if response.body.is_empty() => (None, String::new()),
-            Err(_) => (None, format!("the answer was {}", body_excerpt(&response.body))),
-        };
-        ErrorResponse {
-            status: response.status,
-            code,
-            message,
-            request_id: response.request_id(),
-            retry_after: retry_after(response),
-            date: response.owned_header("date"),
-        }
-    }
-
-    /// Whether Object Storage wrote the response, and not a proxy or load balancer in front of it.
-    pub fn from_service(&self) -> bool {
-        self.request_id.is_some() || self.code.is_some()
-    }
-}
-
-impl std::fmt::Display for ErrorResponse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HTTP {}", self.status)?;
-        if let Some(code) = &self.code {
-            write!(f, " {code}")?;
-        }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
-        }
-        if let Some(id) = &self.request_id {
-            write!(f, " (opc-request-id {id})")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn error_response(body: &str) -> Response {
+    fn response(body: &str) -> Response {
         Response { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() }
     }
 
     #[test]
-    fn only_states_that_keep_the_bytes_back_count_as_archived() {
+    fn only_states_that_block_reading_count_as_archived() {
         let state = |value: Option<&str>| {
             let headers = value.map(|value| ("archival-state".to_owned(), value.to_owned()));
-            Archival::of(&Response { headers: headers.into_iter().collect(), ..error_response("") })
+            Archival::of(&Response { headers: headers.into_iter().collect(), ..response("") })
         };
         for readable in [None, Some("Available"), Some("AVAILABLE"), Some("Restored"), Some("New")]
         {
@@ -343,26 +272,25 @@ mod tests {
     }
 
     #[test]
-    fn when_to_come_again_is_told_in_seconds_or_as_a_moment() {
-        let seconds = |value: &str| {
-            let headers = [("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("retry-after", value)];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            ErrorResponse::of(&Response { headers, ..error_response("") }).retry_after
-        };
-        assert_eq!(seconds("7"), Some(7));
-        assert_eq!(seconds("Thu, 01 Jan 2026 00:01:30 GMT"), Some(90));
-        assert_eq!(seconds("Wed, 31 Dec 2025 00:00:00 GMT"), None);
-        assert_eq!(seconds("soon"), None);
+    fn an_upload_id_with_a_control_character_is_no_upload_id() {
+        let created = response(r#"{"object":"o","uploadId":"u\n"}"#);
+        assert!(parse_created(&created).is_err());
     }
 
     #[test]
-    fn what_the_service_says_cannot_move_the_cursor_of_whoever_reads_it() {
-        let response = ErrorResponse::of(&error_response(
-            r#"{"code":"A\u001bB","message":"one\ntwo \u001b[2J"}"#,
-        ));
-        assert_eq!(response.to_string(), "HTTP 400 A B: one two  [2J");
-        let html = ErrorResponse::of(&error_response("<html>\n\u{1b}[2J</html>"));
-        assert!(!html.to_string().contains(char::is_control), "{html}");
-        assert!(parse_created(&error_response(r#"{"object":"o","uploadId":"u\n"}"#)).is_err());
+    fn digests_are_read_by_kind_and_algorithm_and_completed_by_those_of_another_response() {
+        let meta = |headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            ObjectMeta::of(&Response { headers: headers.collect(), ..response("") })
+        };
+        let put = meta(&[("opc-content-sha256", "s"), ("content-md5", "m"), ("etag", "e")]);
+        assert_eq!(put.content.get(Algorithm::Sha256), Some("s"));
+        assert_eq!(put.content.get(Algorithm::Md5), Some("m"));
+        assert_eq!(put.content.get(Algorithm::None), None);
+        assert_eq!(put.multipart, Digests::default());
+        let head = meta(&[("opc-content-md5", "other"), ("opc-content-crc32c", "c")]);
+        let merged = put.content.or(head.content);
+        assert_eq!(merged.md5.as_deref(), Some("m"));
+        assert_eq!(merged.crc32c.as_deref(), Some("c"));
     }
 }

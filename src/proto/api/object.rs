@@ -1,0 +1,76 @@
+//! An object as the user describes it: its location, and the options that it is stored with.
+//!
+//! Owns these values. Must not know requests. Invariant: the debug output of a customer key is redacted.
+
+use std::fmt;
+
+use crate::digest::Algorithm;
+
+/// One object: namespace (looked up if the user did not give it), bucket and name, none of them encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectLocation {
+    pub namespace: String,
+    pub bucket: String,
+    pub object: String,
+}
+
+impl fmt::Display for ObjectLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "oci://{}@{}/{}", self.bucket, self.namespace, self.object)
+    }
+}
+
+/// A customer-provided encryption key (SSE-C). Every request that reads or writes the data, or the
+/// headers of the object, repeats it.
+#[derive(Clone)]
+pub struct CustomerKey {
+    /// Base64 of the 32 bytes.
+    pub key: zeroize::Zeroizing<String>,
+    /// Base64 of the SHA-256 of the 32 bytes.
+    pub sha256: String,
+}
+
+impl fmt::Debug for CustomerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomerKey(redacted)")
+    }
+}
+
+/// Under which condition the service stores an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// `if-none-match: *`: only if no object has this name.
+    IfNoneMatch,
+    /// `if-match`: only if the current object has this etag.
+    IfMatch(String),
+    /// Always; a current object is replaced.
+    None,
+}
+
+/// How the service stores the object: headers of PutObject, fields of CreateMultipartUpload.
+#[derive(Debug, Clone)]
+pub struct PutOptions {
+    pub condition: Precondition,
+    /// The digest that the service checks each body by.
+    pub checksum: Algorithm,
+    pub storage_tier: Option<String>,
+    pub content_type: String,
+    pub content_encoding: Option<String>,
+    pub content_language: Option<String>,
+    pub content_disposition: Option<String>,
+    pub cache_control: Option<String>,
+    /// Names without the prefix `opc-meta-`, and values.
+    pub metadata: Vec<(String, String)>,
+    pub customer_key: Option<CustomerKey>,
+    pub kms_key_id: Option<String>,
+}
+
+impl PutOptions {
+    /// Whether the headers of PutObject can carry these values: headers are ASCII, and only the JSON of
+    /// CreateMultipartUpload can carry other characters.
+    pub fn fits_headers(&self) -> bool {
+        let mut texts = self.metadata.iter().map(|(_, value)| value);
+        texts.all(|value| value.is_ascii())
+            && self.content_disposition.as_ref().is_none_or(|text| text.is_ascii())
+    }
+}
