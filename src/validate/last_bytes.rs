@@ -54,9 +54,9 @@ mod tests {
                 tail.bytes(piece);
                 prop_assert!(tail.bytes.len() <= 2 * size);
             }
-            let whole = pieces.concat();
-            prop_assert_eq!(tail.total(), whole.len() as u64);
-            prop_assert_eq!(tail.last(), &whole[whole.len().saturating_sub(size)..]);
+            let stream = pieces.concat();
+            prop_assert_eq!(tail.total(), stream.len() as u64);
+            prop_assert_eq!(tail.last(), &stream[stream.len().saturating_sub(size)..]);
         }
     }
 }

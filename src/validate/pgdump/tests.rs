@@ -1,0 +1,110 @@
+use super::super::Validator;
+use super::super::chunk_parser::ChunkDriver;
+use super::*;
+
+fn validate(bytes: &[u8]) -> Result<(), FormatError> {
+    let mut driver = Box::new(ChunkDriver::new(PgDump::default()));
+    driver.bytes(bytes)?;
+    driver.end()
+}
+
+struct Archive(Vec<u8>);
+
+impl Archive {
+    fn int(&mut self, value: i32) {
+        self.0.push(u8::from(value < 0));
+        self.0.extend(value.unsigned_abs().to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.int(text.len() as i32);
+        self.0.extend(text.bytes());
+    }
+
+    fn texts(&mut self, texts: &[&str]) {
+        texts.iter().for_each(|text| self.text(text));
+    }
+
+    /// A header, and entries each with an id and whether it has data.
+    fn of(version: u8, entries: &[(i32, bool)]) -> Archive {
+        let mut archive = Archive(b"PGDMP".to_vec());
+        archive.0.extend([1, version, 0, 4, 8, 1]);
+        match version {
+            15.. => archive.0.push(1),
+            _ => archive.int(-1),
+        }
+        (0..7).for_each(|time| archive.int(time));
+        archive.texts(&["base", "15.1", "15.1"]);
+        archive.int(entries.len() as i32);
+        for (id, data) in entries {
+            archive.int(*id);
+            archive.int(i32::from(*data));
+            archive.texts(&["1259", "16400", "tag", "TABLE"]);
+            archive.int(2);
+            archive.texts(&["create", "drop"]);
+            archive.int(-1);
+            archive.texts(&["public", ""]);
+            if version >= 14 {
+                archive.text("heap");
+            }
+            if version >= 16 {
+                archive.int(114);
+            }
+            archive.texts(&["owner", "false"]);
+            if *id != 7 {
+                archive.texts(&["7", "12"]);
+            }
+            archive.int(-1);
+            archive.0.push(if *data { 1 } else { 3 });
+            archive.0.extend([0; 8]);
+        }
+        archive
+    }
+
+    fn block(mut self, id: i32, chunks: &[&str]) -> Archive {
+        self.0.push(DATA);
+        self.int(id);
+        self.texts(chunks);
+        self.int(0);
+        self
+    }
+
+    fn large_objects(mut self, id: i32, objects: &[&str]) -> Archive {
+        self.0.push(LARGE_OBJECTS);
+        self.int(id);
+        for object in objects {
+            // Ids above 2^31 are written as negative numbers.
+            self.int(-5);
+            self.text(object);
+            self.int(0);
+        }
+        self.int(0);
+        self
+    }
+}
+
+const ENTRIES: [(i32, bool); 4] = [(1, false), (300, true), (7, false), (20, true)];
+
+#[test]
+fn every_version_is_parsed_and_no_truncation_of_it_is_whole() {
+    for version in 12..=16 {
+        let archive = Archive::of(version, &ENTRIES);
+        let archive = archive.block(300, &["some", "data"]).large_objects(20, &["a", "bc"]).0;
+        assert_eq!(validate(&archive), Ok(()), "1.{version}");
+        for cut in 0..archive.len() {
+            assert!(validate(&archive[..cut]).is_err(), "1.{version} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn blocks_are_those_of_the_table_of_contents() {
+    let archive = || Archive::of(14, &ENTRIES).block(20, &[]);
+    assert_eq!(validate(&archive().block(300, &["x"]).0), Ok(()));
+    assert!(validate(&archive().0).is_err(), "one is missing");
+    assert!(validate(&archive().block(301, &["x"]).0).is_err(), "a foreign one");
+    assert!(validate(&archive().block(20, &["x"]).0).is_err(), "one twice");
+    let more = archive().block(300, &["x"]).block(7, &["x"]);
+    assert!(validate(&more.0).is_err(), "one of an entry without data");
+    assert_eq!(validate(&Archive::of(14, &[(1, false)]).0), Ok(()));
+}
