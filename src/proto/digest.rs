@@ -273,14 +273,14 @@ mod tests {
         // The reference is another implementation, in steps that fit into 32 bits: appending zero bytes
         // is linear, so that a long shift is the sum of short ones; the CRC itself is added last.
         for length in [1, 5, (1 << 32) - 1, 1 << 32, 6 * (1 << 30) + 5, 50 << 30] {
-            let (mut whole, mut left) = (0x1234_5678, length);
+            let (mut object, mut left) = (0x1234_5678, length);
             while left > 1 << 30 {
-                whole = crc32c::crc32c_combine(whole, 0, 1 << 30);
+                object = crc32c::crc32c_combine(object, 0, 1 << 30);
                 left -= 1 << 30;
             }
-            let whole = crc32c::crc32c_combine(whole, 0x9abc_def0, left as usize);
+            let object = crc32c::crc32c_combine(object, 0x9abc_def0, left as usize);
             let computed = crc32c_whole([(0x1234_5678, 77), (0x9abc_def0, length)]);
-            assert_eq!(computed.crc(), Some(whole), "{length}");
+            assert_eq!(computed.crc(), Some(object), "{length}");
         }
         assert_eq!(crc32c_whole([(0x1234_5678, 77), (0, 0)]).crc(), Some(0x1234_5678));
         assert_eq!(crc32c_whole([]).crc(), Some(0));
@@ -329,16 +329,16 @@ mod tests {
         ) {
             let cut = cut % (bytes.len() - 1) + 1;
             let (left, right) = bytes.split_at(cut);
-            let whole = part(Algorithm::Crc32c, &[Bytes::copy_from_slice(&bytes)]);
+            let object = part(Algorithm::Crc32c, &[Bytes::copy_from_slice(&bytes)]);
             let parts = [left, right].map(|piece| {
                 part(Algorithm::Crc32c, &[Bytes::copy_from_slice(piece)])
             });
             let crc32s = parts.iter().map(|p| (p.crc32, p.size));
-            prop_assert_eq!(crc32_combine(crc32s.clone()), whole.crc32);
+            prop_assert_eq!(crc32_combine(crc32s.clone()), object.crc32);
             let sent = parts.iter().map(|p| (p.value.as_ref().unwrap().crc().unwrap(), p.size));
-            prop_assert_eq!(Some(crc32c_whole(sent)), whole.value);
+            prop_assert_eq!(Some(crc32c_whole(sent)), object.value);
             if [right, left].concat() != bytes {
-                prop_assert_ne!(crc32_combine(crc32s.rev()), whole.crc32);
+                prop_assert_ne!(crc32_combine(crc32s.rev()), object.crc32);
             }
         }
     }

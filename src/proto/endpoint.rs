@@ -43,37 +43,41 @@ impl Endpoint {
     /// error if the text is not a URL, has a user, query or fragment, or is `http` to another machine.
     pub fn parse(option: &str, text: &str) -> Result<Endpoint, Error> {
         // The error does not quote the text, which may contain a password.
-        let refuse = |why: &str| {
-            Error::usage(format!("{option}: {why}"))
+        let usage_error = |reason: &str| {
+            Error::usage(format!("{option}: {reason}"))
                 .with_hint("it must look like https://objectstorage.REGION.oraclecloud.com")
         };
         let (scheme, rest) = text
             .trim()
             .split_once("://")
-            .ok_or_else(|| refuse("a URL beginning with https:// is needed"))?;
+            .ok_or_else(|| usage_error("a URL beginning with https:// is needed"))?;
         let https = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
-            _ => return Err(refuse("only https:// and, to this machine, http:// are possible")),
+            _ => {
+                return Err(usage_error(
+                    "only https:// and, to this machine, http:// are possible",
+                ));
+            }
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let authority = authority.to_ascii_lowercase();
         if authority.contains('@') {
-            return Err(refuse("it must not hold a user name or password"));
+            return Err(usage_error("it must not hold a user name or password"));
         }
         if path.contains(['?', '#']) {
-            return Err(refuse("it must not hold a query or a fragment"));
+            return Err(usage_error("it must not hold a query or a fragment"));
         }
         // Browsers show addresses with a slash at the end; every path begins with one.
         let prefix = path.strip_suffix('/').unwrap_or(path);
         if !is_path(prefix) {
-            return Err(refuse(
+            return Err(usage_error(
                 "its path has an empty part, dots for a part, or a letter no path has",
             ));
         }
-        let (host, port) = host_and_port(&authority).map_err(refuse)?;
+        let (host, port) = host_and_port(&authority).map_err(usage_error)?;
         if !https && !is_loopback(&host) {
-            return Err(refuse("http:// is possible to this machine (127.0.0.1) only"));
+            return Err(usage_error("http:// is possible to this machine (127.0.0.1) only"));
         }
         let default = if https { 443 } else { 80 };
         let port = port.unwrap_or(default);

@@ -54,9 +54,9 @@ impl ObjectUrl {
     /// Checks that the name can be a path below `DIR/BUCKET`, where `--local` stores it. Fails with a
     /// usage error for empty components, `.`, `..`, and components over 255 bytes.
     pub fn check_path(&self) -> Result<(), Error> {
-        let refuse = |why: &str| {
+        let invalid = |reason: &str| {
             Err(Error::usage(format!(
-                "{:?} cannot be a file below the --local folder: {why}",
+                "{:?} cannot be a file below the --local folder: {reason}",
                 self.name
             ))
             .with_hint("with --local the object becomes the plain file DIR/BUCKET/NAME"))
@@ -66,9 +66,9 @@ impl ObjectUrl {
         }
         for component in self.name.split('/') {
             match component {
-                "" => return refuse("it has an empty component"),
-                "." | ".." => return refuse("it has a component . or .."),
-                long if long.len() > 255 => return refuse("a component is longer than 255 bytes"),
+                "" => return invalid("it has an empty component"),
+                "." | ".." => return invalid("it has a component . or .."),
+                long if long.len() > 255 => return invalid("a component is longer than 255 bytes"),
                 _ => {}
             }
         }
@@ -212,7 +212,7 @@ mod tests {
         (url.bucket, url.namespace, url.name)
     }
 
-    fn refused(text: &str) -> String {
+    fn error_text(text: &str) -> String {
         let error = ObjectUrl::parse(text).unwrap_err();
         assert_eq!(error.kind.exit_code(), 2);
         error.to_string()
@@ -264,7 +264,7 @@ mod tests {
             ("oci://fra.ocir.io/tenancy/image", "container registry"),
             ("oci://localhost:5000/image", "container registry"),
         ] {
-            let message = refused(text);
+            let message = error_text(text);
             assert!(message.contains(fragment), "{text}: {message}");
         }
     }

@@ -66,7 +66,7 @@ impl Key {
         if text.len() > MAX_FILE {
             return Err(KeyError::Malformed);
         }
-        let Block { tag, dek_info, contents } = private_block(text)?;
+        let PemBlock { tag, dek_info, contents } = private_block(text)?;
         match tag.as_str() {
             "PRIVATE KEY" => Key::from_pkcs8(&contents),
             "ENCRYPTED PRIVATE KEY" => {
@@ -207,7 +207,7 @@ impl fmt::Display for KeyError {
 }
 
 /// A PEM block.
-struct Block {
+struct PemBlock {
     tag: String,
     /// The header `DEK-Info`, if the header `Proc-Type` is present.
     dek_info: Option<String>,
@@ -215,7 +215,7 @@ struct Block {
 }
 
 /// The first private key in a PEM text.
-fn private_block(text: &[u8]) -> Result<Block, KeyError> {
+fn private_block(text: &[u8]) -> Result<PemBlock, KeyError> {
     // `pem` searches for the end of the headers before the end of the block, and takes a blank line
     // before END for it. Blank lines that do not end headers are therefore removed.
     let text = Zeroizing::new(without_stray_blank_lines(text));
@@ -230,7 +230,7 @@ fn private_block(text: &[u8]) -> Result<Block, KeyError> {
             let dek_info =
                 encrypted.then(|| headers.get("DEK-Info").unwrap_or_default().to_owned());
             let contents = Zeroizing::new(block.into_contents());
-            return Ok(Block { tag, dek_info, contents });
+            return Ok(PemBlock { tag, dek_info, contents });
         }
         public |= tag.ends_with("PUBLIC KEY");
         other.get_or_insert(tag);
