@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::connection_rate::ConnectionRate;
+use super::headers;
 use super::session_transport::SessionTransport;
 use crate::auth::environment::Environment;
 use crate::auth::options::ServiceOptions;
@@ -32,6 +33,7 @@ pub struct Client {
     pub transport: Arc<Transport>,
     pub session: Arc<Session>,
     pub endpoint: ObjectStorage,
+    /// The limit of the bandwidth of all stream bodies together.
     pub throttle: Option<Arc<Throttle>>,
     pub connection_rate: ConnectionRate,
     pub reporter: Arc<Reporter>,
@@ -170,7 +172,7 @@ impl Client {
         if !response.is_success() {
             return Err(self.on_error_response(&signature, ErrorResponse::of(&response)));
         }
-        self.session.on_success(date(&response));
+        self.session.on_success(headers::date(&response));
         if !body_sent.complete() {
             let text = "a success was answered before the whole body was sent".to_owned();
             return Err(Failure::Transport { kind: TransportError::InvalidResponse, text });
@@ -180,7 +182,8 @@ impl Client {
     }
 
     /// One attempt of a request whose response has a body of `length` bytes, which are appended to
-    /// `buffer` as they arrive. After a failure the buffer keeps the bytes that arrived before it.
+    /// `buffer` as they arrive. Fails as `attempt` does; the buffer then keeps the bytes that arrived
+    /// before a connection failed.
     pub async fn read_into(
         &self,
         request: Request,
@@ -197,7 +200,7 @@ impl Client {
             response.body = buffer.split_off(before);
             return Err(self.on_error_response(&signature, ErrorResponse::of(&response)));
         }
-        self.session.on_success(date(&response));
+        self.session.on_success(headers::date(&response));
         Ok(response)
     }
 
@@ -237,15 +240,15 @@ impl Client {
         let (date, at) = (self.session.signing_date(), Instant::now());
         let signed_headers =
             sign_request(&request, &credentials, &target, &endpoint.authority, date);
-        let mut headers = request.headers;
-        headers.extend(signed_headers);
-        add_common_headers(&mut headers, &request.body);
+        let mut all_headers = request.headers;
+        all_headers.extend(signed_headers);
+        headers::add_common(&mut all_headers, &request.body);
         let body = match request.body {
             RequestPayload::None => net::no_body(),
             RequestPayload::Json(bytes) => net::collect_small_body(bytes),
             RequestPayload::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
-        let head = net::RequestHead { method: request.method, target, headers };
+        let head = net::RequestHead { method: request.method, target, headers: all_headers };
         let signature = Signature { credentials, date, at };
         Ok(PreparedRequest { connection, head, body, signature })
     }
@@ -275,19 +278,7 @@ fn sign_request(
             body: json.map(|bytes| sign::SignedBody { content_type: "application/json", bytes }),
         },
     );
-    owned(signed.headers)
-}
-
-/// The headers with owned names and values.
-pub(super) fn owned(
-    headers: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
-) -> Vec<(String, String)> {
-    headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
-}
-
-/// The time of a response, by the clock of its server.
-pub(super) fn date(response: &Response) -> Option<SystemTime> {
-    httpdate::parse_http_date(response.header("date")?).ok()
+    headers::owned(signed.headers)
 }
 
 /// A request as a line of the debug output. Its headers are left out, since some are secret.
@@ -297,20 +288,6 @@ fn request_line(request: &Request) -> String {
             format!("{} {} ({size} bytes)", request.method, request.target)
         }
         _ => format!("{} {}", request.method, request.target),
-    }
-}
-
-/// Adds the headers of every request that are not there yet.
-fn add_common_headers(headers: &mut Vec<(String, String)>, body: &RequestPayload) {
-    let mut add = |name: &str, value: String| {
-        if !headers.iter().any(|(n, _)| n == name) {
-            headers.push((name.to_owned(), value));
-        }
-    };
-    add("accept", "application/json".to_owned());
-    add("user-agent", concat!("ocipipe/", env!("CARGO_PKG_VERSION")).to_owned());
-    if let RequestPayload::Stream(size) = body {
-        add("content-length", size.to_string());
     }
 }
 

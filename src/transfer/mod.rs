@@ -6,6 +6,7 @@
 pub mod client;
 mod connection_rate;
 pub mod download;
+mod headers;
 pub mod lookup;
 mod object_check;
 pub mod preflight;

@@ -25,12 +25,12 @@ pub(super) struct RangeReader {
     etag: String,
     retry_for: Duration,
     started_at: Instant,
-    state: Mutex<SharedState>,
+    state: Mutex<DownloadState>,
     reporter: Arc<Reporter>,
 }
 
 /// What all ranges know about the service.
-struct SharedState {
+struct DownloadState {
     /// When a byte of any range arrived last, since the start of the download.
     last_progress: Option<Duration>,
     history: NotFoundHistory,
@@ -54,7 +54,7 @@ impl RangeReader {
             etag,
             retry_for,
             started_at: Instant::now(),
-            state: Mutex::new(SharedState { last_progress: None, history }),
+            state: Mutex::new(DownloadState { last_progress: None, history }),
             reporter,
         }
     }
@@ -137,7 +137,7 @@ impl RangeReader {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, SharedState> {
+    fn state(&self) -> MutexGuard<'_, DownloadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::client;
+use super::headers;
 use crate::auth::session::transport;
 use crate::net::{self, Transport, TransportFailure};
 
@@ -23,13 +23,13 @@ impl transport::AuthTransport for SessionTransport {
             let head = net::RequestHead {
                 method: request.method,
                 target: request.target,
-                headers: client::owned(request.headers),
+                headers: headers::owned(request.headers),
             };
             let body = net::collect_small_body(request.body.to_vec());
             let response = connection.exchange(head, body).await.map_err(message)?;
             Ok(transport::AuthResponse {
                 status: response.status,
-                date: client::date(&response),
+                date: headers::date(&response),
                 body: response.body,
             })
         })
