@@ -85,21 +85,21 @@ impl Exchange {
             record.generation = caller.token.as_ref().and_then(|token| token.generation());
         });
         let (operation, part) = (target.operation, target.part());
-        let mut request = RequestContext {
+        let (body, signed_body) = if operation.streams_its_body() {
+            (Some(body), Bytes::new())
+        } else {
+            let signed_body = read_signed_body(body, &self.head.headers).await;
+            (None, signed_body.map_err(|error| self.interrupt(error))?)
+        };
+        let request = RequestContext {
             target,
             headers: self.head.headers.clone(),
             caller,
-            body: None,
-            signed_body: Bytes::new(),
+            body,
+            signed_body,
             fault: fault.cloned(),
             gate: None,
         };
-        if operation.streams_its_body() {
-            request.body = Some(body);
-        } else {
-            let signed = read_signed_body(body, &self.head.headers).await;
-            request.signed_body = signed.map_err(|error| self.interrupt(error))?;
-        }
         if let Some(Fault::LateLanding { after } | Fault::SilentLateLanding { after }) = fault {
             return Err(self.run_delayed(request, *after).await);
         }

@@ -65,7 +65,7 @@ pub mod parsers {
     pub use super::checksum::ClaimedChecksums;
     pub use super::conditions::Conditions;
     pub use super::properties::of_headers;
-    pub use super::range::requested;
+    pub use super::range::parse_range;
     pub use super::route::route;
     pub use super::signature::{
         Authorization, Coverage, PublicKey, SignedHead, check_coverage, signed_text,

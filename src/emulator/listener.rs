@@ -2,7 +2,7 @@
 //! connection.
 //!
 //! Knows connections and no request. Invariant: it listens on 127.0.0.1 and nowhere else, and no
-//! task of it runs after `run` has returned.
+//! connection is open after `run` has returned.
 
 use super::connection::Connection;
 use super::context::ServerState;

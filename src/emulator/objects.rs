@@ -165,7 +165,7 @@ pub async fn get(state: &ServerState, request: RequestContext) -> Result<Respons
         return Err(ErrorResponse::new(409, "NotRestored", message).into());
     }
     let header = properties::text(&request.headers, "range");
-    let (response, (start, length)) = match range::requested(header.as_deref(), object.size)? {
+    let (response, (start, length)) = match range::parse_range(header.as_deref(), object.size)? {
         Some((start, length)) => {
             let last = start + length - 1;
             let range = format!("bytes {start}-{last}/{}", object.size);

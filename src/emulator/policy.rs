@@ -2,8 +2,8 @@
 //! all.
 //!
 //! Pure. Owns the table of operations and permissions. Invariant: a missing permission gets the
-//! response of a missing bucket, as from the service, and takes precedence over every other
-//! refusal.
+//! response of a missing bucket or namespace, as from the service, and comes before the protection
+//! of a bucket.
 
 use super::conditions::WriteRestrictions;
 use super::response::ErrorResponse;

@@ -231,6 +231,16 @@ fn proto_and_validate_use_no_file_socket_process_environment_or_clock() {
 }
 
 #[test]
+fn the_emulator_reads_no_environment_variable() {
+    let mut violations = BTreeSet::new();
+    for (module, source) in Modules::read().0.iter().filter(|(module, _)| module[0] == "emulator") {
+        let reads = source.written.iter().filter(|path| path.starts_with("std::env"));
+        violations.extend(reads.map(|path| format!("{} uses {path}", module.join("::"))));
+    }
+    assert_none(violations);
+}
+
+#[test]
 fn the_emulator_is_imported_by_the_command_that_serves_it_only() {
     let modules = Modules::read();
     let imports = modules.imports();
