@@ -5,25 +5,14 @@
 //! longer than the stop may.
 
 use super::core::{CLEANUP_PAUSE, Core, Creation, STOP_TIMEOUT};
-use super::state::State;
-use super::{Action, ApiCall, Doubt, Outcome, StoredObject, is_retryable, outcome};
+use super::state::{Cleanup, State};
+use super::{Action, ApiCall, Outcome, is_retryable, outcome};
 use crate::api::ListedUpload;
 use crate::error::Error;
 use crate::retry::{Failure, Operation, RetryDecision};
 
 /// Attempts at a cleanup call that is answered with ambiguous 404s.
 const MAX_CLEANUP_ATTEMPTS: u32 = 10;
-
-/// A known outcome, and what is left to clean up.
-pub(super) struct Cleanup {
-    pub outcome: Result<StoredObject, Error>,
-    /// Whether a commit may have taken effect: then only a successful abort proves that it did not.
-    pub doubt: Doubt,
-    /// The upload that a conditional create has made.
-    pub probe_upload_id: Option<String>,
-    /// The upload that is being aborted, or was.
-    pub aborting: Option<String>,
-}
 
 impl Cleanup {
     pub fn abort_upload(mut self, core: &mut Core, upload_id: String) -> State {

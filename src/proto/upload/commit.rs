@@ -6,24 +6,15 @@
 use super::compare::Comparison;
 use super::core::Core;
 use super::outage::RetryCause;
-use super::resolve::{ResolveStep, Resolving};
-use super::state::State;
+use super::state::{Commit, Doubt, ResolveStep, Resolving, State, Streaming, Verifying};
 use super::storing::may_hide_success;
-use super::streaming::Streaming;
-use super::verify::Verifying;
-use super::{ApiCall, Doubt, EndOfStream, Outcome, is_retryable, outcome};
+use super::{ApiCall, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::{ListedPart, ObjectMeta};
 use crate::error::Error;
 use crate::retry::{Failure, Operation, RetryDecision};
 
 /// Commits that reject a part's etag, before the run fails.
 const MAX_RELISTS: u32 = 3;
-
-#[derive(Default)]
-pub(super) struct Commit {
-    doubt: Doubt,
-    relists: u32,
-}
 
 impl Commit {
     pub fn doubt(&self) -> Doubt {

@@ -3,58 +3,10 @@
 //! Owns the order of evidence, best first. Must not know requests or states. Invariant: a digest that
 //! the service does not send is no mismatch; one that it sends and that differs always is.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
-
 use super::core::Core;
+use super::evidence::Evidence;
 use crate::api::ObjectMeta;
 use crate::digest::{self, Algorithm, PartDigest, Value};
-
-/// What proves that a committed object is the stream; the receipt's `verified-by`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Evidence {
-    /// The digest of the whole body: header `opc-content-...`.
-    Content(Algorithm),
-    /// The digest of the digests of the parts: header `opc-multipart-...`.
-    Multipart(Algorithm),
-    /// The object must not be read: every part was acknowledged with its checksum, and the commit
-    /// named exactly those parts.
-    PartEtags,
-    /// The object must not be read, and the response to the put has no digest.
-    AcknowledgedSize,
-    /// Only the size matches: header `content-length`.
-    ContentLength,
-}
-
-impl Evidence {
-    /// Whether more than the size of an object matches.
-    pub fn is_strong(self) -> bool {
-        self != Evidence::ContentLength
-    }
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Evidence::Content(algorithm) => {
-                write!(f, "opc-content-{}", algorithm.name().to_lowercase())
-            }
-            Evidence::Multipart(algorithm) => {
-                write!(f, "opc-multipart-{}", algorithm.name().to_lowercase())
-            }
-            Evidence::PartEtags => f.write_str("the etags of the acknowledged parts"),
-            Evidence::AcknowledgedSize => f.write_str("the acknowledged size"),
-            Evidence::ContentLength => f.write_str("content-length"),
-        }
-    }
-}
-
-impl Serialize for Evidence {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// The result of a comparison.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,8 +4,7 @@
 //! event that a state does not expect changes nothing.
 
 use super::core::{Core, RESOLVE_TIMEOUT, STOP_TIMEOUT};
-use super::state::State;
-use super::streaming::Streaming;
+use super::state::{State, Streaming};
 use super::{Action, ApiCall, EndOfStream, Event, Outcome, StateKind, outcome};
 use crate::error::Error;
 use crate::retry::{self, Failure, RetryDecision};

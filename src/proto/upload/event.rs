@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use super::state::StateKind;
-use super::{Evidence, TailRule};
+use super::evidence::Evidence;
+use super::tail_split::TailSplitPolicy as TailRule;
+use super::transitions::StateKind;
 use crate::api::{ListedPart, ListedUpload, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;

@@ -36,6 +36,7 @@ mod compare;
 mod core;
 mod dispatch;
 mod event;
+mod evidence;
 mod outage;
 mod outcome;
 mod parts;
@@ -54,41 +55,15 @@ use crate::digest::PartDigest;
 use crate::retry::RetryDecision;
 
 use self::core::Core;
-use state::State;
-use streaming::Streaming;
+use state::{State, Streaming};
 
-pub use compare::Evidence;
 pub use event::{
     Action, ApiCall, EndOfStream, Event, MessageContext, Now, Outcome, PreviousObject,
     ProbeCondition, StoredObject, UploadConfig,
 };
-pub use state::StateKind;
+pub use evidence::Evidence;
 pub use tail_split::TailSplitPolicy as TailRule;
-pub use transitions::TRANSITIONS;
-
-/// Whether a commit or put may have taken effect although no response says so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Doubt {
-    /// Every response arrived.
-    #[default]
-    None,
-    /// The response to an attempt was lost.
-    ResponseLost,
-    /// The response was lost, and the upload was seen open afterwards.
-    SeenOpen,
-}
-
-impl Doubt {
-    fn exists(self) -> bool {
-        self != Doubt::None
-    }
-
-    fn raise(&mut self) {
-        if *self == Doubt::None {
-            *self = Doubt::ResponseLost;
-        }
-    }
-}
+pub use transitions::{StateKind, TRANSITIONS};
 
 /// Whether a decision allows another attempt.
 fn is_retryable(decision: RetryDecision) -> bool {

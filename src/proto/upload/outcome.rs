@@ -4,11 +4,10 @@
 //! know which state has found the outcome. Invariants: the first cause wins; the source is released at
 //! once; success is reported with its evidence.
 
-use super::cleanup::Cleanup;
-use super::compare::Evidence;
 use super::core::{Core, Creation, RESOLVE_TIMEOUT, STOP_TIMEOUT};
-use super::state::State;
-use super::{ApiCall, Doubt, StoredObject};
+use super::evidence::Evidence;
+use super::state::{Cleanup, Doubt, State};
+use super::{ApiCall, StoredObject};
 use crate::api::ObjectMeta;
 use crate::error::{Error, ErrorKind};
 

@@ -5,28 +5,16 @@
 //! in the object itself, failure only if the service rejected every attempt or the upload is still
 //! open; anything else is reported as unknown.
 
-use super::commit::Commit;
 use super::compare::Comparison;
 use super::core::Core;
 use super::outage::RetryCause;
-use super::state::State;
+use super::state::{Commit, ResolveStep, Resolving, State};
 use super::{ApiCall, Outcome, is_retryable, outcome};
 use crate::error::Error;
 use crate::retry::{Failure, RetryDecision};
 
 /// List calls that only confirm a rejection while no response is lost.
 const MAX_CONFIRMATIONS: u32 = 4;
-
-/// What is looked up while the outcome of a commit is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ResolveStep {
-    /// Whether the object exists and matches.
-    HeadObject,
-    /// Whether the upload is still open.
-    ListParts,
-    /// Whether the object exists and matches, after the upload was found to be gone.
-    HeadAfterUploadGone,
-}
 
 impl ResolveStep {
     fn call(self) -> ApiCall {
@@ -35,13 +23,6 @@ impl ResolveStep {
             ResolveStep::HeadObject | ResolveStep::HeadAfterUploadGone => ApiCall::Head,
         }
     }
-}
-
-pub(super) struct Resolving {
-    commit: Commit,
-    step: ResolveStep,
-    /// The rejection of a repeated commit.
-    rejection: Option<Error>,
 }
 
 impl Resolving {

@@ -1,16 +1,14 @@
 //! The states of an upload, with the data that exists only in each.
 //!
-//! Owns the enum and its names. Must not know what happens in a state. Invariant: a state has no data
-//! of another one.
+//! Owns the enum and the data of its states. Must not know what happens in a state: the handlers are in
+//! the file named after it. Invariant: a state has no data of another one, and a handler owns the data
+//! of its state only.
 
-use std::fmt;
-
-use super::cleanup::Cleanup;
-use super::commit::Commit;
-use super::resolve::Resolving;
-use super::storing::Storing;
-use super::streaming::Streaming;
-use super::verify::Verifying;
+use super::event::{Now, StoredObject};
+use super::evidence::Evidence;
+use super::transitions::StateKind;
+use crate::api::ObjectMeta;
+use crate::error::Error;
 
 /// A state with the data that exists only in it.
 #[derive(Default)]
@@ -37,38 +35,6 @@ pub(super) enum State {
     Finished,
 }
 
-/// A state without its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StateKind {
-    Streaming,
-    Storing,
-    Committing,
-    Resolving,
-    RelistingParts,
-    Verifying,
-    Aborting,
-    Deleting,
-    ListingOrphans,
-    Finished,
-}
-
-impl fmt::Display for StateKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            StateKind::Streaming => "streaming",
-            StateKind::Storing => "storing",
-            StateKind::Committing => "committing",
-            StateKind::Resolving => "resolving the outcome of the commit",
-            StateKind::RelistingParts => "listing the parts",
-            StateKind::Verifying => "verifying",
-            StateKind::Aborting => "aborting",
-            StateKind::Deleting => "deleting",
-            StateKind::ListingOrphans => "listing open uploads",
-            StateKind::Finished => "finished",
-        })
-    }
-}
-
 impl State {
     pub fn kind(&self) -> StateKind {
         match self {
@@ -86,10 +52,109 @@ impl State {
     }
 }
 
-impl StateKind {
-    /// Whether the outcome of the run is known, so that only a cleanup is left.
-    pub fn is_decided(self) -> bool {
-        use StateKind::{Aborting, Deleting, Finished, ListingOrphans};
-        matches!(self, Aborting | Deleting | ListingOrphans | Finished)
+/// Whether a commit or put may have taken effect although no response says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Every response arrived.
+    #[default]
+    None,
+    /// The response to an attempt was lost.
+    ResponseLost,
+    /// The response was lost, and the upload was seen open afterwards.
+    SeenOpen,
+}
+
+impl Doubt {
+    pub fn exists(self) -> bool {
+        self != Doubt::None
     }
+
+    pub fn raise(&mut self) {
+        if *self == Doubt::None {
+            *self = Doubt::ResponseLost;
+        }
+    }
+}
+
+/// Reading the stream and sending parts.
+#[derive(Default)]
+pub(super) struct Streaming {
+    /// The stream is longer than one part.
+    pub multipart_needed: bool,
+    pub next_part_is_last: bool,
+    /// No part comes after those that were read.
+    pub no_more_parts: bool,
+    /// No commit or put starts before this time.
+    pub hold_until: Option<Now>,
+    /// What earlier commits of this run have left open; parts are sent again after one that
+    /// rejected them.
+    pub commit: Commit,
+}
+
+/// One PutObject of the whole stream.
+pub(super) struct Storing {
+    /// The response to an attempt was lost.
+    pub doubt: Doubt,
+    pub checksum_failures: u32,
+    /// The rejection of a repeated put, while an earlier attempt may have succeeded.
+    pub rejection: Option<Error>,
+    /// Metadata to compare with the MD5 of the buffer, once that is computed.
+    pub rehash: Option<Rehash>,
+    /// The object was looked up after the retry budget was exhausted.
+    pub final_head_sent: bool,
+}
+
+/// What waits for the MD5 of the buffer.
+pub(super) enum Rehash {
+    /// The put was acknowledged without the chosen checksum.
+    Acknowledged(ObjectMeta),
+    /// An object at the name may be the one of a put whose response was lost.
+    Candidate(ObjectMeta),
+}
+
+/// The commits of a multipart upload.
+#[derive(Default)]
+pub(super) struct Commit {
+    pub doubt: Doubt,
+    pub relists: u32,
+}
+
+/// What is looked up while the outcome of a commit is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResolveStep {
+    /// Whether the object exists and matches.
+    HeadObject,
+    /// Whether the upload is still open.
+    ListParts,
+    /// Whether the object exists and matches, after the upload was found to be gone.
+    HeadAfterUploadGone,
+}
+
+/// The look-ups after a lost or ambiguous response to a commit.
+pub(super) struct Resolving {
+    pub commit: Commit,
+    pub step: ResolveStep,
+    /// The rejection of a repeated commit.
+    pub rejection: Option<Error>,
+}
+
+/// The check of a reported commit or put.
+pub(super) struct Verifying {
+    /// The metadata in the response to the commit or put.
+    pub committed: ObjectMeta,
+    /// The evidence in that response.
+    pub evidence: Option<Evidence>,
+    /// The upload that a conditional create has made; it must be aborted too.
+    pub probe_upload_id: Option<String>,
+}
+
+/// A known outcome, and what is left to clean up.
+pub(super) struct Cleanup {
+    pub outcome: Result<StoredObject, Error>,
+    /// Whether a commit may have taken effect: then only a successful abort proves that it did not.
+    pub doubt: Doubt,
+    /// The upload that a conditional create has made.
+    pub probe_upload_id: Option<String>,
+    /// The upload that is being aborted, or was.
+    pub aborting: Option<String>,
 }

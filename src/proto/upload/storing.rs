@@ -4,12 +4,12 @@
 //! uploads. Invariant: after a lost response the put is repeated under its precondition, and success is
 //! reported only on evidence in the object itself.
 
-use super::compare::{Comparison, Evidence};
+use super::compare::Comparison;
 use super::core::Core;
+use super::evidence::Evidence;
 use super::outage::RetryCause;
-use super::state::State;
-use super::verify::Verifying;
-use super::{Action, ApiCall, Doubt, EndOfStream, Outcome, is_retryable, outcome};
+use super::state::{Doubt, Rehash, State, Storing, Verifying};
+use super::{Action, ApiCall, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::ObjectMeta;
 use crate::digest::{Algorithm, Hasher, PartDigest, Value};
 use crate::error::{Error, ErrorKind};
@@ -19,26 +19,6 @@ use crate::retry::{Failure, Operation, RetryDecision};
 const MAX_CHECKSUM_FAILURES: u32 = 8;
 /// HEADs that only confirm a rejection while no response is lost.
 const MAX_CONFIRMATIONS: u32 = 4;
-
-pub(super) struct Storing {
-    /// The response to an attempt was lost.
-    doubt: Doubt,
-    checksum_failures: u32,
-    /// The rejection of a repeated put, while an earlier attempt may have succeeded.
-    rejection: Option<Error>,
-    /// Metadata to compare with the MD5 of the buffer, once that is computed.
-    rehash: Option<Rehash>,
-    /// The object was looked up after the retry budget was exhausted.
-    final_head_sent: bool,
-}
-
-/// What waits for the MD5 of the buffer.
-enum Rehash {
-    /// The put was acknowledged without the chosen checksum.
-    Acknowledged(ObjectMeta),
-    /// An object at the name may be the one of a put whose response was lost.
-    Candidate(ObjectMeta),
-}
 
 impl Storing {
     /// Sends a stream of one part, or of none.

@@ -4,12 +4,9 @@
 //! among connections. Must not know commits. Invariant: the buffers of a part are released only when
 //! the service has acknowledged it.
 
-use super::commit::Commit;
 use super::core::{Core, Creation};
 use super::outage::RetryCause;
-use super::resolve::{ResolveStep, Resolving};
-use super::state::State;
-use super::storing::Storing;
+use super::state::{Commit, ResolveStep, Resolving, State, Storing, Streaming};
 use super::tail_split::{self, TailSplit};
 use super::{Action, ApiCall, EndOfStream, Now, Outcome, is_retryable, outcome, parts};
 use crate::digest::{PartDigest, Value};
@@ -20,20 +17,6 @@ use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
 /// that ends a job signals its processes one after the other; the producer may end the stream before
 /// the signal arrives here.
 const SIGNAL_HOLD: Now = Now::from_millis(100);
-
-#[derive(Default)]
-pub(super) struct Streaming {
-    /// The stream is longer than one part.
-    multipart_needed: bool,
-    next_part_is_last: bool,
-    /// No part comes after those that were read.
-    no_more_parts: bool,
-    /// No commit or put starts before this time.
-    hold_until: Option<Now>,
-    /// What earlier commits of this run have left open; parts are sent again after one that
-    /// rejected them.
-    commit: Commit,
-}
 
 impl Streaming {
     /// Parts are sent again after a commit that rejected them.

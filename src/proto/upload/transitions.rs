@@ -1,13 +1,55 @@
-//! The one table of the transitions between the states of an upload.
+//! The kinds of states of an upload, and the one table of the transitions between them.
 //!
 //! Owns which state may follow which, and why. Must not know the data of a state. Invariant: the table
 //! has every pair that a run takes. Debug builds assert it; the simulation reports pairs that no run
 //! takes.
 
-use super::StateKind::{
-    self, Aborting, Committing, Deleting, Finished, ListingOrphans, RelistingParts, Resolving,
-    Storing, Streaming, Verifying,
+use std::fmt;
+
+use StateKind::{
+    Aborting, Committing, Deleting, Finished, ListingOrphans, RelistingParts, Resolving, Storing,
+    Streaming, Verifying,
 };
+
+/// A state without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StateKind {
+    Streaming,
+    Storing,
+    Committing,
+    Resolving,
+    RelistingParts,
+    Verifying,
+    Aborting,
+    Deleting,
+    ListingOrphans,
+    Finished,
+}
+
+impl fmt::Display for StateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StateKind::Streaming => "streaming",
+            StateKind::Storing => "storing",
+            StateKind::Committing => "committing",
+            StateKind::Resolving => "resolving the outcome of the commit",
+            StateKind::RelistingParts => "listing the parts",
+            StateKind::Verifying => "verifying",
+            StateKind::Aborting => "aborting",
+            StateKind::Deleting => "deleting",
+            StateKind::ListingOrphans => "listing open uploads",
+            StateKind::Finished => "finished",
+        })
+    }
+}
+
+impl StateKind {
+    /// Whether the outcome of the run is known, so that only a cleanup is left.
+    pub fn is_decided(self) -> bool {
+        use StateKind::{Aborting, Deleting, Finished, ListingOrphans};
+        matches!(self, Aborting | Deleting | ListingOrphans | Finished)
+    }
+}
 
 /// Every transition, with what causes it.
 pub const TRANSITIONS: &[(StateKind, StateKind, &str)] = &[

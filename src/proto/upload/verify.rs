@@ -7,11 +7,12 @@
 
 use std::time::SystemTime;
 
-use super::compare::{Comparison, Evidence};
+use super::compare::Comparison;
 use super::core::Core;
+use super::evidence::Evidence;
 use super::outage::RetryCause;
-use super::state::State;
-use super::{ApiCall, Doubt, Outcome, PreviousObject, ProbeCondition, outcome};
+use super::state::{Doubt, State, Verifying};
+use super::{ApiCall, Outcome, PreviousObject, ProbeCondition, outcome};
 use crate::api::ObjectMeta;
 use crate::error::Error;
 use crate::retry::{Failure, RetryDecision};
@@ -23,15 +24,6 @@ const OLDER_OBJECT: &str = "an older object still stands at its name";
 const MAX_HEADS: u32 = 2;
 /// Conditional creates by a principal that has created no upload in this run.
 const MAX_PROBES: u32 = 4;
-
-pub(super) struct Verifying {
-    /// The metadata in the response to the commit or put.
-    committed: ObjectMeta,
-    /// The evidence in that response.
-    evidence: Option<Evidence>,
-    /// The upload that a conditional create has made; it must be aborted too.
-    probe_upload_id: Option<String>,
-}
 
 impl Verifying {
     /// Sends the HEAD; `evidence` is what the response to the commit was verified by.
