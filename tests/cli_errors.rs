@@ -1,4 +1,4 @@
-//! Promises of the command line: what is refused and how, what help and completions tell.
+//! Promises of the command line: usage errors, help, and completions.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,8 +27,8 @@ fn ocipipe(arguments: Vec<OsString>) -> Output {
         .unwrap()
 }
 
-/// Each line, the whole of what is wrong, and what to do (without the line on how to get help).
-const MISUSES: &[(&str, &str, &str)] = &[
+/// Each command line with its message and its hint (without the line about help).
+const USAGE_ERRORS: &[(&str, &str, &str)] = &[
     ("put", "DEST is missing", "write DEST as oci://BUCKET/NAME, or --bucket-name and --name"),
     (
         "put -bn b",
@@ -217,30 +217,30 @@ const MISUSES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn each_misuse_is_told_in_its_own_words() {
-    for (line, what, next) in MISUSES {
+fn each_usage_error_has_its_own_message() {
+    for (line, message, expected) in USAGE_ERRORS {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was accepted"));
-        assert_eq!(error.message, *what, "{line}");
-        let told = error.hint.unwrap();
-        let (hint, help) = told.rsplit_once("\n  ").unwrap_or(("", &told));
-        assert_eq!(hint, *next, "{line}");
+        assert_eq!(error.message, *message, "{line}");
+        let text = error.hint.unwrap();
+        let (hint, help) = text.rsplit_once("\n  ").unwrap_or(("", &text));
+        assert_eq!(hint, *expected, "{line}");
         assert!(help.starts_with("`ocipipe") && help.ends_with("--help` tells how it is written"));
     }
 }
 
 #[test]
-fn each_misuse_exits_2_with_nothing_on_stdout() {
-    for (line, what, _) in MISUSES {
+fn each_usage_error_exits_2_with_nothing_on_stdout() {
+    for (line, message, _) in USAGE_ERRORS {
         let output = ocipipe(words(line));
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{line}: {stderr}");
-        assert!(stderr.starts_with(&format!("ocipipe: {what}\n  ")), "{line}: {stderr}");
+        assert!(stderr.starts_with(&format!("ocipipe: {message}\n  ")), "{line}: {stderr}");
         assert!(output.stdout.is_empty(), "{line}");
     }
 }
 
 #[test]
-fn help_is_what_it_was_when_somebody_last_read_it() {
+fn help_equals_the_reviewed_text() {
     for (path, golden) in [
         ("", include_str!("data/help.txt")),
         ("put", include_str!("data/help-put.txt")),
@@ -333,7 +333,7 @@ fn help_fits_a_terminal_and_shows_every_option() {
 }
 
 #[test]
-fn the_version_tells_the_target() {
+fn the_version_names_the_target() {
     let output = ocipipe(words("--version"));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with(concat!("ocipipe ", env!("CARGO_PKG_VERSION"), " (")), "{text}");
@@ -341,7 +341,7 @@ fn the_version_tells_the_target() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// What a script offers for the last of these words, as bash would ask it.
+/// The completions that bash gets for the last of these words.
 fn completed(line: &str) -> Vec<String> {
     let script = "eval \"$(\"$0\" completions bash)\"; COMP_WORDS=(\"$@\"); \
                   COMP_CWORD=$(($# - 1)); _ocipipe; printf '%s\\n' \"${COMPREPLY[@]}\"";
@@ -370,11 +370,11 @@ fn every_shell_gets_every_long_option() {
         for option in ["part-size", "opc-sse-kms-key-id", "older-than", "token-ttl", "json"] {
             assert!(script.contains(option), "{shell}: {option}");
         }
-        assert!(!script.contains("{{"), "a placeholder was left in the script for {shell}");
+        assert!(!script.contains("{{"), "the script for {shell} has a placeholder");
     }
 }
 
-/// A word that may stand on the command line, most often one that means something.
+/// A word of a command line, most often a known one.
 fn word() -> impl Strategy<Value = OsString> {
     let known: Vec<OsString> = words(
         "put get uploads list abort session show refresh serve completions help bash - -- --file \
@@ -390,7 +390,7 @@ fn word() -> impl Strategy<Value = OsString> {
 
 proptest! {
     #[test]
-    fn whatever_is_written_is_a_command_or_a_usage_error(
+    fn every_command_line_is_a_command_or_a_usage_error(
         argv in proptest::collection::vec(word(), 0..10),
     ) {
         if let Err(error) = cli::parse(argv, &Environment::default()) {

@@ -1,4 +1,4 @@
-//! Promises of the command line: what is accepted, and what it means.
+//! Promises of the command line: what is accepted, and the resulting command.
 
 #![allow(clippy::unwrap_used)]
 
@@ -124,7 +124,7 @@ fn the_names_of_checksums_and_formats_are_those_promised() {
 }
 
 #[test]
-fn a_command_of_the_oci_cli_means_the_same() {
+fn the_options_of_the_oci_cli_have_the_same_meaning() {
     let put = put("--profile p put -ns ax -bn backups --name mydb.dump --file - --force \
          --part-size 128 --parallel-upload-count 8 --verify-checksum --auth security_token");
     assert_eq!(put.target.to_string(), "oci://backups@ax/mydb.dump");
@@ -152,13 +152,13 @@ fn a_file_gives_the_object_its_name_where_none_is_given() {
 }
 
 #[test]
-fn waiting_may_be_forbidden() {
+fn retry_for_may_be_zero() {
     assert_eq!(put("put oci://b/n --retry-for 0s").retry_for, Duration::ZERO);
     assert_eq!(uploads("uploads list oci://b --older-than 0s").older_than, Some(Duration::ZERO));
 }
 
 #[test]
-fn overwriting_takes_the_strictest_that_was_asked_for() {
+fn of_several_overwrite_options_the_strictest_applies() {
     let overwrite = |options| put(&format!("put oci://b/n {options}")).overwrite;
     assert_eq!(overwrite("--no-overwrite"), Overwrite::Never);
     assert_eq!(overwrite("--if-match e"), Overwrite::IfMatch("e".to_owned()));
@@ -167,7 +167,7 @@ fn overwriting_takes_the_strictest_that_was_asked_for() {
 }
 
 #[test]
-fn an_option_comes_before_the_environment() {
+fn an_option_overrides_a_variable() {
     let vars = environment(&[
         ("OCI_CLI_AUTH", "api_key"),
         ("OCI_CLI_PROFILE", "from-env"),
@@ -204,7 +204,7 @@ fn an_option_comes_before_the_environment() {
 }
 
 #[test]
-fn a_bad_variable_is_named_and_an_empty_one_is_not_there() {
+fn an_invalid_variable_is_named_and_an_empty_one_is_ignored() {
     let vars = environment(&[("OCI_CLI_AUTH", "kerberos")]);
     let error = cli::parse(words("session show"), &vars).unwrap_err();
     assert!(error.message.starts_with("OCI_CLI_AUTH: "), "{error}");
@@ -221,7 +221,7 @@ fn service(line: &str, vars: &[(&str, &str)]) -> Result<ServiceOptions, Error> {
 }
 
 #[test]
-fn certificates_are_looked_for_where_the_oci_cli_and_openssl_look() {
+fn certificates_come_from_the_variables_of_the_oci_cli_and_openssl() {
     let variables =
         ["OCI_CLI_CERT_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"];
     let mut vars: Vec<(&str, &str)> = variables.map(|name| (name, "~/x")).into();
@@ -242,7 +242,7 @@ fn certificates_are_looked_for_where_the_oci_cli_and_openssl_look() {
 }
 
 #[test]
-fn the_proxy_is_that_of_the_option_or_of_the_variable_that_comes_first() {
+fn the_proxy_is_that_of_the_option_or_of_the_first_variable() {
     let proxy = |line: &str, vars: &[(&str, &str)]| {
         let network = service(line, vars).unwrap().network;
         let text = |setting: Option<Setting>| setting.map(|setting| setting.text);
@@ -257,7 +257,7 @@ fn the_proxy_is_that_of_the_option_or_of_the_variable_that_comes_first() {
         ("NO_PROXY", "n"),
         ("HTTP_PROXY", "never"),
     ];
-    // What is named on the command line is for everything.
+    // `no_proxy` does not apply to `--proxy`.
     assert_eq!(proxy("--proxy p", &vars), pair("p", ""));
     for expected in ["a", "b", "c", "d"] {
         assert_eq!(proxy("", &vars), pair(expected, "n"));
@@ -269,7 +269,7 @@ fn the_proxy_is_that_of_the_option_or_of_the_variable_that_comes_first() {
 }
 
 #[test]
-fn the_forms_of_a_region_s_hosts_are_switched_by_options_and_variables() {
+fn the_host_variant_is_set_by_options_and_variables() {
     let (realm, stack) =
         ("OCI_REALM_SPECIFIC_SERVICE_ENDPOINT_TEMPLATE_ENABLED", "OCI_DUAL_STACK_ENDPOINT_ENABLED");
     let form = |line: &str, vars: &[(&str, &str)]| {
@@ -295,7 +295,7 @@ fn the_forms_of_a_region_s_hosts_are_switched_by_options_and_variables() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_refused_unless_it_is_a_path() {
+fn a_variable_that_is_no_utf_8_is_refused_unless_it_is_a_path() {
     use std::os::unix::ffi::OsStringExt;
     let bytes = || OsString::from_vec(b"/\xff".to_vec());
     let parse = |name: &str, line: &str| {
@@ -305,7 +305,7 @@ fn a_variable_that_is_no_text_is_refused_unless_it_is_a_path() {
     for name in ["OCI_CLI_PROFILE", "OCI_CLI_REGION", "HTTPS_PROXY", "no_proxy", "OCI_REGION"] {
         let error = parse(name, "put oci://b/n").unwrap_err();
         assert!(error.kind.exit_code() == 2 && error.message.contains(name), "{name}: {error}");
-        // What needs no account looks at none.
+        // Account variables are ignored with `--local`.
         assert!(parse(name, "put --local /d oci://b/n").is_ok());
     }
     let Ok(Command::Put(put)) = parse("OCI_CLI_CONFIG_FILE", "put oci://b/n") else { panic!() };
@@ -313,7 +313,7 @@ fn a_variable_that_is_no_text_is_refused_unless_it_is_a_path() {
 }
 
 #[test]
-fn local_needs_no_account_and_looks_at_none() {
+fn local_ignores_the_variables_of_an_account() {
     let vars = environment(&[("OCI_CLI_AUTH", "kerberos"), ("OCI_CLI_ENDPOINT", "https://e")]);
     let Ok(Command::Put(put)) =
         cli::parse(words("put --local /d oci://b/n --refresh-before 5s"), &vars)
@@ -326,7 +326,7 @@ fn local_needs_no_account_and_looks_at_none() {
 }
 
 #[test]
-fn a_name_that_ends_in_a_slash_is_used_just_so_and_told() {
+fn a_name_that_ends_in_a_slash_is_used_as_given_with_a_warning() {
     let put = put("put oci://b/dir/");
     assert_eq!(put.target.name, "dir/");
     assert_eq!(put.warnings, ["the name \"dir/\" ends in a slash and is used just so"]);

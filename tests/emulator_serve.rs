@@ -1,4 +1,4 @@
-//! The command `serve` as a process: what it prints, when it ends, what it leaves.
+//! The command `serve` as a process: its output, its end, and its files.
 
 // Code here runs only in tests, where a panic is how to say that something is wrong.
 #![allow(clippy::unwrap_used)]
@@ -19,19 +19,19 @@ fn serve(dir: &Path, args: &[&str], environment: &[(&str, &Path)]) -> Child {
         .unwrap()
 }
 
-/// The first line of stdout, which comes when the server is ready.
+/// The first line of stdout, which the server prints when it is ready.
 fn url(server: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     line.trim_end().to_owned()
 }
 
-fn ask(url: &str) -> String {
+fn request_namespace(url: &str) -> String {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
     stream.write_all(b"GET /n HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 fn signal(server: &Child, name: &str) {
@@ -46,7 +46,7 @@ fn the_url_is_alone_on_stdout_and_a_signal_ends_it_well() {
         let mut server = serve(&dir.path().join("new"), &[], &[]);
         let url = url(&mut server);
         assert!(url.starts_with("http://127.0.0.1:"), "{url}");
-        assert!(ask(&url).starts_with("HTTP/1.1 401"));
+        assert!(request_namespace(&url).starts_with("HTTP/1.1 401"));
         signal(&server, name);
         let ended = server.wait_with_output().unwrap();
         assert!(ended.status.success(), "{:?}", ended.status);
@@ -62,7 +62,7 @@ fn the_url_is_alone_on_stdout_and_a_signal_ends_it_well() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_a_usage_error_that_says_what_to_do() {
+fn a_port_that_is_in_use_is_a_usage_error_that_names_the_option() {
     let dir = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -81,7 +81,7 @@ fn a_plan_of_faults_and_a_log_can_be_asked_for() {
     let option = ["--faults", plan.to_str().unwrap()];
     let log = [("OCIPIPE_SERVE_LOG", Path::new("1"))];
     let mut server = serve(dir.path(), &option, &log);
-    assert!(ask(&url(&mut server)).starts_with("HTTP/1.1 429"));
+    assert!(request_namespace(&url(&mut server)).starts_with("HTTP/1.1 429"));
     signal(&server, "-TERM");
     assert!(server.wait().unwrap().success());
     let log = std::fs::read_to_string(dir.path().join("requests.jsonl")).unwrap();
@@ -90,15 +90,15 @@ fn a_plan_of_faults_and_a_log_can_be_asked_for() {
     // The variable that named the file in earlier versions has no effect.
     let variable = [("OCIPIPE_SERVE_FAULTS", plan.as_path())];
     let mut server = serve(dir.path(), &[], &variable);
-    assert!(ask(&url(&mut server)).starts_with("HTTP/1.1 401"));
+    assert!(request_namespace(&url(&mut server)).starts_with("HTTP/1.1 401"));
     signal(&server, "-TERM");
     assert!(server.wait().unwrap().success());
 
     std::fs::write(&plan, r#"{"rights": ["OBJECT_WRITE"]}"#).unwrap();
     let ended = serve(dir.path(), &option, &[]).wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.contains("OBJECT_WRITE"), "{said}");
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert!(stderr.contains("OBJECT_WRITE"), "{stderr}");
     std::fs::write(&plan, "{").unwrap();
     let ended = serve(dir.path(), &option, &[]).wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(2));

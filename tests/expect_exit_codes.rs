@@ -1,7 +1,6 @@
-//! `--expect` through the real binary: how a stream ends decides whether there is an object.
+//! `--expect` in the real program: the exit code, and whether an object is stored.
 //!
-//! That every truncation of every sample is seen is asserted in `expect`; here, that a verdict becomes
-//! an exit code, and nothing is stored.
+//! The tests in `validate` check every truncation of every sample.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 use common::store::Store;
 use common::stream::assert_same;
 
-/// Formats, and a sample of each that loses something with its last bytes.
+/// Formats, and a sample of each whose last bytes are significant.
 const FORMATS: [(&str, &str); 8] = [
     ("tar", "one-block.tar"),
     ("gzip", "one.gz"),
@@ -47,9 +46,9 @@ fn format_of(path: &Path) -> Option<&'static str> {
 }
 
 #[test]
-fn whatever_a_real_tool_has_ended_well_is_stored() {
+fn a_complete_stream_of_a_real_tool_is_stored() {
     let store = Store::start();
-    let mut seen = 0;
+    let mut count = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let Some(format) = format_of(&path) else { continue };
@@ -57,9 +56,9 @@ fn whatever_a_real_tool_has_ended_well_is_stored() {
         let run = store.put(name).args(&format!("--expect {format}")).stdin(bytes.clone());
         run.run().exits(0).stderr_lacks("warning");
         assert_same(&store.object(name).unwrap(), &bytes);
-        seen += 1;
+        count += 1;
     }
-    assert!(seen > 50, "{seen} samples");
+    assert!(count > 50, "{count} samples");
     store.assert_no_open_upload();
 }
 
@@ -68,12 +67,12 @@ fn sample_at(path: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn what_breaks_off_goes_on_with_garbage_or_is_empty_is_not_stored() {
+fn a_stream_that_is_truncated_empty_or_followed_by_garbage_is_not_stored() {
     let store = Store::start();
     for (format, name) in FORMATS {
         let bytes = sample(name);
-        let cut = match format {
-            // Of zeros at the end two blocks are enough, and of a comment its line.
+        let end = match format {
+            // A tar needs only two blocks of zeros at its end, and SQL only the line of the last comment.
             "tar" => bytes.len() - 600,
             "sql" => bytes.len() / 2,
             _ => bytes.len() - 1,
@@ -84,7 +83,7 @@ fn what_breaks_off_goes_on_with_garbage_or_is_empty_is_not_stored() {
             store.assert_not_stored("x");
             done
         };
-        fails(&bytes[..cut], "").stderr_has(&["the stream is not"]);
+        fails(&bytes[..end], "").stderr_has(&["the stream is not"]);
         fails(&bytes[..bytes.len() / 3], "");
         fails(&[&bytes[..], b"garbage"].concat(), "");
         fails(b"", "--allow-empty").stderr_has(&["empty"]);
@@ -93,7 +92,7 @@ fn what_breaks_off_goes_on_with_garbage_or_is_empty_is_not_stored() {
 }
 
 #[test]
-fn a_stream_of_many_parts_that_breaks_off_is_not_stored_and_its_upload_aborted() {
+fn a_truncated_stream_of_many_parts_is_not_stored_and_its_upload_is_aborted() {
     let store = Store::start();
     let size = 2 * common::stream::PART + 17;
     let folder = store.folder();
@@ -107,15 +106,15 @@ fn a_stream_of_many_parts_that_breaks_off_is_not_stored_and_its_upload_aborted()
 }
 
 #[test]
-fn without_the_flag_what_visibly_breaks_off_is_stored_with_a_warning() {
+fn without_the_option_a_visibly_truncated_stream_is_stored_with_a_warning() {
     let store = Store::start();
     for (format, name) in FORMATS.into_iter().filter(|(format, _)| *format != "gzip") {
         let bytes = sample(name);
-        let cut = &bytes[..bytes.len() * 3 / 4];
-        let done = store.put(name).stdin(cut).run().exits(0);
+        let end = &bytes[..bytes.len() * 3 / 4];
+        let done = store.put(name).stdin(end).run().exits(0);
         done.stderr_has(&["warning: ", &format!("--expect {format}")]);
-        assert_same(&store.object(name).unwrap(), cut);
-        let whole = format!("whole-{name}");
-        store.put(&whole).stdin(bytes).run().exits(0).stderr_lacks("--expect");
+        assert_same(&store.object(name).unwrap(), end);
+        let complete = format!("complete-{name}");
+        store.put(&complete).stdin(bytes).run().exits(0).stderr_lacks("--expect");
     }
 }

@@ -81,17 +81,20 @@ impl Serve {
     }
 }
 
-/// The operations that met a fault of this name, in the order of completion.
-fn met(log: &[Value], fault: &str) -> Vec<String> {
+/// The operations that had a fault of this name, in the order of completion.
+fn operations_with(log: &[Value], fault: &str) -> Vec<String> {
     let of = |record: &&Value| record["fault"].as_str().is_some_and(|text| text.starts_with(fault));
     log.iter().filter(of).map(|record| record["operation"].as_str().unwrap().to_owned()).collect()
 }
 
 #[track_caller]
-fn assert_met(log: &[Value], fault: &str, operations: &[&str]) {
-    let met = met(log, fault);
+fn assert_injected(log: &[Value], fault: &str, operations: &[&str]) {
+    let operations_hit = operations_with(log, fault);
     for operation in operations {
-        assert!(met.iter().any(|name| name == operation), "{operation} met no {fault}: {met:?}");
+        assert!(
+            operations_hit.iter().any(|name| name == operation),
+            "{operation} had no {fault}: {operations_hit:?}"
+        );
     }
 }
 
@@ -100,10 +103,10 @@ fn flaky_network() {
     let serve = Serve::start("flaky-network.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_met(&log, "ResetBeforeBody", &["CreateMultipartUpload", "CommitMultipartUpload"]);
-    assert_met(&log, "ResetInBody", &["UploadPart", "PutObject"]);
-    assert_met(&log, "LoseAnswer", &["UploadPart"]);
-    assert_met(&log, "Truncate", &["UploadPart"]);
+    assert_injected(&log, "ResetBeforeBody", &["CreateMultipartUpload", "CommitMultipartUpload"]);
+    assert_injected(&log, "ResetInBody", &["UploadPart", "PutObject"]);
+    assert_injected(&log, "LoseAnswer", &["UploadPart"]);
+    assert_injected(&log, "Truncate", &["UploadPart"]);
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn throttling() {
     let serve = Serve::start("throttling.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_met(&log, "Refuse", &["UploadPart", "PutObject"]);
+    assert_injected(&log, "Refuse", &["UploadPart", "PutObject"]);
     let throttled = log.iter().filter(|record| record["status"] == 429).count();
     assert_eq!(throttled, 5, "three parts and two attempts at the small stream");
 }
@@ -121,8 +124,8 @@ fn expired_token() {
     let serve = Serve::start("expired-token.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_met(&log, "DistrustToken", &["UploadPart", "PutObject"]);
-    assert_met(&log, "Refuse", &["RefreshToken"]);
+    assert_injected(&log, "DistrustToken", &["UploadPart", "PutObject"]);
+    assert_injected(&log, "Refuse", &["RefreshToken"]);
     let refreshed =
         |record: &&Value| record["operation"] == "RefreshToken" && record["status"] == 200;
     assert!(log.iter().filter(refreshed).count() >= 2, "a refresh for each of the two tokens");
@@ -133,7 +136,7 @@ fn lost_commit_response() {
     let serve = Serve::start("lost-commit-response.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_met(&log, "LoseAnswer", &["CommitMultipartUpload", "PutObject"]);
+    assert_injected(&log, "LoseAnswer", &["CommitMultipartUpload", "PutObject"]);
     let commits = log.iter().filter(|record| record["operation"] == "CommitMultipartUpload");
     assert_eq!(commits.count(), 1, "the object was found, so there is no second commit");
 }
@@ -143,7 +146,7 @@ fn spurious_not_found() {
     let serve = Serve::start("spurious-not-found.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_met(&log, "SpuriousNotFound", &["HeadObject", "UploadPart", "PutObject"]);
+    assert_injected(&log, "SpuriousNotFound", &["HeadObject", "UploadPart", "PutObject"]);
 }
 
 /// The first cell of each row of the table with this header, without its back-ticks.

@@ -1,4 +1,4 @@
-//! Hosts that give no more processes and threads: at the start, and while a stream is under way.
+//! Hosts that refuse processes and threads: at the start, and during a stream.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -14,34 +14,34 @@ use common::stream::{PART, Ramp, assert_same, ramp};
 use emulator::Operation::{CommitMultipartUpload, HeadObject, PutObject, UploadPart};
 use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
-/// Whatever was refused, the run has come to an end that it chose.
+/// Asserts that the run ended by itself with a documented exit code.
 #[track_caller]
-fn ended(done: Done) -> Done {
+fn ends_orderly(done: Done) -> Done {
     let code = done.status.code();
     assert!(matches!(code, Some(0 | 1 | 5)), "{}:\n{}", done.status, done.stderr);
     done.stderr_lacks("panicked").within_seconds(120)
 }
 
-/// Runs it with ever fewer threads at the start: with the first number it succeeds, and with none it
-/// says why it does not.
-fn with_ever_fewer(store: &Store, most: u64, run: impl Fn() -> Ocipipe, words: &[&str]) {
+/// Runs it with fewer and fewer threads: with `most` it must succeed, and a run that fails must state the
+/// reason.
+fn with_decreasing_limits(store: &Store, most: u64, run: impl Fn() -> Ocipipe, texts: &[&str]) {
     let Some(user) = User::of(store) else { return };
     for processes in (1..=most).rev() {
-        let done = ended(user.with_processes(run(), processes).run());
+        let done = ends_orderly(user.with_processes(run(), processes).run());
         if done.status.success() {
             continue;
         }
-        assert!(processes < most, "not even with {most}: {}", done.stderr);
-        done.stderr_has(words)
+        assert!(processes < most, "it fails even with {most}: {}", done.stderr);
+        done.stderr_has(texts)
             .stderr_has(&["Resource temporarily unavailable", "raise the limit of processes"]);
     }
 }
 
 #[test]
-fn a_stream_is_stored_with_one_thread_beside_the_first_and_with_none_the_reason_is_said() {
+fn a_stream_needs_one_thread_beside_the_main_one_and_a_failure_states_the_reason() {
     let store = Store::start();
     let run = || store.put("x").arg("--force").stdin(ramp(PART + 1));
-    with_ever_fewer(&store, 2, run, &["no thread to read with"]);
+    with_decreasing_limits(&store, 2, run, &["no thread to read with"]);
     if let Some(object) = store.object("x") {
         assert_same(&object, &ramp(PART + 1));
     }
@@ -54,48 +54,48 @@ fn an_expected_format_needs_one_thread_more() {
     let file = store.file("plain", ramp(100_000));
     let packed = std::process::Command::new("gzip").arg("-c").arg(file).output().unwrap().stdout;
     let run = || store.put("x").args("--force --expect gzip").stdin(packed.clone());
-    with_ever_fewer(&store, 3, run, &["no thread"]);
+    with_decreasing_limits(&store, 3, run, &["no thread"]);
 }
 
 #[test]
 fn a_command_is_not_started_where_the_stream_could_not_be_read() {
     let store = Store::start();
     let run = || store.put("x").args("--force -- sh -c").arg("echo started >> started; echo x");
-    // One for reading, one for stderr, one for the connection, and the command's.
-    with_ever_fewer(&store, 5, run, &[]);
+    // Threads for reading, stderr and the connection, and the process of the command.
+    with_decreasing_limits(&store, 5, run, &[]);
     let started = std::fs::read_to_string(store.folder().join("started")).unwrap_or_default();
     let stored = store.requests_of(PutObject).len();
     assert_eq!(started.lines().count(), stored, "{started}");
 }
 
 #[test]
-fn an_object_is_read_with_one_thread_beside_the_first() {
+fn get_needs_one_thread_beside_the_main_one() {
     let store = Store::start();
     store.put("x").stdin(ramp(300_000)).run().exits(0);
     let run = || store.ocipipe("get oci://backups/x --file got");
-    with_ever_fewer(&store, 2, run, &["no thread to write with"]);
+    with_decreasing_limits(&store, 2, run, &["no thread to write with"]);
 }
 
 #[test]
-fn the_embedded_store_says_too_that_there_is_no_thread() {
+fn the_local_store_reports_a_refused_thread_too() {
     let store = Store::start();
     let run = || ocipipe(["put", "--local", "local", "--force", "oci://b/x"]);
     let run = || run().within(store.folder()).stdin(ramp(1000));
     let Some(user) = User::of(&store) else { return };
     for processes in 1..=4 {
-        ended_or_refused(user.with_processes(run(), processes).run());
+        ends_or_is_refused(user.with_processes(run(), processes).run());
     }
     user.with_processes(run(), 5).run().exits(0);
 }
 
 #[track_caller]
-fn ended_or_refused(done: Done) {
+fn ends_or_is_refused(done: Done) {
     let code = done.status.code();
     assert!(matches!(code, Some(0..=2)), "{}:\n{}", done.status, done.stderr);
     done.stderr_lacks("panicked").within_seconds(120);
 }
 
-/// A put to `x` whose endpoint is a name, which has to be looked up for each connection.
+/// A put to `x` whose endpoint is a name, which must be resolved for each connection.
 fn by_name(store: &Store) -> Ocipipe {
     let url = store.server().url().replace("127.0.0.1", "localhost");
     ocipipe(["put", "--part-size", "10MiB", "oci://backups/x"])
@@ -106,21 +106,21 @@ fn by_name(store: &Store) -> Ocipipe {
 }
 
 #[test]
-fn no_thread_is_needed_any_more_once_the_stream_is_read() {
-    // A part that is damaged on the way is hashed again, one that stalls is looked at in the kernel,
-    // and after a reset another connection is made.
+fn no_new_thread_is_needed_during_a_stream() {
+    // The faults cause a part to be hashed again, the watchdog to read the kernel's send queue, and new
+    // connections.
     let damaged = FaultRule::on(
         UploadPart,
         Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256")),
     );
     let stalls = FaultRule::on(UploadPart, Fault::StallBody { bytes: 1000, ms: None });
     let reset = FaultRule::on(UploadPart, Fault::ResetInBody(5000));
-    let cut = FaultRule::on(CommitMultipartUpload, Fault::ResetBeforeBody);
+    let commit_reset = FaultRule::on(CommitMultipartUpload, Fault::ResetBeforeBody);
     let store = Store::failing([
         damaged.part(2).when(Trigger::Attempt(1)),
         stalls.part(3).when(Trigger::Attempt(1)),
         reset.part(4).when(Trigger::First(2)),
-        cut.when(Trigger::Attempt(1)),
+        commit_reset.when(Trigger::Attempt(1)),
     ]);
     let Some(user) = User::of(&store) else { return };
     let run = store.put("x").args("--stall-timeout 1s --debug").stdin_pipe();
@@ -128,7 +128,7 @@ fn no_thread_is_needed_any_more_once_the_stream_is_read() {
     let mut source = Ramp::default();
     run.write(&source.take(PART + 1));
     store.wait_for_requests(UploadPart, 1);
-    let _crowd = user.occupy(12);
+    let _occupied = user.occupy(12);
     run.write(&source.take(4 * PART));
     let done = run.wait().exits(0).stderr_lacks("panicked");
     assert_eq!(done.receipt()["size"], 5 * PART + 1);
@@ -145,7 +145,7 @@ fn a_control_group_that_is_full_for_a_while_loses_no_stream() {
     let mut source = Ramp::default();
     run.write(&source.take(PART / 2));
     store.wait_for_requests(HeadObject, 1);
-    // Longer than a thread that has nothing to do is commonly kept.
+    // Longer than runtimes usually keep an idle thread.
     group.set("pids.max", "1");
     std::thread::sleep(Duration::from_secs(11));
     run.write(&source.take(3 * PART));

@@ -1,4 +1,4 @@
-//! `put --file`, and a file as stdin: what is stored of files that change.
+//! `put --file`, and a file as stdin: what is stored if the file changes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,16 +13,16 @@ use common::run::Done;
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 
-/// Runs something while a file grows as fast as it can.
+/// Calls `run` while a file grows.
 fn while_it_grows(path: &Path, run: impl FnOnce() -> Done) -> Done {
-    let over = AtomicBool::new(false);
+    let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut file = File::options().append(true).open(path).unwrap();
             let piece = vec![b'x'; 1 << 20];
-            // Enough to see that it is not read to its end, and not enough to fill a disk.
+            // Limited, so that a failing test does not fill the disk.
             for _ in 0..400 {
-                if over.load(Ordering::Relaxed) {
+                if ended.load(Ordering::Relaxed) {
                     return;
                 }
                 file.write_all(&piece).unwrap();
@@ -30,19 +30,19 @@ fn while_it_grows(path: &Path, run: impl FnOnce() -> Done) -> Done {
             }
         });
         let done = run();
-        over.store(true, Ordering::Relaxed);
+        ended.store(true, Ordering::Relaxed);
         done
     })
 }
 
 #[test]
-fn a_file_that_grows_as_fast_as_the_line_is_stored_as_it_was_at_the_start() {
+fn a_file_that_grows_during_the_upload_is_stored_up_to_its_size_at_the_start() {
     for length in [PART + 1000, 5000] {
         let store = Store::start();
         let file = store.file("log", ramp(length));
         let run = store.put("x").args("--bwlimit 20MiB --file").arg(&file);
         let done = while_it_grows(&file, || run.run().exits(0));
-        // How long it was when it was opened is not known here, but not much longer.
+        // The size at the open is not known exactly here.
         let size = done.receipt()["size"].as_u64().unwrap() as usize;
         assert!((length..length + 100 * (1 << 20)).contains(&size), "{size}");
         done.stderr_has(&["grew while it was read"]);
@@ -52,7 +52,7 @@ fn a_file_that_grows_as_fast_as_the_line_is_stored_as_it_was_at_the_start() {
 }
 
 #[test]
-fn a_file_as_stdin_is_stored_from_where_it_stands_to_where_it_ended_at_the_start() {
+fn a_file_as_stdin_is_stored_from_its_position_up_to_its_size_at_the_start() {
     let store = Store::start();
     let path = store.file("log", ramp(PART));
     let mut file = File::open(&path).unwrap();
@@ -69,7 +69,7 @@ fn a_file_as_stdin_is_stored_from_where_it_stands_to_where_it_ended_at_the_start
 fn a_file_that_shrinks_stores_nothing() {
     let store = Store::start();
     let path = store.file("log", ramp(8 * PART));
-    // With two buffers the rest of it cannot have been read before it is gone.
+    // With two buffers the program cannot have read the whole file yet.
     let run = store.put("x").args("--bwlimit 20MiB --max-memory 20MiB --file").arg(&path).start();
     store.wait_for_requests(emulator::Operation::HeadObject, 1);
     File::options().write(true).open(&path).unwrap().set_len(1 << 20).unwrap();
@@ -78,7 +78,7 @@ fn a_file_that_shrinks_stores_nothing() {
 }
 
 #[test]
-fn a_file_without_a_true_size_is_stored_to_its_end() {
+fn a_file_that_reports_no_size_is_stored_to_its_end() {
     let store = Store::start();
     for (name, path) in [("proc", "/proc/version"), ("sys", "/sys/kernel/mm/ksm/run")] {
         let Ok(content) = std::fs::read(path) else {

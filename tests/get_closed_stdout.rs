@@ -1,4 +1,4 @@
-//! `get` into a pipe whose reader leaves before the end, as `head` does.
+//! `get` into a pipe whose reader closes it before the end, as `head` does.
 
 mod common;
 
@@ -8,17 +8,17 @@ use common::store::Store;
 use common::stream::ramp;
 
 #[test]
-fn a_reader_that_has_seen_enough_is_told_nothing_and_the_exit_code_is_not_0() {
+fn a_closed_stdout_ends_get_without_a_message_and_not_with_exit_0() {
     let store = Store::start();
-    // More than a pipe holds.
+    // Longer than the buffer of a pipe.
     let sent = ramp(5_000_000);
     store.put("x").stdin(sent.clone()).run().exits(0);
     let (mut reader, writer) = std::io::pipe().unwrap();
     let run = store.ocipipe("get --quiet oci://backups/x").stdout_to(writer).start();
-    let mut seen = vec![0; 1000];
-    reader.read_exact(&mut seen).unwrap();
+    let mut received = vec![0; 1000];
+    reader.read_exact(&mut received).unwrap();
     drop(reader);
     let done = run.wait_with_open_stdin().exits(1);
     assert_eq!(done.stderr, "");
-    assert_eq!(seen, sent[..1000]);
+    assert_eq!(received, sent[..1000]);
 }

@@ -1,4 +1,4 @@
-//! Hosts that give no more memory: at the start, and while a stream is under way.
+//! Hosts that refuse memory: at the start, and during a stream.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -17,13 +17,13 @@ use rustix::process::Resource;
 
 const MIB: usize = 1 << 20;
 
-/// A store on whose line parts take a while, so that every buffer that there can be is in use.
-fn slow() -> Store {
+/// A store that answers parts late, so that all available buffers are in use.
+fn slow_store() -> Store {
     Store::failing([FaultRule::on(UploadPart, Fault::StallAnswer { ms: Some(700) })])
 }
 
 #[track_caller]
-fn stored(store: &Store, done: Done, length: usize) -> Done {
+fn assert_stored(store: &Store, done: Done, length: usize) -> Done {
     let done = done.exits(0).stderr_lacks("panicked").stderr_lacks("allocation");
     assert_eq!(done.receipt()["size"], length);
     assert_same(&store.object("x").unwrap(), &ramp(length));
@@ -31,19 +31,19 @@ fn stored(store: &Store, done: Done, length: usize) -> Done {
 }
 
 #[test]
-fn a_buffer_that_is_refused_is_done_without() {
-    // More is allowed by the options than by the system.
+fn an_upload_continues_without_a_refused_buffer() {
+    // The options allow more memory than the system.
     for limit in ["--data", "--as"] {
-        let store = slow();
+        let store = slow_store();
         let length = 13 * PART + 1;
-        // The address space holds what the program and its threads have mapped, too.
+        // The address space also includes the mappings of the program and its threads.
         let bytes = if limit == "--as" { 500 * MIB } else { 100 * MIB };
         let done = store
             .ocipipe("put oci://backups/x --max-memory 1GiB --part-size 40MiB")
             .wrapped_by(&format!("prlimit {limit}={bytes}"))
             .stdin(ramp(length))
             .run();
-        let done = stored(&store, done, length);
+        let done = assert_stored(&store, done, length);
         if limit == "--data" {
             done.stderr_has(&["gives no more memory for buffers", "going on with what there is"]);
         }
@@ -51,7 +51,7 @@ fn a_buffer_that_is_refused_is_done_without() {
 }
 
 #[test]
-fn less_than_one_whole_buffer_is_done_with() {
+fn less_memory_than_one_buffer_is_enough() {
     let store = Store::start();
     let length = 5 * PART + 1;
     let done = store
@@ -59,13 +59,13 @@ fn less_than_one_whole_buffer_is_done_with() {
         .wrapped_by(&format!("prlimit --data={}", 64 * MIB))
         .stdin(ramp(length))
         .run();
-    stored(&store, done, length);
+    assert_stored(&store, done, length);
 }
 
 #[test]
-fn sizes_are_chosen_for_the_limits_that_there_are() {
+fn sizes_are_planned_for_the_limits_of_the_system() {
     for limit in ["--data", "--as"] {
-        let store = slow();
+        let store = slow_store();
         let length = 6 * PART;
         let bytes = 480 * MIB;
         let done = store
@@ -73,15 +73,15 @@ fn sizes_are_chosen_for_the_limits_that_there_are() {
             .wrapped_by(&format!("prlimit {limit}={bytes}"))
             .stdin(ramp(length))
             .run();
-        let done = stored(&store, done, length).stderr_lacks("no more memory");
-        // Without a limit the whole is half a part.
+        let done = assert_stored(&store, done, length).stderr_lacks("no more memory");
+        // Without a limit the whole stream would be half a part.
         let parts = done.receipt()["parts"].as_u64().unwrap();
         assert!(parts >= 3, "{limit}: {parts} parts");
     }
 }
 
 #[test]
-fn where_there_is_no_memory_at_all_the_reason_is_said() {
+fn a_failure_without_any_memory_states_the_reason() {
     let store = Store::start();
     let mut refused = 0;
     for mebibytes in [8, 32] {
@@ -100,19 +100,19 @@ fn where_there_is_no_memory_at_all_the_reason_is_said() {
             _ => panic!("{} with {mebibytes} MiB:\n{}", done.status, done.stderr),
         }
     }
-    assert!(refused > 0, "it needs less than was tried");
+    assert!(refused > 0, "no limit was small enough");
     store.assert_no_open_upload();
 }
 
 #[test]
 fn memory_that_is_refused_for_a_while_in_the_middle_loses_no_stream() {
     for resource in [Resource::Data, Resource::As] {
-        let store = slow();
+        let store = slow_store();
         let mut run = store.put("x").args("--max-memory 60MiB").stdin_pipe().start();
         let mut source = Ramp::default();
         run.write(&source.take(2 * PART));
         store.wait_for_requests(UploadPart, 1);
-        // Nothing at all can be mapped any more, however small.
+        // Every further mapping is refused.
         set_soft_limit(run.pid(), resource, Some(1));
         let pid = run.pid();
         std::thread::scope(|scope| {
@@ -122,12 +122,12 @@ fn memory_that_is_refused_for_a_while_in_the_middle_loses_no_stream() {
             });
             run.write(&source.take(6 * PART));
         });
-        stored(&store, run.wait(), 8 * PART);
+        assert_stored(&store, run.wait(), 8 * PART);
     }
 }
 
 #[test]
-fn an_object_is_read_where_there_is_memory_for_one_range_only() {
+fn get_works_with_memory_for_one_range() {
     let store = Store::start();
     let length = 5 * 16 * MIB + 1;
     store.put("x").stdin(ramp(length)).run().exits(0);
@@ -152,9 +152,9 @@ fn an_object_is_read_where_there_is_memory_for_one_range_only() {
 #[test]
 fn a_control_group_that_is_small_is_enough() {
     let Some(group) = Group::with("memory", "memory.limit_in_bytes") else { return };
-    let store = slow();
+    let store = slow_store();
     group.set("memory.limit_in_bytes", &(96 * MIB).to_string());
     let length = 12 * PART;
     let done = group.run_in(store.ocipipe("put oci://backups/x")).stdin(ramp(length)).run();
-    stored(&store, done, length);
+    assert_stored(&store, done, length);
 }

@@ -1,4 +1,4 @@
-//! `put --local`: no account, no config, no network, and a plain file at the end.
+//! `put --local`: without account, config file or network, with a plain file as the result.
 
 #![allow(clippy::unwrap_used)]
 
@@ -47,7 +47,7 @@ fn the_object_is_a_plain_file_and_nothing_else_is_left() {
 }
 
 #[test]
-fn the_account_of_the_environment_is_no_concern_of_it() {
+fn account_variables_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let run = put(folder.path(), "oci://demo/x")
         .var("OCI_CLI_CONFIG_FILE", "/no/such/config")
@@ -94,7 +94,7 @@ fn a_name_that_is_no_path_below_the_folder_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_refused_before_reading_and_left_alone() {
+fn files_folders_and_links_in_the_way_are_refused_before_reading_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let outside = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");

@@ -1,4 +1,4 @@
-//! Hosts without a home: a container that has a key, a token and variables, and no config file.
+//! Hosts without a config file: a container that has a key, a token and variables.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,7 +54,7 @@ fn the_environment_alone_is_enough_for_an_api_key() {
 }
 
 #[test]
-fn a_profile_that_is_named_is_not_done_without() {
+fn a_named_profile_requires_a_config_file() {
     let store = Store::start();
     ocipipe(["put", "oci://backups/one", "--profile", "backup"])
         .stdin("hello")

@@ -1,4 +1,4 @@
-//! What is stored besides the bytes, and what the receipt says of it.
+//! What is stored besides the bytes, and the receipt.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,29 +7,29 @@ mod common;
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 
-/// Short and long: one PutObject, and a multipart upload.
+/// In bytes: a stream of one PutObject, and one of a multipart upload.
 const LENGTHS: [usize; 2] = [77, PART + 77];
 
 #[test]
-fn what_is_said_of_the_object_arrives_with_it() {
+fn headers_and_metadata_from_options_are_stored() {
     let store = Store::start();
     for length in LENGTHS {
-        let name = format!("said-{length}");
+        let name = format!("headers-{length}");
         let run = store
             .put(&name)
             .args("--storage-tier InfrequentAccess --content-type application/x-tar")
             .args("--content-encoding gzip --content-language de --cache-control no-store")
             .args(r#"--content-disposition inline --metadata {"Host":"db1","made-by":"cron"}"#);
         run.stdin(ramp(length)).run().exits(0);
-        let about = store.object_record(&name)["properties"].clone();
-        assert_eq!(about["storage_tier"], "InfrequentAccess");
-        assert_eq!(about["content_type"], "application/x-tar");
-        assert_eq!(about["content_encoding"], "gzip");
-        assert_eq!(about["content_language"], "de");
-        assert_eq!(about["cache_control"], "no-store");
-        assert_eq!(about["content_disposition"], "inline");
-        assert_eq!(about["metadata"]["opc-meta-host"], "db1", "{length}: {about}");
-        assert_eq!(about["metadata"]["opc-meta-made-by"], "cron");
+        let record = store.object_record(&name)["properties"].clone();
+        assert_eq!(record["storage_tier"], "InfrequentAccess");
+        assert_eq!(record["content_type"], "application/x-tar");
+        assert_eq!(record["content_encoding"], "gzip");
+        assert_eq!(record["content_language"], "de");
+        assert_eq!(record["cache_control"], "no-store");
+        assert_eq!(record["content_disposition"], "inline");
+        assert_eq!(record["metadata"]["opc-meta-host"], "db1", "{length}: {record}");
+        assert_eq!(record["metadata"]["opc-meta-made-by"], "cron");
     }
 }
 
@@ -43,24 +43,24 @@ fn metadata_is_taken_as_the_oci_cli_takes_it() {
         let run = store.put(&name).arg("--metadata").arg(map);
         let run = run.arg("--content-disposition").arg("attachment; filename=\"\u{dc}.tar\"");
         run.stdin(ramp(length)).run().exits(0);
-        let about = store.object_record(&name)["properties"].clone();
+        let record = store.object_record(&name)["properties"].clone();
         for (key, text) in [
             ("run", "42"),
             ("load", "1.5"),
             ("full", "True"),
             ("note", "\u{6771}\u{4eac} / caf\u{e9}"),
         ] {
-            assert_eq!(about["metadata"][format!("opc-meta-{key}")], text, "{length}");
+            assert_eq!(record["metadata"][format!("opc-meta-{key}")], text, "{length}");
         }
-        assert_eq!(about["content_disposition"], "attachment; filename=\"\u{dc}.tar\"");
+        assert_eq!(record["content_disposition"], "attachment; filename=\"\u{dc}.tar\"");
         let name = format!("file-{length}");
         for url in [format!("file://{}", file.display()), "FILE://$FOLDER/meta.json".to_owned()] {
             let run = store.put(&name).arg("--metadata").arg(url).arg("--force");
             let run = run.var("FOLDER", store.folder());
             run.stdin(ramp(length)).run().exits(0);
-            let about = store.object_record(&name)["properties"].clone();
-            assert_eq!(about["metadata"]["opc-meta-from"], "a file");
-            assert_eq!(about["metadata"]["opc-meta-city"], "M\u{fc}nchen");
+            let record = store.object_record(&name)["properties"].clone();
+            assert_eq!(record["metadata"]["opc-meta-from"], "a file");
+            assert_eq!(record["metadata"]["opc-meta-city"], "M\u{fc}nchen");
         }
         let get = store.ocipipe("get --file back").arg(format!("oci://backups/{name}"));
         get.run().exits(0);
@@ -69,7 +69,7 @@ fn metadata_is_taken_as_the_oci_cli_takes_it() {
 }
 
 #[test]
-fn metadata_that_is_none_is_refused_before_anything_is_asked() {
+fn invalid_metadata_is_refused_before_any_request() {
     let store = Store::start();
     let broken = store.file("broken.json", "host=db1");
     let url = format!("file://{}", broken.display());
@@ -88,7 +88,7 @@ fn metadata_that_is_none_is_refused_before_anything_is_asked() {
 }
 
 #[test]
-fn a_media_type_is_guessed_by_where_the_stream_comes_from() {
+fn a_media_type_is_guessed_from_the_source_or_the_name() {
     let store = Store::start();
     let photo = store.file("photo.webp", "x");
     let media = |name: &str| store.object_record(name)["properties"]["content_type"].clone();
@@ -104,19 +104,19 @@ fn a_media_type_is_guessed_by_where_the_stream_comes_from() {
 }
 
 #[test]
-fn nothing_is_said_of_the_object_that_nobody_asked_for() {
+fn no_header_or_metadata_is_stored_without_an_option() {
     let store = Store::start();
     store.put("plain").stdin("x").run().exits(0);
-    let about = store.object_record("plain")["properties"].clone();
-    assert_eq!(about["content_type"], "application/octet-stream");
+    let record = store.object_record("plain")["properties"].clone();
+    assert_eq!(record["content_type"], "application/octet-stream");
     for key in ["content_encoding", "customer_key", "kms_key"] {
-        assert!(about[key].is_null(), "{key}: {about}");
+        assert!(record[key].is_null(), "{key}: {record}");
     }
-    assert_eq!(about["metadata"], serde_json::json!({}));
+    assert_eq!(record["metadata"], serde_json::json!({}));
 }
 
 #[test]
-fn a_customers_key_goes_along_with_every_request_that_needs_it() {
+fn a_customer_key_is_sent_with_every_request_that_needs_it() {
     let store = Store::start();
     let key = store.file("key", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=\n");
     for length in LENGTHS {
@@ -124,8 +124,8 @@ fn a_customers_key_goes_along_with_every_request_that_needs_it() {
         let run = store.put(&name).arg("--encryption-key-file").arg(&key);
         let done = run.arg("--debug").stdin(ramp(length)).run().exits(0);
         assert_same(&store.object(&name).unwrap(), &ramp(length));
-        let about = store.object_record(&name)["properties"].clone();
-        assert!(about["customer_key"].is_string(), "{about}");
+        let record = store.object_record(&name)["properties"].clone();
+        assert!(record["customer_key"].is_string(), "{record}");
         done.stderr_lacks("QUJDREVGR0hJ").stderr_lacks("ABCDEFGHIJ");
         let again = store.put(&name).arg("--encryption-key-file").arg(&key);
         again.stdin("x").run().fails(6);
@@ -133,7 +133,7 @@ fn a_customers_key_goes_along_with_every_request_that_needs_it() {
 }
 
 #[test]
-fn a_customers_key_that_is_none_is_refused_before_anything_is_asked() {
+fn an_invalid_customer_key_is_refused_before_any_request() {
     let store = Store::start();
     let short = store.file("short", "QUJD");
     let run = store.put("x").arg("--encryption-key-file").arg(short);
@@ -144,7 +144,7 @@ fn a_customers_key_that_is_none_is_refused_before_anything_is_asked() {
 }
 
 #[test]
-fn the_receipt_says_what_was_stored_and_how_that_is_known() {
+fn the_receipt_has_the_properties_and_the_evidence_of_the_object() {
     let store = Store::start();
     let short = store.put("a/b c").stdin(ramp(LENGTHS[0])).run().exits(0).receipt();
     let long = store.put("long").stdin(ramp(LENGTHS[1])).run().exits(0).receipt();
@@ -180,7 +180,7 @@ fn a_receipt_that_cannot_be_written_goes_to_stderr_and_changes_nothing() {
 }
 
 #[test]
-fn quiet_says_nothing_when_all_is_well_and_debug_never_says_a_secret() {
+fn quiet_prints_nothing_on_success_and_debug_never_prints_a_secret() {
     let store = Store::start();
     let done = store.put("quiet").args("--quiet").stdin("x").run().exits(0);
     assert_eq!(done.stderr, "");

@@ -1,4 +1,4 @@
-//! A stdin that gives packets: a pipe whose writer uses `O_DIRECT`, and sockets.
+//! A stdin that delivers packets: a pipe whose writer uses `O_DIRECT`, and sockets.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -15,7 +15,7 @@ use common::stream::{PART, assert_same, ramp};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// More than a part, in whole blocks of `dd`: it takes `O_DIRECT` off again for one that is not.
+/// More than a part, in bytes, and a multiple of the block size: `dd` removes `O_DIRECT` for a partial block.
 const BLOCKS: usize = 10_600 * 1000;
 
 /// Writes a stream in packets of one size.
@@ -27,13 +27,13 @@ fn write(writer: &OwnedFd, stream: &[u8], size: usize) {
 
 #[test]
 fn a_pipe_in_packet_mode_loses_nothing_whatever_the_size_of_its_packets() {
-    // Sizes that divide a part, nearly do, and do not at all; 50 of them.
+    // 50 sizes: some divide a part, some nearly do, some do not.
     let ends = [1, 2, 3, 512, 1000, 1024, 2048, 3072, 4000, 4095, 4096];
     let spread = (0..39).map(|n| 97 + n * 101);
     let sizes: Vec<usize> = ends.into_iter().chain(spread).collect();
     assert_eq!(sizes.len(), 50);
     let store = Store::start();
-    // The last part may be small; tiny packets are for the beginning of the stream.
+    // The last part may be small.
     let stream = ramp(PART + 12_345);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -44,7 +44,7 @@ fn a_pipe_in_packet_mode_loses_nothing_whatever_the_size_of_its_packets() {
                         pipe_with(PipeFlags::DIRECT | PipeFlags::CLOEXEC).unwrap();
                     let name = format!("of-{size}");
                     let run = store.put(&name).stdin_from(Stdio::from(reader)).start();
-                    // Packets of a few bytes around the end of the part, which is what matters.
+                    // Only around the end of the part the packets have a few bytes.
                     let (large, small) = stream.split_at(PART - 64 * size.min(&1000));
                     write(&writer, large, if *size < 64 { 4096 } else { *size });
                     write(&writer, small, *size);
@@ -89,27 +89,27 @@ fn a_named_pipe_in_packet_mode_loses_nothing() {
 }
 
 #[test]
-fn a_socket_of_packets_is_refused_before_anything_is_asked_and_a_stream_is_stored() {
+fn a_packet_socket_is_refused_before_any_request_and_a_stream_socket_is_stored() {
     let store = Store::start();
     let pair = |kind| socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
     for (kind, name) in
         [(SocketType::DGRAM, "SOCK_DGRAM"), (SocketType::SEQPACKET, "SOCK_SEQPACKET")]
     {
-        let (ours, theirs) = pair(kind);
-        let done = store.put("x").stdin_from(Stdio::from(theirs)).run().fails(2);
+        let (writer, reader) = pair(kind);
+        let done = store.put("x").stdin_from(Stdio::from(reader)).run().fails(2);
         done.stderr_has(&["stdin is a socket of packets", name]).within_seconds(60);
-        drop(ours);
+        drop(writer);
     }
     assert!(store.requests().is_empty());
 
-    let (ours, theirs) = pair(SocketType::STREAM);
-    let run = store.put("x").stdin_from(Stdio::from(theirs)).start();
+    let (writer, reader) = pair(SocketType::STREAM);
+    let run = store.put("x").stdin_from(Stdio::from(reader)).start();
     let stream = ramp(300_000);
-    let mut left = stream.as_slice();
-    while !left.is_empty() {
-        left = &left[rustix::io::write(&ours, left).unwrap()..];
+    let mut rest = stream.as_slice();
+    while !rest.is_empty() {
+        rest = &rest[rustix::io::write(&writer, rest).unwrap()..];
     }
-    drop(ours);
+    drop(writer);
     run.wait_with_open_stdin().exits(0);
     assert_same(&store.object("x").unwrap(), &stream);
 }

@@ -1,5 +1,5 @@
-//! Each policy of `docs/policies.md` is enough for what it is said to be for: its text is read from
-//! there, and the embedded store grants what it grants and nothing else.
+//! Each policy of `docs/policies.md` is enough for its purpose: the test reads its text there, and the store
+//! grants the rights of the policy and no others.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,10 +11,10 @@ use common::stream::{PART, assert_same, ramp};
 use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use emulator::{Operation, Permission, PermissionSet};
 
-/// One PutObject, and a multipart upload.
+/// In bytes: a stream of one PutObject, and one of a multipart upload.
 const LENGTHS: [usize; 2] = [77, PART + 77];
 
-/// The statements in the section of this heading, each a line.
+/// The statements in the section with this heading, one per line.
 fn statements(heading: &str) -> Vec<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -24,7 +24,7 @@ fn statements(heading: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// What a statement grants on the bucket, as the service's policy reference has it.
+/// The rights that a statement grants on the bucket, by the service's policy reference.
 fn granted(statement: &str) -> Vec<Permission> {
     let words: Vec<&str> = statement.split_whitespace().collect();
     assert!(statement.contains(&format!("target.bucket.name = '{BUCKET}'")), "{statement}");
@@ -49,7 +49,7 @@ fn rights(statements: &[String]) -> PermissionSet {
     PermissionSet::of(statements.iter().flat_map(|statement| granted(statement)))
 }
 
-/// A store that grants what the section grants.
+/// A store that grants the rights of a section.
 fn store_of(heading: &str, rules: Vec<FaultRule>) -> Store {
     let rights = rights(&statements(heading));
     Store::with(|options| {
@@ -67,12 +67,13 @@ fn get(store: &Store, name: &str) -> Done {
     store.ocipipe("get --file back").arg(format!("oci://{BUCKET}/{name}")).run()
 }
 
-/// Streams of either length are stored under new names and over objects; what is left open is named.
+/// Asserts that streams of both lengths are stored under new names and over objects, and that each open upload
+/// is named.
 fn stores_every_stream(store: &Store) {
-    let mut said = String::new();
+    let mut stderr = String::new();
     let mut put = |store: &Store, name: &str, length: usize, options: &str| {
         let done = self::put(store, name, length, options);
-        said.push_str(&done.stderr);
+        stderr.push_str(&done.stderr);
         done
     };
     for length in LENGTHS {
@@ -86,11 +87,11 @@ fn stores_every_stream(store: &Store) {
         assert_same(&store.object(&name).unwrap(), &ramp(length + 2));
     }
     for (_, _, id) in store.server().open_uploads() {
-        assert!(said.contains(&format!("--upload-id {id}")), "{id} is not named:\n{said}");
+        assert!(stderr.contains(&format!("--upload-id {id}")), "{id} is not named:\n{stderr}");
     }
 }
 
-/// A part is refused for good.
+/// A fault that ends every multipart upload.
 fn failing() -> Vec<FaultRule> {
     vec![FaultRule::on(Operation::UploadPart, Fault::Refuse(FaultResponse::status(400)))]
 }
@@ -102,7 +103,7 @@ fn the_policy_for_put_alone_stores_every_stream() {
 }
 
 #[test]
-fn with_the_policy_for_put_alone_what_a_failed_run_leaves_open_is_named() {
+fn with_the_policy_for_put_alone_the_open_upload_of_a_failed_run_is_named() {
     let store = store_of("For `put` alone", failing());
     let done = put(&store, "x", PART + 1, "").fails(4);
     let open = store.server().open_uploads();
@@ -122,12 +123,16 @@ fn the_right_to_create_alone_is_enough_for_a_new_name_and_one_part() {
 }
 
 #[test]
-fn the_policy_for_looking_and_cleaning_up_leaves_nothing_behind() {
+fn the_policy_with_checks_and_cleanup_leaves_nothing_behind() {
     let heading = "For `put`, with checks and cleanup";
     let store = store_of(heading, Vec::new());
     stores_every_stream(&store);
     store.assert_no_open_upload();
-    assert_eq!(store.requests_of(Operation::DeleteObject).len(), 0, "it has no right to");
+    assert_eq!(
+        store.requests_of(Operation::DeleteObject).len(),
+        0,
+        "the policy grants no right for it"
+    );
     let store = store_of(heading, failing());
     put(&store, "x", PART + 1, "").fails(4);
     store.assert_not_stored("x");
@@ -136,7 +141,7 @@ fn the_policy_for_looking_and_cleaning_up_leaves_nothing_behind() {
 #[test]
 fn the_policy_for_put_and_get_reads_back_what_it_stored() {
     let store = store_of("For `put` and `get`", Vec::new());
-    // The last statement of the section is for reading alone.
+    // The last statement of the section is for `get` alone.
     let (reading, both) = statements("For `put` and `get`")
         .split_last()
         .map(|(last, rest)| (rights(std::slice::from_ref(last)), rights(rest)))

@@ -1,4 +1,4 @@
-//! One stream, one object: what arrives is what was sent, by whichever way it came.
+//! One stream, one object: the object equals the stream, whatever its source.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use common::stream::{PART, Ramp, assert_same, ramp};
 use emulator::{KeyKind, Operation};
 
 #[test]
-fn a_stream_of_any_length_arrives_whole_and_in_as_few_requests_as_it_needs() {
+fn a_stream_of_any_length_is_stored_with_as_few_requests_as_possible() {
     let store = Store::start();
     for (length, parts) in
         [(1, 1), (PART - 1, 1), (PART, 1), (PART + 1, 2), (3 * PART, 3), (3 * PART + 17, 4)]
@@ -31,25 +31,26 @@ fn a_stream_of_any_length_arrives_whole_and_in_as_few_requests_as_it_needs() {
 }
 
 #[test]
-fn a_short_stream_costs_the_look_ups_of_the_start_one_request_and_one_look_at_the_object() {
+fn a_short_stream_costs_the_preflight_one_put_and_one_head() {
     let store = Store::start();
     store.put("short").stdin("a line\n").run().exits(0);
-    let asked: Vec<Operation> = store.requests().iter().map(|r| r.operation).collect();
+    let operations: Vec<Operation> = store.requests().iter().map(|r| r.operation).collect();
     use Operation::{GetNamespace, HeadObject, PutObject};
-    assert_eq!(asked, [GetNamespace, HeadObject, PutObject, HeadObject]);
+    assert_eq!(operations, [GetNamespace, HeadObject, PutObject, HeadObject]);
 }
 
 #[test]
-fn with_a_namespace_and_force_the_object_is_looked_at_so_that_refused_credentials_show() {
+fn with_a_namespace_and_force_a_head_before_the_stream_shows_rejected_credentials() {
     let store = Store::start();
     let namespace = store.server().namespace();
     let address = format!("oci://{BUCKET}@{namespace}/x");
     store.ocipipe("put --force").arg(address).stdin("x").run().exits(0);
     let options = format!("--bucket-name {BUCKET} --namespace {namespace} --name y");
     store.ocipipe("put --force").args(&options).stdin("y").run().exits(0);
-    let asked: Vec<Operation> = store.requests().iter().map(|record| record.operation).collect();
+    let operations: Vec<Operation> =
+        store.requests().iter().map(|record| record.operation).collect();
     use Operation::{HeadObject, PutObject};
-    assert_eq!(asked, [HeadObject, PutObject, HeadObject].repeat(2));
+    assert_eq!(operations, [HeadObject, PutObject, HeadObject].repeat(2));
     assert_eq!(store.object("y").unwrap(), b"y");
 }
 
@@ -64,17 +65,17 @@ fn an_empty_stream_is_refused_unless_it_is_allowed() {
 }
 
 #[test]
-fn a_stream_shorter_than_it_has_to_be_is_not_stored() {
+fn a_stream_shorter_than_min_size_is_not_stored() {
     let store = Store::start();
     store.put("less").args("--min-size 1KiB").stdin(ramp(1023)).run().fails(5);
-    let least = format!("--min-size {}B", PART + 2);
-    store.put("less").args(&least).stdin(ramp(PART + 1)).run().fails(5);
+    let min_size = format!("--min-size {}B", PART + 2);
+    store.put("less").args(&min_size).stdin(ramp(PART + 1)).run().fails(5);
     store.assert_not_stored("less");
     store.put("enough").args("--min-size 1KiB").stdin(ramp(1024)).run().exits(0);
 }
 
 #[test]
-fn a_slow_trickle_of_odd_pieces_arrives_whole() {
+fn a_slow_stream_of_odd_pieces_is_stored() {
     let store = Store::start();
     let mut run = store.put("trickle").stdin_pipe().start();
     let mut source = Ramp::default();
@@ -88,7 +89,7 @@ fn a_slow_trickle_of_odd_pieces_arrives_whole() {
 }
 
 #[test]
-fn parts_leave_while_the_stream_is_still_open() {
+fn parts_are_sent_while_the_stream_is_still_open() {
     let store = Store::start();
     let mut run = store.put("open").stdin_pipe().start();
     run.write(&ramp(PART + 1));
@@ -101,20 +102,20 @@ fn parts_leave_while_the_stream_is_still_open() {
 #[test]
 fn a_pipe_that_does_not_block_is_waited_for_and_is_no_read_error() {
     let store = Store::start();
-    let (theirs, ours) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-    rustix::fs::fcntl_setfl(&theirs, rustix::fs::OFlags::NONBLOCK).unwrap();
-    let run = store.put("nonblocking").stdin_from(theirs).start();
-    let mut ours = std::fs::File::from(ours);
-    // The start is over, so the empty pipe is being read.
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::NONBLOCK).unwrap();
+    let run = store.put("nonblocking").stdin_from(reader).start();
+    let mut writer = std::fs::File::from(writer);
+    // The preflight has ended, so the program reads the empty pipe.
     store.wait_for_requests(Operation::HeadObject, 1);
-    std::io::Write::write_all(&mut ours, &ramp(PART + 5)).unwrap();
-    drop(ours);
+    std::io::Write::write_all(&mut writer, &ramp(PART + 5)).unwrap();
+    drop(writer);
     run.wait().exits(0);
     assert_same(&store.object("nonblocking").unwrap(), &ramp(PART + 5));
 }
 
 #[test]
-fn a_file_is_stored_under_its_own_name_unless_told_otherwise() {
+fn a_file_is_stored_under_its_own_name_unless_a_name_is_given() {
     let store = Store::start();
     let file = store.file("db.dump", ramp(PART + 9));
     let run = store.ocipipe("put --part-size 10 --bucket-name backups");
@@ -159,7 +160,7 @@ fn the_command_gets_no_stdin_and_its_stderr_is_passed_on() {
 }
 
 #[test]
-fn each_checksum_is_verified_by_what_the_service_answers() {
+fn each_checksum_is_verified_with_the_response_of_the_service() {
     let store = Store::start();
     for (option, algorithm, single, multipart) in [
         ("sha256", Some("SHA256"), "opc-content-sha256", "opc-multipart-sha256"),
@@ -194,7 +195,7 @@ fn an_api_key_signs_as_well_as_a_session_token() {
 }
 
 #[test]
-fn everything_goes_over_tls_that_the_bundle_vouches_for() {
+fn an_upload_over_tls_trusts_the_given_bundle() {
     let store = Store::start();
     let run = ocipipe(["put", "--part-size", "10", "oci://backups/tls"])
         .arg("--config-file")
@@ -209,7 +210,7 @@ fn everything_goes_over_tls_that_the_bundle_vouches_for() {
 }
 
 #[test]
-fn the_variables_of_the_oci_cli_are_heard_and_options_win_over_them() {
+fn the_variables_of_the_oci_cli_are_read_and_options_override_them() {
     let store = Store::start();
     let run = |words: &str| {
         ocipipe(words.split_whitespace())

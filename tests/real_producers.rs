@@ -1,8 +1,8 @@
-//! Real streams of real producers, through the binary that is shipped.
+//! Streams of real producers, with the release build.
 //!
-//! They need programs that not every machine has, so they run only when asked for, as `.ci/run` does:
-//! `OCIPIPE_BIN=target/release/ocipipe cargo test --test real_producers -- --ignored`. Then a missing program
-//! is a failure.
+//! These tests need other programs and are ignored by default. `.ci/run` runs them:
+//! `OCIPIPE_BIN=target/release/ocipipe cargo test --test real_producers -- --ignored`. A missing program is
+//! a failure then.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +39,7 @@ fn digest(mut stream: impl Read) -> (String, u64) {
 fn tar() -> Command {
     let root = output(Command::new("rustc").args(["--print", "sysroot"]));
     let mut tar = Command::new("tar");
-    // The folder is read twice, and has to come out the same.
+    // The folder is read twice and must give the same bytes.
     tar.args(["--sort=name", "--create", "--directory", root.trim(), "."]);
     tar
 }
@@ -50,11 +50,11 @@ fn piped(command: &mut Command) -> Child {
 
 #[test]
 #[ignore = "hundreds of MB"]
-fn a_tar_of_the_rust_toolchain_arrives_bit_by_bit() {
+fn a_tar_of_the_rust_toolchain_is_stored_bit_by_bit() {
     let mut direct = piped(&mut tar());
     let (sent, length) = digest(direct.stdout.take().unwrap());
     assert!(direct.wait().unwrap().success());
-    assert!(length > 300_000_000, "{length} bytes are no real input");
+    assert!(length > 300_000_000, "{length} bytes are too few");
 
     let folder = tempfile::tempdir().unwrap();
     let mut producer = piped(&mut tar());
@@ -67,7 +67,7 @@ fn a_tar_of_the_rust_toolchain_arrives_bit_by_bit() {
     let stored = File::open(folder.path().join("store/demo/toolchain.tar")).unwrap();
     assert_eq!(digest(stored), (sent.clone(), length));
 
-    // The same in small parts, over TLS, to a server of its own, by ocipipe running tar itself.
+    // The same in small parts, over TLS, to an emulator, with tar as the command of ocipipe.
     let store = Store::start();
     let tar = tar();
     let run = ocipipe(["put", "--part-size", "16", "--checksum", "crc32c", "oci://backups/t.tar"])
@@ -86,7 +86,7 @@ fn a_tar_of_the_rust_toolchain_arrives_bit_by_bit() {
     assert_eq!(digest(stored.as_slice()), (sent, length));
 }
 
-/// Tables with what is hard to carry: much data, large values, odd bytes, an index, a sequence.
+/// Tables with much data, large values, special characters, an index and a sequence.
 const CONTENT: &str = "
     CREATE TABLE events (id bigserial PRIMARY KEY, at timestamptz NOT NULL, note text, body bytea);
     INSERT INTO events (at, note, body)
@@ -98,7 +98,7 @@ const CONTENT: &str = "
     CREATE TABLE texts (t text);
     INSERT INTO texts VALUES (E'tab\\t, new\\nline, quote '' and \\\\. and \u{fc}');";
 
-/// Everything in the tables, as one number.
+/// Checksums of the content of all tables.
 const SUM: &str = "
     SELECT md5(string_agg(md5(e::text), '' ORDER BY id)) FROM events e
     UNION ALL SELECT md5(string_agg(t, '')) FROM texts
@@ -113,7 +113,7 @@ fn a_pg_dump_is_restored_from_the_object_as_it_was() {
     let content = postgres.sql("source", SUM);
     assert_eq!(content.lines().count(), 3);
 
-    // A plain pipe into the embedded store.
+    // A plain pipe into the local store.
     let mut dump = piped(postgres.command("pg_dump").args(["-Fc", "-Z0", "source"]));
     let run = ocipipe(["put", "--local", "store", "--part-size", "10", "oci://backups/db.dump"])
         .args("--expect pgdump")
@@ -124,7 +124,7 @@ fn a_pg_dump_is_restored_from_the_object_as_it_was() {
     assert!(receipt["parts"].as_u64().unwrap() > 1, "the dump is too small to prove anything");
     let piped = postgres.folder.path().join("store/backups/db.dump");
 
-    // The command run by ocipipe, to a server of its own, read back by ocipipe.
+    // As the command of ocipipe, to an emulator, and read back.
     let store = Store::start();
     let command = postgres.command("pg_dump");
     let run = store.put("db.dump").args("--expect pgdump --").arg(command.get_program());
@@ -141,15 +141,15 @@ fn a_pg_dump_is_restored_from_the_object_as_it_was() {
     }
 }
 
-/// Far more than the buffers of two parts and a pipe, so that a dump of it waits for a reader.
-const MUCH: &str = "
+/// More data than two part buffers and a pipe hold, so that its dump waits for a reader.
+const FILLER: &str = "
     CREATE TABLE filler AS SELECT n, repeat(md5(n::text), 30) AS text
         FROM generate_series(1, 70000) AS n";
 
 fn large() -> Postgres {
     let postgres = Postgres::start();
     postgres.run("createdb", &["source"]);
-    postgres.sql("source", MUCH);
+    postgres.sql("source", FILLER);
     postgres
 }
 
@@ -161,22 +161,22 @@ fn by_command(postgres: &Postgres, run: Ocipipe, options: &str) -> Ocipipe {
     run.var("PGHOST", postgres.folder.path()).var("PGUSER", "owner")
 }
 
-const IMPATIENT: &str = "--parallel-upload-count 1 --stall-timeout 1s --retry-for 3s";
+const SHORT_TIMEOUTS: &str = "--parallel-upload-count 1 --stall-timeout 1s --retry-for 3s";
 
 #[test]
 #[ignore = "needs PostgreSQL"]
-fn a_service_that_swallows_everything_ends_the_dump_and_its_transaction_in_a_pipe() {
+fn a_service_that_reads_nothing_ends_the_dump_and_its_transaction_in_a_pipe() {
     let postgres = large();
-    // Whatever is sent is never read and never answered; the abort is not either.
+    // The service never reads the parts and sends no response.
     let swallow = Fault::StallBody { bytes: 0, ms: None };
     let store = Store::failing([FaultRule::on(UploadPart, swallow)]);
     let mut dump = piped(postgres.command("pg_dump").args(["-Fc", "-Z0", "source"]));
     let stdin = dump.stdout.take().unwrap();
-    let run = store.put("db.dump").args(IMPATIENT).stdin_from(stdin).start();
+    let run = store.put("db.dump").args(SHORT_TIMEOUTS).stdin_from(stdin).start();
     run.wait_for_stderr("trying again");
-    assert!(postgres.dumping("source") > 0, "the dump is over already");
+    assert!(postgres.dumping("source") > 0, "the dump has already ended");
     let done = run.wait_with_open_stdin().fails(4).within_seconds(30);
-    assert!(!dump.wait().unwrap().success(), "pg_dump was not told");
+    assert!(!dump.wait().unwrap().success(), "pg_dump exited with 0");
     postgres.wait_until_no_dump_runs("source");
     store.assert_not_stored("db.dump");
     done.stderr_has(&["no byte moved"]);
@@ -186,23 +186,24 @@ fn a_service_that_swallows_everything_ends_the_dump_and_its_transaction_in_a_pip
 #[ignore = "needs PostgreSQL"]
 fn a_service_that_never_answers_ends_the_dump_and_its_transaction_in_command_mode() {
     let postgres = large();
-    // Nothing at all is answered once a part has been sent, not even the abort.
+    // The service sends no response to parts and to the abort.
     let silent = Fault::StallAnswer { ms: None };
     let first = FaultRule::on(UploadPart, silent.clone());
     let abort = FaultRule::on(emulator::Operation::AbortMultipartUpload, silent);
     let store = Store::failing([first, abort]);
-    let run = by_command(&postgres, store.put("db.dump").args(IMPATIENT), "-Fc -Z0 source").start();
+    let run =
+        by_command(&postgres, store.put("db.dump").args(SHORT_TIMEOUTS), "-Fc -Z0 source").start();
     run.wait_for_stderr("trying again");
-    assert!(postgres.dumping("source") > 0, "the dump is over already");
+    assert!(postgres.dumping("source") > 0, "the dump has already ended");
     let done = run.wait_with_open_stdin().fails(4).within_seconds(30);
     postgres.wait_until_no_dump_runs("source");
     assert!(store.object("db.dump").is_none());
-    // The abort was not answered, but done.
+    // The service has performed the abort.
     store.assert_no_open_upload();
     done.stderr_has(&["uploads abort"]);
 }
 
-/// A dump that waits in the middle, and is killed there.
+/// Kills a dump that waits for the reader in the middle.
 fn killed_in_a_pipe(
     postgres: &Postgres,
     store: &Store,
@@ -212,14 +213,14 @@ fn killed_in_a_pipe(
     let mut dump = piped(postgres.command("pg_dump").args([format, "-Z0", "source"]));
     let run = run.stdin_from(dump.stdout.take().unwrap()).start();
     store.wait_for_requests(UploadPart, 1);
-    assert!(postgres.dumping("source") > 0, "the dump is over already");
+    assert!(postgres.dumping("source") > 0, "the dump has already ended");
     dump.kill().unwrap();
     dump.wait().unwrap();
     run.wait_with_open_stdin()
 }
 
-/// Each part takes a while, so that what is behind the first is still to be written when it is there.
-fn slow() -> Store {
+/// A store that delays each part, so that the dump still runs when the first part is stored.
+fn slow_store() -> Store {
     let slow = FaultRule::on(UploadPart, Fault::Delay(1000)).when(Trigger::First(1));
     Store::failing([slow])
 }
@@ -230,21 +231,21 @@ fn a_pg_dump_that_is_killed_half_way_stores_nothing() {
     let postgres = large();
     const ONE: &str = "--parallel-upload-count 1";
     for (format, expect) in [("-Fp", "sql"), ("-Fc", "pgdump")] {
-        let store = slow();
+        let store = slow_store();
         let run = store.put("db").args(ONE).args(&format!("--expect {expect}"));
         killed_in_a_pipe(&postgres, &store, format, run).fails(5);
         store.assert_not_stored("db");
     }
-    // Without the flag nobody tells of the death, but what is seen is said.
-    let store = slow();
+    // Without the option the exit code is 0, and a warning reports the truncation.
+    let store = slow_store();
     let done = killed_in_a_pipe(&postgres, &store, "-Fp", store.put("db").args(ONE)).exits(0);
     done.stderr_has(&["warning", "--expect sql"]);
 
-    let store = slow();
+    let store = slow_store();
     let run = by_command(&postgres, store.put("db").args(ONE), "-Fc -Z0 source").start();
     store.wait_for_requests(UploadPart, 1);
-    assert!(postgres.dumping("source") > 0, "the dump is over already");
-    let [dump] = run.children()[..] else { panic!("it has started several") };
+    assert!(postgres.dumping("source") > 0, "the dump has already ended");
+    let [dump] = run.children()[..] else { panic!("there are several children") };
     rustix::process::kill_process(dump, rustix::process::Signal::KILL).unwrap();
     run.wait_with_open_stdin().fails(5).stderr_has(&["was killed by signal 9"]);
     store.assert_not_stored("db");
@@ -252,8 +253,8 @@ fn a_pg_dump_that_is_killed_half_way_stores_nothing() {
 }
 
 #[test]
-#[ignore = "for the binary that is shipped"]
-fn the_binary_under_test_is_the_one_that_is_shipped() {
+#[ignore = "for the release build"]
+fn the_program_under_test_is_the_release_build() {
     let path = binary();
     assert!(path.to_string_lossy().contains("release"), "{} is under test", path.display());
 }

@@ -1,4 +1,4 @@
-//! The memory of the whole process, measured from outside.
+//! The resident memory of the process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use emulator::fault::{Fault, FaultRule};
 use rustix::process::Signal;
 
 const MIB: u64 = 1024 * 1024;
-/// What the program needs besides its buffers.
+/// Memory of the program besides its buffers, in bytes.
 const PROGRAM: u64 = 24 * MIB;
 
 #[test]
@@ -28,8 +28,8 @@ fn a_short_stream_does_not_cost_the_buffers_of_a_long_one() {
 }
 
 #[test]
-fn a_long_stream_to_a_slow_service_stays_below_the_bound_it_was_given() {
-    // Buffers are held until the answer is there, so every one that is allowed is in use.
+fn a_long_stream_to_a_slow_service_stays_below_max_memory() {
+    // Buffers are retained until the response, so all allowed ones are in use.
     let slow = Fault::StallAnswer { ms: Some(300) };
     let store = Store::failing([FaultRule::on(UploadPart, slow)]);
     let bound = 64 * MIB;
@@ -47,24 +47,24 @@ fn a_long_stream_to_a_slow_service_stays_below_the_bound_it_was_given() {
 }
 
 #[test]
-fn a_service_that_stands_still_holds_the_producer_and_not_more_memory() {
+fn a_service_without_responses_blocks_the_producer_and_uses_no_more_memory() {
     let store = Store::failing([FaultRule::on(UploadPart, Fault::StallAnswer { ms: None })]);
     let bound = 64 * MIB;
     let mut run = store.ocipipe("put --max-memory 64MiB oci://backups/still").stdin_pipe().start();
     let mut pipe = run.stdin.take().unwrap();
-    let taken = Arc::new(AtomicU64::new(0));
-    let counted = taken.clone();
+    let written = Arc::new(AtomicU64::new(0));
+    let counter = written.clone();
     let producer = std::thread::spawn(move || {
         let piece = ramp(64 * 1024);
         while pipe.write_all(&piece).is_ok() {
-            counted.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            counter.fetch_add(piece.len() as u64, Ordering::SeqCst);
         }
     });
-    // Standing still for so long is being held; a machine that is slower than that sees less.
+    // A producer that writes nothing for 3 s is blocked; on a slower machine it has written less.
     let mut before = 0;
     loop {
         std::thread::sleep(Duration::from_secs(3));
-        let now = taken.load(Ordering::SeqCst);
+        let now = written.load(Ordering::SeqCst);
         if (now == before && now > 0) || now > 2 * bound {
             break;
         }
@@ -73,8 +73,8 @@ fn a_service_that_stands_still_holds_the_producer_and_not_more_memory() {
     run.signal(Signal::TERM);
     let done = run.wait_with_open_stdin().fails(143);
     producer.join().unwrap();
-    let taken = taken.load(Ordering::SeqCst);
-    assert!(taken <= bound + 2 * MIB, "{} MiB were taken", taken / MIB);
+    let written = written.load(Ordering::SeqCst);
+    assert!(written <= bound + 2 * MIB, "{} MiB were read", written / MIB);
     assert!(done.peak < bound + PROGRAM, "{} MiB", done.peak / MIB);
     store.assert_not_stored("still");
 }

@@ -1,6 +1,6 @@
-//! The official SDK's signer as referee of ours, on requests made at random.
+//! Random requests are signed as the official SDK's signer signs them.
 //!
-//! Ignored by default, since it needs the SDK: `.ci/run` installs it and runs this.
+//! Ignored by default, because it needs the SDK; `.ci/run` installs it and runs this test.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,54 +14,53 @@ use proto::key::Key;
 use proto::sign::{self, KeyId};
 use serde_json::{Value, json};
 
-/// A name of letters that paths and shells find hard.
+/// A name of characters that are special in paths and shells.
 ///
-/// Never one or two dots alone: we send these as `%2E`, which the SDK's HTTP library turns back into
-/// dots before the SDK signs, and takes out of the path as it sends. There is no referee for them.
-fn name(random: &mut fastrand::Rng) -> String {
+/// Never one or two dots alone: ocipipe sends these as `%2E`, but the SDK's HTTP library decodes them before
+/// the SDK signs, and removes them from the path. The SDK cannot check them.
+fn name(rng: &mut fastrand::Rng) -> String {
     let letters: Vec<char> =
         "abzAZ09-_.~/ +&?#%=;:@!$'()*,[]\u{f6}\u{20ac}\u{1f600}".chars().collect();
     loop {
         let name: String =
-            (0..random.usize(1..40)).map(|_| letters[random.usize(..letters.len())]).collect();
+            (0..rng.usize(1..40)).map(|_| letters[rng.usize(..letters.len())]).collect();
         if name != "." && name != ".." {
             return name;
         }
     }
 }
 
-fn any_request(random: &mut fastrand::Rng) -> Request {
-    let target =
-        ObjectLocation { namespace: name(random), bucket: name(random), object: name(random) };
-    let upload = name(random);
+fn any_request(rng: &mut fastrand::Rng) -> Request {
+    let location = ObjectLocation { namespace: name(rng), bucket: name(rng), object: name(rng) };
+    let upload = name(rng);
     let condition = Precondition::IfNoneMatch;
-    let storing = PutOptions {
+    let options = PutOptions {
         condition: condition.clone(),
         checksum: Algorithm::Sha256,
         storage_tier: None,
         content_type: "application/octet-stream".to_owned(),
         content_encoding: None,
         content_language: None,
-        content_disposition: Some(name(random)),
+        content_disposition: Some(name(rng)),
         cache_control: None,
-        metadata: vec![("k".to_owned(), name(random))],
+        metadata: vec![("k".to_owned(), name(rng))],
         customer_key: None,
         kms_key_id: None,
     };
-    let etags = [(1, name(random)), (2, name(random))];
-    match random.u32(..9) {
+    let etags = [(1, name(rng)), (2, name(rng))];
+    match rng.u32(..9) {
         0 => request::namespace(),
-        1 => request::head_object(&target, &None),
-        2 => request::create_upload(&target, &storing),
-        3 => request::upload_part(&target, &storing, &upload, random.u32(1..10_000), 7, &None),
+        1 => request::head_object(&location, &None),
+        2 => request::create_upload(&location, &options),
+        3 => request::upload_part(&location, &options, &upload, rng.u32(1..10_000), 7, &None),
         4 => {
             let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
-            request::commit(&target, &condition, &upload, parts)
+            request::commit(&location, &condition, &upload, parts)
         }
-        5 => request::abort(&target, &upload),
-        6 => request::list_parts(&target, &upload, Some(&upload)),
-        7 => request::put_object(&target, &storing, 7, &None),
-        _ => request::list_uploads(&target, None),
+        5 => request::abort(&location, &upload),
+        6 => request::list_parts(&location, &upload, Some(&upload)),
+        7 => request::put_object(&location, &options, 7, &None),
+        _ => request::list_uploads(&location, None),
     }
 }
 
@@ -83,45 +82,44 @@ fn requests_made_at_random_are_signed_as_the_official_sdk_signs_them() {
     let seed =
         std::env::var("OCIPIPE_SEED").map_or_else(|_| fastrand::u64(..), |s| s.parse().unwrap());
     println!("OCIPIPE_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let mut input = json!({
         "tenancy": tenancy, "user": user, "fingerprint": fingerprint, "key": pem, "token": token,
     })
     .to_string();
-    let mut ours = Vec::new();
+    let mut signatures = Vec::new();
     for _ in 0..300 {
-        let request = any_request(&mut random);
-        let host =
-            ["objectstorage.us-ashburn-1.oraclecloud.com", "127.0.0.1:8080"][random.usize(..2)];
-        let at =
-            std::time::UNIX_EPOCH + std::time::Duration::from_secs(random.u64(..4_000_000_000));
+        let request = any_request(&mut rng);
+        let host = ["objectstorage.us-ashburn-1.oraclecloud.com", "127.0.0.1:8080"][rng.usize(..2)];
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(rng.u64(..4_000_000_000));
         let date = httpdate::fmt_http_date(at);
-        let by_token = random.bool();
+        let by_token = rng.bool();
         let body = match &request.body {
             RequestPayload::Json(bytes) => Some(String::from_utf8(bytes.clone()).unwrap()),
             _ => None,
         };
-        let key_id = match by_token {
-            true => KeyId::security_token(&token),
-            false => KeyId::api_key(&tenancy, &user, &fingerprint),
+        let key_id = if by_token {
+            KeyId::security_token(&token)
+        } else {
+            KeyId::api_key(&tenancy, &user, &fingerprint)
         };
         let signed_body = body
             .as_ref()
             .map(|b| sign::SignedBody { content_type: "application/json", bytes: b.as_bytes() });
-        let head = sign::SignedRequest {
+        let request_to_sign = sign::SignedRequest {
             method: request.method,
             path_and_query: &request.target,
             host: Some(host),
             date: &date,
             body: signed_body,
         };
-        let signed = sign::authorize(&key_id, &key, &head);
-        ours.push((request.target.clone(), signed.headers.last().unwrap().1.clone()));
-        let asked = json!({
+        let signed = sign::authorize(&key_id, &key, &request_to_sign);
+        signatures.push((request.target.clone(), signed.headers.last().unwrap().1.clone()));
+        let line = json!({
             "method": request.method, "url": format!("http://{host}{}", request.target),
             "date": date, "body": body, "by_token": by_token,
         });
-        input.push_str(&format!("\n{asked}"));
+        input.push_str(&format!("\n{line}"));
     }
 
     let mut python = Command::new(Path::new(&referees).join("bin/python"))
@@ -135,9 +133,9 @@ fn requests_made_at_random_are_signed_as_the_official_sdk_signs_them() {
     let output = python.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     assert!(output.status.success());
-    let theirs = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(theirs.lines().count(), ours.len());
-    for ((target, ours), theirs) in ours.iter().zip(theirs.lines()) {
-        assert_eq!(ours, theirs, "{target}");
+    let expected = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(expected.lines().count(), signatures.len());
+    for ((target, signature), expected) in signatures.iter().zip(expected.lines()) {
+        assert_eq!(signature, expected, "{target}");
     }
 }

@@ -1,4 +1,4 @@
-//! A 404 that speaks of the bucket: declined by mistake, for want of a right, or because there is none.
+//! A 404 about the bucket: spurious, because of a missing right, or because the bucket does not exist.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ use emulator::{BucketProtection, PermissionSet, Retention};
 const LONG: usize = 2 * PART + 17;
 const SHORT: usize = 1234;
 
-fn declined(operation: Operation, when: Trigger) -> FaultRule {
+fn spurious(operation: Operation, when: Trigger) -> FaultRule {
     FaultRule::on(operation, Fault::SpuriousNotFound).when(when)
 }
 
@@ -36,7 +36,7 @@ fn with_rights(rights: impl IntoIterator<Item = Permission>) -> Store {
 }
 
 #[test]
-fn streams_arrive_although_every_fifth_request_is_declined() {
+fn streams_are_stored_although_every_fifth_request_gets_a_404() {
     for seed in 0..6 {
         let length = if seed % 3 == 2 { SHORT } else { LONG };
         let store = Store::spurious(200, seed);
@@ -54,34 +54,34 @@ fn streams_arrive_although_every_fifth_request_is_declined() {
 }
 
 #[test]
-fn no_call_of_an_upload_is_given_up_because_it_was_declined() {
+fn every_call_of_an_upload_is_retried_after_a_spurious_404() {
     let first =
         [CreateMultipartUpload, UploadPart, CommitMultipartUpload, HeadObject, GetNamespace];
-    let rules = first.map(|operation| declined(operation, Trigger::First(2)));
+    let rules = first.map(|operation| spurious(operation, Trigger::First(2)));
     let store = Store::failing(rules);
     put(&store, LONG, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
     store.assert_no_open_upload();
 
-    let store = Store::failing([declined(PutObject, Trigger::First(2))]);
+    let store = Store::failing([spurious(PutObject, Trigger::First(2))]);
     put(&store, SHORT, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(SHORT));
 }
 
 #[test]
-fn a_declined_abort_leaves_no_upload_open() {
+fn a_spurious_404_to_an_abort_leaves_no_upload_open() {
     let forbidden = FaultRule::on(UploadPart, Fault::Refuse(FaultResponse::status(403))).part(2);
-    let store = Store::failing([forbidden, declined(AbortMultipartUpload, Trigger::First(2))]);
+    let store = Store::failing([forbidden, spurious(AbortMultipartUpload, Trigger::First(2))]);
     put(&store, LONG, "").fails(4);
     store.assert_not_stored("x");
 }
 
 #[test]
-fn a_lost_commit_is_found_although_every_question_is_declined_at_first() {
+fn a_lost_commit_is_resolved_although_every_check_gets_a_404_at_first() {
     let store = Store::failing([
         FaultRule::on(CommitMultipartUpload, Fault::LoseAnswer).when(Trigger::Request(1)),
-        declined(HeadObject, Trigger::First(2)),
-        declined(Operation::ListMultipartUploadParts, Trigger::First(1)),
+        spurious(HeadObject, Trigger::First(2)),
+        spurious(Operation::ListMultipartUploadParts, Trigger::First(1)),
     ]);
     put(&store, LONG, "").exits(0);
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
@@ -89,35 +89,35 @@ fn a_lost_commit_is_found_although_every_question_is_declined_at_first() {
 }
 
 #[test]
-fn reading_back_and_clearing_up_pass_what_is_declined() {
+fn get_and_uploads_retry_a_spurious_404() {
     let rules = [HeadObject, GetObject, ListMultipartUploads, AbortMultipartUpload, GetNamespace]
-        .map(|operation| declined(operation, Trigger::First(1)));
+        .map(|operation| spurious(operation, Trigger::First(1)));
     let store = Store::failing(rules);
     store.put("x").stdin(ramp(SHORT)).run().exits(0);
     let file = store.folder().join("back");
     store.ocipipe("get oci://backups/x").arg("--file").arg(&file).run().exits(0);
     assert_same(&std::fs::read(&file).unwrap(), &ramp(SHORT));
-    // An upload to clear up.
-    let mut left = store.put("left").stdin_pipe().start();
-    left.write(&ramp(PART + 1));
+    // An upload to abort.
+    let mut open_run = store.put("left").stdin_pipe().start();
+    open_run.write(&ramp(PART + 1));
     store.wait_for_requests(UploadPart, 1);
     let open = store.server().open_uploads();
     store.ocipipe("uploads list --bucket-name backups").run().exits(0).stderr_has(&[]);
     let abort = format!("uploads abort --bucket-name backups --upload-id {}", open[0].2);
     store.ocipipe(&abort).run().exits(0);
-    left.signal(rustix::process::Signal::KILL);
+    open_run.signal(rustix::process::Signal::KILL);
     store.assert_no_open_upload();
 }
 
 #[test]
-fn an_object_that_is_missing_is_told_at_once() {
+fn a_missing_object_is_reported_at_once() {
     let store = Store::start();
     let done = store.ocipipe("get oci://backups/none").run().fails(4);
     done.stderr_has(&["oci://backups@", "does not exist", "ObjectNotFound"]).within_seconds(5);
 }
 
-/// What can be written to a run before it ends, of a stream that does not end.
-fn swallowed(store: &Store, bucket: &str) -> (usize, Done) {
+/// Writes an endless stream to a run; returns the bytes written before the run ended.
+fn write_until_end(store: &Store, bucket: &str) -> (usize, Done) {
     let mut run = store
         .ocipipe("put --part-size 10MiB")
         .arg(format!("oci://{bucket}/x"))
@@ -137,18 +137,18 @@ fn swallowed(store: &Store, bucket: &str) -> (usize, Done) {
 }
 
 #[test]
-fn a_bucket_that_is_missing_ends_within_twenty_seconds_and_the_stream_is_not_read_on() {
+fn a_missing_bucket_ends_the_run_within_twenty_seconds_and_reading_stops() {
     let store = Store::start();
-    let (written, done) = swallowed(&store, "nowhere");
+    let (written, done) = write_until_end(&store, "nowhere");
     let done = done.fails(4).within_seconds(20);
     done.stderr_has(&["nowhere", "BucketNotFound", "answered so 4 times", "OBJECT_OVERWRITE"]);
     assert_eq!(store.requests_of(CreateMultipartUpload).len(), 4);
-    // Two parts, and what the pipe holds.
-    assert!(written <= 2 * PART + (2 << 20), "{written} bytes were taken");
+    // Two parts, and the buffer of the pipe.
+    assert!(written <= 2 * PART + (2 << 20), "{written} bytes were read");
 }
 
 #[test]
-fn the_stream_is_read_on_when_the_upload_is_there() {
+fn reading_continues_when_the_upload_is_created() {
     let late = Fault::StallAnswer { ms: Some(2000) };
     let store = Store::failing([FaultRule::on(CreateMultipartUpload, late)]);
     let done = put(&store, 6 * PART, "").exits(0);
@@ -200,9 +200,9 @@ fn an_upload_that_may_not_be_aborted_is_named_with_the_right_and_the_command() {
     done.stderr_has(&["OBJECT_DELETE", "ocipipe uploads abort", &open[0].2]);
 }
 
-/// Whether the new object stands there is asked by an upload that its etag allows.
+/// With `--force` the service accepts the conditional create that confirms the object.
 #[test]
-fn an_upload_that_only_asked_is_named_where_it_may_not_be_aborted() {
+fn the_upload_of_a_probe_is_named_if_it_may_not_be_aborted() {
     let store = with_rights([ObjectCreate, ObjectOverwrite]);
     put(&store, SHORT, "").exits(0);
     let done = put(&store, LONG, "--force").exits(0);
@@ -213,29 +213,29 @@ fn an_upload_that_only_asked_is_named_where_it_may_not_be_aborted() {
 }
 
 #[test]
-fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
+fn an_object_under_a_retention_rule_exists_already_and_is_not_replaced() {
     for from in [Retention::FromCreate, Retention::FromCommit] {
         for length in [SHORT, LONG] {
-            let kept = || {
+            let store_with_rule = || {
                 let store = Store::with(|options| {
                     options.buckets.insert(BUCKET.to_owned(), BucketProtection::retention(from));
                 });
                 store.put("x").stdin("kept").run().exits(0);
                 store
             };
-            let store = kept();
+            let store = store_with_rule();
             put(&store, length, "--force").fails(4).stderr_has(&["retention rule"]);
             assert_eq!(store.object("x").unwrap(), b"kept");
             store.assert_no_open_upload();
-            // Where the object is hidden, the rule is what tells of it.
-            let store = kept();
+            // If HeadObject is forbidden, the retention rule shows that the object exists.
+            let store = store_with_rule();
             store.server().set_faults(emulator::fault::FaultPlan {
                 faults: vec![FaultRule::on(HeadObject, Fault::Refuse(FaultResponse::status(404)))],
             });
             let done = put(&store, length, "").fails(6);
-            // The first call that is refused may be a create, for which the rule may not count yet.
-            let told = ["retention rule", "IfNoneMatchFailed"];
-            assert!(told.iter().any(|words| done.stderr.contains(words)), "{}", done.stderr);
+            // The first refused call may be a create, to which the rule may not apply yet.
+            let texts = ["retention rule", "IfNoneMatchFailed"];
+            assert!(texts.iter().any(|text| done.stderr.contains(text)), "{}", done.stderr);
             assert_eq!(store.object("x").unwrap(), b"kept");
             store.assert_no_open_upload();
         }
@@ -243,7 +243,7 @@ fn what_a_retention_rule_keeps_exists_already_and_is_not_replaced() {
 }
 
 #[test]
-fn the_target_of_a_replication_says_so() {
+fn the_target_of_a_replication_is_reported() {
     let store = Store::with(|options| {
         options.buckets.insert(BUCKET.to_owned(), BucketProtection::read_only());
     });
@@ -253,16 +253,16 @@ fn the_target_of_a_replication_says_so() {
 }
 
 #[test]
-fn an_object_under_another_customers_key_can_be_replaced() {
+fn an_object_with_another_customer_key_can_be_replaced() {
     let store = Store::start();
     let key = |name, text| store.file(name, text);
     let old = key("old", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=\n");
     let new = key("new", "MDEyMzQ1Njc4OUFCQ0RFRkdISUpLTE1OT1BRUlNUVVY=\n");
     let namespace = store.server().namespace();
     for length in [SHORT, LONG] {
-        let place = format!("oci://{BUCKET}@{namespace}/x");
+        let url = format!("oci://{BUCKET}@{namespace}/x");
         let run = |key| {
-            let run = store.ocipipe("put --part-size 10MiB --force").arg(&place);
+            let run = store.ocipipe("put --part-size 10MiB --force").arg(&url);
             run.arg("--encryption-key-file").arg(key).stdin(ramp(length)).run()
         };
         run(&old).exits(0);

@@ -1,4 +1,4 @@
-//! Promises about the standard descriptors, through real processes.
+//! Promises about the standard descriptors, with real processes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ocipipe");
 
-/// Runs `put --local` with these redirections; it goes no further than the folder that cannot be.
+/// Runs `put --local` with these redirections and a folder that cannot exist.
 fn put(redirections: &str) -> Output {
     let line = format!("exec \"$0\" put --local /dev/null/no oci://b/n {redirections}");
     Command::new("sh").args(["-c", &line, BINARY]).output().unwrap()
@@ -33,7 +33,7 @@ fn a_closed_stdout_is_refused_before_anything_is_read() {
 
 #[test]
 fn a_terminal_as_stdin_is_refused_and_never_read() {
-    // The master side of a new terminal is a terminal too.
+    // The controlling side of a pseudo terminal is a terminal too.
     let text = refused(&put("</dev/ptmx")).unwrap();
     assert!(text.starts_with("ocipipe: stdin is a terminal: "), "{text}");
 }
@@ -43,7 +43,7 @@ fn dev_null_is_open_however_it_was_opened() {
     for redirections in ["</dev/null", "<>/dev/null", "</dev/null >/dev/null 2>/dev/null"] {
         assert_eq!(refused(&put(redirections)), None, "{redirections}");
     }
-    // As Python's DEVNULL and systemd hand it over: open for reading and writing, on all three.
+    // Python's DEVNULL and systemd pass it open for reading and writing on all three descriptors.
     let null = || OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
     let status = Command::new(BINARY)
         .args(["put", "--local", "/dev/null/no", "oci://b/n"])
@@ -56,7 +56,7 @@ fn dev_null_is_open_however_it_was_opened() {
 }
 
 #[test]
-fn a_closed_stdin_does_not_matter_where_it_is_not_the_stream() {
+fn a_closed_stdin_is_accepted_if_it_is_not_the_stream() {
     for line in [
         "exec \"$0\" put --local /dev/null/no oci://b/n --file /etc/hostname <&-",
         "exec \"$0\" put --local /dev/null/no oci://b/n <&- -- true",
@@ -77,7 +77,7 @@ fn a_closed_stderr_changes_no_exit_code() {
 }
 
 #[test]
-fn a_reader_of_help_may_leave_early_but_a_full_disk_is_told() {
+fn a_closed_stdout_of_help_is_no_error_but_a_full_disk_is() {
     let line = "(trap '' PIPE; \"$0\" help put; echo $? >&2) | true";
     let output = Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n");

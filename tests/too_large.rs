@@ -1,4 +1,4 @@
-//! Files that may not grow any more: a limit of their size (`ulimit -f`), and a disk that is full.
+//! Files that cannot grow: a limit of the file size (`ulimit -f`), and a full disk.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,8 +12,8 @@ use common::run::{Ocipipe, ocipipe};
 use common::store::Store;
 use common::stream::{PART, ramp};
 
-/// No file may be longer than 1 MiB.
-fn limited(run: Ocipipe) -> Ocipipe {
+/// Limits files to 1 MiB.
+fn with_file_limit(run: Ocipipe) -> Ocipipe {
     run.wrapped_by_script("sh", "ulimit -f 2048; exec \"$@\"")
 }
 
@@ -22,28 +22,28 @@ fn is_empty(folder: &Path) -> bool {
 }
 
 #[test]
-fn a_local_store_that_may_not_write_so_much_says_so_and_leaves_nothing() {
-    // One part, and several.
+fn a_local_store_beyond_the_file_limit_reports_it_and_leaves_nothing() {
+    // In bytes: a stream of one part, and one of several.
     for length in [5 << 20, 2 * PART + 5] {
         let folder = tempfile::tempdir().unwrap();
         let run = ocipipe(["put", "--part-size", "10", "oci://b/x", "--local"]).arg(folder.path());
-        let done = limited(run).stdin(ramp(length)).run().fails(4);
+        let done = with_file_limit(run).stdin(ramp(length)).run().fails(4);
         done.stderr_has(&["File too large", "ulimit -f"]);
-        assert!(is_empty(folder.path()), "something is left");
+        assert!(is_empty(folder.path()), "files are left");
     }
 }
 
 #[test]
-fn a_file_that_get_may_not_write_so_long_does_not_appear() {
+fn get_beyond_the_file_limit_leaves_no_file() {
     let store = Store::start();
     store.put("x").stdin(ramp(5 << 20)).run().exits(0);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x");
     let get = || store.ocipipe("get oci://backups/x");
-    limited(get().arg("--file").arg(&file)).run().fails(1).stderr_has(&["File too large"]);
-    assert!(!file.exists(), "a torso appeared");
+    with_file_limit(get().arg("--file").arg(&file)).run().fails(1).stderr_has(&["File too large"]);
+    assert!(!file.exists(), "a truncated file appeared");
     let out = File::create(folder.path().join("out")).unwrap();
-    limited(get()).stdout_to(out).run().exits(1).stderr_has(&["File too large"]);
+    with_file_limit(get()).stdout_to(out).run().exits(1).stderr_has(&["File too large"]);
     get().args("--file /dev/full").run().fails(1).stderr_has(&["No space left on device"]);
 }
 
@@ -53,25 +53,25 @@ fn a_log_that_is_full_ends_no_upload() {
     let path = store.file("log", vec![b'.'; 1 << 20]);
     let log = File::options().append(true).open(&path).unwrap();
     let run = store.put("x").arg("--debug").stdin(ramp(PART + 1)).stderr_to(log);
-    limited(run).run().exits(0);
+    with_file_limit(run).run().exits(0);
     assert_eq!(store.object("x").unwrap().len(), PART + 1);
     assert_eq!(std::fs::metadata(path).unwrap().len(), 1 << 20);
 }
 
 #[test]
-fn a_receipt_that_no_file_takes_goes_to_stderr() {
+fn a_receipt_beyond_the_file_limit_goes_to_stderr() {
     let store = Store::start();
     let path = store.file("receipts", vec![b'.'; 1 << 20]);
     let receipts = File::options().append(true).open(path).unwrap();
     let run = store.put("x").stdin("stream").stdout_to(receipts);
-    limited(run).run().exits(0).stderr_has(&["took no result", "\"etag\""]);
+    with_file_limit(run).run().exits(0).stderr_has(&["took no result", "\"etag\""]);
 }
 
-/// Makes a namespace in which what follows may mount.
+/// Creates a namespace in which the command that follows may mount.
 const MOUNTING: &str = "unshare --user --map-root-user --mount";
 
 #[test]
-fn a_local_store_on_a_full_disk_says_so_and_leaves_nothing() {
+fn a_local_store_on_a_full_disk_reports_it_and_leaves_nothing() {
     let mut words = MOUNTING.split_whitespace();
     let mut command = Command::new(words.next().unwrap());
     command.args(words).args(["mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null());

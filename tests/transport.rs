@@ -1,4 +1,4 @@
-//! What goes wrong below HTTP, with TLS, and what becomes of the stream.
+//! Faults below HTTP, with TLS, and the expected result of each.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,7 @@ use common::run::{Done, ocipipe};
 use common::store::{BUCKET, Store};
 use common::stream::{PART, assert_same, ramp};
 
-/// Two parts and a bit.
+/// A stream of three parts, in bytes.
 const LONG: usize = 2 * PART + 17;
 
 fn put(store: &Store, proxy: &FlakyProxy, options: &str) -> Done {
@@ -23,46 +23,46 @@ fn put(store: &Store, proxy: &FlakyProxy, options: &str) -> Done {
     put.arg("--cert-bundle").arg(store.server().ca_path()).stdin(ramp(LONG)).run()
 }
 
-/// The stream is stored although single connections meet this, and the trouble is named.
+/// Asserts that the stream is stored although single connections have a fault, and that stderr has these texts.
 #[track_caller]
-fn survives(fate: impl Fn(usize) -> ConnectionFault + Send + 'static, words: &[&str]) {
+fn survives(fault: impl Fn(usize) -> ConnectionFault + Send + 'static, texts: &[&str]) {
     let store = Store::start();
-    let proxy = FlakyProxy::start(store.server().address(), fate);
-    let done = put(&store, &proxy, "--parallel-upload-count 2").exits(0).stderr_has(words);
-    assert!(proxy.faults() > 0, "nothing has happened");
+    let proxy = FlakyProxy::start(store.server().address(), fault);
+    let done = put(&store, &proxy, "--parallel-upload-count 2").exits(0).stderr_has(texts);
+    assert!(proxy.faults() > 0, "no connection had a fault");
     assert_same(&store.object("x").unwrap(), &ramp(LONG));
     assert_eq!(done.receipt()["size"], LONG);
     store.assert_no_open_upload();
 }
 
 #[test]
-fn handshakes_that_are_reset_while_the_stream_is_under_way() {
-    // The first connection carries the start; the parts need more.
-    let fate = |number| {
+fn handshakes_that_are_reset_during_the_stream() {
+    // The first connection serves the preflight; the parts need more.
+    let fault = |number| {
         if number == 1 || number == 2 {
             ConnectionFault::ResetAtFirstByte
         } else {
             ConnectionFault::None
         }
     };
-    survives(fate, &["reset", "goes on"]);
+    survives(fault, &["reset", "goes on"]);
 }
 
 #[test]
-fn a_certificate_that_is_another_while_the_stream_is_under_way() {
-    let fate = |number| {
+fn another_certificate_during_the_stream() {
+    let fault = |number| {
         if number == 1 { ConnectionFault::OtherCertificate } else { ConnectionFault::None }
     };
-    survives(fate, &["certificate", "goes on"]);
+    survives(fault, &["certificate", "goes on"]);
 }
 
 #[test]
 fn connections_that_are_reset_within_a_record() {
-    let fate = |number| match number {
+    let fault = |number| match number {
         0..3 => ConnectionFault::ResetAfter(3_000_000),
         _ => ConnectionFault::None,
     };
-    survives(fate, &["goes on"]);
+    survives(fault, &["goes on"]);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_certificate_that_is_not_trusted_from_the_start_ends_the_run_at_once() {
     store.assert_not_stored("x");
 }
 
-/// As much metadata as the service takes, in as many entries as one letter each allows.
+/// As much metadata as the service accepts, in as many entries as possible.
 fn many_entries() -> String {
     let letters: Vec<char> = ('a'..='z').chain('0'..='9').collect();
     let mut names: Vec<String> = letters.iter().map(char::to_string).collect();
@@ -90,7 +90,7 @@ fn many_entries() -> String {
 }
 
 #[test]
-fn all_the_metadata_that_the_service_takes_is_stored_and_read_back() {
+fn all_the_metadata_that_the_service_accepts_is_stored_and_read_back() {
     let store = Store::start();
     let put = |name: &str| store.put(name).arg("--metadata").arg(many_entries());
     for length in [10, PART + 1] {

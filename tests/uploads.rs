@@ -1,4 +1,4 @@
-//! Uploads that were left open: listed in the OCI CLI's words, and aborted only where that was asked.
+//! Open uploads: listed in the format of the OCI CLI, and aborted only if the options select them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,8 +10,8 @@ use common::stream::{PART, ramp};
 use emulator::Operation::{AbortMultipartUpload, UploadPart};
 use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 
-/// A store in which an upload of each of these names was left open, in this order.
-fn left_open(names: &[&str]) -> Store {
+/// A store with an open upload of each of these names, created in this order.
+fn with_open_uploads(names: &[&str]) -> Store {
     let refused = |status| Fault::Refuse(FaultResponse::status(status));
     let aborts = names.len() as u64;
     let store = Store::failing([
@@ -42,13 +42,13 @@ fn objects(done: &Done) -> Vec<String> {
 
 #[test]
 fn open_uploads_are_listed_as_the_oci_cli_lists_them() {
-    let store = left_open(&["a/b c"]);
+    let store = with_open_uploads(&["a/b c"]);
     let done = uploads(&store, "list").exits(0);
     let id = data(&done)[0]["upload-id"].as_str().unwrap().to_owned();
     let time = data(&done)[0]["time-created"].as_str().unwrap().to_owned();
     assert!(time.ends_with("+00:00"), "{time}");
     let namespace = store.server().namespace();
-    let want = format!(
+    let expected = format!(
         r#"{{
   "data": [
     {{
@@ -63,19 +63,19 @@ fn open_uploads_are_listed_as_the_oci_cli_lists_them() {
 }}
 "#
     );
-    assert_eq!(done.stdout, want);
+    assert_eq!(done.stdout, expected);
 }
 
 #[test]
-fn where_nothing_is_open_the_list_is_empty_and_still_json() {
+fn without_open_uploads_the_list_is_empty_json() {
     let store = Store::start();
     assert_eq!(data(&uploads(&store, "list").exits(0)).len(), 0);
     assert_eq!(data(&uploads(&store, "abort --all").exits(0)).len(), 0);
 }
 
 #[test]
-fn filters_narrow_one_another_and_an_abort_takes_no_more_than_the_list_shows() {
-    let store = left_open(&["one", "two", "two"]);
+fn filters_combine_and_an_abort_takes_no_more_than_the_list_shows() {
+    let store = with_open_uploads(&["one", "two", "two"]);
     let all = data(&uploads(&store, "list").exits(0));
     assert_eq!(all.len(), 3);
     let of = |words: &str| objects(&uploads(&store, words).exits(0));

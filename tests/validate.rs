@@ -1,4 +1,4 @@
-//! Samples made by the real tools: each is accepted as what it is, and no truncation of it is.
+//! Samples written by real tools: a validator accepts each in its own format, and no truncation of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -29,7 +29,7 @@ fn samples() -> Vec<Sample> {
                 "zip" => Format::Zip,
                 "pgdump" => Format::PgDump,
                 "sql" => Format::Sql,
-                other => panic!("no format has the ending {other}"),
+                other => panic!("no format has the extension {other}"),
             };
             let name = path.file_name()?.to_str()?.to_owned();
             Some(Sample { name, format, bytes: std::fs::read(&path).unwrap() })
@@ -44,13 +44,16 @@ fn sample(name: &str) -> Vec<u8> {
     samples().into_iter().find(|sample| sample.name == name).unwrap().bytes
 }
 
-/// What is said of a stream that arrives in these pieces.
-fn verdict<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), String> {
-    let mut judge = validator_for(format).unwrap();
+/// Validates a stream that arrives in these pieces.
+fn validate_pieces<'a>(
+    format: Format,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<(), String> {
+    let mut validator = validator_for(format).unwrap();
     for piece in pieces {
-        judge.bytes(piece).map_err(|error| error.message)?;
+        validator.bytes(piece).map_err(|error| error.message)?;
     }
-    let warning = judge.end().map_err(|error| {
+    let warning = validator.end().map_err(|error| {
         assert!(!error.message.is_empty());
         error.message
     })?;
@@ -58,44 +61,43 @@ fn verdict<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Re
     Ok(())
 }
 
-fn whole(format: Format, bytes: &[u8]) -> Result<(), String> {
-    verdict(format, [bytes])
+fn validate_all(format: Format, bytes: &[u8]) -> Result<(), String> {
+    validate_pieces(format, [bytes])
 }
 
-/// What is said of a stream when nobody asked.
+/// The warning about a stream whose format was not given.
 fn warning(bytes: &[u8]) -> Option<String> {
-    let mut judge = detecting_validator();
-    judge.bytes(bytes).unwrap();
-    judge.end().unwrap()
+    let mut validator = detecting_validator();
+    validator.bytes(bytes).unwrap();
+    validator.end().unwrap()
 }
 
 #[test]
 fn what_the_real_tools_write_is_accepted() {
     for Sample { name, format, bytes } in samples() {
-        assert_eq!(whole(format, &bytes), Ok(()), "{name}");
+        assert_eq!(validate_all(format, &bytes), Ok(()), "{name}");
         assert_eq!(warning(&bytes), None, "{name}");
     }
 }
 
 #[test]
-fn nothing_is_accepted_as_what_it_is_not() {
+fn no_sample_is_accepted_as_another_format_or_with_a_byte_more() {
     for Sample { name, format, bytes } in samples() {
         for other in Format::ALL.into_iter().filter(|other| *other != format) {
-            // A sample within a sample: the first one is accepted, as it should be.
-            assert!(whole(other, &bytes).is_err(), "{name} as {}", other.option());
+            assert!(validate_all(other, &bytes).is_err(), "{name} as {}", other.option());
         }
         let longer = [&bytes[..], b"x"].concat();
-        assert!(whole(format, &longer).is_err(), "{name} and one byte more");
+        assert!(validate_all(format, &longer).is_err(), "{name} and one byte more");
     }
     for format in Format::ALL {
-        let refusal = whole(format, b"").unwrap_err();
+        let refusal = validate_all(format, b"").unwrap_err();
         assert!(refusal.ends_with("it is empty"), "{refusal}");
     }
 }
 
-/// Where a stream may be cut off and be whole even so, because what is left is a whole stream of the
-/// same format, or only padding and comments are missing. No reader of the format could tell either.
-fn still_whole(sample: &Sample, cut: usize) -> bool {
+/// Whether a sample is still complete when it is cut here, because the rest is a complete stream of the same
+/// format, or only padding and comments are missing. No reader of the format could detect that.
+fn still_complete(sample: &Sample, cut: usize) -> bool {
     let (kept, lost) = sample.bytes.split_at(cut);
     let joined = |names: &[&str], gap: usize| {
         let ends = names.iter().scan(0, |end, name| {
@@ -108,14 +110,14 @@ fn still_whole(sample: &Sample, cut: usize) -> bool {
         "joined.gz" => joined(&["one.gz", "empty.gz"], 0),
         "padded.gz" => lost.iter().all(|byte| *byte == 0) && cut >= self::sample("one.gz").len(),
         "joined.bz2" => joined(&["one.bz2", "empty.bz2"], 0),
-        // A skippable frame of 13 bytes first, and one of 8 between.
+        // It begins with a skippable frame of 13 bytes and has one of 8 bytes in the middle.
         "joined.zst" => {
             let first = 13 + self::sample("check.zst").len();
             [13, first, first + 8].contains(&cut)
         }
         "joined.xz" => joined(&["crc32.xz"], 8),
         "joined.tar" => joined(&["one-block.tar"], 0),
-        // Filled up with zeros to twenty blocks; two of them are enough.
+        // Padded with zeros to 20 blocks; two of them are enough.
         "gnu.tar" | "pax.tar" | "python.tar" | "bsd.tar" => {
             let zeros = kept.iter().rev().take_while(|byte| **byte == 0).count();
             cut.is_multiple_of(512) && zeros >= 1024
@@ -135,76 +137,75 @@ fn still_whole(sample: &Sample, cut: usize) -> bool {
 fn no_truncation_is_accepted() {
     for sample in samples() {
         for cut in 0..sample.bytes.len() {
-            // Contents of files make most of a large archive, and are all alike.
+            // In a large sample only cuts near block boundaries are tried.
             if sample.bytes.len() > 12_000 && !(cut % 512 < 3 || cut % 512 > 508) {
                 continue;
             }
-            let accepted = whole(sample.format, &sample.bytes[..cut]).is_ok();
-            let excused = still_whole(&sample, cut);
+            let accepted = validate_all(sample.format, &sample.bytes[..cut]).is_ok();
+            let complete = still_complete(&sample, cut);
             if sample.format == Format::Sql {
-                // After the closing comment half a word is no comment; nobody would miss it.
-                assert!(!accepted || excused, "{} cut at {cut}", sample.name);
+                // A validator may reject a truncated line after the closing comment.
+                assert!(!accepted || complete, "{} cut at {cut}", sample.name);
             } else {
-                assert_eq!(accepted, excused, "{} cut at {cut}", sample.name);
+                assert_eq!(accepted, complete, "{} cut at {cut}", sample.name);
             }
         }
     }
 }
 
 #[test]
-fn a_truncation_is_seen_without_being_asked_for_wherever_that_is_cheap() {
+fn a_truncation_is_detected_without_the_option_where_that_is_cheap() {
     for sample in samples() {
         let length = sample.bytes.len();
-        // Gzip is not judged without decoding. Old tar does not say what it is, and what is shorter
-        // than this has no contents.
+        // Gzip needs decoding. Old tar has no magic number, and shorter samples have no content.
         let old = ["v7.tar", "empty.tar", "joined.zst"].contains(&sample.name.as_str());
         if sample.format == Format::Gzip || old || length < 40 {
             continue;
         }
         for cut in [length - 1, length - 3, length / 4 * 3] {
             let warning = warning(&sample.bytes[..cut]);
-            let due = whole(sample.format, &sample.bytes[..cut]).is_err();
-            assert_eq!(warning.is_some(), due, "{} cut at {cut}: {warning:?}", sample.name);
+            let expected = validate_all(sample.format, &sample.bytes[..cut]).is_err();
+            assert_eq!(warning.is_some(), expected, "{} cut at {cut}: {warning:?}", sample.name);
         }
     }
 }
 
 #[test]
-fn damage_that_only_decoding_sees_is_seen() {
+fn damage_that_only_decoding_detects_is_detected() {
     for name in ["one.gz", "pigz.gz", "one.bz2", "blocks.bz2"] {
         let format = if name.ends_with("gz") { Format::Gzip } else { Format::Bzip2 };
         let mut bytes = sample(name);
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x10;
-        assert!(whole(format, &bytes).is_err(), "{name}");
+        assert!(validate_all(format, &bytes).is_err(), "{name}");
     }
 }
 
 #[test]
-fn a_stream_without_hope_is_refused_before_its_end() {
+fn a_stream_that_cannot_become_valid_is_refused_before_its_end() {
     for format in
         [Format::Tar, Format::Zstd, Format::Xz, Format::PgDump, Format::Gzip, Format::Bzip2]
     {
-        let mut judge = validator_for(format).unwrap();
-        // Decoding is done elsewhere, and says so when it has come to it.
-        let refused = (0..10_000).any(|_| judge.bytes(&[b'?'; 4096]).is_err());
+        let mut validator = validator_for(format).unwrap();
+        // The decoding thread reports the error with a delay.
+        let refused = (0..10_000).any(|_| validator.bytes(&[b'?'; 4096]).is_err());
         assert!(refused, "{}", format.option());
     }
 }
 
 #[test]
-fn what_is_no_known_format_is_left_alone() {
+fn a_stream_of_no_known_format_gets_no_warning() {
     for bytes in [&b""[..], b"\x1f\x8b\x08 cut", b"BZh and so on", b"PK", b"plain text\n"] {
         assert_eq!(warning(bytes), None);
     }
     let mut later = sample("pipe.pgdump");
     later[6] = 99;
-    assert_eq!(warning(&later), None, "a version of the future may be whole");
-    let refusal = whole(Format::PgDump, &later).unwrap_err();
+    assert_eq!(warning(&later), None, "a later version may be complete");
+    let refusal = validate_all(Format::PgDump, &later).unwrap_err();
     assert!(refusal.contains("version 1.99 is not known"), "{refusal}");
 }
 
-/// Cuts bytes into pieces of these sizes, over and over.
+/// Cuts bytes into pieces of these sizes, repeated.
 fn pieces<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let (mut pieces, mut rest) = (Vec::new(), bytes);
     for size in sizes.iter().cycle() {
@@ -222,7 +223,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_verdict_depends_on_the_bytes_and_not_on_how_they_arrive(
+    fn a_result_depends_on_the_bytes_and_not_on_the_pieces(
         sample in prop::sample::select(samples()),
         cut in any::<prop::sample::Index>(),
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
@@ -234,20 +235,20 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let once = whole(format, &bytes);
-        prop_assert_eq!(&verdict(format, pieces(&bytes, &sizes)), &once, "{}", name);
-        prop_assert_eq!(&verdict(format, bytes.chunks(1)), &once, "{}", name);
-        let mut judge = detecting_validator();
+        let expected = validate_all(format, &bytes);
+        prop_assert_eq!(&validate_pieces(format, pieces(&bytes, &sizes)), &expected, "{}", name);
+        prop_assert_eq!(&validate_pieces(format, bytes.chunks(1)), &expected, "{}", name);
+        let mut validator = detecting_validator();
         for piece in pieces(&bytes, &sizes) {
-            judge.bytes(piece).unwrap();
+            validator.bytes(piece).unwrap();
         }
-        prop_assert_eq!(judge.end().unwrap(), warning(&bytes), "{}", name);
+        prop_assert_eq!(validator.end().unwrap(), warning(&bytes), "{}", name);
     }
 
     #[test]
-    fn no_bytes_at_all_upset_a_judge(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+    fn no_bytes_make_a_validator_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         for format in Format::ALL {
-            let _ = whole(format, &bytes);
+            let _ = validate_all(format, &bytes);
         }
         prop_assert_eq!(warning(&bytes), None);
     }
