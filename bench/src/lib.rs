@@ -1,6 +1,6 @@
-//! What the programs of the benchmark share: options, and TLS records.
+//! Shared by the programs of the benchmark: options, and TLS records.
 //!
-//! Imports nothing of ocipipe: only the ladder does, to climb its modules.
+//! Imports nothing of ocipipe; only the programs `ladder` and `bookkeeping` do.
 
 pub mod options;
 pub mod records;

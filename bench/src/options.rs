@@ -1,7 +1,6 @@
-//! `--name value` pairs, sizes and durations, as the programs of the benchmark take them.
+//! `--name value` pairs, sizes and durations for the programs of the benchmark.
 //!
-//! Invariant: an option that no one asked for by name is an error, so a typo never measures
-//! something else than was meant.
+//! Invariant: an unknown option is an error, so that a typo does not change what is measured.
 
 use std::collections::HashMap;
 use std::time::Duration;

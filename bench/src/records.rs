@@ -1,9 +1,9 @@
-//! TLS 1.3 records, once rustls has done the handshake.
+//! TLS 1.3 records after the handshake by rustls.
 //!
-//! Owns the two AEAD keys and the sequence numbers. The sealing side is the cheapest that can be:
-//! one pass from the caller's bytes into a reused buffer. The opening side can step over a record
-//! without decrypting it, which is what lets a sink discard bytes at almost no cost.
-//! Invariant: a record is counted in the sequence whether it was opened or stepped over.
+//! Owns the two AEAD keys and the sequence numbers. The sealing side is as cheap as possible:
+//! one pass from the caller's bytes into a reused buffer. The opening side can skip a record
+//! without decrypting it, so that a sink discards bytes at almost no cost.
+//! Invariant: a record is counted in the sequence whether it was opened or skipped.
 
 use std::io::{self, Read, Write};
 
@@ -21,7 +21,7 @@ pub const HANDSHAKE: u8 = 22;
 pub const ALERT: u8 = 21;
 pub const DATA: u8 = 23;
 
-/// Reads exactly one record as it stands on the wire. `None` at the end of the stream.
+/// Reads exactly one record, encrypted. `None` at the end of the stream.
 pub fn read_raw(socket: &mut impl Read, record: &mut Vec<u8>) -> io::Result<Option<()>> {
     record.resize(HEADER, 0);
     let mut got = 0;
@@ -38,8 +38,8 @@ pub fn read_raw(socket: &mut impl Read, record: &mut Vec<u8>) -> io::Result<Opti
     Ok(Some(()))
 }
 
-/// Drives a rustls connection to the end of its handshake without reading a byte too many, so that
-/// the keys can be taken out of it.
+/// Completes the handshake of a rustls connection without reading a byte too many, so that its keys can be
+/// extracted.
 pub fn handshake<D>(
     connection: &mut rustls::ConnectionCommon<D>,
     socket: &mut (impl Read + Write),
@@ -129,7 +129,7 @@ impl Records {
         Ok(())
     }
 
-    /// Opens a whole record in place; its inner type and plaintext.
+    /// Opens a complete record in place; returns its inner type and plaintext.
     pub fn open<'r>(&mut self, record: &'r mut [u8]) -> io::Result<(u8, &'r [u8])> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         let (header, sealed) = record.split_at_mut_checked(HEADER).ok_or_else(invalid)?;
@@ -140,7 +140,7 @@ impl Records {
         Ok((plain[end], &plain[..end]))
     }
 
-    /// A record was discarded unseen.
+    /// Counts a record that was discarded unread.
     pub fn step_over(&mut self) {
         self.opening.sequence += 1;
     }

@@ -1,4 +1,4 @@
-//! A command line: any words are a command or one error that says what is wrong.
+//! A command line: any words give a command or one usage error with a message.
 
 #![no_main]
 

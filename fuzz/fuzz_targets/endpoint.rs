@@ -1,4 +1,4 @@
-//! An endpoint: what is accepted reads back as itself, and goes over TLS or stays on this machine.
+//! An endpoint: an accepted one parses back from its text, and uses TLS or stays on this machine.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! An address: any text is refused, or reads back as itself from what it shows as.
+//! An object URL: any text is refused, or parses back from its `Display` text.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A key file: any bytes are refused or make a key that can sign, within reasonable effort.
+//! A key file: any bytes are refused or give a key that can sign, with bounded effort.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A config file: any text is refused with the number of one of its lines, or read.
+//! A config file: any text is parsed, or refused with the number of one of its lines.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A request as the emulator meets it: any line and headers are taken or refused, and never panic.
+//! A request to the emulator: any request line and headers are accepted or refused without a panic.
 //!
 //! The input is the request as text: method, target, then header lines.
 

@@ -1,16 +1,17 @@
-//! An answer of the service, or of whoever sits between: any head and body is read or refused, and
-//! what is shown of it to a person is printable.
+//! A response of the service or of a proxy: any head and body is parsed or refused, and the texts for
+//! messages are printable.
 //!
-//! The input is the answer as text: the status, header lines, an empty line, the body.
+//! The input is the response as text: the status, header lines, an empty line, the body.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proto::api::{ErrorResponse, ListedPart, ListedUpload, ObjectMeta, Response, response};
+use proto::api::response as api;
+use proto::api::{ErrorResponse, ListedPart, ListedUpload, ObjectMeta, Response};
 use proto::retry::{Failure, Operation, RunStage, classify};
 
-/// The answer as the transport would hand it over: names in lower case, values visible ASCII.
-fn read(bytes: &[u8]) -> Option<Response> {
+/// The response as the transport delivers it: names in lower case, values visible ASCII.
+fn parse(bytes: &[u8]) -> Option<Response> {
     let end = bytes.windows(2).position(|two| two == b"\n\n")?;
     let (head, body) = (std::str::from_utf8(&bytes[..end]).ok()?, bytes[end + 2..].to_vec());
     let mut lines = head.lines();
@@ -31,23 +32,23 @@ const OPERATIONS: [Operation; 5] =
     [Operation::Create, Operation::Part, Operation::Commit, Operation::Put, Operation::Head];
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some(read) = read(bytes) else { return };
-    if let Ok(namespace) = response::parse_namespace(&read) {
+    let Some(response) = parse(bytes) else { return };
+    if let Ok(namespace) = api::parse_namespace(&response) {
         assert!(!namespace.is_empty() && !namespace.contains('/'));
     }
-    if let Ok(id) = response::parse_created(&read) {
+    if let Ok(id) = api::parse_created(&response) {
         assert!(!id.is_empty() && printable(&id));
     }
-    let unreadable = [
-        response::parse_page::<ListedPart>(&read).err(),
-        response::parse_page::<ListedUpload>(&read).err(),
-        response::parse_namespace(&read).err(),
+    let errors = [
+        api::parse_page::<ListedPart>(&response).err(),
+        api::parse_page::<ListedUpload>(&response).err(),
+        api::parse_namespace(&response).err(),
     ];
-    assert!(unreadable.iter().flatten().all(|why| printable(&why.0)));
-    let meta = response::parse_object(&read).map(|meta| ObjectMeta { size: None, ..meta });
-    assert_eq!(meta, response::parse_stored(&read));
-    assert_eq!(meta.is_ok(), ObjectMeta::of(&read).etag.is_some());
-    let error = ErrorResponse::of(&read);
+    assert!(errors.iter().flatten().all(|why| printable(&why.0)));
+    let meta = api::parse_object(&response).map(|meta| ObjectMeta { size: None, ..meta });
+    assert_eq!(meta, api::parse_stored(&response));
+    assert_eq!(meta.is_ok(), ObjectMeta::of(&response).etag.is_some());
+    let error = ErrorResponse::of(&response);
     assert!(printable(&error.to_string()), "{error:?}");
     let failure = Failure::ErrorResponse(error);
     for operation in OPERATIONS {

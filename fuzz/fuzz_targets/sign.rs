@@ -1,4 +1,4 @@
-//! What the client signs, the emulator, which shares no code with it, finds signed.
+//! Every signature of the client is valid for the emulator, which shares no code with it.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ static KEY: LazyLock<Key> = LazyLock::new(|| {
 
 fuzz_target!(|input: (&str, u8, &[u8], bool)| {
     let (target, method, bytes, with_body) = input;
-    // What can stand on a request line.
+    // Only targets that are possible in a request line.
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return;
     }

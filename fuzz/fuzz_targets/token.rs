@@ -1,4 +1,4 @@
-//! A session token: any text is refused or read, and what is read reads the same again.
+//! A session token: any text is refused or parsed, and parsing it again gives the same.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The upload state machine against a small model of the model, both driven by the fuzzer's bytes:
+//! The upload state machine against a small model of the service, both driven by the fuzzer's bytes:
 //! what is read, which responses arrive, are lost, take effect late or are errors, and in which order.
 //!
 //! When the bytes end, no more faults are injected, and then the run must end. Invariants: a commit
@@ -193,7 +193,7 @@ struct Run {
 }
 
 impl Run {
-    /// Performs the actions of the state machine; the result of the run, if it has ended.
+    /// Performs the actions of the state machine; returns the result of the run if it has ended.
     fn perform_actions(&mut self) -> Option<Result<StoredObject, Error>> {
         while let Some(action) = self.upload.poll_action() {
             match action {
@@ -201,12 +201,12 @@ impl Run {
                 Action::Rehash(number) => self.to_rehash.push(number),
                 Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
                 Action::SplitTail { first, sizes, .. } => {
-                    let whole = Bytes::from(self.stream.split_off(first as usize - 1).concat());
-                    assert_eq!(sizes.iter().sum::<u64>(), whole.len() as u64);
+                    let rest = Bytes::from(self.stream.split_off(first as usize - 1).concat());
+                    assert_eq!(sizes.iter().sum::<u64>(), rest.len() as u64);
                     let mut at = 0;
                     let piece = |size: &u64| {
                         at += *size as usize;
-                        whole.slice(at - *size as usize..at)
+                        rest.slice(at - *size as usize..at)
                     };
                     let pieces: Vec<Bytes> = sizes.iter().map(piece).collect();
                     self.stream.extend(pieces.clone());
@@ -292,7 +292,7 @@ impl Run {
             if !self.end_proven {
                 self.not_before = self.now + Duration::from_millis(100);
             }
-            let whole = self.source.concat();
+            let bytes = self.source.concat();
             self.handle(Event::EndOfStream {
                 bytes: whole.len() as u64,
                 crc32: crc32fast::hash(&whole),

@@ -1,20 +1,20 @@
-//! Streams of every format, whole or not: a validate that does not depend on how the stream arrives.
+//! Streams of every format, valid or not: the result does not depend on the pieces in which a stream arrives.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use validate::{Format, StreamValidator, detecting_validator, validator_for};
 
-// The first byte chooses the format, the second the size of the pieces; 0 asks for no format.
+// The first byte selects the format (0: detection), the second the size of the pieces.
 fuzz_target!(|bytes: &[u8]| {
     let [choice, size, stream @ ..] = bytes else { return };
     let validator = || match usize::from(*choice % 9) {
         0 => detecting_validator(),
         format => validator_for(Format::ALL[format - 1]).expect("a thread can be started"),
     };
-    let whole = validate(validator(), std::iter::once(stream));
+    let expected = validate(validator(), std::iter::once(stream));
     let pieces = stream.chunks(usize::from(*size).max(1));
-    assert_eq!(validate(validator(), pieces), whole);
+    assert_eq!(validate(validator(), pieces), expected);
 });
 
 fn validate<'a>(

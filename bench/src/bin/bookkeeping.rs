@@ -1,10 +1,10 @@
-//! What the decisions about one part cost, by the number of the part: the machine of the upload alone.
+//! The cost of the decisions about one part, by the number of the part: the upload machine alone.
 //!
 //!     bookkeeping [--parts 10000]
 //!
-//! Feeds the machine a stream of so many parts, answers what it begins, and prints a JSON line: the
-//! nanoseconds of a part along the upload, and what the body of a commit of some lengths costs. No
-//! byte is moved, so nothing hides a cost that grows.
+//! Feeds the machine a stream of this many parts, completes its calls, and prints a JSON line: the
+//! nanoseconds per part along the upload, and the cost of the body of a commit of several lengths. No byte
+//! is moved, so that a growing cost is visible.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -21,24 +21,24 @@ const WINDOWS: u32 = 20;
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse(&["parts"], &[])?;
     let parts = options.number("parts", 10_000)? as u32;
-    // The second of two runs finds warm memory.
-    along(parts);
-    let (windows, upload) = along(parts);
+    // The first run warms the memory.
+    measure_parts(parts);
+    let (windows, upload) = measure_parts(parts);
     let commits: Vec<_> = [parts / 4, parts / 2, parts].map(|count| commit(&upload, count)).into();
     println!("{}", serde_json::json!({ "parts": windows, "commits": commits }));
     Ok(())
 }
 
-/// The part at the end of each window and the nanoseconds that each in it took; and the machine, with
-/// every part acknowledged.
-fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
+/// The last part of each window with the nanoseconds per part in it; and the machine, with every part
+/// acknowledged.
+fn measure_parts(parts: u32) -> (Vec<(u32, f64)>, Upload) {
     let mut upload = Upload::new(UploadConfig::plain(PARALLEL));
     let body = Bytes::from_static(b"what is in a part does not matter here");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
     let crc32 = digest.crc32;
     let (mut windows, mut now) = (Vec::new(), Duration::ZERO);
     let window = (parts / WINDOWS).max(1);
-    let mut began = Instant::now();
+    let mut started_at = Instant::now();
     for number in 1..=parts {
         now += Duration::from_millis(100);
         upload.handle_event(now, Event::Part { number, digest: digest.clone() });
@@ -58,15 +58,15 @@ fn along(parts: u32) -> (Vec<(u32, f64)>, Upload) {
             upload.handle_event(now, Event::CallDone { call, result: Ok(outcome) });
         }
         if number % window == 0 {
-            windows.push((number, began.elapsed().as_nanos() as f64 / f64::from(window)));
-            began = Instant::now();
+            windows.push((number, started_at.elapsed().as_nanos() as f64 / f64::from(window)));
+            started_at = Instant::now();
         }
     }
     (windows, upload)
 }
 
-/// A commit of the first parts: their count, the bytes of the request's body, and the microseconds
-/// that making it took.
+/// A commit of the first `count` parts: their count, the length of the request's body in bytes, and the
+/// microseconds to create it.
 fn commit(upload: &Upload, count: u32) -> (u32, usize, f64) {
     let location = ObjectLocation { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
     let mut best = f64::MAX;

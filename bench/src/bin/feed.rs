@@ -1,10 +1,10 @@
-//! Writes incompressible bytes to stdout as fast as they are taken.
+//! Writes incompressible bytes to stdout as fast as they are read.
 //!
 //!     feed --size 2GiB [--rate 50MB/s]
 //!
 //! The bytes are one random block, written over and over; its length is a prime, so that no two
-//! parts of an upload are the same bytes. It is small enough to stay in cache: the price of the
-//! bytes is not to be paid by whoever shares the machine.
+//! parts of an upload are equal. It is small enough to stay in cache, so that generating the bytes does not
+//! slow down the measured program.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ocipipe_bench::options::Options;
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// A prime just above 4 MiB, past the end of which the first bytes stand once more.
+/// A prime just above 4 MiB; the first bytes are repeated after it.
 const BLOCK: usize = 4_194_319;
 const WRITE: usize = 1 << 20;
 /// With a rate, pieces are small, so that the stream is even.
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut block = vec![0; BLOCK];
     SystemRandom::new().fill(&mut block).map_err(|_| "no random bytes")?;
     block.extend_from_within(..WRITE);
-    // The descriptor itself: stdout of the library looks for line ends.
+    // The descriptor itself, because the library's stdout searches for line ends.
     let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let step = if rate.is_some() { PACED } else { WRITE };
     let (began, mut written, mut at) = (Instant::now(), 0u64, 0);

@@ -1,9 +1,9 @@
-//! The pipeline up to one of its rungs, made of the library's own modules.
+//! The pipeline up to one of its rungs, made of ocipipe's own modules.
 //!
 //!     ladder --rung read|pool|checksum|sign|http|tls [--checksum sha256] [--part-size 128M]
 //!            [--parallel 4] [--config FILE --key FILE --port N --ca FILE --object NAME] < STREAM
 //!
-//! Each rung does all that those below it do. What a rung costs is the difference to the one below.
+//! Each rung does everything that those below it do. Its cost is the difference to the one below.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -182,14 +182,14 @@ impl Ladder {
         Reader::start(source, pool, plan, self.algorithm, None).map_err(shown)
     }
 
-    /// The reading thread itself; every part is looked at and let go.
-    fn parts(&self, look: impl Fn(&FilledPart) -> Result<(), Failed>) -> Result<(), Failed> {
+    /// The reading thread; calls `on_part` for each part and then releases it.
+    fn parts(&self, on_part: impl Fn(&FilledPart) -> Result<(), Failed>) -> Result<(), Failed> {
         let mut reader = self.reader()?;
         let mut in_flight = VecDeque::new();
         while let Some(event) = reader.events.blocking_recv() {
             match event {
                 ReadEvent::Part(part) => {
-                    look(&part)?;
+                    on_part(&part)?;
                     in_flight.push_back(part);
                     if in_flight.len() >= self.parallel {
                         in_flight.pop_front();
@@ -229,7 +229,7 @@ impl Ladder {
         if signed.headers.is_empty() { Err("nothing was signed".into()) } else { Ok(()) }
     }
 
-    /// The whole way, without the machine that decides about retries.
+    /// The complete upload, without the upload machine.
     async fn send(&self, client: Arc<Client>) -> Result<(), Failed> {
         let create = request::create_upload(&self.location, &self.options);
         let done = client
@@ -285,12 +285,12 @@ async fn attempt(
 
 fn enlarged() -> std::io::Result<std::fs::File> {
     let stdin = rustix::stdio::stdin();
-    // Refused for what is no pipe.
+    // An error if stdin is no pipe.
     let _ = rustix::pipe::fcntl_setpipe_size(stdin, 1 << 20);
     Ok(stdin.try_clone_to_owned()?.into())
 }
 
-/// Any date will do: the signature is what costs.
+/// Any date works: the signature is the cost to measure.
 fn httpdate(now: SystemTime) -> String {
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     format!(
