@@ -294,8 +294,8 @@ impl Run {
             }
             let bytes = self.source.concat();
             self.handle(Event::EndOfStream {
-                bytes: whole.len() as u64,
-                crc32: crc32fast::hash(&whole),
+                bytes: bytes.len() as u64,
+                crc32: crc32fast::hash(&bytes),
             });
         }
     }
