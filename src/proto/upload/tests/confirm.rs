@@ -1,274 +1,279 @@
-//! A commit or put that is answered well is believed only where the object stands.
+//! Tests of the state `Verifying`: a commit or put that the service acknowledges is confirmed by a
+//! HEAD of the object, or by conditional creates if HEAD is forbidden.
 
-use super::scripted::{ScriptedRun, abort, abort_of, lost, sized, stop};
+use super::scripted::{ScriptedRun, abort, abort_of, meta_of_size, response_lost, stop};
 use super::*;
+use crate::api::Precondition;
 
-/// The commit was answered as it should be.
-fn committed(settings: UploadConfig) -> (ScriptedRun, ObjectMeta) {
-    let mut run = ScriptedRun::committing(settings);
-    let ours = run.ours("new");
-    run.ok(ApiCall::Commit, Outcome::Committed(ObjectMeta { size: None, ..ours.clone() }));
-    assert_eq!(run.last(), &ApiCall::Head);
-    (run, ours)
+/// A run whose commit was acknowledged, and the metadata of the committed object.
+fn committed(config: UploadConfig) -> (ScriptedRun, ObjectMeta) {
+    let mut run = ScriptedRun::committing(config);
+    run.succeed(ApiCall::Commit, Outcome::Committed(run.commit_meta("new")));
+    assert_eq!(run.last_call(), &ApiCall::Head);
+    let meta = run.object_meta("new");
+    (run, meta)
 }
 
-fn free() -> ApiCall {
+/// The conditional create that succeeds if no object exists.
+fn probe_no_object() -> ApiCall {
     ApiCall::ConditionalCreate(ProbeCondition::NoObject)
 }
 
-fn etag(etag: &str) -> ApiCall {
+/// The conditional create that succeeds if the object has this etag.
+fn probe_etag(etag: &str) -> ApiCall {
     ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(etag.to_owned()))
 }
 
-fn probe() -> Outcome {
+/// The upload that a conditional create makes.
+fn probe_created() -> Outcome {
     Outcome::Created { upload_id: "probe".to_owned() }
 }
 
-fn at(held: ObjectMeta, hour: u32) -> ObjectMeta {
+fn modified_at(meta: ObjectMeta, hour: u32) -> ObjectMeta {
     let date = format!("Thu, 01 Jan 2026 {hour:02}:00:00 GMT");
-    ObjectMeta { last_modified: Some(date), ..held }
+    ObjectMeta { last_modified: Some(date), ..meta }
 }
 
 #[test]
-fn success_is_said_of_an_object_that_was_seen() {
-    let (mut run, ours) = committed(settings(1, 2));
-    run.ok(ApiCall::Head, Outcome::Object(ours));
-    let stored = run.ended().as_ref().unwrap();
+fn success_is_reported_after_a_head_shows_the_object() {
+    let (mut run, meta) = committed(test_config(1, 2));
+    run.succeed(ApiCall::Head, Outcome::Object(meta));
+    let stored = run.result().as_ref().unwrap();
     assert_eq!(stored.evidence.to_string(), "opc-multipart-sha256");
     assert_eq!(stored.meta.size, Some(6));
 }
 
 #[test]
-fn a_commit_that_stored_nothing_is_found_out_and_both_uploads_are_aborted() {
-    let (mut run, _) = committed(settings(1, 2));
-    run.hidden();
-    // Whether the name is free is asked without the right to read.
-    assert_eq!(run.last(), &free());
-    run.ok(free(), probe());
-    assert_eq!(run.last(), &abort());
-    run.refused(abort(), 404, "UploadNotFound");
-    assert_eq!(run.last(), &abort_of("probe"));
-    run.ok(abort_of("probe"), Outcome::Removed);
-    assert_eq!(run.kind(), ErrorKind::Integrity);
-    let error = run.ended().as_ref().unwrap_err();
+fn a_commit_that_stored_nothing_is_detected_and_both_uploads_are_aborted() {
+    let (mut run, _) = committed(test_config(1, 2));
+    run.reject_heads();
+    // The permission to write suffices for this check.
+    assert_eq!(run.last_call(), &probe_no_object());
+    run.succeed(probe_no_object(), probe_created());
+    assert_eq!(run.last_call(), &abort());
+    run.reject(abort(), 404, "UploadNotFound");
+    assert_eq!(run.last_call(), &abort_of("probe"));
+    run.succeed(abort_of("probe"), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Integrity);
+    let error = run.result().as_ref().unwrap_err();
     assert!(error.message.contains("etag new") && error.message.contains("not stored"), "{error}");
 }
 
 #[test]
-fn uploads_that_cannot_be_aborted_are_named_the_main_one_and_that_of_the_question() {
-    for (first, named) in [(true, vec!["ABORT probe"]), (false, vec!["ABORT u", "ABORT probe"])] {
-        let (mut run, _) = committed(settings(1, 2));
-        run.hidden();
-        run.ok(free(), probe());
-        if first {
-            run.ok(abort(), Outcome::Removed);
+fn uploads_that_cannot_be_aborted_are_named_including_that_of_the_probe() {
+    for (main_aborted, commands) in
+        [(true, vec!["ABORT probe"]), (false, vec!["ABORT u", "ABORT probe"])]
+    {
+        let (mut run, _) = committed(test_config(1, 2));
+        run.reject_heads();
+        run.succeed(probe_no_object(), probe_created());
+        if main_aborted {
+            run.succeed(abort(), Outcome::Removed);
         }
-        run.refused(abort(), 403, "NotAllowed");
-        let next = run.ended().as_ref().unwrap_err().hint.clone().unwrap();
-        assert!(named.iter().all(|command| next.contains(command)), "{next}");
+        run.reject(abort(), 403, "NotAllowed");
+        let hint = run.result().as_ref().unwrap_err().hint.clone().unwrap();
+        assert!(commands.iter().all(|command| hint.contains(command)), "{hint}");
     }
 }
 
 #[test]
-fn who_may_write_and_not_read_is_told_by_the_refusal_of_a_second_upload() {
-    let (mut run, _) = committed(settings(1, 2));
-    run.hidden();
-    run.refused(free(), 412, "IfNoneMatchFailed");
-    let stored = run.ended().as_ref().unwrap();
+fn a_rejected_conditional_create_confirms_the_object_if_head_is_forbidden() {
+    let (mut run, _) = committed(test_config(1, 2));
+    run.reject_heads();
+    run.reject(probe_no_object(), 412, "IfNoneMatchFailed");
+    let stored = run.result().as_ref().unwrap();
     assert_eq!(stored.evidence.to_string(), "opc-multipart-sha256");
-    // Where even that is forbidden, the answer to the commit is what there is.
-    let (mut run, _) = committed(settings(1, 2));
-    run.hidden();
-    run.refused(free(), 403, "NotAllowed");
-    assert!(run.ended().is_ok());
+    // If the conditional create is forbidden too, the response to the commit is the only evidence.
+    let (mut run, _) = committed(test_config(1, 2));
+    run.reject_heads();
+    run.reject(probe_no_object(), 403, "NotAllowed");
+    assert!(run.result().is_ok());
 }
 
 #[test]
-fn a_look_that_is_refused_in_any_way_leads_to_the_question() {
+fn a_head_rejected_with_any_status_is_followed_by_a_conditional_create() {
     for status in [400, 403, 404, 405, 409, 412] {
-        let (mut run, _) = committed(settings(1, 2));
-        run.refused(ApiCall::Head, status, "");
+        let (mut run, _) = committed(test_config(1, 2));
+        run.reject(ApiCall::Head, status, "");
         if status == 404 {
-            // It has no code, and may be spurious.
+            // A 404 without an error code may be spurious.
             run.wait();
-            run.hidden();
+            run.reject_heads();
         }
-        assert_eq!(run.last(), &free(), "HTTP {status}");
-        run.ok(free(), probe());
-        run.ok(abort(), Outcome::Removed);
-        run.ok(abort(), Outcome::Removed);
-        assert_eq!(run.kind(), ErrorKind::Integrity);
+        assert_eq!(run.last_call(), &probe_no_object(), "HTTP {status}");
+        run.succeed(probe_no_object(), probe_created());
+        run.succeed(abort(), Outcome::Removed);
+        run.succeed(abort(), Outcome::Removed);
+        assert_eq!(run.error_kind(), ErrorKind::Integrity);
     }
 }
 
-/// What stood there before may be hidden, and still stand there.
+/// An object from before the run may still exist, and HEAD may be forbidden.
 #[test]
-fn where_an_object_may_have_stood_before_the_question_is_for_the_etag_of_the_commit() {
+fn if_an_object_may_have_existed_before_the_probe_has_the_etag_of_the_commit() {
     let old = || PreviousObject::Object("old".to_owned());
     for before in [PreviousObject::Unknown, old()] {
         let run = || {
             let (mut run, _) =
-                committed(UploadConfig { previous_object: before.clone(), ..settings(1, 2) });
-            run.hidden();
-            run.refused(free(), 412, "IfNoneMatchFailed");
-            assert_eq!(run.last(), &etag("new"));
+                committed(UploadConfig { previous_object: before.clone(), ..test_config(1, 2) });
+            run.reject_heads();
+            run.reject(probe_no_object(), 412, "IfNoneMatchFailed");
+            assert_eq!(run.last_call(), &probe_etag("new"));
             run
         };
-        // It is ours: the upload that asked is aborted before success is said.
-        let mut ours = run();
-        ours.ok(etag("new"), probe());
-        assert_eq!(ours.last(), &abort_of("probe"));
-        ours.ok(abort(), Outcome::Removed);
-        assert_eq!(ours.ended().as_ref().unwrap().upload_id.as_deref(), Some("u"));
-        assert_eq!(ours.notes, [""; 0]);
-        // Or it is named, where it cannot be aborted.
-        let mut ours = run();
-        ours.ok(etag("new"), probe());
-        ours.refused(abort(), 403, "NotAllowed");
-        assert!(ours.ended().is_ok());
-        assert!(ours.notes[0].contains("ABORT probe"), "{:?}", ours.notes);
-        // Nothing may be asked.
-        let mut silent = run();
-        silent.refused(etag("new"), 403, "NotAllowed");
-        assert!(silent.ended().is_ok());
-        // It is another.
+        // The object has the etag of the commit. The upload of the probe is aborted before the
+        // success is reported.
+        let mut confirmed = run();
+        confirmed.succeed(probe_etag("new"), probe_created());
+        assert_eq!(confirmed.last_call(), &abort_of("probe"));
+        confirmed.succeed(abort(), Outcome::Removed);
+        assert_eq!(confirmed.result().as_ref().unwrap().upload_id.as_deref(), Some("u"));
+        assert_eq!(confirmed.warnings, [""; 0]);
+        // A warning names the upload of the probe if it cannot be aborted.
+        let mut confirmed = run();
+        confirmed.succeed(probe_etag("new"), probe_created());
+        confirmed.reject(abort(), 403, "NotAllowed");
+        assert!(confirmed.result().is_ok());
+        assert!(confirmed.warnings[0].contains("ABORT probe"), "{:?}", confirmed.warnings);
+        // The probe is forbidden.
+        let mut forbidden = run();
+        forbidden.reject(probe_etag("new"), 403, "NotAllowed");
+        assert!(forbidden.result().is_ok());
+        // The object has another etag.
         let mut other = run();
-        other.refused(etag("new"), 412, "IfMatchFailed");
+        other.reject(probe_etag("new"), 412, "IfMatchFailed");
         if before == PreviousObject::Unknown {
-            assert_eq!(other.kind(), ErrorKind::OutcomeUnknown);
+            assert_eq!(other.error_kind(), ErrorKind::OutcomeUnknown);
             continue;
         }
-        // The one that was to be replaced, or a third.
-        assert_eq!(other.last(), &etag("old"));
-        other.ok(etag("old"), probe());
-        other.ok(abort(), Outcome::Removed);
-        other.ok(abort(), Outcome::Removed);
-        assert_eq!(other.kind(), ErrorKind::Integrity);
+        // It is the object from before the run.
+        assert_eq!(other.last_call(), &probe_etag("old"));
+        other.succeed(probe_etag("old"), probe_created());
+        other.succeed(abort(), Outcome::Removed);
+        other.succeed(abort(), Outcome::Removed);
+        assert_eq!(other.error_kind(), ErrorKind::Integrity);
+        // It is a third object.
         let mut third = run();
-        third.refused(etag("new"), 412, "IfMatchFailed");
-        third.refused(etag("old"), 412, "IfMatchFailed");
-        assert_eq!(third.kind(), ErrorKind::OutcomeUnknown);
+        third.reject(probe_etag("new"), 412, "IfMatchFailed");
+        third.reject(probe_etag("old"), 412, "IfMatchFailed");
+        assert_eq!(third.error_kind(), ErrorKind::OutcomeUnknown);
     }
 }
 
 #[test]
-fn a_service_that_hides_what_stands_there_is_not_believed_when_it_lies() {
+fn no_false_success_is_reported_if_head_is_forbidden_and_objects_are_discarded() {
     for seed in 0..1000 {
-        let fault_rate = FaultRate { faults: seed as u32 % 50, until: Duration::from_secs(600) };
-        let mut world = Harness::new(seed, 1 + seed as usize % 5, fault_rate);
+        let fault_rate = FaultRate { percent: seed as u32 % 50, until: Duration::from_secs(600) };
+        let mut harness = Harness::new(seed, 1 + seed as usize % 5, fault_rate);
         let old = Bytes::from_static(b"old");
-        world.model.hides = [Some(404), Some(403), Some(409), None][world.rng.usize(..4)];
-        world.model.lies = world.rng.bool();
-        world.condition = false;
-        let previous_object = if world.rng.bool() {
+        harness.model.head_status = [Some(404), Some(403), Some(409), None][harness.rng.usize(..4)];
+        harness.model.discards_objects = harness.rng.bool();
+        harness.precondition = Precondition::None;
+        let previous_object = if harness.rng.bool() {
             PreviousObject::Unknown
         } else {
             PreviousObject::Object("old".to_owned())
         };
-        world.configure(|config| config.previous_object = previous_object);
-        if world.rng.bool() || world.upload.core.config.previous_object != PreviousObject::Unknown {
-            world.model.object = Some(("old".to_owned(), old.clone()));
+        harness.configure(|config| config.previous_object = previous_object);
+        if harness.rng.bool()
+            || harness.upload.core.config.previous_object != PreviousObject::Unknown
+        {
+            harness.model.object = Some(("old".to_owned(), old.clone()));
         }
-        world.read(world.end());
-        let result = world.run();
-        let object = world.model.object.as_ref().map(|(_, body)| body.clone());
+        harness.schedule_stream(harness.end_of_stream());
+        let result = harness.run();
+        let object = harness.model.object.as_ref().map(|(_, body)| body.clone());
         match &result {
-            Ok(_) => assert_eq!(object, Some(world.whole()), "seed {seed}"),
+            Ok(_) => assert_eq!(object, Some(harness.stream_bytes()), "seed {seed}"),
             Err(error) => assert!(
                 matches!(error.kind, ErrorKind::Integrity | ErrorKind::OutcomeUnknown)
-                    && world.model.lies
+                    && harness.model.discards_objects
                     || error.kind == ErrorKind::OutcomeUnknown,
                 "seed {seed}: {error}"
             ),
         }
-        world.judge_uploads(seed, &result);
+        harness.check_open_uploads(seed, &result);
     }
 }
 
 #[test]
-fn a_put_is_looked_at_as_a_commit_is() {
-    let ours = || held("new", &Bytes::from_static(b"abc"), true);
-    let mut run = ScriptedRun::putting(settings(1, 2));
-    let crc32 = crc32fast::hash(b"abc");
-    run.ok(ApiCall::Put, Outcome::Stored { meta: ObjectMeta { size: None, ..ours() }, crc32 });
-    assert_eq!(run.last(), &ApiCall::Head);
-    run.ok(ApiCall::Head, Outcome::Object(ours()));
-    assert!(run.ended().is_ok());
+fn a_put_is_confirmed_like_a_commit() {
+    let body = Bytes::from_static(b"abc");
+    let stored =
+        || Outcome::Stored { meta: response_meta("new", &body), crc32: crc32fast::hash(&body) };
+    let mut run = ScriptedRun::storing(test_config(1, 2));
+    run.succeed(ApiCall::Put, stored());
+    assert_eq!(run.last_call(), &ApiCall::Head);
+    run.succeed(ApiCall::Head, Outcome::Object(head_meta("new", &body)));
+    assert!(run.result().is_ok());
 
-    let mut run = ScriptedRun::putting(settings(1, 2));
-    run.ok(ApiCall::Put, Outcome::Stored { meta: ObjectMeta { size: None, ..ours() }, crc32 });
-    run.hidden();
-    run.ok(free(), probe());
-    run.ok(abort(), Outcome::Removed);
-    assert_eq!(run.kind(), ErrorKind::Integrity);
+    let mut run = ScriptedRun::storing(test_config(1, 2));
+    run.succeed(ApiCall::Put, stored());
+    run.reject_heads();
+    run.succeed(probe_no_object(), probe_created());
+    run.succeed(abort(), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Integrity);
 }
 
 #[test]
-fn an_object_that_was_there_before_means_that_nothing_was_stored() {
+fn an_object_that_existed_before_the_run_means_that_nothing_was_stored() {
     let old = PreviousObject::Object("old".to_owned());
-    let (mut run, _) = committed(UploadConfig { previous_object: old, ..settings(1, 2) });
-    run.ok(ApiCall::Head, Outcome::Object(sized("old", 6)));
-    run.ok(abort(), Outcome::Removed);
-    assert_eq!(run.kind(), ErrorKind::Integrity);
+    let (mut run, _) = committed(UploadConfig { previous_object: old, ..test_config(1, 2) });
+    run.succeed(ApiCall::Head, Outcome::Object(meta_of_size("old", 6)));
+    run.succeed(abort(), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Integrity);
 
-    // Where it is not known what stood there, the dates tell, if they differ.
+    // If the previous object is unknown, an earlier modification time shows it.
     for (hour, kind) in
         [(1, ErrorKind::Integrity), (2, ErrorKind::OutcomeUnknown), (3, ErrorKind::OutcomeUnknown)]
     {
         let mut run = ScriptedRun::committing(UploadConfig {
             previous_object: PreviousObject::Unknown,
-            ..settings(1, 2)
+            ..test_config(1, 2)
         });
-        let ours = at(ObjectMeta { size: None, ..run.ours("new") }, 2);
-        run.ok(ApiCall::Commit, Outcome::Committed(ours));
-        run.ok(ApiCall::Head, Outcome::Object(at(sized("other", 6), hour)));
+        let meta = modified_at(run.commit_meta("new"), 2);
+        run.succeed(ApiCall::Commit, Outcome::Committed(meta));
+        run.succeed(ApiCall::Head, Outcome::Object(modified_at(meta_of_size("other", 6), hour)));
         if kind == ErrorKind::Integrity {
-            run.ok(abort(), Outcome::Removed);
+            run.succeed(abort(), Outcome::Removed);
         }
-        assert_eq!(run.kind(), kind, "{hour}");
+        assert_eq!(run.error_kind(), kind, "modified at {hour}:00");
     }
 }
 
 #[test]
-fn an_object_that_cannot_be_asked_about_is_told_as_committed_and_not_verified() {
-    let (mut run, _) = committed(UploadConfig { retry_for: 2 * SECOND, ..settings(1, 2) });
+fn an_object_that_cannot_be_read_is_reported_as_committed_and_not_verified() {
+    let (mut run, _) = committed(UploadConfig { retry_for: 2 * SECOND, ..test_config(1, 2) });
     while run.finish.is_none() {
-        run.fails(ApiCall::Head, lost());
+        run.fail(ApiCall::Head, response_lost());
         run.wait();
     }
-    assert_eq!(run.kind(), ErrorKind::OutcomeUnknown);
-    let error = run.ended().as_ref().unwrap_err();
+    assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
+    let error = run.result().as_ref().unwrap_err();
     assert!(error.message.contains("was committed (etag new)"), "{error}");
 }
 
 #[test]
-fn a_question_under_way_when_a_stop_runs_out_is_looked_for() {
-    let (mut run, _) = committed(settings(1, 2));
-    run.hidden();
-    run.tell(stop());
+fn the_upload_of_a_probe_in_flight_at_the_deadline_of_a_stop_is_listed() {
+    let (mut run, _) = committed(test_config(1, 2));
+    run.reject_heads();
+    run.handle_event(stop());
     run.wait();
-    assert_eq!(run.last(), &ApiCall::ListUploads);
-    let probe = crate::api::ListedUpload {
-        bucket: None,
-        object: "o".to_owned(),
-        upload_id: "probe".to_owned(),
-        time_created: None,
-        storage_tier: None,
-    };
-    run.ok(ApiCall::ListUploads, Outcome::Uploads(vec![probe]));
-    assert_eq!(run.kind(), ErrorKind::OutcomeUnknown);
-    assert!(run.notes.iter().any(|note| note.contains("ABORT probe")), "{:?}", run.notes);
+    assert_eq!(run.last_call(), &ApiCall::ListUploads);
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(vec![listed_upload("probe")]));
+    assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
+    assert!(run.warnings.iter().any(|text| text.contains("ABORT probe")), "{:?}", run.warnings);
 }
 
 #[test]
-fn a_service_that_lies_about_storing_is_never_believed_whatever_else_passes() {
+fn no_success_is_reported_under_any_faults_if_objects_are_discarded() {
     for seed in 0..1000 {
-        let fault_rate = FaultRate { faults: seed as u32 % 50, until: Duration::from_secs(600) };
-        let mut world = Harness::new(seed, 1 + seed as usize % 5, fault_rate);
-        world.model.lies = true;
-        world.read(world.end());
-        let result = world.run();
-        world.judge(seed, &result);
+        let fault_rate = FaultRate { percent: seed as u32 % 50, until: Duration::from_secs(600) };
+        let mut harness = Harness::new(seed, 1 + seed as usize % 5, fault_rate);
+        harness.model.discards_objects = true;
+        harness.schedule_stream(harness.end_of_stream());
+        let result = harness.run();
+        harness.check_result(seed, &result);
         let kind = result.unwrap_err().kind;
         assert!(
             matches!(kind, ErrorKind::Integrity | ErrorKind::OutcomeUnknown),
@@ -278,17 +283,17 @@ fn a_service_that_lies_about_storing_is_never_believed_whatever_else_passes() {
 }
 
 #[test]
-fn an_object_that_is_seen_to_be_another_than_its_commit_said_is_a_mismatch() {
-    for length in [5, 6] {
-        let (mut run, ours) = committed(settings(1, 2));
-        let sha256 = (length == 6).then(|| "another".to_owned());
+fn an_object_that_differs_from_the_stream_is_a_mismatch() {
+    for size in [5, 6] {
+        let (mut run, meta) = committed(test_config(1, 2));
+        let sha256 = (size == 6).then(|| "another".to_owned());
         let multipart = Digests { sha256, ..Digests::default() };
-        run.ok(
+        run.succeed(
             ApiCall::Head,
-            Outcome::Object(ObjectMeta { size: Some(length), multipart, ..ours }),
+            Outcome::Object(ObjectMeta { size: Some(size), multipart, ..meta }),
         );
-        assert_eq!(run.kind(), ErrorKind::Integrity);
-        let error = run.ended().as_ref().unwrap_err();
+        assert_eq!(run.error_kind(), ErrorKind::Integrity);
+        let error = run.result().as_ref().unwrap_err();
         assert!(error.message.contains("was committed (etag new)"), "{error}");
     }
 }

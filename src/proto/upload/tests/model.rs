@@ -1,35 +1,61 @@
-//! A small model of the service: what it holds, and what it does with a call.
+//! A small model of the service: its object, its open uploads and its responses to requests.
+//!
+//! Owns the state of the service. Must not know the state machine: it is written from the service's
+//! documentation. Invariant: a request takes effect when the model performs it, whether or not its
+//! response arrives.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::super::{ApiCall, Outcome, ProbeCondition};
-use crate::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
+use crate::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta, Precondition};
 use crate::digest::{self, Algorithm, Value};
 use crate::retry::Failure;
 
-/// What the service holds: part number to (etag, content).
+/// The parts of an open multipart upload: part number to (etag, content).
 type OpenUpload = BTreeMap<u32, (String, Bytes)>;
 
 #[derive(Default)]
 pub struct Model {
+    /// The open uploads by their ids.
     pub uploads: BTreeMap<String, OpenUpload>,
+    /// The etag and the content of the object.
     pub object: Option<(String, Bytes)>,
-    pub made: u32,
-    /// Commits and puts are answered as they should be, and nothing is stored.
-    pub lies: bool,
-    /// A policy hides objects: how a look at one is refused.
-    pub hides: Option<u16>,
+    /// The number of etags and upload ids assigned so far.
+    pub assigned: u32,
+    /// Commits and puts are acknowledged, and nothing is stored.
+    pub discards_objects: bool,
+    /// A policy forbids HEAD: the status of its rejection.
+    pub head_status: Option<u16>,
+}
+
+/// A request as it was sent. Later changes of the state machine do not change it.
+#[derive(Clone)]
+pub struct SentRequest {
+    pub call: ApiCall,
+    pub upload_id: Option<String>,
+    pub body: Bytes,
+    /// The numbers and etags of the parts to commit.
+    pub parts: Vec<(u32, String)>,
+    /// The SHA-256 over the digests of all parts, in base64.
+    pub multipart_sha256: Option<String>,
+}
+
+impl SentRequest {
+    fn upload_id(&self) -> &str {
+        self.upload_id.as_deref().unwrap_or_default()
+    }
 }
 
 impl Model {
-    fn etag(&mut self) -> String {
-        self.made += 1;
-        format!("e{}", self.made)
+    fn next_etag(&mut self) -> String {
+        self.assigned += 1;
+        format!("e{}", self.assigned)
     }
 
-    pub fn refuse(status: u16, code: &str) -> Failure {
+    /// An error response.
+    pub fn rejection(status: u16, code: &str) -> Failure {
         Failure::ErrorResponse(ErrorResponse {
             status,
             code: Some(code.to_owned()),
@@ -38,132 +64,174 @@ impl Model {
         })
     }
 
-    /// Performs a call as the service would.
-    pub fn perform(&mut self, call: &Sent, condition: bool) -> Result<Outcome, Failure> {
-        let id = call.upload.clone().unwrap_or_default();
-        let known = self.uploads.contains_key(&id);
-        let gone = || Self::refuse(404, "UploadNotFound");
-        match &call.call {
-            ApiCall::ConditionalCreate(ProbeCondition::NoObject) if self.object.is_some() => {
-                Err(Self::refuse(412, "IfNoneMatchFailed"))
+    /// Performs a request as the service does. The precondition is that of a put or commit.
+    pub fn perform(
+        &mut self,
+        request: &SentRequest,
+        precondition: &Precondition,
+    ) -> Result<Outcome, Failure> {
+        match &request.call {
+            ApiCall::ConditionalCreate(condition) => {
+                self.check(&match condition {
+                    ProbeCondition::NoObject => Precondition::IfNoneMatch,
+                    ProbeCondition::ObjectWithEtag(etag) => Precondition::IfMatch(etag.clone()),
+                })?;
+                Ok(self.create())
             }
-            ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(etag))
-                if self.object.as_ref().is_none_or(|(stands, _)| stands != etag) =>
-            {
-                Err(Self::refuse(412, "IfMatchFailed"))
-            }
-            ApiCall::Create | ApiCall::ConditionalCreate(_) => {
-                let id = format!("u{}", self.etag());
-                self.uploads.insert(id.clone(), OpenUpload::new());
-                Ok(Outcome::Created { upload_id: id })
-            }
-            ApiCall::Part(number) => {
-                let etag = self.etag();
-                let held = held(&etag, &call.body, false);
-                let upload = self.uploads.get_mut(&id).ok_or_else(gone)?;
-                upload.insert(*number, (etag, call.body.clone()));
-                Ok(Outcome::Stored { meta: held, crc32: crc32fast::hash(&call.body) })
-            }
-            ApiCall::Put => {
-                if condition && self.object.is_some() {
-                    return Err(Self::refuse(412, "IfNoneMatchFailed"));
-                }
-                let etag = self.etag();
-                if !self.lies {
-                    self.object = Some((etag.clone(), call.body.clone()));
-                }
-                let held = held(&etag, &call.body, false);
-                Ok(Outcome::Stored { meta: held, crc32: crc32fast::hash(&call.body) })
-            }
-            ApiCall::Commit => {
-                if !known {
-                    return Err(gone());
-                }
-                if condition && self.object.is_some() {
-                    return Err(Self::refuse(412, "IfNoneMatchFailed"));
-                }
-                let parts = &self.uploads[&id];
-                let mut whole = Vec::new();
-                let mut values = Vec::new();
-                for (number, etag) in &call.parts {
-                    match parts.get(number) {
-                        Some((stands, body)) if stands == etag => {
-                            whole.extend_from_slice(body);
-                            values.push(body.clone());
-                        }
-                        _ => return Err(Self::refuse(400, "InvalidUploadPart")),
-                    }
-                }
-                self.uploads.remove(&id);
-                let etag = self.etag();
-                if !self.lies {
-                    self.object = Some((etag.clone(), Bytes::from(whole)));
-                }
-                Ok(Outcome::Committed(multipart_held(&etag, &values)))
-            }
-            ApiCall::Head if self.hides.is_some() => {
-                Err(Self::refuse(self.hides.unwrap_or_default(), ""))
-            }
-            ApiCall::Head => match &self.object {
-                None => Err(Self::refuse(404, "")),
-                Some((etag, body)) => {
-                    let mut held = held(etag, body, true);
-                    // The service keeps the digest of digests; the model finds it by the parts.
-                    if !call.parts.is_empty() && call.body == *body {
-                        held.multipart.sha256 = call.multipart.clone();
-                    }
-                    Ok(Outcome::Object(held))
-                }
-            },
-            ApiCall::ListParts => {
-                let parts = self.uploads.get(&id).ok_or_else(gone)?;
-                let listed = parts.iter().map(|(number, (etag, body))| ListedPart {
-                    part_number: *number,
-                    etag: etag.clone(),
-                    size: body.len() as u64,
-                    md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
-                });
-                Ok(Outcome::Parts(listed.collect()))
-            }
-            ApiCall::ListUploads => {
-                let listed = self.uploads.keys().map(|id| ListedUpload {
-                    bucket: None,
-                    object: "o".to_owned(),
-                    upload_id: id.clone(),
-                    time_created: None,
-                    storage_tier: None,
-                });
-                Ok(Outcome::Uploads(listed.collect()))
-            }
-            ApiCall::Abort { .. } => {
-                self.uploads.remove(&id).map(|_| Outcome::Removed).ok_or_else(gone)
-            }
+            ApiCall::Create => Ok(self.create()),
+            ApiCall::Part(number) => self.upload_part(request, *number),
+            ApiCall::Put => self.put(request, precondition),
+            ApiCall::Commit => self.commit(request, precondition),
+            ApiCall::Head => self.head(request),
+            ApiCall::ListParts => self.list_parts(request),
+            ApiCall::ListUploads => Ok(self.list_uploads()),
+            ApiCall::Abort { .. } => self
+                .uploads
+                .remove(request.upload_id())
+                .map(|_| Outcome::Removed)
+                .ok_or_else(upload_not_found),
             ApiCall::Delete { .. } => {
                 self.object = None;
                 Ok(Outcome::Removed)
             }
         }
     }
+
+    /// Fails if the object does not meet a precondition.
+    fn check(&self, precondition: &Precondition) -> Result<(), Failure> {
+        let current = self.object.as_ref().map(|(etag, _)| etag);
+        match precondition {
+            Precondition::IfNoneMatch if current.is_some() => {
+                Err(Self::rejection(412, "IfNoneMatchFailed"))
+            }
+            Precondition::IfMatch(etag) if current != Some(etag) => {
+                Err(Self::rejection(412, "IfMatchFailed"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn create(&mut self) -> Outcome {
+        let upload_id = format!("u{}", self.next_etag());
+        self.uploads.insert(upload_id.clone(), OpenUpload::new());
+        Outcome::Created { upload_id }
+    }
+
+    fn upload_part(&mut self, request: &SentRequest, number: u32) -> Result<Outcome, Failure> {
+        let etag = self.next_etag();
+        let meta = response_meta(&etag, &request.body);
+        let upload = self.uploads.get_mut(request.upload_id()).ok_or_else(upload_not_found)?;
+        upload.insert(number, (etag, request.body.clone()));
+        Ok(Outcome::Stored { meta, crc32: crc32fast::hash(&request.body) })
+    }
+
+    fn store(&mut self, etag: &str, content: Bytes) {
+        if !self.discards_objects {
+            self.object = Some((etag.to_owned(), content));
+        }
+    }
+
+    fn put(
+        &mut self,
+        request: &SentRequest,
+        precondition: &Precondition,
+    ) -> Result<Outcome, Failure> {
+        self.check(precondition)?;
+        let etag = self.next_etag();
+        self.store(&etag, request.body.clone());
+        let meta = response_meta(&etag, &request.body);
+        Ok(Outcome::Stored { meta, crc32: crc32fast::hash(&request.body) })
+    }
+
+    fn commit(
+        &mut self,
+        request: &SentRequest,
+        precondition: &Precondition,
+    ) -> Result<Outcome, Failure> {
+        let upload = self.uploads.get(request.upload_id()).ok_or_else(upload_not_found)?;
+        self.check(precondition)?;
+        let mut bodies = Vec::new();
+        for (number, etag) in &request.parts {
+            match upload.get(number) {
+                Some((current, body)) if current == etag => bodies.push(body.clone()),
+                _ => return Err(Self::rejection(400, "InvalidUploadPart")),
+            }
+        }
+        self.uploads.remove(request.upload_id());
+        let etag = self.next_etag();
+        self.store(&etag, Bytes::from(bodies.concat()));
+        Ok(Outcome::Committed(commit_meta(&etag, &bodies)))
+    }
+
+    fn head(&self, request: &SentRequest) -> Result<Outcome, Failure> {
+        if let Some(status) = self.head_status {
+            return Err(Self::rejection(status, ""));
+        }
+        let (etag, body) = self.object.as_ref().ok_or_else(|| Self::rejection(404, ""))?;
+        let mut meta = head_meta(etag, body);
+        // The service stores the digest over the digests of the parts. The model takes it from the
+        // request if the object has the content of the stream.
+        if !request.parts.is_empty() && request.body == *body {
+            meta.multipart.sha256 = request.multipart_sha256.clone();
+        }
+        Ok(Outcome::Object(meta))
+    }
+
+    fn list_parts(&self, request: &SentRequest) -> Result<Outcome, Failure> {
+        let parts = self.uploads.get(request.upload_id()).ok_or_else(upload_not_found)?;
+        let listed = parts.iter().map(|(number, (etag, body))| ListedPart {
+            part_number: *number,
+            etag: etag.clone(),
+            size: body.len() as u64,
+            md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
+        });
+        Ok(Outcome::Parts(listed.collect()))
+    }
+
+    fn list_uploads(&self) -> Outcome {
+        Outcome::Uploads(self.uploads.keys().map(|id| listed_upload(id)).collect())
+    }
 }
 
-pub fn held(etag: &str, body: &Bytes, of_object: bool) -> ObjectMeta {
+fn upload_not_found() -> Failure {
+    Model::rejection(404, "UploadNotFound")
+}
+
+/// An open upload in a list of uploads.
+pub fn listed_upload(upload_id: &str) -> ListedUpload {
+    ListedUpload {
+        bucket: None,
+        object: "o".to_owned(),
+        upload_id: upload_id.to_owned(),
+        time_created: None,
+        storage_tier: None,
+    }
+}
+
+/// The metadata in the response to a part or put. It has no size.
+pub fn response_meta(etag: &str, body: &Bytes) -> ObjectMeta {
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(body));
     ObjectMeta {
         etag: Some(etag.to_owned()),
-        size: of_object.then_some(body.len() as u64),
         content: Digests {
             md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
-            sha256: digest.value.map(|v| v.base64()),
+            sha256: digest.value.map(|value| value.base64()),
             ..Digests::default()
         },
         ..ObjectMeta::default()
     }
 }
 
-fn multipart_held(etag: &str, parts: &[Bytes]) -> ObjectMeta {
+/// The metadata in the response to a HEAD of an object with this content.
+pub fn head_meta(etag: &str, body: &Bytes) -> ObjectMeta {
+    ObjectMeta { size: Some(body.len() as u64), ..response_meta(etag, body) }
+}
+
+/// The metadata in the response to a commit.
+fn commit_meta(etag: &str, parts: &[Bytes]) -> ObjectMeta {
     let values: Vec<Value> = parts
         .iter()
-        .filter_map(|p| digest::part(Algorithm::Sha256, std::slice::from_ref(p)).value)
+        .filter_map(|body| digest::part(Algorithm::Sha256, std::slice::from_ref(body)).value)
         .collect();
     ObjectMeta {
         etag: Some(etag.to_owned()),
@@ -173,14 +241,4 @@ fn multipart_held(etag: &str, parts: &[Bytes]) -> ObjectMeta {
         },
         ..ObjectMeta::default()
     }
-}
-
-/// A request as it left: later changes of the machine do not reach it.
-#[derive(Clone)]
-pub struct Sent {
-    pub call: ApiCall,
-    pub upload: Option<String>,
-    pub body: Bytes,
-    pub parts: Vec<(u32, String)>,
-    pub multipart: Option<String>,
 }

@@ -1,386 +1,381 @@
-//! Single requests that are declined as if the bucket were not there, and buckets that are not.
+//! Tests of 404s for the bucket: spurious ones are retried, and a missing bucket ends the run.
 
-use super::scripted::{ScriptedRun, abort, lost, sized, stop};
+use super::scripted::{ScriptedRun, abort, both_parts, meta_of_size, response_lost, stop};
 use super::*;
-use crate::api::ListedPart;
-
-fn parts() -> Outcome {
-    let part = |part_number| ListedPart {
-        part_number,
-        etag: format!("e{part_number}"),
-        size: 3,
-        md5: None,
-    };
-    Outcome::Parts(vec![part(1), part(2)])
-}
 
 impl ScriptedRun {
-    /// The call is declined as often as it is tried, until something else is asked or all is over.
-    /// How often that was, and how long it took.
+    /// Answers every attempt of a call with 404, until another call starts or the run finishes.
+    /// Returns the number of attempts and the time that they took.
     #[track_caller]
-    fn declined(&mut self, call: ApiCall) -> (u32, Duration) {
-        let (began, mut times) = (self.now, 0);
-        while self.finish.is_none() && self.last() == &call {
-            self.fails(call.clone(), declined(&call));
-            times += 1;
+    fn exhaust_not_found(&mut self, call: ApiCall) -> (u32, Duration) {
+        let (start, mut attempts) = (self.now, 0);
+        while self.finish.is_none() && self.last_call() == &call {
+            self.fail(call.clone(), bucket_not_found(&call));
+            attempts += 1;
             if self.finish.is_none() && self.upload.core.call.scheduled.is_some() {
                 self.wait();
             }
         }
-        (times, self.now - began)
+        (attempts, self.now - start)
     }
 
-    /// The call is declined, and tried again.
+    /// Answers one attempt of a call with 404, and waits for the next attempt.
     #[track_caller]
-    fn declined_once(&mut self, call: ApiCall) {
-        let began = self.now;
-        self.fails(call.clone(), declined(&call));
+    fn not_found_once(&mut self, call: ApiCall) {
+        let start = self.now;
+        self.fail(call.clone(), bucket_not_found(&call));
         self.wait();
-        assert_eq!(self.last(), &call);
-        assert!(self.now - began < 5 * SECOND, "{:?}", self.now - began);
+        assert_eq!(self.last_call(), &call);
+        assert!(self.now - start < 5 * SECOND, "{:?}", self.now - start);
     }
 }
 
+/// Asserts at least ten attempts within two minutes to two minutes and 40 seconds.
 #[track_caller]
-fn waited_out((times, took): (u32, Duration)) {
-    assert!(times >= 10 && took >= 120 * SECOND, "{times} times in {took:?}");
-    assert!(took <= 160 * SECOND, "{took:?}");
+fn check_full_retries((attempts, duration): (u32, Duration)) {
+    let retried = attempts >= 10 && duration >= 120 * SECOND;
+    assert!(retried, "{attempts} attempts in {duration:?}");
+    assert!(duration <= 160 * SECOND, "{duration:?}");
 }
 
 #[test]
-fn a_thousand_streams_arrive_where_7_of_100_requests_are_declined() {
+fn a_thousand_streams_are_stored_with_7_percent_spurious_404s() {
     for seed in 0..1000 {
-        let mut world = Harness::new(seed, 7, NO_FAULTS);
-        world.spurious = 7;
-        world.read(world.end());
-        let result = world.run();
-        world.judge(seed, &result);
-        assert_eq!(result.is_ok(), !world.never_answered(), "seed {seed}: {result:?}");
-        assert_eq!(world.commits >= 1, result.is_ok());
+        let mut harness = Harness::new(seed, 7, NO_FAULTS);
+        harness.spurious_percent = 7;
+        harness.schedule_stream(harness.end_of_stream());
+        let result = harness.run();
+        harness.check_result(seed, &result);
+        assert_eq!(result.is_ok(), !harness.bucket_seems_missing(), "seed {seed}: {result:?}");
+        assert_eq!(harness.commits >= 1, result.is_ok());
     }
 }
 
 #[test]
-fn a_stream_is_given_up_only_where_its_first_four_answers_were_all_of_this_sort() {
-    let mut given_up = 0;
+fn a_stream_fails_only_if_its_first_four_responses_were_all_404s() {
+    let mut failed = 0;
     for seed in 0..1000 {
-        let mut world = Harness::new(seed, 1 + seed as usize % 9, NO_FAULTS);
-        world.spurious = 30;
-        world.read(world.end());
-        let result = world.run();
-        world.judge(seed, &result);
-        assert_eq!(result.is_ok(), !world.never_answered(), "seed {seed}: {result:?}");
+        let mut harness = Harness::new(seed, 1 + seed as usize % 9, NO_FAULTS);
+        harness.spurious_percent = 30;
+        harness.schedule_stream(harness.end_of_stream());
+        let result = harness.run();
+        harness.check_result(seed, &result);
+        assert_eq!(result.is_ok(), !harness.bucket_seems_missing(), "seed {seed}: {result:?}");
         if let Err(error) = result {
-            given_up += 1;
+            failed += 1;
             assert_eq!(error.kind, ErrorKind::Service, "seed {seed}: {error}");
             assert!(error.message.contains("answered so 4 times"), "{error}");
         }
     }
-    assert!(given_up > 0);
+    assert!(failed > 0);
 }
 
 #[test]
-fn a_bucket_that_is_missing_is_given_up_after_four_tries_within_ten_seconds() {
+fn a_missing_bucket_fails_after_four_attempts_within_ten_seconds() {
     for parts in [1, 5] {
-        let mut world = Harness::new(1, parts, NO_FAULTS);
-        world.spurious = 100;
-        world.read(world.end());
-        let began = 2 * SECOND * parts as u32;
-        let result = world.run();
-        world.judge(1, &result);
+        let mut harness = Harness::new(1, parts, NO_FAULTS);
+        harness.spurious_percent = 100;
+        harness.schedule_stream(harness.end_of_stream());
+        let read_time = 2 * SECOND * parts as u32;
+        let result = harness.run();
+        harness.check_result(1, &result);
         let error = result.unwrap_err();
-        assert_eq!((error.kind, world.declined_at_first), (ErrorKind::Service, Some(4)));
-        assert!(world.now < began + 13 * SECOND, "{:?}", world.now);
-        let words = ["BucketNotFound", "answered so 4 times", "no other answer"];
-        assert!(words.iter().all(|word| error.message.contains(word)), "{error}");
+        assert_eq!((error.kind, harness.leading_not_found), (ErrorKind::Service, Some(4)));
+        assert!(harness.now < read_time + 13 * SECOND, "{:?}", harness.now);
+        let texts = ["BucketNotFound", "answered so 4 times", "no other answer"];
+        assert!(texts.iter().all(|text| error.message.contains(text)), "{error}");
         assert!(error.hint.unwrap().contains("OBJECT_CREATE"));
     }
 }
 
 #[test]
-fn a_bucket_that_has_answered_is_believed_to_be_gone_after_ten_tries_and_two_minutes() {
-    let mut run = ScriptedRun::new(settings(1, 1));
-    run.creating();
-    run.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
-    let mut times = 0;
-    let began = run.now;
-    while run.last() == &ApiCall::Part(1) {
-        run.fails(ApiCall::Part(1), declined(&ApiCall::Part(1)));
-        times += 1;
-        if run.last() == &ApiCall::Part(1) {
+fn a_bucket_seen_before_fails_after_ten_attempts_and_two_minutes() {
+    let mut run = ScriptedRun::new(test_config(1, 1));
+    run.start_create();
+    run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
+    let mut attempts = 0;
+    let start = run.now;
+    while run.last_call() == &ApiCall::Part(1) {
+        run.fail(ApiCall::Part(1), bucket_not_found(&ApiCall::Part(1)));
+        attempts += 1;
+        if run.last_call() == &ApiCall::Part(1) {
             run.wait();
         }
     }
-    waited_out((times, run.now - began));
-    // Time for an abort is short, since a stop has to be over in 10 s.
-    let (aborts, took) = run.declined(abort());
-    assert!(aborts == 10 && took < 9 * SECOND, "{aborts} in {took:?}");
-    let error = run.ended().as_ref().unwrap_err();
+    check_full_retries((attempts, run.now - start));
+    // An abort has less time, since a stop ends within 10 s.
+    let (aborts, duration) = run.exhaust_not_found(abort());
+    assert!(aborts == 10 && duration < 9 * SECOND, "{aborts} in {duration:?}");
+    let error = run.result().as_ref().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Service);
     assert!(error.message.contains("although the bucket had answered before"), "{error}");
     assert!(error.hint.as_ref().unwrap().contains("ABORT u"), "{error}");
 }
 
 #[test]
-fn a_bucket_seen_by_a_look_at_the_object_has_answered() {
-    let settings = UploadConfig { bucket_seen: true, ..settings(1, 2) };
-    let mut run = ScriptedRun::new(settings.clone());
-    run.creating();
-    waited_out(run.declined(ApiCall::Create));
-    let mut run = ScriptedRun::putting(settings);
-    waited_out(run.declined(ApiCall::Put));
+fn a_bucket_seen_by_the_preflight_counts_as_seen() {
+    let config = UploadConfig { bucket_seen: true, ..test_config(1, 2) };
+    let mut run = ScriptedRun::new(config.clone());
+    run.start_create();
+    check_full_retries(run.exhaust_not_found(ApiCall::Create));
+    let mut run = ScriptedRun::storing(config);
+    check_full_retries(run.exhaust_not_found(ApiCall::Put));
 }
 
 #[test]
-fn retry_for_bounds_the_wait_for_a_bucket_too() {
+fn the_retry_budget_also_limits_the_retries_of_404s() {
     let mut run =
-        ScriptedRun::committing(UploadConfig { retry_for: 20 * SECOND, ..settings(1, 2) });
-    let (_, took) = run.declined(ApiCall::Commit);
-    assert!(took <= 21 * SECOND, "{took:?}");
+        ScriptedRun::committing(UploadConfig { retry_for: 20 * SECOND, ..test_config(1, 2) });
+    let (_, duration) = run.exhaust_not_found(ApiCall::Commit);
+    assert!(duration <= 21 * SECOND, "{duration:?}");
 }
 
 #[test]
-fn what_is_acknowledged_meanwhile_begins_the_wait_anew() {
-    let mut run = ScriptedRun::new(settings(1, 2));
-    run.creating();
-    run.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
+fn progress_of_another_part_restarts_the_retries_of_404s() {
+    let mut run = ScriptedRun::new(test_config(1, 2));
+    run.start_create();
+    run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     let body = Bytes::from_static(b"abc");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-    run.tell(Event::Part { number: 2, digest });
-    let began = run.now;
-    while run.now < began + 115 * SECOND {
+    run.handle_event(Event::Part { number: 2, digest });
+    let start = run.now;
+    while run.now < start + 115 * SECOND {
         assert_eq!(run.calls.iter().find(|call| matches!(**call, ApiCall::Abort { .. })), None);
-        run.fails(ApiCall::Part(1), declined(&ApiCall::Part(1)));
+        run.fail(ApiCall::Part(1), bucket_not_found(&ApiCall::Part(1)));
         run.wait();
     }
-    let held = held("e2", &body, false);
-    let stored = Outcome::Stored { meta: held, crc32: crc32fast::hash(&body) };
-    run.ok(ApiCall::Part(2), stored);
-    let forward = run.now;
-    while run.last() == &ApiCall::Part(1) {
-        run.fails(ApiCall::Part(1), declined(&ApiCall::Part(1)));
-        if run.last() == &ApiCall::Part(1) {
+    let meta = response_meta("e2", &body);
+    let stored = Outcome::Stored { meta, crc32: crc32fast::hash(&body) };
+    run.succeed(ApiCall::Part(2), stored);
+    let progress = run.now;
+    while run.last_call() == &ApiCall::Part(1) {
+        run.fail(ApiCall::Part(1), bucket_not_found(&ApiCall::Part(1)));
+        if run.last_call() == &ApiCall::Part(1) {
             run.wait();
         }
     }
-    assert!(run.now >= forward + 120 * SECOND);
+    assert!(run.now >= progress + 120 * SECOND);
 }
 
 #[test]
-fn it_is_told_once_in_a_long_upload() {
-    let mut said = 0;
+fn spurious_404s_are_reported_once_in_a_long_upload() {
+    let mut reports = 0;
     for seed in 0..20 {
-        let mut world = Harness::new(seed, 300, NO_FAULTS);
-        world.spurious = 7;
-        world.read(world.end());
-        assert!(world.run().is_ok());
-        let declines = |note: &&String| note.contains("mistake of the service");
-        let count = world.notes.iter().filter(declines).count();
-        assert!(count <= 1, "{:?}", world.notes);
-        said += count;
+        let mut harness = Harness::new(seed, 300, NO_FAULTS);
+        harness.spurious_percent = 7;
+        harness.schedule_stream(harness.end_of_stream());
+        assert!(harness.run().is_ok());
+        let is_report = |text: &&String| text.contains("mistake of the service");
+        let count = harness.warnings.iter().filter(is_report).count();
+        assert!(count <= 1, "{:?}", harness.warnings);
+        reports += count;
     }
-    assert!(said >= 18, "{said}");
+    assert!(reports >= 18, "{reports}");
 }
 
 #[test]
-fn a_declined_commit_or_put_is_repeated_and_nothing_is_taken_to_have_been_done() {
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.declined_once(ApiCall::Commit);
-    let ours = run.ours("new");
-    run.ok(ApiCall::Commit, Outcome::Committed(ObjectMeta { size: None, ..ours.clone() }));
-    run.ok(ApiCall::Head, Outcome::Object(ours));
-    assert!(run.ended().is_ok());
+fn a_commit_or_put_answered_404_is_repeated_and_counts_as_not_performed() {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.not_found_once(ApiCall::Commit);
+    let meta = run.object_meta("new");
+    run.succeed(ApiCall::Commit, Outcome::Committed(run.commit_meta("new")));
+    run.succeed(ApiCall::Head, Outcome::Object(meta));
+    assert!(run.result().is_ok());
 
-    let mut run = ScriptedRun::putting(UploadConfig { bucket_seen: true, ..settings(1, 2) });
-    run.declined_once(ApiCall::Put);
+    let mut run = ScriptedRun::storing(UploadConfig { bucket_seen: true, ..test_config(1, 2) });
+    run.not_found_once(ApiCall::Put);
 }
 
 #[test]
-fn a_commit_declined_to_the_end_is_looked_at_before_it_is_given_up() {
-    // It had been done after all.
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    waited_out(run.declined(ApiCall::Commit));
-    assert_eq!(run.last(), &ApiCall::Head);
-    let ours = run.ours("new");
-    run.ok(ApiCall::Head, Outcome::Object(ours));
-    assert!(run.ended().is_ok());
+fn a_commit_whose_404s_are_exhausted_is_resolved_before_the_run_fails() {
+    // The service has performed the commit.
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    check_full_retries(run.exhaust_not_found(ApiCall::Commit));
+    assert_eq!(run.last_call(), &ApiCall::Head);
+    let meta = run.object_meta("new");
+    run.succeed(ApiCall::Head, Outcome::Object(meta));
+    assert!(run.result().is_ok());
 
-    // It had not, and the upload can be aborted.
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.declined(ApiCall::Commit);
-    run.fails(ApiCall::Head, declined(&ApiCall::Head));
-    run.ok(ApiCall::ListParts, parts());
-    run.ok(abort(), Outcome::Removed);
-    assert_eq!(run.kind(), ErrorKind::Service);
+    // The service has not performed it, and the upload can be aborted.
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.exhaust_not_found(ApiCall::Commit);
+    run.fail(ApiCall::Head, bucket_not_found(&ApiCall::Head));
+    run.succeed(ApiCall::ListParts, both_parts());
+    run.succeed(abort(), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Service);
 
-    // Nothing can be seen any more: every answer is known, and each was a no.
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.declined(ApiCall::Commit);
-    run.fails(ApiCall::Head, declined(&ApiCall::Head));
-    assert_eq!(run.declined(ApiCall::ListParts).0, 4);
-    run.declined(abort());
-    assert_eq!(run.kind(), ErrorKind::Service);
+    // Every call is answered 404. No response was lost, so the commit has failed for certain.
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.exhaust_not_found(ApiCall::Commit);
+    run.fail(ApiCall::Head, bucket_not_found(&ApiCall::Head));
+    assert_eq!(run.exhaust_not_found(ApiCall::ListParts).0, 4);
+    run.exhaust_not_found(abort());
+    assert_eq!(run.error_kind(), ErrorKind::Service);
 }
 
 #[test]
-fn a_put_declined_to_the_end_is_looked_at_before_it_is_given_up() {
+fn a_put_whose_404s_are_exhausted_is_resolved_before_the_run_fails() {
     let before = PreviousObject::Object("old".to_owned());
-    let settings = UploadConfig { bucket_seen: true, previous_object: before, ..settings(1, 2) };
-    let declined = || {
-        let mut run = ScriptedRun::putting(settings.clone());
-        waited_out(run.declined(ApiCall::Put));
-        assert_eq!(run.last(), &ApiCall::Head);
+    let config = UploadConfig { bucket_seen: true, previous_object: before, ..test_config(1, 2) };
+    let exhausted = || {
+        let mut run = ScriptedRun::storing(config.clone());
+        check_full_retries(run.exhaust_not_found(ApiCall::Put));
+        assert_eq!(run.last_call(), &ApiCall::Head);
         run
     };
-    let mut done = declined();
-    done.ok(ApiCall::Head, Outcome::Object(held("new", &Bytes::from_static(b"abc"), true)));
-    assert!(done.ended().is_ok());
-    let mut older = declined();
-    older.ok(ApiCall::Head, Outcome::Object(held("old", &Bytes::from_static(b"abc"), true)));
-    assert_eq!(older.kind(), ErrorKind::Service);
-    let mut other = declined();
-    other.ok(ApiCall::Head, Outcome::Object(sized("third", 99)));
-    assert_eq!(other.kind(), ErrorKind::Service);
-    let mut gone = declined();
-    gone.declined(ApiCall::Head);
-    assert_eq!(gone.kind(), ErrorKind::Service);
+    let mut stored = exhausted();
+    stored.succeed(ApiCall::Head, Outcome::Object(head_meta("new", &Bytes::from_static(b"abc"))));
+    assert!(stored.result().is_ok());
+    let mut previous = exhausted();
+    previous.succeed(ApiCall::Head, Outcome::Object(head_meta("old", &Bytes::from_static(b"abc"))));
+    assert_eq!(previous.error_kind(), ErrorKind::Service);
+    let mut other = exhausted();
+    other.succeed(ApiCall::Head, Outcome::Object(meta_of_size("third", 99)));
+    assert_eq!(other.error_kind(), ErrorKind::Service);
+    let mut not_found = exhausted();
+    not_found.exhaust_not_found(ApiCall::Head);
+    assert_eq!(not_found.error_kind(), ErrorKind::Service);
 }
 
-/// A lost commit, and every question after it declined at first.
+/// The response to the commit is lost, and each call after it is answered 404 at first.
 #[test]
-fn an_upload_is_not_taken_for_closed_because_its_list_was_declined() {
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.fails(ApiCall::Commit, lost());
+fn a_spurious_404_of_the_list_of_parts_does_not_mean_a_closed_upload() {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.fail(ApiCall::Commit, response_lost());
     run.wait();
-    run.fails(ApiCall::Head, declined(&ApiCall::Head));
-    assert_eq!(run.last(), &ApiCall::ListParts);
-    run.declined_once(ApiCall::ListParts);
-    run.ok(ApiCall::ListParts, parts());
+    run.fail(ApiCall::Head, bucket_not_found(&ApiCall::Head));
+    assert_eq!(run.last_call(), &ApiCall::ListParts);
+    run.not_found_once(ApiCall::ListParts);
+    run.succeed(ApiCall::ListParts, both_parts());
     run.wait();
-    assert_eq!(run.last(), &ApiCall::Commit);
-    // It had landed late: the upload is closed, and the look at the object is declined.
-    run.refused(ApiCall::Commit, 404, "UploadNotFound");
-    run.fails(ApiCall::Head, declined(&ApiCall::Head));
-    run.refused(ApiCall::ListParts, 404, "UploadNotFound");
-    run.declined_once(ApiCall::Head);
-    let ours = run.ours("new");
-    run.ok(ApiCall::Head, Outcome::Object(ours));
-    assert!(run.ended().is_ok());
-}
-
-#[test]
-fn a_lost_commit_of_which_nothing_can_be_found_out_is_unknown_and_not_denied() {
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.fails(ApiCall::Commit, lost());
-    run.wait();
-    run.fails(ApiCall::Head, declined(&ApiCall::Head));
-    waited_out(run.declined(ApiCall::ListParts));
-    assert_eq!(run.kind(), ErrorKind::OutcomeUnknown);
-
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.fails(ApiCall::Commit, lost());
-    run.wait();
-    run.fails(ApiCall::Head, declined(&ApiCall::Head));
-    run.ok(ApiCall::ListParts, parts());
-    run.wait();
-    // Every repetition is declined, so the first one may have been done.
-    waited_out(run.declined(ApiCall::Commit));
-    run.fails(ApiCall::Head, declined(&ApiCall::Head));
-    waited_out(run.declined(ApiCall::ListParts));
-    assert_eq!(run.kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(run.last_call(), &ApiCall::Commit);
+    // The first commit took effect late: the upload is closed, and the first HEAD is answered 404.
+    run.reject(ApiCall::Commit, 404, "UploadNotFound");
+    run.fail(ApiCall::Head, bucket_not_found(&ApiCall::Head));
+    run.reject(ApiCall::ListParts, 404, "UploadNotFound");
+    run.not_found_once(ApiCall::Head);
+    let meta = run.object_meta("new");
+    run.succeed(ApiCall::Head, Outcome::Object(meta));
+    assert!(run.result().is_ok());
 }
 
 #[test]
-fn a_lost_put_whose_repetitions_are_declined_is_unknown_and_not_denied() {
-    let mut run = ScriptedRun::putting(UploadConfig { bucket_seen: true, ..settings(1, 2) });
-    run.fails(ApiCall::Put, lost());
+fn a_lost_commit_response_that_cannot_be_resolved_leaves_the_outcome_unknown() {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.fail(ApiCall::Commit, response_lost());
     run.wait();
-    run.declined(ApiCall::Put);
-    waited_out(run.declined(ApiCall::Head));
-    assert_eq!(run.kind(), ErrorKind::OutcomeUnknown);
+    run.fail(ApiCall::Head, bucket_not_found(&ApiCall::Head));
+    check_full_retries(run.exhaust_not_found(ApiCall::ListParts));
+    assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
+
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.fail(ApiCall::Commit, response_lost());
+    run.wait();
+    run.fail(ApiCall::Head, bucket_not_found(&ApiCall::Head));
+    run.succeed(ApiCall::ListParts, both_parts());
+    run.wait();
+    // Every repetition is answered 404. The first commit may have taken effect.
+    check_full_retries(run.exhaust_not_found(ApiCall::Commit));
+    run.fail(ApiCall::Head, bucket_not_found(&ApiCall::Head));
+    check_full_retries(run.exhaust_not_found(ApiCall::ListParts));
+    assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
 }
 
 #[test]
-fn a_declined_look_at_a_committed_object_is_repeated_at_once() {
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    let ours = run.ours("new");
-    run.ok(ApiCall::Commit, Outcome::Committed(ObjectMeta { size: None, ..ours.clone() }));
-    let began = run.now;
-    run.declined_once(ApiCall::Head);
-    assert!(run.now - began < SECOND);
-    run.ok(ApiCall::Head, Outcome::Object(ours));
-    let stored = run.ended().as_ref().unwrap();
-    assert_eq!((stored.meta.size, &run.notes), (Some(6), &vec![]));
+fn a_lost_put_response_with_repetitions_answered_404_leaves_the_outcome_unknown() {
+    let mut run = ScriptedRun::storing(UploadConfig { bucket_seen: true, ..test_config(1, 2) });
+    run.fail(ApiCall::Put, response_lost());
+    run.wait();
+    run.exhaust_not_found(ApiCall::Put);
+    check_full_retries(run.exhaust_not_found(ApiCall::Head));
+    assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
 }
 
 #[test]
-fn a_question_that_is_allowed_is_asked_until_it_is_answered() {
-    let free = || ApiCall::ConditionalCreate(ProbeCondition::NoObject);
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    let committed = ObjectMeta { size: None, ..run.ours("new") };
-    run.ok(ApiCall::Commit, Outcome::Committed(committed));
-    run.hidden();
+fn a_head_of_a_committed_object_that_is_answered_404_is_repeated_at_once() {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    let meta = run.object_meta("new");
+    run.succeed(ApiCall::Commit, Outcome::Committed(run.commit_meta("new")));
+    let start = run.now;
+    run.not_found_once(ApiCall::Head);
+    assert!(run.now - start < SECOND);
+    run.succeed(ApiCall::Head, Outcome::Object(meta));
+    let stored = run.result().as_ref().unwrap();
+    assert_eq!((stored.meta.size, &run.warnings), (Some(6), &vec![]));
+}
+
+#[test]
+fn a_probe_that_is_permitted_is_repeated_until_it_has_a_response() {
+    let probe = || ApiCall::ConditionalCreate(ProbeCondition::NoObject);
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    let committed = run.commit_meta("new");
+    run.succeed(ApiCall::Commit, Outcome::Committed(committed));
+    run.reject_heads();
     for _ in 0..6 {
-        run.fails(free(), declined(&free()));
+        run.fail(probe(), bucket_not_found(&probe()));
         run.wait();
-        assert_eq!(run.last(), &free());
+        assert_eq!(run.last_call(), &probe());
     }
-    // The service had lied.
-    run.ok(free(), Outcome::Created { upload_id: "probe".to_owned() });
-    run.declined_once(abort());
-    run.ok(abort(), Outcome::Removed);
-    run.declined_once(abort());
-    run.ok(abort(), Outcome::Removed);
-    assert_eq!(run.kind(), ErrorKind::Integrity);
+    // No object exists: the service has not stored it.
+    run.succeed(probe(), Outcome::Created { upload_id: "probe".to_owned() });
+    run.not_found_once(abort());
+    run.succeed(abort(), Outcome::Removed);
+    run.not_found_once(abort());
+    run.succeed(abort(), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Integrity);
 }
 
-/// The right to create objects is enough for a put, and asking by an upload takes another.
+/// A put needs the permission to create objects; a conditional create needs another one.
 #[test]
-fn a_put_of_somebody_who_may_only_create_keeps_nobody_waiting() {
-    let mut run = ScriptedRun::putting(settings(1, 2));
+fn a_put_by_a_principal_that_may_only_create_objects_is_confirmed_within_two_seconds() {
+    let mut run = ScriptedRun::storing(test_config(1, 2));
     let body = Bytes::from_static(b"abc");
     let crc32 = crc32fast::hash(&body);
-    run.ok(ApiCall::Put, Outcome::Stored { meta: held("new", &body, false), crc32 });
-    let began = run.now;
-    run.hidden();
-    assert_eq!(run.declined(ApiCall::ConditionalCreate(ProbeCondition::NoObject)).0, 4);
-    assert!(run.now - began < 2 * SECOND);
-    assert_eq!(run.ended().as_ref().unwrap().evidence.to_string(), "opc-content-sha256");
+    run.succeed(ApiCall::Put, Outcome::Stored { meta: response_meta("new", &body), crc32 });
+    let start = run.now;
+    run.reject_heads();
+    assert_eq!(run.exhaust_not_found(ApiCall::ConditionalCreate(ProbeCondition::NoObject)).0, 4);
+    assert!(run.now - start < 2 * SECOND);
+    assert_eq!(run.result().as_ref().unwrap().evidence.to_string(), "opc-content-sha256");
 }
 
 #[test]
-fn a_declined_list_of_parts_does_not_end_a_healing() {
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.refused(ApiCall::Commit, 400, "InvalidUploadPart");
-    run.declined_once(ApiCall::ListParts);
-    run.ok(ApiCall::ListParts, parts());
-    assert_eq!(run.last(), &ApiCall::Commit);
+fn a_list_of_parts_that_is_answered_404_while_relisting_is_repeated() {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
+    run.not_found_once(ApiCall::ListParts);
+    run.succeed(ApiCall::ListParts, both_parts());
+    assert_eq!(run.last_call(), &ApiCall::Commit);
 }
 
 #[test]
-fn a_declined_deletion_is_repeated_and_an_object_that_is_gone_counts_as_deleted() {
+fn a_delete_answered_404_is_repeated_and_a_missing_object_counts_as_deleted() {
     let mut run =
-        ScriptedRun::committing(UploadConfig { delete_on_mismatch: true, ..settings(1, 2) });
-    run.ok(ApiCall::Commit, Outcome::Committed(sized("new", 5)));
+        ScriptedRun::committing(UploadConfig { delete_on_mismatch: true, ..test_config(1, 2) });
+    run.succeed(ApiCall::Commit, Outcome::Committed(meta_of_size("new", 5)));
     let delete = || ApiCall::Delete { etag: "new".to_owned() };
-    run.declined_once(delete());
-    run.fails(delete(), lost());
+    run.not_found_once(delete());
+    run.fail(delete(), response_lost());
     run.wait();
-    run.refused(delete(), 404, "ObjectNotFound");
-    let error = run.ended().as_ref().unwrap_err();
+    run.reject(delete(), 404, "ObjectNotFound");
+    let error = run.result().as_ref().unwrap_err();
     assert!(error.hint.as_ref().unwrap().contains("it was deleted"), "{error}");
 }
 
 #[test]
-fn nothing_declined_after_a_signal_takes_more_than_ten_seconds() {
+fn spurious_404s_after_a_signal_do_not_delay_the_end_beyond_ten_seconds() {
     for seed in 0..500 {
-        let mut world = Harness::new(seed, 1 + seed as usize % 6, NO_FAULTS);
-        world.spurious = 50;
-        world.read(world.end());
-        let at = Duration::from_millis(world.rng.u64(..20_000));
-        world.after(at, Due::Event(stop()));
-        let result = world.run();
-        world.judge(seed, &result);
-        assert!(world.now <= at + 10 * SECOND, "seed {seed}: {:?} after it", world.now - at);
+        let mut harness = Harness::new(seed, 1 + seed as usize % 6, NO_FAULTS);
+        harness.spurious_percent = 50;
+        harness.schedule_stream(harness.end_of_stream());
+        let at = Duration::from_millis(harness.rng.u64(..20_000));
+        harness.schedule(at, Scheduled::Event(stop()));
+        let result = harness.run();
+        harness.check_result(seed, &result);
+        assert!(
+            harness.now <= at + 10 * SECOND,
+            "seed {seed}: {:?} after the signal",
+            harness.now - at
+        );
     }
 }

@@ -1,121 +1,122 @@
-//! What is said of trouble: a line when it starts and one when it ends, and not one for each retry.
+//! Tests of the warnings of an outage: one when it starts and one when it ends, and none for each
+//! retry.
 
-use super::scripted::{ScriptedRun, lost};
+use super::scripted::{ScriptedRun, response_lost};
 use super::*;
 
-/// An upload whose parts come one by one, the first of them on its way.
+/// A run that sends one part at a time, with the first part in flight.
 fn streaming() -> ScriptedRun {
-    let mut run = ScriptedRun::new(settings(1, 1));
-    read(&mut run, 1);
-    run.tell(Event::MultipartNeeded);
-    run.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
+    let mut run = ScriptedRun::new(test_config(1, 1));
+    read_part(&mut run, 1);
+    run.handle_event(Event::MultipartNeeded);
+    run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     run
 }
 
-fn read(run: &mut ScriptedRun, number: u32) {
+fn read_part(run: &mut ScriptedRun, number: u32) {
     let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
-    run.tell(Event::Part { number, digest });
+    run.handle_event(Event::Part { number, digest });
 }
 
 fn acknowledge(run: &mut ScriptedRun, number: u32) {
-    assert_eq!(run.last(), &ApiCall::Part(number));
+    assert_eq!(run.last_call(), &ApiCall::Part(number));
     let body = Bytes::from_static(b"abc");
-    let held = held(&format!("e{number}"), &body, false);
-    run.ok(ApiCall::Part(number), Outcome::Stored { meta: held, crc32: crc32fast::hash(&body) });
+    let meta = response_meta(&format!("e{number}"), &body);
+    run.succeed(ApiCall::Part(number), Outcome::Stored { meta, crc32: crc32fast::hash(&body) });
 }
 
-/// A part fails once and is then acknowledged.
-fn stumble(run: &mut ScriptedRun, number: u32) {
-    run.fails(ApiCall::Part(number), lost());
+/// Fails a part once and then acknowledges it.
+fn fail_once(run: &mut ScriptedRun, number: u32) {
+    run.fail(ApiCall::Part(number), response_lost());
     run.wait();
     acknowledge(run, number);
 }
 
 #[test]
-fn single_parts_that_fail_among_good_ones_are_one_trouble() {
+fn single_failed_parts_among_acknowledged_ones_are_one_outage() {
     let mut run = streaming();
     for number in 1..=30 {
         run.now += SECOND;
-        stumble(&mut run, number);
-        read(&mut run, number + 1);
+        fail_once(&mut run, number);
+        read_part(&mut run, number + 1);
     }
-    assert_eq!(run.notes.len(), 2, "{:?}", run.notes);
-    // After a calm minute it is news again.
+    assert_eq!(run.warnings.len(), 2, "{:?}", run.warnings);
+    // A failure after a minute without failures is a new outage.
     run.now += 61 * SECOND;
-    stumble(&mut run, 31);
-    assert_eq!(run.notes.len(), 4, "{:?}", run.notes);
+    fail_once(&mut run, 31);
+    assert_eq!(run.warnings.len(), 4, "{:?}", run.warnings);
 }
 
 #[test]
-fn a_standstill_is_mentioned_even_where_trouble_was_mentioned_a_moment_ago() {
+fn ten_seconds_without_progress_are_reported_even_just_after_another_outage() {
     let mut run = streaming();
-    stumble(&mut run, 1);
-    read(&mut run, 2);
-    assert_eq!(run.notes.len(), 2);
-    let began = run.now;
-    run.fails(ApiCall::Part(2), lost());
-    while run.notes.len() == 2 {
+    fail_once(&mut run, 1);
+    read_part(&mut run, 2);
+    assert_eq!(run.warnings.len(), 2);
+    let start = run.now;
+    run.fail(ApiCall::Part(2), response_lost());
+    while run.warnings.len() == 2 {
         run.now = run.upload.poll_timeout().unwrap();
         run.upload.handle_timeout(run.now);
-        run.act();
+        run.take_actions();
         if run.upload.in_flight() > 0 {
-            run.fails(ApiCall::Part(2), lost());
+            run.fail(ApiCall::Part(2), response_lost());
         }
     }
-    assert_eq!(run.now, began + 10 * SECOND);
+    assert_eq!(run.now, start + 10 * SECOND);
     if run.upload.in_flight() == 0 {
         run.wait();
     }
     acknowledge(&mut run, 2);
-    assert_eq!(run.notes.len(), 4, "{:?}", run.notes);
+    assert_eq!(run.warnings.len(), 4, "{:?}", run.warnings);
 }
 
 #[test]
-fn patience_is_counted_from_the_last_progress_however_long_the_upload_has_run() {
+fn the_retry_budget_starts_at_the_last_progress_of_a_long_upload() {
     let mut run = streaming();
     run.now += 7200 * SECOND;
-    let began = run.now;
+    let start = run.now;
     while run.upload.in_flight() > 0 {
-        run.fails(ApiCall::Part(1), lost());
-        if matches!(run.last(), ApiCall::Abort { .. }) {
+        run.fail(ApiCall::Part(1), response_lost());
+        if matches!(run.last_call(), ApiCall::Abort { .. }) {
             break;
         }
         run.wait();
     }
-    assert!(run.now >= began + 3600 * SECOND, "gave up after {:?}", run.now - began);
+    assert!(run.now >= start + 3600 * SECOND, "aborted after {:?}", run.now - start);
 }
 
-fn refused() -> Failure {
-    super::model::Model::refuse(401, "NotAuthenticated")
+fn unauthorized() -> Failure {
+    Model::rejection(401, "NotAuthenticated")
 }
 
 #[test]
-fn refused_credentials_are_looked_at_again_within_seconds_whatever_failed_before() {
+fn rejected_credentials_are_retried_within_two_seconds_after_any_other_failures() {
     let mut run = streaming();
     for _ in 0..12 {
-        run.fails(ApiCall::Part(1), lost());
+        run.fail(ApiCall::Part(1), response_lost());
         run.wait();
     }
     for _ in 0..50 {
-        let refused_at = run.now;
-        run.fails(ApiCall::Part(1), refused());
+        let rejected_at = run.now;
+        run.fail(ApiCall::Part(1), unauthorized());
         run.wait();
-        assert!(run.now - refused_at <= 2 * SECOND, "after {:?}", run.now - refused_at);
+        assert!(run.now - rejected_at <= 2 * SECOND, "after {:?}", run.now - rejected_at);
     }
 }
 
 #[test]
-fn of_refused_credentials_the_session_tells_and_of_what_comes_besides_a_line_is_said() {
+fn rejected_credentials_are_left_to_the_session_and_other_failures_are_reported() {
     let mut run = streaming();
-    run.fails(ApiCall::Part(1), refused());
+    run.fail(ApiCall::Part(1), unauthorized());
     run.wait();
     acknowledge(&mut run, 1);
-    assert_eq!(run.notes, [""; 0]);
-    read(&mut run, 2);
-    run.fails(ApiCall::Part(2), refused());
+    assert_eq!(run.warnings, [""; 0]);
+    read_part(&mut run, 2);
+    run.fail(ApiCall::Part(2), unauthorized());
     run.wait();
-    run.fails(ApiCall::Part(2), lost());
+    run.fail(ApiCall::Part(2), response_lost());
     run.wait();
     acknowledge(&mut run, 2);
-    assert_eq!(run.notes.len(), 2, "{:?}", run.notes);
+    assert_eq!(run.warnings.len(), 2, "{:?}", run.warnings);
 }

@@ -1,10 +1,11 @@
 //! Replays the recorded runs of the upload state machine and compares every action.
 //!
-//! Owns the reading of `recording.json.gz`: 3,000 runs of the simulation and 1,000 runs against a
-//! service that answers at random, made before the state machine was restructured. The file names
-//! nothing of this code: calls are the operations of the API, and all else has names of its own.
-//! The texts of warnings and errors are not in it. Invariant: the file is never made again. A wanted
-//! change of behaviour is listed beside the run that it concerns, with its reason.
+//! Owns the format of `recording.json.gz`: 3,000 runs of the simulation and 1,000 runs against a
+//! service with random responses, recorded before the state machine was restructured. Calls have
+//! the names of the API's operations, and the other values have names that do not depend on this
+//! code. The recording has no texts of warnings and errors. Must not know how the runs were made.
+//! Invariant: the file is not recorded again. An intended change of behaviour is listed beside its
+//! run, with the reason.
 
 use std::io::{BufRead, BufReader};
 
@@ -18,7 +19,7 @@ use crate::retry::Failure;
 use crate::upload::{MessageContext, PreviousObject, ProbeCondition};
 
 /// The transitions that the runs take.
-type Taken = std::collections::BTreeSet<(StateKind, StateKind)>;
+type TransitionSet = std::collections::BTreeSet<(StateKind, StateKind)>;
 
 const RECORDING: &[u8] = include_bytes!("recording.json.gz");
 
@@ -61,7 +62,7 @@ fn digests(json: &Json) -> Vec<PartDigest> {
     json.as_array().expect("a list").iter().map(digest).collect()
 }
 
-fn held(json: &Json) -> ObjectMeta {
+fn object_meta(json: &Json) -> ObjectMeta {
     ObjectMeta {
         etag: text(&json["etag"]),
         last_modified: text(&json["last-modified"]),
@@ -81,7 +82,7 @@ fn held(json: &Json) -> ObjectMeta {
 }
 
 fn call(json: &Json) -> ApiCall {
-    match json[0].as_str().expect("the name of a call") {
+    match json[0].as_str().expect("a call has a name") {
         "CreateMultipartUpload" => ApiCall::Create,
         "CreateIfNoneMatch" => ApiCall::ConditionalCreate(ProbeCondition::NoObject),
         "CreateIfMatch" => ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(
@@ -103,9 +104,9 @@ fn result(json: &Json) -> Result<Outcome, Failure> {
     let list = |json: &Json| json.as_array().expect("a list").clone();
     Ok(match json[0].as_str().expect("the name of a result") {
         "created" => Outcome::Created { upload_id: text(&json[1]).expect("an id") },
-        "stored" => Outcome::Stored { meta: held(&json[1]), crc32: number(&json[2]) as u32 },
-        "committed" => Outcome::Committed(held(&json[1])),
-        "object" => Outcome::Object(held(&json[1])),
+        "stored" => Outcome::Stored { meta: object_meta(&json[1]), crc32: number(&json[2]) as u32 },
+        "committed" => Outcome::Committed(object_meta(&json[1])),
+        "object" => Outcome::Object(object_meta(&json[1])),
         "parts" => Outcome::Parts(
             list(&json[1])
                 .iter()
@@ -142,7 +143,7 @@ fn result(json: &Json) -> Result<Outcome, Failure> {
         "credentials" => return Err(Failure::Credentials(error(&json[1]))),
         "local" => return Err(Failure::Local(error(&json[1]))),
         transport => {
-            let how = match transport {
+            let kind = match transport {
                 "connect" => TransportError::Connect,
                 "certificate" => TransportError::UntrustedCertificate,
                 "proxy" => TransportError::ProxyAuthRequired,
@@ -152,12 +153,12 @@ fn result(json: &Json) -> Result<Outcome, Failure> {
                 "invalid response" => TransportError::InvalidResponse,
                 other => panic!("{other} is not a result"),
             };
-            return Err(Failure::Transport { kind: how, text: "recorded".to_owned() });
+            return Err(Failure::Transport { kind, text: "recorded".to_owned() });
         }
     })
 }
 
-/// `None` is a timeout.
+/// `None` stands for a timeout.
 fn event(json: &Json) -> Option<Event> {
     Some(match json[0].as_str().expect("the name of an event") {
         "timeout" => return None,
@@ -260,66 +261,67 @@ fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
     })
 }
 
-/// What the state machine shows after an event: its actions, its next timeout, and its counts.
-fn reaction(upload: &mut Upload, taken: &mut Taken) -> Json {
+/// The output of the state machine after an event: its actions, its next timeout, and its counts.
+fn output(upload: &mut Upload, transitions: &mut TransitionSet) -> Json {
     let mut actions = Vec::new();
     while let Some(action) = upload.poll_action() {
         if let Action::Transition { from, to } = action {
-            taken.insert((from, to));
+            transitions.insert((from, to));
         }
         actions.extend(action_json(upload, &action));
     }
-    let mut reaction = json!([actions, null, 0, 0, 0, 0]);
-    counts(upload, &mut reaction);
-    reaction
+    let mut output = json!([actions, null, 0, 0, 0, 0]);
+    add_counts(upload, &mut output);
+    output
 }
 
-fn counts(upload: &Upload, reaction: &mut Json) {
+/// Adds the next timeout in nanoseconds and the counts.
+fn add_counts(upload: &Upload, output: &mut Json) {
     let (parts, bytes) = upload.acknowledged();
-    reaction[1] = json!(upload.poll_timeout().map(|at| at.as_nanos() as u64));
-    reaction[2] = json!(parts);
-    reaction[3] = json!(bytes);
-    reaction[4] = json!(upload.in_flight());
-    reaction[5] = json!(upload.retries());
+    output[1] = json!(upload.poll_timeout().map(|at| at.as_nanos() as u64));
+    output[2] = json!(parts);
+    output[3] = json!(bytes);
+    output[4] = json!(upload.in_flight());
+    output[5] = json!(upload.retries());
 }
 
-fn replay(run: &Json, taken: &mut Taken) {
+fn replay(run: &Json, transitions: &mut TransitionSet) {
     let mut upload = Upload::new(config(&run["config"]));
-    let mut aborting = String::new();
+    let mut aborted_id = String::new();
     let steps = run["steps"].as_array().expect("a list");
     for (index, step) in steps.iter().enumerate() {
         let now = time(&step[0]);
         match event(&step[1]) {
-            // The recording names the upload where the abort starts.
+            // The recording has the id of the upload at the start of the abort only.
             Some(Event::CallDone { call: ApiCall::Abort { .. }, result }) => {
-                let call = ApiCall::Abort { upload_id: aborting.clone() };
+                let call = ApiCall::Abort { upload_id: aborted_id.clone() };
                 upload.handle_event(now, Event::CallDone { call, result });
             }
             Some(event) => upload.handle_event(now, event),
             None => upload.handle_timeout(now),
         }
-        let got = reaction(&mut upload, taken);
+        let actual = output(&mut upload, transitions);
         for action in step[2][0].as_array().expect("a list") {
             if action[1][0] == "AbortMultipartUpload" {
-                aborting = text(&action[1][1]).unwrap_or_default();
+                aborted_id = text(&action[1][1]).unwrap_or_default();
             }
         }
-        assert_eq!(got, step[2], "run {}, step {index}: {}", run["run"], step[1]);
+        assert_eq!(actual, step[2], "run {}, step {index}: {}", run["run"], step[1]);
     }
 }
 
 #[test]
-fn the_state_machine_acts_as_it_did_when_it_was_recorded() {
+fn the_state_machine_returns_the_recorded_actions() {
     let lines = BufReader::new(GzDecoder::new(RECORDING)).lines();
-    let (mut runs, mut taken) = (0, Taken::new());
+    let (mut runs, mut transitions) = (0, TransitionSet::new());
     for line in lines {
         let line = line.expect("the recording is whole");
-        replay(&serde_json::from_str(&line).expect("a run is JSON"), &mut taken);
+        replay(&serde_json::from_str(&line).expect("a run is JSON"), &mut transitions);
         runs += 1;
     }
     assert_eq!(runs, 4000);
     let missing: Vec<_> =
-        TRANSITIONS.iter().filter(|(from, to, _)| !taken.contains(&(*from, *to))).collect();
+        TRANSITIONS.iter().filter(|(from, to, _)| !transitions.contains(&(*from, *to))).collect();
     let missing: Vec<_> = missing.into_iter().map(|(from, to, _)| (*from, *to)).collect();
-    assert_eq!(missing, super::transitions::RARE, "transitions that no run takes");
+    assert_eq!(missing, super::transitions::UNRECORDED, "transitions that no recorded run takes");
 }

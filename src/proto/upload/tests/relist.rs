@@ -1,6 +1,6 @@
-//! A commit that does not know a part as it was acknowledged.
+//! Tests of the state `RelistingParts`: a commit rejects the etag of an acknowledged part.
 
-use super::scripted::{ScriptedRun, abort};
+use super::scripted::{ScriptedRun, abort, response_lost};
 use super::*;
 use crate::api::ListedPart;
 
@@ -8,89 +8,90 @@ fn listed(number: u32, etag: &str, size: u64) -> ListedPart {
     ListedPart { part_number: number, etag: etag.to_owned(), size, md5: None }
 }
 
-/// The commit was refused for its parts, and the parts are being listed.
-fn healing() -> ScriptedRun {
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    run.refused(ApiCall::Commit, 400, "InvalidUploadPart");
-    assert_eq!(run.last(), &ApiCall::ListParts);
+/// A run whose commit was rejected for a part's etag, with the list of parts in flight.
+fn relisting() -> ScriptedRun {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
+    assert_eq!(run.last_call(), &ApiCall::ListParts);
     run
 }
 
 fn stored(etag: &str) -> Outcome {
     let body = Bytes::from_static(b"abc");
-    Outcome::Stored { meta: held(etag, &body, false), crc32: crc32fast::hash(&body) }
+    Outcome::Stored { meta: response_meta(etag, &body), crc32: crc32fast::hash(&body) }
 }
 
 #[test]
-fn another_etag_of_the_same_content_is_taken_up() {
-    let mut run = healing();
-    run.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3), listed(2, "late", 3)]));
-    assert_eq!(run.last(), &ApiCall::Commit);
+fn another_etag_of_the_same_content_is_adopted() {
+    let mut run = relisting();
+    run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3), listed(2, "late", 3)]));
+    assert_eq!(run.last_call(), &ApiCall::Commit);
     assert!(run.upload.commit_parts().eq([(1, "e1"), (2, "late")]));
 }
 
 #[test]
-fn a_part_that_the_service_lost_or_holds_otherwise_is_sent_again_from_its_buffer() {
+fn a_part_that_is_missing_or_differs_is_sent_again_from_its_buffer() {
     for second in [None, Some(listed(2, "e9", 2))] {
-        let mut run = healing();
+        let mut run = relisting();
         let parts = [Some(listed(1, "e1", 3)), second].into_iter().flatten().collect();
-        run.ok(ApiCall::ListParts, Outcome::Parts(parts));
-        assert_eq!(run.last(), &ApiCall::Part(2));
-        run.ok(ApiCall::Part(2), stored("again"));
-        assert_eq!(run.last(), &ApiCall::Commit);
+        run.succeed(ApiCall::ListParts, Outcome::Parts(parts));
+        assert_eq!(run.last_call(), &ApiCall::Part(2));
+        run.succeed(ApiCall::Part(2), stored("again"));
+        assert_eq!(run.last_call(), &ApiCall::Commit);
         assert!(run.upload.commit_parts().eq([(1, "e1"), (2, "again")]));
-        let ours = run.ours("new");
-        run.ok(ApiCall::Commit, Outcome::Committed(ours.clone()));
-        run.ok(ApiCall::Head, Outcome::Object(ours));
-        assert!(run.ended().is_ok());
+        let meta = run.object_meta("new");
+        run.succeed(ApiCall::Commit, Outcome::Committed(meta.clone()));
+        run.succeed(ApiCall::Head, Outcome::Object(meta));
+        assert!(run.result().is_ok());
     }
 }
 
 #[test]
-fn a_part_whose_buffer_was_used_again_cannot_be_sent_again_and_ends_the_run() {
-    let mut run = ScriptedRun::new(settings(1, 2));
-    run.creating();
-    run.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
-    // The first part is acknowledged while the stream goes on.
-    run.ok(ApiCall::Part(1), stored("e1"));
+fn a_missing_part_whose_buffer_was_released_ends_the_run() {
+    let mut run = ScriptedRun::new(test_config(1, 2));
+    run.start_create();
+    run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
+    // The first part is acknowledged before the end of the stream, so its buffer is released.
+    run.succeed(ApiCall::Part(1), stored("e1"));
     let body = Bytes::from_static(b"abc");
-    run.tell(Event::Part { number: 2, digest: digest::part(Algorithm::Sha256, &[body]) });
-    run.tell(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
-    run.ok(ApiCall::Part(2), stored("e2"));
-    run.refused(ApiCall::Commit, 400, "InvalidUploadPart");
-    run.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(2, "e2", 3)]));
-    assert_eq!(run.last(), &abort());
-    run.ok(abort(), Outcome::Removed);
-    assert_eq!(run.kind(), ErrorKind::Integrity);
+    run.handle_event(Event::Part { number: 2, digest: digest::part(Algorithm::Sha256, &[body]) });
+    run.handle_event(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
+    run.succeed(ApiCall::Part(2), stored("e2"));
+    run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
+    run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(2, "e2", 3)]));
+    assert_eq!(run.last_call(), &abort());
+    run.succeed(abort(), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Integrity);
 }
 
 #[test]
-fn a_commit_that_never_knows_its_parts_ends() {
-    let mut run = ScriptedRun::committing(settings(1, 2));
+fn a_commit_that_always_rejects_its_parts_ends_the_run() {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
     for _ in 0..3 {
-        run.refused(ApiCall::Commit, 400, "InvalidUploadPart");
-        run.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
-        run.ok(ApiCall::Part(2), stored("e2"));
+        run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
+        run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
+        run.succeed(ApiCall::Part(2), stored("e2"));
     }
-    run.refused(ApiCall::Commit, 400, "InvalidUploadPart");
-    assert_eq!(run.last(), &abort());
+    run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
+    assert_eq!(run.last_call(), &abort());
 }
 
 #[test]
-fn an_upload_that_is_gone_when_a_part_is_sent_again_may_have_been_committed_before() {
-    let mut run = ScriptedRun::committing(settings(1, 2));
-    // The answer to the first commit is lost, the upload seems open, and the second is refused.
-    run.fails(ApiCall::Commit, super::scripted::lost());
+fn an_upload_that_is_closed_when_a_part_is_sent_again_is_resolved_by_a_head() {
+    let mut run = ScriptedRun::committing(test_config(1, 2));
+    // The response to the first commit is lost, the upload is listed as open, and the second commit
+    // is rejected.
+    run.fail(ApiCall::Commit, response_lost());
     run.wait();
-    run.refused(ApiCall::Head, 404, "");
-    run.ok(ApiCall::ListParts, Outcome::Parts(Vec::new()));
+    run.reject(ApiCall::Head, 404, "");
+    run.succeed(ApiCall::ListParts, Outcome::Parts(Vec::new()));
     run.wait();
-    run.refused(ApiCall::Commit, 400, "InvalidUploadPart");
-    run.ok(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
-    assert_eq!(run.last(), &ApiCall::Part(2));
-    run.refused(ApiCall::Part(2), 404, "UploadNotFound");
-    assert_eq!(run.last(), &ApiCall::Head);
-    let ours = run.ours("new");
-    run.ok(ApiCall::Head, Outcome::Object(ours));
-    assert!(run.ended().is_ok());
+    run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
+    run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
+    assert_eq!(run.last_call(), &ApiCall::Part(2));
+    run.reject(ApiCall::Part(2), 404, "UploadNotFound");
+    assert_eq!(run.last_call(), &ApiCall::Head);
+    let meta = run.object_meta("new");
+    run.succeed(ApiCall::Head, Outcome::Object(meta));
+    assert!(run.result().is_ok());
 }

@@ -1,32 +1,38 @@
-//! A machine that is told one history, answer by answer.
+//! A run whose events are scripted: each test gives the responses one by one.
+//!
+//! Owns the streams that the scripts begin with. Must not know the model's state. Invariant: every
+//! action is taken from the state machine before the script goes on.
 
 use super::*;
+use crate::api::ListedPart;
 
-/// A machine, and what it has asked for so far.
+/// A state machine, and the actions that it has returned so far.
 pub struct ScriptedRun {
     pub upload: Upload,
     pub now: Duration,
     pub calls: Vec<ApiCall>,
-    pub notes: Vec<String>,
-    pub cut: Option<(u32, Vec<u64>)>,
+    pub warnings: Vec<String>,
+    /// The first part and the sizes in bytes of the last tail split.
+    pub tail_split: Option<(u32, Vec<u64>)>,
     pub finish: Option<Result<StoredObject, Error>>,
     pub transitions: Vec<(StateKind, StateKind)>,
 }
 
-pub fn lost() -> Failure {
-    Failure::Transport { kind: TransportError::ResponseLost, text: "reset".to_owned() }
+pub fn response_lost() -> Failure {
+    transport_failure(TransportError::ResponseLost, "reset")
 }
 
+/// A stop by SIGTERM.
 pub fn stop() -> Event {
     Event::Stop(Error::new(ErrorKind::Signal(15), "stopped by SIGTERM"))
 }
 
-/// An object of so many bytes of which the service tells nothing else.
-pub fn sized(etag: &str, size: u64) -> ObjectMeta {
+/// Object metadata with an etag and a size in bytes, and without digests.
+pub fn meta_of_size(etag: &str, size: u64) -> ObjectMeta {
     ObjectMeta { etag: Some(etag.to_owned()), size: Some(size), ..ObjectMeta::default() }
 }
 
-/// The abort of the upload of most stories.
+/// The abort of the upload `u`, which most scripts create.
 pub fn abort() -> ApiCall {
     abort_of("u")
 }
@@ -35,32 +41,49 @@ pub fn abort_of(upload_id: &str) -> ApiCall {
     ApiCall::Abort { upload_id: upload_id.to_owned() }
 }
 
+/// The list of the two parts that `committing` and `finish_parts` send.
+pub fn both_parts() -> Outcome {
+    let part = |part_number| ListedPart {
+        part_number,
+        etag: format!("e{part_number}"),
+        size: 3,
+        md5: None,
+    };
+    Outcome::Parts(vec![part(1), part(2)])
+}
+
+/// The result that a finished state machine returns.
+pub fn take_result(upload: &mut Upload) -> Option<Result<StoredObject, Error>> {
+    std::iter::from_fn(|| upload.poll_action()).find_map(|action| match action {
+        Action::Finish(result) => Some(result),
+        _ => None,
+    })
+}
+
 impl ScriptedRun {
-    pub fn new(settings: UploadConfig) -> ScriptedRun {
-        let (calls, notes) = (Vec::new(), Vec::new());
-        let upload = Upload::new(settings);
+    pub fn new(config: UploadConfig) -> ScriptedRun {
         ScriptedRun {
-            upload,
+            upload: Upload::new(config),
             now: SECOND,
-            calls,
-            notes,
-            cut: None,
+            calls: Vec::new(),
+            warnings: Vec::new(),
+            tail_split: None,
             finish: None,
             transitions: Vec::new(),
         }
     }
 
-    pub fn tell(&mut self, event: Event) {
+    pub fn handle_event(&mut self, event: Event) {
         self.upload.handle_event(self.now, event);
-        self.act();
+        self.take_actions();
     }
 
-    pub fn act(&mut self) {
+    pub fn take_actions(&mut self) {
         while let Some(action) = self.upload.poll_action() {
             match action {
                 Action::StartCall(call) => self.calls.push(call),
-                Action::Warn(text) => self.notes.push(text),
-                Action::SplitTail { first, sizes, .. } => self.cut = Some((first, sizes)),
+                Action::Warn(text) => self.warnings.push(text),
+                Action::SplitTail { first, sizes, .. } => self.tail_split = Some((first, sizes)),
                 Action::Transition { from, to } => self.transitions.push((from, to)),
                 Action::Finish(result) => self.finish = Some(result),
                 _ => {}
@@ -68,100 +91,111 @@ impl ScriptedRun {
         }
     }
 
-    pub fn ok(&mut self, call: ApiCall, outcome: Outcome) {
-        self.tell(Event::CallDone { call, result: Ok(outcome) });
+    pub fn succeed(&mut self, call: ApiCall, outcome: Outcome) {
+        self.handle_event(Event::CallDone { call, result: Ok(outcome) });
     }
 
-    pub fn fails(&mut self, call: ApiCall, failure: Failure) {
-        self.tell(Event::CallDone { call, result: Err(failure) });
+    pub fn fail(&mut self, call: ApiCall, failure: Failure) {
+        self.handle_event(Event::CallDone { call, result: Err(failure) });
     }
 
-    /// Each look at the object is answered 404, until something else is asked.
+    pub fn reject(&mut self, call: ApiCall, status: u16, code: &str) {
+        self.fail(call, Model::rejection(status, code));
+    }
+
+    /// Answers each HEAD with 404, until another call starts.
     #[track_caller]
-    pub fn hidden(&mut self) {
-        while self.last() == &ApiCall::Head {
-            self.refused(ApiCall::Head, 404, "");
+    pub fn reject_heads(&mut self) {
+        while self.last_call() == &ApiCall::Head {
+            self.reject(ApiCall::Head, 404, "");
             if self.upload.core.call.scheduled.is_some() {
                 self.wait();
             }
         }
     }
 
-    pub fn refused(&mut self, call: ApiCall, status: u16, code: &str) {
-        self.fails(call, Model::refuse(status, code));
-    }
-
-    /// Lets time pass until the machine begins something or ends.
+    /// Advances the time until a call starts or the run finishes.
     #[track_caller]
     pub fn wait(&mut self) {
-        let before = self.calls.len();
-        while self.calls.len() == before && self.finish.is_none() {
-            let at = self.upload.poll_timeout().expect("it waits for nothing");
+        let started = self.calls.len();
+        while self.calls.len() == started && self.finish.is_none() {
+            let at = self.upload.poll_timeout().expect("no timer runs");
             self.now = self.now.max(at);
             self.upload.handle_timeout(self.now);
-            self.act();
+            self.take_actions();
         }
     }
 
+    /// The last call that started; panics if the run is finished.
     #[track_caller]
-    pub fn last(&self) -> &ApiCall {
+    pub fn last_call(&self) -> &ApiCall {
         assert!(self.finish.is_none(), "{:?}", self.finish);
         self.calls.last().unwrap()
     }
 
+    /// The result of the run; panics if it is not finished.
     #[track_caller]
-    pub fn ended(&self) -> &Result<StoredObject, Error> {
-        self.finish.as_ref().unwrap_or_else(|| panic!("no end after {:?}", self.calls))
+    pub fn result(&self) -> &Result<StoredObject, Error> {
+        self.finish.as_ref().unwrap_or_else(|| panic!("not finished after {:?}", self.calls))
     }
 
+    /// The kind of the error of the run; panics if it succeeded.
     #[track_caller]
-    pub fn kind(&self) -> ErrorKind {
-        self.ended().as_ref().unwrap_err().kind
+    pub fn error_kind(&self) -> ErrorKind {
+        self.result().as_ref().unwrap_err().kind
     }
 
-    /// The commit of a stream of two parts, three bytes each, is on its way.
-    pub fn committing(settings: UploadConfig) -> ScriptedRun {
-        let mut run = ScriptedRun::new(settings);
-        run.creating();
-        run.ok(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
+    /// A run that has read two parts of three bytes each, and has its commit in flight.
+    pub fn committing(config: UploadConfig) -> ScriptedRun {
+        let mut run = ScriptedRun::new(config);
+        run.start_create();
+        run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
         run.finish_parts();
         run
     }
 
-    pub fn creating(&mut self) {
+    /// Reads the first part of a longer stream, so that the create is in flight.
+    pub fn start_create(&mut self) {
         let body = Bytes::from_static(b"abc");
-        self.tell(Event::Part { number: 1, digest: digest::part(Algorithm::Sha256, &[body]) });
-        self.tell(Event::MultipartNeeded);
+        let digest = digest::part(Algorithm::Sha256, &[body]);
+        self.handle_event(Event::Part { number: 1, digest });
+        self.handle_event(Event::MultipartNeeded);
     }
 
+    /// Reads the second part and the end of the stream, and acknowledges both parts.
     pub fn finish_parts(&mut self) {
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-        self.tell(Event::Part { number: 2, digest });
-        self.tell(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
+        self.handle_event(Event::Part { number: 2, digest });
+        self.handle_event(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
         for number in [1, 2] {
-            let held = held(&format!("e{number}"), &body, false);
-            let stored = Outcome::Stored { meta: held, crc32: crc32fast::hash(&body) };
-            self.ok(ApiCall::Part(number), stored);
+            let meta = response_meta(&format!("e{number}"), &body);
+            let stored = Outcome::Stored { meta, crc32: crc32fast::hash(&body) };
+            self.succeed(ApiCall::Part(number), stored);
         }
         assert_eq!(self.calls.last(), Some(&ApiCall::Commit));
     }
 
-    /// The put of a stream of three bytes is on its way.
-    pub fn putting(settings: UploadConfig) -> ScriptedRun {
-        let mut run = ScriptedRun::new(settings);
+    /// A run that has read a stream of three bytes, and has its put in flight.
+    pub fn storing(config: UploadConfig) -> ScriptedRun {
+        let mut run = ScriptedRun::new(config);
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-        run.tell(Event::Part { number: 1, digest });
-        run.tell(Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
-        assert_eq!(run.last(), &ApiCall::Put);
+        run.handle_event(Event::Part { number: 1, digest });
+        run.handle_event(Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
+        assert_eq!(run.last_call(), &ApiCall::Put);
         run
     }
 
-    /// What the committed object looks like.
-    pub fn ours(&self, etag: &str) -> ObjectMeta {
+    /// The metadata of the committed object in the response to a HEAD.
+    pub fn object_meta(&self, etag: &str) -> ObjectMeta {
         let sha256 = self.upload.core.whole_checksum();
         let multipart = Digests { sha256, ..Digests::default() };
-        ObjectMeta { multipart, ..sized(etag, 6) }
+        ObjectMeta { multipart, ..meta_of_size(etag, 6) }
+    }
+
+    /// The metadata of the committed object in the response to the commit. It has no size.
+    pub fn commit_meta(&self, etag: &str) -> ObjectMeta {
+        ObjectMeta { size: None, ..self.object_meta(etag) }
     }
 }

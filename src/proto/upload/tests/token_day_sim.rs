@@ -1,8 +1,8 @@
-//! A day of an upload in virtual time: the machine of the upload and the life of its token together,
-//! joined as `drive`, `service` and `session` join them.
+//! One day of an upload in virtual time: the upload machine together with the token life cycle.
 //!
-//! What must hold of tokens at every moment is asserted where the moment passes, in `surroundings`;
-//! here it is what becomes of the stream.
+//! Owns the connection between the two, which the driver, the client and the session make in the
+//! program. Must not know how a token is refreshed; `SimEnvironment` asserts what holds of tokens.
+//! Invariant: the stream is stored whole, or no valid token existed for `--retry-for`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -11,85 +11,93 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{StoredObject, Upload, UploadConfig};
+use crate::api::Precondition;
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, ErrorKind};
 use crate::retry::Failure;
-use crate::token_lifecycle::simulation::environment::{self, Signed, SimEnvironment};
+use crate::token_lifecycle::simulation::environment::{EnvironmentEvent, Signed, SimEnvironment};
 use crate::token_lifecycle::simulation::scenario::{Auth, HOUR, Scenario, any_day, secs};
 use crate::token_lifecycle::{SigningRequest, TokenDecision};
-use crate::upload::tests::model::{Model, Sent};
-use crate::upload::{Action, ApiCall, Event};
+use crate::upload::tests::model::{Model, SentRequest};
+use crate::upload::{Action, ApiCall, Event, Outcome};
 
-/// Parts in flight, and one that is being filled.
+/// The largest number of parts in flight.
 const PARALLEL: usize = 4;
+/// The number of parts that fit into memory: those in flight, and one that is being read.
 const BUFFERS: usize = PARALLEL + 1;
-/// A part is there every five minutes.
-const BETWEEN_PARTS: u64 = 300;
-const PARTS: usize = (24 * HOUR / BETWEEN_PARTS) as usize;
+/// The seconds from one part to the next.
+const PART_INTERVAL: u64 = 300;
+const PARTS: usize = (24 * HOUR / PART_INTERVAL) as usize;
 
-enum Due {
-    Around(environment::EnvironmentEvent),
-    /// The producer has another part, or the end.
+/// What happens at a scheduled time.
+enum DayEvent {
+    Environment(EnvironmentEvent),
+    /// The producer has the next part, or the end of the stream.
     Read,
-    /// A call that is to be performed looks for something to be signed with.
-    Ask(ApiCall),
-    /// A request is answered.
-    Answered {
-        sent: Sent,
+    /// A call needs a token to be signed with.
+    Sign(ApiCall),
+    /// The service answers a request, `duration` seconds after it was signed.
+    Response {
+        request: SentRequest,
         signed: Signed,
-        took: u64,
+        duration: u64,
     },
 }
 
 struct Day {
-    around: SimEnvironment,
+    environment: SimEnvironment,
     upload: Upload,
     model: Model,
-    due: BTreeMap<(u64, u64), Due>,
+    /// What is scheduled, by time in seconds and then by order of scheduling.
+    queue: BTreeMap<(u64, u64), DayEvent>,
     serial: u64,
+    /// The content of the parts of the stream.
     stream: Vec<Bytes>,
+    /// The number of parts read so far.
     read: usize,
-    held: HashMap<u32, Bytes>,
+    /// The parts in memory, by number.
+    buffers: HashMap<u32, Bytes>,
     cancelled: bool,
+    /// The number of commits that were sent with an accepted token.
     commits: u32,
 }
 
 impl Day {
     fn new(scenario: Scenario) -> Day {
         let retry_for = secs(scenario.retry_for);
-        // Nothing is cut: the parts of this stream are what is looked at.
-        let settings = UploadConfig { retry_for, ..UploadConfig::plain(PARALLEL) };
+        let config = UploadConfig { retry_for, ..UploadConfig::plain(PARALLEL) };
         Day {
-            around: SimEnvironment::new(scenario),
-            upload: Upload::new(settings),
+            environment: SimEnvironment::new(scenario),
+            upload: Upload::new(config),
             model: Model::default(),
-            due: BTreeMap::new(),
+            queue: BTreeMap::new(),
             serial: 0,
             stream: (0..PARTS).map(|i| Bytes::from(vec![i as u8; 1 + i % 5])).collect(),
             read: 0,
-            held: HashMap::new(),
+            buffers: HashMap::new(),
             cancelled: false,
             commits: 0,
         }
     }
 
-    fn after(&mut self, delay: u64, due: Due) {
+    /// Schedules an event in `delay` seconds.
+    fn schedule(&mut self, delay: u64, event: DayEvent) {
         self.serial += 1;
-        self.due.insert((self.around.time + delay, self.serial), due);
+        self.queue.insert((self.environment.time + delay, self.serial), event);
     }
 
     fn now(&self) -> Duration {
-        secs(self.around.time)
+        secs(self.environment.time)
     }
 
     /// Runs to the end of the upload.
     fn run(mut self) -> (Day, Result<StoredObject, Error>) {
-        self.after(BETWEEN_PARTS, Due::Read);
+        self.schedule(PART_INTERVAL, DayEvent::Read);
         loop {
             while let Some(action) = self.upload.poll_action() {
                 match action {
-                    Action::StartCall(call) => self.after(0, Due::Ask(call)),
-                    Action::ReleasePart(number) => drop(self.held.remove(&number)),
+                    Action::StartCall(call) => self.schedule(0, DayEvent::Sign(call)),
+                    Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
                     Action::CancelParts => self.cancelled = true,
                     Action::Warn(_)
                     | Action::StopReading
@@ -99,58 +107,65 @@ impl Day {
                     Action::Finish(result) => return (self, result),
                 }
             }
-            self.around.run_background();
-            for (delay, event) in std::mem::take(&mut self.around.scheduled) {
-                self.after(delay, Due::Around(event));
+            self.environment.run_background();
+            for (delay, event) in std::mem::take(&mut self.environment.scheduled) {
+                self.schedule(delay, DayEvent::Environment(event));
             }
-            // A wake that was planned anew is dropped here: to act on it would plan another.
-            while let Some(entry) = self.due.first_entry()
-                && matches!(entry.get(), Due::Around(event) if !self.around.is_current(*event))
+            while let Some((_, event)) = self.queue.first_key_value()
+                && self.is_superseded(event)
             {
-                entry.remove();
+                self.queue.pop_first();
             }
+            // The virtual time of the day has whole seconds.
             let timeout = self.upload.poll_timeout().map(|at| at.as_millis().div_ceil(1000) as u64);
-            let next = self.due.keys().next().map(|(at, _)| *at);
+            let next = self.queue.keys().next().map(|(at, _)| *at);
             match (next, timeout) {
                 (Some(at), timeout) if timeout.is_none_or(|timeout| at <= timeout) => {
-                    let (_, due) = self.due.pop_first().expect("it was just seen");
-                    self.around.time = at;
-                    self.happens(due);
+                    let (_, event) = self.queue.pop_first().expect("the queue has an entry");
+                    self.environment.time = at;
+                    self.process(event);
                 }
                 (_, Some(at)) => {
-                    self.around.time = self.around.time.max(at);
+                    self.environment.time = self.environment.time.max(at);
                     self.upload.handle_timeout(self.now());
                 }
-                (_, None) => panic!("nothing is due, and the machine waits for nothing"),
+                (_, None) => panic!("the queue is empty, and no timer runs"),
             }
         }
     }
 
-    fn happens(&mut self, due: Due) {
-        match due {
-            Due::Around(event) => self.around.handle(event),
-            Due::Read => self.reads(),
-            Due::Ask(call) => self.asks(call),
-            Due::Answered { sent, signed, took } => {
-                self.around.on_response(signed, took);
-                let result = match signed.ok {
-                    true => self.model.perform(&sent, true),
-                    false => Err(Model::refuse(401, "NotAuthenticated")),
+    /// Whether a later wake-up has replaced this one. It is dropped, as performing it schedules
+    /// another.
+    fn is_superseded(&self, event: &DayEvent) -> bool {
+        matches!(event, DayEvent::Environment(event) if !self.environment.is_current(*event))
+    }
+
+    fn process(&mut self, event: DayEvent) {
+        match event {
+            DayEvent::Environment(event) => self.environment.handle(event),
+            DayEvent::Read => self.read_part(),
+            DayEvent::Sign(call) => self.sign(call),
+            DayEvent::Response { request, signed, duration } => {
+                self.environment.on_response(signed, duration);
+                let result = if signed.ok {
+                    self.model.perform(&request, &Precondition::IfNoneMatch)
+                } else {
+                    Err(Model::rejection(401, "NotAuthenticated"))
                 };
-                self.done(sent.call, result);
+                self.call_done(request.call, result);
             }
         }
     }
 
-    /// The producer is held while no buffer is free.
-    fn reads(&mut self) {
-        if self.held.len() >= BUFFERS {
-            return self.after(1, Due::Read);
+    /// Reads the next part or the end of the stream, once a buffer is free.
+    fn read_part(&mut self) {
+        if self.buffers.len() >= BUFFERS {
+            return self.schedule(1, DayEvent::Read);
         }
         let now = self.now();
         let Some(part) = self.stream.get(self.read).cloned() else {
-            let whole = self.stream.concat();
-            let (bytes, crc32) = (whole.len() as u64, crc32fast::hash(&whole));
+            let stream = self.stream.concat();
+            let (bytes, crc32) = (stream.len() as u64, crc32fast::hash(&stream));
             return self.upload.handle_event(now, Event::EndOfStream { bytes, crc32 });
         };
         if self.read == 1 {
@@ -159,64 +174,71 @@ impl Day {
         self.read += 1;
         let number = self.read as u32;
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&part));
-        self.held.insert(number, part);
+        self.buffers.insert(number, part);
         self.upload.handle_event(now, Event::Part { number, digest });
-        self.after(BETWEEN_PARTS, Due::Read);
+        self.schedule(PART_INTERVAL, DayEvent::Read);
     }
 
-    /// As a session does for an attempt: use, wait, renew first or give up.
-    fn asks(&mut self, call: ApiCall) {
-        let takes = self.around.scenario.part;
-        let attempt = match call {
+    /// Signs a call and sends it, waits for a token, or fails the call.
+    fn sign(&mut self, call: ApiCall) {
+        let part_duration = self.environment.scenario.part;
+        let signing = match call {
             ApiCall::Part(_) if self.cancelled => return,
-            ApiCall::Part(of) => {
-                SigningRequest::Transfer { transfer_id: of.into(), estimate: Some(secs(takes)) }
-            }
+            ApiCall::Part(number) => SigningRequest::Transfer {
+                transfer_id: number.into(),
+                estimate: Some(secs(part_duration)),
+            },
             ApiCall::Abort { .. } => SigningRequest::Abort,
             _ => SigningRequest::Small,
         };
-        let signed = match self.around.decide(attempt) {
+        let signed = match self.environment.decide(signing) {
             (_, Some(signed)) => signed,
             (TokenDecision::TimedOut, _) => {
-                let error = Error::credentials("nothing valid to sign with");
-                return self.done(call, Err(Failure::Credentials(error)));
+                let error = Error::credentials("no valid token");
+                return self.call_done(call, Err(Failure::Credentials(error)));
             }
-            (TokenDecision::RefreshFirst, _) => return self.after(3, Due::Ask(call)),
-            _ => return self.after(1, Due::Ask(call)),
+            (TokenDecision::RefreshFirst, _) => return self.schedule(3, DayEvent::Sign(call)),
+            _ => return self.schedule(1, DayEvent::Sign(call)),
         };
         self.commits += u32::from(call == ApiCall::Commit && signed.ok);
-        let whole = || Bytes::from(self.stream.concat());
+        let is_part = matches!(call, ApiCall::Part(_));
+        let duration = if is_part && signed.ok { part_duration } else { 1 };
+        let request = self.request(call);
+        self.schedule(duration, DayEvent::Response { request, signed, duration });
+    }
+
+    fn request(&self, call: ApiCall) -> SentRequest {
         let body = match &call {
-            ApiCall::Part(number) => self.held.get(number).expect("a part has its buffer").clone(),
-            _ => whole(),
+            ApiCall::Part(number) => {
+                self.buffers.get(number).expect("a part is sent from its buffer").clone()
+            }
+            _ => Bytes::from(self.stream.concat()),
         };
         let digests = self.stream.iter().map(|part| {
             digest::part(Algorithm::Sha256, std::slice::from_ref(part)).value.expect("a digest")
         });
-        let multipart = (call == ApiCall::Head)
+        let multipart_sha256 = (call == ApiCall::Head)
             .then(|| digest::multipart(Algorithm::Sha256, &digests.collect::<Vec<_>>()));
-        let sent = Sent {
-            upload: self.upload.upload_id().map(str::to_owned),
+        SentRequest {
+            upload_id: self.upload.upload_id().map(str::to_owned),
             parts: self.upload.commit_parts().map(|(n, etag)| (n, etag.to_owned())).collect(),
-            multipart,
+            multipart_sha256,
             call,
             body,
-        };
-        let took = if matches!(sent.call, ApiCall::Part(_)) && signed.ok { takes } else { 1 };
-        self.after(took, Due::Answered { sent, signed, took });
+        }
     }
 
-    fn done(&mut self, call: ApiCall, result: Result<crate::upload::Outcome, Failure>) {
-        // What was cancelled may still land at the service, but is never heard of again.
+    fn call_done(&mut self, call: ApiCall, result: Result<Outcome, Failure>) {
+        // The service may perform a cancelled request, but its response does not arrive.
         if !(self.cancelled && matches!(call, ApiCall::Part(_))) {
             self.upload.handle_event(self.now(), Event::CallDone { call, result });
         }
     }
 }
 
-/// The stream is whole, and was committed once; or there was nothing valid for `--retry-for`, which
-/// is exit 3, and nothing has appeared.
-fn judged(scenario: Scenario) -> Day {
+/// Runs a day and asserts that the stream was committed once and whole, or that no valid token
+/// existed for `--retry-for`, which is exit code 3, and nothing was stored.
+fn check_day(scenario: Scenario) -> Day {
     let case = format!("{scenario:?}");
     let (day, result) = Day::new(scenario).run();
     match &result {
@@ -224,37 +246,41 @@ fn judged(scenario: Scenario) -> Day {
             let object = day.model.object.as_ref().map(|(_, body)| body.clone());
             assert_eq!(object, Some(Bytes::from(day.stream.concat())), "{case}");
             assert_eq!((stored.parts as usize, day.commits), (PARTS, 1), "{case}");
-            assert!(day.model.uploads.is_empty() && !day.around.tally.gave_up, "{case}");
+            assert!(day.model.uploads.is_empty() && !day.environment.tally.gave_up, "{case}");
         }
         Err(error) => {
             assert_eq!(error.kind, ErrorKind::Credentials, "{error}: {case}");
-            assert!(day.around.tally.gave_up && day.model.object.is_none(), "{case}");
-            let named = day.model.uploads.keys().all(|id| {
-                error.hint.as_ref().is_some_and(|next| next.contains(&format!("ABORT {id}")))
+            assert!(day.environment.tally.gave_up && day.model.object.is_none(), "{case}");
+            let all_named = day.model.uploads.keys().all(|id| {
+                error.hint.as_ref().is_some_and(|hint| hint.contains(&format!("ABORT {id}")))
             });
-            assert!(named, "an open upload is not named: {error}: {case}");
+            assert!(all_named, "an open upload is not named: {error}: {case}");
         }
     }
     day
 }
 
 #[test]
-fn a_quiet_day_with_tokens_of_minutes_costs_neither_a_wait_nor_a_refusal() {
+fn a_day_with_short_lived_tokens_and_no_faults_needs_no_wait_and_rejects_no_request() {
     for life in [300, 3600] {
-        let day = judged(Scenario { part: 100, ..Scenario::quiet(life) });
-        assert_eq!((day.around.tally.waits, day.around.tally.rejected), (0, 0), "lives of {life}");
+        let day = check_day(Scenario { part: 100, ..Scenario::quiet(life) });
+        assert_eq!(
+            (day.environment.tally.waits, day.environment.tally.rejected),
+            (0, 0),
+            "lifetime {life} s"
+        );
         assert!(day.model.object.is_some());
     }
 }
 
 #[test]
-fn logins_and_rotations_carry_a_day_in_which_the_auth_service_is_down_most_of_the_time() {
+fn rotated_token_files_suffice_for_a_day_with_an_auth_service_that_mostly_fails() {
     for life in [300, 3600] {
         for kind in [Auth::Fails, Auth::SameEnd, Auth::Hangs, Auth::Rejects] {
             let step = 7 * life as usize / 2;
-            let begins = (50..26 * HOUR).step_by(step);
-            let auth = begins.clone().flat_map(|at| [(at, kind), (at + 2 * life, Auth::Works)]);
-            let rotations = begins.map(|at| at + 2 * life + 30).collect();
+            let starts = (50..26 * HOUR).step_by(step);
+            let auth = starts.clone().flat_map(|at| [(at, kind), (at + 2 * life, Auth::Works)]);
+            let rotations = starts.map(|at| at + 2 * life + 30).collect();
             let auth = auth.collect();
             let scenario = Scenario {
                 auth,
@@ -263,9 +289,9 @@ fn logins_and_rotations_carry_a_day_in_which_the_auth_service_is_down_most_of_th
                 part: 100,
                 ..Scenario::quiet(life)
             };
-            let day = judged(scenario);
-            assert!(day.model.object.is_some(), "{kind:?} in lives of {life}");
-            assert_eq!(day.around.tally.rejected, 0, "{kind:?} in lives of {life}");
+            let day = check_day(scenario);
+            assert!(day.model.object.is_some(), "{kind:?}, lifetime {life} s");
+            assert_eq!(day.environment.tally.rejected, 0, "{kind:?}, lifetime {life} s");
         }
     }
 }
@@ -273,9 +299,9 @@ fn logins_and_rotations_carry_a_day_in_which_the_auth_service_is_down_most_of_th
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
-    fn whatever_a_day_brings_the_stream_is_whole_or_nothing_valid_was_there_for_too_long(
+    fn any_day_ends_with_the_whole_stream_or_without_a_valid_token_for_the_retry_budget(
         scenario in any_day()
     ) {
-        judged(scenario);
+        check_day(scenario);
     }
 }
