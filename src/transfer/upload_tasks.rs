@@ -66,6 +66,7 @@ impl UploadTasks {
         self.buffers.insert(number, chunks);
     }
 
+    /// Drops the bytes of a part. A request in flight keeps its own handle to them.
     pub(super) fn release_part(&mut self, number: u32) {
         self.buffers.remove(&number);
     }
@@ -75,6 +76,7 @@ impl UploadTasks {
         self.part_tasks.drain().for_each(|(_, task)| task.abort());
     }
 
+    /// Aborts all tasks.
     pub(super) fn abort_all(&mut self) {
         self.tasks.abort_all();
     }

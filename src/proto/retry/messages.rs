@@ -65,22 +65,6 @@ impl Failure {
             _ => message,
         }
     }
-
-    /// Whether a retention rule forbids to replace or delete the object.
-    pub fn is_retention(&self) -> bool {
-        let Failure::ErrorResponse(response) = self else { return false };
-        response.code.as_deref() == Some(RETENTION)
-    }
-
-    /// Whether the error code shows that the bucket exists.
-    pub fn shows_bucket(&self) -> bool {
-        let Failure::ErrorResponse(response) = self else { return false };
-        match response.code.as_deref().unwrap_or_default() {
-            "UploadNotFound" | "ObjectNotFound" | "InvalidUploadPart" => true,
-            "IfNoneMatchFailed" | "IfMatchFailed" | "NoEtagMatch" => true,
-            code => code == RETENTION || code == "BucketIsReadonly",
-        }
-    }
 }
 
 /// What the user can do about an error response.
