@@ -67,10 +67,12 @@ impl Value {
         (bytes.len() == algorithm.size()).then_some(Value { algorithm, bytes })
     }
 
+    /// The algorithm of the checksum.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
+    /// The bytes of the checksum, in the order of the API.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -167,16 +169,19 @@ impl HasherState {
 }
 
 impl Hasher {
+    /// A hasher that has seen no bytes.
     pub fn new(algorithm: Algorithm) -> Hasher {
         Hasher { size: 0, crc32: crc32fast::Hasher::new(), state: HasherState::new(algorithm) }
     }
 
+    /// Adds the next bytes of the part.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
         self.crc32.update(bytes);
         self.state.update(bytes);
     }
 
+    /// The digest of all bytes.
     pub fn finish(self) -> PartDigest {
         PartDigest { size: self.size, crc32: self.crc32.finalize(), value: self.state.finish() }
     }

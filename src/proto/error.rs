@@ -76,22 +76,27 @@ impl Error {
         Error { kind, message: message.into(), hint: None }
     }
 
+    /// An error of kind [`ErrorKind::Usage`].
     pub fn usage(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Usage, message)
     }
 
+    /// An error of kind [`ErrorKind::Credentials`].
     pub fn credentials(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Credentials, message)
     }
 
+    /// An error of kind [`ErrorKind::Service`].
     pub fn service(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Service, message)
     }
 
+    /// An error of kind [`ErrorKind::Source`].
     pub fn source(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Source, message)
     }
 
+    /// An error of kind [`ErrorKind::Integrity`].
     pub fn integrity(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Integrity, message)
     }

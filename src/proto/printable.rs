@@ -36,7 +36,7 @@ pub fn json(json: &str) -> Cow<'_, str> {
 }
 
 /// Replaces each control character by a space. For text that becomes part of an error message, where an
-/// escape sequence would be harder to read than a gap; [`line`] is applied later all the same.
+/// escape sequence would be harder to read than a gap; [`line()`] is applied later all the same.
 pub fn controls_as_spaces(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

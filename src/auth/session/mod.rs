@@ -46,7 +46,8 @@ use proto::error::Error;
 use proto::key::Key;
 use proto::sign::KeyId;
 use proto::token_lifecycle::{
-    NotThisToken, On401, RefreshPolicy, SigningRequest, TokenDecision, TokenEvent, TokenLifecycle,
+    NotThisToken, On401, RefreshPolicy, SignedAttempt, SigningRequest, TokenDecision, TokenEvent,
+    TokenLifecycle,
 };
 
 /// At the start, files that another process may be writing are read up to 4 times, 100 ms apart.
@@ -212,8 +213,11 @@ impl Session {
         let mut state = self.shared.state();
         let response = state.lifecycle.on_unauthorized(
             self.shared.now(),
-            credentials.generation,
-            (since_1970(signed.date), signed.at.elapsed()),
+            SignedAttempt {
+                generation: credentials.generation,
+                date: since_1970(signed.date),
+                took: signed.at.elapsed(),
+            },
             server_date.map(since_1970),
         );
         if matches!(response, On401::RereadFiles | On401::Retry(NotThisToken::Replaced)) {

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use crate::digest::Algorithm;
 use crate::printable::controls_as_spaces;
 
-/// A response as it was received: status, headers and a body of at most a few hundred KiB.
+/// A response as it was received. The transport limits the body.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
+    /// The HTTP status.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -53,6 +54,7 @@ pub struct ObjectMeta {
     /// Digests of the digests of the parts, from `opc-multipart-*`. CRC-32C is never among them: the
     /// service reports it for the whole object.
     pub multipart: Digests,
+    /// The `opc-request-id` of the response.
     pub request_id: Option<String>,
 }
 

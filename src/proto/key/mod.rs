@@ -40,11 +40,15 @@ pub enum KeyError {
     OtherPem(String),
     /// A PEM block cannot be decoded.
     Malformed,
+    /// A private key in the format of OpenSSH.
     OpenSsh,
+    /// A public key.
     PublicKey,
     /// A private key of another kind than RSA.
     NotRsa,
+    /// The key is encrypted and there is no pass phrase.
     NoPassphrase,
+    /// The pass phrase does not decrypt the key.
     WrongPassphrase,
     /// The encryption with this name is not supported.
     Encryption(String),

@@ -33,6 +33,7 @@ pub struct Token {
 /// Why a text is not a session token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenError {
+    /// The text is empty.
     Empty,
     /// The number of parts between dots, which must be three.
     Parts(usize),
@@ -42,6 +43,7 @@ pub enum TokenError {
     Json(&'static str),
     /// The signature is truncated.
     Signature,
+    /// The claim `exp` is missing or not a number.
     NoExpiry,
 }
 

@@ -113,8 +113,11 @@ pub enum FileState {
 /// How important an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// For the debug log only.
     Debug,
+    /// A change that is no problem.
     Info,
+    /// A problem that the user may have to solve.
     Warning,
 }
 

@@ -5,7 +5,7 @@
 //! calls report what happened, values say what to do. Invariants:
 //! 1. `TokenDecision::Use` is never returned for a token that has expired by the known clock, nor, except
 //!    once for an abort, for one that was rejected and has not passed a probe since.
-//! 2. At most one refresh, one probe and one time query are in flight.
+//! 2. At most one refresh, one probe of the current token and one time query are in flight.
 //! 3. While a stream is read, only a block of `retry_for` leads to `TokenDecision::TimedOut`.
 
 mod backoff;
@@ -26,7 +26,7 @@ use self::health::{Health, HealthInput};
 use self::refresh::RefreshState;
 pub use self::types::{
     BackgroundTask, Clocks, NotThisToken, On401, ProbeResult, RefreshOutcome, RefreshPolicy,
-    RefreshReason, SigningRequest, TokenDecision, TokenInfo,
+    RefreshReason, SignedAttempt, SigningRequest, TokenDecision, TokenInfo,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::health::HealthInput;
-use super::{Clocks, NotThisToken, On401, ProbeResult, TokenEvent, TokenLifecycle};
+use super::{Clocks, NotThisToken, On401, ProbeResult, SignedAttempt, TokenEvent, TokenLifecycle};
 
 /// The service rejects requests whose date differs more from its clock.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
@@ -16,16 +16,14 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 const REPORT_RETRIES_AFTER: Duration = Duration::from_secs(60);
 
 impl TokenLifecycle {
-    /// Records a 401. The request was signed by the token of `generation`, `signed.0` is its date by the
-    /// service's clock, `signed.1` how long it took, `server` the date of the response.
+    /// Records that an attempt got a 401 with the date `server`. Returns what the attempt must do.
     pub fn on_unauthorized(
         &mut self,
         now: Clocks,
-        generation: u64,
-        signed: (Duration, Duration),
+        attempt: SignedAttempt,
         server: Option<Duration>,
     ) -> On401 {
-        let not_this_token = self.not_this_token(now, generation, signed, server);
+        let not_this_token = self.not_this_token(now, attempt, server);
         if let Some(server) = server {
             self.on_server_date(now, server);
         }
@@ -47,17 +45,16 @@ impl TokenLifecycle {
     fn not_this_token(
         &self,
         now: Clocks,
-        generation: u64,
-        (date, took): (Duration, Duration),
+        attempt: SignedAttempt,
         server: Option<Duration>,
     ) -> Option<NotThisToken> {
         // A part takes many minutes on a slow connection: the date is compared with the service's clock
         // at the time of signing, not of the response.
-        let server_when_signed = server.map(|server| server.saturating_sub(took));
-        if server_when_signed.is_some_and(|server| server.abs_diff(date) > MAX_CLOCK_SKEW) {
+        let then = server.map(|server| server.saturating_sub(attempt.took));
+        if then.is_some_and(|then| then.abs_diff(attempt.date) > MAX_CLOCK_SKEW) {
             return Some(NotThisToken::Date);
         }
-        if generation != self.token.generation {
+        if attempt.generation != self.token.generation {
             return Some(NotThisToken::Replaced);
         }
         self.is_expired(now).then_some(NotThisToken::Expired)

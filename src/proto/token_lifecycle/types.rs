@@ -55,6 +55,17 @@ pub enum SigningRequest {
     Abort,
 }
 
+/// An attempt that has got a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedAttempt {
+    /// The number of the token that signed it.
+    pub generation: u64,
+    /// Its date: the service's time when it was signed, as far as it was known, since 1970.
+    pub date: Duration,
+    /// The time from signing to the response.
+    pub took: Duration,
+}
+
 /// What an attempt must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenDecision {

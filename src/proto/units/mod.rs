@@ -10,9 +10,13 @@ pub use display::{DisplayDuration, DisplayTime};
 
 use std::time::Duration;
 
+/// 1024 bytes.
 pub const KIB: u64 = 1 << 10;
+/// 1024 KiB in bytes.
 pub const MIB: u64 = 1 << 20;
+/// 1024 MiB in bytes.
 pub const GIB: u64 = 1 << 30;
+/// 1024 GiB in bytes.
 pub const TIB: u64 = 1 << 40;
 
 /// The longest duration that [`duration`] accepts, 100 years. A longer one could not be added to a time.

@@ -206,8 +206,13 @@ impl SimEnvironment {
             return self.lifecycle.on_success(self.now());
         }
         self.tally.rejected += 1;
-        let (date, server) = ((secs(signed.date), secs(took)), Some(secs(self.service())));
-        let action = self.lifecycle.on_unauthorized(self.now(), signed.generation, date, server);
+        let attempt = SignedAttempt {
+            generation: signed.generation,
+            date: secs(signed.date),
+            took: secs(took),
+        };
+        let server = Some(secs(self.service()));
+        let action = self.lifecycle.on_unauthorized(self.now(), attempt, server);
         if action == On401::RereadFiles {
             self.rejected.insert(signed.generation);
         }

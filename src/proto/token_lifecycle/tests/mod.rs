@@ -51,11 +51,16 @@ fn due(life: u64, refresh_before: Option<u64>) -> u64 {
     (0..life).find(|&second| lifecycle.next_task(at(second)) == refresh).unwrap()
 }
 
+/// An attempt that the token of this generation signed.
+fn attempt(generation: u64, date: Duration, took: Duration) -> SignedAttempt {
+    SignedAttempt { generation, date, took }
+}
+
 /// Rejects the current token at this second, under a valid date.
 fn reject(lifecycle: &mut TokenLifecycle, second: u64) -> On401 {
     let generation = lifecycle.token().generation;
     let date = lifecycle.clock(at(second));
-    lifecycle.on_unauthorized(at(second), generation, (date, Duration::ZERO), Some(date))
+    lifecycle.on_unauthorized(at(second), attempt(generation, date, Duration::ZERO), Some(date))
 }
 
 #[test]

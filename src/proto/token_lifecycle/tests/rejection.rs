@@ -10,7 +10,7 @@ fn a_401_that_took_long_still_concerns_the_token() {
     // A part that was signed under a valid date and took twenty minutes.
     let (signed, took) = (secs(WALL + 100), secs(1200));
     let server = Some(secs(WALL + 1300));
-    let action = lifecycle.on_unauthorized(at(1300), 1, (signed, took), server);
+    let action = lifecycle.on_unauthorized(at(1300), attempt(1, signed, took), server);
     assert_eq!(action, On401::RereadFiles);
     assert_eq!(lifecycle.decide(at(1300), transfer(1, 1200)), TokenDecision::Wait);
 }
@@ -37,7 +37,7 @@ fn a_401_under_a_date_out_of_the_window_concerns_the_clock_and_not_the_token() {
     let mut lifecycle = token(3600);
     let (local, server) = (secs(WALL), secs(WALL + 400));
     assert_eq!(
-        lifecycle.on_unauthorized(at(0), 1, (local, Duration::ZERO), Some(server)),
+        lifecycle.on_unauthorized(at(0), attempt(1, local, Duration::ZERO), Some(server)),
         On401::Retry(NotThisToken::Date)
     );
     assert_eq!(lifecycle.clock(at(1)), secs(WALL + 401));
@@ -55,7 +55,7 @@ fn a_401_for_an_older_or_expired_token_is_no_rejection_of_the_current_one() {
     lifecycle.adopt(at(10), token_info(2, 3600, 3610), CredentialOrigin::Files);
     let date = Some(secs(WALL + 11));
     assert_eq!(
-        lifecycle.on_unauthorized(at(11), 1, (secs(WALL + 11), Duration::ZERO), date),
+        lifecycle.on_unauthorized(at(11), attempt(1, secs(WALL + 11), Duration::ZERO), date),
         On401::Retry(NotThisToken::Replaced)
     );
     assert_eq!(lifecycle.decide(at(11), SigningRequest::Small), TokenDecision::Use);
@@ -121,8 +121,8 @@ fn at_the_start_there_is_one_refresh_of_rejected_credentials_and_no_wait() {
 fn lasting_401s_that_do_not_concern_the_token_are_reported() {
     let mut lifecycle = token(3600);
     for second in 10..75 {
-        let dated = (secs(WALL + second + 5000), Duration::ZERO);
-        let action = lifecycle.on_unauthorized(at(second), 1, dated, Some(secs(WALL + second)));
+        let attempt = attempt(1, secs(WALL + second + 5000), Duration::ZERO);
+        let action = lifecycle.on_unauthorized(at(second), attempt, Some(secs(WALL + second)));
         assert_eq!(action, On401::Retry(NotThisToken::Date));
         assert_eq!(lifecycle.decide(at(second), SigningRequest::Small), TokenDecision::Use);
         let events = lifecycle.take_events();
