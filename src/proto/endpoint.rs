@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_stands_before_every_path_and_is_kept_as_it_is() {
+    fn a_prefix_precedes_every_path_unchanged() {
         for (text, target, shown) in [
             ("https://H/oci", "/oci/n", "https://h/oci"),
             ("https://h:8443/A/b%20c/", "/A/b%20c/n", "https://h:8443/A/b%20c"),

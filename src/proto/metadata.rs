@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_stored_is_refused_in_its_own_words() {
+    fn each_value_that_cannot_be_stored_has_its_own_error() {
         let long = format!("{{\"a\": \"{}\"}}", "x".repeat(4000));
         assert!(parse(&long.replacen('x', "", 1)).is_ok());
         for (json, fragment) in [

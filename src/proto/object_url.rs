@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_stands_behind_an_at_sign() {
+    fn the_namespace_follows_an_at_sign() {
         assert_eq!(
             parsed("oci://back-ups_1.x@axaxnpcrorw5/n"),
             ("back-ups_1.x".into(), Some("axaxnpcrorw5".into()), "n".into())
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_told_apart_and_the_right_form_shown() {
+    fn each_mistake_has_its_own_error_with_the_right_form() {
         for (text, fragment) in [
             ("oci://b", "names a bucket but no object"),
             ("oci://b/", "names a bucket but no object"),

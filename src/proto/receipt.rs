@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_is_the_json_that_scripts_were_promised() {
+    fn a_receipt_is_the_documented_json() {
         let want = r#"{
   "bucket": "backups",
   "checksum": {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_absent_and_never_null() {
+    fn an_unknown_value_is_absent_and_never_null() {
         let text = Receipt::default().to_json();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         for key in ["sha256", "upload-id", "opc-content-md5", "opc-multipart-md5", "checksum"] {

@@ -59,7 +59,7 @@ fn encodings_that_the_vectors_lack_are_read_too() {
 }
 
 #[test]
-fn what_surrounds_or_ends_the_lines_of_a_key_does_not_matter() {
+fn text_around_a_key_and_its_line_ends_are_ignored() {
     for encoding in ["pkcs8", "pkcs1", "legacy_aes128cbc", "pkcs8_encrypted_scrypt_aes256cbc"] {
         let plain = String::from_utf8(vector(encoding)).unwrap();
         let blank_before_end = plain.replace("-----END", "\n-----END");
@@ -122,7 +122,7 @@ fn keys_of_every_accepted_size_sign_and_their_signatures_verify() {
 }
 
 #[test]
-fn keys_of_other_sizes_and_exponents_are_refused_by_name() {
+fn keys_of_other_sizes_and_exponents_have_their_own_errors() {
     assert_eq!(key_error(file!("rsa-1024.pem"), None), KeyError::Size(1024));
     assert_eq!(key_error(file!("rsa-2056.pem"), None), KeyError::Size(2056));
     assert_eq!(key_error(file!("rsa-5120.pem"), None), KeyError::Size(5120));
@@ -193,7 +193,7 @@ fn scrypt_parameters_out_of_bounds_are_refused_before_they_cost_anything() {
 }
 
 #[test]
-fn scrypt_costs_that_are_no_powers_of_two_above_one_are_no_costs() {
+fn a_scrypt_cost_must_be_a_power_of_two_above_one() {
     use pkcs8::pkcs5::pbes2::{Kdf, Salt, ScryptParams};
     for cost_parameter in [0, 1, 3, u64::MAX] {
         let kdf = Kdf::Scrypt(ScryptParams {
@@ -208,7 +208,7 @@ fn scrypt_costs_that_are_no_powers_of_two_above_one_are_no_costs() {
 }
 
 #[test]
-fn a_damaged_key_is_refused_whatever_is_damaged() {
+fn a_damaged_key_is_rejected_whichever_part_is_damaged() {
     let intact = String::from_utf8(vector("pkcs8")).unwrap();
     for damaged in [
         intact.replace("-----END PRIVATE KEY-----", ""),

@@ -109,7 +109,7 @@ fn an_incomplete_definition_in_the_file_defines_nothing_and_one_in_the_variable_
 }
 
 #[test]
-fn what_is_no_json_matters_where_it_is_needed_the_variable_is_refused_the_file_warned_of() {
+fn invalid_json_that_is_needed_is_an_error_in_the_variable_and_a_warning_in_the_file() {
     let variable = RegionSources { region_metadata: Some("{".into()), ..RegionSources::default() };
     let error = Region::find("zz-new-1", &variable).unwrap_err();
     assert!(error.message.contains("OCI_REGION_METADATA"), "{error}");

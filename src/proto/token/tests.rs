@@ -102,7 +102,7 @@ fn each_malformed_token_has_its_own_error() {
 }
 
 #[test]
-fn a_token_cut_anywhere_is_refused_save_where_a_shorter_key_could_have_signed_it() {
+fn a_truncated_token_is_rejected_unless_a_shorter_key_could_have_signed_it() {
     let intact = vector();
     let accepted: Vec<usize> =
         (0..intact.len()).filter(|&end| Token::parse(&intact[..end]).is_ok()).collect();

@@ -105,7 +105,7 @@ impl DaySim {
 }
 
 #[test]
-fn a_quiet_day_passes_without_a_wait_or_a_refusal() {
+fn a_quiet_day_passes_without_a_wait_or_a_401() {
     for life in [300, 3600] {
         let tally = DaySim::run(Scenario::quiet(life));
         assert_eq!((tally.rejected, tally.waits, tally.probes), (0, 0, 0), "{tally:?}");
@@ -192,7 +192,7 @@ fn refreshes_failing_for_every_interval_of_a_day_never_lose_the_upload() {
 }
 
 #[test]
-fn a_session_that_is_over_waits_and_goes_on_within_seconds_of_a_new_login() {
+fn an_expired_session_waits_and_resumes_within_seconds_of_a_new_login() {
     for after in [1, 60, 3000] {
         let over = 2 * HOUR;
         let scenario = Scenario {
@@ -212,7 +212,7 @@ fn a_session_that_is_over_waits_and_goes_on_within_seconds_of_a_new_login() {
 }
 
 #[test]
-fn a_session_that_stays_over_ends_the_upload_after_retry_for_and_not_before() {
+fn an_expired_session_without_a_login_ends_the_upload_after_retry_for_and_not_before() {
     let scenario = Scenario { session: 2 * HOUR, ..Scenario::quiet(3600) };
     let tally = DaySim::run(scenario);
     assert!(tally.gave_up);
@@ -221,7 +221,7 @@ fn a_session_that_stays_over_ends_the_upload_after_retry_for_and_not_before() {
 }
 
 #[test]
-fn a_wrong_local_clock_costs_one_refusal_for_each_part_on_its_way() {
+fn a_wrong_local_clock_costs_one_401_for_each_part_in_flight() {
     for skew in [-1800, -400, -31, 31, 400, 86_400] {
         let tally = DaySim::run(Scenario { skew, ..Scenario::quiet(3600) });
         assert!(tally.rejected <= 3 && tally.waits == 0 && !tally.gave_up, "{skew}: {tally:?}");
@@ -263,7 +263,7 @@ fn a_revoked_token_is_replaced_and_no_part_is_sent_with_it_twice() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn whatever_a_day_brings_the_invariants_hold(scenario in any_day()) {
+    fn the_invariants_hold_on_any_day(scenario in any_day()) {
         let tally = DaySim::run(scenario.clone());
         // No storm: a rejected token costs each worker at most one part, and there are as many tokens as
         // refreshes, rotations and the first one.

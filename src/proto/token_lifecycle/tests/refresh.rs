@@ -12,7 +12,7 @@ fn a_refresh_is_due_ten_minutes_or_a_third_of_the_life_before_the_end() {
 }
 
 #[test]
-fn refresh_before_is_what_the_user_says_and_never_more_than_half_the_life() {
+fn refresh_before_is_that_of_the_user_and_at_most_half_the_lifetime() {
     assert_eq!(due(3600, Some(60)), 3540);
     assert_eq!(due(3600, Some(1200)), 2400);
     assert_eq!(due(3600, Some(7200)), 1800);
