@@ -15,17 +15,17 @@ pub fn invalid_value(option: &str, text: &str, reason: impl std::fmt::Display) -
 
 /// A size in bytes, with a unit and more than 0.
 pub fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
-    number(option, text, |text| units::size(text, BareNumber::Refused))
+    number(option, text, |text| units::parse_size(text, BareNumber::Refused))
 }
 
 /// A size in bytes, more than 0; a number without a unit is in MiB.
 pub fn size_or_mebibytes(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
-    number(option, text, |text| units::size(text, BareNumber::Mebibytes))
+    number(option, text, |text| units::parse_size(text, BareNumber::Mebibytes))
 }
 
 /// A rate in bytes per second, more than 0.
 pub fn rate(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
-    number(option, text, units::rate)
+    number(option, text, units::parse_rate)
 }
 
 fn number(
@@ -53,8 +53,10 @@ pub fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Er
 
 /// A duration that may be 0.
 pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
-    text.map(|text| units::duration(text).map_err(|reason| invalid_value(option, text, reason)))
-        .transpose()
+    text.map(|text| {
+        units::parse_duration(text).map_err(|reason| invalid_value(option, text, reason))
+    })
+    .transpose()
 }
 
 /// One of several names; upper and lower case are the same.

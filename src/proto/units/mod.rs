@@ -19,7 +19,7 @@ pub const GIB: u64 = 1 << 30;
 /// 1024 GiB in bytes.
 pub const TIB: u64 = 1 << 40;
 
-/// The longest duration that [`duration`] accepts, 100 years. A longer one could not be added to a time.
+/// The longest duration that [`parse_duration`] accepts, 100 years. A longer one could not be added to a time.
 pub const MAX_DURATION: Duration = Duration::from_secs(36_500 * 86_400);
 
 const UNITS: [(&str, u64); 5] = [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1)];
@@ -35,7 +35,7 @@ pub enum BareNumber {
 
 /// Parses a size such as `64MiB`, `64M`, `1.5GiB` or `512B` to bytes. Fails with a message that shows the
 /// right form if the unit is missing, unknown or decimal, or the size does not fit into 64 bits.
-pub fn size(text: &str, bare: BareNumber) -> Result<u64, String> {
+pub fn parse_size(text: &str, bare: BareNumber) -> Result<u64, String> {
     let (number, unit) = split(text)?;
     let factor = match unit.to_ascii_lowercase().as_str() {
         "b" => 1,
@@ -60,16 +60,16 @@ pub fn size(text: &str, bare: BareNumber) -> Result<u64, String> {
     scale(number, factor)
 }
 
-/// Parses a rate to bytes per second: a size with a unit, optionally followed by `/s`. Fails as [`size`].
-pub fn rate(text: &str) -> Result<u64, String> {
+/// Parses a rate to bytes per second: a size with a unit, optionally followed by `/s`. Fails as [`parse_size`].
+pub fn parse_rate(text: &str) -> Result<u64, String> {
     let trimmed = text.trim();
-    size(trimmed.strip_suffix("/s").unwrap_or(trimmed), BareNumber::Refused)
+    parse_size(trimmed.strip_suffix("/s").unwrap_or(trimmed), BareNumber::Refused)
 }
 
 /// Parses a duration such as `90s`, `10m`, `1h`, `1d`, `500ms` or `1h30m`. Fails with a message that shows
 /// the right form if a unit is missing or unknown, the units are not in descending order, or the sum
 /// exceeds [`MAX_DURATION`].
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("a duration is a number and a unit, such as 90s or 10m".to_owned());
@@ -175,7 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse_strict(text: &str) -> Result<u64, String> {
-        size(text, BareNumber::Refused)
+        parse_size(text, BareNumber::Refused)
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_bare_number_is_mebibytes_only_where_the_oci_cli_has_it_so() {
-        assert_eq!(size("20", BareNumber::Mebibytes), Ok(20 * MIB));
+        assert_eq!(parse_size("20", BareNumber::Mebibytes), Ok(20 * MIB));
         assert_eq!(parse_strict("20"), Err("a size needs a unit: write 20MiB or 20GiB".to_owned()));
     }
 
@@ -229,18 +229,22 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_size_a_second() {
-        assert_eq!(rate("20M"), Ok(20 * MIB));
-        assert_eq!(rate("20MiB/s"), Ok(20 * MIB));
-        assert!(rate("20").is_err() && rate("20/s").is_err() && rate("20MiB/h").is_err());
+        assert_eq!(parse_rate("20M"), Ok(20 * MIB));
+        assert_eq!(parse_rate("20MiB/s"), Ok(20 * MIB));
+        assert!(
+            parse_rate("20").is_err()
+                && parse_rate("20/s").is_err()
+                && parse_rate("20MiB/h").is_err()
+        );
     }
 
     #[test]
     fn durations_have_units() {
         for (text, seconds) in [("90s", 90), ("10m", 600), ("1h", 3600), ("1d", 86_400)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
         }
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         for (text, fragment) in [
             ("90", "write 90s or 90m"),
             ("", "such as 90s"),
@@ -253,7 +257,7 @@ mod tests {
             ("36501d", "hundred years"),
             ("99999999999999999999d", "hundred years"),
         ] {
-            let error = duration(text).unwrap_err();
+            let error = parse_duration(text).unwrap_err();
             assert!(error.contains(fragment), "{text}: {error}");
         }
     }
@@ -281,17 +285,17 @@ mod tests {
             let (seconds, rest) = (millis / 1000, millis % 1000);
             let (days, of_day) = (seconds / 86_400, seconds % 86_400);
             let text = format!("{days}d{}m{}s{rest}ms", of_day / 60, of_day % 60);
-            prop_assert_eq!(duration(&text), Ok(Duration::from_millis(millis)));
+            prop_assert_eq!(parse_duration(&text), Ok(Duration::from_millis(millis)));
         }
 
         #[test]
         fn no_text_makes_a_parser_panic(text in ".{0,24}") {
-            let _ = (parse_strict(&text), rate(&text), duration(&text));
+            let _ = (parse_strict(&text), parse_rate(&text), parse_duration(&text));
         }
 
         #[test]
         fn nothing_that_looks_like_a_size_overflows(text in "[0-9]{1,30}(\\.[0-9]{0,30})?[bBkKmMgGtTi]{0,3}") {
-            let _ = (size(&text, BareNumber::Mebibytes), rate(&text), duration(&text));
+            let _ = (parse_size(&text, BareNumber::Mebibytes), parse_rate(&text), parse_duration(&text));
         }
 
         #[test]
