@@ -1,7 +1,8 @@
 //! The program: parses argv, runs the command and turns its error into an exit code.
 //!
-//! Owns the output of errors. Must not know what a command does. Invariant: a stderr that is closed,
-//! full or never read does not change the exit code, and nothing is written to stderr after an error.
+//! Owns the output of errors. Must not know what a command does. Invariant: a stderr that is
+//! closed, full or never read does not change the exit code, and nothing is written to stderr after
+//! an error.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_mode_is_refused_and_the_known_ones_are_named() {
+    fn an_unknown_mode_is_an_error_that_names_the_known_ones() {
         let unknown = AuthMode::parse("kerberos").unwrap_err().to_string();
         assert!(unknown.contains("\"kerberos\"") && unknown.contains("api_key, security_token"));
         let later = AuthMode::parse("instance_principal").unwrap_err();

@@ -176,7 +176,7 @@ mod tests {
     use super::format_time;
 
     #[test]
-    fn a_moment_is_written_as_the_oci_cli_writes_it() {
+    fn a_time_is_printed_as_the_oci_cli_prints_it() {
         for (text, shown) in [
             ("2026-11-28T17:05:17.661Z", "2026-11-28T17:05:17.661000+00:00"),
             ("2026-11-28T17:05:17Z", "2026-11-28T17:05:17+00:00"),

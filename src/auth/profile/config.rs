@@ -235,7 +235,7 @@ pub(super) fn is_default_path(file: &Path, environment: &Environment) -> bool {
     environment.home().is_some_and(|home| home.join(".oci/config") == file)
 }
 
-/// A warning if users other than the owner may read or write a file. Follows symlinks.
+/// A warning if a file has permissions besides read and write for its owner. Follows symlinks.
 pub(super) fn too_open(file: &Path) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode();
     (mode & 0o177 != 0).then(|| {

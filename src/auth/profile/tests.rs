@@ -73,7 +73,7 @@ fn profile(name: &str) -> ServiceOptions {
 }
 
 #[test]
-fn a_profile_with_an_api_key_is_read_whole() {
+fn a_profile_with_an_api_key_is_read_completely() {
     let home = Home::with(&format!("{}pass_phrase = a ; b\n", api_key_profile()));
     let identity = home.resolve(&options()).unwrap();
     assert_eq!(
@@ -267,7 +267,7 @@ fn the_content_of_a_key_comes_before_a_file() {
 }
 
 #[test]
-fn a_session_needs_no_config_file_where_there_is_none_and_the_environment_names_it() {
+fn a_session_in_the_environment_needs_no_config_file() {
     let home = Home::new();
     let all = [("OCI_CLI_KEY_FILE", "/k.pem"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/token")];
     let options = ServiceOptions { region: given("FRA"), ..options() };

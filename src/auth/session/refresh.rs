@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_a_token_a_denial_or_a_failure() {
+    fn a_response_is_a_token_a_denial_or_a_failure() {
         let text = vectors()["session_token"].as_str().unwrap().to_owned();
         let good = response(200, &format!("{{\"token\": \"{text}\"}}"));
         assert_eq!(token(&good).unwrap().secret(), text);

@@ -78,7 +78,7 @@ fn bytes_that_are_not_utf8_are_an_error_before_the_command() {
 }
 
 #[test]
-fn of_an_option_given_twice_the_last_one_counts() {
+fn the_last_value_of_an_option_given_twice_counts() {
     assert_eq!(words("put -bn a --name x --bucket-name=b"), "put --name x --bucket-name b --");
     assert_eq!(words("--profile p get oci://b/n --profile q"), "get --profile q -- oci://b/n");
     assert_eq!(words("put --file x - oci://b/n --file=-"), "put --file - -- oci://b/n");

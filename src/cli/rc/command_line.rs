@@ -1,7 +1,8 @@
 //! A command line as `argv` has split it, and which options of it the rc file may set.
 //!
-//! Owns which options and variables exclude others, and the prefixes of keys for a command. Must not
-//! read a file. Invariant: an option that is given, or excluded by one that is given, is never set.
+//! Owns which options and variables exclude others, and the prefixes of keys for a command. Must
+//! not read a file. Invariant: an option that is given, or excluded by one that is given, is never
+//! set.
 
 use std::ffi::OsString;
 

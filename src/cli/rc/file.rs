@@ -1,7 +1,7 @@
 //! The rc file on disk: its path and its sections.
 //!
-//! Owns every read of the file. Must not know an option. Invariant: a file that is named and does not
-//! exist, and one that cannot be read or parsed, is an error.
+//! Owns every read of the file. Must not know an option. Invariant: a file that is named and does
+//! not exist, and one that cannot be read or parsed, is an error.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;

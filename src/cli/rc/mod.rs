@@ -1,9 +1,9 @@
 //! The OCI CLI's file of default options (`oci_cli_rc`): adds the options it sets to a command
 //! line.
 //!
-//! Owns the choice among the keys that set one option. Must not know what an option means. Invariants: an option on the command line and a variable override the
-//! file; a file that cannot be read is an error; a key that has no effect but looks as if it had
-//! one is a warning.
+//! Owns the choice among the keys that set one option. Must not know what an option means.
+//! Invariants: an option on the command line and a variable override the file; a file that cannot
+//! be read is an error; a key that has no effect but looks as if it had one is a warning.
 
 mod command_line;
 mod file;

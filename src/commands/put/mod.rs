@@ -234,8 +234,8 @@ async fn upload(
     })
 }
 
-/// The buffers of the stream. Reading stops after the first until the service has accepted a
-/// request.
+/// The buffers of the stream. Reading stops at the second part until the upload has been created,
+/// so that a rejected upload consumes little of the stream.
 fn buffer_pool(plan: &PartPlan) -> Pool {
     let pressure = MemoryPressure {
         min_buffer: part_plan::MIN_PART as usize,

@@ -121,7 +121,7 @@ fn without_a_terminal_a_line_comes_every_thirty_seconds() {
 }
 
 #[test]
-fn json_is_all_that_a_program_has_to_read() {
+fn json_mode_writes_nothing_but_json() {
     let (reporter, captured) = reporter(ProgressMode::Json, false, true);
     reporter.info("n");
     reporter.warn("w \"quoted\"");

@@ -63,7 +63,7 @@ fn there_is_room_again_after_a_read() {
 }
 
 #[test]
-fn a_sink_that_fails_keeps_nothing_waiting() {
+fn a_sink_that_fails_leaves_nothing_queued() {
     let (stderr, allow, written) = gated();
     drop(allow);
     stderr.enqueue("lost\n".to_owned(), Priority::Final);

@@ -121,7 +121,7 @@ fn later() -> u64 {
 }
 
 #[tokio::test]
-async fn a_token_near_its_end_is_renewed_and_written_back_whole_for_the_owner_alone() {
+async fn a_token_near_its_expiry_is_refreshed_and_written_back_for_its_owner_only() {
     let home = Home::new(&token(&vector_key(), soon()));
     let fresh = token(&vector_key(), later());
     let mut fixture = start(&home, {
@@ -141,7 +141,7 @@ async fn a_token_near_its_end_is_renewed_and_written_back_whole_for_the_owner_al
 }
 
 #[tokio::test]
-async fn a_token_with_time_left_is_not_renewed() {
+async fn a_token_with_time_left_is_not_refreshed() {
     let home = Home::new(&token(&vector_key(), now() + 700));
     let fixture = start(&home, |_| None);
     assert!(fixture.credentials().await.is_ok());
@@ -185,7 +185,7 @@ async fn a_token_that_cannot_be_written_back_lives_in_memory_and_is_a_warning() 
 }
 
 #[tokio::test]
-async fn a_later_token_that_another_process_wrote_meanwhile_is_kept_and_taken_up() {
+async fn a_later_token_of_another_process_is_kept_and_adopted() {
     let home = Home::new(&token(&vector_key(), soon()));
     let newer = token(&vector_key(), later() + 100);
     let mut fixture = start(&home, {
@@ -269,7 +269,7 @@ async fn a_refresh_that_extends_nothing_is_reported_and_the_current_token_stays_
 }
 
 #[tokio::test]
-async fn a_refused_token_is_replaced_by_a_refresh_before_its_turn() {
+async fn a_rejected_token_is_replaced_by_an_early_refresh() {
     let home = Home::new(&token(&vector_key(), later()));
     let fresh = token_with(&vector_key(), later(), 9);
     let mut fixture = start(&home, {
@@ -284,7 +284,7 @@ async fn a_refused_token_is_replaced_by_a_refresh_before_its_turn() {
 }
 
 #[tokio::test]
-async fn at_the_start_credentials_that_stay_refused_end_the_run_at_once() {
+async fn before_the_stream_rejected_credentials_end_the_run_at_once() {
     let home = Home::new(&token(&vector_key(), later()));
     let fixture = start(&home, |_| Some((401, String::new())));
     let first = fixture.credentials().await.unwrap();
@@ -296,7 +296,7 @@ async fn at_the_start_credentials_that_stay_refused_end_the_run_at_once() {
 }
 
 #[tokio::test]
-async fn under_way_a_spurious_refusal_ends_with_one_probe() {
+async fn while_streaming_a_spurious_401_ends_with_one_probe() {
     let home = Home::new(&token(&vector_key(), later()));
     let mut identity = home.identity(&[]);
     identity.no_refresh = true;
@@ -316,7 +316,7 @@ async fn under_way_a_spurious_refusal_ends_with_one_probe() {
 }
 
 #[tokio::test]
-async fn under_way_an_expired_session_waits_for_a_new_login_with_a_new_key() {
+async fn while_streaming_an_expired_session_waits_for_a_new_login_with_a_new_key() {
     let home = Home::new(&token(&vector_key(), now() + 2));
     let mut fixture = start(&home, |_| Some((401, String::new())));
     fixture.session.set_streaming();
@@ -392,7 +392,7 @@ async fn a_wrong_clock_is_corrected_by_the_date_of_a_response_and_reported_once(
 }
 
 #[tokio::test]
-async fn a_token_that_a_transfer_would_outlast_is_renewed_first() {
+async fn a_token_that_a_transfer_would_outlast_is_refreshed_first() {
     let home = Home::new(&token(&vector_key(), now() + 900));
     let fresh = token(&vector_key(), later());
     let fixture = start(&home, move |_| token_response(&fresh));

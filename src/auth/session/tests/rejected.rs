@@ -40,12 +40,12 @@ async fn put_first_token_back(rejected_while_in_use: bool) {
 }
 
 #[tokio::test]
-async fn a_refused_token_that_lies_in_the_file_again_does_not_replace_its_refused_successor() {
+async fn a_rejected_token_in_the_file_does_not_replace_its_rejected_successor() {
     put_first_token_back(true).await;
 }
 
 #[tokio::test]
-async fn nor_does_one_that_was_refused_only_after_it_had_been_replaced() {
+async fn nor_does_a_token_rejected_only_after_its_replacement() {
     put_first_token_back(false).await;
 }
 

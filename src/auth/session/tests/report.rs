@@ -33,7 +33,7 @@ fn a_session_is_shown_as_json() {
 }
 
 #[test]
-fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
+fn an_expired_session_is_shown_and_is_an_error() {
     let cases: [(Change, u8, &str); 5] = [
         (|home| home.write("token", token(&vector_key(), now() - 9).as_bytes()), 3, " ago)"),
         (|home| home.write("token", b"x"), 3, "token file"),
@@ -52,7 +52,7 @@ fn a_session_that_is_over_is_shown_all_the_same_and_is_no_success() {
 }
 
 #[test]
-fn of_an_api_key_it_is_shown_whether_the_profile_names_its_fingerprint() {
+fn the_report_of_an_api_key_shows_whether_its_fingerprint_matches() {
     let home = Home::new("");
     let right = vectors()["key_fingerprint_md5"].as_str().unwrap().to_owned();
     for (fingerprint, expected) in [(right.clone(), "yes"), (right.replace("d3", "d4"), "no")] {
@@ -85,7 +85,7 @@ async fn refresh(home: &Home, status: u16, token: &str) -> Result<String, Error>
 }
 
 #[tokio::test]
-async fn a_refresh_writes_the_new_token_and_says_how_long_it_lasts() {
+async fn a_refresh_writes_the_new_token_and_reports_its_expiry() {
     let home = Home::new(&token(&vector_key(), now() + 90));
     let fresh = token(&vector_key(), now() + 3600);
     let text = refresh(&home, 200, &fresh).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_refresh_writes_the_new_token_and_says_how_long_it_lasts() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_gives_no_more_time_says_so_and_leaves_the_file() {
+async fn a_refresh_without_a_later_expiry_is_reported_and_leaves_the_file() {
     let expires = now() + 90;
     let before = token(&vector_key(), expires);
     let home = Home::new(&before);
@@ -104,7 +104,7 @@ async fn a_refresh_that_gives_no_more_time_says_so_and_leaves_the_file() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_refreshed_is_told_from_a_service_that_failed() {
+async fn a_denied_refresh_and_a_failed_service_are_different_errors() {
     let home = Home::new(&token(&vector_key(), now() + 90));
     let denied = refresh(&home, 401, "").await.unwrap_err();
     assert_eq!(denied.kind.exit_code(), 3);
