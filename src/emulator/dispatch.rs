@@ -78,7 +78,7 @@ impl Exchange {
         let fault = fault.as_ref();
         let body = RequestBody::new(incoming, self.received.clone(), control.clone(), fault);
         let body = apply_fault::before(state, control, fault, &self.head, &target, body).await?;
-        let caller = self.authenticate(&target).map_err(|error| self.refuse(&error))?;
+        let caller = self.check_head(&target).map_err(|error| self.refuse(&error))?;
         entry.note(|record| {
             record.key = Some(caller.kind);
             record.token = caller.token.as_ref().map(|token| token.jti.clone());
@@ -155,7 +155,7 @@ impl Exchange {
 
     /// Checks signature, namespace, permission and the form of the request, before any of the body
     /// is read.
-    fn authenticate(&self, target: &Target) -> Result<Caller, ErrorResponse> {
+    fn check_head(&self, target: &Target) -> Result<Caller, ErrorResponse> {
         let state = &self.state;
         let headers = &self.head.headers;
         let method = self.head.method.as_str();
