@@ -8,7 +8,7 @@ mod common;
 use std::time::Duration;
 
 use common::limits::{Group, set_soft_limit};
-use common::run::Done;
+use common::run::{Done, ocipipe};
 use common::store::Store;
 use common::stream::{PART, Ramp, assert_same, ramp};
 use emulator::Operation::UploadPart;
@@ -47,6 +47,23 @@ fn an_upload_continues_without_a_refused_buffer() {
         if limit == "--data" {
             done.stderr_has(&["gives no more memory for buffers", "going on with what there is"]);
         }
+    }
+}
+
+#[test]
+fn no_limit_of_the_address_space_is_lost_to_the_heaps_of_threads() {
+    // glibc reserves 64 MiB for each thread that has a heap of its own, wherever the limit leaves room for
+    // it; with steps of 16 MiB one of the limits would leave too little for the buffers.
+    for mebibytes in (160..224).step_by(16) {
+        let folder = tempfile::tempdir().unwrap();
+        let length = 4 * PART + 1;
+        ocipipe(["put", "--local", "local", "oci://b/x", "--part-size", "10MiB"])
+            .within(folder.path())
+            .wrapped_by(&format!("prlimit --as={}", mebibytes * MIB))
+            .stdin(ramp(length))
+            .run()
+            .exits(0);
+        assert_same(&std::fs::read(folder.path().join("local/b/x")).unwrap(), &ramp(length));
     }
 }
 
