@@ -8,7 +8,11 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+#[path = "common/disposition.rs"]
+mod disposition;
+
 fn serve(dir: &Path, args: &[&str], environment: &[(&str, &Path)]) -> Child {
+    disposition::handle_ignored_signals();
     Command::new(env!("CARGO_BIN_EXE_ocipipe"))
         .args(["serve", "--dir", dir.to_str().unwrap()])
         .args(args)

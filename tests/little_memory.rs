@@ -52,8 +52,8 @@ fn an_upload_continues_without_a_refused_buffer() {
 
 #[test]
 fn no_limit_of_the_address_space_is_lost_to_the_heaps_of_threads() {
-    // glibc reserves 64 MiB for each thread that has a heap of its own, wherever the limit leaves room for
-    // it; with steps of 16 MiB one of the limits would leave too little for the buffers.
+    // glibc reserves 64 MiB for each thread that has a heap of its own, wherever the limit leaves
+    // room for it; with steps of 16 MiB one of the limits would leave too little for the buffers.
     for mebibytes in (160..224).step_by(16) {
         let folder = tempfile::tempdir().unwrap();
         let length = 4 * PART + 1;

@@ -18,11 +18,11 @@ use tokio::time::{Instant, Sleep};
 /// Bytes of one frame: enough to keep the socket busy, and few enough that their CRC-32 takes 30
 /// microseconds and that they are still in the cache when they are encrypted.
 const FRAME_SIZE: usize = 1 << 20;
-/// Frames per second under a bandwidth limit: the line is used evenly, and each of many bodies sends
-/// a frame long before the watchdog's timeout.
+/// Frames per second under a bandwidth limit: the line is used evenly, and each of many bodies
+/// sends a frame long before the watchdog's timeout.
 const FRAMES_PER_SEC: u64 = 64;
-/// Burst allowance of the bandwidth limit. Timers fire 1 to 2 ms late, and tens of ms late under load;
-/// without the allowance each delay would lower the rate.
+/// Burst allowance of the bandwidth limit. Timers fire 1 to 2 ms late, and tens of ms late under
+/// load; without the allowance each delay would lower the rate.
 const BURST: Duration = Duration::from_millis(200);
 
 /// How much of a body was passed to the connection so far.

@@ -1,7 +1,7 @@
 //! The trusted certificates: the system's, or those of the configured bundle.
 //!
-//! Owns the reading of certificate files. Must not know which option names a bundle. Invariant: a bundle
-//! without a certificate is an error, and never falls back to the system's certificates.
+//! Owns the reading of certificate files. Must not know which option names a bundle. Invariant: a
+//! bundle without a certificate is an error, and never falls back to the system's certificates.
 
 use std::fs;
 use std::path::Path;
@@ -36,8 +36,8 @@ pub fn system_roots() -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// The certificates of the bundle's files and folders. Of several paths, as OpenSSL's variables name
-/// them, one that holds a certificate is enough; fails where none does.
+/// The certificates of the bundle's files and folders. Of several paths, as OpenSSL's variables
+/// name them, one that holds a certificate is enough; fails where none does.
 pub fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let mut first_error = None;
@@ -61,8 +61,8 @@ pub fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
     }
 }
 
-/// The certificates of a file, all of which must be valid; or of a folder, whose files without valid
-/// certificates are left out.
+/// The certificates of a file, all of which must be valid; or of a folder, whose files without
+/// valid certificates are left out.
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if !path.is_dir() {
         return read_file(path).map_err(|error| error.to_string());

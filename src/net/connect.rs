@@ -33,8 +33,8 @@ use proto::transport_error::TransportError;
 
 /// How long connecting to one address may take; the stall timeout if that is shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one address of a name is tried before the next is tried too (RFC 8305): otherwise a dead
-/// address, as IPv6 is behind some routers, would cost every connection its whole timeout.
+/// How long one address of a name is tried before the next is tried too (RFC 8305): otherwise a
+/// dead address, as IPv6 is behind some routers, would cost every connection its whole timeout.
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The bytes of a connection, after any proxy and TLS.
@@ -43,8 +43,8 @@ pub type Io = Box<dyn Duplex>;
 /// Makes the connections of one run.
 pub struct Connector {
     bundle: Option<Arc<RootCertStore>>,
-    /// Set at the first https connection: reading the system's store takes milliseconds, which a run
-    /// over plain HTTP to loopback saves.
+    /// Set at the first https connection: reading the system's store takes milliseconds, which a
+    /// run over plain HTTP to loopback saves.
     tls: OnceLock<Result<Arc<ClientConfig>, Error>>,
     proxies: ProxySettings,
     timeout: Duration,
@@ -81,7 +81,8 @@ impl Connector {
         self
     }
 
-    /// A new connection to an endpoint, through its proxy if it has one, and the counts of its bytes.
+    /// A new connection to an endpoint, through its proxy if it has one, and the counts of its
+    /// bytes.
     pub async fn connect(
         &self,
         endpoint: &Endpoint,
@@ -215,8 +216,8 @@ impl Service<Uri> for Tcp {
     }
 }
 
-/// Connects to the first address that accepts. The next address is tried when an attempt has failed, or
-/// after `CONNECTION_ATTEMPT_DELAY`.
+/// Connects to the first address that accepts. The next address is tried when an attempt has
+/// failed, or after `CONNECTION_ATTEMPT_DELAY`.
 async fn connect_any(addresses: Vec<SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
     let mut untried = addresses.into_iter();
     let mut attempts = JoinSet::new();

@@ -1,9 +1,9 @@
 //! The threads that drive connections: TLS, checksums and system calls of bodies run there.
 //!
-//! Owns the threads, each with a runtime of its own, and the choice of one for a new connection. Knows
-//! nothing of connections. Invariant: a refused thread fails nothing. A thread is started for a
-//! connection while all are in use; where the system refuses it, the connection shares one that exists,
-//! and the caller's where none does.
+//! Owns the threads, each with a runtime of its own, and the choice of one for a new connection.
+//! Knows nothing of connections. Invariant: a refused thread fails nothing. A thread is started for
+//! a connection while all are in use; where the system refuses it, the connection shares one that
+//! exists, and the caller's where none does.
 
 use std::io;
 use std::sync::mpsc;
@@ -14,10 +14,11 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-/// One thread encrypts about as fast as the reading thread reads and hashes, so two keep up with it.
+/// One thread encrypts about as fast as the reading thread reads and hashes, so two keep up with
+/// it.
 const MAX_THREADS: usize = 2;
-/// How long the drop waits for connections to be closed. They close at once, unless their thread is in
-/// a system call that does not return.
+/// How long the drop waits for connections to be closed. They close at once, unless their thread is
+/// in a system call that does not return.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The threads that were started so far.
@@ -77,8 +78,8 @@ impl ConnectionThread {
             drop(stopped_tx);
         };
         let thread = thread::Builder::new().name("ocipipe-line".to_owned());
-        // The runtime is sent once the thread exists: a closure that is dropped with it, where the thread
-        // is refused, would drop it within another runtime, and that panics.
+        // The runtime is sent once the thread exists: a closure that is dropped with it, where the
+        // thread is refused, would drop it within another runtime, and that panics.
         let sent = match thread.spawn(body) {
             Ok(_) => runtime_tx.send(runtime).map_err(|mpsc::SendError(runtime)| {
                 (runtime, io::Error::other("the thread ended at once"))

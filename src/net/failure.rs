@@ -1,7 +1,7 @@
 //! The error type of the transport.
 //!
-//! Owns the pair of kind and text. Must not know whether a failed exchange is tried again. Invariant:
-//! a text holds no password and no header of a request.
+//! Owns the pair of kind and text. Must not know whether a failed exchange is tried again.
+//! Invariant: a text holds no password and no header of a request.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! One open HTTP/1.1 connection, and what ends it.
 //!
 //! Owns the task that drives the connection. Knows nothing of proxies, TLS or idle connections.
-//! Invariant: an exchange that is dropped before its end marks the socket as abandoned first, so that
-//! the kernel discards what it has not sent.
+//! Invariant: an exchange that is dropped before its end marks the socket as abandoned first, so
+//! that the kernel discards what it has not sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -91,9 +91,9 @@ async fn handshake(
     Ok((sender, connection, activity))
 }
 
-/// An exchange that marks its connection as abandoned if it is dropped before its end, and before the
-/// rest of it is dropped: the connection, which lives on another thread, closes in good order as soon
-/// as its request is gone, and the kernel would then send all that it holds.
+/// An exchange that marks its connection as abandoned if it is dropped before its end, and before
+/// the rest of it is dropped: the connection, which lives on another thread, closes in good order
+/// as soon as its request is gone, and the kernel would then send all that it holds.
 pub(super) struct AbandonOnDrop<F> {
     activity: Arc<Activity>,
     done: bool,

@@ -1,8 +1,9 @@
 //! Connections to the service: a request and its body out, a response or a failure in.
 //!
-//! Owns sockets, TLS, proxies, the idle connections and the stall watchdog. Reads the network options of
-//! `auth`; knows nothing of signatures, of retries or of the meaning of a response. Invariant: a
-//! connection is used again only after a complete exchange in which both sides kept to the protocol.
+//! Owns sockets, TLS, proxies, the idle connections and the stall watchdog. Reads the network
+//! options of `auth`; knows nothing of signatures, of retries or of the meaning of a response.
+//! Invariant: a connection is used again only after a complete exchange in which both sides kept to
+//! the protocol.
 
 mod body;
 mod cert_store;
@@ -39,7 +40,8 @@ use http1::{AbandonOnDrop, Http1Connection};
 
 /// A connection that was idle for longer is not used again: the server is likely to have closed it.
 const MAX_IDLE: Duration = Duration::from_secs(20);
-/// How long a connection may take to become ready after a response; one that takes longer is closed.
+/// How long a connection may take to become ready after a response; one that takes longer is
+/// closed.
 const QUIESCE_TIMEOUT: Duration = Duration::from_millis(20);
 /// Bytes of the body of one response. The API sends small documents.
 const MAX_RESPONSE_BODY: usize = 16 << 20;
@@ -76,8 +78,8 @@ pub struct RequestHead {
 }
 
 impl Transport {
-    /// Opens no connection. An exchange in which no byte moves for `stall_timeout` fails; connecting to
-    /// one address takes no longer either.
+    /// Opens no connection. An exchange in which no byte moves for `stall_timeout` fails;
+    /// connecting to one address takes no longer either.
     ///
     /// # Errors
     ///
@@ -96,7 +98,8 @@ impl Transport {
         self.connector.warnings()
     }
 
-    /// A connection to an endpoint: an idle one, or a new one, for which the name is resolved again.
+    /// A connection to an endpoint: an idle one, or a new one, for which the name is resolved
+    /// again.
     ///
     /// # Errors
     ///
@@ -141,13 +144,13 @@ impl Connection<'_> {
         Ok(response)
     }
 
-    /// One exchange whose response's body is appended to `sink` as it arrives, so that the bytes before
-    /// a failure are kept. A connection without a fault becomes idle.
+    /// One exchange whose response's body is appended to `sink` as it arrives, so that the bytes
+    /// before a failure are kept. A connection without a fault becomes idle.
     ///
     /// # Errors
     ///
-    /// The connection failed, no byte moved for the stall timeout, the response is not HTTP or its body
-    /// is longer than `limit` bytes. An HTTP error status is a response and not an error.
+    /// The connection failed, no byte moved for the stall timeout, the response is not HTTP or its
+    /// body is longer than `limit` bytes. An HTTP error status is a response and not an error.
     pub async fn exchange_into(
         self,
         head: RequestHead,
@@ -189,8 +192,9 @@ impl Connection<'_> {
         });
         let response = activity.watch(transport.stall_timeout, exchange).await?;
         // After a response that came before the end of the body the rest of the body is still owed:
-        // that connection is not used again. Any other needs a moment until hyper has seen that both
-        // sides are done, or that the server closes; an idle one before that would look broken.
+        // that connection is not used again. Any other needs a moment until hyper has seen that
+        // both sides are done, or that the server closes; an idle one before that would look
+        // broken.
         http1.busy = !sent.complete();
         let ready = tokio::time::timeout(QUIESCE_TIMEOUT, http1.sender.ready());
         if sent.complete() && matches!(ready.await, Ok(Ok(()))) {

@@ -1,8 +1,8 @@
 //! The proxy of a connection, parsed from options and variables.
 //!
-//! Owns the syntax of proxy URLs and of NO_PROXY. Must not connect or read the environment. Invariants: a
-//! proxy that is configured and cannot be parsed is an error, and never means no proxy; neither an error
-//! nor debug output shows a password.
+//! Owns the syntax of proxy URLs and of NO_PROXY. Must not connect or read the environment.
+//! Invariants: a proxy that is configured and cannot be parsed is an error, and never means no
+//! proxy; neither an error nor debug output shows a password.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -144,8 +144,8 @@ struct NoProxyEntry {
 }
 
 impl ProxySettings {
-    /// Parses the options. An entry of NO_PROXY that cannot be parsed is a warning; a proxy that cannot
-    /// be parsed is an error.
+    /// Parses the options. An entry of NO_PROXY that cannot be parsed is a warning; a proxy that
+    /// cannot be parsed is an error.
     pub fn from_options(network: &NetworkOptions) -> Result<ProxySettings, Error> {
         let Some(proxy) = &network.proxy else { return Ok(ProxySettings::default()) };
         let mut settings =

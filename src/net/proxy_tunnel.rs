@@ -1,7 +1,8 @@
 //! A connection to the service through a proxy.
 //!
-//! Owns the requests to the proxy: CONNECT, and the SOCKS handshake. Must not know what is sent through
-//! the tunnel. Invariant: a password is sent over TLS where the URL of the proxy begins with `https://`.
+//! Owns the requests to the proxy: CONNECT, and the SOCKS handshake. Must not know what is sent
+//! through the tunnel. Invariant: a password is sent over TLS where the URL of the proxy begins
+//! with `https://`.
 
 use std::fmt;
 use std::io;

@@ -1,9 +1,9 @@
 //! Resolves names to addresses with the system's resolver.
 //!
-//! Owns the threads that the resolver blocks, and the sharing of a look-up by connections that need the
-//! same name at the same time. Knows nothing of connections. Invariant: a name whose server does not
-//! respond delays no other name while fewer than 3 names are looked up, and a refused thread is an error
-//! only where there is no thread at all.
+//! Owns the threads that the resolver blocks, and the sharing of a look-up by connections that need
+//! the same name at the same time. Knows nothing of connections. Invariant: a name whose server
+//! does not respond delays no other name while fewer than 3 names are looked up, and a refused
+//! thread is an error only where there is no thread at all.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};

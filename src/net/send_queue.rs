@@ -1,7 +1,7 @@
 //! The bytes that were written to a socket and that the peer has not acknowledged.
 //!
-//! Owns the reading of the kernel's table of connections. Knows nothing of stalls. Invariant: without
-//! the table (another system, no `/proc`) the result is `None`.
+//! Owns the reading of the kernel's table of connections. Knows nothing of stalls. Invariant:
+//! without the table (another system, no `/proc`) the result is `None`.
 
 use rustix::fs::fstat;
 use tokio::net::TcpStream;
@@ -21,8 +21,8 @@ impl SendQueue {
         Some(SendQueue { inode: fstat(stream).ok()?.st_ino, table })
     }
 
-    /// Bytes in the send queue. Reads a file with a line for every connection of the machine, which can
-    /// take milliseconds.
+    /// Bytes in the send queue. Reads a file with a line for every connection of the machine, which
+    /// can take milliseconds.
     pub fn bytes(self) -> Option<u64> {
         let table = std::fs::read_to_string(self.table).ok()?;
         table.lines().skip(1).find_map(|line| queued_bytes(line, self.inode))

@@ -1,8 +1,9 @@
-//! A TCP socket that counts its bytes and delays a write error, so that an early response can be read.
+//! A TCP socket that counts its bytes and delays a write error, so that an early response can be
+//! read.
 //!
-//! Owns the deferred write error and the reset of an abandoned connection. Knows nothing of HTTP or TLS.
-//! Invariant: after a write has failed, or the exchange was abandoned, nothing is written; a write error
-//! is returned after 1 s at the latest.
+//! Owns the deferred write error and the reset of an abandoned connection. Knows nothing of HTTP or
+//! TLS. Invariant: after a write has failed, or the exchange was abandoned, nothing is written; a
+//! write error is returned after 1 s at the latest.
 
 use std::io;
 use std::pin::Pin;
@@ -17,8 +18,8 @@ use tokio::time::Sleep;
 
 use super::watchdog::Activity;
 
-/// How long a write error is delayed. A server that rejects a request before its end responds, closes
-/// and resets: its response may be in the receive queue, unread, when a write fails.
+/// How long a write error is delayed. A server that rejects a request before its end responds,
+/// closes and resets: its response may be in the receive queue, unread, when a write fails.
 const EARLY_RESPONSE_GRACE: Duration = Duration::from_secs(1);
 
 /// A connected TCP socket.
@@ -54,8 +55,9 @@ impl Socket {
 }
 
 impl Drop for Socket {
-    /// Resets an abandoned connection. Otherwise the kernel would go on to send its queue, for minutes on
-    /// a slow line and beside the next attempt, and the service could still store an abandoned part.
+    /// Resets an abandoned connection. Otherwise the kernel would go on to send its queue, for
+    /// minutes on a slow line and beside the next attempt, and the service could still store an
+    /// abandoned part.
     fn drop(&mut self) {
         if self.activity.is_abandoned() {
             // It fails for a socket that is closed already, which sends nothing.
@@ -94,8 +96,8 @@ impl AsyncWrite for Socket {
         if self.write_error.is_some() {
             return self.deferred_write_error(context).map(Err);
         }
-        // The task that writes runs on another thread than the caller that abandons the exchange, and
-        // may write once more before it is aborted.
+        // The task that writes runs on another thread than the caller that abandons the exchange,
+        // and may write once more before it is aborted.
         if self.activity.is_abandoned() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }

@@ -1,7 +1,7 @@
 //! Ends an exchange on a connection that moves no bytes.
 //!
-//! Owns the count of bytes and the watchdog over it. Knows nothing of HTTP or TLS. Invariant: an exchange
-//! ends by itself, or with `TransportError::Timeout` after the timeout without a byte.
+//! Owns the count of bytes and the watchdog over it. Knows nothing of HTTP or TLS. Invariant: an
+//! exchange ends by itself, or with `TransportError::Timeout` after the timeout without a byte.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,7 +35,8 @@ impl Activity {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Marks the exchange as abandoned: the socket writes nothing more, and is reset when it closes.
+    /// Marks the exchange as abandoned: the socket writes nothing more, and is reset when it
+    /// closes.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
     }
@@ -52,8 +53,8 @@ impl Activity {
     /// Bytes in the socket's send queue, where the kernel reports them.
     async fn unsent_bytes(&self) -> Option<u64> {
         let queue = *self.queue.get()?;
-        // The table is long on a machine with many connections, so that another thread reads it; where
-        // the system refuses a thread, this one does.
+        // The table is long on a machine with many connections, so that another thread reads it;
+        // where the system refuses a thread, this one does.
         match Worker::start("ocipipe-queue") {
             Ok(worker) => worker.call(move || queue.bytes()).await?,
             Err(_) => queue.bytes(),
@@ -62,8 +63,9 @@ impl Activity {
 
     /// Runs an exchange until it ends, or until no byte has moved for `timeout`.
     ///
-    /// The kernel accepts megabytes at once and may need minutes to send them on a slow line: while the
-    /// process moves no byte, a send queue that shrinks counts as progress. It is read only then.
+    /// The kernel accepts megabytes at once and may need minutes to send them on a slow line: while
+    /// the process moves no byte, a send queue that shrinks counts as progress. It is read only
+    /// then.
     ///
     /// # Errors
     ///

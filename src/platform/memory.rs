@@ -1,19 +1,20 @@
 //! The memory that this process may use.
 //!
 //! Owns the reading of the machine's size and of the limits on this process: control groups of both
-//! versions with all their parents, the limits on data and address space, and the commit limit of a kernel
-//! with strict overcommit. Knows nothing of the use of the memory. Invariant: the result is the least of
-//! all limits that can be read; one that cannot be read counts as no limit.
+//! versions with all their parents, the limits on data and address space, and the commit limit of a
+//! kernel with strict overcommit. Knows nothing of the use of the memory. Invariant: the result is
+//! the least of all limits that can be read; one that cannot be read counts as no limit.
 
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
-/// Bytes that the process maps beside its buffers after the start: the stacks of its threads and the heap
-/// of its connections. They count under the limits on all that is mapped.
+/// Bytes that the process maps beside its buffers after the start: the stacks of its threads and
+/// the heap of its connections. They count under the limits on all that is mapped.
 const RESERVED: u64 = 32 << 20;
 
-/// The least of all limits, in bytes; `None` where neither a limit nor the machine's size can be read.
+/// The least of all limits, in bytes; `None` where neither a limit nor the machine's size can be
+/// read.
 pub fn available() -> Option<u64> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let status = read(Path::new("/proc/self/status")).unwrap_or_default();
@@ -36,8 +37,8 @@ fn overcommit_limit(read: &impl Fn(&Path) -> Option<String>, meminfo: &str) -> O
     Some(remaining(limit, kilobytes(meminfo, "Committed_AS:")))
 }
 
-/// The least limit of the files below `/proc` and of the control groups that they name; `read` returns the
-/// text of a file.
+/// The least limit of the files below `/proc` and of the control groups that they name; `read`
+/// returns the text of a file.
 fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let meminfo = read(Path::new("/proc/meminfo")).unwrap_or_default();
     let machine =
@@ -61,7 +62,8 @@ fn limit_of(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
             names.iter().map(move |name| folder.join(name)).collect::<Vec<_>>()
         })
     });
-    // No limit is "max" in version 2, which is not a number, and a number beyond any machine in version 1.
+    // No limit is "max" in version 2, which is not a number, and a number beyond any machine in
+    // version 1.
     limits.filter_map(|file| read(&file)?.trim().parse().ok()).chain(machine).min()
 }
 
@@ -99,8 +101,8 @@ impl Mount {
     /// The folders of a group and of those parents that this mount contains.
     fn folders(&self, group: &str) -> Vec<PathBuf> {
         let group = Path::new(group);
-        // In a container either path may be the host's: the group's, while the mount begins at the group,
-        // or the mount's root, while the group's path begins there.
+        // In a container either path may be the host's: the group's, while the mount begins at the
+        // group, or the mount's root, while the group's path begins there.
         let relative = group.strip_prefix(&self.root).or_else(|_| group.strip_prefix("/"));
         let Ok(relative) = relative else { return Vec::new() };
         relative.ancestors().map(|folder| self.point.join(folder)).collect()

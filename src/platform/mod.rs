@@ -1,7 +1,7 @@
 //! Memory, threads, signals and small files, as the operating system provides them.
 //!
-//! Owns the system calls that belong to no other group. Must not know uploads or sessions. Invariant: it
-//! imports no other group of this crate.
+//! Owns the system calls that belong to no other group. Must not know uploads or sessions.
+//! Invariant: it imports no other group of this crate.
 
 pub mod malloc_arenas;
 pub mod memory;

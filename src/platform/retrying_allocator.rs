@@ -1,8 +1,8 @@
 //! The global allocator: the system's, with retries of small allocations that it refuses.
 //!
-//! Rust aborts the process, and so loses the stream, where an allocation fails. Owns the retries. A large
-//! allocation fails at once, since the code that makes it can go on without. Knows nothing of the use of
-//! the memory. Invariant: a pointer is the system allocator's own, or null.
+//! Rust aborts the process, and so loses the stream, where an allocation fails. Owns the retries. A
+//! large allocation fails at once, since the code that makes it can go on without. Knows nothing of
+//! the use of the memory. Invariant: a pointer is the system allocator's own, or null.
 
 #![allow(unsafe_code)] // The trait of an allocator is unsafe; see the comment on its implementation.
 
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// Bytes from which on an allocation is not retried.
 const LARGE_ALLOCATION: usize = 1 << 20;
-/// Retries of one allocation, which together take 60 s: a host without memory may have some again by then.
+/// Retries of one allocation, which together take 60 s: a host without memory may have some again
+/// by then.
 const MAX_RETRIES: u32 = 1200;
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -49,9 +50,9 @@ impl<A> RetryingAllocator<A> {
     }
 }
 
-// SAFETY: every call passes its arguments unchanged to the inner allocator and returns its result, so the
-// contracts of the inner allocator and of the caller hold as they are. A retry is a new call: a failed
-// allocation has no effect, and a failed `realloc` leaves the old block as it was.
+// SAFETY: every call passes its arguments unchanged to the inner allocator and returns its result,
+// so the contracts of the inner allocator and of the caller hold as they are. A retry is a new
+// call: a failed allocation has no effect, and a failed `realloc` leaves the old block as it was.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for RetryingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.retry(layout.size(), |inner| unsafe { inner.alloc(layout) })

@@ -1,9 +1,10 @@
 //! The signals that stop a run, and SIGXFSZ, which must not end it.
 //!
-//! Owns the handlers, and the rule by which several signals are one stop. Knows nothing of the work that is
-//! stopped. Invariants: a signal that was ignored when the process started (nohup, background jobs) stays
-//! ignored; a child process inherits every other signal with its default, since handlers do not outlast
-//! exec; the next poll after a signal returns it, whether or not the runtime has processed it.
+//! Owns the handlers, and the rule by which several signals are one stop. Knows nothing of the work
+//! that is stopped. Invariants: a signal that was ignored when the process started (nohup,
+//! background jobs) stays ignored; a child process inherits every other signal with its default,
+//! since handlers do not outlast exec; the next poll after a signal returns it, whether or not the
+//! runtime has processed it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,14 +19,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use proto::error::{Error, ErrorKind};
 
-/// The signals whose default is to end the process, except those that report a fault within it: an upload
-/// that stays open costs money. Of several pending signals the first in this order counts.
+/// The signals whose default is to end the process, except those that report a fault within it: an
+/// upload that stays open costs money. Of several pending signals the first in this order counts.
 const STOPPING: [i32; 11] = [
     SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO,
 ];
 
-/// Signals within this time after the first are one stop: `timeout` signals its child and then the group,
-/// the shell and the kernel both report a closed terminal, and systemd adds SIGHUP to SIGTERM.
+/// Signals within this time after the first are one stop: `timeout` signals its child and then the
+/// group, the shell and the kernel both report a closed terminal, and systemd adds SIGHUP to
+/// SIGTERM.
 const ONE_STOP: Duration = Duration::from_secs(1);
 
 /// The handlers of all stop signals that the process does not ignore.
@@ -79,7 +81,8 @@ impl SignalListener {
             Error::new(ErrorKind::Internal, format!("{name} cannot be handled: {error}"))
         };
         let received = Arc::new(AtomicBool::new(false));
-        // Handlers run in the order of registration: the flag is set before the task is woken to read it.
+        // Handlers run in the order of registration: the flag is set before the task is woken to
+        // read it.
         signal_hook::flag::register(number, Arc::clone(&received)).map_err(refused)?;
         let stream = signal(SignalKind::from_raw(number)).map_err(refused)?;
         Ok(SignalListener { number, received, stream })
@@ -96,8 +99,8 @@ impl SignalListener {
     }
 }
 
-/// Makes a write beyond the limit on file sizes (`ulimit -f`) an error; the default of SIGXFSZ would kill
-/// the process without a cleanup.
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) an error; the default of SIGXFSZ
+/// would kill the process without a cleanup.
 pub fn outlive_file_size_limit() {
     if !is_in(ignored_at_start(), SIGXFSZ) {
         // Without the handler such a write still ends the run, though without a cleanup.

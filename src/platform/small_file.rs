@@ -1,7 +1,7 @@
 //! Small files that an option names: a key, a map of metadata.
 //!
-//! Owns the bounded read, and the file of the customer's encryption key. Must not know which command reads
-//! a file. Invariant: no error shows any of the content.
+//! Owns the bounded read, and the file of the customer's encryption key. Must not know which
+//! command reads a file. Invariant: no error shows any of the content.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,8 +16,8 @@ use proto::error::Error;
 /// Bytes; no such file needs as many.
 const MAX_SIZE: u64 = 64 * 1024;
 
-/// The file as text. `option` names it in messages. Fails where the file cannot be read, is longer than
-/// 64 KiB or is not UTF-8.
+/// The file as text. `option` names it in messages. Fails where the file cannot be read, is longer
+/// than 64 KiB or is not UTF-8.
 pub fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
     let shown = path.display();
     let invalid = |reason: &str| Error::usage(format!("{option} {shown}: {reason}"));
@@ -33,8 +33,8 @@ pub fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
     }
 }
 
-/// The key in the file that `--encryption-key-file` names. Fails where the file cannot be read or is not
-/// the base64 of 32 bytes.
+/// The key in the file that `--encryption-key-file` names. Fails where the file cannot be read or
+/// is not the base64 of 32 bytes.
 pub fn read_customer_key(path: &Path) -> Result<CustomerKey, Error> {
     let text = read("--encryption-key-file", path)?;
     customer_key::parse(&text).ok_or_else(|| {

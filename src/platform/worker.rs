@@ -1,7 +1,7 @@
 //! A thread that is started before it is needed, for calls that may block.
 //!
-//! Owns the thread and its queue. Knows nothing of the jobs. Invariants: the system can refuse the thread at
-//! the start only; the jobs run in order, also after one that panicked.
+//! Owns the thread and its queue. Knows nothing of the jobs. Invariants: the system can refuse the
+//! thread at the start only; the jobs run in order, also after one that panicked.
 
 use std::future::Future;
 use std::io;
@@ -65,8 +65,8 @@ impl Worker {
         }
     }
 
-    /// Queues a job at once and resolves to its result; `None` if it panicked. The job runs also if the
-    /// future is dropped.
+    /// Queues a job at once and resolves to its result; `None` if it panicked. The job runs also if
+    /// the future is dropped.
     pub fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -89,8 +89,9 @@ impl Drop for Worker {
     }
 }
 
-/// Starts a thread or a process, and retries for up to 10 s while the system refuses it with `WouldBlock`:
-/// a host at its limit of processes may be below it again by then. Another error is returned at once.
+/// Starts a thread or a process, and retries for up to 10 s while the system refuses it with
+/// `WouldBlock`: a host at its limit of processes may be below it again by then. Another error is
+/// returned at once.
 pub async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + THREAD_TIMEOUT;
     loop {

@@ -1,10 +1,10 @@
 //! The source of the stream: one readable file descriptor.
 //!
 //! Owns the descriptor, and the wait for bytes on it. Knows nothing of buffers, parts or digests.
-//! Invariants: a regular file is read up to the size that it had when it was opened; a failed read or an
-//! empty packet is never the end of the stream; a read is given the space of a whole packet, so that the
-//! kernel drops no byte; no other descriptor of this process refers to the source, so that its writer gets
-//! SIGPIPE once the source is closed.
+//! Invariants: a regular file is read up to the size that it had when it was opened; a failed read
+//! or an empty packet is never the end of the stream; a read is given the space of a whole packet,
+//! so that the kernel drops no byte; no other descriptor of this process refers to the source, so
+//! that its writer gets SIGPIPE once the source is closed.
 
 use std::cell::Cell;
 use std::io::{self, IoSliceMut};
@@ -20,8 +20,8 @@ use rustix::net::sockopt::socket_type;
 use super::file_size;
 use proto::error::Error;
 
-/// Bytes that a pipe is enlarged to: the first of these sizes that the system permits. A large pipe needs
-/// fewer switches between the writer and this process.
+/// Bytes that a pipe is enlarged to: the first of these sizes that the system permits. A large pipe
+/// needs fewer switches between the writer and this process.
 #[cfg(target_os = "linux")]
 const PIPE_SIZES: [usize; 3] = [1 << 20, 512 << 10, 256 << 10];
 
@@ -54,8 +54,8 @@ pub(super) enum ReadResult {
 }
 
 impl ByteSource {
-    /// The process's stdin, moved to another descriptor. Descriptor 0 becomes `/dev/null`, so that the
-    /// source is the only reader. Fails where stdin cannot be a stream, as `new` does.
+    /// The process's stdin, moved to another descriptor. Descriptor 0 becomes `/dev/null`, so that
+    /// the source is the only reader. Fails where stdin cannot be a stream, as `new` does.
     pub fn stdin() -> Result<ByteSource, Error> {
         let moved = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
         let source = ByteSource::new(moved.map_err(|errno| unreadable("stdin", errno))?, "stdin")?;
@@ -64,8 +64,8 @@ impl ByteSource {
         Ok(source)
     }
 
-    /// A file by its path. A named pipe opens without a writer, and the first read waits for one, so that
-    /// a stop works meanwhile. Fails where the file cannot be opened, or as `new` does.
+    /// A file by its path. A named pipe opens without a writer, and the first read waits for one,
+    /// so that a stop works meanwhile. Fails where the file cannot be opened, or as `new` does.
     pub fn file(path: &Path) -> Result<ByteSource, Error> {
         let name = path.display().to_string();
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -140,16 +140,16 @@ impl ByteSource {
         })
     }
 
-    /// Bytes of space that a read needs. A pipe whose writer uses `O_DIRECT` returns one packet a read and
-    /// drops the bytes that do not fit, and its reader cannot detect such a pipe. A packet is written into
-    /// one page and holds no more than that.
+    /// Bytes of space that a read needs. A pipe whose writer uses `O_DIRECT` returns one packet a
+    /// read and drops the bytes that do not fit, and its reader cannot detect such a pipe. A packet
+    /// is written into one page and holds no more than that.
     pub(super) fn min_space(&self) -> usize {
         if self.is_file() { 1 } else { PIPE_BUF.max(rustix::param::page_size()) }
     }
 
-    /// Reads the available bytes; waits for the first of them, or for `stop_rx` to be closed. Bytes that
-    /// `space` does not hold go to `overflow`; both together hold at least `min_space` bytes. Fails where
-    /// the descriptor cannot be read.
+    /// Reads the available bytes; waits for the first of them, or for `stop_rx` to be closed. Bytes
+    /// that `space` does not hold go to `overflow`; both together hold at least `min_space` bytes.
+    /// Fails where the descriptor cannot be read.
     pub(super) fn read(
         &self,
         stop_rx: impl AsFd,
@@ -159,8 +159,8 @@ impl ByteSource {
         debug_assert!(!space.is_empty() && space.len() + overflow.len() >= self.min_space());
         let mut refusals = 0;
         loop {
-            // poll(2) waits and not read(2), which cannot be cancelled, and which does not wait on a
-            // descriptor that another process made non-blocking.
+            // poll(2) waits and not read(2), which cannot be cancelled, and which does not wait on
+            // a descriptor that another process made non-blocking.
             let mut polled = [
                 PollFd::new(&self.descriptor, PollFlags::IN),
                 PollFd::new(&stop_rx, PollFlags::IN),
@@ -203,7 +203,8 @@ impl ByteSource {
         }
     }
 
-    /// Whether a pipe has a writer or bytes: then an empty read was an empty packet and not the end.
+    /// Whether a pipe has a writer or bytes: then an empty read was an empty packet and not the
+    /// end.
     fn has_writer_or_bytes(&self) -> bool {
         let mut polled = [PollFd::new(&self.descriptor, PollFlags::IN)];
         let result = poll(&mut polled, Some(&Timespec::default()));
@@ -214,8 +215,8 @@ impl ByteSource {
     }
 }
 
-/// The error for a socket of packets: an empty packet reads like the end of the stream, and the kernel
-/// truncates one that is longer than the space for it.
+/// The error for a socket of packets: an empty packet reads like the end of the stream, and the
+/// kernel truncates one that is longer than the space for it.
 fn not_a_stream(name: &str, socket: SocketType) -> Error {
     let kind = match socket {
         SocketType::DGRAM => "SOCK_DGRAM",
@@ -227,8 +228,8 @@ fn not_a_stream(name: &str, socket: SocketType) -> Error {
         .with_hint("connect a SOCK_STREAM, or pipe in what a program makes of the packets")
 }
 
-/// Classifies the result of read(2); `None` means to poll and read again. A non-blocking descriptor can be
-/// empty after poll(2) if another process reads it too.
+/// Classifies the result of read(2); `None` means to poll and read again. A non-blocking descriptor
+/// can be empty after poll(2) if another process reads it too.
 fn read_result(result: Result<usize, Errno>) -> Result<Option<ReadResult>, Errno> {
     match result {
         Ok(0) => Ok(Some(ReadResult::EndOfStream)),

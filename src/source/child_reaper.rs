@@ -1,9 +1,9 @@
 //! Waits for the child processes: the commands that were started here, and orphans.
 //!
-//! Owns every wait(2) of this process. Must not know the purpose of a command. Invariants: the exit status
-//! of a child that was started here is kept until it is read; no orphan stays a zombie, neither where this
-//! process is process 1 of a container, nor below a process 1 that reaps nothing, since this process is
-//! the subreaper of all that its commands start.
+//! Owns every wait(2) of this process. Must not know the purpose of a command. Invariants: the exit
+//! status of a child that was started here is kept until it is read; no orphan stays a zombie,
+//! neither where this process is process 1 of a container, nor below a process 1 that reaps
+//! nothing, since this process is the subreaper of all that its commands start.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,8 +27,8 @@ pub struct Children {
 
 #[derive(Default)]
 struct ChildrenShared {
-    /// Children that were started here. The lock is held during a start, since a child may exit before its
-    /// pid is known.
+    /// Children that were started here. The lock is held during a start, since a child may exit
+    /// before its pid is known.
     started: Mutex<HashMap<Pid, ChildState>>,
     changed: Notify,
     watching: AtomicBool,
@@ -49,8 +49,8 @@ pub struct ChildProcess {
 }
 
 impl Children {
-    /// Starts the wait where this is process 1, to which every orphan belongs. Fails where SIGCHLD cannot
-    /// be handled.
+    /// Starts the wait where this is process 1, to which every orphan belongs. Fails where SIGCHLD
+    /// cannot be handled.
     pub fn watch_if_first(&self) -> io::Result<()> {
         if getpid().is_init() { self.watch() } else { Ok(()) }
     }
@@ -60,7 +60,8 @@ impl Children {
         if self.shared.watching.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        // With a handler the kernel keeps exit statuses also where SIGCHLD was ignored at the start.
+        // With a handler the kernel keeps exit statuses also where SIGCHLD was ignored at the
+        // start.
         let mut changes = signal(SignalKind::child())?;
         become_subreaper();
         let shared = self.shared.clone();
@@ -75,8 +76,8 @@ impl Children {
         Ok(())
     }
 
-    /// Starts a command in a session of its own: it leads a process group, and has no terminal on which it
-    /// could prompt. Fails where the command or its process cannot be started.
+    /// Starts a command in a session of its own: it leads a process group, and has no terminal on
+    /// which it could prompt. Fails where the command or its process cannot be started.
     pub fn start(&self, command: Command) -> io::Result<ChildProcess> {
         self.watch()?;
         let mut started = self.shared.started();

@@ -1,15 +1,15 @@
 //! Whether the size of a file is the length of its content.
 //!
 //! Owns the list of file systems whose sizes are unrelated to the content. Must not read the file.
-//! Invariant: a size is ignored only where the file system generates the content while it is read, so that
-//! the early end of any other file is noticed.
+//! Invariant: a size is ignored only where the file system generates the content while it is read,
+//! so that the early end of any other file is noticed.
 
 use std::os::fd::OwnedFd;
 
 use rustix::fs::Stat;
 
-/// File systems (by the magic number of `statfs`) that generate content while it is read, and whose sizes
-/// are 0 or a page: /proc, /sys and the mounts below them.
+/// File systems (by the magic number of `statfs`) that generate content while it is read, and whose
+/// sizes are 0 or a page: /proc, /sys and the mounts below them.
 #[cfg(target_os = "linux")]
 const GENERATED: [(u32, &str); 12] = [
     (0x9fa0, "proc"),

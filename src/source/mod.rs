@@ -1,11 +1,11 @@
 //! The thread that reads the stream into buffers.
 //!
-//! Owns the source and the order in which bytes become parts. Knows nothing of the network or of the use
-//! of a part. Hashes and validation run on this thread, on each piece while it is in the cache: they cost
-//! neither a second pass over memory nor time of the async threads. Invariant: `EndOfStream` is sent only
-//! after a read that returned the end of the stream, and every byte that was read is in exactly one part
-//! that was sent before it; any other end is `SourceFailed`, or no event if the thread was stopped. The
-//! source is closed before the last event is sent.
+//! Owns the source and the order in which bytes become parts. Knows nothing of the network or of
+//! the use of a part. Hashes and validation run on this thread, on each piece while it is in the
+//! cache: they cost neither a second pass over memory nor time of the async threads. Invariant:
+//! `EndOfStream` is sent only after a read that returned the end of the stream, and every byte that
+//! was read is in exactly one part that was sent before it; any other end is `SourceFailed`, or no
+//! event if the thread was stopped. The source is closed before the last event is sent.
 
 mod byte_source;
 pub mod child_reaper;
@@ -51,7 +51,8 @@ pub enum ReadEvent {
     SourceFailed(Error),
 }
 
-/// One part, ready to be sent. Its buffers return to the pool when the last slice of them is dropped.
+/// One part, ready to be sent. Its buffers return to the pool when the last slice of them is
+/// dropped.
 #[derive(Debug)]
 pub struct FilledPart {
     /// From 1.
@@ -74,13 +75,14 @@ impl ReaderStats {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether the thread waits in a read. It does so briefly in every read: a source gives nothing if this
-    /// stays true while `bytes` does not change.
+    /// Whether the thread waits in a read. It does so briefly in every read: a source gives nothing
+    /// if this stays true while `bytes` does not change.
     pub fn waits_for_source(&self) -> bool {
         self.waits_for_source.load(Ordering::Relaxed)
     }
 
-    /// Whether the thread waits for a buffer, since all are in flight, or for the upload to be created.
+    /// Whether the thread waits for a buffer, since all are in flight, or for the upload to be
+    /// created.
     pub fn waits_for_buffer(&self) -> bool {
         self.waits_for_buffer.load(Ordering::Relaxed)
     }
@@ -112,8 +114,8 @@ impl ReaderThread {
 }
 
 impl Reader {
-    /// Starts a thread that reads. The parts are those of `plan`, in buffers of `pool`, whose limit is set
-    /// to the plan's at each part. Fails where the system refuses the thread.
+    /// Starts a thread that reads. The parts are those of `plan`, in buffers of `pool`, whose limit
+    /// is set to the plan's at each part. Fails where the system refuses the thread.
     pub fn start(
         source: ByteSource,
         pool: Pool,
@@ -173,8 +175,8 @@ impl Reader {
         self.pool.release();
     }
 
-    /// Stops the thread, also while it waits for the source or for a buffer. Returns at once; `events` is
-    /// closed after the source.
+    /// Stops the thread, also while it waits for the source or for a buffer. Returns at once;
+    /// `events` is closed after the source.
     pub fn stop(&mut self) {
         self.pool.close();
         self.stop_tx = None;

@@ -1,8 +1,9 @@
 //! The loop of the reading thread, which divides the stream into parts.
 //!
-//! Owns the boundaries of the parts. Must not know the receiver of its events. Invariants: a buffer is
-//! taken before the read that fills it; each byte is hashed and validated exactly once, in the order of
-//! the stream; bytes that a read returned beyond the end of a part are the start of the next part.
+//! Owns the boundaries of the parts. Must not know the receiver of its events. Invariants: a buffer
+//! is taken before the read that fills it; each byte is hashed and validated exactly once, in the
+//! order of the stream; bytes that a read returned beyond the end of a part are the start of the
+//! next part.
 
 use std::io::PipeReader;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use validate::{Rejection, StreamValidator};
 
 /// Bytes of one read: so few that they are hashed while they are in the core's own cache.
 const READ_SIZE: usize = 256 << 10;
-/// Parts that are read before the multipart upload is created: the first, and the second, whose first byte
-/// shows that a multipart upload is needed.
+/// Parts that are read before the multipart upload is created: the first, and the second, whose
+/// first byte shows that a multipart upload is needed.
 const READ_AHEAD: u32 = 2;
 
 /// The state of the reading thread.
@@ -105,8 +106,8 @@ fn read(
 }
 
 impl PartReader {
-    /// Reads to the end. Returns the last event instead of sending it, so that the source is closed first;
-    /// `None` if the thread was stopped.
+    /// Reads to the end. Returns the last event instead of sending it, so that the source is closed
+    /// first; `None` if the thread was stopped.
     pub fn run(mut self) -> Option<ReadEvent> {
         match self.read_stream() {
             Ok((bytes, crc32)) => Some(ReadEvent::EndOfStream { bytes, crc32 }),
@@ -151,15 +152,16 @@ impl PartReader {
         let mut hasher = Hasher::new(self.algorithm);
         let (mut chunks, mut left, mut ended) = (Vec::new(), size, false);
         if number == 2 {
-            // This is decided without a buffer: where there is memory for one only, the first part holds it
-            // until the upload knows whether the part is sent by a put.
+            // This is decided without a buffer: where there is memory for one only, the first part
+            // holds it until the upload knows whether the part is sent by a put.
             ended = !self.more_follows()?;
             if !ended {
                 self.send_event(ReadEvent::MultipartNeeded)?;
             }
         }
         while left > 0 && !ended {
-            // Without memory for another buffer the part is smaller than planned, and at least one buffer.
+            // Without memory for another buffer the part is smaller than planned, and at least one
+            // buffer.
             let Some(mut buffer) = self.buffer(chunks.len())? else { break };
             let length = left.min(buffer.space().len() as u64) as usize;
             let mut used = 0;
@@ -230,8 +232,8 @@ impl PartReader {
         Ok(true)
     }
 
-    /// Reads into `space`; `None` at the end of the stream. Near the end of a part the kernel gets the space
-    /// of a whole packet, and the bytes beyond the part are kept for the next one.
+    /// Reads into `space`; `None` at the end of the stream. Near the end of a part the kernel gets
+    /// the space of a whole packet, and the bytes beyond the part are kept for the next one.
     fn read(&mut self, space: &mut [u8]) -> Result<Option<usize>, StopReason> {
         let mut length = self.remainder.copy_into(space);
         if length == 0 {

@@ -1,7 +1,7 @@
 //! The command after `--`, whose stdout is the stream.
 //!
-//! Owns the process and its group. Knows nothing of the upload. Invariants: `check_exit_status` succeeds
-//! only if the command exited with 0; `end` leaves no process of the group.
+//! Owns the process and its group. Knows nothing of the upload. Invariants: `check_exit_status`
+//! succeeds only if the command exited with 0; `end` leaves no process of the group.
 
 use std::ffi::OsString;
 use std::io;
@@ -32,8 +32,9 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its own. While
-    /// the system refuses a process, retries for up to 10 s. Fails where the command cannot be started.
+    /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its
+    /// own. While the system refuses a process, retries for up to 10 s. Fails where the command
+    /// cannot be started.
     pub async fn start(
         command: &[OsString],
         children: &Children,
@@ -74,8 +75,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Whether SIGPIPE ended the command, since its stdout was closed here for another reason, which the run
-    /// reports.
+    /// Whether SIGPIPE ended the command, since its stdout was closed here for another reason,
+    /// which the run reports.
     pub fn died_of_sigpipe(&self) -> bool {
         const SIGPIPE: i32 = 13;
         self.exit_status.is_some_and(|status| {

@@ -1,7 +1,8 @@
 //! The dispositions of signals that a run inherits from the test.
 //!
-//! Knows nothing of runs. Invariant: a run starts with the default disposition of each signal that asks
-//! it to stop, also where the tests were started with these ignored (`nohup`, a background job).
+//! Knows nothing of runs. Invariant: a run starts with the default disposition of each signal that
+//! asks it to stop, also where the tests were started with these ignored (`nohup`, a background
+//! job).
 
 use std::sync::Arc;
 use std::sync::Once;
@@ -9,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-/// Registers a handler without effect for each such signal that this process ignores: an ignored signal
-/// stays ignored at exec, and a handled one becomes default.
+/// Registers a handler without effect for each such signal that this process ignores: an ignored
+/// signal stays ignored at exec, and a handled one becomes default.
 pub fn handle_ignored_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -17,8 +17,8 @@ use proto::transport_error::TransportError;
 /// The requests that a proxy received.
 type Received = Arc<Mutex<Vec<String>>>;
 
-/// A service with TLS, and a proxy whose connections `serving` serves. `scheme` and `user` are those of
-/// the proxy's URL.
+/// A service with TLS, and a proxy whose connections `serving` serves. `scheme` and `user` are
+/// those of the proxy's URL.
 struct Scene {
     service: Endpoint,
     network: NetworkOptions,

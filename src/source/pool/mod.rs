@@ -1,24 +1,27 @@
 //! A bounded number of reusable buffers; owning one is the permit to read.
 //!
-//! Owns the memory of the stream. Knows nothing of parts or digests. Memory is mapped, page-aligned and
-//! outside the heap, only when a buffer is taken and no used one is free: a stream of 1 KB touches one page
-//! of one buffer. Invariants: never more than `limit` buffers are out, nor more than `limit` exist; a buffer
-//! returns when the last slice of its bytes is dropped. Memory that the system refuses makes the pool
-//! smaller while it is refused; it is an error only for a caller that no other buffer can come back to.
+//! Owns the memory of the stream. Knows nothing of parts or digests. Memory is mapped, page-aligned
+//! and outside the heap, only when a buffer is taken and no used one is free: a stream of 1 KB
+//! touches one page of one buffer. Invariants: a buffer is let out only while fewer than `limit`
+//! are out, and a free one is kept only while no more than `limit` exist; a buffer returns when the
+//! last slice of its bytes is dropped. Memory that the system refuses makes the pool smaller while
+//! it is refused; it is an error only where no buffer is out that could return.
+
+mod mapping;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::MmapOptions;
 
-/// Bytes of a huge page of Linux on x86-64 and ARM.
-const HUGE_PAGE: usize = 2 << 20;
+use mapping::Mapping;
+
 const PAGE: usize = 4096;
 
-/// Bytes that must still be free after a buffer was mapped: the heap and the stacks of threads are under the
-/// same limits, and a refusal there ends the process.
+/// Bytes that must still be free after a buffer was mapped: the heap and the stacks of threads are
+/// under the same limits, and a refusal there ends the process.
 const RESERVE: usize = 16 << 20;
 /// The pause before refused memory is requested again, unless a buffer returns before.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -54,7 +57,8 @@ pub type RefusalHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
 struct PoolState {
     limit: usize,
     outstanding: usize,
-    /// The last buffer that returned is taken first, since its pages are the likeliest to be in the cache.
+    /// The last buffer that returned is taken first, since its pages are the likeliest to be in the
+    /// cache.
     free: Vec<Mapping>,
     closed: bool,
     /// The text of the last refusal of memory, until `take_refusal`.
@@ -75,7 +79,7 @@ impl PoolShared {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let reserve = MmapOptions::new().len(RESERVE).map_anon()?;
-        let mapping = Mapping::map(size)?;
+        let mapping = Mapping::new(size)?;
         drop(reserve);
         Ok(mapping)
     }
@@ -135,8 +139,8 @@ impl Pool {
         state.outstanding + state.free.len()
     }
 
-    /// Changes the number of buffers that may be out. A lower limit takes no buffer back; until enough have
-    /// returned, none is let out, and those above the limit are unmapped.
+    /// Changes the number of buffers that may be out. A lower limit takes no buffer back; until
+    /// enough have returned, none is let out, and those above the limit are unmapped.
     pub fn set_limit(&self, limit: usize) {
         let mut state = self.shared.state();
         state.limit = limit;
@@ -147,14 +151,15 @@ impl Pool {
         self.shared.returned.notify_all();
     }
 
-    /// Waits for a buffer and blocks the thread; `None` once the pool is closed. Fails where the system
-    /// refuses memory and no buffer is out.
+    /// Waits for a buffer and blocks the thread; `None` once the pool is closed. Fails where the
+    /// system refuses memory and no buffer is out.
     pub fn take(&self) -> io::Result<Option<Buffer>> {
         self.take_extra(0)
     }
 
-    /// Waits as `take` does, for a caller that owns `own` buffers and drops none of them meanwhile. While
-    /// others own buffers, which will return, refused memory is waited for and is not an error.
+    /// Waits as `take` does, for a caller that owns `own` buffers and drops none of them meanwhile.
+    /// While others own buffers, which will return, refused memory is waited for and is not an
+    /// error.
     pub fn take_extra(&self, own: usize) -> io::Result<Option<Buffer>> {
         let deadline = Instant::now() + self.shared.pressure.timeout;
         let mut state = self.shared.state();
@@ -196,7 +201,7 @@ impl Pool {
 
     /// Replaces a small mapping by one of the full size, if there is memory again.
     fn full_size(&self, mapping: Mapping) -> Mapping {
-        if mapping.length < self.shared.buffer_size {
+        if mapping.len() < self.shared.buffer_size {
             self.map_full_size().unwrap_or(mapping)
         } else {
             mapping
@@ -212,7 +217,8 @@ impl Pool {
         self.shared.map(self.shared.buffer_size)
     }
 
-    /// Memory for one buffer, whose size is halved while the system refuses it, down to `min_buffer`.
+    /// Memory for one buffer, whose size is halved while the system refuses it, down to
+    /// `min_buffer`.
     fn map_shrinking(&self) -> io::Result<Mapping> {
         let PoolShared { buffer_size, pressure, .. } = &*self.shared;
         let mut size = *buffer_size;
@@ -278,8 +284,8 @@ impl Buffer {
         self.mapping.as_mut().map(Mapping::bytes_mut).unwrap_or_default()
     }
 
-    /// The first `length` bytes, without a copy. The buffer returns to the pool when the last slice of them
-    /// is dropped.
+    /// The first `length` bytes, without a copy. The buffer returns to the pool when the last slice
+    /// of them is dropped.
     pub fn freeze(self, length: usize) -> Bytes {
         let length = length.min(self.as_ref().len());
         Bytes::from_owner(self).slice(..length)
@@ -308,50 +314,6 @@ impl Drop for Buffer {
         // munmap(2) of a large mapping takes time, so the lock is released before.
         drop(surplus);
         self.shared.returned.notify_one();
-    }
-}
-
-/// Anonymous memory of which `length` bytes from `start` are used.
-struct Mapping {
-    map: MmapMut,
-    start: usize,
-    length: usize,
-}
-
-impl Mapping {
-    fn map(length: usize) -> io::Result<Mapping> {
-        // A large buffer starts at the boundary of a huge page; the slack is address space only.
-        let slack = if length >= 2 * HUGE_PAGE { HUGE_PAGE } else { 0 };
-        let map = MmapOptions::new().len((length + slack).max(1)).map_anon()?;
-        let start = if slack == 0 { 0 } else { map.as_ptr().align_offset(HUGE_PAGE).min(slack) };
-        let mapping = Mapping { map, start, length };
-        mapping.advise_huge_pages();
-        Ok(mapping)
-    }
-
-    /// The first touch of fresh memory costs as much time as sending it, and a fifth of that with huge pages.
-    /// The first 2 MiB keep small pages, so that a short stream touches only the pages that it fills.
-    #[cfg(target_os = "linux")]
-    fn advise_huge_pages(&self) {
-        if self.length >= 2 * HUGE_PAGE {
-            // A kernel without huge pages refuses this advice, which changes nothing else.
-            let _ = self.map.advise_range(
-                memmap2::Advice::HugePage,
-                self.start + HUGE_PAGE,
-                self.length - HUGE_PAGE,
-            );
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn advise_huge_pages(&self) {}
-
-    fn bytes(&self) -> &[u8] {
-        &self.map[self.start..self.start + self.length]
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.map[self.start..self.start + self.length]
     }
 }
 

@@ -1,5 +1,6 @@
 //! When a buffer is let out and returned, also where the system refuses memory.
 
+use super::mapping::HUGE_PAGE;
 use super::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -211,8 +212,9 @@ fn closing_wakes_a_thread_that_waits_for_memory() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// One thread takes buffers for parts of several, another returns them in any order; memory is refused
-    /// at any moment but the first. Every part is filled, none is empty, and the limit holds.
+    /// One thread takes buffers for parts of several, another returns them in any order; memory is
+    /// refused at any moment but the first. Every part is filled, none is empty, and the limit
+    /// holds.
     #[test]
     fn parts_are_filled_whenever_memory_is_refused(
         refusals in prop::collection::vec(any::<bool>(), 1..200),
