@@ -1,4 +1,5 @@
-//! Bad input: each kind has its message and its exit code, ends at once, and nothing is stored or read.
+//! Bad input: each kind has its message and its exit code, ends at once, and nothing is stored or
+//! read.
 
 #![allow(clippy::unwrap_used)]
 

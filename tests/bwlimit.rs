@@ -1,5 +1,5 @@
-//! `--bwlimit` of the whole program: the shortest time of an upload. The tests of `net::body` check in virtual
-//! time that it does not take longer than necessary.
+//! `--bwlimit` of the whole program: the shortest time of an upload. The tests of `net::body` check in
+//! virtual time that it does not take longer than necessary.
 
 mod common;
 

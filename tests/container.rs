@@ -1,5 +1,5 @@
-//! ocipipe as process 1 of a container: it must reap all orphans, and the kernel delivers only signals that
-//! it handles.
+//! ocipipe as process 1 of a container: it must reap all orphans, and the kernel delivers only
+//! signals that it handles.
 //!
 //! Skipped where no PID namespace can be created.
 
@@ -73,7 +73,8 @@ fn a_stop_does_not_wait_for_zombies() {
         return;
     }
     let store = Store::start();
-    // The processes end at once on SIGTERM, the shell first, so that only ocipipe can reap the others.
+    // The processes end at once on SIGTERM, the shell first, so that only ocipipe can reap the
+    // others.
     let script = format!("sleep 600 & sleep 600 & head -c {} /dev/zero; wait", PART + 1);
     let run = contained(store.put("x").args("-- sh -c").arg(script)).start();
     store.wait_for_requests(UploadPart, 1);

@@ -1,5 +1,6 @@
-//! README, CONTRIBUTING, CHANGELOG and the pages of `docs` are true where that can be checked: their
-//! commands, options, variables, files, links and tests exist, and what is there to paste parses.
+//! README, CONTRIBUTING, CHANGELOG and the pages of `docs` are true where that can be checked:
+//! their commands, options, variables, files, links and tests exist, and what is there to paste
+//! parses.
 
 #![allow(clippy::unwrap_used)]
 

@@ -47,8 +47,8 @@ fn an_endpoint_that_is_an_address_is_named_once() {
     done.stderr_lacks("127.0.0.1:1: 127.0.0.1:1");
 }
 
-/// Control characters that must not reach a terminal: an escape, its one-byte form, a change of text
-/// direction.
+/// Control characters that must not reach a terminal: an escape, its one-byte form, a change of
+/// text direction.
 const CONTROL: &str = "a\u{1b}[2Jb\u{9b}2Jc\u{202e}d";
 
 #[track_caller]

@@ -72,7 +72,8 @@ fn a_stream_that_is_truncated_empty_or_followed_by_garbage_is_not_stored() {
     for (format, name) in FORMATS {
         let bytes = sample(name);
         let end = match format {
-            // A tar needs only two blocks of zeros at its end, and SQL only the line of the last comment.
+            // A tar needs only two blocks of zeros at its end, and SQL only the line of the last
+            // comment.
             "tar" => bytes.len() - 600,
             "sql" => bytes.len() / 2,
             _ => bytes.len() - 1,

@@ -1,5 +1,5 @@
-//! Faults of the network and of the service, and the expected result of each: the complete object and exit
-//! 0, or no object and the exit code of the cause, and in both cases no open upload.
+//! Faults of the network and of the service, and the expected result of each: the complete object
+//! and exit 0, or no object and the exit code of the cause, and in both cases no open upload.
 
 #![allow(clippy::unwrap_used)]
 
@@ -71,7 +71,8 @@ fn fails(
     done
 }
 
-/// Asserts exit 7 for a committed object that differs from what was read, and that the etag is named.
+/// Asserts exit 7 for a committed object that differs from what was read, and that the etag is
+/// named.
 #[track_caller]
 fn mismatches(length: usize, rules: impl IntoIterator<Item = FaultRule> + Clone) {
     let store = Store::failing(rules.clone());
@@ -223,7 +224,8 @@ rows! {
         FaultRule::on(CommitMultipartUpload, refuse(403))]).stderr_has(&["403"]);
 }
 
-/// The metadata of the previous object cannot be read, and a commit that stores nothing leaves it in place.
+/// The metadata of the previous object cannot be read, and a commit that stores nothing leaves it
+/// in place.
 #[test]
 fn an_older_object_that_may_not_be_looked_at_is_not_taken_for_the_new_one() {
     for status in [403, 404] {

@@ -22,8 +22,8 @@ fn ends_orderly(done: Done) -> Done {
     done.stderr_lacks("panicked").within_seconds(120)
 }
 
-/// Runs it with fewer and fewer threads: with `most` it must succeed, and a run that fails must state the
-/// reason.
+/// Runs it with fewer and fewer threads: with `most` it must succeed, and a run that fails must
+/// state the reason.
 fn with_decreasing_limits(store: &Store, most: u64, run: impl Fn() -> Ocipipe, texts: &[&str]) {
     let Some(user) = User::of(store) else { return };
     for processes in (1..=most).rev() {
@@ -107,8 +107,8 @@ fn by_name(store: &Store) -> Ocipipe {
 
 #[test]
 fn no_new_thread_is_needed_during_a_stream() {
-    // The faults cause a part to be hashed again, the watchdog to read the kernel's send queue, and new
-    // connections.
+    // The faults cause a part to be hashed again, the watchdog to read the kernel's send queue, and
+    // new connections.
     let damaged = FaultRule::on(
         UploadPart,
         Fault::Refuse(FaultResponse::status(400).code("UnmatchedContentSHA256")),

@@ -15,7 +15,8 @@ use common::stream::{PART, assert_same, ramp};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// More than a part, in bytes, and a multiple of the block size: `dd` removes `O_DIRECT` for a partial block.
+/// More than a part, in bytes, and a multiple of the block size: `dd` removes `O_DIRECT` for a
+/// partial block.
 const BLOCKS: usize = 10_600 * 1000;
 
 /// Writes a stream in packets of one size.

@@ -1,5 +1,5 @@
-//! Each policy of `docs/policies.md` is enough for its purpose: the test reads its text there, and the store
-//! grants the rights of the policy and no others.
+//! Each policy of `docs/policies.md` is enough for its purpose: the test reads its text there, and
+//! the store grants the rights of the policy and no others.
 
 #![allow(clippy::unwrap_used)]
 
@@ -67,8 +67,8 @@ fn get(store: &Store, name: &str) -> Done {
     store.ocipipe("get --file back").arg(format!("oci://{BUCKET}/{name}")).run()
 }
 
-/// Asserts that streams of both lengths are stored under new names and over objects, and that each open upload
-/// is named.
+/// Asserts that streams of both lengths are stored under new names and over objects, and that each
+/// open upload is named.
 fn stores_every_stream(store: &Store) {
     let mut stderr = String::new();
     let mut put = |store: &Store, name: &str, length: usize, options: &str| {

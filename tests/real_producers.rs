@@ -1,8 +1,8 @@
 //! Streams of real producers, with the release build.
 //!
 //! These tests need other programs and are ignored by default. `.ci/run` runs them:
-//! `OCIPIPE_BIN=target/release/ocipipe cargo test --test real_producers -- --ignored`. A missing program is
-//! a failure then.
+//! `OCIPIPE_BIN=target/release/ocipipe cargo test --test real_producers -- --ignored`. A missing
+//! program is a failure then.
 
 #![allow(clippy::unwrap_used)]
 

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 /// A name of characters that are special in paths and shells.
 ///
-/// Never one or two dots alone: ocipipe sends these as `%2E`, but the SDK's HTTP library decodes them before
-/// the SDK signs, and removes them from the path. The SDK cannot check them.
+/// Never one or two dots alone: ocipipe sends these as `%2E`, but the SDK's HTTP library decodes
+/// them before the SDK signs, and removes them from the path. The SDK cannot check them.
 fn name(rng: &mut fastrand::Rng) -> String {
     let letters: Vec<char> =
         "abzAZ09-_.~/ +&?#%=;:@!$'()*,[]\u{f6}\u{20ac}\u{1f600}".chars().collect();

@@ -1,5 +1,5 @@
-//! The stop of a whole job in which the signal kills the producer first, so that the stream seems complete
-//! before the signal reaches ocipipe.
+//! The stop of a whole job in which the signal kills the producer first, so that the stream seems
+//! complete before the signal reaches ocipipe.
 //!
 //! `OCIPIPE_STOPS=200` sets the number of runs of each table.
 

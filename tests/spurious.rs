@@ -1,4 +1,5 @@
-//! A 404 about the bucket: spurious, because of a missing right, or because the bucket does not exist.
+//! A 404 about the bucket: spurious, because of a missing right, or because the bucket does not
+//! exist.
 
 #![allow(clippy::unwrap_used)]
 

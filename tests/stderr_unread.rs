@@ -1,4 +1,5 @@
-//! A stderr that is open and never read, closed or broken: it delays no run and changes no exit code.
+//! A stderr that is open and never read, closed or broken: it delays no run and changes no exit
+//! code.
 
 #![allow(clippy::unwrap_used)]
 

@@ -323,8 +323,8 @@ fn a_failed_upload_closes_the_pipe_of_the_producer() {
 
 #[test]
 fn a_command_that_has_exited_is_not_blamed_for_a_slow_service() {
-    // No part is acknowledged for longer than the timeout for an open stdout, so the last bytes wait in the
-    // pipe for a buffer.
+    // No part is acknowledged for longer than the timeout for an open stdout, so the last bytes
+    // wait in the pipe for a buffer.
     let slow = |part| FaultRule::on(UploadPart, Fault::Delay(13_000)).part(part);
     let store = Store::failing([slow(1), slow(2)]);
     let size = 2 * PART + 100_000;

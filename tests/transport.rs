@@ -23,7 +23,8 @@ fn put(store: &Store, proxy: &FlakyProxy, options: &str) -> Done {
     put.arg("--cert-bundle").arg(store.server().ca_path()).stdin(ramp(LONG)).run()
 }
 
-/// Asserts that the stream is stored although single connections have a fault, and that stderr has these texts.
+/// Asserts that the stream is stored although single connections have a fault, and that stderr has
+/// these texts.
 #[track_caller]
 fn survives(fault: impl Fn(usize) -> ConnectionFault + Send + 'static, texts: &[&str]) {
     let store = Store::start();

@@ -1,4 +1,5 @@
-//! Samples written by real tools: a validator accepts each in its own format, and no truncation of it.
+//! Samples written by real tools: a validator accepts each in its own format, and no truncation of
+//! it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -95,8 +96,9 @@ fn no_sample_is_accepted_as_another_format_or_with_a_byte_more() {
     }
 }
 
-/// Whether a sample is still complete when it is cut here, because the rest is a complete stream of the same
-/// format, or only padding and comments are missing. No reader of the format could detect that.
+/// Whether a sample is still complete when it is cut here, because the rest is a complete stream of
+/// the same format, or only padding and comments are missing. No reader of the format could detect
+/// that.
 fn still_complete(sample: &Sample, cut: usize) -> bool {
     let (kept, lost) = sample.bytes.split_at(cut);
     let joined = |names: &[&str], gap: usize| {

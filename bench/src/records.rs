@@ -38,8 +38,8 @@ pub fn read_raw(socket: &mut impl Read, record: &mut Vec<u8>) -> io::Result<Opti
     Ok(Some(()))
 }
 
-/// Completes the handshake of a rustls connection without reading a byte too many, so that its keys can be
-/// extracted.
+/// Completes the handshake of a rustls connection without reading a byte too many, so that its keys
+/// can be extracted.
 pub fn handshake<D>(
     connection: &mut rustls::ConnectionCommon<D>,
     socket: &mut (impl Read + Write),

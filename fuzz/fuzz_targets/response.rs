@@ -1,5 +1,5 @@
-//! A response of the service or of a proxy: any head and body is parsed or refused, and the texts for
-//! messages are printable.
+//! A response of the service or of a proxy: any head and body is parsed or refused, and the texts
+//! for messages are printable.
 //!
 //! The input is the response as text: the status, header lines, an empty line, the body.
 

@@ -1,4 +1,5 @@
-//! Sizes, rates and durations: any text is refused, or its formatted value parses back to the same value.
+//! Sizes, rates and durations: any text is refused, or its formatted value parses back to the same
+//! value.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! The upload state machine against a small model of the service, both driven by the fuzzer's bytes:
-//! what is read, which responses arrive, are lost, take effect late or are errors, and in which order.
+//! The upload state machine against a small model of the service, both driven by the fuzzer's
+//! bytes: what is read, which responses arrive, are lost, take effect late or are errors, and in
+//! which order.
 //!
 //! When the bytes end, no more faults are injected, and then the run must end. Invariants: a commit
 //! names every part, each acknowledged; a buffer is kept until its part is acknowledged; success is

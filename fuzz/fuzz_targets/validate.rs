@@ -1,4 +1,5 @@
-//! Streams of every format, valid or not: the result does not depend on the pieces in which a stream arrives.
+//! Streams of every format, valid or not: the result does not depend on the pieces in which a
+//! stream arrives.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! What must hold after every run of the campaign.
 //!
-//! Owns the invariants: after exit 0 the object has the stream's bytes and the receipt is true; after any
-//! other code the previous object is unchanged, and stderr names each upload that is open. Knows only
-//! what is visible from outside: the plan, the store, the requests and the output.
+//! Owns the invariants: after exit 0 the object has the stream's bytes and the receipt is true;
+//! after any other code the previous object is unchanged, and stderr names each upload that is
+//! open. Knows only what is visible from outside: the plan, the store, the requests and the output.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -118,15 +118,15 @@ fn is_multipart(outcome: &Outcome) -> bool {
     outcome.records.iter().any(|record| record.operation == CreateMultipartUpload)
 }
 
-/// Whether the run ended because the bucket gave no other response: the first four were spurious, and the
-/// message states it.
+/// Whether the run ended because the bucket gave no other response: the first four were spurious,
+/// and the message states it.
 pub fn bucket_never_seen(records: &[Record], done: &Done) -> bool {
     let reported = done.stderr.contains("the bucket has given no other answer");
     done.status.code() == Some(4) && SpuriousCounts::among(records).at_first >= 4 && reported
 }
 
-/// A stream that ended because of a stop is stored only if the signal reached the program later than
-/// promised, and then no message is about stopping.
+/// A stream that ended because of a stop is stored only if the signal reached the program later
+/// than promised, and then no message is about stopping.
 fn check_stop(outcome: &Outcome, code: i32) {
     // The promise is 100 ms; the test measures with a tolerance of 10 ms.
     const PROMISED: Duration = Duration::from_millis(90);
@@ -228,7 +228,8 @@ fn check_success(outcome: &Outcome) {
 /// Whether the store's record of an object has this checksum, given as the service writes it.
 fn has_checksum(checks: &serde_json::Value, value: &str) -> bool {
     let recorded = checks.to_string();
-    // The record has a checksum of parts (with their count) as text, others as bytes or as a number.
+    // The record has a checksum of parts (with their count) as text, others as bytes or as a
+    // number.
     let Ok(bytes) = STANDARD.decode(value) else { return recorded.contains(value) };
     let number = <[u8; 4]>::try_from(bytes.as_slice()).map(u32::from_be_bytes);
     let shown = number.map_or_else(|_| format!("{bytes:?}").replace(' ', ""), |n| n.to_string());

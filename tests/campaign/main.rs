@@ -4,7 +4,8 @@
 //! Invariant: a seed always gives the same plan, and a failed run prints its seed.
 //!
 //! `OCIPIPE_CAMPAIGN=500` makes 500 runs, from a random seed on; `OCIPIPE_SEED=17` makes the run of that
-//! seed, or is the first seed. `OCIPIPE_STREAMS=1000` sets the number of streams of `spurious_404s`.
+//! seed, or is the first seed. `OCIPIPE_STREAMS=1000` sets the number of streams of
+//! `spurious_404s`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -34,9 +35,10 @@ use tokio_util::sync::CancellationToken;
 use invariants::{Outcome, PreviousObject};
 use plan::{Condition, Moment, Plan, Producer};
 
-/// The seeds of `cargo test`, chosen so that each kind of fault and each exit code occurs and no run takes
-/// long (seed 15 takes 1 minute). The last row has rare cases: parts that are exchanged, left out or
-/// damaged after their check, an object that was not stored, and an upload that is open after exit 8.
+/// The seeds of `cargo test`, chosen so that each kind of fault and each exit code occurs and no
+/// run takes long (seed 15 takes 1 minute). The last row has rare cases: parts that are exchanged,
+/// left out or damaged after their check, an object that was not stored, and an upload that is open
+/// after exit 8.
 #[rustfmt::skip]
 const DEFAULT_SEEDS: [u64; 51] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24,
@@ -185,8 +187,8 @@ fn run_seed(seed: u64) -> (i32, BTreeSet<String>) {
     (code.unwrap_or(-1), faults)
 }
 
-/// Writes a stream to its end and then calls `stop`, which stops the program as the stop of a whole job
-/// does; returns the time between both, if all was written.
+/// Writes a stream to its end and then calls `stop`, which stops the program as the stop of a whole
+/// job does; returns the time between both, if all was written.
 fn stop_after_the_end(
     mut pipe: ChildStdin,
     stream: &[u8],
@@ -321,8 +323,8 @@ impl Store {
         }
     }
 
-    /// Waits until every request that has arrived is complete; the store may still work on one when the run
-    /// has ended.
+    /// Waits until every request that has arrived is complete; the store may still work on one when
+    /// the run has ended.
     fn wait_until_idle(&self, never: bool) {
         let (handle, wait) = self.waiting(|records, arrived| records.len() as u64 == arrived);
         let limit = std::time::Duration::from_secs(if never { 1 } else { 20 });

@@ -1,7 +1,8 @@
-//! The plan of a run of the campaign: a stream, options, a producer, faults and signals, from a seed.
+//! The plan of a run of the campaign: a stream, options, a producer, faults and signals, from a
+//! seed.
 //!
-//! Of the results it knows only that a *mild* plan has transient faults only, so that its stream must be
-//! stored. Invariant: the same seed always gives the same plan.
+//! Of the results it knows only that a *mild* plan has transient faults only, so that its stream
+//! must be stored. Invariant: the same seed always gives the same plan.
 
 use emulator::Operation::{self, *};
 use emulator::Permission::{
@@ -61,8 +62,8 @@ pub struct Plan {
     pub rights: Option<Vec<Permission>>,
     pub signals: Vec<(Moment, Signal)>,
     pub limits: Limits,
-    /// The stream ends because a stop reached its producer first; the program gets the signal after this
-    /// time.
+    /// The stream ends because a stop reached its producer first; the program gets the signal after
+    /// this time.
     pub stop_after_end: Option<(Duration, Signal)>,
 }
 
@@ -78,7 +79,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Uses a generator of its own, so that the rest of a seed's plan stayed the same when limits were added.
+    /// Uses a generator of its own, so that the rest of a seed's plan stayed the same when limits
+    /// were added.
     fn of(seed: u64, producer: &Producer) -> Limits {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x11_3175);
         let d = &mut rng;
@@ -218,8 +220,8 @@ impl Plan {
         self.faults.faults.iter().any(|rule| which(&rule.action))
     }
 
-    /// Whether a request may never complete: a server that reads nothing does not notice that its client has
-    /// closed the connection.
+    /// Whether a request may never complete: a server that reads nothing does not notice that its
+    /// client has closed the connection.
     pub fn never_idle(&self) -> bool {
         self.has(|action| matches!(action, Fault::StallBody { ms: None, .. }))
     }
@@ -241,8 +243,8 @@ fn signals(d: &mut fastrand::Rng) -> Vec<(Moment, Signal)> {
         .collect()
 }
 
-/// Rights that are enough for all streams, for short ones, or for none; with or without those for checks and
-/// cleanup.
+/// Rights that are enough for all streams, for short ones, or for none; with or without those for
+/// checks and cleanup.
 fn rights(d: &mut fastrand::Rng) -> Vec<Permission> {
     let all = [ObjectCreate, ObjectOverwrite, ObjectInspect, ObjectRead, ObjectDelete, BucketRead];
     let without: &[Permission] = match d.u32(..8) {
@@ -257,8 +259,8 @@ fn rights(d: &mut fastrand::Rng) -> Vec<Permission> {
     all.into_iter().filter(|permission| !without.contains(permission)).collect()
 }
 
-/// A fault by which a part, a commit or a put takes effect after the program has checked for it or sent it
-/// again.
+/// A fault by which a part, a commit or a put takes effect after the program has checked for it or
+/// sent it again.
 fn late(d: &mut fastrand::Rng) -> FaultRule {
     let (operation, after) = *pick(
         d,

@@ -1,8 +1,8 @@
-//! Streams against a service that answers 7 % of all requests with a spurious 404, the rate that was
-//! measured at the real one.
+//! Streams against a service that answers 7 % of all requests with a spurious 404, the rate that
+//! was measured at the real one.
 //!
-//! Knows nothing of plans, and injects no other fault. Invariant: the seed of a stream determines which
-//! requests get a 404.
+//! Knows nothing of plans, and injects no other fault. Invariant: the seed of a stream determines
+//! which requests get a 404.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

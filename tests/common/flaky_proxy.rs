@@ -1,5 +1,5 @@
-//! A TCP proxy between the program and its store that breaks single connections, or answers them with
-//! another certificate.
+//! A TCP proxy between the program and its store that breaks single connections, or answers them
+//! with another certificate.
 //!
 //! Knows nothing of HTTP. Invariant: bytes that it forwards are unchanged.
 

@@ -1,7 +1,7 @@
 //! Limits of the system for a run: as another user, and in a control group.
 //!
-//! Of a store it knows only the folder. Invariant: a limit applies to one run; a test whose limit this
-//! machine cannot set is skipped with the reason.
+//! Of a store it knows only the folder. Invariant: a limit applies to one run; a test whose limit
+//! this machine cannot set is skipped with the reason.
 
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};

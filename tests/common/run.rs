@@ -1,6 +1,8 @@
-//! Runs the real program as a script would, without a home folder and without variables of the host.
+//! Runs the real program as a script would, without a home folder and without variables of the
+//! host.
 //!
-//! Knows nothing of stores. Invariant: no run outlives its test, and waiting for a run ends after `LIMIT`.
+//! Knows nothing of stores. Invariant: no run outlives its test, and waiting for a run ends after
+//! `LIMIT`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -287,7 +289,8 @@ impl Running {
         rustix::process::kill_process(self.pid, signal).unwrap();
     }
 
-    /// A function that sends a signal to the run, also from other threads; it has no effect after the end.
+    /// A function that sends a signal to the run, also from other threads; it has no effect after
+    /// the end.
     pub fn signaller(&self) -> impl Fn(Signal) + Clone + Send + 'static {
         let handle = self.handle.clone();
         move |signal| {
@@ -368,8 +371,8 @@ impl Drop for Running {
     }
 }
 
-/// The maximum of resident memory, in bytes. The kernel keeps it, so polling misses only a maximum in the
-/// last 2 ms.
+/// The maximum of resident memory, in bytes. The kernel keeps it, so polling misses only a maximum
+/// in the last 2 ms.
 fn peak_of(pid: Pid) -> u64 {
     let path = format!("/proc/{}/status", pid.as_raw_nonzero());
     let mut peak = 0;
@@ -440,7 +443,8 @@ impl Done {
     }
 }
 
-/// Fills a pipe or terminal, given by its reading and its writing end, so that a further write blocks.
+/// Fills a pipe or terminal, given by its reading and its writing end, so that a further write
+/// blocks.
 pub fn filled<R>((reader, writer): (R, File)) -> (R, File) {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     let flags = fcntl_getfl(&writer).unwrap();

@@ -126,8 +126,8 @@ impl Store {
         assert!(waited.is_ok(), "{operation:?} had no {count} responses");
     }
 
-    /// A future that ends when the log of requests and the number of arrived ones satisfy `enough`, and
-    /// the runtime for it.
+    /// A future that ends when the log of requests and the number of arrived ones satisfy `enough`,
+    /// and the runtime for it.
     pub fn waiting(
         &self,
         enough: impl Fn(&[Record], u64) -> bool + Send + 'static,

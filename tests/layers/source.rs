@@ -1,8 +1,8 @@
 //! What one Rust file imports, re-exports and defines, outside `#[cfg(test)]`.
 //!
 //! Owns the reading of Rust source as far as the checks need it: comments, literals, attributes for
-//! tests, `use` trees, paths in code, and inline modules. Knows no file and no rule. Macro bodies are
-//! read as code; a path that a macro builds from parts is not seen.
+//! tests, `use` trees, paths in code, and inline modules. Knows no file and no rule. Macro bodies
+//! are read as code; a path that a macro builds from parts is not seen.
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -74,13 +74,13 @@ pub type Module = Vec<String>;
 /// What the source of one file defines and uses, outside tests.
 #[derive(Default)]
 pub struct Source {
-    /// Paths with `crate`, `super` and `self` resolved. One that begins with neither these nor a known
-    /// crate is resolved as a path below this module.
+    /// Paths with `crate`, `super` and `self` resolved. One that begins with neither these nor a
+    /// known crate is resolved as a path below this module.
     pub imports: Vec<Module>,
     /// Paths as they are written.
     pub written: Vec<String>,
-    /// The name of each item that a `pub use` makes available here, and the path of its origin. A glob
-    /// has the name `*` and the path of its module.
+    /// The name of each item that a `pub use` makes available here, and the path of its origin. A
+    /// glob has the name `*` and the path of its module.
     pub exports: Vec<(String, Module)>,
     /// The names of the structs, enums, traits and type aliases; associated types are left out.
     pub types: Vec<String>,

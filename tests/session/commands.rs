@@ -1,4 +1,5 @@
-//! The other commands and the token: `get` and `uploads list` outlive it, `session` shows and refreshes it.
+//! The other commands and the token: `get` and `uploads list` outlive it, `session` shows and
+//! refreshes it.
 
 use std::time::Duration;
 

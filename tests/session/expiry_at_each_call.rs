@@ -30,7 +30,8 @@ together!(a_token_that_expires_or_is_rejected_at_any_call_changes_nothing {
 
 const LONG: usize = 2 * PART + 17;
 const SHORT: usize = 1234;
-/// Lifetime of a token in seconds. The clock moves by more, but by less than the allowed clock skew.
+/// Lifetime of a token in seconds. The clock moves by more, but by less than the allowed clock
+/// skew.
 const LIFE: u64 = 200;
 
 fn expire() -> Fault {

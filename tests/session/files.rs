@@ -1,4 +1,5 @@
-//! Credential files that other processes write: at once, in pieces, temporarily invalid, with another key.
+//! Credential files that other processes write: at once, in pieces, temporarily invalid, with
+//! another key.
 //!
 //! With `--no-refresh` an upload depends on the other process for a valid token.
 
@@ -26,8 +27,8 @@ together!(credentials_that_another_process_writes_are_adopted {
 /// Most of the lifetime of a token of 4 s.
 const NEARLY_A_LIFE: Duration = Duration::from_millis(2400);
 
-/// The producer writes nothing for more than two token lifetimes, and another process replaces the token.
-/// 401s allowed: none.
+/// The producer writes nothing for more than two token lifetimes, and another process replaces the
+/// token. 401s allowed: none.
 fn replaced_while_idle() {
     let fixture = Fixture::new(4);
     let mut stream = fixture.start_stream(fixture.put().args("--no-refresh"));
@@ -43,8 +44,8 @@ fn replaced_while_idle() {
     assert_eq!(fixture.refreshes().len(), 0);
 }
 
-/// The token is written in place, as `oci session refresh` does, but slowly: while parts are sent, the
-/// file is empty, then has a part of the token, then the token. 401s allowed: none.
+/// The token is written in place, as `oci session refresh` does, but slowly: while parts are sent,
+/// the file is empty, then has a part of the token, then the token. 401s allowed: none.
 fn rotated_for_several_lifetimes() {
     let fixture = Fixture::new(5);
     let run = fixture.put().args("--no-refresh --bwlimit 8MiB --parallel-upload-count 2");

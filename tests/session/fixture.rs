@@ -1,8 +1,8 @@
-//! A store with short-lived tokens, a client with its own credential files, and a stream that a test sends
-//! part by part.
+//! A store with short-lived tokens, a client with its own credential files, and a stream that a
+//! test sends part by part.
 //!
-//! The client's key and token are in a folder of their own, so that a test decides when, and in which
-//! state, the credentials that the store has issued arrive there.
+//! The client's key and token are in a folder of their own, so that a test decides when, and in
+//! which state, the credentials that the store has issued arrive there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -165,8 +165,8 @@ impl Fixture {
         });
     }
 
-    /// Ends the stream and checks the object, that no upload is open, and the number of 401s of Object
-    /// Storage.
+    /// Ends the stream and checks the object, that no upload is open, and the number of 401s of
+    /// Object Storage.
     #[track_caller]
     pub fn finish(&self, stream: Stream, max_401s: usize) -> Done {
         let length = stream.length();

@@ -1,7 +1,7 @@
 //! Uploads that outlive their credentials: the real program with tokens of a few seconds.
 //!
-//! The comment of each scenario gives the number of requests that may get a 401; the scenario checks it
-//! in the store's log.
+//! The comment of each scenario gives the number of requests that may get a 401; the scenario
+//! checks it in the store's log.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,8 +18,8 @@ mod refusal;
 mod report;
 mod retry_for;
 
-/// Defines a test that runs its scenarios in parallel; they mostly wait, so together they take as long as
-/// the longest.
+/// Defines a test that runs its scenarios in parallel; they mostly wait, so together they take as
+/// long as the longest.
 macro_rules! together {
     ($group:ident { $($name:ident: $body:expr;)* }) => {
         #[test]

@@ -27,7 +27,8 @@ together!(an_auth_service_that_fails_for_a_while_costs_no_request {
     granting_no_more_time: no_more_time();
 });
 
-/// Lifetime of a token in seconds; it is refreshed when a third is left, which is enough on a slow machine.
+/// Lifetime of a token in seconds; it is refreshed when a third is left, which is enough on a slow
+/// machine.
 const LIFE: u64 = 5;
 
 /// 401s allowed: none.
@@ -120,8 +121,8 @@ fn in_memory_in_a_read_only_folder() {
     std::fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
 }
 
-/// The store checks the token of a part again when its last byte arrives, and rejects the old token 100 ms
-/// after a refresh. 401s allowed: one for each part that is in flight at a refresh.
+/// The store checks the token of a part again when its last byte arrives, and rejects the old token
+/// 100 ms after a refresh. 401s allowed: one for each part that is in flight at a refresh.
 fn the_old_token_is_rejected_soon_after() {
     let fixture = Fixture::with(3, |options| {
         options.grace = Some(std::time::Duration::from_millis(100));
@@ -135,8 +136,8 @@ fn the_old_token_is_rejected_soon_after() {
     fixture.finish(stream, 2 * (rounds + 1)).stderr_lacks("waits since");
 }
 
-/// Parts that take 2 s, whose token is checked again at their last byte, and tokens of 7 s. For the first
-/// part the rate is unknown. 401s allowed: one.
+/// Parts that take 2 s, whose token is checked again at their last byte, and tokens of 7 s. For the
+/// first part the rate is unknown. 401s allowed: one.
 fn parts_start_with_a_token_that_outlives_them() {
     let fixture = Fixture::with(7, |options| options.recheck_token_after_body = true);
     let run = fixture.put().args("--bwlimit 5MiB --parallel-upload-count 1 --refresh-before 1s");
@@ -166,8 +167,8 @@ fn auth_service(fault: Fault) {
     done.stderr_lacks("waits since");
 }
 
-/// A refresh does not extend the session: from the expiry of its token on the upload waits for a login.
-/// 401s allowed: none.
+/// A refresh does not extend the session: from the expiry of its token on the upload waits for a
+/// login. 401s allowed: none.
 fn no_more_time() {
     let fixture = Fixture::with(4, |options| options.refresh = RefreshMode::SameExpiry);
     let mut stream = fixture.start_stream(fixture.put());

@@ -107,7 +107,8 @@ fn the_clock_is_wrong() {
     }
 }
 
-/// By the local clock the token expired an hour ago. 401s allowed: none, because the time is queried.
+/// By the local clock the token expired an hour ago. 401s allowed: none, because the time is
+/// queried.
 fn the_clock_was_wrong_before() {
     let fixture = Fixture::new(LONG);
     fixture.store.server().set_clock_offset(-7200);

@@ -1,4 +1,5 @@
-//! The command line of an upload that another client lost after five hours, apart from the program's name.
+//! The command line of an upload that another client lost after five hours, apart from the
+//! program's name.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,8 +15,8 @@ use crate::fixture::Fixture;
 const MIB: usize = 1 << 20;
 const SIZE: usize = 300 * MIB;
 
-/// Three parts of up to 128 MiB that take 3, 6 and 9 s, and tokens of 4 s. The last part is rejected at its
-/// first attempt, long before the expiry of its token.
+/// Three parts of up to 128 MiB that take 3, 6 and 9 s, and tokens of 4 s. The last part is
+/// rejected at its first attempt, long before the expiry of its token.
 #[test]
 fn the_upload_that_was_lost_succeeds_across_several_token_lifetimes() {
     let slow = |part: u32, ms| {
@@ -57,8 +58,8 @@ fn the_upload_that_was_lost_succeeds_across_several_token_lifetimes() {
     let of = |operation| fixture.store.requests_of(operation).last().unwrap().generation.unwrap();
     assert!(of(Operation::CommitMultipartUpload) >= of(Operation::CreateMultipartUpload) + 3);
     assert!(done.took > Duration::from_secs(8));
-    // `--no-overwrite`: an existing object is not replaced. A new token, because the comparison above may
-    // take longer than the lifetime of the last one.
+    // `--no-overwrite`: an existing object is not replaced. A new token, because the comparison above
+    // may take longer than the lifetime of the last one.
     fixture.log_in();
     fixture.copy_token();
     put().run().fails(6).stderr_has(&["exists already"]);

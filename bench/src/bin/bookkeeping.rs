@@ -3,8 +3,8 @@
 //!     bookkeeping [--parts 10000]
 //!
 //! Feeds the machine a stream of this many parts, completes its calls, and prints a JSON line: the
-//! nanoseconds per part along the upload, and the cost of the body of a commit of several lengths. No byte
-//! is moved, so that a growing cost is visible.
+//! nanoseconds per part along the upload, and the cost of the body of a commit of several lengths.
+//! No byte is moved, so that a growing cost is visible.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -29,8 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The last part of each window with the nanoseconds per part in it; and the machine, with every part
-/// acknowledged.
+/// The last part of each window with the nanoseconds per part in it; and the machine, with every
+/// part acknowledged.
 fn measure_parts(parts: u32) -> (Vec<(u32, f64)>, Upload) {
     let mut upload = Upload::new(UploadConfig::plain(PARALLEL));
     let body = Bytes::from_static(b"what is in a part does not matter here");
@@ -65,8 +65,8 @@ fn measure_parts(parts: u32) -> (Vec<(u32, f64)>, Upload) {
     (windows, upload)
 }
 
-/// A commit of the first `count` parts: their count, the length of the request's body in bytes, and the
-/// microseconds to create it.
+/// A commit of the first `count` parts: their count, the length of the request's body in bytes, and
+/// the microseconds to create it.
 fn commit(upload: &Upload, count: u32) -> (u32, usize, f64) {
     let location = ObjectLocation { namespace: "n".into(), bucket: "b".into(), object: "o".into() };
     let mut best = f64::MAX;

@@ -3,8 +3,8 @@
 //!     feed --size 2GiB [--rate 50MB/s]
 //!
 //! The bytes are one random block, written over and over; its length is a prime, so that no two
-//! parts of an upload are equal. It is small enough to stay in cache, so that generating the bytes does not
-//! slow down the measured program.
+//! parts of an upload are equal. It is small enough to stay in cache, so that generating the bytes
+//! does not slow down the measured program.
 
 use std::fs::File;
 use std::io::{self, Write};
