@@ -5,9 +5,9 @@
 //! 1. A group of the root package imports only the groups and crates that `GROUPS` lists for it.
 //! 2. No import circle within a crate. The modules in one folder are compared, each together with
 //!    everything below it: `a` must not import `b` if `b` imports `a`, directly or through others.
-//! A    `mod.rs` or `lib.rs` belongs to its folder as a whole, so an import between a parent and
-//! its    child is no circle. A name that a parent only re-exports counts as an import of its
-//! origin.
+//!    A `mod.rs` or `lib.rs` belongs to its folder as a whole, so an import between a parent and
+//!    its child is no circle. A name that a parent only re-exports counts as an import of its
+//!    origin.
 //! 3. A type name (`struct`, `enum`, `trait`, `type`) is defined once per crate.
 //! 4. No source file is longer than 500 lines.
 //! 5. A module with children is a folder with a `mod.rs`; clippy's `self_named_module_files` is on.
