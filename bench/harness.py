@@ -1,8 +1,8 @@
-"""What the scripts of the benchmark share: building, the sink, running one client, statistics.
+"""Shared by the scripts of the benchmark: building, the sink, running one client, statistics.
 
-A run counts only if the sink saw every byte and, in every part, the checksum that was asked for.
-The price of a client is the user and system time of its own process (wait4), so the feeder, the
-sink and this script cost it nothing but the cores that they share.
+A run counts only if the sink received every byte and, in every part, the requested checksum. The cost
+of a client is the user and system time of its own process (wait4); the feeder, the sink and this script
+only share the cores with it.
 """
 
 import json
@@ -22,7 +22,7 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 RELEASE = os.path.join(TARGET, "release")
-# Another build of ocipipe may be measured, for a comparison of two.
+# OCIPIPE_BIN names another build of ocipipe, to compare two builds.
 OCIPIPE = os.environ.get("OCIPIPE_BIN", os.path.join(RELEASE, "ocipipe"))
 MIB = 1 << 20
 GIB = 1 << 30
@@ -50,9 +50,9 @@ def size_of(text):
 
 
 def warm_memory(size):
-    """Touches and frees memory. On a virtual machine, pages that were given back to the host are
-    dear to touch again, and who touches them first pays: that must not be a client. Done by a
-    process of its own: the peak memory of this one would be taken for that of its children."""
+    """Touches and frees memory. On a virtual machine the first touch of pages that were returned to the
+    host is expensive, and a client must not pay for it. Uses a process of its own, because the kernel
+    counts the peak memory of this one for its children too."""
     script = ("import mmap\n"
               f"memory = mmap.mmap(-1, {size})\n"
               "memory.madvise(mmap.MADV_HUGEPAGE)\n"
@@ -61,7 +61,7 @@ def warm_memory(size):
 
 
 class Sink:
-    """The sink as a process that says on stdout what has arrived."""
+    """The sink as a process that reports on stdout what has arrived."""
 
     def __init__(self, *options):
         self.dir = tempfile.mkdtemp(prefix="ocipipe-bench-")
@@ -78,7 +78,7 @@ class Sink:
             self.reports.put(json.loads(line))
 
     def report(self, name):
-        """What the sink saw of an object; None if it never completed."""
+        """The sink's report of an object; None if it was not completed."""
         while True:
             try:
                 report = self.reports.get(timeout=2)
@@ -95,7 +95,7 @@ class Sink:
 
 @dataclass
 class Client:
-    """One way to upload. `command` is made from the sink and the object's name."""
+    """One way to upload. `command` is a function of the sink and the object's name."""
 
     name: str
     checksum: str
@@ -113,8 +113,8 @@ class Run:
     rss: int  # bytes
     report: dict
     problem: str | None
-    said: str = ""  # on stdout and stderr
-    fed: float = 0.0  # when the feeder was rid of its last byte, seconds since 1970
+    output: str = ""  # stdout and stderr
+    fed: float = 0.0  # when the feeder had written its last byte, seconds since 1970
 
     @property
     def cpu(self):
@@ -131,20 +131,20 @@ COUNT = [0]
 
 
 def run(client, sink, size, rate=None, quiet=True, watch=None):
-    """Pipes `size` bytes through a client into the sink and tells what that cost."""
+    """Pipes `size` bytes through a client into the sink and measures the cost."""
     COUNT[0] += 1
     name = f"run-{os.getpid()}-{COUNT[0]}"
     feed = [program("feed"), "--size", str(size)] + (["--rate", rate] if rate else [])
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    # Authorities of this machine must not stand before the one of the sink.
+    # The clients must trust the sink's authority and not this machine's.
     for bundle in ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
         environment[bundle] = sink.ca
     environment.update(client.environment)
-    # Files, not pipes: a client that talks much must not be stopped by nobody listening.
+    # A file and not a pipe, which would block a client with much output.
     errors = tempfile.TemporaryFile()
     command = client.command(sink, name)
     feeder = subprocess.Popen(feed, stdout=subprocess.PIPE)
-    began = time.monotonic()
+    started_at = time.monotonic()
     process = subprocess.Popen(command, stdin=feeder.stdout, stdout=errors, stderr=errors,
                                env=environment)
     feeder.stdout.close()
@@ -156,7 +156,7 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
     if watch:
         threading.Thread(target=watch, args=(process.pid,), daemon=True).start()
     _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - began
+    wall = time.monotonic() - started_at
     timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     waiter.join()
@@ -171,11 +171,11 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
     elif client.claim and report["checksums"].get(client.claim) != report["parts"]:
         problem = f"not every part carried {client.claim}: {report['checksums']}"
     errors.seek(0)
-    said = errors.read().decode(errors="replace").strip()
+    output = errors.read().decode(errors="replace").strip()
     if problem:
-        print(f"  {client.name}: not counted: {problem}\n{said[-600:]}", file=sys.stderr)
+        print(f"  {client.name}: not counted: {problem}\n{output[-600:]}", file=sys.stderr)
     return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, report, problem,
-               said, fed[0])
+               output, fed[0])
 
 
 def identity(folder):
@@ -255,7 +255,7 @@ def machine():
 
 
 def conditions():
-    """What a reader has to know to judge the numbers."""
+    """The conditions of a measurement, as text."""
     control = read("/proc/sys/net/ipv4/tcp_congestion_control")
     return (f"{machine()}, Linux {os.uname().release}, congestion control "
             f"{control}, load {os.getloadavg()[0]:.1f} at the start")

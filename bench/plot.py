@@ -20,7 +20,7 @@ def text(x, y, words, anchor="start", weight="normal", fill=INK):
 
 def bars(title, subtitle, panels, rows):
     """Panels side by side, a row for each client. A panel is (heading, [[values] or None per row],
-    format); the values of a row are stacked. A row is (label, is ours)."""
+    format); the values of a row are stacked. A row is (label, is ocipipe)."""
     left, panel, gap, line, top = 130, 190, 60, 24, 76
     width = left + len(panels) * (panel + gap)
     height = top + line * len(rows) + 12

@@ -3,8 +3,8 @@
 //! Owns the execution of runs; `plan` derives a run from a seed, `invariants` checks its result.
 //! Invariant: a seed always gives the same plan, and a failed run prints its seed.
 //!
-//! `OCIPIPE_CAMPAIGN=500` makes 500 runs, from a random seed on; `OCIPIPE_SEED=17` makes the run of that
-//! seed, or is the first seed. `OCIPIPE_STREAMS=1000` sets the number of streams of
+//! `OCIPIPE_CAMPAIGN=500` makes 500 runs, from a random seed on; `OCIPIPE_SEED=17` makes the run of
+//! that seed, or is the first seed. `OCIPIPE_STREAMS=1000` sets the number of streams of
 //! `spurious_404s`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -1,6 +1,6 @@
-# What `ocipipe put` stores, read back by the service's own clients, and the other way round.
+# Objects that `ocipipe put` stores, read back by the service's own clients, and the reverse.
 
-ours() { # ours COMMAND...: ocipipe as the kind of credentials asks
+run_ocipipe() { # run_ocipipe COMMAND...: ocipipe with the current kind of credentials
     local command=$1 profile=SESSION
     shift
     [[ $auth == security_token ]] || profile=API_KEY
@@ -9,8 +9,8 @@ ours() { # ours COMMAND...: ocipipe as the kind of credentials asks
 }
 
 scenario_oci_put_by_ocipipe_is_read_back() {
-    local name="ours/$auth/ö+&%25 x.bin"
-    ours put "oci://demo/$name" --part-size 10 --metadata '{"host":"db1"}' --content-type text/plain \
+    local name="by-ocipipe/$auth/ö+&%25 x.bin"
+    run_ocipipe put "oci://demo/$name" --part-size 10 --metadata '{"host":"db1"}' --content-type text/plain \
         --storage-tier InfrequentAccess <big >put.json || fail "ocipipe put"
     os object head -bn demo --name "$name" >head.json || fail "head"
     for key in etag opc-multipart-md5; do
@@ -21,7 +21,7 @@ scenario_oci_put_by_ocipipe_is_read_back() {
     is "$(field storage-tier <head.json)" InfrequentAccess
     os object get -bn demo --name "$name" --file back >out || fail "get"
     same big back
-    ours put --bucket-name demo --name "$name small" --file small >put.json || fail "ocipipe put --file"
+    run_ocipipe put --bucket-name demo --name "$name small" --file small >put.json || fail "ocipipe put --file"
     os object get -bn demo --name "$name small" --file back >out || fail "get small"
     same small back
     is "$(os multipart list -bn demo --all)" ""
@@ -29,15 +29,15 @@ scenario_oci_put_by_ocipipe_is_read_back() {
 
 scenario_oci_put_is_read_back_by_ocipipe() {
     os object put -bn demo --file big --name "by-oci $auth" --part-size 10 >out || fail "put"
-    ours get "oci://demo/by-oci $auth" >back || fail "ocipipe get"
+    run_ocipipe get "oci://demo/by-oci $auth" >back || fail "ocipipe get"
     same big back
 }
 
-scenario_oci_put_in_the_words_of_the_oci_cli() {
+scenario_oci_put_with_the_options_of_the_oci_cli() {
     # The same options, `oci os object put` replaced by `ocipipe put`.
     local options=(-ns axlocalstore -bn demo --file big --storage-tier Standard --no-overwrite
         --part-size 10 --parallel-upload-count 15 --verify-checksum)
-    ours put "${options[@]}" --name "cli $auth" --debug >put.json || fail "ocipipe put"
+    run_ocipipe put "${options[@]}" --name "cli $auth" --debug >put.json || fail "ocipipe put"
     is "$(os object put "${options[@]}" --name "cli2 $auth" | field opc-multipart-md5)" \
         "$(field opc-multipart-md5 <put.json)"
 }
@@ -48,41 +48,41 @@ scenario_oci_metadata_and_media_types_mean_the_same() {
     echo '{"from": "a file", "n": -7}' >meta.json
     for map in '{"n": 42, "f": 1.50, "e": 1e-7, "t": true, "s": "x y"}' "{'host': 'db1'}" file://meta.json \
         "file://\$PWD/meta.json"; do
-        os object put "${options[@]}" --file photo.webp --name "theirs $auth" --metadata "$map" >out \
+        os object put "${options[@]}" --file photo.webp --name "by-oci-cli $auth" --metadata "$map" >out \
             || fail "put $map"
-        ours put "${options[@]}" --file photo.webp --name "ours $auth" --metadata "$map" >out \
+        run_ocipipe put "${options[@]}" --file photo.webp --name "by-ocipipe $auth" --metadata "$map" >out \
             || fail "ocipipe put $map"
-        for value in theirs ours; do
+        for value in by-oci-cli by-ocipipe; do
             os object head -bn demo --name "$value $auth" | grep -E 'opc-meta|content-type' >"$value.txt"
         done
-        same theirs.txt ours.txt
+        same by-oci-cli.txt by-ocipipe.txt
     done
-    # The OCI CLI streams it as JSON, and so does ocipipe.
-    os object put -bn demo --file - --name "theirs $auth" --metadata '{"s": "München, 東京"}' --force \
+    # For a stream the OCI CLI sends the metadata as JSON, and so does ocipipe.
+    os object put -bn demo --file - --name "by-oci-cli $auth" --metadata '{"s": "München, 東京"}' --force \
         <small >out || fail "put"
-    ours put "oci://demo/ours $auth" --metadata '{"s": "München, 東京"}' --force <small >out \
+    run_ocipipe put "oci://demo/by-ocipipe $auth" --metadata '{"s": "München, 東京"}' --force <small >out \
         || fail "ocipipe put"
-    for value in theirs ours; do
+    for value in by-oci-cli by-ocipipe; do
         os object head -bn demo --name "$value $auth" | grep opc-meta >"$value.txt"
     done
-    same theirs.txt ours.txt
+    same by-oci-cli.txt by-ocipipe.txt
 }
 
-scenario_oci_uploads_left_open_are_found() {
+scenario_oci_open_uploads_are_listed() {
     os multipart list -bn demo --all >out || fail "list"
     oci raw-request --http-method POST --target-uri "$URL/n/axlocalstore/b/demo/u" \
         --request-body '{"object":"left open"}' >raw.json || fail "create"
-    ours uploads list --bucket-name demo >ours.json || fail "uploads list"
-    grep -q '"left open"' ours.json || fail "the open upload is not listed"
-    os multipart list -bn demo --all >theirs.json || fail "multipart list"
-    same ours.json theirs.json
-    ours uploads abort --bucket-name demo --name 'left open' >out || fail "uploads abort"
+    run_ocipipe uploads list --bucket-name demo >by-ocipipe.json || fail "uploads list"
+    grep -q '"left open"' by-ocipipe.json || fail "the open upload is not listed"
+    os multipart list -bn demo --all >by-oci-cli.json || fail "multipart list"
+    same by-ocipipe.json by-oci-cli.json
+    run_ocipipe uploads abort --bucket-name demo --name 'left open' >out || fail "uploads abort"
     is "$(os multipart list -bn demo --all)" ""
 }
 
 scenario_rclone_reads_what_ocipipe_put() {
     remote
-    ours put oci://demo/for-rclone/big --part-size 10 <big >put.json || fail "ocipipe put"
+    run_ocipipe put oci://demo/for-rclone/big --part-size 10 <big >put.json || fail "ocipipe put"
     rclone cat oos:demo/for-rclone/big >back || fail "cat"
     same big back
     mkdir -p local && cp big local/big

@@ -1,8 +1,8 @@
-"""A proxy of CONNECT for one test: it leads one name to a port on this machine, and refuses any other.
+"""A CONNECT proxy for one test: it connects one name to a port on this machine, and refuses any other.
 
     proxy.py NAME:PORT LOCAL_PORT
 
-Prints its own port. It ends when whoever started it has, or when nobody has come for two minutes.
+Prints its own port. It ends when its parent process has ended, or after two minutes without a client.
 """
 
 import os
@@ -19,7 +19,7 @@ last = time.monotonic()
 
 
 def pump(one, other):
-    """Carries bytes both ways until either side ends."""
+    """Copies bytes in both directions until one side closes."""
     ways = {one: other, other: one}
     with selectors.DefaultSelector() as selector:
         for side in ways:

@@ -1,4 +1,4 @@
-# rclone's backend, which is the Go SDK.
+# rclone, whose backend uses the Go SDK.
 
 remote() {
     export RCLONE_CONFIG="$work/rclone.conf"

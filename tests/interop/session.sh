@@ -1,4 +1,4 @@
-# TLS, and the life of a session token in the hands of the OCI CLI.
+# TLS, and a session token that the OCI CLI refreshes.
 
 scenario_oci_tls() {
     local URL=${URL/http:/https:}
@@ -11,9 +11,9 @@ scenario_oci_tls() {
     refused . os ns get --no-retry
 }
 
-# The refresh goes to https://auth.REGION.DOMAIN and nowhere else. The region is made one of ours, a
-# proxy leads its name here, and the server's certificate bears it. The program itself is as it came.
-lead() { # lead PORT: starts the proxy to the server on that port
+# The OCI CLI refreshes at https://auth.REGION.DOMAIN only. A variable defines the region, a proxy connects
+# its name to the server, and the server's certificate has that name. The OCI CLI is unmodified.
+start_proxy() { # start_proxy PORT: starts the proxy to the server on that port
     rm -f proxied
     "$referees/bin/python" "$here/proxy.py" auth.local-test-1.localhost:443 "$1" >proxied 2>proxy.log &
     until [[ -s proxied ]]; do
@@ -33,14 +33,14 @@ real_refresh() { # real_refresh DIR: `oci session refresh` of the login in this 
 scenario_oci_session_refresh() {
     local before proxy
     before=$(cat store/token)
-    lead "${URL##*:}"
+    start_proxy "${URL##*:}"
     real_refresh store || fail "refresh: $(<refreshed)"
     [[ $(cat store/token) != "$before" ]] || fail "the token is the same"
     os ns get >out || fail "the new token is not accepted"
     oci session validate --local >out || fail "the new token is not valid"
 }
 
-# An upload of three token lives and more, which only the other program's refreshes keep alive.
+# An upload longer than three token lifetimes, for which only the OCI CLI refreshes the token.
 scenario_oci_session_refresh_keeps_an_upload_alive() {
     local proxy life=15 upload rounds=0
     env OCIPIPE_SERVE_LOG=1 "$OCIPIPE" serve --dir "$work/short" --token-ttl "${life}s" >short.url 2>short.log &
@@ -51,7 +51,7 @@ scenario_oci_session_refresh_keeps_an_upload_alive() {
     done
     local url
     read -r url <short.url
-    lead "${url##*:}"
+    start_proxy "${url##*:}"
     "$OCIPIPE" put oci://demo/alive --part-size 10 --no-refresh --debug --config-file short/config --profile SESSION \
         --endpoint "$url" --auth-endpoint "$url" --bwlimit 600KiB --parallel-upload-count 1 --file big >alive.json 2>alive.log &
     upload=$!
@@ -64,12 +64,12 @@ scenario_oci_session_refresh_keeps_an_upload_alive() {
     cmp -s big <("$OCIPIPE" get oci://demo/alive --config-file short/config \
         --profile SESSION --endpoint "$url" --no-refresh) \
         || fail "the object differs"
-    python3 - short/requests.jsonl "$rounds" <<'PYTHON' || fail "the requests are not as they should be"
+    python3 - short/requests.jsonl "$rounds" <<'PYTHON' || fail "the log of requests is wrong"
 import json, sys
 requests = [json.loads(line) for line in open(sys.argv[1])]
 assert not [r for r in requests if r["status"] == 401], "a request was refused"
 refreshes = [r for r in requests if r["operation"] == "RefreshToken"]
-assert len(refreshes) == int(sys.argv[2]), "somebody else refreshed"
+assert len(refreshes) == int(sys.argv[2]), "another program refreshed the token"
 assert all(r["tls"] for r in refreshes)
 used = {r["generation"] for r in requests if r["operation"] == "UploadPart"}
 assert len(used) == 3, f"parts were signed with {used}"
@@ -80,7 +80,7 @@ scenario_oci_expired_token() {
     cp -r store expired
     python3 - <<'PYTHON'
 import base64, json
-# A token that says it is valid, by nobody the server knows.
+# A token that claims to be valid, with a wrong signature.
 head, body, signature = open("expired/token").read().split(".")
 claims = json.loads(base64.urlsafe_b64decode(body + "=="))
 claims["exp"] += 1000

@@ -1,4 +1,4 @@
-"""Signs requests with the official SDK's signer: one JSON object a line in, one header a line out."""
+"""Signs requests with the official SDK's signer: reads one JSON object per line, prints one header per line."""
 
 import json
 import sys
@@ -15,10 +15,10 @@ by_key = Signer(
 by_token = SecurityTokenSigner(given["token"], load_private_key(given["key"], None))
 
 for line in sys.stdin:
-    asked = json.loads(line)
-    request = requests.Request(asked["method"], asked["url"], data=asked["body"]).prepare()
+    item = json.loads(line)
+    request = requests.Request(item["method"], item["url"], data=item["body"]).prepare()
     request.headers.clear()
-    request.headers["date"] = asked["date"]
-    signer = by_token if asked["by_token"] else by_key
-    signed = signer(request, enforce_content_headers=asked["body"] is not None)
+    request.headers["date"] = item["date"]
+    signer = by_token if item["by_token"] else by_key
+    signed = signer(request, enforce_content_headers=item["body"] is not None)
     print(signed.headers["authorization"])

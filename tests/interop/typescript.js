@@ -2,7 +2,7 @@
 //
 //   node typescript.js CONFIG PROFILE URL FILE NAME
 //
-// A profile with a session is read by the provider for sessions, any other by that for keys.
+// A profile with a session token uses the SDK's provider for sessions, any other the one for keys.
 
 const fs = require("fs");
 const { Readable } = require("stream");

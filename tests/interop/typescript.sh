@@ -1,5 +1,5 @@
-# The TypeScript SDK, which signs `x-date`, mixes cases in the list of signed headers, and lets profiles
-# inherit whatever stands in DEFAULT.
+# The TypeScript SDK, which signs `x-date`, mixes upper and lower case in the list of signed headers, and
+# lets profiles inherit everything from DEFAULT.
 
 [[ -d $referees/typescript/node_modules ]] || return 0
 

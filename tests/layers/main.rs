@@ -11,7 +11,6 @@
 //! 3. A type name (`struct`, `enum`, `trait`, `type`) is defined once per crate.
 //! 4. No source file is longer than 500 lines.
 //! 5. A module with children is a folder with a `mod.rs`; clippy's `self_named_module_files` is on.
-//!
 //! 6. `proto` and `validate` use no file, socket, process, environment or clock of the standard
 //!    library. Which crates they use is in their manifests.
 
