@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio_util::sync::CancellationToken;
 
 /// Timeout of a wait; even on a slow machine a wait takes less than a tenth of it.
 pub const LIMIT: Duration = Duration::from_secs(240);
@@ -222,6 +223,7 @@ pub struct Running {
     stderr_text: Arc<(Mutex<String>, Condvar)>,
     peak: JoinHandle<u64>,
     exit: Receiver<ExitStatus>,
+    exited: CancellationToken,
     ended: bool,
 }
 
@@ -232,9 +234,14 @@ impl Running {
         let stderr_text = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let received = stderr_text.clone();
         let (sender, exit) = channel();
+        let exited = CancellationToken::new();
+        let cancel_at_exit = exited.clone().drop_guard();
         let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let peak = std::thread::spawn(move || peak_of(pid));
-        std::thread::spawn(move || sender.send(child.wait().unwrap()));
+        std::thread::spawn(move || {
+            let _cancel_at_exit = cancel_at_exit;
+            sender.send(child.wait().unwrap())
+        });
         Running {
             pid,
             handle: Arc::new(handle),
@@ -260,6 +267,7 @@ impl Running {
             stderr_text,
             peak,
             exit,
+            exited,
             ended: false,
         }
     }
@@ -296,6 +304,11 @@ impl Running {
         move |signal| {
             let _ = rustix::process::pidfd_send_signal(handle.as_fd(), signal);
         }
+    }
+
+    /// A future that ends when the process has ended. It borrows nothing from the run.
+    pub fn exited(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.exited.clone().cancelled_owned()
     }
 
     /// Waits until stderr contains this.

@@ -11,7 +11,7 @@ use emulator::{self, Operation, Record, Server, ServerOptions, StorageLayout};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
-use super::run::{Ocipipe, ocipipe};
+use super::run::{Ocipipe, Running, ocipipe};
 
 /// A bucket that exists from the start.
 pub const BUCKET: &str = "backups";
@@ -133,6 +133,26 @@ impl Store {
         enough: impl Fn(&[Record], u64) -> bool + Send + 'static,
     ) -> (Handle, impl Future<Output = ()> + Send + 'static) {
         (self.runtime.handle().clone(), self.server().waiting(enough))
+    }
+
+    /// Waits until the log of requests and the number of arrived ones satisfy `enough`, or the run has
+    /// ended. The caller checks how it ended.
+    #[track_caller]
+    pub fn wait_until_or_exit(
+        &self,
+        run: &Running,
+        enough: impl Fn(&[Record], u64) -> bool + Send + 'static,
+    ) {
+        let (wait, exited) = (self.server().waiting(enough), run.exited());
+        let either = async {
+            tokio::select! { () = wait => {}, () = exited => {} }
+        };
+        let waited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, either).await });
+        assert!(
+            waited.is_ok(),
+            "the run has not ended, and the requests did not arrive; stderr:\n{}",
+            run.stderr_so_far()
+        );
     }
 
     /// Waits until the log of requests satisfies `enough`; after the timeout it panics with `what`.

@@ -157,8 +157,7 @@ fn two_refreshes_at_once() {
     };
     let earlier = fixture.store.server().arrived();
     let first = command();
-    let (handle, wait) = fixture.store.waiting(move |_, arrived| arrived > earlier);
-    handle.block_on(wait);
+    fixture.store.wait_until_or_exit(&first, move |_, arrived| arrived > earlier);
     let second = command();
     for run in [first, second] {
         let done = run.wait().exits(0);
