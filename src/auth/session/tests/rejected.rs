@@ -1,6 +1,10 @@
 //! A rejected token is not adopted again, although the file holds it and its successor is rejected.
 
+use super::super::transport::{AuthRequest, AuthResponse, Exchange};
 use super::*;
+
+/// Timeout of a wait; even on a slow machine a wait takes less than a tenth of it.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Rejects credentials of a request with the correct date.
 fn reject(session: &Session, credentials: &Credentials) {
@@ -47,6 +51,51 @@ async fn a_rejected_token_in_the_file_does_not_replace_its_rejected_successor() 
 #[tokio::test]
 async fn nor_does_a_token_rejected_only_after_its_replacement() {
     put_first_token_back(false).await;
+}
+
+/// A service that responds to a probe only when the test releases the response.
+#[derive(Default)]
+struct LateService {
+    received: Notify,
+    release: Notify,
+}
+
+impl AuthTransport for LateService {
+    fn exchange(&self, _: AuthRequest) -> Exchange<'_> {
+        Box::pin(async move {
+            self.received.notify_one();
+            self.release.notified().await;
+            Ok(AuthResponse { status: 200, date: None, body: Vec::new() })
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_late_probe_response_for_a_replaced_token_does_not_clear_the_current_one() {
+    let home = Home::new(&token(&vector_key(), now() + 600));
+    let mut identity = home.identity(&[]);
+    identity.no_refresh = true;
+    let session = Session::open(identity).unwrap();
+    let service = Arc::new(LateService::default());
+    session.start_background_refresh(RefreshConfig {
+        transport: service.clone(),
+        retry_for: Duration::from_secs(3600),
+        notify: Box::new(|_| ()),
+    });
+    session.set_streaming();
+    let first = session.credentials(SigningRequest::Small).await.unwrap();
+    reject(&session, &first);
+    tokio::time::timeout(LIMIT, service.received.notified()).await.expect("no probe was sent");
+    home.write("token", token(&vector_key(), now() + 700).as_bytes());
+    let second = session.credentials(SigningRequest::Small).await.unwrap();
+    assert_eq!(second.generation, 2);
+    reject(&session, &second);
+    let shared = &session.shared;
+    let changed = shared.changed.notified();
+    service.release.notify_one();
+    tokio::time::timeout(LIMIT, changed).await.expect("the probe has not finished");
+    let decision = shared.state().lifecycle.decide(shared.now(), SigningRequest::Small);
+    assert_eq!(decision, TokenDecision::Wait);
 }
 
 /// A part on a slow connection: its date was correct when it was signed.

@@ -95,6 +95,33 @@ fn a_rejected_token_is_not_used_before_a_probe_passed_and_probes_are_ten_seconds
 }
 
 #[test]
+fn a_late_probe_result_of_an_older_token_does_not_concern_the_current_one() {
+    for result in [ProbeResult::Accepted, ProbeResult::Rejected, ProbeResult::Unanswered] {
+        let policy = RefreshPolicy { can_refresh: false, ..policy(None) };
+        let mut lifecycle = TokenLifecycle::new(at(0), policy, token_info(1, 3600, 3600));
+        lifecycle.set_streaming();
+        reject(&mut lifecycle, 100);
+        lifecycle.probe_started(at(101));
+        lifecycle.adopt(at(102), token_info(2, 3600, 3702), CredentialOrigin::Files);
+        reject(&mut lifecycle, 103);
+        lifecycle.probe_finished(at(104), 1, result);
+        let decision = lifecycle.decide(at(104), SigningRequest::Small);
+        assert_eq!(decision, TokenDecision::Wait, "{result:?}");
+        // It neither delays nor ends the probe of the current token.
+        assert_eq!(lifecycle.next_task(at(113)), BackgroundTask::Probe, "{result:?}");
+        lifecycle.probe_started(at(113));
+        lifecycle.probe_finished(at(114), 1, result);
+        assert!(
+            matches!(lifecycle.next_task(at(130)), BackgroundTask::Idle(_)),
+            "two at a time: {result:?}"
+        );
+        lifecycle.probe_finished(at(131), 2, ProbeResult::Accepted);
+        let decision = lifecycle.decide(at(131), SigningRequest::Small);
+        assert_eq!(decision, TokenDecision::Use, "{result:?}");
+    }
+}
+
+#[test]
 fn at_the_start_there_is_one_refresh_of_rejected_credentials_and_no_wait() {
     let start = |can_refresh| {
         let rules = RefreshPolicy { can_refresh, ..policy(None) };
