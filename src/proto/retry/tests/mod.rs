@@ -156,13 +156,14 @@ fn the_404_of_a_page_of_a_proxy_is_final_in_the_preflight() {
 }
 
 #[test]
-fn an_error_names_the_permission_that_may_be_missing() {
+fn an_error_names_exactly_the_permissions_that_its_call_needs() {
     use Operation::*;
+    let create_and_overwrite = "OBJECT_CREATE and OBJECT_OVERWRITE, both also for a new name";
     for (operation, permissions) in [
-        (Create, "OBJECT_CREATE and OBJECT_OVERWRITE"),
-        (Part, "OBJECT_CREATE and OBJECT_OVERWRITE"),
-        (Commit, "OBJECT_CREATE and OBJECT_OVERWRITE"),
-        (Put, "OBJECT_CREATE"),
+        (Create, create_and_overwrite),
+        (Part, create_and_overwrite),
+        (Commit, create_and_overwrite),
+        (Put, "OBJECT_CREATE, and OBJECT_OVERWRITE to replace an object"),
         (Abort, "OBJECT_DELETE"),
         (Delete, "OBJECT_DELETE"),
         (Head, "OBJECT_READ or OBJECT_INSPECT"),
@@ -174,7 +175,9 @@ fn an_error_names_the_permission_that_may_be_missing() {
             [(404, "BucketNotFound"), (404, "NotAuthorizedOrNotFound"), (403, "NotAllowed")]
         {
             let hint = error_response(status, code).error(operation, "x").hint.unwrap();
-            assert!(hint.contains(permissions), "{operation:?} {code}: {hint}");
+            // The hint names no other permission.
+            let exact = hint.ends_with(&format!(" takes {permissions}"));
+            assert!(exact, "{operation:?} {code}: {hint}");
         }
     }
 }
