@@ -132,6 +132,29 @@ fn a_token_that_the_service_refuses() {
     refused(&store, store.put("x"), 3, &["401", "oci session authenticate"]);
 }
 
+/// Each HeadObject moves the service's clock by 400 s, so that each of its dates is rejected.
+#[test]
+fn a_401_to_the_first_head_object_ends_the_run() {
+    for condition in ["--no-overwrite", "--force"] {
+        let store = Store::failing([FaultRule::on(Operation::HeadObject, Fault::MoveClock(400))]);
+        let url = format!("oci://backups@{}/x", store.server().namespace());
+        let run = store.ocipipe("put --retry-for 5s").arg(&url).args(condition);
+        refused(&store, run, 3, &["HeadObject", "401"]);
+        assert!(store.object("x").is_none());
+    }
+}
+
+#[test]
+fn a_407_of_a_proxy_to_the_first_head_object_ends_the_run() {
+    let page = Fault::Html { status: 407 };
+    let store = Store::failing([FaultRule::on(Operation::HeadObject, page)]);
+    let url = format!("oci://backups@{}/x", store.server().namespace());
+    for condition in ["--no-overwrite", "--force"] {
+        let run = store.ocipipe("put --retry-for 5s").arg(&url).args(condition);
+        refused(&store, run, 4, &["HeadObject", "407"]);
+    }
+}
+
 #[test]
 fn bad_destination() {
     let store = Store::start();

@@ -7,6 +7,7 @@ mod common;
 use common::run::ocipipe;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, Ramp, assert_same, ramp};
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 use emulator::{KeyKind, Operation};
 
 #[test]
@@ -52,6 +53,34 @@ fn with_a_namespace_and_force_a_head_before_the_stream_shows_rejected_credential
     use Operation::{HeadObject, PutObject};
     assert_eq!(operations, [HeadObject, PutObject, HeadObject].repeat(2));
     assert_eq!(store.object("y").unwrap(), b"y");
+}
+
+/// A policy forbids the HeadObject of the preflight or hides the object, or another customer key
+/// encrypts it.
+#[test]
+fn the_preconditions_of_the_upload_decide_if_the_first_head_object_is_refused() {
+    let store = Store::start();
+    let url = format!("oci://{BUCKET}@{}/x", store.server().namespace());
+    let conditions = [("", 6), ("--if-match another", 6), ("--if-match ETAG", 0), ("--force", 0)];
+    for status in [400, 403, 404] {
+        for length in [10, PART + 1] {
+            for (condition, code) in conditions {
+                let old = store.put("x").args("--force").stdin("old").run().exits(0).receipt();
+                let condition = condition.replace("ETAG", old["etag"].as_str().unwrap());
+                let refused = Fault::Refuse(FaultResponse::status(status));
+                let rule = FaultRule::on(Operation::HeadObject, refused).when(Trigger::Request(1));
+                store.server().set_faults(FaultPlan::new().with(rule));
+                let put = store.ocipipe("put --part-size 10MiB").arg(&url).args(&condition);
+                let done = put.stdin(ramp(length)).run();
+                let case = format!("HTTP {status} {condition:?}: {}", done.stderr);
+                assert_eq!(done.status.code(), Some(code), "{case}");
+                let expected = if code == 0 { ramp(length) } else { b"old".to_vec() };
+                assert_same(&store.object("x").unwrap(), &expected);
+                store.assert_no_open_upload();
+                store.server().set_faults(FaultPlan::new());
+            }
+        }
+    }
 }
 
 #[test]
