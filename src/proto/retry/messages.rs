@@ -55,14 +55,15 @@ impl Failure {
     /// What happened, and the permission that may be missing, in one line.
     pub fn message_with_permissions(&self, operation: Operation) -> String {
         let message = self.message(operation.name());
-        match self {
-            Failure::ErrorResponse(response) if self.is_retention() || response.status == 404 => {
-                match hint_for(operation, response) {
-                    Some(hint) => format!("{message}; {hint}"),
-                    None => message,
-                }
-            }
-            _ => message,
+        let Failure::ErrorResponse(response) = self else { return message };
+        // A policy or a rule of the bucket has status 403; a page of a proxy is neither.
+        let refused = response.status == 403 && response.from_service();
+        if !refused && response.status != 404 {
+            return message;
+        }
+        match hint_for(operation, response) {
+            Some(hint) => format!("{message}; {hint}"),
+            None => message,
         }
     }
 }

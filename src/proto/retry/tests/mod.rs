@@ -183,6 +183,27 @@ fn an_error_names_exactly_the_permissions_that_its_call_needs() {
 }
 
 #[test]
+fn the_message_of_a_refused_cleanup_names_the_missing_permission() {
+    for (operation, permission) in [
+        (Operation::Abort, "OBJECT_DELETE"),
+        (Operation::Delete, "OBJECT_DELETE"),
+        (Operation::ListUploads, "BUCKET_READ"),
+    ] {
+        for (status, code) in
+            [(403, "NotAllowed"), (404, "BucketNotFound"), (404, "NotAuthorizedOrNotFound")]
+        {
+            let message = error_response(status, code).message_with_permissions(operation);
+            let named = message.ends_with(&format!(" takes {permission}"));
+            assert!(named, "{operation:?} {code}: {message}");
+        }
+        // A page of a proxy is no refusal by a policy.
+        let page =
+            Failure::ErrorResponse(ErrorResponse { status: 403, ..ErrorResponse::default() });
+        assert_eq!(page.message_with_permissions(operation), page.message(operation.name()));
+    }
+}
+
+#[test]
 fn an_error_by_a_rule_of_the_bucket_names_the_rule() {
     let hint_for =
         |status, code| error_response(status, code).error(Operation::Put, "x").hint.unwrap();

@@ -287,17 +287,19 @@ fn abandoning_a_run_names_what_is_left() {
 
 #[test]
 fn an_upload_whose_abort_is_forbidden_is_named() {
-    let mut run = ScriptedRun::committing(test_config(1, 2));
-    run.reject(ApiCall::Commit, 403, "NotAllowed");
-    while run.finish.is_none() {
-        run.reject(abort(), 404, "NotAuthorizedOrNotFound");
-        if run.finish.is_none() {
-            run.wait();
+    for (status, code) in [(404, "NotAuthorizedOrNotFound"), (403, "NotAllowed")] {
+        let mut run = ScriptedRun::committing(test_config(1, 2));
+        run.reject(ApiCall::Commit, 403, "NotAllowed");
+        while run.finish.is_none() {
+            run.reject(abort(), status, code);
+            if run.finish.is_none() {
+                run.wait();
+            }
         }
+        let error = run.result().as_ref().unwrap_err();
+        let hint = error.hint.as_ref().unwrap();
+        assert!(hint.contains("ABORT u") && hint.contains("OBJECT_DELETE"), "{error}");
     }
-    let error = run.result().as_ref().unwrap_err();
-    let hint = error.hint.as_ref().unwrap();
-    assert!(hint.contains("ABORT u") && hint.contains("OBJECT_DELETE"), "{error}");
 }
 
 #[test]
