@@ -1,7 +1,7 @@
 //! The commands as plain values: all that the rest of the program knows of argv.
 //!
-//! Must not know how an option is written. Invariant: every value has passed all checks that need
-//! neither a file nor the service.
+//! Owns the types that `cli` hands to `commands`. Must not know how an option is written.
+//! Invariant: every value has passed all checks that need neither a file nor the service.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

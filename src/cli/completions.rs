@@ -1,6 +1,7 @@
 //! Completion scripts for shells, generated from the structs of `args`.
 //!
-//! Must not name an option. Invariant: every option is completed by its long name.
+//! Owns the choice of the generator. Must not name an option. Invariant: every option is completed
+//! by its long name.
 
 use argh_complete::Generator;
 

@@ -1,6 +1,7 @@
 //! Turns the options of `get` into a `GetCommand`.
 //!
-//! Must not access a file or the service. Invariant: the command names exactly one object.
+//! Owns the defaults and the checks of its options. Must not access a file or the service.
+//! Invariant: the command names exactly one object.
 
 use super::args::GetArgs;
 use super::command::GetCommand;
@@ -28,12 +29,7 @@ pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, E
             .unwrap_or(RETRY_FOR),
         stall_timeout: value::duration("--stall-timeout", get.stall_timeout.as_deref())?
             .unwrap_or(STALL_TIMEOUT),
-        output: RawOutputOptions {
-            progress: get.progress.as_deref(),
-            quiet: get.quiet,
-            debug: get.debug,
-        }
-        .resolve()?,
+        output: RawOutputOptions::from(get).resolve()?,
         service: get.service().resolve(environment)?,
     })
 }

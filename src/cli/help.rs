@@ -1,8 +1,8 @@
 //! The text of `--help`, generated from the structs of `args`.
 //!
 //! Replaces the help of `argh`, which wraps descriptions and omits the kind of a value: one line
-//! per option is easier to scan. Must not name an option except those that start a group.
-//! Invariant: every option of a command is shown once.
+//! per option is easier to scan. Owns the layout and the order of the groups. Must not name an
+//! option except those that start a group. Invariant: every option of a command is shown once.
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 

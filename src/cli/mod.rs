@@ -2,9 +2,9 @@
 //!
 //! `argv` splits the words, `rc` adds the options that the OCI CLI's file of defaults sets, `args`
 //! declares the options for `argh`, the modules named after a command parse the values, and
-//! `command` defines the result. Must not access the clock or the service; the only file it reads
-//! is the one of `rc`. Invariant: for all words and bytes the result is a command, or a usage error
-//! that names the problem and the help.
+//! `command` defines the result. Owns the meaning of every argument. Must not access the clock or
+//! the service; the only file it reads is the one of `rc`. Invariant: for all words and bytes the
+//! result is a command, or a usage error that names the problem and the help.
 
 use std::ffi::OsString;
 use std::time::Duration;

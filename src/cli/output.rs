@@ -1,7 +1,9 @@
 //! The options on what is written to stderr, which `put` and `get` share.
 //!
-//! Must not write anything. Invariant: `--quiet` and `--debug` are never both set.
+//! Owns their values and their contradictions. Must not write anything. Invariant: `--quiet` and
+//! `--debug` are never both set.
 
+use super::args::{GetArgs, PutArgs};
 use super::value;
 use crate::term::progress::{OutputOptions, ProgressMode};
 use proto::error::Error;
@@ -16,9 +18,23 @@ const PROGRESS: [(&str, ProgressMode); 5] = [
 
 /// The texts of the options, as given.
 pub struct RawOutputOptions<'a> {
-    pub progress: Option<&'a str>,
-    pub quiet: bool,
-    pub debug: bool,
+    progress: Option<&'a str>,
+    quiet: bool,
+    debug: bool,
+}
+
+impl<'a> From<&'a PutArgs> for RawOutputOptions<'a> {
+    fn from(put: &'a PutArgs) -> RawOutputOptions<'a> {
+        let PutArgs { progress, quiet, debug, .. } = put;
+        RawOutputOptions { progress: progress.as_deref(), quiet: *quiet, debug: *debug }
+    }
+}
+
+impl<'a> From<&'a GetArgs> for RawOutputOptions<'a> {
+    fn from(get: &'a GetArgs) -> RawOutputOptions<'a> {
+        let GetArgs { progress, quiet, debug, .. } = get;
+        RawOutputOptions { progress: progress.as_deref(), quiet: *quiet, debug: *debug }
+    }
 }
 
 impl RawOutputOptions<'_> {

@@ -83,12 +83,7 @@ pub fn command(
             .unwrap_or(STALL_TIMEOUT),
         bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
         expect: format(put.expect.as_deref())?,
-        output: RawOutputOptions {
-            progress: put.progress.as_deref(),
-            quiet: put.quiet,
-            debug: put.debug,
-        }
-        .resolve()?,
+        output: RawOutputOptions::from(put).resolve()?,
         service,
         warnings: slash_warning(&target.name).into_iter().collect(),
         target,

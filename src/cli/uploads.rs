@@ -1,6 +1,7 @@
 //! Turns the options of `uploads list` and `uploads abort` into an `UploadsCommand`.
 //!
-//! Must not access the service. Invariant: an abort has at least one filter, or `--all`.
+//! Owns the rule which filters an abort needs. Must not access the service. Invariant: an abort has
+//! at least one filter, or `--all`.
 
 use super::args::{UploadsAbortArgs, UploadsListArgs, UploadsSubcommand};
 use super::command::{UploadsAction, UploadsCommand};

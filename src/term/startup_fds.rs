@@ -2,8 +2,9 @@
 //!
 //! Before `main`, the Rust runtime opens `/dev/null` for each closed standard descriptor, after
 //! which `<&-` looks like `</dev/null`. The first is an error of a script and the second may be
-//! intended, so this module records the state before that. Must not read any of the three.
-//! Invariant: a descriptor counts as closed only if it was not open when the process started.
+//! intended, so this module records the state before that. Owns that state and the output of
+//! results. Must not read any of the three. Invariant: a descriptor counts as closed only if it was
+//! not open when the process started.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,12 +1,12 @@
 //! The parser of the OCI config file.
 //!
-//! Pure. The grammar is that of Python's configparser without interpolation, which the OCI CLI
-//! uses. The INI crates implement other grammars, as measured: `rust-ini` 0.21 without escapes and
-//! quotes joins a line that ends in a backslash with the next, takes a line without `=` as the
-//! start of the next key and an indented comment as a key, keeps comments within a continued value,
-//! and reports neither duplicates nor line numbers; `configparser` 3.3 truncates values at `#` and
-//! `;`. Each of these silently loses a pass phrase or a key. A test compares this parser with
-//! Python's on random texts (`tests/data/configparser`).
+//! Pure. Owns the grammar: that of Python's configparser without interpolation, as in the OCI CLI.
+//! The INI crates implement other grammars, as measured: `rust-ini` 0.21 without escapes and quotes
+//! joins a line that ends in a backslash with the next, takes a line without `=` as the start of
+//! the next key and an indented comment as a key, keeps comments within a continued value, and
+//! reports neither duplicates nor line numbers; `configparser` 3.3 truncates values at `#` and `;`.
+//! Each of these silently loses a pass phrase or a key. A test compares this parser with Python's
+//! on random texts (`tests/data/configparser`).
 //!
 //! Must not know what a key means. Invariant: an error names a line by its number and never quotes
 //! it, since it may contain a secret.

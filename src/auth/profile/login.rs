@@ -1,7 +1,8 @@
 //! The hint that names the command for a new login.
 //!
-//! Pure. Must not know why a login is needed. Invariant: no hint names a command that erases a
-//! profile with a user, as `oci session authenticate` does with the profile it is given.
+//! Pure. Owns the text of the hint and the choice of the profile to log in to. Must not know why a
+//! login is needed. Invariant: no hint names a command that erases a profile with a user, as `oci
+//! session authenticate` does with the profile it is given.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! The refresh request to the auth service, and the meaning of its response.
 //!
-//! Pure. Must not know when a refresh is due. Invariant: neither an error nor debug output contains
-//! a token.
+//! Pure. Owns the wire format of both. Must not know when a refresh is due. Invariant: neither an
+//! error nor debug output contains a token.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! The options of `put` and `get`, as declared to `argh`.
 //!
-//! Must not parse a value. Invariant: each doc comment of a field is one line of help.
+//! Owns their names and their lines of help. Must not parse a value. Invariant: each doc comment of a field is one line of help.
 
 use argh::{ArgsInfo, FromArgs};
 

@@ -1,7 +1,8 @@
 //! Estimates the transfer rate from counts of acknowledged bytes.
 //!
-//! Pure: the time is an argument. Must not know what the bytes are. Invariant: no sequence of
-//! counts makes the estimate panic, and a rate falls while no byte is acknowledged.
+//! Pure: the time is an argument. Owns the window of the average. Must not know what the bytes are.
+//! Invariant: no sequence of counts makes the estimate panic, and a rate falls while no byte is
+//! acknowledged.
 
 use std::collections::VecDeque;
 use std::time::Duration;
