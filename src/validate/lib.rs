@@ -21,9 +21,9 @@
 //! | pgdump | each entry of the table of contents with data has a terminated block, and there is no other block | damage within blocks | 11 bytes |
 //! | sql | the last line but blanks and comments is the closing comment of pg_dump, pg_dumpall or mysqldump | everything before the last 64 KiB | 192 KiB |
 //!
-//! An accepted stream of gzip, zstd, xz or bzip2 can be the beginning of a longer one, since members can
-//! be concatenated: see [`Format::proves_its_end`]. No acceptance proves that the contents are those
-//! that the producer meant to write.
+//! A stream of gzip, zstd, xz or bzip2 is accepted after each of its members, since members can be
+//! concatenated: see [`Format::proves_its_end`]. No acceptance proves that the contents are those that the
+//! producer meant to write.
 //!
 //! # Example
 //!
@@ -104,8 +104,9 @@ impl Format {
         }
     }
 
-    /// Whether an accepted stream cannot be the beginning of a longer accepted one. It can be for formats
-    /// whose members can be concatenated: a stream of them is whole after each member.
+    /// Whether the format has a mark at its end that a producer writes once. The other formats consist of
+    /// members that can be concatenated: a stream of them is whole after each member, also if the
+    /// producer was killed before it wrote the next one.
     pub fn proves_its_end(self) -> bool {
         match self {
             Format::Tar | Format::Zip | Format::PgDump | Format::Sql => true,
