@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use proto::api::{ObjectLocation, Precondition, PutOptions, Request, RequestPayload, request};
 use proto::digest::Algorithm;
 use proto::key::Key;
+use proto::part_number::PartNumber;
 use proto::sign::{self, KeyId};
 use serde_json::{Value, json};
 
@@ -47,12 +48,20 @@ fn any_request(rng: &mut fastrand::Rng) -> Request {
         customer_key: None,
         kms_key_id: None,
     };
-    let etags = [(1, name(rng)), (2, name(rng))];
+    let part_number = |number| PartNumber::new(number).unwrap();
+    let etags = [(part_number(1), name(rng)), (part_number(2), name(rng))];
     match rng.u32(..9) {
         0 => request::namespace(),
         1 => request::head_object(&location, &None),
         2 => request::create_upload(&location, &options),
-        3 => request::upload_part(&location, &options, &upload, rng.u32(1..10_000), 7, &None),
+        3 => request::upload_part(
+            &location,
+            &options,
+            &upload,
+            part_number(rng.u32(1..10_000)),
+            7,
+            &None,
+        ),
         4 => {
             let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
             request::commit(&location, &condition, &upload, parts)

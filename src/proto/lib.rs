@@ -34,6 +34,7 @@ pub mod error;
 pub mod key;
 pub mod metadata;
 pub mod object_url;
+pub mod part_number;
 pub mod part_plan;
 pub mod printable;
 pub mod receipt;

@@ -32,6 +32,7 @@ use crate::source::pool::Pool;
 use part_reader::PartReader;
 use proto::digest::{Algorithm, PartDigest};
 use proto::error::{Error, ErrorKind};
+use proto::part_number::PartNumber;
 use proto::part_plan::PartPlan;
 
 /// An event of the reading thread, in the order of the stream.
@@ -56,7 +57,7 @@ pub enum ReadEvent {
 #[derive(Debug)]
 pub struct FilledPart {
     /// From 1.
-    pub number: u32,
+    pub number: PartNumber,
     pub chunks: Vec<Bytes>,
     pub digest: PartDigest,
 }

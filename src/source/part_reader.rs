@@ -16,6 +16,7 @@ use super::{FilledPart, ReadEvent, ReaderStats};
 use crate::source::pool::{Buffer, Pool};
 use proto::digest::{Algorithm, Hasher, crc32_combine};
 use proto::error::{Error, ErrorKind};
+use proto::part_number::PartNumber;
 use proto::part_plan::PartPlan;
 use validate::{Rejection, StreamValidator};
 
@@ -119,15 +120,18 @@ impl PartReader {
     /// Returns the length of the stream in bytes and its CRC-32.
     fn read_stream(&mut self) -> Result<(u64, u32), StopReason> {
         let (mut bytes, mut crc32) = (0, 0);
-        for number in 1.. {
-            if number > READ_AHEAD {
+        let mut numbers = PartNumber::all();
+        loop {
+            let next = numbers.next();
+            if next.is_none_or(|number| number.get() > READ_AHEAD) {
                 self.wait_for_release()?;
             }
-            let size = self.plan.part_size(number).min(self.plan.max_stream() - bytes);
-            if size == 0 {
+            let size = next.map_or(0, |number| self.plan.part_size(number.get()));
+            let size = size.min(self.plan.max_stream() - bytes);
+            let Some(number) = next.filter(|_| size > 0) else {
                 self.expect_eof()?;
                 break;
-            }
+            };
             let (part, ended) = self.read_part(number, size)?;
             if part.digest.size > 0 {
                 let so_far = [(crc32, bytes), (part.digest.crc32, part.digest.size)];
@@ -147,11 +151,15 @@ impl PartReader {
     }
 
     /// Fills one part; true if the stream ended in it.
-    fn read_part(&mut self, number: u32, size: u64) -> Result<(FilledPart, bool), StopReason> {
-        self.pool.set_limit(self.plan.buffers_for(number));
+    fn read_part(
+        &mut self,
+        number: PartNumber,
+        size: u64,
+    ) -> Result<(FilledPart, bool), StopReason> {
+        self.pool.set_limit(self.plan.buffers_for(number.get()));
         let mut hasher = Hasher::new(self.algorithm);
         let (mut chunks, mut left, mut ended) = (Vec::new(), size, false);
-        if number == 2 {
+        if number.get() == 2 {
             // This is decided without a buffer: where there is memory for one only, the first part
             // holds it until the upload knows whether the part is sent by a put.
             ended = !self.more_follows()?;

@@ -12,6 +12,7 @@ use crate::transfer::lookup::list_all;
 use proto::api::{
     ListedPart, ListedUpload, ObjectLocation, Precondition, PutOptions, Request, request, response,
 };
+use proto::part_number::PartNumber;
 use proto::retry::Failure;
 use proto::upload::{ApiCall, Outcome, ProbeCondition, Upload};
 
@@ -39,7 +40,7 @@ pub(super) fn request(
             request::upload_part(location, options, id?, *number, digest.size, &digest.value)
         }
         ApiCall::Put => {
-            let digest = upload.part(1)?;
+            let digest = upload.part(PartNumber::FIRST)?;
             request::put_object(location, options, digest.size, &digest.value)
         }
         ApiCall::Commit => {

@@ -21,6 +21,7 @@ use crate::term::progress::{ProgressSnapshot, Reporter};
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions};
 use proto::error::{Error, ErrorKind};
+use proto::part_number::PartNumber;
 use proto::upload::{Action, ApiCall, Event, StoredObject, Upload};
 
 /// How often the progress is updated; the reporter decides what is shown of it, and when.
@@ -350,7 +351,7 @@ impl UploadDriver {
 }
 
 /// The debug line of a tail split.
-fn tail_split_message(first: u32, sizes: &[u64], saves: Duration) -> String {
+fn tail_split_message(first: PartNumber, sizes: &[u64], saves: Duration) -> String {
     format!(
         "the stream has ended: what is left is sent as {} parts from number {first} on, which saves \
          about {:.1} s",

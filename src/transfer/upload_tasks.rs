@@ -15,6 +15,7 @@ use super::requests::{self, PreparedCall};
 use super::{rehash, tail_split};
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions, request};
+use proto::part_number::PartNumber;
 use proto::retry::Failure;
 use proto::transport_error::TransportError;
 use proto::upload::{ApiCall, Event, Upload};
@@ -25,11 +26,11 @@ pub(super) struct UploadTasks {
     location: Arc<ObjectLocation>,
     options: Arc<PutOptions>,
     /// The chunks of each part that is not released.
-    buffers: HashMap<u32, Vec<Bytes>>,
+    buffers: HashMap<PartNumber, Vec<Bytes>>,
     /// The parts of a tail split, while their digests are computed.
     split_buffers: Vec<Vec<Bytes>>,
     tasks: JoinSet<Event>,
-    part_tasks: HashMap<u32, AbortHandle>,
+    part_tasks: HashMap<PartNumber, AbortHandle>,
     commit_task: Option<CommitTask>,
 }
 
@@ -62,12 +63,12 @@ impl UploadTasks {
     }
 
     /// Keeps the bytes of a part until it is released.
-    pub(super) fn add_part(&mut self, number: u32, chunks: Vec<Bytes>) {
+    pub(super) fn add_part(&mut self, number: PartNumber, chunks: Vec<Bytes>) {
         self.buffers.insert(number, chunks);
     }
 
     /// Drops the bytes of a part. A request in flight keeps its own handle to them.
-    pub(super) fn release_part(&mut self, number: u32) {
+    pub(super) fn release_part(&mut self, number: PartNumber) {
         self.buffers.remove(&number);
     }
 
@@ -98,13 +99,13 @@ impl UploadTasks {
         let request = requests::request(upload, &self.location, &self.options, &call);
         let Some(request) = request else { return };
         let upload_id = upload.upload_id().map(str::to_owned);
-        if let (ApiCall::Part(1), Some(id)) = (&call, &upload_id) {
+        if let (ApiCall::Part(PartNumber::FIRST), Some(id)) = (&call, &upload_id) {
             let probe = request::list_parts(&self.location, id, None);
             self.client.session.set_probe_request(probe.method, &probe.target);
         }
         let chunks = match &call {
             ApiCall::Part(number) => self.buffers.get(number).cloned().unwrap_or_default(),
-            ApiCall::Put => self.buffers.get(&1).cloned().unwrap_or_default(),
+            ApiCall::Put => self.buffers.get(&PartNumber::FIRST).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
         let sent = Arc::new(AtomicBool::new(false));
@@ -142,8 +143,8 @@ impl UploadTasks {
     }
 
     /// Cuts the buffers from part `first` on into parts of other sizes, and computes their digests.
-    pub(super) fn split_tail(&mut self, first: u32, sizes: &[u64]) {
-        let buffers = (first..).map_while(|number| self.buffers.get(&number));
+    pub(super) fn split_tail(&mut self, first: PartNumber, sizes: &[u64]) {
+        let buffers = first.and_after().map_while(|number| self.buffers.get(&number));
         let chunks: VecDeque<Bytes> = buffers.flatten().cloned().collect();
         let parts = tail_split::split(chunks, sizes);
         self.split_buffers.clone_from(&parts);
@@ -158,13 +159,13 @@ impl UploadTasks {
     }
 
     /// Replaces the buffers from part `first` on by those of the tail split.
-    fn adopt_split_buffers(&mut self, first: u32) {
+    fn adopt_split_buffers(&mut self, first: PartNumber) {
         self.buffers.retain(|number, _| *number < first);
-        self.buffers.extend((first..).zip(self.split_buffers.drain(..)));
+        self.buffers.extend(first.and_after().zip(self.split_buffers.drain(..)));
     }
 
     /// Computes the digests of a part again from its buffers.
-    pub(super) fn rehash(&mut self, number: u32) {
+    pub(super) fn rehash(&mut self, number: PartNumber) {
         let chunks = self.buffers.get(&number).cloned().unwrap_or_default();
         let algorithm = self.options.checksum;
         self.tasks.spawn(async move {

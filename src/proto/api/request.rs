@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{CustomerKey, ObjectLocation, Precondition, PutOptions};
 use crate::digest::{Algorithm, Value};
+use crate::part_number::PartNumber;
 
 /// All characters but the unreserved ones of RFC 3986 are encoded, `/` included, as in Oracle's SDKs.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -268,7 +269,7 @@ pub fn upload_part(
     location: &ObjectLocation,
     options: &PutOptions,
     upload_id: &str,
-    number: u32,
+    number: PartNumber,
     size: u64,
     value: &Option<Value>,
 ) -> Request {
@@ -278,14 +279,14 @@ pub fn upload_part(
     request.checksum(value);
     request.customer_key(&options.customer_key);
     request.body = RequestPayload::Stream(size);
-    request.class = RequestClass::Transfer(number.into());
+    request.class = RequestClass::Transfer(number.get().into());
     request
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CommitPart<'a> {
-    part_num: u32,
+    part_num: PartNumber,
     etag: &'a str,
 }
 
@@ -302,7 +303,7 @@ pub fn commit<'a>(
     location: &ObjectLocation,
     condition: &Precondition,
     upload_id: &str,
-    parts: impl Iterator<Item = (u32, &'a str)>,
+    parts: impl Iterator<Item = (PartNumber, &'a str)>,
 ) -> Request {
     let mut request = Request::new("POST", location.upload_path(upload_id));
     request.condition(condition);

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 
 use crate::digest::Algorithm;
+use crate::part_number::PartNumber;
 use crate::printable::controls_as_spaces;
 
 /// A response as it was received. The transport limits the body.
@@ -142,7 +143,7 @@ impl Archival {
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedPart {
-    pub part_number: u32,
+    pub part_number: PartNumber,
     pub etag: String,
     /// Bytes.
     pub size: u64,

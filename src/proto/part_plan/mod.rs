@@ -19,7 +19,7 @@ use part_growth::{GrowthInput, PartGrowth};
 
 /// The highest part number. This and the next two are limits of the service
 /// (<https://docs.oracle.com/iaas/Content/Object/Tasks/usingmultipartuploads.htm>).
-pub const MAX_PARTS: u32 = 10_000;
+pub use crate::part_number::MAX_PARTS;
 /// The largest part, in bytes.
 pub const MAX_PART: u64 = 50 * GIB;
 /// The largest object, in bytes.

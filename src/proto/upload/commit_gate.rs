@@ -8,6 +8,7 @@ use super::parts::{PartState, Parts};
 use crate::api::ListedPart;
 use crate::digest;
 use crate::error::Error;
+use crate::part_number::PartNumber;
 
 impl Parts {
     /// Checks that the sizes of the parts sum to the bytes read.
@@ -60,8 +61,7 @@ impl Parts {
     /// A part differs, and its buffers have been reused.
     pub fn requeue_missing(&mut self, listed: &[ListedPart]) -> Result<u64, Error> {
         let mut requeued = Vec::new();
-        for (index, part) in self.parts.iter_mut().enumerate() {
-            let number = index as u32 + 1;
+        for (number, part) in PartNumber::all().zip(&mut self.parts) {
             let difference = match listed.iter().find(|part| part.part_number == number) {
                 None => "no longer lists it".to_owned(),
                 Some(found) => {

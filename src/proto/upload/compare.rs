@@ -7,6 +7,7 @@ use super::core::Core;
 use super::evidence::Evidence;
 use crate::api::ObjectMeta;
 use crate::digest::{self, Algorithm, PartDigest, Value};
+use crate::part_number::PartNumber;
 
 /// The result of a comparison.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Core {
     pub fn whole_checksum(&self) -> Option<String> {
         let algorithm = self.config.checksum;
         if self.upload_id().is_none() {
-            return self.parts.digest(1)?.value.as_ref().map(Value::base64);
+            return self.parts.digest(PartNumber::FIRST)?.value.as_ref().map(Value::base64);
         }
         match algorithm {
             Algorithm::None => None,
@@ -45,7 +46,7 @@ impl Core {
         if self.config.checksum != Algorithm::Sha256 || self.upload_id().is_some() {
             return None;
         }
-        self.parts.digest(1)?.value.as_ref().map(Value::hex)
+        self.parts.digest(PartNumber::FIRST)?.value.as_ref().map(Value::hex)
     }
 
     /// The digest of the MD5s of the parts, if the service has sent all of them.

@@ -10,6 +10,7 @@ use super::parts::Parts;
 use super::{Action, ApiCall, EndOfStream, Now, PreviousObject, UploadConfig};
 use crate::api::ObjectMeta;
 use crate::error::{Error, ErrorKind};
+use crate::part_number::PartNumber;
 use crate::retry::{Failure, NotFoundStreak, Operation, RunStage};
 
 /// The longest time from a stop or a fatal error to the end of the run.
@@ -154,7 +155,7 @@ impl Core {
     pub fn release_source(&mut self) {
         self.act(Action::StopReading);
         self.act(Action::CancelParts);
-        for number in 1..=self.parts.count() {
+        for number in PartNumber::all().take(self.parts.count() as usize) {
             self.act(Action::ReleasePart(number));
         }
     }
@@ -207,7 +208,12 @@ impl Core {
     }
 
     /// Schedules the next attempt of a part, or returns the error to end with.
-    pub fn retry_part(&mut self, number: u32, failure: &Failure, label: &str) -> Result<(), Error> {
+    pub fn retry_part(
+        &mut self,
+        number: PartNumber,
+        failure: &Failure,
+        label: &str,
+    ) -> Result<(), Error> {
         let cause = RetryCause::Failed(failure);
         self.record_failure(cause, Operation::Part, label)?;
         let attempt = self.parts.attempt(number);

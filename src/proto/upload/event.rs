@@ -11,6 +11,7 @@ use super::transitions::StateKind;
 use crate::api::{ListedPart, ListedUpload, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;
+use crate::part_number::PartNumber;
 use crate::retry::{Failure, Operation};
 
 /// Time since the start of the run.
@@ -115,7 +116,7 @@ pub struct EndOfStream {
 #[derive(Debug)]
 pub enum Event {
     /// A part is complete, or the stream has ended within it; its bytes are in the driver's buffers.
-    Part { number: u32, digest: PartDigest },
+    Part { number: PartNumber, digest: PartDigest },
     /// The stream is longer than its first part.
     MultipartNeeded,
     /// The next part is the last.
@@ -129,16 +130,16 @@ pub enum Event {
     /// A call has a response, or failed.
     CallDone { call: ApiCall, result: Result<Outcome, Failure> },
     /// The bytes of all parts from `first` on are now parts of the sizes that `SplitTail` asked for.
-    TailSplit { first: u32, digests: Vec<PartDigest> },
+    TailSplit { first: PartNumber, digests: Vec<PartDigest> },
     /// The digests of a part, computed again from its buffers.
-    Rehashed { number: u32, digest: PartDigest, md5: Value },
+    Rehashed { number: PartNumber, digest: PartDigest, md5: Value },
 }
 
 /// A call of the API. The driver checks the credentials and signs it when it sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiCall {
     Create,
-    Part(u32),
+    Part(PartNumber),
     Put,
     Commit,
     Head,
@@ -209,16 +210,16 @@ pub enum Outcome {
 pub enum Action {
     StartCall(ApiCall),
     /// Compute the digests of a part again from its buffers, and return `Rehashed`.
-    Rehash(u32),
+    Rehash(PartNumber),
     /// Split the bytes of all parts from `first` on into parts of these sizes in bytes, and return
     /// `TailSplit`. The split saves about `saves`.
     SplitTail {
-        first: u32,
+        first: PartNumber,
         sizes: Vec<u64>,
         saves: Duration,
     },
     /// Release the buffers of a part.
-    ReleasePart(u32),
+    ReleasePart(PartNumber),
     /// Stop reading and close the source.
     StopReading,
     /// Cancel all part requests in flight.

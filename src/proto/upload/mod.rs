@@ -52,6 +52,7 @@ mod verify;
 pub(crate) mod tests;
 
 use crate::digest::PartDigest;
+use crate::part_number::PartNumber;
 use crate::retry::RetryDecision;
 
 use self::core::Core;
@@ -209,12 +210,12 @@ impl Upload {
     }
 
     /// The numbers and etags of the parts to commit, in order.
-    pub fn commit_parts(&self) -> impl Iterator<Item = (u32, &str)> {
+    pub fn commit_parts(&self) -> impl Iterator<Item = (PartNumber, &str)> {
         self.core.parts.etags()
     }
 
     /// The size and digests of a part.
-    pub fn part(&self, number: u32) -> Option<&PartDigest> {
+    pub fn part(&self, number: PartNumber) -> Option<&PartDigest> {
         self.core.parts.digest(number)
     }
 

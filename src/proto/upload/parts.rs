@@ -11,6 +11,7 @@ use super::tail_split::LinkEstimate;
 use crate::api::ObjectMeta;
 use crate::digest::{self, Algorithm, PartDigest, Value};
 use crate::error::Error;
+use crate::part_number::PartNumber;
 use crate::retry::NotFoundStreak;
 
 /// Attempts at a part that arrive damaged, before the run fails.
@@ -72,8 +73,8 @@ pub enum RehashResult {
 pub struct Parts {
     /// Part n at index n - 1.
     pub(super) parts: Vec<Part>,
-    pub(super) queued: VecDeque<u32>,
-    retrying: BTreeSet<(Now, u32)>,
+    pub(super) queued: VecDeque<PartNumber>,
+    retrying: BTreeSet<(Now, PartNumber)>,
     in_flight: usize,
     pub(super) acknowledged: u32,
     pub(super) acknowledged_bytes: u64,
@@ -81,8 +82,8 @@ pub struct Parts {
     window: usize,
     successes: usize,
     throttled_at: Option<Now>,
-    /// The highest number of a part that was sent.
-    highest_sent: u32,
+    /// The number of parts that were sent at least once: those with the lowest numbers.
+    sent: usize,
     /// Bytes per second of one connection, measured by the last response.
     rate: Option<f64>,
     tail: TailState,
@@ -101,15 +102,15 @@ impl Parts {
             window: parallel.max(1),
             successes: 0,
             throttled_at: None,
-            highest_sent: 0,
+            sent: 0,
             rate: None,
             tail: TailState::Whole,
         }
     }
 
     /// Adds the next part; parts are added in order.
-    pub fn add(&mut self, number: u32, digest: PartDigest) {
-        debug_assert_eq!(number as usize, self.parts.len() + 1);
+    pub fn add(&mut self, number: PartNumber, digest: PartDigest) {
+        debug_assert_eq!(number.index(), self.parts.len());
         self.parts.push(Part {
             digest,
             state: PartState::Queued,
@@ -126,24 +127,24 @@ impl Parts {
     }
 
     /// Takes the next part to send, if the window has room.
-    pub fn next_to_send(&mut self, now: Now) -> Option<u32> {
+    pub fn next_to_send(&mut self, now: Now) -> Option<PartNumber> {
         if self.in_flight >= self.window {
             return None;
         }
         let number = self.queued.pop_front()?;
         let part = self.part_mut(number)?;
         (part.state, part.sent_at) = (PartState::Sending, now);
-        self.highest_sent = self.highest_sent.max(number);
+        self.sent = self.sent.max(number.index() + 1);
         self.in_flight += 1;
         Some(number)
     }
 
-    fn part_mut(&mut self, number: u32) -> Option<&mut Part> {
-        self.parts.get_mut((number as usize).checked_sub(1)?)
+    fn part_mut(&mut self, number: PartNumber) -> Option<&mut Part> {
+        self.parts.get_mut(number.index())
     }
 
-    fn part(&self, number: u32) -> Option<&Part> {
-        self.parts.get((number as usize).checked_sub(1)?)
+    fn part(&self, number: PartNumber) -> Option<&Part> {
+        self.parts.get(number.index())
     }
 
     /// Compares the response to a part with what was read and sent.
@@ -154,7 +155,7 @@ impl Parts {
     pub fn on_response(
         &mut self,
         now: Now,
-        number: u32,
+        number: PartNumber,
         meta: ObjectMeta,
         crc32: u32,
         algorithm: Algorithm,
@@ -193,7 +194,7 @@ impl Parts {
         Ok(PartResponse::Acknowledged)
     }
 
-    fn acknowledge(&mut self, number: u32) {
+    fn acknowledge(&mut self, number: PartNumber) {
         let Some(part) = self.part_mut(number) else { return };
         part.state = PartState::Acknowledged;
         let size = part.digest.size;
@@ -207,14 +208,14 @@ impl Parts {
     }
 
     /// Notes that the driver keeps the buffers of an acknowledged part.
-    pub fn retain(&mut self, number: u32) {
+    pub fn retain(&mut self, number: PartNumber) {
         if let Some(part) = self.part_mut(number) {
             part.retained = true;
         }
     }
 
     /// A part arrived damaged. Returns whether another attempt is allowed.
-    pub fn on_checksum_failure(&mut self, number: u32) -> bool {
+    pub fn on_checksum_failure(&mut self, number: PartNumber) -> bool {
         self.in_flight -= 1;
         let Some(part) = self.part_mut(number) else { return false };
         part.checksum_failures += 1;
@@ -229,7 +230,7 @@ impl Parts {
     /// The part changed in memory, or the service stored other bytes.
     pub fn rehashed(
         &mut self,
-        number: u32,
+        number: PartNumber,
         digest: &PartDigest,
         md5: &Value,
     ) -> Result<RehashResult, Error> {
@@ -259,12 +260,12 @@ impl Parts {
 
     /// The number of the first unsent part, the sizes from there on, and the estimate of the
     /// connections. `None` if no connection is free, the rate is unknown, or the tail was split before.
-    pub fn tail(&self, now: Now) -> Option<(u32, Vec<u64>, LinkEstimate)> {
+    pub fn tail(&self, now: Now) -> Option<(PartNumber, Vec<u64>, LinkEstimate)> {
         let rate = self.rate?;
         if self.tail != TailState::Whole || self.in_flight >= self.window {
             return None;
         }
-        let (sent, queued) = self.parts.split_at(self.highest_sent as usize);
+        let (sent, queued) = self.parts.split_at(self.sent);
         if queued.is_empty() {
             return None;
         }
@@ -276,7 +277,7 @@ impl Parts {
             sent.iter().filter(|part| part.state == PartState::Sending).map(unsent).collect();
         let sizes = queued.iter().map(|part| part.digest.size).collect();
         Some((
-            self.highest_sent + 1,
+            PartNumber::from_index(self.parts.len() - queued.len())?,
             sizes,
             LinkEstimate {
                 bytes_per_sec: rate,
@@ -287,7 +288,7 @@ impl Parts {
     }
 
     /// The parts from `first` on wait for the split.
-    pub fn start_tail_split(&mut self, first: u32) {
+    pub fn start_tail_split(&mut self, first: PartNumber) {
         self.tail = TailState::Splitting;
         self.queued.retain(|number| *number < first);
     }
@@ -297,9 +298,13 @@ impl Parts {
     /// # Errors
     ///
     /// The bytes changed in memory.
-    pub fn replace_tail(&mut self, first: u32, digests: Vec<PartDigest>) -> Result<(), Error> {
+    pub fn replace_tail(
+        &mut self,
+        first: PartNumber,
+        digests: Vec<PartDigest>,
+    ) -> Result<(), Error> {
         self.tail = TailState::Split;
-        let tail = self.parts.split_off((first as usize).saturating_sub(1).min(self.parts.len()));
+        let tail = self.parts.split_off(first.index().min(self.parts.len()));
         let sum = |digests: &mut dyn Iterator<Item = &PartDigest>| {
             let mut size = 0;
             let each = digests.map(|digest| {
@@ -315,19 +320,19 @@ impl Parts {
             ))
             .with_hint("suspect this machine's memory; nothing was committed"));
         }
-        for (number, digest) in (first..).zip(digests) {
+        for (number, digest) in first.and_after().zip(digests) {
             self.add(number, digest);
         }
         Ok(())
     }
 
     /// The ambiguous 404s in a row of a part.
-    pub fn not_found_streak(&mut self, number: u32) -> Option<&mut NotFoundStreak> {
+    pub fn not_found_streak(&mut self, number: PartNumber) -> Option<&mut NotFoundStreak> {
         self.part_mut(number).map(|part| &mut part.not_found)
     }
 
     /// A part failed; its next attempt starts at a time.
-    pub fn retry_at(&mut self, number: u32, at: Now) {
+    pub fn retry_at(&mut self, number: PartNumber, at: Now) {
         self.in_flight -= 1;
         if let Some(part) = self.part_mut(number) {
             part.attempt += 1;
@@ -368,11 +373,11 @@ impl Parts {
         self.parts.len() as u32
     }
 
-    pub fn attempt(&self, number: u32) -> u32 {
+    pub fn attempt(&self, number: PartNumber) -> u32 {
         self.part(number).map_or(0, |part| part.attempt)
     }
 
-    pub fn digest(&self, number: u32) -> Option<&PartDigest> {
+    pub fn digest(&self, number: PartNumber) -> Option<&PartDigest> {
         self.part(number).map(|part| &part.digest)
     }
 
@@ -388,8 +393,8 @@ impl Parts {
             .collect()
     }
 
-    pub fn etags(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.parts.iter().enumerate().map(|(i, part)| (i as u32 + 1, part.etag.as_str()))
+    pub fn etags(&self) -> impl Iterator<Item = (PartNumber, &str)> {
+        PartNumber::all().zip(self.parts.iter().map(|part| part.etag.as_str()))
     }
 
     pub fn acknowledged(&self) -> (u32, u64) {
@@ -401,11 +406,17 @@ impl Parts {
     }
 }
 
-fn unknown(number: u32) -> Error {
+fn unknown(number: PartNumber) -> Error {
     Error::integrity(format!("an answer to part {number}, which was never read"))
 }
 
-fn differs(number: u32, algorithm: &str, read: &str, stored: &str, meta: &ObjectMeta) -> Error {
+fn differs(
+    number: PartNumber,
+    algorithm: &str,
+    read: &str,
+    stored: &str,
+    meta: &ObjectMeta,
+) -> Error {
     let id = meta.request_id.as_deref().unwrap_or("none");
     Error::integrity(format!(
         "part {number}: the service holds {algorithm} {stored}, but what was read has {read} \

@@ -13,6 +13,7 @@ use super::{Action, ApiCall, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::ObjectMeta;
 use crate::digest::{Algorithm, Hasher, PartDigest, Value};
 use crate::error::{Error, ErrorKind};
+use crate::part_number::PartNumber;
 use crate::retry::{Failure, Operation, RetryDecision};
 
 /// Puts that arrive damaged, before the run fails.
@@ -25,7 +26,7 @@ impl Storing {
     pub fn start(core: &mut Core, end: EndOfStream) -> State {
         if core.parts.count() == 0 {
             let empty = Hasher::new(core.config.checksum).finish();
-            core.parts.add(1, empty);
+            core.parts.add(PartNumber::FIRST, empty);
         }
         let storing = Storing {
             doubt: Doubt::None,
@@ -93,7 +94,7 @@ impl Storing {
 
     fn rehash(mut self, core: &mut Core, rehash: Option<Rehash>) -> State {
         self.rehash = rehash;
-        core.act(Action::Rehash(1));
+        core.act(Action::Rehash(PartNumber::FIRST));
         State::Storing(self)
     }
 
@@ -114,7 +115,7 @@ impl Storing {
 
     fn on_stored(self, core: &mut Core, meta: ObjectMeta, crc32: u32) -> State {
         core.record_progress();
-        let Some(part) = core.parts.digest(1) else { return State::Storing(self) };
+        let Some(part) = core.parts.digest(PartNumber::FIRST) else { return State::Storing(self) };
         if crc32 != part.crc32 || core.end.is_some_and(|end| end.crc32 != crc32) {
             let difference = format!(
                 "the CRC-32 of what was read is {:08x}, of what was sent {crc32:08x}",
@@ -158,7 +159,7 @@ impl Storing {
     /// The digests of the buffer, computed again for a comparison or after it arrived damaged.
     pub fn on_rehashed(mut self, core: &mut Core, digest: &PartDigest, md5: &Value) -> State {
         let rehash = self.rehash.take();
-        if core.parts.digest(1) != Some(digest) {
+        if core.parts.digest(PartNumber::FIRST) != Some(digest) {
             return self.on_buffer_changed(core, rehash);
         }
         let buffer_md5 = md5.base64();

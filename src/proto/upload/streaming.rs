@@ -11,6 +11,7 @@ use super::tail_split::{self, TailSplit};
 use super::{Action, ApiCall, EndOfStream, Now, Outcome, is_retryable, outcome, parts};
 use crate::digest::{PartDigest, Value};
 use crate::error::{Error, ErrorKind};
+use crate::part_number::PartNumber;
 use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
 
 /// The pause between the end of a stream and the request that makes an object appear. A supervisor
@@ -32,7 +33,7 @@ impl Streaming {
         outcome::abort(core, error, self.commit.doubt(), None)
     }
 
-    pub fn on_part_read(&mut self, core: &mut Core, number: u32, digest: PartDigest) {
+    pub fn on_part_read(&mut self, core: &mut Core, number: PartNumber, digest: PartDigest) {
         core.parts.add(number, digest);
         self.no_more_parts = self.next_part_is_last;
         if core.config.always_multipart {
@@ -105,7 +106,7 @@ impl Streaming {
         }
         let Some((first, queued, link)) = core.parts.tail(core.now) else { return };
         let policy = &core.config.tail_split;
-        let max_pieces = (policy.max_part_number + 1).saturating_sub(first) as usize;
+        let max_pieces = (policy.max_part_number + 1).saturating_sub(first.get()) as usize;
         let split = tail_split::split(&queued, &link, policy, max_pieces);
         if let Some(TailSplit { sizes, saves }) = split {
             core.parts.start_tail_split(first);
@@ -114,7 +115,12 @@ impl Streaming {
     }
 
     /// The parts from `first` on are now other parts of the same bytes.
-    pub fn on_tail_split(self, core: &mut Core, first: u32, digests: Vec<PartDigest>) -> State {
+    pub fn on_tail_split(
+        self,
+        core: &mut Core,
+        first: PartNumber,
+        digests: Vec<PartDigest>,
+    ) -> State {
         match core.parts.replace_tail(first, digests) {
             Ok(()) => State::Streaming(self),
             Err(error) => self.abort(core, error),
@@ -124,7 +130,7 @@ impl Streaming {
     pub fn on_rehashed(
         self,
         core: &mut Core,
-        number: u32,
+        number: PartNumber,
         digest: &PartDigest,
         md5: &Value,
     ) -> State {
@@ -186,7 +192,7 @@ impl Streaming {
     pub fn on_part_done(
         self,
         core: &mut Core,
-        number: u32,
+        number: PartNumber,
         result: Result<Outcome, Failure>,
     ) -> State {
         let failure = match result {
@@ -205,7 +211,7 @@ impl Streaming {
         self.on_part_failed(core, number, &failure)
     }
 
-    fn on_part_failed(self, core: &mut Core, number: u32, failure: &Failure) -> State {
+    fn on_part_failed(self, core: &mut Core, number: PartNumber, failure: &Failure) -> State {
         let label = format!("part {number}, attempt {}", core.parts.attempt(number) + 1);
         let decision = retry::classify(Operation::Part, core.stage(), failure);
         if decision != RetryDecision::AmbiguousNotFound
@@ -251,7 +257,7 @@ impl Streaming {
     fn on_ambiguous_part_not_found(
         self,
         core: &mut Core,
-        number: u32,
+        number: PartNumber,
         failure: &Failure,
         label: &str,
     ) -> State {
@@ -268,7 +274,13 @@ impl Streaming {
         self.abort(core, error)
     }
 
-    fn retry_part(self, core: &mut Core, number: u32, failure: &Failure, label: &str) -> State {
+    fn retry_part(
+        self,
+        core: &mut Core,
+        number: PartNumber,
+        failure: &Failure,
+        label: &str,
+    ) -> State {
         match core.retry_part(number, failure, label) {
             Ok(()) => State::Streaming(self),
             Err(error) => self.abort(core, error),
@@ -278,7 +290,7 @@ impl Streaming {
 
 /// Releases the buffers of an acknowledged part for the reader. After the end of the stream the reader
 /// needs none: the buffers are retained, in case the service turns out to lack the part.
-fn on_part_acknowledged(core: &mut Core, number: u32) {
+fn on_part_acknowledged(core: &mut Core, number: PartNumber) {
     if core.end.is_some() {
         core.parts.retain(number);
     } else {

@@ -67,7 +67,7 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
         match reader.events.blocking_recv().expect("the thread sends an end") {
             ReadEvent::Part(part) => {
                 parts += 1;
-                assert_eq!(part.number, parts);
+                assert_eq!(part.number.get(), parts);
                 assert_eq!(multipart, parts > 1, "the second part is announced, the first not");
                 assert_eq!(part.digest, digest::part(Algorithm::Sha256, &part.chunks));
                 let bytes = part.chunks.concat();

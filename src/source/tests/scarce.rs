@@ -41,7 +41,7 @@ fn one_buffer_is_enough_for_a_stream_of_many_parts() {
             ReadEvent::Part(part) => {
                 assert_eq!(pool.allocated(), 1);
                 read.extend(part.chunks.concat());
-                if part.number == 1 {
+                if part.number.get() == 1 {
                     // The first part is kept until the stream is known to be longer.
                     first_part = Some(part);
                 }
@@ -131,7 +131,7 @@ proptest! {
             match event {
                 ReadEvent::Part(part) => {
                     parts += 1;
-                    prop_assert_eq!(part.number, parts);
+                    prop_assert_eq!(part.number.get(), parts);
                     let bytes = part.chunks.concat();
                     prop_assert_eq!(&part.digest, &digest::part(Algorithm::Sha256, &part.chunks));
                     prop_assert!(bytes.len() as u64 <= plan.part_size(parts));

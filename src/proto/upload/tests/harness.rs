@@ -48,8 +48,8 @@ pub struct Harness {
     /// The content of the parts of the stream.
     pub stream: Vec<Bytes>,
     /// The parts in memory, by number.
-    pub buffers: HashMap<u32, Bytes>,
-    pub acknowledged: HashSet<u32>,
+    pub buffers: HashMap<PartNumber, Bytes>,
+    pub acknowledged: HashSet<PartNumber>,
     /// The part requests in flight were cancelled.
     pub cancelled: bool,
     /// The number of commits sent.
@@ -145,7 +145,10 @@ impl Harness {
         for (index, part) in self.stream.clone().into_iter().enumerate() {
             let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&part));
             at += Duration::from_millis(self.rng.u64(..2000));
-            self.schedule(at, Scheduled::Event(Event::Part { number: index as u32 + 1, digest }));
+            self.schedule(
+                at,
+                Scheduled::Event(Event::Part { number: nth(index as u32 + 1), digest }),
+            );
             if index == 0 && self.stream.len() > 1 {
                 self.schedule(at, Scheduled::Event(Event::MultipartNeeded));
             }
@@ -257,9 +260,9 @@ impl Harness {
         panic!("the run does not end; it waits for {:?}", self.upload.current_activity());
     }
 
-    fn split_tail(&mut self, first: u32, sizes: &[u64]) {
+    fn split_tail(&mut self, first: PartNumber, sizes: &[u64]) {
         self.tail_splits += 1;
-        let mut tail = Bytes::from(self.stream.split_off(first as usize - 1).concat());
+        let mut tail = Bytes::from(self.stream.split_off(first.index()).concat());
         for size in sizes {
             self.stream.push(tail.split_to(*size as usize));
         }
@@ -271,7 +274,7 @@ impl Harness {
             .collect();
         let values: Vec<_> = digests.iter().filter_map(|digest| digest.value.clone()).collect();
         self.multipart_sha256 = Some(digest::multipart(Algorithm::Sha256, &values));
-        let digests = digests[first as usize - 1..].to_vec();
+        let digests = digests[first.index()..].to_vec();
         let delay = Duration::from_millis(self.rng.u64(..300));
         self.schedule(delay, Scheduled::Event(Event::TailSplit { first, digests }));
     }
@@ -295,12 +298,12 @@ impl Harness {
         };
         match &event {
             Event::Part { number, .. } => {
-                self.buffers.insert(*number, self.stream[*number as usize - 1].clone());
+                self.buffers.insert(*number, self.stream[number.index()].clone());
             }
             Event::TailSplit { first, .. } => {
                 self.buffers.retain(|number, _| number < first);
-                let pieces = self.stream.iter().skip(*first as usize - 1).cloned();
-                self.buffers.extend((*first..).zip(pieces));
+                let pieces = self.stream.iter().skip(first.index()).cloned();
+                self.buffers.extend(first.and_after().zip(pieces));
             }
             Event::EndOfStream { .. } => self.ended_at = Some(self.now),
             // The service may perform a cancelled request, but its response does not arrive.

@@ -79,7 +79,7 @@ fn a_repeated_put_that_stored_other_bytes_is_an_integrity_failure() {
     run.succeed(ApiCall::Put, Outcome::Stored { meta, crc32: crc32fast::hash(&body) });
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
     let md5 = digest::md5_of(std::slice::from_ref(&body));
-    run.handle_event(Event::Rehashed { number: 1, digest, md5 });
+    run.handle_event(Event::Rehashed { number: nth(1), digest, md5 });
     assert_eq!(run.error_kind(), ErrorKind::Integrity);
 }
 
@@ -307,7 +307,7 @@ fn a_put_with_a_lost_response_and_then_checksum_mismatches_is_resolved_by_a_head
     let mut upload = Upload::new(test_config(1, 2));
     let body = Bytes::from_static(b"abc");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-    upload.handle_event(SECOND, Event::Part { number: 1, digest: digest.clone() });
+    upload.handle_event(SECOND, Event::Part { number: nth(1), digest: digest.clone() });
     upload.handle_event(SECOND, Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
     upload
         .handle_event(SECOND, Event::CallDone { call: ApiCall::Put, result: Err(response_lost()) });
@@ -315,7 +315,8 @@ fn a_put_with_a_lost_response_and_then_checksum_mismatches_is_resolved_by_a_head
         let mismatch = Model::rejection(400, "UnmatchedContentSHA256");
         upload.handle_event(SECOND, Event::CallDone { call: ApiCall::Put, result: Err(mismatch) });
         let md5 = digest::md5_of(std::slice::from_ref(&body));
-        upload.handle_event(SECOND, Event::Rehashed { number: 1, digest: digest.clone(), md5 });
+        upload
+            .handle_event(SECOND, Event::Rehashed { number: nth(1), digest: digest.clone(), md5 });
     }
     let mut actions = std::iter::from_fn(|| upload.poll_action());
     assert!(actions.any(|action| matches!(action, Action::StartCall(ApiCall::Head))));

@@ -29,11 +29,17 @@ use super::*;
 use crate::api::{Digests, ObjectMeta};
 use crate::digest::{self, Algorithm, Value};
 use crate::error::{Error, ErrorKind};
+use crate::part_number::PartNumber;
 use crate::retry::{Failure, Operation};
 use crate::transport_error::TransportError;
 use faults::{FaultRate, bucket_not_found, transport_failure};
 use harness::{Harness, Scheduled, test_config};
 use model::{Model, SentRequest, head_meta, listed_upload, response_meta};
+
+/// The number of a part.
+fn nth(number: u32) -> PartNumber {
+    PartNumber::new(number).expect("a part number")
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -138,13 +144,14 @@ fn a_wrong_checksum_in_a_response_is_an_integrity_failure() {
     let mut upload = Upload::new(test_config(1, 2));
     let body = Bytes::from_static(b"abc");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-    upload.handle_event(SECOND, Event::Part { number: 1, digest });
+    upload.handle_event(SECOND, Event::Part { number: nth(1), digest });
     upload.handle_event(SECOND, Event::MultipartNeeded);
     let created = Outcome::Created { upload_id: "u".to_owned() };
     upload.handle_event(SECOND, Event::CallDone { call: ApiCall::Create, result: Ok(created) });
     let wrong = response_meta("e", &Bytes::from_static(b"abd"));
     let stored = Outcome::Stored { meta: wrong, crc32: crc32fast::hash(&body) };
-    upload.handle_event(SECOND, Event::CallDone { call: ApiCall::Part(1), result: Ok(stored) });
+    upload
+        .handle_event(SECOND, Event::CallDone { call: ApiCall::Part(nth(1)), result: Ok(stored) });
     upload.handle_event(
         SECOND,
         Event::CallDone { call: scripted::abort(), result: Ok(Outcome::Removed) },
@@ -157,10 +164,11 @@ fn a_wrong_checksum_in_a_response_is_an_integrity_failure() {
 fn a_buffer_that_changed_between_reading_and_sending_is_detected_before_the_commit() {
     let mut parts = parts::Parts::new(2);
     let body = Bytes::from_static(b"abc");
-    parts.add(1, digest::part(Algorithm::None, std::slice::from_ref(&body)));
-    assert_eq!(parts.next_to_send(SECOND), Some(1));
-    let error =
-        parts.on_response(SECOND, 1, response_meta("e", &body), 7, Algorithm::None).unwrap_err();
+    parts.add(nth(1), digest::part(Algorithm::None, std::slice::from_ref(&body)));
+    assert_eq!(parts.next_to_send(SECOND), Some(nth(1)));
+    let error = parts
+        .on_response(SECOND, nth(1), response_meta("e", &body), 7, Algorithm::None)
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Integrity);
 }
 
@@ -169,7 +177,7 @@ fn an_untrusted_certificate_ends_the_run_at_first_contact_and_is_retried_later()
     for (service_seen, ends) in [(false, true), (true, false)] {
         let mut upload = Upload::new(UploadConfig { service_seen, ..test_config(1, 2) });
         let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
-        upload.handle_event(SECOND, Event::Part { number: 1, digest });
+        upload.handle_event(SECOND, Event::Part { number: nth(1), digest });
         upload.handle_event(SECOND, Event::MultipartNeeded);
         let failure = transport_failure(TransportError::UntrustedCertificate, "unknown issuer");
         upload
@@ -184,7 +192,7 @@ fn a_signal_cancels_a_put_that_waits_for_its_next_attempt() {
     let mut upload = Upload::new(test_config(1, 2));
     let body = Bytes::from_static(b"abc");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-    upload.handle_event(SECOND, Event::Part { number: 1, digest });
+    upload.handle_event(SECOND, Event::Part { number: nth(1), digest });
     upload.handle_event(SECOND, Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
     let failure = transport_failure(TransportError::Connect, "refused");
     upload.handle_event(SECOND, Event::CallDone { call: ApiCall::Put, result: Err(failure) });
@@ -203,7 +211,7 @@ fn a_commit_whose_response_was_lost_fails_for_certain_only_if_its_upload_was_abo
         let mut upload = Upload::new(test_config(1, 2));
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-        upload.handle_event(SECOND, Event::Part { number: 1, digest });
+        upload.handle_event(SECOND, Event::Part { number: nth(1), digest });
         upload.handle_event(SECOND, Event::MultipartNeeded);
         upload.handle_event(SECOND, Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
         let mut commits = 0;

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use super::super::{ApiCall, Outcome, ProbeCondition};
 use crate::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta, Precondition};
 use crate::digest::{self, Algorithm, Value};
+use crate::part_number::PartNumber;
 use crate::retry::Failure;
 
 /// The parts of an open multipart upload: part number to (etag, content).
-type OpenUpload = BTreeMap<u32, (String, Bytes)>;
+type OpenUpload = BTreeMap<PartNumber, (String, Bytes)>;
 
 #[derive(Default)]
 pub struct Model {
@@ -37,7 +38,7 @@ pub struct SentRequest {
     pub upload_id: Option<String>,
     pub body: Bytes,
     /// The numbers and etags of the parts to commit.
-    pub parts: Vec<(u32, String)>,
+    pub parts: Vec<(PartNumber, String)>,
     /// The SHA-256 over the digests of all parts, in base64.
     pub multipart_sha256: Option<String>,
 }
@@ -117,7 +118,11 @@ impl Model {
         Outcome::Created { upload_id }
     }
 
-    fn upload_part(&mut self, request: &SentRequest, number: u32) -> Result<Outcome, Failure> {
+    fn upload_part(
+        &mut self,
+        request: &SentRequest,
+        number: PartNumber,
+    ) -> Result<Outcome, Failure> {
         let etag = self.next_etag();
         let meta = response_meta(&etag, &request.body);
         let upload = self.uploads.get_mut(request.upload_id()).ok_or_else(upload_not_found)?;

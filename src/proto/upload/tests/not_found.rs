@@ -95,10 +95,10 @@ fn a_bucket_seen_before_fails_after_ten_attempts_and_two_minutes() {
     run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     let mut attempts = 0;
     let start = run.now;
-    while run.last_call() == &ApiCall::Part(1) {
-        run.fail(ApiCall::Part(1), bucket_not_found(&ApiCall::Part(1)));
+    while run.last_call() == &ApiCall::Part(nth(1)) {
+        run.fail(ApiCall::Part(nth(1)), bucket_not_found(&ApiCall::Part(nth(1))));
         attempts += 1;
-        if run.last_call() == &ApiCall::Part(1) {
+        if run.last_call() == &ApiCall::Part(nth(1)) {
             run.wait();
         }
     }
@@ -137,20 +137,20 @@ fn progress_of_another_part_restarts_the_retries_of_404s() {
     run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     let body = Bytes::from_static(b"abc");
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-    run.handle_event(Event::Part { number: 2, digest });
+    run.handle_event(Event::Part { number: nth(2), digest });
     let start = run.now;
     while run.now < start + 115 * SECOND {
         assert_eq!(run.calls.iter().find(|call| matches!(**call, ApiCall::Abort { .. })), None);
-        run.fail(ApiCall::Part(1), bucket_not_found(&ApiCall::Part(1)));
+        run.fail(ApiCall::Part(nth(1)), bucket_not_found(&ApiCall::Part(nth(1))));
         run.wait();
     }
     let meta = response_meta("e2", &body);
     let stored = Outcome::Stored { meta, crc32: crc32fast::hash(&body) };
-    run.succeed(ApiCall::Part(2), stored);
+    run.succeed(ApiCall::Part(nth(2)), stored);
     let progress = run.now;
-    while run.last_call() == &ApiCall::Part(1) {
-        run.fail(ApiCall::Part(1), bucket_not_found(&ApiCall::Part(1)));
-        if run.last_call() == &ApiCall::Part(1) {
+    while run.last_call() == &ApiCall::Part(nth(1)) {
+        run.fail(ApiCall::Part(nth(1)), bucket_not_found(&ApiCall::Part(nth(1))));
+        if run.last_call() == &ApiCall::Part(nth(1)) {
             run.wait();
         }
     }

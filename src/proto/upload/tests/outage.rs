@@ -52,7 +52,7 @@ impl OutageRun {
         let digest = digest::part(Algorithm::Sha256, &[part]);
         self.started += 1;
         let duration = Duration::from_millis(self.harness.rng.u64(..1000));
-        let part = Event::Part { number: self.started as u32, digest };
+        let part = Event::Part { number: nth(self.started as u32), digest };
         self.harness.schedule(duration, Scheduled::Event(part));
         if self.started == 1 {
             self.harness.schedule(duration, Scheduled::Event(Event::MultipartNeeded));

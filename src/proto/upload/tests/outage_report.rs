@@ -15,19 +15,22 @@ fn streaming() -> ScriptedRun {
 
 fn read_part(run: &mut ScriptedRun, number: u32) {
     let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
-    run.handle_event(Event::Part { number, digest });
+    run.handle_event(Event::Part { number: nth(number), digest });
 }
 
 fn acknowledge(run: &mut ScriptedRun, number: u32) {
-    assert_eq!(run.last_call(), &ApiCall::Part(number));
+    assert_eq!(run.last_call(), &ApiCall::Part(nth(number)));
     let body = Bytes::from_static(b"abc");
     let meta = response_meta(&format!("e{number}"), &body);
-    run.succeed(ApiCall::Part(number), Outcome::Stored { meta, crc32: crc32fast::hash(&body) });
+    run.succeed(
+        ApiCall::Part(nth(number)),
+        Outcome::Stored { meta, crc32: crc32fast::hash(&body) },
+    );
 }
 
 /// Fails a part once and then acknowledges it.
 fn fail_once(run: &mut ScriptedRun, number: u32) {
-    run.fail(ApiCall::Part(number), response_lost());
+    run.fail(ApiCall::Part(nth(number)), response_lost());
     run.wait();
     acknowledge(run, number);
 }
@@ -54,13 +57,13 @@ fn ten_seconds_without_progress_are_reported_even_just_after_another_outage() {
     read_part(&mut run, 2);
     assert_eq!(run.warnings.len(), 2);
     let start = run.now;
-    run.fail(ApiCall::Part(2), response_lost());
+    run.fail(ApiCall::Part(nth(2)), response_lost());
     while run.warnings.len() == 2 {
         run.now = run.upload.poll_timeout().unwrap();
         run.upload.handle_timeout(run.now);
         run.take_actions();
         if run.upload.in_flight() > 0 {
-            run.fail(ApiCall::Part(2), response_lost());
+            run.fail(ApiCall::Part(nth(2)), response_lost());
         }
     }
     assert_eq!(run.now, start + 10 * SECOND);
@@ -77,7 +80,7 @@ fn the_retry_budget_starts_at_the_last_progress_of_a_long_upload() {
     run.now += 7200 * SECOND;
     let start = run.now;
     while run.upload.in_flight() > 0 {
-        run.fail(ApiCall::Part(1), response_lost());
+        run.fail(ApiCall::Part(nth(1)), response_lost());
         if matches!(run.last_call(), ApiCall::Abort { .. }) {
             break;
         }
@@ -94,12 +97,12 @@ fn unauthorized() -> Failure {
 fn rejected_credentials_are_retried_within_two_seconds_after_any_other_failures() {
     let mut run = streaming();
     for _ in 0..12 {
-        run.fail(ApiCall::Part(1), response_lost());
+        run.fail(ApiCall::Part(nth(1)), response_lost());
         run.wait();
     }
     for _ in 0..50 {
         let rejected_at = run.now;
-        run.fail(ApiCall::Part(1), unauthorized());
+        run.fail(ApiCall::Part(nth(1)), unauthorized());
         run.wait();
         assert!(run.now - rejected_at <= 2 * SECOND, "after {:?}", run.now - rejected_at);
     }
@@ -108,14 +111,14 @@ fn rejected_credentials_are_retried_within_two_seconds_after_any_other_failures(
 #[test]
 fn rejected_credentials_are_left_to_the_session_and_other_failures_are_reported() {
     let mut run = streaming();
-    run.fail(ApiCall::Part(1), unauthorized());
+    run.fail(ApiCall::Part(nth(1)), unauthorized());
     run.wait();
     acknowledge(&mut run, 1);
     assert_eq!(run.warnings, [""; 0]);
     read_part(&mut run, 2);
-    run.fail(ApiCall::Part(2), unauthorized());
+    run.fail(ApiCall::Part(nth(2)), unauthorized());
     run.wait();
-    run.fail(ApiCall::Part(2), response_lost());
+    run.fail(ApiCall::Part(nth(2)), response_lost());
     run.wait();
     acknowledge(&mut run, 2);
     assert_eq!(run.warnings.len(), 2, "{:?}", run.warnings);

@@ -88,7 +88,7 @@ fn call(json: &Json) -> ApiCall {
         "CreateIfMatch" => ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(
             text(&json[1]).expect("an etag"),
         )),
-        "UploadPart" => ApiCall::Part(number(&json[1]) as u32),
+        "UploadPart" => ApiCall::Part(nth(number(&json[1]) as u32)),
         "PutObject" => ApiCall::Put,
         "CommitMultipartUpload" => ApiCall::Commit,
         "HeadObject" => ApiCall::Head,
@@ -111,7 +111,7 @@ fn result(json: &Json) -> Result<Outcome, Failure> {
             list(&json[1])
                 .iter()
                 .map(|part| ListedPart {
-                    part_number: number(&part[0]) as u32,
+                    part_number: nth(number(&part[0]) as u32),
                     etag: text(&part[1]).expect("an etag"),
                     size: number(&part[2]),
                     md5: text(&part[3]),
@@ -162,15 +162,17 @@ fn result(json: &Json) -> Result<Outcome, Failure> {
 fn event(json: &Json) -> Option<Event> {
     Some(match json[0].as_str().expect("the name of an event") {
         "timeout" => return None,
-        "part" => Event::Part { number: number(&json[1]) as u32, digest: digest(&json[2]) },
+        "part" => Event::Part { number: nth(number(&json[1]) as u32), digest: digest(&json[2]) },
         "longer" => Event::MultipartNeeded,
         "last next" => Event::LastPartNext,
         "end" => Event::EndOfStream { bytes: number(&json[1]), crc32: number(&json[2]) as u32 },
         "broken" => Event::SourceFailed(error(&json[1])),
         "stop" => Event::Stop(error(&json[1])),
-        "split" => Event::TailSplit { first: number(&json[1]) as u32, digests: digests(&json[2]) },
+        "split" => {
+            Event::TailSplit { first: nth(number(&json[1]) as u32), digests: digests(&json[2]) }
+        }
         "rehashed" => Event::Rehashed {
-            number: number(&json[1]) as u32,
+            number: nth(number(&json[1]) as u32),
             digest: digest(&json[2]),
             md5: Value::from_base64(Algorithm::Md5, json[3].as_str().expect("an MD5"))
                 .expect("an MD5"),

@@ -183,6 +183,6 @@ fn a_list_of_parts_restarts_the_retry_budget() {
     fail_until_budget_ends(&mut run, ApiCall::ListParts, unavailable);
     let part =
         |part_number| ListedPart { part_number, etag: "late".to_owned(), size: 3, md5: None };
-    run.succeed(ApiCall::ListParts, Outcome::Parts(vec![part(1), part(2)]));
+    run.succeed(ApiCall::ListParts, Outcome::Parts(vec![part(nth(1)), part(nth(2))]));
     check_restarted_budget(&mut run, ApiCall::Commit);
 }

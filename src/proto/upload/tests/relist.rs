@@ -5,7 +5,7 @@ use super::*;
 use crate::api::ListedPart;
 
 fn listed(number: u32, etag: &str, size: u64) -> ListedPart {
-    ListedPart { part_number: number, etag: etag.to_owned(), size, md5: None }
+    ListedPart { part_number: nth(number), etag: etag.to_owned(), size, md5: None }
 }
 
 /// A run whose commit was rejected for a part's etag, with the list of parts in flight.
@@ -26,7 +26,7 @@ fn another_etag_of_the_same_content_is_adopted() {
     let mut run = relisting();
     run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3), listed(2, "late", 3)]));
     assert_eq!(run.last_call(), &ApiCall::Commit);
-    assert!(run.upload.commit_parts().eq([(1, "e1"), (2, "late")]));
+    assert!(run.upload.commit_parts().eq([(nth(1), "e1"), (nth(2), "late")]));
 }
 
 #[test]
@@ -35,10 +35,10 @@ fn a_part_that_is_missing_or_differs_is_sent_again_from_its_buffer() {
         let mut run = relisting();
         let parts = [Some(listed(1, "e1", 3)), second].into_iter().flatten().collect();
         run.succeed(ApiCall::ListParts, Outcome::Parts(parts));
-        assert_eq!(run.last_call(), &ApiCall::Part(2));
-        run.succeed(ApiCall::Part(2), stored("again"));
+        assert_eq!(run.last_call(), &ApiCall::Part(nth(2)));
+        run.succeed(ApiCall::Part(nth(2)), stored("again"));
         assert_eq!(run.last_call(), &ApiCall::Commit);
-        assert!(run.upload.commit_parts().eq([(1, "e1"), (2, "again")]));
+        assert!(run.upload.commit_parts().eq([(nth(1), "e1"), (nth(2), "again")]));
         let meta = run.object_meta("new");
         run.succeed(ApiCall::Commit, Outcome::Committed(meta.clone()));
         run.succeed(ApiCall::Head, Outcome::Object(meta));
@@ -52,11 +52,14 @@ fn a_missing_part_whose_buffer_was_released_ends_the_run() {
     run.start_create();
     run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     // The first part is acknowledged before the end of the stream, so its buffer is released.
-    run.succeed(ApiCall::Part(1), stored("e1"));
+    run.succeed(ApiCall::Part(nth(1)), stored("e1"));
     let body = Bytes::from_static(b"abc");
-    run.handle_event(Event::Part { number: 2, digest: digest::part(Algorithm::Sha256, &[body]) });
+    run.handle_event(Event::Part {
+        number: nth(2),
+        digest: digest::part(Algorithm::Sha256, &[body]),
+    });
     run.handle_event(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
-    run.succeed(ApiCall::Part(2), stored("e2"));
+    run.succeed(ApiCall::Part(nth(2)), stored("e2"));
     run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
     run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(2, "e2", 3)]));
     assert_eq!(run.last_call(), &abort());
@@ -70,7 +73,7 @@ fn a_commit_that_always_rejects_its_parts_ends_the_run() {
     for _ in 0..3 {
         run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
         run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
-        run.succeed(ApiCall::Part(2), stored("e2"));
+        run.succeed(ApiCall::Part(nth(2)), stored("e2"));
     }
     run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
     assert_eq!(run.last_call(), &abort());
@@ -88,8 +91,8 @@ fn an_upload_that_is_closed_when_a_part_is_sent_again_is_resolved_by_a_head() {
     run.wait();
     run.reject(ApiCall::Commit, 400, "InvalidUploadPart");
     run.succeed(ApiCall::ListParts, Outcome::Parts(vec![listed(1, "e1", 3)]));
-    assert_eq!(run.last_call(), &ApiCall::Part(2));
-    run.reject(ApiCall::Part(2), 404, "UploadNotFound");
+    assert_eq!(run.last_call(), &ApiCall::Part(nth(2)));
+    run.reject(ApiCall::Part(nth(2)), 404, "UploadNotFound");
     assert_eq!(run.last_call(), &ApiCall::Head);
     let meta = run.object_meta("new");
     run.succeed(ApiCall::Head, Outcome::Object(meta));

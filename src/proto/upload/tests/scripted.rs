@@ -49,7 +49,7 @@ pub fn both_parts() -> Outcome {
         size: 3,
         md5: None,
     };
-    Outcome::Parts(vec![part(1), part(2)])
+    Outcome::Parts(vec![part(nth(1)), part(nth(2))])
 }
 
 /// The result that a finished state machine returns.
@@ -83,7 +83,9 @@ impl ScriptedRun {
             match action {
                 Action::StartCall(call) => self.calls.push(call),
                 Action::Warn(text) => self.warnings.push(text),
-                Action::SplitTail { first, sizes, .. } => self.tail_split = Some((first, sizes)),
+                Action::SplitTail { first, sizes, .. } => {
+                    self.tail_split = Some((first.get(), sizes))
+                }
                 Action::Transition { from, to } => self.transitions.push((from, to)),
                 Action::Finish(result) => self.finish = Some(result),
                 _ => {}
@@ -158,7 +160,7 @@ impl ScriptedRun {
     pub fn start_create(&mut self) {
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, &[body]);
-        self.handle_event(Event::Part { number: 1, digest });
+        self.handle_event(Event::Part { number: nth(1), digest });
         self.handle_event(Event::MultipartNeeded);
     }
 
@@ -166,12 +168,12 @@ impl ScriptedRun {
     pub fn finish_parts(&mut self) {
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-        self.handle_event(Event::Part { number: 2, digest });
+        self.handle_event(Event::Part { number: nth(2), digest });
         self.handle_event(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
         for number in [1, 2] {
             let meta = response_meta(&format!("e{number}"), &body);
             let stored = Outcome::Stored { meta, crc32: crc32fast::hash(&body) };
-            self.succeed(ApiCall::Part(number), stored);
+            self.succeed(ApiCall::Part(nth(number)), stored);
         }
         assert_eq!(self.calls.last(), Some(&ApiCall::Commit));
     }
@@ -181,7 +183,7 @@ impl ScriptedRun {
         let mut run = ScriptedRun::new(config);
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
-        run.handle_event(Event::Part { number: 1, digest });
+        run.handle_event(Event::Part { number: nth(1), digest });
         run.handle_event(Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(&body) });
         assert_eq!(run.last_call(), &ApiCall::Put);
         run

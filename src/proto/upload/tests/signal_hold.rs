@@ -18,7 +18,7 @@ fn digest() -> PartDigest {
 /// A run whose stream of one part has just ended.
 fn one_part(config: UploadConfig) -> ScriptedRun {
     let mut run = ScriptedRun::new(config);
-    run.handle_event(Event::Part { number: 1, digest: digest() });
+    run.handle_event(Event::Part { number: nth(1), digest: digest() });
     run.handle_event(Event::EndOfStream { bytes: 3, crc32: crc32fast::hash(b"abc") });
     run
 }
@@ -29,16 +29,19 @@ fn two_parts(config: UploadConfig) -> ScriptedRun {
     run.start_create();
     run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
     acknowledge(&mut run, 1);
-    run.handle_event(Event::Part { number: 2, digest: digest() });
+    run.handle_event(Event::Part { number: nth(2), digest: digest() });
     run.handle_event(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
-    assert_eq!(run.last_call(), &ApiCall::Part(2));
+    assert_eq!(run.last_call(), &ApiCall::Part(nth(2)));
     run
 }
 
 fn acknowledge(run: &mut ScriptedRun, number: u32) {
     let body = Bytes::from_static(b"abc");
     let meta = response_meta(&format!("e{number}"), &body);
-    run.succeed(ApiCall::Part(number), Outcome::Stored { meta, crc32: crc32fast::hash(&body) });
+    run.succeed(
+        ApiCall::Part(nth(number)),
+        Outcome::Stored { meta, crc32: crc32fast::hash(&body) },
+    );
 }
 
 #[test]
@@ -52,7 +55,7 @@ fn a_put_or_commit_waits_until_the_signal_hold_has_passed() {
     let mut run = two_parts(unproven_end());
     let ended = run.now;
     acknowledge(&mut run, 2);
-    assert_eq!(run.last_call(), &ApiCall::Part(2));
+    assert_eq!(run.last_call(), &ApiCall::Part(nth(2)));
     run.wait();
     assert_eq!((run.last_call(), run.now), (&ApiCall::Commit, ended + 100 * MILLISECOND));
 }
@@ -84,7 +87,7 @@ fn parts_acknowledged_after_the_signal_hold_are_followed_by_the_commit_at_once()
     run.now = ended + 100 * MILLISECOND;
     run.upload.handle_timeout(run.now);
     run.take_actions();
-    assert_eq!((run.last_call(), run.upload.poll_timeout()), (&ApiCall::Part(2), None));
+    assert_eq!((run.last_call(), run.upload.poll_timeout()), (&ApiCall::Part(nth(2)), None));
     run.now = ended + 101 * MILLISECOND;
     acknowledge(&mut run, 2);
     assert_eq!((run.last_call(), run.now), (&ApiCall::Commit, ended + 101 * MILLISECOND));
@@ -93,9 +96,9 @@ fn parts_acknowledged_after_the_signal_hold_are_followed_by_the_commit_at_once()
 #[test]
 fn a_part_or_commit_that_is_sent_again_does_not_restart_the_signal_hold() {
     let mut run = two_parts(unproven_end());
-    run.fail(ApiCall::Part(2), response_lost());
+    run.fail(ApiCall::Part(nth(2)), response_lost());
     run.wait();
-    assert_eq!(run.last_call(), &ApiCall::Part(2));
+    assert_eq!(run.last_call(), &ApiCall::Part(nth(2)));
     run.now += 100 * MILLISECOND;
     acknowledge(&mut run, 2);
     assert_eq!(run.last_call(), &ApiCall::Commit);

@@ -10,10 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::nth;
 use super::{StoredObject, Upload, UploadConfig};
 use crate::api::Precondition;
 use crate::digest::{self, Algorithm};
 use crate::error::{Error, ErrorKind};
+use crate::part_number::PartNumber;
 use crate::retry::Failure;
 use crate::token_lifecycle::simulation::environment::{EnvironmentEvent, Signed, SimEnvironment};
 use crate::token_lifecycle::simulation::scenario::{Auth, HOUR, Scenario, any_day, secs};
@@ -56,7 +58,7 @@ struct Day {
     /// The number of parts read so far.
     read: usize,
     /// The parts in memory, by number.
-    buffers: HashMap<u32, Bytes>,
+    buffers: HashMap<PartNumber, Bytes>,
     cancelled: bool,
     /// The number of commits that were sent with an accepted token.
     commits: u32,
@@ -172,7 +174,7 @@ impl Day {
             self.upload.handle_event(now, Event::MultipartNeeded);
         }
         self.read += 1;
-        let number = self.read as u32;
+        let number = nth(self.read as u32);
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&part));
         self.buffers.insert(number, part);
         self.upload.handle_event(now, Event::Part { number, digest });
@@ -185,7 +187,7 @@ impl Day {
         let signing = match call {
             ApiCall::Part(_) if self.cancelled => return,
             ApiCall::Part(number) => SigningRequest::Transfer {
-                transfer_id: number.into(),
+                transfer_id: number.get().into(),
                 estimate: Some(secs(part_duration)),
             },
             ApiCall::Abort { .. } => SigningRequest::Abort,

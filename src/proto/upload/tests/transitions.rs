@@ -38,8 +38,8 @@ fn relisting_after_a_lost_response() -> ScriptedRun {
 fn a_part_that_is_answered_404_after_a_lost_commit_response_is_no_failure() {
     let mut run = relisting_after_a_lost_response();
     run.succeed(ApiCall::ListParts, Outcome::Parts(Vec::new()));
-    assert_eq!(run.last_call(), &ApiCall::Part(2));
-    run.reject(ApiCall::Part(2), 404, "UploadNotFound");
+    assert_eq!(run.last_call(), &ApiCall::Part(nth(2)));
+    run.reject(ApiCall::Part(nth(2)), 404, "UploadNotFound");
     assert_eq!(run.last_call(), &ApiCall::Head);
     check_transition(&run, (Streaming, Resolving));
 }
