@@ -2,10 +2,11 @@
 //!
 //! The map. An arrow points at what a group may import; `tests/layers` checks each of them.
 //!
-//! `commands` -> `cli`, `transfer`, `term`, `auth`, `source`; `transfer` -> `source`, `net`, `auth`,
-//! `term`; all of them -> `platform` and the crates `proto` (decisions and wire formats, no I/O),
-//! `validate` (whether a stream is whole in its format) and `emulator` (the embedded Object Storage,
-//! which `commands::serve` alone may import).
+//! `commands` -> every group; `transfer` -> `source`, `net`, `auth`, `term`; `cli` -> the types of
+//! options in `auth` and `term`; `net` -> the types of options in `auth`; all of them -> `platform`
+//! (except `cli`) and the crates `proto` (decisions and wire formats, no I/O) and `validate`
+//! (whether a stream is complete in its format). `commands::serve` alone imports `emulator` (the
+//! embedded Object Storage).
 
 pub mod auth;
 pub mod cli;

@@ -16,6 +16,7 @@ mod proxy_tunnel;
 mod resolver;
 mod send_queue;
 mod socket;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod watchdog;

@@ -24,9 +24,9 @@ use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use super::connect::{BoxError, Tcp};
 use super::error_text;
 use super::proxy::{NameLookup, Proxy, ProxyKind, authority};
+use super::tcp::{BoxError, Tcp};
 
 /// A connection, with or without TLS and a proxy.
 pub trait Duplex: Read + Write + Send + Unpin {}

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::peer::{OK, TestCa, exchange, read_request, send, serve, serve_on};
 use crate::auth::options::NetworkOptions;
-use crate::net::connect::{Connector, Resolver};
+use crate::net::connect::Connector;
+use crate::net::tcp::Resolver;
 use crate::net::{Transport, TransportFailure};
 use proto::endpoint::Endpoint;
 use proto::transport_error::TransportError;

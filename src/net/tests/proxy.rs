@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::peer::{Boxed, OK, TestCa, exchange, read_request, send, serve_on};
 use crate::auth::options::{CertBundle, NetworkOptions, Setting};
-use crate::net::connect::{Connector, Resolver};
+use crate::net::connect::Connector;
+use crate::net::tcp::Resolver;
 use crate::net::{Transport, TransportFailure};
 use proto::endpoint::Endpoint;
 use proto::transport_error::TransportError;

@@ -10,12 +10,8 @@ use pkcs8::pkcs5::{EncryptionScheme, pbes2};
 use pkcs8::spki::AlgorithmIdentifierRef;
 use zeroize::Zeroizing;
 
-use super::KeyError;
 use super::pbes1::Pbes1;
-
-/// OpenSSL's default is 2048, the recommendation of 2026 about 600,000; ten times that takes a few
-/// seconds.
-pub(super) const MAX_ITERATIONS: u32 = 6_000_000;
+use super::{KeyError, MAX_ITERATIONS};
 
 /// Bytes. OpenSSL's own default limit is 32 MiB.
 const MAX_SCRYPT_MEMORY: u64 = 256 << 20;

@@ -19,6 +19,10 @@ use ring::rsa::PublicKeyComponents;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use zeroize::Zeroizing;
 
+/// The most rounds of a key derivation. OpenSSL's default is 2048, the recommendation of 2026 about
+/// 600,000; ten times that takes a few seconds.
+const MAX_ITERATIONS: u32 = 6_000_000;
+
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// The largest text that is parsed, in bytes. An RSA key of 16384 bits has 13 KiB in PEM.

@@ -17,9 +17,8 @@ use rc2::Rc2;
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-use super::KeyError;
 use super::cbc::decrypt as cbc;
-use super::encrypted::MAX_ITERATIONS;
+use super::{KeyError, MAX_ITERATIONS};
 
 /// A key derivation and a cipher.
 #[derive(Clone, Copy)]
