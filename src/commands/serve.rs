@@ -3,6 +3,11 @@
 //! Owns how the emulator is started, announced and stopped. Must not know how it serves requests.
 //! Invariant: stdout gets the URL and nothing else, and a signal stops the emulator in order.
 
+use std::io::{self, Write};
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::auth::options::{ServiceOptions, Setting};
 use crate::cli::ServeCommand;
 use crate::platform::signals::Signals;
@@ -10,9 +15,6 @@ use crate::term::stderr::{self, Priority};
 use emulator::{self, Server, ServerConfig, ServerOptions, StorageLayout};
 use proto::error::{Error, ErrorKind};
 use proto::shell;
-use std::io::{self, Write};
-use std::path::Path;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as
 /// well.
@@ -49,6 +51,7 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     Ok(())
 }
 
+/// Prints the URL on stdout, and on stderr how to use it. Fails if stdout cannot be written.
 fn announce(server: &Server) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", server.url())?;

@@ -119,7 +119,6 @@ fn scopes(path: &[&str]) -> Vec<String> {
     let name = match path {
         ["put"] => vec!["os", "object", "put"],
         ["get"] => vec!["os", "object", "get"],
-        ["verify"] => vec!["os", "object"],
         ["uploads", "list"] => vec!["os", "multipart", "list"],
         ["uploads", "abort"] => vec!["os", "multipart", "abort"],
         other => other.to_vec(),
