@@ -9,7 +9,10 @@ use proto::units::{self, BareNumber, DisplayDuration};
 fuzz_target!(|text: &str| {
     for bare in [BareNumber::Refused, BareNumber::Mebibytes] {
         if let Ok(size) = units::parse_size(text, bare) {
-            assert_eq!(units::parse_size(&units::format_size_exact(size), BareNumber::Refused), Ok(size));
+            assert_eq!(
+                units::parse_size(&units::format_size_exact(size), BareNumber::Refused),
+                Ok(size)
+            );
             assert!(!units::format_size_short(size).is_empty());
         }
     }

@@ -18,6 +18,7 @@ use libfuzzer_sys::fuzz_target;
 use proto::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
 use proto::digest::{self, Algorithm, Value};
 use proto::error::{Error, ErrorKind};
+use proto::part_number::PartNumber;
 use proto::retry::Failure;
 use proto::transport_error::TransportError;
 use proto::upload::{
@@ -25,7 +26,7 @@ use proto::upload::{
     StoredObject, TRANSITIONS, TailRule, Upload, UploadConfig,
 };
 
-type Parts = BTreeMap<u32, (String, Bytes)>;
+type Parts = BTreeMap<PartNumber, (String, Bytes)>;
 
 /// The transitions that runs of this process have taken.
 static TAKEN: Mutex<BTreeSet<(StateKind, StateKind)>> = Mutex::new(BTreeSet::new());
@@ -54,7 +55,7 @@ struct Sent {
     call: ApiCall,
     upload: String,
     body: Bytes,
-    named: Vec<(u32, String)>,
+    named: Vec<(PartNumber, String)>,
 }
 
 fn error_response(status: u16, code: &str) -> Failure {
@@ -120,7 +121,7 @@ impl Model {
                 if self.object.is_some() {
                     return Err(exists());
                 }
-                let body_of = |(number, etag): &(u32, String)| {
+                let body_of = |(number, etag): &(PartNumber, String)| {
                     parts.get(number).filter(|part| part.0 == *etag).map(|part| part.1.clone())
                 };
                 let bodies: Option<Vec<Bytes>> = sent.named.iter().map(body_of).collect();
@@ -182,10 +183,10 @@ struct Run {
     reading: bool,
     sent: Vec<Sent>,
     late: Vec<Sent>,
-    to_rehash: Vec<u32>,
-    split: Option<(u32, Vec<Bytes>)>,
-    buffers: BTreeSet<u32>,
-    acknowledged: BTreeSet<u32>,
+    to_rehash: Vec<PartNumber>,
+    split: Option<(PartNumber, Vec<Bytes>)>,
+    buffers: BTreeSet<PartNumber>,
+    acknowledged: BTreeSet<PartNumber>,
     ended: bool,
     /// Before this time no commit or put may start.
     not_before: Duration,
@@ -202,7 +203,7 @@ impl Run {
                 Action::Rehash(number) => self.to_rehash.push(number),
                 Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
                 Action::SplitTail { first, sizes, .. } => {
-                    let rest = Bytes::from(self.stream.split_off(first as usize - 1).concat());
+                    let rest = Bytes::from(self.stream.split_off(first.index()).concat());
                     assert_eq!(sizes.iter().sum::<u64>(), rest.len() as u64);
                     let mut at = 0;
                     let piece = |size: &u64| {
@@ -233,7 +234,7 @@ impl Run {
         let body = match call {
             ApiCall::Part(number) => {
                 assert!(self.buffers.contains(&number), "part {number} has no buffer");
-                self.stream[number as usize - 1].clone()
+                self.stream[number.index()].clone()
             }
             ApiCall::Put => self.stream.first().cloned().unwrap_or_default(),
             _ => Bytes::new(),
@@ -247,7 +248,11 @@ impl Run {
         match call {
             ApiCall::Commit => {
                 assert!(self.ended, "a commit before the stream has ended");
-                assert!((1..=self.stream.len() as u32).eq(named.iter().map(|(number, _)| *number)));
+                assert!(
+                    PartNumber::all()
+                        .take(self.stream.len())
+                        .eq(named.iter().map(|(number, _)| *number))
+                );
                 assert_eq!(self.acknowledged.len(), self.stream.len());
             }
             ApiCall::Abort { .. } => {
@@ -278,14 +283,14 @@ impl Run {
         }
         if let Some(body) = self.source.get(self.read).cloned() {
             self.read += 1;
-            let number = self.read as u32;
+            let number = PartNumber::new(self.read as u32).unwrap();
             self.buffers.insert(number);
             let digest = digest::part(Algorithm::Sha256, &[body]);
             self.handle(Event::Part { number, digest });
-            if number == 1 && self.source.len() > 1 {
+            if self.read == 1 && self.source.len() > 1 {
                 self.handle(Event::MultipartNeeded);
             }
-            if number as usize + 1 == self.source.len() && self.source.len() % 2 == 0 {
+            if self.read + 1 == self.source.len() && self.source.len() % 2 == 0 {
                 self.handle(Event::LastPartNext);
             }
         } else {
@@ -316,13 +321,13 @@ impl Run {
     fn rehash(&mut self) {
         if let Some((first, pieces)) = self.split.take() {
             self.buffers.retain(|number| *number < first);
-            self.buffers.extend((first..).take(pieces.len()));
+            self.buffers.extend(first.and_after().take(pieces.len()));
             let digest = |body| digest::part(Algorithm::Sha256, &[body]);
             let digests = pieces.into_iter().map(digest).collect();
             return self.handle(Event::TailSplit { first, digests });
         }
         let Some(number) = self.to_rehash.pop() else { return };
-        let body = [self.stream.get(number as usize - 1).cloned().unwrap_or_default()];
+        let body = [self.stream.get(number.index()).cloned().unwrap_or_default()];
         let (digest, md5) = (digest::part(Algorithm::Sha256, &body), digest::md5_of(&body));
         self.handle(Event::Rehashed { number, digest, md5 });
     }

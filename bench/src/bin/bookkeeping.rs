@@ -13,6 +13,7 @@ use bytes::Bytes;
 use ocipipe_bench::options::Options;
 use proto::api::{ObjectLocation, ObjectMeta, Precondition, RequestPayload, request};
 use proto::digest::{self, Algorithm};
+use proto::part_number::PartNumber;
 use proto::upload::{Action, ApiCall, Event, Outcome, Upload, UploadConfig};
 
 const PARALLEL: usize = 4;
@@ -39,9 +40,10 @@ fn measure_parts(parts: u32) -> (Vec<(u32, f64)>, Upload) {
     let (mut windows, mut now) = (Vec::new(), Duration::ZERO);
     let window = (parts / WINDOWS).max(1);
     let mut started_at = Instant::now();
-    for number in 1..=parts {
+    for part in PartNumber::all().take(parts as usize) {
+        let number = part.get();
         now += Duration::from_millis(100);
-        upload.handle_event(now, Event::Part { number, digest: digest.clone() });
+        upload.handle_event(now, Event::Part { number: part, digest: digest.clone() });
         if number == 1 {
             upload.handle_event(now, Event::MultipartNeeded);
         }

@@ -27,6 +27,7 @@ use proto::api::{
 };
 use proto::digest::Algorithm;
 use proto::key::Key;
+use proto::part_number::PartNumber;
 use proto::part_plan::PartPlan;
 use proto::sign::{self, KeyId, SignedRequest};
 use tokio::task::JoinSet;
@@ -273,9 +274,9 @@ impl Ladder {
 async fn attempt(
     client: Arc<Client>,
     request: Request,
-    number: u32,
+    number: PartNumber,
     chunks: Vec<Bytes>,
-) -> Result<(u32, String), Failed> {
+) -> Result<(PartNumber, String), Failed> {
     let done = client
         .attempt(request, chunks, &AtomicBool::new(false))
         .await
