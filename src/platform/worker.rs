@@ -17,8 +17,8 @@ use proto::error::{Error, ErrorKind};
 
 /// How long the drop of a worker waits for its last job.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long the start of a thread or process is retried while the system refuses it.
-pub const THREAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a thread, a process or memory is requested again while the system refuses it.
+pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The hint where the system refuses a thread or process.
@@ -93,7 +93,7 @@ impl Drop for Worker {
 /// `WouldBlock`: a host at its limit of processes may be below it again by then. Another error is
 /// returned at once.
 pub async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let deadline = Instant::now() + THREAD_TIMEOUT;
+    let deadline = Instant::now() + REFUSAL_TIMEOUT;
     loop {
         match start() {
             Err(error)

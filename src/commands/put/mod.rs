@@ -239,7 +239,7 @@ async fn upload(
 fn buffer_pool(plan: &PartPlan) -> Pool {
     let pressure = MemoryPressure {
         min_buffer: part_plan::MIN_PART as usize,
-        timeout: worker::THREAD_TIMEOUT,
+        timeout: worker::REFUSAL_TIMEOUT,
     };
     let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers_for(1));
     pool.hold();

@@ -47,12 +47,12 @@ struct PoolShared {
     state: Mutex<PoolState>,
     returned: Condvar,
     #[cfg(test)]
-    refusal_hook: Option<RefusalHook>,
+    mapping_hook: Option<MappingHook>,
 }
 
 /// Returns whether a mapping of this many bytes succeeds, for tests in which memory is refused.
 #[cfg(test)]
-pub type RefusalHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
+pub type MappingHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
 struct PoolState {
     limit: usize,
@@ -75,7 +75,7 @@ impl PoolShared {
 
     fn map(&self, size: usize) -> io::Result<Mapping> {
         #[cfg(test)]
-        if self.refusal_hook.as_ref().is_some_and(|permits| !permits(size)) {
+        if self.mapping_hook.as_ref().is_some_and(|permits| !permits(size)) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let reserve = MmapOptions::new().len(RESERVE).map_anon()?;
@@ -108,18 +108,18 @@ impl Pool {
             state: Mutex::new(state),
             returned: Condvar::new(),
             #[cfg(test)]
-            refusal_hook: None,
+            mapping_hook: None,
         };
         Pool { shared: Arc::new(shared) }
     }
 
     /// Maps memory only where `permits` returns true for the size.
     #[cfg(test)]
-    pub fn with_refusal_hook(
+    pub fn with_mapping_hook(
         mut self,
         permits: impl Fn(usize) -> bool + Send + Sync + 'static,
     ) -> Pool {
-        Arc::get_mut(&mut self.shared).unwrap().refusal_hook = Some(Box::new(permits));
+        Arc::get_mut(&mut self.shared).unwrap().mapping_hook = Some(Box::new(permits));
         self
     }
 

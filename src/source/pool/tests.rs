@@ -130,7 +130,7 @@ fn permit_first(mappings: usize) -> (impl Fn(usize) -> bool + Send + Sync, Arc<A
 #[test]
 fn refused_memory_is_waited_for_as_long_as_buffers_are_out_with_others() {
     let (permits, tried) = permit_first(2);
-    let pool = Pool::new(4096, 5).with_refusal_hook(permits);
+    let pool = Pool::new(4096, 5).with_mapping_hook(permits);
     let (first, second) = (take(&pool), take(&pool));
     let third = take_on_thread(&pool);
     while tried.load(Ordering::SeqCst) < 3 {
@@ -148,7 +148,7 @@ fn refused_memory_is_waited_for_as_long_as_buffers_are_out_with_others() {
 fn memory_is_used_as_soon_as_the_system_permits_it_again() {
     let (permitted, tried) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
     let (hook_permitted, counter) = (permitted.clone(), tried.clone());
-    let pool = Pool::new(4096, 5).with_refusal_hook(move |_| {
+    let pool = Pool::new(4096, 5).with_mapping_hook(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
         hook_permitted.load(Ordering::SeqCst)
     });
@@ -166,7 +166,7 @@ fn memory_is_used_as_soon_as_the_system_permits_it_again() {
 #[test]
 fn a_caller_that_owns_all_buffers_gets_the_error_at_once() {
     let pressure = MemoryPressure { min_buffer: 4096, timeout: Duration::from_secs(3600) };
-    let pool = Pool::with_pressure(pressure, 4096, 5).with_refusal_hook(permit_first(2).0);
+    let pool = Pool::with_pressure(pressure, 4096, 5).with_mapping_hook(permit_first(2).0);
     let own = (take(&pool), take(&pool));
     assert!(pool.take_extra(2).is_err());
     assert_eq!(pool.outstanding(), 2);
@@ -180,7 +180,7 @@ fn while_no_buffer_is_out_smaller_ones_are_tried_and_memory_is_waited_for() {
     let max_size = Arc::new(AtomicUsize::new(30_000));
     let hook_max = max_size.clone();
     let pool = Pool::with_pressure(pressure, 100_000, 5)
-        .with_refusal_hook(move |size| size <= hook_max.load(Ordering::SeqCst));
+        .with_mapping_hook(move |size| size <= hook_max.load(Ordering::SeqCst));
     let mut small = take(&pool);
     assert!((10_000..=30_000).contains(&small.space().len()), "{}", small.space().len());
     assert_eq!(small.freeze(100_000).len() % 4096, 0);
@@ -195,14 +195,14 @@ fn while_no_buffer_is_out_smaller_ones_are_tried_and_memory_is_waited_for() {
     let tried = Arc::new(AtomicUsize::new(0));
     let counter = tried.clone();
     let pool = Pool::with_pressure(pressure, 10_000, 5)
-        .with_refusal_hook(move |_| counter.fetch_add(1, Ordering::SeqCst) >= 5);
+        .with_mapping_hook(move |_| counter.fetch_add(1, Ordering::SeqCst) >= 5);
     assert_eq!(take(&pool).space().len(), 10_000);
     assert_eq!(tried.load(Ordering::SeqCst), 6);
 }
 
 #[test]
 fn closing_wakes_a_thread_that_waits_for_memory() {
-    let pool = Pool::new(4096, 5).with_refusal_hook(permit_first(1).0);
+    let pool = Pool::new(4096, 5).with_mapping_hook(permit_first(1).0);
     let _buffer = take(&pool);
     let waiting = take_on_thread(&pool);
     pool.close();
@@ -224,7 +224,7 @@ proptest! {
     ) {
         let wanted = wanted.min(limit - 1);
         let tried = AtomicUsize::new(0);
-        let pool = Pool::new(4096, limit).with_refusal_hook(move |_| {
+        let pool = Pool::new(4096, limit).with_mapping_hook(move |_| {
             let index = tried.fetch_add(1, Ordering::SeqCst);
             index == 0 || !refusals[index % refusals.len()]
         });

@@ -12,7 +12,7 @@ fn start_refusing(
     written: Vec<u8>,
     permits: impl Fn(usize) -> bool + Send + Sync + 'static,
 ) -> (Reader, Pool) {
-    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1)).with_refusal_hook(permits);
+    let pool = Pool::new(plan.buffer_size, plan.buffers_for(1)).with_mapping_hook(permits);
     let (reader, mut writer) = pipe().unwrap();
     thread::spawn(move || {
         // A reader that ends early leaves the writer with a broken pipe.
