@@ -10,6 +10,7 @@ use super::events::FileState;
 use super::{CredentialOrigin, NotThisToken, ProbeResult, RefreshReason, TokenEvent};
 use crate::units::{DisplayDuration, DisplayTime};
 
+// One arm for each event: the function is as long as the list of events.
 impl Display for TokenEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
