@@ -11,7 +11,6 @@ use crate::cli::GetCommand;
 use crate::platform::signals::Signals;
 use crate::platform::small_file;
 use crate::term::progress::Reporter;
-use crate::term::startup_fds;
 use crate::transfer::client::{Client, Timeouts};
 use crate::transfer::download::{self, DownloadRequest};
 use crate::transfer::sink;
@@ -22,7 +21,7 @@ use proto::error::Error;
 pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
     let mut signals = Signals::subscribe()?;
     let worker = until_signal(&mut signals, sink::worker()).await?;
-    let reporter = Arc::new(Reporter::new(command.output, startup_fds::stderr_is_terminal()));
+    let reporter = Arc::new(Reporter::new(command.output));
     let download = async {
         let request = open(command, environment, &reporter)?;
         download::download(request, worker, &reporter).await

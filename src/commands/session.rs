@@ -16,7 +16,7 @@ use crate::auth::profile::Identity;
 use crate::auth::session::report::{self, ReportFormat};
 use crate::cli::{SessionAction, SessionCommand};
 use crate::net::Transport;
-use crate::term::progress::{OutputOptions, Reporter};
+use crate::term::progress::Reporter;
 use crate::term::startup_fds;
 use crate::transfer::session_transport::SessionTransport;
 
@@ -27,7 +27,7 @@ const REFRESH_STALL: Duration = Duration::from_secs(20);
 /// be refreshed.
 pub fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
     let identity = Identity::resolve(&command.service, environment)?;
-    let reporter = Reporter::new(OutputOptions::default(), false);
+    let reporter = Reporter::without_progress();
     for warning in &identity.warnings {
         reporter.warn(warning);
     }

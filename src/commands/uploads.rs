@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::auth::environment::Environment;
 use crate::cli::{UploadsAction, UploadsCommand};
-use crate::term::progress::{OutputOptions, Reporter};
+use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, Timeouts, invalid_response};
 use crate::transfer::lookup::{Lookup, list_all};
 use proto::api::{ListedUpload, ObjectLocation, Response, request, response};
@@ -47,7 +47,7 @@ struct UploadRow {
 /// Lists or aborts uploads and returns them as JSON. Fails if the uploads cannot be listed or one
 /// of them cannot be aborted.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
-    let reporter = Arc::new(Reporter::new(OutputOptions::default(), false));
+    let reporter = Arc::new(Reporter::without_progress());
     let client = Client::open_session(&command.service, environment, TIMEOUTS, &reporter)?;
     let lookup = Lookup::new(&client, RETRY_FOR, &reporter);
     let bucket = &command.place;

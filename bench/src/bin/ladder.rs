@@ -131,7 +131,7 @@ fn client(options: &Options, tls: bool) -> Result<Client, Failed> {
         ..ServiceOptions::default()
     };
     let reporter =
-        Arc::new(Reporter::new(OutputOptions { quiet: true, ..OutputOptions::default() }, false));
+        Arc::new(Reporter::new(OutputOptions { quiet: true, ..OutputOptions::default() }));
     let environment = Environment::capture();
     let minute = Duration::from_secs(60);
     let timeouts = Timeouts { retry_for: minute, stall_timeout: minute };

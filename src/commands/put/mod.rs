@@ -25,7 +25,6 @@ use crate::source::pool::{MemoryPressure, Pool};
 use crate::source::producer::Producer;
 use crate::source::{self, ByteSource, Reader};
 use crate::term::progress::Reporter;
-use crate::term::startup_fds;
 use crate::transfer::client::{Client, Timeouts};
 use crate::transfer::preflight::{self, PreflightResult};
 use crate::transfer::upload_driver::{RunningSource, UploadDriver};
@@ -48,7 +47,7 @@ pub async fn put(
     let mut signals = Signals::subscribe()?;
     // Started before the thread of stderr: where the system allows few threads, these matter more.
     let threads = until_signal(&mut signals, StreamThreads::start(&command)).await?;
-    let reporter = Arc::new(Reporter::new(command.output, startup_fds::stderr_is_terminal()));
+    let reporter = Arc::new(Reporter::new(command.output));
     for warning in &command.warnings {
         reporter.warn(warning);
     }

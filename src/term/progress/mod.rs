@@ -17,6 +17,7 @@ use serde_json::json;
 pub use self::format::{ProgressSnapshot, json};
 use self::queued_term::QueuedTerm;
 use self::rate::RateEstimate;
+use crate::term::startup_fds;
 use crate::term::stderr::{self, Priority, Stderr};
 use proto::printable;
 
@@ -80,28 +81,36 @@ struct ReporterState {
 }
 
 impl Reporter {
-    /// A reporter on stderr. Without a terminal, lines replace a bar.
-    pub fn new(options: OutputOptions, terminal: bool) -> Reporter {
+    /// A reporter on stderr. If stderr is no terminal, lines replace a bar.
+    pub fn new(options: OutputOptions) -> Reporter {
         let stderr = stderr::shared().clone();
-        let term = Box::new(QueuedTerm::new(stderr.clone()));
-        Reporter::to(options, terminal, ProgressDrawTarget::term_like_with_hz(term, 4), stderr)
+        let terminal = startup_fds::stderr_is_terminal().then(|| {
+            let term = Box::new(QueuedTerm::new(stderr.clone()));
+            ProgressDrawTarget::term_like_with_hz(term, 4)
+        });
+        Reporter::with_stderr(options, terminal, stderr)
     }
 
-    fn to(
+    /// A reporter for a command that transfers nothing: notes and warnings only.
+    pub fn without_progress() -> Reporter {
+        Reporter::new(OutputOptions { progress: ProgressMode::None, ..OutputOptions::default() })
+    }
+
+    /// A reporter on another stderr; `terminal` is where a bar is drawn.
+    fn with_stderr(
         options: OutputOptions,
-        terminal: bool,
-        draw: ProgressDrawTarget,
+        terminal: Option<ProgressDrawTarget>,
         stderr: Stderr,
     ) -> Reporter {
         let json = options.progress == ProgressMode::Json;
-        let style = match options.progress {
+        let style = match (options.progress, terminal) {
             _ if options.quiet => ReporterStyle::Silent { json },
-            ProgressMode::None => ReporterStyle::Silent { json },
-            ProgressMode::Auto | ProgressMode::Bar if terminal => ReporterStyle::Bar(bar(draw)),
-            ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Log => {
+            (ProgressMode::None, _) => ReporterStyle::Silent { json },
+            (ProgressMode::Auto | ProgressMode::Bar, Some(draw)) => ReporterStyle::Bar(bar(draw)),
+            (ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Log, _) => {
                 ReporterStyle::Lines { interval: LOG_INTERVAL, json }
             }
-            ProgressMode::Json => ReporterStyle::Lines { interval: JSON_INTERVAL, json },
+            (ProgressMode::Json, _) => ReporterStyle::Lines { interval: JSON_INTERVAL, json },
         };
         let next_line_at = match style {
             ReporterStyle::Lines { interval, .. } => interval,

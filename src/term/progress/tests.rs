@@ -45,8 +45,7 @@ impl Captured {
 fn reporter(progress: ProgressMode, quiet: bool, debug: bool) -> (Reporter, Captured) {
     let captured = Captured::new();
     let options = OutputOptions { progress, quiet, debug };
-    let hidden = ProgressDrawTarget::hidden();
-    (Reporter::to(options, false, hidden, captured.stderr.clone()), captured)
+    (Reporter::with_stderr(options, None, captured.stderr.clone()), captured)
 }
 
 fn at(seconds: u64, acknowledged: u64) -> ProgressSnapshot {
@@ -160,7 +159,8 @@ fn progress_none_still_writes_notes() {
 fn a_bar_is_cleared_for_a_warning_and_at_the_end() {
     let captured = Captured::new();
     let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(captured.stderr.clone())));
-    let reporter = Reporter::to(OutputOptions::default(), true, draw, captured.stderr.clone());
+    let reporter =
+        Reporter::with_stderr(OutputOptions::default(), Some(draw), captured.stderr.clone());
     reporter.update(&at(1, GIB));
     assert!(captured.text().contains("1.0 GiB stored"), "{:?}", captured.text());
     reporter.warn("w");
@@ -193,7 +193,7 @@ fn a_stderr_that_is_never_read_delays_neither_bar_nor_lines() {
         let stderr = Stderr::spawn_on(Stuck);
         let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(stderr.clone())));
         let options = OutputOptions { debug: true, ..OutputOptions::default() };
-        let reporter = Reporter::to(options, terminal, draw, stderr);
+        let reporter = Reporter::with_stderr(options, terminal.then_some(draw), stderr);
         for second in 0..20_000 {
             reporter.update(&at(second, GIB));
             reporter.warn("w");
@@ -219,8 +219,7 @@ fn dropped_lines_are_counted_at_their_place() {
     let (start, started) = std::sync::mpsc::channel();
     let sink = Sink::default();
     let captured = Captured { stderr: Stderr::spawn_on(Late(started, sink.clone())), sink };
-    let hidden = ProgressDrawTarget::hidden();
-    let reporter = Reporter::to(OutputOptions::default(), false, hidden, captured.stderr.clone());
+    let reporter = Reporter::with_stderr(OutputOptions::default(), None, captured.stderr.clone());
     for n in 0..100 {
         reporter.warn(&format!("{n} {}", "w".repeat(10_000)));
     }
@@ -254,8 +253,7 @@ fn a_stderr_that_fails_does_not_fail_the_reporter() {
             Err(io::ErrorKind::BrokenPipe.into())
         }
     }
-    let hidden = ProgressDrawTarget::hidden();
-    let reporter = Reporter::to(OutputOptions::default(), false, hidden, Stderr::spawn_on(Broken));
+    let reporter = Reporter::with_stderr(OutputOptions::default(), None, Stderr::spawn_on(Broken));
     reporter.warn("w");
     reporter.update(&at(60, GIB));
     reporter.finish();
