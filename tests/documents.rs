@@ -1,6 +1,5 @@
-//! README, CONTRIBUTING, CHANGELOG and the pages of `docs` are true where that can be checked:
-//! their commands, options, variables, files, links and tests exist, and what is there to paste
-//! parses.
+//! README, CONTRIBUTING, CHANGELOG and the pages of `docs` agree with the code: their commands,
+//! options, variables, files, links and tests exist, and the commands in code blocks parse.
 
 #![allow(clippy::unwrap_used)]
 
@@ -40,7 +39,7 @@ fn documents() -> Vec<String> {
     all
 }
 
-/// What a user reads: every document but the one for those who change the program.
+/// The documents for users: all except CONTRIBUTING.
 fn for_users() -> Vec<String> {
     documents().into_iter().filter(|document| document != "CONTRIBUTING.md").collect()
 }
@@ -73,13 +72,13 @@ fn blocks(text: &str) -> (Vec<&str>, Vec<&str>) {
     })
 }
 
-/// What is set as code in the prose: words between back-ticks.
+/// The texts between back-ticks in the prose.
 fn inline(text: &str) -> Vec<String> {
     let prose: String = blocks(text).1.iter().map(|line| format!("{} ", line.trim())).collect();
     prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// What is set as code: blocks and words between back-ticks.
+/// The lines of code blocks and the texts between back-ticks.
 fn code(text: &str) -> Vec<String> {
     let block = blocks(text).0.into_iter().map(|line| line.trim_start().to_owned());
     block.chain(inline(text)).collect()
@@ -124,8 +123,8 @@ fn calls(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn every_command_and_option_that_is_written_down_exists() {
-    let mut seen = 0;
+fn every_documented_command_and_option_exists() {
+    let mut count = 0;
     for document in &documents() {
         for call in calls(&text(document)) {
             if call[0] == "--version" {
@@ -146,25 +145,25 @@ fn every_command_and_option_that_is_written_down_exists() {
                 let listed = help.split_whitespace().any(|word| word == option);
                 assert!(listed, "{document}: {call:?}: there is no {option}");
             }
-            seen += 1;
+            count += 1;
         }
     }
-    assert!(seen >= 8, "only {seen} commands were found in the documents");
+    assert!(count >= 8, "only {count} commands were found in the documents");
 }
 
 #[test]
-fn every_command_that_is_there_to_paste_parses() {
-    let mut seen = 0;
+fn every_command_in_a_code_block_parses() {
+    let mut count = 0;
     for document in &documents() {
         for call in pasted(&text(document)) {
             let argv = call.iter().map(OsString::from).collect();
             if let Err(error) = cli::parse(argv, &Environment::default()) {
                 panic!("{document}: ocipipe {}: {error}", call.join(" "));
             }
-            seen += 1;
+            count += 1;
         }
     }
-    assert!(seen >= 8, "only {seen} commands were found in code blocks");
+    assert!(count >= 8, "only {count} commands were found in code blocks");
 }
 
 #[test]
@@ -178,9 +177,9 @@ fn every_option_that_is_mentioned_exists() {
     for document in for_users() {
         for code in inline(&text(&document)) {
             let words: Vec<&str> = code.split(' ').take_while(|word| *word != "--").collect();
-            let ours =
+            let own =
                 words.first().is_some_and(|word| word.starts_with("--") || commands.contains(word));
-            if !ours {
+            if !own {
                 continue;
             }
             for option in words.iter().filter(|word| word.starts_with("--")) {
@@ -191,7 +190,7 @@ fn every_option_that_is_mentioned_exists() {
     }
 }
 
-/// Whether it looks like a variable that ocipipe could read.
+/// Whether the word has the form of a variable that ocipipe could read.
 fn is_variable(word: &str) -> bool {
     let shaped = word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     let known = ["OCI_", "OCIPIPE_", "SSL_CERT", "REQUESTS_", "CURL_", "KUBERNETES_"];
@@ -204,7 +203,7 @@ fn is_variable(word: &str) -> bool {
 fn every_variable_that_is_mentioned_is_read() {
     let program = sources(&["src"]);
     let everything = sources(&["src", "tests", "bench", "fuzz", ".ci"]);
-    let mut seen = 0;
+    let mut count = 0;
     for document in &documents() {
         let read = if document == "CONTRIBUTING.md" { &everything } else { &program };
         for code in code(&text(document)) {
@@ -213,12 +212,12 @@ fn every_variable_that_is_mentioned_is_read() {
                     let lower = word.to_ascii_lowercase();
                     let there = read.contains(word) || read.contains(&lower);
                     assert!(there, "{document} mentions {word}");
-                    seen += 1;
+                    count += 1;
                 }
             }
         }
     }
-    assert!(seen >= 3, "only {seen} variables were found");
+    assert!(count >= 3, "only {count} variables were found");
 }
 
 #[test]
@@ -248,8 +247,9 @@ fn every_file_that_is_mentioned_exists() {
     for document in &documents() {
         for code in code(&text(document)) {
             let word = code.split_whitespace().next().unwrap_or_default();
-            let ours = ["src/", "tests/", "fuzz/", "bench/", "docs/", ".ci/"];
-            let named = ours.iter().any(|folder| word.starts_with(folder)) || word.ends_with(".md");
+            let folders = ["src/", "tests/", "fuzz/", "bench/", "docs/", ".ci/"];
+            let named =
+                folders.iter().any(|folder| word.starts_with(folder)) || word.ends_with(".md");
             if named && !word.contains(['*', '<']) && word.is_ascii() {
                 assert!(root().join(word).exists(), "{document} mentions {word}");
             }
@@ -257,7 +257,7 @@ fn every_file_that_is_mentioned_exists() {
     }
 }
 
-/// What the links of a document lead to.
+/// The targets of the links of a document.
 fn links(text: &str) -> Vec<String> {
     let prose = blocks(text).1.join("\n");
     let behind = prose.split("](").skip(1);
@@ -300,7 +300,7 @@ fn every_page_has_a_line_in_the_readme() {
 }
 
 #[test]
-fn the_exit_codes_that_are_written_down_are_those_of_the_help() {
+fn the_documented_exit_codes_are_those_of_the_help() {
     let help = ocipipe(["help"]).run().exits(0).stdout;
     for document in ["README.md", "docs/output.md"] {
         for code in 0..=8 {
@@ -319,7 +319,7 @@ fn first_column(text: &str, heading: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_key_of_what_is_printed_is_documented_and_no_other() {
+fn exactly_the_printed_keys_are_documented() {
     let page = text("docs/output.md");
     let keys = |value: serde_json::Value| -> BTreeSet<String> {
         value.as_object().unwrap().keys().cloned().collect()

@@ -164,7 +164,7 @@ impl Parser<'_> {
         self.source
     }
 
-    /// Whether `pub` or `pub(...)` stands before the current word.
+    /// Whether `pub` or `pub(...)` precedes the current word.
     fn is_public(&self) -> bool {
         let before = &self.tokens[..self.at];
         let before = match before.last() {

@@ -1,4 +1,4 @@
-//! One blocking connection: a head, a body in records, an answer.
+//! One blocking connection: a head, a body in records, a response.
 //!
 //! Owns the socket and a reused buffer of sealed records. Invariant: a body is passed over once,
 //! from the caller's memory into that buffer, and from there to the kernel.
@@ -14,10 +14,11 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::Failed;
 
-/// So much is sealed before it is written: it fits into the core's own cache with its source.
+/// Bytes that are sealed before they are written; together with their source they fit into the
+/// core's own cache.
 const PIECE: usize = 256 << 10;
 
-/// Where to, and by which authority.
+/// The address, and the trusted authority.
 pub struct Route {
     port: u16,
     tls: Option<Arc<ClientConfig>>,
@@ -51,7 +52,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// One that is not connected and will not be.
+    /// A client without a connection.
     pub fn idle() -> Client {
         Client { socket: None, records: None, out: Vec::new(), record: Vec::new() }
     }
@@ -71,7 +72,7 @@ impl Client {
         Ok(Client { socket: Some(socket), records, ..Client::idle() })
     }
 
-    /// One request and its answer.
+    /// Sends one request and reads its response.
     pub fn call(
         &mut self,
         method: &str,

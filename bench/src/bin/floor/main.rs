@@ -1,12 +1,12 @@
-//! The floor: an upload with nothing in it that could be left out.
+//! The floor: an upload that does only what is unavoidable.
 //!
 //!     floor --port N --ca FILE --object NAME [--part-size 128M] [--connections 4]
 //!           [--checksum none|crc32c|sha256] < STREAM
 //!
 //! Reads into reused buffers, takes the checksum of what was just read, seals records with ring and
 //! writes them to a blocking socket. One thread reads, one thread each sends; no signature, no
-//! retry, no HTTP library, no second look at anything. What a real client costs above this is the
-//! price of being one.
+//! retry, no HTTP library, no second pass over anything. The difference to a real client is the
+//! cost of that client's features.
 
 mod client;
 
@@ -26,7 +26,7 @@ use client::{Client, Route};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// What has been read is hashed while it is in the core's own cache.
+/// Bytes per read; they are hashed while they are in the core's own cache.
 const READ: usize = 256 << 10;
 const BUCKET: &str = "/n/benchns/b/bench";
 
@@ -51,7 +51,7 @@ fn main() -> Result<(), Failed> {
     let checksum = options.text("checksum").unwrap_or("none").to_owned();
 
     let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // Refused for what is no pipe.
+    // An error if stdin is no pipe.
     let _ = rustix::pipe::fcntl_setpipe_size(&stdin, 1 << 20);
     let mut main = Client::connect(&route)?;
     let head = main.call("HEAD", &format!("{BUCKET}/o/{object}"), &[], b"")?;
@@ -138,7 +138,7 @@ fn send(
         let answer = client.call("PUT", &target, &checksum, &part.buffer[..part.length])?;
         let etag = answer.expect(200)?.header("etag").unwrap_or_default().to_owned();
         etags.lock().unwrap_or_else(PoisonError::into_inner).push((part.number, etag));
-        // Nobody takes it back once the stream has ended.
+        // The reader has ended if the stream has.
         let _ = returned.send(part.buffer);
     }
 }

@@ -1,7 +1,7 @@
-//! Checksum headers: which there are, and whether they are true.
+//! Checksum headers: their names, and whether their values are correct.
 //!
 //! Owns the names of the headers in which clients send digests. Invariant: a header that cannot be
-//! checked is not taken for one that was.
+//! checked does not count as checked.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 /// A digest that a client sent: the header's name and its value.
 pub type Claim = (String, String);
 
-/// Whether a header carries a digest of the body. A hash that is only announced is none.
+/// Whether a header has a digest of the body. A header that only announces one has none.
 pub fn is_claim(name: &str, value: &str) -> bool {
     match name {
         "opc-content-sha256"
@@ -25,7 +25,7 @@ pub fn is_claim(name: &str, value: &str) -> bool {
     }
 }
 
-/// Takes every digest that a client here may have sent.
+/// Computes every digest that a client may have sent.
 pub struct Digests {
     sha256: ring::digest::Context,
     sha384: Option<ring::digest::Context>,
@@ -55,7 +55,7 @@ impl Digests {
         self.crc32.update(bytes);
     }
 
-    /// What is wrong with the claims, if anything is.
+    /// The first claim that is wrong, as text.
     pub fn mismatch(self, claims: &[Claim]) -> Option<String> {
         let sha256 = self.sha256.finish();
         let sha384 = self.sha384.map(|hash| STANDARD.encode(hash.finish())).unwrap_or_default();

@@ -1,14 +1,14 @@
-//! HTTP/1.1, the little of it that uploading clients send.
+//! The part of HTTP/1.1 that uploading clients use.
 //!
-//! Owns heads, bodies (by length or chunked, with trailers) and answers. Invariant: a body is
-//! consumed to its last byte before the answer, so the connection can go on.
+//! Owns heads, bodies (by length or chunked, with trailers) and responses. Invariant: a body
+//! is consumed to its last byte before the response, so that the connection can be used again.
 
 use std::io;
 
 use super::check::{self, Claim, Digests};
 use super::wire::Wire;
 
-/// Bodies up to this size are kept if their request is one that needs it.
+/// Bodies of documents up to this size, in bytes, are kept.
 const KEPT: u64 = 32 << 20;
 
 pub struct Head {
@@ -59,11 +59,11 @@ fn headers(wire: &mut Wire) -> io::Result<Vec<(String, String)>> {
     }
 }
 
-/// What is known of a body after it has passed.
+/// The properties of a body that was consumed.
 pub struct Received {
     pub size: u64,
     pub claims: Vec<Claim>,
-    /// Small bodies of calls that are documents.
+    /// The body, if it is a small document.
     pub document: Vec<u8>,
     pub mismatch: Option<String>,
 }
@@ -121,10 +121,10 @@ impl Received {
     }
 }
 
-/// A body on the wire, with the transfer encoding taken off.
+/// A body, with the transfer encoding removed.
 struct Body<'w> {
     wire: &'w mut Wire,
-    /// Bytes of the body, or of the present chunk.
+    /// Remaining bytes of the body, or of the current chunk.
     left: u64,
     state: State,
     trailers: Vec<(String, String)>,
@@ -143,7 +143,7 @@ enum State {
 }
 
 impl Body<'_> {
-    /// Whether anything is left; goes on to the next chunk if that is what it takes.
+    /// Whether the body continues; reads the next chunk's head if necessary.
     fn more(&mut self) -> io::Result<bool> {
         if self.left > 0 || matches!(self.state, State::Plain | State::Done) {
             return Ok(self.left > 0);
@@ -160,7 +160,7 @@ impl Body<'_> {
         Ok(self.left > 0)
     }
 
-    /// Lets bytes of the object pass, looked at or not.
+    /// Consumes bytes of the object, read or discarded.
     fn pass(&mut self, mut bytes: u64) -> io::Result<()> {
         while bytes > 0 {
             if !self.more()? {
@@ -205,7 +205,7 @@ pub struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
-    /// What a HEAD says instead of the body's length.
+    /// The value of `content-length` in a response to HEAD.
     pub length: Option<u64>,
 }
 

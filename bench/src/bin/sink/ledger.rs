@@ -1,4 +1,4 @@
-//! What has arrived: uploads under way, objects completed, and the report of each.
+//! What has arrived: open uploads, completed objects, and the report of each.
 //!
 //! Knows nothing of the two APIs. Invariant: an object is reported once, with the sum of the parts
 //! that were committed and not of all that were sent.
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use super::check::Claim;
 
-/// When a body came in, and where.
+/// The time and the connection of a body.
 #[derive(Clone, Copy)]
 pub struct Arrival {
     pub connection: usize,
@@ -25,7 +25,7 @@ pub struct Part {
     pub arrival: Arrival,
 }
 
-/// An object, or one on its way to be one.
+/// An object, or an open upload.
 #[derive(Clone, Default)]
 pub struct Upload {
     pub name: String,
@@ -74,13 +74,13 @@ impl Ledger {
         SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
     }
 
-    /// How many bytes the line has let in by now, for the curve in the reports.
+    /// Records the bytes that the line has carried so far, for the curve in the reports.
     pub fn sample(&self, bytes: u64) {
         let now = self.now();
         self.state().curve.push((now, bytes));
     }
 
-    /// Begins an upload; its id.
+    /// Starts an upload; returns its id.
     pub fn create(&self, name: &str) -> String {
         let created = self.now();
         let mut state = self.state();
@@ -91,7 +91,7 @@ impl Ledger {
         id
     }
 
-    /// Notes a part; false if there is no such upload.
+    /// Records a part; false if there is no such upload.
     pub fn part(&self, id: &str, number: u32, part: Part) -> bool {
         let mut state = self.state();
         let Some(upload) = state.uploads.get_mut(id) else { return false };
@@ -99,7 +99,7 @@ impl Ledger {
         true
     }
 
-    /// Completes an upload of the numbers that the client committed.
+    /// Completes an upload with the part numbers that the client committed.
     pub fn commit(&self, api: &str, id: &str, numbers: &[u32]) -> Option<Upload> {
         let mut state = self.state();
         let mut upload = state.uploads.remove(id)?;
@@ -108,7 +108,7 @@ impl Ledger {
         Some(upload)
     }
 
-    /// An object that came in one request.
+    /// Records an object that arrived in one request.
     pub fn put(&self, api: &str, name: &str, part: Part) {
         let upload = Upload {
             name: name.to_owned(),

@@ -1,16 +1,16 @@
-//! The simulated line: how late answers are and how fast bytes may come.
+//! The simulated line: the latency of responses and the rate of bytes.
 //!
-//! Owns the pacing. Unpaced, every call here returns at once. Invariant: capacity that was not used
-//! is lost, as on a real line; at most a moment of it is saved up to make up for coarse sleeps.
+//! Owns the pacing. Without a rate, every call returns at once. Invariant: unused capacity is lost,
+//! as on a real line, except for a burst allowance that compensates coarse sleeps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So much unused capacity may be caught up.
+/// The burst allowance: this much unused capacity may be used later.
 const CATCH_UP: Duration = Duration::from_millis(10);
-/// Bytes are let in by so many at a time.
+/// Bytes that are admitted at a time.
 pub const STEP: usize = 16 << 10;
 
 pub struct Line {
@@ -38,7 +38,7 @@ impl Rate {
         Rate { per_second: per_second as f64, free: Mutex::new(Instant::now()) }
     }
 
-    /// When bytes that ask now will have come in.
+    /// The time at which bytes that are requested now have arrived.
     fn spend(&self, bytes: usize) -> Instant {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let earliest = Instant::now().checked_sub(CATCH_UP).unwrap_or(*free);
@@ -53,7 +53,7 @@ impl Line {
         Line { latency, total, per_connection, passed: Arc::default() }
     }
 
-    /// The receive buffer of a paced connection: what is on the way on such a line, and no more.
+    /// The receive buffer of a paced connection, in bytes: the bandwidth-delay product.
     pub fn window(&self) -> Option<usize> {
         let total = self.total.as_ref().map(|rate| rate.per_second as u64);
         let rate = total.into_iter().chain(self.per_connection).min()?;
@@ -71,12 +71,12 @@ impl Line {
         self.total.is_some() || self.per_connection.is_some()
     }
 
-    /// The bytes that a limited line has let in so far.
+    /// The bytes that a limited line has carried so far.
     pub fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
     }
 
-    /// An answer is on its way for one round trip.
+    /// Waits for one round trip before a response.
     pub fn delay(&self) {
         if !self.latency.is_zero() {
             thread::sleep(self.latency);
@@ -89,14 +89,14 @@ impl Pace {
         !self.rates.is_empty()
     }
 
-    /// The round trips of a new connection before TLS has its first answer.
+    /// Waits for the round trips of a new connection before the first response of TLS.
     pub fn delay(&self) {
         if !self.latency.is_zero() {
             thread::sleep(self.latency * 2);
         }
     }
 
-    /// Waits until so many bytes may have come in.
+    /// Waits until `bytes` may have arrived.
     pub fn admit(&self, bytes: usize) {
         let Some(at) = self.rates.iter().map(|rate| rate.spend(bytes)).max() else { return };
         let wait = at.saturating_duration_since(Instant::now());

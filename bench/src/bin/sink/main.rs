@@ -1,17 +1,16 @@
-//! The sink: a fast false service that counts what arrives and throws it away.
+//! The sink: a fast fake service that counts what arrives and discards it.
 //!
-//! Speaks TLS 1.3 (and plain HTTP) on one loopback port, and answers the calls that uploading
-//! clients make: OCI Object Storage, and a bare S3. Writes its certificate authority to a folder,
-//! says its port on stdout, then one JSON line for every object that was completed. Ends when its
-//! stdin does. It proves nothing about a client: it checks no signature and no rule of the service;
-//! that is the emulator's business.
+//! Accepts TLS 1.3 (and plain HTTP) on one loopback port, and implements the calls of uploading
+//! clients: OCI Object Storage, and a minimal S3. Writes its certificate authority to a folder,
+//! prints its port on stdout, then one JSON line for every completed object. Ends when its stdin
+//! ends. It checks no signature and no rule of the service; the emulator does.
 //!
 //!     sink --dir DIR [--decrypt] [--verify] [--latency 80ms] [--total-rate 20MB/s] [--per-connection-rate R]
 //!
 //! By default the records of a body are counted by their lengths and discarded in the kernel, which
 //! leaves the cores to the client; checksum headers are noted and echoed. With `--decrypt` every
-//! record is read and opened, as any other server does. With `--verify` besides each checksum that
-//! was sent is computed and compared.
+//! record is read and opened, as other servers do. With `--verify` each checksum that was sent is
+//! also computed and compared.
 
 mod check;
 mod http;
@@ -137,7 +136,7 @@ fn serve(socket: TcpStream, number: usize, sink: &Sink) -> io::Result<()> {
     Ok(())
 }
 
-/// A throw-away authority, written to `ca.pem`, and a server certificate by it.
+/// A new authority, written to `ca.pem`, and a server certificate that it has signed.
 fn certificate(dir: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
     let authority_key = KeyPair::generate()?;
     let mut params = CertificateParams::new(Vec::new())?;

@@ -97,7 +97,7 @@ fn bucket(name: &str) -> Answer {
     Answer::new(200).body(JSON, about.to_string())
 }
 
-/// The digests of a part come back as they were sent; what they are worth, `--verify` knows.
+/// The digests of a part are echoed as they were sent; `--verify` checks them.
 fn echoed(mut answer: Answer, body: &Received) -> Answer {
     for (name, value) in &body.claims {
         answer = match name.as_str() {
@@ -111,7 +111,7 @@ fn echoed(mut answer: Answer, body: &Received) -> Answer {
     answer
 }
 
-/// The digests of an object by those of its parts.
+/// The digests of an object, computed from those of its parts.
 fn whole(answer: Answer, upload: &Upload) -> Answer {
     let mut answer = answer.with("last-modified", DATE);
     if let Some(values) = upload.values("content-md5") {

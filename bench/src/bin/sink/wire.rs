@@ -1,4 +1,4 @@
-//! One accepted connection as a stream of plain bytes, of which most can be discarded unseen.
+//! One accepted connection as a stream of plain bytes, most of which can be discarded unread.
 //!
 //! Owns the socket, TLS and the buffer of what was read ahead. Knows nothing of HTTP. Invariant:
 //! `skip` counts exactly the plain bytes that it discards.
@@ -17,18 +17,18 @@ pub struct Wire {
     socket: TcpStream,
     tls: Option<Records>,
     pace: Pace,
-    /// Everything is to be decrypted.
+    /// Whether every record is decrypted.
     whole: bool,
     /// What was read, of which `plain[at..end]` has not been taken.
     plain: Vec<u8>,
     at: usize,
     end: usize,
-    /// Never looked at: the kernel is told to discard, and writes nothing here.
+    /// Buffer for discarded bytes; the kernel writes nothing to it (`MSG_TRUNC`).
     scratch: Vec<u8>,
 }
 
 impl Wire {
-    /// Looks at the first byte: a TLS handshake, or plain HTTP.
+    /// Detects by the first byte whether a TLS handshake or plain HTTP follows.
     pub fn accept(
         mut socket: TcpStream,
         config: Arc<ServerConfig>,
@@ -51,7 +51,7 @@ impl Wire {
         Ok(Wire { socket, tls, pace, whole, plain, at: 0, end: 0, scratch })
     }
 
-    /// What is there to be read; empty at the end of the stream.
+    /// The bytes that can be read now; empty at the end of the stream.
     pub fn fill(&mut self) -> io::Result<&[u8]> {
         while self.at == self.end {
             let more = match &self.tls {
@@ -93,7 +93,7 @@ impl Wire {
         }
     }
 
-    /// Takes so many bytes and gives each piece to `look`.
+    /// Reads `bytes` bytes and passes each piece to `look`.
     pub fn take(&mut self, mut bytes: u64, mut look: impl FnMut(&[u8])) -> io::Result<()> {
         while bytes > 0 {
             let there = self.fill()?;
@@ -108,7 +108,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Discards so many bytes, without looking at them where that can be.
+    /// Discards `bytes` bytes, unread where possible.
     pub fn skip(&mut self, mut bytes: u64) -> io::Result<()> {
         if self.whole {
             return self.take(bytes, |_| ());
@@ -180,7 +180,7 @@ impl Wire {
         Ok(Some(0))
     }
 
-    /// Lets the kernel throw bytes away.
+    /// Discards bytes in the kernel.
     fn discard(&mut self, bytes: usize) -> io::Result<usize> {
         self.pace.admit(bytes);
         let flags = RecvFlags::TRUNC | RecvFlags::WAITALL;
