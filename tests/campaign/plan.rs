@@ -223,7 +223,13 @@ impl Plan {
     /// Whether a request may never complete: a server that reads nothing does not notice that its
     /// client has closed the connection.
     pub fn never_idle(&self) -> bool {
-        self.has(|action| matches!(action, Fault::StallBody { ms: None, .. }))
+        self.has(|action| {
+            matches!(
+                action,
+                // The store handles the second kind only when another request comes.
+                Fault::StallBody { ms: None, .. } | Fault::SilentLateLanding { after: None }
+            )
+        })
     }
 }
 
