@@ -14,6 +14,38 @@ use crate::retry::{Failure, Operation, RetryDecision};
 /// Attempts at a cleanup call that is answered with ambiguous 404s.
 const MAX_CLEANUP_ATTEMPTS: u32 = 10;
 
+/// What the failure of an abort or delete means.
+enum CallEnd {
+    /// Nothing is left to abort or delete.
+    Done,
+    Retry,
+    Failed,
+}
+
+impl CallEnd {
+    fn of(core: &mut Core, call: &ApiCall, decision: RetryDecision) -> CallEnd {
+        match (call, decision) {
+            (ApiCall::Create, decision) => {
+                core.multipart.create_response_lost |= decision == RetryDecision::ResolveOutcome;
+                CallEnd::Done
+            }
+            (_, RetryDecision::AmbiguousNotFound) => {
+                if core.count_not_found(call).count() < MAX_CLEANUP_ATTEMPTS {
+                    CallEnd::Retry
+                } else {
+                    CallEnd::Failed
+                }
+            }
+            // The response to an earlier attempt may have been lost.
+            (ApiCall::Abort { .. } | ApiCall::Delete { .. }, RetryDecision::NotFound) => {
+                CallEnd::Done
+            }
+            (_, decision) if is_retryable(decision) => CallEnd::Retry,
+            _ => CallEnd::Failed,
+        }
+    }
+}
+
 impl Cleanup {
     pub fn abort_upload(mut self, core: &mut Core, upload_id: String) -> State {
         self.aborting = Some(upload_id.clone());
@@ -173,30 +205,18 @@ impl Cleanup {
         decision: RetryDecision,
         failure: &Failure,
     ) -> State {
-        match (&call, decision) {
-            (ApiCall::Create, decision) => {
-                core.multipart.create_response_lost |= decision == RetryDecision::ResolveOutcome;
-                self.on_abort_done(core, None)
-            }
-            (_, RetryDecision::AmbiguousNotFound) => {
-                if core.count_not_found(&call).count() >= MAX_CLEANUP_ATTEMPTS {
-                    return self.on_abort_done(core, Some(failure));
-                }
+        let is_gone = matches!(call, ApiCall::Abort { .. }) && decision == RetryDecision::NotFound;
+        if is_gone && self.doubt.exists() {
+            let why = "its answer was lost, and the upload is closed";
+            return outcome::end_unknown(core, why, self.probe_upload_id);
+        }
+        match CallEnd::of(core, &call, decision) {
+            CallEnd::Done => self.on_abort_done(core, None),
+            CallEnd::Failed => self.on_abort_done(core, Some(failure)),
+            CallEnd::Retry => {
                 Cleanup::schedule(core, call);
                 State::Aborting(self)
             }
-            (ApiCall::Abort { .. }, RetryDecision::NotFound) if self.doubt.exists() => {
-                let why = "its answer was lost, and the upload is closed";
-                outcome::end_unknown(core, why, self.probe_upload_id)
-            }
-            (ApiCall::Abort { .. } | ApiCall::Delete { .. }, RetryDecision::NotFound) => {
-                self.on_abort_done(core, None)
-            }
-            (_, decision) if is_retryable(decision) => {
-                Cleanup::schedule(core, call);
-                State::Aborting(self)
-            }
-            _ => self.on_abort_done(core, Some(failure)),
         }
     }
 
@@ -207,27 +227,13 @@ impl Cleanup {
         decision: RetryDecision,
         failure: &Failure,
     ) -> State {
-        match (&call, decision) {
-            (ApiCall::Create, decision) => {
-                core.multipart.create_response_lost |= decision == RetryDecision::ResolveOutcome;
-                self.on_delete_done(core, None)
-            }
-            (_, RetryDecision::AmbiguousNotFound) => {
-                if core.count_not_found(&call).count() >= MAX_CLEANUP_ATTEMPTS {
-                    return self.on_delete_done(core, Some(failure));
-                }
+        match CallEnd::of(core, &call, decision) {
+            CallEnd::Done => self.on_delete_done(core, None),
+            CallEnd::Failed => self.on_delete_done(core, Some(failure)),
+            CallEnd::Retry => {
                 Cleanup::schedule(core, call);
                 State::Deleting(self)
             }
-            // The response to an earlier attempt may have been lost.
-            (ApiCall::Abort { .. } | ApiCall::Delete { .. }, RetryDecision::NotFound) => {
-                self.on_delete_done(core, None)
-            }
-            (_, decision) if is_retryable(decision) => {
-                Cleanup::schedule(core, call);
-                State::Deleting(self)
-            }
-            _ => self.on_delete_done(core, Some(failure)),
         }
     }
 

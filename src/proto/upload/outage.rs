@@ -85,7 +85,7 @@ pub(super) struct OutageTracker {
     last_end: Option<Now>,
     /// The bucket has answered in this run with anything but an ambiguous 404.
     pub bucket_seen: bool,
-    /// A warning of this run has said that 404s may be spurious.
+    /// A warning of this run has reported that 404s may be spurious.
     spurious_reported: bool,
 }
 
