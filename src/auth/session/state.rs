@@ -19,7 +19,9 @@ use proto::error::Error;
 use proto::key::Key;
 use proto::sign::KeyId;
 use proto::token_lifecycle::events::FileState;
-use proto::token_lifecycle::{Clocks, CredentialOrigin, TokenEvent, TokenInfo, TokenLifecycle};
+use proto::token_lifecycle::{
+    CandidateKey, Clocks, CredentialOrigin, TokenEvent, TokenInfo, TokenLifecycle,
+};
 use proto::units::DisplayTime;
 
 /// Unreadable files are reported only after this long; a login writes them in less.
@@ -196,9 +198,10 @@ impl SharedState {
         let generation = state.credentials.generation + 1;
         let token = token_info(&pair, generation);
         let same_key = pair.same_key(&state.keys);
+        let key = if same_key { CandidateKey::Current } else { CandidateKey::Other };
         if pair.same(&state.keys)
             || state.rejected_keys.contains(&pair.key_id)
-            || !state.lifecycle.is_better_than_current(self.now(), &token, same_key)
+            || !state.lifecycle.is_better_than_current(self.now(), &token, key)
         {
             return false;
         }

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use super::{Clocks, NotThisToken, ProbeResult, RefreshReason, TokenLifecycle, UploadEta};
+use super::{
+    BlockCause, Clocks, NotThisToken, ProbeResult, RefreshReason, TokenLifecycle, UploadEta,
+};
 
 /// An event. Times are durations since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +60,7 @@ pub enum TokenEvent {
         since: Duration,
         /// When the upload gives up.
         until: Duration,
-        /// Whether the credentials are rejected, and not expired.
-        rejected: bool,
+        cause: BlockCause,
         /// The command that starts a new session. The life cycle leaves it empty; the caller fills it in.
         login: String,
     },

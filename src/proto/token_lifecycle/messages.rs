@@ -7,7 +7,7 @@ use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
 use super::events::FileState;
-use super::{CredentialOrigin, NotThisToken, ProbeResult, RefreshReason, TokenEvent};
+use super::{BlockCause, CredentialOrigin, NotThisToken, ProbeResult, RefreshReason, TokenEvent};
 use crate::units::{DisplayDuration, DisplayTime};
 
 // One arm for each event: the function is as long as the list of events.
@@ -51,8 +51,8 @@ impl Display for TokenEvent {
                 f.write_str("probing with a small request whether the credentials are accepted")
             }
             TokenEvent::Probed { how } => fmt_probed(f, *how),
-            TokenEvent::Waiting { since, until, rejected, login } => {
-                fmt_waiting(f, *since, *until, *rejected)?;
+            TokenEvent::Waiting { since, until, cause, login } => {
+                fmt_waiting(f, *since, *until, *cause)?;
                 fmt_login(f, login)
             }
             TokenEvent::ExpiredWhileIdle { login } => {
@@ -138,8 +138,16 @@ fn fmt_probed(f: &mut Formatter<'_>, result: ProbeResult) -> Result {
     })
 }
 
-fn fmt_waiting(f: &mut Formatter<'_>, since: Duration, until: Duration, rejected: bool) -> Result {
-    let why = if rejected { "are refused" } else { "have expired" };
+fn fmt_waiting(
+    f: &mut Formatter<'_>,
+    since: Duration,
+    until: Duration,
+    cause: BlockCause,
+) -> Result {
+    let why = match cause {
+        BlockCause::Expired => "have expired",
+        BlockCause::Rejected => "are refused",
+    };
     write!(
         f,
         "the upload waits since {} because the credentials {why}; it goes on by itself once there \

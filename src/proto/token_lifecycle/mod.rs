@@ -25,8 +25,9 @@ pub use self::events::{CredentialOrigin, TokenEvent};
 use self::health::{Health, HealthInput};
 use self::refresh::RefreshState;
 pub use self::types::{
-    BackgroundTask, Clocks, NotThisToken, On401, ProbeResult, RefreshOutcome, RefreshPolicy,
-    RefreshReason, SignedAttempt, SigningRequest, TokenDecision, TokenInfo,
+    BackgroundTask, BlockCause, CandidateKey, Clocks, NotThisToken, On401, ProbeResult,
+    RefreshOutcome, RefreshPolicy, RefreshReason, SignedAttempt, SigningRequest, TokenDecision,
+    TokenInfo,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -183,7 +184,9 @@ impl TokenLifecycle {
         if timed_out {
             return TokenDecision::TimedOut;
         }
-        self.report_block(now, REPORT_WAIT_AFTER, self.health.is_rejected());
+        let cause =
+            if self.health.is_rejected() { BlockCause::Rejected } else { BlockCause::Expired };
+        self.report_block(now, REPORT_WAIT_AFTER, cause);
         TokenDecision::Wait
     }
 
@@ -194,15 +197,14 @@ impl TokenLifecycle {
         (since, now.monotonic.saturating_sub(since.monotonic))
     }
 
-    /// Warns of a block that has lasted for `after`, once. `rejected`: whether the warning names a
-    /// rejection as the cause, and not an expired token.
-    fn report_block(&mut self, now: Clocks, after: Duration, rejected: bool) {
+    /// Warns of a block that has lasted for `after`, once.
+    fn report_block(&mut self, now: Clocks, after: Duration, cause: BlockCause) {
         let (since, blocked_for) = self.stall(now);
         if blocked_for >= after && !self.health.block().reported {
             self.health.apply(now, HealthInput::Reported);
             let until = since.wall + self.policy.retry_for;
             let (since, login) = (since.wall, String::new());
-            self.events.push(TokenEvent::Waiting { since, until, rejected, login });
+            self.events.push(TokenEvent::Waiting { since, until, cause, login });
         }
     }
 
@@ -275,14 +277,14 @@ impl TokenLifecycle {
         &self,
         now: Clocks,
         candidate: &TokenInfo,
-        same_key: bool,
+        key: CandidateKey,
     ) -> bool {
         let clock = self.clock(now);
         if candidate.expires.is_some_and(|expires| expires <= clock) {
             return false;
         }
         let age = |token: &TokenInfo| (token.expires, token.issued);
-        !same_key || !self.is_usable(now) || age(candidate) >= age(&self.token)
+        key == CandidateKey::Other || !self.is_usable(now) || age(candidate) >= age(&self.token)
     }
 
     /// Replaces the current token.

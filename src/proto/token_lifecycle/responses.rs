@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use super::health::HealthInput;
-use super::{Clocks, NotThisToken, On401, ProbeResult, SignedAttempt, TokenEvent, TokenLifecycle};
+use super::{
+    BlockCause, Clocks, NotThisToken, On401, ProbeResult, SignedAttempt, TokenEvent, TokenLifecycle,
+};
 
 /// The service rejects requests whose date differs more from its clock.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
@@ -31,7 +33,8 @@ impl TokenLifecycle {
         let expired = self.is_expired(now).then_some(NotThisToken::Expired);
         if let Some(stale) = not_this_token.or(expired) {
             self.events.push(TokenEvent::Stale { stale });
-            self.report_block(now, REPORT_RETRIES_AFTER, expired.is_none());
+            let cause = expired.map_or(BlockCause::Rejected, |_| BlockCause::Expired);
+            self.report_block(now, REPORT_RETRIES_AFTER, cause);
             return On401::Retry(stale);
         }
         if !self.health.is_rejected() {

@@ -135,6 +135,24 @@ pub enum NotThisToken {
     Expired,
 }
 
+/// Why the upload is blocked, as the warning about it names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockCause {
+    /// The token has expired.
+    Expired,
+    /// The service rejects requests that the token signs.
+    Rejected,
+}
+
+/// The key that a candidate token belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CandidateKey {
+    /// The key in use.
+    Current,
+    /// Another one, which only a login makes.
+    Other,
+}
+
 /// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeResult {

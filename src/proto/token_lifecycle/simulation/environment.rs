@@ -153,7 +153,7 @@ impl SimEnvironment {
             && self.lifecycle.is_better_than_current(
                 self.now(),
                 &token_info(&self.scenario, 0, end),
-                true,
+                CandidateKey::Current,
             )
         {
             self.adopt(end, CredentialOrigin::Files);
@@ -233,7 +233,7 @@ impl SimEnvironment {
                     && self.lifecycle.is_better_than_current(
                         now,
                         &token_info(&self.scenario, 0, end),
-                        true,
+                        CandidateKey::Current,
                     )
                 {
                     self.adopt(end, CredentialOrigin::Refresh);

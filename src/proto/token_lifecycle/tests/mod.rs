@@ -79,7 +79,8 @@ fn a_wait_is_reported_after_two_seconds_and_once_and_so_is_its_end() {
         assert_eq!(lifecycle.decide(at(second), SigningRequest::Small), TokenDecision::Wait);
         let events = lifecycle.take_events();
         let (since, until) = (secs(WALL + 60), secs(WALL + 60 + 3600));
-        let waiting = TokenEvent::Waiting { since, until, rejected: false, login: String::new() };
+        let waiting =
+            TokenEvent::Waiting { since, until, cause: BlockCause::Expired, login: String::new() };
         assert_eq!(events, if second == 62 { vec![waiting] } else { vec![] });
     }
     lifecycle.adopt(at(90), token_info(2, 60, 150), CredentialOrigin::Files);
@@ -117,13 +118,21 @@ fn an_api_key_does_not_expire_and_is_never_refreshed() {
 fn the_later_of_two_tokens_is_better_unless_the_key_differs_or_the_current_one_is_unusable() {
     let mut lifecycle = token(3600);
     let (later, earlier) = (token_info(2, 3600, 3601), token_info(2, 3600, 3000));
-    assert!(lifecycle.is_better_than_current(at(0), &later, true));
-    assert!(!lifecycle.is_better_than_current(at(0), &earlier, true));
-    assert!(lifecycle.is_better_than_current(at(0), &earlier, false));
-    assert!(!lifecycle.is_better_than_current(at(3000), &earlier, false));
+    assert!(lifecycle.is_better_than_current(at(0), &later, CandidateKey::Current));
+    assert!(!lifecycle.is_better_than_current(at(0), &earlier, CandidateKey::Current));
+    assert!(lifecycle.is_better_than_current(at(0), &earlier, CandidateKey::Other));
+    assert!(!lifecycle.is_better_than_current(at(3000), &earlier, CandidateKey::Other));
     // Of two that expire together, as at the end of a session, the one issued later.
-    assert!(lifecycle.is_better_than_current(at(0), &token_info(2, 3599, 3600), true));
-    assert!(!lifecycle.is_better_than_current(at(0), &token_info(2, 3601, 3600), true));
+    assert!(lifecycle.is_better_than_current(
+        at(0),
+        &token_info(2, 3599, 3600),
+        CandidateKey::Current
+    ));
+    assert!(!lifecycle.is_better_than_current(
+        at(0),
+        &token_info(2, 3601, 3600),
+        CandidateKey::Current
+    ));
     reject(&mut lifecycle, 1);
-    assert!(lifecycle.is_better_than_current(at(1), &earlier, true));
+    assert!(lifecycle.is_better_than_current(at(1), &earlier, CandidateKey::Current));
 }

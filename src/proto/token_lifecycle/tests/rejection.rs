@@ -171,7 +171,9 @@ fn a_wait_for_a_token_that_replaced_a_rejected_one_is_reported() {
         assert_eq!(lifecycle.decide(at(second), SigningRequest::Small), TokenDecision::Wait);
     }
     let events = lifecycle.take_events();
-    let waits = |event: &TokenEvent| matches!(event, TokenEvent::Waiting { rejected: false, .. });
+    let waits = |event: &TokenEvent| {
+        matches!(event, TokenEvent::Waiting { cause: BlockCause::Expired, .. })
+    };
     assert!(events.iter().any(waits), "{events:?}");
     assert!(!coverage::never_taken().contains(&ONLY_SCRIPTED));
 }
