@@ -19,34 +19,60 @@ pub enum AuthMode {
     ApiKey,
     /// By a session token and the key it is bound to.
     SecurityToken,
+    /// By the certificate of the instance that the process runs on.
+    InstancePrincipal,
+    /// By a token of a resource, such as a function.
+    ResourcePrincipal,
+    /// By the service account of a Kubernetes pod.
+    OkeWorkloadIdentity,
+    /// By the certificate of the instance, on behalf of the user of a delegation token.
+    InstanceOboUser,
+    /// By a token of another issuer, exchanged at an identity domain.
+    TokenExchange,
 }
 
 impl AuthMode {
+    /// All modes, in the order of `--help`.
+    pub const ALL: [AuthMode; 7] = [
+        AuthMode::ApiKey,
+        AuthMode::SecurityToken,
+        AuthMode::InstancePrincipal,
+        AuthMode::ResourcePrincipal,
+        AuthMode::OkeWorkloadIdentity,
+        AuthMode::InstanceOboUser,
+        AuthMode::TokenExchange,
+    ];
+
     /// The spelling of `--auth` and `OCI_CLI_AUTH`.
     pub fn name(self) -> &'static str {
         match self {
             AuthMode::ApiKey => "api_key",
             AuthMode::SecurityToken => "security_token",
+            AuthMode::InstancePrincipal => "instance_principal",
+            AuthMode::ResourcePrincipal => "resource_principal",
+            AuthMode::OkeWorkloadIdentity => "oke_workload_identity",
+            AuthMode::InstanceOboUser => "instance_obo_user",
+            AuthMode::TokenExchange => "token_exchange",
         }
     }
 
-    /// Parses the spelling of `--auth` and `OCI_CLI_AUTH`. Fails for modes that are unknown or not
-    /// supported.
+    /// Whether a service of the host names the region, so that no setting has to.
+    pub fn knows_its_region(self) -> bool {
+        matches!(self, AuthMode::InstancePrincipal | AuthMode::InstanceOboUser)
+    }
+
+    /// Parses the spelling of `--auth` and `OCI_CLI_AUTH`. Fails for a mode that does not exist, and
+    /// for `pkcs11`, which needs a library of the device.
     pub fn parse(text: &str) -> Result<AuthMode, Error> {
-        match text {
-            "api_key" => Ok(AuthMode::ApiKey),
-            "security_token" => Ok(AuthMode::SecurityToken),
-            "instance_principal"
-            | "resource_principal"
-            | "instance_obo_user"
-            | "oke_workload_identity"
-            | "pkcs11" => Err(Error::usage(format!(
-                "the authentication mode {text} of the OCI CLI is not supported here yet"
-            ))
-            .with_hint("use --auth api_key or --auth security_token")),
-            _ => Err(Error::usage(format!("unknown authentication mode {text:?}"))
-                .with_hint("there are: api_key, security_token")),
+        let names = AuthMode::ALL.map(AuthMode::name).join(", ");
+        if let Some(mode) = AuthMode::ALL.into_iter().find(|mode| mode.name() == text) {
+            return Ok(mode);
         }
+        let message = match text {
+            "pkcs11" => "the authentication mode pkcs11 of the OCI CLI is not supported".to_owned(),
+            _ => format!("unknown authentication mode {text:?}"),
+        };
+        Err(Error::usage(message).with_hint(format!("there are: {names}")))
     }
 }
 
@@ -117,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_mode_reads_its_own_name() {
-        for mode in [AuthMode::ApiKey, AuthMode::SecurityToken] {
+        for mode in AuthMode::ALL {
             assert_eq!(AuthMode::parse(mode.name()), Ok(mode));
         }
     }
@@ -126,9 +152,9 @@ mod tests {
     fn an_unknown_mode_is_an_error_that_names_the_known_ones() {
         let unknown = AuthMode::parse("kerberos").unwrap_err().to_string();
         assert!(unknown.contains("\"kerberos\"") && unknown.contains("api_key, security_token"));
-        let later = AuthMode::parse("instance_principal").unwrap_err();
-        assert!(later.message.contains("not supported"));
-        assert_eq!(later.kind.exit_code(), 2);
+        let pkcs11 = AuthMode::parse("pkcs11").unwrap_err();
+        assert!(pkcs11.message.contains("not supported"));
+        assert_eq!(pkcs11.kind.exit_code(), 2);
         // The names are exact, as in the OCI CLI.
         assert!(AuthMode::parse("API_KEY").is_err());
     }

@@ -1,7 +1,7 @@
 //! Endpoints: scheme and authority of a service, and an optional prefix of every path.
 //!
 //! Owns the syntax of an endpoint and the choice of one by namespace. Must not know regions or resolve
-//! names. Invariant: an endpoint is `https`, or `http` on a loopback address.
+//! names. Invariant: an endpoint is `https`, `http` on a loopback address, or the metadata service.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -42,6 +42,26 @@ impl Endpoint {
     /// Parses the value of an option such as `--endpoint`; errors name it as `option`. Fails with a usage
     /// error if the text is not a URL, has a user, query or fragment, or is `http` to another machine.
     pub fn parse(option: &str, text: &str) -> Result<Endpoint, Error> {
+        let endpoint = Endpoint::parse_url(option, text)?;
+        if endpoint.https || is_loopback(&endpoint.host) {
+            return Ok(endpoint);
+        }
+        Err(Error::usage(format!(
+            "{option}: http:// is possible to this machine (127.0.0.1) only"
+        ))
+        .with_hint("it must look like https://objectstorage.REGION.oraclecloud.com"))
+    }
+
+    /// Parses the base URL of the metadata service, which may be `http` on any host: the service of an
+    /// instance has a link-local address, and a container reaches it at an address of its host. Slashes at
+    /// its end are ignored. Fails as [`parse`](Endpoint::parse) otherwise.
+    pub fn parse_metadata(option: &str, text: &str) -> Result<Endpoint, Error> {
+        Endpoint::parse_url(option, text.trim().trim_end_matches('/')).map_err(|error| {
+            error.with_hint("it must look like http://169.254.169.254/opc/v2")
+        })
+    }
+
+    fn parse_url(option: &str, text: &str) -> Result<Endpoint, Error> {
         // The error does not quote the text, which may contain a password.
         let usage_error = |reason: &str| {
             Error::usage(format!("{option}: {reason}"))
@@ -76,9 +96,6 @@ impl Endpoint {
             ));
         }
         let (host, port) = host_and_port(&authority).map_err(usage_error)?;
-        if !https && !is_loopback(&host) {
-            return Err(usage_error("http:// is possible to this machine (127.0.0.1) only"));
-        }
         let default = if https { 443 } else { 80 };
         let port = port.unwrap_or(default);
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };

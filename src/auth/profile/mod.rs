@@ -5,8 +5,10 @@
 //! every missing or malformed value is an error before anything is sent.
 
 mod config;
+mod credential_source;
 mod ini;
 mod login;
+mod principal;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,13 +16,17 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::credential_source::{
+    CredentialSource, InstancePrincipal, KeySource, OkeWorkloadIdentity, PrivateKey, ResourceKey,
+    ResourceKeyVersion, ResourcePrincipal, ResourceTokenService, TextOrFile, TokenExchange,
+};
 pub use self::ini::{DEFAULT, ParseError, Profiles, Section};
 use self::login::Login;
 use super::options::{AuthMode, ServiceOptions, Setting};
 use crate::auth::environment::Environment;
 use proto::endpoint::{Endpoint, ObjectStorage};
 use proto::error::Error;
-use proto::region::Region;
+use proto::region::{HostVariant, Region, RegionSources};
 
 /// The value that `oci session authenticate --public-key-file-path` writes for the user to replace.
 const PLACEHOLDER: &str = "Update_private_key_path";
@@ -33,16 +39,18 @@ pub struct Identity {
     /// The config file; `None` if the environment contained everything.
     pub config_file: Option<PathBuf>,
     pub credentials: CredentialSource,
-    pub key: KeySource,
-    /// Decrypts the private key.
-    pub passphrase: Option<Zeroizing<String>>,
     /// The OCID of the tenancy, if the profile has it.
     pub tenancy: Option<String>,
     /// The OCID of the user, if the profile has it.
     pub user: Option<String>,
     /// The name of the region, if it is known.
     pub region: Option<String>,
-    pub object_storage: ObjectStorage,
+    /// Object Storage; `None` if only the metadata service of the instance knows the region.
+    pub object_storage: Option<ObjectStorage>,
+    /// The variant of the host names, for a region that the metadata service names.
+    pub host_variant: HostVariant,
+    /// The definitions of regions besides the built-in table.
+    pub region_sources: RegionSources,
     /// The auth service; `None` if neither a region nor `--auth-endpoint` is given.
     pub auth: Option<Endpoint>,
     /// A token with less time left is refreshed.
@@ -54,56 +62,31 @@ pub struct Identity {
     login: Login,
 }
 
-/// The place of the private key.
-#[derive(Clone, PartialEq, Eq)]
-pub enum KeySource {
-    File(PathBuf),
-    /// The key itself in PEM, from OCI_CLI_KEY_CONTENT.
-    Content(Zeroizing<String>),
-}
-
-/// Names the key in a message.
-impl fmt::Display for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeySource::File(file) => file.display().fmt(f),
-            KeySource::Content(_) => f.write_str("OCI_CLI_KEY_CONTENT"),
-        }
-    }
-}
-
-impl fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The kind of credentials that sign requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialSource {
-    /// The OCIDs of tenancy and user, and the fingerprint that the profile states for the key.
-    ApiKey { tenancy: String, user: String, fingerprint: String },
-    /// A session token; the file is not read yet.
-    SecurityToken { token_file: PathBuf },
-}
-
 impl Identity {
     /// Resolves the identity. Fails if a value is missing or malformed, or if the config file
     /// cannot be read.
     pub fn resolve(options: &ServiceOptions, environment: &Environment) -> Result<Identity, Error> {
         let settings = config::ProfileSettings::read(options, environment)?;
         let mut login = login(&settings, environment);
-        let key = key(&settings, environment)?;
         let credentials = match mode(options, &settings)? {
-            AuthMode::ApiKey => api_key(&settings)?,
+            AuthMode::ApiKey => {
+                let key = private_key(&settings, environment)?;
+                api_key(&settings, key)?
+            }
             AuthMode::SecurityToken => CredentialSource::SecurityToken {
+                key: private_key(&settings, environment)?,
                 token_file: settings.path("security_token_file", environment).ok_or_else(|| {
                     Error::usage(format!("{settings} has no security_token_file"))
                         .with_hint(login.hint())
                 })?,
             },
+            mode => principal::source(mode, options, environment, &settings)?,
         };
         let endpoints = EndpointLookup::find(options, environment, &settings)?;
+        if endpoints.object_storage.is_none() && !credentials.mode().knows_its_region() {
+            return Err(Error::usage(format!("{settings} has no region"))
+                .with_hint("add region = us-ashburn-1 or the like to it, or give --region"));
+        }
         login.region.clone_from(&endpoints.region);
         let mut warnings = options.warnings.clone();
         warnings.extend(endpoints.warnings);
@@ -115,24 +98,19 @@ impl Identity {
         }
         if environment.var("OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING") != Some("True") {
             warnings.extend(settings.file.as_deref().and_then(config::too_open));
-            if let KeySource::File(file) = &key {
-                warnings.extend(config::too_open(file));
-            }
-            if let CredentialSource::SecurityToken { token_file } = &credentials {
-                warnings.extend(config::too_open(token_file));
-            }
+            let files = credentials.secret_files();
+            warnings.extend(files.into_iter().filter_map(config::too_open));
         }
-        let passphrase = settings.value("pass_phrase").or_else(|| settings.value("passphrase"));
         Ok(Identity {
-            passphrase: passphrase.map(|text| Zeroizing::new(text.to_owned())),
             tenancy: settings.value("tenancy").map(str::to_owned),
             user: settings.value("user").map(str::to_owned),
             profile: settings.profile,
             config_file: settings.file,
             credentials,
-            key,
             region: endpoints.region,
             object_storage: endpoints.object_storage,
+            host_variant: options.host_variant.clone(),
+            region_sources: config::region_sources(environment),
             auth: endpoints.auth,
             refresh_before: options.refresh_before,
             no_refresh: options.no_refresh,
@@ -154,7 +132,6 @@ impl fmt::Debug for Identity {
             .field("profile", &self.profile)
             .field("config_file", &self.config_file)
             .field("credentials", &self.credentials)
-            .field("key", &self.key)
             .field("object_storage", &self.object_storage)
             .field("auth", &self.auth)
             .finish_non_exhaustive()
@@ -198,7 +175,19 @@ fn login(settings: &config::ProfileSettings, environment: &Environment) -> Login
     Login { profile, session_profile, config_file, region: None }
 }
 
-fn key(settings: &config::ProfileSettings, environment: &Environment) -> Result<KeySource, Error> {
+fn private_key(
+    settings: &config::ProfileSettings,
+    environment: &Environment,
+) -> Result<PrivateKey, Error> {
+    let passphrase = settings.value("pass_phrase").or_else(|| settings.value("passphrase"));
+    let passphrase = passphrase.map(|text| Zeroizing::new(text.to_owned()));
+    Ok(PrivateKey { source: key_source(settings, environment)?, passphrase })
+}
+
+fn key_source(
+    settings: &config::ProfileSettings,
+    environment: &Environment,
+) -> Result<KeySource, Error> {
     if settings.in_file("key_content") {
         return Err(Error::usage(format!("{settings} has key_content, which no file may hold"))
             .with_hint("write the key to a file of its own and name it as key_file"));
@@ -218,7 +207,10 @@ fn key(settings: &config::ProfileSettings, environment: &Environment) -> Result<
     }
 }
 
-fn api_key(settings: &config::ProfileSettings) -> Result<CredentialSource, Error> {
+fn api_key(
+    settings: &config::ProfileSettings,
+    key: PrivateKey,
+) -> Result<CredentialSource, Error> {
     let required = |key: &str, variable: &str, is_valid: fn(&str) -> bool, form: &str| {
         let value = settings.value(key).ok_or_else(|| {
             Error::usage(format!("{settings} has no {key}, which an API key needs"))
@@ -234,6 +226,7 @@ fn api_key(settings: &config::ProfileSettings) -> Result<CredentialSource, Error
     let ocid = "ocid1.KIND.REALM.[REGION].UNIQUE";
     let pairs = "12:34:..:ef, sixteen pairs of lower-case hex digits";
     Ok(CredentialSource::ApiKey {
+        key,
         tenancy: required("tenancy", "OCI_CLI_TENANCY", is_ocid, ocid)?,
         user: required("user", "OCI_CLI_USER", is_ocid, ocid)?,
         fingerprint: required("fingerprint", "OCI_CLI_FINGERPRINT", is_fingerprint, pairs)?,
@@ -259,7 +252,8 @@ fn is_fingerprint(text: &str) -> bool {
 /// The endpoints of Object Storage and of the auth service.
 struct EndpointLookup {
     region: Option<String>,
-    object_storage: ObjectStorage,
+    /// `None` if neither an endpoint nor a region is configured.
+    object_storage: Option<ObjectStorage>,
     auth: Option<Endpoint>,
     warnings: Vec<String>,
 }
@@ -291,12 +285,9 @@ impl EndpointLookup {
             None => (None, Vec::new()),
         };
         let object_storage = match (endpoint, &region) {
-            (Some(endpoint), _) => ObjectStorage::at(endpoint),
-            (None, Some(region)) => region.object_storage(&options.host_variant)?,
-            (None, None) => {
-                return Err(Error::usage(format!("{settings} has no region"))
-                    .with_hint("add region = us-ashburn-1 or the like to it, or give --region"));
-            }
+            (Some(endpoint), _) => Some(ObjectStorage::at(endpoint)),
+            (None, Some(region)) => Some(region.object_storage(&options.host_variant)?),
+            (None, None) => None,
         };
         let auth = auth_endpoint.or_else(|| region.as_ref().map(Region::auth));
         let region = region.map(|region| {

@@ -85,7 +85,7 @@ fn a_profile_with_an_api_key_is_read_completely() {
         }
     );
     assert_eq!(identity.key, KeySource::File(home.path().join("key.pem")));
-    assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("a ; b"));
+    assert_eq!(passphrase(&identity).map(|text| text.as_str()), Some("a ; b"));
     assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
     assert_eq!(identity.auth.unwrap().host, "auth.us-ashburn-1.oraclecloud.com");
     assert_eq!((identity.profile.as_str(), identity.warnings.len()), ("DEFAULT", 0));
@@ -207,7 +207,7 @@ fn each_variable_overrides_its_key_and_nothing_else() {
     assert_eq!(identity.user.as_deref(), Some(other));
     assert_eq!(identity.tenancy.as_deref(), Some(TENANCY));
     assert_eq!(identity.key, KeySource::File(home.path().join("other.pem")));
-    assert_eq!(identity.passphrase.as_ref().map(|text| text.as_str()), Some("hunter2"));
+    assert_eq!(passphrase(&identity).map(|text| text.as_str()), Some("hunter2"));
     assert!(!format!("{identity:?} {environment:?}").contains("hunter2"));
 }
 
