@@ -46,19 +46,16 @@ impl Endpoint {
         if endpoint.https || is_loopback(&endpoint.host) {
             return Ok(endpoint);
         }
-        Err(Error::usage(format!(
-            "{option}: http:// is possible to this machine (127.0.0.1) only"
-        ))
-        .with_hint("it must look like https://objectstorage.REGION.oraclecloud.com"))
+        Err(Error::usage(format!("{option}: http:// is possible to this machine (127.0.0.1) only"))
+            .with_hint("it must look like https://objectstorage.REGION.oraclecloud.com"))
     }
 
     /// Parses the base URL of the metadata service, which may be `http` on any host: the service of an
     /// instance has a link-local address, and a container reaches it at an address of its host. Slashes at
     /// its end are ignored. Fails as [`parse`](Endpoint::parse) otherwise.
     pub fn parse_metadata(option: &str, text: &str) -> Result<Endpoint, Error> {
-        Endpoint::parse_url(option, text.trim().trim_end_matches('/')).map_err(|error| {
-            error.with_hint("it must look like http://169.254.169.254/opc/v2")
-        })
+        Endpoint::parse_url(option, text.trim().trim_end_matches('/'))
+            .map_err(|error| error.with_hint("it must look like http://169.254.169.254/opc/v2"))
     }
 
     fn parse_url(option: &str, text: &str) -> Result<Endpoint, Error> {

@@ -87,8 +87,8 @@ impl Client {
         for warning in transport.warnings() {
             reporter.warn(warning);
         }
-        let endpoint = identity.object_storage.clone();
         let session = Arc::new(Session::open(identity)?);
+        let endpoint = session.object_storage().clone();
         let session_reporter = reporter.clone();
         session.start_background_refresh(RefreshConfig {
             transport: Arc::new(SessionTransport { transport: transport.clone() }),

@@ -126,7 +126,10 @@ pub struct InstancePrincipal {
 #[derive(Clone, PartialEq, Eq)]
 pub enum TextOrFile {
     /// The text, and the variable that contains it.
-    Text { text: Zeroizing<String>, variable: &'static str },
+    Text {
+        text: Zeroizing<String>,
+        variable: &'static str,
+    },
     File(PathBuf),
 }
 

@@ -207,10 +207,7 @@ fn key_source(
     }
 }
 
-fn api_key(
-    settings: &config::ProfileSettings,
-    key: PrivateKey,
-) -> Result<CredentialSource, Error> {
+fn api_key(settings: &config::ProfileSettings, key: PrivateKey) -> Result<CredentialSource, Error> {
     let required = |key: &str, variable: &str, is_valid: fn(&str) -> bool, form: &str| {
         let value = settings.value(key).ok_or_else(|| {
             Error::usage(format!("{settings} has no {key}, which an API key needs"))

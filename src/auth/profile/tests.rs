@@ -68,6 +68,17 @@ fn given(text: &str) -> Option<Setting> {
     Some(Setting::new(text, "--option"))
 }
 
+fn key_source(identity: &Identity) -> &KeySource {
+    &identity.credentials.private_key().unwrap().source
+}
+
+fn token_file_of(credentials: &CredentialSource) -> Option<&Path> {
+    match credentials {
+        CredentialSource::SecurityToken { token_file, .. } => Some(token_file),
+        _ => None,
+    }
+}
+
 fn profile(name: &str) -> ServiceOptions {
     ServiceOptions { profile: given(name), ..options() }
 }
@@ -76,17 +87,22 @@ fn profile(name: &str) -> ServiceOptions {
 fn a_profile_with_an_api_key_is_read_completely() {
     let home = Home::with(&format!("{}pass_phrase = a ; b\n", api_key_profile()));
     let identity = home.resolve(&options()).unwrap();
+    let key = identity.credentials.private_key().unwrap().clone();
     assert_eq!(
         identity.credentials,
         CredentialSource::ApiKey {
+            key: key.clone(),
             tenancy: TENANCY.into(),
             user: USER.into(),
             fingerprint: FINGERPRINT.into()
         }
     );
-    assert_eq!(identity.key, KeySource::File(home.path().join("key.pem")));
-    assert_eq!(passphrase(&identity).map(|text| text.as_str()), Some("a ; b"));
-    assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
+    assert_eq!(*key_source(&identity), KeySource::File(home.path().join("key.pem")));
+    assert_eq!(key.passphrase.as_ref().map(|text| text.as_str()), Some("a ; b"));
+    assert_eq!(
+        identity.object_storage.unwrap().general.host,
+        "objectstorage.us-ashburn-1.oraclecloud.com"
+    );
     assert_eq!(identity.auth.unwrap().host, "auth.us-ashburn-1.oraclecloud.com");
     assert_eq!((identity.profile.as_str(), identity.warnings.len()), ("DEFAULT", 0));
 }
@@ -96,10 +112,7 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     let home = Home::with(&format!("{}{SESSION}", api_key_profile()));
     let token_file = home.path().join("token");
     let identity = home.resolve(&profile("S")).unwrap();
-    assert_eq!(
-        identity.credentials,
-        CredentialSource::SecurityToken { token_file: token_file.clone() }
-    );
+    assert_eq!(token_file_of(&identity.credentials), Some(token_file.as_path()));
     let login = "`oci session authenticate --profile-name S --region us-phoenix-1`";
     assert_eq!(identity.login_command(), format!("begin a new session with {login}"));
     assert_eq!(identity.auth.unwrap().host, "auth.us-phoenix-1.oraclecloud.com");
@@ -109,7 +122,7 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     let path = token_file.to_str().unwrap();
     let environment = home.environment(&[("OCI_CLI_SECURITY_TOKEN_FILE", path)]);
     let identity = Identity::resolve(&options(), &environment).unwrap();
-    assert_eq!(identity.credentials, CredentialSource::SecurityToken { token_file });
+    assert_eq!(token_file_of(&identity.credentials), Some(token_file.as_path()));
 }
 
 /// A home with a session in DEFAULT and profiles that inherit it.
@@ -126,8 +139,8 @@ fn session_in_default() -> Home {
 fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
     let home = session_in_default();
     let token = |name: &str| match home.resolve(&profile(name)).unwrap().credentials {
-        CredentialSource::SecurityToken { token_file } => Some(token_file),
-        CredentialSource::ApiKey { .. } => None,
+        CredentialSource::SecurityToken { token_file, .. } => Some(token_file),
+        _ => None,
     };
     assert_eq!(token("DEFAULT"), Some(home.path().join("token")));
     assert_eq!(token("PLAIN"), Some(home.path().join("token")));
@@ -141,7 +154,7 @@ fn a_profile_with_a_user_of_its_own_is_an_api_key_s_whatever_it_inherits() {
     let all = [&all[..], &[("OCI_CLI_FINGERPRINT", FINGERPRINT)]].concat();
     assert!(matches!(with(&all, "PLAIN"), CredentialSource::ApiKey { .. }));
     let named = with(&[("OCI_CLI_SECURITY_TOKEN_FILE", "/t")], "BACKUP");
-    assert_eq!(named, CredentialSource::SecurityToken { token_file: "/t".into() });
+    assert_eq!(token_file_of(&named), Some(Path::new("/t")));
 }
 
 #[test]
@@ -206,8 +219,11 @@ fn each_variable_overrides_its_key_and_nothing_else() {
     let identity = Identity::resolve(&options(), &environment).unwrap();
     assert_eq!(identity.user.as_deref(), Some(other));
     assert_eq!(identity.tenancy.as_deref(), Some(TENANCY));
-    assert_eq!(identity.key, KeySource::File(home.path().join("other.pem")));
-    assert_eq!(passphrase(&identity).map(|text| text.as_str()), Some("hunter2"));
+    assert_eq!(*key_source(&identity), KeySource::File(home.path().join("other.pem")));
+    assert_eq!(
+        identity.credentials.private_key().unwrap().passphrase.as_ref().map(|text| text.as_str()),
+        Some("hunter2")
+    );
     assert!(!format!("{identity:?} {environment:?}").contains("hunter2"));
 }
 
@@ -224,7 +240,7 @@ fn the_config_file_is_not_read_when_the_environment_is_complete() {
     let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
     assert_eq!(identity.config_file, None);
     assert_eq!(
-        identity.object_storage.general.host,
+        identity.object_storage.unwrap().general.host,
         "objectstorage.eu-frankfurt-1.oraclecloud.com"
     );
     for missing in 0..all.len() {
@@ -249,21 +265,18 @@ fn the_content_of_a_key_comes_before_a_file() {
         |vars: &[(&str, &str)]| Identity::resolve(&options, &home.environment(vars)).unwrap();
     let content = KeySource::Content(Zeroizing::new("-----BEGIN secret".to_owned()));
     let identity = resolve(&vars);
-    assert_eq!((&identity.key, &identity.config_file), (&content, &None));
-    assert!(!format!("{identity:?} {}", identity.key).contains("secret"));
+    assert_eq!((key_source(&identity), &identity.config_file), (&content, &None));
+    assert!(!format!("{identity:?} {}", key_source(&identity)).contains("secret"));
     vars.push(("OCI_CLI_KEY_FILE", "/k.pem"));
-    assert_eq!(resolve(&vars).key, content);
+    assert_eq!(*key_source(&resolve(&vars)), content);
     vars.remove(3);
-    assert_eq!(resolve(&vars).key, KeySource::File("/k.pem".into()));
+    assert_eq!(*key_source(&resolve(&vars)), KeySource::File("/k.pem".into()));
     // With an endpoint no region is needed.
     let endpoint = ServiceOptions { endpoint: given("https://e"), ..ServiceOptions::default() };
     let identity = Identity::resolve(&endpoint, &home.environment(&vars)).unwrap();
-    assert_eq!(identity.object_storage.to_string(), "https://e");
+    assert_eq!(identity.object_storage.as_ref().unwrap().to_string(), "https://e");
     let token = [vars[2], ("OCI_CLI_KEY_CONTENT", "x"), ("OCI_CLI_SECURITY_TOKEN_FILE", "/t")];
-    assert_eq!(
-        resolve(&token).credentials,
-        CredentialSource::SecurityToken { token_file: "/t".into() }
-    );
+    assert_eq!(token_file_of(&resolve(&token).credentials), Some(Path::new("/t")));
 }
 
 #[test]
@@ -273,10 +286,7 @@ fn a_session_in_the_environment_needs_no_config_file() {
     let options = ServiceOptions { region: given("FRA"), ..options() };
     let identity = Identity::resolve(&options, &home.environment(&all)).unwrap();
     assert_eq!(identity.config_file, None);
-    assert_eq!(
-        identity.credentials,
-        CredentialSource::SecurityToken { token_file: "/token".into() }
-    );
+    assert_eq!(token_file_of(&identity.credentials), Some(Path::new("/token")));
     let error = |options: &ServiceOptions, vars: &[(&str, &str)]| {
         Identity::resolve(options, &home.environment(vars)).unwrap_err().message
     };
@@ -291,7 +301,7 @@ fn which_config_file_is_read_follows_the_rule_of_the_sdk() {
     let region = |environment: &Environment, options: &ServiceOptions| {
         let identity = Identity::resolve(options, environment)?;
         Ok::<String, Error>(
-            identity.object_storage.general.host.split('.').nth(1).unwrap().to_owned(),
+            identity.object_storage.unwrap().general.host.split('.').nth(1).unwrap().to_owned(),
         )
     };
     let write = |path: &str, region: &str| {
@@ -375,7 +385,7 @@ fn an_endpoint_makes_the_region_unnecessary_and_overrides_it() {
     let endpoint = given("http://127.0.0.1:81");
     let options = ServiceOptions { endpoint, ..options() };
     let identity = Home::with(&config).resolve(&options).unwrap();
-    assert_eq!(identity.object_storage.to_string(), "http://127.0.0.1:81");
+    assert_eq!(identity.object_storage.as_ref().unwrap().to_string(), "http://127.0.0.1:81");
     assert!(identity.auth.is_some());
     let identity = Home::with(&config.replace("region=", "x=")).resolve(&options).unwrap();
     assert_eq!(identity.auth, None);
@@ -394,7 +404,7 @@ fn an_unknown_region_is_an_error_only_if_it_is_needed() {
     assert!(home.error(&named).contains("--option: "));
     let endpoint = ServiceOptions { endpoint: given("https://e"), ..options() };
     let identity = home.resolve(&endpoint).unwrap();
-    assert_eq!(identity.object_storage.to_string(), "https://e");
+    assert_eq!(identity.object_storage.as_ref().unwrap().to_string(), "https://e");
     assert_eq!((identity.region, identity.auth), (None, None));
     assert!(identity.warnings[0].contains("the region is left out"), "{:?}", identity.warnings);
 }
@@ -403,7 +413,10 @@ fn an_unknown_region_is_an_error_only_if_it_is_needed() {
 fn an_endpoint_in_the_config_file_is_a_warning() {
     let home = Home::with(&format!("{}endpoint = https://e\n", api_key_profile()));
     let identity = home.resolve(&options()).unwrap();
-    assert_eq!(identity.object_storage.general.host, "objectstorage.us-ashburn-1.oraclecloud.com");
+    assert_eq!(
+        identity.object_storage.unwrap().general.host,
+        "objectstorage.us-ashburn-1.oraclecloud.com"
+    );
     assert!(identity.warnings[0].contains("endpoint has no effect"), "{:?}", identity.warnings);
 }
 
@@ -414,10 +427,10 @@ fn a_host_variant_applies_to_the_region_and_an_endpoint_overrides_it() {
     let options = ServiceOptions { host_variant, ..options() };
     let storage = home.resolve(&options).unwrap().object_storage;
     let host = "ax.objectstorage.us-ashburn-1.oci.customer-oci.com";
-    assert_eq!(storage.endpoint("/n/ax/b/c").unwrap().host, host);
+    assert_eq!(storage.as_ref().unwrap().endpoint("/n/ax/b/c").unwrap().host, host);
     let options = ServiceOptions { endpoint: given("https://e/oci"), ..options };
     let storage = home.resolve(&options).unwrap().object_storage;
-    assert_eq!(storage.to_string(), "https://e/oci");
+    assert_eq!(storage.as_ref().unwrap().to_string(), "https://e/oci");
 }
 
 #[test]
@@ -429,9 +442,9 @@ fn regions_can_be_defined_in_the_home_and_in_the_environment() {
     let home = Home::with(&config);
     let environment = home.environment(&[("OCI_REGION_METADATA", new)]);
     let identity = Identity::resolve(&options(), &environment).unwrap();
-    assert_eq!(identity.object_storage.general.host, expected);
+    assert_eq!(identity.object_storage.unwrap().general.host, expected);
     home.write(".oci/regions-config.json", &format!("[{new}]"));
-    assert_eq!(home.resolve(&options()).unwrap().object_storage.general.host, expected);
+    assert_eq!(home.resolve(&options()).unwrap().object_storage.unwrap().general.host, expected);
 }
 
 #[test]

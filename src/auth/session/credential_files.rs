@@ -1,8 +1,8 @@
-//! Reads the key file and the token file together.
+//! Reads the files that hold credentials: keys, tokens, pass phrases and delegation tokens.
 //!
-//! Owns every read of the two files. Must not compare an expiry with a clock, nor decide what a
-//! read error means for the session. Invariant: the key and the token of a `KeyAndToken` were on
-//! disk at the same time, and the token is bound to the key if the token names a key.
+//! Owns every read of these files, and the stamps that show a change. Must not compare an expiry with
+//! a clock, nor decide what a read error means for the session. Invariant: what a `KeyAndToken` was
+//! read from was on disk at the same time, and the token is bound to the key if it names a key.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -14,11 +14,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
-use crate::auth::profile::{CredentialSource, Identity, KeySource};
+use super::key_and_token::{DelegationToken, KeyAndToken};
+use crate::auth::profile::{
+    CredentialSource, Identity, KeySource, PrivateKey, ResourcePrincipal, TextOrFile,
+};
 use proto::error::Error;
 use proto::key::{Key, KeyError, MAX_FILE};
 use proto::sign::KeyId;
 use proto::token::Token;
+
+/// Bytes; a token has 2 to 4 KiB.
+const MAX_TOKEN_FILE: usize = 64 * 1024;
 
 /// What `stat` reports of a file. A change of it shows that the file changed, without a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,36 +35,60 @@ struct FileStamp {
     modified: (i64, i64),
 }
 
-/// The stamps of both files; `None` for a file that does not exist or is not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileSnapshot {
-    key: Option<FileStamp>,
-    token: Option<FileStamp>,
-}
+/// The stamps of the files; `None` for a file that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileSnapshot(Vec<Option<FileStamp>>);
 
 impl FileSnapshot {
     pub(super) fn of(identity: &Identity) -> FileSnapshot {
-        let token = match &identity.credentials {
-            CredentialSource::SecurityToken { token_file } => stamp(token_file),
-            CredentialSource::ApiKey { .. } => None,
-        };
-        let key = match &identity.key {
-            KeySource::File(file) => stamp(file),
-            KeySource::Content(_) => None,
-        };
-        FileSnapshot { key, token }
+        FileSnapshot(watched(&identity.credentials).into_iter().map(stamp).collect())
     }
 
-    /// Whether both files were last changed more than 2 s before `now`, so that the next change
-    /// gets another modification time.
+    /// Whether all files were last changed more than 2 s before `now`, so that the next change gets
+    /// another modification time.
     pub(super) fn is_stable(&self, now: SystemTime) -> bool {
         /// The coarsest resolution of modification times among file systems (FAT).
         const MTIME_GRANULARITY: Duration = Duration::from_secs(2);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        [self.key, self.token].into_iter().flatten().all(|stamp| {
+        self.0.iter().flatten().all(|stamp| {
             let seconds = u64::try_from(stamp.modified.0).unwrap_or(0);
             Duration::from_secs(seconds) + MTIME_GRANULARITY < now
         })
+    }
+}
+
+/// The files whose change replaces the credentials.
+fn watched(credentials: &CredentialSource) -> Vec<&Path> {
+    fn file(value: &TextOrFile) -> Option<&Path> {
+        match value {
+            TextOrFile::File(path) => Some(path),
+            TextOrFile::Text { .. } => None,
+        }
+    }
+    fn key_file(key: &PrivateKey) -> Option<&Path> {
+        match &key.source {
+            KeySource::File(path) => Some(path),
+            KeySource::Content(_) => None,
+        }
+    }
+    match credentials {
+        CredentialSource::ApiKey { key, .. } => key_file(key).into_iter().collect(),
+        CredentialSource::SecurityToken { key, token_file } => {
+            key_file(key).into_iter().chain([token_file.as_path()]).collect()
+        }
+        CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey {
+            token,
+            key,
+            passphrase,
+        }) => [Some(token), Some(key), passphrase.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(file)
+            .collect(),
+        CredentialSource::InstanceOboUser { delegation_token_file, .. } => {
+            vec![delegation_token_file]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -72,38 +102,7 @@ fn stamp(path: &Path) -> Option<FileStamp> {
     })
 }
 
-/// A key and, with a session token, the token that is bound to it.
-pub(super) struct KeyAndToken {
-    pub key: Arc<Key>,
-    pub token: Option<Token>,
-    pub key_id: KeyId,
-    /// The contents of the key file; two keys are the same if their files are.
-    key_text: Zeroizing<Vec<u8>>,
-}
-
-impl KeyAndToken {
-    /// The same key with another token of the same session.
-    pub(super) fn with_token(&self, token: Token) -> KeyAndToken {
-        KeyAndToken {
-            key: Arc::clone(&self.key),
-            key_id: KeyId::security_token(token.secret()),
-            token: Some(token),
-            key_text: self.key_text.clone(),
-        }
-    }
-
-    /// Whether key and token are both those of `other`.
-    pub(super) fn same(&self, other: &KeyAndToken) -> bool {
-        self.key_id == other.key_id && self.key_text == other.key_text
-    }
-
-    /// Whether the key is that of `other`.
-    pub(super) fn same_key(&self, other: &KeyAndToken) -> bool {
-        self.key_text == other.key_text
-    }
-}
-
-/// Why key and token could not be read.
+/// Why credentials could not be read.
 #[derive(Debug)]
 pub(super) struct ReadError {
     /// Whether the cause may be that another process is writing the files.
@@ -116,33 +115,23 @@ impl ReadError {
         ReadError { transient: true, error }
     }
 
-    fn permanent(error: Error) -> ReadError {
+    pub(super) fn permanent(error: Error) -> ReadError {
         ReadError { transient: false, error }
     }
 }
 
-/// Reads the files of an identity. The key is parsed only if it differs from that of `previous`,
-/// because decrypting a key is slow.
+/// The key and token that the files hold now, and what else signs a request. `previous` is the value
+/// in use: a key is parsed only if it differs from that one, because decrypting a key is slow, and a
+/// token that a service issued is taken over from it. Fails if a file cannot be read or parsed, or if
+/// the files changed meanwhile.
 pub(super) fn read(
     identity: &Identity,
     previous: Option<&KeyAndToken>,
 ) -> Result<KeyAndToken, ReadError> {
     let snapshot = FileSnapshot::of(identity);
-    let key_text = read_key(&identity.key)?;
-    let key = match previous {
-        Some(previous) if previous.key_text == key_text => Arc::clone(&previous.key),
-        _ => parse_key(identity, &key_text)?,
-    };
-    let (token, key_id) = match &identity.credentials {
-        CredentialSource::SecurityToken { token_file } => {
-            let token = read_token(identity, token_file)?;
-            if !token.matches_key(&key.modulus()) {
-                return Err(ReadError::transient(mismatch(identity, &token_file.display())));
-            }
-            let key_id = KeyId::security_token(token.secret());
-            (Some(token), key_id)
-        }
-        CredentialSource::ApiKey { tenancy, user, fingerprint } => {
+    let pair = match &identity.credentials {
+        CredentialSource::ApiKey { key, tenancy, user, fingerprint } => {
+            let (key, key_text) = read_key(key, previous)?;
             // The fingerprint in the profile belongs to the key that was in the file at the start
             // of the run. A key that replaces it is sent with its own fingerprint.
             let key_id = match previous {
@@ -150,13 +139,41 @@ pub(super) fn read(
                 Some(_) => KeyId::api_key(tenancy, user, key.fingerprint()),
                 None => KeyId::api_key(tenancy, user, fingerprint),
             };
-            (None, key_id)
+            KeyAndToken { key, token: None, key_id, key_text, delegation_token: None }
         }
+        CredentialSource::SecurityToken { key: private_key, token_file } => {
+            let (key, key_text) = read_key(private_key, previous)?;
+            let token = read_token(identity, token_file)?;
+            if !token.matches_key(&key.modulus()) {
+                let error = mismatch(identity, &token_file.display(), &private_key.source);
+                return Err(ReadError::transient(error));
+            }
+            KeyAndToken::issued(key, key_text, token)
+        }
+        CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey {
+            token,
+            key,
+            passphrase,
+        }) => read_resource_principal(token, key, passphrase.as_ref(), previous)?,
+        CredentialSource::InstanceOboUser { delegation_token_file, .. } => {
+            let token = read_delegation_token(delegation_token_file)?;
+            issued_before(previous)?.with_delegation_token(token)
+        }
+        _ => issued_before(previous)?.clone(),
     };
     if FileSnapshot::of(identity) != snapshot {
-        return Err(ReadError::transient(mismatch(identity, &identity.key)));
+        return Err(ReadError::transient(Error::credentials(
+            "the files of the credentials changed while they were read",
+        )));
     }
-    Ok(KeyAndToken { key, token, key_id, key_text })
+    Ok(pair)
+}
+
+/// The value that a service issued before.
+fn issued_before(previous: Option<&KeyAndToken>) -> Result<&KeyAndToken, ReadError> {
+    previous.ok_or_else(|| {
+        ReadError::permanent(Error::credentials("no token has been issued for this run yet"))
+    })
 }
 
 /// The key and the token, read independently, so that the errors of both can be shown.
@@ -166,18 +183,44 @@ pub(super) struct Inspection {
     pub token: Result<Token, Error>,
 }
 
-pub(super) fn inspect(identity: &Identity) -> Inspection {
-    let key = read_key(&identity.key).and_then(|text| parse_key(identity, &text));
+/// Reads the key of a profile and the token of its session.
+pub(super) fn inspect(identity: &Identity, key: &PrivateKey) -> Inspection {
     let token = match &identity.credentials {
-        CredentialSource::SecurityToken { token_file } => read_token(identity, token_file),
-        CredentialSource::ApiKey { .. } => {
-            Err(ReadError::permanent(Error::usage("an API key goes without a token")))
-        }
+        CredentialSource::SecurityToken { token_file, .. } => read_token(identity, token_file),
+        _ => Err(ReadError::permanent(Error::usage("an API key goes without a token"))),
     };
-    Inspection { key: key.map_err(|error| error.error), token: token.map_err(|error| error.error) }
+    Inspection {
+        key: read_key(key, None).map(|(key, _)| key).map_err(|error| error.error),
+        token: token.map_err(|error| error.error),
+    }
 }
 
-fn read_key(key: &KeySource) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+/// The key that a profile names, and its text.
+fn read_key(
+    key: &PrivateKey,
+    previous: Option<&KeyAndToken>,
+) -> Result<(Arc<Key>, Zeroizing<Vec<u8>>), ReadError> {
+    let text = read_key_text(&key.source)?;
+    let passphrase = key.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    let key = match previous {
+        Some(previous) if previous.key_text == text => Arc::clone(&previous.key),
+        _ => parse_key(&text, passphrase).map_err(|error| ReadError {
+            transient: matches!(error, KeyError::NoPem | KeyError::Malformed),
+            error: Error::usage(match &key.source {
+                KeySource::File(file) => format!("the key file {}: {error}", file.display()),
+                KeySource::Content(_) => format!("{}: {error}", key.source),
+            })
+            .with_hint(error.hint()),
+        })?,
+    };
+    Ok((key, text))
+}
+
+fn parse_key(text: &[u8], passphrase: Option<&str>) -> Result<Arc<Key>, KeyError> {
+    Key::from_pem(text, passphrase).map(Arc::new)
+}
+
+fn read_key_text(key: &KeySource) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let path = match key {
         KeySource::File(path) => path,
         KeySource::Content(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
@@ -195,21 +238,7 @@ fn read_key(key: &KeySource) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     })
 }
 
-fn parse_key(identity: &Identity, text: &[u8]) -> Result<Arc<Key>, ReadError> {
-    let passphrase = identity.passphrase.as_ref().map(|passphrase| passphrase.as_str());
-    Key::from_pem(text, passphrase).map(Arc::new).map_err(|error| ReadError {
-        transient: matches!(error, KeyError::NoPem | KeyError::Malformed),
-        error: Error::usage(match &identity.key {
-            KeySource::File(file) => format!("the key file {}: {error}", file.display()),
-            KeySource::Content(_) => format!("{}: {error}", identity.key),
-        })
-        .with_hint(error.hint()),
-    })
-}
-
 fn read_token(identity: &Identity, path: &Path) -> Result<Token, ReadError> {
-    /// Bytes; a token has 2 to 4 KiB.
-    const MAX_TOKEN_FILE: usize = 64 * 1024;
     let display = path.display();
     let login = identity.login_command();
     let text = read_up_to(path, MAX_TOKEN_FILE).map_err(|error| match error.kind() {
@@ -229,12 +258,90 @@ fn read_token(identity: &Identity, path: &Path) -> Result<Token, ReadError> {
     Token::parse(text).map_err(|error| invalid(error.to_string()))
 }
 
-/// The error for a token that is bound to another key than the identity's.
-pub(super) fn mismatch(identity: &Identity, token_file: &dyn fmt::Display) -> Error {
-    let message =
-        format!("the session token in {token_file} is bound to another key than {}", identity.key);
+/// The error for a token that is bound to another key than the profile's.
+pub(super) fn mismatch(
+    identity: &Identity,
+    token_file: &dyn fmt::Display,
+    key: &dyn fmt::Display,
+) -> Error {
+    let message = format!("the session token in {token_file} is bound to another key than {key}");
     Error::credentials(message)
         .with_hint(format!("key and token are made together: {}", identity.login_command()))
+}
+
+/// The token and key of a resource principal of version 2.2. Another process replaces its files one
+/// after the other, perhaps without a temporary file: a pair that does not match, and an empty or
+/// truncated file, is a transient error.
+fn read_resource_principal(
+    token: &TextOrFile,
+    key: &TextOrFile,
+    passphrase: Option<&TextOrFile>,
+    previous: Option<&KeyAndToken>,
+) -> Result<KeyAndToken, ReadError> {
+    const HINT: &str = "the service that runs this resource provides the values; check the \
+                        variables OCI_RESOURCE_PRINCIPAL_*";
+    let failed = |message: String| Error::credentials(message).with_hint(HINT);
+    let key_text = read_value(key, "private key")?;
+    let key_value = match previous {
+        Some(previous) if previous.key_text == key_text => Arc::clone(&previous.key),
+        _ => {
+            let passphrase = passphrase.map(|value| read_text(value, "pass phrase")).transpose()?;
+            let passphrase = passphrase.as_ref().map(|text| text.trim_end_matches(['\r', '\n']));
+            parse_key(&key_text, passphrase).map_err(|error| ReadError {
+                transient: matches!(error, KeyError::NoPem | KeyError::Malformed),
+                error: Error::usage(format!("the private key in {key}: {error}"))
+                    .with_hint(error.hint()),
+            })?
+        }
+    };
+    let text = read_text(token, "token")?;
+    let token_value = Token::parse(&text).map_err(|error| {
+        ReadError::transient(failed(format!("{token} holds no token of a resource: {error}")))
+    })?;
+    if !token_value.matches_key(&key_value.modulus()) {
+        let message = format!("the token in {token} is bound to another key than {key}");
+        return Err(ReadError::transient(failed(message)));
+    }
+    Ok(KeyAndToken::issued(key_value, key_text, token_value))
+}
+
+/// The value of a variable, or the contents of the file that it names.
+pub(super) fn read_value(value: &TextOrFile, what: &str) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let path = match value {
+        TextOrFile::Text { text, .. } => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
+        TextOrFile::File(path) => path,
+    };
+    read_up_to(path, MAX_TOKEN_FILE).map_err(|error| {
+        let shown = path.display();
+        let message = format!("the file with the {what}, {shown}, cannot be read: {error}");
+        let error_value = Error::credentials(message)
+            .with_hint("check the path, and let its permissions allow you to read it");
+        ReadError { transient: error.kind() == ErrorKind::NotFound, error: error_value }
+    })
+}
+
+/// As `read_value`, for a value that is text.
+pub(super) fn read_text(value: &TextOrFile, what: &str) -> Result<Zeroizing<String>, ReadError> {
+    let bytes = read_value(value, what)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        ReadError::transient(Error::credentials(format!("the {what} in {value} is no text")))
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The delegation token in a file, without the white space around it. A token that cannot be the
+/// value of a header is an error.
+pub(super) fn read_delegation_token(path: &Path) -> Result<DelegationToken, ReadError> {
+    let value = TextOrFile::File(path.to_owned());
+    let text = read_text(&value, "delegation token")?;
+    let token = text.trim_start_matches('\u{feff}').trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("the file {value} holds no delegation token");
+        return Err(ReadError::transient(
+            Error::credentials(message).with_hint("Cloud Shell writes the file at its start"),
+        ));
+    }
+    Ok(DelegationToken::new(token))
 }
 
 /// Reads a file of at most `limit` bytes. A longer file is an error.

@@ -22,6 +22,7 @@
 //! never returned.
 
 mod credential_files;
+mod key_and_token;
 mod refresh;
 mod refresher;
 pub mod report;
@@ -35,13 +36,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use self::credential_files::{FileSnapshot, KeyAndToken};
+use self::credential_files::FileSnapshot;
+pub use self::key_and_token::DelegationToken;
+use self::key_and_token::KeyAndToken;
 use self::state::{
     LastRead, ProbeRequest, ReadMode, RejectedKeys, SessionState, SharedState, credentials, now,
     since_1970, token_info, wrong_fingerprint,
 };
 use self::transport::AuthTransport;
 use super::profile::Identity;
+use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::key::Key;
 use proto::sign::KeyId;
@@ -104,6 +108,9 @@ impl Session {
     /// Reads key and token and checks that they belong together. Fails if a file cannot be read or
     /// parsed. An expired token is no error here: the local clock may be wrong.
     pub fn open(identity: Identity) -> Result<Session, Error> {
+        let Some(object_storage) = identity.object_storage.clone() else {
+            return Err(Error::usage("no region names the Object Storage service"));
+        };
         let snapshot = FileSnapshot::of(&identity);
         let pair = read_stable(&identity)?;
         let started_at = Instant::now();
@@ -130,6 +137,7 @@ impl Session {
         };
         let shared = SharedState {
             identity,
+            object_storage,
             started_at,
             state: Mutex::new(state),
             changed: Notify::new(),
@@ -257,6 +265,11 @@ impl Session {
     /// the first call it is a look-up of the namespace.
     pub fn set_probe_request(&self, method: &'static str, target: &str) {
         self.shared.state().probe_request = ProbeRequest { method, target: target.to_owned() };
+    }
+
+    /// The endpoint of Object Storage.
+    pub fn object_storage(&self) -> &ObjectStorage {
+        &self.shared.object_storage
     }
 
     /// The time until the token expires; `None` for an API key.

@@ -113,7 +113,7 @@ pub(super) async fn refresh_once(
     reason: RefreshReason,
 ) -> Result<(), RefreshError> {
     let identity = &shared.identity;
-    let CredentialSource::SecurityToken { token_file } = &identity.credentials else {
+    let CredentialSource::SecurityToken { token_file, .. } = &identity.credentials else {
         return Err(failed("an API key is not refreshed"));
     };
     let Some(auth) = &identity.auth else { return Err(failed("no auth service is known")) };
@@ -196,7 +196,7 @@ fn failed(reason: &str) -> RefreshError {
 /// Waits for the lock beside the token file. `None` after `timeout`, so that a process that hangs
 /// cannot end the session, or as soon as the files hold another token.
 async fn lock(shared: &SharedState, generation: u64, timeout: Duration) -> Option<TokenFileLock> {
-    let CredentialSource::SecurityToken { token_file } = &shared.identity.credentials else {
+    let CredentialSource::SecurityToken { token_file, .. } = &shared.identity.credentials else {
         return None;
     };
     let attempts = timeout.as_millis() / LOCK_RETRY_INTERVAL.as_millis();
@@ -255,7 +255,7 @@ async fn query_time_with_timeout(shared: Arc<SharedState>, transport: Arc<dyn Au
 
 /// Sends one small unsigned request and records the date of its response.
 pub(super) async fn query_time(shared: &SharedState, transport: &dyn AuthTransport) {
-    let endpoint = shared.identity.object_storage.general.clone();
+    let endpoint = shared.object_storage.general.clone();
     let request = AuthRequest {
         method: "HEAD",
         target: endpoint.target("/"),
@@ -279,7 +279,7 @@ fn probe_request(
     date: &str,
 ) -> AuthRequest {
     let ProbeRequest { method, target } = probe;
-    let storage = &shared.identity.object_storage;
+    let storage = &shared.object_storage;
     // A namespace without a host of its own was refused before the first request.
     let endpoint = storage.endpoint(&target).unwrap_or_else(|_| storage.general.clone());
     let target = endpoint.target(&target);

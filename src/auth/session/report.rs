@@ -17,7 +17,6 @@ use super::refresh::RefreshError;
 use super::refresher;
 use super::state::{expired, since_1970, wrong_fingerprint};
 use super::transport::AuthTransport;
-use crate::auth::options::AuthMode;
 use crate::auth::profile::{CredentialSource, Identity, KeySource};
 use proto::error::Error;
 use proto::key::Key;
@@ -43,17 +42,16 @@ pub struct SessionReport {
 /// Describes the profile's key and token: their files, whether they belong together, and when the
 /// token expires.
 pub fn show(identity: &Identity, now: SystemTime, format: ReportFormat) -> SessionReport {
-    let Inspection { key, token } = credential_files::inspect(identity);
+    let Some(private_key) = identity.credentials.private_key() else {
+        let error = Error::usage("this mode has no profile");
+        return SessionReport { text: String::new(), error: Some(error) };
+    };
+    let Inspection { key, token } = credential_files::inspect(identity, private_key);
     let mut table = Table { now: since_1970(now).as_secs(), ..Table::default() };
     table.text("profile", Some(&identity.profile));
-    match &identity.credentials {
-        CredentialSource::ApiKey { fingerprint, .. } => {
-            table.text("authentication", Some(AuthMode::ApiKey.name()));
-            table.text("fingerprint", Some(fingerprint));
-        }
-        CredentialSource::SecurityToken { .. } => {
-            table.text("authentication", Some(AuthMode::SecurityToken.name()));
-        }
+    table.text("authentication", Some(identity.credentials.mode().name()));
+    if let CredentialSource::ApiKey { fingerprint, .. } = &identity.credentials {
+        table.text("fingerprint", Some(fingerprint));
     }
     let parsed = token.as_ref().ok();
     let user = parsed.and_then(|token| token.user.as_ref()).or(identity.user.as_ref());
@@ -63,19 +61,19 @@ pub fn show(identity: &Identity, now: SystemTime, format: ReportFormat) -> Sessi
     table.text("region", identity.region.as_deref());
     let key = key.as_deref();
     let error = match &identity.credentials {
-        CredentialSource::ApiKey { .. } => check_api_key(&mut table, identity, key),
-        CredentialSource::SecurityToken { token_file } => {
+        CredentialSource::SecurityToken { token_file, .. } => {
             check_token(&mut table, identity, key, token.as_ref(), token_file)
         }
+        _ => check_api_key(&mut table, identity, key),
     };
     table.file("config-file", identity.config_file.as_deref());
-    match &identity.key {
+    match &private_key.source {
         KeySource::File(file) => table.file("key-file", Some(file)),
-        KeySource::Content(_) => table.text("key-from", Some(&identity.key.to_string())),
+        source => table.text("key-from", Some(&source.to_string())),
     }
     let token_file = match &identity.credentials {
-        CredentialSource::ApiKey { .. } => None,
-        CredentialSource::SecurityToken { token_file } => Some(token_file.as_path()),
+        CredentialSource::SecurityToken { token_file, .. } => Some(token_file.as_path()),
+        _ => None,
     };
     table.file("token-file", token_file);
     table.yes_no("valid", Some(error.is_none()));
@@ -125,7 +123,11 @@ fn check_token(
     if token.expires <= table.now {
         return Some(expired(identity, token.expires));
     }
-    let mismatch = || credential_files::mismatch(identity, &token_file.display());
+    let key_source = identity.credentials.private_key().map(|key| &key.source);
+    let mismatch = || {
+        let key = key_source.map(ToString::to_string).unwrap_or_default();
+        credential_files::mismatch(identity, &token_file.display(), &key)
+    };
     key_error.or_else(|| (matches == Some(false)).then(mismatch))
 }
 

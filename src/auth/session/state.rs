@@ -12,9 +12,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
-use super::credential_files::{self, FileSnapshot, KeyAndToken, ReadError};
+use super::credential_files::{self, FileSnapshot, ReadError};
+use super::key_and_token::KeyAndToken;
 use super::{Credentials, SECOND};
 use crate::auth::profile::{CredentialSource, Identity};
+use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::key::Key;
 use proto::sign::KeyId;
@@ -30,6 +32,7 @@ const REPORT_UNREADABLE_AFTER: Duration = Duration::from_secs(2);
 /// What the session and its refresher share.
 pub(super) struct SharedState {
     pub identity: Identity,
+    pub object_storage: ObjectStorage,
     /// The origin of the monotonic clock.
     pub started_at: Instant,
     pub state: Mutex<SessionState>,
@@ -152,7 +155,12 @@ impl SharedState {
             return;
         }
         let stable = snapshot.is_stable(SystemTime::now());
-        match credential_files::read(&self.identity, Some(&state.keys)) {
+        let read = credential_files::read(&self.identity, Some(&state.keys));
+        let read = read.and_then(|pair| match other_tenancy(&state.keys, &pair) {
+            Some(error) => Err(ReadError::permanent(error)),
+            None => Ok(pair),
+        });
+        match read {
             Ok(pair) => {
                 let was_unreadable = state.unreadable.take().is_some();
                 state.last_read = LastRead { snapshot, stable };
@@ -249,8 +257,21 @@ impl SharedState {
                     self.identity.user.as_deref().unwrap_or_default()
                 ))
             }
+            _ => Error::credentials(message).with_hint("check the policy"),
         }
     }
+}
+
+/// The error for a token of another tenancy than that of the token in use, where both name one: the
+/// namespace and the bucket of the run belong to the first.
+pub(super) fn other_tenancy(current: &KeyAndToken, new: &KeyAndToken) -> Option<Error> {
+    let (current, new) = (current.tenancy()?, new.tenancy()?);
+    (current != new).then(|| {
+        Error::credentials(format!(
+            "the new token belongs to the tenancy {new}, and the one in use to {current}"
+        ))
+        .with_hint("a run has one tenancy: start another run for the other one")
+    })
 }
 
 /// The credentials that a pair signs with.
@@ -276,11 +297,14 @@ pub(super) fn token_info(pair: &KeyAndToken, generation: u64) -> TokenInfo {
 
 /// A message if the profile's fingerprint is not that of its API key.
 pub(super) fn wrong_fingerprint(identity: &Identity, key: &Key) -> Option<String> {
-    let CredentialSource::ApiKey { fingerprint, .. } = &identity.credentials else { return None };
+    let CredentialSource::ApiKey { key: private_key, fingerprint, .. } = &identity.credentials
+    else {
+        return None;
+    };
     (fingerprint != key.fingerprint()).then(|| {
         format!(
             "the fingerprint {fingerprint} is not that of {}, which is {}",
-            identity.key,
+            private_key.source,
             key.fingerprint()
         )
     })
@@ -289,8 +313,8 @@ pub(super) fn wrong_fingerprint(identity: &Identity, key: &Key) -> Option<String
 /// The error for a token that expired at `expires`, in seconds since 1970.
 pub(super) fn expired(identity: &Identity, expires: u64) -> Error {
     let file = match &identity.credentials {
-        CredentialSource::SecurityToken { token_file } => token_file.display().to_string(),
-        CredentialSource::ApiKey { .. } => identity.key.to_string(),
+        CredentialSource::SecurityToken { token_file, .. } => token_file.display().to_string(),
+        _ => identity.credentials.mode().name().to_owned(),
     };
     let date = DisplayTime(Duration::from_secs(expires));
     Error::credentials(format!("the session token in {file} expired at {date}"))

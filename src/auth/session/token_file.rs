@@ -9,7 +9,8 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::credential_files::{self, KeyAndToken};
+use super::credential_files;
+use super::key_and_token::KeyAndToken;
 use crate::auth::profile::Identity;
 use proto::token::Token;
 
