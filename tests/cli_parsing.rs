@@ -368,9 +368,9 @@ fn the_other_commands_reach_their_values() {
         panic!("refused");
     };
     assert_eq!((serve.dir, serve.port), (PathBuf::from("/d"), 9000));
-    assert_eq!(serve.token_ttl, Duration::from_secs(5));
+    assert_eq!(serve.token_ttl, Some(Duration::from_secs(5)));
     let Ok(Command::Serve(serve)) = parse("serve --dir d") else { panic!("refused") };
-    assert_eq!((serve.port, serve.token_ttl), (0, Duration::from_secs(3600)));
+    assert_eq!((serve.port, serve.token_ttl), (0, None));
     assert_eq!(serve.faults, None);
     let Ok(Command::Serve(serve)) = parse("serve --dir d --faults f") else { panic!("refused") };
     assert_eq!(serve.faults, Some(PathBuf::from("f")));

@@ -180,8 +180,8 @@ pub struct ServeCommand {
     pub dir: PathBuf,
     /// 0 for any free port.
     pub port: u16,
-    /// The lifetime of the tokens it issues, at least 1 s.
-    pub token_ttl: Duration,
+    /// The lifetime of all tokens it issues, at least 1 s; `None` for the emulator's defaults.
+    pub token_ttl: Option<Duration>,
     /// A file with faults; not read yet.
     pub faults: Option<PathBuf>,
 }

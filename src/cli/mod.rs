@@ -114,9 +114,8 @@ fn serve(serve: &args::ServeArgs, environment: &Environment) -> Result<ServeComm
             value::invalid_value("--port", text, "it is a whole number from 0 to 65535")
         })?,
     };
-    let token_ttl = value::duration("--token-ttl", serve.token_ttl.as_deref())?
-        .unwrap_or(Duration::from_secs(3600));
-    if token_ttl < Duration::from_secs(1) {
+    let token_ttl = value::duration("--token-ttl", serve.token_ttl.as_deref())?;
+    if token_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
         return Err(Error::usage("--token-ttl is less than 1s"));
     }
     let faults = service::path(environment, serve.faults.as_deref());

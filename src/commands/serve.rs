@@ -32,7 +32,10 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let mut others = Signals::subscribe()?;
     let mut options = ServerOptions::new(&dir, StorageLayout::Durable);
     options.port = port;
-    options.token_ttl = token_ttl;
+    if let Some(ttl) = token_ttl {
+        options.token_ttl = ttl;
+        options.principal_token_ttl = ttl;
+    }
     if let Some(path) = faults {
         read_config(&path)?.apply(&mut options);
     }

@@ -27,7 +27,7 @@ pub async fn refresh(
         sleep(Duration::from_millis(ms)).await;
     }
     let now = state.clock.now();
-    let token = state.authenticator.refresh(&request.caller, &body.current_token, now)?;
+    let token = state.authenticator.refresh(request.caller()?, &body.current_token, now)?;
     Ok(respond(200).json(&serde_json::json!({ "token": token })))
 }
 

@@ -6,6 +6,7 @@
 
 use super::auth::{Authenticator, Caller};
 use super::body::RequestBody;
+use super::call_counts::CallCounters;
 use super::clock::{self, Clock};
 use super::conditions::Conditions;
 use super::delay::{DelayGate, DelayedRequests};
@@ -31,6 +32,7 @@ pub struct ServerState {
     pub uploads: Arc<UploadRegistry>,
     pub injector: Mutex<FaultInjector>,
     pub log: Arc<Log>,
+    pub counters: CallCounters,
     pub delayed: DelayedRequests,
     pub policy: Mutex<Policy>,
     /// The most items that a list returns in one page.
@@ -71,11 +73,12 @@ impl ServerState {
     }
 }
 
-/// An authenticated request.
+/// A request that was authenticated, or whose handler does so.
 pub struct RequestContext {
     pub target: Target,
     pub headers: HeaderMap,
-    pub caller: Caller,
+    /// The caller of an operation for which `Operation::is_signed_by_caller` holds.
+    pub caller: Option<Caller>,
     /// The body of a PutObject or UploadPart, which is not read yet.
     pub body: Option<RequestBody>,
     /// The body of any other request, compared with its `x-content-sha256`.
@@ -86,10 +89,15 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// The caller; fails with 401 if the operation has none.
+    pub fn caller(&self) -> Result<&Caller, ErrorResponse> {
+        self.caller.as_ref().ok_or_else(ErrorResponse::no_credentials)
+    }
+
     /// Checks the token a second time if the server is configured to; fails with 401 if the token
     /// expired or was revoked while the body arrived.
     pub fn reauthenticate(&self, state: &ServerState) -> Result<(), ErrorResponse> {
-        match &self.caller.token {
+        match self.caller.as_ref().and_then(|caller| caller.token.as_ref()) {
             Some(claims) if state.recheck_token_after_body => {
                 let accepted = state.authenticator.is_accepted(claims, state.clock.now());
                 if accepted { Ok(()) } else { Err(ErrorResponse::wrong_credentials()) }

@@ -2,7 +2,7 @@
 //!
 //! Owns the order of these steps; what an operation does is in `buckets`, `objects`, `multipart`
 //! and `auth_handlers`, which only this module imports. Invariant: no handler runs for a request
-//! that is not signed as required, and every request leaves a record in the log.
+//! that is not signed as required, and every request but those of `control` leaves a record.
 
 use super::apply_fault::{self, Interruption};
 use super::auth::{Caller, TargetService};
@@ -15,7 +15,7 @@ use super::log::LogEntry;
 use super::response::{ErrorResponse, HandlerError, Response, respond};
 use super::route::{self, Operation, Target};
 use super::signature::SignedHead;
-use super::{auth_handlers, buckets, multipart, objects, state_dir};
+use super::{auth_handlers, buckets, control, multipart, objects, state_dir};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -43,6 +43,9 @@ pub async fn serve(
     let (head, incoming) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let path = if head.uri.scheme().is_some() { head.uri.to_string() } else { path };
+    if let Some(response) = control::respond_to(&state, &head.method, &path) {
+        return Ok(response);
+    }
     let mut entry = state.log.arrival(head.method.as_str(), &path, tls);
     let exchange = Exchange { state, control, head, path, received: entry.received() };
     let response = match exchange.run(incoming, &mut entry).await {
@@ -80,7 +83,9 @@ impl Exchange {
         let body = apply_fault::before(state, control, fault, &self.head, &target, body).await?;
         let caller = self.check_head(&target).map_err(|error| self.refuse(&error))?;
         entry.note(|record| {
+            let Some(caller) = &caller else { return };
             record.key = Some(caller.kind);
+            record.principal = Some(caller.principal());
             record.token = caller.token.as_ref().map(|token| token.jti.clone());
             record.generation = caller.token.as_ref().and_then(|token| token.generation());
         });
@@ -119,6 +124,7 @@ impl Exchange {
         let authorization = authorization.and_then(|value| value.to_str().ok());
         let presented =
             authorization.and_then(|text| self.state.authenticator.presented_generation(text));
+        self.state.counters.count(operation);
         let fault = self.state.injector().next_fault(operation, part);
         entry.note(|record| {
             record.presented = presented;
@@ -154,17 +160,19 @@ impl Exchange {
     }
 
     /// Checks signature, namespace, permission and the form of the request, before any of the body
-    /// is read.
-    fn check_head(&self, target: &Target) -> Result<Caller, ErrorResponse> {
+    /// is read. `None` for an operation whose handler checks what the request proves itself by.
+    fn check_head(&self, target: &Target) -> Result<Option<Caller>, ErrorResponse> {
         let state = &self.state;
         let headers = &self.head.headers;
         let method = self.head.method.as_str();
-        let signed = SignedHead { method, target: &self.path, headers };
-        let audience = match target.operation {
-            Operation::RefreshToken | Operation::GenerateToken => TargetService::Auth,
-            _ => TargetService::Storage,
+        let caller = if target.operation.is_signed_by_caller() {
+            let signed = SignedHead { method, target: &self.path, headers };
+            let storage = target.operation.is_of_storage();
+            let audience = if storage { TargetService::Storage } else { TargetService::Auth };
+            Some(state.authenticator.authenticate(&signed, audience, &state.clock)?)
+        } else {
+            None
         };
-        let caller = state.authenticator.authenticate(&signed, audience, &state.clock)?;
         if !target.namespace.is_empty() && target.namespace != state_dir::NAMESPACE {
             return Err(ErrorResponse::namespace_not_found(&target.namespace));
         }
@@ -280,6 +288,19 @@ async fn handle(
         AbortMultipartUpload => multipart::abort(state, request).await,
         RefreshToken => auth_handlers::refresh(state, request).await,
         GenerateToken => auth_handlers::generate(state, request).await,
-        Unknown => Err(ErrorResponse::not_found("").into()),
+        GetMetadataRegion
+        | GetMetadataRegionInfo
+        | GetMetadataCanonicalRegionName
+        | GetMetadataInstanceId
+        | GetMetadataInstance
+        | GetMetadataCertificate
+        | GetMetadataKey
+        | GetMetadataIntermediate
+        | FederateInstance
+        | GetWorkloadToken
+        | ExchangeToken
+        | GetResourceToken
+        | GetResourceSessionToken
+        | Unknown => Err(ErrorResponse::not_found("").into()),
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the records and the file. Knows no secret: a token appears by its id. Invariant: every
 //! request leaves exactly one record, with status 0 if its connection broke before a response.
 
-use super::auth::KeyKind;
+use super::auth::{KeyKind, PrincipalKind};
 use super::route::Operation;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -35,6 +35,8 @@ pub struct Record {
     pub body: u64,
     /// The kind of key that signed, if the signature was valid.
     pub key: Option<KeyKind>,
+    /// The principal that signed, if the signature was valid.
+    pub principal: Option<PrincipalKind>,
     /// The id of the token that signed, if one did and the signature was valid.
     pub token: Option<String>,
     /// The number of that token in the order of issue, from 1.
@@ -105,6 +107,7 @@ impl Log {
             status: 0,
             body: 0,
             key: None,
+            principal: None,
             token: None,
             generation: None,
             presented: None,

@@ -89,7 +89,8 @@ impl PermissionSet {
             HeadBucket | ListBuckets => all(&[BucketInspect]),
             CreateBucket => all(&[BucketCreate]),
             DeleteBucket => all(&[BucketDelete]),
-            GetNamespace | RefreshToken | GenerateToken | Unknown => true,
+            // These are not operations of Object Storage, or need no permission.
+            _ => true,
         }
     }
 }

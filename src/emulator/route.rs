@@ -31,6 +31,25 @@ pub enum Operation {
     AbortMultipartUpload,
     RefreshToken,
     GenerateToken,
+    /// `GET /opc/v2/instance/region` of the metadata service, and so on.
+    GetMetadataRegion,
+    GetMetadataRegionInfo,
+    GetMetadataCanonicalRegionName,
+    GetMetadataInstanceId,
+    GetMetadataInstance,
+    GetMetadataCertificate,
+    GetMetadataKey,
+    GetMetadataIntermediate,
+    /// `POST /v1/x509`: the token of an instance for its certificate.
+    FederateInstance,
+    /// The token of a pod, from the token service of its cluster.
+    GetWorkloadToken,
+    /// The token of a user for one from outside, from an identity domain.
+    ExchangeToken,
+    /// The first of two tokens of a resource, by `GET`.
+    GetResourceToken,
+    /// The token of a resource with which it signs, by `POST`.
+    GetResourceSessionToken,
     /// A request that names no operation; appears in the log only.
     Unknown,
 }
@@ -44,10 +63,60 @@ impl Operation {
     /// Whether the path names one bucket that has to exist.
     pub fn names_a_bucket(self) -> bool {
         use Operation::*;
-        !matches!(
+        self.is_of_storage() && !matches!(self, GetNamespace | ListBuckets | CreateBucket)
+    }
+
+    /// Whether Object Storage provides the operation.
+    pub fn is_of_storage(self) -> bool {
+        use Operation::*;
+        matches!(
             self,
-            GetNamespace | ListBuckets | CreateBucket | RefreshToken | GenerateToken | Unknown
+            GetNamespace
+                | ListBuckets
+                | CreateBucket
+                | GetBucket
+                | HeadBucket
+                | DeleteBucket
+                | ListObjects
+                | PutObject
+                | GetObject
+                | HeadObject
+                | DeleteObject
+                | RestoreObjects
+                | CreateMultipartUpload
+                | ListMultipartUploads
+                | UploadPart
+                | ListMultipartUploadParts
+                | CommitMultipartUpload
+                | AbortMultipartUpload
         )
+    }
+
+    /// Whether the metadata service of an instance provides the operation.
+    pub fn is_of_metadata(self) -> bool {
+        use Operation::*;
+        matches!(
+            self,
+            GetMetadataRegion
+                | GetMetadataRegionInfo
+                | GetMetadataCanonicalRegionName
+                | GetMetadataInstanceId
+                | GetMetadataInstance
+                | GetMetadataCertificate
+                | GetMetadataKey
+                | GetMetadataIntermediate
+        )
+    }
+
+    /// Whether the request is signed by the user or a principal that has a token. The handler of
+    /// any other operation checks what the request proves itself by.
+    pub fn is_signed_by_caller(self) -> bool {
+        use Operation::*;
+        self.is_of_storage()
+            || matches!(
+                self,
+                RefreshToken | GenerateToken | GetResourceToken | GetResourceSessionToken
+            )
     }
 }
 
@@ -104,6 +173,10 @@ impl Target {
 pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = Query::parse(query)?;
+    if let Some(found) = route_metadata(method, path) {
+        let (namespace, bucket, object) = (String::new(), String::new(), String::new());
+        return Ok(Target { operation: found?, namespace, bucket, object, query });
+    }
     // At most seven segments, the first empty: all after `/o/` or `/u/` is the object's name, with
     // slashes.
     let mut segments = path.splitn(7, '/');
@@ -133,6 +206,27 @@ pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     Ok(found)
 }
 
+/// The operation of a path of the metadata service, in which repeated slashes count as one; `None`
+/// for any other path. Fails with 404 below `/opc/v1`, which is off, and for an unknown path.
+fn route_metadata(method: &str, path: &str) -> Option<Result<Operation, ErrorResponse>> {
+    use Operation::*;
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let ["opc", rest @ ..] = segments.as_slice() else { return None };
+    let operation = match rest {
+        ["v2", "instance"] => GetMetadataInstance,
+        ["v2", "instance", "region"] => GetMetadataRegion,
+        ["v2", "instance", "regionInfo"] => GetMetadataRegionInfo,
+        ["v2", "instance", "canonicalRegionName"] => GetMetadataCanonicalRegionName,
+        ["v2", "instance", "id"] => GetMetadataInstanceId,
+        ["v2", "identity", "cert.pem"] => GetMetadataCertificate,
+        ["v2", "identity", "key.pem"] => GetMetadataKey,
+        ["v2", "identity", "intermediate.pem"] => GetMetadataIntermediate,
+        _ => return Some(Err(ErrorResponse::not_found(path))),
+    };
+    let allowed = method == "GET";
+    Some(if allowed { Ok(operation) } else { Err(ErrorResponse::method_not_allowed(method)) })
+}
+
 /// The operation, with the raw names of namespace, bucket and object, of a method and the segments
 /// of a path.
 fn find_operation<'a>(
@@ -143,6 +237,7 @@ fn find_operation<'a>(
     Some(match (method, segments) {
         ("POST", ["v1", "authentication", "refresh"]) => (RefreshToken, "", "", ""),
         ("POST", ["v1", "token", "upst", "actions", "GenerateUpst"]) => (GenerateToken, "", "", ""),
+        ("POST", ["v1", "x509"]) => (FederateInstance, "", "", ""),
         ("GET", ["n"] | ["n", ""]) => (GetNamespace, "", "", ""),
         ("GET", ["n", ns, "b"] | ["n", ns, "b", ""]) => (ListBuckets, ns, "", ""),
         ("POST", ["n", ns, "b"] | ["n", ns, "b", ""]) => (CreateBucket, ns, "", ""),
@@ -178,6 +273,7 @@ fn is_known_path(segments: &[&str]) -> bool {
             | ["n", _, "b", _, "o" | "u"]
             | ["n", _, "b", _, "o" | "u", _]
             | ["v1", "authentication", "refresh"]
+            | ["v1", "x509"]
     )
 }
 
@@ -228,6 +324,19 @@ mod tests {
         assert_eq!(target.operation, Operation::UploadPart);
         assert_eq!(target.part(), Some(7));
         assert_eq!(target.query.value("uploadId"), Some("a-b"));
+    }
+
+    #[test]
+    fn the_metadata_service_collapses_slashes_and_has_no_first_version() {
+        let operation = |target| route("GET", target).map(|found| found.operation);
+        assert_eq!(operation("/opc/v2//instance/region"), Ok(Operation::GetMetadataRegion));
+        assert_eq!(operation("//opc/v2/identity//key.pem"), Ok(Operation::GetMetadataKey));
+        assert_eq!(operation("/opc/v2/instance/"), Ok(Operation::GetMetadataInstance));
+        for unknown in ["/opc/v1/instance/region", "/opc/v2/instance/shape", "/opc"] {
+            assert_eq!(operation(unknown).unwrap_err().status, 404, "{unknown}");
+        }
+        assert_eq!(route("PUT", "/opc/v2/instance/id").unwrap_err().status, 405);
+        assert_eq!(object("/n/ns/b/bk/o//opc/v2/instance/id"), "/opc/v2/instance/id");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Owns the server's state and the task of the listener; knows nothing of what a request does.
 //! Invariant: `stop` returns only when no connection is open and the temporary files are removed.
 
-use super::auth::{Authenticator, RefreshMode, TokenPolicy};
+use super::auth::{Authenticator, PrincipalKind, RefreshMode, TokenPolicy};
+use super::call_counts::{CallCounters, CallCounts};
 use super::clock::{self, Clock};
 use super::context::ServerState;
 use super::delay::DelayedRequests;
@@ -13,6 +14,7 @@ use super::plain_files::PlainFileStore;
 use super::policy::{BucketProtection, PermissionSet, Policy};
 use super::run_dir::RunDir;
 use super::server_options::{ServerOptions, StorageLayout};
+use super::signature::PublicKey;
 use super::spurious::SpuriousCounts;
 use super::state_dir::{self, StateDir};
 use super::store::ObjectStore;
@@ -95,6 +97,7 @@ fn open(options: ServerOptions) -> io::Result<Opened> {
     };
     let token_policy = TokenPolicy {
         token: options.token_ttl,
+        principal: options.principal_token_ttl,
         session: options.session,
         refresh: options.refresh,
         grace: options.grace,
@@ -107,6 +110,7 @@ fn open(options: ServerOptions) -> io::Result<Opened> {
         uploads: Arc::new(UploadRegistry::open(&path.join("uploads"))?),
         injector: Mutex::new(FaultInjector::new(options.faults)),
         log: Arc::new(Log::new(log_file)),
+        counters: CallCounters::default(),
         delayed: DelayedRequests::default(),
         policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
         page_size: Mutex::new(options.page_size.max(1)),
@@ -170,6 +174,11 @@ impl Server {
     /// The records of requests, in the order of completion.
     pub fn requests(&self) -> Vec<Record> {
         self.state.log.records()
+    }
+
+    /// The number of requests so far, by the kind of call.
+    pub fn counts(&self) -> CallCounts {
+        self.state.counters.snapshot()
     }
 
     /// Waits until `condition` holds for the log of requests.
@@ -244,9 +253,14 @@ impl Server {
         self.state.authenticator.set_policy(|policy| policy.refresh = refresh);
     }
 
-    /// Sets the lifetime of tokens issued from now on.
+    /// Sets the lifetime of session tokens issued from now on.
     pub fn set_token_ttl(&self, ttl: Duration) {
         self.state.authenticator.set_policy(|policy| policy.token = ttl);
+    }
+
+    /// Sets the lifetime of the tokens that other principals than the user get from now on.
+    pub fn set_principal_token_ttl(&self, ttl: Duration) {
+        self.state.authenticator.set_policy(|policy| policy.principal = ttl);
     }
 
     /// Sets the most items that a list returns in one page.
@@ -273,6 +287,17 @@ impl Server {
     /// Replaces the key file by a new key, then does what `log_in` does.
     pub fn log_in_with_new_key(&self) -> io::Result<String> {
         self.state.authenticator.log_in_with_new_key(self.state.clock.now())
+    }
+
+    /// Issues the token of a principal for an RSA public key, given as PEM or as its base64. Fails if
+    /// the key cannot be parsed.
+    pub fn issue_principal_token(
+        &self,
+        kind: PrincipalKind,
+        public_key: &str,
+    ) -> io::Result<String> {
+        let key = PublicKey::from_text(public_key).ok_or(io::ErrorKind::InvalidInput)?;
+        self.state.authenticator.issue_principal(kind, &key, self.state.clock.now())
     }
 
     /// Stops accepting, waits up to 500 ms for open connections, and removes temporary files.

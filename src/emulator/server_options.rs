@@ -29,6 +29,9 @@ pub struct ServerOptions {
     pub port: u16,
     /// The lifetime of a session token in whole seconds, at least one.
     pub token_ttl: Duration,
+    /// The lifetime of the token of an instance, a resource, a workload or a federated user, in
+    /// whole seconds, at least one.
+    pub principal_token_ttl: Duration,
     /// The lifetime of a session; no token outlives its session.
     pub session: Duration,
     pub refresh: RefreshMode,
@@ -53,13 +56,15 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// A server on any free port, with tokens of one hour and sessions of 24 hours.
+    /// A server on any free port, with session tokens of one hour, sessions of 24 hours, and tokens
+    /// of 20 minutes for other principals.
     pub fn new(dir: impl Into<PathBuf>, layout: StorageLayout) -> ServerOptions {
         ServerOptions {
             dir: dir.into(),
             layout,
             port: 0,
             token_ttl: Duration::from_secs(3600),
+            principal_token_ttl: Duration::from_secs(1200),
             session: Duration::from_secs(24 * 3600),
             refresh: RefreshMode::Normal,
             faults: FaultPlan::new(),

@@ -9,6 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use rsa::pkcs8::DecodePublicKey;
+use rsa::traits::PublicKeyParts;
 
 /// The parameters of an `Authorization: Signature ...` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +114,20 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Parses a SubjectPublicKeyInfo: its PEM, or its base64 without armour, on one line or on
+    /// several. `None` if it is no RSA key.
+    pub fn from_text(text: &str) -> Option<PublicKey> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
+        let base64: String = lines.flat_map(str::split_ascii_whitespace).collect();
+        PublicKey::from_der(&STANDARD.decode(base64).ok()?)
+    }
+
+    /// Parses a SubjectPublicKeyInfo in DER. `None` if it is no RSA key.
+    pub fn from_der(der: &[u8]) -> Option<PublicKey> {
+        let key = rsa::PublicKey::from_public_key_der(der).ok()?;
+        Some(PublicKey { n: key.n_bytes().to_vec(), e: key.e_bytes().to_vec() })
+    }
+
     /// Whether `signature` is the RSA-SHA256 signature of `text`.
     pub fn verify(&self, text: &str, signature: &[u8]) -> bool {
         RsaPublicKeyComponents { n: &self.n, e: &self.e }

@@ -21,6 +21,12 @@ pub const NAMESPACE: &str = "axlocalstore";
 /// The tenancy and the user of the API key.
 pub const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaalocalstoretenancy";
 pub const USER: &str = "ocid1.user.oc1..aaaaaaaalocalstoreuser";
+/// The compartment of the principals that are no users.
+pub const COMPARTMENT: &str = "ocid1.compartment.oc1..aaaaaaaalocalstorecompartment";
+/// The principals that are no users: an instance, a function, a pod.
+pub const INSTANCE: &str = "ocid1.instance.oc1.local-test-1.aaaaaaaalocalstoreinstance";
+pub const RESOURCE: &str = "ocid1.fnfunc.oc1.local-test-1.aaaaaaaalocalstorefunction";
+pub const WORKLOAD: &str = "ocid1.workload.oc1.local-test-1.aaaaaaaalocalstorepod";
 /// The profile that holds the session token.
 pub const SESSION: &str = "SESSION";
 /// The region in the config file. No such region exists, so a client that ignores `--endpoint`

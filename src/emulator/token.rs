@@ -1,4 +1,4 @@
-//! Session tokens: JWTs that bind the user's public key.
+//! Tokens: JWTs that bind the public key of a principal.
 //!
 //! Knows claims and the issuer's key, and no request and no file. Invariant: `read` returns the
 //! claims of a token only if this issuer signed it; expiry and revocation are checked by the
@@ -26,17 +26,68 @@ pub struct Claims {
     pub iss: String,
     pub aud: String,
     pub jti: String,
-    pub sid: String,
     pub ptype: String,
     pub ttype: String,
     pub iat: u64,
     pub exp: u64,
-    /// The end of the session as an HTTP date that ends in `UTC`.
-    pub sess_exp: String,
     /// The public key, as the text of a JSON Web Key.
     pub jwk: String,
+    /// Present in the token of a user's session.
+    #[serde(flatten)]
+    pub session: Option<SessionClaims>,
+    #[serde(flatten)]
+    pub resource: ResourceClaims,
+}
+
+/// The claims of a user's session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionClaims {
+    pub sid: String,
+    /// The end of the session as an HTTP date that ends in `UTC`.
+    pub sess_exp: String,
     /// Padding, since the service's tokens are long.
     pub rtok: String,
+}
+
+/// The claims of principals that are no users; each is absent where its kind does not have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceClaims {
+    #[serde(rename = "opc-certtype", skip_serializing_if = "Option::is_none")]
+    pub opc_certtype: Option<String>,
+    #[serde(rename = "opc-instance", skip_serializing_if = "Option::is_none")]
+    pub opc_instance: Option<String>,
+    #[serde(rename = "opc-compartment", skip_serializing_if = "Option::is_none")]
+    pub opc_compartment: Option<String>,
+    #[serde(rename = "opc-tenant", skip_serializing_if = "Option::is_none")]
+    pub opc_tenant: Option<String>,
+    #[serde(rename = "opc-tag", skip_serializing_if = "Option::is_none")]
+    pub opc_tag: Option<String>,
+    /// The SHA-1 of the certificate, as pairs of upper-case hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub res_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub res_tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub res_compartment: Option<String>,
+}
+
+/// The kind of principal that a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalKind {
+    /// The one user, by API key or session token.
+    User,
+    /// An instance, by its certificate.
+    Instance,
+    /// A function or another resource.
+    Resource,
+    /// A pod of a Kubernetes cluster.
+    Workload,
+    /// A user by a token that an identity domain issued for one from outside.
+    FederatedUser,
 }
 
 impl Claims {
@@ -47,8 +98,19 @@ impl Claims {
 
     /// The end of the session in seconds since 1970.
     pub fn session_end(&self) -> Option<u64> {
-        let text = self.sess_exp.replace("UTC", "GMT");
+        let text = self.session.as_ref()?.sess_exp.replace("UTC", "GMT");
         httpdate::parse_http_date(&text).ok().map(clock::seconds)
+    }
+
+    /// The kind of principal that the token was issued to.
+    pub fn principal(&self) -> PrincipalKind {
+        match (self.ptype.as_str(), &self.session) {
+            ("instance", _) => PrincipalKind::Instance,
+            ("resource", _) => PrincipalKind::Resource,
+            ("workload", _) => PrincipalKind::Workload,
+            (_, None) => PrincipalKind::FederatedUser,
+            (_, Some(_)) => PrincipalKind::User,
+        }
     }
 
     /// The public key that the token binds.
@@ -146,14 +208,17 @@ mod tests {
             iss: "i".into(),
             aud: "a".into(),
             jti: "7-x".into(),
-            sid: "s".into(),
             ptype: "user".into(),
             ttype: "login".into(),
             iat: 1,
             exp: 2,
-            sess_exp: session_text(1_678_249_752),
             jwk: jwk(&key),
-            rtok: String::new(),
+            session: Some(SessionClaims {
+                sid: "s".into(),
+                sess_exp: session_text(1_678_249_752),
+                rtok: String::new(),
+            }),
+            resource: ResourceClaims::default(),
         }
     }
 
@@ -164,7 +229,7 @@ mod tests {
         assert_eq!(read, claims());
         assert_eq!(read.generation(), Some(7));
         assert_eq!(read.session_end(), Some(1_678_249_752));
-        assert_eq!(read.sess_exp, "Wed, 08 Mar 2023 04:29:12 UTC");
+        assert_eq!(read.session.as_ref().unwrap().sess_exp, "Wed, 08 Mar 2023 04:29:12 UTC");
         assert_eq!(read.key().unwrap().e, [1, 0, 1]);
     }
 

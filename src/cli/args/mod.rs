@@ -149,7 +149,8 @@ pub struct ServeArgs {
     /// listen on this port of 127.0.0.1; default: any free one
     #[argh(option, arg_name = "N")]
     pub port: Option<String>,
-    /// life of the tokens it gives out; default 1h
+    /// life of the tokens it gives out; default 1h, and 20m for
+    /// tokens of instances, resources, workloads and federated users
     #[argh(option, arg_name = "DURATION")]
     pub token_ttl: Option<String>,
     /// JSON file of faults, rights and protected buckets

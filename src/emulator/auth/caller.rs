@@ -1,0 +1,33 @@
+//! The authenticated caller of a request.
+//!
+//! Pure: values and no check. Invariant: a principal follows from the claims of the token that
+//! signed, and from nothing else in the request.
+
+use super::super::token::Claims;
+pub use super::super::token::PrincipalKind;
+use serde::Serialize;
+
+/// The kind of key that signed a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum KeyKind {
+    #[serde(rename = "api_key")]
+    ApiKey,
+    #[serde(rename = "security_token")]
+    SecurityToken,
+}
+
+/// The authenticated caller of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The kind of key that signed the request.
+    pub kind: KeyKind,
+    /// The claims of the token; `None` for an API key.
+    pub token: Option<Claims>,
+}
+
+impl Caller {
+    /// The principal that signed.
+    pub fn principal(&self) -> PrincipalKind {
+        self.token.as_ref().map_or(PrincipalKind::User, Claims::principal)
+    }
+}

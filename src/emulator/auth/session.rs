@@ -1,0 +1,125 @@
+//! The sessions of the one user: login, refresh, and tokens for a key that the user names.
+//!
+//! Owns what a session's token claims and when a refresh is refused; knows no principal but the
+//! user. Invariant: no token outlives its session.
+
+use super::super::clock;
+use super::super::response::ErrorResponse;
+use super::super::signature::PublicKey;
+use super::super::state_dir::{self, ApiKey};
+use super::super::token::{self, Claims, ResourceClaims, SessionClaims};
+use super::{AUDIENCE, AuthState, Authenticator, Caller, ISSUER, RefreshMode, TargetService};
+use std::io;
+use std::time::{Duration, SystemTime};
+
+impl Authenticator {
+    /// Starts a session with the current key, writes its token to the token file and returns it.
+    /// Fails if a file cannot be written.
+    pub fn log_in(&self, now: SystemTime) -> io::Result<String> {
+        let token = {
+            let mut state = self.state();
+            let end = clock::seconds(now + state.policy.session);
+            let key = state.key.public.clone();
+            let lifetime = state.policy.token;
+            self.issue_session(&mut state, &key, now, lifetime, end)?
+        };
+        self.state_dir.write_config(&self.state().key.fingerprint)?;
+        self.state_dir.write_token(&token)?;
+        Ok(token)
+    }
+
+    /// Replaces the key file by a new key, as the browser login does, then starts a session. The
+    /// API keys so far stay accepted. Fails if a file cannot be written.
+    pub fn log_in_with_new_key(&self, now: SystemTime) -> io::Result<String> {
+        let key = ApiKey::generate()?;
+        self.state_dir.write_key(&key)?;
+        {
+            let mut state = self.state();
+            state.api_keys.push((key.fingerprint.clone(), key.public.clone()));
+            state.key = key;
+        }
+        self.log_in(now)
+    }
+
+    /// Signs a user's token for `key` that ends after `lifetime`, or at `session_end` (seconds since
+    /// 1970).
+    fn issue_session(
+        &self,
+        state: &mut AuthState,
+        key: &PublicKey,
+        now: SystemTime,
+        lifetime: Duration,
+        session_end: u64,
+    ) -> io::Result<String> {
+        let iat = clock::seconds(now);
+        let claims = Claims {
+            sub: state_dir::USER.to_owned(),
+            tenant: state_dir::TENANCY.to_owned(),
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            jti: state.next_token_id(),
+            ptype: "user".to_owned(),
+            ttype: "login".to_owned(),
+            iat,
+            exp: (iat + lifetime.as_secs().max(1)).min(session_end),
+            jwk: token::jwk(key),
+            session: Some(SessionClaims {
+                sid: format!("{:016x}", fastrand::u64(..)),
+                sess_exp: token::session_text(session_end),
+                rtok: state.padding(),
+            }),
+            resource: ResourceClaims::default(),
+        };
+        self.issuer.sign(&claims)
+    }
+
+    /// Exchanges the token `current` for a new one. Fails with 401 if the caller signed with an API
+    /// key, if the token is not accepted, belongs to another user or to no session, and as
+    /// `RefreshMode` demands.
+    pub fn refresh(
+        &self,
+        caller: &Caller,
+        current: &str,
+        now: SystemTime,
+    ) -> Result<String, ErrorResponse> {
+        let signer = caller.token.as_ref().ok_or_else(ErrorResponse::wrong_credentials)?;
+        let claims = self.issuer.read(current).ok_or_else(ErrorResponse::wrong_credentials)?;
+        let mut state = self.state();
+        let accepted = state.accepts(&claims, now, TargetService::Auth);
+        if !accepted || claims.sub != signer.sub || claims.session.is_none() {
+            return Err(ErrorResponse::wrong_credentials());
+        }
+        let iat = clock::seconds(now);
+        let lifetime = match state.policy.refresh {
+            RefreshMode::Unauthorized => return Err(ErrorResponse::wrong_credentials()),
+            RefreshMode::Broken => {
+                let message = "An internal server error has occurred.";
+                return Err(ErrorResponse::new(500, "InternalServerError", message));
+            }
+            RefreshMode::SameExpiry => Duration::from_secs(claims.exp.saturating_sub(iat)),
+            RefreshMode::Normal | RefreshMode::Slow(_) => state.policy.token,
+        };
+        let end = claims.session_end().unwrap_or(claims.exp);
+        let key = claims.key().ok_or_else(ErrorResponse::wrong_credentials)?;
+        if let Some(grace) = state.policy.grace {
+            state.revoked.entry(claims.jti).or_insert(now + grace);
+        }
+        Ok(self.issue_session(&mut state, &key, now, lifetime, end)?)
+    }
+
+    /// Issues a token for an RSA public key, with a lifetime of 5 to 60 minutes, which a refresh
+    /// does not extend. Fails with 400 if the key cannot be parsed.
+    pub fn generate(
+        &self,
+        public_pem: &str,
+        minutes: u64,
+        now: SystemTime,
+    ) -> Result<String, ErrorResponse> {
+        let key = PublicKey::from_text(public_pem).ok_or_else(|| {
+            ErrorResponse::invalid_parameter("publicKey is not an RSA public key")
+        })?;
+        let lifetime = Duration::from_secs(minutes.clamp(5, 60) * 60);
+        let end = clock::seconds(now + lifetime);
+        Ok(self.issue_session(&mut self.state(), &key, now, lifetime, end)?)
+    }
+}
