@@ -19,7 +19,7 @@ use proto::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
 use proto::digest::{self, Algorithm, Value};
 use proto::error::{Error, ErrorKind};
 use proto::part_number::PartNumber;
-use proto::retry::Failure;
+use proto::retry::{BucketStatus, Failure};
 use proto::transport_error::TransportError;
 use proto::upload::{
     Action, ApiCall, Event, MessageContext, Outcome, PreviousObject, ProbeCondition, StateKind,
@@ -449,7 +449,7 @@ fuzz_target!(|bytes: &[u8]| {
         delete_on_mismatch: parallel & 64 != 0,
         previous_object: PreviousObject::Nothing,
         service_seen: parallel & 128 != 0,
-        bucket_seen: parallel & 16 != 0,
+        bucket: if parallel & 16 != 0 { BucketStatus::Seen } else { BucketStatus::Unknown },
         messages: MessageContext {
             object_url: "oci://b@n/o".to_owned(),
             abort_command: "abort {}".to_owned(),

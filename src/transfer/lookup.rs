@@ -12,7 +12,8 @@ use crate::transfer::client::{Client, invalid_response};
 use proto::api::{ErrorResponse, ObjectLocation, Page, Request, Response, request, response};
 use proto::error::Error;
 use proto::retry::{
-    FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext, RetryDecision, RetryError,
+    BucketStatus, FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext,
+    RetryDecision, RetryError,
 };
 
 /// Performs the look-ups of one run.
@@ -86,9 +87,9 @@ impl Lookup<'_> {
         self.reporter
     }
 
-    /// Whether the bucket has given any response but an ambiguous 404.
-    pub fn bucket_seen(&self) -> bool {
-        self.history().bucket_seen()
+    /// What the responses so far show about the bucket.
+    pub fn bucket(&self) -> BucketStatus {
+        self.history().bucket()
     }
 
     fn history(&self) -> MutexGuard<'_, NotFoundHistory> {

@@ -10,7 +10,7 @@ use crate::transfer::client::invalid_response;
 use crate::transfer::lookup::{Lookup, LookupError};
 use proto::api::{Archival, CustomerKey, ObjectLocation, ObjectMeta, Response, request, response};
 use proto::error::Error;
-use proto::retry::{self, NotFoundStreak, Operation};
+use proto::retry::{self, BucketStatus, NotFoundStreak, Operation};
 use proto::shell;
 
 /// The metadata of the object. After the 404 of a HEAD, which has no code, a GET of one byte shows
@@ -38,8 +38,10 @@ pub(super) async fn check_object(
         check_with_get(lookup, location, customer_key).await?;
         let now = started_at.elapsed();
         streak.add(now);
-        if !streak.is_retryable(now, true, Duration::ZERO) {
-            return Err(streak.exhausted_error(failed.error, now, true));
+        // The GET has shown it.
+        let bucket = BucketStatus::Seen;
+        if !streak.is_retryable(now, bucket, Duration::ZERO) {
+            return Err(streak.exhausted_error(failed.error, now, bucket));
         }
         let pause = retry::retry_delay(streak.count() - 1, fastrand::f64(), failed.failure());
         tokio::time::sleep(pause).await;

@@ -14,15 +14,14 @@ use proto::api::{
 };
 use proto::error::{Error, ErrorKind};
 use proto::object_url::ObjectUrl;
-use proto::retry::Operation;
+use proto::retry::{BucketStatus, Operation};
 
 /// What the checks found out.
 pub struct PreflightResult {
     pub location: ObjectLocation,
     /// Whether a response came from the service itself.
     pub service_seen: bool,
-    /// Whether the bucket has given any response but an ambiguous 404.
-    pub bucket_seen: bool,
+    pub bucket: BucketStatus,
 }
 
 /// Looks up what an upload to `url` needs to know. Fails where a request is rejected for good or
@@ -39,11 +38,12 @@ pub async fn preflight(
     let location = lookup.locate(url.namespace.as_deref(), &url.bucket, &url.name).await?;
     // Where any object may be replaced, the response to GetNamespace is enough.
     if *precondition == Precondition::None && url.namespace.is_none() {
-        return Ok(PreflightResult { location, service_seen: true, bucket_seen: false });
+        let bucket = BucketStatus::Unknown;
+        return Ok(PreflightResult { location, service_seen: true, bucket });
     }
     let service_seen =
         check_existing_object(&lookup, &location, precondition, customer_key).await?;
-    Ok(PreflightResult { location, service_seen, bucket_seen: lookup.bucket_seen() })
+    Ok(PreflightResult { location, service_seen, bucket: lookup.bucket() })
 }
 
 /// Compares the object at the location with the precondition. Returns whether the response came

@@ -89,7 +89,7 @@ pub(super) fn upload_config(
         end_proven: end == EndOfStream::Proven,
         delete_on_mismatch: command.delete_on_mismatch,
         service_seen: preflight.service_seen,
-        bucket_seen: preflight.bucket_seen,
+        bucket: preflight.bucket,
         previous_object: previous_object(&options.condition),
         messages: message_context(&preflight.location, command),
         seed: fastrand::u64(..),

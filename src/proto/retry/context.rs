@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use super::{
-    BudgetState, Failure, NotFoundStreak, Operation, RetryBudget, RetryDecision, RunStage,
-    classify, retry_delay,
+    BucketStatus, BudgetState, Failure, NotFoundStreak, Operation, RetryBudget, RetryDecision,
+    RunStage, classify, retry_delay,
 };
 use crate::error::Error;
 
@@ -21,7 +21,7 @@ const MAX_CREDENTIAL_REFRESHES: u32 = 4;
 /// What a run knows about its 404s; the requests of a run share it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotFoundHistory {
-    bucket_seen: bool,
+    bucket: BucketStatus,
     /// A 404 that may be spurious has been reported.
     reported: bool,
     /// The retries of such a 404 have ended without another response.
@@ -31,17 +31,19 @@ pub struct NotFoundHistory {
 impl NotFoundHistory {
     /// The history of a run whose bucket has answered before.
     pub fn of_seen_bucket() -> NotFoundHistory {
-        NotFoundHistory { bucket_seen: true, ..NotFoundHistory::default() }
+        NotFoundHistory { bucket: BucketStatus::Seen, ..NotFoundHistory::default() }
     }
 
     /// Records a successful response. GetNamespace does not involve the bucket.
     pub fn on_success(&mut self, operation: Operation) {
-        self.bucket_seen |= operation != Operation::Namespace;
+        if operation != Operation::Namespace {
+            self.bucket = BucketStatus::Seen;
+        }
     }
 
-    /// Whether the bucket has given any response but an ambiguous 404.
-    pub fn bucket_seen(&self) -> bool {
-        self.bucket_seen
+    /// What the responses so far show about the bucket.
+    pub fn bucket(&self) -> BucketStatus {
+        self.bucket
     }
 }
 
@@ -73,7 +75,8 @@ pub enum Next {
 pub struct Retry {
     /// The pause before the attempt.
     pub after: Duration,
-    /// A warning for the user, at most once for an outage.
+    /// A warning for the user, at most once for an outage. It promises more attempts, so there is
+    /// none where the budget has ended.
     pub warning: Option<String>,
     /// A line for `--debug`, at the first failure after progress.
     pub debug: Option<String>,
@@ -157,7 +160,9 @@ impl RetryContext {
         history: &mut NotFoundHistory,
         random: f64,
     ) -> Next {
-        history.bucket_seen |= failure.shows_bucket();
+        if failure.shows_bucket() {
+            history.bucket = BucketStatus::Seen;
+        }
         let decision = classify(self.operation, self.stage, failure);
         let ambiguous = decision == RetryDecision::AmbiguousNotFound;
         if ambiguous {
@@ -175,7 +180,7 @@ impl RetryContext {
             }
             RetryDecision::AmbiguousNotFound => {
                 history.exhausted = true;
-                return fail(self.streak.exhausted_error(error, now, history.bucket_seen));
+                return fail(self.streak.exhausted_error(error, now, history.bucket));
             }
             decision => match self.transient_delay(decision, failure, random) {
                 Some(pause) => pause,
@@ -187,7 +192,7 @@ impl RetryContext {
             BudgetState::Remaining(left) if !left.is_zero() => left,
             _ => return Next::Fail(RetryError { error, cause: FailCause::BudgetExhausted }),
         };
-        let warning = self.warning(failure, &error, ambiguous, history);
+        let warning = self.warning(failure, &error, decision, history);
         let first = self.stage == RunStage::Streaming && self.attempt == 0;
         let debug = first.then(|| format!("{}; trying again", error.message));
         self.attempt += 1;
@@ -200,7 +205,7 @@ impl RetryContext {
     fn retries_not_found(&self, now: Duration, history: &NotFoundHistory) -> bool {
         self.operation != Operation::Head
             && !(self.stage == RunStage::Preflight && history.exhausted)
-            && self.streak.is_retryable(now, history.bucket_seen, self.budget.last_progress())
+            && self.streak.is_retryable(now, history.bucket, self.budget.last_progress())
     }
 
     fn not_found_delay(
@@ -209,10 +214,9 @@ impl RetryContext {
         history: &NotFoundHistory,
         random: f64,
     ) -> Duration {
-        if history.bucket_seen {
-            retry_delay(self.streak.count() - 1, random, failure)
-        } else {
-            self.streak.retry_delay(random)
+        match history.bucket {
+            BucketStatus::Unknown => self.streak.retry_delay(random),
+            BucketStatus::Seen => retry_delay(self.streak.count() - 1, random, failure),
         }
     }
 
@@ -245,14 +249,14 @@ impl RetryContext {
         &mut self,
         failure: &Failure,
         error: &Error,
-        ambiguous: bool,
+        decision: RetryDecision,
         history: &mut NotFoundHistory,
     ) -> Option<String> {
         let what = &error.message;
-        if ambiguous {
+        if decision == RetryDecision::AmbiguousNotFound {
             let first = !std::mem::replace(&mut history.reported, true);
             return first.then(|| {
-                let reason = NotFoundStreak::retry_message(self.operation, history.bucket_seen);
+                let reason = NotFoundStreak::retry_message(self.operation, history.bucket);
                 format!("{what}; {reason}")
             });
         }

@@ -26,7 +26,7 @@ pub use classify::classify;
 pub use context::{
     FailCause, LOOKUP_TIMEOUT, Next, NotFoundHistory, Retry, RetryContext, RetryError,
 };
-pub use not_found_streak::NotFoundStreak;
+pub use not_found_streak::{BucketStatus, NotFoundStreak};
 
 /// The operations of the API that are used. Failures of some mean different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,16 @@ const MIN_DURATION: Duration = Duration::from_secs(120);
 /// The first pause while it has not. All pauses together take less than 10 s.
 const INITIAL_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a run knows about its bucket, which decides how long a 404 counts as spurious.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BucketStatus {
+    /// The bucket has given no response but ambiguous 404s: it may be missing.
+    #[default]
+    Unknown,
+    /// The bucket has given another response in this run.
+    Seen,
+}
+
 /// Consecutive 404s of one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NotFoundStreak {
@@ -45,14 +55,19 @@ impl NotFoundStreak {
         now.saturating_sub(self.since.unwrap_or(now))
     }
 
-    /// Whether the request is retried. `bucket_seen` is whether the bucket has given any other
-    /// response in this run. After `last_progress` of the transfer the time starts anew.
-    pub fn is_retryable(&self, now: Duration, bucket_seen: bool, last_progress: Duration) -> bool {
-        if bucket_seen {
-            let since = self.since.unwrap_or(now).max(last_progress);
-            self.count < MIN_ATTEMPTS || now.saturating_sub(since) < MIN_DURATION
-        } else {
-            self.count < MAX_ATTEMPTS_UNKNOWN_BUCKET
+    /// Whether the request is retried. After `last_progress` of the transfer the time starts anew.
+    pub fn is_retryable(
+        &self,
+        now: Duration,
+        bucket: BucketStatus,
+        last_progress: Duration,
+    ) -> bool {
+        match bucket {
+            BucketStatus::Unknown => self.count < MAX_ATTEMPTS_UNKNOWN_BUCKET,
+            BucketStatus::Seen => {
+                let since = self.since.unwrap_or(now).max(last_progress);
+                self.count < MIN_ATTEMPTS || now.saturating_sub(since) < MIN_DURATION
+            }
         }
     }
 
@@ -65,11 +80,10 @@ impl NotFoundStreak {
     }
 
     /// The second half of the warning about the first 404: its causes, and the bound of the retries.
-    pub fn retry_message(operation: Operation, bucket_seen: bool) -> String {
-        let bound = if bucket_seen {
-            format!("trying again for up to {} s", MIN_DURATION.as_secs())
-        } else {
-            format!("trying {MAX_ATTEMPTS_UNKNOWN_BUCKET} times in all")
+    pub fn retry_message(operation: Operation, bucket: BucketStatus) -> String {
+        let bound = match bucket {
+            BucketStatus::Unknown => format!("trying {MAX_ATTEMPTS_UNKNOWN_BUCKET} times in all"),
+            BucketStatus::Seen => format!("trying again for up to {} s", MIN_DURATION.as_secs()),
         };
         let permission = permissions_for(operation)
             .map(|permissions| format!(", or a missing right ({permissions})"))
@@ -78,12 +92,11 @@ impl NotFoundStreak {
     }
 
     /// The error after the last retry: `error`, with the number of 404s and the time they took.
-    pub fn exhausted_error(&self, error: Error, now: Duration, bucket_seen: bool) -> Error {
+    pub fn exhausted_error(&self, error: Error, now: Duration, bucket: BucketStatus) -> Error {
         let (count, seconds) = (self.count, self.duration(now).as_secs());
-        let history = if bucket_seen {
-            "although the bucket had answered before"
-        } else {
-            "and the bucket has given no other answer"
+        let history = match bucket {
+            BucketStatus::Unknown => "and the bucket has given no other answer",
+            BucketStatus::Seen => "although the bucket had answered before",
         };
         let message =
             format!("{}; answered so {count} times in {seconds} s, {history}", error.message);
@@ -98,11 +111,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// The attempts until a 404 is final, and the time they take.
-    fn attempts(bucket_seen: bool, pause: impl Fn(&NotFoundStreak) -> Duration) -> (u32, Duration) {
+    fn attempts(
+        bucket: BucketStatus,
+        pause: impl Fn(&NotFoundStreak) -> Duration,
+    ) -> (u32, Duration) {
         let (mut streak, mut now) = (NotFoundStreak::default(), 5 * SECOND);
         loop {
             streak.add(now);
-            if !streak.is_retryable(now, bucket_seen, Duration::ZERO) {
+            if !streak.is_retryable(now, bucket, Duration::ZERO) {
                 return (streak.count(), streak.duration(now));
             }
             now += pause(&streak);
@@ -112,7 +128,8 @@ mod tests {
     #[test]
     fn before_the_bucket_has_answered_four_attempts_are_made_within_ten_seconds() {
         for random in [0.0, 0.5, 1.0] {
-            let (count, time) = attempts(false, |streak| streak.retry_delay(random));
+            let (count, time) =
+                attempts(BucketStatus::Unknown, |streak| streak.retry_delay(random));
             assert_eq!(count, 4);
             assert!((3 * SECOND..=10 * SECOND).contains(&time), "{time:?}");
         }
@@ -120,15 +137,15 @@ mod tests {
 
     #[test]
     fn after_it_at_least_ten_attempts_are_made_and_two_minutes_pass() {
-        assert_eq!(attempts(true, |_| SECOND), (121, 120 * SECOND));
-        assert_eq!(attempts(true, |_| 60 * SECOND), (10, 540 * SECOND));
+        assert_eq!(attempts(BucketStatus::Seen, |_| SECOND), (121, 120 * SECOND));
+        assert_eq!(attempts(BucketStatus::Seen, |_| 60 * SECOND), (10, 540 * SECOND));
     }
 
     #[test]
     fn progress_starts_the_two_minutes_anew() {
         let mut streak = NotFoundStreak::default();
         (0..20).for_each(|_| streak.add(Duration::ZERO));
-        assert!(!streak.is_retryable(121 * SECOND, true, Duration::ZERO));
-        assert!(streak.is_retryable(121 * SECOND, true, 2 * SECOND));
+        assert!(!streak.is_retryable(121 * SECOND, BucketStatus::Seen, Duration::ZERO));
+        assert!(streak.is_retryable(121 * SECOND, BucketStatus::Seen, 2 * SECOND));
     }
 }

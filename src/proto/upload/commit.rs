@@ -11,7 +11,7 @@ use super::storing::may_hide_success;
 use super::{ApiCall, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::{ListedPart, ObjectMeta};
 use crate::error::Error;
-use crate::retry::{Failure, Operation, RetryDecision};
+use crate::retry::{BucketStatus, Failure, Operation, RetryDecision};
 
 /// Commits that reject a part's etag, before the run fails.
 const MAX_RELISTS: u32 = 3;
@@ -148,7 +148,7 @@ impl Commit {
         }
         let error = core.not_found_error(&call, failure);
         // A bucket that has never answered holds nothing of this run.
-        if !core.outage.bucket_seen && !self.doubt.exists() {
+        if core.outage.bucket == BucketStatus::Unknown && !self.doubt.exists() {
             return self.fail(core, error);
         }
         core.restart_budget();

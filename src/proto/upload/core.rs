@@ -11,7 +11,7 @@ use super::{Action, ApiCall, EndOfStream, Now, PreviousObject, UploadConfig};
 use crate::api::ObjectMeta;
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
-use crate::retry::{Failure, NotFoundStreak, Operation, RunStage};
+use crate::retry::{BucketStatus, Failure, NotFoundStreak, Operation, RunStage};
 
 /// The longest time from a stop or a fatal error to the end of the run.
 pub(super) const STOP_TIMEOUT: Now = Now::from_millis(9_500);
@@ -101,7 +101,7 @@ impl Core {
             parts: Parts::new(config.parallel),
             end: None,
             call: CurrentCall::default(),
-            outage: OutageTracker::new(config.retry_for, config.bucket_seen),
+            outage: OutageTracker::new(config.retry_for, config.bucket),
             stop: Stop::default(),
             deadline: None,
             now: Now::ZERO,
@@ -242,7 +242,9 @@ impl Core {
         let mut pause = match streak.filter(|streak| streak.count() > 0) {
             None => cause.delay(attempt, random),
             // Ambiguous 404s end request by request, and not at one time as an outage does.
-            Some(streak) if self.outage.bucket_seen => cause.delay(streak.count() - 1, random),
+            Some(streak) if self.outage.bucket == BucketStatus::Seen => {
+                cause.delay(streak.count() - 1, random)
+            }
             Some(streak) => streak.retry_delay(random),
         };
         if self.stop.deadline.is_some() {
@@ -305,13 +307,13 @@ impl Core {
 
     /// Whether the 404s of the current call may still end.
     pub fn is_not_found_retryable(&self, streak: &NotFoundStreak) -> bool {
-        streak.is_retryable(self.now, self.outage.bucket_seen, self.outage.last_progress())
+        streak.is_retryable(self.now, self.outage.bucket, self.outage.last_progress())
     }
 
     /// The error to end with after the 404s of the current call.
     pub fn not_found_error(&self, call: &ApiCall, failure: &Failure) -> Error {
         let error = failure.error(call.operation(), &self.attempt_label(call));
         let streak = self.call.streak.map(|(_, streak)| streak).unwrap_or_default();
-        streak.exhausted_error(error, self.now, self.outage.bucket_seen)
+        streak.exhausted_error(error, self.now, self.outage.bucket)
     }
 }

@@ -7,7 +7,7 @@ use super::core::{Core, RESOLVE_TIMEOUT, STOP_TIMEOUT};
 use super::state::{State, Streaming};
 use super::{Action, ApiCall, EndOfStream, Event, Outcome, StateKind, outcome};
 use crate::error::Error;
-use crate::retry::{self, Failure, RetryDecision};
+use crate::retry::{self, BucketStatus, Failure, RetryDecision};
 
 pub(super) fn on_event(state: State, core: &mut Core, event: Event) -> State {
     match (event, state) {
@@ -50,10 +50,9 @@ fn on_call_done(
     result: Result<Outcome, Failure>,
 ) -> State {
     core.config.service_seen |= result.is_ok();
-    core.outage.bucket_seen |= match &result {
-        Ok(_) => true,
-        Err(failure) => failure.shows_bucket(),
-    };
+    if result.as_ref().err().is_none_or(Failure::shows_bucket) {
+        core.outage.bucket = BucketStatus::Seen;
+    }
     core.multipart.create_in_flight &= !call.is_create();
     match (call, result, state) {
         (ApiCall::Part(number), result, State::Streaming(streaming)) => {

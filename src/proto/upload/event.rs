@@ -12,7 +12,7 @@ use crate::api::{ListedPart, ListedUpload, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;
 use crate::part_number::PartNumber;
-use crate::retry::{Failure, Operation};
+use crate::retry::{BucketStatus, Failure, Operation};
 
 /// Time since the start of the run.
 pub type Now = Duration;
@@ -35,8 +35,8 @@ pub struct UploadConfig {
     pub delete_on_mismatch: bool,
     /// The service has answered before, so that its certificate was trusted.
     pub service_seen: bool,
-    /// The bucket has answered before, so that a 404 of the bucket may be spurious.
-    pub bucket_seen: bool,
+    /// Whether the bucket has answered before, so that a 404 of the bucket may be spurious.
+    pub bucket: BucketStatus,
     pub previous_object: PreviousObject,
     pub messages: MessageContext,
     /// Seeds the jitter of the backoff.
@@ -59,7 +59,7 @@ impl UploadConfig {
             end_proven: true,
             delete_on_mismatch: false,
             service_seen: true,
-            bucket_seen: false,
+            bucket: BucketStatus::Unknown,
             previous_object: PreviousObject::Nothing,
             messages: MessageContext {
                 object_url: "oci://b@n/o".to_owned(),

@@ -7,7 +7,8 @@
 use super::Now;
 use crate::error::Error;
 use crate::retry::{
-    self, BudgetState, Failure, NotFoundStreak, Operation, RetryBudget, RetryDecision, RunStage,
+    self, BucketStatus, BudgetState, Failure, NotFoundStreak, Operation, RetryBudget,
+    RetryDecision, RunStage,
 };
 
 /// Outages closer together than this are reported as one, so that single failing parts do not each
@@ -45,9 +46,16 @@ impl RetryCause<'_> {
         matches!(self, RetryCause::Failed(failure) if failure.is_unauthorized())
     }
 
-    fn is_ambiguous_not_found(self, operation: Operation, stage: RunStage) -> bool {
-        matches!(self, RetryCause::Failed(failure)
-            if retry::classify(operation, stage, failure) == RetryDecision::AmbiguousNotFound)
+    fn outage_kind(self, operation: Operation, stage: RunStage) -> OutageKind {
+        match self {
+            RetryCause::Failed(failure)
+                if retry::classify(operation, stage, failure)
+                    == RetryDecision::AmbiguousNotFound =>
+            {
+                OutageKind::AmbiguousNotFound
+            }
+            _ => OutageKind::Certain,
+        }
     }
 
     /// The pause before the next attempt after `attempt` failed ones; `random` in 0..1.
@@ -63,8 +71,17 @@ impl RetryCause<'_> {
 #[derive(Debug, Clone)]
 struct Outage {
     report: OutageReport,
-    /// It began with a 404 that may be spurious.
-    began_ambiguous: bool,
+    /// What the reported failure is, or the first one while only credentials have failed.
+    kind: OutageKind,
+}
+
+/// Whether a failure may be a mistake of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OutageKind {
+    /// A 404 that may be spurious.
+    AmbiguousNotFound,
+    /// Any other failure.
+    Certain,
 }
 
 /// Whether an outage has been reported.
@@ -83,19 +100,18 @@ pub(super) struct OutageTracker {
     current: Option<Outage>,
     /// When the last outage ended.
     last_end: Option<Now>,
-    /// The bucket has answered in this run with anything but an ambiguous 404.
-    pub bucket_seen: bool,
+    pub bucket: BucketStatus,
     /// A warning of this run has reported that 404s may be spurious.
     spurious_reported: bool,
 }
 
 impl OutageTracker {
-    pub fn new(retry_for: Now, bucket_seen: bool) -> OutageTracker {
+    pub fn new(retry_for: Now, bucket: BucketStatus) -> OutageTracker {
         OutageTracker {
             budget: RetryBudget::new(retry_for),
             current: None,
             last_end: None,
-            bucket_seen,
+            bucket,
             spurious_reported: false,
         }
     }
@@ -132,28 +148,31 @@ impl OutageTracker {
             let message = format!("{message} (no progress for {seconds} s)");
             return Err(Error { message, ..cause.error(operation, label) });
         }
-        let ambiguous = cause.is_ambiguous_not_found(operation, stage);
+        let kind = cause.outage_kind(operation, stage);
         let by_session = cause.is_unauthorized();
-        let pending = OutageReport::Pending(self.report(&message, operation, ambiguous));
+        let pending = OutageReport::Pending(self.report(&message, operation, kind));
         let Some(outage) = &mut self.current else {
             let report = if by_session { OutageReport::BySession } else { pending };
-            self.current = Some(Outage { report, began_ambiguous: ambiguous });
+            self.current = Some(Outage { report, kind });
             return Ok(true);
         };
         let unreported = outage.report == OutageReport::BySession
-            || outage.began_ambiguous && !ambiguous && outage.report != OutageReport::Reported;
+            || outage.kind == OutageKind::AmbiguousNotFound
+                && kind == OutageKind::Certain
+                && outage.report != OutageReport::Reported;
         if !unreported || by_session {
             return Ok(false);
         }
-        (outage.report, outage.began_ambiguous) = (pending, ambiguous);
+        *outage = Outage { report: pending, kind };
         Ok(true)
     }
 
-    fn report(&self, message: &str, operation: Operation, ambiguous: bool) -> String {
-        let retries = if ambiguous {
-            NotFoundStreak::retry_message(operation, self.bucket_seen)
-        } else {
-            format!("trying again for up to {} s", self.budget.limit().as_secs())
+    fn report(&self, message: &str, operation: Operation, kind: OutageKind) -> String {
+        let retries = match kind {
+            OutageKind::AmbiguousNotFound => NotFoundStreak::retry_message(operation, self.bucket),
+            OutageKind::Certain => {
+                format!("trying again for up to {} s", self.budget.limit().as_secs())
+            }
         };
         format!("{message}; {retries}, what was read is kept")
     }
@@ -165,7 +184,8 @@ impl OutageTracker {
             self.current.as_ref().filter(|o| matches!(o.report, OutageReport::Pending(_)))?;
         let apart = self.last_end.is_none_or(|end| since >= end + OUTAGE_MERGE_WINDOW);
         // Spurious 404s are reported at once only the first time.
-        let at_once = apart && !(outage.began_ambiguous && self.spurious_reported);
+        let spurious = outage.kind == OutageKind::AmbiguousNotFound;
+        let at_once = apart && !(spurious && self.spurious_reported);
         Some(since + if at_once { Now::ZERO } else { REPORT_STALL_AFTER })
     }
 
@@ -178,7 +198,7 @@ impl OutageTracker {
         else {
             return None;
         };
-        self.spurious_reported |= outage.began_ambiguous;
+        self.spurious_reported |= outage.kind == OutageKind::AmbiguousNotFound;
         Some(text)
     }
 

@@ -14,7 +14,7 @@ use crate::api::ObjectMeta;
 use crate::digest::{Algorithm, Hasher, PartDigest, Value};
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
-use crate::retry::{Failure, Operation, RetryDecision};
+use crate::retry::{BucketStatus, Failure, Operation, RetryDecision};
 
 /// Puts that arrive damaged, before the run fails.
 const MAX_CHECKSUM_FAILURES: u32 = 8;
@@ -254,7 +254,7 @@ impl Storing {
             }
             let error = core.not_found_error(&call, failure);
             // A bucket that has never answered holds nothing of this run.
-            if !core.outage.bucket_seen && !self.doubt.exists() {
+            if core.outage.bucket == BucketStatus::Unknown && !self.doubt.exists() {
                 return self.fail(core, error);
             }
             self.rejection = Some(error);

@@ -261,16 +261,15 @@ impl Streaming {
         failure: &Failure,
         label: &str,
     ) -> State {
-        let (now, seen, progress) =
-            (core.now, core.outage.bucket_seen, core.outage.last_progress());
+        let (now, bucket, progress) = (core.now, core.outage.bucket, core.outage.last_progress());
         let Some(streak) = core.parts.not_found_streak(number) else {
             return State::Streaming(self);
         };
         streak.add(now);
-        if streak.is_retryable(now, seen, progress) {
+        if streak.is_retryable(now, bucket, progress) {
             return self.retry_part(core, number, failure, label);
         }
-        let error = streak.exhausted_error(failure.error(Operation::Part, label), now, seen);
+        let error = streak.exhausted_error(failure.error(Operation::Part, label), now, bucket);
         self.abort(core, error)
     }
 

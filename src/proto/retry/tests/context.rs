@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{error_response, failed_connection};
 use crate::error::{Error, ErrorKind};
 use crate::retry::{
-    FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext, RetryDecision, RetryError,
+    BucketStatus, FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext,
+    RetryDecision, RetryError,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -143,9 +144,9 @@ fn a_404_of_a_seen_bucket_is_retried_for_two_minutes_though_a_look_up_takes_one_
     let missing = error_response(404, "BucketNotFound");
     let mut history = NotFoundHistory::default();
     history.on_success(Operation::Namespace);
-    assert!(!history.bucket_seen());
+    assert_eq!(history.bucket(), BucketStatus::Unknown);
     history.on_success(Operation::Head);
-    assert!(history.bucket_seen());
+    assert_eq!(history.bucket(), BucketStatus::Seen);
     let mut run = Run::lookup(Operation::Get, 3600 * SECOND);
     let end = run.until_failed(&missing, &mut history);
     assert!(run.attempts >= 10 && run.now >= 120 * SECOND, "{} {:?}", run.attempts, run.now);
@@ -182,7 +183,7 @@ fn a_response_that_only_a_bucket_gives_shows_it_although_it_is_an_error() {
     let mut history = NotFoundHistory::default();
     let missing = error_response(404, "ObjectNotFound");
     Run::lookup(Operation::Get, SECOND).until_failed(&missing, &mut history);
-    assert!(history.bucket_seen());
+    assert_eq!(history.bucket(), BucketStatus::Seen);
 }
 
 #[test]
@@ -202,6 +203,31 @@ fn a_download_without_a_budget_ends_at_its_first_failure() {
     let mut run = Run::download(Duration::ZERO);
     let end = run.until_failed(&failed_connection(), &mut NotFoundHistory::of_seen_bucket());
     assert_eq!((end.cause, run.attempts), (FailCause::BudgetExhausted, 1));
+}
+
+#[test]
+fn a_failure_that_is_not_retried_promises_no_retry() {
+    let missing = error_response(404, "BucketNotFound");
+    for failure in [&failed_connection(), &missing] {
+        let spent = Run::lookup(Operation::Get, 5 * SECOND);
+        let without_budget = Run::lookup(Operation::Get, Duration::ZERO);
+        for mut run in [spent, without_budget, Run::download(Duration::ZERO)] {
+            let history = &mut NotFoundHistory::of_seen_bucket();
+            let end = run.attempt(5 * SECOND, failure, history).unwrap();
+            assert_eq!(end.cause, FailCause::BudgetExhausted);
+            assert_eq!((run.warnings.len(), run.debug_lines.len()), (0, 0));
+            // The error alone has what a user needs.
+            assert_eq!(end.error, failure.error(Operation::Get, "x"));
+        }
+    }
+    // The first 404 that is retried is still reported.
+    let history = &mut NotFoundHistory::of_seen_bucket();
+    Run::lookup(Operation::Get, 5 * SECOND).attempt(5 * SECOND, &missing, history);
+    let mut next = Run::lookup(Operation::Get, 5 * SECOND);
+    assert_eq!(next.attempt(SECOND, &missing, history), None);
+    assert_eq!(next.warnings.len(), 1);
+    let hint = missing.error(Operation::Get, "x").hint.unwrap();
+    assert!(hint.contains("bucket") && hint.contains("OBJECT_READ"), "{hint}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use crate::api::{Digests, ObjectMeta};
 use crate::digest::{self, Algorithm, Value};
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
-use crate::retry::{Failure, Operation};
+use crate::retry::{BucketStatus, Failure, Operation};
 use crate::transport_error::TransportError;
 use faults::{FaultRate, bucket_not_found, transport_failure};
 use harness::{Harness, Scheduled, test_config};

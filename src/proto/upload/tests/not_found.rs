@@ -114,7 +114,7 @@ fn a_bucket_seen_before_fails_after_ten_attempts_and_two_minutes() {
 
 #[test]
 fn a_bucket_seen_by_the_preflight_counts_as_seen() {
-    let config = UploadConfig { bucket_seen: true, ..test_config(1, 2) };
+    let config = UploadConfig { bucket: BucketStatus::Seen, ..test_config(1, 2) };
     let mut run = ScriptedRun::new(config.clone());
     run.start_create();
     check_full_retries(run.exhaust_not_found(ApiCall::Create));
@@ -182,7 +182,8 @@ fn a_commit_or_put_answered_404_is_repeated_and_counts_as_not_performed() {
     run.succeed(ApiCall::Head, Outcome::Object(meta));
     assert!(run.result().is_ok());
 
-    let mut run = ScriptedRun::storing(UploadConfig { bucket_seen: true, ..test_config(1, 2) });
+    let mut run =
+        ScriptedRun::storing(UploadConfig { bucket: BucketStatus::Seen, ..test_config(1, 2) });
     run.not_found_once(ApiCall::Put);
 }
 
@@ -216,7 +217,8 @@ fn a_commit_whose_404s_are_exhausted_is_resolved_before_the_run_fails() {
 #[test]
 fn a_put_whose_404s_are_exhausted_is_resolved_before_the_run_fails() {
     let before = PreviousObject::Object("old".to_owned());
-    let config = UploadConfig { bucket_seen: true, previous_object: before, ..test_config(1, 2) };
+    let config =
+        UploadConfig { bucket: BucketStatus::Seen, previous_object: before, ..test_config(1, 2) };
     let exhausted = || {
         let mut run = ScriptedRun::storing(config.clone());
         check_full_retries(run.exhaust_not_found(ApiCall::Put));
@@ -283,7 +285,8 @@ fn a_lost_commit_response_that_cannot_be_resolved_leaves_the_outcome_unknown() {
 
 #[test]
 fn a_lost_put_response_with_repetitions_answered_404_leaves_the_outcome_unknown() {
-    let mut run = ScriptedRun::storing(UploadConfig { bucket_seen: true, ..test_config(1, 2) });
+    let mut run =
+        ScriptedRun::storing(UploadConfig { bucket: BucketStatus::Seen, ..test_config(1, 2) });
     run.fail(ApiCall::Put, response_lost());
     run.wait();
     run.exhaust_not_found(ApiCall::Put);

@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::api::{ErrorResponse, ListedPart, ListedUpload};
 use crate::error::Error;
-use crate::retry::Failure;
+use crate::retry::{BucketStatus, Failure};
 use crate::upload::{MessageContext, PreviousObject, ProbeCondition};
 
 /// The transitions that the runs take.
@@ -193,7 +193,7 @@ fn config(json: &Json) -> UploadConfig {
         end_proven: flag("end-proven"),
         delete_on_mismatch: flag("delete-on-mismatch"),
         service_seen: flag("answered"),
-        bucket_seen: flag("bucket-answered"),
+        bucket: if flag("bucket-answered") { BucketStatus::Seen } else { BucketStatus::Unknown },
         previous_object: match json["replaces"].as_str() {
             Some("nothing") => PreviousObject::Nothing,
             Some("anything") => PreviousObject::Unknown,

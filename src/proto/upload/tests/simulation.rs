@@ -49,7 +49,7 @@ fn random_service(rng: &mut fastrand::Rng, seed: u64, parts: usize) -> Harness {
 /// Chooses the configuration and the object before the run. Returns the content of that object.
 fn choose_config(rng: &mut fastrand::Rng, harness: &mut Harness) -> Option<Bytes> {
     let mut config = harness.upload.core.config.clone();
-    config.bucket_seen = rng.bool();
+    config.bucket = if rng.bool() { BucketStatus::Seen } else { BucketStatus::Unknown };
     config.delete_on_mismatch = rng.bool();
     config.retry_for = Duration::from_secs([3600, 3600, 300, 5][rng.usize(..4)]);
     let mut previous_content = None;
@@ -202,12 +202,16 @@ impl Run {
             self.stop_at.is_none() && self.other_object_at.is_none() && !self.source_fails;
         let unhindered = harness.forbidden.is_empty() && !harness.model.discards_objects;
         let faultless = harness.fault_rate.percent == 0;
-        let bucket_known = config.bucket_seen || !harness.bucket_seems_missing();
+        let bucket_known = config.bucket == BucketStatus::Seen || !harness.bucket_seems_missing();
         if faultless && unhindered && undisturbed && config.retry_for > 200 * SECOND && bucket_known
         {
             assert!(result.is_ok(), "a stream without faults was not stored: {case}");
         }
-        if unhindered && config.bucket_seen && undisturbed && config.retry_for > 3000 * SECOND {
+        if unhindered
+            && config.bucket == BucketStatus::Seen
+            && undisturbed
+            && config.retry_for > 3000 * SECOND
+        {
             let stored_or_unknown =
                 result.as_ref().err().is_none_or(|error| error.kind == ErrorKind::OutcomeUnknown);
             assert!(stored_or_unknown, "transient faults lost the stream: {case}");
