@@ -81,9 +81,14 @@ impl Serve {
     }
 }
 
+/// The name of an action in a fault plan, which is its only key where it has fields.
+fn action_name(action: &Value) -> Option<&str> {
+    action.as_str().or_else(|| action.as_object()?.keys().next().map(String::as_str))
+}
+
 /// The operations that had a fault of this name, in the order of completion.
 fn operations_with(log: &[Value], fault: &str) -> Vec<String> {
-    let of = |record: &&Value| record["fault"].as_str().is_some_and(|text| text.starts_with(fault));
+    let of = |record: &&Value| action_name(&record["fault"]) == Some(fault);
     log.iter().filter(of).map(|record| record["operation"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -103,10 +108,10 @@ fn flaky_network() {
     let serve = Serve::start("flaky-network.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_injected(&log, "ResetBeforeBody", &["CreateMultipartUpload", "CommitMultipartUpload"]);
-    assert_injected(&log, "ResetInBody", &["UploadPart", "PutObject"]);
-    assert_injected(&log, "LoseAnswer", &["UploadPart"]);
-    assert_injected(&log, "Truncate", &["UploadPart"]);
+    assert_injected(&log, "reset_before_body", &["CreateMultipartUpload", "CommitMultipartUpload"]);
+    assert_injected(&log, "reset_in_body", &["UploadPart", "PutObject"]);
+    assert_injected(&log, "lose_answer", &["UploadPart"]);
+    assert_injected(&log, "truncate", &["UploadPart"]);
 }
 
 #[test]
@@ -114,9 +119,25 @@ fn throttling() {
     let serve = Serve::start("throttling.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_injected(&log, "Refuse", &["UploadPart", "PutObject"]);
+    assert_injected(&log, "refuse", &["UploadPart", "PutObject"]);
     let throttled = log.iter().filter(|record| record["status"] == 429).count();
     assert_eq!(throttled, 5, "three parts and two attempts at the small stream");
+}
+
+#[test]
+fn the_log_has_the_action_of_the_plan_that_each_request_met() {
+    let name = "throttling.json";
+    let serve = Serve::start(name);
+    serve.stores_and_returns_streams();
+    let plan = std::fs::read(plan_path(name)).unwrap();
+    let plan: Value = serde_json::from_slice(&plan).unwrap();
+    let log = serve.stop();
+    for rule in plan["faults"].as_array().unwrap() {
+        let met = |record: &&Value| record["fault"] == rule["action"];
+        let record = log.iter().find(met).unwrap_or_else(|| panic!("no record has {rule}"));
+        assert_eq!(record["operation"], rule["operation"]);
+    }
+    assert!(log.iter().any(|record| record["fault"] == Value::Null));
 }
 
 #[test]
@@ -124,8 +145,8 @@ fn expired_token() {
     let serve = Serve::start("expired-token.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_injected(&log, "DistrustToken", &["UploadPart", "PutObject"]);
-    assert_injected(&log, "Refuse", &["RefreshToken"]);
+    assert_injected(&log, "distrust_token", &["UploadPart", "PutObject"]);
+    assert_injected(&log, "refuse", &["RefreshToken"]);
     let refreshed =
         |record: &&Value| record["operation"] == "RefreshToken" && record["status"] == 200;
     assert!(log.iter().filter(refreshed).count() >= 2, "a refresh for each of the two tokens");
@@ -136,7 +157,7 @@ fn lost_commit_response() {
     let serve = Serve::start("lost-commit-response.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_injected(&log, "LoseAnswer", &["CommitMultipartUpload", "PutObject"]);
+    assert_injected(&log, "lose_answer", &["CommitMultipartUpload", "PutObject"]);
     let commits = log.iter().filter(|record| record["operation"] == "CommitMultipartUpload");
     assert_eq!(commits.count(), 1, "the object was found, so there is no second commit");
 }
@@ -146,7 +167,7 @@ fn spurious_not_found() {
     let serve = Serve::start("spurious-not-found.json");
     serve.stores_and_returns_streams();
     let log = serve.stop();
-    assert_injected(&log, "SpuriousNotFound", &["HeadObject", "UploadPart", "PutObject"]);
+    assert_injected(&log, "spurious_not_found", &["HeadObject", "UploadPart", "PutObject"]);
 }
 
 /// The first cell of each row of the table with this header, without its back-ticks.

@@ -46,7 +46,8 @@ pub async fn serve(
     if let Some(response) = control::respond_to(&state, &head.method, &path) {
         return Ok(response);
     }
-    let mut entry = state.log.arrival(head.method.as_str(), &path, tls);
+    let mut entry = state.log.arrival(head.method.as_str(), &path);
+    entry.note(|record| record.tls = tls);
     let exchange = Exchange { state, control, head, path, received: entry.received() };
     let response = match exchange.run(incoming, &mut entry).await {
         Ok(response) | Err(Interruption::Response(response)) => exchange.finish(response),
@@ -131,7 +132,7 @@ impl Exchange {
             record.operation = operation;
             record.part = part;
             record.upload = target.query.value("uploadId").map(str::to_owned);
-            record.fault = fault.as_ref().map(|fault| format!("{fault:?}"));
+            record.fault = fault.clone();
         });
         fault
     }

@@ -4,6 +4,7 @@
 //! request leaves exactly one record, with status 0 if its connection broke before a response.
 
 use super::auth::{KeyKind, PrincipalKind};
+use super::fault::Fault;
 use super::route::Operation;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -45,8 +46,8 @@ pub struct Record {
     pub presented: Option<u64>,
     /// Whether the connection uses TLS.
     pub tls: bool,
-    /// The fault that this request met, in Rust's debug format.
-    pub fault: Option<String>,
+    /// The fault that this request met; in the file, as the `action` of a fault plan.
+    pub fault: Option<Fault>,
 }
 
 /// The records of a server.
@@ -96,7 +97,7 @@ impl Log {
     }
 
     /// Starts the record of a request that has arrived.
-    pub fn arrival(self: &Arc<Log>, method: &str, path: &str, tls: bool) -> LogEntry {
+    pub fn arrival(self: &Arc<Log>, method: &str, path: &str) -> LogEntry {
         let record = Record {
             sequence: self.arrived.fetch_add(1, Ordering::SeqCst) + 1,
             method: method.to_owned(),
@@ -111,7 +112,7 @@ impl Log {
             token: None,
             generation: None,
             presented: None,
-            tls,
+            tls: false,
             fault: None,
         };
         self.changed.notify_waiters();
@@ -173,9 +174,9 @@ mod tests {
     #[test]
     fn a_request_without_a_response_leaves_a_record() {
         let log = Arc::new(Log::new(None));
-        let mut first = log.arrival("PUT", "/n", false);
+        let mut first = log.arrival("PUT", "/n");
         first.received().fetch_add(5, Ordering::SeqCst);
-        drop(log.arrival("GET", "/n", true));
+        drop(log.arrival("GET", "/n"));
         first.note(|record| record.status = 200);
         drop(first);
         let records = log.records();

@@ -3,6 +3,7 @@
 //! Pure. Knows records and no fault plan. Invariant: the beginning of a run ends with the first
 //! response that shows a client that the bucket exists.
 
+use super::fault::Fault;
 use super::log::Record;
 
 /// How many 404s the fault `spurious_not_found` has made.
@@ -25,7 +26,7 @@ impl SpuriousCounts {
 }
 
 fn is_spurious(record: &Record) -> bool {
-    record.fault.as_deref() == Some("SpuriousNotFound")
+    record.fault == Some(Fault::SpuriousNotFound)
 }
 
 /// Whether the response proves that the bucket exists. A 404 to a HEAD has no code and proves
@@ -45,10 +46,10 @@ mod tests {
     fn records(requests: &[(Operation, u16, bool)]) -> Vec<Record> {
         let log = Arc::new(Log::new(None));
         for (operation, status, spurious) in requests {
-            log.arrival("GET", "/n", false).note(|record| {
+            log.arrival("GET", "/n").note(|record| {
                 record.operation = *operation;
                 record.status = *status;
-                record.fault = spurious.then(|| "SpuriousNotFound".to_owned());
+                record.fault = spurious.then_some(Fault::SpuriousNotFound);
             });
         }
         log.records()

@@ -289,7 +289,7 @@ fn check_open_uploads(outcome: &Outcome, code: i32) {
 /// A request as a line in the log of a failed run.
 pub fn log_line(record: &Record) -> String {
     let part = record.part.map(|part| format!(" {part}")).unwrap_or_default();
-    let fault = record.fault.as_deref().unwrap_or_default();
+    let fault = record.fault.as_ref().map(|fault| format!("{fault:?}")).unwrap_or_default();
     format!(
         "{:3} {:?}{part}: {} ({} bytes) {fault}",
         record.sequence, record.operation, record.status, record.body

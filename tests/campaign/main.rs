@@ -203,7 +203,7 @@ fn stop_after_the_end(
 
 /// The kind of the fault of a request, without its parameters.
 fn fault_kind(record: &Record) -> Option<String> {
-    let fault = record.fault.as_deref()?;
+    let fault = format!("{:?}", record.fault.as_ref()?);
     Some(fault.split([' ', '(', '{']).next().unwrap_or_default().to_owned())
 }
 
@@ -303,7 +303,7 @@ impl Store {
     /// Logs in again whenever a token has been revoked, as a user would.
     fn log_in_after_revocations(&self, ended: &CancellationToken) {
         let revoked = |records: &[Record]| {
-            let revokes = |r: &&Record| r.fault.as_deref() == Some("RevokeToken");
+            let revokes = |r: &&Record| r.fault == Some(Fault::RevokeToken);
             records.iter().filter(revokes).count()
         };
         let mut seen = 0;
