@@ -30,6 +30,7 @@ fuzz_target!(|input: (&str, u8, &[u8], bool)| {
         path_and_query: target,
         host: Some("127.0.0.1:1"),
         date: "Thu, 01 Jan 2026 00:00:00 GMT",
+        delegation: None,
         body,
     };
     let signed = sign::authorize(&KeyId::raw("a/b/c"), &KEY, &request);

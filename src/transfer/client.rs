@@ -275,6 +275,7 @@ fn sign_request(
             path_and_query: target,
             host: Some(authority),
             date: &httpdate::fmt_http_date(date),
+            delegation: None,
             body: json.map(|bytes| sign::SignedBody { content_type: "application/json", bytes }),
         },
     );

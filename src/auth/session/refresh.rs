@@ -32,6 +32,7 @@ pub(super) fn request(
         path_and_query: &target,
         host: Some(&auth.authority),
         date,
+        delegation: None,
         body: Some(SignedBody { content_type: JSON, bytes: &body }),
     };
     let signed = sign::authorize(&credentials.key_id, &credentials.key, &head);

@@ -288,6 +288,7 @@ fn probe_request(
         path_and_query: &target,
         host: Some(&endpoint.authority),
         date,
+        delegation: None,
         body: None,
     };
     let headers = sign::authorize(&credentials.key_id, &credentials.key, &head).headers;

@@ -62,8 +62,67 @@ pub struct SignedRequest<'a> {
     pub host: Option<&'a str>,
     /// An HTTP date, such as `Thu, 01 Jan 2026 00:00:00 GMT`.
     pub date: &'a str,
+    /// The delegation token of an instance that acts for a user, which is secret: `opc-obo-token`.
+    pub delegation: Option<&'a str>,
     /// The body if the signature covers it, as in every POST, also an empty one.
     pub body: Option<SignedBody<'a>>,
+}
+
+/// One field of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedField {
+    Date,
+    RequestTarget,
+    Host,
+    /// `opc-obo-token`
+    Delegation,
+    ContentLength,
+    ContentType,
+    /// `x-content-sha256`
+    ContentSha256,
+}
+
+impl SignedField {
+    /// All fields, in the order of the Python SDK, which this program uses.
+    pub const ALL: [SignedField; 7] = [
+        SignedField::Date,
+        SignedField::RequestTarget,
+        SignedField::Host,
+        SignedField::Delegation,
+        SignedField::ContentLength,
+        SignedField::ContentType,
+        SignedField::ContentSha256,
+    ];
+
+    /// The name in the list of a signature, and of the header; the request target is no header.
+    pub fn name(self) -> &'static str {
+        match self {
+            SignedField::Date => "date",
+            SignedField::RequestTarget => REQUEST_TARGET,
+            SignedField::Host => "host",
+            SignedField::Delegation => DELEGATION,
+            SignedField::ContentLength => "content-length",
+            SignedField::ContentType => "content-type",
+            SignedField::ContentSha256 => "x-content-sha256",
+        }
+    }
+
+    /// The value; `None` if the request has no such field.
+    fn value(self, request: &SignedRequest<'_>) -> Option<String> {
+        Some(match self {
+            SignedField::Date => request.date.to_owned(),
+            SignedField::RequestTarget => {
+                format!("{} {}", request.method.to_ascii_lowercase(), request.path_and_query)
+            }
+            SignedField::Host => request.host?.to_owned(),
+            SignedField::Delegation => request.delegation?.to_owned(),
+            SignedField::ContentLength => request.body?.bytes.len().to_string(),
+            SignedField::ContentType => request.body?.content_type.to_owned(),
+            SignedField::ContentSha256 => {
+                STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, request.body?.bytes))
+            }
+        })
+    }
 }
 
 /// The headers to send: all signed ones, then `authorization`.
@@ -72,17 +131,29 @@ pub struct SignedHeaders {
     pub headers: Vec<(&'static str, String)>,
 }
 
-// The authorization of a session contains its token.
+// The authorization of a session contains its token, and a delegation token is one.
 impl fmt::Debug for SignedHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.headers.iter().filter(|(name, _)| *name != "authorization");
+        let shown =
+            self.headers.iter().filter(|(name, _)| ![AUTHORIZATION, DELEGATION].contains(name));
         f.debug_map().entries(shown.map(|(name, value)| (name, value))).finish_non_exhaustive()
     }
 }
 
-/// Signs a request.
+/// Signs a request with its fields in the order of the Python SDK.
 pub fn authorize(key_id: &KeyId, key: &Key, request: &SignedRequest<'_>) -> SignedHeaders {
-    let fields = fields(request);
+    authorize_in_order(key_id, key, request, &SignedField::ALL)
+}
+
+/// Signs a request with its fields in this order, which the signature names. A field that the request
+/// does not have is left out.
+pub fn authorize_in_order(
+    key_id: &KeyId,
+    key: &Key,
+    request: &SignedRequest<'_>,
+    order: &[SignedField],
+) -> SignedHeaders {
+    let fields = fields(request, order);
     let signature = STANDARD.encode(key.sign(signing_string(&fields).as_bytes()));
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     let authorization = format!(
@@ -93,7 +164,7 @@ pub fn authorize(key_id: &KeyId, key: &Key, request: &SignedRequest<'_>) -> Sign
     );
     let mut headers = fields;
     headers.retain(|(name, _)| *name != REQUEST_TARGET);
-    headers.push(("authorization", authorization));
+    headers.push((AUTHORIZATION, authorization));
     SignedHeaders { headers }
 }
 
@@ -103,22 +174,13 @@ pub fn signing_string<N: AsRef<str>, V: AsRef<str>>(fields: &[(N, V)]) -> String
     fields.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+const AUTHORIZATION: &str = "authorization";
+const DELEGATION: &str = "opc-obo-token";
 const REQUEST_TARGET: &str = "(request-target)";
 
-/// The signed fields of a request, in the order of the Python SDK.
-fn fields(request: &SignedRequest<'_>) -> Vec<(&'static str, String)> {
-    let target = format!("{} {}", request.method.to_ascii_lowercase(), request.path_and_query);
-    let mut fields = vec![("date", request.date.to_owned()), (REQUEST_TARGET, target)];
-    if let Some(host) = request.host {
-        fields.push(("host", host.to_owned()));
-    }
-    if let Some(body) = request.body {
-        let digest = ring::digest::digest(&ring::digest::SHA256, body.bytes);
-        fields.push(("content-length", body.bytes.len().to_string()));
-        fields.push(("content-type", body.content_type.to_owned()));
-        fields.push(("x-content-sha256", STANDARD.encode(digest)));
-    }
-    fields
+/// The names and values of those fields that the request has.
+fn fields(request: &SignedRequest<'_>, order: &[SignedField]) -> Vec<(&'static str, String)> {
+    order.iter().filter_map(|field| Some((field.name(), field.value(request)?))).collect()
 }
 
 #[cfg(test)]
