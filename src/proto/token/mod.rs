@@ -24,7 +24,10 @@ pub struct Token {
     pub issued: Option<u64>,
     /// The claim `sess_exp`, when the session ends. No refresh extends a token beyond it.
     pub session_end: Option<u64>,
+    /// The claim `sub`: the OCID of a user, an instance or another resource.
     pub user: Option<String>,
+    /// The OCID of the tenancy: the claim `res_tenant` of a resource, `opc-tenant` of an instance, or
+    /// `tenant`, in this order.
     pub tenancy: Option<String>,
     /// The modulus of the key that the token belongs to, big endian, without leading zeros.
     pub modulus: Option<Vec<u8>>,
@@ -35,6 +38,8 @@ pub struct Token {
 pub enum TokenError {
     /// The text is empty.
     Empty,
+    /// The text begins with `ST$`.
+    KeyId,
     /// The number of parts between dots, which must be three.
     Parts(usize),
     /// The named part is not base64url.
@@ -49,12 +54,15 @@ pub enum TokenError {
 
 impl Token {
     /// Parses the text of a token file; white space around the token and a byte order mark are ignored.
-    /// Fails if the text is not three parts of base64url, the header or payload is not a JSON object, the
-    /// signature is truncated, or the claim `exp` is missing.
+    /// Fails if the text begins with `ST$` or is not three parts of base64url, the header or payload is
+    /// not a JSON object, the signature is truncated, or the claim `exp` is missing.
     pub fn parse(text: &str) -> Result<Token, TokenError> {
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             return Err(TokenError::Empty);
+        }
+        if text.starts_with("ST$") {
+            return Err(TokenError::KeyId);
         }
         let parts: Vec<&str> = text.split('.').collect();
         let [header, payload, signature] = parts[..] else {
@@ -70,14 +78,18 @@ impl Token {
         if signature.is_empty() || rsa && (signature.len() < 128 || signature.len() % 32 != 0) {
             return Err(TokenError::Signature);
         }
-        let owned = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+        let owned = |name: &str| {
+            let value = claims.get(name).and_then(Value::as_str);
+            value.filter(|value| !value.is_empty()).map(str::to_owned)
+        };
+        let tenancy = ["res_tenant", "opc-tenant", "tenant"].into_iter().find_map(owned);
         Ok(Token {
             raw: Zeroizing::new(text.to_owned()),
             expires: claims.get("exp").and_then(seconds).ok_or(TokenError::NoExpiry)?,
             issued: claims.get("iat").and_then(seconds),
             session_end: claims.get("sess_exp").and_then(date_or_seconds),
             user: owned("sub"),
-            tenancy: owned("tenant"),
+            tenancy,
             modulus: claims.get("jwk").and_then(modulus),
         })
     }
@@ -107,6 +119,9 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TokenError::Empty => f.write_str("it is empty"),
+            TokenError::KeyId => f.write_str(
+                "it begins with ST$, which belongs to the key id of a request and not to the token",
+            ),
             TokenError::Parts(count) => {
                 write!(f, "a token has three parts between dots, and this has {count}")
             }
