@@ -32,6 +32,7 @@ pub const MAX_FILE: usize = 256 * 1024;
 pub struct Key {
     pair: RsaKeyPair,
     random: SystemRandom,
+    public_info: Vec<u8>,
     fingerprint: String,
 }
 
@@ -102,7 +103,8 @@ impl Key {
         Key::from_pkcs1(info.private_key.as_bytes())
     }
 
-    fn from_pkcs1(der: &[u8]) -> Result<Key, KeyError> {
+    /// Reads a private key in PKCS#1 DER. Fails as [`Key::from_pem`] does.
+    pub fn from_pkcs1(der: &[u8]) -> Result<Key, KeyError> {
         let (bits, exponent) = modulus_and_exponent(der).ok_or(KeyError::Malformed)?;
         // `ring` rejects these with one error for all; the checks here give a reason.
         if !(2048..=4096).contains(&bits) || bits % 512 != 0 {
@@ -112,8 +114,9 @@ impl Key {
             return Err(KeyError::Exponent);
         }
         let pair = RsaKeyPair::from_der(der).map_err(|_| KeyError::Inconsistent)?;
-        let fingerprint = fingerprint(pair.public().as_ref()).ok_or(KeyError::Inconsistent)?;
-        let key = Key { pair, random: SystemRandom::new(), fingerprint };
+        let public_info = public_info(pair.public().as_ref()).ok_or(KeyError::Inconsistent)?;
+        let fingerprint = fingerprint(&public_info);
+        let key = Key { pair, random: SystemRandom::new(), public_info, fingerprint };
         // `ring` accepts a key with wrong exponents for the Chinese remainder theorem, and fails when it
         // checks its signature. A signature here makes that an error before the upload.
         key.try_sign(b"").ok_or(KeyError::Inconsistent)?;
@@ -146,6 +149,11 @@ impl Key {
     /// The public key as PKCS#1 DER, the form that `ring` verifies with.
     pub fn public_key(&self) -> &[u8] {
         self.pair.public().as_ref()
+    }
+
+    /// The public key as SubjectPublicKeyInfo DER, the form in which the auth service takes it.
+    pub fn public_key_info(&self) -> &[u8] {
+        &self.public_info
     }
 }
 
@@ -287,9 +295,8 @@ fn modulus_and_exponent(der: &[u8]) -> Option<(usize, u64)> {
     Some((bits, exponent))
 }
 
-/// The MD5 of the SubjectPublicKeyInfo of a PKCS#1 public key, in hex pairs joined by colons.
-fn fingerprint(public: &[u8]) -> Option<String> {
-    use md5::Digest;
+/// The SubjectPublicKeyInfo of a PKCS#1 public key.
+fn public_info(public: &[u8]) -> Option<Vec<u8>> {
     let info = SubjectPublicKeyInfoRef {
         algorithm: AlgorithmIdentifierRef {
             oid: RSA,
@@ -297,8 +304,14 @@ fn fingerprint(public: &[u8]) -> Option<String> {
         },
         subject_public_key: pkcs8::der::asn1::BitStringRef::from_bytes(public).ok()?,
     };
-    let digest = md5::Md5::digest(info.to_der().ok()?);
-    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+    info.to_der().ok()
+}
+
+/// The MD5 in hex pairs joined by colons.
+fn fingerprint(public_info: &[u8]) -> String {
+    use md5::Digest;
+    let digest = md5::Md5::digest(public_info);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
 #[cfg(test)]

@@ -53,31 +53,45 @@ impl Region {
     /// `regions-config.json`, `OCI_REGION_METADATA`, default realm. Fails with a usage error if the text
     /// cannot be part of a host or `OCI_REGION_METADATA` is needed and not valid.
     pub fn find(text: &str, sources: &RegionSources) -> Result<Region, Error> {
-        let name = text.trim().to_ascii_lowercase();
-        if !is_host(&name) {
-            return Err(Error::usage(format!("{text:?} cannot be the name of a region"))
-                .with_hint("regions are called like us-ashburn-1"));
-        }
+        let name = region_name(text)?;
         let mut warnings = Vec::new();
-        let (name, realm) = match table::find(&name) {
-            Some((name, realm)) => (name.to_owned(), Some(realm.to_owned())),
-            None => match sources.find(&name, &mut warnings)? {
-                Some((name, realm)) => (name, Some(realm)),
-                None if name.contains('.') => (name, None),
-                None => {
-                    let realm = sources.default_realm.as_deref().unwrap_or(FIRST_REALM);
-                    (name, Some(realm.trim().to_ascii_lowercase()))
-                }
-            },
+        let (name, realm) = match sources.defined(&name, &mut warnings)? {
+            Some((name, realm)) => (name, Some(realm)),
+            None if name.contains('.') => (name, None),
+            None => {
+                let realm = sources.default_realm.as_deref().unwrap_or(FIRST_REALM);
+                (name, Some(realm.trim().to_ascii_lowercase()))
+            }
         };
+        let region = Region::with_realm(name, realm).map_err(|error| {
+            error.with_hint("check OCI_DEFAULT_REALM, OCI_REGION_METADATA and regions-config.json")
+        })?;
+        Ok(Region { warnings, ..region })
+    }
+
+    /// Finds a region as [`Region::find`] does, without the default realm: `None` if neither the table nor
+    /// a source defines it.
+    pub fn find_defined(text: &str, sources: &RegionSources) -> Result<Option<Region>, Error> {
+        let name = region_name(text)?;
+        let mut warnings = Vec::new();
+        let Some((name, realm)) = sources.defined(&name, &mut warnings)? else { return Ok(None) };
+        Ok(Some(Region { warnings, ..Region::with_realm(name, Some(realm))? }))
+    }
+
+    /// The region with this name in the realm with this domain. Fails with a usage error if they cannot be
+    /// parts of a host.
+    pub fn in_realm(name: &str, realm: &str) -> Result<Region, Error> {
+        Region::with_realm(region_name(name)?, Some(realm.trim().to_ascii_lowercase()))
+    }
+
+    fn with_realm(name: String, realm: Option<String>) -> Result<Region, Error> {
         let domain = realm.as_ref().map_or(name.clone(), |realm| format!("{name}.{realm}"));
         if !is_host(&domain) {
             return Err(Error::usage(format!(
                 "the region {name} has no usable domain: {domain:?}"
-            ))
-            .with_hint("check OCI_DEFAULT_REALM, OCI_REGION_METADATA and regions-config.json"));
+            )));
         }
-        Ok(Region { name, domain, realm, warnings })
+        Ok(Region { name, domain, realm, warnings: Vec::new() })
     }
 
     /// The endpoint of Object Storage. Fails with a usage error if the variant is not known for the region.
@@ -113,7 +127,29 @@ impl Region {
     }
 }
 
+/// The name or code of a region in lower case. Fails with a usage error if it cannot be part of a host.
+fn region_name(text: &str) -> Result<String, Error> {
+    let name = text.trim().to_ascii_lowercase();
+    if !is_host(&name) {
+        return Err(Error::usage(format!("{text:?} cannot be the name of a region"))
+            .with_hint("regions are called like us-ashburn-1"));
+    }
+    Ok(name)
+}
+
 impl RegionSources {
+    /// Name and realm of a region that the table or the texts define. Fails as `find` does.
+    fn defined(
+        &self,
+        wanted: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<(String, String)>, Error> {
+        match table::find(wanted) {
+            Some((name, realm)) => Ok(Some((name.to_owned(), realm.to_owned()))),
+            None => self.find(wanted, warnings),
+        }
+    }
+
     /// Name and realm of a region that the texts define. A file that cannot be parsed causes a warning, as
     /// in Oracle's SDKs; a variable that cannot be parsed is a usage error.
     fn find(
