@@ -19,6 +19,7 @@
 //! | [`digest`] | checksums of parts, and how they combine to those of an object |
 //! | [`api`] | requests as data, responses as typed values |
 //! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
+//! | [`principal`] | how instances, resources, workloads and outside identities get a token |
 //! | [`endpoint`], [`region`] | where a service listens |
 //! | [`object_url`], [`metadata`], [`customer_key`], [`units`] | values of the command line |
 //! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
@@ -36,6 +37,7 @@ pub mod metadata;
 pub mod object_url;
 pub mod part_number;
 pub mod part_plan;
+pub mod principal;
 pub mod printable;
 pub mod receipt;
 pub mod region;

@@ -1,0 +1,66 @@
+//! The key pair that a token is requested for, and that signs with the token.
+//!
+//! Owns its generation and the forms of its public half. Must not know where the public half goes.
+//! Invariant: the private half exists only within the [`Key`]; each copy made on the way is zeroized.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use getrandom::SysRng;
+use rsa::PrivateKey;
+use rsa::pkcs1::EncodeRsaPrivateKey;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::Key;
+
+/// Bits of the modulus, as in Oracle's SDKs.
+const BITS: usize = 2048;
+
+/// An RSA key for one token.
+#[derive(Clone)]
+pub struct SessionKey {
+    /// The pair, which signs.
+    pub key: Arc<Key>,
+}
+
+impl SessionKey {
+    /// A new key of 2048 bits with the exponent 65537. Takes about 0.2 s of computing, 1 s at worst, so
+    /// it belongs on a thread that may block. Fails if the operating system gives no random bytes.
+    pub fn generate() -> Result<SessionKey, Error> {
+        let failed = |_| Error::new(ErrorKind::Internal, "a session key cannot be made");
+        // The private key and its DER zeroize themselves when they are dropped.
+        let private = PrivateKey::new(&mut SysRng, BITS).map_err(failed)?;
+        let der = private.to_pkcs1_der().map_err(|_| failed(rsa::Error::Internal))?;
+        let key = Key::from_pkcs1(der.as_bytes()).map_err(|_| failed(rsa::Error::Internal))?;
+        Ok(SessionKey { key: Arc::new(key) })
+    }
+
+    /// An existing key: that of a resource is its session key.
+    pub fn of(key: Arc<Key>) -> SessionKey {
+        SessionKey { key }
+    }
+
+    /// The public key (SubjectPublicKeyInfo) as base64 on one line.
+    pub fn public_one_line(&self) -> String {
+        STANDARD.encode(self.key.public_key_info())
+    }
+
+    /// The public key (SubjectPublicKeyInfo) as PEM with lines of 64 characters.
+    pub fn public_pem(&self) -> String {
+        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        pem::encode_config(&pem::Pem::new("PUBLIC KEY", self.key.public_key_info()), config)
+    }
+
+    /// The public modulus, big endian, without leading zeros.
+    pub fn modulus(&self) -> Vec<u8> {
+        self.key.modulus()
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
+    }
+}

@@ -1,0 +1,1 @@
+//! Responses: tokens, failures, and what is not a token.

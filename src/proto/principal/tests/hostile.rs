@@ -1,0 +1,1 @@
+//! Any input: no panic, no secret.
