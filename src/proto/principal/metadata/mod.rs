@@ -56,10 +56,7 @@ impl Item {
 /// The addresses to try, in this order. `base_url` is the value of [`BASE_URL`], which is the only
 /// address unless it is blank. Fails with a usage error if it is not a URL.
 pub fn bases(base_url: Option<&str>) -> Result<Vec<Endpoint>, Error> {
-    let parse = |url: &str| {
-        Endpoint::parse_metadata(BASE_URL, url.trim_end_matches('/'))
-            .map_err(|error| error.with_hint(format!("it must look like {IPV4}")))
-    };
+    let parse = |url: &str| Endpoint::parse_metadata(BASE_URL, url);
     match base_url.map(str::trim).filter(|url| !url.is_empty()) {
         Some(url) => Ok(vec![parse(url)?]),
         None => Ok(vec![parse(IPV4)?, parse(IPV6)?]),
