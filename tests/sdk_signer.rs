@@ -120,6 +120,7 @@ fn requests_made_at_random_are_signed_as_the_official_sdk_signs_them() {
             path_and_query: &request.target,
             host: Some(host),
             date: &date,
+            delegation: None,
             body: signed_body,
         };
         let signed = sign::authorize(&key_id, &key, &request_to_sign);
