@@ -1,0 +1,228 @@
+//! The parts of an upload: read, queued, in flight, acknowledged.
+//!
+//! Owns the state of each part, the order of sending and the window of parts in flight. `response`
+//! compares what the service stored with what was read, and `tail` replaces the unsent end. Must not
+//! know the state of the upload. Invariant: the window never exceeds `parallel`, and a retry waits for
+//! its time.
+
+mod response;
+mod tail;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::Now;
+use crate::api::ObjectMeta;
+use crate::digest::{Algorithm, PartDigest, Value};
+use crate::part_number::PartNumber;
+use crate::retry::NotFoundStreak;
+
+pub use response::{PartResponse, RehashResult};
+use tail::TailState;
+
+/// Throttled responses within this time narrow the window once.
+const THROTTLE_INTERVAL: Now = Now::from_secs(1);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PartState {
+    Queued,
+    Sending,
+    /// The digests are being computed again; with the metadata of the response, if there is one.
+    Rehashing(Option<Box<ObjectMeta>>),
+    Acknowledged,
+}
+
+#[derive(Debug)]
+pub(super) struct Part {
+    pub digest: PartDigest,
+    pub state: PartState,
+    pub etag: String,
+    /// The MD5 in the response, in base64.
+    pub md5: Option<String>,
+    pub sent_crc32: u32,
+    pub attempt: u32,
+    pub checksum_failures: u32,
+    /// The ambiguous 404s in a row.
+    pub not_found: NotFoundStreak,
+    /// When its last attempt started.
+    pub sent_at: Now,
+    /// The part is acknowledged, and its buffers are still in memory.
+    pub retained: bool,
+}
+
+#[derive(Debug)]
+pub struct Parts {
+    /// Part n at index n - 1.
+    pub(super) parts: Vec<Part>,
+    pub(super) queued: VecDeque<PartNumber>,
+    retrying: BTreeSet<(Now, PartNumber)>,
+    in_flight: usize,
+    pub(super) acknowledged: u32,
+    pub(super) acknowledged_bytes: u64,
+    parallel: usize,
+    window: usize,
+    successes: usize,
+    throttled_at: Option<Now>,
+    /// The number of parts that were sent at least once: those with the lowest numbers.
+    sent: usize,
+    /// Bytes per second of one connection, measured by the last response.
+    rate: Option<f64>,
+    tail: TailState,
+}
+
+impl Parts {
+    pub fn new(parallel: usize) -> Parts {
+        Parts {
+            parts: Vec::new(),
+            queued: VecDeque::new(),
+            retrying: BTreeSet::new(),
+            in_flight: 0,
+            acknowledged: 0,
+            acknowledged_bytes: 0,
+            parallel: parallel.max(1),
+            window: parallel.max(1),
+            successes: 0,
+            throttled_at: None,
+            sent: 0,
+            rate: None,
+            tail: TailState::Whole,
+        }
+    }
+
+    /// Adds the next part; parts are added in order.
+    pub fn add(&mut self, number: PartNumber, digest: PartDigest) {
+        debug_assert_eq!(number.index(), self.parts.len());
+        self.parts.push(Part {
+            digest,
+            state: PartState::Queued,
+            etag: String::new(),
+            md5: None,
+            sent_crc32: 0,
+            attempt: 0,
+            checksum_failures: 0,
+            not_found: NotFoundStreak::default(),
+            sent_at: Now::ZERO,
+            retained: false,
+        });
+        self.queued.push_back(number);
+    }
+
+    /// Takes the next part to send, if the window has room.
+    pub fn next_to_send(&mut self, now: Now) -> Option<PartNumber> {
+        if self.in_flight >= self.window {
+            return None;
+        }
+        let number = self.queued.pop_front()?;
+        let part = self.part_mut(number)?;
+        (part.state, part.sent_at) = (PartState::Sending, now);
+        self.sent = self.sent.max(number.index() + 1);
+        self.in_flight += 1;
+        Some(number)
+    }
+
+    fn part_mut(&mut self, number: PartNumber) -> Option<&mut Part> {
+        self.parts.get_mut(number.index())
+    }
+
+    fn part(&self, number: PartNumber) -> Option<&Part> {
+        self.parts.get(number.index())
+    }
+
+    fn acknowledge(&mut self, number: PartNumber) {
+        let Some(part) = self.part_mut(number) else { return };
+        part.state = PartState::Acknowledged;
+        let size = part.digest.size;
+        self.acknowledged += 1;
+        self.acknowledged_bytes += size;
+        self.successes += 1;
+        if self.window < self.parallel && self.successes >= self.window {
+            self.window += 1;
+            self.successes = 0;
+        }
+    }
+
+    /// Notes that the driver keeps the buffers of an acknowledged part.
+    pub fn retain(&mut self, number: PartNumber) {
+        if let Some(part) = self.part_mut(number) {
+            part.retained = true;
+        }
+    }
+
+    /// The ambiguous 404s in a row of a part.
+    pub fn not_found_streak(&mut self, number: PartNumber) -> Option<&mut NotFoundStreak> {
+        self.part_mut(number).map(|part| &mut part.not_found)
+    }
+
+    /// A part failed; its next attempt starts at a time.
+    pub fn retry_at(&mut self, number: PartNumber, at: Now) {
+        self.in_flight -= 1;
+        if let Some(part) = self.part_mut(number) {
+            part.attempt += 1;
+            part.state = PartState::Queued;
+            self.retrying.insert((at, number));
+        }
+    }
+
+    /// Queues the retries that are due, the lowest part first: its buffers are the oldest.
+    pub fn release_due_retries(&mut self, now: Now) {
+        while let Some((at, number)) = self.retrying.first().copied()
+            && at <= now
+        {
+            self.retrying.pop_first();
+            self.queued.push_front(number);
+        }
+    }
+
+    pub fn next_retry(&self) -> Option<Now> {
+        self.retrying.first().map(|(at, _)| *at)
+    }
+
+    /// The service throttled a part: the window is halved.
+    pub fn on_throttled(&mut self, now: Now) {
+        if self.throttled_at.is_none_or(|at| now >= at + THROTTLE_INTERVAL) {
+            self.window = (self.window / 2).max(1);
+            self.throttled_at = Some(now);
+        }
+        self.successes = 0;
+    }
+
+    /// Whether every part is acknowledged.
+    pub fn all_acknowledged(&self) -> bool {
+        self.acknowledged as usize == self.parts.len()
+    }
+
+    pub fn count(&self) -> u32 {
+        self.parts.len() as u32
+    }
+
+    pub fn attempt(&self, number: PartNumber) -> u32 {
+        self.part(number).map_or(0, |part| part.attempt)
+    }
+
+    pub fn digest(&self, number: PartNumber) -> Option<&PartDigest> {
+        self.part(number).map(|part| &part.digest)
+    }
+
+    pub fn digests(&self) -> impl Iterator<Item = &PartDigest> {
+        self.parts.iter().map(|part| &part.digest)
+    }
+
+    /// The MD5s in the responses to all parts; `None` if one is missing.
+    pub fn md5s(&self) -> Option<Vec<Value>> {
+        self.parts
+            .iter()
+            .map(|part| Value::from_base64(Algorithm::Md5, part.md5.as_deref()?))
+            .collect()
+    }
+
+    pub fn etags(&self) -> impl Iterator<Item = (PartNumber, &str)> {
+        PartNumber::all().zip(self.parts.iter().map(|part| part.etag.as_str()))
+    }
+
+    pub fn acknowledged(&self) -> (u32, u64) {
+        (self.acknowledged, self.acknowledged_bytes)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+}
