@@ -1,16 +1,20 @@
 //! Requests of the Object Storage API, as data.
 //!
 //! Owns every path, query, header name and JSON field that the client sends (Object Storage Service
-//! API, version 20160918, <https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/>). Must not
-//! know sockets, signatures or retries. Invariant: `Request::target` is signed and sent without
-//! further encoding.
+//! API, version 20160918, <https://docs.oracle.com/iaas/api/#/en/objectstorage/20160918/>): `objects`
+//! has the requests for one object, `multipart` those of a multipart upload. Must not know sockets,
+//! signatures or retries. Invariant: `Request::target` is signed and sent without further encoding.
+
+mod multipart;
+mod objects;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 
-use super::{CustomerKey, ObjectLocation, Precondition, PutOptions};
+use super::{CustomerKey, ObjectLocation, Precondition};
 use crate::digest::{Algorithm, Value};
-use crate::part_number::PartNumber;
+
+pub use multipart::{abort, commit, create_upload, list_parts, list_uploads, upload_part};
+pub use objects::{delete_object, get_first_byte, get_range, head_object, namespace, put_object};
 
 /// All characters but the unreserved ones of RFC 3986 are encoded, `/` included, as in Oracle's SDKs.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -143,200 +147,6 @@ impl ObjectLocation {
     fn upload_path(&self, upload_id: &str) -> String {
         format!("{}/u/{}?uploadId={}", self.bucket_path(), encode(&self.object), encode(upload_id))
     }
-}
-
-/// GetNamespace.
-pub fn namespace() -> Request {
-    Request::new("GET", "/n".to_owned())
-}
-
-/// HeadObject.
-pub fn head_object(location: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
-    let mut request = Request::new("HEAD", location.object_path());
-    request.customer_key(customer_key);
-    request
-}
-
-/// GetObject of bytes `first` to `last`, both included, if the object has this etag.
-pub fn get_range(
-    location: &ObjectLocation,
-    customer_key: &Option<CustomerKey>,
-    etag: &str,
-    (first, last): (u64, u64),
-) -> Request {
-    let mut request = Request::new("GET", location.object_path());
-    request.header("if-match", etag);
-    request.header("range", format!("bytes={first}-{last}"));
-    request.customer_key(customer_key);
-    request.class = RequestClass::Transfer(last);
-    request
-}
-
-/// GetObject of the first byte of any object of this name. Unlike that of HeadObject, an error response
-/// has a body with a code.
-pub fn get_first_byte(location: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
-    let mut request = Request::new("GET", location.object_path());
-    request.header("range", "bytes=0-0");
-    request.customer_key(customer_key);
-    request
-}
-
-/// DeleteObject, if the object has this etag.
-pub fn delete_object(location: &ObjectLocation, etag: &str) -> Request {
-    let mut request = Request::new("DELETE", location.object_path());
-    request.header("if-match", etag);
-    request
-}
-
-/// PutObject of a whole stream of `size` bytes.
-pub fn put_object(
-    location: &ObjectLocation,
-    options: &PutOptions,
-    size: u64,
-    value: &Option<Value>,
-) -> Request {
-    let mut request = Request::new("PUT", location.object_path());
-    request.condition(&options.condition);
-    request.header("content-type", options.content_type.clone());
-    request.optional("content-encoding", &options.content_encoding);
-    request.optional("content-language", &options.content_language);
-    request.optional("content-disposition", &options.content_disposition);
-    request.optional("cache-control", &options.cache_control);
-    request.optional("storage-tier", &options.storage_tier);
-    for (key, value) in &options.metadata {
-        request.header(&format!("opc-meta-{key}"), value.clone());
-    }
-    request.checksum(value);
-    request.customer_key(&options.customer_key);
-    request.optional("opc-sse-kms-key-id", &options.kms_key_id);
-    request.body = RequestPayload::Stream(size);
-    request.class = RequestClass::Transfer(1);
-    request
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CreateBody<'a> {
-    object: &'a str,
-    content_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_language: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_encoding: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_disposition: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    storage_tier: &'a Option<String>,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    metadata: serde_json::Map<String, serde_json::Value>,
-}
-
-/// CreateMultipartUpload.
-pub fn create_upload(location: &ObjectLocation, options: &PutOptions) -> Request {
-    let metadata = options
-        .metadata
-        .iter()
-        // Lower case, as the headers of PutObject are: the length of a stream must not change a name.
-        .map(|(key, value)| {
-            (format!("opc-meta-{}", key.to_ascii_lowercase()), value.clone().into())
-        })
-        .collect();
-    let body = CreateBody {
-        object: &location.object,
-        content_type: &options.content_type,
-        content_language: &options.content_language,
-        content_encoding: &options.content_encoding,
-        content_disposition: &options.content_disposition,
-        cache_control: &options.cache_control,
-        storage_tier: &options.storage_tier,
-        metadata,
-    };
-    let mut request = Request::new("POST", format!("{}/u", location.bucket_path()));
-    request.condition(&options.condition);
-    if !matches!(options.checksum, Algorithm::Md5 | Algorithm::None) {
-        request.header("opc-checksum-algorithm", options.checksum.name());
-    }
-    request.customer_key(&options.customer_key);
-    request.optional("opc-sse-kms-key-id", &options.kms_key_id);
-    request.body = json(&body);
-    request
-}
-
-/// UploadPart of part `number`, counted from 1, with a body of `size` bytes.
-pub fn upload_part(
-    location: &ObjectLocation,
-    options: &PutOptions,
-    upload_id: &str,
-    number: PartNumber,
-    size: u64,
-    value: &Option<Value>,
-) -> Request {
-    let path = format!("{}&uploadPartNum={number}", location.upload_path(upload_id));
-    let mut request = Request::new("PUT", path);
-    request.header("content-type", "application/octet-stream");
-    request.checksum(value);
-    request.customer_key(&options.customer_key);
-    request.body = RequestPayload::Stream(size);
-    request.class = RequestClass::Transfer(number.get().into());
-    request
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CommitPart<'a> {
-    part_num: PartNumber,
-    etag: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CommitBody<'a> {
-    parts_to_commit: Vec<CommitPart<'a>>,
-    parts_to_exclude: [u32; 0],
-}
-
-/// CommitMultipartUpload of `parts`, each a part number and an etag. The precondition of the create is
-/// repeated, since the service evaluates it at the commit.
-pub fn commit<'a>(
-    location: &ObjectLocation,
-    condition: &Precondition,
-    upload_id: &str,
-    parts: impl Iterator<Item = (PartNumber, &'a str)>,
-) -> Request {
-    let mut request = Request::new("POST", location.upload_path(upload_id));
-    request.condition(condition);
-    let parts_to_commit = parts.map(|(part_num, etag)| CommitPart { part_num, etag }).collect();
-    request.body = json(&CommitBody { parts_to_commit, parts_to_exclude: [] });
-    request
-}
-
-/// AbortMultipartUpload.
-pub fn abort(location: &ObjectLocation, upload_id: &str) -> Request {
-    let request = Request::new("DELETE", location.upload_path(upload_id));
-    Request { class: RequestClass::Abort, ..request }
-}
-
-/// ListMultipartUploadParts, one page of at most 1,000 parts; `page` is `Page::next` of the page before.
-pub fn list_parts(location: &ObjectLocation, upload_id: &str, page: Option<&str>) -> Request {
-    let path = format!("{}&limit=1000{}", location.upload_path(upload_id), page_query(page));
-    Request::new("GET", path)
-}
-
-/// ListMultipartUploads of the bucket, one page of at most 1,000 uploads.
-pub fn list_uploads(location: &ObjectLocation, page: Option<&str>) -> Request {
-    let path = format!("{}/u?limit=1000{}", location.bucket_path(), page_query(page));
-    Request::new("GET", path)
-}
-
-fn page_query(page: Option<&str>) -> String {
-    page.map(|page| format!("&page={}", encode(page))).unwrap_or_default()
-}
-
-fn json(body: &impl Serialize) -> RequestPayload {
-    // Serialization of plain structs of strings and numbers to memory cannot fail.
-    RequestPayload::Json(serde_json::to_vec(body).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,0 +1,77 @@
+//! The requests for one object, and GetNamespace.
+//!
+//! Owns their headers. Must not know parts or uploads. Invariant: a request that depends on a version of
+//! the object has `if-match`.
+
+use super::{Request, RequestClass, RequestPayload};
+use crate::api::{CustomerKey, ObjectLocation, PutOptions};
+use crate::digest::Value;
+
+/// GetNamespace.
+pub fn namespace() -> Request {
+    Request::new("GET", "/n".to_owned())
+}
+
+/// HeadObject.
+pub fn head_object(location: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
+    let mut request = Request::new("HEAD", location.object_path());
+    request.customer_key(customer_key);
+    request
+}
+
+/// GetObject of bytes `first` to `last`, both included, if the object has this etag.
+pub fn get_range(
+    location: &ObjectLocation,
+    customer_key: &Option<CustomerKey>,
+    etag: &str,
+    (first, last): (u64, u64),
+) -> Request {
+    let mut request = Request::new("GET", location.object_path());
+    request.header("if-match", etag);
+    request.header("range", format!("bytes={first}-{last}"));
+    request.customer_key(customer_key);
+    request.class = RequestClass::Transfer(last);
+    request
+}
+
+/// GetObject of the first byte of any object of this name. Unlike that of HeadObject, an error response
+/// has a body with a code.
+pub fn get_first_byte(location: &ObjectLocation, customer_key: &Option<CustomerKey>) -> Request {
+    let mut request = Request::new("GET", location.object_path());
+    request.header("range", "bytes=0-0");
+    request.customer_key(customer_key);
+    request
+}
+
+/// DeleteObject, if the object has this etag.
+pub fn delete_object(location: &ObjectLocation, etag: &str) -> Request {
+    let mut request = Request::new("DELETE", location.object_path());
+    request.header("if-match", etag);
+    request
+}
+
+/// PutObject of a whole stream of `size` bytes.
+pub fn put_object(
+    location: &ObjectLocation,
+    options: &PutOptions,
+    size: u64,
+    value: &Option<Value>,
+) -> Request {
+    let mut request = Request::new("PUT", location.object_path());
+    request.condition(&options.condition);
+    request.header("content-type", options.content_type.clone());
+    request.optional("content-encoding", &options.content_encoding);
+    request.optional("content-language", &options.content_language);
+    request.optional("content-disposition", &options.content_disposition);
+    request.optional("cache-control", &options.cache_control);
+    request.optional("storage-tier", &options.storage_tier);
+    for (key, value) in &options.metadata {
+        request.header(&format!("opc-meta-{key}"), value.clone());
+    }
+    request.checksum(value);
+    request.customer_key(&options.customer_key);
+    request.optional("opc-sse-kms-key-id", &options.kms_key_id);
+    request.body = RequestPayload::Stream(size);
+    request.class = RequestClass::Transfer(1);
+    request
+}
