@@ -1,36 +1,26 @@
 //! The store of `serve`: it holds objects of every legal name, and all of them survive a restart.
 //!
-//! Owns `DIR/buckets`: one folder for each bucket, with `bucket.json`, `objects/KEY.json` (an
-//! object without its bytes) and `data/ETAG` (its bytes). A folder that the user creates there is a
-//! bucket too. Knows no upload. Invariant: an object changes at the rename of its JSON file, and
-//! the old bytes exist until then.
+//! Owns `DIR/buckets`: one folder for each bucket (`stored_bucket`), with an index in memory. A folder
+//! that the user creates there is a bucket too. Knows no upload. Invariant: an object changes at the
+//! rename of its JSON file, and the old bytes exist until then.
 
+mod stored_bucket;
+
+use self::stored_bucket::{StoredBucket, write_atomically};
 use super::super::conditions::Conditions;
 use super::super::response::ErrorResponse;
 use super::ObjectStore;
 use super::object::{Bucket, Object, legal_bucket_name};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// The characters that are percent-encoded in a file name: all but letters, digits, `-`, `_` and
-/// `.`.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// Buckets and objects below one folder, with an index in memory.
 pub struct DurableStore {
     dir: PathBuf,
     index: Mutex<BTreeMap<String, StoredBucket>>,
-}
-
-#[derive(Debug)]
-struct StoredBucket {
-    bucket: Bucket,
-    dir: PathBuf,
-    objects: BTreeMap<String, Object>,
 }
 
 impl DurableStore {
@@ -77,63 +67,6 @@ impl DurableStore {
             index.insert(bucket.to_owned(), StoredBucket::load(path, 0)?);
         }
         index.get_mut(bucket).map(work).transpose()
-    }
-}
-
-impl StoredBucket {
-    fn load(dir: PathBuf, now: u64) -> io::Result<StoredBucket> {
-        for folder in ["objects", "data"] {
-            fs::create_dir_all(dir.join(folder))?;
-        }
-        let path = dir.join("bucket.json");
-        let bucket = if path.exists() {
-            serde_json::from_slice(&fs::read(path)?)?
-        } else {
-            let name = dir.file_name().unwrap_or_default().to_string_lossy();
-            let bucket = Bucket::new(&name, now);
-            write_atomically(&path, &serde_json::to_vec_pretty(&bucket)?)?;
-            bucket
-        };
-        let mut stored = StoredBucket { bucket, dir, objects: BTreeMap::new() };
-        for entry in fs::read_dir(stored.dir.join("objects"))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                let object: Object = serde_json::from_slice(&fs::read(path)?)?;
-                stored.objects.insert(object.name.clone(), object);
-            }
-        }
-        stored.remove_orphans()?;
-        Ok(stored)
-    }
-
-    /// Removes the bytes of writes that did not finish, to which no object refers.
-    fn remove_orphans(&self) -> io::Result<()> {
-        for entry in fs::read_dir(self.dir.join("data"))? {
-            let entry = entry?;
-            let refers = |object: &Object| entry.file_name() == object.etag.as_str();
-            if !self.objects.values().any(refers) {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn data_path(&self, object: &Object) -> PathBuf {
-        self.dir.join("data").join(&object.etag)
-    }
-
-    fn json_path(&self, name: &str) -> PathBuf {
-        self.dir.join("objects").join(format!("{}.json", key(name)))
-    }
-
-    fn etag(&self, name: &str) -> Option<&str> {
-        self.objects.get(name).map(|object| object.etag.as_str())
-    }
-
-    fn write(&mut self, object: Object) -> io::Result<()> {
-        write_atomically(&self.json_path(&object.name), &serde_json::to_vec_pretty(&object)?)?;
-        self.objects.insert(object.name.clone(), object);
-        Ok(())
     }
 }
 
@@ -251,25 +184,6 @@ impl ObjectStore for DurableStore {
         let listed = self.with(bucket, |stored| Ok(stored.objects.values().cloned().collect()))?;
         Ok(listed.unwrap_or_default())
     }
-}
-
-/// The file name for an object's name: readable, at most 255 bytes, and unique, also on a file
-/// system that ignores case.
-fn key(name: &str) -> String {
-    let readable: String =
-        utf8_percent_encode(name, ENCODED).to_string().chars().take(120).collect();
-    let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-    let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{readable}~{hash}")
-}
-
-/// Writes a file, flushes it to disk and moves it into place.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]
