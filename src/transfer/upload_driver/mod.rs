@@ -4,19 +4,19 @@
 //! (`proto::upload`) or about the end of its source (`producer_state`). Invariant: every action is
 //! performed before the loop waits, and only the loop calls the machine.
 
+mod run_state;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::task::JoinError;
+use tokio::time::Instant;
 
-use super::producer_state::{
-    ProducerEvent, ProducerExit, ProducerOutcome, ProducerState, StreamEnd,
-};
+use self::run_state::{RunState, exited};
+use super::producer_state::{ProducerEvent, StreamEnd};
 use super::upload_tasks::UploadTasks;
-use crate::platform::signals::{Signals, StopCounter, StopRequest};
-use crate::source::producer::{Producer, STDOUT_HELD_TIMEOUT};
-use crate::source::{ReadEvent, Reader};
+use crate::platform::signals::{Signals, StopRequest};
+use crate::source::ReadEvent;
 use crate::term::progress::{ProgressSnapshot, Reporter};
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions};
@@ -24,19 +24,13 @@ use proto::error::{Error, ErrorKind};
 use proto::part_number::PartNumber;
 use proto::upload::{Action, ApiCall, Event, StoredObject, Upload};
 
+pub use self::run_state::RunningSource;
+
 /// How often the progress is updated; the reporter decides what is shown of it, and when.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The session gets no estimate of the end of the upload before this time.
 const ETA_AFTER: Duration = Duration::from_secs(30);
-
-/// The source of the bytes while the driver runs.
-pub struct RunningSource {
-    pub reader: Reader,
-    pub producer: Option<Producer>,
-    /// The expected size of the stream in bytes.
-    pub expected: Option<u64>,
-}
 
 /// Runs one upload.
 pub struct UploadDriver {
@@ -44,22 +38,6 @@ pub struct UploadDriver {
     upload: Upload,
     started_at: Instant,
     tasks: UploadTasks,
-}
-
-/// What the loop uses besides the upload, until the upload ends.
-struct RunState<'a> {
-    reader: Reader,
-    producer: Option<Producer>,
-    producer_state: ProducerState,
-    expected_size: Option<u64>,
-    signals: &'a mut Signals,
-    stops: StopCounter,
-    /// A signal asked to leave at once.
-    stop_now: bool,
-    /// The end of the command's process group.
-    producer_shutdown: Option<JoinHandle<()>>,
-    ticks: Interval,
-    reporter: &'a Reporter,
 }
 
 /// Why the loop woke up.
@@ -71,30 +49,6 @@ enum Wakeup {
     ProducerTimeout,
     UploadTimeout,
     Tick,
-}
-
-impl<'a> RunState<'a> {
-    fn new(source: RunningSource, signals: &'a mut Signals, reporter: &'a Reporter) -> Self {
-        let RunningSource { reader, producer, expected } = source;
-        let producer_state = match producer {
-            None => ProducerState::without_command(),
-            Some(_) => ProducerState::of_command(STDOUT_HELD_TIMEOUT),
-        };
-        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        RunState {
-            reader,
-            producer,
-            producer_state,
-            expected_size: expected,
-            signals,
-            stops: StopCounter::default(),
-            stop_now: false,
-            producer_shutdown: None,
-            ticks,
-            reporter,
-        }
-    }
 }
 
 impl UploadDriver {
@@ -156,13 +110,7 @@ impl UploadDriver {
             }
             Action::ReleasePart(number) => self.tasks.release_part(number),
             Action::CancelParts => self.tasks.cancel_parts(),
-            Action::StopReading => {
-                run.reader.stop();
-                run.producer_state.handle_event(self.now(), ProducerEvent::ReadingStopped);
-                if let Some(producer) = run.producer.take() {
-                    run.producer_shutdown = Some(tokio::spawn(producer.end()));
-                }
-            }
+            Action::StopReading => run.stop_reading(self.now()),
             Action::Warn(text) => run.reporter.warn(&text),
             Action::Transition { from, to } => {
                 run.reporter.debug(|| format!("the upload goes from {from} to {to}"));
@@ -201,15 +149,12 @@ impl UploadDriver {
                 format!("a task failed: {error}"),
             ))),
             Wakeup::Read(event) => self.on_read(run, event),
-            Wakeup::ProducerExited(result) => {
-                let exit = producer_exit(run.producer.as_ref()?, result);
-                self.on_producer_event(run, ProducerEvent::Exited(exit))
-            }
+            Wakeup::ProducerExited(result) => run.on_producer_exited(self.now(), result),
             // Nothing is read while all buffers are in flight: the end may be in the pipe.
             Wakeup::ProducerTimeout if run.reader.stats().waits_for_buffer() => {
-                self.on_producer_event(run, ProducerEvent::NoBuffer(PROGRESS_INTERVAL))
+                run.on_producer_event(self.now(), ProducerEvent::NoBuffer(PROGRESS_INTERVAL))
             }
-            Wakeup::ProducerTimeout => self.on_producer_event(run, ProducerEvent::Timeout),
+            Wakeup::ProducerTimeout => run.on_producer_event(self.now(), ProducerEvent::Timeout),
             Wakeup::UploadTimeout => {
                 let now = self.now();
                 self.upload.handle_timeout(now);
@@ -253,31 +198,14 @@ impl UploadDriver {
             }
             Some(ReadEvent::EndOfStream { bytes, crc32 }) => {
                 let end = StreamEnd { bytes, crc32 };
-                self.on_producer_event(run, ProducerEvent::EndOfStream(end))
+                run.on_producer_event(self.now(), ProducerEvent::EndOfStream(end))
             }
-            Some(ReadEvent::SourceFailed(error)) => self.on_read_failed(run, error),
+            Some(ReadEvent::SourceFailed(error)) => run.on_read_failed(self.now(), error),
             None => {
                 let text = "the reading thread ended without a word";
-                self.on_read_failed(run, Error::new(ErrorKind::Internal, text))
+                run.on_read_failed(self.now(), Error::new(ErrorKind::Internal, text))
             }
         }
-    }
-
-    fn on_read_failed(&mut self, run: &mut RunState<'_>, error: Error) -> Option<Event> {
-        run.producer_state.handle_event(self.now(), ProducerEvent::ReadingStopped);
-        Some(Event::SourceFailed(error))
-    }
-
-    fn on_producer_event(&mut self, run: &mut RunState<'_>, event: ProducerEvent) -> Option<Event> {
-        Some(match run.producer_state.handle_event(self.now(), event)? {
-            ProducerOutcome::Complete(StreamEnd { bytes, crc32 }) => {
-                Event::EndOfStream { bytes, crc32 }
-            }
-            ProducerOutcome::Failed(error) => Event::SourceFailed(error),
-            ProducerOutcome::StdoutStillOpen => {
-                Event::SourceFailed(run.producer.as_ref()?.stdout_still_open())
-            }
-        })
     }
 
     fn on_tick(&mut self, run: &mut RunState<'_>) -> Option<Event> {
@@ -358,22 +286,6 @@ fn tail_split_message(first: PartNumber, sizes: &[u64], saves: Duration) -> Stri
         sizes.len(),
         saves.as_secs_f64()
     )
-}
-
-/// How the command exited; `waited` is the result of the wait for its exit.
-fn producer_exit(producer: &Producer, waited: Result<(), Error>) -> ProducerExit {
-    match waited.and_then(|()| producer.check_exit_status()) {
-        Ok(()) => ProducerExit::Success,
-        Err(error) if producer.died_of_sigpipe() => ProducerExit::Sigpipe(error),
-        Err(error) => ProducerExit::Failure(error),
-    }
-}
-
-async fn exited(producer: &mut Option<Producer>) -> Result<(), Error> {
-    match producer {
-        Some(producer) => producer.exited().await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn until(at: Option<Instant>) {
