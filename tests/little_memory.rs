@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::limits::{Group, set_soft_limit};
 use common::run::{Done, ocipipe};
 use common::store::Store;
-use common::stream::{PART, Ramp, assert_same, ramp};
+use common::stream::{PART, Ramp, assert_same, part_sizes, ramp};
 use emulator::Operation::UploadPart;
 use emulator::fault::{Fault, FaultRule};
 use rustix::process::Resource;
@@ -26,6 +26,7 @@ fn slow_store() -> Store {
 fn assert_stored(store: &Store, done: Done, length: usize) -> Done {
     let done = done.exits(0).stderr_lacks("panicked").stderr_lacks("allocation");
     assert_eq!(done.receipt()["size"], length);
+    part_sizes(&done.receipt());
     assert_same(&store.object("x").unwrap(), &ramp(length));
     done
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::run::ocipipe;
 use common::store::{BUCKET, Store};
-use common::stream::{PART, Ramp, assert_same, ramp};
+use common::stream::{PART, Ramp, assert_same, part_sizes, ramp};
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 use emulator::{KeyKind, Operation};
 
@@ -24,6 +24,9 @@ fn a_stream_of_any_length_is_stored_with_as_few_requests_as_possible() {
         assert_eq!(receipt["size"], length);
         assert_eq!(receipt["parts"], parts, "{length} bytes");
         assert_eq!(receipt.get("upload-id").is_some(), parts > 1, "{length} bytes");
+        let sizes = part_sizes(&receipt);
+        assert!(sizes[..parts - 1].iter().all(|size| *size == PART as u64), "{sizes:?}");
+        assert_eq!(receipt["auth"], "security_token");
     }
     store.assert_no_open_upload();
     assert_eq!(store.requests_of(Operation::PutObject).len(), 3);

@@ -456,7 +456,12 @@ fuzz_target!(|bytes: &[u8]| {
             head_command: "head".to_owned(),
         },
         seed: u64::from(*parallel),
-        tail_split: TailRule { min_piece: 1, min_saving: Duration::ZERO, max_part_number: 10_000 },
+        tail_split: TailRule {
+            min_piece: 1,
+            unit: 1,
+            min_saving: Duration::ZERO,
+            max_part_number: 10_000,
+        },
     };
     let stream: Vec<Bytes> = (0..count).map(|n| Bytes::from(vec![n as u8; n + 1])).collect();
     let mut run = Run {

@@ -121,6 +121,7 @@ pub struct Hasher {
     state: HasherState,
 }
 
+/// The state of one checksum.
 enum HasherState {
     Sha256(Sha256),
     Sha384(Sha384),
@@ -168,6 +169,26 @@ impl HasherState {
     }
 }
 
+/// Computes one checksum as the bytes arrive, without the CRC-32 of a [`Hasher`].
+pub struct ValueHasher(HasherState);
+
+impl ValueHasher {
+    /// A hasher that has seen no bytes.
+    pub fn new(algorithm: Algorithm) -> ValueHasher {
+        ValueHasher(HasherState::new(algorithm))
+    }
+
+    /// Adds the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum of all bytes; `None` for [`Algorithm::None`].
+    pub fn finish(self) -> Option<Value> {
+        self.0.finish()
+    }
+}
+
 impl Hasher {
     /// A hasher that has seen no bytes.
     pub fn new(algorithm: Algorithm) -> Hasher {
@@ -194,6 +215,13 @@ pub fn part(algorithm: Algorithm, chunks: &[Bytes]) -> PartDigest {
         hasher.update(chunk);
     }
     hasher.finish()
+}
+
+/// Whether two values of the service are the same digest. It sends a digest of digests with or without
+/// `-` and the number of parts behind it.
+pub fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.trim(), b.trim());
+    a == b || (a.contains('-') != b.contains('-') && a.split('-').next() == b.split('-').next())
 }
 
 /// The MD5 of a part, for comparison if the service reports no checksum of the requested algorithm.

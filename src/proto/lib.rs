@@ -16,7 +16,9 @@
 //! | [`token_lifecycle`] | whether a session token may sign a request, and when to refresh it |
 //! | [`retry`] | what a failed attempt means for the upload, the backoff, the retry budget |
 //! | [`part_plan`] | the size of each part and the memory for buffers |
+//! | [`part_layout`] | the layout of an object as run lengths, and the family of part sizes |
 //! | [`digest`] | checksums of parts, and how they combine to those of an object |
+//! | [`object_digest`], [`evidence`] | whether a stream is the content of an object, and what proves it |
 //! | [`api`] | requests as data, responses as typed values |
 //! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
 //! | [`principal`] | how instances, resources, workloads and outside identities get a token |
@@ -32,9 +34,12 @@ pub mod customer_key;
 pub mod digest;
 pub mod endpoint;
 pub mod error;
+pub mod evidence;
 pub mod key;
 pub mod metadata;
+pub mod object_digest;
 pub mod object_url;
+pub mod part_layout;
 pub mod part_number;
 pub mod part_plan;
 pub mod principal;

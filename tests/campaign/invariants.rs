@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::common::run::Done;
 use crate::common::store::Store;
-use crate::common::stream::assert_same;
+use crate::common::stream::{assert_same, part_sizes};
 use crate::plan::{Condition, Plan, Producer};
 
 /// The object before the run.
@@ -196,6 +196,7 @@ fn check_success(outcome: &Outcome) {
     assert!(precondition_holds(plan), "exit 0 although the precondition was not met");
     let (receipt, record) = (done.receipt(), store.object_record("x"));
     assert_eq!(receipt["size"], stream.len());
+    part_sizes(&receipt);
     let late = |action: &Fault| {
         matches!(action, Fault::LateLanding { .. } | Fault::SilentLateLanding { .. })
     };

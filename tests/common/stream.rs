@@ -41,3 +41,18 @@ pub fn assert_same(stored: &[u8], sent: &[u8]) {
         sent.len()
     );
 }
+
+/// The sizes of the parts that a receipt states. Asserts that they agree with its other keys, and that
+/// each part but the last has a whole number of MiB.
+#[track_caller]
+pub fn part_sizes(receipt: &serde_json::Value) -> Vec<u64> {
+    let runs: Vec<(usize, u64)> =
+        serde_json::from_value(receipt["part-sizes"].clone()).expect("the receipt has part-sizes");
+    let sizes: Vec<u64> =
+        runs.iter().flat_map(|(count, size)| std::iter::repeat_n(*size, *count)).collect();
+    assert_eq!(receipt["size"], sizes.iter().sum::<u64>(), "{receipt}");
+    assert_eq!(receipt["parts"], sizes.len(), "{receipt}");
+    let whole = sizes.split_last().map_or(&[][..], |(_, whole)| whole);
+    assert!(whole.iter().all(|size| size % (1 << 20) == 0), "{receipt}");
+    sizes
+}

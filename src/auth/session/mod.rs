@@ -44,6 +44,7 @@ use self::state::{
     since_1970, token_info, wrong_fingerprint,
 };
 use self::transport::AuthTransport;
+use super::options::AuthMode;
 use super::profile::Identity;
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
@@ -145,6 +146,11 @@ impl Session {
             notify: OnceLock::new(),
         };
         Ok(Session { shared: Arc::new(shared), refresher: OnceLock::new() })
+    }
+
+    /// How requests are authenticated.
+    pub fn auth_mode(&self) -> AuthMode {
+        self.shared.identity.credentials.mode()
     }
 
     /// Starts the task that refreshes the token and queries the service's clock. Must be called

@@ -13,6 +13,7 @@ use crate::transfer::preflight::PreflightResult;
 use proto::api::{ObjectLocation, Precondition, PutOptions};
 use proto::error::Error;
 use proto::metadata;
+use proto::part_layout;
 use proto::part_plan::{self, PartPlan};
 use proto::shell;
 use proto::upload::{MessageContext, PreviousObject, TailRule, UploadConfig};
@@ -95,6 +96,7 @@ pub(super) fn upload_config(
         seed: fastrand::u64(..),
         tail_split: TailRule {
             min_piece: part_plan::MIN_PART,
+            unit: part_layout::UNIT,
             min_saving: MIN_TAIL_SAVING,
             max_part_number: part_plan::MAX_PARTS,
         },

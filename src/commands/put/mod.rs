@@ -31,6 +31,7 @@ use crate::transfer::upload_driver::{RunningSource, UploadDriver};
 use proto::api::{ObjectLocation, PutOptions, request};
 use proto::digest::Algorithm;
 use proto::error::Error;
+use proto::part_layout;
 use proto::part_plan::{self, PartPlan};
 use proto::receipt::{Checksum, Receipt};
 use proto::upload::{StoredObject, Upload};
@@ -226,6 +227,7 @@ async fn upload(
         UploadDriver::new(client.clone(), location.clone(), options, upload, started_at);
     let stored = driver.run(source, signals, reporter).await?;
     Ok(Receipt {
+        auth: client.session.auth_mode().name().to_owned(),
         seconds: started_at.elapsed(),
         retries: driver.retries(),
         token_refreshes: client.session.refreshes(),
@@ -238,6 +240,7 @@ async fn upload(
 fn buffer_pool(plan: &PartPlan) -> Pool {
     let pressure = MemoryPressure {
         min_buffer: part_plan::MIN_PART as usize,
+        unit: part_layout::UNIT as usize,
         timeout: worker::REFUSAL_TIMEOUT,
     };
     let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers_for(1));
@@ -258,6 +261,7 @@ fn receipt(stored: StoredObject, location: ObjectLocation, checksum: Algorithm) 
         namespace: location.namespace,
         size: stored.size,
         parts: stored.parts,
+        part_sizes: Some(stored.layout),
         upload_id: stored.upload_id,
         checksum: stored
             .checksum

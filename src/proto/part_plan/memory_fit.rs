@@ -6,6 +6,7 @@
 
 use super::{MAX_PART, MIN_PART, PlanInput};
 use crate::error::Error;
+use crate::part_layout::UNIT;
 use crate::units::{MIB, format_size_exact, format_size_short};
 
 const DEFAULT_PART: u64 = 128 * MIB;
@@ -14,7 +15,6 @@ const DEFAULT_PARALLEL: u16 = 4;
 const PREFERRED_MIN_PART: u64 = 16 * MIB;
 /// The largest buffer. A larger part spans several.
 const MAX_BUFFER: u64 = 128 * MIB;
-const PAGE: u64 = 4096;
 /// The least memory for an upload: one part in flight and one being filled.
 const MIN_MEMORY: u64 = 2 * MIN_PART;
 
@@ -110,6 +110,15 @@ impl Candidate {
             ));
             sizes.part = within;
         }
+        let whole = sizes.part / UNIT * UNIT;
+        if whole != sizes.part {
+            sizes.warnings.push(format!(
+                "--part-size {} reduced to {}: parts have a whole number of MiB",
+                format_size_exact(sizes.part),
+                format_size_exact(whole)
+            ));
+            sizes.part = whole;
+        }
         Ok(sizes)
     }
 
@@ -147,7 +156,7 @@ impl Candidate {
     /// Reduces the part size as far as needed, but not below `least`.
     fn reduce_part_size(&mut self, limit: &MemoryLimit, least: u64) {
         if !self.fits(limit) {
-            let share = limit.bytes / (u64::from(self.parallel) + 1) / MIB * MIB;
+            let share = limit.bytes / (u64::from(self.parallel) + 1) / UNIT * UNIT;
             self.part = self.part.min(share.max(least));
         }
     }
@@ -171,9 +180,9 @@ impl Candidate {
 }
 
 /// The size of a buffer in bytes: the first part, or an equal share of it if it is larger than
-/// [`MAX_BUFFER`]; whole pages, so that each buffer starts on a page.
+/// [`MAX_BUFFER`]; whole units of part sizes, since later parts have a whole number of buffers.
 pub(super) fn buffer_size(part: u64) -> u64 {
-    part.div_ceil(part.div_ceil(MAX_BUFFER)).next_multiple_of(PAGE)
+    part.div_ceil(part.div_ceil(MAX_BUFFER)).next_multiple_of(UNIT)
 }
 
 /// Bytes of buffers for a part of this size.

@@ -3,8 +3,8 @@
 //! Owns the choice of the first part size and the number of buffers from the user's options and the
 //! available memory, and the growth of later parts. Must not know streams, the buffers in use, or how
 //! much memory the machine has: that is an argument.
-//! Invariants: the size of each part but the last is between 10 MiB and 50 GiB and not below that of the
-//! part before; while a part is filled, the pool has room for that part and one more buffer, so that
+//! Invariants: the size of each part but the last is of the family of `part_layout`, between 10 MiB and
+//! 50 GiB, and not below that of the part before; while a part is filled, the pool has room for that part and one more buffer, so that
 //! reading never waits for memory that only further reading would free.
 
 mod memory_fit;
@@ -13,6 +13,7 @@ mod part_growth;
 mod properties;
 
 use crate::error::Error;
+use crate::part_layout::PartLayout;
 use crate::units::{GIB, MIB, TIB, format_size_exact, format_size_short};
 use memory_fit::{Candidate, MemoryLimit, buffer_size};
 use part_growth::{GrowthInput, PartGrowth};
@@ -49,7 +50,7 @@ pub struct PlanInput {
 /// The sizes of all parts, and the number of buffers for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartPlan {
-    /// Bytes, a multiple of 4 KiB.
+    /// Bytes, a whole number of MiB (in tests, of pages).
     pub buffer_size: usize,
     /// The most parts in flight.
     pub parallel: u16,
@@ -76,6 +77,18 @@ impl PartPlan {
     pub fn buffers_for(&self, number: u32) -> usize {
         let wanted = self.growth.buffers(number) * (u64::from(self.parallel) + 1);
         wanted.min(self.limit.unwrap_or(u64::MAX)) as usize
+    }
+
+    /// The layout of a stream of this length in bytes without a tail split; `None` where it is longer
+    /// than can be stored.
+    pub fn layout(&self, bytes: u64) -> Option<PartLayout> {
+        let mut left = Some(bytes).filter(|bytes| *bytes <= self.max_stream)?;
+        let sizes = (1..=MAX_PARTS).map_while(|number| {
+            let size = self.part_size(number).min(left);
+            left -= size;
+            (size > 0).then_some(size)
+        });
+        PartLayout::of_sizes(sizes)
     }
 
     /// The longest stream that can be stored, in bytes.
@@ -254,11 +267,17 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_is_no_multiple_of_anything_is_kept_to_the_byte() {
-        let odd = 300 * MIB + 12_345;
-        let plan = planned(PlanInput { part_size: Some(odd), ..with_memory(64 * GIB) });
-        assert_eq!(plan.part_size(1), odd);
-        assert_eq!((plan.buffer_size % 4096, plan.buffers_for(1)), (0, 15));
+    fn a_part_size_is_reduced_to_whole_mib_with_a_warning_and_kept_otherwise() {
+        let of = |size| planned(PlanInput { part_size: Some(size), ..with_memory(64 * GIB) });
+        let plan = of(301 * MIB);
+        assert_eq!((plan.part_size(1), plan.warnings.len()), (301 * MIB, 0));
+        assert_eq!((plan.buffer_size as u64, plan.buffers_for(1)), (101 * MIB, 15));
+        let plan = of(301 * MIB + 12_345);
+        assert_eq!(plan.part_size(1), 301 * MIB);
+        assert_eq!(
+            plan.warnings,
+            ["--part-size 315633721 B reduced to 301 MiB: parts have a whole number of MiB"]
+        );
     }
 
     #[test]

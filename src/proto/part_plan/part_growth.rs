@@ -3,7 +3,7 @@
 //! Owns the shape of the growth, and the search for the least growth with which the parts hold a long
 //! stream. Must not know options, warnings or the number of parts in flight.
 //! Invariant: sizes never decrease with the part number; each size is the first one, a whole number of
-//! buffers, or 50 GiB.
+//! buffers, or 50 GiB. All of these are whole MiB, the family of `part_layout`.
 
 use super::{MAX_OBJECT, MAX_PART, MAX_PARTS};
 

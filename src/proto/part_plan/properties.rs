@@ -1,6 +1,7 @@
 //! Properties of all part plans: limits hold, and reading never waits for memory in vain.
 
 use super::*;
+use crate::part_layout::UNIT;
 use proptest::prelude::*;
 
 fn inputs() -> impl Strategy<Value = PlanInput> {
@@ -31,6 +32,7 @@ proptest! {
         for number in 1..=MAX_PARTS {
             let size = plan.part_size(number);
             prop_assert!(size >= before && size <= MAX_PART, "part {} of {}", number, size);
+            prop_assert_eq!(size % UNIT, 0, "part {} is not of the family", number);
             let room = plan.buffers_for(number) as u64;
             prop_assert!(room > size.div_ceil(buffer), "part {number} has {room} buffers");
             prop_assert!(limit.is_none_or(|limit| room * buffer <= limit));
@@ -51,6 +53,21 @@ proptest! {
         if due == 0 && input.available_memory.is_none_or(|memory| memory >= 8 * MIN_PART) {
             prop_assert_eq!(plan.warnings, Vec::<String>::new());
         }
+    }
+
+    #[test]
+    fn every_plan_is_stated_as_run_lengths(input in inputs(), share in 0.0..1.0f64) {
+        let plan = plan(&input).unwrap();
+        let bytes = (plan.max_stream() as f64 * share) as u64;
+        let layout = plan.layout(bytes).unwrap();
+        let text = serde_json::to_string(&layout).unwrap();
+        prop_assert_eq!(serde_json::from_str::<PartLayout>(&text).unwrap(), layout.clone());
+        prop_assert_eq!(layout.bytes(), bytes);
+        let parts = layout.sizes().zip(1..);
+        for (size, number) in parts {
+            prop_assert!(number == layout.parts() || size == plan.part_size(number));
+        }
+        prop_assert_eq!(plan.layout(plan.max_stream() + 1), None);
     }
 
     /// Reads one buffer at a time while parts are acknowledged in any order. With every plan, reading

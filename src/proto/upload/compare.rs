@@ -4,9 +4,9 @@
 //! the service does not send is no mismatch; one that it sends and that differs always is.
 
 use super::core::Core;
-use super::evidence::Evidence;
 use crate::api::ObjectMeta;
 use crate::digest::{self, Algorithm, PartDigest, Value};
+use crate::evidence::Evidence;
 use crate::part_number::PartNumber;
 
 /// The result of a comparison.
@@ -69,7 +69,7 @@ impl Core {
         }
         for (read, stored, evidence) in self.digest_pairs(meta) {
             let (Some(read), Some(stored)) = (read, stored) else { continue };
-            if !same_digest(&read, stored) {
+            if !digest::is_same(&read, stored) {
                 return Comparison::Differs(format!(
                     "{evidence} is {stored}, of what was read {read}"
                 ));
@@ -117,9 +117,4 @@ impl Core {
             None => format!("{size} bytes"),
         }
     }
-}
-
-/// The service sends a digest of digests with or without the number of parts after it.
-fn same_digest(read: &str, stored: &str) -> bool {
-    read == stored || (!stored.contains('-') && read.split('-').next() == Some(stored))
 }

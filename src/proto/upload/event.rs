@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use super::evidence::Evidence;
 use super::tail_split::TailSplitPolicy as TailRule;
 use super::transitions::StateKind;
 use crate::api::{ListedPart, ListedUpload, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;
+use crate::evidence::Evidence;
+use crate::part_layout::{self, PartLayout};
 use crate::part_number::PartNumber;
 use crate::retry::{BucketStatus, Failure, Operation};
 
@@ -69,6 +70,7 @@ impl UploadConfig {
             seed: 7,
             tail_split: TailRule {
                 min_piece: u64::MAX,
+                unit: part_layout::UNIT,
                 min_saving: Duration::MAX,
                 max_part_number: 10_000,
             },
@@ -245,6 +247,8 @@ pub struct StoredObject {
     pub upload_id: Option<String>,
     /// The number of parts; 1 for a single PutObject.
     pub parts: u32,
+    /// The sizes of the parts as they were committed.
+    pub layout: PartLayout,
     /// The digest over the object by the chosen algorithm, in the service's encoding.
     pub checksum: Option<String>,
     /// The SHA-256 of the whole stream in hexadecimal, if it is known.

@@ -36,7 +36,6 @@ mod compare;
 mod core;
 mod dispatch;
 mod event;
-mod evidence;
 mod outage;
 mod outcome;
 mod parts;
@@ -58,11 +57,11 @@ use crate::retry::RetryDecision;
 use self::core::Core;
 use state::{State, Streaming};
 
+pub use crate::evidence::Evidence;
 pub use event::{
     Action, ApiCall, EndOfStream, Event, MessageContext, Now, Outcome, PreviousObject,
     ProbeCondition, StoredObject, UploadConfig,
 };
-pub use evidence::Evidence;
 pub use tail_split::TailSplitPolicy as TailRule;
 pub use transitions::{StateKind, TRANSITIONS};
 

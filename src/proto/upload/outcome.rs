@@ -5,11 +5,12 @@
 //! once; success is reported with its evidence.
 
 use super::core::{Core, Creation, RESOLVE_TIMEOUT, STOP_TIMEOUT};
-use super::evidence::Evidence;
 use super::state::{Cleanup, Doubt, State};
 use super::{ApiCall, StoredObject};
 use crate::api::ObjectMeta;
 use crate::error::{Error, ErrorKind};
+use crate::evidence::Evidence;
+use crate::part_layout::PartLayout;
 
 /// Ends the run with an error: nothing was committed, and nothing will be.
 pub(super) fn abort(
@@ -67,6 +68,9 @@ pub(super) fn finish_stored(
         size: core.end.unwrap_or_default().bytes,
         upload_id: core.upload_id().map(str::to_owned),
         parts: core.parts.count(),
+        // Parts have numbers up to 10,000, and their sum was read.
+        layout: PartLayout::of_sizes(core.parts.digests().map(|digest| digest.size))
+            .unwrap_or_default(),
         checksum: core.whole_checksum(),
         sha256: core.whole_sha256(),
         evidence,

@@ -5,10 +5,10 @@
 //! of its state only.
 
 use super::event::{Now, StoredObject};
-use super::evidence::Evidence;
 use super::transitions::StateKind;
 use crate::api::ObjectMeta;
 use crate::error::Error;
+use crate::evidence::Evidence;
 
 /// A state with the data that exists only in it.
 #[derive(Default)]

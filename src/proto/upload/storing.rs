@@ -6,13 +6,13 @@
 
 use super::compare::Comparison;
 use super::core::Core;
-use super::evidence::Evidence;
 use super::outage::RetryCause;
 use super::state::{Doubt, Rehash, State, Storing, Verifying};
 use super::{Action, ApiCall, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::ObjectMeta;
 use crate::digest::{Algorithm, Hasher, PartDigest, Value};
 use crate::error::{Error, ErrorKind};
+use crate::evidence::Evidence;
 use crate::part_number::PartNumber;
 use crate::retry::{BucketStatus, Failure, Operation, RetryDecision};
 

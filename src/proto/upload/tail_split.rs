@@ -1,7 +1,8 @@
 //! Splits the end of a stream among connections that would idle.
 //!
 //! Owns one calculation. Must not know parts, clocks or requests. Invariants: the pieces sum to the
-//! queued bytes; no piece is smaller than the policy allows; the result is `None` unless a split saves
+//! queued bytes; no piece is smaller than the policy allows; each piece but the last has a whole
+//! number of the policy's units, as `part_layout` requires; the result is `None` unless a split saves
 //! time.
 
 use std::time::Duration;
@@ -11,6 +12,9 @@ use std::time::Duration;
 pub struct TailSplitPolicy {
     /// The smallest piece, in bytes.
     pub min_piece: u64,
+    /// Each piece but the last is a multiple of this, in bytes: `part_layout::UNIT`, except in tests
+    /// with parts of a few bytes.
+    pub unit: u64,
     /// The smallest saving.
     pub min_saving: Duration,
     /// The highest part number.
@@ -47,7 +51,7 @@ pub fn split(
     let mut remaining = link.bytes_in_flight.clone();
     remaining.resize(remaining.len().max(link.connections), 0);
     remaining.sort_unstable();
-    let sizes = split_evenly(queued.iter().sum(), &remaining, policy.min_piece, max_pieces);
+    let sizes = split_evenly(queued.iter().sum(), &remaining, policy, max_pieces);
     let (before, after) = (finish_time(queued, &remaining), finish_time(&sizes, &remaining));
     let saved_bytes = before.saturating_sub(after) as f64;
     let saves = Duration::try_from_secs_f64(saved_bytes / link.bytes_per_sec).ok()?;
@@ -57,19 +61,39 @@ pub fn split(
 /// One piece for each connection that ends before the others, of the size that makes all of them end
 /// at the same time. The first piece goes to the connection that is free first. `remaining` has the
 /// unsent bytes of each connection, in ascending order.
-fn split_evenly(total: u64, remaining: &[u64], min_piece: u64, max_pieces: usize) -> Vec<u64> {
+fn split_evenly(
+    total: u64,
+    remaining: &[u64],
+    policy: &TailSplitPolicy,
+    max_pieces: usize,
+) -> Vec<u64> {
     for count in (2..=remaining.len().min(max_pieces)).rev() {
         let used = &remaining[..count];
         let level = (total + used.iter().sum::<u64>()) / count as u64;
         let mut sizes: Vec<u64> = used.iter().map(|bytes| level.saturating_sub(*bytes)).collect();
         let missing = total.saturating_sub(sizes.iter().sum());
         sizes[0] += missing;
-        let large_enough = sizes.iter().all(|size| *size >= min_piece.max(1));
+        round_to_units(&mut sizes, policy.unit);
+        let large_enough = sizes.iter().all(|size| *size >= policy.min_piece.max(1));
         if large_enough && sizes.iter().sum::<u64>() == total {
             return sizes;
         }
     }
     vec![total]
+}
+
+/// Moves each end of a piece but the last one down to a whole unit. So a piece changes by less than a
+/// unit, and what is missing of whole units is in the last one.
+fn round_to_units(sizes: &mut [u64], unit: u64) {
+    let unit = unit.max(1);
+    let (mut end, mut rounded_end) = (0, 0);
+    let last = sizes.len().saturating_sub(1);
+    for (index, size) in sizes.iter_mut().enumerate() {
+        end += *size;
+        let rounded = if index == last { end } else { end / unit * unit };
+        *size = rounded - rounded_end;
+        rounded_end = rounded;
+    }
 }
 
 /// When the last connection ends, if each piece goes to the connection that is free first; in bytes
@@ -96,6 +120,7 @@ mod tests {
     fn rule() -> TailSplitPolicy {
         TailSplitPolicy {
             min_piece: 10 * MIB,
+            unit: MIB,
             min_saving: Duration::from_secs(2),
             max_part_number: 10_000,
         }
@@ -124,7 +149,8 @@ mod tests {
         assert_eq!(cut.sizes.len(), 3);
         let level = (128 + 24) * MIB / 3;
         let ends = [0, 4 * MIB, 20 * MIB];
-        assert!(cut.sizes.iter().zip(ends).all(|(size, left)| (size + left).abs_diff(level) < 3));
+        assert!(cut.sizes.iter().zip(ends).all(|(size, left)| (size + left).abs_diff(level) < MIB));
+        assert_eq!(cut.sizes, [50 * MIB, 47 * MIB, 31 * MIB]);
     }
 
     #[test]
@@ -137,6 +163,16 @@ mod tests {
         let slow = LinkEstimate { bytes_per_sec: 1e6, ..line(&[], 4) };
         assert_eq!(split(&[19 * MIB], &slow, &rule(), 100), None);
         assert_eq!(split(&[25 * MIB], &slow, &rule(), 100).unwrap().sizes.len(), 2);
+    }
+
+    #[test]
+    fn odd_sizes_become_whole_units_and_the_last_piece_has_the_rest() {
+        let cut = split(&[128 * MIB, 5], &line(&[3, 1], 7), &rule(), 100).unwrap();
+        let (last, whole) = cut.sizes.split_last().unwrap();
+        assert!(whole.iter().all(|size| size % MIB == 0), "{:?}", cut.sizes);
+        assert_eq!((cut.sizes.len(), last % MIB), (7, 5));
+        let (least, most) = (cut.sizes.iter().min().unwrap(), cut.sizes.iter().max().unwrap());
+        assert!(most - least < 5 * MIB, "{:?}", cut.sizes);
     }
 
     #[test]
@@ -157,6 +193,8 @@ mod tests {
             if let Some(cut) = split(&queued, &line, &rule(), 7) {
                 prop_assert_eq!(cut.sizes.iter().sum::<u64>(), queued.iter().sum::<u64>());
                 prop_assert!(cut.sizes.iter().all(|size| *size >= 10 * MIB));
+                let whole = &cut.sizes[..cut.sizes.len() - 1];
+                prop_assert!(whole.iter().all(|size| size % MIB == 0), "{:?}", cut.sizes);
                 prop_assert!(cut.sizes.len() <= 7 && cut.saves > Duration::from_secs(2));
             }
         }

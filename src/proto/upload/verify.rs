@@ -9,12 +9,12 @@ use std::time::SystemTime;
 
 use super::compare::Comparison;
 use super::core::Core;
-use super::evidence::Evidence;
 use super::outage::RetryCause;
 use super::state::{Doubt, State, Verifying};
 use super::{ApiCall, Outcome, PreviousObject, ProbeCondition, outcome};
 use crate::api::ObjectMeta;
 use crate::error::Error;
+use crate::evidence::Evidence;
 use crate::retry::{Failure, RetryDecision};
 
 const OLDER_OBJECT: &str = "an older object still stands at its name";

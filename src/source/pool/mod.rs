@@ -31,6 +31,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 pub struct MemoryPressure {
     /// Bytes of the smallest buffer that is tried instead.
     pub min_buffer: usize,
+    /// A smaller buffer has a whole number of these, in bytes: the part that it becomes may end
+    /// with it.
+    pub unit: usize,
     /// How long memory is requested again.
     pub timeout: Duration,
 }
@@ -88,7 +91,8 @@ impl PoolShared {
 impl Pool {
     /// A pool of at most `limit` buffers of `buffer_size` bytes. No memory is mapped yet.
     pub fn new(buffer_size: usize, limit: usize) -> Pool {
-        let pressure = MemoryPressure { min_buffer: buffer_size, timeout: Duration::ZERO };
+        let pressure =
+            MemoryPressure { min_buffer: buffer_size, unit: PAGE, timeout: Duration::ZERO };
         Pool::with_pressure(pressure, buffer_size, limit)
     }
 
@@ -227,7 +231,7 @@ impl Pool {
                 Ok(mapping) => return Ok(mapping),
                 Err(error) => error,
             };
-            let half = (size / 2).next_multiple_of(PAGE).max(pressure.min_buffer);
+            let half = (size / 2).next_multiple_of(pressure.unit).max(pressure.min_buffer);
             if half >= size {
                 return Err(error);
             }

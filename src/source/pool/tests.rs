@@ -165,7 +165,8 @@ fn memory_is_used_as_soon_as_the_system_permits_it_again() {
 
 #[test]
 fn a_caller_that_owns_all_buffers_gets_the_error_at_once() {
-    let pressure = MemoryPressure { min_buffer: 4096, timeout: Duration::from_secs(3600) };
+    let pressure =
+        MemoryPressure { min_buffer: 4096, unit: 4096, timeout: Duration::from_secs(3600) };
     let pool = Pool::with_pressure(pressure, 4096, 5).with_mapping_hook(permit_first(2).0);
     let own = (take(&pool), take(&pool));
     assert!(pool.take_extra(2).is_err());
@@ -176,7 +177,8 @@ fn a_caller_that_owns_all_buffers_gets_the_error_at_once() {
 
 #[test]
 fn while_no_buffer_is_out_smaller_ones_are_tried_and_memory_is_waited_for() {
-    let pressure = MemoryPressure { min_buffer: 10_000, timeout: Duration::from_secs(3600) };
+    let pressure =
+        MemoryPressure { min_buffer: 10_000, unit: 4096, timeout: Duration::from_secs(3600) };
     let max_size = Arc::new(AtomicUsize::new(30_000));
     let hook_max = max_size.clone();
     let pool = Pool::with_pressure(pressure, 100_000, 5)

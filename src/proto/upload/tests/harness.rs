@@ -70,6 +70,7 @@ pub fn test_config(seed: u64, parallel: usize) -> UploadConfig {
         // One byte takes most of a second in these tests.
         tail_split: TailRule {
             min_piece: 1,
+            unit: 1,
             min_saving: Duration::from_millis(100),
             max_part_number: 10_000,
         },

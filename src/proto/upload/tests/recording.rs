@@ -207,6 +207,9 @@ fn config(json: &Json) -> UploadConfig {
         seed: number(&json["seed"]),
         tail_split: TailRule {
             min_piece: number(&json["split"][0]),
+            // The recorded parts have 1 to 5 bytes, of which 1 byte is the unit. A real upload has
+            // parts of MiB and a unit of 1 MiB.
+            unit: 1,
             min_saving: time(&json["split"][1]),
             max_part_number: number(&json["split"][2]) as u32,
         },

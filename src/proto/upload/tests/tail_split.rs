@@ -9,7 +9,12 @@ const PART: usize = 16;
 /// flight, and the third and last one is read.
 fn last_part_waiting() -> ScriptedRun {
     let mut run = ScriptedRun::new(UploadConfig {
-        tail_split: TailRule { min_piece: 4, min_saving: 2 * SECOND, max_part_number: 10_000 },
+        tail_split: TailRule {
+            min_piece: 4,
+            unit: 1,
+            min_saving: 2 * SECOND,
+            max_part_number: 10_000,
+        },
         ..test_config(1, 2)
     });
     read_part(&mut run, 1);
@@ -76,7 +81,7 @@ fn a_split_tail_is_not_split_again() {
     run.handle_event(Event::TailSplit { first: nth(first), digests });
     // By time, the first piece is sent, so the second one could be split.
     run.upload.core.config.tail_split =
-        TailRule { min_piece: 1, min_saving: SECOND, max_part_number: 10_000 };
+        TailRule { min_piece: 1, unit: 1, min_saving: SECOND, max_part_number: 10_000 };
     run.now += 20 * SECOND;
     acknowledge(&mut run, 2, PART);
     assert_eq!((run.last_call(), &run.tail_split), (&ApiCall::Part(nth(4)), &None));

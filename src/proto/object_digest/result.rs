@@ -1,0 +1,143 @@
+//! The result of a comparison, and how it reads.
+//!
+//! Owns the texts that name what was compared and how strong that is. Must not know how it was computed.
+//! Invariant: a proof by a digest that finds damage but no intent is named so.
+
+use std::fmt;
+
+use super::known_layouts::Client;
+use crate::digest::Algorithm;
+use crate::evidence::Evidence;
+
+/// Whether the stream is the content of the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComparisonResult {
+    Equal(Proof),
+    Different(Difference),
+    /// Neither is known.
+    NotCompared(Reason),
+}
+
+/// What proves that the stream is the content of the object. Displayed, it continues `verified by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    pub evidence: Evidence,
+    /// The number of parts that the digest is over; 0 for a digest of the whole.
+    pub parts: u32,
+    pub origin: LayoutOrigin,
+}
+
+/// Where the layout of a digest over parts comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayoutOrigin {
+    /// The digest is one of the whole object.
+    Whole,
+    Receipt,
+    /// `--uploaded-part-size`.
+    PartSize,
+    /// The default of this client.
+    Default(Client),
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.evidence)?;
+        if self.parts > 0 {
+            let plural = if self.parts == 1 { "part" } else { "parts" };
+            write!(f, " over {} {plural}", self.parts)?;
+        }
+        match self.origin {
+            LayoutOrigin::Whole => {}
+            LayoutOrigin::Receipt => f.write_str(" of the receipt's sizes")?,
+            LayoutOrigin::PartSize => f.write_str(" of --uploaded-part-size")?,
+            LayoutOrigin::Default(client) => write!(f, " as {} makes them", client.name())?,
+        }
+        match self.strength() {
+            Strength::Strong => Ok(()),
+            Strength::Md5Alone => f.write_str(" (MD5 alone, which finds damage but no forgery)"),
+            Strength::CrcAlone => {
+                f.write_str(" (CRC-32C alone, which finds damage but no forgery)")
+            }
+            Strength::SizeAlone => f.write_str(" (the size alone)"),
+        }
+    }
+}
+
+/// What a proof rules out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strength {
+    /// SHA-256 or SHA-384: damage and intent.
+    Strong,
+    /// Damage. An attacker can make two streams with the same MD5.
+    Md5Alone,
+    /// Damage, of which one in 4 billion cases is not found.
+    CrcAlone,
+    /// Nothing but another size.
+    SizeAlone,
+}
+
+impl Proof {
+    /// What the proof rules out.
+    pub fn strength(&self) -> Strength {
+        match self.evidence {
+            Evidence::Content(algorithm) | Evidence::Multipart(algorithm) => match algorithm {
+                Algorithm::Sha256 | Algorithm::Sha384 => Strength::Strong,
+                Algorithm::Md5 => Strength::Md5Alone,
+                Algorithm::Crc32c => Strength::CrcAlone,
+                Algorithm::None => Strength::SizeAlone,
+            },
+            Evidence::PartEtags | Evidence::AcknowledgedSize | Evidence::ContentLength => {
+                Strength::SizeAlone
+            }
+        }
+    }
+}
+
+/// What differs. Displayed, it is a sentence without a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// In bytes.
+    Size { stream: u64, object: u64 },
+    /// In base64, as the service encodes it.
+    Digest { evidence: Evidence, stream: String, object: String },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::Size { stream, object } => {
+                write!(f, "{stream} bytes were read, the object has {object}")
+            }
+            Difference::Digest { evidence, stream, object } => {
+                write!(f, "{evidence} of the object is {object}, of what was read {stream}")
+            }
+        }
+    }
+}
+
+/// Why nothing was compared. Displayed, it continues `not compared:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The service reports no digest of the object that is known here.
+    NoDigest,
+    /// The service has a digest over parts of unknown sizes.
+    NoLayout { algorithm: Algorithm, parts: Option<u32> },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NoDigest => f.write_str("the service has no digest of the object"),
+            Reason::NoLayout { algorithm, parts } => {
+                write!(f, "the service has only {}", Evidence::Multipart(*algorithm))?;
+                if let Some(parts) = parts {
+                    write!(f, " over {parts} parts")?;
+                }
+                f.write_str(
+                    ", and the parts have none of the sizes that clients choose by default; \
+                     --receipt or --uploaded-part-size gives the sizes",
+                )
+            }
+        }
+    }
+}
