@@ -1,6 +1,5 @@
 //! The background refresh of a session against an auth service that each test scripts.
 
-use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -39,20 +38,20 @@ impl AuthTransport for ScriptedService {
 }
 
 /// A session with a running refresher.
-struct Fixture {
-    session: Session,
+pub(super) struct Fixture {
+    pub(super) session: Session,
     service: Arc<ScriptedService>,
-    events: UnboundedReceiver<TokenEvent>,
+    pub(super) events: UnboundedReceiver<TokenEvent>,
 }
 
-fn start(
+pub(super) fn start(
     home: &Home,
     script: impl Fn(&AuthRequest) -> Option<(u16, String)> + Send + Sync + 'static,
 ) -> Fixture {
     start_with(home.identity(&[]), script)
 }
 
-fn start_with(
+pub(super) fn start_with(
     identity: Identity,
     script: impl Fn(&AuthRequest) -> Option<(u16, String)> + Send + Sync + 'static,
 ) -> Fixture {
@@ -75,7 +74,7 @@ fn start_with(
 
 impl Fixture {
     /// Waits for the first event that `kind` accepts.
-    async fn wait_for(&mut self, kind: impl Fn(&TokenEvent) -> bool) -> TokenEvent {
+    pub(super) async fn wait_for(&mut self, kind: impl Fn(&TokenEvent) -> bool) -> TokenEvent {
         let wait = async {
             loop {
                 let event = self.events.recv().await.unwrap();
@@ -87,7 +86,7 @@ impl Fixture {
         tokio::time::timeout(Duration::from_secs(20), wait).await.expect("not told")
     }
 
-    async fn credentials(&self) -> Result<Arc<Credentials>, Error> {
+    pub(super) async fn credentials(&self) -> Result<Arc<Credentials>, Error> {
         let credentials = self.session.credentials(SigningRequest::Small);
         tokio::time::timeout(Duration::from_secs(20), credentials).await.expect("no answer")
     }
@@ -98,46 +97,26 @@ impl Fixture {
         self.session.on_unauthorized(credentials, signed, Some(SystemTime::now()));
     }
 
-    fn refreshes(&self) -> usize {
+    pub(super) fn refreshes(&self) -> usize {
         self.service.refreshes.load(Ordering::SeqCst)
     }
 }
 
 /// A response with a token.
-fn token_response(token: &str) -> Option<(u16, String)> {
+pub(super) fn token_response(token: &str) -> Option<(u16, String)> {
     Some((200, json!({ "token": token }).to_string()))
 }
 
-fn is_adopted_refresh(event: &TokenEvent) -> bool {
+pub(super) fn is_adopted_refresh(event: &TokenEvent) -> bool {
     matches!(event, TokenEvent::Adopted { origin: CredentialOrigin::Refresh, .. })
 }
 
-fn soon() -> u64 {
+pub(super) fn soon() -> u64 {
     now() + 300
 }
 
-fn later() -> u64 {
+pub(super) fn later() -> u64 {
     now() + 3600
-}
-
-#[tokio::test]
-async fn a_token_near_its_expiry_is_refreshed_and_written_back_for_its_owner_only() {
-    let home = Home::new(&token(&vector_key(), soon()));
-    let fresh = token(&vector_key(), later());
-    let mut fixture = start(&home, {
-        let fresh = fresh.clone();
-        move |_| token_response(&fresh)
-    });
-    fixture.wait_for(is_adopted_refresh).await;
-    let credentials = fixture.credentials().await.unwrap();
-    assert_eq!(credentials.key_id.as_str(), format!("ST${fresh}"));
-    assert_eq!(fs::read_to_string(home.path("token")).unwrap(), fresh);
-    assert_eq!(fs::metadata(home.path("token")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!((fixture.refreshes(), fixture.session.refreshes()), (1, 1));
-    let leftovers = fs::read_dir(home.0.path()).unwrap();
-    assert!(
-        leftovers.flatten().all(|file| !file.file_name().to_string_lossy().contains(".token-"))
-    );
 }
 
 #[tokio::test]
@@ -145,104 +124,6 @@ async fn a_token_with_time_left_is_not_refreshed() {
     let home = Home::new(&token(&vector_key(), now() + 700));
     let fixture = start(&home, |_| None);
     assert!(fixture.credentials().await.is_ok());
-    assert_eq!(fixture.refreshes(), 0);
-}
-
-#[tokio::test]
-async fn the_target_of_a_symlink_is_replaced_and_the_link_stays() {
-    let home = Home::new(&token(&vector_key(), soon()));
-    fs::create_dir(home.path("mounted")).unwrap();
-    fs::rename(home.path("token"), home.path("mounted/token")).unwrap();
-    std::os::unix::fs::symlink("mounted/token", home.path("token")).unwrap();
-    let fresh = token(&vector_key(), later());
-    let mut fixture = start(&home, {
-        let fresh = fresh.clone();
-        move |_| token_response(&fresh)
-    });
-    fixture.wait_for(is_adopted_refresh).await;
-    assert!(fs::symlink_metadata(home.path("token")).unwrap().is_symlink());
-    assert_eq!(fs::read_to_string(home.path("mounted/token")).unwrap(), fresh);
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_token_that_cannot_be_written_back_lives_in_memory_and_is_a_warning() {
-    use std::os::fd::AsRawFd;
-    // A file without a name can be read, but not replaced.
-    let home = Home::new(&token(&vector_key(), soon()));
-    let open = fs::File::open(home.path("token")).unwrap();
-    fs::remove_file(home.path("token")).unwrap();
-    let path = format!("/proc/self/fd/{}", open.as_raw_fd());
-    let fresh = token(&vector_key(), later());
-    let identity = home.identity(&[("OCI_CLI_SECURITY_TOKEN_FILE", &path)]);
-    let mut fixture = start_with(identity, {
-        let fresh = fresh.clone();
-        move |_| token_response(&fresh)
-    });
-    fixture.wait_for(|event| matches!(event, TokenEvent::NotWritten { .. })).await;
-    let credentials = fixture.credentials().await.unwrap();
-    assert_eq!(credentials.key_id.as_str(), format!("ST${fresh}"));
-}
-
-#[tokio::test]
-async fn a_later_token_of_another_process_is_kept_and_adopted() {
-    let home = Home::new(&token(&vector_key(), soon()));
-    let newer = token(&vector_key(), later() + 100);
-    let mut fixture = start(&home, {
-        let (newer, path) = (newer.clone(), home.path("token"));
-        move |_| {
-            fs::write(&path, &newer).unwrap();
-            token_response(&token(&vector_key(), later()))
-        }
-    });
-    fixture
-        .wait_for(|event| {
-            matches!(event, TokenEvent::Adopted { origin: CredentialOrigin::Files, .. })
-        })
-        .await;
-    assert_eq!(fixture.credentials().await.unwrap().key_id.as_str(), format!("ST${newer}"));
-    assert_eq!(fs::read_to_string(home.path("token")).unwrap(), newer);
-}
-
-#[tokio::test]
-async fn a_login_that_replaced_the_key_during_a_refresh_is_not_overwritten() {
-    let home = Home::new(&token(&vector_key(), soon()));
-    let login = token(OTHER_KEY, later());
-    let mut fixture = start(&home, {
-        let (login, folder) = (login.clone(), home.0.path().to_owned());
-        move |_| {
-            fs::write(folder.join("key.pem"), OTHER_KEY).unwrap();
-            fs::write(folder.join("token"), &login).unwrap();
-            token_response(&token(&vector_key(), later() + 100))
-        }
-    });
-    fixture
-        .wait_for(|event| {
-            matches!(event, TokenEvent::Adopted { origin: CredentialOrigin::Files, .. })
-        })
-        .await;
-    let credentials = fixture.credentials().await.unwrap();
-    assert_eq!(credentials.key_id.as_str(), format!("ST${login}"));
-    assert_eq!(credentials.key.modulus().len(), 384);
-    assert_eq!(fs::read_to_string(home.path("token")).unwrap(), login);
-}
-
-#[tokio::test]
-async fn the_second_process_adopts_the_token_of_the_first_without_a_request() {
-    let home = Home::new(&token(&vector_key(), soon()));
-    let lock = token_file::TokenFileLock::try_acquire(&home.path("token")).unwrap();
-    assert!(token_file::TokenFileLock::try_acquire(&home.path("token")).is_none());
-    let mut fixture = start(&home, |_| None);
-    fixture.wait_for(|event| matches!(event, TokenEvent::Refreshing { .. })).await;
-    let newer = token(&vector_key(), later());
-    home.write("token", newer.as_bytes());
-    drop(lock);
-    fixture
-        .wait_for(|event| {
-            matches!(event, TokenEvent::Adopted { origin: CredentialOrigin::Files, .. })
-        })
-        .await;
-    assert_eq!(fixture.credentials().await.unwrap().key_id.as_str(), format!("ST${newer}"));
     assert_eq!(fixture.refreshes(), 0);
 }
 
