@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use common::run::{Done, Ocipipe, ocipipe, terminal};
+use common::pipes::terminal;
+use common::run::{Done, Ocipipe, ocipipe};
 use common::store::{Store, UnreadStdin};
 use common::stream::{PART, ramp};
 use emulator::fault::{Fault, FaultResponse, FaultRule};

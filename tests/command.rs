@@ -6,7 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::run::{Ocipipe, terminal};
+use common::pipes::terminal;
+use common::run::Ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
 use emulator::Operation::UploadPart;

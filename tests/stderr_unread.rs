@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::run::{filled, pipe, terminal};
+use common::pipes::{filled, pipe, terminal};
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 use emulator::Operation::{AbortMultipartUpload, UploadPart};

@@ -6,7 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::run::{Running, terminal};
+use common::pipes::terminal;
+use common::run::Running;
 use common::store::Store;
 use common::stream::{PART, assert_same, ramp};
 use emulator::Operation::{self, CommitMultipartUpload, PutObject, UploadPart};
