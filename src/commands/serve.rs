@@ -32,12 +32,12 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let mut others = Signals::subscribe()?;
     let mut options = ServerOptions::new(&dir, StorageLayout::Durable);
     options.port = port;
+    if let Some(path) = faults {
+        read_config(&path)?.apply(&mut options);
+    }
     if let Some(ttl) = token_ttl {
         options.token_ttl = ttl;
         options.principal_token_ttl = ttl;
-    }
-    if let Some(path) = faults {
-        read_config(&path)?.apply(&mut options);
     }
     options.log_file = std::env::var_os(LOG).is_some();
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;

@@ -11,16 +11,19 @@ use super::clock::{self, Clock};
 use super::conditions::Conditions;
 use super::delay::{DelayGate, DelayedRequests};
 use super::fault::{Fault, FaultInjector};
+use super::instance::MetadataService;
 use super::log::Log;
 use super::policy::Policy;
 use super::response::ErrorResponse;
 use super::route::Target;
+use super::signature::SignedHead;
 use super::state_dir::NAMESPACE;
 use super::store::ObjectStore;
 use super::store::object::Bucket;
 use super::store::uploads::UploadRegistry;
 use super::threads;
 use bytes::Bytes;
+use hyper::Method;
 use hyper::header::HeaderMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,6 +36,8 @@ pub struct ServerState {
     pub injector: Mutex<FaultInjector>,
     pub log: Arc<Log>,
     pub counters: CallCounters,
+    /// The instance on which a client may believe that it runs.
+    pub metadata: Arc<MetadataService>,
     pub delayed: DelayedRequests,
     pub policy: Mutex<Policy>,
     /// The most items that a list returns in one page.
@@ -76,6 +81,9 @@ impl ServerState {
 /// A request that was authenticated, or whose handler does so.
 pub struct RequestContext {
     pub target: Target,
+    pub method: Method,
+    /// The raw request target.
+    pub path: String,
     pub headers: HeaderMap,
     /// The caller of an operation for which `Operation::is_signed_by_caller` holds.
     pub caller: Option<Caller>,
@@ -89,6 +97,11 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// The head of the request, as its signature covers it.
+    pub fn signed_head(&self) -> SignedHead<'_> {
+        SignedHead { method: self.method.as_str(), target: &self.path, headers: &self.headers }
+    }
+
     /// The caller; fails with 401 if the operation has none.
     pub fn caller(&self) -> Result<&Caller, ErrorResponse> {
         self.caller.as_ref().ok_or_else(ErrorResponse::no_credentials)

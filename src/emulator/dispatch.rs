@@ -15,7 +15,7 @@ use super::log::LogEntry;
 use super::response::{ErrorResponse, HandlerError, Response, respond};
 use super::route::{self, Operation, Target};
 use super::signature::SignedHead;
-use super::{auth_handlers, buckets, control, multipart, objects, state_dir};
+use super::{auth_handlers, buckets, control, instance, multipart, objects, state_dir};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -87,6 +87,7 @@ impl Exchange {
             let Some(caller) = &caller else { return };
             record.key = Some(caller.kind);
             record.principal = Some(caller.principal());
+            record.delegated = caller.delegated;
             record.token = caller.token.as_ref().map(|token| token.jti.clone());
             record.generation = caller.token.as_ref().and_then(|token| token.generation());
         });
@@ -99,6 +100,8 @@ impl Exchange {
         };
         let request = RequestContext {
             target,
+            method: self.head.method.clone(),
+            path: self.path.clone(),
             headers: self.head.headers.clone(),
             caller,
             body,
@@ -174,7 +177,10 @@ impl Exchange {
         } else {
             None
         };
-        if !target.namespace.is_empty() && target.namespace != state_dir::NAMESPACE {
+        let caller_namespace = caller.as_ref().map_or(state_dir::NAMESPACE, namespace_of);
+        let is_local = caller_namespace == state_dir::NAMESPACE;
+        let is_served = is_local && target.namespace == state_dir::NAMESPACE;
+        if !target.namespace.is_empty() && !is_served {
             return Err(ErrorResponse::namespace_not_found(&target.namespace));
         }
         state.policy().check_request(target)?;
@@ -239,6 +245,12 @@ impl Exchange {
     }
 }
 
+/// The namespace of the caller's tenancy.
+fn namespace_of(caller: &Caller) -> &'static str {
+    let is_local = caller.tenancy() == state_dir::TENANCY;
+    if is_local { state_dir::NAMESPACE } else { state_dir::OTHER_NAMESPACE }
+}
+
 /// A random request id. The service's ids use the alphabet of URL-safe base64.
 fn request_id() -> String {
     let random = std::iter::repeat_with(|| match fastrand::alphanumeric() {
@@ -269,7 +281,7 @@ async fn handle(
     use Operation::*;
     let state = &*state;
     match request.target.operation {
-        GetNamespace => Ok(respond(200).json(&state_dir::NAMESPACE)),
+        GetNamespace => Ok(respond(200).json(&namespace_of(request.caller()?))),
         ListBuckets => buckets::list(state).await,
         CreateBucket => buckets::create(state, request).await,
         GetBucket => buckets::get(state, request).await,
@@ -296,12 +308,10 @@ async fn handle(
         | GetMetadataInstance
         | GetMetadataCertificate
         | GetMetadataKey
-        | GetMetadataIntermediate
-        | FederateInstance
-        | GetWorkloadToken
-        | ExchangeToken
-        | GetResourceToken
-        | GetResourceSessionToken
-        | Unknown => Err(ErrorResponse::not_found("").into()),
+        | GetMetadataIntermediate => instance::handlers::metadata(state, request).await,
+        FederateInstance => instance::handlers::federate(state, request).await,
+        GetWorkloadToken | ExchangeToken | GetResourceToken | GetResourceSessionToken | Unknown => {
+            Err(ErrorResponse::not_found("").into())
+        }
     }
 }

@@ -29,6 +29,7 @@ mod control;
 mod delay;
 mod dispatch;
 pub mod fault;
+mod instance;
 mod listener;
 mod log;
 mod multipart;
@@ -54,6 +55,9 @@ mod token;
 pub use auth::{KeyKind, PrincipalKind, RefreshMode};
 pub use call_counts::{CallCounts, CallKind};
 pub use confined_path::check_writable;
+pub use instance::{
+    InstanceOptions, KeyEncoding, LeafTenancy, Rotation, RotationMoment, SubjectShape,
+};
 pub use log::Record;
 pub use policy::{BucketProtection, Permission, PermissionSet, Retention};
 pub use route::Operation;

@@ -38,6 +38,8 @@ pub struct Record {
     pub key: Option<KeyKind>,
     /// The principal that signed, if the signature was valid.
     pub principal: Option<PrincipalKind>,
+    /// Whether the request was on behalf of the user, by a signed delegation token.
+    pub delegated: bool,
     /// The id of the token that signed, if one did and the signature was valid.
     pub token: Option<String>,
     /// The number of that token in the order of issue, from 1.
@@ -109,6 +111,7 @@ impl Log {
             body: 0,
             key: None,
             principal: None,
+            delegated: false,
             token: None,
             generation: None,
             presented: None,

@@ -9,6 +9,7 @@ use super::clock::{self, Clock};
 use super::context::ServerState;
 use super::delay::DelayedRequests;
 use super::fault::{FaultInjector, FaultPlan};
+use super::instance::{InstanceOptions, MetadataService, Rotation};
 use super::log::{Log, Record};
 use super::plain_files::PlainFileStore;
 use super::policy::{BucketProtection, PermissionSet, Policy};
@@ -98,12 +99,15 @@ fn open(options: ServerOptions) -> io::Result<Opened> {
     let token_policy = TokenPolicy {
         token: options.token_ttl,
         principal: options.principal_token_ttl,
+        delegation: Duration::from_secs(options.instance.delegation_life),
+        delegation_grace: Duration::from_secs(options.instance.delegation_grace),
         session: options.session,
         refresh: options.refresh,
         grace: options.grace,
         padding: options.token_padding,
     };
     let state = ServerState {
+        metadata: Arc::new(MetadataService::new(options.instance, clock.now())?),
         authenticator: Authenticator::open(state_dir.clone(), token_policy, clock.now())?,
         clock,
         store,
@@ -161,6 +165,16 @@ impl Server {
     /// The file with the current session token.
     pub fn token_path(&self) -> PathBuf {
         self.state_dir.token()
+    }
+
+    /// The file with the current delegation token.
+    pub fn delegation_token_path(&self) -> PathBuf {
+        self.state_dir.delegation_token()
+    }
+
+    /// `URL/opc/v2`, the base of the metadata service.
+    pub fn metadata_url(&self) -> String {
+        format!("{}/opc/v2", self.url())
     }
 
     /// The certificate that clients of `https_url` must trust, as PEM.
@@ -287,6 +301,29 @@ impl Server {
     /// Replaces the key file by a new key, then does what `log_in` does.
     pub fn log_in_with_new_key(&self) -> io::Result<String> {
         self.state.authenticator.log_in_with_new_key(self.state.clock.now())
+    }
+
+    /// Replaces certificate and key of the instance. Blocks while a key is generated; fails if it
+    /// cannot be.
+    pub fn rotate_certificate(&self, rotation: Rotation) -> io::Result<()> {
+        self.state.metadata.rotate(rotation, self.state.clock.now())
+    }
+
+    /// Changes the instance for certificates issued and texts read from now on. The lives of
+    /// delegation tokens do not change.
+    pub fn set_instance(&self, change: impl FnOnce(&mut InstanceOptions)) {
+        self.state.metadata.set_options(change);
+    }
+
+    /// Replaces the delegation token in its file and returns it; the one before is accepted until
+    /// the grace is over. Fails if the file cannot be written.
+    pub fn rotate_delegation_token(&self) -> io::Result<String> {
+        self.state.authenticator.rotate_delegation(self.state.clock.now())
+    }
+
+    /// Refuses the delegation token in the file from now on.
+    pub fn revoke_delegation_token(&self) {
+        self.state.authenticator.revoke_delegation(self.state.clock.now());
     }
 
     /// Issues the token of a principal for an RSA public key, given as PEM or as its base64. Fails if

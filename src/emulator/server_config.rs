@@ -1,13 +1,15 @@
-//! The file that `serve --faults` reads: faults, permissions and protected buckets.
+//! The file that `serve --faults` reads: faults, permissions, protected buckets, and the instance.
 //!
 //! Pure: reads text and no file. The format is documented in `docs/fault-plan.md`. Invariant: an
 //! unknown name is an error and never ignored.
 
 use super::fault::{FaultPlan, FaultRule};
+use super::instance::InstanceOptions;
 use super::policy::{BucketProtection, PermissionSet};
 use super::server_options::ServerOptions;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The content of the file; each key is optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -19,6 +21,11 @@ pub struct ServerConfig {
     pub rights: PermissionSet,
     #[serde(default)]
     pub buckets: BTreeMap<String, BucketProtection>,
+    /// The lifetime, in seconds, of the tokens of other principals than the user.
+    #[serde(default)]
+    pub principal_token_life: Option<u64>,
+    #[serde(default)]
+    pub instance: InstanceOptions,
 }
 
 impl ServerConfig {
@@ -27,11 +34,15 @@ impl ServerConfig {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
-    /// Sets the faults, permissions and protected buckets of `options`.
+    /// Sets the faults, permissions, protected buckets and the instance of `options`.
     pub fn apply(self, options: &mut ServerOptions) {
         options.faults = FaultPlan { faults: self.faults };
         options.rights = self.rights;
         options.buckets = self.buckets;
+        if let Some(seconds) = self.principal_token_life {
+            options.principal_token_ttl = Duration::from_secs(seconds);
+        }
+        options.instance = self.instance;
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::auth::RefreshMode;
 use super::fault::FaultPlan;
+use super::instance::InstanceOptions;
 use super::policy::{BucketProtection, PermissionSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ pub struct ServerOptions {
     pub recheck_token_after_body: bool,
     /// Extra bytes in each token.
     pub token_padding: usize,
+    /// The instance that the server plays.
+    pub instance: InstanceOptions,
     /// Whether the log of requests is also written to `requests.jsonl` in the state folder.
     pub log_file: bool,
 }
@@ -75,6 +78,7 @@ impl ServerOptions {
             grace: None,
             recheck_token_after_body: false,
             token_padding: 600,
+            instance: InstanceOptions::default(),
             log_file: false,
         }
     }

@@ -58,7 +58,8 @@ impl Authorization {
         })
     }
 
-    fn covers(&self, name: &str) -> bool {
+    /// Whether the signature covers the header of this name.
+    pub fn covers(&self, name: &str) -> bool {
         self.headers.iter().any(|header| header == name)
     }
 }
@@ -68,6 +69,8 @@ impl Authorization {
 pub enum Coverage {
     HeadOnly,
     HeadAndBody,
+    /// As `HeadAndBody` without the host.
+    BodyWithoutHost,
 }
 
 /// The head of a request, from which the signed text is rebuilt.
@@ -85,7 +88,8 @@ pub fn check_coverage(
     coverage: Coverage,
 ) -> Result<(), ErrorResponse> {
     let date = authorization.covers("date") || authorization.covers("x-date");
-    let head = authorization.covers("(request-target)") && authorization.covers("host");
+    let host = coverage == Coverage::BodyWithoutHost || authorization.covers("host");
+    let head = authorization.covers("(request-target)") && host;
     let body_headers = ["content-length", "content-type", "x-content-sha256"];
     let body = coverage == Coverage::HeadOnly
         || body_headers.iter().all(|name| authorization.covers(name));
@@ -215,6 +219,9 @@ mod tests {
         assert!(!check("date (request-target) host", Coverage::HeadAndBody));
         let all = "date (request-target) host content-length content-type x-content-sha256";
         assert!(check(all, Coverage::HeadAndBody));
+        let all = "date (request-target) content-length content-type x-content-sha256";
+        assert!(check(all, Coverage::BodyWithoutHost) && !check(all, Coverage::HeadAndBody));
+        assert!(!check("date (request-target) content-length", Coverage::BodyWithoutHost));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The state folder: the files that a client needs to use this server as its one user.
 //!
-//! Owns `config`, `key.pem`, `token`, `ca.pem` and `issuer.key`, and touches no other file.
+//! Owns `config`, `key.pem`, `token`, `delegation_token`, `ca.pem` and `issuer.key`, and touches no other file.
 //! Invariant: each of them has mode 0600 and is replaced by a rename, so that a reader never sees a
 //! part of it.
 
@@ -21,6 +21,9 @@ pub const NAMESPACE: &str = "axlocalstore";
 /// The tenancy and the user of the API key.
 pub const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaalocalstoretenancy";
 pub const USER: &str = "ocid1.user.oc1..aaaaaaaalocalstoreuser";
+/// A tenancy that has nothing to do with this server, and its namespace.
+pub const OTHER_TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaaanothertenancy";
+pub const OTHER_NAMESPACE: &str = "axanothertenancy";
 /// The compartment of the principals that are no users.
 pub const COMPARTMENT: &str = "ocid1.compartment.oc1..aaaaaaaalocalstorecompartment";
 /// The principals that are no users: an instance, a function, a pod.
@@ -60,6 +63,9 @@ impl StateDir {
     pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
+    pub fn delegation_token(&self) -> PathBuf {
+        self.dir.join("delegation_token")
+    }
     fn issuer(&self) -> PathBuf {
         self.dir.join("issuer.key")
     }
@@ -94,6 +100,11 @@ impl StateDir {
     /// Replaces the session token; fails if the folder cannot be written.
     pub fn write_token(&self, token: &str) -> io::Result<()> {
         write_private(&self.token(), token.as_bytes())
+    }
+
+    /// Replaces the delegation token; fails if the folder cannot be written.
+    pub fn write_delegation_token(&self, token: &str) -> io::Result<()> {
+        write_private(&self.delegation_token(), token.as_bytes())
     }
 
     /// Replaces the certificate of the authority; fails if the folder cannot be written.
@@ -200,14 +211,21 @@ mod tests {
         let state_dir = StateDir::new(dir.path()).unwrap();
         let key = state_dir.load_key().unwrap();
         state_dir.write_token("t").unwrap();
+        state_dir.write_delegation_token("d").unwrap();
         state_dir.write_config(&key.fingerprint).unwrap();
         state_dir.load_issuer().unwrap();
-        for path in [state_dir.key(), state_dir.token(), state_dir.config(), state_dir.issuer()] {
+        for path in [
+            state_dir.key(),
+            state_dir.token(),
+            state_dir.delegation_token(),
+            state_dir.config(),
+            state_dir.issuer(),
+        ] {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", path.display());
         }
         assert_eq!(state_dir.load_key().unwrap().fingerprint, key.fingerprint);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
     UnparsedPublicKey,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
@@ -172,8 +173,8 @@ impl Issuer {
         Ok(Issuer { pair, random })
     }
 
-    /// The token with these claims.
-    pub fn sign(&self, claims: &Claims) -> io::Result<String> {
+    /// The token with these claims. Fails if they cannot be written as JSON.
+    pub fn sign(&self, claims: &impl Serialize) -> io::Result<String> {
         let head = URL_SAFE_NO_PAD.encode(r#"{"kid":"asw_local","alg":"ES256","typ":"JWT"}"#);
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?);
         let text = format!("{head}.{body}");
@@ -184,8 +185,8 @@ impl Issuer {
         Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// The claims of a token, if this issuer signed it.
-    pub fn read(&self, token: &str) -> Option<Claims> {
+    /// The claims of a token, if this issuer signed it and it has all that `C` names.
+    pub fn read<C: DeserializeOwned>(&self, token: &str) -> Option<C> {
         let (text, signature) = token.rsplit_once('.')?;
         let (_, body) = text.split_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_was_signed() {
         let issuer = Issuer::load(&Issuer::generate().unwrap()).unwrap();
-        let read = issuer.read(&issuer.sign(&claims()).unwrap()).unwrap();
+        let read: Claims = issuer.read(&issuer.sign(&claims()).unwrap()).unwrap();
         assert_eq!(read, claims());
         assert_eq!(read.generation(), Some(7));
         assert_eq!(read.session_end(), Some(1_678_249_752));
@@ -238,13 +239,13 @@ mod tests {
         let issuer = Issuer::load(&Issuer::generate().unwrap()).unwrap();
         let other = Issuer::load(&Issuer::generate().unwrap()).unwrap();
         let token = issuer.sign(&claims()).unwrap();
-        assert_eq!(other.read(&token), None);
+        assert_eq!(other.read::<Claims>(&token), None);
         let mut more = claims();
         more.exp += 1;
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&more).unwrap());
         let mut pieces: Vec<&str> = token.split('.').collect();
         pieces[1] = &body;
-        assert_eq!(issuer.read(&pieces.join(".")), None);
-        assert_eq!(issuer.read("not a token"), None);
+        assert_eq!(issuer.read::<Claims>(&pieces.join(".")), None);
+        assert_eq!(issuer.read::<Claims>("not a token"), None);
     }
 }

@@ -3,6 +3,7 @@
 //! Pure: values and no check. Invariant: a principal follows from the claims of the token that
 //! signed, and from nothing else in the request.
 
+use super::super::state_dir::TENANCY;
 use super::super::token::Claims;
 pub use super::super::token::PrincipalKind;
 use serde::Serialize;
@@ -23,9 +24,16 @@ pub struct Caller {
     pub kind: KeyKind,
     /// The claims of the token; `None` for an API key.
     pub token: Option<Claims>,
+    /// Whether the caller acts on behalf of the user, by a signed delegation token.
+    pub delegated: bool,
 }
 
 impl Caller {
+    /// The OCID of the caller's tenancy.
+    pub fn tenancy(&self) -> &str {
+        self.token.as_ref().map_or(TENANCY, |claims| &claims.tenant)
+    }
+
     /// The principal that signed.
     pub fn principal(&self) -> PrincipalKind {
         self.token.as_ref().map_or(PrincipalKind::User, Claims::principal)

@@ -8,11 +8,14 @@
 
 mod caller;
 mod date;
+mod delegation;
 mod principal;
 mod session;
 mod token_policy;
 
 pub use caller::{Caller, KeyKind, PrincipalKind};
+pub use date::check_date;
+pub use principal::PrincipalSubject;
 pub use token_policy::{RefreshMode, TokenPolicy};
 
 use super::clock::{self, Clock};
@@ -50,6 +53,8 @@ struct AuthState {
     api_keys: Vec<(String, PublicKey)>,
     /// The time from which a token is refused, by the token's id.
     revoked: HashMap<String, SystemTime>,
+    /// The id of the delegation token in force.
+    delegation: Option<String>,
     /// The ids of tokens that Object Storage refuses and the auth service accepts.
     storage_rejected: HashSet<String>,
     /// The number of tokens issued so far.
@@ -92,11 +97,13 @@ impl Authenticator {
             key,
             api_keys,
             revoked: HashMap::new(),
+            delegation: None,
             storage_rejected: HashSet::new(),
             issued: 0,
         };
         let authenticator = Authenticator { issuer, state_dir, state: Mutex::new(state) };
         authenticator.log_in(now)?;
+        authenticator.rotate_delegation(now)?;
         Ok(authenticator)
     }
 
@@ -116,14 +123,14 @@ impl Authenticator {
 
     /// Refuses this token from now on, whatever its `exp`.
     pub fn revoke(&self, token: &str) {
-        if let Some(claims) = self.issuer.read(token.trim()) {
+        if let Some(claims) = self.issuer.read::<Claims>(token.trim()) {
             self.state().revoked.insert(claims.jti, UNIX_EPOCH);
         }
     }
 
     /// Makes Object Storage refuse this token from now on; the auth service still accepts it.
     pub fn reject_at_storage(&self, token: &str) {
-        if let Some(claims) = self.issuer.read(token.trim()) {
+        if let Some(claims) = self.issuer.read::<Claims>(token.trim()) {
             self.state().storage_rejected.insert(claims.jti);
         }
     }
@@ -139,7 +146,7 @@ impl Authenticator {
     /// the token is accepted; `None` if the header holds no token of this server.
     pub fn presented_generation(&self, authorization: &str) -> Option<u64> {
         let authorization = Authorization::parse(authorization)?;
-        self.issuer.read(authorization.key_id.strip_prefix("ST$")?)?.generation()
+        self.issuer.read::<Claims>(authorization.key_id.strip_prefix("ST$")?)?.generation()
     }
 
     /// Whether Object Storage accepts a token now.
@@ -162,9 +169,10 @@ impl Authenticator {
         let coverage =
             if head.method == "POST" { Coverage::HeadAndBody } else { Coverage::HeadOnly };
         signature::check_coverage(&authorization, coverage)?;
-        date::check_date(&authorization, head, clock.now())?;
-        let (key, caller) =
+        check_date(&authorization, head, clock.now())?;
+        let (key, mut caller) =
             self.identify_caller(&authorization.key_id, audience, clock.now()).ok_or_else(wrong)?;
+        caller.delegated = self.check_delegation(&authorization, head, &caller, clock.now())?;
         let text = signature::signed_text(&authorization.headers, head).ok_or_else(wrong)?;
         let unverified =
             || ErrorResponse::not_authenticated("Failed to verify the HTTP(S) Signature");
@@ -180,17 +188,21 @@ impl Authenticator {
         now: SystemTime,
     ) -> Option<(PublicKey, Caller)> {
         if let Some(token) = key_id.strip_prefix("ST$") {
-            let claims = self.issuer.read(token)?;
+            let claims: Claims = self.issuer.read(token)?;
             if !self.state().accepts(&claims, now, audience) {
                 return None;
             }
-            let caller = Caller { kind: KeyKind::SecurityToken, token: Some(claims.clone()) };
+            let caller = Caller {
+                kind: KeyKind::SecurityToken,
+                token: Some(claims.clone()),
+                delegated: false,
+            };
             return Some((claims.key()?, caller));
         }
         let prefix = format!("{}/{}/", state_dir::TENANCY, state_dir::USER);
         let fingerprint = key_id.strip_prefix(&prefix)?;
         let state = self.state();
         let (_, key) = state.api_keys.iter().find(|(known, _)| known == fingerprint)?;
-        Some((key.clone(), Caller { kind: KeyKind::ApiKey, token: None }))
+        Some((key.clone(), Caller { kind: KeyKind::ApiKey, token: None, delegated: false }))
     }
 }

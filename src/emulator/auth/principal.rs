@@ -139,6 +139,8 @@ mod tests {
         let policy = TokenPolicy {
             token: Duration::from_secs(3600),
             principal: Duration::from_secs(30),
+            delegation: Duration::from_secs(20),
+            delegation_grace: Duration::from_secs(5),
             session: Duration::from_secs(86_400),
             refresh: RefreshMode::Normal,
             grace: None,

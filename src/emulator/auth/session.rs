@@ -83,7 +83,8 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<String, ErrorResponse> {
         let signer = caller.token.as_ref().ok_or_else(ErrorResponse::wrong_credentials)?;
-        let claims = self.issuer.read(current).ok_or_else(ErrorResponse::wrong_credentials)?;
+        let claims: Claims =
+            self.issuer.read(current).ok_or_else(ErrorResponse::wrong_credentials)?;
         let mut state = self.state();
         let accepted = state.accepts(&claims, now, TargetService::Auth);
         if !accepted || claims.sub != signer.sub || claims.session.is_none() {

@@ -29,6 +29,10 @@ pub struct TokenPolicy {
     pub token: Duration,
     /// The lifetime of the token of an instance, a resource, a workload or a federated user.
     pub principal: Duration,
+    /// The lifetime of a delegation token.
+    pub delegation: Duration,
+    /// How long a delegation token is accepted after another replaced it.
+    pub delegation_grace: Duration,
     /// The lifetime of a session, which a refresh does not extend.
     pub session: Duration,
     pub refresh: RefreshMode,

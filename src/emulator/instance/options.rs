@@ -1,0 +1,67 @@
+//! What the metadata service of the instance is started with.
+//!
+//! Pure: values and their defaults, which are also those of the file that `serve --faults` reads.
+//! Invariant: an unknown name is an error and never ignored.
+
+use super::super::state_dir::REGION;
+use super::subject::SubjectShape;
+use serde::Deserialize;
+
+/// The encoding of `key.pem`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyEncoding {
+    /// `BEGIN RSA PRIVATE KEY`.
+    #[default]
+    Pkcs1,
+    /// `BEGIN PRIVATE KEY`.
+    Pkcs8,
+}
+
+/// The instance that the server plays. Durations are in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstanceOptions {
+    /// The identifier of the region.
+    pub region: String,
+    /// The text at `/instance/region` where it differs from the identifier, such as `phx`.
+    pub region_text: Option<String>,
+    pub region_key: String,
+    pub realm_key: String,
+    /// The domain of the realm's hosts.
+    pub realm_domain: String,
+    /// Whether the text at `/instance/region` and so on ends with a newline, and PEM text too.
+    pub final_newline: bool,
+    pub key_encoding: KeyEncoding,
+    pub subject: SubjectShape,
+    /// The life of a certificate. It is replaced when half of it is over.
+    pub certificate_life: u64,
+    /// A read of `cert.pem` replaces the certificate first, once in this many reads.
+    pub rotate_every: Option<u64>,
+    /// After each replacement this many reads of `key.pem` still return the key before it.
+    pub torn_reads: u64,
+    /// The life of a delegation token.
+    pub delegation_life: u64,
+    /// How long a delegation token is accepted after it was replaced.
+    pub delegation_grace: u64,
+}
+
+impl Default for InstanceOptions {
+    fn default() -> InstanceOptions {
+        InstanceOptions {
+            region: REGION.to_owned(),
+            region_text: None,
+            region_key: "LOC".to_owned(),
+            realm_key: "oclocal".to_owned(),
+            realm_domain: "localhost".to_owned(),
+            final_newline: false,
+            key_encoding: KeyEncoding::Pkcs1,
+            subject: SubjectShape::SingleValued,
+            certificate_life: 4 * 3600,
+            rotate_every: None,
+            torn_reads: 0,
+            delegation_life: 24 * 3600,
+            delegation_grace: 60,
+        }
+    }
+}
