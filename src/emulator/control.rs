@@ -3,15 +3,63 @@
 //! Owns their table; what they do is in the modules that they change. Invariant: their requests
 //! need no signature, meet no fault, are not counted and leave no record.
 
-use super::context::ServerState;
+use super::context::{ServerState, blocking};
+use super::instance::Rotation;
 use super::response::{ErrorResponse, Response, respond};
+use super::route::Query;
 use hyper::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The response to a request for a path below `/emulator/`; `None` for any other path.
-pub fn respond_to(state: &ServerState, method: &Method, path: &str) -> Option<Response> {
-    let name = path.strip_prefix("/emulator/")?;
-    Some(match (method.as_str(), name) {
-        ("GET", "counts") => respond(200).json(&state.counters.snapshot()),
-        _ => ErrorResponse::not_found(path).to_response(method),
-    })
+pub async fn respond_to(state: &ServerState, method: &Method, target: &str) -> Option<Response> {
+    let name = target.strip_prefix("/emulator/")?;
+    let done = run(state, method, name).await;
+    Some(done.unwrap_or_else(|error| error.to_response(method)))
+}
+
+async fn run(
+    state: &ServerState,
+    method: &Method,
+    target: &str,
+) -> Result<Response, ErrorResponse> {
+    let (name, query) = target.split_once('?').unwrap_or((target, ""));
+    let query = Query::parse(query)?;
+    let now = state.clock.now();
+    match (method.as_str(), name) {
+        ("GET", "counts") => return Ok(respond(200).json(&state.counters.snapshot())),
+        ("POST", "rotate/certificate") => {
+            let (service, rotation) = (state.metadata.clone(), rotation(&query)?);
+            blocking(move || Ok(service.rotate(rotation, now)?)).await?;
+        }
+        ("POST", "rotate/delegation_token") => {
+            state.authenticator.rotate_delegation(now)?;
+        }
+        _ => return Err(ErrorResponse::not_found(target)),
+    }
+    Ok(respond(204).empty())
+}
+
+/// The rotation that the parameters `moment`, `tenancy` and `torn_reads` describe; fails with 400
+/// for any other parameter or value.
+fn rotation(query: &Query) -> Result<Rotation, ErrorResponse> {
+    let mut rotation = Rotation::default();
+    for (name, value) in query.pairs() {
+        match name {
+            "moment" => rotation.moment = named(name, value)?,
+            "tenancy" => rotation.tenancy = named(name, value)?,
+            "torn_reads" => rotation.torn_reads = query.number(name)?.unwrap_or(0),
+            _ => {
+                let message = format!("There is no parameter '{name}'");
+                return Err(ErrorResponse::invalid_parameter(message));
+            }
+        }
+    }
+    Ok(rotation)
+}
+
+/// The value of this name, as in the file of faults.
+fn named<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, ErrorResponse> {
+    serde_json::from_value(Value::String(value.to_owned()))
+        .map_err(|error| ErrorResponse::invalid_parameter(format!("{name}: {error}")))
 }

@@ -43,7 +43,7 @@ pub async fn serve(
     let (head, incoming) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let path = if head.uri.scheme().is_some() { head.uri.to_string() } else { path };
-    if let Some(response) = control::respond_to(&state, &head.method, &path) {
+    if let Some(response) = control::respond_to(&state, &head.method, &path).await {
         return Ok(response);
     }
     let mut entry = state.log.arrival(head.method.as_str(), &path);

@@ -125,13 +125,19 @@ impl Operation {
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn parse(raw: &str) -> Result<Query, ErrorResponse> {
+    /// Parses a raw query; fails with 400 if it is not UTF-8.
+    pub fn parse(raw: &str) -> Result<Query, ErrorResponse> {
         let mut pairs = Vec::new();
         for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             pairs.push((decode(name)?, decode(value)?));
         }
         Ok(Query(pairs))
+    }
+
+    /// All parameters in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The first value of a parameter.

@@ -4,7 +4,7 @@
 //! unknown name is an error and never ignored.
 
 use super::fault::{FaultPlan, FaultRule};
-use super::instance::InstanceOptions;
+use super::instance::{InstanceOptions, check_range};
 use super::policy::{BucketProtection, PermissionSet};
 use super::server_options::ServerOptions;
 use serde::Deserialize;
@@ -29,9 +29,14 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Parses the text of the file; fails with the parser's message.
+    /// Parses the text of the file; fails with the parser's message, or with the name of a number
+    /// that is out of its range.
     pub fn parse(text: &[u8]) -> Result<ServerConfig, String> {
-        serde_json::from_slice(text).map_err(|error| error.to_string())
+        let config: ServerConfig =
+            serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        check_range("principal_token_life", config.principal_token_life.unwrap_or(1), 1)?;
+        config.instance.check()?;
+        Ok(config)
     }
 
     /// Sets the faults, permissions, protected buckets and the instance of `options`.
@@ -56,7 +61,9 @@ mod tests {
         let text = br#"{
             "faults": [{"operation": "UploadPart", "action": "spurious_not_found"}],
             "rights": ["OBJECT_CREATE", "OBJECT_OVERWRITE"],
-            "buckets": {"backups": {"retention": "from_commit"}, "demo": {"read_only": true}}
+            "buckets": {"backups": {"retention": "from_commit"}, "demo": {"read_only": true}},
+            "principal_token_life": 60,
+            "instance": {"region": "eu-nowhere-1", "subject": "multi_valued", "torn_reads": 2}
         }"#;
         let config = ServerConfig::parse(text).unwrap();
         assert_eq!(config.faults.len(), 1);
@@ -65,11 +72,19 @@ mod tests {
         let retention = BucketProtection::retention(Retention::FromCommit);
         assert_eq!(config.buckets["backups"], retention);
         assert!(config.buckets["demo"].read_only);
+        assert_eq!(config.principal_token_life, Some(60));
+        assert_eq!(config.instance.region, "eu-nowhere-1");
+        assert_eq!((config.instance.torn_reads, config.instance.delegation_grace), (2, 60));
         assert_eq!(ServerConfig::parse(b"{}").unwrap(), ServerConfig::default());
         for wrong in [
             &br#"{"fault": []}"#[..],
             br#"{"rights": ["OBJECT_WRITE"]}"#,
             br#"{"buckets": {"b": {"readonly": true}}}"#,
+            br#"{"principal_token_life": 0}"#,
+            br#"{"instance": {"certificate_life": 18446744073709551615}}"#,
+            br#"{"instance": {"rotate_every": 0}}"#,
+            br#"{"instance": {"subject": "both"}}"#,
+            br#"{"instance": {"life": 1}}"#,
         ] {
             assert!(ServerConfig::parse(wrong).is_err());
         }

@@ -59,10 +59,32 @@ impl Signer {
     }
 
     pub fn with(key: &Path, key_id: String) -> Signer {
-        let pem = std::fs::read_to_string(key).unwrap();
+        Signer::of_pem(&std::fs::read_to_string(key).unwrap(), key_id)
+    }
+
+    /// A signer with the private key of this PEM, in PKCS#8 or PKCS#1.
+    pub fn of_pem(pem: &str, key_id: String) -> Signer {
         let body: String = pem.lines().filter(|l| !l.contains(['-', '_'])).collect();
-        let key = ring::rsa::KeyPair::from_pkcs8(&STANDARD.decode(body).unwrap()).unwrap();
+        let der = STANDARD.decode(body).unwrap();
+        let key = if pem.contains("BEGIN RSA PRIVATE KEY") {
+            ring::rsa::KeyPair::from_der(&der).unwrap()
+        } else {
+            ring::rsa::KeyPair::from_pkcs8(&der).unwrap()
+        };
         Signer { key_id, key, date: SystemTime::now(), list: None }
+    }
+
+    /// The SubjectPublicKeyInfo of the key, in base64 on one line.
+    pub fn public_key(&self) -> String {
+        use ring::signature::KeyPair;
+        // The algorithm rsaEncryption with the parameter NULL.
+        let algorithm = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+        let element = |tag: u8, content: &[u8]| {
+            let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [&[tag, 0x82, length[0], length[1]], content].concat()
+        };
+        let bits = element(3, &[&[0], self.key.public_key().as_ref()].concat());
+        STANDARD.encode(element(0x30, &[&algorithm[..], &bits].concat()))
     }
 
     fn sign(&self, text: &str) -> String {
@@ -179,6 +201,19 @@ impl<'a> Request<'a> {
         // The server may respond and close the connection before the whole body is sent.
         let _ = stream.write_all(self.body).await;
         read_reply(&mut stream, self.method).await
+    }
+
+    /// Sends the request without a signature.
+    pub async fn send_unsigned(&self, server: &Server) -> Reply {
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        head += &format!("host: {}\r\ncontent-length: {}\r\n", server.address(), self.body.len());
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all((head + "\r\n").as_bytes()).await.unwrap();
+        stream.write_all(self.body).await.unwrap();
+        read_reply(&mut stream, self.method).await.unwrap()
     }
 
     pub async fn send(&self, server: &Server, signer: &Signer) -> Reply {

@@ -9,6 +9,7 @@
 mod auth;
 mod client;
 mod faults;
+mod instance;
 mod local;
 mod multipart;
 mod objects;

@@ -131,3 +131,7 @@ fn in_sequence(content: &[u8]) -> Vec<u8> {
 fn refused(message: &str) -> ErrorResponse {
     ErrorResponse::not_authenticated(message)
 }
+
+#[cfg(test)]
+#[path = "federation_tests.rs"]
+mod tests;

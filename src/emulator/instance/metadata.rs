@@ -7,7 +7,7 @@
 use super::super::state_dir::{OTHER_TENANCY, TENANCY};
 use super::authority::{CertificateAuthority, TrustedIssuer};
 use super::leaf_keys::{self, LeafKey};
-use super::options::{InstanceOptions, KeyEncoding};
+use super::options::{InstanceOptions, KeyEncoding, MAX_LIFE};
 use pem::{EncodeConfig, LineEnding, Pem};
 use serde::Deserialize;
 use std::io;
@@ -208,7 +208,7 @@ impl MetadataService {
     fn issue(&self, state: &mut MetadataState, now: SystemTime) -> io::Result<Leaf> {
         let key = leaf_keys::key(state.next_key)?;
         state.next_key += 1;
-        let life = Duration::from_secs(state.options.certificate_life.max(1));
+        let life = Duration::from_secs(state.options.certificate_life.clamp(1, MAX_LIFE));
         let not_before = now.checked_sub(BACKDATED).unwrap_or(UNIX_EPOCH);
         let subject = state.options.subject.subject(state.tenancy.ocid());
         let certificate = self.authority.issue(&subject, &key.public, not_before, now + life)?;

@@ -17,5 +17,5 @@ mod options;
 mod subject;
 
 pub use metadata::{LeafTenancy, MetadataService, Rotation, RotationMoment};
-pub use options::{InstanceOptions, KeyEncoding};
+pub use options::{InstanceOptions, KeyEncoding, check_range};
 pub use subject::SubjectShape;

@@ -18,7 +18,7 @@ pub enum KeyEncoding {
     Pkcs8,
 }
 
-/// The instance that the server plays. Durations are in seconds.
+/// The instance that the server plays. Durations are in seconds, at most ten years.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InstanceOptions {
@@ -44,6 +44,33 @@ pub struct InstanceOptions {
     pub delegation_life: u64,
     /// How long a delegation token is accepted after it was replaced.
     pub delegation_grace: u64,
+}
+
+/// The longest life in seconds: ten years.
+pub const MAX_LIFE: u64 = 10 * 365 * 86_400;
+
+impl InstanceOptions {
+    /// Checks durations and counts; fails with the name of a field that is out of its range.
+    pub fn check(&self) -> Result<(), String> {
+        let lives = [
+            ("certificate_life", self.certificate_life, 1),
+            ("delegation_life", self.delegation_life, 1),
+            ("delegation_grace", self.delegation_grace, 0),
+            ("rotate_every", self.rotate_every.unwrap_or(1), 1),
+        ];
+        for (name, value, least) in lives {
+            check_range(name, value, least)?;
+        }
+        Ok(())
+    }
+}
+
+/// Fails with the name of the field if the value is not from `least` to `MAX_LIFE`.
+pub fn check_range(name: &str, value: u64, least: u64) -> Result<(), String> {
+    if (least..=MAX_LIFE).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{name} is {value}; it is a number from {least} to {MAX_LIFE}"))
 }
 
 impl Default for InstanceOptions {
