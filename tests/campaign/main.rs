@@ -13,6 +13,7 @@
 mod common;
 mod invariants;
 mod plan;
+mod random_faults;
 mod spurious_404s;
 
 use std::collections::BTreeSet;
