@@ -8,8 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ocipipe::cli::{self, Command, Environment};
-use ocipipe::platform::malloc_arenas;
-use ocipipe::platform::retrying_allocator::RetryingAllocator;
+use ocipipe::platform::allocator::{self, RetryingAllocator};
 use ocipipe::platform::signals;
 use ocipipe::term::startup_fds;
 use ocipipe::term::stderr::{self, Priority};
@@ -19,7 +18,7 @@ use proto::error::{Error, ErrorKind};
 static HEAP: RetryingAllocator = RetryingAllocator::new();
 
 fn main() -> ExitCode {
-    malloc_arenas::limit_to_one();
+    allocator::limit_arenas_to_one();
     signals::outlive_file_size_limit();
     let argv = std::env::args_os().skip(1).collect();
     let environment = Environment::capture();

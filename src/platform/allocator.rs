@@ -1,10 +1,12 @@
-//! The global allocator: the system's, with retries of small allocations that it refuses.
+//! The global allocator: the system's, with one heap for all threads and with retries of small
+//! allocations that it refuses.
 //!
-//! Rust aborts the process, and so loses the stream, where an allocation fails. Owns the retries. A
-//! large allocation fails at once, since the code that makes it can go on without. Knows nothing of
-//! the use of the memory. Invariant: a pointer is the system allocator's own, or null.
+//! Rust aborts the process, and so loses the stream, where an allocation fails. Owns the retries and
+//! the one setting of the system's allocator. A large allocation fails at once, since the code that
+//! makes it can go on without. Knows nothing of the use of the memory. Invariant: a pointer is the
+//! system allocator's own, or null.
 
-#![allow(unsafe_code)] // The trait of an allocator is unsafe; see the comment on its implementation.
+#![allow(unsafe_code)] // The trait of an allocator is unsafe, and `mallopt` is a C function.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::thread;
@@ -70,6 +72,23 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for RetryingAllocator<A> {
         unsafe { self.inner.dealloc(pointer, layout) }
     }
 }
+
+/// Limits glibc's malloc to one heap ("arena") for all threads. A thread that has an arena of its own
+/// keeps it, so this is called before any other thread starts. Without glibc it does nothing.
+///
+/// glibc reserves 64 MiB of address space for each thread that allocates, up to eight arenas per core.
+/// Under a limit on the address space (`ulimit -v`) these reservations leave no room for the buffers.
+/// The main arena grows by what is allocated.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn limit_arenas_to_one() {
+    // SAFETY: `mallopt` takes two integers, keeps no pointer and locks the allocator itself. A
+    // parameter that the C library does not know is refused with 0, and changes nothing.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// Limits glibc's malloc to one arena: here there is no glibc.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn limit_arenas_to_one() {}
 
 #[cfg(test)]
 mod tests {

@@ -3,9 +3,8 @@
 //! Owns the system calls that belong to no other group. Must not know uploads or sessions.
 //! Invariant: it imports no other group of this crate.
 
-pub mod malloc_arenas;
+pub mod allocator;
 pub mod memory;
-pub mod retrying_allocator;
 pub mod signals;
 pub mod small_file;
 pub mod worker;
