@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use super::part_buffers;
 use super::requests::{self, PreparedCall};
-use super::{rehash, tail_split};
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions, request};
 use proto::part_number::PartNumber;
@@ -146,13 +146,13 @@ impl UploadTasks {
     pub(super) fn split_tail(&mut self, first: PartNumber, sizes: &[u64]) {
         let buffers = first.and_after().map_while(|number| self.buffers.get(&number));
         let chunks: VecDeque<Bytes> = buffers.flatten().cloned().collect();
-        let parts = tail_split::split(chunks, sizes);
+        let parts = part_buffers::split(chunks, sizes);
         self.split_buffers.clone_from(&parts);
         let algorithm = self.options.checksum;
         self.tasks.spawn(async move {
             let mut digests = Vec::new();
             for part in &parts {
-                digests.push(rehash::part(algorithm, part).await);
+                digests.push(part_buffers::digest_of(algorithm, part).await);
             }
             Event::TailSplit { first, digests }
         });
@@ -169,8 +169,8 @@ impl UploadTasks {
         let chunks = self.buffers.get(&number).cloned().unwrap_or_default();
         let algorithm = self.options.checksum;
         self.tasks.spawn(async move {
-            let digest = rehash::part(algorithm, &chunks).await;
-            Event::Rehashed { number, digest, md5: rehash::md5_of(&chunks).await }
+            let digest = part_buffers::digest_of(algorithm, &chunks).await;
+            Event::Rehashed { number, digest, md5: part_buffers::md5_of(&chunks).await }
         });
     }
 }
