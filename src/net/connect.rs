@@ -1,7 +1,8 @@
 //! Makes a connection: name, socket, proxy, TLS.
 //!
 //! Owns the timeouts of connecting and the kinds of its failures. Knows nothing of the requests.
-//! Invariant: plain HTTP never goes through a proxy (`Endpoint` permits it to loopback only).
+//! Invariant: plain HTTP never goes through a proxy (`Endpoint` permits it to loopback and to the
+//! metadata service only).
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -143,7 +144,14 @@ fn connect_failure(
         Some(rest) if rest.starts_with(':') => reason,
         _ => format!("{}: {reason}", endpoint.authority),
     };
-    TransportFailure::new(kind, text)
+    TransportFailure::Connection { kind, text, io: io_error_kind(error) }
+}
+
+/// The kind of the first error of the operating system in a chain of causes.
+fn io_error_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
 }
 
 /// Whether a chain of causes holds rustls' error for a certificate that is not trusted.

@@ -4,6 +4,7 @@
 //! Invariant: a text holds no password and no header of a request.
 
 use std::fmt;
+use std::io;
 
 use proto::error::Error;
 use proto::transport_error::TransportError;
@@ -12,15 +13,15 @@ use proto::transport_error::TransportError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransportFailure {
     /// The network, the proxy or the peer failed. `text` is for people and names the address where
-    /// no connection was made.
-    Connection { kind: TransportError, text: String },
+    /// no connection was made; `io` is the error of the operating system, if that was the cause.
+    Connection { kind: TransportError, text: String, io: Option<io::ErrorKind> },
     /// The request, the endpoint or the configured certificates are unusable; nothing was sent.
     Local(Error),
 }
 
 impl TransportFailure {
     pub(super) fn new(kind: TransportError, text: impl Into<String>) -> TransportFailure {
-        TransportFailure::Connection { kind, text: text.into() }
+        TransportFailure::Connection { kind, text: text.into(), io: None }
     }
 }
 

@@ -295,7 +295,7 @@ fn request_line(request: &Request) -> String {
 impl From<TransportFailure> for Failure {
     fn from(failure: TransportFailure) -> Failure {
         match failure {
-            TransportFailure::Connection { kind, text } => Failure::Transport { kind, text },
+            TransportFailure::Connection { kind, text, .. } => Failure::Transport { kind, text },
             TransportFailure::Local(error) => Failure::Local(error),
         }
     }

@@ -119,7 +119,7 @@ impl Session {
         // Without a refresher, waiting cannot bring a new token.
         let policy = RefreshPolicy {
             refresh_before: identity.refresh_before,
-            can_refresh: false,
+            renewal: Renewal::FilesOnly,
             can_query_time: false,
             retry_for: Duration::ZERO,
         };

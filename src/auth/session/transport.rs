@@ -1,50 +1,88 @@
 //! The interface through which a session sends its own small requests.
 //!
-//! Owns the types of request and response. Must not know how a connection is made; the
-//! implementation of the trait does. Invariant: debug output of a request shows neither its body
-//! nor its headers.
+//! Owns the types of request, response and failure. Must not know how a connection is made; the
+//! implementation of the trait does. Invariant: debug output of a request shows neither its body nor
+//! its headers.
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::SystemTime;
 
-use zeroize::Zeroizing;
-
 use proto::endpoint::Endpoint;
+use proto::principal::{AuthCall, AuthReply};
 
-/// A complete request. A signed one has `host`, `date` and the signature among its headers.
+/// A complete request and its way.
 pub struct AuthRequest {
     pub endpoint: Endpoint,
-    pub method: &'static str,
-    /// Path and query, as on the request line.
-    pub target: String,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Zeroizing<Vec<u8>>,
+    pub route: Route,
+    pub call: AuthCall,
+}
+
+/// How a request reaches its endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// As the requests of the transfer: through the proxy, if there is one.
+    Service,
+    /// Directly, since the responses of the metadata service hold a private key.
+    Metadata,
+    /// Directly, with this file of certificate authorities and no other: the service is inside the
+    /// cluster.
+    Cluster { ca_file: PathBuf },
 }
 
 impl fmt::Debug for AuthRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.method, self.endpoint.origin(), self.target)
+        write!(f, "{} {}{}", self.call.method, self.endpoint.origin(), self.call.target)
     }
 }
 
 /// A complete response with any status.
 #[derive(Clone)]
 pub struct AuthResponse {
-    pub status: u16,
     /// The `date` header; `None` if it is absent or malformed.
     pub date: Option<SystemTime>,
-    pub body: Vec<u8>,
+    pub reply: AuthReply,
+}
+
+/// Why there is no response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeError {
+    pub kind: ExchangeFailure,
+    /// For people, without secrets.
+    pub message: String,
+}
+
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// How far an exchange without a response got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExchangeFailure {
+    /// The connection was refused.
+    Refused,
+    /// The host has no route to the address.
+    NoRoute,
+    /// Connecting took too long.
+    ConnectTimeout,
+    /// The certificates of the route are unusable; nothing was sent.
+    Local,
+    /// No connection for another reason, or it failed before the response was complete.
+    Broken,
 }
 
 /// The future of one exchange.
-pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<AuthResponse, String>> + Send + 'a>>;
+pub type Exchange<'a> =
+    Pin<Box<dyn Future<Output = Result<AuthResponse, ExchangeError>> + Send + 'a>>;
 
 /// Sends requests to their endpoints.
 pub trait AuthTransport: Send + Sync {
-    /// Sends one request and returns the response. Fails with a message without secrets if no
-    /// complete response arrives. Needs no timeout: the session drops an exchange that takes too
-    /// long.
+    /// Sends one request and returns the response; follows no redirect. Fails with a message without
+    /// secrets if no complete response arrives. Needs no timeout: the session drops an exchange that
+    /// takes too long.
     fn exchange(&self, request: AuthRequest) -> Exchange<'_>;
 }

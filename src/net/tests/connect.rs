@@ -22,7 +22,7 @@ fn failure_text(
     expected: TransportError,
 ) -> String {
     match result.unwrap_err() {
-        TransportFailure::Connection { kind, text } if kind == expected => text,
+        TransportFailure::Connection { kind, text, .. } if kind == expected => text,
         failure => panic!("{failure:?}"),
     }
 }

@@ -141,7 +141,7 @@ async fn nothing_is_sent_to_an_https_proxy_before_its_certificate_is_trusted() {
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
     let service = Endpoint::of_host("service.invalid");
     match exchange(&transport, &service, 3).await {
-        Err(TransportFailure::Connection { kind: TransportError::UntrustedCertificate, text }) => {
+        Err(TransportFailure::Connection { kind: TransportError::UntrustedCertificate, text, .. }) => {
             assert!(text.contains(&format!("the proxy 127.0.0.1:{port} (--proxy)")), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
@@ -178,7 +178,7 @@ async fn a_proxy_that_requires_a_user_is_another_failure_than_one_that_fails() {
         });
         let scene = scene.await;
         match exchange(&scene.transport, &scene.service, 3).await {
-            Err(TransportFailure::Connection { kind, text }) => {
+            Err(TransportFailure::Connection { kind, text, .. }) => {
                 assert_eq!(kind, expected, "{text}");
                 assert!(text.contains(words) && text.contains("(HTTPS_PROXY)"), "{text}");
                 assert!(!text.contains("hunter2"), "{text}");

@@ -81,6 +81,8 @@ pub enum TokenEvent {
         /// The estimated end of the upload; `None` if it is not known.
         likely: Option<Duration>,
     },
+    /// Nothing can replace the token, which ends at this time.
+    EndsForGood { end: Duration },
     /// The credential files cannot be used, and the current key and token stay in use.
     FilesUnusable { what: String },
     /// The new token could not be written back and is in memory only.
@@ -109,6 +111,21 @@ pub enum FileState {
     Worse,
     /// They cannot be used. The error.
     Unusable(String),
+}
+
+/// How the texts of events name the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenName {
+    /// The token of a user's session, which a login begins.
+    Session,
+    /// The token of an instance.
+    Instance,
+    /// The token of a resource.
+    Resource,
+    /// The token of a service account of Kubernetes.
+    Workload,
+    /// The token of an outside identity.
+    Exchanged,
 }
 
 /// How important an event is.
@@ -146,6 +163,12 @@ impl TokenLifecycle {
     /// Reports when the session ends, and warns if the upload will not have ended by then.
     pub(super) fn report_session_end(&mut self, now: Clocks) {
         let expires = self.token.expires;
+        if let (Renewal::Never, Some(end)) = (self.policy.renewal, expires) {
+            if self.reported.session_end.replace(end) != Some(end) {
+                self.events.push(TokenEvent::EndsForGood { end });
+            }
+            return;
+        }
         let is_last = expires.is_some() && self.reported.not_extended == expires;
         let Some(end) = self.token.session_end.or(expires.filter(|_| is_last)) else { return };
         if self.reported.session_end != Some(end) {

@@ -6,18 +6,44 @@
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
-use super::events::FileState;
+use super::events::{FileState, TokenName};
 use super::{BlockCause, CredentialOrigin, NotThisToken, ProbeResult, RefreshReason, TokenEvent};
 use crate::units::{DisplayDuration, DisplayTime};
 
-// One arm for each event: the function is as long as the list of events.
-impl Display for TokenEvent {
+impl Display for TokenName {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self {
-            TokenEvent::Refreshing { reason } => fmt_refreshing(f, *reason),
+        f.write_str(match self {
+            TokenName::Session => "the session token",
+            TokenName::Instance => "the instance's token",
+            TokenName::Resource => "the resource's token",
+            TokenName::Workload => "the service account's token",
+            TokenName::Exchanged => "the exchanged token",
+        })
+    }
+}
+
+/// The text of an event, with the name of the token that it is about.
+pub struct EventText<'a> {
+    event: &'a TokenEvent,
+    token: TokenName,
+}
+
+impl TokenEvent {
+    /// The text of the event. Names the token as `token` does.
+    pub fn text(&self, token: TokenName) -> EventText<'_> {
+        EventText { event: self, token }
+    }
+}
+
+// One arm for each event: the function is as long as the list of events.
+impl Display for EventText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let token = self.token;
+        match self.event {
+            TokenEvent::Refreshing { reason } => fmt_refreshing(f, token, *reason),
             TokenEvent::RefreshFailed { why, again, .. } => write!(
                 f,
-                "the session token could not be refreshed ({why}); trying again in {}",
+                "{token} could not be refreshed ({why}); trying again in {}",
                 DisplayDuration::prose(*again)
             ),
             TokenEvent::NotExtended { expires } => write!(
@@ -31,7 +57,7 @@ impl Display for TokenEvent {
             TokenEvent::Locked => f.write_str(
                 "another process is refreshing this session; waiting for what comes of it",
             ),
-            TokenEvent::Adopted { expires, origin } => fmt_adopted(f, *expires, *origin),
+            TokenEvent::Adopted { expires, origin } => fmt_adopted(f, token, *expires, *origin),
             TokenEvent::Using { generation, left } => fmt_using(f, *generation, *left),
             TokenEvent::FilesRead { found } => fmt_files_read(f, found),
             TokenEvent::FilesUnusable { what } => {
@@ -40,7 +66,7 @@ impl Display for TokenEvent {
             TokenEvent::Fingerprint { what } => f.write_str(what),
             TokenEvent::RefreshFirst { takes, left } => write!(
                 f,
-                "a transfer of about {} would outlast the session token, which has {} left: \
+                "a transfer of about {} would outlast {token}, which has {} left: \
                  waiting for another",
                 DisplayDuration::prose(*takes),
                 DisplayDuration::prose(left.unwrap_or_default())
@@ -70,6 +96,12 @@ impl Display for TokenEvent {
             TokenEvent::SessionEnds { end } => {
                 write!(f, "this session ends at {} at the latest", DisplayTime(*end))
             }
+            TokenEvent::EndsForGood { end } => write!(
+                f,
+                "{token} ends at {}, and nothing can renew it, since the environment holds its text: \
+                 an upload that lasts longer fails, unless the variable names a file that is replaced",
+                DisplayTime(*end)
+            ),
             TokenEvent::EndsBeforeUpload { end, likely } => {
                 fmt_ends_before_upload(f, *end, *likely)
             }
@@ -77,24 +109,25 @@ impl Display for TokenEvent {
     }
 }
 
-fn fmt_refreshing(f: &mut Formatter<'_>, reason: RefreshReason) -> Result {
+fn fmt_refreshing(f: &mut Formatter<'_>, token: TokenName, reason: RefreshReason) -> Result {
     let why = match reason {
         RefreshReason::Due => "it ends soon",
         RefreshReason::Transfer => "a transfer would outlast it",
         RefreshReason::Rejected => "the service refused it",
     };
-    write!(f, "refreshing the session token: {why}")
+    write!(f, "refreshing {token}: {why}")
 }
 
 fn fmt_adopted(
     f: &mut Formatter<'_>,
+    token: TokenName,
     expires: Option<Duration>,
     origin: CredentialOrigin,
 ) -> Result {
-    f.write_str(match origin {
-        CredentialOrigin::Files => "took up the changed credentials from disk",
-        CredentialOrigin::Refresh => "the session token was refreshed",
-    })?;
+    match origin {
+        CredentialOrigin::Files => f.write_str("took up the changed credentials from disk")?,
+        CredentialOrigin::Refresh => write!(f, "{token} was refreshed")?,
+    }
     match expires {
         Some(expires) => write!(f, "; valid until {}", DisplayTime(expires)),
         None => Ok(()),

@@ -21,13 +21,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use self::clock::Clock;
-pub use self::events::{CredentialOrigin, TokenEvent};
+pub use self::events::{CredentialOrigin, TokenEvent, TokenName};
 use self::health::{Health, HealthInput};
 use self::refresh::RefreshState;
 pub use self::types::{
     BackgroundTask, BlockCause, CandidateKey, Clocks, NotThisToken, On401, ProbeResult,
-    RefreshOutcome, RefreshPolicy, RefreshReason, SignedAttempt, SigningRequest, TokenDecision,
-    TokenInfo,
+    RefreshOutcome, RefreshPolicy, RefreshReason, Renewal, SignedAttempt, SigningRequest,
+    TokenDecision, TokenInfo,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -105,8 +105,9 @@ impl TokenLifecycle {
     }
 
     /// Replaces the policy.
-    pub fn set_policy(&mut self, policy: RefreshPolicy) {
+    pub fn set_policy(&mut self, now: Clocks, policy: RefreshPolicy) {
         self.policy = policy;
+        self.report_session_end(now);
     }
 
     /// Adds an event of another component.
@@ -176,11 +177,15 @@ impl TokenLifecycle {
             return TokenDecision::Use;
         }
         let (_, blocked_for) = self.stall(now);
-        let timed_out = if self.streaming {
-            blocked_for >= self.policy.retry_for
+        let nothing_helps = if self.streaming {
+            // Files may change and a rejection may end; a text in the environment does not change.
+            self.policy.renewal == Renewal::Never
+                && self.is_expired(now)
+                && !self.time_query_may_help(now)
         } else {
             !self.refresh_may_help(now) && !self.time_query_may_help(now)
         };
+        let timed_out = nothing_helps || blocked_for >= self.policy.retry_for;
         if timed_out {
             return TokenDecision::TimedOut;
         }

@@ -1,12 +1,12 @@
 //! Refreshes: when one is due, and what its outcome means.
 //!
 //! Owns the reasons for a refresh and their backoff. Must not know how a refresh is sent. Invariant: no
-//! refresh is due while one is in flight, or after the token has expired.
+//! refresh is due while one is in flight, nor a refresh that needs the current token after it has expired.
 
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::{Clocks, RefreshOutcome, RefreshReason, SECOND, TokenEvent, TokenLifecycle};
+use super::{Clocks, RefreshOutcome, RefreshReason, Renewal, SECOND, TokenEvent, TokenLifecycle};
 
 /// The longest wait for the response to a refresh.
 const MAX_REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,8 +35,12 @@ impl TokenLifecycle {
         self.events.push(TokenEvent::Refreshing { reason });
     }
 
-    /// How long to wait for the response to a refresh: half of the remaining lifetime, 1 s to 30 s.
+    /// How long a refresh may take: half of the remaining lifetime, 1 s to 30 s. The issue of a token takes
+    /// several requests and does not depend on the current token: 30 s.
     pub fn refresh_timeout(&self, now: Clocks) -> Duration {
+        if self.policy.renewal == Renewal::Issue {
+            return MAX_REFRESH_TIMEOUT;
+        }
         let left = self.token.expires.unwrap_or_default().saturating_sub(self.clock(now));
         (left / 2).clamp(SECOND, MAX_REFRESH_TIMEOUT)
     }
@@ -95,10 +99,14 @@ impl TokenLifecycle {
             .map(|(_, reason, wait)| (reason, wait))
     }
 
-    /// Whether the auth service would accept a refresh: it needs a token that has not expired.
+    /// Whether a service would give another token now.
     fn can_refresh(&self, now: Clocks) -> bool {
-        let clock = self.clock(now);
-        self.policy.can_refresh && self.token.expires.is_some_and(|expires| clock < expires)
+        let Some(expires) = self.token.expires else { return false };
+        match self.policy.renewal {
+            Renewal::Refresh => self.clock(now) < expires,
+            Renewal::Issue => true,
+            Renewal::FilesOnly | Renewal::Never => false,
+        }
     }
 
     /// Whether a refresh is in flight, or is possible and has not been tried since the rejection.

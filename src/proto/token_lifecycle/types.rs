@@ -19,12 +19,25 @@ pub struct Clocks {
 pub struct RefreshPolicy {
     /// `--refresh-before`: how long before the expiry a refresh is due.
     pub refresh_before: Option<Duration>,
-    /// Whether an auth service is available for refreshes.
-    pub can_refresh: bool,
+    /// What replaces the token besides its files.
+    pub renewal: Renewal,
     /// Whether a background task is available for time queries.
     pub can_query_time: bool,
     /// `--retry-for`: how long an upload may be blocked.
     pub retry_for: Duration,
+}
+
+/// What replaces the current token, besides what another process writes to its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The auth service, which exchanges a token that has not expired.
+    Refresh,
+    /// A service that issues a token for another proof of identity, also after the expiry.
+    Issue,
+    /// Nothing: only other files help.
+    FilesOnly,
+    /// Nothing at all: key and token were handed to the process as texts.
+    Never,
 }
 
 /// The times of a token. They are durations since 1970, by the clock of the service.

@@ -216,7 +216,7 @@ async fn while_streaming_an_expired_session_waits_for_a_new_login_with_a_new_key
         loop {
             if let event @ TokenEvent::Waiting { .. } = fixture.events.recv().await.unwrap() {
                 let command = "`oci session authenticate --profile-name S --region us-phoenix-1`";
-                assert!(event.to_string().contains(command), "{event}");
+                assert!(event.text(TokenName::Session).to_string().contains(command), "{event:?}");
                 break;
             }
         }
@@ -268,7 +268,7 @@ async fn a_wrong_clock_is_corrected_by_the_date_of_a_response_and_reported_once(
     assert_eq!(fixture.credentials().await.unwrap().generation, 1);
     fixture.wait_for(|event| matches!(event, TokenEvent::Skew { seconds: 999..=1001 })).await;
     while let Ok(event) = fixture.events.try_recv() {
-        assert_eq!(event.level(), Level::Debug, "{event}");
+        assert_eq!(event.level(), Level::Debug, "{event:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns the scenarios and the strategies that generate them. Must not know the life cycle. Invariant: a
 //! scenario is complete; a run adds nothing random.
 
+use crate::token_lifecycle::Renewal;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -38,7 +39,7 @@ pub struct Scenario {
     /// The length of the run.
     pub length: u64,
     pub retry_for: u64,
-    pub can_refresh: bool,
+    pub renewal: Renewal,
     /// How far the service's clock is ahead of the local one.
     pub skew: i64,
     /// Parts in flight.
@@ -65,7 +66,7 @@ impl Scenario {
             session: 48 * HOUR,
             length: 24 * HOUR,
             retry_for: HOUR,
-            can_refresh: true,
+            renewal: Renewal::Refresh,
             skew: 0,
             workers: 3,
             part: 70,
@@ -76,6 +77,15 @@ impl Scenario {
             jumps: vec![],
         }
     }
+}
+
+fn any_renewal() -> impl Strategy<Value = Renewal> {
+    prop_oneof![
+        3 => Just(Renewal::Refresh),
+        3 => Just(Renewal::Issue),
+        2 => Just(Renewal::FilesOnly),
+        1 => Just(Renewal::Never),
+    ]
 }
 
 /// Any day of 24 hours.
@@ -92,7 +102,7 @@ pub fn any_day() -> impl Strategy<Value = Scenario> {
         prop_oneof![3 => Just(300u64), 3 => Just(3600), 1 => 5..10_000u64],
         prop_oneof![HOUR..30 * HOUR, Just(48 * HOUR)],
         prop_oneof![60..600u64, Just(HOUR)],
-        any::<bool>(),
+        any_renewal(),
         prop_oneof![Just(0i64), -1000..1000i64],
         (1..5usize, 1..900u64),
         prop::collection::vec((day.clone(), auth), 0..12),
@@ -103,7 +113,7 @@ pub fn any_day() -> impl Strategy<Value = Scenario> {
         ),
     )
         .prop_map(
-            |(life, session, retry_for, can_refresh, skew, work, auth, rotations, events)| {
+            |(life, session, retry_for, renewal, skew, work, auth, rotations, events)| {
                 let mut auth = auth;
                 auth.sort_by_key(|(from, _)| *from);
                 Scenario {
@@ -111,7 +121,7 @@ pub fn any_day() -> impl Strategy<Value = Scenario> {
                     session,
                     length: 24 * HOUR,
                     retry_for,
-                    can_refresh,
+                    renewal,
                     skew,
                     workers: work.0,
                     part: work.1,
@@ -128,12 +138,12 @@ pub fn any_day() -> impl Strategy<Value = Scenario> {
 /// Two hours of tokens that live for seconds, with intervals in which the service rejects parts.
 pub fn days_of_rejections() -> impl Strategy<Value = Scenario> {
     let interval = (0..2 * HOUR, 1..60u64).prop_map(|(from, length)| from..from + length);
-    (5..40u64, 1..9u64, prop::collection::vec(interval, 100), any::<bool>()).prop_map(
-        |(life, part, part_rejections, can_refresh)| Scenario {
+    (5..40u64, 1..9u64, prop::collection::vec(interval, 100), any_renewal()).prop_map(
+        |(life, part, part_rejections, renewal)| Scenario {
             length: 2 * HOUR,
             part,
             part_rejections,
-            can_refresh,
+            renewal,
             rotations: (0..2 * HOUR).step_by(45).collect(),
             ..Scenario::quiet(life)
         },

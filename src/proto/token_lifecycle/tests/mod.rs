@@ -18,7 +18,12 @@ fn at(seconds: u64) -> Clocks {
 
 fn policy(refresh_before: Option<u64>) -> RefreshPolicy {
     let refresh_before = refresh_before.map(secs);
-    RefreshPolicy { refresh_before, can_refresh: true, can_query_time: true, retry_for: secs(3600) }
+    RefreshPolicy {
+        refresh_before,
+        renewal: Renewal::Refresh,
+        can_query_time: true,
+        retry_for: secs(3600),
+    }
 }
 
 /// A token of this lifetime that expires `end` seconds after the start.

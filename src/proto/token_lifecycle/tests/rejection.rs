@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::token_lifecycle::health::coverage;
-use crate::token_lifecycle::simulation::ONLY_SCRIPTED;
 
 #[test]
 fn a_401_that_took_long_still_concerns_the_token() {
@@ -66,7 +65,7 @@ fn a_401_for_an_older_or_expired_token_is_no_rejection_of_the_current_one() {
 fn a_rejected_token_is_not_used_before_a_probe_passed_and_probes_are_ten_seconds_apart() {
     let mut lifecycle = TokenLifecycle::new(
         at(0),
-        RefreshPolicy { can_refresh: false, ..policy(None) },
+        RefreshPolicy { renewal: Renewal::FilesOnly, ..policy(None) },
         token_info(1, 3600, 3600),
     );
     lifecycle.set_streaming();
@@ -97,7 +96,7 @@ fn a_rejected_token_is_not_used_before_a_probe_passed_and_probes_are_ten_seconds
 #[test]
 fn a_late_probe_result_of_an_older_token_does_not_concern_the_current_one() {
     for result in [ProbeResult::Accepted, ProbeResult::Rejected, ProbeResult::Unanswered] {
-        let policy = RefreshPolicy { can_refresh: false, ..policy(None) };
+        let policy = RefreshPolicy { renewal: Renewal::FilesOnly, ..policy(None) };
         let mut lifecycle = TokenLifecycle::new(at(0), policy, token_info(1, 3600, 3600));
         lifecycle.set_streaming();
         reject(&mut lifecycle, 100);
@@ -123,15 +122,15 @@ fn a_late_probe_result_of_an_older_token_does_not_concern_the_current_one() {
 
 #[test]
 fn at_the_start_there_is_one_refresh_of_rejected_credentials_and_no_wait() {
-    let start = |can_refresh| {
-        let rules = RefreshPolicy { can_refresh, ..policy(None) };
+    let start = |renewal| {
+        let rules = RefreshPolicy { renewal, ..policy(None) };
         TokenLifecycle::new(at(0), rules, token_info(1, 3600, 3600))
     };
-    let mut lifecycle = start(false);
+    let mut lifecycle = start(Renewal::FilesOnly);
     reject(&mut lifecycle, 1);
     assert_eq!(lifecycle.decide(at(1), SigningRequest::Small), TokenDecision::TimedOut);
 
-    let mut lifecycle = start(true);
+    let mut lifecycle = start(Renewal::Refresh);
     reject(&mut lifecycle, 1);
     assert_eq!(lifecycle.decide(at(1), SigningRequest::Small), TokenDecision::Wait);
     assert_eq!(lifecycle.next_task(at(1)), BackgroundTask::Refresh(RefreshReason::Rejected));
@@ -175,5 +174,4 @@ fn a_wait_for_a_token_that_replaced_a_rejected_one_is_reported() {
         matches!(event, TokenEvent::Waiting { cause: BlockCause::Expired, .. })
     };
     assert!(events.iter().any(waits), "{events:?}");
-    assert!(!coverage::never_taken().contains(&ONLY_SCRIPTED));
 }

@@ -1,0 +1,280 @@
+//! The issue of tokens: a new key and a token that is bound to it, from the service of the mode.
+//!
+//! Owns one attempt of an issue and the meaning of its failure. Must not decide when a token is issued;
+//! the life cycle does. Invariant: an attempt returns a key and a token that belong together, or leaves
+//! what is in use untouched.
+
+mod exchange;
+mod instance;
+mod metadata;
+mod oke;
+mod resource;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use self::exchange::ExchangeIssuer;
+use self::instance::InstanceIssuer;
+use self::oke::OkeIssuer;
+use self::resource::ResourceIssuer;
+use super::credential_files::{self, ReadError};
+use super::key_and_token::KeyAndToken;
+use super::transport::{AuthRequest, AuthTransport, ExchangeError, ExchangeFailure, Route};
+use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal};
+use proto::endpoint::{Endpoint, ObjectStorage};
+use proto::error::{Error, ErrorKind};
+use proto::principal::{AuthCall, AuthCallError, AuthFailure, AuthReply, SessionKey};
+use proto::token::Token;
+use proto::units::DisplayTime;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The time at the services, as far as it is known.
+pub(super) trait ServiceClock: Sync {
+    /// Since 1970.
+    fn now(&self) -> Duration;
+    /// Records the date of a response.
+    fn on_server_date(&self, date: SystemTime);
+}
+
+/// Whether a stream is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The run begins: a service of the host that does not answer is an error within seconds.
+    Start,
+    /// A token is in use, and the life cycle repeats the attempt.
+    Running,
+}
+
+/// What one attempt needs.
+#[derive(Clone, Copy)]
+pub(super) struct IssueContext<'a> {
+    pub transport: &'a dyn AuthTransport,
+    pub clock: &'a dyn ServiceClock,
+    pub stage: Stage,
+    /// The tenancy of the first token of the run; `None` before.
+    pub tenancy: Option<&'a str>,
+}
+
+/// What a failed attempt means for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// The same attempt may succeed later.
+    MaySucceed,
+    /// Only a change by the user or by another process helps.
+    NeedsChange,
+}
+
+/// An attempt that brought no token.
+#[derive(Debug)]
+pub(super) struct IssueError {
+    pub error: Error,
+    pub outlook: Outlook,
+}
+
+impl IssueError {
+    fn needs_change(error: Error) -> IssueError {
+        IssueError { error, outlook: Outlook::NeedsChange }
+    }
+}
+
+impl From<ReadError> for IssueError {
+    fn from(error: ReadError) -> IssueError {
+        IssueError::needs_change(error.error)
+    }
+}
+
+impl From<AuthCallError> for IssueError {
+    fn from(error: AuthCallError) -> IssueError {
+        let outlook = match error.failure {
+            AuthFailure::Temporary => Outlook::MaySucceed,
+            AuthFailure::Rejected | AuthFailure::Unusable => Outlook::NeedsChange,
+        };
+        IssueError { error: error.into_error(), outlook }
+    }
+}
+
+/// What issues the tokens of a run.
+pub(super) enum Issuer {
+    Instance(InstanceIssuer),
+    Resource(ResourceIssuer),
+    Oke(OkeIssuer),
+    Exchange(ExchangeIssuer),
+}
+
+impl Issuer {
+    /// The issuer of a mode; `None` for the modes whose tokens are in files.
+    pub(super) fn of(identity: &Identity) -> Option<Issuer> {
+        Some(match &identity.credentials {
+            CredentialSource::ApiKey { .. }
+            | CredentialSource::SecurityToken { .. }
+            | CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey { .. }) => {
+                return None;
+            }
+            CredentialSource::InstancePrincipal(instance)
+            | CredentialSource::InstanceOboUser { instance, .. } => {
+                Issuer::Instance(InstanceIssuer::new(instance, identity))
+            }
+            CredentialSource::ResourcePrincipal(ResourcePrincipal::ResourceKey(key)) => {
+                Issuer::Resource(ResourceIssuer::of_key(key, identity))
+            }
+            CredentialSource::ResourcePrincipal(ResourcePrincipal::OfInstance {
+                instance,
+                resource,
+                resource_id,
+            }) => {
+                let instance = InstanceIssuer::new(instance, identity);
+                Issuer::Resource(ResourceIssuer::of_instance(
+                    instance,
+                    resource.clone(),
+                    resource_id.clone(),
+                    identity,
+                ))
+            }
+            CredentialSource::OkeWorkloadIdentity(oke) => Issuer::Oke(OkeIssuer::new(oke)),
+            CredentialSource::TokenExchange(exchange) => {
+                Issuer::Exchange(ExchangeIssuer::new(exchange))
+            }
+        })
+    }
+
+    /// One attempt. Fails if a service does not answer or refuses, or a file is unusable.
+    pub(super) async fn issue(&self, context: IssueContext<'_>) -> Result<KeyAndToken, IssueError> {
+        match self {
+            Issuer::Instance(issuer) => issuer.issue(context).await,
+            Issuer::Resource(issuer) => issuer.issue(context).await,
+            Issuer::Oke(issuer) => issuer.issue(context).await,
+            Issuer::Exchange(issuer) => issuer.issue(context).await,
+        }
+    }
+
+    /// The endpoint of Object Storage in the region of the instance. Fails if the mode has no
+    /// instance, or its metadata service does not answer.
+    pub(super) async fn object_storage(
+        &self,
+        context: IssueContext<'_>,
+        identity: &Identity,
+    ) -> Result<ObjectStorage, IssueError> {
+        let instance = match self {
+            Issuer::Instance(instance) => instance,
+            Issuer::Resource(ResourceIssuer { instance: Some(instance), .. }) => instance,
+            _ => {
+                return Err(IssueError::needs_change(
+                    Error::usage("no region names the Object Storage service")
+                        .with_hint("give --region, OCI_CLI_REGION or --endpoint"),
+                ));
+            }
+        };
+        let region = instance.region(context).await?;
+        region.object_storage(&identity.host_variant).map_err(IssueError::needs_change)
+    }
+}
+
+impl IssueContext<'_> {
+    /// The time at the service as an HTTP date.
+    fn date(&self) -> String {
+        DisplayTime(self.clock.now()).to_string()
+    }
+
+    /// Sends one request. `service` names its receiver in the error of an exchange without a response.
+    async fn send(
+        &self,
+        service: &str,
+        endpoint: &Endpoint,
+        route: Route,
+        call: AuthCall,
+    ) -> Result<AuthReply, IssueError> {
+        self.exchange(endpoint, route, call).await.map_err(|error| {
+            let outlook = match error.kind {
+                ExchangeFailure::Local => Outlook::NeedsChange,
+                _ => Outlook::MaySucceed,
+            };
+            let message = format!("{service} gives no answer: {error}");
+            let error = Error::credentials(message)
+                .with_hint(format!("check that this host can reach {}", endpoint.authority));
+            IssueError { error, outlook }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        route: Route,
+        call: AuthCall,
+    ) -> Result<AuthReply, ExchangeError> {
+        let request = AuthRequest { endpoint: endpoint.clone(), route, call };
+        let exchange = self.transport.exchange(request);
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.map_err(|_| {
+            let seconds = REQUEST_TIMEOUT.as_secs();
+            let message = format!("{}: no answer within {seconds} s", endpoint.authority);
+            ExchangeError { kind: ExchangeFailure::Broken, message }
+        })??;
+        if let Some(date) = response.date {
+            self.clock.on_server_date(date);
+        }
+        Ok(response.reply)
+    }
+}
+
+/// A new session key, computed on a thread of its own for about 0.2 s, or here if the system starts no
+/// thread.
+async fn session_key() -> Result<SessionKey, IssueError> {
+    let (sender, receiver) = oneshot::channel();
+    let job = move || {
+        // The receiver is gone if the attempt was dropped.
+        let _ = sender.send(SessionKey::generate());
+    };
+    let started = thread::Builder::new().name("session-key".to_owned()).spawn(job);
+    let key = match started {
+        Ok(_) => receiver.await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Internal, "the computation of a session key ended early"))
+        }),
+        Err(_) => SessionKey::generate(),
+    };
+    key.map_err(IssueError::needs_change)
+}
+
+/// The token with the key that it was issued for.
+fn issued(session_key: &SessionKey, token: Token) -> KeyAndToken {
+    let modulus = session_key.modulus().into();
+    KeyAndToken::issued(Arc::clone(&session_key.key), modulus, token)
+}
+
+/// The contents of a file with a secret, as text without the white space around it.
+fn secret_text(path: &std::path::Path, what: &str) -> Result<zeroize::Zeroizing<String>, ReadError> {
+    let value = crate::auth::profile::TextOrFile::File(path.to_owned());
+    credential_files::read_text(&value, what)
+}
+
+/// The clock of a run that has no session yet: the local clock, corrected by the last response.
+pub(super) struct StartClock(std::sync::Mutex<Option<(SystemTime, Instant)>>);
+
+impl StartClock {
+    pub(super) fn new() -> StartClock {
+        StartClock(std::sync::Mutex::new(None))
+    }
+
+    /// The time of the last response, and when it arrived.
+    pub(super) fn server_date(&self) -> Option<SystemTime> {
+        let (date, at) = (*self.last())?;
+        Some(date + at.elapsed())
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<(SystemTime, Instant)>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl ServiceClock for StartClock {
+    fn now(&self) -> Duration {
+        super::state::since_1970(self.server_date().unwrap_or_else(SystemTime::now))
+    }
+
+    fn on_server_date(&self, date: SystemTime) {
+        *self.last() = Some((date, Instant::now()));
+    }
+}
