@@ -38,7 +38,7 @@ fn open(
     reporter: &Arc<Reporter>,
 ) -> Result<DownloadRequest, Error> {
     let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
-    let client = Client::open_session(&command.service, environment, timeouts, reporter)?;
+    let client = Client::open_session(&command.service, environment, timeouts, reporter).await?;
     let customer_key =
         command.encryption_key_file.as_deref().map(small_file::read_customer_key).transpose()?;
     Ok(DownloadRequest {

@@ -44,7 +44,7 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
         }
         SessionAction::Refresh => {
             let transport = Arc::new(Transport::new(&command.service.network, REFRESH_STALL)?);
-            let transport = Arc::new(SessionTransport { transport });
+            let transport = Arc::new(SessionTransport::new(transport)?);
             let report = block_on_until_signal(report::refresh(identity, transport))?;
             startup_fds::print_result(&format!("{}\n", printable::text(&report)));
             Ok(())

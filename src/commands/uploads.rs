@@ -48,7 +48,7 @@ struct UploadRow {
 /// of them cannot be aborted.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::without_progress());
-    let client = Client::open_session(&command.service, environment, TIMEOUTS, &reporter)?;
+    let client = Client::open_session(&command.service, environment, TIMEOUTS, &reporter).await?;
     let lookup = Lookup::new(&client, RETRY_FOR, &reporter);
     let bucket = &command.place;
     let object = bucket.name.as_deref().unwrap_or_default();

@@ -16,7 +16,9 @@ use super::session_transport::SessionTransport;
 use crate::auth::environment::Environment;
 use crate::auth::options::ServiceOptions;
 use crate::auth::profile::Identity;
-use crate::auth::session::{Credentials, RefreshConfig, Session, SignedAt};
+use crate::auth::session::{
+    Credentials, DelegationToken, RefreshConfig, Session, SignedAt, token_name,
+};
 use crate::net::{self, Connection, RequestBody, Throttle, Transport, TransportFailure};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
@@ -70,9 +72,10 @@ struct Signature {
 }
 
 impl Client {
-    /// Reads the identity and starts the refresh of its token; sends no request of the transfer.
-    /// Fails where the identity, its key or the network options are not valid.
-    pub fn open_session(
+    /// Reads the identity, obtains its first credentials and starts the refresh of its token; sends no
+    /// request of the transfer. Fails where the identity, its key or the network options are not
+    /// valid, and where no token is issued.
+    pub async fn open_session(
         options: &ServiceOptions,
         environment: &Environment,
         timeouts: Timeouts,
@@ -87,18 +90,19 @@ impl Client {
         for warning in transport.warnings() {
             reporter.warn(warning);
         }
-        let session = Arc::new(Session::open(identity)?);
-        let endpoint = session.object_storage().clone();
         let session_reporter = reporter.clone();
-        session.start_background_refresh(RefreshConfig {
-            transport: Arc::new(SessionTransport { transport: transport.clone() }),
+        let token = token_name(identity.credentials.mode());
+        let config = RefreshConfig {
+            transport: Arc::new(SessionTransport::new(transport.clone())?),
             retry_for,
             notify: Box::new(move |event| match event.level() {
-                Level::Debug => session_reporter.debug(|| event.to_string()),
-                Level::Info => session_reporter.info(&event.to_string()),
-                Level::Warning => session_reporter.warn(&event.to_string()),
+                Level::Debug => session_reporter.debug(|| event.text(token).to_string()),
+                Level::Info => session_reporter.info(&event.text(token).to_string()),
+                Level::Warning => session_reporter.warn(&event.text(token).to_string()),
             }),
-        });
+        };
+        let session = Arc::new(Session::start(identity, config).await?);
+        let endpoint = session.object_storage().clone();
         Ok(Client {
             transport,
             session,
@@ -275,7 +279,7 @@ fn sign_request(
             path_and_query: target,
             host: Some(authority),
             date: &httpdate::fmt_http_date(date),
-            delegation: None,
+            delegation: credentials.delegation_token.as_ref().map(DelegationToken::secret),
             body: json.map(|bytes| sign::SignedBody { content_type: "application/json", bytes }),
         },
     );

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::options::AuthMode;
 use proto::endpoint::Endpoint;
+use proto::principal::federation::FederationService;
 
 /// The kind of credentials that sign requests, with everything that their mode needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +120,7 @@ pub struct InstancePrincipal {
     pub metadata: Option<Endpoint>,
     /// The complete address of the federation call (`.../v1/x509`), from `--federation-endpoint` and
     /// the like; `None` for the auth service of the instance's region.
-    pub federation: Option<Endpoint>,
+    pub federation: Option<FederationService>,
 }
 
 /// A value of `OCI_RESOURCE_PRINCIPAL_*` or the like: the text itself, or a file that holds it.

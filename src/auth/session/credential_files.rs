@@ -284,15 +284,7 @@ fn read_resource_principal(
     let key_text = read_value(key, "private key")?;
     let key_value = match previous {
         Some(previous) if previous.key_text == key_text => Arc::clone(&previous.key),
-        _ => {
-            let passphrase = passphrase.map(|value| read_text(value, "pass phrase")).transpose()?;
-            let passphrase = passphrase.as_ref().map(|text| text.trim_end_matches(['\r', '\n']));
-            parse_key(&key_text, passphrase).map_err(|error| ReadError {
-                transient: matches!(error, KeyError::NoPem | KeyError::Malformed),
-                error: Error::usage(format!("the private key in {key}: {error}"))
-                    .with_hint(error.hint()),
-            })?
-        }
+        _ => parse_resource_key(key, &key_text, passphrase)?,
     };
     let text = read_text(token, "token")?;
     let token_value = Token::parse(&text).map_err(|error| {
@@ -303,6 +295,28 @@ fn read_resource_principal(
         return Err(ReadError::transient(failed(message)));
     }
     Ok(KeyAndToken::issued(key_value, key_text, token_value))
+}
+
+/// The key of a resource.
+pub(super) fn read_resource_key(
+    key: &TextOrFile,
+    passphrase: Option<&TextOrFile>,
+) -> Result<Arc<Key>, ReadError> {
+    let text = read_value(key, "private key")?;
+    parse_resource_key(key, &text, passphrase)
+}
+
+fn parse_resource_key(
+    key: &TextOrFile,
+    text: &[u8],
+    passphrase: Option<&TextOrFile>,
+) -> Result<Arc<Key>, ReadError> {
+    let passphrase = passphrase.map(|value| read_text(value, "pass phrase")).transpose()?;
+    let passphrase = passphrase.as_ref().map(|text| text.trim_end_matches(['\r', '\n']));
+    parse_key(text, passphrase).map_err(|error| ReadError {
+        transient: matches!(error, KeyError::NoPem | KeyError::Malformed),
+        error: Error::usage(format!("the private key in {key}: {error}")).with_hint(error.hint()),
+    })
 }
 
 /// The value of a variable, or the contents of the file that it names.

@@ -3,8 +3,7 @@
 //! How a caller uses it:
 //!
 //! ```text
-//! let session = Session::open(identity)?;          // reads and checks both files; exit code 2 or 3
-//! session.start_background_refresh(config);        // refreshes the token from here on
+//! let session = Session::start(identity, config).await?;   // has credentials; exit code 2 or 3
 //! session.wait_until_ready(request).await?;        // before connecting: waits for valid credentials
 //! let credentials = session.credentials(request).await?;   // right before each attempt
 //! let date = session.signing_date();               // the date that the attempt is signed with
@@ -16,12 +15,13 @@
 //! `credentials` costs one `stat` per file while nothing changes, and waits if there is no valid
 //! token; its error is final. No call waits for a buffer or a connection of an upload.
 //!
-//! Owns the clock and, through `credential_files` and `token_file`, the disk. Makes no decision
-//! about a token; `proto::token_lifecycle` makes them. Must not know what a request is for.
+//! Owns the clock and, through `credential_files` and `token_file`, the disk; `issue` has the
+//! requests of the modes whose token a service issues. Makes no decision about a token; `proto::token_lifecycle` makes them. Must not know what a request is for.
 //! Invariant: key and token of `Credentials` belong together, and a token known to be expired is
 //! never returned.
 
 mod credential_files;
+mod issue;
 mod key_and_token;
 mod refresh;
 mod refresher;
@@ -38,6 +38,7 @@ use tokio::task::JoinHandle;
 
 use self::credential_files::FileSnapshot;
 pub use self::key_and_token::DelegationToken;
+use self::issue::{IssueContext, IssueError, Issuer, Outlook, Stage, StartClock};
 use self::key_and_token::KeyAndToken;
 use self::state::{
     LastRead, ProbeRequest, ReadMode, RejectedKeys, SessionState, SharedState, credentials, now,
@@ -45,13 +46,14 @@ use self::state::{
 };
 use self::transport::AuthTransport;
 use super::options::AuthMode;
-use super::profile::Identity;
+use super::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::key::Key;
+use proto::retry::backoff;
 use proto::sign::KeyId;
 use proto::token_lifecycle::{
-    NotThisToken, On401, RefreshPolicy, SignedAttempt, SigningRequest, TokenDecision, TokenEvent,
+    NotThisToken, On401, RefreshPolicy, Renewal, SignedAttempt, SigningRequest, TokenDecision, TokenEvent, TokenName,
     TokenLifecycle,
 };
 
@@ -67,6 +69,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Credentials {
     pub key_id: KeyId,
     pub key: Arc<Key>,
+    /// The token of the user on whose behalf an instance acts: a signed header of each request.
+    pub delegation_token: Option<DelegationToken>,
     /// Numbers the pairs of key and token of this run in the order they were adopted, from 1.
     pub generation: u64,
     /// When the token expires, in seconds since 1970; `None` for an API key.
@@ -106,14 +110,89 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Reads key and token and checks that they belong together. Fails if a file cannot be read or
-    /// parsed. An expired token is no error here: the local clock may be wrong.
+    /// Obtains the first credentials, and starts the task that refreshes the token and queries the
+    /// service's clock. Must be called within a runtime. Fails if a file cannot be read or parsed, or
+    /// if the service that issues the tokens refuses, or does not answer for `retry_for`. An expired
+    /// token in a file is no error here: the local clock may be wrong.
+    pub async fn start(identity: Identity, config: RefreshConfig) -> Result<Session, Error> {
+        let session = match Issuer::of(&identity) {
+            None => Session::open(identity)?,
+            Some(issuer) => Session::issue_first(identity, issuer, &config).await?,
+        };
+        session.start_background_refresh(config);
+        Ok(session)
+    }
+
+    /// Reads key and token of a mode that has them in files, and checks that they belong together.
+    /// Fails if a file cannot be read or parsed.
     pub fn open(identity: Identity) -> Result<Session, Error> {
         let Some(object_storage) = identity.object_storage.clone() else {
-            return Err(Error::usage("no region names the Object Storage service"));
+            return Err(Error::usage("no region names the Object Storage service")
+                .with_hint("give --region, OCI_CLI_REGION or --endpoint"));
         };
         let snapshot = FileSnapshot::of(&identity);
         let pair = read_stable(&identity)?;
+        Ok(Session::of(SessionParts { identity, object_storage, issuer: None, snapshot, pair }))
+    }
+
+    /// Has the first token issued, repeatedly for up to `retry_for` if the service is out of order.
+    async fn issue_first(
+        identity: Identity,
+        issuer: Issuer,
+        config: &RefreshConfig,
+    ) -> Result<Session, Error> {
+        if identity.no_refresh {
+            let mode = identity.credentials.mode().name();
+            let message = format!("--no-refresh: the token of {mode} is in no file");
+            return Err(Error::usage(message)
+                .with_hint("leave the option out: a service issues the token of this mode"));
+        }
+        let clock = StartClock::new();
+        let context = IssueContext {
+            transport: config.transport.as_ref(),
+            clock: &clock,
+            stage: Stage::Start,
+            tenancy: None,
+        };
+        let started_at = tokio::time::Instant::now();
+        let mut failures = 0;
+        let (pair, object_storage) = loop {
+            let attempt = async {
+                let object_storage = match &identity.object_storage {
+                    Some(object_storage) => object_storage.clone(),
+                    None => issuer.object_storage(context, &identity).await?,
+                };
+                Ok::<_, IssueError>((issuer.issue(context).await?, object_storage))
+            };
+            let error = match attempt.await {
+                Ok(result) => break result,
+                Err(IssueError { error, outlook: Outlook::NeedsChange }) => return Err(error),
+                Err(IssueError { error, outlook: Outlook::MaySucceed }) => error,
+            };
+            let again = backoff(failures, fastrand::f64(), None);
+            if started_at.elapsed() + again > config.retry_for {
+                return Err(error);
+            }
+            let why = error.message;
+            (config.notify)(TokenEvent::RefreshFailed { why, again, first: failures == 0 });
+            failures += 1;
+            tokio::time::sleep(again).await;
+        };
+        let snapshot = FileSnapshot::of(&identity);
+        // Adds what is read from a file besides, such as a delegation token.
+        let pair = credential_files::read(&identity, Some(&pair)).map_err(|error| error.error)?;
+        let issuer = Some(issuer);
+        let parts = SessionParts { identity, object_storage, issuer, snapshot, pair };
+        let session = Session::of(parts);
+        if let Some(date) = clock.server_date() {
+            let shared = &session.shared;
+            shared.on_server_date(&mut shared.state(), date);
+        }
+        Ok(session)
+    }
+
+    fn of(parts: SessionParts) -> Session {
+        let SessionParts { identity, object_storage, issuer, snapshot, pair } = parts;
         let started_at = Instant::now();
         let now = now(started_at);
         // Without a refresher, waiting cannot bring a new token.
@@ -134,18 +213,20 @@ impl Session {
             last_read: LastRead { snapshot, stable: false },
             rejected_keys: RejectedKeys::default(),
             unreadable: None,
+            issue_error: None,
             probe_request: ProbeRequest { method: "GET", target: "/n".to_owned() },
         };
         let shared = SharedState {
             identity,
             object_storage,
+            issuer,
             started_at,
             state: Mutex::new(state),
             changed: Notify::new(),
             refresher_wake: Notify::new(),
             notify: OnceLock::new(),
         };
-        Ok(Session { shared: Arc::new(shared), refresher: OnceLock::new() })
+        Session { shared: Arc::new(shared), refresher: OnceLock::new() }
     }
 
     /// How requests are authenticated.
@@ -158,10 +239,13 @@ impl Session {
     pub fn start_background_refresh(&self, config: RefreshConfig) {
         let RefreshConfig { transport, retry_for, notify } = config;
         let identity = &self.shared.identity;
-        let can_refresh = !identity.no_refresh && identity.auth.is_some();
-        let refresh_before = identity.refresh_before;
-        let policy = RefreshPolicy { refresh_before, can_refresh, can_query_time: true, retry_for };
-        self.shared.state().lifecycle.set_policy(policy);
+        let policy = RefreshPolicy {
+            refresh_before: identity.refresh_before,
+            renewal: renewal(identity),
+            can_query_time: true,
+            retry_for,
+        };
+        self.shared.state().lifecycle.set_policy(self.shared.now(), policy);
         if self.shared.notify.set(notify).is_ok() {
             let refresher =
                 tokio::spawn(refresher::run_refresher(Arc::clone(&self.shared), transport));
@@ -235,7 +319,7 @@ impl Session {
             server_date.map(since_1970),
         );
         if matches!(response, On401::RereadFiles | On401::Retry(NotThisToken::Replaced)) {
-            state.rejected_keys.add(&credentials.key_id);
+            state.rejected_keys.add(credentials);
         }
         if response == On401::RereadFiles {
             self.shared.read_files(&mut state, ReadMode::Always);
@@ -283,9 +367,58 @@ impl Session {
         self.shared.state().lifecycle.remaining(self.shared.now())
     }
 
+    /// How the texts of events name the token.
+    pub fn token_name(&self) -> TokenName {
+        token_name(self.shared.identity.credentials.mode())
+    }
+
+    /// How the requests of this run are authenticated.
+    pub fn auth_mode(&self) -> AuthMode {
+        self.shared.identity.credentials.mode()
+    }
+
     /// How many refreshes of this run returned a new token.
     pub fn refreshes(&self) -> u64 {
         self.shared.state().lifecycle.refreshes()
+    }
+}
+
+/// What a session begins with.
+struct SessionParts {
+    identity: Identity,
+    object_storage: ObjectStorage,
+    issuer: Option<Issuer>,
+    /// Taken before the files were read.
+    snapshot: FileSnapshot,
+    pair: KeyAndToken,
+}
+
+/// How the texts of events name the token of a mode.
+pub fn token_name(mode: AuthMode) -> TokenName {
+    match mode {
+        AuthMode::ApiKey | AuthMode::SecurityToken => TokenName::Session,
+        AuthMode::InstancePrincipal | AuthMode::InstanceOboUser => TokenName::Instance,
+        AuthMode::ResourcePrincipal => TokenName::Resource,
+        AuthMode::OkeWorkloadIdentity => TokenName::Workload,
+        AuthMode::TokenExchange => TokenName::Exchanged,
+    }
+}
+
+/// What replaces the token of an identity, besides its files.
+fn renewal(identity: &Identity) -> Renewal {
+    match &identity.credentials {
+        CredentialSource::ApiKey { .. } => Renewal::FilesOnly,
+        CredentialSource::SecurityToken { .. } => {
+            let can_refresh = !identity.no_refresh && identity.auth.is_some();
+            if can_refresh { Renewal::Refresh } else { Renewal::FilesOnly }
+        }
+        CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey { token, .. }) => {
+            match token {
+                TextOrFile::Text { .. } => Renewal::Never,
+                TextOrFile::File(_) => Renewal::FilesOnly,
+            }
+        }
+        _ => Renewal::Issue,
     }
 }
 

@@ -9,8 +9,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Credentials;
-use super::transport::{AuthRequest, AuthResponse};
+use super::transport::{AuthRequest, AuthResponse, Route};
 use proto::endpoint::Endpoint;
+use proto::principal::AuthCall;
 use proto::sign::{self, SignedBody, SignedRequest};
 use proto::token::Token;
 
@@ -36,7 +37,8 @@ pub(super) fn request(
         body: Some(SignedBody { content_type: JSON, bytes: &body }),
     };
     let signed = sign::authorize(&credentials.key_id, &credentials.key, &head);
-    AuthRequest { endpoint: auth.clone(), method: "POST", target, headers: signed.headers, body }
+    let call = AuthCall { method: "POST", target, headers: signed.headers, body };
+    AuthRequest { endpoint: auth.clone(), route: Route::Service, call }
 }
 
 /// Why a refresh returned no token.
@@ -59,7 +61,7 @@ impl fmt::Display for RefreshError {
 
 /// The new token in a response. Fails if the status is not 200 or the body holds no session token.
 pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
-    match response.status {
+    match response.reply.status {
         200 => {}
         401 => return Err(RefreshError::Denied),
         status => {
@@ -68,7 +70,7 @@ pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
     }
     let invalid =
         |reason: &str| RefreshError::Failed(format!("the auth service's answer {reason}"));
-    let body: Value = serde_json::from_slice(&response.body).map_err(|_| invalid("is no JSON"))?;
+    let body: Value = serde_json::from_slice(&response.reply.body).map_err(|_| invalid("is no JSON"))?;
     let text = body["token"].as_str().ok_or_else(|| invalid("holds no token"))?;
     Token::parse(text).map_err(|error| invalid(&format!("holds no session token: {error}")))
 }
@@ -79,6 +81,7 @@ mod tests {
 
     use super::*;
     use proto::key::Key;
+    use proto::principal::AuthReply;
     use proto::sign::KeyId;
 
     fn vectors() -> Value {
@@ -86,7 +89,8 @@ mod tests {
     }
 
     fn response(status: u16, body: &str) -> AuthResponse {
-        AuthResponse { status, date: None, body: body.as_bytes().to_vec() }
+        let body = body.as_bytes().to_vec().into();
+        AuthResponse { date: None, reply: AuthReply { status, body, ..AuthReply::default() } }
     }
 
     #[test]
@@ -99,6 +103,7 @@ mod tests {
         let credentials = Credentials {
             key_id: KeyId::security_token(token.secret()),
             key: Arc::new(Key::from_pem(key, None).unwrap()),
+            delegation_token: None,
             generation: 1,
             expires: None,
         };
@@ -106,11 +111,11 @@ mod tests {
         let request =
             request(&auth, &credentials, &token, vectors["date_header"].as_str().unwrap());
         assert_eq!(
-            format!("{}{}", request.endpoint.origin(), request.target),
+            format!("{}{}", request.endpoint.origin(), request.call.target),
             vector["url"].as_str().unwrap()
         );
-        assert_eq!(request.body.as_slice(), vector["body"].as_str().unwrap().as_bytes());
-        let authorization = request.headers.last().unwrap();
+        assert_eq!(request.call.body.as_slice(), vector["body"].as_str().unwrap().as_bytes());
+        let authorization = request.call.headers.last().unwrap();
         assert_eq!(authorization.1, vector["authorization_python_sdk_order"].as_str().unwrap());
         assert!(!format!("{request:?}").contains(&token.secret()[..30]));
     }

@@ -11,11 +11,15 @@ use std::time::Duration;
 
 use super::Credentials;
 use super::credential_files::FileSnapshot;
+use super::issue::{IssueContext, IssueError, Issuer, Outlook, Stage};
+use super::key_and_token::DelegationToken;
 use super::refresh::{self, RefreshError};
-use super::state::{LastRead, ProbeRequest, ReadMode, SharedState};
+use super::state::{LastRead, ProbeRequest, ReadMode, SharedState, other_tenancy};
 use super::token_file::{self, TokenFileLock, WriteBack};
-use super::transport::{AuthRequest, AuthTransport};
+use super::transport::{AuthRequest, AuthTransport, Route};
 use crate::auth::profile::CredentialSource;
+use proto::error::Error;
+use proto::principal::AuthCall;
 use proto::sign::{self, SignedRequest};
 use proto::token::Token;
 use proto::token_lifecycle::{
@@ -92,7 +96,10 @@ async fn refresh(
     reason: RefreshReason,
 ) {
     let before = shared.state().lifecycle.token().expires;
-    let result = refresh_once(&shared, transport.as_ref(), reason).await;
+    let result = match &shared.issuer {
+        Some(issuer) => issue(&shared, issuer, transport.as_ref()).await,
+        None => refresh_once(&shared, transport.as_ref(), reason).await,
+    };
     let mut state = shared.state();
     let extended = state.lifecycle.token().expires > before;
     let outcome = match result {
@@ -103,6 +110,49 @@ async fn refresh(
     state.lifecycle.refresh_finished(shared.now(), &outcome);
     shared.notify_events(&mut state);
     shared.changed.notify_waiters();
+}
+
+/// Has a new token issued for a new key, and adopts both. What is in use stays if that fails.
+async fn issue(
+    shared: &SharedState,
+    issuer: &Issuer,
+    transport: &dyn AuthTransport,
+) -> Result<(), RefreshError> {
+    let (current, timeout) = {
+        let state = shared.state();
+        (state.keys.clone(), state.lifecycle.refresh_timeout(shared.now()))
+    };
+    let tenancy = current.tenancy();
+    let context = IssueContext { transport, clock: shared, stage: Stage::Running, tenancy };
+    let issued = tokio::time::timeout(timeout, issuer.issue(context)).await;
+    let issued = issued.unwrap_or_else(|_| {
+        let seconds = timeout.as_secs();
+        let error = Error::credentials(format!("no token was issued within {seconds} s"));
+        Err(IssueError { error, outlook: Outlook::MaySucceed })
+    });
+    let issued = issued.map_err(|error| error.error).and_then(|pair| {
+        let pair = match &current.delegation_token {
+            Some(token) => pair.with_delegation_token(token.clone()),
+            None => pair,
+        };
+        other_tenancy(&current, &pair).map_or(Ok(pair), Err)
+    });
+    let mut state = shared.state();
+    match issued {
+        Ok(pair) => {
+            state.issue_error = None;
+            shared.adopt(&mut state, pair, CredentialOrigin::Refresh);
+            // Adds what is read from a file besides, such as a delegation token.
+            shared.read_files(&mut state, ReadMode::IfChanged);
+            shared.notify_events(&mut state);
+            Ok(())
+        }
+        Err(error) => {
+            let message = error.message.clone();
+            state.issue_error = Some(error);
+            Err(RefreshError::Failed(message))
+        }
+    }
 }
 
 /// Requests a new token, writes it to the token file and adopts it. Returns without a request if
@@ -156,6 +206,9 @@ pub(super) async fn refresh_once(
     // A token requested because the old one was rejected is adopted even if it expires no later.
     if expires_later || reason == RefreshReason::Rejected {
         let refreshed = keys.with_token(token);
+        if let Some(error) = other_tenancy(&keys, &refreshed) {
+            return Err(RefreshError::Failed(error.message));
+        }
         if state.keys.same_key(&refreshed)
             && shared.adopt(&mut state, refreshed, CredentialOrigin::Refresh)
         {
@@ -182,7 +235,7 @@ async fn request_token(
             let seconds = timeout.as_secs_f64().ceil();
             RefreshError::Failed(format!("no answer from {auth} within {seconds} s"))
         })?
-        .map_err(RefreshError::Failed)?;
+        .map_err(|error| RefreshError::Failed(error.message))?;
     if let Some(server) = response.date {
         shared.on_server_date(&mut shared.state(), server);
     }
@@ -233,7 +286,7 @@ async fn probe(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
             if let Some(server) = response.date {
                 shared.on_server_date(&mut state, server);
             }
-            match response.status {
+            match response.reply.status {
                 401 => ProbeResult::Rejected,
                 429 | 500.. => ProbeResult::Unanswered,
                 // The service checks credentials first: any other status means they are accepted.
@@ -256,13 +309,13 @@ async fn query_time_with_timeout(shared: Arc<SharedState>, transport: Arc<dyn Au
 /// Sends one small unsigned request and records the date of its response.
 pub(super) async fn query_time(shared: &SharedState, transport: &dyn AuthTransport) {
     let endpoint = shared.object_storage.general.clone();
-    let request = AuthRequest {
+    let call = AuthCall {
         method: "HEAD",
         target: endpoint.target("/"),
         headers: vec![("host", endpoint.authority.clone())],
         body: Vec::new().into(),
-        endpoint,
     };
+    let request = AuthRequest { endpoint, route: Route::Service, call };
     if let Ok(Ok(response)) = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await
         && let Some(server) = response.date
     {
@@ -288,11 +341,12 @@ fn probe_request(
         path_and_query: &target,
         host: Some(&endpoint.authority),
         date,
-        delegation: None,
+        delegation: credentials.delegation_token.as_ref().map(DelegationToken::secret),
         body: None,
     };
     let headers = sign::authorize(&credentials.key_id, &credentials.key, &head).headers;
-    AuthRequest { method, target, headers, body: Vec::new().into(), endpoint }
+    let call = AuthCall { method, target, headers, body: Vec::new().into() };
+    AuthRequest { endpoint, route: Route::Service, call }
 }
 
 /// The time as an HTTP date.

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 use super::credential_files::{self, FileSnapshot, ReadError};
-use super::key_and_token::KeyAndToken;
-use super::{Credentials, SECOND};
-use crate::auth::profile::{CredentialSource, Identity};
+use super::issue::{Issuer, ServiceClock};
+use super::key_and_token::{DelegationToken, KeyAndToken};
+use super::{Credentials, SECOND, token_name};
+use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::key::Key;
@@ -33,6 +34,8 @@ const REPORT_UNREADABLE_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct SharedState {
     pub identity: Identity,
     pub object_storage: ObjectStorage,
+    /// What issues tokens, in the modes whose token is in no file.
+    pub issuer: Option<Issuer>,
     /// The origin of the monotonic clock.
     pub started_at: Instant,
     pub state: Mutex<SessionState>,
@@ -54,6 +57,8 @@ pub(super) struct SessionState {
     pub rejected_keys: RejectedKeys,
     /// Set while the files cannot be read.
     pub unreadable: Option<Unreadable>,
+    /// Why the last issue failed; `None` after one that succeeded.
+    pub issue_error: Option<Error>,
     pub probe_request: ProbeRequest,
 }
 
@@ -79,7 +84,7 @@ pub(super) enum ReadMode {
     Always,
 }
 
-/// Hashes of the key ids that the service rejected most recently. A rejected token that is still in
+/// Hashes of the credentials that the service rejected most recently. A rejected token that is still in
 /// the file must not replace its successor, even if the successor is rejected too.
 #[derive(Default)]
 pub(super) struct RejectedKeys(VecDeque<u64>);
@@ -87,20 +92,22 @@ pub(super) struct RejectedKeys(VecDeque<u64>);
 impl RejectedKeys {
     const HISTORY: usize = 16;
 
-    pub(super) fn add(&mut self, key_id: &KeyId) {
-        if !self.contains(key_id) {
-            self.0.push_back(RejectedKeys::hash(key_id));
+    pub(super) fn add(&mut self, credentials: &Credentials) {
+        let hash = RejectedKeys::hash(&credentials.key_id, credentials.delegation_token.as_ref());
+        if !self.0.contains(&hash) {
+            self.0.push_back(hash);
             self.0.drain(..self.0.len().saturating_sub(RejectedKeys::HISTORY));
         }
     }
 
-    fn contains(&self, key_id: &KeyId) -> bool {
-        self.0.contains(&RejectedKeys::hash(key_id))
+    fn contains(&self, pair: &KeyAndToken) -> bool {
+        self.0.contains(&RejectedKeys::hash(&pair.key_id, pair.delegation_token.as_ref()))
     }
 
-    fn hash(key_id: &KeyId) -> u64 {
+    fn hash(key_id: &KeyId, delegation_token: Option<&DelegationToken>) -> u64 {
         let mut hasher = DefaultHasher::new();
         key_id.as_str().hash(&mut hasher);
+        delegation_token.map(DelegationToken::secret).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -208,7 +215,7 @@ impl SharedState {
         let same_key = pair.same_key(&state.keys);
         let key = if same_key { CandidateKey::Current } else { CandidateKey::Other };
         if pair.same(&state.keys)
-            || state.rejected_keys.contains(&pair.key_id)
+            || state.rejected_keys.contains(&pair)
             || !state.lifecycle.is_better_than_current(self.now(), &token, key)
         {
             return false;
@@ -244,21 +251,25 @@ impl SharedState {
         if let Some(expires) = token.expires
             && expires <= state.lifecycle.clock(now) + SECOND
         {
-            return expired(&self.identity, expires.as_secs());
+            // Why the token was not renewed comes first: that it has expired follows from it.
+            let issue_error = state.issue_error.take();
+            return issue_error.unwrap_or_else(|| expired(&self.identity, expires.as_secs()));
         }
-        let message = "the service refuses the credentials (401)";
-        match &self.identity.credentials {
-            CredentialSource::SecurityToken { .. } => {
-                Error::credentials(message).with_hint(self.identity.login_command())
-            }
-            CredentialSource::ApiKey { fingerprint, .. } => {
-                Error::credentials(message).with_hint(format!(
-                    "check that the key {fingerprint} stands among the API keys of the user {}",
-                    self.identity.user.as_deref().unwrap_or_default()
-                ))
-            }
-            _ => Error::credentials(message).with_hint("check the policy"),
-        }
+        let error = Error::credentials("the service refuses the credentials (401)");
+        error.with_hint(match &self.identity.credentials {
+            CredentialSource::SecurityToken { .. } => self.identity.login_command(),
+            CredentialSource::ApiKey { fingerprint, .. } => format!(
+                "check that the key {fingerprint} stands among the API keys of the user {}",
+                self.identity.user.as_deref().unwrap_or_default()
+            ),
+            CredentialSource::InstanceOboUser { delegation_token_file, .. } => format!(
+                "the delegation token in {} may have expired: begin a new Cloud Shell session",
+                delegation_token_file.display()
+            ),
+            _ => "check the clock of this host, and that the region of the endpoint is in the realm \
+                  of the token"
+                .to_owned(),
+        })
     }
 }
 
@@ -279,6 +290,7 @@ pub(super) fn credentials(pair: &KeyAndToken, generation: u64) -> Credentials {
     Credentials {
         key_id: pair.key_id.clone(),
         key: Arc::clone(&pair.key),
+        delegation_token: pair.delegation_token.clone(),
         generation,
         expires: pair.token.as_ref().map(|token| token.expires),
     }
@@ -312,13 +324,35 @@ pub(super) fn wrong_fingerprint(identity: &Identity, key: &Key) -> Option<String
 
 /// The error for a token that expired at `expires`, in seconds since 1970.
 pub(super) fn expired(identity: &Identity, expires: u64) -> Error {
-    let file = match &identity.credentials {
-        CredentialSource::SecurityToken { token_file, .. } => token_file.display().to_string(),
-        _ => identity.credentials.mode().name().to_owned(),
-    };
     let date = DisplayTime(Duration::from_secs(expires));
-    Error::credentials(format!("the session token in {file} expired at {date}"))
-        .with_hint(identity.login_command())
+    let (place, hint) = match &identity.credentials {
+        CredentialSource::SecurityToken { token_file, .. } => {
+            (format!(" in {}", token_file.display()), identity.login_command())
+        }
+        CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey { token, .. }) => (
+            format!(" in {token}"),
+            match token {
+                TextOrFile::File(_) => "the service that runs this resource replaces the file",
+                TextOrFile::Text { .. } => "start the run with a new token, or name files in \
+                                            OCI_RESOURCE_PRINCIPAL_RPST and _PRIVATE_PEM, which are \
+                                            read again",
+            }
+            .to_owned(),
+        ),
+        _ => (String::new(), "see the messages above for why it was not renewed".to_owned()),
+    };
+    let token = token_name(identity.credentials.mode());
+    Error::credentials(format!("{token}{place} expired at {date}")).with_hint(hint)
+}
+
+impl ServiceClock for SharedState {
+    fn now(&self) -> Duration {
+        self.state().lifecycle.clock(SharedState::now(self))
+    }
+
+    fn on_server_date(&self, date: SystemTime) {
+        SharedState::on_server_date(self, &mut self.state(), date);
+    }
 }
 
 pub(super) fn now(started_at: Instant) -> Clocks {

@@ -186,7 +186,7 @@ fn open_client(
     let throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
     let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
     let client = match local {
-        None => Client::open_session(&command.service, environment, timeouts, reporter)?,
+        None => Client::open_session(&command.service, environment, timeouts, reporter).await?,
         Some(store) => {
             let options = store.service_options(&command.service);
             // The environment of the process describes an account, which the embedded store lacks.

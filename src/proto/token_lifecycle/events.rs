@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{
-    BlockCause, Clocks, NotThisToken, ProbeResult, RefreshReason, TokenLifecycle, UploadEta,
+    BlockCause, Clocks, NotThisToken, ProbeResult, RefreshReason, Renewal, TokenLifecycle, UploadEta,
 };
 
 /// An event. Times are durations since 1970.

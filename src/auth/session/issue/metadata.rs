@@ -39,7 +39,8 @@ impl MetadataService {
     pub(super) fn new(configured: Option<&Endpoint>) -> MetadataService {
         let bases = match configured {
             Some(base) => vec![base.clone()],
-            None => metadata::link_local(),
+            // The default addresses can be parsed.
+            None => metadata::bases(None).unwrap_or_default(),
         };
         MetadataService { bases, base: AtomicUsize::new(0) }
     }
