@@ -23,7 +23,7 @@ pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), E
     let worker = until_signal(&mut signals, sink::worker()).await?;
     let reporter = Arc::new(Reporter::new(command.output));
     let download = async {
-        let request = open(command, environment, &reporter)?;
+        let request = open(command, environment, &reporter).await?;
         download::download(request, worker, &reporter).await
     };
     let result = until_signal(&mut signals, download).await;
@@ -32,7 +32,7 @@ pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), E
 }
 
 /// Reads the credentials and the encryption key; sends no request of the download yet.
-fn open(
+async fn open(
     command: GetCommand,
     environment: &Environment,
     reporter: &Arc<Reporter>,

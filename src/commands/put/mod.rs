@@ -160,7 +160,7 @@ async fn prepare(
         expected_size,
         available_memory: memory::available(),
     })?;
-    let client = Arc::new(open_client(command, environment, local, reporter)?);
+    let client = Arc::new(open_client(command, environment, local, reporter).await?);
     let preflight = preflight::preflight(
         &client,
         &command.target,
@@ -177,7 +177,7 @@ async fn prepare(
 }
 
 /// A client of the service, or of the embedded store.
-fn open_client(
+async fn open_client(
     command: &PutCommand,
     environment: &Environment,
     local: Option<&LocalStore>,
@@ -190,7 +190,7 @@ fn open_client(
         Some(store) => {
             let options = store.service_options(&command.service);
             // The environment of the process describes an account, which the embedded store lacks.
-            Client::open_session(&options, &Environment::default(), timeouts, reporter)?
+            Client::open_session(&options, &Environment::default(), timeouts, reporter).await?
         }
     };
     Ok(Client { throttle, ..client })
