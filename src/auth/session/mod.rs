@@ -37,8 +37,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use self::credential_files::FileSnapshot;
-pub use self::key_and_token::DelegationToken;
 use self::issue::{IssueContext, IssueError, Issuer, Outlook, Stage, StartClock};
+pub use self::key_and_token::DelegationToken;
 use self::key_and_token::KeyAndToken;
 use self::state::{
     LastRead, ProbeRequest, ReadMode, RejectedKeys, SessionState, SharedState, credentials, now,
@@ -53,8 +53,8 @@ use proto::key::Key;
 use proto::retry::backoff;
 use proto::sign::KeyId;
 use proto::token_lifecycle::{
-    NotThisToken, On401, RefreshPolicy, Renewal, SignedAttempt, SigningRequest, TokenDecision, TokenEvent, TokenName,
-    TokenLifecycle,
+    NotThisToken, On401, RefreshPolicy, Renewal, SignedAttempt, SigningRequest, TokenDecision,
+    TokenEvent, TokenLifecycle, TokenName,
 };
 
 /// At the start, files that another process may be writing are read up to 4 times, 100 ms apart.

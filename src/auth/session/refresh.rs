@@ -70,7 +70,8 @@ pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
     }
     let invalid =
         |reason: &str| RefreshError::Failed(format!("the auth service's answer {reason}"));
-    let body: Value = serde_json::from_slice(&response.reply.body).map_err(|_| invalid("is no JSON"))?;
+    let body: Value =
+        serde_json::from_slice(&response.reply.body).map_err(|_| invalid("is no JSON"))?;
     let text = body["token"].as_str().ok_or_else(|| invalid("holds no token"))?;
     Token::parse(text).map_err(|error| invalid(&format!("holds no session token: {error}")))
 }
@@ -81,7 +82,6 @@ mod tests {
 
     use super::*;
     use proto::key::Key;
-    use proto::principal::AuthReply;
     use proto::sign::KeyId;
 
     fn vectors() -> Value {
@@ -89,8 +89,7 @@ mod tests {
     }
 
     fn response(status: u16, body: &str) -> AuthResponse {
-        let body = body.as_bytes().to_vec().into();
-        AuthResponse { date: None, reply: AuthReply { status, body, ..AuthReply::default() } }
+        AuthResponse::of(status, None, body)
     }
 
     #[test]

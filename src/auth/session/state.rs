@@ -266,9 +266,11 @@ impl SharedState {
                 "the delegation token in {} may have expired: begin a new Cloud Shell session",
                 delegation_token_file.display()
             ),
-            _ => "check the clock of this host, and that the region of the endpoint is in the realm \
+            _ => {
+                "check the clock of this host, and that the region of the endpoint is in the realm \
                   of the token"
-                .to_owned(),
+                    .to_owned()
+            }
         })
     }
 }

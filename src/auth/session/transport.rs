@@ -46,6 +46,15 @@ pub struct AuthResponse {
     pub reply: AuthReply,
 }
 
+impl AuthResponse {
+    /// A response with this status and body.
+    #[cfg(test)]
+    pub fn of(status: u16, date: Option<SystemTime>, body: impl Into<Vec<u8>>) -> AuthResponse {
+        let body = body.into().into();
+        AuthResponse { date, reply: AuthReply { status, body, ..AuthReply::default() } }
+    }
+}
+
 /// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangeError {

@@ -141,7 +141,11 @@ async fn nothing_is_sent_to_an_https_proxy_before_its_certificate_is_trusted() {
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
     let service = Endpoint::of_host("service.invalid");
     match exchange(&transport, &service, 3).await {
-        Err(TransportFailure::Connection { kind: TransportError::UntrustedCertificate, text, .. }) => {
+        Err(TransportFailure::Connection {
+            kind: TransportError::UntrustedCertificate,
+            text,
+            ..
+        }) => {
             assert!(text.contains(&format!("the proxy 127.0.0.1:{port} (--proxy)")), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }

@@ -10,7 +10,7 @@ use super::Failure;
 
 /// Full jitter: `random` in 0..1 of a ceiling that doubles from 0.5 s to 30 s with each `attempt`,
 /// counted from 0. `retry_after` is the floor, in seconds.
-pub(crate) fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration {
+pub fn backoff(attempt: u32, random: f64, retry_after: Option<u64>) -> Duration {
     const INITIAL_BACKOFF: f64 = 0.5;
     const MAX_BACKOFF: f64 = 30.0;
     const MAX_RETRY_AFTER: u64 = 300;

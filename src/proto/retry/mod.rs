@@ -19,8 +19,7 @@ use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
 use crate::transport_error::TransportError;
 
-pub(crate) use backoff::backoff;
-pub use backoff::retry_delay;
+pub use backoff::{backoff, retry_delay};
 pub use budget::{BudgetState, RetryBudget};
 pub use classify::classify;
 pub use context::{

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use super::{
-    BlockCause, Clocks, NotThisToken, ProbeResult, RefreshReason, Renewal, TokenLifecycle, UploadEta,
+    BlockCause, Clocks, NotThisToken, ProbeResult, RefreshReason, Renewal, TokenLifecycle,
+    UploadEta,
 };
 
 /// An event. Times are durations since 1970.

@@ -245,7 +245,10 @@ fn issued(session_key: &SessionKey, token: Token) -> KeyAndToken {
 }
 
 /// The contents of a file with a secret, as text without the white space around it.
-fn secret_text(path: &std::path::Path, what: &str) -> Result<zeroize::Zeroizing<String>, ReadError> {
+fn secret_text(
+    path: &std::path::Path,
+    what: &str,
+) -> Result<zeroize::Zeroizing<String>, ReadError> {
     let value = crate::auth::profile::TextOrFile::File(path.to_owned());
     credential_files::read_text(&value, what)
 }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use super::instance::InstanceIssuer;
 use super::{IssueContext, IssueError, issued, session_key};
-use crate::auth::profile::{
-    Identity, ResourceKey, ResourceKeyVersion, ResourceTokenService,
-};
+use crate::auth::profile::{Identity, ResourceKey, ResourceKeyVersion, ResourceTokenService};
 use crate::auth::session::credential_files;
 use crate::auth::session::key_and_token::KeyAndToken;
 use crate::auth::session::transport::Route;

@@ -22,14 +22,14 @@ struct ScriptedService {
 impl AuthTransport for ScriptedService {
     fn exchange(&self, request: AuthRequest) -> Exchange<'_> {
         Box::pin(async move {
-            match request.target.as_str() {
+            match request.call.target.as_str() {
                 "/v1/authentication/refresh" => self.refreshes.fetch_add(1, Ordering::SeqCst),
                 _ => self.probes.fetch_add(1, Ordering::SeqCst),
             };
             match (self.script)(&request) {
                 Some((status, body)) => {
                     let date = Some(SystemTime::now());
-                    Ok(AuthResponse { status, date, body: body.into_bytes() })
+                    Ok(AuthResponse::of(status, date, body))
                 }
                 None => std::future::pending().await,
             }
@@ -181,7 +181,7 @@ async fn while_streaming_a_spurious_401_ends_with_one_probe() {
     let home = Home::new(&token(&vector_key(), later()));
     let mut identity = home.identity(&[]);
     identity.no_refresh = true;
-    let mut fixture = start_with(identity, |request| match request.target.as_str() {
+    let mut fixture = start_with(identity, |request| match request.call.target.as_str() {
         "/n/ns/b/bucket" => Some((404, String::new())),
         _ => Some((401, String::new())),
     });

@@ -15,11 +15,11 @@ struct ClockBehind {
 
 impl AuthTransport for ClockBehind {
     fn exchange(&self, request: AuthRequest) -> Exchange<'_> {
-        assert_eq!((request.method, request.target.as_str()), ("HEAD", "/"));
-        assert!(request.headers.iter().all(|(name, _)| *name == "host"), "it is signed");
+        assert_eq!((request.call.method, request.call.target.as_str()), ("HEAD", "/"));
+        assert!(request.call.headers.iter().all(|(name, _)| *name == "host"), "it is signed");
         self.queries.fetch_add(1, Ordering::SeqCst);
         let date = Some(SystemTime::now() - HOUR * self.hours);
-        Box::pin(async move { Ok(AuthResponse { status: 404, date, body: Vec::new() }) })
+        Box::pin(async move { Ok(AuthResponse::of(404, date, "")) })
     }
 }
 

@@ -65,7 +65,7 @@ impl AuthTransport for LateService {
         Box::pin(async move {
             self.received.notify_one();
             self.release.notified().await;
-            Ok(AuthResponse { status: 200, date: None, body: Vec::new() })
+            Ok(AuthResponse::of(200, None, ""))
         })
     }
 }

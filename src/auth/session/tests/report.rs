@@ -73,8 +73,7 @@ struct FixedResponse(u16, String);
 
 impl AuthTransport for FixedResponse {
     fn exchange(&self, _: AuthRequest) -> Exchange<'_> {
-        let response =
-            AuthResponse { status: self.0, date: None, body: self.1.clone().into_bytes() };
+        let response = AuthResponse::of(self.0, None, self.1.clone());
         Box::pin(async move { Ok(response) })
     }
 }

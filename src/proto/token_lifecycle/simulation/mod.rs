@@ -14,7 +14,7 @@ pub mod scenario;
 
 use self::environment::{Signed, SimEnvironment, Tally};
 use self::scenario::{Auth, HOUR, Scenario, any_day, days_of_rejections, secs};
-use super::health::{HealthInput, HealthState, coverage};
+use super::health::coverage;
 use super::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

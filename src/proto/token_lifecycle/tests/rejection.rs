@@ -1,7 +1,6 @@
 //! What a 401 means, and how a rejected token is probed.
 
 use super::*;
-use crate::token_lifecycle::health::coverage;
 
 #[test]
 fn a_401_that_took_long_still_concerns_the_token() {
