@@ -372,11 +372,6 @@ impl Session {
         token_name(self.shared.identity.credentials.mode())
     }
 
-    /// How the requests of this run are authenticated.
-    pub fn auth_mode(&self) -> AuthMode {
-        self.shared.identity.credentials.mode()
-    }
-
     /// How many refreshes of this run returned a new token.
     pub fn refreshes(&self) -> u64 {
         self.shared.state().lifecycle.refreshes()
