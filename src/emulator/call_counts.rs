@@ -17,7 +17,7 @@ pub enum CallKind {
     /// The metadata service: region and realm as JSON.
     MetadataRegionInfo,
     /// The metadata service: the canonical name of the region.
-    MetadataCanonicalRegionName,
+    MetadataRegionName,
     /// The metadata service: the instance's id.
     MetadataInstanceId,
     /// The metadata service: all properties of the instance.
@@ -53,7 +53,7 @@ impl CallKind {
         Some(match operation {
             GetMetadataRegion => CallKind::MetadataRegion,
             GetMetadataRegionInfo => CallKind::MetadataRegionInfo,
-            GetMetadataCanonicalRegionName => CallKind::MetadataCanonicalRegionName,
+            GetMetadataCanonicalRegionName => CallKind::MetadataRegionName,
             GetMetadataInstanceId => CallKind::MetadataInstanceId,
             GetMetadataInstance => CallKind::MetadataInstance,
             GetMetadataCertificate => CallKind::MetadataCertificate,

@@ -15,7 +15,7 @@ use super::log::LogEntry;
 use super::response::{ErrorResponse, HandlerError, Response, respond};
 use super::route::{self, Operation, Target};
 use super::signature::SignedHead;
-use super::{auth_handlers, buckets, control, instance, multipart, objects, state_dir};
+use super::{auth_handlers, buckets, control, instance_handlers, multipart, objects, state_dir};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -308,8 +308,8 @@ async fn handle(
         | GetMetadataInstance
         | GetMetadataCertificate
         | GetMetadataKey
-        | GetMetadataIntermediate => instance::handlers::metadata(state, request).await,
-        FederateInstance => instance::handlers::federate(state, request).await,
+        | GetMetadataIntermediate => instance_handlers::metadata(state, request).await,
+        FederateInstance => instance_handlers::federate(state, request).await,
         GetWorkloadToken | ExchangeToken | GetResourceToken | GetResourceSessionToken | Unknown => {
             Err(ErrorResponse::not_found("").into())
         }

@@ -30,6 +30,7 @@ mod delay;
 mod dispatch;
 pub mod fault;
 mod instance;
+mod instance_handlers;
 mod listener;
 mod log;
 mod multipart;

@@ -40,7 +40,7 @@ pub struct VerifiedInstance {
 }
 
 /// Verifies a request. Fails with 400 if the body is malformed, else with 401.
-pub fn verify(
+pub fn verify_request(
     head: &SignedHead<'_>,
     body: &[u8],
     trust: &TrustedIssuer,

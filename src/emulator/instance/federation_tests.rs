@@ -104,7 +104,7 @@ impl Arrived {
         vectors: &Value,
         now: SystemTime,
     ) -> Result<VerifiedInstance, ErrorResponse> {
-        verify(&self.head(), self.body.as_bytes(), &trust(vectors), now)
+        verify_request(&self.head(), self.body.as_bytes(), &trust(vectors), now)
     }
 }
 
@@ -194,7 +194,7 @@ fn a_certificate_of_another_authority_or_out_of_date_is_refused() {
     let request = Arrived::signed(&vectors, "leaf1", &id, LIST, &body(&vectors, "leaf1"));
     let now = vector_time(&vectors);
     let other = CertificateAuthority::generate(now).unwrap();
-    let result = verify(&request.head(), request.body.as_bytes(), other.trust(), now);
+    let result = verify_request(&request.head(), request.body.as_bytes(), other.trust(), now);
     assert_refused(result, "The certificate is not accepted");
     let mut early = request.clone();
     let before = UNIX_EPOCH + Duration::from_secs(1_767_135_600);

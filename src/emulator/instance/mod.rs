@@ -3,19 +3,19 @@
 //!
 //! `certificate` writes DER, `subject` the names in it, `authority` issues and checks chains,
 //! `leaf_keys` holds the keys of leaves, `metadata` decides which pair the metadata service serves,
-//! `federation` checks a request for a token, `handlers` speaks HTTP. Invariant: everything is
+//! `federation` checks a request for a token; `super::instance_handlers` speaks HTTP. Invariant: everything is
 //! signed by an authority that lives as long as the server, so a certificate of one server is
 //! refused by every other.
 
 mod authority;
 mod certificate;
 mod federation;
-pub mod handlers;
 mod leaf_keys;
 mod metadata;
 mod options;
 mod subject;
 
+pub use federation::verify_request;
 pub use metadata::{LeafTenancy, MetadataService, Rotation, RotationMoment};
 pub use options::{InstanceOptions, KeyEncoding, check_range};
 pub use subject::SubjectShape;

@@ -1,16 +1,14 @@
 //! The HTTP of the metadata service and of the federation.
 //!
-//! Owns headers and the form of the answers; what they contain is decided in `metadata` and
-//! `federation`. Invariant: the metadata service answers only requests that carry its fixed
+//! Owns headers and the form of the answers; what they contain is decided in `instance`. Invariant: the metadata service answers only requests that carry its fixed
 //! authorization and passed no proxy.
 
-use super::super::auth::{PrincipalKind, PrincipalSubject};
-use super::super::context::{RequestContext, ServerState, blocking};
-use super::super::response::{ErrorResponse, HandlerError, Payload, Response, respond};
-use super::super::route::Operation;
-use super::super::state_dir::{COMPARTMENT, INSTANCE};
-use super::federation;
-use super::options::InstanceOptions;
+use super::auth::{PrincipalKind, PrincipalSubject};
+use super::context::{RequestContext, ServerState, blocking};
+use super::instance::{InstanceOptions, verify_request};
+use super::response::{ErrorResponse, HandlerError, Payload, Response, respond};
+use super::route::Operation;
+use super::state_dir::{COMPARTMENT, INSTANCE};
 use hyper::HeaderMap;
 use serde_json::{Value, json};
 
@@ -48,14 +46,14 @@ pub async fn metadata(
     })
 }
 
-/// FederateInstance; fails as `federation::verify`.
+/// FederateInstance; fails as `verify_request`.
 pub async fn federate(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
     let now = state.clock.now();
     let (head, body) = (request.signed_head(), &request.signed_body);
-    let instance = federation::verify(&head, body, state.metadata.trust(), now)?;
+    let instance = verify_request(&head, body, state.metadata.trust(), now)?;
     let subject = PrincipalSubject {
         kind: PrincipalKind::Instance,
         tenancy: instance.tenancy,
