@@ -124,11 +124,11 @@ impl AuthCallError {
     /// The meaning of a response with an error status from the service that the message calls `service`.
     /// `secrets` do not appear in the message even if the service repeats them.
     pub(super) fn of_status(service: &str, reply: &AuthReply, secrets: &[&str]) -> AuthCallError {
-        let (code, text) = error_text(&reply.body);
+        let (code, message) = error_text(&reply.body, secrets);
         let response = ErrorResponse {
             status: reply.status,
-            code: code.map(|code| redacted(&code, secrets)),
-            message: text.map(|text| redacted(&text, secrets)).unwrap_or_default(),
+            code,
+            message,
             request_id: reply.request_id.as_deref().map(controls_as_spaces),
             retry_after: reply.retry_after,
             date: None,
@@ -181,18 +181,26 @@ impl fmt::Display for AuthCallError {
 }
 
 /// The error body's code and message: `code` and `message` of the API, or `error` and
-/// `error_description` of OAuth. A body of another form is left out, since it may repeat the request.
-fn error_text(body: &[u8]) -> (Option<String>, Option<String>) {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else { return (None, None) };
-    let field = |names: [&str; 2]| {
-        names.iter().find_map(|name| body.get(name)?.as_str()).map(controls_as_spaces)
+/// `error_description` of OAuth. A body of another form is quoted.
+fn error_text(body: &[u8], secrets: &[&str]) -> (Option<String>, String) {
+    let redacted = |text: &str| redacted(&controls_as_spaces(text), secrets);
+    let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+        let text = redacted(&String::from_utf8_lossy(body));
+        let text = text.trim();
+        return match text.is_empty() {
+            true => (None, String::new()),
+            false => (None, format!("the answer was {text:?}")),
+        };
     };
-    (field(["code", "error"]), field(["message", "error_description"]))
+    let field =
+        |names: [&str; 2]| names.iter().find_map(|name| body.get(*name)?.as_str()).map(redacted);
+    (field(["code", "error"]), field(["message", "error_description"]).unwrap_or_default())
 }
 
-/// The text without the secrets and without words that are as long as tokens, and of bounded length.
+/// The text without the secrets and without words that are as long as tokens, and of bounded length. The
+/// secrets go first: one that is cut could not be found.
 fn redacted(text: &str, secrets: &[&str]) -> String {
-    const MAX_LEN: usize = 300;
+    const MAX_LEN: usize = 200;
     // The longest identifier of the service has 255 characters, and most have fewer than 100.
     const MAX_WORD: usize = 120;
     let mut text = text.to_owned();

@@ -12,11 +12,13 @@ use zeroize::Zeroizing;
 use super::call::{self, AuthCall, AuthCallError, AuthReply, JSON};
 use super::session_key::SessionKey;
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use crate::key::Key;
 use crate::sign::{self, KeyId, SignedBody, SignedRequest};
 use crate::token::Token;
 
 const SESSION_TOKEN_TARGET: &str = "/v1/resourcePrincipalSessionToken";
+const CLIENT_INFO: &str = concat!("ocipipe/", env!("CARGO_PKG_VERSION"));
 const RESOURCE_SERVICE: &str = "the resource's token service";
 const AUTH_SERVICE: &str = "the auth service";
 
@@ -57,8 +59,9 @@ impl ResourceVersion {
 
     /// The path of the first request for the resource or instance `id`. `path` is
     /// `OCI_RESOURCE_PRINCIPAL_RPT_PATH`, with `{}` or `{id}` for the id. Without a place holder the id is
-    /// appended, except in version 1.1, where the path is whole.
-    pub fn token_path(self, path: Option<&str>, id: &str) -> String {
+    /// appended, except in version 1.1, where the path is whole. Fails with a usage error if it cannot be
+    /// on a request line.
+    pub fn token_path(self, path: Option<&str>, id: &str) -> Result<String, Error> {
         let default = match self {
             ResourceVersion::V1_1 => "/20180711/resourcePrincipalToken/{}",
             ResourceVersion::V2_1 | ResourceVersion::V2_1_1 => {
@@ -69,12 +72,40 @@ impl ResourceVersion {
         let path = path.map(str::trim).filter(|path| !path.is_empty()).unwrap_or(default);
         let slash = if path.starts_with('/') { "" } else { "/" };
         let filled = path.replace("{}", id).replace("{id}", id);
-        match self {
+        let target = match self {
             _ if path.contains("{}") || path.contains("{id}") => format!("{slash}{filled}"),
             ResourceVersion::V1_1 => format!("{slash}{path}"),
             _ => format!("{slash}{}/{id}", path.trim_end_matches('/')),
+        };
+        let legal = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+        if !target.bytes().all(legal) {
+            return Err(Error::usage("OCI_RESOURCE_PRINCIPAL_RPT_PATH: it cannot be a path")
+                .with_hint("it must look like /20180711/resourcePrincipalToken/{id}"));
         }
+        Ok(target)
     }
+}
+
+/// The OCID of a resource, instance or tenancy in a variable, without white space around it. Fails with a
+/// usage error if it has a character that no OCID has, since it becomes part of a header and of a path.
+pub fn checked_id(variable: &str, value: &str) -> Result<String, Error> {
+    let id = value.trim();
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if id.is_empty() || !id.bytes().all(legal) {
+        return Err(Error::usage(format!("{variable}: it is not an OCID"))
+            .with_hint("it must look like ocid1.TYPE.REALM.REGION.ID"));
+    }
+    Ok(id.to_owned())
+}
+
+/// The security context of version 2.1.2 in a variable, without white space around it. Fails with a usage
+/// error, which does not quote it, if it cannot be the value of a header.
+pub fn checked_security_context(variable: &str, value: &str) -> Result<Zeroizing<String>, Error> {
+    let context = value.trim();
+    if context.is_empty() || !context.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(Error::usage(format!("{variable}: it has a character that no header has")));
+    }
+    Ok(Zeroizing::new(context.to_owned()))
 }
 
 /// The signature of both requests.
@@ -152,6 +183,7 @@ impl ResourceSigner<'_> {
             body: body.map(|bytes| SignedBody { content_type: JSON, bytes }),
         };
         let mut signed = sign::authorize(self.key_id, self.key, &head);
+        signed.headers.push(("opc-client-info", CLIENT_INFO.to_owned()));
         signed.headers.push(("opc-request-id", self.request_id.to_owned()));
         let body = Zeroizing::new(body.unwrap_or_default().to_vec());
         AuthCall::signed(method, target, &endpoint.authority, signed, body)

@@ -120,3 +120,25 @@ fn neither_errors_nor_debug_output_show_the_token() {
         assert!(!format!("{error} {error:?}").contains(part));
     }
 }
+
+#[test]
+fn the_tenancy_of_a_resource_comes_before_that_of_an_instance_and_of_a_user() {
+    let tenancy = |claims: Value| {
+        let mut claims = claims;
+        claims["exp"] = json!(1);
+        Token::parse(&token(claims)).unwrap().tenancy
+    };
+    let (a, b, c) = ("ocid1.tenancy.a", "ocid1.tenancy.b", "ocid1.tenancy.c");
+    let all = json!({"tenant": c, "opc-tenant": b, "res_tenant": a});
+    assert_eq!(tenancy(all).as_deref(), Some(a));
+    assert_eq!(tenancy(json!({"tenant": c, "opc-tenant": b})).as_deref(), Some(b));
+    assert_eq!(tenancy(json!({"tenant": c, "res_tenant": ""})).as_deref(), Some(c));
+    assert_eq!(tenancy(json!({"opc-tenant": 5})), None);
+}
+
+#[test]
+fn a_key_id_is_not_taken_for_a_token() {
+    let error = Token::parse(&format!(" ST${}\n", vector())).unwrap_err();
+    assert_eq!(error, TokenError::KeyId);
+    assert!(error.to_string().contains("ST$"), "{error}");
+}

@@ -14,7 +14,9 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 
 pub use region::{RegionInfo, RegionText};
-pub use retry::{CONNECT_TIMEOUT, MetadataFailure, MetadataGiveUp, MetadataRetry, MetadataStep};
+pub use retry::{
+    CONNECT_TIMEOUT, MetadataFailure, MetadataGiveUp, MetadataRetry, MetadataStep, START_LIMIT,
+};
 
 /// The variable that replaces the addresses of the service.
 pub const BASE_URL: &str = "OCI_METADATA_BASE_URL";

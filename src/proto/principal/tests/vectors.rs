@@ -333,7 +333,7 @@ fn the_requests_for_a_resource_are_those_of_the_python_sdk_in_each_version() {
         };
         let signer =
             ResourceSigner { key_id: &key_id, key: &signer_key, date: DATE, request_id: "1" };
-        let path = version.token_path(None, id);
+        let path = version.token_path(None, id).unwrap();
         let calls = [
             (get, signer.tokens_call(&endpoint, &path, security_context)),
             (post, signer.session_token_call(&endpoint, &tokens, &session_key)),
@@ -349,6 +349,7 @@ fn the_requests_for_a_resource_are_those_of_the_python_sdk_in_each_version() {
             assert_eq!(parameter(authorization, "signature"), text(vector, "signature"), "{name}");
             assert_eq!(call.header("security-context"), header(vector, "security-context"));
             assert_eq!(call.header("opc-request-id"), Some("1"));
+            assert!(call.header("opc-client-info").is_some());
             assert_eq!(call.header("host"), header(vector, "host"));
             assert!(!format!("{call:?} {tokens:?}").contains("TEST."));
         }
@@ -368,7 +369,11 @@ fn a_resource_path_of_the_environment_has_the_id_filled_in_or_appended() {
         (V1_1, "/whole", "/whole"),
         (V1_1, "", "/20180711/resourcePrincipalToken/ID"),
     ] {
-        assert_eq!(version.token_path(Some(path), "ID"), expected, "{version:?} {path:?}");
+        let found = version.token_path(Some(path), "ID").unwrap();
+        assert_eq!(found, expected, "{version:?} {path:?}");
+    }
+    for path in ["/a b/{}", "/a\n{}", "/a\"", "/a/{x}/", "/a#b", "/\u{e4}"] {
+        assert!(V2_1.token_path(Some(path), "ID").is_err(), "{path:?}");
     }
     assert_eq!(ResourceVersion::find("2.2"), None);
     assert_eq!(ResourceVersion::find("3.0"), None);

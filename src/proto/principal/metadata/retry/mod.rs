@@ -8,14 +8,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::retry::backoff;
 
 /// How long connecting to the service may take. It is on the same host or one hop away.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a reading may take at the start, all requests and attempts together.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a reading may take at the start, all requests and attempts together. A request that is under
+/// way then is to be dropped.
+pub const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often the start repeats a request that the service answers with 404, 429 or 5xx, and how often it
 /// tries all addresses again after no one answered.
@@ -62,13 +64,30 @@ pub enum MetadataGiveUp {
     OutOfOrder(MetadataFailure),
 }
 
+/// A round of the addresses in which none was connected to so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unreachable {
+    addresses: usize,
+    timed_out: bool,
+    /// The failure of the first address of the round, which is that of IPv4 as a rule.
+    first: Option<MetadataFailure>,
+}
+
+impl Unreachable {
+    fn add(&mut self, failure: MetadataFailure) {
+        self.addresses += 1;
+        self.timed_out |= failure == MetadataFailure::ConnectTimeout;
+        self.first.get_or_insert(failure);
+    }
+}
+
 /// The attempts of one reading: a few requests that are of use only together.
 #[derive(Debug, Clone)]
 pub struct MetadataRetry {
     bases: usize,
     base: usize,
-    /// Addresses that failed to connect since the last response or pause.
-    unreachable: usize,
+    /// The addresses that failed to connect since the last response or pause.
+    unreachable: Unreachable,
     /// Pauses.
     retries: u32,
     /// The retry budget of a stream that is under way; `None` at the start.
@@ -78,7 +97,13 @@ pub struct MetadataRetry {
 impl MetadataRetry {
     /// A reading at the start of a run, with this number of addresses (at least 1).
     pub fn at_start(bases: usize) -> MetadataRetry {
-        MetadataRetry { bases: bases.max(1), base: 0, unreachable: 0, retries: 0, streaming: None }
+        MetadataRetry {
+            bases: bases.max(1),
+            base: 0,
+            unreachable: Unreachable::default(),
+            retries: 0,
+            streaming: None,
+        }
     }
 
     /// A reading while a stream is under way, for at most `retry_for`. `base` is the index of the address
@@ -107,7 +132,7 @@ impl MetadataRetry {
     ) -> MetadataStep {
         match failure {
             MetadataFailure::Status(404 | 408 | 429 | 500..=599) | MetadataFailure::Broken => {
-                self.unreachable = 0;
+                self.unreachable = Unreachable::default();
             }
             MetadataFailure::Status(status) => {
                 return MetadataStep::GiveUp(MetadataGiveUp::Rejected(status));
@@ -115,9 +140,10 @@ impl MetadataRetry {
             MetadataFailure::Refused
             | MetadataFailure::NoRoute
             | MetadataFailure::ConnectTimeout => {
-                self.unreachable += 1;
+                self.unreachable.add(failure);
                 self.base = (self.base + 1) % self.bases;
-                if self.unreachable < self.bases {
+                let late = self.streaming.is_none() && elapsed + CONNECT_TIMEOUT > START_LIMIT;
+                if self.unreachable.addresses < self.bases && !late {
                     return MetadataStep::OtherFamily { base: self.base };
                 }
             }
@@ -129,21 +155,23 @@ impl MetadataRetry {
     }
 
     fn retry_at_start(&mut self, failure: MetadataFailure, elapsed: Duration) -> MetadataStep {
-        let none_answered = self.unreachable == self.bases;
-        let refused = matches!(failure, MetadataFailure::Refused | MetadataFailure::NoRoute);
-        // 1 s, 2 s, 4 s; none after a connect that took its time, which may take it again.
-        let after = match failure {
-            MetadataFailure::ConnectTimeout => Duration::ZERO,
-            _ => Duration::from_secs(1 << self.retries.min(2)),
+        // A connect that took its time may have lost its packets; a refused one is an answer.
+        let (after, connecting, give_up) = match self.unreachable.first {
+            Some(first) if !self.unreachable.timed_out => {
+                return MetadataStep::GiveUp(MetadataGiveUp::NoService(first));
+            }
+            Some(first) => {
+                let round = CONNECT_TIMEOUT * self.bases as u32;
+                (Duration::ZERO, round, MetadataGiveUp::NoService(first))
+            }
+            // 1 s, 2 s, 4 s.
+            None => {
+                let after = Duration::from_secs(1 << self.retries.min(2));
+                (after, CONNECT_TIMEOUT, MetadataGiveUp::OutOfOrder(failure))
+            }
         };
-        let attempt =
-            if none_answered { CONNECT_TIMEOUT * self.bases as u32 } else { Duration::ZERO };
-        let late = elapsed + after + attempt > START_LIMIT;
-        if refused && none_answered || self.retries >= START_RETRIES || late {
-            return MetadataStep::GiveUp(match none_answered {
-                true => MetadataGiveUp::NoService(failure),
-                false => MetadataGiveUp::OutOfOrder(failure),
-            });
+        if self.retries >= START_RETRIES || elapsed + after + connecting > START_LIMIT {
+            return MetadataStep::GiveUp(give_up);
         }
         self.pause(after)
     }
@@ -164,7 +192,7 @@ impl MetadataRetry {
 
     fn pause(&mut self, after: Duration) -> MetadataStep {
         self.retries += 1;
-        self.unreachable = 0;
+        self.unreachable = Unreachable::default();
         MetadataStep::Retry { after, base: self.base }
     }
 }
@@ -184,9 +212,10 @@ impl fmt::Display for MetadataFailure {
 }
 
 impl MetadataGiveUp {
-    /// The error of a run that has no other credentials. `address` is the address that was tried last.
-    pub fn into_error(self, address: &str) -> Error {
-        let service = format!("the metadata service of the instance ({address})");
+    /// The error of a run that has no other credentials. `bases` are the addresses that were tried.
+    pub fn into_error(self, bases: &[Endpoint]) -> Error {
+        let bases: Vec<String> = bases.iter().map(Endpoint::to_string).collect();
+        let service = format!("the metadata service of the instance ({})", bases.join(", "));
         match self {
             MetadataGiveUp::NoService(failure) => {
                 Error::credentials(format!("{service} cannot be reached: {failure}")).with_hint(
@@ -206,9 +235,12 @@ impl MetadataGiveUp {
                 "{service} does not work: {failure}"
             ))
             .with_hint(
-                "it is short of order during maintenance: try again in a minute; on a 404 check \
+                "it fails for a short time during maintenance: try again in a minute; on a 404 check \
                      that the address ends in /opc/v2",
             ),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
