@@ -83,18 +83,18 @@ impl Reading<'_> {
             match self.retry.on_failure(failure, elapsed, fastrand::f64()) {
                 MetadataStep::OtherFamily { .. } => {}
                 MetadataStep::Retry { after, .. } => tokio::time::sleep(after).await,
-                MetadataStep::GiveUp(reason) => return Err(self.give_up(reason, base)),
+                MetadataStep::GiveUp(reason) => return Err(self.give_up(reason)),
             }
         }
     }
 
-    fn give_up(&self, reason: MetadataGiveUp, base: &Endpoint) -> IssueError {
+    fn give_up(&self, reason: MetadataGiveUp) -> IssueError {
         let outlook = match (self.context.stage, reason) {
             (Stage::Running, MetadataGiveUp::OutOfOrder(_) | MetadataGiveUp::NoService(_)) => {
                 Outlook::MaySucceed
             }
             _ => Outlook::NeedsChange,
         };
-        IssueError { error: reason.into_error(&base.to_string()), outlook }
+        IssueError { error: reason.into_error(&self.service.bases), outlook }
     }
 }

@@ -79,7 +79,9 @@ impl ResourceIssuer {
                     Some(auth) => auth.clone(),
                     None => instance.region(by_instance).await?.auth(),
                 };
-                let path = ResourceVersion::V1_1.token_path(self.service.path.as_deref(), &id);
+                let path = ResourceVersion::V1_1
+                    .token_path(self.service.path.as_deref(), &id)
+                    .map_err(IssueError::needs_change)?;
                 let session_key = session_key().await?;
                 let signer = Signer { key_id: &signer.key_id, key: &signer.key, context: None };
                 self.request(context, &signer, &path, &auth, &session_key).await
@@ -118,7 +120,9 @@ impl ResourceIssuer {
                     ),
             )
         })?;
-        let path = version.token_path(self.service.path.as_deref(), id);
+        let path = version
+            .token_path(self.service.path.as_deref(), id)
+            .map_err(IssueError::needs_change)?;
         let signer = Signer { key_id: &key_id, key: &key, context: security_context };
         let session_key = SessionKey::of(Arc::clone(&key));
         self.request(context, &signer, &path, &auth, &session_key).await
