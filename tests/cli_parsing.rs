@@ -371,9 +371,11 @@ fn the_other_commands_reach_their_values() {
     assert_eq!(serve.token_ttl, Some(Duration::from_secs(5)));
     let Ok(Command::Serve(serve)) = parse("serve --dir d") else { panic!("refused") };
     assert_eq!((serve.port, serve.token_ttl), (0, None));
-    assert_eq!(serve.faults, None);
-    let Ok(Command::Serve(serve)) = parse("serve --dir d --faults f") else { panic!("refused") };
-    assert_eq!(serve.faults, Some(PathBuf::from("f")));
+    assert_eq!((serve.oke_port, serve.faults), (0, None));
+    let Ok(Command::Serve(serve)) = parse("serve --dir d --faults f --oke-port 12250") else {
+        panic!("refused")
+    };
+    assert_eq!((serve.faults, serve.oke_port), (Some(PathBuf::from("f")), 12250));
 
     for (name, shell) in [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)] {
         assert!(

@@ -182,6 +182,8 @@ pub struct ServeCommand {
     pub port: u16,
     /// The lifetime of all tokens it issues, at least 1 s; `None` for the emulator's defaults.
     pub token_ttl: Option<Duration>,
+    /// The port of the OKE token service; 0 for any free port.
+    pub oke_port: u16,
     /// A file with faults; not read yet.
     pub faults: Option<PathBuf>,
 }

@@ -108,18 +108,20 @@ fn session(
 fn serve(serve: &args::ServeArgs, environment: &Environment) -> Result<ServeCommand, Error> {
     let dir = service::path(environment, serve.dir.as_deref())
         .ok_or_else(|| Error::usage("--dir is missing").with_hint("write --dir DIR"))?;
-    let port = match serve.port.as_deref() {
-        None => 0,
-        Some(text) => text.parse().map_err(|_| {
-            value::invalid_value("--port", text, "it is a whole number from 0 to 65535")
-        })?,
+    let port = |name: &str, given: Option<&str>| match given {
+        None => Ok(0),
+        Some(text) => text
+            .parse::<u16>()
+            .map_err(|_| value::invalid_value(name, text, "it is a whole number from 0 to 65535")),
     };
+    let oke_port = port("--oke-port", serve.oke_port.as_deref())?;
+    let port = port("--port", serve.port.as_deref())?;
     let token_ttl = value::duration("--token-ttl", serve.token_ttl.as_deref())?;
     if token_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
         return Err(Error::usage("--token-ttl is less than 1s"));
     }
     let faults = service::path(environment, serve.faults.as_deref());
-    Ok(ServeCommand { dir, port, token_ttl, faults })
+    Ok(ServeCommand { dir, port, token_ttl, oke_port, faults })
 }
 
 fn shell(given: &[String]) -> Result<Shell, Error> {

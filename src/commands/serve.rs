@@ -24,7 +24,7 @@ const LOG: &str = "OCIPIPE_SERVE_LOG";
 /// background job, where the shell has them ignored. Fails if the store cannot start or the URL
 /// cannot be printed.
 pub async fn serve(command: ServeCommand) -> Result<(), Error> {
-    let ServeCommand { dir, port, token_ttl, faults } = command;
+    let ServeCommand { dir, port, token_ttl, oke_port, faults } = command;
     // Before the URL is printed, since its reader may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(internal_error)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(internal_error)?;
@@ -32,12 +32,14 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     let mut others = Signals::subscribe()?;
     let mut options = ServerOptions::new(&dir, StorageLayout::Durable);
     options.port = port;
+    options.oke_port = oke_port;
     if let Some(path) = faults {
         read_config(&path)?.apply(&mut options);
     }
     if let Some(ttl) = token_ttl {
         options.token_ttl = ttl;
         options.principal_token_ttl = ttl;
+        options.outside_jwt_ttl = ttl;
     }
     options.log_file = std::env::var_os(LOG).is_some();
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
@@ -69,13 +71,32 @@ fn announce(server: &Server) -> io::Result<()> {
          \x20   --endpoint {url} --auth-endpoint {url} oci://demo/hello.txt\n\n\
          With an API key instead of the session token: --profile API_KEY\n\
          With TLS: --endpoint {} --cert-bundle {}\n\
+         {}\
          Stop with Ctrl-C.\n",
         Server::SESSION,
         server.https_url(),
         shell_word(&server.ca_path()),
+        modes(server),
     );
     stderr::shared().enqueue(text, Priority::Normal);
     Ok(())
+}
+
+/// How to try the other ways to sign in.
+fn modes(server: &Server) -> String {
+    let Some(folder) = server.env_dir() else { return String::new() };
+    let folder = folder.display();
+    if server.env_values_are_plain() {
+        format!(
+            "Each other way to sign in has a file of variables in {folder}:\n\n\
+             \x20 echo hello | env $(cat {folder}/oke_workload_identity) ocipipe put oci://demo/x\n\n"
+        )
+    } else {
+        format!(
+            "Each other way to sign in has a file of variables in {folder}.\n\
+             To load one with env $(cat FILE), use a --dir without blanks and special characters.\n"
+        )
+    }
 }
 
 /// The path, quoted as one word of a shell command.
@@ -96,7 +117,7 @@ fn read_config(path: &Path) -> Result<ServerConfig, Error> {
 fn cannot_start(dir: &Path, error: &io::Error) -> Error {
     let message = format!("The local Object Storage cannot start in {}: {error}", dir.display());
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "Choose another --port, or 0 for any free one.",
+        io::ErrorKind::AddrInUse => "Choose another --port or --oke-port, or 0 for any free one.",
         io::ErrorKind::InvalidData => "Use an empty folder, or remove the damaged file.",
         _ => "Choose a folder that can be written.",
     };

@@ -7,8 +7,9 @@ use super::body::RequestBody;
 use super::connection::ConnectionControl;
 use super::context::ServerState;
 use super::fault::{Fault, FaultResponse};
+use super::principals::identity_domain::OauthError;
 use super::response::{ErrorResponse, Payload, Response, respond};
-use super::route::Target;
+use super::route::{Operation, Target};
 use super::signature::Authorization;
 use super::state_dir::NAMESPACE;
 use bytes::Bytes;
@@ -65,14 +66,14 @@ pub async fn before(
             control.reset();
             return Err(Interruption::Abort);
         }
-        Some(Fault::Early(fault)) => return Err(error_response(fault, method)),
+        Some(Fault::Early(fault)) => return Err(error_response(fault, target.operation, method)),
         Some(Fault::EarlyReset(fault)) => {
             control.reset();
-            return Err(error_response(fault, method));
+            return Err(error_response(fault, target.operation, method));
         }
         Some(Fault::Refuse(fault)) => {
             discard(body).await?;
-            return Err(error_response(fault, method));
+            return Err(error_response(fault, target.operation, method));
         }
         Some(Fault::SpuriousNotFound) => {
             discard(body).await?;
@@ -135,10 +136,13 @@ async fn discard(body: RequestBody) -> Result<(), Interruption> {
     body.discard().await.map_err(|_| Interruption::Abort)
 }
 
-fn error_response(fault: &FaultResponse, method: &Method) -> Interruption {
+fn error_response(fault: &FaultResponse, operation: Operation, method: &Method) -> Interruption {
     let message = fault.message.clone().unwrap_or_else(|| "Refused by the plan of faults".into());
-    let error = ErrorResponse::new(fault.status, fault.code_or_default(), message);
-    let mut response = error.to_response(method);
+    let mut response = if operation == Operation::ExchangeToken {
+        OauthError::new(fault.status, fault.code.clone(), message).to_response()
+    } else {
+        ErrorResponse::new(fault.status, fault.code_or_default(), message).to_response(method)
+    };
     let wait = fault.retry_after.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
     if let Some(wait) = wait {
         response.headers_mut().insert("retry-after", wait);

@@ -14,6 +14,7 @@ use super::fault::{Fault, FaultInjector};
 use super::instance::MetadataService;
 use super::log::Log;
 use super::policy::Policy;
+use super::principals::PrincipalServices;
 use super::response::ErrorResponse;
 use super::route::Target;
 use super::signature::SignedHead;
@@ -27,6 +28,15 @@ use hyper::Method;
 use hyper::header::HeaderMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The port on which a request arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// Everything but the token service of the cluster.
+    Main,
+    /// The token service of the cluster, and nothing else.
+    Oke,
+}
+
 /// What all requests share.
 pub struct ServerState {
     pub clock: Clock,
@@ -38,6 +48,8 @@ pub struct ServerState {
     pub counters: CallCounters,
     /// The instance on which a client may believe that it runs.
     pub metadata: Arc<MetadataService>,
+    /// Present with `ServerOptions::principals`.
+    pub principals: Option<Box<PrincipalServices>>,
     pub delayed: DelayedRequests,
     pub policy: Mutex<Policy>,
     /// The most items that a list returns in one page.

@@ -9,13 +9,16 @@ use super::auth::{Caller, TargetService};
 use super::body::RequestBody;
 use super::clock;
 use super::connection::ConnectionControl;
-use super::context::{ConnectionAborted, RequestContext, ServerState, declared_length};
+use super::context::{ConnectionAborted, Port, RequestContext, ServerState, declared_length};
 use super::fault::Fault;
 use super::log::LogEntry;
 use super::response::{ErrorResponse, HandlerError, Response, respond};
 use super::route::{self, Operation, Target};
 use super::signature::SignedHead;
-use super::{auth_handlers, buckets, control, instance_handlers, multipart, objects, state_dir};
+use super::{
+    auth_handlers, buckets, control, instance_handlers, multipart, objects, principal_handlers,
+    state_dir,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -37,6 +40,7 @@ const MAX_CLIENT_REQUEST_ID: usize = 98;
 pub async fn serve(
     state: Arc<ServerState>,
     control: ConnectionControl,
+    port: Port,
     tls: bool,
     request: Request<Incoming>,
 ) -> Result<Response, ConnectionAborted> {
@@ -48,7 +52,7 @@ pub async fn serve(
     }
     let mut entry = state.log.arrival(head.method.as_str(), &path);
     entry.note(|record| record.tls = tls);
-    let exchange = Exchange { state, control, head, path, received: entry.received() };
+    let exchange = Exchange { state, control, port, head, path, received: entry.received() };
     let response = match exchange.run(incoming, &mut entry).await {
         Ok(response) | Err(Interruption::Response(response)) => exchange.finish(response),
         Err(Interruption::ProxyPage(page)) => page,
@@ -62,6 +66,7 @@ pub async fn serve(
 struct Exchange {
     state: Arc<ServerState>,
     control: ConnectionControl,
+    port: Port,
     head: Parts,
     /// The raw request target.
     path: String,
@@ -77,7 +82,12 @@ impl Exchange {
     ) -> Result<Response, Interruption> {
         let (state, control) = (&self.state, &self.control);
         let routed = route::route(self.head.method.as_str(), &self.path);
-        let target = routed.map_err(|error| self.refuse(&error))?;
+        let target = routed.and_then(|target| {
+            let here =
+                (target.operation == Operation::GetWorkloadToken) == (self.port == Port::Oke);
+            if here { Ok(target) } else { Err(ErrorResponse::not_found(&self.path)) }
+        });
+        let target = target.map_err(|error| self.refuse(&error))?;
         let fault = self.next_fault(&target, entry);
         let fault = fault.as_ref();
         let body = RequestBody::new(incoming, self.received.clone(), control.clone(), fault);
@@ -301,6 +311,10 @@ async fn handle(
         AbortMultipartUpload => multipart::abort(state, request).await,
         RefreshToken => auth_handlers::refresh(state, request).await,
         GenerateToken => auth_handlers::generate(state, request).await,
+        GetWorkloadToken => principal_handlers::workload_token(state, request).await,
+        ExchangeToken => principal_handlers::exchange(state, request).await,
+        GetResourceToken => principal_handlers::resource_token(state, request).await,
+        GetResourceSessionToken => principal_handlers::resource_session_token(state, request).await,
         GetMetadataRegion
         | GetMetadataRegionInfo
         | GetMetadataCanonicalRegionName
@@ -310,8 +324,6 @@ async fn handle(
         | GetMetadataKey
         | GetMetadataIntermediate => instance_handlers::metadata(state, request).await,
         FederateInstance => instance_handlers::federate(state, request).await,
-        GetWorkloadToken | ExchangeToken | GetResourceToken | GetResourceSessionToken | Unknown => {
-            Err(ErrorResponse::not_found("").into())
-        }
+        Unknown => Err(ErrorResponse::not_found("").into()),
     }
 }

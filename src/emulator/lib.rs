@@ -10,7 +10,7 @@
 //! `auth`, `policy`) -> `buckets`, `objects`, `multipart` or `auth_handlers` -> `store` ->
 //! `store::durable` or `plain_files`. `context` holds the types that they share.
 //!
-//! Invariant: it listens on 127.0.0.1 only, writes only below the folder that it is given, and
+//! Invariant: it listens on loopback only, writes only below the folder that it is given, and
 //! reads no environment variable.
 
 mod apply_fault;
@@ -37,14 +37,18 @@ mod multipart;
 mod objects;
 mod plain_files;
 mod policy;
+mod principal_handlers;
+mod principals;
 mod properties;
 mod range;
 mod response;
+mod rotation;
 mod route;
 mod run_dir;
 mod server;
 mod server_config;
 mod server_options;
+mod server_principals;
 mod signature;
 mod spurious;
 mod state_dir;
@@ -61,6 +65,8 @@ pub use instance::{
 };
 pub use log::Record;
 pub use policy::{BucketProtection, Permission, PermissionSet, Retention};
+pub use principals::FileReplacement;
+pub use principals::resource_files::{FilesAfter, ResourceFileForm};
 pub use route::Operation;
 pub use server::{Server, start};
 pub use server_config::ServerConfig;

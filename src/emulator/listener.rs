@@ -1,17 +1,17 @@
-//! The port: accepts connections on loopback, distinguishes TLS from plain HTTP, serves each
+//! The ports: accepts connections on loopback, distinguishes TLS from plain HTTP, serves each
 //! connection.
 //!
-//! Knows connections and no request. Invariant: it listens on 127.0.0.1 and nowhere else, and no
+//! Knows connections and no request. Invariant: it listens on loopback and nowhere else, and no
 //! connection is open after `run` has returned.
 
 use super::connection::Connection;
-use super::context::ServerState;
+use super::context::{Port, ServerState};
 use super::dispatch;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -40,9 +40,32 @@ pub async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
+/// How often any free port is tried that is free on both addresses.
+const PORT_ATTEMPTS: usize = 20;
+
+/// Listens on 127.0.0.1 and, where IPv6 exists, on the same port of ::1; port 0 takes any port that
+/// is free on both. Fails if the port is in use on one of them.
+pub async fn bind_both(port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
+    for attempt in 1.. {
+        let (first, address) = bind(port).await?;
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, address.port())).await {
+            Ok(second) => return Ok((vec![first, second], address.port())),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if port != 0 || attempt == PORT_ATTEMPTS {
+                    return Err(error);
+                }
+            }
+            // The system has no IPv6, or none on loopback.
+            Err(_) => return Ok((vec![first], address.port())),
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
 /// Accepts connections until `stop`, then waits for the open ones for at most `SHUTDOWN_TIMEOUT`.
 pub async fn run(
     listener: TcpListener,
+    port: Port,
     tls: TlsAcceptor,
     state: Arc<ServerState>,
     stop: CancellationToken,
@@ -55,7 +78,7 @@ pub async fn run(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let (tls, state, stop) = (tls.clone(), state.clone(), stop.clone());
-                    connections.spawn(serve_connection(stream, tls, state, stop));
+                    connections.spawn(serve_connection(stream, port, tls, state, stop));
                 }
                 // The process is out of file descriptors, or the client closed the connection at
                 // once.
@@ -71,6 +94,7 @@ pub async fn run(
 
 async fn serve_connection(
     stream: TcpStream,
+    port: Port,
     tls: TlsAcceptor,
     state: Arc<ServerState>,
     stop: CancellationToken,
@@ -84,12 +108,13 @@ async fn serve_connection(
             // A client that does not trust the certificate closes the connection.
             Err(_) => return,
         },
-        Ok(1) => Connection::plain(stream),
+        // The token service of a cluster has no plain HTTP.
+        Ok(1) if port == Port::Main => Connection::plain(stream),
         _ => return,
     };
     let (control, tls) = (connection.control(), connection.is_tls());
     let service =
-        service_fn(|request| dispatch::serve(state.clone(), control.clone(), tls, request));
+        service_fn(|request| dispatch::serve(state.clone(), control.clone(), port, tls, request));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(MAX_BUFFER)

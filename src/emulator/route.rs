@@ -244,6 +244,10 @@ fn find_operation<'a>(
         ("POST", ["v1", "authentication", "refresh"]) => (RefreshToken, "", "", ""),
         ("POST", ["v1", "token", "upst", "actions", "GenerateUpst"]) => (GenerateToken, "", "", ""),
         ("POST", ["v1", "x509"]) => (FederateInstance, "", "", ""),
+        ("POST", ["resourcePrincipalSessionTokens"]) => (GetWorkloadToken, "", "", ""),
+        ("POST", ["oauth2", "v1", "token"]) => (ExchangeToken, "", "", ""),
+        ("GET", ["20180711", api, id]) if is_resource_api(api) => (GetResourceToken, "", "", id),
+        ("POST", ["v1", "resourcePrincipalSessionToken"]) => (GetResourceSessionToken, "", "", ""),
         ("GET", ["n"] | ["n", ""]) => (GetNamespace, "", "", ""),
         ("GET", ["n", ns, "b"] | ["n", ns, "b", ""]) => (ListBuckets, ns, "", ""),
         ("POST", ["n", ns, "b"] | ["n", ns, "b", ""]) => (CreateBucket, ns, "", ""),
@@ -266,6 +270,14 @@ fn find_operation<'a>(
     })
 }
 
+/// Whether the path's name is one under which a resource gets the first of its tokens.
+fn is_resource_api(name: &str) -> bool {
+    matches!(
+        name,
+        "resourcePrincipalToken" | "resourcePrincipalTokenV2" | "resourcePrincipalTokenV212"
+    )
+}
+
 /// Whether some method is allowed for this path.
 fn is_known_path(segments: &[&str]) -> bool {
     matches!(
@@ -280,6 +292,9 @@ fn is_known_path(segments: &[&str]) -> bool {
             | ["n", _, "b", _, "o" | "u", _]
             | ["v1", "authentication", "refresh"]
             | ["v1", "x509"]
+            | ["resourcePrincipalSessionTokens"]
+            | ["oauth2", "v1", "token"]
+            | ["v1", "resourcePrincipalSessionToken"]
     )
 }
 

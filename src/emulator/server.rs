@@ -6,13 +6,15 @@
 use super::auth::{Authenticator, PrincipalKind, RefreshMode, TokenPolicy};
 use super::call_counts::{CallCounters, CallCounts};
 use super::clock::{self, Clock};
-use super::context::ServerState;
+use super::context::{Port, ServerState};
 use super::delay::DelayedRequests;
 use super::fault::{FaultInjector, FaultPlan};
 use super::instance::{InstanceOptions, MetadataService, Rotation};
 use super::log::{Log, Record};
 use super::plain_files::PlainFileStore;
 use super::policy::{BucketProtection, PermissionSet, Policy};
+use super::principals::PrincipalServices;
+use super::principals::env_files::Places;
 use super::run_dir::RunDir;
 use super::server_options::{ServerOptions, StorageLayout};
 use super::signature::PublicKey;
@@ -21,13 +23,14 @@ use super::state_dir::{self, StateDir};
 use super::store::ObjectStore;
 use super::store::durable::DurableStore;
 use super::store::uploads::UploadRegistry;
-use super::{listener, threads, tls};
+use super::{listener, rotation, threads, tls};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +44,9 @@ pub struct Server {
     state_dir: StateDir,
     address: SocketAddr,
     stop: CancellationToken,
-    listener: Option<JoinHandle<()>>,
+    /// The listeners, and the task that replaces files.
+    tasks: Vec<JoinHandle<()>>,
+    places: Option<Places>,
     run_dir: Option<RunDir>,
 }
 
@@ -49,15 +54,31 @@ pub struct Server {
 /// folder cannot be written, or a file in it is damaged.
 pub async fn start(options: ServerOptions) -> io::Result<Server> {
     let (listener, address) = listener::bind(options.port).await?;
+    let (oke, oke_port) =
+        if options.principals { listener::bind_both(options.oke_port).await? } else { (vec![], 0) };
     threads::prepare()?;
     let opened = threads::run(move || open(options)).await;
     let opened = opened.ok_or_else(|| io::Error::other("opening it failed within itself"))?;
-    let Opened { state, state_dir, tls, run_dir } = opened?;
+    let Opened { state, state_dir, tls, oke_tls, run_dir } = opened?;
+    let places = oke_tls.is_some().then(|| Places {
+        dir: state_dir.path().to_owned(),
+        url: format!("http://{address}"),
+        oke_port,
+    });
+    if let Some(places) = &places {
+        places.write()?;
+    }
     let state = Arc::new(state);
     let stop = CancellationToken::new();
-    let listener = listener::run(listener, tls, state.clone(), stop.clone());
-    let listener = Some(tokio::spawn(listener));
-    Ok(Server { state, state_dir, address, stop, listener, run_dir })
+    let listen = |listener: TcpListener, port: Port, tls: TlsAcceptor| {
+        tokio::spawn(listener::run(listener, port, tls, state.clone(), stop.clone()))
+    };
+    let mut tasks = vec![listen(listener, Port::Main, tls)];
+    if let Some(tls) = oke_tls {
+        tasks.extend(oke.into_iter().map(|listener| listen(listener, Port::Oke, tls.clone())));
+        tasks.push(tokio::spawn(rotation::run(state.clone(), stop.clone())));
+    }
+    Ok(Server { state, state_dir, address, stop, tasks, places, run_dir })
 }
 
 /// What is opened on disk before the first request.
@@ -65,6 +86,8 @@ struct Opened {
     state: ServerState,
     state_dir: StateDir,
     tls: TlsAcceptor,
+    /// Present with `ServerOptions::principals`.
+    oke_tls: Option<TlsAcceptor>,
     run_dir: Option<RunDir>,
 }
 
@@ -88,7 +111,9 @@ fn open(options: ServerOptions) -> io::Result<Opened> {
         StorageLayout::PlainFiles => Arc::new(PlainFileStore::open(&options.dir)?),
     };
     let state_dir = StateDir::new(&path)?;
-    let (tls, ca) = tls::ephemeral()?;
+    // The last name is for clients that build host names from the region.
+    let region = format!("*.{}.localhost", state_dir::REGION);
+    let (tls, ca) = tls::ephemeral(&["localhost", "127.0.0.1", &region])?;
     state_dir.write_ca(&ca)?;
     let log_file = if options.log_file {
         let path = state_dir.path().join("requests.jsonl");
@@ -106,21 +131,33 @@ fn open(options: ServerOptions) -> io::Result<Opened> {
         grace: options.grace,
         padding: options.token_padding,
     };
+    let authenticator = Authenticator::open(state_dir.clone(), token_policy, clock.now())?;
+    let mut oke_tls = None;
+    let mut principals = None;
+    if options.principals {
+        let (dir, ttl) = (state_dir.path(), options.outside_jwt_ttl);
+        let services = PrincipalServices::open(dir, &authenticator, ttl, clock.now())?;
+        principals = Some(Box::new(services));
+        let (tls, ca) = tls::ephemeral(&["localhost", "127.0.0.1", "::1"])?;
+        state_dir::write_private(&dir.join("oke/ca.crt"), ca.as_bytes())?;
+        oke_tls = Some(tls);
+    }
     let state = ServerState {
         metadata: Arc::new(MetadataService::new(options.instance, clock.now())?),
-        authenticator: Authenticator::open(state_dir.clone(), token_policy, clock.now())?,
+        authenticator,
         clock,
         store,
         uploads: Arc::new(UploadRegistry::open(&path.join("uploads"))?),
         injector: Mutex::new(FaultInjector::new(options.faults)),
         log: Arc::new(Log::new(log_file)),
         counters: CallCounters::default(),
+        principals,
         delayed: DelayedRequests::default(),
         policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
         page_size: Mutex::new(options.page_size.max(1)),
         recheck_token_after_body: options.recheck_token_after_body,
     };
-    Ok(Opened { state, state_dir, tls, run_dir })
+    Ok(Opened { state, state_dir, tls, oke_tls, run_dir })
 }
 
 /// Addresses and files.
@@ -180,6 +217,26 @@ impl Server {
     /// The certificate that clients of `https_url` must trust, as PEM.
     pub fn ca_path(&self) -> PathBuf {
         self.state_dir.ca()
+    }
+}
+
+/// What the other part of `Server` needs.
+impl Server {
+    pub(super) fn places(&self) -> Option<&Places> {
+        self.places.as_ref()
+    }
+
+    pub(super) fn principals(&self) -> Option<&PrincipalServices> {
+        self.state.principals.as_deref()
+    }
+
+    pub(super) fn authenticator(&self) -> &Authenticator {
+        &self.state.authenticator
+    }
+
+    /// The server's time.
+    pub(super) fn now(&self) -> SystemTime {
+        self.state.clock.now()
     }
 }
 
@@ -340,9 +397,9 @@ impl Server {
     /// Stops accepting, waits up to 500 ms for open connections, and removes temporary files.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        if let Some(listener) = self.listener.take() {
+        for task in std::mem::take(&mut self.tasks) {
             // An error is a panic of the task, which the panic hook has printed.
-            let _ = listener.await;
+            let _ = task.await;
         }
         drop(self.run_dir.take());
     }

@@ -33,6 +33,14 @@ pub struct ServerOptions {
     /// The lifetime of the token of an instance, a resource, a workload or a federated user, in
     /// whole seconds, at least one.
     pub principal_token_ttl: Duration,
+    /// Whether the server also plays the services of pods, resources and outside identities, with
+    /// their files and a second port.
+    pub principals: bool,
+    /// The TCP port of the OKE token service; 0 takes any free port.
+    pub oke_port: u16,
+    /// The lifetime of a service account's token and of an outside issuer's JWT, in whole seconds, at
+    /// least one.
+    pub outside_jwt_ttl: Duration,
     /// The lifetime of a session; no token outlives its session.
     pub session: Duration,
     pub refresh: RefreshMode,
@@ -68,6 +76,9 @@ impl ServerOptions {
             port: 0,
             token_ttl: Duration::from_secs(3600),
             principal_token_ttl: Duration::from_secs(1200),
+            principals: layout == StorageLayout::Durable,
+            oke_port: 0,
+            outside_jwt_ttl: Duration::from_secs(3600),
             session: Duration::from_secs(24 * 3600),
             refresh: RefreshMode::Normal,
             faults: FaultPlan::new(),

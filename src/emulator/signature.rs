@@ -126,6 +126,11 @@ impl PublicKey {
         PublicKey::from_der(&STANDARD.decode(base64).ok()?)
     }
 
+    /// Parses the base64 of a SubjectPublicKeyInfo without any white space. `None` if it is no RSA key.
+    pub fn from_one_line(text: &str) -> Option<PublicKey> {
+        PublicKey::from_der(&STANDARD.decode(text).ok()?)
+    }
+
     /// Parses a SubjectPublicKeyInfo in DER. `None` if it is no RSA key.
     pub fn from_der(der: &[u8]) -> Option<PublicKey> {
         let key = rsa::PublicKey::from_public_key_der(der).ok()?;

@@ -133,7 +133,8 @@ impl StateDir {
     }
 }
 
-fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The bytes of a file; `None` if it does not exist.
+pub fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -142,7 +143,7 @@ fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Writes a file of mode 0600 and moves it into place.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -163,6 +164,11 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// The private key in PKCS#8, as PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// The key that all servers of this process share: generating one takes most of a second.
     pub fn shared() -> io::Result<ApiKey> {
         static SHARED: Mutex<Option<ApiKey>> = Mutex::new(None);

@@ -4,7 +4,6 @@
 //! dropped after it has signed the server certificate, so that trusting the authority trusts this
 //! server only.
 
-use super::state_dir::REGION;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -12,9 +11,9 @@ use std::io;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-/// The acceptor of TLS connections, and the certificate that clients must trust, as PEM. Fails if
-/// the system provides no randomness.
-pub fn ephemeral() -> io::Result<(TlsAcceptor, String)> {
+/// The acceptor of TLS connections for a certificate with these names, and the certificate that
+/// clients must trust, as PEM. Fails if the system provides no randomness.
+pub fn ephemeral(names: &[&str]) -> io::Result<(TlsAcceptor, String)> {
     let failed = |error: rcgen::Error| io::Error::other(error.to_string());
     let ca_key = KeyPair::generate().map_err(failed)?;
     let mut ca = CertificateParams::new(Vec::<String>::new()).map_err(failed)?;
@@ -24,8 +23,7 @@ pub fn ephemeral() -> io::Result<(TlsAcceptor, String)> {
     let ca_certificate = ca.self_signed(&ca_key).map_err(failed)?;
 
     let key = KeyPair::generate().map_err(failed)?;
-    // The last name is for clients that build host names from the region.
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), format!("*.{REGION}.localhost")];
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut leaf = CertificateParams::new(names).map_err(failed)?;
     leaf.distinguished_name.push(DnType::CommonName, "ocipipe serve");
     leaf.use_authority_key_identifier_extension = true;

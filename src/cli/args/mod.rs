@@ -153,6 +153,10 @@ pub struct ServeArgs {
     /// tokens of instances, resources, workloads and federated users
     #[argh(option, arg_name = "DURATION")]
     pub token_ttl: Option<String>,
+    /// listen on this port as OKE's token service, for which most
+    /// clients use 12250; default: any free one
+    #[argh(option, arg_name = "N")]
+    pub oke_port: Option<String>,
     /// JSON file of faults, rights and protected buckets
     #[argh(option, arg_name = "FILE")]
     pub faults: Option<String>,

@@ -15,6 +15,9 @@ pub enum KeyKind {
     ApiKey,
     #[serde(rename = "security_token")]
     SecurityToken,
+    /// The key of a resource, which gets a token by it.
+    #[serde(rename = "resource_key")]
+    ResourceKey,
 }
 
 /// The authenticated caller of a request.
@@ -22,7 +25,7 @@ pub enum KeyKind {
 pub struct Caller {
     /// The kind of key that signed the request.
     pub kind: KeyKind,
-    /// The claims of the token; `None` for an API key.
+    /// The claims of the token; `None` for an API key and for the key of a resource.
     pub token: Option<Claims>,
     /// Whether the caller acts on behalf of the user, by a signed delegation token.
     pub delegated: bool,
@@ -36,6 +39,10 @@ impl Caller {
 
     /// The principal that signed.
     pub fn principal(&self) -> PrincipalKind {
-        self.token.as_ref().map_or(PrincipalKind::User, Claims::principal)
+        match &self.token {
+            Some(claims) => claims.principal(),
+            None if self.kind == KeyKind::ResourceKey => PrincipalKind::Resource,
+            None => PrincipalKind::User,
+        }
     }
 }

@@ -10,12 +10,14 @@ mod caller;
 mod date;
 mod delegation;
 mod principal;
+mod resource_key;
 mod session;
 mod token_policy;
 
 pub use caller::{Caller, KeyKind, PrincipalKind};
 pub use date::check_date;
 pub use principal::PrincipalSubject;
+pub use resource_key::ResourceIdentity;
 pub use token_policy::{RefreshMode, TokenPolicy};
 
 use super::clock::{self, Clock};
@@ -57,6 +59,8 @@ struct AuthState {
     delegation: Option<String>,
     /// The ids of tokens that Object Storage refuses and the auth service accepts.
     storage_rejected: HashSet<String>,
+    /// The resource whose key signs without a token.
+    resource: Option<ResourceIdentity>,
     /// The number of tokens issued so far.
     issued: u64,
 }
@@ -99,6 +103,7 @@ impl Authenticator {
             revoked: HashMap::new(),
             delegation: None,
             storage_rejected: HashSet::new(),
+            resource: None,
             issued: 0,
         };
         let authenticator = Authenticator { issuer, state_dir, state: Mutex::new(state) };
@@ -149,6 +154,12 @@ impl Authenticator {
         self.issuer.read::<Claims>(authorization.key_id.strip_prefix("ST$")?)?.generation()
     }
 
+    /// The claims of a token.
+    #[cfg(test)]
+    pub fn claims(&self, token: &str) -> Option<Claims> {
+        self.issuer.read(token)
+    }
+
     /// Whether Object Storage accepts a token now.
     pub fn is_accepted(&self, claims: &Claims, now: SystemTime) -> bool {
         self.state().accepts(claims, now, TargetService::Storage)
@@ -170,8 +181,13 @@ impl Authenticator {
             if head.method == "POST" { Coverage::HeadAndBody } else { Coverage::HeadOnly };
         signature::check_coverage(&authorization, coverage)?;
         check_date(&authorization, head, clock.now())?;
-        let (key, mut caller) =
-            self.identify_caller(&authorization.key_id, audience, clock.now()).ok_or_else(wrong)?;
+        let key_id = &authorization.key_id;
+        let identified = if key_id.starts_with("resource/") {
+            self.identify_resource(key_id, head.target)
+        } else {
+            self.identify_caller(key_id, audience, clock.now())
+        };
+        let (key, mut caller) = identified.ok_or_else(wrong)?;
         caller.delegated = self.check_delegation(&authorization, head, &caller, clock.now())?;
         let text = signature::signed_text(&authorization.headers, head).ok_or_else(wrong)?;
         let unverified =
