@@ -5,21 +5,29 @@
 
 use super::context::{ServerState, blocking};
 use super::instance::Rotation;
+use super::principals::PrincipalServices;
+use super::principals::resource_files::FilesAfter;
 use super::response::{ErrorResponse, Response, respond};
 use super::route::Query;
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::io;
+use std::sync::Arc;
 
 /// The response to a request for a path below `/emulator/`; `None` for any other path.
-pub async fn respond_to(state: &ServerState, method: &Method, target: &str) -> Option<Response> {
+pub async fn respond_to(
+    state: &Arc<ServerState>,
+    method: &Method,
+    target: &str,
+) -> Option<Response> {
     let name = target.strip_prefix("/emulator/")?;
     let done = run(state, method, name).await;
     Some(done.unwrap_or_else(|error| error.to_response(method)))
 }
 
 async fn run(
-    state: &ServerState,
+    state: &Arc<ServerState>,
     method: &Method,
     target: &str,
 ) -> Result<Response, ErrorResponse> {
@@ -31,6 +39,27 @@ async fn run(
         ("POST", "rotate/certificate") => {
             let (service, rotation) = (state.metadata.clone(), rotation(&query)?);
             blocking(move || Ok(service.rotate(rotation, now)?)).await?;
+        }
+        ("POST", "rotate/resource_principal") => {
+            let after = files_after(&query)?;
+            replace(state, move |state, services| {
+                services.resource_files.replace(&state.authenticator, after, now)
+            })
+            .await?;
+        }
+        ("POST", "rotate/resource_principal/finish") => {
+            replace(state, |_, services| services.resource_files.finish()).await?;
+        }
+        ("POST", "rotate/service_account_token") => {
+            replace(state, move |_, services| services.oke.service_account.replace(now).map(drop))
+                .await?;
+        }
+        ("POST", "rotate/subject_jwt") => {
+            replace(state, move |_, services| services.domain.subject.replace(now).map(drop))
+                .await?;
+        }
+        ("POST", "rotate/client_secret") => {
+            replace(state, |_, services| services.domain.replace_secret()).await?;
         }
         ("POST", "rotate/delegation_token") => {
             state.authenticator.rotate_delegation(now)?;
@@ -56,6 +85,37 @@ fn rotation(query: &Query) -> Result<Rotation, ErrorResponse> {
         }
     }
     Ok(rotation)
+}
+
+/// Replaces files of principals on a thread that may block, after which their automatic replacement
+/// starts its time anew. Fails with 404 without such files, and where a file cannot be written.
+async fn replace(
+    state: &Arc<ServerState>,
+    replace: impl FnOnce(&ServerState, &PrincipalServices) -> io::Result<()> + Send + 'static,
+) -> Result<(), ErrorResponse> {
+    let state = state.clone();
+    blocking(move || {
+        let services = state.principals.as_deref().ok_or_else(|| ErrorResponse::not_found(""))?;
+        replace(&state, services)?;
+        services.changed.notify_waiters();
+        Ok(())
+    })
+    .await
+}
+
+/// What the parameter `leave` names; fails with 400 for any other parameter or value.
+fn files_after(query: &Query) -> Result<FilesAfter, ErrorResponse> {
+    let mut after = FilesAfter::default();
+    for (name, value) in query.pairs() {
+        match name {
+            "leave" => after = named(name, value)?,
+            _ => {
+                let message = format!("There is no parameter '{name}'");
+                return Err(ErrorResponse::invalid_parameter(message));
+            }
+        }
+    }
+    Ok(after)
 }
 
 /// The value of this name, as in the file of faults.

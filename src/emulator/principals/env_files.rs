@@ -98,7 +98,7 @@ impl Places {
                 let mut variables = self.metadata();
                 // The OCI CLI requires a config file in this mode, with any profile.
                 variables.push(("OCI_CLI_CONFIG_FILE", self.path("config")));
-                variables.push(("OCI_CLI_DELEGATION_TOKEN_FILE", self.path("delegation-token")));
+                variables.push(("OCI_CLI_DELEGATION_TOKEN_FILE", self.path("delegation_token")));
                 variables
             }),
             (

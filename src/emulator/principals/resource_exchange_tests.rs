@@ -84,7 +84,7 @@ fn the_published_requests_of_version_1_1_verify_with_the_key_of_the_instances_to
     let instance = PrincipalKind::Instance;
     let token = authenticator.issue_principal(instance, &key, vectors::at(vectors::now())).unwrap();
     let claims = authenticator.claims(&token).unwrap();
-    let caller = Caller { kind: KeyKind::SecurityToken, token: Some(claims) };
+    let caller = Caller { kind: KeyKind::SecurityToken, token: Some(claims), delegated: false };
     let exchange = ResourceExchange::default();
     grant_published(&exchange, instance, vectors::now() + 1);
     let body = text("/resource_principal_1_1/rpst_post/body").as_bytes();
@@ -140,7 +140,7 @@ fn an_unknown_or_expired_pair_a_damaged_body_and_other_callers_are_refused() {
     assert_eq!(status(&caller, &body.replace("TEST.SPST", "TEST.OTHER")), 401);
     assert_eq!(status(&caller, &body.replace("MIIB", "MIIC")), 400);
     assert_eq!(status(&caller, "{}"), 400);
-    let user = Caller { kind: KeyKind::ApiKey, token: None };
+    let user = Caller { kind: KeyKind::ApiKey, token: None, delegated: false };
     assert_eq!(status(&user, body), 404);
     let now = vectors::at(vectors::now());
     assert_eq!(exchange.grant(&authenticator, &user, now).err().unwrap().status, 404);

@@ -10,6 +10,7 @@ use super::key_pool;
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::der::SecretDocument;
 use pkcs8::der::pem::LineEnding;
+use serde::Deserialize;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,9 +21,11 @@ use std::time::SystemTime;
 const ITERATIONS: u32 = 2048;
 
 /// What a replacement leaves in the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FilesAfter {
     /// The new token and the new key, each by a rename.
+    #[default]
     Complete,
     /// The new token beside the old key.
     TokenOnly,

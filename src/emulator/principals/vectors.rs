@@ -73,6 +73,8 @@ pub fn authenticator() -> (Authenticator, tempfile::TempDir) {
     let policy = TokenPolicy {
         token: hour,
         principal: hour,
+        delegation: hour,
+        delegation_grace: hour,
         session: hour,
         refresh: RefreshMode::Normal,
         grace: None,
