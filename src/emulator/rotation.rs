@@ -16,64 +16,83 @@ use tokio_util::sync::CancellationToken;
 
 /// Replaces files until `stop`.
 pub async fn run(state: Arc<ServerState>, stop: CancellationToken) {
-    let all = async {
-        tokio::join!(
-            replace_each_half_life(
-                &state,
-                |_, services| services.oke.service_account.life(),
-                |state, services| services.oke.service_account.replace(state.clock.now()).map(drop),
-            ),
-            replace_each_half_life(
-                &state,
-                |_, services| services.domain.subject.life(),
-                |state, services| services.domain.subject.replace(state.clock.now()).map(drop),
-            ),
-            replace_each_half_life(
-                &state,
-                |state, _| state.authenticator.policy().principal,
-                |state, services| {
-                    let torn = services.replacement().torn;
-                    let after =
-                        if torn.is_zero() { FilesAfter::Complete } else { FilesAfter::TokenOnly };
-                    let now = state.clock.now();
-                    services.resource_files.replace(&state.authenticator, after, now)?;
-                    if after == FilesAfter::TokenOnly {
-                        std::thread::sleep(torn);
-                        services.resource_files.finish()?;
-                    }
-                    Ok(())
-                },
-            ),
-        );
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = all => {}
-    }
-}
-
-/// Calls `replace` each time half of `life` has passed; a change of settings begins the time anew.
-async fn replace_each_half_life(
-    state: &Arc<ServerState>,
-    life: impl Fn(&ServerState, &PrincipalServices) -> Duration,
-    replace: impl Fn(&ServerState, &PrincipalServices) -> io::Result<()> + Copy + Send + 'static,
-) {
     let Some(services) = state.principals.as_deref() else { return };
-    loop {
-        let changed = services.changed.notified();
-        let half = life(state, services) / 2;
-        tokio::select! {
-            () = changed => continue,
-            () = sleep(half) => {}
-        }
-        if services.replacement().automatic {
-            let state = state.clone();
-            // A full disk leaves the file as it is until the next attempt.
-            let _ = threads::run(move || match state.principals.as_deref() {
-                Some(services) => replace(&state, services),
-                None => Ok(()),
+    let service_account = async {
+        loop {
+            wait(services, || services.oke.service_account.life()).await;
+            replace(&state, |state, services| {
+                services.oke.service_account.replace(state.clock.now()).map(drop)
             })
             .await;
         }
+    };
+    let subject = async {
+        loop {
+            wait(services, || services.domain.subject.life()).await;
+            replace(&state, |state, services| {
+                services.domain.subject.replace(state.clock.now()).map(drop)
+            })
+            .await;
+        }
+    };
+    let resource = async {
+        loop {
+            wait(services, || state.authenticator.policy().principal).await;
+            replace_resource(&state, services.replacement().torn).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = service_account => {}
+        () = subject => {}
+        () = resource => {}
     }
+}
+
+/// Waits until half of `life` has passed without a change of files or settings, and files are
+/// replaced automatically.
+async fn wait(services: &PrincipalServices, life: impl Fn() -> Duration) {
+    loop {
+        let changed = services.changed.notified();
+        tokio::select! {
+            () = changed => {}
+            () = sleep(life() / 2) => {
+                if services.replacement().automatic {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Replaces the files of the resource principal; for the time `torn`, or until the next change, the
+/// new token is beside the old key.
+async fn replace_resource(state: &Arc<ServerState>, torn: Duration) {
+    let Some(services) = state.principals.as_deref() else { return };
+    let after = if torn.is_zero() { FilesAfter::Complete } else { FilesAfter::TokenOnly };
+    replace(state, move |state, services| {
+        services.resource_files.replace(&state.authenticator, after, state.clock.now())
+    })
+    .await;
+    if after == FilesAfter::TokenOnly {
+        tokio::select! {
+            () = services.changed.notified() => {}
+            () = sleep(torn) => {}
+        }
+        replace(state, |_, services| services.resource_files.finish()).await;
+    }
+}
+
+/// Writes files on a thread that may block.
+async fn replace(
+    state: &Arc<ServerState>,
+    replace: impl FnOnce(&ServerState, &PrincipalServices) -> io::Result<()> + Send + 'static,
+) {
+    let state = state.clone();
+    // A full disk leaves the file as it is until the next attempt.
+    let _ = threads::run(move || match state.principals.as_deref() {
+        Some(services) => replace(&state, services),
+        None => Ok(()),
+    })
+    .await;
 }

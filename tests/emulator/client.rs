@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub const NS: &str = "/n/axlocalstore";
@@ -222,7 +222,7 @@ impl<'a> Request<'a> {
 }
 
 /// Reads the response to a request of this method, after any `100 Continue`.
-pub async fn read_reply(stream: &mut TcpStream, method: &str) -> io::Result<Reply> {
+pub async fn read_reply(stream: &mut (impl AsyncRead + Unpin), method: &str) -> io::Result<Reply> {
     loop {
         let reply = read_one(stream, method).await?;
         if reply.status != 100 {
@@ -232,7 +232,7 @@ pub async fn read_reply(stream: &mut TcpStream, method: &str) -> io::Result<Repl
 }
 
 /// Reads one response, which may be `100 Continue`.
-pub async fn read_one(stream: &mut TcpStream, method: &str) -> io::Result<Reply> {
+pub async fn read_one(stream: &mut (impl AsyncRead + Unpin), method: &str) -> io::Result<Reply> {
     let early = || io::Error::from(io::ErrorKind::UnexpectedEof);
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {

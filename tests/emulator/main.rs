@@ -14,3 +14,4 @@ mod local;
 mod multipart;
 mod objects;
 mod policy;
+mod principals;
