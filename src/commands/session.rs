@@ -14,6 +14,7 @@ use super::block_on_until_signal;
 use crate::auth::environment::Environment;
 use crate::auth::profile::Identity;
 use crate::auth::session::report::{self, ReportFormat};
+use crate::auth::session::transport::AuthTransport;
 use crate::cli::{SessionAction, SessionCommand};
 use crate::net::Transport;
 use crate::term::progress::Reporter;
@@ -38,7 +39,13 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
             } else {
                 (ReportFormat::Text, printable::text)
             };
-            let report = report::show(&identity, SystemTime::now(), format);
+            let network = command.service.network;
+            let transport = || {
+                let transport = Arc::new(Transport::new(&network, REFRESH_STALL)?);
+                Ok(Arc::new(SessionTransport::new(transport)?) as Arc<dyn AuthTransport>)
+            };
+            let show = report::show(identity, transport, SystemTime::now(), format);
+            let report = block_on_until_signal(async { Ok(show.await) })?;
             startup_fds::print_result(&format!("{}\n", escape(&report.text)));
             report.error.map_or(Ok(()), Err)
         }

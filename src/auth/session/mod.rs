@@ -26,40 +26,31 @@ mod key_and_token;
 mod refresh;
 mod refresher;
 pub mod report;
+mod start;
 mod state;
 mod token_file;
 pub mod transport;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use self::credential_files::FileSnapshot;
-use self::issue::{IssueContext, IssueError, Issuer, Outlook, Stage, StartClock};
 pub use self::key_and_token::DelegationToken;
-use self::key_and_token::KeyAndToken;
-use self::state::{
-    LastRead, ProbeRequest, ReadMode, RejectedKeys, SessionState, SharedState, credentials, now,
-    since_1970, token_info, wrong_fingerprint,
-};
+use self::start::renewal;
+use self::state::{ProbeRequest, ReadMode, SharedState, since_1970};
 use self::transport::AuthTransport;
 use super::options::AuthMode;
-use super::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
+use super::profile::Identity;
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::key::Key;
-use proto::retry::backoff;
 use proto::sign::KeyId;
 use proto::token_lifecycle::{
-    NotThisToken, On401, RefreshPolicy, Renewal, SignedAttempt, SigningRequest, TokenDecision,
-    TokenEvent, TokenLifecycle, TokenName,
+    NotThisToken, On401, RefreshPolicy, SignedAttempt, SigningRequest, TokenDecision, TokenEvent,
+    TokenName,
 };
 
-/// At the start, files that another process may be writing are read up to 4 times, 100 ms apart.
-const FILE_READ_ATTEMPTS: u32 = 4;
-const FILE_READ_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a transfer waits for a token that outlives it before it uses the current one.
 const REFRESH_WAIT: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
@@ -115,118 +106,9 @@ impl Session {
     /// if the service that issues the tokens refuses, or does not answer for `retry_for`. An expired
     /// token in a file is no error here: the local clock may be wrong.
     pub async fn start(identity: Identity, config: RefreshConfig) -> Result<Session, Error> {
-        let session = match Issuer::of(&identity) {
-            None => Session::open(identity)?,
-            Some(issuer) => Session::issue_first(identity, issuer, &config).await?,
-        };
+        let session = Session::begin(identity, &config).await?;
         session.start_background_refresh(config);
         Ok(session)
-    }
-
-    /// Reads key and token of a mode that has them in files, and checks that they belong together.
-    /// Fails if a file cannot be read or parsed.
-    pub fn open(identity: Identity) -> Result<Session, Error> {
-        let Some(object_storage) = identity.object_storage.clone() else {
-            return Err(Error::usage("no region names the Object Storage service")
-                .with_hint("give --region, OCI_CLI_REGION or --endpoint"));
-        };
-        let snapshot = FileSnapshot::of(&identity);
-        let pair = read_stable(&identity)?;
-        Ok(Session::of(SessionParts { identity, object_storage, issuer: None, snapshot, pair }))
-    }
-
-    /// Has the first token issued, repeatedly for up to `retry_for` if the service is out of order.
-    async fn issue_first(
-        identity: Identity,
-        issuer: Issuer,
-        config: &RefreshConfig,
-    ) -> Result<Session, Error> {
-        if identity.no_refresh {
-            let mode = identity.credentials.mode().name();
-            let message = format!("--no-refresh: the token of {mode} is in no file");
-            return Err(Error::usage(message)
-                .with_hint("leave the option out: a service issues the token of this mode"));
-        }
-        let clock = StartClock::new();
-        let context = IssueContext {
-            transport: config.transport.as_ref(),
-            clock: &clock,
-            stage: Stage::Start,
-            tenancy: None,
-        };
-        let started_at = tokio::time::Instant::now();
-        let mut failures = 0;
-        let (pair, object_storage) = loop {
-            let attempt = async {
-                let object_storage = match &identity.object_storage {
-                    Some(object_storage) => object_storage.clone(),
-                    None => issuer.object_storage(context, &identity).await?,
-                };
-                Ok::<_, IssueError>((issuer.issue(context).await?, object_storage))
-            };
-            let error = match attempt.await {
-                Ok(result) => break result,
-                Err(IssueError { error, outlook: Outlook::NeedsChange }) => return Err(error),
-                Err(IssueError { error, outlook: Outlook::MaySucceed }) => error,
-            };
-            let again = backoff(failures, fastrand::f64(), None);
-            if started_at.elapsed() + again > config.retry_for {
-                return Err(error);
-            }
-            let why = error.message;
-            (config.notify)(TokenEvent::RefreshFailed { why, again, first: failures == 0 });
-            failures += 1;
-            tokio::time::sleep(again).await;
-        };
-        let snapshot = FileSnapshot::of(&identity);
-        // Adds what is read from a file besides, such as a delegation token.
-        let pair = credential_files::read(&identity, Some(&pair)).map_err(|error| error.error)?;
-        let issuer = Some(issuer);
-        let parts = SessionParts { identity, object_storage, issuer, snapshot, pair };
-        let session = Session::of(parts);
-        if let Some(date) = clock.server_date() {
-            let shared = &session.shared;
-            shared.on_server_date(&mut shared.state(), date);
-        }
-        Ok(session)
-    }
-
-    fn of(parts: SessionParts) -> Session {
-        let SessionParts { identity, object_storage, issuer, snapshot, pair } = parts;
-        let started_at = Instant::now();
-        let now = now(started_at);
-        // Without a refresher, waiting cannot bring a new token.
-        let policy = RefreshPolicy {
-            refresh_before: identity.refresh_before,
-            renewal: Renewal::FilesOnly,
-            can_query_time: false,
-            retry_for: Duration::ZERO,
-        };
-        let mut lifecycle = TokenLifecycle::new(now, policy, token_info(&pair, 1));
-        if let Some(message) = wrong_fingerprint(&identity, &pair.key) {
-            lifecycle.emit(TokenEvent::Fingerprint { what: message });
-        }
-        let state = SessionState {
-            credentials: Arc::new(credentials(&pair, 1)),
-            keys: Arc::new(pair),
-            lifecycle,
-            last_read: LastRead { snapshot, stable: false },
-            rejected_keys: RejectedKeys::default(),
-            unreadable: None,
-            issue_error: None,
-            probe_request: ProbeRequest { method: "GET", target: "/n".to_owned() },
-        };
-        let shared = SharedState {
-            identity,
-            object_storage,
-            issuer,
-            started_at,
-            state: Mutex::new(state),
-            changed: Notify::new(),
-            refresher_wake: Notify::new(),
-            notify: OnceLock::new(),
-        };
-        Session { shared: Arc::new(shared), refresher: OnceLock::new() }
     }
 
     /// How requests are authenticated.
@@ -378,16 +260,6 @@ impl Session {
     }
 }
 
-/// What a session begins with.
-struct SessionParts {
-    identity: Identity,
-    object_storage: ObjectStorage,
-    issuer: Option<Issuer>,
-    /// Taken before the files were read.
-    snapshot: FileSnapshot,
-    pair: KeyAndToken,
-}
-
 /// How the texts of events name the token of a mode.
 pub fn token_name(mode: AuthMode) -> TokenName {
     match mode {
@@ -396,39 +268,6 @@ pub fn token_name(mode: AuthMode) -> TokenName {
         AuthMode::ResourcePrincipal => TokenName::Resource,
         AuthMode::OkeWorkloadIdentity => TokenName::Workload,
         AuthMode::TokenExchange => TokenName::Exchanged,
-    }
-}
-
-/// What replaces the token of an identity, besides its files.
-fn renewal(identity: &Identity) -> Renewal {
-    match &identity.credentials {
-        CredentialSource::ApiKey { .. } => Renewal::FilesOnly,
-        CredentialSource::SecurityToken { .. } => {
-            let can_refresh = !identity.no_refresh && identity.auth.is_some();
-            if can_refresh { Renewal::Refresh } else { Renewal::FilesOnly }
-        }
-        CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey { token, .. }) => {
-            match token {
-                TextOrFile::Text { .. } => Renewal::Never,
-                TextOrFile::File(_) => Renewal::FilesOnly,
-            }
-        }
-        _ => Renewal::Issue,
-    }
-}
-
-/// Reads the files; repeats reads that may fail because another process is writing a file.
-fn read_stable(identity: &Identity) -> Result<KeyAndToken, Error> {
-    let mut attempt = 1;
-    loop {
-        match credential_files::read(identity, None) {
-            Ok(pair) => return Ok(pair),
-            Err(error) if error.transient && attempt < FILE_READ_ATTEMPTS => {
-                std::thread::sleep(FILE_READ_INTERVAL);
-                attempt += 1;
-            }
-            Err(error) => return Err(error.error),
-        }
     }
 }
 

@@ -227,7 +227,7 @@ fn a_file_that_is_half_written_at_the_start_is_read_again() {
     let writer = std::thread::spawn({
         let text = text.clone();
         move || {
-            std::thread::sleep(FILE_READ_INTERVAL / 2);
+            std::thread::sleep(super::start::FILE_READ_INTERVAL / 2);
             fs::write(path, text).unwrap();
         }
     });

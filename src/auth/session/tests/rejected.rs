@@ -1,5 +1,7 @@
 //! A rejected token is not adopted again, although the file holds it and its successor is rejected.
 
+use tokio::sync::Notify;
+
 use super::super::transport::{AuthRequest, AuthResponse, Exchange};
 use super::*;
 

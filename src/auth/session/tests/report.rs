@@ -5,7 +5,10 @@ use super::super::transport::{AuthRequest, AuthResponse, Exchange};
 use super::*;
 
 fn show(home: &Home, format: ReportFormat) -> SessionReport {
-    report::show(&home.identity(&[]), SystemTime::now(), format)
+    let identity = home.identity(&[]);
+    let transport = || Err(Error::usage("a report of files needs no network"));
+    let show = report::show(identity, transport, SystemTime::now(), format);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(show)
 }
 
 #[test]
