@@ -44,6 +44,11 @@ impl FileSnapshot {
         FileSnapshot(watched(&identity.credentials).into_iter().map(stamp).collect())
     }
 
+    /// Whether the credentials are in no file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether all files were last changed more than 2 s before `now`, so that the next change gets
     /// another modification time.
     pub(super) fn is_stable(&self, now: SystemTime) -> bool {

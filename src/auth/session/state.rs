@@ -156,6 +156,9 @@ impl SharedState {
     /// Reads the files and adopts what they hold, if it is better than the current credentials.
     pub(super) fn read_files(&self, state: &mut SessionState, mode: ReadMode) {
         let snapshot = FileSnapshot::of(&self.identity);
+        if snapshot.is_empty() {
+            return;
+        }
         let unchanged = snapshot == state.last_read.snapshot;
         let readable = state.unreadable.is_none();
         if unchanged && state.last_read.stable && readable && mode == ReadMode::IfChanged {

@@ -206,6 +206,8 @@ impl IssueContext<'_> {
         route: Route,
         call: AuthCall,
     ) -> Result<AuthReply, ExchangeError> {
+        // A service of the host or of the cluster may have another clock than the public services.
+        let has_their_clock = route == Route::Service;
         let request = AuthRequest { endpoint: endpoint.clone(), route, call };
         let exchange = self.transport.exchange(request);
         let response = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.map_err(|_| {
@@ -213,7 +215,7 @@ impl IssueContext<'_> {
             let message = format!("{}: no answer within {seconds} s", endpoint.authority);
             ExchangeError { kind: ExchangeFailure::Broken, message }
         })??;
-        if let Some(date) = response.date {
+        if let Some(date) = response.date.filter(|_| has_their_clock) {
             self.clock.on_server_date(date);
         }
         Ok(response.reply)
