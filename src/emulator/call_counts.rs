@@ -3,7 +3,7 @@
 //! Owns the counters; knows no request but its operation. Invariant: every request that names an
 //! operation adds 1 to exactly one kind.
 
-use super::route::Operation;
+use super::operation::Operation;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

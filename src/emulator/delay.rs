@@ -3,7 +3,7 @@
 //! Knows operations and part numbers, and nothing of the work. Invariant: a delayed request is
 //! handled exactly once, and the request that releases it is answered only after that.
 
-use super::route::Operation;
+use super::operation::Operation;
 use hyper::StatusCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;

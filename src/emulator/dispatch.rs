@@ -12,8 +12,9 @@ use super::connection::ConnectionControl;
 use super::context::{ConnectionAborted, Port, RequestContext, ServerState, declared_length};
 use super::fault::Fault;
 use super::log::LogEntry;
+use super::operation::Operation;
 use super::response::{ErrorResponse, HandlerError, Response, respond};
-use super::route::{self, Operation, Target};
+use super::route::{self, Target};
 use super::signature::SignedHead;
 use super::{
     auth_handlers, buckets, control, instance_handlers, multipart, objects, principal_handlers,

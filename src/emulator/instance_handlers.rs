@@ -6,8 +6,8 @@
 use super::auth::{PrincipalKind, PrincipalSubject};
 use super::context::{RequestContext, ServerState, blocking};
 use super::instance::{InstanceOptions, verify_request};
+use super::operation::Operation;
 use super::response::{ErrorResponse, HandlerError, Payload, Response, respond};
-use super::route::Operation;
 use super::state_dir::{COMPARTMENT, INSTANCE};
 use hyper::HeaderMap;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@
 
 use super::auth::{KeyKind, PrincipalKind};
 use super::fault::Fault;
-use super::route::Operation;
+use super::operation::Operation;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::fs::File;

@@ -6,8 +6,9 @@
 //! of a bucket.
 
 use super::conditions::WriteRestrictions;
+use super::operation::Operation;
 use super::response::ErrorResponse;
-use super::route::{Operation, Target};
+use super::route::Target;
 use super::state_dir::NAMESPACE;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,13 +3,13 @@
 //! Owns the server's state and the task of the listener; knows nothing of what a request does.
 //! Invariant: `stop` returns only when no connection is open and the temporary files are removed.
 
-use super::auth::{Authenticator, PrincipalKind, RefreshMode, TokenPolicy};
+use super::auth::{Authenticator, RefreshMode, TokenPolicy};
 use super::call_counts::{CallCounters, CallCounts};
 use super::clock::{self, Clock};
 use super::context::{Port, ServerState};
 use super::delay::DelayedRequests;
 use super::fault::{FaultInjector, FaultPlan};
-use super::instance::{InstanceOptions, MetadataService, Rotation};
+use super::instance::MetadataService;
 use super::log::{Log, Record};
 use super::plain_files::PlainFileStore;
 use super::policy::{BucketProtection, PermissionSet, Policy};
@@ -17,16 +17,16 @@ use super::principals::PrincipalServices;
 use super::principals::env_files::Places;
 use super::run_dir::RunDir;
 use super::server_options::{ServerOptions, StorageLayout};
-use super::signature::PublicKey;
 use super::spurious::SpuriousCounts;
 use super::state_dir::{self, StateDir};
 use super::store::ObjectStore;
 use super::store::durable::DurableStore;
 use super::store::uploads::UploadRegistry;
 use super::{listener, rotation, threads, tls};
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -95,7 +95,7 @@ fn open(options: ServerOptions) -> io::Result<Opened> {
     let clock = Clock::with_offset(options.clock_offset);
     let (path, run_dir) = match options.layout {
         StorageLayout::Durable => {
-            fs::create_dir_all(&options.dir)?;
+            state_dir::create_private(&options.dir)?;
             (options.dir.clone(), None)
         }
         StorageLayout::PlainFiles => {
@@ -117,15 +117,15 @@ fn open(options: ServerOptions) -> io::Result<Opened> {
     state_dir.write_ca(&ca)?;
     let log_file = if options.log_file {
         let path = state_dir.path().join("requests.jsonl");
-        Some(OpenOptions::new().create(true).append(true).open(path)?)
+        Some(OpenOptions::new().create(true).append(true).mode(0o600).open(path)?)
     } else {
         None
     };
     let token_policy = TokenPolicy {
         token: options.token_ttl,
         principal: options.principal_token_ttl,
-        delegation: Duration::from_secs(options.instance.delegation_life),
-        delegation_grace: Duration::from_secs(options.instance.delegation_grace),
+        delegation: options.instance.delegation_life(),
+        delegation_grace: options.instance.delegation_grace(),
         session: options.session,
         refresh: options.refresh,
         grace: options.grace,
@@ -204,23 +204,13 @@ impl Server {
         self.state_dir.token()
     }
 
-    /// The file with the current delegation token.
-    pub fn delegation_token_path(&self) -> PathBuf {
-        self.state_dir.delegation_token()
-    }
-
-    /// `URL/opc/v2`, the base of the metadata service.
-    pub fn metadata_url(&self) -> String {
-        format!("{}/opc/v2", self.url())
-    }
-
     /// The certificate that clients of `https_url` must trust, as PEM.
     pub fn ca_path(&self) -> PathBuf {
         self.state_dir.ca()
     }
 }
 
-/// What the other part of `Server` needs.
+/// What the other parts of `Server` need.
 impl Server {
     pub(super) fn places(&self) -> Option<&Places> {
         self.places.as_ref()
@@ -228,6 +218,10 @@ impl Server {
 
     pub(super) fn principals(&self) -> Option<&PrincipalServices> {
         self.state.principals.as_deref()
+    }
+
+    pub(super) fn metadata(&self) -> &MetadataService {
+        &self.state.metadata
     }
 
     pub(super) fn authenticator(&self) -> &Authenticator {
@@ -358,40 +352,6 @@ impl Server {
     /// Replaces the key file by a new key, then does what `log_in` does.
     pub fn log_in_with_new_key(&self) -> io::Result<String> {
         self.state.authenticator.log_in_with_new_key(self.state.clock.now())
-    }
-
-    /// Replaces certificate and key of the instance. Blocks while a key is generated; fails if it
-    /// cannot be.
-    pub fn rotate_certificate(&self, rotation: Rotation) -> io::Result<()> {
-        self.state.metadata.rotate(rotation, self.state.clock.now())
-    }
-
-    /// Changes the instance for certificates issued and texts read from now on. The lives of
-    /// delegation tokens do not change.
-    pub fn set_instance(&self, change: impl FnOnce(&mut InstanceOptions)) {
-        self.state.metadata.set_options(change);
-    }
-
-    /// Replaces the delegation token in its file and returns it; the one before is accepted until
-    /// the grace is over. Fails if the file cannot be written.
-    pub fn rotate_delegation_token(&self) -> io::Result<String> {
-        self.state.authenticator.rotate_delegation(self.state.clock.now())
-    }
-
-    /// Refuses the delegation token in the file from now on.
-    pub fn revoke_delegation_token(&self) {
-        self.state.authenticator.revoke_delegation(self.state.clock.now());
-    }
-
-    /// Issues the token of a principal for an RSA public key, given as PEM or as its base64. Fails if
-    /// the key cannot be parsed.
-    pub fn issue_principal_token(
-        &self,
-        kind: PrincipalKind,
-        public_key: &str,
-    ) -> io::Result<String> {
-        let key = PublicKey::from_text(public_key).ok_or(io::ErrorKind::InvalidInput)?;
-        self.state.authenticator.issue_principal(kind, &key, self.state.clock.now())
     }
 
     /// Stops accepting, waits up to 500 ms for open connections, and removes temporary files.

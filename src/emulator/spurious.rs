@@ -39,7 +39,7 @@ fn shows_the_bucket(record: &Record) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::log::Log;
-    use super::super::route::Operation::{self, *};
+    use super::super::operation::Operation::{self, *};
     use super::*;
     use std::sync::Arc;
 

@@ -8,11 +8,12 @@ use super::signature::PublicKey;
 use super::token::Issuer;
 use md5::Digest;
 use rsa::Generate;
+use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -32,11 +33,27 @@ pub const RESOURCE: &str = "ocid1.fnfunc.oc1.local-test-1.aaaaaaaalocalstorefunc
 pub const WORKLOAD: &str = "ocid1.workload.oc1.local-test-1.aaaaaaaalocalstorepod";
 /// The profile that holds the session token.
 pub const SESSION: &str = "SESSION";
+/// The file with the key that signs tokens.
+const ISSUER_KEY: &str = "issuer.key";
+/// The file with the delegation token.
+pub const DELEGATION_TOKEN: &str = "delegation_token";
 /// The region in the config file. No such region exists, so a client that ignores `--endpoint`
 /// reaches no server.
 pub const REGION: &str = "local-test-1";
 
-/// The paths of a state state_dir.
+/// Creates a folder that only its owner can enter, with the folders above it. One that exists gets
+/// the same mode if it is empty or an earlier server used it; any other keeps its own. Fails if the
+/// system refuses to create it.
+pub fn create_private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    if dir.join(ISSUER_KEY).exists() || fs::read_dir(dir)?.next().is_none() {
+        // Its secrets have mode 0600, so a folder of another owner can be used.
+        let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
+    }
+    Ok(())
+}
+
+/// The paths of a state folder.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     dir: PathBuf,
@@ -63,11 +80,11 @@ impl StateDir {
     pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
-    pub fn delegation_token(&self) -> PathBuf {
-        self.dir.join("delegation_token")
+    fn delegation_token(&self) -> PathBuf {
+        self.dir.join(DELEGATION_TOKEN)
     }
     fn issuer(&self) -> PathBuf {
-        self.dir.join("issuer.key")
+        self.dir.join(ISSUER_KEY)
     }
 
     /// The issuer of tokens: the one in the folder, whose tokens stay valid, or a new one. Fails if
@@ -164,6 +181,18 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// The private key in PKCS#1, as PEM. Fails if it cannot be encoded.
+    pub fn pkcs1_pem(&self) -> io::Result<String> {
+        let key = rsa::PrivateKey::from_pkcs8_pem(&self.pem).map_err(invalid)?;
+        Ok(key.to_pkcs1_pem(LineEnding::LF).map_err(invalid)?.to_string())
+    }
+
+    /// The SubjectPublicKeyInfo in DER. Fails if it cannot be encoded.
+    pub fn public_der(&self) -> io::Result<Vec<u8>> {
+        let key = rsa::PrivateKey::from_pkcs8_pem(&self.pem).map_err(invalid)?;
+        Ok(key.to_public_key().to_public_key_der().map_err(invalid)?.into_vec())
+    }
+
     /// The private key in PKCS#8, as PEM.
     pub fn pem(&self) -> &str {
         &self.pem
@@ -232,6 +261,26 @@ mod tests {
         }
         assert_eq!(state_dir.load_key().unwrap().fingerprint, key.fingerprint);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5);
+    }
+
+    #[test]
+    fn a_new_folder_is_private_and_a_folder_with_other_content_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
+        let new = dir.path().join("a/b");
+        create_private(&new).unwrap();
+        assert_eq!(mode(&new), 0o700);
+        open(&new).unwrap();
+        create_private(&new).unwrap();
+        assert_eq!(mode(&new), 0o700);
+        fs::write(new.join("mine"), "").unwrap();
+        open(&new).unwrap();
+        create_private(&new).unwrap();
+        assert_eq!(mode(&new), 0o755);
+        StateDir::new(&new).unwrap().load_issuer().unwrap();
+        create_private(&new).unwrap();
+        assert_eq!(mode(&new), 0o700);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! the order in which parts arrive does not change which of them meet it.
 
 use super::{Fault, FaultPlan, Trigger};
-use crate::route::Operation;
+use crate::operation::Operation;
 use std::collections::HashMap;
 
 /// A fault plan with the counters of its requests.

@@ -16,7 +16,7 @@
 
 mod injector;
 
-use super::route::Operation;
+use super::operation::Operation;
 use serde::{Deserialize, Serialize};
 
 pub use injector::FaultInjector;

@@ -255,7 +255,7 @@ fn unknown_fields_and_line_ends_in_the_body_are_accepted_and_other_texts_are_400
 fn a_leaf_of_the_server_chains_to_its_root_by_the_intermediate_only() {
     let now = SystemTime::now();
     let authority = CertificateAuthority::generate(now).unwrap();
-    let key = super::super::leaf_keys::key(0).unwrap();
+    let key = super::super::super::key_pool::key(0).unwrap().public_der().unwrap();
     for shape in [
         super::super::SubjectShape::SingleValued,
         super::super::SubjectShape::MultiValued,
@@ -263,7 +263,7 @@ fn a_leaf_of_the_server_chains_to_its_root_by_the_intermediate_only() {
     ] {
         let subject = shape.subject("ocid1.tenancy.oc1..x");
         let life = Duration::from_secs(100);
-        let leaf = authority.issue(&subject, &key.public, now - life, now + life).unwrap();
+        let leaf = authority.issue(&subject, &key, now - life, now + life).unwrap();
         let leaf = CertificateDer::from(leaf);
         let certificate = EndEntityCert::try_from(&leaf).unwrap();
         let found = subject::tenancy(&in_sequence(certificate.subject()));

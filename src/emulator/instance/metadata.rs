@@ -4,14 +4,14 @@
 //! Owns the choice of the pair; knows no HTTP. Invariant: certificate and key belong together
 //! unless a replacement is torn, which a number of reads ends, or happens between two reads.
 
-use super::super::state_dir::{OTHER_TENANCY, TENANCY};
+use super::super::key_pool;
+use super::super::state_dir::{ApiKey, OTHER_TENANCY, TENANCY};
 use super::authority::{CertificateAuthority, TrustedIssuer};
-use super::leaf_keys::{self, LeafKey};
-use super::options::{InstanceOptions, KeyEncoding, MAX_LIFE};
+use super::options::{InstanceOptions, KeyEncoding};
 use pem::{EncodeConfig, LineEnding, Pem};
 use serde::Deserialize;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long before its issue a certificate is valid from.
@@ -70,7 +70,7 @@ struct MetadataState {
     /// The pair in force; made at the first read, since its key takes time to generate.
     leaf: Option<Leaf>,
     /// The key before the last replacement.
-    previous: Option<Arc<LeafKey>>,
+    previous: Option<ApiKey>,
     tenancy: LeafTenancy,
     /// Reads of `key.pem` that return the previous key.
     torn_reads: u64,
@@ -84,7 +84,7 @@ struct MetadataState {
 
 struct Leaf {
     certificate: Vec<u8>,
-    key: Arc<LeafKey>,
+    key: ApiKey,
     /// The time outside of which the leaf is replaced.
     in_use: std::ops::Range<SystemTime>,
 }
@@ -116,9 +116,11 @@ impl MetadataService {
         self.state().options.clone()
     }
 
-    /// Changes the options, for certificates issued and texts read from now on.
-    pub fn set_options(&self, change: impl FnOnce(&mut InstanceOptions)) {
-        change(&mut self.state().options);
+    /// Changes the options, for certificates issued and texts read from now on, and returns them.
+    pub fn set_options(&self, change: impl FnOnce(&mut InstanceOptions)) -> InstanceOptions {
+        let mut state = self.state();
+        change(&mut state.options);
+        state.options.clone()
     }
 
     /// The root that the certificates chain to.
@@ -170,10 +172,10 @@ impl MetadataService {
             None => current,
         };
         let text = match state.options.key_encoding {
-            KeyEncoding::Pkcs1 => &key.pkcs1,
-            KeyEncoding::Pkcs8 => &key.pkcs8,
+            KeyEncoding::Pkcs1 => key.pkcs1_pem()?,
+            KeyEncoding::Pkcs8 => key.pem().to_owned(),
         };
-        Ok(with_line_end(text, &state.options))
+        Ok(with_line_end(&text, &state.options))
     }
 
     /// The text of `intermediate.pem`.
@@ -206,12 +208,13 @@ impl MetadataService {
     }
 
     fn issue(&self, state: &mut MetadataState, now: SystemTime) -> io::Result<Leaf> {
-        let key = leaf_keys::key(state.next_key)?;
+        let key = key_pool::key(state.next_key)?;
         state.next_key += 1;
-        let life = Duration::from_secs(state.options.certificate_life.clamp(1, MAX_LIFE));
+        let life = state.options.certificate_life();
         let not_before = now.checked_sub(BACKDATED).unwrap_or(UNIX_EPOCH);
         let subject = state.options.subject.subject(state.tenancy.ocid());
-        let certificate = self.authority.issue(&subject, &key.public, not_before, now + life)?;
+        let certificate =
+            self.authority.issue(&subject, &key.public_der()?, not_before, now + life)?;
         Ok(Leaf { certificate, key, in_use: not_before..now + life / 2 })
     }
 }

@@ -2,15 +2,13 @@
 //! gives it a token for that certificate.
 //!
 //! `certificate` writes DER, `subject` the names in it, `authority` issues and checks chains,
-//! `leaf_keys` holds the keys of leaves, `metadata` decides which pair the metadata service serves,
-//! `federation` checks a request for a token; `super::instance_handlers` speaks HTTP. Invariant: everything is
-//! signed by an authority that lives as long as the server, so a certificate of one server is
-//! refused by every other.
+//! `metadata` decides which pair the metadata service serves, `federation` checks a request for a
+//! token; `super::instance_handlers` speaks HTTP. Invariant: everything is signed by an authority
+//! that lives as long as the server, so a certificate of one server is refused by every other.
 
 mod authority;
 mod certificate;
 mod federation;
-mod leaf_keys;
 mod metadata;
 mod options;
 mod subject;

@@ -6,6 +6,7 @@
 use super::super::state_dir::REGION;
 use super::subject::SubjectShape;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// The encoding of `key.pem`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -47,9 +48,24 @@ pub struct InstanceOptions {
 }
 
 /// The longest life in seconds: ten years.
-pub const MAX_LIFE: u64 = 10 * 365 * 86_400;
+const MAX_LIFE: u64 = 10 * 365 * 86_400;
 
 impl InstanceOptions {
+    /// The life of a certificate, at least a second.
+    pub fn certificate_life(&self) -> Duration {
+        Duration::from_secs(self.certificate_life.clamp(1, MAX_LIFE))
+    }
+
+    /// The life of a delegation token, at least a second.
+    pub fn delegation_life(&self) -> Duration {
+        Duration::from_secs(self.delegation_life.clamp(1, MAX_LIFE))
+    }
+
+    /// How long a delegation token is accepted after it was replaced.
+    pub fn delegation_grace(&self) -> Duration {
+        Duration::from_secs(self.delegation_grace.min(MAX_LIFE))
+    }
+
     /// Checks durations and counts; fails with the name of a field that is out of its range.
     pub fn check(&self) -> Result<(), String> {
         let lives = [

@@ -7,7 +7,6 @@
 
 pub mod env_files;
 pub mod identity_domain;
-mod key_pool;
 pub mod oke;
 pub mod outside_jwt;
 pub mod resource_exchange;
@@ -16,6 +15,7 @@ pub mod resource_files;
 mod vectors;
 
 use super::auth::{Authenticator, ResourceIdentity};
+use super::key_pool;
 use super::state_dir::{self, ApiKey};
 use env_files::create_private_dir;
 use identity_domain::IdentityDomain;

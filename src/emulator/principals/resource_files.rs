@@ -5,8 +5,8 @@
 //! files hold, and each file has mode 0600.
 
 use super::super::auth::{Authenticator, PrincipalKind};
+use super::super::key_pool;
 use super::super::state_dir::{self, ApiKey};
-use super::key_pool;
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::der::SecretDocument;
 use pkcs8::der::pem::LineEnding;

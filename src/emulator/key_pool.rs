@@ -3,7 +3,7 @@
 //!
 //! Knows no file and no principal. Invariant: two keys that follow each other differ.
 
-use super::super::state_dir::ApiKey;
+use super::state_dir::ApiKey;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
