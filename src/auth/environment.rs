@@ -19,14 +19,23 @@ use super::options::Setting;
 use proto::error::Error;
 
 /// The variables whose values are paths. `path` reads them; they need not be UTF-8.
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 11] = [
     "OCI_CLI_CONFIG_FILE",
     "OCI_CONFIG_FILE",
     "OCI_CLI_RC_FILE",
     "OCI_CLI_KEY_FILE",
     "OCI_CLI_SECURITY_TOKEN_FILE",
     "OCI_CLI_CERT_BUNDLE",
+    "OCI_CLI_DELEGATION_TOKEN_FILE",
+    "OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH",
+    "OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH",
+    "OCIPIPE_EXCHANGE_JWT_FILE",
+    "OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE",
 ];
+
+/// How the names of the variables begin that are ocipipe's own or of OCI, and those of Kubernetes
+/// that it reads.
+const RELEVANT: [&str; 3] = ["OCI_", "OCIPIPE_", "KUBERNETES_SERVICE_"];
 
 /// The inherited environment.
 #[derive(Clone, Default)]
@@ -81,9 +90,9 @@ impl Environment {
         self.raw(name).filter(|value| !value.is_empty()).map(|path| self.expand(path))
     }
 
-    /// Fails if a variable of OCI or ocipipe is not UTF-8, except for paths.
+    /// Fails if a variable of OCI, ocipipe or Kubernetes is not UTF-8, except for paths.
     pub fn check(&self) -> Result<(), Error> {
-        let relevant = |name: &str| name.starts_with("OCI_") || name.starts_with("OCIPIPE_");
+        let relevant = |name: &str| RELEVANT.iter().any(|start| name.starts_with(start));
         let invalid = self.vars.iter().filter(|(name, value)| {
             relevant(name) && !PATHS.contains(&name.as_str()) && value.to_str().is_none()
         });
@@ -175,6 +184,8 @@ impl std::fmt::Debug for Environment {
 pub struct Defaults {
     /// The options that the file sets, and the keys that set them.
     pub origins: BTreeMap<String, String>,
+    /// Whether the file has a section for the profile.
+    pub has_profile: bool,
     /// The proxy in the file's settings.
     pub proxy: Option<Setting>,
     /// Warnings to print at the start.

@@ -61,6 +61,11 @@ impl AuthMode {
         matches!(self, AuthMode::InstancePrincipal | AuthMode::InstanceOboUser)
     }
 
+    /// Whether the credentials come from the host or a service, so that no config file has to exist.
+    pub fn needs_no_config_file(self) -> bool {
+        !matches!(self, AuthMode::ApiKey | AuthMode::SecurityToken)
+    }
+
     /// Parses the spelling of `--auth` and `OCI_CLI_AUTH`. Fails for a mode that does not exist, and
     /// for `pkcs11`, which needs a library of the device.
     pub fn parse(text: &str) -> Result<AuthMode, Error> {
@@ -114,18 +119,37 @@ pub struct NetworkOptions {
     pub no_proxy: Option<Setting>,
 }
 
+/// What a token exchange needs, not yet parsed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExchangeOptions {
+    /// The URL of the identity domain.
+    pub url: Option<Setting>,
+    pub jwt_file: Option<PathBuf>,
+    pub client_id: Option<Setting>,
+    pub client_secret_file: Option<PathBuf>,
+    /// The first of these options on the command line.
+    pub on_command_line: Option<&'static str>,
+}
+
 /// The account and the endpoint, as far as the command line, the environment and the rc file set
 /// them.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceOptions {
     pub auth: Option<AuthMode>,
     pub profile: Option<Setting>,
+    /// Whether the rc file has a section for the profile.
+    pub profile_in_rc: bool,
     pub config_file: Option<PathBuf>,
     pub region: Option<Setting>,
     /// The URL of Object Storage, not yet parsed.
     pub endpoint: Option<Setting>,
     /// The URL of the auth service, not yet parsed.
     pub auth_endpoint: Option<Setting>,
+    /// The complete URL of the federation call, not yet parsed.
+    pub federation_endpoint: Option<Setting>,
+    pub exchange: ExchangeOptions,
+    /// The header `opc-client-request-id` of each request to Object Storage.
+    pub client_request_id: Option<String>,
     /// Which of the region's host names is used.
     pub host_variant: HostVariant,
     pub network: NetworkOptions,

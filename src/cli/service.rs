@@ -8,7 +8,9 @@
 use std::path::PathBuf;
 
 use super::value;
-use crate::auth::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
+use crate::auth::options::{
+    AuthMode, CertBundle, ExchangeOptions, NetworkOptions, ServiceOptions, Setting,
+};
 use crate::cli::Environment;
 use proto::error::Error;
 use proto::region::HostVariant;
@@ -24,6 +26,12 @@ pub struct RawServiceOptions<'a> {
     pub realm_specific_endpoint: bool,
     pub enable_dual_stack: bool,
     pub auth_endpoint: Option<&'a str>,
+    pub federation_endpoint: Option<&'a str>,
+    pub exchange_url: Option<&'a str>,
+    pub exchange_jwt_file: Option<&'a str>,
+    pub exchange_client_id: Option<&'a str>,
+    pub exchange_client_secret_file: Option<&'a str>,
+    pub opc_client_request_id: Option<&'a str>,
     pub cert_bundle: Option<&'a str>,
     pub proxy: Option<&'a str>,
     pub refresh_before: Option<&'a str>,
@@ -61,19 +69,60 @@ impl RawServiceOptions<'_> {
         Ok(ServiceOptions {
             auth: auth.transpose()?,
             profile: setting("--profile", self.profile, "OCI_CLI_PROFILE"),
+            profile_in_rc: environment.defaults.has_profile,
             config_file: path(environment, self.config_file)
                 .or_else(|| environment.path("OCI_CLI_CONFIG_FILE")),
             region: setting("--region", self.region, "OCI_CLI_REGION"),
             endpoint,
             auth_endpoint: setting("--auth-endpoint", self.auth_endpoint, "OCIPIPE_AUTH_ENDPOINT"),
+            federation_endpoint: setting(
+                "--federation-endpoint",
+                self.federation_endpoint,
+                "OCI_CLI_FEDERATION_ENDPOINT",
+            ),
+            exchange: self.exchange(environment),
             host_variant,
             network: NetworkOptions {
                 cert_bundle: self.bundle(environment),
                 ..self.proxy(environment)?
             },
             warnings: environment.defaults.warnings.clone(),
-            ..self.refresh_options()?
+            ..self.options_of_requests(environment)?
         })
+    }
+
+    /// What a token exchange needs, as far as options and variables have it.
+    fn exchange(&self, environment: &Environment) -> ExchangeOptions {
+        let text = |option: &str, given: Option<&str>, variable: &str| match given {
+            Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
+            None => environment.var(variable).map(|text| Setting::new(text, variable)),
+        };
+        let file = |given: Option<&str>, variable: &str| {
+            path(environment, given).or_else(|| environment.path(variable))
+        };
+        let given = [
+            ("--exchange-url", self.exchange_url),
+            ("--exchange-jwt-file", self.exchange_jwt_file),
+            ("--exchange-client-id", self.exchange_client_id),
+            ("--exchange-client-secret-file", self.exchange_client_secret_file),
+        ];
+        let on_command_line = given.into_iter().find(|(option, given)| {
+            given.is_some() && !environment.defaults.origins.contains_key(*option)
+        });
+        ExchangeOptions {
+            url: text("--exchange-url", self.exchange_url, "OCIPIPE_EXCHANGE_URL"),
+            jwt_file: file(self.exchange_jwt_file, "OCIPIPE_EXCHANGE_JWT_FILE"),
+            client_id: text(
+                "--exchange-client-id",
+                self.exchange_client_id,
+                "OCIPIPE_EXCHANGE_CLIENT_ID",
+            ),
+            client_secret_file: file(
+                self.exchange_client_secret_file,
+                "OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE",
+            ),
+            on_command_line: on_command_line.map(|(option, _)| option),
+        }
     }
 
     /// Which host names of the region are used. Fails if a variable is neither true nor false.
@@ -163,7 +212,7 @@ impl RawServiceOptions<'_> {
         Ok(NetworkOptions { proxy, no_proxy, ..NetworkOptions::default() })
     }
 
-    /// The options with `--local`, where only those on refreshing tokens have an effect. Fails if
+    /// The options with `--local`, where only those on refreshing tokens and tracing have an effect. Fails if
     /// an option of an account or of the network is given; their variables are ignored.
     pub fn local(&self) -> Result<ServiceOptions, Error> {
         let given = [
@@ -176,6 +225,11 @@ impl RawServiceOptions<'_> {
             ("--realm-specific-endpoint", self.realm_specific_endpoint),
             ("--enable-dual-stack", self.enable_dual_stack),
             ("--auth-endpoint", self.auth_endpoint.is_some()),
+            ("--federation-endpoint", self.federation_endpoint.is_some()),
+            ("--exchange-url", self.exchange_url.is_some()),
+            ("--exchange-jwt-file", self.exchange_jwt_file.is_some()),
+            ("--exchange-client-id", self.exchange_client_id.is_some()),
+            ("--exchange-client-secret-file", self.exchange_client_secret_file.is_some()),
             ("--cert-bundle", self.cert_bundle.is_some()),
             ("--proxy", self.proxy.is_some()),
         ];
@@ -183,17 +237,30 @@ impl RawServiceOptions<'_> {
             return Err(Error::usage(format!("--local and {option} contradict each other"))
                 .with_hint("--local uses no account and no service: leave one of them out"));
         }
-        self.refresh_options()
+        self.options_of_requests(&Environment::default())
     }
 
-    /// The options on refreshing tokens. Fails if they contradict each other.
-    fn refresh_options(&self) -> Result<ServiceOptions, Error> {
+    /// The options on refreshing tokens and on tracing. Fails if they contradict each other, or if
+    /// the id of the client cannot be the value of a header.
+    fn options_of_requests(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
         let refresh_before = value::duration("--refresh-before", self.refresh_before)?;
         if refresh_before.is_some() && self.no_refresh {
             return Err(Error::usage("--refresh-before and --no-refresh contradict each other"));
         }
-        let no_refresh = self.no_refresh;
-        Ok(ServiceOptions { refresh_before, no_refresh, ..ServiceOptions::default() })
+        let client_request_id = self.opc_client_request_id.map(str::to_owned);
+        let is_valid =
+            |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
+        if let Some(id) = client_request_id.as_ref().filter(|id| !is_valid(id)) {
+            let option = environment.defaults.origin("--opc-client-request-id");
+            let form = "it has visible ASCII characters and no blank";
+            return Err(value::invalid_value(option, id, form));
+        }
+        Ok(ServiceOptions {
+            refresh_before,
+            no_refresh: self.no_refresh,
+            client_request_id,
+            ..ServiceOptions::default()
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::auth::options::{ServiceOptions, Setting};
+use crate::auth::options::{AuthMode, ServiceOptions, Setting};
 use crate::cli::ServeCommand;
 use crate::platform::signals::Signals;
 use crate::term::stderr::{self, Priority};
@@ -149,7 +149,7 @@ impl LocalStore {
     }
 
     /// The options with which a client reaches the store. Of the given ones, only those on
-    /// refreshing tokens remain.
+    /// refreshing tokens and on tracing remain.
     pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
         ServiceOptions {
             config_file: Some(self.server.config_path()),
@@ -158,6 +158,8 @@ impl LocalStore {
             auth_endpoint: Some(Setting::new(self.server.url(), "--local")),
             refresh_before: given.refresh_before,
             no_refresh: given.no_refresh,
+            auth: Some(AuthMode::SecurityToken),
+            client_request_id: given.client_request_id.clone(),
             ..ServiceOptions::default()
         }
     }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::ini::{DEFAULT, Profiles, Section};
 use crate::auth::environment::Environment;
-use crate::auth::options::ServiceOptions;
+use crate::auth::options::{AuthMode, ServiceOptions};
 use proto::error::Error;
 use proto::region::RegionSources;
 
@@ -31,14 +31,24 @@ const OVERRIDES: [(&str, &str); 5] = [
 ];
 
 /// The config keys with paths that a variable overrides.
-const OVERRIDING_PATHS: [(&str, &str); 2] =
-    [("key_file", "OCI_CLI_KEY_FILE"), ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE")];
+const OVERRIDING_PATHS: [(&str, &str); 3] = [
+    ("key_file", "OCI_CLI_KEY_FILE"),
+    ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE"),
+    ("delegation_token_file", "OCI_CLI_DELEGATION_TOKEN_FILE"),
+];
+
+/// The config keys that are part of a user's credentials.
+const CREDENTIALS: [&str; 5] =
+    ["user", "fingerprint", "key_content", "key_file", "security_token_file"];
 
 /// The values of a profile, after overrides by the environment.
 pub(super) struct ProfileSettings {
     pub profile: String,
     /// The config file; `None` if the environment made it unnecessary.
     pub file: Option<PathBuf>,
+    /// The error for the missing config file, if there is none and the environment does not replace
+    /// it.
+    pub without_file: Option<Error>,
     /// The names of all profiles in the file.
     pub names: Vec<String>,
     /// The overrides from the environment.
@@ -51,8 +61,10 @@ pub(super) struct ProfileSettings {
 }
 
 impl ProfileSettings {
-    /// Reads the profile that the options name. Fails if there is no config file and one is needed,
-    /// if it cannot be read or parsed, or if it lacks the profile.
+    /// Reads the profile that the options name. Fails if the config file is missing and its profile
+    /// or a part of the credentials was named, if it cannot be read or parsed, or if it lacks the
+    /// profile. Modes that need no config file need no profile either, unless it was named. A profile
+    /// that the rc file knows may have all of its settings there.
     pub(super) fn read(
         options: &ServiceOptions,
         environment: &Environment,
@@ -60,6 +72,7 @@ impl ProfileSettings {
         let mut settings = ProfileSettings {
             profile: options.profile.as_ref().map_or(DEFAULT, |profile| &profile.text).to_owned(),
             file: None,
+            without_file: None,
             names: Vec::new(),
             texts: OVERRIDES
                 .iter()
@@ -73,8 +86,10 @@ impl ProfileSettings {
             profile_section: Section::new(),
             all: Section::new(),
         };
+        let needs_file = !options.auth.is_some_and(AuthMode::needs_no_config_file);
+        let named = options.profile.as_ref().filter(|_| !options.profile_in_rc);
         // As in the OCI CLI, a complete environment makes the file unnecessary.
-        if settings.has_api_key() && options.region.is_some() {
+        if needs_file && settings.has_api_key() && options.region.is_some() {
             return Ok(settings);
         }
         let file = match locate(options, environment) {
@@ -83,10 +98,23 @@ impl ProfileSettings {
             Err(_) if options.profile.is_none() && settings.has_credentials() => {
                 return Ok(settings);
             }
-            Err(error) => return Err(error),
+            Err(error) if needs_file && (named.is_some() || settings.has_part_of_credentials()) => {
+                return Err(error);
+            }
+            Err(error) => {
+                if let Some(profile) = named {
+                    let message =
+                        format!("{}, but {} names a profile", error.message, profile.origin);
+                    return Err(Error { message, ..error });
+                }
+                settings.without_file = Some(error);
+                return Ok(settings);
+            }
         };
         let config = load(&file)?;
-        settings.all = config.profile(&settings.profile).ok_or_else(|| {
+        let section = config.profile(&settings.profile);
+        let section = section.or_else(|| (!needs_file && named.is_none()).then(Section::new));
+        settings.all = section.ok_or_else(|| {
             let name = &settings.profile;
             let names = config.names().join(", ");
             let origin =
@@ -114,6 +142,11 @@ impl ProfileSettings {
     /// Whether the environment has everything that a request is signed with.
     fn has_credentials(&self) -> bool {
         self.has_api_key() || self.has_key() && self.paths.contains_key("security_token_file")
+    }
+
+    /// Whether the environment has a part of a user's credentials.
+    fn has_part_of_credentials(&self) -> bool {
+        CREDENTIALS.iter().any(|key| self.texts.contains_key(key) || self.paths.contains_key(key))
     }
 
     fn has_key(&self) -> bool {

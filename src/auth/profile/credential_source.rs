@@ -45,6 +45,16 @@ impl CredentialSource {
         }
     }
 
+    /// Whether the metadata service names the region, so that no setting has to.
+    pub fn knows_its_region(&self) -> bool {
+        matches!(
+            self,
+            CredentialSource::InstancePrincipal(_)
+                | CredentialSource::InstanceOboUser { .. }
+                | CredentialSource::ResourcePrincipal(ResourcePrincipal::OfInstance { .. })
+        )
+    }
+
     /// The files with secrets that a profile or a variable names.
     pub fn secret_files(&self) -> Vec<&Path> {
         let mut files = Vec::new();

@@ -6,6 +6,8 @@
 
 mod config;
 mod credential_source;
+mod detection;
+mod endpoints;
 mod ini;
 mod login;
 mod principal;
@@ -20,13 +22,15 @@ pub use self::credential_source::{
     CredentialSource, InstancePrincipal, KeySource, OkeWorkloadIdentity, PrivateKey, ResourceKey,
     ResourceKeyVersion, ResourcePrincipal, ResourceTokenService, TextOrFile, TokenExchange,
 };
+use self::detection::Detected;
+use self::endpoints::EndpointLookup;
 pub use self::ini::{DEFAULT, ParseError, Profiles, Section};
 use self::login::Login;
-use super::options::{AuthMode, ServiceOptions, Setting};
+use super::options::{AuthMode, ServiceOptions};
 use crate::auth::environment::Environment;
 use proto::endpoint::{Endpoint, ObjectStorage};
 use proto::error::Error;
-use proto::region::{HostVariant, Region, RegionSources};
+use proto::region::{HostVariant, RegionSources};
 
 /// The value that `oci session authenticate --public-key-file-path` writes for the user to replace.
 const PLACEHOLDER: &str = "Update_private_key_path";
@@ -59,6 +63,8 @@ pub struct Identity {
     pub no_refresh: bool,
     /// Warnings for the caller to print.
     pub warnings: Vec<String>,
+    /// Notes for the caller to print.
+    pub notes: Vec<String>,
     login: Login,
 }
 
@@ -68,7 +74,9 @@ impl Identity {
     pub fn resolve(options: &ServiceOptions, environment: &Environment) -> Result<Identity, Error> {
         let settings = config::ProfileSettings::read(options, environment)?;
         let mut login = login(&settings, environment);
-        let credentials = match mode(options, &settings)? {
+        let Detected { mode, note } = detection::detect(options, environment, &settings)?;
+        check_exchange(options, mode)?;
+        let credentials = match mode {
             AuthMode::ApiKey => {
                 let key = private_key(&settings, environment)?;
                 api_key(&settings, key)?
@@ -82,10 +90,9 @@ impl Identity {
             },
             mode => principal::source(mode, options, environment, &settings)?,
         };
-        let endpoints = EndpointLookup::find(options, environment, &settings)?;
-        if endpoints.object_storage.is_none() && !credentials.mode().knows_its_region() {
-            return Err(Error::usage(format!("{settings} has no region"))
-                .with_hint("add region = us-ashburn-1 or the like to it, or give --region"));
+        let endpoints = EndpointLookup::find(mode, options, environment, &settings)?;
+        if endpoints.object_storage.is_none() && !credentials.knows_its_region() {
+            return Err(endpoints::no_region(mode, &settings));
         }
         login.region.clone_from(&endpoints.region);
         let mut warnings = options.warnings.clone();
@@ -115,13 +122,15 @@ impl Identity {
             refresh_before: options.refresh_before,
             no_refresh: options.no_refresh,
             warnings,
+            notes: note.into_iter().collect(),
             login,
         })
     }
 
-    /// The hint that names the command for a new login, as the start of a sentence.
+    /// The hint on how to get valid credentials, as the start of a sentence: the command for a new
+    /// login, or what the mode depends on.
     pub fn login_command(&self) -> String {
-        self.login.hint()
+        login::renewal_hint(&self.credentials).unwrap_or_else(|| self.login.hint())
     }
 }
 
@@ -138,21 +147,16 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The authentication mode: as an option or the profile names it, else by the keys in the profile.
-fn mode(options: &ServiceOptions, settings: &config::ProfileSettings) -> Result<AuthMode, Error> {
-    if let Some(mode) = options.auth {
-        return Ok(mode);
+/// Fails if the command line has an option of a token exchange and the mode is another one.
+fn check_exchange(options: &ServiceOptions, mode: AuthMode) -> Result<(), Error> {
+    match options.exchange.on_command_line {
+        Some(option) if mode != AuthMode::TokenExchange => {
+            let message =
+                format!("{option} has no effect with authentication mode {}", mode.name());
+            Err(Error::usage(message).with_hint("add --auth token_exchange, or leave it out"))
+        }
+        _ => Ok(()),
     }
-    if settings.is_configured("authentication_type")
-        && let Some(text) = settings.value("authentication_type")
-    {
-        return AuthMode::parse(text).map_err(|error| Error {
-            message: format!("{settings}: authentication_type: {}", error.message),
-            ..error
-        });
-    }
-    let has_token = settings.is_configured("security_token_file");
-    Ok(if has_token { AuthMode::SecurityToken } else { AuthMode::ApiKey })
 }
 
 /// The properties of a login for this profile; the region is added later.
@@ -244,69 +248,6 @@ fn is_fingerprint(text: &str) -> bool {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text.split(':').count() == 16
         && text.split(':').all(|pair| pair.len() == 2 && pair.bytes().all(hex))
-}
-
-/// The endpoints of Object Storage and of the auth service.
-struct EndpointLookup {
-    region: Option<String>,
-    /// `None` if neither an endpoint nor a region is configured.
-    object_storage: Option<ObjectStorage>,
-    auth: Option<Endpoint>,
-    warnings: Vec<String>,
-}
-
-impl EndpointLookup {
-    fn find(
-        options: &ServiceOptions,
-        environment: &Environment,
-        settings: &config::ProfileSettings,
-    ) -> Result<EndpointLookup, Error> {
-        let parse = |url: &Option<Setting>| {
-            let url = url.as_ref();
-            url.map(|url| Endpoint::parse(&url.origin, &url.text)).transpose()
-        };
-        let endpoint = parse(&options.endpoint)?;
-        let auth_endpoint = parse(&options.auth_endpoint)?;
-        let found = region(options, environment, settings).map(|region| {
-            let Setting { text, origin } = region;
-            Region::find(&text, &config::region_sources(environment))
-                .map_err(|error| Error { message: format!("{origin}: {}", error.message), ..error })
-        });
-        let (region, mut warnings) = match found {
-            Some(Ok(region)) => (Some(region), Vec::new()),
-            // An endpoint is given: the region is not needed.
-            Some(Err(error)) if endpoint.is_some() => {
-                (None, vec![format!("the region is left out of account: {}", error.message)])
-            }
-            Some(Err(error)) => return Err(error),
-            None => (None, Vec::new()),
-        };
-        let object_storage = match (endpoint, &region) {
-            (Some(endpoint), _) => Some(ObjectStorage::at(endpoint)),
-            (None, Some(region)) => Some(region.object_storage(&options.host_variant)?),
-            (None, None) => None,
-        };
-        let auth = auth_endpoint.or_else(|| region.as_ref().map(Region::auth));
-        let region = region.map(|region| {
-            warnings.extend(region.warnings);
-            region.name
-        });
-        Ok(EndpointLookup { region, object_storage, auth, warnings })
-    }
-}
-
-/// The name of the region, from the options, the profile or `OCI_REGION`.
-fn region(
-    options: &ServiceOptions,
-    environment: &Environment,
-    settings: &config::ProfileSettings,
-) -> Option<Setting> {
-    if let Some(region) = &options.region {
-        return Some(region.clone());
-    }
-    let in_profile = settings.value("region").map(|name| Setting::new(name, settings.to_string()));
-    let in_environment = || Some(Setting::new(environment.var("OCI_REGION")?, "OCI_REGION"));
-    in_profile.or_else(in_environment)
 }
 
 #[cfg(test)]

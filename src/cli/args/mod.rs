@@ -20,7 +20,7 @@ macro_rules! service_args {
         pub struct $name {
             $($fields)*
 
-            /// how to sign in: api_key or security_token; default: as the profile has it
+            /// how to sign in: api_key, security_token, instance_principal, resource_principal, oke_workload_identity, instance_obo_user or token_exchange; default: detected
             #[argh(option, arg_name = "MODE")]
             pub auth: Option<String>,
             /// profile of the config file; default DEFAULT
@@ -44,9 +44,27 @@ macro_rules! service_args {
             /// talk to the region's host that has IPv6 addresses too
             #[argh(switch)]
             pub enable_dual_stack: bool,
-            /// refresh tokens at this URL, not the region's
+            /// refresh session tokens at this URL, not the region's
             #[argh(option, arg_name = "URL")]
             pub auth_endpoint: Option<String>,
+            /// exchange the instance's certificate at this URL, not the region's
+            #[argh(option, arg_name = "URL")]
+            pub federation_endpoint: Option<String>,
+            /// identity domain for --auth token_exchange
+            #[argh(option, arg_name = "URL")]
+            pub exchange_url: Option<String>,
+            /// file with the token (JWT) to exchange, read again at each renewal
+            #[argh(option, arg_name = "PATH")]
+            pub exchange_jwt_file: Option<String>,
+            /// client that the identity domain knows
+            #[argh(option, arg_name = "ID")]
+            pub exchange_client_id: Option<String>,
+            /// file with the secret of this client
+            #[argh(option, arg_name = "PATH")]
+            pub exchange_client_secret_file: Option<String>,
+            /// send this as opc-client-request-id with each request, for tracing
+            #[argh(option, arg_name = "ID")]
+            pub opc_client_request_id: Option<String>,
             /// certificates to trust, as a PEM file or a folder of them
             #[argh(option, arg_name = "PATH")]
             pub cert_bundle: Option<String>,
@@ -56,7 +74,7 @@ macro_rules! service_args {
             /// renew the token when less is left; default 10m, or a third of its life
             #[argh(option, arg_name = "DURATION")]
             pub refresh_before: Option<String>,
-            /// never call the auth service; only re-read the token file
+            /// never request a token; only read its file again
             #[argh(switch)]
             pub no_refresh: bool,
         }
@@ -74,6 +92,12 @@ macro_rules! service_args {
                     realm_specific_endpoint: self.realm_specific_endpoint,
                     enable_dual_stack: self.enable_dual_stack,
                     auth_endpoint: self.auth_endpoint.as_deref(),
+                    federation_endpoint: self.federation_endpoint.as_deref(),
+                    exchange_url: self.exchange_url.as_deref(),
+                    exchange_jwt_file: self.exchange_jwt_file.as_deref(),
+                    exchange_client_id: self.exchange_client_id.as_deref(),
+                    exchange_client_secret_file: self.exchange_client_secret_file.as_deref(),
+                    opc_client_request_id: self.opc_client_request_id.as_deref(),
                     cert_bundle: self.cert_bundle.as_deref(),
                     proxy: self.proxy.as_deref(),
                     refresh_before: self.refresh_before.as_deref(),

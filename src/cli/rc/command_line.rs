@@ -13,11 +13,15 @@ use crate::cli::argv::canonical_name;
 use proto::object_url::BucketUrl;
 
 /// The variables that override the file, by option.
-const VARIABLES: [(&str, &str); 7] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("--auth", "OCI_CLI_AUTH"),
     ("--region", "OCI_CLI_REGION"),
     ("--endpoint", "OCI_CLI_ENDPOINT"),
     ("--auth-endpoint", "OCIPIPE_AUTH_ENDPOINT"),
+    ("--exchange-url", "OCIPIPE_EXCHANGE_URL"),
+    ("--exchange-jwt-file", "OCIPIPE_EXCHANGE_JWT_FILE"),
+    ("--exchange-client-id", "OCIPIPE_EXCHANGE_CLIENT_ID"),
+    ("--exchange-client-secret-file", "OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE"),
     ("--cert-bundle", "OCI_CLI_CERT_BUNDLE"),
     ("--realm-specific-endpoint", "OCI_REALM_SPECIFIC_SERVICE_ENDPOINT_TEMPLATE_ENABLED"),
     ("--enable-dual-stack", "OCI_DUAL_STACK_ENDPOINT_ENABLED"),
@@ -105,12 +109,17 @@ impl<'a> CommandLine<'a> {
             || EXCLUSIVE_OPTIONS
                 .iter()
                 .any(|group| group.contains(&option) && group.iter().any(given))
-            || variable.is_some_and(|(_, variable)| environment.var(variable).is_some())
+            || variable.is_some_and(|(_, variable)| is_set(environment, variable))
             || url.is_some() && ["--bucket-name", "--name"].contains(&option)
             || option == "--namespace" && namespace().is_some()
             || option == "--file" && self.has_command
             || option == "--no-refresh" && self.leaf.name == "refresh"
     }
+}
+
+/// Whether a variable has a value, which need not be UTF-8.
+fn is_set(environment: &Environment, variable: &str) -> bool {
+    environment.raw(variable).is_some_and(|value| !value.is_empty())
 }
 
 /// The prefixes of keys for a command: the name of the corresponding command of the OCI CLI, and

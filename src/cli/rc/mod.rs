@@ -19,10 +19,19 @@ use crate::auth::options::Setting;
 use crate::auth::profile::{DEFAULT, Section};
 use proto::error::Error;
 
-/// Options that the file never sets: those that choose which files are read, and `--all`, which the
-/// OCI CLI uses for lists and which would abort every upload here.
-const NEVER_DEFAULTED: [&str; 7] =
-    ["--help", "--profile", "--config-file", "--cli-rc-file", "--proxy", "--local", "--all"];
+/// Options that the file never sets: those that choose which files are read; `--all`, which the OCI
+/// CLI uses for lists and which would abort every upload here; and `--federation-endpoint`, as in the
+/// OCI CLI.
+const NEVER_DEFAULTED: [&str; 8] = [
+    "--help",
+    "--profile",
+    "--config-file",
+    "--cli-rc-file",
+    "--proxy",
+    "--local",
+    "--all",
+    "--federation-endpoint",
+];
 
 /// Adds the options that the file sets to the words of a command line, as `argv` has split them,
 /// and returns where they came from. `command` is the program after `--` and its arguments. Fails
@@ -62,6 +71,7 @@ pub fn apply(
     }
     // As in the OCI CLI, a profile that the file lacks does not inherit from DEFAULT.
     if let Some(section) = file.sections.profile(profile.unwrap_or(DEFAULT)) {
+        builder.defaults.has_profile = true;
         builder.add_section(&line, &section)?;
     }
     builder.warn_of_settings(&line);
@@ -141,6 +151,9 @@ impl DefaultsBuilder<'_> {
                 self.warn(key, "default_profile in [OCI_CLI_SETTINGS] chooses the profile")
             }
             "config-file" => self.warn(key, "--config-file or OCI_CLI_CONFIG_FILE names the file"),
+            "federation-endpoint" => {
+                self.warn(key, "--federation-endpoint or OCI_CLI_FEDERATION_ENDPOINT names the URL")
+            }
             "proxy" => self.warn(key, "proxy belongs in [OCI_CLI_SETTINGS]"),
             _ if dashed != name && line.option(&dashed).is_some() => {
                 self.warn(key, &format!("the name is written {dashed}"));

@@ -1,6 +1,10 @@
 //! Identities resolved from options, environment and config files.
 
+mod detection;
+mod principals;
+
 use super::*;
+use crate::auth::options::{ExchangeOptions, Setting};
 use proto::region::HostVariant;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -162,10 +166,8 @@ fn the_authentication_type_of_a_profile_comes_before_its_other_keys() {
     let home = |text: &str| Home::with(&format!("{}{SESSION}{text}\n", api_key_profile()));
     let api_key = home("authentication_type=api_key").resolve(&profile("S")).unwrap();
     assert!(matches!(api_key.credentials, CredentialSource::ApiKey { .. }));
-    for later in ["instance_principal", "resource_principal", "kerberos"] {
-        let error = home(&format!("authentication_type={later}")).error(&profile("S"));
-        assert!(error.contains("authentication_type") && error.contains(later), "{error}");
-    }
+    let error = home("authentication_type=kerberos").error(&profile("S"));
+    assert!(error.contains("authentication_type") && error.contains("kerberos"), "{error}");
     // An option comes before it, from wherever it was set.
     let named = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..profile("S") };
     let session = home("authentication_type=api_key").resolve(&named).unwrap();
