@@ -32,6 +32,9 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
     for warning in &identity.warnings {
         reporter.warn(warning);
     }
+    for note in &identity.notes {
+        reporter.info(note);
+    }
     match command.action {
         SessionAction::Show { json } => {
             let (format, escape): (_, fn(&str) -> Cow<'_, str>) = if json {

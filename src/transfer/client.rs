@@ -39,6 +39,8 @@ pub struct Client {
     pub throttle: Option<Arc<Throttle>>,
     pub connection_rate: ConnectionRate,
     pub reporter: Arc<Reporter>,
+    /// The header `opc-client-request-id` of each request.
+    pub client_request_id: Option<String>,
 }
 
 /// A successful response, and the CRC-32 of the request body as it was written to the socket.
@@ -85,6 +87,9 @@ impl Client {
         for warning in &identity.warnings {
             reporter.warn(warning);
         }
+        for note in &identity.notes {
+            reporter.info(note);
+        }
         let Timeouts { retry_for, stall_timeout } = timeouts;
         let transport = Arc::new(Transport::new(&options.network, stall_timeout)?);
         for warning in transport.warnings() {
@@ -110,6 +115,7 @@ impl Client {
             throttle: None,
             connection_rate: ConnectionRate::default(),
             reporter: reporter.clone(),
+            client_request_id: options.client_request_id.clone(),
         })
     }
 
@@ -246,6 +252,9 @@ impl Client {
             sign_request(&request, &credentials, &target, &endpoint.authority, date);
         let mut all_headers = request.headers;
         all_headers.extend(signed_headers);
+        if let Some(id) = &self.client_request_id {
+            all_headers.push(("opc-client-request-id".to_owned(), id.clone()));
+        }
         headers::add_common(&mut all_headers, &request.body);
         let body = match request.body {
             RequestPayload::None => net::no_body(),
