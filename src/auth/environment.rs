@@ -1,6 +1,6 @@
 //! The environment variables and the home folder of the process, as a value.
 //!
-//! Owns every access to them: `main` captures the value once and passes it on, so that a test can
+//! Owns every use of their values: `main` captures the value once and passes it on, so that a test can
 //! use its own. Must not know what a variable means. Invariants: a variable that is set but empty
 //! counts as not set; a variable of OCI or ocipipe that is not UTF-8 is an error and never counts
 //! as not set.

@@ -29,6 +29,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether the command has a key or a token in its memory.
+    pub fn holds_credentials(&self) -> bool {
+        match self {
+            Command::Put(_) | Command::Get(_) | Command::Uploads(_) | Command::Session(_) => true,
+            Command::Serve(_) | Command::Completions(_) | Command::Version | Command::Help(_) => {
+                false
+            }
+        }
+    }
+
     /// stdin if the command reads its stream there, and stdout if its result (a receipt, an object,
     /// a list) is printed there.
     pub fn required_fds(&self) -> RequiredFds {

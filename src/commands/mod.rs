@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::auth::environment::Environment;
 use crate::cli::Command;
+use crate::platform::core_dumps;
 use crate::platform::signals::Signals;
 use crate::source::child_reaper::Children;
 use crate::term::startup_fds;
@@ -25,6 +26,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Executes a command and prints its result on stdout. Fails with the error that becomes the exit
 /// code.
 pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
+    if command.holds_credentials() {
+        core_dumps::disable();
+    }
     match command {
         Command::Put(command) => {
             let children = Children::default();

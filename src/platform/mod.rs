@@ -1,9 +1,10 @@
-//! Memory, threads, signals and small files, as the operating system provides them.
+//! Memory, core dumps, threads, signals and small files, as the operating system provides them.
 //!
 //! Owns the system calls that belong to no other group. Must not know uploads or sessions.
 //! Invariant: it imports no other group of this crate.
 
 pub mod allocator;
+pub mod core_dumps;
 pub mod memory;
 pub mod signals;
 pub mod small_file;

@@ -19,6 +19,8 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::platform::core_dumps;
+
 /// The child processes of this process; clones share them.
 #[derive(Clone, Default)]
 pub struct Children {
@@ -77,11 +79,13 @@ impl Children {
     }
 
     /// Starts a command in a session of its own: it leads a process group, and has no terminal on
-    /// which it could prompt. Fails where the command or its process cannot be started.
+    /// which it could prompt; its limit of core files is that of the start. Fails where the command or its process cannot be started.
     pub fn start(&self, command: Command) -> io::Result<ChildProcess> {
         self.watch()?;
         let mut started = self.shared.started();
-        let mut child = CommandWrap::from(command).wrap(ProcessSession).spawn()?;
+        let mut command = CommandWrap::from(command);
+        command.wrap(ProcessSession);
+        let mut child = core_dumps::with_inherited_limit(|| command.spawn())?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
         started.insert(pid, ChildState::Running);

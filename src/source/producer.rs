@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -21,6 +22,12 @@ const SIGTERM_GRACE: Duration = Duration::from_secs(5);
 /// How long another process may hold the pipe open after the command has exited.
 pub const STDOUT_HELD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The names of the variables `OCIPIPE_*`, of which some contain secrets.
+fn own_variables() -> impl Iterator<Item = OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.as_bytes().starts_with(b"OCIPIPE_"))
+}
+
 /// A started command.
 pub struct Producer {
     name: String,
@@ -33,7 +40,7 @@ pub struct Producer {
 
 impl Producer {
     /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its
-    /// own. While the system refuses a process, retries for up to 10 s. Fails where the command
+    /// own, and none of the variables of ocipipe. While the system refuses a process, retries for up to 10 s. Fails where the command
     /// cannot be started.
     pub async fn start(
         command: &[OsString],
@@ -46,6 +53,9 @@ impl Producer {
         let attempt = || {
             let mut command = Command::new(program);
             command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+            for name in own_variables() {
+                command.env_remove(name);
+            }
             children.start(command)
         };
         let child = worker::retry_start(attempt).await.map_err(|e| {

@@ -186,6 +186,59 @@ fn keys_that_look_as_if_they_had_an_effect_are_warnings_and_the_rest_are_not() {
 }
 
 #[test]
+fn the_mode_and_its_settings_are_those_of_the_option_the_variable_or_the_file() {
+    let home = Home::with(
+        "[DEFAULT]\nauth=instance_principal\nfederation-endpoint=https://f\n\
+         exchange-url=https://f\nexchange-jwt-file=~/f\nexchange-client-id=f\n\
+         exchange-client-secret-file=/f\nopc-client-request-id=f\n",
+    );
+    let all = [
+        ("OCI_CLI_AUTH", "resource_principal"),
+        ("OCI_CLI_FEDERATION_ENDPOINT", "https://v"),
+        ("OCIPIPE_EXCHANGE_URL", "https://v"),
+        ("OCIPIPE_EXCHANGE_JWT_FILE", "/v"),
+        ("OCIPIPE_EXCHANGE_CLIENT_ID", "v"),
+        ("OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE", "/v"),
+    ];
+    let options = "--auth token_exchange --federation-endpoint https://o --exchange-url https://o \
+                   --exchange-jwt-file /o --exchange-client-id o --exchange-client-secret-file /o \
+                   --request-id o";
+    for (line, vars, auth, from, id) in [
+        (options, &all[..], AuthMode::TokenExchange, "o", "o"),
+        ("", &all, AuthMode::ResourcePrincipal, "v", "f"),
+        ("", &[], AuthMode::InstancePrincipal, "f", "f"),
+    ] {
+        let service = home.get(line, vars).service;
+        assert_eq!((service.auth, service.client_request_id.as_deref()), (Some(auth), Some(id)));
+        // As in the OCI CLI, the file does not set this one.
+        let federation = if from == "f" { String::new() } else { format!("https://{from}") };
+        assert_eq!(text(&service.federation_endpoint), federation);
+        let exchange = service.exchange;
+        assert_eq!(text(&exchange.url), format!("https://{from}"));
+        assert_eq!(text(&exchange.client_id), from);
+        let expand = |path: PathBuf| path.file_name().unwrap().to_owned();
+        assert_eq!(exchange.jwt_file.map(expand).unwrap(), from);
+        assert_eq!(exchange.client_secret_file, Some(PathBuf::from(format!("/{from}"))));
+        let on_command_line = (from == "o").then_some("--exchange-url");
+        assert_eq!(exchange.on_command_line, on_command_line);
+        let warned = service.warnings.iter().any(|text| text.contains("federation-endpoint"));
+        assert!(warned, "{:?}", service.warnings);
+    }
+    let error = home.error("put oci://b/n --auth kerberos");
+    assert!(error.contains("--auth: ") && error.contains("token_exchange"), "{error}");
+    let error = home.parse("put oci://b/n", &[("OCI_CLI_AUTH", "Instance_Principal")]);
+    assert!(error.unwrap_err().message.starts_with("OCI_CLI_AUTH: "));
+}
+
+#[test]
+fn a_section_of_the_profile_is_known_as_one() {
+    let home = Home::with("[DEFAULT]\n[P]\nauth=instance_principal\n");
+    for (line, known) in [("", true), ("--profile P", true), ("--profile Q", false)] {
+        assert_eq!(home.get(line, &[]).service.profile_in_rc, known, "{line}");
+    }
+}
+
+#[test]
 fn all_uploads_are_never_aborted_because_of_a_file() {
     let home = Home::with("[DEFAULT]\nall = true\nos.multipart.abort.all = true\n");
     assert!(home.error("uploads abort oci://b").contains("nothing says which uploads"));
