@@ -16,11 +16,15 @@ macro_rules! service_args {
     ($(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
         #[derive(FromArgs, ArgsInfo, Debug)]
         $(#[$meta])*
-        #[argh(help_triggers("-h", "--help"))]
+        #[argh(
+            help_triggers("-h", "--help"),
+            note = "MODE: api_key, security_token, instance_principal, resource_principal,",
+            note = "      oke_workload_identity, instance_obo_user, token_exchange"
+        )]
         pub struct $name {
             $($fields)*
 
-            /// how to sign in: api_key, security_token, instance_principal, resource_principal, oke_workload_identity, instance_obo_user or token_exchange; default: detected
+            /// how to sign in, see the notes; default: as the profile has it, or without one the host
             #[argh(option, arg_name = "MODE")]
             pub auth: Option<String>,
             /// profile of the config file; default DEFAULT
