@@ -1,47 +1,12 @@
-//! The hints on how to get valid credentials: the command for a new login, or what the mode depends on.
+//! The hint that names the command for a new login.
 //!
-//! Pure. Owns the texts of the hints and the choice of the profile to log in to. Must not know why a
+//! Pure. Owns the text of the hint and the choice of the profile to log in to. Must not know why a
 //! login is needed. Invariant: no hint names a command that erases a profile with a user, as `oci
 //! session authenticate` does with the profile it is given.
 
 use std::path::PathBuf;
 
-use super::{CredentialSource, ResourcePrincipal};
 use proto::shell;
-
-/// The hint for a mode without a login, as the start of a sentence; `None` for the others.
-pub fn renewal_hint(credentials: &CredentialSource) -> Option<String> {
-    Some(match credentials {
-        CredentialSource::ApiKey { .. } | CredentialSource::SecurityToken { .. } => return None,
-        CredentialSource::InstancePrincipal(_) => {
-            "the metadata service and the federation service renew the token of an instance: check \
-             that this host is an instance in OCI and reaches both"
-                .to_owned()
-        }
-        CredentialSource::InstanceOboUser { delegation_token_file, .. } => format!(
-            "write a new delegation token to {}; Cloud Shell does so when it starts anew",
-            delegation_token_file.display()
-        ),
-        CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey { token, .. }) => {
-            format!("the service that runs this resource renews the token in {token}")
-        }
-        CredentialSource::ResourcePrincipal(_) => {
-            "the services in OCI_RESOURCE_PRINCIPAL_* renew the token: check that this host reaches \
-             them"
-                .to_owned()
-        }
-        CredentialSource::OkeWorkloadIdentity(workload) => format!(
-            "the token service {} renews the token: check that the pod has the token of its service \
-             account in {}, and that the cluster is an enhanced one",
-            workload.service, workload.token
-        ),
-        CredentialSource::TokenExchange(exchange) => format!(
-            "write a new token to {}, and check that the identity domain {} trusts its issuer",
-            exchange.jwt_file.display(),
-            exchange.domain
-        ),
-    })
-}
 
 /// The properties of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -127,10 +127,9 @@ impl Identity {
         })
     }
 
-    /// The hint on how to get valid credentials, as the start of a sentence: the command for a new
-    /// login, or what the mode depends on.
+    /// The hint that names the command for a new login, as the start of a sentence.
     pub fn login_command(&self) -> String {
-        login::renewal_hint(&self.credentials).unwrap_or_else(|| self.login.hint())
+        self.login.hint()
     }
 }
 

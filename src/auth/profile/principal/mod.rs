@@ -15,14 +15,11 @@ use crate::auth::environment::Environment;
 use crate::auth::options::{AuthMode, ServiceOptions, Setting};
 use proto::endpoint::Endpoint;
 use proto::error::Error;
+use proto::principal::exchange;
+use proto::principal::federation::FederationService;
 
 pub(super) use self::oke::has_service_account;
 pub(super) use self::resource::{incomplete_resource_principal, is_resource_principal};
-
-/// The path of the federation call.
-const FEDERATION_PATH: &str = "/v1/x509";
-/// The path of a token exchange below the URL of an identity domain.
-const EXCHANGE_PATH: &str = "/oauth2/v1/token";
 
 /// The source of a mode other than an API key or a session token. Fails if a setting that the mode
 /// needs is missing or malformed.
@@ -43,7 +40,7 @@ pub(super) fn source(
         AuthMode::OkeWorkloadIdentity => {
             CredentialSource::OkeWorkloadIdentity(oke::identity(environment)?)
         }
-        AuthMode::TokenExchange => CredentialSource::TokenExchange(exchange(options)?),
+        AuthMode::TokenExchange => CredentialSource::TokenExchange(token_exchange(options)?),
         AuthMode::InstancePrincipal | AuthMode::ApiKey | AuthMode::SecurityToken => {
             CredentialSource::InstancePrincipal(instance(options, environment)?)
         }
@@ -61,17 +58,15 @@ fn instance(
     let metadata = environment.var(METADATA).map(str::trim).filter(|text| !text.is_empty());
     let metadata = metadata.map(|text| Endpoint::parse_metadata(METADATA, text)).transpose()?;
     let federation = match (&options.federation_endpoint, environment.var(AUTH_HOST)) {
-        (Some(Setting { text, origin }), _) => Some(parse(origin, text, FEDERATION_FORM)?),
+        (Some(Setting { text, origin }), _) => Some(FederationService::parse(origin, text)?),
         (None, Some(text)) => {
-            let url = format!("{}{FEDERATION_PATH}", text.trim().trim_end_matches('/'));
-            Some(parse(AUTH_HOST, &url, "https://auth.REGION.oraclecloud.com")?)
+            let endpoint = parse(AUTH_HOST, text, "https://auth.REGION.oraclecloud.com")?;
+            Some(FederationService::below(endpoint))
         }
         (None, None) => None,
     };
     Ok(InstancePrincipal { metadata, federation })
 }
-
-const FEDERATION_FORM: &str = "https://auth.REGION.oraclecloud.com/v1/x509";
 
 /// Parses the URL of a service that is `https`, or `http` to this machine. `form` is an example.
 fn parse(origin: &str, text: &str, form: &str) -> Result<Endpoint, Error> {
@@ -94,7 +89,7 @@ fn delegation_token_file(
 }
 
 /// The identity domain and what is exchanged there. Fails if a setting is missing or malformed.
-fn exchange(options: &ServiceOptions) -> Result<TokenExchange, Error> {
+fn token_exchange(options: &ServiceOptions) -> Result<TokenExchange, Error> {
     let given = &options.exchange;
     let missing = |option: &str, variable: &str| {
         let mode = AuthMode::TokenExchange.name();
@@ -104,12 +99,9 @@ fn exchange(options: &ServiceOptions) -> Result<TokenExchange, Error> {
     let url = given.url.as_ref();
     let Setting { text, origin } =
         url.ok_or_else(|| missing("--exchange-url", "OCIPIPE_EXCHANGE_URL"))?;
-    let text = text.trim().trim_end_matches('/');
-    // Other programs are given the complete address.
-    let text = text.strip_suffix(EXCHANGE_PATH).unwrap_or(text);
     let client_id = given.client_id.as_ref();
     Ok(TokenExchange {
-        domain: parse(origin, text, "https://idcs-ID.identity.oraclecloud.com")?,
+        domain: exchange::endpoint(origin, text)?,
         jwt_file: given
             .jwt_file
             .clone()

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::parse;
 use crate::auth::environment::Environment;
 use crate::auth::options::AuthMode;
 use crate::auth::profile::{OkeWorkloadIdentity, TextOrFile};
 use proto::error::Error;
+use proto::principal::oke;
 
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT_PROXYMUX";
-const DEFAULT_PORT: u16 = 12250;
 const TOKEN_TEXT: &str = "OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_STRING";
 const TOKEN_FILE: &str = "OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH";
 const CA_FILE: &str = "OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH";
@@ -33,17 +32,13 @@ pub(in crate::auth::profile) fn has_service_account(environment: &Environment) -
 
 /// The service account of the pod. Fails if the host is not set, or host or port are malformed.
 pub(super) fn identity(environment: &Environment) -> Result<OkeWorkloadIdentity, Error> {
-    let host = environment.var(HOST).map(str::trim).ok_or_else(|| {
+    let host = environment.var(HOST).ok_or_else(|| {
         let mode = AuthMode::OkeWorkloadIdentity.name();
         Error::usage(format!("{HOST} is not set, which {mode} needs"))
             .with_hint("Kubernetes sets it in each pod: this process runs in none")
     })?;
-    let host = match host.contains(':') && !host.starts_with('[') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    };
     let port = match environment.var(PORT) {
-        None => DEFAULT_PORT,
+        None => oke::PORT,
         Some(text) => match text.trim().parse() {
             Ok(port) if port > 0 => port,
             _ => {
@@ -52,11 +47,7 @@ pub(super) fn identity(environment: &Environment) -> Result<OkeWorkloadIdentity,
             }
         },
     };
-    // Neither a path nor a port of the variable's own.
-    if host.contains(['/', '?', '#', '@']) || host.starts_with('[') != host.ends_with(']') {
-        return Err(Error::usage(format!("{HOST} {host:?}: it is not the name of a host")));
-    }
-    let service = parse(HOST, &format!("https://{host}:{port}"), "10.96.0.1")?;
+    let service = oke::endpoint(host, port)?;
     let token = match (environment.var(TOKEN_TEXT), environment.path(TOKEN_FILE)) {
         (Some(text), _) => {
             TextOrFile::Text { text: Zeroizing::new(text.trim().to_owned()), variable: TOKEN_TEXT }

@@ -15,6 +15,7 @@ use crate::auth::profile::{
 };
 use proto::endpoint::Endpoint;
 use proto::error::Error;
+use proto::principal::resource::ResourceVersion;
 use proto::region::Region;
 
 const VERSION: &str = "OCI_RESOURCE_PRINCIPAL_VERSION";
@@ -34,26 +35,23 @@ const VERSIONS: &str = "2.2, 2.1.2, 2.1.1, 2.1 and 1.1";
 
 /// The versions that exist here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V2_2,
-    V2_1,
-    V2_1_1,
-    V2_1_2,
-    V1_1,
+enum PrincipalVersion {
+    /// 2.2, which needs no request.
+    TokenAndKey,
+    Requests(ResourceVersion),
 }
 
-impl Version {
+impl PrincipalVersion {
     /// The version in the environment; `None` if the variable is not set. Fails for a version that
     /// does not exist here.
-    fn read(environment: &Environment) -> Result<Option<Version>, Error> {
+    fn read(environment: &Environment) -> Result<Option<PrincipalVersion>, Error> {
         let Some(text) = environment.var(VERSION).map(str::trim) else { return Ok(None) };
-        let error = match text {
-            "2.2" => return Ok(Some(Version::V2_2)),
-            "2.1" => return Ok(Some(Version::V2_1)),
-            "2.1.1" => return Ok(Some(Version::V2_1_1)),
-            "2.1.2" => return Ok(Some(Version::V2_1_2)),
-            "1.1" => return Ok(Some(Version::V1_1)),
-            "3.0" => format!("{VERSION} is 3.0: a resource inside another one is not supported"),
+        let error = match (text, ResourceVersion::find(text)) {
+            ("2.2", _) => return Ok(Some(PrincipalVersion::TokenAndKey)),
+            (_, Some(version)) => return Ok(Some(PrincipalVersion::Requests(version))),
+            ("3.0", _) => {
+                format!("{VERSION} is 3.0: a resource inside another one is not supported")
+            }
             _ => format!("{VERSION} {text:?}: there is no such version"),
         };
         Err(Error::usage(error).with_hint(format!("there are: {VERSIONS}")))
@@ -62,11 +60,15 @@ impl Version {
     /// The variables without which there is no principal of this version.
     fn required(self) -> &'static [&'static str] {
         match self {
-            Version::V2_2 => &[TOKEN, KEY],
-            Version::V2_1 => &[RESOURCE_TOKEN_SERVICE, RESOURCE, KEY],
-            Version::V2_1_1 => &[RESOURCE_TOKEN_SERVICE, RESOURCE, TENANCY, KEY],
-            Version::V2_1_2 => &[RESOURCE_TOKEN_SERVICE, RESOURCE, TENANCY, CONTEXT, KEY],
-            Version::V1_1 => &[RESOURCE_TOKEN_SERVICE],
+            PrincipalVersion::TokenAndKey => &[TOKEN, KEY],
+            PrincipalVersion::Requests(version) => match version {
+                ResourceVersion::V2_1 => &[RESOURCE_TOKEN_SERVICE, RESOURCE, KEY],
+                ResourceVersion::V2_1_1 => &[RESOURCE_TOKEN_SERVICE, RESOURCE, TENANCY, KEY],
+                ResourceVersion::V2_1_2 => {
+                    &[RESOURCE_TOKEN_SERVICE, RESOURCE, TENANCY, CONTEXT, KEY]
+                }
+                ResourceVersion::V1_1 => &[RESOURCE_TOKEN_SERVICE],
+            },
         }
     }
 }
@@ -76,7 +78,7 @@ impl Version {
 pub(in crate::auth::profile) fn is_resource_principal(
     environment: &Environment,
 ) -> Result<bool, Error> {
-    let version = Version::read(environment)?;
+    let version = PrincipalVersion::read(environment)?;
     let is_set = |variable: &&str| environment.var(variable).is_some();
     Ok(version.is_some_and(|version| version.required().iter().all(is_set)))
 }
@@ -85,7 +87,7 @@ pub(in crate::auth::profile) fn is_resource_principal(
 pub(in crate::auth::profile) fn incomplete_resource_principal(
     environment: &Environment,
 ) -> Option<String> {
-    let version = Version::read(environment).ok()??;
+    let version = PrincipalVersion::read(environment).ok()??;
     let missing = version.required().iter().find(|name| environment.var(name).is_none())?;
     Some(format!("{VERSION} is {}, but {missing} is not set", environment.var(VERSION)?.trim()))
 }
@@ -97,29 +99,32 @@ pub(super) fn principal(
 ) -> Result<ResourcePrincipal, Error> {
     const HINT: &str =
         "the service that runs a function, a job or a container sets these variables";
-    let version = Version::read(environment)?
+    let version = PrincipalVersion::read(environment)?
         .ok_or_else(|| Error::usage(format!("{VERSION} is not set")).with_hint(HINT))?;
     if let Some(lack) = incomplete_resource_principal(environment) {
         return Err(Error::usage(lack).with_hint(HINT));
     }
     let text = |variable: &str| environment.var(variable).map(|text| text.trim().to_owned());
     let required = |variable: &str| text(variable).unwrap_or_default();
-    if version == Version::V2_2 {
-        return Ok(ResourcePrincipal::TokenAndKey {
-            token: token(environment)?,
-            key: key(environment)?,
-            passphrase: passphrase(environment),
-        });
-    }
+    let version = match version {
+        PrincipalVersion::Requests(version) => version,
+        PrincipalVersion::TokenAndKey => {
+            return Ok(ResourcePrincipal::TokenAndKey {
+                token: token(environment)?,
+                key: key(environment)?,
+                passphrase: passphrase(environment),
+            });
+        }
+    };
     let service = services(version, options, environment)?;
     let version = match version {
-        Version::V2_1 => ResourceKeyVersion::V2_1,
-        Version::V2_1_1 => ResourceKeyVersion::V2_1_1 { tenancy: required(TENANCY) },
-        Version::V2_1_2 => ResourceKeyVersion::V2_1_2 {
+        ResourceVersion::V2_1 => ResourceKeyVersion::V2_1,
+        ResourceVersion::V2_1_1 => ResourceKeyVersion::V2_1_1 { tenancy: required(TENANCY) },
+        ResourceVersion::V2_1_2 => ResourceKeyVersion::V2_1_2 {
             tenancy: required(TENANCY),
             security_context: Zeroizing::new(required(CONTEXT)),
         },
-        Version::V1_1 | Version::V2_2 => {
+        ResourceVersion::V1_1 => {
             return Ok(ResourcePrincipal::OfInstance {
                 instance: instance(options, environment)?,
                 resource: service,
@@ -138,7 +143,7 @@ pub(super) fn principal(
 
 /// The services that issue the tokens. Fails if the address of one is malformed.
 fn services(
-    version: Version,
+    version: ResourceVersion,
     options: &ServiceOptions,
     environment: &Environment,
 ) -> Result<ResourceTokenService, Error> {
@@ -156,7 +161,7 @@ fn services(
     // The resource has a region of its own, which an option for Object Storage does not change. That
     // of an instance comes from its metadata service.
     if session_token.is_none()
-        && version != Version::V1_1
+        && version != ResourceVersion::V1_1
         && let Some(text) = environment.var(REGION)
     {
         let region = Region::find(text, &config::region_sources(environment))
@@ -164,9 +169,6 @@ fn services(
         session_token = Some(region.auth());
     }
     let path = environment.var(PATH).map(|path| path.trim().to_owned());
-    if path.as_ref().is_some_and(|path| !path.starts_with('/')) {
-        return Err(Error::usage(format!("{PATH}: it is not a path that begins with /")));
-    }
     Ok(ResourceTokenService { resource_token, session_token, path })
 }
 

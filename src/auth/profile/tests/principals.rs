@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::options::AuthMode;
 use proto::endpoint::Endpoint;
+use proto::principal::federation::FederationService;
 
 fn auth(mode: AuthMode) -> ServiceOptions {
     ServiceOptions { auth: Some(mode), ..options() }
@@ -66,10 +67,12 @@ fn the_services_of_an_instance_are_those_of_options_and_variables() {
     assert!(bad.contains("OCI_METADATA_BASE_URL") && bad.contains("169.254.169.254"), "{bad}");
     // Only the last of these variables leaves the path of the call out.
     let sdk = ("OCI_SDK_AUTH_CLIENT_REGION_URL", "http://127.0.0.1:2/");
-    let federation = |options| shown(&instance(options, &[sdk]).federation).unwrap();
-    assert_eq!(federation(&options), "http://127.0.0.1:2/v1/x509");
+    let federation = |options| instance(options, &[sdk]).federation.unwrap();
+    let at = |url| FederationService::parse("", url).unwrap();
+    assert_eq!(federation(&options), at("http://127.0.0.1:2/v1/x509"));
     let named = |url| ServiceOptions { federation_endpoint: given(url), ..options.clone() };
-    assert_eq!(federation(&named("http://127.0.0.1:3/v1/x509")), "http://127.0.0.1:3/v1/x509");
+    let other = "http://127.0.0.1:3/v1/x509";
+    assert_eq!(federation(&named(other)), at(other));
     let bad = error(&named("http://192.0.2.1/v1/x509"), &[]);
     assert!(bad.contains("--option: http://") && bad.contains("/v1/x509"), "{bad}");
     let bad = error(&options, &[("OCI_SDK_AUTH_CLIENT_REGION_URL", "auth")]);
