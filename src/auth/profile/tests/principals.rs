@@ -69,7 +69,7 @@ fn the_services_of_an_instance_are_those_of_options_and_variables() {
     let sdk = ("OCI_SDK_AUTH_CLIENT_REGION_URL", "http://127.0.0.1:2/");
     let federation = |options| instance(options, &[sdk]).federation.unwrap();
     let at = |url| FederationService::parse("", url).unwrap();
-    assert_eq!(federation(&options), at("http://127.0.0.1:2/v1/x509"));
+    assert_eq!(federation(&options), at("http://127.0.0.1:2"));
     let named = |url| ServiceOptions { federation_endpoint: given(url), ..options.clone() };
     let other = "http://127.0.0.1:3/v1/x509";
     assert_eq!(federation(&named(other)), at(other));
