@@ -174,9 +174,20 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
         "write a JSON map of texts, such as --metadata '{\"host\": \"db1\"}'",
     ),
     (
-        "put oci://b/n --auth instance_principal",
-        "--auth: the authentication mode instance_principal of the OCI CLI is not supported here yet",
-        "use --auth api_key or --auth security_token",
+        "put oci://b/n --auth pkcs11",
+        "--auth: the authentication mode pkcs11 of the OCI CLI is not supported",
+        "there are: api_key, security_token, instance_principal, resource_principal, \
+         oke_workload_identity, instance_obo_user, token_exchange",
+    ),
+    (
+        "get oci://b/n --request-id a\u{7f}b",
+        "--opc-client-request-id \"a\\u{7f}b\": it has visible ASCII characters and no blank",
+        "",
+    ),
+    (
+        "put --local d oci://b/n --exchange-url https://e",
+        "--local and --exchange-url contradict each other",
+        "--local uses no account and no service: leave one of them out",
     ),
     (
         "put --local d oci://b/n --endpoint https://e",
@@ -318,6 +329,13 @@ fn help_fits_a_terminal_and_shows_every_option() {
         "--realm-specific-endpoint",
         "--enable-dual-stack",
         "--auth-endpoint",
+        "--federation-endpoint",
+        "--exchange-url",
+        "--exchange-jwt-file",
+        "--exchange-client-id",
+        "--exchange-client-secret-file",
+        "--opc-client-request-id",
+        "token_exchange",
         "--cert-bundle",
         "--proxy",
         "--refresh-before",

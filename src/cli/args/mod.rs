@@ -24,7 +24,7 @@ macro_rules! service_args {
         pub struct $name {
             $($fields)*
 
-            /// how to sign in, see the notes; default: as the profile has it, or without one the host
+            /// how to sign in, see the notes; default: that of the profile, or of the host
             #[argh(option, arg_name = "MODE")]
             pub auth: Option<String>,
             /// profile of the config file; default DEFAULT
