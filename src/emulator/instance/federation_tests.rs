@@ -266,8 +266,15 @@ fn a_leaf_of_the_server_chains_to_its_root_by_the_intermediate_only() {
         let leaf = authority.issue(&subject, &key, now - life, now + life).unwrap();
         let leaf = CertificateDer::from(leaf);
         let certificate = EndEntityCert::try_from(&leaf).unwrap();
-        let found = subject::tenancy(&in_sequence(certificate.subject()));
+        let subject = in_sequence(certificate.subject());
+        let found = subject::tenancy(&subject);
         assert_eq!(found.as_deref(), Some("ocid1.tenancy.oc1..x"), "{shape:?}");
+        let sorted = yasna::parse_der(&subject, |reader| {
+            reader.read_sequence_of(|names| {
+                names.read_set_of(|attribute| attribute.read_der().map(drop))
+            })
+        });
+        assert_eq!(sorted.is_err(), shape == super::super::SubjectShape::MultiValued, "{shape:?}");
         let intermediate = [CertificateDer::from(authority.intermediate())];
         let verify =
             |at, chain: &[CertificateDer<'_>]| authority.trust().verify(&certificate, chain, at);
