@@ -2,17 +2,37 @@
 //
 //   node typescript.js CONFIG PROFILE URL FILE NAME
 //
-// A profile with a session token uses the SDK's provider for sessions, any other the one for keys.
+// A profile with a session token uses the SDK's provider for sessions, any other the one for keys. Where
+// OCI_CLI_AUTH names a principal, it signs in place of the profile, at the addresses of the other variables.
 
 const fs = require("fs");
 const { Readable } = require("stream");
 const common = require("oci-common");
 const storage = require("oci-objectstorage");
 
-async function main([config, profile, url, file, name]) {
-    const provider = profile === "SESSION"
+async function signIn(config, profile) {
+    const variable = (name) => process.env[name];
+    switch (variable("OCI_CLI_AUTH")) {
+    case "instance_principal": {
+        const builder = new common.InstancePrincipalsAuthenticationDetailsProviderBuilder();
+        builder.metadataBaseUrl = variable("OCI_METADATA_BASE_URL");
+        builder.federationEndpoint = variable("OCI_SDK_AUTH_CLIENT_REGION_URL");
+        return await builder.build();
+    }
+    case "resource_principal":
+        return common.ResourcePrincipalAuthenticationDetailsProvider.builder();
+    case "oke_workload_identity":
+        return common.OkeWorkloadIdentityAuthenticationDetailsProvider.builder(
+            variable("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH"),
+            variable("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH"));
+    }
+    return profile === "SESSION"
         ? new common.SessionAuthDetailProvider(config, profile)
         : new common.ConfigFileAuthenticationDetailsProvider(config, profile);
+}
+
+async function main([config, profile, url, file, name]) {
+    const provider = await signIn(config, profile);
     const client = new storage.ObjectStorageClient({ authenticationDetailsProvider: provider });
     client.endpoint = url;
     const namespaceName = (await client.getNamespace({})).value;
