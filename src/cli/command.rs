@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::auth::options::ServiceOptions;
 pub use crate::term::progress::{OutputOptions, ProgressMode};
 use crate::term::startup_fds::RequiredFds;
+use proto::byte_range::ByteRange;
 use proto::digest::Algorithm;
 use proto::object_url::{BucketUrl, ObjectUrl};
 pub use validate::Format;
@@ -135,8 +136,28 @@ pub struct GetCommand {
     pub source: ObjectUrl,
     /// `None` for stdout.
     pub file: Option<PathBuf>,
+    /// The etag that the object must have.
+    pub if_match: Option<String>,
+    /// The version of the object; `None` for the current one.
+    pub version_id: Option<String>,
+    /// The bytes of the object; `None` for all. Nothing is compared then.
+    pub range: Option<ByteRange>,
+    /// A file with the receipt of the upload; not read yet. Never with `range`.
+    pub receipt: Option<PathBuf>,
+    /// Bytes of each part of the upload but the last. Never with `range` or `receipt`.
+    pub uploaded_part_size: Option<u64>,
     /// A file with the AES-256 key of the object in base64; not read yet.
     pub encryption_key_file: Option<PathBuf>,
+    /// Hours for which an archived object is restored, 1 to 240; `None` if it is not.
+    pub restore: Option<u32>,
+    /// Bytes of one range; the range plan checks it.
+    pub part_size: Option<u64>,
+    /// Ranges in flight, 1 to 1000; `None` for auto.
+    pub parallel: Option<u16>,
+    /// Bytes of all buffers together.
+    pub max_memory: Option<u64>,
+    /// Bytes per second over all connections together.
+    pub bwlimit: Option<u64>,
     /// How long the download may make no progress.
     pub retry_for: Duration,
     /// How long a connection may move no byte.

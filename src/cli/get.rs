@@ -1,7 +1,7 @@
 //! Turns the options of `get` into a `GetCommand`.
 //!
 //! Owns the defaults and the checks of its options. Must not access a file or the service.
-//! Invariant: the command names exactly one object.
+//! Invariant: the command names exactly one object, and no option is silently ignored.
 
 use super::args::GetArgs;
 use super::command::GetCommand;
@@ -9,11 +9,22 @@ use super::output::RawOutputOptions;
 use super::put::{RETRY_FOR, STALL_TIMEOUT};
 use super::service::path;
 use super::{Environment, target, value};
+use proto::byte_range::ByteRange;
 use proto::error::Error;
+
+/// Hours for which a restored object can be read, where the user gives none.
+const DEFAULT_HOURS: u32 = 24;
+/// The most hours that the service takes.
+const MAX_HOURS: u32 = 240;
 
 /// Builds the command. Fails at the first option that is missing, malformed or in contradiction to
 /// another one.
 pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, Error> {
+    let range = range(get)?;
+    if get.receipt.is_some() && get.uploaded_part_size.is_some() {
+        return Err(Error::usage("--receipt and --uploaded-part-size contradict each other")
+            .with_hint("the receipt has the sizes of the parts: leave the other out"));
+    }
     Ok(GetCommand {
         source: target::RawTarget {
             positionals: &get.source,
@@ -24,7 +35,23 @@ pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, E
         }
         .object("SOURCE")?,
         file: path(environment, get.file.as_deref().filter(|file| *file != "-")),
+        if_match: value::header("--if-match", get.if_match.as_deref())?,
+        version_id: value::header("--version-id", get.version_id.as_deref())?,
+        range,
+        receipt: path(environment, get.receipt.as_deref()),
+        uploaded_part_size: value::size_or_mebibytes(
+            "--uploaded-part-size",
+            get.uploaded_part_size.as_deref(),
+        )?,
         encryption_key_file: path(environment, get.encryption_key_file.as_deref()),
+        restore: restore(get)?,
+        part_size: value::size_or_mebibytes("--part-size", get.part_size.as_deref())?,
+        parallel: value::parallel(
+            "--parallel-download-count",
+            get.parallel_download_count.as_deref(),
+        )?,
+        max_memory: value::size("--max-memory", get.max_memory.as_deref())?,
+        bwlimit: value::rate("--bwlimit", get.bwlimit.as_deref())?,
         retry_for: value::duration_or_none("--retry-for", get.retry_for.as_deref())?
             .unwrap_or(RETRY_FOR),
         stall_timeout: value::duration("--stall-timeout", get.stall_timeout.as_deref())?
@@ -32,4 +59,39 @@ pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, E
         output: RawOutputOptions::from(get).resolve()?,
         service: get.service().resolve(environment)?,
     })
+}
+
+/// The value of `--range`. Fails with an option that compares the whole.
+fn range(get: &GetArgs) -> Result<Option<ByteRange>, Error> {
+    let Some(text) = get.range.as_deref() else { return Ok(None) };
+    let range =
+        ByteRange::parse(text).map_err(|reason| value::invalid_value("--range", text, reason))?;
+    let compares = [
+        ("--receipt", get.receipt.is_some()),
+        ("--uploaded-part-size", get.uploaded_part_size.is_some()),
+    ];
+    match compares.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => {
+            Err(Error::usage(format!("--range and {option} contradict each other"))
+                .with_hint("only the whole object can be compared"))
+        }
+        None => Ok(Some(range)),
+    }
+}
+
+/// The hours of `--restore`.
+fn restore(get: &GetArgs) -> Result<Option<u32>, Error> {
+    match (get.restore, get.hours.as_deref()) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(Error::usage("--hours is given without --restore")
+            .with_hint("it is how long a restored object can be read")),
+        (true, None) => Ok(Some(DEFAULT_HOURS)),
+        (true, Some(text)) => match text.parse::<u32>() {
+            Ok(hours) if (1..=MAX_HOURS).contains(&hours) => Ok(Some(hours)),
+            _ => {
+                let reason = format!("it is a whole number from 1 to {MAX_HOURS}");
+                Err(value::invalid_value("--hours", text, reason))
+            }
+        },
+    }
 }

@@ -59,6 +59,17 @@ pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Durat
     .transpose()
 }
 
+/// A number of requests at a time, 1 to 1000; `None` for `auto`.
+pub fn parallel(option: &str, text: Option<&str>) -> Result<Option<u16>, Error> {
+    let Some(text) = text.filter(|text| !text.eq_ignore_ascii_case("auto")) else {
+        return Ok(None);
+    };
+    match text.parse::<u16>() {
+        Ok(count) if (1..=1000).contains(&count) => Ok(Some(count)),
+        _ => Err(invalid_value(option, text, "it is auto or a whole number from 1 to 1000")),
+    }
+}
+
 /// One of several names; upper and lower case are the same.
 pub fn choice<T: Copy>(
     option: &str,

@@ -8,13 +8,17 @@ use std::sync::Arc;
 use super::until_signal;
 use crate::auth::environment::Environment;
 use crate::cli::GetCommand;
+use crate::net::Throttle;
+use crate::platform::memory;
 use crate::platform::signals::Signals;
 use crate::platform::small_file;
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, Timeouts};
 use crate::transfer::download::{self, DownloadRequest};
 use crate::transfer::sink;
+use proto::api::ReadOptions;
 use proto::error::Error;
+use proto::range_plan::{self, RangePlanInput};
 
 /// Downloads the object until it is complete or a signal arrives. Fails with the first error that
 /// is not retryable, or when the download makes no progress for `--retry-for`.
@@ -37,14 +41,28 @@ async fn open(
     environment: &Environment,
     reporter: &Arc<Reporter>,
 ) -> Result<DownloadRequest, Error> {
-    let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
-    let client = Client::open_session(&command.service, environment, timeouts, reporter).await?;
+    let plan = range_plan::plan(&RangePlanInput {
+        part_size: command.part_size,
+        parallel: command.parallel,
+        max_memory: command.max_memory,
+        available_memory: memory::available(),
+    })?;
+    for warning in &plan.warnings {
+        reporter.warn(warning);
+    }
     let customer_key =
         command.encryption_key_file.as_deref().map(small_file::read_customer_key).transpose()?;
+    let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
+    let mut client = Client::open_session(&command.service, environment, timeouts, reporter).await?;
+    client.throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
+    let (version_id, if_match) = (command.version_id, command.if_match);
     Ok(DownloadRequest {
         client,
         source: command.source,
-        customer_key,
+        options: ReadOptions { customer_key, version_id, if_match },
+        range: command.range,
+        restore: command.restore,
+        plan,
         file: command.file,
         retry_for: command.retry_for,
     })

@@ -134,6 +134,11 @@ impl Throttle {
         (self.bytes_per_sec / FRAMES_PER_SEC).clamp(1, FRAME_SIZE as u64) as usize
     }
 
+    /// Accounts for bytes that have arrived, and waits until the next ones may be read.
+    pub(super) async fn pass(&self, bytes: usize) {
+        tokio::time::sleep_until(self.acquire(Instant::now(), bytes)).await;
+    }
+
     /// Accounts for bytes that are sent now. Returns when the next byte may be sent.
     fn acquire(&self, now: Instant, bytes: usize) -> Instant {
         let mut next_free = self.next_free.lock().unwrap_or_else(PoisonError::into_inner);

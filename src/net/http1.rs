@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::client::conn::http1::{self, SendRequest};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -28,7 +29,9 @@ const MAX_HEADERS: usize = 2500;
 /// An open connection.
 pub(super) struct Http1Connection {
     /// Drives the connection on its thread.
-    _task: AbortOnDrop,
+    _task: AbortOnDrop<()>,
+    /// The thread that the connection lives on.
+    pub thread: Handle,
     pub sender: SendRequest<RequestBody>,
     pub activity: Arc<Activity>,
     /// An exchange has begun and is not complete.
@@ -45,6 +48,7 @@ impl Http1Connection {
         let ThreadLease { handle, load } = thread;
         let authority = endpoint.origin();
         let (opened_tx, opened_rx) = oneshot::channel();
+        let thread = handle.clone();
         let task = AbortOnDrop(handle.spawn(async move {
             let _load = load;
             match handshake(&connector, &endpoint).await {
@@ -63,7 +67,7 @@ impl Http1Connection {
             Err(TransportFailure::new(TransportError::Connect, text))
         });
         let (sender, activity) = opened?;
-        Ok(Http1Connection { _task: task, sender, activity, busy: false })
+        Ok(Http1Connection { _task: task, thread, sender, activity, busy: false })
     }
 }
 
@@ -125,9 +129,9 @@ impl<F> Drop for AbandonOnDrop<F> {
 }
 
 /// A task that is aborted when its handle is dropped.
-struct AbortOnDrop(JoinHandle<()>);
+pub(super) struct AbortOnDrop<T>(pub JoinHandle<T>);
 
-impl Drop for AbortOnDrop {
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

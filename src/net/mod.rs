@@ -14,6 +14,7 @@ mod http1;
 mod proxy;
 mod proxy_tunnel;
 mod resolver;
+mod response_body;
 mod send_queue;
 mod socket;
 mod tcp;
@@ -25,7 +26,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 
 use crate::auth::options::NetworkOptions;
 use proto::api::Response;
@@ -37,15 +37,15 @@ pub use body::{BodyProgress, RequestBody, Throttle};
 use connect::Connector;
 use connection_threads::ConnectionThreads;
 pub use failure::TransportFailure;
-use http1::{AbandonOnDrop, Http1Connection};
+use http1::{AbandonOnDrop, AbortOnDrop, Http1Connection};
+use response_body::NoSink;
+pub use response_body::{BodySink, BodyUse};
 
 /// A connection that was idle for longer is not used again: the server is likely to have closed it.
 const MAX_IDLE: Duration = Duration::from_secs(20);
 /// How long a connection may take to become ready after a response; one that takes longer is
 /// closed.
 const QUIESCE_TIMEOUT: Duration = Duration::from_millis(20);
-/// Bytes of the body of one response. The API sends small documents.
-const MAX_RESPONSE_BODY: usize = 16 << 20;
 
 /// Connections to the service, its auth service and other endpoints of one run.
 pub struct Transport {
@@ -129,80 +129,126 @@ impl Transport {
 }
 
 impl Connection<'_> {
-    /// One exchange whose response has a small body.
+    /// One exchange whose response has a small body. A connection without a fault becomes idle.
     ///
     /// # Errors
     ///
-    /// As of [`Connection::exchange_into`]; a body longer than 16 MiB is an invalid response.
+    /// The connection failed, no byte moved for the stall timeout, the response is not HTTP or its
+    /// body is longer than 16 MiB. An HTTP error status is a response and not an error.
     pub async fn exchange(
         self,
         head: RequestHead,
         body: RequestBody,
     ) -> Result<Response, TransportFailure> {
-        let mut bytes = Vec::new();
-        let mut response = self.exchange_into(head, body, &mut bytes, MAX_RESPONSE_BODY).await?;
-        response.body = bytes;
-        Ok(response)
+        let Connection { transport, authority, mut http1, .. } = self;
+        let sent = body.sent();
+        let request = http_request(head, body)?;
+        let stall_timeout = transport.stall_timeout;
+        let result = perform(&mut http1, request, &mut NoSink, None, stall_timeout).await;
+        transport.keep_if_sound(authority, http1, sent.complete(), result).await
     }
 
-    /// One exchange whose response's body is appended to `sink` as it arrives, so that the bytes
-    /// before a failure are kept. A connection without a fault becomes idle.
+    /// One exchange whose response has bytes for `sink`, which gets them as they arrive and comes
+    /// back with those that arrived before a failure. The exchange runs on the thread of the
+    /// connection; the sink does not come back where that thread fails within itself.
     ///
     /// # Errors
     ///
-    /// The connection failed, no byte moved for the stall timeout, the response is not HTTP or its
-    /// body is longer than `limit` bytes. An HTTP error status is a response and not an error.
-    pub async fn exchange_into(
+    /// As of [`Connection::exchange`]; a body longer than the space of the sink is an invalid
+    /// response.
+    pub async fn exchange_into<S: BodySink>(
         self,
         head: RequestHead,
-        body: RequestBody,
-        sink: &mut Vec<u8>,
-        limit: usize,
-    ) -> Result<Response, TransportFailure> {
+        mut sink: S,
+        throttle: Option<Arc<Throttle>>,
+    ) -> (Option<S>, Result<Response, TransportFailure>) {
         let Connection { transport, authority, mut http1, .. } = self;
-        let activity = http1.activity.clone();
-        let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
-        for (name, value) in &head.headers {
-            request = request.header(name, value);
-        }
-        let sent = body.sent();
-        let request = request.body(body).map_err(|e| {
-            TransportFailure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
-        })?;
-        http1.busy = true;
-        let exchange = AbandonOnDrop::new(activity.clone(), async {
-            let response =
-                http1.sender.send_request(request).await.map_err(|e| transport_failure(&e))?;
-            let (parts, mut body) = response.into_parts();
-            let max_len = sink.len() + limit;
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|e| transport_failure(&e))?;
-                if let Some(bytes) = frame.data_ref() {
-                    if sink.len() + bytes.len() > max_len {
-                        let text = format!("the answer is longer than {limit} bytes");
-                        return Err(TransportFailure::new(TransportError::InvalidResponse, text));
-                    }
-                    sink.extend_from_slice(bytes);
-                }
-            }
-            let headers = parts.headers.iter().map(|(name, value)| {
-                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-            });
-            let status = parts.status.as_u16();
-            Ok(Response { status, headers: headers.collect(), body: Vec::new() })
-        });
-        let response = activity.watch(transport.stall_timeout, exchange).await?;
+        let request = match http_request(head, no_body()) {
+            Ok(request) => request,
+            Err(failure) => return (Some(sink), Err(failure)),
+        };
+        let (stall_timeout, thread) = (transport.stall_timeout, http1.thread.clone());
+        let mut task = AbortOnDrop(thread.spawn(async move {
+            let throttle = throttle.as_ref();
+            let result = perform(&mut http1, request, &mut sink, throttle, stall_timeout).await;
+            (http1, sink, result)
+        }));
+        let Ok((http1, sink, result)) = (&mut task.0).await else {
+            let text = "the thread of a connection failed within itself";
+            let error = Error::new(proto::error::ErrorKind::Internal, text);
+            return (None, Err(TransportFailure::Local(error)));
+        };
+        (Some(sink), transport.keep_if_sound(authority, http1, true, result).await)
+    }
+}
+
+impl Transport {
+    /// Makes a connection idle after a complete exchange. `sent` is whether the whole request was
+    /// sent.
+    async fn keep_if_sound(
+        &self,
+        authority: String,
+        mut http1: Http1Connection,
+        sent: bool,
+        result: Result<Response, TransportFailure>,
+    ) -> Result<Response, TransportFailure> {
+        let response = result?;
         // After a response that came before the end of the body the rest of the body is still owed:
         // that connection is not used again. Any other needs a moment until hyper has seen that
         // both sides are done, or that the server closes; an idle one before that would look
         // broken.
-        http1.busy = !sent.complete();
+        http1.busy = !sent;
         let ready = tokio::time::timeout(QUIESCE_TIMEOUT, http1.sender.ready());
-        if sent.complete() && matches!(ready.await, Ok(Ok(()))) {
-            transport.return_idle(authority, http1);
+        if sent && matches!(ready.await, Ok(Ok(()))) {
+            self.return_idle(authority, http1);
         }
         Ok(response)
     }
+}
+
+/// Sends the request and reads the response; a body that the sink accepts goes there.
+async fn perform<S: BodySink>(
+    http1: &mut Http1Connection,
+    request: hyper::Request<RequestBody>,
+    sink: &mut S,
+    throttle: Option<&Arc<Throttle>>,
+    stall_timeout: Duration,
+) -> Result<Response, TransportFailure> {
+    let activity = http1.activity.clone();
+    http1.busy = true;
+    let exchange = AbandonOnDrop::new(activity.clone(), async {
+        let response =
+            http1.sender.send_request(request).await.map_err(|e| transport_failure(&e))?;
+        let (parts, body) = response.into_parts();
+        let mut response = response_body::head(&parts);
+        match sink.accept(&response) {
+            BodyUse::Accepted => {
+                response_body::pass_on(body, sink, throttle, &activity).await?;
+            }
+            BodyUse::Collected { limit } => {
+                response.body = response_body::collect(body, limit).await?;
+            }
+            BodyUse::Refused => {
+                let text = format!("HTTP {} is not what was asked for", response.status);
+                return Err(TransportFailure::new(TransportError::InvalidResponse, text));
+            }
+        }
+        Ok(response)
+    });
+    activity.watch(stall_timeout, exchange).await
+}
+
+fn http_request(
+    head: RequestHead,
+    body: RequestBody,
+) -> Result<hyper::Request<RequestBody>, TransportFailure> {
+    let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
+    for (name, value) in &head.headers {
+        request = request.header(name, value);
+    }
+    request.body(body).map_err(|e| {
+        TransportFailure::Local(Error::usage(format!("a request cannot be made of this: {e}")))
+    })
 }
 
 fn transport_failure(error: &hyper::Error) -> TransportFailure {

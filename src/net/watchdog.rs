@@ -20,6 +20,16 @@ pub struct Activity {
     bytes: AtomicU64,
     queue: OnceLock<SendQueue>,
     abandoned: AtomicBool,
+    paused: AtomicBool,
+}
+
+/// Ends the pause of an exchange when it is dropped.
+pub struct Pause<'a>(&'a Activity);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.0.paused.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Activity {
@@ -44,6 +54,12 @@ impl Activity {
     /// Whether the exchange was abandoned.
     pub fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Marks the exchange as waiting for its share of the bandwidth, which is no stall.
+    pub fn pause(&self) -> Pause<'_> {
+        self.paused.store(true, Ordering::Relaxed);
+        Pause(self)
     }
 
     fn bytes_moved(&self) -> u64 {
@@ -92,7 +108,8 @@ impl Activity {
                 sampled = sample => sampled,
             };
             let drains = matches!((last_unsent, unsent), (Some(last), Some(now)) if now < last);
-            let stalled = moved == last_moved && !drains;
+            let paused = self.paused.load(Ordering::Relaxed);
+            let stalled = moved == last_moved && !drains && !paused;
             stalled_for = if stalled { stalled_for + step } else { Duration::ZERO };
             (last_moved, last_unsent) = (moved, unsent);
             if stalled_for >= timeout {

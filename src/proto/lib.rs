@@ -17,19 +17,21 @@
 //! | [`retry`] | what a failed attempt means for the upload, the backoff, the retry budget |
 //! | [`part_plan`] | the size of each part and the memory for buffers |
 //! | [`part_layout`] | the layout of an object as run lengths, and the family of part sizes |
+//! | [`range_plan`] | the size of each range of a download and the memory for buffers |
 //! | [`digest`] | checksums of parts, and how they combine to those of an object |
 //! | [`object_digest`], [`evidence`] | whether a stream is the content of an object, and what proves it |
 //! | [`api`] | requests as data, responses as typed values |
 //! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
 //! | [`principal`] | how instances, resources, workloads and outside identities get a token |
 //! | [`endpoint`], [`region`] | where a service listens |
-//! | [`object_url`], [`metadata`], [`customer_key`], [`units`] | values of the command line |
+//! | [`object_url`], [`metadata`], [`customer_key`], [`byte_range`], [`units`] | values of the command line |
 //! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
 //! | [`printable`], [`shell`] | text that is safe on a terminal, and safe to paste into a shell |
 //!
 //! [`Duration`]: std::time::Duration
 
 pub mod api;
+pub mod byte_range;
 pub mod customer_key;
 pub mod digest;
 pub mod endpoint;
@@ -44,6 +46,7 @@ pub mod part_number;
 pub mod part_plan;
 pub mod principal;
 pub mod printable;
+pub mod range_plan;
 pub mod receipt;
 pub mod region;
 pub mod retry;

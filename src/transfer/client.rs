@@ -19,7 +19,7 @@ use crate::auth::profile::Identity;
 use crate::auth::session::{
     Credentials, DelegationToken, RefreshConfig, Session, SignedAt, token_name,
 };
-use crate::net::{self, Connection, RequestBody, Throttle, Transport, TransportFailure};
+use crate::net::{self, BodySink, Connection, RequestBody, Throttle, Transport, TransportFailure};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
 use proto::endpoint::ObjectStorage;
@@ -137,18 +137,27 @@ impl Client {
         let line = self.reporter.is_debug().then(|| request_line(&request));
         let started_at = Instant::now();
         let result = self.send_once(request, chunks, sent).await;
-        if let Some(line) = line {
-            let seconds = started_at.elapsed().as_secs_f64();
-            self.reporter.debug(|| match &result {
-                Ok(Success { response, .. }) => {
-                    let id = response.request_id().unwrap_or_default();
-                    let status = response.status;
-                    format!("{line}: {status} in {seconds:.3} s (opc-request-id {id})")
-                }
-                Err(failure) => format!("{}, after {seconds:.3} s", failure.message(&line)),
-            });
-        }
+        self.debug_result(line, started_at, result.as_ref().map(|success| &success.response));
         result
+    }
+
+    /// Writes the result of an attempt, where it has a line.
+    fn debug_result(
+        &self,
+        line: Option<String>,
+        started_at: Instant,
+        result: Result<&Response, &Failure>,
+    ) {
+        let Some(line) = line else { return };
+        let seconds = started_at.elapsed().as_secs_f64();
+        self.reporter.debug(|| match result {
+            Ok(response) => {
+                let id = response.request_id().unwrap_or_default();
+                let status = response.status;
+                format!("{line}: {status} in {seconds:.3} s (opc-request-id {id})")
+            }
+            Err(failure) => format!("{}, after {seconds:.3} s", failure.message(&line)),
+        });
     }
 
     async fn send_once(
@@ -191,27 +200,57 @@ impl Client {
         Ok(Success { response, crc32: body_sent.crc32() })
     }
 
-    /// One attempt of a request whose response has a body of `length` bytes, which are appended to
-    /// `buffer` as they arrive. Fails as `attempt` does; the buffer then keeps the bytes that arrived
-    /// before a connection failed.
-    pub async fn read_into(
+    /// One attempt of a request whose response has `length` bytes for `sink`, which comes back with
+    /// those that arrived before a failure. It does not come back where a thread failed within
+    /// itself. Fails as `attempt` does.
+    pub async fn read_into<S: BodySink>(
         &self,
         request: Request,
-        buffer: &mut Vec<u8>,
+        sink: S,
         length: u64,
-    ) -> Result<Response, Failure> {
-        let PreparedRequest { connection, head, body, signature } =
-            self.prepare(request, Vec::new(), length).await?;
-        let before = buffer.len();
-        // The body of an error response may be longer than a short range.
-        let limit = (length as usize).max(64 << 10);
-        let mut response = connection.exchange_into(head, body, buffer, limit).await?;
-        if response.status != 200 && response.status != 206 {
-            response.body = buffer.split_off(before);
-            return Err(self.on_error_response(&signature, ErrorResponse::of(&response)));
+    ) -> (Option<S>, Result<Response, Failure>) {
+        let line = self.reporter.is_debug().then(|| request_line(&request));
+        let started_at = Instant::now();
+        let (sink, result) = self.read_once(request, sink, length).await;
+        self.debug_result(line, started_at, result.as_ref());
+        (sink, result)
+    }
+
+    async fn read_once<S: BodySink>(
+        &self,
+        request: Request,
+        mut sink: S,
+        length: u64,
+    ) -> (Option<S>, Result<Response, Failure>) {
+        loop {
+            let prepared = match self.prepare(request.clone(), Vec::new(), length).await {
+                Ok(prepared) => prepared,
+                Err(failure) => return (Some(sink), Err(failure)),
+            };
+            let PreparedRequest { connection, head, body: _, signature } = prepared;
+            let reused = connection.reused;
+            let (back, result) = connection.exchange_into(head, sink, self.throttle.clone()).await;
+            sink = match (back, &result) {
+                // As in `send_once`.
+                (
+                    Some(back),
+                    Err(TransportFailure::Connection { kind: TransportError::Connect, .. }),
+                ) if reused => back,
+                (back, _) => {
+                    return (
+                        back,
+                        result.map_err(Failure::from).and_then(|response| {
+                            if response.status != 200 && response.status != 206 {
+                                let response = ErrorResponse::of(&response);
+                                return Err(self.on_error_response(&signature, response));
+                            }
+                            self.session.on_success(headers::date(&response));
+                            Ok(response)
+                        }),
+                    );
+                }
+            };
         }
-        self.session.on_success(headers::date(&response));
-        Ok(response)
     }
 
     /// Notifies the session of an error response: it decides what follows a 401.
@@ -301,7 +340,10 @@ fn request_line(request: &Request) -> String {
         RequestPayload::Stream(size) => {
             format!("{} {} ({size} bytes)", request.method, request.target)
         }
-        _ => format!("{} {}", request.method, request.target),
+        _ => match request.headers.iter().find(|(name, _)| name == "range") {
+            Some((_, range)) => format!("{} {} ({range})", request.method, request.target),
+            None => format!("{} {}", request.method, request.target),
+        },
     }
 }
 

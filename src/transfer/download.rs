@@ -1,151 +1,177 @@
 //! Downloads one object as a stream.
 //!
-//! Owns the window of ranges that are read in parallel and written in order. Decides nothing about
-//! retries (`range_reader`) and nothing about where bytes go (`sink`). Invariant: success is
-//! reported only when every byte of one version of the object has been written, and matches the
-//! digest of the whole object where the service reports one.
+//! Owns the order of a download: look at the object, open the output, read the ranges, write them,
+//! compare. Decides nothing about retries (`range_reader`), about which range is read when
+//! (`range_window`) and about where bytes go (`sink`). Invariant: success is reported only when
+//! every byte of one version of the object has been written, and matches what the service reports
+//! of it where that can be compared.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
-
-use super::object_check::check_object;
+use super::comparison::Comparison;
+use super::object_check::{ObjectRequest, check_object};
+use super::partial_file::Binding;
 use super::range_reader::RangeReader;
+use super::range_sink::LastProgress;
+use super::range_window::RangeWindow;
 use super::sink::Sink;
 use crate::platform::worker::Worker;
+use crate::source::pool::{MemoryPressure, Pool};
 use crate::term::progress::{ProgressSnapshot, Reporter};
 use crate::transfer::client::Client;
 use crate::transfer::lookup::Lookup;
-use proto::api::CustomerKey;
+use proto::api::{ObjectLocation, ObjectMeta, ReadOptions};
+use proto::byte_range::{ByteRange, Extent};
 use proto::error::{Error, ErrorKind};
 use proto::object_url::ObjectUrl;
+use proto::range_plan::RangePlan;
+use proto::retry::NotFoundHistory;
 
-/// The ranges in flight, and the bytes of each: with the range that waits to be written, 80 MiB.
-const PARALLEL: usize = 4;
-const RANGE_SIZE: u64 = 16 << 20;
+/// The smallest buffer where the system refuses memory.
+const LEAST_BUFFER: usize = 256 << 10;
 
 /// One object to download, and the file it is written to.
 pub struct DownloadRequest {
     pub client: Client,
     pub source: ObjectUrl,
-    pub customer_key: Option<CustomerKey>,
+    pub options: ReadOptions,
+    /// The bytes of the object; `None` for all.
+    pub range: Option<ByteRange>,
+    /// Hours for which an archived object is restored; `None` if it is not.
+    pub restore: Option<u32>,
+    pub plan: RangePlan,
     /// `None` is stdout.
     pub file: Option<PathBuf>,
     /// How long the download may make no progress before it fails.
     pub retry_for: Duration,
 }
 
-/// Writes the object to the file with `worker`, the thread of the sink; returns when the whole
-/// object is written. The error is final: what may be retried has been retried for `retry_for`.
+/// Writes the object to the file with `worker`, the thread of the sink; returns when it is written.
+/// The error is final: what may be retried has been retried for `retry_for`.
 pub async fn download(
     request: DownloadRequest,
     worker: Worker,
     reporter: &Arc<Reporter>,
 ) -> Result<(), Error> {
-    let DownloadRequest { client, source, customer_key, file, retry_for } = request;
+    let DownloadRequest { client, source, options, range, restore, plan, file, retry_for } =
+        request;
     let lookup = Lookup::new(&client, retry_for, reporter);
     let location = lookup.locate(source.namespace.as_deref(), &source.bucket, &source.name).await?;
-    let meta = check_object(&lookup, &location, &customer_key).await?;
+    let object = ObjectRequest { location: &location, options: &options, restore, retry_for };
+    let meta = check_object(&lookup, &object).await?;
     let (Some(size), Some(etag)) = (meta.size, meta.etag.clone()) else {
-        return Err(Error::service("HeadObject said neither a size nor an etag"));
+        return Err(Error::service("HeadObject gave neither a size nor an etag"));
     };
-    let sink = Sink::open(worker, file.as_deref(), &meta)?;
+    let extent = extent(range, size, &location)?;
+    let binding = Binding { etag: etag.clone(), size, extent };
+    let sink = Sink::open(worker, file.as_deref(), binding, comparison(range, &meta))?;
     client.session.set_streaming();
-    let reader =
-        RangeReader::new(client, location, customer_key, etag, retry_for, reporter.clone());
-    copy_ranges(Window::new(reader, size), size, sink, reporter).await
+    let progress = Progress { reporter, total: extent.length, started_at: Instant::now() };
+    let sink = continue_partial(sink, &progress).await?;
+    let kept = sink.kept();
+    let reader = RangeReader {
+        client,
+        location,
+        options,
+        etag,
+        retry_for,
+        progress: LastProgress::new(),
+        // HeadObject has succeeded before.
+        history: Mutex::new(NotFoundHistory::of_seen_bucket()),
+        reporter: reporter.clone(),
+    };
+    let left = Extent { first: extent.first + kept, length: extent.length - kept };
+    let pressure =
+        MemoryPressure { min_buffer: LEAST_BUFFER.min(plan.buffer_size), timeout: Duration::ZERO };
+    let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers);
+    let partial = sink.partial_path();
+    let window = RangeWindow::new(reader, plan, pool, left);
+    let compared = copy_ranges(window, extent.length, kept, sink, &progress)
+        .await
+        .map_err(|error| with_partial_hint(error, partial))?;
+    reporter.info(&compared);
+    Ok(())
 }
 
-/// Writes the ranges of the window in order, to the last byte of `size`.
+/// The bytes to read. Fails where the range has no byte of the object.
+fn extent(range: Option<ByteRange>, size: u64, location: &ObjectLocation) -> Result<Extent, Error> {
+    let Some(range) = range else { return Ok(Extent::whole(size)) };
+    range.resolve(size).ok_or_else(|| {
+        Error::service(format!("--range {range}: {location} has {size} bytes, and none of these"))
+    })
+}
+
+fn comparison(range: Option<ByteRange>, meta: &ObjectMeta) -> Comparison {
+    match range {
+        None => Comparison::with(meta),
+        Some(_) => Comparison::none("a range was read, and the digests are those of the whole"),
+    }
+}
+
+/// Reads again what an earlier run has left in a partial file.
+async fn continue_partial(sink: Sink, progress: &Progress<'_>) -> Result<Sink, Error> {
+    let kept = sink.kept();
+    let Some(path) = sink.partial_path().filter(|_| kept > 0) else { return Ok(sink) };
+    let path = path.display();
+    let reporter = progress.reporter;
+    reporter.info(&format!("{path} has {kept} bytes of it: reading them again"));
+    let (sink, sound) = sink.reread(|read| progress.show(read)).await?;
+    if !sound {
+        reporter.warn(&format!("{path} is damaged: starting from the first byte"));
+    }
+    Ok(sink)
+}
+
+/// Writes the ranges of the window in order, up to `total` bytes; `kept` of them are written.
 async fn copy_ranges(
-    mut window: Window,
-    size: u64,
+    mut window: RangeWindow,
+    total: u64,
+    kept: u64,
     mut sink: Sink,
-    reporter: &Reporter,
-) -> Result<(), Error> {
-    let started_at = Instant::now();
-    let mut written = 0;
-    while let Some(bytes) = window.next_range().await? {
+    progress: &Progress<'_>,
+) -> Result<String, Error> {
+    let mut written = kept;
+    while let Some(bytes) = window.next_chunk().await? {
         written += bytes.len() as u64;
         sink = sink.write(bytes).await?;
-        reporter.update(&ProgressSnapshot {
-            read: written,
-            acknowledged: written,
-            expected: Some(size),
-            elapsed: started_at.elapsed(),
-            ..ProgressSnapshot::default()
-        });
+        progress.show(written);
     }
-    if written != size {
-        return Err(Error::integrity(format!("{written} of {size} bytes were read")));
+    if written != total {
+        return Err(Error::integrity(format!("{written} of {total} bytes were read")));
     }
     sink.finish().await
 }
 
-/// The ranges in flight, in the order of the object. Dropping it aborts them.
-struct Window {
-    reader: Arc<RangeReader>,
-    tasks: VecDeque<JoinHandle<Result<Vec<u8>, Error>>>,
-    /// The first byte of the next range.
-    next_byte: u64,
-    size: u64,
+/// Adds how a download goes on that has left a partial file.
+fn with_partial_hint(error: Error, partial: Option<PathBuf>) -> Error {
+    let goes_on =
+        matches!(error.kind, ErrorKind::Credentials | ErrorKind::Service | ErrorKind::Internal);
+    let Some(path) = partial.filter(|path| goes_on && path.exists()) else { return error };
+    let kept = format!("what was read is kept in {}: the same command goes on", path.display());
+    let hint = match &error.hint {
+        Some(hint) => format!("{hint}\n  {kept}"),
+        None => kept,
+    };
+    error.with_hint(hint)
 }
 
-impl Window {
-    /// The window of an object of `size` bytes.
-    fn new(reader: RangeReader, size: u64) -> Window {
-        Window { reader: Arc::new(reader), tasks: VecDeque::new(), next_byte: 0, size }
-    }
-
-    /// The bytes of the next range; `None` after the last one.
-    async fn next_range(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        self.fill()?;
-        let Some(task) = self.tasks.pop_front() else { return Ok(None) };
-        let bytes = task
-            .await
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("a task failed: {e}")))
-            .flatten()?;
-        Ok(Some(bytes))
-    }
-
-    /// Starts ranges until enough are in flight. Fails where there is no memory for a single one.
-    fn fill(&mut self) -> Result<(), Error> {
-        while self.tasks.len() < PARALLEL && self.next_byte < self.size {
-            let (first, end) = (self.next_byte, (self.next_byte + RANGE_SIZE).min(self.size));
-            let buffer = match allocate((end - first) as usize) {
-                Ok(buffer) => buffer,
-                Err(error) if self.tasks.is_empty() => return Err(error),
-                // The ranges in flight go on, and release their memory.
-                Err(_) => break,
-            };
-            self.next_byte = end;
-            let reader = self.reader.clone();
-            self.tasks.push_back(tokio::spawn(reader.read(first, end - 1, buffer)));
-        }
-        Ok(())
-    }
+struct Progress<'a> {
+    reporter: &'a Reporter,
+    /// Bytes.
+    total: u64,
+    started_at: Instant,
 }
 
-impl Drop for Window {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// Memory for a range of `length` bytes. The same amount must be free for all other allocations: a
-/// small one that fails would end the process without an error.
-fn allocate(length: usize) -> Result<Vec<u8>, Error> {
-    let (mut buffer, mut spare) = (Vec::new(), Vec::<u8>::new());
-    let reserved = buffer.try_reserve_exact(length).and_then(|()| spare.try_reserve_exact(length));
-    std::hint::black_box(&spare);
-    match reserved {
-        Ok(()) => Ok(buffer),
-        Err(error) => {
-            let what = format!("the system gives no memory for {length} bytes: {error}");
-            Err(Error::new(ErrorKind::Internal, what).with_hint("raise the limits of the process"))
-        }
+impl Progress<'_> {
+    fn show(&self, bytes: u64) {
+        self.reporter.update(&ProgressSnapshot {
+            read: bytes,
+            acknowledged: bytes,
+            expected: Some(self.total),
+            elapsed: self.started_at.elapsed(),
+            ..ProgressSnapshot::default()
+        });
     }
 }

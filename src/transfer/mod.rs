@@ -3,16 +3,21 @@
 //! Owns the order of connect, check credentials, sign, send and read, and the tasks of a transfer.
 //! Must not know the command line. Invariant: every attempt is signed after its connection is open.
 
+mod archive;
 pub mod client;
+mod comparison;
 mod connection_rate;
 pub mod download;
 mod headers;
 pub mod lookup;
 mod object_check;
 mod part_buffers;
+mod partial_file;
 pub mod preflight;
 mod producer_state;
 mod range_reader;
+mod range_sink;
+mod range_window;
 mod requests;
 pub mod session_transport;
 pub mod sink;

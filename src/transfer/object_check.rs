@@ -6,36 +6,69 @@
 
 use std::time::{Duration, Instant};
 
+use super::archive::RestoreWait;
 use crate::transfer::client::invalid_response;
 use crate::transfer::lookup::{Lookup, LookupError};
-use proto::api::{Archival, CustomerKey, ObjectLocation, ObjectMeta, Response, request, response};
-use proto::error::Error;
+use proto::api::{
+    Archival, CustomerKey, ObjectLocation, ObjectMeta, ReadOptions, Response, request, response,
+};
+use proto::error::{Error, ErrorKind};
 use proto::retry::{self, BucketStatus, NotFoundStreak, Operation};
-use proto::shell;
 
-/// The metadata of the object. After the 404 of a HEAD, which has no code, a GET of one byte shows
-/// whether the object is missing or the 404 was spurious. Fails where the object cannot be read.
+/// How an object is read.
+pub struct ObjectRequest<'a> {
+    pub location: &'a ObjectLocation,
+    pub options: &'a ReadOptions,
+    /// Hours for which an archived object is restored; `None` if it is not.
+    pub restore: Option<u32>,
+    /// How long the service may be unreachable during the wait for a restore.
+    pub retry_for: Duration,
+}
+
+/// The metadata of the object, once it can be read. After the 404 of a HEAD, which has no code, a
+/// GET of one byte shows whether the object is missing or the 404 was spurious. Fails where the
+/// object cannot be read, and with `ErrorKind::Exists` where it has another etag than `if_match`.
 pub(super) async fn check_object(
     lookup: &Lookup<'_>,
-    location: &ObjectLocation,
-    customer_key: &Option<CustomerKey>,
+    object: &ObjectRequest<'_>,
 ) -> Result<ObjectMeta, Error> {
+    let ObjectRequest { location, options, restore, retry_for } = *object;
     let parse = |response: &Response| {
         let meta = response::parse_object(response).map_err(invalid_response)?;
         Ok((meta, Archival::of(response)))
     };
     let (started_at, mut streak) = (Instant::now(), NotFoundStreak::default());
+    let mut restored = RestoreWait::new(lookup, location, options.version_id.as_deref(), restore);
+    let mut last_answer = Instant::now();
     loop {
-        let head = request::head_object(location, customer_key);
+        let head = request::head_version(location, options);
         let failed = match lookup.run(Operation::Head, head, parse).await {
-            Ok((meta, Archival::Readable)) => return Ok(meta),
-            Ok((_, archival)) => return Err(archived_error(location, archival)),
+            Ok((meta, archival)) => {
+                if options.if_match.is_some() && meta.etag != options.if_match {
+                    return Err(another_etag(object, meta.etag.as_deref()));
+                }
+                if archival == Archival::Readable {
+                    return Ok(meta);
+                }
+                restored.wait(archival).await?;
+                last_answer = Instant::now();
+                streak = NotFoundStreak::default();
+                continue;
+            }
             Err(failed) => failed,
         };
-        if !failed.is_ambiguous_not_found() {
-            return Err(with_customer_key_hint(failed, customer_key));
+        if failed.response().is_some_and(|response| response.status == 412) {
+            return Err(another_etag(object, None));
         }
-        check_with_get(lookup, location, customer_key).await?;
+        // An outage during the wait for a restore is not the end of it.
+        let outage = restored.has_begun() && failed.final_response().is_none();
+        if outage && !failed.is_ambiguous_not_found() && last_answer.elapsed() < retry_for {
+            continue;
+        }
+        if !failed.is_ambiguous_not_found() {
+            return Err(with_customer_key_hint(failed, &options.customer_key));
+        }
+        check_with_get(lookup, location, options).await?;
         let now = started_at.elapsed();
         streak.add(now);
         // The GET has shown it.
@@ -48,14 +81,22 @@ pub(super) async fn check_object(
     }
 }
 
+/// The error for an object that is not the one of `--if-match`.
+fn another_etag(object: &ObjectRequest<'_>, etag: Option<&str>) -> Error {
+    let wanted = object.options.if_match.as_deref().unwrap_or_default();
+    let now = etag.map(|etag| format!(", it has {etag}")).unwrap_or_default();
+    let what = format!("{} does not have the etag {wanted} of --if-match{now}", object.location);
+    Error::new(ErrorKind::Exists, what)
+}
+
 /// Succeeds where a GET shows that there is an object. Fails where it is missing, where a 404 does
 /// not tell, and where the credentials or the connection fail.
 async fn check_with_get(
     lookup: &Lookup<'_>,
     location: &ObjectLocation,
-    customer_key: &Option<CustomerKey>,
+    options: &ReadOptions,
 ) -> Result<(), Error> {
-    let get = request::get_first_byte(location, customer_key);
+    let get = request::get_first_byte(location, options);
     let Err(failed) = lookup.run(Operation::Get, get, |_| Ok(())).await else { return Ok(()) };
     if failed.is_not_found() {
         let missing = Error::service(format!("{location} does not exist"));
@@ -83,18 +124,4 @@ fn with_customer_key_hint(failed: LookupError, customer_key: &Option<CustomerKey
         ),
         _ => failed.error,
     }
-}
-
-/// The error for an object in the archive tier, with the command that restores it.
-fn archived_error(location: &ObjectLocation, archival: Archival) -> Error {
-    if archival == Archival::Restoring {
-        return Error::service(format!("{location} is archived and being restored"))
-            .with_hint("try again when it is restored, about an hour after that was asked for");
-    }
-    let [namespace, bucket, object] = [&location.namespace, &location.bucket, &location.object]
-        .map(|name| shell::shell_quote(name));
-    let restore = format!("oci os object restore -ns {namespace} -bn {bucket} --name {object}");
-    Error::service(format!("{location} is archived")).with_hint(format!(
-        "restore it first, which takes about an hour, and try again: `{restore}`"
-    ))
 }

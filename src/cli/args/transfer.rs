@@ -135,7 +135,10 @@ service_args! {
         name = "get",
         example = "ocipipe get oci://backups/mydb.dump | pg_restore -d mydb",
         example = "ocipipe get oci://backups/srv.tgz | tar xz -C /srv",
-        example = "ocipipe get -bn backups --name mydb.dump --file /tmp/mydb.dump"
+        example = "ocipipe get -bn backups --name mydb.dump --file /tmp/mydb.dump",
+        note = "What was read is compared with the digests that the service holds; the last line on",
+        note = "stderr is `verified by ...` or `not compared: ...`. With --file what was read is kept in",
+        note = ".NAME.ocipipe-part beside PATH until it is whole; the same command goes on from there."
     )]
     struct GetArgs {
         /// oci://BUCKET/NAME or oci://BUCKET@NAMESPACE/NAME
@@ -151,12 +154,46 @@ service_args! {
         /// namespace; also -ns, --namespace-name; default: the service is asked
         #[argh(option, arg_name = "NAMESPACE")]
         pub namespace: Option<String>,
-        /// write this file, not stdout; - is stdout
+        /// write this file, not stdout; - is stdout; run again, it goes on
         #[argh(option, arg_name = "PATH")]
         pub file: Option<String>,
+        /// only the object with this etag
+        #[argh(option, arg_name = "ETAG")]
+        pub if_match: Option<String>,
+        /// this version of the object, in a bucket with versioning
+        #[argh(option, arg_name = "ID")]
+        pub version_id: Option<String>,
+        /// only these bytes, as in HTTP: A-B, A- or -N; nothing is compared
+        #[argh(option, arg_name = "BYTES")]
+        pub range: Option<String>,
+        /// compare with the receipt that put printed
+        #[argh(option, arg_name = "FILE")]
+        pub receipt: Option<String>,
+        /// size of the parts that the object was uploaded in, to compare it
+        #[argh(option, arg_name = "SIZE")]
+        pub uploaded_part_size: Option<String>,
         /// decrypt with the base64 AES-256 key in this file (SSE-C)
         #[argh(option, arg_name = "PATH")]
         pub encryption_key_file: Option<String>,
+        /// restore an archived object first and wait for that, up to 24 h
+        #[argh(switch)]
+        pub restore: bool,
+        /// hours that a restored object stays readable, 1 to 240; default 24
+        #[argh(option, arg_name = "N")]
+        pub hours: Option<String>,
+
+        /// bytes of one request; a bare number is MiB; default 64MiB, less for small objects
+        #[argh(option, arg_name = "SIZE")]
+        pub part_size: Option<String>,
+        /// requests at a time, 1 to 1000, or auto; default auto
+        #[argh(option, arg_name = "N")]
+        pub parallel_download_count: Option<String>,
+        /// bound on all buffers together; default 256MiB, or a quarter of the memory
+        #[argh(option, arg_name = "SIZE")]
+        pub max_memory: Option<String>,
+        /// bytes per second over all requests, such as 20MiB; default: no limit
+        #[argh(option, arg_name = "RATE")]
+        pub bwlimit: Option<String>,
 
         /// how long the download may stand still before it gives up; default 1h
         #[argh(option, arg_name = "DURATION")]

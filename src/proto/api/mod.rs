@@ -10,7 +10,7 @@ pub mod request;
 pub mod response;
 
 pub use error_response::ErrorResponse;
-pub use object::{CustomerKey, ObjectLocation, Precondition, PutOptions};
+pub use object::{CustomerKey, ObjectLocation, Precondition, PutOptions, ReadOptions};
 pub use request::{Request, RequestClass, RequestPayload};
 pub use response::{
     Archival, Digests, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page, Response,

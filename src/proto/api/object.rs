@@ -36,6 +36,16 @@ impl fmt::Debug for CustomerKey {
     }
 }
 
+/// Which version of an object is read, and how.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    pub customer_key: Option<CustomerKey>,
+    /// The version of an object in a bucket with versioning; `None` for the current one.
+    pub version_id: Option<String>,
+    /// The etag that the object must have.
+    pub if_match: Option<String>,
+}
+
 /// Under which condition the service stores an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {

@@ -71,6 +71,8 @@ fn classify_response(
         }
         404 => classify_not_found(operation, response, code),
         408 => resolve_or(RETRY, operation),
+        // The object is not archived, or is being restored already.
+        409 if operation == Operation::Restore => FATAL,
         409 if matches!(code, "ConcurrentObjectUpdate" | "IncorrectState" | "LockConflict") => {
             RETRY
         }

@@ -123,6 +123,7 @@ pub(super) fn permissions_for(operation: Operation) -> Option<&'static str> {
         Operation::Abort | Operation::Delete => "OBJECT_DELETE",
         Operation::Head => "OBJECT_READ or OBJECT_INSPECT",
         Operation::Get => "OBJECT_READ",
+        Operation::Restore => "OBJECT_RESTORE",
         Operation::ListParts => "OBJECT_INSPECT",
         Operation::ListUploads => "BUCKET_READ",
     })

@@ -41,6 +41,7 @@ pub enum Operation {
     ListUploads,
     Delete,
     Get,
+    Restore,
 }
 
 impl Operation {
@@ -58,6 +59,7 @@ impl Operation {
             Operation::ListUploads => "ListMultipartUploads",
             Operation::Delete => "DeleteObject",
             Operation::Get => "GetObject",
+            Operation::Restore => "RestoreObjects",
         }
     }
 

@@ -203,6 +203,33 @@ impl Pool {
         }
     }
 
+    /// A buffer without waiting; `None` where as many as the limit allows are out, and once the pool
+    /// is closed. The first buffer that is out may be smaller than the others. Fails where the system
+    /// refuses memory.
+    pub fn try_take(&self) -> io::Result<Option<Buffer>> {
+        let mut state = self.shared.state();
+        if state.closed || state.outstanding >= state.limit {
+            return Ok(None);
+        }
+        state.outstanding += 1;
+        let free = state.free.pop();
+        let may_shrink = state.outstanding == 1;
+        drop(state);
+        let mapped = match free {
+            Some(mapping) => Ok(self.full_size(mapping)),
+            None if may_shrink => self.map_shrinking(),
+            None => self.map_full_size(),
+        };
+        match mapped {
+            Ok(mapping) => Ok(Some(self.lend(mapping))),
+            Err(error) => {
+                self.shared.state().outstanding -= 1;
+                self.shared.returned.notify_one();
+                Err(error)
+            }
+        }
+    }
+
     /// Replaces a small mapping by one of the full size, if there is memory again.
     fn full_size(&self, mapping: Mapping) -> Mapping {
         if mapping.len() < self.shared.buffer_size {

@@ -144,9 +144,19 @@ impl ObjectLocation {
         format!("{}/o/{}", self.bucket_path(), encode(&self.object))
     }
 
+    fn version_path(&self, version_id: &Option<String>) -> String {
+        let query = version_id.as_deref().map(|id| format!("?versionId={}", encode(id)));
+        format!("{}{}", self.object_path(), query.unwrap_or_default())
+    }
+
     fn upload_path(&self, upload_id: &str) -> String {
         format!("{}/u/{}?uploadId={}", self.bucket_path(), encode(&self.object), encode(upload_id))
     }
+}
+
+fn json(body: &impl Serialize) -> RequestPayload {
+    // Serialization of plain structs of strings and numbers to memory cannot fail.
+    RequestPayload::Json(serde_json::to_vec(body).unwrap_or_default())
 }
 
 #[cfg(test)]

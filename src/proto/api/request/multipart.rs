@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{Request, RequestClass, RequestPayload, encode};
+use super::{Request, RequestClass, RequestPayload, encode, json};
 use crate::api::{ObjectLocation, Precondition, PutOptions};
 use crate::digest::{Algorithm, Value};
 use crate::part_number::PartNumber;
@@ -128,9 +128,4 @@ pub fn list_uploads(location: &ObjectLocation, page: Option<&str>) -> Request {
 
 fn page_query(page: Option<&str>) -> String {
     page.map(|page| format!("&page={}", encode(page))).unwrap_or_default()
-}
-
-fn json(body: &impl Serialize) -> RequestPayload {
-    // Serialization of plain structs of strings and numbers to memory cannot fail.
-    RequestPayload::Json(serde_json::to_vec(body).unwrap_or_default())
 }

@@ -122,7 +122,7 @@ fn backoff_is_jittered_bounded_and_never_shorter_than_the_service_asks() {
     assert!(backoff(0, 1.0, Some(u64::MAX)) <= Duration::from_secs(301));
 }
 
-const ALL: [Operation; 11] = [
+const ALL: [Operation; 12] = [
     Operation::Namespace,
     Operation::Head,
     Operation::Create,
@@ -134,6 +134,7 @@ const ALL: [Operation; 11] = [
     Operation::ListUploads,
     Operation::Delete,
     Operation::Get,
+    Operation::Restore,
 ];
 
 #[test]

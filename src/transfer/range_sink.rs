@@ -1,0 +1,193 @@
+//! The memory of one range of a download, filled from the network and emptied by the writer.
+//!
+//! Owns the buffers of the range and the check that a response is the range. Must not know retries
+//! or where the bytes are written. Invariants: the bytes leave in the order of the object, each
+//! once; a range owns all its buffers before it is requested, so that it never waits for memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::net::{BodySink, BodyUse};
+use crate::source::pool::Buffer;
+use proto::api::Response;
+use proto::byte_range::Extent;
+
+/// Bytes of the body of an error response that are read.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// When a byte of any range arrived last. Clones share it.
+#[derive(Clone)]
+pub(super) struct LastProgress {
+    started_at: Instant,
+    /// Microseconds since the start; 0 before the first byte.
+    at: Arc<AtomicU64>,
+}
+
+impl LastProgress {
+    /// No byte has arrived yet.
+    pub fn new() -> LastProgress {
+        LastProgress { started_at: Instant::now(), at: Arc::default() }
+    }
+
+    /// Since the start of the download.
+    pub fn elapsed(&self) -> Duration {
+        self.started_at.elapsed()
+    }
+
+    /// When a byte arrived last, since the start; `None` before the first one.
+    pub fn last(&self) -> Option<Duration> {
+        match self.at.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    fn record(&self) {
+        let micros = self.elapsed().as_micros().max(1);
+        self.at.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// The buffers of one range. Full ones go to the writer.
+pub(super) struct RangeSink {
+    /// The bytes that have not arrived.
+    missing: Extent,
+    etag: String,
+    current: Option<Buffer>,
+    /// Bytes in the current buffer.
+    filled: usize,
+    empty: VecDeque<Buffer>,
+    chunks: UnboundedSender<Bytes>,
+    progress: LastProgress,
+}
+
+impl RangeSink {
+    /// The sink of a range of the object with this etag. The buffers have room for all its bytes.
+    pub fn new(
+        range: Extent,
+        etag: String,
+        buffers: VecDeque<Buffer>,
+        chunks: UnboundedSender<Bytes>,
+        progress: LastProgress,
+    ) -> RangeSink {
+        RangeSink {
+            missing: range,
+            etag,
+            current: None,
+            filled: 0,
+            empty: buffers,
+            chunks,
+            progress,
+        }
+    }
+
+    /// The bytes that have not arrived; `None` once all have.
+    pub fn missing(&self) -> Option<Extent> {
+        (self.missing.length > 0).then_some(self.missing)
+    }
+
+    /// Whether the response is the rest of the range, of the version of the download.
+    fn is_expected(&self, head: &Response) -> bool {
+        let Extent { first, length } = self.missing;
+        let same_version = head.header("etag").is_none_or(|etag| etag == self.etag);
+        let range = head.header("content-range").unwrap_or_default();
+        // The whole of a small object may come with a plain 200.
+        let is_whole_object = head.status == 200 && first == 0 && range.is_empty();
+        let expected = format!("bytes {first}-{}/", first + length - 1);
+        same_version && (is_whole_object || range.starts_with(&expected))
+    }
+}
+
+impl BodySink for RangeSink {
+    fn accept(&mut self, head: &Response) -> BodyUse {
+        match head.status {
+            200 | 206 if self.is_expected(head) => BodyUse::Accepted,
+            200..=299 => BodyUse::Refused,
+            _ => BodyUse::Collected { limit: MAX_ERROR_BODY },
+        }
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        if self.current.is_none() && self.missing.length > 0 {
+            self.current = self.empty.pop_front();
+            self.filled = 0;
+        }
+        let Some(buffer) = &mut self.current else { return &mut [] };
+        let space = &mut buffer.space()[self.filled..];
+        let end = usize::try_from(self.missing.length).unwrap_or(usize::MAX).min(space.len());
+        &mut space[..end]
+    }
+
+    fn filled(&mut self, length: usize) {
+        self.filled += length;
+        self.missing.first += length as u64;
+        self.missing.length -= length as u64;
+        self.progress.record();
+        if self.space().is_empty()
+            && let Some(buffer) = self.current.take()
+        {
+            // The writer is gone if the download has failed.
+            let _ = self.chunks.send(buffer.freeze(self.filled));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::pool::Pool;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    fn head(status: u16, headers: &[(&str, &str)]) -> Response {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        Response { status, headers: headers.collect(), body: Vec::new() }
+    }
+
+    #[test]
+    fn bytes_leave_in_order_in_full_buffers_and_the_last_one_as_it_is() {
+        let pool = Pool::new(8192, 2);
+        let buffers = (0..2).map(|_| pool.try_take().unwrap().unwrap()).collect();
+        let (chunks, mut written) = unbounded_channel();
+        let range = Extent { first: 100, length: 10_000 };
+        let mut sink = RangeSink::new(range, "e".to_owned(), buffers, chunks, LastProgress::new());
+        let mut sent = Vec::new();
+        while let Some(missing) = sink.missing() {
+            let space = sink.space();
+            let length = space.len().min(3000);
+            space[..length].fill(missing.length as u8);
+            sent.extend_from_slice(&space[..length]);
+            sink.filled(length);
+        }
+        assert!(sink.space().is_empty());
+        let chunks = [written.try_recv().unwrap(), written.try_recv().unwrap()];
+        assert_eq!(chunks.each_ref().map(Bytes::len), [8192, 1808]);
+        assert_eq!(chunks.concat(), sent);
+        drop(chunks);
+        assert_eq!(pool.outstanding(), 0);
+    }
+
+    #[test]
+    fn only_the_rest_of_the_range_of_the_same_version_is_accepted() {
+        let (chunks, _written) = unbounded_channel();
+        let new = |first| {
+            let range = Extent { first, length: 10 };
+            let (chunks, progress) = (chunks.clone(), LastProgress::new());
+            RangeSink::new(range, "e".to_owned(), VecDeque::new(), chunks, progress)
+        };
+        let accept =
+            |first, status, headers: &[(&str, &str)]| new(first).accept(&head(status, headers));
+        let range = ("content-range", "bytes 5-14/99");
+        assert_eq!(accept(5, 206, &[range, ("etag", "e")]), BodyUse::Accepted);
+        assert_eq!(accept(5, 206, &[range, ("etag", "f")]), BodyUse::Refused);
+        assert_eq!(accept(4, 206, &[range]), BodyUse::Refused);
+        assert_eq!(accept(5, 200, &[]), BodyUse::Refused);
+        assert_eq!(accept(0, 200, &[]), BodyUse::Accepted);
+        assert_eq!(accept(5, 204, &[]), BodyUse::Refused);
+        assert!(matches!(accept(5, 503, &[]), BodyUse::Collected { .. }));
+    }
+}
