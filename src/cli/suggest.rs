@@ -163,7 +163,6 @@ mod tests {
             "-n",
             "-x",
             "--content",
-            "--version-id",
             "--key",
             "--etag",
             "--node",

@@ -15,7 +15,7 @@ const MIN_MEMORY: u64 = 2 * MIB;
 const DEFAULT_PARALLEL: u16 = 4;
 /// The bytes of a range, where the user gives none: one signature for this many.
 const DEFAULT_RANGE: u64 = 64 * MIB;
-/// A range of a small object, or at the end of a large one, is not smaller than this.
+/// A range of a small object is not smaller than this.
 const MIN_RANGE: u64 = 16 * MIB;
 /// The largest buffer. A range spans several.
 const MAX_BUFFER: u64 = 4 * MIB;
@@ -55,11 +55,11 @@ pub struct RangePlan {
 }
 
 impl RangePlan {
-    /// The bytes of the next range, where `left` bytes are not requested yet: smaller ones at the end, so
-    /// that all connections end at about the same time.
-    pub fn next_range(&self, left: u64) -> u64 {
-        let share = left.div_ceil(self.parallel as u64).next_multiple_of(PAGE);
-        share.clamp(self.min_range, self.range).min(left)
+    /// The bytes of each range but the last of a download of `length` bytes: equal shares where that is
+    /// too little for full ranges on all connections.
+    pub fn range_size(&self, length: u64) -> u64 {
+        let share = length.div_ceil(self.parallel as u64).next_multiple_of(PAGE);
+        share.clamp(self.min_range, self.range)
     }
 
     /// The buffers that a range of `length` bytes needs.
@@ -221,12 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn the_ranges_of_a_small_object_and_of_an_end_are_shared_out() {
+    fn the_ranges_of_a_small_object_are_shared_out() {
         let plan = planned(RangePlanInput::default());
-        assert_eq!(plan.next_range(GIB), 64 * MIB);
-        assert_eq!(plan.next_range(200 * MIB), 50 * MIB);
-        assert_eq!(plan.next_range(17 * MIB), 16 * MIB);
-        assert_eq!((plan.next_range(7), plan.buffers_for(7)), (7, 1));
+        assert_eq!(plan.range_size(GIB), 64 * MIB);
+        assert_eq!(plan.range_size(200 * MIB), 50 * MIB);
+        assert_eq!(plan.range_size(17 * MIB), 16 * MIB);
+        assert_eq!((plan.range_size(7), plan.buffers_for(7)), (16 * MIB, 1));
     }
 
     proptest! {
@@ -244,8 +244,8 @@ mod tests {
             prop_assert!(memory <= max_memory.unwrap_or(DEFAULT_MEMORY), "{plan:?}");
             prop_assert!(plan.parallel >= 1 && plan.buffer_size % PAGE as usize == 0);
             prop_assert!(plan.buffers >= plan.parallel * plan.buffers_for(plan.range), "{plan:?}");
-            let next = plan.next_range(left);
-            prop_assert!(next >= 1 && next <= left && plan.buffers_for(next) <= plan.buffers);
+            let range = plan.range_size(left);
+            prop_assert!(range >= 1 && plan.buffers_for(range) <= plan.buffers);
         }
     }
 }

@@ -28,6 +28,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct RangeWindow {
     reader: Arc<RangeReader>,
     plan: RangePlan,
+    /// Bytes of each range but the last.
+    range_size: u64,
     pool: Pool,
     ranges: VecDeque<RangeInFlight>,
     /// The bytes that are not requested yet.
@@ -54,6 +56,7 @@ impl RangeWindow {
     pub fn new(reader: RangeReader, plan: RangePlan, pool: Pool, extent: Extent) -> RangeWindow {
         RangeWindow {
             reader: Arc::new(reader),
+            range_size: plan.range_size(extent.length),
             plan,
             pool,
             ranges: VecDeque::new(),
@@ -89,7 +92,7 @@ impl RangeWindow {
     async fn start_ranges(&mut self) -> Result<(), Error> {
         while self.left.length > 0 {
             let reading = self.reading.count.load(Ordering::Acquire);
-            let length = self.plan.next_range(self.left.length);
+            let length = self.range_size.min(self.left.length);
             let needed = self.plan.buffers_for(length);
             let free = self.plan.buffers.saturating_sub(self.pool.outstanding());
             if reading >= self.plan.parallel || (free < needed && !self.ranges.is_empty()) {
