@@ -94,7 +94,7 @@ fn another_etag_than_that_of_if_match_is_exit_6() {
     let store = Store::start();
     store.put("x").stdin("abc").run().exits(0);
     let etag = store.object_record("x")["etag"].as_str().unwrap().to_owned();
-    let get = |etag: &str| store.ocipipe("get oci://backups/x --if-match").arg(etag).run();
+    let get = |etag: &str| store.ocipipe("get oci://backups/x").args("--if-match").arg(etag).run();
     assert_eq!(get(&etag).exits(0).stdout, "abc");
     get("another").fails(6).stderr_has(&["--if-match"]);
 }
