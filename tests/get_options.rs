@@ -34,13 +34,37 @@ fn damage(folder: &Path, size: usize, offset: u64) -> bool {
 fn the_end_of_a_run_says_what_was_compared() {
     let store = Store::start();
     store.put("whole").stdin(ramp(1000)).run().exits(0);
-    store.put("crc").args("--checksum crc32c").stdin(ramp(2 * PART)).run().exits(0);
-    for (name, words) in [("whole", "verified by SHA256"), ("crc", "verified by CRC32C")] {
+    for checksum in ["sha256", "sha384", "crc32c", "md5", "none"] {
+        let put = store.put(checksum).args(&format!("--checksum {checksum}"));
+        put.stdin(ramp(2 * PART + 1)).run().exits(0);
+    }
+    for name in ["whole", "sha256", "sha384", "crc32c", "md5", "none"] {
         let get = store.ocipipe("get --file got").arg(format!("oci://backups/{name}"));
-        get.run().exits(0).stderr_has(&[words]);
+        get.run().exits(0).stderr_has(&["verified by "]).stderr_lacks("not compared");
     }
     let get = store.ocipipe("get --file got --range 0-9 oci://backups/whole");
     get.run().exits(0).stderr_has(&["not compared: ", "range"]);
+}
+
+#[test]
+fn the_sizes_of_parts_come_from_the_receipt_or_from_an_option() {
+    let store = Store::start();
+    // The sizes of no client's default.
+    let put = store.ocipipe("put --part-size 11MiB oci://backups/x");
+    let receipt = put.stdin(ramp(70 << 20)).run().exits(0).stdout;
+    let receipt = store.file("receipt", receipt);
+    let get = || store.ocipipe("get --file got oci://backups/x");
+    let done = get().arg("--receipt").arg(&receipt).run().exits(0);
+    done.stderr_has(&["verified by ", "of the receipt's sizes"]);
+    let done = get().args("--uploaded-part-size 11MiB").run();
+    drop(done.exits(0).stderr_has(&["verified by "]));
+    get().args("--uploaded-part-size 9MiB").run().fails(2).stderr_has(&["--uploaded-part-size"]);
+    assert!(damage(store.server().state_path(), 70 << 20, 12345));
+    get().arg("--receipt").arg(&receipt).run().fails(7).stderr_has(&["is deleted"]);
+    store.put("x").arg("--force").stdin(ramp(70 << 20)).run().exits(0);
+    get().arg("--receipt").arg(&receipt).run().fails(7).stderr_has(&["not that of the receipt"]);
+    get().arg("--receipt").arg("/nonexistent").run().fails(2);
+    get().arg("--receipt").arg(store.file("bad", "{}")).run().fails(2);
 }
 
 #[test]

@@ -14,11 +14,13 @@ use crate::platform::signals::Signals;
 use crate::platform::small_file;
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, Timeouts};
+use crate::transfer::comparison::UploadKnowledge;
 use crate::transfer::download::{self, DownloadRequest};
 use crate::transfer::sink;
 use proto::api::ReadOptions;
 use proto::error::Error;
 use proto::range_plan::{self, RangePlanInput};
+use proto::receipt::Receipt;
 
 /// Downloads the object until it is complete or a signal arrives. Fails with the first error that
 /// is not retryable, or when the download makes no progress for `--retry-for`.
@@ -52,6 +54,10 @@ async fn open(
     }
     let customer_key =
         command.encryption_key_file.as_deref().map(small_file::read_customer_key).transpose()?;
+    let receipt = match &command.receipt {
+        Some(path) => Some(Receipt::parse(&small_file::read("--receipt", path)?)?),
+        None => None,
+    };
     let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
     let mut client = Client::open_session(&command.service, environment, timeouts, reporter).await?;
     client.throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
@@ -61,6 +67,7 @@ async fn open(
         source: command.source,
         options: ReadOptions { customer_key, version_id, if_match },
         range: command.range,
+        known: UploadKnowledge { receipt, part_size: command.uploaded_part_size },
         restore: command.restore,
         plan,
         file: command.file,

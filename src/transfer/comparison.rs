@@ -1,66 +1,91 @@
-//! Compares what was read of an object with what the service reports of it.
+//! Compares what was read of an object with what the service and the receipt report of it.
 //!
-//! Owns the digest of the bytes that were read, in one pass. Must not know where the bytes come from
-//! or go to. Invariant: a range of an object is never compared with a digest of the whole.
+//! Owns the plan of the comparison and the texts about its result. Must not know where the bytes
+//! come from or go to. Invariant: a range of an object is never compared with a digest of the whole.
 
 use proto::api::ObjectMeta;
-use proto::digest::{Algorithm, Hasher, Value};
 use proto::error::Error;
+use proto::object_digest::{ComparisonResult, StreamComparison, UploadedLayout, compare_receipt};
+use proto::receipt::Receipt;
+
+/// What the user knows of the upload of an object.
+#[derive(Debug, Clone, Default)]
+pub struct UploadKnowledge {
+    pub receipt: Option<Receipt>,
+    /// Bytes of each part but the last.
+    pub part_size: Option<u64>,
+}
 
 /// The comparison of one download.
 pub struct Comparison {
-    /// The digest of the whole object, or the reason why there is nothing to compare with.
-    expected: Result<Value, String>,
-    hasher: Hasher,
+    plan: Plan,
+    /// `None` where nothing is compared.
+    running: Option<StreamComparison>,
+}
+
+enum Plan {
+    Whole { meta: ObjectMeta, layout: UploadedLayout },
+    Range,
 }
 
 impl Comparison {
-    /// The comparison with the digests of the whole object.
-    pub fn with(meta: &ObjectMeta) -> Comparison {
-        let value = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Crc32c, Algorithm::Md5]
-            .into_iter()
-            .find_map(|algorithm| Value::from_base64(algorithm, meta.content.get(algorithm)?));
-        let reason = "the service holds no digest of the whole object";
-        Comparison::new(value.ok_or_else(|| reason.to_owned()))
+    /// The comparison of the whole object. Fails with `ErrorKind::Integrity` where the object is not
+    /// that of the receipt, and with `ErrorKind::Usage` where it has no parts of the given size.
+    pub fn of_whole(meta: &ObjectMeta, known: &UploadKnowledge) -> Result<Comparison, Error> {
+        let mut meta = meta.clone();
+        let mut layout = UploadedLayout::Unknown;
+        if let Some(receipt) = &known.receipt {
+            if let ComparisonResult::Different(difference) = compare_receipt(receipt, &meta) {
+                let what = format!("the object is not that of the receipt: {difference}");
+                return Err(Error::integrity(what)
+                    .with_hint("it was replaced, or the receipt is that of another object"));
+            }
+            let stored = receipt.object_meta();
+            meta.content = meta.content.or(stored.content);
+            meta.multipart = meta.multipart.or(stored.multipart);
+            if let Some(sizes) = &receipt.part_sizes {
+                layout = UploadedLayout::Receipt(sizes.clone());
+            }
+        }
+        if let Some(size) = known.part_size {
+            layout = UploadedLayout::PartSize(size);
+        }
+        let running = Some(StreamComparison::new(&meta, &layout)?);
+        Ok(Comparison { plan: Plan::Whole { meta, layout }, running })
     }
 
-    /// No comparison, for this reason.
-    pub fn none(reason: &str) -> Comparison {
-        Comparison::new(Err(reason.to_owned()))
-    }
-
-    fn new(expected: Result<Value, String>) -> Comparison {
-        let algorithm = expected.as_ref().map_or(Algorithm::None, Value::algorithm);
-        Comparison { expected, hasher: Hasher::new(algorithm) }
+    /// No comparison: the bytes are not the whole object.
+    pub fn of_range() -> Comparison {
+        Comparison { plan: Plan::Range, running: None }
     }
 
     /// Adds the next bytes of the object.
     pub fn update(&mut self, bytes: &[u8]) {
-        if self.expected.is_ok() {
-            self.hasher.update(bytes);
+        if let Some(running) = &mut self.running {
+            running.update(bytes);
         }
     }
 
-    /// Forgets all bytes.
-    pub fn restart(&mut self) {
-        let algorithm = self.expected.as_ref().map_or(Algorithm::None, Value::algorithm);
-        self.hasher = Hasher::new(algorithm);
+    /// Forgets all bytes. Fails as `of_whole` does.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        if let Plan::Whole { meta, layout } = &self.plan {
+            self.running = Some(StreamComparison::new(meta, layout)?);
+        }
+        Ok(())
     }
 
-    /// What the bytes were verified by, or why they were not compared, for people. Fails where the
-    /// digests differ.
+    /// What the bytes were verified by, or why they were not compared, for people. Fails where they
+    /// are not those of the object.
     pub fn finish(self) -> Result<String, Error> {
-        let expected = match self.expected {
-            Ok(expected) => expected,
-            Err(reason) => return Ok(format!("not compared: {reason}")),
+        let Some(running) = self.running else {
+            let reason = "a range was read, and digests are those of the whole object";
+            return Ok(format!("not compared: {reason}"));
         };
-        match self.hasher.finish().value {
-            Some(value) if value == expected => Ok(format!("verified by {expected}")),
-            value => {
-                let name = expected.algorithm().name();
-                let read = value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
-                let what = format!("the object's {name} is {expected}, of what was read {read}");
-                Err(Error::integrity(what))
+        match running.finish() {
+            ComparisonResult::Equal(proof) => Ok(format!("verified by {proof}")),
+            ComparisonResult::NotCompared(reason) => Ok(format!("not compared: {reason}")),
+            ComparisonResult::Different(difference) => {
+                Err(Error::integrity(difference.to_string()))
             }
         }
     }

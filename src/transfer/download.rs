@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::comparison::Comparison;
+use super::comparison::{Comparison, UploadKnowledge};
 use super::object_check::{ObjectRequest, check_object};
 use super::partial_file::Binding;
 use super::range_reader::RangeReader;
@@ -22,7 +22,7 @@ use crate::source::pool::{MemoryPressure, Pool};
 use crate::term::progress::{ProgressSnapshot, Reporter};
 use crate::transfer::client::Client;
 use crate::transfer::lookup::Lookup;
-use proto::api::{ObjectLocation, ObjectMeta, ReadOptions};
+use proto::api::{ObjectLocation, ReadOptions};
 use proto::byte_range::{ByteRange, Extent};
 use proto::error::{Error, ErrorKind};
 use proto::object_url::ObjectUrl;
@@ -39,6 +39,8 @@ pub struct DownloadRequest {
     pub options: ReadOptions,
     /// The bytes of the object; `None` for all.
     pub range: Option<ByteRange>,
+    /// What the user knows of the upload; nothing with a range.
+    pub known: UploadKnowledge,
     /// Hours for which an archived object is restored; `None` if it is not.
     pub restore: Option<u32>,
     pub plan: RangePlan,
@@ -55,7 +57,7 @@ pub async fn download(
     worker: Worker,
     reporter: &Arc<Reporter>,
 ) -> Result<(), Error> {
-    let DownloadRequest { client, source, options, range, restore, plan, file, retry_for } =
+    let DownloadRequest { client, source, options, range, known, restore, plan, file, retry_for } =
         request;
     let lookup = Lookup::new(&client, retry_for, reporter);
     let location = lookup.locate(source.namespace.as_deref(), &source.bucket, &source.name).await?;
@@ -66,7 +68,11 @@ pub async fn download(
     };
     let extent = extent(range, size, &location)?;
     let binding = Binding { etag: etag.clone(), size, extent };
-    let sink = Sink::open(worker, file.as_deref(), binding, comparison(range, &meta))?;
+    let comparison = match range {
+        None => Comparison::of_whole(&meta, &known)?,
+        Some(_) => Comparison::of_range(),
+    };
+    let sink = Sink::open(worker, file.as_deref(), binding, comparison)?;
     client.session.set_streaming();
     let progress = Progress { reporter, total: extent.length, started_at: Instant::now() };
     let sink = continue_partial(sink, &progress).await?;
@@ -83,8 +89,11 @@ pub async fn download(
         reporter: reporter.clone(),
     };
     let left = Extent { first: extent.first + kept, length: extent.length - kept };
-    let pressure =
-        MemoryPressure { min_buffer: LEAST_BUFFER.min(plan.buffer_size), timeout: Duration::ZERO };
+    let pressure = MemoryPressure {
+        min_buffer: LEAST_BUFFER.min(plan.buffer_size),
+        unit: 4096,
+        timeout: Duration::ZERO,
+    };
     let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers);
     let partial = sink.partial_path();
     let window = RangeWindow::new(reader, plan, pool, left);
@@ -101,13 +110,6 @@ fn extent(range: Option<ByteRange>, size: u64, location: &ObjectLocation) -> Res
     range.resolve(size).ok_or_else(|| {
         Error::service(format!("--range {range}: {location} has {size} bytes, and none of these"))
     })
-}
-
-fn comparison(range: Option<ByteRange>, meta: &ObjectMeta) -> Comparison {
-    match range {
-        None => Comparison::with(meta),
-        Some(_) => Comparison::none("a range was read, and the digests are those of the whole"),
-    }
 }
 
 /// Reads again what an earlier run has left in a partial file.

@@ -5,7 +5,7 @@
 
 mod archive;
 pub mod client;
-mod comparison;
+pub mod comparison;
 mod connection_rate;
 pub mod download;
 mod headers;

@@ -98,7 +98,7 @@ impl Sink {
             return Ok((self, true));
         }
         partial.restart().map_err(|e| cannot_write(&e))?;
-        self.state.comparison.restart();
+        self.state.comparison.restart()?;
         Ok((self, false))
     }
 

@@ -9,12 +9,16 @@ mod multipart;
 mod objects;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 
 use super::{CustomerKey, ObjectLocation, Precondition};
 use crate::digest::{Algorithm, Value};
 
 pub use multipart::{abort, commit, create_upload, list_parts, list_uploads, upload_part};
-pub use objects::{delete_object, get_first_byte, get_range, head_object, namespace, put_object};
+pub use objects::{
+    delete_object, get_first_byte, get_range, head_object, head_version, namespace, put_object,
+    restore_object,
+};
 
 /// All characters but the unreserved ones of RFC 3986 are encoded, `/` included, as in Oracle's SDKs.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -63,11 +63,7 @@ struct RestoreBody<'a> {
 }
 
 /// RestoreObjects: makes an archived object readable for `hours`.
-pub fn restore_object(
-    location: &ObjectLocation,
-    version_id: Option<&str>,
-    hours: u32,
-) -> Request {
+pub fn restore_object(location: &ObjectLocation, version_id: Option<&str>, hours: u32) -> Request {
     let path = format!("{}/actions/restoreObjects", location.bucket_path());
     let mut request = Request::new("POST", path);
     request.body = json(&RestoreBody { object_name: &location.object, hours, version_id });
