@@ -64,6 +64,12 @@ pub fn handshake<D>(
     }
 }
 
+/// The bytes of the record at the beginning, if all of it is there.
+pub fn complete(bytes: &[u8]) -> Option<usize> {
+    let length = HEADER + usize::from(u16::from_be_bytes([*bytes.get(3)?, *bytes.get(4)?]));
+    (bytes.len() >= length).then_some(length)
+}
+
 struct Key {
     key: LessSafeKey,
     iv: [u8; NONCE_LEN],

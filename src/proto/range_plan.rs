@@ -69,12 +69,12 @@ impl RangePlan {
 }
 
 /// The limit, and how a warning names it.
-struct MemoryLimit {
+struct BufferLimit {
     bytes: u64,
     name: String,
 }
 
-fn limit(input: &RangePlanInput) -> Result<MemoryLimit, Error> {
+fn limit(input: &RangePlanInput) -> Result<BufferLimit, Error> {
     if let Some(bytes) = input.max_memory {
         let size = format_size_exact(bytes);
         if bytes < MIN_MEMORY {
@@ -82,7 +82,7 @@ fn limit(input: &RangePlanInput) -> Result<MemoryLimit, Error> {
             let hint = format!("give at least {}", format_size_exact(MIN_MEMORY));
             return Err(Error::usage(text).with_hint(hint));
         }
-        return Ok(MemoryLimit { bytes, name: format!("--max-memory {size}") });
+        return Ok(BufferLimit { bytes, name: format!("--max-memory {size}") });
     }
     let quarter = input.available_memory.map_or(DEFAULT_MEMORY, |memory| memory / 4);
     let bytes = quarter.clamp(MIN_MEMORY, DEFAULT_MEMORY);
@@ -92,7 +92,7 @@ fn limit(input: &RangePlanInput) -> Result<MemoryLimit, Error> {
     } else {
         format!("{size}, which --max-memory can raise")
     };
-    Ok(MemoryLimit { bytes, name })
+    Ok(BufferLimit { bytes, name })
 }
 
 /// Chooses the sizes. Fails with a usage error if `--max-memory` is below 2 MiB.

@@ -224,6 +224,7 @@ impl Ladder {
             path_and_query: &request.target,
             host: Some("127.0.0.1"),
             date: &date,
+            delegation: None,
             body: None,
         };
         let signed = sign::authorize(key_id, key, &request);

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::Failed;
+use super::download::Block;
 
 /// Bytes that are sealed before they are written; together with their source they fit into the
 /// core's own cache.
@@ -90,6 +91,62 @@ impl Client {
             self.write(piece)?;
         }
         self.answer(method == "HEAD")
+    }
+
+    /// Sends a GET and reads a body of `length` bytes into blocks: `next` gives an empty one, and
+    /// `full` gets each one with its opened records.
+    pub fn read_body(
+        &mut self,
+        target: &str,
+        headers: &[(&'static str, String)],
+        length: u64,
+        mut full: impl FnMut(Block) -> Result<(), Failed>,
+        mut next: impl FnMut() -> Result<Block, Failed>,
+    ) -> Result<(), Failed> {
+        let mut head = format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        self.write(head.as_bytes())?;
+        let Client { socket: Some(socket), records: Some(records), .. } = self else {
+            return Err("a download needs TLS".into());
+        };
+        let (mut block, mut at, mut left) = (next()?, 0, length);
+        let mut in_body = false;
+        while left > 0 {
+            let read = socket.read(&mut block.memory[block.used..])?;
+            if read == 0 {
+                return Err("the server closed the connection".into());
+            }
+            block.used += read;
+            while let Some(record) = records::complete(&block.memory[at..block.used]) {
+                let (kind, plain) = records.open(&mut block.memory[at..at + record])?;
+                if kind == records::DATA {
+                    let mut start = at + records::HEADER;
+                    let end = start + plain.len();
+                    if !in_body {
+                        // The head is one record or the beginning of one.
+                        let body = plain.windows(4).position(|four| four == b"\r\n\r\n");
+                        start += body.ok_or("a head in several records")? + 4;
+                        in_body = true;
+                    }
+                    left -= (end - start) as u64;
+                    block.plain.push((start, end));
+                }
+                at += record;
+            }
+            let longest = records::HEADER + records::PLAIN + 256;
+            if left == 0 || block.memory.len() - at < longest {
+                // The beginning of a record goes on in the next block.
+                let mut later = next()?;
+                later.used = block.used - at;
+                later.memory[..later.used].copy_from_slice(&block.memory[at..block.used]);
+                full(std::mem::replace(&mut block, later))?;
+                at = 0;
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

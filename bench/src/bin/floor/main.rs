@@ -2,6 +2,7 @@
 //!
 //!     floor --port N --ca FILE --object NAME [--part-size 128M] [--connections 4]
 //!           [--checksum none|crc32c|sha256] < STREAM
+//!     floor --download --port N --ca FILE --object NAME [--connections 4] [--checksum C] > STREAM
 //!
 //! Reads into reused buffers, takes the checksum of what was just read, seals records with ring and
 //! writes them to a blocking socket. One thread reads, one thread each sends; no signature, no
@@ -9,6 +10,7 @@
 //! cost of that client's features.
 
 mod client;
+mod download;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -39,7 +41,7 @@ struct Part {
 
 fn main() -> Result<(), Failed> {
     let known = ["port", "ca", "object", "part-size", "connections", "checksum"];
-    let options = Options::parse(&known, &["plain"])?;
+    let options = Options::parse(&known, &["plain", "download"])?;
     let port = options.number("port", 0)? as u16;
     let route = Arc::new(match options.is_set("plain") {
         true => Route::plain(port),
@@ -50,6 +52,9 @@ fn main() -> Result<(), Failed> {
     let connections = options.number("connections", 4)?;
     let checksum = options.text("checksum").unwrap_or("none").to_owned();
 
+    if options.is_set("download") {
+        return download::download(&route, object, connections, &checksum);
+    }
     let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     // An error if stdin is no pipe.
     let _ = rustix::pipe::fcntl_setpipe_size(&stdin, 1 << 20);

@@ -250,6 +250,7 @@ impl Answer {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        206 => "Partial Content",
         204 => "No Content",
         400 => "Bad Request",
         404 => "Not Found",

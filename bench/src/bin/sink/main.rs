@@ -7,6 +7,8 @@
 //!
 //!     sink --dir DIR [--decrypt] [--verify] [--latency 80ms] [--total-rate 20MB/s] [--per-connection-rate R]
 //!
+//! An object `stored-SIZE-CHECKSUM` exists for downloading clients.
+//!
 //! By default the records of a body are counted by their lengths and discarded in the kernel, which
 //! leaves the cores to the client; checksum headers are noted and echoed. With `--decrypt` every
 //! record is read and opened, as other servers do. With `--verify` each checksum that was sent is
@@ -18,6 +20,7 @@ mod ledger;
 mod line;
 mod oci;
 mod s3;
+mod stored;
 mod wire;
 
 use std::io::{self, Read, Write};
@@ -34,6 +37,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use ledger::Ledger;
 use line::Line;
+use stored::Stored;
 use wire::Wire;
 
 const STACK: usize = 256 << 10;
@@ -44,6 +48,7 @@ struct Sink {
     tls: Arc<ServerConfig>,
     line: Line,
     ledger: Ledger,
+    stored: Stored,
     decrypt: bool,
     verify: bool,
 }
@@ -74,7 +79,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     io::stdout().flush()?;
     let verify = options.is_set("verify");
     let decrypt = verify || options.is_set("decrypt");
-    let sink = Arc::new(Sink { tls, line, ledger: Ledger::new(), decrypt, verify });
+    let sink =
+        Arc::new(Sink { tls, line, ledger: Ledger::new(), stored: Stored::new(), decrypt, verify });
     if sink.line.is_limited() {
         let sink = Arc::clone(&sink);
         thread::spawn(move || {
@@ -120,6 +126,9 @@ fn serve(socket: TcpStream, number: usize, sink: &Sink) -> io::Result<()> {
         let body = http::Received::read(&mut wire, &head, sink.verify)?;
         let arrival = ledger::Arrival { connection: number, began, ended: sink.ledger.now() };
         sink.line.delay();
+        if sink.stored.serve(&mut wire, &head)? {
+            continue;
+        }
         let answer = match &body.mismatch {
             Some(text) => {
                 sink.ledger.mismatch(text);

@@ -25,6 +25,8 @@ pub struct Wire {
     end: usize,
     /// Buffer for discarded bytes; the kernel writes nothing to it (`MSG_TRUNC`).
     scratch: Vec<u8>,
+    /// What is sent, sealed.
+    sealed: Vec<u8>,
 }
 
 impl Wire {
@@ -48,7 +50,7 @@ impl Wire {
         };
         let step = if pace.is_limited() { STEP } else { 1 << 20 };
         let (plain, scratch) = (Vec::new(), vec![0; step]);
-        Ok(Wire { socket, tls, pace, whole, plain, at: 0, end: 0, scratch })
+        Ok(Wire { socket, tls, pace, whole, plain, at: 0, end: 0, scratch, sealed: Vec::new() })
     }
 
     /// The bytes that can be read now; empty at the end of the stream.
@@ -132,9 +134,9 @@ impl Wire {
         match &mut self.tls {
             None => self.socket.write_all(bytes),
             Some(records) => {
-                let mut out = Vec::with_capacity(bytes.len() + 256);
-                records.seal(bytes, &mut out)?;
-                self.socket.write_all(&out)
+                self.sealed.clear();
+                records.seal(bytes, &mut self.sealed)?;
+                self.socket.write_all(&self.sealed)
             }
         }
     }
