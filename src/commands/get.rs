@@ -59,7 +59,8 @@ async fn open(
         None => None,
     };
     let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
-    let mut client = Client::open_session(&command.service, environment, timeouts, reporter).await?;
+    let mut client =
+        Client::open_session(&command.service, environment, timeouts, reporter).await?;
     client.throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
     let (version_id, if_match) = (command.version_id, command.if_match);
     Ok(DownloadRequest {
