@@ -242,7 +242,7 @@ mod tests {
             let plan = plan(&input).unwrap();
             let memory = plan.buffers as u64 * plan.buffer_size as u64;
             prop_assert!(memory <= max_memory.unwrap_or(DEFAULT_MEMORY), "{plan:?}");
-            prop_assert!(plan.parallel >= 1 && plan.buffer_size % PAGE as usize == 0);
+            prop_assert!(plan.parallel >= 1 && plan.buffer_size.is_multiple_of(PAGE as usize));
             prop_assert!(plan.buffers >= plan.parallel * plan.buffers_for(plan.range), "{plan:?}");
             let range = plan.range_size(left);
             prop_assert!(range >= 1 && plan.buffers_for(range) <= plan.buffers);
