@@ -1,8 +1,9 @@
 //! One request from its arrival to its response: route, fault, signature, handler, headers, record.
 //!
 //! Owns the order of these steps; what an operation does is in `buckets`, `objects`, `multipart`
-//! and `auth_handlers`, which only this module imports. Invariant: no handler runs for a request
-//! that is not signed as required, and every request but those of `control` leaves a record.
+//! and the modules of handlers, which only this module imports. Invariant: a request is signed by
+//! its caller, or its handler checks what it proves itself by, and every request but those of
+//! `control` leaves a record.
 
 use super::apply_fault::{self, Interruption};
 use super::auth::{Caller, TargetService};

@@ -1,5 +1,6 @@
-//! A small OCI Object Storage and its auth service on loopback: HTTP and TLS, signatures, session
-//! tokens.
+//! A small OCI Object Storage and what its callers sign in with, on loopback: HTTP and TLS,
+//! signatures, tokens, and the services from which users, instances, pods, resources and outside
+//! identities get them.
 //!
 //! It serves `ocipipe serve` and `put --local`, and it is the service that the tests run against,
 //! with faults. It imports nothing of the client and is written from the service's documentation,
@@ -7,8 +8,10 @@
 //! encryption at rest.
 //!
 //! The way of a request: `listener` -> `connection` -> `dispatch` (`route`, `fault`, `apply_fault`,
-//! `auth`, `policy`) -> `buckets`, `objects`, `multipart` or `auth_handlers` -> `store` ->
-//! `store::durable` or `plain_files`. `context` holds the types that they share.
+//! `auth`, `policy`) -> `buckets`, `objects`, `multipart` -> `store` -> `store::durable` or
+//! `plain_files`; or -> `auth_handlers` -> `auth`, `instance_handlers` -> `instance`,
+//! `principal_handlers` -> `principals`. `context` holds the types that they share, `opening` makes
+//! them, `control` changes them over HTTP, `server` and its parts from Rust.
 //!
 //! Invariant: it listens on loopback only, writes only below the folder that it is given, and
 //! reads no environment variable.
@@ -36,6 +39,7 @@ mod listener;
 mod log;
 mod multipart;
 mod objects;
+mod opening;
 mod operation;
 mod plain_files;
 mod policy;

@@ -3,40 +3,30 @@
 //! Owns the server's state and the task of the listener; knows nothing of what a request does.
 //! Invariant: `stop` returns only when no connection is open and the temporary files are removed.
 
-use super::auth::{Authenticator, RefreshMode, TokenPolicy};
-use super::call_counts::{CallCounters, CallCounts};
-use super::clock::{self, Clock};
+use super::auth::{Authenticator, RefreshMode};
+use super::call_counts::CallCounts;
 use super::context::{Port, ServerState};
-use super::delay::DelayedRequests;
 use super::fault::{FaultInjector, FaultPlan};
 use super::instance::MetadataService;
-use super::log::{Log, Record};
-use super::plain_files::PlainFileStore;
-use super::policy::{BucketProtection, PermissionSet, Policy};
+use super::log::Record;
+use super::opening::{self, Opened};
+use super::policy::{BucketProtection, PermissionSet};
 use super::principals::PrincipalServices;
 use super::principals::env_files::Places;
 use super::run_dir::RunDir;
-use super::server_options::{ServerOptions, StorageLayout};
+use super::server_options::ServerOptions;
 use super::spurious::SpuriousCounts;
 use super::state_dir::{self, StateDir};
-use super::store::ObjectStore;
-use super::store::durable::DurableStore;
-use super::store::uploads::UploadRegistry;
-use super::{listener, rotation, threads, tls};
-use std::fs::OpenOptions;
+use super::{listener, rotation, threads};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-
-/// The buckets of a new durable store.
-const INITIAL_BUCKETS: [&str; 2] = ["demo", "backups"];
 
 /// A running server. Dropping it stops it without waiting for open connections.
 pub struct Server {
@@ -57,7 +47,7 @@ pub async fn start(options: ServerOptions) -> io::Result<Server> {
     let (oke, oke_port) =
         if options.principals { listener::bind_both(options.oke_port).await? } else { (vec![], 0) };
     threads::prepare()?;
-    let opened = threads::run(move || open(options)).await;
+    let opened = threads::run(move || opening::open(options)).await;
     let opened = opened.ok_or_else(|| io::Error::other("opening it failed within itself"))?;
     let Opened { state, state_dir, tls, oke_tls, run_dir } = opened?;
     let places = oke_tls.is_some().then(|| Places {
@@ -79,85 +69,6 @@ pub async fn start(options: ServerOptions) -> io::Result<Server> {
         tasks.push(tokio::spawn(rotation::run(state.clone(), stop.clone())));
     }
     Ok(Server { state, state_dir, address, stop, tasks, places, run_dir })
-}
-
-/// What is opened on disk before the first request.
-struct Opened {
-    state: ServerState,
-    state_dir: StateDir,
-    tls: TlsAcceptor,
-    /// Present with `ServerOptions::principals`.
-    oke_tls: Option<TlsAcceptor>,
-    run_dir: Option<RunDir>,
-}
-
-fn open(options: ServerOptions) -> io::Result<Opened> {
-    let clock = Clock::with_offset(options.clock_offset);
-    let (path, run_dir) = match options.layout {
-        StorageLayout::Durable => {
-            state_dir::create_private(&options.dir)?;
-            (options.dir.clone(), None)
-        }
-        StorageLayout::PlainFiles => {
-            let run_dir = RunDir::create(&options.dir)?;
-            (run_dir.path().to_owned(), Some(run_dir))
-        }
-    };
-    let store: Arc<dyn ObjectStore> = match options.layout {
-        StorageLayout::Durable => {
-            let (dir, now) = (options.dir.join("buckets"), clock::millis(clock.now()));
-            Arc::new(DurableStore::open(&dir, &INITIAL_BUCKETS, now)?)
-        }
-        StorageLayout::PlainFiles => Arc::new(PlainFileStore::open(&options.dir)?),
-    };
-    let state_dir = StateDir::new(&path)?;
-    // The last name is for clients that build host names from the region.
-    let region = format!("*.{}.localhost", state_dir::REGION);
-    let (tls, ca) = tls::ephemeral(&["localhost", "127.0.0.1", &region])?;
-    state_dir.write_ca(&ca)?;
-    let log_file = if options.log_file {
-        let path = state_dir.path().join("requests.jsonl");
-        Some(OpenOptions::new().create(true).append(true).mode(0o600).open(path)?)
-    } else {
-        None
-    };
-    let token_policy = TokenPolicy {
-        token: options.token_ttl,
-        principal: options.principal_token_ttl,
-        delegation: options.instance.delegation_life(),
-        delegation_grace: options.instance.delegation_grace(),
-        session: options.session,
-        refresh: options.refresh,
-        grace: options.grace,
-        padding: options.token_padding,
-    };
-    let authenticator = Authenticator::open(state_dir.clone(), token_policy, clock.now())?;
-    let mut oke_tls = None;
-    let mut principals = None;
-    if options.principals {
-        let (dir, ttl) = (state_dir.path(), options.outside_jwt_ttl);
-        let services = PrincipalServices::open(dir, &authenticator, ttl, clock.now())?;
-        principals = Some(Box::new(services));
-        let (tls, ca) = tls::ephemeral(&["localhost", "127.0.0.1", "::1"])?;
-        state_dir::write_private(&dir.join("oke/ca.crt"), ca.as_bytes())?;
-        oke_tls = Some(tls);
-    }
-    let state = ServerState {
-        metadata: Arc::new(MetadataService::new(options.instance, clock.now())?),
-        authenticator,
-        clock,
-        store,
-        uploads: Arc::new(UploadRegistry::open(&path.join("uploads"))?),
-        injector: Mutex::new(FaultInjector::new(options.faults)),
-        log: Arc::new(Log::new(log_file)),
-        counters: CallCounters::default(),
-        principals,
-        delayed: DelayedRequests::default(),
-        policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
-        page_size: Mutex::new(options.page_size.max(1)),
-        recheck_token_after_body: options.recheck_token_after_body,
-    };
-    Ok(Opened { state, state_dir, tls, oke_tls, run_dir })
 }
 
 /// Addresses and files.

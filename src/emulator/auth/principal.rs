@@ -105,7 +105,7 @@ impl Authenticator {
             ptype: ptype.to_owned(),
             ttype: ttype.to_owned(),
             iat,
-            exp: iat + lifetime.as_secs().max(1),
+            exp: iat.saturating_add(lifetime.as_secs().max(1)),
             jwk: token::jwk(key),
             session: None,
             resource: subject.claims(padding),

@@ -61,7 +61,7 @@ impl Authenticator {
             ptype: "user".to_owned(),
             ttype: "login".to_owned(),
             iat,
-            exp: (iat + lifetime.as_secs().max(1)).min(session_end),
+            exp: iat.saturating_add(lifetime.as_secs().max(1)).min(session_end),
             jwk: token::jwk(key),
             session: Some(SessionClaims {
                 sid: format!("{:016x}", fastrand::u64(..)),
