@@ -59,10 +59,23 @@ fn the_url_is_alone_on_stdout_and_a_signal_ends_it_well() {
         let config = dir.path().join("new").canonicalize().unwrap().join("config");
         assert!(help.contains(&format!("--config-file {}", config.display())), "{help}");
         assert!(help.contains(&format!("--endpoint {url}")), "{help}");
-        for file in ["config", "key.pem", "token", "ca.pem"] {
+        for file in ["config", "key.pem", "token", "ca.pem", "env/oke_workload_identity"] {
             assert!(dir.path().join("new").join(file).is_file(), "{file}");
         }
+        let folder = config.with_file_name("env");
+        let line = format!("| env $(cat {}/oke_workload_identity) ocipipe put", folder.display());
+        assert!(help.contains(&line), "{help}");
     }
+}
+
+#[test]
+fn a_folder_whose_name_a_shell_would_split_is_not_offered_for_env() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = serve(&dir.path().join("with blanks"), &[], &[]);
+    url(&mut server);
+    signal(&server, "-TERM");
+    let help = String::from_utf8(server.wait_with_output().unwrap().stderr).unwrap();
+    assert!(!help.contains("| env $(cat") && help.contains("without blanks"), "{help}");
 }
 
 #[test]
@@ -74,6 +87,9 @@ fn a_port_that_is_in_use_is_a_usage_error_that_names_the_option() {
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.stdout.is_empty());
     assert!(String::from_utf8(ended.stderr).unwrap().contains("--port"));
+    let ended = serve(dir.path(), &["--oke-port", &port], &[]).wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("--oke-port"));
 }
 
 #[test]

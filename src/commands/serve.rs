@@ -39,7 +39,7 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     if let Some(ttl) = token_ttl {
         options.token_ttl = ttl;
         options.principal_token_ttl = ttl;
-        options.outside_jwt_ttl = ttl;
+        options.principal_options.jwt_life = ttl.as_secs();
     }
     options.log_file = std::env::var_os(LOG).is_some();
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;

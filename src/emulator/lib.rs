@@ -73,8 +73,8 @@ pub use instance::{
 pub use log::Record;
 pub use operation::Operation;
 pub use policy::{BucketProtection, Permission, PermissionSet, Retention};
-pub use principals::FileReplacement;
 pub use principals::resource_files::{FilesAfter, ResourceFileForm};
+pub use principals::{FileReplacement, PrincipalOptions};
 pub use server::{Server, start};
 pub use server_config::ServerConfig;
 pub use server_options::{ServerOptions, StorageLayout};

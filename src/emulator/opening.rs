@@ -90,8 +90,8 @@ pub fn open(options: ServerOptions) -> io::Result<Opened> {
     let mut oke_tls = None;
     let mut principals = None;
     if options.principals {
-        let (dir, ttl) = (state_dir.path(), options.outside_jwt_ttl);
-        let services = PrincipalServices::open(dir, &authenticator, ttl, clock.now())?;
+        let (dir, settings) = (state_dir.path(), options.principal_options);
+        let services = PrincipalServices::open(dir, &authenticator, settings, clock.now())?;
         principals = Some(Box::new(services));
         let (tls, ca) = tls::ephemeral(&["localhost", "127.0.0.1", "::1"])?;
         state_dir::write_private(&dir.join("oke/ca.crt"), ca.as_bytes())?;

@@ -46,6 +46,7 @@ pub async fn start(options: ServerOptions) -> io::Result<Server> {
     let (listener, address) = listener::bind(options.port).await?;
     let (oke, oke_port) =
         if options.principals { listener::bind_both(options.oke_port).await? } else { (vec![], 0) };
+    let encrypted_key = options.principal_options.encrypted_key;
     threads::prepare()?;
     let opened = threads::run(move || opening::open(options)).await;
     let opened = opened.ok_or_else(|| io::Error::other("opening it failed within itself"))?;
@@ -54,6 +55,7 @@ pub async fn start(options: ServerOptions) -> io::Result<Server> {
         dir: state_dir.path().to_owned(),
         url: format!("http://{address}"),
         oke_port,
+        encrypted_key,
     });
     if let Some(places) = &places {
         places.write()?;

@@ -1,4 +1,5 @@
-//! The file that `serve --faults` reads: faults, permissions, protected buckets, and the instance.
+//! The file that `serve --faults` reads: faults, permissions, protected buckets, the instance and other
+//! principals.
 //!
 //! Pure: reads text and no file. The format is documented in `docs/fault-plan.md`. Invariant: an
 //! unknown name is an error and never ignored.
@@ -6,6 +7,7 @@
 use super::fault::{FaultPlan, FaultRule};
 use super::instance::{InstanceOptions, check_range};
 use super::policy::{BucketProtection, PermissionSet};
+use super::principals::PrincipalOptions;
 use super::server_options::ServerOptions;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -26,6 +28,8 @@ pub struct ServerConfig {
     pub principal_token_life: Option<u64>,
     #[serde(default)]
     pub instance: InstanceOptions,
+    #[serde(default)]
+    pub principals: PrincipalOptions,
 }
 
 impl ServerConfig {
@@ -36,10 +40,12 @@ impl ServerConfig {
             serde_json::from_slice(text).map_err(|error| error.to_string())?;
         check_range("principal_token_life", config.principal_token_life.unwrap_or(1), 1)?;
         config.instance.check()?;
+        check_range("jwt_life", config.principals.jwt_life, 1)?;
+        check_range("torn_ms", config.principals.torn_ms, 0)?;
         Ok(config)
     }
 
-    /// Sets the faults, permissions, protected buckets and the instance of `options`.
+    /// Sets the faults, permissions, protected buckets and principals of `options`.
     pub fn apply(self, options: &mut ServerOptions) {
         options.faults = FaultPlan { faults: self.faults };
         options.rights = self.rights;
@@ -48,6 +54,7 @@ impl ServerConfig {
             options.principal_token_ttl = Duration::from_secs(seconds);
         }
         options.instance = self.instance;
+        options.principal_options = self.principals;
     }
 }
 
@@ -63,7 +70,8 @@ mod tests {
             "rights": ["OBJECT_CREATE", "OBJECT_OVERWRITE"],
             "buckets": {"backups": {"retention": "from_commit"}, "demo": {"read_only": true}},
             "principal_token_life": 60,
-            "instance": {"region": "eu-nowhere-1", "subject": "multi_valued", "torn_reads": 2}
+            "instance": {"region": "eu-nowhere-1", "subject": "multi_valued", "torn_reads": 2},
+            "principals": {"oke_quotes": false, "torn_ms": 500}
         }"#;
         let config = ServerConfig::parse(text).unwrap();
         assert_eq!(config.faults.len(), 1);
@@ -75,6 +83,8 @@ mod tests {
         assert_eq!(config.principal_token_life, Some(60));
         assert_eq!(config.instance.region, "eu-nowhere-1");
         assert_eq!((config.instance.torn_reads, config.instance.delegation_grace), (2, 60));
+        assert!(!config.principals.oke_quotes && config.principals.replace_files);
+        assert_eq!((config.principals.torn_ms, config.principals.jwt_life), (500, 3600));
         assert_eq!(ServerConfig::parse(b"{}").unwrap(), ServerConfig::default());
         for wrong in [
             &br#"{"fault": []}"#[..],
@@ -85,6 +95,8 @@ mod tests {
             br#"{"instance": {"rotate_every": 0}}"#,
             br#"{"instance": {"subject": "both"}}"#,
             br#"{"instance": {"life": 1}}"#,
+            br#"{"principals": {"jwt_life": 0}}"#,
+            br#"{"principals": {"quotes": false}}"#,
         ] {
             assert!(ServerConfig::parse(wrong).is_err());
         }

@@ -7,6 +7,7 @@ use super::auth::RefreshMode;
 use super::fault::FaultPlan;
 use super::instance::InstanceOptions;
 use super::policy::{BucketProtection, PermissionSet};
+use super::principals::PrincipalOptions;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,9 +39,7 @@ pub struct ServerOptions {
     pub principals: bool,
     /// The TCP port of the OKE token service; 0 takes any free port.
     pub oke_port: u16,
-    /// The lifetime of a service account's token and of an outside issuer's JWT, in whole seconds, at
-    /// least one.
-    pub outside_jwt_ttl: Duration,
+    pub principal_options: PrincipalOptions,
     /// The lifetime of a session; no token outlives its session.
     pub session: Duration,
     pub refresh: RefreshMode,
@@ -78,7 +77,7 @@ impl ServerOptions {
             principal_token_ttl: Duration::from_secs(1200),
             principals: layout == StorageLayout::Durable,
             oke_port: 0,
-            outside_jwt_ttl: Duration::from_secs(3600),
+            principal_options: PrincipalOptions::default(),
             session: Duration::from_secs(24 * 3600),
             refresh: RefreshMode::Normal,
             faults: FaultPlan::new(),

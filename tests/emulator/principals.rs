@@ -237,6 +237,35 @@ async fn a_resource_with_a_key_of_its_own_gets_its_token_in_two_calls() {
     assert_eq!(server.counts().of(CallKind::ResourceSessionToken), 1);
 }
 
+#[tokio::test]
+async fn files_can_end_with_a_newline_and_the_key_can_be_encrypted_from_the_start() {
+    let store = store_with(|options| {
+        options.principal_options.final_newline = true;
+        options.principal_options.encrypted_key = true;
+        options.principal_options.oke_quotes = false;
+    })
+    .await;
+    let server = &store.server;
+    for path in [
+        server.service_account_token_path(),
+        server.subject_jwt_path(),
+        server.resource_token_path(),
+    ] {
+        assert!(read_to_string(path).unwrap().ends_with('\n'));
+    }
+    let key = read_to_string(server.resource_key_path()).unwrap();
+    assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{key}");
+    let variables = read_to_string(server.env_dir().unwrap().join("resource_principal")).unwrap();
+    let path = server.resource_pass_phrase_path();
+    assert!(variables.contains(&format!("_PASSPHRASE={}\n", path.display())), "{variables}");
+    let bearer = read_to_string(server.service_account_token_path()).unwrap();
+    let body = json!({ "podKey": session_key(server).public_key() }).to_string();
+    let ca = std::fs::read(server.oke_ca_path()).unwrap();
+    let request = oke_request(bearer.trim(), &body);
+    let answer = oke(server, V4, &ca, &request).await.unwrap().is(200).body;
+    assert!(STANDARD.decode(answer).is_ok());
+}
+
 /// Waits until the file holds something else than `before`.
 async fn changed(path: &std::path::Path, before: &str) -> String {
     loop {
@@ -252,7 +281,7 @@ async fn changed(path: &std::path::Path, before: &str) -> String {
 async fn each_file_is_replaced_at_half_the_life_of_its_token_until_that_is_switched_off() {
     let store = store_with(|options| {
         options.principal_token_ttl = Duration::from_secs(1);
-        options.outside_jwt_ttl = Duration::from_secs(1);
+        options.principal_options.jwt_life = 1;
     })
     .await;
     let server = &store.server;

@@ -19,10 +19,15 @@ pub struct Places {
     pub url: String,
     /// The port of the OKE token service.
     pub oke_port: u16,
+    /// Whether the key of the resource principal of version 2.2 is encrypted.
+    pub encrypted_key: bool,
 }
 
-/// One file: the name of the mode, and its variables in order.
-type EnvFile = (&'static str, Vec<(&'static str, String)>);
+/// The name and the value of a variable.
+type Variable = (&'static str, String);
+
+/// One file: its name, and its variables in order.
+type EnvFile = (&'static str, Vec<Variable>);
 
 impl Places {
     /// The folder with the files.
@@ -53,122 +58,125 @@ impl Places {
     }
 
     fn files(&self) -> Vec<EnvFile> {
-        let url = || self.url.clone();
-        let start =
-            |mode: &str| vec![("OCI_CLI_AUTH", mode.to_owned()), ("OCI_CLI_ENDPOINT", url())];
-        let with = |mode: &'static str, more: Vec<(&'static str, String)>| -> EnvFile {
-            (mode, start(mode).into_iter().chain(more).collect())
-        };
-        let profile = |name: &str| {
-            vec![
-                ("OCI_CLI_CONFIG_FILE", self.path("config")),
-                ("OCI_CLI_PROFILE", name.to_owned()),
-                ("OCIPIPE_AUTH_ENDPOINT", url()),
-            ]
-        };
-        let resource = |version: &str, more: Vec<(&'static str, String)>| {
-            let first = ("OCI_RESOURCE_PRINCIPAL_VERSION", version.to_owned());
-            start("resource_principal").into_iter().chain([first]).chain(more).collect()
-        };
-        let region = ("OCI_RESOURCE_PRINCIPAL_REGION", REGION.to_owned());
-        let exchange = || {
-            vec![
-                ("OCI_RESOURCE_PRINCIPAL_RPT_ENDPOINT", url()),
-                ("OCI_RESOURCE_PRINCIPAL_RPST_ENDPOINT", url()),
-            ]
-        };
-        let own_key = || {
-            let mut variables = exchange();
-            variables.extend([
-                (
-                    "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM",
-                    self.path("resource_principal/resource-key.pem"),
-                ),
-                ("OCI_RESOURCE_PRINCIPAL_RESOURCE_ID", state_dir::RESOURCE.to_owned()),
-                ("OCI_RESOURCE_PRINCIPAL_TENANCY_ID", state_dir::TENANCY.to_owned()),
-                region.clone(),
-            ]);
-            variables
-        };
-        let mut files = vec![
-            with("api_key", profile("API_KEY")),
-            with("security_token", profile(state_dir::SESSION)),
-            with("instance_principal", self.metadata()),
-            with("instance_obo_user", {
-                let mut variables = self.metadata();
-                // The OCI CLI requires a config file in this mode, with any profile.
-                variables.push(("OCI_CLI_CONFIG_FILE", self.path("config")));
-                variables.push(("OCI_CLI_DELEGATION_TOKEN_FILE", self.path("delegation_token")));
-                variables
-            }),
-            (
-                "resource_principal",
-                resource(
-                    "2.2",
-                    vec![
-                        ("OCI_RESOURCE_PRINCIPAL_RPST", self.path("resource_principal/token")),
-                        (
-                            "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM",
-                            self.path("resource_principal/key.pem"),
-                        ),
-                        region.clone(),
-                    ],
-                ),
-            ),
-            (
-                "resource_principal_1.1",
-                resource("1.1", {
-                    let mut variables = self.metadata();
-                    variables.extend(exchange());
-                    variables
-                }),
-            ),
-        ];
-        for (mode, version) in [
-            ("resource_principal_2.1", "2.1"),
-            ("resource_principal_2.1.1", "2.1.1"),
-            ("resource_principal_2.1.2", "2.1.2"),
-        ] {
-            let mut variables = own_key();
-            if version == "2.1.2" {
-                // The Python SDK requires it, as an opaque text.
-                let context = "OCI_RESOURCE_PRINCIPAL_SECURITY_CONTEXT";
-                variables.push((context, "local-store".to_owned()));
-            }
-            files.push((mode, resource(version, variables)));
-        }
-        files.push(with(
-            "oke_workload_identity",
-            vec![
-                ("KUBERNETES_SERVICE_HOST", "127.0.0.1".to_owned()),
-                ("KUBERNETES_SERVICE_PORT_PROXYMUX", self.oke_port.to_string()),
-                ("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH", self.path("oke/ca.crt")),
-                ("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH", self.path("oke/token")),
-                // The Go SDK requires a version as well.
-                ("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2".to_owned()),
-                region,
-            ],
-        ));
-        files.push(with(
-            "token_exchange",
-            vec![
-                ("OCIPIPE_EXCHANGE_URL", url()),
-                ("OCIPIPE_EXCHANGE_JWT_FILE", self.path("exchange/jwt")),
-                ("OCIPIPE_EXCHANGE_CLIENT_ID", CLIENT_ID.to_owned()),
-                ("OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE", self.path("exchange/client-secret")),
-                ("OCI_CLI_REGION", REGION.to_owned()),
-            ],
-        ));
-        files
+        vec![
+            ("api_key", self.user("api_key", "API_KEY")),
+            ("security_token", self.user("security_token", state_dir::SESSION)),
+            ("instance_principal", self.instance("instance_principal")),
+            ("instance_obo_user", self.delegated()),
+            ("resource_principal", self.resource_of_files()),
+            ("resource_principal_1.1", self.resource_of_instance()),
+            ("resource_principal_2.1", self.resource_with_key("2.1")),
+            ("resource_principal_2.1.1", self.resource_with_key("2.1.1")),
+            ("resource_principal_2.1.2", self.resource_with_key("2.1.2")),
+            ("oke_workload_identity", self.pod()),
+            ("token_exchange", self.outside_identity()),
+        ]
     }
 
-    /// The variables that lead to the metadata service and to the federation of instances.
-    fn metadata(&self) -> Vec<(&'static str, String)> {
-        vec![
+    /// What every file begins with.
+    fn mode(&self, mode: &str) -> Vec<Variable> {
+        vec![("OCI_CLI_AUTH", mode.to_owned()), ("OCI_CLI_ENDPOINT", self.url.clone())]
+    }
+
+    fn user(&self, mode: &str, profile: &str) -> Vec<Variable> {
+        let mut variables = self.mode(mode);
+        variables.extend([
+            ("OCI_CLI_CONFIG_FILE", self.path("config")),
+            ("OCI_CLI_PROFILE", profile.to_owned()),
+            ("OCIPIPE_AUTH_ENDPOINT", self.url.clone()),
+        ]);
+        variables
+    }
+
+    fn instance(&self, mode: &str) -> Vec<Variable> {
+        let mut variables = self.mode(mode);
+        variables.extend([
             ("OCI_METADATA_BASE_URL", format!("{}/opc/v2", self.url)),
             ("OCI_CLI_FEDERATION_ENDPOINT", format!("{}/v1/x509", self.url)),
             ("OCI_SDK_AUTH_CLIENT_REGION_URL", self.url.clone()),
-        ]
+        ]);
+        variables
+    }
+
+    fn delegated(&self) -> Vec<Variable> {
+        let mut variables = self.instance("instance_obo_user");
+        variables.extend([
+            // The OCI CLI requires a config file in this mode, with any profile.
+            ("OCI_CLI_CONFIG_FILE", self.path("config")),
+            ("OCI_CLI_DELEGATION_TOKEN_FILE", self.path("delegation_token")),
+        ]);
+        variables
+    }
+
+    fn resource_of_files(&self) -> Vec<Variable> {
+        let mut variables = self.mode("resource_principal");
+        variables.extend([
+            ("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2".to_owned()),
+            ("OCI_RESOURCE_PRINCIPAL_RPST", self.path("resource_principal/token")),
+            ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", self.path("resource_principal/key.pem")),
+            ("OCI_RESOURCE_PRINCIPAL_REGION", REGION.to_owned()),
+        ]);
+        if self.encrypted_key {
+            let path = self.path("resource_principal/passphrase");
+            variables.push(("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE", path));
+        }
+        variables
+    }
+
+    fn resource_of_instance(&self) -> Vec<Variable> {
+        let mut variables = self.instance("resource_principal");
+        variables.extend([
+            ("OCI_RESOURCE_PRINCIPAL_VERSION", "1.1".to_owned()),
+            ("OCI_RESOURCE_PRINCIPAL_RPT_ENDPOINT", self.url.clone()),
+            ("OCI_RESOURCE_PRINCIPAL_RPST_ENDPOINT", self.url.clone()),
+        ]);
+        variables
+    }
+
+    fn resource_with_key(&self, version: &str) -> Vec<Variable> {
+        let key = self.path("resource_principal/resource-key.pem");
+        let mut variables = self.mode("resource_principal");
+        variables.extend([
+            ("OCI_RESOURCE_PRINCIPAL_VERSION", version.to_owned()),
+            ("OCI_RESOURCE_PRINCIPAL_RPT_ENDPOINT", self.url.clone()),
+            ("OCI_RESOURCE_PRINCIPAL_RPST_ENDPOINT", self.url.clone()),
+            ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", key),
+            ("OCI_RESOURCE_PRINCIPAL_RESOURCE_ID", state_dir::RESOURCE.to_owned()),
+            ("OCI_RESOURCE_PRINCIPAL_TENANCY_ID", state_dir::TENANCY.to_owned()),
+            ("OCI_RESOURCE_PRINCIPAL_REGION", REGION.to_owned()),
+        ]);
+        if version == "2.1.2" {
+            // The Python SDK requires it, as an opaque text.
+            let context = "OCI_RESOURCE_PRINCIPAL_SECURITY_CONTEXT";
+            variables.push((context, "local-store".to_owned()));
+        }
+        variables
+    }
+
+    fn pod(&self) -> Vec<Variable> {
+        let mut variables = self.mode("oke_workload_identity");
+        variables.extend([
+            ("KUBERNETES_SERVICE_HOST", "127.0.0.1".to_owned()),
+            ("KUBERNETES_SERVICE_PORT_PROXYMUX", self.oke_port.to_string()),
+            ("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH", self.path("oke/ca.crt")),
+            ("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH", self.path("oke/token")),
+            // The Go SDK requires a version as well.
+            ("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2".to_owned()),
+            ("OCI_RESOURCE_PRINCIPAL_REGION", REGION.to_owned()),
+        ]);
+        variables
+    }
+
+    fn outside_identity(&self) -> Vec<Variable> {
+        let mut variables = self.mode("token_exchange");
+        variables.extend([
+            ("OCIPIPE_EXCHANGE_URL", self.url.clone()),
+            ("OCIPIPE_EXCHANGE_JWT_FILE", self.path("exchange/jwt")),
+            ("OCIPIPE_EXCHANGE_CLIENT_ID", CLIENT_ID.to_owned()),
+            ("OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE", self.path("exchange/client-secret")),
+            ("OCI_CLI_REGION", REGION.to_owned()),
+        ]);
+        variables
     }
 }
 
@@ -189,7 +197,7 @@ mod tests {
 
     fn places(dir: &Path) -> Places {
         let url = "http://127.0.0.1:9000".to_owned();
-        Places { dir: dir.to_owned(), url, oke_port: 12250 }
+        Places { dir: dir.to_owned(), url, oke_port: 12250, encrypted_key: false }
     }
 
     #[test]

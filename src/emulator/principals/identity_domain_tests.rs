@@ -16,7 +16,7 @@ fn fixture() -> Fixture {
     let (authenticator, dir) = vectors::authenticator();
     let (path, hour) = (dir.path().join("jwt"), Duration::from_secs(3600));
     let now = vectors::at(vectors::now());
-    let subject = JwtFile::open(path, OutsideIssuer::IdentityProvider, hour, now).unwrap();
+    let subject = JwtFile::open(path, OutsideIssuer::IdentityProvider, hour, false, now).unwrap();
     subject.trust(text("/token_exchange/subject_token"), vectors::now() + 3600);
     let domain = IdentityDomain::open(subject, dir.path().join("secret")).unwrap();
     Fixture { domain, authenticator, _dir: dir }

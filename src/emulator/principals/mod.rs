@@ -8,6 +8,7 @@
 pub mod env_files;
 pub mod identity_domain;
 pub mod oke;
+mod options;
 pub mod outside_jwt;
 pub mod resource_exchange;
 pub mod resource_files;
@@ -17,6 +18,8 @@ mod vectors;
 use super::auth::{Authenticator, ResourceIdentity};
 use super::key_pool;
 use super::state_dir::{self, ApiKey};
+pub use options::PrincipalOptions;
+
 use env_files::create_private_dir;
 use identity_domain::IdentityDomain;
 use oke::OkeTokenService;
@@ -51,13 +54,12 @@ pub struct PrincipalServices {
 }
 
 impl PrincipalServices {
-    /// Writes the files to folders below `dir`, with outside JWTs that live for `jwt_life`, and makes
-    /// the resource known to `authenticator`. Fails if a file cannot be read or written, or holds no
+    /// Writes the files to folders below `dir`, as `options` say, and makes the resource known to `authenticator`. Fails if a file cannot be read or written, or holds no
     /// valid key.
     pub fn open(
         dir: &Path,
         authenticator: &Authenticator,
-        jwt_life: Duration,
+        options: PrincipalOptions,
         now: SystemTime,
     ) -> io::Result<PrincipalServices> {
         let folder = |name: &str| {
@@ -66,23 +68,25 @@ impl PrincipalServices {
         };
         let (oke, exchange) = (folder("oke")?, folder("exchange")?);
         let resource = folder("resource_principal")?;
-        let token = JwtFile::open(oke.join("token"), OutsideIssuer::Cluster, jwt_life, now)?;
-        let provider = OutsideIssuer::IdentityProvider;
-        let subject = JwtFile::open(exchange.join("jwt"), provider, jwt_life, now)?;
+        let open = |path, issuer| {
+            let life = Duration::from_secs(options.jwt_life);
+            JwtFile::open(path, issuer, life, options.final_newline, now)
+        };
+        let token = open(oke.join("token"), OutsideIssuer::Cluster)?;
+        let subject = open(exchange.join("jwt"), OutsideIssuer::IdentityProvider)?;
         authenticator.set_resource(ResourceIdentity {
             tenancy: state_dir::TENANCY.to_owned(),
             resource: state_dir::RESOURCE.to_owned(),
             key: load_resource_key(&resource.join("resource-key.pem"))?.public,
         });
-        let resource_files = ResourceFiles::open(resource)?;
+        let resource_files = ResourceFiles::open(resource, options.form())?;
         resource_files.replace(authenticator, FilesAfter::Complete, now)?;
-        let replacement = FileReplacement { automatic: true, torn: Duration::ZERO };
         Ok(PrincipalServices {
-            oke: OkeTokenService::new(token),
+            oke: OkeTokenService::new(token, options.oke_quotes),
             domain: IdentityDomain::open(subject, exchange.join("client-secret"))?,
             resource_files,
             resource_exchange: ResourceExchange::default(),
-            replacement: Mutex::new(replacement),
+            replacement: Mutex::new(options.replacement()),
             changed: Notify::new(),
         })
     }

@@ -33,8 +33,9 @@ struct TokenRequest {
 }
 
 impl OkeTokenService {
-    pub fn new(service_account: JwtFile) -> OkeTokenService {
-        OkeTokenService { service_account, quoted: AtomicBool::new(true) }
+    /// A service whose answers have double quotes if `quoted`.
+    pub fn new(service_account: JwtFile, quoted: bool) -> OkeTokenService {
+        OkeTokenService { service_account, quoted: AtomicBool::new(quoted) }
     }
 
     /// Sets whether the answer has double quotes around its base64 text.
@@ -107,9 +108,9 @@ mod tests {
         let (authenticator, dir) = vectors::authenticator();
         let path = dir.path().join("token");
         let life = Duration::from_secs(3600);
-        let file = JwtFile::open(path, OutsideIssuer::Cluster, life, UNIX_EPOCH).unwrap();
+        let file = JwtFile::open(path, OutsideIssuer::Cluster, life, false, UNIX_EPOCH).unwrap();
         file.trust(text("/oke_workload_identity/service_account_token"), vectors::now() + 3600);
-        Fixture { service: OkeTokenService::new(file), authenticator, _dir: dir }
+        Fixture { service: OkeTokenService::new(file, true), authenticator, _dir: dir }
     }
 
     impl Fixture {

@@ -43,15 +43,17 @@ struct JwtState {
 }
 
 impl JwtFile {
-    /// Writes the first token, which lives for `life`. Fails if the file cannot be written.
+    /// Writes the first token, which lives for `life`, with a line end behind it if
+    /// `trailing_newline`. Fails if the file cannot be written.
     pub fn open(
         path: PathBuf,
         issuer: OutsideIssuer,
         life: Duration,
+        trailing_newline: bool,
         now: SystemTime,
     ) -> io::Result<JwtFile> {
         let signer = Issuer::load(&Issuer::generate()?)?;
-        let state = JwtState { life, issued: HashMap::new(), trailing_newline: false };
+        let state = JwtState { life, issued: HashMap::new(), trailing_newline };
         let file = JwtFile { path, issuer, signer, state: Mutex::new(state) };
         file.replace(now)?;
         Ok(file)
@@ -155,7 +157,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         let life = Duration::from_secs(60);
-        let file = JwtFile::open(path.clone(), OutsideIssuer::Cluster, life, at(1000)).unwrap();
+        let file =
+            JwtFile::open(path.clone(), OutsideIssuer::Cluster, life, false, at(1000)).unwrap();
         let first = std::fs::read_to_string(&path).unwrap();
         let second = file.replace(at(1030)).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), second);
@@ -174,8 +177,8 @@ mod tests {
             (OutsideIssuer::IdentityProvider, "repo:example/backup:ref:refs/heads/main"),
         ] {
             let path = dir.path().join("jwt");
-            let file = JwtFile::open(path.clone(), issuer, Duration::from_secs(60), at(0)).unwrap();
-            file.set_trailing_newline(true);
+            let life = Duration::from_secs(60);
+            let file = JwtFile::open(path.clone(), issuer, life, true, at(0)).unwrap();
             let token = file.replace(at(1000)).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{token}\n"));
             let parts: Vec<&str> = token.split('.').collect();

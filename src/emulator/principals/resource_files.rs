@@ -66,9 +66,9 @@ struct FilesState {
 }
 
 impl ResourceFiles {
-    /// Uses this folder, which must exist, and writes the file with the pass phrase. Fails if the
+    /// Uses this folder, which must exist, writes files in this form, and writes the file with the pass phrase. Fails if the
     /// file cannot be written.
-    pub fn open(dir: PathBuf) -> io::Result<ResourceFiles> {
+    pub fn open(dir: PathBuf, form: ResourceFileForm) -> io::Result<ResourceFiles> {
         let path = dir.join("passphrase");
         let stored = state_dir::read_if_exists(&path)?;
         let stored = stored.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -76,7 +76,7 @@ impl ResourceFiles {
             std::iter::repeat_with(fastrand::alphanumeric).take(24).collect::<String>()
         });
         state_dir::write_private(&path, pass_phrase.as_bytes())?;
-        let state = FilesState { form: ResourceFileForm::default(), turn: 0, latest: None };
+        let state = FilesState { form, turn: 0, latest: None };
         Ok(ResourceFiles { dir, pass_phrase, state: Mutex::new(state) })
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let (authenticator, dir) = vectors::authenticator();
         let folder = dir.path().join("resource_principal");
         fs::create_dir(&folder).unwrap();
-        let files = ResourceFiles::open(folder).unwrap();
+        let files = ResourceFiles::open(folder, ResourceFileForm::default()).unwrap();
         let fixture = Fixture { files, authenticator, _dir: dir };
         fixture.replace(FilesAfter::Complete);
         fixture
