@@ -41,6 +41,11 @@ impl LayoutHasher {
         hasher
     }
 
+    /// Forgets all bytes.
+    pub fn restart(&mut self) {
+        *self = LayoutHasher::new(std::mem::take(&mut self.layout), self.origin, self.algorithm);
+    }
+
     pub fn parts(&self) -> u32 {
         self.layout.parts()
     }
@@ -96,6 +101,13 @@ impl LayoutHasher {
             return None;
         }
         if self.layout.parts() > 0 {
+            self.end_part();
+        }
+        // Empty parts may follow the last byte.
+        while let Some(size) = self.next_size() {
+            if size > 0 {
+                return None;
+            }
             self.end_part();
         }
         (self.values.len() == self.layout.parts() as usize)

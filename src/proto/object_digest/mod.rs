@@ -19,6 +19,7 @@
 //! digest over parts is computed only where the object has no other digest that proves as much: first
 //! SHA-256 or SHA-384, and MD5 only where there is nothing else.
 
+mod chunks;
 mod known_layouts;
 mod layout_hasher;
 mod receipt_comparison;
@@ -33,9 +34,10 @@ use crate::evidence::Evidence;
 use crate::part_layout::PartLayout;
 use crate::units::format_size_exact;
 
+pub use chunks::{ChunkComparison, StreamChunks};
 pub use known_layouts::Client;
 pub use receipt_comparison::compare_receipt;
-pub use result::{ComparisonResult, Difference, LayoutOrigin, Proof, Reason};
+pub use result::{ComparisonResult, Difference, LayoutOrigin, Proof, Reason, Strength};
 
 use layout_hasher::LayoutHasher;
 
@@ -153,6 +155,16 @@ impl StreamComparison {
             (true, Some(_)) => Certainty::Likely,
             (true, None) => Certainty::SizeOnly,
         }
+    }
+
+    /// Forgets all bytes: the stream starts again.
+    pub fn restart(&mut self) {
+        self.seen = 0;
+        for digest in &mut self.whole {
+            digest.hasher = ValueHasher::new(digest.stored.algorithm());
+        }
+        let candidates = self.parts.iter_mut().flat_map(|parts| &mut parts.candidates);
+        candidates.for_each(LayoutHasher::restart);
     }
 
     /// Adds the next bytes of the stream.

@@ -37,17 +37,23 @@ pub enum LayoutOrigin {
     PartSize,
     /// The default of this client.
     Default(Client),
+    /// No digest of the service was compared: the object was read, and the SHA-256 is that of what was
+    /// read of both.
+    Read,
 }
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.origin == LayoutOrigin::Read {
+            return f.write_str("SHA-256 of every byte, read back from the service");
+        }
         write!(f, "{}", self.evidence)?;
         if self.parts > 0 {
             let plural = if self.parts == 1 { "part" } else { "parts" };
             write!(f, " over {} {plural}", self.parts)?;
         }
         match self.origin {
-            LayoutOrigin::Whole => {}
+            LayoutOrigin::Whole | LayoutOrigin::Read => {}
             LayoutOrigin::Receipt => f.write_str(" of the receipt's sizes")?,
             LayoutOrigin::PartSize => f.write_str(" of --uploaded-part-size")?,
             LayoutOrigin::Default(client) => write!(f, " as {} makes them", client.name())?,
@@ -93,23 +99,35 @@ impl Proof {
     }
 }
 
-/// What differs. Displayed, it is a sentence without a period.
+/// What differs. Displayed, it is a sentence without a period about the object and what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
     /// In bytes.
     Size { stream: u64, object: u64 },
     /// In base64, as the service encodes it.
     Digest { evidence: Evidence, stream: String, object: String },
+    /// The first bytes that differ are among these, counted from 0.
+    Bytes { first: u64, last: u64 },
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to("what was read"))
+    }
+}
+
+impl Difference {
+    /// The text for an object that is compared with `other`, such as `the receipt`.
+    pub fn to(&self, other: &str) -> String {
         match self {
             Difference::Size { stream, object } => {
-                write!(f, "{stream} bytes were read, the object has {object}")
+                format!("the object has {object} bytes, {other} {stream}")
             }
             Difference::Digest { evidence, stream, object } => {
-                write!(f, "{evidence} of the object is {object}, of what was read {stream}")
+                format!("{evidence} of the object is {object}, of {other} {stream}")
+            }
+            Difference::Bytes { first, last } => {
+                format!("the first difference to {other} is within bytes {first} to {last}")
             }
         }
     }

@@ -53,6 +53,9 @@ fn object(bytes: &[u8], layout: &PartLayout, algorithm: Algorithm) -> ObjectMeta
 
 fn compare(meta: &ObjectMeta, uploaded: &UploadedLayout, bytes: &[u8]) -> ComparisonResult {
     let mut comparison = StreamComparison::new(meta, uploaded).unwrap();
+    // What an earlier attempt has read does not count.
+    comparison.update(&bytes[..bytes.len() / 3]);
+    comparison.restart();
     bytes.chunks(300_007).for_each(|chunk| comparison.update(chunk));
     comparison.finish()
 }
@@ -70,30 +73,31 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
     bytes
 }
 
-/// The layouts that clients choose for an object of this size.
+/// The layouts that clients choose for an object of this size, each once.
 fn default_layouts(bytes: u64) -> Vec<PartLayout> {
     let planned = |expected_size| {
         let plan = part_plan::plan(&PlanInput { expected_size, ..PlanInput::default() });
         plan.unwrap().layout(bytes)
     };
     let level = |size| PartLayout::level(bytes, size);
-    [
+    let mut layouts: Vec<PartLayout> = Vec::new();
+    for layout in [
         planned(None),
         planned(Some(bytes)),
         level(128 * MIB),
         level(10 * MIB),
         level(5 * MIB),
         level(20 * MIB),
-    ]
-    .into_iter()
-    .flatten()
-    .filter(|layout| layout.parts() > 0)
-    .collect()
+    ] {
+        let new = layout.filter(|layout| layout.parts() > 0 && !layouts.contains(layout));
+        layouts.extend(new);
+    }
+    layouts
 }
 
 #[test]
 fn a_longer_object_of_each_client_is_equal_and_the_client_is_named() {
-    let bytes = content((257 * MIB + 3) as usize);
+    let bytes = content((129 * MIB + 3) as usize);
     let of = |layout: &PartLayout| {
         let meta = object(&bytes, layout, Algorithm::None);
         proof(compare(&meta, &UploadedLayout::Unknown, &bytes)).to_string()
@@ -108,12 +112,10 @@ fn a_longer_object_of_each_client_is_equal_and_the_client_is_named() {
     assert_eq!(
         names,
         [
-            text(3, "ocipipe"),
-            text(3, "ocipipe"),
-            text(3, "ocipipe"),
-            text(26, "the OCI CLI"),
-            text(52, "rclone"),
-            text(13, "the TypeScript SDK"),
+            text(2, "ocipipe"),
+            text(13, "the OCI CLI"),
+            text(26, "rclone"),
+            text(7, "the TypeScript SDK"),
         ]
     );
 }
@@ -290,10 +292,11 @@ proptest! {
 
     #[test]
     fn with_the_layout_a_stream_is_equal_and_with_one_flipped_byte_different(
-        sizes in prop::collection::vec(1..400u64, 1..40),
+        mut sizes in prop::collection::vec(0..400u64, 1..40),
         algorithm in algorithms(),
         at in any::<prop::sample::Index>(),
     ) {
+        sizes[0] += 1;
         let layout = PartLayout::of_sizes(sizes).unwrap();
         let bytes = content(layout.bytes() as usize);
         let meta = object(&bytes, &layout, algorithm);
@@ -308,11 +311,11 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
     fn an_object_in_the_default_layout_of_any_client_is_equal(
-        length in 0..45 * MIB, algorithm in algorithms(),
+        length in 0..25 * MIB, algorithm in algorithms(),
     ) {
         let bytes = content(length as usize);
         for layout in default_layouts(length) {
