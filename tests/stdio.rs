@@ -22,7 +22,7 @@ fn refused(output: &Output) -> Option<String> {
 #[test]
 fn a_closed_stdin_is_refused_before_anything_happens() {
     let text = refused(&put("<&-")).unwrap();
-    assert!(text.starts_with("ocipipe: stdin is closed: there is no stream to upload\n"), "{text}");
+    assert!(text.starts_with("ocipipe: stdin is closed: there is no stream to read\n"), "{text}");
 }
 
 #[test]

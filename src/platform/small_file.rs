@@ -1,6 +1,6 @@
-//! Small files that an option names: a key, a map of metadata.
+//! Small files that an option names: a key, a map of metadata, a receipt.
 //!
-//! Owns the bounded read, and the file of the customer's encryption key. Must not know which
+//! Owns the bounded read, and the files of the customer's encryption key and of a receipt. Must not know which
 //! command reads a file. Invariant: no error shows any of the content.
 
 use std::fs::File;
@@ -12,20 +12,39 @@ use zeroize::Zeroizing;
 use proto::api::CustomerKey;
 use proto::customer_key;
 use proto::error::Error;
+use proto::receipt::Receipt;
 
-/// Bytes; no such file needs as many.
-const MAX_SIZE: u64 = 64 * 1024;
+/// KiB; no key and no map of metadata needs as many.
+const MAX_SIZE: u64 = 64;
+/// KiB of a receipt: each of 10,000 parts may have a run of its own.
+const MAX_RECEIPT: u64 = 1024;
 
 /// The file as text. `option` names it in messages. Fails where the file cannot be read, is longer
 /// than 64 KiB or is not UTF-8.
 pub fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
+    read_at_most(option, path, MAX_SIZE)
+}
+
+/// The receipt of an upload in the file that `--receipt` names. Fails where the file cannot be read
+/// or is not a receipt.
+pub fn read_receipt(path: &Path) -> Result<Receipt, Error> {
+    let text = read_at_most("--receipt", path, MAX_RECEIPT)?;
+    Receipt::parse(&text).map_err(|error| {
+        let message = format!("--receipt {}: {}", path.display(), error.message);
+        Error { message, ..error }
+    })
+}
+
+fn read_at_most(option: &str, path: &Path, kib: u64) -> Result<Zeroizing<String>, Error> {
     let shown = path.display();
     let invalid = |reason: &str| Error::usage(format!("{option} {shown}: {reason}"));
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SIZE as usize + 1));
+    let limit = kib * 1024;
+    // A secret is not left behind by a vector that grows.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit as usize + 1));
     let file = File::open(path).map_err(|error| invalid(&error.to_string()))?;
-    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| invalid(&error.to_string()))?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(invalid("it is longer than 64 KiB"));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| invalid(&error.to_string()))?;
+    if bytes.len() as u64 > limit {
+        return Err(invalid(&format!("it is longer than {kib} KiB")));
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),

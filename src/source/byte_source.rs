@@ -124,20 +124,33 @@ impl ByteSource {
         self.kind == FileType::RegularFile
     }
 
-    /// The warning for a file with a size that was modified while it was read.
-    pub(super) fn modification_warning(&self) -> Option<String> {
+    /// The warning for a file with a size that was modified while it was read. `done` is what was done
+    /// with its bytes: stored or compared.
+    pub(super) fn modification_warning(&self, done: &str) -> Option<String> {
         let size = self.size?;
         let (stat, offset) = (fstat(&self.descriptor).ok()?, tell(&self.descriptor).ok()?);
         let (name, more) = (&self.name, (stat.st_size as u64).saturating_sub(offset));
         if more > 0 {
             return Some(format!(
                 "{name} grew while it was read: the {size} bytes that it had at the start are \
-                 stored, and the {more} after them are not"
+                 {done}, and the {more} after them are not"
             ));
         }
         (file_size::mtime(&stat) != self.mtime).then(|| {
-            format!("{name} was written to while it was read: what is stored may be a mixture")
+            format!("{name} was written to while it was read: what is {done} may be a mixture")
         })
+    }
+
+    /// Fails where a file with a size ended before it: `bytes` were read.
+    pub(super) fn check_size(&self, bytes: u64) -> Result<(), Error> {
+        match self.size {
+            Some(size) if bytes < size => {
+                let name = &self.name;
+                let what = format!("{name} shrank while it was read: {size} bytes, then {bytes}");
+                Err(Error::source(what).with_hint("run again when nothing writes to it"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Bytes of space that a read needs. A pipe whose writer uses `O_DIRECT` returns one packet a

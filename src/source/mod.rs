@@ -15,6 +15,7 @@ pub mod pool;
 pub mod producer;
 #[cfg(test)]
 mod tests;
+mod whole_reader;
 
 pub use byte_source::ByteSource;
 

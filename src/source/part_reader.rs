@@ -272,17 +272,8 @@ impl PartReader {
 
     /// The checks after the end of the stream: the size of a file, and the validator's.
     fn finish_validation(&mut self, bytes: u64) -> Result<(), StopReason> {
-        let name = self.source.name();
-        match self.source.size() {
-            Some(size) if bytes < size => {
-                let what = format!("{name} shrank while it was read: {size} bytes, then {bytes}");
-                return Err(Error::source(what)
-                    .with_hint("run again when nothing writes to it")
-                    .into());
-            }
-            _ => {}
-        }
-        if let Some(warning) = self.source.modification_warning() {
+        self.source.check_size(bytes)?;
+        if let Some(warning) = self.source.modification_warning("stored") {
             self.send_event(ReadEvent::Warning(warning))?;
         }
         if let Some(validator) = self.validator.take()

@@ -47,11 +47,11 @@ pub struct RequiredFds {
 /// to a closed stdout. Called before anything is read or sent.
 pub fn require(fds: RequiredFds) -> Result<(), Error> {
     if fds.stdin && closed(STDIN) {
-        return Err(Error::usage("stdin is closed: there is no stream to upload")
-            .with_hint("pipe something in, or write --file PATH, or a command behind --"));
+        return Err(Error::usage("stdin is closed: there is no stream to read")
+            .with_hint("pipe something in, or write --file PATH, or (put) a command behind --"));
     }
     if fds.stdin && io::stdin().is_terminal() {
-        return Err(Error::usage("stdin is a terminal: there is no stream to upload").with_hint(
+        return Err(Error::usage("stdin is a terminal: there is no stream to read").with_hint(
             "pipe something in, as in `pg_dump mydb | ocipipe put oci://BUCKET/mydb.dump`",
         ));
     }
