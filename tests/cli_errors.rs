@@ -256,6 +256,7 @@ fn help_equals_the_reviewed_text() {
         ("", include_str!("data/help.txt")),
         ("put", include_str!("data/help-put.txt")),
         ("get", include_str!("data/help-get.txt")),
+        ("verify", include_str!("data/help-verify.txt")),
         ("uploads abort", include_str!("data/help-uploads-abort.txt")),
         ("serve", include_str!("data/help-serve.txt")),
     ] {
@@ -273,6 +274,7 @@ fn help_fits_a_terminal_and_shows_every_option() {
     let every = [
         "put",
         "get",
+        "verify",
         "uploads",
         "uploads list",
         "uploads abort",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ocipipe::auth::options::{AuthMode, ServiceOptions, Setting};
 use ocipipe::cli::{
     self, Command, Environment, Format, GetCommand, Overwrite, ProgressMode, PutCommand,
-    SessionAction, Shell, StreamSource, UploadsAction, UploadsCommand,
+    SessionAction, Shell, StreamSource, UploadsAction, UploadsCommand, VerifyCommand, VerifyStream,
 };
 use proto::digest::Algorithm;
 use proto::error::Error;
@@ -38,6 +38,13 @@ fn put(line: &str) -> PutCommand {
 fn get(line: &str) -> GetCommand {
     match parse(line) {
         Ok(Command::Get(get)) => *get,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn verify(line: &str) -> VerifyCommand {
+    match parse(line) {
+        Ok(Command::Verify(verify)) => *verify,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -381,5 +388,39 @@ fn the_other_commands_reach_their_values() {
         assert!(
             matches!(parse(&format!("completions {name}")), Ok(Command::Completions(s)) if s == shell)
         );
+    }
+}
+
+#[test]
+fn verify_reads_stdin_unless_a_file_or_a_receipt_is_given() {
+    let plain = verify("verify oci://b/n");
+    assert_eq!(plain.source.unwrap().to_string(), "oci://b/n");
+    assert_eq!((plain.stream, plain.receipt), (Some(VerifyStream::Stdin), None));
+    assert_eq!((plain.restore, plain.uploaded_part_size, plain.max_memory), (false, None, None));
+    assert_eq!(plain.retry_for, Duration::from_secs(3600));
+    let file = verify("verify -bn b --name n --file /f --restore --uploaded-part-size 128");
+    assert_eq!(file.stream, Some(VerifyStream::File("/f".into())));
+    assert_eq!((file.restore, file.uploaded_part_size), (true, Some(128 * MIB)));
+    let receipt = verify("verify --receipt r.json");
+    assert_eq!((receipt.stream, receipt.source), (None, None));
+    assert_eq!(receipt.receipt, Some(PathBuf::from("r.json")));
+    assert_eq!(verify("verify --receipt r --file -").stream, Some(VerifyStream::Stdin));
+    let named = verify("verify oci://b/other --receipt r --version-id v --if-match e");
+    assert_eq!(named.source.unwrap().to_string(), "oci://b/other");
+    assert_eq!((named.version_id.as_deref(), named.if_match.as_deref()), (Some("v"), Some("e")));
+    let needs = |line: &str| parse(line).unwrap().required_fds();
+    assert!(needs("verify oci://b/n").stdin && !needs("verify oci://b/n").stdout);
+    assert!(!needs("verify oci://b/n --file f").stdin);
+    assert!(!needs("verify --receipt r").stdin);
+    for line in [
+        "verify",
+        "verify --receipt r --namespace ns",
+        "verify oci://b/n --receipt -",
+        "verify oci://b/n --receipt r --uploaded-part-size 10",
+        "verify oci://b/n --max-memory 5",
+        "verify oci://b/n --quiet --debug",
+        "verify oci://b/n -- cat f",
+    ] {
+        assert_eq!(parse(line).unwrap_err().kind.exit_code(), 2, "{line}");
     }
 }

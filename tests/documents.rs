@@ -173,7 +173,7 @@ fn every_option_that_is_mentioned_exists() {
         here.chain(info.commands.iter().flat_map(|sub| every(&sub.command))).collect()
     }
     let known = every(&args::info());
-    let commands = ["put", "get", "uploads", "session", "serve"];
+    let commands = ["put", "get", "verify", "uploads", "session", "serve"];
     for document in for_users() {
         for code in inline(&text(&document)) {
             let words: Vec<&str> = code.split(' ').take_while(|word| *word != "--").collect();

@@ -20,6 +20,7 @@ pub use validate::Format;
 pub enum Command {
     Put(Box<PutCommand>),
     Get(Box<GetCommand>),
+    Verify(Box<VerifyCommand>),
     Uploads(Box<UploadsCommand>),
     Session(Box<SessionCommand>),
     Serve(ServeCommand),
@@ -33,7 +34,11 @@ impl Command {
     /// Whether the command has a key or a token in its memory.
     pub fn holds_credentials(&self) -> bool {
         match self {
-            Command::Put(_) | Command::Get(_) | Command::Uploads(_) | Command::Session(_) => true,
+            Command::Put(_)
+            | Command::Get(_)
+            | Command::Verify(_)
+            | Command::Uploads(_)
+            | Command::Session(_) => true,
             Command::Serve(_) | Command::Completions(_) | Command::Version | Command::Help(_) => {
                 false
             }
@@ -44,8 +49,16 @@ impl Command {
     /// a list) is printed there.
     pub fn required_fds(&self) -> RequiredFds {
         RequiredFds {
-            stdin: matches!(self, Command::Put(put) if put.source == StreamSource::Stdin),
-            stdout: !matches!(self, Command::Get(get) if get.file.is_some()),
+            stdin: match self {
+                Command::Put(put) => put.source == StreamSource::Stdin,
+                Command::Verify(verify) => verify.stream == Some(VerifyStream::Stdin),
+                _ => false,
+            },
+            stdout: match self {
+                Command::Get(get) => get.file.is_none(),
+                Command::Verify(_) => false,
+                _ => true,
+            },
         }
     }
 }
@@ -164,6 +177,42 @@ pub struct GetCommand {
     pub stall_timeout: Duration,
     pub output: OutputOptions,
     pub service: ServiceOptions,
+}
+
+/// `verify`: one object is compared with a stream, or with a receipt.
+#[derive(Debug, Clone)]
+pub struct VerifyCommand {
+    /// `None` for the object that the receipt names.
+    pub source: Option<ObjectUrl>,
+    /// `None` only with a receipt, which is compared alone then.
+    pub stream: Option<VerifyStream>,
+    /// A file with the receipt of the upload; not read yet.
+    pub receipt: Option<PathBuf>,
+    /// The etag that the object must have.
+    pub if_match: Option<String>,
+    /// The version of the object; `None` for the current one.
+    pub version_id: Option<String>,
+    /// Bytes of each part of the upload but the last. Never with `receipt`.
+    pub uploaded_part_size: Option<u64>,
+    /// A file with the AES-256 key of the object in base64; not read yet.
+    pub encryption_key_file: Option<PathBuf>,
+    /// Whether an archived object that has to be read is restored.
+    pub restore: bool,
+    /// Bytes of all buffers of an object that is read.
+    pub max_memory: Option<u64>,
+    /// How long reading the object may make no progress.
+    pub retry_for: Duration,
+    /// How long a connection may move no byte.
+    pub stall_timeout: Duration,
+    pub output: OutputOptions,
+    pub service: ServiceOptions,
+}
+
+/// The stream that an object is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifyStream {
+    Stdin,
+    File(PathBuf),
 }
 
 /// `uploads list` and `uploads abort`.

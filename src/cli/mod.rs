@@ -26,6 +26,7 @@ mod suggest;
 mod target;
 mod uploads;
 mod value;
+mod verify;
 
 pub use crate::auth::environment::Environment;
 pub use command::*;
@@ -74,6 +75,9 @@ fn build(
             Command::Put(Box::new(put::command(put, command, environment)?))
         }
         args::Subcommand::Get(get) => Command::Get(Box::new(get::command(get, environment)?)),
+        args::Subcommand::Verify(verify) => {
+            Command::Verify(Box::new(verify::command(verify, environment)?))
+        }
         args::Subcommand::Uploads(uploads) => {
             Command::Uploads(Box::new(uploads::command(&uploads.action, environment)?))
         }

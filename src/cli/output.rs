@@ -1,9 +1,9 @@
-//! The options on what is written to stderr, which `put` and `get` share.
+//! The options on what is written to stderr, which `put`, `get` and `verify` share.
 //!
 //! Owns their values and their contradictions. Must not write anything. Invariant: `--quiet` and
 //! `--debug` are never both set.
 
-use super::args::{GetArgs, PutArgs};
+use super::args::{GetArgs, PutArgs, VerifyArgs};
 use super::value;
 use crate::term::progress::{OutputOptions, ProgressMode};
 use proto::error::Error;
@@ -33,6 +33,13 @@ impl<'a> From<&'a PutArgs> for RawOutputOptions<'a> {
 impl<'a> From<&'a GetArgs> for RawOutputOptions<'a> {
     fn from(get: &'a GetArgs) -> RawOutputOptions<'a> {
         let GetArgs { progress, quiet, debug, .. } = get;
+        RawOutputOptions { progress: progress.as_deref(), quiet: *quiet, debug: *debug }
+    }
+}
+
+impl<'a> From<&'a VerifyArgs> for RawOutputOptions<'a> {
+    fn from(verify: &'a VerifyArgs) -> RawOutputOptions<'a> {
+        let VerifyArgs { progress, quiet, debug, .. } = verify;
         RawOutputOptions { progress: progress.as_deref(), quiet: *quiet, debug: *debug }
     }
 }

@@ -45,7 +45,7 @@ const FOREIGN_OPTION_HINTS: [(&str, &str); 32] = [
 ];
 
 /// Commands of the OCI CLI and of similar tools.
-const FOREIGN_COMMAND_HINTS: [(&str, &str); 11] = [
+const FOREIGN_COMMAND_HINTS: [(&str, &str); 13] = [
     ("os", "`oci os object put` is `ocipipe put`, `oci os multipart` is `ocipipe uploads`"),
     ("object", "`oci os object put` is `ocipipe put`, `oci os object get` is `ocipipe get`"),
     ("multipart", "`oci os multipart list` is `ocipipe uploads list`"),
@@ -55,6 +55,8 @@ const FOREIGN_COMMAND_HINTS: [(&str, &str); 11] = [
     ("rcat", "write `ocipipe put`"),
     ("download", "write `ocipipe get`"),
     ("cat", "write `ocipipe get`"),
+    ("check", "write `ocipipe verify`"),
+    ("compare", "write `ocipipe verify`"),
     ("list", "write `ocipipe uploads list` for uploads that were left open"),
     ("version", "write `ocipipe --version`"),
 ];

@@ -20,7 +20,6 @@ use crate::transfer::sink;
 use proto::api::ReadOptions;
 use proto::error::Error;
 use proto::range_plan::{self, RangePlanInput};
-use proto::receipt::Receipt;
 
 /// Downloads the object until it is complete or a signal arrives. Fails with the first error that
 /// is not retryable, or when the download makes no progress for `--retry-for`.
@@ -55,7 +54,7 @@ async fn open(
     let customer_key =
         command.encryption_key_file.as_deref().map(small_file::read_customer_key).transpose()?;
     let receipt = match &command.receipt {
-        Some(path) => Some(Receipt::parse(&small_file::read("--receipt", path)?)?),
+        Some(path) => Some(small_file::read_receipt(path)?),
         None => None,
     };
     let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };

@@ -9,6 +9,7 @@ mod put;
 pub mod serve;
 mod session;
 mod uploads;
+mod verify;
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
             startup_fds::print_result(&receipt.to_json());
         }
         Command::Get(command) => block_on(get::get(*command, environment))?,
+        Command::Verify(command) => block_on(verify::verify(*command, environment))?,
         Command::Uploads(command) => {
             let list = block_on_until_signal(uploads::uploads(*command, environment))?;
             startup_fds::print_result(&format!("{list}\n"));

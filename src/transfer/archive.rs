@@ -116,7 +116,7 @@ fn is_conflict(failed: &LookupError) -> bool {
 }
 
 /// The error for an object in the archive tier, with the command that restores it.
-fn archived_error(location: &ObjectLocation, archival: Archival) -> Error {
+pub(super) fn archived_error(location: &ObjectLocation, archival: Archival) -> Error {
     if archival == Archival::Restoring {
         return Error::service(format!("{location} is archived and being restored")).with_hint(
             "give --restore to wait for it, or try again when it is restored, about an hour after \

@@ -77,31 +77,55 @@ pub async fn download(
     let progress = Progress { reporter, total: extent.length, started_at: Instant::now() };
     let sink = continue_partial(sink, &progress).await?;
     let kept = sink.kept();
-    let reader = RangeReader {
-        client,
-        location,
-        options,
-        etag,
-        retry_for,
-        progress: LastProgress::new(),
-        // HeadObject has succeeded before.
-        history: Mutex::new(NotFoundHistory::of_seen_bucket()),
-        reporter: reporter.clone(),
-    };
     let left = Extent { first: extent.first + kept, length: extent.length - kept };
-    let pressure = MemoryPressure {
-        min_buffer: LEAST_BUFFER.min(plan.buffer_size),
-        unit: 4096,
-        timeout: Duration::ZERO,
-    };
-    let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers);
     let partial = sink.partial_path();
-    let window = RangeWindow::new(reader, plan, pool, left);
+    let version = ObjectVersion { client, location, options, etag, retry_for };
+    let window = version.window(plan, left, reporter);
     let compared = copy_ranges(window, extent.length, kept, sink, &progress)
         .await
         .map_err(|error| with_partial_hint(error, partial))?;
     reporter.info(&compared);
     Ok(())
+}
+
+/// One version of an object, which HeadObject has shown.
+pub(super) struct ObjectVersion {
+    pub client: Client,
+    pub location: ObjectLocation,
+    pub options: ReadOptions,
+    pub etag: String,
+    /// How long reading may make no progress before it fails.
+    pub retry_for: Duration,
+}
+
+impl ObjectVersion {
+    /// Reads these bytes in parallel ranges.
+    pub(super) fn window(
+        self,
+        plan: RangePlan,
+        extent: Extent,
+        reporter: &Arc<Reporter>,
+    ) -> RangeWindow {
+        let ObjectVersion { client, location, options, etag, retry_for } = self;
+        let reader = RangeReader {
+            client,
+            location,
+            options,
+            etag,
+            retry_for,
+            progress: LastProgress::new(),
+            // HeadObject has succeeded before.
+            history: Mutex::new(NotFoundHistory::of_seen_bucket()),
+            reporter: reporter.clone(),
+        };
+        let pressure = MemoryPressure {
+            min_buffer: LEAST_BUFFER.min(plan.buffer_size),
+            unit: 4096,
+            timeout: Duration::ZERO,
+        };
+        let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers);
+        RangeWindow::new(reader, plan, pool, extent)
+    }
 }
 
 /// The bytes to read. Fails where the range has no byte of the object.

@@ -11,6 +11,7 @@ pub mod download;
 mod headers;
 pub mod lookup;
 mod object_check;
+pub mod object_reading;
 mod part_buffers;
 mod partial_file;
 pub mod preflight;

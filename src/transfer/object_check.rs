@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::archive::RestoreWait;
+use super::archive::{RestoreWait, archived_error};
 use crate::transfer::client::invalid_response;
 use crate::transfer::lookup::{Lookup, LookupError};
 use proto::api::{
@@ -25,13 +25,51 @@ pub struct ObjectRequest<'a> {
     pub retry_for: Duration,
 }
 
-/// The metadata of the object, once it can be read. After the 404 of a HEAD, which has no code, a
-/// GET of one byte shows whether the object is missing or the 404 was spurious. Fails where the
-/// object cannot be read, and with `ErrorKind::Exists` where it has another etag than `if_match`.
+/// The metadata of the object, once it can be read. Fails where the object cannot be read, and with
+/// `ErrorKind::Exists` where it has another etag than `if_match`.
 pub(super) async fn check_object(
     lookup: &Lookup<'_>,
     object: &ObjectRequest<'_>,
 ) -> Result<ObjectMeta, Error> {
+    head(lookup, object, IfArchived::Wait).await.map(|(meta, _)| meta)
+}
+
+/// The metadata of the object, and whether it can be read now. Fails as `check_object` does, but not
+/// where the object is archived.
+pub(super) async fn look(
+    lookup: &Lookup<'_>,
+    object: &ObjectRequest<'_>,
+) -> Result<(ObjectMeta, Archival), Error> {
+    head(lookup, object, IfArchived::Accept).await
+}
+
+/// Fails where the object cannot be read and is not to be restored.
+pub(super) fn check_restorable(
+    object: &ObjectRequest<'_>,
+    archival: Archival,
+) -> Result<(), Error> {
+    match (archival, object.restore) {
+        (Archival::Readable, _) | (_, Some(_)) => Ok(()),
+        (archival, None) => Err(archived_error(object.location, archival)),
+    }
+}
+
+/// What an archived object means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfArchived {
+    /// It is restored, if that is wanted, and waited for.
+    Wait,
+    /// It is an object like others.
+    Accept,
+}
+
+/// The metadata of the object. After the 404 of a HEAD, which has no code, a GET of one byte shows
+/// whether the object is missing or the 404 was spurious.
+async fn head(
+    lookup: &Lookup<'_>,
+    object: &ObjectRequest<'_>,
+    if_archived: IfArchived,
+) -> Result<(ObjectMeta, Archival), Error> {
     let ObjectRequest { location, options, restore, retry_for } = *object;
     let parse = |response: &Response| {
         let meta = response::parse_object(response).map_err(invalid_response)?;
@@ -47,8 +85,8 @@ pub(super) async fn check_object(
                 if options.if_match.is_some() && meta.etag != options.if_match {
                     return Err(another_etag(object, meta.etag.as_deref()));
                 }
-                if archival == Archival::Readable {
-                    return Ok(meta);
+                if archival == Archival::Readable || if_archived == IfArchived::Accept {
+                    return Ok((meta, archival));
                 }
                 restored.wait(archival).await?;
                 last_answer = Instant::now();

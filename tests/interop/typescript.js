@@ -1,7 +1,8 @@
 // Signs with one profile as the service's TypeScript SDK does, stores an object in parts and reads it back.
 //
-//   node typescript.js CONFIG PROFILE URL FILE NAME
+//   node typescript.js CONFIG PROFILE URL FILE NAME [defaults]
 //
+// With `defaults` the parts have the SDK's own size, and the object is left there.
 // A profile with a session token uses the SDK's provider for sessions, any other the one for keys. Where
 // OCI_CLI_AUTH names a principal, it signs in place of the profile, at the addresses of the other variables.
 
@@ -31,13 +32,14 @@ async function signIn(config, profile) {
         : new common.ConfigFileAuthenticationDetailsProvider(config, profile);
 }
 
-async function main([config, profile, url, file, name]) {
+async function main([config, profile, url, file, name, defaults]) {
     const provider = await signIn(config, profile);
     const client = new storage.ObjectStorageClient({ authenticationDetailsProvider: provider });
     client.endpoint = url;
     const namespaceName = (await client.getNamespace({})).value;
     const at = { namespaceName, bucketName: "demo" };
-    const manager = new storage.UploadManager(client, { partSize: 10 * 1024 * 1024 });
+    const options = defaults ? {} : { partSize: 10 * 1024 * 1024 };
+    const manager = new storage.UploadManager(client, options);
     const content = { filePath: file };
     const put = await manager.upload({ content, requestDetails: { ...at, objectName: name } });
     const got = await client.getObject({ ...at, objectName: name });
@@ -46,7 +48,7 @@ async function main([config, profile, url, file, name]) {
     if (!Buffer.concat(chunks).equals(fs.readFileSync(file))) throw new Error("the object differs");
     const listed = await client.listMultipartUploads(at);
     if (listed.items.length !== 0) throw new Error("an upload is left open");
-    await client.deleteObject({ ...at, objectName: name });
+    if (!defaults) await client.deleteObject({ ...at, objectName: name });
     console.log(JSON.stringify(put));
 }
 

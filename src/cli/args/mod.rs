@@ -115,10 +115,12 @@ macro_rules! service_args {
 mod session;
 mod transfer;
 mod uploads;
+mod verify;
 
 pub use session::*;
 pub use transfer::*;
 pub use uploads::*;
+pub use verify::*;
 
 /// Stream into OCI Object Storage: stdin, or the output of a command, becomes one object.
 #[derive(FromArgs, ArgsInfo, Debug)]
@@ -128,6 +130,7 @@ pub use uploads::*;
     example = "ocipipe put oci://backups/mydb.dump -- pg_dump -Fc mydb",
     example = "tar cz /srv | ocipipe put --expect gzip oci://backups/srv.tgz",
     example = "ocipipe get oci://backups/mydb.dump | pg_restore -d mydb",
+    example = "ocipipe verify oci://backups/srv.tar --file /srv.tar",
     example = "ocipipe put --local /tmp/try oci://demo/hello < /etc/hostname",
     error_code(0, "committed, and verified against what was read"),
     error_code(1, "anything unforeseen"),
@@ -155,6 +158,7 @@ pub struct Cli {
 pub enum Subcommand {
     Put(PutArgs),
     Get(GetArgs),
+    Verify(VerifyArgs),
     Uploads(UploadsArgs),
     Session(SessionArgs),
     Serve(ServeArgs),

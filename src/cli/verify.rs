@@ -1,0 +1,68 @@
+//! Turns the options of `verify` into a `VerifyCommand`.
+//!
+//! Owns the defaults and the checks of its options. Must not access a file or the service.
+//! Invariant: the object is named by the options or by a receipt.
+
+use super::args::VerifyArgs;
+use super::command::{VerifyCommand, VerifyStream};
+use super::output::RawOutputOptions;
+use super::put::{RETRY_FOR, STALL_TIMEOUT};
+use super::service::path;
+use super::{Environment, target, value};
+use proto::error::Error;
+use proto::object_url::ObjectUrl;
+
+/// Builds the command. Fails at the first option that is missing, malformed or in contradiction to
+/// another one.
+pub fn command(verify: &VerifyArgs, environment: &Environment) -> Result<VerifyCommand, Error> {
+    if verify.receipt.is_some() && verify.uploaded_part_size.is_some() {
+        return Err(Error::usage("--receipt and --uploaded-part-size contradict each other")
+            .with_hint("the receipt has the sizes of the parts: leave the other out"));
+    }
+    if verify.receipt.as_deref() == Some("-") {
+        return Err(Error::usage("--receipt -: a receipt is not read from stdin")
+            .with_hint("stdin is data only: write the receipt to a file"));
+    }
+    let stream = match verify.file.as_deref() {
+        Some("-") => Some(VerifyStream::Stdin),
+        Some(file) => path(environment, Some(file)).map(VerifyStream::File),
+        None if verify.receipt.is_some() => None,
+        None => Some(VerifyStream::Stdin),
+    };
+    Ok(VerifyCommand {
+        source: source(verify)?,
+        stream,
+        receipt: path(environment, verify.receipt.as_deref()),
+        if_match: value::header("--if-match", verify.if_match.as_deref())?,
+        version_id: value::header("--version-id", verify.version_id.as_deref())?,
+        uploaded_part_size: value::size_or_mebibytes(
+            "--uploaded-part-size",
+            verify.uploaded_part_size.as_deref(),
+        )?,
+        encryption_key_file: path(environment, verify.encryption_key_file.as_deref()),
+        restore: verify.restore,
+        max_memory: value::size("--max-memory", verify.max_memory.as_deref())?,
+        retry_for: value::duration_or_none("--retry-for", verify.retry_for.as_deref())?
+            .unwrap_or(RETRY_FOR),
+        stall_timeout: value::duration("--stall-timeout", verify.stall_timeout.as_deref())?
+            .unwrap_or(STALL_TIMEOUT),
+        output: RawOutputOptions::from(verify).resolve()?,
+        service: verify.service().resolve(environment)?,
+    })
+}
+
+/// The object; `None` if that of the receipt is meant.
+fn source(verify: &VerifyArgs) -> Result<Option<ObjectUrl>, Error> {
+    let named = !verify.source.is_empty() || verify.bucket_name.is_some() || verify.name.is_some();
+    if !named && verify.receipt.is_some() && verify.namespace.is_none() {
+        return Ok(None);
+    }
+    let target = target::RawTarget {
+        positionals: &verify.source,
+        bucket: verify.bucket_name.as_deref(),
+        namespace: verify.namespace.as_deref(),
+        name: verify.name.as_deref(),
+        default_name: None,
+    };
+    target.object("SOURCE").map(Some)
+}
