@@ -181,12 +181,10 @@ pub struct ServeArgs {
     /// listen on this port of 127.0.0.1; default: any free one
     #[argh(option, arg_name = "N")]
     pub port: Option<String>,
-    /// life of the tokens it gives out; default 1h, and 20m for
-    /// tokens of instances, resources, workloads and federated users
+    /// life of the tokens it gives out; default 1h for sessions, 20m for all others
     #[argh(option, arg_name = "DURATION")]
     pub token_ttl: Option<String>,
-    /// listen on this port as OKE's token service, for which most
-    /// clients use 12250; default: any free one
+    /// port of OKE's token service, 12250 for most clients; default: any free one
     #[argh(option, arg_name = "N")]
     pub oke_port: Option<String>,
     /// JSON file of faults, rights and protected buckets
