@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::{Command as Process, Output, Stdio};
 
+use ocipipe::auth::options::AuthMode;
 use ocipipe::cli::{self, Command, Environment};
 use proptest::prelude::*;
 use proto::error::{Error, ErrorKind};
@@ -337,7 +338,6 @@ fn help_fits_a_terminal_and_shows_every_option() {
         "--exchange-client-id",
         "--exchange-client-secret-file",
         "--opc-client-request-id",
-        "token_exchange",
         "--cert-bundle",
         "--proxy",
         "--refresh-before",
@@ -350,6 +350,8 @@ fn help_fits_a_terminal_and_shows_every_option() {
     ] {
         assert_eq!(text.matches(&format!("\n  {option} ")).count(), 1, "{option}");
     }
+    let notes = text.split("\nNotes:\n").nth(1).unwrap();
+    assert!(AuthMode::ALL.iter().all(|mode| notes.contains(mode.name())), "{notes}");
 }
 
 #[test]
