@@ -48,7 +48,8 @@ fn a_run_leaves_no_core_and_the_command_has_its_own_limit() {
     let (soft, hard) = core_limits(run.pid());
     assert_eq!(soft, "0");
     let inherited = if hard == "0" { "limit 0." } else { "limit 7." };
-    run.wait_for_stderr(inherited);
+    let stderr = run.stderr_so_far();
+    assert!(stderr.contains(inherited), "the hard limit is {hard}:\n{stderr}");
     // The files of a process that must not be dumped belong to root.
     let owner = std::fs::metadata(format!("/proc/{}/limits", run.id())).unwrap().uid();
     assert!(owner != getuid().as_raw() || getuid().is_root());
