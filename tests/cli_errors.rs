@@ -224,7 +224,7 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
     (
         "frobnicate",
         "there is no command \"frobnicate\"",
-        "there are: put, get, uploads, session, serve, completions, help",
+        "there are: put, get, verify, uploads, session, serve, completions, help",
     ),
 ];
 
