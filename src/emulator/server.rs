@@ -239,6 +239,9 @@ impl Server {
     /// Sets the lifetime of the tokens that other principals than the user get from now on.
     pub fn set_principal_token_ttl(&self, ttl: Duration) {
         self.state.authenticator.set_policy(|policy| policy.principal = ttl);
+        if let Some(services) = self.principals() {
+            services.changed.notify_waiters();
+        }
     }
 
     /// Sets the most items that a list returns in one page.

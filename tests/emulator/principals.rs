@@ -238,6 +238,20 @@ async fn a_resource_with_a_key_of_its_own_gets_its_token_in_two_calls() {
 }
 
 #[tokio::test]
+async fn a_shorter_life_begins_the_time_to_the_next_replacement_anew() {
+    let store = store().await;
+    let server = &store.server;
+    // The timers run before a request is answered.
+    Request::new("GET", "/n").send_unsigned(server).await.is(401);
+    let token = read_to_string(server.resource_token_path()).unwrap();
+    server.set_principal_token_ttl(Duration::from_secs(1));
+    changed(&server.resource_token_path(), &token).await;
+    server.set_outside_jwt_ttl(Duration::from_secs(1)).unwrap();
+    let jwt = read_to_string(server.subject_jwt_path()).unwrap();
+    changed(&server.subject_jwt_path(), &jwt).await;
+}
+
+#[tokio::test]
 async fn files_can_end_with_a_newline_and_the_key_can_be_encrypted_from_the_start() {
     let store = store_with(|options| {
         options.principal_options.final_newline = true;
