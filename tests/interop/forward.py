@@ -1,4 +1,4 @@
-"""Forwards each connection to ADDRESS:PORT to a port of 127.0.0.1.
+"""Forwards each connection to ADDRESS:PORT to a port of 127.0.0.1. The address can be of IPv4 or IPv6.
 
     forward.py ADDRESS:PORT LOCAL_PORT
 
@@ -33,7 +33,8 @@ def serve(client):
         back.join()
 
 
-with socket.create_server((address, int(port))) as listener:
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+with socket.create_server((address, int(port)), family=family) as listener:
     print("ready", flush=True)
     listener.settimeout(0.5)
     while os.getppid() == parent:

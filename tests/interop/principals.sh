@@ -36,6 +36,16 @@ serve_in() { # serve_in NAME ARGUMENT...: starts a server on the folder NAME, in
     read -r URL <"$folder.url"
 }
 
+forward() { # forward ADDRESS: leads port 80 of this address in the namespace to the server
+    rm -f forwarded
+    "${inside[@]}" "$referees/bin/python" "$here/forward.py" "$1:80" "${URL##*:}" >forwarded 2>forward.log &
+    others+=($!)
+    until [[ -s forwarded ]]; do
+        kill -0 $! 2>/dev/null || fail "nothing listens at $1: $(<forward.log)"
+        sleep 0.05
+    done
+}
+
 # Sets `inside` to the words that run a command in a network namespace with the address of the metadata
 # service, and starts a server there, with the files of a pod. Fails where the system allows no namespace.
 namespace=
@@ -64,13 +74,7 @@ in_namespace() {
             "${inside[@]}" mount -t tmpfs tmpfs /run
             "${inside[@]}" mkdir -p /run/secrets/kubernetes.io
             "${inside[@]}" ln -s "$folder/oke" /run/secrets/kubernetes.io/serviceaccount
-            "${inside[@]}" "$referees/bin/python" "$here/forward.py" 169.254.169.254:80 "${URL##*:}" \
-                >forwarded 2>forward.log &
-            others+=($!)
-            until [[ -s forwarded ]]; do
-                kill -0 $! 2>/dev/null || fail "nothing listens at 169.254.169.254: $(<forward.log)"
-                sleep 0.05
-            done
+            forward 169.254.169.254
         fi
     fi
     if [[ $namespace == none ]]; then
@@ -206,6 +210,56 @@ instance_principal_auth instance_principal instance
 resource_principal_auth resource_principal resource
 workload_identity_auth oke_workload_identity workload
 PROVIDERS
+}
+
+ocipipe_as() { # ocipipe_as MODE [-u NAME]... [NAME=VALUE]... ARGUMENT...: ocipipe with the variables of a mode
+    local mode=$1 changes=()
+    shift
+    while [[ $1 == -u || $1 == *=* ]]; do
+        if [[ $1 == -u ]]; then changes+=("$1" "$2"); shift; else changes+=("$1"); fi
+        shift
+    done
+    with "$mode" env "${changes[@]}" "${inside[@]}" "$OCIPIPE" "$@"
+}
+
+scenario_principals_of_ocipipe() {
+    local folder=$work/store inside=() file mode
+    for file in "$folder"/env/*; do
+        mode=${file##*/}
+        ocipipe_as "$mode" put "oci://demo/pipe/$mode" --part-size 10 <big >put.json || fail "$mode: put"
+        [[ $mode == "$(field auth <put.json)"* ]] || fail "$mode is named otherwise in the receipt"
+        ocipipe_as "$mode" get "oci://demo/pipe/$mode" >back || fail "$mode: get"
+        same big back
+    done
+    os object get -bn demo --name pipe/token_exchange --file back >out || fail "get by the OCI CLI"
+    same big back
+}
+
+# What the variables leave out is at its fixed address or port, or in its fixed file.
+scenario_principals_of_ocipipe_without_addresses() {
+    local inside folder URL
+    in_namespace || return 0
+    ocipipe_as instance_principal -u OCI_METADATA_BASE_URL put oci://demo/pipe/v4 <small >put.json \
+        || fail "the metadata service at 169.254.169.254"
+    signed_by instance
+    "${inside[@]}" ip address add fd00:c1::a9fe:a9fe/128 dev lo nodad
+    forward fd00:c1::a9fe:a9fe
+    "${inside[@]}" ip address delete 169.254.169.254/32 dev lo
+    ocipipe_as instance_principal -u OCI_METADATA_BASE_URL put oci://demo/pipe/v6 <small >put.json \
+        || fail "the metadata service at its IPv6 address"
+    signed_by instance
+    with instance_principal env -u OCI_METADATA_BASE_URL "${inside[@]}" "$referees/bin/oci" os ns get >out \
+        || fail "the OCI CLI at the IPv6 address"
+    "${inside[@]}" ip address add 169.254.169.254/32 dev lo
+    local host
+    for host in 127.0.0.1 ::1 '[::1]'; do
+        # Without a mode, since the files of a pod are found.
+        ocipipe_as oke_workload_identity -u OCI_CLI_AUTH -u KUBERNETES_SERVICE_PORT_PROXYMUX \
+            -u OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH -u OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH \
+            -u OCI_RESOURCE_PRINCIPAL_VERSION KUBERNETES_SERVICE_HOST="$host" \
+            put "oci://demo/pipe/$host" <small >put.json || fail "OKE at $host"
+        signed_by workload
+    done
 }
 
 [[ -d $referees/typescript/node_modules ]] || return 0
