@@ -5,8 +5,11 @@
 
 mod common;
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
+use common::pipes::pipe;
 use common::run::{Done, Ocipipe};
 use common::store::{BUCKET, Store};
 use common::stream::{part_sizes, ramp};
@@ -237,6 +240,24 @@ fn an_archived_object_is_compared_by_digests_and_restored_only_where_it_has_to_b
     by_digests_alone(&store, other.run().fails(7));
     let done = verify(&store, "x").args("--restore").stdin(bytes).run().exits(0);
     done.stderr_has(&["is archived", READ_BACK]);
+}
+
+#[test]
+fn an_archived_object_that_must_be_read_is_refused_before_stdin_is() {
+    let store = Store::start();
+    // Two parts of 26 to 50 MiB: no client's layout fits.
+    put(&store, "x", "--part-size 30 --storage-tier Archive", &ramp(50 * MIB + 5));
+    let (reader, mut writer) = pipe();
+    writer.write_all(b"unread").unwrap();
+    let mut unread = File::from(reader.try_clone().unwrap());
+    verify(&store, "x").stdin_from(reader).run().fails(4).stderr_has(&["is archived"]);
+    drop(writer);
+    let mut left = String::new();
+    unread.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "unread");
+    // A file of another length is no question.
+    let file = store.file("short", "abc");
+    verify(&store, "x").arg("--file").arg(file).run().fails(7).stderr_has(&["has 52428805 bytes"]);
 }
 
 #[test]

@@ -36,6 +36,9 @@ const EXCLUSIVE_OPTIONS: [&[&str]; 5] = [
     &["--endpoint", "--realm-specific-endpoint", "--enable-dual-stack"],
 ];
 
+/// The options that name an object.
+const PLACE: [&str; 3] = ["--bucket-name", "--name", "--namespace"];
+
 /// The words of a command line by kind.
 pub(super) struct CommandLine<'a> {
     pub leaf: &'a CommandInfoWithArgs,
@@ -110,10 +113,19 @@ impl<'a> CommandLine<'a> {
                 .iter()
                 .any(|group| group.contains(&option) && group.iter().any(given))
             || variable.is_some_and(|(_, variable)| is_set(environment, variable))
-            || url.is_some() && ["--bucket-name", "--name"].contains(&option)
+            || url.is_some() && PLACE[..2].contains(&option)
             || option == "--namespace" && namespace().is_some()
+            || self.receipt_names_object() && PLACE.contains(&option)
             || option == "--file" && self.has_command
             || option == "--no-refresh" && self.leaf.name == "refresh"
+    }
+
+    /// Whether the object of `verify` is that of the receipt: no word names another one.
+    fn receipt_names_object(&self) -> bool {
+        self.leaf.name == "verify"
+            && self.given("--receipt").is_some()
+            && self.positionals.is_empty()
+            && PLACE.iter().all(|option| self.given(option).is_none())
     }
 }
 
@@ -128,6 +140,7 @@ fn scopes(path: &[&str]) -> Vec<String> {
     let name = match path {
         ["put"] => vec!["os", "object", "put"],
         ["get"] => vec!["os", "object", "get"],
+        ["verify"] => vec!["os", "object", "verify"],
         ["uploads", "list"] => vec!["os", "multipart", "list"],
         ["uploads", "abort"] => vec!["os", "multipart", "abort"],
         other => other.to_vec(),

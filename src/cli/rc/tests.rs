@@ -298,3 +298,21 @@ fn an_error_names_the_key_that_set_the_option() {
     let error = home.error("get oci://b/n");
     assert!(error.starts_with("auth in ") && error.contains("kerberos"), "{error}");
 }
+
+#[test]
+fn the_object_of_a_receipt_is_not_that_of_the_file() {
+    let home = Home::with(
+        "[DEFAULT]\nbucket-name = b\nname = n\nnamespace = ns\nos.object.verify.max-memory = 64MiB\n\
+         os.object.get.max-memory = 32MiB\n",
+    );
+    let verify = |line: &str| match home.parse(&format!("verify {line}"), &[]) {
+        Ok(Command::Verify(verify)) => *verify,
+        other => panic!("{line}: {other:?}"),
+    };
+    let of_receipt = verify("--receipt r");
+    assert_eq!((of_receipt.source, of_receipt.max_memory), (None, Some(64 << 20)));
+    let name = |line: &str| verify(line).source.unwrap().to_string();
+    assert_eq!(name(""), "oci://b@ns/n");
+    assert_eq!(name("--receipt r oci://c@other/m"), "oci://c@other/m");
+    assert_eq!(name("--receipt r --name m"), "oci://b@ns/m");
+}
