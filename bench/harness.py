@@ -178,6 +178,41 @@ def run(client, sink, size, rate=None, quiet=True, watch=None):
                output, fed[0])
 
 
+def fetch(client, sink, size, checksum, hash_it=False):
+    """Runs a downloading client with a pipe as stdout, whose reader discards what it gets."""
+    name = f"stored-{size}-{checksum}"
+    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    for bundle in ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+        environment[bundle] = sink.ca
+    environment.update(client.environment)
+    errors = tempfile.TemporaryFile()
+    command = client.command(sink, name)
+    started_at = time.monotonic()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=errors, env=environment)
+    drain = subprocess.Popen([program("drain")] + ["--hash"] * hash_it, stdin=process.stdout,
+                             stdout=subprocess.PIPE, text=True)
+    process.stdout.close()
+    timer = threading.Timer(LIMIT, process.kill)
+    timer.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - started_at
+    timer.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    words = drain.communicate()[0].split()
+    problem = None
+    if process.returncode != 0:
+        problem = f"exit {process.returncode}"
+    elif not words or int(words[0]) != size:
+        problem = f"the reader got {words[:1]} of {size} bytes"
+    errors.seek(0)
+    output = errors.read().decode(errors="replace").strip()
+    if problem:
+        print(f"  {client.name}: not counted: {problem}\n{output[-600:]}", file=sys.stderr)
+    return Run(size, wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024,
+               {"crc32c": words[1] if len(words) > 1 else ""}, problem, output)
+
+
 def identity(folder):
     """A throw-away API key and a config file in the format of the OCI CLI."""
     key = os.path.join(folder, "key.pem")
@@ -217,6 +252,25 @@ def floor(checksum, connections=4, *more):
                 object_name, "--checksum", checksum, "--connections", str(connections), *more]
 
     return Client(f"floor {checksum}", checksum, claim, command)
+
+
+def ocipipe_get(config, checksum, *more, name=None, binary=None):
+    """`ocipipe get`; the service holds a digest by `checksum`, which is compared."""
+    def command(sink, object_name):
+        return [binary or OCIPIPE, "get", f"oci://bench@benchns/{object_name}",
+                "--config-file", config, "--endpoint", f"https://127.0.0.1:{sink.port}",
+                "--cert-bundle", sink.ca, "--progress", "none", *more]
+
+    return Client(name or f"ocipipe get {checksum}", checksum, None, command)
+
+
+def floor_get(checksum, connections=4):
+    def command(sink, object_name):
+        return [program("floor"), "--download", "--port", str(sink.port), "--ca", sink.ca,
+                "--object", object_name, "--checksum", checksum, "--connections",
+                str(connections)]
+
+    return Client(f"floor get {checksum}", checksum, None, command)
 
 
 def rung(config, name, checksum, *more):

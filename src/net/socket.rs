@@ -26,6 +26,8 @@ const EARLY_RESPONSE_GRACE: Duration = Duration::from_secs(1);
 pub struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
+    /// Bytes that were read and not yet asked for.
+    ahead: ReadAhead,
     /// Kind, text, and the timer after which it is returned.
     write_error: Option<(io::ErrorKind, String, Pin<Box<Sleep>>)>,
 }
@@ -33,7 +35,7 @@ pub struct Socket {
 impl Socket {
     /// Counts the bytes of `stream` in `activity`.
     pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Socket {
-        Socket { stream, activity, write_error: None }
+        Socket { stream, activity, ahead: ReadAhead::default(), write_error: None }
     }
 
     /// Stores a write error, to return it after `EARLY_RESPONSE_GRACE`.
@@ -66,16 +68,38 @@ impl Drop for Socket {
     }
 }
 
+/// Bytes of one read of a socket. rustls asks for 4 to 16 KiB at a time, and each system call makes the
+/// kernel send an acknowledgement.
+const READ_SIZE: usize = 256 << 10;
+
+/// A buffer between the socket and a reader of small pieces; allocated at the first read.
+#[derive(Default)]
+struct ReadAhead {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.activity.count(buffer.filled().len() - before);
-        result
+        let Socket { stream, activity, ahead, .. } = &mut *self;
+        if ahead.start == ahead.end {
+            if ahead.bytes.is_empty() {
+                ahead.bytes = vec![0; READ_SIZE];
+            }
+            let mut read = ReadBuf::new(&mut ahead.bytes);
+            ready!(Pin::new(stream).poll_read(context, &mut read))?;
+            (ahead.start, ahead.end) = (0, read.filled().len());
+            activity.count(ahead.end);
+        }
+        let length = buffer.remaining().min(ahead.end - ahead.start);
+        buffer.put_slice(&ahead.bytes[ahead.start..ahead.start + length]);
+        ahead.start += length;
+        Poll::Ready(Ok(()))
     }
 }
 
