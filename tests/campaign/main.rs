@@ -11,6 +11,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod get_runs;
 mod invariants;
 mod plan;
 mod random_faults;
