@@ -55,3 +55,15 @@ fn a_failing_range_ends_the_download_retry_for_after_the_last_other_range() {
     assert!(done.took.as_millis() >= 3500, "{:?}", done.took);
     assert!(!store.folder().join("got").exists());
 }
+
+/// The page has no etag, and the object could not be compared as a whole.
+#[test]
+fn the_page_of_a_proxy_in_place_of_a_range_is_no_part_of_the_object() {
+    let store = Store::start();
+    let length = RANGE_SIZE + 1;
+    store.put("x").args("--checksum md5").stdin(ramp(length)).run().exits(0);
+    let page = FaultRule::on(GetObject, Fault::Html { status: 200 }).when(Trigger::Requests(2));
+    store.server().set_faults(FaultPlan { faults: vec![page] });
+    store.ocipipe("get --file got oci://backups/x").run().exits(0);
+    assert_same(&std::fs::read(store.folder().join("got")).unwrap(), &ramp(length));
+}

@@ -91,15 +91,19 @@ impl RangeSink {
         (self.missing.length > 0).then_some(self.missing)
     }
 
-    /// Whether the response is the rest of the range, of the version of the download.
+    /// Whether the response is the rest of the range, of the version of the download. The page of a
+    /// proxy can come with a 200, but not with the etag.
     fn is_expected(&self, head: &Response) -> bool {
         let Extent { first, length } = self.missing;
-        let same_version = head.header("etag").is_none_or(|etag| etag == self.etag);
-        let range = head.header("content-range").unwrap_or_default();
+        let same_version = head.header("etag").is_some_and(|etag| etag == self.etag);
         // The whole of a small object may come with a plain 200.
-        let is_whole_object = head.status == 200 && first == 0 && range.is_empty();
+        let is_whole_object = head.status == 200
+            && first == 0
+            && head.header("content-range").is_none()
+            && head.header("content-length").is_some_and(|text| text == length.to_string());
         let expected = format!("bytes {first}-{}/", first + length - 1);
-        same_version && (is_whole_object || range.starts_with(&expected))
+        let range = head.header("content-range").unwrap_or_default();
+        same_version && (is_whole_object || (head.status == 206 && range.starts_with(&expected)))
     }
 }
 
@@ -184,9 +188,12 @@ mod tests {
         let range = ("content-range", "bytes 5-14/99");
         assert_eq!(accept(5, 206, &[range, ("etag", "e")]), BodyUse::Accepted);
         assert_eq!(accept(5, 206, &[range, ("etag", "f")]), BodyUse::Refused);
-        assert_eq!(accept(4, 206, &[range]), BodyUse::Refused);
-        assert_eq!(accept(5, 200, &[]), BodyUse::Refused);
-        assert_eq!(accept(0, 200, &[]), BodyUse::Accepted);
+        assert_eq!(accept(5, 206, &[range]), BodyUse::Refused);
+        assert_eq!(accept(4, 206, &[range, ("etag", "e")]), BodyUse::Refused);
+        assert_eq!(accept(5, 200, &[("etag", "e"), ("content-length", "10")]), BodyUse::Refused);
+        assert_eq!(accept(0, 200, &[("etag", "e"), ("content-length", "10")]), BodyUse::Accepted);
+        assert_eq!(accept(0, 200, &[("etag", "e"), ("content-length", "11")]), BodyUse::Refused);
+        assert_eq!(accept(0, 200, &[("content-length", "10")]), BodyUse::Refused);
         assert_eq!(accept(5, 204, &[]), BodyUse::Refused);
         assert!(matches!(accept(5, 503, &[]), BodyUse::Collected { .. }));
     }

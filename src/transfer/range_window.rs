@@ -35,12 +35,12 @@ pub(super) struct RangeWindow {
     /// The bytes that are not requested yet.
     left: Extent,
     /// The ranges that are read now.
-    reading: Arc<Reading>,
+    reading: Arc<ActiveRanges>,
 }
 
 /// The number of ranges that are read now.
 #[derive(Default)]
-struct Reading {
+struct ActiveRanges {
     count: AtomicUsize,
     /// Notified when a range has been read, or has failed.
     ended: Notify,
