@@ -221,6 +221,11 @@ fn a_missing_object_and_a_file_that_is_no_receipt_have_codes_of_their_own() {
     drop(no_receipt);
     store.ocipipe("verify").stdin("abc").run().fails(2).stderr_has(&["SOURCE is missing"]);
     verify(&store, "x").stdin_closed().run().fails(2).stderr_has(&["stdin is closed"]);
+    let (receipt, path) = put(&store, "empty", "--allow-empty", b"");
+    assert_eq!(part_sizes(&receipt), [0]);
+    verify(&store, "empty").stdin("").run().exits(0).stderr_has(&["opc-content-sha256"]);
+    verify(&store, "empty").arg("--receipt").arg(path).run().exits(0);
+    verify(&store, "empty").stdin("a").run().fails(7).stderr_has(&["has 0 bytes, stdin 1"]);
     // A stdout that is closed does not matter: nothing is written to it.
     verify(&store, "x").stdin("abc").stdout_closed().run().exits(0);
     verify(&store, "x").stdin("abc").args("--quiet").run().exits(0).stderr_lacks("same");
