@@ -36,6 +36,7 @@ impl Comparison {
         let mut layout = UploadedLayout::Unknown;
         if let Some(receipt) = &known.receipt {
             if let ComparisonResult::Different(difference) = compare_receipt(receipt, &meta) {
+                let difference = difference.to("the receipt");
                 let what = format!("the object is not that of the receipt: {difference}");
                 return Err(Error::integrity(what)
                     .with_hint("it was replaced, or the receipt is that of another object"));

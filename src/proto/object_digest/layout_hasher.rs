@@ -41,11 +41,6 @@ impl LayoutHasher {
         hasher
     }
 
-    /// Forgets all bytes.
-    pub fn restart(&mut self) {
-        *self = LayoutHasher::new(std::mem::take(&mut self.layout), self.origin, self.algorithm);
-    }
-
     pub fn parts(&self) -> u32 {
         self.layout.parts()
     }

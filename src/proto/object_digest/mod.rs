@@ -157,16 +157,6 @@ impl StreamComparison {
         }
     }
 
-    /// Forgets all bytes: the stream starts again.
-    pub fn restart(&mut self) {
-        self.seen = 0;
-        for digest in &mut self.whole {
-            digest.hasher = ValueHasher::new(digest.stored.algorithm());
-        }
-        let candidates = self.parts.iter_mut().flat_map(|parts| &mut parts.candidates);
-        candidates.for_each(LayoutHasher::restart);
-    }
-
     /// Adds the next bytes of the stream.
     pub fn update(&mut self, bytes: &[u8]) {
         self.seen += bytes.len() as u64;
