@@ -1,0 +1,91 @@
+//! Tokens of another issuer, exchanged at an identity domain.
+
+use std::fs;
+use std::time::Duration;
+
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::{CallKind, Operation};
+
+use crate::host::{Feed, Host, LONG, refuse};
+
+const MODE: &str = "token_exchange";
+const JWT: &str = "OCIPIPE_EXCHANGE_JWT_FILE";
+
+#[test]
+fn the_jwt_and_the_client_secret_are_read_again_at_each_exchange() {
+    let host = Host::new(MODE, 4);
+    let server = host.store.server();
+    let mut feed = Feed::start(&host, host.put("x"));
+    let first = fs::read_to_string(server.subject_jwt_path()).unwrap();
+    while host.tokens(Operation::UploadPart).len() < 4 {
+        feed.part();
+        server.replace_subject_jwt().unwrap();
+        server.revoke(&first);
+        server.replace_client_secret().unwrap();
+        std::thread::sleep(Duration::from_millis(800));
+    }
+    feed.finish();
+    assert_eq!(host.rejected(), 0);
+}
+
+#[test]
+fn a_refused_exchange_names_the_reason_of_the_identity_domain() {
+    let host = Host::new(MODE, LONG);
+    let secret = host.store.file("secret", "wrong");
+    let host = host.var("OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE", secret.to_str().unwrap());
+    let done = host.put("x").stdin("x").run().fails(3).within_seconds(30);
+    done.stderr_has(&["the identity domain", "invalid_client"]).stderr_lacks("wrong");
+    assert_eq!(host.count(CallKind::Exchange), 1);
+}
+
+#[test]
+fn an_expired_jwt_is_told_without_a_request_and_awaited_during_an_upload() {
+    let host = Host::new(MODE, 5);
+    let server = host.store.server();
+    let current = server.subject_jwt_path();
+    // The host has a copy that the emulator does not replace.
+    server.set_outside_jwt_ttl(Duration::from_secs(2)).unwrap();
+    let jwt = host.store.file("jwt", fs::read(&current).unwrap());
+    let host = host.var(JWT, jwt.to_str().unwrap());
+    let server = host.store.server();
+    let mut feed = Feed::start(&host, host.put("x"));
+    feed.part();
+    feed.run.wait_for_stderr("the JWT in");
+    feed.write();
+    feed.run.wait_for_stderr("the upload waits since");
+    server.set_outside_jwt_ttl(Duration::from_secs(LONG)).unwrap();
+    fs::write(&jwt, fs::read(&current).unwrap()).unwrap();
+    feed.finish();
+    let expired = host.store.file("expired", "x.y.z");
+    let host = host.var(JWT, expired.to_str().unwrap());
+    let before = host.count(CallKind::Exchange);
+    host.put("y").stdin("y").run().fails(3);
+    assert!(host.count(CallKind::Exchange) <= before + 1);
+}
+
+#[test]
+fn no_redirect_is_followed() {
+    let host = Host::with(MODE, LONG, |options| {
+        let moved = Fault::Refuse(FaultResponse::status(307));
+        options.faults.faults = vec![FaultRule::on(Operation::ExchangeToken, moved)];
+    });
+    let done = host.put("x").stdin("x").run().fails(3);
+    done.stderr_has(&["307", "redirects are not followed"]);
+    assert_eq!(host.count(CallKind::Exchange), 1);
+}
+
+#[test]
+fn a_domain_that_is_out_of_order_at_the_start_is_asked_again() {
+    let host = Host::with(MODE, LONG, |options| {
+        options.faults.faults = vec![refuse(Operation::ExchangeToken, 503).when(Trigger::First(2))];
+    });
+    host.put("x").stdin("x").run().exits(0);
+    assert_eq!(host.count(CallKind::Exchange), 3);
+}
+
+#[test]
+fn the_url_must_be_https_except_on_this_machine() {
+    let host = Host::new(MODE, LONG).var("OCIPIPE_EXCHANGE_URL", "http://idcs.example");
+    let done = host.put("x").stdin("x").run().fails(2);
+    done.stderr_has(&["OCIPIPE_EXCHANGE_URL", "http://"]);
+}

@@ -1,0 +1,81 @@
+//! An upload, a listing and a download outlive six tokens in each mode, without a 401 and with one renewal
+//! for each token.
+
+use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::{CallKind, Operation};
+
+use crate::common::store::BUCKET;
+use crate::common::stream::{PART, ramp};
+use crate::host::{Feed, Host, MODES, together, tokens};
+
+/// Seconds; long enough that a renewal on a busy machine is in time.
+const LIFE: u64 = 6;
+const LIVES: usize = 6;
+
+/// The calls that bring a token in a mode; `None` where the emulator replaces files.
+fn renewal(mode: &str) -> Option<CallKind> {
+    Some(match mode {
+        "instance_principal" | "instance_obo_user" => CallKind::Federation,
+        "oke_workload_identity" => CallKind::Oke,
+        "token_exchange" => CallKind::Exchange,
+        "resource_principal" => return None,
+        _ => CallKind::ResourceSessionToken,
+    })
+}
+
+/// Asserts that tokens were renewed before their end and once each: no 401, and no storm.
+#[track_caller]
+fn assert_one_renewal_each(host: &Host, mode: &str, used: usize, stderr: &str) {
+    assert_eq!(host.rejected(), 0, "{mode}: {stderr}");
+    if let Some(kind) = renewal(mode) {
+        let renewals = host.count(kind) as usize;
+        // The last ones may have signed no request of this kind.
+        assert!((used..=used + 3).contains(&renewals), "{mode}: {renewals} for {used} tokens");
+    }
+}
+
+#[test]
+fn an_upload_outlives_six_tokens_of_every_mode() {
+    together(&MODES, |mode| {
+        let host = Host::new(mode, LIFE);
+        let mut feed = Feed::start(&host, host.put("x"));
+        feed.until_tokens(LIVES + 1);
+        let done = feed.finish();
+        let used = host.tokens(Operation::UploadPart).len();
+        let receipt = done.receipt();
+        let auth = mode.split("_1.").next().unwrap().split("_2.").next().unwrap();
+        assert_eq!(receipt["auth"], auth);
+        assert_one_renewal_each(&host, mode, used, &done.stderr);
+        if renewal(mode).is_some() {
+            assert!(receipt["token-refreshes"].as_u64().unwrap() >= LIVES as u64, "{receipt}");
+        }
+    });
+}
+
+#[test]
+fn a_listing_outlives_six_tokens_of_every_mode() {
+    const UPLOADS: u64 = 9;
+    together(&MODES, |mode| {
+        let refused = |status| Fault::Refuse(FaultResponse::status(status));
+        let host = Host::with(mode, LIFE, |options| {
+            options.page_size = 1;
+            options.faults.faults = vec![
+                FaultRule::on(Operation::UploadPart, refused(400)),
+                FaultRule::on(Operation::AbortMultipartUpload, refused(403)),
+                // The second page and all that follow.
+                FaultRule::on(Operation::ListMultipartUploads, Fault::Delay(LIFE * 800))
+                    .when(Trigger::From(2)),
+            ];
+        });
+        for name in 0..UPLOADS {
+            let put = host.put(&name.to_string()).stdin(ramp(PART + 1));
+            put.run().fails(4).stderr_has(&["ocipipe uploads abort"]);
+        }
+        let list = host.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
+        let listed: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+        assert_eq!(listed["data"].as_array().unwrap().len() as u64, UPLOADS);
+        let pages = host.store.requests_of(Operation::ListMultipartUploads);
+        assert!(tokens(&pages).len() >= LIVES, "{mode}: {} tokens", tokens(&pages).len());
+        assert_eq!(host.rejected(), 0, "{mode}: {}", list.stderr);
+    });
+}
