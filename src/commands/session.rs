@@ -47,7 +47,7 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
                 let transport = Arc::new(Transport::new(&network, REFRESH_STALL)?);
                 Ok(Arc::new(SessionTransport::new(transport)?) as Arc<dyn AuthTransport>)
             };
-            let show = report::show(identity, transport, SystemTime::now(), format);
+            let show = report::show(identity, transport, SystemTime::now, format);
             let report = block_on_until_signal(async { Ok(show.await) })?;
             startup_fds::print_result(&format!("{}\n", escape(&report.text)));
             report.error.map_or(Ok(()), Err)

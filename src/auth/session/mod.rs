@@ -20,6 +20,7 @@
 //! Invariant: key and token of `Credentials` belong together, and a token known to be expired is
 //! never returned.
 
+mod clock;
 mod credential_files;
 mod issue;
 mod key_and_token;
@@ -36,9 +37,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 
+use self::clock::since_1970;
 pub use self::key_and_token::DelegationToken;
 use self::start::renewal;
-use self::state::{ProbeRequest, ReadMode, SharedState, since_1970};
+use self::state::{ProbeRequest, ReadMode, SharedState};
 use self::transport::AuthTransport;
 use super::options::AuthMode;
 use super::profile::Identity;

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::clock::{StartClock, now};
 use super::credential_files::{self, FileSnapshot};
-use super::issue::{IssueContext, IssueError, Issuer, Outlook, Stage, StartClock};
+use super::issue::{IssueContext, IssueError, Issuer, Outlook, Stage};
 use super::key_and_token::KeyAndToken;
 use super::state::{
-    LastRead, ProbeRequest, RejectedKeys, SessionState, SharedState, credentials, now, token_info,
+    LastRead, ProbeRequest, RejectedKeys, SessionState, SharedState, credentials, token_info,
     wrong_fingerprint,
 };
 use super::{RefreshConfig, Session};

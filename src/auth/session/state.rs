@@ -8,12 +8,13 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+use super::clock::{ServiceClock, now, since_1970};
 use super::credential_files::{self, FileSnapshot, ReadError};
-use super::issue::{Issuer, ServiceClock};
+use super::issue::Issuer;
 use super::key_and_token::{DelegationToken, KeyAndToken};
 use super::{Credentials, SECOND, token_name};
 use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
@@ -358,13 +359,4 @@ impl ServiceClock for SharedState {
     fn on_server_date(&self, date: SystemTime) {
         SharedState::on_server_date(self, &mut self.state(), date);
     }
-}
-
-pub(super) fn now(started_at: Instant) -> Clocks {
-    Clocks { wall: since_1970(SystemTime::now()), monotonic: started_at.elapsed() }
-}
-
-/// A time before 1970 counts as 1970.
-pub(super) fn since_1970(time: SystemTime) -> Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

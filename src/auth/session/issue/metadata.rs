@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{IssueContext, IssueError, Outlook, Stage};
-use crate::auth::session::transport::{ExchangeFailure, Route};
+use crate::auth::session::transport::{ExchangeError, ExchangeFailure, Route};
 use proto::endpoint::Endpoint;
 use proto::principal::AuthReply;
 use proto::principal::metadata::{
-    self, Item, MetadataFailure, MetadataGiveUp, MetadataRetry, MetadataStep,
+    self, Item, MetadataFailure, MetadataGiveUp, MetadataRetry, MetadataStep, START_LIMIT,
 };
 
 /// How long one read is repeated while a token is in use. The life cycle repeats the whole issue.
@@ -27,7 +27,7 @@ pub(super) struct MetadataService {
 }
 
 /// A series of reads that are of use only together, such as certificate and key.
-pub(super) struct Reading<'a> {
+pub(super) struct MetadataReading<'a> {
     service: &'a MetadataService,
     context: IssueContext<'a>,
     retry: MetadataRetry,
@@ -46,7 +46,7 @@ impl MetadataService {
     }
 
     /// Begins a series of reads.
-    pub(super) fn read<'a>(&'a self, context: IssueContext<'a>) -> Reading<'a> {
+    pub(super) fn read<'a>(&'a self, context: IssueContext<'a>) -> MetadataReading<'a> {
         let bases = self.bases.len();
         let retry = match context.stage {
             Stage::Start => MetadataRetry::at_start(bases),
@@ -55,18 +55,27 @@ impl MetadataService {
                 MetadataRetry::streaming(bases, base, RUNNING_RETRY_FOR)
             }
         };
-        Reading { service: self, context, retry, started_at: Instant::now() }
+        MetadataReading { service: self, context, retry, started_at: Instant::now() }
     }
 }
 
-impl Reading<'_> {
+impl MetadataReading<'_> {
     /// The response to one item, with status 200. Fails if the service is given up.
     pub(super) async fn item(&mut self, item: Item) -> Result<AuthReply, IssueError> {
         loop {
             let index = self.retry.base();
             let base = &self.service.bases[index.min(self.service.bases.len() - 1)];
             let call = metadata::call(base, item);
-            let failure = match self.context.exchange(base, Route::Metadata, call).await {
+            let exchange = self.context.exchange(base, Route::Metadata, call);
+            let response = match tokio::time::timeout(self.request_timeout(), exchange).await {
+                Ok(response) => response,
+                // The service has accepted the connection and is silent.
+                Err(_) => Err(ExchangeError {
+                    kind: ExchangeFailure::Broken,
+                    message: "no answer".to_owned(),
+                }),
+            };
+            let failure = match response {
                 Ok(reply) if reply.status == 200 => {
                     self.service.base.store(index, Ordering::Relaxed);
                     return Ok(reply);
@@ -85,6 +94,14 @@ impl Reading<'_> {
                 MetadataStep::Retry { after, .. } => tokio::time::sleep(after).await,
                 MetadataStep::GiveUp(reason) => return Err(self.give_up(reason)),
             }
+        }
+    }
+
+    /// How long one request may take: at the start what is left of the time for all requests.
+    fn request_timeout(&self) -> Duration {
+        match self.context.stage {
+            Stage::Start => START_LIMIT.saturating_sub(self.started_at.elapsed()),
+            Stage::Running => RUNNING_RETRY_FOR,
         }
     }
 

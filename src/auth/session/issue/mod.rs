@@ -12,7 +12,7 @@ mod resource;
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -20,6 +20,7 @@ use self::exchange::ExchangeIssuer;
 use self::instance::InstanceIssuer;
 use self::oke::OkeIssuer;
 use self::resource::ResourceIssuer;
+use super::clock::ServiceClock;
 use super::credential_files::{self, ReadError};
 use super::key_and_token::KeyAndToken;
 use super::transport::{AuthRequest, AuthTransport, ExchangeError, ExchangeFailure, Route};
@@ -32,14 +33,6 @@ use proto::units::DisplayTime;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The time at the services, as far as it is known.
-pub(super) trait ServiceClock: Sync {
-    /// Since 1970.
-    fn now(&self) -> Duration;
-    /// Records the date of a response.
-    fn on_server_date(&self, date: SystemTime);
-}
 
 /// Whether a stream is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,33 +246,4 @@ fn secret_text(
 ) -> Result<zeroize::Zeroizing<String>, ReadError> {
     let value = crate::auth::profile::TextOrFile::File(path.to_owned());
     credential_files::read_text(&value, what)
-}
-
-/// The clock of a run that has no session yet: the local clock, corrected by the last response.
-pub(super) struct StartClock(std::sync::Mutex<Option<(SystemTime, Instant)>>);
-
-impl StartClock {
-    pub(super) fn new() -> StartClock {
-        StartClock(std::sync::Mutex::new(None))
-    }
-
-    /// The time of the last response, and when it arrived.
-    pub(super) fn server_date(&self) -> Option<SystemTime> {
-        let (date, at) = (*self.last())?;
-        Some(date + at.elapsed())
-    }
-
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<(SystemTime, Instant)>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl ServiceClock for StartClock {
-    fn now(&self) -> Duration {
-        super::state::since_1970(self.server_date().unwrap_or_else(SystemTime::now))
-    }
-
-    fn on_server_date(&self, date: SystemTime) {
-        *self.last() = Some((date, Instant::now()));
-    }
 }

@@ -9,12 +9,13 @@ mod table;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use self::table::Table;
+use super::clock::since_1970;
 use super::credential_files::{self, Inspection};
 use super::start::renewal;
-use super::state::{expired, since_1970, wrong_fingerprint};
+use super::state::{expired, wrong_fingerprint};
 use super::transport::AuthTransport;
 use super::{RefreshConfig, Session};
 use crate::auth::profile::{
@@ -48,13 +49,18 @@ pub struct SessionReport {
 pub async fn show(
     identity: Identity,
     transport: impl FnOnce() -> Result<Arc<dyn AuthTransport>, Error>,
-    now: SystemTime,
+    clock: fn() -> SystemTime,
     format: ReportFormat,
 ) -> SessionReport {
-    let mut table = Table::at(since_1970(now).as_secs());
+    let mut table = Table::at(since_1970(clock()).as_secs());
     let error = match identity.credentials.private_key().cloned() {
         Some(key) => profile_rows(&mut table, &identity, &key),
-        None => token_rows(&mut table, identity, transport).await,
+        None => {
+            let session = begin(&identity, transport).await;
+            // The issue of a token takes time.
+            table.now = since_1970(clock()).as_secs();
+            token_rows(&mut table, &identity, session)
+        }
     };
     table.yes_no("valid", Some(error.is_none()));
     let text = match format {
@@ -64,24 +70,29 @@ pub async fn show(
     SessionReport { text, error }
 }
 
-/// Adds the rows of a mode whose token does not come from a profile; returns why it cannot be used.
-async fn token_rows(
-    table: &mut Table,
-    identity: Identity,
+/// A session with the first token of the mode.
+async fn begin(
+    identity: &Identity,
     transport: impl FnOnce() -> Result<Arc<dyn AuthTransport>, Error>,
+) -> Result<Session, Error> {
+    let config = RefreshConfig {
+        transport: transport()?,
+        retry_for: Duration::ZERO,
+        notify: Box::new(|_| {}),
+    };
+    Session::begin(identity.clone(), &config).await
+}
+
+/// Adds the rows of a mode whose token does not come from a profile; returns why it cannot be used.
+fn token_rows(
+    table: &mut Table,
+    identity: &Identity,
+    session: Result<Session, Error>,
 ) -> Option<Error> {
     table.text("authentication", Some(identity.credentials.mode().name()));
     table.text("source", Some(&source(&identity.credentials)));
-    table.text("renewed-by", Some(&renewed_by(&identity)));
+    table.text("renewed-by", Some(&renewed_by(identity)));
     let region = identity.region.clone();
-    let session = match transport() {
-        Ok(transport) => {
-            let notify = Box::new(|_| {});
-            let config = RefreshConfig { transport, retry_for: std::time::Duration::ZERO, notify };
-            Session::begin(identity.clone(), &config).await
-        }
-        Err(error) => Err(error),
-    };
     let (session, error) = match session {
         Ok(session) => (Some(session), None),
         Err(error) => (None, Some(error)),
@@ -97,7 +108,7 @@ async fn token_rows(
     table.timestamp("expires", token.map(|token| token.expires));
     table.timestamp("session-ends", token.and_then(|token| token.session_end));
     let expires = token.map(|token| token.expires).filter(|expires| *expires <= table.now);
-    error.or_else(|| expires.map(|expires| expired(&identity, expires)))
+    error.or_else(|| expires.map(|expires| expired(identity, expires)))
 }
 
 /// Where the identity comes from.

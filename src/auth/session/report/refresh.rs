@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::clock::since_1970;
 use super::super::refresh::RefreshError;
 use super::super::refresher;
-use super::super::state::{expired, since_1970};
+use super::super::state::expired;
 use super::super::transport::AuthTransport;
 use super::super::{SECOND, Session};
 use super::table::date;

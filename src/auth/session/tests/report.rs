@@ -7,7 +7,7 @@ use super::*;
 fn show(home: &Home, format: ReportFormat) -> SessionReport {
     let identity = home.identity(&[]);
     let transport = || Err(Error::usage("a report of files needs no network"));
-    let show = report::show(identity, transport, SystemTime::now(), format);
+    let show = report::show(identity, transport, SystemTime::now, format);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(show)
 }
 
