@@ -51,6 +51,7 @@ fn an_expired_jwt_is_told_without_a_request_and_awaited_during_an_upload() {
     let mut feed = Feed::start(&host, host.put("x"));
     feed.part();
     feed.run.wait_for_stderr("the JWT in");
+    feed.run.wait_for_stderr("the credentials have expired");
     feed.write();
     feed.run.wait_for_stderr("the upload waits since");
     server.set_outside_jwt_ttl(Duration::from_secs(LONG)).unwrap();

@@ -68,6 +68,7 @@ fn a_certificate_of_another_tenancy_is_refused_before_it_is_sent_and_the_old_tok
     host.store.server().rotate_certificate(rotation).unwrap();
     // The token in use ends, and no other comes: the run waits, and fails with the cause.
     feed.run.wait_for_stderr("is of the tenancy");
+    feed.run.wait_for_stderr("the credentials have expired");
     feed.write();
     let done = feed.run.wait_with_open_stdin().fails(3);
     done.stderr_has(&["is of the tenancy", "and the run began in"]);
