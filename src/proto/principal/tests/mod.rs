@@ -3,6 +3,8 @@
 
 mod answers;
 mod hostile;
+mod metadata_service;
+mod requests;
 mod vectors;
 
 use std::sync::Arc;
