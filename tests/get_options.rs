@@ -1,4 +1,4 @@
-//! `get`: which bytes of which version are read, and what is said about their comparison.
+//! `get`: which bytes of which version are read, and what is reported of their comparison.
 
 #![allow(clippy::unwrap_used)]
 

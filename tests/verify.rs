@@ -19,7 +19,7 @@ use emulator::fault::{Fault, FaultPlan, FaultRule, Trigger};
 const MIB: usize = 1 << 20;
 /// Three parts of 11 MiB at most: 10 MiB give three parts too, so that no client's layout fits.
 const ODD: usize = 24 * MIB + 5;
-/// The reading thread is told apart from other failures by this text.
+/// The reading thread is distinguished from other failures by this text.
 const READ_BACK: &str = "SHA-256 of every byte, read back from the service";
 
 /// `ocipipe verify oci://backups/NAME`.
@@ -167,7 +167,7 @@ fn a_byte_flipped_at_rest_is_found_where_the_object_is_read() {
     store.flip_at_rest("x", ODD / 2);
     let done = verify(&store, "x").stdin(bytes).run().fails(7);
     done.stderr_has(&["differs from stdin", "is within bytes 0 to 16777215"]);
-    // The digests that the service reports are those of what was stored: they say nothing of the disk.
+    // The digests that the service reports are those of what was stored: they show nothing of the disk.
     let done = store.ocipipe("verify").arg("--receipt").arg(&receipt).run().exits(0);
     done.stderr_has(&["the object was not read"]);
 }

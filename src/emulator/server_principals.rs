@@ -96,7 +96,7 @@ impl Server {
         self.change(|services| services.domain.replace_secret())
     }
 
-    /// Issues a new token and key of the resource principal and leaves the files as `after` says.
+    /// Issues a new token and key of the resource principal and leaves the files in the state `after`.
     pub fn replace_resource_principal(&self, after: FilesAfter) -> io::Result<()> {
         let authenticator = self.authenticator();
         self.change(|services| services.resource_files.replace(authenticator, after, self.now()))

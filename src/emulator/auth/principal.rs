@@ -1,7 +1,7 @@
 //! The tokens of principals other than the user: instances, resources, workloads, federated users.
 //!
 //! Owns what their tokens claim; knows nothing of how a principal proves what it is. Invariant: the
-//! token binds the key that it is issued for, and lives as long as the policy in force says.
+//! token binds the key that it is issued for, and has the life of the policy in force.
 
 use super::super::clock;
 use super::super::signature::PublicKey;

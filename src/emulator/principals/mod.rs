@@ -54,8 +54,8 @@ pub struct PrincipalServices {
 }
 
 impl PrincipalServices {
-    /// Writes the files to folders below `dir`, as `options` say, and makes the resource known to `authenticator`. Fails if a file cannot be read or written, or holds no
-    /// valid key.
+    /// Writes the files to folders below `dir` in the form of `options`, and makes the resource
+    /// known to `authenticator`. Fails if a file cannot be read or written, or holds no valid key.
     pub fn open(
         dir: &Path,
         authenticator: &Authenticator,

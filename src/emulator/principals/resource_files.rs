@@ -95,7 +95,7 @@ impl ResourceFiles {
         self.dir.join("passphrase")
     }
 
-    /// Issues a token for another key than the one before, and leaves the files as `after` says.
+    /// Issues a token for another key than the one before, and leaves the files in the state `after`.
     /// Fails if a file cannot be written.
     pub fn replace(
         &self,

@@ -36,7 +36,7 @@ pub fn now() -> u64 {
 }
 
 /// The headers of a request, given as a list of pairs at a JSON pointer. The header `authorization`
-/// of a signed request is built from its parts, as its description says.
+/// of a signed request is built from its parts, in the order of its description.
 pub fn headers(pointer: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for pair in value(pointer).as_array().unwrap() {

@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::region::{Region, RegionSources};
 
-/// What the text of the region says.
+/// The meaning of the text of the region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegionText {
     /// A region whose realm is known.
     Known(Region),
-    /// A region with this name that no table has: regionInfo tells its realm.
+    /// A region with this name that no table has: regionInfo has its realm.
     NeedsInfo(String),
 }
 
