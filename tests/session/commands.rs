@@ -45,7 +45,7 @@ fn generations(fixture: &Fixture, operation: Operation) -> Vec<u64> {
 fn get(fixture: &Fixture, length: usize, max_401s: usize) {
     let file = fixture.home("fetched");
     let run = fixture
-        .ocipipe("get --quiet --retry-for 5s")
+        .ocipipe("get --quiet --retry-for 5s --part-size 16MiB")
         .arg("--file")
         .arg(&file)
         .arg(format!("oci://{BUCKET}/x"));
