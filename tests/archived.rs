@@ -6,6 +6,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
 use common::run::{Done, ocipipe};
 use common::store::Store;
@@ -14,27 +15,38 @@ const BYTES: &str = "what was stored";
 
 /// A server that answers every request for the object with this archival state.
 fn service(state: Option<&'static str>) -> String {
+    serve(move |_| state)
+}
+
+/// A server whose object has the archival state that `state` returns for each request line.
+fn serve(state: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> String {
+    let state = Arc::new(state);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // The thread ends with the process of the test.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            std::thread::spawn(move || respond(stream.unwrap(), state));
+            let state = state.clone();
+            std::thread::spawn(move || respond(stream.unwrap(), &*state));
         }
     });
     format!("http://{address}")
 }
 
-fn respond(mut stream: TcpStream, state: Option<&str>) {
+fn respond(mut stream: TcpStream, state: &dyn Fn(&str) -> Option<&'static str>) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
         head.push(byte[0]);
     }
     let length = BYTES.len();
+    let state = state(String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
     let state = state.map(|state| format!("archival-state: {state}\r\n")).unwrap_or_default();
     let common = format!("etag: e\r\nopc-request-id: r\r\ncontent-length: {length}\r\n{state}");
-    let text = if head.starts_with(b"HEAD ") {
+    let text = if head.starts_with(b"POST ") {
+        "HTTP/1.1 200 OK\r\nopc-request-id: r\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            .to_owned()
+    } else if head.starts_with(b"HEAD ") {
         format!("HTTP/1.1 200 OK\r\n{common}connection: close\r\n\r\n")
     } else {
         format!(
@@ -47,9 +59,13 @@ fn respond(mut stream: TcpStream, state: Option<&str>) {
 }
 
 fn read(state: Option<&'static str>) -> Done {
+    read_from(&service(state), "")
+}
+
+fn read_from(url: &str, options: &str) -> Done {
     let store = Store::start();
-    let url = service(state);
     ocipipe(["get", "oci://backups@ns/it's here"])
+        .args(options)
         .arg("--config-file")
         .arg(store.server().config_path())
         .args(&format!("--endpoint {url} --auth-endpoint {url}"))
@@ -78,4 +94,31 @@ fn an_archived_object_is_refused_with_the_command_that_restores_it() {
 fn no_restore_is_suggested_for_an_object_that_is_being_restored() {
     let done = read(Some("Restoring")).fails(4).stderr_has(&["being restored", "try again"]);
     done.stderr_lacks("oci os object restore");
+}
+
+/// The service takes a moment to report that a restore has begun, and about an hour for it.
+#[test]
+fn a_restore_is_asked_for_once_and_waited_for() {
+    for (begins_archived, asked) in [(true, 1), (false, 0)] {
+        let requests = Arc::new(Mutex::new(Vec::<String>::new()));
+        let log = requests.clone();
+        let url = serve(move |line| {
+            let mut log = log.lock().unwrap();
+            let heads = log.iter().filter(|line| line.starts_with("HEAD ")).count();
+            log.push(line.to_owned());
+            match heads {
+                0 | 1 if begins_archived => Some("Archived"),
+                0..=2 => Some("Restoring"),
+                _ => Some("Restored"),
+            }
+        });
+        let done = read_from(&url, "--restore --hours 5 --retry-for 1s").exits(0);
+        assert_eq!(done.stdout, BYTES);
+        let posts = |requests: &[String]| {
+            let paths = requests.iter().filter(|line| line.starts_with("POST "));
+            paths.filter(|line| line.contains("/actions/restoreObjects")).count()
+        };
+        assert_eq!(posts(&requests.lock().unwrap()), asked);
+        done.stderr_has(&[if begins_archived { "restore is asked for" } else { "already" }]);
+    }
 }

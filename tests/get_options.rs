@@ -184,10 +184,12 @@ fn each_attempt_to_read_a_range_has_a_debug_line() {
 fn the_bandwidth_limit_is_kept_and_is_no_stall() {
     let store = Store::start();
     store.put("x").stdin(ramp(6 << 20)).run().exits(0);
-    let get = store.ocipipe("get oci://backups/x --file got --bwlimit 1MiB --stall-timeout 1s");
+    let get =
+        store.ocipipe("get oci://backups/x --file got --bwlimit 1MiB --stall-timeout 1s --debug");
     let done = get.run().exits(0).stderr_lacks("no byte moved");
     assert!((4.0..20.0).contains(&done.took.as_secs_f64()), "{:?}", done.took);
-    let (small, get) = (ramp(40_000), "get oci://backups/y --bwlimit 10KiB --stall-timeout 500ms");
+    let (small, get) =
+        (ramp(40_000), "get oci://backups/y --bwlimit 10KiB --stall-timeout 500ms --debug");
     store.put("y").stdin(small).run().exits(0);
     store.ocipipe(get).args("--file got").run().exits(0).stderr_lacks("no byte moved");
 }
