@@ -70,7 +70,7 @@ impl Drop for Socket {
 
 /// Bytes of one read of a socket. rustls asks for 4 to 16 KiB at a time, and each system call makes the
 /// kernel send an acknowledgement.
-const READ_SIZE: usize = 256 << 10;
+const READ_SIZE: usize = 64 << 10;
 
 /// A buffer between the socket and a reader of small pieces; allocated at the first read.
 #[derive(Default)]

@@ -17,7 +17,7 @@ use crate::platform::worker::{self, Worker};
 use proto::error::{Error, ErrorKind};
 
 /// Bytes that are hashed and then written while they are in the cache.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 128 << 10;
 /// Bytes of a partial file that are read again between two looks at signals.
 const REREAD: u64 = 16 << 20;
 /// Bytes of the buffer of a pipe on stdout.
