@@ -82,9 +82,7 @@ fn main() -> Result<(), Failed> {
                 .worker_threads(2)
                 .enable_all()
                 .build()?;
-            let entered = runtime.enter();
-            let client = Arc::new(client(&options, rung == "tls")?);
-            drop(entered);
+            let client = Arc::new(runtime.block_on(client(&options, rung == "tls"))?);
             runtime.block_on(ladder.send(client))
         }
         other => Err(format!("no such rung: {other}").into()),
@@ -111,7 +109,7 @@ fn put_options(checksum: Algorithm) -> PutOptions {
     }
 }
 
-fn client(options: &Options, tls: bool) -> Result<Client, Failed> {
+async fn client(options: &Options, tls: bool) -> Result<Client, Failed> {
     let scheme = if tls { "https" } else { "http" };
     let service = ServiceOptions {
         auth: Some(AuthMode::ApiKey),
@@ -135,7 +133,7 @@ fn client(options: &Options, tls: bool) -> Result<Client, Failed> {
     let environment = Environment::capture();
     let minute = Duration::from_secs(60);
     let timeouts = Timeouts { retry_for: minute, stall_timeout: minute };
-    Client::open_session(&service, &environment, timeouts, &reporter).map_err(shown)
+    Client::open_session(&service, &environment, timeouts, &reporter).await.map_err(shown)
 }
 
 impl Ladder {

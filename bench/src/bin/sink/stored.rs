@@ -20,6 +20,7 @@ use super::wire::Wire;
 const BLOCK: usize = 4_194_319;
 /// Bytes that are sealed and sent at a time.
 const PIECE: usize = 256 << 10;
+const EMPTY_MD5: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
 const ETAG: &str = "5f0c3f1e-6f0a-4a3e-9d4e-1f5a1f0e7c11";
 
 pub struct Stored {
@@ -64,10 +65,12 @@ impl Stored {
             .with("accept-ranges", "bytes")
             .with("content-type", "application/octet-stream");
         if oci::is_ours(head) {
-            answer = answer.with("etag", ETAG);
-            if let Some((header, value)) = self.digest(&name, size, checksum) {
-                answer = answer.with(header, value);
-            }
+            answer = answer.with("etag", ETAG).with("storage-tier", "Standard");
+            answer = match self.digest(&name, size, checksum) {
+                Some((header, value)) => answer.with(header, value),
+                // As of an upload in parts; no client here compares it.
+                None => answer.with("opc-multipart-md5", format!("{EMPTY_MD5}-2")),
+            };
         } else {
             answer = answer.with("etag", format!("\"{ETAG}\""));
         }
