@@ -23,8 +23,10 @@ use super::{BUCKET, Failed};
 const RANGE: u64 = 64 << 20;
 /// Bytes of one block of records.
 const BLOCK: usize = 1 << 20;
-/// Blocks of all connections together, of 256 MiB.
-const BLOCKS: usize = 256;
+/// The ranges that may be in memory.
+const RANGES: usize = 4;
+/// Blocks of all ranges together. A range needs a few more than its bytes fill, for the records' overhead.
+const BLOCKS: usize = RANGES * (RANGE as usize / BLOCK + 4);
 
 /// A block of opened records: its memory, and where the plain bytes are.
 pub struct Block {
@@ -67,7 +69,7 @@ pub fn download(
     // A range is begun only while all of it fits into the blocks.
     let (permits_tx, permits) = channel::<()>();
     let permits = Arc::new(Mutex::new(permits));
-    for _ in 0..(BLOCKS as u64 * BLOCK as u64 / RANGE) {
+    for _ in 0..RANGES {
         permits_tx.send(())?;
     }
     for number in 0..connections {
