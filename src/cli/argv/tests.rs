@@ -106,7 +106,7 @@ fn each_misuse_has_its_own_message() {
     for (line, message) in [
         (
             "",
-            "no command was given\n  there are: put, get, uploads, session, serve, completions, help",
+            "no command was given\n  there are: put, get, verify, uploads, session, serve, completions, help",
         ),
         ("uploads", "uploads needs to be told what to do\n  there are: list, abort"),
         ("putt", "there is no command \"putt\"\n  did you mean put?"),
