@@ -44,6 +44,7 @@ fn a_delegation_token_that_is_replaced_is_used_from_then_on_and_one_that_ended_i
     server.revoke_delegation_token();
     feed.write();
     feed.run.wait_for_stderr("refused the credentials (401)");
+    feed.run.wait_for_stderr("begin a new Cloud Shell session");
     server.rotate_delegation_token().unwrap();
     feed.finish();
     assert!(fs::read_to_string(file).unwrap().len() > 20);

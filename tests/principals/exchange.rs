@@ -54,6 +54,7 @@ fn an_expired_jwt_is_told_without_a_request_and_awaited_during_an_upload() {
     feed.run.wait_for_stderr("the credentials have expired");
     feed.write();
     feed.run.wait_for_stderr("the upload waits since");
+    feed.run.wait_for_stderr("let the job write a valid JWT to");
     server.set_outside_jwt_ttl(Duration::from_secs(LONG)).unwrap();
     fs::write(&jwt, fs::read(&current).unwrap()).unwrap();
     feed.finish();
@@ -89,4 +90,13 @@ fn the_url_must_be_https_except_on_this_machine() {
     let host = Host::new(MODE, LONG).var("OCIPIPE_EXCHANGE_URL", "http://idcs.example");
     let done = host.put("x").stdin("x").run().fails(2);
     done.stderr_has(&["OCIPIPE_EXCHANGE_URL", "http://"]);
+}
+
+#[test]
+fn an_id_of_the_client_that_is_none_is_a_usage_error_that_names_its_origin() {
+    for id in [" ", "a:b", "a\nb"] {
+        let host = Host::new(MODE, LONG).var("OCIPIPE_EXCHANGE_CLIENT_ID", id);
+        host.put("x").stdin("x").run().fails(2).stderr_has(&["OCIPIPE_EXCHANGE_CLIENT_ID"]);
+        assert_eq!(host.count(CallKind::Exchange), 0);
+    }
 }

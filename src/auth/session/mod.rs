@@ -22,10 +22,14 @@
 
 mod clock;
 mod credential_files;
+mod file_snapshot;
+mod hints;
 mod issue;
 mod key_and_token;
+mod probe;
 mod refresh;
 mod refresher;
+mod rejected_keys;
 pub mod report;
 mod start;
 mod state;

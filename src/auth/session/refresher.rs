@@ -9,28 +9,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Credentials;
-use super::credential_files::FileSnapshot;
+use super::file_snapshot::FileSnapshot;
 use super::issue::{IssueContext, IssueError, Issuer, Outlook, Stage};
-use super::key_and_token::DelegationToken;
+use super::probe::{date, probe, query_time_with_timeout};
 use super::refresh::{self, RefreshError};
-use super::state::{LastRead, ProbeRequest, ReadMode, SharedState, other_tenancy};
+use super::state::{LastRead, ReadMode, SharedState, other_tenancy};
 use super::token_file::{self, TokenFileLock, WriteBack};
-use super::transport::{AuthRequest, AuthTransport, Route};
+use super::transport::{AuthRequest, AuthTransport};
 use crate::auth::profile::CredentialSource;
 use proto::error::Error;
-use proto::principal::AuthCall;
-use proto::sign::{self, SignedRequest};
 use proto::token::Token;
 use proto::token_lifecycle::{
-    BackgroundTask, CredentialOrigin, ProbeResult, RefreshOutcome, RefreshReason, TokenEvent,
+    BackgroundTask, CredentialOrigin, RefreshOutcome, RefreshReason, TokenEvent,
 };
 
 /// How long a refresh waits for a lock of another process before it continues without it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
-/// The timeout of a probe and of a query of the service's clock.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type OptionalTask = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
@@ -130,14 +125,15 @@ async fn issue(
         let error = Error::credentials(format!("no token was issued within {seconds} s"));
         Err(IssueError { error, outlook: Outlook::MaySucceed })
     });
+    let mut state = shared.state();
     let issued = issued.map_err(|error| error.error).and_then(|pair| {
-        let pair = match &current.delegation_token {
+        // The delegation token may have been replaced during the issue: that in use now goes on.
+        let pair = match &state.keys.delegation_token {
             Some(token) => pair.with_delegation_token(token.clone()),
             None => pair,
         };
-        other_tenancy(&current, &pair).map_or(Ok(pair), Err)
+        other_tenancy(&state.keys, &pair).map_or(Ok(pair), Err)
     });
-    let mut state = shared.state();
     match issued {
         Ok(pair) => {
             state.issue_error = None;
@@ -268,88 +264,4 @@ async fn lock(shared: &SharedState, generation: u64, timeout: Duration) -> Optio
         }
     }
     None
-}
-
-/// Sends the probe request and reports whether the current credentials are accepted.
-async fn probe(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
-    let (credentials, probe, clock) = {
-        let state = shared.state();
-        let clock = state.lifecycle.clock(shared.now());
-        (state.credentials.clone(), state.probe_request.clone(), clock)
-    };
-    let request = probe_request(&shared, &credentials, probe, &date(clock));
-    let response = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await;
-    let mut state = shared.state();
-    let now = shared.now();
-    let result = match response {
-        Ok(Ok(response)) => {
-            if let Some(server) = response.date {
-                shared.on_server_date(&mut state, server);
-            }
-            match response.reply.status {
-                401 => ProbeResult::Rejected,
-                429 | 500.. => ProbeResult::Unanswered,
-                // The service checks credentials first: any other status means they are accepted.
-                _ => ProbeResult::Accepted,
-            }
-        }
-        _ => ProbeResult::Unanswered,
-    };
-    state.lifecycle.probe_finished(now, credentials.generation, result);
-    shared.notify_events(&mut state);
-    shared.changed.notify_waiters();
-}
-
-async fn query_time_with_timeout(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
-    query_time(&shared, transport.as_ref()).await;
-    shared.state().lifecycle.time_query_finished(shared.now());
-    shared.changed.notify_waiters();
-}
-
-/// Sends one small unsigned request and records the date of its response.
-pub(super) async fn query_time(shared: &SharedState, transport: &dyn AuthTransport) {
-    let endpoint = shared.object_storage.general.clone();
-    let call = AuthCall {
-        method: "HEAD",
-        target: endpoint.target("/"),
-        headers: vec![("host", endpoint.authority.clone())],
-        body: Vec::new().into(),
-    };
-    let request = AuthRequest { endpoint, route: Route::Service, call };
-    if let Ok(Ok(response)) = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await
-        && let Some(server) = response.date
-    {
-        let mut state = shared.state();
-        shared.on_server_date(&mut state, server);
-        shared.notify_events(&mut state);
-    }
-}
-
-fn probe_request(
-    shared: &SharedState,
-    credentials: &Credentials,
-    probe: ProbeRequest,
-    date: &str,
-) -> AuthRequest {
-    let ProbeRequest { method, target } = probe;
-    let storage = &shared.object_storage;
-    // A namespace without a host of its own was refused before the first request.
-    let endpoint = storage.endpoint(&target).unwrap_or_else(|_| storage.general.clone());
-    let target = endpoint.target(&target);
-    let head = SignedRequest {
-        method,
-        path_and_query: &target,
-        host: Some(&endpoint.authority),
-        date,
-        delegation: credentials.delegation_token.as_ref().map(DelegationToken::secret),
-        body: None,
-    };
-    let headers = sign::authorize(&credentials.key_id, &credentials.key, &head).headers;
-    let call = AuthCall { method, target, headers, body: Vec::new().into() };
-    AuthRequest { endpoint, route: Route::Service, call }
-}
-
-/// The time as an HTTP date.
-fn date(clock: Duration) -> String {
-    proto::units::DisplayTime(clock).to_string()
 }

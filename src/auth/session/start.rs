@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::clock::{StartClock, now};
-use super::credential_files::{self, FileSnapshot};
+use super::credential_files;
+use super::file_snapshot::FileSnapshot;
 use super::issue::{IssueContext, IssueError, Issuer, Outlook, Stage};
 use super::key_and_token::KeyAndToken;
+use super::rejected_keys::RejectedKeys;
 use super::state::{
-    LastRead, ProbeRequest, RejectedKeys, SessionState, SharedState, credentials, token_info,
-    wrong_fingerprint,
+    LastRead, ProbeRequest, SessionState, SharedState, credentials, token_info, wrong_fingerprint,
 };
 use super::{RefreshConfig, Session};
 use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
@@ -48,7 +49,7 @@ impl Session {
                 .with_hint("give --region, OCI_CLI_REGION or --endpoint"));
         };
         let snapshot = FileSnapshot::of(&identity);
-        let pair = read_stable(&identity)?;
+        let pair = read_stable(&identity, None)?;
         Ok(Session::of(SessionParts { identity, object_storage, issuer: None, snapshot, pair }))
     }
 
@@ -97,7 +98,7 @@ impl Session {
         };
         let snapshot = FileSnapshot::of(&identity);
         // Adds what is read from a file besides, such as a delegation token.
-        let pair = credential_files::read(&identity, Some(&pair)).map_err(|error| error.error)?;
+        let pair = read_stable(&identity, Some(&pair))?;
         let issuer = Some(issuer);
         let parts = SessionParts { identity, object_storage, issuer, snapshot, pair };
         let session = Session::of(parts);
@@ -176,10 +177,10 @@ pub(super) fn renewal(identity: &Identity) -> Renewal {
 }
 
 /// Reads the files; repeats reads that may fail because another process is writing a file.
-fn read_stable(identity: &Identity) -> Result<KeyAndToken, Error> {
+fn read_stable(identity: &Identity, previous: Option<&KeyAndToken>) -> Result<KeyAndToken, Error> {
     let mut attempt = 1;
     loop {
-        match credential_files::read(identity, None) {
+        match credential_files::read(identity, previous) {
             Ok(pair) => return Ok(pair),
             Err(error) if error.transient && attempt < FILE_READ_ATTEMPTS => {
                 std::thread::sleep(FILE_READ_INTERVAL);

@@ -5,28 +5,27 @@
 //! wait for anything but the disk while it has the lock. Invariant: `keys`, `credentials` and the
 //! token in `lifecycle` are of one generation.
 
-use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
 use super::clock::{ServiceClock, now, since_1970};
-use super::credential_files::{self, FileSnapshot, ReadError};
+use super::credential_files::{self, ReadError};
+use super::file_snapshot::FileSnapshot;
+use super::hints;
 use super::issue::Issuer;
-use super::key_and_token::{DelegationToken, KeyAndToken};
-use super::{Credentials, SECOND, token_name};
-use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
+use super::key_and_token::KeyAndToken;
+use super::rejected_keys::RejectedKeys;
+use super::{Credentials, SECOND};
+use crate::auth::profile::{CredentialSource, Identity};
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::key::Key;
-use proto::sign::KeyId;
 use proto::token_lifecycle::events::FileState;
 use proto::token_lifecycle::{
     CandidateKey, Clocks, CredentialOrigin, TokenEvent, TokenInfo, TokenLifecycle,
 };
-use proto::units::DisplayTime;
 
 /// Unreadable files are reported only after this long; a login writes them in less.
 const REPORT_UNREADABLE_AFTER: Duration = Duration::from_secs(2);
@@ -85,34 +84,6 @@ pub(super) enum ReadMode {
     Always,
 }
 
-/// Hashes of the credentials that the service rejected most recently. A rejected token that is still in
-/// the file must not replace its successor, even if the successor is rejected too.
-#[derive(Default)]
-pub(super) struct RejectedKeys(VecDeque<u64>);
-
-impl RejectedKeys {
-    const HISTORY: usize = 16;
-
-    pub(super) fn add(&mut self, credentials: &Credentials) {
-        let hash = RejectedKeys::hash(&credentials.key_id, credentials.delegation_token.as_ref());
-        if !self.0.contains(&hash) {
-            self.0.push_back(hash);
-            self.0.drain(..self.0.len().saturating_sub(RejectedKeys::HISTORY));
-        }
-    }
-
-    fn contains(&self, pair: &KeyAndToken) -> bool {
-        self.0.contains(&RejectedKeys::hash(&pair.key_id, pair.delegation_token.as_ref()))
-    }
-
-    fn hash(key_id: &KeyId, delegation_token: Option<&DelegationToken>) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        key_id.as_str().hash(&mut hasher);
-        delegation_token.map(DelegationToken::secret).hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
 /// The stamps of the files at the last successful read.
 pub(super) struct LastRead {
     pub snapshot: FileSnapshot,
@@ -134,12 +105,10 @@ impl SharedState {
     pub(super) fn notify_events(&self, state: &mut SessionState) {
         let Some(notify) = self.notify.get() else { return };
         for mut event in state.lifecycle.take_events() {
-            if let (
-                TokenEvent::Waiting { login, .. } | TokenEvent::ExpiredWhileIdle { login },
-                CredentialSource::SecurityToken { .. },
-            ) = (&mut event, &self.identity.credentials)
+            if let TokenEvent::Waiting { hint, .. } | TokenEvent::ExpiredWhileIdle { hint } =
+                &mut event
             {
-                *login = self.identity.login_command();
+                *hint = hints::new_credentials(&self.identity);
             }
             notify(event);
         }
@@ -216,8 +185,9 @@ impl SharedState {
     ) -> bool {
         let generation = state.credentials.generation + 1;
         let token = token_info(&pair, generation);
-        let same_key = pair.same_key(&state.keys);
-        let key = if same_key { CandidateKey::Current } else { CandidateKey::Other };
+        // A key that this process made is no sign of a new login: of two such tokens the later is better.
+        let is_login = origin == CredentialOrigin::Files && !pair.same_key(&state.keys);
+        let key = if is_login { CandidateKey::Other } else { CandidateKey::Current };
         if pair.same(&state.keys)
             || state.rejected_keys.contains(&pair)
             || !state.lifecycle.is_better_than_current(self.now(), &token, key)
@@ -255,27 +225,13 @@ impl SharedState {
         if let Some(expires) = token.expires
             && expires <= state.lifecycle.clock(now) + SECOND
         {
-            // Why the token was not renewed comes first: that it has expired follows from it.
-            let issue_error = state.issue_error.take();
-            return issue_error.unwrap_or_else(|| expired(&self.identity, expires.as_secs()));
+            // Why the token was not renewed comes first: that it has expired follows from it. The
+            // error stays for the other requests that wait.
+            let issue_error = state.issue_error.clone();
+            return issue_error
+                .unwrap_or_else(|| hints::expired(&self.identity, expires.as_secs()));
         }
-        let error = Error::credentials("the service refuses the credentials (401)");
-        error.with_hint(match &self.identity.credentials {
-            CredentialSource::SecurityToken { .. } => self.identity.login_command(),
-            CredentialSource::ApiKey { fingerprint, .. } => format!(
-                "check that the key {fingerprint} stands among the API keys of the user {}",
-                self.identity.user.as_deref().unwrap_or_default()
-            ),
-            CredentialSource::InstanceOboUser { delegation_token_file, .. } => format!(
-                "the delegation token in {} may have expired: begin a new Cloud Shell session",
-                delegation_token_file.display()
-            ),
-            _ => {
-                "check the clock of this host, and that the region of the endpoint is in the realm \
-                  of the token"
-                    .to_owned()
-            }
-        })
+        hints::refused(&self.identity)
     }
 }
 
@@ -326,29 +282,6 @@ pub(super) fn wrong_fingerprint(identity: &Identity, key: &Key) -> Option<String
             key.fingerprint()
         )
     })
-}
-
-/// The error for a token that expired at `expires`, in seconds since 1970.
-pub(super) fn expired(identity: &Identity, expires: u64) -> Error {
-    let date = DisplayTime(Duration::from_secs(expires));
-    let (place, hint) = match &identity.credentials {
-        CredentialSource::SecurityToken { token_file, .. } => {
-            (format!(" in {}", token_file.display()), identity.login_command())
-        }
-        CredentialSource::ResourcePrincipal(ResourcePrincipal::TokenAndKey { token, .. }) => (
-            format!(" in {token}"),
-            match token {
-                TextOrFile::File(_) => "the service that runs this resource replaces the file",
-                TextOrFile::Text { .. } => "start the run with a new token, or name files in \
-                                            OCI_RESOURCE_PRINCIPAL_RPST and _PRIVATE_PEM, which are \
-                                            read again",
-            }
-            .to_owned(),
-        ),
-        _ => (String::new(), "see the messages above for why it was not renewed".to_owned()),
-    };
-    let token = token_name(identity.credentials.mode());
-    Error::credentials(format!("{token}{place} expired at {date}")).with_hint(hint)
 }
 
 impl ServiceClock for SharedState {

@@ -62,13 +62,13 @@ pub enum TokenEvent {
         /// When the upload gives up.
         until: Duration,
         cause: BlockCause,
-        /// The command that starts a new session. The life cycle leaves it empty; the caller fills it in.
-        login: String,
+        /// What brings new credentials. The life cycle leaves it empty; the caller fills it in.
+        hint: String,
     },
     /// The token expired while no request was waiting for it.
     ExpiredWhileIdle {
         /// As in `Waiting`.
-        login: String,
+        hint: String,
     },
     /// A request succeeded after a wait that was reported.
     Resumed,
@@ -170,7 +170,10 @@ impl TokenLifecycle {
             }
             return;
         }
-        let is_last = expires.is_some() && self.reported.not_extended == expires;
+        // A service that issues tokens has no session that ends.
+        let is_last = self.policy.renewal != Renewal::Issue
+            && expires.is_some()
+            && self.reported.not_extended == expires;
         let Some(end) = self.token.session_end.or(expires.filter(|_| is_last)) else { return };
         if self.reported.session_end != Some(end) {
             self.reported.session_end = Some(end);

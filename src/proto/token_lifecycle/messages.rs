@@ -46,11 +46,7 @@ impl Display for EventText<'_> {
                 "{token} could not be refreshed ({why}); trying again in {}",
                 DisplayDuration::prose(*again)
             ),
-            TokenEvent::NotExtended { expires } => write!(
-                f,
-                "the service gave no more time to this session: its token ends at {}",
-                DisplayTime(*expires)
-            ),
+            TokenEvent::NotExtended { expires } => fmt_not_extended(f, token, *expires),
             TokenEvent::NotWritten { what } => {
                 write!(f, "the refreshed token is kept in memory only: {what}")
             }
@@ -77,16 +73,16 @@ impl Display for EventText<'_> {
                 f.write_str("probing with a small request whether the credentials are accepted")
             }
             TokenEvent::Probed { how } => fmt_probed(f, *how),
-            TokenEvent::Waiting { since, until, cause, login } => {
+            TokenEvent::Waiting { since, until, cause, hint } => {
                 fmt_waiting(f, *since, *until, *cause)?;
-                fmt_login(f, login)
+                fmt_hint(f, hint)
             }
-            TokenEvent::ExpiredWhileIdle { login } => {
+            TokenEvent::ExpiredWhileIdle { hint } => {
                 f.write_str(
                     "the credentials have expired; what the stream brings from now on waits for \
                      new ones",
                 )?;
-                fmt_login(f, login)
+                fmt_hint(f, hint)
             }
             TokenEvent::Resumed => f.write_str("the upload goes on"),
             TokenEvent::QueryingTime => {
@@ -116,6 +112,20 @@ fn fmt_refreshing(f: &mut Formatter<'_>, token: TokenName, reason: RefreshReason
         RefreshReason::Rejected => "the service refused it",
     };
     write!(f, "refreshing {token}: {why}")
+}
+
+fn fmt_not_extended(f: &mut Formatter<'_>, token: TokenName, expires: Duration) -> Result {
+    let expires = DisplayTime(expires);
+    match token {
+        TokenName::Session => {
+            write!(f, "the service gave no more time to this session: its token ends at {expires}")
+        }
+        token => write!(
+            f,
+            "the service issued no token that lasts longer than the one in use; {token} ends at \
+             {expires}"
+        ),
+    }
 }
 
 fn fmt_adopted(
@@ -190,11 +200,11 @@ fn fmt_waiting(
     )
 }
 
-/// The command that starts a new session, on a line of its own; nothing if it is empty.
-fn fmt_login(f: &mut Formatter<'_>, login: &str) -> Result {
-    match login {
+/// What brings new credentials, on a line of its own; nothing if it is empty.
+fn fmt_hint(f: &mut Formatter<'_>, hint: &str) -> Result {
+    match hint {
         "" => Ok(()),
-        login => write!(f, "\n  {login}"),
+        hint => write!(f, "\n  {hint}"),
     }
 }
 

@@ -208,8 +208,8 @@ impl TokenLifecycle {
         if blocked_for >= after && !self.health.block().reported {
             self.health.apply(now, HealthInput::Reported);
             let until = since.wall + self.policy.retry_for;
-            let (since, login) = (since.wall, String::new());
-            self.events.push(TokenEvent::Waiting { since, until, cause, login });
+            let (since, hint) = (since.wall, String::new());
+            self.events.push(TokenEvent::Waiting { since, until, cause, hint });
         }
     }
 
@@ -219,7 +219,7 @@ impl TokenLifecycle {
         let idle = self.streaming && self.health.block().since.is_none();
         if idle && self.is_expired(now) && self.reported.expired_idle != expires {
             self.reported.expired_idle = expires;
-            self.events.push(TokenEvent::ExpiredWhileIdle { login: String::new() });
+            self.events.push(TokenEvent::ExpiredWhileIdle { hint: String::new() });
         }
     }
 

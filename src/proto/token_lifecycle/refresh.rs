@@ -51,13 +51,25 @@ impl TokenLifecycle {
         self.refresh.finished += 1;
         // Delays are fractions of the lifetime, so that several fit into that of a short token.
         match outcome {
-            RefreshOutcome::Extended => self.refresh.backoff.reset(),
+            RefreshOutcome::Extended => {
+                self.refresh.backoff.reset();
+                // A service may issue tokens most of whose life is over: they must not be renewed one
+                // right after the other.
+                if self.refresh_due_at() <= self.clock(now) {
+                    let left = self.remaining(now).unwrap_or_default();
+                    let first = Duration::from_secs(15).min(left / 2);
+                    self.refresh.backoff.next_delay(now, first, first);
+                }
+            }
             RefreshOutcome::NotExtended => {
                 let first = Duration::from_secs(15).min(self.lifetime / 20);
                 let max = Duration::from_secs(300).min(self.lifetime / 10);
                 self.refresh.backoff.next_delay(now, first, max);
                 let expires = self.token.expires.unwrap_or_default();
-                if self.reported.not_extended != Some(expires) {
+                // A token that takes the place of a rejected one need not last longer.
+                let is_replacement = self.policy.renewal == Renewal::Issue
+                    && reason == Some(RefreshReason::Rejected);
+                if self.reported.not_extended != Some(expires) && !is_replacement {
                     self.reported.not_extended = Some(expires);
                     self.events.push(TokenEvent::NotExtended { expires });
                 }

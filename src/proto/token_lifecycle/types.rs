@@ -162,7 +162,7 @@ pub enum BlockCause {
 pub enum CandidateKey {
     /// The key in use.
     Current,
-    /// Another one, which only a login makes.
+    /// Another one, which a login or another process has made.
     Other,
 }
 

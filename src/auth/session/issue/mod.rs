@@ -239,7 +239,7 @@ fn issued(session_key: &SessionKey, token: Token) -> KeyAndToken {
     KeyAndToken::issued(Arc::clone(&session_key.key), modulus, token)
 }
 
-/// The contents of a file with a secret, as text without the white space around it.
+/// The contents of a file with a secret, as text.
 fn secret_text(
     path: &std::path::Path,
     what: &str,

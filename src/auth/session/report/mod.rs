@@ -14,8 +14,9 @@ use std::time::{Duration, SystemTime};
 use self::table::Table;
 use super::clock::since_1970;
 use super::credential_files::{self, Inspection};
+use super::hints::expired;
 use super::start::renewal;
-use super::state::{expired, wrong_fingerprint};
+use super::state::wrong_fingerprint;
 use super::transport::AuthTransport;
 use super::{RefreshConfig, Session};
 use crate::auth::profile::{

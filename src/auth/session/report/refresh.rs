@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::clock::since_1970;
+use super::super::hints::expired;
+use super::super::probe;
 use super::super::refresh::RefreshError;
 use super::super::refresher;
-use super::super::state::expired;
 use super::super::transport::AuthTransport;
 use super::super::{SECOND, Session};
 use super::table::date;
@@ -45,7 +46,7 @@ pub async fn refresh(
     let is_expired = || expires() <= since_1970(session.signing_date()).as_secs();
     // The local clock may be wrong: only the service's clock decides.
     if is_expired() {
-        refresher::query_time(shared, transport.as_ref()).await;
+        probe::query_time(shared, transport.as_ref()).await;
     }
     if is_expired() {
         return Err(expired(&shared.identity, expires()));

@@ -85,7 +85,7 @@ fn a_wait_is_reported_after_two_seconds_and_once_and_so_is_its_end() {
         let events = lifecycle.take_events();
         let (since, until) = (secs(WALL + 60), secs(WALL + 60 + 3600));
         let waiting =
-            TokenEvent::Waiting { since, until, cause: BlockCause::Expired, login: String::new() };
+            TokenEvent::Waiting { since, until, cause: BlockCause::Expired, hint: String::new() };
         assert_eq!(events, if second == 62 { vec![waiting] } else { vec![] });
     }
     lifecycle.adopt(at(90), token_info(2, 60, 150), CredentialOrigin::Files);

@@ -152,3 +152,40 @@ fn tokens_that_are_rejected_at_once_after_each_refresh_cause_no_storm() {
     }
     assert!((8..=16).contains(&refreshes), "{refreshes}");
 }
+
+#[test]
+fn tokens_that_are_due_for_renewal_when_they_are_issued_cause_no_storm() {
+    // Each has 10 h from issue to expiry, of which 60 s are left.
+    let mut lifecycle = token(36_000);
+    let mut refreshes = 0;
+    for second in 35_000..36_000 {
+        if let BackgroundTask::Refresh(reason) = lifecycle.next_task(at(second)) {
+            refreshes += 1;
+            lifecycle.refresh_started(reason);
+            let fresh = token_info(refreshes + 1, 36_000, (second + 60).max(36_000));
+            lifecycle.adopt(at(second), fresh, CredentialOrigin::Refresh);
+            lifecycle.refresh_finished(at(second), &RefreshOutcome::Extended);
+        }
+        assert_eq!(lifecycle.decide(at(second), SigningRequest::Small), TokenDecision::Use);
+    }
+    assert!((10..=80).contains(&refreshes), "{refreshes}");
+}
+
+#[test]
+fn a_service_that_issues_tokens_has_no_end_of_a_session() {
+    let policy = RefreshPolicy { renewal: Renewal::Issue, ..policy(None) };
+    let mut lifecycle = TokenLifecycle::new(at(0), policy, token_info(1, 3600, 3600));
+    lifecycle.set_upload_eta(at(0), None);
+    lifecycle.refresh_started(RefreshReason::Rejected);
+    lifecycle.refresh_finished(at(1), &RefreshOutcome::NotExtended);
+    let not_extended = |event: &TokenEvent| matches!(event, TokenEvent::NotExtended { .. });
+    assert!(!lifecycle.take_events().iter().any(not_extended));
+    lifecycle.refresh_started(RefreshReason::Due);
+    lifecycle.refresh_finished(at(3000), &RefreshOutcome::NotExtended);
+    let events = lifecycle.take_events();
+    assert_eq!(events.iter().filter(|event| not_extended(event)).count(), 1);
+    let of_session = |event: &&TokenEvent| {
+        matches!(event, TokenEvent::SessionEnds { .. } | TokenEvent::EndsBeforeUpload { .. })
+    };
+    assert_eq!(events.iter().filter(of_session).count(), 0, "{events:?}");
+}
