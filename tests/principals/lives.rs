@@ -5,7 +5,7 @@ use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use emulator::{CallKind, Operation};
 
 use crate::common::store::BUCKET;
-use crate::common::stream::{PART, ramp};
+use crate::common::stream::{PART, assert_same, ramp};
 use crate::host::{Feed, Host, MODES, together, tokens};
 
 /// Seconds; long enough that a renewal on a busy machine is in time.
@@ -77,5 +77,33 @@ fn a_listing_outlives_six_tokens_of_every_mode() {
         let pages = host.store.requests_of(Operation::ListMultipartUploads);
         assert!(tokens(&pages).len() >= LIVES, "{mode}: {} tokens", tokens(&pages).len());
         assert_eq!(host.rejected(), 0, "{mode}: {}", list.stderr);
+    });
+}
+
+#[test]
+fn a_download_outlives_six_tokens_of_every_mode() {
+    const MIB: usize = 1 << 20;
+    together(&MODES, |mode| {
+        let late = Fault::StallAnswer { ms: Some(LIFE * 400) };
+        let host = Host::with(mode, LIFE, |options| {
+            options.faults.faults = vec![FaultRule::on(Operation::GetObject, late)];
+        });
+        let sent = ramp(16 * MIB);
+        host.put("x").stdin(sent.clone()).run().exits(0);
+        // Only the requests of the download are of interest.
+        let before = host.store.requests_of(Operation::GetObject).len();
+        let target = host.store.folder().join("stored");
+        let get = host.ocipipe("get --part-size 1MiB --parallel-download-count 1");
+        let file = std::fs::File::create(&target).unwrap();
+        let done = get.arg(format!("oci://{BUCKET}/x")).stdout_to(file).run().exits(0);
+        assert_same(&std::fs::read(&target).unwrap(), &sent);
+        let requests = host.store.requests_of(Operation::GetObject).split_off(before);
+        assert!(tokens(&requests).len() >= LIVES, "{mode}: {} tokens", tokens(&requests).len());
+        assert_eq!(host.rejected(), 0, "{mode}: {}", done.stderr);
+        if let Some(kind) = renewal(mode) {
+            // The upload has its own token, and the last ones may have signed no request.
+            let (renewals, used) = (host.count(kind) as usize, tokens(&requests).len());
+            assert!(renewals <= used + 4, "{mode}: {renewals} for {used} tokens");
+        }
     });
 }

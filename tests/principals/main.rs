@@ -17,3 +17,4 @@ mod metadata;
 mod oke;
 mod resource;
 mod secrets;
+mod show;

@@ -1,13 +1,14 @@
 //! The metadata service of an instance: an outage at the start, hosts that are no instance, proxies.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use emulator::fault::Trigger;
+use emulator::fault::{FaultPlan, Trigger};
 use emulator::{CallKind, Operation};
 
-use crate::host::{Host, LONG, refuse, together};
+use crate::host::{Feed, Host, LONG, refuse, together};
 
 /// Operations of the metadata service that a start with an endpoint needs.
 const READS: [Operation; 3] = [
@@ -132,4 +133,174 @@ fn each_read_of_a_renewal_happens_once() {
         assert_eq!(host.store.requests_of(operation).len(), 1, "{operation:?}");
     }
     assert_eq!(host.count(CallKind::Federation), 1);
+}
+
+/// A service in the place of the metadata service that answers each path with a text.
+fn false_metadata(answer: impl Fn(&str) -> String + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).unwrap_or(0) > 0 {}
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let body = answer(path);
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let _ = stream.get_mut().write_all((head + &body).as_bytes());
+        }
+    });
+    address
+}
+
+/// What a message of another program might repeat of a damaged answer.
+const MARKER: &str = "MarkerOfAPrivateKey";
+
+#[test]
+fn a_damaged_key_or_certificate_is_an_error_that_shows_nothing_of_it() {
+    const KEY: &str = include_str!("../data/keys/rsa-3072.pem");
+    fn block(label: &str, body: &str) -> String {
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    }
+    let damaged = |text: &str| text.replacen('\n', &format!("\n{MARKER}\n"), 2);
+    let texts = [
+        MARKER.to_owned(),
+        block("RSA PRIVATE KEY", MARKER),
+        block("CERTIFICATE", MARKER),
+        block(MARKER, "AAAA"),
+        block("RSA PRIVATE KEY", &format!("Proc-Type: 4,ENCRYPTED\nDEK-Info: {MARKER},00\n\nAAAA")),
+        format!("-----BEGIN RSA PRIVATE KEY-----{MARKER}"),
+        format!("-----BEGIN RSA PRIVATE KEY-----{MARKER}-----END RSA PRIVATE KEY-----"),
+        damaged(KEY),
+        damaged(KEY).replace("PRIVATE KEY", "CERTIFICATE"),
+    ];
+    let certificate = {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../data/principal-vectors.json")).unwrap();
+        vectors["certificates"]["leaf1"]["cert_pem"].as_str().unwrap().to_owned()
+    };
+    let cases: Vec<usize> = (0..2 * texts.len()).collect();
+    let texts = Arc::new((texts, certificate));
+    let threads = cases.into_iter().map(|case| {
+        let texts = Arc::clone(&texts);
+        std::thread::spawn(move || {
+            let (texts, certificate) = (&texts.0, texts.1.clone());
+            let text = texts[case / 2].clone();
+            // The certificate is whole in every other case, so that the key is read.
+            let is_key = case % 2 == 1;
+            let shown = text.clone();
+            let address = false_metadata(move |path| match path {
+                path if path.ends_with("cert.pem") && is_key => certificate.clone(),
+                _ => text.clone(),
+            });
+            let host = Host::new("instance_principal", LONG)
+                .var("OCI_METADATA_BASE_URL", &format!("http://{address}/opc/v2"));
+            // The default of --retry-for is an hour: a host that is no instance does not wait.
+            let done = host.put("x").args("--debug").stdin("x").run().fails(3).within_seconds(20);
+            assert!(done.stderr.contains("of the metadata service"), "{}", done.stderr);
+            assert!(!done.stderr.contains(MARKER), "{shown}\n{}", done.stderr);
+        })
+    });
+    let failed = threads.collect::<Vec<_>>().into_iter().filter_map(|thread| thread.join().err());
+    assert_eq!(failed.count(), 0);
+}
+
+/// How the metadata service fails for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Outage {
+    Status,
+    RefusedPort,
+}
+
+#[test]
+fn an_outage_of_the_metadata_service_that_outlasts_a_token_is_survived() {
+    together(&[Outage::Status, Outage::RefusedPort], |outage| {
+        let host = Host::new("instance_principal", 6);
+        let server = host.store.server();
+        let gate = Gate::before(server.address());
+        let base = format!("http://{}/opc/v2", gate.address);
+        let host = host.var("OCI_METADATA_BASE_URL", &base);
+        let mut feed = Feed::start(&host, host.put("x").args("--retry-for 2m"));
+        feed.part();
+        match outage {
+            Outage::Status => {
+                let faults = READS.map(|operation| refuse(operation, 503)).to_vec();
+                host.store.server().set_faults(FaultPlan { faults, ..FaultPlan::default() });
+            }
+            Outage::RefusedPort => gate.close(),
+        }
+        feed.run.wait_for_stderr("the credentials have expired");
+        feed.write();
+        feed.run.wait_for_stderr("the upload waits since");
+        // What brings new credentials.
+        feed.run.wait_for_stderr("check that this host reaches its metadata service");
+        match outage {
+            Outage::Status => host.store.server().set_faults(FaultPlan::default()),
+            Outage::RefusedPort => gate.open(),
+        }
+        feed.run.wait_for_stderr("the upload goes on");
+        feed.part();
+        let done = feed.finish();
+        done.stderr_has(&["the metadata service"]);
+        assert_eq!(host.rejected(), 0);
+    });
+}
+
+/// A port in front of another one that can be closed for a while: connections are refused.
+struct Gate {
+    address: SocketAddr,
+    target: SocketAddr,
+    stop: Mutex<Option<Arc<AtomicBool>>>,
+    /// What is connected.
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Gate {
+    fn before(target: SocketAddr) -> Gate {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let gate = Gate { address, target, stop: Mutex::default(), streams: Arc::default() };
+        gate.serve(listener);
+        gate
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let stop = Arc::new(AtomicBool::new(false));
+        *self.stop.lock().unwrap() = Some(Arc::clone(&stop));
+        let (target, streams) = (self.target, Arc::clone(&self.streams));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (client, server) = (stream.unwrap(), TcpStream::connect(target).unwrap());
+                streams.lock().unwrap().push(client.try_clone().unwrap());
+                for (mut from, mut to) in
+                    [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+                {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+    }
+
+    fn close(&self) {
+        let stop = self.stop.lock().unwrap().take().unwrap();
+        stop.store(true, Ordering::SeqCst);
+        // Ends the wait of the thread for a connection.
+        let _ = TcpStream::connect(self.address);
+        while TcpStream::connect(self.address).is_ok() {}
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn open(&self) {
+        self.serve(TcpListener::bind(self.address).unwrap());
+    }
 }

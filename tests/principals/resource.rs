@@ -134,3 +134,21 @@ fn with_other_tenancy(token: &str) -> String {
     }
     format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2])
 }
+
+#[test]
+fn an_id_that_cannot_be_in_a_header_is_a_usage_error_that_sends_nothing() {
+    let cases = [
+        ("resource_principal_2.1", "OCI_RESOURCE_PRINCIPAL_RESOURCE_ID"),
+        ("resource_principal_2.1.1", "OCI_RESOURCE_PRINCIPAL_TENANCY_ID"),
+        ("resource_principal_2.1.2", "OCI_RESOURCE_PRINCIPAL_SECURITY_CONTEXT"),
+        ("resource_principal_1.1", "OCI_RESOURCE_PRINCIPAL_RPT_ID"),
+    ];
+    together(&cases, |(mode, variable)| {
+        for value in [" ", "ocid1.a\nb: c", "ocid1.a\u{e9}"] {
+            let host = Host::new(mode, LONG).var(variable, value);
+            let done = host.put("x").stdin("x").run().fails(2);
+            done.stderr_has(&[variable]);
+            assert_eq!(host.store.requests().len(), 0);
+        }
+    });
+}

@@ -28,8 +28,8 @@ pub(super) fn decrypt(
         "AES-256-CBC" => cbc::<Aes256>,
         "DES-EDE3-CBC" => cbc::<TdesEde3>,
         other => {
-            let name = other.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-            return Err(KeyError::Encryption(name));
+            let name = super::if_name(other).unwrap_or("an unknown cipher");
+            return Err(KeyError::Encryption(name.to_owned()));
         }
     };
     let passphrase = passphrase.ok_or(KeyError::NoPassphrase)?;

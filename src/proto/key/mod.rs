@@ -253,10 +253,21 @@ fn private_block(text: &[u8]) -> Result<PemBlock, KeyError> {
     }
     match other {
         _ if public => Err(KeyError::PublicKey),
-        Some(label) => Err(KeyError::OtherPem(label.chars().take(40).collect())),
+        Some(label) => {
+            let label = if_name(&label).unwrap_or("PEM block with an unknown label");
+            Err(KeyError::OtherPem(label.to_owned()))
+        }
         None if contains(&text, b"-----BEGIN ") => Err(KeyError::Malformed),
         None => Err(KeyError::NoPem),
     }
+}
+
+/// A label or the name of a cipher from the text of a key, if it has the form of one. In a damaged file a
+/// part of the key may be in its place, which no message may show.
+fn if_name(text: &str) -> Option<&str> {
+    let in_name =
+        |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b" -".contains(&byte);
+    (text.len() <= 40 && text.bytes().all(in_name)).then_some(text)
 }
 
 /// The text with LF line ends, and without blank lines except those that end the headers of a block.

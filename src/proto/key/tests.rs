@@ -142,6 +142,17 @@ fn other_kinds_of_keys_have_their_own_errors() {
     assert_eq!(key_error(file!("public.pem"), None), KeyError::PublicKey);
     assert_eq!(key_error(file!("openssh.pem"), None), KeyError::OpenSsh);
     assert_eq!(key_error(file!("certificate.pem"), None), KeyError::OtherPem("CERTIFICATE".into()));
+    // The text of a key in the place of a label or of a cipher is not shown.
+    let misplaced = |label: &str, body: &str| {
+        let pem = format!("-----BEGIN {label}-----\n{body}AAAA\n-----END {label}-----\n");
+        key_error(pem.as_bytes(), None).to_string()
+    };
+    for shown in [
+        misplaced("MIIEpAIBAAKCAQEAq9", ""),
+        misplaced("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: MIIEpAIBq9,00\n\n"),
+    ] {
+        assert!(shown.contains("unknown") && !shown.contains("MIIE"), "{shown}");
+    }
     assert_eq!(key_error(b"", None), KeyError::NoPem);
     assert_eq!(key_error(b"ssh-rsa AAAA", None), KeyError::NoPem);
     assert_eq!(key_error(&vec![b'-'; MAX_FILE + 1], None), KeyError::Malformed);

@@ -57,17 +57,9 @@ impl OauthClient {
     /// The client with this id and secret; white space around both is ignored. Fails if either is empty or
     /// has a control character, or the id has a colon.
     pub fn new(id: &str, secret: &str) -> Result<OauthClient, CredentialTextError> {
-        let (id, secret) = (id.trim(), secret.trim());
-        if id.is_empty() || secret.is_empty() {
-            return Err(CredentialTextError::Empty);
-        }
-        if id.chars().chain(secret.chars()).any(char::is_control) {
-            return Err(CredentialTextError::Characters);
-        }
-        if id.contains(':') {
-            return Err(CredentialTextError::Colon);
-        }
-        Ok(OauthClient { id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
+        let secret = secret.trim();
+        check_client_text(secret)?;
+        Ok(OauthClient { id: client_id(id)?, secret: Zeroizing::new(secret.to_owned()) })
     }
 
     /// The credentials of Basic authentication.
@@ -94,6 +86,25 @@ impl SubjectToken {
     /// When it expires, in seconds since 1970; `None` if it is no JWT with the claim `exp`.
     pub fn expires(&self) -> Option<u64> {
         Token::parse(&self.0).ok().map(|token| token.expires)
+    }
+}
+
+/// The id of a client, without white space around it. Fails if it is empty, or has a control character or
+/// a colon.
+pub fn client_id(text: &str) -> Result<String, CredentialTextError> {
+    let id = text.trim();
+    check_client_text(id)?;
+    match id.contains(':') {
+        true => Err(CredentialTextError::Colon),
+        false => Ok(id.to_owned()),
+    }
+}
+
+fn check_client_text(text: &str) -> Result<(), CredentialTextError> {
+    match text {
+        "" => Err(CredentialTextError::Empty),
+        text if text.chars().any(char::is_control) => Err(CredentialTextError::Characters),
+        _ => Ok(()),
     }
 }
 

@@ -100,15 +100,16 @@ fn token_exchange(options: &ServiceOptions) -> Result<TokenExchange, Error> {
     let Setting { text, origin } =
         url.ok_or_else(|| missing("--exchange-url", "OCIPIPE_EXCHANGE_URL"))?;
     let client_id = given.client_id.as_ref();
+    let client_id =
+        client_id.ok_or_else(|| missing("--exchange-client-id", "OCIPIPE_EXCHANGE_CLIENT_ID"))?;
     Ok(TokenExchange {
         domain: exchange::endpoint(origin, text)?,
         jwt_file: given
             .jwt_file
             .clone()
             .ok_or_else(|| missing("--exchange-jwt-file", "OCIPIPE_EXCHANGE_JWT_FILE"))?,
-        client_id: client_id
-            .map(|id| id.text.clone())
-            .ok_or_else(|| missing("--exchange-client-id", "OCIPIPE_EXCHANGE_CLIENT_ID"))?,
+        client_id: exchange::client_id(&client_id.text)
+            .map_err(|error| Error::usage(format!("{}: {error}", client_id.origin)))?,
         client_secret_file: given.client_secret_file.clone().ok_or_else(|| {
             missing("--exchange-client-secret-file", "OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE")
         })?,

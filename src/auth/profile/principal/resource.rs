@@ -15,7 +15,7 @@ use crate::auth::profile::{
 };
 use proto::endpoint::Endpoint;
 use proto::error::Error;
-use proto::principal::resource::ResourceVersion;
+use proto::principal::resource::{self, ResourceVersion};
 use proto::region::Region;
 
 const VERSION: &str = "OCI_RESOURCE_PRINCIPAL_VERSION";
@@ -104,8 +104,10 @@ pub(super) fn principal(
     if let Some(lack) = incomplete_resource_principal(environment) {
         return Err(Error::usage(lack).with_hint(HINT));
     }
-    let text = |variable: &str| environment.var(variable).map(|text| text.trim().to_owned());
-    let required = |variable: &str| text(variable).unwrap_or_default();
+    let optional = |variable: &str| {
+        environment.var(variable).map(|text| resource::checked_id(variable, text)).transpose()
+    };
+    let required = |variable: &str| optional(variable).map(Option::unwrap_or_default);
     let version = match version {
         PrincipalVersion::Requests(version) => version,
         PrincipalVersion::TokenAndKey => {
@@ -119,23 +121,26 @@ pub(super) fn principal(
     let service = services(version, options, environment)?;
     let version = match version {
         ResourceVersion::V2_1 => ResourceKeyVersion::V2_1,
-        ResourceVersion::V2_1_1 => ResourceKeyVersion::V2_1_1 { tenancy: required(TENANCY) },
+        ResourceVersion::V2_1_1 => ResourceKeyVersion::V2_1_1 { tenancy: required(TENANCY)? },
         ResourceVersion::V2_1_2 => ResourceKeyVersion::V2_1_2 {
-            tenancy: required(TENANCY),
-            security_context: Zeroizing::new(required(CONTEXT)),
+            tenancy: required(TENANCY)?,
+            security_context: resource::checked_security_context(
+                CONTEXT,
+                environment.var(CONTEXT).unwrap_or_default(),
+            )?,
         },
         ResourceVersion::V1_1 => {
             return Ok(ResourcePrincipal::OfInstance {
                 instance: instance(options, environment)?,
                 resource: service,
-                resource_id: text(INSTANCE_RESOURCE),
+                resource_id: optional(INSTANCE_RESOURCE)?,
             });
         }
     };
     Ok(ResourcePrincipal::ResourceKey(ResourceKey {
         version,
         service,
-        resource_id: required(RESOURCE),
+        resource_id: required(RESOURCE)?,
         key: key(environment)?,
         passphrase: passphrase(environment),
     }))

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::metadata::MetadataService;
-use super::{IssueContext, IssueError, Outlook, issued, session_key};
+use super::{IssueContext, IssueError, Outlook, Stage, issued, session_key};
 use crate::auth::profile::{Identity, InstancePrincipal};
 use crate::auth::session::key_and_token::KeyAndToken;
 use crate::auth::session::transport::Route;
@@ -124,7 +124,20 @@ impl InstanceIssuer {
     async fn certificates(&self, context: IssueContext<'_>) -> Result<Certificates, IssueError> {
         let mut reads = 1;
         loop {
-            let certificates = self.read_certificates(context).await?;
+            let certificates = match self.read_certificates(context).await {
+                Ok(certificates) => certificates,
+                // The text of a certificate or of the key is damaged, perhaps since it is being
+                // replaced. What stays damaged at the start is no metadata service.
+                Err(error) if context.stage == Stage::Start => {
+                    if error.outlook == Outlook::NeedsChange || reads == PAIR_READS {
+                        return Err(IssueError::needs_change(error.error));
+                    }
+                    reads += 1;
+                    tokio::time::sleep(PAIR_INTERVAL).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let identity = InstanceIdentity {
                 leaf: &certificates.leaf,
                 leaf_key: &certificates.key,
