@@ -227,7 +227,7 @@ fn an_outage_of_the_metadata_service_that_outlasts_a_token_is_survived() {
         match outage {
             Outage::Status => {
                 let faults = READS.map(|operation| refuse(operation, 503)).to_vec();
-                host.store.server().set_faults(FaultPlan { faults, ..FaultPlan::default() });
+                host.store.server().set_faults(FaultPlan { faults });
             }
             Outage::RefusedPort => gate.close(),
         }
