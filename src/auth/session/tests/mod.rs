@@ -42,6 +42,7 @@ fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
 
 mod background_refresh;
 mod clock;
+mod issue;
 mod rejected;
 mod report;
 
