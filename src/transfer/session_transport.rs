@@ -18,6 +18,7 @@ use crate::net::{self, Transport, TransportFailure};
 use proto::error::Error;
 use proto::principal::AuthReply;
 use proto::principal::metadata::CONNECT_TIMEOUT;
+use proto::transport_error::TransportError;
 
 /// A connection of the metadata service or of a cluster on which no byte moves for this long fails.
 const LOCAL_STALL: Duration = Duration::from_secs(10);
@@ -103,6 +104,12 @@ async fn exchange(
 fn failure(failure: TransportFailure) -> ExchangeError {
     let kind = match &failure {
         TransportFailure::Local(_) => ExchangeFailure::Local,
+        TransportFailure::Connection { kind: TransportError::UntrustedCertificate, .. } => {
+            ExchangeFailure::UntrustedCertificate
+        }
+        TransportFailure::Connection { kind: TransportError::ProxyAuthRequired, .. } => {
+            ExchangeFailure::ProxyAuthRequired
+        }
         TransportFailure::Connection { io, .. } => match io {
             Some(io::ErrorKind::ConnectionRefused) => ExchangeFailure::Refused,
             Some(

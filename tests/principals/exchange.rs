@@ -100,3 +100,13 @@ fn an_id_of_the_client_that_is_none_is_a_usage_error_that_names_its_origin() {
         assert_eq!(host.count(CallKind::Exchange), 0);
     }
 }
+
+#[test]
+fn a_certificate_that_is_not_trusted_ends_the_start_at_once() {
+    let host = Host::new(MODE, LONG);
+    let url = host.store.server().https_url();
+    let host = host.var("OCIPIPE_EXCHANGE_URL", &url).var("OCI_CLI_CERT_BUNDLE", "");
+    let done = host.put("x").stdin("x").run().fails(3).within_seconds(20);
+    done.stderr_has(&["the identity domain", "certificate", "--cert-bundle"]);
+    assert_eq!(host.count(CallKind::Exchange), 0);
+}

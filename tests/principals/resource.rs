@@ -152,3 +152,15 @@ fn an_id_that_cannot_be_in_a_header_is_a_usage_error_that_sends_nothing() {
         }
     });
 }
+
+#[test]
+fn a_key_that_is_missing_is_a_usage_error_and_a_missing_token_is_none() {
+    for (mode, variable, code) in [
+        ("resource_principal", KEY, 2),
+        ("resource_principal_2.1", KEY, 2),
+        ("resource_principal", TOKEN, 3),
+    ] {
+        let host = Host::new(mode, LONG).var(variable, "/nonexistent/file");
+        host.put("x").stdin("x").run().fails(code).stderr_has(&["/nonexistent/file"]);
+    }
+}

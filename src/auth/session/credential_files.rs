@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::key_and_token::{DelegationToken, KeyAndToken};
 use crate::auth::profile::{
     CredentialSource, Identity, KeySource, PrivateKey, ResourcePrincipal, TextOrFile,
 };
-use proto::error::Error;
+use proto::error::{Error, ErrorKind};
 use proto::key::{Key, KeyError, MAX_FILE};
 use proto::sign::KeyId;
 use proto::token::Token;
@@ -150,7 +150,7 @@ fn read_key_text(key: &KeySource) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     };
     let display = path.display();
     read_up_to(path, MAX_FILE).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => ReadError::transient(
+        io::ErrorKind::NotFound => ReadError::transient(
             Error::usage(format!("there is no key file {display}"))
                 .with_hint("check key_file in the profile and OCI_CLI_KEY_FILE"),
         ),
@@ -165,7 +165,7 @@ fn read_token(identity: &Identity, path: &Path) -> Result<Token, ReadError> {
     let display = path.display();
     let login = identity.login_command();
     let text = read_up_to(path, MAX_TOKEN_FILE).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => ReadError::transient(
+        io::ErrorKind::NotFound => ReadError::transient(
             Error::credentials(format!("there is no token file {display}")).with_hint(&login),
         ),
         _ => ReadError::permanent(
@@ -204,7 +204,7 @@ fn read_resource_principal(
     const HINT: &str = "the service that runs this resource provides the values; check the \
                         variables OCI_RESOURCE_PRINCIPAL_*";
     let failed = |message: String| Error::credentials(message).with_hint(HINT);
-    let key_text = read_value(key, "private key")?;
+    let key_text = read_resource_key_text(key)?;
     let key_value = match previous {
         Some(previous) if previous.key_text == key_text => Arc::clone(&previous.key),
         _ => parse_resource_key(key, &key_text, passphrase)?,
@@ -225,8 +225,16 @@ pub(super) fn read_resource_key(
     key: &TextOrFile,
     passphrase: Option<&TextOrFile>,
 ) -> Result<Arc<Key>, ReadError> {
-    let text = read_value(key, "private key")?;
+    let text = read_resource_key_text(key)?;
     parse_resource_key(key, &text, passphrase)
+}
+
+/// A key that cannot be read is a wrong setting, as that of a profile is.
+fn read_resource_key_text(key: &TextOrFile) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    read_value(key, "private key").map_err(|ReadError { transient, error }| {
+        let error = Error { kind: ErrorKind::Usage, ..error };
+        ReadError { transient, error }
+    })
 }
 
 fn parse_resource_key(
@@ -253,7 +261,7 @@ pub(super) fn read_value(value: &TextOrFile, what: &str) -> Result<Zeroizing<Vec
         let message = format!("the file with the {what}, {shown}, cannot be read: {error}");
         let error_value = Error::credentials(message)
             .with_hint("check the path, and let its permissions allow you to read it");
-        ReadError { transient: error.kind() == ErrorKind::NotFound, error: error_value }
+        ReadError { transient: error.kind() == io::ErrorKind::NotFound, error: error_value }
     })
 }
 

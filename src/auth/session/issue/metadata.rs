@@ -85,7 +85,10 @@ impl MetadataReading<'_> {
                     ExchangeFailure::Refused => MetadataFailure::Refused,
                     ExchangeFailure::NoRoute => MetadataFailure::NoRoute,
                     ExchangeFailure::ConnectTimeout => MetadataFailure::ConnectTimeout,
-                    ExchangeFailure::Broken | ExchangeFailure::Local => MetadataFailure::Broken,
+                    ExchangeFailure::Broken
+                    | ExchangeFailure::Local
+                    | ExchangeFailure::UntrustedCertificate
+                    | ExchangeFailure::ProxyAuthRequired => MetadataFailure::Broken,
                 },
             };
             let elapsed = self.started_at.elapsed();

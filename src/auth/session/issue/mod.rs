@@ -181,15 +181,40 @@ impl IssueContext<'_> {
         route: Route,
         call: AuthCall,
     ) -> Result<AuthReply, IssueError> {
+        let in_cluster = matches!(route, Route::Cluster { .. });
         self.exchange(endpoint, route, call).await.map_err(|error| {
+            // A certificate or a password that was accepted before is refused for a while only. At
+            // the start it is a wrong setting.
             let outlook = match error.kind {
                 ExchangeFailure::Local => Outlook::NeedsChange,
+                ExchangeFailure::UntrustedCertificate | ExchangeFailure::ProxyAuthRequired
+                    if self.stage == Stage::Start =>
+                {
+                    Outlook::NeedsChange
+                }
                 _ => Outlook::MaySucceed,
             };
-            let message = format!("{service} gives no answer: {error}");
-            let error = Error::credentials(message)
-                .with_hint(format!("check that this host can reach {}", endpoint.authority));
-            IssueError { error, outlook }
+            let hint = match error.kind {
+                ExchangeFailure::Local | ExchangeFailure::UntrustedCertificate if in_cluster => {
+                    "the only authority that is trusted there is that of the cluster: check \
+                     OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH"
+                        .to_owned()
+                }
+                ExchangeFailure::UntrustedCertificate => {
+                    "if the address is right, give the certificate of its authority with \
+                     --cert-bundle FILE"
+                        .to_owned()
+                }
+                ExchangeFailure::ProxyAuthRequired => {
+                    "put the user and the password of the proxy into its URL".to_owned()
+                }
+                _ => format!("check that this host can reach {}", endpoint.authority),
+            };
+            let message = match error.kind {
+                ExchangeFailure::Local => format!("{service} is not asked: {error}"),
+                _ => format!("{service} gives no answer: {error}"),
+            };
+            IssueError { error: Error::credentials(message).with_hint(hint), outlook }
         })
     }
 
