@@ -207,6 +207,37 @@ fn a_damaged_key_or_certificate_is_an_error_that_shows_nothing_of_it() {
     assert_eq!(failed.count(), 0);
 }
 
+#[test]
+fn a_region_that_is_none_is_an_error_of_the_metadata_service_and_no_panic() {
+    // The text of the region, and regionInfo.
+    let cases = [
+        ("", ""),
+        ("\0\0", ""),
+        ("<html>a page of something else</html>", ""),
+        ("two words", ""),
+        ("../..", ""),
+        ("xx-nowhere-1", ""),
+        ("xx-nowhere-1", "[]"),
+        ("xx-nowhere-1", "{\"regionIdentifier\": 5, \"realmDomainComponent\": {}}"),
+        ("xx-nowhere-1", "{\"regionIdentifier\": \"a/b\", \"realmDomainComponent\": \"x y\"}"),
+        ("large", ""),
+    ];
+    together(&cases, |(region, info)| {
+        let address = false_metadata(move |path| match path {
+            path if path.ends_with("/regionInfo") => info.to_owned(),
+            _ if region == "large" => "x".repeat(17 << 20),
+            _ => region.to_owned(),
+        });
+        let host = Host::new("instance_principal", LONG)
+            .var("OCI_METADATA_BASE_URL", &format!("http://{address}/opc/v2"))
+            .var("OCI_CLI_ENDPOINT", "")
+            .var("OCI_CLI_FEDERATION_ENDPOINT", "")
+            .var("OCI_SDK_AUTH_CLIENT_REGION_URL", "");
+        let done = host.put("x").stdin("x").run().fails(3).within_seconds(20);
+        done.stderr_has(&["metadata service"]).stderr_lacks("\0");
+    });
+}
+
 /// How the metadata service fails for a while.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Outage {

@@ -82,17 +82,21 @@ impl InstanceIssuer {
         }
         let mut reading = self.metadata.read(context);
         let reply = reading.item(Item::Region).await?;
-        let text = reply.text().unwrap_or_default();
+        let unusable = |reason: &str| {
+            IssueError::needs_change(Error::credentials(reason).with_hint(
+                "check OCI_METADATA_BASE_URL; without a region, --federation-endpoint and --region \
+                 or --endpoint name the services",
+            ))
+        };
+        let text = reply.text().filter(|text| RegionText::is_name(text)).ok_or_else(|| {
+            unusable("the metadata service answers a text that is no region to /instance/region")
+        })?;
         let region = match RegionText::read(text, &self.region_sources) {
             Ok(RegionText::Known(region)) => region,
             Ok(RegionText::NeedsInfo(_)) => {
                 let reply = reading.item(Item::RegionInfo).await?;
                 let info = RegionInfo::read(&reply.body).map_err(|reason| {
-                    let message = format!("regionInfo of the metadata service {reason}");
-                    IssueError::needs_change(
-                        Error::credentials(message)
-                            .with_hint("name the region with --region or OCI_CLI_REGION"),
-                    )
+                    unusable(&format!("regionInfo of the metadata service {reason}"))
                 })?;
                 info.region(&self.region_sources).map_err(IssueError::needs_change)?
             }

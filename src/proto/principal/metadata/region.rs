@@ -18,6 +18,11 @@ pub enum RegionText {
 }
 
 impl RegionText {
+    /// Whether the text can be a region's name or code.
+    pub fn is_name(text: &str) -> bool {
+        Region::in_realm(text, "oraclecloud.com").is_ok()
+    }
+
     /// Reads a region's name or code in any case, with white space around it. `sources` may define more
     /// regions. Fails if it cannot be a region's name, or a source is needed and malformed.
     pub fn read(text: &str, sources: &RegionSources) -> Result<RegionText, Error> {
@@ -48,10 +53,10 @@ impl RegionInfo {
             let value = value.as_str()?.trim().to_ascii_lowercase();
             Some(value).filter(|value| !value.is_empty())
         };
-        Ok(RegionInfo {
-            name: field("regionIdentifier").ok_or("has no regionIdentifier")?,
-            domain: field("realmDomainComponent").ok_or("has no realmDomainComponent")?,
-        })
+        let name = field("regionIdentifier").ok_or("has no regionIdentifier")?;
+        let domain = field("realmDomainComponent").ok_or("has no realmDomainComponent")?;
+        Region::in_realm(&name, &domain).map_err(|_| "has names that no host can have")?;
+        Ok(RegionInfo { name, domain })
     }
 
     /// The region. Fails if name and domain cannot be parts of a host.
