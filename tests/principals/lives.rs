@@ -1,12 +1,14 @@
 //! An upload, a listing and a download outlive six tokens in each mode, without a 401 and with one renewal
 //! for each token.
 
-use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
-use emulator::{CallKind, Operation};
+use std::time::Duration;
+
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::{CallKind, FileReplacement, FilesAfter, Operation};
 
 use crate::common::store::BUCKET;
 use crate::common::stream::{PART, assert_same, ramp};
-use crate::host::{Feed, Host, MODES, together, tokens};
+use crate::host::{Feed, Host, MODES, refuse, together, tokens};
 
 /// Seconds; long enough that a renewal on a busy machine is in time.
 const LIFE: u64 = 6;
@@ -105,5 +107,47 @@ fn a_download_outlives_six_tokens_of_every_mode() {
             let (renewals, used) = (host.count(kind) as usize, tokens(&requests).len());
             assert!(renewals <= used + 4, "{mode}: {renewals} for {used} tokens");
         }
+    });
+}
+
+/// What a waiting run names as that which brings new credentials.
+fn what_helps(mode: &str) -> &'static str {
+    match mode {
+        "instance_principal" => "check that this host reaches its metadata service",
+        "instance_obo_user" => "begin a new Cloud Shell session",
+        "resource_principal" => "the service that runs this resource replaces /",
+        "oke_workload_identity" => "has a valid service account token",
+        "token_exchange" => "let the job write a valid JWT to /",
+        _ => "OCI_RESOURCE_PRINCIPAL_RPT_ENDPOINT",
+    }
+}
+
+#[test]
+fn a_run_of_every_mode_that_waits_names_what_brings_new_credentials_and_goes_on() {
+    together(&MODES, |mode| {
+        let host = Host::new(mode, LIFE);
+        let server = host.store.server();
+        let files = FileReplacement { automatic: false, torn: Duration::ZERO };
+        server.set_file_replacement(files).unwrap();
+        server.replace_resource_principal(FilesAfter::Complete).unwrap();
+        let mut feed = Feed::start(&host, host.put("x").args("--retry-for 2m"));
+        feed.part();
+        let issues = [
+            Operation::FederateInstance,
+            Operation::GetWorkloadToken,
+            Operation::ExchangeToken,
+            Operation::GetResourceToken,
+        ];
+        let faults = issues.map(|operation| refuse(operation, 503)).to_vec();
+        server.set_faults(FaultPlan { faults });
+        feed.run.wait_for_stderr("the credentials have expired");
+        feed.write();
+        feed.run.wait_for_stderr("the upload waits since");
+        feed.run.wait_for_stderr(what_helps(mode));
+        server.set_faults(FaultPlan::default());
+        server.replace_resource_principal(FilesAfter::Complete).unwrap();
+        feed.run.wait_for_stderr("the upload goes on");
+        feed.finish();
+        assert_eq!(host.rejected(), 0, "{mode}");
     });
 }

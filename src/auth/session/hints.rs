@@ -14,9 +14,7 @@ use proto::units::DisplayTime;
 pub(super) fn new_credentials(identity: &Identity) -> String {
     match &identity.credentials {
         CredentialSource::SecurityToken { .. } => identity.login_command(),
-        CredentialSource::ApiKey { key, .. } => {
-            format!("put a key that is accepted into {}", key.source)
-        }
+        CredentialSource::ApiKey { fingerprint, .. } => of_api_key(identity, fingerprint),
         CredentialSource::InstancePrincipal(_) => {
             "the certificate of the instance is exchanged again: check that this host reaches its \
              metadata service and the auth service"
@@ -45,6 +43,13 @@ pub(super) fn new_credentials(identity: &Identity) -> String {
             exchange.jwt_file.display()
         ),
     }
+}
+
+fn of_api_key(identity: &Identity, fingerprint: &str) -> String {
+    format!(
+        "check that the key {fingerprint} is among the API keys of the user {}",
+        identity.user.as_deref().unwrap_or_default()
+    )
 }
 
 fn of_token(token: &TextOrFile) -> String {
@@ -79,10 +84,7 @@ pub(super) fn refused(identity: &Identity) -> Error {
     let error = Error::credentials("the service refuses the credentials (401)");
     error.with_hint(match &identity.credentials {
         CredentialSource::SecurityToken { .. } => identity.login_command(),
-        CredentialSource::ApiKey { fingerprint, .. } => format!(
-            "check that the key {fingerprint} stands among the API keys of the user {}",
-            identity.user.as_deref().unwrap_or_default()
-        ),
+        CredentialSource::ApiKey { fingerprint, .. } => of_api_key(identity, fingerprint),
         CredentialSource::InstanceOboUser { delegation_token_file, .. } => format!(
             "the delegation token in {} may have expired: begin a new Cloud Shell session",
             delegation_token_file.display()
