@@ -64,7 +64,7 @@ fn any_request(rng: &mut fastrand::Rng) -> Request {
         ),
         4 => {
             let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
-            request::commit(&location, &condition, &upload, parts)
+            request::commit(&location, &condition, &upload, parts, &[])
         }
         5 => request::abort(&location, &upload),
         6 => request::list_parts(&location, &upload, Some(&upload)),

@@ -454,6 +454,7 @@ fuzz_target!(|bytes: &[u8]| {
             object_url: "oci://b@n/o".to_owned(),
             abort_command: "abort {}".to_owned(),
             head_command: "head".to_owned(),
+            resume_command: None,
         },
         seed: u64::from(*parallel),
         tail_split: TailRule {
@@ -462,6 +463,7 @@ fuzz_target!(|bytes: &[u8]| {
             min_saving: Duration::ZERO,
             max_part_number: 10_000,
         },
+        resume: None,
     };
     let stream: Vec<Bytes> = (0..count).map(|n| Bytes::from(vec![n as u8; n + 1])).collect();
     let mut run = Run {

@@ -82,6 +82,8 @@ pub struct PutCommand {
     pub checksum: Algorithm,
     pub object: ObjectSettings,
     pub overwrite: Overwrite,
+    /// Whether an open upload is continued; `None` without `--resume`.
+    pub resume: Option<ResumeSettings>,
     /// Whether a committed object is deleted if its digest does not match.
     pub delete_on_mismatch: bool,
     /// Whether a stream of 0 bytes is stored.
@@ -100,6 +102,13 @@ pub struct PutCommand {
     pub service: ServiceOptions,
     /// Warnings to print at the start.
     pub warnings: Vec<String>,
+}
+
+/// `--resume`: which open upload is continued.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResumeSettings {
+    /// `None` for the only one of the name.
+    pub upload_id: Option<String>,
 }
 
 /// The source of the stream.

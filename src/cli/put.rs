@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::args::PutArgs;
-use super::command::{Format, Overwrite, PutCommand, StreamSource};
+use super::command::{Format, Overwrite, PutCommand, ResumeSettings, StreamSource};
 use super::output::RawOutputOptions;
 use super::service::path;
 use super::{Environment, object, target, value};
@@ -74,6 +74,7 @@ pub fn command(
             .unwrap_or(Algorithm::Sha256),
         object,
         overwrite: overwrite(put)?,
+        resume: resume(put)?,
         delete_on_mismatch: put.delete_on_mismatch,
         allow_empty: put.allow_empty,
         min_size: value::size("--min-size", put.min_size.as_deref())?,
@@ -152,6 +153,33 @@ fn overwrite(put: &PutArgs) -> Result<Overwrite, Error> {
         None if put.force => Overwrite::Force,
         None => Overwrite::Never,
     })
+}
+
+/// `--resume` and `--upload-id`. Encryption cannot be seen in the list of open uploads, so that the user
+/// has to name the upload.
+fn resume(put: &PutArgs) -> Result<Option<ResumeSettings>, Error> {
+    let upload_id = value::header("--upload-id", put.upload_id.as_deref())?;
+    if !put.resume {
+        return match upload_id {
+            Some(_) => Err(Error::usage("--upload-id without --resume")
+                .with_hint("give --resume too: it continues the open upload with this id")),
+            None => Ok(None),
+        };
+    }
+    if put.local.is_some() {
+        return Err(Error::usage("--local and --resume contradict each other")
+            .with_hint("--local leaves no upload open: leave one of them out"));
+    }
+    let encryption = [
+        ("--encryption-key-file", put.encryption_key_file.is_some()),
+        ("--opc-sse-kms-key-id", put.opc_sse_kms_key_id.is_some()),
+    ];
+    if let Some((option, _)) = encryption.iter().find(|(_, given)| *given && upload_id.is_none()) {
+        return Err(Error::usage(format!("--resume and {option} without --upload-id")).with_hint(
+            "the list of open uploads does not show how one is encrypted: name it with --upload-id ID",
+        ));
+    }
+    Ok(Some(ResumeSettings { upload_id }))
 }
 
 /// The value of `--parallel-upload-count`, 1 to 1000.

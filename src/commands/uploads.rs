@@ -19,6 +19,7 @@ use proto::api::{ListedUpload, ObjectLocation, Response, request, response};
 use proto::error::{Error, ErrorKind};
 use proto::printable;
 use proto::retry::{LOOKUP_TIMEOUT, Operation};
+use proto::shell::shell_quote;
 
 /// No limit of its own: `Lookup` bounds the retries of each request.
 const RETRY_FOR: Duration = Duration::from_secs(3600);
@@ -68,6 +69,25 @@ pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Resu
     };
     if command.action == UploadsAction::Abort {
         abort_listed(&lookup, &location, &command, &selected).await?;
+    }
+    if command.action == UploadsAction::List {
+        for upload in &selected {
+            let ObjectLocation { namespace, bucket, .. } = &location;
+            let [namespace, bucket, name, id] =
+                [namespace, bucket, &upload.object, &upload.upload_id]
+                    .map(|word| shell_quote(word));
+            let profile = command
+                .service
+                .profile
+                .as_ref()
+                .map(|profile| format!(" --profile {}", shell_quote(&profile.text)));
+            reporter.info(&format!(
+                "the upload {} goes on with the same stream and options: ocipipe put --resume \
+                 --upload-id {id} --namespace {namespace} --bucket-name {bucket} --name {name}{}",
+                upload.upload_id,
+                profile.unwrap_or_default()
+            ));
+        }
     }
     let data: Vec<UploadRow> = selected
         .into_iter()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 
-use crate::api::{Digests, ObjectMeta};
+use crate::api::{Digests, ObjectHeaders, ObjectMeta};
 use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::part_layout::PartLayout;
@@ -141,6 +141,7 @@ impl Receipt {
             size: Some(self.size),
             content,
             multipart,
+            headers: ObjectHeaders::default(),
             request_id: self.opc_request_id.clone(),
         }
     }

@@ -20,6 +20,7 @@ mod range_reader;
 mod range_sink;
 mod range_window;
 mod requests;
+pub mod resume;
 pub mod session_transport;
 pub mod sink;
 pub mod upload_driver;

@@ -44,7 +44,8 @@ pub(super) fn request(
             request::put_object(location, options, digest.size, &digest.value)
         }
         ApiCall::Commit => {
-            request::commit(location, &options.condition, id?, upload.commit_parts())
+            let (parts, excluded) = (upload.commit_parts(), upload.excluded_parts());
+            request::commit(location, &options.condition, id?, parts, excluded)
         }
         ApiCall::Head => request::head_object(location, &options.customer_key),
         ApiCall::ConditionalCreate(probe) => {

@@ -76,7 +76,7 @@ fn commit(upload: &Upload, count: u32) -> (u32, usize, f64) {
     for _ in 0..20 {
         let began = Instant::now();
         let parts = upload.commit_parts().take(count as usize);
-        let request = request::commit(&location, &Precondition::IfNoneMatch, "u", parts);
+        let request = request::commit(&location, &Precondition::IfNoneMatch, "u", parts, &[]);
         best = best.min(began.elapsed().as_nanos() as f64 / 1e3);
         if let RequestPayload::Json(bytes) = &request.body {
             length = bytes.len();

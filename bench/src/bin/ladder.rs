@@ -261,7 +261,7 @@ impl Ladder {
         }
         etags.sort();
         let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
-        let commit = request::commit(&self.location, &self.options.condition, &id, parts);
+        let commit = request::commit(&self.location, &self.options.condition, &id, parts, &[]);
         client
             .attempt(commit, Vec::new(), &AtomicBool::new(false))
             .await

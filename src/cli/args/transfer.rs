@@ -47,6 +47,12 @@ service_args! {
         /// the default; accepted for compatibility
         #[argh(switch)]
         pub no_overwrite: bool,
+        /// continue the open upload of this name: parts that it holds are not sent again
+        #[argh(switch)]
+        pub resume: bool,
+        /// with --resume: continue this one of several open uploads
+        #[argh(option, arg_name = "ID")]
+        pub upload_id: Option<String>,
         /// the stream must end as tar, gzip, zstd, xz, bzip2, zip, pgdump or sql ends
         #[argh(option, arg_name = "FORMAT")]
         pub expect: Option<String>,

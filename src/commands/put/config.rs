@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::cli::{ObjectSettings, Overwrite, PutCommand};
+use crate::cli::{ObjectSettings, Overwrite, PutCommand, StreamSource};
 use crate::platform::small_file;
 use crate::transfer::preflight::PreflightResult;
 use proto::api::{ObjectLocation, Precondition, PutOptions};
@@ -16,7 +16,10 @@ use proto::metadata;
 use proto::part_layout;
 use proto::part_plan::{self, PartPlan};
 use proto::shell;
-use proto::upload::{MessageContext, PreviousObject, TailRule, UploadConfig};
+use proto::units;
+use proto::upload::{
+    ContinuedUpload, MessageContext, PreviousObject, ResumeConfig, TailRule, UploadConfig,
+};
 
 /// The content type of an object if neither the options nor its name give one.
 const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
@@ -79,6 +82,7 @@ pub(super) fn upload_config(
     options: &PutOptions,
     plan: &PartPlan,
     preflight: &PreflightResult,
+    continued: Option<ContinuedUpload>,
     end: EndOfStream,
 ) -> UploadConfig {
     UploadConfig {
@@ -101,6 +105,7 @@ pub(super) fn upload_config(
             max_part_number: part_plan::MAX_PARTS,
         },
         always_multipart: !options.fits_headers(),
+        resume: command.resume.as_ref().map(|_| ResumeConfig { continued }),
     }
 }
 
@@ -130,5 +135,57 @@ fn message_context(location: &ObjectLocation, command: &PutCommand) -> MessageCo
         object_url: location.to_string(),
         abort_command: format!("ocipipe uploads abort {options} --upload-id {{}}{profile}"),
         head_command: format!("oci os object head {options}{profile}"),
+        resume_command: command.local.is_none().then(|| {
+            format!(
+                "ocipipe put --resume --upload-id {{}} {options}{profile}{}",
+                resume_options(command)
+            )
+        }),
     }
+}
+
+/// The options that a run which goes on with this upload has to have too. A command behind `--` may have
+/// secrets in its arguments, so that it is not repeated.
+fn resume_options(command: &PutCommand) -> String {
+    let object = &command.object;
+    let checksum = command.checksum.name().to_lowercase();
+    let metadata = (!object.metadata.is_empty()).then(|| {
+        let map: serde_json::Map<_, _> = object
+            .metadata
+            .iter()
+            .map(|(name, text)| (name.clone(), text.clone().into()))
+            .collect();
+        serde_json::Value::Object(map).to_string()
+    });
+    let metadata_file =
+        object.metadata_file.as_ref().map(|path| format!("file://{}", path.display()));
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    let (file, suffix) = match &command.source {
+        StreamSource::File(file) => (Some(path(file)), ""),
+        StreamSource::Command(_) => (None, " -- COMMAND"),
+        StreamSource::Stdin => (None, ""),
+    };
+    let (if_match, force) = match &command.overwrite {
+        Overwrite::Never => (None, ""),
+        Overwrite::Force => (None, " --force"),
+        Overwrite::IfMatch(etag) => (Some(etag.clone()), ""),
+    };
+    let options = [
+        ("--file", file),
+        ("--if-match", if_match),
+        ("--checksum", (checksum != "sha256").then_some(checksum)),
+        ("--part-size", command.part_size.map(|bytes| format!("{}MiB", bytes / units::MIB))),
+        ("--storage-tier", object.storage_tier.clone()),
+        ("--content-type", object.content_type.clone()),
+        ("--content-encoding", object.content_encoding.clone()),
+        ("--content-language", object.content_language.clone()),
+        ("--content-disposition", object.content_disposition.clone()),
+        ("--cache-control", object.cache_control.clone()),
+        ("--metadata", metadata.or(metadata_file)),
+        ("--encryption-key-file", object.encryption_key_file.as_ref().map(path)),
+        ("--opc-sse-kms-key-id", object.kms_key_id.clone()),
+    ];
+    let given = options.into_iter().filter_map(|(option, value)| Some((option, value?)));
+    let words = given.map(|(option, value)| format!(" {option} {}", shell::shell_quote(&value)));
+    format!("{}{force}{suffix}", words.collect::<String>())
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use self::config::EndOfStream;
 use super::until_signal;
 use crate::auth::environment::Environment;
-use crate::cli::{PutCommand, StreamSource};
+use crate::cli::{PutCommand, ResumeSettings, StreamSource};
 use crate::commands::serve::{self, LocalStore};
 use crate::net::Throttle;
 use crate::platform::memory;
@@ -27,6 +27,7 @@ use crate::source::{self, ByteSource, Reader};
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, Timeouts};
 use crate::transfer::preflight::{self, PreflightResult};
+use crate::transfer::resume;
 use crate::transfer::upload_driver::{RunningSource, UploadDriver};
 use proto::api::{ObjectLocation, PutOptions, request};
 use proto::digest::Algorithm;
@@ -34,7 +35,7 @@ use proto::error::Error;
 use proto::part_layout;
 use proto::part_plan::{self, PartPlan};
 use proto::receipt::{Checksum, Receipt};
-use proto::upload::{StoredObject, Upload};
+use proto::upload::{ContinuedUpload, StoredObject, Upload};
 use validate::{Format, StreamValidator};
 
 /// Stores the stream as an object and returns the receipt. Fails with the first error that no retry
@@ -81,6 +82,8 @@ struct Prepared {
     preflight: PreflightResult,
     options: PutOptions,
     plan: PartPlan,
+    /// The open upload that the run continues.
+    continued: Option<ContinuedUpload>,
     /// Bytes; by `--expected-size`, or the size of the file.
     expected_size: Option<u64>,
 }
@@ -170,10 +173,25 @@ async fn prepare(
         reporter,
     )
     .await?;
+    let continued = match &command.resume {
+        None => None,
+        Some(ResumeSettings { upload_id }) => {
+            let (id, location) = (upload_id.as_deref(), &preflight.location);
+            let retry_for = command.retry_for;
+            resume::find_upload(&client, location, id, &options, retry_for, reporter).await?
+        }
+    };
+    let plan = match &continued {
+        None => plan,
+        Some(ContinuedUpload { parts, .. }) => {
+            let held = parts.iter().map(|part| (part.part_number.get(), part.size));
+            plan.continuing(&held.collect::<Vec<_>>())
+        }
+    };
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    Ok(Prepared { client, source, preflight, options, plan, expected_size })
+    Ok(Prepared { client, source, preflight, options, plan, continued, expected_size })
 }
 
 /// A client of the service, or of the embedded store.
@@ -205,7 +223,7 @@ async fn upload(
     signals: &mut Signals,
     reporter: &Reporter,
 ) -> Result<Receipt, Error> {
-    let Prepared { client, source, preflight, options, plan, expected_size } = prepared;
+    let Prepared { client, source, preflight, options, plan, continued, expected_size } = prepared;
     let (source, producer) = until_signal(signals, source.start()).await?;
     let format_proves = command.expect.is_some_and(Format::proves_its_end);
     let end = if producer.is_some() || source.is_file() || format_proves {
@@ -213,8 +231,14 @@ async fn upload(
     } else {
         EndOfStream::Unproven
     };
-    let upload = Upload::new(config::upload_config(command, &options, &plan, &preflight, end));
     let pool = buffer_pool(&plan);
+    // Reading stops at the second part until the upload has been created, so that a rejected upload
+    // consumes little of the stream.
+    if continued.is_none() {
+        pool.hold();
+    }
+    let config = config::upload_config(command, &options, &plan, &preflight, continued, end);
+    let upload = Upload::new(config);
     let location = preflight.location;
     // From here on a stream is read: the session waits for a new login instead of failing.
     client.session.set_streaming();
@@ -235,17 +259,14 @@ async fn upload(
     })
 }
 
-/// The buffers of the stream. Reading stops at the second part until the upload has been created,
-/// so that a rejected upload consumes little of the stream.
+/// The buffers of the stream.
 fn buffer_pool(plan: &PartPlan) -> Pool {
     let pressure = MemoryPressure {
         min_buffer: part_plan::MIN_PART as usize,
         unit: part_layout::UNIT as usize,
         timeout: worker::REFUSAL_TIMEOUT,
     };
-    let pool = Pool::with_pressure(pressure, plan.buffer_size, plan.buffers_for(1));
-    pool.hold();
-    pool
+    Pool::with_pressure(pressure, plan.buffer_size, plan.buffers_for(1))
 }
 
 /// The receipt of the stored object, without the duration and the counters of the run.

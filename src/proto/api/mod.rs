@@ -5,11 +5,13 @@
 //! knows only its length.
 
 mod error_response;
+mod expected_properties;
 mod object;
 pub mod request;
 pub mod response;
 
 pub use error_response::ErrorResponse;
+pub use expected_properties::{ExpectedProperties, ObjectHeaders};
 pub use object::{CustomerKey, ObjectLocation, Precondition, PutOptions, ReadOptions};
 pub use request::{Request, RequestClass, RequestPayload};
 pub use response::{

@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 
+use super::ObjectHeaders;
 use crate::digest::Algorithm;
 use crate::part_number::PartNumber;
 use crate::printable::controls_as_spaces;
@@ -57,6 +58,8 @@ pub struct ObjectMeta {
     pub multipart: Digests,
     /// The `opc-request-id` of the response.
     pub request_id: Option<String>,
+    /// What describes the object. Complete only from HeadObject.
+    pub headers: ObjectHeaders,
 }
 
 /// Digests by algorithm, as the service spells them: base64, with `-N` behind a digest of N parts.
@@ -113,6 +116,7 @@ impl ObjectMeta {
                 crc32c: None,
             },
             request_id: response.request_id(),
+            headers: ObjectHeaders::of(&response.headers),
         }
     }
 }

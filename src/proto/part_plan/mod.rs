@@ -7,6 +7,7 @@
 //! 50 GiB, and not below that of the part before; while a part is filled, the pool has room for that part and one more buffer, so that
 //! reading never waits for memory that only further reading would free.
 
+mod held_cut;
 mod memory_fit;
 mod part_growth;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod properties;
 use crate::error::Error;
 use crate::part_layout::PartLayout;
 use crate::units::{GIB, MIB, TIB, format_size_exact, format_size_short};
+use held_cut::HeldCut;
 use memory_fit::{Candidate, MemoryLimit, buffer_size};
 use part_growth::{GrowthInput, PartGrowth};
 
@@ -59,6 +61,8 @@ pub struct PartPlan {
     /// The number of buffers that fit into the memory limit, if there is one.
     limit: Option<u64>,
     growth: PartGrowth,
+    /// The sizes of a resumed upload, which precede those of the growth.
+    held: HeldCut,
     max_stream: u64,
 }
 
@@ -69,13 +73,39 @@ impl PartPlan {
         if number == 0 || number > MAX_PARTS {
             return 0;
         }
-        self.growth.size(number)
+        self.held.size(number).unwrap_or_else(|| self.growth.size(number))
+    }
+
+    /// The plan of an upload that holds these parts, each a number and a size in bytes, ascending by
+    /// number: the stream is cut where they were cut, as far as that follows from them and fits into the
+    /// memory of this plan. Else this plan decides, and parts that were cut elsewhere are sent again.
+    pub fn continuing(self, held: &[(u32, u64)]) -> PartPlan {
+        let fits = |size: u64| {
+            let buffers = size.div_ceil(self.buffer_size as u64);
+            self.limit.is_none_or(|limit| buffers < limit)
+        };
+        let cut = HeldCut::of(held, |number| self.growth.size(number), fits);
+        let mut warnings = self.warnings.clone();
+        if let Some((number, size)) = held.iter().find(|(_, size)| !fits(*size)) {
+            warnings.push(format!(
+                "part {number} of the open upload has {}, which does not fit into the memory for parts: \
+                 it is sent again in other parts",
+                format_size_short(*size)
+            ));
+        }
+        let plan = PartPlan { held: cut, warnings, ..self };
+        let total: u64 = (1..=MAX_PARTS).map(|number| plan.part_size(number)).sum();
+        PartPlan { max_stream: total.min(MAX_OBJECT), ..plan }
     }
 
     /// The most buffers in use while part `number` is filled: enough for it and `parallel` parts of the same
     /// size in flight, within the memory limit.
     pub fn buffers_for(&self, number: u32) -> usize {
-        let wanted = self.growth.buffers(number) * (u64::from(self.parallel) + 1);
+        let of_part = match self.held.size(number) {
+            Some(size) => size.div_ceil(self.buffer_size as u64),
+            None => self.growth.buffers(number),
+        };
+        let wanted = of_part * (u64::from(self.parallel) + 1);
         wanted.min(self.limit.unwrap_or(u64::MAX)) as usize
     }
 
@@ -110,7 +140,15 @@ impl PartPlan {
     pub fn level_plan(buffer_size: usize, part_size: u64, parallel: u16) -> PartPlan {
         let growth = PartGrowth::none(part_size, buffer_size as u64);
         let max_stream = growth.total();
-        PartPlan { buffer_size, parallel, warnings: vec![], limit: None, growth, max_stream }
+        PartPlan {
+            buffer_size,
+            parallel,
+            warnings: vec![],
+            limit: None,
+            growth,
+            held: HeldCut::default(),
+            max_stream,
+        }
     }
 }
 
@@ -147,6 +185,7 @@ pub fn plan(input: &PlanInput) -> Result<PartPlan, Error> {
         warnings,
         limit: buffers,
         growth,
+        held: HeldCut::default(),
         max_stream: longest,
     })
 }

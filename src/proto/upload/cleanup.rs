@@ -72,13 +72,33 @@ impl Cleanup {
         }
         let why = failure.message_with_permissions(Operation::Abort);
         for id in [self.aborting.clone(), self.probe_upload_id.take()].into_iter().flatten() {
-            let abort = core.config.messages.abort_command(&id);
+            let abort = core.config.messages.abort_or_resume(&id);
             self.append(
                 core,
                 format!("the multipart upload {id} is still open ({why}); abort it with: {abort}"),
             );
         }
         self.list_orphans(core)
+    }
+
+    /// The upload stays open for another run, or does not exist any more.
+    pub fn leave_open(mut self, core: &mut Core, upload_id: Option<String>) -> State {
+        if self.doubt.exists() {
+            let why = "its answer was lost, and the upload is left open to be resumed";
+            return outcome::end_unknown(core, why, self.probe_upload_id);
+        }
+        if let Some(id) = upload_id {
+            let messages = &core.config.messages;
+            let line = match messages.resume_command(&id) {
+                Some(resume) => format!("go on with the same stream: {resume}"),
+                None => format!("abort it with: {}", messages.abort_command(&id)),
+            };
+            self.append(core, format!("the multipart upload {id} is left open; {line}"));
+        }
+        match self.probe_upload_id.take() {
+            Some(id) => self.abort_upload(core, id),
+            None => self.list_orphans(core),
+        }
     }
 
     fn on_delete_done(mut self, core: &mut Core, failure: Option<&Failure>) -> State {

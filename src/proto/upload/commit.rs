@@ -29,6 +29,10 @@ impl Commit {
     /// Sends the first commit after the last part was acknowledged.
     pub fn start(self, core: &mut Core, end: EndOfStream) -> State {
         match core.parts.check_commit_gate(end.bytes, end.crc32) {
+            Ok(()) if core.config.resume.is_some() && !self.listed => {
+                core.start_call(ApiCall::ListParts);
+                State::RelistingParts(self)
+            }
             Ok(()) => self.send(core),
             Err(error) => self.abort(core, error),
         }
@@ -130,6 +134,10 @@ impl Commit {
                 core.restart_budget();
                 Resolving::start(core, self, ResolveStep::HeadObject, Some(rejection))
             }
+            RetryDecision::NotFound if core.config.resume.is_some() => {
+                let error = failure.error(Operation::Commit, "the commit");
+                outcome::abort_gone(core, error)
+            }
             _ => {
                 let error = core.rejection(failure, Operation::Commit, "the commit");
                 self.fail(core, error)
@@ -158,9 +166,17 @@ impl Commit {
     // Listing the parts after the commit rejected one.
 
     /// The service's list of parts. Parts that it lacks are sent again if their buffers are retained.
-    pub fn on_parts_listed(self, core: &mut Core, listed: &[ListedPart]) -> State {
+    pub fn on_parts_listed(mut self, core: &mut Core, listed: &[ListedPart]) -> State {
+        if core.config.resume.is_some() {
+            match core.parts.surplus(listed) {
+                Ok(surplus) => core.multipart.excluded = surplus,
+                Err(error) => return self.fail(core, error),
+            }
+        }
+        self.listed = true;
         match core.parts.requeue_missing(listed) {
             Ok(requeued) if requeued > 0 => {
+                self.listed = false;
                 core.retries += requeued;
                 core.record_progress();
                 State::Streaming(Streaming::again(self))
@@ -198,6 +214,10 @@ impl Commit {
             },
             RetryDecision::NotFound if self.doubt.exists() => {
                 Resolving::start(core, self, ResolveStep::HeadAfterUploadGone, None)
+            }
+            RetryDecision::NotFound if core.config.resume.is_some() => {
+                let error = failure.error(call.operation(), "listing the parts");
+                outcome::abort_gone(core, error)
             }
             _ => {
                 let error = failure.error(call.operation(), "listing the parts");

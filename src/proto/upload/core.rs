@@ -39,6 +39,10 @@ pub(super) struct MultipartUpload {
     pub create_in_flight: bool,
     /// The response to a create was lost: an upload without parts may be open.
     pub create_response_lost: bool,
+    /// The numbers of held parts beyond the end of the stream.
+    pub excluded: Vec<PartNumber>,
+    /// Another run has ended the upload.
+    pub is_gone: bool,
 }
 
 impl MultipartUpload {
@@ -92,13 +96,21 @@ pub(super) struct Core {
 
 impl Core {
     pub fn new(config: UploadConfig) -> Core {
+        let continued = config.resume.as_ref().and_then(|resume| resume.continued.as_ref());
+        let creation = match continued {
+            Some(continued) => Creation::Created(continued.upload_id.clone()),
+            None => Creation::NotStarted,
+        };
+        let held = continued.map(|continued| continued.parts.clone()).unwrap_or_default();
         Core {
             multipart: MultipartUpload {
-                creation: Creation::NotStarted,
+                creation,
                 create_in_flight: false,
                 create_response_lost: false,
+                excluded: Vec::new(),
+                is_gone: false,
             },
-            parts: Parts::new(config.parallel),
+            parts: Parts::continuing(config.parallel, held),
             end: None,
             call: CurrentCall::default(),
             outage: OutageTracker::new(config.retry_for, config.bucket),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::tail_split::TailSplitPolicy as TailRule;
 use super::transitions::StateKind;
-use crate::api::{ListedPart, ListedUpload, ObjectMeta};
+use crate::api::{ExpectedProperties, ListedPart, ListedUpload, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::error::Error;
 use crate::evidence::Evidence;
@@ -46,6 +46,8 @@ pub struct UploadConfig {
     pub tail_split: TailRule,
     /// A stream of one part is sent as a multipart upload too.
     pub always_multipart: bool,
+    /// The run has `--resume`.
+    pub resume: Option<ResumeConfig>,
 }
 
 impl UploadConfig {
@@ -66,6 +68,7 @@ impl UploadConfig {
                 object_url: "oci://b@n/o".to_owned(),
                 abort_command: "ABORT {}".to_owned(),
                 head_command: "HEAD".to_owned(),
+                resume_command: None,
             },
             seed: 7,
             tail_split: TailRule {
@@ -75,8 +78,26 @@ impl UploadConfig {
                 max_part_number: 10_000,
             },
             always_multipart: false,
+            resume: None,
         }
     }
+}
+
+/// A run with `--resume`: its upload stays open where another run can continue it.
+#[derive(Debug, Clone, Default)]
+pub struct ResumeConfig {
+    /// The upload that is continued; `None` where the run begins one.
+    pub continued: Option<ContinuedUpload>,
+}
+
+/// An open upload that the run continues.
+#[derive(Debug, Clone)]
+pub struct ContinuedUpload {
+    pub upload_id: String,
+    /// The parts that the service holds.
+    pub parts: Vec<ListedPart>,
+    /// The properties that the object must have; they are seen only after the commit.
+    pub properties: ExpectedProperties,
 }
 
 /// The object at the name before the run, by the precondition of the upload.
@@ -98,12 +119,28 @@ pub struct MessageContext {
     pub abort_command: String,
     /// The command that shows the object's metadata.
     pub head_command: String,
+    /// The command that continues an upload; the first `{}` stands for its id. `None` where nothing can.
+    pub resume_command: Option<String>,
 }
 
 impl MessageContext {
     /// The command that aborts an upload.
     pub fn abort_command(&self, upload_id: &str) -> String {
         self.abort_command.replace("{}", upload_id)
+    }
+
+    /// What to do about an open upload: abort it or go on with it.
+    pub fn abort_or_resume(&self, upload_id: &str) -> String {
+        let abort = self.abort_command(upload_id);
+        match self.resume_command(upload_id) {
+            Some(resume) => format!("{abort}\n  or go on with the same stream: {resume}"),
+            None => abort,
+        }
+    }
+
+    /// The command that continues an upload with the same stream.
+    pub fn resume_command(&self, upload_id: &str) -> Option<String> {
+        Some(self.resume_command.as_ref()?.replacen("{}", upload_id, 1))
     }
 }
 

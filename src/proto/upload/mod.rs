@@ -40,6 +40,7 @@ mod outage;
 mod outcome;
 mod parts;
 mod resolve;
+mod resume;
 mod state;
 mod storing;
 mod streaming;
@@ -59,8 +60,8 @@ use state::{State, Streaming};
 
 pub use crate::evidence::Evidence;
 pub use event::{
-    Action, ApiCall, EndOfStream, Event, MessageContext, Now, Outcome, PreviousObject,
-    ProbeCondition, StoredObject, UploadConfig,
+    Action, ApiCall, ContinuedUpload, EndOfStream, Event, MessageContext, Now, Outcome,
+    PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
 };
 pub use tail_split::TailSplitPolicy as TailRule;
 pub use transitions::{StateKind, TRANSITIONS};
@@ -103,7 +104,8 @@ pub struct Upload {
 
 impl Upload {
     pub fn new(config: UploadConfig) -> Upload {
-        Upload { state: State::Streaming(Streaming::default()), core: Core::new(config) }
+        let streaming = Streaming::of(&config);
+        Upload { state: State::Streaming(streaming), core: Core::new(config) }
     }
 
     /// The next action, until there is none.
@@ -208,9 +210,19 @@ impl Upload {
         self.core.upload_id()
     }
 
+    /// The names and commands in messages.
+    pub fn messages(&self) -> &MessageContext {
+        &self.core.config.messages
+    }
+
     /// The numbers and etags of the parts to commit, in order.
     pub fn commit_parts(&self) -> impl Iterator<Item = (PartNumber, &str)> {
         self.core.parts.etags()
+    }
+
+    /// The numbers that the service holds parts of and that are not part of the object, in order.
+    pub fn excluded_parts(&self) -> &[PartNumber] {
+        &self.core.multipart.excluded
     }
 
     /// The size and digests of a part.

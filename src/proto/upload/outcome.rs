@@ -6,7 +6,7 @@
 
 use super::core::{Core, Creation, RESOLVE_TIMEOUT, STOP_TIMEOUT};
 use super::state::{Cleanup, Doubt, State};
-use super::{ApiCall, StoredObject};
+use super::{ApiCall, StoredObject, resume};
 use crate::api::ObjectMeta;
 use crate::error::{Error, ErrorKind};
 use crate::evidence::Evidence;
@@ -23,8 +23,11 @@ pub(super) fn abort(
     core.call.attempt = 0;
     core.release_source();
     core.deadline = Some(core.clamp_to_stop(STOP_TIMEOUT));
+    let leaves_open = core.leaves_open(error.kind);
     let cleanup = Cleanup { outcome: Err(error), doubt, probe_upload_id, aborting: None };
     match core.multipart.creation.clone() {
+        Creation::Created(_) if core.multipart.is_gone => cleanup.leave_open(core, None),
+        Creation::Created(id) if leaves_open => cleanup.leave_open(core, Some(id)),
         Creation::Created(id) => cleanup.abort_upload(core, id),
         // The response to the create brings the id to abort; RESOLVE_TIMEOUT leaves time for both.
         Creation::InFlight if core.multipart.create_in_flight => {
@@ -33,6 +36,13 @@ pub(super) fn abort(
         }
         Creation::InFlight | Creation::NotStarted => cleanup.on_abort_done(core, None),
     }
+}
+
+/// Ends a run with `--resume` whose upload another run has ended: nothing of this run was committed.
+pub(super) fn abort_gone(core: &mut Core, error: Error) -> State {
+    core.multipart.is_gone = true;
+    let error = resume::upload_gone(core.stop.error.take(), error);
+    abort(core, error, Doubt::None, None)
 }
 
 /// Ends the run with an outcome, after the uploads that it may have left are cleaned up.
@@ -63,6 +73,13 @@ pub(super) fn finish_stored(
     evidence: Evidence,
     probe_upload_id: Option<String>,
 ) -> State {
+    // Only HEAD shows the size, and the properties with it.
+    if meta.size.is_some()
+        && let Some(difference) = core.property_difference(&meta)
+    {
+        let what = format!("the upload was begun with other options: {difference}");
+        return end_different(core, &meta, &what, probe_upload_id);
+    }
     let stored = StoredObject {
         meta,
         size: core.end.unwrap_or_default().bytes,
@@ -84,7 +101,7 @@ pub(super) fn end_unknown(core: &mut Core, why: &str, probe_upload_id: Option<St
     let upload = match core.upload_id() {
         Some(id) => format!(
             "; if it is not what was sent, the upload may still be open: {}",
-            messages.abort_command(id)
+            messages.abort_or_resume(id)
         ),
         None => String::new(),
     };
@@ -131,11 +148,21 @@ pub(super) fn mismatch(
     difference: &str,
     probe_upload_id: Option<String>,
 ) -> State {
+    let difference = format!("it is not what was read: {difference}");
+    end_different(core, meta, &difference, probe_upload_id)
+}
+
+/// A committed object is not what the run was to store.
+fn end_different(
+    core: &mut Core,
+    meta: &ObjectMeta,
+    difference: &str,
+    probe_upload_id: Option<String>,
+) -> State {
     let etag = meta.etag.clone().unwrap_or_default();
     let object_url = &core.config.messages.object_url;
-    let error = Error::integrity(format!(
-        "{object_url} was committed (etag {etag}), but it is not what was read: {difference}"
-    ));
+    let error =
+        Error::integrity(format!("{object_url} was committed (etag {etag}), but {difference}"));
     core.release_source();
     if core.config.delete_on_mismatch && !etag.is_empty() {
         core.call.attempt = 0;

@@ -117,6 +117,8 @@ pub(super) enum Rehash {
 pub(super) struct Commit {
     pub doubt: Doubt,
     pub relists: u32,
+    /// With `--resume` the parts were listed after the last of them was acknowledged.
+    pub listed: bool,
 }
 
 /// What is looked up while the outcome of a commit is unknown.

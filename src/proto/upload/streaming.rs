@@ -8,7 +8,9 @@ use super::core::{Core, Creation};
 use super::outage::RetryCause;
 use super::state::{Commit, ResolveStep, Resolving, State, Storing, Streaming};
 use super::tail_split::{self, TailSplit};
-use super::{Action, ApiCall, EndOfStream, Now, Outcome, is_retryable, outcome, parts};
+use super::{
+    Action, ApiCall, EndOfStream, Now, Outcome, UploadConfig, is_retryable, outcome, parts, resume,
+};
 use crate::digest::{PartDigest, Value};
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
@@ -25,6 +27,12 @@ impl Streaming {
         Streaming { multipart_needed: true, no_more_parts: true, commit, ..Streaming::default() }
     }
 
+    /// The state before the first byte. An upload that is continued exists already.
+    pub fn of(config: &UploadConfig) -> Streaming {
+        let continues = config.resume.as_ref().is_some_and(|resume| resume.continued.is_some());
+        Streaming { multipart_needed: continues, ..Streaming::default() }
+    }
+
     pub fn hold_until(&self) -> Option<Now> {
         self.hold_until
     }
@@ -34,7 +42,9 @@ impl Streaming {
     }
 
     pub fn on_part_read(&mut self, core: &mut Core, number: PartNumber, digest: PartDigest) {
-        core.parts.add(number, digest);
+        if core.parts.add(number, digest) {
+            core.act(Action::Rehash(number));
+        }
         self.no_more_parts = self.next_part_is_last;
         if core.config.always_multipart {
             self.on_multipart_needed(core);
@@ -61,6 +71,9 @@ impl Streaming {
             let error = Error::source("the stream is empty; nothing was stored")
                 .with_hint("give --allow-empty if an empty object is wanted");
             return self.abort(core, error);
+        }
+        if bytes == 0 && self.multipart_needed {
+            return self.abort(core, resume::empty_stream());
         }
         if bytes < core.config.min_size {
             let least = core.config.min_size;
@@ -101,7 +114,8 @@ impl Streaming {
     /// Splits the parts that have not started among idle connections, so that all end together, if
     /// that saves time. A tail is split once.
     fn split_tail(&mut self, core: &mut Core) {
-        if !self.no_more_parts {
+        // Parts that the service holds match only if the stream is cut as it was.
+        if !self.no_more_parts || core.continues() {
             return;
         }
         let Some((first, queued, link)) = core.parts.tail(core.now) else { return };
@@ -136,6 +150,8 @@ impl Streaming {
     ) -> State {
         match core.parts.rehashed(number, digest, md5) {
             Ok(parts::RehashResult::Acknowledged) => on_part_acknowledged(core, number),
+            Ok(parts::RehashResult::Held) => core.release_or_retain(number),
+            Ok(parts::RehashResult::NotHeld) => {}
             Ok(parts::RehashResult::SendAgain) => core.retries += 1,
             Err(error) => return self.abort(core, error),
         }
@@ -240,6 +256,10 @@ impl Streaming {
                 core.act(Action::CancelParts);
                 Resolving::start(core, self.commit, ResolveStep::HeadObject, None)
             }
+            RetryDecision::NotFound if core.config.resume.is_some() => {
+                let error = failure.error(Operation::Part, &label);
+                outcome::abort_gone(core, error)
+            }
             RetryDecision::NotFound => {
                 let error = failure.error(Operation::Part, &label);
                 self.abort(
@@ -290,10 +310,18 @@ impl Streaming {
 /// Releases the buffers of an acknowledged part for the reader. After the end of the stream the reader
 /// needs none: the buffers are retained, in case the service turns out to lack the part.
 fn on_part_acknowledged(core: &mut Core, number: PartNumber) {
-    if core.end.is_some() {
-        core.parts.retain(number);
-    } else {
-        core.act(Action::ReleasePart(number));
-    }
+    core.release_or_retain(number);
     core.record_progress();
+}
+
+impl Core {
+    /// Releases the buffers of a part that the service holds, or retains them after the end of the
+    /// stream.
+    fn release_or_retain(&mut self, number: PartNumber) {
+        if self.end.is_some() {
+            self.parts.retain(number);
+        } else {
+            self.act(Action::ReleasePart(number));
+        }
+    }
 }

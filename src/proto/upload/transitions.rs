@@ -55,6 +55,7 @@ impl StateKind {
 pub const TRANSITIONS: &[(StateKind, StateKind, &str)] = &[
     (Streaming, Storing, "the stream ended and fits into one request"),
     (Streaming, Committing, "every part is acknowledged and the commit gate passes"),
+    (Streaming, RelistingParts, "a run that can be resumed lists the parts before its commit"),
     (Streaming, Resolving, "a part sent again after a lost commit response is answered 404"),
     (Streaming, Aborting, "the source failed, a stop, a rejection, or the budget is exhausted"),
     (Streaming, ListingOrphans, "the same, while the response to the create is lost"),

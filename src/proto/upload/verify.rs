@@ -236,5 +236,6 @@ fn merge_meta(committed: ObjectMeta, object: ObjectMeta) -> ObjectMeta {
         content: committed.content.or(object.content),
         multipart: committed.multipart.or(object.multipart),
         request_id: committed.request_id.or(object.request_id),
+        headers: object.headers,
     }
 }

@@ -4,6 +4,7 @@
 //! (`proto::upload`) or about the end of its source (`producer_state`). Invariant: every action is
 //! performed before the loop waits, and only the loop calls the machine.
 
+mod open_uploads;
 mod run_state;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use self::open_uploads::OpenUploads;
 use self::run_state::{RunState, exited};
 use super::producer_state::{ProducerEvent, StreamEnd};
 use super::upload_tasks::UploadTasks;
@@ -38,6 +40,7 @@ pub struct UploadDriver {
     upload: Upload,
     started_at: Instant,
     tasks: UploadTasks,
+    open_uploads: OpenUploads,
 }
 
 /// Why the loop woke up.
@@ -59,8 +62,9 @@ impl UploadDriver {
         upload: Upload,
         started_at: Instant,
     ) -> UploadDriver {
+        let open_uploads = OpenUploads::new(client.clone(), location.clone());
         let tasks = UploadTasks::new(client.clone(), location, options);
-        UploadDriver { client, upload, started_at, tasks }
+        UploadDriver { client, upload, started_at, tasks, open_uploads }
     }
 
     /// The attempts of the upload that were retried.
@@ -88,6 +92,7 @@ impl UploadDriver {
                 self.tasks.before_event(&event);
                 if let Event::CallDone { call: ApiCall::Create, result: Ok(_) } = event {
                     run.reader.resume();
+                    self.open_uploads.list();
                 }
                 let now = self.now();
                 self.upload.handle_event(now, event);
@@ -217,6 +222,7 @@ impl UploadDriver {
             self.client.session.set_upload_eta(self.upload_eta(run.expected_size));
         }
         run.reporter.update(&self.snapshot(run));
+        self.open_uploads.report(&self.upload, run.reporter);
         None
     }
 
@@ -224,6 +230,7 @@ impl UploadDriver {
     async fn finish(&mut self, run: &mut RunState<'_>) {
         run.reader.stop();
         self.tasks.abort_all();
+        self.open_uploads.report(&self.upload, run.reporter);
         if let Some(shutdown) = run.producer_shutdown.take()
             && !run.stop_now
         {

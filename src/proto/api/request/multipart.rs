@@ -90,21 +90,22 @@ struct CommitPart<'a> {
 #[serde(rename_all = "camelCase")]
 struct CommitBody<'a> {
     parts_to_commit: Vec<CommitPart<'a>>,
-    parts_to_exclude: [u32; 0],
+    parts_to_exclude: &'a [PartNumber],
 }
 
-/// CommitMultipartUpload of `parts`, each a part number and an etag. The precondition of the create is
+/// CommitMultipartUpload of `parts`, each a part number and an etag, without the parts `excluded`. The precondition of the create is
 /// repeated, since the service evaluates it at the commit.
 pub fn commit<'a>(
     location: &ObjectLocation,
     condition: &Precondition,
     upload_id: &str,
     parts: impl Iterator<Item = (PartNumber, &'a str)>,
+    excluded: &[PartNumber],
 ) -> Request {
     let mut request = Request::new("POST", location.upload_path(upload_id));
     request.condition(condition);
     let parts_to_commit = parts.map(|(part_num, etag)| CommitPart { part_num, etag }).collect();
-    request.body = json(&CommitBody { parts_to_commit, parts_to_exclude: [] });
+    request.body = json(&CommitBody { parts_to_commit, parts_to_exclude: excluded });
     request
 }
 

@@ -8,10 +8,10 @@
 mod response;
 mod tail;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Now;
-use crate::api::ObjectMeta;
+use crate::api::{ListedPart, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::part_number::PartNumber;
 use crate::retry::NotFoundStreak;
@@ -26,6 +26,8 @@ const THROTTLE_INTERVAL: Now = Now::from_secs(1);
 pub(super) enum PartState {
     Queued,
     Sending,
+    /// The service holds a part of this number and size: the MD5 is being computed.
+    Comparing,
     /// The digests are being computed again; with the metadata of the response, if there is one.
     Rehashing(Option<Box<ObjectMeta>>),
     Acknowledged,
@@ -67,11 +69,15 @@ pub struct Parts {
     /// Bytes per second of one connection, measured by the last response.
     rate: Option<f64>,
     tail: TailState,
+    /// The parts that the service held at the start of the run.
+    pub(super) held: BTreeMap<PartNumber, ListedPart>,
 }
 
 impl Parts {
-    pub fn new(parallel: usize) -> Parts {
+    /// No parts, of an upload of which the service holds `held`.
+    pub fn continuing(parallel: usize, held: Vec<ListedPart>) -> Parts {
         Parts {
+            held: held.into_iter().map(|part| (part.part_number, part)).collect(),
             parts: Vec::new(),
             queued: VecDeque::new(),
             retrying: BTreeSet::new(),
@@ -88,12 +94,16 @@ impl Parts {
         }
     }
 
-    /// Adds the next part; parts are added in order.
-    pub fn add(&mut self, number: PartNumber, digest: PartDigest) {
+    /// Adds the next part; parts are added in order. Returns whether the service holds a part of this
+    /// number and size: then its MD5 is needed before the part is sent.
+    pub fn add(&mut self, number: PartNumber, digest: PartDigest) -> bool {
         debug_assert_eq!(number.index(), self.parts.len());
+        let size = digest.size;
+        let same = |held: &ListedPart| held.size == size && held.md5.is_some();
+        let compared = self.held.get(&number).is_some_and(same);
         self.parts.push(Part {
             digest,
-            state: PartState::Queued,
+            state: if compared { PartState::Comparing } else { PartState::Queued },
             etag: String::new(),
             md5: None,
             sent_crc32: 0,
@@ -103,7 +113,16 @@ impl Parts {
             sent_at: Now::ZERO,
             retained: false,
         });
-        self.queued.push_back(number);
+        if !compared {
+            self.queue_in_order(number);
+        }
+        compared
+    }
+
+    /// Queues a part before those with higher numbers.
+    fn queue_in_order(&mut self, number: PartNumber) {
+        let later = self.queued.iter().rev().take_while(|queued| **queued > number).count();
+        self.queued.insert(self.queued.len() - later, number);
     }
 
     /// Takes the next part to send, if the window has room.

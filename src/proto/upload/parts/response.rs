@@ -26,6 +26,10 @@ pub enum PartResponse {
 pub enum RehashResult {
     Acknowledged,
     SendAgain,
+    /// The service has held this part since before the run.
+    Held,
+    /// The service holds other bytes: the part is sent.
+    NotHeld,
 }
 
 impl Parts {
@@ -96,6 +100,7 @@ impl Parts {
         digest: &PartDigest,
         md5: &Value,
     ) -> Result<RehashResult, Error> {
+        let held = self.held.get(&number).cloned();
         let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
         if *digest != part.digest {
             return Err(Error::integrity(format!(
@@ -111,6 +116,16 @@ impl Parts {
                 }
                 self.acknowledge(number);
                 Ok(RehashResult::Acknowledged)
+            }
+            PartState::Comparing => {
+                let held = held.filter(|held| held.md5.as_deref() == Some(&*md5.base64()));
+                let Some(held) = held else {
+                    self.queue_in_order(number);
+                    return Ok(RehashResult::NotHeld);
+                };
+                (part.etag, part.md5, part.sent_crc32) = (held.etag, held.md5, digest.crc32);
+                self.acknowledge(number);
+                Ok(RehashResult::Held)
             }
             _ => {
                 part.attempt += 1;

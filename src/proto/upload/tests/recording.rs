@@ -203,6 +203,7 @@ fn config(json: &Json) -> UploadConfig {
             object_url: "oci://b@n/o".to_owned(),
             abort_command: "ABORT {}".to_owned(),
             head_command: "HEAD".to_owned(),
+            resume_command: None,
         },
         seed: number(&json["seed"]),
         tail_split: TailRule {
@@ -214,6 +215,7 @@ fn config(json: &Json) -> UploadConfig {
             max_part_number: number(&json["split"][2]) as u32,
         },
         always_multipart: flag("always-multipart"),
+        resume: None,
     }
 }
 

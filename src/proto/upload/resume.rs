@@ -1,0 +1,89 @@
+//! What `--resume` changes: the upload that a run continues, or leaves open for another run.
+//!
+//! Owns whether an upload stays open, and whether its parts are those that this run expects. Must not know
+//! requests or states. Invariant: a part that neither this run nor the listing at its start knows ends the
+//! run before the commit, so that the bytes of two runs are never mixed.
+
+use super::core::Core;
+use super::parts::Parts;
+use crate::api::{ListedPart, ObjectMeta};
+use crate::error::{Error, ErrorKind};
+use crate::part_number::PartNumber;
+
+impl Core {
+    /// Whether the run continues an upload that was open before.
+    pub fn continues(&self) -> bool {
+        self.config.resume.as_ref().is_some_and(|resume| resume.continued.is_some())
+    }
+
+    /// In which property the object of a continued upload differs from what this run asks for.
+    pub fn property_difference(&self, object: &ObjectMeta) -> Option<String> {
+        let continued = self.config.resume.as_ref()?.continued.as_ref()?;
+        continued.properties.difference(&object.headers)
+    }
+
+    /// Whether the upload stays open after a run that ends with an error of this kind. After a failed
+    /// source or a mismatch the upload is worth nothing; but only the run that began it may abort it.
+    pub fn leaves_open(&self, kind: ErrorKind) -> bool {
+        let worthless = matches!(kind, ErrorKind::Source | ErrorKind::Integrity);
+        self.config.resume.is_some() && (!worthless || self.continues())
+    }
+}
+
+impl Parts {
+    /// The numbers of the listed parts that are not part of the object: those beyond the end of the
+    /// stream, which the service held before the run.
+    ///
+    /// # Errors
+    ///
+    /// The list has a part that this run has neither sent nor seen at its start.
+    pub fn surplus(&self, listed: &[ListedPart]) -> Result<Vec<PartNumber>, Error> {
+        let mut surplus = Vec::new();
+        for found in listed {
+            let number = found.part_number;
+            match self.parts.get(number.index()) {
+                Some(part) => {
+                    let same_bytes = found.size == part.digest.size
+                        && part.md5.is_some()
+                        && found.md5 == part.md5;
+                    if !same_bytes && found.etag != part.etag {
+                        return Err(changed(number));
+                    }
+                }
+                None => match self.held.get(&number) {
+                    Some(held) if held.etag == found.etag => surplus.push(number),
+                    _ => return Err(changed(number)),
+                },
+            }
+        }
+        surplus.sort_unstable();
+        Ok(surplus)
+    }
+}
+
+/// Another run sends parts of the same upload.
+fn changed(number: PartNumber) -> Error {
+    Error::new(
+        ErrorKind::Exists,
+        format!(
+            "part {number} of the open upload was changed by another run while this one was running; \
+             nothing was committed"
+        ),
+    )
+    .with_hint("let the other run finish or end it, and then resume the upload")
+}
+
+/// Another run has committed or aborted the upload. A signal that asked to stop counts first.
+pub(super) fn upload_gone(stop: Option<Error>, error: Error) -> Error {
+    stop.unwrap_or_else(|| {
+        Error::new(ErrorKind::Exists, error.message).with_hint(
+            "another run has committed or aborted this upload; this one has committed nothing",
+        )
+    })
+}
+
+/// A stream of no bytes cannot be the content of an upload with parts.
+pub(super) fn empty_stream() -> Error {
+    Error::source("the stream is empty, and an open upload is not continued with it")
+        .with_hint("leave --resume out to store an empty object with --allow-empty")
+}

@@ -1,0 +1,144 @@
+//! Finds the open upload that a run with `--resume` continues, and the parts that it holds.
+//!
+//! Owns the choice among the open uploads of a name. Must not know the stream. Invariant: an upload is
+//! chosen only where there is no other candidate or the user names it.
+
+use std::time::Duration;
+
+use crate::term::progress::Reporter;
+use crate::transfer::client::{Client, invalid_response};
+use crate::transfer::lookup::{Lookup, list_all};
+use proto::api::{
+    ExpectedProperties, ListedPart, ListedUpload, ObjectLocation, PutOptions, Response, request,
+    response,
+};
+use proto::error::Error;
+use proto::retry::Operation;
+use proto::upload::ContinuedUpload;
+
+/// The open upload of the location that is to be continued; `None` where there is none. Fails where
+/// several are open and `upload_id` chooses none, where the chosen one is not open or has another
+/// storage tier than `options`, and where a listing fails.
+pub async fn find_upload(
+    client: &Client,
+    location: &ObjectLocation,
+    upload_id: Option<&str>,
+    options: &PutOptions,
+    retry_for: Duration,
+    reporter: &Reporter,
+) -> Result<Option<ContinuedUpload>, Error> {
+    let lookup = Lookup::new(client, retry_for, reporter);
+    let mut open = list_uploads(&lookup, location).await?;
+    open.retain(|upload| upload.object == location.object);
+    let Some(upload) = choose(open, location, upload_id)? else { return Ok(None) };
+    if let (Some(wanted), Some(tier)) = (&options.storage_tier, &upload.storage_tier)
+        && wanted != tier
+    {
+        return Err(Error::usage(format!(
+            "the open upload {} is one of the tier {tier}, not {wanted}",
+            upload.upload_id
+        ))
+        .with_hint(format!("give --storage-tier {tier}, or abort the upload and begin anew")));
+    }
+    let mut parts = list_parts(&lookup, location, &upload.upload_id).await?;
+    parts.sort_by_key(|part| part.part_number);
+    let held: u64 = parts.iter().map(|part| part.size).sum();
+    reporter.info(&format!(
+        "resuming the open upload {}: the service holds {} parts of it, {held} bytes",
+        upload.upload_id,
+        parts.len()
+    ));
+    let properties = ExpectedProperties::of(options);
+    Ok(Some(ContinuedUpload { upload_id: upload.upload_id, parts, properties }))
+}
+
+/// The upload to continue, of those that are open.
+fn choose(
+    mut open: Vec<ListedUpload>,
+    location: &ObjectLocation,
+    upload_id: Option<&str>,
+) -> Result<Option<ListedUpload>, Error> {
+    if let Some(id) = upload_id {
+        return match open.into_iter().find(|upload| upload.upload_id == id) {
+            Some(upload) => Ok(Some(upload)),
+            None => Err(Error::usage(format!("no upload of {location} is open with the id {id}"))
+                .with_hint("list the open ones with `ocipipe uploads list`")),
+        };
+    }
+    if open.len() > 1 {
+        let ids: Vec<&str> = open.iter().map(|upload| upload.upload_id.as_str()).collect();
+        return Err(Error::usage(format!(
+            "{} uploads of {location} are open: {}",
+            ids.len(),
+            ids.join(", ")
+        ))
+        .with_hint("choose one with --upload-id ID"));
+    }
+    Ok(open.pop())
+}
+
+async fn list_uploads(
+    lookup: &Lookup<'_>,
+    location: &ObjectLocation,
+) -> Result<Vec<ListedUpload>, Error> {
+    let parse = |response: &Response| {
+        response::parse_page::<ListedUpload>(response).map_err(invalid_response)
+    };
+    let uploads = list_all(|token| async move {
+        let request = request::list_uploads(location, token.as_deref());
+        lookup.run(Operation::ListUploads, request, parse).await
+    });
+    uploads.await.map_err(|failed| failed.error)
+}
+
+async fn list_parts(
+    lookup: &Lookup<'_>,
+    location: &ObjectLocation,
+    upload_id: &str,
+) -> Result<Vec<ListedPart>, Error> {
+    let parse = |response: &Response| {
+        response::parse_page::<ListedPart>(response).map_err(invalid_response)
+    };
+    let parts = list_all(|token| async move {
+        let request = request::list_parts(location, upload_id, token.as_deref());
+        lookup.run(Operation::ListParts, request, parse).await
+    });
+    parts.await.map_err(|failed| failed.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::error::ErrorKind;
+
+    fn location() -> ObjectLocation {
+        let text = |text: &str| text.to_owned();
+        ObjectLocation { namespace: text("n"), bucket: text("b"), object: text("o") }
+    }
+
+    fn open(ids: &[&str]) -> Vec<ListedUpload> {
+        let of = |id: &&str| ListedUpload {
+            bucket: None,
+            object: "o".to_owned(),
+            upload_id: (*id).to_owned(),
+            time_created: None,
+            storage_tier: None,
+        };
+        ids.iter().map(of).collect()
+    }
+
+    #[test]
+    fn an_upload_is_chosen_only_without_a_doubt() {
+        let chosen = |ids: &[&str], id: Option<&str>| {
+            choose(open(ids), &location(), id).map(|upload| upload.map(|upload| upload.upload_id))
+        };
+        assert_eq!(chosen(&[], None), Ok(None));
+        assert_eq!(chosen(&["a"], None), Ok(Some("a".to_owned())));
+        assert_eq!(chosen(&["a", "b"], Some("b")), Ok(Some("b".to_owned())));
+        let several = chosen(&["a", "b"], None).unwrap_err();
+        assert_eq!(several.kind, ErrorKind::Usage);
+        assert!(several.message.contains("a, b"), "{several}");
+        assert_eq!(chosen(&["a"], Some("c")).unwrap_err().kind, ErrorKind::Usage);
+        assert_eq!(chosen(&[], Some("c")).unwrap_err().kind, ErrorKind::Usage);
+    }
+}
