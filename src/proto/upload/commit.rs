@@ -175,7 +175,15 @@ impl Commit {
         }
         self.listed = true;
         match core.parts.requeue_missing(listed) {
+            Ok(requeued)
+                if requeued > 0 && core.config.resume.is_some() && self.relists == MAX_RELISTS =>
+            {
+                let what =
+                    "the service keeps losing parts that it acknowledged; nothing was committed";
+                self.fail(core, Error::integrity(what))
+            }
             Ok(requeued) if requeued > 0 => {
+                self.relists += u32::from(core.config.resume.is_some());
                 self.listed = false;
                 core.retries += requeued;
                 core.record_progress();

@@ -8,6 +8,7 @@ use super::core::{Core, Creation, RESOLVE_TIMEOUT, STOP_TIMEOUT};
 use super::state::{Cleanup, Doubt, State};
 use super::{ApiCall, StoredObject, resume};
 use crate::api::ObjectMeta;
+use crate::digest::Algorithm;
 use crate::error::{Error, ErrorKind};
 use crate::evidence::Evidence;
 use crate::part_layout::PartLayout;
@@ -79,6 +80,17 @@ pub(super) fn finish_stored(
     {
         let what = format!("the upload was begun with other options: {difference}");
         return end_different(core, &meta, &what, probe_upload_id);
+    }
+    let checksum = core.config.checksum;
+    if core.continues()
+        && evidence == Evidence::Multipart(Algorithm::Md5)
+        && !matches!(checksum, Algorithm::Md5 | Algorithm::None)
+    {
+        core.warn(format!(
+            "the object has no {}, since its upload was begun without it: it was verified by the MD5 of \
+             its parts",
+            checksum.name()
+        ));
     }
     let stored = StoredObject {
         meta,

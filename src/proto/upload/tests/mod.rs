@@ -18,6 +18,7 @@ mod outage_report;
 mod recording;
 mod rejection;
 mod relist;
+mod resume;
 mod scripted;
 mod signal_hold;
 mod simulation;
