@@ -1,0 +1,245 @@
+//! `put --resume`: an upload that another run has left open becomes the whole stream.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::run::{Done, Running};
+use common::store::{BUCKET, Store};
+use common::stream::{PART, assert_same, part_sizes, ramp};
+use emulator::Operation::{self, CommitMultipartUpload, UploadPart};
+use emulator::fault::{Fault, FaultResponse, FaultRule};
+use rustix::process::Signal;
+
+const PARTS: usize = 8;
+
+fn stream() -> Vec<u8> {
+    ramp(PARTS * PART + 5)
+}
+
+/// The ids of the open uploads.
+fn open(store: &Store) -> Vec<String> {
+    store.server().open_uploads().into_iter().map(|(_, _, id)| id).collect()
+}
+
+/// The one open upload.
+#[track_caller]
+fn only(store: &Store) -> String {
+    let [id] = <[String; 1]>::try_from(open(store)).unwrap();
+    id
+}
+
+fn count(store: &Store, operation: Operation) -> usize {
+    store.requests_of(operation).iter().filter(|record| record.status == 200).count()
+}
+
+/// Starts a put and kills it when `parts` parts have been stored. The stream is `bytes`, and does not end.
+fn killed(store: &Store, name: &str, options: &str, bytes: &[u8], parts: usize) {
+    let before = count(store, UploadPart);
+    let mut run: Running = store.put(name).args(options).stdin_pipe().start();
+    let mut stdin = run.stdin.take().unwrap();
+    let bytes = bytes.to_vec();
+    let writer = std::thread::spawn(move || {
+        let _ = std::io::Write::write_all(&mut stdin, &bytes);
+        stdin
+    });
+    store.wait_until("parts are stored", |records| {
+        let stored =
+            |record: &&emulator::Record| record.operation == UploadPart && record.status == 200;
+        records.iter().filter(stored).count() >= before + parts
+    });
+    run.signal(Signal::KILL);
+    run.wait_with_open_stdin();
+    drop(writer.join());
+}
+
+#[track_caller]
+fn resumed(store: &Store, name: &str, options: &str, bytes: &[u8]) -> Done {
+    let done = store.put(name).arg("--resume").args(options).stdin(bytes).run().exits(0);
+    assert_same(&store.object(name).unwrap(), bytes);
+    assert_eq!(done.receipt()["size"], bytes.len());
+    done
+}
+
+#[test]
+fn a_killed_upload_goes_on_without_sending_its_parts_again() {
+    for parts in [1, 3, 6] {
+        let store = Store::start();
+        killed(&store, "o", "", &stream()[..7 * PART + 1], parts);
+        let id = only(&store);
+        let held = count(&store, UploadPart);
+        let done =
+            resumed(&store, "o", "", &stream()).stderr_has(&["resuming the open upload", &id]);
+        assert_eq!(done.receipt()["upload-id"], *id);
+        assert!(
+            done.receipt()["verified-by"].as_str().unwrap().contains("sha256"),
+            "{}",
+            done.stdout
+        );
+        let sent = count(&store, UploadPart) - held;
+        assert!(sent <= PARTS + 1 - parts, "{sent} parts were sent again");
+        store.assert_no_open_upload();
+    }
+}
+
+#[test]
+fn other_credentials_and_another_part_size_continue_the_upload() {
+    let store = Store::start();
+    killed(&store, "o", "--part-size 11MiB", &stream()[..5 * 11 * PART / 10], 4);
+    let held = count(&store, UploadPart);
+    let done = resumed(&store, "o", "--profile DEFAULT --part-size 20MiB", &stream());
+    assert_eq!(done.receipt()["auth"], "api_key");
+    let sizes = part_sizes(&done.receipt());
+    assert_eq!(sizes[..2], [11 << 20; 2], "{sizes:?}");
+    assert!(count(&store, UploadPart) - held < sizes.len());
+}
+
+#[test]
+fn shorter_longer_and_other_streams_are_stored_as_they_are() {
+    let mut other = stream();
+    other.iter_mut().skip(2 * PART + 17).for_each(|byte| *byte ^= 1);
+    for (bytes, least) in [(&stream()[..PART + 3], 1), (&stream()[..], 4), (&other[..], 2)] {
+        let store = Store::start();
+        killed(&store, "o", "--parallel-upload-count 1", &stream()[..5 * PART + 1], 4);
+        let held = count(&store, UploadPart);
+        let done = resumed(&store, "o", "", bytes);
+        let parts = done.receipt()["parts"].as_u64().unwrap() as usize;
+        assert!(count(&store, UploadPart) - held <= parts - least, "{}", done.stdout);
+    }
+}
+
+#[test]
+fn without_an_open_upload_one_is_begun() {
+    let store = Store::start();
+    let done = resumed(&store, "o", "", &stream());
+    assert_eq!(done.receipt()["parts"], PARTS + 1);
+    resumed(&store, "small", "", b"abc");
+}
+
+#[test]
+fn several_open_uploads_are_not_guessed_among() {
+    let store = Store::start();
+    for _ in 0..2 {
+        killed(&store, "o", "", &stream()[..3 * PART], 1);
+    }
+    let ids = open(&store);
+    let put = |options: &str| store.put("o").args(options).stdin(stream());
+    put("--resume").run().fails(2).stderr_has(&[&ids[0], &ids[1], "--upload-id"]);
+    put("--resume --upload-id nothing").run().fails(2).stderr_has(&["nothing"]);
+    let second = format!("--upload-id {}", ids[1]);
+    resumed(&store, "o", &second, &stream());
+    assert_eq!(open(&store), ids[..1]);
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    let store = Store::start();
+    store.put("o").args("--upload-id x").run().fails(2).stderr_has(&["--resume"]);
+    let kms = store.put("o").args("--resume --opc-sse-kms-key-id ocid1.key.oc1..a");
+    kms.run().fails(2).stderr_has(&["--upload-id"]);
+    let folder = store.folder().join("local");
+    let local = common::run::ocipipe(["put", "--resume", "--local"]).arg(folder).arg("oci://b/o");
+    local.run().fails(2).stderr_has(&["--resume"]);
+}
+
+#[test]
+fn after_a_signal_and_a_refusal_the_upload_stays_open_and_its_command_goes_on() {
+    let store = Store::start();
+    let mut run = store.put("o").args("--resume --content-type a/b").stdin_pipe().start();
+    run.write(&stream()[..3 * PART]);
+    store.wait_for_requests(UploadPart, 2);
+    run.signal(Signal::TERM);
+    let done = run.wait_with_open_stdin().fails(143);
+    let id = only(&store);
+    let command = done.stderr.split("go on with the same stream: ocipipe ").nth(1).unwrap();
+    let command = command.lines().next().unwrap();
+    assert!(command.contains(&id) && command.contains("--content-type a/b"), "{command}");
+    store.ocipipe(command).stdin(stream()).run().exits(0);
+    assert_same(&store.object("o").unwrap(), &stream());
+
+    let refused = Fault::Refuse(FaultResponse::status(400));
+    let store = Store::failing([FaultRule::on(CommitMultipartUpload, refused)]);
+    store.put("o").arg("--resume").stdin(stream()).run().fails(4).stderr_has(&["--resume"]);
+    assert_eq!(open(&store).len(), 1);
+}
+
+#[test]
+fn a_failed_command_aborts_the_upload_that_its_run_began_and_no_other() {
+    let store = Store::start();
+    let script = format!("head -c {} /dev/zero; exit 3", 3 * PART);
+    let failing = |name: &str| {
+        let put = store.put(name).args("--resume --").args("sh -c").arg(script.clone());
+        put.run().fails(5)
+    };
+    failing("began");
+    store.assert_not_stored("began");
+    killed(&store, "o", "", &stream()[..3 * PART], 1);
+    failing("o").stderr_has(&["go on with the same stream", &only(&store)]);
+}
+
+#[test]
+fn what_the_upload_was_begun_with_is_compared() {
+    let store = Store::start();
+    killed(&store, "o", "--metadata {\"host\":\"db1\"}", &stream()[..3 * PART], 1);
+    let put = |options: &str| store.put("o").arg("--resume").args(options).stdin(stream()).run();
+    put("--storage-tier Archive").fails(2).stderr_has(&["Standard", "Archive"]);
+    put("").fails(7).stderr_has(&["metadata \"host\"", "etag"]);
+    assert!(store.object("o").is_some());
+
+    killed(&store, "c", "--checksum crc32c", &stream()[..3 * PART], 1);
+    let done = resumed(&store, "c", "", &stream()).stderr_has(&["verified by the MD5"]);
+    assert_eq!(done.receipt()["verified-by"], "opc-multipart-md5");
+    killed(&store, "d", "--checksum crc32c", &stream()[..3 * PART], 1);
+    let done = resumed(&store, "d", "--checksum crc32c", &stream());
+    assert_eq!(done.receipt()["verified-by"], "opc-content-crc32c");
+}
+
+#[test]
+fn an_existing_object_is_left_alone() {
+    let store = Store::start();
+    killed(&store, "o", "", &stream()[..3 * PART], 1);
+    store.put("o").stdin("other").run().exits(0);
+    store.put("o").arg("--resume").stdin(stream()).run().fails(6);
+    assert_eq!(store.object("o").unwrap(), b"other");
+    assert_eq!(open(&store).len(), 1);
+}
+
+#[test]
+fn of_two_runs_at_once_one_stores_its_stream_and_the_other_ends_with_6() {
+    let store = Store::start();
+    let mut other = stream();
+    other.iter_mut().for_each(|byte| *byte ^= 1);
+    killed(&store, "o", "", &stream()[..3 * PART], 1);
+    let mut first = store.put("o").arg("--resume").stdin_pipe().start();
+    first.write(&stream()[..4 * PART]);
+    first.wait_for_stderr("resuming");
+    let second = store.put("o").arg("--resume").stdin(other.clone()).run();
+    let mut stdin = first.stdin.take().unwrap();
+    let _ = std::io::Write::write_all(&mut stdin, &stream()[4 * PART..]);
+    drop(stdin);
+    let first = first.wait_with_open_stdin();
+    let codes = [first.status.code().unwrap(), second.status.code().unwrap()];
+    assert!(codes.contains(&6), "{codes:?}\n{}\n{}", first.stderr, second.stderr);
+    match store.object("o") {
+        Some(object) if codes[0] == 0 => assert_same(&object, &stream()),
+        Some(object) => assert_same(&object, &other),
+        None => assert_eq!(codes, [6, 6]),
+    }
+}
+
+#[test]
+fn an_upload_that_a_killed_run_has_left_is_named_by_the_list_and_the_next_put() {
+    let store = Store::start();
+    killed(&store, "o", "", &stream()[..3 * PART], 1);
+    let id = only(&store);
+    let list = store.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
+    let command = list.stderr.split("ocipipe put ").nth(1).unwrap().lines().next().unwrap();
+    assert!(command.contains("--resume") && command.contains(&id), "{command}");
+    // The stream ends only after the note, since nothing waits for the listing.
+    let mut run = store.put("o").stdin_pipe().start();
+    run.write(&stream()[..2 * PART]);
+    run.wait_for_stderr("another upload of this name is open");
+    let done = run.wait().exits(0);
+    let done = done.stderr_has(&[&id, "go on with the same stream: ocipipe put --resume"]);
+    done.stderr_lacks("warning");
+}
