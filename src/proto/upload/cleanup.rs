@@ -72,7 +72,12 @@ impl Cleanup {
         }
         let why = failure.message_with_permissions(Operation::Abort);
         for id in [self.aborting.clone(), self.probe_upload_id.take()].into_iter().flatten() {
-            let abort = core.config.messages.abort_or_resume(&id);
+            let messages = &core.config.messages;
+            let (resume, abort) = (messages.resume_command(&id), messages.abort_command(&id));
+            // A probe's upload has nothing to go on with.
+            if let Some(resume) = resume.filter(|_| core.upload_id() == Some(&id)) {
+                self.append(core, format!("go on with the same stream: {resume}"));
+            }
             self.append(
                 core,
                 format!("the multipart upload {id} is still open ({why}); abort it with: {abort}"),

@@ -129,15 +129,6 @@ impl MessageContext {
         self.abort_command.replace("{}", upload_id)
     }
 
-    /// What to do about an open upload: abort it or go on with it.
-    pub fn abort_or_resume(&self, upload_id: &str) -> String {
-        let abort = self.abort_command(upload_id);
-        match self.resume_command(upload_id) {
-            Some(resume) => format!("{abort}\n  or go on with the same stream: {resume}"),
-            None => abort,
-        }
-    }
-
     /// The command that continues an upload with the same stream.
     pub fn resume_command(&self, upload_id: &str) -> Option<String> {
         Some(self.resume_command.as_ref()?.replacen("{}", upload_id, 1))

@@ -111,10 +111,16 @@ pub(super) fn finish_stored(
 pub(super) fn end_unknown(core: &mut Core, why: &str, probe_upload_id: Option<String>) -> State {
     let messages = &core.config.messages;
     let upload = match core.upload_id() {
-        Some(id) => format!(
-            "; if it is not what was sent, the upload may still be open: {}",
-            messages.abort_or_resume(id)
-        ),
+        Some(id) => {
+            let resume = messages
+                .resume_command(id)
+                .map(|resume| format!(" (go on with the same stream: {resume}\n  or abort it)"));
+            format!(
+                "; if it is not what was sent, the upload may still be open{}: {}",
+                resume.unwrap_or_default(),
+                messages.abort_command(id)
+            )
+        }
         None => String::new(),
     };
     let error = Error::new(

@@ -54,10 +54,15 @@ impl OpenUploads {
                 continue;
             }
             let created = open.time_created.as_deref().unwrap_or("an unknown time");
+            let messages = upload.messages();
+            let resume = messages.resume_command(id);
+            let resume =
+                resume.map(|resume| format!("go on with the same stream: {resume}\n  or "));
             reporter.info(&format!(
                 "another upload of this name is open: {id}, begun {created}; if no run is at work on it, \
-                 abort it with: {}",
-                upload.messages().abort_or_resume(id)
+                 {}abort it with: {}",
+                resume.unwrap_or_default(),
+                messages.abort_command(id)
             ));
         }
     }
