@@ -243,3 +243,27 @@ fn an_upload_that_a_killed_run_has_left_is_named_by_the_list_and_the_next_put() 
     let done = done.stderr_has(&[&id, "go on with the same stream: ocipipe put --resume"]);
     done.stderr_lacks("warning");
 }
+
+#[test]
+fn runs_that_are_killed_at_random_moments_end_in_the_whole_stream() {
+    let mut rng = fastrand::Rng::with_seed(0x5eed);
+    let store = Store::start();
+    for round in 0..4 {
+        let name = format!("o{round}");
+        for _ in 0..6 {
+            let put = store.put(&name).args("--resume --bwlimit 200MiB").stdin(stream()).start();
+            std::thread::sleep(std::time::Duration::from_millis(rng.u64(30..500)));
+            put.signal(Signal::KILL);
+            put.wait();
+            if store.object(&name).is_some() {
+                break;
+            }
+            assert!(open(&store).len() <= 1, "a run has begun a second upload");
+        }
+        if store.object(&name).is_none() {
+            resumed(&store, &name, "", &stream());
+        }
+        assert_same(&store.object(&name).unwrap(), &stream());
+        store.assert_no_open_upload();
+    }
+}
