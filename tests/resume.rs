@@ -253,7 +253,8 @@ fn runs_that_are_killed_at_random_moments_end_in_the_whole_stream() {
         for _ in 0..6 {
             let put = store.put(&name).args("--resume --bwlimit 200MiB").stdin(stream()).start();
             std::thread::sleep(std::time::Duration::from_millis(rng.u64(30..500)));
-            put.signal(Signal::KILL);
+            // The run may have ended before.
+            put.signaller()(Signal::KILL);
             put.wait();
             if store.object(&name).is_some() {
                 break;
