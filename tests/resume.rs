@@ -271,3 +271,15 @@ fn runs_that_are_killed_at_random_moments_end_in_the_whole_stream() {
         store.assert_no_open_upload();
     }
 }
+
+/// Every part is held, so that no request shows the missing key before the commit.
+#[test]
+fn an_object_whose_encryption_hides_it_from_head_is_no_success() {
+    let store = Store::start();
+    let key = store.file("key", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let options = format!("--encryption-key-file {}", key.display());
+    killed(&store, "o", &options, &stream()[..3 * PART + 1], 3);
+    let run = store.put("o").args("--resume --upload-id").arg(only(&store));
+    let done = run.stdin(&stream()[..3 * PART]).run().fails(8);
+    done.stderr_has(&["was committed", "could not be verified", "HEAD"]);
+}

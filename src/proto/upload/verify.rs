@@ -191,8 +191,14 @@ impl Verifying {
     }
 
     /// The object must not be read. The evidence is that of the response to the commit, or at least
-    /// that every part was acknowledged with its checksum and the commit named exactly those.
+    /// that every part was acknowledged with its checksum and the commit named exactly those. An upload
+    /// that another run began may have other metadata or another key, which only HEAD shows.
     fn accept_response(self, core: &mut Core) -> State {
+        if core.continues() {
+            let why = "another run began its upload, and HEAD, which shows the metadata and the \
+                       encryption that were asked for then, is refused";
+            return self.end_unverified(core, why);
+        }
         let acknowledged = match core.upload_id() {
             Some(_) => Evidence::PartEtags,
             None => Evidence::AcknowledgedSize,
