@@ -21,7 +21,7 @@ use super::store::ObjectStore;
 use super::store::durable::DurableStore;
 use super::store::uploads::UploadRegistry;
 use super::tls;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex};
@@ -70,23 +70,9 @@ pub fn open(options: ServerOptions) -> io::Result<Opened> {
     names.dedup();
     let (tls, ca) = tls::ephemeral(&names)?;
     state_dir.write_ca(&ca)?;
-    let log_file = if options.log_file {
-        let path = state_dir.path().join("requests.jsonl");
-        Some(OpenOptions::new().create(true).append(true).mode(0o600).open(path)?)
-    } else {
-        None
-    };
-    let token_policy = TokenPolicy {
-        token: options.token_ttl,
-        principal: options.principal_token_ttl,
-        delegation: options.instance.delegation_life(),
-        delegation_grace: options.instance.delegation_grace(),
-        session: options.session,
-        refresh: options.refresh,
-        grace: options.grace,
-        padding: options.token_padding,
-    };
-    let authenticator = Authenticator::open(state_dir.clone(), token_policy, clock.now())?;
+    let log_file = options.log_file.then(|| open_log(&state_dir)).transpose()?;
+    let authenticator =
+        Authenticator::open(state_dir.clone(), token_policy(&options), clock.now())?;
     let mut oke_tls = None;
     let mut principals = None;
     if options.principals {
@@ -113,4 +99,23 @@ pub fn open(options: ServerOptions) -> io::Result<Opened> {
         recheck_token_after_body: options.recheck_token_after_body,
     };
     Ok(Opened { state, state_dir, tls, oke_tls, run_dir })
+}
+
+/// Opens the log of requests in the state folder.
+fn open_log(state_dir: &StateDir) -> io::Result<File> {
+    let path = state_dir.path().join("requests.jsonl");
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+fn token_policy(options: &ServerOptions) -> TokenPolicy {
+    TokenPolicy {
+        token: options.token_ttl,
+        principal: options.principal_token_ttl,
+        delegation: options.instance.delegation_life(),
+        delegation_grace: options.instance.delegation_grace(),
+        session: options.session,
+        refresh: options.refresh,
+        grace: options.grace,
+        padding: options.token_padding,
+    }
 }

@@ -69,23 +69,7 @@ impl ProfileSettings {
         options: &ServiceOptions,
         environment: &Environment,
     ) -> Result<ProfileSettings, Error> {
-        let mut settings = ProfileSettings {
-            profile: options.profile.as_ref().map_or(DEFAULT, |profile| &profile.text).to_owned(),
-            file: None,
-            without_file: None,
-            names: Vec::new(),
-            texts: OVERRIDES
-                .iter()
-                .filter_map(|(key, variable)| Some((*key, environment.var(variable)?)))
-                .map(|(key, value)| (key, Zeroizing::new(value.to_owned())))
-                .collect(),
-            paths: OVERRIDING_PATHS
-                .iter()
-                .filter_map(|(key, variable)| Some((*key, environment.path(variable)?)))
-                .collect(),
-            profile_section: Section::new(),
-            all: Section::new(),
-        };
+        let mut settings = ProfileSettings::of_environment(options, environment);
         let needs_file = !options.auth.is_some_and(AuthMode::needs_no_config_file);
         let named = options.profile.as_ref().filter(|_| !options.profile_in_rc);
         // As in the OCI CLI, a complete environment makes the file unnecessary.
@@ -131,6 +115,27 @@ impl ProfileSettings {
         settings.names = config.names().into_iter().map(str::to_owned).collect();
         settings.file = Some(file);
         Ok(settings)
+    }
+
+    /// The overrides from the environment, without a file.
+    fn of_environment(options: &ServiceOptions, environment: &Environment) -> ProfileSettings {
+        ProfileSettings {
+            profile: options.profile.as_ref().map_or(DEFAULT, |profile| &profile.text).to_owned(),
+            file: None,
+            without_file: None,
+            names: Vec::new(),
+            texts: OVERRIDES
+                .iter()
+                .filter_map(|(key, variable)| Some((*key, environment.var(variable)?)))
+                .map(|(key, value)| (key, Zeroizing::new(value.to_owned())))
+                .collect(),
+            paths: OVERRIDING_PATHS
+                .iter()
+                .filter_map(|(key, variable)| Some((*key, environment.path(variable)?)))
+                .collect(),
+            profile_section: Section::new(),
+            all: Section::new(),
+        }
     }
 
     /// Whether the environment has a complete API key.

@@ -187,6 +187,10 @@ pub(super) async fn refresh_once(
     if token.secret() == old.secret() {
         return Ok(());
     }
+    let refreshed = keys.with_token(token.clone());
+    if let Some(error) = other_tenancy(&keys, &refreshed) {
+        return Err(RefreshError::Failed(error.message));
+    }
     let expires_later = token.expires > old.expires;
     let write_back =
         expires_later.then(|| token_file::write_back(identity, token_file, &keys, &token));
@@ -200,17 +204,11 @@ pub(super) async fn refresh_once(
         }
     }
     // A token requested because the old one was rejected is adopted even if it expires no later.
-    if expires_later || reason == RefreshReason::Rejected {
-        let refreshed = keys.with_token(token);
-        if let Some(error) = other_tenancy(&keys, &refreshed) {
-            return Err(RefreshError::Failed(error.message));
-        }
-        if state.keys.same_key(&refreshed)
-            && shared.adopt(&mut state, refreshed, CredentialOrigin::Refresh)
-        {
-            let snapshot = FileSnapshot::of(identity);
-            state.last_read = LastRead { snapshot, stable: false };
-        }
+    if (expires_later || reason == RefreshReason::Rejected)
+        && state.keys.same_key(&refreshed)
+        && shared.adopt(&mut state, refreshed, CredentialOrigin::Refresh)
+    {
+        state.last_read = LastRead { snapshot: FileSnapshot::of(identity), stable: false };
     }
     shared.notify_events(&mut state);
     Ok(())

@@ -7,15 +7,16 @@
 //! last slice of its bytes is dropped. Memory that the system refuses makes the pool smaller while
 //! it is refused; it is an error only where no buffer is out that could return.
 
+mod buffer;
 mod mapping;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use memmap2::MmapOptions;
 
+pub use buffer::Buffer;
 use mapping::Mapping;
 
 const PAGE: usize = 4096;
@@ -299,52 +300,6 @@ impl Pool {
         drop(state);
         drop(free);
         self.shared.returned.notify_all();
-    }
-}
-
-/// One buffer, which the drop returns to the pool.
-pub struct Buffer {
-    /// `Some` until the drop.
-    mapping: Option<Mapping>,
-    shared: Arc<PoolShared>,
-}
-
-impl Buffer {
-    /// All bytes of the buffer.
-    pub fn space(&mut self) -> &mut [u8] {
-        self.mapping.as_mut().map(Mapping::bytes_mut).unwrap_or_default()
-    }
-
-    /// The first `length` bytes, without a copy. The buffer returns to the pool when the last slice
-    /// of them is dropped.
-    pub fn freeze(self, length: usize) -> Bytes {
-        let length = length.min(self.as_ref().len());
-        Bytes::from_owner(self).slice(..length)
-    }
-}
-
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        self.mapping.as_ref().map(Mapping::bytes).unwrap_or_default()
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let mut state = self.shared.state();
-        state.outstanding -= 1;
-        let keep = !state.closed && state.outstanding + state.free.len() < state.limit;
-        let surplus = match self.mapping.take() {
-            Some(mapping) if keep => {
-                state.free.push(mapping);
-                None
-            }
-            other => other,
-        };
-        drop(state);
-        // munmap(2) of a large mapping takes time, so the lock is released before.
-        drop(surplus);
-        self.shared.returned.notify_one();
     }
 }
 

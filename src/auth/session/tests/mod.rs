@@ -32,9 +32,15 @@ fn token(key: &[u8], expires: u64) -> String {
 
 /// The same as `token`; tokens with the same expiry differ by `signature`.
 fn token_with(key: &[u8], expires: u64, signature: u8) -> String {
+    token_of(key, expires, signature, None)
+}
+
+/// The same as `token_with`, of a tenancy.
+fn token_of(key: &[u8], expires: u64, signature: u8, tenancy: Option<&str>) -> String {
     let n = URL_SAFE_NO_PAD.encode(Key::from_pem(key, None).unwrap().modulus());
     let jwk = json!({"kty": "RSA", "n": n, "e": "AQAB"}).to_string();
-    let claims = json!({"exp": expires, "iat": expires.saturating_sub(3600), "jwk": jwk});
+    let claims = json!({"exp": expires, "iat": expires.saturating_sub(3600), "jwk": jwk,
+        "tenant": tenancy});
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signature = URL_SAFE_NO_PAD.encode([signature; 256]);
     format!("{}.{}.{signature}", part(json!({"alg": "RS256"})), part(claims))

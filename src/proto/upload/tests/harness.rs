@@ -78,11 +78,6 @@ pub fn test_config(seed: u64, parallel: usize) -> UploadConfig {
     }
 }
 
-/// The content of the object that another client stores.
-pub fn other_object() -> Bytes {
-    Bytes::from_static(b"a second object")
-}
-
 impl Harness {
     /// A stream of `parts` parts of 1 to 5 bytes.
     pub fn new(seed: u64, parts: usize, fault_rate: FaultRate) -> Harness {
@@ -284,7 +279,9 @@ impl Harness {
     pub fn process(&mut self, scheduled: Scheduled) {
         if self.other_object_at.is_some_and(|at| at <= self.now) {
             self.other_object_at = None;
-            self.model.object.get_or_insert_with(|| ("other".to_owned(), other_object()));
+            self.model
+                .object
+                .get_or_insert_with(|| ("other".to_owned(), super::model::other_object()));
         }
         let event = match scheduled {
             Scheduled::Event(event) => event,

@@ -49,6 +49,11 @@ impl SentRequest {
     }
 }
 
+/// The content of the object that another client stores.
+pub fn other_object() -> Bytes {
+    Bytes::from_static(b"a second object")
+}
+
 impl Model {
     fn next_etag(&mut self) -> String {
         self.assigned += 1;

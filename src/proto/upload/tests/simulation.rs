@@ -8,7 +8,7 @@
 //! `cargo test` makes 1,500 runs. `OCIPIPE_SIMULATION=10000` makes 10,000 runs, and
 //! `OCIPIPE_SEED=17` makes one run and prints it.
 
-use super::harness::other_object;
+use super::model::other_object;
 use super::scripted::stop;
 use super::*;
 use crate::api::Precondition;

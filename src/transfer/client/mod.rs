@@ -4,31 +4,27 @@
 //! Invariant: a request is signed after its connection is open and right before its first byte is
 //! sent, with credentials that were checked at that moment.
 
+mod open;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
 use super::connection_rate::ConnectionRate;
 use super::headers;
-use super::session_transport::SessionTransport;
-use crate::auth::environment::Environment;
-use crate::auth::options::ServiceOptions;
-use crate::auth::profile::Identity;
-use crate::auth::session::{
-    Credentials, DelegationToken, RefreshConfig, Session, SignedAt, token_name,
-};
+use crate::auth::session::{Credentials, DelegationToken, Session, SignedAt};
 use crate::net::{self, BodySink, Connection, RequestBody, Throttle, Transport, TransportFailure};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
 use proto::endpoint::ObjectStorage;
-use proto::error::Error;
 use proto::retry::Failure;
 use proto::sign;
 use proto::token_lifecycle::SigningRequest;
-use proto::token_lifecycle::events::Level;
 use proto::transport_error::TransportError;
+
+pub use self::open::Timeouts;
 
 /// Object Storage at one endpoint, with one identity.
 pub struct Client {
@@ -49,15 +45,6 @@ pub struct Success {
     pub crc32: u32,
 }
 
-/// The time limits of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Timeouts {
-    /// How long a transfer may go without progress.
-    pub retry_for: Duration,
-    /// How long a connection may go without moving a byte.
-    pub stall_timeout: Duration,
-}
-
 /// A request that is signed for one attempt, and its connection.
 struct PreparedRequest<'a> {
     connection: Connection<'a>,
@@ -74,51 +61,6 @@ struct Signature {
 }
 
 impl Client {
-    /// Reads the identity, obtains its first credentials and starts the refresh of its token; sends no
-    /// request of the transfer. Fails where the identity, its key or the network options are not
-    /// valid, and where no token is issued.
-    pub async fn open_session(
-        options: &ServiceOptions,
-        environment: &Environment,
-        timeouts: Timeouts,
-        reporter: &Arc<Reporter>,
-    ) -> Result<Client, Error> {
-        let identity = Identity::resolve(options, environment)?;
-        for warning in &identity.warnings {
-            reporter.warn(warning);
-        }
-        for note in &identity.notes {
-            reporter.info(note);
-        }
-        let Timeouts { retry_for, stall_timeout } = timeouts;
-        let transport = Arc::new(Transport::new(&options.network, stall_timeout)?);
-        for warning in transport.warnings() {
-            reporter.warn(warning);
-        }
-        let session_reporter = reporter.clone();
-        let token = token_name(identity.credentials.mode());
-        let config = RefreshConfig {
-            transport: Arc::new(SessionTransport::new(transport.clone())?),
-            retry_for,
-            notify: Box::new(move |event| match event.level() {
-                Level::Debug => session_reporter.debug(|| event.text(token).to_string()),
-                Level::Info => session_reporter.info(&event.text(token).to_string()),
-                Level::Warning => session_reporter.warn(&event.text(token).to_string()),
-            }),
-        };
-        let session = Arc::new(Session::start(identity, config).await?);
-        let endpoint = session.object_storage().clone();
-        Ok(Client {
-            transport,
-            session,
-            endpoint,
-            throttle: None,
-            connection_rate: ConnectionRate::default(),
-            reporter: reporter.clone(),
-            client_request_id: options.client_request_id.clone(),
-        })
-    }
-
     /// One attempt of a request without a stream body. Fails as `attempt` does.
     pub async fn send(&self, request: Request) -> Result<Response, Failure> {
         let success = self.attempt(request, Vec::new(), &AtomicBool::new(false)).await?;

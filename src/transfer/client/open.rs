@@ -1,0 +1,75 @@
+//! The start of a client: its identity, its transport and its first credentials.
+//!
+//! Owns the order of these steps. Must not know what the client is for. Invariant: no request of the
+//! transfer is sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Client;
+use crate::auth::environment::Environment;
+use crate::auth::options::ServiceOptions;
+use crate::auth::profile::Identity;
+use crate::auth::session::{RefreshConfig, Session, token_name};
+use crate::net::Transport;
+use crate::term::progress::Reporter;
+use crate::transfer::connection_rate::ConnectionRate;
+use crate::transfer::session_transport::SessionTransport;
+use proto::error::Error;
+use proto::token_lifecycle::events::Level;
+
+/// The time limits of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// How long a transfer may go without progress.
+    pub retry_for: Duration,
+    /// How long a connection may go without moving a byte.
+    pub stall_timeout: Duration,
+}
+
+impl Client {
+    /// Reads the identity, obtains its first credentials and starts the refresh of its token; sends no
+    /// request of the transfer. Fails where the identity, its key or the network options are not
+    /// valid, and where no token is issued.
+    pub async fn open_session(
+        options: &ServiceOptions,
+        environment: &Environment,
+        timeouts: Timeouts,
+        reporter: &Arc<Reporter>,
+    ) -> Result<Client, Error> {
+        let identity = Identity::resolve(options, environment)?;
+        for warning in &identity.warnings {
+            reporter.warn(warning);
+        }
+        for note in &identity.notes {
+            reporter.info(note);
+        }
+        let Timeouts { retry_for, stall_timeout } = timeouts;
+        let transport = Arc::new(Transport::new(&options.network, stall_timeout)?);
+        for warning in transport.warnings() {
+            reporter.warn(warning);
+        }
+        let session_reporter = reporter.clone();
+        let token = token_name(identity.credentials.mode());
+        let config = RefreshConfig {
+            transport: Arc::new(SessionTransport::new(transport.clone())?),
+            retry_for,
+            notify: Box::new(move |event| match event.level() {
+                Level::Debug => session_reporter.debug(|| event.text(token).to_string()),
+                Level::Info => session_reporter.info(&event.text(token).to_string()),
+                Level::Warning => session_reporter.warn(&event.text(token).to_string()),
+            }),
+        };
+        let session = Arc::new(Session::start(identity, config).await?);
+        let endpoint = session.object_storage().clone();
+        Ok(Client {
+            transport,
+            session,
+            endpoint,
+            throttle: None,
+            connection_rate: ConnectionRate::default(),
+            reporter: reporter.clone(),
+            client_request_id: options.client_request_id.clone(),
+        })
+    }
+}
