@@ -119,7 +119,7 @@ pub struct MessageContext {
     pub abort_command: String,
     /// The command that shows the object's metadata.
     pub head_command: String,
-    /// The command that continues an upload; the first `{}` stands for its id. `None` where nothing can.
+    /// The command that continues an upload; the first `{}` is replaced by its id. `None` where nothing can.
     pub resume_command: Option<String>,
 }
 

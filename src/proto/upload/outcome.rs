@@ -74,10 +74,8 @@ pub(super) fn finish_stored(
     evidence: Evidence,
     probe_upload_id: Option<String>,
 ) -> State {
-    // Only HEAD shows the size, and the properties with it.
-    if meta.size.is_some()
-        && let Some(difference) = core.property_difference(&meta)
-    {
+    // A continued upload ends here only with what HEAD has shown.
+    if let Some(difference) = core.property_difference(&meta) {
         let what = format!("the upload was begun with other options: {difference}");
         return end_different(core, &meta, &what, probe_upload_id);
     }

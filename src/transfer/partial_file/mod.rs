@@ -130,7 +130,7 @@ impl PartialFile {
         mut each: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         let end = self.kept + bytes.len() as u64;
-        // The old trailer is overwritten by the bytes, so that a new one stands behind them first.
+        // The old trailer is overwritten by the bytes, so that a new one is written behind them first.
         self.file.write_all_at(&self.trailer().to_bytes(), end)?;
         let (mut crc, mut offset) = (self.crc.clone(), self.kept);
         for piece in bytes.chunks(piece) {
@@ -275,7 +275,7 @@ fn check_owner(file: &Metadata) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// What stands at the end of a partial file.
+/// The content of the end of a partial file.
 struct Trailer {
     binding: Binding,
     kept: u64,
