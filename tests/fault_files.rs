@@ -221,6 +221,7 @@ fn the_page_names_every_field_and_no_other() {
         fields::<emulator::fault::FaultResponse>()
     );
     assert_eq!(column("| Field of a bucket |"), fields::<BucketProtection>());
+    assert_eq!(column("| Field of `pars` |"), fields::<emulator::ParOptions>());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::body::RequestBody;
 use super::connection::ConnectionControl;
-use super::context::ServerState;
+use super::context::{ServerState, blocking};
 use super::fault::{Fault, FaultResponse};
 use super::operation::Operation;
 use super::principals::identity_domain::OauthError;
@@ -13,6 +13,7 @@ use super::response::{ErrorResponse, Payload, Response, respond};
 use super::route::Target;
 use super::signature::Authorization;
 use super::state_dir::NAMESPACE;
+use super::store::foreign::store_object;
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{HeaderMap, HeaderValue};
@@ -62,6 +63,19 @@ pub async fn before(
         }
         Some(Fault::DistrustToken) => {
             token().inspect(|token| state.authenticator.reject_at_storage(token));
+        }
+        Some(Fault::DeletePars) => {
+            let deleted = state.pars.delete(|par| par.bucket == target.bucket);
+            deleted.map_err(|error| disk_error(error.into(), method))?;
+        }
+        Some(Fault::StoreOther(text)) => {
+            let (store, scratch) = (state.store.clone(), state.uploads.scratch());
+            let (target, text, now) = (target.clone(), text.clone(), state.now());
+            let stored = blocking(move || {
+                let (bucket, name) = (&target.bucket, &target.object);
+                store_object(&*store, scratch, bucket, name, text.as_bytes(), now).map(drop)
+            });
+            stored.await.map_err(|error| disk_error(error, method))?;
         }
         Some(Fault::ResetBeforeBody) => {
             control.reset();
@@ -130,6 +144,11 @@ pub async fn after(
         _ => {}
     }
     Ok(response)
+}
+
+/// The response to a fault that the disk kept from happening.
+fn disk_error(error: ErrorResponse, method: &Method) -> Interruption {
+    Interruption::Response(error.to_response(method))
 }
 
 /// Reads the body to its end; fails where the connection breaks first.

@@ -103,7 +103,8 @@ pub async fn head(state: &ServerState, request: RequestContext) -> Result<Respon
     Ok(respond(200).header("etag", &bucket.etag).empty())
 }
 
-/// DeleteBucket; fails with 404, and with 409 if the bucket holds objects or open uploads.
+/// DeleteBucket; fails with 404, and with 409 if the bucket holds objects, open uploads or
+/// pre-authenticated requests.
 pub async fn delete(
     state: &ServerState,
     request: RequestContext,
@@ -111,6 +112,10 @@ pub async fn delete(
     let (store, name) = (state.store.clone(), request.target.bucket);
     if !state.uploads.list(Some(&name)).is_empty() {
         let message = format!("The bucket named '{name}' has open multipart uploads.");
+        return Err(ErrorResponse::new(409, "BucketNotEmpty", message).into());
+    }
+    if !state.pars.list(&name).is_empty() {
+        let message = format!("The bucket named '{name}' has pre-authenticated requests.");
         return Err(ErrorResponse::new(409, "BucketNotEmpty", message).into());
     }
     blocking(move || {

@@ -13,6 +13,8 @@ use super::delay::{DelayGate, DelayedRequests};
 use super::fault::{Fault, FaultInjector};
 use super::instance::MetadataService;
 use super::log::Log;
+use super::par::access::ParRecord;
+use super::par::registry::ParRegistry;
 use super::policy::Policy;
 use super::principals::PrincipalServices;
 use super::response::ErrorResponse;
@@ -50,6 +52,7 @@ pub struct ServerState {
     pub metadata: Arc<MetadataService>,
     /// Present with `ServerOptions::principals`.
     pub principals: Option<Box<PrincipalServices>>,
+    pub pars: Arc<ParRegistry>,
     pub delayed: DelayedRequests,
     pub policy: Mutex<Policy>,
     /// The most items that a list returns in one page.
@@ -99,6 +102,10 @@ pub struct RequestContext {
     pub headers: HeaderMap,
     /// The caller of an operation for which `Operation::is_signed_by_caller` holds.
     pub caller: Option<Caller>,
+    /// What allows the request, if it came through a pre-authenticated request.
+    pub par: Option<ParRecord>,
+    /// Whether the connection uses TLS.
+    pub tls: bool,
     /// The body of a PutObject or UploadPart, which is not read yet.
     pub body: Option<RequestBody>,
     /// The body of any other request, compared with its `x-content-sha256`.
@@ -119,9 +126,12 @@ impl RequestContext {
         self.caller.as_ref().ok_or_else(ErrorResponse::no_credentials)
     }
 
-    /// Checks the token a second time if the server is configured to; fails with 401 if the token
-    /// expired or was revoked while the body arrived.
+    /// Checks the token or the pre-authenticated request a second time if the server is configured to;
+    /// fails if it expired, was revoked or was deleted while the body arrived.
     pub fn reauthenticate(&self, state: &ServerState) -> Result<(), ErrorResponse> {
+        if self.par.is_some() && state.recheck_token_after_body {
+            state.pars.authorize(&self.target, state.now())?;
+        }
         match self.caller.as_ref().and_then(|caller| caller.token.as_ref()) {
             Some(claims) if state.recheck_token_after_body => {
                 let accepted = state.authenticator.is_accepted(claims, state.clock.now());

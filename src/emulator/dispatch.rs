@@ -14,12 +14,13 @@ use super::context::{ConnectionAborted, Port, RequestContext, ServerState, decla
 use super::fault::Fault;
 use super::log::LogEntry;
 use super::operation::Operation;
+use super::par::access::ParRecord;
 use super::response::{ErrorResponse, HandlerError, Response, respond};
 use super::route::{self, Target};
 use super::signature::SignedHead;
 use super::{
-    auth_handlers, buckets, control, instance_handlers, multipart, objects, principal_handlers,
-    state_dir,
+    auth_handlers, buckets, control, instance_handlers, multipart, objects, par_handlers,
+    par_route, principal_handlers, state_dir,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -54,7 +55,8 @@ pub async fn serve(
     }
     let mut entry = state.log.arrival(head.method.as_str(), &path);
     entry.note(|record| record.tls = tls);
-    let exchange = Exchange { state, control, port, head, path, received: entry.received() };
+    let received = entry.received();
+    let exchange = Exchange { state, control, port, tls, head, path, received };
     let response = match exchange.run(incoming, &mut entry).await {
         Ok(response) | Err(Interruption::Response(response)) => exchange.finish(response),
         Err(Interruption::ProxyPage(page)) => page,
@@ -69,6 +71,7 @@ struct Exchange {
     state: Arc<ServerState>,
     control: ConnectionControl,
     port: Port,
+    tls: bool,
     head: Parts,
     /// The raw request target.
     path: String,
@@ -89,12 +92,15 @@ impl Exchange {
                 (target.operation == Operation::GetWorkloadToken) == (self.port == Port::Oke);
             if here { Ok(target) } else { Err(ErrorResponse::not_found(&self.path)) }
         });
-        let target = target.map_err(|error| self.refuse(&error))?;
+        let mut target = target.map_err(|error| self.refuse(&error))?;
+        if target.par.is_some() {
+            target.operation = par_route::operation(target.operation, &self.head.headers);
+        }
         let fault = self.next_fault(&target, entry);
         let fault = fault.as_ref();
         let body = RequestBody::new(incoming, self.received.clone(), control.clone(), fault);
         let body = apply_fault::before(state, control, fault, &self.head, &target, body).await?;
-        let caller = self.check_head(&target).map_err(|error| self.refuse(&error))?;
+        let (caller, par) = self.check_head(&target).map_err(|error| self.refuse(&error))?;
         entry.note(|record| {
             let Some(caller) = &caller else { return };
             record.key = Some(caller.kind);
@@ -116,6 +122,8 @@ impl Exchange {
             path: self.path.clone(),
             headers: self.head.headers.clone(),
             caller,
+            par,
+            tls: self.tls,
             body,
             signed_body,
             fault: fault.cloned(),
@@ -135,17 +143,18 @@ impl Exchange {
 
     /// Counts the request and finds the fault that it meets.
     fn next_fault(&self, target: &Target, entry: &mut LogEntry) -> Option<Fault> {
-        let (operation, part) = (target.operation, target.part());
+        let (operation, part, par) = (target.operation, target.part(), target.par.is_some());
         let authorization = self.head.headers.get("authorization");
         let authorization = authorization.and_then(|value| value.to_str().ok());
         let presented =
             authorization.and_then(|text| self.state.authenticator.presented_generation(text));
         self.state.counters.count(operation);
-        let fault = self.state.injector().next_fault(operation, part);
+        let fault = self.state.injector().next_fault(operation, part, par);
         entry.note(|record| {
             record.presented = presented;
             record.operation = operation;
             record.part = part;
+            record.par = par;
             record.upload = target.query.value("uploadId").map(str::to_owned);
             record.fault = fault.clone();
         });
@@ -176,12 +185,20 @@ impl Exchange {
     }
 
     /// Checks signature, namespace, permission and the form of the request, before any of the body
-    /// is read. `None` for an operation whose handler checks what the request proves itself by.
-    fn check_head(&self, target: &Target) -> Result<Option<Caller>, ErrorResponse> {
+    /// is read. Returns the caller, or the pre-authenticated request; neither for an operation whose
+    /// handler checks what the request proves itself by.
+    fn check_head(
+        &self,
+        target: &Target,
+    ) -> Result<(Option<Caller>, Option<ParRecord>), ErrorResponse> {
         let state = &self.state;
         let headers = &self.head.headers;
         let method = self.head.method.as_str();
-        let caller = if target.operation.is_signed_by_caller() {
+        let par = match &target.par {
+            Some(_) => Some(state.pars.authorize(target, state.now())?),
+            None => None,
+        };
+        let caller = if par.is_none() && target.operation.is_signed_by_caller() {
             let signed = SignedHead { method, target: &self.path, headers };
             let storage = target.operation.is_of_storage();
             let audience = if storage { TargetService::Storage } else { TargetService::Auth };
@@ -210,7 +227,7 @@ impl Exchange {
             let message = "The Content-Length header is required";
             return Err(ErrorResponse::new(411, "MissingContentLength", message));
         }
-        Ok(caller)
+        Ok((caller, par))
     }
 
     /// The response to a refused request. A body that was not read to its end makes the connection
@@ -285,13 +302,31 @@ async fn read_signed_body(body: RequestBody, headers: &HeaderMap) -> Result<Byte
     Ok(bytes)
 }
 
-/// Runs the handler of the operation.
+/// Runs the handler of a request.
 async fn handle(
     state: Arc<ServerState>,
+    mut request: RequestContext,
+) -> Result<Response, HandlerError> {
+    let Some(par) = request.par.clone() else { return handle_signed(&state, request).await };
+    use Operation::*;
+    let operation = request.target.operation;
+    par_handlers::prepare(&state, &mut request, &par)?;
+    let response = match operation {
+        CreateMultipartUpload => par_handlers::create_upload(&state, request, par).await,
+        ListMultipartUploadParts => par_handlers::list_parts(&state, request).await,
+        CommitMultipartUpload => par_handlers::commit(&state, request).await,
+        AbortMultipartUpload => par_handlers::abort(&state, request).await,
+        _ => handle_signed(&state, request).await,
+    };
+    Ok(par_handlers::finish(&state, operation, response?))
+}
+
+/// Runs the handler of an operation.
+async fn handle_signed(
+    state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
     use Operation::*;
-    let state = &*state;
     match request.target.operation {
         GetNamespace => Ok(respond(200).json(&namespace_of(request.caller()?))),
         ListBuckets => buckets::list(state).await,
@@ -311,6 +346,10 @@ async fn handle(
         ListMultipartUploadParts => multipart::list_parts(state, request).await,
         CommitMultipartUpload => multipart::commit(state, request).await,
         AbortMultipartUpload => multipart::abort(state, request).await,
+        CreatePreauthenticatedRequest => par_handlers::create(state, request).await,
+        ListPreauthenticatedRequests => par_handlers::list(state, request).await,
+        GetPreauthenticatedRequest => par_handlers::get(state, request).await,
+        DeletePreauthenticatedRequest => par_handlers::delete(state, request).await,
         RefreshToken => auth_handlers::refresh(state, request).await,
         GenerateToken => auth_handlers::generate(state, request).await,
         GetWorkloadToken => principal_handlers::workload_token(state, request).await,

@@ -41,6 +41,11 @@ mod multipart;
 mod objects;
 mod opening;
 mod operation;
+mod paging;
+mod par;
+mod par_handlers;
+mod par_route;
+mod par_secret;
 mod plain_files;
 mod policy;
 mod principal_handlers;
@@ -55,6 +60,7 @@ mod server;
 mod server_config;
 mod server_instance;
 mod server_options;
+mod server_pars;
 mod server_principals;
 mod signature;
 mod spurious;
@@ -72,12 +78,17 @@ pub use instance::{
 };
 pub use log::Record;
 pub use operation::Operation;
+pub use par::access::{AccessType, ListingAction};
+pub use par::options::{
+    AbortStatus, ParConditions, ParOptions, ParRefusal, PartListing, SlashForm,
+};
 pub use policy::{BucketProtection, Permission, PermissionSet, Retention};
 pub use principals::resource_files::{FilesAfter, ResourceFileForm};
 pub use principals::{FileReplacement, PrincipalOptions};
 pub use server::{Server, start};
 pub use server_config::ServerConfig;
 pub use server_options::{ServerOptions, StorageLayout};
+pub use server_pars::{CreatedPar, NewPar};
 pub use spurious::SpuriousCounts;
 
 /// The parsers of client input, for the fuzz targets.

@@ -1,11 +1,13 @@
 //! The log of requests: one record for each, in memory and optionally as lines of JSON in a file.
 //!
-//! Owns the records and the file. Knows no secret: a token appears by its id. Invariant: every
+//! Owns the records and the file. Knows no secret: a token appears by its
+//! id, and the secret of a pre-authenticated request is masked. Invariant: every
 //! request leaves exactly one record, with status 0 if its connection broke before a response.
 
 use super::auth::{KeyKind, PrincipalKind};
 use super::fault::Fault;
 use super::operation::Operation;
+use super::par_secret;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,7 +25,7 @@ pub struct Record {
     /// Arrival order, from 1; records appear in the order of completion.
     pub sequence: u64,
     pub method: String,
-    /// The raw request target.
+    /// The raw request target, with `-` in place of the secret of a pre-authenticated request.
     pub path: String,
     pub operation: Operation,
     /// The part number in the query.
@@ -34,6 +36,8 @@ pub struct Record {
     pub status: u16,
     /// Bytes of the request body that were received.
     pub body: u64,
+    /// Whether the request came through a pre-authenticated request.
+    pub par: bool,
     /// The kind of key that signed, if the signature was valid.
     pub key: Option<KeyKind>,
     /// The principal that signed, if the signature was valid.
@@ -103,12 +107,13 @@ impl Log {
         let record = Record {
             sequence: self.arrived.fetch_add(1, Ordering::SeqCst) + 1,
             method: method.to_owned(),
-            path: path.to_owned(),
+            path: par_secret::masked(path).into_owned(),
             operation: Operation::Unknown,
             part: None,
             upload: None,
             status: 0,
             body: 0,
+            par: false,
             key: None,
             principal: None,
             delegated: false,

@@ -10,16 +10,15 @@ use super::clock;
 use super::conditions::Conditions;
 use super::context::{RequestContext, ServerState, blocking, declared_length};
 use super::fault::Fault;
+use super::paging::page;
 use super::properties;
 use super::response::{ErrorResponse, HandlerError, Response, parse, respond};
 use super::route::Query;
 use super::state_dir::NAMESPACE;
 use super::store::commit::{CommitFault, CommitRequest};
 use super::store::object::{Properties, uuid};
-use super::store::upload::{MAX_PARTS, StoredPart, UploadRecord};
+use super::store::upload::{MAX_PARTS, OpenUpload, StoredPart, UploadRecord};
 use super::store::uploads::{SharedUpload, lock};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -59,10 +58,23 @@ pub async fn create(
         kms_key: properties::kms_key(&request.headers)?,
     };
     properties::check_metadata(&properties)?;
+    let record = open_upload(state, &mut request, &body.object, properties).await?;
+    let name = utf8_percent_encode(&record.name, NON_ALPHANUMERIC);
+    let location = format!("/n/{NAMESPACE}/b/{}/u/{name}?uploadId={}", record.bucket, record.id);
+    Ok(respond(200).header("location", location).json(&upload_json(&record)))
+}
+
+/// Opens an upload in the bucket of the request; fails with 412 if a precondition does not hold.
+pub async fn open_upload(
+    state: &ServerState,
+    request: &mut RequestContext,
+    name: &str,
+    properties: Properties,
+) -> Result<UploadRecord, ErrorResponse> {
     let record = UploadRecord {
         id: uuid(),
-        bucket: bucket.name,
-        name: body.object,
+        bucket: request.target.bucket.clone(),
+        name: name.to_owned(),
         time: state.now(),
         properties,
         algorithm: Algorithm::requested(&request.headers)?,
@@ -77,13 +89,11 @@ pub async fn create(
         Ok(uploads.create(new)?)
     })
     .await?;
-    let name = utf8_percent_encode(&record.name, NON_ALPHANUMERIC);
-    let location = format!("/n/{NAMESPACE}/b/{}/u/{name}?uploadId={}", record.bucket, record.id);
-    Ok(respond(200).header("location", location).json(&upload_json(&record)))
+    Ok(record)
 }
 
 /// An upload as CreateMultipartUpload and ListMultipartUploads return it.
-fn upload_json(record: &UploadRecord) -> serde_json::Value {
+pub fn upload_json(record: &UploadRecord) -> serde_json::Value {
     serde_json::json!({
         "namespace": NAMESPACE,
         "bucket": record.bucket,
@@ -168,41 +178,6 @@ pub async fn upload_part(
     Ok(response.empty())
 }
 
-/// One page of `items`: those whose key is greater than the key in the query parameter `page`, and
-/// the token of the next page if more follow. Keys are in the order of the items, so paging stays
-/// correct when items disappear between two pages. Fails with 400 on a token that this server did
-/// not make.
-fn page<T>(
-    state: &ServerState,
-    query: &Query,
-    items: Vec<T>,
-    key: impl Fn(&T) -> String,
-) -> Result<(Vec<T>, Option<String>), ErrorResponse> {
-    let limit = query.number("limit")?.unwrap_or(100).clamp(1, 1000);
-    let limit = usize::try_from(limit).unwrap_or(1000).min(state.page_size());
-    let after = query.value("page").map(key_of_token).transpose()?.unwrap_or_default();
-    let mut page: Vec<T> = items.into_iter().filter(|item| key(item) > after).collect();
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|item| token_of_key(&key(item)));
-    Ok((page, next))
-}
-
-/// The opaque page token of a key. As with the service's tokens, a client has to percent-encode it.
-fn token_of_key(key: &str) -> String {
-    // The padding makes the length one more than a multiple of three, so that the token ends in
-    // `==`.
-    let padded = format!("{key}{}", " ".repeat((3 - (key.len() + 2) % 3) % 3));
-    format!("1:{}", URL_SAFE.encode(padded))
-}
-
-fn key_of_token(token: &str) -> Result<String, ErrorResponse> {
-    let key = token.strip_prefix("1:").and_then(|text| URL_SAFE.decode(text).ok());
-    let key = key.and_then(|bytes| String::from_utf8(bytes).ok());
-    let wrong = || ErrorResponse::invalid_parameter(format!("The page '{token}' does not exist"));
-    Ok(key.ok_or_else(wrong)?.trim_end().to_owned())
-}
-
 /// ListMultipartUploadParts; fails with 404 if the upload is not open.
 pub async fn list_parts(
     state: &ServerState,
@@ -260,23 +235,40 @@ struct CommitPart {
 /// empty.
 pub async fn commit(
     state: &ServerState,
-    mut request: RequestContext,
+    request: RequestContext,
 ) -> Result<Response, HandlerError> {
     state.find_bucket(&request.target.bucket).await?;
     let body: CommitBody = parse(&request.signed_body)?;
     if body.parts_to_commit.is_empty() {
         return Err(ErrorResponse::invalid_parts("There are no parts to commit").into());
     }
-    let upload = find_upload(state, &request).await?;
-    let commit = CommitRequest {
+    let named = NamedParts {
         parts: body.parts_to_commit.into_iter().map(|p| (p.part_num, p.etag)).collect(),
         exclude: body.parts_to_exclude.unwrap_or_default(),
-        fault: match request.fault {
-            Some(Fault::SwapParts(a, b)) => CommitFault::Swap(a, b),
-            Some(Fault::DropPart(number)) => CommitFault::Drop(number),
-            Some(Fault::NothingStored) => CommitFault::StoreNothing,
-            _ => CommitFault::None,
-        },
+    };
+    commit_parts(state, request, move |_| Ok(named)).await
+}
+
+/// The parts that a commit makes the object of, and those that it leaves out.
+pub struct NamedParts {
+    /// Numbers and etags.
+    pub parts: Vec<(u32, String)>,
+    pub exclude: Vec<u32>,
+}
+
+/// Commits the parts that `choose` names of the upload, at the moment of the commit. Fails as
+/// `OpenUpload::commit`, and as `choose`.
+pub async fn commit_parts(
+    state: &ServerState,
+    mut request: RequestContext,
+    choose: impl FnOnce(&OpenUpload) -> Result<NamedParts, ErrorResponse> + Send + 'static,
+) -> Result<Response, HandlerError> {
+    let upload = find_upload(state, &request).await?;
+    let commit_fault = match request.fault {
+        Some(Fault::SwapParts(a, b)) => CommitFault::Swap(a, b),
+        Some(Fault::DropPart(number)) => CommitFault::Drop(number),
+        Some(Fault::NothingStored) => CommitFault::StoreNothing,
+        _ => CommitFault::None,
     };
     request.wait_if_delayed().await;
     let fault = request.fault.clone();
@@ -284,6 +276,8 @@ pub async fn commit(
     let (store, uploads, now) = (state.store.clone(), state.uploads.clone(), state.now());
     let object = blocking(move || {
         let mut upload = lock(&upload);
+        let NamedParts { parts, exclude } = choose(&upload)?;
+        let commit = CommitRequest { parts, exclude, fault: commit_fault };
         match fault {
             Some(Fault::LosePart(number)) => upload.drop_part(number),
             Some(Fault::AlterPart(number)) => upload.rewrite_part(number)?,

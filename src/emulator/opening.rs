@@ -11,6 +11,7 @@ use super::delay::DelayedRequests;
 use super::fault::FaultInjector;
 use super::instance::MetadataService;
 use super::log::Log;
+use super::par::registry::ParRegistry;
 use super::plain_files::PlainFileStore;
 use super::policy::Policy;
 use super::principals::PrincipalServices;
@@ -21,6 +22,7 @@ use super::store::ObjectStore;
 use super::store::durable::DurableStore;
 use super::store::uploads::UploadRegistry;
 use super::tls;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -83,16 +85,20 @@ pub fn open(options: ServerOptions) -> io::Result<Opened> {
         state_dir::write_private(&dir.join("oke/ca.crt"), ca.as_bytes())?;
         oke_tls = Some(tls);
     }
+    let uploads = UploadRegistry::open(&path.join("uploads"))?;
+    let open: HashSet<String> = uploads.list(None).into_iter().map(|record| record.id).collect();
+    let pars = ParRegistry::open(state_dir.path(), options.pars, |id| open.contains(id))?;
     let state = ServerState {
         metadata: Arc::new(MetadataService::new(options.instance, clock.now())?),
         authenticator,
         clock,
         store,
-        uploads: Arc::new(UploadRegistry::open(&path.join("uploads"))?),
+        uploads: Arc::new(uploads),
         injector: Mutex::new(FaultInjector::new(options.faults)),
         log: Arc::new(Log::new(log_file)),
         counters: CallCounters::default(),
         principals,
+        pars: Arc::new(pars),
         delayed: DelayedRequests::default(),
         policy: Mutex::new(Policy { rights: options.rights, buckets: options.buckets }),
         page_size: Mutex::new(options.page_size.max(1)),

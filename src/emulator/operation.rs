@@ -26,6 +26,10 @@ pub enum Operation {
     ListMultipartUploadParts,
     CommitMultipartUpload,
     AbortMultipartUpload,
+    CreatePreauthenticatedRequest,
+    ListPreauthenticatedRequests,
+    GetPreauthenticatedRequest,
+    DeletePreauthenticatedRequest,
     RefreshToken,
     GenerateToken,
     /// `GET /opc/v2/instance/region` of the metadata service, and so on.
@@ -86,6 +90,10 @@ impl Operation {
                 | ListMultipartUploadParts
                 | CommitMultipartUpload
                 | AbortMultipartUpload
+                | CreatePreauthenticatedRequest
+                | ListPreauthenticatedRequests
+                | GetPreauthenticatedRequest
+                | DeletePreauthenticatedRequest
         )
     }
 

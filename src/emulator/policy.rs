@@ -27,6 +27,7 @@ pub enum Permission {
     BucketRead,
     BucketCreate,
     BucketDelete,
+    ParManage,
 }
 
 use Permission::*;
@@ -55,6 +56,7 @@ impl PermissionSet {
             BucketRead,
             BucketCreate,
             BucketDelete,
+            ParManage,
         ])
     }
 
@@ -90,6 +92,10 @@ impl PermissionSet {
             HeadBucket | ListBuckets => all(&[BucketInspect]),
             CreateBucket => all(&[BucketCreate]),
             DeleteBucket => all(&[BucketDelete]),
+            CreatePreauthenticatedRequest
+            | ListPreauthenticatedRequests
+            | GetPreauthenticatedRequest
+            | DeletePreauthenticatedRequest => all(&[ParManage]),
             // These are not operations of Object Storage, or need no permission.
             _ => true,
         }
@@ -146,7 +152,12 @@ impl Policy {
     pub fn check_request(&self, target: &Target) -> Result<(), ErrorResponse> {
         use Operation::*;
         let operation = target.operation;
-        if !self.rights.allow(operation) {
+        // The holder of an upload's URL can abort the upload, though no access type allows deleting.
+        let needed = match (operation, &target.par) {
+            (AbortMultipartUpload, Some(_)) => UploadPart,
+            _ => operation,
+        };
+        if !self.rights.allow(needed) {
             return Err(if operation.names_a_bucket() {
                 ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE)
             } else {
@@ -165,6 +176,17 @@ impl Policy {
         if writes && self.protection(&target.bucket).read_only {
             let message = format!("The bucket '{}' is read-only", target.bucket);
             return Err(ErrorResponse::new(403, "BucketIsReadonly", message));
+        }
+        Ok(())
+    }
+
+    /// Checks the rights that the creator of a pre-authenticated request for reading or writing gives
+    /// away; fails with 404 if one is missing.
+    pub fn check_par(&self, bucket: &str, reads: bool, writes: bool) -> Result<(), ErrorResponse> {
+        let missing = |permission| !self.rights.has(permission);
+        let lacks_write = writes && (missing(ObjectCreate) || missing(ObjectOverwrite));
+        if lacks_write || reads && missing(ObjectRead) {
+            return Err(ErrorResponse::bucket_not_found(bucket, NAMESPACE));
         }
         Ok(())
     }

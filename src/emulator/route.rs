@@ -5,6 +5,8 @@
 //! `+` is a plus. Invariant: a request that is not in the table is an error.
 
 use super::operation::Operation;
+use super::par_route::{self, ParUse, Rewritten};
+use super::par_secret;
 use super::response::ErrorResponse;
 use percent_encoding::percent_decode_str;
 
@@ -21,6 +23,11 @@ impl Query {
             pairs.push((decode(name)?, decode(value)?));
         }
         Ok(Query(pairs))
+    }
+
+    /// Sets the first value of a parameter.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(0, (name.to_owned(), value.to_owned()));
     }
 
     /// All parameters in their order.
@@ -53,6 +60,8 @@ pub struct Target {
     pub bucket: String,
     pub object: String,
     pub query: Query,
+    /// Present for a request through a pre-authenticated request.
+    pub par: Option<ParUse>,
 }
 
 impl Target {
@@ -66,13 +75,27 @@ impl Target {
 /// 405 for an unknown method and 400 for a target that is not UTF-8.
 pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let query = Query::parse(query)?;
+    let mut query = Query::parse(query)?;
     if let Some(found) = route_metadata(method, path) {
         let (namespace, bucket, object) = (String::new(), String::new(), String::new());
-        return Ok(Target { operation: found?, namespace, bucket, object, query });
+        return Ok(Target { operation: found?, namespace, bucket, object, query, par: None });
     }
-    // At most seven segments, the first empty: all after `/o/` or `/u/` is the object's name, with
-    // slashes.
+    if !par_route::is_par_path(path) {
+        return route_path(method, path, query);
+    }
+    let unknown = || ErrorResponse::not_found(&par_secret::masked(path));
+    let Rewritten { par, path, query: pairs } = par_route::rewrite(path).ok_or_else(unknown)?;
+    for (name, value) in pairs {
+        query.set(&name, &value);
+    }
+    let target = route_path(method, &path, query)?;
+    Ok(Target { par: Some(par), ..target })
+}
+
+/// Routes the path of a signed request.
+fn route_path(method: &str, path: &str, query: Query) -> Result<Target, ErrorResponse> {
+    // At most seven segments, the first empty: all after `/o/`, `/u/` or `/p/` is the object's name
+    // or the id, with slashes.
     let mut segments = path.splitn(7, '/');
     if segments.next() != Some("") {
         return Err(ErrorResponse::not_found(path));
@@ -91,6 +114,7 @@ pub fn route(method: &str, target: &str) -> Result<Target, ErrorResponse> {
         bucket: decode(bucket)?,
         object: decode(object)?,
         query,
+        par: None,
     };
     let names_an_object = matches!(segments.as_slice(), ["n", _, "b", _, "o" | "u", _]);
     let lacks_bucket = operation.names_a_bucket() && found.bucket.is_empty();
@@ -154,6 +178,14 @@ fn find_operation<'a>(
         ("GET", ["n", ns, "b", b, "u", o]) => (ListMultipartUploadParts, ns, b, o),
         ("POST", ["n", ns, "b", b, "u", o]) => (CommitMultipartUpload, ns, b, o),
         ("DELETE", ["n", ns, "b", b, "u", o]) => (AbortMultipartUpload, ns, b, o),
+        ("POST", ["n", ns, "b", b, "p"] | ["n", ns, "b", b, "p", ""]) => {
+            (CreatePreauthenticatedRequest, ns, b, "")
+        }
+        ("GET", ["n", ns, "b", b, "p"] | ["n", ns, "b", b, "p", ""]) => {
+            (ListPreauthenticatedRequests, ns, b, "")
+        }
+        ("GET", ["n", ns, "b", b, "p", id]) => (GetPreauthenticatedRequest, ns, b, id),
+        ("DELETE", ["n", ns, "b", b, "p", id]) => (DeletePreauthenticatedRequest, ns, b, id),
         _ => return None,
     })
 }
@@ -176,8 +208,8 @@ fn is_known_path(segments: &[&str]) -> bool {
             | ["n", _, "b", ""]
             | ["n", _, "b", _]
             | ["n", _, "b", _, ""]
-            | ["n", _, "b", _, "o" | "u"]
-            | ["n", _, "b", _, "o" | "u", _]
+            | ["n", _, "b", _, "o" | "u" | "p"]
+            | ["n", _, "b", _, "o" | "u" | "p", _]
             | ["v1", "authentication", "refresh"]
             | ["v1", "x509"]
             | ["resourcePrincipalSessionTokens"]
@@ -233,6 +265,31 @@ mod tests {
         assert_eq!(target.operation, Operation::UploadPart);
         assert_eq!(target.part(), Some(7));
         assert_eq!(target.query.value("uploadId"), Some("a-b"));
+    }
+
+    #[test]
+    fn a_path_with_a_secret_names_the_same_and_has_no_operation_of_its_own() {
+        let found = route("PUT", "/p/S/n/ns/b/bk/u/a%2Fb/id/u-1/7?uploadId=other").unwrap();
+        assert_eq!((found.operation, found.object.as_str()), (Operation::UploadPart, "a/b"));
+        assert_eq!((found.part(), found.query.value("uploadId")), (Some(7), Some("u-1")));
+        assert!(found.par.unwrap().names_upload);
+        let list = route("GET", "/p/S/n/ns/b/bk/o/?prefix=x").unwrap();
+        assert_eq!(
+            (list.operation, list.query.value("prefix")),
+            (Operation::ListObjects, Some("x"))
+        );
+        let error = route("GET", "/p/SECRET/n/ns/b/bk").unwrap_err();
+        assert!(error.status == 404 && !error.message.contains("SECRET"), "{error:?}");
+        assert_eq!(route("PUT", "/p/S/n/ns/b/bk/o/").unwrap_err().status, 405);
+    }
+
+    #[test]
+    fn ids_of_pre_authenticated_requests_hold_slashes() {
+        let found = route("DELETE", "/n/ns/b/bk/p/a/b%3D:x").unwrap();
+        assert_eq!(found.operation, Operation::DeletePreauthenticatedRequest);
+        assert_eq!(found.object, "a/b=:x");
+        let created = route("POST", "/n/ns/b/bk/p/").unwrap();
+        assert_eq!(created.operation, Operation::CreatePreauthenticatedRequest);
     }
 
     #[test]

@@ -129,6 +129,10 @@ impl Server {
         self.places.as_ref()
     }
 
+    pub(super) fn state(&self) -> &ServerState {
+        &self.state
+    }
+
     pub(super) fn principals(&self) -> Option<&PrincipalServices> {
         self.state.principals.as_deref()
     }

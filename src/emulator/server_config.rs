@@ -1,11 +1,12 @@
-//! The file that `serve --faults` reads: faults, permissions, protected buckets, the instance and other
-//! principals.
+//! The file that `serve --faults` reads: faults, permissions, protected buckets, the instance, other
+//! principals and pre-authenticated requests.
 //!
 //! Pure: reads text and no file. The format is documented in `docs/fault-plan.md`. Invariant: an
 //! unknown name is an error and never ignored.
 
 use super::fault::{FaultPlan, FaultRule};
 use super::instance::{InstanceOptions, check_range};
+use super::par::options::ParOptions;
 use super::policy::{BucketProtection, PermissionSet};
 use super::principals::PrincipalOptions;
 use super::server_options::ServerOptions;
@@ -30,6 +31,8 @@ pub struct ServerConfig {
     pub instance: InstanceOptions,
     #[serde(default)]
     pub principals: PrincipalOptions,
+    #[serde(default)]
+    pub pars: ParOptions,
 }
 
 impl ServerConfig {
@@ -55,11 +58,13 @@ impl ServerConfig {
         }
         options.instance = self.instance;
         options.principal_options = self.principals;
+        options.pars = self.pars;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::par::options::{ParConditions, ParRefusal};
     use super::super::policy::{Permission, Retention};
     use super::*;
 
@@ -71,7 +76,8 @@ mod tests {
             "buckets": {"backups": {"retention": "from_commit"}, "demo": {"read_only": true}},
             "principal_token_life": 60,
             "instance": {"region": "eu-nowhere-1", "subject": "multi_valued", "torn_reads": 2},
-            "principals": {"oke_quotes": false, "torn_ms": 500}
+            "principals": {"oke_quotes": false, "torn_ms": 500},
+            "pars": {"invalid": "bucket_not_found", "conditions": "not_at_commit"}
         }"#;
         let config = ServerConfig::parse(text).unwrap();
         assert_eq!(config.faults.len(), 1);
@@ -85,6 +91,12 @@ mod tests {
         assert_eq!((config.instance.torn_reads, config.instance.delegation_grace), (2, 60));
         assert!(!config.principals.oke_quotes && config.principals.replace_files);
         assert_eq!((config.principals.torn_ms, config.principals.jwt_life), (500, 3600));
+        let pars = ParOptions {
+            invalid: ParRefusal::BucketNotFound,
+            conditions: ParConditions::NotAtCommit,
+            ..ParOptions::default()
+        };
+        assert_eq!(config.pars, pars);
         assert_eq!(ServerConfig::parse(b"{}").unwrap(), ServerConfig::default());
         for wrong in [
             &br#"{"fault": []}"#[..],
@@ -97,6 +109,8 @@ mod tests {
             br#"{"instance": {"life": 1}}"#,
             br#"{"principals": {"jwt_life": 0}}"#,
             br#"{"principals": {"quotes": false}}"#,
+            br#"{"pars": {"slashes": "none"}}"#,
+            br#"{"pars": {"slash": "raw"}}"#,
         ] {
             assert!(ServerConfig::parse(wrong).is_err());
         }

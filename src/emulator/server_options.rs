@@ -6,6 +6,7 @@
 use super::auth::RefreshMode;
 use super::fault::FaultPlan;
 use super::instance::InstanceOptions;
+use super::par::options::ParOptions;
 use super::policy::{BucketProtection, PermissionSet};
 use super::principals::PrincipalOptions;
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ pub struct ServerOptions {
     pub rights: PermissionSet,
     /// The protected buckets, by name.
     pub buckets: BTreeMap<String, BucketProtection>,
+    /// What the documentation of pre-authenticated requests leaves open.
+    pub pars: ParOptions,
     /// The most items that a list returns in one page.
     pub page_size: usize,
     /// Seconds that the server's clock is ahead; negative is behind.
@@ -83,6 +86,7 @@ impl ServerOptions {
             faults: FaultPlan::new(),
             rights: PermissionSet::all(),
             buckets: BTreeMap::new(),
+            pars: ParOptions::default(),
             page_size: 1000,
             clock_offset: 0,
             grace: None,

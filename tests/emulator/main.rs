@@ -13,5 +13,6 @@ mod instance;
 mod local;
 mod multipart;
 mod objects;
+mod par;
 mod policy;
 mod principals;

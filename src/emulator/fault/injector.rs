@@ -25,14 +25,20 @@ impl FaultInjector {
         FaultInjector { matched: vec![0; plan.faults.len()], plan, attempts: HashMap::new() }
     }
 
-    /// Counts a request and returns the fault that it meets.
-    pub fn next_fault(&mut self, operation: Operation, part: Option<u32>) -> Option<Fault> {
+    /// Counts a request and returns the fault that it meets; `par` for one through a
+    /// pre-authenticated request.
+    pub fn next_fault(
+        &mut self,
+        operation: Operation,
+        part: Option<u32>,
+        par: bool,
+    ) -> Option<Fault> {
         let attempt = self.attempts.entry((operation, part)).or_insert(0);
         *attempt += 1;
         let attempt = *attempt;
         let mut found = None;
         for (rule, matched) in self.plan.faults.iter().zip(&mut self.matched) {
-            if !rule.matches(operation, part) {
+            if !rule.matches(operation, part, par) {
                 continue;
             }
             *matched += 1;
@@ -86,10 +92,10 @@ mod tests {
     fn attempts_are_counted_for_each_part() {
         let rule = FaultRule::on(UploadPart, refuse(503)).when(Trigger::First(1));
         let mut injector = FaultInjector::new(FaultPlan::new().with(rule));
-        assert_eq!(injector.next_fault(UploadPart, Some(1)), Some(refuse(503)));
-        assert_eq!(injector.next_fault(UploadPart, Some(2)), Some(refuse(503)));
-        assert_eq!(injector.next_fault(UploadPart, Some(1)), None);
-        assert_eq!(injector.next_fault(GetObject, None), None);
+        assert_eq!(injector.next_fault(UploadPart, Some(1), false), Some(refuse(503)));
+        assert_eq!(injector.next_fault(UploadPart, Some(2), false), Some(refuse(503)));
+        assert_eq!(injector.next_fault(UploadPart, Some(1), false), None);
+        assert_eq!(injector.next_fault(GetObject, None, false), None);
     }
 
     #[test]
@@ -97,7 +103,7 @@ mod tests {
         let rule = FaultRule::on(UploadPart, refuse(500)).when(Trigger::Request(3));
         let mut injector = FaultInjector::new(FaultPlan::new().with(rule));
         let met: Vec<bool> =
-            (1..=4).map(|n| injector.next_fault(UploadPart, Some(n)).is_some()).collect();
+            (1..=4).map(|n| injector.next_fault(UploadPart, Some(n), false).is_some()).collect();
         assert_eq!(met, [false, false, true, false]);
     }
 
@@ -107,9 +113,19 @@ mod tests {
             .with(FaultRule::on(UploadPart, refuse(500)).part(2))
             .with(FaultRule::any(refuse(429)).when(Trigger::Attempt(2)));
         let mut injector = FaultInjector::new(plan);
-        assert_eq!(injector.next_fault(UploadPart, Some(2)), Some(refuse(500)));
-        assert_eq!(injector.next_fault(UploadPart, Some(1)), None);
-        assert_eq!(injector.next_fault(UploadPart, Some(1)), Some(refuse(429)));
+        assert_eq!(injector.next_fault(UploadPart, Some(2), false), Some(refuse(500)));
+        assert_eq!(injector.next_fault(UploadPart, Some(1), false), None);
+        assert_eq!(injector.next_fault(UploadPart, Some(1), false), Some(refuse(429)));
+    }
+
+    #[test]
+    fn a_rule_can_match_only_requests_with_or_without_a_pre_authenticated_request() {
+        let plan = FaultPlan::new()
+            .with(FaultRule::on(UploadPart, refuse(500)).par(true))
+            .with(FaultRule::on(UploadPart, refuse(503)).par(false));
+        let mut injector = FaultInjector::new(plan);
+        assert_eq!(injector.next_fault(UploadPart, Some(1), true), Some(refuse(500)));
+        assert_eq!(injector.next_fault(UploadPart, Some(1), false), Some(refuse(503)));
     }
 
     /// A published plan with a seed has to choose the same requests in every later version.
@@ -126,27 +142,35 @@ mod tests {
     fn a_chance_has_its_rate_and_its_choice_does_not_depend_on_the_order_of_arrival() {
         let injector = || FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(70, 17)));
         let mut forwards = injector();
-        let met: Vec<bool> =
-            (1..=10_000).map(|n| forwards.next_fault(UploadPart, Some(n)).is_some()).collect();
+        let met: Vec<bool> = (1..=10_000)
+            .map(|n| forwards.next_fault(UploadPart, Some(n), false).is_some())
+            .collect();
         let hits = met.iter().filter(|met| **met).count();
         assert!((600..800).contains(&hits), "{hits} of 10,000");
         let mut backwards = injector();
         for (number, met) in (1..10_001).zip(&met).rev() {
-            assert_eq!(backwards.next_fault(UploadPart, Some(number)).is_some(), *met, "{number}");
+            assert_eq!(
+                backwards.next_fault(UploadPart, Some(number), false).is_some(),
+                *met,
+                "{number}"
+            );
         }
         let mut other = FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(70, 18)));
         assert!(
             (1..=10_000)
                 .zip(&met)
-                .any(|(n, met)| other.next_fault(UploadPart, Some(n)).is_some() != *met)
+                .any(|(n, met)| other.next_fault(UploadPart, Some(n), false).is_some() != *met)
         );
     }
 
     #[test]
     fn a_spurious_404_of_every_operation_skips_requests_that_name_no_bucket() {
         let mut injector = FaultInjector::new(FaultPlan::new().with(FaultRule::spurious(1000, 0)));
-        assert_eq!(injector.next_fault(Operation::GetNamespace, None), None);
-        assert_eq!(injector.next_fault(Operation::RefreshToken, None), None);
-        assert_eq!(injector.next_fault(Operation::HeadObject, None), Some(Fault::SpuriousNotFound));
+        assert_eq!(injector.next_fault(Operation::GetNamespace, None, false), None);
+        assert_eq!(injector.next_fault(Operation::RefreshToken, None, false), None);
+        assert_eq!(
+            injector.next_fault(Operation::HeadObject, None, false),
+            Some(Fault::SpuriousNotFound)
+        );
     }
 }

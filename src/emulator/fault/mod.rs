@@ -51,6 +51,10 @@ pub struct FaultRule {
     /// The part number to match; `None` matches requests of every part and those without a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
+    /// Whether it matches only requests through a pre-authenticated request, or only others; `None`
+    /// matches both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub par: Option<bool>,
     /// Which of the matching requests meet the fault.
     #[serde(default)]
     pub when: Trigger,
@@ -60,7 +64,7 @@ pub struct FaultRule {
 impl FaultRule {
     /// A rule that chooses every request of an operation; `part` and `when` narrow it.
     pub fn on(operation: Operation, action: Fault) -> FaultRule {
-        FaultRule { operation: Some(operation), part: None, when: Trigger::Every, action }
+        FaultRule { operation: Some(operation), ..FaultRule::any(action) }
     }
 
     /// 404 `BucketNotFound` although the bucket exists, for `per_mille` in 1,000 attempts of every
@@ -71,12 +75,18 @@ impl FaultRule {
 
     /// A rule that chooses every request; `part` and `when` narrow it.
     pub fn any(action: Fault) -> FaultRule {
-        FaultRule { operation: None, part: None, when: Trigger::Every, action }
+        FaultRule { operation: None, part: None, par: None, when: Trigger::Every, action }
     }
 
     /// Narrows the rule to one part number.
     pub fn part(mut self, number: u32) -> FaultRule {
         self.part = Some(number);
+        self
+    }
+
+    /// Narrows the rule to requests through a pre-authenticated request, or to others.
+    pub fn par(mut self, par: bool) -> FaultRule {
+        self.par = Some(par);
         self
     }
 
@@ -86,12 +96,13 @@ impl FaultRule {
         self
     }
 
-    fn matches(&self, operation: Operation, part: Option<u32>) -> bool {
+    fn matches(&self, operation: Operation, part: Option<u32>, par: bool) -> bool {
         let operation_matches = match self.operation {
             Some(named) => named == operation,
             None => self.action != Fault::SpuriousNotFound || operation.names_a_bucket(),
         };
-        operation_matches && (self.part.is_none() || self.part == part)
+        let part_matches = self.part.is_none() || self.part == part;
+        operation_matches && part_matches && self.par.is_none_or(|wanted| wanted == par)
     }
 }
 
@@ -188,6 +199,11 @@ pub enum Fault {
     RevokeToken,
     /// Object Storage refuses the token of this request from now on; the auth service accepts it.
     DistrustToken,
+    /// All pre-authenticated requests of the bucket are deleted before the request is authorized.
+    DeletePars,
+    /// Before the request is handled, an object of this text gets the name that it writes, through
+    /// another client.
+    StoreOther(String),
     /// The server's clock moves by this many seconds before the request is authenticated.
     MoveClock(i64),
     /// 404 `BucketNotFound` with the message for a missing bucket, after the body was read. A rule

@@ -8,6 +8,7 @@
 pub mod assembly;
 pub mod commit;
 pub mod durable;
+pub mod foreign;
 pub mod listing;
 pub mod object;
 pub mod part_writer;

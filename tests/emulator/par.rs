@@ -1,0 +1,411 @@
+//! Pre-authenticated requests: managing them, and what their URLs allow.
+
+use crate::client::*;
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::{
+    AbortStatus, AccessType, NewPar, Operation, ParConditions, ParOptions, ParRefusal, PartListing,
+    Permission, PermissionSet, SlashForm,
+};
+use serde_json::{Value, json};
+
+const PARS: &str = "/n/axlocalstore/b/demo/p/";
+
+/// The path of the URL of a new pre-authenticated request.
+pub fn path_of(store: &Store, new: NewPar) -> String {
+    let url = store.server.create_par(new).unwrap().url;
+    url.strip_prefix(&store.server.url()).unwrap().to_owned()
+}
+
+async fn send(store: &Store, method: &str, target: &str, body: &[u8]) -> Reply {
+    Request::new(method, target).body(body).send_unsigned(&store.server).await
+}
+
+/// Begins an upload through a PAR's path and returns the `accessUri`.
+async fn begin(store: &Store, path: &str) -> String {
+    let request = Request::new("PUT", path).header("opc-multipart", "true");
+    let reply = request.send_unsigned(&store.server).await.is(200);
+    reply.json()["accessUri"].as_str().unwrap().to_owned()
+}
+
+async fn create(store: &Store, body: Value) -> Reply {
+    let (signer, body) = (Signer::api_key(&store.server), body.to_string());
+    Request::new("POST", PARS).body(body.as_bytes()).send(&store.server, &signer).await
+}
+
+#[tokio::test]
+async fn one_is_created_listed_shown_and_deleted_and_its_secret_is_in_one_answer_only() {
+    let store = store().await;
+    let signer = Signer::api_key(&store.server);
+    let body = json!({"name": "db", "accessType": "ObjectWrite", "objectName": "a/b c",
+        "timeExpires": "2099-01-01T01:00:00+01:00"});
+    let created = create(&store, body).await.is(200).json();
+    let uri = created["accessUri"].as_str().unwrap();
+    let secret = uri.split('/').nth(2).unwrap();
+    assert_eq!(uri, format!("/p/{secret}/n/axlocalstore/b/demo/o/a%2Fb%20c"));
+    assert_eq!(created["fullPath"], format!("{}{uri}", store.server.url()));
+    assert_eq!(created["timeExpires"], "2099-01-01T00:00:00.000Z");
+    assert!(created["bucketListingAction"].is_null());
+    let id = created["id"].as_str().unwrap().to_owned();
+    assert!(id.ends_with(":a/b c"), "{id}");
+    let list = Request::new("GET", PARS).send(&store.server, &signer).await.is(200);
+    assert_eq!(
+        (list.json()[0]["id"].as_str(), list.json().as_array().unwrap().len()),
+        (Some(id.as_str()), 1)
+    );
+    // The SDKs send the slashes of an id as they are.
+    let target = format!("{PARS}{}", id.replace(' ', "%20").replace('+', "%2B"));
+    let shown = Request::new("GET", &target).send(&store.server, &signer).await.is(200);
+    assert_eq!(
+        (&shown.json()["accessType"], &shown.json()["objectName"]),
+        (&json!("ObjectWrite"), &json!("a/b c"))
+    );
+    for reply in [&list, &shown] {
+        assert!(!String::from_utf8_lossy(&reply.body).contains(secret));
+    }
+    send(&store, "PUT", uri, b"bytes").await.is(200);
+    Request::new("DELETE", &target).send(&store.server, &signer).await.is(204);
+    Request::new("GET", &target).send(&store.server, &signer).await.is(404);
+    assert_eq!(send(&store, "PUT", uri, b"later").await.is(401).code(), "NotAuthenticated");
+    assert_eq!(store.server.object("demo", "a/b c").unwrap().unwrap(), b"bytes");
+    assert!(store.server.requests().iter().all(|record| !record.path.contains(secret)));
+    let puts = store.server.requests().into_iter().filter(|r| r.operation == Operation::PutObject);
+    assert!(puts.clone().count() == 2 && puts.into_iter().all(|record| record.par));
+}
+
+#[tokio::test]
+async fn what_contradicts_itself_or_gives_away_a_missing_right_is_not_created() {
+    let store = store().await;
+    let valid = json!({"name": "n", "accessType": "AnyObjectReadWrite", "timeExpires": "2099-01-01T00:00:00Z"});
+    for (field, value) in [
+        ("timeExpires", json!("2020-01-01T00:00:00Z")),
+        ("timeExpires", json!("tomorrow")),
+        ("accessType", json!("ObjectRead")),
+        ("accessType", json!("Everything")),
+        ("name", json!("")),
+    ] {
+        let mut body = valid.clone();
+        body[field] = value.clone();
+        create(&store, body).await.is(400);
+    }
+    create(&store, valid.clone()).await.is(200);
+    for missing in [
+        Permission::ParManage,
+        Permission::ObjectCreate,
+        Permission::ObjectOverwrite,
+        Permission::ObjectRead,
+    ] {
+        store.server.set_rights(PermissionSet::all().without(missing));
+        create(&store, valid.clone()).await.is(404);
+    }
+    store.server.set_rights(PermissionSet::all());
+    let signer = Signer::api_key(&store.server);
+    let bucket = Request::new("DELETE", "/n/axlocalstore/b/demo");
+    assert_eq!(bucket.send(&store.server, &signer).await.is(409).code(), "BucketNotEmpty");
+}
+
+#[tokio::test]
+async fn each_access_type_allows_its_own_requests_only() {
+    let store = store().await;
+    store.server.store_object("demo", "a/x", b"there").unwrap();
+    for access in [
+        AccessType::ObjectRead,
+        AccessType::ObjectWrite,
+        AccessType::ObjectReadWrite,
+        AccessType::AnyObjectRead,
+        AccessType::AnyObjectWrite,
+        AccessType::AnyObjectReadWrite,
+    ] {
+        let one = access.is_for_one_object();
+        let new = if one { NewPar::object("demo", "a/x") } else { NewPar::prefix("demo", "a/") };
+        let path = path_of(&store, new.access(access));
+        let base = path.split_once("/o/").unwrap().0;
+        let at = |name: &str| format!("{base}/o/{name}");
+        let status =
+            async |method: &str, target: &str| send(&store, method, target, b"").await.status;
+        let (reads, writes) =
+            (if access.reads() { 200 } else { 404 }, if access.writes() { 200 } else { 404 });
+        for form in ["a/x", "a%2Fx"] {
+            assert_eq!(status("GET", &at(form)).await, reads, "{access:?}");
+            assert_eq!(status("HEAD", &at(form)).await, reads, "{access:?}");
+            assert_eq!(status("PUT", &at(form)).await, writes, "{access:?}");
+        }
+        assert_eq!(status("PUT", &at("b/x")).await, 404, "{access:?}");
+        assert_eq!(status("PUT", &at("a/y")).await, if one { 404 } else { writes }, "{access:?}");
+        assert_eq!(status("DELETE", &at("a/x")).await, 404, "{access:?}");
+        assert_eq!(status("GET", &at("")).await, if one { 404 } else { 200 }, "{access:?}");
+        assert_eq!(status("GET", base).await, 404);
+        let elsewhere = at("a/x").replace("/b/demo/", "/b/backups/");
+        assert_eq!(status("PUT", &elsewhere).await, 404, "{access:?}");
+    }
+    // A request without a secret is refused as ever.
+    send(&store, "GET", "/n/axlocalstore/b/demo/o/a%2Fx", b"").await.is(401);
+}
+
+#[tokio::test]
+async fn a_list_shows_what_has_the_prefix_and_needs_the_listing_action() {
+    let store = store().await;
+    for name in ["a/1", "a/2", "b/1"] {
+        store.server.store_object("demo", name, b"x").unwrap();
+    }
+    let path = path_of(&store, NewPar::prefix("demo", "a/"));
+    let names = async |query: &str| {
+        let reply = send(&store, "GET", &format!("{path}{query}"), b"").await.is(200);
+        let objects = reply.json()["objects"].as_array().unwrap().clone();
+        objects.iter().map(|object| object["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("").await, ["a/1", "a/2"]);
+    assert_eq!(names("?prefix=a").await, ["a/1", "a/2"]);
+    assert_eq!(names("?prefix=a/2&fields=size").await, ["a/2"]);
+    send(&store, "GET", &format!("{path}?prefix=b"), b"").await.is(404);
+    let silent = NewPar { listing: emulator::ListingAction::Deny, ..NewPar::bucket("demo") };
+    let silent = path_of(&store, silent);
+    send(&store, "GET", &silent, b"").await.is(404);
+}
+
+#[tokio::test]
+async fn a_put_keeps_its_headers_and_a_get_takes_ranges_and_replaces_headers() {
+    let store = store().await;
+    let path = path_of(&store, NewPar::object("demo", "x"));
+    let put = Request::new("PUT", &path)
+        .header("content-type", "application/x-tar")
+        .header("opc-meta-host", "db1")
+        .body(b"0123456789");
+    let done = put.send_unsigned(&store.server).await.is(200);
+    assert_eq!(done.header("opc-content-md5"), "eB5eJF1ptWaXm4bijSPyxw==");
+    let head = send(&store, "HEAD", &path, b"").await.is(200);
+    assert_eq!((head.header("opc-meta-host"), head.header("x-api-id")), ("db1", "native"));
+    assert_eq!(head.header("etag"), done.header("etag"));
+    let range = Request::new("GET", &path).header("range", "bytes=2-4");
+    assert_eq!(range.send_unsigned(&store.server).await.is(206).body, b"234");
+    let target = format!("{path}?httpResponseContentType=text/plain");
+    assert_eq!(
+        send(&store, "GET", &target, b"").await.is(200).header("content-type"),
+        "text/plain"
+    );
+    let new_only = Request::new("PUT", &path).header("if-none-match", "*").body(b"new");
+    assert_eq!(new_only.send_unsigned(&store.server).await.is(412).code(), "IfNoneMatchFailed");
+    let wrong = Request::new("PUT", &path).header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==");
+    wrong.body(b"new").send_unsigned(&store.server).await.is(400);
+    let lenient = ParOptions {
+        conditions: ParConditions::Ignored,
+        request_checksums: false,
+        object_etag: false,
+        object_checksums: false,
+        ..ParOptions::default()
+    };
+    store.server.set_par_options(lenient);
+    let new_only = Request::new("PUT", &path)
+        .header("if-none-match", "*")
+        .header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==");
+    let done = new_only.body(b"new").send_unsigned(&store.server).await.is(200);
+    assert_eq!((done.header("etag"), done.header("opc-content-md5")), ("", ""));
+    assert_eq!(store.server.object("demo", "x").unwrap().unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_multipart_upload_commits_whatever_parts_are_there_in_ascending_order() {
+    let store = store().await;
+    let path = path_of(&store, NewPar::bucket("demo")) + "dir/x";
+    let start = Request::new("PUT", &path)
+        .header("opc-multipart", "true")
+        .header("opc-meta-host", "db1")
+        .header("storage-tier", "InfrequentAccess");
+    let started = start.send_unsigned(&store.server).await.is(200).json();
+    assert_eq!(
+        (&started["object"], &started["storageTier"]),
+        (&json!("dir/x"), &json!("InfrequentAccess"))
+    );
+    let uri = started["accessUri"].as_str().unwrap();
+    let id = started["uploadId"].as_str().unwrap();
+    assert!(uri.ends_with(&format!("/b/demo/u/dir%2Fx/id/{id}/")), "{uri}");
+    assert_ne!(uri.split('/').nth(2), path.split('/').nth(2));
+    for (number, body) in [(3, "three"), (1, "first"), (1, "one"), (2, "two")] {
+        let reply = send(&store, "PUT", &format!("{uri}{number}"), body.as_bytes()).await.is(200);
+        assert!(!reply.header("etag").is_empty() && !reply.header("opc-content-md5").is_empty());
+    }
+    // A signed caller sees the upload and its parts.
+    let signer = Signer::token(&store.server);
+    let uploads =
+        Request::new("GET", "/n/axlocalstore/b/demo/u").send(&store.server, &signer).await;
+    assert_eq!(uploads.is(200).json()[0]["uploadId"], id);
+    let target = format!("/n/axlocalstore/b/demo/u/dir%2Fx?uploadId={id}");
+    let parts = Request::new("GET", &target).send(&store.server, &signer).await.is(200);
+    assert_eq!(parts.json().as_array().unwrap().len(), 3);
+    for part in ["0", "10001", "x"] {
+        send(&store, "PUT", &format!("{uri}{part}"), b"").await.is(400);
+    }
+    let done = send(&store, "POST", uri, b"").await.is(200);
+    assert!(done.header("opc-multipart-md5").ends_with("-3"), "{done:?}");
+    assert_eq!(store.server.object("demo", "dir/x").unwrap().unwrap(), b"onetwothree");
+    let head = send(&store, "HEAD", &path, b"").await.is(200);
+    assert_eq!((head.header("opc-meta-host"), head.header("etag")), ("db1", done.header("etag")));
+    for method in ["POST", "DELETE"] {
+        assert_eq!(send(&store, method, uri, b"").await.is(404).code(), "UploadNotFound");
+    }
+    let marked = |operation| {
+        let records = store.server.requests();
+        records.into_iter().filter(|record| record.operation == operation && record.par).count()
+    };
+    assert_eq!(marked(Operation::CreateMultipartUpload), 1);
+    assert_eq!(marked(Operation::UploadPart), 7);
+    assert_eq!(marked(Operation::CommitMultipartUpload), 2);
+    let parts: Vec<_> = store.server.requests().into_iter().filter_map(|r| r.part).collect();
+    assert_eq!(parts[..4], [3, 1, 1, 2]);
+}
+
+#[tokio::test]
+async fn an_upload_is_aborted_by_its_url_and_not_begun_with_a_body_or_committed_without_parts() {
+    let store = store().await;
+    let path = path_of(&store, NewPar::object("demo", "x"));
+    let start = Request::new("PUT", &path).header("opc-multipart", "true").body(b"bytes");
+    start.send_unsigned(&store.server).await.is(400);
+    let uri = begin(&store, &path).await;
+    assert_eq!(send(&store, "POST", &uri, b"").await.is(400).code(), "InvalidUploadPart");
+    send(&store, "GET", &uri, b"").await.is(404);
+    send(&store, "DELETE", &uri, b"").await.is(204);
+    assert!(store.server.open_uploads().is_empty());
+    let options = ParOptions {
+        abort: AbortStatus::Ok,
+        list_parts: PartListing::Listed,
+        part_etag: false,
+        part_checksums: false,
+        forget_ended_uploads: true,
+        ..ParOptions::default()
+    };
+    store.server.set_par_options(options);
+    let uri = begin(&store, &path).await;
+    let part = send(&store, "PUT", &format!("{uri}1"), b"one").await.is(200);
+    assert_eq!((part.header("etag"), part.header("opc-content-md5")), ("", ""));
+    assert_eq!(send(&store, "GET", &uri, b"").await.is(200).json()[0]["partNumber"], 1);
+    // Without its last slash it is the same.
+    send(&store, "DELETE", uri.strip_suffix('/').unwrap(), b"").await.is(200);
+    send(&store, "DELETE", &uri, b"").await.is(401);
+    let refused = ParOptions { list_parts: PartListing::MethodNotAllowed, ..options };
+    store.server.set_par_options(refused);
+    let uri = begin(&store, &path).await;
+    send(&store, "GET", &uri, b"").await.is(405);
+}
+
+#[tokio::test]
+async fn an_expired_or_deleted_one_ends_its_uploads_unless_they_outlive_it() {
+    for (outlive, refusal, status, code) in [
+        (false, ParRefusal::NotAuthenticated, 401, "NotAuthenticated"),
+        (false, ParRefusal::BucketNotFound, 404, "BucketNotFound"),
+        (false, ParRefusal::NotAuthorizedOrNotFound, 404, "NotAuthorizedOrNotFound"),
+        (true, ParRefusal::NotAuthenticated, 200, ""),
+    ] {
+        let options =
+            ParOptions { uploads_outlive: outlive, invalid: refusal, ..ParOptions::default() };
+        let store = store_with(|server| server.pars = options).await;
+        let path = path_of(&store, NewPar::object("demo", "x"));
+        let (first, second) = (begin(&store, &path).await, begin(&store, &path).await);
+        let part = async |uri: &str| {
+            let reply = send(&store, "PUT", &format!("{uri}1"), b"one").await.is(status);
+            if status != 200 {
+                assert_eq!(reply.code(), code);
+            }
+        };
+        store.server.set_clock_offset(3_600);
+        part(&first).await;
+        store.server.set_clock_offset(0);
+        send(&store, "PUT", &format!("{first}1"), b"one").await.is(200);
+        assert_eq!(store.server.delete_pars("demo", None).unwrap(), 1);
+        part(&second).await;
+        send(&store, "POST", &first, b"").await.is(status);
+        let refused = send(&store, "PUT", &path, b"new").await;
+        assert_eq!(refused.code(), format!("{refusal:?}"));
+    }
+}
+
+#[tokio::test]
+async fn the_creators_rights_are_looked_up_at_every_use() {
+    let store = store().await;
+    let path = path_of(&store, NewPar::object("demo", "x"));
+    let uri = begin(&store, &path).await;
+    store.server.set_rights(PermissionSet::all().without(Permission::ObjectOverwrite));
+    send(&store, "PUT", &format!("{uri}1"), b"one").await.is(404);
+    let delete =
+        PermissionSet::all().without(Permission::ObjectDelete).without(Permission::ParManage);
+    store.server.set_rights(delete);
+    send(&store, "PUT", &format!("{uri}1"), b"one").await.is(200);
+    send(&store, "DELETE", &uri, b"").await.is(204);
+    store.server.set_rights(
+        PermissionSet::all().without(Permission::ObjectRead).without(Permission::ObjectInspect),
+    );
+    send(&store, "HEAD", &path, b"").await.is(404);
+}
+
+#[tokio::test]
+async fn urls_and_uploads_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = emulator::ServerOptions::new(dir.path(), emulator::StorageLayout::Durable);
+    let store = Store { server: emulator::start(options.clone()).await.unwrap(), dir };
+    let path = path_of(&store, NewPar::bucket("demo")) + "x";
+    let uri = begin(&store, &path).await;
+    send(&store, "PUT", &format!("{uri}1"), b"one").await.is(200);
+    let Store { server, dir } = store;
+    server.stop().await;
+    let store = Store { server: emulator::start(options).await.unwrap(), dir };
+    send(&store, "PUT", &format!("{uri}2"), b"two").await.is(200);
+    send(&store, "POST", &uri, b"").await.is(200);
+    assert_eq!(send(&store, "GET", &path, b"").await.is(200).body, b"onetwo");
+    let mode = std::fs::metadata(store.server.state_path().join("pars.json")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn slashes_can_be_required_in_one_form() {
+    let options = ParOptions { slashes: SlashForm::Raw, ..ParOptions::default() };
+    let store = store_with(|server| server.pars = options).await;
+    let path = path_of(&store, NewPar::object("demo", "a/x"));
+    assert!(path.ends_with("/o/a/x"), "a raw slash in the URL");
+    send(&store, "PUT", &path.replace("/o/a/x", "/o/a%2Fx"), b"").await.is(404);
+    let uri = begin(&store, &path).await;
+    assert!(uri.contains("/u/a/x/id/"));
+    send(&store, "PUT", &format!("{uri}1"), b"one").await.is(200);
+    send(&store, "POST", &uri, b"").await.is(200);
+}
+
+#[tokio::test]
+async fn faults_reach_requests_through_one_and_can_delete_it_or_store_another_object() {
+    let store = store().await;
+    let path = path_of(&store, NewPar::object("demo", "x"));
+    let refused = Fault::Refuse(FaultResponse::status(503));
+    let plan = FaultPlan::new()
+        .with(
+            FaultRule::on(Operation::UploadPart, refused).par(true).part(2).when(Trigger::First(1)),
+        )
+        .with(FaultRule::on(Operation::CommitMultipartUpload, Fault::StoreOther("other".into())))
+        .with(FaultRule::on(Operation::HeadObject, Fault::DeletePars));
+    store.server.set_faults(plan);
+    let uri = begin(&store, &path).await;
+    let part =
+        async |number: u32| send(&store, "PUT", &format!("{uri}{number}"), b"x").await.status;
+    assert_eq!((part(1).await, part(2).await, part(2).await), (200, 503, 200));
+    let commit = Request::new("POST", &uri).header("if-none-match", "*");
+    commit.send_unsigned(&store.server).await.is(412);
+    assert_eq!(store.server.object("demo", "x").unwrap().unwrap(), b"other");
+    send(&store, "HEAD", &path, b"").await.is(401);
+    send(&store, "GET", &path, b"").await.is(401);
+    assert_eq!(store.server.open_uploads().len(), 1);
+}
+
+/// A part that arrives after a later one of its number replaces it, and one that arrives after the
+/// commit changes nothing.
+#[tokio::test]
+async fn late_parts_land_through_one_as_through_a_signed_upload() {
+    let store = store().await;
+    let path = path_of(&store, NewPar::object("demo", "x"));
+    let uri = begin(&store, &path).await;
+    let late = Fault::LateLanding { after: None };
+    let plan =
+        FaultPlan::new().with(FaultRule::on(Operation::UploadPart, late).when(Trigger::Attempt(1)));
+    store.server.set_faults(plan);
+    let mut stream = tokio::net::TcpStream::connect(store.server.address()).await.unwrap();
+    let head = format!("PUT {uri}1 HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nold");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+    assert!(read_reply(&mut stream, "PUT").await.is_err());
+    send(&store, "PUT", &format!("{uri}1"), b"new").await.is(200);
+    send(&store, "POST", &uri, b"").await.is(200);
+    assert_eq!(store.server.object("demo", "x").unwrap().unwrap(), b"old");
+}
