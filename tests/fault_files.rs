@@ -11,11 +11,9 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::run::{Running, ocipipe};
 use common::stream::{PART, ramp};
 use emulator::fault::{Fault, FaultRule, Trigger};
 use emulator::{BucketProtection, Operation, Permission, Retention, ServerConfig};
-use rustix::process::Signal;
 use serde_json::Value;
 
 const PAGE: &str = include_str!("../docs/fault-plan.md");
@@ -25,59 +23,31 @@ fn plan_path(name: &str) -> PathBuf {
 }
 
 /// A process `ocipipe serve` that runs a fault plan.
-struct Serve {
-    process: Running,
-    dir: tempfile::TempDir,
-    url: String,
-}
+struct Serve(common::serve::Serve);
 
 impl Serve {
     fn start(plan: &str) -> Serve {
-        let dir = tempfile::tempdir().unwrap();
-        let process = ocipipe(["serve", "--port", "0", "--dir"])
-            .arg(dir.path())
-            .arg("--faults")
-            .arg(plan_path(plan))
-            .var("OCIPIPE_SERVE_LOG", "1")
-            .start();
-        process.wait_for_stderr("Stop with");
-        let text = process.stderr_so_far();
-        let url = text.split("--endpoint ").nth(1).unwrap().split_whitespace().next().unwrap();
-        Serve { process, url: url.to_owned(), dir }
-    }
-
-    fn command(&self, line: &str) -> common::run::Ocipipe {
-        let config = self.dir.path().join("config");
-        ocipipe(line.split_whitespace())
-            .var("OCI_CLI_PROFILE", "SESSION")
-            .arg("--config-file")
-            .arg(config)
-            .args(&format!("--endpoint {0} --auth-endpoint {0}", self.url))
+        let path = plan_path(plan);
+        Serve(common::serve::Serve::start(["--faults".as_ref(), path.as_os_str()]))
     }
 
     /// Stores a stream of several parts and a small one, and reads both back.
     fn stores_and_returns_streams(&self) {
         for (name, length) in [("large", 3 * PART + 17), ("small", 1234)] {
             let put = format!("put --part-size 10MiB oci://backups/{name}");
-            let done = self.command(&put).stdin(ramp(length)).run().exits(0);
+            let done = self.0.command(&put).stdin(ramp(length)).run().exits(0);
             assert_eq!(done.receipt()["size"], length, "{name}");
-            let copy = self.dir.path().join(name);
-            self.command(&format!("get oci://backups/{name}"))
-                .arg("--file")
-                .arg(&copy)
-                .run()
-                .exits(0);
+            let copy = self.0.dir().join(name);
+            let get = self.0.command(&format!("get oci://backups/{name}"));
+            get.arg("--file").arg(&copy).run().exits(0);
             assert!(std::fs::read(copy).unwrap() == ramp(length), "{name} has other bytes");
         }
-        self.command("uploads list --bucket-name backups").run().exits(0).stderr_lacks("large");
+        self.0.command("uploads list --bucket-name backups").run().exits(0).stderr_lacks("large");
     }
 
     /// The records of the log, after the server has stopped.
     fn stop(self) -> Vec<Value> {
-        self.process.signal(Signal::TERM);
-        self.process.wait_with_open_stdin().exits(0);
-        let log = std::fs::read_to_string(self.dir.path().join("requests.jsonl")).unwrap();
-        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.0.stop()
     }
 }
 

@@ -9,5 +9,6 @@ pub mod limits;
 pub mod pipes;
 pub mod postgres;
 pub mod run;
+pub mod serve;
 pub mod store;
 pub mod stream;

@@ -24,20 +24,42 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn start() -> Postgres {
+        let postgres = Postgres::in_new_folder();
+        postgres.run("initdb", &["-D", "data", "-A", "trust", "-U", "owner", "-E", "UTF8", "-N"]);
+        postgres.start_server();
+        postgres
+    }
+
+    /// A server on the data that `unpack` writes into the folder `data`, with a `tar` that runs as the
+    /// owner of the folder and has no arguments yet.
+    pub fn restored(unpack: impl FnOnce(&mut Command)) -> Postgres {
+        let postgres = Postgres::in_new_folder();
+        output(postgres.owned(Path::new("mkdir")).args(["-m", "700", "data"]));
+        unpack(&mut postgres.owned(Path::new("tar")));
+        postgres.start_server();
+        postgres
+    }
+
+    fn in_new_folder() -> Postgres {
         let folder = tempfile::tempdir().unwrap();
         // The server refuses to run as root; then another user needs access to the folder.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        let postgres = Postgres { programs: newest_programs(), folder };
-        postgres.run("initdb", &["-D", "data", "-A", "trust", "-U", "owner", "-E", "UTF8", "-N"]);
-        let options = format!("-k {} -c listen_addresses= -F", postgres.folder.path().display());
+        Postgres { programs: newest_programs(), folder }
+    }
+
+    fn start_server(&self) {
+        let options = format!("-k {} -c listen_addresses= -F", self.folder.path().display());
         let start = ["-D", "data", "-o", &options, "-l", "log", "-w", "start"];
-        postgres.run("pg_ctl", &start);
-        postgres
+        self.run("pg_ctl", &start);
     }
 
     /// One of the server's programs, as a user that may run it.
     pub fn command(&self, program: &str) -> Command {
-        let path = self.programs.join(program);
+        self.owned(&self.programs.join(program))
+    }
+
+    /// A program in the folder, as the owner of the server.
+    fn owned(&self, path: &Path) -> Command {
         let mut command = if rustix::process::getuid().is_root() {
             let mut command = Command::new("setpriv");
             command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
