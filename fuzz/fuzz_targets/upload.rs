@@ -202,6 +202,7 @@ impl Run {
                 Action::StartCall(call) => self.start_call(call),
                 Action::Rehash(number) => self.to_rehash.push(number),
                 Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
+                Action::ReadOn => {}
                 Action::SplitTail { first, sizes, .. } => {
                     let rest = Bytes::from(self.stream.split_off(first.index()).concat());
                     assert_eq!(sizes.iter().sum::<u64>(), rest.len() as u64);
@@ -464,6 +465,9 @@ fuzz_target!(|bytes: &[u8]| {
             max_part_number: 10_000,
         },
         resume: None,
+        expected_digests: Vec::new(),
+        single_put: None,
+        conflict: if parts & 64 == 0 { ConflictRule::End } else { ConflictRule::ReadOn },
     };
     let stream: Vec<Bytes> = (0..count).map(|n| Bytes::from(vec![n as u8; n + 1])).collect();
     let mut run = Run {

@@ -13,6 +13,7 @@ use crate::term::startup_fds::RequiredFds;
 use proto::byte_range::ByteRange;
 use proto::digest::Algorithm;
 use proto::object_url::{BucketUrl, ObjectUrl};
+pub use proto::whole_stream::ExpectedDigest;
 pub use validate::Format;
 
 /// What one run of the program does.
@@ -82,6 +83,13 @@ pub struct PutCommand {
     pub checksum: Algorithm,
     pub object: ObjectSettings,
     pub overwrite: Overwrite,
+    /// Whether an object that exists and is the same as the stream is success. Never with
+    /// `Overwrite::Force`.
+    pub identical_ok: bool,
+    /// Whether the stream is stored by one request, however long it is. Never with `resume`.
+    pub no_multipart: bool,
+    /// The digests that the whole stream must have.
+    pub expected_digests: Vec<ExpectedDigest>,
     /// Whether an open upload is continued; `None` without `--resume`.
     pub resume: Option<ResumeSettings>,
     /// Whether a committed object is deleted if its digest does not match.

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::args::PutArgs;
-use super::command::{Format, Overwrite, PutCommand, ResumeSettings, StreamSource};
+use super::command::{ExpectedDigest, Format, Overwrite, PutCommand, ResumeSettings, StreamSource};
 use super::output::RawOutputOptions;
 use super::service::path;
 use super::{Environment, object, target, value};
-use proto::digest::Algorithm;
+use proto::digest::{Algorithm, Value};
 use proto::error::Error;
 
 /// The default of `--retry-for`.
@@ -74,6 +74,9 @@ pub fn command(
             .unwrap_or(Algorithm::Sha256),
         object,
         overwrite: overwrite(put)?,
+        identical_ok: put.identical_ok,
+        no_multipart: put.no_multipart,
+        expected_digests: expected_digests(put)?,
         resume: resume(put)?,
         delete_on_mismatch: put.delete_on_mismatch,
         allow_empty: put.allow_empty,
@@ -137,22 +140,46 @@ fn base_name(file: &Path) -> Result<&str, Error> {
 }
 
 /// `--if-match` with `--force` is allowed, since scripts for the OCI CLI use both (`--force`
-/// suppresses its question); the stricter of the two applies.
+/// suppresses its question); the stricter of the two applies. `--no-overwrite` is the default.
 fn overwrite(put: &PutArgs) -> Result<Overwrite, Error> {
-    if put.no_overwrite {
-        let force = put.force.then_some("--force");
-        if let Some(other) = force.or(put.if_match.as_ref().map(|_| "--if-match")) {
-            return Err(Error::usage(format!("{other} and --no-overwrite contradict each other"))
-                .with_hint(
-                    "an existing object is left alone unless one of --force, --if-match is given",
-                ));
-        }
+    if put.force && put.no_overwrite {
+        return Err(Error::usage("--force and --no-overwrite contradict each other").with_hint(
+            "an existing object is left alone unless one of --force, --if-match is given",
+        ));
+    }
+    if put.force && put.identical_ok {
+        return Err(Error::usage("--force and --identical-ok contradict each other").with_hint(
+            "--identical-ok never replaces an object, --force always does: leave one of them out",
+        ));
     }
     Ok(match value::header("--if-match", put.if_match.as_deref())? {
         Some(etag) => Overwrite::IfMatch(etag),
         None if put.force => Overwrite::Force,
         None => Overwrite::Never,
     })
+}
+
+/// The digests of `--content-md5` and the like. Fails at the first one that is malformed.
+fn expected_digests(put: &PutArgs) -> Result<Vec<ExpectedDigest>, Error> {
+    let options = [
+        ("--content-md5", Algorithm::Md5, &put.content_md5),
+        ("--opc-content-sha256", Algorithm::Sha256, &put.opc_content_sha256),
+        ("--opc-content-sha384", Algorithm::Sha384, &put.opc_content_sha384),
+        ("--opc-content-crc32c", Algorithm::Crc32c, &put.opc_content_crc32c),
+    ];
+    let given = options.into_iter().filter_map(|(option, algorithm, text)| {
+        let text = text.as_deref()?;
+        Some(match Value::from_base64(algorithm, text) {
+            Some(value) => Ok(ExpectedDigest { option, value }),
+            None => {
+                let name = algorithm.name();
+                let form =
+                    format!("it is the base64 of the {} bytes of the {name}", algorithm.size());
+                Err(value::invalid_value(option, text, form))
+            }
+        })
+    });
+    given.collect()
 }
 
 /// `--resume` and `--upload-id`. Encryption cannot be seen in the list of open uploads, so that the user
@@ -165,6 +192,10 @@ fn resume(put: &PutArgs) -> Result<Option<ResumeSettings>, Error> {
                 .with_hint("give --resume too: it continues the open upload with this id")),
             None => Ok(None),
         };
+    }
+    if put.no_multipart {
+        return Err(Error::usage("--no-multipart and --resume contradict each other")
+            .with_hint("one request leaves nothing to continue: leave one of them out"));
     }
     if put.local.is_some() {
         return Err(Error::usage("--local and --resume contradict each other")

@@ -6,7 +6,7 @@
 //! similar gets none.
 
 /// Options of other tools that have another name here, or are not needed.
-const FOREIGN_OPTION_HINTS: [(&str, &str); 32] = [
+const FOREIGN_OPTION_HINTS: [(&str, &str); 26] = [
     ("-f", "write --file PATH, or --force"),
     ("-q", "write --quiet"),
     ("-v", "write --version for the version, --debug for what is sent and received"),
@@ -17,18 +17,12 @@ const FOREIGN_OPTION_HINTS: [(&str, &str); 32] = [
     ("--connection-timeout", "write --stall-timeout DURATION"),
     ("--read-timeout", "write --stall-timeout DURATION"),
     ("--timeout", "write --stall-timeout DURATION, or --retry-for DURATION"),
-    ("--content-md5", "write --checksum md5: every part is checked by it"),
-    ("--opc-checksum-algorithm", "write --checksum sha256, crc32c or sha384"),
-    ("--opc-content-crc32c", "write --checksum crc32c: every part is checked by it"),
-    ("--opc-content-sha256", "leave it out: every part is checked by its SHA-256"),
-    ("--opc-content-sha384", "write --checksum sha384: every part is checked by it"),
     ("--disable-parallel-uploads", "write --parallel-upload-count 1"),
     ("--max-retries", "write --retry-for DURATION"),
     ("--no-retry", "write --retry-for DURATION"),
     ("--memory", "write --max-memory SIZE"),
     ("--limit-rate", "write --bwlimit RATE"),
     ("--rate-limit", "write --bwlimit RATE"),
-    ("--no-multipart", "leave it out: a stream that fits one part is sent as one request"),
     ("--multipart-download-threshold", "leave it out: long objects are read in parallel ranges"),
     ("--limit", "leave it out: all uploads are listed"),
     ("--page", "leave it out: all pages are read"),

@@ -22,7 +22,7 @@ use crate::transfer::object_reading::{ReadObject, ReadableObject};
 use proto::api::{Archival, ObjectMeta, ReadOptions};
 use proto::error::Error;
 use proto::object_digest::{
-    Certainty, ChunkComparison, ComparisonResult, Difference, Proof, StreamChunks,
+    Certainty, ChunkComparison, ComparedStream, ComparisonResult, Difference, Proof,
     StreamComparison, UploadedLayout, compare_receipt,
 };
 use proto::object_url::ObjectUrl;
@@ -73,22 +73,6 @@ struct VerifyRun<'a> {
     object: ReadObject,
     source: ObjectUrl,
     reporter: &'a Arc<Reporter>,
-}
-
-/// The stream while it is read.
-struct ComparedStream {
-    comparison: StreamComparison,
-    /// Where the digests of the service may not decide.
-    chunks: Option<StreamChunks>,
-}
-
-impl ComparedStream {
-    fn update(&mut self, bytes: &[u8]) {
-        self.comparison.update(bytes);
-        if let Some(chunks) = &mut self.chunks {
-            chunks.update(bytes);
-        }
-    }
 }
 
 impl<'a> VerifyRun<'a> {
@@ -199,13 +183,11 @@ async fn compare_stream(
         return verdict.of(&name, &name, ComparisonResult::Different(difference));
     }
     let comparison = StreamComparison::new(&object.meta, uploaded)?;
-    let certainty = comparison.certainty();
-    if certainty == Certainty::SizeOnly && object.archival != Archival::Readable {
+    if comparison.certainty() == Certainty::SizeOnly && object.archival != Archival::Readable {
         // An object that cannot be read is an error before the stream is read, and not after it.
         object.check_restorable()?;
     }
-    let chunks = (certainty != Certainty::Certain).then(StreamChunks::new);
-    let state = ComparedStream { comparison, chunks };
+    let state = ComparedStream::with(comparison);
     object.set_streaming();
     let (started_at, expected) = (Instant::now(), stream.size().or(object.meta.size));
     let progress = |bytes| {
@@ -218,20 +200,21 @@ async fn compare_stream(
         });
     };
     let read = threads.reader.read_all(stream, state, ComparedStream::update, progress).await?;
-    let (ComparedStream { comparison, chunks }, end) = read;
+    let (compared, end) = read;
     if let Some(warning) = end.warning {
         verdict.reporter.warn(&warning);
     }
-    let result = comparison.finish();
-    match (result, chunks) {
-        (ComparisonResult::NotCompared(reason), Some(chunks)) => {
+    match compared.finish() {
+        (Some(ComparisonResult::NotCompared(reason)), Some(chunks)) => {
             let text = format!("the digests do not decide ({reason}): reading the object");
             verdict.reporter.info(&text);
-            let read = object.read(threads.comparer, chunks.compare(), compare_object).await?;
+            let read =
+                object.read(threads.comparer, chunks, ChunkComparison::update_while_equal).await?;
             let verdict = Verdict { was_read: true, ..verdict };
             verdict.of(&name, &name, read.finish())
         }
-        (result, _) => verdict.of(&name, &name, result),
+        (Some(result), _) => verdict.of(&name, &name, result),
+        (None, _) => Err(Error::usage("there is nothing to compare with")),
     }
 }
 
@@ -239,12 +222,6 @@ async fn compare_stream(
 fn hash_object(comparison: &mut StreamComparison, bytes: &[u8]) -> bool {
     comparison.update(bytes);
     true
-}
-
-/// Adds the next bytes of the object; false once they differ.
-fn compare_object(comparison: &mut ChunkComparison, bytes: &[u8]) -> bool {
-    comparison.update(bytes);
-    !comparison.is_decided()
 }
 
 /// Turns a comparison into the result of the run.

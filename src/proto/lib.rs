@@ -20,6 +20,7 @@
 //! | [`range_plan`] | the size of each range of a download and the memory for buffers |
 //! | [`digest`] | checksums of parts, and how they combine to those of an object |
 //! | [`object_digest`], [`evidence`] | whether a stream is the content of an object, and what proves it |
+//! | [`whole_stream`] | what is computed over a whole stream besides the digests of its parts |
 //! | [`api`] | requests as data, responses as typed values |
 //! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
 //! | [`principal`] | how instances, resources, workloads and outside identities get a token |
@@ -57,3 +58,4 @@ pub mod token_lifecycle;
 pub mod transport_error;
 pub mod units;
 pub mod upload;
+pub mod whole_stream;

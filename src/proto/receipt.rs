@@ -29,6 +29,9 @@ pub struct Receipt {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
     pub etag: String,
+    /// The object existed before, and nothing was stored (`--identical-ok`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identical: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
     pub name: String,
@@ -42,8 +45,8 @@ pub struct Receipt {
     /// Of the request that made the object visible: commit or put.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opc_request_id: Option<String>,
-    /// The sizes of the parts as they were committed, as run lengths. `None` only in a receipt that an
-    /// earlier version wrote.
+    /// The sizes of the parts as they were committed, as run lengths. `None` in a receipt that an earlier
+    /// version wrote, and of an identical object whose parts are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_sizes: Option<PartLayout>,
     pub parts: u32,
@@ -123,7 +126,8 @@ impl Receipt {
         multipart.md5 = self.opc_multipart_md5.clone();
         if let Some(Checksum { algorithm, value }) = &self.checksum {
             let is = |other: Algorithm| algorithm.eq_ignore_ascii_case(other.name());
-            let of_parts = self.upload_id.is_some();
+            // An identical object has no upload id here.
+            let of_parts = self.upload_id.is_some() || self.opc_multipart_md5.is_some();
             let digests = if of_parts { &mut multipart } else { &mut content };
             if is(Algorithm::Crc32c) {
                 content.crc32c = Some(value.clone());

@@ -35,6 +35,7 @@ use proto::digest::{Algorithm, PartDigest};
 use proto::error::{Error, ErrorKind};
 use proto::part_number::PartNumber;
 use proto::part_plan::PartPlan;
+use proto::whole_stream::{WholeStream, WholeStreamHasher};
 
 /// An event of the reading thread, in the order of the stream.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub enum ReadEvent {
     LastPartNext,
     /// A warning for the user; the stream is stored all the same.
     Warning(String),
+    /// What was computed over the whole stream, which ends next.
+    WholeStream(WholeStream),
     /// The end of the stream, with its length in bytes and the CRC-32 of all bytes.
     EndOfStream { bytes: u64, crc32: u32 },
     /// A read failed, or the stream must not be stored.
@@ -100,6 +103,13 @@ pub struct Reader {
     stop_tx: Option<PipeWriter>,
 }
 
+/// What looks at the whole stream besides its parts.
+#[derive(Default)]
+pub struct StreamChecks {
+    pub validator: Option<Box<dyn StreamValidator>>,
+    pub whole: WholeStreamHasher,
+}
+
 /// A started thread that is to read, and the pipe that stops it.
 pub struct ReaderThread {
     worker: Worker,
@@ -126,7 +136,8 @@ impl Reader {
         validator: Option<Box<dyn StreamValidator>>,
     ) -> Result<Reader, Error> {
         let thread = ReaderThread::start().map_err(|e| worker::thread_error("to read with", &e))?;
-        Ok(Reader::on(thread, source, pool, plan, algorithm, validator))
+        let checks = StreamChecks { validator, ..StreamChecks::default() };
+        Ok(Reader::on(thread, source, pool, plan, algorithm, checks))
     }
 
     /// Reads as `start` does, on a thread that runs already, so that it cannot fail.
@@ -136,7 +147,7 @@ impl Reader {
         pool: Pool,
         plan: PartPlan,
         algorithm: Algorithm,
-        validator: Option<Box<dyn StreamValidator>>,
+        checks: StreamChecks,
     ) -> Reader {
         let ReaderThread { worker, stop_rx, stop_tx } = thread;
         let (events, receiver) = unbounded_channel();
@@ -147,7 +158,7 @@ impl Reader {
             pool: pool.clone(),
             plan,
             algorithm,
-            validator,
+            checks,
             events: events.clone(),
             stats: Arc::clone(&stats),
             remainder: part_reader::PacketRemainder::default(),

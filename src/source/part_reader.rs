@@ -12,13 +12,13 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::byte_source::{ByteSource, ReadResult};
-use super::{FilledPart, ReadEvent, ReaderStats};
+use super::{FilledPart, ReadEvent, ReaderStats, StreamChecks};
 use crate::source::pool::{Buffer, Pool};
 use proto::digest::{Algorithm, Hasher, crc32_combine};
 use proto::error::{Error, ErrorKind};
 use proto::part_number::PartNumber;
 use proto::part_plan::PartPlan;
-use validate::{Rejection, StreamValidator};
+use validate::Rejection;
 
 /// Bytes of one read: so few that they are hashed while they are in the core's own cache.
 const READ_SIZE: usize = 256 << 10;
@@ -33,7 +33,7 @@ pub(super) struct PartReader {
     pub pool: Pool,
     pub plan: PartPlan,
     pub algorithm: Algorithm,
-    pub validator: Option<Box<dyn StreamValidator>>,
+    pub checks: StreamChecks,
     pub events: UnboundedSender<ReadEvent>,
     pub stats: Arc<ReaderStats>,
     pub remainder: PacketRemainder,
@@ -103,6 +103,17 @@ fn read(
         ReadResult::Bytes(read) => Ok(Some(read)),
         ReadResult::EndOfStream => Ok(None),
         ReadResult::Stopped => Err(StopReason::Stopped),
+    }
+}
+
+impl StreamChecks {
+    /// Adds the next bytes of the stream. Fails where the validator rejects them.
+    fn bytes(&mut self, piece: &[u8]) -> Result<(), Error> {
+        if let Some(validator) = &mut self.validator {
+            validator.bytes(piece).map_err(rejected)?;
+        }
+        self.whole.update(piece);
+        Ok(())
     }
 }
 
@@ -182,9 +193,7 @@ impl PartReader {
                 };
                 let piece = &buffer.space()[used..used + read];
                 hasher.update(piece);
-                if let Some(validator) = &mut self.validator {
-                    validator.bytes(piece).map_err(rejected)?;
-                }
+                self.checks.bytes(piece)?;
                 used += read;
             }
             if used > 0 {
@@ -276,10 +285,14 @@ impl PartReader {
         if let Some(warning) = self.source.modification_warning("stored") {
             self.send_event(ReadEvent::Warning(warning))?;
         }
-        if let Some(validator) = self.validator.take()
+        let StreamChecks { validator, whole } = std::mem::take(&mut self.checks);
+        if let Some(validator) = validator
             && let Some(warning) = validator.end().map_err(rejected)?
         {
             self.send_event(ReadEvent::Warning(warning))?;
+        }
+        if !whole.is_idle() {
+            self.send_event(ReadEvent::WholeStream(whole.finish()))?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The checks before the first byte of the stream is read.
 //!
 //! Owns the look-ups before an upload: the namespace, and whether the object exists. Must not know
-//! the stream. Invariants: an object that may not be replaced ends the run here, and so do rejected
-//! credentials, for which a later stage would wait.
+//! the stream. Invariants: an object that may not be replaced is found here, and rejected credentials, for
+//! which a later stage would wait, end the run here.
 
 use std::time::Duration;
 
@@ -22,10 +22,18 @@ pub struct PreflightResult {
     /// Whether a response came from the service itself.
     pub service_seen: bool,
     pub bucket: BucketStatus,
+    pub conflict: Option<Conflict>,
+}
+
+/// An object that the precondition forbids to replace.
+pub struct Conflict {
+    pub object: ObjectMeta,
+    /// Of kind `ErrorKind::Exists`.
+    pub error: Error,
 }
 
 /// Looks up what an upload to `url` needs to know. Fails where a request is rejected for good or
-/// gets no response, and with `ErrorKind::Exists` where `precondition` forbids the upload.
+/// gets no response. Where `precondition` forbids the upload, the result has the conflict.
 pub async fn preflight(
     client: &Client,
     url: &ObjectUrl,
@@ -39,56 +47,57 @@ pub async fn preflight(
     // Where any object may be replaced, the response to GetNamespace is enough.
     if *precondition == Precondition::None && url.namespace.is_none() {
         let bucket = BucketStatus::Unknown;
-        return Ok(PreflightResult { location, service_seen: true, bucket });
+        return Ok(PreflightResult { location, service_seen: true, bucket, conflict: None });
     }
-    let service_seen =
+    let (service_seen, conflict) =
         check_existing_object(&lookup, &location, precondition, customer_key).await?;
-    Ok(PreflightResult { location, service_seen, bucket: lookup.bucket() })
+    Ok(PreflightResult { location, service_seen, bucket: lookup.bucket(), conflict })
 }
 
 /// Compares the object at the location with the precondition. Returns whether the response came
-/// from the service itself.
+/// from the service itself, and the object if it must not be replaced.
 async fn check_existing_object(
     lookup: &Lookup<'_>,
     location: &ObjectLocation,
     precondition: &Precondition,
     customer_key: &Option<CustomerKey>,
-) -> Result<bool, Error> {
+) -> Result<(bool, Option<Conflict>), Error> {
     let parse = |response: &Response| response::parse_object(response).map_err(invalid_response);
     let head = request::head_object(location, customer_key);
     match lookup.run(Operation::Head, head, parse).await {
-        Ok(meta) => check_precondition(location, precondition, meta).map(|()| true),
+        Ok(meta) => Ok((true, conflict(location, precondition, meta))),
         Err(failed) => match forbidden_head(&failed) {
             Some(from_service) => {
                 lookup
                     .reporter()
                     .debug(|| format!("going on without HeadObject: {}", failed.error.message));
-                Ok(from_service)
+                Ok((from_service, None))
             }
             None => Err(failed.error),
         },
     }
 }
 
-/// Fails with `ErrorKind::Exists` where the precondition forbids to replace this object.
-fn check_precondition(
+/// The conflict with an object that the precondition forbids to replace.
+fn conflict(
     location: &ObjectLocation,
     precondition: &Precondition,
-    meta: ObjectMeta,
-) -> Result<(), Error> {
-    let etag = meta.etag.unwrap_or_default();
-    match precondition {
+    object: ObjectMeta,
+) -> Option<Conflict> {
+    let etag = object.etag.as_deref().unwrap_or_default();
+    let error = match precondition {
         Precondition::IfNoneMatch => {
-            Err(Error::new(ErrorKind::Exists, format!("{location} exists already (etag {etag})"))
-                .with_hint("give another name, or --force to replace it"))
+            Error::new(ErrorKind::Exists, format!("{location} exists already (etag {etag})"))
+                .with_hint("give another name, or --force to replace it")
         }
         Precondition::IfMatch(expected) if etag != *expected => {
             let what = format!("{location} has the etag {etag}, not {expected} as --if-match asks");
-            Err(Error::new(ErrorKind::Exists, what)
-                .with_hint("look what replaced it before trying again"))
+            Error::new(ErrorKind::Exists, what)
+                .with_hint("look what replaced it before trying again")
         }
-        Precondition::IfMatch(_) | Precondition::None => Ok(()),
-    }
+        Precondition::IfMatch(_) | Precondition::None => return None,
+    };
+    Some(Conflict { object, error })
 }
 
 /// Whether HeadObject was rejected for a reason that does not concern writing: a policy hides the

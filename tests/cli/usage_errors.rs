@@ -84,9 +84,24 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
         "an existing object is left alone unless one of --force, --if-match is given",
     ),
     (
-        "put oci://b/n --if-match e --no-overwrite",
-        "--if-match and --no-overwrite contradict each other",
-        "an existing object is left alone unless one of --force, --if-match is given",
+        "put oci://b/n --force --identical-ok",
+        "--force and --identical-ok contradict each other",
+        "--identical-ok never replaces an object, --force always does: leave one of them out",
+    ),
+    (
+        "put oci://b/n --no-multipart --resume",
+        "--no-multipart and --resume contradict each other",
+        "one request leaves nothing to continue: leave one of them out",
+    ),
+    (
+        "put oci://b/n --content-md5 900150983cd24fb0d6963f7d28e17f72",
+        "--content-md5 \"900150983cd24fb0d6963f7d28e17f72\": it is the base64 of the 16 bytes of the MD5",
+        "",
+    ),
+    (
+        "put oci://b/n --opc-content-crc32c AAAA",
+        "--opc-content-crc32c \"AAAA\": it is the base64 of the 4 bytes of the CRC32C",
+        "",
     ),
     ("put oci://b/n --quiet --debug", "--quiet and --debug contradict each other", ""),
     (

@@ -47,6 +47,9 @@ service_args! {
         /// the default; accepted for compatibility
         #[argh(switch)]
         pub no_overwrite: bool,
+        /// an object that exists and is the same as the stream is success, not exit code 6
+        #[argh(switch)]
+        pub identical_ok: bool,
         /// continue the open upload of this name: parts that it holds are not sent again
         #[argh(switch)]
         pub resume: bool,
@@ -62,12 +65,24 @@ service_args! {
         /// store a stream of no bytes; default: refuse with exit code 5
         #[argh(switch)]
         pub allow_empty: bool,
-        /// check of each part: sha256, crc32c, sha384, md5 or none; default sha256
+        /// check of each part: sha256, crc32c, sha384, md5 or none; also --opc-checksum-algorithm
         #[argh(option, arg_name = "NAME")]
         pub checksum: Option<String>,
         /// always on; accepted for compatibility
         #[argh(switch)]
         pub verify_checksum: bool,
+        /// MD5 that the whole stream must have, else nothing is stored
+        #[argh(option, arg_name = "BASE64")]
+        pub content_md5: Option<String>,
+        /// SHA-256 that the whole stream must have, else nothing is stored
+        #[argh(option, arg_name = "BASE64")]
+        pub opc_content_sha256: Option<String>,
+        /// SHA-384 that the whole stream must have, else nothing is stored
+        #[argh(option, arg_name = "BASE64")]
+        pub opc_content_sha384: Option<String>,
+        /// CRC-32C that the whole stream must have, else nothing is stored
+        #[argh(option, arg_name = "BASE64")]
+        pub opc_content_crc32c: Option<String>,
         /// delete the object if it was committed and does not verify
         #[argh(switch)]
         pub delete_on_mismatch: bool,
@@ -78,6 +93,9 @@ service_args! {
         /// parts in flight, 1 to 1000; default 4
         #[argh(option, arg_name = "N")]
         pub parallel_upload_count: Option<String>,
+        /// one request for the whole stream, which has to fit into --max-memory
+        #[argh(switch)]
+        pub no_multipart: bool,
         /// bound on all part buffers together; default (N + 1) x part size
         #[argh(option, arg_name = "SIZE")]
         pub max_memory: Option<String>,

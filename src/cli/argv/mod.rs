@@ -275,6 +275,7 @@ pub fn canonical_name(option: &str) -> &str {
         "-ns" | "--namespace-name" => "--namespace",
         "-on" | "--object-name" => "--name",
         "-d" => "--debug",
+        "--opc-checksum-algorithm" => "--checksum",
         "--opc-request-id" | "--request-id" => "--opc-client-request-id",
         "-h" | "-?" => "--help",
         "-V" => "--version",

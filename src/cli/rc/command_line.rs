@@ -28,8 +28,10 @@ const VARIABLES: [(&str, &str); 11] = [
 ];
 
 /// Groups of options: if one of a group is given, the file sets none of the others.
-const EXCLUSIVE_OPTIONS: [&[&str]; 5] = [
+const EXCLUSIVE_OPTIONS: [&[&str]; 7] = [
     &["--force", "--no-overwrite", "--if-match"],
+    &["--force", "--identical-ok"],
+    &["--no-multipart", "--resume"],
     &["--quiet", "--debug"],
     &["--refresh-before", "--no-refresh"],
     &["--encryption-key-file", "--opc-sse-kms-key-id"],

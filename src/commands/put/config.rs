@@ -18,7 +18,8 @@ use proto::part_plan::{self, PartPlan};
 use proto::shell;
 use proto::units;
 use proto::upload::{
-    ContinuedUpload, MessageContext, PreviousObject, ResumeConfig, TailRule, UploadConfig,
+    ConflictRule, ContinuedUpload, MessageContext, PreviousObject, ResumeConfig, TailRule,
+    UploadConfig,
 };
 
 /// The content type of an object if neither the options nor its name give one.
@@ -105,6 +106,9 @@ pub(super) fn upload_config(
             max_part_number: part_plan::MAX_PARTS,
         },
         always_multipart: !options.fits_headers(),
+        expected_digests: command.expected_digests.clone(),
+        single_put: command.no_multipart.then(|| plan.memory()),
+        conflict: ConflictRule::End,
         resume: command.resume.as_ref().map(|_| ResumeConfig { continued }),
     }
 }
@@ -186,6 +190,9 @@ fn resume_options(command: &PutCommand) -> String {
         ("--opc-sse-kms-key-id", object.kms_key_id.clone()),
     ];
     let given = options.into_iter().filter_map(|(option, value)| Some((option, value?)));
-    let words = given.map(|(option, value)| format!(" {option} {}", shell::shell_quote(&value)));
-    format!("{}{force}{suffix}", words.collect::<String>())
+    let digests = command.expected_digests.iter().map(|it| (it.option, it.value.base64()));
+    let words = given.chain(digests);
+    let words = words.map(|(option, value)| format!(" {option} {}", shell::shell_quote(&value)));
+    let identical = if command.identical_ok { " --identical-ok" } else { "" };
+    format!("{}{force}{identical}{suffix}", words.collect::<String>())
 }

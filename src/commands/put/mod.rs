@@ -5,16 +5,20 @@
 //! before every check that needs no byte has passed.
 
 mod config;
+mod identical;
+mod receipt;
+mod stream;
 
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use self::config::EndOfStream;
+use self::identical::{ConflictingRun, IdenticalCheck};
+use self::stream::{PendingSource, StreamThreads};
 use super::until_signal;
 use crate::auth::environment::Environment;
-use crate::cli::{PutCommand, ResumeSettings, StreamSource};
+use crate::cli::{PutCommand, ResumeSettings};
 use crate::commands::serve::{self, LocalStore};
 use crate::net::Throttle;
 use crate::platform::memory;
@@ -22,21 +26,21 @@ use crate::platform::signals::Signals;
 use crate::platform::worker;
 use crate::source::child_reaper::Children;
 use crate::source::pool::{MemoryPressure, Pool};
-use crate::source::producer::Producer;
-use crate::source::{self, ByteSource, Reader};
+use crate::source::{Reader, StreamChecks};
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, Timeouts};
 use crate::transfer::preflight::{self, PreflightResult};
 use crate::transfer::resume;
 use crate::transfer::upload_driver::{RunningSource, UploadDriver};
-use proto::api::{ObjectLocation, PutOptions, request};
+use proto::api::{PutOptions, request};
 use proto::digest::Algorithm;
-use proto::error::Error;
+use proto::error::{Error, ErrorKind};
 use proto::part_layout;
-use proto::part_plan::{self, PartPlan};
-use proto::receipt::{Checksum, Receipt};
-use proto::upload::{ContinuedUpload, StoredObject, Upload};
-use validate::{Format, StreamValidator};
+use proto::part_plan::{self, PartPlan, PlanInput};
+use proto::receipt::Receipt;
+use proto::upload::{self, ConflictRule, ContinuedUpload, Upload, UploadConfig};
+use proto::whole_stream::WholeStreamHasher;
+use validate::Format;
 
 /// Stores the stream as an object and returns the receipt. Fails with the first error that no retry
 /// can resolve, or with the error of a signal; what the failed upload left behind has been cleaned
@@ -86,63 +90,8 @@ struct Prepared {
     continued: Option<ContinuedUpload>,
     /// Bytes; by `--expected-size`, or the size of the file.
     expected_size: Option<u64>,
-}
-
-/// The threads that read and validate the stream.
-struct StreamThreads {
-    reader: source::ReaderThread,
-    validator: Box<dyn StreamValidator>,
-}
-
-impl StreamThreads {
-    /// Fails if the system starts no thread, even after retries.
-    async fn start(command: &PutCommand) -> Result<StreamThreads, Error> {
-        let reader = worker::retry_start(source::ReaderThread::start).await;
-        let reader = reader.map_err(|error| worker::thread_error("to read with", &error))?;
-        let validator = match command.expect {
-            Some(format) => worker::retry_start(|| validate::validator_for(format))
-                .await
-                .map_err(|error| worker::thread_error("to look at the stream with", &error))?,
-            None => validate::detecting_validator(),
-        };
-        Ok(StreamThreads { reader, validator })
-    }
-}
-
-/// A source that is open but not read, or a command that is not started.
-enum PendingSource {
-    Opened(ByteSource),
-    Command(Vec<OsString>, Children),
-}
-
-impl PendingSource {
-    /// Returns the source, and its size in bytes if that is known. Fails if stdin or the file
-    /// cannot be opened.
-    fn open(
-        source: &StreamSource,
-        children: &Children,
-    ) -> Result<(PendingSource, Option<u64>), Error> {
-        let source = match source {
-            StreamSource::Command(command) => {
-                return Ok((PendingSource::Command(command.clone(), children.clone()), None));
-            }
-            StreamSource::Stdin => ByteSource::stdin()?,
-            StreamSource::File(path) => ByteSource::file(path)?,
-        };
-        let size = source.size().filter(|size| *size > 0);
-        Ok((PendingSource::Opened(source), size))
-    }
-
-    /// Starts the command, if the source is one.
-    async fn start(self) -> Result<(ByteSource, Option<Producer>), Error> {
-        match self {
-            PendingSource::Opened(source) => Ok((source, None)),
-            PendingSource::Command(command, children) => {
-                let (producer, stdout) = Producer::start(&command, &children).await?;
-                Ok((ByteSource::new(stdout, "the command's stdout")?, Some(producer)))
-            }
-        }
-    }
+    /// With `--identical-ok`.
+    identical: Option<IdenticalCheck>,
 }
 
 /// Checks the source, the options, the memory, the credentials and the destination.
@@ -156,15 +105,17 @@ async fn prepare(
     let (source, size) = PendingSource::open(&command.source, children)?;
     let expected_size = command.expected_size.or(size);
     let options = config::put_options(command)?;
-    let plan = part_plan::plan(&part_plan::PlanInput {
+    let input = PlanInput {
         part_size: command.part_size,
         parallel: command.parallel,
         max_memory: command.max_memory,
         expected_size,
         available_memory: memory::available(),
-    })?;
+    };
+    let plan = part_plan::plan(&input)?;
+    let single_put = single_put(command, &options, &input, size)?;
     let client = Arc::new(open_client(command, environment, local, reporter).await?);
-    let preflight = preflight::preflight(
+    let mut preflight = preflight::preflight(
         &client,
         &command.target,
         &options.condition,
@@ -173,17 +124,25 @@ async fn prepare(
         reporter,
     )
     .await?;
-    let continued = match &command.resume {
+    let identical = match preflight.conflict.take() {
+        found if command.identical_ok => Some(IdenticalCheck::new(command, found, size)?),
+        Some(conflict) => return Err(conflict.error),
         None => None,
-        Some(ResumeSettings { upload_id }) => {
+    };
+    // Nothing is sent of a stream that is compared with an object.
+    let only_compares = identical.as_ref().is_some_and(|check| check.conflict().is_some());
+    let continued = match &command.resume {
+        Some(ResumeSettings { upload_id }) if !only_compares => {
             let (id, location) = (upload_id.as_deref(), &preflight.location);
             let retry_for = command.retry_for;
             resume::find_upload(&client, location, id, &options, retry_for, reporter).await?
         }
+        _ => None,
     };
-    let plan = match &continued {
-        None => plan,
-        Some(ContinuedUpload { parts, .. }) => {
+    let plan = match (&continued, single_put) {
+        (None, Some(single)) if !only_compares => single,
+        (None, _) => plan,
+        (Some(ContinuedUpload { parts, .. }), _) => {
             let held = parts.iter().map(|part| (part.part_number.get(), part.size));
             plan.continuing(&held.collect::<Vec<_>>())
         }
@@ -191,7 +150,32 @@ async fn prepare(
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    Ok(Prepared { client, source, preflight, options, plan, continued, expected_size })
+    Ok(Prepared { client, source, preflight, options, plan, continued, expected_size, identical })
+}
+
+/// The plan of `--no-multipart`. Fails where a stream of `size` bytes does not fit, and where the properties
+/// of the object do not fit into the headers of one request.
+fn single_put(
+    command: &PutCommand,
+    options: &PutOptions,
+    input: &PlanInput,
+    size: Option<u64>,
+) -> Result<Option<PartPlan>, Error> {
+    if !command.no_multipart {
+        return Ok(None);
+    }
+    if !options.fits_headers() {
+        let what =
+            "--no-multipart: metadata and dispositions that are not ASCII need a multipart upload";
+        return Err(
+            Error::usage(what).with_hint("leave --no-multipart out, or write them in ASCII")
+        );
+    }
+    let plan = part_plan::plan_single_put(input)?;
+    match size.filter(|size| *size > plan.memory()) {
+        Some(_) => Err(upload::too_long_for_one_put(plan.memory())),
+        None => Ok(Some(plan)),
+    }
 }
 
 /// A client of the service, or of the embedded store.
@@ -221,9 +205,10 @@ async fn upload(
     command: &PutCommand,
     started_at: Instant,
     signals: &mut Signals,
-    reporter: &Reporter,
+    reporter: &Arc<Reporter>,
 ) -> Result<Receipt, Error> {
-    let Prepared { client, source, preflight, options, plan, continued, expected_size } = prepared;
+    let Prepared { client, source, preflight, options, plan, continued, expected_size, identical } =
+        prepared;
     let (source, producer) = until_signal(signals, source.start()).await?;
     let format_proves = command.expect.is_some_and(Format::proves_its_end);
     let end = if producer.is_some() || source.is_file() || format_proves {
@@ -231,13 +216,22 @@ async fn upload(
     } else {
         EndOfStream::Unproven
     };
+    let conflict = identical.as_ref().map(IdenticalCheck::conflict);
     let pool = buffer_pool(&plan);
     // Reading stops at the second part until the upload has been created, so that a rejected upload
     // consumes little of the stream.
-    if continued.is_none() {
+    let found = matches!(conflict, Some(Some(_)));
+    if continued.is_none() && !found {
         pool.hold();
     }
-    let config = config::upload_config(command, &options, &plan, &preflight, continued, end);
+    let config = UploadConfig {
+        conflict: match conflict {
+            None => ConflictRule::End,
+            Some(None) => ConflictRule::ReadOn,
+            Some(Some(error)) => ConflictRule::Found(error.clone()),
+        },
+        ..config::upload_config(command, &options, &plan, &preflight, continued, end)
+    };
     let upload = Upload::new(config);
     let location = preflight.location;
     // From here on a stream is read: the session waits for a new login instead of failing.
@@ -245,18 +239,53 @@ async fn upload(
     let probe = request::head_object(&location, &None);
     client.session.set_probe_request(probe.method, &probe.target);
     let StreamThreads { reader, validator } = threads;
-    let reader = Reader::on(reader, source, pool, plan, command.checksum, Some(validator));
+    let checks = StreamChecks {
+        validator: Some(validator),
+        whole: whole_stream_hasher(command, identical.as_ref())?,
+    };
+    let checksum = if found { Algorithm::None } else { command.checksum };
+    let reader = Reader::on(reader, source, pool, plan, checksum, checks);
     let source = RunningSource { reader, producer, expected: expected_size };
+    let customer_key = options.customer_key.clone();
     let mut driver =
         UploadDriver::new(client.clone(), location.clone(), options, upload, started_at);
-    let stored = driver.run(source, signals, reporter).await?;
+    let result = driver.run(source, signals, reporter).await;
+    let retries = driver.retries();
+    let receipt = match (result, identical) {
+        (Err(conflict), Some(check)) if conflict.kind == ErrorKind::Exists => {
+            let (upload, stream) = driver.into_read();
+            let run = ConflictingRun {
+                client: &client,
+                location: &location,
+                customer_key,
+                command,
+                upload: &upload,
+                stream,
+                conflict,
+                reporter,
+            };
+            let identical = until_signal(signals, check.compare(run)).await?;
+            receipt::of_identical(identical, location)
+        }
+        (result, _) => receipt::of_stored(result?, location, command.checksum),
+    };
     Ok(Receipt {
         auth: client.session.auth_mode().name().to_owned(),
         seconds: started_at.elapsed(),
-        retries: driver.retries(),
+        retries,
         token_refreshes: client.session.refreshes(),
-        ..receipt(stored, location, command.checksum)
+        ..receipt
     })
+}
+
+/// What is computed over the whole stream: the digests that it must have, and the record for a comparison.
+fn whole_stream_hasher(
+    command: &PutCommand,
+    identical: Option<&IdenticalCheck>,
+) -> Result<WholeStreamHasher, Error> {
+    let algorithms = command.expected_digests.iter().map(|digest| digest.value.algorithm());
+    let compared = identical.map(IdenticalCheck::record).transpose()?;
+    Ok(WholeStreamHasher::new(algorithms, compared))
 }
 
 /// The buffers of the stream.
@@ -267,29 +296,4 @@ fn buffer_pool(plan: &PartPlan) -> Pool {
         timeout: worker::REFUSAL_TIMEOUT,
     };
     Pool::with_pressure(pressure, plan.buffer_size, plan.buffers_for(1))
-}
-
-/// The receipt of the stored object, without the duration and the counters of the run.
-fn receipt(stored: StoredObject, location: ObjectLocation, checksum: Algorithm) -> Receipt {
-    let meta = stored.meta;
-    Receipt {
-        etag: meta.etag.unwrap_or_default(),
-        last_modified: meta.last_modified,
-        opc_multipart_md5: meta.multipart.md5,
-        opc_content_md5: meta.content.md5,
-        bucket: location.bucket,
-        name: location.object,
-        namespace: location.namespace,
-        size: stored.size,
-        parts: stored.parts,
-        part_sizes: Some(stored.layout),
-        upload_id: stored.upload_id,
-        checksum: stored
-            .checksum
-            .map(|value| Checksum { algorithm: checksum.name().to_owned(), value }),
-        sha256: stored.sha256,
-        verified_by: stored.evidence.to_string(),
-        opc_request_id: meta.request_id,
-        ..Receipt::default()
-    }
 }

@@ -38,7 +38,7 @@ impl Algorithm {
     }
 
     /// Length of a checksum in bytes.
-    fn size(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Algorithm::Sha256 => 32,
             Algorithm::Sha384 => 48,

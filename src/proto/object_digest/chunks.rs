@@ -64,11 +64,22 @@ pub struct ChunkComparison {
 }
 
 impl ChunkComparison {
+    /// The bytes of the stream.
+    pub fn stream_bytes(&self) -> u64 {
+        self.stream.bytes
+    }
+
     /// Adds the next bytes of the object.
     pub fn update(&mut self, bytes: &[u8]) {
         let compared = self.object.digests.len();
         self.object.update(bytes);
         self.find_difference(compared);
+    }
+
+    /// Adds the next bytes of the object; false once they differ.
+    pub fn update_while_equal(&mut self, bytes: &[u8]) -> bool {
+        self.update(bytes);
+        !self.is_decided()
     }
 
     /// Whether the bytes so far differ: further ones make no difference to the result.

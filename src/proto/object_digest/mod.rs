@@ -20,6 +20,7 @@
 //! SHA-256 or SHA-384, and MD5 only where there is nothing else.
 
 mod chunks;
+mod compared_stream;
 mod known_layouts;
 mod layout_hasher;
 mod receipt_comparison;
@@ -35,6 +36,7 @@ use crate::part_layout::PartLayout;
 use crate::units::format_size_exact;
 
 pub use chunks::{ChunkComparison, StreamChunks};
+pub use compared_stream::ComparedStream;
 pub use known_layouts::Client;
 pub use receipt_comparison::compare_receipt;
 pub use result::{ComparisonResult, Difference, LayoutOrigin, Proof, Reason, Strength};

@@ -35,6 +35,8 @@ pub enum LayoutOrigin {
     Receipt,
     /// `--uploaded-part-size`.
     PartSize,
+    /// The parts in which this run has read the stream.
+    Run,
     /// The default of this client.
     Default(Client),
     /// No digest of the service was compared: the object was read, and the SHA-256 is that of what was
@@ -55,6 +57,7 @@ impl fmt::Display for Proof {
         match self.origin {
             LayoutOrigin::Whole | LayoutOrigin::Read => {}
             LayoutOrigin::Receipt => f.write_str(" of the receipt's sizes")?,
+            LayoutOrigin::Run => f.write_str(" as this run cuts the stream")?,
             LayoutOrigin::PartSize => f.write_str(" of --uploaded-part-size")?,
             LayoutOrigin::Default(client) => write!(f, " as {} makes them", client.name())?,
         }

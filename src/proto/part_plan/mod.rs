@@ -12,6 +12,7 @@ mod memory_fit;
 mod part_growth;
 #[cfg(test)]
 mod properties;
+mod single_put;
 
 use crate::error::Error;
 use crate::part_layout::PartLayout;
@@ -33,6 +34,8 @@ pub const MIN_PART: u64 = 10 * MIB;
 
 /// The length in bytes up to which a stream has to fit if the user gives no expected size.
 const DEFAULT_MAX_STREAM: u64 = TIB;
+
+pub use single_put::plan as plan_single_put;
 
 /// The user's options and the available memory. Sizes are bytes.
 #[derive(Debug, Clone, Default)]

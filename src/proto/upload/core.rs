@@ -9,6 +9,7 @@ use super::outage::{OutageTracker, RetryCause};
 use super::parts::Parts;
 use super::{Action, ApiCall, EndOfStream, Now, PreviousObject, UploadConfig};
 use crate::api::ObjectMeta;
+use crate::digest::Value;
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
 use crate::retry::{BucketStatus, Failure, NotFoundStreak, Operation, RunStage};
@@ -81,6 +82,8 @@ pub(super) struct Core {
     pub multipart: MultipartUpload,
     pub parts: Parts,
     pub end: Option<EndOfStream>,
+    /// The digests of the whole stream, where some are expected.
+    pub stream_digests: Vec<Value>,
     pub call: CurrentCall,
     pub outage: OutageTracker,
     pub stop: Stop,
@@ -112,6 +115,7 @@ impl Core {
             },
             parts: Parts::continuing(config.parallel, held),
             end: None,
+            stream_digests: Vec::new(),
             call: CurrentCall::default(),
             outage: OutageTracker::new(config.retry_for, config.bucket),
             stop: Stop::default(),

@@ -25,8 +25,9 @@ pub(super) fn on_event(state: State, core: &mut Core, event: Event) -> State {
 fn on_stream_event(mut streaming: Streaming, core: &mut Core, event: Event) -> State {
     match event {
         Event::Part { number, digest } => streaming.on_part_read(core, number, digest),
-        Event::MultipartNeeded => streaming.on_multipart_needed(core),
+        Event::MultipartNeeded => return streaming.on_multipart_needed(core),
         Event::LastPartNext => streaming.on_last_part_next(),
+        Event::StreamDigests(values) => core.stream_digests = values,
         Event::EndOfStream { bytes, crc32 } => {
             return streaming.on_end_of_stream(core, EndOfStream { bytes, crc32 });
         }

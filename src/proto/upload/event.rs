@@ -14,6 +14,7 @@ use crate::evidence::Evidence;
 use crate::part_layout::{self, PartLayout};
 use crate::part_number::PartNumber;
 use crate::retry::{BucketStatus, Failure, Operation};
+use crate::whole_stream::ExpectedDigest;
 
 /// Time since the start of the run.
 pub type Now = Duration;
@@ -48,6 +49,25 @@ pub struct UploadConfig {
     pub always_multipart: bool,
     /// The run has `--resume`.
     pub resume: Option<ResumeConfig>,
+    /// The digests that the whole stream must have.
+    pub expected_digests: Vec<ExpectedDigest>,
+    /// The bytes that one PutObject may carry, where the run sends nothing else (`--no-multipart`).
+    pub single_put: Option<u64>,
+    /// What a conflict with an object at the name means.
+    pub conflict: ConflictRule,
+}
+
+/// What a conflict with an object at the name means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ConflictRule {
+    /// The end of the run.
+    #[default]
+    End,
+    /// The stream is read to its end, so that the object can be compared with it (`--identical-ok`). The
+    /// run ends with the same error.
+    ReadOn,
+    /// As `ReadOn`, of an object that was found before the run. Nothing is sent.
+    Found(Error),
 }
 
 impl UploadConfig {
@@ -79,6 +99,9 @@ impl UploadConfig {
             },
             always_multipart: false,
             resume: None,
+            expected_digests: Vec::new(),
+            single_put: None,
+            conflict: ConflictRule::End,
         }
     }
 }
@@ -151,6 +174,8 @@ pub enum Event {
     MultipartNeeded,
     /// The next part is the last.
     LastPartNext,
+    /// The digests of the whole stream, which ends next.
+    StreamDigests(Vec<Value>),
     /// The stream ended cleanly.
     EndOfStream { bytes: u64, crc32: u32 },
     /// Reading failed, or the stream must not be stored.
@@ -250,6 +275,8 @@ pub enum Action {
     },
     /// Release the buffers of a part.
     ReleasePart(PartNumber),
+    /// Let the source be read to its end, though no upload was created.
+    ReadOn,
     /// Stop reading and close the source.
     StopReading,
     /// Cancel all part requests in flight.

@@ -33,8 +33,10 @@ mod cleanup;
 mod commit;
 mod commit_gate;
 mod compare;
+mod conflict;
 mod core;
 mod dispatch;
+mod end_of_stream;
 mod event;
 mod outage;
 mod outcome;
@@ -59,9 +61,10 @@ use self::core::Core;
 use state::{State, Streaming};
 
 pub use crate::evidence::Evidence;
+pub use conflict::too_long_for_one_put;
 pub use event::{
-    Action, ApiCall, ContinuedUpload, EndOfStream, Event, MessageContext, Now, Outcome,
-    PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
+    Action, ApiCall, ConflictRule, ContinuedUpload, EndOfStream, Event, MessageContext, Now,
+    Outcome, PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
 };
 pub use tail_split::TailSplitPolicy as TailRule;
 pub use transitions::{StateKind, TRANSITIONS};

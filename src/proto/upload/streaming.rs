@@ -4,22 +4,16 @@
 //! among connections. Must not know commits. Invariant: the buffers of a part are released only when
 //! the service has acknowledged it.
 
+use super::conflict::too_long_for_one_put;
 use super::core::{Core, Creation};
 use super::outage::RetryCause;
 use super::state::{Commit, ResolveStep, Resolving, State, Storing, Streaming};
 use super::tail_split::{self, TailSplit};
-use super::{
-    Action, ApiCall, EndOfStream, Now, Outcome, UploadConfig, is_retryable, outcome, parts, resume,
-};
+use super::{Action, ApiCall, Now, Outcome, UploadConfig, is_retryable, outcome, parts, resume};
 use crate::digest::{PartDigest, Value};
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
 use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
-
-/// The pause between the end of a stream and the request that makes an object appear. A supervisor
-/// that ends a job signals its processes one after the other; the producer may end the stream before
-/// the signal arrives here.
-const SIGNAL_HOLD: Now = Now::from_millis(100);
 
 impl Streaming {
     /// Parts are sent again after a commit that rejected them.
@@ -30,7 +24,8 @@ impl Streaming {
     /// The state before the first byte. An upload that is continued exists already.
     pub fn of(config: &UploadConfig) -> Streaming {
         let continues = config.resume.as_ref().is_some_and(|resume| resume.continued.is_some());
-        Streaming { multipart_needed: continues, ..Streaming::default() }
+        let conflict = config.conflict.found();
+        Streaming { multipart_needed: continues, conflict, ..Streaming::default() }
     }
 
     pub fn hold_until(&self) -> Option<Now> {
@@ -42,12 +37,15 @@ impl Streaming {
     }
 
     pub fn on_part_read(&mut self, core: &mut Core, number: PartNumber, digest: PartDigest) {
+        if self.conflict.is_some() {
+            return core.act(Action::ReleasePart(number));
+        }
         if core.parts.add(number, digest) {
             core.act(Action::Rehash(number));
         }
         self.no_more_parts = self.next_part_is_last;
         if core.config.always_multipart {
-            self.on_multipart_needed(core);
+            self.create(core);
         }
     }
 
@@ -55,7 +53,20 @@ impl Streaming {
         self.next_part_is_last = true;
     }
 
-    pub fn on_multipart_needed(&mut self, core: &mut Core) {
+    pub fn on_multipart_needed(mut self, core: &mut Core) -> State {
+        match core.config.single_put {
+            Some(most) if self.conflict.is_none() => self.abort(core, too_long_for_one_put(most)),
+            _ => {
+                self.create(core);
+                State::Streaming(self)
+            }
+        }
+    }
+
+    fn create(&mut self, core: &mut Core) {
+        if self.conflict.is_some() {
+            return;
+        }
         if core.multipart.creation == Creation::NotStarted {
             self.multipart_needed = true;
             core.multipart.creation = Creation::InFlight;
@@ -63,34 +74,11 @@ impl Streaming {
         }
     }
 
-    pub fn on_end_of_stream(mut self, core: &mut Core, end: EndOfStream) -> State {
-        core.end = Some(end);
-        self.no_more_parts = true;
-        let bytes = end.bytes;
-        if bytes == 0 && !core.config.allow_empty {
-            let error = Error::source("the stream is empty; nothing was stored")
-                .with_hint("give --allow-empty if an empty object is wanted");
-            return self.abort(core, error);
-        }
-        if bytes == 0 && self.multipart_needed {
-            return self.abort(core, resume::empty_stream());
-        }
-        if bytes < core.config.min_size {
-            let least = core.config.min_size;
-            let error = Error::source(format!(
-                "the stream ended after {bytes} bytes, but --min-size asks for {least}; \
-                 nothing was stored"
-            ));
-            return self.abort(core, error);
-        }
-        if !core.config.end_proven {
-            self.hold_until = Some(core.now + SIGNAL_HOLD);
-        }
-        State::Streaming(self)
-    }
-
     /// Starts what can be started: parts, the put, or the commit when every part is acknowledged.
     pub fn send_ready_parts(mut self, core: &mut Core) -> State {
+        if self.conflict.is_some() {
+            return State::Streaming(self);
+        }
         self.hold_until = self.hold_until.filter(|until| core.now < *until);
         let ended = core.end.filter(|_| self.hold_until.is_none());
         if let Some(end) = ended
@@ -135,6 +123,9 @@ impl Streaming {
         first: PartNumber,
         digests: Vec<PartDigest>,
     ) -> State {
+        if self.conflict.is_some() {
+            return State::Streaming(self);
+        }
         match core.parts.replace_tail(first, digests) {
             Ok(()) => State::Streaming(self),
             Err(error) => self.abort(core, error),
@@ -148,6 +139,9 @@ impl Streaming {
         digest: &PartDigest,
         md5: &Value,
     ) -> State {
+        if self.conflict.is_some() {
+            return State::Streaming(self);
+        }
         match core.parts.rehashed(number, digest, md5) {
             Ok(parts::RehashResult::Acknowledged) => on_part_acknowledged(core, number),
             Ok(parts::RehashResult::Held) => core.release_or_retain(number),
@@ -159,7 +153,9 @@ impl Streaming {
     }
 
     pub fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
-        if let Outcome::Created { upload_id } = outcome {
+        if let Outcome::Created { upload_id } = outcome
+            && self.conflict.is_none()
+        {
             core.multipart.creation = Creation::Created(upload_id);
             core.record_progress();
         }
@@ -193,7 +189,7 @@ impl Streaming {
             _ => {
                 let label = "the multipart upload was not created";
                 let error = core.rejection(failure, call.operation(), label);
-                self.abort(core, error)
+                self.end_with_conflict(core, error)
             }
         }
     }
@@ -211,6 +207,9 @@ impl Streaming {
         number: PartNumber,
         result: Result<Outcome, Failure>,
     ) -> State {
+        if self.conflict.is_some() {
+            return State::Streaming(self);
+        }
         let failure = match result {
             Ok(Outcome::Stored { meta, crc32 }) => {
                 let checksum = core.config.checksum;
@@ -258,7 +257,9 @@ impl Streaming {
             }
             RetryDecision::NotFound if core.config.resume.is_some() => {
                 let error = failure.error(Operation::Part, &label);
-                outcome::abort_gone(core, error)
+                core.multipart.is_gone = true;
+                let error = resume::upload_gone(core.stop.error.take(), error);
+                self.end_with_conflict(core, error)
             }
             RetryDecision::NotFound => {
                 let error = failure.error(Operation::Part, &label);

@@ -28,6 +28,20 @@ pub struct Timeouts {
 }
 
 impl Client {
+    /// Another client with the same connections and credentials, for requests besides those of a
+    /// transfer.
+    pub fn share(&self) -> Client {
+        Client {
+            transport: self.transport.clone(),
+            session: self.session.clone(),
+            endpoint: self.endpoint.clone(),
+            throttle: self.throttle.clone(),
+            connection_rate: ConnectionRate::default(),
+            reporter: self.reporter.clone(),
+            client_request_id: self.client_request_id.clone(),
+        }
+    }
+
     /// Reads the identity, obtains its first credentials and starts the refresh of its token; sends no
     /// request of the transfer. Fails where the identity, its key or the network options are not
     /// valid, and where no token is issued.

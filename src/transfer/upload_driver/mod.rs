@@ -23,8 +23,10 @@ use crate::term::progress::{ProgressSnapshot, Reporter};
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions};
 use proto::error::{Error, ErrorKind};
+use proto::object_digest::ComparedStream;
 use proto::part_number::PartNumber;
 use proto::upload::{Action, ApiCall, Event, StoredObject, Upload};
+use proto::whole_stream::WholeStream;
 
 pub use self::run_state::RunningSource;
 
@@ -41,6 +43,8 @@ pub struct UploadDriver {
     started_at: Instant,
     tasks: UploadTasks,
     open_uploads: OpenUploads,
+    /// The record of the stream once it has ended, where an object may be compared with it.
+    compared: Option<ComparedStream>,
 }
 
 /// Why the loop woke up.
@@ -64,12 +68,17 @@ impl UploadDriver {
     ) -> UploadDriver {
         let open_uploads = OpenUploads::new(client.clone(), location.clone());
         let tasks = UploadTasks::new(client.clone(), location, options);
-        UploadDriver { client, upload, started_at, tasks, open_uploads }
+        UploadDriver { client, upload, started_at, tasks, open_uploads, compared: None }
     }
 
     /// The attempts of the upload that were retried.
     pub fn retries(&self) -> u64 {
         self.upload.retries()
+    }
+
+    /// The upload and the record of its stream, once the run has ended.
+    pub fn into_read(self) -> (Upload, Option<ComparedStream>) {
+        (self.upload, self.compared)
     }
 
     /// Runs the upload to its end. The error is that of the machine.
@@ -114,6 +123,7 @@ impl UploadDriver {
                 run.reporter.debug(|| tail_split_message(first, &sizes, saves));
             }
             Action::ReleasePart(number) => self.tasks.release_part(number),
+            Action::ReadOn => run.reader.resume(),
             Action::CancelParts => self.tasks.cancel_parts(),
             Action::StopReading => run.stop_reading(self.now()),
             Action::Warn(text) => run.reporter.warn(&text),
@@ -200,6 +210,10 @@ impl UploadDriver {
             Some(ReadEvent::Warning(text)) => {
                 run.reporter.warn(&text);
                 None
+            }
+            Some(ReadEvent::WholeStream(WholeStream { values, compared })) => {
+                self.compared = compared;
+                Some(Event::StreamDigests(values))
             }
             Some(ReadEvent::EndOfStream { bytes, crc32 }) => {
                 let end = StreamEnd { bytes, crc32 };

@@ -230,6 +230,7 @@ impl Harness {
                 match action {
                     Action::StartCall(call) => self.start_call(call),
                     Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
+                    Action::ReadOn => {}
                     Action::CancelParts => self.cancelled = true,
                     Action::Warn(text) => self.warnings.push(text),
                     Action::StopReading | Action::Rehash(_) | Action::Transition { .. } => {}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 mod confirm;
+mod conflict;
 mod faults;
 mod harness;
 mod lost_response;

@@ -95,6 +95,7 @@ impl OutageRun {
                 match action {
                     Action::StartCall(call) => self.start_call(call),
                     Action::ReleasePart(number) => drop(self.harness.buffers.remove(&number)),
+                    Action::ReadOn => {}
                     Action::Warn(text) => self.harness.warnings.push(text),
                     Action::CancelParts
                     | Action::StopReading

@@ -216,6 +216,9 @@ fn config(json: &Json) -> UploadConfig {
         },
         always_multipart: flag("always-multipart"),
         resume: None,
+        expected_digests: Vec::new(),
+        single_put: None,
+        conflict: ConflictRule::End,
     }
 }
 
@@ -248,6 +251,7 @@ fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
             json!(["split", first, sizes, saves.as_nanos() as u64])
         }
         Action::ReleasePart(number) => json!(["release", number]),
+        Action::ReadOn => json!(["read-on"]),
         Action::StopReading => json!(["stop reading"]),
         Action::CancelParts => json!(["cancel parts"]),
         Action::Warn(_) => json!(["warn"]),

@@ -100,6 +100,7 @@ impl Day {
                 match action {
                     Action::StartCall(call) => self.schedule(0, DayEvent::Sign(call)),
                     Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
+                    Action::ReadOn => {}
                     Action::CancelParts => self.cancelled = true,
                     Action::Warn(_)
                     | Action::StopReading
