@@ -334,5 +334,7 @@ fn exactly_the_printed_keys_are_documented() {
         let done = store.put(&length.to_string()).stdin(ramp(length)).run().exits(0);
         printed.extend(keys(done.receipt()));
     }
+    let again = store.put("5").args("--identical-ok").stdin(ramp(5)).run().exits(0);
+    printed.extend(keys(again.receipt()));
     assert_eq!(first_column(&page, "## The receipt of"), printed);
 }

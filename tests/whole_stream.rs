@@ -103,7 +103,7 @@ fn without_multipart_a_longer_stream_is_refused_before_anything_is_stored() {
     let store = Store::start();
     let file = store.file("long", ramp(2 * PART + 1));
     let put = || store.put("x").args("--no-multipart --max-memory 20MiB");
-    let refused = ["longer than 20MiB", "--max-memory", "nothing was stored"];
+    let refused = ["longer than 20 MiB", "--max-memory", "nothing was stored"];
     put().stdin(ramp(2 * PART + 1)).run().fails(5).stderr_has(&refused);
     put().arg("--file").arg(&file).run().fails(5).stderr_has(&refused);
     put().args("-- cat").arg(&file).run().fails(5).stderr_has(&refused);

@@ -65,7 +65,7 @@ service_args! {
         /// store a stream of no bytes; default: refuse with exit code 5
         #[argh(switch)]
         pub allow_empty: bool,
-        /// check of each part: sha256, crc32c, sha384, md5 or none; also --opc-checksum-algorithm
+        /// each part: sha256, crc32c, sha384, md5, none; also --opc-checksum-algorithm
         #[argh(option, arg_name = "NAME")]
         pub checksum: Option<String>,
         /// always on; accepted for compatibility
