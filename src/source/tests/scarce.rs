@@ -57,6 +57,7 @@ fn one_buffer_is_enough_for_a_stream_of_many_parts() {
             ReadEvent::LastPartNext => {}
             ReadEvent::EndOfStream { bytes, .. } => break assert_eq!(bytes, written.len() as u64),
             ReadEvent::SourceFailed(error) => panic!("{error}"),
+            ReadEvent::WholeStream(_) => {}
         }
     }
     assert!(read == written && multipart);
