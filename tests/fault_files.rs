@@ -212,6 +212,10 @@ fn the_page_names_every_trigger_and_action_and_each_example_is_valid() {
         serde_json::from_str::<Fault>(action).unwrap_or_else(|e| panic!("{action}: {e}"));
     }
     assert_eq!(triggers.iter().map(key).collect::<BTreeSet<_>>(), variants::<Trigger>());
+    let logins = first_column("| Value of `login` |");
+    let logins: BTreeSet<String> =
+        logins.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    assert_eq!(logins, variants::<emulator::fault::LoginFault>());
     assert_eq!(actions.iter().map(key).collect::<BTreeSet<_>>(), variants::<Fault>());
 }
 

@@ -281,8 +281,18 @@ pub struct ServeCommand {
     pub token_ttl: Option<Duration>,
     /// The port of the OKE token service; 0 for any free port.
     pub oke_port: u16,
+    /// The bucket, object or prefix of a pre-authenticated request whose URL is written to `par.url`.
+    pub par: Option<ServePar>,
     /// A file with faults; not read yet.
     pub faults: Option<PathBuf>,
+}
+
+/// What a pre-authenticated request of `serve` is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServePar {
+    pub bucket: String,
+    /// An object, or a prefix if it ends in `/`; `None` for the whole bucket.
+    pub name: Option<String>,
 }
 
 /// A shell with a completion script.

@@ -124,8 +124,23 @@ fn serve(serve: &args::ServeArgs, environment: &Environment) -> Result<ServeComm
     if token_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
         return Err(Error::usage("--token-ttl is less than 1s"));
     }
+    let par = serve.par.as_deref().map(serve_par).transpose()?;
     let faults = service::path(environment, serve.faults.as_deref());
-    Ok(ServeCommand { dir, port, token_ttl, oke_port, faults })
+    Ok(ServeCommand { dir, port, token_ttl, oke_port, par, faults })
+}
+
+/// The bucket and the name in the value of `serve --par`. Fails if the bucket is empty.
+fn serve_par(text: &str) -> Result<ServePar, Error> {
+    let (bucket, name) = text.split_once('/').unwrap_or((text, ""));
+    if bucket.is_empty() {
+        return Err(value::invalid_value(
+            "--par",
+            text,
+            "it is BUCKET, BUCKET/NAME or BUCKET/PREFIX/",
+        ));
+    }
+    let name = Some(name.to_owned()).filter(|name| !name.is_empty());
+    Ok(ServePar { bucket: bucket.to_owned(), name })
 }
 
 fn shell(given: &[String]) -> Result<Shell, Error> {

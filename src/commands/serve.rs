@@ -5,14 +5,15 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::options::{AuthMode, ServiceOptions, Setting};
-use crate::cli::ServeCommand;
+use crate::cli::{ServeCommand, ServePar};
 use crate::platform::signals::Signals;
 use crate::term::stderr::{self, Priority};
-use emulator::{self, Server, ServerConfig, ServerOptions, StorageLayout};
+use emulator::{self, NewPar, Server, ServerConfig, ServerOptions, StorageLayout};
 use proto::error::{Error, ErrorKind};
 use proto::shell;
 
@@ -24,7 +25,7 @@ const LOG: &str = "OCIPIPE_SERVE_LOG";
 /// background job, where the shell has them ignored. Fails if the store cannot start or the URL
 /// cannot be printed.
 pub async fn serve(command: ServeCommand) -> Result<(), Error> {
-    let ServeCommand { dir, port, token_ttl, oke_port, faults } = command;
+    let ServeCommand { dir, port, token_ttl, oke_port, par, faults } = command;
     // Before the URL is printed, since its reader may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(internal_error)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(internal_error)?;
@@ -43,7 +44,8 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     }
     options.log_file = std::env::var_os(LOG).is_some();
     let server = emulator::start(options).await.map_err(|error| cannot_start(&dir, &error))?;
-    announce(&server).map_err(|error| {
+    let par = par.map(|par| write_par(&server, &par)).transpose()?.unwrap_or_default();
+    announce(&server, &par).map_err(|error| {
         Error::usage(format!("The URL cannot be written to stdout: {error}"))
             .with_hint("Give the command a stdout.")
     })?;
@@ -56,8 +58,8 @@ pub async fn serve(command: ServeCommand) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prints the URL on stdout, and on stderr how to use it. Fails if stdout cannot be written.
-fn announce(server: &Server) -> io::Result<()> {
+/// Prints the URL on stdout, and on stderr how to use it; `par` is how to use a pre-authenticated request. Fails if stdout cannot be written.
+fn announce(server: &Server, par: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", server.url())?;
     out.flush()?;
@@ -71,15 +73,54 @@ fn announce(server: &Server) -> io::Result<()> {
          \x20   --endpoint {url} --auth-endpoint {url} oci://demo/hello.txt\n\n\
          With an API key instead of the session token: --profile API_KEY\n\
          With TLS: --endpoint {} --cert-bundle {}\n\
-         {}\
+         {}{}{}\
          Stop with Ctrl-C.\n",
         Server::SESSION,
         server.https_url(),
         shell_word(&server.ca_path()),
+        par,
+        login_example(server),
         modes(server),
     );
     stderr::shared().enqueue(text, Priority::Normal);
     Ok(())
+}
+
+/// How long the pre-authenticated request of `--par` is valid.
+const PAR_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Has the URL of a pre-authenticated request written, and returns how to use it. Fails if the bucket
+/// does not exist or the file cannot be written.
+fn write_par(server: &Server, par: &ServePar) -> Result<String, Error> {
+    let ServePar { bucket, name } = par;
+    let (new, name) = match name.as_deref() {
+        None => (NewPar::bucket(bucket), Some("hello.txt".to_owned())),
+        Some(prefix) if prefix.ends_with('/') => {
+            (NewPar::prefix(bucket, prefix), Some(format!("{prefix}hello.txt")))
+        }
+        Some(name) => (NewPar::object(bucket, name), None),
+    };
+    let path = server.write_par_file(new.life(PAR_LIFE)).map_err(|error| {
+        Error::usage(format!("--par {bucket}: {error}"))
+            .with_hint("Name a bucket that exists, as demo or backups.")
+    })?;
+    let name = name.map(|name| format!(" --name {}", shell::shell_quote(&name)));
+    Ok(format!(
+        "Without credentials, through a pre-authenticated request:\n\n\
+         \x20 echo hello | ocipipe put --par-file {}{}\n\n",
+        shell_word(&path),
+        name.unwrap_or_default(),
+    ))
+}
+
+/// How to try a login in a browser.
+fn login_example(server: &Server) -> String {
+    format!(
+        "A session that begins in a browser:\n\n\
+         \x20 ocipipe session authenticate --profile-name LOCAL --region local-test-1 \\\n\
+         \x20   --auth-endpoint {}\n\n",
+        server.url()
+    )
 }
 
 /// How to try the other ways to sign in.

@@ -42,6 +42,8 @@ pub enum CallKind {
     Refresh,
     /// The issue of a session token for an API key.
     Generate,
+    /// The login page of a browser session.
+    Login,
     /// Object Storage.
     Storage,
 }
@@ -66,6 +68,7 @@ impl CallKind {
             GetResourceSessionToken => CallKind::ResourceSessionToken,
             RefreshToken => CallKind::Refresh,
             GenerateToken => CallKind::Generate,
+            AuthorizeLogin => CallKind::Login,
             _ if operation.is_of_storage() => CallKind::Storage,
             _ => return None,
         })

@@ -1,9 +1,8 @@
 //! One request from its arrival to its response: route, fault, signature, handler, headers, record.
 //!
-//! Owns the order of these steps; what an operation does is in `buckets`, `objects`, `multipart`
-//! and the modules of handlers, which only this module imports. Invariant: a request is signed by
-//! its caller, or its handler checks what it proves itself by, and every request but those of
-//! `control` leaves a record.
+//! Owns the order of these steps; what an operation does is behind `handlers`. Invariant: a request
+//! is signed by its caller or comes through a pre-authenticated request, or its handler checks what it
+//! proves itself by; every request but those of `control` leaves a record.
 
 use super::apply_fault::{self, Interruption};
 use super::auth::{Caller, TargetService};
@@ -15,13 +14,10 @@ use super::fault::Fault;
 use super::log::LogEntry;
 use super::operation::Operation;
 use super::par::access::ParRecord;
-use super::response::{ErrorResponse, HandlerError, Response, respond};
+use super::response::{ErrorResponse, HandlerError, Response};
 use super::route::{self, Target};
 use super::signature::SignedHead;
-use super::{
-    auth_handlers, buckets, control, instance_handlers, multipart, objects, par_handlers,
-    par_route, principal_handlers, state_dir,
-};
+use super::{control, handlers, par_route, state_dir};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -132,7 +128,7 @@ impl Exchange {
         if let Some(Fault::LateLanding { after } | Fault::SilentLateLanding { after }) = fault {
             return Err(self.run_delayed(request, *after).await);
         }
-        let response = match handle(state.clone(), request).await {
+        let response = match handlers::handle(state, request).await {
             Ok(response) => response,
             Err(HandlerError::ErrorResponse(error)) => self.error_response(&error),
             Err(HandlerError::Aborted) => return Err(Interruption::Abort),
@@ -172,7 +168,8 @@ impl Exchange {
         let silent = matches!(request.fault, Some(Fault::SilentLateLanding { .. }));
         let (gate, received) = self.state.delayed.hold(operation, part, after);
         request.gate = Some(gate);
-        tokio::spawn(handle(self.state.clone(), request));
+        let state = self.state.clone();
+        tokio::spawn(async move { handlers::handle(&state, request).await });
         // The gate drops the sender when the whole body was received, so an error is the expected
         // result.
         let _ = received.await;
@@ -206,7 +203,7 @@ impl Exchange {
         } else {
             None
         };
-        let caller_namespace = caller.as_ref().map_or(state_dir::NAMESPACE, namespace_of);
+        let caller_namespace = caller.as_ref().map_or(state_dir::NAMESPACE, handlers::namespace_of);
         let is_local = caller_namespace == state_dir::NAMESPACE;
         let is_served = is_local && target.namespace == state_dir::NAMESPACE;
         if !target.namespace.is_empty() && !is_served {
@@ -274,12 +271,6 @@ impl Exchange {
     }
 }
 
-/// The namespace of the caller's tenancy.
-fn namespace_of(caller: &Caller) -> &'static str {
-    let is_local = caller.tenancy() == state_dir::TENANCY;
-    if is_local { state_dir::NAMESPACE } else { state_dir::OTHER_NAMESPACE }
-}
-
 /// A random request id. The service's ids use the alphabet of URL-safe base64.
 fn request_id() -> String {
     let random = std::iter::repeat_with(|| match fastrand::alphanumeric() {
@@ -300,71 +291,4 @@ async fn read_signed_body(body: RequestBody, headers: &HeaderMap) -> Result<Byte
         }
     }
     Ok(bytes)
-}
-
-/// Runs the handler of a request.
-async fn handle(
-    state: Arc<ServerState>,
-    mut request: RequestContext,
-) -> Result<Response, HandlerError> {
-    let Some(par) = request.par.clone() else { return handle_signed(&state, request).await };
-    use Operation::*;
-    let operation = request.target.operation;
-    par_handlers::prepare(&state, &mut request, &par)?;
-    let response = match operation {
-        CreateMultipartUpload => par_handlers::create_upload(&state, request, par).await,
-        ListMultipartUploadParts => par_handlers::list_parts(&state, request).await,
-        CommitMultipartUpload => par_handlers::commit(&state, request).await,
-        AbortMultipartUpload => par_handlers::abort(&state, request).await,
-        _ => handle_signed(&state, request).await,
-    };
-    Ok(par_handlers::finish(&state, operation, response?))
-}
-
-/// Runs the handler of an operation.
-async fn handle_signed(
-    state: &ServerState,
-    request: RequestContext,
-) -> Result<Response, HandlerError> {
-    use Operation::*;
-    match request.target.operation {
-        GetNamespace => Ok(respond(200).json(&namespace_of(request.caller()?))),
-        ListBuckets => buckets::list(state).await,
-        CreateBucket => buckets::create(state, request).await,
-        GetBucket => buckets::get(state, request).await,
-        HeadBucket => buckets::head(state, request).await,
-        DeleteBucket => buckets::delete(state, request).await,
-        ListObjects => objects::list(state, request).await,
-        PutObject => objects::put(state, request).await,
-        GetObject => objects::get(state, request).await,
-        HeadObject => objects::head(state, request).await,
-        DeleteObject => objects::delete(state, request).await,
-        RestoreObjects => objects::restore(state, request).await,
-        CreateMultipartUpload => multipart::create(state, request).await,
-        ListMultipartUploads => multipart::list_uploads(state, request).await,
-        UploadPart => multipart::upload_part(state, request).await,
-        ListMultipartUploadParts => multipart::list_parts(state, request).await,
-        CommitMultipartUpload => multipart::commit(state, request).await,
-        AbortMultipartUpload => multipart::abort(state, request).await,
-        CreatePreauthenticatedRequest => par_handlers::create(state, request).await,
-        ListPreauthenticatedRequests => par_handlers::list(state, request).await,
-        GetPreauthenticatedRequest => par_handlers::get(state, request).await,
-        DeletePreauthenticatedRequest => par_handlers::delete(state, request).await,
-        RefreshToken => auth_handlers::refresh(state, request).await,
-        GenerateToken => auth_handlers::generate(state, request).await,
-        GetWorkloadToken => principal_handlers::workload_token(state, request).await,
-        ExchangeToken => principal_handlers::exchange(state, request).await,
-        GetResourceToken => principal_handlers::resource_token(state, request).await,
-        GetResourceSessionToken => principal_handlers::resource_session_token(state, request).await,
-        GetMetadataRegion
-        | GetMetadataRegionInfo
-        | GetMetadataCanonicalRegionName
-        | GetMetadataInstanceId
-        | GetMetadataInstance
-        | GetMetadataCertificate
-        | GetMetadataKey
-        | GetMetadataIntermediate => instance_handlers::metadata(state, request).await,
-        FederateInstance => instance_handlers::federate(state, request).await,
-        Unknown => Err(ErrorResponse::not_found("").into()),
-    }
 }

@@ -8,9 +8,9 @@
 //! encryption at rest.
 //!
 //! The way of a request: `listener` -> `connection` -> `dispatch` (`route`, `fault`, `apply_fault`,
-//! `auth`, `policy`) -> `buckets`, `objects`, `multipart` -> `store` -> `store::durable` or
-//! `plain_files`; or -> `auth_handlers` -> `auth`, `instance_handlers` -> `instance`,
-//! `principal_handlers` -> `principals`. `context` holds the types that they share, `opening` makes
+//! `auth`, `par`, `policy`) -> `handlers` -> `buckets`, `objects`, `multipart`, `par_handlers` ->
+//! `store` -> `store::durable` or `plain_files`; or -> `auth_handlers` and `login` -> `auth`,
+//! `instance_handlers` -> `instance`, `principal_handlers` -> `principals`. `context` holds the types that they share, `opening` makes
 //! them, `control` changes them over HTTP, `server` and its parts from Rust.
 //!
 //! Invariant: it listens on loopback only, writes only below the folder that it is given, and
@@ -32,11 +32,13 @@ mod control;
 mod delay;
 mod dispatch;
 pub mod fault;
+mod handlers;
 mod instance;
 mod instance_handlers;
 mod key_pool;
 mod listener;
 mod log;
+mod login;
 mod multipart;
 mod objects;
 mod opening;

@@ -32,6 +32,8 @@ pub enum Operation {
     DeletePreauthenticatedRequest,
     RefreshToken,
     GenerateToken,
+    /// `GET /v1/oauth2/authorize`: the login page of a browser session.
+    AuthorizeLogin,
     /// `GET /opc/v2/instance/region` of the metadata service, and so on.
     GetMetadataRegion,
     GetMetadataRegionInfo,

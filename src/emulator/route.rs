@@ -155,6 +155,7 @@ fn find_operation<'a>(
     Some(match (method, segments) {
         ("POST", ["v1", "authentication", "refresh"]) => (RefreshToken, "", "", ""),
         ("POST", ["v1", "token", "upst", "actions", "GenerateUpst"]) => (GenerateToken, "", "", ""),
+        ("GET", ["v1", "oauth2", "authorize"]) => (AuthorizeLogin, "", "", ""),
         ("POST", ["v1", "x509"]) => (FederateInstance, "", "", ""),
         ("POST", ["resourcePrincipalSessionTokens"]) => (GetWorkloadToken, "", "", ""),
         ("POST", ["oauth2", "v1", "token"]) => (ExchangeToken, "", "", ""),
@@ -211,6 +212,7 @@ fn is_known_path(segments: &[&str]) -> bool {
             | ["n", _, "b", _, "o" | "u" | "p"]
             | ["n", _, "b", _, "o" | "u" | "p", _]
             | ["v1", "authentication", "refresh"]
+            | ["v1", "oauth2", "authorize"]
             | ["v1", "x509"]
             | ["resourcePrincipalSessionTokens"]
             | ["oauth2", "v1", "token"]

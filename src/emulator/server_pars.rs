@@ -9,9 +9,14 @@ use super::par::options::ParOptions;
 use super::par_handlers::access_path;
 use super::par_secret::SecretHash;
 use super::server::Server;
+use super::state_dir::write_private;
 use super::store::foreign::store_object;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// The file with the URL of a pre-authenticated request, and the name of that request.
+const FILE: &str = "par.url";
 
 /// A pre-authenticated request to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +115,19 @@ impl Server {
         let path = access_path(&par, &secret, state.pars.options().slashes);
         let url = format!("{}{path}", self.url());
         Ok(CreatedPar { id: par.id, url, expires: clock::iso(par.expires) })
+    }
+
+    /// Creates a pre-authenticated request in place of the one before, and writes its URL and its
+    /// expiry to the file `par.url` of the state folder, whose path it returns. Fails if the bucket does
+    /// not exist or a file cannot be written.
+    pub fn write_par_file(&self, new: NewPar) -> io::Result<PathBuf> {
+        let new = NewPar { name: FILE.to_owned(), ..new };
+        let created = self.create_par(new)?;
+        self.state().pars.delete(|par| par.name == FILE && par.id != created.id)?;
+        let path = self.state_path().join(FILE);
+        let text = format!("# expires: {}\n{}\n", created.expires, created.url);
+        write_private(&path, text.as_bytes())?;
+        Ok(path)
     }
 
     /// Deletes the pre-authenticated requests of a bucket that have this name, or all of the bucket,

@@ -217,7 +217,19 @@ fn the_other_commands_reach_their_values() {
     assert_eq!(serve.token_ttl, Some(Duration::from_secs(5)));
     let Ok(Command::Serve(serve)) = parse("serve --dir d") else { panic!("refused") };
     assert_eq!((serve.port, serve.token_ttl), (0, None));
-    assert_eq!((serve.oke_port, serve.faults), (0, None));
+    assert_eq!((serve.oke_port, serve.faults, serve.par), (0, None, None));
+    for (text, bucket, name) in [
+        ("demo", "demo", None),
+        ("demo/", "demo", None),
+        ("demo/a/b", "demo", Some("a/b")),
+        ("demo/a/", "demo", Some("a/")),
+    ] {
+        let Ok(Command::Serve(serve)) = parse(&format!("serve --dir d --par {text}")) else {
+            panic!("refused")
+        };
+        let par = serve.par.unwrap();
+        assert_eq!((par.bucket.as_str(), par.name.as_deref()), (bucket, name));
+    }
     let Ok(Command::Serve(serve)) = parse("serve --dir d --faults f --oke-port 12250") else {
         panic!("refused")
     };

@@ -229,6 +229,7 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
     ("session refresh --no-refresh", "session refresh and --no-refresh contradict each other", ""),
     ("serve", "--dir is missing", "write --dir DIR"),
     ("serve --dir d --port 65536", "--port \"65536\": it is a whole number from 0 to 65535", ""),
+    ("serve --dir d --par /x", "--par \"/x\": it is BUCKET, BUCKET/NAME or BUCKET/PREFIX/", ""),
     ("serve --dir d --token-ttl 10ms", "--token-ttl is less than 1s", ""),
     ("completions", "completions takes the name of one shell", "there are: bash, zsh, fish"),
     ("completions csh", "there are no completions for \"csh\"", "there are: bash, zsh, fish"),

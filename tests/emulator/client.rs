@@ -87,6 +87,12 @@ impl Signer {
         STANDARD.encode(element(0x30, &[&algorithm[..], &bits].concat()))
     }
 
+    /// The modulus of the key, in base64url without padding.
+    pub fn modulus(&self) -> String {
+        let parts = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(self.key.public());
+        URL_SAFE_NO_PAD.encode(parts.n)
+    }
+
     fn sign(&self, text: &str) -> String {
         let mut signature = vec![0; self.key.public().modulus_len()];
         let random = ring::rand::SystemRandom::new();

@@ -187,6 +187,9 @@ pub struct ServeArgs {
     /// port of OKE's token service, 12250 for most clients; default: any free one
     #[argh(option, arg_name = "N")]
     pub oke_port: Option<String>,
+    /// write the URL of a pre-authenticated request to DIR/par.url
+    #[argh(option, arg_name = "BUCKET[/NAME]")]
+    pub par: Option<String>,
     /// JSON file of faults, rights and protected buckets
     #[argh(option, arg_name = "FILE")]
     pub faults: Option<String>,

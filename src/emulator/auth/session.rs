@@ -4,11 +4,13 @@
 //! user. Invariant: no token outlives its session.
 
 use super::super::clock;
+use super::super::fault::LoginFault;
 use super::super::response::ErrorResponse;
 use super::super::signature::PublicKey;
 use super::super::state_dir::{self, ApiKey};
 use super::super::token::{self, Claims, ResourceClaims, SessionClaims};
 use super::{AUDIENCE, AuthState, Authenticator, Caller, ISSUER, RefreshMode, TargetService};
+use serde::Serialize;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +43,32 @@ impl Authenticator {
         self.log_in(now)
     }
 
+    /// Starts a session for a key that the browser login names, and returns its token, which a fault
+    /// makes useless. Fails if the issuer's key cannot sign.
+    pub fn log_in_with(
+        &self,
+        key: PublicKey,
+        fault: Option<LoginFault>,
+        now: SystemTime,
+    ) -> io::Result<String> {
+        let mut state = self.state();
+        let key = if fault == Some(LoginFault::OtherKey) { state.key.public.clone() } else { key };
+        let (lifetime, end) = (state.policy.token, clock::seconds(now + state.policy.session));
+        let mut claims = self.session_claims(&mut state, &key, now, lifetime, end);
+        match fault {
+            Some(LoginFault::WrongJwk) => claims.jwk = "{\"kty\":\"RSA\",\"n\":\"!\"}".to_owned(),
+            Some(LoginFault::NoJwk) => claims.jwk.clear(),
+            Some(LoginFault::Expired) => claims.exp = claims.iat.saturating_sub(1),
+            _ => {}
+        }
+        self.issuer.sign(&claims)
+    }
+
+    /// Any claims, signed by the issuer. Fails if its key cannot sign.
+    pub fn sign(&self, claims: &impl Serialize) -> io::Result<String> {
+        self.issuer.sign(claims)
+    }
+
     /// Signs a user's token for `key` that ends after `lifetime`, or at `session_end` (seconds since
     /// 1970).
     fn issue_session(
@@ -51,8 +79,19 @@ impl Authenticator {
         lifetime: Duration,
         session_end: u64,
     ) -> io::Result<String> {
+        self.issuer.sign(&self.session_claims(state, key, now, lifetime, session_end))
+    }
+
+    fn session_claims(
+        &self,
+        state: &mut AuthState,
+        key: &PublicKey,
+        now: SystemTime,
+        lifetime: Duration,
+        session_end: u64,
+    ) -> Claims {
         let iat = clock::seconds(now);
-        let claims = Claims {
+        Claims {
             sub: state_dir::USER.to_owned(),
             tenant: state_dir::TENANCY.to_owned(),
             iss: ISSUER.to_owned(),
@@ -69,8 +108,7 @@ impl Authenticator {
                 rtok: state.padding(),
             }),
             resource: ResourceClaims::default(),
-        };
-        self.issuer.sign(&claims)
+        }
     }
 
     /// Exchanges the token `current` for a new one. Fails with 401 if the caller signed with an API

@@ -204,11 +204,37 @@ pub enum Fault {
     /// Before the request is handled, an object of this text gets the name that it writes, through
     /// another client.
     StoreOther(String),
+    /// The login page redirects the browser with something that belongs to no login, or not at all.
+    Login(LoginFault),
     /// The server's clock moves by this many seconds before the request is authenticated.
     MoveClock(i64),
     /// 404 `BucketNotFound` with the message for a missing bucket, after the body was read. A rule
     /// without an operation matches only operations that name a bucket.
     SpuriousNotFound,
+}
+
+/// What is wrong with the redirect of the login page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginFault {
+    /// The token is for another key than the one in the request.
+    OtherKey,
+    /// The key in the token is not valid.
+    WrongJwk,
+    /// The token names no key.
+    NoJwk,
+    /// The token has expired.
+    Expired,
+    /// The identity token has another nonce than the request.
+    OtherNonce,
+    /// The identity token has no nonce.
+    NoNonce,
+    /// The browser is redirected to 127.0.0.1 in place of localhost.
+    OtherHost,
+    /// The browser is redirected with an error in place of a token.
+    Denied,
+    /// The browser is not redirected.
+    NoRedirect,
 }
 
 /// An error response. Without a code it has the usual one of its status.
