@@ -117,6 +117,8 @@ pub struct NetworkOptions {
     pub proxy: Option<Setting>,
     /// The hosts that are reached without the proxy, as in `NO_PROXY`; not yet parsed.
     pub no_proxy: Option<Setting>,
+    /// The longest time for one connection to be made; `None` for the default.
+    pub connect_timeout: Option<Duration>,
 }
 
 /// What a token exchange needs, not yet parsed.
@@ -157,6 +159,8 @@ pub struct ServiceOptions {
     pub refresh_before: Option<Duration>,
     /// Whether the auth service is never called.
     pub no_refresh: bool,
+    /// How long a connection may move no byte, for commands without an option of their own.
+    pub read_timeout: Option<Duration>,
     /// Warnings to print at the start.
     pub warnings: Vec<String>,
 }

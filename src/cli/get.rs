@@ -6,8 +6,8 @@
 use super::args::GetArgs;
 use super::command::GetCommand;
 use super::output::RawOutputOptions;
-use super::put::{RETRY_FOR, STALL_TIMEOUT};
-use super::service::path;
+use super::put::RETRY_FOR;
+use super::service::{path, stall_timeout};
 use super::{Environment, target, value};
 use proto::byte_range::ByteRange;
 use proto::error::Error;
@@ -25,6 +25,7 @@ pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, E
         return Err(Error::usage("--receipt and --uploaded-part-size contradict each other")
             .with_hint("the receipt has the sizes of the parts: leave the other out"));
     }
+    let service = get.service().resolve(environment)?;
     Ok(GetCommand {
         source: target::RawTarget {
             positionals: &get.source,
@@ -46,18 +47,14 @@ pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, E
         encryption_key_file: path(environment, get.encryption_key_file.as_deref()),
         restore: restore(get)?,
         part_size: value::size_or_mebibytes("--part-size", get.part_size.as_deref())?,
-        parallel: value::parallel(
-            "--parallel-download-count",
-            get.parallel_download_count.as_deref(),
-        )?,
+        parallel: parallel(get)?,
         max_memory: value::size("--max-memory", get.max_memory.as_deref())?,
         bwlimit: value::rate("--bwlimit", get.bwlimit.as_deref())?,
         retry_for: value::duration_or_none("--retry-for", get.retry_for.as_deref())?
             .unwrap_or(RETRY_FOR),
-        stall_timeout: value::duration("--stall-timeout", get.stall_timeout.as_deref())?
-            .unwrap_or(STALL_TIMEOUT),
+        stall_timeout: stall_timeout(get.stall_timeout.as_deref(), &service)?,
         output: RawOutputOptions::from(get).resolve()?,
-        service: get.service().resolve(environment)?,
+        service,
     })
 }
 
@@ -76,6 +73,19 @@ fn range(get: &GetArgs) -> Result<Option<ByteRange>, Error> {
                 .with_hint("only the whole object can be compared"))
         }
         None => Ok(Some(range)),
+    }
+}
+
+/// The value of `--parallel-download-count`; `None` for `auto`. `--no-multipart` is 1.
+fn parallel(get: &GetArgs) -> Result<Option<u16>, Error> {
+    let option = "--parallel-download-count";
+    match (get.no_multipart, get.parallel_download_count.as_deref()) {
+        (true, Some(_)) => {
+            Err(Error::usage(format!("{option} and --no-multipart contradict each other"))
+                .with_hint("one request at a time is --no-multipart"))
+        }
+        (true, None) => Ok(Some(1)),
+        (false, given) => value::parallel(option, given),
     }
 }
 

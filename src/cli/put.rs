@@ -11,15 +11,13 @@ use std::time::Duration;
 use super::args::PutArgs;
 use super::command::{ExpectedDigest, Format, Overwrite, PutCommand, ResumeSettings, StreamSource};
 use super::output::RawOutputOptions;
-use super::service::path;
+use super::service::{path, stall_timeout};
 use super::{Environment, object, target, value};
 use proto::digest::{Algorithm, Value};
 use proto::error::Error;
 
 /// The default of `--retry-for`.
 pub const RETRY_FOR: Duration = Duration::from_secs(3600);
-/// The default of `--stall-timeout`.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 const CHECKSUMS: [(&str, Algorithm); 5] = [
     ("sha256", Algorithm::Sha256),
@@ -67,7 +65,7 @@ pub fn command(
         source,
         local,
         part_size: value::size_or_mebibytes("--part-size", put.part_size.as_deref())?,
-        parallel: parallel(put.parallel_upload_count.as_deref())?,
+        parallel: parallel(put)?,
         max_memory: value::size("--max-memory", put.max_memory.as_deref())?,
         expected_size: value::size("--expected-size", put.expected_size.as_deref())?,
         checksum: value::choice("--checksum", put.checksum.as_deref(), &CHECKSUMS)?
@@ -83,8 +81,7 @@ pub fn command(
         min_size: value::size("--min-size", put.min_size.as_deref())?,
         retry_for: value::duration_or_none("--retry-for", put.retry_for.as_deref())?
             .unwrap_or(RETRY_FOR),
-        stall_timeout: value::duration("--stall-timeout", put.stall_timeout.as_deref())?
-            .unwrap_or(STALL_TIMEOUT),
+        stall_timeout: stall_timeout(put.stall_timeout.as_deref(), &service)?,
         bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
         expect: format(put.expect.as_deref())?,
         output: RawOutputOptions::from(put).resolve()?,
@@ -213,10 +210,23 @@ fn resume(put: &PutArgs) -> Result<Option<ResumeSettings>, Error> {
     Ok(Some(ResumeSettings { upload_id }))
 }
 
-/// The value of `--parallel-upload-count`, 1 to 1000.
-fn parallel(text: Option<&str>) -> Result<Option<u16>, Error> {
+/// The value of `--parallel-upload-count`, 1 to 1000; `None` for `auto`. `--disable-parallel-uploads` is 1.
+fn parallel(put: &PutArgs) -> Result<Option<u16>, Error> {
     let option = "--parallel-upload-count";
-    let Some(text) = text else { return Ok(None) };
+    let given = put.parallel_upload_count.as_deref();
+    if put.disable_parallel_uploads {
+        return match given {
+            None => Ok(Some(1)),
+            Some(_) => {
+                let what = format!("{option} and --disable-parallel-uploads contradict each other");
+                Err(Error::usage(what)
+                    .with_hint("one part at a time is --disable-parallel-uploads"))
+            }
+        };
+    }
+    let Some(text) = given.filter(|text| !text.eq_ignore_ascii_case("auto")) else {
+        return Ok(None);
+    };
     match text.parse::<u16>() {
         Ok(count) if (1..=1000).contains(&count) => Ok(Some(count)),
         _ => Err(value::invalid_value(option, text, "it is a whole number from 1 to 1000")),

@@ -6,6 +6,7 @@
 //! is not UTF-8 is an error.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::value;
 use crate::auth::options::{
@@ -14,6 +15,9 @@ use crate::auth::options::{
 use crate::cli::Environment;
 use proto::error::Error;
 use proto::region::HostVariant;
+
+/// The default of `--stall-timeout`.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The texts of the options, as given.
 pub struct RawServiceOptions<'a> {
@@ -36,6 +40,11 @@ pub struct RawServiceOptions<'a> {
     pub proxy: Option<&'a str>,
     pub refresh_before: Option<&'a str>,
     pub no_refresh: bool,
+    pub connection_timeout: Option<&'a str>,
+    pub read_timeout: Option<&'a str>,
+    pub output: Option<&'a str>,
+    pub no_retry: bool,
+    pub max_retries: Option<&'a str>,
 }
 
 impl RawServiceOptions<'_> {
@@ -84,9 +93,9 @@ impl RawServiceOptions<'_> {
             host_variant,
             network: NetworkOptions {
                 cert_bundle: self.bundle(environment),
+                connect_timeout: value::seconds("--connection-timeout", self.connection_timeout)?,
                 ..self.proxy(environment)?
             },
-            warnings: environment.defaults.warnings.clone(),
             ..self.options_of_requests(environment)?
         })
     }
@@ -232,6 +241,7 @@ impl RawServiceOptions<'_> {
             ("--exchange-client-secret-file", self.exchange_client_secret_file.is_some()),
             ("--cert-bundle", self.cert_bundle.is_some()),
             ("--proxy", self.proxy.is_some()),
+            ("--connection-timeout", self.connection_timeout.is_some()),
         ];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(Error::usage(format!("--local and {option} contradict each other"))
@@ -255,13 +265,47 @@ impl RawServiceOptions<'_> {
             let form = "it has visible ASCII characters and no blank";
             return Err(value::invalid_value(option, id, form));
         }
+        value::choice("--output", self.output, &[("json", ())])?;
         Ok(ServiceOptions {
             refresh_before,
             no_refresh: self.no_refresh,
             client_request_id,
+            read_timeout: value::seconds("--read-timeout", self.read_timeout)?,
+            warnings: self.warnings(environment)?,
             ..ServiceOptions::default()
         })
     }
+
+    /// What the rc file warns of, and the options of the OCI CLI that have no effect. Fails if one of them
+    /// has a value that the OCI CLI does not take.
+    fn warnings(&self, environment: &Environment) -> Result<Vec<String>, Error> {
+        let option = "--max-retries";
+        if let Some(text) = self.max_retries.filter(|text| text.parse::<u32>().is_err()) {
+            return Err(value::invalid_value(option, text, "it is a whole number"));
+        }
+        let given = [("--no-retry", self.no_retry), (option, self.max_retries.is_some())];
+        let words = given.iter().filter(|(_, given)| *given).map(|(option, _)| {
+            let origin = environment.defaults.origin(option);
+            format!("{origin} has no effect: --retry-for decides how long a request is sent again")
+        });
+        Ok(environment.defaults.warnings.iter().cloned().chain(words).collect())
+    }
+}
+
+/// How long a connection may move no byte: `--stall-timeout`, or `--read-timeout` among the options of the
+/// service. Fails if both are given.
+pub fn stall_timeout(
+    stall_timeout: Option<&str>,
+    service: &ServiceOptions,
+) -> Result<Duration, Error> {
+    let given = value::duration("--stall-timeout", stall_timeout)?;
+    if given.is_some() && service.read_timeout.is_some() {
+        return Err(Error::usage("--stall-timeout and --read-timeout contradict each other")
+            .with_hint(
+                "they are the same, one as a duration and one in seconds: leave one of them out",
+            ));
+    }
+    Ok(given.or(service.read_timeout).unwrap_or(STALL_TIMEOUT))
 }
 
 /// A path with a leading `~` expanded, which the shell does not do after `=`; as in the OCI CLI.

@@ -6,7 +6,7 @@
 //! similar gets none.
 
 /// Options of other tools that have another name here, or are not needed.
-const FOREIGN_OPTION_HINTS: [(&str, &str); 26] = [
+const FOREIGN_OPTION_HINTS: [(&str, &str); 34] = [
     ("-f", "write --file PATH, or --force"),
     ("-q", "write --quiet"),
     ("-v", "write --version for the version, --debug for what is sent and received"),
@@ -14,20 +14,13 @@ const FOREIGN_OPTION_HINTS: [(&str, &str); 26] = [
     ("--silent", "write --quiet"),
     ("--concurrency", "write --parallel-upload-count N"),
     ("--threads", "write --parallel-upload-count N"),
-    ("--connection-timeout", "write --stall-timeout DURATION"),
-    ("--read-timeout", "write --stall-timeout DURATION"),
     ("--timeout", "write --stall-timeout DURATION, or --retry-for DURATION"),
-    ("--disable-parallel-uploads", "write --parallel-upload-count 1"),
-    ("--max-retries", "write --retry-for DURATION"),
-    ("--no-retry", "write --retry-for DURATION"),
     ("--memory", "write --max-memory SIZE"),
     ("--limit-rate", "write --bwlimit RATE"),
     ("--rate-limit", "write --bwlimit RATE"),
     ("--multipart-download-threshold", "leave it out: long objects are read in parallel ranges"),
-    ("--limit", "leave it out: all uploads are listed"),
     ("--page", "leave it out: all pages are read"),
     ("--page-size", "leave it out: all pages are read"),
-    ("--output", "leave it out: the result is JSON"),
     ("--query", "leave it out: the result is JSON, which jq can filter"),
     ("--raw-output", "leave it out: the result is JSON, which jq can filter"),
     ("--overwrite", "write --force"),
@@ -36,7 +29,24 @@ const FOREIGN_OPTION_HINTS: [(&str, &str); 26] = [
         "leave it out: an object that exists is left alone unless --force is given",
     ),
     ("--from-json", "write the options themselves"),
+    ("--generate-full-command-json-input", "write the options themselves"),
+    ("--generate-param-json-input", "write the options themselves"),
+    ("-i", "leave it out: nothing is ever asked"),
+    ("--cli-auto-prompt", "leave it out: nothing is ever asked"),
+    ("--auth-purpose", "write --auth MODE"),
+    ("--enable-propagation", "leave it out: no identity is propagated"),
+    ("--release-info", "write --version"),
+    ("--latest-version", "write --version"),
+    ("--opc-meta", "write --metadata JSON"),
+    ("--http-response-content-disposition", RESPONSE_HEADER),
+    ("--http-response-cache-control", RESPONSE_HEADER),
+    ("--http-response-content-type", RESPONSE_HEADER),
+    ("--http-response-content-language", RESPONSE_HEADER),
+    ("--http-response-content-encoding", RESPONSE_HEADER),
+    ("--http-response-expires", RESPONSE_HEADER),
 ];
+
+const RESPONSE_HEADER: &str = "leave it out: the headers of the response are not written";
 
 /// Commands of the OCI CLI and of similar tools.
 const FOREIGN_COMMAND_HINTS: [(&str, &str); 13] = [
@@ -151,7 +161,6 @@ mod tests {
             "--fast",
             "--data",
             "--host",
-            "--limit",
             "--zone",
             "--user",
             "--json-input",

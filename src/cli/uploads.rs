@@ -20,6 +20,9 @@ pub fn command(
 }
 
 fn list(list: &UploadsListArgs, environment: &Environment) -> Result<UploadsCommand, Error> {
+    if let Some(text) = list.limit.as_deref().filter(|text| text.parse::<u32>().is_err()) {
+        return Err(value::invalid_value("--limit", text, "it is a whole number"));
+    }
     Ok(UploadsCommand {
         action: UploadsAction::List,
         place: target::RawTarget {

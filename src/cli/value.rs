@@ -59,6 +59,15 @@ pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Durat
     .transpose()
 }
 
+/// A whole number of seconds, more than 0, as the OCI CLI writes a timeout.
+pub fn seconds(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    match text.parse::<u32>() {
+        Ok(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds.into()))),
+        _ => Err(invalid_value(option, text, "it is a whole number of seconds, more than 0")),
+    }
+}
+
 /// A number of requests at a time, 1 to 1000; `None` for `auto`.
 pub fn parallel(option: &str, text: Option<&str>) -> Result<Option<u16>, Error> {
     let Some(text) = text.filter(|text| !text.eq_ignore_ascii_case("auto")) else {

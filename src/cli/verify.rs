@@ -6,8 +6,8 @@
 use super::args::VerifyArgs;
 use super::command::{VerifyCommand, VerifyStream};
 use super::output::RawOutputOptions;
-use super::put::{RETRY_FOR, STALL_TIMEOUT};
-use super::service::path;
+use super::put::RETRY_FOR;
+use super::service::{path, stall_timeout};
 use super::{Environment, target, value};
 use proto::error::Error;
 use proto::object_url::ObjectUrl;
@@ -29,6 +29,7 @@ pub fn command(verify: &VerifyArgs, environment: &Environment) -> Result<VerifyC
         None if verify.receipt.is_some() => None,
         None => Some(VerifyStream::Stdin),
     };
+    let service = verify.service().resolve(environment)?;
     Ok(VerifyCommand {
         source: source(verify)?,
         stream,
@@ -44,10 +45,9 @@ pub fn command(verify: &VerifyArgs, environment: &Environment) -> Result<VerifyC
         max_memory: value::size("--max-memory", verify.max_memory.as_deref())?,
         retry_for: value::duration_or_none("--retry-for", verify.retry_for.as_deref())?
             .unwrap_or(RETRY_FOR),
-        stall_timeout: value::duration("--stall-timeout", verify.stall_timeout.as_deref())?
-            .unwrap_or(STALL_TIMEOUT),
+        stall_timeout: stall_timeout(verify.stall_timeout.as_deref(), &service)?,
         output: RawOutputOptions::from(verify).resolve()?,
-        service: verify.service().resolve(environment)?,
+        service,
     })
 }
 

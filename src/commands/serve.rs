@@ -201,6 +201,7 @@ impl LocalStore {
             no_refresh: given.no_refresh,
             auth: Some(AuthMode::SecurityToken),
             client_request_id: given.client_request_id.clone(),
+            warnings: given.warnings.clone(),
             ..ServiceOptions::default()
         }
     }

@@ -35,6 +35,7 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
     for note in &identity.notes {
         reporter.info(note);
     }
+    let stall_timeout = command.service.read_timeout.unwrap_or(REFRESH_STALL);
     match command.action {
         SessionAction::Show { json } => {
             let (format, escape): (_, fn(&str) -> Cow<'_, str>) = if json {
@@ -44,7 +45,7 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
             };
             let network = command.service.network;
             let transport = || {
-                let transport = Arc::new(Transport::new(&network, REFRESH_STALL)?);
+                let transport = Arc::new(Transport::new(&network, stall_timeout)?);
                 Ok(Arc::new(SessionTransport::new(transport)?) as Arc<dyn AuthTransport>)
             };
             let show = report::show(identity, transport, SystemTime::now, format);
@@ -53,7 +54,7 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
             report.error.map_or(Ok(()), Err)
         }
         SessionAction::Refresh => {
-            let transport = Arc::new(Transport::new(&command.service.network, REFRESH_STALL)?);
+            let transport = Arc::new(Transport::new(&command.service.network, stall_timeout)?);
             let transport = Arc::new(SessionTransport::new(transport)?);
             let report = block_on_until_signal(report::refresh(identity, transport))?;
             startup_fds::print_result(&format!("{}\n", printable::text(&report)));

@@ -23,8 +23,8 @@ use proto::shell::shell_quote;
 
 /// No limit of its own: `Lookup` bounds the retries of each request.
 const RETRY_FOR: Duration = Duration::from_secs(3600);
-const TIMEOUTS: Timeouts =
-    Timeouts { retry_for: LOOKUP_TIMEOUT, stall_timeout: Duration::from_secs(60) };
+/// How long a connection may move no byte, without `--read-timeout`.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The output of `oci os multipart list`. Without an upload the OCI CLI prints nothing; `ocipipe`
 /// prints an empty list, so that the output is always JSON.
@@ -49,7 +49,9 @@ struct UploadRow {
 /// of them cannot be aborted.
 pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::without_progress());
-    let client = Client::open_session(&command.service, environment, TIMEOUTS, &reporter).await?;
+    let stall_timeout = command.service.read_timeout.unwrap_or(STALL_TIMEOUT);
+    let timeouts = Timeouts { retry_for: LOOKUP_TIMEOUT, stall_timeout };
+    let client = Client::open_session(&command.service, environment, timeouts, &reporter).await?;
     let lookup = Lookup::new(&client, RETRY_FOR, &reporter);
     let bucket = &command.place;
     let object = bucket.name.as_deref().unwrap_or_default();

@@ -47,7 +47,7 @@ impl Connector {
     /// Fails where the certificate bundle or the proxy cannot be read.
     pub fn new(network: &NetworkOptions, stall_timeout: Duration) -> Result<Connector, Error> {
         let bundle = network.cert_bundle.as_ref().map(read_bundle).transpose()?.map(Arc::new);
-        let timeout = CONNECT_TIMEOUT.min(stall_timeout);
+        let timeout = network.connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(stall_timeout));
         let (tls, proxies) = (OnceLock::new(), ProxySettings::from_options(network)?);
         let shared = Arc::new(SharedResolver::default());
         let resolver: Resolver = Arc::new(move |host, port| {

@@ -168,3 +168,43 @@ fn local_ignores_the_variables_of_an_account() {
     assert_eq!((put.service.auth, put.service.endpoint), (None, None));
     assert_eq!(put.service.refresh_before, Some(Duration::from_secs(5)));
 }
+
+/// The options of the OCI CLI that command lines carry, and what they mean here.
+#[test]
+fn options_of_the_oci_cli_without_effect_are_taken_with_a_word() {
+    let warnings = |line: &str| service(line, &[]).unwrap().warnings;
+    assert_eq!(warnings("--output json --connection-timeout 5"), [""; 0]);
+    for (line, option) in [("--no-retry", "--no-retry"), ("--max-retries 3", "--max-retries")] {
+        let expected =
+            format!("{option} has no effect: --retry-for decides how long a request is sent again");
+        assert_eq!(warnings(line), [expected]);
+    }
+    let seconds = |count| Some(Duration::from_secs(count));
+    let network = service("--connection-timeout 5", &[]).unwrap().network;
+    assert_eq!(network.connect_timeout, seconds(5));
+    let parse = |line: &str| cli::parse(words(line), &environment(&[])).unwrap();
+    let Command::Put(put) = parse("put oci://b/n --read-timeout 5 --disable-parallel-uploads")
+    else {
+        panic!()
+    };
+    assert_eq!((Some(put.stall_timeout), put.parallel), (seconds(5), Some(1)));
+    let Command::Get(get) = parse("get oci://b/n --read-timeout 5 --no-multipart") else {
+        panic!()
+    };
+    assert_eq!((Some(get.stall_timeout), get.parallel), (seconds(5), Some(1)));
+    let Command::Verify(verify) = parse("verify oci://b/n --read-timeout 5") else { panic!() };
+    assert_eq!(Some(verify.stall_timeout), seconds(5));
+    let Command::Uploads(list) = parse("uploads list oci://b --limit 5 --read-timeout 5") else {
+        panic!()
+    };
+    assert_eq!(list.service.read_timeout, seconds(5));
+    parse("uploads abort oci://b/n --force");
+    let Command::Put(put) = parse("put oci://b/n --if-match e --no-overwrite") else { panic!() };
+    assert_eq!(put.overwrite, ocipipe::cli::Overwrite::IfMatch("e".to_owned()));
+    let Command::Put(put) = parse("put oci://b/n --opc-checksum-algorithm CRC32C") else {
+        panic!()
+    };
+    assert_eq!(put.checksum, proto::digest::Algorithm::Crc32c);
+    let Command::Put(put) = parse("put oci://b/n --parallel-upload-count auto") else { panic!() };
+    assert_eq!(put.parallel, None);
+}

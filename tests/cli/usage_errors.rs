@@ -155,6 +155,46 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
         "--retry-for \"90\": a duration needs a unit: write 90s or 90m",
         "",
     ),
+    (
+        "put oci://b/n --stall-timeout 5s --read-timeout 5",
+        "--stall-timeout and --read-timeout contradict each other",
+        "they are the same, one as a duration and one in seconds: leave one of them out",
+    ),
+    (
+        "get oci://b/n --connection-timeout 5s",
+        "--connection-timeout \"5s\": it is a whole number of seconds, more than 0",
+        "",
+    ),
+    (
+        "put oci://b/n --disable-parallel-uploads --parallel-upload-count 2",
+        "--parallel-upload-count and --disable-parallel-uploads contradict each other",
+        "one part at a time is --disable-parallel-uploads",
+    ),
+    (
+        "put --local d oci://b/n --connection-timeout 5",
+        "--local and --connection-timeout contradict each other",
+        "--local uses no account and no service: leave one of them out",
+    ),
+    (
+        "put oci://b/n --output table",
+        "--output \"table\": there is no such value",
+        "there are: json",
+    ),
+    (
+        "put oci://b/n --query etag",
+        "there is no option --query",
+        "leave it out: the result is JSON, which jq can filter",
+    ),
+    (
+        "put oci://b/n --from-json file://x",
+        "there is no option --from-json",
+        "write the options themselves",
+    ),
+    (
+        "get oci://b/n --http-response-expires x",
+        "there is no option --http-response-expires",
+        "leave it out: the headers of the response are not written",
+    ),
     ("put oci://b/n --stall-timeout 0s", "--stall-timeout \"0s\": it must be more than 0", ""),
     (
         "put oci://b/n --checksum sha1",

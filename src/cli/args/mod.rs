@@ -81,6 +81,21 @@ macro_rules! service_args {
             /// never request a token; only read its file again
             #[argh(switch)]
             pub no_refresh: bool,
+            /// bound on making one connection; default 10
+            #[argh(option, arg_name = "SECONDS")]
+            pub connection_timeout: Option<String>,
+            /// drop a connection on which no byte moved for so long; --stall-timeout in seconds
+            #[argh(option, arg_name = "SECONDS")]
+            pub read_timeout: Option<String>,
+            /// json, which is what is printed anyway
+            #[argh(option, arg_name = "json")]
+            pub output: Option<String>,
+            /// no effect: --retry-for decides
+            #[argh(switch)]
+            pub no_retry: bool,
+            /// no effect: --retry-for decides
+            #[argh(option, arg_name = "N")]
+            pub max_retries: Option<String>,
         }
 
         impl $name {
@@ -106,6 +121,11 @@ macro_rules! service_args {
                     proxy: self.proxy.as_deref(),
                     refresh_before: self.refresh_before.as_deref(),
                     no_refresh: self.no_refresh,
+                    connection_timeout: self.connection_timeout.as_deref(),
+                    read_timeout: self.read_timeout.as_deref(),
+                    output: self.output.as_deref(),
+                    no_retry: self.no_retry,
+                    max_retries: self.max_retries.as_deref(),
                 }
             }
         }

@@ -90,9 +90,12 @@ service_args! {
         /// size of the first part; a bare number is MiB; default 128MiB
         #[argh(option, arg_name = "SIZE")]
         pub part_size: Option<String>,
-        /// parts in flight, 1 to 1000; default 4
+        /// parts in flight, 1 to 1000, or auto; default auto
         #[argh(option, arg_name = "N")]
         pub parallel_upload_count: Option<String>,
+        /// one part in flight
+        #[argh(switch)]
+        pub disable_parallel_uploads: bool,
         /// one request for the whole stream, which has to fit into --max-memory
         #[argh(switch)]
         pub no_multipart: bool,
@@ -212,6 +215,9 @@ service_args! {
         /// requests at a time, 1 to 1000, or auto; default auto
         #[argh(option, arg_name = "N")]
         pub parallel_download_count: Option<String>,
+        /// one request at a time
+        #[argh(switch)]
+        pub no_multipart: bool,
         /// bound on all buffers together; default 256MiB, or a quarter of the memory
         #[argh(option, arg_name = "SIZE")]
         pub max_memory: Option<String>,

@@ -276,6 +276,7 @@ pub fn canonical_name(option: &str) -> &str {
         "-on" | "--object-name" => "--name",
         "-d" => "--debug",
         "--opc-checksum-algorithm" => "--checksum",
+        "--defaults-file" => "--cli-rc-file",
         "--opc-request-id" | "--request-id" => "--opc-client-request-id",
         "-h" | "-?" => "--help",
         "-V" => "--version",

@@ -28,11 +28,14 @@ const VARIABLES: [(&str, &str); 11] = [
 ];
 
 /// Groups of options: if one of a group is given, the file sets none of the others.
-const EXCLUSIVE_OPTIONS: [&[&str]; 7] = [
+const EXCLUSIVE_OPTIONS: [&[&str]; 10] = [
     &["--force", "--no-overwrite", "--if-match"],
     &["--force", "--identical-ok"],
     &["--no-multipart", "--resume"],
     &["--quiet", "--debug"],
+    &["--stall-timeout", "--read-timeout"],
+    &["--parallel-upload-count", "--disable-parallel-uploads"],
+    &["--parallel-download-count", "--no-multipart"],
     &["--refresh-before", "--no-refresh"],
     &["--encryption-key-file", "--opc-sse-kms-key-id"],
     &["--endpoint", "--realm-specific-endpoint", "--enable-dual-stack"],
@@ -96,7 +99,8 @@ impl<'a> CommandLine<'a> {
 
     /// The option of this command that a key without its prefix names.
     pub(super) fn option(&self, key: &str) -> Option<&'a str> {
-        let long = format!("--{key}");
+        // The OCI CLI writes this one key with an underscore.
+        let long = format!("--{}", if key == "no_retry" { "no-retry" } else { key });
         let known = |name: &str| self.leaf.flags.iter().find(|flag| flag.long == name);
         let short = format!("-{key}");
         let by_short_name = || known(canonical_name(&short)).filter(|_| key.len() == 2);

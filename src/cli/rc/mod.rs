@@ -20,9 +20,9 @@ use crate::auth::profile::{DEFAULT, Section};
 use proto::error::Error;
 
 /// Options that the file never sets: those that choose which files are read; `--all`, which the OCI
-/// CLI uses for lists and which would abort every upload here; and `--federation-endpoint`, as in the
-/// OCI CLI.
-const NEVER_DEFAULTED: [&str; 8] = [
+/// CLI uses for lists and which would abort every upload here; `--output`, which people set for their
+/// terminals; and `--federation-endpoint`, as in the OCI CLI.
+const NEVER_DEFAULTED: [&str; 9] = [
     "--help",
     "--profile",
     "--config-file",
@@ -30,6 +30,7 @@ const NEVER_DEFAULTED: [&str; 8] = [
     "--proxy",
     "--local",
     "--all",
+    "--output",
     "--federation-endpoint",
 ];
 
@@ -120,7 +121,8 @@ impl DefaultsBuilder<'_> {
                 _ => {}
             }
         }
-        if let Some(key) = self.defaults.origins.get("--force") {
+        let replaces = line.leaf.flags.iter().any(|flag| flag.long == "--no-overwrite");
+        if let Some(key) = self.defaults.origins.get("--force").filter(|_| replaces) {
             let text = format!("{key}: an object that exists is replaced, without --force");
             self.defaults.warnings.push(text);
         }
@@ -155,7 +157,10 @@ impl DefaultsBuilder<'_> {
                 self.warn(key, "--federation-endpoint or OCI_CLI_FEDERATION_ENDPOINT names the URL")
             }
             "proxy" => self.warn(key, "proxy belongs in [OCI_CLI_SETTINGS]"),
-            _ if dashed != name && line.option(&dashed).is_some() => {
+            _ if dashed != name
+                && line.option(name).is_none()
+                && line.option(&dashed).is_some() =>
+            {
                 self.warn(key, &format!("the name is written {dashed}"));
             }
             _ if narrowest && line.option(name).is_none() => {

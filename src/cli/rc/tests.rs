@@ -316,3 +316,29 @@ fn the_object_of_a_receipt_is_not_that_of_the_file() {
     assert_eq!(name("--receipt r oci://c@other/m"), "oci://c@other/m");
     assert_eq!(name("--receipt r --name m"), "oci://b@ns/m");
 }
+
+#[test]
+fn keys_that_people_set_for_the_oci_cli_do_not_stop_a_run() {
+    let home = Home::with(
+        "[DEFAULT]\noutput = table\nquery = data\nraw_output = true\nno_retry = true\n\
+         read-timeout = 7\nos.object.put.part-size = 64\npart-size = 32\n",
+    );
+    let put = home.put("oci://b/n");
+    assert_eq!((put.stall_timeout.as_secs(), put.part_size), (7, Some(64 << 20)));
+    let [warning] = &put.service.warnings[..] else { panic!("{:?}", put.service.warnings) };
+    assert!(
+        warning.contains("no_retry in") && warning.contains("--retry-for decides"),
+        "{warning}"
+    );
+    assert_eq!(home.put("oci://b/n --stall-timeout 3s").stall_timeout.as_secs(), 3);
+}
+
+#[test]
+fn a_force_for_aborts_is_no_word_about_replacing() {
+    let home = Home::with("[DEFAULT]\nforce = true\n");
+    let Ok(Command::Uploads(abort)) = home.parse("uploads abort oci://b/n", &[]) else { panic!() };
+    assert_eq!(abort.service.warnings, [""; 0]);
+    let put = home.put("oci://b/n");
+    assert!(put.overwrite == Overwrite::Force && put.service.warnings.len() == 1);
+    assert_eq!(home.put("oci://b/n --identical-ok").overwrite, Overwrite::Never);
+}

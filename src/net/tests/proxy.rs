@@ -70,6 +70,7 @@ where
         cert_bundle: Some(CertBundle { paths, origin: "--cert-bundle".to_owned() }),
         proxy: Some(Setting::new(proxy, "HTTPS_PROXY")),
         no_proxy: None,
+        ..NetworkOptions::default()
     };
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
     Scene { service, network, transport, received, _authorities: [service_ca, proxy_ca] }
