@@ -4,12 +4,15 @@
 //! closed, full or never read does not change the exit code, and nothing is written to stderr after
 //! an error.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use ocipipe::cli::{self, Command, Environment};
 use ocipipe::platform::allocator::{self, RetryingAllocator};
 use ocipipe::platform::signals;
+use ocipipe::term::log;
 use ocipipe::term::startup_fds;
 use ocipipe::term::stderr::{self, Priority};
 use proto::error::{Error, ErrorKind};
@@ -20,9 +23,14 @@ static HEAP: RetryingAllocator = RetryingAllocator::new();
 fn main() -> ExitCode {
     allocator::limit_arenas_to_one();
     signals::outlive_file_size_limit();
-    let argv = std::env::args_os().skip(1).collect();
+    let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
     let environment = Environment::capture();
-    let outcome = match cli::parse(argv, &environment) {
+    let mut log_format = cli::log_format_of_words(&argv);
+    let parsed = cli::parse(argv, &environment);
+    if let Ok(command) = &parsed {
+        log_format = command.log_format();
+    }
+    let outcome = match parsed {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
@@ -34,7 +42,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.kind != ErrorKind::StdoutClosed {
-                stderr::shared().enqueue(format!("ocipipe: {error}\n"), Priority::Final);
+                let line = log::error_line(&error, log_format, Timestamp::now());
+                stderr::shared().enqueue(line + "\n", Priority::Final);
             }
             ExitCode::from(error.kind.exit_code())
         }

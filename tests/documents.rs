@@ -14,7 +14,6 @@ use common::store::Store;
 use common::stream::{PART, ramp};
 use ocipipe::auth::environment::Environment;
 use ocipipe::cli::{self, args};
-use ocipipe::term::progress::{self, ProgressSnapshot};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -324,10 +323,6 @@ fn exactly_the_printed_keys_are_documented() {
     let keys = |value: serde_json::Value| -> BTreeSet<String> {
         value.as_object().unwrap().keys().cloned().collect()
     };
-    let line = serde_json::from_str(&progress::json(&ProgressSnapshot::default(), 0)).unwrap();
-    let mut fields = keys(line);
-    assert!(fields.remove("event"));
-    assert_eq!(first_column(&page, "| Field of `progress`"), fields);
     let store = Store::start();
     let mut printed = BTreeSet::new();
     for length in [5, PART + 1] {

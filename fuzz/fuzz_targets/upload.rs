@@ -221,7 +221,7 @@ impl Run {
                     let parts = |sent: &Sent| matches!(sent.call, ApiCall::Part(_));
                     self.late.extend(self.sent.extract_if(.., |sent| parts(sent)));
                 }
-                Action::Warn(text) => self.messages.push_str(&text),
+                Action::Warn(warning) => self.messages.push_str(&warning.text),
                 Action::Finish(result) => return Some(result),
             }
         }

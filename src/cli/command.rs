@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::options::ServiceOptions;
+pub use crate::term::log::LogFormat;
 pub use crate::term::progress::{OutputOptions, ProgressMode};
 use crate::term::startup_fds::RequiredFds;
 use proto::byte_range::ByteRange;
@@ -43,6 +44,16 @@ impl Command {
             Command::Serve(_) | Command::Completions(_) | Command::Version | Command::Help(_) => {
                 false
             }
+        }
+    }
+
+    /// How the last error of the command is written.
+    pub fn log_format(&self) -> LogFormat {
+        match self {
+            Command::Put(put) => put.output.log_format,
+            Command::Get(get) => get.output.log_format,
+            Command::Verify(verify) => verify.output.log_format,
+            _ => LogFormat::Text,
         }
     }
 

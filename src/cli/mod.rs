@@ -30,6 +30,7 @@ mod verify;
 
 pub use crate::auth::environment::Environment;
 pub use command::*;
+pub use output::log_format_of_words;
 
 use argv::{ParsedArgv, UsageError};
 use proto::error::Error;

@@ -3,8 +3,11 @@
 //! Owns their values and their contradictions. Must not write anything. Invariant: `--quiet` and
 //! `--debug` are never both set.
 
+use std::ffi::OsString;
+
 use super::args::{GetArgs, PutArgs, VerifyArgs};
 use super::value;
+use crate::term::log::LogFormat;
 use crate::term::progress::{OutputOptions, ProgressMode};
 use proto::error::Error;
 
@@ -16,42 +19,68 @@ const PROGRESS: [(&str, ProgressMode); 5] = [
     ("none", ProgressMode::None),
 ];
 
+const LOG_FORMAT: &str = "--log-format";
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
 /// The texts of the options, as given.
 pub struct RawOutputOptions<'a> {
     progress: Option<&'a str>,
+    log_format: Option<&'a str>,
     quiet: bool,
     debug: bool,
 }
 
 impl<'a> From<&'a PutArgs> for RawOutputOptions<'a> {
     fn from(put: &'a PutArgs) -> RawOutputOptions<'a> {
-        let PutArgs { progress, quiet, debug, .. } = put;
-        RawOutputOptions { progress: progress.as_deref(), quiet: *quiet, debug: *debug }
+        let PutArgs { progress, log_format, quiet, debug, .. } = put;
+        RawOutputOptions::of(progress, log_format, *quiet, *debug)
     }
 }
 
 impl<'a> From<&'a GetArgs> for RawOutputOptions<'a> {
     fn from(get: &'a GetArgs) -> RawOutputOptions<'a> {
-        let GetArgs { progress, quiet, debug, .. } = get;
-        RawOutputOptions { progress: progress.as_deref(), quiet: *quiet, debug: *debug }
+        let GetArgs { progress, log_format, quiet, debug, .. } = get;
+        RawOutputOptions::of(progress, log_format, *quiet, *debug)
     }
 }
 
 impl<'a> From<&'a VerifyArgs> for RawOutputOptions<'a> {
     fn from(verify: &'a VerifyArgs) -> RawOutputOptions<'a> {
-        let VerifyArgs { progress, quiet, debug, .. } = verify;
-        RawOutputOptions { progress: progress.as_deref(), quiet: *quiet, debug: *debug }
+        let VerifyArgs { progress, log_format, quiet, debug, .. } = verify;
+        RawOutputOptions::of(progress, log_format, *quiet, *debug)
     }
 }
 
-impl RawOutputOptions<'_> {
-    /// Fails if `--quiet` and `--debug` are both given, or if `--progress` has an unknown value.
+impl<'a> RawOutputOptions<'a> {
+    fn of(
+        progress: &'a Option<String>,
+        log_format: &'a Option<String>,
+        quiet: bool,
+        debug: bool,
+    ) -> RawOutputOptions<'a> {
+        let (progress, log_format) = (progress.as_deref(), log_format.as_deref());
+        RawOutputOptions { progress, log_format, quiet, debug }
+    }
+
+    /// Fails if `--quiet` and `--debug` are both given, or if `--progress` or `--log-format` has an
+    /// unknown value.
     pub fn resolve(&self) -> Result<OutputOptions, Error> {
-        let RawOutputOptions { progress, quiet, debug } = *self;
+        let RawOutputOptions { progress, log_format, quiet, debug } = *self;
         if quiet && debug {
             return Err(Error::usage("--quiet and --debug contradict each other"));
         }
         let progress = value::choice("--progress", progress, &PROGRESS)?.unwrap_or_default();
-        Ok(OutputOptions { progress, quiet, debug })
+        let log_format = value::choice(LOG_FORMAT, log_format, &LOG_FORMATS)?.unwrap_or_default();
+        Ok(OutputOptions { progress, quiet, debug, log_format })
     }
+}
+
+/// How the error of a command line is written that could not be parsed: as JSON if the words before `--`
+/// ask for that.
+pub fn log_format_of_words(argv: &[OsString]) -> LogFormat {
+    let words = argv.iter().take_while(|word| *word != "--").map(|word| word.to_string_lossy());
+    let line: Vec<_> = words.collect();
+    let separate = line.windows(2).any(|pair| pair[0] == LOG_FORMAT && pair[1] == "json");
+    let joined = line.iter().any(|word| *word == format!("{LOG_FORMAT}=json"));
+    if separate || joined { LogFormat::Json } else { LogFormat::Text }
 }

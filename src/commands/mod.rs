@@ -18,6 +18,7 @@ use crate::cli::Command;
 use crate::platform::core_dumps;
 use crate::platform::signals::Signals;
 use crate::source::child_reaper::Children;
+use crate::term::log::LogFormat;
 use crate::term::startup_fds;
 use proto::error::{Error, ErrorKind};
 
@@ -32,16 +33,17 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     }
     match command {
         Command::Put(command) => {
+            let log_format = command.output.log_format;
             let children = Children::default();
             let put = put::put(*command, environment, &children);
             let receipt = block_on_with(&children, put)?;
-            startup_fds::print_result(&receipt.to_json());
+            startup_fds::print_result(&receipt.to_json(), log_format);
         }
         Command::Get(command) => block_on(get::get(*command, environment))?,
         Command::Verify(command) => block_on(verify::verify(*command, environment))?,
         Command::Uploads(command) => {
             let list = block_on_until_signal(uploads::uploads(*command, environment))?;
-            startup_fds::print_result(&format!("{list}\n"));
+            startup_fds::print_result(&format!("{list}\n"), LogFormat::Text);
         }
         Command::Serve(command) => block_on(serve::serve(command))?,
         Command::Session(command) => session::session(*command, environment)?,

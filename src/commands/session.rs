@@ -17,6 +17,7 @@ use crate::auth::session::report::{self, ReportFormat};
 use crate::auth::session::transport::AuthTransport;
 use crate::cli::{SessionAction, SessionCommand};
 use crate::net::Transport;
+use crate::term::log::LogFormat;
 use crate::term::progress::Reporter;
 use crate::term::startup_fds;
 use crate::transfer::session_transport::SessionTransport;
@@ -50,14 +51,14 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
             };
             let show = report::show(identity, transport, SystemTime::now, format);
             let report = block_on_until_signal(async { Ok(show.await) })?;
-            startup_fds::print_result(&format!("{}\n", escape(&report.text)));
+            startup_fds::print_result(&format!("{}\n", escape(&report.text)), LogFormat::Text);
             report.error.map_or(Ok(()), Err)
         }
         SessionAction::Refresh => {
             let transport = Arc::new(Transport::new(&command.service.network, stall_timeout)?);
             let transport = Arc::new(SessionTransport::new(transport)?);
             let report = block_on_until_signal(report::refresh(identity, transport))?;
-            startup_fds::print_result(&format!("{}\n", printable::text(&report)));
+            startup_fds::print_result(&format!("{}\n", printable::text(&report)), LogFormat::Text);
             Ok(())
         }
     }

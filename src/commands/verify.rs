@@ -6,7 +6,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::until_signal;
 use crate::auth::environment::Environment;
@@ -16,9 +15,11 @@ use crate::platform::signals::Signals;
 use crate::platform::small_file;
 use crate::platform::worker::{self, Worker};
 use crate::source::{ByteSource, ReaderThread};
-use crate::term::progress::{ProgressSnapshot, Reporter};
+use crate::term::progress::activity::Blocked;
+use crate::term::progress::{Reporter, Transfer};
 use crate::transfer::client::{Client, Timeouts};
 use crate::transfer::object_reading::{ReadObject, ReadableObject};
+use crate::transfer::read_progress::ReadProgress;
 use proto::api::{Archival, ObjectMeta, ReadOptions};
 use proto::error::Error;
 use proto::object_digest::{
@@ -189,18 +190,13 @@ async fn compare_stream(
     }
     let state = ComparedStream::with(comparison);
     object.set_streaming();
-    let (started_at, expected) = (Instant::now(), stream.size().or(object.meta.size));
-    let progress = |bytes| {
-        verdict.reporter.update(&ProgressSnapshot {
-            read: bytes,
-            acknowledged: bytes,
-            expected,
-            elapsed: started_at.elapsed(),
-            ..ProgressSnapshot::default()
-        });
-    };
-    let read = threads.reader.read_all(stream, state, ComparedStream::update, progress).await?;
-    let (compared, end) = read;
+    let total = stream.size().or(object.meta.size);
+    let progress =
+        ReadProgress::new(verdict.reporter, object.session(), Transfer::Compare, total, 0);
+    let reading = threads.reader.read_all(stream, state, ComparedStream::update, progress.done());
+    let reading = progress.blocked(Blocked::BySource, reading);
+    let (compared, end) = progress.shown_during(reading).await?;
+    drop(progress);
     if let Some(warning) = end.warning {
         verdict.reporter.warn(&warning);
     }

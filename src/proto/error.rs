@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::printable;
+use crate::request_fields::RequestFields;
 
 /// The kinds of failure. Each has one exit code, which is part of the documented command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +69,14 @@ pub struct Error {
     pub message: String,
     /// What the user can do, if anything.
     pub hint: Option<String>,
+    /// The request that failed, where it was one; not part of the text.
+    pub request: Option<Box<RequestFields>>,
 }
 
 impl Error {
     /// An error without a hint.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), hint: None }
+        Error { kind, message: message.into(), hint: None, request: None }
     }
 
     /// An error of kind [`ErrorKind::Usage`].

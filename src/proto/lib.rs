@@ -27,6 +27,7 @@
 //! | [`endpoint`], [`region`] | where a service listens |
 //! | [`object_url`], [`metadata`], [`customer_key`], [`byte_range`], [`units`] | values of the command line |
 //! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
+//! | [`request_fields`] | the request that a message is about, as fields of a log |
 //! | [`printable`], [`shell`] | text that is safe on a terminal, and safe to paste into a shell |
 //!
 //! [`Duration`]: std::time::Duration
@@ -50,6 +51,7 @@ pub mod printable;
 pub mod range_plan;
 pub mod receipt;
 pub mod region;
+pub mod request_fields;
 pub mod retry;
 pub mod shell;
 pub mod sign;

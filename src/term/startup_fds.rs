@@ -9,8 +9,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use jiff::Timestamp;
 use rustix::io::Errno;
 
+use crate::term::log::{self, LogFormat};
 use crate::term::stderr::{self, Priority};
 use proto::error::Error;
 
@@ -66,22 +68,25 @@ fn closed(descriptor: u8) -> bool {
     CLOSED.load(Ordering::Relaxed) & descriptor != 0
 }
 
-/// Whether stderr is a terminal, where a bar can be drawn.
-pub fn stderr_is_terminal() -> bool {
+/// Whether a bar can be drawn on stderr: a terminal whose cursor can be moved. Without `TERM` nothing
+/// is known of the terminal.
+pub fn stderr_can_draw() -> bool {
     io::stderr().is_terminal()
+        && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 /// Writes a result to stdout or, if that fails, to stderr with the reason. Not reported as a
 /// failure, since the operation itself succeeded.
-pub fn print_result(text: &str) {
-    print_to(&mut io::stdout().lock(), text, |message| {
+pub fn print_result(text: &str, format: LogFormat) {
+    print_to(&mut io::stdout().lock(), text, format, |message| {
         stderr::shared().enqueue(message, Priority::Final);
     });
 }
 
-fn print_to(stdout: &mut impl Write, text: &str, on_error: impl FnOnce(String)) {
+fn print_to(stdout: &mut impl Write, text: &str, format: LogFormat, on_error: impl FnOnce(String)) {
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        on_error(format!("ocipipe: warning: stdout took no result ({error}); this is it:\n{text}"));
+        let line = log::lost_result_line(text, &error.to_string(), format, Timestamp::now());
+        on_error(format!("{}\n", line.trim_end()));
     }
 }
 
@@ -103,14 +108,18 @@ mod tests {
     #[test]
     fn a_result_goes_to_stdout_alone() {
         let mut out = Vec::new();
-        print_to(&mut out, "{}\n", |message| panic!("{message}"));
+        print_to(&mut out, "{}\n", LogFormat::Text, |message| panic!("{message}"));
         assert_eq!(out, b"{}\n");
     }
 
     #[test]
     fn a_result_that_stdout_does_not_accept_is_not_lost() {
         let mut text = String::new();
-        print_to(&mut FullDisk, "{}\n", |message| text = message);
+        print_to(&mut FullDisk, "{}\n", LogFormat::Text, |message| text = message);
         assert!(text.starts_with("ocipipe: warning: ") && text.ends_with("\n{}\n"), "{text}");
+        print_to(&mut FullDisk, "{\"size\": 5}\n", LogFormat::Json, |message| text = message);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["level"], &line["result"]["size"]), (&"warning".into(), &5.into()));
+        assert_eq!(text.lines().count(), 1, "{text}");
     }
 }

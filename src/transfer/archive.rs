@@ -6,13 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::term::progress::ProgressSnapshot;
+use super::read_progress::ticking;
+use crate::term::progress::activity::{Observation, TransferStage};
+use crate::term::progress::{ProgressSnapshot, Transfer};
 use crate::transfer::lookup::{Lookup, LookupError};
 use proto::api::{Archival, ObjectLocation, request};
 use proto::error::Error;
 use proto::retry::Operation;
 use proto::shell;
-use proto::units::DisplayDuration;
 
 /// The longest wait for a restore.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -78,13 +79,15 @@ impl<'a> RestoreWait<'a> {
             let text = format!("{} was not restored within 24 h", self.location);
             return Err(Error::service(text).with_hint("try again when it is restored"));
         }
-        let shown = DisplayDuration::compact(Duration::from_secs(waited.as_secs()));
-        self.lookup.reporter().update(&ProgressSnapshot {
-            elapsed: waited,
-            waiting: Some(format!("the object is being restored, for {shown}")),
-            ..ProgressSnapshot::default()
-        });
-        tokio::time::sleep(self.pause).await;
+        let show = || {
+            self.lookup.reporter().update(&ProgressSnapshot {
+                transfer: Transfer::Write,
+                elapsed: waiting_since.elapsed(),
+                seen: Observation { stage: TransferStage::Restoring, ..Observation::default() },
+                ..ProgressSnapshot::default()
+            });
+        };
+        ticking(tokio::time::sleep(self.pause), show).await;
         self.pause = (self.pause * 2).min(MAX_PAUSE);
         Ok(())
     }

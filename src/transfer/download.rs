@@ -8,18 +8,21 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::comparison::{Comparison, UploadKnowledge};
 use super::object_check::{ObjectRequest, check_object};
 use super::partial_file::Binding;
 use super::range_reader::RangeReader;
-use super::range_sink::LastProgress;
+use super::range_sink::RangeCounts;
 use super::range_window::RangeWindow;
+use super::read_progress::ReadProgress;
 use super::sink::Sink;
+use crate::auth::session::Session;
 use crate::platform::worker::Worker;
 use crate::source::pool::{MemoryPressure, Pool};
-use crate::term::progress::{ProgressSnapshot, Reporter};
+use crate::term::progress::activity::{Blocked, TransferStage};
+use crate::term::progress::{Reporter, Transfer};
 use crate::transfer::client::Client;
 use crate::transfer::lookup::Lookup;
 use proto::api::{ObjectLocation, ReadOptions};
@@ -74,16 +77,21 @@ pub async fn download(
     };
     let sink = Sink::open(worker, file.as_deref(), binding, comparison)?;
     client.session.set_streaming();
-    let progress = Progress { reporter, total: extent.length, started_at: Instant::now() };
-    let sink = continue_partial(sink, &progress).await?;
+    let session = client.session.clone();
+    let sink = continue_partial(sink, reporter, &session).await?;
     let kept = sink.kept();
     let left = Extent { first: extent.first + kept, length: extent.length - kept };
     let partial = sink.partial_path();
     let version = ObjectVersion { client, location, options, etag, retry_for };
     let window = version.window(plan, left, reporter);
-    let compared = copy_ranges(window, extent.length, kept, sink, &progress)
+    let total = extent.length;
+    let progress = ReadProgress::new(reporter, &session, Transfer::Write, Some(total), kept)
+        .with_ranges(window.counts());
+    let compared = progress
+        .shown_during(copy_ranges(window, total, kept, sink, &progress))
         .await
         .map_err(|error| with_partial_hint(error, partial))?;
+    progress.set_stage(TransferStage::Complete);
     reporter.info(&compared);
     Ok(())
 }
@@ -113,7 +121,7 @@ impl ObjectVersion {
             options,
             etag,
             retry_for,
-            progress: LastProgress::new(),
+            counts: RangeCounts::new(),
             // HeadObject has succeeded before.
             history: Mutex::new(NotFoundHistory::of_seen_bucket()),
             reporter: reporter.clone(),
@@ -137,13 +145,18 @@ fn extent(range: Option<ByteRange>, size: u64, location: &ObjectLocation) -> Res
 }
 
 /// Reads again what an earlier run has left in a partial file.
-async fn continue_partial(sink: Sink, progress: &Progress<'_>) -> Result<Sink, Error> {
+async fn continue_partial(
+    sink: Sink,
+    reporter: &Reporter,
+    session: &Arc<Session>,
+) -> Result<Sink, Error> {
     let kept = sink.kept();
     let Some(path) = sink.partial_path().filter(|_| kept > 0) else { return Ok(sink) };
     let path = path.display();
-    let reporter = progress.reporter;
     reporter.info(&format!("{path} has {kept} bytes of it: reading them again"));
-    let (sink, sound) = sink.reread(|read| progress.show(read)).await?;
+    let progress = ReadProgress::new(reporter, session, Transfer::Reread, Some(kept), 0);
+    let reread = sink.reread(|read| progress.set_done(read));
+    let (sink, sound) = progress.shown_during(reread).await?;
     if !sound {
         reporter.warn(&format!("{path} is damaged: starting from the first byte"));
     }
@@ -156,17 +169,19 @@ async fn copy_ranges(
     total: u64,
     kept: u64,
     mut sink: Sink,
-    progress: &Progress<'_>,
+    progress: &ReadProgress<'_>,
 ) -> Result<String, Error> {
     let mut written = kept;
-    while let Some(bytes) = window.next_chunk().await? {
-        written += bytes.len() as u64;
-        sink = sink.write(bytes).await?;
-        progress.show(written);
+    while let Some(bytes) = progress.blocked(Blocked::ByLine, window.next_chunk()).await? {
+        let length = bytes.len() as u64;
+        sink = progress.blocked(Blocked::ByOutput, sink.write(bytes)).await?;
+        written += length;
+        progress.set_done(written);
     }
     if written != total {
         return Err(Error::integrity(format!("{written} of {total} bytes were read")));
     }
+    progress.set_stage(TransferStage::Verifying);
     sink.finish().await
 }
 
@@ -181,23 +196,4 @@ fn with_partial_hint(error: Error, partial: Option<PathBuf>) -> Error {
         None => kept,
     };
     error.with_hint(hint)
-}
-
-struct Progress<'a> {
-    reporter: &'a Reporter,
-    /// Bytes.
-    total: u64,
-    started_at: Instant,
-}
-
-impl Progress<'_> {
-    fn show(&self, bytes: u64) {
-        self.reporter.update(&ProgressSnapshot {
-            read: bytes,
-            acknowledged: bytes,
-            expected: Some(self.total),
-            elapsed: self.started_at.elapsed(),
-            ..ProgressSnapshot::default()
-        });
-    }
 }

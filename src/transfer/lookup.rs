@@ -11,6 +11,7 @@ use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, invalid_response};
 use proto::api::{ErrorResponse, ObjectLocation, Page, Request, Response, request, response};
 use proto::error::Error;
+use proto::request_fields::AttemptName;
 use proto::retry::{
     BucketStatus, FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext,
     RetryDecision, RetryError,
@@ -119,14 +120,17 @@ impl Lookup<'_> {
             let error = match &failure {
                 // No request was sent.
                 Failure::Credentials(error) => error.clone(),
-                _ => failure.error(operation, operation.name()),
+                _ => {
+                    let name = AttemptName::from(operation.name());
+                    failure.error(operation, name.with_attempt(context.attempt() + 1))
+                }
             };
             let (now, random) = (started_at.elapsed(), fastrand::f64());
             let next = context.on_failure(now, &failure, error, &mut self.history(), random);
             match next {
                 Next::Retry(retry) => {
                     if let Some(warning) = retry.warning {
-                        self.reporter.warn(&warning);
+                        self.reporter.warn_of(&warning);
                     }
                     tokio::time::sleep(retry.after).await;
                 }

@@ -19,6 +19,7 @@ mod producer_state;
 mod range_reader;
 mod range_sink;
 mod range_window;
+pub mod read_progress;
 mod requests;
 pub mod resume;
 pub mod session_transport;

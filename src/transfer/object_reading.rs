@@ -5,12 +5,15 @@
 //! gets are of the version that was looked at, in order; it gets all of them unless it ends the reading.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::download::ObjectVersion;
 use super::object_check::{self, ObjectRequest};
+use super::read_progress::ReadProgress;
+use crate::auth::session::Session;
 use crate::platform::worker::Worker;
-use crate::term::progress::{ProgressSnapshot, Reporter};
+use crate::term::progress::activity::Blocked;
+use crate::term::progress::{Reporter, Transfer};
 use crate::transfer::client::Client;
 use crate::transfer::lookup::Lookup;
 use proto::api::{Archival, ObjectLocation, ObjectMeta, ReadOptions};
@@ -64,6 +67,11 @@ impl ReadableObject {
         object_check::check_restorable(&self.how.request(&self.location), self.archival)
     }
 
+    /// The session that signs the requests.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.how.client.session
+    }
+
     /// From here on a stream is read: the session waits for a new login instead of failing.
     pub fn set_streaming(&self) {
         self.how.client.session.set_streaming();
@@ -90,30 +98,31 @@ impl ReadableObject {
         };
         how.client.session.set_streaming();
         let ReadObject { client, options, plan, retry_for, reporter, .. } = how;
-        let started_at = Instant::now();
+        let session = client.session.clone();
         let version = ObjectVersion { client, location, options, etag, retry_for };
         let mut window = version.window(plan, Extent::whole(size), &reporter);
-        let (mut state, mut read, mut more) = (state, 0, true);
-        while more && let Some(bytes) = window.next_chunk().await? {
-            read += bytes.len() as u64;
-            let consumed = worker.call(move || {
-                let more = bytes.chunks(PIECE).all(|piece| consume(&mut state, piece));
-                (state, more)
-            });
-            (state, more) = consumed.await.ok_or_else(|| {
-                Error::new(ErrorKind::Internal, "the comparing thread failed within itself")
-            })?;
-            reporter.update(&ProgressSnapshot {
-                read,
-                acknowledged: read,
-                expected: Some(size),
-                elapsed: started_at.elapsed(),
-                ..ProgressSnapshot::default()
-            });
-        }
-        if more && read != size {
-            return Err(Error::integrity(format!("{read} of {size} bytes were read")));
-        }
-        Ok(state)
+        let progress = ReadProgress::new(&reporter, &session, Transfer::Compare, Some(size), 0)
+            .with_ranges(window.counts());
+        let reading = async {
+            let (mut state, mut read, mut more) = (state, 0, true);
+            while more
+                && let Some(bytes) = progress.blocked(Blocked::ByLine, window.next_chunk()).await?
+            {
+                read += bytes.len() as u64;
+                let consumed = worker.call(move || {
+                    let more = bytes.chunks(PIECE).all(|piece| consume(&mut state, piece));
+                    (state, more)
+                });
+                (state, more) = consumed.await.ok_or_else(|| {
+                    Error::new(ErrorKind::Internal, "the comparing thread failed within itself")
+                })?;
+                progress.set_done(read);
+            }
+            if more && read != size {
+                return Err(Error::integrity(format!("{read} of {size} bytes were read")));
+            }
+            Ok(state)
+        };
+        progress.shown_during(reading).await
     }
 }

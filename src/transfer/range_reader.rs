@@ -8,11 +8,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::range_sink::{LastProgress, RangeSink};
+use super::range_sink::{RangeCounts, RangeSink};
 use crate::term::progress::Reporter;
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, ReadOptions, request};
 use proto::error::{Error, ErrorKind};
+use proto::request_fields::AttemptName;
 use proto::retry::{
     FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext, RetryDecision, RetryError,
 };
@@ -25,7 +26,7 @@ pub(super) struct RangeReader {
     pub options: ReadOptions,
     pub etag: String,
     pub retry_for: Duration,
-    pub progress: LastProgress,
+    pub counts: RangeCounts,
     /// What all ranges know about the service.
     pub history: Mutex<NotFoundHistory>,
     pub reporter: Arc<Reporter>,
@@ -48,7 +49,7 @@ impl RangeReader {
             sink = back;
             let arrived = sink.missing() != Some(missing);
             if arrived {
-                context.on_progress(self.progress.elapsed());
+                context.on_progress(self.counts.elapsed());
             }
             let failure = match result {
                 Ok(_) if arrived => continue,
@@ -59,7 +60,8 @@ impl RangeReader {
                 Err(failure) => failure,
             };
             let attempt = context.attempt() + 1;
-            let doing = format!("reading bytes {first} to {last}, attempt {attempt}");
+            let doing = format!("reading bytes {first} to {last}");
+            let doing = AttemptName::numbered(&doing, attempt);
             let pause = self.next_attempt(&mut context, &failure, &doing)?;
             tokio::time::sleep(pause).await;
         }
@@ -71,18 +73,19 @@ impl RangeReader {
         &self,
         context: &mut RetryContext,
         failure: &Failure,
-        doing: &str,
+        doing: &AttemptName,
     ) -> Result<Duration, Error> {
         let error = failure.error(Operation::Get, doing);
-        let (now, random) = (self.progress.elapsed(), fastrand::f64());
-        if let Some(at) = self.progress.last() {
+        self.counts.record_failure();
+        let (now, random) = (self.counts.elapsed(), fastrand::f64());
+        if let Some(at) = self.counts.last_progress() {
             context.on_progress_elsewhere(at);
         }
         let next = context.on_failure(now, failure, error, &mut self.history(), random);
         match next {
             Next::Retry(retry) => {
                 if let Some(warning) = retry.warning {
-                    self.reporter.warn(&warning);
+                    self.reporter.warn_of(&warning);
                 }
                 if let Some(line) = retry.debug {
                     self.reporter.debug(|| line);

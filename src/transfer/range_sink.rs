@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,18 +20,30 @@ use proto::byte_range::Extent;
 /// Bytes of the body of an error response that are read.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
-/// When a byte of any range arrived last. Clones share it.
+/// What happens to the ranges of a download together. Clones share it.
 #[derive(Clone)]
-pub(super) struct LastProgress {
+pub(super) struct RangeCounts {
     started_at: Instant,
-    /// Microseconds since the start; 0 before the first byte.
-    at: Arc<AtomicU64>,
+    shared: Arc<SharedCounts>,
 }
 
-impl LastProgress {
+#[derive(Default)]
+struct SharedCounts {
+    /// When a byte arrived last, in microseconds since the start; 0 before the first byte.
+    arrived_at: AtomicU64,
+    /// When an attempt failed last, likewise.
+    failed_at: AtomicU64,
+    /// Bytes that have arrived.
+    arrived: AtomicU64,
+    /// Attempts that have failed.
+    failures: AtomicU64,
+    in_flight: AtomicU32,
+}
+
+impl RangeCounts {
     /// No byte has arrived yet.
-    pub fn new() -> LastProgress {
-        LastProgress { started_at: Instant::now(), at: Arc::default() }
+    pub fn new() -> RangeCounts {
+        RangeCounts { started_at: Instant::now(), shared: Arc::default() }
     }
 
     /// Since the start of the download.
@@ -40,16 +52,55 @@ impl LastProgress {
     }
 
     /// When a byte arrived last, since the start; `None` before the first one.
-    pub fn last(&self) -> Option<Duration> {
-        match self.at.load(Ordering::Relaxed) {
+    pub fn last_progress(&self) -> Option<Duration> {
+        match self.shared.arrived_at.load(Ordering::Relaxed) {
             0 => None,
             micros => Some(Duration::from_micros(micros)),
         }
     }
 
-    fn record(&self) {
-        let micros = self.elapsed().as_micros().max(1);
-        self.at.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// Whether attempts fail, and no byte has arrived since.
+    pub fn is_stalled(&self) -> bool {
+        let failed_at = self.shared.failed_at.load(Ordering::Relaxed);
+        failed_at > self.shared.arrived_at.load(Ordering::Relaxed)
+    }
+
+    pub fn arrived(&self) -> u64 {
+        self.shared.arrived.load(Ordering::Relaxed)
+    }
+
+    pub fn failures(&self) -> u64 {
+        self.shared.failures.load(Ordering::Relaxed)
+    }
+
+    /// The ranges that are read now.
+    pub fn in_flight(&self) -> u32 {
+        self.shared.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A range is being read.
+    pub fn begin_range(&self) {
+        self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A range has been read, or has failed.
+    pub fn end_range(&self) {
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// An attempt has failed.
+    pub fn record_failure(&self) {
+        self.shared.failures.fetch_add(1, Ordering::Relaxed);
+        self.shared.failed_at.store(self.micros(), Ordering::Relaxed);
+    }
+
+    fn record_bytes(&self, bytes: usize) {
+        self.shared.arrived.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared.arrived_at.store(self.micros(), Ordering::Relaxed);
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.elapsed().as_micros().max(1)).unwrap_or(u64::MAX)
     }
 }
 
@@ -63,7 +114,7 @@ pub(super) struct RangeSink {
     filled: usize,
     empty: VecDeque<Buffer>,
     chunks: UnboundedSender<Bytes>,
-    progress: LastProgress,
+    counts: RangeCounts,
 }
 
 impl RangeSink {
@@ -73,17 +124,9 @@ impl RangeSink {
         etag: String,
         buffers: VecDeque<Buffer>,
         chunks: UnboundedSender<Bytes>,
-        progress: LastProgress,
+        counts: RangeCounts,
     ) -> RangeSink {
-        RangeSink {
-            missing: range,
-            etag,
-            current: None,
-            filled: 0,
-            empty: buffers,
-            chunks,
-            progress,
-        }
+        RangeSink { missing: range, etag, current: None, filled: 0, empty: buffers, chunks, counts }
     }
 
     /// The bytes that have not arrived; `None` once all have.
@@ -131,7 +174,7 @@ impl BodySink for RangeSink {
         self.filled += length;
         self.missing.first += length as u64;
         self.missing.length -= length as u64;
-        self.progress.record();
+        self.counts.record_bytes(length);
         if self.space().is_empty()
             && let Some(buffer) = self.current.take()
         {
@@ -158,7 +201,7 @@ mod tests {
         let buffers = (0..2).map(|_| pool.try_take().unwrap().unwrap()).collect();
         let (chunks, mut written) = unbounded_channel();
         let range = Extent { first: 100, length: 10_000 };
-        let mut sink = RangeSink::new(range, "e".to_owned(), buffers, chunks, LastProgress::new());
+        let mut sink = RangeSink::new(range, "e".to_owned(), buffers, chunks, RangeCounts::new());
         let mut sent = Vec::new();
         while let Some(missing) = sink.missing() {
             let space = sink.space();
@@ -180,8 +223,8 @@ mod tests {
         let (chunks, _written) = unbounded_channel();
         let new = |first| {
             let range = Extent { first, length: 10 };
-            let (chunks, progress) = (chunks.clone(), LastProgress::new());
-            RangeSink::new(range, "e".to_owned(), VecDeque::new(), chunks, progress)
+            let (chunks, counts) = (chunks.clone(), RangeCounts::new());
+            RangeSink::new(range, "e".to_owned(), VecDeque::new(), chunks, counts)
         };
         let accept =
             |first, status, headers: &[(&str, &str)]| new(first).accept(&head(status, headers));

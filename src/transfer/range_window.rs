@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::range_reader::RangeReader;
-use super::range_sink::RangeSink;
+use super::range_sink::{RangeCounts, RangeSink};
 use crate::platform::worker::REFUSAL_TIMEOUT;
 use crate::source::pool::{Buffer, Pool};
 use proto::byte_range::Extent;
@@ -63,6 +63,11 @@ impl RangeWindow {
             left: extent,
             reading: Arc::default(),
         }
+    }
+
+    /// What happens to the ranges together.
+    pub fn counts(&self) -> RangeCounts {
+        self.reader.counts.clone()
     }
 
     /// The next bytes in the order of the object; `None` after the last ones. Fails with the error
@@ -150,13 +155,15 @@ impl RangeWindow {
         self.left.first += range.length;
         self.left.length -= range.length;
         let (sender, chunks) = unbounded_channel();
-        let (etag, progress) = (self.reader.etag.clone(), self.reader.progress.clone());
-        let sink = RangeSink::new(range, etag, buffers, sender, progress);
+        let (etag, counts) = (self.reader.etag.clone(), self.reader.counts.clone());
+        let sink = RangeSink::new(range, etag, buffers, sender, counts.clone());
         let (reader, reading) = (self.reader.clone(), self.reading.clone());
         reading.count.fetch_add(1, Ordering::AcqRel);
+        counts.begin_range();
         let task = tokio::spawn(async move {
             let result = reader.read(sink).await;
             reading.count.fetch_sub(1, Ordering::AcqRel);
+            counts.end_range();
             reading.ended.notify_one();
             result
         });

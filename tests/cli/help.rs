@@ -84,6 +84,7 @@ fn help_fits_a_terminal_and_shows_every_option() {
         "--bwlimit",
         "--expect",
         "--progress",
+        "--log-format",
         "--quiet",
         "--debug",
         "--auth",

@@ -36,8 +36,14 @@ const GROUPS: [(&str, &[&str]); 8] = [
 ];
 
 /// The modules whose types are values of options.
-const CLI: [&str; 5] =
-    ["auth::environment", "auth::options", "auth::profile", "term::progress", "term::startup_fds"];
+const CLI: [&str; 6] = [
+    "auth::environment",
+    "auth::options",
+    "auth::profile",
+    "term::log",
+    "term::progress",
+    "term::startup_fds",
+];
 
 /// The crates that every group may import.
 const FOR_ALL: [&str; 2] = ["proto", "validate"];

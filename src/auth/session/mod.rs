@@ -35,6 +35,7 @@ mod start;
 mod state;
 mod token_file;
 pub mod transport;
+mod waiting;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -46,6 +47,7 @@ pub use self::key_and_token::DelegationToken;
 use self::start::renewal;
 use self::state::{ProbeRequest, ReadMode, SharedState};
 use self::transport::AuthTransport;
+use self::waiting::WaitingRequests;
 use super::options::AuthMode;
 use super::profile::Identity;
 use proto::endpoint::ObjectStorage;
@@ -96,6 +98,7 @@ pub struct RefreshConfig {
 pub struct Session {
     shared: Arc<SharedState>,
     refresher: OnceLock<JoinHandle<()>>,
+    waiting: WaitingRequests,
 }
 
 impl Drop for Session {
@@ -157,6 +160,7 @@ impl Session {
     }
 
     async fn decide(&self, request: SigningRequest) -> Result<Arc<Credentials>, Error> {
+        let mut waiting = None;
         loop {
             let changed = self.shared.changed.notified();
             let (decision, credentials, refreshes) = {
@@ -171,11 +175,13 @@ impl Session {
                 TokenDecision::Use => return Ok(credentials),
                 TokenDecision::TimedOut => return Err(self.shared.timeout_error()),
                 TokenDecision::RefreshFirst => {
+                    waiting.get_or_insert_with(|| self.waiting.begin());
                     self.shared.refresher_wake.notify_one();
                     let ended = self.shared.refresh_ended(refreshes);
                     let _ = tokio::time::timeout(REFRESH_WAIT, ended).await;
                 }
                 TokenDecision::Wait => {
+                    waiting.get_or_insert_with(|| self.waiting.begin());
                     self.shared.refresher_wake.notify_one();
                     let _ = tokio::time::timeout(SECOND, changed).await;
                 }
@@ -253,6 +259,11 @@ impl Session {
     /// The time until the token expires; `None` for an API key.
     pub fn remaining(&self) -> Option<Duration> {
         self.shared.state().lifecycle.remaining(self.shared.now())
+    }
+
+    /// Whether a request waits for valid credentials.
+    pub fn is_awaited(&self) -> bool {
+        self.waiting.any()
     }
 
     /// How the texts of events name the token.

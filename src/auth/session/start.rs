@@ -18,6 +18,7 @@ use super::rejected_keys::RejectedKeys;
 use super::state::{
     LastRead, ProbeRequest, SessionState, SharedState, credentials, token_info, wrong_fingerprint,
 };
+use super::waiting::WaitingRequests;
 use super::{RefreshConfig, Session};
 use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
 use proto::endpoint::ObjectStorage;
@@ -144,7 +145,11 @@ impl Session {
             refresher_wake: Notify::new(),
             notify: OnceLock::new(),
         };
-        Session { shared: Arc::new(shared), refresher: OnceLock::new() }
+        Session {
+            shared: Arc::new(shared),
+            refresher: OnceLock::new(),
+            waiting: WaitingRequests::default(),
+        }
     }
 }
 

@@ -66,10 +66,13 @@ service_args! {
         /// auto, bar, log, json or none; auto: a bar on a terminal, else a line every 30 s
         #[argh(option, arg_name = "HOW")]
         pub progress: Option<String>,
+        /// text or json: how messages are written; default text
+        #[argh(option, arg_name = "FORMAT")]
+        pub log_format: Option<String>,
         /// warnings and errors only
         #[argh(switch)]
         pub quiet: bool,
-        /// tell on stderr what is sent and received; also -d
+        /// write what is sent and received to stderr; also -d
         #[argh(switch)]
         pub debug: bool,
     }

@@ -181,5 +181,5 @@ fn different(conflict: &Error, difference: &Difference) -> Error {
 
 fn not_compared(conflict: &Error, why: &str) -> Error {
     let message = format!("{}, and it could not be compared: {why}", conflict.message);
-    Error { kind: ErrorKind::Exists, message, hint: conflict.hint.clone() }
+    Error { kind: ErrorKind::Exists, message, ..conflict.clone() }
 }

@@ -6,6 +6,7 @@
 
 mod config;
 mod identical;
+mod outcome;
 mod receipt;
 mod stream;
 
@@ -76,6 +77,12 @@ pub async fn put(
         local.finish().await;
     }
     reporter.finish();
+    // Where nothing was stored, a line before this has what the object is.
+    if let Ok(receipt) = &result
+        && !receipt.identical
+    {
+        reporter.info(&outcome::line(receipt));
+    }
     result
 }
 

@@ -12,6 +12,7 @@ use super::{
     RunStage, classify, retry_delay,
 };
 use crate::error::Error;
+use crate::request_fields::Warning;
 
 /// The longest time a look-up retries transient failures, whatever `--retry-for` allows.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -77,7 +78,7 @@ pub struct Retry {
     pub after: Duration,
     /// A warning for the user, at most once for an outage. It promises more attempts, so there is
     /// none where the budget has ended.
-    pub warning: Option<String>,
+    pub warning: Option<Warning>,
     /// A line for `--debug`, at the first failure after progress.
     pub debug: Option<String>,
 }
@@ -251,20 +252,21 @@ impl RetryContext {
         error: &Error,
         decision: RetryDecision,
         history: &mut NotFoundHistory,
-    ) -> Option<String> {
+    ) -> Option<Warning> {
+        let warning = |text| Some(Warning { text, request: error.request.clone() });
         let what = &error.message;
         if decision == RetryDecision::AmbiguousNotFound {
-            let first = !std::mem::replace(&mut history.reported, true);
-            return first.then(|| {
-                let reason = NotFoundStreak::retry_message(self.operation, history.bucket);
-                format!("{what}; {reason}")
-            });
+            if std::mem::replace(&mut history.reported, true) {
+                return None;
+            }
+            let reason = NotFoundStreak::retry_message(self.operation, history.bucket);
+            return warning(format!("{what}; {reason}"));
         }
         let silent = self.stage == RunStage::Streaming || failure.is_unauthorized();
         if silent || std::mem::replace(&mut self.outage_reported, true) {
             return None;
         }
         let seconds = self.budget.limit().as_secs();
-        Some(format!("{what}; trying again for up to {seconds} s"))
+        warning(format!("{what}; trying again for up to {seconds} s"))
     }
 }

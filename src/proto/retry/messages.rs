@@ -7,9 +7,27 @@ use super::classify::RETENTION;
 use super::{Failure, Operation};
 use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
+use crate::request_fields::{AttemptName, RequestFields};
 use crate::transport_error::TransportError;
 
 impl Failure {
+    /// The error response for logs, without the attempt.
+    pub fn response_fields(&self) -> RequestFields {
+        let Failure::ErrorResponse(response) = self else { return RequestFields::default() };
+        RequestFields {
+            status: Some(response.status),
+            code: response.code.clone(),
+            request_id: response.request_id.clone(),
+            ..RequestFields::default()
+        }
+    }
+
+    /// The attempt and its error response, for logs.
+    pub fn request_fields(&self, operation: Operation, doing: &AttemptName) -> RequestFields {
+        let RequestFields { operation, part, attempt, .. } = doing.fields(operation.name());
+        RequestFields { operation, part, attempt, ..self.response_fields() }
+    }
+
     /// What happened; `doing` names the attempt.
     pub fn message(&self, doing: &str) -> String {
         match self {
@@ -22,7 +40,13 @@ impl Failure {
     }
 
     /// The error of a run that ends because of this failure; `doing` names the attempt.
-    pub fn error(&self, operation: Operation, doing: &str) -> Error {
+    pub fn error(&self, operation: Operation, doing: impl Into<AttemptName>) -> Error {
+        let doing = doing.into();
+        let error = self.error_without_fields(operation, doing.as_str());
+        Error { request: Some(Box::new(self.request_fields(operation, &doing))), ..error }
+    }
+
+    fn error_without_fields(&self, operation: Operation, doing: &str) -> Error {
         let message = self.message(doing);
         match self {
             Failure::ErrorResponse(response) => {

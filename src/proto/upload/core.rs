@@ -12,6 +12,7 @@ use crate::api::ObjectMeta;
 use crate::digest::Value;
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
+use crate::request_fields::{AttemptName, Warning};
 use crate::retry::{BucketStatus, Failure, NotFoundStreak, Operation, RunStage};
 
 /// The longest time from a stop or a fatal error to the end of the run.
@@ -136,8 +137,8 @@ impl Core {
         self.actions.push_back(action);
     }
 
-    pub fn warn(&mut self, text: impl Into<String>) {
-        self.act(Action::Warn(text.into()));
+    pub fn warn(&mut self, warning: impl Into<Warning>) {
+        self.act(Action::Warn(warning.into()));
     }
 
     pub fn start_call(&mut self, call: ApiCall) {
@@ -158,8 +159,8 @@ impl Core {
     }
 
     /// The name of the next attempt of a call in messages.
-    pub fn attempt_label(&self, call: &ApiCall) -> String {
-        format!("{}, attempt {}", call.operation().name(), self.call.attempt + 1)
+    pub fn attempt_label(&self, call: &ApiCall) -> AttemptName {
+        AttemptName::numbered(call.operation().name(), self.call.attempt + 1)
     }
 
     /// `wait` later, but not after the deadline of a stop.
@@ -178,7 +179,12 @@ impl Core {
 
     /// The error of a rejected call. A retention rule that keeps an object means that the object
     /// exists, for a run that must not replace one.
-    pub fn rejection(&self, failure: &Failure, operation: Operation, label: &str) -> Error {
+    pub fn rejection(
+        &self,
+        failure: &Failure,
+        operation: Operation,
+        label: impl Into<AttemptName>,
+    ) -> Error {
         let error = failure.error(operation, label);
         if failure.is_retention() && self.config.previous_object == PreviousObject::Nothing {
             Error { kind: ErrorKind::Exists, ..error }
@@ -228,7 +234,7 @@ impl Core {
         &mut self,
         number: PartNumber,
         failure: &Failure,
-        label: &str,
+        label: &AttemptName,
     ) -> Result<(), Error> {
         let cause = RetryCause::Failed(failure);
         self.record_failure(cause, Operation::Part, label)?;
@@ -275,7 +281,7 @@ impl Core {
         &mut self,
         cause: RetryCause<'_>,
         operation: Operation,
-        label: &str,
+        label: &AttemptName,
     ) -> Result<(), Error> {
         let stage = self.stage();
         if self.outage.record_failure(self.now, cause, (operation, stage), label)? {
@@ -286,8 +292,8 @@ impl Core {
 
     /// Warns of the outage if it is time to.
     pub fn report_outage(&mut self) {
-        if let Some(text) = self.outage.take_due_report(self.now) {
-            self.warn(text);
+        if let Some(warning) = self.outage.take_due_report(self.now) {
+            self.warn(warning);
         }
     }
 
@@ -328,7 +334,7 @@ impl Core {
 
     /// The error to end with after the 404s of the current call.
     pub fn not_found_error(&self, call: &ApiCall, failure: &Failure) -> Error {
-        let error = failure.error(call.operation(), &self.attempt_label(call));
+        let error = failure.error(call.operation(), self.attempt_label(call));
         let streak = self.call.streak.map(|(_, streak)| streak).unwrap_or_default();
         streak.exhausted_error(error, self.now, self.outage.bucket)
     }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::part_layout::{self, PartLayout};
 use crate::part_number::PartNumber;
+use crate::request_fields::Warning;
 use crate::retry::{BucketStatus, Failure, Operation};
 use crate::whole_stream::ExpectedDigest;
 
@@ -282,7 +283,7 @@ pub enum Action {
     /// Cancel all part requests in flight.
     CancelParts,
     /// Print a line.
-    Warn(String),
+    Warn(Warning),
     /// The state has changed; for `--debug`.
     Transition {
         from: StateKind,

@@ -57,7 +57,7 @@ use crate::digest::PartDigest;
 use crate::part_number::PartNumber;
 use crate::retry::RetryDecision;
 
-use self::core::Core;
+use self::core::{Core, Creation};
 use state::{State, Streaming};
 
 pub use crate::evidence::Evidence;
@@ -204,8 +204,14 @@ impl Upload {
 
     // What the driver and the progress line read.
 
-    fn kind(&self) -> StateKind {
+    /// The state of the upload, without its data.
+    pub fn kind(&self) -> StateKind {
         self.state.kind()
+    }
+
+    /// Whether the stream has ended cleanly and is sent in parts.
+    pub fn has_only_parts_left(&self) -> bool {
+        self.core.end.is_some() && self.core.multipart.creation != Creation::NotStarted
     }
 
     /// The id of the multipart upload; `None` before it is created.
@@ -248,9 +254,9 @@ impl Upload {
         self.core.retries
     }
 
-    /// What an upload in an outage waits for.
-    pub fn stalled_on(&self) -> Option<&'static str> {
-        if self.core.outage.is_open() { self.current_activity() } else { None }
+    /// Whether requests fail, and none has succeeded since.
+    pub fn is_in_outage(&self) -> bool {
+        self.core.outage.is_open()
     }
 
     /// What an unfinished run waits for.

@@ -6,6 +6,7 @@
 
 use super::Now;
 use crate::error::Error;
+use crate::request_fields::{AttemptName, RequestFields, Warning};
 use crate::retry::{
     self, BucketStatus, BudgetState, Failure, NotFoundStreak, Operation, RetryBudget,
     RetryDecision, RunStage,
@@ -26,16 +27,23 @@ pub(super) enum RetryCause<'a> {
 }
 
 impl RetryCause<'_> {
-    fn message(self, label: &str) -> String {
+    fn message(self, label: &AttemptName) -> String {
         match self {
-            RetryCause::Failed(failure) => failure.message(label),
+            RetryCause::Failed(failure) => failure.message(label.as_str()),
             RetryCause::CommitResponseLost => {
                 format!("{label}: the answer to the commit was lost, and the upload is still open")
             }
         }
     }
 
-    fn error(self, operation: Operation, label: &str) -> Error {
+    fn request_fields(self, operation: Operation, label: &AttemptName) -> RequestFields {
+        match self {
+            RetryCause::Failed(failure) => failure.request_fields(operation, label),
+            RetryCause::CommitResponseLost => label.fields(operation.name()),
+        }
+    }
+
+    fn error(self, operation: Operation, label: &AttemptName) -> Error {
         match self {
             RetryCause::Failed(failure) => failure.error(operation, label),
             RetryCause::CommitResponseLost => Error::service(self.message(label)),
@@ -87,8 +95,8 @@ enum OutageKind {
 /// Whether an outage has been reported.
 #[derive(Debug, Clone, PartialEq)]
 enum OutageReport {
-    /// Not yet; the text of the warning.
-    Pending(String),
+    /// Not yet.
+    Pending(Warning),
     Reported,
     /// Only credentials have failed so far; the session reports those.
     BySession,
@@ -140,7 +148,7 @@ impl OutageTracker {
         now: Now,
         cause: RetryCause<'_>,
         (operation, stage): (Operation, RunStage),
-        label: &str,
+        label: &AttemptName,
     ) -> Result<bool, Error> {
         let message = cause.message(label);
         if let BudgetState::Exhausted { stalled_for } = self.budget.on_failure(now) {
@@ -150,7 +158,10 @@ impl OutageTracker {
         }
         let kind = cause.outage_kind(operation, stage);
         let by_session = cause.is_unauthorized();
-        let pending = OutageReport::Pending(self.report(&message, operation, kind));
+        let pending = OutageReport::Pending(Warning {
+            text: self.report(&message, operation, kind),
+            request: Some(Box::new(cause.request_fields(operation, label))),
+        });
         let Some(outage) = &mut self.current else {
             let report = if by_session { OutageReport::BySession } else { pending };
             self.current = Some(Outage { report, kind });
@@ -189,17 +200,17 @@ impl OutageTracker {
         Some(since + if at_once { Now::ZERO } else { REPORT_STALL_AFTER })
     }
 
-    /// The text of the report if its time has come.
-    pub fn take_due_report(&mut self, now: Now) -> Option<String> {
+    /// The report if its time has come.
+    pub fn take_due_report(&mut self, now: Now) -> Option<Warning> {
         self.report_at().filter(|at| now >= *at)?;
         let outage = self.current.as_mut()?;
-        let OutageReport::Pending(text) =
+        let OutageReport::Pending(warning) =
             std::mem::replace(&mut outage.report, OutageReport::Reported)
         else {
             return None;
         };
         self.spurious_reported |= outage.kind == OutageKind::AmbiguousNotFound;
-        Some(text)
+        Some(warning)
     }
 
     /// Ends the outage, and returns whether its end is worth a line.

@@ -13,6 +13,7 @@ use super::{Action, ApiCall, Now, Outcome, UploadConfig, is_retryable, outcome, 
 use crate::digest::{PartDigest, Value};
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
+use crate::request_fields::AttemptName;
 use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
 
 impl Streaming {
@@ -227,7 +228,7 @@ impl Streaming {
     }
 
     fn on_part_failed(self, core: &mut Core, number: PartNumber, failure: &Failure) -> State {
-        let label = format!("part {number}, attempt {}", core.parts.attempt(number) + 1);
+        let label = AttemptName::of_part(number.get(), core.parts.attempt(number) + 1);
         let decision = retry::classify(Operation::Part, core.stage(), failure);
         if decision != RetryDecision::AmbiguousNotFound
             && let Some(streak) = core.parts.not_found_streak(number)
@@ -280,7 +281,7 @@ impl Streaming {
         core: &mut Core,
         number: PartNumber,
         failure: &Failure,
-        label: &str,
+        label: &AttemptName,
     ) -> State {
         let (now, bucket, progress) = (core.now, core.outage.bucket, core.outage.last_progress());
         let Some(streak) = core.parts.not_found_streak(number) else {
@@ -299,7 +300,7 @@ impl Streaming {
         core: &mut Core,
         number: PartNumber,
         failure: &Failure,
-        label: &str,
+        label: &AttemptName,
     ) -> State {
         match core.retry_part(number, failure, label) {
             Ok(()) => State::Streaming(self),

@@ -4,53 +4,35 @@
 //! snapshot comes in, with the elapsed time in it. Invariant: no call fails, panics or waits for a
 //! reader, whatever stderr is (closed, full, a broken pipe, never read).
 
+pub mod activity;
 mod format;
+mod options;
 mod queued_term;
 mod rate;
+mod screen;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Map, json};
 
-pub use self::format::{ProgressSnapshot, json};
-use self::queued_term::QueuedTerm;
+use self::activity::{ActivityTracker, LineSchedule};
+pub use self::format::{ProgressSnapshot, Report, Transfer};
+pub use self::options::{OutputOptions, ProgressMode};
+use self::queued_term::{QueuedTerm, TerminalSize};
 use self::rate::RateEstimate;
+use crate::term::log::{Level, LogFormat, Message};
 use crate::term::startup_fds;
 use crate::term::stderr::{self, Priority, Stderr};
 use proto::printable;
+use proto::request_fields::{RequestFields, Warning};
 
 /// The interval between progress lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 /// The interval between JSON objects.
 const JSON_INTERVAL: Duration = Duration::from_secs(5);
-
-/// What is written to stderr, and in which form.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OutputOptions {
-    pub progress: ProgressMode,
-    /// Warnings and errors only.
-    pub quiet: bool,
-    /// Requests, responses and decisions too.
-    pub debug: bool,
-}
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ProgressMode {
-    /// A bar on a terminal, a line every 30 s elsewhere.
-    #[default]
-    Auto,
-    /// A bar; a line every 30 s if stderr is no terminal.
-    Bar,
-    /// A line every 30 s.
-    Log,
-    /// A JSON object every 5 s, and one for each message.
-    Json,
-    /// Messages only.
-    None,
-}
 
 /// Writes progress and messages to stderr; all threads share it. `--quiet` leaves only warnings.
 pub struct Reporter {
@@ -60,33 +42,55 @@ pub struct Reporter {
 }
 
 enum ReporterStyle {
-    Bar(ProgressBar),
-    /// A line, or a JSON object, in fixed intervals.
+    /// Several lines that are drawn again and again, for a terminal of this size.
+    Bar {
+        bar: ProgressBar,
+        size: TerminalSize,
+    },
+    /// A line, or a JSON object, in fixed intervals and at each change.
     Lines {
-        interval: Duration,
         json: bool,
     },
-    Silent {
-        json: bool,
-    },
+    Silent,
 }
 
 struct ReporterState {
     stderr: Stderr,
     rate: RateEstimate,
-    /// When the next progress line is due, since the start of the transfer.
-    next_line_at: Duration,
+    activity: ActivityTracker,
+    schedule: LineSchedule,
+    /// The time of the last snapshot, since the start of its phase.
+    last: Duration,
     /// Lines that the queue had no room for, since stderr was not read.
     dropped_lines: u64,
 }
 
+impl ReporterStyle {
+    fn schedule(&self) -> LineSchedule {
+        match self {
+            ReporterStyle::Lines { json: true } => LineSchedule::new(JSON_INTERVAL, true),
+            _ => LineSchedule::new(LOG_INTERVAL, false),
+        }
+    }
+}
+
+impl ReporterState {
+    /// Begins anew, as where `get` first reads a partial file and then the rest of the object.
+    fn begin_phase(&mut self, style: &ReporterStyle) {
+        self.rate = RateEstimate::default();
+        self.activity = ActivityTracker::default();
+        self.schedule = style.schedule();
+    }
+}
+
 impl Reporter {
-    /// A reporter on stderr. If stderr is no terminal, lines replace a bar.
+    /// A reporter on stderr. If no bar can be drawn there, lines replace it.
     pub fn new(options: OutputOptions) -> Reporter {
         let stderr = stderr::shared().clone();
-        let terminal = startup_fds::stderr_is_terminal().then(|| {
-            let term = Box::new(QueuedTerm::new(stderr.clone()));
-            ProgressDrawTarget::term_like_with_hz(term, 4)
+        let size: TerminalSize = queued_term::size_of_stderr;
+        let terminal = startup_fds::stderr_can_draw().then(|| {
+            let term = Box::new(QueuedTerm::new(stderr.clone(), size));
+            (ProgressDrawTarget::term_like_with_hz(term, 4), size)
         });
         Reporter::with_stderr(options, terminal, stderr)
     }
@@ -99,38 +103,50 @@ impl Reporter {
     /// A reporter on another stderr; `terminal` is where a bar is drawn.
     fn with_stderr(
         options: OutputOptions,
-        terminal: Option<ProgressDrawTarget>,
+        terminal: Option<(ProgressDrawTarget, TerminalSize)>,
         stderr: Stderr,
     ) -> Reporter {
-        let json = options.progress == ProgressMode::Json;
-        let style = match (options.progress, terminal) {
-            _ if options.quiet => ReporterStyle::Silent { json },
-            (ProgressMode::None, _) => ReporterStyle::Silent { json },
-            (ProgressMode::Auto | ProgressMode::Bar, Some(draw)) => ReporterStyle::Bar(bar(draw)),
-            (ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Log, _) => {
-                ReporterStyle::Lines { interval: LOG_INTERVAL, json }
-            }
-            (ProgressMode::Json, _) => ReporterStyle::Lines { interval: JSON_INTERVAL, json },
+        // A bar between JSON messages would be no JSON: only --progress bar draws one.
+        let may_draw = match options.progress {
+            ProgressMode::Bar => true,
+            ProgressMode::Auto => options.log_format == LogFormat::Text,
+            ProgressMode::Log | ProgressMode::Json | ProgressMode::None => false,
         };
-        let next_line_at = match style {
-            ReporterStyle::Lines { interval, .. } => interval,
-            _ => Duration::ZERO,
+        let style = match (options.progress, terminal.filter(|_| may_draw)) {
+            _ if options.quiet => ReporterStyle::Silent,
+            (ProgressMode::None, _) => ReporterStyle::Silent,
+            (_, Some((draw, size))) => ReporterStyle::Bar { bar: bar(draw), size },
+            (ProgressMode::Json, None) => ReporterStyle::Lines { json: true },
+            (_, None) => ReporterStyle::Lines { json: false },
         };
-        let state =
-            ReporterState { stderr, rate: RateEstimate::default(), next_line_at, dropped_lines: 0 };
+        let schedule = style.schedule();
+        let state = ReporterState {
+            stderr,
+            rate: RateEstimate::default(),
+            activity: ActivityTracker::default(),
+            schedule,
+            last: Duration::ZERO,
+            dropped_lines: 0,
+        };
         Reporter { options, style, state: Mutex::new(state) }
     }
 
     /// Writes a note; not with `--quiet`.
     pub fn info(&self, text: &str) {
         if !self.options.quiet {
-            self.message("note", "", text, Priority::Normal);
+            self.message(Level::Info, text, None, Priority::Normal);
         }
     }
 
     /// Writes a warning, whatever the options are.
     pub fn warn(&self, text: &str) {
-        self.message("warning", "warning: ", text, Priority::Normal);
+        self.message(Level::Warning, text, None, Priority::Normal);
+    }
+
+    /// Writes a warning about a request.
+    pub fn warn_of(&self, warning: &Warning) {
+        let Warning { text, request } = warning;
+        self.message(Level::Warning, text, request.as_deref(), Priority::Normal);
     }
 
     /// Whether debug messages are written.
@@ -141,68 +157,107 @@ impl Reporter {
     /// Writes a debug message. Without `--debug`, `text` is not called.
     pub fn debug(&self, text: impl FnOnce() -> String) {
         if self.options.debug {
-            self.message("debug", "debug: ", &text(), Priority::Droppable);
+            self.message(Level::Debug, &text(), None, Priority::Droppable);
         }
     }
 
-    /// Shows the progress if the next line is due, or moves the bar. Expects several calls per
-    /// second.
+    /// Writes a debug message about a request.
+    pub fn debug_of(&self, message: impl FnOnce() -> (String, RequestFields)) {
+        if self.options.debug {
+            let (text, request) = message();
+            self.message(Level::Debug, &text, Some(&request), Priority::Droppable);
+        }
+    }
+
+    /// Shows the progress if a line is due, or moves the bar. Expects several calls per second. A
+    /// snapshot that is earlier than the one before it begins another phase of the run.
     pub fn update(&self, now: &ProgressSnapshot) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let rate = state.rate.observe(now.elapsed, now.acknowledged);
+        let mut state = self.locked();
+        if now.elapsed < state.last {
+            state.begin_phase(&self.style);
+        }
+        state.last = now.elapsed;
+        let rate = state.rate.observe(now.elapsed, now.moved());
+        let activity = state.activity.observe(now.elapsed, now.seen);
+        let report = Report { now, rate, activity };
         match &self.style {
-            ReporterStyle::Bar(bar) => {
-                bar.set_message(printable::line(&format::line(now, rate)).into_owned())
+            ReporterStyle::Bar { bar, size } => {
+                bar.set_message(
+                    screen::lines(&report, queued_term::drawing_area(size())).join("\n"),
+                );
             }
-            ReporterStyle::Lines { interval, json } if now.elapsed >= state.next_line_at => {
-                // Lines that were due before a late call are not repeated.
-                state.next_line_at = now.elapsed.saturating_add(*interval);
-                let text = if *json {
-                    format::json(now, rate)
-                } else {
-                    with_prefix("", &format::line(now, rate))
-                };
+            ReporterStyle::Lines { json } if state.schedule.is_due(now.elapsed, activity) => {
+                let text = self.progress_line(&report, *json, Timestamp::now());
                 // A line that is dropped needs no count: the next one contains its numbers.
                 self.enqueue(&mut state, text, Priority::Droppable);
             }
-            ReporterStyle::Lines { .. } | ReporterStyle::Silent { .. } => {}
+            ReporterStyle::Lines { .. } | ReporterStyle::Silent => {}
         }
     }
 
     /// Removes the bar. Messages may still be written afterwards.
     pub fn finish(&self) {
-        if let ReporterStyle::Bar(bar) = &self.style {
+        if let ReporterStyle::Bar { bar, .. } = &self.style {
             bar.finish_and_clear();
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, ReporterState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn progress_line(&self, report: &Report, json: bool, time: Timestamp) -> String {
+        if json {
+            return format::json(report, time);
+        }
+        let text = format::line(report);
+        let message = Message { level: Level::Info, text: &text, request: None };
+        match self.options.log_format {
+            LogFormat::Text => message.text_line(),
+            LogFormat::Json => {
+                let progress = ("progress".to_owned(), format::value(report));
+                message.json_line(time, Map::from_iter([progress]))
+            }
         }
     }
 
     /// Writes a message; before it, the number of lines dropped since the last one that was
     /// written.
-    fn message(&self, event: &str, label: &str, text: &str, priority: Priority) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn message(
+        &self,
+        level: Level,
+        text: &str,
+        request: Option<&RequestFields>,
+        priority: Priority,
+    ) {
+        let mut state = self.locked();
         if state.dropped_lines > 0 {
-            let missing =
+            let text =
                 format!("here {} lines are missing: stderr was not read", state.dropped_lines);
-            if self.enqueue(
-                &mut state,
-                self.format_message("warning", "warning: ", &missing),
-                priority,
-            ) {
+            let missing = Message { level: Level::Warning, text: &text, request: None };
+            if self.enqueue(&mut state, self.format_message(missing), priority) {
                 state.dropped_lines = 0;
             }
         }
-        if !self.enqueue(&mut state, self.format_message(event, label, text), priority) {
+        let message = self.format_message(Message { level, text, request });
+        if !self.enqueue(&mut state, message, priority) {
             state.dropped_lines += 1;
         }
     }
 
     /// A message as a line or as JSON.
-    fn format_message(&self, event: &str, label: &str, text: &str) -> String {
-        match &self.style {
-            ReporterStyle::Lines { json: true, .. } | ReporterStyle::Silent { json: true } => {
-                printable::json(&json!({ "event": event, "text": text }).to_string()).into_owned()
+    fn format_message(&self, message: Message) -> String {
+        match (self.options.log_format, self.options.progress) {
+            (LogFormat::Json, _) => message.json_line(Timestamp::now(), Map::new()),
+            (LogFormat::Text, ProgressMode::Json) => {
+                let event = match message.level {
+                    Level::Info => "note",
+                    level => level.name(),
+                };
+                let object = json!({ "event": event, "text": message.text });
+                printable::json(&object.to_string()).into_owned()
             }
-            _ => with_prefix(label, text),
+            (LogFormat::Text, _) => message.text_line(),
         }
     }
 
@@ -211,7 +266,7 @@ impl Reporter {
     fn enqueue(&self, state: &mut ReporterState, line: String, priority: Priority) -> bool {
         let enqueue = || state.stderr.enqueue(line + "\n", priority);
         match &self.style {
-            ReporterStyle::Bar(bar) => bar.suspend(enqueue),
+            ReporterStyle::Bar { bar, .. } => bar.suspend(enqueue),
             _ => enqueue(),
         }
     }
@@ -219,14 +274,10 @@ impl Reporter {
 
 fn bar(draw: ProgressDrawTarget) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, draw);
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
         bar.set_style(style);
     }
     bar
-}
-
-fn with_prefix(label: &str, text: &str) -> String {
-    format!("ocipipe: {label}{}", printable::text(text))
 }
 
 #[cfg(test)]

@@ -1,83 +1,133 @@
 //! A terminal for the progress bar that writes through the queue of stderr.
 //!
-//! Owns the encoding of indicatif's terminal operations, one message per frame. Must not know what
-//! is drawn. Invariant: a frame is written completely or dropped; the next frame repairs a dropped
-//! one.
+//! Owns how a frame replaces the one before it, also after the terminal got another size: indicatif
+//! counts the rows of a frame at the width at which it was drawn, and a terminal that is made narrower
+//! wraps the lines anew. Must not know what is drawn. Invariant: a frame is written completely or
+//! dropped; the next frame repairs a dropped one.
 
-use std::fmt::{self, Debug, Write};
+use std::fmt::{self, Debug};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::TermLike;
 
+use super::screen::ScreenSize;
 use crate::term::stderr::{Priority, Stderr};
 
-/// Collects the operations of a frame until `flush` queues them.
-pub struct QueuedTerm {
+/// Returns the current size of a terminal.
+pub(super) type TerminalSize = fn() -> ScreenSize;
+
+/// The size of the terminal that stderr is, 80 x 24 where it is not known.
+pub(super) fn size_of_stderr() -> ScreenSize {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).ok();
+    // A terminal of unknown size reports 0.
+    let known = |size: Option<u16>| size.filter(|size| *size > 0).map(usize::from);
+    ScreenSize {
+        columns: known(size.map(|size| size.ws_col)).unwrap_or(80),
+        rows: known(size.map(|size| size.ws_row)).unwrap_or(24),
+    }
+}
+
+/// Where frames are drawn: without the last column, after which a terminal wraps, and without one row,
+/// so that a message above the frame can be read.
+pub(super) fn drawing_area(size: ScreenSize) -> ScreenSize {
+    let columns = size.columns.saturating_sub(1).max(1);
+    ScreenSize { columns, rows: size.rows.saturating_sub(1).max(1) }
+}
+
+/// Collects the lines of a frame until `flush` queues them.
+pub(super) struct QueuedTerm {
     stderr: Stderr,
-    pending_ops: Mutex<String>,
+    size: TerminalSize,
+    frames: Mutex<Frames>,
+}
+
+#[derive(Default)]
+struct Frames {
+    /// The columns of each line that the terminal shows.
+    shown: Vec<usize>,
+    /// The lines of the frame that is being drawn.
+    next: Vec<String>,
 }
 
 impl QueuedTerm {
-    pub fn new(stderr: Stderr) -> QueuedTerm {
-        QueuedTerm { stderr, pending_ops: Mutex::default() }
+    pub(super) fn new(stderr: Stderr, size: TerminalSize) -> QueuedTerm {
+        QueuedTerm { stderr, size, frames: Mutex::default() }
     }
 
-    fn draw(&self, operation: fmt::Arguments) -> io::Result<()> {
-        let mut pending = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.write_fmt(operation).map_err(io::Error::other)
+    fn frames(&self) -> MutexGuard<'_, Frames> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn move_cursor(&self, by: usize, direction: char) -> io::Result<()> {
-        if by == 0 { Ok(()) } else { self.draw(format_args!("\x1b[{by}{direction}")) }
+impl Frames {
+    /// Moves the cursor to the first column of the first row of the shown frame, in a terminal of this
+    /// many columns, and clears everything from there on.
+    fn erase(&self, columns: usize) -> String {
+        let rows: usize = self.shown.iter().map(|line| line.div_ceil(columns.max(1)).max(1)).sum();
+        match rows {
+            0 => String::new(),
+            1 => "\r\x1b[J".to_owned(),
+            rows => format!("\r\x1b[{}A\x1b[J", rows - 1),
+        }
     }
 }
 
 impl Debug for QueuedTerm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Screen")
+        f.write_str("QueuedTerm")
     }
 }
 
+// `flush` erases the frame before, so that indicatif's own moves and clearings are left out.
 impl TermLike for QueuedTerm {
     fn width(&self) -> u16 {
-        let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
-        // A terminal of unknown size reports 0 columns.
-        size.ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
+        u16::try_from(drawing_area((self.size)()).columns).unwrap_or(u16::MAX)
     }
 
-    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'A')
+    fn height(&self) -> u16 {
+        u16::try_from(drawing_area((self.size)()).rows).unwrap_or(u16::MAX)
     }
 
-    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'B')
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
-    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'C')
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
-    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'D')
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        self.draw(format_args!("{text}\n"))
+        self.write_str(text)
     }
 
+    /// Takes a line. A line without a visible character fills the rest of a row.
     fn write_str(&self, text: &str) -> io::Result<()> {
-        self.draw(format_args!("{text}"))
+        if !text.trim().is_empty() {
+            self.frames().next.push(text.trim_end().to_owned());
+        }
+        Ok(())
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        self.draw(format_args!("\r\x1b[2K"))
+        Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut pending = self.pending_ops.lock().unwrap_or_else(PoisonError::into_inner);
-        if !pending.is_empty() {
-            self.stderr.draw(std::mem::take(&mut pending), Priority::Droppable);
+        let mut frames = self.frames();
+        let next = std::mem::take(&mut frames.next);
+        let frame = frames.erase((self.size)().columns) + &next.join("\n");
+        // A frame that is dropped leaves the one before it on the terminal.
+        if frame.is_empty() || self.stderr.draw(frame, Priority::Droppable) {
+            frames.shown = next.iter().map(String::len).collect();
         }
         Ok(())
     }

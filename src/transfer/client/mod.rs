@@ -19,6 +19,7 @@ use crate::net::{self, BodySink, Connection, RequestBody, Throttle, Transport, T
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
 use proto::endpoint::ObjectStorage;
+use proto::request_fields::RequestFields;
 use proto::retry::Failure;
 use proto::sign;
 use proto::token_lifecycle::SigningRequest;
@@ -92,13 +93,22 @@ impl Client {
     ) {
         let Some(line) = line else { return };
         let seconds = started_at.elapsed().as_secs_f64();
-        self.reporter.debug(|| match result {
+        self.reporter.debug_of(|| match result {
             Ok(response) => {
-                let id = response.request_id().unwrap_or_default();
-                let status = response.status;
-                format!("{line}: {status} in {seconds:.3} s (opc-request-id {id})")
+                let (status, id) = (response.status, response.request_id());
+                let id_text = id.as_deref().unwrap_or_default();
+                let text = format!("{line}: {status} in {seconds:.3} s (opc-request-id {id_text})");
+                let fields = RequestFields {
+                    status: Some(status),
+                    request_id: id.clone(),
+                    ..RequestFields::default()
+                };
+                (text, fields)
             }
-            Err(failure) => format!("{}, after {seconds:.3} s", failure.message(&line)),
+            Err(failure) => {
+                let text = format!("{}, after {seconds:.3} s", failure.message(&line));
+                (text, failure.response_fields())
+            }
         });
     }
 

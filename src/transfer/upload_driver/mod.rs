@@ -6,6 +6,7 @@
 
 mod open_uploads;
 mod run_state;
+mod snapshot;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,13 +20,13 @@ use super::producer_state::{ProducerEvent, StreamEnd};
 use super::upload_tasks::UploadTasks;
 use crate::platform::signals::{Signals, StopRequest};
 use crate::source::ReadEvent;
-use crate::term::progress::{ProgressSnapshot, Reporter};
+use crate::term::progress::Reporter;
 use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions};
 use proto::error::{Error, ErrorKind};
 use proto::object_digest::ComparedStream;
 use proto::part_number::PartNumber;
-use proto::upload::{Action, ApiCall, Event, StoredObject, Upload};
+use proto::upload::{Action, ApiCall, Event, StateKind, StoredObject, Upload};
 use proto::whole_stream::WholeStream;
 
 pub use self::run_state::RunningSource;
@@ -93,6 +94,9 @@ impl UploadDriver {
             while let Some(action) = self.upload.poll_action() {
                 if let Some(result) = self.perform(&mut run, action) {
                     self.finish(&mut run).await;
+                    if result.is_ok() {
+                        run.reporter.update(&self.complete_snapshot(&run));
+                    }
                     return result;
                 }
             }
@@ -104,7 +108,11 @@ impl UploadDriver {
                     self.open_uploads.list();
                 }
                 let now = self.now();
+                let ended = matches!(event, Event::EndOfStream { .. });
                 self.upload.handle_event(now, event);
+                if ended {
+                    run.reporter.update(&self.snapshot(&run, self.upload.kind()));
+                }
             }
         }
     }
@@ -126,9 +134,13 @@ impl UploadDriver {
             Action::ReadOn => run.reader.resume(),
             Action::CancelParts => self.tasks.cancel_parts(),
             Action::StopReading => run.stop_reading(self.now()),
-            Action::Warn(text) => run.reporter.warn(&text),
+            Action::Warn(warning) => run.reporter.warn_of(&warning),
             Action::Transition { from, to } => {
                 run.reporter.debug(|| format!("the upload goes from {from} to {to}"));
+                // The last state is shown with the result.
+                if to != StateKind::Finished {
+                    run.reporter.update(&self.snapshot(run, to));
+                }
             }
             Action::Finish(result) => return Some(result),
         }
@@ -235,7 +247,7 @@ impl UploadDriver {
         if self.now() >= ETA_AFTER {
             self.client.session.set_upload_eta(self.upload_eta(run.expected_size));
         }
-        run.reporter.update(&self.snapshot(run));
+        run.reporter.update(&self.snapshot(run, self.upload.kind()));
         self.open_uploads.report(&self.upload, run.reporter);
         None
     }
@@ -254,7 +266,6 @@ impl UploadDriver {
                 () = self.second_signal(run), if stopping => {}
             }
         }
-        run.reporter.update(&self.snapshot(run));
     }
 
     /// Resolves when a signal asks to leave at once.
@@ -269,21 +280,6 @@ impl UploadDriver {
 
     fn now(&self) -> Duration {
         self.started_at.elapsed()
-    }
-
-    fn snapshot(&self, run: &RunState<'_>) -> ProgressSnapshot {
-        let (parts_acknowledged, acknowledged) = self.upload.acknowledged();
-        ProgressSnapshot {
-            read: run.reader.stats().bytes(),
-            acknowledged,
-            parts_acknowledged,
-            parts_in_flight: self.upload.in_flight() as u32,
-            retries: self.upload.retries(),
-            token_left: self.client.session.remaining(),
-            expected: run.expected_size,
-            elapsed: self.now(),
-            waiting: self.upload.stalled_on().map(str::to_owned),
-        }
     }
 
     /// When the upload ends at its average rate; `None` without an expected size or a rate.

@@ -54,7 +54,7 @@ impl Run {
         match self.context.on_failure(self.now, failure, error, history, 1.0) {
             Next::Retry(retry) => {
                 self.now += retry.after;
-                self.warnings.extend(retry.warning);
+                self.warnings.extend(retry.warning.map(|warning| warning.text));
                 self.debug_lines.extend(retry.debug);
                 None
             }

@@ -232,7 +232,7 @@ impl Harness {
                     Action::ReleasePart(number) => drop(self.buffers.remove(&number)),
                     Action::ReadOn => {}
                     Action::CancelParts => self.cancelled = true,
-                    Action::Warn(text) => self.warnings.push(text),
+                    Action::Warn(warning) => self.warnings.push(warning.text),
                     Action::StopReading | Action::Rehash(_) | Action::Transition { .. } => {}
                     Action::SplitTail { first, sizes, .. } => self.split_tail(first, &sizes),
                     Action::Finish(result) => return result,

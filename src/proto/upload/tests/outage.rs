@@ -96,7 +96,7 @@ impl OutageRun {
                     Action::StartCall(call) => self.start_call(call),
                     Action::ReleasePart(number) => drop(self.harness.buffers.remove(&number)),
                     Action::ReadOn => {}
-                    Action::Warn(text) => self.harness.warnings.push(text),
+                    Action::Warn(warning) => self.harness.warnings.push(warning.text),
                     Action::CancelParts
                     | Action::StopReading
                     | Action::Rehash(_)

@@ -82,7 +82,7 @@ impl ScriptedRun {
         while let Some(action) = self.upload.poll_action() {
             match action {
                 Action::StartCall(call) => self.calls.push(call),
-                Action::Warn(text) => self.warnings.push(text),
+                Action::Warn(warning) => self.warnings.push(warning.text),
                 Action::SplitTail { first, sizes, .. } => {
                     self.tail_split = Some((first.get(), sizes))
                 }

@@ -1,8 +1,13 @@
 //! Progress lines, their intervals, and messages on a stderr that is slow or broken.
 
-use super::format::line;
+mod format;
+mod rate;
+mod screen;
+
+use super::activity::{Observation, TransferActivity, TransferStage};
+use super::screen::ScreenSize;
 use super::*;
-use proptest::prelude::*;
+use crate::term::log::LogFormat;
 use proto::units::{GIB, MIB};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -44,65 +49,19 @@ impl Captured {
 
 fn reporter(progress: ProgressMode, quiet: bool, debug: bool) -> (Reporter, Captured) {
     let captured = Captured::new();
-    let options = OutputOptions { progress, quiet, debug };
+    let options = OutputOptions { progress, quiet, debug, ..OutputOptions::default() };
     (Reporter::with_stderr(options, None, captured.stderr.clone()), captured)
 }
 
-fn at(seconds: u64, acknowledged: u64) -> ProgressSnapshot {
+fn at(seconds: u64, done: u64) -> ProgressSnapshot {
     ProgressSnapshot {
-        read: acknowledged + 512 * MIB,
-        acknowledged,
-        parts_acknowledged: (acknowledged / (128 * MIB)) as u32,
-        parts_in_flight: 4,
+        read: done + 512 * MIB,
+        done,
+        parts_acknowledged: (done / (128 * MIB)) as u32,
+        in_flight: 4,
         elapsed: Duration::from_secs(seconds),
         ..ProgressSnapshot::default()
     }
-}
-
-#[test]
-fn a_stream_of_unknown_size_shows_no_percentage() {
-    let now = at(90, 10 * GIB);
-    assert_eq!(
-        line(&now, 200 * MIB),
-        "10.0 GiB stored, 10.5 GiB read, 200 MiB/s, 4 in flight, 1m30s"
-    );
-}
-
-#[test]
-fn a_line_contains_every_known_number() {
-    let now = ProgressSnapshot {
-        retries: 3,
-        token_left: Some(Duration::from_millis(2_040_900)),
-        expected: Some(40 * GIB),
-        waiting: Some("no connection to the service".to_owned()),
-        ..at(90, 10 * GIB)
-    };
-    assert_eq!(
-        line(&now, 200 * MIB),
-        "10.0 GiB stored (25 % of about 40.0 GiB), 10.5 GiB read, 200 MiB/s, 4 in flight, \
-         3 sent again, token for 34m, 1m30s, about 2m33s left; \
-         waiting: no connection to the service"
-    );
-}
-
-#[test]
-fn a_stream_that_outgrows_its_hint_is_not_shown_as_done() {
-    let now = ProgressSnapshot { expected: Some(10 * GIB), ..at(90, 10 * GIB) };
-    assert!(line(&now, MIB).starts_with("10.0 GiB stored (about 10.0 GiB were expected)"));
-    assert!(!line(&now, MIB).contains("left"));
-}
-
-#[test]
-fn json_is_one_object_a_line_with_every_field() {
-    let now = ProgressSnapshot { waiting: Some("a\nb".to_owned()), ..at(5, MIB) };
-    let text = json(&now, 7);
-    assert!(!text.contains('\n'));
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value["event"], "progress");
-    assert_eq!(value["acknowledged"], MIB);
-    assert_eq!(value["seconds"], 5.0);
-    assert_eq!(value["expected-size"], serde_json::Value::Null);
-    assert_eq!(value.as_object().unwrap().len(), 11);
 }
 
 #[test]
@@ -134,6 +93,75 @@ fn json_mode_writes_nothing_but_json() {
     assert_eq!(events, ["\"note\"", "\"warning\"", "\"debug\"", "\"progress\""]);
 }
 
+/// A snapshot of an upload at this stage.
+fn at_stage(seconds: u64, stage: TransferStage) -> ProgressSnapshot {
+    let seen = Observation { stage, ..Observation::default() };
+    ProgressSnapshot { seen, ..at(seconds, GIB) }
+}
+
+#[test]
+fn a_line_comes_at_each_change_of_the_stage() {
+    let (reporter, captured) = reporter(ProgressMode::Log, false, false);
+    for (second, stage) in (0..).zip([
+        TransferStage::Streaming,
+        TransferStage::LastParts,
+        TransferStage::LastParts,
+        TransferStage::Committing,
+        TransferStage::Verifying,
+        TransferStage::Complete,
+    ]) {
+        reporter.update(&at_stage(second, stage));
+    }
+    let ends = ["; sending the last parts", "; committing", "; verifying"];
+    let lines = captured.lines();
+    assert_eq!(lines.len(), ends.len(), "{lines:?}");
+    assert!(lines.iter().zip(ends).all(|(line, end)| line.ends_with(end)), "{lines:?}");
+}
+
+#[test]
+fn a_snapshot_that_is_earlier_begins_a_phase_with_its_own_intervals() {
+    let (reporter, captured) = reporter(ProgressMode::Log, false, false);
+    for second in [0, 29, 0, 29, 30] {
+        reporter.update(&at(second, GIB));
+    }
+    assert_eq!(captured.lines().len(), 1);
+}
+
+#[test]
+fn messages_and_progress_are_json_with_a_time_a_level_and_a_message() {
+    for progress in [ProgressMode::Auto, ProgressMode::Log, ProgressMode::Json] {
+        let captured = Captured::new();
+        let options = OutputOptions {
+            progress,
+            debug: true,
+            log_format: LogFormat::Json,
+            ..OutputOptions::default()
+        };
+        let draw = Some(terminal(&captured.stderr));
+        let reporter = Reporter::with_stderr(options, draw, captured.stderr.clone());
+        let request = RequestFields { part: Some(3), status: Some(503), ..Default::default() };
+        let request = Some(Box::new(request));
+        reporter.info("n");
+        reporter.warn_of(&Warning { text: "w \"q\"".to_owned(), request });
+        reporter.debug(|| "d".to_owned());
+        reporter.update(&at(30, MIB));
+        let lines: Vec<serde_json::Value> =
+            captured.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let levels: Vec<&str> = lines.iter().filter_map(|line| line["level"].as_str()).collect();
+        assert_eq!(levels[..3], ["info", "warning", "debug"]);
+        assert_eq!((&lines[1]["part"], &lines[1]["status"]), (&3.into(), &503.into()));
+        assert_eq!(lines[1]["message"], "w \"q\"");
+        let (progress, last) = match progress {
+            ProgressMode::Json => (&lines[3], "progress"),
+            _ => (&lines[3]["progress"], "info"),
+        };
+        assert_eq!(progress["acknowledged"], MIB);
+        assert!([&lines[3]["event"], &lines[3]["level"]].contains(&&last.into()));
+        let time = |line: &serde_json::Value| line["time"].as_str().unwrap().parse::<Timestamp>();
+        assert!(lines.iter().all(|line| time(line).is_ok()), "{lines:?}");
+    }
+}
+
 #[test]
 fn quiet_leaves_warnings_only() {
     for progress in [ProgressMode::Auto, ProgressMode::Log, ProgressMode::Json, ProgressMode::Bar] {
@@ -155,16 +183,23 @@ fn progress_none_still_writes_notes() {
     assert_eq!(captured.lines(), ["ocipipe: done"]);
 }
 
+/// A terminal of 80 x 24.
+fn terminal(stderr: &Stderr) -> (ProgressDrawTarget, TerminalSize) {
+    let size: TerminalSize = || ScreenSize { columns: 80, rows: 24 };
+    let term = Box::new(QueuedTerm::new(stderr.clone(), size));
+    (ProgressDrawTarget::term_like(term), size)
+}
+
 #[test]
 fn a_bar_is_cleared_for_a_warning_and_at_the_end() {
     let captured = Captured::new();
-    let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(captured.stderr.clone())));
+    let draw = terminal(&captured.stderr);
     let reporter =
         Reporter::with_stderr(OutputOptions::default(), Some(draw), captured.stderr.clone());
     reporter.update(&at(1, GIB));
     assert!(captured.text().contains("1.0 GiB stored"), "{:?}", captured.text());
     reporter.warn("w");
-    const CLEARED: &str = "\r\u{1b}[2K";
+    const CLEARED: &str = "\r\u{1b}[1A\u{1b}[J";
     let text = captured.text();
     let (before, after) = text.split_once("ocipipe: warning: w\n").expect(&text);
     assert!(before.ends_with(CLEARED), "{text:?}");
@@ -191,9 +226,9 @@ impl Write for Stuck {
 fn a_stderr_that_is_never_read_delays_neither_bar_nor_lines() {
     for terminal in [true, false] {
         let stderr = Stderr::spawn_on(Stuck);
-        let draw = ProgressDrawTarget::term_like(Box::new(QueuedTerm::new(stderr.clone())));
+        let draw = terminal.then(|| super::tests::terminal(&stderr));
         let options = OutputOptions { debug: true, ..OutputOptions::default() };
-        let reporter = Reporter::with_stderr(options, terminal.then_some(draw), stderr);
+        let reporter = Reporter::with_stderr(options, draw, stderr);
         for second in 0..20_000 {
             reporter.update(&at(second, GIB));
             reporter.warn("w");
@@ -257,65 +292,4 @@ fn a_stderr_that_fails_does_not_fail_the_reporter() {
     reporter.warn("w");
     reporter.update(&at(60, GIB));
     reporter.finish();
-}
-
-#[test]
-fn the_rate_is_that_of_the_last_30_s_and_falls_while_nothing_moves() {
-    let mut rate = RateEstimate::default();
-    assert_eq!(rate.observe(Duration::ZERO, 0), 0);
-    for second in 1..=120 {
-        rate.observe(Duration::from_secs(second), second * 100 * MIB);
-    }
-    for second in 121..=240u64 {
-        rate.observe(Duration::from_secs(second), 12_000 * MIB + (second - 120) * 10 * MIB);
-    }
-    let recent = rate.observe(Duration::from_secs(240), 13_200 * MIB);
-    assert_eq!(recent, 10 * MIB, "{recent}");
-    let stalled = rate.observe(Duration::from_secs(300), 13_200 * MIB);
-    assert!(stalled < 6 * MIB, "{stalled}");
-}
-
-#[test]
-fn whole_parts_on_a_slow_link_do_not_make_the_rate_jump() {
-    let mut rate = RateEstimate::default();
-    let mut rates = Vec::new();
-    for second in 1..=3000u64 {
-        // 128 MiB every 128 s: 1 MiB/s.
-        let now = rate.observe(Duration::from_secs(second), second / 128 * 128 * MIB);
-        if second > 1500 {
-            rates.push(now);
-        }
-    }
-    assert!(*rates.iter().min().unwrap() > MIB * 8 / 10, "{:?}", rates.iter().min());
-    assert!(*rates.iter().max().unwrap() < MIB * 12 / 10, "{:?}", rates.iter().max());
-}
-
-proptest! {
-    #[test]
-    fn no_snapshot_makes_a_line_panic_or_claim_the_end(
-        (read, acknowledged, expected) in (any::<u64>(), any::<u64>(), any::<Option<u64>>()),
-        (seconds, token, rate) in (any::<u64>(), any::<Option<u64>>(), any::<u64>()),
-    ) {
-        let now = ProgressSnapshot {
-            read,
-            acknowledged,
-            expected,
-            token_left: token.map(Duration::from_secs),
-            elapsed: Duration::from_secs(seconds),
-            parts_in_flight: 1,
-            ..ProgressSnapshot::default()
-        };
-        prop_assert!(!line(&now, rate).contains("(100 %"));
-        let _ = json(&now, rate);
-    }
-
-    #[test]
-    fn no_sequence_of_counts_makes_the_rate_panic(
-        counts in proptest::collection::vec((any::<u64>(), any::<u64>()), 0..40),
-    ) {
-        let mut rate = RateEstimate::default();
-        for (seconds, bytes) in counts {
-            rate.observe(Duration::from_secs(seconds), bytes);
-        }
-    }
 }
