@@ -101,6 +101,10 @@ fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
             .to_owned(),
         (404, "UploadNotFound" | "ObjectNotFound") => return None,
         (404, code) => not_found_hint(operation, code),
+        (400, "QuotaExceeded" | "LimitExceeded") => "the storage of the tenancy, or of its \
+                                                     compartment, is full: delete what is not needed \
+                                                     any more, or have the limit raised"
+            .to_owned(),
         (403, RETENTION) => "a retention rule of the bucket keeps the object that stands there: give \
                              another name, or wait until its time is over"
             .to_owned(),

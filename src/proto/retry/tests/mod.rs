@@ -211,6 +211,7 @@ fn an_error_by_a_rule_of_the_bucket_names_the_rule() {
     assert!(hint_for(403, "RetentionRuleViolation").contains("retention rule"));
     assert!(hint_for(403, "BucketIsReadonly").contains("replication"));
     assert!(hint_for(401, "NotAuthenticated").contains("subscribed"));
+    assert!(hint_for(400, "QuotaExceeded").contains("full"));
 }
 
 #[test]
