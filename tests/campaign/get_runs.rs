@@ -5,10 +5,6 @@
 //! writes the object; a target holds the whole object or what it held before; stdout gets a
 //! beginning of the object and nothing else. A seed always gives the same plan.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use emulator::Operation::{self, GetObject, HeadObject};
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 use rustix::process::Signal;
@@ -16,7 +12,7 @@ use rustix::process::Signal;
 use crate::common::run::Ocipipe;
 use crate::common::store::Store;
 use crate::common::stream::{PART, assert_same, ramp};
-use crate::{PARALLEL_RUNS, number};
+use crate::seeds;
 
 /// The runs of `cargo test`.
 const DEFAULT_RUNS: u64 = 24;
@@ -64,7 +60,8 @@ impl Plan {
     }
 }
 
-fn rule(random: &mut fastrand::Rng) -> FaultRule {
+/// A transient fault of reading, or of the look before it.
+pub fn rule(random: &mut fastrand::Rng) -> FaultRule {
     let statuses = [429, 500, 502, 503, 504];
     let refusal = FaultResponse::status(statuses[random.usize(..statuses.len())]);
     let fault = match random.u8(..14) {
@@ -95,7 +92,7 @@ fn rule(random: &mut fastrand::Rng) -> FaultRule {
 }
 
 /// Makes the run of a seed, and the one that continues it.
-fn run_seed(seed: u64) {
+fn run_seed(seed: u64) -> String {
     let plan = Plan::of(seed);
     let store = Store::start();
     let sent = ramp(plan.length);
@@ -108,8 +105,9 @@ fn run_seed(seed: u64) {
         let done = plan.run(&store).stdout_to(output).run();
         assert_eq!(done.status.code(), Some(0), "{plan:?}\n{}", done.stderr);
         assert_same(&std::fs::read(&target).unwrap(), &sent);
-        return;
+        return "to stdout".to_owned();
     }
+    let mut result = "to a file".to_owned();
     if let Some((responses, signal)) = plan.signal {
         std::fs::write(&target, "before").unwrap();
         let run = plan.run(&store).arg("--file").arg(&target).start();
@@ -119,6 +117,7 @@ fn run_seed(seed: u64) {
         run.signaller()(signal);
         let done = run.wait_with_open_stdin();
         let there = std::fs::read(&target).unwrap();
+        result = format!("to a file, {}", done.status);
         match done.status.code() {
             Some(0) => assert_same(&there, &sent),
             // SIGKILL has no code.
@@ -130,39 +129,10 @@ fn run_seed(seed: u64) {
     assert_eq!(done.status.code(), Some(0), "{plan:?}\n{}", done.stderr);
     assert_same(&std::fs::read(&target).unwrap(), &sent);
     assert!(!store.folder().join(".got.ocipipe-part").exists());
+    result
 }
 
 #[test]
 fn whatever_happens_get_delivers_the_object_and_its_target_is_never_a_part_of_it() {
-    let seeds = match (number("OCIPIPE_SEED"), number("OCIPIPE_CAMPAIGN")) {
-        (None, None) => 0..DEFAULT_RUNS,
-        (first, count) => {
-            let first = first.unwrap_or_else(|| fastrand::u64(..1 << 40));
-            first..first + count.unwrap_or(1)
-        }
-    };
-    println!("runs of get from seed {} to {}", seeds.start, seeds.end - 1);
-    let (next, failures) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..PARALLEL_RUNS {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    if catch_unwind(AssertUnwindSafe(|| run_seed(seed))).is_err() {
-                        failures.lock().unwrap().push(seed);
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap();
-    assert!(
-        failures.is_empty(),
-        "repeat one with OCIPIPE_SEED={} cargo test --test campaign get_delivers\nall of them: \
-         {failures:?}",
-        failures[0]
-    );
+    seeds::run_all("get_delivers", 0..DEFAULT_RUNS, run_seed);
 }

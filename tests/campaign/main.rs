@@ -15,7 +15,10 @@ mod get_runs;
 mod invariants;
 mod plan;
 mod random_faults;
+
+mod seeds;
 mod spurious_404s;
+mod verify_runs;
 
 use std::collections::BTreeSet;
 use std::io::Write;
