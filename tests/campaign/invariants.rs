@@ -156,7 +156,7 @@ fn object_state(outcome: &Outcome) -> ObjectState {
     }
 }
 
-fn affects_credentials(action: &Fault) -> bool {
+pub fn affects_credentials(action: &Fault) -> bool {
     match action {
         Fault::RevokeToken | Fault::MoveClock(_) => true,
         Fault::Refuse(reply) => reply.status == 401,
@@ -164,7 +164,7 @@ fn affects_credentials(action: &Fault) -> bool {
     }
 }
 
-fn falsifies(action: &Fault) -> bool {
+pub fn falsifies(action: &Fault) -> bool {
     use Fault::{CorruptPart, DropPart, NothingStored, SwapParts, WrongChecksum};
     match action {
         WrongChecksum | CorruptPart | SwapParts(..) | DropPart(_) | NothingStored => true,

@@ -15,6 +15,9 @@ mod get_runs;
 mod invariants;
 mod plan;
 mod random_faults;
+mod resume_invariants;
+mod resume_plan;
+mod resume_runs;
 
 mod seeds;
 mod spurious_404s;
