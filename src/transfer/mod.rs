@@ -12,6 +12,7 @@ mod headers;
 pub mod lookup;
 mod object_check;
 pub mod object_reading;
+pub mod open_uploads;
 mod part_buffers;
 mod partial_file;
 pub mod preflight;

@@ -3,53 +3,95 @@
 //! Owns the choice among the open uploads of a name. Must not know the stream. Invariant: an upload is
 //! chosen only where there is no other candidate or the user names it.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, invalid_response};
-use crate::transfer::lookup::{Lookup, list_all};
+use crate::transfer::lookup::{Lookup, LookupError, list_all};
 use proto::api::{
     ExpectedProperties, ListedPart, ListedUpload, ObjectLocation, PutOptions, Response, request,
     response,
 };
 use proto::error::Error;
 use proto::retry::Operation;
-use proto::upload::ContinuedUpload;
+use proto::upload::{ContinuedUpload, MessageContext, upload_gone};
 
-/// The open upload of the location that is to be continued; `None` where there is none. Fails where
-/// several are open and `upload_id` chooses none, where the chosen one is not open or has another
-/// storage tier than `options`, and where a listing fails.
-pub async fn find_upload(
-    client: &Client,
-    location: &ObjectLocation,
-    upload_id: Option<&str>,
-    options: &PutOptions,
-    retry_for: Duration,
-    reporter: &Reporter,
-) -> Result<Option<ContinuedUpload>, Error> {
-    let lookup = Lookup::new(client, retry_for, reporter);
-    let mut open = list_uploads(&lookup, location).await?;
-    open.retain(|upload| upload.object == location.object);
-    let Some(upload) = choose(open, location, upload_id)? else { return Ok(None) };
-    if let (Some(wanted), Some(tier)) = (&options.storage_tier, &upload.storage_tier)
-        && wanted != tier
-    {
-        return Err(Error::usage(format!(
-            "the open upload {} is one of the tier {tier}, not {wanted}",
-            upload.upload_id
-        ))
-        .with_hint(format!("give --storage-tier {tier}, or abort the upload and begin anew")));
+/// The line about the upload that a run has found and not yet changed, for an error before the stream is
+/// read.
+#[derive(Default)]
+pub struct FoundUpload(Mutex<Option<String>>);
+
+impl FoundUpload {
+    fn set(&self, line: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = line;
     }
-    let mut parts = list_parts(&lookup, location, &upload.upload_id).await?;
-    parts.sort_by_key(|part| part.part_number);
-    let held: u64 = parts.iter().map(|part| part.size).sum();
-    reporter.info(&format!(
-        "resuming the open upload {}: the service holds {} parts of it, {held} bytes",
-        upload.upload_id,
-        parts.len()
-    ));
-    let properties = ExpectedProperties::of(options);
-    Ok(Some(ContinuedUpload { upload_id: upload.upload_id, parts, properties }))
+
+    /// Adds the line to the error.
+    pub fn add_to(&self, mut error: Error) -> Error {
+        if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            error.hint = Some(match error.hint.take() {
+                Some(hint) => format!("{hint}\n  {line}"),
+                None => line,
+            });
+        }
+        error
+    }
+}
+
+/// What an open upload is looked for by.
+pub struct OpenUploadSearch<'a> {
+    pub location: &'a ObjectLocation,
+    /// The upload that the user has chosen.
+    pub upload_id: Option<&'a str>,
+    pub messages: &'a MessageContext,
+    pub retry_for: Duration,
+    pub found: &'a FoundUpload,
+}
+
+impl OpenUploadSearch<'_> {
+    /// The open upload that is to be continued; `None` where there is none. Fails where several are open
+    /// and none is chosen, where the chosen one is not open or has another storage tier than `options`,
+    /// and where a listing fails.
+    pub async fn find(
+        &self,
+        client: &Client,
+        options: &PutOptions,
+        reporter: &Reporter,
+    ) -> Result<Option<ContinuedUpload>, Error> {
+        let OpenUploadSearch { location, upload_id, messages, retry_for, found } = *self;
+        let lookup = Lookup::new(client, retry_for, reporter);
+        let mut open = list_uploads(&lookup, location).await?;
+        open.retain(|upload| upload.object == location.object);
+        let Some(upload) = choose(open, location, upload_id)? else { return Ok(None) };
+        if let (Some(wanted), Some(tier)) = (&options.storage_tier, &upload.storage_tier)
+            && wanted != tier
+        {
+            return Err(Error::usage(format!(
+                "the open upload {} is one of the tier {tier}, not {wanted}",
+                upload.upload_id
+            ))
+            .with_hint(format!("give --storage-tier {tier}, or abort the upload and begin anew")));
+        }
+        found.set(Some(messages.left_open(&upload.upload_id)));
+        let parts = list_parts(&lookup, location, &upload.upload_id).await;
+        let mut parts = parts.map_err(|failed| {
+            if !failed.is_not_found() {
+                return failed.error;
+            }
+            found.set(None);
+            upload_gone(failed.error)
+        })?;
+        parts.sort_by_key(|part| part.part_number);
+        let held: u64 = parts.iter().map(|part| part.size).sum();
+        reporter.info(&format!(
+            "resuming the open upload {}: the service holds {} parts of it, {held} bytes",
+            upload.upload_id,
+            parts.len()
+        ));
+        let properties = ExpectedProperties::of(options);
+        Ok(Some(ContinuedUpload { upload_id: upload.upload_id, parts, properties }))
+    }
 }
 
 /// The upload to continue, of those that are open.
@@ -95,7 +137,7 @@ async fn list_parts(
     lookup: &Lookup<'_>,
     location: &ObjectLocation,
     upload_id: &str,
-) -> Result<Vec<ListedPart>, Error> {
+) -> Result<Vec<ListedPart>, LookupError> {
     let parse = |response: &Response| {
         response::parse_page::<ListedPart>(response).map_err(invalid_response)
     };
@@ -103,7 +145,7 @@ async fn list_parts(
         let request = request::list_parts(location, upload_id, token.as_deref());
         lookup.run(Operation::ListParts, request, parse).await
     });
-    parts.await.map_err(|failed| failed.error)
+    parts.await
 }
 
 #[cfg(test)]

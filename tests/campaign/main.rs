@@ -174,7 +174,7 @@ fn run_seed(seed: u64) -> (i32, BTreeSet<String>) {
         records: store.requests().into_iter().filter(|r| r.sequence > earlier).collect(),
     };
     let result = catch_unwind(AssertUnwindSafe(|| invariants::check(&outcome)));
-    if result.is_err() || std::env::var_os("OCIPIPE_SEED").is_some() {
+    if result.is_err() || seeds::is_traced() {
         let log: Vec<String> = outcome.records.iter().map(invariants::log_line).collect();
         eprintln!(
             "seed {seed}\n{}\nexit {code:?} after {:?}\nstderr:\n{}stdout: {}\n\

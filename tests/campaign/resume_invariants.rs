@@ -128,9 +128,11 @@ fn check_parts_sent(outcome: &Outcome) {
     let Outcome { plan, stream, .. } = outcome;
     let size = u64::from(plan.first_part_size) << 20;
     let stored = |r: &&Record| r.operation == UploadPart && r.status == 200;
-    let late = plan.never_idle();
     let parts: Vec<&Record> = outcome.first_records.iter().filter(stored).collect();
-    if late || parts.is_empty() || parts.iter().any(|part| part.body != size) {
+    // One part behind a hole does not show how the stream was cut.
+    let cut_known = parts.len() > 1 || parts.iter().any(|part| part.part == Some(1));
+    let one_size = parts.iter().all(|part| part.body == size);
+    if plan.never_idle() || outcome.open_before.len() != 1 || !cut_known || !one_size {
         return;
     }
     let first = plan.first_stream();
@@ -169,7 +171,7 @@ fn check_difference(outcome: &Outcome) {
     let Outcome { plan, done, .. } = outcome;
     let falsified = plan.has(falsifies);
     assert!(plan.other_content_type || falsified, "exit 7, and nothing differs");
-    if done.stderr.contains("was committed") {
+    if done.stderr.contains("was committed (etag") {
         let named = done.stderr.contains("content-type") && plan.other_content_type;
         assert!(falsified || named && outcome.is_stream(), "the difference is not named");
     } else {
@@ -230,7 +232,7 @@ fn check_rivals(outcome: &Outcome, rival: &Rival) {
         _ => false,
     };
     assert!(codes.iter().all(expected), "{codes:?}");
-    let stored = |code: i32, done: &Done| code == 0 || done.stderr.contains("was committed");
+    let stored = |code: i32, done: &Done| code == 0 || done.stderr.contains("was committed (etag");
     let (own, other) = (stored(codes[0], done), stored(codes[1], &rival.done));
     match (own, other) {
         (false, false) => assert!(outcome.is_unchanged(), "{codes:?}, and the object is another"),

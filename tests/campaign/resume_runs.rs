@@ -65,7 +65,7 @@ fn run_seed(seed: u64) -> String {
             command(&plan, &store, "--resume", &stream).run()
         });
     }));
-    if checked.is_err() || std::env::var_os("OCIPIPE_SEED").is_some() {
+    if checked.is_err() || seeds::is_traced() {
         let log = |records: &[Record]| records.iter().map(log_line).collect::<Vec<_>>().join("\n");
         eprintln!(
             "seed {seed}\n{plan:?}\nopen before: {open_before:?}, after: {:?}\nfirst run: {}\n{}{}\nsecond \

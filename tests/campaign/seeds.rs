@@ -52,3 +52,8 @@ pub fn run_all(test: &str, default: impl Iterator<Item = u64>, run: impl Fn(u64)
         failures[0]
     );
 }
+
+/// Whether one seed is run, and prints its trace.
+pub fn is_traced() -> bool {
+    number("OCIPIPE_SEED").is_some() && number("OCIPIPE_CAMPAIGN").is_none()
+}

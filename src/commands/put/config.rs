@@ -123,7 +123,7 @@ fn previous_object(condition: &Precondition) -> PreviousObject {
 }
 
 /// The names and the shell commands that messages contain.
-fn message_context(location: &ObjectLocation, command: &PutCommand) -> MessageContext {
+pub(super) fn message_context(location: &ObjectLocation, command: &PutCommand) -> MessageContext {
     let ObjectLocation { namespace, bucket, object } = location;
     let options = format!(
         "--namespace {} --bucket-name {} --name {}",

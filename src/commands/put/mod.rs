@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use self::config::EndOfStream;
 use self::identical::{ConflictingRun, IdenticalCheck};
-use self::stream::{PendingSource, StreamThreads};
+use self::stream::{PendingSource, StartedSource, StreamThreads};
 use super::until_signal;
 use crate::auth::environment::Environment;
 use crate::cli::{PutCommand, ResumeSettings};
@@ -30,8 +30,9 @@ use crate::source::pool::{MemoryPressure, Pool};
 use crate::source::{Reader, StreamChecks};
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, Timeouts};
+use crate::transfer::open_uploads::OpenUploads;
 use crate::transfer::preflight::{self, PreflightResult};
-use crate::transfer::resume;
+use crate::transfer::resume::{FoundUpload, OpenUploadSearch};
 use crate::transfer::upload_driver::{RunningSource, UploadDriver};
 use proto::api::{PutOptions, request};
 use proto::digest::Algorithm;
@@ -66,12 +67,18 @@ pub async fn put(
         }
         None => None,
     };
-    let prepare = prepare(&command, environment, local.as_ref(), children, &reporter);
-    let result = match until_signal(&mut signals, prepare).await {
-        Ok(prepared) => {
-            upload(prepared, threads, &command, started_at, &mut signals, &reporter).await
+    let found = FoundUpload::default();
+    let prepare = prepare(&command, environment, local.as_ref(), children, &found, &reporter);
+    let started = async {
+        let (prepared, source) = until_signal(&mut signals, prepare).await?;
+        Ok((prepared, until_signal(&mut signals, source.start()).await?))
+    };
+    let started = started.await;
+    let result = match started {
+        Ok((prepared, source)) => {
+            upload(prepared, source, threads, &command, started_at, &mut signals, &reporter).await
         }
-        Err(error) => Err(error),
+        Err(error) => Err(found.add_to(error)),
     };
     if let Some(local) = local {
         local.finish().await;
@@ -89,7 +96,6 @@ pub async fn put(
 /// Everything that is known before the first byte is read.
 struct Prepared {
     client: Arc<Client>,
-    source: PendingSource,
     preflight: PreflightResult,
     options: PutOptions,
     plan: PartPlan,
@@ -107,8 +113,9 @@ async fn prepare(
     environment: &Environment,
     local: Option<&LocalStore>,
     children: &Children,
+    found: &FoundUpload,
     reporter: &Arc<Reporter>,
-) -> Result<Prepared, Error> {
+) -> Result<(Prepared, PendingSource), Error> {
     let (source, size) = PendingSource::open(&command.source, children)?;
     let expected_size = command.expected_size.or(size);
     let options = config::put_options(command)?;
@@ -131,18 +138,28 @@ async fn prepare(
         reporter,
     )
     .await?;
+    let messages = config::message_context(&preflight.location, command);
     let identical = match preflight.conflict.take() {
         found if command.identical_ok => Some(IdenticalCheck::new(command, found, size)?),
-        Some(conflict) => return Err(conflict.error),
+        Some(conflict) => {
+            let mut open = OpenUploads::new(client.clone(), preflight.location.clone());
+            open.finish(None, &messages, reporter).await;
+            return Err(conflict.error);
+        }
         None => None,
     };
     // Nothing is sent of a stream that is compared with an object.
     let only_compares = identical.as_ref().is_some_and(|check| check.conflict().is_some());
     let continued = match &command.resume {
         Some(ResumeSettings { upload_id }) if !only_compares => {
-            let (id, location) = (upload_id.as_deref(), &preflight.location);
-            let retry_for = command.retry_for;
-            resume::find_upload(&client, location, id, &options, retry_for, reporter).await?
+            let search = OpenUploadSearch {
+                location: &preflight.location,
+                upload_id: upload_id.as_deref(),
+                messages: &messages,
+                retry_for: command.retry_for,
+                found,
+            };
+            search.find(&client, &options, reporter).await?
         }
         _ => None,
     };
@@ -157,7 +174,9 @@ async fn prepare(
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    Ok(Prepared { client, source, preflight, options, plan, continued, expected_size, identical })
+    let prepared =
+        Prepared { client, preflight, options, plan, continued, expected_size, identical };
+    Ok((prepared, source))
 }
 
 /// The plan of `--no-multipart`. Fails where a stream of `size` bytes does not fit, and where the properties
@@ -208,15 +227,15 @@ async fn open_client(
 /// Reads the stream and uploads it.
 async fn upload(
     prepared: Prepared,
+    (source, producer): StartedSource,
     threads: StreamThreads,
     command: &PutCommand,
     started_at: Instant,
     signals: &mut Signals,
     reporter: &Arc<Reporter>,
 ) -> Result<Receipt, Error> {
-    let Prepared { client, source, preflight, options, plan, continued, expected_size, identical } =
+    let Prepared { client, preflight, options, plan, continued, expected_size, identical } =
         prepared;
-    let (source, producer) = until_signal(signals, source.start()).await?;
     let format_proves = command.expect.is_some_and(Format::proves_its_end);
     let end = if producer.is_some() || source.is_file() || format_proves {
         EndOfStream::Proven

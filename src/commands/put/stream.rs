@@ -34,6 +34,9 @@ impl StreamThreads {
     }
 }
 
+/// The bytes, and the command that writes them.
+pub(super) type StartedSource = (ByteSource, Option<Producer>);
+
 /// A source that is open but not read, or a command that is not started.
 pub(super) enum PendingSource {
     Opened(ByteSource),
@@ -59,7 +62,7 @@ impl PendingSource {
     }
 
     /// Starts the command, if the source is one.
-    pub async fn start(self) -> Result<(ByteSource, Option<Producer>), Error> {
+    pub async fn start(self) -> Result<StartedSource, Error> {
         match self {
             PendingSource::Opened(source) => Ok((source, None)),
             PendingSource::Command(command, children) => {

@@ -93,12 +93,8 @@ impl Cleanup {
             return outcome::end_unknown(core, why, self.probe_upload_id);
         }
         if let Some(id) = upload_id {
-            let messages = &core.config.messages;
-            let line = match messages.resume_command(&id) {
-                Some(resume) => format!("go on with the same stream: {resume}"),
-                None => format!("abort it with: {}", messages.abort_command(&id)),
-            };
-            self.append(core, format!("the multipart upload {id} is left open; {line}"));
+            let line = core.config.messages.left_open(&id);
+            self.append(core, line);
         }
         match self.probe_upload_id.take() {
             Some(id) => self.abort_upload(core, id),

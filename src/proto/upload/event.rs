@@ -157,6 +157,15 @@ impl MessageContext {
     pub fn resume_command(&self, upload_id: &str) -> Option<String> {
         Some(self.resume_command.as_ref()?.replacen("{}", upload_id, 1))
     }
+
+    /// The line about an upload that stays open for another run.
+    pub fn left_open(&self, upload_id: &str) -> String {
+        let line = match self.resume_command(upload_id) {
+            Some(resume) => format!("go on with the same stream: {resume}"),
+            None => format!("abort it with: {}", self.abort_command(upload_id)),
+        };
+        format!("the multipart upload {upload_id} is left open; {line}")
+    }
 }
 
 /// The length and CRC-32 of the whole stream.

@@ -66,6 +66,7 @@ pub use event::{
     Action, ApiCall, ConflictRule, ContinuedUpload, EndOfStream, Event, MessageContext, Now,
     Outcome, PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
 };
+pub use resume::upload_gone;
 pub use tail_split::TailSplitPolicy as TailRule;
 pub use transitions::{StateKind, TRANSITIONS};
 
@@ -217,6 +218,11 @@ impl Upload {
     /// The id of the multipart upload; `None` before it is created.
     pub fn upload_id(&self) -> Option<&str> {
         self.core.upload_id()
+    }
+
+    /// Whether the run was to continue an open upload, and has looked for one.
+    pub fn resumes(&self) -> bool {
+        self.core.config.resume.is_some()
     }
 
     /// The names and commands in messages.

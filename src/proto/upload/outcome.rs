@@ -42,7 +42,8 @@ pub(super) fn abort(
 /// Ends a run with `--resume` whose upload another run has ended: nothing of this run was committed.
 pub(super) fn abort_gone(core: &mut Core, error: Error) -> State {
     core.multipart.is_gone = true;
-    let error = resume::upload_gone(core.stop.error.take(), error);
+    // A signal that asked to stop counts first.
+    let error = core.stop.error.take().unwrap_or_else(|| resume::upload_gone(error));
     abort(core, error, Doubt::None, None)
 }
 

@@ -7,8 +7,10 @@
 use super::core::Core;
 use super::parts::Parts;
 use crate::api::{ListedPart, ObjectMeta};
+use crate::digest::Algorithm;
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
+use crate::retry::Failure;
 
 impl Core {
     /// Whether the run continues an upload that was open before.
@@ -20,6 +22,20 @@ impl Core {
     pub fn property_difference(&self, object: &ObjectMeta) -> Option<String> {
         let continued = self.config.resume.as_ref()?.continued.as_ref()?;
         continued.properties.difference(&object.headers)
+    }
+
+    /// The error of a part that the service refuses for good. The algorithm of a continued upload is not
+    /// known, and how the service answers a part with another one is not documented.
+    pub fn refused_part(&self, error: Error, failure: &Failure) -> Error {
+        let refused = matches!(failure, Failure::ErrorResponse(response) if response.status == 400);
+        let asks = !matches!(self.config.checksum, Algorithm::Md5 | Algorithm::None);
+        if !(refused && asks && self.continues()) {
+            return error;
+        }
+        error.with_hint(
+            "the upload may have been begun with another --checksum, which the service does not show: give \
+             that one, or --checksum md5, which fits each upload",
+        )
     }
 
     /// Whether the upload stays open after a run that ends with an error of this kind. After a failed
@@ -73,13 +89,12 @@ fn changed(number: PartNumber) -> Error {
     .with_hint("let the other run finish or end it, and then resume the upload")
 }
 
-/// Another run has committed or aborted the upload. A signal that asked to stop counts first.
-pub(super) fn upload_gone(stop: Option<Error>, error: Error) -> Error {
-    stop.unwrap_or_else(|| {
-        Error::new(ErrorKind::Exists, error.message).with_hint(
-            "another run has committed or aborted this upload; this one has committed nothing",
-        )
-    })
+/// The error of a run whose upload another run has committed or aborted; `error` is that of the request that
+/// shows it.
+pub fn upload_gone(error: Error) -> Error {
+    Error::new(ErrorKind::Exists, error.message).with_hint(
+        "another run has committed or aborted this upload; this one has committed nothing",
+    )
 }
 
 /// A stream of no bytes cannot be the content of an upload with parts.

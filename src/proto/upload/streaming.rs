@@ -259,7 +259,7 @@ impl Streaming {
             RetryDecision::NotFound if core.config.resume.is_some() => {
                 let error = failure.error(Operation::Part, &label);
                 core.multipart.is_gone = true;
-                let error = resume::upload_gone(core.stop.error.take(), error);
+                let error = core.stop.error.take().unwrap_or_else(|| resume::upload_gone(error));
                 self.end_with_conflict(core, error)
             }
             RetryDecision::NotFound => {
@@ -272,7 +272,10 @@ impl Streaming {
             RetryDecision::AmbiguousNotFound => {
                 self.on_ambiguous_part_not_found(core, number, failure, &label)
             }
-            _ => self.abort(core, failure.error(Operation::Part, &label)),
+            _ => {
+                let error = core.refused_part(failure.error(Operation::Part, &label), failure);
+                self.abort(core, error)
+            }
         }
     }
 

@@ -131,6 +131,11 @@ impl Reporter {
         Reporter { options, style, state: Mutex::new(state) }
     }
 
+    /// Whether notes are not written.
+    pub fn is_quiet(&self) -> bool {
+        self.options.quiet
+    }
+
     /// Writes a note; not with `--quiet`.
     pub fn info(&self, text: &str) {
         if !self.options.quiet {

@@ -4,7 +4,6 @@
 //! (`proto::upload`) or about the end of its source (`producer_state`). Invariant: every action is
 //! performed before the loop waits, and only the loop calls the machine.
 
-mod open_uploads;
 mod run_state;
 mod snapshot;
 
@@ -14,8 +13,8 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use self::open_uploads::OpenUploads;
 use self::run_state::{RunState, exited};
+use super::open_uploads::OpenUploads;
 use super::producer_state::{ProducerEvent, StreamEnd};
 use super::upload_tasks::UploadTasks;
 use crate::platform::signals::{Signals, StopRequest};
@@ -67,7 +66,10 @@ impl UploadDriver {
         upload: Upload,
         started_at: Instant,
     ) -> UploadDriver {
-        let open_uploads = OpenUploads::new(client.clone(), location.clone());
+        let mut open_uploads = OpenUploads::new(client.clone(), location.clone());
+        if upload.resumes() {
+            open_uploads.skip();
+        }
         let tasks = UploadTasks::new(client.clone(), location, options);
         UploadDriver { client, upload, started_at, tasks, open_uploads, compared: None }
     }
@@ -105,7 +107,6 @@ impl UploadDriver {
                 self.tasks.before_event(&event);
                 if let Event::CallDone { call: ApiCall::Create, result: Ok(_) } = event {
                     run.reader.resume();
-                    self.open_uploads.list();
                 }
                 let now = self.now();
                 let ended = matches!(event, Event::EndOfStream { .. });
@@ -124,7 +125,14 @@ impl UploadDriver {
         action: Action,
     ) -> Option<Result<StoredObject, Error>> {
         match action {
-            Action::StartCall(call) => self.tasks.start_call(&self.upload, call),
+            Action::StartCall(call) => {
+                // The listing comes second: the first call takes the connection that is open.
+                let first = matches!(call, ApiCall::Create | ApiCall::Put);
+                self.tasks.start_call(&self.upload, call);
+                if first {
+                    self.open_uploads.start(self.upload.messages(), run.reporter);
+                }
+            }
             Action::Rehash(number) => self.tasks.rehash(number),
             Action::SplitTail { first, sizes, saves } => {
                 self.tasks.split_tail(first, &sizes);
@@ -248,7 +256,10 @@ impl UploadDriver {
             self.client.session.set_upload_eta(self.upload_eta(run.expected_size));
         }
         run.reporter.update(&self.snapshot(run, self.upload.kind()));
-        self.open_uploads.report(&self.upload, run.reporter);
+        // Before its id is known, the upload of this run could be taken for another one.
+        if let Some(own) = self.upload.upload_id() {
+            self.open_uploads.report(Some(own), self.upload.messages(), run.reporter);
+        }
         None
     }
 
@@ -256,7 +267,10 @@ impl UploadDriver {
     async fn finish(&mut self, run: &mut RunState<'_>) {
         run.reader.stop();
         self.tasks.abort_all();
-        self.open_uploads.report(&self.upload, run.reporter);
+        if !run.stop_now {
+            let (own, messages) = (self.upload.upload_id(), self.upload.messages());
+            self.open_uploads.finish(own, messages, run.reporter).await;
+        }
         if let Some(shutdown) = run.producer_shutdown.take()
             && !run.stop_now
         {

@@ -1,0 +1,146 @@
+//! The other open uploads of a name, which a killed run may have left.
+//!
+//! Owns one listing beside a run, and the note about what it shows. Must not decide about the upload of
+//! the run. Invariants: the listing delays the end of a run by at most `END_WAIT`, and nothing else; its
+//! failure is no failure of the run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::term::progress::Reporter;
+use crate::transfer::client::Client;
+use crate::transfer::lookup::list_all;
+use proto::api::{ListedUpload, ObjectLocation, Page, request, response};
+use proto::upload::MessageContext;
+
+/// How long the end of a run waits for a listing that has not ended.
+const END_WAIT: Duration = Duration::from_secs(1);
+/// Attempts at one page: a spurious 404 is answered once or twice. A principal that may not list gets a
+/// 404 each time.
+const MAX_ATTEMPTS: u32 = 3;
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The listing of one run.
+pub struct OpenUploads {
+    client: Arc<Client>,
+    location: ObjectLocation,
+    listing: Listing,
+}
+
+enum Listing {
+    NotStarted,
+    Running(oneshot::Receiver<Vec<ListedUpload>>),
+    /// What it showed has been reported, or it is not wanted.
+    Done,
+}
+
+impl OpenUploads {
+    pub fn new(client: Arc<Client>, location: ObjectLocation) -> OpenUploads {
+        OpenUploads { client, location, listing: Listing::NotStarted }
+    }
+
+    /// Makes no listing: the uploads were listed when one of them was chosen.
+    pub fn skip(&mut self) {
+        self.listing = Listing::Done;
+    }
+
+    /// Starts the listing, if it has not been started. Nothing is listed where no note would be shown, or
+    /// where no command could go on with an upload.
+    pub fn start(&mut self, messages: &MessageContext, reporter: &Reporter) {
+        if !matches!(self.listing, Listing::NotStarted) {
+            return;
+        }
+        if messages.resume_command.is_none() || reporter.is_quiet() {
+            self.listing = Listing::Done;
+            return;
+        }
+        let (client, location) = (self.client.clone(), self.location.clone());
+        let (done, listing) = oneshot::channel();
+        self.listing = Listing::Running(listing);
+        tokio::spawn(async move {
+            let (client, location) = (&client, &location);
+            let listed = list_all(|token| async move { page(client, location, token).await });
+            let mut uploads: Vec<ListedUpload> = listed.await.unwrap_or_default();
+            uploads.retain(|upload| upload.object == location.object);
+            // The receiver is gone where the run has ended.
+            let _ = done.send(uploads);
+        });
+    }
+
+    /// Names the open uploads besides `own`, if they are listed.
+    pub fn report(&mut self, own: Option<&str>, messages: &MessageContext, reporter: &Reporter) {
+        if let Listing::Running(listing) = &mut self.listing
+            && let Ok(uploads) = listing.try_recv()
+        {
+            self.listing = Listing::Done;
+            name_uploads(uploads, own, messages, reporter);
+        }
+    }
+
+    /// As `report`, at the end of a run: waits for a listing that has not ended, and makes one that has not
+    /// been started.
+    pub async fn finish(
+        &mut self,
+        own: Option<&str>,
+        messages: &MessageContext,
+        reporter: &Reporter,
+    ) {
+        self.start(messages, reporter);
+        if let Listing::Running(listing) = std::mem::replace(&mut self.listing, Listing::Done)
+            && let Ok(Ok(uploads)) = tokio::time::timeout(END_WAIT, listing).await
+        {
+            name_uploads(uploads, own, messages, reporter);
+        }
+    }
+}
+
+/// One page of the listing.
+async fn page(
+    client: &Client,
+    location: &ObjectLocation,
+    token: Option<String>,
+) -> Result<Page<ListedUpload>, ()> {
+    for _ in 1..MAX_ATTEMPTS {
+        if let Some(page) = attempt(client, location, token.as_deref()).await {
+            return Ok(page);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    attempt(client, location, token.as_deref()).await.ok_or(())
+}
+
+async fn attempt(
+    client: &Client,
+    location: &ObjectLocation,
+    token: Option<&str>,
+) -> Option<Page<ListedUpload>> {
+    let response = client.send(request::list_uploads(location, token)).await.ok()?;
+    response::parse_page(&response).ok()
+}
+
+fn name_uploads(
+    uploads: Vec<ListedUpload>,
+    own: Option<&str>,
+    messages: &MessageContext,
+    reporter: &Reporter,
+) {
+    for open in uploads {
+        let id = open.upload_id.as_str();
+        if own == Some(id) {
+            continue;
+        }
+        let created = open.time_created.as_deref().unwrap_or("an unknown time");
+        let resume = messages
+            .resume_command(id)
+            .map(|resume| format!("go on with the same stream: {resume}\n  or "));
+        reporter.info(&format!(
+            "another upload of this name is open: {id}, begun {created}; if no run is at work on it, \
+             {}abort it with: {}",
+            resume.unwrap_or_default(),
+            messages.abort_command(id)
+        ));
+    }
+}
