@@ -27,10 +27,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct OpenUploads {
     client: Arc<Client>,
     location: ObjectLocation,
-    listing: Listing,
+    listing: LookState,
 }
 
-enum Listing {
+enum LookState {
     NotStarted,
     Running(oneshot::Receiver<Vec<ListedUpload>>),
     /// What it showed has been reported, or it is not wanted.
@@ -39,27 +39,27 @@ enum Listing {
 
 impl OpenUploads {
     pub fn new(client: Arc<Client>, location: ObjectLocation) -> OpenUploads {
-        OpenUploads { client, location, listing: Listing::NotStarted }
+        OpenUploads { client, location, listing: LookState::NotStarted }
     }
 
     /// Makes no listing: the uploads were listed when one of them was chosen.
     pub fn skip(&mut self) {
-        self.listing = Listing::Done;
+        self.listing = LookState::Done;
     }
 
     /// Starts the listing, if it has not been started. Nothing is listed where no note would be shown, or
     /// where no command could go on with an upload.
     pub fn start(&mut self, messages: &MessageContext, reporter: &Reporter) {
-        if !matches!(self.listing, Listing::NotStarted) {
+        if !matches!(self.listing, LookState::NotStarted) {
             return;
         }
         if messages.resume_command.is_none() || reporter.is_quiet() {
-            self.listing = Listing::Done;
+            self.listing = LookState::Done;
             return;
         }
         let (client, location) = (self.client.clone(), self.location.clone());
         let (done, listing) = oneshot::channel();
-        self.listing = Listing::Running(listing);
+        self.listing = LookState::Running(listing);
         tokio::spawn(async move {
             let (client, location) = (&client, &location);
             let listed = list_all(|token| async move { page(client, location, token).await });
@@ -72,10 +72,10 @@ impl OpenUploads {
 
     /// Names the open uploads besides `own`, if they are listed.
     pub fn report(&mut self, own: Option<&str>, messages: &MessageContext, reporter: &Reporter) {
-        if let Listing::Running(listing) = &mut self.listing
+        if let LookState::Running(listing) = &mut self.listing
             && let Ok(uploads) = listing.try_recv()
         {
-            self.listing = Listing::Done;
+            self.listing = LookState::Done;
             name_uploads(uploads, own, messages, reporter);
         }
     }
@@ -89,7 +89,7 @@ impl OpenUploads {
         reporter: &Reporter,
     ) {
         self.start(messages, reporter);
-        if let Listing::Running(listing) = std::mem::replace(&mut self.listing, Listing::Done)
+        if let LookState::Running(listing) = std::mem::replace(&mut self.listing, LookState::Done)
             && let Ok(Ok(uploads)) = tokio::time::timeout(END_WAIT, listing).await
         {
             name_uploads(uploads, own, messages, reporter);
