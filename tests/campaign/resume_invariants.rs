@@ -10,6 +10,7 @@ use emulator::Operation::{
     CommitMultipartUpload, HeadObject, ListMultipartUploadParts, PutObject, UploadPart,
 };
 use emulator::Record;
+use emulator::fault::Fault;
 
 use crate::common::run::Done;
 use crate::common::store::Store;
@@ -104,8 +105,11 @@ pub fn check(outcome: &Outcome) {
         && outcome.open_before.len() <= 1
         && (outcome.object_before.is_none() || plan.object_exists);
     if must_succeed && code != 6 {
-        // Before the stream is read, rejected credentials end the run.
-        let rejected = code == 3 && plan.has(affects_credentials) && !outcome.has_sent_parts();
+        // Before the stream is read, rejected credentials and the page of a proxy end the run.
+        let page = |r: &Record| matches!(r.fault, Some(Fault::Html { .. }));
+        let rejected = !outcome.has_sent_parts()
+            && (code == 3 && plan.has(affects_credentials)
+                || code == 4 && outcome.records.iter().any(page));
         let excused = rejected || bucket_never_seen(outcome.records, done);
         assert!(code == 0 || excused, "only transient faults, and the stream was lost");
     }

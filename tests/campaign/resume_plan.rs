@@ -188,7 +188,8 @@ impl Plan {
 }
 
 fn checksum(d: &mut fastrand::Rng) -> &'static str {
-    *pick(d, &["sha256", "sha256", "crc32c", "sha384", "md5", "none"])
+    let all = ["sha256", "sha256", "crc32c", "sha384", "md5", "none"];
+    all[d.usize(..all.len())]
 }
 
 fn first_event(d: &mut fastrand::Rng) -> FirstEvent {

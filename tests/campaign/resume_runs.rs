@@ -23,7 +23,7 @@ use crate::resume_plan::{FirstEnd, FirstEvent, Plan};
 use crate::seeds;
 
 /// The runs of `cargo test`.
-const DEFAULT_RUNS: u64 = 24;
+const DEFAULT_RUNS: u64 = 14;
 /// A first run that does not come so far is ended after this time.
 const FIRST_LIMIT: Duration = Duration::from_secs(2);
 
