@@ -24,6 +24,7 @@
 //! | [`api`] | requests as data, responses as typed values |
 //! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
 //! | [`principal`] | how instances, resources, workloads and outside identities get a token |
+//! | [`login`] | the login in a browser that begins a session |
 //! | [`endpoint`], [`region`] | where a service listens |
 //! | [`object_url`], [`metadata`], [`customer_key`], [`byte_range`], [`units`] | values of the command line |
 //! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
@@ -40,6 +41,7 @@ pub mod endpoint;
 pub mod error;
 pub mod evidence;
 pub mod key;
+pub mod login;
 pub mod metadata;
 pub mod object_digest;
 pub mod object_url;

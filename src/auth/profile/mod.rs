@@ -24,7 +24,7 @@ pub use self::credential_source::{
 };
 use self::detection::Detected;
 use self::endpoints::EndpointLookup;
-pub use self::ini::{DEFAULT, ParseError, Profiles, Section};
+pub use self::ini::{DEFAULT, LineKind, ParseError, Profiles, Section, layout};
 use self::login::Login;
 use super::options::{AuthMode, ServiceOptions};
 use crate::auth::environment::Environment;

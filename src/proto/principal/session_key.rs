@@ -1,7 +1,8 @@
 //! The key pair that a token is requested for, and that signs with the token.
 //!
-//! Owns its generation and the forms of its public half. Must not know where the public half goes.
-//! Invariant: the private half exists only within the [`Key`]; each copy made on the way is zeroized.
+//! Owns its generation and the forms of its halves. Must not know where they go.
+//! Invariant: the private half exists only within the [`Key`] and, for a session in files, in one text
+//! that zeroizes itself; each copy made on the way is zeroized.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use getrandom::SysRng;
 use rsa::PrivateKey;
 use rsa::pkcs1::EncodeRsaPrivateKey;
+use rsa::pkcs8::{EncodePrivateKey, LineEnding};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::key::Key;
@@ -29,11 +32,20 @@ impl SessionKey {
     /// A new key of 2048 bits with the exponent 65537. Takes about 0.2 s of computing, 1 s at worst, so
     /// it belongs on a thread that may block. Fails if the operating system gives no random bytes.
     pub fn generate() -> Result<SessionKey, Error> {
-        let failed = |_| Error::new(ErrorKind::Internal, "a session key cannot be made");
-        // The private key and its DER zeroize themselves when they are dropped.
-        let private = PrivateKey::new(&mut SysRng, BITS).map_err(failed)?;
-        let der = private.to_pkcs1_der().map_err(|_| failed(rsa::Error::Internal))?;
-        let key = Key::from_pkcs1(der.as_bytes()).map_err(|_| failed(rsa::Error::Internal))?;
+        SessionKey::of_private(&new_private()?)
+    }
+
+    /// As [`SessionKey::generate`], with the private key as PKCS#8 PEM, for a session that is kept in
+    /// files.
+    pub fn generate_for_file() -> Result<(SessionKey, Zeroizing<String>), Error> {
+        let private = new_private()?;
+        let text = private.to_pkcs8_pem(LineEnding::LF).map_err(|_| not_made())?;
+        Ok((SessionKey::of_private(&private)?, text))
+    }
+
+    fn of_private(private: &PrivateKey) -> Result<SessionKey, Error> {
+        let der = private.to_pkcs1_der().map_err(|_| not_made())?;
+        let key = Key::from_pkcs1(der.as_bytes()).map_err(|_| not_made())?;
         Ok(SessionKey { key: Arc::new(key) })
     }
 
@@ -57,6 +69,15 @@ impl SessionKey {
     pub fn modulus(&self) -> Vec<u8> {
         self.key.modulus()
     }
+}
+
+/// A private key, which zeroizes itself when it is dropped, as its DER does.
+fn new_private() -> Result<PrivateKey, Error> {
+    PrivateKey::new(&mut SysRng, BITS).map_err(|_| not_made())
+}
+
+fn not_made() -> Error {
+    Error::new(ErrorKind::Internal, "a session key cannot be made")
 }
 
 impl fmt::Debug for SessionKey {

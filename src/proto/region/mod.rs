@@ -125,6 +125,22 @@ impl Region {
     pub fn auth(&self) -> Endpoint {
         Endpoint::of_host(&format!("auth.{}", self.domain))
     }
+
+    /// The endpoint of the login page for browsers, with IPv4 and IPv6 addresses if `dual_stack` names what
+    /// requests them. Fails with a usage error if the realm has none with both.
+    pub fn login(&self, dual_stack: Option<&str>) -> Result<Endpoint, Error> {
+        let Region { name, domain, realm, .. } = self;
+        match dual_stack {
+            None => Ok(Endpoint::of_host(&format!("login.{domain}"))),
+            Some(_) if realm.as_deref() == Some(FIRST_REALM) => {
+                Ok(Endpoint::of_host(&format!("login.{name}.ds.oci.{FIRST_REALM}")))
+            }
+            Some(from) => Err(Error::usage(format!(
+                "{from}: the region {name} has no known dual-stack login page"
+            ))
+            .with_hint("unset it for this command")),
+        }
+    }
 }
 
 /// The name or code of a region in lower case. Fails with a usage error if it cannot be part of a host.

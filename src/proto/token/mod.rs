@@ -140,6 +140,14 @@ fn decode(part: &'static str, text: &str) -> Result<Zeroizing<Vec<u8>>, TokenErr
     URL_SAFE.decode(padded.as_str()).map(Zeroizing::new).map_err(|_| TokenError::Base64(part))
 }
 
+/// The claims in the payload of a token of any kind. Fails if the text has no payload that is a JSON
+/// object in base64url.
+pub(crate) fn payload(text: &str) -> Result<Map<String, Value>, TokenError> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let [_, payload, _] = parts[..] else { return Err(TokenError::Parts(parts.len())) };
+    claims("payload", payload)
+}
+
 fn claims(part: &'static str, text: &str) -> Result<Map<String, Value>, TokenError> {
     serde_json::from_slice(&decode(part, text)?).map_err(|_| TokenError::Json(part))
 }
