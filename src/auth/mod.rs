@@ -4,6 +4,7 @@
 //! uploads or the command line. Invariant: no message contains a secret.
 
 pub mod environment;
+pub mod login;
 pub mod options;
 pub mod profile;
 pub mod session;

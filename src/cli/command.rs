@@ -17,6 +17,10 @@ use proto::object_url::{BucketUrl, ObjectUrl};
 pub use proto::whole_stream::ExpectedDigest;
 pub use validate::Format;
 
+pub use super::session::{
+    AuthenticateCommand, ExportSessionCommand, ImportSessionCommand, SessionAction, SessionCommand,
+};
+
 /// What one run of the program does.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -25,6 +29,9 @@ pub enum Command {
     Verify(Box<VerifyCommand>),
     Uploads(Box<UploadsCommand>),
     Session(Box<SessionCommand>),
+    Authenticate(Box<AuthenticateCommand>),
+    ExportSession(ExportSessionCommand),
+    ImportSession(ImportSessionCommand),
     Serve(ServeCommand),
     Completions(Shell),
     Version,
@@ -40,7 +47,10 @@ impl Command {
             | Command::Get(_)
             | Command::Verify(_)
             | Command::Uploads(_)
-            | Command::Session(_) => true,
+            | Command::Session(_)
+            | Command::Authenticate(_)
+            | Command::ExportSession(_)
+            | Command::ImportSession(_) => true,
             Command::Serve(_) | Command::Completions(_) | Command::Version | Command::Help(_) => {
                 false
             }
@@ -262,23 +272,6 @@ pub struct UploadsCommand {
 pub enum UploadsAction {
     List,
     Abort,
-}
-
-/// `session show` and `session refresh`.
-#[derive(Debug, Clone)]
-pub struct SessionCommand {
-    pub action: SessionAction,
-    pub service: ServiceOptions,
-}
-
-/// What `session` does with the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionAction {
-    /// Prints a report, as JSON or as text.
-    Show {
-        json: bool,
-    },
-    Refresh,
 }
 
 /// `serve`: a local Object Storage.

@@ -22,6 +22,7 @@ mod output;
 mod put;
 mod rc;
 mod service;
+mod session;
 mod suggest;
 mod target;
 mod uploads;
@@ -82,32 +83,12 @@ fn build(
         args::Subcommand::Uploads(uploads) => {
             Command::Uploads(Box::new(uploads::command(&uploads.action, environment)?))
         }
-        args::Subcommand::Session(session) => {
-            Command::Session(Box::new(self::session(&session.action, environment)?))
-        }
+        args::Subcommand::Session(session) => session::command(&session.action, environment)?,
         args::Subcommand::Serve(serve) => Command::Serve(self::serve(serve, environment)?),
         args::Subcommand::Completions(completions) => {
             Command::Completions(shell(&completions.shell)?)
         }
     })
-}
-
-fn session(
-    sub: &args::SessionSubcommand,
-    environment: &Environment,
-) -> Result<SessionCommand, Error> {
-    let (action, service) = match sub {
-        args::SessionSubcommand::Show(show) => {
-            (SessionAction::Show { json: show.json }, show.service().resolve(environment)?)
-        }
-        args::SessionSubcommand::Refresh(refresh) => {
-            if refresh.no_refresh {
-                return Err(Error::usage("session refresh and --no-refresh contradict each other"));
-            }
-            (SessionAction::Refresh, refresh.service().resolve(environment)?)
-        }
-    };
-    Ok(SessionCommand { action, service })
 }
 
 fn serve(serve: &args::ServeArgs, environment: &Environment) -> Result<ServeCommand, Error> {

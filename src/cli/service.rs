@@ -136,28 +136,14 @@ impl RawServiceOptions<'_> {
 
     /// Which host names of the region are used. Fails if a variable is neither true nor false.
     fn host_variant(&self, environment: &Environment) -> Result<HostVariant, Error> {
-        let switch = |option: &str, given: bool, variable: &str| {
-            if given {
-                return Ok(Some(environment.defaults.origin(option).to_owned()));
-            }
-            match environment.var(variable) {
-                None => Ok(None),
-                Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(variable.to_owned())),
-                Some(text) if text.eq_ignore_ascii_case("false") => Ok(None),
-                Some(text) => Err(value::invalid_value(variable, text, "it is true or false")),
-            }
-        };
         Ok(HostVariant {
             realm_specific: switch(
                 "--realm-specific-endpoint",
                 self.realm_specific_endpoint,
                 "OCI_REALM_SPECIFIC_SERVICE_ENDPOINT_TEMPLATE_ENABLED",
+                environment,
             )?,
-            dual_stack: switch(
-                "--enable-dual-stack",
-                self.enable_dual_stack,
-                "OCI_DUAL_STACK_ENDPOINT_ENABLED",
-            )?,
+            dual_stack: dual_stack(self.enable_dual_stack, environment)?,
         })
     }
 
@@ -311,4 +297,27 @@ pub fn stall_timeout(
 /// A path with a leading `~` expanded, which the shell does not do after `=`; as in the OCI CLI.
 pub fn path(environment: &Environment, text: Option<&str>) -> Option<PathBuf> {
     text.map(|text| environment.expand(text))
+}
+
+/// What requests hosts with IPv4 and IPv6 addresses. Fails if the variable is neither true nor false.
+pub(super) fn dual_stack(given: bool, environment: &Environment) -> Result<Option<String>, Error> {
+    switch("--enable-dual-stack", given, "OCI_DUAL_STACK_ENDPOINT_ENABLED", environment)
+}
+
+/// What sets a switch: the option or a variable.
+fn switch(
+    option: &str,
+    given: bool,
+    variable: &str,
+    environment: &Environment,
+) -> Result<Option<String>, Error> {
+    if given {
+        return Ok(Some(environment.defaults.origin(option).to_owned()));
+    }
+    match environment.var(variable) {
+        None => Ok(None),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(variable.to_owned())),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(None),
+        Some(text) => Err(value::invalid_value(variable, text, "it is true or false")),
+    }
 }

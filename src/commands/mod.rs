@@ -47,6 +47,11 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
         }
         Command::Serve(command) => block_on(serve::serve(command))?,
         Command::Session(command) => session::session(*command, environment)?,
+        Command::Authenticate(command) => {
+            block_on_until_signal(session::authenticate(*command, environment))?;
+        }
+        Command::ExportSession(command) => session::export(&command, environment)?,
+        Command::ImportSession(command) => session::import(&command, environment)?,
         // `main` handles these without a runtime.
         Command::Completions(_) | Command::Version | Command::Help(_) => {}
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::ini::{DEFAULT, Profiles, Section};
+use super::ini::{DEFAULT, ParseError, Profiles, Section};
 use crate::auth::environment::Environment;
 use crate::auth::options::{AuthMode, ServiceOptions};
 use proto::error::Error;
@@ -225,35 +225,66 @@ fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf
             None => "there is no config file, and no HOME to look for one in".to_owned(),
         };
         Error::usage(message).with_hint(
-            "run `oci setup config` or `oci session authenticate`, or name a file with \
-             --config-file or OCI_CLI_CONFIG_FILE",
+            "run `ocipipe session authenticate --region REGION` or `oci setup config`, or name a \
+             file with --config-file or OCI_CLI_CONFIG_FILE",
         )
     })
 }
 
+/// The config file that a command writes: the one that commands read, else the default one, which need
+/// not exist. Fails if there is no home folder for it.
+pub fn path_to_write(
+    given: Option<&Path>,
+    environment: &Environment,
+) -> Result<PathBuf, Error> {
+    let config_file = given.map(Path::to_owned);
+    let options = ServiceOptions { config_file, ..ServiceOptions::default() };
+    locate(&options, environment).or_else(|_| {
+        let home = environment.home().ok_or_else(|| {
+            Error::usage("there is no HOME for a config file")
+                .with_hint("set HOME, or name a file with --config-file")
+        })?;
+        Ok(home.join(".oci/config"))
+    })
+}
+
 fn load(file: &Path) -> Result<Profiles, Error> {
+    let text = read_text(file)?.ok_or_else(|| {
+        Error::usage(format!("there is no config file {}", file.display()))
+            .with_hint("check --config-file, OCI_CLI_CONFIG_FILE and OCI_CONFIG_FILE")
+    })?;
+    Profiles::parse(&text).map_err(|error| malformed(file, &error))
+}
+
+/// The text of a config file; `None` if there is no such file. Fails if it cannot be read, is too large
+/// or is not UTF-8.
+pub fn read_text(file: &Path) -> Result<Option<Zeroizing<String>>, Error> {
     let shown = file.display();
-    let read_error = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => Error::usage(format!("there is no config file {shown}"))
-            .with_hint("check --config-file, OCI_CLI_CONFIG_FILE and OCI_CONFIG_FILE"),
-        _ => Error::usage(format!("the config file {shown} cannot be read: {error}")),
+    let read_error = |error: std::io::Error| {
+        Error::usage(format!("the config file {shown} cannot be read: {error}"))
     };
-    let metadata = fs::metadata(file).map_err(read_error)?;
+    let metadata = match fs::metadata(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.map_err(read_error)?,
+    };
     if metadata.is_file() && metadata.len() > MAX_FILE {
         return Err(Error::usage(format!("{shown} is too large to be a config file")));
     }
-    let text = Zeroizing::new(fs::read(file).map_err(read_error)?);
-    let text = std::str::from_utf8(&text)
+    let bytes = Zeroizing::new(fs::read(file).map_err(read_error)?);
+    let text = std::str::from_utf8(&bytes)
         .map_err(|_| Error::usage(format!("the config file {shown} is not UTF-8 text")))?;
-    Profiles::parse(text).map_err(|error| {
-        Error::usage(format!("{shown}, line {}: {}", error.line, error.message))
-            .with_hint("the file has lines [PROFILE], key = value, and # comment")
-    })
+    Ok(Some(Zeroizing::new(text.to_owned())))
+}
+
+/// The error of a malformed config file.
+pub fn malformed(file: &Path, error: &ParseError) -> Error {
+    Error::usage(format!("{}, line {}: {}", file.display(), error.line, error.message))
+        .with_hint("the file has lines [PROFILE], key = value, and # comment")
 }
 
 /// The texts that may define regions. A file that cannot be read counts as one without regions; an
 /// unknown region is an error later.
-pub(super) fn region_sources(environment: &Environment) -> RegionSources {
+pub fn region_sources(environment: &Environment) -> RegionSources {
     let file = environment.home().map(|home| home.join(".oci/regions-config.json"));
     let owned = |name: &str| environment.var(name).map(str::to_owned);
     let text = |file: PathBuf| match fs::read(file) {

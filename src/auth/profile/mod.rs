@@ -4,7 +4,7 @@
 //! environment of the process itself. Invariant: an `Identity` is complete for its mode, so that
 //! every missing or malformed value is an error before anything is sent.
 
-mod config;
+pub mod config;
 mod credential_source;
 mod detection;
 mod endpoints;

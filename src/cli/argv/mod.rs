@@ -277,6 +277,7 @@ pub fn canonical_name(option: &str) -> &str {
         "-d" => "--debug",
         "--opc-checksum-algorithm" => "--checksum",
         "--defaults-file" => "--cli-rc-file",
+        "--config-location" => "--config-file",
         "--opc-request-id" | "--request-id" => "--opc-client-request-id",
         "-h" | "-?" => "--help",
         "-V" => "--version",

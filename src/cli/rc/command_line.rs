@@ -124,6 +124,8 @@ impl<'a> CommandLine<'a> {
             || self.receipt_names_object() && PLACE.contains(&option)
             || option == "--file" && self.has_command
             || option == "--no-refresh" && self.leaf.name == "refresh"
+            // Meant for objects: a profile is replaced only by an option of the command line.
+            || option == "--force" && ["authenticate", "import"].contains(&self.leaf.name)
     }
 
     /// Whether the object of `verify` is that of the receipt: no word names another one.

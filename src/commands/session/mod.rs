@@ -1,7 +1,10 @@
-//! The `session` command: `session show` and `session refresh`.
+//! The `session` commands: `session show` and `session refresh` here, the others in files of their own.
 //!
 //! Owns what is printed on stdout. Must not know how a session is read or refreshed. Invariant:
 //! every printed text has passed `printable`.
+
+mod authenticate;
+mod carry;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,6 +13,8 @@ use std::time::{Duration, SystemTime};
 use proto::error::Error;
 use proto::printable;
 
+pub use self::authenticate::authenticate;
+pub use self::carry::{export, import};
 use super::block_on_until_signal;
 use crate::auth::environment::Environment;
 use crate::auth::profile::Identity;

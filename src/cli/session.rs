@@ -1,0 +1,208 @@
+//! The `session` commands: their values, and how they come from the options.
+//!
+//! Owns both. Must not read a file. Invariants: `session authenticate` has a region; no file of
+//! defaults makes a command replace a profile.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::args::{
+    SessionAuthenticateArgs, SessionExportArgs, SessionImportArgs, SessionSubcommand,
+};
+use super::command::Command;
+use super::{service, value};
+use crate::auth::options::{ServiceOptions, Setting};
+use crate::auth::profile::DEFAULT;
+use crate::cli::Environment;
+use proto::error::Error;
+
+/// How long a login may take.
+const TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// `session show` and `session refresh`.
+#[derive(Debug, Clone)]
+pub struct SessionCommand {
+    pub action: SessionAction,
+    pub service: ServiceOptions,
+}
+
+/// What `session` does with the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionAction {
+    /// Prints a report, as JSON or as text.
+    Show {
+        json: bool,
+    },
+    Refresh,
+}
+
+/// `session authenticate`: a login in a browser.
+#[derive(Debug, Clone)]
+pub struct AuthenticateCommand {
+    /// The profile that the login writes.
+    pub profile: String,
+    /// The file that the profile is written to; `None` for the default.
+    pub config_file: Option<PathBuf>,
+    pub region: Setting,
+    /// The URL of the login page's service; `None` for that of the region.
+    pub endpoint: Option<Setting>,
+    /// What requests the host with IPv4 and IPv6 addresses.
+    pub dual_stack: Option<String>,
+    pub tenancy_name: Option<String>,
+    pub identity_provider_name: Option<String>,
+    /// Whether a browser is opened.
+    pub open_browser: bool,
+    /// How long the login may take.
+    pub timeout: Duration,
+    /// Whether a profile that holds a user is replaced.
+    pub force: bool,
+    /// Warnings to print at the start.
+    pub warnings: Vec<String>,
+}
+
+/// `session export`: a session becomes an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportSessionCommand {
+    pub profile: String,
+    pub config_file: Option<PathBuf>,
+    pub output_file: PathBuf,
+    /// Warnings to print at the start.
+    pub warnings: Vec<String>,
+}
+
+/// `session import`: an archive becomes a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportSessionCommand {
+    pub archive: PathBuf,
+    /// `None` for the profile that the archive names.
+    pub profile: Option<String>,
+    pub config_file: Option<PathBuf>,
+    /// Whether a profile and files that exist are replaced.
+    pub force: bool,
+}
+
+/// The command of the options.
+pub(super) fn command(
+    sub: &SessionSubcommand,
+    environment: &Environment,
+) -> Result<Command, Error> {
+    let session = |action, service| Command::Session(Box::new(SessionCommand { action, service }));
+    Ok(match sub {
+        SessionSubcommand::Show(show) => {
+            session(SessionAction::Show { json: show.json }, show.service().resolve(environment)?)
+        }
+        SessionSubcommand::Refresh(refresh) => {
+            if refresh.no_refresh {
+                return Err(Error::usage("session refresh and --no-refresh contradict each other"));
+            }
+            session(SessionAction::Refresh, refresh.service().resolve(environment)?)
+        }
+        SessionSubcommand::Authenticate(args) => {
+            Command::Authenticate(Box::new(authenticate(args, environment)?))
+        }
+        SessionSubcommand::Export(args) => Command::ExportSession(export(args, environment)?),
+        SessionSubcommand::Import(args) => Command::ImportSession(import(args, environment)?),
+    })
+}
+
+fn authenticate(
+    args: &SessionAuthenticateArgs,
+    environment: &Environment,
+) -> Result<AuthenticateCommand, Error> {
+    environment.check()?;
+    let setting = |option: &str, given: &Option<String>, variable: &str| match given {
+        Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
+        None => environment.var(variable).map(|text| Setting::new(text, variable)),
+    };
+    let region = setting("--region", &args.region, "OCI_CLI_REGION").ok_or_else(|| {
+        Error::usage("session authenticate needs --region")
+            .with_hint("write --region us-ashburn-1 or the like: nothing is asked")
+    })?;
+    let dual_stack =
+        service::dual_stack(args.enable_dual_stack, environment)?;
+    Ok(AuthenticateCommand {
+        profile: profile(&args.profile, &args.profile_name, environment)?,
+        config_file: config_file(&args.config_file, environment),
+        region,
+        endpoint: setting("--auth-endpoint", &args.auth_endpoint, "OCIPIPE_AUTH_ENDPOINT"),
+        dual_stack,
+        tenancy_name: args.tenancy_name.clone(),
+        identity_provider_name: args.identity_provider_name.clone(),
+        open_browser: !args.no_browser,
+        timeout: value::duration("--timeout", args.timeout.as_deref())?.unwrap_or(TIMEOUT),
+        force: args.force,
+        warnings: environment.defaults.warnings.clone(),
+    })
+}
+
+fn export(
+    args: &SessionExportArgs,
+    environment: &Environment,
+) -> Result<ExportSessionCommand, Error> {
+    environment.check()?;
+    let output_file = service::path(environment, args.output_file.as_deref())
+        .ok_or_else(|| Error::usage("--output-file is missing"))?;
+    // As the OCI CLI does, which adds it always.
+    let is_zip = output_file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+    let output_file = match is_zip {
+        true => output_file,
+        false => {
+            let mut name = output_file.into_os_string();
+            name.push(".zip");
+            PathBuf::from(name)
+        }
+    };
+    Ok(ExportSessionCommand {
+        profile: profile(&args.profile, &args.profile_name, environment)?,
+        config_file: config_file(&args.config_file, environment),
+        output_file,
+        warnings: environment.defaults.warnings.clone(),
+    })
+}
+
+fn import(
+    args: &SessionImportArgs,
+    environment: &Environment,
+) -> Result<ImportSessionCommand, Error> {
+    environment.check()?;
+    Ok(ImportSessionCommand {
+        archive: service::path(environment, args.session_archive.as_deref())
+            .ok_or_else(|| Error::usage("--session-archive is missing"))?,
+        profile: given_profile(&args.profile, &args.profile_name, environment)?,
+        config_file: config_file(&args.config_file, environment),
+        force: args.force,
+    })
+}
+
+/// The profile: an option before the environment and the file of defaults. Fails as `given_profile`.
+fn profile(
+    profile: &Option<String>,
+    profile_name: &Option<String>,
+    environment: &Environment,
+) -> Result<String, Error> {
+    let given = given_profile(profile, profile_name, environment)?;
+    let variable = || environment.var("OCI_CLI_PROFILE").map(str::to_owned);
+    let name = given.or_else(variable).or_else(|| profile.clone());
+    Ok(name.unwrap_or_else(|| DEFAULT.to_owned()))
+}
+
+/// The profile that an option of the command line names: `--profile-name` means `--profile` here. Fails
+/// if both are given and differ.
+fn given_profile(
+    profile: &Option<String>,
+    profile_name: &Option<String>,
+    environment: &Environment,
+) -> Result<Option<String>, Error> {
+    let is_default = environment.defaults.origins.contains_key("--profile");
+    match (profile_name, profile.as_ref().filter(|_| !is_default)) {
+        (Some(name), Some(other)) if name != other => {
+            Err(Error::usage("--profile-name and --profile contradict each other"))
+        }
+        (Some(name), _) | (None, Some(name)) => Ok(Some(name.clone())),
+        (None, None) => Ok(None),
+    }
+}
+
+fn config_file(given: &Option<String>, environment: &Environment) -> Option<PathBuf> {
+    service::path(environment, given.as_deref()).or_else(|| environment.path("OCI_CLI_CONFIG_FILE"))
+}
