@@ -1,6 +1,6 @@
 //! Credentials: read from options, environment and files, and refreshed in the background.
 //!
-//! Owns the config file, the key file, the session token file and the refresh. Must not know
+//! Owns the config file, the key file, the session token file, the refresh and the login. Must not know
 //! uploads or the command line. Invariant: no message contains a secret.
 
 pub mod environment;

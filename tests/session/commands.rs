@@ -185,6 +185,6 @@ fn an_expired_session_is_shown() {
         for word in words {
             assert!(done.stdout.contains(word), "{word:?} is missing on stdout:\n{}", done.stdout);
         }
-        done.stderr_has(&["expired at", "oci session authenticate --profile-name SESSION"]);
+        done.stderr_has(&["expired at", "ocipipe session authenticate --profile-name SESSION"]);
     }
 }

@@ -57,7 +57,7 @@ fn continues_after(fixture: &Fixture, log_in: impl FnOnce(&Fixture)) {
         "the upload waits since ",
         "because the credentials are refused",
         "gives up at ",
-        "oci session authenticate --profile-name SESSION",
+        "ocipipe session authenticate --profile-name SESSION",
         "took up the changed credentials from disk",
         "the upload goes on",
     ] {
@@ -147,7 +147,7 @@ fn the_session_is_over() {
     done.stderr_has(&[
         "this session ends at",
         "because the credentials have expired",
-        "oci session authenticate --profile-name SESSION",
+        "ocipipe session authenticate --profile-name SESSION",
         "took up the changed credentials from disk",
     ]);
 }

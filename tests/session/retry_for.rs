@@ -92,7 +92,7 @@ fn rejected_at_the_start(life: u64, options: &str, reject: impl FnOnce(&Fixture)
     let hint = if options.contains("api_key") {
         "API keys of the user"
     } else {
-        "oci session authenticate --profile-name SESSION"
+        "ocipipe session authenticate --profile-name SESSION"
     };
     done.stderr_has(&["401", hint]).stderr_lacks("waits since");
     unread.assert_unread();

@@ -1,8 +1,8 @@
 //! The hint that names the command for a new login.
 //!
 //! Pure. Owns the text of the hint and the choice of the profile to log in to. Must not know why a
-//! login is needed. Invariant: no hint names a command that erases a profile with a user, as `oci
-//! session authenticate` does with the profile it is given.
+//! login is needed. Invariant: no hint names a command for a profile with a user, which `oci session
+//! authenticate` erases and `ocipipe session authenticate` refuses.
 
 use std::path::PathBuf;
 
@@ -27,6 +27,8 @@ pub enum SessionProfile {
     Profile,
     /// Another profile with this unused name, since the profile itself has a user.
     Beside(String),
+    /// Another profile with this unused name, since a login refuses the name of the profile itself.
+    Renamed(String),
     /// None: there is no config file, and environment variables name the session's files.
     Environment,
 }
@@ -37,11 +39,21 @@ impl Login {
         let command = |profile: &str| format!("`{}`", self.command(profile));
         match &self.session_profile {
             SessionProfile::Profile => {
-                format!("begin a new session with {}", command(&self.profile))
+                format!(
+                    "begin a new session with {} (or with `oci session authenticate`)",
+                    command(&self.profile)
+                )
             }
             SessionProfile::Beside(name) => format!(
                 "the profile {} holds a user, which a login would erase: begin a session in a profile \
                  of its own with {}, and give --profile {}",
+                self.profile,
+                command(name),
+                shell::shell_quote(name)
+            ),
+            SessionProfile::Renamed(name) => format!(
+                "a login refuses the name of the profile {}: begin a session with {}, and give \
+                 --profile {}",
                 self.profile,
                 command(name),
                 shell::shell_quote(name)
@@ -56,13 +68,13 @@ impl Login {
 
     fn command(&self, profile: &str) -> String {
         let mut command =
-            format!("oci session authenticate --profile-name {}", shell::shell_quote(profile));
-        if let Some(region) = &self.region {
-            command += &format!(" --region {}", shell::shell_quote(region));
-        }
+            format!("ocipipe session authenticate --profile-name {}", shell::shell_quote(profile));
+        // The command needs a region; a run with an endpoint may have none.
+        let region = self.region.as_deref().unwrap_or("REGION");
+        command += &format!(" --region {}", shell::shell_quote(region));
         if let Some(file) = &self.config_file {
             command +=
-                &format!(" --config-location {}", shell::shell_quote(&file.display().to_string()));
+                &format!(" --config-file {}", shell::shell_quote(&file.display().to_string()));
         }
         command
     }
@@ -74,7 +86,7 @@ mod tests {
 
     fn login(session_profile: SessionProfile) -> Login {
         Login {
-            profile: "my BACKUP".into(),
+            profile: "BACKUP".into(),
             session_profile,
             config_file: Some("/etc/oci config".into()),
             region: Some("us-phoenix-1".into()),
@@ -85,20 +97,24 @@ mod tests {
     fn a_login_writes_the_profile_in_its_config_file() {
         assert_eq!(
             login(SessionProfile::Profile).hint(),
-            "begin a new session with `oci session authenticate --profile-name 'my BACKUP' --region \
-             us-phoenix-1 --config-location '/etc/oci config'`"
+            "begin a new session with `ocipipe session authenticate --profile-name BACKUP --region \
+             us-phoenix-1 --config-file '/etc/oci config'` (or with `oci session authenticate`)"
         );
         let plain = Login { config_file: None, region: None, ..login(SessionProfile::Profile) };
-        assert!(plain.hint().ends_with("--profile-name 'my BACKUP'`"), "{}", plain.hint());
+        let command = "`ocipipe session authenticate --profile-name BACKUP --region REGION`";
+        assert!(plain.hint().contains(command), "{}", plain.hint());
     }
 
     #[test]
     fn a_login_never_writes_a_profile_that_holds_or_may_hold_a_user() {
-        for session_profile in [SessionProfile::Beside("free".into()), SessionProfile::Environment]
-        {
+        for session_profile in [
+            SessionProfile::Beside("free".into()),
+            SessionProfile::Renamed("free".into()),
+            SessionProfile::Environment,
+        ] {
             let hint = login(session_profile).hint();
-            assert!(!hint.contains("--profile-name 'my BACKUP'"), "{hint}");
-            assert!(hint.contains("oci session authenticate --profile-name"), "{hint}");
+            assert!(!hint.contains("--profile-name BACKUP"), "{hint}");
+            assert!(hint.contains("ocipipe session authenticate --profile-name"), "{hint}");
         }
     }
 }

@@ -14,6 +14,7 @@ mod principal;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -30,6 +31,7 @@ use super::options::{AuthMode, ServiceOptions};
 use crate::auth::environment::Environment;
 use proto::endpoint::{Endpoint, ObjectStorage};
 use proto::error::Error;
+use proto::login::is_profile_name;
 use proto::region::{HostVariant, RegionSources};
 
 /// The value that `oci session authenticate --public-key-file-path` writes for the user to replace.
@@ -66,6 +68,8 @@ pub struct Identity {
     /// Notes for the caller to print.
     pub notes: Vec<String>,
     login: Login,
+    /// What the identity was resolved from.
+    origin: Arc<(ServiceOptions, Environment)>,
 }
 
 impl Identity {
@@ -124,7 +128,23 @@ impl Identity {
             warnings,
             notes: note.into_iter().collect(),
             login,
+            origin: Arc::new((options.clone(), environment.clone())),
         })
+    }
+
+    /// The identity with the files that the config file names for the session now. `None` if they are
+    /// the same, if the config file cannot be used at the moment, or if this is no session.
+    pub fn moved(&self) -> Option<Identity> {
+        let is_session = |credentials: &CredentialSource| {
+            matches!(credentials, CredentialSource::SecurityToken { .. })
+        };
+        if self.config_file.is_none() || !is_session(&self.credentials) {
+            return None;
+        }
+        let (options, environment) = self.origin.as_ref();
+        let credentials = Identity::resolve(options, environment).ok()?.credentials;
+        let is_moved = is_session(&credentials) && credentials != self.credentials;
+        is_moved.then(|| Identity { credentials, ..self.clone() })
     }
 
     /// The hint that names the command for a new login, as the start of a sentence.
@@ -162,12 +182,21 @@ fn check_exchange(options: &ServiceOptions, mode: AuthMode) -> Result<(), Error>
 fn login(settings: &config::ProfileSettings, environment: &Environment) -> Login {
     let profile = settings.profile.clone();
     let is_used = |name: &String| settings.names.contains(name);
+    // A login takes only names that can be those of folders.
+    let is_allowed = |c: char| c.is_ascii() && is_profile_name(c.encode_utf8(&mut [0; 4]));
+    let base: String = profile
+        .chars()
+        .map(|c| if c == '.' || is_allowed(c) { c } else { '-' })
+        .collect();
     let mut names = (1..).map(|n| match n {
-        1 => format!("{profile}-session"),
-        n => format!("{profile}-session-{n}"),
+        1 => format!("{base}-session"),
+        n => format!("{base}-session-{n}"),
     });
     let session_profile = match &settings.file {
         None => login::SessionProfile::Environment,
+        Some(_) if !is_profile_name(&profile) => login::SessionProfile::Renamed(
+            names.find(|name| !is_used(name)).unwrap_or_default(),
+        ),
         Some(_) if settings.holds_a_user() => {
             login::SessionProfile::Beside(names.find(|name| !is_used(name)).unwrap_or_default())
         }

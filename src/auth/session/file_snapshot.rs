@@ -27,7 +27,11 @@ pub(super) struct FileSnapshot(Vec<Option<FileStamp>>);
 
 impl FileSnapshot {
     pub(super) fn of(identity: &Identity) -> FileSnapshot {
-        FileSnapshot(watched(&identity.credentials).into_iter().map(stamp).collect())
+        let config = identity.config_file.as_deref();
+        // The config file names the files of a session, and a login may name others there.
+        let is_session = matches!(identity.credentials, CredentialSource::SecurityToken { .. });
+        let config = config.filter(|_| is_session);
+        FileSnapshot(watched(&identity.credentials).into_iter().chain(config).map(stamp).collect())
     }
 
     /// Whether the credentials are in no file.

@@ -122,17 +122,17 @@ impl Session {
 
     /// How requests are authenticated.
     pub fn auth_mode(&self) -> AuthMode {
-        self.shared.identity.credentials.mode()
+        self.shared.identity().credentials.mode()
     }
 
     /// Starts the task that refreshes the token and queries the service's clock. Must be called
     /// within a runtime; further calls start no second task.
     pub fn start_background_refresh(&self, config: RefreshConfig) {
         let RefreshConfig { transport, retry_for, notify } = config;
-        let identity = &self.shared.identity;
+        let identity = self.shared.identity();
         let policy = RefreshPolicy {
             refresh_before: identity.refresh_before,
-            renewal: renewal(identity),
+            renewal: renewal(&identity),
             can_query_time: true,
             retry_for,
         };
@@ -268,7 +268,7 @@ impl Session {
 
     /// How the texts of events name the token.
     pub fn token_name(&self) -> TokenName {
-        token_name(self.shared.identity.credentials.mode())
+        token_name(self.shared.identity().credentials.mode())
     }
 
     /// How many refreshes of this run returned a new token.

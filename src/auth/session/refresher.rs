@@ -158,7 +158,7 @@ pub(super) async fn refresh_once(
     transport: &dyn AuthTransport,
     reason: RefreshReason,
 ) -> Result<(), RefreshError> {
-    let identity = &shared.identity;
+    let identity = shared.identity();
     let CredentialSource::SecurityToken { token_file, .. } = &identity.credentials else {
         return Err(failed("an API key is not refreshed"));
     };
@@ -193,7 +193,7 @@ pub(super) async fn refresh_once(
     }
     let expires_later = token.expires > old.expires;
     let write_back =
-        expires_later.then(|| token_file::write_back(identity, token_file, &keys, &token));
+        expires_later.then(|| token_file::write_back(&identity, token_file, &keys, &token));
     drop(lock);
     let mut state = shared.state();
     match write_back {
@@ -208,7 +208,7 @@ pub(super) async fn refresh_once(
         && state.keys.same_key(&refreshed)
         && shared.adopt(&mut state, refreshed, CredentialOrigin::Refresh)
     {
-        state.last_read = LastRead { snapshot: FileSnapshot::of(identity), stable: false };
+        state.last_read = LastRead { snapshot: FileSnapshot::of(&identity), stable: false };
     }
     shared.notify_events(&mut state);
     Ok(())
@@ -243,7 +243,8 @@ fn failed(reason: &str) -> RefreshError {
 /// Waits for the lock beside the token file. `None` after `timeout`, so that a process that hangs
 /// cannot end the session, or as soon as the files hold another token.
 async fn lock(shared: &SharedState, generation: u64, timeout: Duration) -> Option<TokenFileLock> {
-    let CredentialSource::SecurityToken { token_file, .. } = &shared.identity.credentials else {
+    let identity = shared.identity();
+    let CredentialSource::SecurityToken { token_file, .. } = &identity.credentials else {
         return None;
     };
     let attempts = timeout.as_millis() / LOCK_RETRY_INTERVAL.as_millis();

@@ -136,7 +136,7 @@ impl Session {
             probe_request: ProbeRequest { method: "GET", target: "/n".to_owned() },
         };
         let shared = SharedState {
-            identity,
+            identity: Mutex::new(Arc::new(identity)),
             object_storage,
             issuer,
             started_at,

@@ -32,7 +32,8 @@ const REPORT_UNREADABLE_AFTER: Duration = Duration::from_secs(2);
 
 /// What the session and its refresher share.
 pub(super) struct SharedState {
-    pub identity: Identity,
+    /// Replaced when the config file names other files for the session.
+    pub identity: Mutex<Arc<Identity>>,
     pub object_storage: ObjectStorage,
     /// What issues tokens, in the modes whose token is in no file.
     pub issuer: Option<Issuer>,
@@ -97,6 +98,10 @@ impl SharedState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(super) fn now(&self) -> Clocks {
         now(self.started_at)
     }
@@ -108,7 +113,7 @@ impl SharedState {
             if let TokenEvent::Waiting { hint, .. } | TokenEvent::ExpiredWhileIdle { hint } =
                 &mut event
             {
-                *hint = hints::new_credentials(&self.identity);
+                *hint = hints::new_credentials(&self.identity());
             }
             notify(event);
         }
@@ -125,7 +130,8 @@ impl SharedState {
 
     /// Reads the files and adopts what they hold, if it is better than the current credentials.
     pub(super) fn read_files(&self, state: &mut SessionState, mode: ReadMode) {
-        let snapshot = FileSnapshot::of(&self.identity);
+        let mut identity = self.identity();
+        let mut snapshot = FileSnapshot::of(&identity);
         if snapshot.is_empty() {
             return;
         }
@@ -134,14 +140,22 @@ impl SharedState {
         if unchanged && state.last_read.stable && readable && mode == ReadMode::IfChanged {
             return;
         }
+        let moved = identity.moved().map(Arc::new);
+        if let Some(moved) = &moved {
+            identity = Arc::clone(moved);
+            snapshot = FileSnapshot::of(&identity);
+        }
         let stable = snapshot.is_stable(SystemTime::now());
-        let read = credential_files::read(&self.identity, Some(&state.keys));
+        let read = credential_files::read(&identity, Some(&state.keys));
         let read = read.and_then(|pair| match other_tenancy(&state.keys, &pair) {
             Some(error) => Err(ReadError::permanent(error)),
             None => Ok(pair),
         });
         match read {
             Ok(pair) => {
+                if let Some(moved) = moved {
+                    *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = moved;
+                }
                 let was_unreadable = state.unreadable.take().is_some();
                 state.last_read = LastRead { snapshot, stable };
                 let same = pair.same(&state.keys);
@@ -216,7 +230,8 @@ impl SharedState {
     /// The error of a run that has no valid credentials and waits no longer.
     pub(super) fn timeout_error(&self) -> Error {
         let mut state = self.state();
-        if let Err(error) = credential_files::read(&self.identity, Some(&state.keys)) {
+        let identity = self.identity();
+        if let Err(error) = credential_files::read(&identity, Some(&state.keys)) {
             return error.error;
         }
         let now = self.now();
@@ -229,9 +244,9 @@ impl SharedState {
             // error stays for the other requests that wait.
             let issue_error = state.issue_error.clone();
             return issue_error
-                .unwrap_or_else(|| hints::expired(&self.identity, expires.as_secs()));
+                .unwrap_or_else(|| hints::expired(&identity, expires.as_secs()));
         }
-        hints::refused(&self.identity)
+        hints::refused(&identity)
     }
 }
 

@@ -120,7 +120,7 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     let token_file = home.path().join("token");
     let identity = home.resolve(&profile("S")).unwrap();
     assert_eq!(token_file_of(&identity.credentials), Some(token_file.as_path()));
-    let login = "`oci session authenticate --profile-name S --region us-phoenix-1`";
+    let login = "`ocipipe session authenticate --profile-name S --region us-phoenix-1`";
     assert_eq!(identity.login_command(), format!("begin a new session with {login}"));
     assert_eq!(identity.auth.unwrap().host, "auth.us-phoenix-1.oraclecloud.com");
     let named = ServiceOptions { auth: Some(AuthMode::ApiKey), ..profile("S") };

@@ -49,12 +49,12 @@ pub async fn refresh(
         probe::query_time(shared, transport.as_ref()).await;
     }
     if is_expired() {
-        return Err(expired(&shared.identity, expires()));
+        return Err(expired(&shared.identity(), expires()));
     }
     let before = expires();
     let result = refresh_with_corrected_clock(&session, transport.as_ref()).await;
     let after = expires();
-    result.map_err(|error| refresh_failed(&shared.identity, error, after))?;
+    result.map_err(|error| refresh_failed(&shared.identity(), error, after))?;
     for event in shared.state().lifecycle.take_events() {
         if let TokenEvent::NotWritten { what } = event {
             return Err(Error::usage(format!("the refreshed token cannot be kept: {what}"))
@@ -66,7 +66,7 @@ pub async fn refresh(
     Ok(if after > before {
         format!("the session token was refreshed: valid until {} (in {left})", date(after))
     } else {
-        let login = shared.identity.login_command();
+        let login = shared.identity().login_command();
         format!(
             "the service gave the session no more time: its token ends at {} (in {left})\n  {login}",
             date(after)

@@ -172,7 +172,7 @@ async fn before_the_stream_rejected_credentials_end_the_run_at_once() {
     fixture.reject(&first);
     let error = fixture.credentials().await.unwrap_err();
     assert_eq!(error.kind.exit_code(), 3);
-    assert!(error.to_string().contains("oci session authenticate --profile-name S"), "{error}");
+    assert!(error.to_string().contains("ocipipe session authenticate --profile-name S"), "{error}");
     assert_eq!(fixture.refreshes(), 1);
 }
 
@@ -215,7 +215,7 @@ async fn while_streaming_an_expired_session_waits_for_a_new_login_with_a_new_key
         // The user logs in after the warning, which writes the two files one after the other.
         loop {
             if let event @ TokenEvent::Waiting { .. } = fixture.events.recv().await.unwrap() {
-                let command = "`oci session authenticate --profile-name S --region us-phoenix-1`";
+                let command = "`ocipipe session authenticate --profile-name S --region us-phoenix-1`";
                 assert!(event.text(TokenName::Session).to_string().contains(command), "{event:?}");
                 break;
             }

@@ -131,7 +131,7 @@ fn each_error_of_the_token_has_its_own_message_and_names_the_login() {
         let (code, message) = home.start_error();
         assert_eq!(code, 3, "{message}");
         assert!(message.contains(expected), "{message}");
-        assert!(message.contains("oci session authenticate --profile-name S"), "{message}");
+        assert!(message.contains("ocipipe session authenticate --profile-name S"), "{message}");
     }
 }
 

@@ -110,7 +110,7 @@ async fn a_denied_refresh_and_a_failed_service_are_different_errors() {
     let home = Home::new(&token(&vector_key(), now() + 90));
     let denied = refresh(&home, 401, "").await.unwrap_err();
     assert_eq!(denied.kind.exit_code(), 3);
-    assert!(denied.to_string().contains("oci session authenticate --profile-name S"));
+    assert!(denied.to_string().contains("ocipipe session authenticate --profile-name S"));
     assert_eq!(refresh(&home, 503, "").await.unwrap_err().kind.exit_code(), 4);
     let home = Home::new(&token(&vector_key(), now() - 5));
     assert_eq!(refresh(&home, 200, "").await.unwrap_err().kind.exit_code(), 3);
