@@ -17,7 +17,7 @@ use proto::object_url::{BucketUrl, ObjectUrl};
 pub use proto::whole_stream::ExpectedDigest;
 pub use validate::Format;
 
-pub use super::session::{
+pub use super::session_command::{
     AuthenticateCommand, ExportSessionCommand, ImportSessionCommand, SessionAction, SessionCommand,
 };
 

@@ -84,9 +84,12 @@ fn usage(info: &CommandInfoWithArgs, path: &[String]) -> String {
 fn options(out: &mut String, flags: &[FlagInfo<'_>]) {
     // `argh` lists --help first; here it comes last.
     let help = flags.iter().filter(|flag| flag.long == "--help");
+    // A command without an account has too few options for groups.
+    let has_groups = flags.iter().any(|flag| flag.long == "--auth");
     let mut heading = "";
     for flag in flags.iter().filter(|flag| flag.long != "--help").chain(help) {
-        let group = GROUPS.iter().find(|(first, _)| *first == flag.long).map(|(_, group)| *group);
+        let starts = |first: &str| first == flag.long && (has_groups || first == "--help");
+        let group = GROUPS.iter().find(|(first, _)| starts(first)).map(|(_, group)| *group);
         let group = group.or(heading.is_empty().then_some("Options")).unwrap_or(heading);
         if group != heading {
             out.push_str(&format!("\n{group}:\n"));

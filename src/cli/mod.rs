@@ -23,6 +23,7 @@ mod put;
 mod rc;
 mod service;
 mod session;
+mod session_command;
 mod suggest;
 mod target;
 mod uploads;

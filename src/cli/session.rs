@@ -1,7 +1,6 @@
-//! The `session` commands: their values, and how they come from the options.
+//! The options of the `session` commands.
 //!
-//! Owns both. Must not read a file. Invariants: `session authenticate` has a region; no file of
-//! defaults makes a command replace a profile.
+//! Owns the choice of the profile. Must not read a file. Invariant: `session authenticate` has a region.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,77 +8,18 @@ use std::time::Duration;
 use super::args::{
     SessionAuthenticateArgs, SessionExportArgs, SessionImportArgs, SessionSubcommand,
 };
-use super::command::Command;
+use super::command::{
+    AuthenticateCommand, Command, ExportSessionCommand, ImportSessionCommand, SessionAction,
+    SessionCommand,
+};
 use super::{service, value};
-use crate::auth::options::{ServiceOptions, Setting};
+use crate::auth::options::Setting;
 use crate::auth::profile::DEFAULT;
 use crate::cli::Environment;
 use proto::error::Error;
 
 /// How long a login may take.
 const TIMEOUT: Duration = Duration::from_secs(5 * 60);
-
-/// `session show` and `session refresh`.
-#[derive(Debug, Clone)]
-pub struct SessionCommand {
-    pub action: SessionAction,
-    pub service: ServiceOptions,
-}
-
-/// What `session` does with the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionAction {
-    /// Prints a report, as JSON or as text.
-    Show {
-        json: bool,
-    },
-    Refresh,
-}
-
-/// `session authenticate`: a login in a browser.
-#[derive(Debug, Clone)]
-pub struct AuthenticateCommand {
-    /// The profile that the login writes.
-    pub profile: String,
-    /// The file that the profile is written to; `None` for the default.
-    pub config_file: Option<PathBuf>,
-    pub region: Setting,
-    /// The URL of the login page's service; `None` for that of the region.
-    pub endpoint: Option<Setting>,
-    /// What requests the host with IPv4 and IPv6 addresses.
-    pub dual_stack: Option<String>,
-    pub tenancy_name: Option<String>,
-    pub identity_provider_name: Option<String>,
-    /// Whether a browser is opened.
-    pub open_browser: bool,
-    /// How long the login may take.
-    pub timeout: Duration,
-    /// Whether a profile that holds a user is replaced.
-    pub force: bool,
-    /// Warnings to print at the start.
-    pub warnings: Vec<String>,
-}
-
-/// `session export`: a session becomes an archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportSessionCommand {
-    pub profile: String,
-    pub config_file: Option<PathBuf>,
-    pub output_file: PathBuf,
-    /// Warnings to print at the start.
-    pub warnings: Vec<String>,
-}
-
-/// `session import`: an archive becomes a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportSessionCommand {
-    pub archive: PathBuf,
-    /// `None` for the profile that the archive names.
-    pub profile: Option<String>,
-    pub config_file: Option<PathBuf>,
-    /// Whether a profile and files that exist are replaced.
-    pub force: bool,
-}
 
 /// The command of the options.
 pub(super) fn command(
@@ -118,8 +58,7 @@ fn authenticate(
         Error::usage("session authenticate needs --region")
             .with_hint("write --region us-ashburn-1 or the like: nothing is asked")
     })?;
-    let dual_stack =
-        service::dual_stack(args.enable_dual_stack, environment)?;
+    let dual_stack = service::dual_stack(args.enable_dual_stack, environment)?;
     Ok(AuthenticateCommand {
         profile: profile(&args.profile, &args.profile_name, environment)?,
         config_file: config_file(&args.config_file, environment),
@@ -143,7 +82,8 @@ fn export(
     let output_file = service::path(environment, args.output_file.as_deref())
         .ok_or_else(|| Error::usage("--output-file is missing"))?;
     // As the OCI CLI does, which adds it always.
-    let is_zip = output_file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+    let is_zip =
+        output_file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
     let output_file = match is_zip {
         true => output_file,
         false => {

@@ -70,6 +70,12 @@ pub fn option<'a>(option: &str, known: impl Iterator<Item = &'a str>) -> Option<
     suggest(option, &FOREIGN_OPTION_HINTS, known)
 }
 
+/// The hint for an option that another command has, but that means something else in another tool.
+pub fn of_other_command(option: &str) -> Option<&'static str> {
+    let found = FOREIGN_OPTION_HINTS.iter().find(|(name, _)| *name == option);
+    found.map(|(_, hint)| *hint)
+}
+
 /// The hint for an unknown command.
 pub fn command<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     suggest(unknown, &FOREIGN_COMMAND_HINTS, known)
@@ -153,7 +159,6 @@ mod tests {
     fn a_name_that_is_merely_similar_gets_no_suggestion() {
         for option in [
             "--page",
-            "--time",
             "--tier",
             "--mode",
             "--size",
@@ -180,7 +185,10 @@ mod tests {
     #[test]
     fn no_known_name_has_a_hint_for_another_tool() {
         let known = all_options(&args::info());
-        for (option, _) in FOREIGN_OPTION_HINTS {
+        // Only the login has a timeout; for other commands the hint stays.
+        let shared = ["--timeout"];
+        let foreign = FOREIGN_OPTION_HINTS.iter().map(|(option, _)| *option);
+        for option in foreign.filter(|option| !shared.contains(option)) {
             assert!(!known.contains(&option), "{option} is an option by now");
         }
         let commands: Vec<&str> = args::info().commands.iter().map(|sub| sub.name).collect();

@@ -16,6 +16,7 @@ fn help_equals_the_reviewed_text() {
         ("get", include_str!("../data/help-get.txt")),
         ("verify", include_str!("../data/help-verify.txt")),
         ("uploads abort", include_str!("../data/help-uploads-abort.txt")),
+        ("session authenticate", include_str!("../data/help-session-authenticate.txt")),
         ("serve", include_str!("../data/help-serve.txt")),
     ] {
         for line in [format!("help {path}"), format!("{path} --help"), format!("{path} -h")] {
@@ -39,6 +40,9 @@ fn help_fits_a_terminal_and_shows_every_option() {
         "session",
         "session show",
         "session refresh",
+        "session authenticate",
+        "session export",
+        "session import",
         "serve",
         "completions",
         "help",

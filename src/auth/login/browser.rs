@@ -18,14 +18,17 @@ const WITHHELD: [&str; 2] = ["OCI_", "OCIPIPE_"];
 /// Starts a browser with this address. Returns whether a program was started; what it does then is
 /// unknown. Without a display there is no attempt: the program would take over the terminal.
 pub fn open(url: &str, environment: &Environment) -> bool {
-    let has_display = cfg!(target_os = "macos")
-        || DISPLAYS.iter().any(|name| environment.var(name).is_some());
+    let has_display =
+        cfg!(target_os = "macos") || DISPLAYS.iter().any(|name| environment.var(name).is_some());
     if !has_display {
         return false;
     }
     open::commands(url).into_iter().any(|mut command| {
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| WITHHELD.iter().any(|start| name.starts_with(start))) {
+            if name
+                .to_str()
+                .is_some_and(|name| WITHHELD.iter().any(|start| name.starts_with(start)))
+            {
                 command.env_remove(name);
             }
         }

@@ -233,10 +233,7 @@ fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf
 
 /// The config file that a command writes: the one that commands read, else the default one, which need
 /// not exist. Fails if there is no home folder for it.
-pub fn path_to_write(
-    given: Option<&Path>,
-    environment: &Environment,
-) -> Result<PathBuf, Error> {
+pub fn path_to_write(given: Option<&Path>, environment: &Environment) -> Result<PathBuf, Error> {
     let config_file = given.map(Path::to_owned);
     let options = ServiceOptions { config_file, ..ServiceOptions::default() };
     locate(&options, environment).or_else(|_| {

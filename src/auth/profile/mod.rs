@@ -184,19 +184,17 @@ fn login(settings: &config::ProfileSettings, environment: &Environment) -> Login
     let is_used = |name: &String| settings.names.contains(name);
     // A login takes only names that can be those of folders.
     let is_allowed = |c: char| c.is_ascii() && is_profile_name(c.encode_utf8(&mut [0; 4]));
-    let base: String = profile
-        .chars()
-        .map(|c| if c == '.' || is_allowed(c) { c } else { '-' })
-        .collect();
+    let base: String =
+        profile.chars().map(|c| if c == '.' || is_allowed(c) { c } else { '-' }).collect();
     let mut names = (1..).map(|n| match n {
         1 => format!("{base}-session"),
         n => format!("{base}-session-{n}"),
     });
     let session_profile = match &settings.file {
         None => login::SessionProfile::Environment,
-        Some(_) if !is_profile_name(&profile) => login::SessionProfile::Renamed(
-            names.find(|name| !is_used(name)).unwrap_or_default(),
-        ),
+        Some(_) if !is_profile_name(&profile) => {
+            login::SessionProfile::Renamed(names.find(|name| !is_used(name)).unwrap_or_default())
+        }
         Some(_) if settings.holds_a_user() => {
             login::SessionProfile::Beside(names.find(|name| !is_used(name)).unwrap_or_default())
         }

@@ -243,8 +243,7 @@ impl SharedState {
             // Why the token was not renewed comes first: that it has expired follows from it. The
             // error stays for the other requests that wait.
             let issue_error = state.issue_error.clone();
-            return issue_error
-                .unwrap_or_else(|| hints::expired(&identity, expires.as_secs()));
+            return issue_error.unwrap_or_else(|| hints::expired(&identity, expires.as_secs()));
         }
         hints::refused(&identity)
     }

@@ -214,7 +214,11 @@ impl<'a> Splitter<'a> {
         }
         for (name, _) in &self.options {
             if !self.leaf.flags.iter().any(|flag| flag.long == *name) {
-                return Err(Error::usage(format!("{} does not take {name}", self.path.join(" "))));
+                let error = Error::usage(format!("{} does not take {name}", self.path.join(" ")));
+                return Err(match suggest::of_other_command(name) {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                });
             }
         }
         if matches!(&self.command, Some(command) if command.is_empty()) {

@@ -110,7 +110,10 @@ fn each_misuse_has_its_own_message() {
         ),
         ("uploads", "uploads needs to be told what to do\n  there are: list, abort"),
         ("putt", "there is no command \"putt\"\n  did you mean put?"),
-        ("session x", "there is no command \"session x\"\n  there are: show, refresh"),
+        (
+            "session x",
+            "there is no command \"session x\"\n  there are: authenticate, show, refresh, export, import",
+        ),
         (
             "oci://b/n",
             "there is no command \"oci://b/n\"\n  to upload, write `ocipipe put oci://b/n`",
@@ -142,6 +145,10 @@ fn each_misuse_has_its_own_message() {
         ("help --force put", "help does not take --force"),
         ("put --older-than 1d oci://b/n", "put does not take --older-than"),
         ("--older-than 1d put oci://b/n", "put does not take --older-than"),
+        (
+            "put --timeout 1m oci://b/n",
+            "put does not take --timeout\n  write --stall-timeout DURATION, or --retry-for DURATION",
+        ),
     ] {
         assert_eq!(error(line), message, "{line}");
     }

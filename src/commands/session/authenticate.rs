@@ -14,6 +14,7 @@ use crate::auth::login::files::{NewSession, SessionPlace};
 use crate::auth::login::listener::Listener;
 use crate::auth::profile::config;
 use crate::cli::AuthenticateCommand;
+use crate::term::log::LogFormat;
 use crate::term::progress::Reporter;
 use crate::term::startup_fds;
 use proto::endpoint::Endpoint;
@@ -47,8 +48,7 @@ pub async fn authenticate(
         Some(url) => Endpoint::parse(&url.origin, &url.text)?,
         None => region.login(command.dual_stack.as_deref())?,
     };
-    let place =
-        SessionPlace::find(&command.profile, command.config_file.as_deref(), environment)?;
+    let place = SessionPlace::find(&command.profile, command.config_file.as_deref(), environment)?;
     place.check_login(command.force)?;
     let listener = Listener::bind(login::PORT).await?;
     let (key, key_text) = SessionKey::generate_for_file()?;
@@ -63,6 +63,7 @@ pub async fn authenticate(
     .url();
     show(&reporter, &command, &url, environment);
     let pending = PendingLogin { modulus: key.modulus(), nonce, port: listener.port() };
+    let is_written = Cell::new(false);
     let finish = |token: Token| {
         place.check_login(command.force)?;
         place.write(&NewSession {
@@ -74,6 +75,7 @@ pub async fn authenticate(
             region: &region.name,
             token: &token,
         })?;
+        is_written.set(true);
         report(&reporter, &place, &token, environment);
         Ok(())
     };
@@ -86,6 +88,8 @@ pub async fn authenticate(
     };
     match tokio::time::timeout(command.timeout, listener.wait(pending, finish, on_refusal)).await {
         Ok(result) => result,
+        // The browser alone did not take the answer in time.
+        Err(_) if is_written.get() => Ok(()),
         Err(_) => {
             let timeout = DisplayDuration::prose(command.timeout);
             Err(Error::credentials(format!("no login has ended within {timeout}")).with_hint(
@@ -107,12 +111,7 @@ fn region(command: &AuthenticateCommand, environment: &Environment) -> Result<Re
 
 /// Shows the address, and opens it in a browser. It goes to stderr for people, and to a stdout that is
 /// no terminal for programs.
-fn show(
-    reporter: &Reporter,
-    command: &AuthenticateCommand,
-    url: &str,
-    environment: &Environment,
-) {
+fn show(reporter: &Reporter, command: &AuthenticateCommand, url: &str, environment: &Environment) {
     let timeout = DisplayDuration::prose(command.timeout);
     let is_opened = command.open_browser && browser::open(url, environment);
     let first = match (is_opened, command.open_browser) {
@@ -122,17 +121,12 @@ fn show(
     };
     reporter.info(&format!("{first} (waiting for {timeout}):\n\n  {url}\n"));
     if !std::io::stdout().is_terminal() {
-        startup_fds::print_result(&format!("{url}\n"));
+        startup_fds::print_result(&format!("{url}\n"), LogFormat::Text);
     }
 }
 
 /// What the user should know of the new session.
-fn report(
-    reporter: &Reporter,
-    place: &SessionPlace,
-    token: &Token,
-    environment: &Environment,
-) {
+fn report(reporter: &Reporter, place: &SessionPlace, token: &Token, environment: &Environment) {
     let SessionPlace { profile, config_file, .. } = place;
     let expires = Duration::from_secs(token.expires);
     let shown = config_file.display();

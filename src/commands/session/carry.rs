@@ -41,9 +41,8 @@ pub fn export(command: &ExportSessionCommand, environment: &Environment) -> Resu
     }
     let values = profile(command, environment)?;
     let session = read_session(&command.profile, &values, environment)?;
-    let bytes = archive::write(&session).map_err(|error| {
-        Error::usage(format!("the session cannot be exported: {error}"))
-    })?;
+    let bytes = archive::write(&session)
+        .map_err(|error| Error::usage(format!("the session cannot be exported: {error}")))?;
     write_archive(output, &bytes)?;
     reporter.info(&format!(
         "{} holds the session of the profile {}, key included: whoever has it has the session; its \
@@ -92,7 +91,8 @@ fn read_session(
     environment: &Environment,
 ) -> Result<CarriedSession, Error> {
     let text = |key: &str| {
-        let path = values.get(key).map(|path| environment.expand(path.as_str())).unwrap_or_default();
+        let path =
+            values.get(key).map(|path| environment.expand(path.as_str())).unwrap_or_default();
         small_file::read(key, &path)
     };
     let mut attempt = 1;
@@ -146,8 +146,9 @@ pub fn import(command: &ImportSessionCommand, environment: &Environment) -> Resu
     let shown = command.archive.display();
     let bytes = read_archive(&command.archive)?;
     let refused = |error: ArchiveError| {
-        Error::usage(format!("the archive {shown} is not imported: {error}"))
-            .with_hint("export the session anew with `ocipipe session export` or `oci session export`")
+        Error::usage(format!("the archive {shown} is not imported: {error}")).with_hint(
+            "export the session anew with `ocipipe session export` or `oci session export`",
+        )
     };
     let session = archive::read(&bytes).map_err(refused)?;
     let region = Region::find(&session.region, &config::region_sources(environment))?;

@@ -47,13 +47,7 @@ fn jwt(claims: Value) -> String {
 }
 
 fn get<'a>(path: &'a str, query: &'a str) -> CallbackRequest<'a> {
-    CallbackRequest {
-        method: "GET",
-        authority: None,
-        host: Some("localhost:8181"),
-        path,
-        query,
-    }
+    CallbackRequest { method: "GET", authority: None, host: Some("localhost:8181"), path, query }
 }
 
 fn query(token: &str, nonce: &str) -> String {
@@ -174,7 +168,10 @@ fn a_redirect_without_a_token_is_refused_with_the_reason() {
     let text = token(&vectors());
     assert_eq!(refusal(""), Refusal::NoToken);
     assert_eq!(refusal("id_token=x"), Refusal::NoToken);
-    assert_eq!(refusal(&format!("security_token=x&{}", query(&text, NONCE))), Refusal::SeveralTokens);
+    assert_eq!(
+        refusal(&format!("security_token=x&{}", query(&text, NONCE))),
+        Refusal::SeveralTokens
+    );
     assert!(matches!(refusal("security_token=x"), Refusal::Malformed(_)));
     let error = refusal("error=access_denied&error_description=You+said+no%21");
     assert_eq!(error.to_string(), "the login page reports: access_denied: You said no!");
@@ -189,7 +186,8 @@ fn only_get_to_this_host_is_answered() {
         CallbackAnswer::Refused(refusal) => refusal,
         answer => panic!("{answer:?}"),
     };
-    for host in [None, Some("localhost"), Some("127.0.0.1:8181"), Some("evil.example:8181"), Some("")]
+    for host in
+        [None, Some("localhost"), Some("127.0.0.1:8181"), Some("evil.example:8181"), Some("")]
     {
         assert_eq!(refused(CallbackRequest { host, ..good }), Refusal::Host);
         assert_eq!(refused(CallbackRequest { host, ..get("/", "") }), Refusal::Host);

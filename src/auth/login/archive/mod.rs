@@ -250,8 +250,8 @@ fn file_name(bytes: &[u8]) -> Result<&str, ArchiveError> {
 
 /// The only profile of the archive's config.
 fn profile(config: &str) -> Result<(String, Section), ArchiveError> {
-    let profiles = Profiles::parse(config)
-        .map_err(|error| ArchiveError::Config(error.line, error.message))?;
+    let profiles =
+        Profiles::parse(config).map_err(|error| ArchiveError::Config(error.line, error.message))?;
     let names = profiles.names();
     let [name] = names[..] else { return Err(ArchiveError::Profiles(names.len())) };
     if !is_profile_name(name) {
@@ -282,7 +282,8 @@ fn open_key(
             if pass_phrase.chars().any(char::is_control) {
                 return Err(ArchiveError::Value("pass_phrase"));
             }
-            let key = Key::from_pem(text.as_bytes(), Some(pass_phrase)).map_err(ArchiveError::Key)?;
+            let key =
+                Key::from_pem(text.as_bytes(), Some(pass_phrase)).map_err(ArchiveError::Key)?;
             Ok((Some(key), Some(pass_phrase.clone())))
         }
         (Err(error), _) => Err(ArchiveError::Key(error)),
@@ -312,7 +313,9 @@ impl fmt::Display for ArchiveError {
             ArchiveError::Config(line, message) => {
                 write!(f, "line {line} of its config is malformed: {message}")
             }
-            ArchiveError::Profiles(count) => write!(f, "its config holds {count} profiles, not one"),
+            ArchiveError::Profiles(count) => {
+                write!(f, "its config holds {count} profiles, not one")
+            }
             ArchiveError::ProfileName(name) => {
                 write!(f, "{name:?} cannot be the name of a profile with a session")
             }

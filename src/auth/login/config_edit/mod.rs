@@ -65,12 +65,7 @@ pub fn with_profile(
 }
 
 /// The text with a new section at its end.
-fn appended(
-    text: &str,
-    name: &str,
-    values: &[(&str, &str)],
-    newline: &str,
-) -> Zeroizing<String> {
+fn appended(text: &str, name: &str, values: &[(&str, &str)], newline: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(text.to_owned());
     let has_content = !text.trim_start_matches('\u{feff}').is_empty();
     if has_content && !text.ends_with(['\n', '\r']) {

@@ -68,13 +68,17 @@ fn an_indented_section_is_not_continued_by_the_new_values() {
 
 #[test]
 fn only_the_identity_of_default_is_replaced_since_all_profiles_inherit_the_rest() {
-    let text = "[DEFAULT]\nnamespace = n\nuser=u\n pass_phrase=p\n[A]\nk=1\n[DEFAULT]\nregion=r\nx=y\n";
+    let text =
+        "[DEFAULT]\nnamespace = n\nuser=u\n pass_phrase=p\n[A]\nk=1\n[DEFAULT]\nregion=r\nx=y\n";
     let out = edited(text, "DEFAULT");
     let profiles = Profiles::parse(&out).unwrap();
     let own = profiles.own("DEFAULT");
     let keys: Vec<&str> = own.keys().map(String::as_str).collect();
     assert_eq!(keys, ["fingerprint", "namespace", "region", "security_token_file", "x"]);
-    assert!(out.contains("namespace = n\n") && out.contains("\n[A]\nk=1\n[DEFAULT]\nx=y\n"), "{out}");
+    assert!(
+        out.contains("namespace = n\n") && out.contains("\n[A]\nk=1\n[DEFAULT]\nx=y\n"),
+        "{out}"
+    );
 }
 
 #[test]

@@ -77,8 +77,7 @@ impl SessionPlace {
     pub fn config(&self) -> Result<(Zeroizing<String>, Profiles), Error> {
         let file = &self.config_file;
         let text = config::read_text(file)?.unwrap_or_default();
-        let profiles =
-            Profiles::parse(&text).map_err(|error| config::malformed(file, &error))?;
+        let profiles = Profiles::parse(&text).map_err(|error| config::malformed(file, &error))?;
         Ok((text, profiles))
     }
 
@@ -109,8 +108,9 @@ impl SessionPlace {
         } else {
             return self.check_writable();
         };
-        Err(Error::usage(message)
-            .with_hint("name another profile with --profile-name, or replace this one with --force"))
+        Err(Error::usage(message).with_hint(
+            "name another profile with --profile-name, or replace this one with --force",
+        ))
     }
 
     /// Fails if a folder or the config file could not be written.

@@ -127,10 +127,7 @@ fn a_config_file_behind_a_symlink_stays_one() {
     let text = fs::read_to_string(home.path("real")).unwrap();
     assert!(text.starts_with("# mine\n[A]\nk=1\n\n[S]\n"), "{text}");
     // One that leads nowhere yet is followed too.
-    let place = SessionPlace {
-        config_file: home.path("dangling"),
-        ..home.place("S")
-    };
+    let place = SessionPlace { config_file: home.path("dangling"), ..home.place("S") };
     symlink("made", home.path("dangling")).unwrap();
     write(&place);
     assert!(home.path("made").is_file());

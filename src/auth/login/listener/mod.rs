@@ -66,12 +66,14 @@ struct Accepted {
 impl Listener {
     /// Listens on this port of the loopback addresses; 0 for any. Fails if the port is taken.
     pub async fn bind(port: u16) -> Result<Listener, Error> {
-        let cannot = |error: io::Error| match error.kind() {
+        let cannot = |error: io::Error| {
+            match error.kind() {
             io::ErrorKind::AddrInUse => {
                 Error::usage(format!("port {port} of this host is taken by another program"))
                     .with_hint("the login page redirects the browser to this port: end the program, perhaps another login")
             }
             _ => Error::usage(format!("port {port} of this host cannot be listened on: {error}")),
+        }
         };
         let v4 = TcpListener::bind(("127.0.0.1", port)).await.map_err(cannot)?;
         let port = v4.local_addr().map_err(cannot)?.port();
@@ -105,7 +107,10 @@ impl Listener {
                     CallbackEvent::Refused(refusal) => on_refusal(&refusal),
                     CallbackEvent::Accepted(Accepted { token, outcome, connection }) => {
                         let result = finish(token);
-                        let shown = result.as_ref().map(|()| ()).map_err(Error::to_string);
+                        let shown = match &result {
+                            Ok(()) => Ok(()),
+                            Err(error) => Err(error.to_string()),
+                        };
                         // The browser may be gone; the session is kept all the same.
                         let _ = outcome.send(shown);
                         if let Some(connection) = connection {
@@ -169,11 +174,7 @@ impl Drop for Connections {
 }
 
 /// Serves one request.
-async fn serve(
-    stream: TcpStream,
-    pending: Arc<PendingLogin>,
-    events: mpsc::Sender<CallbackEvent>,
-) {
+async fn serve(stream: TcpStream, pending: Arc<PendingLogin>, events: mpsc::Sender<CallbackEvent>) {
     // Dropped with this future, which is how the receiver learns that the connection has ended.
     let (_open, connection) = oneshot::channel::<()>();
     let connection = Arc::new(Mutex::new(Some(connection)));
@@ -234,10 +235,7 @@ async fn accept(
     }
 }
 
-fn respond(
-    answer: CallbackAnswer,
-    events: &mpsc::Sender<CallbackEvent>,
-) -> Response<Full<Bytes>> {
+fn respond(answer: CallbackAnswer, events: &mpsc::Sender<CallbackEvent>) -> Response<Full<Bytes>> {
     let CallbackAnswer::Refused(refusal) = answer else {
         return response(200, "text/html; charset=utf-8", page::HTML.to_owned());
     };

@@ -111,7 +111,11 @@ async fn what_is_refused_does_not_end_the_login() {
             (host("127.0.0.1"), "421"),
             (two.into_bytes(), "421"),
             (b"GET / HTTP/1.0\r\n\r\n".to_vec(), "421"),
-            (format!("GET http://evil.example/ HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n").into(), "421"),
+            (
+                format!("GET http://evil.example/ HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n")
+                    .into(),
+                "421",
+            ),
             (get(port, "/favicon.ico"), "404"),
             (get(port, "/token"), "400"),
             (get(port, "/token?security_token=x"), "400"),
@@ -123,9 +127,9 @@ async fn what_is_refused_does_not_end_the_login() {
         ] {
             let answer = send(port, &request).await;
             let shown = String::from_utf8_lossy(&request[..request.len().min(80)]).into_owned();
-            let head = format!("HTTP/1.1 {status}");
-            // A request line that no buffer takes may end without an answer.
-            assert!(answer.starts_with(&head) || answer.is_empty() && status == "4", "{shown}: {answer}");
+            let is_refused = answer.starts_with("HTTP/1.") && answer[9..].starts_with(status);
+            // A request that is too long or no HTTP may end without an answer.
+            assert!(is_refused || answer.is_empty() && status == "4", "{shown}: {answer}");
             assert!(!answer.contains(&token()[..20]), "{answer}");
         }
         let done = send(port, &get(port, &redirect())).await;

@@ -198,7 +198,8 @@ fn lines(text: &str) -> impl Iterator<Item = Line> {
             _ => 1,
         };
         let all = start..start + length + end;
-        let mark = if start == 0 { rest.len() - rest.trim_start_matches('\u{feff}').len() } else { 0 };
+        let mark =
+            if start == 0 { rest.len() - rest.trim_start_matches('\u{feff}').len() } else { 0 };
         let content = start + mark..start + length;
         start = all.end;
         Some(Line { content, all })

@@ -61,8 +61,7 @@ fn names_of_sections_are_exact_and_may_hold_blanks() {
 fn default_is_inherited_and_a_section_s_own_value_wins() {
     let text = "[A]\nk = own\n[DEFAULT]\nk = inherited\nj = inherited\n[DEFAULT]\ni = more\n";
     let config = Profiles::parse(text).unwrap();
-    let of =
-        |name: &str, key: &str| config.profile(name).unwrap().get(key).map(|v| v.to_string());
+    let of = |name: &str, key: &str| config.profile(name).unwrap().get(key).map(|v| v.to_string());
     assert_eq!(of("A", "k").as_deref(), Some("own"));
     assert_eq!(of("A", "j").as_deref(), Some("inherited"));
     assert_eq!(of("A", "i").as_deref(), Some("more"));
@@ -92,8 +91,7 @@ fn every_text_is_read_as_python_reads_it() {
     }
     let path = std::env::var("OCIPIPE_CONFIGPARSER_CASES");
     let path = path.unwrap_or_else(|_| "tests/data/configparser/cases.json".to_owned());
-    let cases: Vec<Case> =
-        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert!(cases.len() >= 200);
     for Case { text, sections } in cases {
         let parsed = Profiles::parse(&text).ok().map(|config| {
@@ -111,10 +109,7 @@ fn every_text_is_read_as_python_reads_it() {
 #[test]
 fn a_malformed_config_is_an_error_with_a_line_number() {
     assert_eq!(error("\n# c\nk = 1\n[A]\n").0, 3);
-    assert_eq!(
-        error("[A]\nk = 1\nj\n"),
-        (3, "a line that is neither key = value nor [section]")
-    );
+    assert_eq!(error("[A]\nk = 1\nj\n"), (3, "a line that is neither key = value nor [section]"));
     assert_eq!(error("[A]\n= 1\n"), (2, "a value without a key"));
     assert_eq!(error("[A]\nk = 1\nK = 2\n"), (3, "the key stands in its section twice"));
     assert_eq!(error("[A]\nk = 1\n  two\nk: 2\n").0, 4);

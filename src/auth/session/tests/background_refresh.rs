@@ -215,7 +215,8 @@ async fn while_streaming_an_expired_session_waits_for_a_new_login_with_a_new_key
         // The user logs in after the warning, which writes the two files one after the other.
         loop {
             if let event @ TokenEvent::Waiting { .. } = fixture.events.recv().await.unwrap() {
-                let command = "`ocipipe session authenticate --profile-name S --region us-phoenix-1`";
+                let command =
+                    "`ocipipe session authenticate --profile-name S --region us-phoenix-1`";
                 assert!(event.text(TokenName::Session).to_string().contains(command), "{event:?}");
                 break;
             }

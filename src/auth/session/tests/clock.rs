@@ -68,7 +68,7 @@ async fn files_rejected_by_a_wrong_clock_are_read_again_when_it_is_corrected() {
     let session = home.open().unwrap();
     home.write("token", token(&vector_key(), now() - 3600).as_bytes());
     // Old stamps, so that only the clock is a reason to read again.
-    for name in ["token", "key.pem"] {
+    for name in ["token", "key.pem", ".oci/config"] {
         let file = fs::File::options().write(true).open(home.path(name)).unwrap();
         file.set_modified(SystemTime::now() - HOUR).unwrap();
     }
