@@ -35,6 +35,7 @@
 
 pub mod api;
 pub mod byte_range;
+pub mod concurrency;
 pub mod customer_key;
 pub mod digest;
 pub mod endpoint;

@@ -1,0 +1,327 @@
+//! An upload over a modelled line, in virtual time.
+//!
+//! Owns the reader, the buffers, the connections and the service of the model. Must not know how the
+//! number of connections is chosen. Invariant: all sending connections carry the same rate, so that one
+//! integral of it orders their ends; each byte of the stream is acknowledged once.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+
+use fastrand::Rng;
+
+use super::line::Scenario;
+
+/// Bytes of a buffer.
+pub const BUFFER: f64 = (16 << 20) as f64;
+/// The smallest piece of a tail split, in bytes.
+const MIN_PIECE: f64 = (10 << 20) as f64;
+/// Bytes that a new connection sends in its first round trip.
+const FIRST_WINDOW: f64 = 14_600.0;
+/// Seconds between two samples.
+const SAMPLE_INTERVAL: f64 = 0.5;
+
+/// What is observed of a transfer. Totals since its start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Observed {
+    /// Seconds.
+    pub now: f64,
+    /// Bytes on the wire, those of repeated attempts included.
+    pub sent: f64,
+    pub acknowledged: f64,
+    /// Seconds that the reader waited for a buffer.
+    pub waited: f64,
+    pub in_flight: usize,
+    /// Responses with 429 or 503.
+    pub throttled: u64,
+}
+
+/// What chooses connections and part sizes.
+pub trait Policy {
+    fn connections(&self) -> usize;
+    /// The size in buffers of the part with this number.
+    fn part_buffers(&self, number: usize) -> usize;
+    fn observe(&mut self, observed: &Observed);
+}
+
+/// The result of one transfer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outcome {
+    pub seconds: f64,
+    pub peak_connections: usize,
+    pub throttled: u64,
+    /// The largest part number.
+    pub parts: usize,
+    /// Bytes acknowledged from the tenth second on, and until the stream ended.
+    pub after_ten_seconds: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    bytes: f64,
+    buffers: usize,
+    attempts: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    BufferFilled,
+    /// The connection is open and the request accepted.
+    Send(Part),
+    Response(Part),
+    Refused(Part),
+    Retry(Part),
+    RatesChange,
+    Sample,
+}
+
+/// A value ordered by its key alone.
+struct Keyed<T>(f64, T);
+
+impl<T> PartialEq for Keyed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<T> Eq for Keyed<T> {}
+impl<T> PartialOrd for Keyed<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Keyed<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// The end of a sending attempt.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    part: Part,
+    broken: bool,
+}
+
+pub struct Transfer<'a> {
+    scenario: &'a Scenario,
+    rng: Rng,
+    now: f64,
+    /// The integral of the rate of one sending connection, in bytes.
+    each_sent: f64,
+    timers: BinaryHeap<Reverse<Keyed<Happening>>>,
+    sending: BinaryHeap<Reverse<Keyed<Attempt>>>,
+    ready: VecDeque<Part>,
+    filling: Part,
+    planned_buffers: usize,
+    unread: f64,
+    free: usize,
+    waits_since: Option<f64>,
+    /// Open connections without a request.
+    idle_connections: usize,
+    /// Requests that the service has accepted and not answered.
+    accepted: usize,
+    observed: Observed,
+    outcome: Outcome,
+}
+
+impl<'a> Transfer<'a> {
+    /// Carries the whole stream with this many buffers of memory.
+    pub fn run(scenario: &'a Scenario, buffers: usize, policy: &mut dyn Policy) -> Outcome {
+        let empty = Part { bytes: 0.0, buffers: 0, attempts: 0 };
+        let mut transfer = Transfer {
+            scenario,
+            rng: Rng::with_seed(7),
+            now: 0.0,
+            each_sent: 0.0,
+            timers: BinaryHeap::new(),
+            sending: BinaryHeap::new(),
+            ready: VecDeque::new(),
+            filling: empty,
+            planned_buffers: 0,
+            unread: scenario.stream,
+            free: buffers,
+            waits_since: None,
+            idle_connections: 0,
+            accepted: 0,
+            observed: Observed::default(),
+            outcome: Outcome::default(),
+        };
+        transfer.timer(SAMPLE_INTERVAL, Happening::Sample);
+        if let Some((at, _)) = scenario.change {
+            transfer.timer(at, Happening::RatesChange);
+        }
+        transfer.fill(policy);
+        while transfer.observed.acknowledged < scenario.stream - 1.0 {
+            transfer.step(policy);
+        }
+        transfer.outcome.seconds = transfer.now;
+        transfer.outcome.throttled = transfer.observed.throttled;
+        transfer.outcome
+    }
+
+    fn timer(&mut self, after: f64, happening: Happening) {
+        self.timers.push(Reverse(Keyed(self.now + after, happening)));
+    }
+
+    /// Goes on to the next event.
+    fn step(&mut self, policy: &mut dyn Policy) {
+        let each = self.scenario.rates_at(self.now).each(self.sending.len());
+        let sent_at = self.sending.peek().map_or(f64::INFINITY, |Reverse(Keyed(end, _))| {
+            self.now + (end - self.each_sent).max(0.0) / each
+        });
+        let timer_at = self.timers.peek().map_or(f64::INFINITY, |Reverse(Keyed(at, _))| *at);
+        let next = sent_at.min(timer_at);
+        let each_sent = each * (next - self.now);
+        if !self.sending.is_empty() {
+            self.each_sent += each_sent;
+            self.observed.sent += each_sent * self.sending.len() as f64;
+        }
+        self.now = next;
+        if sent_at <= timer_at {
+            if let Some(Reverse(Keyed(_, attempt))) = self.sending.pop() {
+                self.on_sent(attempt);
+            }
+        } else if let Some(Reverse(Keyed(_, happening))) = self.timers.pop() {
+            self.on_timer(happening, policy);
+        }
+        self.start_parts(policy);
+    }
+
+    fn on_sent(&mut self, attempt: Attempt) {
+        if attempt.broken {
+            self.accepted -= 1;
+            self.back_off(attempt.part);
+        } else {
+            let after = self.scenario.round_trip + self.scenario.service_time;
+            self.timer(after, Happening::Response(attempt.part));
+        }
+    }
+
+    fn back_off(&mut self, part: Part) {
+        let longest = 0.5 * f64::from(1 << part.attempts.min(6));
+        let after = longest * (0.5 + 0.5 * self.rng.f64());
+        self.timer(after, Happening::Retry(Part { attempts: part.attempts + 1, ..part }));
+    }
+
+    fn on_timer(&mut self, happening: Happening, policy: &mut dyn Policy) {
+        match happening {
+            Happening::BufferFilled => self.on_buffer_filled(policy),
+            Happening::Send(part) => self.send(part),
+            Happening::Response(part) => {
+                self.accepted -= 1;
+                self.observed.in_flight -= 1;
+                self.idle_connections += 1;
+                self.observed.acknowledged += part.bytes;
+                if self.now >= 10.0 {
+                    self.outcome.after_ten_seconds += part.bytes;
+                }
+                self.free += part.buffers;
+                if let Some(since) = self.waits_since.take() {
+                    self.observed.waited += self.now - since;
+                    self.fill(policy);
+                }
+            }
+            Happening::Refused(part) => {
+                self.observed.throttled += 1;
+                self.idle_connections += 1;
+                self.back_off(part);
+            }
+            Happening::Retry(part) => self.request(part),
+            Happening::RatesChange => {}
+            Happening::Sample => {
+                self.observed.now = self.now;
+                let waiting = self.waits_since.map_or(0.0, |since| self.now - since);
+                let waited = self.observed.waited + waiting;
+                policy.observe(&Observed { waited, ..self.observed });
+                self.timer(SAMPLE_INTERVAL, Happening::Sample);
+            }
+        }
+    }
+
+    /// Reads on into the next buffer, if there is one.
+    fn fill(&mut self, policy: &mut dyn Policy) {
+        if self.unread <= 0.0 {
+            return;
+        }
+        if self.free == 0 {
+            self.waits_since = Some(self.now);
+            return;
+        }
+        if self.filling.buffers == 0 {
+            self.outcome.parts += 1;
+            self.planned_buffers = policy.part_buffers(self.outcome.parts);
+        }
+        self.free -= 1;
+        self.filling.buffers += 1;
+        let bytes = self.unread.min(BUFFER);
+        self.timer(bytes / self.scenario.producer, Happening::BufferFilled);
+    }
+
+    fn on_buffer_filled(&mut self, policy: &mut dyn Policy) {
+        let bytes = self.unread.min(BUFFER);
+        self.filling.bytes += bytes;
+        self.unread -= bytes;
+        if self.filling.buffers >= self.planned_buffers || self.unread <= 0.0 {
+            self.ready.push_back(self.filling);
+            self.filling = Part { bytes: 0.0, buffers: 0, attempts: 0 };
+        }
+        self.fill(policy);
+    }
+
+    fn start_parts(&mut self, policy: &dyn Policy) {
+        let idle = policy.connections().saturating_sub(self.observed.in_flight);
+        if self.unread <= 0.0 && self.ready.len() < idle && !self.ready.is_empty() {
+            self.split_tail(idle);
+        }
+        while self.observed.in_flight < policy.connections() {
+            let Some(part) = self.ready.pop_front() else { break };
+            self.observed.in_flight += 1;
+            let peak = self.outcome.peak_connections.max(self.observed.in_flight);
+            self.outcome.peak_connections = peak;
+            self.request(part);
+        }
+    }
+
+    /// Divides the unsent rest among the idle connections.
+    fn split_tail(&mut self, idle: usize) {
+        let bytes: f64 = self.ready.iter().map(|part| part.bytes).sum();
+        let buffers: usize = self.ready.iter().map(|part| part.buffers).sum();
+        let pieces = idle.min((bytes / MIN_PIECE) as usize);
+        if pieces <= self.ready.len() {
+            return;
+        }
+        self.ready.clear();
+        for piece in 0..pieces {
+            let buffers = buffers * (piece + 1) / pieces - buffers * piece / pieces;
+            self.ready.push_back(Part { bytes: bytes / pieces as f64, buffers, attempts: 0 });
+        }
+        self.outcome.parts += pieces - 1;
+    }
+
+    /// Sends a request; the service accepts or refuses it.
+    fn request(&mut self, part: Part) {
+        let round_trip = self.scenario.round_trip;
+        if self.scenario.most_requests.is_some_and(|most| self.accepted >= most) {
+            self.idle_connections = self.idle_connections.saturating_sub(1);
+            return self.timer(round_trip, Happening::Refused(part));
+        }
+        self.accepted += 1;
+        if self.idle_connections > 0 {
+            self.idle_connections -= 1;
+            return self.send(part);
+        }
+        // A handshake of TCP and TLS, then slow start until the window holds what one round trip carries.
+        let window = self.scenario.rates_at(self.now).each(self.sending.len() + 1) * round_trip;
+        let doublings = (window / FIRST_WINDOW).max(1.0).log2();
+        self.timer(round_trip * (2.0 + doublings), Happening::Send(part));
+    }
+
+    fn send(&mut self, part: Part) {
+        let until_break = match self.scenario.bytes_per_break {
+            Some(mean) => -mean * (1.0 - self.rng.f64()).ln(),
+            None => f64::INFINITY,
+        };
+        let attempt = Attempt { part, broken: until_break < part.bytes };
+        let end = self.each_sent + part.bytes.min(until_break);
+        self.sending.push(Reverse(Keyed(end, attempt)));
+    }
+}
