@@ -15,6 +15,7 @@
 //! | [`upload`] | the upload machine: parts, commit, resolve, confirm, cleanup |
 //! | [`token_lifecycle`] | whether a session token may sign a request, and when to refresh it |
 //! | [`retry`] | what a failed attempt means for the upload, the backoff, the retry budget |
+//! | [`concurrency`] | how many connections a transfer uses |
 //! | [`part_plan`] | the size of each part and the memory for buffers |
 //! | [`part_layout`] | the layout of an object as run lengths, and the family of part sizes |
 //! | [`range_plan`] | the size of each range of a download and the memory for buffers |

@@ -28,6 +28,12 @@ impl Fixed {
     }
 }
 
+/// A controller that never leaves this number.
+pub fn stuck_at(connections: usize) -> Fixed {
+    let part_buffers = (BUFFERS / (connections + 1)).clamp(1, LARGEST_PART);
+    Fixed { connections, part_buffers }
+}
+
 impl Policy for Fixed {
     fn connections(&self) -> usize {
         self.connections

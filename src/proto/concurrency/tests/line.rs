@@ -70,6 +70,8 @@ pub struct Scenario {
     pub producer: f64,
     /// The length of the stream in bytes.
     pub stream: f64,
+    /// Whether the length is known from the start, as that of a file is.
+    pub length_known: bool,
 }
 
 /// Draws from `low..high`, so that each factor has the same probability.
@@ -117,6 +119,7 @@ impl Scenario {
                 .then(|| log_uniform(&mut rng, 2.0, 64.0) as usize),
             producer: if slow_producer { share * usable(&first) } else { 4000.0 * MB },
             stream: if slow_producer { share * stream } else { stream },
+            length_known: rng.bool(),
         }
     }
 

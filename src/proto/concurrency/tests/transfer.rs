@@ -4,8 +4,10 @@
 //! number of connections is chosen. Invariant: all sending connections carry the same rate, so that one
 //! integral of it orders their ends; each byte of the stream is acknowledged once.
 
+use std::cell::Cell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
+use std::rc::Rc;
 
 use fastrand::Rng;
 
@@ -17,6 +19,8 @@ pub const BUFFER: f64 = (16 << 20) as f64;
 const MIN_PIECE: f64 = (10 << 20) as f64;
 /// Bytes that a new connection sends in its first round trip.
 const FIRST_WINDOW: f64 = 14_600.0;
+/// The seed of the breaks and the jitter of a transfer.
+const DRAWS: u64 = 7;
 /// Seconds between two samples.
 const SAMPLE_INTERVAL: f64 = 0.5;
 
@@ -31,6 +35,8 @@ pub struct Observed {
     /// Seconds that the reader waited for a buffer.
     pub waited: f64,
     pub in_flight: usize,
+    /// Parts in flight that were refused and not accepted since.
+    pub refused: usize,
     /// Responses with 429 or 503.
     pub throttled: u64,
 }
@@ -60,6 +66,8 @@ struct Part {
     bytes: f64,
     buffers: usize,
     attempts: u32,
+    /// Whether the last attempt was refused.
+    refused: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,13 +77,14 @@ enum Happening {
     Send(Part),
     Response(Part),
     Refused(Part),
-    Retry(Part),
+    /// The backoff with this id is over.
+    Retry(u64),
     RatesChange,
     Sample,
 }
 
 /// A value ordered by its key alone.
-struct Keyed<T>(f64, T);
+pub struct Keyed<T>(pub f64, pub T);
 
 impl<T> PartialEq for Keyed<T> {
     fn eq(&self, other: &Self) -> bool {
@@ -114,11 +123,14 @@ pub struct Transfer<'a> {
     planned_buffers: usize,
     unread: f64,
     free: usize,
+    /// Parts in backoff, with the ids of their timers.
+    backing_off: Vec<(u64, Part)>,
+    backoffs: u64,
     waits_since: Option<f64>,
     /// Open connections without a request.
     idle_connections: usize,
     /// Requests that the service has accepted and not answered.
-    accepted: usize,
+    accepted: Rc<Cell<usize>>,
     observed: Observed,
     outcome: Outcome,
 }
@@ -126,30 +138,8 @@ pub struct Transfer<'a> {
 impl<'a> Transfer<'a> {
     /// Carries the whole stream with this many buffers of memory.
     pub fn run(scenario: &'a Scenario, buffers: usize, policy: &mut dyn Policy) -> Outcome {
-        let empty = Part { bytes: 0.0, buffers: 0, attempts: 0 };
-        let mut transfer = Transfer {
-            scenario,
-            rng: Rng::with_seed(7),
-            now: 0.0,
-            each_sent: 0.0,
-            timers: BinaryHeap::new(),
-            sending: BinaryHeap::new(),
-            ready: VecDeque::new(),
-            filling: empty,
-            planned_buffers: 0,
-            unread: scenario.stream,
-            free: buffers,
-            waits_since: None,
-            idle_connections: 0,
-            accepted: 0,
-            observed: Observed::default(),
-            outcome: Outcome::default(),
-        };
-        transfer.timer(SAMPLE_INTERVAL, Happening::Sample);
-        if let Some((at, _)) = scenario.change {
-            transfer.timer(at, Happening::RatesChange);
-        }
-        transfer.fill(policy);
+        let mut transfer = Transfer::new(scenario, buffers, Rc::default(), DRAWS);
+        transfer.start(policy);
         while transfer.observed.acknowledged < scenario.stream - 1.0 {
             transfer.step(policy);
         }
@@ -158,19 +148,77 @@ impl<'a> Transfer<'a> {
         transfer.outcome
     }
 
+    /// A transfer that shares the service's number of accepted requests with others.
+    pub fn new(
+        scenario: &'a Scenario,
+        buffers: usize,
+        accepted: Rc<Cell<usize>>,
+        seed: u64,
+    ) -> Transfer<'a> {
+        Transfer {
+            scenario,
+            rng: Rng::with_seed(seed),
+            now: 0.0,
+            each_sent: 0.0,
+            timers: BinaryHeap::new(),
+            sending: BinaryHeap::new(),
+            ready: VecDeque::new(),
+            filling: Part { bytes: 0.0, buffers: 0, attempts: 0, refused: false },
+            planned_buffers: 0,
+            unread: scenario.stream,
+            free: buffers,
+            backing_off: vec![],
+            backoffs: 0,
+            waits_since: None,
+            idle_connections: 0,
+            accepted,
+            observed: Observed::default(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    pub fn start(&mut self, policy: &mut dyn Policy) {
+        let first = SAMPLE_INTERVAL * (0.5 + self.rng.f64());
+        self.timer(first, Happening::Sample);
+        if let Some((at, _)) = self.scenario.change {
+            self.timer(at, Happening::RatesChange);
+        }
+        self.fill(policy);
+    }
+
+    /// Bytes acknowledged so far.
+    pub fn acknowledged(&self) -> f64 {
+        self.observed.acknowledged
+    }
+
+    /// The time of the next event, in seconds.
+    pub fn next_at(&self) -> f64 {
+        self.sent_at().min(self.timer_at())
+    }
+
+    fn each(&self) -> f64 {
+        self.scenario.rates_at(self.now).each(self.sending.len())
+    }
+
+    fn sent_at(&self) -> f64 {
+        self.sending.peek().map_or(f64::INFINITY, |Reverse(Keyed(end, _))| {
+            self.now + (end - self.each_sent).max(0.0) / self.each()
+        })
+    }
+
+    fn timer_at(&self) -> f64 {
+        self.timers.peek().map_or(f64::INFINITY, |Reverse(Keyed(at, _))| *at)
+    }
+
     fn timer(&mut self, after: f64, happening: Happening) {
         self.timers.push(Reverse(Keyed(self.now + after, happening)));
     }
 
     /// Goes on to the next event.
-    fn step(&mut self, policy: &mut dyn Policy) {
-        let each = self.scenario.rates_at(self.now).each(self.sending.len());
-        let sent_at = self.sending.peek().map_or(f64::INFINITY, |Reverse(Keyed(end, _))| {
-            self.now + (end - self.each_sent).max(0.0) / each
-        });
-        let timer_at = self.timers.peek().map_or(f64::INFINITY, |Reverse(Keyed(at, _))| *at);
+    pub fn step(&mut self, policy: &mut dyn Policy) {
+        let (sent_at, timer_at) = (self.sent_at(), self.timer_at());
         let next = sent_at.min(timer_at);
-        let each_sent = each * (next - self.now);
+        let each_sent = self.each() * (next - self.now);
         if !self.sending.is_empty() {
             self.each_sent += each_sent;
             self.observed.sent += each_sent * self.sending.len() as f64;
@@ -188,7 +236,7 @@ impl<'a> Transfer<'a> {
 
     fn on_sent(&mut self, attempt: Attempt) {
         if attempt.broken {
-            self.accepted -= 1;
+            self.accepted.update(|accepted| accepted - 1);
             self.back_off(attempt.part);
         } else {
             let after = self.scenario.round_trip + self.scenario.service_time;
@@ -199,7 +247,9 @@ impl<'a> Transfer<'a> {
     fn back_off(&mut self, part: Part) {
         let longest = 0.5 * f64::from(1 << part.attempts.min(6));
         let after = longest * (0.5 + 0.5 * self.rng.f64());
-        self.timer(after, Happening::Retry(Part { attempts: part.attempts + 1, ..part }));
+        self.backoffs += 1;
+        self.backing_off.push((self.backoffs, Part { attempts: part.attempts + 1, ..part }));
+        self.timer(after, Happening::Retry(self.backoffs));
     }
 
     fn on_timer(&mut self, happening: Happening, policy: &mut dyn Policy) {
@@ -207,7 +257,7 @@ impl<'a> Transfer<'a> {
             Happening::BufferFilled => self.on_buffer_filled(policy),
             Happening::Send(part) => self.send(part),
             Happening::Response(part) => {
-                self.accepted -= 1;
+                self.accepted.update(|accepted| accepted - 1);
                 self.observed.in_flight -= 1;
                 self.idle_connections += 1;
                 self.observed.acknowledged += part.bytes;
@@ -215,6 +265,11 @@ impl<'a> Transfer<'a> {
                     self.outcome.after_ten_seconds += part.bytes;
                 }
                 self.free += part.buffers;
+                // There is room for one of the parts that were refused.
+                if let Some(at) = self.backing_off.iter().position(|(_, part)| part.refused) {
+                    let (_, part) = self.backing_off.remove(at);
+                    self.request(part);
+                }
                 if let Some(since) = self.waits_since.take() {
                     self.observed.waited += self.now - since;
                     self.fill(policy);
@@ -222,10 +277,16 @@ impl<'a> Transfer<'a> {
             }
             Happening::Refused(part) => {
                 self.observed.throttled += 1;
+                self.observed.refused += usize::from(!part.refused);
                 self.idle_connections += 1;
-                self.back_off(part);
+                self.back_off(Part { refused: true, ..part });
             }
-            Happening::Retry(part) => self.request(part),
+            Happening::Retry(id) => {
+                if let Some(at) = self.backing_off.iter().position(|(other, _)| *other == id) {
+                    let (_, part) = self.backing_off.remove(at);
+                    self.request(part);
+                }
+            }
             Happening::RatesChange => {}
             Happening::Sample => {
                 self.observed.now = self.now;
@@ -262,15 +323,16 @@ impl<'a> Transfer<'a> {
         self.unread -= bytes;
         if self.filling.buffers >= self.planned_buffers || self.unread <= 0.0 {
             self.ready.push_back(self.filling);
-            self.filling = Part { bytes: 0.0, buffers: 0, attempts: 0 };
+            self.filling = Part { bytes: 0.0, buffers: 0, attempts: 0, refused: false };
         }
         self.fill(policy);
     }
 
     fn start_parts(&mut self, policy: &dyn Policy) {
         let idle = policy.connections().saturating_sub(self.observed.in_flight);
-        if self.unread <= 0.0 && self.ready.len() < idle && !self.ready.is_empty() {
-            self.split_tail(idle);
+        let all = policy.connections();
+        if self.unread <= 0.0 && idle > 0 && self.ready.len() < all && !self.ready.is_empty() {
+            self.split_tail(all);
         }
         while self.observed.in_flight < policy.connections() {
             let Some(part) = self.ready.pop_front() else { break };
@@ -292,7 +354,12 @@ impl<'a> Transfer<'a> {
         self.ready.clear();
         for piece in 0..pieces {
             let buffers = buffers * (piece + 1) / pieces - buffers * piece / pieces;
-            self.ready.push_back(Part { bytes: bytes / pieces as f64, buffers, attempts: 0 });
+            self.ready.push_back(Part {
+                bytes: bytes / pieces as f64,
+                buffers,
+                attempts: 0,
+                refused: false,
+            });
         }
         self.outcome.parts += pieces - 1;
     }
@@ -300,11 +367,13 @@ impl<'a> Transfer<'a> {
     /// Sends a request; the service accepts or refuses it.
     fn request(&mut self, part: Part) {
         let round_trip = self.scenario.round_trip;
-        if self.scenario.most_requests.is_some_and(|most| self.accepted >= most) {
+        if self.scenario.most_requests.is_some_and(|most| self.accepted.get() >= most) {
             self.idle_connections = self.idle_connections.saturating_sub(1);
             return self.timer(round_trip, Happening::Refused(part));
         }
-        self.accepted += 1;
+        self.accepted.update(|accepted| accepted + 1);
+        self.observed.refused -= usize::from(part.refused);
+        let part = Part { refused: false, ..part };
         if self.idle_connections > 0 {
             self.idle_connections -= 1;
             return self.send(part);
