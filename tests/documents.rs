@@ -173,6 +173,14 @@ fn every_option_that_is_mentioned_exists() {
     }
     let known = every(&args::info());
     let commands = ["put", "get", "verify", "uploads", "session", "serve"];
+    // Options of the OCI CLI that are refused, in the table of the differences.
+    let page = text("docs/oci-cli-differences.md");
+    let rows = page.lines().filter(|line| line.contains("` | refused |"));
+    let refused: Vec<String> =
+        rows.flat_map(|row| inline(row.split('|').nth(1).unwrap_or_default())).collect();
+    let is_refused =
+        |option: &str| refused.iter().any(|words| words.split(' ').any(|word| word == option));
+    assert!(known.iter().all(|long| !refused.contains(long)), "an option that is refused exists");
     for document in for_users() {
         for code in inline(&text(&document)) {
             let words: Vec<&str> = code.split(' ').take_while(|word| *word != "--").collect();
@@ -183,7 +191,8 @@ fn every_option_that_is_mentioned_exists() {
             }
             for option in words.iter().filter(|word| word.starts_with("--")) {
                 let option = cli::argv::canonical_name(option.split('=').next().unwrap());
-                assert!(known.iter().any(|long| long == option), "{document} mentions {option}");
+                let exists = known.iter().any(|long| long == option) || is_refused(option);
+                assert!(exists, "{document} mentions {option}");
             }
         }
     }
