@@ -26,6 +26,7 @@
 //! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
 //! | [`principal`] | how instances, resources, workloads and outside identities get a token |
 //! | [`login`] | the login in a browser that begins a session |
+//! | [`par`], [`path_secret`] | pre-authenticated requests: URLs with a secret, through which objects are stored |
 //! | [`endpoint`], [`region`] | where a service listens |
 //! | [`object_url`], [`metadata`], [`customer_key`], [`byte_range`], [`units`] | values of the command line |
 //! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
@@ -47,9 +48,11 @@ pub mod login;
 pub mod metadata;
 pub mod object_digest;
 pub mod object_url;
+pub mod par;
 pub mod part_layout;
 pub mod part_number;
 pub mod part_plan;
+pub mod path_secret;
 pub mod principal;
 pub mod printable;
 pub mod range_plan;

@@ -11,8 +11,9 @@ mod objects;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use super::{CustomerKey, ObjectLocation, Precondition};
+use super::{CustomerKey, ObjectLocation, Precondition, PutOptions};
 use crate::digest::{Algorithm, Value};
+use crate::path_secret::{MASK, PathSecret};
 
 pub use multipart::{abort, commit, create_upload, list_parts, list_uploads, upload_part};
 pub use objects::{
@@ -27,8 +28,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 #[derive(Clone)]
 pub struct Request {
     pub method: &'static str,
-    /// Path and query, encoded.
+    /// Path and query, encoded; of a pre-authenticated request, what follows the secret.
     pub target: String,
+    /// What goes before the target of a pre-authenticated request, which is not signed.
+    pub secret: Option<PathSecret>,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: RequestPayload,
@@ -52,7 +55,7 @@ impl std::fmt::Debug for Request {
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("target", &self.target)
+            .field("target", &self.shown_target())
             .field("headers", &headers)
             .finish_non_exhaustive()
     }
@@ -69,17 +72,18 @@ pub enum RequestPayload {
 }
 
 impl Request {
-    fn new(method: &'static str, target: String) -> Request {
+    pub(crate) fn new(method: &'static str, target: String) -> Request {
         Request {
             method,
             target,
+            secret: None,
             headers: Vec::new(),
             body: RequestPayload::None,
             class: RequestClass::Small,
         }
     }
 
-    fn header(&mut self, name: &str, value: impl Into<String>) {
+    pub(crate) fn header(&mut self, name: &str, value: impl Into<String>) {
         self.headers.push((name.to_owned(), value.into()));
     }
 
@@ -89,7 +93,7 @@ impl Request {
         }
     }
 
-    fn condition(&mut self, condition: &Precondition) {
+    pub(crate) fn condition(&mut self, condition: &Precondition) {
         match condition {
             Precondition::IfNoneMatch => self.header("if-none-match", "*"),
             Precondition::IfMatch(etag) => self.header("if-match", etag.clone()),
@@ -97,7 +101,7 @@ impl Request {
         }
     }
 
-    fn customer_key(&mut self, key: &Option<CustomerKey>) {
+    pub(crate) fn customer_key(&mut self, key: &Option<CustomerKey>) {
         if let Some(key) = key {
             self.header("opc-sse-customer-algorithm", "AES256");
             self.header("opc-sse-customer-key", key.key.as_str());
@@ -105,8 +109,39 @@ impl Request {
         }
     }
 
+    /// The condition and the properties of an object that a PUT stores.
+    pub(crate) fn object_properties(&mut self, options: &PutOptions) {
+        self.condition(&options.condition);
+        self.header("content-type", options.content_type.clone());
+        self.optional("content-encoding", &options.content_encoding);
+        self.optional("content-language", &options.content_language);
+        self.optional("content-disposition", &options.content_disposition);
+        self.optional("cache-control", &options.cache_control);
+        self.optional("storage-tier", &options.storage_tier);
+        for (key, value) in &options.metadata {
+            self.header(&format!("opc-meta-{key}"), value.clone());
+        }
+        self.customer_key(&options.customer_key);
+        self.optional("opc-sse-kms-key-id", &options.kms_key_id);
+    }
+
+    /// The algorithm of the digests that the parts of an upload will have.
+    pub(crate) fn checksum_algorithm(&mut self, algorithm: Algorithm) {
+        if !matches!(algorithm, Algorithm::Md5 | Algorithm::None) {
+            self.header("opc-checksum-algorithm", algorithm.name());
+        }
+    }
+
+    /// The target as a log may show it.
+    pub fn shown_target(&self) -> String {
+        match &self.secret {
+            Some(_) => format!("/p/{MASK}{}", self.target),
+            None => self.target.clone(),
+        }
+    }
+
     /// The digest that the service checks the body by.
-    fn checksum(&mut self, value: &Option<Value>) {
+    pub(crate) fn checksum(&mut self, value: &Option<Value>) {
         let Some(value) = value else { return };
         match value.algorithm() {
             Algorithm::Md5 => self.header("content-md5", value.base64()),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Request, RequestClass, RequestPayload, encode, json};
 use crate::api::{ObjectLocation, Precondition, PutOptions};
-use crate::digest::{Algorithm, Value};
+use crate::digest::Value;
 use crate::part_number::PartNumber;
 
 #[derive(Serialize)]
@@ -51,9 +51,7 @@ pub fn create_upload(location: &ObjectLocation, options: &PutOptions) -> Request
     };
     let mut request = Request::new("POST", format!("{}/u", location.bucket_path()));
     request.condition(&options.condition);
-    if !matches!(options.checksum, Algorithm::Md5 | Algorithm::None) {
-        request.header("opc-checksum-algorithm", options.checksum.name());
-    }
+    request.checksum_algorithm(options.checksum);
     request.customer_key(&options.customer_key);
     request.optional("opc-sse-kms-key-id", &options.kms_key_id);
     request.body = json(&body);

@@ -85,19 +85,8 @@ pub fn put_object(
     value: &Option<Value>,
 ) -> Request {
     let mut request = Request::new("PUT", location.object_path());
-    request.condition(&options.condition);
-    request.header("content-type", options.content_type.clone());
-    request.optional("content-encoding", &options.content_encoding);
-    request.optional("content-language", &options.content_language);
-    request.optional("content-disposition", &options.content_disposition);
-    request.optional("cache-control", &options.cache_control);
-    request.optional("storage-tier", &options.storage_tier);
-    for (key, value) in &options.metadata {
-        request.header(&format!("opc-meta-{key}"), value.clone());
-    }
+    request.object_properties(options);
     request.checksum(value);
-    request.customer_key(&options.customer_key);
-    request.optional("opc-sse-kms-key-id", &options.kms_key_id);
     request.body = RequestPayload::Stream(size);
     request.class = RequestClass::Transfer(1);
     request
