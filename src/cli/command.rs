@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::put_target::{ParSettings, ParSource, PutTarget};
 use crate::auth::options::ServiceOptions;
 pub use crate::term::log::LogFormat;
 pub use crate::term::progress::{OutputOptions, ProgressMode};
@@ -88,7 +89,7 @@ impl Command {
 /// `put`: one stream becomes one object.
 #[derive(Debug, Clone)]
 pub struct PutCommand {
-    pub target: ObjectUrl,
+    pub target: PutTarget,
     pub source: StreamSource,
     /// The folder of the embedded store; `None` for the real service.
     pub local: Option<PathBuf>,
@@ -167,6 +168,8 @@ pub struct ObjectSettings {
     /// In the spelling of the service.
     pub storage_tier: Option<String>,
     pub content_type: Option<String>,
+    /// The content type is that of the name of the object, which a pre-authenticated request gives.
+    pub guess_content_type: bool,
     pub content_encoding: Option<String>,
     pub content_language: Option<String>,
     pub content_disposition: Option<String>,

@@ -17,9 +17,11 @@ mod command;
 pub mod completions;
 mod get;
 mod help;
-mod object;
+pub mod object;
 mod output;
+pub mod par;
 mod put;
+mod put_target;
 mod rc;
 mod service;
 mod session;
@@ -27,7 +29,7 @@ mod session_command;
 mod suggest;
 mod target;
 mod uploads;
-mod value;
+pub mod value;
 mod verify;
 
 pub use crate::auth::environment::Environment;
@@ -39,6 +41,7 @@ use proto::error::Error;
 
 /// Parses the arguments, without the name of the program. Fails with a usage error.
 pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, Error> {
+    par::reject_urls(&argv)?;
     let root = args::info();
     match argv::split(&argv, &root) {
         Ok(ParsedArgv::Version) => Ok(Command::Version),

@@ -17,7 +17,8 @@ use proto::metadata;
 const TIERS: [(&str, &str); 3] =
     [("Standard", "Standard"), ("InfrequentAccess", "InfrequentAccess"), ("Archive", "Archive")];
 
-/// Parses the properties; `name` is the file name for `--content-type auto`. Fails at the first
+/// Parses the properties; `name` is the file name for `--content-type auto`, or empty where it is not
+/// known yet. Fails at the first
 /// malformed value or contradiction.
 pub fn settings(
     put: &PutArgs,
@@ -37,7 +38,9 @@ pub fn settings(
         }
         given => value::header("--content-type", given)?,
     };
+    let auto = |text: &str| text.eq_ignore_ascii_case("auto");
     Ok(ObjectSettings {
+        guess_content_type: name.is_empty() && put.content_type.as_deref().is_some_and(auto),
         storage_tier: value::choice("--storage-tier", put.storage_tier.as_deref(), &TIERS)?
             .map(str::to_owned),
         content_type,
@@ -76,7 +79,7 @@ type Metadata = (metadata::Pairs, Option<PathBuf>);
 /// The media type by the extension of a file name: first the formats that are commonly streamed,
 /// then a table of all registered types. `None` leaves the service's default,
 /// application/octet-stream.
-fn guess_content_type(name: &str) -> Option<&'static str> {
+pub fn guess_content_type(name: &str) -> Option<&'static str> {
     let file = name.rsplit('/').next()?.to_ascii_lowercase();
     let (stem, extension) = file.rsplit_once('.')?;
     Some(match extension {

@@ -9,10 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::args::PutArgs;
-use super::command::{ExpectedDigest, Format, Overwrite, PutCommand, ResumeSettings, StreamSource};
+use super::command::{
+    ExpectedDigest, Format, Overwrite, PutCommand, PutTarget, ResumeSettings, StreamSource,
+};
 use super::output::RawOutputOptions;
 use super::service::{path, stall_timeout};
-use super::{Environment, object, target, value};
+use super::{Environment, object, par, target, value};
 use proto::digest::{Algorithm, Value};
 use proto::error::Error;
 
@@ -39,23 +41,22 @@ pub fn command(
         StreamSource::File(file) => Some(base_name(file)?),
         _ => None,
     };
-    let target = target::RawTarget {
-        positionals: &put.dest,
-        bucket: put.bucket_name.as_deref(),
-        namespace: put.namespace.as_deref(),
-        name: put.name.as_deref(),
-        default_name,
-    }
-    .object("DEST")?;
+    let target = destination(put, default_name, environment)?;
     let local = path(environment, put.local.as_deref());
-    let service = if local.is_some() {
-        target.check_path()?;
-        put.service().local()?
-    } else {
-        put.service().resolve(environment)?
+    let service = match (&target, &local) {
+        (PutTarget::Par(_), _) => put.service().through_par(environment)?,
+        (PutTarget::Object(url), Some(_)) => {
+            url.check_path()?;
+            put.service().local()?
+        }
+        (PutTarget::Object(_), None) => put.service().resolve(environment)?,
     };
     // The name of the source file shows the content type better than the name of the object.
-    let file_name = default_name.unwrap_or(&target.name);
+    let name = match &target {
+        PutTarget::Object(url) => Some(url.name.as_str()),
+        PutTarget::Par(par) => par.given.name.as_deref(),
+    };
+    let file_name = default_name.or(name).unwrap_or_default();
     let object = object::settings(put, file_name, environment)?;
     if source == StreamSource::Stdin {
         reject_stdin("--metadata", object.metadata_file.as_deref())?;
@@ -86,9 +87,28 @@ pub fn command(
         expect: format(put.expect.as_deref())?,
         output: RawOutputOptions::from(put).resolve()?,
         service,
-        warnings: slash_warning(&target.name).into_iter().collect(),
+        warnings: target.url().and_then(|url| slash_warning(&url.name)).into_iter().collect(),
         target,
     })
+}
+
+/// Where the object is stored: at DEST or the options in its place, or where a PAR leads to.
+fn destination(
+    put: &PutArgs,
+    default_name: Option<&str>,
+    environment: &Environment,
+) -> Result<PutTarget, Error> {
+    if let Some(source) = par::source(put, environment)? {
+        return Ok(PutTarget::Par(par::settings(put, source, default_name)?));
+    }
+    let target = target::RawTarget {
+        positionals: &put.dest,
+        bucket: put.bucket_name.as_deref(),
+        namespace: put.namespace.as_deref(),
+        name: put.name.as_deref(),
+        default_name,
+    };
+    Ok(PutTarget::Object(target.object("DEST")?))
 }
 
 /// The value of `--expect`.

@@ -91,11 +91,7 @@ impl RawServiceOptions<'_> {
             ),
             exchange: self.exchange(environment),
             host_variant,
-            network: NetworkOptions {
-                cert_bundle: self.bundle(environment),
-                connect_timeout: value::seconds("--connection-timeout", self.connection_timeout)?,
-                ..self.proxy(environment)?
-            },
+            network: self.network(environment)?,
             ..self.options_of_requests(environment)?
         })
     }
@@ -234,6 +230,25 @@ impl RawServiceOptions<'_> {
                 .with_hint("--local uses no account and no service: leave one of them out"));
         }
         self.options_of_requests(&Environment::default())
+    }
+
+    /// How the service is reached. Fails at a malformed value.
+    fn network(&self, environment: &Environment) -> Result<NetworkOptions, Error> {
+        Ok(NetworkOptions {
+            cert_bundle: self.bundle(environment),
+            connect_timeout: value::seconds("--connection-timeout", self.connection_timeout)?,
+            ..self.proxy(environment)?
+        })
+    }
+
+    /// The options through a pre-authenticated request: those on the network and on tracing. The variables
+    /// of an account are ignored, since none is used. Fails at the first malformed value.
+    pub fn through_par(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
+        environment.check()?;
+        Ok(ServiceOptions {
+            network: self.network(environment)?,
+            ..self.options_of_requests(environment)?
+        })
     }
 
     /// The options on refreshing tokens and on tracing. Fails if they contradict each other, or if

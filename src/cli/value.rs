@@ -3,7 +3,9 @@
 //! Owns the error of a malformed value, which is the same for every option. Must not know any
 //! command. Invariant: an error names the option, quotes the value and gives the reason.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
 
 use proto::error::Error;
 use proto::units::{self, BareNumber};
@@ -77,6 +79,16 @@ pub fn parallel(option: &str, text: Option<&str>) -> Result<Option<u16>, Error> 
         Ok(count) if (1..=1000).contains(&count) => Ok(Some(count)),
         _ => Err(invalid_value(option, text, "it is auto or a whole number from 1 to 1000")),
     }
+}
+
+/// A time as in RFC 3339, with an offset from UTC. The error does not quote a text of a file.
+pub fn time(option: &str, text: Option<&str>) -> Result<Option<SystemTime>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    let time = text.parse::<Timestamp>().ok().and_then(|time| SystemTime::try_from(time).ok());
+    time.map(Some).ok_or_else(|| {
+        Error::usage(format!("{option}: this is not a time as in RFC 3339"))
+            .with_hint("write it as 2026-01-31T18:00:00Z or 2026-01-31T19:00:00+01:00")
+    })
 }
 
 /// One of several names; upper and lower case are the same.

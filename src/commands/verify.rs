@@ -192,7 +192,7 @@ async fn compare_stream(
     object.set_streaming();
     let total = stream.size().or(object.meta.size);
     let progress =
-        ReadProgress::new(verdict.reporter, object.session(), Transfer::Compare, total, 0);
+        ReadProgress::new(verdict.reporter, object.access(), Transfer::Compare, total, 0);
     let reading = threads.reader.read_all(stream, state, ComparedStream::update, progress.done());
     let reading = progress.blocked(Blocked::BySource, reading);
     let (compared, end) = progress.shown_during(reading).await?;

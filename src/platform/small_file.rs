@@ -1,10 +1,11 @@
-//! Small files that an option names: a key, a map of metadata, a receipt.
+//! Small files that an option names: a key, a map of metadata, a URL that is secret, a receipt.
 //!
 //! Owns the bounded read, and the files of the customer's encryption key and of a receipt. Must not know which
 //! command reads a file. Invariant: no error shows any of the content.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -25,6 +26,27 @@ pub fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
     read_at_most(option, path, MAX_SIZE)
 }
 
+/// A secret in a file, and whether users besides its owner may read it. Fails as `read` does.
+pub fn read_secret(option: &str, path: &Path) -> Result<(Zeroizing<String>, Exposure), Error> {
+    let file = open(option, path)?;
+    // Of a pipe or a terminal the mode means nothing.
+    let exposed = |found: Metadata| found.is_file() && found.permissions().mode() & 0o044 != 0;
+    let exposure = match file.metadata().is_ok_and(exposed) {
+        true => Exposure::ReadableByOthers,
+        false => Exposure::None,
+    };
+    Ok((read_text(option, path, file, MAX_SIZE)?, exposure))
+}
+
+/// Which users can read a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// Only its owner, as far as the mode of the file shows.
+    None,
+    /// Those of its group, or all.
+    ReadableByOthers,
+}
+
 /// The receipt of an upload in the file that `--receipt` names. Fails where the file cannot be read
 /// or is not a receipt.
 pub fn read_receipt(path: &Path) -> Result<Receipt, Error> {
@@ -36,12 +58,22 @@ pub fn read_receipt(path: &Path) -> Result<Receipt, Error> {
 }
 
 fn read_at_most(option: &str, path: &Path, kib: u64) -> Result<Zeroizing<String>, Error> {
-    let shown = path.display();
-    let invalid = |reason: &str| Error::usage(format!("{option} {shown}: {reason}"));
+    read_text(option, path, open(option, path)?, kib)
+}
+
+fn invalid(option: &str, path: &Path, reason: &str) -> Error {
+    Error::usage(format!("{option} {}: {reason}", path.display()))
+}
+
+fn open(option: &str, path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|error| invalid(option, path, &error.to_string()))
+}
+
+fn read_text(option: &str, path: &Path, file: File, kib: u64) -> Result<Zeroizing<String>, Error> {
+    let invalid = |reason: &str| invalid(option, path, reason);
     let limit = kib * 1024;
     // A secret is not left behind by a vector that grows.
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit as usize + 1));
-    let file = File::open(path).map_err(|error| invalid(&error.to_string()))?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| invalid(&error.to_string()))?;
     if bytes.len() as u64 > limit {
         return Err(invalid(&format!("it is longer than {kib} KiB")));
@@ -66,6 +98,23 @@ pub fn read_customer_key(path: &Path) -> Result<CustomerKey, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_others_may_read_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, "secret").unwrap();
+        for (mode, exposure) in [
+            (0o600, Exposure::None),
+            (0o400, Exposure::None),
+            (0o640, Exposure::ReadableByOthers),
+            (0o604, Exposure::ReadableByOthers),
+        ] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let (text, found) = read_secret("--option", &path).unwrap();
+            assert_eq!((text.as_str(), found), ("secret", exposure), "{mode:o}");
+        }
+    }
 
     #[test]
     fn a_small_file_is_read_and_other_files_are_refused() {

@@ -23,12 +23,17 @@ pub enum Evidence {
     AcknowledgedSize,
     /// Only the size matches: header `content-length`.
     ContentLength,
+    /// The object was stored through a pre-authenticated request and cannot be read: the digest in the
+    /// response to each part, or to the put, matches.
+    Parts(Algorithm),
+    /// The same, and the responses have no digest.
+    Nothing,
 }
 
 impl Evidence {
     /// Whether more than the size of an object matches.
     pub fn is_strong(self) -> bool {
-        self != Evidence::ContentLength
+        !matches!(self, Evidence::ContentLength | Evidence::Nothing)
     }
 }
 
@@ -44,6 +49,8 @@ impl fmt::Display for Evidence {
             Evidence::PartEtags => f.write_str("the etags of the acknowledged parts"),
             Evidence::AcknowledgedSize => f.write_str("the acknowledged size"),
             Evidence::ContentLength => f.write_str("content-length"),
+            Evidence::Parts(algorithm) => write!(f, "part-{}", algorithm.name().to_lowercase()),
+            Evidence::Nothing => f.write_str("none"),
         }
     }
 }

@@ -18,12 +18,11 @@ use super::range_sink::RangeCounts;
 use super::range_window::RangeWindow;
 use super::read_progress::ReadProgress;
 use super::sink::Sink;
-use crate::auth::session::Session;
 use crate::platform::worker::Worker;
 use crate::source::pool::{MemoryPressure, Pool};
 use crate::term::progress::activity::{Blocked, TransferStage};
 use crate::term::progress::{Reporter, Transfer};
-use crate::transfer::client::Client;
+use crate::transfer::client::{Access, Client};
 use crate::transfer::lookup::Lookup;
 use proto::api::{ObjectLocation, ReadOptions};
 use proto::byte_range::{ByteRange, Extent};
@@ -76,16 +75,16 @@ pub async fn download(
         Some(_) => Comparison::of_range(),
     };
     let sink = Sink::open(worker, file.as_deref(), binding, comparison)?;
-    client.session.set_streaming();
-    let session = client.session.clone();
-    let sink = continue_partial(sink, reporter, &session).await?;
+    client.set_streaming();
+    let access = client.access.clone();
+    let sink = continue_partial(sink, reporter, &access).await?;
     let kept = sink.kept();
     let left = Extent { first: extent.first + kept, length: extent.length - kept };
     let partial = sink.partial_path();
     let version = ObjectVersion { client, location, options, etag, retry_for };
     let window = version.window(plan, left, reporter);
     let total = extent.length;
-    let progress = ReadProgress::new(reporter, &session, Transfer::Write, Some(total), kept)
+    let progress = ReadProgress::new(reporter, &access, Transfer::Write, Some(total), kept)
         .with_ranges(window.counts());
     let compared = progress
         .shown_during(copy_ranges(window, total, kept, sink, &progress))
@@ -145,16 +144,12 @@ fn extent(range: Option<ByteRange>, size: u64, location: &ObjectLocation) -> Res
 }
 
 /// Reads again what an earlier run has left in a partial file.
-async fn continue_partial(
-    sink: Sink,
-    reporter: &Reporter,
-    session: &Arc<Session>,
-) -> Result<Sink, Error> {
+async fn continue_partial(sink: Sink, reporter: &Reporter, access: &Access) -> Result<Sink, Error> {
     let kept = sink.kept();
     let Some(path) = sink.partial_path().filter(|_| kept > 0) else { return Ok(sink) };
     let path = path.display();
     reporter.info(&format!("{path} has {kept} bytes of it: reading them again"));
-    let progress = ReadProgress::new(reporter, session, Transfer::Reread, Some(kept), 0);
+    let progress = ReadProgress::new(reporter, access, Transfer::Reread, Some(kept), 0);
     let reread = sink.reread(|read| progress.set_done(read));
     let (sink, sound) = progress.shown_during(reread).await?;
     if !sound {

@@ -13,6 +13,7 @@ pub mod lookup;
 mod object_check;
 pub mod object_reading;
 pub mod open_uploads;
+mod par_requests;
 mod part_buffers;
 mod partial_file;
 pub mod preflight;

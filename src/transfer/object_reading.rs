@@ -10,11 +10,10 @@ use std::time::Duration;
 use super::download::ObjectVersion;
 use super::object_check::{self, ObjectRequest};
 use super::read_progress::ReadProgress;
-use crate::auth::session::Session;
 use crate::platform::worker::Worker;
 use crate::term::progress::activity::Blocked;
 use crate::term::progress::{Reporter, Transfer};
-use crate::transfer::client::Client;
+use crate::transfer::client::{Access, Client};
 use crate::transfer::lookup::Lookup;
 use proto::api::{Archival, ObjectLocation, ObjectMeta, ReadOptions};
 use proto::byte_range::Extent;
@@ -67,14 +66,14 @@ impl ReadableObject {
         object_check::check_restorable(&self.how.request(&self.location), self.archival)
     }
 
-    /// The session that signs the requests.
-    pub fn session(&self) -> &Arc<Session> {
-        &self.how.client.session
+    /// By what right the requests are sent.
+    pub fn access(&self) -> &Access {
+        &self.how.client.access
     }
 
     /// From here on a stream is read: the session waits for a new login instead of failing.
     pub fn set_streaming(&self) {
-        self.how.client.session.set_streaming();
+        self.how.client.set_streaming();
     }
 
     /// Reads the object from its first byte and hands all bytes to `consume` on the thread of
@@ -96,12 +95,12 @@ impl ReadableObject {
             return Err(Error::service(format!("{location} was replaced while it was compared"))
                 .with_hint("run it again"));
         };
-        how.client.session.set_streaming();
+        how.client.set_streaming();
         let ReadObject { client, options, plan, retry_for, reporter, .. } = how;
-        let session = client.session.clone();
+        let access = client.access.clone();
         let version = ObjectVersion { client, location, options, etag, retry_for };
         let mut window = version.window(plan, Extent::whole(size), &reporter);
-        let progress = ReadProgress::new(&reporter, &session, Transfer::Compare, Some(size), 0)
+        let progress = ReadProgress::new(&reporter, &access, Transfer::Compare, Some(size), 0)
             .with_ranges(window.counts());
         let reading = async {
             let (mut state, mut read, mut more) = (state, 0, true);

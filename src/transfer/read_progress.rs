@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 use super::range_sink::RangeCounts;
-use crate::auth::session::Session;
 use crate::term::progress::activity::{Blocked, Observation, TransferStage};
 use crate::term::progress::{ProgressSnapshot, Reporter, Transfer};
+use crate::transfer::client::Access;
 
 /// How often progress is shown; the reporter decides what is written of it, and when.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -41,7 +41,7 @@ pub struct ReadProgress<'a> {
     total: Option<u64>,
     /// Bytes that were done before the pass.
     already: u64,
-    session: Arc<Session>,
+    access: Access,
     ranges: Option<RangeCounts>,
     started_at: Instant,
     done: Arc<AtomicU64>,
@@ -53,7 +53,7 @@ impl<'a> ReadProgress<'a> {
     /// A pass that begins now. `already` bytes of `total` are done.
     pub fn new(
         reporter: &'a Reporter,
-        session: &Arc<Session>,
+        access: &Access,
         transfer: Transfer,
         total: Option<u64>,
         already: u64,
@@ -63,7 +63,7 @@ impl<'a> ReadProgress<'a> {
             transfer,
             total,
             already,
-            session: session.clone(),
+            access: access.clone(),
             ranges: None,
             started_at: Instant::now(),
             done: Arc::new(AtomicU64::new(already)),
@@ -115,14 +115,14 @@ impl<'a> ReadProgress<'a> {
             already: self.already,
             in_flight: counts.map_or(0, RangeCounts::in_flight),
             retries: counts.map_or(0, RangeCounts::failures),
-            token_left: self.session.remaining(),
+            token_left: self.access.token_left(),
             expected: self.total,
             elapsed: self.started_at.elapsed(),
             seen: Observation {
                 stage: self.stage.get(),
                 blocked: self.blocked.get(),
                 outage: counts.is_some_and(RangeCounts::is_stalled),
-                awaits_token: self.session.is_awaited(),
+                awaits_token: self.access.is_awaited(),
             },
             ..ProgressSnapshot::default()
         });

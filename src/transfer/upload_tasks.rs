@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use super::par_requests;
 use super::part_buffers;
 use super::requests::{self, PreparedCall};
 use crate::transfer::client::Client;
@@ -96,12 +97,20 @@ impl UploadTasks {
 
     /// Starts a task for a call, unless the upload or part of the call does not exist any more.
     pub(super) fn start_call(&mut self, upload: &Upload, call: ApiCall) {
-        let request = requests::request(upload, &self.location, &self.options, &call);
-        let Some(request) = request else { return };
+        let request = match self.client.par() {
+            Some(par) => par_requests::request(par, upload, &self.options, &call),
+            None => requests::request(upload, &self.location, &self.options, &call),
+        };
+        let Some(request) = request else {
+            if !matches!(call, ApiCall::Part(_)) && self.client.par().is_some() {
+                let result = Err(par_requests::not_allowed());
+                self.tasks.spawn(async move { Event::CallDone { call, result } });
+            }
+            return;
+        };
         let upload_id = upload.upload_id().map(str::to_owned);
         if let (ApiCall::Part(PartNumber::FIRST), Some(id)) = (&call, &upload_id) {
-            let probe = request::list_parts(&self.location, id, None);
-            self.client.session.set_probe_request(probe.method, &probe.target);
+            self.client.set_probe_request(&request::list_parts(&self.location, id, None));
         }
         let chunks = match &call {
             ApiCall::Part(number) => self.buffers.get(number).cloned().unwrap_or_default(),
@@ -114,7 +123,10 @@ impl UploadTasks {
             let (call, sent) = (call.clone(), sent.clone());
             self.tasks.spawn(async move {
                 let prepared = PreparedCall { call: call.clone(), request, chunks, upload_id };
-                let result = requests::perform(&client, &location, prepared, &sent).await;
+                let result = match client.par() {
+                    Some(par) => par_requests::perform(&client, par, prepared, &sent).await,
+                    None => requests::perform(&client, &location, prepared, &sent).await,
+                };
                 Event::CallDone { call, result }
             })
         };

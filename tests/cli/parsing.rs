@@ -57,7 +57,7 @@ fn uploads(line: &str) -> UploadsCommand {
 #[test]
 fn a_put_without_options_has_the_promised_defaults() {
     let put = put("put oci://backups@ax/mydb.dump");
-    assert_eq!(put.target.to_string(), "oci://backups@ax/mydb.dump");
+    assert_eq!(put.target.url().unwrap().to_string(), "oci://backups@ax/mydb.dump");
     assert_eq!(put.source, StreamSource::Stdin);
     assert_eq!((put.part_size, put.parallel, put.max_memory), (None, None, None));
     assert_eq!((put.expected_size, put.min_size, put.bwlimit), (None, None, None));
@@ -132,7 +132,7 @@ fn the_names_of_checksums_and_formats_are_those_promised() {
 fn the_options_of_the_oci_cli_have_the_same_meaning() {
     let put = put("--profile p put -ns ax -bn backups --name mydb.dump --file - --force \
          --part-size 128 --parallel-upload-count 8 --verify-checksum --auth security_token");
-    assert_eq!(put.target.to_string(), "oci://backups@ax/mydb.dump");
+    assert_eq!(put.target.url().unwrap().to_string(), "oci://backups@ax/mydb.dump");
     assert_eq!((put.source, put.overwrite), (StreamSource::Stdin, Overwrite::Force));
     assert_eq!((put.part_size, put.parallel), (Some(128 * MIB), Some(8)));
     assert_eq!(put.service.profile.unwrap().text, "p");
@@ -150,9 +150,9 @@ fn the_stream_comes_from_stdin_a_file_or_a_command() {
 
 #[test]
 fn a_file_gives_the_object_its_name_where_none_is_given() {
-    assert_eq!(put("put -bn b --file /x/y.dump").target.name, "y.dump");
-    assert_eq!(put("put -bn b --file /x/y.dump --name z").target.name, "z");
-    assert_eq!(put("put oci://b/n --file /x/y.dump").target.name, "n");
+    assert_eq!(put("put -bn b --file /x/y.dump").target.url().unwrap().name, "y.dump");
+    assert_eq!(put("put -bn b --file /x/y.dump --name z").target.url().unwrap().name, "z");
+    assert_eq!(put("put oci://b/n --file /x/y.dump").target.url().unwrap().name, "n");
     assert!(parse("put -bn b --file /x/..").unwrap_err().message.contains("no file name"));
 }
 
@@ -174,7 +174,7 @@ fn of_several_overwrite_options_the_strictest_applies() {
 #[test]
 fn a_name_that_ends_in_a_slash_is_used_as_given_with_a_warning() {
     let put = put("put oci://b/dir/");
-    assert_eq!(put.target.name, "dir/");
+    assert_eq!(put.target.url().unwrap().name, "dir/");
     assert_eq!(put.warnings, ["the name \"dir/\" ends in a slash and is used just so"]);
 }
 

@@ -38,6 +38,13 @@ service_args! {
         #[argh(option, arg_name = "DIR")]
         pub local: Option<String>,
 
+        /// no credentials: store through the pre-authenticated request in this file
+        #[argh(option, arg_name = "PATH")]
+        pub par_file: Option<String>,
+        /// when that request expires, such as 2026-01-31T00:00:00Z
+        #[argh(option, arg_name = "TIME")]
+        pub par_expires: Option<String>,
+
         /// replace an object that exists; default: refuse with exit code 6
         #[argh(switch)]
         pub force: bool,

@@ -10,6 +10,7 @@ use argh::{CommandInfoWithArgs, FlagInfoKind};
 
 use crate::auth::environment::Environment;
 use crate::cli::argv::canonical_name;
+use crate::cli::par;
 use proto::object_url::BucketUrl;
 
 /// The variables that override the file, by option.
@@ -95,6 +96,12 @@ impl<'a> CommandLine<'a> {
     pub(super) fn given(&self, option: &str) -> Option<Option<&str>> {
         let (_, value) = self.options.iter().find(|(name, _)| name == option)?;
         Some(value.as_deref())
+    }
+
+    /// Whether the command goes through a pre-authenticated request.
+    pub(super) fn is_through_par(&self, environment: &Environment) -> bool {
+        let takes_par = self.leaf.flags.iter().any(|flag| flag.long == "--par-file");
+        takes_par && (self.given("--par-file").is_some() || is_set(environment, par::VARIABLE))
     }
 
     /// The option of this command that a key without its prefix names.

@@ -19,10 +19,10 @@ use crate::auth::options::Setting;
 use crate::auth::profile::{DEFAULT, Section};
 use proto::error::Error;
 
-/// Options that the file never sets: those that choose which files are read; `--all`, which the OCI
-/// CLI uses for lists and which would abort every upload here; `--output`, which people set for their
-/// terminals; and `--federation-endpoint`, as in the OCI CLI.
-const NEVER_DEFAULTED: [&str; 9] = [
+/// Options that the file never sets: those that choose which files are read, a PAR's among them; `--all`,
+/// which the OCI CLI uses for lists and which would abort every upload here; `--output`, which people set
+/// for their terminals; and `--federation-endpoint`, as in the OCI CLI.
+const NEVER_DEFAULTED: [&str; 11] = [
     "--help",
     "--profile",
     "--config-file",
@@ -32,6 +32,8 @@ const NEVER_DEFAULTED: [&str; 9] = [
     "--all",
     "--output",
     "--federation-endpoint",
+    "--par-file",
+    "--par-expires",
 ];
 
 /// Adds the options that the file sets to the words of a command line, as `argv` has split them,
@@ -45,7 +47,9 @@ pub fn apply(
 ) -> Result<(Vec<String>, Defaults), Error> {
     let line = CommandLine::read(&words, command, root);
     let has = |flag: &str| line.leaf.flags.iter().any(|known| known.long == flag);
-    if !has("--profile") || line.given("--local").is_some() {
+    // An account is what the file describes.
+    let without_account = line.given("--local").is_some() || line.is_through_par(environment);
+    if !has("--profile") || without_account {
         return Ok((words, Defaults::default()));
     }
     let path = line.given("--cli-rc-file").flatten();

@@ -118,10 +118,10 @@ fn the_key_with_the_longest_prefix_counts_and_variables_in_values_are_replaced()
     let error = home.parse("put oci://c/n", &[("NS", "a b")]).unwrap_err();
     assert!(error.to_string().contains("ns in "), "{error}");
     let Ok(Command::Put(put)) = home.parse("put oci://c/n", &vars) else { panic!() };
-    assert_eq!(put.target.to_string(), "oci://c@ax/n");
+    assert_eq!(put.target.url().unwrap().to_string(), "oci://c@ax/n");
     assert_eq!(put.object.content_type.as_deref(), Some("$NOT/x"));
     assert_eq!(home.get("", &vars).retry_for.as_secs(), 5);
-    assert_eq!(put.target.bucket, "c");
+    assert_eq!(put.target.url().unwrap().bucket, "c");
     let Ok(Command::Uploads(list)) = home.parse("uploads list", &vars) else { panic!() };
     assert_eq!((list.place.bucket.as_str(), list.older_than.unwrap().as_secs()), ("one", 172800));
 }
@@ -134,7 +134,7 @@ fn an_option_on_the_command_line_suppresses_those_it_excludes() {
     );
     let put = home.put("oci://c@other/n");
     assert_eq!(
-        (put.target.to_string().as_str(), put.overwrite),
+        (put.target.url().unwrap().to_string().as_str(), put.overwrite),
         ("oci://c@other/n", Overwrite::Force)
     );
     assert!(put.output.quiet && put.service.no_refresh);
@@ -142,7 +142,7 @@ fn an_option_on_the_command_line_suppresses_those_it_excludes() {
     let put =
         home.put("--no-overwrite --debug --name n --endpoint https://e --refresh-before 1s -- x");
     assert_eq!(
-        (put.target.to_string().as_str(), put.overwrite),
+        (put.target.url().unwrap().to_string().as_str(), put.overwrite),
         ("oci://b@ns/n", Overwrite::Never)
     );
     assert!(put.output.debug && !put.output.quiet && !put.service.no_refresh);

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::cli::{ObjectSettings, Overwrite, PutCommand, StreamSource};
+use crate::cli::{ObjectSettings, Overwrite, PutCommand, StreamSource, object};
 use crate::platform::small_file;
 use crate::transfer::preflight::PreflightResult;
 use proto::api::{ObjectLocation, Precondition, PutOptions};
@@ -18,8 +18,7 @@ use proto::part_plan::{self, PartPlan};
 use proto::shell;
 use proto::units;
 use proto::upload::{
-    ConflictRule, ContinuedUpload, MessageContext, PreviousObject, ResumeConfig, TailRule,
-    UploadConfig,
+    ConflictRule, ContinuedUpload, MessageContext, ResumeConfig, TailRule, UploadConfig,
 };
 
 /// The content type of an object if neither the options nor its name give one.
@@ -36,12 +35,13 @@ pub(super) enum EndOfStream {
     Unproven,
 }
 
-/// The properties of the object and the condition of its request. Fails if the file of the metadata
+/// The properties of the object of this name and the condition of its request. Fails if the file of the metadata
 /// or of the encryption key cannot be read or is malformed.
-pub(super) fn put_options(command: &PutCommand) -> Result<PutOptions, Error> {
+pub(super) fn put_options(command: &PutCommand, name: &str) -> Result<PutOptions, Error> {
     let ObjectSettings {
         storage_tier,
         content_type,
+        guess_content_type,
         content_encoding,
         content_language,
         content_disposition,
@@ -55,6 +55,7 @@ pub(super) fn put_options(command: &PutCommand) -> Result<PutOptions, Error> {
         None => metadata,
         Some(file) => metadata::parse(&small_file::read("--metadata", &file)?)?,
     };
+    let guessed = object::guess_content_type(name).filter(|_| guess_content_type);
     Ok(PutOptions {
         condition: match &command.overwrite {
             Overwrite::Never => Precondition::IfNoneMatch,
@@ -63,7 +64,9 @@ pub(super) fn put_options(command: &PutCommand) -> Result<PutOptions, Error> {
         },
         checksum: command.checksum,
         storage_tier,
-        content_type: content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned()),
+        content_type: content_type
+            .or_else(|| guessed.map(str::to_owned))
+            .unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned()),
         content_encoding,
         content_language,
         content_disposition,
@@ -96,7 +99,7 @@ pub(super) fn upload_config(
         delete_on_mismatch: command.delete_on_mismatch,
         service_seen: preflight.service_seen,
         bucket: preflight.bucket,
-        previous_object: previous_object(&options.condition),
+        previous_object: preflight.previous_object.clone(),
         messages: message_context(&preflight.location, command),
         seed: fastrand::u64(..),
         tail_split: TailRule {
@@ -110,15 +113,7 @@ pub(super) fn upload_config(
         single_put: command.no_multipart.then(|| plan.memory()),
         conflict: ConflictRule::End,
         resume: command.resume.as_ref().map(|_| ResumeConfig { continued }),
-    }
-}
-
-/// The object that a successful request replaces, as its condition implies.
-fn previous_object(condition: &Precondition) -> PreviousObject {
-    match condition {
-        Precondition::IfNoneMatch => PreviousObject::Nothing,
-        Precondition::IfMatch(etag) => PreviousObject::Object(etag.clone()),
-        Precondition::None => PreviousObject::Unknown,
+        par: None,
     }
 }
 
@@ -135,11 +130,12 @@ pub(super) fn message_context(location: &ObjectLocation, command: &PutCommand) -
         Some(profile) => format!(" --profile {}", shell::shell_quote(&profile.text)),
         None => String::new(),
     };
+    let can_resume = command.local.is_none() && command.target.par().is_none();
     MessageContext {
         object_url: location.to_string(),
         abort_command: format!("ocipipe uploads abort {options} --upload-id {{}}{profile}"),
         head_command: format!("oci os object head {options}{profile}"),
-        resume_command: command.local.is_none().then(|| {
+        resume_command: can_resume.then(|| {
             format!(
                 "ocipipe put --resume --upload-id {{}} {options}{profile}{}",
                 resume_options(command)

@@ -5,8 +5,10 @@
 //! before every check that needs no byte has passed.
 
 mod config;
+mod connect;
 mod identical;
 mod outcome;
+mod par;
 mod receipt;
 mod stream;
 
@@ -15,13 +17,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::config::EndOfStream;
+use self::connect::Place;
 use self::identical::{ConflictingRun, IdenticalCheck};
 use self::stream::{PendingSource, StartedSource, StreamThreads};
 use super::until_signal;
 use crate::auth::environment::Environment;
 use crate::cli::{PutCommand, ResumeSettings};
 use crate::commands::serve::{self, LocalStore};
-use crate::net::Throttle;
 use crate::platform::memory;
 use crate::platform::signals::Signals;
 use crate::platform::worker;
@@ -29,9 +31,9 @@ use crate::source::child_reaper::Children;
 use crate::source::pool::{MemoryPressure, Pool};
 use crate::source::{Reader, StreamChecks};
 use crate::term::progress::Reporter;
-use crate::transfer::client::{Client, Timeouts};
+use crate::transfer::client::Client;
 use crate::transfer::open_uploads::OpenUploads;
-use crate::transfer::preflight::{self, PreflightResult};
+use crate::transfer::preflight::PreflightResult;
 use crate::transfer::resume::{FoundUpload, OpenUploadSearch};
 use crate::transfer::upload_driver::{RunningSource, UploadDriver};
 use proto::api::{PutOptions, request};
@@ -62,7 +64,9 @@ pub async fn put(
     let started_at = Instant::now();
     let local = match &command.local {
         Some(dir) => {
-            serve::check_options(dir, &command.target.bucket, &command.target.name)?;
+            if let Some(url) = command.target.url() {
+                serve::check_options(dir, &url.bucket, &url.name)?;
+            }
             Some(LocalStore::start(dir).await?)
         }
         None => None,
@@ -118,7 +122,8 @@ async fn prepare(
 ) -> Result<(Prepared, PendingSource), Error> {
     let (source, size) = PendingSource::open(&command.source, children)?;
     let expected_size = command.expected_size.or(size);
-    let options = config::put_options(command)?;
+    let place = Place::open(command, expected_size, reporter)?;
+    let options = config::put_options(command, place.name())?;
     let input = PlanInput {
         part_size: command.part_size,
         parallel: command.parallel,
@@ -128,16 +133,8 @@ async fn prepare(
     };
     let plan = part_plan::plan(&input)?;
     let single_put = single_put(command, &options, &input, size)?;
-    let client = Arc::new(open_client(command, environment, local, reporter).await?);
-    let mut preflight = preflight::preflight(
-        &client,
-        &command.target,
-        &options.condition,
-        &options.customer_key,
-        command.retry_for,
-        reporter,
-    )
-    .await?;
+    let (client, mut preflight) =
+        place.connect(command, environment, local, &options, reporter).await?;
     let messages = config::message_context(&preflight.location, command);
     let identical = match preflight.conflict.take() {
         found if command.identical_ok => Some(IdenticalCheck::new(command, found, size)?),
@@ -204,26 +201,6 @@ fn single_put(
     }
 }
 
-/// A client of the service, or of the embedded store.
-async fn open_client(
-    command: &PutCommand,
-    environment: &Environment,
-    local: Option<&LocalStore>,
-    reporter: &Arc<Reporter>,
-) -> Result<Client, Error> {
-    let throttle = command.bwlimit.map(|rate| Arc::new(Throttle::new(rate)));
-    let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };
-    let client = match local {
-        None => Client::open_session(&command.service, environment, timeouts, reporter).await?,
-        Some(store) => {
-            let options = store.service_options(&command.service);
-            // The environment of the process describes an account, which the embedded store lacks.
-            Client::open_session(&options, &Environment::default(), timeouts, reporter).await?
-        }
-    };
-    Ok(Client { throttle, ..client })
-}
-
 /// Reads the stream and uploads it.
 async fn upload(
     prepared: Prepared,
@@ -256,14 +233,14 @@ async fn upload(
             Some(None) => ConflictRule::ReadOn,
             Some(Some(error)) => ConflictRule::Found(error.clone()),
         },
+        par: par::config(&client, &options, started_at),
         ..config::upload_config(command, &options, &plan, &preflight, continued, end)
     };
     let upload = Upload::new(config);
     let location = preflight.location;
     // From here on a stream is read: the session waits for a new login instead of failing.
-    client.session.set_streaming();
-    let probe = request::head_object(&location, &None);
-    client.session.set_probe_request(probe.method, &probe.target);
+    client.set_streaming();
+    client.set_probe_request(&request::head_object(&location, &None));
     let StreamThreads { reader, validator } = threads;
     let checks = StreamChecks {
         validator: Some(validator),
@@ -296,10 +273,10 @@ async fn upload(
         (result, _) => receipt::of_stored(result?, location, command.checksum),
     };
     Ok(Receipt {
-        auth: client.session.auth_mode().name().to_owned(),
+        auth: client.auth_name().to_owned(),
         seconds: started_at.elapsed(),
         retries,
-        token_refreshes: client.session.refreshes(),
+        token_refreshes: client.token_refreshes(),
         ..receipt
     })
 }

@@ -19,6 +19,8 @@ pub struct ErrorResponse {
     pub retry_after: Option<u64>,
     /// The `date` of the response, an HTTP date.
     pub date: Option<String>,
+    /// Whether the request went through a pre-authenticated request, and not under a signature.
+    pub through_par: bool,
 }
 
 impl ErrorResponse {
@@ -45,7 +47,13 @@ impl ErrorResponse {
             request_id: response.request_id(),
             retry_after: retry_after(response),
             date: response.owned_header("date"),
+            through_par: false,
         }
+    }
+
+    /// The same response to a request that went through a pre-authenticated request.
+    pub fn through_par(self) -> ErrorResponse {
+        ErrorResponse { through_par: true, ..self }
     }
 
     /// Whether Object Storage wrote the response, and not a proxy or load balancer in front of it.

@@ -89,15 +89,18 @@ impl Proof {
     /// What the proof rules out.
     pub fn strength(&self) -> Strength {
         match self.evidence {
-            Evidence::Content(algorithm) | Evidence::Multipart(algorithm) => match algorithm {
+            Evidence::Content(algorithm)
+            | Evidence::Multipart(algorithm)
+            | Evidence::Parts(algorithm) => match algorithm {
                 Algorithm::Sha256 | Algorithm::Sha384 => Strength::Strong,
                 Algorithm::Md5 => Strength::Md5Alone,
                 Algorithm::Crc32c => Strength::CrcAlone,
                 Algorithm::None => Strength::SizeAlone,
             },
-            Evidence::PartEtags | Evidence::AcknowledgedSize | Evidence::ContentLength => {
-                Strength::SizeAlone
-            }
+            Evidence::PartEtags
+            | Evidence::AcknowledgedSize
+            | Evidence::ContentLength
+            | Evidence::Nothing => Strength::SizeAlone,
         }
     }
 }

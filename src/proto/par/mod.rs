@@ -18,6 +18,8 @@ mod url;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::options as test_options;
 
 pub use destination::{GivenNames, ParObject};
 pub use file::ParFile;

@@ -27,6 +27,14 @@ pub fn head(object: &ParObject, customer_key: &Option<CustomerKey>) -> Request {
     request
 }
 
+/// GET of the first byte. Unlike that of HEAD, an error response has a body with a code.
+pub fn first_byte(object: &ParObject, customer_key: &Option<CustomerKey>) -> Request {
+    let mut request = of_object("GET", object);
+    request.header("range", "bytes=0-0");
+    request.customer_key(customer_key);
+    request
+}
+
 /// The PUT that starts a multipart upload. Only it carries the properties of the object.
 pub fn start_multipart(object: &ParObject, options: &PutOptions) -> Request {
     let mut request = of_object("PUT", object);

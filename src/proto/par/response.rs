@@ -78,13 +78,21 @@ pub fn parse_removed(response: &Response) -> Result<(), InvalidResponse> {
     parse_stored(response).map(drop)
 }
 
-/// Reads the headers of a response to HEAD; the content length is the size of the object.
+/// Reads the headers of a response to HEAD; the content length is the size of the object. Fails if no header
+/// shows that the service wrote it: no response to HEAD has a body.
 pub fn parse_object(response: &Response) -> Result<ObjectMeta, InvalidResponse> {
+    if !has_own_header(response) {
+        return Err(InvalidResponse("a success without any header of the service".to_owned()));
+    }
     let size = response.header("content-length").and_then(|v| v.parse().ok());
-    parse_stored(response).map(|meta| ObjectMeta { size, ..meta })
+    Ok(ObjectMeta { size, ..ObjectMeta::of(response) })
 }
 
 fn is_from_service(response: &Response) -> bool {
-    let headers = ["etag", "opc-content-md5", "opc-request-id"];
-    response.body.is_empty() || headers.iter().any(|name| response.header(name).is_some())
+    response.body.is_empty() || has_own_header(response)
+}
+
+fn has_own_header(response: &Response) -> bool {
+    let headers = ["etag", "opc-content-md5", "opc-multipart-md5", "opc-request-id"];
+    headers.iter().any(|name| response.header(name).is_some())
 }

@@ -132,6 +132,7 @@ impl AuthCallError {
             request_id: reply.request_id.as_deref().map(controls_as_spaces),
             retry_after: reply.retry_after,
             date: None,
+            through_par: false,
         };
         AuthCallError {
             failure: match reply.status {

@@ -61,6 +61,7 @@ fn classify_response(
         return resolve_or(RetryDecision::Retry { throttled }, operation);
     }
     match response.status {
+        401 if response.through_par => RetryDecision::AmbiguousNotFound,
         401 => RetryDecision::RefreshCredentials,
         400 if code == "InvalidUploadPart" => RetryDecision::InvalidPart,
         // `UnmatchedContentMD5` and the like: the service computed another digest than was sent.
@@ -111,6 +112,12 @@ impl Failure {
     pub fn is_retention(&self) -> bool {
         let Failure::ErrorResponse(response) = self else { return false };
         response.code.as_deref() == Some(RETENTION)
+    }
+
+    /// Whether the error code shows that no object has this name.
+    pub fn is_object_missing(&self) -> bool {
+        let Failure::ErrorResponse(response) = self else { return false };
+        response.code.as_deref() == Some("ObjectNotFound")
     }
 
     /// Whether the error code shows that the bucket exists.

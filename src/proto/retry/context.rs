@@ -259,7 +259,7 @@ impl RetryContext {
             if std::mem::replace(&mut history.reported, true) {
                 return None;
             }
-            let reason = NotFoundStreak::retry_message(self.operation, history.bucket);
+            let reason = NotFoundStreak::retry_message(self.operation, history.bucket, failure);
             return warning(format!("{what}; {reason}"));
         }
         let silent = self.stage == RunStage::Streaming || failure.is_unauthorized();

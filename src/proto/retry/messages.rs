@@ -52,6 +52,7 @@ impl Failure {
             Failure::ErrorResponse(response) => {
                 let kind = match response.status {
                     401 => ErrorKind::Credentials,
+                    404 if is_par_refusal(response) => ErrorKind::Credentials,
                     412 => ErrorKind::Exists,
                     _ => ErrorKind::Service,
                 };
@@ -95,6 +96,13 @@ impl Failure {
 /// What the user can do about an error response.
 fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
     Some(match (response.status, response.code.as_deref().unwrap_or_default()) {
+        _ if is_par_refusal(response) => PAR_REFUSED.to_owned(),
+        (403, _) if response.through_par => "the user who created the pre-authenticated request has \
+                                             no right to this call, or the request does not allow it"
+            .to_owned(),
+        (400, _) if response.through_par => "nothing documents digests in headers for pre-authenticated \
+                                             requests: --checksum none sends none"
+            .to_owned(),
         (401, _) => "check the profile, its key and its token: `ocipipe session show`; a new \
                      session token comes from `oci session authenticate`. A region that the tenancy \
                      is not subscribed to answers so too"
@@ -122,6 +130,18 @@ fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// A pre-authenticated request that lets nothing in has the same response in each of these cases.
+const PAR_REFUSED: &str = "the pre-authenticated request has expired or was deleted, or the user who created it has lost the \
+     right to store objects; or its URL is not whole, is of another region or for reading only, or the \
+     name does not begin with its prefix. It cannot be renewed: create a new one";
+
+/// Whether a pre-authenticated request was refused as a whole.
+fn is_par_refusal(response: &ErrorResponse) -> bool {
+    let code = response.code.as_deref().unwrap_or_default();
+    let gone = response.status == 404 && !["UploadNotFound", "ObjectNotFound"].contains(&code);
+    response.through_par && (response.status == 401 || gone)
 }
 
 /// A wrong name and a missing permission have the same response.

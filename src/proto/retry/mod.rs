@@ -103,7 +103,8 @@ pub enum RetryDecision {
     NotFound,
     /// A 404 that is not about the upload or the object: the bucket is missing, a permission is
     /// missing, or the 404 is spurious. `NotFoundStreak` bounds its retries. The 404 of a HEAD has
-    /// no code, so it may also mean `NotFound`.
+    /// no code, so it may also mean `NotFound`. A 401 through a pre-authenticated request counts as
+    /// one, since nothing can be renewed.
     AmbiguousNotFound,
     /// Not retryable.
     Fatal(ErrorKind),
@@ -119,9 +120,22 @@ pub enum RunStage {
 }
 
 impl Failure {
-    /// Whether the service rejected the credentials (401).
+    /// Whether the service rejected the credentials that signed the request (401).
     pub fn is_unauthorized(&self) -> bool {
-        matches!(self, Failure::ErrorResponse(response) if response.status == 401)
+        matches!(
+            self,
+            Failure::ErrorResponse(ErrorResponse { status: 401, through_par: false, .. })
+        )
+    }
+
+    /// Whether the service rejected a pre-authenticated request (401).
+    pub fn is_par_rejection(&self) -> bool {
+        matches!(self, Failure::ErrorResponse(ErrorResponse { status: 401, through_par: true, .. }))
+    }
+
+    /// Whether the request went through a pre-authenticated request, and has a response.
+    pub fn is_through_par(&self) -> bool {
+        matches!(self, Failure::ErrorResponse(ErrorResponse { through_par: true, .. }))
     }
 
     /// The seconds that the service asks to wait before the next attempt.

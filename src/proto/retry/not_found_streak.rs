@@ -5,12 +5,12 @@
 //! missing bucket and a missing permission have the same response. Owns the bounds of the retries.
 //! Must not know a clock or what is retried: every time is a `Duration` since the start of the run.
 //! Invariant: once the bucket has given any other response in this run, a 404 is final only after
-//! 10 attempts and 2 min.
+//! 10 attempts and 2 min, and the rejection of a pre-authenticated request only after 5 and 30 s.
 
 use std::time::Duration;
 
-use super::Operation;
 use super::messages::permissions_for;
+use super::{Failure, Operation};
 use crate::error::Error;
 
 /// The attempts while the bucket has given no other response in this run.
@@ -18,6 +18,9 @@ const MAX_ATTEMPTS_UNKNOWN_BUCKET: u32 = 4;
 /// The least attempts, and the least time, once it has.
 const MIN_ATTEMPTS: u32 = 10;
 const MIN_DURATION: Duration = Duration::from_secs(120);
+/// The same for rejections (401) of a pre-authenticated request. They are not known to be spurious.
+const MIN_REJECTIONS: u32 = 5;
+const MIN_REJECTED: Duration = Duration::from_secs(30);
 /// The first pause while it has not. All pauses together take less than 10 s.
 const INITIAL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ pub enum BucketStatus {
 pub struct NotFoundStreak {
     since: Option<Duration>,
     count: u32,
+    /// The last one was the rejection (401) of a pre-authenticated request.
+    rejected: bool,
 }
 
 impl NotFoundStreak {
@@ -43,6 +48,13 @@ impl NotFoundStreak {
     pub fn add(&mut self, now: Duration) {
         self.since.get_or_insert(now);
         self.count += 1;
+        self.rejected = false;
+    }
+
+    /// Counts one more rejection of a pre-authenticated request.
+    pub fn add_rejection(&mut self, now: Duration) {
+        self.add(now);
+        self.rejected = true;
     }
 
     /// The number of 404s.
@@ -66,7 +78,11 @@ impl NotFoundStreak {
             BucketStatus::Unknown => self.count < MAX_ATTEMPTS_UNKNOWN_BUCKET,
             BucketStatus::Seen => {
                 let since = self.since.unwrap_or(now).max(last_progress);
-                self.count < MIN_ATTEMPTS || now.saturating_sub(since) < MIN_DURATION
+                let (attempts, duration) = match self.rejected {
+                    true => (MIN_REJECTIONS, MIN_REJECTED),
+                    false => (MIN_ATTEMPTS, MIN_DURATION),
+                };
+                self.count < attempts || now.saturating_sub(since) < duration
             }
         }
     }
@@ -79,12 +95,23 @@ impl NotFoundStreak {
         ceiling.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// The second half of the warning about the first 404: its causes, and the bound of the retries.
-    pub fn retry_message(operation: Operation, bucket: BucketStatus) -> String {
+    /// The second half of the warning about the first failure of this kind: its causes, and the bound of
+    /// the retries.
+    pub fn retry_message(operation: Operation, bucket: BucketStatus, failure: &Failure) -> String {
+        let seconds = match failure.is_par_rejection() {
+            true => MIN_REJECTED.as_secs(),
+            false => MIN_DURATION.as_secs(),
+        };
         let bound = match bucket {
             BucketStatus::Unknown => format!("trying {MAX_ATTEMPTS_UNKNOWN_BUCKET} times in all"),
-            BucketStatus::Seen => format!("trying again for up to {} s", MIN_DURATION.as_secs()),
+            BucketStatus::Seen => format!("trying again for up to {seconds} s"),
         };
+        if failure.is_through_par() {
+            return format!(
+                "the pre-authenticated request may have expired or been deleted, and at times this is a \
+                 mistake of the service: {bound}"
+            );
+        }
         let permission = permissions_for(operation)
             .map(|permissions| format!(", or a missing right ({permissions})"))
             .unwrap_or_default();

@@ -78,9 +78,10 @@ impl Cleanup {
             if let Some(resume) = resume.filter(|_| core.upload_id() == Some(&id)) {
                 self.append(core, format!("go on with the same stream: {resume}"));
             }
+            let how = core.abort_note();
             self.append(
                 core,
-                format!("the multipart upload {id} is still open ({why}); abort it with: {abort}"),
+                format!("the multipart upload {id} is still open ({why}); {how}: {abort}"),
             );
         }
         self.list_orphans(core)
@@ -130,6 +131,10 @@ impl Cleanup {
     /// A create whose response was lost may have left an upload without parts.
     pub fn list_orphans(self, core: &mut Core) -> State {
         if !core.multipart.create_response_lost {
+            return self.finish(core);
+        }
+        if core.is_through_par() {
+            core.warn_of_unlisted_uploads();
             return self.finish(core);
         }
         let deadline = core.clamp_to_stop(STOP_TIMEOUT);

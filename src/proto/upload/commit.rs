@@ -121,10 +121,15 @@ impl Commit {
                 Resolving::scheduled(self, ResolveStep::HeadObject)
             }
             decision if is_retryable(decision) => self.retry(core, cause),
-            RetryDecision::InvalidPart if self.relists < MAX_RELISTS => {
+            RetryDecision::InvalidPart if self.relists < MAX_RELISTS && !core.is_through_par() => {
                 self.relists += 1;
                 core.start_call(ApiCall::ListParts);
                 State::RelistingParts(self)
+            }
+            // The upload is closed, and nothing but the object shows by what.
+            RetryDecision::NotFound if self.doubt.exists() && core.is_through_par() => {
+                core.restart_budget();
+                Resolving::start(core, self, ResolveStep::HeadAfterUploadGone, None)
             }
             // After a lost response any rejection may be caused by that attempt's success. Without
             // one, only NotFound and PreconditionFailed of a repeated commit may be.

@@ -40,6 +40,13 @@ impl Parts {
                 index + 1
             )));
         }
+        // A commit through a pre-authenticated request takes every part that was ever sent.
+        if self.sent > self.parts.len() {
+            return Err(Error::integrity(format!(
+                "part {} was sent and is not part of the stream; nothing was committed",
+                self.sent
+            )));
+        }
         let sent = self.parts.iter().map(|part| (part.sent_crc32, part.digest.size));
         let combined = digest::crc32_combine(sent);
         if combined != crc32 {

@@ -4,6 +4,7 @@
 //! which state the upload is in. Invariant: at most one call besides parts waits for its next attempt.
 
 use std::collections::VecDeque;
+use std::time::SystemTime;
 
 use super::outage::{OutageTracker, RetryCause};
 use super::parts::Parts;
@@ -65,6 +66,8 @@ pub(super) struct CurrentCall {
     pub attempt: u32,
     /// The ambiguous 404s in a row of one operation.
     streak: Option<(Operation, NotFoundStreak)>,
+    /// The last failure was the rejection of a pre-authenticated request.
+    pub par_rejected: bool,
     /// Attempts at a commit or put so far, of all states.
     pub commit_attempts: u32,
 }
@@ -200,6 +203,7 @@ impl Core {
             PreviousObject::Nothing => Some(true),
             PreviousObject::Object(etag) => Some(meta.etag.as_ref() != Some(etag)),
             PreviousObject::Unknown => None,
+            PreviousObject::UnknownBefore(time) => is_modified_after(meta, *time),
         }
     }
 
@@ -318,7 +322,10 @@ impl Core {
             Some((counted, streak)) if counted == operation => streak,
             _ => NotFoundStreak::default(),
         };
-        streak.add(self.now);
+        match self.call.par_rejected {
+            true => streak.add_rejection(self.now),
+            false => streak.add(self.now),
+        }
         self.call.streak = Some((operation, streak));
         streak
     }
@@ -327,9 +334,10 @@ impl Core {
         self.call.streak = None;
     }
 
-    /// Whether the 404s of the current call may still end.
+    /// Whether the 404s of the current call or of a part may still end.
     pub fn is_not_found_retryable(&self, streak: &NotFoundStreak) -> bool {
-        streak.is_retryable(self.now, self.outage.bucket, self.outage.last_progress())
+        !self.is_par_expired()
+            && streak.is_retryable(self.now, self.outage.bucket, self.outage.last_progress())
     }
 
     /// The error to end with after the 404s of the current call.
@@ -338,4 +346,11 @@ impl Core {
         let streak = self.call.streak.map(|(_, streak)| streak).unwrap_or_default();
         streak.exhausted_error(error, self.now, self.outage.bucket)
     }
+}
+
+/// Whether the service has modified the object after `time` of its clock; `None` where it was in the same
+/// second, or is unknown.
+fn is_modified_after(meta: &ObjectMeta, time: SystemTime) -> Option<bool> {
+    let modified = httpdate::parse_http_date(meta.last_modified.as_deref()?).ok()?;
+    (modified != time).then_some(modified > time)
 }

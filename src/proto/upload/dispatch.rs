@@ -92,6 +92,7 @@ fn on_success(state: State, core: &mut Core, call: ApiCall, outcome: Outcome) ->
 
 fn on_failure(state: State, core: &mut Core, call: ApiCall, failure: &Failure) -> State {
     let decision = retry::classify(call.operation(), core.stage(), failure);
+    core.call.par_rejected = failure.is_par_rejection();
     if decision == RetryDecision::CredentialsTimedOut && !state.kind().is_decided() {
         let error = failure.error(call.operation(), call.operation().name());
         return on_budget_exhausted(state, core, error);

@@ -3,7 +3,7 @@
 //! Owns the configuration, events, calls and actions. Must not know in which order they occur.
 //! Invariant: no value holds a buffer, a socket or a secret.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::tail_split::TailSplitPolicy as TailRule;
 use super::transitions::StateKind;
@@ -56,6 +56,8 @@ pub struct UploadConfig {
     pub single_put: Option<u64>,
     /// What a conflict with an object at the name means.
     pub conflict: ConflictRule,
+    /// The object is stored through a pre-authenticated request.
+    pub par: Option<ParConfig>,
 }
 
 /// What a conflict with an object at the name means.
@@ -103,8 +105,19 @@ impl UploadConfig {
             expected_digests: Vec::new(),
             single_put: None,
             conflict: ConflictRule::End,
+            par: None,
         }
     }
+}
+
+/// An upload through a pre-authenticated request, which lists nothing and deletes nothing. Whether it
+/// reads is unknown.
+#[derive(Debug, Clone, Default)]
+pub struct ParConfig {
+    /// When the request expires, as far as the user gave that. A refusal after it is final.
+    pub expires_at: Option<Now>,
+    /// The properties that the object must have, where HEAD shows them.
+    pub properties: ExpectedProperties,
 }
 
 /// A run with `--resume`: its upload stays open where another run can continue it.
@@ -133,6 +146,8 @@ pub enum PreviousObject {
     Object(String),
     /// Any object is replaced.
     Unknown,
+    /// The same; an object that the service has modified after this time of its clock is new.
+    UnknownBefore(SystemTime),
 }
 
 /// The object and the commands that errors name.

@@ -40,6 +40,7 @@ mod end_of_stream;
 mod event;
 mod outage;
 mod outcome;
+mod par;
 mod parts;
 mod resolve;
 mod resume;
@@ -64,7 +65,7 @@ pub use crate::evidence::Evidence;
 pub use conflict::too_long_for_one_put;
 pub use event::{
     Action, ApiCall, ConflictRule, ContinuedUpload, EndOfStream, Event, MessageContext, Now,
-    Outcome, PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
+    Outcome, ParConfig, PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
 };
 pub use resume::upload_gone;
 pub use tail_split::TailSplitPolicy as TailRule;

@@ -24,6 +24,9 @@ pub(super) enum RetryCause<'a> {
     Failed(&'a Failure),
     /// The response to a commit was lost, and the upload is still open.
     CommitResponseLost,
+    /// The response to a commit was lost, and looking at the object did not settle it. Nothing lists the
+    /// uploads of a pre-authenticated request.
+    CommitUnsettled,
 }
 
 impl RetryCause<'_> {
@@ -33,20 +36,27 @@ impl RetryCause<'_> {
             RetryCause::CommitResponseLost => {
                 format!("{label}: the answer to the commit was lost, and the upload is still open")
             }
+            RetryCause::CommitUnsettled => format!(
+                "{label}: the answer to the commit was lost, and the object does not show what it did"
+            ),
         }
     }
 
     fn request_fields(self, operation: Operation, label: &AttemptName) -> RequestFields {
         match self {
             RetryCause::Failed(failure) => failure.request_fields(operation, label),
-            RetryCause::CommitResponseLost => label.fields(operation.name()),
+            RetryCause::CommitResponseLost | RetryCause::CommitUnsettled => {
+                label.fields(operation.name())
+            }
         }
     }
 
     fn error(self, operation: Operation, label: &AttemptName) -> Error {
         match self {
             RetryCause::Failed(failure) => failure.error(operation, label),
-            RetryCause::CommitResponseLost => Error::service(self.message(label)),
+            RetryCause::CommitResponseLost | RetryCause::CommitUnsettled => {
+                Error::service(self.message(label))
+            }
         }
     }
 
@@ -70,7 +80,9 @@ impl RetryCause<'_> {
     pub fn delay(self, attempt: u32, random: f64) -> Now {
         match self {
             RetryCause::Failed(failure) => retry::retry_delay(attempt, random, failure),
-            RetryCause::CommitResponseLost => retry::backoff(attempt, random, None),
+            RetryCause::CommitResponseLost | RetryCause::CommitUnsettled => {
+                retry::backoff(attempt, random, None)
+            }
         }
     }
 }
@@ -159,7 +171,7 @@ impl OutageTracker {
         let kind = cause.outage_kind(operation, stage);
         let by_session = cause.is_unauthorized();
         let pending = OutageReport::Pending(Warning {
-            text: self.report(&message, operation, kind),
+            text: self.report(&message, operation, kind, cause),
             request: Some(Box::new(cause.request_fields(operation, label))),
         });
         let Some(outage) = &mut self.current else {
@@ -178,10 +190,18 @@ impl OutageTracker {
         Ok(true)
     }
 
-    fn report(&self, message: &str, operation: Operation, kind: OutageKind) -> String {
-        let retries = match kind {
-            OutageKind::AmbiguousNotFound => NotFoundStreak::retry_message(operation, self.bucket),
-            OutageKind::Certain => {
+    fn report(
+        &self,
+        message: &str,
+        operation: Operation,
+        kind: OutageKind,
+        cause: RetryCause<'_>,
+    ) -> String {
+        let retries = match (kind, cause) {
+            (OutageKind::AmbiguousNotFound, RetryCause::Failed(failure)) => {
+                NotFoundStreak::retry_message(operation, self.bucket, failure)
+            }
+            _ => {
                 format!("trying again for up to {} s", self.budget.limit().as_secs())
             }
         };

@@ -79,7 +79,7 @@ impl Resolving {
                     outcome::finish_stored(core, meta, evidence, None)
                 }
                 // An equal object may be the previous one: then the upload is still open.
-                _ => self.go_to(core, ResolveStep::ListParts),
+                _ => self.after_head(core),
             },
             (ResolveStep::ListParts, Outcome::Parts(_)) => {
                 if let Some(rejection) = self.rejection {
@@ -119,13 +119,34 @@ impl Resolving {
         match (step, decision) {
             (_, RetryDecision::AmbiguousNotFound) => self.on_not_found(core, call, failure),
             (_, decision) if is_retryable(decision) => self.retry(core, step.call(), failure),
-            (ResolveStep::HeadObject, _) => self.go_to(core, ResolveStep::ListParts),
+            (ResolveStep::HeadObject, _) => self.after_head(core),
             (ResolveStep::ListParts, RetryDecision::NotFound) => {
                 core.restart_budget();
                 self.go_to(core, ResolveStep::HeadAfterUploadGone)
             }
             (ResolveStep::ListParts | ResolveStep::HeadAfterUploadGone, _) => {
                 self.end_unresolved(core, failure)
+            }
+        }
+    }
+
+    /// The object does not show the outcome. The list of parts does; through a pre-authenticated request
+    /// there is none, and the commit is sent again: if an attempt has arrived, the upload is closed, and
+    /// another one has no effect.
+    fn after_head(mut self, core: &mut Core) -> State {
+        if !core.is_through_par() {
+            return self.go_to(core, ResolveStep::ListParts);
+        }
+        match self.rejection.take() {
+            None => self.commit.retry(core, RetryCause::CommitUnsettled),
+            Some(rejection) if !self.commit.doubt().exists() => self.commit.fail(core, rejection),
+            Some(rejection) => {
+                let why = format!(
+                    "its answer was lost, its repetition was refused ({}), and the object does not show \
+                     what it did",
+                    rejection.message
+                );
+                outcome::end_unknown(core, &why, None)
             }
         }
     }
@@ -143,7 +164,8 @@ impl Resolving {
         let retryable = core.is_not_found_retryable(&streak);
         let again = match self.step {
             // The list of parts proves more than an object that may only be hidden.
-            ResolveStep::HeadObject => return self.go_to(core, ResolveStep::ListParts),
+            ResolveStep::HeadObject => return self.after_head(core),
+            _ if core.is_through_par() => streak.count() < MAX_CONFIRMATIONS,
             ResolveStep::ListParts if !self.commit.doubt().exists() => {
                 streak.count() < MAX_CONFIRMATIONS
             }

@@ -123,8 +123,20 @@ impl Storing {
             );
             return outcome::mismatch(core, &meta, &difference, None);
         }
+        let algorithm = core.config.checksum;
         match core.compare(&meta) {
             Comparison::Differs(difference) => outcome::mismatch(core, &meta, &difference, None),
+            // Each response is compared by its MD5, whether or not it is the only digest.
+            Comparison::Same(_)
+                if core.is_through_par()
+                    && meta.content.md5.is_some()
+                    && algorithm != Algorithm::Md5 =>
+            {
+                self.rehash(core, Some(Rehash::Acknowledged(meta)))
+            }
+            Comparison::Same(_) if core.is_through_par() => {
+                Verifying::start(core, meta, Some(Evidence::Parts(algorithm)))
+            }
             Comparison::NothingToCompare
                 if meta.content.md5.is_some() && core.config.checksum != Algorithm::None =>
             {
@@ -171,6 +183,10 @@ impl Storing {
             }
             Some(Rehash::Candidate(_)) => self.object_not_ours(core),
             Some(Rehash::Acknowledged(meta)) if is_same(&meta) => {
+                let evidence = match core.is_through_par() {
+                    true => Evidence::Parts(Algorithm::Md5),
+                    false => evidence,
+                };
                 Verifying::start(core, meta, Some(evidence))
             }
             Some(Rehash::Acknowledged(meta)) => {
@@ -261,7 +277,7 @@ impl Storing {
             core.restart_budget();
             return self.head(core);
         }
-        let confirm = match self.doubt.exists() {
+        let confirm = match self.doubt.exists() && !core.is_through_par() {
             true => retryable,
             false => streak.count() < MAX_CONFIRMATIONS,
         };

@@ -188,6 +188,7 @@ impl Streaming {
             }
             decision if is_retryable(decision) => self.retry(core, call, failure),
             _ => {
+                core.note_unusable_start(failure);
                 let label = "the multipart upload was not created";
                 let error = core.rejection(failure, call.operation(), label);
                 self.end_with_conflict(core, error)
@@ -213,8 +214,8 @@ impl Streaming {
         }
         let failure = match result {
             Ok(Outcome::Stored { meta, crc32 }) => {
-                let checksum = core.config.checksum;
-                match core.parts.on_response(core.now, number, meta, crc32, checksum) {
+                let checks = core.part_checks();
+                match core.parts.on_response(core.now, number, meta, crc32, checks) {
                     Ok(parts::PartResponse::Acknowledged) => on_part_acknowledged(core, number),
                     Ok(parts::PartResponse::CompareMd5) => core.act(Action::Rehash(number)),
                     Err(error) => return self.abort(core, error),
@@ -286,15 +287,20 @@ impl Streaming {
         failure: &Failure,
         label: &AttemptName,
     ) -> State {
-        let (now, bucket, progress) = (core.now, core.outage.bucket, core.outage.last_progress());
+        let now = core.now;
         let Some(streak) = core.parts.not_found_streak(number) else {
             return State::Streaming(self);
         };
-        streak.add(now);
-        if streak.is_retryable(now, bucket, progress) {
+        match failure.is_par_rejection() {
+            true => streak.add_rejection(now),
+            false => streak.add(now),
+        }
+        let streak = *streak;
+        if core.is_not_found_retryable(&streak) {
             return self.retry_part(core, number, failure, label);
         }
-        let error = streak.exhausted_error(failure.error(Operation::Part, label), now, bucket);
+        let error = failure.error(Operation::Part, label);
+        let error = streak.exhausted_error(error, now, core.outage.bucket);
         self.abort(core, error)
     }
 

@@ -22,12 +22,15 @@ const OLDER_OBJECT: &str = "an older object still stands at its name";
 /// HEADs of a committed object before a conditional create is tried. Every upload by a principal that
 /// must not read pays for them.
 const MAX_HEADS: u32 = 2;
+/// HEADs through a pre-authenticated request that are answered with a missing object.
+const MAX_MISSING: u32 = 3;
 /// Conditional creates by a principal that has created no upload in this run.
 const MAX_PROBES: u32 = 4;
 
 impl Verifying {
     /// Sends the HEAD; `evidence` is what the response to the commit was verified by.
     pub fn start(core: &mut Core, committed: ObjectMeta, evidence: Option<Evidence>) -> State {
+        let evidence = evidence.or_else(|| core.evidence_of_parts());
         core.start_call(ApiCall::Head);
         State::Verifying(Verifying { committed, evidence, probe_upload_id: None })
     }
@@ -73,6 +76,7 @@ impl Verifying {
                     Some(of_response) if !evidence.is_strong() => of_response,
                     _ => evidence,
                 };
+                core.warn_of_unkept_properties(&object, evidence);
                 let meta = merge_meta(self.committed, object);
                 outcome::finish_stored(core, meta, evidence, self.probe_upload_id)
             }
@@ -105,7 +109,7 @@ impl Verifying {
         decision: RetryDecision,
         failure: &Failure,
     ) -> State {
-        match (call, decision) {
+        match (call.clone(), decision) {
             (call, RetryDecision::AmbiguousNotFound) => self.on_not_found(core, call, failure),
             (call, decision) if super::is_retryable(decision) => self.retry(core, call, failure),
             (call, RetryDecision::ResolveOutcome) => {
@@ -113,6 +117,14 @@ impl Verifying {
                     matches!(call, ApiCall::ConditionalCreate(_));
                 self.retry(core, call, failure)
             }
+            (ApiCall::Head, RetryDecision::NotFound) if core.is_through_par() => {
+                if core.call.attempt < MAX_MISSING {
+                    core.retry_soon(call);
+                    return State::Verifying(self);
+                }
+                self.not_stored(core, "no object stands at its name")
+            }
+            (ApiCall::Head, _) if core.is_through_par() => self.accept_unseen(core, failure),
             // A policy hides the object from a principal that may write and not read.
             (ApiCall::Head, _) => {
                 core.restart_budget();
@@ -139,6 +151,7 @@ impl Verifying {
         let multipart = core.upload_id().is_some();
         match call {
             ApiCall::Head if streak.count() < MAX_HEADS => core.retry_soon(call),
+            ApiCall::Head if core.is_through_par() => return self.accept_unseen(core, failure),
             ApiCall::Head => {
                 core.restart_budget();
                 return self.probe(core, ProbeCondition::NoObject);
@@ -204,6 +217,13 @@ impl Verifying {
             None => Evidence::AcknowledgedSize,
         };
         let evidence = self.evidence.unwrap_or(acknowledged);
+        outcome::finish_stored(core, self.committed, evidence, self.probe_upload_id)
+    }
+
+    /// A pre-authenticated request that may write and not read refuses the HEAD.
+    fn accept_unseen(self, core: &mut Core, failure: &Failure) -> State {
+        let evidence = self.evidence.unwrap_or(Evidence::Nothing);
+        core.warn_unseen(evidence, failure);
         outcome::finish_stored(core, self.committed, evidence, self.probe_upload_id)
     }
 

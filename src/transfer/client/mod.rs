@@ -1,10 +1,15 @@
 //! One attempt of one request: connect, check the credentials, sign, send, read the response.
 //!
-//! Owns the order of these steps. Must not know what the request is for or whether it is retried.
-//! Invariant: a request is signed after its connection is open and right before its first byte is
-//! sent, with credentials that were checked at that moment.
+//! Owns the order of these steps; `access` has what differs between signed requests and those through a
+//! pre-authenticated request. Must not know what the request is for or whether it is retried.
+//! Invariants: a request is signed after its connection is open and right before its first byte is
+//! sent, with credentials that were checked at that moment; a request with a secret in its path is never
+//! signed, and no other is sent unsigned.
 
+mod access;
 mod open;
+mod par_access;
+mod signing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,23 +19,25 @@ use bytes::Bytes;
 
 use super::connection_rate::ConnectionRate;
 use super::headers;
-use crate::auth::session::{Credentials, DelegationToken, Session, SignedAt};
+use crate::auth::session::{Credentials, Session, SignedAt};
 use crate::net::{self, BodySink, Connection, RequestBody, Throttle, Transport, TransportFailure};
 use crate::term::progress::Reporter;
 use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
 use proto::endpoint::ObjectStorage;
+use proto::error::{Error, ErrorKind};
 use proto::request_fields::RequestFields;
 use proto::retry::Failure;
-use proto::sign;
 use proto::token_lifecycle::SigningRequest;
 use proto::transport_error::TransportError;
 
+pub use self::access::Access;
 pub use self::open::Timeouts;
+pub use self::par_access::ParAccess;
 
 /// Object Storage at one endpoint, with one identity.
 pub struct Client {
     pub transport: Arc<Transport>,
-    pub session: Arc<Session>,
+    pub access: Access,
     pub endpoint: ObjectStorage,
     /// The limit of the bandwidth of all stream bodies together.
     pub throttle: Option<Arc<Throttle>>,
@@ -51,7 +58,8 @@ struct PreparedRequest<'a> {
     connection: Connection<'a>,
     head: net::RequestHead,
     body: RequestBody,
-    signature: Signature,
+    /// `None` through a pre-authenticated request.
+    signature: Option<Signature>,
 }
 
 /// The credentials that signed a request, and the time of the signature by both clocks.
@@ -137,13 +145,15 @@ impl Client {
                     sent.store(false, Ordering::Release);
                 }
                 Err(failure) => return Err(mark_incomplete(failure.into(), &body_sent)),
-                Ok(response) => break (response, body_sent, started_at, signature),
+                Ok(response) => {
+                    break (self.access.redacted(response), body_sent, started_at, signature);
+                }
             }
         };
         if !response.is_success() {
-            return Err(self.on_error_response(&signature, ErrorResponse::of(&response)));
+            return Err(self.on_error_response(signature.as_ref(), ErrorResponse::of(&response)));
         }
-        self.session.on_success(headers::date(&response));
+        self.access.on_success(headers::date(&response));
         if !body_sent.complete() {
             let text = "a success was answered before the whole body was sent".to_owned();
             return Err(Failure::Transport { kind: TransportError::InvalidResponse, text });
@@ -194,9 +204,9 @@ impl Client {
                         result.map_err(Failure::from).and_then(|response| {
                             if response.status != 200 && response.status != 206 {
                                 let response = ErrorResponse::of(&response);
-                                return Err(self.on_error_response(&signature, response));
+                                return Err(self.on_error_response(signature.as_ref(), response));
                             }
-                            self.session.on_success(headers::date(&response));
+                            self.access.on_success(headers::date(&response));
                             Ok(response)
                         }),
                     );
@@ -206,21 +216,49 @@ impl Client {
     }
 
     /// Notifies the session of an error response: it decides what follows a 401.
-    fn on_error_response(&self, signature: &Signature, response: ErrorResponse) -> Failure {
+    fn on_error_response(&self, signature: Option<&Signature>, response: ErrorResponse) -> Failure {
         let date = response.date.as_deref().and_then(|text| httpdate::parse_http_date(text).ok());
+        let (Access::Signed(session), Some(signature)) = (&self.access, signature) else {
+            return Failure::ErrorResponse(response.through_par());
+        };
         if response.status == 401 {
             let signed_at = SignedAt { date: signature.date, at: signature.at };
-            self.session.on_unauthorized(&signature.credentials, signed_at, date);
+            session.on_unauthorized(&signature.credentials, signed_at, date);
         } else if response.from_service() {
-            self.session.on_success(date);
+            session.on_success(date);
         }
         Failure::ErrorResponse(response)
     }
 
-    /// Opens a connection and signs the request for it. The wait for credentials comes first, since
-    /// an idle connection does not stay open that long; they are checked again after it is open.
+    /// Opens a connection and signs the request for it, or puts the secret into its path.
     async fn prepare(
         &self,
+        request: Request,
+        chunks: Vec<Bytes>,
+        size: u64,
+    ) -> Result<PreparedRequest<'_>, Failure> {
+        match (&self.access, request.secret.clone()) {
+            (Access::Signed(session), None) => {
+                self.prepare_signed(session, request, chunks, size).await
+            }
+            (Access::Par(_), Some(secret)) => {
+                let connection = self.transport.connect(&self.endpoint.general).await?;
+                let target = secret.path(&request.target);
+                let headers = request.headers.clone();
+                Ok(self.ready(connection, request, target, headers, chunks, None))
+            }
+            _ => {
+                let text = "a request has another kind of access than this run";
+                Err(Failure::Local(Error::new(ErrorKind::Internal, text)))
+            }
+        }
+    }
+
+    /// Opens a connection and signs the request for it. The wait for credentials comes first, since
+    /// an idle connection does not stay open that long; they are checked again after it is open.
+    async fn prepare_signed(
+        &self,
+        session: &Session,
         request: Request,
         chunks: Vec<Bytes>,
         size: u64,
@@ -233,68 +271,52 @@ impl Client {
             },
             RequestClass::Abort => SigningRequest::Abort,
         };
-        self.session.wait_until_ready(class).await.map_err(Failure::Credentials)?;
+        session.wait_until_ready(class).await.map_err(Failure::Credentials)?;
         let endpoint = self.endpoint.endpoint(&request.target).map_err(Failure::Local)?;
         let target = endpoint.target(&request.target);
         let connection = self.transport.connect(&endpoint).await?;
-        let credentials = self.session.credentials(class).await.map_err(Failure::Credentials)?;
-        let (date, at) = (self.session.signing_date(), Instant::now());
+        let credentials = session.credentials(class).await.map_err(Failure::Credentials)?;
+        let (date, at) = (session.signing_date(), Instant::now());
         let signed_headers =
-            sign_request(&request, &credentials, &target, &endpoint.authority, date);
-        let mut all_headers = request.headers;
-        all_headers.extend(signed_headers);
+            signing::sign_request(&request, &credentials, &target, &endpoint.authority, date);
+        let mut headers = request.headers.clone();
+        headers.extend(signed_headers);
+        let signature = Some(Signature { credentials, date, at });
+        Ok(self.ready(connection, request, target, headers, chunks, signature))
+    }
+
+    /// A request with the headers and the body that it is sent with.
+    fn ready<'a>(
+        &self,
+        connection: Connection<'a>,
+        request: Request,
+        target: String,
+        mut headers: Vec<(String, String)>,
+        chunks: Vec<Bytes>,
+        signature: Option<Signature>,
+    ) -> PreparedRequest<'a> {
         if let Some(id) = &self.client_request_id {
-            all_headers.push(("opc-client-request-id".to_owned(), id.clone()));
+            headers.push(("opc-client-request-id".to_owned(), id.clone()));
         }
-        headers::add_common(&mut all_headers, &request.body);
+        headers::add_common(&mut headers, &request.body);
         let body = match request.body {
             RequestPayload::None => net::no_body(),
             RequestPayload::Json(bytes) => net::collect_small_body(bytes),
             RequestPayload::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
         };
-        let head = net::RequestHead { method: request.method, target, headers: all_headers };
-        let signature = Signature { credentials, date, at };
-        Ok(PreparedRequest { connection, head, body, signature })
+        let head = net::RequestHead { method: request.method, target, headers };
+        PreparedRequest { connection, head, body, signature }
     }
-}
-
-/// The headers that sign a request: date, host, digest of the body and authorization.
-fn sign_request(
-    request: &Request,
-    credentials: &Credentials,
-    target: &str,
-    authority: &str,
-    date: SystemTime,
-) -> Vec<(String, String)> {
-    let json = match &request.body {
-        RequestPayload::Json(bytes) => Some(bytes.as_slice()),
-        _ if request.method == "POST" => Some(&b""[..]),
-        _ => None,
-    };
-    let signed = sign::authorize(
-        &credentials.key_id,
-        &credentials.key,
-        &sign::SignedRequest {
-            method: request.method,
-            path_and_query: target,
-            host: Some(authority),
-            date: &httpdate::fmt_http_date(date),
-            delegation: credentials.delegation_token.as_ref().map(DelegationToken::secret),
-            body: json.map(|bytes| sign::SignedBody { content_type: "application/json", bytes }),
-        },
-    );
-    headers::owned(signed.headers)
 }
 
 /// A request as a line of the debug output. Its headers are left out, since some are secret.
 fn request_line(request: &Request) -> String {
+    let (method, target) = (request.method, request.shown_target());
     match &request.body {
-        RequestPayload::Stream(size) => {
-            format!("{} {} ({size} bytes)", request.method, request.target)
-        }
+        RequestPayload::Stream(size) => format!("{method} {target} ({size} bytes)"),
         _ => match request.headers.iter().find(|(name, _)| name == "range") {
-            Some((_, range)) => format!("{} {} ({range})", request.method, request.target),
-            None => format!("{} {}", request.method, request.target),
+            Some((_, range)) => format!("{method} {target} ({range})"),
+            None => format!("{method} {target}"),
         },
     }
 }

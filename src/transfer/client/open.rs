@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Client;
+use super::{Access, Client, ParAccess};
 use crate::auth::environment::Environment;
 use crate::auth::options::ServiceOptions;
 use crate::auth::profile::Identity;
@@ -15,6 +15,7 @@ use crate::net::Transport;
 use crate::term::progress::Reporter;
 use crate::transfer::connection_rate::ConnectionRate;
 use crate::transfer::session_transport::SessionTransport;
+use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::token_lifecycle::events::Level;
 
@@ -33,7 +34,7 @@ impl Client {
     pub fn share(&self) -> Client {
         Client {
             transport: self.transport.clone(),
-            session: self.session.clone(),
+            access: self.access.clone(),
             endpoint: self.endpoint.clone(),
             throttle: self.throttle.clone(),
             connection_rate: ConnectionRate::default(),
@@ -59,10 +60,7 @@ impl Client {
             reporter.info(note);
         }
         let Timeouts { retry_for, stall_timeout } = timeouts;
-        let transport = Arc::new(Transport::new(&options.network, stall_timeout)?);
-        for warning in transport.warnings() {
-            reporter.warn(warning);
-        }
+        let transport = open_transport(options, stall_timeout, reporter)?;
         let session_reporter = reporter.clone();
         let token = token_name(identity.credentials.mode());
         let config = RefreshConfig {
@@ -78,7 +76,7 @@ impl Client {
         let endpoint = session.object_storage().clone();
         Ok(Client {
             transport,
-            session,
+            access: Access::Signed(session),
             endpoint,
             throttle: None,
             connection_rate: ConnectionRate::default(),
@@ -86,4 +84,37 @@ impl Client {
             client_request_id: options.client_request_id.clone(),
         })
     }
+
+    /// A client that goes through a pre-authenticated request; sends nothing. Fails where the network
+    /// options are not valid.
+    pub fn through_par(
+        options: &ServiceOptions,
+        par: ParAccess,
+        stall_timeout: Duration,
+        reporter: &Arc<Reporter>,
+    ) -> Result<Client, Error> {
+        let endpoint = ObjectStorage::at(par.object.endpoint.clone());
+        Ok(Client {
+            transport: open_transport(options, stall_timeout, reporter)?,
+            access: Access::Par(Arc::new(par)),
+            endpoint,
+            throttle: None,
+            connection_rate: ConnectionRate::default(),
+            reporter: reporter.clone(),
+            client_request_id: options.client_request_id.clone(),
+        })
+    }
+}
+
+/// The connections of a client; warns of the network options that have no effect.
+fn open_transport(
+    options: &ServiceOptions,
+    stall_timeout: Duration,
+    reporter: &Reporter,
+) -> Result<Arc<Transport>, Error> {
+    let transport = Transport::new(&options.network, stall_timeout)?;
+    for warning in transport.warnings() {
+        reporter.warn(warning);
+    }
+    Ok(Arc::new(transport))
 }

@@ -253,7 +253,8 @@ impl UploadDriver {
             run.producer_state.handle_event(self.now(), no_buffer);
         }
         if self.now() >= ETA_AFTER {
-            self.client.session.set_upload_eta(self.upload_eta(run.expected_size));
+            let warning = self.client.set_upload_eta(self.upload_eta(run.expected_size));
+            warning.inspect(|text| run.reporter.warn(text));
         }
         run.reporter.update(&self.snapshot(run, self.upload.kind()));
         // Before its id is known, the upload of this run could be taken for another one.

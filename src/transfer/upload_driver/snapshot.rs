@@ -22,7 +22,7 @@ impl UploadDriver {
             parts_acknowledged,
             in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),
-            token_left: self.client.session.remaining(),
+            token_left: self.client.access.token_left(),
             expected: run.expected_size,
             elapsed: self.now(),
             seen: Observation {
@@ -33,7 +33,7 @@ impl UploadDriver {
                     (false, false) => Blocked::No,
                 },
                 outage: self.upload.is_in_outage(),
-                awaits_token: self.client.session.is_awaited(),
+                awaits_token: self.client.access.is_awaited(),
             },
         }
     }

@@ -132,6 +132,17 @@ impl Request {
         }
     }
 
+    /// Removes the headers with digests and their algorithm. Returns whether there were any.
+    pub fn remove_digests(&mut self) -> bool {
+        let before = self.headers.len();
+        self.headers.retain(|(name, _)| {
+            name != "content-md5"
+                && name != "opc-checksum-algorithm"
+                && !name.starts_with("opc-content-")
+        });
+        self.headers.len() < before
+    }
+
     /// The target as a log may show it.
     pub fn shown_target(&self) -> String {
         match &self.secret {

@@ -167,4 +167,5 @@ fn a_success_may_lack_headers_and_is_not_the_page_of_a_proxy() {
     assert!(response::parse_removed(&answer(&[("opc-request-id", "r")], "")).is_ok());
     let head = response::parse_object(&answer(&[("content-length", "5"), ("etag", "e")], ""));
     assert_eq!(head.unwrap().size, Some(5));
+    assert!(response::parse_object(&answer(&[("content-length", "5")], "")).is_err());
 }

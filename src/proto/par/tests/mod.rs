@@ -23,7 +23,7 @@ pub(super) fn object() -> ParObject {
     parse(&url("db/x.dump")).object(&GivenNames::default()).unwrap()
 }
 
-pub(super) fn options() -> PutOptions {
+pub(crate) fn options() -> PutOptions {
     PutOptions {
         condition: Precondition::IfNoneMatch,
         checksum: Algorithm::Sha256,

@@ -16,7 +16,7 @@ use crate::digest::{Algorithm, PartDigest, Value};
 use crate::part_number::PartNumber;
 use crate::retry::NotFoundStreak;
 
-pub use response::{PartResponse, RehashResult};
+pub use response::{PartChecks, PartResponse, RehashResult};
 use tail::TailState;
 
 /// Throttled responses within this time narrow the window once.
@@ -33,6 +33,14 @@ pub(super) enum PartState {
     Acknowledged,
 }
 
+/// The digests in the response to a part that are those of what was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct ComparedDigests {
+    /// By the chosen algorithm.
+    pub value: bool,
+    pub md5: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Part {
     pub digest: PartDigest,
@@ -41,6 +49,7 @@ pub(super) struct Part {
     /// The MD5 in the response, in base64.
     pub md5: Option<String>,
     pub sent_crc32: u32,
+    pub compared: ComparedDigests,
     pub attempt: u32,
     pub checksum_failures: u32,
     /// The ambiguous 404s in a row.
@@ -65,7 +74,7 @@ pub struct Parts {
     successes: usize,
     throttled_at: Option<Now>,
     /// The number of parts that were sent at least once: those with the lowest numbers.
-    sent: usize,
+    pub(super) sent: usize,
     /// Bytes per second of one connection, measured by the last response.
     rate: Option<f64>,
     tail: TailState,
@@ -107,6 +116,7 @@ impl Parts {
             etag: String::new(),
             md5: None,
             sent_crc32: 0,
+            compared: ComparedDigests::default(),
             attempt: 0,
             checksum_failures: 0,
             not_found: NotFoundStreak::default(),

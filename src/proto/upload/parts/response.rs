@@ -13,6 +13,14 @@ use crate::part_number::PartNumber;
 /// Attempts at a part that arrive damaged, before the run fails.
 const MAX_CHECKSUM_FAILURES: u32 = 8;
 
+/// By what the response to a part is compared.
+#[derive(Debug, Clone, Copy)]
+pub struct PartChecks {
+    pub algorithm: Algorithm,
+    /// The MD5 is compared wherever there is one.
+    pub always_md5: bool,
+}
+
 /// What the response to a part means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PartResponse {
@@ -44,8 +52,9 @@ impl Parts {
         number: PartNumber,
         meta: ObjectMeta,
         crc32: u32,
-        algorithm: Algorithm,
+        checks: PartChecks,
     ) -> Result<PartResponse, Error> {
+        let algorithm = checks.algorithm;
         self.in_flight -= 1;
         let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
         if crc32 != part.digest.crc32 {
@@ -65,7 +74,14 @@ impl Parts {
         self.rate = Some(rate);
         let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
         match (read, meta.content.get(algorithm)) {
-            (Some(read), Some(stored)) if read == stored => {}
+            (Some(read), Some(stored)) if read == stored => {
+                part.compared.value = true;
+                part.compared.md5 = algorithm == Algorithm::Md5;
+                if checks.always_md5 && !part.compared.md5 && meta.content.md5.is_some() {
+                    part.state = PartState::Rehashing(Some(Box::new(meta)));
+                    return Ok(PartResponse::CompareMd5);
+                }
+            }
             (Some(read), Some(stored)) => {
                 return Err(differs(number, algorithm.name(), &read, stored, &meta));
             }
@@ -114,6 +130,7 @@ impl Parts {
                 if stored != md5.base64() {
                     return Err(differs(number, "MD5", &md5.base64(), &stored, &meta));
                 }
+                part.compared.md5 = true;
                 self.acknowledge(number);
                 Ok(RehashResult::Acknowledged)
             }

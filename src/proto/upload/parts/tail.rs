@@ -25,7 +25,7 @@ impl Parts {
         if self.tail != TailState::Whole || self.in_flight >= self.window {
             return None;
         }
-        let (sent, queued) = self.parts.split_at(self.sent);
+        let (sent, queued) = self.parts.split_at(self.sent.min(self.parts.len()));
         if queued.is_empty() {
             return None;
         }

@@ -16,6 +16,7 @@ pub(crate) mod model;
 mod not_found;
 mod outage;
 mod outage_report;
+mod par;
 mod recording;
 mod rejection;
 mod relist;
@@ -168,9 +169,9 @@ fn a_buffer_that_changed_between_reading_and_sending_is_detected_before_the_comm
     let body = Bytes::from_static(b"abc");
     parts.add(nth(1), digest::part(Algorithm::None, std::slice::from_ref(&body)));
     assert_eq!(parts.next_to_send(SECOND), Some(nth(1)));
-    let error = parts
-        .on_response(SECOND, nth(1), response_meta("e", &body), 7, Algorithm::None)
-        .unwrap_err();
+    let checks = parts::PartChecks { algorithm: Algorithm::None, always_md5: false };
+    let error =
+        parts.on_response(SECOND, nth(1), response_meta("e", &body), 7, checks).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Integrity);
 }
 

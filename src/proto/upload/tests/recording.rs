@@ -219,6 +219,7 @@ fn config(json: &Json) -> UploadConfig {
         expected_digests: Vec::new(),
         single_put: None,
         conflict: ConflictRule::End,
+        par: None,
     }
 }
 
