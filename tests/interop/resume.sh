@@ -36,3 +36,38 @@ scenario_oci_put_left_open_is_resumed_by_ocipipe() {
         "$(field opc-multipart-md5 <put.json)"
     is "$(os multipart list -bn demo --all)" ""
 }
+
+parts_of() { # parts_of NAME: how many parts the service has acknowledged
+    grep '"operation":"UploadPart"' "$work/store/requests.jsonl" | grep "/u/$1?" | grep -c '"status":200' || true
+}
+
+scenario_oci_put_that_sigkill_ended_is_resumed_by_ocipipe() {
+    local name="killed-$auth" profile=SESSION held tries=0 cli
+    [[ $auth == security_token ]] || profile=API_KEY
+    [[ -f huge ]] || head -c 268435465 /dev/urandom >huge
+    # In the place of a subshell, so that the signal reaches the client itself.
+    (exec "$referees/bin/oci" --config-file "$work/store/config" --profile "$profile" --auth "$auth" \
+        --endpoint "$URL" os object put -ns axlocalstore -bn demo --file huge --name "$name" \
+        --part-size 10 --parallel-upload-count 2 --content-type application/octet-stream >out 2>err) &
+    cli=$!
+    until (( $(parts_of "$name") >= 3 )); do
+        kill -0 "$cli" 2>/dev/null || fail "the OCI CLI has ended by itself"
+        (( ++tries < 3000 )) || fail "the OCI CLI stores no parts"
+        sleep 0.01
+    done
+    kill -KILL "$cli"
+    wait "$cli" 2>/dev/null || true
+    refused '"status": 404' os object head -bn demo --name "$name"
+    held=$(parts_of "$name")
+    (( held < 26 )) || fail "the OCI CLI was killed too late"
+    run_ocipipe put --resume "oci://demo/$name" --debug <huge >put.json || fail "ocipipe put --resume"
+    grep -q 'resuming the open upload' err || fail "no upload was resumed"
+    is "$(field size <put.json)" 268435465
+    # The parts are those of the OCI CLI, holes included, and none of them was sent again.
+    is "$(python3 -c 'import json; print(json.load(open("put.json"))["part-sizes"][0][1])')" 10485760
+    is "$(parts_of "$name")" "$(field parts <put.json)"
+    os object get -bn demo --name "$name" --file back >out || fail "get"
+    same huge back
+    rm back
+    is "$(os multipart list -bn demo --all)" ""
+}
