@@ -127,6 +127,7 @@ fn check_success(outcome: &Outcome) {
     if open_before.len() == 1 {
         let id = open_before.first().unwrap();
         assert_eq!(receipt["upload-id"], **id, "the open upload was not continued");
+        assert!(!plan.other_content_type, "exit 0 with the content type of another run");
     }
     let used = receipt["upload-id"].as_str().unwrap_or_default();
     assert!(!open(store).contains(used), "the upload is open after its commit");
