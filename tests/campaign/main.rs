@@ -13,6 +13,7 @@
 mod common;
 mod get_runs;
 mod invariants;
+mod par_runs;
 mod plan;
 mod random_faults;
 mod resume_invariants;
