@@ -14,8 +14,8 @@ pub struct ScreenSize {
     pub rows: usize,
 }
 
-/// Fewer columns get the short texts.
-const LONG_TEXTS_FROM: usize = 40;
+/// Fewer columns, those of a terminal of less than 40, get the short texts.
+const LONG_TEXTS_FROM: usize = 39;
 
 /// The lines, the most important ones first. With a known size the first line is a bar, where there is
 /// room for one.
