@@ -35,6 +35,10 @@ pub(super) fn drawing_area(size: ScreenSize) -> ScreenSize {
     ScreenSize { columns, rows: size.rows.saturating_sub(1).max(1) }
 }
 
+/// Clears the row of the cursor, which moves to the first column.
+const CLEAR_ROW: &str = "\r\x1b[2K";
+const CLEAR_ROW_ABOVE: &str = "\x1b[1A\x1b[2K";
+
 /// Collects the lines of a frame until `flush` queues them.
 pub(super) struct QueuedTerm {
     stderr: Stderr,
@@ -62,13 +66,13 @@ impl QueuedTerm {
 
 impl Frames {
     /// Moves the cursor to the first column of the first row of the shown frame, in a terminal of this
-    /// many columns, and clears everything from there on.
+    /// many columns, and clears each row of the frame.
     fn erase(&self, columns: usize) -> String {
         let rows: usize = self.shown.iter().map(|line| line.div_ceil(columns.max(1)).max(1)).sum();
         match rows {
             0 => String::new(),
-            1 => "\r\x1b[J".to_owned(),
-            rows => format!("\r\x1b[{}A\x1b[J", rows - 1),
+            // Row by row: some terminals move a screen that is cleared at once into their history.
+            rows => CLEAR_ROW.to_owned() + &CLEAR_ROW_ABOVE.repeat(rows - 1),
         }
     }
 }

@@ -199,7 +199,7 @@ fn a_bar_is_cleared_for_a_warning_and_at_the_end() {
     reporter.update(&at(1, GIB));
     assert!(captured.text().contains("1.0 GiB stored"), "{:?}", captured.text());
     reporter.warn("w");
-    const CLEARED: &str = "\r\u{1b}[1A\u{1b}[J";
+    const CLEARED: &str = "\r\u{1b}[2K\u{1b}[1A\u{1b}[2K";
     let text = captured.text();
     let (before, after) = text.split_once("ocipipe: warning: w\n").expect(&text);
     assert!(before.ends_with(CLEARED), "{text:?}");
