@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper_rustls::HttpsConnector;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
@@ -20,6 +19,7 @@ use super::proxy::ProxySettings;
 use super::proxy_tunnel::{Duplex, ProxyConnector, ProxyError};
 use super::resolver::SharedResolver;
 use super::tcp::{BoxError, Resolver, Tcp};
+use super::tls_stream::{TlsStream, server_name};
 use super::watchdog::Activity;
 use crate::auth::options::NetworkOptions;
 use proto::endpoint::Endpoint;
@@ -81,16 +81,17 @@ impl Connector {
             .map_err(|e| TransportFailure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
         let resolver = self.resolver.clone();
         let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, resolver };
-        let tls = if endpoint.https {
-            self.tls().map_err(TransportFailure::Local)?
-        } else {
-            Arc::new(tls_config(RootCertStore::empty()))
+        let tls = match endpoint.https {
+            true => Some(self.tls().map_err(TransportFailure::Local)?),
+            false => None,
         };
         let connected = match self.proxies.proxy_for(endpoint) {
-            None => connect(HttpsConnector::from((tcp, tls)), uri, self.timeout).await,
+            None => connect(tcp, tls, uri, self.timeout).await,
             Some(proxy) => {
-                let tunnel = ProxyConnector { proxy: proxy.clone(), tcp, tls: tls.clone() };
-                connect(HttpsConnector::from((tunnel, tls)), uri, self.timeout).await
+                let proxy_tls =
+                    tls.clone().unwrap_or_else(|| Arc::new(tls_config(RootCertStore::empty())));
+                let tunnel = ProxyConnector { proxy: proxy.clone(), tcp, tls: proxy_tls };
+                connect(tunnel, tls, uri, self.timeout).await
             }
         };
         match connected {
@@ -111,16 +112,30 @@ impl Connector {
     }
 }
 
-async fn connect<C>(mut connector: C, uri: Uri, timeout: Duration) -> Result<Io, BoxError>
+/// Connects and, with `tls`, performs the handshake.
+async fn connect<C>(
+    mut connector: C,
+    tls: Option<Arc<ClientConfig>>,
+    uri: Uri,
+    timeout: Duration,
+) -> Result<Io, BoxError>
 where
-    C: Service<Uri, Error = BoxError>,
+    C: Service<Uri>,
+    C::Error: Into<BoxError>,
     C::Response: Duplex + 'static,
 {
-    std::future::poll_fn(|context| connector.poll_ready(context)).await?;
+    let name = server_name(&uri);
+    let connecting = async {
+        let io = connector.call(uri).await.map_err(Into::into)?;
+        match tls {
+            None => Ok(Box::new(io) as Io),
+            Some(config) => Ok(Box::new(TlsStream::connect(io, config, name?).await?) as Io),
+        }
+    };
     // For the name lookup, the connection, the proxy's response and the TLS handshake together.
     let limit = timeout * 3;
-    match tokio::time::timeout(limit, connector.call(uri)).await {
-        Ok(result) => Ok(Box::new(result?)),
+    match tokio::time::timeout(limit, connecting).await {
+        Ok(result) => result,
         Err(_) => Err(format!("no connection within {} s", limit.as_secs()).into()),
     }
 }

@@ -1,13 +1,15 @@
 //! One open HTTP/1.1 connection, and what ends it.
 //!
-//! Owns the task that drives the connection. Knows nothing of proxies, TLS or idle connections.
-//! Invariant: an exchange that is dropped before its end marks the socket as abandoned first, so
-//! that the kernel discards what it has not sent.
+//! Owns the task that drives the connection, and the hand-over of its bytes in the middle of a
+//! response. Knows nothing of proxies, TLS or idle connections. Invariants: an exchange that is dropped
+//! before its end marks the socket as abandoned first, so that the kernel discards what it has not sent;
+//! a connection that was taken over carries requests again only after `give_back`.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -29,7 +31,11 @@ const MAX_HEADERS: usize = 2500;
 /// An open connection.
 pub(super) struct Http1Connection {
     /// Drives the connection on its thread.
-    _task: AbortOnDrop<()>,
+    task: AbortOnDrop<()>,
+    /// Ends the task and gets what it drove.
+    take_over: Option<oneshot::Sender<TakeOver>>,
+    /// The connection counts as one of its thread until it is closed.
+    _load: Option<Arc<()>>,
     /// The thread that the connection lives on.
     pub thread: Handle,
     pub sender: SendRequest<RequestBody>,
@@ -48,14 +54,13 @@ impl Http1Connection {
         let ThreadLease { handle, load } = thread;
         let authority = endpoint.origin();
         let (opened_tx, opened_rx) = oneshot::channel();
+        let (take_over, taken) = oneshot::channel();
         let thread = handle.clone();
         let task = AbortOnDrop(handle.spawn(async move {
-            let _load = load;
             match handshake(&connector, &endpoint).await {
                 Ok((sender, connection, activity)) => {
                     if opened_tx.send(Ok((sender, activity))).is_ok() {
-                        // The sender reports the error of this to the exchange in flight.
-                        let _ = connection.await;
+                        drive(connection, taken).await;
                     }
                 }
                 // The receiver is gone if the caller was dropped.
@@ -67,7 +72,24 @@ impl Http1Connection {
             Err(TransportFailure::new(TransportError::Connect, text))
         });
         let (sender, activity) = opened?;
-        Ok(Http1Connection { _task: task, thread, sender, activity, busy: false })
+        let take_over = Some(take_over);
+        Ok(Http1Connection { task, take_over, _load: load, thread, sender, activity, busy: false })
+    }
+
+    /// Takes the connection from hyper; `None` where it has ended or was taken already.
+    pub async fn take_over(&mut self) -> Option<TakenConnection> {
+        let (reply, taken) = oneshot::channel();
+        self.take_over.take()?.send(reply).ok()?;
+        taken.await.ok()
+    }
+
+    /// Makes a connection that was taken over carry requests again. Fails where hyper refuses it.
+    pub async fn give_back(&mut self, io: Io) -> Result<(), TransportFailure> {
+        let (sender, connection) = http1_handshake(io).await?;
+        let (take_over, taken) = oneshot::channel();
+        self.task = AbortOnDrop(self.thread.spawn(drive(connection, taken)));
+        (self.sender, self.take_over) = (sender, Some(take_over));
+        Ok(())
     }
 }
 
@@ -80,6 +102,28 @@ impl Drop for Http1Connection {
 }
 
 type ConnectionTask = http1::Connection<Io, RequestBody>;
+type TakeOver = oneshot::Sender<TakenConnection>;
+
+/// A connection that hyper does not drive any more.
+pub(super) struct TakenConnection {
+    pub io: Io,
+    /// Bytes that hyper has read and not used, which come before those of `io`.
+    pub ahead: Bytes,
+}
+
+/// Drives a connection until it ends or is taken over.
+async fn drive(mut connection: ConnectionTask, taken: oneshot::Receiver<TakeOver>) {
+    tokio::select! {
+        biased;
+        Ok(reply) = taken => {
+            let parts = connection.into_parts();
+            // The receiver is gone if the exchange was dropped, which closes the connection.
+            let _ = reply.send(TakenConnection { io: parts.io, ahead: parts.read_buf });
+        }
+        // The sender reports the error of this to the exchange in flight.
+        _ = &mut connection => {}
+    }
+}
 
 /// A new connection: the sender of its requests, the future that drives it, and its byte counts.
 async fn handshake(
@@ -87,12 +131,19 @@ async fn handshake(
     endpoint: &Endpoint,
 ) -> Result<(SendRequest<RequestBody>, ConnectionTask, Arc<Activity>), TransportFailure> {
     let (io, activity) = connector.connect(endpoint).await?;
-    let (sender, connection) = http1::Builder::new()
+    let (sender, connection) = http1_handshake(io).await?;
+    Ok((sender, connection, activity))
+}
+
+/// HTTP/1.1 over a connection on which no exchange is under way.
+async fn http1_handshake(
+    io: Io,
+) -> Result<(SendRequest<RequestBody>, ConnectionTask), TransportFailure> {
+    http1::Builder::new()
         .max_headers(MAX_HEADERS)
         .handshake::<_, RequestBody>(io)
         .await
-        .map_err(|e| TransportFailure::new(TransportError::Connect, error_text(&e)))?;
-    Ok((sender, connection, activity))
+        .map_err(|e| TransportFailure::new(TransportError::Connect, error_text(&e)))
 }
 
 /// An exchange that marks its connection as abandoned if it is dropped before its end, and before

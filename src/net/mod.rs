@@ -9,6 +9,7 @@ mod body;
 mod cert_store;
 mod connect;
 mod connection_threads;
+mod direct_body;
 mod failure;
 mod http1;
 mod proxy;
@@ -20,6 +21,8 @@ mod socket;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls_buffer;
+mod tls_stream;
 mod watchdog;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,8 +41,8 @@ use connect::Connector;
 use connection_threads::ConnectionThreads;
 pub use failure::TransportFailure;
 use http1::{AbandonOnDrop, AbortOnDrop, Http1Connection};
-use response_body::NoSink;
 pub use response_body::{BodySink, BodyUse};
+use response_body::{Flow, NoSink};
 
 /// A connection that was idle for longer is not used again: the server is likely to have closed it.
 const MAX_IDLE: Duration = Duration::from_secs(20);
@@ -223,7 +226,11 @@ async fn perform<S: BodySink>(
         let mut response = response_body::head(&parts);
         match sink.accept(&response) {
             BodyUse::Accepted => {
-                response_body::pass_on(body, sink, throttle, &activity).await?;
+                let flow = Flow { throttle, activity: &activity };
+                match direct_body::framing(&parts, &body) {
+                    Some(framing) => direct_body::read(http1, framing, body, sink, flow).await?,
+                    None => response_body::pass_on(body, sink, flow).await?,
+                }
             }
             BodyUse::Collected { limit } => {
                 response.body = response_body::collect(body, limit).await?;

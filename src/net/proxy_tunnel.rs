@@ -17,9 +17,7 @@ use hyper::Uri;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV4, SocksV5};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tower_service::Service;
@@ -27,6 +25,7 @@ use tower_service::Service;
 use super::error_text;
 use super::proxy::{NameLookup, Proxy, ProxyKind, authority};
 use super::tcp::{BoxError, Tcp};
+use super::tls_stream::{TlsStream, server_name};
 
 /// A connection, with or without TLS and a proxy.
 pub trait Duplex: Read + Write + Send + Unpin {}
@@ -112,8 +111,7 @@ impl ProxyConnector {
         let failed = |error: BoxError| ProxyError::Failed(self.proxy.clone(), error);
         let scheme = if self.proxy.kind == ProxyKind::Https { "https" } else { "http" };
         let uri = uri(scheme, &self.proxy.authority()).map_err(failed)?;
-        let mut connector = HttpsConnector::from((self.tcp.clone(), self.tls.clone()));
-        let io = connector.call(uri).await.map_err(failed)?;
+        let io = self.reach(uri).await.map_err(failed)?;
         let (mut sender, connection) = http1::handshake(io).await.map_err(|e| failed(e.into()))?;
         // Aborts the task at the end of this function; hyper has released the connection by then.
         let mut driver = JoinSet::new();
@@ -137,6 +135,19 @@ impl ProxyConnector {
         }
         let io = hyper::upgrade::on(response).await.map_err(|e| failed(e.into()))?;
         Ok(ProxyStream(Box::new(io)))
+    }
+
+    /// A connection to the proxy itself.
+    async fn reach(&self, uri: Uri) -> Result<Box<dyn Duplex>, BoxError> {
+        let name = server_name(&uri);
+        let io = self.tcp.clone().call(uri).await?;
+        match self.proxy.kind {
+            ProxyKind::Https => {
+                let stream = TlsStream::connect(io, self.tls.clone(), name?).await?;
+                Ok(Box::new(stream))
+            }
+            _ => Ok(Box::new(io)),
+        }
     }
 
     /// Performs the SOCKS handshake, with the name of the service or with its first address.
@@ -175,12 +186,6 @@ impl ProxyConnector {
 
 fn uri(scheme: &str, authority: &str) -> Result<Uri, BoxError> {
     Ok(format!("{scheme}://{authority}/").parse::<Uri>()?)
-}
-
-impl Connection for ProxyStream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
 }
 
 impl Read for ProxyStream {

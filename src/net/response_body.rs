@@ -80,37 +80,56 @@ pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Passes a body to the sink as it arrives, at most as fast as `throttle` allows. Fails where the
+/// How fast a body may arrive.
+#[derive(Clone, Copy)]
+pub(super) struct Flow<'a> {
+    pub throttle: Option<&'a Arc<Throttle>>,
+    /// Of the connection: waiting for the throttle is no stall.
+    pub activity: &'a Activity,
+}
+
+impl Flow<'_> {
+    /// Waits until these bytes, which have arrived, are within the limit.
+    pub async fn pass(self, length: usize) {
+        if let Some(throttle) = self.throttle {
+            let _paused = self.activity.pause();
+            throttle.pass(length).await;
+        }
+    }
+}
+
+/// Passes a body to the sink as it arrives, at most as fast as `flow` allows. Fails where the
 /// connection does, and where the body is longer than the space of the sink.
 pub(super) async fn pass_on<S: BodySink>(
     mut body: Incoming,
     sink: &mut S,
-    throttle: Option<&Arc<Throttle>>,
-    activity: &Activity,
+    flow: Flow<'_>,
 ) -> Result<(), TransportFailure> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| transport_failure(&e))?;
-        let Some(mut data) = frame.data_ref().map(|data| &data[..]) else { continue };
-        let length = data.len();
-        while !data.is_empty() {
-            let space = sink.space();
-            if space.is_empty() {
-                return Err(too_long());
-            }
-            let (now, later) = data.split_at(data.len().min(space.len()));
-            space[..now.len()].copy_from_slice(now);
-            sink.filled(now.len());
-            data = later;
-        }
-        if let Some(throttle) = throttle {
-            let _paused = activity.pause();
-            throttle.pass(length).await;
-        }
+        let Some(data) = frame.data_ref() else { continue };
+        fill(sink, data)?;
+        flow.pass(data.len()).await;
     }
     Ok(())
 }
 
-fn too_long() -> TransportFailure {
+/// Copies bytes to the sink. Fails where they are more than its space.
+pub(super) fn fill<S: BodySink>(sink: &mut S, mut data: &[u8]) -> Result<(), TransportFailure> {
+    while !data.is_empty() {
+        let space = sink.space();
+        if space.is_empty() {
+            return Err(too_long());
+        }
+        let (now, later) = data.split_at(data.len().min(space.len()));
+        space[..now.len()].copy_from_slice(now);
+        sink.filled(now.len());
+        data = later;
+    }
+    Ok(())
+}
+
+pub(super) fn too_long() -> TransportFailure {
     let text = "the answer is longer than what was asked for";
     TransportFailure::new(TransportError::InvalidResponse, text)
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -26,8 +25,6 @@ const EARLY_RESPONSE_GRACE: Duration = Duration::from_secs(1);
 pub struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
-    /// Bytes that were read and not yet asked for.
-    ahead: ReadAhead,
     /// Kind, text, and the timer after which it is returned.
     write_error: Option<(io::ErrorKind, String, Pin<Box<Sleep>>)>,
 }
@@ -35,7 +32,7 @@ pub struct Socket {
 impl Socket {
     /// Counts the bytes of `stream` in `activity`.
     pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Socket {
-        Socket { stream, activity, ahead: ReadAhead::default(), write_error: None }
+        Socket { stream, activity, write_error: None }
     }
 
     /// Stores a write error, to return it after `EARLY_RESPONSE_GRACE`.
@@ -68,37 +65,15 @@ impl Drop for Socket {
     }
 }
 
-/// Bytes of one read of a socket. rustls asks for 4 to 16 KiB at a time, and each system call makes the
-/// kernel send an acknowledgement.
-const READ_SIZE: usize = 64 << 10;
-
-/// A buffer between the socket and a reader of small pieces; allocated at the first read.
-#[derive(Default)]
-struct ReadAhead {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Socket { stream, activity, ahead, .. } = &mut *self;
-        if ahead.start == ahead.end {
-            if ahead.bytes.is_empty() {
-                ahead.bytes = vec![0; READ_SIZE];
-            }
-            let mut read = ReadBuf::new(&mut ahead.bytes);
-            ready!(Pin::new(stream).poll_read(context, &mut read))?;
-            (ahead.start, ahead.end) = (0, read.filled().len());
-            activity.count(ahead.end);
-        }
-        let length = buffer.remaining().min(ahead.end - ahead.start);
-        buffer.put_slice(&ahead.bytes[ahead.start..ahead.start + length]);
-        ahead.start += length;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.activity.count(buffer.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -150,11 +125,5 @@ impl AsyncWrite for Socket {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl Connection for Socket {
-    fn connected(&self) -> Connected {
-        Connected::new()
     }
 }

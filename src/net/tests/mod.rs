@@ -1,8 +1,10 @@
 //! The transport against servers of raw sockets, which can break HTTP where no library lets them.
 
+mod body_into_sink;
 mod connect;
 mod early;
 mod peer;
 mod proxy;
 mod reuse;
 mod stall;
+mod tls;
