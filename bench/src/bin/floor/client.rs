@@ -136,8 +136,11 @@ impl Client {
                 }
                 at += record;
             }
+            if left == 0 {
+                break;
+            }
             let longest = records::HEADER + records::PLAIN + 256;
-            if left == 0 || block.memory.len() - at < longest {
+            if block.memory.len() - at < longest {
                 // The beginning of a record goes on in the next block.
                 let mut later = next()?;
                 later.used = block.used - at;
@@ -146,7 +149,8 @@ impl Client {
                 at = 0;
             }
         }
-        Ok(())
+        // A block that is not given away here would be missing from then on.
+        full(block)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -1,16 +1,18 @@
 //! Objects for downloading clients: `stored-SIZE-CHECKSUM`, made up when they are asked for.
 //!
 //! Owns their bytes (one block, over and over; its length is a prime, so that no two ranges are
-//! equal), their digest and the responses to HEAD and GET of both APIs. Invariant: an object of one
-//! name always has the same bytes.
+//! equal), their digest and the responses to HEAD and GET of both APIs, and the listing of those that
+//! were asked for, which rclone reads after the HEAD. Invariant: an object of one name always has the
+//! same bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
+use serde_json::json;
 
 use super::http::{Answer, Head};
 use super::oci;
@@ -27,6 +29,8 @@ pub struct Stored {
     block: Vec<u8>,
     /// The header with the digest of an object, by its name.
     digests: Mutex<HashMap<String, (&'static str, String)>>,
+    /// The sizes of the objects that were asked for, by their names.
+    sizes: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Stored {
@@ -43,11 +47,15 @@ impl Stored {
             .take(BLOCK)
             .collect();
         block.extend_from_within(..PIECE);
-        Stored { block, digests: Mutex::default() }
+        Stored { block, digests: Mutex::default(), sizes: Mutex::default() }
     }
 
     /// Answers a request for such an object; false if it is none.
     pub fn serve(&self, wire: &mut Wire, head: &Head) -> io::Result<bool> {
+        if oci::is_ours(head) && head.method == "GET" && head.path().ends_with("/b/bench/o") {
+            wire.send(&self.listing(head).bytes(head))?;
+            return Ok(true);
+        }
         let name = oci::decoded(head.path().rsplit('/').next().unwrap_or_default());
         let mut words = name.splitn(3, '-');
         let (Some("stored"), Some(Ok(size)), Some(checksum)) =
@@ -58,6 +66,9 @@ impl Stored {
         if !matches!(head.method.as_str(), "GET" | "HEAD") {
             return Ok(false);
         }
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.insert(name.clone(), size);
+        drop(sizes);
         let (first, end) = range(head.header("range"), size);
         let partial = head.header("range").is_some() && head.method == "GET";
         let mut answer = Answer::new(if partial { 206 } else { 200 })
@@ -83,6 +94,24 @@ impl Stored {
             self.send(wire, first, end)?;
         }
         Ok(true)
+    }
+
+    fn listing(&self, head: &Head) -> Answer {
+        let prefix = oci::decoded(head.query("prefix").unwrap_or_default());
+        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = "2026-01-01T00:00:00.000Z";
+        let objects: Vec<_> = sizes
+            .iter()
+            .filter(|(name, _)| name.starts_with(&prefix))
+            .map(|(name, size)| {
+                json!({
+                    "name": name, "size": size, "etag": ETAG, "storageTier": "Standard",
+                    "timeCreated": time, "timeModified": time,
+                })
+            })
+            .collect();
+        Answer::new(200)
+            .body("application/json", json!({ "objects": objects, "prefixes": [] }).to_string())
     }
 
     fn send(&self, wire: &mut Wire, first: u64, end: u64) -> io::Result<()> {
