@@ -129,7 +129,7 @@ fn an_object_that_is_replaced_while_it_is_read_is_an_error_and_never_a_mixture()
     let store = Store::start();
     store.put("x").stdin(ramp(8 * PART)).run().exits(0);
     let run =
-        store.ocipipe("get oci://backups/x --file got --part-size 4MiB --bwlimit 20MiB").start();
+        store.ocipipe("get oci://backups/x --file got --part-size 4MiB --bwlimit 4MiB").start();
     store.wait_for_requests(GetObject, 4);
     store.put("x").arg("--force").stdin(vec![7; 8 * PART]).run().exits(0);
     run.wait_with_open_stdin().fails(4).stderr_has(&["replaced while it was being read"]);
