@@ -22,6 +22,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls_buffer;
+mod tls_seal;
 mod tls_stream;
 mod watchdog;
 

@@ -14,18 +14,15 @@ use std::task::{Context, Poll, ready};
 use hyper::Uri;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use rustls::ClientConfig;
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
-};
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 use super::tls_buffer::ByteQueue;
+use super::tls_seal::{Outgoing, encode, seal};
 
 /// Bytes that are sealed before they are written; four records.
 const WRITE_SIZE: usize = 64 << 10;
-/// Bytes by which sealing makes the four records longer, at most.
-const WRITE_OVERHEAD: usize = 1 << 10;
 
 /// A connection whose bytes are sealed.
 pub struct TlsStream<S> {
@@ -56,13 +53,6 @@ enum Phase {
     Open,
     /// Both sides have ended it.
     Closed,
-}
-
-/// What is sealed as soon as the session permits it.
-enum Outgoing<'a> {
-    Nothing,
-    Bytes(&'a [u8]),
-    CloseNotify,
 }
 
 impl<S: Read + Write + Unpin> TlsStream<S> {
@@ -224,54 +214,6 @@ fn deliver(payload: &[u8], target: Option<&mut ReadBufCursor<'_>>, opened: &mut 
         rest = later;
     }
     opened.push(rest);
-}
-
-fn encode(
-    mut data: EncodeTlsData<'_, ClientConnectionData>,
-    outgoing: &mut ByteQueue,
-) -> io::Result<()> {
-    let mut length = WRITE_OVERHEAD;
-    loop {
-        match data.encode(outgoing.space(length)) {
-            Ok(written) => {
-                outgoing.fill(written);
-                return Ok(());
-            }
-            Err(EncodeError::InsufficientSize(needed)) if needed.required_size > length => {
-                length = needed.required_size;
-            }
-            Err(error) => return Err(io::Error::other(error)),
-        }
-    }
-}
-
-fn seal(
-    mut traffic: WriteTraffic<'_, ClientConnectionData>,
-    what: Outgoing<'_>,
-    outgoing: &mut ByteQueue,
-) -> io::Result<()> {
-    let mut length = match what {
-        Outgoing::Nothing => return Ok(()),
-        Outgoing::Bytes(bytes) => bytes.len() + WRITE_OVERHEAD,
-        Outgoing::CloseNotify => WRITE_OVERHEAD,
-    };
-    loop {
-        let space = outgoing.space(length);
-        let sealed = match what {
-            Outgoing::Bytes(bytes) => traffic.encrypt(bytes, space),
-            _ => traffic.queue_close_notify(space),
-        };
-        match sealed {
-            Ok(written) => {
-                outgoing.fill(written);
-                return Ok(());
-            }
-            Err(EncryptError::InsufficientSize(needed)) if needed.required_size > length => {
-                length = needed.required_size;
-            }
-            Err(error) => return Err(io::Error::other(error)),
-        }
-    }
 }
 
 /// The name that the certificate of a server must have. Fails where it can be none.
