@@ -3,7 +3,8 @@
 //! rustls' buffered connection reads 4 KiB at a time into a buffer of its own, and keeps what it has
 //! opened; its unbuffered one opens records where they are. Owns the buffers around the latter. Knows
 //! nothing of HTTP. Invariants: an end of the connection without TLS' own is an error; what is written
-//! is sent in order, and before the stream reports that it is flushed.
+//! is sent in order, and before the stream reports that it is flushed; a read that is not ready has
+//! taken no byte. A read leaves what a write has sealed to the task that writes.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -82,15 +83,18 @@ impl<S: Read + Write + Unpin> TlsStream<S> {
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let phase = self.advance(context, None, Outgoing::Nothing)?;
-            ready!(self.poll_send(context))?;
-            ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+            let sent = self.poll_send(context)?;
+            if sent.is_ready() {
+                ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+            }
             if phase == Phase::Open {
-                return Poll::Ready(Ok(()));
+                return sent.map(Ok);
             }
             if self.at_end {
                 let text = "the connection ended within the TLS handshake";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
             }
+            // The server may have to be read before it reads.
             ready!(self.poll_receive(context))?;
         }
     }
@@ -240,6 +244,7 @@ impl<S: Read + Write + Unpin> Read for TlsStream<S> {
             target.put_slice(ready);
             self.opened.take(count);
             if target.remaining() > 0 {
+                let writing = !self.outgoing.is_empty();
                 match self.advance(context, Some(&mut target), Outgoing::Nothing) {
                     Ok(_) => {}
                     // What was opened before the failure is read first.
@@ -247,7 +252,9 @@ impl<S: Read + Write + Unpin> Read for TlsStream<S> {
                     Err(error) => return Poll::Ready(Err(error)),
                 }
                 // A write error is that of the next write: what has arrived is read first.
-                let _ = self.poll_send(context);
+                if !writing {
+                    let _ = self.poll_send(context);
+                }
             }
             if target.remaining() < wanted || wanted == 0 || self.peer_closed {
                 return Poll::Ready(Ok(()));
@@ -303,8 +310,12 @@ impl<S: Read + Write + Unpin> Write for TlsStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The session seals the notice once; one that has failed sends none.
-        let _ = self.advance(context, None, Outgoing::CloseNotify);
+        // The session seals the notice once; one that has failed sends none, and a read has the reason.
+        if !self.failed
+            && let Err(error) = self.advance(context, None, Outgoing::CloseNotify)
+        {
+            self.failure = Some(error);
+        }
         ready!(self.poll_send(context))?;
         Pin::new(&mut self.inner).poll_shutdown(context)
     }

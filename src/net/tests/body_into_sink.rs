@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::peer::{Boxed, OK, read_request, send, serve, serve_both};
+use super::peer::{Boxed, OK, exchange, read_request, send, serve, serve_both};
 use crate::auth::options::NetworkOptions;
 use crate::net::{BodySink, BodyUse, RequestHead, Transport, TransportFailure};
 use proto::api::Response;
@@ -201,6 +201,37 @@ async fn a_body_that_ends_early_leaves_its_bytes_in_the_sink_and_is_lost() {
         assert_eq!(kind(result), TransportError::ResponseLost, "TLS: {tls}, polite: {polite}");
         assert!(bytes == sent);
         assert!(transport.idle.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_lost_where_the_session_was_not_ended() {
+    let sent = pattern(60_000);
+    for polite in [false, true] {
+        let bytes = sent.clone();
+        let (endpoint, transport) = serve_both(true, move |_, mut stream: Boxed| {
+            let bytes = bytes.clone();
+            async move {
+                read_request(&mut stream, 0).await;
+                send(&mut stream, "HTTP/1.1 200 OK\r\n\r\n").await;
+                stream.write_all(&bytes).await.unwrap();
+                stream.flush().await.unwrap();
+                if polite {
+                    stream.shutdown().await.unwrap();
+                }
+            }
+        })
+        .await;
+        let (bytes, result) = read(&transport, &endpoint, 60_001).await;
+        assert!(bytes == sent);
+        let collected = exchange(&transport, &endpoint, 0).await;
+        match polite {
+            true => assert!(result.is_ok() && collected.unwrap().body == sent),
+            false => {
+                assert_eq!(kind(result), TransportError::ResponseLost);
+                assert_eq!(kind(collected), TransportError::ResponseLost);
+            }
+        }
     }
 }
 

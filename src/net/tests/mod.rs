@@ -8,3 +8,4 @@ mod proxy;
 mod reuse;
 mod stall;
 mod tls;
+mod tls_hostile;

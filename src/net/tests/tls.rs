@@ -14,12 +14,15 @@ use tokio_rustls::server::TlsStream as ServerStream;
 use super::peer::TestCa;
 use crate::net::tls_stream::TlsStream;
 
-type Client = TokioIo<TlsStream<TokioIo<DuplexStream>>>;
+pub type Client = TokioIo<TlsStream<TokioIo<DuplexStream>>>;
 
-const VERSIONS: [&rustls::SupportedProtocolVersion; 2] =
+pub const VERSIONS: [&rustls::SupportedProtocolVersion; 2] =
     [&rustls::version::TLS12, &rustls::version::TLS13];
 
-fn config(authority: &TestCa, version: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+pub fn config(
+    authority: &TestCa,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let pem = std::fs::read(authority.bundle.path()).unwrap();
     roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
@@ -32,7 +35,7 @@ fn config(authority: &TestCa, version: &'static rustls::SupportedProtocolVersion
 }
 
 /// A client and a server that are connected; `buffer` bytes fit between them, tickets among them.
-async fn pair(
+pub async fn pair(
     version: &'static rustls::SupportedProtocolVersion,
     buffer: usize,
 ) -> (Client, ServerStream<DuplexStream>) {
@@ -47,7 +50,7 @@ async fn pair(
     (TokioIo::new(client.unwrap()), server.unwrap())
 }
 
-fn pattern(length: usize) -> Vec<u8> {
+pub fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i / 253 + i) as u8).collect()
 }
 
