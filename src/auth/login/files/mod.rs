@@ -2,13 +2,14 @@
 //!
 //! Owns the paths, the modes and the order of the writes. Must not know where a session comes from.
 //! Invariants: a profile with a user is replaced only if the caller allows it; a file that exists is
-//! replaced as a whole or not at all.
+//! replaced as a whole or not at all, and none is before all new ones are on the disk.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::config_edit::{self, EditError};
@@ -113,8 +114,10 @@ impl SessionPlace {
         ))
     }
 
-    /// Fails if a folder or the config file could not be written.
+    /// Fails if a folder or the config file could not be written, or the profile in it.
     pub fn check_writable(&self) -> Result<(), Error> {
+        // Whether the edit is possible depends on the text and not on the values.
+        self.with_profile(&[("key_file", KEY)])?;
         let config = resolved(&self.config_file);
         let folder_of_config = config.parent().unwrap_or(Path::new("."));
         for folder in [self.folder.as_path(), folder_of_config] {
@@ -125,9 +128,10 @@ impl SessionPlace {
         if config.exists() { check_access(&config) } else { Ok(()) }
     }
 
-    /// Writes the files of a session and its profile: the key, then the token, then the profile, so that
-    /// what reads them meanwhile finds a token that does not match at worst. Fails at the first file that
-    /// cannot be written.
+    /// Writes the files of a session and its profile under temporary names, and then renames them: the key,
+    /// then the token, then the profile, so that what reads them meanwhile finds a token that does not match
+    /// at worst. Fails at the first file that cannot be written; the session before is then as it was, unless
+    /// a rename fails.
     pub fn write(&self, session: &NewSession<'_>) -> Result<(), Error> {
         let cannot = |path: &Path| {
             let shown = path.display().to_string();
@@ -136,36 +140,38 @@ impl SessionPlace {
                     .with_hint("let its permissions allow you to write it")
             }
         };
+        let config_text = self.config_text(session)?;
+        let config = resolved(&self.config_file);
         create_folder(&self.folder).map_err(cannot(&self.folder))?;
-        let file = |name: &str, text: &str| {
-            let path = self.folder.join(name);
-            replace(&path, text).map_err(cannot(&path))
+        if let Some(folder) = config.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(cannot(folder))?;
+        }
+        let prepare = |path: PathBuf, text: &str| {
+            NewFile::prepare(&path, text).map_err(cannot(&path)).map(|file| (path, file))
         };
-        match &session.public_key {
-            Some(public_key) => file(PUBLIC_KEY, public_key)?,
+        let of_folder = |name: &str, text: &str| prepare(self.folder.join(name), text);
+        let public_key = session.public_key.as_ref();
+        let files = [
+            public_key.map(|text| of_folder(PUBLIC_KEY, text)).transpose()?,
+            Some(of_folder(KEY, &key_file(session.key_text))?),
+            Some(of_folder(TOKEN, session.token.secret())?),
+            Some(prepare(config, &config_text)?),
+        ];
+        if public_key.is_none() {
             // A public key of the session before belongs to another private key.
-            None => match fs::remove_file(self.folder.join(PUBLIC_KEY)) {
+            match fs::remove_file(self.folder.join(PUBLIC_KEY)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(cannot(&self.folder)(error));
                 }
                 _ => {}
-            },
-        }
-        file(KEY, &key_file(session.key_text))?;
-        file(TOKEN, session.token.secret())?;
-        self.write_profile(session).and_then(|text| {
-            let config = resolved(&self.config_file);
-            let folder = config.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder {
-                fs::create_dir_all(folder).map_err(cannot(folder))?;
             }
-            replace(&config, &text).map_err(cannot(&config))
-        })
+        }
+        let mut files = files.into_iter().flatten();
+        files.try_for_each(|(path, file)| file.replace(&path).map_err(cannot(&path)))
     }
 
-    /// The text of the config file with the profile.
-    fn write_profile(&self, session: &NewSession<'_>) -> Result<Zeroizing<String>, Error> {
-        let (text, _) = self.config()?;
+    /// The text of the config file with the profile of a session.
+    fn config_text(&self, session: &NewSession<'_>) -> Result<Zeroizing<String>, Error> {
         let path = |name: &str| {
             let path = self.folder.join(name);
             path.to_str().map(str::to_owned).ok_or_else(|| {
@@ -182,7 +188,14 @@ impl SessionPlace {
         ];
         values.extend(session.pass_phrase.map(|pass_phrase| ("pass_phrase", pass_phrase)));
         values.push(("security_token_file", &token_file));
-        config_edit::with_profile(&text, &self.profile, &values).map_err(|error| {
+        self.with_profile(&values)
+    }
+
+    /// The text of the config file with these values of the profile. Fails if the file cannot be read, or
+    /// the profile cannot be written into it.
+    fn with_profile(&self, values: &[(&str, &str)]) -> Result<Zeroizing<String>, Error> {
+        let (text, _) = self.config()?;
+        config_edit::with_profile(&text, &self.profile, values).map_err(|error| {
             let file = self.config_file.display();
             match error {
                 EditError::Parse(error) => config::malformed(&self.config_file, &error),
@@ -214,22 +227,31 @@ fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Replaces a file, or creates it, with mode 0600. The new file keeps the owner of the old one.
-fn replace(target: &Path, text: &str) -> io::Result<()> {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".ocipipe-")
-        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    temporary.write_all(text.as_bytes())?;
-    if let Ok(old) = fs::metadata(target) {
-        let new = temporary.as_file().metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()))?;
+/// A file with mode 0600 under a temporary name, which is removed unless the file takes its place.
+struct NewFile(NamedTempFile);
+
+impl NewFile {
+    /// Writes the file to the disk, beside the one that it will replace, whose owner it keeps.
+    fn prepare(target: &Path, text: &str) -> io::Result<NewFile> {
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".ocipipe-")
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        temporary.write_all(text.as_bytes())?;
+        if let Ok(old) = fs::metadata(target) {
+            let new = temporary.as_file().metadata()?;
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()))?;
+            }
         }
+        temporary.as_file().sync_all()?;
+        Ok(NewFile(temporary))
     }
-    temporary.as_file().sync_all()?;
-    temporary.persist(target)?;
-    Ok(())
+
+    fn replace(self, target: &Path) -> io::Result<()> {
+        self.0.persist(target)?;
+        Ok(())
+    }
 }
 
 fn check_access(path: &Path) -> Result<(), Error> {

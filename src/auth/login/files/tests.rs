@@ -41,8 +41,12 @@ impl Home {
 }
 
 fn write(place: &SessionPlace) {
+    try_write(place, "session1").unwrap();
+}
+
+fn try_write(place: &SessionPlace, key: &str) -> Result<(), Error> {
     let vectors = vectors();
-    let key = &vectors["keys"]["session1"];
+    let key = &vectors["keys"][key];
     let session = NewSession {
         key_text: key["private_pem"].as_str().unwrap(),
         public_key: Some(key["public_pem"].as_str().unwrap().to_owned()),
@@ -52,7 +56,7 @@ fn write(place: &SessionPlace) {
         region: "us-ashburn-1",
         token: &token(&vectors),
     };
-    place.write(&session).unwrap();
+    place.write(&session)
 }
 
 fn mode(path: &Path) -> u32 {
@@ -144,6 +148,25 @@ fn a_second_login_replaces_whole_files_and_leaves_no_other() {
     assert_ne!(fs::metadata(&token).unwrap().ino(), before);
     assert_eq!(fs::read_dir(home.path(".oci/sessions/S")).unwrap().count(), 3);
     assert_eq!(fs::read_dir(home.path(".oci")).unwrap().count(), 2);
+}
+
+#[test]
+fn a_session_that_cannot_be_written_as_a_whole_leaves_the_one_before() {
+    let home = Home::new();
+    let place = home.place("S");
+    write(&place);
+    let key = home.path(".oci/sessions/S/oci_api_key.pem");
+    let before = fs::read(&key).unwrap();
+    // Another program has damaged the config file since the checks of the start.
+    home.config("[S\n");
+    assert!(try_write(&place, "session2").is_err());
+    assert_eq!(fs::read(&key).unwrap(), before);
+    // The last of the new files finds no folder.
+    symlink("/proc/none/config", home.path("config")).unwrap();
+    let place = SessionPlace { config_file: home.path("config"), ..place };
+    assert!(try_write(&place, "session2").is_err());
+    assert_eq!(fs::read(&key).unwrap(), before);
+    assert_eq!(fs::read_dir(home.path(".oci/sessions/S")).unwrap().count(), 3);
 }
 
 #[test]
