@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::token::{Token, TokenError, payload};
 
+/// Characters of an error of the login page that are shown.
+const MAX_REASON: usize = 300;
+
 /// What a redirect must match.
 #[derive(Debug, Clone)]
 pub struct PendingLogin {
@@ -50,7 +53,7 @@ pub enum Refusal {
     Host,
     Method,
     Path,
-    /// The login page sent an error instead of a token: its code and its description.
+    /// The login page sent an error instead of a token: its code and its description, as one line.
     LoginFailed(String),
     NoToken,
     SeveralTokens,
@@ -102,7 +105,7 @@ impl PendingLogin {
                 let words = all("error").chain(all("error_description")).collect::<Vec<_>>();
                 return Err(match words.is_empty() {
                     true => Refusal::NoToken,
-                    false => Refusal::LoginFailed(words.join(": ")),
+                    false => Refusal::LoginFailed(one_line(&words.join(": "))),
                 });
             }
             _ => return Err(Refusal::SeveralTokens),
@@ -132,6 +135,13 @@ impl PendingLogin {
         }
         Ok(token)
     }
+}
+
+/// The beginning of a text as one line. Any page in the browser can send it: lines of its own could pass for
+/// messages of this program.
+fn one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() || c.is_whitespace() { ' ' } else { c };
+    text.chars().take(MAX_REASON).map(shown).collect()
 }
 
 /// The claim `nonce`; one that is no text matches no login.

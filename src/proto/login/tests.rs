@@ -178,6 +178,15 @@ fn a_redirect_without_a_token_is_refused_with_the_reason() {
 }
 
 #[test]
+fn the_error_of_a_page_is_one_short_line() {
+    let query =
+        format!("error=x%0Aocipipe:%20run%0D%1b%5bmthis&error_description={}", "y".repeat(60_000));
+    let shown = refusal(&query).to_string();
+    assert!(shown.contains("x ocipipe: run"), "{shown}");
+    assert!(!shown.contains(char::is_control) && shown.len() < 400, "{shown}");
+}
+
+#[test]
 fn only_get_to_this_host_is_answered() {
     let text = token(&vectors());
     let query = query(&text, NONCE);
