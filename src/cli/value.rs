@@ -84,9 +84,10 @@ pub fn parallel(option: &str, text: Option<&str>) -> Result<Option<u16>, Error> 
 /// A time as in RFC 3339, with an offset from UTC. The error does not quote a text of a file.
 pub fn time(option: &str, text: Option<&str>) -> Result<Option<SystemTime>, Error> {
     let Some(text) = text else { return Ok(None) };
-    let time = text.parse::<Timestamp>().ok().and_then(|time| SystemTime::try_from(time).ok());
+    let time = text.parse::<Timestamp>().ok().filter(|time| *time >= Timestamp::UNIX_EPOCH);
+    let time = time.and_then(|time| SystemTime::try_from(time).ok());
     time.map(Some).ok_or_else(|| {
-        Error::usage(format!("{option}: this is not a time as in RFC 3339"))
+        Error::usage(format!("{option}: this is not a time as in RFC 3339, since 1970"))
             .with_hint("write it as 2026-01-31T18:00:00Z or 2026-01-31T19:00:00+01:00")
     })
 }

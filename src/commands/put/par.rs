@@ -15,6 +15,7 @@ use crate::transfer::client::{Client, ParAccess};
 use proto::api::{ExpectedProperties, PutOptions};
 use proto::error::Error;
 use proto::par::{ParFile, ParUrl};
+use proto::units::DisplayTime;
 use proto::upload::ParConfig;
 
 /// Bytes per second that no upload exceeds: 10 Gbit/s. It is the rate where none is given.
@@ -90,7 +91,7 @@ fn read(
 }
 
 fn expired(at: SystemTime) -> Error {
-    let at = httpdate::fmt_http_date(at);
+    let at = DisplayTime(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     Error::credentials(format!("the pre-authenticated request expired on {at}; nothing was read"))
         .with_hint(
             "it cannot be renewed: create a new one, with an expiry after the end of the upload. If it is \
@@ -133,6 +134,20 @@ pub(super) fn config(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_time_of_an_expiry_is_shown_or_refused() {
+        for text in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
+            let error = value::time("--par-expires", Some(text)).unwrap_err();
+            assert_eq!(error.kind.exit_code(), 2, "{text}");
+        }
+        for text in ["1970-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
+            let time = value::time("--par-expires", Some(text)).unwrap().unwrap();
+            assert!(expired(time).message.contains(&text[..4]), "{text}");
+        }
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(expired(before).kind.exit_code(), 3);
+    }
 
     #[test]
     fn an_upload_that_cannot_end_in_time_is_told_before() {
