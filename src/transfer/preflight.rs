@@ -77,7 +77,7 @@ fn replaced_object(condition: &Precondition) -> PreviousObject {
 
 /// Looks at the object of a pre-authenticated request, which may be for writing only: then nothing is
 /// known. Whether the service heeds a precondition is not documented, so that it implies nothing. Fails as
-/// `preflight` does.
+/// `preflight` does, and where the precondition asks for an object and there is none.
 pub async fn preflight_par(
     client: &Client,
     precondition: &Precondition,
@@ -115,6 +115,9 @@ pub async fn preflight_par(
             let failure = failed.failure().clone();
             let shown = par_requests::explain_missing(client, par, head, failure).await;
             if shown.is_object_missing() {
+                if let Precondition::IfMatch(expected) = precondition {
+                    return Err(missing(&found.location, expected));
+                }
                 found.previous_object = PreviousObject::Nothing;
                 return Ok(found);
             }
@@ -172,6 +175,12 @@ fn conflict(
         Precondition::IfMatch(_) | Precondition::None => return None,
     };
     Some(Conflict { object, error })
+}
+
+/// No object is there, where the precondition asks for one.
+fn missing(location: &ObjectLocation, expected: &str) -> Error {
+    let what = format!("there is no {location}, and --if-match asks for the etag {expected}");
+    Error::new(ErrorKind::Exists, what).with_hint("look what removed it before trying again")
 }
 
 /// Whether HeadObject was rejected for a reason that does not concern writing: a policy hides the

@@ -1,6 +1,6 @@
 //! Streams of one and of many requests, objects, buckets and prefixes.
 
-use emulator::{AccessType, NewPar, Operation, ParOptions};
+use emulator::{AccessType, NewPar, Operation, ParConditions, ParOptions};
 
 use crate::common::run::ocipipe;
 use crate::common::store::{BUCKET, UnreadStdin};
@@ -141,6 +141,17 @@ fn an_object_that_exists_is_left_alone_where_the_par_shows_it() {
         assert_eq!(host.store.object("x").unwrap(), b"old");
         host.store.assert_no_open_upload();
     }
+}
+
+#[test]
+fn if_match_without_an_object_stores_nothing_even_if_the_service_heeds_no_precondition() {
+    let options = ParOptions { conditions: ParConditions::Ignored, ..ParOptions::default() };
+    let host = Host::with(read_write(), options, []);
+    let (unread, stdin) = UnreadStdin::new(host.store.folder());
+    let put = host.put().args("--if-match other").stdin_from(stdin);
+    host.run(put).fails(6).stderr_has(&["there is no", "other"]);
+    unread.assert_unread();
+    assert_eq!(host.store.object("x"), None);
 }
 
 #[test]
