@@ -68,7 +68,7 @@ fn no_advice_erases_a_profile_that_has_a_user() {
     let config = session_in_default(&store);
     let run = put(&store, "x").arg("--config-file").arg(&config);
     let done = run.args("--profile BACKUP --auth security_token").run().fails(3);
-    done.stderr_has(&["holds a user", "--profile-name BACKUP-session ", "--config-location"])
+    done.stderr_has(&["holds a user", "--profile-name BACKUP-session ", "--config-file"])
         .stderr_lacks("--profile-name BACKUP ");
 }
 
