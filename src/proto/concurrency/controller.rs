@@ -2,7 +2,7 @@
 //!
 //! Owns the number of connections of one transfer. Must not know parts, buffers, sockets or clocks: what
 //! it is told is one sample after the other. Invariant: the number is above the first one only while the
-//! stream waited for the network and a probe showed that more connections carry more.
+//! stream waited for the network and a trial showed that more connections carry more.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use std::time::Duration;
 /// The number of connections at the start.
 pub const START: u16 = 4;
 
-/// A probe with more connections is kept if it carries this much more.
+/// A trial with more connections is kept if it carries this much more.
 const KEPT_GAIN: f64 = 1.05;
-/// The share of a proportional gain from which the next probe follows at once.
+/// The share of a proportional gain from which the next trial follows at once.
 const STEEP_GAIN: f64 = 0.5;
-/// A probe with fewer connections is kept if it carries at least this share.
+/// A trial with fewer connections is kept if it carries at least this share.
 const KEPT_SHARE: f64 = 0.98;
 /// A rate that differs by this factor from that of the last decision is another line.
 const OTHER_LINE: f64 = 1.25;
@@ -51,16 +51,16 @@ enum Phase {
     /// Measures what the present number carries.
     Measuring { since: f64 },
     /// Waits until a new number is in use.
-    Settling { probe: Probe, since: f64 },
+    Settling { trial: Trial, since: f64 },
     /// Measures what a new number carries.
-    Probing { probe: Probe, since: f64 },
+    Trying { trial: Trial, since: f64 },
     /// Keeps the number.
     Holding { until: f64, rate: f64 },
 }
 
 /// A change of the number, on trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Probe {
+struct Trial {
     from: u16,
     /// Bytes per second that `from` carried.
     rate: f64,
@@ -73,9 +73,9 @@ pub struct Controller {
     most: u16,
     phase: Phase,
     samples: VecDeque<Sample>,
-    /// How long the number is kept after the next probe that brings nothing, in seconds.
+    /// How long the number is kept after the next trial that brings nothing, in seconds.
     hold: f64,
-    /// Whether the next probe is one with fewer connections.
+    /// Whether the next trial is one with fewer connections.
     fewer_next: bool,
     /// The number at which the service refused requests.
     refused_at: Option<u16>,
@@ -138,8 +138,8 @@ impl Controller {
         }
         match self.phase {
             Phase::Measuring { since } => self.on_measuring(now, since),
-            Phase::Settling { probe, since } => self.on_settling(now, probe, since),
-            Phase::Probing { probe, since } => self.on_probing(now, probe, since),
+            Phase::Settling { trial, since } => self.on_settling(now, trial, since),
+            Phase::Trying { trial, since } => self.on_trying(now, trial, since),
             Phase::Holding { until, rate } => self.on_holding(now, until, rate),
         }
     }
@@ -148,51 +148,51 @@ impl Controller {
         if now - since >= SHORTEST_WINDOW {
             let (rate, waited) = self.window(now - since);
             if waited >= NETWORK_BOUND {
-                self.probe_more(now, rate);
+                self.try_more(now, rate);
             } else {
                 self.phase = Phase::Holding { until: now, rate };
             }
         }
     }
 
-    fn on_settling(&mut self, now: f64, probe: Probe, since: f64) {
+    fn on_settling(&mut self, now: f64, trial: Trial, since: f64) {
         let in_flight = self.samples.back().map_or(0, |sample| sample.in_flight);
-        let in_use = match self.connections > probe.from {
+        let in_use = match self.connections > trial.from {
             true => in_flight >= self.connections,
             false => in_flight <= self.connections,
         };
         if in_use || now - since >= LONGEST_SETTLING {
-            self.phase = Phase::Probing { probe, since: now };
-        } else if self.connections > probe.from && self.window(SHORTEST_WINDOW).1 == 0.0 {
+            self.phase = Phase::Trying { trial, since: now };
+        } else if self.connections > trial.from && self.window(SHORTEST_WINDOW).1 == 0.0 {
             // The producer is the slower side.
-            self.hold_number(now, probe.rate);
+            self.hold_number(now, trial.rate);
         }
     }
 
-    fn on_probing(&mut self, now: f64, probe: Probe, since: f64) {
+    fn on_trying(&mut self, now: f64, trial: Trial, since: f64) {
         // The first half second belongs to handshakes and slow starts.
         let measured = now - since - 0.5;
         if measured < SHORTEST_WINDOW {
             return;
         }
         let (rate, waited) = self.window(measured);
-        let gain = rate / probe.rate.max(1.0);
-        let proportional = f64::from(self.connections) / f64::from(probe.from);
+        let gain = rate / trial.rate.max(1.0);
+        let proportional = f64::from(self.connections) / f64::from(trial.from);
         if proportional < 1.0 {
             if gain >= KEPT_SHARE {
                 self.hold = FIRST_HOLD;
                 self.hold_number(now, rate);
             } else {
-                self.revert(now, probe);
+                self.revert(now, trial);
             }
         } else if gain - 1.0 >= STEEP_GAIN * (proportional - 1.0) && waited >= NETWORK_BOUND {
             self.hold = FIRST_HOLD;
-            self.probe_more(now, rate);
+            self.try_more(now, rate);
         } else if gain >= KEPT_GAIN {
             self.hold = FIRST_HOLD;
             self.hold_number(now, rate);
         } else {
-            self.revert(now, probe);
+            self.revert(now, trial);
         }
     }
 
@@ -210,9 +210,9 @@ impl Controller {
         self.fewer_next = !self.fewer_next;
         if fewer {
             let number = (self.connections * 3 / 4).max(START);
-            self.start_probe(now, present, number);
+            self.start_trial(now, present, number);
         } else {
-            self.probe_more(now, present);
+            self.try_more(now, present);
         }
     }
 
@@ -229,7 +229,7 @@ impl Controller {
     }
 
     /// Tries more connections, if there can be more.
-    fn probe_more(&mut self, now: f64, rate: f64) {
+    fn try_more(&mut self, now: f64, rate: f64) {
         let doubled = (self.connections * 2).min(self.most);
         let number = match self.refused_at {
             Some(refused) if now < self.refused_until => doubled.min(refused - 1),
@@ -238,21 +238,21 @@ impl Controller {
             None => doubled,
         };
         if number > self.connections {
-            self.start_probe(now, rate, number);
+            self.start_trial(now, rate, number);
         } else {
             self.hold_number(now, rate);
         }
     }
 
-    fn start_probe(&mut self, now: f64, rate: f64, number: u16) {
-        let probe = Probe { from: self.connections, rate };
+    fn start_trial(&mut self, now: f64, rate: f64, number: u16) {
+        let trial = Trial { from: self.connections, rate };
         self.connections = number;
-        self.phase = Phase::Settling { probe, since: now };
+        self.phase = Phase::Settling { trial, since: now };
     }
 
-    fn revert(&mut self, now: f64, probe: Probe) {
-        self.connections = probe.from;
-        self.hold_number(now, probe.rate);
+    fn revert(&mut self, now: f64, trial: Trial) {
+        self.connections = trial.from;
+        self.hold_number(now, trial.rate);
         self.hold = (self.hold * 2.0).min(LONGEST_HOLD);
     }
 
