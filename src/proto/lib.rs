@@ -30,6 +30,7 @@
 //! | [`endpoint`], [`region`] | where a service listens |
 //! | [`object_url`], [`metadata`], [`customer_key`], [`byte_range`], [`units`] | values of the command line |
 //! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
+//! | [`run_metrics`] | the metrics of the last run, as text in the format of Prometheus |
 //! | [`request_fields`] | the request that a message is about, as fields of a log |
 //! | [`printable`], [`shell`] | text that is safe on a terminal, and safe to paste into a shell |
 //!
@@ -60,6 +61,7 @@ pub mod receipt;
 pub mod region;
 pub mod request_fields;
 pub mod retry;
+pub mod run_metrics;
 pub mod shell;
 pub mod sign;
 pub mod token;

@@ -261,6 +261,12 @@ impl Session {
         self.shared.state().lifecycle.remaining(self.shared.now())
     }
 
+    /// When the credentials end for good, since 1970; `None` where they are renewed without end, or the
+    /// end is not known.
+    pub fn credentials_end(&self) -> Option<Duration> {
+        self.shared.state().lifecycle.credentials_end()
+    }
+
     /// Whether a request waits for valid credentials.
     pub fn is_awaited(&self) -> bool {
         self.waiting.any()

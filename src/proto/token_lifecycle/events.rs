@@ -161,20 +161,28 @@ pub(super) struct Reported {
 const SHORT_LIFETIME: Duration = Duration::from_secs(2 * 3600);
 
 impl TokenLifecycle {
+    /// When the credentials end for good, by the service's clock: the session, or a token that is not
+    /// extended; `None` where they are renewed without end, or the end is not known.
+    pub fn credentials_end(&self) -> Option<Duration> {
+        let expires = self.token.expires;
+        let is_last = match self.policy.renewal {
+            Renewal::Never if expires.is_some() => return expires,
+            // A service that issues tokens has no session that ends.
+            Renewal::Issue => false,
+            _ => expires.is_some() && self.reported.not_extended == expires,
+        };
+        self.token.session_end.or(expires.filter(|_| is_last))
+    }
+
     /// Reports when the session ends, and warns if the upload will not have ended by then.
     pub(super) fn report_session_end(&mut self, now: Clocks) {
-        let expires = self.token.expires;
-        if let (Renewal::Never, Some(end)) = (self.policy.renewal, expires) {
+        let Some(end) = self.credentials_end() else { return };
+        if self.policy.renewal == Renewal::Never && self.token.expires.is_some() {
             if self.reported.session_end.replace(end) != Some(end) {
                 self.events.push(TokenEvent::EndsForGood { end });
             }
             return;
         }
-        // A service that issues tokens has no session that ends.
-        let is_last = self.policy.renewal != Renewal::Issue
-            && expires.is_some()
-            && self.reported.not_extended == expires;
-        let Some(end) = self.token.session_end.or(expires.filter(|_| is_last)) else { return };
         if self.reported.session_end != Some(end) {
             self.reported.session_end = Some(end);
             self.events.push(TokenEvent::SessionEnds { end });

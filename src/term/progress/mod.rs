@@ -10,6 +10,7 @@ mod options;
 mod queued_term;
 mod rate;
 mod screen;
+mod waits;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::term::startup_fds;
 use crate::term::stderr::{self, Priority, Stderr};
 use proto::printable;
 use proto::request_fields::{RequestFields, Warning};
+use proto::run_metrics::WaitTimes;
 
 /// The interval between progress lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
@@ -61,6 +63,7 @@ struct ReporterState {
     schedule: LineSchedule,
     /// The time of the last snapshot, since the start of its phase.
     last: Duration,
+    waits: WaitTimes,
     /// Lines that the queue had no room for, since stderr was not read.
     dropped_lines: u64,
 }
@@ -126,6 +129,7 @@ impl Reporter {
             activity: ActivityTracker::default(),
             schedule,
             last: Duration::ZERO,
+            waits: WaitTimes::default(),
             dropped_lines: 0,
         };
         Reporter { options, style, state: Mutex::new(state) }
@@ -181,9 +185,11 @@ impl Reporter {
         if now.elapsed < state.last {
             state.begin_phase(&self.style);
         }
+        let since_last = now.elapsed.saturating_sub(state.last);
         state.last = now.elapsed;
         let rate = state.rate.observe(now.elapsed, now.moved());
         let activity = state.activity.observe(now.elapsed, now.seen);
+        waits::add(&mut state.waits, activity, since_last);
         let report = Report { now, rate, activity };
         match &self.style {
             ReporterStyle::Bar { bar, size } => {
@@ -198,6 +204,11 @@ impl Reporter {
             }
             ReporterStyle::Lines { .. } | ReporterStyle::Silent => {}
         }
+    }
+
+    /// How long the transfer waited so far.
+    pub fn waits(&self) -> WaitTimes {
+        self.locked().waits
     }
 
     /// Removes the bar. Messages may still be written afterwards.
