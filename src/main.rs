@@ -13,7 +13,6 @@ use ocipipe::cli::{self, Command, Environment};
 use ocipipe::platform::allocator::{self, RetryingAllocator};
 use ocipipe::platform::signals;
 use ocipipe::term::log;
-use ocipipe::term::startup_fds;
 use ocipipe::term::stderr::{self, Priority};
 use proto::error::{Error, ErrorKind};
 
@@ -34,8 +33,7 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
-        Ok(command) => startup_fds::require(command.required_fds())
-            .and_then(|()| ocipipe::commands::run(command, &environment)),
+        Ok(command) => ocipipe::commands::run(command, &environment),
         Err(error) => Err(error),
     };
     let code = match outcome {

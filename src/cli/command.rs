@@ -129,9 +129,19 @@ pub struct PutCommand {
     /// The format in which the stream must be complete; `None` to detect it.
     pub expect: Option<Format>,
     pub output: OutputOptions,
+    /// `--metrics-file`.
+    pub metrics: Option<MetricsSettings>,
     pub service: ServiceOptions,
     /// Warnings to print at the start.
     pub warnings: Vec<String>,
+}
+
+/// `--metrics-file`: where the metrics of the run are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsSettings {
+    pub file: PathBuf,
+    /// The only label; not empty.
+    pub job: String,
 }
 
 /// `--resume`: which open upload is continued.

@@ -7,7 +7,7 @@
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 /// The first option of each group, and the heading of the group.
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     ("--help", "General"),
     ("--bucket-name", "From where to where"),
     ("--force", "Before the commit, and after it"),
@@ -15,6 +15,7 @@ const GROUPS: [(&str, &str); 8] = [
     ("--retry-for", "Patience"),
     ("--storage-tier", "The object"),
     ("--progress", "On stderr"),
+    ("--metrics-file", "Monitoring"),
     ("--auth", "Account and service; option before environment before config file"),
 ];
 

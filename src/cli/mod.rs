@@ -17,6 +17,7 @@ mod command;
 pub mod completions;
 mod get;
 mod help;
+mod metrics;
 pub mod object;
 mod output;
 pub mod par;

@@ -14,7 +14,7 @@ use super::command::{
 };
 use super::output::RawOutputOptions;
 use super::service::{path, stall_timeout};
-use super::{Environment, object, par, target, value};
+use super::{Environment, metrics, object, par, target, value};
 use proto::digest::{Algorithm, Value};
 use proto::error::Error;
 
@@ -86,6 +86,7 @@ pub fn command(
         bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
         expect: format(put.expect.as_deref())?,
         output: RawOutputOptions::from(put).resolve()?,
+        metrics: metrics::settings(put, environment)?,
         service,
         warnings: target.url().and_then(|url| slash_warning(&url.name)).into_iter().collect(),
         target,

@@ -13,8 +13,9 @@ mod verify;
 
 use std::time::Duration;
 
+use self::put::metrics::{RunFigures, RunReport};
 use crate::auth::environment::Environment;
-use crate::cli::Command;
+use crate::cli::{Command, PutCommand};
 use crate::platform::core_dumps;
 use crate::platform::signals::Signals;
 use crate::source::child_reaper::Children;
@@ -31,14 +32,15 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     if command.holds_credentials() {
         core_dumps::disable();
     }
+    let usable = startup_fds::require(command.required_fds());
+    if let Command::Put(command) = command {
+        let report = RunReport::begin(&command);
+        let result = usable.and_then(|()| put(*command, environment, &report.figures));
+        report.write(&result);
+        return result;
+    }
+    usable?;
     match command {
-        Command::Put(command) => {
-            let log_format = command.output.log_format;
-            let children = Children::default();
-            let put = put::put(*command, environment, &children);
-            let receipt = block_on_with(&children, put)?;
-            startup_fds::print_result(&receipt.to_json(), log_format);
-        }
         Command::Get(command) => block_on(get::get(*command, environment))?,
         Command::Verify(command) => block_on(verify::verify(*command, environment))?,
         Command::Uploads(command) => {
@@ -54,7 +56,18 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
         Command::ImportSession(command) => session::import(&command, environment)?,
         // `main` handles these without a runtime.
         Command::Completions(_) | Command::Version | Command::Help(_) => {}
+        // Handled above.
+        Command::Put(_) => {}
     }
+    Ok(())
+}
+
+fn put(command: PutCommand, environment: &Environment, figures: &RunFigures) -> Result<(), Error> {
+    let log_format = command.output.log_format;
+    let children = Children::default();
+    let put = put::put(command, environment, &children, figures);
+    let receipt = block_on_with(&children, put)?;
+    startup_fds::print_result(&receipt.to_json(), log_format);
     Ok(())
 }
 

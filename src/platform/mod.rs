@@ -6,6 +6,7 @@
 pub mod allocator;
 pub mod core_dumps;
 pub mod memory;
+pub mod replaced_file;
 pub mod signals;
 pub mod small_file;
 pub mod worker;

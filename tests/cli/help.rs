@@ -87,6 +87,8 @@ fn help_fits_a_terminal_and_shows_every_option() {
         "--stall-timeout",
         "--bwlimit",
         "--expect",
+        "--metrics-file",
+        "--metrics-job",
         "--progress",
         "--log-format",
         "--quiet",

@@ -162,6 +162,12 @@ service_args! {
         /// write what is sent and received to stderr; also -d
         #[argh(switch)]
         pub debug: bool,
+        /// replace this file by Prometheus text on the run, for node_exporter
+        #[argh(option, arg_name = "FILE")]
+        pub metrics_file: Option<String>,
+        /// label of these metrics; default: the file's name without .prom
+        #[argh(option, arg_name = "NAME")]
+        pub metrics_job: Option<String>,
     }
 }
 

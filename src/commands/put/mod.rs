@@ -7,6 +7,7 @@
 mod config;
 mod connect;
 mod identical;
+pub mod metrics;
 mod outcome;
 mod par;
 mod receipt;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use self::config::EndOfStream;
 use self::connect::Place;
 use self::identical::{ConflictingRun, IdenticalCheck};
+use self::metrics::RunFigures;
 use self::stream::{PendingSource, StartedSource, StreamThreads};
 use super::until_signal;
 use crate::auth::environment::Environment;
@@ -53,6 +55,7 @@ pub async fn put(
     command: PutCommand,
     environment: &Environment,
     children: &Children,
+    figures: &RunFigures,
 ) -> Result<Receipt, Error> {
     let mut signals = Signals::subscribe()?;
     // Started before the thread of stderr: where the system allows few threads, these matter more.
@@ -80,7 +83,11 @@ pub async fn put(
     let started = started.await;
     let result = match started {
         Ok((prepared, source)) => {
-            upload(prepared, source, threads, &command, started_at, &mut signals, &reporter).await
+            let session = prepared.client.session.clone();
+            let run = Run { command: &command, started_at, reporter: &reporter, figures };
+            let result = upload(prepared, source, threads, run, &mut signals).await;
+            figures.record_session(&session);
+            result
         }
         Err(error) => Err(found.add_to(error)),
     };
@@ -88,13 +95,24 @@ pub async fn put(
         local.finish().await;
     }
     reporter.finish();
+    figures.record_waits(&reporter);
     // Where nothing was stored, a line before this has what the object is.
-    if let Ok(receipt) = &result
-        && !receipt.identical
-    {
-        reporter.info(&outcome::line(receipt));
+    if let Ok(receipt) = &result {
+        figures.record_object(receipt);
+        if !receipt.identical {
+            reporter.info(&outcome::line(receipt));
+        }
     }
     result
+}
+
+/// What is the same from the start of a run to its end.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    command: &'a PutCommand,
+    started_at: Instant,
+    reporter: &'a Arc<Reporter>,
+    figures: &'a RunFigures,
 }
 
 /// Everything that is known before the first byte is read.
@@ -206,11 +224,10 @@ async fn upload(
     prepared: Prepared,
     (source, producer): StartedSource,
     threads: StreamThreads,
-    command: &PutCommand,
-    started_at: Instant,
+    run: Run<'_>,
     signals: &mut Signals,
-    reporter: &Arc<Reporter>,
 ) -> Result<Receipt, Error> {
+    let Run { command, started_at, reporter, figures } = run;
     let Prepared { client, preflight, options, plan, continued, expected_size, identical } =
         prepared;
     let format_proves = command.expect.is_some_and(Format::proves_its_end);
@@ -254,6 +271,7 @@ async fn upload(
         UploadDriver::new(client.clone(), location.clone(), options, upload, started_at);
     let result = driver.run(source, signals, reporter).await;
     let retries = driver.retries();
+    figures.record_retries(retries);
     let receipt = match (result, identical) {
         (Err(conflict), Some(check)) if conflict.kind == ErrorKind::Exists => {
             let (upload, stream) = driver.into_read();
