@@ -6,10 +6,10 @@
 use std::cell::RefCell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::auth::session::Session;
 use crate::cli::{MetricsSettings, PutCommand};
 use crate::platform::replaced_file;
 use crate::term::progress::{OutputOptions, ProgressMode, Reporter};
+use crate::transfer::client::Client;
 use proto::error::Error;
 use proto::receipt::Receipt;
 use proto::run_metrics::{Former, RunMetrics};
@@ -19,12 +19,12 @@ use proto::run_metrics::{Former, RunMetrics};
 pub struct RunFigures(RefCell<RunMetrics>);
 
 impl RunFigures {
-    /// Records what the session knows at the end of the upload.
-    pub(super) fn record_session(&self, session: &Session) {
+    /// Records what is known of the credentials at the end of the upload.
+    pub(super) fn record_access(&self, client: &Client) {
         let mut metrics = self.0.borrow_mut();
-        metrics.token_refreshes = session.refreshes();
-        metrics.token_expiry = session.remaining().map(|left| since_1970() + left);
-        metrics.credentials_end = session.credentials_end();
+        metrics.token_refreshes = client.token_refreshes();
+        metrics.token_expiry = client.access.token_left().map(|left| since_1970() + left);
+        metrics.credentials_end = client.access.ends();
     }
 
     /// Records how many requests were sent again.

@@ -83,10 +83,10 @@ pub async fn put(
     let started = started.await;
     let result = match started {
         Ok((prepared, source)) => {
-            let session = prepared.client.session.clone();
+            let client = prepared.client.clone();
             let run = Run { command: &command, started_at, reporter: &reporter, figures };
             let result = upload(prepared, source, threads, run, &mut signals).await;
-            figures.record_session(&session);
+            figures.record_access(&client);
             result
         }
         Err(error) => Err(found.add_to(error)),

@@ -4,7 +4,7 @@
 //! know requests. Invariant: a run through a pre-authenticated request never needs a session.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Client, ParAccess};
 use crate::auth::session::Session;
@@ -33,6 +33,15 @@ impl Access {
     /// The time until the token expires; `None` without a token.
     pub fn token_left(&self) -> Option<Duration> {
         self.session()?.remaining()
+    }
+
+    /// When the access ends for good, since 1970: the session, or the pre-authenticated request. `None` where
+    /// it is renewed without end, or the end is not known.
+    pub fn ends(&self) -> Option<Duration> {
+        match self {
+            Access::Signed(session) => session.credentials_end(),
+            Access::Par(par) => par.expires?.duration_since(UNIX_EPOCH).ok(),
+        }
     }
 
     /// Whether a request waits for valid credentials.
