@@ -236,7 +236,9 @@ fn every_test_that_is_mentioned_exists() {
             let words: Vec<&str> = code.split_whitespace().collect();
             if let [name] = words[..] {
                 let shaped = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-                if shaped && name.matches('_').count() >= 3 {
+                // tests/metrics.rs compares the names of metrics.
+                let metric = name.starts_with("ocipipe_");
+                if shaped && !metric && name.matches('_').count() >= 3 {
                     let there = everything.contains(&format!("fn {name}("));
                     assert!(there, "{document} mentions {name}");
                 }
