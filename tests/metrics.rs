@@ -23,7 +23,7 @@ fn metrics(file: &Path, job: &str) -> BTreeMap<String, f64> {
     let label = format!("{{job=\"{job}\"}}");
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     let values = samples.map(|line| {
-        let (name, value) = line.split_once(' ').unwrap();
+        let (name, value) = line.rsplit_once(' ').unwrap();
         let name = name.strip_suffix(&label).unwrap_or_else(|| panic!("{line}"));
         (name.strip_prefix("ocipipe_").unwrap().to_owned(), value.parse().unwrap())
     });
