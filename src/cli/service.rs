@@ -199,7 +199,11 @@ impl RawServiceOptions<'_> {
             let proxy = environment.defaults.proxy.clone();
             return Ok(NetworkOptions { proxy, ..NetworkOptions::default() });
         }
-        let no_proxy = variable(["no_proxy", "NO_PROXY"])?;
+        // Unlike for the proxy, an empty variable in lower case does not hide the other one.
+        let no_proxy = match variable(["no_proxy"; 2])? {
+            Some(no_proxy) => Some(no_proxy),
+            None => variable(["NO_PROXY"; 2])?,
+        };
         Ok(NetworkOptions { proxy, no_proxy, ..NetworkOptions::default() })
     }
 

@@ -171,6 +171,10 @@ impl ProxySettings {
         let applies = |entry: &&NoProxyEntry| entry.port.is_none_or(|port| port == endpoint.port);
         let hosts: Vec<&str> =
             self.no_proxy.iter().filter(applies).map(|entry| entry.host.as_str()).collect();
+        // To the matcher `*` is every name, and no address.
+        if hosts.contains(&"*") {
+            return None;
+        }
         // The matcher decides whether a proxy is used; the URL of the proxy does not matter to it.
         let matcher = Matcher::builder().all("http://proxy").no(hosts.join(",")).build();
         let uri: Uri = format!("{}/", endpoint.origin()).parse().ok()?;
@@ -288,6 +292,9 @@ mod tests {
     fn what_no_proxy_names_is_reached_directly() {
         for (no_proxy, endpoint) in [
             ("*", "https://any.example"),
+            ("*", "https://10.1.2.3"),
+            ("*", "https://[::1]"),
+            ("x, *", "https://10.1.2.3"),
             ("a.example", "https://a.example"),
             ("A.Example", "https://a.example:8443"),
             ("example", "https://a.example"),
