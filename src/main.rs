@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
+        Ok(Command::Man) => print(&cli::man::page()),
         Ok(command) => ocipipe::commands::run(command, &environment),
         Err(error) => Err(error),
     };

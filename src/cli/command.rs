@@ -35,6 +35,8 @@ pub enum Command {
     ImportSession(ImportSessionCommand),
     Serve(ServeCommand),
     Completions(Shell),
+    /// The man page.
+    Man,
     Version,
     /// The text to print.
     Help(String),
@@ -52,9 +54,11 @@ impl Command {
             | Command::Authenticate(_)
             | Command::ExportSession(_)
             | Command::ImportSession(_) => true,
-            Command::Serve(_) | Command::Completions(_) | Command::Version | Command::Help(_) => {
-                false
-            }
+            Command::Serve(_)
+            | Command::Completions(_)
+            | Command::Man
+            | Command::Version
+            | Command::Help(_) => false,
         }
     }
 

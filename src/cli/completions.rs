@@ -1,6 +1,7 @@
 //! Completion scripts for shells, generated from the structs of `args`.
 //!
-//! Owns the choice of the generator, and adds the values of `--auth` to its text. Must not name
+//! Owns the choice of the generator, adds the values of `--auth` to its text, and mends what
+//! shells of stable distributions do not take. Must not name
 //! another option. Invariant: every option is completed by its long name.
 
 use argh_complete::Generator;
@@ -19,7 +20,9 @@ pub fn script(shell: Shell) -> String {
             let values = format!(
                 "--auth) COMPREPLY=( $(compgen -W \"{modes}\" -- \"${{cur}}\") ); return 0;;"
             );
-            script.replace(BASH_CASES, &format!("{BASH_CASES}\n                {values}"))
+            let script =
+                script.replace(BASH_CASES, &format!("{BASH_CASES}\n                {values}"));
+            script.replace(BASH_LOCALS.0, BASH_LOCALS.1).replace(BASH_WORDS.0, BASH_WORDS.1)
         }
         Shell::Zsh => {
             let script = argh_complete::zsh::Zsh::generate("ocipipe", &info);
@@ -32,19 +35,37 @@ pub fn script(shell: Shell) -> String {
         }
         Shell::Fish => {
             let script = argh_complete::fish::Fish::generate("ocipipe", &info);
-            script.replace(FISH_OPTION, &format!("-l auth -r -f -a '{modes}' -d"))
+            let script = script.replace(FISH_OPTION, &format!("-l auth -r -f -a '{modes}' -d"));
+            script.replace(FISH_TOKENS.0, FISH_TOKENS.1)
         }
     }
 }
 
 /// Where the generated script for bash chooses by the word before.
 const BASH_CASES: &str = "case \"${prev}\" in";
+/// The generated variables for bash, and the same with one that would stay in the user's shell.
+const BASH_LOCALS: (&str, &str) =
+    ("local i cur prev opts cmds\n", "local i cmd cur prev opts cmds\n");
+/// The generated loop for bash, and the same without the files that a word with a `*` matches.
+const BASH_WORDS: (&str, &str) = ("in ${COMP_WORDS[@]}; do", "in \"${COMP_WORDS[@]}\"; do");
+/// An option of `commandline` that fish has from version 4 on, and one that all versions have.
+const FISH_TOKENS: (&str, &str) = ("commandline -xpc", "commandline -opc");
 /// The generated option for fish.
 const FISH_OPTION: &str = "-l auth -r -d";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_replaced_text_is_generated() {
+        let (bash, fish) = (script(Shell::Bash), script(Shell::Fish));
+        for (script, (_, replaced)) in
+            [(&bash, BASH_LOCALS), (&bash, BASH_WORDS), (&fish, FISH_TOKENS)]
+        {
+            assert!(script.contains(replaced), "no {replaced}: {script}");
+        }
+    }
 
     #[test]
     fn the_values_of_auth_are_completed_in_every_shell() {

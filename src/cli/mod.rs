@@ -17,6 +17,7 @@ mod command;
 pub mod completions;
 mod get;
 mod help;
+pub mod man;
 mod metrics;
 pub mod object;
 mod output;
@@ -46,13 +47,8 @@ pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, 
     let root = args::info();
     match argv::split(&argv, &root) {
         Ok(ParsedArgv::Version) => Ok(Command::Version),
-        Ok(ParsedArgv::Help(path)) => match help::text(&root, &path) {
-            Some(text) => Ok(Command::Help(text)),
-            None => {
-                let error = Error::usage(format!("there is no command {:?}", path.join(" ")));
-                Err(with_help(error, &[]))
-            }
-        },
+        Ok(ParsedArgv::BriefHelp(path)) => of_command(&path, help::brief(&root, &path)),
+        Ok(ParsedArgv::Help(path)) => of_command(&path, help::text(&root, &path)),
         Ok(ParsedArgv::Run { words, command }) => {
             let path = path(&words);
             let with_defaults = rc::apply(words, &root, environment, command.as_deref());
@@ -65,6 +61,14 @@ pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, 
         }
         Err(UsageError { path, error }) => Err(with_help(error, &path)),
     }
+}
+
+/// The help of the command with this path. Fails with a usage error if there is none.
+fn of_command(path: &[String], text: Option<String>) -> Result<Command, Error> {
+    text.map(Command::Help).ok_or_else(|| {
+        let error = Error::usage(format!("there is no command {:?}", path.join(" ")));
+        with_help(error, &[])
+    })
 }
 
 /// Builds the command from words that `argv` has checked.
@@ -93,6 +97,7 @@ fn build(
         args::Subcommand::Completions(completions) => {
             Command::Completions(shell(&completions.shell)?)
         }
+        args::Subcommand::Man(_) => Command::Man,
     })
 }
 

@@ -55,7 +55,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
         Command::ExportSession(command) => session::export(&command, environment)?,
         Command::ImportSession(command) => session::import(&command, environment)?,
         // `main` handles these without a runtime.
-        Command::Completions(_) | Command::Version | Command::Help(_) => {}
+        Command::Completions(_) | Command::Man | Command::Version | Command::Help(_) => {}
         // Handled above.
         Command::Put(_) => {}
     }

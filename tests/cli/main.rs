@@ -4,5 +4,6 @@
 
 mod environment;
 mod help;
+mod manual;
 mod parsing;
 mod usage_errors;

@@ -277,7 +277,7 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
     (
         "frobnicate",
         "there is no command \"frobnicate\"",
-        "there are: put, get, verify, uploads, session, serve, completions, help",
+        "there are: put, get, verify, uploads, session, serve, completions, man, help",
     ),
 ];
 
@@ -307,7 +307,7 @@ fn each_usage_error_exits_2_with_nothing_on_stdout() {
 /// A word of a command line, most often a known one.
 fn word() -> impl Strategy<Value = OsString> {
     let known: Vec<OsString> = words(
-        "put get uploads list abort session show refresh serve completions help bash - -- --file \
+        "put get uploads list abort session show refresh serve completions man help bash - -- --file \
          --name --metadata --part-size --force --quiet --older-than --all --local --dir -bn -ns -h \
          oci://b/n oci://b@n/x oci://b {} 5 5M 1d auto --progress=log --checksum=md5 --version",
     );

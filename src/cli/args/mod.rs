@@ -183,6 +183,7 @@ pub enum Subcommand {
     Session(SessionArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// run a local Object Storage on loopback, for trying and testing without a cloud
@@ -230,6 +231,17 @@ pub struct CompletionsArgs {
     #[argh(positional, arg_name = "SHELL")]
     pub shell: Vec<String>,
 }
+
+/// write the man page of the program to stdout, in roff
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "man",
+    help_triggers("-h", "--help"),
+    example = "ocipipe man > /usr/local/share/man/man1/ocipipe.1",
+    example = "ocipipe man | man -l -"
+)]
+pub struct ManArgs {}
 
 /// All commands and options. Includes `help`, which `argh` does not know: `argv` handles it before
 /// `argh` is called.

@@ -21,8 +21,10 @@ use proto::error::Error;
 #[derive(Debug, PartialEq, Eq)]
 pub enum ParsedArgv {
     Version,
-    /// Help on the command with this path; the empty path means the program.
+    /// The whole help on the command with this path; the empty path means the program.
     Help(Vec<String>),
+    /// The help that `--help` shows.
+    BriefHelp(Vec<String>),
     Run {
         /// The words for `argh`.
         words: Vec<String>,
@@ -181,7 +183,7 @@ impl<'a> Splitter<'a> {
     /// The result after the last argument.
     fn finish(mut self) -> Result<ParsedArgv, UsageError> {
         if self.help {
-            return Ok(ParsedArgv::Help(self.path));
+            return Ok(ParsedArgv::BriefHelp(self.path));
         }
         if self.version {
             return Ok(ParsedArgv::Version);

@@ -89,15 +89,17 @@ fn the_last_value_of_an_option_given_twice_counts() {
 #[test]
 fn help_and_version_are_found_in_every_place() {
     let help = |path: &[&str]| ParsedArgv::Help(path.iter().map(|s| (*s).to_owned()).collect());
-    assert_eq!(parse("-h").unwrap(), help(&[]));
+    let brief =
+        |path: &[&str]| ParsedArgv::BriefHelp(path.iter().map(|s| (*s).to_owned()).collect());
+    assert_eq!(parse("-h").unwrap(), brief(&[]));
     assert_eq!(parse("help").unwrap(), help(&[]));
-    assert_eq!(parse("put oci://b/n -h").unwrap(), help(&["put"]));
-    assert_eq!(parse("uploads --help").unwrap(), help(&["uploads"]));
+    assert_eq!(parse("put oci://b/n -h").unwrap(), brief(&["put"]));
+    assert_eq!(parse("uploads --help").unwrap(), brief(&["uploads"]));
     assert_eq!(parse("help uploads abort").unwrap(), help(&["uploads", "abort"]));
     assert_eq!(parse("--version").unwrap(), ParsedArgv::Version);
     assert_eq!(parse("-V").unwrap(), ParsedArgv::Version);
     assert_eq!(parse("-v").unwrap(), ParsedArgv::Version);
-    assert_eq!(parse("put -?").unwrap(), help(&["put"]));
+    assert_eq!(parse("put -?").unwrap(), brief(&["put"]));
     assert_eq!(error("put --version"), "put does not take --version");
 }
 
@@ -106,7 +108,7 @@ fn each_misuse_has_its_own_message() {
     for (line, message) in [
         (
             "",
-            "no command was given\n  there are: put, get, verify, uploads, session, serve, completions, help",
+            "no command was given\n  there are: put, get, verify, uploads, session, serve, completions, man, help",
         ),
         ("uploads", "uploads needs to be told what to do\n  there are: list, abort"),
         ("putt", "there is no command \"putt\"\n  did you mean put?"),
