@@ -110,8 +110,9 @@ fn the_man_page_names_every_variable_that_the_pages_name() {
     let page = printed("man").replace("\\-", "-");
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let mut count = 0;
-    for entry in std::fs::read_dir(docs).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    let entries = std::fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().path());
+    for path in entries.filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = std::fs::read_to_string(path).unwrap();
         for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
             let variable =
                 ["OCI_", "OCIPIPE_", "SSL_CERT_"].iter().any(|start| word.starts_with(start));
