@@ -27,7 +27,8 @@ fn exists(program: &str) -> bool {
     }
     assert!(std::env::var_os("OCIPIPE_EVERY_PROGRAM").is_none(), "there is no {program}");
     // Straight to the terminal: the test harness would swallow what `eprintln` writes.
-    writeln!(std::io::stderr(), "SKIPPED: THERE IS NO {program}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "SKIPPED: THERE IS NO {program}").unwrap();
     false
 }
 
