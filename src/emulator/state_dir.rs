@@ -208,9 +208,11 @@ impl ApiKey {
         }
     }
 
-    /// A new key; generating one takes most of a second.
+    /// A new key; generating one takes most of a second. Fails if the system gives no random bytes.
     pub fn generate() -> io::Result<ApiKey> {
-        let key = rsa::PrivateKey::generate();
+        let key = rsa::PrivateKey::try_generate().map_err(|error| {
+            io::Error::other(format!("the system gives no random bytes for a key: {error}"))
+        })?;
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(invalid)?;
         ApiKey::from_pem(&pem)
     }

@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod core_dumps;
+pub mod empty_input;
 pub mod memory;
 pub mod replaced_file;
 pub mod signals;

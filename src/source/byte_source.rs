@@ -18,6 +18,7 @@ use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 
 use super::file_size;
+use crate::platform::empty_input;
 use proto::error::Error;
 
 /// Bytes that a pipe is enlarged to: the first of these sizes that the system permits. A large pipe
@@ -54,13 +55,13 @@ pub(super) enum ReadResult {
 }
 
 impl ByteSource {
-    /// The process's stdin, moved to another descriptor. Descriptor 0 becomes `/dev/null`, so that
-    /// the source is the only reader. Fails where stdin cannot be a stream, as `new` does.
+    /// The process's stdin, moved to another descriptor. Descriptor 0 becomes an empty input, so
+    /// that the source is the only reader. Fails where stdin cannot be a stream, as `new` does.
     pub fn stdin() -> Result<ByteSource, Error> {
         let moved = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
         let source = ByteSource::new(moved.map_err(|errno| unreadable("stdin", errno))?, "stdin")?;
-        let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        null.and_then(rustix::stdio::dup2_stdin).map_err(|errno| unreadable("/dev/null", errno))?;
+        let empty = empty_input::open();
+        empty.and_then(rustix::stdio::dup2_stdin).map_err(|errno| unreadable("stdin", errno))?;
         Ok(source)
     }
 

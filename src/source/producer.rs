@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-use crate::platform::worker;
+use crate::platform::{empty_input, worker};
 use crate::source::child_reaper::Children;
 use proto::error::Error;
 
@@ -39,7 +39,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Starts the command: no shell, stdin `/dev/null`, a session and so a process group of its
+    /// Starts the command: no shell, an empty stdin, a session and so a process group of its
     /// own, and none of the variables of ocipipe. While the system refuses a process, retries for up to 10 s. Fails where the command
     /// cannot be started.
     pub async fn start(
@@ -52,7 +52,7 @@ impl Producer {
         let name = program.to_string_lossy().into_owned();
         let attempt = || {
             let mut command = Command::new(program);
-            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+            command.args(arguments).stdin(empty_input::open()?).stdout(Stdio::piped());
             for name in own_variables() {
                 command.env_remove(name);
             }

@@ -10,7 +10,9 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use jiff::Timestamp;
-use rustix::io::Errno;
+use rustix::fs::{Access, access};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
+use rustix::pipe::pipe;
 
 use crate::term::log::{self, LogFormat};
 use crate::term::stderr::{self, Priority};
@@ -29,13 +31,39 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 fn record_closed_fds() {
     let closed = |flags: rustix::io::Result<rustix::io::FdFlags>| flags == Err(Errno::BADF);
     let mut bits = 0;
-    if closed(rustix::io::fcntl_getfd(rustix::stdio::stdin())) {
+    if closed(fcntl_getfd(rustix::stdio::stdin())) {
         bits |= STDIN;
     }
-    if closed(rustix::io::fcntl_getfd(rustix::stdio::stdout())) {
+    if closed(fcntl_getfd(rustix::stdio::stdout())) {
         bits |= STDOUT;
     }
     CLOSED.store(bits, Ordering::Relaxed);
+    if bits != 0 || closed(fcntl_getfd(rustix::stdio::stderr())) {
+        // Where that fails too, the runtime ends the process with SIGABRT before anything is read.
+        let _ = occupy_without_dev_null();
+    }
+}
+
+/// Replaces the closed standard descriptors by the ends of pipes without another end, where the
+/// runtime would find no `/dev/null` and end the process.
+fn occupy_without_dev_null() -> rustix::io::Result<()> {
+    if access(c"/dev/null", Access::READ_OK | Access::WRITE_OK).is_ok() {
+        return Ok(());
+    }
+    let (reader, writer) = pipe()?;
+    // The ends may be standard descriptors themselves, which `reader` and `writer` close.
+    let (input, output) = (fcntl_dupfd_cloexec(&reader, 3)?, fcntl_dupfd_cloexec(&writer, 3)?);
+    drop((reader, writer));
+    if fcntl_getfd(rustix::stdio::stdin()) == Err(Errno::BADF) {
+        rustix::stdio::dup2_stdin(&input)?;
+    }
+    if fcntl_getfd(rustix::stdio::stdout()) == Err(Errno::BADF) {
+        rustix::stdio::dup2_stdout(&output)?;
+    }
+    if fcntl_getfd(rustix::stdio::stderr()) == Err(Errno::BADF) {
+        rustix::stdio::dup2_stderr(&output)?;
+    }
+    Ok(())
 }
 
 /// The standard descriptors that a command uses.

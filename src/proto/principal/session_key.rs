@@ -73,7 +73,10 @@ impl SessionKey {
 
 /// A private key, which zeroizes itself when it is dropped, as its DER does.
 fn new_private() -> Result<PrivateKey, Error> {
-    PrivateKey::new(&mut SysRng, BITS).map_err(|_| not_made())
+    PrivateKey::new(&mut SysRng, BITS).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("a session key cannot be made: {error}"))
+            .with_hint("the random bytes are those of the system call getrandom or of /dev/urandom")
+    })
 }
 
 fn not_made() -> Error {
