@@ -78,7 +78,7 @@ fn a_stream_is_stored_without_dev_proc_and_tmp() {
 #[test]
 fn a_command_runs_with_an_empty_stdin_without_dev_null() {
     let Some(root) = EmptyRoot::new() else { return };
-    root.run("put --local /store oci://demo/outer -- /ocipipe put --local /inner oci://demo/inner")
+    root.run("put --local /store oci://demo/outer -- /ocipipe put --allow-empty --local /inner oci://demo/inner")
         .run()
         .exits(0);
     assert_eq!(fs::read(root.outside(Path::new("/inner/demo/inner"))).unwrap(), b"");
@@ -115,7 +115,7 @@ fn the_local_store_serves_without_dev() {
 fn an_upload_to_a_service_needs_no_other_file_and_tls_names_what_is_missing() {
     let Some(root) = EmptyRoot::new() else { return };
     let store = Store::start();
-    for entry in fs::read_dir(store.folder()).unwrap() {
+    for entry in fs::read_dir(store.server().state_path()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             root.copy(&path, &path);
