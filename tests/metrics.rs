@@ -109,10 +109,9 @@ fn each_failure_keeps_the_time_of_the_last_success() {
 
 #[test]
 fn a_signal_is_described() {
-    let stall = FaultRule::on(UploadPart, Fault::StallAnswer { ms: None });
-    let store = Store::failing([stall]);
+    let store = Store::start();
     let mut run = put(&store, "x").stdin_pipe().start();
-    run.write(&ramp(2 * PART));
+    run.write(&ramp(PART + 1));
     store.wait_for_requests(UploadPart, 1);
     run.signal(Signal::TERM);
     run.wait_with_open_stdin().fails(143);
