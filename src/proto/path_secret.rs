@@ -1,4 +1,4 @@
-//! The secret at the start of a path: whoever knows the path of a pre-authenticated request may use it.
+//! The secret at the start of a path: knowing the path of a pre-authenticated request is the right to use it.
 //!
 //! Owns how such a path is put together, and how its secret is removed from a text of the service. Must
 //! not know requests. Invariant: neither the debug output nor an error shows the secret.

@@ -84,7 +84,7 @@ macro_rules! service_args {
             /// bound on making one connection; default 10
             #[argh(option, arg_name = "SECONDS")]
             pub connection_timeout: Option<String>,
-            /// drop a connection on which no byte moved for so long; --stall-timeout in seconds
+            /// drop a connection on which no byte moved for this long; --stall-timeout in seconds
             #[argh(option, arg_name = "SECONDS")]
             pub read_timeout: Option<String>,
             /// json, which is what is printed anyway

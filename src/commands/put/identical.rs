@@ -1,4 +1,4 @@
-//! `--identical-ok`: an object that stands at the name is compared with the stream.
+//! `--identical-ok`: an object that exists at the name is compared with the stream.
 //!
 //! Owns what is recorded of the stream, and the order of the comparison: digests first, and the object is
 //! read only where they do not decide. Must not send any of the stream. Invariants: success is reported only

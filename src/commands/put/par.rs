@@ -1,6 +1,6 @@
 //! The start of a `put` through a pre-authenticated request (PAR).
 //!
-//! Owns how its URL and its expiry are read, and what is told of the expiry before the first byte. Must not
+//! Owns how its URL and its expiry are read, and what is reported of the expiry before the first byte. Must not
 //! know how a request is sent. Invariants: no message has any part of the URL but the names in it; a PAR that is known
 //! to have expired ends the run here.
 

@@ -45,7 +45,7 @@ pub fn export(command: &ExportSessionCommand, environment: &Environment) -> Resu
         .map_err(|error| Error::usage(format!("the session cannot be exported: {error}")))?;
     write_archive(output, &bytes)?;
     reporter.info(&format!(
-        "{} holds the session of the profile {}, key included: whoever has it has the session; its \
+        "{} holds the session of the profile {}, key included: a copy of it is the whole session; its \
          token {}",
         output.display(),
         command.profile,

@@ -1,7 +1,7 @@
 //! The controller: adds connections as long as they carry more.
 //!
-//! Owns the number of connections of one transfer. Must not know parts, buffers, sockets or clocks: what
-//! it is told is one sample after the other. Invariant: the number is above the first one only while the
+//! Owns the number of connections of one transfer. Must not know parts, buffers, sockets or clocks: its
+//! input is one sample after the other. Invariant: the number is above the first one only while the
 //! stream waited for the network and a trial showed that more connections carry more.
 
 use std::collections::VecDeque;

@@ -161,7 +161,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the request claims to end a login, so that the user is told of the refusal.
+    /// Whether the request claims to end a login, so that the refusal is reported.
     pub fn is_of_a_login(&self) -> bool {
         !matches!(self, Refusal::Host | Refusal::Method | Refusal::Path)
     }

@@ -1,6 +1,6 @@
 //! Whether a text looks like the URL of a PAR.
 //!
-//! Owns the shape that counts. Must not know where the text stands. Invariant: each URL or path that
+//! Owns the shape that counts. Must not know where the text is from. Invariant: each URL or path that
 //! `ParUrl::parse` accepts, also with other letters around it, is recognized.
 
 /// Whether the text contains the URL or the path of a PAR, or of a multipart upload through one. URLs of

@@ -86,7 +86,7 @@ pub(super) struct Streaming {
     pub no_more_parts: bool,
     /// No commit or put starts before this time.
     pub hold_until: Option<Now>,
-    /// An object stands at the name: the stream is only read, and the run ends with this error.
+    /// An object exists at the name: the stream is only read, and the run ends with this error.
     pub conflict: Option<Error>,
     /// What earlier commits of this run have left open; parts are sent again after one that
     /// rejected them.

@@ -122,7 +122,7 @@ impl Verifying {
                     core.retry_soon(call);
                     return State::Verifying(self);
                 }
-                self.not_stored(core, "no object stands at its name")
+                self.not_stored(core, "no object exists at its name")
             }
             (ApiCall::Head, _) if core.is_through_par() => self.accept_unseen(core, failure),
             // A policy hides the object from a principal that may write and not read.
@@ -178,7 +178,7 @@ impl Verifying {
             ApiCall::ConditionalCreate(ProbeCondition::ObjectWithEtag(_)) => {
                 self.not_stored(core, OLDER_OBJECT)
             }
-            _ => self.not_stored(core, "no object stands at its name"),
+            _ => self.not_stored(core, "no object exists at its name"),
         }
     }
 

@@ -138,7 +138,7 @@ impl Parser {
     fn begin_section(&mut self, name: &str) -> Result<(), &'static str> {
         // As in configparser, only DEFAULT may occur more than once.
         if name != DEFAULT && self.sections.contains_key(name) {
-            return Err("the section stands in the file twice");
+            return Err("the section is in the file twice");
         }
         self.sections.entry(name.to_owned()).or_default();
         self.section = Some(name.to_owned());
@@ -156,7 +156,7 @@ impl Parser {
             return Err("a value without a key");
         }
         if self.sections.get(section).is_some_and(|values| values.contains_key(&key)) {
-            return Err("the key stands in its section twice");
+            return Err("the key is in its section twice");
         }
         let value = Zeroizing::new(value.trim_matches(is_blank).to_owned());
         self.key = Some((key.clone(), value));

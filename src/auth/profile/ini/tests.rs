@@ -111,9 +111,9 @@ fn a_malformed_config_is_an_error_with_a_line_number() {
     assert_eq!(error("\n# c\nk = 1\n[A]\n").0, 3);
     assert_eq!(error("[A]\nk = 1\nj\n"), (3, "a line that is neither key = value nor [section]"));
     assert_eq!(error("[A]\n= 1\n"), (2, "a value without a key"));
-    assert_eq!(error("[A]\nk = 1\nK = 2\n"), (3, "the key stands in its section twice"));
+    assert_eq!(error("[A]\nk = 1\nK = 2\n"), (3, "the key is in its section twice"));
     assert_eq!(error("[A]\nk = 1\n  two\nk: 2\n").0, 4);
-    assert_eq!(error("[A]\n[B]\n[A]\n"), (3, "the section stands in the file twice"));
+    assert_eq!(error("[A]\n[B]\n[A]\n"), (3, "the section is in the file twice"));
     assert_eq!(error("[DEFAULT]\nk=1\n[DEFAULT]\nk=2\n").0, 4);
     assert_eq!(error("[]\n"), (1, "a line before the first [section]"));
     assert_eq!(error("[A\nk = 1\n").0, 1);
