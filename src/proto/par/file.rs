@@ -25,6 +25,13 @@ impl ParFile {
         for (number, line) in (1..).zip(text.lines().map(str::trim)) {
             if let Some(comment) = line.strip_prefix('#') {
                 let Some(time) = expiry(comment) else { continue };
+                let Some(time) = time.strip_prefix(':') else {
+                    return Err(Error::usage(format!(
+                        "{origin}: line {number} begins with `expires` and has no colon behind it"
+                    ))
+                    .with_hint("write `# expires: 2026-12-31T23:59:59Z`, or another comment"));
+                };
+                let time = time.trim();
                 if expires.replace(time.to_owned()).is_some() {
                     return Err(Error::usage(format!(
                         "{origin}: line {number} is a second line `# expires:`"
@@ -47,10 +54,12 @@ impl ParFile {
     }
 }
 
-/// The time in a comment `expires: TIME`, in any case.
+/// What follows the word `expires`, in any case, at the start of a comment.
 fn expiry(comment: &str) -> Option<&str> {
-    let (key, time) = comment.split_once(':')?;
-    key.trim().eq_ignore_ascii_case("expires").then(|| time.trim())
+    let comment = comment.trim();
+    let (word, rest) = comment.split_at_checked("expires".len())?;
+    let is_word = !rest.starts_with(|c: char| c.is_alphanumeric());
+    (is_word && word.eq_ignore_ascii_case("expires")).then(|| rest.trim_start())
 }
 
 impl fmt::Debug for ParFile {

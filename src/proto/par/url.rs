@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::object_url::{BucketUrl, ObjectUrl};
+use crate::par::is_par_url;
 use crate::path_secret::PathSecret;
 
 /// The longest URL that the service accepts, the name of the object included; in bytes.
@@ -64,6 +65,9 @@ impl ParUrl {
         let path = Path::parse(path).map_err(invalid)?;
         BucketUrl::new(&path.bucket, Some(&path.namespace), None)?;
         if let Some(object) = &path.object {
+            if is_par_url(&object.name) {
+                return Err(invalid("the name of its object holds another one"));
+            }
             ObjectUrl::new(&path.bucket, Some(&path.namespace), &object.name)?;
         }
         let Path { secret, namespace, bucket, bucket_path, object } = path;

@@ -99,3 +99,52 @@ impl Parts {
         Ok(requeued.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::digest::Algorithm;
+
+    const PART: &[u8] = b"abc";
+
+    /// Two parts, both acknowledged.
+    fn acknowledged() -> Parts {
+        let mut parts = Parts::continuing(2, Vec::new());
+        for number in PartNumber::all().take(2) {
+            parts.add(number, digest::part(Algorithm::Sha256, &[Bytes::from_static(PART)]));
+        }
+        for part in &mut parts.parts {
+            part.state = PartState::Acknowledged;
+            part.sent_crc32 = crc32fast::hash(PART);
+        }
+        parts.sent = 2;
+        parts
+    }
+
+    fn error(parts: &Parts, bytes: u64, crc32: u32) -> String {
+        parts.check_commit_gate(bytes, crc32).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_is_committed_unless_every_part_is_acknowledged_and_no_other_was_sent() {
+        let crc32 = crc32fast::hash(b"abcabc");
+        acknowledged().check_commit_gate(6, crc32).unwrap();
+        for state in [PartState::Queued, PartState::Sending, PartState::Rehashing(None)] {
+            let mut parts = acknowledged();
+            parts.parts[1].state = state;
+            assert!(error(&parts, 6, crc32).contains("part 2 is not acknowledged"));
+        }
+        let mut parts = acknowledged();
+        parts.sent = 3;
+        assert!(error(&parts, 6, crc32).contains("part 3 was sent and is not part of the stream"));
+    }
+
+    #[test]
+    fn nothing_is_committed_unless_what_was_sent_is_what_was_read() {
+        let crc32 = crc32fast::hash(b"abcabc");
+        assert!(error(&acknowledged(), 7, crc32).contains("the parts sum to 6"));
+        assert!(error(&acknowledged(), 6, crc32 ^ 1).contains("of what was sent"));
+    }
+}

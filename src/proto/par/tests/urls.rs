@@ -53,6 +53,8 @@ fn anything_else_is_refused_and_no_error_shows_the_url() {
         format!("{good}?a=b"),
         format!("{good}#a"),
         format!("{good} {good}"),
+        format!("{good}{good}"),
+        format!("{good}{}", good.replace('/', "%2F")),
         format!("{good}%zz"),
         format!("{good}%ff"),
         format!("{good}%0a"),
@@ -133,6 +135,8 @@ fn a_file_has_one_url_and_at_most_one_time() {
         ("# only\n", "no URL"),
         (&*format!("{par}\n{par}"), "line 2 is a second URL"),
         (&format!("# expires: a\n# expires: b\n{par}"), "second line `# expires:`"),
+        (&format!("# expires 2026-12-31T00:00:00Z\n{par}"), "has no colon"),
+        (&format!("#EXPIRES=2026-12-31T00:00:00Z\n{par}"), "has no colon"),
         ("secret-that-is-no-url", "not the URL"),
     ] {
         let error = file(text).unwrap_err();
