@@ -35,12 +35,23 @@ fn a_stream_of_any_length_is_stored_with_as_few_requests_as_possible() {
 }
 
 #[test]
-fn a_short_stream_costs_the_preflight_one_put_and_one_head() {
+fn a_short_stream_costs_the_preflight_one_put_one_head_and_a_list_beside_them() {
     let store = Store::start();
     store.put("short").stdin("a line\n").run().exits(0);
-    let operations: Vec<Operation> = store.requests().iter().map(|r| r.operation).collect();
     use Operation::{GetNamespace, HeadObject, PutObject};
-    assert_eq!(operations, [GetNamespace, HeadObject, PutObject, HeadObject]);
+    assert_eq!(besides_lists(&store, 1), [GetNamespace, HeadObject, PutObject, HeadObject]);
+}
+
+/// The operations without the lists of open uploads, of which there are this many: they run beside the
+/// others.
+fn besides_lists(store: &Store, lists: usize) -> Vec<Operation> {
+    let (list, others): (Vec<_>, Vec<_>) = store
+        .requests()
+        .iter()
+        .map(|record| record.operation)
+        .partition(|operation| *operation == Operation::ListMultipartUploads);
+    assert_eq!(list.len(), lists);
+    others
 }
 
 #[test]
@@ -51,10 +62,8 @@ fn with_a_namespace_and_force_a_head_before_the_stream_shows_rejected_credential
     store.ocipipe("put --force").arg(address).stdin("x").run().exits(0);
     let options = format!("--bucket-name {BUCKET} --namespace {namespace} --name y");
     store.ocipipe("put --force").args(&options).stdin("y").run().exits(0);
-    let operations: Vec<Operation> =
-        store.requests().iter().map(|record| record.operation).collect();
     use Operation::{HeadObject, PutObject};
-    assert_eq!(operations, [HeadObject, PutObject, HeadObject].repeat(2));
+    assert_eq!(besides_lists(&store, 2), [HeadObject, PutObject, HeadObject].repeat(2));
     assert_eq!(store.object("y").unwrap(), b"y");
 }
 

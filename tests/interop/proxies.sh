@@ -139,20 +139,27 @@ scenario_proxies_of_squid() {
         proxied HTTPS_PROXY="$proxy" SSL_CERT_FILE=proxies/all.pem put oci://demo/x --file small
 }
 
+# through_a_tunnel WHAT ARGUMENT...: the command succeeds, and the proxy opens a tunnel for it.
+through_a_tunnel() {
+    local what=$1 from
+    shift
+    from=$(tunnels_to 127.0.0.1)
+    proxied "$@" >out || fail "$what"
+    (( $(tunnels_to 127.0.0.1) > from )) || fail "$what: nothing went through the proxy"
+}
+
 # What names the proxy, and what beats what. The wrong one has a wrong password, which ends the run at once.
 scenario_proxies_by_option_variable_and_file() {
-    local right wrong from
+    local right wrong
     start_squid
     export SSL_CERT_FILE=$work/proxies/all.pem
     right=http://$SQUID_IN_URL@127.0.0.1:$SQUID wrong=http://me:hunter2@127.0.0.1:$SQUID
     printf '[OCI_CLI_SETTINGS]\nproxy = %s\n' "$right" >proxies/rc
     local through=(put oci://demo/named --force --file small)
-    from=$(tunnels_to 127.0.0.1)
-    proxied HTTPS_PROXY="$wrong" NO_PROXY='*' "${through[@]}" --proxy "$right" >out || fail "--proxy"
-    proxied https_proxy="$right" HTTPS_PROXY="$wrong" ALL_PROXY="$wrong" "${through[@]}" >out || fail "https_proxy"
-    proxied ALL_PROXY="$right" HTTP_PROXY="$wrong" "${through[@]}" >out || fail "ALL_PROXY"
-    proxied OCI_CLI_RC_FILE=proxies/rc NO_PROXY='*' "${through[@]}" >out || fail "proxy in the file of defaults"
-    is "$(tunnels_to 127.0.0.1)" $((from + 4))
+    through_a_tunnel --proxy HTTPS_PROXY="$wrong" NO_PROXY='*' "${through[@]}" --proxy "$right"
+    through_a_tunnel https_proxy https_proxy="$right" HTTPS_PROXY="$wrong" ALL_PROXY="$wrong" "${through[@]}"
+    through_a_tunnel ALL_PROXY ALL_PROXY="$right" HTTP_PROXY="$wrong" "${through[@]}"
+    through_a_tunnel "the file of defaults" OCI_CLI_RC_FILE=proxies/rc NO_PROXY='*' "${through[@]}"
     ends_with 4 '(407)' proxied OCI_CLI_RC_FILE=proxies/rc HTTPS_PROXY="$wrong" "${through[@]}"
     unset SSL_CERT_FILE
 }
