@@ -9,24 +9,25 @@
 
 #![no_main]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "upload/service_model.rs"]
+mod service_model;
+
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use proto::api::{Digests, ErrorResponse, ListedPart, ListedUpload, ObjectMeta};
-use proto::digest::{self, Algorithm, Value};
+use proto::digest::{self, Algorithm};
 use proto::error::{Error, ErrorKind};
 use proto::part_number::PartNumber;
 use proto::retry::{BucketStatus, Failure};
 use proto::transport_error::TransportError;
 use proto::upload::{
-    Action, ApiCall, Event, MessageContext, Outcome, PreviousObject, ProbeCondition, StateKind,
-    StoredObject, TRANSITIONS, TailRule, Upload, UploadConfig,
+    Action, ApiCall, ConflictRule, Event, MessageContext, PreviousObject, StateKind, StoredObject,
+    TRANSITIONS, TailRule, Upload, UploadConfig,
 };
-
-type Parts = BTreeMap<PartNumber, (String, Bytes)>;
+use service_model::{Model, Sent, error_response};
 
 /// The transitions that runs of this process have taken.
 static TAKEN: Mutex<BTreeSet<(StateKind, StateKind)>> = Mutex::new(BTreeSet::new());
@@ -38,136 +39,6 @@ fn report_transition(from: StateKind, to: StateKind) {
         let table = TRANSITIONS.iter().map(|(from, to, _)| (*from, *to));
         let never: Vec<_> = table.filter(|pair| !taken.contains(pair)).collect();
         eprintln!("transitions never taken: {never:?}");
-    }
-}
-
-/// The service: the open uploads and the one object.
-#[derive(Default)]
-struct Model {
-    uploads: BTreeMap<String, Parts>,
-    object: Option<(String, Vec<Bytes>)>,
-    made: u32,
-}
-
-/// A request with the values that it was sent with.
-#[derive(Clone)]
-struct Sent {
-    call: ApiCall,
-    upload: String,
-    body: Bytes,
-    named: Vec<(PartNumber, String)>,
-}
-
-fn error_response(status: u16, code: &str) -> Failure {
-    let (code, request_id) = (Some(code.to_owned()), Some("id".to_owned()));
-    Failure::ErrorResponse(ErrorResponse { status, code, request_id, ..ErrorResponse::default() })
-}
-
-fn value(body: &Bytes) -> Value {
-    digest::part(Algorithm::Sha256, std::slice::from_ref(body)).value.unwrap()
-}
-
-impl Model {
-    fn etag(&mut self) -> String {
-        self.made += 1;
-        format!("e{}", self.made)
-    }
-
-    fn meta(etag: &str, parts: &[Bytes], multipart: bool) -> ObjectMeta {
-        let multipart = parts.len() != 1 || multipart;
-        let values: Vec<Value> = parts.iter().map(value).collect();
-        ObjectMeta {
-            etag: Some(etag.to_owned()),
-            content: Digests {
-                sha256: (!multipart).then(|| values[0].base64()),
-                ..Digests::default()
-            },
-            multipart: Digests {
-                sha256: multipart.then(|| digest::multipart(Algorithm::Sha256, &values)),
-                ..Digests::default()
-            },
-            ..ObjectMeta::default()
-        }
-    }
-
-    fn perform(&mut self, sent: &Sent) -> Result<Outcome, Failure> {
-        let exists = || error_response(412, "IfNoneMatchFailed");
-        let not_found = || error_response(404, "UploadNotFound");
-        match &sent.call {
-            ApiCall::ConditionalCreate(ProbeCondition::NoObject) if self.object.is_some() => {
-                Err(exists())
-            }
-            ApiCall::Create | ApiCall::ConditionalCreate(_) => {
-                let upload_id = format!("<{}>", self.etag());
-                self.uploads.insert(upload_id.clone(), Parts::new());
-                Ok(Outcome::Created { upload_id })
-            }
-            ApiCall::Part(number) => {
-                let etag = self.etag();
-                let upload = self.uploads.get_mut(&sent.upload).ok_or_else(not_found)?;
-                upload.insert(*number, (etag.clone(), sent.body.clone()));
-                let meta = Model::meta(&etag, std::slice::from_ref(&sent.body), false);
-                Ok(Outcome::Stored { meta, crc32: crc32fast::hash(&sent.body) })
-            }
-            ApiCall::Put if self.object.is_some() => Err(exists()),
-            ApiCall::Put => {
-                let etag = self.etag();
-                self.object = Some((etag.clone(), vec![sent.body.clone()]));
-                let meta = Model::meta(&etag, std::slice::from_ref(&sent.body), false);
-                Ok(Outcome::Stored { meta, crc32: crc32fast::hash(&sent.body) })
-            }
-            ApiCall::Commit => {
-                let parts = self.uploads.get(&sent.upload).ok_or_else(not_found)?;
-                if self.object.is_some() {
-                    return Err(exists());
-                }
-                let body_of = |(number, etag): &(PartNumber, String)| {
-                    parts.get(number).filter(|part| part.0 == *etag).map(|part| part.1.clone())
-                };
-                let bodies: Option<Vec<Bytes>> = sent.named.iter().map(body_of).collect();
-                let bodies = bodies.ok_or_else(|| error_response(400, "InvalidUploadPart"))?;
-                self.uploads.remove(&sent.upload);
-                let etag = self.etag();
-                let meta = Model::meta(&etag, &bodies, true);
-                self.object = Some((etag, bodies));
-                Ok(Outcome::Committed(meta))
-            }
-            ApiCall::Head => {
-                let (etag, parts) = self.object.as_ref().ok_or_else(|| error_response(404, ""))?;
-                let size = parts.iter().map(|part| part.len() as u64).sum();
-                let meta = Model::meta(etag, parts, parts.len() > 1 || sent.upload != "");
-                Ok(Outcome::Object(ObjectMeta { size: Some(size), ..meta }))
-            }
-            ApiCall::ListParts => {
-                let parts = self.uploads.get(&sent.upload).ok_or_else(not_found)?;
-                let listed = parts.iter().map(|(number, (etag, body))| ListedPart {
-                    part_number: *number,
-                    etag: etag.clone(),
-                    size: body.len() as u64,
-                    md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
-                });
-                Ok(Outcome::Parts(listed.collect()))
-            }
-            ApiCall::ListUploads => Ok(Outcome::Uploads(
-                self.uploads
-                    .keys()
-                    .map(|id| ListedUpload {
-                        bucket: None,
-                        object: "o".to_owned(),
-                        upload_id: id.clone(),
-                        time_created: None,
-                        storage_tier: None,
-                    })
-                    .collect(),
-            )),
-            ApiCall::Abort { .. } => {
-                self.uploads.remove(&sent.upload).map(|_| Outcome::Removed).ok_or_else(not_found)
-            }
-            ApiCall::Delete { .. } => {
-                self.object = None;
-                Ok(Outcome::Removed)
-            }
-        }
     }
 }
 
@@ -467,6 +338,7 @@ fuzz_target!(|bytes: &[u8]| {
         resume: None,
         expected_digests: Vec::new(),
         single_put: None,
+        par: None,
         conflict: if parts & 64 == 0 { ConflictRule::End } else { ConflictRule::ReadOn },
     };
     let stream: Vec<Bytes> = (0..count).map(|n| Bytes::from(vec![n as u8; n + 1])).collect();
