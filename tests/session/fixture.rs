@@ -181,7 +181,10 @@ impl Fixture {
     #[track_caller]
     pub fn assert_max_401s(&self, max_401s: usize, done: &Done) {
         let requests = self.store.requests();
-        let rejected: Vec<_> = requests.iter().filter(|record| is_401(record)).collect();
+        // The list of open uploads runs beside the others, and can meet the same token.
+        let counts = |record: &&Record| record.operation != Operation::ListMultipartUploads;
+        let rejected: Vec<_> =
+            requests.iter().filter(|record| is_401(record)).filter(counts).collect();
         assert!(rejected.len() <= max_401s, "{rejected:#?}\n{}", done.stderr);
         // No part is sent twice with a token that was rejected.
         for record in rejected.iter().filter(|r| r.operation == Operation::UploadPart) {
