@@ -154,7 +154,8 @@ fn the_lines_for_profiles_store() {
         std::fs::copy(store.server().config_path(), home.join(".oci/config")).unwrap();
         vec![("OCI_CLI_ENDPOINT".into(), store.server().url())]
     });
-    stores(heading, 1, "security_token", |store, home| {
+    // The line before begins the session in a browser: `tests/login`.
+    stores(heading, 2, "security_token", |store, home| {
         session_profile(store, home, "backup", "");
         vec![
             ("OCI_CLI_ENDPOINT".into(), store.server().url()),
@@ -171,7 +172,7 @@ fn every_line_of_the_page_has_a_test() {
         ("A function, a container instance or a job", 1),
         ("GitHub Actions", 2),
         ("Cloud Shell", 1),
-        ("A host with an API key or a browser session", 2),
+        ("A host with an API key or a browser session", 3),
     ];
     for (heading, count) in headings {
         assert_eq!(lines(heading).len(), count, "{heading}: {:?}", lines(heading));
