@@ -80,7 +80,7 @@ pub struct SessionAuthenticateArgs {
     name = "export",
     help_triggers("-h", "--help"),
     example = "ocipipe session export --profile backup --output-file backup.zip",
-    note = "Whoever has the archive has the session until it ends."
+    note = "A copy of the archive is the whole session until it ends."
 )]
 pub struct SessionExportArgs {
     /// archive to write; .zip is added if it is missing; must not exist
