@@ -34,7 +34,7 @@ const CHECKSUM_HEADERS: [&str; 8] = [
 ];
 
 /// How a request ends before its handler runs, or without the handler's response.
-pub enum Interruption {
+pub(crate) enum Interruption {
     /// With a response of the service, which carries the service's common headers.
     Response(Response),
     /// With the page of a proxy, which carries none of them.
@@ -45,7 +45,7 @@ pub enum Interruption {
 
 /// Applies the faults that act before authentication. Returns the body where the request goes on,
 /// and fails where the fault ends it.
-pub async fn before(
+pub(crate) async fn before(
     state: &ServerState,
     control: &ConnectionControl,
     fault: Option<&Fault>,
@@ -114,7 +114,7 @@ pub async fn before(
 }
 
 /// Applies the faults that act on the handler's response; fails where no response is sent.
-pub async fn after(
+pub(crate) async fn after(
     control: &ConnectionControl,
     fault: Option<&Fault>,
     mut response: Response,

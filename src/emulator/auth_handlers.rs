@@ -17,7 +17,7 @@ struct RefreshRequest {
 }
 
 /// RefreshToken; fails with 400 if the body is malformed, else as `Authenticator::refresh`.
-pub async fn refresh(
+pub(crate) async fn refresh(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -41,7 +41,7 @@ struct GenerateRequest {
 }
 
 /// GenerateToken; fails with 400 if the body is malformed, else as `Authenticator::generate`.
-pub async fn generate(
+pub(crate) async fn generate(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {

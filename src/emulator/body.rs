@@ -30,7 +30,7 @@ const MIN_FLUSHED_BODY: u64 = 8 * 1024 * 1024;
 
 /// The body of one request, with the fault that it meets. Offsets are bytes from the start of the
 /// body.
-pub struct RequestBody {
+pub(crate) struct RequestBody {
     incoming: Incoming,
     received: Arc<AtomicU64>,
     position: u64,
@@ -49,7 +49,7 @@ struct Stall {
 
 impl RequestBody {
     /// `received` counts the bytes as they arrive.
-    pub fn new(
+    pub(crate) fn new(
         incoming: Incoming,
         received: Arc<AtomicU64>,
         control: ConnectionControl,
@@ -95,7 +95,7 @@ impl RequestBody {
     }
 
     /// Reads the body into memory; fails with 413 if it is longer than `limit` bytes.
-    pub async fn collect(mut self, limit: u64) -> Result<Bytes, HandlerError> {
+    pub(crate) async fn collect(mut self, limit: u64) -> Result<Bytes, HandlerError> {
         let mut collected = BytesMut::new();
         while let Some(bytes) = self.chunk().await? {
             collected.extend_from_slice(&bytes);
@@ -108,14 +108,14 @@ impl RequestBody {
     }
 
     /// Reads the body to its end and drops it; fails where the connection breaks first.
-    pub async fn discard(mut self) -> Result<(), HandlerError> {
+    pub(crate) async fn discard(mut self) -> Result<(), HandlerError> {
         while self.chunk().await?.is_some() {}
         Ok(())
     }
 
     /// Writes the body to the file of `writer` and returns it with the checksums of what was
     /// written. Fails where the connection breaks first or the disk refuses a write.
-    pub async fn write_to(
+    pub(crate) async fn write_to(
         mut self,
         writer: PartWriter,
         algorithms: Vec<Algorithm>,

@@ -37,7 +37,7 @@ fn bucket_json(state: &ServerState, bucket: &Bucket) -> serde_json::Value {
 }
 
 /// ListBuckets.
-pub async fn list(state: &ServerState) -> Result<Response, HandlerError> {
+pub(crate) async fn list(state: &ServerState) -> Result<Response, HandlerError> {
     let store = state.store.clone();
     let buckets = blocking(move || Ok(store.buckets()?)).await?;
     let summary = |bucket: &Bucket| {
@@ -66,7 +66,7 @@ struct CreateBucketBody {
 
 /// CreateBucket; fails with 400 on a name or tier that is not valid and with 409 if the bucket
 /// exists.
-pub async fn create(
+pub(crate) async fn create(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -91,21 +91,27 @@ pub async fn create(
 }
 
 /// GetBucket; fails with 404.
-pub async fn get(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn get(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     let bucket = state.find_bucket(&request.target.bucket).await?;
     let found = respond(200).header("etag", &bucket.etag).header("cache-control", "no-store");
     Ok(found.json(&bucket_json(state, &bucket)))
 }
 
 /// HeadBucket; fails with 404.
-pub async fn head(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn head(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     let bucket = state.find_bucket(&request.target.bucket).await?;
     Ok(respond(200).header("etag", &bucket.etag).empty())
 }
 
 /// DeleteBucket; fails with 404, and with 409 if the bucket holds objects, open uploads or
 /// pre-authenticated requests.
-pub async fn delete(
+pub(crate) async fn delete(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {

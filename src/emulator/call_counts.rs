@@ -95,7 +95,7 @@ impl CallCounts {
 
 /// The counters of a running server.
 #[derive(Debug, Default)]
-pub struct CallCounters(Mutex<CallCounts>);
+pub(crate) struct CallCounters(Mutex<CallCounts>);
 
 impl CallCounters {
     fn locked(&self) -> MutexGuard<'_, CallCounts> {
@@ -103,14 +103,14 @@ impl CallCounters {
     }
 
     /// Counts a request.
-    pub fn count(&self, operation: Operation) {
+    pub(crate) fn count(&self, operation: Operation) {
         if let Some(kind) = CallKind::of(operation) {
             *self.locked().0.entry(kind).or_insert(0) += 1;
         }
     }
 
     /// The counts so far.
-    pub fn snapshot(&self) -> CallCounts {
+    pub(crate) fn snapshot(&self) -> CallCounts {
         self.locked().clone()
     }
 }

@@ -49,7 +49,7 @@ impl Algorithm {
     }
 
     /// The header that carries the checksum of one body.
-    pub fn content_header(self) -> &'static str {
+    pub(crate) fn content_header(self) -> &'static str {
         match self {
             Algorithm::Crc32c => "opc-content-crc32c",
             Algorithm::Sha256 => "opc-content-sha256",
@@ -70,7 +70,7 @@ pub struct Checksums {
 
 impl Checksums {
     /// The MD5 in base64, as headers carry it.
-    pub fn md5_base64(&self) -> String {
+    pub(crate) fn md5_base64(&self) -> String {
         STANDARD.encode(&self.md5)
     }
 
@@ -85,7 +85,7 @@ impl Checksums {
 }
 
 /// Computes checksums incrementally.
-pub struct ChecksumHasher {
+pub(crate) struct ChecksumHasher {
     size: u64,
     md5: md5::Md5,
     crc32c: Option<u32>,
@@ -95,7 +95,7 @@ pub struct ChecksumHasher {
 
 impl ChecksumHasher {
     /// Computes MD5 and these algorithms.
-    pub fn new(algorithms: &[Algorithm]) -> ChecksumHasher {
+    pub(crate) fn new(algorithms: &[Algorithm]) -> ChecksumHasher {
         let context = |algorithm, of: &'static ring::digest::Algorithm| {
             algorithms.contains(&algorithm).then(|| ring::digest::Context::new(of))
         };
@@ -108,7 +108,7 @@ impl ChecksumHasher {
         }
     }
 
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
         self.md5.update(bytes);
         if let Some(crc) = &mut self.crc32c {
@@ -119,7 +119,7 @@ impl ChecksumHasher {
         }
     }
 
-    pub fn finish(self) -> Checksums {
+    pub(crate) fn finish(self) -> Checksums {
         let hash = |context: ring::digest::Context| context.finish().as_ref().to_vec();
         Checksums {
             size: self.size,
@@ -212,7 +212,7 @@ fn unmatched(name: &str, header: &str, actual: &str, claimed: &[u8]) -> ErrorRes
 
 /// The checksums of an object made of parts, as headers carry them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MultipartChecksums {
+pub(crate) struct MultipartChecksums {
     pub md5: String,
     pub crc32c: Option<String>,
     pub sha256: Option<String>,
@@ -222,7 +222,7 @@ pub struct MultipartChecksums {
 impl MultipartChecksums {
     /// Combines the checksums of the parts in the order of the object; `algorithm` is that of the
     /// upload.
-    pub fn of(parts: &[&Checksums], algorithm: Option<Algorithm>) -> MultipartChecksums {
+    pub(crate) fn of(parts: &[&Checksums], algorithm: Option<Algorithm>) -> MultipartChecksums {
         let count = parts.len();
         let all = parts.iter().flat_map(|part| &part.md5).copied().collect::<Vec<u8>>();
         let hashed = |pick: fn(&Checksums) -> Option<&Vec<u8>>, of| {

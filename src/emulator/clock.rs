@@ -8,29 +8,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The system clock plus an offset.
 #[derive(Debug, Default)]
-pub struct Clock {
+pub(crate) struct Clock {
     /// Seconds ahead of the system clock; negative is behind.
     offset: AtomicI64,
 }
 
 impl Clock {
     /// A clock that is this many seconds ahead of the system clock; negative is behind.
-    pub fn with_offset(seconds: i64) -> Clock {
+    pub(crate) fn with_offset(seconds: i64) -> Clock {
         Clock { offset: AtomicI64::new(seconds) }
     }
 
     /// Sets how many seconds the clock is ahead of the system clock.
-    pub fn set_offset(&self, seconds: i64) {
+    pub(crate) fn set_offset(&self, seconds: i64) {
         self.offset.store(seconds, Ordering::SeqCst);
     }
 
     /// Moves the clock by this many seconds; negative is backwards.
-    pub fn advance(&self, seconds: i64) {
+    pub(crate) fn advance(&self, seconds: i64) {
         self.offset.fetch_add(seconds, Ordering::SeqCst);
     }
 
     /// The server's time.
-    pub fn now(&self) -> SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         let offset = self.offset.load(Ordering::SeqCst);
         let shift = Duration::from_secs(offset.unsigned_abs());
         let now = SystemTime::now();
@@ -40,27 +40,27 @@ impl Clock {
 }
 
 /// Whole seconds since 1970.
-pub fn seconds(time: SystemTime) -> u64 {
+pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Milliseconds since 1970.
-pub fn millis(time: SystemTime) -> u64 {
+pub(crate) fn millis(time: SystemTime) -> u64 {
     u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(0)
 }
 
 /// The format of HTTP headers: `Sun, 11 Mar 2018 16:32:46 GMT`.
-pub fn http(time: SystemTime) -> String {
+pub(crate) fn http(time: SystemTime) -> String {
     httpdate::fmt_http_date(time)
 }
 
 /// The format of the service's messages: that of HTTP with `UTC` in place of `GMT`.
-pub fn utc(time: SystemTime) -> String {
+pub(crate) fn utc(time: SystemTime) -> String {
     http(time).replace("GMT", "UTC")
 }
 
 /// The format of JSON bodies: `2023-01-25T14:49:00.262Z`.
-pub fn iso(millis: u64) -> String {
+pub(crate) fn iso(millis: u64) -> String {
     let millis = i64::try_from(millis).unwrap_or(0);
     jiff::Timestamp::from_millisecond(millis)
         .map(|time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
@@ -68,7 +68,7 @@ pub fn iso(millis: u64) -> String {
 }
 
 /// The HTTP format of a time in milliseconds since 1970.
-pub fn http_of_millis(millis: u64) -> String {
+pub(crate) fn http_of_millis(millis: u64) -> String {
     http(UNIX_EPOCH + Duration::from_millis(millis))
 }
 

@@ -13,13 +13,14 @@ pub struct Conditions {
     pub if_match: Option<String>,
     /// An etag without quotes, or `*`.
     pub if_none_match: Option<String>,
-    pub restrictions: WriteRestrictions,
+    /// What the permissions and the protection of the bucket forbid.
+    pub(crate) restrictions: WriteRestrictions,
 }
 
 /// The writes that permissions and bucket protection refuse, whatever the preconditions: `None`
 /// allows the write, and an error is the response to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WriteRestrictions {
+pub(crate) struct WriteRestrictions {
     /// A write to a name without an object, or with `if-none-match: *`.
     pub create: Option<ErrorResponse>,
     /// A write that replaces an object.
@@ -48,7 +49,8 @@ impl Conditions {
         Conditions { if_match, if_none_match, restrictions: WriteRestrictions::default() }
     }
 
-    pub fn with_restrictions(self, restrictions: WriteRestrictions) -> Conditions {
+    /// Adds what the permissions and the protection of the bucket forbid.
+    pub(crate) fn with_restrictions(self, restrictions: WriteRestrictions) -> Conditions {
         Conditions { restrictions, ..self }
     }
 

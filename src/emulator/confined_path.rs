@@ -13,10 +13,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// The folder below `DIR` for temporary files; no bucket can have this name.
-pub const RESERVED_DIR: &str = ".ocipipe";
+pub(crate) const RESERVED_DIR: &str = ".ocipipe";
 
 /// How a folder is opened.
-pub const FOLDER: OFlags =
+pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Checks whether `DIR/BUCKET/NAME` could be written, without writing. The error is the reason in
@@ -31,7 +31,7 @@ pub fn check_writable(dir: &Path, bucket: &str, name: &str) -> Result<(), String
 }
 
 /// The components of `BUCKET/NAME`; fails, with the reason in words, if one cannot be a file name.
-pub fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, String> {
+pub(crate) fn components<'a>(bucket: &'a str, name: &'a str) -> Result<Vec<&'a str>, String> {
     if !legal_bucket_name(bucket) || bucket.len() > 255 {
         return Err(format!("'{bucket}' cannot be the name of a bucket's folder"));
     }
@@ -88,13 +88,13 @@ impl From<PathRefused> for ErrorResponse {
 }
 
 /// Opens `DIR`, which the user names and which may be a link.
-pub fn open_root(dir: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_root(dir: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(dir, flags, Mode::empty())
 }
 
 /// Opens the folder of the last component; `None` if it does not exist.
-pub fn open_parent(root: &OwnedFd, path: &[&str]) -> Result<Option<OwnedFd>, PathRefused> {
+pub(crate) fn open_parent(root: &OwnedFd, path: &[&str]) -> Result<Option<OwnedFd>, PathRefused> {
     match walk(root, path, |_, _| Err(Errno::NOENT)) {
         Err(PathRefused::System(Errno::NOENT)) => Ok(None),
         opened => opened.map(Some),
@@ -102,7 +102,7 @@ pub fn open_parent(root: &OwnedFd, path: &[&str]) -> Result<Option<OwnedFd>, Pat
 }
 
 /// Opens the folder of the last component, and creates each folder on the way that does not exist.
-pub fn create_parent(root: &OwnedFd, path: &[&str]) -> Result<OwnedFd, PathRefused> {
+pub(crate) fn create_parent(root: &OwnedFd, path: &[&str]) -> Result<OwnedFd, PathRefused> {
     walk(root, path, create_folder)
 }
 
@@ -142,7 +142,7 @@ fn create_folder(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 
 /// The folder and the status of the file at a path; `None` if it does not exist. Fails if it is not
 /// a plain file.
-pub fn open_existing(
+pub(crate) fn open_existing(
     root: &OwnedFd,
     path: &[&str],
 ) -> Result<Option<(OwnedFd, Stat)>, PathRefused> {

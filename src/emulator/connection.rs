@@ -19,7 +19,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Lets the handler of a request decide how its connection ends.
 #[derive(Debug, Clone, Default)]
-pub struct ConnectionControl(Arc<Mutex<Directive>>);
+pub(crate) struct ConnectionControl(Arc<Mutex<Directive>>);
 
 #[derive(Debug, Default)]
 struct Directive {
@@ -36,17 +36,17 @@ impl ConnectionControl {
     }
 
     /// The connection ends with a TCP reset.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.locked().reset = true;
     }
 
     /// The connection closes when this many more bytes have been written.
-    pub fn truncate(&self, bytes: u64) {
+    pub(crate) fn truncate(&self, bytes: u64) {
         self.locked().limit = Some(bytes);
     }
 
     /// These bytes are written in place of the next response, then the connection closes.
-    pub fn replace(&self, bytes: Bytes) {
+    pub(crate) fn replace(&self, bytes: Bytes) {
         self.locked().replacement = Some(bytes);
     }
 }
@@ -57,7 +57,7 @@ enum SocketStream {
 }
 
 /// One accepted connection.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: SocketStream,
     control: ConnectionControl,
     /// Runs from the end of the writing to the end of the draining.
@@ -65,7 +65,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn plain(stream: TcpStream) -> Connection {
+    pub(crate) fn plain(stream: TcpStream) -> Connection {
         Connection {
             stream: SocketStream::Plain(stream),
             control: ConnectionControl::default(),
@@ -73,7 +73,7 @@ impl Connection {
         }
     }
 
-    pub fn tls(stream: TlsStream<TcpStream>) -> Connection {
+    pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Connection {
         Connection {
             stream: SocketStream::Tls(Box::new(stream)),
             control: ConnectionControl::default(),
@@ -82,11 +82,11 @@ impl Connection {
     }
 
     /// The control that handlers use; it stays valid when the connection has been passed to hyper.
-    pub fn control(&self) -> ConnectionControl {
+    pub(crate) fn control(&self) -> ConnectionControl {
         self.control.clone()
     }
 
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         matches!(self.stream, SocketStream::Tls(_))
     }
 

@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The port on which a request arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Port {
+pub(crate) enum Port {
     /// Everything but the token service of the cluster.
     Main,
     /// The token service of the cluster, and nothing else.
@@ -40,7 +40,7 @@ pub enum Port {
 }
 
 /// What all requests share.
-pub struct ServerState {
+pub(crate) struct ServerState {
     pub clock: Clock,
     pub authenticator: Authenticator,
     pub store: Arc<dyn ObjectStore>,
@@ -64,27 +64,27 @@ pub struct ServerState {
 
 impl ServerState {
     /// The most items that a list returns in one page.
-    pub fn page_size(&self) -> usize {
+    pub(crate) fn page_size(&self) -> usize {
         *self.page_size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A copy of the permissions and bucket protections in force.
-    pub fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> Policy {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The fault plan and its counters.
-    pub fn injector(&self) -> MutexGuard<'_, FaultInjector> {
+    pub(crate) fn injector(&self) -> MutexGuard<'_, FaultInjector> {
         self.injector.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The server's time in milliseconds since 1970.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         clock::millis(self.clock.now())
     }
 
     /// Looks a bucket up; fails with 404 `BucketNotFound`, the same for every operation.
-    pub async fn find_bucket(&self, name: &str) -> Result<Bucket, ErrorResponse> {
+    pub(crate) async fn find_bucket(&self, name: &str) -> Result<Bucket, ErrorResponse> {
         let (store, name) = (self.store.clone(), name.to_owned());
         blocking(move || {
             store.bucket(&name)?.ok_or_else(|| ErrorResponse::bucket_not_found(&name, NAMESPACE))
@@ -94,7 +94,7 @@ impl ServerState {
 }
 
 /// A request that was authenticated, or whose handler does so.
-pub struct RequestContext {
+pub(crate) struct RequestContext {
     pub target: Target,
     pub method: Method,
     /// The raw request target.
@@ -117,18 +117,18 @@ pub struct RequestContext {
 
 impl RequestContext {
     /// The head of the request, as its signature covers it.
-    pub fn signed_head(&self) -> SignedHead<'_> {
+    pub(crate) fn signed_head(&self) -> SignedHead<'_> {
         SignedHead { method: self.method.as_str(), target: &self.path, headers: &self.headers }
     }
 
     /// The caller; fails with 401 if the operation has none.
-    pub fn caller(&self) -> Result<&Caller, ErrorResponse> {
+    pub(crate) fn caller(&self) -> Result<&Caller, ErrorResponse> {
         self.caller.as_ref().ok_or_else(ErrorResponse::no_credentials)
     }
 
     /// Checks the token or the pre-authenticated request a second time if the server is configured to;
     /// fails if it expired, was revoked or was deleted while the body arrived.
-    pub fn reauthenticate(&self, state: &ServerState) -> Result<(), ErrorResponse> {
+    pub(crate) fn reauthenticate(&self, state: &ServerState) -> Result<(), ErrorResponse> {
         if self.par.is_some() && state.recheck_token_after_body {
             state.pars.authorize(&self.target, state.now())?;
         }
@@ -142,14 +142,14 @@ impl RequestContext {
     }
 
     /// The preconditions of a write, with the restrictions of permissions and bucket protection.
-    pub fn conditions(&self, state: &ServerState) -> Conditions {
+    pub(crate) fn conditions(&self, state: &ServerState) -> Conditions {
         let restrictions = state.policy().write_restrictions(&self.target);
         Conditions::of(&self.headers).with_restrictions(restrictions)
     }
 
     /// Waits until the request that releases this one has been handled, if a fault delays it. Each
     /// handler calls this after it has received the body and before it changes anything.
-    pub async fn wait_if_delayed(&mut self) {
+    pub(crate) async fn wait_if_delayed(&mut self) {
         if let Some(gate) = &mut self.gate {
             gate.wait_until_released().await;
         }
@@ -159,7 +159,7 @@ impl RequestContext {
 /// The error with which hyper closes a connection without a response; `connection` decides between
 /// a reset and an orderly close.
 #[derive(Debug)]
-pub struct ConnectionAborted;
+pub(crate) struct ConnectionAborted;
 
 impl std::fmt::Display for ConnectionAborted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -170,12 +170,12 @@ impl std::fmt::Display for ConnectionAborted {
 impl std::error::Error for ConnectionAborted {}
 
 /// The `Content-Length` in bytes; `None` if the header is absent or not a number.
-pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get("content-length")?.to_str().ok()?.parse().ok()
 }
 
 /// Runs disk work on a thread that may block; fails with 500 if the work panics.
-pub async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ErrorResponse> + Send + 'static,
 ) -> Result<T, ErrorResponse> {
     let done = threads::run(work).await;

@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 
 /// The response to a request for a path below `/emulator/`; `None` for any other path.
-pub async fn respond_to(
+pub(crate) async fn respond_to(
     state: &Arc<ServerState>,
     method: &Method,
     target: &str,

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 /// The requests that wait for their release.
 #[derive(Default)]
-pub struct DelayedRequests(Mutex<Vec<Delayed>>);
+pub(crate) struct DelayedRequests(Mutex<Vec<Delayed>>);
 
 struct Delayed {
     after: ReleaseAfter,
@@ -29,7 +29,7 @@ enum ReleaseAfter {
 
 /// The side of a delayed request. It reports that the request was received, waits for the release,
 /// and reports that the request was handled when it is dropped.
-pub struct DelayGate {
+pub(crate) struct DelayGate {
     received: Option<oneshot::Sender<()>>,
     released: Option<oneshot::Receiver<()>>,
     _handled: oneshot::Sender<()>,
@@ -38,7 +38,7 @@ pub struct DelayGate {
 impl DelayGate {
     /// Reports that the request was received, then waits for its release. Returns at once if it was
     /// called before, or if the server is gone.
-    pub async fn wait_until_released(&mut self) {
+    pub(crate) async fn wait_until_released(&mut self) {
         drop(self.received.take());
         if let Some(released) = self.released.take() {
             // An error means that the server was dropped; the request goes on.
@@ -54,7 +54,7 @@ impl DelayedRequests {
 
     /// Registers a delayed request: released by a request of `after`, or else by the next success
     /// of the same operation and part. The receiver fails when the whole request was received.
-    pub fn hold(
+    pub(crate) fn hold(
         &self,
         operation: Operation,
         part: Option<u32>,
@@ -72,7 +72,12 @@ impl DelayedRequests {
 
     /// Releases the requests that wait for this one, which ended with `status`, and waits until
     /// they are handled.
-    pub async fn release(&self, operation: Operation, part: Option<u32>, status: StatusCode) {
+    pub(crate) async fn release(
+        &self,
+        operation: Operation,
+        part: Option<u32>,
+        status: StatusCode,
+    ) {
         let released: Vec<Delayed> = {
             let mut waiting = self.locked();
             let (released, remaining) =

@@ -36,7 +36,7 @@ const MAX_SIGNED_BODY: u64 = 8 * 1024 * 1024;
 const MAX_CLIENT_REQUEST_ID: usize = 98;
 
 /// Serves one request; fails if the connection is to be closed without a response.
-pub async fn serve(
+pub(crate) async fn serve(
     state: Arc<ServerState>,
     control: ConnectionControl,
     port: Port,

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Runs the handler of a request.
-pub async fn handle(
+pub(crate) async fn handle(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -82,7 +82,7 @@ async fn handle_signed(
 }
 
 /// The namespace of the caller's tenancy.
-pub fn namespace_of(caller: &Caller) -> &'static str {
+pub(crate) fn namespace_of(caller: &Caller) -> &'static str {
     let is_local = caller.tenancy() == state_dir::TENANCY;
     if is_local { state_dir::NAMESPACE } else { state_dir::OTHER_NAMESPACE }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// A GET of the metadata service. Fails with 401 without its authorization, with 400 if a proxy
 /// passed the request on, and with 500 if no key can be generated.
-pub async fn metadata(
+pub(crate) async fn metadata(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -47,7 +47,7 @@ pub async fn metadata(
 }
 
 /// FederateInstance; fails as `verify_request`.
-pub async fn federate(
+pub(crate) async fn federate(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {

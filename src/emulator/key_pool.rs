@@ -14,7 +14,7 @@ static KEYS: Mutex<Vec<ApiKey>> = Mutex::new(Vec::new());
 
 /// The key number `turn`, counted from 0; it is generated when it is first asked for, and the keys
 /// come round again. Blocks while a key is generated; fails if the system provides no randomness.
-pub fn key(turn: usize) -> io::Result<ApiKey> {
+pub(crate) fn key(turn: usize) -> io::Result<ApiKey> {
     let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
     let index = turn % SIZE;
     while keys.len() <= index {

@@ -16,6 +16,8 @@
 //! Invariant: it listens on loopback only, writes only below the folder that it is given, and
 //! reads no environment variable.
 
+#![warn(missing_docs, unreachable_pub)]
+
 mod apply_fault;
 mod auth;
 mod auth_handlers;

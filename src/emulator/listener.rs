@@ -34,7 +34,7 @@ const MAX_HEADER_LINES: usize = 2500;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Listens on 127.0.0.1; port 0 takes any free port. Fails if the port is in use.
-pub async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+pub(crate) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
@@ -45,7 +45,7 @@ const PORT_ATTEMPTS: usize = 20;
 
 /// Listens on 127.0.0.1 and, where IPv6 exists, on the same port of ::1; port 0 takes any port that
 /// is free on both. Fails if the port is in use on one of them.
-pub async fn bind_both(port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
+pub(crate) async fn bind_both(port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
     for attempt in 1.. {
         let (first, address) = bind(port).await?;
         match TcpListener::bind((Ipv6Addr::LOCALHOST, address.port())).await {
@@ -63,7 +63,7 @@ pub async fn bind_both(port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
 }
 
 /// Accepts connections until `stop`, then waits for the open ones for at most `SHUTDOWN_TIMEOUT`.
-pub async fn run(
+pub(crate) async fn run(
     listener: TcpListener,
     port: Port,
     tls: TlsAcceptor,

@@ -24,9 +24,11 @@ const MAX_RECORDS: usize = 50_000;
 pub struct Record {
     /// Arrival order, from 1; records appear in the order of completion.
     pub sequence: u64,
+    /// The HTTP method.
     pub method: String,
     /// The raw request target, with `-` in place of the secret of a pre-authenticated request.
     pub path: String,
+    /// The operation that method and path name.
     pub operation: Operation,
     /// The part number in the query.
     pub part: Option<u32>,
@@ -57,7 +59,7 @@ pub struct Record {
 }
 
 /// The records of a server.
-pub struct Log {
+pub(crate) struct Log {
     records: Mutex<VecDeque<Record>>,
     file: Option<Mutex<File>>,
     arrived: AtomicU64,
@@ -66,7 +68,7 @@ pub struct Log {
 
 impl Log {
     /// An empty log, which also appends each record to `file`.
-    pub fn new(file: Option<File>) -> Log {
+    pub(crate) fn new(file: Option<File>) -> Log {
         Log {
             records: Mutex::default(),
             file: file.map(Mutex::new),
@@ -80,17 +82,17 @@ impl Log {
     }
 
     /// The records so far, in the order of completion.
-    pub fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<Record> {
         self.locked().iter().cloned().collect()
     }
 
     /// The number of requests that have arrived, including those in progress.
-    pub fn arrived(&self) -> u64 {
+    pub(crate) fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::SeqCst)
     }
 
     /// Waits until `condition` holds for the records and the number of requests that have arrived.
-    pub async fn wait(&self, condition: impl Fn(&[Record], u64) -> bool) {
+    pub(crate) async fn wait(&self, condition: impl Fn(&[Record], u64) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -103,7 +105,7 @@ impl Log {
     }
 
     /// Starts the record of a request that has arrived.
-    pub fn arrival(self: &Arc<Log>, method: &str, path: &str) -> LogEntry {
+    pub(crate) fn arrival(self: &Arc<Log>, method: &str, path: &str) -> LogEntry {
         let record = Record {
             sequence: self.arrived.fetch_add(1, Ordering::SeqCst) + 1,
             method: method.to_owned(),
@@ -146,7 +148,7 @@ impl Log {
 }
 
 /// The record of a request in progress; dropping it adds the record to the log.
-pub struct LogEntry {
+pub(crate) struct LogEntry {
     log: Arc<Log>,
     record: Option<Record>,
     received: Arc<AtomicU64>,
@@ -154,14 +156,14 @@ pub struct LogEntry {
 
 impl LogEntry {
     /// Changes the record.
-    pub fn note(&mut self, change: impl FnOnce(&mut Record)) {
+    pub(crate) fn note(&mut self, change: impl FnOnce(&mut Record)) {
         if let Some(record) = &mut self.record {
             change(record);
         }
     }
 
     /// The counter of received body bytes.
-    pub fn received(&self) -> Arc<AtomicU64> {
+    pub(crate) fn received(&self) -> Arc<AtomicU64> {
         self.received.clone()
     }
 }

@@ -45,7 +45,7 @@ struct IdentityClaims<'a> {
 }
 
 /// AuthorizeLogin; fails with 400 on parameters that are missing or not valid.
-pub async fn authorize(
+pub(crate) async fn authorize(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {

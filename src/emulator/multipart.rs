@@ -38,7 +38,7 @@ struct CreateUploadBody {
 
 /// CreateMultipartUpload; fails with 400 on properties that are not valid and with 412 if a
 /// precondition does not hold.
-pub async fn create(
+pub(crate) async fn create(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -65,7 +65,7 @@ pub async fn create(
 }
 
 /// Opens an upload in the bucket of the request; fails with 412 if a precondition does not hold.
-pub async fn open_upload(
+pub(crate) async fn open_upload(
     state: &ServerState,
     request: &mut RequestContext,
     name: &str,
@@ -93,7 +93,7 @@ pub async fn open_upload(
 }
 
 /// An upload as CreateMultipartUpload and ListMultipartUploads return it.
-pub fn upload_json(record: &UploadRecord) -> serde_json::Value {
+pub(crate) fn upload_json(record: &UploadRecord) -> serde_json::Value {
     serde_json::json!({
         "namespace": NAMESPACE,
         "bucket": record.bucket,
@@ -128,7 +128,7 @@ fn part_number(query: &Query) -> Result<u32, ErrorResponse> {
 
 /// UploadPart; fails with 404 if the upload is not open, with 400 on a number or checksum that is
 /// not valid, and without a response if the connection breaks within the body.
-pub async fn upload_part(
+pub(crate) async fn upload_part(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -179,7 +179,7 @@ pub async fn upload_part(
 }
 
 /// ListMultipartUploadParts; fails with 404 if the upload is not open.
-pub async fn list_parts(
+pub(crate) async fn list_parts(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -205,7 +205,7 @@ pub async fn list_parts(
 }
 
 /// ListMultipartUploads; fails with 404 if the bucket does not exist.
-pub async fn list_uploads(
+pub(crate) async fn list_uploads(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -233,7 +233,7 @@ struct CommitPart {
 
 /// CommitMultipartUpload; fails as `OpenUpload::commit`, and with 400 if the list of parts is
 /// empty.
-pub async fn commit(
+pub(crate) async fn commit(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -250,7 +250,7 @@ pub async fn commit(
 }
 
 /// The parts that a commit makes the object of, and those that it leaves out.
-pub struct NamedParts {
+pub(crate) struct NamedParts {
     /// Numbers and etags.
     pub parts: Vec<(u32, String)>,
     pub exclude: Vec<u32>,
@@ -258,7 +258,7 @@ pub struct NamedParts {
 
 /// Commits the parts that `choose` names of the upload, at the moment of the commit. Fails as
 /// `OpenUpload::commit`, and as `choose`.
-pub async fn commit_parts(
+pub(crate) async fn commit_parts(
     state: &ServerState,
     mut request: RequestContext,
     choose: impl FnOnce(&OpenUpload) -> Result<NamedParts, ErrorResponse> + Send + 'static,
@@ -295,7 +295,7 @@ pub async fn commit_parts(
 }
 
 /// AbortMultipartUpload; fails with 404 if the upload is not open.
-pub async fn abort(
+pub(crate) async fn abort(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {

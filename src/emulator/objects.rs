@@ -44,7 +44,7 @@ const RESPONSE_HEADERS: [(&str, &str); 6] = [
 
 /// PutObject; fails with 400 on headers or checksums that are not valid, with 412 if a precondition
 /// does not hold, and without a response if the connection breaks within the body.
-pub async fn put(
+pub(crate) async fn put(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -143,7 +143,10 @@ fn not_modified(object: &Object) -> Response {
 }
 
 /// HeadObject; fails with 404, or with 412 if a precondition does not hold.
-pub async fn head(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn head(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     let (object, _, outcome) = open(state, &request).await?;
     if outcome == ReadOutcome::NotModified {
         return Ok(not_modified(&object));
@@ -154,7 +157,10 @@ pub async fn head(state: &ServerState, request: RequestContext) -> Result<Respon
 
 /// GetObject; fails as HeadObject, with 409 if the object is archived and with 416 on a range
 /// beyond its end.
-pub async fn get(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn get(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     let (object, file, outcome) = open(state, &request).await?;
     if outcome == ReadOutcome::NotModified {
         return Ok(not_modified(&object));
@@ -209,7 +215,7 @@ fn stream(file: File, mut offset: u64, length: u64) -> Payload {
 }
 
 /// DeleteObject; fails with 404, or with 412 if a precondition does not hold.
-pub async fn delete(
+pub(crate) async fn delete(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -270,7 +276,10 @@ fn summary(
 
 /// ListObjects; fails with 404 if the bucket does not exist and with 400 on a query that is not
 /// valid.
-pub async fn list(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn list(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     state.find_bucket(&request.target.bucket).await?;
     let list_request = list_request(&request.target.query, state.page_size())?;
     let fields = request.target.query.value("fields").unwrap_or_default();
@@ -296,7 +305,7 @@ struct RestoreBody {
 
 /// RestoreObjects: restores an archived object at once, where the service takes up to an hour.
 /// Fails with 404, and with 409 if the object is not archived.
-pub async fn restore(
+pub(crate) async fn restore(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {

@@ -33,7 +33,7 @@ use tokio_rustls::TlsAcceptor;
 const INITIAL_BUCKETS: [&str; 2] = ["demo", "backups"];
 
 /// What is opened on disk before the first request.
-pub struct Opened {
+pub(crate) struct Opened {
     pub state: ServerState,
     pub state_dir: StateDir,
     pub tls: TlsAcceptor,
@@ -44,7 +44,7 @@ pub struct Opened {
 
 /// Opens the folder, the store and the state of a server. Fails if the folder cannot be written or
 /// a file in it is damaged.
-pub fn open(options: ServerOptions) -> io::Result<Opened> {
+pub(crate) fn open(options: ServerOptions) -> io::Result<Opened> {
     let clock = Clock::with_offset(options.clock_offset);
     let (path, run_dir) = match options.layout {
         StorageLayout::Durable => {

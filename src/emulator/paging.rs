@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE;
 /// the token of the next page if more follow. Keys are in the order of the items, so paging stays
 /// correct when items disappear between two pages. Fails with 400 on a token that this server did
 /// not make.
-pub fn page<T>(
+pub(crate) fn page<T>(
     state: &ServerState,
     query: &Query,
     items: Vec<T>,

@@ -82,7 +82,7 @@ fn summary(par: &ParRecord) -> Value {
 }
 
 /// The path of the URL of a pre-authenticated request.
-pub fn access_path(par: &ParRecord, secret: &str, slashes: SlashForm) -> String {
+pub(crate) fn access_path(par: &ParRecord, secret: &str, slashes: SlashForm) -> String {
     let object = par.object_name.as_deref().filter(|_| par.access.is_for_one_object());
     let object = encoded_name(object.unwrap_or_default(), slashes == SlashForm::Raw);
     format!("/p/{secret}/n/{NAMESPACE}/b/{}/o/{object}", par.bucket)
@@ -90,7 +90,7 @@ pub fn access_path(par: &ParRecord, secret: &str, slashes: SlashForm) -> String 
 
 /// CreatePreauthenticatedRequest; fails with 400 on fields that are not valid, and with 404 if the
 /// bucket does not exist or the caller lacks a right that it would give away.
-pub async fn create(
+pub(crate) async fn create(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -121,7 +121,10 @@ fn find(state: &ServerState, request: &RequestContext) -> Result<ParRecord, Erro
 }
 
 /// ListPreauthenticatedRequests; fails with 404 if the bucket does not exist.
-pub async fn list(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn list(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     state.find_bucket(&request.target.bucket).await?;
     let query = &request.target.query;
     let prefix = query.value("objectNamePrefix").unwrap_or_default();
@@ -135,13 +138,16 @@ pub async fn list(state: &ServerState, request: RequestContext) -> Result<Respon
 }
 
 /// GetPreauthenticatedRequest; fails with 404.
-pub async fn get(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn get(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     state.find_bucket(&request.target.bucket).await?;
     Ok(respond(200).json(&summary(&find(state, &request)?)))
 }
 
 /// DeletePreauthenticatedRequest; fails with 404.
-pub async fn delete(
+pub(crate) async fn delete(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -154,7 +160,7 @@ pub async fn delete(
 
 /// Begins an upload through a pre-authenticated request; fails as CreateMultipartUpload, and with 400
 /// if the request has a body.
-pub async fn create_upload(
+pub(crate) async fn create_upload(
     state: &ServerState,
     mut request: RequestContext,
     par: ParRecord,
@@ -179,7 +185,7 @@ pub async fn create_upload(
 }
 
 /// Commits all parts of an upload in ascending order; fails as CommitMultipartUpload.
-pub async fn commit(
+pub(crate) async fn commit(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -198,7 +204,10 @@ pub async fn commit(
 }
 
 /// AbortMultipartUpload through the upload's URL.
-pub async fn abort(state: &ServerState, request: RequestContext) -> Result<Response, HandlerError> {
+pub(crate) async fn abort(
+    state: &ServerState,
+    request: RequestContext,
+) -> Result<Response, HandlerError> {
     let upload = request.target.query.value("uploadId").unwrap_or_default().to_owned();
     let mut done = multipart::abort(state, request).await?;
     end_upload(state, upload).await?;
@@ -214,7 +223,7 @@ async fn end_upload(state: &ServerState, upload: String) -> Result<(), ErrorResp
 }
 
 /// A GET of an upload's URL, which the service's documentation does not have.
-pub async fn list_parts(
+pub(crate) async fn list_parts(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -228,7 +237,7 @@ pub async fn list_parts(
 /// Changes a request through a pre-authenticated request before it is handled: headers that the
 /// settings ignore are removed, and a list is limited to the prefix. Fails where the list's own prefix
 /// lies outside.
-pub fn prepare(
+pub(crate) fn prepare(
     state: &ServerState,
     request: &mut RequestContext,
     par: &ParRecord,
@@ -266,7 +275,11 @@ const CHECKSUM_REQUEST_HEADERS: [&str; 5] = [
 ];
 
 /// Removes from a response what the settings leave out.
-pub fn finish(state: &ServerState, operation: Operation, mut response: Response) -> Response {
+pub(crate) fn finish(
+    state: &ServerState,
+    operation: Operation,
+    mut response: Response,
+) -> Response {
     let options = state.pars.options();
     let (etag, checksums) = match operation {
         Operation::UploadPart => (options.part_etag, options.part_checksums),

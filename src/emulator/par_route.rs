@@ -28,7 +28,7 @@ pub struct ParUse {
 }
 
 /// A path below `/p/SECRET/` as that of a signed request.
-pub struct Rewritten {
+pub(crate) struct Rewritten {
     pub par: ParUse,
     /// The path of the signed request, still percent-encoded.
     pub path: String,
@@ -37,12 +37,12 @@ pub struct Rewritten {
 }
 
 /// Whether the path is below `/p/`.
-pub fn is_par_path(path: &str) -> bool {
+pub(crate) fn is_par_path(path: &str) -> bool {
     par_secret::split(path).is_some()
 }
 
 /// Rewrites a path below `/p/`; `None` if it has no form that the service documents.
-pub fn rewrite(path: &str) -> Option<Rewritten> {
+pub(crate) fn rewrite(path: &str) -> Option<Rewritten> {
     let (secret, rest) = par_secret::split(path).filter(|(secret, _)| !secret.is_empty())?;
     let mut segments = rest.splitn(7, '/');
     let ["", "n", namespace, "b", bucket, kind] = [
@@ -83,13 +83,13 @@ pub fn rewrite(path: &str) -> Option<Rewritten> {
 
 /// The operation of a request through a pre-authenticated request: a PUT of an object with the header
 /// `opc-multipart: true` begins an upload.
-pub fn operation(routed: Operation, headers: &HeaderMap) -> Operation {
+pub(crate) fn operation(routed: Operation, headers: &HeaderMap) -> Operation {
     let begins = headers.get("opc-multipart").is_some_and(|value| value.as_bytes() == b"true");
     if routed == Operation::PutObject && begins { Operation::CreateMultipartUpload } else { routed }
 }
 
 /// The name of an object in a path, with its slashes as they are or encoded.
-pub fn encoded_name(name: &str, raw_slashes: bool) -> String {
+pub(crate) fn encoded_name(name: &str, raw_slashes: bool) -> String {
     let set = if raw_slashes { RAW_SLASHES } else { ENCODED };
     utf8_percent_encode(name, set).to_string()
 }

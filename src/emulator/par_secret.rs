@@ -30,7 +30,7 @@ impl SecretHash {
 }
 
 /// A new secret. Fails if the system gives no randomness.
-pub fn new_secret() -> io::Result<String> {
+pub(crate) fn new_secret() -> io::Result<String> {
     let mut bytes = [0; SECRET_BYTES];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| io::Error::other("the system gave no randomness for a secret"))?;
@@ -39,14 +39,14 @@ pub fn new_secret() -> io::Result<String> {
 
 /// The secret and the rest of a path below `/p/`; the rest begins with its slash and is empty if
 /// there is none. `None` for any other path.
-pub fn split(path: &str) -> Option<(&str, &str)> {
+pub(crate) fn split(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix(START)?;
     Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
 /// A request target without its secret, for logs and messages. A target in absolute form is masked
 /// too.
-pub fn masked(target: &str) -> Cow<'_, str> {
+pub(crate) fn masked(target: &str) -> Cow<'_, str> {
     let path_at = match target.find("://") {
         Some(scheme) => target[scheme + 3..].find('/').map(|slash| scheme + 3 + slash),
         None => Some(0),

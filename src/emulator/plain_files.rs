@@ -34,7 +34,7 @@ fn etag(stat: &Stat) -> String {
 }
 
 /// Plain files below a folder.
-pub struct PlainFileStore {
+pub(crate) struct PlainFileStore {
     root: OwnedFd,
     /// The objects that this run wrote, by `BUCKET/NAME`.
     written: Mutex<HashMap<String, Object>>,
@@ -44,7 +44,7 @@ pub struct PlainFileStore {
 
 impl PlainFileStore {
     /// Opens the store in an existing folder; fails if `dir` cannot be opened as one.
-    pub fn open(dir: &Path) -> io::Result<PlainFileStore> {
+    pub(crate) fn open(dir: &Path) -> io::Result<PlainFileStore> {
         let root = open_root(dir)?;
         Ok(PlainFileStore { root, written: Mutex::default(), changing: Mutex::default() })
     }

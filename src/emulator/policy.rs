@@ -17,16 +17,27 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Permission {
+    /// Storing an object under a new name.
     ObjectCreate,
+    /// Replacing an object.
     ObjectOverwrite,
+    /// Reading objects.
     ObjectRead,
+    /// Reading the properties of objects and lists of them.
     ObjectInspect,
+    /// Deleting objects, and aborting uploads.
     ObjectDelete,
+    /// Restoring objects from the archive tier.
     ObjectRestore,
+    /// Listing buckets, and checking that one exists.
     BucketInspect,
+    /// Reading the properties of buckets, and listing uploads.
     BucketRead,
+    /// Creating buckets.
     BucketCreate,
+    /// Deleting buckets.
     BucketDelete,
+    /// Creating, listing and deleting pre-authenticated requests.
     ParManage,
 }
 
@@ -44,6 +55,7 @@ impl Default for PermissionSet {
 }
 
 impl PermissionSet {
+    /// Every permission.
     pub fn all() -> PermissionSet {
         PermissionSet::of([
             ObjectCreate,
@@ -60,10 +72,12 @@ impl PermissionSet {
         ])
     }
 
+    /// These permissions and no others.
     pub fn of(permissions: impl IntoIterator<Item = Permission>) -> PermissionSet {
         PermissionSet(permissions.into_iter().collect())
     }
 
+    /// Removes one permission.
     pub fn without(mut self, permission: Permission) -> PermissionSet {
         self.0.remove(&permission);
         self
@@ -115,6 +129,7 @@ pub struct BucketProtection {
 }
 
 impl BucketProtection {
+    /// The target of a replication.
     pub fn read_only() -> BucketProtection {
         BucketProtection { read_only: true, retention: None }
     }
@@ -130,26 +145,28 @@ impl BucketProtection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retention {
+    /// CreateMultipartUpload and all later calls are refused.
     FromCreate,
+    /// CommitMultipartUpload is refused, and the calls before it are not.
     FromCommit,
 }
 
 /// The permissions of the principal and the protection of buckets, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     pub rights: PermissionSet,
     pub buckets: BTreeMap<String, BucketProtection>,
 }
 
 impl Policy {
     /// The protection of a bucket; none for a bucket that has no entry.
-    pub fn protection(&self, bucket: &str) -> BucketProtection {
+    pub(crate) fn protection(&self, bucket: &str) -> BucketProtection {
         self.buckets.get(bucket).copied().unwrap_or_default()
     }
 
     /// Checks what does not depend on an object: fails with 404 if a permission is missing and with
     /// 403 for a write to a read-only bucket.
-    pub fn check_request(&self, target: &Target) -> Result<(), ErrorResponse> {
+    pub(crate) fn check_request(&self, target: &Target) -> Result<(), ErrorResponse> {
         use Operation::*;
         let operation = target.operation;
         // The holder of an upload's URL can abort the upload, though no access type allows deleting.
@@ -182,7 +199,12 @@ impl Policy {
 
     /// Checks the rights that the creator of a pre-authenticated request for reading or writing gives
     /// away; fails with 404 if one is missing.
-    pub fn check_par(&self, bucket: &str, reads: bool, writes: bool) -> Result<(), ErrorResponse> {
+    pub(crate) fn check_par(
+        &self,
+        bucket: &str,
+        reads: bool,
+        writes: bool,
+    ) -> Result<(), ErrorResponse> {
         let missing = |permission| !self.rights.has(permission);
         let lacks_write = writes && (missing(ObjectCreate) || missing(ObjectOverwrite));
         if lacks_write || reads && missing(ObjectRead) {
@@ -192,7 +214,7 @@ impl Policy {
     }
 
     /// The restrictions that depend on whether the object exists.
-    pub fn write_restrictions(&self, target: &Target) -> WriteRestrictions {
+    pub(crate) fn write_restrictions(&self, target: &Target) -> WriteRestrictions {
         let missing = |permission| {
             let error = || ErrorResponse::bucket_not_found(&target.bucket, NAMESPACE);
             (!self.rights.has(permission)).then(error)

@@ -12,7 +12,7 @@ fn services(state: &ServerState) -> Result<&PrincipalServices, ErrorResponse> {
 }
 
 /// GetWorkloadToken; fails as `OkeTokenService::issue`.
-pub async fn workload_token(
+pub(crate) async fn workload_token(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -22,7 +22,7 @@ pub async fn workload_token(
 }
 
 /// ExchangeToken; its errors have the form of OAuth.
-pub async fn exchange(
+pub(crate) async fn exchange(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -33,7 +33,7 @@ pub async fn exchange(
 }
 
 /// GetResourceToken; fails as `ResourceExchange::grant`.
-pub async fn resource_token(
+pub(crate) async fn resource_token(
     state: &ServerState,
     request: RequestContext,
 ) -> Result<Response, HandlerError> {
@@ -42,7 +42,7 @@ pub async fn resource_token(
 }
 
 /// GetResourceSessionToken; fails as `ResourceExchange::issue`.
-pub async fn resource_session_token(
+pub(crate) async fn resource_session_token(
     state: &ServerState,
     mut request: RequestContext,
 ) -> Result<Response, HandlerError> {

@@ -15,7 +15,7 @@ const METADATA_PREFIX: &str = "opc-meta-";
 const MAX_METADATA: usize = 4000;
 
 /// Checks the name of an object; fails with 400 `InvalidObjectName`.
-pub fn check_object_name(name: &str) -> Result<(), ErrorResponse> {
+pub(crate) fn check_object_name(name: &str) -> Result<(), ErrorResponse> {
     if legal_object_name(name) {
         return Ok(());
     }
@@ -24,7 +24,7 @@ pub fn check_object_name(name: &str) -> Result<(), ErrorResponse> {
 
 /// The base64 SHA-256 of the customer key that a request carries, if it does. Fails with 400 if one
 /// of the three headers is missing or the key does not match its hash.
-pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
+pub(crate) fn customer_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     let names =
         ["opc-sse-customer-algorithm", "opc-sse-customer-key", "opc-sse-customer-key-sha256"];
     if names.iter().all(|name| !headers.contains_key(*name)) {
@@ -47,7 +47,7 @@ pub fn customer_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse
 }
 
 /// The id of the Vault key that encrypts the object; fails with 400 beside a customer key.
-pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
+pub(crate) fn kms_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
     let key = text(headers, "opc-sse-kms-key-id");
     if key.is_some() && headers.contains_key("opc-sse-customer-key") {
         let message = "opc-sse-kms-key-id and opc-sse-customer-key exclude each other";
@@ -58,7 +58,10 @@ pub fn kms_key(headers: &HeaderMap) -> Result<Option<String>, ErrorResponse> {
 
 /// Checks that a request carries the customer key whose hash is `expected`, or none. Fails with 403
 /// on another key and with 400 on a missing or unexpected one.
-pub fn check_same_key(expected: &Option<String>, headers: &HeaderMap) -> Result<(), ErrorResponse> {
+pub(crate) fn check_same_key(
+    expected: &Option<String>,
+    headers: &HeaderMap,
+) -> Result<(), ErrorResponse> {
     match (expected, customer_key(headers)?) {
         (None, None) => Ok(()),
         (Some(expected), Some(hash)) if *expected == hash => Ok(()),
@@ -75,7 +78,7 @@ pub fn check_same_key(expected: &Option<String>, headers: &HeaderMap) -> Result<
 }
 
 /// A header as text; `None` if it is missing or empty.
-pub fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name).filter(|value| !value.is_empty())?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
@@ -90,7 +93,7 @@ fn decoded(bytes: &[u8]) -> String {
 }
 
 /// The canonical name of a storage tier; fails with 400 if there is no such tier.
-pub fn checked_tier(text: &str) -> Result<String, ErrorResponse> {
+pub(crate) fn checked_tier(text: &str) -> Result<String, ErrorResponse> {
     let known = tier(text).map(str::to_owned);
     known.ok_or_else(|| {
         ErrorResponse::invalid_parameter(format!("There is no storage tier '{text}'"))
@@ -121,7 +124,7 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Properties, ErrorResponse> {
 
 /// Checks the size of the metadata, and that its keys have the prefix and are legal header names;
 /// fails with 400.
-pub fn check_metadata(properties: &Properties) -> Result<(), ErrorResponse> {
+pub(crate) fn check_metadata(properties: &Properties) -> Result<(), ErrorResponse> {
     let entry_size = |(key, value): (&String, &String)| {
         key.len().saturating_sub(METADATA_PREFIX.len()) + value.len()
     };
@@ -144,7 +147,7 @@ pub fn check_metadata(properties: &Properties) -> Result<(), ErrorResponse> {
 }
 
 /// Adds the headers that describe an object at the time `now` (milliseconds since 1970).
-pub fn describe(response: ResponseBuilder, object: &Object, now: u64) -> ResponseBuilder {
+pub(crate) fn describe(response: ResponseBuilder, object: &Object, now: u64) -> ResponseBuilder {
     let properties = &object.properties;
     let mut response = response
         .header("etag", &object.etag)
@@ -174,7 +177,7 @@ pub fn describe(response: ResponseBuilder, object: &Object, now: u64) -> Respons
 }
 
 /// Adds the checksum headers of an object; `md5_name` is the header for the MD5 of a single body.
-pub fn with_checksums(
+pub(crate) fn with_checksums(
     response: ResponseBuilder,
     object: &Object,
     md5_name: &str,

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// A response of the emulator.
-pub type Response = hyper::Response<Payload>;
+pub(crate) type Response = hyper::Response<Payload>;
 
 /// An error response of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +35,11 @@ impl ErrorResponse {
         ErrorResponse { status, code: code.into(), message: message.into() }
     }
 
-    pub fn invalid_parameter(message: impl Into<String>) -> ErrorResponse {
+    pub(crate) fn invalid_parameter(message: impl Into<String>) -> ErrorResponse {
         ErrorResponse::new(400, "InvalidParameter", message)
     }
 
-    pub fn missing_parameter(name: &str) -> ErrorResponse {
+    pub(crate) fn missing_parameter(name: &str) -> ErrorResponse {
         ErrorResponse::new(
             400,
             "MissingParameter",
@@ -47,25 +47,25 @@ impl ErrorResponse {
         )
     }
 
-    pub fn cannot_parse(message: impl Into<String>) -> ErrorResponse {
+    pub(crate) fn cannot_parse(message: impl Into<String>) -> ErrorResponse {
         ErrorResponse::new(400, "CannotParseRequest", message)
     }
 
     /// The request carries no credentials.
-    pub fn no_credentials() -> ErrorResponse {
+    pub(crate) fn no_credentials() -> ErrorResponse {
         ErrorResponse::not_authenticated(
             "The required information to complete authentication was not provided.",
         )
     }
 
     /// The request carries credentials that are wrong; the service does not reveal which part is.
-    pub fn wrong_credentials() -> ErrorResponse {
+    pub(crate) fn wrong_credentials() -> ErrorResponse {
         ErrorResponse::not_authenticated(
             "The required information to complete authentication was not provided or was incorrect.",
         )
     }
 
-    pub fn not_authenticated(message: impl Into<String>) -> ErrorResponse {
+    pub(crate) fn not_authenticated(message: impl Into<String>) -> ErrorResponse {
         ErrorResponse::new(401, "NotAuthenticated", message)
     }
 
@@ -74,27 +74,27 @@ impl ErrorResponse {
         ErrorResponse::new(404, "NotFound", format!("There is nothing at '{path}'"))
     }
 
-    pub fn namespace_not_found(namespace: &str) -> ErrorResponse {
+    pub(crate) fn namespace_not_found(namespace: &str) -> ErrorResponse {
         let message = format!(
             "You do not have authorization to perform this request, or the namespace '{namespace}' could not be found."
         );
         ErrorResponse::new(404, "NamespaceNotFound", message)
     }
 
-    pub fn bucket_not_found(bucket: &str, namespace: &str) -> ErrorResponse {
+    pub(crate) fn bucket_not_found(bucket: &str, namespace: &str) -> ErrorResponse {
         let message = format!(
             "Either the bucket named '{bucket}' does not exist in the namespace '{namespace}' or you are not authorized to access it"
         );
         ErrorResponse::new(404, "BucketNotFound", message)
     }
 
-    pub fn object_not_found(object: &str, bucket: &str) -> ErrorResponse {
+    pub(crate) fn object_not_found(object: &str, bucket: &str) -> ErrorResponse {
         let message = format!("The object '{object}' was not found in the bucket '{bucket}'");
         ErrorResponse::new(404, "ObjectNotFound", message)
     }
 
     /// `ObjectNotFound` with the message of a DELETE, which differs from that of a GET.
-    pub fn nothing_to_delete(object: &str, bucket: &str, namespace: &str) -> ErrorResponse {
+    pub(crate) fn nothing_to_delete(object: &str, bucket: &str, namespace: &str) -> ErrorResponse {
         let message = format!(
             "The object '{object}' does not exist in bucket '{bucket}' with namespace '{namespace}'"
         );
@@ -102,15 +102,15 @@ impl ErrorResponse {
     }
 
     /// A list of parts that names a part which does not exist, or its wrong etag.
-    pub fn invalid_parts(message: impl Into<String>) -> ErrorResponse {
+    pub(crate) fn invalid_parts(message: impl Into<String>) -> ErrorResponse {
         ErrorResponse::new(400, "InvalidUploadPart", message)
     }
 
-    pub fn upload_not_found() -> ErrorResponse {
+    pub(crate) fn upload_not_found() -> ErrorResponse {
         ErrorResponse::new(404, "UploadNotFound", "No such upload")
     }
 
-    pub fn method_not_allowed(method: &str) -> ErrorResponse {
+    pub(crate) fn method_not_allowed(method: &str) -> ErrorResponse {
         ErrorResponse::new(
             405,
             "MethodNotAllowed",
@@ -140,7 +140,7 @@ impl From<io::Error> for ErrorResponse {
 
 /// Why a handler returns no successful response.
 #[derive(Debug)]
-pub enum HandlerError {
+pub(crate) enum HandlerError {
     ErrorResponse(ErrorResponse),
     /// The connection is closed without a response.
     Aborted,
@@ -159,14 +159,14 @@ impl From<io::Error> for HandlerError {
 }
 
 /// Reads a JSON body; fails with 400 `CannotParseRequest` and the parser's message.
-pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ErrorResponse> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ErrorResponse> {
     serde_json::from_slice(body).map_err(|error| {
         ErrorResponse::cannot_parse(format!("The request body is malformed: {error}"))
     })
 }
 
 /// A response body: empty, some bytes, or a stream of known length.
-pub struct Payload(PayloadSource);
+pub(crate) struct Payload(PayloadSource);
 
 enum PayloadSource {
     Bytes(Option<Bytes>),
@@ -174,16 +174,16 @@ enum PayloadSource {
 }
 
 impl Payload {
-    pub fn empty() -> Payload {
+    pub(crate) fn empty() -> Payload {
         Payload(PayloadSource::Bytes(None))
     }
 
-    pub fn bytes(bytes: impl Into<Bytes>) -> Payload {
+    pub(crate) fn bytes(bytes: impl Into<Bytes>) -> Payload {
         Payload(PayloadSource::Bytes(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
     /// A body of `length` bytes, which arrive in chunks; an error among them breaks the connection.
-    pub fn stream(chunks: mpsc::Receiver<io::Result<Bytes>>, length: u64) -> Payload {
+    pub(crate) fn stream(chunks: mpsc::Receiver<io::Result<Bytes>>, length: u64) -> Payload {
         Payload(PayloadSource::Stream { chunks, remaining: length })
     }
 }
@@ -226,18 +226,18 @@ impl Body for Payload {
 }
 
 /// Starts a response. A status that HTTP does not allow, which a fault plan can hold, becomes 502.
-pub fn respond(status: u16) -> ResponseBuilder {
+pub(crate) fn respond(status: u16) -> ResponseBuilder {
     let mut response = Response::new(Payload::empty());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     ResponseBuilder(response)
 }
 
 /// A response under construction.
-pub struct ResponseBuilder(Response);
+pub(crate) struct ResponseBuilder(Response);
 
 impl ResponseBuilder {
     /// Adds a header; leaves it out if name or value are not legal in HTTP.
-    pub fn header(mut self, name: &str, value: impl AsRef<str>) -> ResponseBuilder {
+    pub(crate) fn header(mut self, name: &str, value: impl AsRef<str>) -> ResponseBuilder {
         let name = hyper::header::HeaderName::from_bytes(name.as_bytes());
         let value = hyper::header::HeaderValue::from_bytes(value.as_ref().as_bytes());
         if let (Ok(name), Ok(value)) = (name, value) {
@@ -247,7 +247,7 @@ impl ResponseBuilder {
     }
 
     /// Adds a header if there is a value.
-    pub fn maybe(self, name: &str, value: Option<impl AsRef<str>>) -> ResponseBuilder {
+    pub(crate) fn maybe(self, name: &str, value: Option<impl AsRef<str>>) -> ResponseBuilder {
         match value {
             Some(value) => self.header(name, value),
             None => self,
@@ -255,24 +255,24 @@ impl ResponseBuilder {
     }
 
     /// Ends the response with a JSON body.
-    pub fn json(self, value: &impl serde::Serialize) -> Response {
+    pub(crate) fn json(self, value: &impl serde::Serialize) -> Response {
         let body = serde_json::to_vec(value).unwrap_or_default();
         self.header("content-type", "application/json").body(Payload::bytes(body))
     }
 
-    pub fn body(mut self, payload: Payload) -> Response {
+    pub(crate) fn body(mut self, payload: Payload) -> Response {
         *self.0.body_mut() = payload;
         self.0
     }
 
-    pub fn empty(self) -> Response {
+    pub(crate) fn empty(self) -> Response {
         self.0
     }
 }
 
 impl ErrorResponse {
     /// The error as a response to `method`; a response to HEAD has no body and so no code.
-    pub fn to_response(&self, method: &Method) -> Response {
+    pub(crate) fn to_response(&self, method: &Method) -> Response {
         if *method == Method::HEAD {
             return respond(self.status).empty();
         }

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Replaces files until `stop`.
-pub async fn run(state: Arc<ServerState>, stop: CancellationToken) {
+pub(crate) async fn run(state: Arc<ServerState>, stop: CancellationToken) {
     let Some(services) = state.principals.as_deref() else { return };
     let service_account = async {
         loop {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// The folder of one run, which is removed when this value is dropped.
 #[derive(Debug)]
-pub struct RunDir {
+pub(crate) struct RunDir {
     path: PathBuf,
     /// `DIR/.ocipipe`.
     parent: PathBuf,
@@ -25,7 +25,7 @@ pub struct RunDir {
 impl RunDir {
     /// Creates the folder below `dir`, and `dir` if it does not exist. Fails if the system refuses
     /// that, or if `DIR/.ocipipe` is not a folder.
-    pub fn create(dir: &Path) -> io::Result<RunDir> {
+    pub(crate) fn create(dir: &Path) -> io::Result<RunDir> {
         fs::create_dir_all(dir)?;
         let dir = dir.canonicalize()?;
         let parent = dir.join(RESERVED_DIR);
@@ -65,7 +65,7 @@ impl RunDir {
         Ok(RunDir { path: parent.join(name), parent: parent.to_owned(), _lock: lock })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

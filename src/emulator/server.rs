@@ -88,10 +88,12 @@ impl Server {
         format!("https://{}", self.address)
     }
 
+    /// The loopback address and port of `url`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// The namespace of the one tenancy.
     pub fn namespace(&self) -> &'static str {
         state_dir::NAMESPACE
     }

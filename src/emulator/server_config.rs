@@ -18,19 +18,25 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// The rules of the fault plan, in the order in which they are tried.
     #[serde(default)]
     pub faults: Vec<FaultRule>,
+    /// The permissions of the principal; all by default.
     #[serde(default)]
     pub rights: PermissionSet,
+    /// The protected buckets, by name.
     #[serde(default)]
     pub buckets: BTreeMap<String, BucketProtection>,
     /// The lifetime, in seconds, of the tokens of other principals than the user.
     #[serde(default)]
     pub principal_token_life: Option<u64>,
+    /// The instance that the server plays.
     #[serde(default)]
     pub instance: InstanceOptions,
+    /// The services of pods, resources and outside identities.
     #[serde(default)]
     pub principals: PrincipalOptions,
+    /// What the documentation of pre-authenticated requests leaves open.
     #[serde(default)]
     pub pars: ParOptions,
 }

@@ -3,10 +3,8 @@
 //! Owns the part of `Server` that concerns certificates, delegation and principals' tokens; knows
 //! no request. Invariant: a change applies to requests that arrive after it.
 
-use super::auth::PrincipalKind;
 use super::instance::{InstanceOptions, Rotation};
 use super::server::Server;
-use super::signature::PublicKey;
 use super::state_dir::DELEGATION_TOKEN;
 use std::io;
 use std::path::PathBuf;
@@ -46,16 +44,5 @@ impl Server {
     /// Refuses the delegation token in the file from now on.
     pub fn revoke_delegation_token(&self) {
         self.authenticator().revoke_delegation(self.now());
-    }
-
-    /// Issues the token of a principal for an RSA public key, given as PEM or as its base64. Fails if
-    /// the key cannot be parsed.
-    pub fn issue_principal_token(
-        &self,
-        kind: PrincipalKind,
-        public_key: &str,
-    ) -> io::Result<String> {
-        let key = PublicKey::from_text(public_key).ok_or(io::ErrorKind::InvalidInput)?;
-        self.authenticator().issue_principal(kind, &key, self.now())
     }
 }

@@ -27,6 +27,7 @@ pub enum StorageLayout {
 pub struct ServerOptions {
     /// The folder that the server writes to; created if it does not exist.
     pub dir: PathBuf,
+    /// How objects are stored.
     pub layout: StorageLayout,
     /// The TCP port; 0 takes any free port.
     pub port: u16,
@@ -40,10 +41,13 @@ pub struct ServerOptions {
     pub principals: bool,
     /// The TCP port of the OKE token service; 0 takes any free port.
     pub oke_port: u16,
+    /// The settings of the services of pods, resources and outside identities.
     pub principal_options: PrincipalOptions,
     /// The lifetime of a session; no token outlives its session.
     pub session: Duration,
+    /// How the auth service responds to a refresh.
     pub refresh: RefreshMode,
+    /// Which requests fail, and how.
     pub faults: FaultPlan,
     /// The permissions of the principal.
     pub rights: PermissionSet,

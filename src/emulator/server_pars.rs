@@ -21,11 +21,15 @@ const FILE: &str = "par.url";
 /// A pre-authenticated request to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPar {
+    /// The name that lists show; no object's name.
     pub name: String,
+    /// The bucket that it gives access to.
     pub bucket: String,
     /// The object, or the prefix; `None` for a whole bucket.
     pub object_name: Option<String>,
+    /// What it allows.
     pub access: AccessType,
+    /// Whether it allows listing.
     pub listing: ListingAction,
     /// The time until it expires.
     pub life: Duration,
@@ -60,11 +64,13 @@ impl NewPar {
         NewPar { object_name: Some(prefix.to_owned()), ..NewPar::bucket(bucket) }
     }
 
+    /// Sets what it allows.
     pub fn access(mut self, access: AccessType) -> NewPar {
         self.access = access;
         self
     }
 
+    /// Sets how long it is valid, from its creation.
     pub fn life(mut self, life: Duration) -> NewPar {
         self.life = life;
         self
@@ -74,6 +80,7 @@ impl NewPar {
 /// A pre-authenticated request that was created.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CreatedPar {
+    /// The id by which it is listed and deleted.
     pub id: String,
     /// The URL with its secret; one for a bucket or a prefix ends in `/o/`.
     pub url: String,

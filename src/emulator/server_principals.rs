@@ -124,18 +124,6 @@ impl Server {
         })
     }
 
-    /// Sets whether a line end follows the service account's token and the outside issuer's JWT in
-    /// their files, and replaces both.
-    pub fn set_outside_jwt_newline(&self, trailing: bool) -> io::Result<()> {
-        self.change(|services| {
-            for file in [&services.oke.service_account, &services.domain.subject] {
-                file.set_trailing_newline(trailing);
-                file.replace(self.now())?;
-            }
-            Ok(())
-        })
-    }
-
     /// Sets whether the OKE token service sends double quotes around its answer, as the service does.
     pub fn set_oke_quoted(&self, quoted: bool) -> io::Result<()> {
         self.change(|services| {

@@ -15,9 +15,11 @@ use rsa::traits::PublicKeyParts;
 /// The parameters of an `Authorization: Signature ...` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
+    /// `keyId`: the user's key, or `ST$` and a token.
     pub key_id: String,
     /// The names of the signed headers in lower case, in the order of the client.
     pub headers: Vec<String>,
+    /// The signature of the signed text.
     pub signature: Vec<u8>,
 }
 
@@ -59,7 +61,7 @@ impl Authorization {
     }
 
     /// Whether the signature covers the header of this name.
-    pub fn covers(&self, name: &str) -> bool {
+    pub(crate) fn covers(&self, name: &str) -> bool {
         self.headers.iter().any(|header| header == name)
     }
 }
@@ -67,7 +69,9 @@ impl Authorization {
 /// What a signature has to cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coverage {
+    /// Request target and headers.
     HeadOnly,
+    /// Request target, headers, and the digest of the body.
     HeadAndBody,
     /// As `HeadAndBody` without the host.
     BodyWithoutHost,
@@ -76,9 +80,11 @@ pub enum Coverage {
 /// The head of a request, from which the signed text is rebuilt.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedHead<'a> {
+    /// The HTTP method.
     pub method: &'a str,
     /// Path and query exactly as on the request line.
     pub target: &'a str,
+    /// The headers.
     pub headers: &'a HeaderMap,
 }
 
@@ -113,7 +119,9 @@ pub fn signed_text(list: &[String], head: &SignedHead<'_>) -> Option<String> {
 /// An RSA public key: modulus and exponent, big-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
+    /// The modulus, big-endian.
     pub n: Vec<u8>,
+    /// The exponent, big-endian.
     pub e: Vec<u8>,
 }
 

@@ -9,6 +9,7 @@ use super::log::Record;
 /// How many 404s the fault `spurious_not_found` has made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SpuriousCounts {
+    /// All of them.
     pub injected: usize,
     /// Those before the first response that showed the bucket; a client cannot distinguish them
     /// from a missing bucket.

@@ -18,33 +18,33 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The namespace that the server serves.
-pub const NAMESPACE: &str = "axlocalstore";
+pub(crate) const NAMESPACE: &str = "axlocalstore";
 /// The tenancy and the user of the API key.
-pub const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaalocalstoretenancy";
-pub const USER: &str = "ocid1.user.oc1..aaaaaaaalocalstoreuser";
+pub(crate) const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaalocalstoretenancy";
+pub(crate) const USER: &str = "ocid1.user.oc1..aaaaaaaalocalstoreuser";
 /// A tenancy that has nothing to do with this server, and its namespace.
-pub const OTHER_TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaaanothertenancy";
-pub const OTHER_NAMESPACE: &str = "axanothertenancy";
+pub(crate) const OTHER_TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaaanothertenancy";
+pub(crate) const OTHER_NAMESPACE: &str = "axanothertenancy";
 /// The compartment of the principals that are no users.
-pub const COMPARTMENT: &str = "ocid1.compartment.oc1..aaaaaaaalocalstorecompartment";
+pub(crate) const COMPARTMENT: &str = "ocid1.compartment.oc1..aaaaaaaalocalstorecompartment";
 /// The principals that are no users: an instance, a function, a pod.
-pub const INSTANCE: &str = "ocid1.instance.oc1.local-test-1.aaaaaaaalocalstoreinstance";
-pub const RESOURCE: &str = "ocid1.fnfunc.oc1.local-test-1.aaaaaaaalocalstorefunction";
-pub const WORKLOAD: &str = "ocid1.workload.oc1.local-test-1.aaaaaaaalocalstorepod";
+pub(crate) const INSTANCE: &str = "ocid1.instance.oc1.local-test-1.aaaaaaaalocalstoreinstance";
+pub(crate) const RESOURCE: &str = "ocid1.fnfunc.oc1.local-test-1.aaaaaaaalocalstorefunction";
+pub(crate) const WORKLOAD: &str = "ocid1.workload.oc1.local-test-1.aaaaaaaalocalstorepod";
 /// The profile that holds the session token.
-pub const SESSION: &str = "SESSION";
+pub(crate) const SESSION: &str = "SESSION";
 /// The file with the key that signs tokens.
 const ISSUER_KEY: &str = "issuer.key";
 /// The file with the delegation token.
-pub const DELEGATION_TOKEN: &str = "delegation_token";
+pub(crate) const DELEGATION_TOKEN: &str = "delegation_token";
 /// The region in the config file. No such region exists, so a client that ignores `--endpoint`
 /// reaches no server.
-pub const REGION: &str = "local-test-1";
+pub(crate) const REGION: &str = "local-test-1";
 
 /// Creates a folder that only its owner can enter, with the folders above it. One that exists gets
 /// the same mode if it is empty or an earlier server used it; any other keeps its own. Fails if the
 /// system refuses to create it.
-pub fn create_private(dir: &Path) -> io::Result<()> {
+pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     if dir.join(ISSUER_KEY).exists() || fs::read_dir(dir)?.next().is_none() {
         // Its secrets have mode 0600, so a folder of another owner can be used.
@@ -55,29 +55,29 @@ pub fn create_private(dir: &Path) -> io::Result<()> {
 
 /// The paths of a state folder.
 #[derive(Debug, Clone)]
-pub struct StateDir {
+pub(crate) struct StateDir {
     dir: PathBuf,
 }
 
 impl StateDir {
     /// Uses this folder; fails if it does not exist.
-    pub fn new(dir: &Path) -> io::Result<StateDir> {
+    pub(crate) fn new(dir: &Path) -> io::Result<StateDir> {
         Ok(StateDir { dir: dir.canonicalize()? })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.dir
     }
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.join("config")
     }
-    pub fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.dir.join("key.pem")
     }
-    pub fn token(&self) -> PathBuf {
+    pub(crate) fn token(&self) -> PathBuf {
         self.dir.join("token")
     }
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
     fn delegation_token(&self) -> PathBuf {
@@ -89,7 +89,7 @@ impl StateDir {
 
     /// The issuer of tokens: the one in the folder, whose tokens stay valid, or a new one. Fails if
     /// the file cannot be read, written or parsed.
-    pub fn load_issuer(&self) -> io::Result<Issuer> {
+    pub(crate) fn load_issuer(&self) -> io::Result<Issuer> {
         if let Some(pkcs8) = read_if_exists(&self.issuer())? {
             return Issuer::load(&pkcs8);
         }
@@ -100,7 +100,7 @@ impl StateDir {
 
     /// The user's key: the one in the folder, or a new one. Fails if the file cannot be read,
     /// written or parsed.
-    pub fn load_key(&self) -> io::Result<ApiKey> {
+    pub(crate) fn load_key(&self) -> io::Result<ApiKey> {
         if let Some(pem) = read_if_exists(&self.key())? {
             return ApiKey::from_pem(&String::from_utf8_lossy(&pem));
         }
@@ -110,29 +110,29 @@ impl StateDir {
     }
 
     /// Replaces the key file by this key, followed by the label that the service's own tools write.
-    pub fn write_key(&self, key: &ApiKey) -> io::Result<()> {
+    pub(crate) fn write_key(&self, key: &ApiKey) -> io::Result<()> {
         write_private(&self.key(), format!("{}OCI_API_KEY\n", key.pem).as_bytes())
     }
 
     /// Replaces the session token; fails if the folder cannot be written.
-    pub fn write_token(&self, token: &str) -> io::Result<()> {
+    pub(crate) fn write_token(&self, token: &str) -> io::Result<()> {
         write_private(&self.token(), token.as_bytes())
     }
 
     /// Replaces the delegation token; fails if the folder cannot be written.
-    pub fn write_delegation_token(&self, token: &str) -> io::Result<()> {
+    pub(crate) fn write_delegation_token(&self, token: &str) -> io::Result<()> {
         write_private(&self.delegation_token(), token.as_bytes())
     }
 
     /// Replaces the certificate of the authority; fails if the folder cannot be written.
-    pub fn write_ca(&self, pem: &str) -> io::Result<()> {
+    pub(crate) fn write_ca(&self, pem: &str) -> io::Result<()> {
         write_private(&self.ca(), pem.as_bytes())
     }
 
     /// Writes the config: the API key in `DEFAULT` and `API_KEY`, the session token in a profile of
     /// its own. Profiles inherit from `DEFAULT`, and a client that finds a token there may sign
     /// with it in place of the user's key.
-    pub fn write_config(&self, fingerprint: &str) -> io::Result<()> {
+    pub(crate) fn write_config(&self, fingerprint: &str) -> io::Result<()> {
         let key = self.key();
         let token = self.token();
         let (key, token) = (key.display(), token.display());
@@ -151,7 +151,7 @@ impl StateDir {
 }
 
 /// The bytes of a file; `None` if it does not exist.
-pub fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -160,7 +160,7 @@ pub fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Writes a file of mode 0600 and moves it into place.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -173,7 +173,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The user's key pair; the private key is held only as the PEM text of the key file.
 #[derive(Clone)]
-pub struct ApiKey {
+pub(crate) struct ApiKey {
     pem: String,
     pub public: PublicKey,
     /// The MD5 of the public key, as pairs of hexadecimal digits.
@@ -182,24 +182,24 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// The private key in PKCS#1, as PEM. Fails if it cannot be encoded.
-    pub fn pkcs1_pem(&self) -> io::Result<String> {
+    pub(crate) fn pkcs1_pem(&self) -> io::Result<String> {
         let key = rsa::PrivateKey::from_pkcs8_pem(&self.pem).map_err(invalid)?;
         Ok(key.to_pkcs1_pem(LineEnding::LF).map_err(invalid)?.to_string())
     }
 
     /// The SubjectPublicKeyInfo in DER. Fails if it cannot be encoded.
-    pub fn public_der(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn public_der(&self) -> io::Result<Vec<u8>> {
         let key = rsa::PrivateKey::from_pkcs8_pem(&self.pem).map_err(invalid)?;
         Ok(key.to_public_key().to_public_key_der().map_err(invalid)?.into_vec())
     }
 
     /// The private key in PKCS#8, as PEM.
-    pub fn pem(&self) -> &str {
+    pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
     /// The key that all servers of this process share: generating one takes most of a second.
-    pub fn shared() -> io::Result<ApiKey> {
+    pub(crate) fn shared() -> io::Result<ApiKey> {
         static SHARED: Mutex<Option<ApiKey>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         match &*shared {
@@ -209,7 +209,7 @@ impl ApiKey {
     }
 
     /// A new key; generating one takes most of a second. Fails if the system gives no random bytes.
-    pub fn generate() -> io::Result<ApiKey> {
+    pub(crate) fn generate() -> io::Result<ApiKey> {
         let key = rsa::PrivateKey::try_generate().map_err(|error| {
             io::Error::other(format!("the system gives no random bytes for a key: {error}"))
         })?;
@@ -218,7 +218,7 @@ impl ApiKey {
     }
 
     /// Reads a PKCS#8 private key; text after it is ignored. Fails if the key cannot be parsed.
-    pub fn from_pem(text: &str) -> io::Result<ApiKey> {
+    pub(crate) fn from_pem(text: &str) -> io::Result<ApiKey> {
         let end = "-----END PRIVATE KEY-----\n";
         let pem = text.find(end).map_or(text, |at| &text[..at + end.len()]);
         let key = rsa::PrivateKey::from_pkcs8_pem(pem).map_err(invalid)?;

@@ -38,20 +38,22 @@ fn locked() -> MutexGuard<'static, ThreadPoolState> {
 }
 
 /// Starts a thread if there is none; fails if the system refuses one.
-pub fn prepare() -> io::Result<()> {
+pub(crate) fn prepare() -> io::Result<()> {
     let mut state = locked();
     if state.threads == 0 { start(&mut state) } else { Ok(()) }
 }
 
 /// Runs a job and returns its result; `None` if it panics, or if there is no thread and none can be
 /// started.
-pub async fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     spawn(job).await.ok()
 }
 
 /// Queues a job, which runs even if the receiver is dropped. The receiver fails if the job panics,
 /// or if there is no thread and none can be started.
-pub fn spawn<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+pub(crate) fn spawn<T: Send + 'static>(
+    job: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
     let (sender, receiver) = oneshot::channel();
     let job = move || {
         // An error means that the receiver was dropped.

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// The acceptor of TLS connections for a certificate with these names, and the certificate that
 /// clients must trust, as PEM. Fails if a name is not ASCII or the system provides no randomness.
-pub fn ephemeral(names: &[&str]) -> io::Result<(TlsAcceptor, String)> {
+pub(crate) fn ephemeral(names: &[&str]) -> io::Result<(TlsAcceptor, String)> {
     let failed = |error: rcgen::Error| io::Error::other(error.to_string());
     let ca_key = KeyPair::generate().map_err(failed)?;
     let mut ca = CertificateParams::new(Vec::<String>::new()).map_err(failed)?;

@@ -21,7 +21,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// The claims of a token. Times are in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claims {
+pub(crate) struct Claims {
     pub sub: String,
     pub tenant: String,
     pub iss: String,
@@ -42,7 +42,7 @@ pub struct Claims {
 
 /// The claims of a user's session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionClaims {
+pub(crate) struct SessionClaims {
     pub sid: String,
     /// The end of the session as an HTTP date that ends in `UTC`.
     pub sess_exp: String,
@@ -53,7 +53,7 @@ pub struct SessionClaims {
 /// The claims of principals that are no users; each is absent where its kind does not have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ResourceClaims {
+pub(crate) struct ResourceClaims {
     #[serde(rename = "opc-certtype", skip_serializing_if = "Option::is_none")]
     pub opc_certtype: Option<String>,
     #[serde(rename = "opc-instance", skip_serializing_if = "Option::is_none")]
@@ -93,18 +93,18 @@ pub enum PrincipalKind {
 
 impl Claims {
     /// The number of this token in the order of issue, from 1.
-    pub fn generation(&self) -> Option<u64> {
+    pub(crate) fn generation(&self) -> Option<u64> {
         self.jti.split_once('-')?.0.parse().ok()
     }
 
     /// The end of the session in seconds since 1970.
-    pub fn session_end(&self) -> Option<u64> {
+    pub(crate) fn session_end(&self) -> Option<u64> {
         let text = self.session.as_ref()?.sess_exp.replace("UTC", "GMT");
         httpdate::parse_http_date(&text).ok().map(clock::seconds)
     }
 
     /// The kind of principal that the token was issued to.
-    pub fn principal(&self) -> PrincipalKind {
+    pub(crate) fn principal(&self) -> PrincipalKind {
         match (self.ptype.as_str(), &self.session) {
             ("instance", _) => PrincipalKind::Instance,
             ("resource", _) => PrincipalKind::Resource,
@@ -115,7 +115,7 @@ impl Claims {
     }
 
     /// The public key that the token binds.
-    pub fn key(&self) -> Option<PublicKey> {
+    pub(crate) fn key(&self) -> Option<PublicKey> {
         let jwk: Jwk = serde_json::from_str(&self.jwk).ok()?;
         let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
         Some(PublicKey { n: decode(&jwk.n)?, e: decode(&jwk.e)? })
@@ -134,7 +134,7 @@ struct Jwk {
 }
 
 /// The claim `jwk` for a key.
-pub fn jwk(key: &PublicKey) -> String {
+pub(crate) fn jwk(key: &PublicKey) -> String {
     let jwk = Jwk {
         kid: "Ignored".to_owned(),
         n: URL_SAFE_NO_PAD.encode(&key.n),
@@ -147,26 +147,26 @@ pub fn jwk(key: &PublicKey) -> String {
 }
 
 /// The claim `sess_exp` for a time in seconds since 1970.
-pub fn session_text(end: u64) -> String {
+pub(crate) fn session_text(end: u64) -> String {
     clock::utc(UNIX_EPOCH + Duration::from_secs(end))
 }
 
 /// The key that signs tokens.
-pub struct Issuer {
+pub(crate) struct Issuer {
     pair: EcdsaKeyPair,
     random: SystemRandom,
 }
 
 impl Issuer {
     /// A new private key in PKCS#8, for `Issuer::load`. Fails if the system provides no randomness.
-    pub fn generate() -> io::Result<Vec<u8>> {
+    pub(crate) fn generate() -> io::Result<Vec<u8>> {
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map(|document| document.as_ref().to_vec())
             .map_err(|_| io::Error::other("the system gave no randomness for the issuer's key"))
     }
 
     /// The issuer with this private key; fails if the key cannot be parsed.
-    pub fn load(pkcs8: &[u8]) -> io::Result<Issuer> {
+    pub(crate) fn load(pkcs8: &[u8]) -> io::Result<Issuer> {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
@@ -174,7 +174,7 @@ impl Issuer {
     }
 
     /// The token with these claims. Fails if they cannot be written as JSON.
-    pub fn sign(&self, claims: &impl Serialize) -> io::Result<String> {
+    pub(crate) fn sign(&self, claims: &impl Serialize) -> io::Result<String> {
         let head = URL_SAFE_NO_PAD.encode(r#"{"kid":"asw_local","alg":"ES256","typ":"JWT"}"#);
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?);
         let text = format!("{head}.{body}");
@@ -186,7 +186,7 @@ impl Issuer {
     }
 
     /// The claims of a token, if this issuer signed it and it has all that `C` names.
-    pub fn read<C: DeserializeOwned>(&self, token: &str) -> Option<C> {
+    pub(crate) fn read<C: DeserializeOwned>(&self, token: &str) -> Option<C> {
         let (text, signature) = token.rsplit_once('.')?;
         let (_, body) = text.split_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;

@@ -11,8 +11,10 @@ use serde::Serialize;
 /// The kind of key that signed a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum KeyKind {
+    /// An API key of the user.
     #[serde(rename = "api_key")]
     ApiKey,
+    /// The key of a session token.
     #[serde(rename = "security_token")]
     SecurityToken,
     /// The key of a resource, which gets a token by it.
@@ -22,7 +24,7 @@ pub enum KeyKind {
 
 /// The authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The kind of key that signed the request.
     pub kind: KeyKind,
     /// The claims of the token; `None` for an API key and for the key of a resource.
@@ -33,12 +35,12 @@ pub struct Caller {
 
 impl Caller {
     /// The OCID of the caller's tenancy.
-    pub fn tenancy(&self) -> &str {
+    pub(crate) fn tenancy(&self) -> &str {
         self.token.as_ref().map_or(TENANCY, |claims| &claims.tenant)
     }
 
     /// The principal that signed.
-    pub fn principal(&self) -> PrincipalKind {
+    pub(crate) fn principal(&self) -> PrincipalKind {
         match &self.token {
             Some(claims) => claims.principal(),
             None if self.kind == KeyKind::ResourceKey => PrincipalKind::Resource,

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 const MAX_SKEW: Duration = Duration::from_secs(300);
 
 /// Checks the signed date; fails with 401 if it is missing, malformed or more than `MAX_SKEW` off.
-pub fn check_date(
+pub(crate) fn check_date(
     authorization: &Authorization,
     head: &SignedHead<'_>,
     now: SystemTime,

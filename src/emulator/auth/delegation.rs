@@ -34,7 +34,7 @@ struct DelegationClaims {
 impl Authenticator {
     /// Issues a delegation token and writes it to its file; the one before it is accepted until the
     /// grace is over. Fails if the file cannot be written.
-    pub fn rotate_delegation(&self, now: SystemTime) -> io::Result<String> {
+    pub(crate) fn rotate_delegation(&self, now: SystemTime) -> io::Result<String> {
         let iat = clock::seconds(now);
         let (claims, token) = {
             let mut state = self.state();
@@ -61,7 +61,7 @@ impl Authenticator {
     }
 
     /// Refuses every delegation token so far from now on.
-    pub fn revoke_delegation(&self, now: SystemTime) {
+    pub(crate) fn revoke_delegation(&self, now: SystemTime) {
         let mut state = self.state();
         let current = state.delegation.clone();
         if let Some(id) = current {

@@ -14,11 +14,13 @@ mod resource_key;
 mod session;
 mod token_policy;
 
-pub use caller::{Caller, KeyKind, PrincipalKind};
-pub use date::check_date;
-pub use principal::PrincipalSubject;
-pub use resource_key::ResourceIdentity;
-pub use token_policy::{RefreshMode, TokenPolicy};
+pub(crate) use caller::Caller;
+pub use caller::{KeyKind, PrincipalKind};
+pub(crate) use date::check_date;
+pub(crate) use principal::PrincipalSubject;
+pub(crate) use resource_key::ResourceIdentity;
+pub use token_policy::RefreshMode;
+pub(crate) use token_policy::TokenPolicy;
 
 use super::clock::{self, Clock};
 use super::response::ErrorResponse;
@@ -36,13 +38,13 @@ const AUDIENCE: &str = "oci";
 
 /// The service that a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetService {
+pub(crate) enum TargetService {
     Auth,
     Storage,
 }
 
 /// Issues the tokens of one user and authenticates requests.
-pub struct Authenticator {
+pub(crate) struct Authenticator {
     issuer: Issuer,
     state_dir: StateDir,
     state: Mutex<AuthState>,
@@ -88,7 +90,7 @@ impl AuthState {
 impl Authenticator {
     /// Opens the state folder, logs the user in and writes the files that a client needs. Fails if
     /// a file cannot be read or written, or holds no valid key.
-    pub fn open(
+    pub(crate) fn open(
         state_dir: StateDir,
         policy: TokenPolicy,
         now: SystemTime,
@@ -117,31 +119,31 @@ impl Authenticator {
     }
 
     /// Changes the policy for tokens issued from now on.
-    pub fn set_policy(&self, change: impl FnOnce(&mut TokenPolicy)) {
+    pub(crate) fn set_policy(&self, change: impl FnOnce(&mut TokenPolicy)) {
         change(&mut self.state().policy);
     }
 
     /// A copy of the policy in force.
-    pub fn policy(&self) -> TokenPolicy {
+    pub(crate) fn policy(&self) -> TokenPolicy {
         self.state().policy
     }
 
     /// Refuses this token from now on, whatever its `exp`.
-    pub fn revoke(&self, token: &str) {
+    pub(crate) fn revoke(&self, token: &str) {
         if let Some(claims) = self.issuer.read::<Claims>(token.trim()) {
             self.state().revoked.insert(claims.jti, UNIX_EPOCH);
         }
     }
 
     /// Makes Object Storage refuse this token from now on; the auth service still accepts it.
-    pub fn reject_at_storage(&self, token: &str) {
+    pub(crate) fn reject_at_storage(&self, token: &str) {
         if let Some(claims) = self.issuer.read::<Claims>(token.trim()) {
             self.state().storage_rejected.insert(claims.jti);
         }
     }
 
     /// Refuses every API key but the current one from now on.
-    pub fn forget_older_keys(&self) {
+    pub(crate) fn forget_older_keys(&self) {
         let mut state = self.state();
         let current = state.key.fingerprint.clone();
         state.api_keys.retain(|(fingerprint, _)| *fingerprint == current);
@@ -149,25 +151,25 @@ impl Authenticator {
 
     /// The number, in the order of issue, of the token in an `Authorization` header, whether or not
     /// the token is accepted; `None` if the header holds no token of this server.
-    pub fn presented_generation(&self, authorization: &str) -> Option<u64> {
+    pub(crate) fn presented_generation(&self, authorization: &str) -> Option<u64> {
         let authorization = Authorization::parse(authorization)?;
         self.issuer.read::<Claims>(authorization.key_id.strip_prefix("ST$")?)?.generation()
     }
 
     /// The claims of a token.
     #[cfg(test)]
-    pub fn claims(&self, token: &str) -> Option<Claims> {
+    pub(crate) fn claims(&self, token: &str) -> Option<Claims> {
         self.issuer.read(token)
     }
 
     /// Whether Object Storage accepts a token now.
-    pub fn is_accepted(&self, claims: &Claims, now: SystemTime) -> bool {
+    pub(crate) fn is_accepted(&self, claims: &Claims, now: SystemTime) -> bool {
         self.state().accepts(claims, now, TargetService::Storage)
     }
 
     /// Authenticates the head of a request; the caller compares a signed body with its hash. The
     /// signature of a POST covers its body. Fails with 401.
-    pub fn authenticate(
+    pub(crate) fn authenticate(
         &self,
         head: &SignedHead<'_>,
         audience: TargetService,

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 /// The principal that a token is issued to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrincipalSubject {
+pub(crate) struct PrincipalSubject {
     pub kind: PrincipalKind,
     /// The OCID of its tenancy.
     pub tenancy: String,
@@ -23,7 +23,7 @@ pub struct PrincipalSubject {
 
 impl PrincipalSubject {
     /// A principal of this kind in the tenancy that the server serves.
-    pub fn local(kind: PrincipalKind) -> PrincipalSubject {
+    pub(crate) fn local(kind: PrincipalKind) -> PrincipalSubject {
         PrincipalSubject { kind, tenancy: state_dir::TENANCY.to_owned(), fingerprint: None }
     }
 
@@ -73,7 +73,7 @@ impl PrincipalSubject {
 impl Authenticator {
     /// Issues the token of a principal of the server's tenancy for `key`. Fails if the issuer's key
     /// cannot sign.
-    pub fn issue_principal(
+    pub(crate) fn issue_principal(
         &self,
         kind: PrincipalKind,
         key: &PublicKey,
@@ -84,7 +84,7 @@ impl Authenticator {
 
     /// Issues the token of `subject` for `key`, with the lifetime `TokenPolicy::principal`. Fails if
     /// the issuer's key cannot sign.
-    pub fn issue_to(
+    pub(crate) fn issue_to(
         &self,
         subject: &PrincipalSubject,
         key: &PublicKey,

@@ -9,7 +9,7 @@ use super::{Authenticator, Caller, KeyKind};
 
 /// A resource and its key.
 #[derive(Debug, Clone)]
-pub struct ResourceIdentity {
+pub(crate) struct ResourceIdentity {
     /// The OCID of its tenancy.
     pub tenancy: String,
     /// The OCID of the resource.
@@ -39,7 +39,7 @@ impl ResourceIdentity {
 
 impl Authenticator {
     /// Sets the resource whose key is accepted, in place of the one before.
-    pub fn set_resource(&self, resource: ResourceIdentity) {
+    pub(crate) fn set_resource(&self, resource: ResourceIdentity) {
         self.state().resource = Some(resource);
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 impl Authenticator {
     /// Starts a session with the current key, writes its token to the token file and returns it.
     /// Fails if a file cannot be written.
-    pub fn log_in(&self, now: SystemTime) -> io::Result<String> {
+    pub(crate) fn log_in(&self, now: SystemTime) -> io::Result<String> {
         let token = {
             let mut state = self.state();
             let end = clock::seconds(now + state.policy.session);
@@ -32,7 +32,7 @@ impl Authenticator {
 
     /// Replaces the key file by a new key, as the browser login does, then starts a session. The
     /// API keys so far stay accepted. Fails if a file cannot be written.
-    pub fn log_in_with_new_key(&self, now: SystemTime) -> io::Result<String> {
+    pub(crate) fn log_in_with_new_key(&self, now: SystemTime) -> io::Result<String> {
         let key = ApiKey::generate()?;
         self.state_dir.write_key(&key)?;
         {
@@ -45,7 +45,7 @@ impl Authenticator {
 
     /// Starts a session for a key that the browser login names, and returns its token, which a fault
     /// makes useless. Fails if the issuer's key cannot sign.
-    pub fn log_in_with(
+    pub(crate) fn log_in_with(
         &self,
         key: PublicKey,
         fault: Option<LoginFault>,
@@ -65,7 +65,7 @@ impl Authenticator {
     }
 
     /// Any claims, signed by the issuer. Fails if its key cannot sign.
-    pub fn sign(&self, claims: &impl Serialize) -> io::Result<String> {
+    pub(crate) fn sign(&self, claims: &impl Serialize) -> io::Result<String> {
         self.issuer.sign(claims)
     }
 
@@ -114,7 +114,7 @@ impl Authenticator {
     /// Exchanges the token `current` for a new one. Fails with 401 if the caller signed with an API
     /// key, if the token is not accepted, belongs to another user or to no session, and as
     /// `RefreshMode` demands.
-    pub fn refresh(
+    pub(crate) fn refresh(
         &self,
         caller: &Caller,
         current: &str,
@@ -148,7 +148,7 @@ impl Authenticator {
 
     /// Issues a token for an RSA public key, with a lifetime of 5 to 60 minutes, which a refresh
     /// does not extend. Fails with 400 if the key cannot be parsed.
-    pub fn generate(
+    pub(crate) fn generate(
         &self,
         public_pem: &str,
         minutes: u64,

@@ -10,6 +10,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshMode {
+    /// A new token with the full lifetime.
     #[default]
     Normal,
     /// 200, with a new token that ends when the old one does.
@@ -24,7 +25,7 @@ pub enum RefreshMode {
 
 /// The lifetimes of tokens and the behaviour of the refresh.
 #[derive(Debug, Clone, Copy)]
-pub struct TokenPolicy {
+pub(crate) struct TokenPolicy {
     /// The lifetime of a session token.
     pub token: Duration,
     /// The lifetime of the token of an instance, a resource, a workload or a federated user.

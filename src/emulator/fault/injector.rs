@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 /// A fault plan with the counters of its requests.
 #[derive(Debug, Default)]
-pub struct FaultInjector {
+pub(crate) struct FaultInjector {
     plan: FaultPlan,
     /// Attempts so far, by operation and part number.
     attempts: HashMap<(Operation, Option<u32>), u64>,
@@ -21,13 +21,13 @@ pub struct FaultInjector {
 
 impl FaultInjector {
     /// A plan whose counters are at 0.
-    pub fn new(plan: FaultPlan) -> FaultInjector {
+    pub(crate) fn new(plan: FaultPlan) -> FaultInjector {
         FaultInjector { matched: vec![0; plan.faults.len()], plan, attempts: HashMap::new() }
     }
 
     /// Counts a request and returns the fault that it meets; `par` for one through a
     /// pre-authenticated request.
-    pub fn next_fault(
+    pub(crate) fn next_fault(
         &mut self,
         operation: Operation,
         part: Option<u32>,

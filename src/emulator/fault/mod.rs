@@ -19,17 +19,19 @@ mod injector;
 use super::operation::Operation;
 use serde::{Deserialize, Serialize};
 
-pub use injector::FaultInjector;
+pub(crate) use injector::FaultInjector;
 
 /// The fault rules of a server, in the order in which they are tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultPlan {
+    /// The rules; the first that chooses a request decides its fault.
     #[serde(default)]
     pub faults: Vec<FaultRule>,
 }
 
 impl FaultPlan {
+    /// A plan without rules.
     pub fn new() -> FaultPlan {
         FaultPlan::default()
     }
@@ -58,6 +60,7 @@ pub struct FaultRule {
     /// Which of the matching requests meet the fault.
     #[serde(default)]
     pub when: Trigger,
+    /// The fault that the chosen requests meet.
     pub action: Fault,
 }
 
@@ -128,7 +131,12 @@ pub enum Trigger {
     /// This matching request and all after it.
     RequestsFrom(u64),
     /// `per_mille` in 1,000 attempts, chosen by the seed.
-    Chance { per_mille: u16, seed: u64 },
+    Chance {
+        /// How many of 1,000 attempts.
+        per_mille: u16,
+        /// The same seed chooses the same attempts.
+        seed: u64,
+    },
 }
 
 /// What happens to a chosen request. Unless a fault names the work, the request has no effect on
@@ -152,17 +160,28 @@ pub enum Fault {
     LoseAnswer,
     /// After `bytes` bytes of the body the server stops reading for `ms` milliseconds; `None` never
     /// ends.
-    StallBody { bytes: u64, ms: Option<u64> },
+    StallBody {
+        /// How many bytes are read before.
+        bytes: u64,
+        /// The milliseconds without reading.
+        ms: Option<u64>,
+    },
     /// The request is handled, and the response is sent `ms` milliseconds late; `None` never sends
     /// it.
-    StallAnswer { ms: Option<u64> },
+    StallAnswer {
+        /// The milliseconds until the response.
+        ms: Option<u64>,
+    },
     /// The request is handled, and the connection closes after this many bytes of the response,
     /// counted from its status line.
     Truncate(u64),
     /// This text in place of an HTTP response, then the connection closes.
     Garbage(String),
     /// An HTTP response with the HTML page of a proxy, without the headers of the service.
-    Html { status: u16 },
+    Html {
+        /// The HTTP status.
+        status: u16,
+    },
     /// One bit of the byte at this offset of the body is flipped before checksums are compared.
     FlipBit(u64),
     /// The request is handled, and the checksum headers of the response are wrong.
@@ -186,12 +205,14 @@ pub enum Fault {
     /// been: the next one of `after`, or else the next successful one of the same operation and
     /// part.
     LateLanding {
+        /// The operation that the request waits for; `None` is its own, with the same part.
         #[serde(default)]
         after: Option<Operation>,
     },
     /// As `LateLanding`, but the connection stays open without a response until the client closes
     /// it.
     SilentLateLanding {
+        /// The operation that the request waits for; `None` is its own, with the same part.
         #[serde(default)]
         after: Option<Operation>,
     },
@@ -241,10 +262,12 @@ pub enum LoginFault {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultResponse {
+    /// The HTTP status.
     pub status: u16,
     /// The service's error code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// The text of the error; `None` is a general one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The value of the header `retry-after`: seconds or an HTTP date.
@@ -258,18 +281,20 @@ impl FaultResponse {
         FaultResponse { status, ..FaultResponse::default() }
     }
 
+    /// Sets the service's error code.
     pub fn code(mut self, code: &str) -> FaultResponse {
         self.code = Some(code.to_owned());
         self
     }
 
+    /// Sets the header `retry-after`: seconds or an HTTP date.
     pub fn retry_after(mut self, value: &str) -> FaultResponse {
         self.retry_after = Some(value.to_owned());
         self
     }
 
     /// The code, or the usual one of the status.
-    pub fn code_or_default(&self) -> String {
+    pub(crate) fn code_or_default(&self) -> String {
         let default = match self.status {
             400 => "InvalidParameter",
             401 => "NotAuthenticated",

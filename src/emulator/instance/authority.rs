@@ -17,7 +17,7 @@ use webpki::{EndEntityCert, KeyUsage};
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A root and an intermediate certificate with their keys.
-pub struct CertificateAuthority {
+pub(super) struct CertificateAuthority {
     intermediate_name: Name,
     intermediate_key: SigningKey,
     intermediate: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct CertificateAuthority {
 
 impl CertificateAuthority {
     /// A new authority. Fails if the system provides no randomness.
-    pub fn generate(now: SystemTime) -> io::Result<CertificateAuthority> {
+    pub(super) fn generate(now: SystemTime) -> io::Result<CertificateAuthority> {
         let (root_key, intermediate_key) = (SigningKey::generate()?, SigningKey::generate()?);
         let root_name = common_name("ocipipe serve, root of instances");
         let intermediate_name = common_name("ocipipe serve, intermediate of instances");
@@ -56,17 +56,17 @@ impl CertificateAuthority {
     }
 
     /// The intermediate certificate in DER.
-    pub fn intermediate(&self) -> &[u8] {
+    pub(super) fn intermediate(&self) -> &[u8] {
         &self.intermediate
     }
 
     /// The root, as what verifies chains.
-    pub fn trust(&self) -> &TrustedIssuer {
+    pub(super) fn trust(&self) -> &TrustedIssuer {
         &self.trust
     }
 
     /// A leaf certificate in DER. Fails if the system provides no randomness.
-    pub fn issue(
+    pub(super) fn issue(
         &self,
         subject: &Name,
         public_key: &[u8],
@@ -90,11 +90,11 @@ fn common_name(text: &str) -> Name {
 }
 
 /// A certificate whose issues are trusted.
-pub struct TrustedIssuer(TrustAnchor<'static>);
+pub(crate) struct TrustedIssuer(TrustAnchor<'static>);
 
 impl TrustedIssuer {
     /// Trusts this certificate, given in DER; fails if it cannot be parsed.
-    pub fn new(certificate: &[u8]) -> io::Result<TrustedIssuer> {
+    pub(crate) fn new(certificate: &[u8]) -> io::Result<TrustedIssuer> {
         let certificate = CertificateDer::from(certificate);
         webpki::anchor_from_trusted_cert(&certificate)
             .map(|anchor| TrustedIssuer(anchor.to_owned()))
@@ -103,7 +103,7 @@ impl TrustedIssuer {
 
     /// Checks that a leaf is in date and that this issuer or one of the intermediates under it
     /// issued it. Fails with what is wrong.
-    pub fn verify(
+    pub(crate) fn verify(
         &self,
         leaf: &EndEntityCert<'_>,
         intermediates: &[CertificateDer<'_>],

@@ -40,10 +40,10 @@ impl Attribute {
 }
 
 /// A name: relative names, each of one or several attributes.
-pub type Name = Vec<Vec<(Attribute, String)>>;
+pub(super) type Name = Vec<Vec<(Attribute, String)>>;
 
 /// What a certificate certifies.
-pub struct CertificateFields<'a> {
+pub(super) struct CertificateFields<'a> {
     pub serial: u64,
     pub issuer: &'a Name,
     pub subject: &'a Name,
@@ -56,14 +56,14 @@ pub struct CertificateFields<'a> {
 }
 
 /// A key that signs certificates.
-pub struct SigningKey {
+pub(super) struct SigningKey {
     pair: EcdsaKeyPair,
     random: SystemRandom,
 }
 
 impl SigningKey {
     /// A new key. Fails if the system provides no randomness.
-    pub fn generate() -> io::Result<SigningKey> {
+    pub(super) fn generate() -> io::Result<SigningKey> {
         let failed = |_| io::Error::other("the system gave no randomness for an authority's key");
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
@@ -74,7 +74,7 @@ impl SigningKey {
     }
 
     /// The SubjectPublicKeyInfo in DER.
-    pub fn public_key(&self) -> Vec<u8> {
+    pub(super) fn public_key(&self) -> Vec<u8> {
         let point = self.pair.public_key().as_ref();
         yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
@@ -89,7 +89,7 @@ impl SigningKey {
 
     /// The certificate with these fields, signed with this key, in DER. Fails if the system
     /// provides no randomness.
-    pub fn certify(&self, fields: &CertificateFields<'_>) -> io::Result<Vec<u8>> {
+    pub(super) fn certify(&self, fields: &CertificateFields<'_>) -> io::Result<Vec<u8>> {
         let certified = yasna::construct_der(|writer| write_fields(writer, fields));
         let signature = self
             .pair

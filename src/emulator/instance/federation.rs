@@ -31,7 +31,7 @@ struct FederationBody {
 
 /// What a verified request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedInstance {
+pub(crate) struct VerifiedInstance {
     pub tenancy: String,
     /// The SHA-1 of the certificate: pairs of upper-case hexadecimal digits.
     pub fingerprint: String,
@@ -40,7 +40,7 @@ pub struct VerifiedInstance {
 }
 
 /// Verifies a request. Fails with 400 if the body is malformed, else with 401.
-pub fn verify_request(
+pub(crate) fn verify_request(
     head: &SignedHead<'_>,
     body: &[u8],
     trust: &TrustedIssuer,

@@ -53,14 +53,16 @@ impl LeafTenancy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rotation {
+    /// When the files change.
     pub moment: RotationMoment,
+    /// The tenancy that the new certificate names.
     pub tenancy: LeafTenancy,
     /// This many reads of `key.pem` still return the key before it.
     pub torn_reads: u64,
 }
 
 /// The metadata service of one instance.
-pub struct MetadataService {
+pub(crate) struct MetadataService {
     authority: CertificateAuthority,
     state: Mutex<MetadataState>,
 }
@@ -92,7 +94,7 @@ struct Leaf {
 impl MetadataService {
     /// An instance whose certificate a new authority issues. Fails if the system provides no
     /// randomness.
-    pub fn new(options: InstanceOptions, now: SystemTime) -> io::Result<MetadataService> {
+    pub(crate) fn new(options: InstanceOptions, now: SystemTime) -> io::Result<MetadataService> {
         let state = MetadataState {
             options,
             leaf: None,
@@ -112,24 +114,24 @@ impl MetadataService {
     }
 
     /// The options in force.
-    pub fn options(&self) -> InstanceOptions {
+    pub(crate) fn options(&self) -> InstanceOptions {
         self.state().options.clone()
     }
 
     /// Changes the options, for certificates issued and texts read from now on, and returns them.
-    pub fn set_options(&self, change: impl FnOnce(&mut InstanceOptions)) -> InstanceOptions {
+    pub(crate) fn set_options(&self, change: impl FnOnce(&mut InstanceOptions)) -> InstanceOptions {
         let mut state = self.state();
         change(&mut state.options);
         state.options.clone()
     }
 
     /// The root that the certificates chain to.
-    pub fn trust(&self) -> &TrustedIssuer {
+    pub(crate) fn trust(&self) -> &TrustedIssuer {
         self.authority.trust()
     }
 
     /// Replaces certificate and key. Blocks while a key is generated; fails if it cannot be.
-    pub fn rotate(&self, rotation: Rotation, now: SystemTime) -> io::Result<()> {
+    pub(crate) fn rotate(&self, rotation: Rotation, now: SystemTime) -> io::Result<()> {
         let mut state = self.state();
         match rotation.moment {
             RotationMoment::Now => self.replace(&mut state, rotation, now),
@@ -141,7 +143,7 @@ impl MetadataService {
     }
 
     /// The text of `cert.pem`. Blocks while a key is generated; fails if it cannot be.
-    pub fn certificate(&self, now: SystemTime) -> io::Result<String> {
+    pub(crate) fn certificate(&self, now: SystemTime) -> io::Result<String> {
         let mut state = self.state();
         state.reads += 1;
         let every = state.options.rotate_every.filter(|every| *every > 0);
@@ -161,7 +163,7 @@ impl MetadataService {
     }
 
     /// The text of `key.pem`. Blocks while a key is generated; fails if it cannot be.
-    pub fn key(&self, now: SystemTime) -> io::Result<String> {
+    pub(crate) fn key(&self, now: SystemTime) -> io::Result<String> {
         let mut state = self.state();
         let current = self.leaf(&mut state, now)?.key.clone();
         let key = match state.previous.clone().filter(|_| state.torn_reads > 0) {
@@ -179,7 +181,7 @@ impl MetadataService {
     }
 
     /// The text of `intermediate.pem`.
-    pub fn intermediate(&self) -> String {
+    pub(crate) fn intermediate(&self) -> String {
         certificate_text(self.authority.intermediate(), &self.state().options)
     }
 

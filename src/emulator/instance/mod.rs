@@ -13,7 +13,9 @@ mod metadata;
 mod options;
 mod subject;
 
-pub use federation::verify_request;
-pub use metadata::{LeafTenancy, MetadataService, Rotation, RotationMoment};
-pub use options::{InstanceOptions, KeyEncoding, check_range};
+pub(crate) use federation::verify_request;
+pub(crate) use metadata::MetadataService;
+pub use metadata::{LeafTenancy, Rotation, RotationMoment};
+pub(crate) use options::check_range;
+pub use options::{InstanceOptions, KeyEncoding};
 pub use subject::SubjectShape;

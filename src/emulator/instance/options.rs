@@ -27,13 +27,17 @@ pub struct InstanceOptions {
     pub region: String,
     /// The text at `/instance/region` where it differs from the identifier, such as `phx`.
     pub region_text: Option<String>,
+    /// The short name of the region, as `iad`.
     pub region_key: String,
+    /// The short name of the realm, as `oc1`.
     pub realm_key: String,
     /// The domain of the realm's hosts.
     pub realm_domain: String,
     /// Whether the text at `/instance/region` and so on ends with a newline, and PEM text too.
     pub final_newline: bool,
+    /// The form of the private key in `identity/key.pem`.
     pub key_encoding: KeyEncoding,
+    /// How the certificate's subject names the tenancy.
     pub subject: SubjectShape,
     /// The life of a certificate. It is replaced when half of it is over.
     pub certificate_life: u64,
@@ -82,7 +86,7 @@ impl InstanceOptions {
 }
 
 /// Fails with the name of the field if the value is not from `least` to `MAX_LIFE`.
-pub fn check_range(name: &str, value: u64, least: u64) -> Result<(), String> {
+pub(crate) fn check_range(name: &str, value: u64, least: u64) -> Result<(), String> {
     if (least..=MAX_LIFE).contains(&value) {
         return Ok(());
     }

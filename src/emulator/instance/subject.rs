@@ -49,7 +49,7 @@ impl SubjectShape {
 }
 
 /// The tenancy that a subject names, given in DER; `None` if it names none.
-pub fn tenancy(subject: &[u8]) -> Option<String> {
+pub(super) fn tenancy(subject: &[u8]) -> Option<String> {
     // BER does not demand an order of the attributes, which real subjects do not keep.
     let mut found = None;
     yasna::parse_ber(subject, |reader| {

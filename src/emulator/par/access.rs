@@ -11,11 +11,17 @@ use serde::{Deserialize, Serialize};
 /// What the holder of the URL may do, named as in the service's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccessType {
+    /// One object is read.
     ObjectRead,
+    /// One object is stored.
     ObjectWrite,
+    /// One object is read and stored.
     ObjectReadWrite,
+    /// The objects of the bucket, or those with a prefix, are read.
     AnyObjectRead,
+    /// Objects of the bucket, or with a prefix, are stored.
     AnyObjectWrite,
+    /// Objects of the bucket, or with a prefix, are read and stored.
     AnyObjectReadWrite,
 }
 
@@ -26,10 +32,12 @@ impl AccessType {
         matches!(self, ObjectRead | ObjectWrite | ObjectReadWrite)
     }
 
+    /// Whether objects can be read.
     pub fn reads(self) -> bool {
         !matches!(self, AccessType::ObjectWrite | AccessType::AnyObjectWrite)
     }
 
+    /// Whether objects can be stored.
     pub fn writes(self) -> bool {
         !matches!(self, AccessType::ObjectRead | AccessType::AnyObjectRead)
     }
@@ -38,13 +46,15 @@ impl AccessType {
 /// Whether the holder of the URL may list objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListingAction {
+    /// Listing is refused.
     Deny,
+    /// The objects that can be read can be listed.
     ListObjects,
 }
 
 /// One pre-authenticated request. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParRecord {
+pub(crate) struct ParRecord {
     pub id: String,
     pub name: String,
     pub bucket: String,
@@ -59,7 +69,7 @@ pub struct ParRecord {
 
 impl ParRecord {
     /// Whether the name is the object's, or has the prefix.
-    pub fn covers(&self, name: &str) -> bool {
+    pub(crate) fn covers(&self, name: &str) -> bool {
         let named = self.object_name.as_deref();
         if self.access.is_for_one_object() {
             named == Some(name)
@@ -69,7 +79,7 @@ impl ParRecord {
     }
 
     /// Whether an operation on this bucket and object is allowed; `object` is empty for a list.
-    pub fn allows(
+    pub(crate) fn allows(
         &self,
         operation: Operation,
         bucket: &str,

@@ -4,6 +4,6 @@
 //! server with the uploads that they began. Knows no HTTP but the error responses. Invariant: a
 //! secret is known by its hash only.
 
-pub mod access;
-pub mod options;
-pub mod registry;
+pub(crate) mod access;
+pub(crate) mod options;
+pub(crate) mod registry;

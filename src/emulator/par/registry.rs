@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const FILE: &str = "pars.json";
 
 /// The pre-authenticated requests of a server.
-pub struct ParRegistry {
+pub(crate) struct ParRegistry {
     path: PathBuf,
     state: Mutex<ParState>,
 }
@@ -57,7 +57,7 @@ struct ParUpload {
 impl ParRegistry {
     /// Reads the file of the state folder; uploads for which `is_open` does not hold are dropped.
     /// Fails if the file cannot be read or parsed.
-    pub fn open(
+    pub(crate) fn open(
         dir: &Path,
         options: ParOptions,
         is_open: impl Fn(&str) -> bool,
@@ -85,17 +85,17 @@ impl ParRegistry {
         Ok(done)
     }
 
-    pub fn options(&self) -> ParOptions {
+    pub(crate) fn options(&self) -> ParOptions {
         self.state().options
     }
 
-    pub fn set_options(&self, options: ParOptions) {
+    pub(crate) fn set_options(&self, options: ParOptions) {
         self.state().options = options;
     }
 
     /// Adds a pre-authenticated request, sets its id and the hash of its secret, and returns it with
     /// the secret. Fails if the file cannot be written.
-    pub fn add(&self, mut record: ParRecord) -> io::Result<(ParRecord, String)> {
+    pub(crate) fn add(&self, mut record: ParRecord) -> io::Result<(ParRecord, String)> {
         let secret = new_secret()?;
         record.secret = SecretHash::of(&secret);
         record.id = new_id(&record)?;
@@ -106,7 +106,7 @@ impl ParRegistry {
 
     /// Deletes the pre-authenticated requests for which `chosen` holds, and returns how many there
     /// were. Fails if the file cannot be written.
-    pub fn delete(&self, chosen: impl Fn(&ParRecord) -> bool) -> io::Result<usize> {
+    pub(crate) fn delete(&self, chosen: impl Fn(&ParRecord) -> bool) -> io::Result<usize> {
         self.store(|stored| {
             let before = stored.pars.len();
             stored.pars.retain(|par| !chosen(par));
@@ -115,14 +115,19 @@ impl ParRegistry {
     }
 
     /// The pre-authenticated requests of a bucket, in the order of their creation.
-    pub fn list(&self, bucket: &str) -> Vec<ParRecord> {
+    pub(crate) fn list(&self, bucket: &str) -> Vec<ParRecord> {
         let state = self.state();
         state.stored.pars.iter().filter(|par| par.bucket == bucket).cloned().collect()
     }
 
     /// Registers an upload that was begun through this pre-authenticated request, and returns the
     /// secret of its URL. Fails if the file cannot be written.
-    pub fn add_upload(&self, par: &ParRecord, upload: &str, object: &str) -> io::Result<String> {
+    pub(crate) fn add_upload(
+        &self,
+        par: &ParRecord,
+        upload: &str,
+        object: &str,
+    ) -> io::Result<String> {
         let secret = new_secret()?;
         let new = ParUpload {
             par: par.clone(),
@@ -135,7 +140,7 @@ impl ParRegistry {
     }
 
     /// Notes that an upload was committed or aborted. Fails if the file cannot be written.
-    pub fn end_upload(&self, upload: &str) -> io::Result<()> {
+    pub(crate) fn end_upload(&self, upload: &str) -> io::Result<()> {
         self.store(|stored| {
             for found in stored.uploads.values_mut().filter(|found| found.upload == upload) {
                 found.ended = true;
@@ -145,7 +150,7 @@ impl ParRegistry {
 
     /// The pre-authenticated request that allows a request at this time (milliseconds since 1970).
     /// Fails with the response to an invalid secret, or to what is not allowed.
-    pub fn authorize(&self, target: &Target, now: u64) -> Result<ParRecord, ErrorResponse> {
+    pub(crate) fn authorize(&self, target: &Target, now: u64) -> Result<ParRecord, ErrorResponse> {
         let state = self.state();
         let ParState { options, stored } = &*state;
         let invalid = || options.invalid.response(&target.bucket);
@@ -180,7 +185,7 @@ impl ParRegistry {
     }
 
     /// Whether an operation evaluates preconditions.
-    pub fn evaluates_conditions(&self, operation: Operation) -> bool {
+    pub(crate) fn evaluates_conditions(&self, operation: Operation) -> bool {
         match self.options().conditions {
             ParConditions::Honoured => true,
             ParConditions::NotAtCommit => operation != Operation::CommitMultipartUpload,

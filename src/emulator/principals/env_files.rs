@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where a client finds the services and files.
-pub struct Places {
+pub(crate) struct Places {
     /// The folder of the server; the files are in its folder `env`.
     pub dir: PathBuf,
     /// `http://127.0.0.1:PORT`.
@@ -31,18 +31,18 @@ type EnvFile = (&'static str, Vec<Variable>);
 
 impl Places {
     /// The folder with the files.
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.dir.join("env")
     }
 
     /// Whether a shell reads each value back as one word in `env $(cat FILE)`.
-    pub fn are_plain_words(&self) -> bool {
+    pub(crate) fn are_plain_words(&self) -> bool {
         let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=~".contains(c);
         self.dir.to_str().is_some_and(|text| text.chars().all(plain))
     }
 
     /// Writes the files, readable by their owner only. Fails if the folder cannot be written.
-    pub fn write(&self) -> io::Result<()> {
+    pub(crate) fn write(&self) -> io::Result<()> {
         let folder = self.folder();
         create_private_dir(&folder)?;
         for (mode, variables) in self.files() {
@@ -182,7 +182,7 @@ impl Places {
 
 /// Creates a folder of mode 0700, or gives an existing one this mode. Fails if the system refuses
 /// that.
-pub fn create_private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))

@@ -22,14 +22,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// The id of the OAuth client.
-pub const CLIENT_ID: &str = "ocipipe-local-client";
+pub(crate) const CLIENT_ID: &str = "ocipipe-local-client";
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const USER_TOKEN: &str = "urn:oci:token-type:oci-upst";
 const RESOURCE_TOKEN: &str = "urn:oci:token-type:oci-rpst";
 
 /// An identity domain with one OAuth client and one outside issuer that it trusts.
-pub struct IdentityDomain {
+pub(crate) struct IdentityDomain {
     pub subject: JwtFile,
     secret_path: PathBuf,
     secret: Mutex<String>,
@@ -37,7 +37,7 @@ pub struct IdentityDomain {
 
 /// An error in OAuth's form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OauthError {
+pub(crate) struct OauthError {
     pub status: u16,
     /// The code of RFC 6749.
     pub error: Cow<'static, str>,
@@ -46,7 +46,11 @@ pub struct OauthError {
 
 impl OauthError {
     /// An error with this code, or with the usual one of the status.
-    pub fn new(status: u16, code: Option<String>, description: impl Into<String>) -> OauthError {
+    pub(crate) fn new(
+        status: u16,
+        code: Option<String>,
+        description: impl Into<String>,
+    ) -> OauthError {
         let usual = match status {
             401 => "invalid_client",
             400..=499 => "invalid_request",
@@ -71,7 +75,7 @@ impl OauthError {
     }
 
     /// The error as a response.
-    pub fn to_response(&self) -> Response {
+    pub(crate) fn to_response(&self) -> Response {
         let challenge = (self.status == 401).then_some("Basic realm=\"local-store\"");
         respond(self.status).maybe("www-authenticate", challenge).json(&serde_json::json!({
             "error": self.error,
@@ -83,7 +87,7 @@ impl OauthError {
 impl IdentityDomain {
     /// Uses the client secret in this file, or writes a new one. Fails if the file cannot be read or
     /// written.
-    pub fn open(subject: JwtFile, secret_path: PathBuf) -> io::Result<IdentityDomain> {
+    pub(crate) fn open(subject: JwtFile, secret_path: PathBuf) -> io::Result<IdentityDomain> {
         let stored = state_dir::read_if_exists(&secret_path)?;
         let stored = stored.and_then(|bytes| String::from_utf8(bytes).ok());
         let domain = IdentityDomain { subject, secret_path, secret: Mutex::default() };
@@ -100,13 +104,13 @@ impl IdentityDomain {
 
     /// The file with the client secret.
     #[cfg(test)]
-    pub fn secret_path(&self) -> &Path {
+    pub(crate) fn secret_path(&self) -> &Path {
         &self.secret_path
     }
 
     /// Replaces the client secret; the one before it is refused from now on. Fails if the file
     /// cannot be written.
-    pub fn replace_secret(&self) -> io::Result<()> {
+    pub(crate) fn replace_secret(&self) -> io::Result<()> {
         let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(40).collect();
         state_dir::write_private(&self.secret_path, secret.as_bytes())?;
         *self.secret() = secret;
@@ -115,7 +119,7 @@ impl IdentityDomain {
 
     /// Exchanges the JWT in the form `body`. Fails with 401 `invalid_client`, and with 400
     /// `invalid_request`, `unsupported_grant_type` or `invalid_grant`.
-    pub fn exchange(
+    pub(crate) fn exchange(
         &self,
         authenticator: &Authenticator,
         headers: &HeaderMap,

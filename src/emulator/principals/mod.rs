@@ -5,13 +5,13 @@
 //! token claims belongs to `auth`. Must not know the server's state or the way of a request.
 //! Invariant: each folder has mode 0700 and each file 0600.
 
-pub mod env_files;
-pub mod identity_domain;
-pub mod oke;
+pub(crate) mod env_files;
+pub(crate) mod identity_domain;
+pub(crate) mod oke;
 mod options;
-pub mod outside_jwt;
-pub mod resource_exchange;
-pub mod resource_files;
+pub(crate) mod outside_jwt;
+pub(crate) mod resource_exchange;
+pub(crate) mod resource_files;
 #[cfg(test)]
 mod vectors;
 
@@ -43,7 +43,7 @@ pub struct FileReplacement {
 }
 
 /// The services and files of one server.
-pub struct PrincipalServices {
+pub(crate) struct PrincipalServices {
     pub oke: OkeTokenService,
     pub domain: IdentityDomain,
     pub resource_files: ResourceFiles,
@@ -56,7 +56,7 @@ pub struct PrincipalServices {
 impl PrincipalServices {
     /// Writes the files to folders below `dir` in the form of `options`, and makes the resource
     /// known to `authenticator`. Fails if a file cannot be read or written, or holds no valid key.
-    pub fn open(
+    pub(crate) fn open(
         dir: &Path,
         authenticator: &Authenticator,
         options: PrincipalOptions,
@@ -92,12 +92,12 @@ impl PrincipalServices {
     }
 
     /// How files are replaced.
-    pub fn replacement(&self) -> FileReplacement {
+    pub(crate) fn replacement(&self) -> FileReplacement {
         *self.replacement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets how files are replaced from now on.
-    pub fn set_replacement(&self, replacement: FileReplacement) {
+    pub(crate) fn set_replacement(&self, replacement: FileReplacement) {
         *self.replacement.lock().unwrap_or_else(PoisonError::into_inner) = replacement;
         self.changed.notify_waiters();
     }

@@ -20,7 +20,7 @@ const PEM_BEGIN: &str = "-----BEGIN PUBLIC KEY-----\n";
 const PEM_END: &str = "-----END PUBLIC KEY-----\n";
 
 /// The token service of a cluster.
-pub struct OkeTokenService {
+pub(crate) struct OkeTokenService {
     pub service_account: JwtFile,
     /// Whether the answer has double quotes around its base64 text, as the service's has.
     quoted: AtomicBool,
@@ -34,18 +34,18 @@ struct TokenRequest {
 
 impl OkeTokenService {
     /// A service whose answers have double quotes if `quoted`.
-    pub fn new(service_account: JwtFile, quoted: bool) -> OkeTokenService {
+    pub(crate) fn new(service_account: JwtFile, quoted: bool) -> OkeTokenService {
         OkeTokenService { service_account, quoted: AtomicBool::new(quoted) }
     }
 
     /// Sets whether the answer has double quotes around its base64 text.
-    pub fn set_quoted(&self, quoted: bool) {
+    pub(crate) fn set_quoted(&self, quoted: bool) {
         self.quoted.store(quoted, Ordering::SeqCst);
     }
 
     /// Issues a token of the workload. Fails with 401 if the bearer token is missing, unknown or
     /// expired, and with 400 if the body is malformed or its key is no RSA public key.
-    pub fn issue(
+    pub(crate) fn issue(
         &self,
         authenticator: &Authenticator,
         headers: &HeaderMap,

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 /// The system that issues a JWT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutsideIssuer {
+pub(crate) enum OutsideIssuer {
     /// A Kubernetes cluster, for a service account.
     Cluster,
     /// An identity provider that an identity domain trusts.
@@ -27,7 +27,7 @@ pub enum OutsideIssuer {
 }
 
 /// The file with the current JWT.
-pub struct JwtFile {
+pub(crate) struct JwtFile {
     path: PathBuf,
     issuer: OutsideIssuer,
     signer: Issuer,
@@ -45,7 +45,7 @@ struct JwtState {
 impl JwtFile {
     /// Writes the first token, which lives for `life`, with a line end behind it if
     /// `trailing_newline`. Fails if the file cannot be written.
-    pub fn open(
+    pub(crate) fn open(
         path: PathBuf,
         issuer: OutsideIssuer,
         life: Duration,
@@ -64,28 +64,23 @@ impl JwtFile {
     }
 
     #[cfg(test)]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The lifetime of a token.
-    pub fn life(&self) -> Duration {
+    pub(crate) fn life(&self) -> Duration {
         self.state().life
     }
 
     /// Sets the lifetime of tokens issued from now on.
-    pub fn set_life(&self, life: Duration) {
+    pub(crate) fn set_life(&self, life: Duration) {
         self.state().life = life;
-    }
-
-    /// Sets whether a line end follows the token in the file, from the next replacement on.
-    pub fn set_trailing_newline(&self, trailing: bool) {
-        self.state().trailing_newline = trailing;
     }
 
     /// Writes a new token to the file and returns it; the tokens before it are accepted until they
     /// expire. Fails if the file cannot be written.
-    pub fn replace(&self, now: SystemTime) -> io::Result<String> {
+    pub(crate) fn replace(&self, now: SystemTime) -> io::Result<String> {
         let iat = clock::seconds(now);
         let mut state = self.state();
         let exp = iat + state.life.as_secs().max(1);
@@ -98,13 +93,13 @@ impl JwtFile {
     }
 
     /// Whether the token was issued here and has not expired.
-    pub fn accepts(&self, token: &str, now: SystemTime) -> bool {
+    pub(crate) fn accepts(&self, token: &str, now: SystemTime) -> bool {
         self.state().issued.get(token).is_some_and(|exp| *exp > clock::seconds(now))
     }
 
     /// Accepts a token of another issuer until `exp`, in seconds since 1970.
     #[cfg(test)]
-    pub fn trust(&self, token: &str, exp: u64) {
+    pub(crate) fn trust(&self, token: &str, exp: u64) {
         self.state().issued.insert(token.to_owned(), exp);
     }
 }

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 /// The pairs of tokens that the first call has given.
 #[derive(Default)]
-pub struct ResourceExchange {
+pub(crate) struct ResourceExchange {
     issued: Mutex<HashMap<TokenPair, Grant>>,
 }
 
@@ -49,7 +49,7 @@ impl ResourceExchange {
 
     /// The first call: the pair of tokens for a resource or an instance. Fails with 404 for any
     /// other caller.
-    pub fn grant(
+    pub(crate) fn grant(
         &self,
         authenticator: &Authenticator,
         caller: &Caller,
@@ -72,7 +72,7 @@ impl ResourceExchange {
     /// The second call: the token of the resource for the key in `body`. Fails with 400 if the body
     /// is malformed, 401 if the pair is unknown, expired or of another kind of signer, and 404 for a
     /// caller that is no resource and no instance.
-    pub fn issue(
+    pub(crate) fn issue(
         &self,
         authenticator: &Authenticator,
         caller: &Caller,

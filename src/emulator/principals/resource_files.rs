@@ -51,7 +51,7 @@ pub struct ResourceFileForm {
 }
 
 /// The files of one resource principal.
-pub struct ResourceFiles {
+pub(crate) struct ResourceFiles {
     dir: PathBuf,
     pass_phrase: String,
     state: Mutex<FilesState>,
@@ -68,7 +68,7 @@ struct FilesState {
 impl ResourceFiles {
     /// Uses this folder, which must exist, writes files in this form, and writes the file with the pass phrase. Fails if the
     /// file cannot be written.
-    pub fn open(dir: PathBuf, form: ResourceFileForm) -> io::Result<ResourceFiles> {
+    pub(crate) fn open(dir: PathBuf, form: ResourceFileForm) -> io::Result<ResourceFiles> {
         let path = dir.join("passphrase");
         let stored = state_dir::read_if_exists(&path)?;
         let stored = stored.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -97,7 +97,7 @@ impl ResourceFiles {
 
     /// Issues a token for another key than the one before, and leaves the files in the state `after`.
     /// Fails if a file cannot be written.
-    pub fn replace(
+    pub(crate) fn replace(
         &self,
         authenticator: &Authenticator,
         after: FilesAfter,
@@ -113,13 +113,13 @@ impl ResourceFiles {
     }
 
     /// Brings the files to the pair that was issued last. Fails if a file cannot be written.
-    pub fn finish(&self) -> io::Result<()> {
+    pub(crate) fn finish(&self) -> io::Result<()> {
         self.write(&self.state(), FilesAfter::Complete)
     }
 
     /// Sets how the files are written, and writes the latest pair so. Fails if a file cannot be
     /// written.
-    pub fn set_form(&self, form: ResourceFileForm) -> io::Result<()> {
+    pub(crate) fn set_form(&self, form: ResourceFileForm) -> io::Result<()> {
         let mut state = self.state();
         state.form = form;
         self.write(&state, FilesAfter::Complete)

@@ -21,23 +21,23 @@ static VECTORS: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// The value at a JSON pointer.
-pub fn value(pointer: &str) -> &'static Value {
+pub(super) fn value(pointer: &str) -> &'static Value {
     VECTORS.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}"))
 }
 
 /// The text at a JSON pointer.
-pub fn text(pointer: &str) -> &'static str {
+pub(super) fn text(pointer: &str) -> &'static str {
     value(pointer).as_str().unwrap_or_else(|| panic!("no text at {pointer}"))
 }
 
 /// The time of every vector in seconds since 1970.
-pub fn now() -> u64 {
+pub(super) fn now() -> u64 {
     value("/unix_time").as_u64().unwrap()
 }
 
 /// The headers of a request, given as a list of pairs at a JSON pointer. The header `authorization`
 /// of a signed request is built from its parts, in the order of its description.
-pub fn headers(pointer: &str) -> HeaderMap {
+pub(super) fn headers(pointer: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for pair in value(pointer).as_array().unwrap() {
         let (name, value) = (pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
@@ -47,7 +47,7 @@ pub fn headers(pointer: &str) -> HeaderMap {
 }
 
 /// The headers of the signed request at a JSON pointer.
-pub fn signed_headers(pointer: &str) -> HeaderMap {
+pub(super) fn signed_headers(pointer: &str) -> HeaderMap {
     let mut headers = headers(&format!("{pointer}/headers_in_order"));
     let part = |name: &str| text(&format!("{pointer}/{name}"));
     let authorization = format!(
@@ -61,13 +61,13 @@ pub fn signed_headers(pointer: &str) -> HeaderMap {
 }
 
 /// The method and the target of the request at a JSON pointer.
-pub fn request_line(pointer: &str) -> (&'static str, &'static str) {
+pub(super) fn request_line(pointer: &str) -> (&'static str, &'static str) {
     let line = text(&format!("{pointer}/request_line")).strip_suffix(" HTTP/1.1").unwrap();
     line.split_once(' ').unwrap()
 }
 
 /// An authenticator with a folder of its own.
-pub fn authenticator() -> (Authenticator, tempfile::TempDir) {
+pub(super) fn authenticator() -> (Authenticator, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let hour = Duration::from_secs(3600);
     let policy = TokenPolicy {
@@ -85,37 +85,37 @@ pub fn authenticator() -> (Authenticator, tempfile::TempDir) {
 }
 
 /// The time that is this many seconds after 1970.
-pub fn at(seconds: u64) -> SystemTime {
+pub(super) fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 /// The body of a response as text.
-pub fn body_of(response: Response) -> String {
+pub(super) fn body_of(response: Response) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let bytes = runtime.block_on(response.into_body().collect()).unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// The claims of a token.
-pub fn claims(token: &str) -> Value {
+pub(super) fn claims(token: &str) -> Value {
     let body = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()
 }
 
 /// The modulus that the claim `jwk` holds.
-pub fn modulus(claims: &Value) -> String {
+pub(super) fn modulus(claims: &Value) -> String {
     let jwk: Value = serde_json::from_str(claims["jwk"].as_str().unwrap()).unwrap();
     jwk["n"].as_str().unwrap().to_owned()
 }
 
 /// The modulus of a key of the vectors.
-pub fn modulus_of(key: &str) -> String {
+pub(super) fn modulus_of(key: &str) -> String {
     let jwk = text(&format!("/keys/{key}/jwk_claim_text"));
     modulus(&serde_json::json!({ "jwk": jwk }))
 }
 
 /// Whether `key` signed the request.
-pub fn verifies(key: &PublicKey, head: &SignedHead<'_>) -> bool {
+pub(super) fn verifies(key: &PublicKey, head: &SignedHead<'_>) -> bool {
     let text = head.headers["authorization"].to_str().unwrap();
     let authorization = Authorization::parse(text).unwrap();
     let text = signed_text(&authorization.headers, head).unwrap();

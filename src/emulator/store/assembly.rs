@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Where the bytes of a part are. The serialised names are those of the first version of the state
 /// folder.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum PartLocation {
+pub(crate) enum PartLocation {
     /// In the object's file, at this offset in bytes.
     #[serde(rename = "Within")]
     InObject(u64),
@@ -22,11 +22,11 @@ pub enum PartLocation {
 }
 
 /// True while an UploadPart writes to the object's file.
-pub type WriteLock = Arc<AtomicBool>;
+pub(crate) type WriteLock = Arc<AtomicBool>;
 
 /// The reserved regions of the object's file: region `i` is that of part `i + 1`.
 #[derive(Debug, Default)]
-pub struct Layout {
+pub(crate) struct Layout {
     regions: Vec<LayoutRegion>,
     end: u64,
     closed: bool,
@@ -43,7 +43,7 @@ struct LayoutRegion {
 
 /// A part of a commit; its size is in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommittedPart {
+pub(crate) struct CommittedPart {
     pub number: u32,
     pub size: u64,
     pub location: PartLocation,
@@ -51,7 +51,7 @@ pub struct CommittedPart {
 
 /// How the file of the object is made.
 #[derive(Debug, PartialEq, Eq)]
-pub enum AssemblyPlan {
+pub(crate) enum AssemblyPlan {
     /// Copy these files to these offsets of the object's file, and truncate it to this size.
     InPlace { copies: Vec<(String, u64)>, size: u64 },
     /// Copy all parts to a new file.
@@ -60,14 +60,14 @@ pub enum AssemblyPlan {
 
 impl Layout {
     /// A layout that reserves nothing, so that all parts are copied.
-    pub fn closed() -> Layout {
+    pub(crate) fn closed() -> Layout {
         Layout { closed: true, ..Layout::default() }
     }
 
     /// Reserves the region of a part of `size` bytes whose body is about to arrive. Returns its
     /// offset if the part is the next in order. A later part returns `None`, and its region is
     /// reserved when those before it are.
-    pub fn reserve(&mut self, number: u32, size: u64) -> Option<(u64, WriteLock)> {
+    pub(crate) fn reserve(&mut self, number: u32, size: u64) -> Option<(u64, WriteLock)> {
         if self.closed || number != self.next() {
             self.early.insert(number, size);
             return None;
@@ -95,7 +95,7 @@ impl Layout {
 
     /// Decides how `parts`, which are all parts of the upload in the order of the object, become
     /// the object.
-    pub fn plan(&self, parts: &[CommittedPart]) -> AssemblyPlan {
+    pub(crate) fn plan(&self, parts: &[CommittedPart]) -> AssemblyPlan {
         let writing = self.regions.iter().any(|region| region.writing.load(Ordering::SeqCst));
         if self.closed || writing || parts.len() > self.regions.len() {
             return AssemblyPlan::Copy;

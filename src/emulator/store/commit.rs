@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 /// The body of a CommitMultipartUpload, and the fault that it meets.
 #[derive(Debug, Clone, Default)]
-pub struct CommitRequest {
+pub(crate) struct CommitRequest {
     /// Number and etag of the parts of the object.
     pub parts: Vec<(u32, String)>,
     /// Numbers of the parts to leave out.
@@ -29,7 +29,7 @@ pub struct CommitRequest {
 
 /// What a defective store does at a commit, without an error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CommitFault {
+pub(crate) enum CommitFault {
     #[default]
     None,
     Swap(u32, u32),
@@ -41,7 +41,7 @@ impl OpenUpload {
     /// Turns the parts into an object, dated `now` (milliseconds since 1970), and closes the
     /// upload. Fails with 404 if the upload is closed, with 400 if the list of parts is not valid,
     /// with 412 if a precondition does not hold, and on an error of the disk.
-    pub fn commit(
+    pub(crate) fn commit(
         &mut self,
         request: &CommitRequest,
         conditions: &Conditions,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// Stores `bytes` under this name at `now` (milliseconds since 1970); `scratch` is a path for a
 /// temporary file. Fails if the bucket does not exist or the disk refuses it.
-pub fn store_object(
+pub(crate) fn store_object(
     store: &dyn ObjectStore,
     scratch: PathBuf,
     bucket: &str,

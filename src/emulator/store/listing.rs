@@ -7,7 +7,7 @@ use super::object::Object;
 
 /// The parameters of a ListObjects.
 #[derive(Debug, Clone, Default)]
-pub struct ListRequest {
+pub(crate) struct ListRequest {
     pub prefix: String,
     /// Only names not less than this one.
     pub start: Option<String>,
@@ -22,14 +22,14 @@ pub struct ListRequest {
 
 /// One page of a list; `next` is the name at which the next page starts.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     pub objects: Vec<&'a Object>,
     pub prefixes: Vec<String>,
     pub next: Option<String>,
 }
 
 /// One page of `all`, which is in the order of names.
-pub fn page<'a>(all: &'a [Object], request: &ListRequest) -> Page<'a> {
+pub(crate) fn page<'a>(all: &'a [Object], request: &ListRequest) -> Page<'a> {
     let mut page = Page::default();
     for object in all {
         let name = object.name.as_str();

@@ -5,16 +5,16 @@
 //! `super::threads`. Invariant: an object appears complete or not at all, and a request that fails
 //! changes nothing.
 
-pub mod assembly;
-pub mod commit;
-pub mod durable;
-pub mod foreign;
-pub mod listing;
-pub mod object;
-pub mod part_writer;
+pub(crate) mod assembly;
+pub(crate) mod commit;
+pub(crate) mod durable;
+pub(crate) mod foreign;
+pub(crate) mod listing;
+pub(crate) mod object;
+pub(crate) mod part_writer;
 mod ranges;
-pub mod upload;
-pub mod uploads;
+pub(crate) mod upload;
+pub(crate) mod uploads;
 
 use super::conditions::Conditions;
 use super::response::ErrorResponse;
@@ -24,7 +24,7 @@ use std::io;
 use std::path::Path;
 
 /// Stores buckets and finished objects. All methods fail with the response to an error of the disk.
-pub trait ObjectStore: Send + Sync {
+pub(crate) trait ObjectStore: Send + Sync {
     fn buckets(&self) -> io::Result<Vec<Bucket>>;
     /// `None` if there is no such bucket.
     fn bucket(&self, bucket: &str) -> io::Result<Option<Bucket>>;

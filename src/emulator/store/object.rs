@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// A bucket; `created` is in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     pub name: String,
     pub etag: String,
     pub created: u64,
@@ -20,7 +20,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// A bucket of the tier `Standard` without metadata.
-    pub fn new(name: &str, created: u64) -> Bucket {
+    pub(crate) fn new(name: &str, created: u64) -> Bucket {
         Bucket {
             name: name.to_owned(),
             etag: uuid(),
@@ -49,7 +49,7 @@ pub struct Properties {
 
 /// The checksums of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ObjectChecksums {
+pub(crate) enum ObjectChecksums {
     /// Of a PutObject.
     Single(Checksums),
     Multipart(MultipartChecksums),
@@ -59,7 +59,7 @@ pub enum ObjectChecksums {
 
 /// An object without its bytes. Times are in milliseconds since 1970, the size is in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Object {
+pub(crate) struct Object {
     pub name: String,
     pub etag: String,
     pub size: u64,
@@ -75,25 +75,25 @@ pub struct Object {
 
 impl Object {
     /// The storage tier; `Standard` if none was set.
-    pub fn tier(&self) -> &str {
+    pub(crate) fn tier(&self) -> &str {
         self.properties.storage_tier.as_deref().unwrap_or("Standard")
     }
 
     /// The archival state at `now`; `None` for an object that is not in the archive tier.
-    pub fn archival_state(&self, now: u64) -> Option<&'static str> {
+    pub(crate) fn archival_state(&self, now: u64) -> Option<&'static str> {
         let restored = self.restored_until.is_some_and(|until| until > now);
         (self.tier() == "Archive").then_some(if restored { "Restored" } else { "Archived" })
     }
 
     /// The id of this version of the object, which is derived from the etag.
-    pub fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         let hash = ring::digest::digest(&ring::digest::SHA256, self.etag.as_bytes());
         let bits = hash.as_ref().first_chunk().copied().unwrap_or_default();
         uuid_of(u128::from_be_bytes(bits))
     }
 
     /// The MD5 of a single body, or the combined MD5 of the parts, in base64.
-    pub fn md5(&self) -> Option<String> {
+    pub(crate) fn md5(&self) -> Option<String> {
         match &self.checksums {
             ObjectChecksums::Single(sums) => Some(sums.md5_base64()),
             ObjectChecksums::Multipart(combined) => Some(combined.md5.clone()),
@@ -103,31 +103,31 @@ impl Object {
 }
 
 /// A random UUID, the form of etags and upload ids.
-pub fn uuid() -> String {
+pub(crate) fn uuid() -> String {
     uuid_of(fastrand::u128(..))
 }
 
 /// The UUID with these 128 bits.
-pub fn uuid_of(bits: u128) -> String {
+pub(crate) fn uuid_of(bits: u128) -> String {
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// The canonical name of a storage tier, whatever the case of `text`; `None` if there is no such
 /// tier.
-pub fn tier(text: &str) -> Option<&'static str> {
+pub(crate) fn tier(text: &str) -> Option<&'static str> {
     ["Standard", "InfrequentAccess", "Archive"]
         .into_iter()
         .find(|known| known.eq_ignore_ascii_case(text))
 }
 
 /// Whether the service accepts this as the name of an object.
-pub fn legal_object_name(name: &str) -> bool {
+pub(crate) fn legal_object_name(name: &str) -> bool {
     (1..=1024).contains(&name.len()) && !name.contains(['\0', '\r', '\n'])
 }
 
 /// Whether the service accepts this as the name of a bucket.
-pub fn legal_bucket_name(name: &str) -> bool {
+pub(crate) fn legal_bucket_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=256).contains(&name.len()) && name.chars().all(legal) && name != "." && name != ".."
 }

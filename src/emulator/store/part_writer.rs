@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 /// The file and the offset in bytes at which a body is written.
 #[derive(Debug)]
-pub struct PartWriter {
+pub(crate) struct PartWriter {
     pub file: File,
     pub offset: u64,
     location: PartLocation,
@@ -24,12 +24,12 @@ pub struct PartWriter {
 
 impl PartWriter {
     /// Writes a body that is not a part; the file is created at `path`.
-    pub fn standalone(path: PathBuf) -> io::Result<PartWriter> {
+    pub(crate) fn standalone(path: PathBuf) -> io::Result<PartWriter> {
         PartWriter::own_file(path, String::new())
     }
 
     /// Writes a part to a file of this name in the folder of the upload, which is created.
-    pub fn part_file(dir: &Path, name: String) -> io::Result<PartWriter> {
+    pub(crate) fn part_file(dir: &Path, name: String) -> io::Result<PartWriter> {
         PartWriter::own_file(dir.join(&name), name)
     }
 
@@ -41,22 +41,22 @@ impl PartWriter {
 
     /// Writes a part to its region in the object's file, which exists. `writing` is set until the
     /// writer is dropped.
-    pub fn region(path: PathBuf, offset: u64, writing: WriteLock) -> io::Result<PartWriter> {
+    pub(crate) fn region(path: PathBuf, offset: u64, writing: WriteLock) -> io::Result<PartWriter> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let (location, writing) = (PartLocation::InObject(offset), Some(writing));
         Ok(PartWriter { file, offset, location, path, writing, finished: false })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn location(&self) -> &PartLocation {
+    pub(crate) fn location(&self) -> &PartLocation {
         &self.location
     }
 
     /// Ends the writing of a part that is recorded; its file stays.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.finished = true;
     }
 }

@@ -8,13 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Creates an empty file, or truncates the file of this name.
-pub fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
 
 /// Reads `length` bytes from `offset` on and passes them to `consume` in chunks of at most 256 KiB.
 /// Fails if the file ends before, and with the first error of `consume`.
-pub fn read(
+pub(super) fn read(
     file: &File,
     mut offset: u64,
     length: u64,
@@ -33,7 +33,13 @@ pub fn read(
 
 /// Copies `length` bytes from `offset` of one file to `target` of another, inside the kernel where
 /// it supports that. Fails if the source ends before.
-pub fn copy(from: &File, offset: u64, to: &File, target: u64, length: u64) -> io::Result<()> {
+pub(super) fn copy(
+    from: &File,
+    offset: u64,
+    to: &File,
+    target: u64,
+    length: u64,
+) -> io::Result<()> {
     let mut done = 0;
     #[cfg(target_os = "linux")]
     while done < length {

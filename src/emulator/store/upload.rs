@@ -18,14 +18,14 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 /// The most parts of an upload, and the highest part number.
-pub const MAX_PARTS: u32 = 10_000;
+pub(crate) const MAX_PARTS: u32 = 10_000;
 
 /// The object's file in the folder of the upload.
 pub(super) const OBJECT_FILE: &str = "object";
 
 /// What CreateMultipartUpload set; `time` is in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UploadRecord {
+pub(crate) struct UploadRecord {
     pub id: String,
     pub bucket: String,
     pub name: String,
@@ -36,7 +36,7 @@ pub struct UploadRecord {
 
 /// A part whose whole body was received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredPart {
+pub(crate) struct StoredPart {
     pub number: u32,
     pub etag: String,
     #[serde(rename = "sums")]
@@ -47,7 +47,7 @@ pub struct StoredPart {
 
 /// An open upload.
 #[derive(Debug)]
-pub struct OpenUpload {
+pub(crate) struct OpenUpload {
     pub record: UploadRecord,
     pub(super) dir: PathBuf,
     pub(super) parts: BTreeMap<u32, StoredPart>,
@@ -57,7 +57,7 @@ pub struct OpenUpload {
 
 impl OpenUpload {
     /// Creates the folder of a new upload.
-    pub fn create(dir: PathBuf, record: UploadRecord) -> io::Result<OpenUpload> {
+    pub(crate) fn create(dir: PathBuf, record: UploadRecord) -> io::Result<OpenUpload> {
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("upload.json"), serde_json::to_vec(&record)?)?;
         create(&dir.join(OBJECT_FILE))?;
@@ -67,7 +67,7 @@ impl OpenUpload {
 
     /// Opens the upload of an earlier run. The layout is not stored, so each new part gets its own
     /// file and the commit copies. Fails if a record is missing or cannot be parsed.
-    pub fn reopen(dir: PathBuf) -> io::Result<OpenUpload> {
+    pub(crate) fn reopen(dir: PathBuf) -> io::Result<OpenUpload> {
         let record = serde_json::from_slice(&fs::read(dir.join("upload.json"))?)?;
         let mut parts = BTreeMap::new();
         for entry in fs::read_dir(&dir)? {
@@ -82,17 +82,21 @@ impl OpenUpload {
     }
 
     /// The parts in the order of their numbers.
-    pub fn parts(&self) -> impl Iterator<Item = &StoredPart> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &StoredPart> {
         self.parts.values()
     }
 
     /// The etag of a part; `None` if it was not uploaded.
-    pub fn etag(&self, number: u32) -> Option<&str> {
+    pub(crate) fn etag(&self, number: u32) -> Option<&str> {
         self.parts.get(&number).map(|part| part.etag.as_str())
     }
 
     /// Opens the file for a part of `size` bytes; fails with 404 if the upload is closed.
-    pub fn begin_part(&mut self, number: u32, size: u64) -> Result<PartWriter, ErrorResponse> {
+    pub(crate) fn begin_part(
+        &mut self,
+        number: u32,
+        size: u64,
+    ) -> Result<PartWriter, ErrorResponse> {
         self.check_open()?;
         Ok(match self.layout.reserve(number, size) {
             Some((offset, writing)) => {
@@ -104,7 +108,7 @@ impl OpenUpload {
 
     /// Stores a received part in place of an earlier one of that number, and returns its etag.
     /// Fails with 404 if the upload is closed.
-    pub fn store_part(
+    pub(crate) fn store_part(
         &mut self,
         number: u32,
         writer: PartWriter,
@@ -132,12 +136,12 @@ impl OpenUpload {
     }
 
     /// A fault: the part is no longer part of the upload.
-    pub fn drop_part(&mut self, number: u32) {
+    pub(crate) fn drop_part(&mut self, number: u32) {
         self.parts.remove(&number);
     }
 
     /// A fault: the part is replaced by one with other bytes and another etag.
-    pub fn rewrite_part(&mut self, number: u32) -> Result<(), ErrorResponse> {
+    pub(crate) fn rewrite_part(&mut self, number: u32) -> Result<(), ErrorResponse> {
         self.flip_bit(number)?;
         if let Some(part) = self.parts.get_mut(&number) {
             part.etag = uuid();
@@ -146,7 +150,7 @@ impl OpenUpload {
     }
 
     /// A fault: flips one bit in the middle of the part and records the checksums of the result.
-    pub fn flip_bit(&mut self, number: u32) -> Result<(), ErrorResponse> {
+    pub(crate) fn flip_bit(&mut self, number: u32) -> Result<(), ErrorResponse> {
         let Some(mut part) = self.parts.get(&number).cloned() else { return Ok(()) };
         let (path, offset) = self.part_location(&part.location);
         let file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -174,14 +178,14 @@ impl OpenUpload {
     }
 
     /// Closes the upload and removes its folder; the caller removes it from the registry.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.closed = true;
         // A folder that cannot be removed is an orphan and not part of any object.
         let _ = fs::remove_dir_all(&self.dir);
     }
 
     /// Fails with 404 `UploadNotFound` if the upload was committed or aborted.
-    pub fn check_open(&self) -> Result<(), ErrorResponse> {
+    pub(crate) fn check_open(&self) -> Result<(), ErrorResponse> {
         if self.closed { Err(ErrorResponse::upload_not_found()) } else { Ok(()) }
     }
 }

@@ -14,25 +14,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An upload and its lock.
-pub type SharedUpload = Arc<Mutex<OpenUpload>>;
+pub(crate) type SharedUpload = Arc<Mutex<OpenUpload>>;
 
 /// By time of creation, then by id, which is the order of lists.
 type Uploads = BTreeMap<(u64, String), (UploadRecord, SharedUpload)>;
 
 /// The open uploads of a server.
-pub struct UploadRegistry {
+pub(crate) struct UploadRegistry {
     dir: PathBuf,
     open: Mutex<Uploads>,
 }
 
 /// Locks an upload. A thread that panicked under the lock left files and no inconsistent value.
-pub fn lock(upload: &SharedUpload) -> MutexGuard<'_, OpenUpload> {
+pub(crate) fn lock(upload: &SharedUpload) -> MutexGuard<'_, OpenUpload> {
     upload.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl UploadRegistry {
     /// Opens the folder with the uploads of an earlier run; removes everything else in it.
-    pub fn open(dir: &Path) -> io::Result<UploadRegistry> {
+    pub(crate) fn open(dir: &Path) -> io::Result<UploadRegistry> {
         fs::create_dir_all(dir)?;
         let mut open = BTreeMap::new();
         for entry in fs::read_dir(dir)? {
@@ -59,12 +59,12 @@ impl UploadRegistry {
     }
 
     /// A new path for a body that is not a part. The next start removes what is left of it.
-    pub fn scratch(&self) -> PathBuf {
+    pub(crate) fn scratch(&self) -> PathBuf {
         self.dir.join(format!("body-{}", uuid()))
     }
 
     /// Creates the folder of a new upload and registers it.
-    pub fn create(&self, record: UploadRecord) -> io::Result<()> {
+    pub(crate) fn create(&self, record: UploadRecord) -> io::Result<()> {
         let key = (record.time, record.id.clone());
         let upload = OpenUpload::create(self.dir.join(&record.id), record.clone())?;
         self.locked().insert(key, (record, Arc::new(Mutex::new(upload))));
@@ -72,7 +72,12 @@ impl UploadRegistry {
     }
 
     /// The upload of this id; fails with 404 if there is none or it is of another object.
-    pub fn find(&self, id: &str, bucket: &str, name: &str) -> Result<SharedUpload, ErrorResponse> {
+    pub(crate) fn find(
+        &self,
+        id: &str,
+        bucket: &str,
+        name: &str,
+    ) -> Result<SharedUpload, ErrorResponse> {
         let open = self.locked();
         let found = open.values().find(|(record, _)| record.id == id);
         found
@@ -82,12 +87,12 @@ impl UploadRegistry {
     }
 
     /// Removes an upload from the registry; its folder is removed by `OpenUpload::close`.
-    pub fn remove(&self, id: &str) {
+    pub(crate) fn remove(&self, id: &str) {
         self.locked().retain(|(_, open), _| open != id);
     }
 
     /// The open uploads of a bucket, or of all buckets.
-    pub fn list(&self, bucket: Option<&str>) -> Vec<UploadRecord> {
+    pub(crate) fn list(&self, bucket: Option<&str>) -> Vec<UploadRecord> {
         let open = self.locked();
         let records = open.values().map(|(record, _)| record);
         records.filter(|record| bucket.is_none_or(|b| b == record.bucket)).cloned().collect()

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Buckets and objects below one folder, with an index in memory.
-pub struct DurableStore {
+pub(crate) struct DurableStore {
     dir: PathBuf,
     index: Mutex<BTreeMap<String, StoredBucket>>,
 }
@@ -26,7 +26,7 @@ pub struct DurableStore {
 impl DurableStore {
     /// Opens the store; `initial` are the buckets to create if the folder does not exist. Fails if
     /// a file cannot be read, written or parsed.
-    pub fn open(dir: &Path, initial: &[&str], now: u64) -> io::Result<DurableStore> {
+    pub(crate) fn open(dir: &Path, initial: &[&str], now: u64) -> io::Result<DurableStore> {
         let new = !dir.exists();
         fs::create_dir_all(dir)?;
         let mut index = BTreeMap::new();

@@ -17,7 +17,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 
 /// A bucket and its objects, as they are on disk.
 #[derive(Debug)]
-pub struct StoredBucket {
+pub(super) struct StoredBucket {
     pub bucket: Bucket,
     pub dir: PathBuf,
     pub objects: BTreeMap<String, Object>,
@@ -26,7 +26,7 @@ pub struct StoredBucket {
 impl StoredBucket {
     /// Reads the bucket of a folder; without `bucket.json` it was created at `now`. Fails if a file cannot
     /// be read, written or parsed.
-    pub fn load(dir: PathBuf, now: u64) -> io::Result<StoredBucket> {
+    pub(super) fn load(dir: PathBuf, now: u64) -> io::Result<StoredBucket> {
         for folder in ["objects", "data"] {
             fs::create_dir_all(dir.join(folder))?;
         }
@@ -64,22 +64,22 @@ impl StoredBucket {
     }
 
     /// The file with the bytes of an object.
-    pub fn data_path(&self, object: &Object) -> PathBuf {
+    pub(super) fn data_path(&self, object: &Object) -> PathBuf {
         self.dir.join("data").join(&object.etag)
     }
 
     /// The file with the rest of the object of this name.
-    pub fn json_path(&self, name: &str) -> PathBuf {
+    pub(super) fn json_path(&self, name: &str) -> PathBuf {
         self.dir.join("objects").join(format!("{}.json", key(name)))
     }
 
     /// The etag of the object of this name.
-    pub fn etag(&self, name: &str) -> Option<&str> {
+    pub(super) fn etag(&self, name: &str) -> Option<&str> {
         self.objects.get(name).map(|object| object.etag.as_str())
     }
 
     /// Stores an object, whose bytes are in place. Fails if its file cannot be written.
-    pub fn write(&mut self, object: Object) -> io::Result<()> {
+    pub(super) fn write(&mut self, object: Object) -> io::Result<()> {
         write_atomically(&self.json_path(&object.name), &serde_json::to_vec_pretty(&object)?)?;
         self.objects.insert(object.name.clone(), object);
         Ok(())
@@ -97,7 +97,7 @@ fn key(name: &str) -> String {
 }
 
 /// Writes a file, flushes it to disk and moves it into place. Fails if one of these does.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
