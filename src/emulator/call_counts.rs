@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The kinds of calls that are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CallKind {
     /// The metadata service: the region.
     MetadataRegion,

@@ -2,16 +2,54 @@
 //! signatures, tokens, and the services from which users, instances, pods, resources and outside
 //! identities get them.
 //!
-//! It serves `ocipipe serve` and `put --local`, and it is the service that the tests run against,
-//! with faults. It imports nothing of the client and is written from the service's documentation,
-//! so that client and emulator cannot share a mistake. It is not made for production: one user, no
-//! encryption at rest.
+//! It exists for tests: of any client of OCI Object Storage, without an account and a network. It
+//! checks signatures, tokens, checksums and conditions as the service does, and it fails where a
+//! [fault plan](fault) says so. `ocipipe serve` runs it as a program, for tests in other languages. It
+//! is written from the service's documentation and shares no code with a client, so that client and
+//! emulator cannot share a mistake. It is not made for production: one user, no encryption at rest.
+//!
+//! # Use
+//!
+//! | | |
+//! |---|---|
+//! | Start | [`Server::builder`] for tests, or [`start`] with [`ServerOptions`], or [`ServerConfig::parse`] of a JSON file |
+//! | Point a client at it | [`Server::url`], [`Server::https_url`] with [`Server::ca_path`], [`Server::config_path`], [`Server::env_dir`]; without credentials: [`Server::create_par`] |
+//! | Make it fail | [`fault::FaultPlan`] by [`ServerBuilder::faults`] or [`Server::set_faults`]; [`PermissionSet`], [`BucketProtection`], [`Server::set_refresh`], [`Server::revoke`], [`Server::set_clock_offset`], [`Server::rotate_certificate`] |
+//! | Look at what arrived | [`Server::requests`], [`Server::wait_for`], [`Server::counts`], [`Server::object`], [`Server::open_uploads`] |
+//! | Stop | [`Server::stop`] |
+//!
+//! ```
+//! use oci_emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+//! use oci_emulator::{Operation, Server};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Part 2 of every upload is refused twice.
+//! let busy = Fault::Refuse(FaultResponse::status(503));
+//! let rule = FaultRule::on(Operation::UploadPart, busy).part(2).when(Trigger::First(2));
+//! let dir = tempfile::tempdir()?;
+//! let server = Server::builder(dir.path()).faults(FaultPlan::new().with(rule)).start().await?;
+//!
+//! // Here the client runs, with `server.url()` as endpoint and the credentials of this file.
+//! assert!(server.config_path().is_file());
+//!
+//! let parts = server.requests().into_iter().filter(|r| r.operation == Operation::UploadPart);
+//! println!("{} parts arrived, {} uploads are open", parts.count(), server.open_uploads().len());
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/rust_test.rs` is a whole test, to be pasted into another project.
+//!
+//! # Inside
 //!
 //! The way of a request: `listener` -> `connection` -> `dispatch` (`route`, `fault`, `apply_fault`,
 //! `auth`, `par`, `policy`) -> `handlers` -> `buckets`, `objects`, `multipart`, `par_handlers` ->
 //! `store` -> `store::durable` or `plain_files`; or -> `auth_handlers` and `login` -> `auth`,
-//! `instance_handlers` -> `instance`, `principal_handlers` -> `principals`. `context` holds the types that they share, `opening` makes
-//! them, `control` changes them over HTTP, `server` and its parts from Rust.
+//! `instance_handlers` -> `instance`, `principal_handlers` -> `principals`. `context` holds the types
+//! that they share, `opening` makes them, `control` changes them over HTTP, `server` and its parts from
+//! Rust.
 //!
 //! Invariant: it listens on loopback only, writes only below the folder that it is given, and
 //! reads no environment variable.
@@ -23,6 +61,7 @@ mod auth;
 mod auth_handlers;
 mod body;
 mod buckets;
+mod builder;
 mod call_counts;
 mod checksum;
 mod clock;
@@ -75,6 +114,7 @@ mod tls;
 mod token;
 
 pub use auth::{KeyKind, PrincipalKind, RefreshMode};
+pub use builder::ServerBuilder;
 pub use call_counts::{CallCounts, CallKind};
 pub use confined_path::check_writable;
 pub use instance::{

@@ -21,6 +21,7 @@ const MAX_RECORDS: usize = 50_000;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Record {
     /// Arrival order, from 1; records appear in the order of completion.
     pub sequence: u64,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The operations of the service, named as in its API reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Operation {
     /// Reads the namespace of the tenancy.
     GetNamespace,

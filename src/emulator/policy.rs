@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A permission, named as in the service's policy reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
 pub enum Permission {
     /// Storing an object under a new name.
     ObjectCreate,

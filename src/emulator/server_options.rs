@@ -24,6 +24,7 @@ pub enum StorageLayout {
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServerOptions {
     /// The folder that the server writes to; created if it does not exist.
     pub dir: PathBuf,

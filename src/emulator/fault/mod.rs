@@ -114,6 +114,7 @@ impl FaultRule {
 /// `requests` and `requests_from` count, from 1, all requests that match the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Trigger {
     /// All of them.
     #[default]
@@ -143,6 +144,7 @@ pub enum Trigger {
 /// the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Fault {
     /// An error response after the request body was read.
     Refuse(FaultResponse),
