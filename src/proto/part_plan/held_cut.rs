@@ -47,6 +47,16 @@ impl HeldCut {
         HeldCut { prefix, level: level.map(|size| (*last, size)) }
     }
 
+    /// The number of parts up to the last one whose size is implied.
+    pub fn count(&self) -> u32 {
+        self.level.map_or(0, |(last, _)| last).max(self.prefix.len() as u32)
+    }
+
+    /// The bytes of these parts.
+    pub fn sum(&self) -> u64 {
+        (1..=self.count()).filter_map(|number| self.size(number)).sum()
+    }
+
     /// The size of part `number`, counted from 1, where the held parts imply it.
     pub fn size(&self, number: u32) -> Option<u64> {
         let prefix = self.prefix.get(number.checked_sub(1)? as usize).copied();

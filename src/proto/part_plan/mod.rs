@@ -9,6 +9,9 @@
 
 mod held_cut;
 mod memory_fit;
+mod part_cut;
+#[cfg(test)]
+mod part_cut_tests;
 mod part_growth;
 #[cfg(test)]
 mod properties;
@@ -35,6 +38,7 @@ pub const MIN_PART: u64 = 10 * MIB;
 /// The length in bytes up to which a stream has to fit if the user gives no expected size.
 const DEFAULT_MAX_STREAM: u64 = TIB;
 
+pub use part_cut::{MIN_SMALL_PART, PartCut, PartStart, SPLIT_RESERVE};
 pub use single_put::plan as plan_single_put;
 
 /// The user's options and the available memory. Sizes are bytes.
@@ -42,7 +46,7 @@ pub use single_put::plan as plan_single_put;
 pub struct PlanInput {
     /// `--part-size`.
     pub part_size: Option<u64>,
-    /// `--parallel-upload-count`.
+    /// `--parallel-upload-count`; `None` is `auto`.
     pub parallel: Option<u16>,
     /// `--max-memory`.
     pub max_memory: Option<u64>,
@@ -57,7 +61,7 @@ pub struct PlanInput {
 pub struct PartPlan {
     /// Bytes, a whole number of MiB (in tests, of pages).
     pub buffer_size: usize,
-    /// The most parts in flight.
+    /// The most parts in flight, as far as the plan decides it.
     pub parallel: u16,
     /// Warnings to print before the first byte is read.
     pub warnings: Vec<String>,
@@ -67,6 +71,8 @@ pub struct PartPlan {
     /// The sizes of a resumed upload, which precede those of the growth.
     held: HeldCut,
     max_stream: u64,
+    /// The longest stream in bytes before the parts were cut as an open upload was.
+    promised: u64,
 }
 
 impl PartPlan {
@@ -129,6 +135,14 @@ impl PartPlan {
         self.max_stream
     }
 
+    /// The longest stream in bytes that must fit where later parts may be this large.
+    fn longest(&self, largest: u64) -> u64 {
+        let held = self.held.sum();
+        let numbers = (MAX_PARTS - SPLIT_RESERVE).saturating_sub(self.held.count());
+        let feasible = held.saturating_add(u64::from(numbers).saturating_mul(largest));
+        self.promised.min(feasible).max(self.max_stream)
+    }
+
     /// Bytes of buffers while the first parts are in flight.
     pub fn memory(&self) -> u64 {
         self.buffers_for(1) as u64 * self.buffer_size as u64
@@ -151,6 +165,7 @@ impl PartPlan {
             growth,
             held: HeldCut::default(),
             max_stream,
+            promised: max_stream,
         }
     }
 }
@@ -190,6 +205,7 @@ pub fn plan(input: &PlanInput) -> Result<PartPlan, Error> {
         growth,
         held: HeldCut::default(),
         max_stream: longest,
+        promised: longest,
     })
 }
 

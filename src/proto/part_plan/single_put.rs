@@ -36,6 +36,7 @@ pub fn plan(input: &PlanInput) -> Result<PartPlan, Error> {
         limit: Some(bytes / buffer),
         // The upload machine refuses a second part; here it only shows that the stream goes on.
         max_stream: growth.total().min(MAX_OBJECT),
+        promised: growth.total().min(MAX_OBJECT),
         growth,
         held: HeldCut::default(),
     })

@@ -39,7 +39,7 @@ impl Policy for Fixed {
         self.connections
     }
 
-    fn part_buffers(&self, _: usize) -> usize {
+    fn part_buffers(&mut self, _: usize, _: f64) -> usize {
         self.part_buffers
     }
 

@@ -24,7 +24,7 @@ pub fn host(most: usize, connection: f64) -> Scenario {
         bytes_per_break: None,
         most_requests: Some(most),
         producer: 4000.0 * MB,
-        stream: f64::MAX,
+        stream: 1e15,
         length_known: false,
     }
 }
@@ -39,8 +39,8 @@ pub fn shares(scenario: &Scenario, hosts: usize, seconds: f64) -> Vec<f64> {
         })
         .collect();
     let mut queue = BinaryHeap::new();
-    for (host, (transfer, policy)) in fleet.iter_mut().enumerate() {
-        transfer.start(policy);
+    for (host, (transfer, _)) in fleet.iter_mut().enumerate() {
+        transfer.start();
         queue.push(Reverse(Keyed(transfer.next_at(), host)));
     }
     while let Some(Reverse(Keyed(at, host))) = queue.pop()

@@ -5,30 +5,27 @@ use std::time::Duration;
 use super::fixed::{self, BUFFERS};
 use super::line::Scenario;
 use super::transfer::{BUFFER, Observed, Outcome, Policy, Transfer};
-use crate::concurrency::{Controller, Sample, part_buffers};
-
-/// The part numbers that may be smaller than the first part.
-const SMALL_PARTS: usize = 3_000;
+use crate::concurrency::{Controller, Sample};
+use crate::part_plan::{self, PartCut, PartStart, PlanInput};
 
 /// The most connections that parts of 16 MiB in the default's memory allow.
 pub const MOST: u16 = 39;
 
-/// The controller as a policy of the model.
+/// The controller as a policy of the model, with the parts of a real plan.
 pub struct Auto {
     controller: Controller,
-    /// The least size of a part whose number is not small, in buffers.
-    least: usize,
-    small_parts: usize,
+    cut: PartCut,
     pub trace: Vec<(f64, u16, f64)>,
 }
 
 impl Auto {
     pub fn new(scenario: &Scenario, most: u16) -> Auto {
-        let (least, small_parts) = match scenario.length_known {
-            true => ((scenario.stream / 9_000.0 / BUFFER).ceil() as usize, usize::MAX),
-            false => (1, SMALL_PARTS),
-        };
-        Auto { controller: Controller::new(most), least, small_parts, trace: vec![] }
+        let expected_size = scenario.length_known.then_some(scenario.stream as u64);
+        // Without growth for the length: the model compares with parts of 128 MiB.
+        let input = PlanInput { expected_size, ..PlanInput::default() };
+        let plan = part_plan::plan(&input).expect("a plan without limits");
+        let cut = PartCut::new(plan, &input);
+        Auto { controller: Controller::new(most), cut, trace: vec![] }
     }
 }
 
@@ -37,15 +34,11 @@ impl Policy for Auto {
         usize::from(self.controller.connections())
     }
 
-    fn part_buffers(&self, number: usize) -> usize {
-        match number {
-            ..=4 => 8,
-            _ if !self.controller.has_decided() => 2.max(self.least).min(8),
-            _ if number <= self.small_parts => {
-                part_buffers(BUFFERS, self.controller.connections(), 8).max(self.least).min(8)
-            }
-            _ => 8,
-        }
+    fn part_buffers(&mut self, number: usize, offset: f64) -> usize {
+        let at = PartStart { number: number as u32, offset: offset as u64 };
+        let size = self.cut.part_size(at, self.controller.connections());
+        // The memory of the model does not grow.
+        ((size as f64 / BUFFER) as usize).clamp(1, 8)
     }
 
     fn observe(&mut self, observed: &Observed) {

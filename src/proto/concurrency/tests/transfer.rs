@@ -44,8 +44,8 @@ pub struct Observed {
 /// What chooses connections and part sizes.
 pub trait Policy {
     fn connections(&self) -> usize;
-    /// The size in buffers of the part with this number.
-    fn part_buffers(&self, number: usize) -> usize;
+    /// The size in buffers of the part with this number, which starts at this byte.
+    fn part_buffers(&mut self, number: usize, offset: f64) -> usize;
     fn observe(&mut self, observed: &Observed);
 }
 
@@ -120,7 +120,8 @@ pub struct Transfer<'a> {
     sending: BinaryHeap<Reverse<Keyed<Attempt>>>,
     ready: VecDeque<Part>,
     filling: Part,
-    planned_buffers: usize,
+    /// Part numbers that are left for parts that are cut again.
+    split_numbers: usize,
     unread: f64,
     free: usize,
     /// Parts in backoff, with the ids of their timers.
@@ -139,7 +140,7 @@ impl<'a> Transfer<'a> {
     /// Carries the whole stream with this many buffers of memory.
     pub fn run(scenario: &'a Scenario, buffers: usize, policy: &mut dyn Policy) -> Outcome {
         let mut transfer = Transfer::new(scenario, buffers, Rc::default(), DRAWS);
-        transfer.start(policy);
+        transfer.start();
         while transfer.observed.acknowledged < scenario.stream - 1.0 {
             transfer.step(policy);
         }
@@ -164,7 +165,7 @@ impl<'a> Transfer<'a> {
             sending: BinaryHeap::new(),
             ready: VecDeque::new(),
             filling: Part { bytes: 0.0, buffers: 0, attempts: 0, refused: false },
-            planned_buffers: 0,
+            split_numbers: 64,
             unread: scenario.stream,
             free: buffers,
             backing_off: vec![],
@@ -177,13 +178,13 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    pub fn start(&mut self, policy: &mut dyn Policy) {
+    pub fn start(&mut self) {
         let first = SAMPLE_INTERVAL * (0.5 + self.rng.f64());
         self.timer(first, Happening::Sample);
         if let Some((at, _)) = self.scenario.change {
             self.timer(at, Happening::RatesChange);
         }
-        self.fill(policy);
+        self.fill();
     }
 
     /// Bytes acknowledged so far.
@@ -272,7 +273,7 @@ impl<'a> Transfer<'a> {
                 }
                 if let Some(since) = self.waits_since.take() {
                     self.observed.waited += self.now - since;
-                    self.fill(policy);
+                    self.fill();
                 }
             }
             Happening::Refused(part) => {
@@ -293,13 +294,17 @@ impl<'a> Transfer<'a> {
                 let waiting = self.waits_since.map_or(0.0, |since| self.now - since);
                 let waited = self.observed.waited + waiting;
                 policy.observe(&Observed { waited, ..self.observed });
+                // Parts may be smaller from now on.
+                if self.filling.bytes > 0.0 && self.waits_since.is_some() {
+                    self.end_full_part(policy);
+                }
                 self.timer(SAMPLE_INTERVAL, Happening::Sample);
             }
         }
     }
 
     /// Reads on into the next buffer, if there is one.
-    fn fill(&mut self, policy: &mut dyn Policy) {
+    fn fill(&mut self) {
         if self.unread <= 0.0 {
             return;
         }
@@ -309,7 +314,6 @@ impl<'a> Transfer<'a> {
         }
         if self.filling.buffers == 0 {
             self.outcome.parts += 1;
-            self.planned_buffers = policy.part_buffers(self.outcome.parts);
         }
         self.free -= 1;
         self.filling.buffers += 1;
@@ -321,18 +325,29 @@ impl<'a> Transfer<'a> {
         let bytes = self.unread.min(BUFFER);
         self.filling.bytes += bytes;
         self.unread -= bytes;
-        if self.filling.buffers >= self.planned_buffers || self.unread <= 0.0 {
+        self.end_full_part(policy);
+        self.fill();
+    }
+
+    /// Ends the part that is filled, if it is as large as parts are now.
+    fn end_full_part(&mut self, policy: &mut dyn Policy) {
+        let offset = self.scenario.stream - self.unread - self.filling.bytes;
+        let planned = policy.part_buffers(self.outcome.parts, offset);
+        if self.filling.buffers >= planned || self.unread <= 0.0 {
             self.ready.push_back(self.filling);
             self.filling = Part { bytes: 0.0, buffers: 0, attempts: 0, refused: false };
         }
-        self.fill(policy);
     }
 
     fn start_parts(&mut self, policy: &dyn Policy) {
         let idle = policy.connections().saturating_sub(self.observed.in_flight);
         let all = policy.connections();
         if self.unread <= 0.0 && idle > 0 && self.ready.len() < all && !self.ready.is_empty() {
-            self.split_tail(all);
+            self.split(all);
+        } else if all > 4 && idle > self.ready.len() && self.split_numbers > 0 {
+            let before = self.outcome.parts;
+            self.split(idle);
+            self.split_numbers = self.split_numbers.saturating_sub(self.outcome.parts - before);
         }
         while self.observed.in_flight < policy.connections() {
             let Some(part) = self.ready.pop_front() else { break };
@@ -343,11 +358,12 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Divides the unsent rest among the idle connections.
-    fn split_tail(&mut self, idle: usize) {
+    /// Divides the unsent parts among the idle connections.
+    fn split(&mut self, idle: usize) {
         let bytes: f64 = self.ready.iter().map(|part| part.bytes).sum();
         let buffers: usize = self.ready.iter().map(|part| part.buffers).sum();
-        let pieces = idle.min((bytes / MIN_PIECE) as usize);
+        let least = if self.unread > 0.0 { BUFFER } else { MIN_PIECE };
+        let pieces = idle.min((bytes / least) as usize);
         if pieces <= self.ready.len() {
             return;
         }
