@@ -86,6 +86,9 @@ impl Run {
                     self.stream.extend(pieces.clone());
                     self.split = Some((first, pieces));
                 }
+                Action::SplitQueue { .. } | Action::SetConnections { .. } => {
+                    panic!("the number of connections is fixed")
+                }
                 Action::StopReading => self.reading = false,
                 Action::Transition { from, to } => report_transition(from, to),
                 Action::CancelParts => {

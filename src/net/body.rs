@@ -53,6 +53,8 @@ pub struct RequestBody {
     progress: Arc<BodyProgress>,
     throttle: Option<Arc<Throttle>>,
     pause: Option<Pin<Box<Sleep>>>,
+    /// The bytes of all bodies of a run.
+    counter: Option<Arc<AtomicU64>>,
 }
 
 impl RequestBody {
@@ -68,7 +70,13 @@ impl RequestBody {
             progress,
             throttle,
             pause: None,
+            counter: None,
         }
+    }
+
+    /// The same body, whose bytes are added to `counter` as they are passed on.
+    pub fn counted(self, counter: Arc<AtomicU64>) -> RequestBody {
+        RequestBody { counter: Some(counter), ..self }
     }
 
     /// The progress of this body; it outlives the body.
@@ -100,6 +108,9 @@ impl Body for RequestBody {
         this.remaining -= frame.len() as u64;
         this.progress.crc32.store(u64::from(this.crc32.clone().finalize()), Ordering::Release);
         this.progress.bytes.fetch_add(frame.len() as u64, Ordering::Release);
+        if let Some(counter) = &this.counter {
+            counter.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        }
         if let Some(throttle) = &this.throttle {
             let next = throttle.acquire(Instant::now(), frame.len());
             this.pause = Some(Box::pin(tokio::time::sleep_until(next)));
@@ -121,12 +132,23 @@ pub struct Throttle {
     bytes_per_sec: u64,
     /// When the next byte may be sent.
     next_free: Mutex<Option<Instant>>,
+    /// How often bytes had to wait.
+    delays: AtomicU64,
 }
 
 impl Throttle {
     /// A limit in bytes per second; 0 counts as 1.
     pub fn new(bytes_per_sec: u64) -> Throttle {
-        Throttle { bytes_per_sec: bytes_per_sec.max(1), next_free: Mutex::new(None) }
+        Throttle {
+            bytes_per_sec: bytes_per_sec.max(1),
+            next_free: Mutex::new(None),
+            delays: AtomicU64::new(0),
+        }
+    }
+
+    /// How often the limit has made bytes wait, so far.
+    pub fn delays(&self) -> u64 {
+        self.delays.load(Ordering::Relaxed)
     }
 
     /// Bytes of one frame.
@@ -146,6 +168,9 @@ impl Throttle {
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let next = next_free.map_or(now, |at| at.max(earliest)) + cost;
         *next_free = Some(next);
+        if next > now {
+            self.delays.fetch_add(1, Ordering::Relaxed);
+        }
         next
     }
 }

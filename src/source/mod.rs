@@ -9,6 +9,7 @@
 
 mod byte_source;
 pub mod child_reaper;
+mod cut_control;
 mod file_size;
 mod part_reader;
 pub mod pool;
@@ -23,6 +24,7 @@ use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use validate::StreamValidator;
 
 use bytes::Bytes;
@@ -30,11 +32,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::platform::worker::{self, Worker};
 use crate::source::pool::Pool;
+use cut_control::{CutControl, WaitClock};
 use part_reader::PartReader;
 use proto::digest::{Algorithm, PartDigest};
 use proto::error::{Error, ErrorKind};
 use proto::part_number::PartNumber;
-use proto::part_plan::PartPlan;
+use proto::part_plan::PartCut;
 use proto::whole_stream::{WholeStream, WholeStreamHasher};
 
 /// An event of the reading thread, in the order of the stream.
@@ -72,6 +75,7 @@ pub struct ReaderStats {
     bytes: AtomicU64,
     waits_for_source: AtomicBool,
     waits_for_buffer: AtomicBool,
+    waited: WaitClock,
 }
 
 impl ReaderStats {
@@ -91,6 +95,11 @@ impl ReaderStats {
     pub fn waits_for_buffer(&self) -> bool {
         self.waits_for_buffer.load(Ordering::Relaxed)
     }
+
+    /// How long the thread has waited for buffers so far.
+    pub fn waited(&self) -> Duration {
+        self.waited.total()
+    }
 }
 
 /// The handle of the reading thread. The drop stops the thread.
@@ -99,6 +108,7 @@ pub struct Reader {
     pub events: UnboundedReceiver<ReadEvent>,
     stats: Arc<ReaderStats>,
     pool: Pool,
+    control: Arc<CutControl>,
     /// Closed to stop the thread.
     stop_tx: Option<PipeWriter>,
 }
@@ -126,18 +136,18 @@ impl ReaderThread {
 }
 
 impl Reader {
-    /// Starts a thread that reads. The parts are those of `plan`, in buffers of `pool`, whose limit
-    /// is set to the plan's at each part. Fails where the system refuses the thread.
+    /// Starts a thread that reads. The parts are those of `cut`, in buffers of `pool`, whose limit
+    /// is set to the cut's at each part. Fails where the system refuses the thread.
     pub fn start(
         source: ByteSource,
         pool: Pool,
-        plan: PartPlan,
+        cut: impl Into<PartCut>,
         algorithm: Algorithm,
         validator: Option<Box<dyn StreamValidator>>,
     ) -> Result<Reader, Error> {
         let thread = ReaderThread::start().map_err(|e| worker::thread_error("to read with", &e))?;
         let checks = StreamChecks { validator, ..StreamChecks::default() };
-        Ok(Reader::on(thread, source, pool, plan, algorithm, checks))
+        Ok(Reader::on(thread, source, pool, cut, algorithm, checks))
     }
 
     /// Reads as `start` does, on a thread that runs already, so that it cannot fail.
@@ -145,18 +155,21 @@ impl Reader {
         thread: ReaderThread,
         source: ByteSource,
         pool: Pool,
-        plan: PartPlan,
+        cut: impl Into<PartCut>,
         algorithm: Algorithm,
         checks: StreamChecks,
     ) -> Reader {
         let ReaderThread { worker, stop_rx, stop_tx } = thread;
         let (events, receiver) = unbounded_channel();
         let stats = Arc::new(ReaderStats::default());
+        let cut = cut.into();
+        let control = Arc::new(CutControl::new(cut.plan().parallel));
         let part_reader = PartReader {
             source,
             stop_rx,
             pool: pool.clone(),
-            plan,
+            cut,
+            control: control.clone(),
             algorithm,
             checks,
             events: events.clone(),
@@ -175,12 +188,30 @@ impl Reader {
                 let _ = events.send(last);
             }
         });
-        Reader { events: receiver, stats, pool, stop_tx: Some(stop_tx) }
+        Reader { events: receiver, stats, pool, control, stop_tx: Some(stop_tx) }
     }
 
     /// The state of the thread.
     pub fn stats(&self) -> Arc<ReaderStats> {
         Arc::clone(&self.stats)
+    }
+
+    /// Cuts later parts for this many connections.
+    pub fn set_connections(&self, connections: u16) {
+        self.control.set_connections(connections);
+        self.pool.wake();
+    }
+
+    /// The connections that have no part to send: where buffers are scarcer, a part ends early.
+    pub fn set_idle(&self, idle: usize) {
+        if self.control.set_idle(idle) && idle > 0 {
+            self.pool.wake();
+        }
+    }
+
+    /// Notes that parts that were read became `count` parts more.
+    pub fn add_part_numbers(&self, count: u32) {
+        self.control.add_numbers(count);
     }
 
     /// Lets the thread read beyond the second part, where the pool was held (`Pool::hold`).

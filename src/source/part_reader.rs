@@ -12,12 +12,13 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::byte_source::{ByteSource, ReadResult};
-use super::{FilledPart, ReadEvent, ReaderStats, StreamChecks};
-use crate::source::pool::{Buffer, Pool};
+use super::{CutControl, FilledPart, ReadEvent, ReaderStats, StreamChecks};
+use crate::source::pool::{Buffer, Pool, Taken};
 use proto::digest::{Algorithm, Hasher, crc32_combine};
 use proto::error::{Error, ErrorKind};
+use proto::part_layout::UNIT;
 use proto::part_number::PartNumber;
-use proto::part_plan::PartPlan;
+use proto::part_plan::{PartCut, PartStart};
 use validate::Rejection;
 
 /// Bytes of one read: so few that they are hashed while they are in the core's own cache.
@@ -31,7 +32,8 @@ pub(super) struct PartReader {
     pub source: ByteSource,
     pub stop_rx: PipeReader,
     pub pool: Pool,
-    pub plan: PartPlan,
+    pub cut: PartCut,
+    pub control: Arc<CutControl>,
     pub algorithm: Algorithm,
     pub checks: StreamChecks,
     pub events: UnboundedSender<ReadEvent>,
@@ -74,6 +76,15 @@ impl PacketRemainder {
         }
         &mut self.bytes[..length]
     }
+}
+
+/// The end of a wait for the next buffer of a part.
+enum NextBuffer {
+    Taken(Buffer),
+    /// The connections have changed, and the size of parts with them.
+    Woken,
+    /// There is no memory for another one.
+    NoMemory,
 }
 
 /// The reason why the thread ends without `EndOfStream`.
@@ -137,13 +148,11 @@ impl PartReader {
             if next.is_none_or(|number| number.get() > READ_AHEAD) {
                 self.wait_for_release()?;
             }
-            let size = next.map_or(0, |number| self.plan.part_size(number.get()));
-            let size = size.min(self.plan.max_stream() - bytes);
-            let Some(number) = next.filter(|_| size > 0) else {
+            let Some(number) = next.filter(|number| self.size(*number, bytes) > 0) else {
                 self.expect_eof()?;
                 break;
             };
-            let (part, ended) = self.read_part(number, size)?;
+            let (part, ended) = self.read_part(number, bytes)?;
             if part.digest.size > 0 {
                 let so_far = [(crc32, bytes), (part.digest.crc32, part.digest.size)];
                 crc32 = crc32_combine(so_far);
@@ -161,15 +170,30 @@ impl PartReader {
         Ok((bytes, crc32))
     }
 
-    /// Fills one part; true if the stream ended in it.
+    /// The size in bytes of a part that starts at `offset`, as far as it is decided now: it changes with
+    /// the number of connections. 0 after the longest stream.
+    fn size(&mut self, number: PartNumber, offset: u64) -> u64 {
+        let at = PartStart { number: number.get() + self.control.added_numbers(), offset };
+        let size = self.cut.part_size(at, self.control.connections());
+        size.min(self.cut.max_stream() - offset)
+    }
+
+    /// The bytes that a part with `filled` bytes still gets.
+    fn left(&mut self, number: PartNumber, offset: u64, filled: u64) -> u64 {
+        let size = self.size(number, offset);
+        // All sizes are of the family of `part_layout`, also where parts got smaller meanwhile.
+        let least = if filled > size { filled.next_multiple_of(UNIT) } else { size };
+        least - filled
+    }
+
+    /// Fills one part, which starts at `offset`; true if the stream ended in it.
     fn read_part(
         &mut self,
         number: PartNumber,
-        size: u64,
+        offset: u64,
     ) -> Result<(FilledPart, bool), StopReason> {
-        self.pool.set_limit(self.plan.buffers_for(number.get()));
         let mut hasher = Hasher::new(self.algorithm);
-        let (mut chunks, mut left, mut ended) = (Vec::new(), size, false);
+        let (mut chunks, mut filled, mut ended) = (Vec::new(), 0, false);
         if number.get() == 2 {
             // This is decided without a buffer: where there is memory for one only, the first part
             // holds it until the upload knows whether the part is sent by a put.
@@ -178,10 +202,25 @@ impl PartReader {
                 self.send_event(ReadEvent::MultipartNeeded)?;
             }
         }
-        while left > 0 && !ended {
-            // Without memory for another buffer the part is smaller than planned, and at least one
-            // buffer.
-            let Some(mut buffer) = self.buffer(chunks.len())? else { break };
+        while !ended {
+            let left = self.left(number, offset, filled);
+            if left == 0 {
+                break;
+            }
+            let at = PartStart { number: number.get() + self.control.added_numbers(), offset };
+            let limit = self.cut.buffers_for(at, self.control.connections());
+            self.pool.set_limit(limit);
+            // Buffers are scarcer than connections without a part: this one is sent as it is.
+            let free = limit.saturating_sub(self.pool.outstanding());
+            if self.control.idle() > free && filled > 0 && filled.is_multiple_of(UNIT) {
+                break;
+            }
+            let mut buffer = match self.buffer(chunks.len())? {
+                NextBuffer::Taken(buffer) => buffer,
+                NextBuffer::Woken => continue,
+                // The part is smaller than planned, and at least one buffer.
+                NextBuffer::NoMemory => break,
+            };
             let length = left.min(buffer.space().len() as u64) as usize;
             let mut used = 0;
             while used < length {
@@ -198,7 +237,7 @@ impl PartReader {
             }
             if used > 0 {
                 chunks.push(buffer.freeze(used));
-                left -= used as u64;
+                filled += used as u64;
             }
         }
         Ok((FilledPart { number, chunks, digest: hasher.finish() }, ended))
@@ -212,10 +251,12 @@ impl PartReader {
         if released { Ok(()) } else { Err(StopReason::Stopped) }
     }
 
-    /// A buffer for a part that has `own` buffers; `None` where there is no memory for another one.
-    fn buffer(&mut self, own: usize) -> Result<Option<Buffer>, StopReason> {
+    /// A buffer for a part that has `own` buffers.
+    fn buffer(&mut self, own: usize) -> Result<NextBuffer, StopReason> {
         self.stats.waits_for_buffer.store(true, Ordering::Relaxed);
-        let taken = self.pool.take_extra(own);
+        self.stats.waited.begin();
+        let taken = self.pool.take_unless_woken(own);
+        self.stats.waited.end();
         self.stats.waits_for_buffer.store(false, Ordering::Relaxed);
         let refusal = self.pool.take_refusal();
         if let Some(why) = refusal.filter(|_| taken.is_ok() && !self.memory_warned) {
@@ -226,9 +267,10 @@ impl PartReader {
             )))?;
         }
         match taken {
-            Ok(Some(buffer)) => Ok(Some(buffer)),
-            Ok(None) => Err(StopReason::Stopped),
-            Err(_) if own > 0 => Ok(None),
+            Ok(Taken::Buffer(buffer)) => Ok(NextBuffer::Taken(buffer)),
+            Ok(Taken::Woken) => Ok(NextBuffer::Woken),
+            Ok(Taken::Closed) => Err(StopReason::Stopped),
+            Err(_) if own > 0 => Ok(NextBuffer::NoMemory),
             Err(error) => {
                 let what = format!("the system gives no memory for a buffer: {error}");
                 let hint = "bound the memory with --max-memory, or raise the limits of the process";
@@ -272,7 +314,7 @@ impl PartReader {
         if !self.more_follows()? {
             return Ok(());
         }
-        let longest = self.plan.max_stream();
+        let longest = self.cut.max_stream();
         let what = format!("the stream is longer than {longest} bytes, all that can be stored");
         let hint = "give its size with --expected-size, more memory with --max-memory, or \
                     store it as several objects";

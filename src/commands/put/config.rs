@@ -14,11 +14,11 @@ use proto::api::{ObjectLocation, Precondition, PutOptions};
 use proto::error::Error;
 use proto::metadata;
 use proto::part_layout;
-use proto::part_plan::{self, PartPlan};
+use proto::part_plan::{self, PartCut};
 use proto::shell;
 use proto::units;
 use proto::upload::{
-    ConflictRule, ContinuedUpload, MessageContext, ResumeConfig, TailRule, UploadConfig,
+    AutoConfig, ConflictRule, ContinuedUpload, MessageContext, ResumeConfig, TailRule, UploadConfig,
 };
 
 /// The content type of an object if neither the options nor its name give one.
@@ -84,13 +84,20 @@ pub(super) fn put_options(command: &PutCommand, name: &str) -> Result<PutOptions
 pub(super) fn upload_config(
     command: &PutCommand,
     options: &PutOptions,
-    plan: &PartPlan,
+    cut: &PartCut,
     preflight: &PreflightResult,
     continued: Option<ContinuedUpload>,
     end: EndOfStream,
 ) -> UploadConfig {
     UploadConfig {
-        parallel: plan.parallel.into(),
+        parallel: cut.plan().parallel.into(),
+        auto: cut.most_connections().map(|most| AutoConfig {
+            most,
+            min_piece: part_plan::MIN_SMALL_PART,
+            unit: part_layout::UNIT,
+            split_until: cut.split_until(),
+            split_numbers: part_plan::SPLIT_RESERVE,
+        }),
         retry_for: command.retry_for,
         checksum: command.checksum,
         allow_empty: command.allow_empty,
@@ -110,7 +117,7 @@ pub(super) fn upload_config(
         },
         always_multipart: !options.fits_headers(),
         expected_digests: command.expected_digests.clone(),
-        single_put: command.no_multipart.then(|| plan.memory()),
+        single_put: command.no_multipart.then(|| cut.plan().memory()),
         conflict: ConflictRule::End,
         resume: command.resume.as_ref().map(|_| ResumeConfig { continued }),
         par: None,

@@ -42,7 +42,7 @@ use proto::api::{PutOptions, request};
 use proto::digest::Algorithm;
 use proto::error::{Error, ErrorKind};
 use proto::part_layout;
-use proto::part_plan::{self, PartPlan, PlanInput};
+use proto::part_plan::{self, PartCut, PartPlan, PartStart, PlanInput};
 use proto::receipt::Receipt;
 use proto::upload::{self, ConflictRule, ContinuedUpload, Upload, UploadConfig};
 use proto::whole_stream::WholeStreamHasher;
@@ -120,7 +120,7 @@ struct Prepared {
     client: Arc<Client>,
     preflight: PreflightResult,
     options: PutOptions,
-    plan: PartPlan,
+    cut: PartCut,
     /// The open upload that the run continues.
     continued: Option<ContinuedUpload>,
     /// Bytes; by `--expected-size`, or the size of the file.
@@ -178,19 +178,19 @@ async fn prepare(
         }
         _ => None,
     };
-    let plan = match (&continued, single_put) {
-        (None, Some(single)) if !only_compares => single,
-        (None, _) => plan,
+    let cut = match (&continued, single_put) {
+        (None, Some(single)) if !only_compares => single.into(),
+        (None, _) => PartCut::new(plan, &input),
         (Some(ContinuedUpload { parts, .. }), _) => {
             let held = parts.iter().map(|part| (part.part_number.get(), part.size));
-            plan.continuing(&held.collect::<Vec<_>>())
+            PartCut::new(plan.continuing(&held.collect::<Vec<_>>()), &input)
         }
     };
-    for warning in &plan.warnings {
+    for warning in &cut.plan().warnings {
         reporter.warn(warning);
     }
     let prepared =
-        Prepared { client, preflight, options, plan, continued, expected_size, identical };
+        Prepared { client, preflight, options, cut, continued, expected_size, identical };
     Ok((prepared, source))
 }
 
@@ -228,7 +228,7 @@ async fn upload(
     signals: &mut Signals,
 ) -> Result<Receipt, Error> {
     let Run { command, started_at, reporter, figures } = run;
-    let Prepared { client, preflight, options, plan, continued, expected_size, identical } =
+    let Prepared { client, preflight, options, mut cut, continued, expected_size, identical } =
         prepared;
     let format_proves = command.expect.is_some_and(Format::proves_its_end);
     let end = if producer.is_some() || source.is_file() || format_proves {
@@ -237,7 +237,7 @@ async fn upload(
         EndOfStream::Unproven
     };
     let conflict = identical.as_ref().map(IdenticalCheck::conflict);
-    let pool = buffer_pool(&plan);
+    let pool = buffer_pool(&mut cut);
     // Reading stops at the second part until the upload has been created, so that a rejected upload
     // consumes little of the stream.
     let found = matches!(conflict, Some(Some(_)));
@@ -251,7 +251,7 @@ async fn upload(
             Some(Some(error)) => ConflictRule::Found(error.clone()),
         },
         par: par::config(&client, &options, started_at),
-        ..config::upload_config(command, &options, &plan, &preflight, continued, end)
+        ..config::upload_config(command, &options, &cut, &preflight, continued, end)
     };
     let upload = Upload::new(config);
     let location = preflight.location;
@@ -264,7 +264,7 @@ async fn upload(
         whole: whole_stream_hasher(command, identical.as_ref())?,
     };
     let checksum = if found { Algorithm::None } else { command.checksum };
-    let reader = Reader::on(reader, source, pool, plan, checksum, checks);
+    let reader = Reader::on(reader, source, pool, cut, checksum, checks);
     let source = RunningSource { reader, producer, expected: expected_size };
     let customer_key = options.customer_key.clone();
     let mut driver =
@@ -310,11 +310,13 @@ fn whole_stream_hasher(
 }
 
 /// The buffers of the stream.
-fn buffer_pool(plan: &PartPlan) -> Pool {
+fn buffer_pool(cut: &mut PartCut) -> Pool {
     let pressure = MemoryPressure {
         min_buffer: part_plan::MIN_PART as usize,
         unit: part_layout::UNIT as usize,
         timeout: worker::REFUSAL_TIMEOUT,
     };
-    Pool::with_pressure(pressure, plan.buffer_size, plan.buffers_for(1))
+    let first = PartStart { number: 1, offset: 0 };
+    let buffers = cut.buffers_for(first, cut.plan().parallel);
+    Pool::with_pressure(pressure, cut.buffer_size(), buffers)
 }

@@ -113,9 +113,9 @@ impl Controller {
         self.connections
     }
 
-    /// Whether the rate of the first number is known.
-    pub fn has_decided(&self) -> bool {
-        !matches!(self.phase, Phase::Measuring { .. })
+    /// Whether the service refused requests beyond some number.
+    pub fn was_refused(&self) -> bool {
+        self.refused_at.is_some()
     }
 
     /// Takes a sample; samples come about twice a second, in the order of time.
@@ -131,8 +131,9 @@ impl Controller {
             self.ignored_until = 0.0;
         } else if now >= self.ignored_until && sample.in_flight <= self.connections {
             self.accepted = self.accepted.max(sample.in_flight.saturating_sub(sample.refused));
-            // All requests of one round trip are refused at about the same time.
-            if now - *self.refused_since.get_or_insert(now) >= 0.9 {
+            // All requests of one round trip are refused at about the same time. Where none is
+            // accepted, the service is down, and fewer connections are no help.
+            if now - *self.refused_since.get_or_insert(now) >= 0.9 && self.accepted > 0 {
                 return self.on_refused(now);
             }
         }

@@ -17,8 +17,11 @@ pub const MIN_SMALL_PART: u64 = 16 * MIB;
 const MEMORY: u64 = 640 * MIB;
 /// Part numbers that parts may take that are cut again before they are sent.
 pub const SPLIT_RESERVE: u32 = 64;
-/// The part numbers that may be smaller than planned where the length of the stream is unknown: more
-/// would make later parts grow before 300 GiB were read.
+/// A part has at least this share of the bytes before it, where the length of the stream is unknown:
+/// small parts use up the part numbers.
+const LEAST_SHARE: u64 = 1_000;
+/// The part numbers that may be smaller than planned in such a stream: more would make later parts, and
+/// the memory for them, grow much earlier.
 const SMALL_PARTS: u32 = 2_400;
 /// The part numbers that a stream of the expected length takes at most.
 const EXPECTED_PARTS: u64 = 6_000;
@@ -163,7 +166,7 @@ impl PartCut {
         let expected = auto.expected.filter(|bytes| at.offset < bytes.saturating_add(bytes / 10));
         let least = match expected {
             Some(bytes) => bytes / EXPECTED_PARTS,
-            None if at.number <= SMALL_PARTS => 0,
+            None if at.number <= SMALL_PARTS => at.offset / LEAST_SHARE,
             None => return planned,
         };
         let room = self.plan.buffers_for(1) * self.pieces;

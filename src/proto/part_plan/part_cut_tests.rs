@@ -84,7 +84,7 @@ fn ten_tib_of_unknown_length_fit_however_many_connections_there_are() {
         // Small parts are those of the first tens of GiB.
         let small = sizes.iter().filter(|size| **size < 128 * MIB).count();
         println!("{connections}: {small} small parts, {} parts in all", sizes.len());
-        assert_eq!(small, 2_400, "{connections}");
+        assert!((900..=2_400).contains(&small), "{connections}: {small}");
     }
 }
 

@@ -109,6 +109,10 @@ impl Core {
             None => Creation::NotStarted,
         };
         let held = continued.map(|continued| continued.parts.clone()).unwrap_or_default();
+        let mut parts = Parts::continuing(config.parallel, held);
+        if let Some(auto) = config.auto {
+            parts.choose_connections(auto);
+        }
         Core {
             multipart: MultipartUpload {
                 creation,
@@ -117,7 +121,7 @@ impl Core {
                 excluded: Vec::new(),
                 is_gone: false,
             },
-            parts: Parts::continuing(config.parallel, held),
+            parts,
             end: None,
             stream_digests: Vec::new(),
             call: CurrentCall::default(),
@@ -241,6 +245,8 @@ impl Core {
         label: &AttemptName,
     ) -> Result<(), Error> {
         let cause = RetryCause::Failed(failure);
+        // The failed part still counts as in flight.
+        self.outage.controlled = self.config.auto.is_some() && self.parts.in_flight() > 1;
         self.record_failure(cause, Operation::Part, label)?;
         let attempt = self.parts.attempt(number);
         let streak = self.parts.not_found_streak(number).map(|streak| *streak);

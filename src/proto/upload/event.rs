@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::parts::AutoConfig;
 use super::tail_split::TailSplitPolicy as TailRule;
 use super::transitions::StateKind;
 use crate::api::{ExpectedProperties, ListedPart, ListedUpload, ObjectMeta};
@@ -25,6 +26,8 @@ pub type Now = Duration;
 pub struct UploadConfig {
     /// The largest number of parts in flight.
     pub parallel: usize,
+    /// The number is chosen while the upload runs.
+    pub auto: Option<AutoConfig>,
     /// The longest time without progress.
     pub retry_for: Duration,
     pub checksum: Algorithm,
@@ -78,6 +81,7 @@ impl UploadConfig {
     pub fn plain(parallel: usize) -> UploadConfig {
         UploadConfig {
             parallel,
+            auto: None,
             retry_for: Duration::from_secs(3600),
             checksum: Algorithm::Sha256,
             allow_empty: false,
@@ -209,7 +213,11 @@ pub enum Event {
     Stop(Error),
     /// A call has a response, or failed.
     CallDone { call: ApiCall, result: Result<Outcome, Failure> },
-    /// The bytes of all parts from `first` on are now parts of the sizes that `SplitTail` asked for.
+    /// The line so far: bytes that connections took, and the time that the reader waited for a buffer
+    /// because of the network. Needed about twice a second, with `auto` only.
+    Sample { sent: u64, waited: Duration },
+    /// The bytes of all parts from `first` on are now parts of the sizes that `SplitTail` or
+    /// `SplitQueue` asked for.
     TailSplit { first: PartNumber, digests: Vec<PartDigest> },
     /// The digests of a part, computed again from its buffers.
     Rehashed { number: PartNumber, digest: PartDigest, md5: Value },
@@ -297,6 +305,17 @@ pub enum Action {
         first: PartNumber,
         sizes: Vec<u64>,
         saves: Duration,
+    },
+    /// Split the bytes of all parts from `first` on as `SplitTail` asks, though the stream goes on. Until
+    /// `TailSplit` is returned, no part is handed in.
+    SplitQueue {
+        first: PartNumber,
+        sizes: Vec<u64>,
+    },
+    /// The number of connections has changed: later parts may have other sizes.
+    SetConnections {
+        from: u16,
+        to: u16,
     },
     /// Release the buffers of a part.
     ReleasePart(PartNumber),

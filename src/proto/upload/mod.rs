@@ -67,6 +67,7 @@ pub use event::{
     Action, ApiCall, ConflictRule, ContinuedUpload, EndOfStream, Event, MessageContext, Now,
     Outcome, ParConfig, PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
 };
+pub use parts::AutoConfig;
 pub use resume::upload_gone;
 pub use tail_split::TailSplitPolicy as TailRule;
 pub use transitions::{StateKind, TRANSITIONS};
@@ -251,9 +252,19 @@ impl Upload {
         self.core.parts.acknowledged()
     }
 
+    /// The number that the next part of the stream gets; `None` after the last possible one.
+    pub fn next_part_number(&self) -> Option<PartNumber> {
+        PartNumber::from_index(self.core.parts.count() as usize)
+    }
+
     /// The number of parts in flight.
     pub fn in_flight(&self) -> usize {
         self.core.parts.in_flight()
+    }
+
+    /// The connections, above the first four, for which no part is read.
+    pub fn idle_connections(&self) -> usize {
+        self.core.parts.idle_connections()
     }
 
     /// The number of attempts that were retries.

@@ -17,6 +17,9 @@ use crate::retry::{
 const OUTAGE_MERGE_WINDOW: Now = Now::from_secs(60);
 /// Such an outage is reported all the same after this long without progress.
 const REPORT_STALL_AFTER: Now = Now::from_secs(10);
+/// Refused parts are reported after this long, while other parts are in flight: then the number of
+/// connections follows, which has a line of its own.
+const REPORT_REFUSALS_AFTER: Now = Now::from_secs(60);
 
 /// Why a call is attempted again.
 #[derive(Debug, Clone, Copy)]
@@ -65,12 +68,11 @@ impl RetryCause<'_> {
     }
 
     fn outage_kind(self, operation: Operation, stage: RunStage) -> OutageKind {
-        match self {
-            RetryCause::Failed(failure)
-                if retry::classify(operation, stage, failure)
-                    == RetryDecision::AmbiguousNotFound =>
-            {
-                OutageKind::AmbiguousNotFound
+        let RetryCause::Failed(failure) = self else { return OutageKind::Certain };
+        match retry::classify(operation, stage, failure) {
+            RetryDecision::AmbiguousNotFound => OutageKind::AmbiguousNotFound,
+            RetryDecision::Retry { throttled: true } if operation == Operation::Part => {
+                OutageKind::SomeRefused
             }
             _ => OutageKind::Certain,
         }
@@ -100,6 +102,8 @@ struct Outage {
 enum OutageKind {
     /// A 404 that may be spurious.
     AmbiguousNotFound,
+    /// The service refuses some of the requests at once.
+    SomeRefused,
     /// Any other failure.
     Certain,
 }
@@ -123,6 +127,8 @@ pub(super) struct OutageTracker {
     pub bucket: BucketStatus,
     /// A warning of this run has reported that 404s may be spurious.
     spurious_reported: bool,
+    /// Other parts are in flight, and a controller answers refusals with fewer connections.
+    pub controlled: bool,
 }
 
 impl OutageTracker {
@@ -133,6 +139,7 @@ impl OutageTracker {
             last_end: None,
             bucket,
             spurious_reported: false,
+            controlled: false,
         }
     }
 
@@ -168,7 +175,10 @@ impl OutageTracker {
             let message = format!("{message} (no progress for {seconds} s)");
             return Err(Error { message, ..cause.error(operation, label) });
         }
-        let kind = cause.outage_kind(operation, stage);
+        let kind = match cause.outage_kind(operation, stage) {
+            OutageKind::SomeRefused if !self.controlled => OutageKind::Certain,
+            kind => kind,
+        };
         let by_session = cause.is_unauthorized();
         let pending = OutageReport::Pending(Warning {
             text: self.report(&message, operation, kind, cause),
@@ -180,7 +190,7 @@ impl OutageTracker {
             return Ok(true);
         };
         let unreported = outage.report == OutageReport::BySession
-            || outage.kind == OutageKind::AmbiguousNotFound
+            || outage.kind != OutageKind::Certain
                 && kind == OutageKind::Certain
                 && outage.report != OutageReport::Reported;
         if !unreported || by_session {
@@ -217,7 +227,12 @@ impl OutageTracker {
         // Spurious 404s are reported at once only the first time.
         let spurious = outage.kind == OutageKind::AmbiguousNotFound;
         let at_once = apart && !(spurious && self.spurious_reported);
-        Some(since + if at_once { Now::ZERO } else { REPORT_STALL_AFTER })
+        let after = match outage.kind {
+            OutageKind::SomeRefused => REPORT_REFUSALS_AFTER,
+            _ if at_once => Now::ZERO,
+            _ => REPORT_STALL_AFTER,
+        };
+        Some(since + after)
     }
 
     /// The report if its time has come.

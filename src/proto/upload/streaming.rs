@@ -7,6 +7,7 @@
 use super::conflict::too_long_for_one_put;
 use super::core::{Core, Creation};
 use super::outage::RetryCause;
+use super::parts::ConnectionChange;
 use super::state::{Commit, ResolveStep, Resolving, State, Storing, Streaming};
 use super::tail_split::{self, TailSplit};
 use super::{Action, ApiCall, Now, Outcome, UploadConfig, is_retryable, outcome, parts, resume};
@@ -91,6 +92,7 @@ impl Streaming {
             return State::Streaming(self);
         }
         self.split_tail(core);
+        self.split_queue(core);
         while let Some(number) = core.parts.next_to_send(core.now) {
             core.start_call(ApiCall::Part(number));
         }
@@ -114,6 +116,31 @@ impl Streaming {
         if let Some(TailSplit { sizes, saves }) = split {
             core.parts.start_tail_split(first);
             core.act(Action::SplitTail { first, sizes, saves });
+        }
+    }
+
+    /// Cuts the parts that have not started into smaller ones, where there are more connections than
+    /// parts for them.
+    fn split_queue(&mut self, core: &mut Core) {
+        if self.no_more_parts || self.next_part_is_last || core.continues() {
+            return;
+        }
+        if let Some((first, sizes)) = core.parts.queue_split() {
+            core.parts.start_queue_split(first, sizes.len());
+            core.act(Action::SplitQueue { first, sizes });
+        }
+    }
+
+    /// A sample of the line may change the number of connections.
+    pub fn on_sample(&mut self, core: &mut Core, sent: u64, waited: Now) {
+        let Some(change) = core.parts.on_sample(core.now, sent, waited) else { return };
+        let ConnectionChange { from, to, first_refusal } = change;
+        core.act(Action::SetConnections { from, to });
+        if first_refusal {
+            core.warn(format!(
+                "the service refuses more requests at once (HTTP 429 or 503): the upload goes on \
+                 with {to} instead of {from}"
+            ));
         }
     }
 
@@ -239,7 +266,10 @@ impl Streaming {
         match decision {
             RetryDecision::Retry { throttled } => {
                 if throttled {
-                    core.parts.on_throttled(core.now);
+                    let early = failure.retry_after().is_none();
+                    core.parts.on_throttled(core.now, number, early);
+                } else {
+                    core.parts.forget_refusal(number);
                 }
                 self.retry_part(core, number, failure, &label)
             }

@@ -54,6 +54,15 @@ struct PoolShared {
     mapping_hook: Option<MappingHook>,
 }
 
+/// The end of a wait for a buffer.
+pub enum Taken {
+    Buffer(Buffer),
+    /// The pool is closed.
+    Closed,
+    /// `wake` was called while no buffer was free.
+    Woken,
+}
+
 /// Returns whether a mapping of this many bytes succeeds, for tests in which memory is refused.
 #[cfg(test)]
 pub type MappingHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
@@ -69,6 +78,8 @@ struct PoolState {
     refusal_message: Option<String>,
     /// `hold` was called, and `release` was not.
     held: bool,
+    /// `wake` was called, and no thread has returned for it.
+    woken: bool,
 }
 
 impl PoolShared {
@@ -106,6 +117,7 @@ impl Pool {
             closed: false,
             refusal_message: None,
             held: false,
+            woken: false,
         };
         let shared = PoolShared {
             buffer_size,
@@ -162,30 +174,50 @@ impl Pool {
         self.take_extra(0)
     }
 
+    /// Ends the wait of `take_unless_woken`, now or at its next call.
+    pub fn wake(&self) {
+        self.shared.state().woken = true;
+        self.shared.returned.notify_all();
+    }
+
     /// Waits as `take` does, for a caller that owns `own` buffers and drops none of them meanwhile.
     /// While others own buffers, which will return, refused memory is waited for and is not an
     /// error.
     pub fn take_extra(&self, own: usize) -> io::Result<Option<Buffer>> {
+        loop {
+            match self.take_unless_woken(own)? {
+                Taken::Buffer(buffer) => return Ok(Some(buffer)),
+                Taken::Closed => return Ok(None),
+                Taken::Woken => {}
+            }
+        }
+    }
+
+    /// Waits as `take_extra` does, and no longer than until `wake`.
+    pub fn take_unless_woken(&self, own: usize) -> io::Result<Taken> {
         let deadline = Instant::now() + self.shared.pressure.timeout;
         let mut state = self.shared.state();
         loop {
             if state.closed {
-                return Ok(None);
+                return Ok(Taken::Closed);
             }
             if state.outstanding >= state.limit {
+                if std::mem::take(&mut state.woken) {
+                    return Ok(Taken::Woken);
+                }
                 state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             state.outstanding += 1;
             if let Some(mapping) = state.free.pop() {
                 drop(state);
-                return Ok(Some(self.lend(self.full_size(mapping))));
+                return Ok(Taken::Buffer(self.lend(self.full_size(mapping))));
             }
             let may_shrink = own == 0 && state.outstanding == 1;
             drop(state);
             let mapped = if may_shrink { self.map_shrinking() } else { self.map_full_size() };
             let error = match mapped {
-                Ok(mapping) => return Ok(Some(self.lend(mapping))),
+                Ok(mapping) => return Ok(Taken::Buffer(self.lend(mapping))),
                 Err(error) => error,
             };
             state = self.shared.state();

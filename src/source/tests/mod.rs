@@ -7,6 +7,7 @@ mod validation;
 
 use super::*;
 use proto::digest;
+use proto::part_plan::PartPlan;
 use std::fs::File;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};

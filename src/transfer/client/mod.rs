@@ -12,7 +12,7 @@ mod par_access;
 mod signing;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -42,6 +42,8 @@ pub struct Client {
     /// The limit of the bandwidth of all stream bodies together.
     pub throttle: Option<Arc<Throttle>>,
     pub connection_rate: ConnectionRate,
+    /// Bytes of request bodies that connections took, those of repeated attempts included.
+    pub sent_bytes: Arc<AtomicU64>,
     pub reporter: Arc<Reporter>,
     /// The header `opc-client-request-id` of each request.
     pub client_request_id: Option<String>,
@@ -302,7 +304,9 @@ impl Client {
         let body = match request.body {
             RequestPayload::None => net::no_body(),
             RequestPayload::Json(bytes) => net::collect_small_body(bytes),
-            RequestPayload::Stream(_) => RequestBody::new(chunks, self.throttle.clone()),
+            RequestPayload::Stream(_) => {
+                RequestBody::new(chunks, self.throttle.clone()).counted(self.sent_bytes.clone())
+            }
         };
         let head = net::RequestHead { method: request.method, target, headers };
         PreparedRequest { connection, head, body, signature }

@@ -38,6 +38,7 @@ impl Client {
             endpoint: self.endpoint.clone(),
             throttle: self.throttle.clone(),
             connection_rate: ConnectionRate::default(),
+            sent_bytes: Arc::default(),
             reporter: self.reporter.clone(),
             client_request_id: self.client_request_id.clone(),
         }
@@ -80,6 +81,7 @@ impl Client {
             endpoint,
             throttle: None,
             connection_rate: ConnectionRate::default(),
+            sent_bytes: Arc::default(),
             reporter: reporter.clone(),
             client_request_id: options.client_request_id.clone(),
         })
@@ -100,6 +102,7 @@ impl Client {
             endpoint,
             throttle: None,
             connection_rate: ConnectionRate::default(),
+            sent_bytes: Arc::default(),
             reporter: reporter.clone(),
             client_request_id: options.client_request_id.clone(),
         })

@@ -4,6 +4,7 @@
 //! (`proto::upload`) or about the end of its source (`producer_state`). Invariant: every action is
 //! performed before the loop waits, and only the loop calls the machine.
 
+mod line_sampler;
 mod run_state;
 mod snapshot;
 
@@ -102,9 +103,11 @@ impl UploadDriver {
                     return result;
                 }
             }
+            run.reader.set_idle(self.upload.idle_connections());
             let wakeup = self.wait(&mut run).await;
             if let Some(event) = self.on_wakeup(&mut run, wakeup) {
                 self.tasks.before_event(&event);
+                run.splits_queue &= !matches!(event, Event::TailSplit { .. });
                 if let Event::CallDone { call: ApiCall::Create, result: Ok(_) } = event {
                     run.reader.resume();
                 }
@@ -138,6 +141,18 @@ impl UploadDriver {
                 self.tasks.split_tail(first, &sizes);
                 run.reporter.debug(|| tail_split_message(first, &sizes, saves));
             }
+            Action::SplitQueue { first, sizes } => {
+                let before = self.upload.next_part_number().map_or(0, |next| next.index());
+                let added = sizes.len().saturating_sub(before - first.index().min(before));
+                run.reader.add_part_numbers(added as u32);
+                run.splits_queue = true;
+                self.tasks.split_tail(first, &sizes);
+                run.reporter.debug(|| queue_split_message(first, &sizes));
+            }
+            Action::SetConnections { from, to } => {
+                run.reader.set_connections(to);
+                run.reporter.debug(|| format!("the upload goes from {from} to {to} connections"));
+            }
             Action::ReleasePart(number) => self.tasks.release_part(number),
             Action::ReadOn => run.reader.resume(),
             Action::CancelParts => self.tasks.cancel_parts(),
@@ -160,7 +175,9 @@ impl UploadDriver {
         let deadline = |at: Option<Duration>| at.map(|at| self.started_at + at);
         let upload_timeout = deadline(self.upload.poll_timeout());
         let producer_timeout = deadline(run.producer_state.poll_timeout());
-        let (reading, running) = (run.producer_state.is_reading(), run.producer_state.is_running());
+        // Parts that come meanwhile would get the numbers of those that are split.
+        let reading = run.producer_state.is_reading() && !run.splits_queue;
+        let running = run.producer_state.is_running();
         tokio::select! {
             biased;
             error = run.signals.next() => Wakeup::Signal(error),
@@ -222,8 +239,10 @@ impl UploadDriver {
     fn on_read(&mut self, run: &mut RunState<'_>, event: Option<ReadEvent>) -> Option<Event> {
         match event {
             Some(ReadEvent::Part(part)) => {
-                self.tasks.add_part(part.number, part.chunks);
-                Some(Event::Part { number: part.number, digest: part.digest })
+                // Earlier parts may have become more parts than the reading thread has counted.
+                let number = self.upload.next_part_number().unwrap_or(part.number);
+                self.tasks.add_part(number, part.chunks);
+                Some(Event::Part { number, digest: part.digest })
             }
             Some(ReadEvent::MultipartNeeded) => Some(Event::MultipartNeeded),
             Some(ReadEvent::LastPartNext) => Some(Event::LastPartNext),
@@ -261,7 +280,7 @@ impl UploadDriver {
         if let Some(own) = self.upload.upload_id() {
             self.open_uploads.report(Some(own), self.upload.messages(), run.reporter);
         }
-        None
+        run.line_sampler.sample(&self.client, &run.reader)
     }
 
     /// Ends the reader, the tasks and the command. A second signal ends the wait for the command.
@@ -308,6 +327,12 @@ impl UploadDriver {
         let seconds = Duration::try_from_secs_f64(remaining as f64 / rate).ok()?;
         SystemTime::now().checked_add(seconds)
     }
+}
+
+/// The debug line of parts that are cut again.
+fn queue_split_message(first: PartNumber, sizes: &[u64]) -> String {
+    let count = sizes.len();
+    format!("what is read and not sent is cut into {count} parts from number {first} on")
 }
 
 /// The debug line of a tail split.

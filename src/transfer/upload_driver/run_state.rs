@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::PROGRESS_INTERVAL;
+use super::line_sampler::LineSampler;
 use crate::platform::signals::{Signals, StopCounter};
 use crate::source::Reader;
 use crate::source::producer::{Producer, STDOUT_HELD_TIMEOUT};
@@ -41,6 +42,9 @@ pub(super) struct RunState<'a> {
     /// The end of the command's process group.
     pub(super) producer_shutdown: Option<JoinHandle<()>>,
     pub(super) ticks: Interval,
+    pub(super) line_sampler: LineSampler,
+    /// Parts that were read are being cut again.
+    pub(super) splits_queue: bool,
     pub(super) reporter: &'a Reporter,
 }
 
@@ -67,6 +71,8 @@ impl<'a> RunState<'a> {
             stop_now: false,
             producer_shutdown: None,
             ticks,
+            line_sampler: LineSampler::default(),
+            splits_queue: false,
             reporter,
         }
     }

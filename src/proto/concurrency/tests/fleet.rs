@@ -24,6 +24,7 @@ pub fn host(most: usize, connection: f64) -> Scenario {
         bytes_per_break: None,
         most_requests: Some(most),
         producer: 4000.0 * MB,
+        // No host stores all of it.
         stream: 1e15,
         length_known: false,
     }

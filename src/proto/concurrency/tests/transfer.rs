@@ -122,6 +122,9 @@ pub struct Transfer<'a> {
     filling: Part,
     /// Part numbers that are left for parts that are cut again.
     split_numbers: usize,
+    /// The number of connections.
+    window: usize,
+    may_split: bool,
     unread: f64,
     free: usize,
     /// Parts in backoff, with the ids of their timers.
@@ -166,6 +169,8 @@ impl<'a> Transfer<'a> {
             ready: VecDeque::new(),
             filling: Part { bytes: 0.0, buffers: 0, attempts: 0, refused: false },
             split_numbers: 64,
+            window: 4,
+            may_split: false,
             unread: scenario.stream,
             free: buffers,
             backing_off: vec![],
@@ -308,6 +313,17 @@ impl<'a> Transfer<'a> {
         if self.unread <= 0.0 {
             return;
         }
+        // Buffers are scarcer than idle connections: the part goes as it is.
+        let used = self.observed.in_flight + self.ready.len();
+        let idle = if self.window > 4 && self.observed.throttled == 0 {
+            self.window.saturating_sub(used)
+        } else {
+            0
+        };
+        if self.filling.bytes > 0.0 && idle > self.free {
+            self.push_part();
+            return self.fill();
+        }
         if self.free == 0 {
             self.waits_since = Some(self.now);
             return;
@@ -334,20 +350,28 @@ impl<'a> Transfer<'a> {
         let offset = self.scenario.stream - self.unread - self.filling.bytes;
         let planned = policy.part_buffers(self.outcome.parts, offset);
         if self.filling.buffers >= planned || self.unread <= 0.0 {
-            self.ready.push_back(self.filling);
-            self.filling = Part { bytes: 0.0, buffers: 0, attempts: 0, refused: false };
+            self.push_part();
         }
+    }
+
+    fn push_part(&mut self) {
+        self.ready.push_back(self.filling);
+        self.filling = Part { bytes: 0.0, buffers: 0, attempts: 0, refused: false };
     }
 
     fn start_parts(&mut self, policy: &dyn Policy) {
         let idle = policy.connections().saturating_sub(self.observed.in_flight);
         let all = policy.connections();
+        self.may_split |= all > self.window;
+        self.window = all;
         if self.unread <= 0.0 && idle > 0 && self.ready.len() < all && !self.ready.is_empty() {
             self.split(all);
-        } else if all > 4 && idle > self.ready.len() && self.split_numbers > 0 {
+        } else if all > 4 && idle > self.ready.len() && self.may_split && self.split_numbers > 0 {
             let before = self.outcome.parts;
             self.split(idle);
-            self.split_numbers = self.split_numbers.saturating_sub(self.outcome.parts - before);
+            let added = self.outcome.parts - before;
+            self.may_split &= added == 0;
+            self.split_numbers = self.split_numbers.saturating_sub(added);
         }
         while self.observed.in_flight < policy.connections() {
             let Some(part) = self.ready.pop_front() else { break };

@@ -5,6 +5,7 @@
 //! know the state of the upload. Invariant: the window never exceeds `parallel`, and a retry waits for
 //! its time.
 
+mod pacing;
 mod response;
 mod tail;
 
@@ -16,6 +17,8 @@ use crate::digest::{Algorithm, PartDigest, Value};
 use crate::part_number::PartNumber;
 use crate::retry::NotFoundStreak;
 
+use pacing::Pacing;
+pub use pacing::{AutoConfig, ConnectionChange};
 pub use response::{PartChecks, PartResponse, RehashResult};
 use tail::TailState;
 
@@ -73,6 +76,8 @@ pub struct Parts {
     window: usize,
     successes: usize,
     throttled_at: Option<Now>,
+    /// `None` where the number of connections is fixed.
+    pacing: Option<Pacing>,
     /// The number of parts that were sent at least once: those with the lowest numbers.
     pub(super) sent: usize,
     /// Bytes per second of one connection, measured by the last response.
@@ -97,6 +102,7 @@ impl Parts {
             window: parallel.max(1),
             successes: 0,
             throttled_at: None,
+            pacing: None,
             sent: 0,
             rate: None,
             tail: TailState::Whole,
@@ -137,7 +143,7 @@ impl Parts {
 
     /// Takes the next part to send, if the window has room.
     pub fn next_to_send(&mut self, now: Now) -> Option<PartNumber> {
-        if self.in_flight >= self.window {
+        if self.in_flight + self.refused_in_backoff() >= self.window {
             return None;
         }
         let number = self.queued.pop_front()?;
@@ -163,6 +169,7 @@ impl Parts {
         self.acknowledged += 1;
         self.acknowledged_bytes += size;
         self.successes += 1;
+        self.note_acceptance(number);
         if self.window < self.parallel && self.successes >= self.window {
             self.window += 1;
             self.successes = 0;
@@ -205,8 +212,12 @@ impl Parts {
         self.retrying.first().map(|(at, _)| *at)
     }
 
-    /// The service throttled a part: the window is halved.
-    pub fn on_throttled(&mut self, now: Now) {
+    /// The service throttled a part: the window is halved, unless a controller decides. `early` if it
+    /// has not asked for a pause.
+    pub fn on_throttled(&mut self, now: Now, number: PartNumber, early: bool) {
+        if self.note_refusal(number, early) {
+            return;
+        }
         if self.throttled_at.is_none_or(|at| now >= at + THROTTLE_INTERVAL) {
             self.window = (self.window / 2).max(1);
             self.throttled_at = Some(now);

@@ -14,6 +14,8 @@ use crate::upload::tail_split::LinkEstimate;
 pub(super) enum TailState {
     Whole,
     Splitting,
+    /// The queue is cut for more connections, and the stream goes on.
+    SplittingQueue,
     Split,
 }
 
@@ -63,7 +65,10 @@ impl Parts {
         first: PartNumber,
         digests: Vec<PartDigest>,
     ) -> Result<(), Error> {
-        self.tail = TailState::Split;
+        self.tail = match self.tail {
+            TailState::SplittingQueue => TailState::Whole,
+            _ => TailState::Split,
+        };
         let tail = self.parts.split_off(first.index().min(self.parts.len()));
         let sum = |digests: &mut dyn Iterator<Item = &PartDigest>| {
             let mut size = 0;

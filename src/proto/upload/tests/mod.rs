@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+mod auto;
 mod confirm;
 mod conflict;
 mod faults;

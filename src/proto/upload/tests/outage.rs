@@ -101,7 +101,10 @@ impl OutageRun {
                     | Action::StopReading
                     | Action::Rehash(_)
                     | Action::Transition { .. } => {}
-                    Action::SplitTail { .. } => panic!("the tail is split"),
+                    Action::SplitTail { .. } | Action::SplitQueue { .. } => {
+                        panic!("parts are split")
+                    }
+                    Action::SetConnections { .. } => panic!("the number is fixed"),
                     Action::Finish(result) => return result,
                 }
             }

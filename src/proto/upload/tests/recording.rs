@@ -185,6 +185,7 @@ fn event(json: &Json) -> Option<Event> {
 fn config(json: &Json) -> UploadConfig {
     let flag = |name: &str| json[name].as_bool().expect("a flag");
     UploadConfig {
+        auto: None,
         parallel: number(&json["parallel"]) as usize,
         retry_for: time(&json["retry-for"]),
         checksum: Algorithm::Sha256,
@@ -253,6 +254,9 @@ fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
         }
         Action::ReleasePart(number) => json!(["release", number]),
         Action::ReadOn => json!(["read-on"]),
+        Action::SplitQueue { .. } | Action::SetConnections { .. } => {
+            unreachable!("the number is fixed")
+        }
         Action::StopReading => json!(["stop reading"]),
         Action::CancelParts => json!(["cancel parts"]),
         Action::Warn(_) => json!(["warn"]),

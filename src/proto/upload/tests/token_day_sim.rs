@@ -106,7 +106,9 @@ impl Day {
                     | Action::StopReading
                     | Action::Transition { .. }
                     | Action::Rehash(_)
-                    | Action::SplitTail { .. } => {}
+                    | Action::SplitTail { .. }
+                    | Action::SplitQueue { .. }
+                    | Action::SetConnections { .. } => {}
                     Action::Finish(result) => return (self, result),
                 }
             }
