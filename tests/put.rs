@@ -283,3 +283,22 @@ fn an_existing_object_is_replaced_only_by_force_or_by_its_etag() {
     store.put("one").arg("--if-match").arg(fresh).stdin("third").run().exits(0);
     assert_eq!(store.object("one").unwrap(), b"third");
 }
+
+/// Two parts are refused until the connections are two; the others take 4 s.
+#[test]
+fn refused_requests_take_connections_back_with_one_message() {
+    let refuse = |part| {
+        let refused = Fault::Early(FaultResponse::status(429));
+        FaultRule::on(Operation::UploadPart, refused).part(part).when(Trigger::First(4))
+    };
+    let slow = |part| {
+        FaultRule::on(Operation::UploadPart, Fault::StallAnswer { ms: Some(4_000) }).part(part)
+    };
+    let store = Store::failing([refuse(3), refuse(4), slow(1), slow(2)]);
+    let put = "put oci://backups/x --part-size 10MiB --debug";
+    let run = store.ocipipe(put).stdin(ramp(80 << 20)).run().exits(0);
+    assert_eq!(run.receipt()["parts"], 8);
+    let warnings = run.stderr().lines().filter(|line| line.contains("refuses more requests"));
+    assert_eq!(warnings.count(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("from 4 to 2 connections"), "{}", run.stderr());
+}

@@ -103,16 +103,10 @@ pub(super) struct Core {
 
 impl Core {
     pub fn new(config: UploadConfig) -> Core {
-        let continued = config.resume.as_ref().and_then(|resume| resume.continued.as_ref());
-        let creation = match continued {
+        let creation = match config.continued() {
             Some(continued) => Creation::Created(continued.upload_id.clone()),
             None => Creation::NotStarted,
         };
-        let held = continued.map(|continued| continued.parts.clone()).unwrap_or_default();
-        let mut parts = Parts::continuing(config.parallel, held);
-        if let Some(auto) = config.auto {
-            parts.choose_connections(auto);
-        }
         Core {
             multipart: MultipartUpload {
                 creation,
@@ -121,7 +115,7 @@ impl Core {
                 excluded: Vec::new(),
                 is_gone: false,
             },
-            parts,
+            parts: Parts::of(&config),
             end: None,
             stream_digests: Vec::new(),
             call: CurrentCall::default(),

@@ -5,9 +5,16 @@
 
 use super::core::Core;
 use super::state::{State, Streaming};
-use super::{EndOfStream, Now, resume};
+use super::{Now, resume};
 use crate::error::Error;
 use crate::whole_stream::ExpectedDigest;
+
+/// The length and CRC-32 of the whole stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndOfStream {
+    pub bytes: u64,
+    pub crc32: u32,
+}
 
 /// The pause between the end of a stream and the request that makes an object appear. A supervisor
 /// that ends a job signals its processes one after the other; the producer may end the stream before

@@ -26,7 +26,7 @@ pub type Now = Duration;
 pub struct UploadConfig {
     /// The largest number of parts in flight.
     pub parallel: usize,
-    /// The number is chosen while the upload runs.
+    /// `auto`.
     pub auto: Option<AutoConfig>,
     /// The longest time without progress.
     pub retry_for: Duration,
@@ -187,13 +187,6 @@ impl MessageContext {
     }
 }
 
-/// The length and CRC-32 of the whole stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EndOfStream {
-    pub bytes: u64,
-    pub crc32: u32,
-}
-
 /// An input of the state machine.
 #[derive(Debug)]
 pub enum Event {
@@ -213,8 +206,7 @@ pub enum Event {
     Stop(Error),
     /// A call has a response, or failed.
     CallDone { call: ApiCall, result: Result<Outcome, Failure> },
-    /// The line so far: bytes that connections took, and the time that the reader waited for a buffer
-    /// because of the network. Needed about twice a second, with `auto` only.
+    /// Totals of bytes that connections took and of waits for the network; twice a second.
     Sample { sent: u64, waited: Duration },
     /// The bytes of all parts from `first` on are now parts of the sizes that `SplitTail` or
     /// `SplitQueue` asked for.
@@ -306,13 +298,12 @@ pub enum Action {
         sizes: Vec<u64>,
         saves: Duration,
     },
-    /// Split the bytes of all parts from `first` on as `SplitTail` asks, though the stream goes on. Until
-    /// `TailSplit` is returned, no part is handed in.
+    /// As `SplitTail`, though the stream goes on: no part is handed in until `TailSplit`.
     SplitQueue {
         first: PartNumber,
         sizes: Vec<u64>,
     },
-    /// The number of connections has changed: later parts may have other sizes.
+    /// Cut later parts for this number of connections.
     SetConnections {
         from: u16,
         to: u16,

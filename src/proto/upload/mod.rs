@@ -34,6 +34,7 @@ mod commit;
 mod commit_gate;
 mod compare;
 mod conflict;
+mod connections;
 mod core;
 mod dispatch;
 mod end_of_stream;
@@ -63,9 +64,10 @@ use state::{State, Streaming};
 
 pub use crate::evidence::Evidence;
 pub use conflict::too_long_for_one_put;
+pub use end_of_stream::EndOfStream;
 pub use event::{
-    Action, ApiCall, ConflictRule, ContinuedUpload, EndOfStream, Event, MessageContext, Now,
-    Outcome, ParConfig, PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
+    Action, ApiCall, ConflictRule, ContinuedUpload, Event, MessageContext, Now, Outcome, ParConfig,
+    PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
 };
 pub use parts::AutoConfig;
 pub use resume::upload_gone;

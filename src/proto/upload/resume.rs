@@ -6,21 +6,29 @@
 
 use super::core::Core;
 use super::parts::Parts;
+use super::{ContinuedUpload, UploadConfig};
 use crate::api::{ListedPart, ObjectMeta};
 use crate::digest::Algorithm;
 use crate::error::{Error, ErrorKind};
 use crate::part_number::PartNumber;
 use crate::retry::Failure;
 
+impl UploadConfig {
+    /// The upload that the run continues.
+    pub(super) fn continued(&self) -> Option<&ContinuedUpload> {
+        self.resume.as_ref()?.continued.as_ref()
+    }
+}
+
 impl Core {
     /// Whether the run continues an upload that was open before.
     pub fn continues(&self) -> bool {
-        self.config.resume.as_ref().is_some_and(|resume| resume.continued.is_some())
+        self.config.continued().is_some()
     }
 
     /// In which property the object of a continued upload differs from what this run asks for.
     pub fn property_difference(&self, object: &ObjectMeta) -> Option<String> {
-        let continued = self.config.resume.as_ref()?.continued.as_ref()?;
+        let continued = self.config.continued()?;
         continued.properties.difference(&object.headers)
     }
 

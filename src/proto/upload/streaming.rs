@@ -7,7 +7,6 @@
 use super::conflict::too_long_for_one_put;
 use super::core::{Core, Creation};
 use super::outage::RetryCause;
-use super::parts::ConnectionChange;
 use super::state::{Commit, ResolveStep, Resolving, State, Storing, Streaming};
 use super::tail_split::{self, TailSplit};
 use super::{Action, ApiCall, Now, Outcome, UploadConfig, is_retryable, outcome, parts, resume};
@@ -25,9 +24,12 @@ impl Streaming {
 
     /// The state before the first byte. An upload that is continued exists already.
     pub fn of(config: &UploadConfig) -> Streaming {
-        let continues = config.resume.as_ref().is_some_and(|resume| resume.continued.is_some());
         let conflict = config.conflict.found();
-        Streaming { multipart_needed: continues, conflict, ..Streaming::default() }
+        Streaming {
+            multipart_needed: config.continued().is_some(),
+            conflict,
+            ..Streaming::default()
+        }
     }
 
     pub fn hold_until(&self) -> Option<Now> {
@@ -116,31 +118,6 @@ impl Streaming {
         if let Some(TailSplit { sizes, saves }) = split {
             core.parts.start_tail_split(first);
             core.act(Action::SplitTail { first, sizes, saves });
-        }
-    }
-
-    /// Cuts the parts that have not started into smaller ones, where there are more connections than
-    /// parts for them.
-    fn split_queue(&mut self, core: &mut Core) {
-        if self.no_more_parts || self.next_part_is_last || core.continues() {
-            return;
-        }
-        if let Some((first, sizes)) = core.parts.queue_split() {
-            core.parts.start_queue_split(first, sizes.len());
-            core.act(Action::SplitQueue { first, sizes });
-        }
-    }
-
-    /// A sample of the line may change the number of connections.
-    pub fn on_sample(&mut self, core: &mut Core, sent: u64, waited: Now) {
-        let Some(change) = core.parts.on_sample(core.now, sent, waited) else { return };
-        let ConnectionChange { from, to, first_refusal } = change;
-        core.act(Action::SetConnections { from, to });
-        if first_refusal {
-            core.warn(format!(
-                "the service refuses more requests at once (HTTP 429 or 503): the upload goes on \
-                 with {to} instead of {from}"
-            ));
         }
     }
 

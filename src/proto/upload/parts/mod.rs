@@ -11,7 +11,7 @@ mod tail;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Now;
+use super::{Now, UploadConfig};
 use crate::api::{ListedPart, ObjectMeta};
 use crate::digest::{Algorithm, PartDigest, Value};
 use crate::part_number::PartNumber;
@@ -88,6 +88,16 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// No parts yet, of an upload with this configuration.
+    pub fn of(config: &UploadConfig) -> Parts {
+        let held = config.continued().map(|continued| continued.parts.clone());
+        let mut parts = Parts::continuing(config.parallel, held.unwrap_or_default());
+        if let Some(auto) = config.auto {
+            parts.choose_connections(auto);
+        }
+        parts
+    }
+
     /// No parts, of an upload of which the service holds `held`.
     pub fn continuing(parallel: usize, held: Vec<ListedPart>) -> Parts {
         Parts {
