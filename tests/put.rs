@@ -298,7 +298,7 @@ fn refused_requests_take_connections_back_with_one_message() {
     let put = "put oci://backups/x --part-size 10MiB --debug";
     let run = store.ocipipe(put).stdin(ramp(80 << 20)).run().exits(0);
     assert_eq!(run.receipt()["parts"], 8);
-    let warnings = run.stderr().lines().filter(|line| line.contains("refuses more requests"));
-    assert_eq!(warnings.count(), 1, "{}", run.stderr());
-    assert!(run.stderr().contains("from 4 to 2 connections"), "{}", run.stderr());
+    let warnings = run.stderr.lines().filter(|line| line.contains("refuses more requests"));
+    assert_eq!(warnings.count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("from 4 to 2 connections"), "{}", run.stderr);
 }
