@@ -96,7 +96,10 @@ fn pasted(text: &str) -> Vec<Vec<String>> {
         };
         for part in words.split(ends) {
             let program = |word: &String| word.rsplit(['=', '/']).next() == Some("ocipipe");
-            if let Some(at) = part.iter().position(program) {
+            // A path alone is a place where the program is copied to.
+            if let Some(at) = part.iter().position(program)
+                && (!part[at].contains('/') || at + 1 < part.len())
+            {
                 calls.push(part[at + 1..].to_vec());
             }
         }
