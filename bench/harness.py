@@ -14,12 +14,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from dataclasses import dataclass, field
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
+README = os.path.join(ROOT, "README.md")
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 RELEASE = os.path.join(TARGET, "release")
 # OCIPIPE_BIN names another build of ocipipe, to compare two builds.
@@ -87,10 +89,28 @@ class Sink:
             if report["object"] == name:
                 return report
 
+    def curve(self):
+        """Of a paced line since the last call: seconds since 1970, bytes of the line by then, requests
+        in flight."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.report("curve")["curve"]
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def passed(curve, at):
+    """The bytes that the line had carried at a time, interpolated between two points of the curve."""
+    before = curve[0]
+    for point in curve:
+        if point[0] >= at:
+            span = (point[0] - before[0]) or 1
+            return before[1] + (point[1] - before[1]) * (at - before[0]) / span
+        before = point
+    return curve[-1][1]
 
 
 @dataclass
@@ -280,6 +300,17 @@ def rung(config, name, checksum, *more):
                 "--port", str(sink.port), "--ca", sink.ca, "--object", object_name, *more]
 
     return Client(name, checksum, ocipipe(config, checksum).claim, command)
+
+
+def into_readme(script, words, rows, picture=None):
+    """Writes what a script has measured between its two marks in the README."""
+    begin, end = f"<!-- made by {script} --readme -->\n", "<!-- end -->"
+    with open(README, encoding="utf-8") as file:
+        before, rest = file.read().split(begin)
+    after = rest[rest.index(end):]
+    shown = f"![The same as a plot]({picture})\n\n" if picture else ""
+    with open(README, "w", encoding="utf-8") as file:
+        file.write(f"{before}{begin}{textwrap.fill(words, 100)}\n\n{shown}{rows}\n{after}")
 
 
 def median(values):

@@ -57,7 +57,7 @@ struct State {
     objects: HashMap<String, Upload>,
     mismatches: u64,
     aborted: u64,
-    curve: Vec<(f64, u64)>,
+    curve: Vec<(f64, u64, usize)>,
 }
 
 impl Ledger {
@@ -74,10 +74,17 @@ impl Ledger {
         SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
     }
 
-    /// Records the bytes that the line has carried so far, for the curve in the reports.
-    pub fn sample(&self, bytes: u64) {
+    /// Records the bytes that the line has carried so far and the requests in flight, for the curve.
+    pub fn sample(&self, bytes: u64, in_flight: usize) {
         let now = self.now();
-        self.state().curve.push((now, bytes));
+        self.state().curve.push((now, bytes, in_flight));
+    }
+
+    /// Reports the curve since the last report of it.
+    pub fn report_curve(&self) {
+        // Seconds, bytes of the line by then, requests in flight.
+        let curve = std::mem::take(&mut self.state().curve);
+        report(&serde_json::json!({ "object": "curve", "curve": curve }));
     }
 
     /// Starts an upload; returns its id.
@@ -152,12 +159,14 @@ impl Ledger {
             "committed": self.now(), "mismatches": state.mismatches, "aborted": state.aborted,
             // Number, size, connection, first and last byte in seconds.
             "arrivals": arrivals,
-            // Seconds, and bytes of the line by then; of a paced line only.
-            "curve": state.curve.iter().filter(|point| point.0 >= upload.created).collect::<Vec<_>>(),
         });
-        // One write a line; a reader that is gone is noticed at the end of stdin.
-        let _ = std::io::stdout().write_all(format!("{report}\n").as_bytes());
-        let _ = std::io::stdout().flush();
+        self::report(&report);
         state.objects.insert(upload.name.clone(), upload);
     }
+}
+
+/// One write a line; a reader that is gone is noticed at the end of stdin.
+fn report(report: &serde_json::Value) {
+    let _ = std::io::stdout().write_all(format!("{report}\n").as_bytes());
+    let _ = std::io::stdout().flush();
 }

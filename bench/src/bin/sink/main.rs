@@ -2,12 +2,12 @@
 //!
 //! Accepts TLS 1.3 (and plain HTTP) on one loopback port, and implements the calls of uploading
 //! clients: OCI Object Storage, and a minimal S3. Writes its certificate authority to a folder,
-//! prints its port on stdout, then one JSON line for every completed object. Ends when its stdin
-//! ends. It checks no signature and no rule of the service; the emulator does.
+//! prints its port on stdout, then one JSON line for every completed object. A line on its stdin asks
+//! for the curve of a paced line since the last one. Ends when its stdin ends. It checks no signature and no rule of the service; the emulator does.
 //!
 //!     sink --dir DIR [--decrypt] [--verify] [--latency 80ms] [--total-rate 20MB/s] [--per-connection-rate R]
 //!
-//! An object `stored-SIZE-CHECKSUM` exists for downloading clients.
+//! An object `stored-SIZE-CHECKSUM` exists for downloading clients. Rates count in each direction.
 //!
 //! By default the records of a body are counted by their lengths and discarded in the kernel, which
 //! leaves the cores to the client; checksum headers are noted and echoed. With `--decrypt` every
@@ -23,7 +23,7 @@ mod s3;
 mod stored;
 mod wire;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -71,8 +71,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     if let Some(bytes) = line.window() {
         // Inherited by the connections: a client must not hand megabytes to the kernel and call
-        // them sent.
+        // them sent, and neither must the sink.
         rustix::net::sockopt::set_socket_recv_buffer_size(&listener, bytes)?;
+        rustix::net::sockopt::set_socket_send_buffer_size(&listener, bytes)?;
     }
     let tls = Arc::new(certificate(Path::new(options.required("dir")?))?);
     println!("{}", serde_json::json!({ "port": listener.local_addr()?.port() }));
@@ -81,18 +82,22 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let decrypt = verify || options.is_set("decrypt");
     let sink =
         Arc::new(Sink { tls, line, ledger: Ledger::new(), stored: Stored::new(), decrypt, verify });
+    let asked = Arc::clone(&sink);
     if sink.line.is_limited() {
         let sink = Arc::clone(&sink);
         thread::spawn(move || {
             loop {
-                sink.ledger.sample(sink.line.passed());
+                sink.ledger.sample(sink.line.passed(), sink.line.in_flight());
                 thread::sleep(SAMPLED);
             }
         });
     }
     thread::Builder::new().stack_size(STACK).spawn(move || accept(&listener, &sink))?;
     // The end of stdin is the end of the run, so that nothing is left behind by a script that dies.
-    io::stdin().read_to_end(&mut Vec::new())?;
+    for line in io::stdin().lines() {
+        line?;
+        asked.ledger.report_curve();
+    }
     Ok(())
 }
 
@@ -122,6 +127,7 @@ fn serve(socket: TcpStream, number: usize, sink: &Sink) -> io::Result<()> {
         if std::env::var_os("SINK_DEBUG").is_some() {
             eprintln!("sink: connection {number}: {} {}", head.method, head.target);
         }
+        let _in_flight = sink.line.begin_request();
         let began = sink.ledger.now();
         let body = http::Received::read(&mut wire, &head, sink.verify)?;
         let arrival = ledger::Arrival { connection: number, began, ended: sink.ledger.now() };

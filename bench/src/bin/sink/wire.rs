@@ -11,12 +11,12 @@ use ocipipe_bench::records::{self, DATA, HANDSHAKE, HEADER, OVERHEAD, Records};
 use rustix::net::RecvFlags;
 use rustls::{ServerConfig, ServerConnection};
 
-use super::line::{Pace, STEP};
+use super::line::{Paces, STEP};
 
 pub struct Wire {
     socket: TcpStream,
     tls: Option<Records>,
-    pace: Pace,
+    paces: Paces,
     /// Whether every record is decrypted.
     whole: bool,
     /// What was read, of which `plain[at..end]` has not been taken.
@@ -34,12 +34,12 @@ impl Wire {
     pub fn accept(
         mut socket: TcpStream,
         config: Arc<ServerConfig>,
-        pace: Pace,
+        paces: Paces,
         whole: bool,
     ) -> io::Result<Wire> {
         let mut first = [0];
         socket.peek(&mut first)?;
-        pace.delay();
+        paces.delay();
         let tls = if first[0] == HANDSHAKE {
             let invalid = |e| io::Error::new(io::ErrorKind::InvalidData, e);
             let mut connection = ServerConnection::new(config).map_err(invalid)?;
@@ -48,9 +48,9 @@ impl Wire {
         } else {
             None
         };
-        let step = if pace.is_limited() { STEP } else { 1 << 20 };
+        let step = if paces.receiving.is_limited() { STEP } else { 1 << 20 };
         let (plain, scratch) = (Vec::new(), vec![0; step]);
-        Ok(Wire { socket, tls, pace, whole, plain, at: 0, end: 0, scratch, sealed: Vec::new() })
+        Ok(Wire { socket, tls, paces, whole, plain, at: 0, end: 0, scratch, sealed: Vec::new() })
     }
 
     /// The bytes that can be read now; empty at the end of the stream.
@@ -131,14 +131,20 @@ impl Wire {
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.tls {
-            None => self.socket.write_all(bytes),
-            Some(records) => {
-                self.sealed.clear();
-                records.seal(bytes, &mut self.sealed)?;
-                self.socket.write_all(&self.sealed)
+        // All that is sent at once where no rate is set.
+        let step = if self.paces.sending.is_limited() { STEP } else { bytes.len().max(1) };
+        for piece in bytes.chunks(step) {
+            self.paces.sending.admit(piece.len());
+            match &mut self.tls {
+                None => self.socket.write_all(piece)?,
+                Some(records) => {
+                    self.sealed.clear();
+                    records.seal(piece, &mut self.sealed)?;
+                    self.socket.write_all(&self.sealed)?;
+                }
             }
         }
+        Ok(())
     }
 
     /// The next record: opened into `plain`, or, if it is data within `skippable`, discarded, and
@@ -164,7 +170,7 @@ impl Wire {
             }
             return Ok(Some(held));
         }
-        self.pace.admit(length);
+        self.paces.receiving.admit(length);
         self.plain.resize(HEADER + length, 0);
         self.plain[..HEADER].copy_from_slice(&header);
         self.socket.read_exact(&mut self.plain[HEADER..])?;
@@ -184,7 +190,7 @@ impl Wire {
 
     /// Discards bytes in the kernel.
     fn discard(&mut self, bytes: usize) -> io::Result<usize> {
-        self.pace.admit(bytes);
+        self.paces.receiving.admit(bytes);
         let flags = RecvFlags::TRUNC | RecvFlags::WAITALL;
         let (read, _) = rustix::net::recv(&self.socket, &mut self.scratch[..bytes], flags)?;
         if read == 0 { Err(broken()) } else { Ok(read) }
