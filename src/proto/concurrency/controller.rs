@@ -118,6 +118,11 @@ impl Controller {
         self.refused_at.is_some()
     }
 
+    /// Whether the rate of the first number is known.
+    pub fn has_decided(&self) -> bool {
+        !matches!(self.phase, Phase::Measuring { .. })
+    }
+
     /// Takes a sample; samples come about twice a second, in the order of time.
     pub fn handle_sample(&mut self, sample: Sample) {
         self.samples.push_back(sample);

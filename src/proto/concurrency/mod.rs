@@ -5,7 +5,7 @@
 
 mod controller;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use controller::{Controller, START, Sample};
 

@@ -1,7 +1,7 @@
 mod fixed;
 mod fleet;
 mod judge;
-mod line;
+pub(crate) mod line;
 mod transfer;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,12 @@
 //! The sizes of a download: the bytes of a range, the ranges in flight, the buffers.
 //!
-//! Owns the choice of these sizes and how they are reduced to fit into memory. Must not know requests.
-//! Invariants: all buffers together are within the memory limit, one range at least fits, and a value
-//! that the user gave is reduced only with a warning.
+//! Owns the choice of these sizes and how they are reduced to fit into memory; `control` changes them
+//! while the download runs. Must not know requests. Invariants: all buffers together are within the
+//! memory limit, one range at least fits, and a value that the user gave is reduced only with a warning.
+
+mod control;
+
+pub use control::{RangeControl, RangeSample};
 
 use crate::error::Error;
 use crate::units::{MIB, format_size_exact, format_size_short};
@@ -11,14 +15,18 @@ use crate::units::{MIB, format_size_exact, format_size_short};
 const DEFAULT_MEMORY: u64 = 256 * MIB;
 /// The least memory for buffers.
 const MIN_MEMORY: u64 = 2 * MIB;
-/// The ranges in flight, where the user gives no number.
-const DEFAULT_PARALLEL: u16 = 4;
+/// The ranges in flight at the start, where the user gives no number.
+const DEFAULT_PARALLEL: u16 = crate::concurrency::START;
 /// The bytes of a range, where the user gives none: one signature for this many.
 const DEFAULT_RANGE: u64 = 64 * MIB;
 /// A range of a small object is not smaller than this.
 const MIN_RANGE: u64 = 16 * MIB;
 /// The largest buffer. A range spans several.
 const MAX_BUFFER: u64 = 4 * MIB;
+/// Ranges do not get smaller than this for the sake of more connections.
+const LEAST_SHARED_RANGE: u64 = 4 * MIB;
+/// The most connections, however much memory there is.
+const MOST_PARALLEL: u64 = 128;
 /// The smallest range that the user may ask for, and to which ranges are reduced to fit.
 const LEAST_RANGE: u64 = MIB;
 const PAGE: u64 = 4096;
@@ -30,7 +38,7 @@ const CONNECTION: u64 = MIB;
 pub struct RangePlanInput {
     /// `--part-size`.
     pub part_size: Option<u64>,
-    /// `--parallel-download-count`.
+    /// `--parallel-download-count`; `None` is `auto`.
     pub parallel: Option<u16>,
     /// `--max-memory`.
     pub max_memory: Option<u64>,
@@ -43,14 +51,20 @@ pub struct RangePlanInput {
 pub struct RangePlan {
     /// Bytes of one buffer, a multiple of the size of a page.
     pub buffer_size: usize,
-    /// The number of buffers.
+    /// The number of buffers for `parallel` connections.
     pub buffers: usize,
-    /// The most ranges that are read at the same time.
+    /// The most ranges that are read at the same time at first.
     pub parallel: usize,
+    /// The most ranges that are read at the same time later.
+    most: usize,
+    /// The memory limit in bytes.
+    memory: u64,
     /// The most bytes of a range.
     range: u64,
     /// The least bytes of a range that is not the last.
     min_range: u64,
+    /// Whether the user gave the size of a range.
+    range_given: bool,
     pub warnings: Vec<String>,
 }
 
@@ -66,6 +80,16 @@ impl RangePlan {
     pub fn buffers_for(&self, length: u64) -> usize {
         length.div_ceil(self.buffer_size as u64) as usize
     }
+
+    /// The buffers beside which this many connections fit into the memory.
+    fn buffers_beside(&self, connections: usize) -> usize {
+        (budget(self.memory, connections as u64) / self.buffer_size as u64) as usize
+    }
+}
+
+/// Bytes for buffers beside this many connections.
+fn budget(memory: u64, connections: u64) -> u64 {
+    memory.saturating_sub(connections.saturating_sub(u64::from(DEFAULT_PARALLEL)) * CONNECTION)
 }
 
 /// The limit, and how a warning names it.
@@ -106,10 +130,7 @@ pub fn plan(input: &RangePlanInput) -> Result<RangePlan, Error> {
         let [given, wanted] = [given, wanted].map(format_size_exact);
         warnings.push(format!("--part-size {given} raised to {wanted}: a request each costs more"));
     }
-    let budget = |parallel: u64| {
-        let extra = parallel.saturating_sub(u64::from(DEFAULT_PARALLEL)) * CONNECTION;
-        limit.bytes.saturating_sub(extra)
-    };
+    let budget = |parallel: u64| budget(limit.bytes, parallel);
     let fits = |range: u64, parallel: u64| parallel * memory_of(range) <= budget(parallel);
     let mut parallel = u64::from(input.parallel.unwrap_or(DEFAULT_PARALLEL));
     let mut range = wanted.unwrap_or(DEFAULT_RANGE);
@@ -137,14 +158,30 @@ pub fn plan(input: &RangePlanInput) -> Result<RangePlan, Error> {
         warnings.push(format!("{what} to fit into {}", limit.name));
     }
     let buffer = buffer_size(range);
+    let most = match input.parallel {
+        Some(_) => parallel,
+        None => most_connections(limit.bytes, parallel, range, input.part_size.is_some()),
+    };
     Ok(RangePlan {
         buffer_size: buffer as usize,
         buffers: (budget(parallel) / buffer) as usize,
         parallel: parallel as usize,
+        most: most as usize,
+        memory: limit.bytes,
         range,
         min_range: MIN_RANGE.min(range),
+        range_given: input.part_size.is_some(),
         warnings,
     })
+}
+
+/// The most connections whose ranges fit into the memory. A size that the user gave is kept; smaller
+/// ranges have room for half as many that have been read and wait for an earlier one.
+fn most_connections(memory: u64, at_first: u64, range: u64, range_given: bool) -> u64 {
+    let least = LEAST_SHARED_RANGE.min(range).next_multiple_of(buffer_size(range));
+    let each = if range_given { memory_of(range) } else { least + least / 2 };
+    let fits = |parallel: &u64| parallel * each <= budget(memory, *parallel);
+    (at_first..=MOST_PARALLEL).take_while(fits).last().unwrap_or(at_first)
 }
 
 /// The range, or the most whole pages that fit into `share`.
@@ -168,84 +205,4 @@ fn memory_of(range: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::units::GIB;
-    use proptest::prelude::*;
-
-    fn planned(input: RangePlanInput) -> RangePlan {
-        plan(&input).unwrap()
-    }
-
-    #[test]
-    fn by_default_four_ranges_of_64_mib_fill_256_mib() {
-        for memory in [GIB, 64 * GIB] {
-            let plan = planned(RangePlanInput {
-                available_memory: Some(memory),
-                ..RangePlanInput::default()
-            });
-            assert_eq!((plan.parallel, plan.range), (4, 64 * MIB));
-            assert_eq!(plan.buffers as u64 * plan.buffer_size as u64, 256 * MIB);
-            assert_eq!(plan.warnings, Vec::<String>::new());
-        }
-    }
-
-    #[test]
-    fn less_memory_makes_smaller_ranges_and_then_fewer() {
-        let sizes = |memory| {
-            let max_memory = Some(memory);
-            let plan = planned(RangePlanInput { max_memory, ..RangePlanInput::default() });
-            assert_eq!(plan.warnings, Vec::<String>::new());
-            (plan.parallel, plan.range)
-        };
-        assert_eq!(sizes(128 * MIB), (4, 32 * MIB));
-        assert_eq!(sizes(8 * MIB), (4, 2 * MIB));
-        assert_eq!(sizes(3 * MIB), (3, MIB));
-        assert_eq!(sizes(2 * MIB), (2, MIB));
-        assert!(plan(&RangePlanInput { max_memory: Some(MIB), ..Default::default() }).is_err());
-    }
-
-    #[test]
-    fn a_value_of_the_user_is_kept_if_it_fits_and_reduced_with_a_warning_if_not() {
-        let with = |part_size, parallel, max_memory| {
-            let plan =
-                planned(RangePlanInput { part_size, parallel, max_memory, available_memory: None });
-            (plan.parallel, plan.range, plan.warnings.len())
-        };
-        assert_eq!(with(Some(128 * MIB), None, None), (2, 128 * MIB, 0));
-        assert_eq!(with(Some(GIB), None, None), (1, 256 * MIB, 1));
-        assert_eq!(with(None, Some(8), Some(40 * MIB)), (8, 4_718_592, 0));
-        assert_eq!(with(Some(64 * MIB), Some(8), None).2, 1);
-        assert_eq!(with(None, Some(1000), Some(64 * MIB)).2, 1);
-        assert_eq!(with(Some(5), None, None), (4, MIB, 1));
-    }
-
-    #[test]
-    fn the_ranges_of_a_small_object_are_shared_out() {
-        let plan = planned(RangePlanInput::default());
-        assert_eq!(plan.range_size(GIB), 64 * MIB);
-        assert_eq!(plan.range_size(200 * MIB), 50 * MIB);
-        assert_eq!(plan.range_size(17 * MIB), 16 * MIB);
-        assert_eq!((plan.range_size(7), plan.buffers_for(7)), (16 * MIB, 1));
-    }
-
-    proptest! {
-        #[test]
-        fn buffers_are_within_the_limit_and_hold_every_range_in_flight(
-            part_size in proptest::option::of(1..4 * GIB),
-            parallel in proptest::option::of(1u16..=1000),
-            max_memory in proptest::option::of(2 * MIB..8 * GIB),
-            available_memory in proptest::option::of(0..64 * GIB),
-            left in 1..200 * GIB,
-        ) {
-            let input = RangePlanInput { part_size, parallel, max_memory, available_memory };
-            let plan = plan(&input).unwrap();
-            let memory = plan.buffers as u64 * plan.buffer_size as u64;
-            prop_assert!(memory <= max_memory.unwrap_or(DEFAULT_MEMORY), "{plan:?}");
-            prop_assert!(plan.parallel >= 1 && plan.buffer_size.is_multiple_of(PAGE as usize));
-            prop_assert!(plan.buffers >= plan.parallel * plan.buffers_for(plan.range), "{plan:?}");
-            let range = plan.range_size(left);
-            prop_assert!(range >= 1 && plan.buffers_for(range) <= plan.buffers);
-        }
-    }
-}
+mod tests;
