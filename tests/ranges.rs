@@ -56,6 +56,46 @@ fn a_failing_range_ends_the_download_retry_for_after_the_last_other_range() {
     assert!(!store.folder().join("got").exists());
 }
 
+/// Each response arrives half a second late, so that a connection carries 2 MiB/s at most.
+#[test]
+fn connections_are_added_where_the_network_is_the_slower_side_and_only_there() {
+    let store = Store::start();
+    let length = 48 << 20;
+    store.put("x").stdin(ramp(length)).run().exits(0);
+    let late = FaultRule::on(GetObject, Fault::StallAnswer { ms: Some(500) });
+    let get = "get --debug --part-size 1MiB oci://backups/x --file";
+    let limited = store.ocipipe(&format!("{get} limited --bwlimit 12MiB")).run().exits(0);
+    store.server().set_faults(FaultPlan { faults: vec![late] });
+    let kept = store.ocipipe(&format!("{get} kept --parallel-download-count 4")).start();
+    let auto = store.ocipipe(&format!("{get} auto")).run().exits(0);
+    let more = "ranges at a time: 8 (before: 4)";
+    auto.stderr_has(&[more]);
+    limited.stderr_lacks(more);
+    kept.wait().exits(0).stderr_lacks(more);
+    for name in ["limited", "kept", "auto"] {
+        assert_same(&std::fs::read(store.folder().join(name)).unwrap(), &ramp(length));
+    }
+}
+
+/// Two of four ranges are refused for as long as the others take.
+#[test]
+fn refused_ranges_take_connections_back_and_are_named_once() {
+    let store = Store::start();
+    let length = 6 * RANGE_SIZE;
+    store.put("x").stdin(ramp(length)).run().exits(0);
+    store
+        .server()
+        .set_faults(FaultPlan { faults: vec![late(1, 4000), late(2, 4000), unavailable()] });
+    let run = store.ocipipe("get --file got oci://backups/x").start();
+    let arrived = |record: &&Record| record.operation == GetObject && record.status == 206;
+    store.wait_until_or_exit(&run, move |records, _| records.iter().filter(arrived).count() == 2);
+    store.server().set_faults(FaultPlan::new());
+    let done = run.wait().exits(0);
+    let note = "the service refuses 4 ranges at a time: going on with 2";
+    assert_eq!(done.stderr.matches(note).count(), 1, "{}", done.stderr);
+    assert_same(&std::fs::read(store.folder().join("got")).unwrap(), &ramp(length));
+}
+
 /// The page has no etag, and the object could not be compared as a whole.
 #[test]
 fn the_page_of_a_proxy_in_place_of_a_range_is_no_part_of_the_object() {

@@ -156,6 +156,12 @@ impl Throttle {
         (self.bytes_per_sec / FRAMES_PER_SEC).clamp(1, FRAME_SIZE as u64) as usize
     }
 
+    /// Whether bytes are held back now, or were within the last 100 ms.
+    pub fn is_limiting(&self) -> bool {
+        let next_free = self.next_free.lock().unwrap_or_else(PoisonError::into_inner);
+        next_free.is_some_and(|next| next + BURST / 2 > Instant::now())
+    }
+
     /// Accounts for bytes that have arrived, and waits until the next ones may be read.
     pub(super) async fn pass(&self, bytes: usize) {
         tokio::time::sleep_until(self.acquire(Instant::now(), bytes)).await;
@@ -216,6 +222,20 @@ mod tests {
         assert_eq!(throttle.acquire(late, 1000), start + Duration::from_millis(2000));
         let later = start + Duration::from_secs(10);
         assert_eq!(throttle.acquire(later, 1000), later + Duration::from_secs(1) - BURST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_holds_bytes_back_only_where_bodies_reach_it() {
+        let throttle = Throttle::new(1000);
+        assert!(!throttle.is_limiting());
+        for rate in [500, 2000] {
+            for _ in 0..20 {
+                let sent = Duration::from_secs_f64(100.0 / f64::from(rate));
+                let next = throttle.acquire(Instant::now(), 100);
+                tokio::time::sleep_until(next.max(Instant::now() + sent)).await;
+            }
+            assert_eq!(throttle.is_limiting(), rate > 1000, "{rate}");
+        }
     }
 
     /// In virtual time, where timers fire up to 1 ms late, as they do in real time.

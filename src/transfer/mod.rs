@@ -19,6 +19,7 @@ mod partial_file;
 pub mod preflight;
 mod producer_state;
 mod range_reader;
+mod range_sampler;
 mod range_sink;
 mod range_window;
 pub mod read_progress;

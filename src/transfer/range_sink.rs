@@ -38,6 +38,10 @@ struct SharedCounts {
     /// Attempts that have failed.
     failures: AtomicU64,
     in_flight: AtomicU32,
+    /// The most since it was taken last.
+    peak_in_flight: AtomicU32,
+    /// Ranges whose last response was 429 or 503.
+    refused: AtomicU32,
 }
 
 impl RangeCounts {
@@ -78,9 +82,20 @@ impl RangeCounts {
         self.shared.in_flight.load(Ordering::Relaxed)
     }
 
+    /// The most ranges that were read at a time since the last call.
+    pub fn take_peak_in_flight(&self) -> u32 {
+        self.shared.peak_in_flight.swap(self.in_flight(), Ordering::Relaxed)
+    }
+
+    /// The ranges in flight whose last response was 429 or 503.
+    pub fn refused(&self) -> u32 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
     /// A range is being read.
     pub fn begin_range(&self) {
-        self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        let in_flight = self.shared.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        self.shared.peak_in_flight.fetch_max(in_flight, Ordering::Relaxed);
     }
 
     /// A range has been read, or has failed.
@@ -115,6 +130,8 @@ pub(super) struct RangeSink {
     empty: VecDeque<Buffer>,
     chunks: UnboundedSender<Bytes>,
     counts: RangeCounts,
+    /// Whether the last response was 429 or 503.
+    refused: bool,
 }
 
 impl RangeSink {
@@ -126,7 +143,25 @@ impl RangeSink {
         chunks: UnboundedSender<Bytes>,
         counts: RangeCounts,
     ) -> RangeSink {
-        RangeSink { missing: range, etag, current: None, filled: 0, empty: buffers, chunks, counts }
+        RangeSink {
+            missing: range,
+            etag,
+            current: None,
+            filled: 0,
+            empty: buffers,
+            chunks,
+            counts,
+            refused: false,
+        }
+    }
+
+    fn set_refused(&mut self, refused: bool) {
+        match (self.refused, refused) {
+            (false, true) => self.counts.shared.refused.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.counts.shared.refused.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        self.refused = refused;
     }
 
     /// The bytes that have not arrived; `None` once all have.
@@ -150,8 +185,15 @@ impl RangeSink {
     }
 }
 
+impl Drop for RangeSink {
+    fn drop(&mut self) {
+        self.set_refused(false);
+    }
+}
+
 impl BodySink for RangeSink {
     fn accept(&mut self, head: &Response) -> BodyUse {
+        self.set_refused(matches!(head.status, 429 | 503));
         match head.status {
             200 | 206 if self.is_expected(head) => BodyUse::Accepted,
             200..=299 => BodyUse::Refused,
@@ -239,5 +281,25 @@ mod tests {
         assert_eq!(accept(0, 200, &[("content-length", "10")]), BodyUse::Refused);
         assert_eq!(accept(5, 204, &[]), BodyUse::Refused);
         assert!(matches!(accept(5, 503, &[]), BodyUse::Collected { .. }));
+    }
+
+    #[test]
+    fn a_range_counts_as_refused_until_it_is_accepted_or_given_up() {
+        let (chunks, _written) = unbounded_channel();
+        let counts = RangeCounts::new();
+        let new = || {
+            let (range, etag) = (Extent { first: 0, length: 10 }, "e".to_owned());
+            RangeSink::new(range, etag, VecDeque::new(), chunks.clone(), counts.clone())
+        };
+        let (mut first, mut second) = (new(), new());
+        for status in [503, 429] {
+            first.accept(&head(status, &[]));
+            second.accept(&head(status, &[]));
+            assert_eq!(counts.refused(), 2);
+        }
+        first.accept(&head(206, &[("etag", "e"), ("content-range", "bytes 0-9/10")]));
+        assert_eq!(counts.refused(), 1);
+        drop(second);
+        assert_eq!(counts.refused(), 0);
     }
 }

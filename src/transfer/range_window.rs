@@ -1,7 +1,7 @@
 //! The ranges of a download that are read at the same time, and their order.
 //!
-//! Owns which range starts when, and its buffers. Must not know retries or where the bytes are
-//! written. Invariant: a range is requested only when all its bytes have room in memory, so that a
+//! Owns which range starts when, and its buffers; `proto::range_plan` decides how many are read at once
+//! and how long they are. Must not know retries or where the bytes are written. Invariant: a range is requested only when all its bytes have room in memory, so that a
 //! slow writer stops new requests and never a connection.
 
 use std::collections::VecDeque;
@@ -15,21 +15,21 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::range_reader::RangeReader;
+use super::range_sampler::RangeSampler;
 use super::range_sink::{RangeCounts, RangeSink};
 use crate::platform::worker::REFUSAL_TIMEOUT;
 use crate::source::pool::{Buffer, Pool};
 use proto::byte_range::Extent;
 use proto::error::{Error, ErrorKind};
-use proto::range_plan::RangePlan;
+use proto::range_plan::{RangeControl, RangePlan};
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The ranges in flight, in the order of the object. Dropping it aborts them.
 pub(super) struct RangeWindow {
     reader: Arc<RangeReader>,
-    plan: RangePlan,
-    /// Bytes of each range but the last.
-    range_size: u64,
+    control: RangeControl,
+    sampler: RangeSampler,
     pool: Pool,
     ranges: VecDeque<RangeInFlight>,
     /// The bytes that are not requested yet.
@@ -55,9 +55,9 @@ impl RangeWindow {
     /// The window of these bytes of the object.
     pub fn new(reader: RangeReader, plan: RangePlan, pool: Pool, extent: Extent) -> RangeWindow {
         RangeWindow {
+            sampler: RangeSampler::new(reader.counts.clone(), reader.client.throttle.clone()),
             reader: Arc::new(reader),
-            range_size: plan.range_size(extent.length),
-            plan,
+            control: RangeControl::new(plan, extent.length),
             pool,
             ranges: VecDeque::new(),
             left: extent,
@@ -74,14 +74,19 @@ impl RangeWindow {
     /// of the range that they belong to, and where there is no memory for a single buffer.
     pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
+            self.handle_sample();
             self.start_ranges().await?;
             let Some(front) = self.ranges.front_mut() else { return Ok(None) };
-            let chunk = tokio::select! {
-                biased;
-                chunk = front.chunks.recv() => chunk,
-                // Another range may be started.
-                () = self.reading.ended.notified() => continue,
-            };
+            let reading = &self.reading;
+            let next = self.sampler.waiting(async {
+                tokio::select! {
+                    biased;
+                    chunk = front.chunks.recv() => Some(chunk),
+                    // Another range may be started.
+                    () = reading.ended.notified() => None,
+                }
+            });
+            let Some(chunk) = next.await.flatten() else { continue };
             if chunk.is_some() {
                 return Ok(chunk);
             }
@@ -93,14 +98,35 @@ impl RangeWindow {
         }
     }
 
+    /// Lets the number of ranges follow what is observed, where a sample is due.
+    fn handle_sample(&mut self) {
+        let Some(sample) = self.sampler.sample_if_due() else { return };
+        let before = self.control.connections();
+        if let Some(note) = self.control.handle_sample(sample) {
+            self.reader.reporter.warn(&note);
+        }
+        let after = self.control.connections();
+        if after != before {
+            // Buffers that make room for connections are unmapped.
+            self.pool.set_limit(self.control.buffers());
+            let text = format!("ranges at a time: {after} (before: {before})");
+            self.reader.reporter.debug(|| text);
+        }
+    }
+
     /// Starts ranges until enough are in flight or the memory is full.
     async fn start_ranges(&mut self) -> Result<(), Error> {
         while self.left.length > 0 {
             let reading = self.reading.count.load(Ordering::Acquire);
-            let length = self.range_size.min(self.left.length);
-            let needed = self.plan.buffers_for(length);
-            let free = self.plan.buffers.saturating_sub(self.pool.outstanding());
-            if reading >= self.plan.parallel || (free < needed && !self.ranges.is_empty()) {
+            if reading >= self.control.connections() {
+                return Ok(());
+            }
+            let counts = &self.reader.counts;
+            self.control.observe(counts.elapsed(), counts.arrived(), reading);
+            let length = self.control.next_range(self.left.length);
+            let needed = self.control.buffers_for(length);
+            let free = self.control.buffers().saturating_sub(self.pool.outstanding());
+            if free < needed && !self.ranges.is_empty() {
                 return Ok(());
             }
             let buffers = match self.take(needed) {
@@ -154,6 +180,7 @@ impl RangeWindow {
         let range = Extent { first: self.left.first, length: length.min(room) };
         self.left.first += range.length;
         self.left.length -= range.length;
+        self.control.begin_range();
         let (sender, chunks) = unbounded_channel();
         let (etag, counts) = (self.reader.etag.clone(), self.reader.counts.clone());
         let sink = RangeSink::new(range, etag, buffers, sender, counts.clone());

@@ -225,7 +225,7 @@ service_args! {
         #[argh(option, arg_name = "N")]
         pub hours: Option<String>,
 
-        /// bytes of one request; a bare number is MiB; default 64MiB, less for small objects
+        /// bytes of one request; a bare number is MiB; default up to 64MiB
         #[argh(option, arg_name = "SIZE")]
         pub part_size: Option<String>,
         /// requests at a time, 1 to 1000, or auto; default auto
