@@ -36,7 +36,7 @@ pub struct Download {
     pub peak: usize,
     /// The ranges in flight at the end, and the connections that were chosen by then.
     pub last_connections: usize,
-    /// The most bytes in buffers at a time.
+    /// The most bytes at a time in buffers, and 1 MiB for each connection after the fourth.
     pub peak_memory: u64,
     pub ranges: usize,
     pub notes: Vec<String>,
@@ -142,7 +142,8 @@ impl<'a> Model<'a> {
         let in_flight = self.in_flight();
         self.peak = self.peak.max(in_flight);
         self.outcome.peak = self.outcome.peak.max(in_flight);
-        let memory = (self.outstanding() * self.plan.buffer_size) as u64;
+        let beside = (in_flight.saturating_sub(4) as u64) << 20;
+        let memory = (self.outstanding() * self.plan.buffer_size) as u64 + beside;
         self.outcome.peak_memory = self.outcome.peak_memory.max(memory);
     }
 
