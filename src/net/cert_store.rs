@@ -1,9 +1,10 @@
 //! The trusted certificates: the system's, or those of the configured bundle.
 //!
-//! Owns the reading of certificate files. Must not know which option names a bundle. Invariant: a
+//! Owns the reading of certificate files, and the errors that mean another certificate. Must not know which option names a bundle. Invariant: a
 //! bundle without a certificate is an error, and never falls back to the system's certificates.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -81,4 +82,22 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
     CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
+}
+
+/// Whether a chain of causes holds rustls' error for a certificate that is not trusted.
+pub fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && let Some(inner) = io.get_ref()
+            && certificate_error(inner)
+        {
+            return true;
+        }
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -12,7 +12,7 @@ use hyper::Uri;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
-use super::cert_store::{read_bundle, system_roots, tls_config};
+use super::cert_store::{certificate_error, read_bundle, system_roots, tls_config};
 use super::error_text;
 use super::failure::TransportFailure;
 use super::proxy::ProxySettings;
@@ -144,14 +144,16 @@ fn connect_failure(
     endpoint: &Endpoint,
     error: &(dyn std::error::Error + 'static),
 ) -> TransportFailure {
-    let untrusted = certificate_error(error);
     let kind = match error.downcast_ref::<ProxyError>() {
         Some(ProxyError::AuthRequired(_)) => TransportError::ProxyAuthRequired,
-        _ if untrusted => TransportError::UntrustedCertificate,
-        _ => TransportError::Connect,
+        Some(ProxyError::Refused { .. }) => TransportError::ProxyRefused,
+        Some(ProxyError::UntrustedCertificate(..)) => TransportError::UntrustedProxyCertificate,
+        Some(ProxyError::BadStatus(..) | ProxyError::Failed(..)) => TransportError::Connect,
+        None if certificate_error(error) => TransportError::UntrustedCertificate,
+        None => TransportError::Connect,
     };
     let mut reason = error_text(error);
-    if untrusted {
+    if kind == TransportError::UntrustedCertificate {
         reason = format!("the certificate is not trusted: {reason}");
     }
     // The reason may begin with the address already, where the endpoint is an address.
@@ -167,22 +169,4 @@ fn io_error_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorK
     std::iter::successors(Some(error), |error| error.source())
         .find_map(|error| error.downcast_ref::<io::Error>())
         .map(io::Error::kind)
-}
-
-/// Whether a chain of causes holds rustls' error for a certificate that is not trusted.
-fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>()
-            && let Some(inner) = io.get_ref()
-            && certificate_error(inner)
-        {
-            return true;
-        }
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

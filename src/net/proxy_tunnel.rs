@@ -22,6 +22,7 @@ use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use super::cert_store::certificate_error;
 use super::error_text;
 use super::proxy::{NameLookup, Proxy, ProxyKind, authority};
 use super::tcp::{BoxError, Tcp};
@@ -48,8 +49,12 @@ pub struct ProxyConnector {
 pub enum ProxyError {
     /// The proxy requires user and password, or rejects these (407).
     AuthRequired(Proxy),
+    /// The rules of the proxy forbid a connection to this host and port, with this HTTP status (4xx).
+    Refused { proxy: Proxy, status: u16, service: String },
     /// The proxy responded with another HTTP error status.
-    Rejected(Proxy, u16),
+    BadStatus(Proxy, u16),
+    /// The certificate of an `https://` proxy is not trusted.
+    UntrustedCertificate(Proxy, BoxError),
     /// The proxy could not be reached, sent no HTTP response or refused by SOCKS.
     Failed(Proxy, BoxError),
 }
@@ -61,7 +66,16 @@ impl fmt::Display for ProxyError {
                 Some(_) => write!(f, "{proxy} refuses user and password (407)"),
                 None => write!(f, "{proxy} wants a user and a password (407)"),
             },
-            ProxyError::Rejected(proxy, status) => write!(f, "{proxy} answered {status}"),
+            ProxyError::Refused { proxy, status, service } => {
+                write!(f, "{proxy} forbids the connection to {service} ({status})")
+            }
+            ProxyError::BadStatus(proxy, status) => {
+                write!(f, "{proxy} made no connection and answered {status}")
+            }
+            ProxyError::UntrustedCertificate(proxy, error) => {
+                let reason = error_text(error.as_ref());
+                write!(f, "the certificate of {proxy} is not trusted: {reason}")
+            }
             ProxyError::Failed(proxy, error) => {
                 write!(f, "{proxy}: {}", error_text(error.as_ref()))
             }
@@ -72,7 +86,9 @@ impl fmt::Display for ProxyError {
 impl std::error::Error for ProxyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ProxyError::Failed(_, error) => Some(error.as_ref()),
+            ProxyError::Failed(_, error) | ProxyError::UntrustedCertificate(_, error) => {
+                Some(error.as_ref())
+            }
             _ => None,
         }
     }
@@ -111,7 +127,11 @@ impl ProxyConnector {
         let failed = |error: BoxError| ProxyError::Failed(self.proxy.clone(), error);
         let scheme = if self.proxy.kind == ProxyKind::Https { "https" } else { "http" };
         let uri = uri(scheme, &self.proxy.authority()).map_err(failed)?;
-        let io = self.reach(uri).await.map_err(failed)?;
+        let io =
+            self.reach(uri).await.map_err(|error| match certificate_error(error.as_ref()) {
+                true => ProxyError::UntrustedCertificate(self.proxy.clone(), error),
+                false => failed(error),
+            })?;
         let (mut sender, connection) = http1::handshake(io).await.map_err(|e| failed(e.into()))?;
         // Aborts the task at the end of this function; hyper has released the connection by then.
         let mut driver = JoinSet::new();
@@ -131,7 +151,13 @@ impl ProxyConnector {
         match response.status().as_u16() {
             200..=299 => {}
             407 => return Err(ProxyError::AuthRequired(self.proxy)),
-            status => return Err(ProxyError::Rejected(self.proxy, status)),
+            // A proxy that is slow or busy refuses nothing.
+            status @ (408 | 425 | 429) => return Err(ProxyError::BadStatus(self.proxy, status)),
+            status @ 400..=499 => {
+                let service = service.to_owned();
+                return Err(ProxyError::Refused { proxy: self.proxy, status, service });
+            }
+            status => return Err(ProxyError::BadStatus(self.proxy, status)),
         }
         let io = hyper::upgrade::on(response).await.map_err(|e| failed(e.into()))?;
         Ok(ProxyStream(Box::new(io)))

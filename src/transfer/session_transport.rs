@@ -18,7 +18,6 @@ use crate::net::{self, Transport, TransportFailure};
 use proto::error::Error;
 use proto::principal::AuthReply;
 use proto::principal::metadata::CONNECT_TIMEOUT;
-use proto::transport_error::TransportError;
 
 /// A connection of the metadata service or of a cluster on which no byte moves for this long fails.
 const LOCAL_STALL: Duration = Duration::from_secs(10);
@@ -104,21 +103,19 @@ async fn exchange(
 fn failure(failure: TransportFailure) -> ExchangeError {
     let kind = match &failure {
         TransportFailure::Local(_) => ExchangeFailure::Local,
-        TransportFailure::Connection { kind: TransportError::UntrustedCertificate, .. } => {
-            ExchangeFailure::UntrustedCertificate
-        }
-        TransportFailure::Connection { kind: TransportError::ProxyAuthRequired, .. } => {
-            ExchangeFailure::ProxyAuthRequired
-        }
-        TransportFailure::Connection { io, .. } => match io {
-            Some(io::ErrorKind::ConnectionRefused) => ExchangeFailure::Refused,
-            Some(
-                io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::AddrNotAvailable,
+        TransportFailure::Connection { kind, io, .. } => match (kind.setting_hint(), io) {
+            (Some(hint), _) => ExchangeFailure::Setting { hint },
+            (None, Some(io::ErrorKind::ConnectionRefused)) => ExchangeFailure::Refused,
+            (
+                None,
+                Some(
+                    io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::AddrNotAvailable,
+                ),
             ) => ExchangeFailure::NoRoute,
-            Some(io::ErrorKind::TimedOut) => ExchangeFailure::ConnectTimeout,
-            _ => ExchangeFailure::Broken,
+            (None, Some(io::ErrorKind::TimedOut)) => ExchangeFailure::ConnectTimeout,
+            (None, _) => ExchangeFailure::Broken,
         },
     };
     ExchangeError { kind, message: failure.to_string() }

@@ -124,7 +124,17 @@ scenario_proxies_of_squid() {
             --config-file "$work/store/config" --profile SESSION --auth-endpoint "https://localhost:${URL##*:}" \
             >out 2>err || fail "refresh of the token"
         is "$(tunnels_to localhost)" $((from + 1))
-        ends_with 4 'certificate is not trusted' proxied HTTPS_PROXY="$proxy" put oci://demo/x --file small
+        # The service has the authority of store/ca.pem, and the https proxy that of proxies/ca.pem.
+        if [[ $proxy == https:* ]]; then
+            ends_with 4 "the certificate of the proxy 127.0.0.1:$SQUID_TLS (HTTPS_PROXY) is not trusted" \
+                proxied HTTPS_PROXY="$proxy" SSL_CERT_FILE=store/ca.pem put oci://demo/x --file small
+            grep -q 'the authority of the proxy with --cert-bundle' err || fail "no hint"
+            ends_with 4 'the certificate is not trusted' \
+                proxied HTTPS_PROXY="$proxy" SSL_CERT_FILE=proxies/ca.pem put oci://demo/x --file small
+        else
+            ends_with 4 'the certificate is not trusted' proxied HTTPS_PROXY="$proxy" put oci://demo/x --file small
+        fi
+        grep -q -- '--cert-bundle FILE' err || fail "no hint"
         proxy=${proxy/s3%40cret/hunter2}
         ends_with 4 'refuses user and password (407)' \
             proxied HTTPS_PROXY="$proxy" SSL_CERT_FILE=proxies/all.pem put oci://demo/x --file small
@@ -132,10 +142,15 @@ scenario_proxies_of_squid() {
         ends_with 4 'wants a user and a password (407)' \
             proxied HTTPS_PROXY="${proxy/me:hunter2@/}" SSL_CERT_FILE=proxies/all.pem put oci://demo/x --file small
     done
-    # A page of status 403 is a rule of the proxy and no policy. The run would try again for 60 s.
+    # A page of status 403 is a rule of the proxy and no policy.
     proxy=http://$SQUID_IN_URL@127.0.0.1:$SQUID
-    local URL=${URL/127.0.0.1/127.0.0.9} limit=(timeout --preserve-status --signal TERM 2)
-    ends_with 143 'answered 403' \
+    local URL=${URL/127.0.0.1/127.0.0.9} limit=()
+    ends_with 4 "forbids the connection to 127.0.0.9:${URL##*:} (403)" \
+        proxied HTTPS_PROXY="$proxy" SSL_CERT_FILE=proxies/all.pem put oci://demo/x --file small
+    grep -q 'the rules of the proxy must allow CONNECT .* name it in NO_PROXY' err || fail "no hint"
+    # The page of status 503 for a port on which nothing listens. The run would try again for 60 s.
+    URL=https://127.0.0.1:$(free_port) limit=(timeout --preserve-status --signal TERM 2)
+    ends_with 143 "the proxy 127.0.0.1:$SQUID (HTTPS_PROXY) made no connection and answered 503; trying again" \
         proxied HTTPS_PROXY="$proxy" SSL_CERT_FILE=proxies/all.pem put oci://demo/x --file small
 }
 

@@ -80,10 +80,8 @@ pub enum ExchangeFailure {
     ConnectTimeout,
     /// The certificates of the route are unusable; nothing was sent.
     Local,
-    /// The certificate of the service or of the proxy is not trusted; nothing was sent.
-    UntrustedCertificate,
-    /// The proxy requires a user and a password; nothing was sent.
-    ProxyAuthRequired,
+    /// A certificate is not trusted, or the proxy refuses, with what the user can do; nothing was sent.
+    Setting { hint: &'static str },
     /// No connection for another reason, or it failed before the response was complete.
     Broken,
 }

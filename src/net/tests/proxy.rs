@@ -143,11 +143,12 @@ async fn nothing_is_sent_to_an_https_proxy_before_its_certificate_is_trusted() {
     let service = Endpoint::of_host("service.invalid");
     match exchange(&transport, &service, 3).await {
         Err(TransportFailure::Connection {
-            kind: TransportError::UntrustedCertificate,
+            kind: TransportError::UntrustedProxyCertificate,
             text,
             ..
         }) => {
-            assert!(text.contains(&format!("the proxy 127.0.0.1:{port} (--proxy)")), "{text}");
+            let named = format!("the certificate of the proxy 127.0.0.1:{port} (--proxy)");
+            assert!(text.contains(&named), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
         other => panic!("{:?}", other.map(|response| response.status)),
@@ -156,7 +157,7 @@ async fn nothing_is_sent_to_an_https_proxy_before_its_certificate_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_requires_a_user_is_another_failure_than_one_that_fails() {
+async fn a_proxy_that_requires_a_user_or_refuses_is_another_failure_than_one_that_fails() {
     for (status, user, expected, words) in [
         (
             "407 Proxy Authentication Required",
@@ -170,8 +171,15 @@ async fn a_proxy_that_requires_a_user_is_another_failure_than_one_that_fails() {
             TransportError::ProxyAuthRequired,
             "refuses user and password (407)",
         ),
-        ("403 Forbidden", "", TransportError::Connect, "answered 403"),
+        ("403 Forbidden", "", TransportError::ProxyRefused, "forbids the connection to 127.0.0.1:"),
+        ("403 Forbidden", "me:hunter2@", TransportError::ProxyRefused, "(403)"),
+        ("400 Bad Request", "", TransportError::ProxyRefused, "(400)"),
+        ("405 Not Allowed", "", TransportError::ProxyRefused, "(405)"),
+        ("408 Timeout", "", TransportError::Connect, "made no connection and answered 408"),
+        ("429 Busy", "", TransportError::Connect, "answered 429"),
+        ("502 Bad Gateway", "", TransportError::Connect, "answered 502"),
         ("503 Busy", "", TransportError::Connect, "answered 503"),
+        ("504 Timeout", "", TransportError::Connect, "answered 504"),
     ] {
         let text = format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\n\r\nsorry");
         let scene = scene("http", user, move |mut stream, _| {

@@ -37,9 +37,12 @@ fn classify_transport(
 ) -> RetryDecision {
     match kind {
         TransportError::Connect | TransportError::RequestIncomplete => RETRY,
-        // A certificate or a password that was accepted before is rejected for a while only, by an
-        // interception or a fault of the proxy. In the preflight it is a wrong option.
-        TransportError::UntrustedCertificate | TransportError::ProxyAuthRequired => match stage {
+        // What was accepted before is rejected for a while only. In the preflight it is a wrong
+        // setting.
+        TransportError::UntrustedCertificate
+        | TransportError::UntrustedProxyCertificate
+        | TransportError::ProxyAuthRequired
+        | TransportError::ProxyRefused => match stage {
             RunStage::Preflight => FATAL,
             RunStage::Streaming => RETRY,
         },

@@ -8,7 +8,6 @@ use super::{Failure, Operation};
 use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
 use crate::request_fields::{AttemptName, RequestFields};
-use crate::transport_error::TransportError;
 
 impl Failure {
     /// The error response for logs, without the attempt.
@@ -58,22 +57,21 @@ impl Failure {
                 };
                 Error { hint: hint_for(operation, response), ..Error::new(kind, message) }
             }
-            Failure::Transport { kind: TransportError::UntrustedCertificate, .. } => {
-                Error::service(message).with_hint(
-                    "if the endpoint is right, give the certificate of its authority with \
-                 --cert-bundle FILE",
-                )
+            Failure::Transport { .. } => {
+                let hint = self.setting_hint().map(str::to_owned);
+                Error { hint, ..Error::service(message) }
             }
-            Failure::Transport { kind: TransportError::ProxyAuthRequired, .. } => {
-                Error::service(message).with_hint(
-                    "put the user and the password of the proxy into its URL, as in \
-                 http://USER:PASSWORD@HOST:PORT",
-                )
-            }
-            Failure::Transport { .. } => Error::service(message),
             Failure::Credentials(error) | Failure::Local(error) => {
                 Error { message, ..error.clone() }
             }
+        }
+    }
+
+    /// What the user can do where a setting of this host or of the proxy lets no connection be made.
+    pub fn setting_hint(&self) -> Option<&'static str> {
+        match self {
+            Failure::Transport { kind, .. } => kind.setting_hint(),
+            _ => None,
         }
     }
 
@@ -81,9 +79,8 @@ impl Failure {
     pub fn message_with_permissions(&self, operation: Operation) -> String {
         let message = self.message(operation.name());
         let Failure::ErrorResponse(response) = self else { return message };
-        // A policy or a rule of the bucket has status 403; a page of a proxy is neither.
-        let refused = response.status == 403 && response.from_service();
-        if !refused && response.status != 404 {
+        // A policy or a rule of the bucket has status 403.
+        if ![403, 404].contains(&response.status) {
             return message;
         }
         match hint_for(operation, response) {
@@ -97,6 +94,7 @@ impl Failure {
 fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
     Some(match (response.status, response.code.as_deref().unwrap_or_default()) {
         _ if is_par_refusal(response) => PAR_REFUSED.to_owned(),
+        _ if !response.from_service() => NOT_FROM_SERVICE.to_owned(),
         (403, _) if response.through_par => "the user who created the pre-authenticated request has \
                                              no right to this call, or the request does not allow it"
             .to_owned(),
@@ -131,6 +129,10 @@ fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
         _ => return None,
     })
 }
+
+/// A proxy or another server has answered.
+const NOT_FROM_SERVICE: &str = "this answer is not from Object Storage, since it has neither an error code of the service nor an \
+     opc-request-id: check the endpoint, and the proxy or the gateway in front of it";
 
 /// A pre-authenticated request that lets nothing in has the same response in each of these cases.
 const PAR_REFUSED: &str = "the pre-authenticated request has expired or was deleted, or the user who created it has lost the \

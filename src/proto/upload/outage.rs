@@ -63,6 +63,14 @@ impl RetryCause<'_> {
         }
     }
 
+    /// What the user can do while the upload waits.
+    fn setting_hint(self) -> Option<&'static str> {
+        match self {
+            RetryCause::Failed(failure) => failure.setting_hint(),
+            RetryCause::CommitResponseLost | RetryCause::CommitUnsettled => None,
+        }
+    }
+
     fn is_unauthorized(self) -> bool {
         matches!(self, RetryCause::Failed(failure) if failure.is_unauthorized())
     }
@@ -215,7 +223,8 @@ impl OutageTracker {
                 format!("trying again for up to {} s", self.budget.limit().as_secs())
             }
         };
-        format!("{message}; {retries}, what was read is kept")
+        let hint = cause.setting_hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        format!("{message}{hint}; {retries}, what was read is kept")
     }
 
     /// When the current outage is to be reported.

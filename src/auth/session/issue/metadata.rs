@@ -87,8 +87,7 @@ impl MetadataReading<'_> {
                     ExchangeFailure::ConnectTimeout => MetadataFailure::ConnectTimeout,
                     ExchangeFailure::Broken
                     | ExchangeFailure::Local
-                    | ExchangeFailure::UntrustedCertificate
-                    | ExchangeFailure::ProxyAuthRequired => MetadataFailure::Broken,
+                    | ExchangeFailure::Setting { .. } => MetadataFailure::Broken,
                 },
             };
             let elapsed = self.started_at.elapsed();

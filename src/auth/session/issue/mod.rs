@@ -183,31 +183,21 @@ impl IssueContext<'_> {
     ) -> Result<AuthReply, IssueError> {
         let in_cluster = matches!(route, Route::Cluster { .. });
         self.exchange(endpoint, route, call).await.map_err(|error| {
-            // A certificate or a password that was accepted before is refused for a while only. At
-            // the start it is a wrong setting.
+            // What was accepted before is refused for a while only. At the start it is a wrong setting.
             let outlook = match error.kind {
                 ExchangeFailure::Local => Outlook::NeedsChange,
-                ExchangeFailure::UntrustedCertificate | ExchangeFailure::ProxyAuthRequired
-                    if self.stage == Stage::Start =>
-                {
+                ExchangeFailure::Setting { .. } if self.stage == Stage::Start => {
                     Outlook::NeedsChange
                 }
                 _ => Outlook::MaySucceed,
             };
             let hint = match error.kind {
-                ExchangeFailure::Local | ExchangeFailure::UntrustedCertificate if in_cluster => {
+                ExchangeFailure::Local | ExchangeFailure::Setting { .. } if in_cluster => {
                     "the only authority that is trusted there is that of the cluster: check \
                      OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH"
                         .to_owned()
                 }
-                ExchangeFailure::UntrustedCertificate => {
-                    "if the address is right, give the certificate of its authority with \
-                     --cert-bundle FILE"
-                        .to_owned()
-                }
-                ExchangeFailure::ProxyAuthRequired => {
-                    "put the user and the password of the proxy into its URL".to_owned()
-                }
+                ExchangeFailure::Setting { hint } => hint.to_owned(),
                 _ => format!("check that this host can reach {}", endpoint.authority),
             };
             let message = match error.kind {

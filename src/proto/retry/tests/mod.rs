@@ -197,10 +197,26 @@ fn the_message_of_a_refused_cleanup_names_the_missing_permission() {
             let named = message.ends_with(&format!(" takes {permission}"));
             assert!(named, "{operation:?} {code}: {message}");
         }
-        // A page of a proxy is no refusal by a policy.
-        let page =
-            Failure::ErrorResponse(ErrorResponse { status: 403, ..ErrorResponse::default() });
-        assert_eq!(page.message_with_permissions(operation), page.message(operation.name()));
+    }
+}
+
+#[test]
+fn an_answer_without_the_marks_of_the_service_is_reported_as_none_of_object_storage() {
+    let service = ErrorResponse {
+        request_id: Some("id".to_owned()),
+        status: 403,
+        ..ErrorResponse::default()
+    };
+    for operation in ALL {
+        for status in [400, 401, 403, 404, 412, 429, 502, 503] {
+            let page = Failure::ErrorResponse(ErrorResponse { status, ..ErrorResponse::default() });
+            let hint = page.error(operation, "x").hint.unwrap();
+            assert!(hint.contains("not from Object Storage"), "{operation:?} {status}: {hint}");
+            let cleanup = page.message_with_permissions(operation);
+            assert!(!cleanup.contains("polic") && !hint.contains("polic"), "{hint}; {cleanup}");
+        }
+        let hint = Failure::ErrorResponse(service.clone()).error(operation, "x").hint.unwrap();
+        assert!(hint.contains("policy"), "{hint}");
     }
 }
 
@@ -233,20 +249,26 @@ fn nothing_is_decided_by_the_text_of_a_message() {
 }
 
 #[test]
-fn a_proxy_that_rejects_the_user_is_final_in_the_preflight_and_retried_while_streaming() {
-    let rejected = Failure::Transport {
-        kind: TransportError::ProxyAuthRequired,
-        text: "the proxy".to_owned(),
-    };
-    for operation in [Operation::Namespace, Operation::Head, Operation::Create] {
-        assert_eq!(
-            classify(operation, RunStage::Preflight, &rejected),
-            RetryDecision::Fatal(ErrorKind::Service)
-        );
-        assert_eq!(
-            classify(operation, RunStage::Streaming, &rejected),
-            RetryDecision::Retry { throttled: false }
-        );
+fn a_setting_that_lets_no_connection_be_made_is_final_in_the_preflight_and_retried_while_streaming()
+{
+    for (kind, option) in [
+        (TransportError::UntrustedCertificate, "--cert-bundle"),
+        (TransportError::UntrustedProxyCertificate, "authority of the proxy with --cert-bundle"),
+        (TransportError::ProxyAuthRequired, "USER:PASSWORD@"),
+        (TransportError::ProxyRefused, "NO_PROXY"),
+    ] {
+        let rejected = Failure::Transport { kind, text: "the proxy".to_owned() };
+        for operation in [Operation::Namespace, Operation::Head, Operation::Create] {
+            assert_eq!(
+                classify(operation, RunStage::Preflight, &rejected),
+                RetryDecision::Fatal(ErrorKind::Service)
+            );
+            assert_eq!(
+                classify(operation, RunStage::Streaming, &rejected),
+                RetryDecision::Retry { throttled: false }
+            );
+        }
+        let error = rejected.error(Operation::Head, "HeadObject").to_string();
+        assert!(error.contains(option), "{error}");
     }
-    assert!(rejected.error(Operation::Head, "HeadObject").to_string().contains("USER:PASSWORD@"));
 }

@@ -192,6 +192,25 @@ fn an_untrusted_certificate_ends_the_run_at_first_contact_and_is_retried_later()
 }
 
 #[test]
+fn a_refusal_of_the_proxy_during_the_stream_is_reported_with_what_ends_it() {
+    let mut upload = Upload::new(UploadConfig { service_seen: true, ..test_config(1, 2) });
+    let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
+    upload.handle_event(SECOND, Event::Part { number: nth(1), digest });
+    upload.handle_event(SECOND, Event::MultipartNeeded);
+    let failure = transport_failure(TransportError::ProxyRefused, "the proxy p:1 forbids it (403)");
+    upload.handle_event(SECOND, Event::CallDone { call: ApiCall::Create, result: Err(failure) });
+    let warning = std::iter::from_fn(|| upload.poll_action()).find_map(|action| match action {
+        Action::Warn(warning) => Some(warning.text),
+        _ => None,
+    });
+    let text = warning.unwrap();
+    for part in ["p:1 forbids it (403)", "rules of the proxy", "NO_PROXY", "trying again for up to"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
 fn a_signal_cancels_a_put_that_waits_for_its_next_attempt() {
     let mut upload = Upload::new(test_config(1, 2));
     let body = Bytes::from_static(b"abc");

@@ -146,7 +146,9 @@ fn result(json: &Json) -> Result<Outcome, Failure> {
             let kind = match transport {
                 "connect" => TransportError::Connect,
                 "certificate" => TransportError::UntrustedCertificate,
+                "proxy certificate" => TransportError::UntrustedProxyCertificate,
                 "proxy" => TransportError::ProxyAuthRequired,
+                "proxy rules" => TransportError::ProxyRefused,
                 "request incomplete" => TransportError::RequestIncomplete,
                 "response lost" => TransportError::ResponseLost,
                 "timeout" => TransportError::Timeout,
