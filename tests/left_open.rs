@@ -8,7 +8,8 @@ use common::run::{Done, Ocipipe};
 use common::store::{BUCKET, Store};
 use common::stream::{PART, assert_same, ramp};
 use emulator::Operation::{
-    CommitMultipartUpload, ListMultipartUploadParts, ListMultipartUploads, PutObject, UploadPart,
+    AbortMultipartUpload, CommitMultipartUpload, ListMultipartUploadParts, ListMultipartUploads,
+    PutObject, UploadPart,
 };
 use emulator::Record;
 use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
@@ -39,6 +40,26 @@ fn the_list_of_uploads_prints_the_command_that_goes_on() {
     let list = store.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
     let command = list.stderr.split("ocipipe put ").nth(1).unwrap().lines().next().unwrap();
     assert!(command.contains("--resume") && command.contains(&id), "{command}");
+}
+
+#[test]
+fn the_commands_for_an_object_that_is_named_as_a_place_holder_are_right() {
+    let refused = Fault::Refuse(FaultResponse::status(403));
+    let store = Store::failing([FaultRule::on(AbortMultipartUpload, refused)]);
+    for name in ["{}", "a{}b {} {id}"] {
+        let producer = "head -c 30000000 /dev/zero; exit 1";
+        let run = store.put(name).args("-- sh -c").arg(producer);
+        let done = run.run().fails(5);
+        let id = store.open_ids().pop().unwrap();
+        let command = format!("--name '{name}' --upload-id {id}");
+        let done = done.stderr_has(&["ocipipe uploads abort", &command]);
+        store.server().set_faults(FaultPlan::default());
+        let abort = done.stderr.split("ocipipe uploads abort ").nth(1).unwrap();
+        let abort = abort.lines().next().unwrap();
+        let script = format!("exec \"$@\" {abort}");
+        store.ocipipe("uploads abort").wrapped_by_script("sh", &script).run().exits(0);
+        assert!(store.open_ids().is_empty());
+    }
 }
 
 #[test]

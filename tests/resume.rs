@@ -56,6 +56,24 @@ fn a_killed_upload_goes_on_without_sending_its_parts_again() {
 }
 
 #[test]
+fn parts_that_are_held_already_count_in_no_rate() {
+    let store = Store::start();
+    killed(&store, "o", "", &stream()[..7 * PART + 1], 6);
+    // Each part that is sent takes longer than all the others.
+    let slow = FaultRule::on(UploadPart, Fault::Delay(1000));
+    store.server().set_faults(FaultPlan { faults: vec![slow] });
+    let done = resumed(&store, "o", "--progress json --parallel-upload-count 1", &stream());
+    let objects = done.stderr.lines().map(|line| serde_json::from_str(line).unwrap());
+    let last =
+        objects.filter(|object: &serde_json::Value| object["event"] == "progress").last().unwrap();
+    assert_eq!(last["acknowledged"], PARTS * PART + 5, "{last}");
+    for rate in ["bytes-per-second", "bytes-per-second-average"] {
+        // At most four parts of 10 MiB were sent, 1 s each.
+        assert!(last[rate].as_u64().unwrap() < 11 << 20, "{last}");
+    }
+}
+
+#[test]
 fn another_host_with_other_credentials_and_another_part_size_continues_the_upload() {
     let store = Store::start();
     let [first, second] = ["first", "second"].map(|host| {

@@ -24,7 +24,7 @@ use proto::part_number::PartNumber;
 use proto::retry::{BucketStatus, Failure};
 use proto::transport_error::TransportError;
 use proto::upload::{
-    Action, ApiCall, ConflictRule, Event, MessageContext, PreviousObject, StateKind, StoredObject,
+    Action, ApiCall, ConflictRule, Event, MessageContext, PreviousObject, StateKind, StoredObject, UploadCommand,
     TRANSITIONS, TailRule, Upload, UploadConfig,
 };
 use service_model::{Model, Sent, error_response};
@@ -327,7 +327,7 @@ fuzz_target!(|bytes: &[u8]| {
         bucket: if parallel & 16 != 0 { BucketStatus::Seen } else { BucketStatus::Unknown },
         messages: MessageContext {
             object_url: "oci://b@n/o".to_owned(),
-            abort_command: "abort {}".to_owned(),
+            abort_command: UploadCommand::new("abort ", ""),
             head_command: "head".to_owned(),
             resume_command: None,
         },

@@ -18,7 +18,8 @@ use proto::part_plan::{self, PartCut};
 use proto::shell;
 use proto::units;
 use proto::upload::{
-    AutoConfig, ConflictRule, ContinuedUpload, MessageContext, ResumeConfig, TailRule, UploadConfig,
+    AutoConfig, ConflictRule, ContinuedUpload, MessageContext, ResumeConfig, TailRule,
+    UploadCommand, UploadConfig,
 };
 
 /// The content type of an object if neither the options nor its name give one.
@@ -140,12 +141,15 @@ pub(super) fn message_context(location: &ObjectLocation, command: &PutCommand) -
     let can_resume = command.local.is_none() && command.target.par().is_none();
     MessageContext {
         object_url: location.to_string(),
-        abort_command: format!("ocipipe uploads abort {options} --upload-id {{}}{profile}"),
+        abort_command: UploadCommand::new(
+            format!("ocipipe uploads abort {options} --upload-id "),
+            profile.clone(),
+        ),
         head_command: format!("oci os object head {options}{profile}"),
         resume_command: can_resume.then(|| {
-            format!(
-                "ocipipe put --resume --upload-id {{}} {options}{profile}{}",
-                resume_options(command)
+            UploadCommand::new(
+                "ocipipe put --resume --upload-id ",
+                format!(" {options}{profile}{}", resume_options(command)),
             )
         }),
     }

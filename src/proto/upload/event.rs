@@ -93,7 +93,7 @@ impl UploadConfig {
             previous_object: PreviousObject::Nothing,
             messages: MessageContext {
                 object_url: "oci://b@n/o".to_owned(),
-                abort_command: "ABORT {}".to_owned(),
+                abort_command: UploadCommand::new("ABORT ", ""),
                 head_command: "HEAD".to_owned(),
                 resume_command: None,
             },
@@ -158,23 +158,42 @@ pub enum PreviousObject {
 #[derive(Debug, Clone)]
 pub struct MessageContext {
     pub object_url: String,
-    /// The command that aborts an upload; `{}` stands for its id.
-    pub abort_command: String,
+    pub abort_command: UploadCommand,
     /// The command that shows the object's metadata.
     pub head_command: String,
-    /// The command that continues an upload; the first `{}` is replaced by its id. `None` where nothing can.
-    pub resume_command: Option<String>,
+    /// The command that continues an upload with the same stream. `None` where nothing can.
+    pub resume_command: Option<UploadCommand>,
+}
+
+/// A shell command on an upload whose id is not known yet. It is no template, since the name of an object
+/// may look like any place holder.
+#[derive(Debug, Clone)]
+pub struct UploadCommand {
+    before_id: String,
+    after_id: String,
+}
+
+impl UploadCommand {
+    /// The command that has these texts around the id.
+    pub fn new(before_id: impl Into<String>, after_id: impl Into<String>) -> UploadCommand {
+        UploadCommand { before_id: before_id.into(), after_id: after_id.into() }
+    }
+
+    /// The command on the upload with this id.
+    pub fn on(&self, upload_id: &str) -> String {
+        format!("{}{upload_id}{}", self.before_id, self.after_id)
+    }
 }
 
 impl MessageContext {
     /// The command that aborts an upload.
     pub fn abort_command(&self, upload_id: &str) -> String {
-        self.abort_command.replace("{}", upload_id)
+        self.abort_command.on(upload_id)
     }
 
     /// The command that continues an upload with the same stream.
     pub fn resume_command(&self, upload_id: &str) -> Option<String> {
-        Some(self.resume_command.as_ref()?.replacen("{}", upload_id, 1))
+        Some(self.resume_command.as_ref()?.on(upload_id))
     }
 
     /// The line about an upload that stays open for another run.

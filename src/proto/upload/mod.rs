@@ -67,7 +67,7 @@ pub use conflict::too_long_for_one_put;
 pub use end_of_stream::EndOfStream;
 pub use event::{
     Action, ApiCall, ConflictRule, ContinuedUpload, Event, MessageContext, Now, Outcome, ParConfig,
-    PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadConfig,
+    PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadCommand, UploadConfig,
 };
 pub use parts::AutoConfig;
 pub use resume::upload_gone;
@@ -257,6 +257,11 @@ impl Upload {
     /// The number that the next part of the stream gets; `None` after the last possible one.
     pub fn next_part_number(&self) -> Option<PartNumber> {
         PartNumber::from_index(self.core.parts.count() as usize)
+    }
+
+    /// The bytes of acknowledged parts that were not sent, since the service held them before the run.
+    pub fn held_bytes(&self) -> u64 {
+        self.core.parts.held_bytes()
     }
 
     /// The number of parts in flight.

@@ -18,7 +18,7 @@ impl UploadDriver {
             transfer: Transfer::Store,
             read: stats.bytes(),
             done,
-            already: 0,
+            already: self.upload.held_bytes(),
             parts_acknowledged,
             in_flight: self.upload.in_flight() as u32,
             retries: self.upload.retries(),

@@ -72,6 +72,8 @@ pub struct Parts {
     in_flight: usize,
     pub(super) acknowledged: u32,
     pub(super) acknowledged_bytes: u64,
+    /// The bytes of acknowledged parts that were not sent, since the service held them.
+    held_bytes: u64,
     parallel: usize,
     window: usize,
     successes: usize,
@@ -108,6 +110,7 @@ impl Parts {
             in_flight: 0,
             acknowledged: 0,
             acknowledged_bytes: 0,
+            held_bytes: 0,
             parallel: parallel.max(1),
             window: parallel.max(1),
             successes: 0,
@@ -270,6 +273,11 @@ impl Parts {
 
     pub fn acknowledged(&self) -> (u32, u64) {
         (self.acknowledged, self.acknowledged_bytes)
+    }
+
+    /// The bytes of acknowledged parts that the service held before the run.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
     }
 
     pub fn in_flight(&self) -> usize {

@@ -141,6 +141,7 @@ impl Parts {
                     return Ok(RehashResult::NotHeld);
                 };
                 (part.etag, part.md5, part.sent_crc32) = (held.etag, held.md5, digest.crc32);
+                self.held_bytes += digest.size;
                 self.acknowledge(number);
                 Ok(RehashResult::Held)
             }

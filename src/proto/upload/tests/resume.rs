@@ -9,6 +9,7 @@ use super::scripted::{ScriptedRun, abort, meta_of_size, response_lost, stop};
 use super::*;
 use crate::api::{ExpectedProperties, ListedPart};
 use crate::digest::Algorithm;
+use crate::upload::UploadCommand;
 
 /// The parts of an upload, and what a run has done with them.
 struct Service {
@@ -86,7 +87,7 @@ fn config(held: Option<Vec<ListedPart>>) -> UploadConfig {
     });
     let mut config = test_config(1, 3);
     config.resume = Some(ResumeConfig { continued });
-    config.messages.resume_command = Some("RESUME {}".to_owned());
+    config.messages.resume_command = Some(UploadCommand::new("RESUME ", ""));
     config
 }
 
