@@ -171,6 +171,25 @@ fn bash_completes_commands_and_long_options() {
 }
 
 #[test]
+fn bash_takes_only_the_first_words_for_the_command() {
+    for (line, expected) in [
+        // A bucket, a file, a profile or an argument of the producer may have the name of a command.
+        ("ocipipe put get --part", "--part-size"),
+        ("ocipipe put uploads --part", "--part-size"),
+        ("ocipipe put --file list --part", "--part-size"),
+        ("ocipipe put --profile = get --part", "--part-size"),
+        ("ocipipe --profile get put --part", "--part-size"),
+        ("ocipipe --profile get uploads --debug abort --old", "--older-than"),
+        ("ocipipe uploads abort list --old", "--older-than"),
+        ("ocipipe get oci://b/x --file put --no-multi", "--no-multipart"),
+        ("/usr/bin/ocipipe session show put --js", "--json"),
+    ] {
+        assert_eq!(completed(line), [expected], "{line}");
+    }
+    assert_eq!(completed("ocipipe get put --part"), [""]);
+}
+
+#[test]
 fn every_shell_gets_every_long_option() {
     for shell in ["bash", "zsh", "fish"] {
         let output = ocipipe(words(&format!("completions {shell}")));

@@ -127,6 +127,74 @@ fn the_man_page_names_every_variable_that_the_pages_name() {
     assert!(count > 30, "{count}");
 }
 
+/// The entry of the man page on these variables, as one line.
+#[track_caller]
+fn entry_of(page: &str, first: &str) -> String {
+    let start = page.find(&format!(".TP\n\\fB{first}\\fR")).unwrap_or_else(|| panic!("no {first}"));
+    let entry = page[start + 4..].split(".TP").next().unwrap();
+    entry.lines().skip(1).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_man_page_states_the_order_of_the_page_on_configuration() {
+    let page = printed("man").replace("\\-", "-").replace("\\&", "");
+    let docs = std::fs::read_to_string("docs/configuration.md").unwrap().replace('\n', " ");
+    for (first, sentence) in [
+        ("OCI_CLI_CONFIG_FILE", "The config file is the first of: "),
+        ("OCI_CLI_REGION", "The region is the first of: "),
+        ("https_proxy", "The proxy is the first of: "),
+        ("OCI_CLI_CERT_BUNDLE", "that the first of these names, and no others: "),
+    ] {
+        let list = docs.split(sentence).nth(1).unwrap_or_else(|| panic!("no {sentence:?}"));
+        let names = |text: &str| -> Vec<String> {
+            let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-/.~".contains(c)));
+            let words = words.map(|word| word.trim_end_matches('.').to_owned());
+            let is_name = |word: &String| {
+                word.starts_with("--") || word.contains('_') || word.starts_with("~/.oci/config")
+            };
+            words.filter(is_name).collect()
+        };
+        let sentence_end = list.find(". ").unwrap_or(list.len());
+        let (documented, shown) = (names(&list[..sentence_end]), names(&entry_of(&page, first)));
+        let both: Vec<&String> = shown.iter().filter(|name| documented.contains(name)).collect();
+        assert!(both.len() >= 3, "{first}: {shown:?}");
+        let order: Vec<&String> = documented.iter().filter(|name| both.contains(name)).collect();
+        assert_eq!(both[..order.len()], order, "{first}");
+    }
+}
+
+#[test]
+fn the_man_page_names_every_variable_that_the_program_reads() {
+    fn visit(folder: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]").next().unwrap();
+                let names = text.split('"').skip(1).step_by(2).filter(|name| {
+                    let starts = ["OCI_", "OCIPIPE_", "KUBERNETES_"];
+                    starts.iter().any(|start| name.starts_with(start))
+                        && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+                });
+                found.extend(names.map(str::to_owned));
+            }
+        }
+    }
+    let page = printed("man");
+    let mut found = Vec::new();
+    for folder in ["src/auth", "src/cli", "src/commands", "src/transfer"] {
+        visit(Path::new(folder), &mut found);
+    }
+    // The starts of names, the heading of the file of defaults, the label of a key, the commit of a build.
+    let others = ["OCI_CLI_SETTINGS", "OCI_API_KEY", "OCIPIPE_COMMIT"];
+    found.retain(|name| !name.ends_with('_') && !others.contains(&name.as_str()));
+    assert!(found.len() > 30, "{found:?}");
+    let missing: Vec<_> = found.iter().filter(|name| !page.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn the_help_of_put_fits_a_screen_and_names_where_all_options_are() {
     let Ok(Command::Help(brief)) = parse("put --help") else { panic!() };

@@ -40,6 +40,7 @@ pub fn page() -> String {
     section(&mut page, "VALUES");
     help::VALUES.iter().for_each(|(kind, text)| entry(&mut page, [italic(*kind)], text));
     section(&mut page, "ENVIRONMENT");
+    page.text([roman(surroundings::PRECEDENCE)]);
     for (names, text) in surroundings::ENVIRONMENT {
         entry(&mut page, separated(names), text);
     }
@@ -172,7 +173,9 @@ fn same(one: &[&FlagInfo<'_>], other: &[&FlagInfo<'_>]) -> bool {
 
 fn account(page: &mut Roff, root: &CommandInfoWithArgs) {
     section(page, "ACCOUNT AND SERVICE");
-    page.text([roman("An option counts before the environment, and that before the config file.")]);
+    page.text([roman(
+        "An option counts before its variable, and that before the file of defaults and the config file.",
+    )]);
     shared(root).into_iter().for_each(|flag| option(page, flag));
 }
 
