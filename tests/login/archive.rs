@@ -43,6 +43,59 @@ fn a_session_is_carried_to_a_host_without_a_config_file() {
     assert_eq!(store.object("x").unwrap(), b"bytes");
 }
 
+/// Creates a namespace in which the command that follows may mount.
+const MOUNTING: &str = "unshare --user --map-root-user --mount";
+
+#[test]
+fn a_config_file_that_is_a_mount_of_its_own_is_written_in_place_or_nothing_is() {
+    let mut words = MOUNTING.split_whitespace();
+    let mut command = std::process::Command::new(words.next().unwrap());
+    command.args(words).args(["mount", "-t", "tmpfs", "none", "/mnt"]);
+    if !command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no file can be mounted here");
+        return;
+    }
+    let mounted = |home: &Home, mount: &str| {
+        let (outside, config) = (home.path("outside"), home.path(".oci/config"));
+        let script = format!(
+            "{mount} && mount --bind {outside} {config} && \"$@\"; \
+             code=$?; cat {config} >&2; exit $code",
+            outside = outside.display(),
+            config = config.display()
+        );
+        let script = format!("exec {MOUNTING} sh -c '{script}' sh \"$@\"");
+        import(home).wrapped_by_script("sh", &script).run()
+    };
+    let former = "# kept\n[DEFAULT]\nuser=u\n";
+    let (store, home) = (Store::start(), Home::new());
+    export(&store, &home);
+    home.write_config("");
+    fs::write(home.path("outside"), former).unwrap();
+    mounted(&home, "true").exits(0);
+    let config = home.read("outside");
+    assert!(config.starts_with(former) && config.contains("[SESSION]"), "{config}");
+    assert!(home.path(".oci/sessions/SESSION/token").exists());
+    assert_eq!(home.read(".oci/config"), "", "the file below the mount");
+
+    // The disk of the mounted file is full.
+    let home = Home::new();
+    export(&store, &home);
+    home.write_config("");
+    fs::create_dir(home.path("disk")).unwrap();
+    let disk = home.path("disk").display().to_string();
+    let long = format!("{former}# {}\n", "x".repeat(4000));
+    fs::write(home.path("long"), &long).unwrap();
+    std::os::unix::fs::symlink("disk/config", home.path("outside")).unwrap();
+    let full = format!(
+        "mount -t tmpfs -o size=8k none {disk} && cp {} {disk}/config && head -c 4096 /dev/zero >{disk}/rest",
+        home.path("long").display()
+    );
+    let done = mounted(&home, &full).fails(2);
+    let done = done.stderr_has(&["cannot be written", "No space left"]).stderr_lacks("[SESSION]");
+    assert!(done.stderr.contains(&long), "the former text is kept: {}", done.stderr);
+    assert!(!home.path(".oci/sessions/SESSION/token").exists(), "nothing is half");
+}
+
 #[test]
 fn nothing_is_replaced_without_force() {
     let (store, home) = (Store::start(), Home::new());

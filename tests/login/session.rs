@@ -85,7 +85,9 @@ fn a_waiting_upload_names_the_command_and_takes_up_what_it_writes() {
     // The files of this session are elsewhere: the login writes others, and the config names them.
     home.write_config(&fs::read_to_string(store.server().config_path()).unwrap());
     let url = store.server().url();
-    let put = home.ocipipe("put --part-size 10MiB --profile SESSION oci://backups/x");
+    // An upload that does not see the new files fails instead of waiting for the default of 1 h.
+    let put = home.ocipipe("put --part-size 10MiB --retry-for 40s --profile SESSION");
+    let put = put.arg("oci://backups/x");
     let put = put.args(&format!("--endpoint {url} --auth-endpoint {url}"));
     let put = put.stdin(ramp(2 * PART + 1)).start();
     put.wait_for_stderr("gives up at");

@@ -2,7 +2,8 @@
 //!
 //! Owns the paths, the modes and the order of the writes. Must not know where a session comes from.
 //! Invariants: a profile with a user is replaced only if the caller allows it; a file that exists is
-//! replaced as a whole or not at all, and none is before all new ones are on the disk.
+//! replaced as a whole or not at all, and none is before all new ones are on the disk. Only a file that is
+//! a mount of its own is written in place.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -119,8 +120,10 @@ impl SessionPlace {
         // Whether the edit is possible depends on the text and not on the values.
         self.with_profile(&[("key_file", KEY)])?;
         let config = resolved(&self.config_file);
-        let folder_of_config = config.parent().unwrap_or(Path::new("."));
-        for folder in [self.folder.as_path(), folder_of_config] {
+        // A file that is a mount of its own needs no other beside it.
+        let folder_of_config =
+            (!is_mount(&config)).then(|| config.parent().unwrap_or(Path::new(".")));
+        for folder in [self.folder.as_path()].into_iter().chain(folder_of_config) {
             let existing = folder.ancestors().find(|folder| folder.exists());
             let existing = existing.filter(|path| !path.as_os_str().is_empty());
             check_access(existing.unwrap_or(Path::new(".")))?;
@@ -130,8 +133,8 @@ impl SessionPlace {
 
     /// Writes the files of a session and its profile under temporary names, and then renames them: the key,
     /// then the token, then the profile, so that what reads them meanwhile finds a token that does not match
-    /// at worst. Fails at the first file that cannot be written; the session before is then as it was, unless
-    /// a rename fails.
+    /// at worst. Files that are mounts of their own, which no rename replaces, come first. Fails at the first
+    /// file that cannot be written; the session before is then as it was, unless a rename fails.
     pub fn write(&self, session: &NewSession<'_>) -> Result<(), Error> {
         let cannot = |path: &Path| {
             let shown = path.display().to_string();
@@ -166,8 +169,10 @@ impl SessionPlace {
                 _ => {}
             }
         }
-        let mut files = files.into_iter().flatten();
-        files.try_for_each(|(path, file)| file.replace(&path).map_err(cannot(&path)))
+        let (in_place, beside): (Vec<_>, Vec<_>) =
+            files.into_iter().flatten().partition(|(_, file)| file.is_in_place());
+        write_all_in_place(&in_place).map_err(|(path, error)| cannot(&path)(error))?;
+        beside.into_iter().try_for_each(|(path, file)| file.replace(&path).map_err(cannot(&path)))
     }
 
     /// The text of the config file with the profile of a session.
@@ -227,12 +232,22 @@ fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// A file with mode 0600 under a temporary name, which is removed unless the file takes its place.
-struct NewFile(NamedTempFile);
+/// The new contents of a file.
+enum NewFile {
+    /// A file with mode 0600 under a temporary name, which is removed unless the file takes its place.
+    Beside(NamedTempFile),
+    /// The new and the former text of a file that is a mount of its own, so that no other takes its place.
+    InPlace { text: Zeroizing<String>, former: Zeroizing<Vec<u8>> },
+}
 
 impl NewFile {
-    /// Writes the file to the disk, beside the one that it will replace, whose owner it keeps.
+    /// Writes the file to the disk, beside the one that it will replace, whose owner it keeps. A file that
+    /// is a mount of its own is only read.
     fn prepare(target: &Path, text: &str) -> io::Result<NewFile> {
+        if is_mount(target) {
+            let (text, former) = (text.to_owned().into(), fs::read(target)?.into());
+            return Ok(NewFile::InPlace { text, former });
+        }
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut temporary = tempfile::Builder::new()
             .prefix(".ocipipe-")
@@ -245,13 +260,56 @@ impl NewFile {
             }
         }
         temporary.as_file().sync_all()?;
-        Ok(NewFile(temporary))
+        Ok(NewFile::Beside(temporary))
+    }
+
+    fn is_in_place(&self) -> bool {
+        matches!(self, NewFile::InPlace { .. })
     }
 
     fn replace(self, target: &Path) -> io::Result<()> {
-        self.0.persist(target)?;
-        Ok(())
+        match self {
+            NewFile::Beside(temporary) => {
+                temporary.persist(target)?;
+                Ok(())
+            }
+            NewFile::InPlace { text, .. } => overwrite(target, text.as_bytes()),
+        }
     }
+}
+
+/// Writes the files that are mounts of their own. If one fails, those written so far get their former text.
+fn write_all_in_place(files: &[(PathBuf, NewFile)]) -> Result<(), (PathBuf, io::Error)> {
+    for (index, (path, file)) in files.iter().enumerate() {
+        let NewFile::InPlace { text, .. } = file else { continue };
+        let Err(error) = overwrite(path, text.as_bytes()) else { continue };
+        for (path, file) in &files[..=index] {
+            if let NewFile::InPlace { former, .. } = file {
+                // The error of the write matters more than one of this.
+                let _ = overwrite(path, former);
+            }
+        }
+        return Err((path.clone(), error));
+    }
+    Ok(())
+}
+
+/// Gives an existing file these contents, down to the disk.
+fn overwrite(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::options().write(true).open(path)?;
+    // The longer text first: a full disk is found before anything is cut off.
+    file.write_all(contents)?;
+    file.set_len(contents.len() as u64)?;
+    file.sync_all()
+}
+
+/// Whether the file is a mount of its own, such as one file of the host in a container.
+fn is_mount(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::empty());
+    stat.is_ok_and(|stat| {
+        path.is_file() && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    })
 }
 
 fn check_access(path: &Path) -> Result<(), Error> {
