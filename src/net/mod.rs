@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::auth::options::NetworkOptions;
 use proto::api::Response;
@@ -77,8 +78,8 @@ pub struct Connection<'a> {
 /// A signed request without its body.
 pub struct RequestHead {
     pub method: &'static str,
-    /// Path and query, as on the request line.
-    pub target: String,
+    /// Path and query, as on the request line. That of a pre-authenticated request is a secret.
+    pub target: Zeroizing<String>,
     pub headers: Vec<(String, String)>,
 }
 
@@ -250,7 +251,7 @@ fn http_request(
     head: RequestHead,
     body: RequestBody,
 ) -> Result<hyper::Request<RequestBody>, TransportFailure> {
-    let mut request = hyper::Request::builder().method(head.method).uri(&head.target);
+    let mut request = hyper::Request::builder().method(head.method).uri(head.target.as_str());
     for (name, value) in &head.headers {
         request = request.header(name, value);
     }

@@ -29,9 +29,12 @@ impl PathSecret {
     }
 
     /// The path that is sent: the secret before `target`, which begins with a slash.
-    pub fn path(&self, target: &str) -> String {
+    pub fn path(&self, target: &str) -> Zeroizing<String> {
         let secret = self.0.as_str();
-        format!("/p/{secret}{target}")
+        // Of the whole size at once: a text that grows leaves copies behind.
+        let mut path = Zeroizing::new(String::with_capacity(3 + secret.len() + target.len()));
+        path.extend(["/p/", secret, target]);
+        path
     }
 
     /// The text with the mask in the place of each secret.
@@ -40,7 +43,7 @@ impl PathSecret {
             return replace(text, self.0.as_bytes(), MASK.as_bytes());
         }
         let shown = format!("/p/{MASK}");
-        let searched = Zeroizing::new(self.path(""));
+        let searched = self.path("");
         replace(text, searched.as_bytes(), shown.as_bytes())
     }
 }
@@ -74,7 +77,8 @@ mod tests {
         assert_eq!(secret.redact(page), b"<p>/p/***/n/x was not found: ***</p>");
         assert_eq!(secret.redact(b"nothing"), b"nothing");
         assert_eq!(format!("{secret:?}"), "PathSecret(/p/***)");
-        assert_eq!(secret.path("/n/x"), "/p/uIDx-3_kq4T/n/x");
+        let path: Zeroizing<String> = secret.path("/n/x");
+        assert_eq!((path.as_str(), path.capacity()), ("/p/uIDx-3_kq4T/n/x", 18));
         let short = PathSecret::new("ab").unwrap();
         assert_eq!(short.redact(b"about /p/ab/n"), b"about /p/***/n");
     }

@@ -43,7 +43,7 @@ async fn read(
 ) -> (Vec<u8>, Result<Response, TransportFailure>) {
     let connection = transport.connect(endpoint).await.unwrap();
     let headers = vec![("host".to_owned(), "test".to_owned())];
-    let head = RequestHead { method: "GET", target: "/".to_owned(), headers };
+    let head = RequestHead { method: "GET", target: "/".to_owned().into(), headers };
     let sink = Memory { bytes: vec![0; limit], filled: 0, limit };
     let (sink, result) = connection.exchange_into(head, sink, None).await;
     let sink = sink.unwrap();

@@ -155,7 +155,7 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
 pub fn post(length: usize) -> RequestHead {
     let headers = [("host", "test".to_owned()), ("content-length", length.to_string())];
     let headers = headers.map(|(name, value)| (name.to_owned(), value));
-    RequestHead { method: "POST", target: "/".to_owned(), headers: headers.into() }
+    RequestHead { method: "POST", target: "/".to_owned().into(), headers: headers.into() }
 }
 
 /// One exchange with a body of `length` bytes.

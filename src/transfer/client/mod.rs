@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use super::connection_rate::ConnectionRate;
 use super::headers;
@@ -284,7 +285,7 @@ impl Client {
         let mut headers = request.headers.clone();
         headers.extend(signed_headers);
         let signature = Some(Signature { credentials, date, at });
-        Ok(self.ready(connection, request, target, headers, chunks, signature))
+        Ok(self.ready(connection, request, target.into(), headers, chunks, signature))
     }
 
     /// A request with the headers and the body that it is sent with.
@@ -292,7 +293,7 @@ impl Client {
         &self,
         connection: Connection<'a>,
         request: Request,
-        target: String,
+        target: Zeroizing<String>,
         mut headers: Vec<(String, String)>,
         chunks: Vec<Bytes>,
         signature: Option<Signature>,

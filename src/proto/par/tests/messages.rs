@@ -19,7 +19,7 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 }
 
 fn sent_path(request: &Request) -> String {
-    request.secret.as_ref().unwrap().path(&request.target)
+    request.secret.as_ref().unwrap().path(&request.target).to_string()
 }
 
 #[test]

@@ -183,7 +183,7 @@ proptest! {
         let bucket = parse(&url(""));
         let names = GivenNames { name: Some(name.clone()), ..GivenNames::default() };
         let stored = bucket.object(&names).unwrap();
-        let text = format!("{}{}", bucket.endpoint.origin(), stored.secret.path(&stored.target));
+        let text = format!("{}{}", bucket.endpoint.origin(), &*stored.secret.path(&stored.target));
         prop_assert!(is_par_url(&text));
         prop_assert_eq!(parse(&text).object(&GivenNames::default()).unwrap().location, stored.location);
     }
