@@ -31,9 +31,15 @@ pub struct SessionTransport {
 }
 
 impl SessionTransport {
-    /// `transport` carries the requests to the public services.
-    pub fn new(transport: Arc<Transport>) -> Result<SessionTransport, Error> {
-        let direct = Transport::new(&NetworkOptions::default(), LOCAL_STALL)?;
+    /// `transport` carries the requests to the public services. Of `network` the certificates count for
+    /// the metadata service too. Fails if these cannot be read.
+    pub fn new(
+        transport: Arc<Transport>,
+        network: &NetworkOptions,
+    ) -> Result<SessionTransport, Error> {
+        let cert_bundle = network.cert_bundle.clone();
+        let direct = NetworkOptions { cert_bundle, ..NetworkOptions::default() };
+        let direct = Transport::new(&direct, LOCAL_STALL)?;
         Ok(SessionTransport { transport, direct })
     }
 
@@ -89,7 +95,7 @@ async fn exchange(
     };
     let head = net::RequestHead {
         method: call.method,
-        target: call.target,
+        target: call.target.into(),
         headers: headers::owned(call.headers),
     };
     let body = match call.body.is_empty() {

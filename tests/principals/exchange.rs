@@ -66,6 +66,37 @@ fn an_expired_jwt_is_told_without_a_request_and_awaited_during_an_upload() {
 }
 
 #[test]
+fn a_clock_that_is_ahead_does_not_make_the_jwt_expire() {
+    let host = Host::with(MODE, LONG, |options| options.clock_offset = -2 * LONG as i64);
+    host.put("x").stdin("x").run().exits(0);
+    assert_eq!((host.count(CallKind::Exchange), host.rejected()), (1, 0));
+}
+
+#[test]
+fn a_silent_domain_does_not_exceed_a_small_retry_for() {
+    let host = Host::with(MODE, LONG, |options| {
+        let silent = Fault::StallAnswer { ms: None };
+        options.faults.faults = vec![FaultRule::on(Operation::ExchangeToken, silent)];
+    });
+    let done = host.put("x").args("--retry-for 1s").stdin("x").run().fails(3).within_seconds(15);
+    done.stderr_has(&["the identity domain gives no answer", "no answer within 5 s"]);
+}
+
+#[test]
+fn the_pause_that_the_domain_asks_for_is_kept() {
+    let host = Host::with(MODE, LONG, |options| {
+        let busy =
+            FaultResponse { retry_after: Some("3".to_owned()), ..FaultResponse::status(503) };
+        let busy = FaultRule::on(Operation::ExchangeToken, Fault::Refuse(busy));
+        options.faults.faults = vec![busy.when(Trigger::First(1))];
+    });
+    let done = host.put("x").stdin("x").run().exits(0);
+    let pause = done.stderr.split("again in ").nth(1).and_then(|rest| rest.split(' ').next());
+    let seconds: f64 = pause.unwrap_or_else(|| panic!("{}", done.stderr)).parse().unwrap();
+    assert!((3.0..4.0).contains(&seconds), "{}", done.stderr);
+}
+
+#[test]
 fn no_redirect_is_followed() {
     let host = Host::with(MODE, LONG, |options| {
         let moved = Fault::Refuse(FaultResponse::status(307));

@@ -17,6 +17,19 @@ const READS: [Operation; 3] = [
     Operation::GetMetadataIntermediate,
 ];
 
+/// The variable with the address of the service.
+const METADATA_URL: &str = "OCI_METADATA_BASE_URL";
+
+#[test]
+fn the_bundle_of_certificates_counts_for_an_https_metadata_service() {
+    let host = Host::new("instance_principal", LONG);
+    let url = host.value(METADATA_URL).replace("http://", "https://");
+    let ca = host.store.server().ca_path().to_str().unwrap().to_owned();
+    let host = host.var(METADATA_URL, &url);
+    host.put("x").arg("--cert-bundle").arg(&ca).stdin("x").run().exits(0);
+    host.put("y").stdin("y").run().fails(3).stderr_has(&["the metadata service"]);
+}
+
 #[test]
 fn a_status_of_maintenance_is_retried_at_the_start() {
     together(&[404, 429, 500, 503], |status| {

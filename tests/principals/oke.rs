@@ -79,6 +79,13 @@ fn an_expired_or_missing_account_token_is_an_error_before_any_request() {
 }
 
 #[test]
+fn a_clock_that_is_ahead_does_not_make_the_account_s_token_expire() {
+    let host = Host::with(MODE, LONG, |options| options.clock_offset = -2 * LONG as i64);
+    host.put("x").stdin("x").run().exits(0);
+    assert_eq!((host.count(CallKind::Oke), host.rejected()), (1, 0));
+}
+
+#[test]
 fn a_403_names_enhanced_clusters_and_other_statuses_are_told() {
     for (status, words) in [(403, "enhanced cluster"), (401, "automountServiceAccountToken")] {
         let host = Host::with(MODE, LONG, |options| {

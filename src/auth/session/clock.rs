@@ -13,6 +13,8 @@ pub(super) trait ServiceClock: Sync {
     fn now(&self) -> Duration;
     /// Records the date of a response.
     fn on_server_date(&self, date: SystemTime);
+    /// Whether no response has shown yet what time it is.
+    fn is_unverified(&self) -> bool;
 }
 
 /// The clock of a run that has no session yet: the local clock, corrected by the last response.
@@ -41,6 +43,10 @@ impl ServiceClock for StartClock {
 
     fn on_server_date(&self, date: SystemTime) {
         *self.last() = Some((date, Instant::now()));
+    }
+
+    fn is_unverified(&self) -> bool {
+        self.last().is_none()
     }
 }
 

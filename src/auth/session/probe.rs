@@ -10,6 +10,7 @@ use super::Credentials;
 use super::key_and_token::DelegationToken;
 use super::state::{ProbeRequest, SharedState};
 use super::transport::{AuthRequest, AuthTransport, Route};
+use proto::endpoint::Endpoint;
 use proto::principal::AuthCall;
 use proto::sign::{self, SignedRequest};
 use proto::token_lifecycle::ProbeResult;
@@ -59,12 +60,7 @@ pub(super) async fn query_time_with_timeout(
 /// Sends one small unsigned request and records the date of its response.
 pub(super) async fn query_time(shared: &SharedState, transport: &dyn AuthTransport) {
     let endpoint = shared.object_storage.general.clone();
-    let call = AuthCall {
-        method: "HEAD",
-        target: endpoint.target("/"),
-        headers: vec![("host", endpoint.authority.clone())],
-        body: Vec::new().into(),
-    };
+    let call = time_call(&endpoint);
     let request = AuthRequest { endpoint, route: Route::Service, call };
     if let Ok(Ok(response)) = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await
         && let Some(server) = response.date
@@ -72,6 +68,16 @@ pub(super) async fn query_time(shared: &SharedState, transport: &dyn AuthTranspo
         let mut state = shared.state();
         shared.on_server_date(&mut state, server);
         shared.notify_events(&mut state);
+    }
+}
+
+/// A small unsigned request whose response has the date.
+pub(super) fn time_call(endpoint: &Endpoint) -> AuthCall {
+    AuthCall {
+        method: "HEAD",
+        target: endpoint.target("/"),
+        headers: vec![("host", endpoint.authority.clone())],
+        body: Vec::new().into(),
     }
 }
 

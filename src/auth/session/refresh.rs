@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use super::Credentials;
 use super::transport::{AuthRequest, AuthResponse, Route};
 use proto::endpoint::Endpoint;
-use proto::principal::AuthCall;
+use proto::principal::{AuthCall, AuthReply};
+use proto::printable::controls_as_spaces;
+use proto::request_fields::RequestFields;
 use proto::sign::{self, SignedBody, SignedRequest};
 use proto::token::Token;
 
@@ -46,15 +48,37 @@ pub(super) fn request(
 pub(super) enum RefreshError {
     /// The service does not extend the session (401).
     Denied,
-    /// Any other failure, as a message.
-    Failed(String),
+    /// Any other failure, as a message, the seconds that the service asks to wait, and its response.
+    Failed { message: String, retry_after: Option<u64>, request: Option<Box<RequestFields>> },
+}
+
+impl RefreshError {
+    /// Seconds that the service asks to wait.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        match self {
+            RefreshError::Denied => None,
+            RefreshError::Failed { retry_after, .. } => *retry_after,
+        }
+    }
+}
+
+impl RefreshError {
+    /// The response, for logs that programs read.
+    pub(super) fn request(&self) -> Option<Box<RequestFields>> {
+        match self {
+            RefreshError::Denied => {
+                Some(Box::new(RequestFields { status: Some(401), ..RequestFields::default() }))
+            }
+            RefreshError::Failed { request, .. } => request.clone(),
+        }
+    }
 }
 
 impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RefreshError::Denied => f.write_str("the auth service answered HTTP 401"),
-            RefreshError::Failed(reason) => f.write_str(reason),
+            RefreshError::Failed { message, .. } => f.write_str(message),
         }
     }
 }
@@ -65,11 +89,19 @@ pub(super) fn token(response: &AuthResponse) -> Result<Token, RefreshError> {
         200 => {}
         401 => return Err(RefreshError::Denied),
         status => {
-            return Err(RefreshError::Failed(format!("the auth service answered HTTP {status}")));
+            let message = format!("the auth service answered HTTP {status}");
+            let AuthReply { retry_after, request_id, .. } = &response.reply;
+            let request_id = request_id.as_deref().map(controls_as_spaces);
+            let status = Some(status);
+            let request = RequestFields { status, request_id, ..RequestFields::default() };
+            let (retry_after, request) = (*retry_after, Some(Box::new(request)));
+            return Err(RefreshError::Failed { message, retry_after, request });
         }
     }
-    let invalid =
-        |reason: &str| RefreshError::Failed(format!("the auth service's answer {reason}"));
+    let invalid = |reason: &str| {
+        let message = format!("the auth service's answer {reason}");
+        RefreshError::Failed { message, retry_after: None, request: None }
+    };
     let body: Value =
         serde_json::from_slice(&response.reply.body).map_err(|_| invalid("is no JSON"))?;
     let text = body["token"].as_str().ok_or_else(|| invalid("holds no token"))?;
@@ -126,10 +158,13 @@ mod tests {
         assert_eq!(token(&good).unwrap().secret(), text);
         assert_eq!(token(&response(401, "{}")), Err(RefreshError::Denied));
         for (status, body) in [(500, ""), (404, ""), (200, "x"), (200, "{}"), (200, "[1]")] {
-            assert!(matches!(token(&response(status, body)), Err(RefreshError::Failed(_))));
+            assert!(matches!(token(&response(status, body)), Err(RefreshError::Failed { .. })));
         }
         let truncated = response(200, &format!("{{\"token\": \"{}\"}}", &text[..text.len() - 3]));
-        let Err(RefreshError::Failed(reason)) = token(&truncated) else { panic!() };
-        assert!(!reason.contains(&text[..30]), "{reason}");
+        let Err(RefreshError::Failed { message, .. }) = token(&truncated) else { panic!() };
+        assert!(!message.contains(&text[..30]), "{message}");
+        let mut busy = response(429, "");
+        busy.reply.retry_after = Some(7);
+        assert_eq!(token(&busy).unwrap_err().retry_after(), Some(7));
     }
 }

@@ -100,7 +100,10 @@ async fn refresh(
     let outcome = match result {
         Ok(()) if extended => RefreshOutcome::Extended,
         Ok(()) => RefreshOutcome::NotExtended,
-        Err(error) => RefreshOutcome::Failed(error.to_string()),
+        Err(error) => {
+            let retry_after = error.retry_after().map(Duration::from_secs);
+            RefreshOutcome::Failed { why: error.to_string(), retry_after, request: error.request() }
+        }
     };
     state.lifecycle.refresh_finished(shared.now(), &outcome);
     shared.notify_events(&mut state);
@@ -118,14 +121,22 @@ async fn issue(
         (state.keys.clone(), state.lifecycle.refresh_timeout(shared.now()))
     };
     let tenancy = current.tenancy();
-    let context = IssueContext { transport, clock: shared, stage: Stage::Running, tenancy };
+    let context = IssueContext {
+        transport,
+        clock: shared,
+        stage: Stage::Running,
+        tenancy,
+        deadline: None,
+        time_source: None,
+    };
     let issued = tokio::time::timeout(timeout, issuer.issue(context)).await;
     let issued = issued.unwrap_or_else(|_| {
         let seconds = timeout.as_secs();
         let error = Error::credentials(format!("no token was issued within {seconds} s"));
-        Err(IssueError { error, outlook: Outlook::MaySucceed })
+        Err(IssueError::new(error, Outlook::MaySucceed))
     });
     let mut state = shared.state();
+    let retry_after = issued.as_ref().err().and_then(|error| error.retry_after);
     let issued = issued.map_err(|error| error.error).and_then(|pair| {
         // The delegation token may have been replaced during the issue: that in use now goes on.
         let pair = match &state.keys.delegation_token {
@@ -144,9 +155,9 @@ async fn issue(
             Ok(())
         }
         Err(error) => {
-            let message = error.message.clone();
+            let (message, request) = (error.message.clone(), error.request.clone());
             state.issue_error = Some(error);
-            Err(RefreshError::Failed(message))
+            Err(RefreshError::Failed { message, retry_after, request })
         }
     }
 }
@@ -189,7 +200,7 @@ pub(super) async fn refresh_once(
     }
     let refreshed = keys.with_token(token.clone());
     if let Some(error) = other_tenancy(&keys, &refreshed) {
-        return Err(RefreshError::Failed(error.message));
+        return Err(failed(&error.message));
     }
     let expires_later = token.expires > old.expires;
     let write_back =
@@ -227,9 +238,9 @@ async fn request_token(
         .await
         .map_err(|_| {
             let seconds = timeout.as_secs_f64().ceil();
-            RefreshError::Failed(format!("no answer from {auth} within {seconds} s"))
+            failed(&format!("no answer from {auth} within {seconds} s"))
         })?
-        .map_err(|error| RefreshError::Failed(error.message))?;
+        .map_err(|error| failed(&error.message_with_hint()))?;
     if let Some(server) = response.date {
         shared.on_server_date(&mut shared.state(), server);
     }
@@ -237,7 +248,7 @@ async fn request_token(
 }
 
 fn failed(reason: &str) -> RefreshError {
-    RefreshError::Failed(reason.to_owned())
+    RefreshError::Failed { message: reason.to_owned(), retry_after: None, request: None }
 }
 
 /// Waits for the lock beside the token file. `None` after `timeout`, so that a process that hangs

@@ -67,13 +67,15 @@ impl Session {
                 .with_hint("leave the option out: a service issues the token of this mode"));
         }
         let clock = StartClock::new();
+        let started_at = tokio::time::Instant::now();
         let context = IssueContext {
             transport: config.transport.as_ref(),
             clock: &clock,
             stage: Stage::Start,
             tenancy: None,
+            deadline: Some(started_at + config.retry_for),
+            time_source: identity.object_storage.as_ref().map(|storage| &storage.general),
         };
-        let started_at = tokio::time::Instant::now();
         let mut failures = 0;
         let (pair, object_storage) = loop {
             let attempt = async {
@@ -83,17 +85,19 @@ impl Session {
                 };
                 Ok::<_, IssueError>((issuer.issue(context).await?, object_storage))
             };
-            let error = match attempt.await {
+            let IssueError { error, outlook, retry_after } = match attempt.await {
                 Ok(result) => break result,
-                Err(IssueError { error, outlook: Outlook::NeedsChange }) => return Err(error),
-                Err(IssueError { error, outlook: Outlook::MaySucceed }) => error,
+                Err(error) => error,
             };
-            let again = backoff(failures, fastrand::f64(), None);
+            if outlook == Outlook::NeedsChange {
+                return Err(error);
+            }
+            let again = backoff(failures, fastrand::f64(), retry_after);
             if started_at.elapsed() + again > config.retry_for {
                 return Err(error);
             }
-            let why = error.message;
-            (config.notify)(TokenEvent::RefreshFailed { why, again, first: failures == 0 });
+            let (why, request, first) = (error.message, error.request, failures == 0);
+            (config.notify)(TokenEvent::RefreshFailed { why, again, first, request });
             failures += 1;
             tokio::time::sleep(again).await;
         };

@@ -249,16 +249,25 @@ impl SharedState {
     }
 }
 
-/// The error for a token of another tenancy than that of the token in use, where both name one: the
-/// namespace and the bucket of the run belong to the first.
+/// The error for a token of another tenancy than that of the token in use, if that names one: the
+/// namespace and the bucket of the run belong to it. A token that names none may be of any tenancy. A key
+/// without a token names its tenancy in its key id, which the service checks.
 pub(super) fn other_tenancy(current: &KeyAndToken, new: &KeyAndToken) -> Option<Error> {
-    let (current, new) = (current.tenancy()?, new.tenancy()?);
-    (current != new).then(|| {
-        Error::credentials(format!(
-            "the new token belongs to the tenancy {new}, and the one in use to {current}"
-        ))
-        .with_hint("a run has one tenancy: start another run for the other one")
-    })
+    let current = current.tenancy()?;
+    let message = match (&new.token, new.tenancy()) {
+        (None, _) => return None,
+        (_, Some(new)) if new == current => return None,
+        (_, Some(new)) => {
+            format!("the new token belongs to the tenancy {new}, and the one in use to {current}")
+        }
+        (_, None) => {
+            format!("the new token names no tenancy, and the one in use belongs to {current}")
+        }
+    };
+    Some(
+        Error::credentials(message)
+            .with_hint("a run has one tenancy: start another run for the other one"),
+    )
 }
 
 /// The credentials that a pair signs with.
@@ -305,5 +314,10 @@ impl ServiceClock for SharedState {
 
     fn on_server_date(&self, date: SystemTime) {
         SharedState::on_server_date(self, &mut self.state(), date);
+    }
+
+    /// The life cycle queries the time itself.
+    fn is_unverified(&self) -> bool {
+        false
     }
 }

@@ -63,6 +63,16 @@ pub struct ExchangeError {
     pub message: String,
 }
 
+impl ExchangeError {
+    /// What happened and, where a setting is the cause, what the user can do, in one line.
+    pub fn message_with_hint(&self) -> String {
+        match self.kind {
+            ExchangeFailure::Setting { hint } => format!("{}; {hint}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+}
+
 impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -52,7 +52,7 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
             let network = command.service.network;
             let transport = || {
                 let transport = Arc::new(Transport::new(&network, stall_timeout)?);
-                Ok(Arc::new(SessionTransport::new(transport)?) as Arc<dyn AuthTransport>)
+                Ok(Arc::new(SessionTransport::new(transport, &network)?) as Arc<dyn AuthTransport>)
             };
             let show = report::show(identity, transport, SystemTime::now, format);
             let report = block_on_until_signal(async { Ok(show.await) })?;
@@ -60,8 +60,9 @@ pub fn session(command: SessionCommand, environment: &Environment) -> Result<(),
             report.error.map_or(Ok(()), Err)
         }
         SessionAction::Refresh => {
-            let transport = Arc::new(Transport::new(&command.service.network, stall_timeout)?);
-            let transport = Arc::new(SessionTransport::new(transport)?);
+            let network = &command.service.network;
+            let transport = Arc::new(Transport::new(network, stall_timeout)?);
+            let transport = Arc::new(SessionTransport::new(transport, network)?);
             let report = block_on_until_signal(report::refresh(identity, transport))?;
             startup_fds::print_result(&format!("{}\n", printable::text(&report)), LogFormat::Text);
             Ok(())

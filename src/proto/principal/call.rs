@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::api::{ErrorResponse, Response};
 use crate::error::Error;
 use crate::printable::controls_as_spaces;
+use crate::request_fields::RequestFields;
 use crate::sign::SignedHeaders;
 use crate::token::{Token, TokenError};
 
@@ -112,6 +113,10 @@ pub struct AuthCallError {
     pub failure: AuthFailure,
     /// The HTTP status.
     pub status: u16,
+    /// The error code of the service.
+    pub code: Option<String>,
+    /// The header `opc-request-id`.
+    pub request_id: Option<String>,
     /// Seconds that the service asks to wait.
     pub retry_after: Option<u64>,
     /// What happened, with status, code and `opc-request-id`.
@@ -142,6 +147,8 @@ impl AuthCallError {
             status: reply.status,
             retry_after: reply.retry_after,
             message: format!("{service} answered {response}"),
+            code: response.code,
+            request_id: response.request_id,
             hint: matches!(reply.status, 300..=399).then_some(
                 "redirects are not followed, since the request holds a secret: name the host itself",
             ),
@@ -151,12 +158,15 @@ impl AuthCallError {
     /// A success that holds no usable token, for the reason that follows "answered HTTP 200".
     pub(super) fn unusable(service: &str, reply: &AuthReply, reason: &str) -> AuthCallError {
         let request_id = reply.request_id.as_deref().map(controls_as_spaces);
-        let request_id = request_id.map(|id| format!(" (opc-request-id {id})")).unwrap_or_default();
+        let shown_id =
+            request_id.as_ref().map(|id| format!(" (opc-request-id {id})")).unwrap_or_default();
         AuthCallError {
             failure: AuthFailure::Unusable,
             status: reply.status,
+            code: None,
+            request_id,
             retry_after: None,
-            message: format!("{service} answered HTTP {} {reason}{request_id}", reply.status),
+            message: format!("{service} answered HTTP {} {reason}{shown_id}", reply.status),
             hint: None,
         }
     }
@@ -167,7 +177,13 @@ impl AuthCallError {
 
     /// The error of a run that has no other credentials.
     pub fn into_error(self) -> Error {
-        let error = Error::credentials(self.message);
+        let request = RequestFields {
+            status: Some(self.status),
+            code: self.code,
+            request_id: self.request_id,
+            ..RequestFields::default()
+        };
+        let error = Error { request: Some(Box::new(request)), ..Error::credentials(self.message) };
         match self.hint {
             Some(hint) => error.with_hint(hint),
             None => error,

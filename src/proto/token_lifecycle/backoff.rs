@@ -35,6 +35,12 @@ impl Backoff {
         delay
     }
 
+    /// Extends the delay to at least `delay` from now, and returns what is left of it.
+    pub(super) fn at_least(&mut self, now: Clocks, delay: Duration) -> Duration {
+        self.next = self.next.max(now.monotonic + delay);
+        self.remaining(now)
+    }
+
     /// Allows an attempt at once; the next delay is a first one.
     pub(super) fn reset(&mut self) {
         *self = Backoff::default();

@@ -10,6 +10,7 @@ use super::{
     BlockCause, Clocks, NotThisToken, ProbeResult, RefreshReason, Renewal, TokenLifecycle,
     UploadEta,
 };
+use crate::request_fields::RequestFields;
 
 /// An event. Times are durations since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum TokenEvent {
         again: Duration,
         /// Whether the refresh before did not fail.
         first: bool,
+        /// The response, if there was one.
+        request: Option<Box<RequestFields>>,
     },
     /// A refresh gave a token that expires no later than the current one.
     NotExtended { expires: Duration },
@@ -200,6 +203,14 @@ impl TokenLifecycle {
 }
 
 impl TokenEvent {
+    /// The response that the event is about, for logs that programs read.
+    pub fn request(&self) -> Option<&RequestFields> {
+        match self {
+            TokenEvent::RefreshFailed { request, .. } => request.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The level of the event: a repeated failure of a refresh is for the log only.
     pub fn level(&self) -> Level {
         match self {

@@ -10,6 +10,8 @@ use super::{Clocks, RefreshOutcome, RefreshReason, Renewal, SECOND, TokenEvent, 
 
 /// The longest wait for the response to a refresh.
 const MAX_REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest pause that a service can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// The refreshes of a run.
 #[derive(Debug, Default)]
@@ -75,18 +77,35 @@ impl TokenLifecycle {
                 }
                 self.report_session_end(now);
             }
-            RefreshOutcome::Failed(why) => {
+            RefreshOutcome::Failed { why, retry_after, request } => {
                 let first = SECOND.min(self.lifetime / 30);
                 let max = Duration::from_secs(60).min(self.lifetime / 20);
-                let again = self.refresh.backoff.next_delay(now, first, max);
+                self.refresh.backoff.next_delay(now, first, max);
+                let asked = self.asked_delay(now, *retry_after);
+                let again = self.refresh.backoff.at_least(now, asked);
                 let first = self.refresh.backoff.attempts() == 1;
-                self.events.push(TokenEvent::RefreshFailed { why: why.clone(), again, first });
+                let (why, request) = (why.clone(), request.clone());
+                self.events.push(TokenEvent::RefreshFailed { why, again, first, request });
             }
         }
         if reason == Some(RefreshReason::Rejected) {
             self.refresh.tried = true;
             let max = Duration::from_secs(60).min(self.lifetime / 20);
             self.refresh.after_401.next_delay(now, SECOND.min(self.lifetime / 30), max);
+            if let RefreshOutcome::Failed { retry_after, .. } = outcome {
+                let asked = self.asked_delay(now, *retry_after);
+                self.refresh.after_401.at_least(now, asked);
+            }
+        }
+    }
+
+    /// What is waited because the service asks for it: at most 300 s, and at most half of what is left of
+    /// the token, so that a token that only a valid one replaces does not expire meanwhile.
+    fn asked_delay(&self, now: Clocks, retry_after: Option<Duration>) -> Duration {
+        let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+        match self.remaining(now) {
+            Some(left) if !left.is_zero() => asked.min(left / 2),
+            _ => asked,
         }
     }
 

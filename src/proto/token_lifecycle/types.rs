@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::request_fields::RequestFields;
+
 /// The current time by two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
@@ -124,8 +126,8 @@ pub enum RefreshOutcome {
     Extended,
     /// The new token expires no later.
     NotExtended,
-    /// There is no new token. The error.
-    Failed(String),
+    /// There is no new token: the error, how long the service asks to wait, and its response.
+    Failed { why: String, retry_after: Option<Duration>, request: Option<Box<RequestFields>> },
 }
 
 /// What the attempt that failed with a 401 must do.

@@ -17,6 +17,7 @@ use crate::transfer::connection_rate::ConnectionRate;
 use crate::transfer::session_transport::SessionTransport;
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
+use proto::request_fields::Warning;
 use proto::token_lifecycle::events::Level;
 
 /// The time limits of a run.
@@ -65,12 +66,18 @@ impl Client {
         let session_reporter = reporter.clone();
         let token = token_name(identity.credentials.mode());
         let config = RefreshConfig {
-            transport: Arc::new(SessionTransport::new(transport.clone())?),
+            transport: Arc::new(SessionTransport::new(transport.clone(), &options.network)?),
             retry_for,
             notify: Box::new(move |event| match event.level() {
-                Level::Debug => session_reporter.debug(|| event.text(token).to_string()),
+                Level::Debug => session_reporter.debug_of(|| {
+                    let request = event.request().cloned().unwrap_or_default();
+                    (event.text(token).to_string(), request)
+                }),
                 Level::Info => session_reporter.info(&event.text(token).to_string()),
-                Level::Warning => session_reporter.warn(&event.text(token).to_string()),
+                Level::Warning => session_reporter.warn_of(&Warning {
+                    text: event.text(token).to_string(),
+                    request: event.request().cloned().map(Box::new),
+                }),
             }),
         };
         let session = Arc::new(Session::start(identity, config).await?);

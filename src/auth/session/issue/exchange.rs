@@ -37,7 +37,7 @@ impl ExchangeIssuer {
             unusable(message, "let the job write the token of its issuer to the file")
         })?;
         if let Some(expires) = subject.expires().map(Duration::from_secs)
-            && expires <= context.clock.now()
+            && context.is_past(expires).await
         {
             let message = format!("the JWT in {jwt_name} expired at {}", DisplayTime(expires));
             return Err(unusable(message, "let the job write a new one: it is read again"));

@@ -154,11 +154,11 @@ impl InstanceIssuer {
                     tokio::time::sleep(PAIR_INTERVAL).await;
                 }
                 Err(error @ IdentityError::TornPair) => {
-                    return Err(IssueError {
-                        error: Error::credentials(error.to_string())
+                    return Err(IssueError::new(
+                        Error::credentials(error.to_string())
                             .with_hint("the instance replaces both now and then: try again"),
-                        outlook: Outlook::MaySucceed,
-                    });
+                        Outlook::MaySucceed,
+                    ));
                 }
                 Err(error @ IdentityError::OtherTenancy { .. }) => {
                     return Err(IssueError::needs_change(
@@ -174,10 +174,11 @@ impl InstanceIssuer {
         &self,
         context: IssueContext<'_>,
     ) -> Result<Certificates, IssueError> {
-        let unusable = |item: Item, reason: String| IssueError {
-            error: Error::credentials(format!("{} of the metadata service: {reason}", item.path()))
-                .with_hint("the instance replaces its certificate now and then: try again"),
-            outlook: Outlook::MaySucceed,
+        let unusable = |item: Item, reason: String| {
+            let message = format!("{} of the metadata service: {reason}", item.path());
+            let error = Error::credentials(message)
+                .with_hint("the instance replaces its certificate now and then: try again");
+            IssueError::new(error, Outlook::MaySucceed)
         };
         let mut reading = self.metadata.read(context);
         let leaf = reading.item(Item::Certificate).await?;

@@ -114,6 +114,6 @@ impl MetadataReading<'_> {
             }
             _ => Outlook::NeedsChange,
         };
-        IssueError { error: reason.into_error(&self.service.bases), outlook }
+        IssueError::new(reason.into_error(&self.service.bases), outlook)
     }
 }

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use self::exchange::ExchangeIssuer;
 use self::instance::InstanceIssuer;
@@ -23,6 +24,7 @@ use self::resource::ResourceIssuer;
 use super::clock::ServiceClock;
 use super::credential_files::{self, ReadError};
 use super::key_and_token::KeyAndToken;
+use super::probe::time_call;
 use super::transport::{AuthRequest, AuthTransport, ExchangeError, ExchangeFailure, Route};
 use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal};
 use proto::endpoint::{Endpoint, ObjectStorage};
@@ -33,6 +35,8 @@ use proto::units::DisplayTime;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one request may take at the end of the retry budget of a start.
+const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether a stream is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub(super) struct IssueContext<'a> {
     pub stage: Stage,
     /// The tenancy of the first token of the run; `None` before.
     pub tenancy: Option<&'a str>,
+    /// The end of the retry budget of a start; `None` once a token is in use.
+    pub deadline: Option<Instant>,
+    /// The Object Storage that shows the time; `None` where it is not known yet, and once a token is in use.
+    pub time_source: Option<&'a Endpoint>,
 }
 
 /// What a failed attempt means for the next one.
@@ -67,11 +75,17 @@ pub(super) enum Outlook {
 pub(super) struct IssueError {
     pub error: Error,
     pub outlook: Outlook,
+    /// Seconds that the service asks to wait.
+    pub retry_after: Option<u64>,
 }
 
 impl IssueError {
+    pub(super) fn new(error: Error, outlook: Outlook) -> IssueError {
+        IssueError { error, outlook, retry_after: None }
+    }
+
     fn needs_change(error: Error) -> IssueError {
-        IssueError { error, outlook: Outlook::NeedsChange }
+        IssueError::new(error, Outlook::NeedsChange)
     }
 }
 
@@ -87,7 +101,8 @@ impl From<AuthCallError> for IssueError {
             AuthFailure::Temporary => Outlook::MaySucceed,
             AuthFailure::Rejected | AuthFailure::Unusable => Outlook::NeedsChange,
         };
-        IssueError { error: error.into_error(), outlook }
+        let retry_after = error.retry_after;
+        IssueError { error: error.into_error(), outlook, retry_after }
     }
 }
 
@@ -173,6 +188,25 @@ impl IssueContext<'_> {
         DisplayTime(self.clock.now()).to_string()
     }
 
+    /// Whether a time since 1970 is past. If it is by a local clock that no response has verified yet,
+    /// Object Storage shows the time first.
+    async fn is_past(&self, time: Duration) -> bool {
+        if time > self.clock.now() {
+            return false;
+        }
+        if let Some(endpoint) = self.time_source.filter(|_| self.clock.is_unverified()) {
+            // Without a response the local clock decides.
+            let _ = self.exchange(endpoint, Route::Service, time_call(endpoint)).await;
+        }
+        time <= self.clock.now()
+    }
+
+    /// How long the next request may take.
+    fn request_timeout(&self) -> Duration {
+        let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        left.map_or(REQUEST_TIMEOUT, |left| left.clamp(LAST_REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+    }
+
     /// Sends one request. `service` names its receiver in the error of an exchange without a response.
     async fn send(
         &self,
@@ -204,7 +238,7 @@ impl IssueContext<'_> {
                 ExchangeFailure::Local => format!("{service} is not asked: {error}"),
                 _ => format!("{service} gives no answer: {error}"),
             };
-            IssueError { error: Error::credentials(message).with_hint(hint), outlook }
+            IssueError::new(Error::credentials(message).with_hint(hint), outlook)
         })
     }
 
@@ -218,8 +252,9 @@ impl IssueContext<'_> {
         let has_their_clock = route == Route::Service;
         let request = AuthRequest { endpoint: endpoint.clone(), route, call };
         let exchange = self.transport.exchange(request);
-        let response = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.map_err(|_| {
-            let seconds = REQUEST_TIMEOUT.as_secs();
+        let timeout = self.request_timeout();
+        let response = tokio::time::timeout(timeout, exchange).await.map_err(|_| {
+            let seconds = timeout.as_secs();
             let message = format!("{}: no answer within {seconds} s", endpoint.authority);
             ExchangeError { kind: ExchangeFailure::Broken, message }
         })??;

@@ -35,7 +35,7 @@ impl OkeIssuer {
             IssueError::needs_change(Error::credentials(message).with_hint(HINT))
         })?;
         let expires = std::time::Duration::from_secs(account.expires());
-        if expires <= context.clock.now() {
+        if context.is_past(expires).await {
             let date = DisplayTime(expires);
             let message = format!("the service account token in {token} expired at {date}");
             return Err(IssueError::needs_change(Error::credentials(message).with_hint(HINT)));

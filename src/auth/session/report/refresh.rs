@@ -101,8 +101,8 @@ fn refresh_failed(identity: &Identity, error: RefreshError, expires: u64) -> Err
             );
             Error::credentials(message).with_hint(identity.login_command())
         }
-        RefreshError::Failed(reason) => {
-            let message = format!("the session token could not be refreshed: {reason}");
+        RefreshError::Failed { message, .. } => {
+            let message = format!("the session token could not be refreshed: {message}");
             Error::service(message).with_hint("try again; the present token is unchanged")
         }
     }

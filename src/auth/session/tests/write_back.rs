@@ -169,14 +169,20 @@ async fn the_second_process_adopts_the_token_of_the_first_without_a_request() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_tenancy_is_neither_used_nor_written_back() {
-    let old = token_of(&vector_key(), soon(), 7, Some("ocid1.tenancy.oc1..first"));
-    let home = Home::new(&old);
-    let fresh = token_of(&vector_key(), later(), 8, Some("ocid1.tenancy.oc1..second"));
-    let mut fixture = start(&home, move |_| token_response(&fresh));
-    let failed = |event: &TokenEvent| matches!(event, TokenEvent::RefreshFailed { why, .. } if why.contains("tenancy"));
-    fixture.wait_for(failed).await;
-    let credentials = fixture.credentials().await.unwrap();
-    assert_eq!(credentials.key_id.as_str(), format!("ST${old}"));
-    assert_eq!(fs::read_to_string(home.path("token")).unwrap(), old);
+async fn a_token_of_another_tenancy_or_of_none_is_neither_used_nor_written_back() {
+    for tenancy in [Some("ocid1.tenancy.oc1..second"), None] {
+        let old = token_of(&vector_key(), soon(), 7, Some("ocid1.tenancy.oc1..first"));
+        let home = Home::new(&old);
+        let fresh = token_of(&vector_key(), later(), 8, tenancy);
+        let mut fixture = start(&home, move |_| token_response(&fresh));
+        fixture
+            .wait_for(|event| match event {
+                TokenEvent::RefreshFailed { why, .. } => why.contains("tenancy"),
+                _ => false,
+            })
+            .await;
+        let credentials = fixture.credentials().await.unwrap();
+        assert_eq!(credentials.key_id.as_str(), format!("ST${old}"));
+        assert_eq!(fs::read_to_string(home.path("token")).unwrap(), old);
+    }
 }

@@ -246,7 +246,11 @@ impl SimEnvironment {
                 let how = match (token, longer) {
                     (Some(_), true) => RefreshOutcome::Extended,
                     (Some(_), false) => RefreshOutcome::NotExtended,
-                    (None, _) => RefreshOutcome::Failed("503".into()),
+                    (None, _) => RefreshOutcome::Failed {
+                        why: "503".into(),
+                        retry_after: None,
+                        request: None,
+                    },
                 };
                 self.lifecycle.refresh_finished(now, &how);
             }

@@ -4,6 +4,23 @@ use super::*;
 use crate::token_lifecycle::events::Level;
 
 #[test]
+fn a_failed_refresh_waits_as_long_as_the_service_asks_but_not_until_the_token_expires() {
+    // The token expires at 3600; the pause of the first failure is 1 s without the wish of the service.
+    for (asked, failed_at, expected) in [(60, 3000, 60), (10_000, 2000, 300), (400, 3400, 100)] {
+        let mut lifecycle = token(3600);
+        lifecycle.refresh_started(RefreshReason::Due);
+        let retry_after = Some(Duration::from_secs(asked));
+        let outcome = RefreshOutcome::Failed { why: "429".into(), retry_after, request: None };
+        lifecycle.refresh_finished(at(failed_at), &outcome);
+        let again = lifecycle.take_events().into_iter().find_map(|event| match event {
+            TokenEvent::RefreshFailed { again, .. } => Some(again.as_secs()),
+            _ => None,
+        });
+        assert_eq!(again, Some(expected), "{asked} s at {failed_at}");
+    }
+}
+
+#[test]
 fn a_refresh_is_due_ten_minutes_or_a_third_of_the_life_before_the_end() {
     assert_eq!(due(3600, None), 3000);
     assert_eq!(due(1800, None), 1200);
@@ -35,7 +52,10 @@ fn one_refresh_at_a_time_and_failures_back_off_to_a_maximum() {
         assert_eq!(lifecycle.next_task(at(now)), BackgroundTask::Refresh(RefreshReason::Due));
         lifecycle.refresh_started(RefreshReason::Due);
         assert!(matches!(lifecycle.next_task(at(now)), BackgroundTask::Idle(_)));
-        lifecycle.refresh_finished(at(now), &RefreshOutcome::Failed("503".into()));
+        lifecycle.refresh_finished(
+            at(now),
+            &RefreshOutcome::Failed { why: "503".into(), retry_after: None, request: None },
+        );
         let began = now;
         while lifecycle.next_task(at(now)) != BackgroundTask::Refresh(RefreshReason::Due) {
             now += 1;
@@ -54,7 +74,10 @@ fn one_refresh_at_a_time_and_failures_back_off_to_a_maximum() {
 fn a_token_that_expires_later_resets_the_backoff() {
     let mut lifecycle = token(3600);
     lifecycle.refresh_started(RefreshReason::Due);
-    lifecycle.refresh_finished(at(3000), &RefreshOutcome::Failed("503".into()));
+    lifecycle.refresh_finished(
+        at(3000),
+        &RefreshOutcome::Failed { why: "503".into(), retry_after: None, request: None },
+    );
     lifecycle.adopt(at(3001), token_info(2, 3600, 3001 + 3600), CredentialOrigin::Files);
     assert_eq!(lifecycle.next_task(at(6001)), BackgroundTask::Refresh(RefreshReason::Due));
 }
@@ -106,7 +129,10 @@ fn a_transfer_is_started_with_a_token_that_outlives_it_if_there_can_be_one() {
     // Other transfers share the refresh in flight; a further attempt at the same one uses the token.
     assert_eq!(lifecycle.decide(at(2000), transfer(2, 1300)), TokenDecision::RefreshFirst);
     assert_eq!(lifecycle.decide(at(2000), transfer(1, 1300)), TokenDecision::Use);
-    lifecycle.refresh_finished(at(2001), &RefreshOutcome::Failed("503".into()));
+    lifecycle.refresh_finished(
+        at(2001),
+        &RefreshOutcome::Failed { why: "503".into(), retry_after: None, request: None },
+    );
     assert_eq!(lifecycle.decide(at(2001), transfer(3, 1300)), TokenDecision::Use);
 }
 
