@@ -135,16 +135,25 @@ impl Commit {
             // one, only NotFound and PreconditionFailed of a repeated commit may be.
             _ if self.doubt.exists() || core.was_sent_before() && may_hide_success(decision) => {
                 self.doubt.raise();
-                let rejection = core.rejection(failure, Operation::Commit, "the commit");
+                let rejection = core.rejection(
+                    failure,
+                    Operation::Commit,
+                    core.attempt_named("the commit", &call),
+                );
                 core.restart_budget();
                 Resolving::start(core, self, ResolveStep::HeadObject, Some(rejection))
             }
             RetryDecision::NotFound if core.config.resume.is_some() => {
-                let error = failure.error(Operation::Commit, "the commit");
+                let error =
+                    failure.error(Operation::Commit, core.attempt_named("the commit", &call));
                 outcome::abort_gone(core, error)
             }
             _ => {
-                let error = core.rejection(failure, Operation::Commit, "the commit");
+                let error = core.rejection(
+                    failure,
+                    Operation::Commit,
+                    core.attempt_named("the commit", &call),
+                );
                 self.fail(core, error)
             }
         }
@@ -229,11 +238,13 @@ impl Commit {
                 Resolving::start(core, self, ResolveStep::HeadAfterUploadGone, None)
             }
             RetryDecision::NotFound if core.config.resume.is_some() => {
-                let error = failure.error(call.operation(), "listing the parts");
+                let error =
+                    failure.error(call.operation(), core.attempt_named("listing the parts", &call));
                 outcome::abort_gone(core, error)
             }
             _ => {
-                let error = failure.error(call.operation(), "listing the parts");
+                let error =
+                    failure.error(call.operation(), core.attempt_named("listing the parts", &call));
                 self.abort(core, error)
             }
         }

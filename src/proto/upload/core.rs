@@ -164,6 +164,15 @@ impl Core {
         AttemptName::numbered(call.operation().name(), self.call.attempt + 1)
     }
 
+    /// A name of the current attempt of a call in messages, whose number is a field only.
+    pub fn attempt_named(&self, name: &str, call: &ApiCall) -> AttemptName {
+        let attempt = match call {
+            ApiCall::Put | ApiCall::Commit => self.call.commit_attempts.max(1),
+            _ => self.call.attempt + 1,
+        };
+        AttemptName::from(name).with_attempt(attempt)
+    }
+
     /// `wait` later, but not after the deadline of a stop.
     pub fn clamp_to_stop(&self, wait: Now) -> Now {
         self.stop.deadline.map_or(self.now + wait, |by| by.min(self.now + wait))

@@ -95,7 +95,8 @@ fn on_failure(state: State, core: &mut Core, call: ApiCall, failure: &Failure) -
     let decision = retry::classify(call.operation(), core.stage(), failure);
     core.call.par_rejected = failure.is_par_rejection();
     if decision == RetryDecision::CredentialsTimedOut && !state.kind().is_decided() {
-        let error = failure.error(call.operation(), call.operation().name());
+        let error =
+            failure.error(call.operation(), core.attempt_named(call.operation().name(), &call));
         return on_budget_exhausted(state, core, error);
     }
     if decision != RetryDecision::AmbiguousNotFound {

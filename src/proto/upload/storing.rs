@@ -239,19 +239,27 @@ impl Storing {
             // With a lost response, a HEAD shows below whether an attempt arrived.
             (ApiCall::Put, RetryDecision::ChecksumMismatch) if !self.doubt.exists() => {
                 let label = "the object was damaged on the way every time";
-                let error = failure.error(Operation::Put, label);
+                let error = failure.error(Operation::Put, core.attempt_named(label, &ApiCall::Put));
                 self.fail(core, Error { kind: ErrorKind::Integrity, ..error })
             }
             (ApiCall::Put, decision)
                 if self.doubt.exists() || core.was_sent_before() && may_hide_success(decision) =>
             {
                 self.doubt.raise();
-                self.rejection = Some(core.rejection(failure, Operation::Put, "PutObject"));
+                self.rejection = Some(core.rejection(
+                    failure,
+                    Operation::Put,
+                    core.attempt_named("PutObject", &ApiCall::Put),
+                ));
                 core.restart_budget();
                 self.head(core)
             }
             (ApiCall::Put, _) => {
-                let error = core.rejection(failure, Operation::Put, "PutObject");
+                let error = core.rejection(
+                    failure,
+                    Operation::Put,
+                    core.attempt_named("PutObject", &ApiCall::Put),
+                );
                 self.fail(core, error)
             }
             _ => {
