@@ -44,6 +44,20 @@ fn is_identical(done: Done, etag: &serde_json::Value) -> Done {
 }
 
 #[test]
+fn nothing_is_cleaned_up_where_nothing_was_begun() {
+    let store = Store::start();
+    store.put("x").stdin("stream").run().exits(0);
+    let bytes = ramp(LONG);
+    store.put("y").stdin(bytes.clone()).run().exits(0);
+    for (name, bytes) in [("x", b"stream".to_vec()), ("y", bytes)] {
+        let run = identical(&store, name).stdin(bytes.clone());
+        run.run().exits(0).stderr_lacks("cleaning up");
+        let run = identical(&store, name).args("--progress json").stdin(bytes);
+        run.run().exits(0).stderr_lacks("cleaning-up");
+    }
+}
+
+#[test]
 fn an_object_of_an_earlier_run_is_compared_without_being_sent_or_read() {
     let store = Store::start();
     for checksum in ["sha256", "sha384", "crc32c", "md5", "none"] {

@@ -148,7 +148,7 @@ fn the_fields_of_messages_are_those_that_are_documented() {
 fn get_and_verify_write_the_same_fields() {
     let store = Store::start();
     store.put("x").stdin(ramp(LONG)).run().exits(0);
-    for (command, last) in [("get", "complete"), ("verify", "streaming")] {
+    for command in ["get", "verify"] {
         let run = store.ocipipe(command).arg("oci://backups/x").stdin(ramp(LONG));
         let file = store.folder().join("copy");
         let run = if command == "get" { run.arg("--file").arg(file) } else { run };
@@ -157,10 +157,20 @@ fn get_and_verify_write_the_same_fields() {
         let (progress, messages): (Vec<_>, Vec<_>) =
             objects.iter().partition(|object| object["event"] == "progress");
         assert!(messages.iter().all(|object| object["level"].is_string()), "{messages:?}");
-        if let Some(object) = progress.last() {
-            assert_eq!(object["state"], last, "{command}");
-        }
+        let last = progress.last().unwrap();
+        assert_eq!(last["state"], "complete", "{command}");
+        assert_eq!(last["acknowledged"], LONG, "{command}");
     }
+}
+
+#[test]
+fn a_verification_that_finds_a_difference_is_never_complete() {
+    let store = Store::start();
+    store.put("x").stdin(ramp(LONG)).run().exits(0);
+    let mut other = ramp(LONG);
+    other[LONG - 1] ^= 1;
+    let run = store.ocipipe("verify").arg("oci://backups/x").args("--progress json").stdin(other);
+    run.run().fails(7).stderr_lacks("\"complete\"");
 }
 
 #[test]

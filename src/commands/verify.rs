@@ -245,6 +245,7 @@ impl Verdict<'_> {
     }
 
     fn equal(&self, name: &str, proof: &Proof) -> Result<(), Error> {
+        self.reporter.complete();
         let how = if self.was_read { "" } else { "; the object was not read" };
         let object = &self.object;
         self.reporter.info(&format!("{object} is the same as {name}: verified by {proof}{how}"));

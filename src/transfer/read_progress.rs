@@ -100,9 +100,11 @@ impl<'a> ReadProgress<'a> {
         result
     }
 
-    /// Runs the whole of the work, and shows the progress every 250 ms.
+    /// Runs the whole of the work, and shows the progress every 250 ms and at its end.
     pub async fn shown_during<T>(&self, work: impl Future<Output = T>) -> T {
-        ticking(work, || self.show()).await
+        let result = ticking(work, || self.show()).await;
+        self.show();
+        result
     }
 
     fn show(&self) {

@@ -47,7 +47,7 @@ pub struct ProgressSnapshot {
     pub read: u64,
     /// Bytes in parts that the service has acknowledged, or that were written or compared.
     pub done: u64,
-    /// The bytes of `done` that were done before the start, by an earlier run.
+    /// The bytes of `done` that an earlier run did: they count in no rate.
     pub already: u64,
     /// Parts that the service has acknowledged.
     pub parts_acknowledged: u32,

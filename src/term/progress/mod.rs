@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Map, json};
 
-use self::activity::{ActivityTracker, LineSchedule};
+use self::activity::{ActivityTracker, LineSchedule, Observation, TransferStage};
 pub use self::format::{ProgressSnapshot, Report, Transfer};
 pub use self::options::{OutputOptions, ProgressMode};
 use self::queued_term::{QueuedTerm, TerminalSize};
@@ -61,8 +61,8 @@ struct ReporterState {
     rate: RateEstimate,
     activity: ActivityTracker,
     schedule: LineSchedule,
-    /// The time of the last snapshot, since the start of its phase.
-    last: Duration,
+    /// The last snapshot; its time is since the start of its phase.
+    last: ProgressSnapshot,
     waits: WaitTimes,
     /// Lines that the queue had no room for, since stderr was not read.
     dropped_lines: u64,
@@ -128,7 +128,7 @@ impl Reporter {
             rate: RateEstimate::default(),
             activity: ActivityTracker::default(),
             schedule,
-            last: Duration::ZERO,
+            last: ProgressSnapshot::default(),
             waits: WaitTimes::default(),
             dropped_lines: 0,
         };
@@ -182,11 +182,11 @@ impl Reporter {
     /// snapshot that is earlier than the one before it begins another phase of the run.
     pub fn update(&self, now: &ProgressSnapshot) {
         let mut state = self.locked();
-        if now.elapsed < state.last {
+        if now.elapsed < state.last.elapsed {
             state.begin_phase(&self.style);
         }
-        let since_last = now.elapsed.saturating_sub(state.last);
-        state.last = now.elapsed;
+        let since_last = now.elapsed.saturating_sub(state.last.elapsed);
+        state.last = now.clone();
         let rate = state.rate.observe(now.elapsed, now.moved());
         let activity = state.activity.observe(now.elapsed, now.seen);
         waits::add(&mut state.waits, activity, since_last);
@@ -203,6 +203,15 @@ impl Reporter {
                 self.enqueue(&mut state, text, Priority::Droppable);
             }
             ReporterStyle::Lines { .. } | ReporterStyle::Silent => {}
+        }
+    }
+
+    /// Shows the transfer of the last snapshot as complete; nothing where there was none.
+    pub fn complete(&self) {
+        let last = self.locked().last.clone();
+        if last != ProgressSnapshot::default() {
+            let seen = Observation { stage: TransferStage::Complete, ..Observation::default() };
+            self.update(&ProgressSnapshot { seen, ..last });
         }
     }
 

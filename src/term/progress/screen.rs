@@ -18,13 +18,25 @@ pub struct ScreenSize {
 const LONG_TEXTS_FROM: usize = 39;
 
 /// The lines, the most important ones first. With a known size the first line is a bar, where there is
-/// room for one.
+/// room for one and for all the rest.
 pub fn lines(report: &Report, size: ScreenSize) -> Vec<String> {
+    let short = size.columns < LONG_TEXTS_FROM;
+    let mut lines = laid_out(report, size, !short);
+    if lines.len() > size.rows && !short {
+        // The bar is the least important line: its numbers are in the next one.
+        lines = laid_out(report, size, false);
+    }
+    lines.truncate(size.rows);
+    lines.iter().map(|line| fitted(line, size.columns)).collect()
+}
+
+/// All lines, however many rows there are.
+fn laid_out(report: &Report, size: ScreenSize, has_bar: bool) -> Vec<String> {
     let short = size.columns < LONG_TEXTS_FROM;
     let mut lines = Vec::new();
     let mut texts = vec![report.done()];
-    match (report.share(short), report.percent()) {
-        (Some(share), Some(percent)) if !short => lines.push(bar(percent, &share, size.columns)),
+    match (report.share(short || !has_bar), report.percent()) {
+        (Some(share), Some(percent)) if has_bar => lines.push(bar(percent, &share, size.columns)),
         (share, _) => texts.extend(share),
     }
     let activity = report.activity;
@@ -48,8 +60,7 @@ pub fn lines(report: &Report, size: ScreenSize) -> Vec<String> {
         current.push_str(text);
     }
     lines.push(current);
-    lines.truncate(size.rows);
-    lines.iter().map(|line| fitted(line, size.columns)).collect()
+    lines
 }
 
 /// A bar and a text that together fill the columns.

@@ -114,7 +114,8 @@ impl UploadDriver {
                 let now = self.now();
                 let ended = matches!(event, Event::EndOfStream { .. });
                 self.upload.handle_event(now, event);
-                if ended {
+                // A finished upload has nothing left to show: its last action ends the run.
+                if ended && self.upload.kind() != StateKind::Finished {
                     run.reporter.update(&self.snapshot(&run, self.upload.kind()));
                 }
             }

@@ -56,6 +56,11 @@ fn a_low_terminal_keeps_the_most_important_lines() {
         screen(&snapshot(), 19, 3),
         ["10.0 GiB stored,", "25 % of 40.0 GiB,", "waits: producer,"]
     );
+    // The bar yields to what the stream waits for.
+    assert_eq!(
+        screen(&snapshot(), 39, 2),
+        ["10.0 GiB stored, 25 % of 40.0 GiB,", "waiting for the producer,"]
+    );
 }
 
 proptest! {
