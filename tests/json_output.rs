@@ -5,11 +5,12 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use common::run::{Done, ocipipe};
 use common::store::Store;
 use common::stream::{PART, ramp};
-use emulator::Operation::{PutObject, UploadPart};
+use emulator::Operation::{CommitMultipartUpload, PutObject, RefreshToken, UploadPart};
 use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
 use serde_json::Value;
 
@@ -140,8 +141,42 @@ fn the_fields_of_messages_are_those_that_are_documented() {
     let refused = objects(&runs[3]).pop().unwrap();
     assert_eq!((&refused["level"], &refused["exit-code"]), (&"error".into(), &4.into()));
     assert_eq!((&refused["operation"], &refused["status"]), (&"PutObject".into(), &403.into()));
+    assert_eq!(refused["attempt"], 1);
     let lost = objects(&runs[4]).pop().unwrap();
     assert_eq!(lost["result"]["size"], LONG);
+}
+
+#[test]
+fn an_error_of_a_commit_has_the_number_of_its_attempt() {
+    let refuse = |status| Fault::Refuse(FaultResponse::status(status));
+    let store = Store::failing([
+        FaultRule::on(CommitMultipartUpload, refuse(503)).when(Trigger::First(2)),
+        FaultRule::on(CommitMultipartUpload, refuse(403)),
+    ]);
+    let done = store.put("x").args("--log-format json").stdin(ramp(LONG)).run().fails(4);
+    let error = objects(&done).pop().unwrap();
+    let fields = ["operation", "attempt", "status"].map(|field| error[field].clone());
+    assert_eq!(fields, ["CommitMultipartUpload".into(), 3.into(), 403.into()], "{error}");
+}
+
+#[test]
+fn a_message_about_a_token_has_the_status_of_the_auth_service() {
+    let store = Store::with(|options| {
+        options.token_ttl = Duration::from_secs(6);
+        let refuse = Fault::Refuse(FaultResponse::status(503));
+        options.faults.faults = vec![FaultRule::on(RefreshToken, refuse)];
+    });
+    let mut run = store.put("x").args("--log-format json --retry-for 1s").stdin_pipe().start();
+    run.write(&ramp(PART + 1));
+    run.wait_for_stderr("could not be refreshed");
+    let done = run.wait();
+    let all = objects(&done);
+    let message = all.iter().find(|object| {
+        object["message"].as_str().is_some_and(|text| text.contains("could not be refreshed"))
+    });
+    let message = message.unwrap();
+    assert_eq!(message["status"], 503, "{message}");
+    assert!(message["opc-request-id"].is_string(), "{message}");
 }
 
 #[test]

@@ -47,10 +47,9 @@ fn the_commands_for_an_object_that_is_named_as_a_place_holder_are_right() {
     let refused = Fault::Refuse(FaultResponse::status(403));
     let store = Store::failing([FaultRule::on(AbortMultipartUpload, refused)]);
     for name in ["{}", "a{}b {} {id}"] {
-        let producer = "head -c 30000000 /dev/zero; exit 1";
-        let run = store.put(name).args("-- sh -c").arg(producer);
-        let done = run.run().fails(5);
-        let id = store.open_ids().pop().unwrap();
+        let run = store.put(name).args("--part-size 10MiB --min-size 1GiB");
+        let done = run.stdin(ramp(3 * PART)).run().fails(5);
+        let id = store.open_ids().pop().unwrap_or_else(|| panic!("{}", done.stderr));
         let command = format!("--name '{name}' --upload-id {id}");
         let done = done.stderr_has(&["ocipipe uploads abort", &command]);
         store.server().set_faults(FaultPlan::default());

@@ -186,7 +186,6 @@ fn bash_takes_only_the_first_words_for_the_command() {
     ] {
         assert_eq!(completed(line), [expected], "{line}");
     }
-    assert_eq!(completed("ocipipe get put --part"), [""]);
 }
 
 #[test]

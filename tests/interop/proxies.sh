@@ -103,6 +103,15 @@ ends_with() { # ends_with CODE TEXT COMMAND...
     if grep -qiE 's3(@|%40)cret|hunter2|polic|permission' out err; then fail "a password or a policy is shown: $*"; fi
 }
 
+# squid logs a tunnel when it is closed.
+a_tunnel_more() { # a_tunnel_more HOST COUNT: waits until there are more tunnels to the host
+    local tries=0
+    until (( $(tunnels_to "$1") > $2 )); do
+        (( ++tries < 100 )) || return 1
+        sleep 0.1
+    done
+}
+
 tunnels_to() { grep -c "CONNECT $1:${URL##*:} " proxies/squid/access.log || true; }
 
 scenario_proxies_of_squid() {
@@ -113,7 +122,7 @@ scenario_proxies_of_squid() {
             from=$(tunnels_to 127.0.0.1)
             proxied HTTPS_PROXY="$proxy" $bundle=proxies/all.pem put oci://demo/proxied --part-size 10 --force \
                 --debug <big >put.json || fail "put through $proxy"
-            (( $(tunnels_to 127.0.0.1) > from )) || fail "$proxy was not used"
+            a_tunnel_more 127.0.0.1 "$from" || fail "$proxy was not used"
             if grep -qE 's3(@|%40)cret|hunter2' err; then fail "the password is shown"; fi
         done
         proxied https_proxy="$proxy" get oci://demo/proxied --cert-bundle proxies/all.pem >back || fail "get"
@@ -123,6 +132,7 @@ scenario_proxies_of_squid() {
         env -u NO_PROXY HTTPS_PROXY="$proxy" REQUESTS_CA_BUNDLE=proxies/all.pem "$OCIPIPE" session refresh \
             --config-file "$work/store/config" --profile SESSION --auth-endpoint "https://localhost:${URL##*:}" \
             >out 2>err || fail "refresh of the token"
+        a_tunnel_more localhost "$from" || fail "the refresh did not go through $proxy"
         is "$(tunnels_to localhost)" $((from + 1))
         # The service has the authority of store/ca.pem, and the https proxy that of proxies/ca.pem.
         if [[ $proxy == https:* ]]; then
@@ -160,7 +170,7 @@ through_a_tunnel() {
     shift
     from=$(tunnels_to 127.0.0.1)
     proxied "$@" >out || fail "$what"
-    (( $(tunnels_to 127.0.0.1) > from )) || fail "$what: nothing went through the proxy"
+    a_tunnel_more 127.0.0.1 "$from" || fail "$what: nothing went through the proxy"
 }
 
 # What names the proxy, and what beats what. The wrong one has a wrong password, which ends the run at once.
