@@ -45,8 +45,10 @@ fn the_list_of_uploads_prints_the_command_that_goes_on() {
 #[test]
 fn the_commands_for_an_object_that_is_named_as_a_place_holder_are_right() {
     let refused = Fault::Refuse(FaultResponse::status(403));
-    let store = Store::failing([FaultRule::on(AbortMultipartUpload, refused)]);
+    let refused = FaultRule::on(AbortMultipartUpload, refused);
+    let store = Store::start();
     for name in ["{}", "a{}b {} {id}"] {
+        store.server().set_faults(FaultPlan { faults: vec![refused.clone()] });
         let run = store.put(name).args("--part-size 10MiB --min-size 1GiB");
         let done = run.stdin(ramp(3 * PART)).run().fails(5);
         let id = store.open_ids().pop().unwrap_or_else(|| panic!("{}", done.stderr));

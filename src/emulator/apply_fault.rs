@@ -3,7 +3,7 @@
 //! The plan is in `fault`; faults of request bodies are in `body`, those of parts and commits in
 //! `multipart` and `objects`. Invariant: a request without a fault passes through unchanged.
 
-use super::body::RequestBody;
+use super::body::{RequestBody, UnreadBody};
 use super::connection::ConnectionControl;
 use super::context::{ServerState, blocking};
 use super::fault::{Fault, FaultResponse};
@@ -20,7 +20,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use std::future::pending;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const CHECKSUM_HEADERS: [&str; 8] = [
     "content-md5",
@@ -118,14 +118,26 @@ pub(crate) async fn after(
     control: &ConnectionControl,
     fault: Option<&Fault>,
     mut response: Response,
+    unread: UnreadBody,
 ) -> Result<Response, Interruption> {
     match fault {
         Some(Fault::LoseAnswer) => {
             control.reset();
             return Err(Interruption::Abort);
         }
-        Some(Fault::StallAnswer { ms: Some(ms) }) => sleep(Duration::from_millis(*ms)).await,
-        Some(Fault::StallAnswer { ms: None }) => pending().await,
+        Some(Fault::StallAnswer { ms }) => {
+            let until_gone = async {
+                unread.discard().await;
+                pending::<()>().await;
+            };
+            match ms {
+                Some(ms) => {
+                    // The rest of the body is read until the response is sent.
+                    let _ = timeout(Duration::from_millis(*ms), until_gone).await;
+                }
+                None => until_gone.await,
+            }
+        }
         Some(Fault::Truncate(bytes)) => control.truncate(*bytes),
         Some(Fault::MissingChecksum) => {
             for name in CHECKSUM_HEADERS {

@@ -16,8 +16,8 @@ use hyper::body::Incoming;
 use std::future::pending;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -31,13 +31,38 @@ const MIN_FLUSHED_BODY: u64 = 8 * 1024 * 1024;
 /// The body of one request, with the fault that it meets. Offsets are bytes from the start of the
 /// body.
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// Set until this is dropped.
+    incoming: Option<Incoming>,
     received: Arc<AtomicU64>,
     position: u64,
     stall: Option<Stall>,
     reset_at: Option<u64>,
     flip_at: Option<u64>,
     control: ConnectionControl,
+    /// Where the rest of the body goes that no handler reads, under a fault that holds the response back.
+    unread: Option<UnreadBody>,
+}
+
+/// The rest of a body that no handler has read. hyper notices that a client has gone only while it reads
+/// what the client sends.
+#[derive(Clone, Default)]
+pub(crate) struct UnreadBody(Arc<Mutex<Option<Incoming>>>);
+
+impl UnreadBody {
+    /// Reads and drops the rest. hyper ends the exchange where the client goes away meanwhile.
+    pub(crate) async fn discard(self) {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut rest) = rest else { return };
+        while let Some(Ok(_)) = rest.frame().await {}
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(unread) = &self.unread {
+            *unread.0.lock().unwrap_or_else(PoisonError::into_inner) = self.incoming.take();
+        }
+    }
 }
 
 /// A pause in the reading of a body.
@@ -62,7 +87,14 @@ impl RequestBody {
             Some(Fault::FlipBit(byte)) => flip_at = Some(*byte),
             _ => {}
         }
-        RequestBody { incoming, received, position: 0, stall, reset_at, flip_at, control }
+        let unread = matches!(fault, Some(Fault::StallAnswer { .. })).then(UnreadBody::default);
+        let incoming = Some(incoming);
+        RequestBody { incoming, received, position: 0, stall, reset_at, flip_at, control, unread }
+    }
+
+    /// What a handler will have left of the body.
+    pub(crate) fn unread(&self) -> UnreadBody {
+        self.unread.clone().unwrap_or_default()
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, HandlerError> {
@@ -76,7 +108,8 @@ impl RequestBody {
             self.control.reset();
             return Err(HandlerError::Aborted);
         }
-        while let Some(frame) = self.incoming.frame().await {
+        let Some(incoming) = &mut self.incoming else { return Ok(None) };
+        while let Some(frame) = incoming.frame().await {
             // An error means that the client closed the connection within the body.
             let frame = frame.map_err(|_| HandlerError::Aborted)?;
             if let Ok(bytes) = frame.into_data() {

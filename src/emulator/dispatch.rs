@@ -95,6 +95,7 @@ impl Exchange {
         let fault = self.next_fault(&target, entry);
         let fault = fault.as_ref();
         let body = RequestBody::new(incoming, self.received.clone(), control.clone(), fault);
+        let unread = body.unread();
         let body = apply_fault::before(state, control, fault, &self.head, &target, body).await?;
         let (caller, par) = self.check_head(&target).map_err(|error| self.refuse(&error))?;
         entry.note(|record| {
@@ -134,7 +135,7 @@ impl Exchange {
             Err(HandlerError::Aborted) => return Err(Interruption::Abort),
         };
         state.delayed.release(operation, part, response.status()).await;
-        apply_fault::after(control, fault, response).await
+        apply_fault::after(control, fault, response, unread).await
     }
 
     /// Counts the request and finds the fault that it meets.

@@ -71,6 +71,27 @@ async fn a_spurious_404_names_the_bucket_has_no_effect_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_is_noticed_while_an_answer_stalls_whose_request_was_not_read() {
+    let store = faulty(FaultRule::on(PutObject, Fault::StallAnswer { ms: None })).await;
+    // The first one stores the object, so that the second is refused before its body is read, which no
+    // buffer holds.
+    let body = vec![7; 4_000_000];
+    for _ in 0..2 {
+        let request = Request::new("PUT", "/n/axlocalstore/b/demo/o/x").body(&body);
+        let request = request.header("if-none-match", "*");
+        let signer = Signer::token(&store.server);
+        let sending = request.try_send(&store.server, &signer);
+        assert!(timeout(Duration::from_secs(1), sending).await.is_err(), "it was answered");
+    }
+    let noticed = async {
+        while store.server.requests().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), noticed).await.expect("a client that has gone is not noticed");
+}
+
+#[tokio::test]
 async fn an_early_response_leaves_the_body_unread() {
     let store = faulty(first(Fault::Early(FaultResponse::status(401)))).await;
     put(&store).await.unwrap().is(401);
