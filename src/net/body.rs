@@ -1,7 +1,7 @@
 //! The body of a request: slices of the pooled buffers, passed to hyper frame by frame.
 //!
-//! Owns the CRC-32 of the bytes that were passed on, taken at that moment, and the bandwidth limit.
-//! Knows nothing of the source of the bytes. Invariant: the bytes are never copied here.
+//! Owns the sizes of the frames and the bandwidth limit. Knows nothing of the source of the bytes.
+//! Invariant: the bytes are never copied here.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,8 +15,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// Bytes of one frame: enough to keep the socket busy, and few enough that their CRC-32 takes 30
-/// microseconds and that they are still in the cache when they are encrypted.
+use proto::digest::BufferCrc;
+
+use super::body_progress::{BodyFrame, BodyProgress};
+
+/// Bytes of one frame: enough to keep the socket busy.
 const FRAME_SIZE: usize = 1 << 20;
 /// Frames per second under a bandwidth limit: the line is used evenly, and each of many bodies
 /// sends a frame long before the watchdog's timeout.
@@ -25,31 +28,10 @@ const FRAMES_PER_SEC: u64 = 64;
 /// load; without the allowance each delay would lower the rate.
 const BURST: Duration = Duration::from_millis(200);
 
-/// How much of a body was passed to the connection so far.
-#[derive(Debug, Default)]
-pub struct BodyProgress {
-    bytes: AtomicU64,
-    total: u64,
-    crc32: AtomicU64,
-}
-
-impl BodyProgress {
-    /// Whether all bytes of the body were passed on.
-    pub fn complete(&self) -> bool {
-        self.bytes.load(Ordering::Acquire) == self.total
-    }
-
-    /// The CRC-32 of the bytes that were passed on.
-    pub fn crc32(&self) -> u32 {
-        self.crc32.load(Ordering::Acquire) as u32
-    }
-}
-
 /// A body of known length, in the frames that hyper polls.
 pub struct RequestBody {
     chunks: VecDeque<Bytes>,
     remaining: u64,
-    crc32: crc32fast::Hasher,
     progress: Arc<BodyProgress>,
     throttle: Option<Arc<Throttle>>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -58,20 +40,13 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// A body of these bytes. `throttle` is the bandwidth limit that it shares with other bodies.
-    pub fn new(chunks: Vec<Bytes>, throttle: Option<Arc<Throttle>>) -> RequestBody {
+    /// A body of these bytes, of which this CRC is taken. `throttle` is the bandwidth limit that it shares
+    /// with other bodies.
+    pub fn new(chunks: Vec<Bytes>, crc: BufferCrc, throttle: Option<Arc<Throttle>>) -> RequestBody {
         let remaining = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        let progress = Arc::new(BodyProgress { total: remaining, ..BodyProgress::default() });
+        let progress = Arc::new(BodyProgress::new(remaining, crc));
         let chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
-        RequestBody {
-            chunks,
-            remaining,
-            crc32: crc32fast::Hasher::new(),
-            progress,
-            throttle,
-            pause: None,
-            counter: None,
-        }
+        RequestBody { chunks, remaining, progress, throttle, pause: None, counter: None }
     }
 
     /// The same body, whose bytes are added to `counter` as they are passed on.
@@ -86,13 +61,13 @@ impl RequestBody {
 }
 
 impl Body for RequestBody {
-    type Data = Bytes;
+    type Data = BodyFrame;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<BodyFrame>, Infallible>>> {
         let this = &mut *self;
         if let Some(pause) = &mut this.pause {
             std::task::ready!(pause.as_mut().poll(context));
@@ -104,10 +79,7 @@ impl Body for RequestBody {
         if front.is_empty() {
             this.chunks.pop_front();
         }
-        this.crc32.update(&frame);
         this.remaining -= frame.len() as u64;
-        this.progress.crc32.store(u64::from(this.crc32.clone().finalize()), Ordering::Release);
-        this.progress.bytes.fetch_add(frame.len() as u64, Ordering::Release);
         if let Some(counter) = &this.counter {
             counter.fetch_add(frame.len() as u64, Ordering::Relaxed);
         }
@@ -115,6 +87,7 @@ impl Body for RequestBody {
             let next = throttle.acquire(Instant::now(), frame.len());
             this.pause = Some(Box::pin(tokio::time::sleep_until(next)));
         }
+        let frame = BodyFrame::new(frame, this.progress.clone());
         Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 
@@ -184,6 +157,7 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::{Buf, BufMut};
     use http_body_util::BodyExt;
 
     #[tokio::test]
@@ -192,15 +166,17 @@ mod tests {
         let first = Bytes::from(data[..1_500_000].to_vec());
         let second = Bytes::from(data[1_500_000..].to_vec());
         let start = first.as_ptr();
-        let mut body = RequestBody::new(vec![first, Bytes::new(), second], None);
+        let mut body = RequestBody::new(vec![first, Bytes::new(), second], BufferCrc::Crc32, None);
         let sent = body.sent();
-        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        assert_eq!(frame.as_ptr(), start);
+        let frame = body.frame().await.unwrap().unwrap().into_data().ok().unwrap();
+        assert_eq!(frame.chunk().as_ptr(), start);
+        let mut passed = Vec::new();
+        passed.put(frame);
         assert!(!sent.complete());
-        let rest = body.collect().await.unwrap().to_bytes();
-        assert_eq!([&frame[..], &rest[..]].concat(), data);
+        passed.put(body.collect().await.unwrap().to_bytes());
+        assert_eq!(passed, data);
         assert!(sent.complete());
-        assert_eq!(sent.crc32(), crc32fast::hash(&data));
+        assert_eq!(sent.crc(), crc32fast::hash(&data));
     }
 
     #[test]
@@ -247,7 +223,8 @@ mod tests {
             let share = Bytes::from(vec![0; (2 * rate / bodies) as usize]);
             let all = (0..bodies).map(|_| {
                 tokio::spawn(
-                    RequestBody::new(vec![share.clone()], Some(throttle.clone())).collect(),
+                    RequestBody::new(vec![share.clone()], BufferCrc::Crc32, Some(throttle.clone()))
+                        .collect(),
                 )
             });
             for one in all.collect::<Vec<_>>() {

@@ -6,6 +6,7 @@
 //! the protocol.
 
 mod body;
+mod body_progress;
 mod cert_store;
 mod connect;
 mod connection_threads;
@@ -34,11 +35,13 @@ use zeroize::Zeroizing;
 
 use crate::auth::options::NetworkOptions;
 use proto::api::Response;
+use proto::digest::BufferCrc;
 use proto::endpoint::Endpoint;
 use proto::error::Error;
 use proto::transport_error::TransportError;
 
-pub use body::{BodyProgress, RequestBody, Throttle};
+pub use body::{RequestBody, Throttle};
+pub use body_progress::BodyProgress;
 use connect::Connector;
 use connection_threads::ConnectionThreads;
 pub use failure::TransportFailure;
@@ -292,10 +295,10 @@ fn error_text(error: &dyn std::error::Error) -> String {
 
 /// An empty body.
 pub fn no_body() -> RequestBody {
-    RequestBody::new(Vec::new(), None)
+    RequestBody::new(Vec::new(), BufferCrc::Crc32, None)
 }
 
 /// A body of bytes in memory, without a bandwidth limit.
 pub fn collect_small_body(bytes: Vec<u8>) -> RequestBody {
-    RequestBody::new(vec![Bytes::from(bytes)], None)
+    RequestBody::new(vec![Bytes::from(bytes)], BufferCrc::Crc32, None)
 }

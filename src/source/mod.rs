@@ -53,7 +53,7 @@ pub enum ReadEvent {
     Warning(String),
     /// What was computed over the whole stream, which ends next.
     WholeStream(WholeStream),
-    /// The end of the stream, with its length in bytes and the CRC-32 of all bytes.
+    /// The end of the stream, with its length in bytes and the CRC of all bytes.
     EndOfStream { bytes: u64, crc32: u32 },
     /// A read failed, or the stream must not be stored.
     SourceFailed(Error),

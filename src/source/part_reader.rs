@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::byte_source::{ByteSource, ReadResult};
 use super::{CutControl, FilledPart, ReadEvent, ReaderStats, StreamChecks};
 use crate::source::pool::{Buffer, Pool, Taken};
-use proto::digest::{Algorithm, Hasher, crc32_combine};
+use proto::digest::{Algorithm, Hasher};
 use proto::error::{Error, ErrorKind};
 use proto::part_layout::UNIT;
 use proto::part_number::PartNumber;
@@ -139,7 +139,7 @@ impl PartReader {
         }
     }
 
-    /// Returns the length of the stream in bytes and its CRC-32.
+    /// Returns the length of the stream in bytes and the CRC of its buffers.
     fn read_stream(&mut self) -> Result<(u64, u32), StopReason> {
         let (mut bytes, mut crc32) = (0, 0);
         let mut numbers = PartNumber::all();
@@ -155,7 +155,7 @@ impl PartReader {
             let (part, ended) = self.read_part(number, bytes)?;
             if part.digest.size > 0 {
                 let so_far = [(crc32, bytes), (part.digest.crc32, part.digest.size)];
-                crc32 = crc32_combine(so_far);
+                crc32 = self.algorithm.buffer_crc().combine(so_far);
                 bytes += part.digest.size;
                 if ended {
                     self.send_event(ReadEvent::LastPartNext)?;

@@ -28,7 +28,7 @@ pub(super) fn add_common(headers: &mut Vec<(String, String)>, body: &RequestPayl
     };
     add("accept", "application/json".to_owned());
     add("user-agent", concat!("ocipipe/", env!("CARGO_PKG_VERSION")).to_owned());
-    if let RequestPayload::Stream(size) = body {
+    if let RequestPayload::Stream { size, .. } = body {
         add("content-length", size.to_string());
     }
 }

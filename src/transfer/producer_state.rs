@@ -35,7 +35,7 @@ enum StreamState {
     Stopped,
 }
 
-/// The end of a stream: its length in bytes, and the CRC-32 of all of it.
+/// The end of a stream: its length in bytes, and the CRC of all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StreamEnd {
     pub bytes: u64,

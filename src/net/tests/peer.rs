@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::auth::options::{CertBundle, NetworkOptions};
 use crate::net::{RequestBody, RequestHead, Throttle, Transport, TransportFailure};
 use proto::api::Response;
+use proto::digest::BufferCrc;
 use proto::endpoint::Endpoint;
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -174,6 +175,6 @@ pub async fn exchange_throttled(
     throttle: Option<Arc<Throttle>>,
 ) -> Result<Response, TransportFailure> {
     let connection = transport.connect(endpoint).await?;
-    let body = RequestBody::new(vec![Bytes::from(vec![7; length])], throttle);
+    let body = RequestBody::new(vec![Bytes::from(vec![7; length])], BufferCrc::Crc32, throttle);
     connection.exchange(post(length), body).await
 }

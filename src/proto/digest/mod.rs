@@ -2,8 +2,10 @@
 //!
 //! Owns the algorithms, the hashing of one part, and the ways in which the values of parts combine to
 //! the value of the object. Must not know headers of the API, or where bytes come from.
-//! Invariant: the CRC-32 of each part is computed with every algorithm, also with `none`, because it
-//! guards the program's own buffers, and not the network.
+//! Invariant: the CRC of each part (`buffer_crc`) is computed with every algorithm, also with `none`,
+//! because it guards the program's own buffers, and not the network.
+
+mod buffer_crc;
 
 use std::fmt;
 
@@ -14,6 +16,8 @@ use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha384};
 
+pub use buffer_crc::{BufferCrc, CrcHasher};
+
 /// The checksum that the service verifies each part by (`--checksum`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -21,7 +25,7 @@ pub enum Algorithm {
     Sha384,
     Crc32c,
     Md5,
-    /// The service verifies nothing. Sizes and the CRC-32 of the buffers are still checked.
+    /// The service verifies nothing. Sizes and the CRC of the buffers are still checked.
     None,
 }
 
@@ -107,8 +111,8 @@ impl fmt::Display for Value {
 pub struct PartDigest {
     /// Bytes.
     pub size: u64,
-    /// CRC-32 (of zlib, not CRC-32C), taken when the bytes are read and compared before they are sent
-    /// again.
+    /// The CRC of the buffers, of the kind [`Algorithm::buffer_crc`], taken when the bytes are read and
+    /// compared with that of the bytes that were sent.
     pub crc32: u32,
     /// The checksum that the service verifies; `None` for [`Algorithm::None`].
     pub value: Option<Value>,
@@ -117,8 +121,9 @@ pub struct PartDigest {
 /// Computes the digest of one part as its bytes arrive.
 pub struct Hasher {
     size: u64,
-    crc32: crc32fast::Hasher,
-    state: HasherState,
+    crc: CrcHasher,
+    /// `None` where the CRC of the buffers is the checksum too.
+    state: Option<HasherState>,
 }
 
 /// The state of one checksum.
@@ -169,7 +174,7 @@ impl HasherState {
     }
 }
 
-/// Computes one checksum as the bytes arrive, without the CRC-32 of a [`Hasher`].
+/// Computes one checksum as the bytes arrive, without the CRC of the buffers of a [`Hasher`].
 pub struct ValueHasher(HasherState);
 
 impl ValueHasher {
@@ -192,19 +197,27 @@ impl ValueHasher {
 impl Hasher {
     /// A hasher that has seen no bytes.
     pub fn new(algorithm: Algorithm) -> Hasher {
-        Hasher { size: 0, crc32: crc32fast::Hasher::new(), state: HasherState::new(algorithm) }
+        let state = (algorithm != Algorithm::Crc32c).then(|| HasherState::new(algorithm));
+        Hasher { size: 0, crc: CrcHasher::new(algorithm.buffer_crc()), state }
     }
 
     /// Adds the next bytes of the part.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        self.crc32.update(bytes);
-        self.state.update(bytes);
+        self.crc.update(bytes);
+        if let Some(state) = &mut self.state {
+            state.update(bytes);
+        }
     }
 
     /// The digest of all bytes.
     pub fn finish(self) -> PartDigest {
-        PartDigest { size: self.size, crc32: self.crc32.finalize(), value: self.state.finish() }
+        let crc32 = self.crc.value();
+        let value = match self.state {
+            Some(state) => state.finish(),
+            None => Some(Value::new(Algorithm::Crc32c, crc32.to_be_bytes())),
+        };
+        PartDigest { size: self.size, crc32, value }
     }
 }
 
@@ -233,23 +246,10 @@ pub fn md5_of(chunks: &[Bytes]) -> Value {
     Value::new(Algorithm::Md5, hash.finalize().as_slice())
 }
 
-/// The CRC-32 of the stream made of parts in this order, each given as CRC-32 and length in bytes.
-pub fn crc32_combine(parts: impl IntoIterator<Item = (u32, u64)>) -> u32 {
-    let mut stream = crc32fast::Hasher::new();
-    for (crc, length) in parts {
-        stream.combine(&crc32fast::Hasher::new_with_initial_len(crc, length));
-    }
-    stream.finalize()
-}
-
 /// The CRC-32C of the object made of parts in this order, each given as CRC-32C and length in bytes. The
 /// service reports this value for a multipart upload, and not a digest of the parts' values.
 pub fn crc32c_whole(parts: impl IntoIterator<Item = (u32, u64)>) -> Value {
-    let append = |object, (crc, length)| {
-        crc_fast::checksum_combine(Crc32Iscsi, object, u64::from(crc), length)
-    };
-    let crc = parts.into_iter().fold(0, append) as u32;
-    Value::new(Algorithm::Crc32c, crc.to_be_bytes())
+    Value::new(Algorithm::Crc32c, BufferCrc::Crc32c.combine(parts).to_be_bytes())
 }
 
 /// The value that the service reports for a committed multipart upload: the digest of the parts'

@@ -8,7 +8,7 @@
 
 use super::{ParObject, UploadUri};
 use crate::api::{CustomerKey, Precondition, PutOptions, Request, RequestClass, RequestPayload};
-use crate::digest::Value;
+use crate::digest::{BufferCrc, Value};
 use crate::part_number::PartNumber;
 
 fn of_object(method: &'static str, object: &ParObject) -> Request {
@@ -41,7 +41,7 @@ pub fn start_multipart(object: &ParObject, options: &PutOptions) -> Request {
     request.header("opc-multipart", "true");
     request.object_properties(options);
     request.checksum_algorithm(options.checksum);
-    request.body = RequestPayload::Stream(0);
+    request.body = RequestPayload::Stream { size: 0, crc: options.checksum.buffer_crc() };
     request
 }
 
@@ -50,7 +50,7 @@ pub fn put(object: &ParObject, options: &PutOptions, size: u64, value: &Option<V
     let mut request = of_object("PUT", object);
     request.object_properties(options);
     request.checksum(value);
-    request.body = RequestPayload::Stream(size);
+    request.body = RequestPayload::Stream { size, crc: options.checksum.buffer_crc() };
     request.class = RequestClass::Transfer(1);
     request
 }
@@ -67,7 +67,7 @@ pub fn part(
     request.header("content-type", "application/octet-stream");
     request.checksum(value);
     request.customer_key(&options.customer_key);
-    request.body = RequestPayload::Stream(size);
+    request.body = RequestPayload::Stream { size, crc: options.checksum.buffer_crc() };
     request.class = RequestClass::Transfer(number.get().into());
     request
 }
@@ -76,7 +76,7 @@ pub fn part(
 pub fn commit(upload: &UploadUri, condition: &Precondition) -> Request {
     let mut request = of_upload("POST", upload, "");
     request.condition(condition);
-    request.body = RequestPayload::Stream(0);
+    request.body = RequestPayload::Stream { size: 0, crc: BufferCrc::Crc32 };
     request
 }
 

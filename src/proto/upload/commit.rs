@@ -28,7 +28,7 @@ impl Commit {
 
     /// Sends the first commit after the last part was acknowledged.
     pub fn start(self, core: &mut Core, end: EndOfStream) -> State {
-        match core.parts.check_commit_gate(end.bytes, end.crc32) {
+        match core.parts.check_commit_gate(end, core.config.checksum.buffer_crc()) {
             Ok(()) if core.config.resume.is_some() && !self.listed => {
                 core.start_call(ApiCall::ListParts);
                 State::RelistingParts(self)

@@ -1,12 +1,13 @@
 //! The gate before a commit, and the parts that a listing lacks.
 //!
 //! Owns the checks from independent counts. Must not know requests. Invariant: a commit passes only if
-//! every part is acknowledged, the sizes sum to the bytes read, and the CRC-32 of the bytes sent is that
-//! of the bytes read.
+//! every part is acknowledged, the sizes sum to the bytes read, and the CRC of the bytes sent is that of
+//! the bytes read.
 
+use super::EndOfStream;
 use super::parts::{PartState, Parts};
 use crate::api::ListedPart;
-use crate::digest;
+use crate::digest::BufferCrc;
 use crate::error::Error;
 use crate::part_number::PartNumber;
 
@@ -31,8 +32,8 @@ impl Parts {
     /// # Errors
     ///
     /// A part is missing, or the bytes sent differ from the bytes read.
-    pub fn check_commit_gate(&self, bytes: u64, crc32: u32) -> Result<(), Error> {
-        self.complete(bytes)?;
+    pub fn check_commit_gate(&self, end: EndOfStream, crc: BufferCrc) -> Result<(), Error> {
+        self.complete(end.bytes)?;
         let missing = self.parts.iter().position(|part| part.state != PartState::Acknowledged);
         if let Some(index) = missing {
             return Err(Error::integrity(format!(
@@ -48,11 +49,12 @@ impl Parts {
             )));
         }
         let sent = self.parts.iter().map(|part| (part.sent_crc32, part.digest.size));
-        let combined = digest::crc32_combine(sent);
-        if combined != crc32 {
+        let combined = crc.combine(sent);
+        if combined != end.crc32 {
             return Err(Error::integrity(format!(
-                "the CRC-32 of what was read is {crc32:08x}, of what was sent {combined:08x}; \
-                 nothing was committed"
+                "the CRC of what was read is {:08x}, of what was sent {combined:08x}; \
+                 nothing was committed",
+                end.crc32
             ))
             .with_hint("a buffer was lost, reused or reordered: please report this"));
         }
@@ -105,7 +107,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::digest::Algorithm;
+    use crate::digest::{self, Algorithm};
 
     const PART: &[u8] = b"abc";
 
@@ -124,13 +126,15 @@ mod tests {
     }
 
     fn error(parts: &Parts, bytes: u64, crc32: u32) -> String {
-        parts.check_commit_gate(bytes, crc32).unwrap_err().to_string()
+        let end = EndOfStream { bytes, crc32 };
+        parts.check_commit_gate(end, BufferCrc::Crc32).unwrap_err().to_string()
     }
 
     #[test]
     fn nothing_is_committed_unless_every_part_is_acknowledged_and_no_other_was_sent() {
         let crc32 = crc32fast::hash(b"abcabc");
-        acknowledged().check_commit_gate(6, crc32).unwrap();
+        let end = EndOfStream { bytes: 6, crc32 };
+        acknowledged().check_commit_gate(end, BufferCrc::Crc32).unwrap();
         for state in [PartState::Queued, PartState::Sending, PartState::Rehashing(None)] {
             let mut parts = acknowledged();
             parts.parts[1].state = state;

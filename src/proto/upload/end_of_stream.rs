@@ -9,7 +9,7 @@ use super::{Now, resume};
 use crate::error::Error;
 use crate::whole_stream::ExpectedDigest;
 
-/// The length and CRC-32 of the whole stream.
+/// The length of the whole stream, and the CRC of its buffers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EndOfStream {
     pub bytes: u64,

@@ -291,7 +291,7 @@ pub enum Outcome {
     Created {
         upload_id: String,
     },
-    /// The metadata of a part or put, and the CRC-32 of the bytes that were written to the socket.
+    /// The metadata of a part or put, and the CRC of the bytes that the connection took.
     Stored {
         meta: ObjectMeta,
         crc32: u32,

@@ -6,7 +6,7 @@
 //! 1. A buffer is released only after an acknowledgement whose checksum matches, or at the end of the
 //!    run.
 //! 2. A commit is sent only after a clean end of the stream, if all parts 1..n are acknowledged, their
-//!    sizes sum to the bytes read, and the CRC-32 of the bytes sent is that of the bytes read.
+//!    sizes sum to the bytes read, and the CRC of the bytes sent is that of the bytes read.
 //! 3. If the response to a commit is lost, its outcome is looked up, and neither success nor failure is
 //!    assumed.
 //! 4. A failed source, a stop or an exhausted retry budget never leads to a commit; at most one abort

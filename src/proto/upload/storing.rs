@@ -118,7 +118,7 @@ impl Storing {
         let Some(part) = core.parts.digest(PartNumber::FIRST) else { return State::Storing(self) };
         if crc32 != part.crc32 || core.end.is_some_and(|end| end.crc32 != crc32) {
             let difference = format!(
-                "the CRC-32 of what was read is {:08x}, of what was sent {crc32:08x}",
+                "the CRC of what was read is {:08x}, of what was sent {crc32:08x}",
                 part.crc32
             );
             return outcome::mismatch(core, &meta, &difference, None);

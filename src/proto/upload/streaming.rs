@@ -131,7 +131,7 @@ impl Streaming {
         if self.conflict.is_some() {
             return State::Streaming(self);
         }
-        match core.parts.replace_tail(first, digests) {
+        match core.parts.replace_tail(first, digests, core.config.checksum.buffer_crc()) {
             Ok(()) => State::Streaming(self),
             Err(error) => self.abort(core, error),
         }

@@ -92,7 +92,7 @@ fn check(mut reader: Reader, pool: &Pool, written: &[u8], part_size: usize) {
                 assert!(read == written, "the bytes differ");
                 assert_eq!(bytes, written.len() as u64);
                 assert_eq!(crc32, crc32fast::hash(written));
-                assert_eq!(crc32, digest::crc32_combine(guards));
+                assert_eq!(crc32, digest::BufferCrc::Crc32.combine(guards));
                 break;
             }
             other => panic!("{other:?}"),

@@ -50,7 +50,7 @@ pub struct Client {
     pub client_request_id: Option<String>,
 }
 
-/// A successful response, and the CRC-32 of the request body as it was written to the socket.
+/// A successful response, and the CRC of the request body as the connection took it.
 pub struct Success {
     pub response: Response,
     pub crc32: u32,
@@ -130,7 +130,7 @@ impl Client {
         sent: &AtomicBool,
     ) -> Result<Success, Failure> {
         let size = match &request.body {
-            RequestPayload::Stream(size) => *size,
+            RequestPayload::Stream { size, .. } => *size,
             _ => 0,
         };
         let (response, body_sent, started_at, signature) = loop {
@@ -162,7 +162,7 @@ impl Client {
             return Err(Failure::Transport { kind: TransportError::InvalidResponse, text });
         }
         self.connection_rate.observe(size, started_at.elapsed());
-        Ok(Success { response, crc32: body_sent.crc32() })
+        Ok(Success { response, crc32: body_sent.crc() })
     }
 
     /// One attempt of a request whose response has `length` bytes for `sink`, which comes back with
@@ -305,8 +305,9 @@ impl Client {
         let body = match request.body {
             RequestPayload::None => net::no_body(),
             RequestPayload::Json(bytes) => net::collect_small_body(bytes),
-            RequestPayload::Stream(_) => {
-                RequestBody::new(chunks, self.throttle.clone()).counted(self.sent_bytes.clone())
+            RequestPayload::Stream { crc, .. } => {
+                let body = RequestBody::new(chunks, crc, self.throttle.clone());
+                body.counted(self.sent_bytes.clone())
             }
         };
         let head = net::RequestHead { method: request.method, target, headers };
@@ -318,7 +319,7 @@ impl Client {
 fn request_line(request: &Request) -> String {
     let (method, target) = (request.method, request.shown_target());
     match &request.body {
-        RequestPayload::Stream(size) => format!("{method} {target} ({size} bytes)"),
+        RequestPayload::Stream { size, .. } => format!("{method} {target} ({size} bytes)"),
         _ => match request.headers.iter().find(|(name, _)| name == "range") {
             Some((_, range)) => format!("{method} {target} ({range})"),
             None => format!("{method} {target}"),

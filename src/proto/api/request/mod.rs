@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::{CustomerKey, ObjectLocation, Precondition, PutOptions};
-use crate::digest::{Algorithm, Value};
+use crate::digest::{Algorithm, BufferCrc, Value};
 use crate::path_secret::{MASK, PathSecret};
 
 pub use multipart::{abort, commit, create_upload, list_parts, list_uploads, upload_part};
@@ -67,8 +67,12 @@ pub enum RequestPayload {
     None,
     /// A small JSON document, covered by the signature.
     Json(Vec<u8>),
-    /// This many bytes of stream data, not covered by the signature.
-    Stream(u64),
+    /// This many bytes of stream data, not covered by the signature, and the CRC that is taken of them
+    /// while they are sent.
+    Stream {
+        size: u64,
+        crc: BufferCrc,
+    },
 }
 
 impl Request {

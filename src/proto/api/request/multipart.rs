@@ -72,7 +72,7 @@ pub fn upload_part(
     request.header("content-type", "application/octet-stream");
     request.checksum(value);
     request.customer_key(&options.customer_key);
-    request.body = RequestPayload::Stream(size);
+    request.body = RequestPayload::Stream { size, crc: options.checksum.buffer_crc() };
     request.class = RequestClass::Transfer(number.get().into());
     request
 }

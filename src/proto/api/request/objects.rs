@@ -87,7 +87,7 @@ pub fn put_object(
     let mut request = Request::new("PUT", location.object_path());
     request.object_properties(options);
     request.checksum(value);
-    request.body = RequestPayload::Stream(size);
+    request.body = RequestPayload::Stream { size, crc: options.checksum.buffer_crc() };
     request.class = RequestClass::Transfer(1);
     request
 }

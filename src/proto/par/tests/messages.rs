@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{Request, RequestPayload, Response};
-use crate::digest::{self, Algorithm};
+use crate::digest::{self, Algorithm, BufferCrc};
 use crate::part_number::PartNumber;
 use response::StartError;
 
@@ -38,7 +38,7 @@ fn a_multipart_upload_is_started_and_ended_as_documented() {
         assert_eq!(header(&start, name), Some(value), "{name}");
     }
     // An empty body, with a length.
-    assert_eq!(start.body, RequestPayload::Stream(0));
+    assert_eq!(start.body, RequestPayload::Stream { size: 0, crc: BufferCrc::Crc32 });
     let value = digest::part(Algorithm::Sha256, &[]).value;
     let part = request::part(&upload(), &options(), PartNumber::FIRST, 7, &value);
     let path = format!("/p/{OTHER_SECRET}/n/ax/b/backups/u/db%2Fx.dump/id/u1/");
@@ -51,7 +51,7 @@ fn a_multipart_upload_is_started_and_ended_as_documented() {
     assert!(header(&part, "opc-content-sha256").is_some());
     let commit = request::commit(&upload(), &Precondition::IfNoneMatch);
     assert_eq!((commit.method, sent_path(&commit)), ("POST", path.clone()));
-    assert_eq!(commit.body, RequestPayload::Stream(0));
+    assert_eq!(commit.body, RequestPayload::Stream { size: 0, crc: BufferCrc::Crc32 });
     assert_eq!(header(&commit, "if-none-match"), Some("*"));
     let abort = request::abort(&upload());
     assert_eq!((abort.method, sent_path(&abort)), ("DELETE", path));

@@ -59,7 +59,7 @@ impl Parts {
         let Some(part) = self.part_mut(number) else { return Err(unknown(number)) };
         if crc32 != part.digest.crc32 {
             return Err(Error::integrity(format!(
-                "part {number} changed in memory between reading and sending (CRC-32 {:08x} read, \
+                "part {number} changed in memory between reading and sending (CRC {:08x} read, \
                  {crc32:08x} sent)",
                 part.digest.crc32
             ))

@@ -1,10 +1,10 @@
 //! The unsent end of the stream, which other parts of the same bytes may replace.
 //!
 //! Owns what is measured for the decision and the replacement. Must not decide it (`tail_split`).
-//! Invariant: the parts after a replacement have the size and the CRC-32 of the parts before.
+//! Invariant: the parts after a replacement have the size and the CRC of the parts before.
 
 use super::{Now, Part, PartState, Parts};
-use crate::digest::{self, PartDigest};
+use crate::digest::{BufferCrc, PartDigest};
 use crate::error::Error;
 use crate::part_number::PartNumber;
 use crate::upload::tail_split::LinkEstimate;
@@ -64,6 +64,7 @@ impl Parts {
         &mut self,
         first: PartNumber,
         digests: Vec<PartDigest>,
+        crc: BufferCrc,
     ) -> Result<(), Error> {
         self.tail = match self.tail {
             TailState::SplittingQueue => TailState::Whole,
@@ -76,7 +77,7 @@ impl Parts {
                 size += digest.size;
                 (digest.crc32, digest.size)
             });
-            (digest::crc32_combine(each), size)
+            (crc.combine(each), size)
         };
         let before = sum(&mut tail.iter().map(|part| &part.digest));
         if sum(&mut digests.iter()) != before {

@@ -85,7 +85,7 @@ fn zeros(bytes: u64) -> u32 {
     let mib = crc32fast::hash(&vec![0; MIB as usize]);
     let rest = crc32fast::hash(&vec![0; (bytes % MIB) as usize]);
     let whole = (0..bytes / MIB).map(|_| (mib, MIB));
-    digest::crc32_combine(whole.chain([(rest, bytes % MIB)]))
+    digest::BufferCrc::Crc32.combine(whole.chain([(rest, bytes % MIB)]))
 }
 
 fn digest_of(size: u64) -> PartDigest {
