@@ -157,7 +157,8 @@ proptest! {
             let buffer = auto.buffer_size() as u64;
             prop_assert!(buffer >= MIN_PART && buffers * buffer <= limit, "{buffers}");
             prop_assert!(buffers > size.div_ceil(buffer), "{size}: {buffers} buffers");
-            prop_assert!(size >= MIN_PART && size <= MAX_PART && size % UNIT == 0, "{size}");
+            prop_assert!((MIN_PART..=MAX_PART).contains(&size), "{size}");
+            prop_assert!(size.is_multiple_of(UNIT), "{size}");
             prop_assert!(size >= plan.part_size(1).min(MIN_SMALL_PART));
             if offset < 10 * GIB && expected_size.is_none() {
                 let bound = (640 * MIB).max(plan.memory());
