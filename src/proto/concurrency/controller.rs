@@ -20,9 +20,13 @@ const KEPT_SHARE: f64 = 0.98;
 const OTHER_LINE: f64 = 1.25;
 /// The stream waits for the network if the reader waits for this share of the time.
 const NETWORK_BOUND: f64 = 0.5;
+/// Bytes that a connection holds in the buffers of both hosts: a part that starts fills them at once, so
+/// that a gain counts only if it is larger.
+const BUFFERED: f64 = (4 << 20) as f64;
 /// Times in seconds.
 const SHORTEST_WINDOW: f64 = 2.0;
 const LONGEST_WINDOW: f64 = 4.0;
+const LONGEST_TRIAL: f64 = 12.0;
 const LONGEST_SETTLING: f64 = 60.0;
 const FIRST_HOLD: f64 = 15.0;
 const LONGEST_HOLD: f64 = 240.0;
@@ -127,7 +131,7 @@ impl Controller {
     pub fn handle_sample(&mut self, sample: Sample) {
         self.samples.push_back(sample);
         let now = sample.at.as_secs_f64();
-        while self.samples.len() > 2 && self.samples[1].at.as_secs_f64() <= now - LONGEST_WINDOW {
+        while self.samples.len() > 2 && self.samples[1].at.as_secs_f64() <= now - LONGEST_TRIAL {
             self.samples.pop_front();
         }
         if sample.refused == 0 {
@@ -184,6 +188,11 @@ impl Controller {
         let (rate, waited) = self.window(measured);
         let gain = rate / trial.rate.max(1.0);
         let proportional = f64::from(self.connections) / f64::from(trial.from);
+        let gained = (rate - trial.rate) * measured;
+        let is_certain = gained >= BUFFERED * f64::from(self.connections);
+        if gain >= KEPT_GAIN && proportional > 1.0 && !is_certain && measured < LONGEST_TRIAL {
+            return;
+        }
         if proportional < 1.0 {
             if gain >= KEPT_SHARE {
                 self.hold = FIRST_HOLD;
@@ -191,14 +200,14 @@ impl Controller {
             } else {
                 self.revert(now, trial);
             }
+        } else if !is_certain || gain < KEPT_GAIN {
+            self.revert(now, trial);
         } else if gain - 1.0 >= STEEP_GAIN * (proportional - 1.0) && waited >= NETWORK_BOUND {
             self.hold = FIRST_HOLD;
             self.try_more(now, rate);
-        } else if gain >= KEPT_GAIN {
+        } else {
             self.hold = FIRST_HOLD;
             self.hold_number(now, rate);
-        } else {
-            self.revert(now, trial);
         }
     }
 
@@ -209,8 +218,12 @@ impl Controller {
         if refused || waited < NETWORK_BOUND || (now < until && !other) {
             return;
         }
+        let mut present = present;
         if other {
             self.hold = FIRST_HOLD;
+        } else {
+            // The number was kept for longer than this.
+            present = self.window(LONGEST_TRIAL).0;
         }
         let fewer = self.connections > START && self.fewer_next;
         self.fewer_next = !self.fewer_next;
@@ -270,7 +283,7 @@ impl Controller {
     fn window(&self, seconds: f64) -> (f64, f64) {
         let Some(last) = self.samples.back() else { return (0.0, 0.0) };
         let end = last.at.as_secs_f64();
-        let start = end - seconds.min(LONGEST_WINDOW);
+        let start = end - seconds.min(LONGEST_TRIAL);
         let first =
             self.samples.iter().rev().find(|sample| sample.at.as_secs_f64() <= start + 1e-6);
         let first = first.copied().unwrap_or_default();
