@@ -1,64 +1,23 @@
-//! The program: parses argv, runs the command and turns its error into an exit code.
+//! The process `ocipipe`.
 //!
-//! Owns the output of errors. Must not know what a command does. Invariant: a stderr that is
-//! closed, full or never read does not change the exit code, and nothing is written to stderr after
-//! an error.
+//! Owns what a process has once: its allocator, and what happens before `main`. Must not know what the
+//! program does. Invariant: a program that links the library has none of these.
 
-use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-use ocipipe::cli::{self, Command, Environment};
-use ocipipe::platform::allocator::{self, RetryingAllocator};
-use ocipipe::platform::signals;
-use ocipipe::term::log;
-use ocipipe::term::stderr::{self, Priority};
-use proto::error::{Error, ErrorKind};
+use ocipipe::internals::{RetryingAllocator, record_closed_fds, run_program};
 
 #[global_allocator]
 static HEAP: RetryingAllocator = RetryingAllocator::new();
 
-fn main() -> ExitCode {
-    allocator::limit_arenas_to_one();
-    signals::outlive_file_size_limit();
-    let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let environment = Environment::capture();
-    let mut log_format = cli::log_format_of_words(&argv);
-    let parsed = cli::parse(argv, &environment);
-    if let Ok(command) = &parsed {
-        log_format = command.log_format();
-    }
-    let outcome = match parsed {
-        Ok(Command::Help(text)) => print(&text),
-        Ok(Command::Version) => print(&format!("{}\n", cli::version())),
-        Ok(Command::Completions(shell)) => print(&cli::completions::script(shell)),
-        Ok(Command::Man) => print(&cli::man::page()),
-        Ok(command) => ocipipe::commands::run(command, &environment),
-        Err(error) => Err(error),
-    };
-    let code = match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            if error.kind != ErrorKind::StdoutClosed {
-                let line = log::error_line(&error, log_format, Timestamp::now());
-                stderr::shared().enqueue(line + "\n", Priority::Final);
-            }
-            ExitCode::from(error.kind.exit_code())
-        }
-    };
-    stderr::flush_at_exit();
-    code
+// Runs before `main`, when the Rust runtime has not yet opened the standard descriptors that are closed.
+// `unsafe` in the attribute is the `ctor` crate's reminder that the standard library cannot be used there;
+// there is no unsafe code here.
+#[ctor::ctor(unsafe)]
+fn before_main() {
+    record_closed_fds();
 }
 
-/// Writes a text to stdout. Fails if the text cannot be written, except to a pipe whose reader has
-/// closed it, as `head` does.
-fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ErrorKind::Internal, format!("writing to stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
+fn main() -> ExitCode {
+    run_program()
 }

@@ -12,8 +12,8 @@ use std::path::Path;
 use common::run::ocipipe;
 use common::store::Store;
 use common::stream::{PART, ramp};
-use ocipipe::auth::environment::Environment;
-use ocipipe::cli::{self, args};
+use ocipipe::internals::auth::environment::Environment;
+use ocipipe::internals::cli::{self, args};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

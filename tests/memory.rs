@@ -6,8 +6,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use ocipipe::source::pool::Pool;
-use ocipipe::source::{ByteSource, ReadEvent, Reader};
+use ocipipe::internals::source::pool::Pool;
+use ocipipe::internals::source::{ByteSource, ReadEvent, Reader};
 use proto::digest::Algorithm;
 use proto::part_plan::{PlanInput, plan};
 

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::auth::environment::Environment;
-use ocipipe::cli;
+use ocipipe::internals::auth::environment::Environment;
+use ocipipe::internals::cli;
 use proto::error::ErrorKind;
 
 fuzz_target!(|bytes: &[u8]| {

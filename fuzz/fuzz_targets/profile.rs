@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocipipe::auth::profile::Profiles;
+use ocipipe::internals::auth::profile::Profiles;
 
 fuzz_target!(|text: &str| {
     match Profiles::parse(text) {

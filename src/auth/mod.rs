@@ -3,8 +3,8 @@
 //! Owns the config file, the key file, the session token file, the refresh and the login. Must not know
 //! uploads or the command line. Invariant: no message contains a secret.
 
-pub mod environment;
-pub mod login;
-pub mod options;
-pub mod profile;
-pub mod session;
+pub(crate) mod environment;
+pub(crate) mod login;
+pub(crate) mod options;
+pub(crate) mod profile;
+pub(crate) mod session;

@@ -84,12 +84,14 @@ impl AuthMode {
 /// A value and its origin: an option, a variable, or a key in a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
+    /// The value.
     pub text: String,
     /// For messages, such as `--region` or `region in FILE`.
     pub origin: String,
 }
 
 impl Setting {
+    /// A value and its origin.
     pub fn new(text: impl Into<String>, origin: impl Into<String>) -> Setting {
         Setting { text: text.into(), origin: origin.into() }
     }
@@ -105,13 +107,16 @@ impl fmt::Debug for Setting {
 /// Certificate authorities that replace those of the system: files or folders, and their origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertBundle {
+    /// Files, and folders of files, in PEM.
     pub paths: Vec<PathBuf>,
+    /// For messages.
     pub origin: String,
 }
 
 /// How the service is reached, and which certificates are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkOptions {
+    /// `None` for the authorities of the system.
     pub cert_bundle: Option<CertBundle>,
     /// The URL of a proxy, not yet parsed.
     pub proxy: Option<Setting>,
@@ -137,11 +142,15 @@ pub struct ExchangeOptions {
 /// them.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceOptions {
+    /// `None` where the profile decides.
     pub auth: Option<AuthMode>,
+    /// The profile of the config file.
     pub profile: Option<Setting>,
     /// Whether the rc file has a section for the profile.
     pub profile_in_rc: bool,
+    /// `None` for `~/.oci/config`.
     pub config_file: Option<PathBuf>,
+    /// The region.
     pub region: Option<Setting>,
     /// The URL of Object Storage, not yet parsed.
     pub endpoint: Option<Setting>,
@@ -149,11 +158,13 @@ pub struct ServiceOptions {
     pub auth_endpoint: Option<Setting>,
     /// The complete URL of the federation call, not yet parsed.
     pub federation_endpoint: Option<Setting>,
+    /// What a token exchange needs.
     pub exchange: ExchangeOptions,
     /// The header `opc-client-request-id` of each request to Object Storage.
     pub client_request_id: Option<String>,
     /// Which of the region's host names is used.
     pub host_variant: HostVariant,
+    /// How the service is reached.
     pub network: NetworkOptions,
     /// A token with less time left is refreshed.
     pub refresh_before: Option<Duration>,

@@ -7,36 +7,48 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use super::put_target::{ParSettings, ParSource, PutTarget};
+pub(crate) use super::put_target::{ParSettings, ParSource, PutTarget};
 use crate::auth::options::ServiceOptions;
-pub use crate::term::log::LogFormat;
+pub(crate) use crate::term::log::LogFormat;
 pub use crate::term::progress::{OutputOptions, ProgressMode};
 use crate::term::startup_fds::RequiredFds;
 use proto::byte_range::ByteRange;
 use proto::digest::Algorithm;
 use proto::object_url::{BucketUrl, ObjectUrl};
-pub use proto::whole_stream::ExpectedDigest;
+pub(crate) use proto::whole_stream::ExpectedDigest;
 pub use validate::Format;
 
-pub use super::session_command::{
-    AuthenticateCommand, ExportSessionCommand, ImportSessionCommand, SessionAction, SessionCommand,
+pub use super::session_command::SessionAction;
+pub(crate) use super::session_command::{
+    AuthenticateCommand, ExportSessionCommand, ImportSessionCommand, SessionCommand,
 };
 
 /// What one run of the program does.
 #[derive(Debug, Clone)]
 pub enum Command {
+    /// `put`
     Put(Box<PutCommand>),
+    /// `get`
     Get(Box<GetCommand>),
+    /// `verify`
     Verify(Box<VerifyCommand>),
+    /// `uploads list` and `uploads abort`
     Uploads(Box<UploadsCommand>),
+    /// `session show` and `session refresh`
     Session(Box<SessionCommand>),
+    /// `session authenticate`
     Authenticate(Box<AuthenticateCommand>),
+    /// `session export`
     ExportSession(ExportSessionCommand),
+    /// `session import`
     ImportSession(ImportSessionCommand),
+    /// `serve`
     Serve(ServeCommand),
+    /// `completions`
     Completions(Shell),
     /// The man page.
     Man,
+    /// `--version`
     Version,
     /// The text to print.
     Help(String),
@@ -93,7 +105,9 @@ impl Command {
 /// `put`: one stream becomes one object.
 #[derive(Debug, Clone)]
 pub struct PutCommand {
+    /// Where the object is stored.
     pub target: PutTarget,
+    /// The stream.
     pub source: StreamSource,
     /// The folder of the embedded store; `None` for the real service.
     pub local: Option<PathBuf>,
@@ -107,7 +121,9 @@ pub struct PutCommand {
     pub expected_size: Option<u64>,
     /// The digest that the service checks for each part.
     pub checksum: Algorithm,
+    /// The properties of the object.
     pub object: ObjectSettings,
+    /// Whether an object that exists is replaced.
     pub overwrite: Overwrite,
     /// Whether an object that exists and is the same as the stream is success. Never with
     /// `Overwrite::Force`.
@@ -132,9 +148,11 @@ pub struct PutCommand {
     pub bwlimit: Option<u64>,
     /// The format in which the stream must be complete; `None` to detect it.
     pub expect: Option<Format>,
+    /// What is written to stderr.
     pub output: OutputOptions,
     /// `--metrics-file`.
     pub metrics: Option<MetricsSettings>,
+    /// The account and the endpoint.
     pub service: ServiceOptions,
     /// Warnings to print at the start.
     pub warnings: Vec<String>,
@@ -158,7 +176,9 @@ pub struct ResumeSettings {
 /// The source of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamSource {
+    /// stdin
     Stdin,
+    /// `--file`
     File(PathBuf),
     /// The program and its arguments; never empty.
     Command(Vec<OsString>),
@@ -201,6 +221,7 @@ pub struct ObjectSettings {
 /// `get`: one object becomes a stream.
 #[derive(Debug, Clone)]
 pub struct GetCommand {
+    /// The object.
     pub source: ObjectUrl,
     /// `None` for stdout.
     pub file: Option<PathBuf>,
@@ -230,7 +251,9 @@ pub struct GetCommand {
     pub retry_for: Duration,
     /// How long a connection may move no byte.
     pub stall_timeout: Duration,
+    /// What is written to stderr.
     pub output: OutputOptions,
+    /// The account and the endpoint.
     pub service: ServiceOptions,
 }
 
@@ -259,20 +282,25 @@ pub struct VerifyCommand {
     pub retry_for: Duration,
     /// How long a connection may move no byte.
     pub stall_timeout: Duration,
+    /// What is written to stderr.
     pub output: OutputOptions,
+    /// The account and the endpoint.
     pub service: ServiceOptions,
 }
 
 /// The stream that an object is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifyStream {
+    /// stdin
     Stdin,
+    /// `--file`
     File(PathBuf),
 }
 
 /// `uploads list` and `uploads abort`.
 #[derive(Debug, Clone)]
 pub struct UploadsCommand {
+    /// What is done with the uploads.
     pub action: UploadsAction,
     /// The bucket and, as a filter, the exact name of an object.
     pub place: BucketUrl,
@@ -280,6 +308,7 @@ pub struct UploadsCommand {
     pub upload_id: Option<String>,
     /// A filter: the least age of an upload.
     pub older_than: Option<Duration>,
+    /// The account and the endpoint.
     pub service: ServiceOptions,
 }
 
@@ -287,7 +316,9 @@ pub struct UploadsCommand {
 /// or `--all` was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadsAction {
+    /// They are listed.
     List,
+    /// They are aborted.
     Abort,
 }
 
@@ -319,7 +350,10 @@ pub struct ServePar {
 /// A shell with a completion script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
+    /// bash
     Bash,
+    /// zsh
     Zsh,
+    /// fish
     Fish,
 }

@@ -14,7 +14,7 @@ use super::command::Shell;
 use crate::auth::options::AuthMode;
 
 /// The script for one shell.
-pub fn script(shell: Shell) -> String {
+pub(crate) fn script(shell: Shell) -> String {
     let info = args::info();
     let modes = AuthMode::ALL.map(AuthMode::name).join(" ");
     match shell {

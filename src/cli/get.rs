@@ -19,7 +19,7 @@ const MAX_HOURS: u32 = 240;
 
 /// Builds the command. Fails at the first option that is missing, malformed or in contradiction to
 /// another one.
-pub fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, Error> {
+pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCommand, Error> {
     let range = range(get)?;
     if get.receipt.is_some() && get.uploaded_part_size.is_some() {
         return Err(Error::usage("--receipt and --uploaded-part-size contradict each other")

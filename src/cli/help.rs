@@ -51,7 +51,7 @@ const COMMONEST: [&str; 14] = [
 
 /// What `--help` shows: the commonest options of `put`, on a screen of 40 lines of 80 columns, and
 /// the whole help of every other command; `None` if the command does not exist.
-pub fn brief(root: &CommandInfoWithArgs, path: &[String]) -> Option<String> {
+pub(super) fn brief(root: &CommandInfoWithArgs, path: &[String]) -> Option<String> {
     if path != ["put"] {
         return text(root, path);
     }
@@ -91,7 +91,7 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 }
 
 /// The help of the command at the end of `path` below `root`; `None` if it does not exist.
-pub fn text(root: &CommandInfoWithArgs, path: &[String]) -> Option<String> {
+pub(super) fn text(root: &CommandInfoWithArgs, path: &[String]) -> Option<String> {
     let mut info = root;
     for name in path {
         info = &info.commands.iter().find(|sub| sub.name == name)?.command;

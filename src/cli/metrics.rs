@@ -13,7 +13,7 @@ use proto::error::Error;
 
 /// `--metrics-file` and `--metrics-job`. Fails if a job is given without a file, if it is empty or has
 /// control characters, and if none is given and the file has no name to take it from.
-pub fn settings(
+pub(super) fn settings(
     put: &PutArgs,
     environment: &Environment,
 ) -> Result<Option<MetricsSettings>, Error> {

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-pub mod args;
-pub mod argv;
+pub(crate) mod args;
+pub(crate) mod argv;
 mod command;
-pub mod completions;
+pub(crate) mod completions;
 mod get;
 mod help;
-pub mod man;
+pub(crate) mod man;
 mod metrics;
-pub mod object;
+pub(crate) mod object;
 mod output;
-pub mod par;
+pub(crate) mod par;
 mod put;
 mod put_target;
 mod rc;
@@ -31,12 +31,12 @@ mod session_command;
 mod suggest;
 mod target;
 mod uploads;
-pub mod value;
+pub(crate) mod value;
 mod verify;
 
 pub use crate::auth::environment::Environment;
 pub use command::*;
-pub use output::log_format_of_words;
+pub(crate) use output::log_format_of_words;
 
 use argv::{ParsedArgv, UsageError};
 use proto::error::Error;
@@ -167,7 +167,7 @@ fn with_help(error: Error, path: &[String]) -> Error {
 }
 
 /// The text of `--version`: the version, the target and, if the build sets it, the commit.
-pub fn version() -> String {
+pub(crate) fn version() -> String {
     let target = [
         std::env::consts::ARCH,
         std::env::consts::OS,

@@ -20,7 +20,7 @@ const TIERS: [(&str, &str); 3] =
 /// Parses the properties; `name` is the file name for `--content-type auto`, or empty where it is not
 /// known yet. Fails at the first
 /// malformed value or contradiction.
-pub fn settings(
+pub(crate) fn settings(
     put: &PutArgs,
     name: &str,
     environment: &Environment,
@@ -79,7 +79,7 @@ type Metadata = (metadata::Pairs, Option<PathBuf>);
 /// The media type by the extension of a file name: first the formats that are commonly streamed,
 /// then a table of all registered types. `None` leaves the service's default,
 /// application/octet-stream.
-pub fn guess_content_type(name: &str) -> Option<&'static str> {
+pub(crate) fn guess_content_type(name: &str) -> Option<&'static str> {
     let file = name.rsplit('/').next()?.to_ascii_lowercase();
     let (stem, extension) = file.rsplit_once('.')?;
     Some(match extension {

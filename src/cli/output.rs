@@ -23,7 +23,7 @@ const LOG_FORMAT: &str = "--log-format";
 const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// The texts of the options, as given.
-pub struct RawOutputOptions<'a> {
+pub(super) struct RawOutputOptions<'a> {
     progress: Option<&'a str>,
     log_format: Option<&'a str>,
     quiet: bool,
@@ -64,7 +64,7 @@ impl<'a> RawOutputOptions<'a> {
 
     /// Fails if `--quiet` and `--debug` are both given, or if `--progress` or `--log-format` has an
     /// unknown value.
-    pub fn resolve(&self) -> Result<OutputOptions, Error> {
+    pub(super) fn resolve(&self) -> Result<OutputOptions, Error> {
         let RawOutputOptions { progress, log_format, quiet, debug } = *self;
         if quiet && debug {
             return Err(Error::usage("--quiet and --debug contradict each other"));
@@ -77,7 +77,7 @@ impl<'a> RawOutputOptions<'a> {
 
 /// How the error of a command line is written that could not be parsed: as JSON if the words before `--`
 /// ask for that.
-pub fn log_format_of_words(argv: &[OsString]) -> LogFormat {
+pub(crate) fn log_format_of_words(argv: &[OsString]) -> LogFormat {
     let words = argv.iter().take_while(|word| *word != "--").map(|word| word.to_string_lossy());
     let line: Vec<_> = words.collect();
     let separate = line.windows(2).any(|pair| pair[0] == LOG_FORMAT && pair[1] == "json");

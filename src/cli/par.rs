@@ -18,14 +18,14 @@ use proto::object_url::BucketUrl;
 use proto::par::{GivenNames, is_par_url};
 
 /// The variable that holds the URL of a PAR.
-pub const VARIABLE: &str = "OCIPIPE_PAR_URL";
+pub(crate) const VARIABLE: &str = "OCIPIPE_PAR_URL";
 
 /// Names of stdin as a file.
 const STDIN: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
 /// Fails if an argument looks like the URL of a PAR: every user of the host sees the arguments of a
 /// process. The command behind `--` is no exception.
-pub fn reject_urls(argv: &[OsString]) -> Result<(), Error> {
+pub(crate) fn reject_urls(argv: &[OsString]) -> Result<(), Error> {
     if argv.iter().any(|arg| is_par_url(&arg.to_string_lossy())) {
         return Err(Error::usage(
             "an argument is the URL of a pre-authenticated request: other users of this host see it, and \
@@ -41,7 +41,7 @@ pub fn reject_urls(argv: &[OsString]) -> Result<(), Error> {
 
 /// The source of the URL: `--par-file` before the variable, which does not count with `--local`. `None`
 /// without a PAR. Fails if the file is stdin, or if there is an expiry without a PAR.
-pub fn source(put: &PutArgs, environment: &Environment) -> Result<Option<ParSource>, Error> {
+pub(crate) fn source(put: &PutArgs, environment: &Environment) -> Result<Option<ParSource>, Error> {
     if let Some(file) = put.par_file.as_deref() {
         let path = path(environment, Some(file)).unwrap_or_else(|| PathBuf::from(file));
         if STDIN.iter().any(|stdin| path == Path::new(stdin)) {
@@ -59,7 +59,7 @@ pub fn source(put: &PutArgs, environment: &Environment) -> Result<Option<ParSour
 }
 
 /// The PAR and the names that have to be its. Fails at the first option that makes no sense with a PAR.
-pub fn settings(
+pub(crate) fn settings(
     put: &PutArgs,
     source: ParSource,
     default_name: Option<&str>,

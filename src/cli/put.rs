@@ -19,7 +19,7 @@ use proto::digest::{Algorithm, Value};
 use proto::error::Error;
 
 /// The default of `--retry-for`.
-pub const RETRY_FOR: Duration = Duration::from_secs(3600);
+pub(super) const RETRY_FOR: Duration = Duration::from_secs(3600);
 
 const CHECKSUMS: [(&str, Algorithm); 5] = [
     ("sha256", Algorithm::Sha256),
@@ -31,7 +31,7 @@ const CHECKSUMS: [(&str, Algorithm); 5] = [
 
 /// Builds the command. Fails at the first option that is missing, malformed or in contradiction to
 /// another one. `run` is the program after `--` and its arguments.
-pub fn command(
+pub(super) fn command(
     put: &PutArgs,
     run: Option<Vec<OsString>>,
     environment: &Environment,

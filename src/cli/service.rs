@@ -20,7 +20,7 @@ use proto::region::HostVariant;
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The texts of the options, as given.
-pub struct RawServiceOptions<'a> {
+pub(crate) struct RawServiceOptions<'a> {
     pub auth: Option<&'a str>,
     pub profile: Option<&'a str>,
     pub config_file: Option<&'a str>,
@@ -50,7 +50,7 @@ pub struct RawServiceOptions<'a> {
 impl RawServiceOptions<'_> {
     /// Combines options and environment. The options include those that the rc file sets, which are
     /// missing if a variable overrides them. Fails at the first malformed value or contradiction.
-    pub fn resolve(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
+    pub(crate) fn resolve(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
         environment.check()?;
         let setting = |option: &str, given: Option<&str>, variable: &str| match given {
             Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
@@ -209,7 +209,7 @@ impl RawServiceOptions<'_> {
 
     /// The options with `--local`, where only those on refreshing tokens and tracing have an effect. Fails if
     /// an option of an account or of the network is given; their variables are ignored.
-    pub fn local(&self) -> Result<ServiceOptions, Error> {
+    pub(crate) fn local(&self) -> Result<ServiceOptions, Error> {
         let given = [
             ("--auth", self.auth.is_some()),
             ("--profile", self.profile.is_some()),
@@ -247,7 +247,7 @@ impl RawServiceOptions<'_> {
 
     /// The options through a pre-authenticated request: those on the network and on tracing. The variables
     /// of an account are ignored, since none is used. Fails at the first malformed value.
-    pub fn through_par(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
+    pub(crate) fn through_par(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
         environment.check()?;
         Ok(ServiceOptions {
             network: self.network(environment)?,
@@ -299,7 +299,7 @@ impl RawServiceOptions<'_> {
 
 /// How long a connection may move no byte: `--stall-timeout`, or `--read-timeout` among the options of the
 /// service. Fails if both are given.
-pub fn stall_timeout(
+pub(super) fn stall_timeout(
     stall_timeout: Option<&str>,
     service: &ServiceOptions,
 ) -> Result<Duration, Error> {
@@ -314,7 +314,7 @@ pub fn stall_timeout(
 }
 
 /// A path with a leading `~` expanded, which the shell does not do after `=`; as in the OCI CLI.
-pub fn path(environment: &Environment, text: Option<&str>) -> Option<PathBuf> {
+pub(super) fn path(environment: &Environment, text: Option<&str>) -> Option<PathBuf> {
     text.map(|text| environment.expand(text))
 }
 

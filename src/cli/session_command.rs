@@ -20,8 +20,10 @@ pub struct SessionCommand {
 pub enum SessionAction {
     /// Prints a report, as JSON or as text.
     Show {
+        /// As JSON.
         json: bool,
     },
+    /// `session refresh`
     Refresh,
 }
 

@@ -66,18 +66,18 @@ const FOREIGN_COMMAND_HINTS: [(&str, &str); 13] = [
 ];
 
 /// The hint for an unknown option, in the form in which it was given.
-pub fn option<'a>(option: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn option<'a>(option: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     suggest(option, &FOREIGN_OPTION_HINTS, known)
 }
 
 /// The hint for an option that another command has, but that means something else in another tool.
-pub fn of_other_command(option: &str) -> Option<&'static str> {
+pub(super) fn of_other_command(option: &str) -> Option<&'static str> {
     let found = FOREIGN_OPTION_HINTS.iter().find(|(name, _)| *name == option);
     found.map(|(_, hint)| *hint)
 }
 
 /// The hint for an unknown command.
-pub fn command<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn command<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     suggest(unknown, &FOREIGN_COMMAND_HINTS, known)
 }
 

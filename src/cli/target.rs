@@ -7,7 +7,7 @@ use proto::error::Error;
 use proto::object_url::{BucketUrl, ObjectUrl};
 
 /// The texts as given. `default_name` is the name if the bucket is given and no object.
-pub struct RawTarget<'a> {
+pub(super) struct RawTarget<'a> {
     pub positionals: &'a [String],
     pub bucket: Option<&'a str>,
     pub namespace: Option<&'a str>,
@@ -18,7 +18,7 @@ pub struct RawTarget<'a> {
 impl RawTarget<'_> {
     /// The object. `what` is the name of the positional in messages. Fails if none or more than one
     /// is given, or if a part is malformed.
-    pub fn object(&self, what: &str) -> Result<ObjectUrl, Error> {
+    pub(super) fn object(&self, what: &str) -> Result<ObjectUrl, Error> {
         if let Some(url_text) = self.positional(what)? {
             if let Some((option, _)) = self.options().into_iter().find(|(_, v)| v.is_some()) {
                 return Err(Error::usage(format!(
@@ -45,7 +45,7 @@ impl RawTarget<'_> {
 
     /// The bucket and, if given, the name of an object in it. Fails if no bucket is given, if a
     /// part is given twice, or if one is malformed.
-    pub fn bucket(&self) -> Result<BucketUrl, Error> {
+    pub(super) fn bucket(&self) -> Result<BucketUrl, Error> {
         if let Some(url_text) = self.positional("the bucket")? {
             let url = BucketUrl::parse(url_text)?;
             if self.bucket.is_some() {

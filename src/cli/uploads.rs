@@ -9,7 +9,7 @@ use super::{Environment, target, value};
 use proto::error::Error;
 
 /// Builds the command. Fails at the first option that is missing or malformed.
-pub fn command(
+pub(super) fn command(
     sub: &UploadsSubcommand,
     environment: &Environment,
 ) -> Result<UploadsCommand, Error> {

@@ -11,22 +11,22 @@ use proto::error::Error;
 use proto::units::{self, BareNumber};
 
 /// The error of a malformed value of `option`.
-pub fn invalid_value(option: &str, text: &str, reason: impl std::fmt::Display) -> Error {
+pub(crate) fn invalid_value(option: &str, text: &str, reason: impl std::fmt::Display) -> Error {
     Error::usage(format!("{option} {text:?}: {reason}"))
 }
 
 /// A size in bytes, with a unit and more than 0.
-pub fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
+pub(crate) fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
     number(option, text, |text| units::parse_size(text, BareNumber::Refused))
 }
 
 /// A size in bytes, more than 0; a number without a unit is in MiB.
-pub fn size_or_mebibytes(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
+pub(crate) fn size_or_mebibytes(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
     number(option, text, |text| units::parse_size(text, BareNumber::Mebibytes))
 }
 
 /// A rate in bytes per second, more than 0.
-pub fn rate(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
+pub(crate) fn rate(option: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
     number(option, text, units::parse_rate)
 }
 
@@ -44,7 +44,7 @@ fn number(
 }
 
 /// A duration of more than 0.
-pub fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
+pub(crate) fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
     match (duration_or_none(option, text)?, text) {
         (Some(Duration::ZERO), Some(text)) => {
             Err(invalid_value(option, text, "it must be more than 0"))
@@ -54,7 +54,10 @@ pub fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Er
 }
 
 /// A duration that may be 0.
-pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
+pub(crate) fn duration_or_none(
+    option: &str,
+    text: Option<&str>,
+) -> Result<Option<Duration>, Error> {
     text.map(|text| {
         units::parse_duration(text).map_err(|reason| invalid_value(option, text, reason))
     })
@@ -62,7 +65,7 @@ pub fn duration_or_none(option: &str, text: Option<&str>) -> Result<Option<Durat
 }
 
 /// A whole number of seconds, more than 0, as the OCI CLI writes a timeout.
-pub fn seconds(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
+pub(crate) fn seconds(option: &str, text: Option<&str>) -> Result<Option<Duration>, Error> {
     let Some(text) = text else { return Ok(None) };
     match text.parse::<u32>() {
         Ok(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds.into()))),
@@ -71,7 +74,7 @@ pub fn seconds(option: &str, text: Option<&str>) -> Result<Option<Duration>, Err
 }
 
 /// A number of requests at a time, 1 to 1000; `None` for `auto`.
-pub fn parallel(option: &str, text: Option<&str>) -> Result<Option<u16>, Error> {
+pub(crate) fn parallel(option: &str, text: Option<&str>) -> Result<Option<u16>, Error> {
     let Some(text) = text.filter(|text| !text.eq_ignore_ascii_case("auto")) else {
         return Ok(None);
     };
@@ -82,7 +85,7 @@ pub fn parallel(option: &str, text: Option<&str>) -> Result<Option<u16>, Error> 
 }
 
 /// A time as in RFC 3339, with an offset from UTC. The error does not quote a text of a file.
-pub fn time(option: &str, text: Option<&str>) -> Result<Option<SystemTime>, Error> {
+pub(crate) fn time(option: &str, text: Option<&str>) -> Result<Option<SystemTime>, Error> {
     let Some(text) = text else { return Ok(None) };
     let time = text.parse::<Timestamp>().ok().filter(|time| *time >= Timestamp::UNIX_EPOCH);
     let time = time.and_then(|time| SystemTime::try_from(time).ok());
@@ -93,7 +96,7 @@ pub fn time(option: &str, text: Option<&str>) -> Result<Option<SystemTime>, Erro
 }
 
 /// One of several names; upper and lower case are the same.
-pub fn choice<T: Copy>(
+pub(crate) fn choice<T: Copy>(
     option: &str,
     text: Option<&str>,
     choices: &[(&str, T)],
@@ -108,7 +111,7 @@ pub fn choice<T: Copy>(
 }
 
 /// The value of a header: printable ASCII without white space at either end.
-pub fn header(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
+pub(crate) fn header(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
     let Some(text) = text else { return Ok(None) };
     match header_error(text) {
         Some(reason) => Err(invalid_value(option, text, reason)),
@@ -118,7 +121,7 @@ pub fn header(option: &str, text: Option<&str>) -> Result<Option<String>, Error>
 
 /// A text that is stored with the object: any characters except control characters, without white
 /// space at either end.
-pub fn text(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
+pub(crate) fn text(option: &str, text: Option<&str>) -> Result<Option<String>, Error> {
     let Some(text) = text else { return Ok(None) };
     if text.is_ascii() || text.contains(char::is_control) || text.trim() != text {
         header(option, Some(text))

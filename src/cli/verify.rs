@@ -14,7 +14,10 @@ use proto::object_url::ObjectUrl;
 
 /// Builds the command. Fails at the first option that is missing, malformed or in contradiction to
 /// another one.
-pub fn command(verify: &VerifyArgs, environment: &Environment) -> Result<VerifyCommand, Error> {
+pub(super) fn command(
+    verify: &VerifyArgs,
+    environment: &Environment,
+) -> Result<VerifyCommand, Error> {
     if verify.receipt.is_some() && verify.uploaded_part_size.is_some() {
         return Err(Error::usage("--receipt and --uploaded-part-size contradict each other")
             .with_hint("the receipt has the sizes of the parts: leave the other out"));

@@ -23,7 +23,7 @@ use proto::range_plan::{self, RangePlanInput};
 
 /// Downloads the object until it is complete or a signal arrives. Fails with the first error that
 /// is not retryable, or when the download makes no progress for `--retry-for`.
-pub async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
+pub(super) async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
     let mut signals = Signals::subscribe()?;
     let worker = until_signal(&mut signals, sink::worker()).await?;
     let reporter = Arc::new(Reporter::new(command.output));

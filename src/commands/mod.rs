@@ -6,7 +6,7 @@
 
 mod get;
 mod put;
-pub mod serve;
+pub(crate) mod serve;
 mod session;
 mod uploads;
 mod verify;
@@ -28,7 +28,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Executes a command and prints its result on stdout. Fails with the error that becomes the exit
 /// code.
-pub fn run(command: Command, environment: &Environment) -> Result<(), Error> {
+pub(crate) fn run(command: Command, environment: &Environment) -> Result<(), Error> {
     if command.holds_credentials() {
         core_dumps::disable();
     }

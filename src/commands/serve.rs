@@ -24,7 +24,7 @@ const LOG: &str = "OCIPIPE_SERVE_LOG";
 /// Runs a local Object Storage until a signal stops it. SIGINT and SIGTERM do so even in a
 /// background job, where the shell has them ignored. Fails if the store cannot start or the URL
 /// cannot be printed.
-pub async fn serve(command: ServeCommand) -> Result<(), Error> {
+pub(crate) async fn serve(command: ServeCommand) -> Result<(), Error> {
     let ServeCommand { dir, port, token_ttl, oke_port, par, faults } = command;
     // Before the URL is printed, since its reader may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(internal_error)?;
@@ -170,20 +170,20 @@ fn internal_error(error: io::Error) -> Error {
 }
 
 /// Fails if `put --local` could not store the object; checks what can be checked before writing.
-pub fn check_options(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
+pub(crate) fn check_options(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
     emulator::check_writable(dir, bucket, name)
         .map_err(|reason| Error::usage(format!("--local {}: {reason}", dir.display())))
 }
 
 /// The embedded store of `put --local DIR`.
-pub struct LocalStore {
+pub(crate) struct LocalStore {
     server: Server,
 }
 
 impl LocalStore {
     /// Starts a store whose objects are plain files below `dir`; creates `dir` if it does not
     /// exist. Fails if the folder cannot be written.
-    pub async fn start(dir: &Path) -> Result<LocalStore, Error> {
+    pub(crate) async fn start(dir: &Path) -> Result<LocalStore, Error> {
         let options = ServerOptions::new(dir, StorageLayout::PlainFiles);
         let server = emulator::start(options).await.map_err(|error| cannot_start(dir, &error))?;
         Ok(LocalStore { server })
@@ -191,7 +191,7 @@ impl LocalStore {
 
     /// The options with which a client reaches the store. Of the given ones, only those on
     /// refreshing tokens and on tracing remain.
-    pub fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
+    pub(crate) fn service_options(&self, given: &ServiceOptions) -> ServiceOptions {
         ServiceOptions {
             config_file: Some(self.server.config_path()),
             profile: Some(Setting::new(Server::SESSION, "--local")),
@@ -207,7 +207,7 @@ impl LocalStore {
     }
 
     /// Stops the store and removes its temporary files, but no objects.
-    pub async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.server.stop().await;
     }
 }

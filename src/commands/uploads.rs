@@ -47,7 +47,10 @@ struct UploadRow {
 
 /// Lists or aborts uploads and returns them as JSON. Fails if the uploads cannot be listed or one
 /// of them cannot be aborted.
-pub async fn uploads(command: UploadsCommand, environment: &Environment) -> Result<String, Error> {
+pub(super) async fn uploads(
+    command: UploadsCommand,
+    environment: &Environment,
+) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::without_progress());
     let stall_timeout = command.service.read_timeout.unwrap_or(STALL_TIMEOUT);
     let timeouts = Timeouts { retry_for: LOOKUP_TIMEOUT, stall_timeout };

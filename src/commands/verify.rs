@@ -35,7 +35,7 @@ const RESTORE_HOURS: u32 = 24;
 
 /// Compares the object with the stream or the receipt. Fails with `ErrorKind::Integrity` where they
 /// differ, and with the first error that no retry can resolve.
-pub async fn verify(command: VerifyCommand, environment: &Environment) -> Result<(), Error> {
+pub(super) async fn verify(command: VerifyCommand, environment: &Environment) -> Result<(), Error> {
     let mut signals = Signals::subscribe()?;
     let threads = until_signal(&mut signals, VerifyThreads::start()).await?;
     let reporter = Arc::new(Reporter::new(command.output));

@@ -16,7 +16,7 @@ use crate::auth::options::CertBundle;
 use proto::error::Error;
 
 /// A client configuration for TLS 1.2 and 1.3 that trusts `roots`.
-pub fn tls_config(roots: RootCertStore) -> ClientConfig {
+pub(super) fn tls_config(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     #[allow(clippy::expect_used)] // The ring provider supports the default versions.
@@ -25,7 +25,7 @@ pub fn tls_config(roots: RootCertStore) -> ClientConfig {
 }
 
 /// The certificates of the system. Fails where it has none.
-pub fn system_roots() -> Result<RootCertStore, Error> {
+pub(super) fn system_roots() -> Result<RootCertStore, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
@@ -39,7 +39,7 @@ pub fn system_roots() -> Result<RootCertStore, Error> {
 
 /// The certificates of the bundle's files and folders. Of several paths, as OpenSSL's variables
 /// name them, one that holds a certificate is enough; fails where none does.
-pub fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
+pub(super) fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let mut first_error = None;
     for path in &bundle.paths {
@@ -85,7 +85,7 @@ fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki_ty
 }
 
 /// Whether a chain of causes holds rustls' error for a certificate that is not trusted.
-pub fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(super) fn certificate_error(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>()

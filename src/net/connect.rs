@@ -30,10 +30,10 @@ use proto::transport_error::TransportError;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bytes of a connection, after any proxy and TLS.
-pub type Io = Box<dyn Duplex>;
+pub(super) type Io = Box<dyn Duplex>;
 
 /// Makes the connections of one run.
-pub struct Connector {
+pub(super) struct Connector {
     bundle: Option<Arc<RootCertStore>>,
     /// Set at the first https connection: reading the system's store takes milliseconds, which a
     /// run over plain HTTP to loopback saves.
@@ -45,7 +45,10 @@ pub struct Connector {
 
 impl Connector {
     /// Fails where the certificate bundle or the proxy cannot be read.
-    pub fn new(network: &NetworkOptions, stall_timeout: Duration) -> Result<Connector, Error> {
+    pub(super) fn new(
+        network: &NetworkOptions,
+        stall_timeout: Duration,
+    ) -> Result<Connector, Error> {
         let bundle = network.cert_bundle.as_ref().map(read_bundle).transpose()?.map(Arc::new);
         let timeout = network.connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(stall_timeout));
         let (tls, proxies) = (OnceLock::new(), ProxySettings::from_options(network)?);
@@ -58,20 +61,20 @@ impl Connector {
     }
 
     /// Warnings about the proxy settings.
-    pub fn warnings(&self) -> &[String] {
+    pub(super) fn warnings(&self) -> &[String] {
         &self.proxies.warnings
     }
 
     /// Replaces the system's resolver.
     #[cfg(test)]
-    pub fn with_resolver(mut self, resolver: Resolver) -> Connector {
+    pub(super) fn with_resolver(mut self, resolver: Resolver) -> Connector {
         self.resolver = resolver;
         self
     }
 
     /// A new connection to an endpoint, through its proxy if it has one, and the counts of its
     /// bytes.
-    pub async fn connect(
+    pub(super) async fn connect(
         &self,
         endpoint: &Endpoint,
     ) -> Result<(Io, Arc<Activity>), TransportFailure> {

@@ -44,7 +44,7 @@ pub(super) struct ThreadLease {
 
 impl ConnectionThreads {
     /// The thread with the fewest connections, for one more connection.
-    pub fn lease(&self) -> ThreadLease {
+    pub(super) fn lease(&self) -> ThreadLease {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let all_busy = threads.iter().all(|thread| Arc::strong_count(&thread.load) > 1);
         if all_busy

@@ -46,7 +46,7 @@ pub(super) struct Http1Connection {
 
 impl Http1Connection {
     /// Connects on a thread of its own. Fails where no connection, tunnel or TLS session is made.
-    pub async fn open(
+    pub(super) async fn open(
         connector: Arc<Connector>,
         endpoint: Endpoint,
         thread: ThreadLease,
@@ -77,14 +77,14 @@ impl Http1Connection {
     }
 
     /// Takes the connection from hyper; `None` where it has ended or was taken already.
-    pub async fn take_over(&mut self) -> Option<TakenConnection> {
+    pub(super) async fn take_over(&mut self) -> Option<TakenConnection> {
         let (reply, taken) = oneshot::channel();
         self.take_over.take()?.send(reply).ok()?;
         taken.await.ok()
     }
 
     /// Makes a connection that was taken over carry requests again. Fails where hyper refuses it.
-    pub async fn give_back(&mut self, io: Io) -> Result<(), TransportFailure> {
+    pub(super) async fn give_back(&mut self, io: Io) -> Result<(), TransportFailure> {
         let (sender, connection) = http1_handshake(io).await?;
         let (take_over, taken) = oneshot::channel();
         self.task = AbortOnDrop(self.thread.spawn(drive(connection, taken)));
@@ -156,7 +156,7 @@ pub(super) struct AbandonOnDrop<F> {
 }
 
 impl<F: Future> AbandonOnDrop<F> {
-    pub fn new(activity: Arc<Activity>, exchange: F) -> AbandonOnDrop<F> {
+    pub(super) fn new(activity: Arc<Activity>, exchange: F) -> AbandonOnDrop<F> {
         AbandonOnDrop { activity, done: false, exchange: Box::pin(exchange) }
     }
 }

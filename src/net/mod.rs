@@ -40,13 +40,13 @@ use proto::endpoint::Endpoint;
 use proto::error::Error;
 use proto::transport_error::TransportError;
 
-pub use body::{RequestBody, Throttle};
-pub use body_progress::BodyProgress;
+pub(crate) use body::{RequestBody, Throttle};
+pub(crate) use body_progress::BodyProgress;
 use connect::Connector;
 use connection_threads::ConnectionThreads;
-pub use failure::TransportFailure;
+pub(crate) use failure::TransportFailure;
 use http1::{AbandonOnDrop, AbortOnDrop, Http1Connection};
-pub use response_body::{BodySink, BodyUse};
+pub(crate) use response_body::{BodySink, BodyUse};
 use response_body::{Flow, NoSink};
 
 /// A connection that was idle for longer is not used again: the server is likely to have closed it.
@@ -294,11 +294,11 @@ fn error_text(error: &dyn std::error::Error) -> String {
 }
 
 /// An empty body.
-pub fn no_body() -> RequestBody {
+pub(crate) fn no_body() -> RequestBody {
     RequestBody::new(Vec::new(), BufferCrc::Crc32, None)
 }
 
 /// A body of bytes in memory, without a bandwidth limit.
-pub fn collect_small_body(bytes: Vec<u8>) -> RequestBody {
+pub(crate) fn collect_small_body(bytes: Vec<u8>) -> RequestBody {
     RequestBody::new(vec![Bytes::from(bytes)], BufferCrc::Crc32, None)
 }

@@ -18,7 +18,7 @@ use proto::error::Error;
 
 /// A configured proxy.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Proxy {
+pub(super) struct Proxy {
     pub kind: ProxyKind,
     pub host: String,
     pub port: u16,
@@ -30,7 +30,7 @@ pub struct Proxy {
 
 /// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyKind {
+pub(super) enum ProxyKind {
     Http,
     Https,
     Socks4(NameLookup),
@@ -39,7 +39,7 @@ pub enum ProxyKind {
 
 /// The side that resolves the name of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameLookup {
+pub(super) enum NameLookup {
     Local,
     ByProxy,
 }
@@ -100,13 +100,13 @@ impl Proxy {
     }
 
     /// Host and port as in a URL.
-    pub fn authority(&self) -> String {
+    pub(super) fn authority(&self) -> String {
         authority(&self.host, self.port)
     }
 }
 
 /// Host and port as in a URL: an IPv6 address is in brackets.
-pub fn authority(host: &str, port: u16) -> String {
+pub(super) fn authority(host: &str, port: u16) -> String {
     match host.parse::<Ipv6Addr>() {
         Ok(_) => format!("[{host}]:{port}"),
         Err(_) => format!("{host}:{port}"),
@@ -128,7 +128,7 @@ impl fmt::Debug for Proxy {
 
 /// The proxy, and the hosts that are reached without it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProxySettings {
+pub(super) struct ProxySettings {
     proxy: Option<Proxy>,
     no_proxy: Vec<NoProxyEntry>,
     /// Warnings for the caller to print.
@@ -146,7 +146,7 @@ struct NoProxyEntry {
 impl ProxySettings {
     /// Parses the options. An entry of NO_PROXY that cannot be parsed is a warning; a proxy that
     /// cannot be parsed is an error.
-    pub fn from_options(network: &NetworkOptions) -> Result<ProxySettings, Error> {
+    pub(super) fn from_options(network: &NetworkOptions) -> Result<ProxySettings, Error> {
         let Some(proxy) = &network.proxy else { return Ok(ProxySettings::default()) };
         let mut settings =
             ProxySettings { proxy: Some(Proxy::parse(proxy)?), ..ProxySettings::default() };
@@ -166,7 +166,7 @@ impl ProxySettings {
     }
 
     /// The proxy for an endpoint. A plain HTTP endpoint is on loopback and is reached directly.
-    pub fn proxy_for(&self, endpoint: &Endpoint) -> Option<&Proxy> {
+    pub(super) fn proxy_for(&self, endpoint: &Endpoint) -> Option<&Proxy> {
         let proxy = self.proxy.as_ref().filter(|_| endpoint.https)?;
         let applies = |entry: &&NoProxyEntry| entry.port.is_none_or(|port| port == endpoint.port);
         let hosts: Vec<&str> =

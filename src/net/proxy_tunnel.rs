@@ -29,15 +29,15 @@ use super::tcp::{BoxError, Tcp};
 use super::tls_stream::{TlsStream, server_name};
 
 /// A connection, with or without TLS and a proxy.
-pub trait Duplex: Read + Write + Send + Unpin {}
+pub(super) trait Duplex: Read + Write + Send + Unpin {}
 impl<T: Read + Write + Send + Unpin> Duplex for T {}
 
 /// A connection to the service that a proxy made.
-pub struct ProxyStream(Box<dyn Duplex>);
+pub(super) struct ProxyStream(Box<dyn Duplex>);
 
 /// Makes connections through one proxy.
 #[derive(Clone)]
-pub struct ProxyConnector {
+pub(super) struct ProxyConnector {
     pub proxy: Proxy,
     pub tcp: Tcp,
     /// For the connection to an `https://` proxy itself.
@@ -46,7 +46,7 @@ pub struct ProxyConnector {
 
 /// A proxy made no connection to the service.
 #[derive(Debug)]
-pub enum ProxyError {
+pub(super) enum ProxyError {
     /// The proxy requires user and password, or rejects these (407).
     AuthRequired(Proxy),
     /// The rules of the proxy forbid a connection to this host and port, with this HTTP status (4xx).

@@ -37,7 +37,7 @@ struct ResolverThread {
 
 impl SharedResolver {
     /// The addresses of a name. Fails where the resolver fails, or no thread can be started for it.
-    pub async fn look_up(&self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    pub(super) async fn look_up(&self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }

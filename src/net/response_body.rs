@@ -90,7 +90,7 @@ pub(super) struct Flow<'a> {
 
 impl Flow<'_> {
     /// Waits until these bytes, which have arrived, are within the limit.
-    pub async fn pass(self, length: usize) {
+    pub(super) async fn pass(self, length: usize) {
         if let Some(throttle) = self.throttle {
             let _paused = self.activity.pause();
             throttle.pass(length).await;

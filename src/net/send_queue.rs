@@ -8,14 +8,14 @@ use tokio::net::TcpStream;
 
 /// The row of one socket in the kernel's table.
 #[derive(Debug, Clone, Copy)]
-pub struct SendQueue {
+pub(super) struct SendQueue {
     inode: u64,
     table: &'static str,
 }
 
 impl SendQueue {
     /// The send queue of a connected socket; `None` for a socket that is closed.
-    pub fn of(stream: &TcpStream) -> Option<SendQueue> {
+    pub(super) fn of(stream: &TcpStream) -> Option<SendQueue> {
         let is_ipv4 = stream.local_addr().ok()?.is_ipv4();
         let table = if is_ipv4 { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
         Some(SendQueue { inode: fstat(stream).ok()?.st_ino, table })
@@ -23,7 +23,7 @@ impl SendQueue {
 
     /// Bytes in the send queue. Reads a file with a line for every connection of the machine, which
     /// can take milliseconds.
-    pub fn bytes(self) -> Option<u64> {
+    pub(super) fn bytes(self) -> Option<u64> {
         let table = std::fs::read_to_string(self.table).ok()?;
         table.lines().skip(1).find_map(|line| queued_bytes(line, self.inode))
     }

@@ -22,7 +22,7 @@ use super::watchdog::Activity;
 const EARLY_RESPONSE_GRACE: Duration = Duration::from_secs(1);
 
 /// A connected TCP socket.
-pub struct Socket {
+pub(super) struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
     /// Kind, text, and the timer after which it is returned.
@@ -31,7 +31,7 @@ pub struct Socket {
 
 impl Socket {
     /// Counts the bytes of `stream` in `activity`.
-    pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Socket {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Socket {
         Socket { stream, activity, write_error: None }
     }
 

@@ -24,15 +24,15 @@ use super::watchdog::Activity;
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// An error of any layer below HTTP.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Resolves a name and a port to addresses.
-pub type Resolver = Arc<dyn Fn(String, u16) -> ResolveFuture + Send + Sync>;
+pub(super) type Resolver = Arc<dyn Fn(String, u16) -> ResolveFuture + Send + Sync>;
 type ResolveFuture = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Makes plain TCP connections whose bytes are counted in `activity`.
 #[derive(Clone)]
-pub struct Tcp {
+pub(super) struct Tcp {
     pub activity: Arc<Activity>,
     pub timeout: Duration,
     pub resolver: Resolver,

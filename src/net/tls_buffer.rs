@@ -21,17 +21,17 @@ pub(super) struct ByteQueue {
 
 impl ByteQueue {
     /// The bytes that were not taken.
-    pub fn filled(&mut self) -> &mut [u8] {
+    pub(super) fn filled(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
 
     /// Whether all bytes were taken.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Removes bytes from the front.
-    pub fn take(&mut self, count: usize) {
+    pub(super) fn take(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
@@ -39,7 +39,7 @@ impl ByteQueue {
     }
 
     /// Space for what a read gives; `None` where bytes that belong together fill the largest buffer.
-    pub fn read_space(&mut self) -> Option<&mut [u8]> {
+    pub(super) fn read_space(&mut self) -> Option<&mut [u8]> {
         let (length, full) = (self.end - self.start, self.end == self.bytes.len());
         if self.start > 0 && self.bytes.len() - self.end < LEAST_READ {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -54,7 +54,7 @@ impl ByteQueue {
     }
 
     /// At least `length` bytes of space.
-    pub fn space(&mut self, length: usize) -> &mut [u8] {
+    pub(super) fn space(&mut self, length: usize) -> &mut [u8] {
         if self.bytes.len() - self.end < length {
             self.bytes.resize(self.end + length, 0);
         }
@@ -62,12 +62,12 @@ impl ByteQueue {
     }
 
     /// Records that the first `count` bytes of the space were filled.
-    pub fn fill(&mut self, count: usize) {
+    pub(super) fn fill(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
     }
 
     /// Adds bytes at the end.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         self.space(bytes.len())[..bytes.len()].copy_from_slice(bytes);
         self.fill(bytes.len());
     }

@@ -26,7 +26,7 @@ use super::tls_seal::{Outgoing, encode, seal};
 const WRITE_SIZE: usize = 64 << 10;
 
 /// A connection whose bytes are sealed.
-pub struct TlsStream<S> {
+pub(super) struct TlsStream<S> {
     inner: S,
     session: UnbufferedClientConnection,
     /// What was read and not opened.
@@ -59,7 +59,7 @@ enum Phase {
 impl<S: Read + Write + Unpin> TlsStream<S> {
     /// Performs the handshake. Fails where the connection does, and where the certificate is not
     /// trusted; the error holds that of rustls.
-    pub async fn connect(
+    pub(super) async fn connect(
         inner: S,
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -221,7 +221,7 @@ fn deliver(payload: &[u8], target: Option<&mut ReadBufCursor<'_>>, opened: &mut 
 }
 
 /// The name that the certificate of a server must have. Fails where it can be none.
-pub fn server_name(uri: &Uri) -> Result<ServerName<'static>, InvalidDnsNameError> {
+pub(super) fn server_name(uri: &Uri) -> Result<ServerName<'static>, InvalidDnsNameError> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     ServerName::try_from(host.to_owned())
 }

@@ -16,7 +16,7 @@ use proto::transport_error::TransportError;
 
 /// Bytes moved on one connection, in either direction.
 #[derive(Debug, Default)]
-pub struct Activity {
+pub(super) struct Activity {
     bytes: AtomicU64,
     queue: OnceLock<SendQueue>,
     abandoned: AtomicBool,
@@ -24,7 +24,7 @@ pub struct Activity {
 }
 
 /// Ends the pause of an exchange when it is dropped.
-pub struct Pause<'a>(&'a Activity);
+pub(super) struct Pause<'a>(&'a Activity);
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
@@ -34,30 +34,30 @@ impl Drop for Pause<'_> {
 
 impl Activity {
     /// Sets the socket whose send queue the watchdog reads.
-    pub fn set_socket(&self, stream: &TcpStream) {
+    pub(super) fn set_socket(&self, stream: &TcpStream) {
         if let Some(queue) = SendQueue::of(stream) {
             let _ = self.queue.set(queue);
         }
     }
 
     /// Adds bytes that the socket has read or written.
-    pub fn count(&self, bytes: usize) {
+    pub(super) fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Marks the exchange as abandoned: the socket writes nothing more, and is reset when it
     /// closes.
-    pub fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
     }
 
     /// Whether the exchange was abandoned.
-    pub fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
 
     /// Marks the exchange as waiting for its share of the bandwidth, which is no stall.
-    pub fn pause(&self) -> Pause<'_> {
+    pub(super) fn pause(&self) -> Pause<'_> {
         self.paused.store(true, Ordering::Relaxed);
         Pause(self)
     }
@@ -86,7 +86,7 @@ impl Activity {
     /// # Errors
     ///
     /// The error of the exchange, or `TransportError::Timeout`.
-    pub async fn watch<T>(
+    pub(super) async fn watch<T>(
         &self,
         timeout: Duration,
         exchange: impl Future<Output = Result<T, TransportFailure>>,

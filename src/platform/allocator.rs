@@ -80,7 +80,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for RetryingAllocator<A> {
 /// Under a limit on the address space (`ulimit -v`) these reservations leave no room for the buffers.
 /// The main arena grows by what is allocated.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub fn limit_arenas_to_one() {
+pub(crate) fn limit_arenas_to_one() {
     // SAFETY: `mallopt` takes two integers, keeps no pointer and locks the allocator itself. A
     // parameter that the C library does not know is refused with 0, and changes nothing.
     let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };

@@ -16,7 +16,7 @@ static INHERITED: OnceLock<Rlimit> = OnceLock::new();
 /// Forbids core dumps of this process, and access to its memory by other processes of the same user.
 /// Only the soft limit changes, so that it can be restored for the command that is run. Neither call
 /// can fail for a process of its own; a sandbox that rejects one has the last word.
-pub fn disable() {
+pub(crate) fn disable() {
     let inherited = *INHERITED.get_or_init(|| getrlimit(Resource::Core));
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: inherited.maximum });
     // The kernel resets the attribute in a process that executes another program.
@@ -26,7 +26,7 @@ pub fn disable() {
 
 /// Starts a process with the limit that this process was started with. Meanwhile the dumpable
 /// attribute forbids a dump of this one.
-pub fn with_inherited_limit<T>(start: impl FnOnce() -> T) -> T {
+pub(crate) fn with_inherited_limit<T>(start: impl FnOnce() -> T) -> T {
     let Some(inherited) = INHERITED.get() else { return start() };
     let _ = setrlimit(Resource::Core, *inherited);
     let started = start();

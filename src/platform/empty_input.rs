@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 /// `/dev/null` or, where it cannot be opened, a pipe without a writer, which reads the same. Fails
 /// where the process has no descriptor left.
-pub fn open() -> rustix::io::Result<OwnedFd> {
+pub(crate) fn open() -> rustix::io::Result<OwnedFd> {
     let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     null.or_else(|_| pipe_with(PipeFlags::CLOEXEC).map(|(reader, _writer)| reader))
 }

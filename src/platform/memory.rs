@@ -15,7 +15,7 @@ const RESERVED: u64 = 32 << 20;
 
 /// The least of all limits, in bytes; `None` where neither a limit nor the machine's size can be
 /// read.
-pub fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let status = read(Path::new("/proc/self/status")).unwrap_or_default();
     let rlimits = [(Resource::Data, "VmData:"), (Resource::As, "VmSize:")];

@@ -3,11 +3,11 @@
 //! Owns the system calls that belong to no other group. Must not know uploads or sessions.
 //! Invariant: it imports no other group of this crate.
 
-pub mod allocator;
-pub mod core_dumps;
-pub mod empty_input;
-pub mod memory;
-pub mod replaced_file;
-pub mod signals;
-pub mod small_file;
-pub mod worker;
+pub(crate) mod allocator;
+pub(crate) mod core_dumps;
+pub(crate) mod empty_input;
+pub(crate) mod memory;
+pub(crate) mod replaced_file;
+pub(crate) mod signals;
+pub(crate) mod small_file;
+pub(crate) mod worker;

@@ -24,7 +24,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Replaces the file by what `update` makes of its former text, which is empty where there is no file. Two
 /// processes that do so at the same time follow each other. Fails with the reason where the file, its folder
 /// or its text is refused; the former file is unchanged then.
-pub fn replace(
+pub(crate) fn replace(
     path: &Path,
     update: impl FnOnce(&str) -> Result<String, &'static str>,
 ) -> Result<(), String> {

@@ -1,4 +1,5 @@
-//! The signals that stop a run, and SIGXFSZ, which must not end it.
+//! The signals that stop a run, or the caller's cancellation in their place, and SIGXFSZ, which must not
+//! end a run.
 //!
 //! Owns the handlers, and the rule by which several signals are one stop. Knows nothing of the work
 //! that is stopped. Invariants: a signal that was ignored when the process started (nohup,
@@ -6,6 +7,7 @@
 //! since handlers do not outlast exec; the next poll after a signal returns it, whether or not the
 //! runtime has processed it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -33,7 +35,12 @@ const ONE_STOP: Duration = Duration::from_secs(1);
 /// The handlers of all stop signals that the process does not ignore.
 pub struct Signals {
     listeners: Vec<SignalListener>,
+    /// What stops a run of the library.
+    cancellation: Option<Cancellation>,
 }
+
+/// Ends when the caller cancels the run.
+type Cancellation = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct SignalListener {
     number: i32,
@@ -45,18 +52,25 @@ struct SignalListener {
 
 impl Signals {
     /// Registers the handlers. Fails where the system refuses one.
-    pub fn subscribe() -> Result<Signals, Error> {
+    pub(crate) fn subscribe() -> Result<Signals, Error> {
         let ignored = ignored_at_start();
         let listeners = STOPPING
             .into_iter()
             .filter(|number| !is_in(ignored, *number))
             .map(SignalListener::new)
             .collect::<Result<_, Error>>()?;
-        Ok(Signals { listeners })
+        Ok(Signals { listeners, cancellation: None })
+    }
+
+    /// No signal at all: the end of `cancellation` stops the run, once.
+    pub(crate) fn of_cancellation(
+        cancellation: impl Future<Output = ()> + Send + 'static,
+    ) -> Signals {
+        Signals { listeners: Vec::new(), cancellation: Some(Box::pin(cancellation)) }
     }
 
     /// Waits for the next signal and returns the error that the run ends with.
-    pub async fn next(&mut self) -> Error {
+    pub(crate) async fn next(&mut self) -> Error {
         std::future::poll_fn(|context| {
             for listener in &mut self.listeners {
                 // The stream may hold signals that `received` has reported already.
@@ -64,10 +78,15 @@ impl Signals {
             }
             let received =
                 |listener: &&SignalListener| listener.received.swap(false, Ordering::SeqCst);
-            match self.listeners.iter().find(received) {
-                Some(listener) => Poll::Ready(listener.error()),
-                None => Poll::Pending,
+            if let Some(listener) = self.listeners.iter().find(received) {
+                return Poll::Ready(listener.error());
             }
+            let Some(cancellation) = &mut self.cancellation else { return Poll::Pending };
+            if cancellation.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.cancellation = None;
+            Poll::Ready(Error::new(ErrorKind::Cancelled, "cancelled by the caller"))
         })
         .await
     }
@@ -101,7 +120,7 @@ impl SignalListener {
 
 /// Makes a write beyond the limit on file sizes (`ulimit -f`) an error; the default of SIGXFSZ
 /// would kill the process without a cleanup.
-pub fn outlive_file_size_limit() {
+pub(crate) fn outlive_file_size_limit() {
     if !is_in(ignored_at_start(), SIGXFSZ) {
         // Without the handler such a write still ends the run, though without a cleanup.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
@@ -110,13 +129,13 @@ pub fn outlive_file_size_limit() {
 
 /// Groups signals into stops.
 #[derive(Debug, Default)]
-pub struct StopCounter {
+pub(crate) struct StopCounter {
     first: Option<Duration>,
 }
 
 /// The meaning of one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopRequest {
+pub(crate) enum StopRequest {
     /// Abort the upload and end.
     First,
     /// The same stop as the first signal.
@@ -127,7 +146,7 @@ pub enum StopRequest {
 
 impl StopCounter {
     /// Counts a signal at `now`, the time since the run began.
-    pub fn signal(&mut self, now: Duration) -> StopRequest {
+    pub(crate) fn signal(&mut self, now: Duration) -> StopRequest {
         match self.first {
             None => {
                 self.first = Some(now);
@@ -139,7 +158,7 @@ impl StopCounter {
     }
 
     /// Whether a signal was counted.
-    pub fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.first.is_some()
     }
 }
@@ -186,7 +205,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_poll_returns_a_signal_without_the_runtime() {
-        let mut signals = Signals { listeners: vec![SignalListener::new(SIGUSR2).unwrap()] };
+        let mut signals =
+            Signals { listeners: vec![SignalListener::new(SIGUSR2).unwrap()], cancellation: None };
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2)
             .unwrap();
         // The handler may run on another thread.

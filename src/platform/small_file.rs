@@ -22,12 +22,15 @@ const MAX_RECEIPT: u64 = 1024;
 
 /// The file as text. `option` names it in messages. Fails where the file cannot be read, is longer
 /// than 64 KiB or is not UTF-8.
-pub fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
+pub(crate) fn read(option: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
     read_at_most(option, path, MAX_SIZE)
 }
 
 /// A secret in a file, and whether users besides its owner may read it. Fails as `read` does.
-pub fn read_secret(option: &str, path: &Path) -> Result<(Zeroizing<String>, Exposure), Error> {
+pub(crate) fn read_secret(
+    option: &str,
+    path: &Path,
+) -> Result<(Zeroizing<String>, Exposure), Error> {
     let file = open(option, path)?;
     // Of a pipe or a terminal the mode means nothing.
     let exposed = |found: Metadata| found.is_file() && found.permissions().mode() & 0o044 != 0;
@@ -40,7 +43,7 @@ pub fn read_secret(option: &str, path: &Path) -> Result<(Zeroizing<String>, Expo
 
 /// Which users can read a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exposure {
+pub(crate) enum Exposure {
     /// Only its owner, as far as the mode of the file shows.
     None,
     /// Those of its group, or all.
@@ -49,7 +52,7 @@ pub enum Exposure {
 
 /// The receipt of an upload in the file that `--receipt` names. Fails where the file cannot be read
 /// or is not a receipt.
-pub fn read_receipt(path: &Path) -> Result<Receipt, Error> {
+pub(crate) fn read_receipt(path: &Path) -> Result<Receipt, Error> {
     let text = read_at_most("--receipt", path, MAX_RECEIPT)?;
     Receipt::parse(&text).map_err(|error| {
         let message = format!("--receipt {}: {}", path.display(), error.message);
@@ -86,7 +89,7 @@ fn read_text(option: &str, path: &Path, file: File, kib: u64) -> Result<Zeroizin
 
 /// The key in the file that `--encryption-key-file` names. Fails where the file cannot be read or
 /// is not the base64 of 32 bytes.
-pub fn read_customer_key(path: &Path) -> Result<CustomerKey, Error> {
+pub(crate) fn read_customer_key(path: &Path) -> Result<CustomerKey, Error> {
     let text = read("--encryption-key-file", path)?;
     customer_key::parse(&text).ok_or_else(|| {
         let shown = path.display();

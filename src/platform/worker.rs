@@ -18,17 +18,17 @@ use proto::error::{Error, ErrorKind};
 /// How long the drop of a worker waits for its last job.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a thread, a process or memory is requested again while the system refuses it.
-pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The hint where the system refuses a thread or process.
-pub const RAISE_PROCESS_LIMIT: &str =
+pub(crate) const RAISE_PROCESS_LIMIT: &str =
     "raise the limit of processes: ulimit -u, TasksMax of the unit, or pids.max of the group";
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The handle of the thread, which ends after the jobs that were submitted before the drop.
-pub struct Worker {
+pub(crate) struct Worker {
     jobs: Option<Sender<Job>>,
     /// The channel carries nothing: its end is the end of the thread.
     ended: Receiver<()>,
@@ -37,7 +37,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the thread. Fails where the system refuses it.
-    pub fn start(name: &str) -> io::Result<Worker> {
+    pub(crate) fn start(name: &str) -> io::Result<Worker> {
         let (jobs, queue) = channel::<Job>();
         let (ended_tx, ended) = channel();
         let body = move || {
@@ -52,13 +52,13 @@ impl Worker {
     }
 
     /// Makes the drop wait for the jobs, for 500 ms at most: a system call cannot be cancelled.
-    pub fn joined_on_drop(mut self) -> Worker {
+    pub(crate) fn joined_on_drop(mut self) -> Worker {
         self.join_on_drop = true;
         self
     }
 
     /// Queues a job and does not wait for it.
-    pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
+    pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) {
         if let Some(jobs) = &self.jobs {
             // The thread runs for as long as this handle exists.
             let _ = jobs.send(Box::new(job));
@@ -67,7 +67,7 @@ impl Worker {
 
     /// Queues a job at once and resolves to its result; `None` if it panicked. The job runs also if
     /// the future is dropped.
-    pub fn call<T: Send + 'static>(
+    pub(crate) fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Option<T>> + Send + 'static {
@@ -92,7 +92,7 @@ impl Drop for Worker {
 /// Starts a thread or a process, and retries for up to 10 s while the system refuses it with
 /// `WouldBlock`: a host at its limit of processes may be below it again by then. Another error is
 /// returned at once.
-pub async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + REFUSAL_TIMEOUT;
     loop {
         match start() {
@@ -107,7 +107,7 @@ pub async fn retry_start<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Res
 }
 
 /// The error of a run whose thread was refused. `what` completes "the system gives no thread".
-pub fn thread_error(what: &str, error: &io::Error) -> Error {
+pub(crate) fn thread_error(what: &str, error: &io::Error) -> Error {
     let refused =
         Error::new(ErrorKind::Internal, format!("the system gives no thread {what}: {error}"));
     match error.kind() {

@@ -19,7 +19,9 @@ pub enum ByteRange {
 /// Bytes of an object, as the position of the first one and their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
+    /// The offset of the first byte.
     pub first: u64,
+    /// Bytes.
     pub length: u64,
 }
 

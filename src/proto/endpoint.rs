@@ -11,11 +11,13 @@ use crate::error::Error;
 /// The address of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    /// Whether the scheme is `https`.
     pub https: bool,
     /// The host, with the port unless it is the default of the scheme: the signed header `host`.
     pub authority: String,
     /// The host alone; an IPv6 address without brackets.
     pub host: String,
+    /// The TCP port.
     pub port: u16,
     /// The prefix of every path, without a slash at its end; usually empty.
     prefix: String,

@@ -5,12 +5,14 @@
 //! do; its `Display` has no character that a terminal interprets, also in quoted text.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::printable;
 use crate::request_fields::RequestFields;
 
 /// The kinds of failure. Each has one exit code, which is part of the documented command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// A condition that the program does not expect.
     Internal,
@@ -32,13 +34,15 @@ pub enum ErrorKind {
     StdoutClosed,
     /// A signal with this number stopped the run.
     Signal(i32),
+    /// The caller of the library cancelled the run.
+    Cancelled,
 }
 
 impl ErrorKind {
     /// The exit code that the documentation promises: 128 plus the number for a signal.
     pub fn exit_code(self) -> u8 {
         match self {
-            ErrorKind::Internal | ErrorKind::StdoutClosed => 1,
+            ErrorKind::Internal | ErrorKind::StdoutClosed | ErrorKind::Cancelled => 1,
             ErrorKind::Usage => 2,
             ErrorKind::Credentials => 3,
             ErrorKind::Service => 4,
@@ -64,6 +68,7 @@ impl ErrorKind {
 /// A failure to report to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
+    /// The kind of failure, which determines the exit code.
     pub kind: ErrorKind,
     /// What happened, in lower case and without a full stop.
     pub message: String,
@@ -71,12 +76,33 @@ pub struct Error {
     pub hint: Option<String>,
     /// The request that failed, where it was one; not part of the text.
     pub request: Option<Box<RequestFields>>,
+    /// The error of another layer that caused this one, where it is kept. The message has its text.
+    pub cause: Option<Cause>,
+}
+
+/// The cause of an [`Error`], which [`std::error::Error::source`] returns. Two of them are equal if their
+/// texts are.
+#[derive(Clone)]
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Cause) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl Eq for Cause {}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Error {
     /// An error without a hint.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), hint: None, request: None }
+        Error { kind, message: message.into(), hint: None, request: None, cause: None }
     }
 
     /// An error of kind [`ErrorKind::Usage`].
@@ -104,6 +130,12 @@ impl Error {
         Error::new(ErrorKind::Integrity, message)
     }
 
+    /// Keeps the error of another layer; its text has to be in the message.
+    pub fn with_cause(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+        self.cause = Some(Cause(Arc::new(cause)));
+        self
+    }
+
     /// Adds what the user can do.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
@@ -121,4 +153,9 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let cause: &(dyn std::error::Error + 'static) = &*self.cause.as_ref()?.0;
+        Some(cause)
+    }
+}

@@ -9,6 +9,8 @@
 //! a test can run a day of an upload in milliseconds, and repeat it exactly.
 //!
 //! There are two state machines, both driven by calls: what happened goes in, what to do comes out.
+//! [`upload`] and [`token_lifecycle`] document the contract and the order of their calls, and the examples
+//! of the crate drive each of them: `fake_service_upload`, `two_tokens` and `sign_request`.
 //!
 //! | Module | Owns |
 //! |---|---|
@@ -34,7 +36,37 @@
 //! | [`request_fields`] | the request that a message is about, as fields of a log |
 //! | [`printable`], [`shell`] | text that is safe on a terminal, and safe to paste into a shell |
 //!
+//! Sizes and offsets are bytes, times are [`Duration`]s. Errors for users are [`error::Error`]: a message, a
+//! hint and an exit code; each parser has an error type of its own. No function panics, whatever its input.
+//!
+//! The wire formats are those of the Object Storage API
+//! (<https://docs.oracle.com/en-us/iaas/api/#/en/objectstorage/latest/>) and of "Request Signatures"
+//! (<https://docs.oracle.com/iaas/Content/API/Concepts/signingrequests.htm>). Each module names its source.
+//!
+//! # Example
+//!
+//! What a failed attempt means is a function of the operation and the response:
+//!
+//! ```
+//! use ocipipe_proto::api::ErrorResponse;
+//! use ocipipe_proto::retry::{Failure, Operation, RetryDecision, RunStage, classify};
+//! use ocipipe_proto::transport_error::TransportError;
+//!
+//! let throttled = ErrorResponse { status: 429, ..ErrorResponse::default() };
+//! let lost = Failure::Transport { kind: TransportError::ResponseLost, text: String::new() };
+//! let decide = |operation, failure: &Failure| classify(operation, RunStage::Streaming, failure);
+//! assert_eq!(
+//!     decide(Operation::Part, &Failure::ErrorResponse(throttled)),
+//!     RetryDecision::Retry { throttled: true }
+//! );
+//! // A part is sent again; a commit may have been done.
+//! assert_eq!(decide(Operation::Part, &lost), RetryDecision::Retry { throttled: false });
+//! assert_eq!(decide(Operation::Commit, &lost), RetryDecision::ResolveOutcome);
+//! ```
+//!
 //! [`Duration`]: std::time::Duration
+
+#![cfg_attr(not(test), warn(missing_docs, unreachable_pub))]
 
 pub mod api;
 pub mod byte_range;

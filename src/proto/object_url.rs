@@ -13,17 +13,22 @@ const FORM: &str = "an object is written oci://BUCKET/NAME or oci://BUCKET@NAMES
 /// The URL of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectUrl {
+    /// The bucket.
     pub bucket: String,
     /// `None` if the namespace is to be looked up.
     pub namespace: Option<String>,
+    /// The name of the object, which may contain slashes.
     pub name: String,
 }
 
 /// The URL of a bucket, optionally with the name of one object in it: the argument of `uploads`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketUrl {
+    /// The bucket.
     pub bucket: String,
+    /// `None` if the namespace is to be looked up.
     pub namespace: Option<String>,
+    /// The name of one object.
     pub name: Option<String>,
 }
 

@@ -16,6 +16,7 @@ pub const MAX_PARTS: u32 = 10_000;
 pub struct PartNumber(NonZeroU16);
 
 impl PartNumber {
+    /// The number of the first part: 1.
     pub const FIRST: PartNumber = PartNumber(NonZeroU16::MIN);
 
     /// `None` outside 1 to 10,000.
@@ -31,6 +32,7 @@ impl PartNumber {
         u32::try_from(index).ok()?.checked_add(1).and_then(PartNumber::new)
     }
 
+    /// The number, from 1 to 10,000.
     pub fn get(self) -> u32 {
         u32::from(self.0.get())
     }

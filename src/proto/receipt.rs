@@ -24,17 +24,22 @@ pub struct Receipt {
     /// The name of the mode that the requests were signed in, as `--auth` takes it.
     #[serde(default)]
     pub auth: String,
+    /// The bucket.
     pub bucket: String,
     /// Of the whole object, in the form of the service; absent with `--checksum none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
+    /// The etag of the object.
     pub etag: String,
     /// The object existed before, and nothing was stored (`--identical-ok`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub identical: bool,
+    /// When the object was modified, as the service wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
+    /// The name of the object.
     pub name: String,
+    /// The namespace of the tenancy.
     pub namespace: String,
     /// Of an object stored with PutObject.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +54,9 @@ pub struct Receipt {
     /// version wrote, and of an identical object whose parts are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_sizes: Option<PartLayout>,
+    /// The number of parts; 1 for a single PutObject.
     pub parts: u32,
+    /// The attempts that were repeated.
     #[serde(default)]
     pub retries: u64,
     /// From the start to the confirmed commit, in milliseconds resolution.
@@ -65,6 +72,7 @@ pub struct Receipt {
     pub sha256: Option<String>,
     /// Bytes.
     pub size: u64,
+    /// The refreshes that gave another token.
     #[serde(default)]
     pub token_refreshes: u64,
     /// Of an object stored as a multipart upload.
@@ -78,7 +86,9 @@ pub struct Receipt {
 /// A checksum as the service spells it: name of the algorithm, value in base64.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
+    /// The name of the algorithm.
     pub algorithm: String,
+    /// The value in base64; with `-N` behind a digest of N parts.
     pub value: String,
 }
 

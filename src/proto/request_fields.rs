@@ -82,7 +82,9 @@ impl fmt::Display for AttemptName {
 /// A warning of a run, and the request that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
+    /// The text, on one line.
     pub text: String,
+    /// The request that it is about.
     pub request: Option<Box<RequestFields>>,
 }
 

@@ -4,8 +4,11 @@
 //! one, the retry policy reads it; knows neither of them. Invariant: each kind states what the service
 //! can have seen of the request.
 
+use std::fmt;
+
 /// How far a connection got before it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TransportError {
     /// No connection was made, or none of the request was sent: the service has seen nothing.
     Connect,
@@ -59,3 +62,21 @@ impl TransportError {
         })
     }
 }
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TransportError::Connect => "no connection was made",
+            TransportError::UntrustedCertificate => "the certificate is not trusted",
+            TransportError::UntrustedProxyCertificate => "the proxy's certificate is not trusted",
+            TransportError::ProxyAuthRequired => "the proxy requires a user and a password",
+            TransportError::ProxyRefused => "the proxy forbids the connection",
+            TransportError::RequestIncomplete => "the connection failed within the request",
+            TransportError::ResponseLost => "the connection failed before the response",
+            TransportError::Timeout => "no byte moved for the stall timeout",
+            TransportError::InvalidResponse => "the response is not one of the API",
+        })
+    }
+}
+
+impl std::error::Error for TransportError {}

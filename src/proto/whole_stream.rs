@@ -16,6 +16,7 @@ const PIECE: usize = 256 << 10;
 pub struct ExpectedDigest {
     /// The name of the option, such as `--content-md5`.
     pub option: &'static str,
+    /// The digest.
     pub value: Value,
 }
 
@@ -45,6 +46,7 @@ pub struct WholeStreamHasher {
 
 /// What was computed over a stream that has ended.
 pub struct WholeStream {
+    /// The digests, in the order of the algorithms that were asked for.
     pub values: Vec<Value>,
     /// `None` unless an object may have to be compared with the stream.
     pub compared: Option<ComparedStream>,

@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, fadvise, fstat, openat, tell};
@@ -43,7 +44,12 @@ pub struct ByteSource {
     kind: FileType,
     /// When the file was last written to, as of its opening.
     mtime: (i64, i64),
+    /// Where this process writes the bytes itself: how that ended.
+    feed: Option<FeedEnd>,
 }
+
+/// How the writer of a pipe within this process has ended; empty while it writes.
+pub(crate) type FeedEnd = Arc<OnceLock<Result<(), Error>>>;
 
 /// The result of one read.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,7 +113,22 @@ impl ByteSource {
             _ => None,
         };
         let mtime = file_size::mtime(&stat);
-        Ok(ByteSource { descriptor, name, size, remaining: Cell::new(size), kind, mtime })
+        Ok(ByteSource {
+            descriptor,
+            name,
+            size,
+            remaining: Cell::new(size),
+            kind,
+            mtime,
+            feed: None,
+        })
+    }
+
+    /// The reading end of a pipe that another task of this process fills. The writer sets `end` before
+    /// it closes the pipe: without a success there, the end of the pipe is a failure of the source.
+    /// Fails as `new` does.
+    pub fn fed(descriptor: OwnedFd, name: &str, end: FeedEnd) -> Result<ByteSource, Error> {
+        Ok(ByteSource { feed: Some(end), ..ByteSource::new(descriptor, name)? })
     }
 
     /// The name for messages.
@@ -142,8 +163,13 @@ impl ByteSource {
         })
     }
 
-    /// Fails where a file with a size ended before it: `bytes` were read.
+    /// Fails where a file with a size ended before it (`bytes` were read), and where the writer of a fed
+    /// pipe has not come to the end of its source.
     pub(super) fn check_size(&self, bytes: u64) -> Result<(), Error> {
+        if let Some(feed) = &self.feed {
+            let unfinished = || Err(Error::source(format!("{} ended early", self.name)));
+            return feed.get().cloned().unwrap_or_else(unfinished);
+        }
         match self.size {
             Some(size) if bytes < size => {
                 let name = &self.name;
@@ -254,7 +280,8 @@ fn read_result(result: Result<usize, Errno>) -> Result<Option<ReadResult>, Errno
 }
 
 fn unreadable(name: &str, errno: Errno) -> Error {
-    Error::source(format!("cannot read {name}: {}", io::Error::from(errno)))
+    let cause = io::Error::from(errno);
+    Error::source(format!("cannot read {name}: {cause}")).with_cause(cause)
 }
 
 #[cfg(target_os = "linux")]

@@ -23,7 +23,7 @@ use crate::platform::core_dumps;
 
 /// The child processes of this process; clones share them.
 #[derive(Clone, Default)]
-pub struct Children {
+pub(crate) struct Children {
     shared: Arc<ChildrenShared>,
 }
 
@@ -45,7 +45,7 @@ enum ChildState {
 }
 
 /// A child that was started, and its stdout.
-pub struct ChildProcess {
+pub(crate) struct ChildProcess {
     pub pid: Pid,
     pub stdout: Option<OwnedFd>,
 }
@@ -53,7 +53,7 @@ pub struct ChildProcess {
 impl Children {
     /// Starts the wait where this is process 1, to which every orphan belongs. Fails where SIGCHLD
     /// cannot be handled.
-    pub fn watch_if_first(&self) -> io::Result<()> {
+    pub(crate) fn watch_if_first(&self) -> io::Result<()> {
         if getpid().is_init() { self.watch() } else { Ok(()) }
     }
 
@@ -80,7 +80,7 @@ impl Children {
 
     /// Starts a command in a session of its own: it leads a process group, and has no terminal on
     /// which it could prompt; its limit of core files is that of the start. Fails where the command or its process cannot be started.
-    pub fn start(&self, command: Command) -> io::Result<ChildProcess> {
+    pub(crate) fn start(&self, command: Command) -> io::Result<ChildProcess> {
         self.watch()?;
         let mut started = self.shared.started();
         let mut command = CommandWrap::from(command);
@@ -93,7 +93,7 @@ impl Children {
     }
 
     /// Resolves when a child that was started here has exited. Fails where its status is lost.
-    pub async fn exited(&self, pid: Pid) -> io::Result<ExitStatus> {
+    pub(crate) async fn exited(&self, pid: Pid) -> io::Result<ExitStatus> {
         loop {
             let changed = self.shared.changed.notified();
             match self.shared.started().get(&pid) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// What the sizes of later parts depend on.
 #[derive(Debug)]
-pub struct CutControl {
+pub(super) struct CutControl {
     connections: AtomicU16,
     /// Part numbers that were taken by parts that were cut again.
     added_numbers: AtomicU32,
@@ -57,7 +57,7 @@ impl CutControl {
 
 /// The time that a thread has waited, the wait of this moment included.
 #[derive(Debug, Default)]
-pub struct WaitClock {
+pub(super) struct WaitClock {
     state: Mutex<(Duration, Option<Instant>)>,
 }
 
@@ -73,7 +73,7 @@ impl WaitClock {
     }
 
     /// All waits until now.
-    pub fn total(&self) -> Duration {
+    pub(super) fn total(&self) -> Duration {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 + state.1.map_or(Duration::ZERO, |since| since.elapsed())
     }

@@ -8,17 +8,18 @@
 //! event if the thread was stopped. The source is closed before the last event is sent.
 
 mod byte_source;
-pub mod child_reaper;
+pub(crate) mod child_reaper;
 mod cut_control;
 mod file_size;
 mod part_reader;
-pub mod pool;
-pub mod producer;
+pub(crate) mod pool;
+pub(crate) mod producer;
 #[cfg(test)]
 mod tests;
 mod whole_reader;
 
 pub use byte_source::ByteSource;
+pub(crate) use byte_source::FeedEnd;
 
 use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +55,12 @@ pub enum ReadEvent {
     /// What was computed over the whole stream, which ends next.
     WholeStream(WholeStream),
     /// The end of the stream, with its length in bytes and the CRC of all bytes.
-    EndOfStream { bytes: u64, crc32: u32 },
+    EndOfStream {
+        /// Bytes of the stream.
+        bytes: u64,
+        /// The CRC-32 (of zlib) of the stream.
+        crc32: u32,
+    },
     /// A read failed, or the stream must not be stored.
     SourceFailed(Error),
 }
@@ -65,7 +71,9 @@ pub enum ReadEvent {
 pub struct FilledPart {
     /// From 1.
     pub number: PartNumber,
+    /// The bytes.
     pub chunks: Vec<Bytes>,
+    /// Their size and digests.
     pub digest: PartDigest,
 }
 

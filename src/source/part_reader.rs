@@ -131,7 +131,7 @@ impl StreamChecks {
 impl PartReader {
     /// Reads to the end. Returns the last event instead of sending it, so that the source is closed
     /// first; `None` if the thread was stopped.
-    pub fn run(mut self) -> Option<ReadEvent> {
+    pub(super) fn run(mut self) -> Option<ReadEvent> {
         match self.read_stream() {
             Ok((bytes, crc32)) => Some(ReadEvent::EndOfStream { bytes, crc32 }),
             Err(StopReason::Failed(error)) => Some(ReadEvent::SourceFailed(error)),

@@ -20,7 +20,7 @@ use proto::error::Error;
 /// The time between SIGTERM and SIGKILL to the group.
 const SIGTERM_GRACE: Duration = Duration::from_secs(5);
 /// How long another process may hold the pipe open after the command has exited.
-pub const STDOUT_HELD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const STDOUT_HELD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The names of the variables `OCIPIPE_*`, of which some contain secrets.
 fn own_variables() -> impl Iterator<Item = OsString> {
@@ -42,7 +42,7 @@ impl Producer {
     /// Starts the command: no shell, an empty stdin, a session and so a process group of its
     /// own, and none of the variables of ocipipe. While the system refuses a process, retries for up to 10 s. Fails where the command
     /// cannot be started.
-    pub async fn start(
+    pub(crate) async fn start(
         command: &[OsString],
         children: &Children,
     ) -> Result<(Producer, OwnedFd), Error> {
@@ -73,7 +73,7 @@ impl Producer {
     }
 
     /// Resolves when the command has exited. Fails where its exit status is lost.
-    pub async fn exited(&mut self) -> Result<(), Error> {
+    pub(crate) async fn exited(&mut self) -> Result<(), Error> {
         if self.exit_status.is_none() {
             let status = self.children.exited(self.pid).await.map_err(|e| {
                 Error::source(format!("the command {:?} cannot be waited for: {e}", self.name))
@@ -87,7 +87,7 @@ impl Producer {
 
     /// Whether SIGPIPE ended the command, since its stdout was closed here for another reason,
     /// which the run reports.
-    pub fn died_of_sigpipe(&self) -> bool {
+    pub(crate) fn died_of_sigpipe(&self) -> bool {
         const SIGPIPE: i32 = 13;
         self.exit_status.is_some_and(|status| {
             status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE)
@@ -95,7 +95,7 @@ impl Producer {
     }
 
     /// Fails unless the command exited with 0.
-    pub fn check_exit_status(&self) -> Result<(), Error> {
+    pub(crate) fn check_exit_status(&self) -> Result<(), Error> {
         let Some(status) = self.exit_status else {
             return Err(Error::source(format!("the command {:?} has not exited", self.name)));
         };
@@ -111,7 +111,7 @@ impl Producer {
     }
 
     /// The error for a pipe that stays open although the command has exited.
-    pub fn stdout_still_open(&self) -> Error {
+    pub(crate) fn stdout_still_open(&self) -> Error {
         Error::source(format!(
             "the command {:?} has exited, but for {} s its stdout was held open by something that \
              may still be writing; nothing was committed",
@@ -122,7 +122,7 @@ impl Producer {
     }
 
     /// Ends the group: SIGTERM, and after 5 s SIGKILL.
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         let Some(group) = self.group else { return };
         // One SIGTERM only: at a second, some programs skip their cleanup.
         let _ = kill_process_group(group, Signal::TERM);

@@ -52,7 +52,7 @@ impl Level {
 
 /// A message and the request that it is about.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
+pub(crate) struct Message<'a> {
     pub level: Level,
     pub text: &'a str,
     pub request: Option<&'a RequestFields>,
@@ -60,12 +60,12 @@ pub struct Message<'a> {
 
 impl Message<'_> {
     /// The line for people, without its end. A time is left out: the journal and most log files add one.
-    pub fn text_line(&self) -> String {
+    pub(crate) fn text_line(&self) -> String {
         format!("ocipipe: {}{}", self.level.label(), printable::text(self.text))
     }
 
     /// The JSON object, without a line end; `more` are further fields.
-    pub fn json_line(&self, time: Timestamp, more: Map<String, Value>) -> String {
+    pub(crate) fn json_line(&self, time: Timestamp, more: Map<String, Value>) -> String {
         let mut fields = Map::new();
         fields.insert("time".to_owned(), rfc3339(time).into());
         fields.insert("level".to_owned(), self.level.name().into());
@@ -79,7 +79,7 @@ impl Message<'_> {
 }
 
 /// The error of a run, without a line end.
-pub fn error_line(error: &Error, format: LogFormat, time: Timestamp) -> String {
+pub(crate) fn error_line(error: &Error, format: LogFormat, time: Timestamp) -> String {
     if format == LogFormat::Text {
         return format!("ocipipe: {error}");
     }
@@ -94,7 +94,12 @@ pub fn error_line(error: &Error, format: LogFormat, time: Timestamp) -> String {
 }
 
 /// A result that stdout did not accept, with the reason.
-pub fn lost_result_line(result: &str, reason: &str, format: LogFormat, time: Timestamp) -> String {
+pub(crate) fn lost_result_line(
+    result: &str,
+    reason: &str,
+    format: LogFormat,
+    time: Timestamp,
+) -> String {
     let text = format!("stdout took no result ({reason}); this is it:");
     match format {
         LogFormat::Text => {
@@ -111,7 +116,7 @@ pub fn lost_result_line(result: &str, reason: &str, format: LogFormat, time: Tim
 }
 
 /// The time in UTC with milliseconds.
-pub fn rfc3339(time: Timestamp) -> String {
+pub(crate) fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 

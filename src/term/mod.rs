@@ -3,7 +3,7 @@
 //! Owns the terminal and the standard descriptors. Must not know what is transferred or how.
 //! Invariant: no write to stderr delays or fails a transfer.
 
-pub mod log;
-pub mod progress;
-pub mod startup_fds;
-pub mod stderr;
+pub(crate) mod log;
+pub(crate) mod progress;
+pub(crate) mod startup_fds;
+pub(crate) mod stderr;

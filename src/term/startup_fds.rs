@@ -24,11 +24,10 @@ const STDOUT: u8 = 2;
 /// One bit for each descriptor that was closed at the start.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-// Runs before `main`, so it uses only system calls and an atomic, and nothing of the standard
-// library that needs the runtime. `unsafe` in the attribute is the `ctor` crate's reminder of that
-// rule; there is no unsafe code here.
-#[ctor::ctor(unsafe)]
-fn record_closed_fds() {
+/// Records which standard descriptors are closed. The program calls it before `main`, so it uses only
+/// system calls and an atomic, and nothing of the standard library that needs the runtime. Without
+/// this call every descriptor counts as open.
+pub fn record_closed_fds() {
     let closed = |flags: rustix::io::Result<rustix::io::FdFlags>| flags == Err(Errno::BADF);
     let mut bits = 0;
     if closed(fcntl_getfd(rustix::stdio::stdin())) {
@@ -75,7 +74,7 @@ pub struct RequiredFds {
 
 /// Fails if the command would read a stream from a terminal or a closed stdin, or print its result
 /// to a closed stdout. Called before anything is read or sent.
-pub fn require(fds: RequiredFds) -> Result<(), Error> {
+pub(crate) fn require(fds: RequiredFds) -> Result<(), Error> {
     if fds.stdin && closed(STDIN) {
         return Err(Error::usage("stdin is closed: there is no stream to read")
             .with_hint("pipe something in, or write --file PATH, or (put) a command behind --"));
@@ -98,14 +97,14 @@ fn closed(descriptor: u8) -> bool {
 
 /// Whether a bar can be drawn on stderr: a terminal whose cursor can be moved. Without `TERM` nothing
 /// is known of the terminal.
-pub fn stderr_can_draw() -> bool {
+pub(crate) fn stderr_can_draw() -> bool {
     io::stderr().is_terminal()
         && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 /// Writes a result to stdout or, if that fails, to stderr with the reason. Not reported as a
 /// failure, since the operation itself succeeded.
-pub fn print_result(text: &str, format: LogFormat) {
+pub(crate) fn print_result(text: &str, format: LogFormat) {
     print_to(&mut io::stdout().lock(), text, format, |message| {
         stderr::shared().enqueue(message, Priority::Final);
     });

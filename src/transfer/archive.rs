@@ -37,7 +37,7 @@ pub(super) struct RestoreWait<'a> {
 
 impl<'a> RestoreWait<'a> {
     /// No wait yet.
-    pub fn new(
+    pub(super) fn new(
         lookup: &'a Lookup<'a>,
         location: &'a ObjectLocation,
         version_id: Option<&'a str>,
@@ -55,13 +55,13 @@ impl<'a> RestoreWait<'a> {
     }
 
     /// Whether the wait has begun.
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.started_at.is_some()
     }
 
     /// Asks for an archived object, where that was not done, and waits before the next look at it.
     /// Fails where it is not to be restored, where the service refuses, and after 24 h.
-    pub async fn wait(&mut self, archival: Archival) -> Result<(), Error> {
+    pub(super) async fn wait(&mut self, archival: Archival) -> Result<(), Error> {
         let Some(hours) = self.hours else {
             return Err(archived_error(self.location, archival));
         };

@@ -10,14 +10,14 @@ use proto::receipt::Receipt;
 
 /// What the user knows of the upload of an object.
 #[derive(Debug, Clone, Default)]
-pub struct UploadKnowledge {
+pub(crate) struct UploadKnowledge {
     pub receipt: Option<Receipt>,
     /// Bytes of each part but the last.
     pub part_size: Option<u64>,
 }
 
 /// The comparison of one download.
-pub struct Comparison {
+pub(crate) struct Comparison {
     plan: Plan,
     /// `None` where nothing is compared.
     running: Option<StreamComparison>,
@@ -31,7 +31,10 @@ enum Plan {
 impl Comparison {
     /// The comparison of the whole object. Fails with `ErrorKind::Integrity` where the object is not
     /// that of the receipt, and with `ErrorKind::Usage` where it has no parts of the given size.
-    pub fn of_whole(meta: &ObjectMeta, known: &UploadKnowledge) -> Result<Comparison, Error> {
+    pub(crate) fn of_whole(
+        meta: &ObjectMeta,
+        known: &UploadKnowledge,
+    ) -> Result<Comparison, Error> {
         let mut meta = meta.clone();
         let mut layout = UploadedLayout::Unknown;
         if let Some(receipt) = &known.receipt {
@@ -56,19 +59,19 @@ impl Comparison {
     }
 
     /// No comparison: the bytes are not the whole object.
-    pub fn of_range() -> Comparison {
+    pub(crate) fn of_range() -> Comparison {
         Comparison { plan: Plan::Range, running: None }
     }
 
     /// Adds the next bytes of the object.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         if let Some(running) = &mut self.running {
             running.update(bytes);
         }
     }
 
     /// Forgets all bytes. Fails as `of_whole` does.
-    pub fn restart(&mut self) -> Result<(), Error> {
+    pub(crate) fn restart(&mut self) -> Result<(), Error> {
         if let Plan::Whole { meta, layout } = &self.plan {
             self.running = Some(StreamComparison::new(meta, layout)?);
         }
@@ -77,7 +80,7 @@ impl Comparison {
 
     /// What the bytes were verified by, or why they were not compared, for people. Fails where they
     /// are not those of the object.
-    pub fn finish(self) -> Result<String, Error> {
+    pub(crate) fn finish(self) -> Result<String, Error> {
         let Some(running) = self.running else {
             let reason = "a range was read, and digests are those of the whole object";
             return Ok(format!("not compared: {reason}"));

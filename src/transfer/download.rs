@@ -35,7 +35,7 @@ use proto::retry::NotFoundHistory;
 const LEAST_BUFFER: usize = 256 << 10;
 
 /// One object to download, and the file it is written to.
-pub struct DownloadRequest {
+pub(crate) struct DownloadRequest {
     pub client: Client,
     pub source: ObjectUrl,
     pub options: ReadOptions,
@@ -54,7 +54,7 @@ pub struct DownloadRequest {
 
 /// Writes the object to the file with `worker`, the thread of the sink; returns when it is written.
 /// The error is final: what may be retried has been retried for `retry_for`.
-pub async fn download(
+pub(crate) async fn download(
     request: DownloadRequest,
     worker: Worker,
     reporter: &Arc<Reporter>,

@@ -18,7 +18,7 @@ use proto::retry::{
 };
 
 /// Performs the look-ups of one run.
-pub struct Lookup<'a> {
+pub(crate) struct Lookup<'a> {
     client: &'a Client,
     /// Bounds the retries of a 404 that may be spurious, and other retries where it is shorter than
     /// `LOOKUP_TIMEOUT`.
@@ -29,7 +29,7 @@ pub struct Lookup<'a> {
 
 /// The failure of a look-up.
 #[derive(Debug)]
-pub struct LookupError {
+pub(crate) struct LookupError {
     pub error: Error,
     cause: FailCause,
     failure: Failure,
@@ -37,28 +37,28 @@ pub struct LookupError {
 
 impl LookupError {
     /// The object or upload does not exist.
-    pub fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         self.cause == FailCause::Decision(RetryDecision::NotFound)
     }
 
     /// A 404 that is not about the object or upload, or has no code.
-    pub fn is_ambiguous_not_found(&self) -> bool {
+    pub(crate) fn is_ambiguous_not_found(&self) -> bool {
         self.cause == FailCause::Decision(RetryDecision::AmbiguousNotFound)
     }
 
     /// The session has waited for valid credentials as long as it may.
-    pub fn is_credentials_timeout(&self) -> bool {
+    pub(crate) fn is_credentials_timeout(&self) -> bool {
         self.cause == FailCause::Decision(RetryDecision::CredentialsTimedOut)
     }
 
     /// The service rejects the request and does not say that something is missing.
-    pub fn is_rejected(&self) -> bool {
+    pub(crate) fn is_rejected(&self) -> bool {
         let FailCause::Decision(decision) = self.cause else { return false };
         matches!(decision, RetryDecision::Fatal(_) | RetryDecision::PreconditionFailed)
     }
 
     /// The error response of the last attempt, where there was one.
-    pub fn response(&self) -> Option<&ErrorResponse> {
+    pub(crate) fn response(&self) -> Option<&ErrorResponse> {
         match &self.failure {
             Failure::ErrorResponse(response) => Some(response),
             _ => None,
@@ -66,7 +66,7 @@ impl LookupError {
     }
 
     /// The error response that ended the look-up, where it was not the budget that did.
-    pub fn final_response(&self) -> Option<&ErrorResponse> {
+    pub(crate) fn final_response(&self) -> Option<&ErrorResponse> {
         match self.cause {
             FailCause::Decision(_) => self.response(),
             FailCause::BudgetExhausted => None,
@@ -74,22 +74,26 @@ impl LookupError {
     }
 
     /// The last failed attempt.
-    pub fn failure(&self) -> &Failure {
+    pub(crate) fn failure(&self) -> &Failure {
         &self.failure
     }
 }
 
 impl Lookup<'_> {
-    pub fn new<'a>(client: &'a Client, retry_for: Duration, reporter: &'a Reporter) -> Lookup<'a> {
+    pub(crate) fn new<'a>(
+        client: &'a Client,
+        retry_for: Duration,
+        reporter: &'a Reporter,
+    ) -> Lookup<'a> {
         Lookup { client, retry_for, reporter, history: Mutex::default() }
     }
 
-    pub fn reporter(&self) -> &Reporter {
+    pub(crate) fn reporter(&self) -> &Reporter {
         self.reporter
     }
 
     /// What the responses so far show about the bucket.
-    pub fn bucket(&self) -> BucketStatus {
+    pub(crate) fn bucket(&self) -> BucketStatus {
         self.history().bucket()
     }
 
@@ -100,7 +104,7 @@ impl Lookup<'_> {
     /// Sends `request` until there is a response that `parse` accepts. Fails where a failure is
     /// final or the budget has ended. The 404 of a HEAD is always final: it has no code, and the
     /// caller finds out its meaning by another request.
-    pub async fn run<T>(
+    pub(crate) async fn run<T>(
         &self,
         operation: Operation,
         request: Request,
@@ -142,7 +146,7 @@ impl Lookup<'_> {
     }
 
     /// The object of these names. Without a `namespace`, that of the tenancy is looked up.
-    pub async fn locate(
+    pub(crate) async fn locate(
         &self,
         namespace: Option<&str>,
         bucket: &str,
@@ -173,7 +177,9 @@ impl Lookup<'_> {
 
 /// Reads a listing to its last page. `fetch` gets the page after a token, and the first page
 /// without one.
-pub async fn list_all<T, E, F>(mut fetch: impl FnMut(Option<String>) -> F) -> Result<Vec<T>, E>
+pub(crate) async fn list_all<T, E, F>(
+    mut fetch: impl FnMut(Option<String>) -> F,
+) -> Result<Vec<T>, E>
 where
     F: Future<Output = Result<Page<T>, E>>,
 {

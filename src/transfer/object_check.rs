@@ -16,7 +16,7 @@ use proto::error::{Error, ErrorKind};
 use proto::retry::{self, BucketStatus, NotFoundStreak, Operation};
 
 /// How an object is read.
-pub struct ObjectRequest<'a> {
+pub(super) struct ObjectRequest<'a> {
     pub location: &'a ObjectLocation,
     pub options: &'a ReadOptions,
     /// Hours for which an archived object is restored; `None` if it is not.

@@ -25,7 +25,7 @@ use proto::range_plan::RangePlan;
 const PIECE: usize = 1 << 20;
 
 /// How an object is looked at and read.
-pub struct ReadObject {
+pub(crate) struct ReadObject {
     pub client: Client,
     pub options: ReadOptions,
     /// Hours for which an archived object is restored before it is read; `None` if it is not.
@@ -37,7 +37,7 @@ pub struct ReadObject {
 }
 
 /// An object that exists.
-pub struct ReadableObject {
+pub(crate) struct ReadableObject {
     pub location: ObjectLocation,
     pub meta: ObjectMeta,
     pub archival: Archival,
@@ -46,7 +46,7 @@ pub struct ReadableObject {
 
 impl ReadObject {
     /// Looks at the object, archived or not. Fails with `ErrorKind::Service` where there is none.
-    pub async fn look(self, source: &ObjectUrl) -> Result<ReadableObject, Error> {
+    pub(crate) async fn look(self, source: &ObjectUrl) -> Result<ReadableObject, Error> {
         let lookup = Lookup::new(&self.client, self.retry_for, &self.reporter);
         let namespace = source.namespace.as_deref();
         let location = lookup.locate(namespace, &source.bucket, &source.name).await?;
@@ -62,17 +62,17 @@ impl ReadObject {
 
 impl ReadableObject {
     /// Fails where the object is archived and is not to be restored.
-    pub fn check_restorable(&self) -> Result<(), Error> {
+    pub(crate) fn check_restorable(&self) -> Result<(), Error> {
         object_check::check_restorable(&self.how.request(&self.location), self.archival)
     }
 
     /// By what right the requests are sent.
-    pub fn access(&self) -> &Access {
+    pub(crate) fn access(&self) -> &Access {
         &self.how.client.access
     }
 
     /// From here on a stream is read: the session waits for a new login instead of failing.
-    pub fn set_streaming(&self) {
+    pub(crate) fn set_streaming(&self) {
         self.how.client.set_streaming();
     }
 
@@ -80,7 +80,7 @@ impl ReadableObject {
     /// `worker`, until `consume` returns false. Waits for a restore where the object is archived and to be
     /// restored. Fails with `ErrorKind::Service` where it is not, where the object was replaced since it
     /// was looked at, and where reading makes no progress for the time of `retry_for`.
-    pub async fn read<S: Send + 'static>(
+    pub(crate) async fn read<S: Send + 'static>(
         self,
         worker: Worker,
         state: S,

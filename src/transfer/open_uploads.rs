@@ -24,7 +24,7 @@ const MAX_ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listing of one run.
-pub struct OpenUploads {
+pub(crate) struct OpenUploads {
     client: Arc<Client>,
     location: ObjectLocation,
     listing: LookState,
@@ -38,18 +38,18 @@ enum LookState {
 }
 
 impl OpenUploads {
-    pub fn new(client: Arc<Client>, location: ObjectLocation) -> OpenUploads {
+    pub(crate) fn new(client: Arc<Client>, location: ObjectLocation) -> OpenUploads {
         OpenUploads { client, location, listing: LookState::NotStarted }
     }
 
     /// Makes no listing: the uploads were listed when one of them was chosen.
-    pub fn skip(&mut self) {
+    pub(crate) fn skip(&mut self) {
         self.listing = LookState::Done;
     }
 
     /// Starts the listing, if it has not been started. Nothing is listed where no note would be shown, or
     /// where no command could go on with an upload.
-    pub fn start(&mut self, messages: &MessageContext, reporter: &Reporter) {
+    pub(crate) fn start(&mut self, messages: &MessageContext, reporter: &Reporter) {
         if !matches!(self.listing, LookState::NotStarted) {
             return;
         }
@@ -71,7 +71,12 @@ impl OpenUploads {
     }
 
     /// Names the open uploads besides `own`, if they are listed.
-    pub fn report(&mut self, own: Option<&str>, messages: &MessageContext, reporter: &Reporter) {
+    pub(crate) fn report(
+        &mut self,
+        own: Option<&str>,
+        messages: &MessageContext,
+        reporter: &Reporter,
+    ) {
         if let LookState::Running(listing) = &mut self.listing
             && let Ok(uploads) = listing.try_recv()
         {
@@ -82,7 +87,7 @@ impl OpenUploads {
 
     /// As `report`, at the end of a run: waits for a listing that has not ended, and makes one that has not
     /// been started.
-    pub async fn finish(
+    pub(crate) async fn finish(
         &mut self,
         own: Option<&str>,
         messages: &MessageContext,

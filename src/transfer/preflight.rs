@@ -20,7 +20,7 @@ use proto::retry::{BucketStatus, Operation};
 use proto::upload::PreviousObject;
 
 /// What the checks found out.
-pub struct PreflightResult {
+pub(crate) struct PreflightResult {
     pub location: ObjectLocation,
     /// Whether a response came from the service itself.
     pub service_seen: bool,
@@ -31,7 +31,7 @@ pub struct PreflightResult {
 }
 
 /// An object that the precondition forbids to replace.
-pub struct Conflict {
+pub(crate) struct Conflict {
     pub object: ObjectMeta,
     /// Of kind `ErrorKind::Exists`.
     pub error: Error,
@@ -39,7 +39,7 @@ pub struct Conflict {
 
 /// Looks up what an upload to `url` needs to know. Fails where a request is rejected for good or
 /// gets no response. Where `precondition` forbids the upload, the result has the conflict.
-pub async fn preflight(
+pub(crate) async fn preflight(
     client: &Client,
     url: &ObjectUrl,
     precondition: &Precondition,
@@ -78,7 +78,7 @@ fn replaced_object(condition: &Precondition) -> PreviousObject {
 /// Looks at the object of a pre-authenticated request, which may be for writing only: then nothing is
 /// known. Whether the service heeds a precondition is not documented, so that it implies nothing. Fails as
 /// `preflight` does, and where the precondition asks for an object and there is none.
-pub async fn preflight_par(
+pub(crate) async fn preflight_par(
     client: &Client,
     precondition: &Precondition,
     customer_key: &Option<CustomerKey>,

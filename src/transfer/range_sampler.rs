@@ -24,14 +24,14 @@ pub(super) struct RangeSampler {
 
 impl RangeSampler {
     /// The first sample is due in half a second.
-    pub fn new(counts: RangeCounts, throttle: Option<Arc<Throttle>>) -> RangeSampler {
+    pub(super) fn new(counts: RangeCounts, throttle: Option<Arc<Throttle>>) -> RangeSampler {
         let (waited, next_at) = (Duration::ZERO, Instant::now() + INTERVAL);
         RangeSampler { counts, throttle, waited, next_at }
     }
 
     /// Awaits `arrival` until the next sample is due; the time counts as waiting. `None` where a
     /// sample is due.
-    pub async fn waiting<T>(&mut self, arrival: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn waiting<T>(&mut self, arrival: impl Future<Output = T>) -> Option<T> {
         let since = Instant::now();
         let arrived = tokio::time::timeout_at(self.next_at, arrival).await;
         self.waited += since.elapsed();
@@ -39,7 +39,7 @@ impl RangeSampler {
     }
 
     /// The sample, where it is due.
-    pub fn sample_if_due(&mut self) -> Option<RangeSample> {
+    pub(super) fn sample_if_due(&mut self) -> Option<RangeSample> {
         let now = Instant::now();
         if now < self.next_at {
             return None;

@@ -46,17 +46,17 @@ struct SharedCounts {
 
 impl RangeCounts {
     /// No byte has arrived yet.
-    pub fn new() -> RangeCounts {
+    pub(super) fn new() -> RangeCounts {
         RangeCounts { started_at: Instant::now(), shared: Arc::default() }
     }
 
     /// Since the start of the download.
-    pub fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.started_at.elapsed()
     }
 
     /// When a byte arrived last, since the start; `None` before the first one.
-    pub fn last_progress(&self) -> Option<Duration> {
+    pub(super) fn last_progress(&self) -> Option<Duration> {
         match self.shared.arrived_at.load(Ordering::Relaxed) {
             0 => None,
             micros => Some(Duration::from_micros(micros)),
@@ -64,47 +64,47 @@ impl RangeCounts {
     }
 
     /// Whether attempts fail, and no byte has arrived since.
-    pub fn is_stalled(&self) -> bool {
+    pub(super) fn is_stalled(&self) -> bool {
         let failed_at = self.shared.failed_at.load(Ordering::Relaxed);
         failed_at > self.shared.arrived_at.load(Ordering::Relaxed)
     }
 
-    pub fn arrived(&self) -> u64 {
+    pub(super) fn arrived(&self) -> u64 {
         self.shared.arrived.load(Ordering::Relaxed)
     }
 
-    pub fn failures(&self) -> u64 {
+    pub(super) fn failures(&self) -> u64 {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
     /// The ranges that are read now.
-    pub fn in_flight(&self) -> u32 {
+    pub(super) fn in_flight(&self) -> u32 {
         self.shared.in_flight.load(Ordering::Relaxed)
     }
 
     /// The most ranges that were read at a time since the last call.
-    pub fn take_peak_in_flight(&self) -> u32 {
+    pub(super) fn take_peak_in_flight(&self) -> u32 {
         self.shared.peak_in_flight.swap(self.in_flight(), Ordering::Relaxed)
     }
 
     /// The ranges in flight whose last response was 429 or 503.
-    pub fn refused(&self) -> u32 {
+    pub(super) fn refused(&self) -> u32 {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// A range is being read.
-    pub fn begin_range(&self) {
+    pub(super) fn begin_range(&self) {
         let in_flight = self.shared.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.shared.peak_in_flight.fetch_max(in_flight, Ordering::Relaxed);
     }
 
     /// A range has been read, or has failed.
-    pub fn end_range(&self) {
+    pub(super) fn end_range(&self) {
         self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// An attempt has failed.
-    pub fn record_failure(&self) {
+    pub(super) fn record_failure(&self) {
         self.shared.failures.fetch_add(1, Ordering::Relaxed);
         self.shared.failed_at.store(self.micros(), Ordering::Relaxed);
     }
@@ -136,7 +136,7 @@ pub(super) struct RangeSink {
 
 impl RangeSink {
     /// The sink of a range of the object with this etag. The buffers have room for all its bytes.
-    pub fn new(
+    pub(super) fn new(
         range: Extent,
         etag: String,
         buffers: VecDeque<Buffer>,
@@ -165,7 +165,7 @@ impl RangeSink {
     }
 
     /// The bytes that have not arrived; `None` once all have.
-    pub fn missing(&self) -> Option<Extent> {
+    pub(super) fn missing(&self) -> Option<Extent> {
         (self.missing.length > 0).then_some(self.missing)
     }
 

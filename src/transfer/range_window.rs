@@ -53,7 +53,12 @@ struct RangeInFlight {
 
 impl RangeWindow {
     /// The window of these bytes of the object.
-    pub fn new(reader: RangeReader, plan: RangePlan, pool: Pool, extent: Extent) -> RangeWindow {
+    pub(super) fn new(
+        reader: RangeReader,
+        plan: RangePlan,
+        pool: Pool,
+        extent: Extent,
+    ) -> RangeWindow {
         RangeWindow {
             sampler: RangeSampler::new(reader.counts.clone(), reader.client.throttle.clone()),
             reader: Arc::new(reader),
@@ -66,13 +71,13 @@ impl RangeWindow {
     }
 
     /// What happens to the ranges together.
-    pub fn counts(&self) -> RangeCounts {
+    pub(super) fn counts(&self) -> RangeCounts {
         self.reader.counts.clone()
     }
 
     /// The next bytes in the order of the object; `None` after the last ones. Fails with the error
     /// of the range that they belong to, and where there is no memory for a single buffer.
-    pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             self.handle_sample();
             self.start_ranges().await?;

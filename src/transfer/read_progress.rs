@@ -34,7 +34,7 @@ pub(super) async fn ticking<T>(work: impl Future<Output = T>, mut tick: impl FnM
 }
 
 /// The progress of one pass over the bytes.
-pub struct ReadProgress<'a> {
+pub(crate) struct ReadProgress<'a> {
     reporter: &'a Reporter,
     transfer: Transfer,
     /// Bytes; `None` where the end is not known.
@@ -51,7 +51,7 @@ pub struct ReadProgress<'a> {
 
 impl<'a> ReadProgress<'a> {
     /// A pass that begins now. `already` bytes of `total` are done.
-    pub fn new(
+    pub(crate) fn new(
         reporter: &'a Reporter,
         access: &Access,
         transfer: Transfer,
@@ -78,22 +78,22 @@ impl<'a> ReadProgress<'a> {
     }
 
     /// Sets the number of bytes that are done.
-    pub fn set_done(&self, bytes: u64) {
+    pub(crate) fn set_done(&self, bytes: u64) {
         self.done.store(bytes, Ordering::Relaxed);
     }
 
     /// The number of bytes that are done, for a thread that sets it.
-    pub fn done(&self) -> Arc<AtomicU64> {
+    pub(crate) fn done(&self) -> Arc<AtomicU64> {
         self.done.clone()
     }
 
-    pub fn set_stage(&self, stage: TransferStage) {
+    pub(crate) fn set_stage(&self, stage: TransferStage) {
         self.stage.set(stage);
         self.show();
     }
 
     /// Awaits work, during which the transfer is blocked by `cause`.
-    pub async fn blocked<T>(&self, cause: Blocked, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn blocked<T>(&self, cause: Blocked, work: impl Future<Output = T>) -> T {
         self.blocked.set(cause);
         let result = work.await;
         self.blocked.set(Blocked::No);
@@ -101,7 +101,7 @@ impl<'a> ReadProgress<'a> {
     }
 
     /// Runs the whole of the work, and shows the progress every 250 ms and at its end.
-    pub async fn shown_during<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn shown_during<T>(&self, work: impl Future<Output = T>) -> T {
         let result = ticking(work, || self.show()).await;
         self.show();
         result

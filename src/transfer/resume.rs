@@ -20,7 +20,7 @@ use proto::upload::{ContinuedUpload, MessageContext, upload_gone};
 /// The line about the upload that a run has found and not yet changed, for an error before the stream is
 /// read.
 #[derive(Default)]
-pub struct FoundUpload(Mutex<Option<String>>);
+pub(crate) struct FoundUpload(Mutex<Option<String>>);
 
 impl FoundUpload {
     fn set(&self, line: Option<String>) {
@@ -28,7 +28,7 @@ impl FoundUpload {
     }
 
     /// Adds the line to the error.
-    pub fn add_to(&self, mut error: Error) -> Error {
+    pub(crate) fn add_to(&self, mut error: Error) -> Error {
         if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             error.hint = Some(match error.hint.take() {
                 Some(hint) => format!("{hint}\n  {line}"),
@@ -40,7 +40,7 @@ impl FoundUpload {
 }
 
 /// What an open upload is looked for by.
-pub struct OpenUploadSearch<'a> {
+pub(crate) struct OpenUploadSearch<'a> {
     pub location: &'a ObjectLocation,
     /// The upload that the user has chosen.
     pub upload_id: Option<&'a str>,
@@ -53,7 +53,7 @@ impl OpenUploadSearch<'_> {
     /// The open upload that is to be continued; `None` where there is none. Fails where several are open
     /// and none is chosen, where the chosen one is not open or has another storage tier than `options`,
     /// and where a listing fails.
-    pub async fn find(
+    pub(crate) async fn find(
         &self,
         client: &Client,
         options: &PutOptions,

@@ -23,7 +23,7 @@ use proto::principal::metadata::CONNECT_TIMEOUT;
 const LOCAL_STALL: Duration = Duration::from_secs(10);
 
 /// Sends the small requests of a session.
-pub struct SessionTransport {
+pub(crate) struct SessionTransport {
     /// The connections of the transfer.
     transport: Arc<Transport>,
     /// Connections without a proxy.
@@ -33,7 +33,7 @@ pub struct SessionTransport {
 impl SessionTransport {
     /// `transport` carries the requests to the public services. Of `network` the certificates count for
     /// the metadata service too. Fails if these cannot be read.
-    pub fn new(
+    pub(crate) fn new(
         transport: Arc<Transport>,
         network: &NetworkOptions,
     ) -> Result<SessionTransport, Error> {

@@ -24,7 +24,7 @@ const REREAD: u64 = 16 << 20;
 const PIPE_SIZE: usize = 1 << 20;
 
 /// The output of a download.
-pub struct Sink {
+pub(crate) struct Sink {
     worker: Worker,
     state: SinkState,
 }
@@ -43,7 +43,7 @@ enum Output {
 }
 
 /// Starts the thread that writes. Fails where the system gives no thread within 10 s.
-pub async fn worker() -> Result<Worker, Error> {
+pub(crate) async fn worker() -> Result<Worker, Error> {
     let worker = worker::retry_start(|| Worker::start("ocipipe-write")).await;
     Ok(worker.map_err(|error| worker::thread_error("to write with", &error))?.joined_on_drop())
 }
@@ -51,7 +51,7 @@ pub async fn worker() -> Result<Worker, Error> {
 impl Sink {
     /// Opens the output at `path`, or stdout for `None` and `-`. Fails where the path is a folder,
     /// where no file can be created and where another run writes it.
-    pub fn open(
+    pub(crate) fn open(
         worker: Worker,
         path: Option<&Path>,
         binding: Binding,
@@ -65,7 +65,7 @@ impl Sink {
     }
 
     /// The number of bytes that an earlier run has written and that are complete.
-    pub fn kept(&self) -> u64 {
+    pub(crate) fn kept(&self) -> u64 {
         match &self.state.output {
             Output::Partial(partial) => partial.kept(),
             Output::Stdout(_) | Output::Special(_) => 0,
@@ -73,7 +73,7 @@ impl Sink {
     }
 
     /// The partial file, where there is one.
-    pub fn partial_path(&self) -> Option<PathBuf> {
+    pub(crate) fn partial_path(&self) -> Option<PathBuf> {
         match &self.state.output {
             Output::Partial(partial) => Some(partial.path().to_owned()),
             Output::Stdout(_) | Output::Special(_) => None,
@@ -82,7 +82,10 @@ impl Sink {
 
     /// Reads again what an earlier run has written; `progress` gets the number of bytes so far. If
     /// they are not those that were written, they are discarded, and the result is false.
-    pub async fn reread(mut self, mut progress: impl FnMut(u64)) -> Result<(Sink, bool), Error> {
+    pub(crate) async fn reread(
+        mut self,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(Sink, bool), Error> {
         let (kept, mut crc, mut offset) = (self.kept(), crc32fast::Hasher::new(), 0);
         while offset < kept {
             let Sink { worker, mut state } = self;
@@ -105,7 +108,7 @@ impl Sink {
     /// Writes the next bytes; returns the sink when they are written. Fails with
     /// `ErrorKind::StdoutClosed` where the reader of stdout has closed it, and with
     /// `ErrorKind::Internal` where the output cannot be written.
-    pub async fn write(self, bytes: Bytes) -> Result<Sink, Error> {
+    pub(crate) async fn write(self, bytes: Bytes) -> Result<Sink, Error> {
         let Sink { worker, mut state } = self;
         let written = worker.call(move || state.write(&bytes).map(|()| state));
         let state = written.await.unwrap_or_else(|| Err(thread_failed()))?;
@@ -114,7 +117,7 @@ impl Sink {
 
     /// Compares the digests and moves a file to its path; returns what was compared, for people.
     /// Fails with `ErrorKind::Integrity` where the digests differ.
-    pub async fn finish(self) -> Result<String, Error> {
+    pub(crate) async fn finish(self) -> Result<String, Error> {
         let Sink { worker, state } = self;
         let finished = worker.call(move || state.finish());
         finished.await.unwrap_or_else(|| Err(thread_failed()))

@@ -32,7 +32,7 @@ pub(super) fn decoder() -> std::io::Result<ThreadedDecoder> {
 pub(super) struct EndMark(LastBytes);
 
 impl EndMark {
-    pub fn new() -> EndMark {
+    pub(crate) fn new() -> EndMark {
         // Mark and CRC-32 have ten bytes, followed by up to seven bits of padding.
         EndMark(LastBytes::new(11))
     }

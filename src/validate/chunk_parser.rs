@@ -15,7 +15,7 @@ pub(super) struct Needed {
 
 impl Needed {
     /// The next bytes, without a skip.
-    pub fn take(bytes: usize) -> Needed {
+    pub(crate) fn take(bytes: usize) -> Needed {
         Needed { skip: 0, bytes }
     }
 }
@@ -42,7 +42,7 @@ pub(super) struct ChunkDriver<W> {
 }
 
 impl<W: ChunkParser> ChunkDriver<W> {
-    pub fn new(parser: W) -> ChunkDriver<W> {
+    pub(crate) fn new(parser: W) -> ChunkDriver<W> {
         let needed = parser.initial();
         ChunkDriver { parser, needed, buffer: Vec::new(), at: 0 }
     }

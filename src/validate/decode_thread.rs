@@ -27,7 +27,7 @@ pub(super) struct ThreadedDecoder {
 
 impl ThreadedDecoder {
     /// Starts the thread. Fails if the system cannot start one.
-    pub fn new(member: MemberDecoder) -> io::Result<ThreadedDecoder> {
+    pub(crate) fn new(member: MemberDecoder) -> io::Result<ThreadedDecoder> {
         let (sender, receiver) = sync_channel(QUEUE_LEN);
         let stream = ChannelReader { receiver, chunk: Vec::new(), consumed: 0, at: 0 };
         let thread = std::thread::Builder::new()

@@ -12,12 +12,12 @@ pub(super) struct LastBytes {
 }
 
 impl LastBytes {
-    pub fn new(size: usize) -> LastBytes {
+    pub(crate) fn new(size: usize) -> LastBytes {
         LastBytes { size, bytes: Vec::new(), total: 0 }
     }
 
     /// Appends the next bytes of the stream.
-    pub fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
         let last = &bytes[bytes.len().saturating_sub(self.size)..];
         if self.bytes.len() + last.len() > 2 * self.size {
@@ -28,12 +28,12 @@ impl LastBytes {
     }
 
     /// The length of the stream so far, in bytes.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
     /// The last `size` bytes of the stream, or all of it.
-    pub fn last(&self) -> &[u8] {
+    pub(crate) fn last(&self) -> &[u8] {
         &self.bytes[self.bytes.len().saturating_sub(self.size)..]
     }
 }

@@ -37,6 +37,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(not(test), warn(missing_docs, unreachable_pub))]
+
 mod bzip2;
 mod chunk_parser;
 mod decode_thread;

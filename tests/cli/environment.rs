@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ocipipe::auth::options::{AuthMode, ServiceOptions, Setting};
-use ocipipe::cli::{self, Command, Environment};
+use ocipipe::internals::auth::options::{AuthMode, ServiceOptions, Setting};
+use ocipipe::internals::cli::{self, Command, Environment};
 use proto::error::Error;
 
 use crate::parsing::{environment, words};
@@ -200,7 +200,7 @@ fn options_of_the_oci_cli_without_effect_are_taken_with_a_word() {
     assert_eq!(list.service.read_timeout, seconds(5));
     parse("uploads abort oci://b/n --force");
     let Command::Put(put) = parse("put oci://b/n --if-match e --no-overwrite") else { panic!() };
-    assert_eq!(put.overwrite, ocipipe::cli::Overwrite::IfMatch("e".to_owned()));
+    assert_eq!(put.overwrite, ocipipe::internals::cli::Overwrite::IfMatch("e".to_owned()));
     let Command::Put(put) = parse("put oci://b/n --opc-checksum-algorithm CRC32C") else {
         panic!()
     };

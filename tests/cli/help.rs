@@ -2,9 +2,9 @@
 
 use std::process::Command as Process;
 
-use ocipipe::auth::options::AuthMode;
+use ocipipe::internals::auth::options::AuthMode;
 
-use ocipipe::cli::Command;
+use ocipipe::internals::cli::Command;
 
 use crate::usage_errors::{ocipipe, parse, words};
 

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output, Stdio};
 
-use ocipipe::cli::{Command, args};
+use ocipipe::internals::cli::{Command, args};
 
 use crate::usage_errors::{ocipipe, parse, words};
 

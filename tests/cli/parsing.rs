@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ocipipe::auth::options::AuthMode;
-use ocipipe::cli::{
+use ocipipe::internals::auth::options::AuthMode;
+use ocipipe::internals::cli::{
     self, Command, Environment, Format, GetCommand, Overwrite, ProgressMode, PutCommand,
     SessionAction, Shell, StreamSource, UploadsAction, UploadsCommand, VerifyCommand, VerifyStream,
 };

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::{Command as Process, Output, Stdio};
 
-use ocipipe::cli::{self, Command, Environment};
+use ocipipe::internals::cli::{self, Command, Environment};
 use proptest::prelude::*;
 use proto::error::{Error, ErrorKind};
 

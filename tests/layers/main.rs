@@ -24,7 +24,9 @@ use std::path::{Path, PathBuf};
 use source::{Module, Source};
 
 /// The groups of the root package, with the groups, modules and crates that each may import.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 10] = [
+    ("program", &["commands", "cli", "term", "platform"]),
+    ("library", &["transfer", "source", "net", "auth", "term", "platform"]),
     ("commands", &["cli", "transfer", "source", "net", "auth", "term", "platform", "emulator"]),
     ("cli", &CLI),
     ("transfer", &["source", "net", "auth", "term", "platform"]),

@@ -14,13 +14,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ocipipe::auth::environment::Environment;
-use ocipipe::auth::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
-use ocipipe::cli::OutputOptions;
-use ocipipe::source::pool::Pool;
-use ocipipe::source::{ByteSource, FilledPart, ReadEvent, Reader};
-use ocipipe::term::progress::Reporter;
-use ocipipe::transfer::client::{Client, Timeouts};
+use ocipipe::internals::auth::environment::Environment;
+use ocipipe::internals::auth::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
+use ocipipe::internals::cli::OutputOptions;
+use ocipipe::internals::source::pool::Pool;
+use ocipipe::internals::source::{ByteSource, FilledPart, ReadEvent, Reader};
+use ocipipe::internals::term::progress::Reporter;
+use ocipipe::internals::transfer::client::{Client, Timeouts};
 use ocipipe_bench::options::Options;
 use proto::api::{
     ObjectLocation, ObjectMeta, Precondition, PutOptions, Request, request, response,

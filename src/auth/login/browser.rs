@@ -17,7 +17,7 @@ const WITHHELD: [&str; 2] = ["OCI_", "OCIPIPE_"];
 
 /// Starts a browser with this address. Returns whether a program was started; what it does then is
 /// unknown. Without a display there is no attempt: the program would take over the terminal.
-pub fn open(url: &str, environment: &Environment) -> bool {
+pub(crate) fn open(url: &str, environment: &Environment) -> bool {
     let has_display =
         cfg!(target_os = "macos") || DISPLAYS.iter().any(|name| environment.var(name).is_some());
     if !has_display {

@@ -5,8 +5,8 @@
 //! how a session is used or renewed. Invariant: a file with a secret is written with mode 0600 under a
 //! temporary name, and renamed.
 
-pub mod archive;
-pub mod browser;
-pub mod config_edit;
-pub mod files;
-pub mod listener;
+pub(crate) mod archive;
+pub(crate) mod browser;
+pub(crate) mod config_edit;
+pub(crate) mod files;
+pub(crate) mod listener;

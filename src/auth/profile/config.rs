@@ -233,7 +233,10 @@ fn locate(options: &ServiceOptions, environment: &Environment) -> Result<PathBuf
 
 /// The config file that a command writes: the one that commands read, else the default one, which need
 /// not exist. Fails if there is no home folder for it.
-pub fn path_to_write(given: Option<&Path>, environment: &Environment) -> Result<PathBuf, Error> {
+pub(crate) fn path_to_write(
+    given: Option<&Path>,
+    environment: &Environment,
+) -> Result<PathBuf, Error> {
     let config_file = given.map(Path::to_owned);
     let options = ServiceOptions { config_file, ..ServiceOptions::default() };
     locate(&options, environment).or_else(|_| {
@@ -255,7 +258,7 @@ fn load(file: &Path) -> Result<Profiles, Error> {
 
 /// The text of a config file; `None` if there is no such file. Fails if it cannot be read, is too large
 /// or is not UTF-8.
-pub fn read_text(file: &Path) -> Result<Option<Zeroizing<String>>, Error> {
+pub(crate) fn read_text(file: &Path) -> Result<Option<Zeroizing<String>>, Error> {
     let shown = file.display();
     let read_error = |error: std::io::Error| {
         Error::usage(format!("the config file {shown} cannot be read: {error}"))
@@ -274,14 +277,14 @@ pub fn read_text(file: &Path) -> Result<Option<Zeroizing<String>>, Error> {
 }
 
 /// The error of a malformed config file.
-pub fn malformed(file: &Path, error: &ParseError) -> Error {
+pub(crate) fn malformed(file: &Path, error: &ParseError) -> Error {
     Error::usage(format!("{}, line {}: {}", file.display(), error.line, error.message))
         .with_hint("the file has lines [PROFILE], key = value, and # comment")
 }
 
 /// The texts that may define regions. A file that cannot be read counts as one without regions; an
 /// unknown region is an error later.
-pub fn region_sources(environment: &Environment) -> RegionSources {
+pub(crate) fn region_sources(environment: &Environment) -> RegionSources {
     let file = environment.home().map(|home| home.join(".oci/regions-config.json"));
     let owned = |name: &str| environment.var(name).map(str::to_owned);
     let text = |file: PathBuf| match fs::read(file) {

@@ -10,7 +10,7 @@ use proto::shell;
 
 /// The properties of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
+pub(super) struct Login {
     /// The profile that the session is for.
     pub profile: String,
     /// The profile that the login writes.
@@ -22,7 +22,7 @@ pub struct Login {
 
 /// Which profile a login may write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionProfile {
+pub(super) enum SessionProfile {
     /// The profile itself.
     Profile,
     /// Another profile with this unused name, since the profile itself has a user.
@@ -35,7 +35,7 @@ pub enum SessionProfile {
 
 impl Login {
     /// The hint, as the start of a sentence.
-    pub fn hint(&self) -> String {
+    pub(super) fn hint(&self) -> String {
         let command = |profile: &str| format!("`{}`", self.command(profile));
         match &self.session_profile {
             SessionProfile::Profile => {

@@ -4,7 +4,7 @@
 //! environment of the process itself. Invariant: an `Identity` is complete for its mode, so that
 //! every missing or malformed value is an error before anything is sent.
 
-pub mod config;
+pub(crate) mod config;
 mod credential_source;
 mod detection;
 mod endpoints;
@@ -19,13 +19,14 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::credential_source::{
+pub(crate) use self::credential_source::{
     CredentialSource, InstancePrincipal, KeySource, OkeWorkloadIdentity, PrivateKey, ResourceKey,
     ResourceKeyVersion, ResourcePrincipal, ResourceTokenService, TextOrFile, TokenExchange,
 };
 use self::detection::Detected;
 use self::endpoints::EndpointLookup;
-pub use self::ini::{DEFAULT, LineKind, ParseError, Profiles, Section, layout};
+pub use self::ini::Profiles;
+pub(crate) use self::ini::{DEFAULT, LineKind, ParseError, Section, layout};
 use self::login::Login;
 use super::options::{AuthMode, ServiceOptions};
 use crate::auth::environment::Environment;

@@ -30,11 +30,11 @@ mod probe;
 mod refresh;
 mod refresher;
 mod rejected_keys;
-pub mod report;
+pub(crate) mod report;
 mod start;
 mod state;
 mod token_file;
-pub mod transport;
+pub(crate) mod transport;
 mod waiting;
 
 use std::sync::{Arc, OnceLock};
@@ -43,7 +43,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 
 use self::clock::since_1970;
-pub use self::key_and_token::DelegationToken;
+pub(crate) use self::key_and_token::DelegationToken;
 use self::start::renewal;
 use self::state::{ProbeRequest, ReadMode, SharedState};
 use self::transport::AuthTransport;
@@ -284,7 +284,7 @@ impl Session {
 }
 
 /// How the texts of events name the token of a mode.
-pub fn token_name(mode: AuthMode) -> TokenName {
+pub(crate) fn token_name(mode: AuthMode) -> TokenName {
     match mode {
         AuthMode::ApiKey | AuthMode::SecurityToken => TokenName::Session,
         AuthMode::InstancePrincipal | AuthMode::InstanceOboUser => TokenName::Instance,

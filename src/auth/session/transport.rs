@@ -97,7 +97,7 @@ pub enum ExchangeFailure {
 }
 
 /// The future of one exchange.
-pub type Exchange<'a> =
+pub(crate) type Exchange<'a> =
     Pin<Box<dyn Future<Output = Result<AuthResponse, ExchangeError>> + Send + 'a>>;
 
 /// Sends requests to their endpoints.

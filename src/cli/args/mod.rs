@@ -8,6 +8,8 @@
 //! Each description is one line of help. It must not contain braces, which `argh` takes as
 //! placeholders.
 
+#![expect(dead_code, reason = "some options are accepted without effect, or read by other names")]
+
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs, Optionality, PositionalInfo, SubCommandInfo};
 
 /// Declares a struct with the options that all commands with access to the service share. `argh`
@@ -21,7 +23,7 @@ macro_rules! service_args {
             note = "MODE: api_key, security_token, instance_principal, resource_principal,",
             note = "      oke_workload_identity, instance_obo_user, token_exchange"
         )]
-        pub struct $name {
+        pub(crate) struct $name {
             $($fields)*
 
             /// how to sign in, see the notes; default: that of the profile, or of the host
@@ -100,7 +102,7 @@ macro_rules! service_args {
 
         impl $name {
             /// The shared options, not yet resolved.
-            pub fn service(&self) -> crate::cli::service::RawServiceOptions<'_> {
+            pub(crate) fn service(&self) -> crate::cli::service::RawServiceOptions<'_> {
                 crate::cli::service::RawServiceOptions {
                     auth: self.auth.as_deref(),
                     profile: self.profile.as_deref(),
@@ -137,10 +139,10 @@ mod transfer;
 mod uploads;
 mod verify;
 
-pub use session::*;
-pub use transfer::*;
-pub use uploads::*;
-pub use verify::*;
+pub(crate) use session::*;
+pub(crate) use transfer::*;
+pub(crate) use uploads::*;
+pub(crate) use verify::*;
 
 /// Stream into OCI Object Storage: stdin, or the output of a command, becomes one object.
 #[derive(FromArgs, ArgsInfo, Debug)]
@@ -163,7 +165,7 @@ pub use verify::*;
     error_code(8, "the outcome of the commit is unknown; the message says how to find out"),
     error_code(130, "SIGINT (143 SIGTERM, 129 SIGHUP)")
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// print the version and exit
     #[argh(switch, short = 'V')]
     pub version: bool,
@@ -175,7 +177,7 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant)]
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
-pub enum Subcommand {
+pub(crate) enum Subcommand {
     Put(PutArgs),
     Get(GetArgs),
     Verify(VerifyArgs),
@@ -195,7 +197,7 @@ pub enum Subcommand {
     example = "ocipipe serve --dir /tmp/store --port 9000 --token-ttl 5m",
     note = "Prints its URL and writes a ready config, key and token below DIR."
 )]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// keep objects, config, key and token below this folder
     #[argh(option, arg_name = "DIR")]
     pub dir: Option<String>,
@@ -226,7 +228,7 @@ pub struct ServeArgs {
     example = "ocipipe completions zsh > /usr/local/share/zsh/site-functions/_ocipipe",
     example = "ocipipe completions fish > ~/.config/fish/completions/ocipipe.fish"
 )]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// bash, zsh or fish
     #[argh(positional, arg_name = "SHELL")]
     pub shell: Vec<String>,
@@ -241,7 +243,7 @@ pub struct CompletionsArgs {
     example = "ocipipe man > /usr/local/share/man/man1/ocipipe.1",
     example = "ocipipe man | man -l -"
 )]
-pub struct ManArgs {}
+pub(crate) struct ManArgs {}
 
 /// All commands and options. Includes `help`, which `argh` does not know: `argv` handles it before
 /// `argh` is called.

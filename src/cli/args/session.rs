@@ -8,14 +8,14 @@ use argh::{ArgsInfo, FromArgs};
 /// begin a session in a browser, show, refresh or carry it to another host
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "session", help_triggers("-h", "--help"))]
-pub struct SessionArgs {
+pub(crate) struct SessionArgs {
     #[argh(subcommand)]
     pub action: SessionSubcommand,
 }
 
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
-pub enum SessionSubcommand {
+pub(crate) enum SessionSubcommand {
     Authenticate(SessionAuthenticateArgs),
     Show(SessionShowArgs),
     Refresh(SessionRefreshArgs),
@@ -34,7 +34,7 @@ pub enum SessionSubcommand {
     note = "The browser comes back to port 8181 of this host. If it runs on another one, forward the",
     note = "port first: ssh -L 8181:localhost:8181 HOST"
 )]
-pub struct SessionAuthenticateArgs {
+pub(crate) struct SessionAuthenticateArgs {
     /// profile to write; the same as --profile
     #[argh(option, arg_name = "NAME")]
     pub profile_name: Option<String>,
@@ -82,7 +82,7 @@ pub struct SessionAuthenticateArgs {
     example = "ocipipe session export --profile backup --output-file backup.zip",
     note = "A copy of the archive is the whole session until it ends."
 )]
-pub struct SessionExportArgs {
+pub(crate) struct SessionExportArgs {
     /// archive to write; .zip is added if it is missing; must not exist
     #[argh(option, arg_name = "FILE")]
     pub output_file: Option<String>,
@@ -108,7 +108,7 @@ pub struct SessionExportArgs {
     help_triggers("-h", "--help"),
     example = "ocipipe session import --session-archive backup.zip"
 )]
-pub struct SessionImportArgs {
+pub(crate) struct SessionImportArgs {
     /// archive to read, of at most 1 MiB
     #[argh(option, arg_name = "FILE")]
     pub session_archive: Option<String>,

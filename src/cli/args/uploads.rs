@@ -7,14 +7,14 @@ use argh::{ArgsInfo, FromArgs};
 /// list or abort multipart uploads that were never committed
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "uploads", help_triggers("-h", "--help"))]
-pub struct UploadsArgs {
+pub(crate) struct UploadsArgs {
     #[argh(subcommand)]
     pub action: UploadsSubcommand,
 }
 
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
-pub enum UploadsSubcommand {
+pub(crate) enum UploadsSubcommand {
     List(UploadsListArgs),
     Abort(UploadsAbortArgs),
 }

@@ -19,7 +19,7 @@ use proto::error::Error;
 
 /// The request in argv, before any value is parsed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ParsedArgv {
+pub(crate) enum ParsedArgv {
     Version,
     /// The whole help on the command with this path; the empty path means the program.
     Help(Vec<String>),
@@ -35,14 +35,17 @@ pub enum ParsedArgv {
 
 /// A usage error, and the path of the command for the hint on help.
 #[derive(Debug)]
-pub struct UsageError {
+pub(crate) struct UsageError {
     pub path: Vec<String>,
     pub error: Error,
 }
 
 /// Splits the arguments, without the name of the program, by the options that `root` lists. Fails
 /// at the first argument that is unknown, misplaced or lacks its value.
-pub fn split(argv: &[OsString], root: &CommandInfoWithArgs) -> Result<ParsedArgv, UsageError> {
+pub(crate) fn split(
+    argv: &[OsString],
+    root: &CommandInfoWithArgs,
+) -> Result<ParsedArgv, UsageError> {
     let mut splitter = Splitter {
         root,
         leaf: root,

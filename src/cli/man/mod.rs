@@ -16,7 +16,7 @@ mod surroundings;
 const REVIEWED_ON: &str = "2026-11-29";
 
 /// The man page of the program, section 1.
-pub fn page() -> String {
+pub(crate) fn page() -> String {
     let root = args::info();
     let mut page = Roff::new();
     let source = concat!("ocipipe ", env!("CARGO_PKG_VERSION"));

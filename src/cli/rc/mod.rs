@@ -39,7 +39,7 @@ const NEVER_DEFAULTED: [&str; 11] = [
 /// Adds the options that the file sets to the words of a command line, as `argv` has split them,
 /// and returns where they came from. `command` is the program after `--` and its arguments. Fails
 /// if the file cannot be read, or if it sets a switch to anything but true or false.
-pub fn apply(
+pub(super) fn apply(
     words: Vec<String>,
     root: &CommandInfoWithArgs,
     environment: &Environment,

@@ -50,7 +50,7 @@ pub(super) struct ConflictingRun<'a> {
 impl IdenticalCheck {
     /// Fails where the memory does not suffice, and with the conflict where a stream of `size` bytes cannot
     /// be the object.
-    pub fn new(
+    pub(super) fn new(
         command: &PutCommand,
         found: Option<Conflict>,
         size: Option<u64>,
@@ -71,12 +71,12 @@ impl IdenticalCheck {
     }
 
     /// The conflict that the preflight has found.
-    pub fn conflict(&self) -> Option<&Error> {
+    pub(super) fn conflict(&self) -> Option<&Error> {
         self.found.as_ref().map(|found| &found.error)
     }
 
     /// The record of the stream, before its first byte.
-    pub fn record(&self) -> Result<ComparedStream, Error> {
+    pub(super) fn record(&self) -> Result<ComparedStream, Error> {
         Ok(match &self.found {
             Some(Conflict { object, .. }) => {
                 let comparison = StreamComparison::new(object, &UploadedLayout::Unknown)?;
@@ -88,7 +88,10 @@ impl IdenticalCheck {
 
     /// Compares the object with the stream. Fails with the conflict of the run, and why the object is not
     /// identical or was not compared.
-    pub async fn compare(self, mut run: ConflictingRun<'_>) -> Result<IdenticalObject, Error> {
+    pub(super) async fn compare(
+        self,
+        mut run: ConflictingRun<'_>,
+    ) -> Result<IdenticalObject, Error> {
         let conflict = run.conflict.clone();
         let Some(stream) = run.stream.take() else { return Err(conflict) };
         let (by_digests, chunks) = stream.finish();

@@ -16,7 +16,7 @@ use proto::run_metrics::{Former, RunMetrics};
 
 /// The figures of a run, which are known also where it fails.
 #[derive(Debug, Default)]
-pub struct RunFigures(RefCell<RunMetrics>);
+pub(crate) struct RunFigures(RefCell<RunMetrics>);
 
 impl RunFigures {
     /// Records what is known of the credentials at the end of the upload.
@@ -47,7 +47,7 @@ impl RunFigures {
 }
 
 /// What is written at the end of a run with `--metrics-file`.
-pub struct RunReport {
+pub(crate) struct RunReport {
     settings: Option<MetricsSettings>,
     output: OutputOptions,
     started_at: Instant,
@@ -56,7 +56,7 @@ pub struct RunReport {
 
 impl RunReport {
     /// Begins the run of a command.
-    pub fn begin(command: &PutCommand) -> RunReport {
+    pub(crate) fn begin(command: &PutCommand) -> RunReport {
         RunReport {
             settings: command.metrics.clone(),
             output: command.output,
@@ -66,7 +66,7 @@ impl RunReport {
     }
 
     /// Replaces the file, if there is to be one.
-    pub fn write(self, result: &Result<(), Error>) {
+    pub(crate) fn write(self, result: &Result<(), Error>) {
         let Some(MetricsSettings { file, job }) = self.settings else { return };
         let metrics = RunMetrics {
             ended: since_1970(),

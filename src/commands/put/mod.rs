@@ -7,7 +7,7 @@
 mod config;
 mod connect;
 mod identical;
-pub mod metrics;
+pub(super) mod metrics;
 mod outcome;
 mod par;
 mod receipt;
@@ -51,7 +51,7 @@ use validate::Format;
 /// Stores the stream as an object and returns the receipt. Fails with the first error that no retry
 /// can resolve, or with the error of a signal; what the failed upload left behind has been cleaned
 /// up as far as possible by then.
-pub async fn put(
+pub(super) async fn put(
     command: PutCommand,
     environment: &Environment,
     children: &Children,

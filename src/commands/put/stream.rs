@@ -21,7 +21,7 @@ pub(super) struct StreamThreads {
 
 impl StreamThreads {
     /// Fails if the system starts no thread, even after retries.
-    pub async fn start(command: &PutCommand) -> Result<StreamThreads, Error> {
+    pub(super) async fn start(command: &PutCommand) -> Result<StreamThreads, Error> {
         let reader = worker::retry_start(source::ReaderThread::start).await;
         let reader = reader.map_err(|error| worker::thread_error("to read with", &error))?;
         let validator = match command.expect {
@@ -46,7 +46,7 @@ pub(super) enum PendingSource {
 impl PendingSource {
     /// Returns the source, and its size in bytes if that is known. Fails if stdin or the file
     /// cannot be opened.
-    pub fn open(
+    pub(super) fn open(
         source: &StreamSource,
         children: &Children,
     ) -> Result<(PendingSource, Option<u64>), Error> {
@@ -62,7 +62,7 @@ impl PendingSource {
     }
 
     /// Starts the command, if the source is one.
-    pub async fn start(self) -> Result<StartedSource, Error> {
+    pub(super) async fn start(self) -> Result<StartedSource, Error> {
         match self {
             PendingSource::Opened(source) => Ok((source, None)),
             PendingSource::Command(command, children) => {

@@ -36,7 +36,7 @@ const OVERRIDES: [&str; 3] =
 
 /// Signs in with a browser, and writes the session's files and its profile. Fails if the profile holds a
 /// user, if a file cannot be written, if the port is taken, or if no login ends within the timeout.
-pub async fn authenticate(
+pub(crate) async fn authenticate(
     command: AuthenticateCommand,
     environment: &Environment,
 ) -> Result<(), Error> {

@@ -31,7 +31,10 @@ const READ_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Writes the session of a profile to an archive. Fails if the profile has no session, if its files
 /// cannot be read or do not belong together, or if the archive exists.
-pub fn export(command: &ExportSessionCommand, environment: &Environment) -> Result<(), Error> {
+pub(crate) fn export(
+    command: &ExportSessionCommand,
+    environment: &Environment,
+) -> Result<(), Error> {
     let reporter = Reporter::without_progress();
     command.warnings.iter().for_each(|warning| reporter.warn(warning));
     let output = &command.output_file;
@@ -141,7 +144,10 @@ fn write_archive(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// Takes the session of an archive: writes its files and its profile. Fails if the archive holds
 /// anything else than one session, or if something would be replaced without `--force`.
-pub fn import(command: &ImportSessionCommand, environment: &Environment) -> Result<(), Error> {
+pub(crate) fn import(
+    command: &ImportSessionCommand,
+    environment: &Environment,
+) -> Result<(), Error> {
     let reporter = Reporter::without_progress();
     let shown = command.archive.display();
     let bytes = read_archive(&command.archive)?;

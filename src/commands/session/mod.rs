@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 use proto::error::Error;
 use proto::printable;
 
-pub use self::authenticate::authenticate;
-pub use self::carry::{export, import};
+pub(super) use self::authenticate::authenticate;
+pub(super) use self::carry::{export, import};
 use super::block_on_until_signal;
 use crate::auth::environment::Environment;
 use crate::auth::profile::Identity;
@@ -32,7 +32,7 @@ const REFRESH_STALL: Duration = Duration::from_secs(20);
 
 /// Prints the report of the profile's session. Fails if the credentials cannot be used, or cannot
 /// be refreshed.
-pub fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
+pub(super) fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
     let identity = Identity::resolve(&command.service, environment)?;
     let reporter = Reporter::without_progress();
     for warning in &identity.warnings {

@@ -21,15 +21,15 @@ use proto::api::Response;
 use proto::digest::BufferCrc;
 use proto::endpoint::Endpoint;
 
-pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A connection, with or without TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-pub type Boxed = Box<dyn Stream>;
+pub(super) type Boxed = Box<dyn Stream>;
 
 /// Serves each connection, counted from 0, in a task of its own.
-pub async fn serve<F, S>(serving: F) -> Endpoint
+pub(super) async fn serve<F, S>(serving: F) -> Endpoint
 where
     F: Fn(usize, TcpStream) -> S + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
@@ -37,7 +37,7 @@ where
     serve_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), "http", serving)
 }
 
-pub fn serve_on<F, S>(listener: TcpListener, scheme: &str, serving: F) -> Endpoint
+pub(super) fn serve_on<F, S>(listener: TcpListener, scheme: &str, serving: F) -> Endpoint
 where
     F: Fn(usize, TcpStream) -> S + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
@@ -55,7 +55,7 @@ where
 }
 
 /// Serves connections with or without TLS in the same way, and makes a transport that trusts them.
-pub async fn serve_both<F, S>(tls: bool, serving: F) -> (Endpoint, Transport)
+pub(super) async fn serve_both<F, S>(tls: bool, serving: F) -> (Endpoint, Transport)
 where
     F: Fn(usize, Boxed) -> S + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
@@ -84,20 +84,20 @@ where
 }
 
 /// A certificate authority, as a file, and a TLS server with a certificate of it.
-pub struct TestCa {
+pub(super) struct TestCa {
     pub bundle: NamedTempFile,
     pub acceptor: TlsAcceptor,
 }
 
 impl TestCa {
     /// Options by which this authority alone is trusted.
-    pub fn network(&self) -> NetworkOptions {
+    pub(super) fn network(&self) -> NetworkOptions {
         let paths = vec![self.bundle.path().to_owned()];
         let bundle = Some(CertBundle { paths, origin: "--cert-bundle".to_owned() });
         NetworkOptions { cert_bundle: bundle, ..NetworkOptions::default() }
     }
 
-    pub fn new() -> TestCa {
+    pub(super) fn new() -> TestCa {
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new(Vec::<String>::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -124,7 +124,7 @@ impl TestCa {
 }
 
 /// Reads the head of a request. Returns the bytes of its body that came with it.
-pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -137,7 +137,7 @@ pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>>
 }
 
 /// Reads a request with a body of `length` bytes. Returns false at the end of the connection.
-pub async fn read_request(stream: &mut (impl AsyncRead + Unpin), length: usize) -> bool {
+pub(super) async fn read_request(stream: &mut (impl AsyncRead + Unpin), length: usize) -> bool {
     let Some(mut body) = read_head(stream).await else { return false };
     while body.len() < length {
         if stream.read_buf(&mut body).await.unwrap_or(0) == 0 {
@@ -147,20 +147,20 @@ pub async fn read_request(stream: &mut (impl AsyncRead + Unpin), length: usize) 
     true
 }
 
-pub async fn send(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
     // The client may have closed the connection.
     let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.flush().await;
 }
 
-pub fn post(length: usize) -> RequestHead {
+pub(super) fn post(length: usize) -> RequestHead {
     let headers = [("host", "test".to_owned()), ("content-length", length.to_string())];
     let headers = headers.map(|(name, value)| (name.to_owned(), value));
     RequestHead { method: "POST", target: "/".to_owned().into(), headers: headers.into() }
 }
 
 /// One exchange with a body of `length` bytes.
-pub async fn exchange(
+pub(super) async fn exchange(
     transport: &Transport,
     endpoint: &Endpoint,
     length: usize,
@@ -168,7 +168,7 @@ pub async fn exchange(
     exchange_throttled(transport, endpoint, length, None).await
 }
 
-pub async fn exchange_throttled(
+pub(super) async fn exchange_throttled(
     transport: &Transport,
     endpoint: &Endpoint,
     length: usize,

@@ -14,12 +14,12 @@ use tokio_rustls::server::TlsStream as ServerStream;
 use super::peer::TestCa;
 use crate::net::tls_stream::TlsStream;
 
-pub type Client = TokioIo<TlsStream<TokioIo<DuplexStream>>>;
+pub(super) type Client = TokioIo<TlsStream<TokioIo<DuplexStream>>>;
 
-pub const VERSIONS: [&rustls::SupportedProtocolVersion; 2] =
+pub(super) const VERSIONS: [&rustls::SupportedProtocolVersion; 2] =
     [&rustls::version::TLS12, &rustls::version::TLS13];
 
-pub fn config(
+pub(super) fn config(
     authority: &TestCa,
     version: &'static rustls::SupportedProtocolVersion,
 ) -> ClientConfig {
@@ -35,7 +35,7 @@ pub fn config(
 }
 
 /// A client and a server that are connected; `buffer` bytes fit between them, tickets among them.
-pub async fn pair(
+pub(super) async fn pair(
     version: &'static rustls::SupportedProtocolVersion,
     buffer: usize,
 ) -> (Client, ServerStream<DuplexStream>) {
@@ -50,7 +50,7 @@ pub async fn pair(
     (TokioIo::new(client.unwrap()), server.unwrap())
 }
 
-pub fn pattern(length: usize) -> Vec<u8> {
+pub(super) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i / 253 + i) as u8).collect()
 }
 

@@ -11,9 +11,13 @@ use crate::printable::controls_as_spaces;
 /// A response with an error status, and the error body of the API where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ErrorResponse {
+    /// The HTTP status.
     pub status: u16,
+    /// The service's error code, such as `BucketNotFound`; `None` without a body of the service.
     pub code: Option<String>,
+    /// The service's message, or the beginning of another body.
     pub message: String,
+    /// The `opc-request-id` of the response.
     pub request_id: Option<String>,
     /// Seconds.
     pub retry_after: Option<u64>,
@@ -77,6 +81,8 @@ impl std::fmt::Display for ErrorResponse {
         Ok(())
     }
 }
+
+impl std::error::Error for ErrorResponse {}
 
 /// The header `retry-after` in seconds. It is a number of seconds or a date; a date is measured from the
 /// `date` of the same response.

@@ -9,8 +9,11 @@ use crate::digest::Algorithm;
 /// One object: namespace (looked up if the user did not give it), bucket and name, none of them encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectLocation {
+    /// The namespace of the tenancy.
     pub namespace: String,
+    /// The bucket.
     pub bucket: String,
+    /// The name of the object, which may contain slashes.
     pub object: String,
 }
 
@@ -39,6 +42,7 @@ impl fmt::Debug for CustomerKey {
 /// Which version of an object is read, and how.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
+    /// The key that the object was encrypted with, if the user provides it.
     pub customer_key: Option<CustomerKey>,
     /// The version of an object in a bucket with versioning; `None` for the current one.
     pub version_id: Option<String>,
@@ -60,18 +64,27 @@ pub enum Precondition {
 /// How the service stores the object: headers of PutObject, fields of CreateMultipartUpload.
 #[derive(Debug, Clone)]
 pub struct PutOptions {
+    /// Whether an object at the name may be replaced.
     pub condition: Precondition,
     /// The digest that the service checks each body by.
     pub checksum: Algorithm,
+    /// `Standard`, `InfrequentAccess` or `Archive`; `None` is the bucket's default.
     pub storage_tier: Option<String>,
+    /// The header `content-type`.
     pub content_type: String,
+    /// The header `content-encoding`.
     pub content_encoding: Option<String>,
+    /// The header `content-language`.
     pub content_language: Option<String>,
+    /// The header `content-disposition`.
     pub content_disposition: Option<String>,
+    /// The header `cache-control`.
     pub cache_control: Option<String>,
     /// Names without the prefix `opc-meta-`, and values.
     pub metadata: Vec<(String, String)>,
+    /// The key to encrypt with, if the user provides it.
     pub customer_key: Option<CustomerKey>,
+    /// The OCID of the key in a vault to encrypt with.
     pub kms_key_id: Option<String>,
 }
 

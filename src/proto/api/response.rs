@@ -18,6 +18,7 @@ pub struct Response {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The whole body.
     pub body: Vec<u8>,
 }
 
@@ -46,6 +47,7 @@ impl Response {
 /// CommitMultipartUpload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectMeta {
+    /// The etag, without quotes.
     pub etag: Option<String>,
     /// The `last-modified` header as it was sent, an HTTP date.
     pub last_modified: Option<String>,
@@ -65,9 +67,13 @@ pub struct ObjectMeta {
 /// Digests by algorithm, as the service spells them: base64, with `-N` behind a digest of N parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Digests {
+    /// MD5.
     pub md5: Option<String>,
+    /// SHA-256.
     pub sha256: Option<String>,
+    /// SHA-384.
     pub sha384: Option<String>,
+    /// CRC-32C, of the whole object.
     pub crc32c: Option<String>,
 }
 
@@ -126,7 +132,9 @@ impl ObjectMeta {
 pub enum Archival {
     /// Readable, or the header is absent or has an unknown value.
     Readable,
+    /// The object has to be restored before it can be read.
     Archived,
+    /// The object is being restored.
     Restoring,
 }
 
@@ -147,7 +155,9 @@ impl Archival {
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedPart {
+    /// The number of the part.
     pub part_number: PartNumber,
+    /// The etag of the part, which the commit names.
     pub etag: String,
     /// Bytes.
     pub size: u64,
@@ -159,18 +169,24 @@ pub struct ListedPart {
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedUpload {
+    /// The bucket.
     pub bucket: Option<String>,
+    /// The name of the object.
     pub object: String,
+    /// The id of the upload.
     pub upload_id: String,
     /// RFC 3339.
     pub time_created: Option<String>,
+    /// The storage tier of the object.
     pub storage_tier: Option<String>,
 }
 
 /// One page of a list, and the token of the next page (`opc-next-page`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
+    /// The items of this page.
     pub items: Vec<T>,
+    /// What the request for the next page names; `None` on the last page.
     pub next: Option<String>,
 }
 

@@ -21,9 +21,13 @@ pub use buffer_crc::{BufferCrc, CrcHasher};
 /// The checksum that the service verifies each part by (`--checksum`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
+    /// SHA-256.
     Sha256,
+    /// SHA-384.
     Sha384,
+    /// CRC-32C (Castagnoli).
     Crc32c,
+    /// MD5.
     Md5,
     /// The service verifies nothing. Sizes and the CRC of the buffers are still checked.
     None,

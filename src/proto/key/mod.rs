@@ -222,6 +222,8 @@ impl fmt::Display for KeyError {
     }
 }
 
+impl std::error::Error for KeyError {}
+
 /// A PEM block.
 struct PemBlock {
     tag: String,

@@ -18,6 +18,7 @@ const MAX_REASON: usize = 300;
 pub struct PendingLogin {
     /// The modulus of the key that the login is for, big endian, without leading zeros.
     pub modulus: Vec<u8>,
+    /// What the identity token has to name.
     pub nonce: String,
     /// The port of the listener.
     pub port: u16,
@@ -26,11 +27,13 @@ pub struct PendingLogin {
 /// A request, as far as the checks need it.
 #[derive(Debug, Clone, Copy)]
 pub struct CallbackRequest<'a> {
+    /// The HTTP method.
     pub method: &'a str,
     /// The authority of a request target in absolute form, which no browser sends.
     pub authority: Option<&'a str>,
     /// The header `host`; `None` if there is none, or more than one.
     pub host: Option<&'a str>,
+    /// The request target.
     pub path: &'a str,
     /// The query without its question mark.
     pub query: &'a str,
@@ -43,6 +46,7 @@ pub enum CallbackAnswer {
     Page,
     /// The token of this login.
     Accepted(Token),
+    /// The request is none that ends the login, for this reason.
     Refused(Refusal),
 }
 
@@ -51,20 +55,27 @@ pub enum CallbackAnswer {
 pub enum Refusal {
     /// The request names another host than this listener.
     Host,
+    /// The method is not that of the page's script.
     Method,
+    /// The path is another.
     Path,
     /// The login page sent an error instead of a token: its code and its description, as one line.
     LoginFailed(String),
+    /// There is no token.
     NoToken,
+    /// There is more than one token.
     SeveralTokens,
+    /// The token cannot be parsed.
     Malformed(TokenError),
     /// The token names no key.
     NoKey,
     /// The token belongs to another key.
     OtherKey,
+    /// The identity token has no nonce.
     NoNonce,
     /// The nonce is that of another login.
     OtherNonce,
+    /// The token names no tenancy.
     NoTenancy,
 }
 
@@ -185,3 +196,5 @@ impl fmt::Display for Refusal {
         }
     }
 }
+
+impl std::error::Error for Refusal {}

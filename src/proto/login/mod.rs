@@ -26,7 +26,9 @@ const PATH: &str = "/v1/oauth2/authorize";
 pub struct AuthorizeRequest<'a> {
     /// The endpoint of the login service.
     pub endpoint: &'a Endpoint,
+    /// The key that the token is to be bound to.
     pub key: &'a SessionKey,
+    /// What the identity token has to name.
     pub nonce: &'a str,
     /// The name of the tenancy, which the page asks for otherwise.
     pub tenancy: Option<&'a str>,

@@ -23,9 +23,13 @@ pub(super) const MAX_CANDIDATES: usize = 4;
 /// A client whose layouts are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
+    /// ocipipe.
     Ocipipe,
+    /// The OCI CLI and the SDK for Python.
     OciCli,
+    /// rclone.
     Rclone,
+    /// The SDK for TypeScript.
     TypescriptSdk,
 }
 

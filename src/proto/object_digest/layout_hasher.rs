@@ -23,7 +23,11 @@ pub(super) struct LayoutHasher {
 }
 
 impl LayoutHasher {
-    pub fn new(layout: PartLayout, origin: LayoutOrigin, algorithm: Algorithm) -> LayoutHasher {
+    pub(super) fn new(
+        layout: PartLayout,
+        origin: LayoutOrigin,
+        algorithm: Algorithm,
+    ) -> LayoutHasher {
         let mut runs: Vec<(u32, u64)> = layout.runs().collect();
         runs.reverse();
         let current = ValueHasher::new(algorithm);
@@ -41,11 +45,11 @@ impl LayoutHasher {
         hasher
     }
 
-    pub fn parts(&self) -> u32 {
+    pub(super) fn parts(&self) -> u32 {
         self.layout.parts()
     }
 
-    pub fn origin(&self) -> LayoutOrigin {
+    pub(super) fn origin(&self) -> LayoutOrigin {
         self.origin
     }
 
@@ -61,7 +65,7 @@ impl LayoutHasher {
     }
 
     /// Adds the next bytes of the stream.
-    pub fn update(&mut self, mut bytes: &[u8]) {
+    pub(super) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.too_long {
             if self.left == 0 {
                 let Some(size) = self.start_part() else { return };
@@ -91,7 +95,7 @@ impl LayoutHasher {
     }
 
     /// The digest in the service's encoding; `None` if the stream does not have the length of the layout.
-    pub fn finish(mut self) -> Option<String> {
+    pub(super) fn finish(mut self) -> Option<String> {
         if self.too_long || self.left > 0 {
             return None;
         }

@@ -12,7 +12,9 @@ use crate::evidence::Evidence;
 /// Whether the stream is the content of the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComparisonResult {
+    /// The stream is the content of the object.
     Equal(Proof),
+    /// The stream is not the content of the object.
     Different(Difference),
     /// Neither is known.
     NotCompared(Reason),
@@ -21,9 +23,11 @@ pub enum ComparisonResult {
 /// What proves that the stream is the content of the object. Displayed, it continues `verified by`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
+    /// The digest that was compared.
     pub evidence: Evidence,
     /// The number of parts that the digest is over; 0 for a digest of the whole.
     pub parts: u32,
+    /// Where the layout of the parts came from.
     pub origin: LayoutOrigin,
 }
 
@@ -32,6 +36,7 @@ pub struct Proof {
 pub enum LayoutOrigin {
     /// The digest is one of the whole object.
     Whole,
+    /// A receipt of the upload.
     Receipt,
     /// `--uploaded-part-size`.
     PartSize,
@@ -109,11 +114,28 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
     /// In bytes.
-    Size { stream: u64, object: u64 },
+    Size {
+        /// Bytes of the stream.
+        stream: u64,
+        /// Bytes of the object.
+        object: u64,
+    },
     /// In base64, as the service encodes it.
-    Digest { evidence: Evidence, stream: String, object: String },
+    Digest {
+        /// The digest that was compared.
+        evidence: Evidence,
+        /// Its value over the stream.
+        stream: String,
+        /// Its value at the object.
+        object: String,
+    },
     /// The first bytes that differ are among these, counted from 0.
-    Bytes { first: u64, last: u64 },
+    Bytes {
+        /// The offset of the first byte of the chunk.
+        first: u64,
+        /// The offset of its last byte.
+        last: u64,
+    },
 }
 
 impl fmt::Display for Difference {
@@ -145,7 +167,12 @@ pub enum Reason {
     /// The service reports no digest of the object that is known here.
     NoDigest,
     /// The service has a digest over parts of unknown sizes.
-    NoLayout { algorithm: Algorithm, parts: Option<u32> },
+    NoLayout {
+        /// The algorithm of the object's digest.
+        algorithm: Algorithm,
+        /// The number of the object's parts, where it is known.
+        parts: Option<u32>,
+    },
 }
 
 impl fmt::Display for Reason {

@@ -22,7 +22,9 @@ const ENCODED_PATH: &AsciiSet = &ENCODED.remove(b'/');
 /// The names that the user gave, each of them optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GivenNames {
+    /// The bucket.
     pub bucket: Option<String>,
+    /// The namespace.
     pub namespace: Option<String>,
     /// The name that the user wrote.
     pub name: Option<String>,
@@ -33,7 +35,9 @@ pub struct GivenNames {
 /// One object of a PAR.
 #[derive(Debug, Clone)]
 pub struct ParObject {
+    /// Where Object Storage listens.
     pub endpoint: Endpoint,
+    /// The object.
     pub location: ObjectLocation,
     pub(super) secret: PathSecret,
     /// The path of the object behind the secret, encoded.

@@ -11,6 +11,7 @@ use crate::par::ParUrl;
 /// The contents of the file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ParFile {
+    /// The URL.
     pub url: ParUrl,
     /// The text of the time at which the PAR expires, not yet parsed.
     pub expires: Option<String>,

@@ -14,6 +14,7 @@ const MAX_URI: usize = 8192;
 /// The address of an open multipart upload.
 #[derive(Debug, Clone)]
 pub struct UploadUri {
+    /// The id of the upload, which is no secret.
     pub upload_id: String,
     pub(super) secret: PathSecret,
     /// The path behind the secret, with a slash at its end; encoded.

@@ -20,9 +20,12 @@ const FORM: &str = "it looks like https://objectstorage.REGION.oraclecloud.com/p
 /// The URL of a pre-authenticated request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParUrl {
+    /// Where Object Storage listens.
     pub endpoint: Endpoint,
     pub(super) secret: PathSecret,
+    /// The namespace.
     pub namespace: String,
+    /// The bucket.
     pub bucket: String,
     /// `/n/NAMESPACE/b/BUCKET/o/` as the URL has it.
     pub(super) bucket_path: String,

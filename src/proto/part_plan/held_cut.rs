@@ -23,7 +23,7 @@ pub(super) struct HeldCut {
 impl HeldCut {
     /// The cut that `held` (number and size in bytes, ascending by number) implies. `planned` is the size
     /// of a part by the plan, and `fits` whether memory can hold a part of a size.
-    pub fn of(
+    pub(super) fn of(
         held: &[(u32, u64)],
         planned: impl Fn(u32) -> u64,
         fits: impl Fn(u64) -> bool,
@@ -48,17 +48,17 @@ impl HeldCut {
     }
 
     /// The number of parts up to the last one whose size is implied.
-    pub fn count(&self) -> u32 {
+    pub(super) fn count(&self) -> u32 {
         self.level.map_or(0, |(last, _)| last).max(self.prefix.len() as u32)
     }
 
     /// The bytes of these parts.
-    pub fn sum(&self) -> u64 {
+    pub(super) fn sum(&self) -> u64 {
         (1..=self.count()).filter_map(|number| self.size(number)).sum()
     }
 
     /// The size of part `number`, counted from 1, where the held parts imply it.
-    pub fn size(&self, number: u32) -> Option<u64> {
+    pub(super) fn size(&self, number: u32) -> Option<u64> {
         let prefix = self.prefix.get(number.checked_sub(1)? as usize).copied();
         prefix.or_else(|| self.level.filter(|(last, _)| number <= *last).map(|(_, size)| size))
     }

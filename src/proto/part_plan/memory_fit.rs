@@ -37,7 +37,7 @@ enum LimitSource {
 impl MemoryLimit {
     /// The limit of a plan; `None` if nothing limits the memory. Fails with a usage error if
     /// `--max-memory` is below 20 MiB.
-    pub fn of(input: &PlanInput) -> Result<Option<MemoryLimit>, Error> {
+    pub(super) fn of(input: &PlanInput) -> Result<Option<MemoryLimit>, Error> {
         match (input.max_memory, input.available_memory) {
             (Some(bytes), _) if bytes < MIN_MEMORY => Err(Error::usage(format!(
                 "--max-memory {} is too small: one part of 10 MiB is sent while the next is read",
@@ -56,7 +56,7 @@ impl MemoryLimit {
     }
 
     /// The limit as a warning names it.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let bytes = match self.source {
             LimitSource::Quarter => format_size_short(self.bytes),
             LimitSource::Option | LimitSource::Scarce => format_size_exact(self.bytes),
@@ -84,7 +84,7 @@ pub(super) struct Candidate {
 impl Candidate {
     /// The values that the user gave, or the defaults, within the limits of the service. Fails with a usage
     /// error if no part may be in flight.
-    pub fn requested(input: &PlanInput) -> Result<Candidate, Error> {
+    pub(super) fn requested(input: &PlanInput) -> Result<Candidate, Error> {
         let mut sizes = Candidate {
             part: input.part_size.unwrap_or(DEFAULT_PART),
             parallel: input.parallel.unwrap_or(DEFAULT_PARALLEL),
@@ -124,7 +124,7 @@ impl Candidate {
 
     /// Reduces the values until they fit: first the size of parts, then the parts in flight, and a value
     /// that the user gave only if reducing the others was not enough.
-    pub fn fit(&mut self, limit: &MemoryLimit) {
+    pub(super) fn fit(&mut self, limit: &MemoryLimit) {
         if let LimitSource::Scarce = limit.source {
             let least = format_size_exact(limit.bytes);
             self.warnings.push(format!("{least} for parts are over a quarter of all memory here"));

@@ -41,7 +41,7 @@ pub(super) struct PartGrowth {
 
 impl PartGrowth {
     /// No growth: each part is as large as the first.
-    pub fn none(first_size: u64, buffer: u64) -> PartGrowth {
+    pub(super) fn none(first_size: u64, buffer: u64) -> PartGrowth {
         let start = first_size.div_ceil(buffer);
         PartGrowth {
             first_size,
@@ -57,7 +57,7 @@ impl PartGrowth {
     /// use more memory than its length so far requires. So the first 2,500 parts, or as many as the
     /// expected size needs, have the same size; after that the size grows by equal steps. A dump of a
     /// few hundred GB hardly grows, and the last parts are half as large as with exponential growth.
-    pub fn for_input(input: &GrowthInput) -> PartGrowth {
+    pub(super) fn for_input(input: &GrowthInput) -> PartGrowth {
         let GrowthInput { first, buffer, .. } = *input;
         let least = first.div_ceil(buffer);
         let most = input.most.min(MAX_PART / buffer).max(least);
@@ -89,7 +89,7 @@ impl PartGrowth {
     }
 
     /// The number of buffers of part `number`.
-    pub fn buffers(&self, number: u32) -> u64 {
+    pub(super) fn buffers(&self, number: u32) -> u64 {
         if number <= self.flat_until {
             self.start
         } else if number >= self.max_from {
@@ -102,7 +102,7 @@ impl PartGrowth {
     }
 
     /// The size of part `number` in bytes.
-    pub fn size(&self, number: u32) -> u64 {
+    pub(super) fn size(&self, number: u32) -> u64 {
         match self.buffers(number) * self.buffer {
             // The first size is exactly that of the user, also if it is not a multiple of a buffer.
             bytes if bytes < self.first_size + self.buffer => self.first_size,
@@ -111,7 +111,7 @@ impl PartGrowth {
     }
 
     /// The sum of all part sizes in bytes.
-    pub fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         (1..=MAX_PARTS).map(|number| self.size(number)).sum()
     }
 }

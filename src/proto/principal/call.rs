@@ -23,11 +23,13 @@ pub(super) const JSON: &str = "application/json";
 /// A complete request below an endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthCall {
+    /// The HTTP method.
     pub method: &'static str,
     /// Path and query as on the request line, with the prefix of the endpoint.
     pub target: String,
     /// All headers, `host` included. Names are in lower case.
     pub headers: Vec<(&'static str, String)>,
+    /// The body, which may hold a secret.
     pub body: Zeroizing<Vec<u8>>,
 }
 
@@ -68,6 +70,7 @@ pub struct AuthReply {
     pub request_id: Option<String>,
     /// The header `retry-after` in seconds.
     pub retry_after: Option<u64>,
+    /// The whole body, which may hold a token.
     pub body: Zeroizing<Vec<u8>>,
 }
 
@@ -110,6 +113,7 @@ pub enum AuthFailure {
 /// A response without a usable token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthCallError {
+    /// What failed.
     pub failure: AuthFailure,
     /// The HTTP status.
     pub status: u16,
@@ -196,6 +200,8 @@ impl fmt::Display for AuthCallError {
         f.write_str(&self.message)
     }
 }
+
+impl std::error::Error for AuthCallError {}
 
 /// The error body's code and message: `code` and `message` of the API, or `error` and
 /// `error_description` of OAuth. A body of another form is quoted.

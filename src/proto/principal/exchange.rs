@@ -46,6 +46,7 @@ pub struct SubjectToken(Zeroizing<String>);
 /// Why a text is neither an id, a secret nor a JWT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialTextError {
+    /// The text is empty.
     Empty,
     /// White space or a control character inside.
     Characters,
@@ -187,3 +188,5 @@ impl fmt::Display for CredentialTextError {
         })
     }
 }
+
+impl std::error::Error for CredentialTextError {}

@@ -21,6 +21,7 @@ const SERVICE: &str = "the auth service";
 /// Where the request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FederationService {
+    /// Where the federation service listens.
     pub endpoint: Endpoint,
     /// The path on the request line.
     target: String,
@@ -48,6 +49,7 @@ impl FederationService {
 /// What an instance proves its identity with.
 #[derive(Debug, Clone, Copy)]
 pub struct InstanceIdentity<'a> {
+    /// The certificate of the instance.
     pub leaf: &'a LeafCertificate,
     /// The key of the leaf.
     pub leaf_key: &'a Key,
@@ -62,7 +64,12 @@ pub enum IdentityError {
     /// both again brings a pair.
     TornPair,
     /// The certificate is of another tenancy than the one that the run began with.
-    OtherTenancy { began: String, now: String },
+    OtherTenancy {
+        /// The OCID of the tenancy that the run began with.
+        began: String,
+        /// The OCID in the new certificate.
+        now: String,
+    },
 }
 
 impl std::fmt::Display for IdentityError {
@@ -78,6 +85,8 @@ impl std::fmt::Display for IdentityError {
         }
     }
 }
+
+impl std::error::Error for IdentityError {}
 
 impl InstanceIdentity<'_> {
     /// Checks that the certificate and the key belong together and, after the first token, that the

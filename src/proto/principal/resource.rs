@@ -29,7 +29,9 @@ pub enum ResourceVersion {
     V1_1,
     /// The key of the resource signs.
     V2_1,
+    /// Version 2.1.1.
     V2_1_1,
+    /// Version 2.1.2.
     V2_1_2,
 }
 
@@ -111,7 +113,9 @@ pub fn checked_security_context(variable: &str, value: &str) -> Result<Zeroizing
 /// The signature of both requests.
 #[derive(Debug, Clone, Copy)]
 pub struct ResourceSigner<'a> {
+    /// The key id of the signature.
     pub key_id: &'a KeyId,
+    /// The key that signs.
     pub key: &'a Key,
     /// An HTTP date.
     pub date: &'a str,

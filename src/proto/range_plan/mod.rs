@@ -65,6 +65,7 @@ pub struct RangePlan {
     min_range: u64,
     /// Whether the user gave the size of a range.
     range_given: bool,
+    /// What the user should know about the plan, a line each.
     pub warnings: Vec<String>,
 }
 

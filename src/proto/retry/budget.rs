@@ -23,7 +23,10 @@ pub enum BudgetState {
     /// a limit of zero.
     Remaining(Duration),
     /// The budget has ended; the outage has lasted for `stalled_for`.
-    Exhausted { stalled_for: Duration },
+    Exhausted {
+        /// The time without progress.
+        stalled_for: Duration,
+    },
 }
 
 impl RetryBudget {

@@ -67,7 +67,9 @@ pub struct RetryContext {
 /// What follows a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
+    /// Another attempt.
     Retry(Retry),
+    /// No further attempt.
     Fail(RetryError),
 }
 
@@ -86,7 +88,9 @@ pub struct Retry {
 /// The end of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryError {
+    /// The error of the run.
     pub error: Error,
+    /// Why there is no further attempt.
     pub cause: FailCause,
 }
 

@@ -41,7 +41,10 @@ impl Failure {
     /// The error of a run that ends because of this failure; `doing` names the attempt.
     pub fn error(&self, operation: Operation, doing: impl Into<AttemptName>) -> Error {
         let doing = doing.into();
-        let error = self.error_without_fields(operation, doing.as_str());
+        let mut error = self.error_without_fields(operation, doing.as_str());
+        if let Failure::Transport { kind, .. } = self {
+            error = error.with_cause(*kind);
+        }
         Error { request: Some(Box::new(self.request_fields(operation, &doing))), ..error }
     }
 

@@ -30,17 +30,29 @@ pub use not_found_streak::{BucketStatus, NotFoundStreak};
 /// The operations of the API that are used. Failures of some mean different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
+    /// GetNamespace.
     Namespace,
+    /// HeadObject.
     Head,
+    /// CreateMultipartUpload.
     Create,
+    /// UploadPart.
     Part,
+    /// PutObject.
     Put,
+    /// CommitMultipartUpload.
     Commit,
+    /// AbortMultipartUpload.
     Abort,
+    /// ListMultipartUploadParts.
     ListParts,
+    /// ListMultipartUploads.
     ListUploads,
+    /// DeleteObject.
     Delete,
+    /// GetObject.
     Get,
+    /// RestoreObjects.
     Restore,
 }
 
@@ -75,7 +87,12 @@ pub enum Failure {
     /// A whole response that is not a success.
     ErrorResponse(ErrorResponse),
     /// No whole response.
-    Transport { kind: TransportError, text: String },
+    Transport {
+        /// How far the connection got.
+        kind: TransportError,
+        /// What happened, for messages.
+        text: String,
+    },
     /// There are no valid credentials to sign with; nothing was sent.
     Credentials(Error),
     /// The request could not be made from its parameters; nothing was sent.
@@ -86,7 +103,10 @@ pub enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryDecision {
     /// Retry after a backoff; `throttled` if the service asked for fewer requests at a time.
-    Retry { throttled: bool },
+    Retry {
+        /// The service asked for fewer requests at a time.
+        throttled: bool,
+    },
     /// The credentials were rejected: retry when the session has refreshed or checked them.
     RefreshCredentials,
     /// The session has waited for valid credentials as long as it may.

@@ -19,8 +19,11 @@ const LAST_SUCCESS: &str = "last_success_timestamp_seconds";
 /// What a run did. Points of time are since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunMetrics {
+    /// When the run ended, since 1970.
     pub ended: Duration,
+    /// From the start of the run to its end.
     pub took: Duration,
+    /// The exit code.
     pub exit_code: u8,
     /// Bytes of the object that is stored and verified, or identical; 0 after a failure.
     pub object_bytes: u64,
@@ -28,8 +31,11 @@ pub struct RunMetrics {
     pub parts: u32,
     /// Whether the object existed before (`--identical-ok`).
     pub identical: bool,
+    /// The attempts that were repeated.
     pub retries: u64,
+    /// The refreshes that gave another token.
     pub token_refreshes: u64,
+    /// What the run waited for.
     pub waits: WaitTimes,
     /// When the token expires; `None` for an API key, and where no token was obtained.
     pub token_expiry: Option<Duration>,
@@ -40,8 +46,11 @@ pub struct RunMetrics {
 /// How long the stream of a run waited, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WaitTimes {
+    /// For bytes of the stream.
     pub producer: Duration,
+    /// For the connections to take more bytes.
     pub line: Duration,
+    /// For valid credentials.
     pub token: Duration,
     /// Requests failed, and none succeeded.
     pub service: Duration,

@@ -33,6 +33,7 @@ impl KeyId {
         KeyId(Zeroizing::new(text.to_owned()))
     }
 
+    /// The text, as the header has it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -47,7 +48,9 @@ impl fmt::Debug for KeyId {
 /// A body that the signature covers. The bodies of PutObject and UploadPart are not covered.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedBody<'a> {
+    /// The header `content-type`.
     pub content_type: &'a str,
+    /// The body.
     pub bytes: &'a [u8],
 }
 
@@ -71,12 +74,17 @@ pub struct SignedRequest<'a> {
 /// One field of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignedField {
+    /// `date`
     Date,
+    /// `(request-target)`: the method in lower case, and path and query.
     RequestTarget,
+    /// `host`
     Host,
     /// `opc-obo-token`
     Delegation,
+    /// `content-length`
     ContentLength,
+    /// `content-type`
     ContentType,
     /// `x-content-sha256`
     ContentSha256,
@@ -128,6 +136,7 @@ impl SignedField {
 /// The headers to send: all signed ones, then `authorization`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedHeaders {
+    /// Names in lower case, and values.
     pub headers: Vec<(&'static str, String)>,
 }
 

@@ -133,6 +133,8 @@ impl fmt::Display for TokenError {
     }
 }
 
+impl std::error::Error for TokenError {}
+
 /// Decodes base64url, with or without padding.
 fn decode(part: &'static str, text: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
     let bare = text.trim_end_matches('=');

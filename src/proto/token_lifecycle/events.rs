@@ -16,7 +16,10 @@ use crate::request_fields::RequestFields;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenEvent {
     /// A refresh was sent.
-    Refreshing { reason: RefreshReason },
+    Refreshing {
+        /// Why.
+        reason: RefreshReason,
+    },
     /// A refresh failed.
     RefreshFailed {
         /// The error.
@@ -29,17 +32,29 @@ pub enum TokenEvent {
         request: Option<Box<RequestFields>>,
     },
     /// A refresh gave a token that expires no later than the current one.
-    NotExtended { expires: Duration },
+    NotExtended {
+        /// When the current token expires, since 1970.
+        expires: Duration,
+    },
     /// Another token took the place of the current one.
-    Adopted { expires: Option<Duration>, origin: CredentialOrigin },
+    Adopted {
+        /// When it expires, since 1970; `None` for an API key.
+        expires: Option<Duration>,
+        /// Where it came from.
+        origin: CredentialOrigin,
+    },
     /// The current token signs an attempt.
     Using {
+        /// The number of the token.
         generation: u64,
         /// The remaining lifetime; `None` for an API key.
         left: Option<Duration>,
     },
     /// The credential files were read again.
-    FilesRead { found: FileState },
+    FilesRead {
+        /// What they have.
+        found: FileState,
+    },
     /// An attempt waits for a token that outlives it.
     RefreshFirst {
         /// The estimated length of the transfer.
@@ -48,7 +63,10 @@ pub enum TokenEvent {
         left: Option<Duration>,
     },
     /// A 401 that does not concern the current token.
-    Stale { stale: NotThisToken },
+    Stale {
+        /// Why the response does not concern the current token.
+        stale: NotThisToken,
+    },
     /// Another process refreshes this session, and the life cycle waits for its result.
     Locked,
     /// A probe was sent.
@@ -58,12 +76,17 @@ pub enum TokenEvent {
     /// The service rejected the current token.
     Rejected,
     /// A probe has ended.
-    Probed { how: ProbeResult },
+    Probed {
+        /// What the response shows.
+        how: ProbeResult,
+    },
     /// The upload waits for credentials.
     Waiting {
+        /// Since when, since 1970.
         since: Duration,
         /// When the upload gives up.
         until: Duration,
+        /// Why.
         cause: BlockCause,
         /// What brings new credentials. The life cycle leaves it empty; the caller fills it in.
         hint: String,
@@ -76,23 +99,42 @@ pub enum TokenEvent {
     /// A request succeeded after a wait that was reported.
     Resumed,
     /// The local clock is wrong by this much; positive if the service's clock is ahead.
-    Skew { seconds: i64 },
+    Skew {
+        /// How far the service's clock is ahead; negative is behind.
+        seconds: i64,
+    },
     /// The time when the session ends.
-    SessionEnds { end: Duration },
+    SessionEnds {
+        /// When, since 1970.
+        end: Duration,
+    },
     /// The session ends before the upload will.
     EndsBeforeUpload {
+        /// When, since 1970.
         end: Duration,
         /// The estimated end of the upload; `None` if it is not known.
         likely: Option<Duration>,
     },
     /// Nothing can replace the token, which ends at this time.
-    EndsForGood { end: Duration },
+    EndsForGood {
+        /// When, since 1970.
+        end: Duration,
+    },
     /// The credential files cannot be used, and the current key and token stay in use.
-    FilesUnusable { what: String },
+    FilesUnusable {
+        /// What is wrong with them.
+        what: String,
+    },
     /// The new token could not be written back and is in memory only.
-    NotWritten { what: String },
+    NotWritten {
+        /// What failed.
+        what: String,
+    },
     /// The key in the file is not the one that the profile names.
-    Fingerprint { what: String },
+    Fingerprint {
+        /// What differs.
+        what: String,
+    },
 }
 
 /// Where a key and token come from.

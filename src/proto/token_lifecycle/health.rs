@@ -213,12 +213,12 @@ pub(super) mod coverage {
         static TAKEN: RefCell<BTreeSet<Row>> = const { RefCell::new(BTreeSet::new()) };
     }
 
-    pub fn record(row: Row) {
+    pub(crate) fn record(row: Row) {
         TAKEN.with_borrow_mut(|taken| taken.insert(row));
     }
 
     /// The rows of the table that have not been taken, in its order.
-    pub fn never_taken() -> Vec<Row> {
+    pub(crate) fn never_taken() -> Vec<Row> {
         TAKEN.with_borrow(|taken| {
             TRANSITIONS.into_iter().filter(|row| !taken.contains(row)).collect()
         })

@@ -7,6 +7,47 @@
 //!    once for an abort, for one that was rejected and has not passed a probe since.
 //! 2. At most one refresh, one probe of the current token and one time query are in flight.
 //! 3. While a stream is read, only a block of `retry_for` leads to `TokenDecision::TimedOut`.
+//!
+//! # Contract
+//!
+//! Each attempt of a request makes these calls, in this order:
+//!
+//! 1. [`TokenLifecycle::decide`], after its connection is open. `Use`: sign now. `Wait` and `RefreshFirst`:
+//!    ask again when another token was adopted, a refresh has ended, or a second has passed.
+//! 2. [`TokenLifecycle::on_signed`] with the same request.
+//! 3. By the response: [`TokenLifecycle::on_success`], with
+//!    [`TokenLifecycle::on_success_with_date`] for its `date`; or [`TokenLifecycle::on_unauthorized`] for a
+//!    401, whose result says whether to try again or to read the credential files. Other responses and lost
+//!    connections are not reported.
+//!
+//! One background task performs [`TokenLifecycle::next_task`], again after each of these calls and after
+//! the time of `Idle`:
+//!
+//! | Task | Before it | After it |
+//! |---|---|---|
+//! | `Refresh` | [`refresh_started`](TokenLifecycle::refresh_started) | [`adopt`](TokenLifecycle::adopt) if there is a token, then [`refresh_finished`](TokenLifecycle::refresh_finished) |
+//! | `Probe` | [`probe_started`](TokenLifecycle::probe_started) | [`probe_finished`](TokenLifecycle::probe_finished) |
+//! | `AskTime` | [`time_query_started`](TokenLifecycle::time_query_started) | [`on_server_date`](TokenLifecycle::on_server_date), then [`time_query_finished`](TokenLifecycle::time_query_finished) |
+//!
+//! A caller that has credential files compares what it reads there by
+//! [`is_better_than_current`](TokenLifecycle::is_better_than_current) and adopts it. Until
+//! [`set_streaming`](TokenLifecycle::set_streaming), what cannot be helped ends the run; from then on it waits.
+//!
+//! # Units and errors
+//!
+//! [`Clocks`] has both clocks: times of tokens and dates are durations since 1970, and delays are measured by
+//! the monotonic clock. No call fails; what a user has to know is an event of
+//! [`take_events`](TokenLifecycle::take_events).
+//!
+//! # Sources
+//!
+//! A session token is a JWT that the auth service exchanges by `POST /v1/authentication/refresh`
+//! ("Token-based Authentication for the CLI",
+//! <https://docs.oracle.com/iaas/Content/API/SDKDocs/clitoken.htm>). The service refuses a request whose date is
+//! more than five minutes from its clock ("Request Signatures",
+//! <https://docs.oracle.com/iaas/Content/API/Concepts/signingrequests.htm>).
+//!
+//! `examples/two_tokens.rs` lives through a refresh and a rejection.
 
 mod backoff;
 mod clock;

@@ -49,6 +49,7 @@ pub struct TokenInfo {
     pub generation: u64,
     /// `None` for an API key, which does not expire.
     pub expires: Option<Duration>,
+    /// When it was issued, where the token has that.
     pub issued: Option<Duration>,
     /// When the session ends; no refresh gives a token that expires later.
     pub session_end: Option<Duration>,
@@ -127,7 +128,14 @@ pub enum RefreshOutcome {
     /// The new token expires no later.
     NotExtended,
     /// There is no new token: the error, how long the service asks to wait, and its response.
-    Failed { why: String, retry_after: Option<Duration>, request: Option<Box<RequestFields>> },
+    Failed {
+        /// The error.
+        why: String,
+        /// How long the service asks to wait.
+        retry_after: Option<Duration>,
+        /// Its response.
+        request: Option<Box<RequestFields>>,
+    },
 }
 
 /// What the attempt that failed with a 401 must do.

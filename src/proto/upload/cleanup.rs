@@ -47,7 +47,7 @@ impl CallEnd {
 }
 
 impl Cleanup {
-    pub fn abort_upload(mut self, core: &mut Core, upload_id: String) -> State {
+    pub(super) fn abort_upload(mut self, core: &mut Core, upload_id: String) -> State {
         self.aborting = Some(upload_id.clone());
         core.start_call(ApiCall::Abort { upload_id });
         State::Aborting(self)
@@ -59,7 +59,7 @@ impl Cleanup {
     }
 
     /// The abort succeeded, or failed for good.
-    pub fn on_abort_done(mut self, core: &mut Core, failure: Option<&Failure>) -> State {
+    pub(super) fn on_abort_done(mut self, core: &mut Core, failure: Option<&Failure>) -> State {
         let Some(failure) = failure else {
             return match self.probe_upload_id.take() {
                 Some(id) => self.abort_upload(core, id),
@@ -88,7 +88,7 @@ impl Cleanup {
     }
 
     /// The upload stays open for another run, or does not exist any more.
-    pub fn leave_open(mut self, core: &mut Core, upload_id: Option<String>) -> State {
+    pub(super) fn leave_open(mut self, core: &mut Core, upload_id: Option<String>) -> State {
         if self.doubt.exists() {
             let why = "its answer was lost, and the upload is left open to be resumed";
             return outcome::end_unknown(core, why, self.probe_upload_id);
@@ -129,7 +129,7 @@ impl Cleanup {
     }
 
     /// A create whose response was lost may have left an upload without parts.
-    pub fn list_orphans(self, core: &mut Core) -> State {
+    pub(super) fn list_orphans(self, core: &mut Core) -> State {
         if !core.multipart.create_response_lost {
             return self.finish(core);
         }
@@ -182,7 +182,12 @@ impl Cleanup {
 
     // Events of the three states.
 
-    pub fn on_abort_success(self, core: &mut Core, call: &ApiCall, outcome: Outcome) -> State {
+    pub(super) fn on_abort_success(
+        self,
+        core: &mut Core,
+        call: &ApiCall,
+        outcome: Outcome,
+    ) -> State {
         match outcome {
             Outcome::Removed => self.on_abort_done(core, None),
             Outcome::Created { upload_id } => match self.adopts_late_create(core) {
@@ -193,14 +198,19 @@ impl Cleanup {
         }
     }
 
-    pub fn on_delete_success(self, core: &mut Core, outcome: Outcome) -> State {
+    pub(super) fn on_delete_success(self, core: &mut Core, outcome: Outcome) -> State {
         match outcome {
             Outcome::Removed => self.on_delete_done(core, None),
             _ => State::Deleting(self),
         }
     }
 
-    pub fn on_listing_success(self, core: &mut Core, call: &ApiCall, outcome: Outcome) -> State {
+    pub(super) fn on_listing_success(
+        self,
+        core: &mut Core,
+        call: &ApiCall,
+        outcome: Outcome,
+    ) -> State {
         match outcome {
             Outcome::Uploads(listed) => self.on_orphans_listed(core, &listed),
             Outcome::Created { upload_id } if self.adopts_late_create(core) => {
@@ -224,7 +234,7 @@ impl Cleanup {
         self.abort_upload(core, upload_id)
     }
 
-    pub fn on_abort_failure(
+    pub(super) fn on_abort_failure(
         self,
         core: &mut Core,
         call: ApiCall,
@@ -246,7 +256,7 @@ impl Cleanup {
         }
     }
 
-    pub fn on_delete_failure(
+    pub(super) fn on_delete_failure(
         self,
         core: &mut Core,
         call: ApiCall,
@@ -263,7 +273,7 @@ impl Cleanup {
         }
     }
 
-    pub fn on_listing_failure(
+    pub(super) fn on_listing_failure(
         self,
         core: &mut Core,
         call: ApiCall,
@@ -286,17 +296,17 @@ impl Cleanup {
         State::ListingOrphans(self)
     }
 
-    pub fn on_abort_deadline(self, core: &mut Core) -> State {
+    pub(super) fn on_abort_deadline(self, core: &mut Core) -> State {
         let late = late(core);
         self.on_abort_done(core, Some(&late))
     }
 
-    pub fn on_delete_deadline(self, core: &mut Core) -> State {
+    pub(super) fn on_delete_deadline(self, core: &mut Core) -> State {
         let late = late(core);
         self.on_delete_done(core, Some(&late))
     }
 
-    pub fn on_listing_deadline(self, core: &mut Core) -> State {
+    pub(super) fn on_listing_deadline(self, core: &mut Core) -> State {
         self.on_orphans_unlisted(core, None)
     }
 }

@@ -17,17 +17,17 @@ use crate::retry::{BucketStatus, Failure, Operation, RetryDecision};
 const MAX_RELISTS: u32 = 3;
 
 impl Commit {
-    pub fn doubt(&self) -> Doubt {
+    pub(super) fn doubt(&self) -> Doubt {
         self.doubt
     }
 
     /// The upload was seen open after the response to a commit was lost.
-    pub fn seen_open(&mut self) {
+    pub(super) fn seen_open(&mut self) {
         self.doubt = Doubt::SeenOpen;
     }
 
     /// Sends the first commit after the last part was acknowledged.
-    pub fn start(self, core: &mut Core, end: EndOfStream) -> State {
+    pub(super) fn start(self, core: &mut Core, end: EndOfStream) -> State {
         match core.parts.check_commit_gate(end, core.config.checksum.buffer_crc()) {
             Ok(()) if core.config.resume.is_some() && !self.listed => {
                 core.start_call(ApiCall::ListParts);
@@ -48,29 +48,29 @@ impl Commit {
     }
 
     /// Ends the run with the error of a commit that is known to have had no effect.
-    pub fn fail(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn fail(self, core: &mut Core, error: Error) -> State {
         let error = core.stop.error.take().unwrap_or(error);
         self.abort(core, error)
     }
 
     /// Whether a stop can end the commit: it waits for its next attempt, and no attempt may have
     /// arrived.
-    pub fn can_stop(&self, core: &Core) -> bool {
+    pub(super) fn can_stop(&self, core: &Core) -> bool {
         core.call.scheduled.is_some() && !self.doubt.exists()
     }
 
-    pub fn stop(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn stop(self, core: &mut Core, error: Error) -> State {
         self.abort(core, error)
     }
 
-    pub fn on_deadline(self, core: &mut Core) -> State {
+    pub(super) fn on_deadline(self, core: &mut Core) -> State {
         match core.stop.error.clone() {
             Some(error) if self.can_stop(core) => self.abort(core, error),
             _ => outcome::end_unknown(core, "there was no time left to ask", None),
         }
     }
 
-    pub fn on_budget_exhausted(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn on_budget_exhausted(self, core: &mut Core, error: Error) -> State {
         match self.doubt {
             Doubt::ResponseLost => outcome::end_unknown(core, &error.message, None),
             // A successful abort proves that nothing was committed.
@@ -79,14 +79,14 @@ impl Commit {
     }
 
     /// Sends the commit again, after the upload was seen open.
-    pub fn retry(self, core: &mut Core, cause: RetryCause<'_>) -> State {
+    pub(super) fn retry(self, core: &mut Core, cause: RetryCause<'_>) -> State {
         match core.retry_call(ApiCall::Commit, cause) {
             Ok(()) => State::Committing(self),
             Err(error) => self.on_budget_exhausted(core, error),
         }
     }
 
-    pub fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
+    pub(super) fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
         match outcome {
             Outcome::Committed(meta) => self.on_committed(core, meta),
             _ => State::Committing(self),
@@ -102,7 +102,7 @@ impl Commit {
         }
     }
 
-    pub fn on_failure(
+    pub(super) fn on_failure(
         mut self,
         core: &mut Core,
         call: ApiCall,
@@ -180,7 +180,7 @@ impl Commit {
     // Listing the parts after the commit rejected one.
 
     /// The service's list of parts. Parts that it lacks are sent again if their buffers are retained.
-    pub fn on_parts_listed(mut self, core: &mut Core, listed: &[ListedPart]) -> State {
+    pub(super) fn on_parts_listed(mut self, core: &mut Core, listed: &[ListedPart]) -> State {
         if core.config.resume.is_some() {
             match core.parts.surplus(listed) {
                 Ok(surplus) => core.multipart.excluded = surplus,
@@ -211,7 +211,7 @@ impl Commit {
         }
     }
 
-    pub fn on_listing_failed(
+    pub(super) fn on_listing_failed(
         self,
         core: &mut Core,
         call: ApiCall,
@@ -250,7 +250,7 @@ impl Commit {
         }
     }
 
-    pub fn end_relisting(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn end_relisting(self, core: &mut Core, error: Error) -> State {
         self.abort(core, error)
     }
 }

@@ -17,7 +17,7 @@ impl Parts {
     /// # Errors
     ///
     /// They do not: a part was lost or counted twice.
-    pub fn complete(&self, bytes: u64) -> Result<(), Error> {
+    pub(super) fn complete(&self, bytes: u64) -> Result<(), Error> {
         let sum: u64 = self.parts.iter().map(|part| part.digest.size).sum();
         if sum != bytes {
             return Err(Error::integrity(format!(
@@ -32,7 +32,7 @@ impl Parts {
     /// # Errors
     ///
     /// A part is missing, or the bytes sent differ from the bytes read.
-    pub fn check_commit_gate(&self, end: EndOfStream, crc: BufferCrc) -> Result<(), Error> {
+    pub(super) fn check_commit_gate(&self, end: EndOfStream, crc: BufferCrc) -> Result<(), Error> {
         self.complete(end.bytes)?;
         let missing = self.parts.iter().position(|part| part.state != PartState::Acknowledged);
         if let Some(index) = missing {
@@ -68,7 +68,7 @@ impl Parts {
     /// # Errors
     ///
     /// A part differs, and its buffers have been reused.
-    pub fn requeue_missing(&mut self, listed: &[ListedPart]) -> Result<u64, Error> {
+    pub(super) fn requeue_missing(&mut self, listed: &[ListedPart]) -> Result<u64, Error> {
         let mut requeued = Vec::new();
         for (number, part) in PartNumber::all().zip(&mut self.parts) {
             let difference = match listed.iter().find(|part| part.part_number == number) {

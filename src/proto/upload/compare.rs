@@ -25,7 +25,7 @@ impl Core {
     }
 
     /// The digest over the object by the chosen algorithm, in the service's encoding.
-    pub fn whole_checksum(&self) -> Option<String> {
+    pub(super) fn whole_checksum(&self) -> Option<String> {
         let algorithm = self.config.checksum;
         if self.upload_id().is_none() {
             return self.parts.digest(PartNumber::FIRST)?.value.as_ref().map(Value::base64);
@@ -42,7 +42,7 @@ impl Core {
     }
 
     /// The SHA-256 of the whole stream in hexadecimal, if it is known.
-    pub fn whole_sha256(&self) -> Option<String> {
+    pub(super) fn whole_sha256(&self) -> Option<String> {
         if self.config.checksum != Algorithm::Sha256 || self.upload_id().is_some() {
             return None;
         }
@@ -58,7 +58,7 @@ impl Core {
     }
 
     /// Compares everything that can be compared.
-    pub fn compare(&self, meta: &ObjectMeta) -> Comparison {
+    pub(super) fn compare(&self, meta: &ObjectMeta) -> Comparison {
         let mut best = None;
         if let (Some(end), Some(size)) = (self.end, meta.size) {
             let bytes = end.bytes;
@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// Size and checksum of what was read, for a person to compare.
-    pub fn expected_summary(&self) -> String {
+    pub(super) fn expected_summary(&self) -> String {
         let size = self.end.unwrap_or_default().bytes;
         match self.whole_checksum() {
             Some(value) => format!("{size} bytes, {} {value}", self.config.checksum.name()),

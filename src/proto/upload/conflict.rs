@@ -27,7 +27,7 @@ impl ConflictRule {
 impl Streaming {
     /// Ends the run with the error of a rejected request; but where an object that exists is to be compared,
     /// after the rest of the stream was read.
-    pub fn end_with_conflict(mut self, core: &mut Core, error: Error) -> State {
+    pub(super) fn end_with_conflict(mut self, core: &mut Core, error: Error) -> State {
         let reads_on = core.config.conflict == ConflictRule::ReadOn
             && error.kind == ErrorKind::Exists
             && core.end.is_none();

@@ -11,7 +11,7 @@ use super::{Action, Now};
 impl Streaming {
     /// Cuts the parts that have not started into smaller ones, where there are more connections than
     /// parts for them.
-    pub fn split_queue(&mut self, core: &mut Core) {
+    pub(super) fn split_queue(&mut self, core: &mut Core) {
         if self.no_more_parts || self.next_part_is_last || core.continues() {
             return;
         }
@@ -22,7 +22,7 @@ impl Streaming {
     }
 
     /// A sample of the line may change the number of connections.
-    pub fn on_sample(&mut self, core: &mut Core, sent: u64, waited: Now) {
+    pub(super) fn on_sample(&mut self, core: &mut Core, sent: u64, waited: Now) {
         let Some(change) = core.parts.on_sample(core.now, sent, waited) else { return };
         let ConnectionChange { from, to, first_refusal } = change;
         core.act(Action::SetConnections { from, to });

@@ -49,7 +49,7 @@ pub(super) struct MultipartUpload {
 }
 
 impl MultipartUpload {
-    pub fn id(&self) -> Option<&str> {
+    pub(super) fn id(&self) -> Option<&str> {
         match &self.creation {
             Creation::Created(id) => Some(id),
             Creation::NotStarted | Creation::InFlight => None,
@@ -102,7 +102,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub fn new(config: UploadConfig) -> Core {
+    pub(super) fn new(config: UploadConfig) -> Core {
         let creation = match config.continued() {
             Some(continued) => Creation::Created(continued.upload_id.clone()),
             None => Creation::NotStarted,
@@ -130,42 +130,42 @@ impl Core {
         }
     }
 
-    pub fn upload_id(&self) -> Option<&str> {
+    pub(super) fn upload_id(&self) -> Option<&str> {
         self.multipart.id()
     }
 
-    pub fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, action: Action) {
         self.actions.push_back(action);
     }
 
-    pub fn warn(&mut self, warning: impl Into<Warning>) {
+    pub(super) fn warn(&mut self, warning: impl Into<Warning>) {
         self.act(Action::Warn(warning.into()));
     }
 
-    pub fn start_call(&mut self, call: ApiCall) {
+    pub(super) fn start_call(&mut self, call: ApiCall) {
         self.multipart.create_in_flight |= call.is_create();
         self.call.commit_attempts += u32::from(matches!(call, ApiCall::Put | ApiCall::Commit));
         self.act(Action::StartCall(call));
     }
 
     /// Starts the scheduled call if its time has come.
-    pub fn start_due_call(&mut self) {
+    pub(super) fn start_due_call(&mut self) {
         if let Some((_, call)) = self.call.scheduled.take_if(|(at, _)| self.now >= *at) {
             self.start_call(call);
         }
     }
 
-    pub fn stage(&self) -> RunStage {
+    pub(super) fn stage(&self) -> RunStage {
         if self.config.service_seen { RunStage::Streaming } else { RunStage::Preflight }
     }
 
     /// The name of the next attempt of a call in messages.
-    pub fn attempt_label(&self, call: &ApiCall) -> AttemptName {
+    pub(super) fn attempt_label(&self, call: &ApiCall) -> AttemptName {
         AttemptName::numbered(call.operation().name(), self.call.attempt + 1)
     }
 
     /// A name of the current attempt of a call in messages, whose number is a field only.
-    pub fn attempt_named(&self, name: &str, call: &ApiCall) -> AttemptName {
+    pub(super) fn attempt_named(&self, name: &str, call: &ApiCall) -> AttemptName {
         let attempt = match call {
             ApiCall::Put | ApiCall::Commit => self.call.commit_attempts.max(1),
             _ => self.call.attempt + 1,
@@ -174,12 +174,12 @@ impl Core {
     }
 
     /// `wait` later, but not after the deadline of a stop.
-    pub fn clamp_to_stop(&self, wait: Now) -> Now {
+    pub(super) fn clamp_to_stop(&self, wait: Now) -> Now {
         self.stop.deadline.map_or(self.now + wait, |by| by.min(self.now + wait))
     }
 
     /// Stops reading and sending, and releases the buffers of all parts.
-    pub fn release_source(&mut self) {
+    pub(super) fn release_source(&mut self) {
         self.act(Action::StopReading);
         self.act(Action::CancelParts);
         for number in PartNumber::all().take(self.parts.count() as usize) {
@@ -189,7 +189,7 @@ impl Core {
 
     /// The error of a rejected call. A retention rule that keeps an object means that the object
     /// exists, for a run that must not replace one.
-    pub fn rejection(
+    pub(super) fn rejection(
         &self,
         failure: &Failure,
         operation: Operation,
@@ -205,7 +205,7 @@ impl Core {
 
     /// Whether the object differs from the one that existed before the run; `None` if that is
     /// unknown.
-    pub fn is_new(&self, meta: &ObjectMeta) -> Option<bool> {
+    pub(super) fn is_new(&self, meta: &ObjectMeta) -> Option<bool> {
         match &self.config.previous_object {
             PreviousObject::Nothing => Some(true),
             PreviousObject::Object(etag) => Some(meta.etag.as_ref() != Some(etag)),
@@ -216,7 +216,7 @@ impl Core {
 
     /// Whether the rejection of a repeated commit or put may be caused by an earlier attempt that
     /// succeeded.
-    pub fn was_sent_before(&self) -> bool {
+    pub(super) fn was_sent_before(&self) -> bool {
         self.call.commit_attempts > 1
     }
 
@@ -224,7 +224,7 @@ impl Core {
 
     /// Schedules the next attempt of a call, or returns the error to end with if the retry budget is
     /// exhausted.
-    pub fn retry_call(&mut self, call: ApiCall, cause: RetryCause<'_>) -> Result<(), Error> {
+    pub(super) fn retry_call(&mut self, call: ApiCall, cause: RetryCause<'_>) -> Result<(), Error> {
         let label = self.attempt_label(&call);
         self.record_failure(cause, call.operation(), &label)?;
         self.schedule_retry(call, cause);
@@ -232,7 +232,7 @@ impl Core {
     }
 
     /// Schedules the next attempt of a call, whatever is left of the retry budget.
-    pub fn schedule_retry(&mut self, call: ApiCall, cause: RetryCause<'_>) {
+    pub(super) fn schedule_retry(&mut self, call: ApiCall, cause: RetryCause<'_>) {
         let streak = self.call.streak.map(|(_, streak)| streak);
         let at = self.next_attempt(self.call.attempt, streak, cause);
         self.call.attempt += 1;
@@ -241,7 +241,7 @@ impl Core {
     }
 
     /// Schedules the next attempt of a part, or returns the error to end with.
-    pub fn retry_part(
+    pub(super) fn retry_part(
         &mut self,
         number: PartNumber,
         failure: &Failure,
@@ -260,7 +260,7 @@ impl Core {
     }
 
     /// Schedules a retry within 300 ms.
-    pub fn retry_soon(&mut self, call: ApiCall) {
+    pub(super) fn retry_soon(&mut self, call: ApiCall) {
         self.call.attempt += 1;
         self.retries += 1;
         let pause = MAX_SHORT_PAUSE.mul_f64(self.rng.f64());
@@ -290,7 +290,7 @@ impl Core {
     }
 
     /// Records a failed attempt; the error to end with if the retry budget is exhausted.
-    pub fn record_failure(
+    pub(super) fn record_failure(
         &mut self,
         cause: RetryCause<'_>,
         operation: Operation,
@@ -304,28 +304,28 @@ impl Core {
     }
 
     /// Warns of the outage if it is time to.
-    pub fn report_outage(&mut self) {
+    pub(super) fn report_outage(&mut self) {
         if let Some(warning) = self.outage.take_due_report(self.now) {
             self.warn(warning);
         }
     }
 
     /// The service acknowledged something: the retry budget is whole again.
-    pub fn record_progress(&mut self) {
+    pub(super) fn record_progress(&mut self) {
         if self.outage.record_progress(self.now) {
             self.warn("the upload goes on");
         }
     }
 
     /// A call was answered for good: the next call has a whole retry budget.
-    pub fn restart_budget(&mut self) {
+    pub(super) fn restart_budget(&mut self) {
         self.outage.restart_budget(self.now);
     }
 
     // Ambiguous 404s.
 
     /// Counts an ambiguous 404 of a call; the count starts anew with another operation.
-    pub fn count_not_found(&mut self, call: &ApiCall) -> NotFoundStreak {
+    pub(super) fn count_not_found(&mut self, call: &ApiCall) -> NotFoundStreak {
         let operation = call.operation();
         let mut streak = match self.call.streak {
             Some((counted, streak)) if counted == operation => streak,
@@ -339,18 +339,18 @@ impl Core {
         streak
     }
 
-    pub fn forget_not_found(&mut self) {
+    pub(super) fn forget_not_found(&mut self) {
         self.call.streak = None;
     }
 
     /// Whether the 404s of the current call or of a part may still end.
-    pub fn is_not_found_retryable(&self, streak: &NotFoundStreak) -> bool {
+    pub(super) fn is_not_found_retryable(&self, streak: &NotFoundStreak) -> bool {
         !self.is_par_expired()
             && streak.is_retryable(self.now, self.outage.bucket, self.outage.last_progress())
     }
 
     /// The error to end with after the 404s of the current call.
-    pub fn not_found_error(&self, call: &ApiCall, failure: &Failure) -> Error {
+    pub(super) fn not_found_error(&self, call: &ApiCall, failure: &Failure) -> Error {
         let error = failure.error(call.operation(), self.attempt_label(call));
         let streak = self.call.streak.map(|(_, streak)| streak).unwrap_or_default();
         streak.exhausted_error(error, self.now, self.outage.bucket)

@@ -12,7 +12,9 @@ use crate::whole_stream::ExpectedDigest;
 /// The length of the whole stream, and the CRC of its buffers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EndOfStream {
+    /// Bytes of the stream.
     pub bytes: u64,
+    /// The CRC-32 (of zlib) of the stream.
     pub crc32: u32,
 }
 
@@ -22,7 +24,7 @@ pub struct EndOfStream {
 const SIGNAL_HOLD: Now = Now::from_millis(100);
 
 impl Streaming {
-    pub fn on_end_of_stream(mut self, core: &mut Core, end: EndOfStream) -> State {
+    pub(super) fn on_end_of_stream(mut self, core: &mut Core, end: EndOfStream) -> State {
         core.end = Some(end);
         self.no_more_parts = true;
         let bytes = end.bytes;

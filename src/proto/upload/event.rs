@@ -30,7 +30,9 @@ pub struct UploadConfig {
     pub auto: Option<AutoConfig>,
     /// The longest time without progress.
     pub retry_for: Duration,
+    /// The digest by which the service checks each body, and the object is compared.
     pub checksum: Algorithm,
+    /// Whether an empty stream is stored. Otherwise it is an error.
     pub allow_empty: bool,
     /// The smallest stream that is stored, in bytes.
     pub min_size: u64,
@@ -38,12 +40,15 @@ pub struct UploadConfig {
     /// is known, it is a file, or its format proves its end. Otherwise the end may be caused by a
     /// signal that arrives here later.
     pub end_proven: bool,
+    /// Whether an object that differs from the stream is deleted.
     pub delete_on_mismatch: bool,
     /// The service has answered before, so that its certificate was trusted.
     pub service_seen: bool,
     /// Whether the bucket has answered before, so that a 404 of the bucket may be spurious.
     pub bucket: BucketStatus,
+    /// The object at the name before the run.
     pub previous_object: PreviousObject,
+    /// The names and commands in messages.
     pub messages: MessageContext,
     /// Seeds the jitter of the backoff.
     pub seed: u64,
@@ -134,6 +139,7 @@ pub struct ResumeConfig {
 /// An open upload that the run continues.
 #[derive(Debug, Clone)]
 pub struct ContinuedUpload {
+    /// The id of the upload.
     pub upload_id: String,
     /// The parts that the service holds.
     pub parts: Vec<ListedPart>,
@@ -157,7 +163,9 @@ pub enum PreviousObject {
 /// The object and the commands that errors name.
 #[derive(Debug, Clone)]
 pub struct MessageContext {
+    /// The object, as messages name it.
     pub object_url: String,
+    /// The command that aborts an upload.
     pub abort_command: UploadCommand,
     /// The command that shows the object's metadata.
     pub head_command: String,
@@ -210,7 +218,12 @@ impl MessageContext {
 #[derive(Debug)]
 pub enum Event {
     /// A part is complete, or the stream has ended within it; its bytes are in the driver's buffers.
-    Part { number: PartNumber, digest: PartDigest },
+    Part {
+        /// The number of the part.
+        number: PartNumber,
+        /// Its size and digests.
+        digest: PartDigest,
+    },
     /// The stream is longer than its first part.
     MultipartNeeded,
     /// The next part is the last.
@@ -218,44 +231,83 @@ pub enum Event {
     /// The digests of the whole stream, which ends next.
     StreamDigests(Vec<Value>),
     /// The stream ended cleanly.
-    EndOfStream { bytes: u64, crc32: u32 },
+    EndOfStream {
+        /// Bytes of the stream.
+        bytes: u64,
+        /// The CRC-32 (of zlib) of the stream.
+        crc32: u32,
+    },
     /// Reading failed, or the stream must not be stored.
     SourceFailed(Error),
     /// A signal asks to stop; the error names it.
     Stop(Error),
     /// A call has a response, or failed.
-    CallDone { call: ApiCall, result: Result<Outcome, Failure> },
+    CallDone {
+        /// The call as it was started.
+        call: ApiCall,
+        /// Its response, or why there is none.
+        result: Result<Outcome, Failure>,
+    },
     /// Totals of bytes that connections took and of waits for the network; twice a second.
-    Sample { sent: u64, waited: Duration },
+    Sample {
+        /// Bytes that all connections together have taken since the start.
+        sent: u64,
+        /// The time that they have waited for the network since the start.
+        waited: Duration,
+    },
     /// The bytes of all parts from `first` on are now parts of the sizes that `SplitTail` or
     /// `SplitQueue` asked for.
-    TailSplit { first: PartNumber, digests: Vec<PartDigest> },
+    TailSplit {
+        /// The first part that was split.
+        first: PartNumber,
+        /// The digests of the parts from there on.
+        digests: Vec<PartDigest>,
+    },
     /// The digests of a part, computed again from its buffers.
-    Rehashed { number: PartNumber, digest: PartDigest, md5: Value },
+    Rehashed {
+        /// The number of the part.
+        number: PartNumber,
+        /// Its size and digests.
+        digest: PartDigest,
+        /// Its MD5, which the service may have reported.
+        md5: Value,
+    },
 }
 
 /// A call of the API. The driver checks the credentials and signs it when it sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiCall {
+    /// CreateMultipartUpload.
     Create,
+    /// UploadPart.
     Part(PartNumber),
+    /// PutObject of the whole stream.
     Put,
+    /// CommitMultipartUpload with `Upload::commit_parts` and `Upload::excluded_parts`.
     Commit,
+    /// HeadObject.
     Head,
     /// A create with a precondition. Its result shows a principal that may write and not read whether
     /// an object exists at the name.
     ConditionalCreate(ProbeCondition),
+    /// ListMultipartUploadParts, all pages.
     ListParts,
+    /// ListMultipartUploads of the object's name, all pages.
     ListUploads,
+    /// AbortMultipartUpload.
     Abort {
+        /// The upload to discard.
         upload_id: String,
     },
+    /// DeleteObject.
     Delete {
+        /// The etag that the object must have.
         etag: String,
     },
 }
 
 impl ApiCall {
+    /// The operation, by which failures are classified.
     pub fn operation(&self) -> Operation {
         match self {
             ApiCall::Create | ApiCall::ConditionalCreate(_) => Operation::Create,
@@ -288,17 +340,25 @@ pub enum ProbeCondition {
 /// The result of a call that succeeded.
 #[derive(Debug, Clone)]
 pub enum Outcome {
+    /// An upload was created.
     Created {
+        /// The id of the upload.
         upload_id: String,
     },
     /// The metadata of a part or put, and the CRC of the bytes that the connection took.
     Stored {
+        /// What the response reports.
         meta: ObjectMeta,
+        /// The CRC-32 (of zlib) of the bytes that were sent.
         crc32: u32,
     },
+    /// The upload was committed; what the response reports of the object.
     Committed(ObjectMeta),
+    /// The metadata of the object at the name.
     Object(ObjectMeta),
+    /// The parts of the upload.
     Parts(Vec<ListedPart>),
+    /// The open uploads of the object's name.
     Uploads(Vec<ListedUpload>),
     /// Aborted or deleted.
     Removed,
@@ -307,24 +367,32 @@ pub enum Outcome {
 /// An output of the state machine, for the driver to perform.
 #[derive(Debug)]
 pub enum Action {
+    /// Send a request; its result is `Event::CallDone`.
     StartCall(ApiCall),
     /// Compute the digests of a part again from its buffers, and return `Rehashed`.
     Rehash(PartNumber),
     /// Split the bytes of all parts from `first` on into parts of these sizes in bytes, and return
     /// `TailSplit`. The split saves about `saves`.
     SplitTail {
+        /// The first part to split.
         first: PartNumber,
+        /// The sizes of the new parts in bytes.
         sizes: Vec<u64>,
+        /// The time that the split saves.
         saves: Duration,
     },
     /// As `SplitTail`, though the stream goes on: no part is handed in until `TailSplit`.
     SplitQueue {
+        /// The first part to split.
         first: PartNumber,
+        /// The sizes of the new parts in bytes.
         sizes: Vec<u64>,
     },
     /// Cut later parts for this number of connections.
     SetConnections {
+        /// The number of connections before.
         from: u16,
+        /// The number from now on.
         to: u16,
     },
     /// Release the buffers of a part.
@@ -339,7 +407,9 @@ pub enum Action {
     Warn(Warning),
     /// The state has changed; for `--debug`.
     Transition {
+        /// The state before.
         from: StateKind,
+        /// The state after.
         to: StateKind,
     },
     /// The run is over.
@@ -349,6 +419,7 @@ pub enum Action {
 /// A committed and verified object.
 #[derive(Debug, Clone)]
 pub struct StoredObject {
+    /// What the service reports of the object.
     pub meta: ObjectMeta,
     /// In bytes.
     pub size: u64,
@@ -362,5 +433,6 @@ pub struct StoredObject {
     pub checksum: Option<String>,
     /// The SHA-256 of the whole stream in hexadecimal, if it is known.
     pub sha256: Option<String>,
+    /// What the object was compared by.
     pub evidence: Evidence,
 }

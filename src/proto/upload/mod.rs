@@ -16,11 +16,45 @@
 //!
 //! # Contract
 //!
-//! The driver calls `handle_event` for each event and `handle_timeout` once `poll_timeout` has passed.
-//! After each of them it calls `poll_action` until that returns `None`, and performs the actions in
-//! order. `Action::Finish` is the last action. Time is a duration since the start of the run, and never
-//! decreases. Every `Action::StartCall` is answered by one `Event::CallDone`, except for parts after
-//! `Action::CancelParts`.
+//! A driver owns the stream, the buffers, the requests and the clock. It calls, always in this order:
+//!
+//! 1. [`Upload::handle_event`] for each event, or [`Upload::handle_timeout`] once the time of
+//!    [`Upload::poll_timeout`] has come;
+//! 2. [`Upload::poll_action`] until it returns `None`, and performs the actions in order;
+//! 3. [`Upload::poll_timeout`], then waits for the next event until that time.
+//!
+//! | The driver reports | when |
+//! |---|---|
+//! | [`Event::Part`] | the bytes of a part are in its buffers; part 1 first, without gaps |
+//! | [`Event::MultipartNeeded`] | the stream goes on after its first part: the upload is created |
+//! | [`Event::LastPartNext`] | optional: the next part is the last |
+//! | [`Event::StreamDigests`] | only with [`UploadConfig::expected_digests`], before the end |
+//! | [`Event::EndOfStream`] | the stream has ended cleanly; no part comes after it |
+//! | [`Event::SourceFailed`] | in place of the end: reading failed, or the stream must not be stored |
+//! | [`Event::CallDone`] | once for each [`Action::StartCall`], in any order; not for parts after [`Action::CancelParts`] |
+//! | [`Event::Rehashed`], [`Event::TailSplit`] | as the result of [`Action::Rehash`] and [`Action::SplitTail`] |
+//! | [`Event::Stop`] | the run is to end; the multipart upload is aborted, or left open to be continued |
+//!
+//! A buffer belongs to the machine from `Event::Part` to [`Action::ReleasePart`]. [`Action::Finish`] is the
+//! last action, and has the result; until then [`Upload::current_activity`] names what the run waits for.
+//! [`Upload::abandon`] ends a run at once.
+//!
+//! # Units and errors
+//!
+//! [`Now`] is the time since the start of the run, by a clock that never jumps; it must not decrease. Sizes
+//! are bytes. CRC-32 is that of zlib. Digests of the service are in its spelling: base64, with `-N` behind
+//! the digest of N parts. No call fails: what a driver reports as [`Failure`](crate::retry::Failure) is
+//! classified by [`retry`](crate::retry), and either retried or the error of `Action::Finish`. Of these errors
+//! only [`OutcomeUnknown`](crate::error::ErrorKind::OutcomeUnknown) leaves it open whether the object exists.
+//!
+//! # Sources
+//!
+//! The calls are CreateMultipartUpload, UploadPart, CommitMultipartUpload, AbortMultipartUpload,
+//! ListMultipartUploads, ListMultipartUploadParts, PutObject, HeadObject and DeleteObject of the Object Storage
+//! API (<https://docs.oracle.com/en-us/iaas/api/#/en/objectstorage/latest/>); the rules of parts are in "Using
+//! Multipart Uploads" (<https://docs.oracle.com/iaas/Content/Object/Tasks/usingmultipartuploads.htm>).
+//!
+//! `examples/fake_service_upload.rs` is a driver of thirty lines.
 //!
 //! # States
 //!
@@ -111,6 +145,7 @@ pub struct Upload {
 }
 
 impl Upload {
+    /// An upload at time zero, of which nothing is read yet.
     pub fn new(config: UploadConfig) -> Upload {
         let streaming = Streaming::of(&config);
         Upload { state: State::Streaming(streaming), core: Core::new(config) }

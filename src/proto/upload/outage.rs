@@ -87,7 +87,7 @@ impl RetryCause<'_> {
     }
 
     /// The pause before the next attempt after `attempt` failed ones; `random` in 0..1.
-    pub fn delay(self, attempt: u32, random: f64) -> Now {
+    pub(super) fn delay(self, attempt: u32, random: f64) -> Now {
         match self {
             RetryCause::Failed(failure) => retry::retry_delay(attempt, random, failure),
             RetryCause::CommitResponseLost | RetryCause::CommitUnsettled => {
@@ -140,7 +140,7 @@ pub(super) struct OutageTracker {
 }
 
 impl OutageTracker {
-    pub fn new(retry_for: Now, bucket: BucketStatus) -> OutageTracker {
+    pub(super) fn new(retry_for: Now, bucket: BucketStatus) -> OutageTracker {
         OutageTracker {
             budget: RetryBudget::new(retry_for),
             current: None,
@@ -151,17 +151,17 @@ impl OutageTracker {
         }
     }
 
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.current.is_some()
     }
 
     /// When the retry budget ends.
-    pub fn budget_ends(&self, now: Now) -> Now {
+    pub(super) fn budget_ends(&self, now: Now) -> Now {
         self.budget.ends_at(now)
     }
 
     /// When the service acknowledged something last.
-    pub fn last_progress(&self) -> Now {
+    pub(super) fn last_progress(&self) -> Now {
         self.budget.last_progress()
     }
 
@@ -170,7 +170,7 @@ impl OutageTracker {
     /// # Errors
     ///
     /// The budget was exhausted before this attempt failed.
-    pub fn record_failure(
+    pub(super) fn record_failure(
         &mut self,
         now: Now,
         cause: RetryCause<'_>,
@@ -228,7 +228,7 @@ impl OutageTracker {
     }
 
     /// When the current outage is to be reported.
-    pub fn report_at(&self) -> Option<Now> {
+    pub(super) fn report_at(&self) -> Option<Now> {
         let since = self.budget.stalled_since()?;
         let outage =
             self.current.as_ref().filter(|o| matches!(o.report, OutageReport::Pending(_)))?;
@@ -245,7 +245,7 @@ impl OutageTracker {
     }
 
     /// The report if its time has come.
-    pub fn take_due_report(&mut self, now: Now) -> Option<Warning> {
+    pub(super) fn take_due_report(&mut self, now: Now) -> Option<Warning> {
         self.report_at().filter(|at| now >= *at)?;
         let outage = self.current.as_mut()?;
         let OutageReport::Pending(warning) =
@@ -258,7 +258,7 @@ impl OutageTracker {
     }
 
     /// Ends the outage, and returns whether its end is worth a line.
-    pub fn record_progress(&mut self, now: Now) -> bool {
+    pub(super) fn record_progress(&mut self, now: Now) -> bool {
         self.budget.on_progress(now);
         let Some(outage) = self.current.take() else { return false };
         if outage.report != OutageReport::BySession {
@@ -268,7 +268,7 @@ impl OutageTracker {
     }
 
     /// The budget counts from now on; the outage goes on.
-    pub fn restart_budget(&mut self, now: Now) {
+    pub(super) fn restart_budget(&mut self, now: Now) {
         self.budget.restart(now);
     }
 }

@@ -13,36 +13,36 @@ use crate::retry::{Failure, Operation};
 
 impl Core {
     /// Whether the object is stored through a PAR.
-    pub fn is_through_par(&self) -> bool {
+    pub(super) fn is_through_par(&self) -> bool {
         self.config.par.is_some()
     }
 
     /// Whether the PAR has expired, as far as that is known.
-    pub fn is_par_expired(&self) -> bool {
+    pub(super) fn is_par_expired(&self) -> bool {
         let expires_at = self.config.par.as_ref().and_then(|par: &ParConfig| par.expires_at);
         expires_at.is_some_and(|at: Now| self.now >= at)
     }
 
     /// By what the response to a part is compared. The object itself may be hidden, so that the MD5, which
     /// each response to a part has, is compared too.
-    pub fn part_checks(&self) -> PartChecks {
+    pub(super) fn part_checks(&self) -> PartChecks {
         PartChecks { algorithm: self.config.checksum, always_md5: self.is_through_par() }
     }
 
     /// What the responses to the parts prove, where nothing else may.
-    pub fn evidence_of_parts(&self) -> Option<Evidence> {
+    pub(super) fn evidence_of_parts(&self) -> Option<Evidence> {
         let multipart = self.is_through_par() && self.upload_id().is_some();
         multipart.then(|| self.parts.evidence(self.config.checksum)).flatten()
     }
 
     /// The start of an upload has an answer, and the upload cannot be used.
-    pub fn note_unusable_start(&mut self, failure: &Failure) {
+    pub(super) fn note_unusable_start(&mut self, failure: &Failure) {
         let unusable = self.is_through_par() && matches!(failure, Failure::Local(_));
         self.multipart.create_response_lost |= unusable;
     }
 
     /// Warns of what could not be compared, since the PAR does not show the object.
-    pub fn warn_unseen(&mut self, evidence: Evidence, failure: &Failure) {
+    pub(super) fn warn_unseen(&mut self, evidence: Evidence, failure: &Failure) {
         let object_url = &self.config.messages.object_url;
         let why = failure.message(Operation::Head.name());
         let compared = match evidence {
@@ -64,7 +64,7 @@ impl Core {
     }
 
     /// Warns of properties that the object lacks: whether a PAR keeps them is not documented.
-    pub fn warn_of_unkept_properties(&mut self, object: &ObjectMeta, evidence: Evidence) {
+    pub(super) fn warn_of_unkept_properties(&mut self, object: &ObjectMeta, evidence: Evidence) {
         let Some(par) = &self.config.par else { return };
         let object_url = self.config.messages.object_url.clone();
         if let Some(difference) = par.properties.difference(&object.headers) {
@@ -81,7 +81,7 @@ impl Core {
     }
 
     /// What goes before the command that aborts an upload.
-    pub fn abort_note(&self) -> &'static str {
+    pub(super) fn abort_note(&self) -> &'static str {
         match self.is_through_par() {
             true => {
                 "no pre-authenticated request lists or resumes it; a host with credentials aborts it with"
@@ -91,7 +91,7 @@ impl Core {
     }
 
     /// Warns of the uploads that starts without an answer may have left.
-    pub fn warn_of_unlisted_uploads(&mut self) {
+    pub(super) fn warn_of_unlisted_uploads(&mut self) {
         self.warn(format!(
             "an answer to the start of a multipart upload was lost: an upload of {} without parts may be \
              open, and no pre-authenticated request lists it; a host with credentials does: \

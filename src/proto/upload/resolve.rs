@@ -26,7 +26,7 @@ impl ResolveStep {
 }
 
 impl Resolving {
-    pub fn start(
+    pub(super) fn start(
         core: &mut Core,
         commit: Commit,
         step: ResolveStep,
@@ -37,7 +37,7 @@ impl Resolving {
     }
 
     /// The call of the step is scheduled already.
-    pub fn scheduled(commit: Commit, step: ResolveStep) -> State {
+    pub(super) fn scheduled(commit: Commit, step: ResolveStep) -> State {
         State::Resolving(Resolving { commit, step, rejection: None })
     }
 
@@ -45,15 +45,15 @@ impl Resolving {
         Resolving::start(core, self.commit, step, self.rejection)
     }
 
-    pub fn can_stop(&self, core: &Core) -> bool {
+    pub(super) fn can_stop(&self, core: &Core) -> bool {
         self.commit.can_stop(core)
     }
 
-    pub fn stop(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn stop(self, core: &mut Core, error: Error) -> State {
         self.commit.stop(core, error)
     }
 
-    pub fn on_deadline(self, core: &mut Core) -> State {
+    pub(super) fn on_deadline(self, core: &mut Core) -> State {
         if self.commit.doubt().exists() {
             return outcome::end_unknown(core, "there was no time left to ask", None);
         }
@@ -63,14 +63,14 @@ impl Resolving {
         self.commit.stop(core, error)
     }
 
-    pub fn on_budget_exhausted(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn on_budget_exhausted(self, core: &mut Core, error: Error) -> State {
         if self.commit.doubt().exists() {
             return outcome::end_unknown(core, &error.message, None);
         }
         self.commit.stop(core, error)
     }
 
-    pub fn on_success(mut self, core: &mut Core, outcome: Outcome) -> State {
+    pub(super) fn on_success(mut self, core: &mut Core, outcome: Outcome) -> State {
         match (self.step, outcome) {
             (ResolveStep::HeadObject, Outcome::Object(meta)) => match core.compare(&meta) {
                 Comparison::Same(evidence)
@@ -108,7 +108,7 @@ impl Resolving {
         }
     }
 
-    pub fn on_failure(
+    pub(super) fn on_failure(
         self,
         core: &mut Core,
         call: ApiCall,

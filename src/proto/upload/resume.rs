@@ -22,19 +22,19 @@ impl UploadConfig {
 
 impl Core {
     /// Whether the run continues an upload that was open before.
-    pub fn continues(&self) -> bool {
+    pub(super) fn continues(&self) -> bool {
         self.config.continued().is_some()
     }
 
     /// In which property the object of a continued upload differs from what this run asks for.
-    pub fn property_difference(&self, object: &ObjectMeta) -> Option<String> {
+    pub(super) fn property_difference(&self, object: &ObjectMeta) -> Option<String> {
         let continued = self.config.continued()?;
         continued.properties.difference(&object.headers)
     }
 
     /// The error of a part that the service refuses for good. The algorithm of a continued upload is not
     /// known, and how the service answers a part with another one is not documented.
-    pub fn refused_part(&self, error: Error, failure: &Failure) -> Error {
+    pub(super) fn refused_part(&self, error: Error, failure: &Failure) -> Error {
         let refused = matches!(failure, Failure::ErrorResponse(response) if response.status == 400);
         let asks = !matches!(self.config.checksum, Algorithm::Md5 | Algorithm::None);
         if !(refused && asks && self.continues()) {
@@ -48,7 +48,7 @@ impl Core {
 
     /// Whether the upload stays open after a run that ends with an error of this kind. After a failed
     /// source or a mismatch the upload is worth nothing; but only the run that began it may abort it.
-    pub fn leaves_open(&self, kind: ErrorKind) -> bool {
+    pub(super) fn leaves_open(&self, kind: ErrorKind) -> bool {
         let worthless = matches!(kind, ErrorKind::Source | ErrorKind::Integrity);
         self.config.resume.is_some() && (!worthless || self.continues())
     }
@@ -61,7 +61,7 @@ impl Parts {
     /// # Errors
     ///
     /// The list has a part that this run has neither sent nor seen at its start.
-    pub fn surplus(&self, listed: &[ListedPart]) -> Result<Vec<PartNumber>, Error> {
+    pub(super) fn surplus(&self, listed: &[ListedPart]) -> Result<Vec<PartNumber>, Error> {
         let mut surplus = Vec::new();
         for found in listed {
             let number = found.part_number;

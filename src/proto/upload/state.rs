@@ -36,7 +36,7 @@ pub(super) enum State {
 }
 
 impl State {
-    pub fn kind(&self) -> StateKind {
+    pub(super) fn kind(&self) -> StateKind {
         match self {
             State::Streaming(_) => StateKind::Streaming,
             State::Storing(_) => StateKind::Storing,
@@ -65,11 +65,11 @@ pub(super) enum Doubt {
 }
 
 impl Doubt {
-    pub fn exists(self) -> bool {
+    pub(super) fn exists(self) -> bool {
         self != Doubt::None
     }
 
-    pub fn raise(&mut self) {
+    pub(super) fn raise(&mut self) {
         if *self == Doubt::None {
             *self = Doubt::ResponseLost;
         }

@@ -23,7 +23,7 @@ const MAX_CONFIRMATIONS: u32 = 4;
 
 impl Storing {
     /// Sends a stream of one part, or of none.
-    pub fn start(core: &mut Core, end: EndOfStream) -> State {
+    pub(super) fn start(core: &mut Core, end: EndOfStream) -> State {
         if core.parts.count() == 0 {
             let empty = Hasher::new(core.config.checksum).finish();
             core.parts.add(PartNumber::FIRST, empty);
@@ -55,27 +55,27 @@ impl Storing {
     }
 
     /// Whether a stop can end the put: it waits for its next attempt, and no attempt may have arrived.
-    pub fn is_unsent(&self, core: &Core) -> bool {
+    pub(super) fn is_unsent(&self, core: &Core) -> bool {
         core.call.scheduled.is_some() && !self.doubt.exists()
     }
 
     /// As `is_unsent`, and no response was positive.
-    pub fn can_stop(&self, core: &Core) -> bool {
+    pub(super) fn can_stop(&self, core: &Core) -> bool {
         self.is_unsent(core) && !matches!(self.rehash, Some(Rehash::Acknowledged(_)))
     }
 
-    pub fn stop(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn stop(self, core: &mut Core, error: Error) -> State {
         self.abort(core, error)
     }
 
-    pub fn on_deadline(self, core: &mut Core) -> State {
+    pub(super) fn on_deadline(self, core: &mut Core) -> State {
         match core.stop.error.clone() {
             Some(error) if self.is_unsent(core) => self.abort(core, error),
             _ => outcome::end_unknown(core, "there was no time left to ask", None),
         }
     }
 
-    pub fn on_budget_exhausted(mut self, core: &mut Core, error: Error) -> State {
+    pub(super) fn on_budget_exhausted(mut self, core: &mut Core, error: Error) -> State {
         if !self.doubt.exists() {
             return self.abort(core, error);
         }
@@ -105,7 +105,7 @@ impl Storing {
         }
     }
 
-    pub fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
+    pub(super) fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
         match outcome {
             Outcome::Stored { meta, crc32 } => self.on_stored(core, meta, crc32),
             Outcome::Object(meta) => self.on_head(core, meta),
@@ -169,7 +169,12 @@ impl Storing {
     }
 
     /// The digests of the buffer, computed again for a comparison or after it arrived damaged.
-    pub fn on_rehashed(mut self, core: &mut Core, digest: &PartDigest, md5: &Value) -> State {
+    pub(super) fn on_rehashed(
+        mut self,
+        core: &mut Core,
+        digest: &PartDigest,
+        md5: &Value,
+    ) -> State {
         let rehash = self.rehash.take();
         if core.parts.digest(PartNumber::FIRST) != Some(digest) {
             return self.on_buffer_changed(core, rehash);
@@ -213,7 +218,7 @@ impl Storing {
         }
     }
 
-    pub fn on_failure(
+    pub(super) fn on_failure(
         mut self,
         core: &mut Core,
         call: ApiCall,

@@ -18,12 +18,12 @@ use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
 
 impl Streaming {
     /// Parts are sent again after a commit that rejected them.
-    pub fn again(commit: Commit) -> Streaming {
+    pub(super) fn again(commit: Commit) -> Streaming {
         Streaming { multipart_needed: true, no_more_parts: true, commit, ..Streaming::default() }
     }
 
     /// The state before the first byte. An upload that is continued exists already.
-    pub fn of(config: &UploadConfig) -> Streaming {
+    pub(super) fn of(config: &UploadConfig) -> Streaming {
         let conflict = config.conflict.found();
         Streaming {
             multipart_needed: config.continued().is_some(),
@@ -32,15 +32,15 @@ impl Streaming {
         }
     }
 
-    pub fn hold_until(&self) -> Option<Now> {
+    pub(super) fn hold_until(&self) -> Option<Now> {
         self.hold_until
     }
 
-    pub fn abort(self, core: &mut Core, error: Error) -> State {
+    pub(super) fn abort(self, core: &mut Core, error: Error) -> State {
         outcome::abort(core, error, self.commit.doubt(), None)
     }
 
-    pub fn on_part_read(&mut self, core: &mut Core, number: PartNumber, digest: PartDigest) {
+    pub(super) fn on_part_read(&mut self, core: &mut Core, number: PartNumber, digest: PartDigest) {
         if self.conflict.is_some() {
             return core.act(Action::ReleasePart(number));
         }
@@ -53,11 +53,11 @@ impl Streaming {
         }
     }
 
-    pub fn on_last_part_next(&mut self) {
+    pub(super) fn on_last_part_next(&mut self) {
         self.next_part_is_last = true;
     }
 
-    pub fn on_multipart_needed(mut self, core: &mut Core) -> State {
+    pub(super) fn on_multipart_needed(mut self, core: &mut Core) -> State {
         match core.config.single_put {
             Some(most) if self.conflict.is_none() => self.abort(core, too_long_for_one_put(most)),
             _ => {
@@ -79,7 +79,7 @@ impl Streaming {
     }
 
     /// Starts what can be started: parts, the put, or the commit when every part is acknowledged.
-    pub fn send_ready_parts(mut self, core: &mut Core) -> State {
+    pub(super) fn send_ready_parts(mut self, core: &mut Core) -> State {
         if self.conflict.is_some() {
             return State::Streaming(self);
         }
@@ -122,7 +122,7 @@ impl Streaming {
     }
 
     /// The parts from `first` on are now other parts of the same bytes.
-    pub fn on_tail_split(
+    pub(super) fn on_tail_split(
         self,
         core: &mut Core,
         first: PartNumber,
@@ -137,7 +137,7 @@ impl Streaming {
         }
     }
 
-    pub fn on_rehashed(
+    pub(super) fn on_rehashed(
         self,
         core: &mut Core,
         number: PartNumber,
@@ -157,7 +157,7 @@ impl Streaming {
         State::Streaming(self)
     }
 
-    pub fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
+    pub(super) fn on_success(self, core: &mut Core, outcome: Outcome) -> State {
         if let Outcome::Created { upload_id } = outcome
             && self.conflict.is_none()
         {
@@ -167,7 +167,7 @@ impl Streaming {
         State::Streaming(self)
     }
 
-    pub fn on_failure(
+    pub(super) fn on_failure(
         self,
         core: &mut Core,
         call: ApiCall,
@@ -207,7 +207,7 @@ impl Streaming {
         }
     }
 
-    pub fn on_part_done(
+    pub(super) fn on_part_done(
         self,
         core: &mut Core,
         number: PartNumber,

@@ -23,7 +23,7 @@ pub struct TailSplitPolicy {
 
 /// What is known of the connections.
 #[derive(Debug, Clone)]
-pub struct LinkEstimate {
+pub(super) struct LinkEstimate {
     /// Bytes per second of one connection.
     pub bytes_per_sec: f64,
     /// The unsent bytes of each part in flight.
@@ -33,7 +33,7 @@ pub struct LinkEstimate {
 
 /// A split of the queued bytes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TailSplit {
+pub(super) struct TailSplit {
     /// The sizes of the pieces in bytes, in the order of the stream.
     pub sizes: Vec<u64>,
     /// The time that the split saves.
@@ -42,7 +42,7 @@ pub struct TailSplit {
 
 /// Splits the queued parts (their sizes in bytes, in order) into at most `max_pieces` pieces, so that
 /// all connections end together. `None` if the parts as they are end about as early.
-pub fn split(
+pub(super) fn split(
     queued: &[u64],
     link: &LinkEstimate,
     policy: &TailSplitPolicy,

@@ -14,15 +14,25 @@ use StateKind::{
 /// A state without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StateKind {
+    /// The stream is read, and its parts are sent.
     Streaming,
+    /// A PutObject of the whole stream is in flight.
     Storing,
+    /// A commit is in flight.
     Committing,
+    /// It is being found out what a commit or put with a lost response did.
     Resolving,
+    /// The parts are listed after a commit that named a wrong etag.
     RelistingParts,
+    /// The object is compared with the stream.
     Verifying,
+    /// The upload is being aborted.
     Aborting,
+    /// An object that differs from the stream is being deleted.
     Deleting,
+    /// Uploads are listed that a create with a lost response may have left.
     ListingOrphans,
+    /// The run is over.
     Finished,
 }
 

@@ -29,19 +29,23 @@ const MAX_PROBES: u32 = 4;
 
 impl Verifying {
     /// Sends the HEAD; `evidence` is what the response to the commit was verified by.
-    pub fn start(core: &mut Core, committed: ObjectMeta, evidence: Option<Evidence>) -> State {
+    pub(super) fn start(
+        core: &mut Core,
+        committed: ObjectMeta,
+        evidence: Option<Evidence>,
+    ) -> State {
         let evidence = evidence.or_else(|| core.evidence_of_parts());
         core.start_call(ApiCall::Head);
         State::Verifying(Verifying { committed, evidence, probe_upload_id: None })
     }
 
-    pub fn on_deadline(self, core: &mut Core) -> State {
+    pub(super) fn on_deadline(self, core: &mut Core) -> State {
         core.multipart.create_response_lost |= core.multipart.create_in_flight;
         self.end_unverified(core, "there was no time left to ask")
     }
 
     /// Ends without success: the service reported a commit, and it could not be verified.
-    pub fn end_unverified(self, core: &mut Core, why: &str) -> State {
+    pub(super) fn end_unverified(self, core: &mut Core, why: &str) -> State {
         outcome::end_unverified(core, &self.committed, why, self.probe_upload_id)
     }
 
@@ -57,7 +61,7 @@ impl Verifying {
         }
     }
 
-    pub fn on_success(self, core: &mut Core, call: ApiCall, outcome: Outcome) -> State {
+    pub(super) fn on_success(self, core: &mut Core, call: ApiCall, outcome: Outcome) -> State {
         match outcome {
             Outcome::Object(meta) => self.on_head(core, meta),
             Outcome::Created { upload_id } => self.on_probe_created(core, call, upload_id),
@@ -102,7 +106,7 @@ impl Verifying {
         self.end_unverified(core, "another object stands at its name already")
     }
 
-    pub fn on_failure(
+    pub(super) fn on_failure(
         self,
         core: &mut Core,
         call: ApiCall,

@@ -19,7 +19,7 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Maps memory. Fails where the system refuses it.
-    pub fn new(length: usize) -> io::Result<Mapping> {
+    pub(super) fn new(length: usize) -> io::Result<Mapping> {
         // A large buffer starts at the boundary of a huge page; the slack is address space only.
         let slack = if length >= 2 * HUGE_PAGE { HUGE_PAGE } else { 0 };
         let map = MmapOptions::new().len((length + slack).max(1)).map_anon()?;
@@ -47,15 +47,15 @@ impl Mapping {
     #[cfg(not(target_os = "linux"))]
     fn advise_huge_pages(&self) {}
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.length
     }
 
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.map[self.start..self.start + self.length]
     }
 
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.map[self.start..self.start + self.length]
     }
 }

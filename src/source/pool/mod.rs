@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use memmap2::MmapOptions;
 
-pub use buffer::Buffer;
+pub(crate) use buffer::Buffer;
 use mapping::Mapping;
 
 const PAGE: usize = 4096;
@@ -65,7 +65,7 @@ pub enum Taken {
 
 /// Returns whether a mapping of this many bytes succeeds, for tests in which memory is refused.
 #[cfg(test)]
-pub type MappingHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
+pub(crate) type MappingHook = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
 struct PoolState {
     limit: usize,

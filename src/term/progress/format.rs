@@ -73,7 +73,7 @@ impl ProgressSnapshot {
 
 /// A snapshot, and what was decided from it and from those before it.
 #[derive(Debug, Clone, Copy)]
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     pub now: &'a ProgressSnapshot,
     /// Bytes per second in the last 30 s.
     pub rate: u64,
@@ -155,7 +155,7 @@ impl Report<'_> {
 }
 
 /// A progress line for people.
-pub fn line(report: &Report) -> String {
+pub(super) fn line(report: &Report) -> String {
     let mut line = report.done();
     if let Some(share) = report.share(false) {
         line.push_str(&format!(" ({share})"));
@@ -170,7 +170,7 @@ pub fn line(report: &Report) -> String {
 }
 
 /// Progress as a JSON value.
-pub fn value(report: &Report) -> Value {
+pub(super) fn value(report: &Report) -> Value {
     let now = report.now;
     json!({
         "seconds": millis(now.elapsed),
@@ -190,7 +190,7 @@ pub fn value(report: &Report) -> Value {
 }
 
 /// Progress as one JSON object without a line end.
-pub fn json(report: &Report, time: Timestamp) -> String {
+pub(super) fn json(report: &Report, time: Timestamp) -> String {
     let mut object = json!({ "event": "progress", "time": log::rfc3339(time) });
     if let (Value::Object(object), Value::Object(fields)) = (&mut object, value(report)) {
         object.extend(fields);

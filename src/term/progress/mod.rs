@@ -4,7 +4,7 @@
 //! snapshot comes in, with the elapsed time in it. Invariant: no call fails, panics or waits for a
 //! reader, whatever stderr is (closed, full, a broken pipe, never read).
 
-pub mod activity;
+pub(crate) mod activity;
 mod format;
 mod options;
 mod queued_term;
@@ -20,7 +20,8 @@ use jiff::Timestamp;
 use serde_json::{Map, json};
 
 use self::activity::{ActivityTracker, LineSchedule, Observation, TransferStage};
-pub use self::format::{ProgressSnapshot, Report, Transfer};
+pub(crate) use self::format::Report;
+pub(crate) use self::format::{ProgressSnapshot, Transfer};
 pub use self::options::{OutputOptions, ProgressMode};
 use self::queued_term::{QueuedTerm, TerminalSize};
 use self::rate::RateEstimate;
@@ -54,6 +55,16 @@ enum ReporterStyle {
         json: bool,
     },
     Silent,
+    /// Everything goes to the caller of the library, and nothing to stderr.
+    Listener(Box<dyn Fn(Heard<'_>) + Send + Sync>),
+}
+
+/// What a listener gets in place of lines on stderr.
+pub enum Heard<'a> {
+    /// The state of the transfer, several times a second.
+    Progress(&'a ProgressSnapshot),
+    /// A note or a warning, on one line.
+    Message { level: Level, text: &'a str },
 }
 
 struct ReporterState {
@@ -96,6 +107,13 @@ impl Reporter {
             (ProgressDrawTarget::term_like_with_hz(term, 4), size)
         });
         Reporter::with_stderr(options, terminal, stderr)
+    }
+
+    /// A reporter that writes nothing and passes everything on.
+    pub fn listening(listener: impl Fn(Heard<'_>) + Send + Sync + 'static) -> Reporter {
+        let options = OutputOptions { progress: ProgressMode::None, ..OutputOptions::default() };
+        let reporter = Reporter::with_stderr(options, None, stderr::shared().clone());
+        Reporter { style: ReporterStyle::Listener(Box::new(listener)), ..reporter }
     }
 
     /// A reporter for a command that transfers nothing: notes and warnings only.
@@ -203,6 +221,10 @@ impl Reporter {
                 self.enqueue(&mut state, text, Priority::Droppable);
             }
             ReporterStyle::Lines { .. } | ReporterStyle::Silent => {}
+            ReporterStyle::Listener(listener) => {
+                drop(state);
+                listener(Heard::Progress(now));
+            }
         }
     }
 
@@ -255,6 +277,9 @@ impl Reporter {
         request: Option<&RequestFields>,
         priority: Priority,
     ) {
+        if let ReporterStyle::Listener(listener) = &self.style {
+            return listener(Heard::Message { level, text });
+        }
         let mut state = self.locked();
         if state.dropped_lines > 0 {
             let text =

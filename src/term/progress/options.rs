@@ -7,6 +7,7 @@ use crate::term::log::LogFormat;
 /// What is written to stderr, and in which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutputOptions {
+    /// The form of the progress.
     pub progress: ProgressMode,
     /// Warnings and errors only.
     pub quiet: bool,

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The average rate over the last 30 s or the last 8 acknowledgements, whichever is longer. The
 /// count grows by entire parts, so that a shorter window would jump.
 #[derive(Debug, Default)]
-pub struct RateEstimate {
+pub(super) struct RateEstimate {
     /// When each count of bytes was first seen, oldest first.
     changes: VecDeque<(Duration, u64)>,
 }
@@ -20,7 +20,7 @@ impl RateEstimate {
     const CHANGES: usize = 8;
 
     /// Records the count of bytes at `elapsed`. Returns bytes per second, 0 until bytes have moved.
-    pub fn observe(&mut self, elapsed: Duration, bytes: u64) -> u64 {
+    pub(super) fn observe(&mut self, elapsed: Duration, bytes: u64) -> u64 {
         if self.changes.is_empty() {
             self.changes.push_back((Duration::ZERO, 0));
         }

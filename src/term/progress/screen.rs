@@ -9,7 +9,7 @@ use proto::printable;
 
 /// The size of a terminal, or of the area that may be drawn in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScreenSize {
+pub(super) struct ScreenSize {
     pub columns: usize,
     pub rows: usize,
 }
@@ -19,7 +19,7 @@ const LONG_TEXTS_FROM: usize = 39;
 
 /// The lines, the most important ones first. With a known size the first line is a bar, where there is
 /// room for one and for all the rest.
-pub fn lines(report: &Report, size: ScreenSize) -> Vec<String> {
+pub(super) fn lines(report: &Report, size: ScreenSize) -> Vec<String> {
     let short = size.columns < LONG_TEXTS_FROM;
     let mut lines = laid_out(report, size, !short);
     if lines.len() > size.rows && !short {

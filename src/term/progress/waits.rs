@@ -9,7 +9,7 @@ use super::activity::TransferActivity;
 use proto::run_metrics::WaitTimes;
 
 /// Adds the time since the last snapshot to what its activity waits for.
-pub fn add(waits: &mut WaitTimes, activity: TransferActivity, time: Duration) {
+pub(super) fn add(waits: &mut WaitTimes, activity: TransferActivity, time: Duration) {
     let sum = match activity {
         TransferActivity::AwaitingProducer => &mut waits.producer,
         TransferActivity::AwaitingLine => &mut waits.line,

@@ -26,7 +26,7 @@ const MAX_NORMAL: usize = 256 * 1024;
 
 /// Which texts are dropped while stderr is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priority {
+pub(crate) enum Priority {
     /// Progress: dropped once 64 KiB are queued, since the next line replaces it.
     Droppable,
     /// Messages: dropped once 256 KiB are queued.
@@ -37,7 +37,7 @@ pub enum Priority {
 
 /// A handle of the queue. All clones share one thread, which ends when the last clone is dropped.
 #[derive(Clone)]
-pub struct Stderr {
+pub(crate) struct Stderr {
     shared: Arc<StderrHandle>,
 }
 
@@ -157,12 +157,12 @@ impl StderrShared {
 static SHARED: OnceLock<Stderr> = OnceLock::new();
 
 /// The queue of this process's stderr.
-pub fn shared() -> &'static Stderr {
+pub(crate) fn shared() -> &'static Stderr {
     SHARED.get_or_init(|| Stderr::with_spawn(Box::new(spawn), StderrFd))
 }
 
 /// Waits up to 500 ms for the queue to be written, if it was ever used.
-pub fn flush_at_exit() {
+pub(crate) fn flush_at_exit() {
     if let Some(stderr) = SHARED.get() {
         stderr.flush_timeout(EXIT_FLUSH_TIMEOUT);
     }
@@ -170,7 +170,8 @@ pub fn flush_at_exit() {
 
 impl Stderr {
     /// A queue and a thread that writes it to `sink`.
-    pub fn spawn_on(sink: impl Write + Send + 'static) -> Stderr {
+    #[cfg(test)]
+    pub(crate) fn spawn_on(sink: impl Write + Send + 'static) -> Stderr {
         Stderr::with_spawn(Box::new(spawn), sink)
     }
 
@@ -197,13 +198,13 @@ impl Stderr {
 
     /// Queues a text, which is written in one piece. Returns whether there was room for it. Control
     /// characters are escaped.
-    pub fn enqueue(&self, text: String, priority: Priority) -> bool {
+    pub(crate) fn enqueue(&self, text: String, priority: Priority) -> bool {
         self.draw(printable::text(&text).into_owned(), priority)
     }
 
     /// Queues a text with control characters for the terminal. The caller has escaped every text in
     /// it that is not its own.
-    pub fn draw(&self, text: String, priority: Priority) -> bool {
+    pub(crate) fn draw(&self, text: String, priority: Priority) -> bool {
         let mut state = self.shared.locked();
         let room = match priority {
             Priority::Droppable => MAX_DROPPABLE,
@@ -227,7 +228,7 @@ impl Stderr {
     }
 
     /// Waits up to `limit` until the queue is written. Returns whether it is.
-    pub fn flush_timeout(&self, limit: Duration) -> bool {
+    pub(crate) fn flush_timeout(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         if !self.ensure_thread() {
             self.shared.write_until(deadline);

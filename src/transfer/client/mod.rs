@@ -31,20 +31,25 @@ use proto::retry::Failure;
 use proto::token_lifecycle::SigningRequest;
 use proto::transport_error::TransportError;
 
-pub use self::access::Access;
+pub(crate) use self::access::Access;
 pub use self::open::Timeouts;
-pub use self::par_access::ParAccess;
+pub(crate) use self::par_access::ParAccess;
 
 /// Object Storage at one endpoint, with one identity.
 pub struct Client {
+    /// The connections.
     pub transport: Arc<Transport>,
+    /// The credentials, or the pre-authenticated request.
     pub access: Access,
+    /// Where Object Storage listens.
     pub endpoint: ObjectStorage,
     /// The limit of the bandwidth of all stream bodies together.
     pub throttle: Option<Arc<Throttle>>,
+    /// What one connection carries.
     pub connection_rate: ConnectionRate,
     /// Bytes of request bodies that connections took, those of repeated attempts included.
     pub sent_bytes: Arc<AtomicU64>,
+    /// Where messages go.
     pub reporter: Arc<Reporter>,
     /// The header `opc-client-request-id` of each request.
     pub client_request_id: Option<String>,
@@ -352,7 +357,7 @@ fn mark_incomplete(failure: Failure, body: &net::BodyProgress) -> Failure {
 
 /// A successful response whose body is not that of the API: a proxy has answered, or the connection
 /// is broken.
-pub fn invalid_response(error: proto::api::InvalidResponse) -> Failure {
+pub(crate) fn invalid_response(error: proto::api::InvalidResponse) -> Failure {
     Failure::Transport {
         kind: TransportError::InvalidResponse,
         text: format!("the service answered {}", error.0),

@@ -31,7 +31,7 @@ const MAX_OPENS: usize = 20;
 
 /// What a partial file is part of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
+pub(crate) struct Binding {
     pub etag: String,
     /// The size of the object in bytes.
     pub size: u64,
@@ -40,7 +40,7 @@ pub struct Binding {
 }
 
 /// An open and locked partial file. A drop keeps it, unless it has no complete byte.
-pub struct PartialFile {
+pub(super) struct PartialFile {
     file: File,
     path: PathBuf,
     target: PathBuf,
@@ -55,7 +55,7 @@ pub struct PartialFile {
 impl PartialFile {
     /// Opens the partial file of `target`, or creates it. Fails where it is not a plain file of this
     /// user, where another run has it, and where it cannot be created.
-    pub fn open(target: &Path, binding: Binding) -> Result<PartialFile, Error> {
+    pub(super) fn open(target: &Path, binding: Binding) -> Result<PartialFile, Error> {
         let path = path_of(target);
         let refused =
             |reason: String| Error::usage(format!("--file {}: {reason}", target.display()));
@@ -95,27 +95,27 @@ impl PartialFile {
     }
 
     /// The path of the partial file.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The number of bytes that are complete.
-    pub fn kept(&self) -> u64 {
+    pub(super) fn kept(&self) -> u64 {
         self.kept
     }
 
     /// The CRC-32 of the bytes that are complete.
-    pub fn crc(&self) -> u32 {
+    pub(super) fn crc(&self) -> u32 {
         self.crc.clone().finalize()
     }
 
     /// Reads bytes that are complete, from this offset on. Fails where the file does.
-    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    pub(super) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
     }
 
     /// Forgets all bytes. Fails where the file does.
-    pub fn restart(&mut self) -> io::Result<()> {
+    pub(super) fn restart(&mut self) -> io::Result<()> {
         self.kept = 0;
         self.crc = crc32fast::Hasher::new();
         self.file.set_len(0)
@@ -123,7 +123,7 @@ impl PartialFile {
 
     /// Appends the next bytes, in pieces that `each` sees before they are written. Fails where the
     /// file does; the bytes that were complete before stay so.
-    pub fn append(
+    pub(super) fn append(
         &mut self,
         bytes: &[u8],
         piece: usize,
@@ -149,7 +149,7 @@ impl PartialFile {
 
     /// Makes the complete file the target. Fails where the file cannot be written to the disk or
     /// renamed; it stays in its place then.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.file.set_len(self.binding.extent.length)?;
         self.file.sync_all()?;
         std::fs::rename(&self.path, &self.target)?;
@@ -162,7 +162,7 @@ impl PartialFile {
     }
 
     /// Removes the file.
-    pub fn delete(mut self) {
+    pub(super) fn delete(mut self) {
         self.gone = true;
         let _ = std::fs::remove_file(&self.path);
     }
@@ -185,7 +185,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// The path of the partial file of a target. A name that would be too long is shortened.
-pub fn path_of(target: &Path) -> PathBuf {
+pub(super) fn path_of(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().as_bytes();
     let most = MAX_NAME - SUFFIX.len() - 1;
     let mut part = vec![b'.'];

@@ -60,7 +60,7 @@ enum Wakeup {
 }
 
 impl UploadDriver {
-    pub fn new(
+    pub(crate) fn new(
         client: Arc<Client>,
         location: ObjectLocation,
         options: PutOptions,
@@ -76,17 +76,17 @@ impl UploadDriver {
     }
 
     /// The attempts of the upload that were retried.
-    pub fn retries(&self) -> u64 {
+    pub(crate) fn retries(&self) -> u64 {
         self.upload.retries()
     }
 
     /// The upload and the record of its stream, once the run has ended.
-    pub fn into_read(self) -> (Upload, Option<ComparedStream>) {
+    pub(crate) fn into_read(self) -> (Upload, Option<ComparedStream>) {
         (self.upload, self.compared)
     }
 
     /// Runs the upload to its end. The error is that of the machine.
-    pub async fn run(
+    pub(crate) async fn run(
         &mut self,
         source: RunningSource,
         signals: &mut Signals,

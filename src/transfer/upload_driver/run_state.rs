@@ -23,7 +23,9 @@ use proto::upload::Event;
 
 /// The source of the bytes while the driver runs.
 pub struct RunningSource {
+    /// The thread that reads it.
     pub reader: Reader,
+    /// The command that writes it, if there is one.
     pub producer: Option<Producer>,
     /// The expected size of the stream in bytes.
     pub expected: Option<u64>,

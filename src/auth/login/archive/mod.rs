@@ -18,7 +18,7 @@ use proto::login::is_profile_name;
 use proto::token::{Token, TokenError};
 
 /// Bytes of an archive, and of all that it unpacks to.
-pub const MAX_SIZE: usize = 1 << 20;
+pub(crate) const MAX_SIZE: usize = 1 << 20;
 /// Entries of an archive: the profile, the key and the token.
 const MAX_ENTRIES: usize = 3;
 
@@ -35,7 +35,7 @@ const KNOWN: [&str; 6] =
     ["fingerprint", "key_file", "tenancy", "region", "security_token_file", "pass_phrase"];
 
 /// A session outside of its files.
-pub struct CarriedSession {
+pub(crate) struct CarriedSession {
     pub profile: String,
     pub region: String,
     pub tenancy: String,
@@ -54,7 +54,7 @@ pub struct CarriedSession {
 
 /// Why an archive cannot be imported, or a session cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArchiveError {
+pub(crate) enum ArchiveError {
     NotZip,
     /// It is, or unpacks to, more than 1 MiB.
     TooLarge,
@@ -90,7 +90,7 @@ pub enum ArchiveError {
 }
 
 /// The archive of a session. Fails if it would be too large.
-pub fn write(session: &CarriedSession) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
+pub(crate) fn write(session: &CarriedSession) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
     let mut config = Zeroizing::new(format!("[{}]\n", session.profile));
     let mut value = |key: &str, value: &str| config.extend([key, " = ", value, "\n"]);
     value("fingerprint", &session.fingerprint);
@@ -124,7 +124,7 @@ pub fn write(session: &CarriedSession) -> Result<Zeroizing<Vec<u8>>, ArchiveErro
 
 /// The session in an archive. Fails if the archive holds anything else, or if key and token do not
 /// belong together.
-pub fn read(bytes: &[u8]) -> Result<CarriedSession, ArchiveError> {
+pub(crate) fn read(bytes: &[u8]) -> Result<CarriedSession, ArchiveError> {
     let entries = unpack(bytes)?;
     let text = |name: &str| -> Result<&str, ArchiveError> {
         let (_, content) = entries
@@ -146,7 +146,7 @@ pub fn read(bytes: &[u8]) -> Result<CarriedSession, ArchiveError> {
 impl CarriedSession {
     /// The session of a profile with these values, and with the texts of its key and its token. Fails if
     /// a value is missing or cannot be carried, or if key and token do not belong together.
-    pub fn of(
+    pub(crate) fn of(
         profile: &str,
         values: &Section,
         key_text: &str,

@@ -26,7 +26,7 @@ const IDENTITY: [&str; 12] = [
 
 /// Why a profile cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EditError {
+pub(crate) enum EditError {
     /// The file is malformed.
     Parse(ParseError),
     /// The edit would change more than the profile.
@@ -35,7 +35,7 @@ pub enum EditError {
 
 /// The text with this profile: its values replace those that the profile had, and a profile that the
 /// text lacks is added at the end. The values must have one line and no blanks around them.
-pub fn with_profile(
+pub(crate) fn with_profile(
     text: &str,
     name: &str,
     values: &[(&str, &str)],

@@ -29,7 +29,7 @@ const KEY_LABEL: &str = "OCI_API_KEY";
 
 /// Where a session is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionPlace {
+pub(crate) struct SessionPlace {
     pub profile: String,
     pub config_file: PathBuf,
     /// The folder of key and token.
@@ -37,7 +37,7 @@ pub struct SessionPlace {
 }
 
 /// A session to keep.
-pub struct NewSession<'a> {
+pub(crate) struct NewSession<'a> {
     /// The private key as PEM.
     pub key_text: &'a str,
     /// The public key as PEM; `None` if the private key cannot be opened here.
@@ -53,7 +53,7 @@ pub struct NewSession<'a> {
 impl SessionPlace {
     /// The place of a profile's session. Fails if the name cannot be that of a folder, or if there is no
     /// home folder.
-    pub fn find(
+    pub(crate) fn find(
         profile: &str,
         config_file: Option<&Path>,
         environment: &Environment,
@@ -76,7 +76,7 @@ impl SessionPlace {
 
     /// The text of the config file, empty if there is none, and its profiles. Fails if the file cannot be
     /// read or parsed.
-    pub fn config(&self) -> Result<(Zeroizing<String>, Profiles), Error> {
+    pub(crate) fn config(&self) -> Result<(Zeroizing<String>, Profiles), Error> {
         let file = &self.config_file;
         let text = config::read_text(file)?.unwrap_or_default();
         let profiles = Profiles::parse(&text).map_err(|error| config::malformed(file, &error))?;
@@ -84,7 +84,7 @@ impl SessionPlace {
     }
 
     /// Fails if the profile holds a user, or if a file of the session could not be written.
-    pub fn check_login(&self, may_replace: bool) -> Result<(), Error> {
+    pub(crate) fn check_login(&self, may_replace: bool) -> Result<(), Error> {
         let (_, profiles) = self.config()?;
         if !may_replace && profiles.own(&self.profile).contains_key("user") {
             let (profile, file) = (&self.profile, self.config_file.display());
@@ -96,7 +96,7 @@ impl SessionPlace {
     }
 
     /// Fails if the profile exists, or if a file of the session does.
-    pub fn check_unused(&self) -> Result<(), Error> {
+    pub(crate) fn check_unused(&self) -> Result<(), Error> {
         let (_, profiles) = self.config()?;
         let message = if profiles.names().contains(&self.profile.as_str()) {
             format!("{} has a profile {} already", self.config_file.display(), self.profile)
@@ -116,7 +116,7 @@ impl SessionPlace {
     }
 
     /// Fails if a folder or the config file could not be written, or the profile in it.
-    pub fn check_writable(&self) -> Result<(), Error> {
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
         // Whether the edit is possible depends on the text and not on the values.
         self.with_profile(&[("key_file", KEY)])?;
         let config = resolved(&self.config_file);
@@ -135,7 +135,7 @@ impl SessionPlace {
     /// then the token, then the profile, so that what reads them meanwhile finds a token that does not match
     /// at worst. Files that are mounts of their own, which no rename replaces, come first. Fails at the first
     /// file that cannot be written; the session before is then as it was, unless a rename fails.
-    pub fn write(&self, session: &NewSession<'_>) -> Result<(), Error> {
+    pub(crate) fn write(&self, session: &NewSession<'_>) -> Result<(), Error> {
         let cannot = |path: &Path| {
             let shown = path.display().to_string();
             move |error: io::Error| {

@@ -41,7 +41,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const DONE: &str = "You are signed in. You can close this window and return to the terminal.";
 
 /// The sockets of a login.
-pub struct Listener {
+pub(crate) struct Listener {
     v4: TcpListener,
     /// `None` on a host without IPv6.
     v6: Option<TcpListener>,
@@ -65,7 +65,7 @@ struct Accepted {
 
 impl Listener {
     /// Listens on this port of the loopback addresses; 0 for any. Fails if the port is taken.
-    pub async fn bind(port: u16) -> Result<Listener, Error> {
+    pub(crate) async fn bind(port: u16) -> Result<Listener, Error> {
         let cannot = |error: io::Error| {
             match error.kind() {
             io::ErrorKind::AddrInUse => {
@@ -86,13 +86,13 @@ impl Listener {
     }
 
     /// The port that the listener has.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Serves requests until one brings the token of this login; passes it to `finish`, whose outcome
     /// the browser shows, and returns that. `on_refusal` is called for redirects that are refused.
-    pub async fn wait(
+    pub(crate) async fn wait(
         self,
         pending: PendingLogin,
         finish: impl FnOnce(Token) -> Result<(), Error>,

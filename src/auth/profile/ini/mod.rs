@@ -17,7 +17,7 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// The section whose values every other section inherits.
-pub const DEFAULT: &str = "DEFAULT";
+pub(crate) const DEFAULT: &str = "DEFAULT";
 
 /// The profiles of a config file, by name.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub struct Profiles {
 }
 
 /// Keys in lower case, and their values.
-pub type Section = BTreeMap<String, Zeroizing<String>>;
+pub(crate) type Section = BTreeMap<String, Zeroizing<String>>;
 
 /// Why a text is not a config file, and its line, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Profiles {
 
 /// What a line of a config file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LineKind {
+pub(crate) enum LineKind {
     /// A line `[NAME]`.
     Header(String),
     /// The first line of a value, with its key in lower case.
@@ -86,7 +86,7 @@ pub enum LineKind {
 
 /// The lines of a config file: the bytes of each, its line end included, and what it is. Fails as
 /// [`Profiles::parse`] does.
-pub fn layout(text: &str) -> Result<Vec<(Range<usize>, LineKind)>, ParseError> {
+pub(crate) fn layout(text: &str) -> Result<Vec<(Range<usize>, LineKind)>, ParseError> {
     let mut parser = Parser::default();
     let of_line = |(index, line): (usize, Line)| {
         let kind = parser.line(&text[line.content]);

@@ -27,17 +27,17 @@ use proto::key::Key;
 use proto::token::Token;
 use proto::token_lifecycle::Renewal;
 
-pub use self::refresh::refresh;
+pub(crate) use self::refresh::refresh;
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportFormat {
+pub(crate) enum ReportFormat {
     Text,
     Json,
 }
 
 /// The result of `session show`.
-pub struct SessionReport {
+pub(crate) struct SessionReport {
     /// What to print, with or without an error.
     pub text: String,
     /// Why the credentials cannot be used; `None` if they can.
@@ -47,7 +47,7 @@ pub struct SessionReport {
 /// Describes the credentials: of which identity they are, whether key and token belong together, when
 /// the token expires, and what renews it. A mode whose token a service issues has one issued, over
 /// `transport`.
-pub async fn show(
+pub(crate) async fn show(
     identity: Identity,
     transport: impl FnOnce() -> Result<Arc<dyn AuthTransport>, Error>,
     clock: fn() -> SystemTime,

@@ -23,7 +23,7 @@ use proto::units::DisplayDuration;
 /// Refreshes the session's token now, writes it to its file and describes the result. Fails if the
 /// profile has no session, the session has ended, the auth service returns no token, or the token
 /// cannot be written.
-pub async fn refresh(
+pub(crate) async fn refresh(
     identity: Identity,
     transport: Arc<dyn AuthTransport>,
 ) -> Result<String, Error> {

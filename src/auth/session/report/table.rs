@@ -23,18 +23,18 @@ pub(super) struct Table {
 
 impl Table {
     /// An empty table; `now` is in seconds since 1970.
-    pub fn at(now: u64) -> Table {
+    pub(super) fn at(now: u64) -> Table {
         Table { now, ..Table::default() }
     }
 
-    pub fn text(&mut self, name: &'static str, value: Option<&str>) {
+    pub(super) fn text(&mut self, name: &'static str, value: Option<&str>) {
         self.json.insert(name.to_owned(), value.into());
         if let Some(value) = value {
             self.lines.push((name, value.to_owned()));
         }
     }
 
-    pub fn yes_no(&mut self, name: &'static str, value: Option<bool>) {
+    pub(super) fn yes_no(&mut self, name: &'static str, value: Option<bool>) {
         self.json.insert(name.to_owned(), value.into());
         let text = match value {
             Some(true) => "yes",
@@ -45,7 +45,7 @@ impl Table {
     }
 
     /// `at` is in seconds since 1970.
-    pub fn timestamp(&mut self, name: &'static str, at: Option<u64>) {
+    pub(super) fn timestamp(&mut self, name: &'static str, at: Option<u64>) {
         self.json.insert(name.to_owned(), at.map(|at| date(at).to_string()).into());
         let left = at.map(|at| at.cast_signed().saturating_sub(self.now.cast_signed()));
         self.json.insert(format!("{name}-in-seconds"), left.into());
@@ -56,7 +56,7 @@ impl Table {
         }
     }
 
-    pub fn file(&mut self, name: &'static str, path: Option<&Path>) {
+    pub(super) fn file(&mut self, name: &'static str, path: Option<&Path>) {
         let mode = path.and_then(|path| fs::metadata(path).ok());
         let mode = mode.map(|metadata| format!("{:03o}", metadata.permissions().mode() & 0o777));
         self.json.insert(name.to_owned(), path.map(|path| path.display().to_string()).into());
@@ -67,13 +67,13 @@ impl Table {
         }
     }
 
-    pub fn lines(&self) -> String {
+    pub(super) fn lines(&self) -> String {
         let line =
             |(name, value): &(&str, String)| format!("{:<15} {value}", name.replace('-', " "));
         self.lines.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    pub fn json(self) -> String {
+    pub(super) fn json(self) -> String {
         format!("{:#}", Value::Object(self.json))
     }
 }

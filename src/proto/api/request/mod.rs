@@ -27,6 +27,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// A request without date, host and signature: those belong to one attempt.
 #[derive(Clone)]
 pub struct Request {
+    /// The HTTP method.
     pub method: &'static str,
     /// Path and query, encoded; of a pre-authenticated request, what follows the secret.
     pub target: String,
@@ -34,7 +35,9 @@ pub struct Request {
     pub secret: Option<PathSecret>,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The body.
     pub body: RequestPayload,
+    /// What the request transfers.
     pub class: RequestClass,
 }
 
@@ -64,13 +67,16 @@ impl std::fmt::Debug for Request {
 /// The body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestPayload {
+    /// No body.
     None,
     /// A small JSON document, covered by the signature.
     Json(Vec<u8>),
     /// This many bytes of stream data, not covered by the signature, and the CRC that is taken of them
     /// while they are sent.
     Stream {
+        /// Bytes.
         size: u64,
+        /// The CRC that is taken.
         crc: BufferCrc,
     },
 }

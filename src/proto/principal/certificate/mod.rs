@@ -122,6 +122,8 @@ impl fmt::Display for CertificateError {
     }
 }
 
+impl std::error::Error for CertificateError {}
+
 /// Every certificate of a PEM text as base64 on one line: the issuers of the leaf. Fails if there is
 /// none, or one is not base64 of a DER sequence.
 pub fn issuers(pem: &[u8]) -> Result<Vec<String>, CertificateError> {

@@ -13,7 +13,7 @@ use super::scenario::{Auth, Scenario, secs};
 const START: u64 = 1_767_225_600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EnvironmentEvent {
+pub(crate) enum EnvironmentEvent {
     RefreshAnswered {
         token: Option<u64>,
         longer: bool,
@@ -35,7 +35,7 @@ pub enum EnvironmentEvent {
 
 /// Counts of a run.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Parts that succeeded.
     pub parts: u64,
     /// Requests that failed with a 401.
@@ -50,7 +50,7 @@ pub struct Tally {
 
 /// A signed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Signed {
+pub(crate) struct Signed {
     pub generation: u64,
     /// The date of the request, since 1970.
     pub date: u64,
@@ -59,7 +59,7 @@ pub struct Signed {
 }
 
 /// The environment and the life cycle under test.
-pub struct SimEnvironment {
+pub(crate) struct SimEnvironment {
     pub scenario: Scenario,
     pub lifecycle: TokenLifecycle,
     /// Seconds since the start.
@@ -84,7 +84,7 @@ pub struct SimEnvironment {
 }
 
 impl SimEnvironment {
-    pub fn new(scenario: Scenario) -> SimEnvironment {
+    pub(crate) fn new(scenario: Scenario) -> SimEnvironment {
         let policy = RefreshPolicy {
             refresh_before: None,
             renewal: scenario.renewal,
@@ -117,7 +117,7 @@ impl SimEnvironment {
         }
     }
 
-    pub fn now(&self) -> Clocks {
+    pub(crate) fn now(&self) -> Clocks {
         let set: i64 = self.scenario.jumps.iter().filter(|j| j.0 <= self.time).map(|j| j.1).sum();
         let wall = (START + self.time).checked_add_signed(set).unwrap();
         Clocks { wall: secs(wall), monotonic: secs(self.time) }
@@ -161,7 +161,7 @@ impl SimEnvironment {
     }
 
     /// The decision for an attempt, and the signed request if it may be sent.
-    pub fn decide(&mut self, request: SigningRequest) -> (TokenDecision, Option<Signed>) {
+    pub(crate) fn decide(&mut self, request: SigningRequest) -> (TokenDecision, Option<Signed>) {
         self.read_file();
         let decision = self.lifecycle.decide(self.now(), request);
         let mut signed = None;
@@ -204,7 +204,7 @@ impl SimEnvironment {
     }
 
     /// Handles the response to a request that was signed `took` seconds ago.
-    pub fn on_response(&mut self, signed: Signed, took: u64) {
+    pub(crate) fn on_response(&mut self, signed: Signed, took: u64) {
         if signed.ok {
             self.lifecycle.on_success_with_date(self.now(), secs(self.service()));
             self.last_success = self.time;
@@ -224,12 +224,12 @@ impl SimEnvironment {
     }
 
     /// Whether an event is to be handled: all but outdated wakeups are.
-    pub fn is_current(&self, event: EnvironmentEvent) -> bool {
+    pub(crate) fn is_current(&self, event: EnvironmentEvent) -> bool {
         !matches!(event, EnvironmentEvent::Wake { plan } if plan != self.plan)
     }
 
     /// Handles an event.
-    pub fn handle(&mut self, event: EnvironmentEvent) {
+    pub(crate) fn handle(&mut self, event: EnvironmentEvent) {
         let now = self.now();
         match event {
             EnvironmentEvent::RefreshAnswered { token, longer } => {
@@ -274,7 +274,7 @@ impl SimEnvironment {
     }
 
     /// Performs the tasks of the background task that are due.
-    pub fn run_background(&mut self) {
+    pub(crate) fn run_background(&mut self) {
         let now = self.now();
         self.lifecycle.take_events();
         loop {

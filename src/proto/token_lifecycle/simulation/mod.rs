@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-pub mod environment;
-pub mod scenario;
+pub(crate) mod environment;
+pub(crate) mod scenario;
 
 use self::environment::{Signed, SimEnvironment, Tally};
 use self::scenario::{Auth, HOUR, Scenario, any_day, days_of_rejections, secs};

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-pub const HOUR: u64 = 3600;
+pub(crate) const HOUR: u64 = 3600;
 
-pub fn secs(seconds: u64) -> Duration {
+pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// How the auth service responds to refreshes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Auth {
+pub(crate) enum Auth {
     /// With a token of full lifetime.
     Works,
     /// With an error.
@@ -31,7 +31,7 @@ pub enum Auth {
 
 /// What happens in a run. Times are seconds since its start.
 #[derive(Debug, Clone)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// The lifetime of a token.
     pub life: u64,
     /// The length of the session; no refresh gives a token that expires later.
@@ -60,7 +60,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// A day without any failure.
-    pub fn quiet(life: u64) -> Scenario {
+    pub(crate) fn quiet(life: u64) -> Scenario {
         Scenario {
             life,
             session: 48 * HOUR,
@@ -89,7 +89,7 @@ fn any_renewal() -> impl Strategy<Value = Renewal> {
 }
 
 /// Any day of 24 hours.
-pub fn any_day() -> impl Strategy<Value = Scenario> {
+pub(crate) fn any_day() -> impl Strategy<Value = Scenario> {
     let auth = prop_oneof![
         Just(Auth::Works),
         Just(Auth::Fails),
@@ -136,7 +136,7 @@ pub fn any_day() -> impl Strategy<Value = Scenario> {
 }
 
 /// Two hours of tokens that live for seconds, with intervals in which the service rejects parts.
-pub fn days_of_rejections() -> impl Strategy<Value = Scenario> {
+pub(crate) fn days_of_rejections() -> impl Strategy<Value = Scenario> {
     let interval = (0..2 * HOUR, 1..60u64).prop_map(|(from, length)| from..from + length);
     (5..40u64, 1..9u64, prop::collection::vec(interval, 100), any_renewal()).prop_map(
         |(life, part, part_rejections, renewal)| Scenario {

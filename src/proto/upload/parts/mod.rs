@@ -17,9 +17,10 @@ use crate::digest::{Algorithm, PartDigest, Value};
 use crate::part_number::PartNumber;
 use crate::retry::NotFoundStreak;
 
+pub use pacing::AutoConfig;
+pub(super) use pacing::ConnectionChange;
 use pacing::Pacing;
-pub use pacing::{AutoConfig, ConnectionChange};
-pub use response::{PartChecks, PartResponse, RehashResult};
+pub(crate) use response::{PartChecks, PartResponse, RehashResult};
 use tail::TailState;
 
 /// Throttled responses within this time narrow the window once.
@@ -64,7 +65,7 @@ pub(super) struct Part {
 }
 
 #[derive(Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     /// Part n at index n - 1.
     pub(super) parts: Vec<Part>,
     pub(super) queued: VecDeque<PartNumber>,
@@ -91,7 +92,7 @@ pub struct Parts {
 
 impl Parts {
     /// No parts yet, of an upload with this configuration.
-    pub fn of(config: &UploadConfig) -> Parts {
+    pub(super) fn of(config: &UploadConfig) -> Parts {
         let held = config.continued().map(|continued| continued.parts.clone());
         let mut parts = Parts::continuing(config.parallel, held.unwrap_or_default());
         if let Some(auto) = config.auto {
@@ -101,7 +102,7 @@ impl Parts {
     }
 
     /// No parts, of an upload of which the service holds `held`.
-    pub fn continuing(parallel: usize, held: Vec<ListedPart>) -> Parts {
+    pub(super) fn continuing(parallel: usize, held: Vec<ListedPart>) -> Parts {
         Parts {
             held: held.into_iter().map(|part| (part.part_number, part)).collect(),
             parts: Vec::new(),
@@ -124,7 +125,7 @@ impl Parts {
 
     /// Adds the next part; parts are added in order. Returns whether the service holds a part of this
     /// number and size: then its MD5 is needed before the part is sent.
-    pub fn add(&mut self, number: PartNumber, digest: PartDigest) -> bool {
+    pub(super) fn add(&mut self, number: PartNumber, digest: PartDigest) -> bool {
         debug_assert_eq!(number.index(), self.parts.len());
         let size = digest.size;
         let same = |held: &ListedPart| held.size == size && held.md5.is_some();
@@ -155,7 +156,7 @@ impl Parts {
     }
 
     /// Takes the next part to send, if the window has room.
-    pub fn next_to_send(&mut self, now: Now) -> Option<PartNumber> {
+    pub(super) fn next_to_send(&mut self, now: Now) -> Option<PartNumber> {
         if self.in_flight + self.refused_in_backoff() >= self.window {
             return None;
         }
@@ -190,19 +191,19 @@ impl Parts {
     }
 
     /// Notes that the driver keeps the buffers of an acknowledged part.
-    pub fn retain(&mut self, number: PartNumber) {
+    pub(super) fn retain(&mut self, number: PartNumber) {
         if let Some(part) = self.part_mut(number) {
             part.retained = true;
         }
     }
 
     /// The ambiguous 404s in a row of a part.
-    pub fn not_found_streak(&mut self, number: PartNumber) -> Option<&mut NotFoundStreak> {
+    pub(super) fn not_found_streak(&mut self, number: PartNumber) -> Option<&mut NotFoundStreak> {
         self.part_mut(number).map(|part| &mut part.not_found)
     }
 
     /// A part failed; its next attempt starts at a time.
-    pub fn retry_at(&mut self, number: PartNumber, at: Now) {
+    pub(super) fn retry_at(&mut self, number: PartNumber, at: Now) {
         self.in_flight -= 1;
         if let Some(part) = self.part_mut(number) {
             part.attempt += 1;
@@ -212,7 +213,7 @@ impl Parts {
     }
 
     /// Queues the retries that are due, the lowest part first: its buffers are the oldest.
-    pub fn release_due_retries(&mut self, now: Now) {
+    pub(super) fn release_due_retries(&mut self, now: Now) {
         while let Some((at, number)) = self.retrying.first().copied()
             && at <= now
         {
@@ -221,13 +222,13 @@ impl Parts {
         }
     }
 
-    pub fn next_retry(&self) -> Option<Now> {
+    pub(super) fn next_retry(&self) -> Option<Now> {
         self.retrying.first().map(|(at, _)| *at)
     }
 
     /// The service throttled a part: the window is halved, unless a controller decides. `early` if it
     /// has not asked for a pause.
-    pub fn on_throttled(&mut self, now: Now, number: PartNumber, early: bool) {
+    pub(super) fn on_throttled(&mut self, now: Now, number: PartNumber, early: bool) {
         if self.note_refusal(number, early) {
             return;
         }
@@ -239,48 +240,48 @@ impl Parts {
     }
 
     /// Whether every part is acknowledged.
-    pub fn all_acknowledged(&self) -> bool {
+    pub(super) fn all_acknowledged(&self) -> bool {
         self.acknowledged as usize == self.parts.len()
     }
 
-    pub fn count(&self) -> u32 {
+    pub(super) fn count(&self) -> u32 {
         self.parts.len() as u32
     }
 
-    pub fn attempt(&self, number: PartNumber) -> u32 {
+    pub(super) fn attempt(&self, number: PartNumber) -> u32 {
         self.part(number).map_or(0, |part| part.attempt)
     }
 
-    pub fn digest(&self, number: PartNumber) -> Option<&PartDigest> {
+    pub(super) fn digest(&self, number: PartNumber) -> Option<&PartDigest> {
         self.part(number).map(|part| &part.digest)
     }
 
-    pub fn digests(&self) -> impl Iterator<Item = &PartDigest> {
+    pub(super) fn digests(&self) -> impl Iterator<Item = &PartDigest> {
         self.parts.iter().map(|part| &part.digest)
     }
 
     /// The MD5s in the responses to all parts; `None` if one is missing.
-    pub fn md5s(&self) -> Option<Vec<Value>> {
+    pub(super) fn md5s(&self) -> Option<Vec<Value>> {
         self.parts
             .iter()
             .map(|part| Value::from_base64(Algorithm::Md5, part.md5.as_deref()?))
             .collect()
     }
 
-    pub fn etags(&self) -> impl Iterator<Item = (PartNumber, &str)> {
+    pub(super) fn etags(&self) -> impl Iterator<Item = (PartNumber, &str)> {
         PartNumber::all().zip(self.parts.iter().map(|part| part.etag.as_str()))
     }
 
-    pub fn acknowledged(&self) -> (u32, u64) {
+    pub(super) fn acknowledged(&self) -> (u32, u64) {
         (self.acknowledged, self.acknowledged_bytes)
     }
 
     /// The bytes of acknowledged parts that the service held before the run.
-    pub fn held_bytes(&self) -> u64 {
+    pub(super) fn held_bytes(&self) -> u64 {
         self.held_bytes
     }
 
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 }

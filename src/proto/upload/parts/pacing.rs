@@ -33,7 +33,7 @@ pub struct AutoConfig {
 
 /// A change of the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionChange {
+pub(crate) struct ConnectionChange {
     pub from: u16,
     pub to: u16,
     /// The service refuses more requests, for the first time.
@@ -53,7 +53,7 @@ pub(super) struct Pacing {
 
 impl Parts {
     /// Lets a controller choose the number of parts in flight.
-    pub fn choose_connections(&mut self, config: AutoConfig) {
+    pub(crate) fn choose_connections(&mut self, config: AutoConfig) {
         let controller = Controller::new(config.most);
         self.parallel = controller.connections().into();
         self.window = self.parallel;
@@ -63,7 +63,12 @@ impl Parts {
 
     /// Takes a sample of the line: bytes sent and the time that the reader waited for the network, both
     /// since the start. Returns a change of the number of connections.
-    pub fn on_sample(&mut self, now: Now, sent: u64, waited: Duration) -> Option<ConnectionChange> {
+    pub(crate) fn on_sample(
+        &mut self,
+        now: Now,
+        sent: u64,
+        waited: Duration,
+    ) -> Option<ConnectionChange> {
         let Parts { pacing: Some(pacing), parts, .. } = self else { return None };
         pacing.refused.retain(|number, _| {
             parts.get(number.index()).is_some_and(|part| match part.state {
@@ -100,7 +105,7 @@ impl Parts {
     }
 
     /// Notes that a part failed for another reason than a refusal.
-    pub fn forget_refusal(&mut self, number: PartNumber) {
+    pub(crate) fn forget_refusal(&mut self, number: PartNumber) {
         if let Some(pacing) = &mut self.pacing {
             pacing.refused.remove(&number);
         }
@@ -128,7 +133,7 @@ impl Parts {
     /// The connections for which no part is read, where there may be more than at the start: a part that
     /// waits for memory is better sent as it is. 0 where the number is fixed, and where the service refuses
     /// requests: then small parts would cost other hosts their turn.
-    pub fn idle_connections(&self) -> usize {
+    pub(crate) fn idle_connections(&self) -> usize {
         let refused = self.pacing.as_ref().is_none_or(|pacing| pacing.controller.was_refused());
         if refused || self.window <= START.into() {
             return 0;
@@ -139,7 +144,7 @@ impl Parts {
 
     /// The first part of the queue and the sizes in bytes into which the queue is cut, so that each idle
     /// connection gets a part. `None` where that is not wanted.
-    pub fn queue_split(&self) -> Option<(PartNumber, Vec<u64>)> {
+    pub(crate) fn queue_split(&self) -> Option<(PartNumber, Vec<u64>)> {
         let config = self.pacing.as_ref().filter(|pacing| pacing.may_split)?.config;
         if self.tail != TailState::Whole || self.window <= START.into() {
             return None;
@@ -167,7 +172,7 @@ impl Parts {
     }
 
     /// The parts from `first` on wait to be cut into `pieces` parts.
-    pub fn start_queue_split(&mut self, first: PartNumber, pieces: usize) {
+    pub(crate) fn start_queue_split(&mut self, first: PartNumber, pieces: usize) {
         let added = pieces.saturating_sub(self.parts.len() - first.index());
         if let Some(pacing) = &mut self.pacing {
             pacing.may_split = false;

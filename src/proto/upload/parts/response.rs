@@ -15,7 +15,7 @@ const MAX_CHECKSUM_FAILURES: u32 = 8;
 
 /// By what the response to a part is compared.
 #[derive(Debug, Clone, Copy)]
-pub struct PartChecks {
+pub(crate) struct PartChecks {
     pub algorithm: Algorithm,
     /// The MD5 is compared wherever there is one.
     pub always_md5: bool,
@@ -23,7 +23,7 @@ pub struct PartChecks {
 
 /// What the response to a part means.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PartResponse {
+pub(crate) enum PartResponse {
     Acknowledged,
     /// The response lacks the chosen checksum: the MD5 of the buffer must be computed and compared.
     CompareMd5,
@@ -31,7 +31,7 @@ pub enum PartResponse {
 
 /// What recomputed digests mean.
 #[derive(Debug, PartialEq, Eq)]
-pub enum RehashResult {
+pub(crate) enum RehashResult {
     Acknowledged,
     SendAgain,
     /// The service has held this part since before the run.
@@ -46,7 +46,7 @@ impl Parts {
     /// # Errors
     ///
     /// The part changed in memory, or the service stored other bytes.
-    pub fn on_response(
+    pub(crate) fn on_response(
         &mut self,
         now: Now,
         number: PartNumber,
@@ -97,7 +97,7 @@ impl Parts {
     }
 
     /// A part arrived damaged. Returns whether another attempt is allowed.
-    pub fn on_checksum_failure(&mut self, number: PartNumber) -> bool {
+    pub(crate) fn on_checksum_failure(&mut self, number: PartNumber) -> bool {
         self.in_flight -= 1;
         let Some(part) = self.part_mut(number) else { return false };
         part.checksum_failures += 1;
@@ -110,7 +110,7 @@ impl Parts {
     /// # Errors
     ///
     /// The part changed in memory, or the service stored other bytes.
-    pub fn rehashed(
+    pub(crate) fn rehashed(
         &mut self,
         number: PartNumber,
         digest: &PartDigest,

@@ -22,7 +22,7 @@ pub(super) enum TailState {
 impl Parts {
     /// The number of the first unsent part, the sizes from there on, and the estimate of the
     /// connections. `None` if no connection is free, the rate is unknown, or the tail was split before.
-    pub fn tail(&self, now: Now) -> Option<(PartNumber, Vec<u64>, LinkEstimate)> {
+    pub(crate) fn tail(&self, now: Now) -> Option<(PartNumber, Vec<u64>, LinkEstimate)> {
         let rate = self.rate?;
         if self.tail != TailState::Whole || self.in_flight >= self.window {
             return None;
@@ -50,7 +50,7 @@ impl Parts {
     }
 
     /// The parts from `first` on wait for the split.
-    pub fn start_tail_split(&mut self, first: PartNumber) {
+    pub(crate) fn start_tail_split(&mut self, first: PartNumber) {
         self.tail = TailState::Splitting;
         self.queued.retain(|number| *number < first);
     }
@@ -60,7 +60,7 @@ impl Parts {
     /// # Errors
     ///
     /// The bytes changed in memory.
-    pub fn replace_tail(
+    pub(crate) fn replace_tail(
         &mut self,
         first: PartNumber,
         digests: Vec<PartDigest>,

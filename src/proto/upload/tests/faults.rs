@@ -8,7 +8,7 @@ use super::*;
 
 /// How many requests meet a fault.
 #[derive(Clone, Copy)]
-pub struct FaultRate {
+pub(super) struct FaultRate {
     /// The percentage of requests with a fault.
     pub percent: u32,
     /// There are no faults after this time.
@@ -16,17 +16,17 @@ pub struct FaultRate {
 }
 
 /// The 404 of a missing bucket; that of a HEAD has no error code.
-pub fn bucket_not_found(call: &ApiCall) -> Failure {
+pub(super) fn bucket_not_found(call: &ApiCall) -> Failure {
     Model::rejection(404, if *call == ApiCall::Head { "" } else { "BucketNotFound" })
 }
 
-pub fn transport_failure(kind: TransportError, text: &str) -> Failure {
+pub(super) fn transport_failure(kind: TransportError, text: &str) -> Failure {
     Failure::Transport { kind, text: text.to_owned() }
 }
 
 impl Harness {
     /// Schedules what a random fault does to a request.
-    pub fn schedule_fault(&mut self, latency: Duration, request: SentRequest) {
+    pub(super) fn schedule_fault(&mut self, latency: Duration, request: SentRequest) {
         let call = request.call.clone();
         let without_response = Scheduled::RequestWithoutResponse(request);
         let response_lost = |text| transport_failure(TransportError::ResponseLost, text);
@@ -64,14 +64,14 @@ impl Harness {
     }
 
     /// Whether a request is answered with a spurious 404, or with that of a forbidden operation.
-    pub fn draw_not_found(&mut self, call: &ApiCall) -> bool {
+    pub(super) fn draw_not_found(&mut self, call: &ApiCall) -> bool {
         let spurious =
             self.spurious_percent > 0 && self.spurious_rng.u32(..100) < self.spurious_percent;
         spurious || self.forbidden.contains(&call.operation())
     }
 
     /// Whether the first four requests were answered with a 404, so that the bucket seems missing.
-    pub fn bucket_seems_missing(&self) -> bool {
+    pub(super) fn bucket_seems_missing(&self) -> bool {
         self.leading_not_found.is_some_and(|count| count >= 4)
     }
 }

@@ -13,7 +13,7 @@ use crate::digest::{self, Algorithm, Value};
 use crate::error::ErrorKind;
 
 /// What happens at a scheduled time.
-pub enum Scheduled {
+pub(super) enum Scheduled {
     /// The service performs a request, and the response arrives.
     Request(SentRequest),
     /// The service performs a request, and the response is lost.
@@ -22,7 +22,7 @@ pub enum Scheduled {
     Event(Event),
 }
 
-pub struct Harness {
+pub(super) struct Harness {
     pub upload: Upload,
     pub model: Model,
     /// What is scheduled, by time and then by order of scheduling.
@@ -64,7 +64,7 @@ pub struct Harness {
 }
 
 /// A configuration whose tail split suits parts of a few bytes.
-pub fn test_config(seed: u64, parallel: usize) -> UploadConfig {
+pub(super) fn test_config(seed: u64, parallel: usize) -> UploadConfig {
     UploadConfig {
         seed,
         // One byte takes most of a second in these tests.
@@ -80,7 +80,7 @@ pub fn test_config(seed: u64, parallel: usize) -> UploadConfig {
 
 impl Harness {
     /// A stream of `parts` parts of 1 to 5 bytes.
-    pub fn new(seed: u64, parts: usize, fault_rate: FaultRate) -> Harness {
+    pub(super) fn new(seed: u64, parts: usize, fault_rate: FaultRate) -> Harness {
         let mut rng = fastrand::Rng::with_seed(seed);
         let stream: Vec<Bytes> =
             (0..parts).map(|i| Bytes::from(vec![i as u8; 1 + rng.usize(..5)])).collect();
@@ -119,24 +119,24 @@ impl Harness {
     }
 
     /// Changes the configuration before the first event.
-    pub fn configure(&mut self, change: impl FnOnce(&mut UploadConfig)) {
+    pub(super) fn configure(&mut self, change: impl FnOnce(&mut UploadConfig)) {
         let mut config = self.upload.core.config.clone();
         change(&mut config);
         self.upload = Upload::new(config);
     }
 
-    pub fn schedule(&mut self, delay: Duration, scheduled: Scheduled) {
+    pub(super) fn schedule(&mut self, delay: Duration, scheduled: Scheduled) {
         self.serial += 1;
         self.queue.insert((self.now + delay, self.serial), scheduled);
     }
 
-    pub fn schedule_failure(&mut self, delay: Duration, call: ApiCall, failure: Failure) {
+    pub(super) fn schedule_failure(&mut self, delay: Duration, call: ApiCall, failure: Failure) {
         let event = Event::CallDone { call, result: Err(failure) };
         self.schedule(delay, Scheduled::Event(event));
     }
 
     /// Schedules all parts of the stream, and after them the event that ends it.
-    pub fn schedule_stream(&mut self, last: Event) {
+    pub(super) fn schedule_stream(&mut self, last: Event) {
         let mut at = Duration::ZERO;
         for (index, part) in self.stream.clone().into_iter().enumerate() {
             let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&part));
@@ -156,18 +156,18 @@ impl Harness {
     }
 
     /// The content of the whole stream.
-    pub fn stream_bytes(&self) -> Bytes {
+    pub(super) fn stream_bytes(&self) -> Bytes {
         Bytes::from(self.stream.concat())
     }
 
     /// The event of a clean end of the stream.
-    pub fn end_of_stream(&self) -> Event {
+    pub(super) fn end_of_stream(&self) -> Event {
         let stream = self.stream_bytes();
         Event::EndOfStream { bytes: stream.len() as u64, crc32: crc32fast::hash(&stream) }
     }
 
     /// Sends the request of a call, with a random latency and perhaps a fault.
-    pub fn start_call(&mut self, call: ApiCall) {
+    pub(super) fn start_call(&mut self, call: ApiCall) {
         self.check_call(&call);
         let request = self.request(call);
         let faulty =
@@ -224,7 +224,7 @@ impl Harness {
     }
 
     /// Runs to the end; panics if the state machine neither finishes nor waits for anything.
-    pub fn run(&mut self) -> Result<StoredObject, Error> {
+    pub(super) fn run(&mut self) -> Result<StoredObject, Error> {
         for _ in 0..200_000 {
             while let Some(action) = self.upload.poll_action() {
                 match action {
@@ -280,7 +280,7 @@ impl Harness {
     }
 
     /// Performs what is scheduled for the current time.
-    pub fn process(&mut self, scheduled: Scheduled) {
+    pub(super) fn process(&mut self, scheduled: Scheduled) {
         if self.other_object_at.is_some_and(|at| at <= self.now) {
             self.other_object_at = None;
             self.model
@@ -325,7 +325,7 @@ impl Harness {
 
     /// Asserts what holds after every run: a success has stored the stream, a failure has stored
     /// nothing, and every open upload is named.
-    pub fn check_result(&self, seed: u64, result: &Result<StoredObject, Error>) {
+    pub(super) fn check_result(&self, seed: u64, result: &Result<StoredObject, Error>) {
         let object = self.model.object.as_ref().map(|(_, body)| body);
         match result {
             Ok(stored) => {
@@ -341,7 +341,7 @@ impl Harness {
     }
 
     /// Asserts that the hint or a warning names every open upload.
-    pub fn check_open_uploads(&self, seed: u64, result: &Result<StoredObject, Error>) {
+    pub(super) fn check_open_uploads(&self, seed: u64, result: &Result<StoredObject, Error>) {
         let is_named = |id: &String| {
             let hint = result.as_ref().err().and_then(|error| error.hint.clone());
             hint.unwrap_or_default().contains(id)

@@ -18,7 +18,7 @@ use crate::retry::Failure;
 type OpenUpload = BTreeMap<PartNumber, (String, Bytes)>;
 
 #[derive(Default)]
-pub struct Model {
+pub(crate) struct Model {
     /// The open uploads by their ids.
     pub uploads: BTreeMap<String, OpenUpload>,
     /// The etag and the content of the object.
@@ -33,7 +33,7 @@ pub struct Model {
 
 /// A request as it was sent. Later changes of the state machine do not change it.
 #[derive(Clone)]
-pub struct SentRequest {
+pub(crate) struct SentRequest {
     pub call: ApiCall,
     pub upload_id: Option<String>,
     pub body: Bytes,
@@ -50,7 +50,7 @@ impl SentRequest {
 }
 
 /// The content of the object that another client stores.
-pub fn other_object() -> Bytes {
+pub(crate) fn other_object() -> Bytes {
     Bytes::from_static(b"a second object")
 }
 
@@ -61,7 +61,7 @@ impl Model {
     }
 
     /// An error response.
-    pub fn rejection(status: u16, code: &str) -> Failure {
+    pub(crate) fn rejection(status: u16, code: &str) -> Failure {
         Failure::ErrorResponse(ErrorResponse {
             status,
             code: Some(code.to_owned()),
@@ -71,7 +71,7 @@ impl Model {
     }
 
     /// Performs a request as the service does. The precondition is that of a put or commit.
-    pub fn perform(
+    pub(crate) fn perform(
         &mut self,
         request: &SentRequest,
         precondition: &Precondition,
@@ -208,7 +208,7 @@ fn upload_not_found() -> Failure {
 }
 
 /// An open upload in a list of uploads.
-pub fn listed_upload(upload_id: &str) -> ListedUpload {
+pub(crate) fn listed_upload(upload_id: &str) -> ListedUpload {
     ListedUpload {
         bucket: None,
         object: "o".to_owned(),
@@ -219,7 +219,7 @@ pub fn listed_upload(upload_id: &str) -> ListedUpload {
 }
 
 /// The metadata in the response to a part or put. It has no size.
-pub fn response_meta(etag: &str, body: &Bytes) -> ObjectMeta {
+pub(crate) fn response_meta(etag: &str, body: &Bytes) -> ObjectMeta {
     let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(body));
     ObjectMeta {
         etag: Some(etag.to_owned()),
@@ -233,7 +233,7 @@ pub fn response_meta(etag: &str, body: &Bytes) -> ObjectMeta {
 }
 
 /// The metadata in the response to a HEAD of an object with this content.
-pub fn head_meta(etag: &str, body: &Bytes) -> ObjectMeta {
+pub(crate) fn head_meta(etag: &str, body: &Bytes) -> ObjectMeta {
     ObjectMeta { size: Some(body.len() as u64), ..response_meta(etag, body) }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::api::ListedPart;
 
 /// A state machine, and the actions that it has returned so far.
-pub struct ScriptedRun {
+pub(super) struct ScriptedRun {
     pub upload: Upload,
     pub now: Duration,
     pub calls: Vec<ApiCall>,
@@ -18,31 +18,31 @@ pub struct ScriptedRun {
     pub transitions: Vec<(StateKind, StateKind)>,
 }
 
-pub fn response_lost() -> Failure {
+pub(super) fn response_lost() -> Failure {
     transport_failure(TransportError::ResponseLost, "reset")
 }
 
 /// A stop by SIGTERM.
-pub fn stop() -> Event {
+pub(super) fn stop() -> Event {
     Event::Stop(Error::new(ErrorKind::Signal(15), "stopped by SIGTERM"))
 }
 
 /// Object metadata with an etag and a size in bytes, and without digests.
-pub fn meta_of_size(etag: &str, size: u64) -> ObjectMeta {
+pub(super) fn meta_of_size(etag: &str, size: u64) -> ObjectMeta {
     ObjectMeta { etag: Some(etag.to_owned()), size: Some(size), ..ObjectMeta::default() }
 }
 
 /// The abort of the upload `u`, which most scripts create.
-pub fn abort() -> ApiCall {
+pub(super) fn abort() -> ApiCall {
     abort_of("u")
 }
 
-pub fn abort_of(upload_id: &str) -> ApiCall {
+pub(super) fn abort_of(upload_id: &str) -> ApiCall {
     ApiCall::Abort { upload_id: upload_id.to_owned() }
 }
 
 /// The list of the two parts that `committing` and `finish_parts` send.
-pub fn both_parts() -> Outcome {
+pub(super) fn both_parts() -> Outcome {
     let part = |part_number| ListedPart {
         part_number,
         etag: format!("e{part_number}"),
@@ -53,7 +53,7 @@ pub fn both_parts() -> Outcome {
 }
 
 /// The result that a finished state machine returns.
-pub fn take_result(upload: &mut Upload) -> Option<Result<StoredObject, Error>> {
+pub(super) fn take_result(upload: &mut Upload) -> Option<Result<StoredObject, Error>> {
     std::iter::from_fn(|| upload.poll_action()).find_map(|action| match action {
         Action::Finish(result) => Some(result),
         _ => None,
@@ -61,7 +61,7 @@ pub fn take_result(upload: &mut Upload) -> Option<Result<StoredObject, Error>> {
 }
 
 impl ScriptedRun {
-    pub fn new(config: UploadConfig) -> ScriptedRun {
+    pub(super) fn new(config: UploadConfig) -> ScriptedRun {
         ScriptedRun {
             upload: Upload::new(config),
             now: SECOND,
@@ -73,12 +73,12 @@ impl ScriptedRun {
         }
     }
 
-    pub fn handle_event(&mut self, event: Event) {
+    pub(super) fn handle_event(&mut self, event: Event) {
         self.upload.handle_event(self.now, event);
         self.take_actions();
     }
 
-    pub fn take_actions(&mut self) {
+    pub(super) fn take_actions(&mut self) {
         while let Some(action) = self.upload.poll_action() {
             match action {
                 Action::StartCall(call) => self.calls.push(call),
@@ -93,21 +93,21 @@ impl ScriptedRun {
         }
     }
 
-    pub fn succeed(&mut self, call: ApiCall, outcome: Outcome) {
+    pub(super) fn succeed(&mut self, call: ApiCall, outcome: Outcome) {
         self.handle_event(Event::CallDone { call, result: Ok(outcome) });
     }
 
-    pub fn fail(&mut self, call: ApiCall, failure: Failure) {
+    pub(super) fn fail(&mut self, call: ApiCall, failure: Failure) {
         self.handle_event(Event::CallDone { call, result: Err(failure) });
     }
 
-    pub fn reject(&mut self, call: ApiCall, status: u16, code: &str) {
+    pub(super) fn reject(&mut self, call: ApiCall, status: u16, code: &str) {
         self.fail(call, Model::rejection(status, code));
     }
 
     /// Answers each HEAD with 404, until another call starts.
     #[track_caller]
-    pub fn reject_heads(&mut self) {
+    pub(super) fn reject_heads(&mut self) {
         while self.last_call() == &ApiCall::Head {
             self.reject(ApiCall::Head, 404, "");
             if self.upload.core.call.scheduled.is_some() {
@@ -118,7 +118,7 @@ impl ScriptedRun {
 
     /// Advances the time until a call starts or the run finishes.
     #[track_caller]
-    pub fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         let started = self.calls.len();
         while self.calls.len() == started && self.finish.is_none() {
             let at = self.upload.poll_timeout().expect("no timer runs");
@@ -130,25 +130,25 @@ impl ScriptedRun {
 
     /// The last call that started; panics if the run is finished.
     #[track_caller]
-    pub fn last_call(&self) -> &ApiCall {
+    pub(super) fn last_call(&self) -> &ApiCall {
         assert!(self.finish.is_none(), "{:?}", self.finish);
         self.calls.last().unwrap()
     }
 
     /// The result of the run; panics if it is not finished.
     #[track_caller]
-    pub fn result(&self) -> &Result<StoredObject, Error> {
+    pub(super) fn result(&self) -> &Result<StoredObject, Error> {
         self.finish.as_ref().unwrap_or_else(|| panic!("not finished after {:?}", self.calls))
     }
 
     /// The kind of the error of the run; panics if it succeeded.
     #[track_caller]
-    pub fn error_kind(&self) -> ErrorKind {
+    pub(super) fn error_kind(&self) -> ErrorKind {
         self.result().as_ref().unwrap_err().kind
     }
 
     /// A run that has read two parts of three bytes each, and has its commit in flight.
-    pub fn committing(config: UploadConfig) -> ScriptedRun {
+    pub(super) fn committing(config: UploadConfig) -> ScriptedRun {
         let mut run = ScriptedRun::new(config);
         run.start_create();
         run.succeed(ApiCall::Create, Outcome::Created { upload_id: "u".to_owned() });
@@ -157,7 +157,7 @@ impl ScriptedRun {
     }
 
     /// Reads the first part of a longer stream, so that the create is in flight.
-    pub fn start_create(&mut self) {
+    pub(super) fn start_create(&mut self) {
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, &[body]);
         self.handle_event(Event::Part { number: nth(1), digest });
@@ -165,7 +165,7 @@ impl ScriptedRun {
     }
 
     /// Reads the second part and the end of the stream, and acknowledges both parts.
-    pub fn finish_parts(&mut self) {
+    pub(super) fn finish_parts(&mut self) {
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
         self.handle_event(Event::Part { number: nth(2), digest });
@@ -179,7 +179,7 @@ impl ScriptedRun {
     }
 
     /// A run that has read a stream of three bytes, and has its put in flight.
-    pub fn storing(config: UploadConfig) -> ScriptedRun {
+    pub(super) fn storing(config: UploadConfig) -> ScriptedRun {
         let mut run = ScriptedRun::new(config);
         let body = Bytes::from_static(b"abc");
         let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
@@ -190,14 +190,14 @@ impl ScriptedRun {
     }
 
     /// The metadata of the committed object in the response to a HEAD.
-    pub fn object_meta(&self, etag: &str) -> ObjectMeta {
+    pub(super) fn object_meta(&self, etag: &str) -> ObjectMeta {
         let sha256 = self.upload.core.whole_checksum();
         let multipart = Digests { sha256, ..Digests::default() };
         ObjectMeta { multipart, ..meta_of_size(etag, 6) }
     }
 
     /// The metadata of the committed object in the response to the commit. It has no size.
-    pub fn commit_meta(&self, etag: &str) -> ObjectMeta {
+    pub(super) fn commit_meta(&self, etag: &str) -> ObjectMeta {
         ObjectMeta { size: None, ..self.object_meta(etag) }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use StateKind::{Aborting, Finished, ListingOrphans, RelistingParts, Resolving, Streaming};
 
 /// The transitions that no recorded run takes.
-pub const UNRECORDED: [(StateKind, StateKind); 6] = [
+pub(super) const UNRECORDED: [(StateKind, StateKind); 6] = [
     (Streaming, RelistingParts),
     (Streaming, Resolving),
     (RelistingParts, Resolving),

@@ -56,7 +56,7 @@ pub struct Observation {
 
 /// What a transfer does or waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TransferActivity {
+pub(crate) enum TransferActivity {
     #[default]
     Streaming,
     AwaitingProducer,
@@ -74,7 +74,8 @@ pub enum TransferActivity {
 }
 
 impl TransferActivity {
-    pub const ALL: [TransferActivity; 13] = [
+    #[cfg(test)]
+    pub(crate) const ALL: [TransferActivity; 13] = [
         TransferActivity::Streaming,
         TransferActivity::AwaitingProducer,
         TransferActivity::AwaitingLine,
@@ -91,7 +92,7 @@ impl TransferActivity {
     ];
 
     /// The name in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             TransferActivity::Streaming => "streaming",
             TransferActivity::AwaitingProducer => "waiting-for-producer",
@@ -110,7 +111,7 @@ impl TransferActivity {
     }
 
     /// What the transfer waits for; `None` if it waits for nothing but its own requests.
-    pub fn awaited(self) -> Option<&'static str> {
+    pub(crate) fn awaited(self) -> Option<&'static str> {
         Some(match self {
             TransferActivity::AwaitingProducer => "the producer",
             TransferActivity::AwaitingLine => "the line",
@@ -123,7 +124,7 @@ impl TransferActivity {
     }
 
     /// A phrase for a line; `None` while the bytes show what happens.
-    pub fn phrase(self) -> Option<&'static str> {
+    pub(crate) fn phrase(self) -> Option<&'static str> {
         Some(match self {
             TransferActivity::Streaming => return None,
             TransferActivity::AwaitingProducer => "waiting for the producer",
@@ -142,7 +143,7 @@ impl TransferActivity {
     }
 
     /// The same in at most 19 columns.
-    pub fn short_phrase(self) -> Option<&'static str> {
+    pub(crate) fn short_phrase(self) -> Option<&'static str> {
         Some(match self {
             TransferActivity::AwaitingProducer => "waits: producer",
             TransferActivity::AwaitingLine => "waits: line",
@@ -164,7 +165,7 @@ impl TransferActivity {
 
 /// Decides the activity from a series of observations.
 #[derive(Debug, Default)]
-pub struct ActivityTracker {
+pub(crate) struct ActivityTracker {
     /// What blocked the stream within the last `WINDOW`, oldest first.
     samples: VecDeque<(Duration, Blocked)>,
     current: Blocked,
@@ -178,7 +179,7 @@ impl ActivityTracker {
     const SPACING: Duration = Duration::from_millis(100);
 
     /// The activity at `now`, since the start of the transfer.
-    pub fn observe(&mut self, now: Duration, seen: Observation) -> TransferActivity {
+    pub(crate) fn observe(&mut self, now: Duration, seen: Observation) -> TransferActivity {
         if seen.stage == TransferStage::Streaming {
             self.sample(now, seen.blocked);
         } else {
@@ -229,7 +230,7 @@ impl ActivityTracker {
 
 /// When a progress line is due: in fixed intervals, and at each change of the activity.
 #[derive(Debug)]
-pub struct LineSchedule {
+pub(crate) struct LineSchedule {
     interval: Duration,
     /// Changes count at once, and also those of an object that one request stores.
     every_change: bool,
@@ -243,13 +244,13 @@ impl LineSchedule {
     /// How long a momentary activity must last for a line of its own.
     const MIN_DURATION: Duration = Duration::from_secs(5);
 
-    pub fn new(interval: Duration, every_change: bool) -> LineSchedule {
+    pub(crate) fn new(interval: Duration, every_change: bool) -> LineSchedule {
         let shown = TransferActivity::default();
         LineSchedule { interval, every_change, next_at: interval, shown, changed: None }
     }
 
     /// Whether a line is due at `now`. Lines that were due before a late call are not repeated.
-    pub fn is_due(&mut self, now: Duration, activity: TransferActivity) -> bool {
+    pub(crate) fn is_due(&mut self, now: Duration, activity: TransferActivity) -> bool {
         let due = now >= self.next_at || self.is_change_due(now, activity);
         if due {
             self.shown = activity;

@@ -43,13 +43,17 @@ pub enum MetadataFailure {
 pub enum MetadataStep {
     /// Wait, then repeat the request at the address with this index.
     Retry {
+        /// How long to wait before.
         after: Duration,
+        /// The index of the base URL to ask.
         base: usize,
     },
     /// Repeat the request at once at the address with this index.
     OtherFamily {
+        /// The index of the base URL to ask.
         base: usize,
     },
+    /// No retry helps.
     GiveUp(MetadataGiveUp),
 }
 
@@ -210,6 +214,8 @@ impl fmt::Display for MetadataFailure {
         }
     }
 }
+
+impl std::error::Error for MetadataFailure {}
 
 impl MetadataGiveUp {
     /// The error of a run that has no other credentials. `bases` are the addresses that were tried.

@@ -1,0 +1,144 @@
+//! Promises of the library, against the embedded store.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
+use emulator::{Operation, Server};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+
+use super::*;
+use proto::error::ErrorKind;
+
+const MIB: u64 = 1 << 20;
+
+struct Store {
+    server: Server,
+    client: StorageClient,
+    _dir: TempDir,
+}
+
+async fn store() -> Store {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::builder(dir.path()).without_principals().start().await.unwrap();
+    let config = ClientConfig::new()
+        .config_file(server.config_path())
+        .profile(Server::SESSION)
+        .auth("security_token")
+        .endpoint(server.url())
+        .auth_endpoint(server.url());
+    let client = StorageClient::open(config).await.unwrap();
+    Store { server, client, _dir: dir }
+}
+
+fn put(name: &str) -> PutRequest {
+    PutRequest::new("backups", name).part_size(10 * MIB)
+}
+
+#[tokio::test]
+async fn a_stream_is_stored_as_it_was_read_and_its_retries_are_counted() {
+    let store = store().await;
+    let busy = Fault::Refuse(FaultResponse::status(503));
+    let rule = FaultRule::on(Operation::UploadPart, busy).part(2).when(Trigger::First(1));
+    store.server.set_faults(FaultPlan::new().with(rule));
+    let bytes: Vec<u8> = (0..25 * MIB + 7).map(|i| (i % 251) as u8).collect();
+    let receipt =
+        put("x").metadata("host", "db1").run(&store.client, &bytes[..], pending(), |_| ());
+    let receipt = receipt.await.unwrap();
+    assert_eq!((receipt.size, receipt.parts, receipt.retries), (25 * MIB + 7, 3, 1));
+    assert!(store.server.object("backups", "x").unwrap().unwrap() == bytes);
+    // The object exists now: nothing of the stream is sent.
+    let again = put("x").run(&store.client, &bytes[..], pending(), |_| ()).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Exists);
+    let short = put("x").overwrite().run(&store.client, &b"new"[..], pending(), |_| ());
+    assert_eq!(short.await.unwrap().parts, 1);
+    assert_eq!(store.server.object("backups", "x").unwrap().unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_reader_that_fails_stores_nothing_and_stays_the_cause() {
+    let store = store().await;
+    // Within the first part, and behind it.
+    for length in [3, 15 * MIB] {
+        let (mut producer, reader) = tokio::io::duplex(1 << 16);
+        let write = tokio::spawn(async move {
+            let mut bytes = tokio::io::repeat(1).take(length);
+            tokio::io::copy(&mut bytes, &mut producer).await.unwrap();
+            producer.flush().await.unwrap();
+        });
+        let failing = reader.chain(failing_reader());
+        let error = put("x").run(&store.client, failing, pending(), |_| ()).await.unwrap_err();
+        write.await.unwrap();
+        assert_eq!(error.kind(), ErrorKind::Source);
+        let cause = std::error::Error::source(&error).unwrap();
+        let cause: &io::Error = cause.downcast_ref().unwrap();
+        assert_eq!(cause.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(store.server.object("backups", "x").unwrap(), None);
+        assert!(store.server.open_uploads().is_empty());
+    }
+}
+
+/// A reader that fails at once.
+fn failing_reader() -> impl tokio::io::AsyncRead + Unpin {
+    struct Failing;
+    impl tokio::io::AsyncRead for Failing {
+        fn poll_read(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            std::task::Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        }
+    }
+    Failing
+}
+
+#[tokio::test]
+async fn a_cancelled_upload_is_aborted_also_while_the_reader_gives_nothing() {
+    let store = store().await;
+    let (mut producer, reader) = tokio::io::duplex(1 << 20);
+    let (cancel, cancelled) = oneshot::channel::<()>();
+    let (seen, acknowledged) = std::sync::mpsc::channel();
+    let cancelled = async {
+        let _ = cancelled.await;
+    };
+    let progress = move |progress| {
+        if let Progress::Transferred { stored, .. } = progress
+            && stored > 0
+        {
+            let _ = seen.send(());
+        }
+    };
+    // The producer stays open: only the cancellation ends the run.
+    let feed = async {
+        let mut bytes = tokio::io::repeat(1).take(25 * MIB);
+        tokio::io::copy(&mut bytes, &mut producer).await.unwrap();
+        while acknowledged.try_recv().is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        cancel.send(()).unwrap();
+    };
+    let run = put("x").run(&store.client, reader, cancelled, progress);
+    let (result, ()) = tokio::join!(run, feed);
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(store.server.object("backups", "x").unwrap(), None);
+    assert!(store.server.open_uploads().is_empty(), "the upload was aborted");
+    drop(producer);
+}
+
+#[tokio::test]
+async fn a_setting_or_a_name_that_is_not_understood_is_an_error() {
+    let wrong = ClientConfig::new().auth("kerberos");
+    assert_eq!(StorageClient::open(wrong).await.unwrap_err().kind(), ErrorKind::Usage);
+    let store = store().await;
+    for request in
+        [PutRequest::new("", "x"), PutRequest::new("backups", ""), put(&"x".repeat(1025))]
+    {
+        let error = request.run(&store.client, &b"x"[..], pending(), |_| ()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+    assert!(store.server.requests().is_empty());
+}
