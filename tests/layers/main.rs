@@ -180,7 +180,8 @@ fn a_group_imports_only_what_the_map_allows() {
     let mut violations = BTreeSet::new();
     for (from, to) in modules.imports() {
         let [root, group, ..] = from.as_slice() else { continue };
-        if root != CRATES[0].0 {
+        // `internals` shows modules to this repository's tests, and nothing imports it.
+        if root != CRATES[0].0 || group == "internals" {
             continue;
         }
         let (_, allowed) = GROUPS.iter().find(|(name, _)| name == group).unwrap();
