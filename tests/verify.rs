@@ -50,6 +50,37 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
 }
 
 #[test]
+fn of_the_receipts_that_runs_have_appended_to_a_file_that_of_the_object_counts() {
+    let store = Store::start();
+    let mut receipts = String::new();
+    for (name, bytes) in [("first", "1"), ("second", "22")] {
+        let options = if name == "first" { "" } else { "--log-format json" };
+        let run = store.put(name).args(options).stdin(bytes).run().exits(0);
+        receipts.push_str(&run.stdout);
+    }
+    // A run that fails appends nothing.
+    receipts.push_str(&store.put("first").stdin("1").run().fails(6).stdout);
+    let file = store.file("receipts.json", &receipts);
+    let verify = |object: &str| store.ocipipe("verify --receipt").arg(&file).args(object).run();
+    verify("oci://backups/first")
+        .exits(0)
+        .stderr_has(&["backups/first is the same as the receipt"]);
+    verify("oci://backups/second").exits(0);
+    verify("").exits(0).stderr_has(&["second is the same as the receipt"]);
+    verify("oci://backups/third").fails(2).stderr_has(&["none of its 2 receipts is of"]);
+    let get = store.ocipipe("get oci://backups/first --receipt").arg(&file).run().exits(0);
+    assert_eq!(get.stdout, "1");
+}
+
+#[test]
+fn a_program_that_writes_another_stream_is_led_to_the_receipt() {
+    let store = Store::start();
+    store.put("x").stdin("dump 1").run().exits(0);
+    let done = verify(&store, "x").stdin("dump 2").run().fails(7);
+    done.stderr_has(&["pg_dump -Fc", "--receipt FILE"]);
+}
+
+#[test]
 fn objects_of_put_are_compared_by_digests_alone_in_every_checksum() {
     let store = Store::start();
     for (checksum, whole, parts) in [

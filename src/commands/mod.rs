@@ -67,7 +67,12 @@ fn put(command: PutCommand, environment: &Environment, figures: &RunFigures) -> 
     let children = Children::default();
     let put = put::put(command, environment, &children, figures);
     let receipt = block_on_with(&children, put)?;
-    startup_fds::print_result(&receipt.to_json(), log_format);
+    let text = match log_format {
+        LogFormat::Text => receipt.to_json(),
+        // The log of a pod is stdout and stderr together, a JSON object a line.
+        LogFormat::Json => receipt.to_json_line(),
+    };
+    startup_fds::print_result(&text, log_format);
     Ok(())
 }
 

@@ -84,7 +84,9 @@ impl<'a> VerifyRun<'a> {
         reporter: &'a Arc<Reporter>,
     ) -> Result<VerifyRun<'a>, Error> {
         let receipt = match &command.receipt {
-            Some(path) => Some((path.as_path(), small_file::read_receipt(path)?)),
+            Some(path) => {
+                Some((path.as_path(), small_file::read_receipt(path, command.source.as_ref())?))
+            }
             None => None,
         };
         let stream = match &command.stream {
@@ -136,7 +138,9 @@ impl<'a> VerifyRun<'a> {
     async fn verify(self, threads: VerifyThreads) -> Result<(), Error> {
         let VerifyRun { receipt, stream, uploaded, object, source, reporter } = self;
         let object = object.look(&source).await?;
-        let verdict = Verdict { object: object.location.to_string(), was_read: false, reporter };
+        let is_repeated = stream.as_ref().is_some_and(|stream| !stream.is_file());
+        let object_name = object.location.to_string();
+        let verdict = Verdict { object: object_name, was_read: false, is_repeated, reporter };
         if let Some((path, receipt)) = &receipt {
             let name = format!("the receipt {}", path.display());
             match (compare_receipt(receipt, &object.meta), &stream) {
@@ -226,6 +230,8 @@ struct Verdict<'a> {
     object: String,
     /// Whether the bytes of the object were read, and not only its digests.
     was_read: bool,
+    /// Whether the stream comes from a program, which may have made another one this time.
+    is_repeated: bool,
     reporter: &'a Reporter,
 }
 
@@ -253,10 +259,18 @@ impl Verdict<'_> {
     }
 
     fn differs(&self, name: &str, difference: &str) -> Error {
-        Error::integrity(format!("{} differs from {name}: {difference}", self.object)).with_hint(
-            "the object was replaced or is damaged, or it is compared with something else than what \
-             was stored",
-        )
+        let hint = match self.is_repeated {
+            false => {
+                "the object was replaced or is damaged, or it is compared with something else than what \
+                 was stored"
+            }
+            true => {
+                "many programs write another stream each time: two of `pg_dump -Fc` are never the same; \
+                 compare with the receipt that put printed: --receipt FILE"
+            }
+        };
+        Error::integrity(format!("{} differs from {name}: {difference}", self.object))
+            .with_hint(hint)
     }
 
     /// Notes that the object was written again since its receipt.

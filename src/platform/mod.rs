@@ -6,6 +6,7 @@
 pub(crate) mod allocator;
 pub(crate) mod core_dumps;
 pub(crate) mod empty_input;
+pub(crate) mod exposed_file;
 pub(crate) mod memory;
 pub(crate) mod replaced_file;
 pub(crate) mod signals;

@@ -10,15 +10,18 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::exposed_file::is_too_open;
 use proto::api::CustomerKey;
 use proto::customer_key;
 use proto::error::Error;
+use proto::object_url::ObjectUrl;
 use proto::receipt::Receipt;
 
 /// KiB; no key and no map of metadata needs as many.
 const MAX_SIZE: u64 = 64;
-/// KiB of a receipt: each of 10,000 parts may have a run of its own.
-const MAX_RECEIPT: u64 = 1024;
+/// KiB of a file of receipts, to which each run may append one. One receipt has about 1 KiB, and at most 512: each of
+/// 10,000 parts may have a run of its own.
+const MAX_RECEIPTS: u64 = 16 * 1024;
 
 /// The file as text. `option` names it in messages. Fails where the file cannot be read, is longer
 /// than 64 KiB or is not UTF-8.
@@ -33,7 +36,9 @@ pub(crate) fn read_secret(
 ) -> Result<(Zeroizing<String>, Exposure), Error> {
     let file = open(option, path)?;
     // Of a pipe or a terminal the mode means nothing.
-    let exposed = |found: Metadata| found.is_file() && found.permissions().mode() & 0o044 != 0;
+    let exposed = |found: Metadata| {
+        found.is_file() && found.permissions().mode() & 0o044 != 0 && is_too_open(&found)
+    };
     let exposure = match file.metadata().is_ok_and(exposed) {
         true => Exposure::ReadableByOthers,
         false => Exposure::None,
@@ -50,11 +55,12 @@ pub(crate) enum Exposure {
     ReadableByOthers,
 }
 
-/// The receipt of an upload in the file that `--receipt` names. Fails where the file cannot be read
-/// or is not a receipt.
-pub(crate) fn read_receipt(path: &Path) -> Result<Receipt, Error> {
-    let text = read_at_most("--receipt", path, MAX_RECEIPT)?;
-    Receipt::parse(&text).map_err(|error| {
+/// The receipt of an upload in the file that `--receipt` names; of several, the last one of `object`, or of all
+/// where no object is named. Fails where the file cannot be read, holds anything but receipts, or holds several
+/// and none of `object`.
+pub(crate) fn read_receipt(path: &Path, object: Option<&ObjectUrl>) -> Result<Receipt, Error> {
+    let text = read_at_most("--receipt", path, MAX_RECEIPTS)?;
+    Receipt::parse_one_of(&text, object).map_err(|error| {
         let message = format!("--receipt {}: {}", path.display(), error.message);
         Error { message, ..error }
     })
@@ -75,8 +81,8 @@ fn open(option: &str, path: &Path) -> Result<File, Error> {
 fn read_text(option: &str, path: &Path, file: File, kib: u64) -> Result<Zeroizing<String>, Error> {
     let invalid = |reason: &str| invalid(option, path, reason);
     let limit = kib * 1024;
-    // A secret is not left behind by a vector that grows.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(limit as usize + 1));
+    // A secret, which is short, is not left behind by a vector that grows.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit.min(MAX_SIZE * 1024) as usize + 1));
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| invalid(&error.to_string()))?;
     if bytes.len() as u64 > limit {
         return Err(invalid(&format!("it is longer than {kib} KiB")));

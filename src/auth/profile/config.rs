@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -15,6 +14,7 @@ use zeroize::Zeroizing;
 use super::ini::{DEFAULT, ParseError, Profiles, Section};
 use crate::auth::environment::Environment;
 use crate::auth::options::{AuthMode, ServiceOptions};
+use crate::platform::exposed_file;
 use proto::error::Error;
 use proto::region::RegionSources;
 
@@ -304,10 +304,9 @@ pub(super) fn is_default_path(file: &Path, environment: &Environment) -> bool {
     environment.home().is_some_and(|home| home.join(".oci/config") == file)
 }
 
-/// A warning if a file has permissions besides read and write for its owner. Follows symlinks.
+/// A warning if a file has permissions besides those that its users need. Follows symlinks.
 pub(super) fn too_open(file: &Path) -> Option<String> {
-    let mode = fs::metadata(file).ok()?.permissions().mode();
-    (mode & 0o177 != 0).then(|| {
+    exposed_file::is_too_open(&fs::metadata(file).ok()?).then(|| {
         let shown = file.display();
         format!("the permissions of {shown} are too open; repair them with `chmod 600 {shown}`")
     })

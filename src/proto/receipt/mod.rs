@@ -14,6 +14,7 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use crate::api::{Digests, ObjectHeaders, ObjectMeta};
 use crate::digest::Algorithm;
 use crate::error::Error;
+use crate::object_url::ObjectUrl;
 use crate::part_layout::PartLayout;
 use crate::printable;
 
@@ -93,12 +94,19 @@ pub struct Checksum {
 }
 
 impl Receipt {
+    /// The receipt as one line of JSON, with the line feed at its end.
+    pub fn to_json_line(&self) -> String {
+        // Strings and finite numbers always serialize; the fallback is there so that nothing can panic.
+        let text = serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned()) + "\n";
+        printable::json(&text).into_owned()
+    }
+
     /// The receipt as JSON text that ends with a line feed.
     pub fn to_json(&self) -> String {
         let mut text = Vec::new();
         let mut serializer =
             serde_json::Serializer::with_formatter(&mut text, ReceiptFormatter::default());
-        // Strings and finite numbers always serialize; the fallback is there so that nothing can panic.
+        // As in `to_json_line`.
         if self.serialize(&mut serializer).is_err() {
             text = b"{}".to_vec();
         }
@@ -109,23 +117,55 @@ impl Receipt {
     /// Reads a receipt that `to_json` wrote, of this or an earlier version. Fails with a usage error
     /// where the text is not a receipt, or its part sizes contradict its size and number of parts.
     pub fn parse(text: &str) -> Result<Receipt, Error> {
-        let receipt: Receipt = serde_json::from_str(text).map_err(|error| {
-            Error::usage(format!("this is not a receipt: {error}"))
-                .with_hint("a receipt is the JSON object that `ocipipe put` prints on stdout")
-        })?;
-        match &receipt.part_sizes {
-            Some(layout) if layout.bytes() != receipt.size || layout.parts() != receipt.parts => {
+        Receipt::parse_one_of(text, None)
+    }
+
+    /// Reads one of the receipts that runs have appended to a text: the last one of `object`, and the last one
+    /// of all where no object is named. A text with one receipt gives that one. Fails with a usage error where
+    /// anything in the text is not a receipt, as in `parse`, and where several are there and none is of `object`.
+    pub fn parse_one_of(text: &str, object: Option<&ObjectUrl>) -> Result<Receipt, Error> {
+        let receipts = serde_json::Deserializer::from_str(text).into_iter::<Receipt>();
+        let receipts: Vec<Receipt> = receipts
+            .map(|receipt| receipt.map_err(|error| not_a_receipt(&error.to_string()))?.checked())
+            .collect::<Result<_, Error>>()?;
+        let count = receipts.len();
+        let is_wanted =
+            |receipt: &Receipt| count == 1 || object.is_none_or(|object| receipt.is_of(object));
+        match (receipts.into_iter().rfind(is_wanted), object) {
+            (Some(receipt), _) => Ok(receipt),
+            (None, Some(object)) if count > 0 => Err(Error::usage(format!(
+                "none of its {count} receipts is of {object}"
+            ))
+            .with_hint(
+                "to compare a copy that has another name, keep the receipt in a file of its own",
+            )),
+            (None, _) => Err(not_a_receipt("there is nothing in it")),
+        }
+    }
+
+    /// Whether the receipt is of the object with this address.
+    fn is_of(&self, object: &ObjectUrl) -> bool {
+        let namespace = object.namespace.as_ref();
+        self.bucket == object.bucket
+            && self.name == object.name
+            && namespace.is_none_or(|namespace| *namespace == self.namespace)
+    }
+
+    /// Fails where the part sizes contradict the size and the number of parts.
+    fn checked(self) -> Result<Receipt, Error> {
+        match &self.part_sizes {
+            Some(layout) if layout.bytes() != self.size || layout.parts() != self.parts => {
                 Err(Error::usage(format!(
                     "the receipt contradicts itself: {} bytes in {} parts, but its part-sizes are {} \
                      bytes in {} parts",
-                    receipt.size,
-                    receipt.parts,
+                    self.size,
+                    self.parts,
                     layout.bytes(),
                     layout.parts()
                 ))
                 .with_hint("take the receipt as `ocipipe put` printed it"))
             }
-            _ => Ok(receipt),
+            _ => Ok(self),
         }
     }
 
@@ -159,6 +199,11 @@ impl Receipt {
             request_id: self.opc_request_id.clone(),
         }
     }
+}
+
+fn not_a_receipt(reason: &str) -> Error {
+    Error::usage(format!("this is not a receipt: {reason}"))
+        .with_hint("a receipt is the JSON object that `ocipipe put` prints on stdout")
 }
 
 /// Writes objects with an indent of two spaces, and each list on one line.
@@ -212,136 +257,4 @@ fn deserialize_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn receipt() -> Receipt {
-        Receipt {
-            auth: "security_token".into(),
-            bucket: "backups".into(),
-            checksum: Some(Checksum { algorithm: "SHA256".into(), value: "q83v-3".into() }),
-            etag: "oe".into(),
-            last_modified: Some("Wed, 25 Jan 2023 14:49:00 GMT".into()),
-            name: "my \"db\".dump".into(),
-            namespace: "ax".into(),
-            opc_multipart_md5: Some("eGACCX96ANZkZ8s4f8I/bQ==-3".into()),
-            opc_request_id: Some("fra-1:x".into()),
-            part_sizes: PartLayout::level(402_653_184, 150 << 20),
-            parts: 3,
-            retries: 1,
-            seconds: Duration::from_micros(12_345_678),
-            sha256: Some("ab".into()),
-            size: 402_653_184,
-            token_refreshes: 2,
-            upload_id: Some("u".into()),
-            verified_by: "SHA256".into(),
-            ..Receipt::default()
-        }
-    }
-
-    #[test]
-    fn a_receipt_is_the_documented_json() {
-        let want = r#"{
-  "auth": "security_token",
-  "bucket": "backups",
-  "checksum": {
-    "algorithm": "SHA256",
-    "value": "q83v-3"
-  },
-  "etag": "oe",
-  "last-modified": "Wed, 25 Jan 2023 14:49:00 GMT",
-  "name": "my \"db\".dump",
-  "namespace": "ax",
-  "opc-multipart-md5": "eGACCX96ANZkZ8s4f8I/bQ==-3",
-  "opc-request-id": "fra-1:x",
-  "part-sizes": [[2, 157286400], [1, 88080384]],
-  "parts": 3,
-  "retries": 1,
-  "seconds": 12.345,
-  "sha256": "ab",
-  "size": 402653184,
-  "token-refreshes": 2,
-  "upload-id": "u",
-  "verified-by": "SHA256"
-}
-"#;
-        assert_eq!(receipt().to_json(), want);
-    }
-
-    #[test]
-    fn the_keys_are_sorted() {
-        let full = Receipt { opc_content_md5: Some("x".into()), ..receipt() };
-        let text = full.to_json();
-        let keys: Vec<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("  \"")?.split('"').next()).collect();
-        assert_eq!(keys.len(), 19);
-        assert!(keys.is_sorted(), "{keys:?}");
-    }
-
-    #[test]
-    fn an_unknown_value_is_absent_and_never_null() {
-        let text = Receipt::default().to_json();
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        for key in ["sha256", "upload-id", "opc-content-md5", "opc-multipart-md5", "checksum"] {
-            assert_eq!(value.get(key), None, "{key}");
-        }
-        for (key, known) in value.as_object().unwrap() {
-            assert!(!known.is_null(), "{key}");
-        }
-    }
-
-    #[test]
-    fn a_receipt_is_read_back_as_it_was_written() {
-        let read = Receipt::parse(&receipt().to_json()).unwrap();
-        assert_eq!(read, Receipt { seconds: Duration::from_millis(12_345), ..receipt() });
-        // An earlier version knows neither the part sizes nor the mode.
-        let old: String = receipt()
-            .to_json()
-            .lines()
-            .filter(|line| !line.contains("part-sizes") && !line.contains("\"auth\""))
-            .collect();
-        let read = Receipt::parse(&old).unwrap();
-        assert_eq!((read.part_sizes, read.auth.as_str(), read.parts), (None, "", 3));
-    }
-
-    #[test]
-    fn what_is_no_receipt_is_a_usage_error() {
-        let contradicting = Receipt { parts: 4, ..receipt() };
-        let shorter = Receipt { size: 5, ..receipt() };
-        for (text, what) in [
-            (r#"{"etag": "e", "opc-multipart-md5": "m-3"}"#, "not a receipt"),
-            ("[]", "not a receipt"),
-            ("", "not a receipt"),
-            (&contradicting.to_json(), "contradicts itself"),
-            (&shorter.to_json(), "contradicts itself"),
-        ] {
-            let error = Receipt::parse(text).unwrap_err();
-            assert_eq!(error.kind.exit_code(), 2, "{text}");
-            assert!(error.message.contains(what) && error.hint.is_some(), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_digests_of_a_receipt_are_those_of_the_object() {
-        let checksum = |algorithm: Algorithm, value: &str| {
-            Some(Checksum { algorithm: algorithm.name().to_owned(), value: value.to_owned() })
-        };
-        let meta = receipt().object_meta();
-        assert_eq!(meta.multipart.sha256.as_deref(), Some("q83v-3"));
-        assert_eq!(meta.multipart.md5.as_deref(), Some("eGACCX96ANZkZ8s4f8I/bQ==-3"));
-        assert_eq!((meta.size, meta.content), (Some(402_653_184), Digests::default()));
-        let crc = Receipt { checksum: checksum(Algorithm::Crc32c, "Yn9hSg=="), ..receipt() };
-        assert_eq!(crc.object_meta().content.crc32c.as_deref(), Some("Yn9hSg=="));
-        let put = Receipt {
-            checksum: checksum(Algorithm::Sha384, "s"),
-            upload_id: None,
-            opc_multipart_md5: None,
-            opc_content_md5: Some("m".into()),
-            ..receipt()
-        };
-        let meta = put.object_meta();
-        assert_eq!(meta.content.sha384.as_deref(), Some("s"));
-        assert_eq!(meta.content.md5.as_deref(), Some("m"));
-        assert_eq!(meta.multipart, Digests::default());
-    }
-}
+mod tests;
