@@ -14,6 +14,7 @@ use crate::together;
 together!(rejected_credentials_during_a_stream_are_waited_for {
     until_retry_for_with_a_rejected_token: a_rejected_token_stays_rejected();
     until_retry_for_with_an_expired_session: a_session_stays_expired();
+    until_retry_for_naming_why_the_token_was_not_refreshed: a_token_that_could_not_be_refreshed();
     although_nothing_was_sent_yet: waits_from_the_first_byte_on();
 });
 
@@ -62,6 +63,23 @@ fn a_rejected_token_stays_rejected() {
     assert_eq!(fixture.store.requests_of(Operation::AbortMultipartUpload).len(), 1);
     let count = fixture.store.requests().into_iter().filter(crate::fixture::is_401).count();
     assert!(count <= 3, "{count} 401s");
+}
+
+/// 401s allowed: none. The auth service cannot be reached, so that the token ends.
+fn a_token_that_could_not_be_refreshed() {
+    let fixture = Fixture::new(4);
+    // The last of two options counts.
+    let options = "--retry-for 2s --auth-endpoint http://127.0.0.1:1";
+    let mut stream = fixture.start_stream(fixture.put().args(options));
+    fixture.store_part(&mut stream);
+    stream.run.wait_for_stderr("the credentials have expired");
+    stream.send_part();
+    let done = stream.run.wait_with_open_stdin().fails(3);
+    let words = ["expired at", "could not be refreshed: ", "127.0.0.1:1", "begin a new session"];
+    let last = done.stderr.rsplit("error: ").next().unwrap();
+    assert!(words.iter().all(|word| last.contains(word)), "{}", done.stderr);
+    assert_eq!(done.stderr.matches("gives up at").count(), 1, "{}", done.stderr);
+    fixture.assert_max_401s(0, &done);
 }
 
 /// 401s allowed: none, because nothing is sent with an expired token.

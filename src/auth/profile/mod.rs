@@ -148,6 +148,14 @@ impl Identity {
         is_moved.then(|| Identity { credentials, ..self.clone() })
     }
 
+    /// The auth service of the region, where the endpoint of Object Storage was given and that of the auth
+    /// service was not; `None` otherwise.
+    pub fn auth_service_beside_an_endpoint(&self) -> Option<&Endpoint> {
+        let options = &self.origin.0;
+        let is_of_region = options.endpoint.is_some() && options.auth_endpoint.is_none();
+        self.auth.as_ref().filter(|_| is_of_region)
+    }
+
     /// The hint that names the command for a new login, as the start of a sentence.
     pub fn login_command(&self) -> String {
         self.login.hint()

@@ -79,6 +79,26 @@ pub(super) fn expired(identity: &Identity, expires: u64) -> Error {
     Error::credentials(format!("{token}{place} expired at {date}")).with_hint(hint)
 }
 
+/// The error for an expired token, with the reason why the refreshes before its end have failed.
+pub(super) fn not_refreshed(identity: &Identity, expired: Error, reason: &str) -> Error {
+    let message = format!("{}, and it could not be refreshed: {reason}", expired.message);
+    let hint = match (other_auth_service(identity), expired.hint) {
+        (Some(setting), Some(login)) => Some(format!("{setting}\n  {login}")),
+        (setting, login) => setting.or(login),
+    };
+    Error { message, hint, ..expired }
+}
+
+/// What may be wrong where the token of a session cannot be refreshed: the endpoint of Object Storage was given, as
+/// for a service that is not public, and the auth service is still that of the region.
+pub(super) fn other_auth_service(identity: &Identity) -> Option<String> {
+    let auth = identity.auth_service_beside_an_endpoint()?;
+    Some(format!(
+        "is the auth service elsewhere, like the endpoint of Object Storage? {auth} is that of the region: \
+         give --auth-endpoint or OCIPIPE_AUTH_ENDPOINT"
+    ))
+}
+
 /// The error for credentials that the service refuses although they have not expired.
 pub(super) fn refused(identity: &Identity) -> Error {
     let error = Error::credentials("the service refuses the credentials (401)");

@@ -97,6 +97,7 @@ async fn refresh(
     };
     let mut state = shared.state();
     let extended = state.lifecycle.token().expires > before;
+    state.refresh_error = result.as_ref().err().map(ToString::to_string);
     let outcome = match result {
         Ok(()) if extended => RefreshOutcome::Extended,
         Ok(()) => RefreshOutcome::NotExtended,

@@ -26,6 +26,8 @@ use proto::error::Error;
 use proto::retry::backoff;
 use proto::token_lifecycle::{RefreshPolicy, Renewal, TokenEvent, TokenLifecycle};
 
+/// Until the first token is issued, a failure is reported this often.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// At the start, files that another process may be writing are read up to 4 times, 100 ms apart.
 const FILE_READ_ATTEMPTS: u32 = 4;
 pub(super) const FILE_READ_INTERVAL: Duration = Duration::from_millis(100);
@@ -77,6 +79,8 @@ impl Session {
             time_source: identity.object_storage.as_ref().map(|storage| &storage.general),
         };
         let mut failures = 0;
+        let mut reported_at = None;
+        let mut unanswered: Option<String> = None;
         let (pair, object_storage) = loop {
             let attempt = async {
                 let object_storage = match &identity.object_storage {
@@ -90,14 +94,24 @@ impl Session {
                 Err(error) => error,
             };
             if outlook == Outlook::NeedsChange {
-                return Err(error);
+                // What the token or file has come to meanwhile may follow from the first cause.
+                let Some(before) = unanswered else { return Err(error) };
+                let message = format!("{}; before that: {before}", error.message);
+                return Err(Error { message, ..error });
             }
             let again = backoff(failures, fastrand::f64(), retry_after);
             if started_at.elapsed() + again > config.retry_for {
                 return Err(error);
             }
-            let (why, request, first) = (error.message, error.request, failures == 0);
-            (config.notify)(TokenEvent::RefreshFailed { why, again, first, request });
+            let (why, request) = (error.message, error.request);
+            unanswered = Some(why.clone());
+            let now = started_at.elapsed();
+            let first = reported_at.is_none_or(|at| now >= at + REPORT_INTERVAL);
+            if first {
+                reported_at = Some(now);
+            }
+            let hint = String::new();
+            (config.notify)(TokenEvent::RefreshFailed { why, again, first, request, hint });
             failures += 1;
             tokio::time::sleep(again).await;
         };
@@ -137,6 +151,7 @@ impl Session {
             rejected_keys: RejectedKeys::default(),
             unreadable: None,
             issue_error: None,
+            refresh_error: None,
             probe_request: ProbeRequest { method: "GET", target: "/n".to_owned() },
         };
         let shared = SharedState {

@@ -60,6 +60,8 @@ pub(super) struct SessionState {
     pub unreadable: Option<Unreadable>,
     /// Why the last issue failed; `None` after one that succeeded.
     pub issue_error: Option<Error>,
+    /// Why the last refresh of a session's token failed; `None` after one that did not fail.
+    pub refresh_error: Option<String>,
     pub probe_request: ProbeRequest,
 }
 
@@ -110,10 +112,14 @@ impl SharedState {
     pub(super) fn notify_events(&self, state: &mut SessionState) {
         let Some(notify) = self.notify.get() else { return };
         for mut event in state.lifecycle.take_events() {
-            if let TokenEvent::Waiting { hint, .. } | TokenEvent::ExpiredWhileIdle { hint } =
-                &mut event
-            {
-                *hint = hints::new_credentials(&self.identity());
+            match &mut event {
+                TokenEvent::Waiting { hint, .. } | TokenEvent::ExpiredWhileIdle { hint } => {
+                    *hint = hints::new_credentials(&self.identity());
+                }
+                TokenEvent::RefreshFailed { hint, .. } => {
+                    *hint = hints::other_auth_service(&self.identity()).unwrap_or_default();
+                }
+                _ => {}
             }
             notify(event);
         }
@@ -242,8 +248,14 @@ impl SharedState {
         {
             // Why the token was not renewed comes first: that it has expired follows from it. The
             // error stays for the other requests that wait.
-            let issue_error = state.issue_error.clone();
-            return issue_error.unwrap_or_else(|| hints::expired(&identity, expires.as_secs()));
+            if let Some(error) = state.issue_error.clone() {
+                return error;
+            }
+            let error = hints::expired(&identity, expires.as_secs());
+            return match &state.refresh_error {
+                Some(reason) => hints::not_refreshed(&identity, error, reason),
+                None => error,
+            };
         }
         hints::refused(&identity)
     }

@@ -30,11 +30,20 @@ pub enum TokenEvent {
         first: bool,
         /// The response, if there was one.
         request: Option<Box<RequestFields>>,
+        /// What may be wrong with the settings. The life cycle leaves it empty; the caller fills it in.
+        hint: String,
     },
     /// A refresh gave a token that expires no later than the current one.
     NotExtended {
         /// When the current token expires, since 1970.
         expires: Duration,
+    },
+    /// `--refresh-before` is longer than half of the token's lifetime, which is used in its place.
+    RefreshBeforeReduced {
+        /// What was asked for.
+        given: Duration,
+        /// Half of the lifetime.
+        most: Duration,
     },
     /// Another token took the place of the current one.
     Adopted {
@@ -107,6 +116,8 @@ pub enum TokenEvent {
     SessionEnds {
         /// When, since 1970.
         end: Duration,
+        /// When its present token expires, since 1970, if that is earlier.
+        token_ends: Option<Duration>,
     },
     /// The session ends before the upload will.
     EndsBeforeUpload {
@@ -230,7 +241,8 @@ impl TokenLifecycle {
         }
         if self.reported.session_end != Some(end) {
             self.reported.session_end = Some(end);
-            self.events.push(TokenEvent::SessionEnds { end });
+            let token_ends = self.token.expires.filter(|expires| *expires < end);
+            self.events.push(TokenEvent::SessionEnds { end, token_ends });
         }
         let (is_early, likely) = match self.upload_eta {
             UploadEta::NotEstimated => (false, None),

@@ -16,7 +16,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Every transition: in this state, this happens, then this is the state.
 #[rustfmt::skip]
-pub(super) const TRANSITIONS: [(HealthState, HealthInput, HealthState); 22] = {
+pub(super) const TRANSITIONS: [(HealthState, HealthInput, HealthState); 26] = {
     use HealthInput::*;
     use HealthState::*;
     [
@@ -24,12 +24,14 @@ pub(super) const TRANSITIONS: [(HealthState, HealthInput, HealthState); 22] = {
         (Healthy,    Rejection,     Rejected),
         (Healthy,    Replaced,      Healthy),
         (Healthy,    Succeeded,     Healthy),
+        (Healthy,    SucceededLate, Healthy),
 
         (Blocked,    Stalled,       Blocked),
         (Blocked,    Reported,      Blocked),
         (Blocked,    Rejection,     Rejected),
         (Blocked,    Replaced,      Blocked),
         (Blocked,    Succeeded,     Healthy),
+        (Blocked,    SucceededLate, Blocked),
 
         (Rejected,   Stalled,       Rejected),
         (Rejected,   Reported,      Rejected),
@@ -37,6 +39,7 @@ pub(super) const TRANSITIONS: [(HealthState, HealthInput, HealthState); 22] = {
         (Rejected,   ProbeSent,     Rejected),
         (Rejected,   ProbeFailed,   Rejected),
         (Rejected,   Succeeded,     Rejected), // A request that was sent before the rejection.
+        (Rejected,   SucceededLate, Rejected),
         (Rejected,   ProbeAccepted, Recovering),
         (Rejected,   Replaced,      Recovering),
 
@@ -45,6 +48,7 @@ pub(super) const TRANSITIONS: [(HealthState, HealthInput, HealthState); 22] = {
         (Recovering, Rejection,     Rejected),
         (Recovering, Replaced,      Recovering),
         (Recovering, Succeeded,     Healthy),
+        (Recovering, SucceededLate, Recovering),
     ]
 };
 
@@ -75,7 +79,7 @@ pub(super) enum Probe {
 /// An interval in which no request succeeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Block {
-    /// Its beginning; `None` if a request that was sent before the rejection has succeeded since.
+    /// Its beginning; `None` if a request that was sent before the rejection or expiry has succeeded since.
     pub since: Option<Clocks>,
     /// Whether the user knows of it.
     pub reported: bool,
@@ -107,6 +111,8 @@ pub(super) enum HealthInput {
     Replaced,
     /// The service did what a request asked for.
     Succeeded,
+    /// The same, of a request that was sent before the token expired: no other can be sent.
+    SucceededLate,
 }
 
 impl Health {
@@ -147,7 +153,8 @@ impl Health {
                 Health::Recovering(block)
             }
 
-            (HealthInput::Succeeded, state @ Health::Rejected { .. }) => {
+            (HealthInput::Succeeded, state @ Health::Rejected { .. })
+            | (HealthInput::SucceededLate, state) => {
                 state.with_block(Block { since: None, ..block })
             }
             (HealthInput::Succeeded, _) => Health::Healthy,

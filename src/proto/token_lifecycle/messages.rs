@@ -41,10 +41,15 @@ impl Display for EventText<'_> {
         let token = self.token;
         match self.event {
             TokenEvent::Refreshing { reason } => fmt_refreshing(f, token, *reason),
-            TokenEvent::RefreshFailed { why, again, .. } => write!(
+            TokenEvent::RefreshFailed { why, again, hint, .. } => {
+                fmt_refresh_failed(f, token, why, *again)?;
+                fmt_hint(f, hint)
+            }
+            TokenEvent::RefreshBeforeReduced { given, most } => write!(
                 f,
-                "{token} could not be refreshed ({why}); trying again in {}",
-                DisplayDuration::prose(*again)
+                "--refresh-before {} reduced to {}, half of the life of {token}",
+                DisplayDuration::compact(*given),
+                DisplayDuration::compact(*most)
             ),
             TokenEvent::NotExtended { expires } => fmt_not_extended(f, token, *expires),
             TokenEvent::NotWritten { what } => {
@@ -89,8 +94,14 @@ impl Display for EventText<'_> {
                 f.write_str("asking the service for the time, since the local clock may be wrong")
             }
             TokenEvent::Skew { seconds } => fmt_skew(f, *seconds),
-            TokenEvent::SessionEnds { end } => {
-                write!(f, "this session ends at {} at the latest", DisplayTime(*end))
+            TokenEvent::SessionEnds { end, token_ends } => {
+                write!(f, "this session ends at {} at the latest", DisplayTime(*end))?;
+                match token_ends {
+                    Some(at) => {
+                        write!(f, ", if its token is refreshed before {}", DisplayTime(*at))
+                    }
+                    None => Ok(()),
+                }
             }
             TokenEvent::EndsForGood { end } => write!(
                 f,
@@ -112,6 +123,20 @@ fn fmt_refreshing(f: &mut Formatter<'_>, token: TokenName, reason: RefreshReason
         RefreshReason::Rejected => "the service refused it",
     };
     write!(f, "refreshing {token}: {why}")
+}
+
+fn fmt_refresh_failed(
+    f: &mut Formatter<'_>,
+    token: TokenName,
+    why: &str,
+    again: Duration,
+) -> Result {
+    write!(f, "{token} could not be refreshed ({why}); ")?;
+    match again {
+        // "in 0 s" would be read as a mistake.
+        again if again < Duration::from_secs(1) => f.write_str("trying again"),
+        again => write!(f, "trying again in {}", DisplayDuration::prose(again)),
+    }
 }
 
 fn fmt_not_extended(f: &mut Formatter<'_>, token: TokenName, expires: Duration) -> Result {
@@ -194,7 +219,7 @@ fn fmt_waiting(
     write!(
         f,
         "the upload waits since {} because the credentials {why}; it goes on by itself once there \
-         are new ones, and gives up at {}",
+         are new ones, and gives up at {} at the earliest",
         DisplayTime(since),
         DisplayTime(until)
     )

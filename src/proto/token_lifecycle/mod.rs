@@ -148,6 +148,13 @@ impl TokenLifecycle {
     /// Replaces the policy.
     pub fn set_policy(&mut self, now: Clocks, policy: RefreshPolicy) {
         self.policy = policy;
+        let most = self.lifetime / 2;
+        if let Some(given) = policy.refresh_before.filter(|given| *given > most)
+            && matches!(policy.renewal, Renewal::Refresh | Renewal::Issue)
+            && self.token.expires.is_some()
+        {
+            self.events.push(TokenEvent::RefreshBeforeReduced { given, most });
+        }
         self.report_session_end(now);
     }
 

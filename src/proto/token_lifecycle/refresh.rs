@@ -84,8 +84,8 @@ impl TokenLifecycle {
                 let asked = self.asked_delay(now, *retry_after);
                 let again = self.refresh.backoff.at_least(now, asked);
                 let first = self.refresh.backoff.attempts() == 1;
-                let (why, request) = (why.clone(), request.clone());
-                self.events.push(TokenEvent::RefreshFailed { why, again, first, request });
+                let (why, request, hint) = (why.clone(), request.clone(), String::new());
+                self.events.push(TokenEvent::RefreshFailed { why, again, first, request, hint });
             }
         }
         if reason == Some(RefreshReason::Rejected) {

@@ -83,6 +83,11 @@ impl TokenLifecycle {
     /// Records that the service did what a request asked for.
     pub fn on_success(&mut self, now: Clocks) {
         let was_reported = self.health.block().reported;
+        if self.is_expired(now) {
+            // A request that was in flight at the expiry: the next one waits all the same.
+            self.health.apply(now, HealthInput::SucceededLate);
+            return;
+        }
         self.health.apply(now, HealthInput::Succeeded);
         if !self.health.is_rejected() {
             self.refresh.tried = false;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::clock::since_1970;
-use super::super::hints::expired;
+use super::super::hints::{expired, other_auth_service};
 use super::super::probe;
 use super::super::refresh::RefreshError;
 use super::super::refresher;
@@ -103,7 +103,11 @@ fn refresh_failed(identity: &Identity, error: RefreshError, expires: u64) -> Err
         }
         RefreshError::Failed { message, .. } => {
             let message = format!("the session token could not be refreshed: {message}");
-            Error::service(message).with_hint("try again; the present token is unchanged")
+            let again = "try again; the present token is unchanged";
+            Error::service(message).with_hint(match other_auth_service(identity) {
+                Some(hint) => format!("{hint}\n  {again}"),
+                None => again.to_owned(),
+            })
         }
     }
 }

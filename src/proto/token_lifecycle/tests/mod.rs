@@ -94,6 +94,26 @@ fn a_wait_is_reported_after_two_seconds_and_once_and_so_is_its_end() {
 }
 
 #[test]
+fn parts_in_flight_that_succeed_after_the_expiry_are_no_end_of_the_wait() {
+    let mut lifecycle = token(60);
+    let mut events = Vec::new();
+    for second in 60..90 {
+        assert_eq!(lifecycle.decide(at(second), SigningRequest::Small), TokenDecision::Wait);
+        // A part that was signed before the expiry is acknowledged every 3 s.
+        if second % 3 == 0 {
+            lifecycle.on_success(at(second));
+        }
+        events.extend(lifecycle.take_events());
+    }
+    let waits = |event: &TokenEvent| matches!(event, TokenEvent::Waiting { .. });
+    assert_eq!(events.iter().filter(|event| waits(event)).count(), 1, "{events:?}");
+    assert!(!events.contains(&TokenEvent::Resumed), "{events:?}");
+    lifecycle.adopt(at(90), token_info(2, 60, 150), CredentialOrigin::Files);
+    lifecycle.on_success(at(90));
+    assert!(lifecycle.take_events().contains(&TokenEvent::Resumed));
+}
+
+#[test]
 fn while_streaming_only_a_block_of_retry_for_times_out_and_a_success_restarts_it() {
     let mut lifecycle = token(60);
     assert_eq!(lifecycle.decide(at(100), SigningRequest::Small), TokenDecision::Wait);

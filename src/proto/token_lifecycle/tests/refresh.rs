@@ -93,7 +93,7 @@ fn a_refresh_without_more_time_is_reported_once_with_the_end_of_the_session() {
     let events = lifecycle.take_events();
     let count = |wanted: &TokenEvent| events.iter().filter(|event| *event == wanted).count();
     assert_eq!(count(&TokenEvent::NotExtended { expires }), 1);
-    assert_eq!(count(&TokenEvent::SessionEnds { end: expires }), 1);
+    assert_eq!(count(&TokenEvent::SessionEnds { end: expires, token_ends: None }), 1);
 }
 
 #[test]
@@ -214,4 +214,15 @@ fn a_service_that_issues_tokens_has_no_end_of_a_session() {
         matches!(event, TokenEvent::SessionEnds { .. } | TokenEvent::EndsBeforeUpload { .. })
     };
     assert_eq!(events.iter().filter(of_session).count(), 0, "{events:?}");
+}
+
+#[test]
+fn a_refresh_before_of_more_than_half_of_the_life_is_reduced_with_a_warning() {
+    for (given, life, warns) in [(540, 600, true), (300, 600, false), (600, 3600, false)] {
+        let mut lifecycle = TokenLifecycle::new(at(0), policy(None), token_info(1, life, life));
+        lifecycle.set_policy(at(0), policy(Some(given)));
+        let reduced = TokenEvent::RefreshBeforeReduced { given: secs(given), most: secs(life / 2) };
+        assert_eq!(lifecycle.take_events().contains(&reduced), warns, "{given}");
+        assert_eq!(due(life, Some(given)), life - given.min(life / 2));
+    }
 }
