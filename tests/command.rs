@@ -28,6 +28,15 @@ fn no_shell_sees_the_command() {
 }
 
 #[test]
+fn a_pipeline_in_quotes_is_led_to_a_shell() {
+    let store = Store::start();
+    let run = store.put("x").arg("--").arg("printf x | cat").run().fails(5);
+    run.stderr_has(&["cannot be started", "bash -o pipefail -c"]);
+    store.put("x").args("-- no-such-program").run().fails(5).stderr_has(&["no folder of PATH"]);
+    store.assert_not_stored("x");
+}
+
+#[test]
 fn its_stdin_is_dev_null_whatever_that_of_ocipipe_is() {
     assert_eq!(output_of("readlink /proc/self/fd/0"), "/dev/null\n");
 }

@@ -107,6 +107,34 @@ fn a_truncated_stream_of_many_parts_is_not_stored_and_its_upload_is_aborted() {
 }
 
 #[test]
+fn the_failure_of_the_command_is_the_cause_and_what_its_stream_lacks_the_consequence() {
+    let store = Store::start();
+    let run = |script: &str| {
+        let run = store.put("x").args("--expect pgdump -- sh -c").arg(script).run().fails(5);
+        store.assert_not_stored("x");
+        run
+    };
+    let words = ["\"sh\" exited with 3", "not a pg_dump archive", "it is empty"];
+    run("exit 3").stderr_has(&words);
+    // The end of the stream comes first.
+    run("exec >&-; sleep 0.3; exit 3").stderr_has(&words);
+    run("exit 0").stderr_has(&["it is empty"]).stderr_lacks("exited with");
+}
+
+#[test]
+fn a_stream_of_another_format_is_named_with_its_option() {
+    let store = Store::start();
+    for (format, name) in FORMATS {
+        let other = if format == "tar" { "pgdump" } else { "tar" };
+        let run = store.put("x").args(&format!("--expect {other}")).stdin(sample(name));
+        run.run().fails(5).stderr_has(&["it begins like ", &format!("give --expect {format}, or")]);
+    }
+    let dump = store.put("x").args("--expect pgdump").stdin(sample("pg_dump.sql")).run().fails(5);
+    dump.stderr_has(&["it begins like an SQL dump", "--expect sql", "pg_dump -Fc"]);
+    store.assert_not_stored("x");
+}
+
+#[test]
 fn without_the_option_a_visibly_truncated_stream_is_stored_with_a_warning() {
     let store = Store::start();
     for (format, name) in FORMATS.into_iter().filter(|(format, _)| *format != "gzip") {

@@ -4,7 +4,7 @@
 //! the use of a part. Hashes and validation run on this thread, on each piece while it is in the
 //! cache: they cost neither a second pass over memory nor time of the async threads. Invariant:
 //! `EndOfStream` is sent only after a read that returned the end of the stream, and every byte that
-//! was read is in exactly one part that was sent before it; any other end is `SourceFailed`, or no
+//! was read is in exactly one part that was sent before it; any other end is `SourceFailed` or `EndRejected`, or no
 //! event if the thread was stopped. The source is closed before the last event is sent.
 
 mod byte_source;
@@ -61,6 +61,8 @@ pub enum ReadEvent {
         /// The CRC-32 (of zlib) of the stream.
         crc32: u32,
     },
+    /// The stream has ended, and must not be stored: it does not end as its format requires.
+    EndRejected(Error),
     /// A read failed, or the stream must not be stored.
     SourceFailed(Error),
 }

@@ -90,6 +90,8 @@ enum NextBuffer {
 /// The reason why the thread ends without `EndOfStream`.
 enum StopReason {
     Stopped,
+    /// The stream has ended, and its validator rejects the end.
+    EndRejected(Error),
     Failed(Error),
 }
 
@@ -135,6 +137,7 @@ impl PartReader {
         match self.read_stream() {
             Ok((bytes, crc32)) => Some(ReadEvent::EndOfStream { bytes, crc32 }),
             Err(StopReason::Failed(error)) => Some(ReadEvent::SourceFailed(error)),
+            Err(StopReason::EndRejected(error)) => Some(ReadEvent::EndRejected(error)),
             Err(StopReason::Stopped) => None,
         }
     }
@@ -329,7 +332,8 @@ impl PartReader {
         }
         let StreamChecks { validator, whole } = std::mem::take(&mut self.checks);
         if let Some(validator) = validator
-            && let Some(warning) = validator.end().map_err(rejected)?
+            && let Some(warning) =
+                validator.end().map_err(|end| StopReason::EndRejected(rejected(end)))?
         {
             self.send_event(ReadEvent::Warning(warning))?;
         }
@@ -347,5 +351,6 @@ impl PartReader {
 
 /// The error for a stream that its validator rejects, which is a failure of the producer.
 fn rejected(rejection: Rejection) -> Error {
-    Error::source(rejection.message).with_hint("look at what the producer said")
+    let hint = rejection.hint.unwrap_or_else(|| "look at the messages of the producer".to_owned());
+    Error::source(rejection.message).with_hint(hint)
 }

@@ -62,6 +62,15 @@ impl Producer {
             let error = Error::source(format!("the command {name:?} cannot be started: {e}"));
             match e.kind() {
                 io::ErrorKind::WouldBlock => error.with_hint(worker::RAISE_PROCESS_LIMIT),
+                io::ErrorKind::NotFound if name.contains([' ', '|', '>', ';', '$']) => error
+                    .with_hint(
+                        "a command line for a shell needs one: -- bash -o pipefail -c '...'; without a \
+                         shell each argument is a word of its own, unquoted",
+                    ),
+                io::ErrorKind::NotFound => error.with_hint(
+                    "no folder of PATH has it, or the interpreter of the script is missing: write the \
+                     whole path",
+                ),
                 _ => error,
             }
         })?;

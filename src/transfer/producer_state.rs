@@ -27,10 +27,12 @@ enum CommandState {
     Exited(ProducerExit),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum StreamState {
     Reading,
     Ended(StreamEnd),
+    /// It has ended in another way than its format requires.
+    Rejected(Error),
     /// Reading failed or was stopped: no end of the stream follows.
     Stopped,
 }
@@ -57,6 +59,8 @@ pub(super) enum ProducerExit {
 #[derive(Debug)]
 pub(super) enum ProducerEvent {
     EndOfStream(StreamEnd),
+    /// The stream has ended, and its format rejects the end.
+    EndRejected(Error),
     /// Reading failed or was stopped.
     ReadingStopped,
     Exited(ProducerExit),
@@ -120,6 +124,12 @@ impl ProducerState {
                 self.stdout_deadline = None;
                 self.outcome()
             }
+            ProducerEvent::EndRejected(error) => {
+                self.stream = StreamState::Rejected(error);
+                // Why the command failed is the cause, and what it wrote the consequence.
+                self.stdout_deadline = self.is_running().then_some(now + self.stdout_timeout);
+                self.outcome()
+            }
             ProducerEvent::ReadingStopped => {
                 self.stream = StreamState::Stopped;
                 self.stdout_deadline = None;
@@ -131,14 +141,20 @@ impl ProducerState {
                 }
                 let failure = match &exit {
                     // The rest of its stream is of no use, so its end is not waited for.
-                    ProducerExit::Failure(error) => Some(ProducerOutcome::Failed(error.clone())),
+                    ProducerExit::Failure(error) => {
+                        Some(ProducerOutcome::Failed(self.with_rejection(error)))
+                    }
                     ProducerExit::Success | ProducerExit::Sigpipe(_) => None,
                 };
                 self.command = CommandState::Exited(exit);
                 failure.or_else(|| self.outcome())
             }
             ProducerEvent::Timeout => {
-                self.stdout_deadline.take().map(|_| ProducerOutcome::StdoutStillOpen)
+                let due = self.stdout_deadline.take();
+                due.map(|_| match &self.stream {
+                    StreamState::Rejected(error) => ProducerOutcome::Failed(error.clone()),
+                    _ => ProducerOutcome::StdoutStillOpen,
+                })
             }
             ProducerEvent::NoBuffer(duration) => {
                 // The end of the stream may be in the pipe.
@@ -148,16 +164,26 @@ impl ProducerState {
         }
     }
 
+    /// The failure of the command; its hint is what the stream lacks, where it has ended already.
+    fn with_rejection(&self, failure: &Error) -> Error {
+        match &self.stream {
+            StreamState::Rejected(rejection) => failure.clone().with_hint(&*rejection.message),
+            _ => failure.clone(),
+        }
+    }
+
     /// The outcome of a stream that has ended, once the command has exited.
     fn outcome(&self) -> Option<ProducerOutcome> {
-        let StreamState::Ended(end) = self.stream else { return None };
+        let complete = match &self.stream {
+            StreamState::Ended(end) => ProducerOutcome::Complete(*end),
+            StreamState::Rejected(error) => ProducerOutcome::Failed(error.clone()),
+            StreamState::Reading | StreamState::Stopped => return None,
+        };
         match &self.command {
             CommandState::Running => None,
-            CommandState::Absent | CommandState::Exited(ProducerExit::Success) => {
-                Some(ProducerOutcome::Complete(end))
-            }
+            CommandState::Absent | CommandState::Exited(ProducerExit::Success) => Some(complete),
             CommandState::Exited(ProducerExit::Sigpipe(error) | ProducerExit::Failure(error)) => {
-                Some(ProducerOutcome::Failed(error.clone()))
+                Some(ProducerOutcome::Failed(self.with_rejection(error)))
             }
         }
     }
@@ -211,6 +237,33 @@ mod tests {
         assert_eq!(outcome, Some(ProducerOutcome::Failed(killed())));
         let outcome = state.handle_event(SECOND, ProducerEvent::EndOfStream(END));
         assert_eq!(outcome, Some(ProducerOutcome::Failed(killed())));
+    }
+
+    #[test]
+    fn a_command_that_failed_is_the_cause_of_a_stream_that_is_not_whole() {
+        let rejected = || ProducerEvent::EndRejected(Error::source("not whole"));
+        let exit = |how| ProducerEvent::Exited(how);
+        let cause = Some(ProducerOutcome::Failed(killed().with_hint("not whole")));
+        // The stream ends before the command exits, and after it.
+        let mut state = command();
+        assert_eq!(state.handle_event(SECOND, rejected()), None);
+        assert!(!state.is_reading() && state.is_running());
+        let failure = exit(ProducerExit::Failure(killed()));
+        assert_eq!(state.handle_event(2 * SECOND, failure), cause);
+        let mut state = command();
+        state.handle_event(SECOND, exit(ProducerExit::Sigpipe(killed())));
+        assert_eq!(state.handle_event(2 * SECOND, rejected()), cause);
+        // A command that succeeds, that does not exit, and no command.
+        let alone = Some(ProducerOutcome::Failed(Error::source("not whole")));
+        let mut state = command();
+        assert_eq!(state.handle_event(SECOND, rejected()), None);
+        assert_eq!(state.handle_event(2 * SECOND, exit(ProducerExit::Success)), alone);
+        let mut state = command();
+        assert_eq!(state.handle_event(SECOND, rejected()), None);
+        assert_eq!(state.poll_timeout(), Some(11 * SECOND));
+        assert_eq!(state.handle_event(11 * SECOND, ProducerEvent::Timeout), alone);
+        let mut state = ProducerState::without_command();
+        assert_eq!(state.handle_event(SECOND, rejected()), alone);
     }
 
     #[test]

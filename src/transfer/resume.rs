@@ -15,6 +15,7 @@ use proto::api::{
 };
 use proto::error::Error;
 use proto::retry::Operation;
+use proto::units::format_size_short;
 use proto::upload::{ContinuedUpload, MessageContext, upload_gone};
 
 /// The line about the upload that a run has found and not yet changed, for an error before the stream is
@@ -85,9 +86,13 @@ impl OpenUploadSearch<'_> {
         parts.sort_by_key(|part| part.part_number);
         let held: u64 = parts.iter().map(|part| part.size).sum();
         reporter.info(&format!(
-            "resuming the open upload {}: the service holds {} parts of it, {held} bytes",
+            "resuming the open upload {}: the service holds {} of it in {}",
             upload.upload_id,
-            parts.len()
+            format_size_short(held),
+            match parts.len() {
+                1 => "1 part".to_owned(),
+                count => format!("{count} parts"),
+            }
         ));
         let properties = ExpectedProperties::of(options);
         Ok(Some(ContinuedUpload { upload_id: upload.upload_id, parts, properties }))

@@ -9,8 +9,26 @@ use super::{
     Format, Rejection, StreamValidator, Validator, bzip2, pgdump, sql, tar, xz, zip, zstd,
 };
 
+/// How a member of gzip that is deflated begins.
+const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// Bytes that detection needs: the header of a tar archive, or the first lines of an SQL dump.
-const HEAD_SIZE: usize = 4096;
+pub(super) const HEAD_SIZE: usize = 4096;
+
+/// The format that a stream with these first bytes begins as. gzip is among them, which the validator without a
+/// format leaves out.
+pub(super) fn begins_as(head: &[u8]) -> Option<Format> {
+    match () {
+        _ if head.starts_with(&pgdump::MAGIC) => Some(Format::PgDump),
+        _ if head.starts_with(&zstd::MAGIC.to_le_bytes()) => Some(Format::Zstd),
+        _ if head.starts_with(&xz::MAGIC) => Some(Format::Xz),
+        _ if bzip2::begins(head) => Some(Format::Bzip2),
+        _ if head.starts_with(&zip::MEMBER) => Some(Format::Zip),
+        _ if head.starts_with(&GZIP_MAGIC) => Some(Format::Gzip),
+        _ if tar::begins(head) => Some(Format::Tar),
+        _ if sql::origin(head).is_some() => Some(Format::Sql),
+        _ => None,
+    }
+}
 
 /// A validator that accepts every stream, and returns a warning at the end if the stream begins as one
 /// of the formats but is visibly not whole. It starts no thread; memory is that of the format, plus
@@ -32,24 +50,18 @@ enum Detected {
 
 impl Detected {
     fn from_head(head: &[u8]) -> Detected {
-        let (format, validator): (Format, Box<dyn Validator>) = match () {
-            _ if head.starts_with(&pgdump::MAGIC) => {
-                (Format::PgDump, Box::new(ChunkDriver::new(pgdump::PgDump::default())))
-            }
-            _ if head.starts_with(&zstd::MAGIC.to_le_bytes()) => {
-                (Format::Zstd, Box::new(ChunkDriver::new(zstd::Zstd::default())))
-            }
-            _ if head.starts_with(&xz::MAGIC) => {
-                (Format::Xz, Box::new(ChunkDriver::new(xz::Xz::default())))
-            }
-            _ if bzip2::begins(head) => (Format::Bzip2, Box::new(bzip2::EndMark::new())),
-            _ if head.starts_with(&zip::MEMBER) => (Format::Zip, Box::new(zip::Zip::default())),
-            _ if tar::begins(head) => {
-                (Format::Tar, Box::new(ChunkDriver::new(tar::Tar::default())))
-            }
-            _ if sql::origin(head).is_some() => (Format::Sql, Box::new(sql::Sql::default())),
-            _ => return Detected::Unknown,
+        let format = begins_as(head);
+        let validator: Box<dyn Validator> = match format {
+            Some(Format::PgDump) => Box::new(ChunkDriver::new(pgdump::PgDump::default())),
+            Some(Format::Zstd) => Box::new(ChunkDriver::new(zstd::Zstd::default())),
+            Some(Format::Xz) => Box::new(ChunkDriver::new(xz::Xz::default())),
+            Some(Format::Bzip2) => Box::new(bzip2::EndMark::new()),
+            Some(Format::Zip) => Box::new(zip::Zip::default()),
+            Some(Format::Tar) => Box::new(ChunkDriver::new(tar::Tar::default())),
+            Some(Format::Sql) => Box::new(sql::Sql::default()),
+            Some(Format::Gzip) | None => return Detected::Unknown,
         };
+        let Some(format) = format else { return Detected::Unknown };
         Detected::Known(format, validator).after(head)
     }
 
@@ -97,7 +109,7 @@ impl StreamValidator for Detected {
         };
         Ok(Some(format!(
             "the stream begins like {} but is not a whole one: {message}; with --expect {} it would \
-             not have been stored",
+             not have been stored. --force replaces it by a whole one",
             format.name(),
             format.option()
         )))

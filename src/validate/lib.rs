@@ -136,6 +136,8 @@ impl Format {
 pub struct Rejection {
     /// One line for the user: the format, what is wrong, and at which byte.
     pub message: String,
+    /// What is to be done where the stream begins as another format; `None` where it does not.
+    pub hint: Option<String>,
 }
 
 impl fmt::Display for Rejection {
@@ -218,38 +220,54 @@ pub fn validator_for(format: Format) -> io::Result<Box<dyn StreamValidator>> {
         Format::PgDump => Box::new(ChunkDriver::new(pgdump::PgDump::default())),
         Format::Sql => Box::new(sql::Sql::default()),
     };
-    Ok(Box::new(Required { format, validator, empty: true }))
+    Ok(Box::new(Required { format, validator, head: Vec::new() }))
 }
 
 /// A validator of a required format.
 struct Required {
     format: Format,
     validator: Box<dyn Validator>,
-    empty: bool,
+    /// The first bytes, by which a rejection names the format that the stream begins as.
+    head: Vec<u8>,
 }
 
 impl Required {
-    fn rejection(format: Format, error: FormatError) -> Rejection {
+    /// The rejection of a stream that begins with `head`.
+    fn rejection(format: Format, head: &[u8], error: FormatError) -> Rejection {
         let message =
             format!("the stream is not {}, or not all of it: {}", format.name(), error.message);
-        Rejection { message }
+        let other = detect::begins_as(head).filter(|other| *other != format);
+        let hint = other.map(|other| {
+            let dump = match format {
+                Format::PgDump => ", which is `pg_dump -Fc`",
+                _ => "",
+            };
+            format!(
+                "it begins like {}: give --expect {}, or let the producer write {}{dump}",
+                other.name(),
+                other.option(),
+                format.name()
+            )
+        });
+        Rejection { message, hint }
     }
 }
 
 impl StreamValidator for Required {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
-        self.empty &= bytes.is_empty();
-        self.validator.bytes(bytes).map_err(|error| Required::rejection(self.format, error))
+        let missing = detect::HEAD_SIZE - self.head.len();
+        self.head.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        let checked = self.validator.bytes(bytes);
+        checked.map_err(|error| Required::rejection(self.format, &self.head, error))
     }
 
     fn end(self: Box<Self>) -> Result<Option<String>, Rejection> {
-        match self.validator.end() {
+        let Required { format, validator, head } = *self;
+        let ended = match validator.end() {
             // A producer that failed at once leaves an empty stream: one message for all formats.
-            _ if self.empty => {
-                Err(Required::rejection(self.format, FormatError::truncated("it is empty")))
-            }
-            Ok(()) => Ok(None),
-            Err(error) => Err(Required::rejection(self.format, error)),
-        }
+            _ if head.is_empty() => Err(FormatError::truncated("it is empty")),
+            ended => ended,
+        };
+        ended.map(|()| None).map_err(|error| Required::rejection(format, &head, error))
     }
 }

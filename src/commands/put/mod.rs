@@ -253,6 +253,7 @@ async fn upload(
         par: par::config(&client, &options, started_at),
         ..config::upload_config(command, &options, &cut, &preflight, continued, end)
     };
+    let continues = config.resume.is_some();
     let upload = Upload::new(config);
     let location = preflight.location;
     // From here on a stream is read: the session waits for a new login instead of failing.
@@ -272,6 +273,9 @@ async fn upload(
     let result = driver.run(source, signals, reporter).await;
     let retries = driver.retries();
     figures.record_retries(retries);
+    if let (true, Ok(stored)) = (continues, &result) {
+        reporter.info(&outcome::resumed_line(driver.held_bytes(), stored.size));
+    }
     let receipt = match (result, identical) {
         (Err(conflict), Some(check)) if conflict.kind == ErrorKind::Exists => {
             let (upload, stream) = driver.into_read();

@@ -1,4 +1,4 @@
-//! The last line of an upload that succeeded.
+//! The last lines of an upload that succeeded.
 //!
 //! Owns its text. Must not know how an upload proceeds. Invariant: the line names what the object was
 //! compared by, or states that nothing could be compared.
@@ -8,6 +8,15 @@ use proto::units::{DisplayDuration, format_size_short};
 
 /// What `verified-by` is where nothing could be compared.
 const NOTHING: &str = "none";
+
+/// The line about a continued upload: how many bytes the service held, of those of the whole stream.
+pub(super) fn resumed_line(reused: u64, size: u64) -> String {
+    format!(
+        "the service held {} of the stream already, {} were sent",
+        format_size_short(reused),
+        format_size_short(size.saturating_sub(reused))
+    )
+}
 
 /// The line for people, without the name of the program.
 pub(super) fn line(receipt: &Receipt) -> String {

@@ -7,6 +7,7 @@ use super::core::Core;
 use super::state::{State, Streaming};
 use super::{Now, resume};
 use crate::error::Error;
+use crate::units::format_size_exact;
 use crate::whole_stream::ExpectedDigest;
 
 /// The length of the whole stream, and the CRC of its buffers.
@@ -39,8 +40,9 @@ impl Streaming {
         if bytes < core.config.min_size {
             let least = core.config.min_size;
             let error = Error::source(format!(
-                "the stream ended after {bytes} bytes, but --min-size asks for {least}; \
-                 nothing was stored"
+                "the stream ended after {}, but --min-size asks for {}; nothing was stored",
+                format_size_exact(bytes),
+                format_size_exact(least)
             ));
             return self.abort(core, error);
         }

@@ -19,7 +19,7 @@ fn read_to_end(source: ByteSource) -> (u64, String) {
         match event {
             ReadEvent::Warning(text) => warnings.push_str(&text),
             ReadEvent::EndOfStream { bytes, .. } => end = Some(bytes),
-            ReadEvent::SourceFailed(error) => panic!("{error}"),
+            ReadEvent::EndRejected(error) | ReadEvent::SourceFailed(error) => panic!("{error}"),
             _ => {}
         }
     }

@@ -56,7 +56,7 @@ fn one_buffer_is_enough_for_a_stream_of_many_parts() {
             }
             ReadEvent::LastPartNext => {}
             ReadEvent::EndOfStream { bytes, .. } => break assert_eq!(bytes, written.len() as u64),
-            ReadEvent::SourceFailed(error) => panic!("{error}"),
+            ReadEvent::EndRejected(error) | ReadEvent::SourceFailed(error) => panic!("{error}"),
             ReadEvent::WholeStream(_) => {}
         }
     }
@@ -79,7 +79,7 @@ fn a_part_of_several_buffers_ends_where_memory_is_refused() {
                 read.extend(bytes);
             }
             ReadEvent::EndOfStream { .. } => break,
-            ReadEvent::SourceFailed(error) => panic!("{error}"),
+            ReadEvent::EndRejected(error) | ReadEvent::SourceFailed(error) => panic!("{error}"),
             _ => {}
         }
     }
@@ -149,7 +149,7 @@ proptest! {
                     prop_assert_eq!(crc32, crc32fast::hash(&written));
                     break;
                 }
-                ReadEvent::SourceFailed(error) => panic!("{error}"),
+                ReadEvent::EndRejected(error) | ReadEvent::SourceFailed(error) => panic!("{error}"),
                 _ => {}
             }
             prop_assert!(pool.allocated() <= plan.buffers_for(1));

@@ -21,7 +21,7 @@ impl StreamValidator for FakeValidator {
 }
 
 fn rejection(message: &str) -> Rejection {
-    Rejection { message: message.to_owned() }
+    Rejection { message: message.to_owned(), hint: None }
 }
 
 /// The events of a validated stream other than its parts.
@@ -63,7 +63,7 @@ fn the_validator_decides_the_end_of_the_stream() {
     );
     let events = validated_events(accept, |_| Err(rejection("cut off")));
     assert!(
-        matches!(&events[..], [ReadEvent::SourceFailed(e)] if e.message == "cut off"),
+        matches!(&events[..], [ReadEvent::EndRejected(e)] if e.message == "cut off"),
         "{events:?}"
     );
     let events = validated_events(|_| Err(rejection("no hope")), |_| panic!("it was hopeless"));

@@ -80,6 +80,11 @@ impl UploadDriver {
         self.upload.retries()
     }
 
+    /// Bytes that the service held before the run, and that were not sent again.
+    pub fn held_bytes(&self) -> u64 {
+        self.upload.held_bytes()
+    }
+
     /// The upload and the record of its stream, once the run has ended.
     pub(crate) fn into_read(self) -> (Upload, Option<ComparedStream>) {
         (self.upload, self.compared)
@@ -258,6 +263,9 @@ impl UploadDriver {
             Some(ReadEvent::EndOfStream { bytes, crc32 }) => {
                 let end = StreamEnd { bytes, crc32 };
                 run.on_producer_event(self.now(), ProducerEvent::EndOfStream(end))
+            }
+            Some(ReadEvent::EndRejected(error)) => {
+                run.on_producer_event(self.now(), ProducerEvent::EndRejected(error))
             }
             Some(ReadEvent::SourceFailed(error)) => run.on_read_failed(self.now(), error),
             None => {
