@@ -179,6 +179,29 @@ impl Candidate {
     }
 }
 
+/// Bytes that the program needs besides the buffers: connections, TLS, threads.
+const BESIDES_BUFFERS: u64 = 100 * MIB;
+
+/// A warning if the memory that the process may use does not hold `--max-memory` and what the program needs besides:
+/// a control group ends the process then.
+pub(super) fn exceeds_memory(input: &PlanInput) -> Option<String> {
+    let (wanted, memory) = (input.max_memory?, input.available_memory?);
+    let fitting = memory.saturating_sub(BESIDES_BUFFERS);
+    (wanted > fitting).then(|| {
+        let set = match fitting / MIB * MIB {
+            fitting if fitting >= MIN_MEMORY => format!("set it to {}, or ", format_size_exact(fitting)),
+            _ => String::new(),
+        };
+        format!(
+            "--max-memory {} and about {} for the program do not fit into the {} that the process may use, and \
+             the system may end it: {set}leave it out",
+            format_size_exact(wanted),
+            format_size_exact(BESIDES_BUFFERS),
+            format_size_short(memory)
+        )
+    })
+}
+
 /// The size of a buffer in bytes: the first part, or an equal share of it if it is larger than
 /// [`MAX_BUFFER`]; whole units of part sizes, since later parts have a whole number of buffers.
 pub(super) fn buffer_size(part: u64) -> u64 {

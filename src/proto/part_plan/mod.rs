@@ -196,6 +196,7 @@ pub fn plan(input: &PlanInput) -> Result<PartPlan, Error> {
     });
     let longest = growth.total().min(MAX_OBJECT);
     let mut warnings = sizes.warnings;
+    warnings.extend(memory_fit::exceeds_memory(input));
     warnings.extend(too_short(input, limit.as_ref(), longest));
     Ok(PartPlan {
         buffer_size: buffer as usize,

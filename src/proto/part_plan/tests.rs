@@ -140,3 +140,19 @@ fn an_expected_size_is_met_with_level_parts() {
         assert_eq!(plan.max_stream(), 10 * TIB);
     }
 }
+
+#[test]
+fn a_bound_that_leaves_no_memory_for_the_program_is_a_warning() {
+    let warnings = |max_memory: u64, memory: u64| {
+        let input = PlanInput {
+            max_memory: Some(max_memory * MIB),
+            available_memory: Some(memory * MIB),
+            ..PlanInput::default()
+        };
+        plan(&input).unwrap().warnings.join("; ")
+    };
+    assert!(warnings(256, 256).contains("set it to 156 MiB, or leave it out"));
+    assert!(warnings(64, 100).contains("may end it: leave it out"));
+    assert!(!warnings(156, 256).contains("leave it out"), "{}", warnings(156, 256));
+    assert!(!warnings(256, 512).contains("leave it out"));
+}
