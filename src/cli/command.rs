@@ -225,6 +225,8 @@ pub struct GetCommand {
     pub source: ObjectUrl,
     /// `None` for stdout.
     pub file: Option<PathBuf>,
+    /// Whether stdout was named, so that it may be a terminal.
+    pub names_stdout: bool,
     /// The etag that the object must have.
     pub if_match: Option<String>,
     /// The version of the object; `None` for the current one.
@@ -308,6 +310,8 @@ pub struct UploadsCommand {
     pub upload_id: Option<String>,
     /// A filter: the least age of an upload.
     pub older_than: Option<Duration>,
+    /// Warnings and errors only on stderr.
+    pub quiet: bool,
     /// The account and the endpoint.
     pub service: ServiceOptions,
 }

@@ -36,6 +36,7 @@ pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCom
         }
         .object("SOURCE")?,
         file: path(environment, get.file.as_deref().filter(|file| *file != "-")),
+        names_stdout: get.file.as_deref() == Some("-"),
         if_match: value::header("--if-match", get.if_match.as_deref())?,
         version_id: value::header("--version-id", get.version_id.as_deref())?,
         range,

@@ -26,16 +26,19 @@ pub(super) fn command(
     sub: &SessionSubcommand,
     environment: &Environment,
 ) -> Result<Command, Error> {
-    let session = |action, service| Command::Session(Box::new(SessionCommand { action, service }));
+    let session = |action, quiet, service| {
+        Command::Session(Box::new(SessionCommand { action, quiet, service }))
+    };
     Ok(match sub {
         SessionSubcommand::Show(show) => {
-            session(SessionAction::Show { json: show.json }, show.service().resolve(environment)?)
+            let action = SessionAction::Show { json: show.json };
+            session(action, show.quiet, show.service().resolve(environment)?)
         }
         SessionSubcommand::Refresh(refresh) => {
             if refresh.no_refresh {
                 return Err(Error::usage("session refresh and --no-refresh contradict each other"));
             }
-            session(SessionAction::Refresh, refresh.service().resolve(environment)?)
+            session(SessionAction::Refresh, refresh.quiet, refresh.service().resolve(environment)?)
         }
         SessionSubcommand::Authenticate(args) => {
             Command::Authenticate(Box::new(authenticate(args, environment)?))

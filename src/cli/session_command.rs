@@ -12,6 +12,8 @@ use crate::auth::options::{ServiceOptions, Setting};
 #[derive(Debug, Clone)]
 pub struct SessionCommand {
     pub action: SessionAction,
+    /// Warnings and errors only; a refresh prints nothing.
+    pub quiet: bool,
     pub service: ServiceOptions,
 }
 

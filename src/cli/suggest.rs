@@ -48,8 +48,15 @@ const FOREIGN_OPTION_HINTS: [(&str, &str); 34] = [
 
 const RESPONSE_HEADER: &str = "leave it out: the headers of the response are not written";
 
+const LIST: &str = "objects are listed by `oci os object list --bucket-name BUCKET`, uploads that were left open by \
+                    `ocipipe uploads list`";
+const STAT: &str = "write `ocipipe verify --receipt FILE` to compare an object with its receipt; `oci os object head` \
+                    shows what the service reports of it";
+const DELETE: &str = "objects are deleted by `oci os object delete --bucket-name BUCKET --name NAME`, open uploads by \
+                      `ocipipe uploads abort`";
+
 /// Commands of the OCI CLI and of similar tools.
-const FOREIGN_COMMAND_HINTS: [(&str, &str); 13] = [
+const FOREIGN_COMMAND_HINTS: [(&str, &str); 20] = [
     ("os", "`oci os object put` is `ocipipe put`, `oci os multipart` is `ocipipe uploads`"),
     ("object", "`oci os object put` is `ocipipe put`, `oci os object get` is `ocipipe get`"),
     ("multipart", "`oci os multipart list` is `ocipipe uploads list`"),
@@ -61,7 +68,14 @@ const FOREIGN_COMMAND_HINTS: [(&str, &str); 13] = [
     ("cat", "write `ocipipe get`"),
     ("check", "write `ocipipe verify`"),
     ("compare", "write `ocipipe verify`"),
-    ("list", "write `ocipipe uploads list` for uploads that were left open"),
+    ("list", LIST),
+    ("ls", LIST),
+    ("head", STAT),
+    ("stat", STAT),
+    ("delete", DELETE),
+    ("rm", DELETE),
+    ("remove", DELETE),
+    ("validate", "write `ocipipe session show`: exit code 3 means that the session is not valid"),
     ("version", "write `ocipipe --version`"),
 ];
 
@@ -194,6 +208,19 @@ mod tests {
         let commands: Vec<&str> = args::info().commands.iter().map(|sub| sub.name).collect();
         for (command, _) in FOREIGN_COMMAND_HINTS {
             assert!(!commands.contains(&command), "{command} is a command by now");
+        }
+    }
+
+    #[test]
+    fn commands_of_other_tools_lead_to_what_does_the_same() {
+        for (unknown, hint) in [
+            ("ls", "oci os object list"),
+            ("rm", "oci os object delete"),
+            ("stat", "ocipipe verify"),
+            ("validate", "ocipipe session show"),
+        ] {
+            let found = command(unknown, ["put", "get"].into_iter()).unwrap();
+            assert!(found.contains(hint), "{unknown}: {found}");
         }
     }
 

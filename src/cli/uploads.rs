@@ -35,6 +35,7 @@ fn list(list: &UploadsListArgs, environment: &Environment) -> Result<UploadsComm
         .bucket()?,
         upload_id: list.upload_id.clone(),
         older_than: value::duration_or_none("--older-than", list.older_than.as_deref())?,
+        quiet: list.quiet,
         service: list.service().resolve(environment)?,
     })
 }
@@ -52,6 +53,7 @@ fn abort(abort: &UploadsAbortArgs, environment: &Environment) -> Result<UploadsC
         .bucket()?,
         upload_id: abort.upload_id.clone(),
         older_than: value::duration_or_none("--older-than", abort.older_than.as_deref())?,
+        quiet: abort.quiet,
         service: abort.service().resolve(environment)?,
     };
     let filtered =

@@ -3,6 +3,7 @@
 //! Owns the order in which a download is set up and ended. Must not know how ranges are read or
 //! retried. Invariant: the thread that writes is started before the service is contacted.
 
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use super::until_signal;
@@ -18,12 +19,18 @@ use crate::transfer::comparison::UploadKnowledge;
 use crate::transfer::download::{self, DownloadRequest};
 use crate::transfer::sink;
 use proto::api::ReadOptions;
-use proto::error::Error;
+use proto::error::{Error, ErrorKind};
 use proto::range_plan::{self, RangePlanInput};
 
 /// Downloads the object until it is complete or a signal arrives. Fails with the first error that
 /// is not retryable, or when the download makes no progress for `--retry-for`.
 pub(super) async fn get(command: GetCommand, environment: &Environment) -> Result<(), Error> {
+    if command.file.is_none() && !command.names_stdout && io::stdout().is_terminal() {
+        return Err(Error::usage("stdout is a terminal, and the object may be anything but text")
+            .with_hint(
+                "write it to a pipe or with --file PATH, or to the terminal with --file -",
+            ));
+    }
     let mut signals = Signals::subscribe()?;
     let worker = until_signal(&mut signals, sink::worker()).await?;
     let reporter = Arc::new(Reporter::new(command.output));
@@ -33,6 +40,12 @@ pub(super) async fn get(command: GetCommand, environment: &Environment) -> Resul
     };
     let result = until_signal(&mut signals, download).await;
     reporter.finish();
+    // No error for people who write `| head`, but no success either.
+    if let Err(error) = &result
+        && error.kind == ErrorKind::StdoutClosed
+    {
+        reporter.info(&error.message);
+    }
     result
 }
 
@@ -54,7 +67,7 @@ async fn open(
     let customer_key =
         command.encryption_key_file.as_deref().map(small_file::read_customer_key).transpose()?;
     let receipt = match &command.receipt {
-        Some(path) => Some(small_file::read_receipt(path)?),
+        Some(path) => Some(small_file::read_receipt(path, Some(&command.source))?),
         None => None,
     };
     let timeouts = Timeouts { retry_for: command.retry_for, stall_timeout: command.stall_timeout };

@@ -51,7 +51,7 @@ pub(super) async fn uploads(
     command: UploadsCommand,
     environment: &Environment,
 ) -> Result<String, Error> {
-    let reporter = Arc::new(Reporter::without_progress());
+    let reporter = Arc::new(Reporter::of_messages(command.quiet));
     let stall_timeout = command.service.read_timeout.unwrap_or(STALL_TIMEOUT);
     let timeouts = Timeouts { retry_for: LOOKUP_TIMEOUT, stall_timeout };
     let client = Client::open_session(&command.service, environment, timeouts, &reporter).await?;

@@ -30,7 +30,7 @@ pub enum ErrorKind {
     Integrity,
     /// The outcome of the commit or put is unknown.
     OutcomeUnknown,
-    /// The reader of stdout closed it, as `head` does. No message is printed.
+    /// The reader of stdout closed it, as `head` does. The message is no error for people, only a note.
     StdoutClosed,
     /// A signal with this number stopped the run.
     Signal(i32),

@@ -33,6 +33,8 @@ pub(crate) struct Sink {
 struct SinkState {
     output: Output,
     comparison: Comparison,
+    /// Bytes that stdout or a device has taken.
+    written: u64,
 }
 
 enum Output {
@@ -61,7 +63,7 @@ impl Sink {
             None => stdout()?,
             Some(path) => open(path, binding)?,
         };
-        Ok(Sink { worker, state: SinkState { output, comparison } })
+        Ok(Sink { worker, state: SinkState { output, comparison, written: 0 } })
     }
 
     /// The number of bytes that an earlier run has written and that are complete.
@@ -158,18 +160,19 @@ fn open(path: &Path, binding: Binding) -> Result<Output, Error> {
 
 impl SinkState {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let SinkState { output, comparison } = self;
+        let SinkState { output, comparison, written: count } = self;
         let (written, to_stdout) = match output {
             Output::Partial(partial) => {
                 (partial.append(bytes, PIECE, |piece| comparison.update(piece)), false)
             }
-            Output::Stdout(file) => (write_all(file, bytes, comparison), true),
-            Output::Special(file) => (write_all(file, bytes, comparison), false),
+            Output::Stdout(file) => (write_all(file, bytes, comparison, count), true),
+            Output::Special(file) => (write_all(file, bytes, comparison, count), false),
         };
         written.map_err(|e| match e.kind() {
             // Readers like `head` close their stdin when they have read enough.
             io::ErrorKind::BrokenPipe if to_stdout => {
-                Error::new(ErrorKind::StdoutClosed, "the reader of stdout left before the end")
+                let what = format!("the reader of stdout closed it after {count} bytes");
+                Error::new(ErrorKind::StdoutClosed, what)
             }
             _ => cannot_write(&e),
         })
@@ -177,7 +180,7 @@ impl SinkState {
 
     /// Reads the bytes of a partial file from `start` to `end`.
     fn reread(&mut self, crc: &mut crc32fast::Hasher, start: u64, end: u64) -> Result<(), Error> {
-        let SinkState { output: Output::Partial(partial), comparison } = self else {
+        let SinkState { output: Output::Partial(partial), comparison, .. } = self else {
             return Ok(());
         };
         let (mut piece, mut offset) = (vec![0; PIECE], start);
@@ -196,7 +199,7 @@ impl SinkState {
     }
 
     fn finish(self) -> Result<String, Error> {
-        let SinkState { output, comparison } = self;
+        let SinkState { output, comparison, .. } = self;
         match (comparison.finish(), output) {
             (Ok(compared), Output::Partial(partial)) => {
                 partial.finish().map_err(|e| cannot_write(&e))?;
@@ -218,15 +221,23 @@ impl SinkState {
     }
 }
 
-/// Hashes and writes all bytes, piece by piece.
-fn write_all(file: &mut File, bytes: &[u8], comparison: &mut Comparison) -> io::Result<()> {
+/// Hashes and writes all bytes, piece by piece, and counts those that were taken.
+fn write_all(
+    file: &mut File,
+    bytes: &[u8],
+    comparison: &mut Comparison,
+    count: &mut u64,
+) -> io::Result<()> {
     for piece in bytes.chunks(PIECE) {
         comparison.update(piece);
         let mut left = piece;
         while !left.is_empty() {
             match file.write(left) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => left = &left[written..],
+                Ok(written) => {
+                    *count += written as u64;
+                    left = &left[written..];
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A pipe that another process has made non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_writable(file)?,

@@ -44,6 +44,21 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
         "DEST is one word; a command to run stands behind --",
     ),
     (
+        "put oci://b/n pg_dump -Fc mydb",
+        "-Fc is no option of put",
+        "if it belongs to a command, write -- before pg_dump",
+    ),
+    (
+        "put oci://b/n pg_dump -h db1 mydb",
+        "-h is no option of put",
+        "if it belongs to a command, write -- before pg_dump",
+    ),
+    (
+        "put -bn b --name n tar --help",
+        "--help is no option of put",
+        "if it belongs to a command, write -- before tar",
+    ),
+    (
         "put oci://b/n -bn c",
         "DEST \"oci://b/n\" and --bucket-name are both given",
         "write DEST, or --bucket-name and --name, not both",

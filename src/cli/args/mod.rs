@@ -77,7 +77,7 @@ macro_rules! service_args {
             /// go through this proxy: http, https, socks5 or socks5h://USER:PASSWORD@HOST:PORT
             #[argh(option, arg_name = "URL")]
             pub proxy: Option<String>,
-            /// renew the token when less is left; default 10m, or a third of its life
+            /// renew the token when less is left; default 10m, or a third of its life; at most half
             #[argh(option, arg_name = "DURATION")]
             pub refresh_before: Option<String>,
             /// never request a token; only read its file again
@@ -89,7 +89,7 @@ macro_rules! service_args {
             /// drop a connection on which no byte moved for this long; --stall-timeout in seconds
             #[argh(option, arg_name = "SECONDS")]
             pub read_timeout: Option<String>,
-            /// json, which is what is printed anyway
+            /// json; no effect, accepted for compatibility
             #[argh(option, arg_name = "json")]
             pub output: Option<String>,
             /// no effect: --retry-for decides
@@ -148,10 +148,10 @@ pub(crate) use verify::*;
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     help_triggers("-h", "--help"),
-    example = "pg_dump -Fc mydb | ocipipe put oci://backups/mydb.dump",
-    example = "ocipipe put oci://backups/mydb.dump -- pg_dump -Fc mydb",
+    example = "ocipipe put \"oci://backups/mydb-$(date +%F).dump\" -- pg_dump -Fc mydb",
+    example = "pg_dump -Fc mydb | ocipipe put oci://backups/mydb.dump --expect pgdump",
     example = "tar cz /srv | ocipipe put --expect gzip oci://backups/srv.tgz",
-    example = "ocipipe get oci://backups/mydb.dump | pg_restore -d mydb",
+    example = "ocipipe get oci://backups/mydb.dump | pg_restore --exit-on-error -d restored",
     example = "ocipipe verify oci://backups/srv.tar --file /srv.tar",
     example = "ocipipe put --local /tmp/try oci://demo/hello < /etc/hostname",
     error_code(0, "committed, and verified against what was read"),

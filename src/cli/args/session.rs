@@ -138,11 +138,18 @@ service_args! {
         /// as one JSON object
         #[argh(switch)]
         pub json: bool,
+        /// warnings and errors only, besides the report
+        #[argh(switch)]
+        pub quiet: bool,
     }
 }
 
 service_args! {
     /// renew the profile's token now
     #[argh(subcommand, name = "refresh", example = "ocipipe session refresh --profile backup")]
-    struct SessionRefreshArgs {}
+    struct SessionRefreshArgs {
+        /// warnings and errors only; nothing on stdout
+        #[argh(switch)]
+        pub quiet: bool,
+    }
 }

@@ -9,12 +9,12 @@ service_args! {
     #[argh(
         subcommand,
         name = "put",
-        example = "pg_dump -Fc mydb | ocipipe put oci://backups/mydb.dump",
-        example = "ocipipe put oci://backups/mydb.dump -- pg_dump -Fc mydb",
+        example = "ocipipe put \"oci://backups/mydb-$(date +%F).dump\" -- pg_dump -Fc mydb",
+        example = "pg_dump -Fc mydb | ocipipe put oci://backups/mydb.dump --expect pgdump",
         example = "tar cz /srv | ocipipe put --expect gzip --min-size 1GiB oci://backups/srv.tgz",
         example = "zfs send -R tank@today | ocipipe put -bn backups --name tank --expected-size 2TiB",
-        note = "With a COMMAND the object appears only if that command exits 0. In a shell pipe nobody",
-        note = "tells ocipipe that the program before it failed: use COMMAND, --expect or --min-size.",
+        note = "With a COMMAND the object appears only if that command exits 0. In a shell pipe a program",
+        note = "that failed looks like the end of the stream: use COMMAND, --expect or --min-size.",
         note = "On success one JSON object is printed on stdout; everything else goes to stderr."
     )]
     struct PutArgs {
@@ -176,7 +176,7 @@ service_args! {
     #[argh(
         subcommand,
         name = "get",
-        example = "ocipipe get oci://backups/mydb.dump | pg_restore -d mydb",
+        example = "ocipipe get oci://backups/mydb.dump | pg_restore --exit-on-error -d restored",
         example = "ocipipe get oci://backups/srv.tgz | tar xz -C /srv",
         example = "ocipipe get -bn backups --name mydb.dump --file /tmp/mydb.dump",
         note = "What was read is compared with the digests that the service holds; the last line on",

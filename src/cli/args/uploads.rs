@@ -50,6 +50,9 @@ service_args! {
         /// every upload of the bucket; the default
         #[argh(switch)]
         pub all: bool,
+        /// warnings and errors only, besides the list
+        #[argh(switch)]
+        pub quiet: bool,
         /// no effect: every upload is listed
         #[argh(option, arg_name = "N")]
         pub limit: Option<String>,
@@ -88,6 +91,9 @@ service_args! {
         /// every upload of the bucket that fits the other filters
         #[argh(switch)]
         pub all: bool,
+        /// warnings and errors only, besides the list
+        #[argh(switch)]
+        pub quiet: bool,
         /// no effect: nothing is asked
         #[argh(switch)]
         pub force: bool,

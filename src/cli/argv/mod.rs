@@ -108,6 +108,13 @@ impl<'a> Splitter<'a> {
             None => (arg, None),
         };
         let name = canonical_name(option);
+        let is_known = find(self.root, name).is_some();
+        if let Some(program) = self.command_without_separator()
+            && (name == "--help" || name == "--version" || !is_known)
+        {
+            return Err(Error::usage(format!("{option} is no option of put"))
+                .with_hint(format!("if it belongs to a command, write -- before {program}")));
+        }
         match name {
             "--help" => {
                 self.help = true;
@@ -252,6 +259,18 @@ impl<'a> Splitter<'a> {
         }
         self.positionals.retain(|arg| arg != "-");
         Ok(())
+    }
+
+    /// The program, where the words so far look like a command whose `--` was forgotten: a word besides the
+    /// destination that is no address.
+    fn command_without_separator(&self) -> Option<&str> {
+        if !self.takes_trailing_command() {
+            return None;
+        }
+        let names_bucket = self.options.iter().any(|(name, _)| *name == "--bucket-name");
+        let skipped = usize::from(!names_bucket);
+        let program = self.positionals.get(skipped)?;
+        (program != "-" && !program.contains("://")).then_some(program)
     }
 
     fn takes_trailing_command(&self) -> bool {

@@ -78,7 +78,9 @@ fn read(
         }
         ParSource::File(path) => path,
     };
-    let (text, exposure) = small_file::read_secret("--par-file", path)?;
+    let (text, exposure) = small_file::read_secret("--par-file", path).map_err(|error| {
+        error.with_hint("it holds the URL of the pre-authenticated request, as one line")
+    })?;
     let origin = format!("--par-file {}", path.display());
     if exposure == Exposure::ReadableByOthers {
         reporter.warn(&format!(

@@ -34,7 +34,7 @@ const REFRESH_STALL: Duration = Duration::from_secs(20);
 /// be refreshed.
 pub(super) fn session(command: SessionCommand, environment: &Environment) -> Result<(), Error> {
     let identity = Identity::resolve(&command.service, environment)?;
-    let reporter = Reporter::without_progress();
+    let reporter = Reporter::of_messages(command.quiet);
     for warning in &identity.warnings {
         reporter.warn(warning);
     }
@@ -64,7 +64,10 @@ pub(super) fn session(command: SessionCommand, environment: &Environment) -> Res
             let transport = Arc::new(Transport::new(network, stall_timeout)?);
             let transport = Arc::new(SessionTransport::new(transport, network)?);
             let report = block_on_until_signal(report::refresh(identity, transport))?;
-            startup_fds::print_result(&format!("{}\n", printable::text(&report)), LogFormat::Text);
+            if !command.quiet {
+                let text = format!("{}\n", printable::text(&report));
+                startup_fds::print_result(&text, LogFormat::Text);
+            }
             Ok(())
         }
     }

@@ -118,7 +118,13 @@ impl Reporter {
 
     /// A reporter for a command that transfers nothing: notes and warnings only.
     pub fn without_progress() -> Reporter {
-        Reporter::new(OutputOptions { progress: ProgressMode::None, ..OutputOptions::default() })
+        Reporter::of_messages(false)
+    }
+
+    /// A reporter of messages alone; `quiet` leaves warnings and errors.
+    pub fn of_messages(quiet: bool) -> Reporter {
+        let progress = ProgressMode::None;
+        Reporter::new(OutputOptions { progress, quiet, ..OutputOptions::default() })
     }
 
     /// A reporter on another stderr; `terminal` is where a bar is drawn.
