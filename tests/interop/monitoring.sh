@@ -39,13 +39,19 @@ scenario_monitoring_metrics() {
 }
 
 scenario_monitoring_rules() {
-    promtool check rules "$monitoring_examples/prometheus-rules.yml" >out 2>&1 || fail "check rules"
-    promtool test rules "$monitoring_examples/prometheus-rules-test.yml" >out 2>&1 || fail "test rules"
+    local name
+    for name in prometheus-rules prometheus-rules-kubernetes; do
+        promtool check rules "$monitoring_examples/$name.yml" >out 2>&1 || fail "check $name"
+        promtool test rules "$monitoring_examples/$name-test.yml" >out 2>&1 || fail "test $name"
+    done
 }
 
 scenario_monitoring_cronjob() {
-    "$referees/bin/kubernetes-validate" --strict "$monitoring_examples/kubernetes-cronjob.yaml" >out 2>&1 \
-        || fail "the CronJob"
+    local name
+    for name in cronjob restore; do
+        "$referees/bin/kubernetes-validate" --strict "$monitoring_examples/kubernetes-$name.yaml" >out 2>&1 \
+            || fail "kubernetes-$name.yaml"
+    done
 }
 
 scenario_monitoring_unit() {
