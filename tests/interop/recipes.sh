@@ -59,7 +59,7 @@ recipe() { # recipe SECTION NUMBER...: runs these blocks of the page
 }
 
 recipes_in_conf() { # recipes_in_conf FOLDER SECTION NUMBER: appends a block of the page to postgresql.conf
-    recipes_block "$2" "$3" | recipes_as_owner tee -a "$1/postgresql.conf" >/dev/null
+    recipes_block "$2" "$3" | sed "s,/usr/local/bin/,$recipes/bin/," | recipes_as_owner tee -a "$1/postgresql.conf" >/dev/null
     recipes_ran+=("$2#$3")
 }
 
@@ -97,7 +97,26 @@ recipes_begin() {
 
 pg_database='How do I back up a PostgreSQL database?'
 pg_server='How do I back up a whole PostgreSQL server?'
+pg_night='How do I run a backup every night?'
 pg_wal="How do I archive the WAL of a PostgreSQL server?"
+
+recipes_cron() { # runs the line of the crontab as cron does: twice, the second time after the object exists
+    local line command before
+    line=$(recipes_block "$pg_night" 1 | grep '^0 2 ')
+    # Five fields are the time; a percent sign without a backslash would end the command.
+    command=$(cut -d ' ' -f 6- <<<"$line" | sed 's,mydb-,cron-,')
+    [[ ! ${command//\\%/} == *%* ]] || fail "the line has a percent sign that ends it"
+    command=${command//\\%/%}
+    recipes_as_owner sh -c "$command" >out || fail "the line of the crontab"
+    [[ ! -s out ]] || fail "the line of the crontab prints something"
+    recipes_as_owner ocipipe verify --quiet --receipt home/mydb.json >out || fail "the receipt of the crontab"
+    before=$(<"$recipes/home/mydb.json")
+    local code=0
+    recipes_as_owner sh -c "$command" >out || code=$?
+    is "$code" 6
+    is "$(<"$recipes/home/mydb.json")" "$before"
+    recipes_ran+=("$pg_night#1")
+}
 
 content="SELECT count(*), md5(string_agg(md5(t::text), '' ORDER BY n)) FROM t"
 
@@ -112,6 +131,7 @@ recipes_postgresql() {
     before=$(sql "$content")
     recipe "$pg_database" 1 2 3 4
     is "$(recipes_as_owner psql -XAt -d restored -c "$content")" "$before"
+    recipes_cron
 
     recipe "$pg_server" 1 2
     pg_ctl main -m fast stop
@@ -181,13 +201,13 @@ recipes_wal() {
 
     # A base backup, what comes after it in the archive only, and both restored.
     local after
-    recipes_block "$pg_server" 1 | sed 's/base\.tar/base-wal.tar/' | recipes_as_owner bash >out || fail "base backup"
+    recipes_block "$pg_server" 1 | sed 's,weekly/base-,weekly/base-wal-,' | recipes_as_owner bash >out || fail "base backup"
     sql "INSERT INTO t VALUES (0, 'in the WAL only')" >out
     after=$(sql "$content")
     switch segment
     until_sql "$segment" "$archived"
     pg_ctl main -m fast stop
-    recipes_block "$pg_server" 3 | grep -v '^pg_' | sed 's/base\.tar/base-wal.tar/' \
+    recipes_block "$pg_server" 3 | grep -v '^pg_' | sed 's,weekly/base-,weekly/base-wal-,' \
         | recipes_as_owner bash -euo pipefail || fail "unpacking the base backup"
     recipe "$pg_wal" 3
     recipes_missing_or_unknown "$segment"
