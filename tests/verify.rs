@@ -61,14 +61,15 @@ fn of_the_receipts_that_runs_have_appended_to_a_file_that_of_the_object_counts()
     // A run that fails appends nothing.
     receipts.push_str(&store.put("first").stdin("1").run().fails(6).stdout);
     let file = store.file("receipts.json", &receipts);
-    let verify = |object: &str| store.ocipipe("verify --receipt").arg(&file).args(object).run();
+    let receipt = format!("--receipt={}", file.display());
+    let verify = |object: &str| store.ocipipe("verify").arg(&receipt).args(object).run();
     verify("oci://backups/first")
         .exits(0)
         .stderr_has(&["backups/first is the same as the receipt"]);
     verify("oci://backups/second").exits(0);
     verify("").exits(0).stderr_has(&["second is the same as the receipt"]);
     verify("oci://backups/third").fails(2).stderr_has(&["none of its 2 receipts is of"]);
-    let get = store.ocipipe("get oci://backups/first --receipt").arg(&file).run().exits(0);
+    let get = store.ocipipe("get oci://backups/first").arg(&receipt).run().exits(0);
     assert_eq!(get.stdout, "1");
 }
 

@@ -69,7 +69,7 @@ fn a_rejected_token_stays_rejected() {
 fn a_token_that_could_not_be_refreshed() {
     let fixture = Fixture::new(4);
     // The last of two options counts.
-    let options = "--retry-for 2s --auth-endpoint http://127.0.0.1:1";
+    let options = "--retry-for 5s --auth-endpoint http://127.0.0.1:1";
     let mut stream = fixture.start_stream(fixture.put().args(options));
     fixture.store_part(&mut stream);
     stream.run.wait_for_stderr("the credentials have expired");
