@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 ///
 /// A file of another user that this process can read by its group alone, and that others cannot use, is as
 /// closed as it can be: so are the files of a Secret of Kubernetes in a pod with a group of its own.
-pub fn is_too_open(file: &Metadata) -> bool {
+pub(crate) fn is_too_open(file: &Metadata) -> bool {
     let groups = rustix::process::getgroups().unwrap_or_default();
     let process = ProcessIds {
         user: rustix::process::geteuid().as_raw(),
