@@ -7,19 +7,19 @@ use super::line::Scenario;
 use super::transfer::{BUFFER, Observed, Outcome, Policy, Transfer};
 
 /// The buffers of the default: five parts of 128 MiB.
-pub(super) const BUFFERS: usize = 40;
+pub const BUFFERS: usize = 40;
 const MOST_PARTS: f64 = 10_000.0;
 const LARGEST_PART: usize = 8;
 
 /// A number of connections that is kept.
-pub(super) struct Fixed {
+pub struct Fixed {
     connections: usize,
     part_buffers: usize,
 }
 
 impl Fixed {
     /// `None` where the memory does not hold this many parts, or 10,000 of them do not hold the stream.
-    pub(super) fn new(connections: usize, scenario: &Scenario) -> Option<Fixed> {
+    pub fn new(connections: usize, scenario: &Scenario) -> Option<Fixed> {
         let part_buffers = (BUFFERS / (connections + 1)).min(LARGEST_PART);
         let holds = part_buffers as f64 * BUFFER * MOST_PARTS >= scenario.stream;
         // Four is always possible: its parts grow, with the memory.
@@ -29,7 +29,7 @@ impl Fixed {
 }
 
 /// A controller that never leaves this number.
-pub(super) fn stuck_at(connections: usize) -> Fixed {
+pub fn stuck_at(connections: usize) -> Fixed {
     let part_buffers = (BUFFERS / (connections + 1)).clamp(1, LARGEST_PART);
     Fixed { connections, part_buffers }
 }
@@ -47,13 +47,13 @@ impl Policy for Fixed {
 }
 
 /// What the four connections of the default carry.
-pub(super) fn four(scenario: &Scenario) -> Outcome {
+pub fn four(scenario: &Scenario) -> Outcome {
     let mut fixed = Fixed { connections: 4, part_buffers: LARGEST_PART };
     Transfer::run(scenario, BUFFERS, &mut fixed)
 }
 
 /// The best fixed number, and what it carries.
-pub(super) fn best(scenario: &Scenario) -> (usize, Outcome) {
+pub fn best(scenario: &Scenario) -> (usize, Outcome) {
     [1, 2, 3, 4, 5, 6, 7, 9, 12, 16, 19, 24, 30, 39]
         .into_iter()
         .filter_map(|number| Some((number, Fixed::new(number, scenario)?)))

@@ -14,7 +14,7 @@ use super::line::{LineKind, MB, Rates, Scenario};
 use super::transfer::{Keyed, Transfer};
 
 /// A host with 10 Gbit/s whose service accepts `most` requests of all hosts together.
-pub(super) fn host(most: usize, connection: f64) -> Scenario {
+pub fn host(most: usize, connection: f64) -> Scenario {
     Scenario {
         kind: LineKind::Throttled,
         rates: Rates { shared: 1200.0 * MB, connection },
@@ -31,7 +31,7 @@ pub(super) fn host(most: usize, connection: f64) -> Scenario {
 }
 
 /// The bytes that each of the hosts has stored after this many seconds.
-pub(super) fn shares(scenario: &Scenario, hosts: usize, seconds: f64) -> Vec<f64> {
+pub fn shares(scenario: &Scenario, hosts: usize, seconds: f64) -> Vec<f64> {
     let accepted = Rc::new(Cell::new(0));
     let mut fleet: Vec<_> = (0..hosts)
         .map(|seed| {
@@ -55,7 +55,7 @@ pub(super) fn shares(scenario: &Scenario, hosts: usize, seconds: f64) -> Vec<f64
 }
 
 /// Jain's index: 1 if all shares are equal, 1/n if one host has all.
-pub(super) fn jain(shares: &[f64]) -> f64 {
+pub fn jain(shares: &[f64]) -> f64 {
     let sum: f64 = shares.iter().sum();
     sum * sum / (shares.len() as f64 * shares.iter().map(|share| share * share).sum::<f64>())
 }

@@ -7,11 +7,11 @@
 use fastrand::Rng;
 
 /// Bytes in a megabyte, the unit of rates.
-pub(super) const MB: f64 = 1e6;
+pub const MB: f64 = 1e6;
 
 /// What a line lets through.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rates {
+pub struct Rates {
     /// The most that all connections carry together, in bytes per second.
     pub shared: f64,
     /// The most that one connection carries, in bytes per second.
@@ -20,14 +20,14 @@ pub(super) struct Rates {
 
 impl Rates {
     /// What this many sending connections carry each, in bytes per second.
-    pub(super) fn each(&self, sending: usize) -> f64 {
+    pub fn each(&self, sending: usize) -> f64 {
         self.connection.min(self.shared / sending.max(1) as f64)
     }
 }
 
 /// The kind of a line, for the table of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum LineKind {
+pub enum LineKind {
     /// One bottleneck that all connections share.
     Shared,
     /// A limit for each connection.
@@ -42,7 +42,7 @@ pub(super) enum LineKind {
     Throttled,
 }
 
-pub(super) const KINDS: [LineKind; 6] = [
+pub const KINDS: [LineKind; 6] = [
     LineKind::Shared,
     LineKind::Capped,
     LineKind::Both,
@@ -53,7 +53,7 @@ pub(super) const KINDS: [LineKind; 6] = [
 
 /// A line and a stream.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scenario {
+pub struct Scenario {
     pub kind: LineKind,
     pub rates: Rates,
     /// The time in seconds from which the second rates count.
@@ -94,7 +94,7 @@ fn rates(rng: &mut Rng, kind: LineKind) -> Rates {
 impl Scenario {
     /// The scenario of a seed. The stream takes 10 s to 1 h on a line of which at most 16 connections are
     /// used; one producer of eight is slower than the line.
-    pub(super) fn of_seed(seed: u64) -> Scenario {
+    pub fn of_seed(seed: u64) -> Scenario {
         let mut rng = Rng::with_seed(seed);
         let kind = KINDS[rng.usize(..KINDS.len())];
         let first = rates(&mut rng, kind);
@@ -124,7 +124,7 @@ impl Scenario {
     }
 
     /// The rates at a time in seconds since the start.
-    pub(super) fn rates_at(&self, now: f64) -> Rates {
+    pub fn rates_at(&self, now: f64) -> Rates {
         match self.change {
             Some((at, rates)) if now >= at => rates,
             _ => self.rates,

@@ -1,7 +1,7 @@
 mod fixed;
 mod fleet;
 mod judge;
-pub(crate) mod line;
+pub mod line;
 mod transfer;
 
 use std::collections::BTreeMap;
