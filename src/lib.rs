@@ -31,10 +31,11 @@
 //!
 //! The map. An arrow points at what a group may import; `tests/layers` checks each of them.
 //!
-//! `program` -> `commands`, `cli`; `commands` -> every group but `library`; `library` and `transfer` ->
-//! `source`, `net`, `auth`, `term`; `library` -> `transfer`; `cli` -> the types of options in `auth` and
-//! `term`; `net` -> the types of options in `auth`; all of them -> `platform` (except `cli`) and the crates
-//! `proto` (decisions and wire formats, no I/O) and `validate` (whether a stream is complete in its format).
+//! `program` -> `commands`, `cli`, `term`, the environment in `auth`; `commands` -> every group but
+//! `library`; `library` and `transfer` -> `source`, `net`, `auth`, `term`; `library` -> `transfer`; `cli`
+//! -> the types of options in `auth` and `term`; `net` -> the types of options in `auth`; all of them ->
+//! `platform` (except `cli`) and the crates `proto` (decisions and wire formats, no I/O) and `validate`
+//! (whether a stream is complete in its format).
 //! `commands::serve` alone imports `emulator` (the embedded Object Storage).
 
 #![cfg_attr(not(test), warn(missing_docs, unreachable_pub))]

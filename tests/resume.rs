@@ -63,9 +63,9 @@ fn parts_that_are_held_already_count_in_no_rate() {
     let slow = FaultRule::on(UploadPart, Fault::Delay(1000));
     store.server().set_faults(FaultPlan { faults: vec![slow] });
     let done = resumed(&store, "o", "--progress json --parallel-upload-count 1", &stream());
-    let objects = done.stderr.lines().map(|line| serde_json::from_str(line).unwrap());
-    let last =
-        objects.filter(|object: &serde_json::Value| object["event"] == "progress").last().unwrap();
+    let mut objects = done.stderr.lines().map(|line| serde_json::from_str(line).unwrap());
+    let is_progress = |object: &serde_json::Value| object["event"] == "progress";
+    let last = objects.rfind(is_progress).unwrap();
     assert_eq!(last["acknowledged"], PARTS * PART + 5, "{last}");
     for rate in ["bytes-per-second", "bytes-per-second-average"] {
         // At most four parts of 10 MiB were sent, 1 s each.

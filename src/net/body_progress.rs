@@ -19,11 +19,11 @@ const AHEAD: usize = 64 << 10;
 pub struct BodyProgress {
     total: u64,
     kind: BufferCrc,
-    accepted: Mutex<Accepted>,
+    accepted: Mutex<AcceptedFrames>,
 }
 
 #[derive(Debug, Default)]
-struct Accepted {
+struct AcceptedFrames {
     bytes: u64,
     /// The length of the frames that were accepted as a whole, and the CRC of their bytes.
     frames: u64,
@@ -56,7 +56,7 @@ impl BodyProgress {
         accepted.frames += length;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Accepted> {
+    fn lock(&self) -> MutexGuard<'_, AcceptedFrames> {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

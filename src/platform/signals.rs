@@ -52,7 +52,7 @@ struct SignalListener {
 
 impl Signals {
     /// Registers the handlers. Fails where the system refuses one.
-    pub(crate) fn subscribe() -> Result<Signals, Error> {
+    pub fn subscribe() -> Result<Signals, Error> {
         let ignored = ignored_at_start();
         let listeners = STOPPING
             .into_iter()

@@ -25,7 +25,7 @@ use source::{Module, Source};
 
 /// The groups of the root package, with the groups, modules and crates that each may import.
 const GROUPS: [(&str, &[&str]); 10] = [
-    ("program", &["commands", "cli", "term", "platform"]),
+    ("program", &["commands", "cli", "auth::environment", "term", "platform"]),
     ("library", &["transfer", "source", "net", "auth", "term", "platform"]),
     ("commands", &["cli", "transfer", "source", "net", "auth", "term", "platform", "emulator"]),
     ("cli", &CLI),

@@ -31,6 +31,7 @@ mod refresh;
 mod refresher;
 mod rejected_keys;
 pub(crate) mod report;
+mod service_time;
 mod start;
 mod state;
 mod token_file;

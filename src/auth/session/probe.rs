@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::Credentials;
 use super::key_and_token::DelegationToken;
+use super::service_time::time_call;
 use super::state::{ProbeRequest, SharedState};
 use super::transport::{AuthRequest, AuthTransport, Route};
-use proto::endpoint::Endpoint;
 use proto::principal::AuthCall;
 use proto::sign::{self, SignedRequest};
 use proto::token_lifecycle::ProbeResult;
@@ -68,16 +68,6 @@ pub(super) async fn query_time(shared: &SharedState, transport: &dyn AuthTranspo
         let mut state = shared.state();
         shared.on_server_date(&mut state, server);
         shared.notify_events(&mut state);
-    }
-}
-
-/// A small unsigned request whose response has the date.
-pub(super) fn time_call(endpoint: &Endpoint) -> AuthCall {
-    AuthCall {
-        method: "HEAD",
-        target: endpoint.target("/"),
-        headers: vec![("host", endpoint.authority.clone())],
-        body: Vec::new().into(),
     }
 }
 

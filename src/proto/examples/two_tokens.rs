@@ -51,7 +51,7 @@ fn main() {
     // Before its end, the background task is told to refresh it.
     let due = (2..3600)
         .find(|second| life.next_task(at(*second)) == BackgroundTask::Refresh(RefreshReason::Due));
-    let due = due.expect("a refresh is due before the token expires");
+    let Some(due) = due else { panic!("no refresh is due before the token expires") };
     println!("the refresh is due {} s before the expiry", 3600 - due);
     life.refresh_started(RefreshReason::Due);
     // Here the auth service is called. The new token is adopted before the end is reported.

@@ -5,19 +5,10 @@
 
 use super::core::Core;
 use super::state::{State, Streaming};
-use super::{Now, resume};
+use super::{EndOfStream, Now, resume};
 use crate::error::Error;
 use crate::units::format_size_exact;
 use crate::whole_stream::ExpectedDigest;
-
-/// The length of the whole stream, and the CRC of its buffers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EndOfStream {
-    /// Bytes of the stream.
-    pub bytes: u64,
-    /// The CRC-32 (of zlib) of the stream.
-    pub crc32: u32,
-}
 
 /// The pause between the end of a stream and the request that makes an object appear. A supervisor
 /// that ends a job signals its processes one after the other; the producer may end the stream before

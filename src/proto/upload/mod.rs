@@ -67,6 +67,7 @@ mod cleanup;
 mod commit;
 mod commit_gate;
 mod compare;
+mod config;
 mod conflict;
 mod connections;
 mod core;
@@ -97,13 +98,12 @@ use self::core::{Core, Creation};
 use state::{State, Streaming};
 
 pub use crate::evidence::Evidence;
-pub use conflict::too_long_for_one_put;
-pub use end_of_stream::EndOfStream;
-pub use event::{
-    Action, ApiCall, ConflictRule, ContinuedUpload, Event, MessageContext, Now, Outcome, ParConfig,
-    PreviousObject, ProbeCondition, ResumeConfig, StoredObject, UploadCommand, UploadConfig,
+pub use config::{
+    AutoConfig, ConflictRule, ContinuedUpload, MessageContext, ParConfig, PreviousObject,
+    ResumeConfig, UploadCommand, UploadConfig,
 };
-pub use parts::AutoConfig;
+pub use conflict::too_long_for_one_put;
+pub use event::{Action, ApiCall, EndOfStream, Event, Now, Outcome, ProbeCondition, StoredObject};
 pub use resume::upload_gone;
 pub use tail_split::TailSplitPolicy as TailRule;
 pub use transitions::{StateKind, TRANSITIONS};

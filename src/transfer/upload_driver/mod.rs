@@ -60,7 +60,8 @@ enum Wakeup {
 }
 
 impl UploadDriver {
-    pub(crate) fn new(
+    /// The driver of one upload, which was configured with these options; times count from `started_at`.
+    pub fn new(
         client: Arc<Client>,
         location: ObjectLocation,
         options: PutOptions,
@@ -91,7 +92,7 @@ impl UploadDriver {
     }
 
     /// Runs the upload to its end. The error is that of the machine.
-    pub(crate) async fn run(
+    pub async fn run(
         &mut self,
         source: RunningSource,
         signals: &mut Signals,

@@ -24,7 +24,7 @@ use self::resource::ResourceIssuer;
 use super::clock::ServiceClock;
 use super::credential_files::{self, ReadError};
 use super::key_and_token::KeyAndToken;
-use super::probe::time_call;
+use super::service_time::time_call;
 use super::transport::{AuthRequest, AuthTransport, ExchangeError, ExchangeFailure, Route};
 use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal};
 use proto::endpoint::{Endpoint, ObjectStorage};

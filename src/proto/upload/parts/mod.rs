@@ -17,7 +17,6 @@ use crate::digest::{Algorithm, PartDigest, Value};
 use crate::part_number::PartNumber;
 use crate::retry::NotFoundStreak;
 
-pub use pacing::AutoConfig;
 pub(super) use pacing::ConnectionChange;
 use pacing::Pacing;
 pub(crate) use response::{PartChecks, PartResponse, RehashResult};

@@ -12,24 +12,10 @@ use super::tail::TailState;
 use super::{Now, PartState, Parts};
 use crate::concurrency::{Controller, START, Sample};
 use crate::part_number::PartNumber;
+use crate::upload::AutoConfig;
 
 /// A part that was refused counts as accepted if it is in flight for longer.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(1);
-
-/// What an upload needs that chooses its number of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AutoConfig {
-    /// The most connections.
-    pub most: u16,
-    /// The smallest part that a part of the queue is cut into, in bytes.
-    pub min_piece: u64,
-    /// Such a part has a whole number of these, in bytes.
-    pub unit: u64,
-    /// The highest part number that is cut again.
-    pub split_until: u32,
-    /// The part numbers that such cuts may add.
-    pub split_numbers: u32,
-}
 
 /// A change of the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

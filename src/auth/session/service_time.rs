@@ -1,0 +1,17 @@
+//! The request that shows the time of a service.
+//!
+//! Owns its form. Must not know the session or what the time is for. Invariant: it is not signed, so that a
+//! clock that is wrong does not spoil it.
+
+use proto::endpoint::Endpoint;
+use proto::principal::AuthCall;
+
+/// A small unsigned request whose response has the date.
+pub(super) fn time_call(endpoint: &Endpoint) -> AuthCall {
+    AuthCall {
+        method: "HEAD",
+        target: endpoint.target("/"),
+        headers: vec![("host", endpoint.authority.clone())],
+        body: Vec::new().into(),
+    }
+}
