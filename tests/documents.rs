@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "documents/named_tests.rs"]
+mod named_tests;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -229,30 +231,6 @@ fn every_variable_that_is_mentioned_is_read() {
         }
     }
     assert!(count >= 3, "only {count} variables were found");
-}
-
-#[test]
-fn every_test_that_is_mentioned_exists() {
-    let everything = sources(&["src", "tests"]);
-    for document in &documents() {
-        for code in code(&text(document)) {
-            let words: Vec<&str> = code.split_whitespace().collect();
-            if let [name] = words[..] {
-                let shaped = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-                // tests/metrics.rs compares the names of metrics.
-                let metric = name.starts_with("ocipipe_");
-                if shaped && !metric && name.matches('_').count() >= 3 {
-                    let there = everything.contains(&format!("fn {name}("));
-                    assert!(there, "{document} mentions {name}");
-                }
-            }
-            for pair in words.windows(2).filter(|pair| pair[0] == "--test") {
-                let file = root().join(format!("tests/{}.rs", pair[1]));
-                let folder = root().join(format!("tests/{}/main.rs", pair[1]));
-                assert!(file.exists() || folder.exists(), "{document} mentions {pair:?}");
-            }
-        }
-    }
 }
 
 #[test]

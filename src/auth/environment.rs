@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use std::sync::OnceLock;
 use nix::unistd::{Uid, User};
 
 use super::options::Setting;
+use crate::platform::small_file;
 use proto::error::Error;
 
 /// The variables whose values are paths. `path` reads them; they need not be UTF-8.
@@ -32,6 +32,9 @@ const PATHS: [&str; 11] = [
     "OCIPIPE_EXCHANGE_JWT_FILE",
     "OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE",
 ];
+
+/// Bytes of a file of settings.
+const MAX_SETTINGS: u64 = 4 << 20;
 
 /// How the names of the variables begin that are ocipipe's own or of OCI, and those of Kubernetes
 /// that it reads.
@@ -147,9 +150,13 @@ impl Environment {
         out
     }
 
-    /// The contents of a file.
+    /// The contents of a file of settings.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is longer than 4 MiB.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+        small_file::read_bytes(path, MAX_SETTINGS)
     }
 
     /// The same environment with other defaults.

@@ -14,8 +14,9 @@ use crate::auth::environment::Environment;
 use crate::cli::{UploadsAction, UploadsCommand};
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, Timeouts, invalid_response};
-use crate::transfer::lookup::{Lookup, list_all};
-use proto::api::{ListedUpload, ObjectLocation, Response, request, response};
+use crate::transfer::listing::{MaxItems, list_all};
+use crate::transfer::lookup::Lookup;
+use proto::api::{ListedUpload, ObjectLocation, Response, parse_page, request, response};
 use proto::error::{Error, ErrorKind};
 use proto::printable;
 use proto::retry::{LOOKUP_TIMEOUT, Operation};
@@ -70,7 +71,7 @@ pub(super) async fn uploads(
                 storage_tier: None,
             }]
         }
-        _ => filter(list(&lookup, &location).await?, &command, Timestamp::now()),
+        _ => list(&lookup, &location, &command).await?,
     };
     if command.action == UploadsAction::Abort {
         abort_listed(&lookup, &location, &command, &selected).await?;
@@ -121,34 +122,41 @@ fn format_time(text: &str) -> String {
     time.strftime(format).to_string()
 }
 
-/// All open uploads of the bucket, from every page.
-async fn list(lookup: &Lookup<'_>, location: &ObjectLocation) -> Result<Vec<ListedUpload>, Error> {
-    let parse = |response: &Response| {
-        response::parse_page::<ListedUpload>(response).map_err(invalid_response)
+/// The open uploads of the bucket that match every given filter, from every page.
+async fn list(
+    lookup: &Lookup<'_>,
+    location: &ObjectLocation,
+    command: &UploadsCommand,
+) -> Result<Vec<ListedUpload>, Error> {
+    let parse =
+        |response: &Response| parse_page::<ListedUpload>(response).map_err(invalid_response);
+    let max = match command.place.name {
+        Some(_) => MaxItems::UploadsOfObject,
+        None => MaxItems::UploadsOfBucket,
     };
-    let uploads = list_all(|token| async move {
-        let request = request::list_uploads(location, token.as_deref());
-        lookup.run(Operation::ListUploads, request, parse).await
-    });
+    let now = Timestamp::now();
+    let uploads = list_all(
+        max,
+        |upload| matches(upload, command, now),
+        |token| async move {
+            let request = request::list_uploads(location, token.as_deref());
+            lookup.run(Operation::ListUploads, request, parse).await
+        },
+    );
     uploads.await.map_err(|failure| failure.error)
 }
 
-/// The uploads that match every given filter. An upload whose age is unknown is never old enough.
-fn filter(all: Vec<ListedUpload>, command: &UploadsCommand, now: Timestamp) -> Vec<ListedUpload> {
-    let old_enough = |upload: &ListedUpload| match command.older_than {
-        None => true,
-        Some(age) => upload
-            .time_created
-            .as_deref()
-            .and_then(|text| text.parse::<Timestamp>().ok())
-            .and_then(|created| Duration::try_from(now.duration_since(created)).ok())
-            .is_some_and(|elapsed| elapsed >= age),
-    };
-    let matches = |upload: &ListedUpload| {
-        command.place.name.as_ref().is_none_or(|name| *name == upload.object)
-            && command.upload_id.as_ref().is_none_or(|id| *id == upload.upload_id)
-    };
-    all.into_iter().filter(|upload| matches(upload) && old_enough(upload)).collect()
+/// Whether an upload matches every given filter. One whose age is unknown is never old enough.
+fn matches(upload: &ListedUpload, command: &UploadsCommand, now: Timestamp) -> bool {
+    let old_enough = command.older_than.is_none_or(|age| {
+        let created = upload.time_created.as_deref().and_then(|text| text.parse().ok());
+        created
+            .and_then(|created: Timestamp| Duration::try_from(now.duration_since(created)).ok())
+            .is_some_and(|elapsed| elapsed >= age)
+    });
+    old_enough
+        && command.place.name.as_ref().is_none_or(|name| *name == upload.object)
+        && command.upload_id.as_ref().is_none_or(|id| *id == upload.upload_id)
 }
 
 /// Aborts the selected uploads, and reports each one that fails. Fails with the first of the

@@ -13,7 +13,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::auth::options::CertBundle;
+use crate::platform::small_file;
 use proto::error::Error;
+
+/// Bytes of a file of certificates; that of all public authorities has 220 KB.
+const MAX_FILE: u64 = 16 << 20;
 
 /// A client configuration for TLS 1.2 and 1.3 that trusts `roots`.
 pub(super) fn tls_config(roots: RootCertStore) -> ClientConfig {
@@ -66,7 +70,7 @@ pub(super) fn read_bundle(bundle: &CertBundle) -> Result<RootCertStore, Error> {
 /// valid certificates are left out.
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if !path.is_dir() {
-        return read_file(path).map_err(|error| error.to_string());
+        return read_file(path);
     }
     let mut certificates = Vec::new();
     for entry in fs::read_dir(path).map_err(|error| error.to_string())? {
@@ -80,8 +84,10 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
-fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
-    CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
+fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let bytes = small_file::read_bytes(path, MAX_FILE).map_err(|error| error.to_string())?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    found.map_err(|error| error.to_string())
 }
 
 /// Whether a chain of causes holds rustls' error for a certificate that is not trusted.

@@ -27,6 +27,8 @@ use proto::transport_error::TransportError;
 /// Header lines of one response. The service takes 4,000 bytes of metadata, which can be as many as
 /// 2,025 entries of 1 or 2 bytes, each a line of its own; hyper's default is 100 lines.
 const MAX_HEADERS: usize = 2500;
+/// Bytes of all of these lines: with the metadata above 31 KB, and what the service adds.
+const MAX_HEAD: usize = 64 << 10;
 
 /// An open connection.
 pub(super) struct Http1Connection {
@@ -141,6 +143,7 @@ async fn http1_handshake(
 ) -> Result<(SendRequest<RequestBody>, ConnectionTask), TransportFailure> {
     http1::Builder::new()
         .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD)
         .handshake::<_, RequestBody>(io)
         .await
         .map_err(|e| TransportFailure::new(TransportError::Connect, error_text(&e)))

@@ -141,18 +141,18 @@ impl Connection<'_> {
     ///
     /// # Errors
     ///
-    /// The connection failed, no byte moved for the stall timeout, the response is not HTTP or its
-    /// body is longer than 16 MiB. An HTTP error status is a response and not an error.
+    /// The connection failed, no byte moved for the stall timeout, the response took five of them, is
+    /// not HTTP or has a longer body than a document. An HTTP error status is a response and not an error.
     pub async fn exchange(
         self,
         head: RequestHead,
         body: RequestBody,
     ) -> Result<Response, TransportFailure> {
         let Connection { transport, authority, mut http1, .. } = self;
-        let sent = body.sent();
+        let (sent, mut sink) = (body.sent(), NoSink::of(head.method));
         let request = http_request(head, body)?;
         let stall_timeout = transport.stall_timeout;
-        let result = perform(&mut http1, request, &mut NoSink, None, stall_timeout).await;
+        let result = perform(&mut http1, request, &mut sink, None, stall_timeout).await;
         transport.keep_if_sound(authority, http1, sent.complete(), result).await
     }
 
@@ -222,7 +222,7 @@ async fn perform<S: BodySink>(
     throttle: Option<&Arc<Throttle>>,
     stall_timeout: Duration,
 ) -> Result<Response, TransportFailure> {
-    let activity = http1.activity.clone();
+    let (activity, sent) = (http1.activity.clone(), request.body().sent());
     http1.busy = true;
     let exchange = AbandonOnDrop::new(activity.clone(), async {
         let response =
@@ -231,6 +231,7 @@ async fn perform<S: BodySink>(
         let mut response = response_body::head(&parts);
         match sink.accept(&response) {
             BodyUse::Accepted => {
+                activity.expect_object();
                 let flow = Flow { throttle, activity: &activity };
                 match direct_body::framing(&parts, &body) {
                     Some(framing) => direct_body::read(http1, framing, body, sink, flow).await?,
@@ -238,7 +239,8 @@ async fn perform<S: BodySink>(
                 }
             }
             BodyUse::Collected { limit } => {
-                response.body = response_body::collect(body, limit).await?;
+                let success = response.is_success();
+                response.body = response_body::collect(body, limit, success).await?;
             }
             BodyUse::Refused => {
                 let text = format!("HTTP {} is not what was asked for", response.status);
@@ -247,7 +249,7 @@ async fn perform<S: BodySink>(
         }
         Ok(response)
     });
-    activity.watch(stall_timeout, exchange).await
+    activity.watch(stall_timeout, &sent, exchange).await
 }
 
 fn http_request(

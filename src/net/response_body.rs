@@ -15,8 +15,12 @@ use super::watchdog::Activity;
 use proto::api::Response;
 use proto::transport_error::TransportError;
 
-/// Bytes of the body of one response. The API sends small documents.
-const MAX_DOCUMENT: usize = 16 << 20;
+/// Bytes of a listing: 1,000 uploads whose names have 1,024 characters, each escaped in JSON.
+const MAX_LISTING: usize = 16 << 20;
+/// Bytes of any other document: a token, the id of an upload.
+const MAX_DOCUMENT: usize = 256 << 10;
+/// Bytes that are read of an error; the API sends a code and a sentence.
+const MAX_ERROR: usize = 64 << 10;
 
 /// Memory for the body of a response.
 pub trait BodySink: Send + 'static {
@@ -35,18 +39,28 @@ pub trait BodySink: Send + 'static {
 pub enum BodyUse {
     /// It goes into the memory of the sink.
     Accepted,
-    /// It is collected in the response, if it is not longer than this many bytes.
+    /// It is collected in the response: at most this many bytes, of an error the first ones.
     Collected { limit: usize },
     /// It is not read: the response is another one than was asked for.
     Refused,
 }
 
 /// For exchanges whose responses are small documents.
-pub(super) struct NoSink;
+pub(super) struct NoSink {
+    /// Of a request for a document, which may be a listing.
+    largest: usize,
+}
+
+impl NoSink {
+    /// For the response to a request with this method.
+    pub(super) fn of(method: &str) -> NoSink {
+        NoSink { largest: if method == "GET" { MAX_LISTING } else { MAX_DOCUMENT } }
+    }
+}
 
 impl BodySink for NoSink {
-    fn accept(&mut self, _: &Response) -> BodyUse {
-        BodyUse::Collected { limit: MAX_DOCUMENT }
+    fn accept(&mut self, head: &Response) -> BodyUse {
+        BodyUse::Collected { limit: if head.is_success() { self.largest } else { MAX_ERROR } }
     }
 
     fn space(&mut self) -> &mut [u8] {
@@ -64,18 +78,26 @@ pub(super) fn head(parts: &hyper::http::response::Parts) -> Response {
     Response { status: parts.status.as_u16(), headers: headers.collect(), body: Vec::new() }
 }
 
-/// Reads a body of at most `limit` bytes. Fails where the connection does, and where the body is
-/// longer.
-pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Vec<u8>, TransportFailure> {
+/// Reads at most `limit` bytes of a body, and drops the rest of that of an error. Fails where the
+/// connection does, and where the body of a success is longer.
+pub(super) async fn collect(
+    mut body: Incoming,
+    limit: usize,
+    success: bool,
+) -> Result<Vec<u8>, TransportFailure> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| transport_failure(&e))?;
-        if let Some(data) = frame.data_ref() {
-            if bytes.len() + data.len() > limit {
+        let Some(data) = frame.data_ref() else { continue };
+        let room = limit - bytes.len();
+        if data.len() > room {
+            if success {
                 return Err(too_long());
             }
-            bytes.extend_from_slice(data);
+            bytes.extend_from_slice(&data[..room]);
+            break;
         }
+        bytes.extend_from_slice(data);
     }
     Ok(bytes)
 }

@@ -73,7 +73,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.activity.count(buffer.filled().len() - before);
+        self.activity.count_read(buffer.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -102,7 +102,7 @@ impl AsyncWrite for Socket {
         }
         match ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices)) {
             Ok(written) => {
-                self.activity.count(written);
+                self.activity.count_written(written);
                 Poll::Ready(Ok(written))
             }
             Err(error) => self.defer_write_error(error, context).map(Err),

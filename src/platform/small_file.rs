@@ -1,10 +1,10 @@
 //! Small files that an option names: a key, a map of metadata, a URL that is secret, a receipt.
 //!
-//! Owns the bounded read, and the files of the customer's encryption key and of a receipt. Must not know which
+//! Owns the bounded reads, and the files of the customer's encryption key and of a receipt. Must not know which
 //! command reads a file. Invariant: no error shows any of the content.
 
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -22,6 +22,23 @@ const MAX_SIZE: u64 = 64;
 /// KiB of a file of receipts, to which each run may append one. One receipt has about 1 KiB, and at most 512: each of
 /// 10,000 parts may have a run of its own.
 const MAX_RECEIPTS: u64 = 16 * 1024;
+
+/// The bytes of a file, which may be a device without an end.
+///
+/// # Errors
+///
+/// The file cannot be read, or has more than `limit` bytes (`FileTooLarge`).
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    // A secret is not left behind by a vector that grows.
+    let size = file.metadata().map_or(0, |found| found.len()).min(limit);
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(bytes),
+    }
+}
 
 /// The file as text. `option` names it in messages. Fails where the file cannot be read, is longer
 /// than 64 KiB or is not UTF-8.
@@ -141,5 +158,9 @@ mod tests {
         let endless = read("--option", Path::new("/dev/zero")).unwrap_err();
         assert_eq!(endless.message, "--option /dev/zero: it is longer than 64 KiB");
         assert!(read("--option", folder.path()).is_err());
+        let endless = read_bytes(Path::new("/dev/zero"), 9).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
+        std::fs::write(&path, "123456789").unwrap();
+        assert_eq!(read_bytes(&path, 9).unwrap(), b"123456789");
     }
 }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, invalid_response};
-use proto::api::{ErrorResponse, ObjectLocation, Page, Request, Response, request, response};
-use proto::error::Error;
+use crate::transfer::listing::EndlessListing;
+use proto::api::{ErrorResponse, ObjectLocation, Request, Response, request, response};
+use proto::error::{Error, ErrorKind};
 use proto::request_fields::AttemptName;
 use proto::retry::{
     BucketStatus, FailCause, Failure, Next, NotFoundHistory, Operation, RetryContext,
@@ -76,6 +77,16 @@ impl LookupError {
     /// The last failed attempt.
     pub(crate) fn failure(&self) -> &Failure {
         &self.failure
+    }
+}
+
+impl From<EndlessListing> for LookupError {
+    fn from(endless: EndlessListing) -> LookupError {
+        let error = Error::service(format!("the service answered with {endless}")).with_hint(
+            "nothing was changed. Ask Oracle's support, or list the uploads with another client",
+        );
+        let cause = FailCause::Decision(RetryDecision::Fatal(ErrorKind::Service));
+        LookupError { error, cause, failure: endless.into() }
     }
 }
 
@@ -172,55 +183,5 @@ impl Lookup<'_> {
             let message = format!("the namespace could not be looked up: {}", error.message);
             Error { message, ..error }
         })
-    }
-}
-
-/// Reads a listing to its last page. `fetch` gets the page after a token, and the first page
-/// without one.
-pub(crate) async fn list_all<T, E, F>(
-    mut fetch: impl FnMut(Option<String>) -> F,
-) -> Result<Vec<T>, E>
-where
-    F: Future<Output = Result<Page<T>, E>>,
-{
-    let (mut items, mut token) = (Vec::new(), None);
-    loop {
-        let page = fetch(token).await?;
-        items.extend(page.items);
-        token = page.next;
-        if token.is_none() {
-            return Ok(items);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_listing_is_read_to_its_last_page() {
-        let mut tokens = Vec::new();
-        let items = list_all(|token| {
-            tokens.push(token.clone());
-            let (items, next) = match token.as_deref() {
-                None => (vec![1, 2], Some("b")),
-                Some("b") => (Vec::new(), Some("c")),
-                Some(_) => (vec![3], None),
-            };
-            let page = Page { items, next: next.map(str::to_owned) };
-            std::future::ready(Ok::<_, Error>(page))
-        });
-        assert_eq!(items.await, Ok(vec![1, 2, 3]));
-        assert_eq!(tokens, [None, Some("b".to_owned()), Some("c".to_owned())]);
-    }
-
-    #[tokio::test]
-    async fn a_page_that_fails_fails_the_listing() {
-        let items = list_all(async |token| match token {
-            None => Ok(Page { items: vec![1], next: Some("b".to_owned()) }),
-            Some(_) => Err("no second page"),
-        });
-        assert_eq!(items.await, Err("no second page"));
     }
 }

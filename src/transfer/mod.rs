@@ -9,6 +9,7 @@ pub(crate) mod comparison;
 mod connection_rate;
 pub(crate) mod download;
 mod headers;
+pub(crate) mod listing;
 pub(crate) mod lookup;
 mod object_check;
 pub(crate) mod object_reading;

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::term::progress::Reporter;
 use crate::transfer::client::Client;
-use crate::transfer::lookup::list_all;
-use proto::api::{ListedUpload, ObjectLocation, Page, request, response};
+use crate::transfer::listing::{EndlessListing, MaxItems, list_all};
+use proto::api::{ListedUpload, ObjectLocation, Page, parse_page, request};
 use proto::upload::MessageContext;
 
 /// How long the end of a run waits for a listing that has not ended.
@@ -22,6 +22,17 @@ const END_WAIT: Duration = Duration::from_secs(1);
 const MAX_ATTEMPTS: u32 = 3;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Open uploads that are named one by one; another user of the bucket may have begun any number.
+const MAX_NAMED: usize = 10;
+
+/// There is no whole listing; the reason is not reported.
+struct NotListed;
+
+impl From<EndlessListing> for NotListed {
+    fn from(_: EndlessListing) -> NotListed {
+        NotListed
+    }
+}
 
 /// The listing of one run.
 pub(crate) struct OpenUploads {
@@ -62,11 +73,12 @@ impl OpenUploads {
         self.listing = LookState::Running(listing);
         tokio::spawn(async move {
             let (client, location) = (&client, &location);
-            let listed = list_all(|token| async move { page(client, location, token).await });
-            let mut uploads: Vec<ListedUpload> = listed.await.unwrap_or_default();
-            uploads.retain(|upload| upload.object == location.object);
+            let same_name = |upload: &ListedUpload| upload.object == location.object;
+            let listed = list_all(MaxItems::UploadsOfObject, same_name, |token| async move {
+                page(client, location, token).await
+            });
             // The receiver is gone where the run has ended.
-            let _ = done.send(uploads);
+            let _ = done.send(listed.await.unwrap_or_default());
         });
     }
 
@@ -81,7 +93,7 @@ impl OpenUploads {
             && let Ok(uploads) = listing.try_recv()
         {
             self.listing = LookState::Done;
-            name_uploads(uploads, own, messages, reporter);
+            name_uploads(&uploads, own, messages, reporter);
         }
     }
 
@@ -97,7 +109,7 @@ impl OpenUploads {
         if let LookState::Running(listing) = std::mem::replace(&mut self.listing, LookState::Done)
             && let Ok(Ok(uploads)) = tokio::time::timeout(END_WAIT, listing).await
         {
-            name_uploads(uploads, own, messages, reporter);
+            name_uploads(&uploads, own, messages, reporter);
         }
     }
 }
@@ -107,14 +119,14 @@ async fn page(
     client: &Client,
     location: &ObjectLocation,
     token: Option<String>,
-) -> Result<Page<ListedUpload>, ()> {
+) -> Result<Page<ListedUpload>, NotListed> {
     for _ in 1..MAX_ATTEMPTS {
         if let Some(page) = attempt(client, location, token.as_deref()).await {
             return Ok(page);
         }
         tokio::time::sleep(PAUSE).await;
     }
-    attempt(client, location, token.as_deref()).await.ok_or(())
+    attempt(client, location, token.as_deref()).await.ok_or(NotListed)
 }
 
 async fn attempt(
@@ -123,20 +135,18 @@ async fn attempt(
     token: Option<&str>,
 ) -> Option<Page<ListedUpload>> {
     let response = client.send(request::list_uploads(location, token)).await.ok()?;
-    response::parse_page(&response).ok()
+    parse_page(&response).ok()
 }
 
 fn name_uploads(
-    uploads: Vec<ListedUpload>,
+    uploads: &[ListedUpload],
     own: Option<&str>,
     messages: &MessageContext,
     reporter: &Reporter,
 ) {
-    for open in uploads {
+    let others = || uploads.iter().filter(|upload| own != Some(upload.upload_id.as_str()));
+    for open in others().take(MAX_NAMED) {
         let id = open.upload_id.as_str();
-        if own == Some(id) {
-            continue;
-        }
         let created = open.time_created.as_deref().unwrap_or("an unknown time");
         let resume = messages
             .resume_command(id)
@@ -147,5 +157,10 @@ fn name_uploads(
             resume.unwrap_or_default(),
             messages.abort_command(id)
         ));
+    }
+    let more = others().count().saturating_sub(MAX_NAMED);
+    if more > 0 {
+        let text = "more uploads of this name are open; `ocipipe uploads list` names all of them";
+        reporter.info(&format!("{more} {text}"));
     }
 }

@@ -8,9 +8,10 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 
 use crate::transfer::client::{Client, Success, invalid_response};
-use crate::transfer::lookup::list_all;
+use crate::transfer::listing::{MaxItems, list_all};
 use proto::api::{
-    ListedPart, ListedUpload, ObjectLocation, Precondition, PutOptions, Request, request, response,
+    ListedPart, ListedUpload, ObjectLocation, Precondition, PutOptions, Request, parse_page,
+    request, response,
 };
 use proto::part_number::PartNumber;
 use proto::retry::Failure;
@@ -87,22 +88,25 @@ pub(super) async fn perform(
         ApiCall::Head => response::parse_object(&attempt.await?.response).map(Outcome::Object),
         ApiCall::ListParts => {
             let upload_id = &upload_id.unwrap_or_default();
-            let parts = list_all(|token| async move {
-                let request = request::list_parts(location, upload_id, token.as_deref());
-                let response = client.send(request).await?;
-                response::parse_page::<ListedPart>(&response).map_err(invalid_response)
-            });
+            let parts = list_all(
+                MaxItems::Parts,
+                |_| true,
+                |token| async move {
+                    let request = request::list_parts(location, upload_id, token.as_deref());
+                    let response = client.send(request).await?;
+                    parse_page::<ListedPart>(&response).map_err(invalid_response)
+                },
+            );
             Ok(Outcome::Parts(parts.await?))
         }
         ApiCall::ListUploads => {
-            let uploads = list_all(|token| async move {
+            let own = |upload: &ListedUpload| upload.object == location.object;
+            let uploads = list_all(MaxItems::UploadsOfObject, own, |token| async move {
                 let request = request::list_uploads(location, token.as_deref());
                 let response = client.send(request).await?;
-                response::parse_page::<ListedUpload>(&response).map_err(invalid_response)
+                parse_page::<ListedUpload>(&response).map_err(invalid_response)
             });
-            let mut uploads = uploads.await?;
-            uploads.retain(|upload| upload.object == location.object);
-            Ok(Outcome::Uploads(uploads))
+            Ok(Outcome::Uploads(uploads.await?))
         }
         ApiCall::Abort { .. } | ApiCall::Delete { .. } => {
             response::parse_removed(&attempt.await?.response).map(|()| Outcome::Removed)

@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, invalid_response};
-use crate::transfer::lookup::{Lookup, LookupError, list_all};
+use crate::transfer::listing::{MaxItems, list_all};
+use crate::transfer::lookup::{Lookup, LookupError};
 use proto::api::{
-    ExpectedProperties, ListedPart, ListedUpload, ObjectLocation, PutOptions, Response, request,
-    response,
+    ExpectedProperties, ListedPart, ListedUpload, ObjectLocation, PutOptions, Response, parse_page,
+    request,
 };
 use proto::error::Error;
 use proto::retry::Operation;
 use proto::units::format_size_short;
 use proto::upload::{ContinuedUpload, MessageContext, upload_gone};
+
+/// Open uploads that an error names.
+const MAX_NAMED: usize = 10;
 
 /// The line about the upload that a run has found and not yet changed, for an error before the stream is
 /// read.
@@ -62,8 +66,7 @@ impl OpenUploadSearch<'_> {
     ) -> Result<Option<ContinuedUpload>, Error> {
         let OpenUploadSearch { location, upload_id, messages, retry_for, found } = *self;
         let lookup = Lookup::new(client, retry_for, reporter);
-        let mut open = list_uploads(&lookup, location).await?;
-        open.retain(|upload| upload.object == location.object);
+        let open = list_uploads(&lookup, location).await?;
         let Some(upload) = choose(open, location, upload_id)? else { return Ok(None) };
         if let (Some(wanted), Some(tier)) = (&options.storage_tier, &upload.storage_tier)
             && wanted != tier
@@ -84,7 +87,8 @@ impl OpenUploadSearch<'_> {
             upload_gone(failed.error)
         })?;
         parts.sort_by_key(|part| part.part_number);
-        let held: u64 = parts.iter().map(|part| part.size).sum();
+        // A list that lies about sizes is no reason to panic: each part is compared before it is used.
+        let held = parts.iter().fold(0u64, |held, part| held.saturating_add(part.size));
         reporter.info(&format!(
             "resuming the open upload {}: the service holds {} of it in {}",
             upload.upload_id,
@@ -113,25 +117,27 @@ fn choose(
         };
     }
     if open.len() > 1 {
-        let ids: Vec<&str> = open.iter().map(|upload| upload.upload_id.as_str()).collect();
+        let ids = open.iter().take(MAX_NAMED).map(|upload| upload.upload_id.as_str());
+        let named = ids.collect::<Vec<_>>().join(", ");
+        let more = if open.len() > MAX_NAMED { " and more" } else { "" };
         return Err(Error::usage(format!(
-            "{} uploads of {location} are open: {}",
-            ids.len(),
-            ids.join(", ")
+            "{} uploads of {location} are open: {named}{more}",
+            open.len(),
         ))
         .with_hint("choose one with --upload-id ID"));
     }
     Ok(open.pop())
 }
 
+/// The open uploads of the object.
 async fn list_uploads(
     lookup: &Lookup<'_>,
     location: &ObjectLocation,
 ) -> Result<Vec<ListedUpload>, Error> {
-    let parse = |response: &Response| {
-        response::parse_page::<ListedUpload>(response).map_err(invalid_response)
-    };
-    let uploads = list_all(|token| async move {
+    let parse =
+        |response: &Response| parse_page::<ListedUpload>(response).map_err(invalid_response);
+    let own = |upload: &ListedUpload| upload.object == location.object;
+    let uploads = list_all(MaxItems::UploadsOfObject, own, |token| async move {
         let request = request::list_uploads(location, token.as_deref());
         lookup.run(Operation::ListUploads, request, parse).await
     });
@@ -143,13 +149,15 @@ async fn list_parts(
     location: &ObjectLocation,
     upload_id: &str,
 ) -> Result<Vec<ListedPart>, LookupError> {
-    let parse = |response: &Response| {
-        response::parse_page::<ListedPart>(response).map_err(invalid_response)
-    };
-    let parts = list_all(|token| async move {
-        let request = request::list_parts(location, upload_id, token.as_deref());
-        lookup.run(Operation::ListParts, request, parse).await
-    });
+    let parse = |response: &Response| parse_page::<ListedPart>(response).map_err(invalid_response);
+    let parts = list_all(
+        MaxItems::Parts,
+        |_| true,
+        |token| async move {
+            let request = request::list_parts(location, upload_id, token.as_deref());
+            lookup.run(Operation::ListParts, request, parse).await
+        },
+    );
     parts.await
 }
 

@@ -7,6 +7,7 @@ pub mod disposition;
 pub mod flaky_proxy;
 pub mod limits;
 pub mod open_upload;
+pub mod peer;
 pub mod pipes;
 pub mod postgres;
 pub mod run;

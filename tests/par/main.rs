@@ -11,7 +11,6 @@ mod ends;
 mod expiry;
 mod host;
 mod open_questions;
-mod peer;
 mod secret;
 mod uploads;
 mod usage;

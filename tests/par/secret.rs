@@ -4,10 +4,10 @@ use std::ffi::OsString;
 
 use emulator::Operation;
 
+use crate::common::peer::{Peer, response};
 use crate::common::run::ocipipe;
 use crate::common::stream::{PART, ramp};
 use crate::host::{Host, LONG, SHORT, read_write, secret_of, write_only};
-use crate::peer::{Peer, response};
 
 const URL: &str =
     "http://127.0.0.1:1/p/uIDxFsk8j-tP_3qZ0aVbN5cM2eR7yXwLgH4kT9uJ1oQ/n/ax/b/backups/o/x";

@@ -5,6 +5,7 @@ use emulator::{
     CallKind, KeyEncoding, LeafTenancy, Operation, Rotation, RotationMoment, SubjectShape,
 };
 
+use crate::common::peer::{Peer, response};
 use crate::common::stream::{PART, Ramp};
 use crate::host::{Feed, Host, LONG, refuse, together};
 
@@ -130,4 +131,21 @@ fn a_wrong_clock_of_the_host_costs_one_refused_federation() {
     let host = Host::with("instance_principal", LONG, |options| options.clock_offset = 4000);
     host.put("x").stdin("x").run().exits(0);
     assert_eq!(host.count(CallKind::Federation), 2);
+}
+
+#[test]
+fn no_redirect_of_the_federation_is_followed() {
+    let other = Peer::start(|_| response("200 OK", "", "{\"token\":\"t\"}"));
+    let target = other.address;
+    for status in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let peer = Peer::start(move |_| {
+            response(status, &format!("location: http://{target}/v1/x509\r\n"), "")
+        });
+        let host = Host::new("instance_principal", LONG);
+        let put = host.put("x").arg("--federation-endpoint");
+        let put = put.arg(format!("http://{}/v1/x509", peer.address)).args("--retry-for 1s");
+        let done = put.stdin("x").run().fails(3);
+        assert!(peer.connections() > 0, "{}", done.stderr);
+    }
+    assert_eq!(other.connections(), 0);
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::ini::{DEFAULT, ParseError, Profiles, Section};
 use crate::auth::environment::Environment;
 use crate::auth::options::{AuthMode, ServiceOptions};
-use crate::platform::exposed_file;
+use crate::platform::{exposed_file, small_file};
 use proto::error::Error;
 use proto::region::RegionSources;
 
@@ -263,14 +263,13 @@ pub(crate) fn read_text(file: &Path) -> Result<Option<Zeroizing<String>>, Error>
     let read_error = |error: std::io::Error| {
         Error::usage(format!("the config file {shown} cannot be read: {error}"))
     };
-    let metadata = match fs::metadata(file) {
+    let bytes = match small_file::read_bytes(file, MAX_FILE).map(Zeroizing::new) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        metadata => metadata.map_err(read_error)?,
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            return Err(Error::usage(format!("{shown} is too large to be a config file")));
+        }
+        bytes => bytes.map_err(read_error)?,
     };
-    if metadata.is_file() && metadata.len() > MAX_FILE {
-        return Err(Error::usage(format!("{shown} is too large to be a config file")));
-    }
-    let bytes = Zeroizing::new(fs::read(file).map_err(read_error)?);
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Error::usage(format!("the config file {shown} is not UTF-8 text")))?;
     Ok(Some(Zeroizing::new(text.to_owned())))
@@ -287,7 +286,7 @@ pub(crate) fn malformed(file: &Path, error: &ParseError) -> Error {
 pub(crate) fn region_sources(environment: &Environment) -> RegionSources {
     let file = environment.home().map(|home| home.join(".oci/regions-config.json"));
     let owned = |name: &str| environment.var(name).map(str::to_owned);
-    let text = |file: PathBuf| match fs::read(file) {
+    let text = |file: PathBuf| match small_file::read_bytes(&file, MAX_FILE) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(_) => Some(String::new()),

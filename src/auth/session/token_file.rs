@@ -9,6 +9,8 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::credential_files;
 use super::key_and_token::KeyAndToken;
 use crate::auth::profile::Identity;
@@ -31,7 +33,8 @@ pub(super) struct TokenFileLock {
 
 impl TokenFileLock {
     /// Takes the lock; `None` while another process holds it. Succeeds without a lock where none is
-    /// possible: in a read-only folder, or on a file system without locks.
+    /// possible: in a read-only folder, on a file system without locks, and where a link or a pipe is in
+    /// the place of the file, which is not opened: another user may have put it there.
     pub(super) fn try_acquire(token_file: &Path) -> Option<TokenFileLock> {
         let mut name = resolved(token_file).into_os_string();
         name.push(".lock");
@@ -40,6 +43,7 @@ impl TokenFileLock {
             .truncate(false)
             .write(true)
             .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(PathBuf::from(name));
         let Ok(file) = file else { return Some(TokenFileLock { _file: None }) };
         match file.try_lock() {
@@ -98,4 +102,36 @@ fn replace(target: &Path, token: &Token) -> std::io::Result<()> {
 
 fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_or_a_pipe_in_place_of_the_lock_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        let (lock, target) = (folder.path().join("token.lock"), folder.path().join("target"));
+        symlink(&target, &lock).unwrap();
+        assert!(TokenFileLock::try_acquire(&token_file).is_some());
+        assert!(!target.exists());
+        fs::remove_file(&lock).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&lock).status().unwrap();
+        assert!(made.success());
+        // Opening it to write would wait for a reader.
+        assert!(TokenFileLock::try_acquire(&token_file).is_some());
+    }
+
+    #[test]
+    fn a_second_process_waits_for_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        let first = TokenFileLock::try_acquire(&token_file).unwrap();
+        assert!(TokenFileLock::try_acquire(&token_file).is_none());
+        drop(first);
+        assert!(TokenFileLock::try_acquire(&token_file).is_some());
+    }
 }

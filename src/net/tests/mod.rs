@@ -2,9 +2,11 @@
 
 mod body_into_sink;
 mod connect;
+mod drip;
 mod early;
 mod peer;
 mod proxy;
+mod redirect;
 mod reuse;
 mod stall;
 mod tls;

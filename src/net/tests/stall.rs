@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 const BODY: usize = 1 << 20;
 
 /// A listener whose connections have a receive buffer of 32 KiB.
-fn narrow() -> TcpListener {
+pub(super) fn narrow() -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(32 << 10).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,12 +1,11 @@
 //! Responses with an error status.
 //!
 //! Owns the error body of the API and the header `retry-after`. Must not know what follows from an error.
-//! Invariant: text from the network has no control characters.
+//! Invariant: text from the network has no control characters and a bounded length.
 
 use serde::Deserialize;
 
-use super::response::{Response, body_excerpt};
-use crate::printable::controls_as_spaces;
+use super::response::{Response, body_excerpt, shortened};
 
 /// A response with an error status, and the error body of the API where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,8 +37,8 @@ impl ErrorResponse {
         }
         let (code, message) = match serde_json::from_slice::<ErrorBody>(&response.body) {
             Ok(body) => (
-                body.code.map(|code| controls_as_spaces(&code)),
-                controls_as_spaces(&body.message.unwrap_or_default()),
+                body.code.map(|code| shortened(&code)),
+                shortened(&body.message.unwrap_or_default()),
             ),
             Err(_) if response.body.is_empty() => (None, String::new()),
             Err(_) => (None, format!("the answer was {}", body_excerpt(&response.body))),
@@ -122,5 +121,8 @@ mod tests {
         assert_eq!(response.to_string(), "HTTP 400 A B: one two  [2J");
         let html = ErrorResponse::of(&error_response("<html>\n\u{1b}[2J</html>"));
         assert!(!html.to_string().contains(char::is_control), "{html}");
+        let long = "x".repeat(60_000);
+        let long = error_response(&format!(r#"{{"code":"{long}","message":"{long}"}}"#));
+        assert!(ErrorResponse::of(&long).to_string().len() < 1000);
     }
 }

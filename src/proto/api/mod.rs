@@ -6,14 +6,14 @@
 
 mod error_response;
 mod expected_properties;
+mod listing;
 mod object;
 pub mod request;
 pub mod response;
 
 pub use error_response::ErrorResponse;
 pub use expected_properties::{ExpectedProperties, ObjectHeaders};
+pub use listing::{ListedPart, ListedUpload, Page, parse_page};
 pub use object::{CustomerKey, ObjectLocation, Precondition, PutOptions, ReadOptions};
 pub use request::{Request, RequestClass, RequestPayload};
-pub use response::{
-    Archival, Digests, InvalidResponse, ListedPart, ListedUpload, ObjectMeta, Page, Response,
-};
+pub use response::{Archival, Digests, InvalidResponse, ObjectMeta, Response};

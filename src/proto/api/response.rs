@@ -6,10 +6,18 @@
 
 use serde::Deserialize;
 
-use super::ObjectHeaders;
+use super::{ListedUpload, ObjectHeaders};
 use crate::digest::Algorithm;
-use crate::part_number::PartNumber;
 use crate::printable::controls_as_spaces;
+
+/// Characters of an `opc-request-id` that are kept; the service sends fewer than 100.
+pub(super) const MAX_REQUEST_ID: usize = 256;
+/// Bytes of an etag, an id or a name; a name has up to 1,024, and the rest is far shorter. One of each is
+/// kept for each of 10,000 parts.
+pub(super) const MAX_FIELD: usize = 2048;
+
+/// Bytes of 10,000 parts of 50 GiB; a larger size is no size, and sums of this one do not overflow.
+const MAX_OBJECT: u64 = 10_000 * (50 << 30);
 
 /// A response as it was received. The transport limits the body.
 #[derive(Debug, Clone, Default)]
@@ -37,9 +45,10 @@ impl Response {
         (200..300).contains(&self.status)
     }
 
-    /// The `opc-request-id`, which Oracle's support needs to find a request.
+    /// The `opc-request-id`, which Oracle's support needs to find a request; of a longer one, its first
+    /// 256 characters.
     pub fn request_id(&self) -> Option<String> {
-        self.owned_header("opc-request-id")
+        self.header("opc-request-id").map(|id| id.chars().take(MAX_REQUEST_ID).collect())
     }
 }
 
@@ -151,45 +160,6 @@ impl Archival {
     }
 }
 
-/// One part in a response to ListMultipartUploadParts.
-#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ListedPart {
-    /// The number of the part.
-    pub part_number: PartNumber,
-    /// The etag of the part, which the commit names.
-    pub etag: String,
-    /// Bytes.
-    pub size: u64,
-    /// Base64.
-    pub md5: Option<String>,
-}
-
-/// One open multipart upload, in a response to ListMultipartUploads or CreateMultipartUpload.
-#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ListedUpload {
-    /// The bucket.
-    pub bucket: Option<String>,
-    /// The name of the object.
-    pub object: String,
-    /// The id of the upload.
-    pub upload_id: String,
-    /// RFC 3339.
-    pub time_created: Option<String>,
-    /// The storage tier of the object.
-    pub storage_tier: Option<String>,
-}
-
-/// One page of a list, and the token of the next page (`opc-next-page`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The items of this page.
-    pub items: Vec<T>,
-    /// What the request for the next page names; `None` on the last page.
-    pub next: Option<String>,
-}
-
 /// Why a successful response is not one that the API documents, as text for an error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidResponse(pub String);
@@ -198,7 +168,8 @@ pub struct InvalidResponse(pub String);
 /// a namespace.
 pub fn parse_namespace(response: &Response) -> Result<String, InvalidResponse> {
     let name: String = parse_json(response, "a namespace")?;
-    if name.is_empty() || name.contains(|c: char| c.is_control() || c == '/') {
+    let possible = !name.is_empty() && name.len() <= MAX_FIELD;
+    if !possible || name.contains(|c: char| c.is_control() || c == '/') {
         return Err(InvalidResponse("a namespace that cannot be one".to_owned()));
     }
     Ok(name)
@@ -218,10 +189,14 @@ pub fn parse_created(response: &Response) -> Result<String, InvalidResponse> {
 }
 
 /// Reads the headers of a response to UploadPart, PutObject or CommitMultipartUpload. Fails if there is
-/// no etag: such a response was not written by the service but by something in between.
+/// no etag, or one that is too long: such a response was not written by the service but by something in
+/// between.
 pub fn parse_stored(response: &Response) -> Result<ObjectMeta, InvalidResponse> {
     let meta = ObjectMeta::of(response);
-    match meta.etag {
+    match &meta.etag {
+        Some(etag) if etag.len() > MAX_FIELD => {
+            Err(InvalidResponse(format!("an etag of {} bytes", etag.len())))
+        }
         Some(_) => Ok(meta),
         None => Err(InvalidResponse("a success without an etag".to_owned())),
     }
@@ -237,30 +212,34 @@ pub fn parse_removed(response: &Response) -> Result<(), InvalidResponse> {
 }
 
 /// Reads the headers of a response to HeadObject; the content length is the size of the object. Fails
-/// if there is no etag.
+/// if there is no etag, or a size that no object has.
 pub fn parse_object(response: &Response) -> Result<ObjectMeta, InvalidResponse> {
     let size = response.header("content-length").and_then(|v| v.parse().ok());
+    if let Some(size) = size.filter(|size| *size > MAX_OBJECT) {
+        return Err(InvalidResponse(format!("the size of an object as {size} bytes")));
+    }
     parse_stored(response).map(|meta| ObjectMeta { size, ..meta })
 }
 
-/// Reads one page of ListMultipartUploadParts or ListMultipartUploads. Fails if the body is not a JSON
-/// list of `T`.
-pub fn parse_page<T: for<'a> Deserialize<'a>>(
-    response: &Response,
-) -> Result<Page<T>, InvalidResponse> {
-    Ok(Page {
-        items: parse_json(response, "a list")?,
-        next: response.owned_header("opc-next-page"),
-    })
-}
-
-fn parse_json<T: for<'a> Deserialize<'a>>(
+/// Reads the body as JSON. Fails with `what` it is not.
+pub(super) fn parse_json<T: for<'a> Deserialize<'a>>(
     response: &Response,
     what: &str,
 ) -> Result<T, InvalidResponse> {
     serde_json::from_slice(&response.body).map_err(|e| {
-        InvalidResponse(format!("a body that is not {what}: {e}: {}", body_excerpt(&response.body)))
+        // The error repeats a value of the wrong type.
+        let (why, excerpt) = (shortened(&e.to_string()), body_excerpt(&response.body));
+        InvalidResponse(format!("a body that is not {what}: {why}: {excerpt}"))
     })
+}
+
+/// The first 300 characters of a text of the service, without control characters.
+pub(super) fn shortened(text: &str) -> String {
+    const MAX_LEN: usize = 300;
+    match text.char_indices().nth(MAX_LEN) {
+        Some((end, _)) => format!("{}...", controls_as_spaces(&text[..end])),
+        None => controls_as_spaces(text),
+    }
 }
 
 /// The first 120 bytes of a body, quoted and without control characters, for an error message.
@@ -292,6 +271,19 @@ mod tests {
         assert_eq!(state(Some("Archived")), Archival::Archived);
         assert_eq!(state(Some("ARCHIVED")), Archival::Archived);
         assert_eq!(state(Some("restoring")), Archival::Restoring);
+    }
+
+    #[test]
+    fn a_size_or_a_namespace_that_cannot_be_one_is_an_error() {
+        let object = |length: u64| {
+            let headers = [("etag", "e".to_owned()), ("content-length", length.to_string())];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+            parse_object(&Response { headers, ..response("") }).map(|meta| meta.size)
+        };
+        assert_eq!(parse_namespace(&response("\"n\"")), Ok("n".to_owned()));
+        assert!(parse_namespace(&response(&format!("\"{}\"", "n".repeat(3000)))).is_err());
+        assert_eq!(object(MAX_OBJECT), Ok(Some(MAX_OBJECT)));
+        assert!(object(MAX_OBJECT + 1).is_err() && object(u64::MAX).is_err());
     }
 
     #[test]
