@@ -16,6 +16,14 @@ pub(crate) struct UploadKnowledge {
     pub part_size: Option<u64>,
 }
 
+/// What a download ends with, for people.
+#[derive(Debug)]
+pub(crate) struct ComparisonText {
+    pub text: String,
+    /// The whole object was read, and nothing shows that it is what was stored.
+    pub is_warning: bool,
+}
+
 /// The comparison of one download.
 pub(crate) struct Comparison {
     plan: Plan,
@@ -80,14 +88,21 @@ impl Comparison {
 
     /// What the bytes were verified by, or why they were not compared, for people. Fails where they
     /// are not those of the object.
-    pub(crate) fn finish(self) -> Result<String, Error> {
+    pub(crate) fn finish(self) -> Result<ComparisonText, Error> {
         let Some(running) = self.running else {
             let reason = "a range was read, and digests are those of the whole object";
-            return Ok(format!("not compared: {reason}"));
+            return Ok(ComparisonText {
+                text: format!("not compared: {reason}"),
+                is_warning: false,
+            });
         };
         match running.finish() {
-            ComparisonResult::Equal(proof) => Ok(format!("verified by {proof}")),
-            ComparisonResult::NotCompared(reason) => Ok(format!("not compared: {reason}")),
+            ComparisonResult::Equal(proof) => {
+                Ok(ComparisonText { text: format!("verified by {proof}"), is_warning: false })
+            }
+            ComparisonResult::NotCompared(reason) => {
+                Ok(ComparisonText { text: format!("not compared: {reason}"), is_warning: true })
+            }
             ComparisonResult::Different(difference) => {
                 Err(Error::integrity(difference.to_string()))
             }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::comparison::{Comparison, UploadKnowledge};
+use super::comparison::{Comparison, ComparisonText, UploadKnowledge};
 use super::object_check::{ObjectRequest, check_object};
 use super::partial_file::Binding;
 use super::range_reader::RangeReader;
@@ -91,7 +91,10 @@ pub(crate) async fn download(
         .await
         .map_err(|error| with_partial_hint(error, partial))?;
     progress.set_stage(TransferStage::Complete);
-    reporter.info(&compared);
+    match compared.is_warning {
+        true => reporter.warn(&compared.text),
+        false => reporter.info(&compared.text),
+    }
     Ok(())
 }
 
@@ -165,7 +168,7 @@ async fn copy_ranges(
     kept: u64,
     mut sink: Sink,
     progress: &ReadProgress<'_>,
-) -> Result<String, Error> {
+) -> Result<ComparisonText, Error> {
     let mut written = kept;
     while let Some(bytes) = progress.blocked(Blocked::ByLine, window.next_chunk()).await? {
         let length = bytes.len() as u64;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags};
 
-use super::comparison::Comparison;
+use super::comparison::{Comparison, ComparisonText};
 use super::partial_file::{Binding, PartialFile};
 use crate::platform::worker::{self, Worker};
 use proto::error::{Error, ErrorKind};
@@ -119,7 +119,7 @@ impl Sink {
 
     /// Compares the digests and moves a file to its path; returns what was compared, for people.
     /// Fails with `ErrorKind::Integrity` where the digests differ.
-    pub(crate) async fn finish(self) -> Result<String, Error> {
+    pub(crate) async fn finish(self) -> Result<ComparisonText, Error> {
         let Sink { worker, state } = self;
         let finished = worker.call(move || state.finish());
         finished.await.unwrap_or_else(|| Err(thread_failed()))
@@ -198,7 +198,7 @@ impl SinkState {
         Ok(())
     }
 
-    fn finish(self) -> Result<String, Error> {
+    fn finish(self) -> Result<ComparisonText, Error> {
         let SinkState { output, comparison, .. } = self;
         match (comparison.finish(), output) {
             (Ok(compared), Output::Partial(partial)) => {

@@ -185,8 +185,9 @@ impl fmt::Display for Reason {
                     write!(f, " over {parts} parts")?;
                 }
                 f.write_str(
-                    ", and the parts have none of the sizes that clients choose by default; \
-                     --receipt or --uploaded-part-size gives the sizes",
+                    ", and the sizes of the parts are unknown: they are none of those that clients \
+                     choose by default for 4 connections; --receipt or --uploaded-part-size gives \
+                     them, and objects stored with --checksum crc32c do without",
                 )
             }
         }
