@@ -15,8 +15,7 @@ use super::feed;
 use super::receipt::Receipt;
 use crate::platform::signals::Signals;
 use crate::platform::{memory, worker};
-use crate::source::pool::{MemoryPressure, Pool};
-use crate::source::{Reader, ReaderThread, StreamChecks};
+use crate::source::{Reader, ReaderThread, StreamChecks, stream_pool};
 use crate::term::log::Level;
 use crate::term::progress::{Heard, Reporter};
 use crate::transfer::preflight::preflight;
@@ -24,14 +23,11 @@ use crate::transfer::upload_driver::{RunningSource, UploadDriver};
 use proto::api::{ObjectLocation, Precondition, PutOptions, request};
 use proto::digest::Algorithm;
 use proto::error::Error as RunError;
+use proto::metadata;
 use proto::object_url::ObjectUrl;
-use proto::part_plan::{self, PartCut, PartStart, PlanInput};
+use proto::part_plan::{self, PartCut, PlanInput};
 use proto::shell::shell_quote;
 use proto::upload::{AutoConfig, MessageContext, TailRule, Upload, UploadCommand, UploadConfig};
-use proto::{metadata, part_layout};
-
-/// The tail of a stream is split among idle connections only if that saves at least this.
-const MIN_TAIL_SAVING: Duration = Duration::from_secs(2);
 
 /// One object to be stored.
 ///
@@ -216,20 +212,9 @@ impl PutRequest {
             previous_object: found.previous_object,
             messages: messages(&location),
             seed: fastrand::u64(..),
-            tail_split: TailRule {
-                min_piece: part_plan::MIN_PART,
-                unit: part_layout::UNIT,
-                min_saving: MIN_TAIL_SAVING,
-                max_part_number: part_plan::MAX_PARTS,
-            },
+            tail_split: TailRule::of_parts(),
             always_multipart: !options.fits_headers(),
-            auto: cut.most_connections().map(|most| AutoConfig {
-                most,
-                min_piece: part_plan::MIN_SMALL_PART,
-                unit: part_layout::UNIT,
-                split_until: cut.split_until(),
-                split_numbers: part_plan::SPLIT_RESERVE,
-            }),
+            auto: AutoConfig::of(&cut),
             ..UploadConfig::plain(cut.plan().parallel.into())
         });
         // From here on a stream is read: the session waits for a new token instead of failing.
@@ -237,7 +222,7 @@ impl PutRequest {
         transfer.set_probe_request(&request::head_object(&location, &None));
         let (source, feed) = feed::pair()?;
         let expected = self.plan.expected_size;
-        let pool = buffer_pool(&mut cut);
+        let pool = stream_pool(&mut cut);
         // Reading stops at the second part until the upload has been created.
         pool.hold();
         let reading =
@@ -308,16 +293,4 @@ fn messages(location: &ObjectLocation) -> MessageContext {
         head_command: format!("oci os object head {options}"),
         resume_command: None,
     }
-}
-
-/// The buffers of the stream.
-fn buffer_pool(cut: &mut PartCut) -> Pool {
-    let pressure = MemoryPressure {
-        min_buffer: part_plan::MIN_PART as usize,
-        unit: part_layout::UNIT as usize,
-        timeout: worker::REFUSAL_TIMEOUT,
-    };
-    let first = PartStart { number: 1, offset: 0 };
-    let buffers = cut.buffers_for(first, cut.plan().parallel);
-    Pool::with_pressure(pressure, cut.buffer_size(), buffers)
 }

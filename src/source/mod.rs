@@ -32,14 +32,27 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::platform::worker::{self, Worker};
-use crate::source::pool::Pool;
+use crate::source::pool::{MemoryPressure, Pool};
 use cut_control::{CutControl, WaitClock};
 use part_reader::PartReader;
 use proto::digest::{Algorithm, PartDigest};
 use proto::error::{Error, ErrorKind};
+use proto::part_layout;
 use proto::part_number::PartNumber;
-use proto::part_plan::PartCut;
+use proto::part_plan::{self, PartCut, PartStart};
 use proto::whole_stream::{WholeStream, WholeStreamHasher};
+
+/// The buffers of a stream that is cut like this.
+pub(crate) fn stream_pool(cut: &mut PartCut) -> Pool {
+    let pressure = MemoryPressure {
+        min_buffer: part_plan::MIN_PART as usize,
+        unit: part_layout::UNIT as usize,
+        timeout: worker::REFUSAL_TIMEOUT,
+    };
+    let first = PartStart { number: 1, offset: 0 };
+    let buffers = cut.buffers_for(first, cut.plan().parallel);
+    Pool::with_pressure(pressure, cut.buffer_size(), buffers)
+}
 
 /// An event of the reading thread, in the order of the stream.
 #[derive(Debug)]

@@ -5,16 +5,13 @@
 //! is to read `--metadata file://` and `--encryption-key-file`. Invariant: every option that
 //! concerns the object or the upload is translated.
 
-use std::time::Duration;
-
 use crate::cli::{ObjectSettings, Overwrite, PutCommand, StreamSource, object};
 use crate::platform::small_file;
 use crate::transfer::preflight::PreflightResult;
 use proto::api::{ObjectLocation, Precondition, PutOptions};
 use proto::error::Error;
 use proto::metadata;
-use proto::part_layout;
-use proto::part_plan::{self, PartCut};
+use proto::part_plan::PartCut;
 use proto::shell;
 use proto::units;
 use proto::upload::{
@@ -24,8 +21,6 @@ use proto::upload::{
 
 /// The content type of an object if neither the options nor its name give one.
 const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
-/// The tail of a stream is split among idle connections only if that saves at least this.
-const MIN_TAIL_SAVING: Duration = Duration::from_secs(2);
 
 /// Whether the end of the stream is known to be its real end, and not that of a producer which
 /// failed.
@@ -92,13 +87,7 @@ pub(super) fn upload_config(
 ) -> UploadConfig {
     UploadConfig {
         parallel: cut.plan().parallel.into(),
-        auto: cut.most_connections().map(|most| AutoConfig {
-            most,
-            min_piece: part_plan::MIN_SMALL_PART,
-            unit: part_layout::UNIT,
-            split_until: cut.split_until(),
-            split_numbers: part_plan::SPLIT_RESERVE,
-        }),
+        auto: AutoConfig::of(cut),
         retry_for: command.retry_for,
         checksum: command.checksum,
         allow_empty: command.allow_empty,
@@ -110,12 +99,7 @@ pub(super) fn upload_config(
         previous_object: preflight.previous_object.clone(),
         messages: message_context(&preflight.location, command),
         seed: fastrand::u64(..),
-        tail_split: TailRule {
-            min_piece: part_plan::MIN_PART,
-            unit: part_layout::UNIT,
-            min_saving: MIN_TAIL_SAVING,
-            max_part_number: part_plan::MAX_PARTS,
-        },
+        tail_split: TailRule::of_parts(),
         always_multipart: !options.fits_headers(),
         expected_digests: command.expected_digests.clone(),
         single_put: command.no_multipart.then(|| cut.plan().memory()),

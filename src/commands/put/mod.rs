@@ -28,10 +28,8 @@ use crate::cli::{PutCommand, ResumeSettings};
 use crate::commands::serve::{self, LocalStore};
 use crate::platform::memory;
 use crate::platform::signals::Signals;
-use crate::platform::worker;
 use crate::source::child_reaper::Children;
-use crate::source::pool::{MemoryPressure, Pool};
-use crate::source::{Reader, StreamChecks};
+use crate::source::{Reader, StreamChecks, stream_pool};
 use crate::term::progress::Reporter;
 use crate::transfer::client::Client;
 use crate::transfer::open_uploads::OpenUploads;
@@ -41,8 +39,7 @@ use crate::transfer::upload_driver::{RunningSource, UploadDriver};
 use proto::api::{PutOptions, request};
 use proto::digest::Algorithm;
 use proto::error::{Error, ErrorKind};
-use proto::part_layout;
-use proto::part_plan::{self, PartCut, PartPlan, PartStart, PlanInput};
+use proto::part_plan::{self, PartCut, PartPlan, PlanInput};
 use proto::receipt::Receipt;
 use proto::upload::{self, ConflictRule, ContinuedUpload, Upload, UploadConfig};
 use proto::whole_stream::WholeStreamHasher;
@@ -237,7 +234,7 @@ async fn upload(
         EndOfStream::Unproven
     };
     let conflict = identical.as_ref().map(IdenticalCheck::conflict);
-    let pool = buffer_pool(&mut cut);
+    let pool = stream_pool(&mut cut);
     // Reading stops at the second part until the upload has been created, so that a rejected upload
     // consumes little of the stream.
     let found = matches!(conflict, Some(Some(_)));
@@ -311,16 +308,4 @@ fn whole_stream_hasher(
     let algorithms = command.expected_digests.iter().map(|digest| digest.value.algorithm());
     let compared = identical.map(IdenticalCheck::record).transpose()?;
     Ok(WholeStreamHasher::new(algorithms, compared))
-}
-
-/// The buffers of the stream.
-fn buffer_pool(cut: &mut PartCut) -> Pool {
-    let pressure = MemoryPressure {
-        min_buffer: part_plan::MIN_PART as usize,
-        unit: part_layout::UNIT as usize,
-        timeout: worker::REFUSAL_TIMEOUT,
-    };
-    let first = PartStart { number: 1, offset: 0 };
-    let buffers = cut.buffers_for(first, cut.plan().parallel);
-    Pool::with_pressure(pressure, cut.buffer_size(), buffers)
 }

@@ -11,6 +11,7 @@ use crate::api::{ExpectedProperties, ListedPart};
 use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::part_layout;
+use crate::part_plan::{self, PartCut};
 use crate::retry::BucketStatus;
 use crate::whole_stream::ExpectedDigest;
 
@@ -220,4 +221,17 @@ pub struct AutoConfig {
     pub split_until: u32,
     /// The part numbers that such cuts may add.
     pub split_numbers: u32,
+}
+
+impl AutoConfig {
+    /// What a cut with a variable number of connections needs; `None` where the number is fixed.
+    pub fn of(cut: &PartCut) -> Option<AutoConfig> {
+        Some(AutoConfig {
+            most: cut.most_connections()?,
+            min_piece: part_plan::MIN_SMALL_PART,
+            unit: part_layout::UNIT,
+            split_until: cut.split_until(),
+            split_numbers: part_plan::SPLIT_RESERVE,
+        })
+    }
 }

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use crate::{part_layout, part_plan};
+
 /// When a split is worth it.
 #[derive(Debug, Clone, Copy)]
 pub struct TailSplitPolicy {
@@ -19,6 +21,18 @@ pub struct TailSplitPolicy {
     pub min_saving: Duration,
     /// The highest part number.
     pub max_part_number: u32,
+}
+
+impl TailSplitPolicy {
+    /// The policy of a run: pieces are legal parts, and the split saves at least 2 s.
+    pub fn of_parts() -> TailSplitPolicy {
+        TailSplitPolicy {
+            min_piece: part_plan::MIN_PART,
+            unit: part_layout::UNIT,
+            min_saving: Duration::from_secs(2),
+            max_part_number: part_plan::MAX_PARTS,
+        }
+    }
 }
 
 /// What is known of the connections.

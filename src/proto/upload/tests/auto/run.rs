@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 
 use super::super::*;
 use crate::digest::{self, PartDigest};
-use crate::part_plan::{self, MIN_SMALL_PART, PartCut, PartStart, PlanInput, SPLIT_RESERVE};
+use crate::part_plan::{self, PartCut, PartStart, PlanInput};
 use crate::upload::AutoConfig;
 
 const MIB: u64 = 1 << 20;
@@ -95,13 +95,7 @@ fn digest_of(size: u64) -> PartDigest {
 impl AutoRun {
     pub fn new(line: Line, stream: u64, input: &PlanInput) -> AutoRun {
         let cut = PartCut::new(part_plan::plan(input).unwrap(), input);
-        let auto = cut.most_connections().map(|most| AutoConfig {
-            most,
-            min_piece: MIN_SMALL_PART,
-            unit: MIB,
-            split_until: cut.split_until(),
-            split_numbers: SPLIT_RESERVE,
-        });
+        let auto = AutoConfig::of(&cut);
         let parallel = cut.plan().parallel;
         let upload = Upload::new(UploadConfig {
             auto,
