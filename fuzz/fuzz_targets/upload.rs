@@ -24,8 +24,8 @@ use proto::part_number::PartNumber;
 use proto::retry::{BucketStatus, Failure};
 use proto::transport_error::TransportError;
 use proto::upload::{
-    Action, ApiCall, ConflictRule, Event, MessageContext, PreviousObject, StateKind, StoredObject, UploadCommand,
-    TRANSITIONS, TailRule, Upload, UploadConfig,
+    Action, ApiCall, ConflictRule, Event, MessageContext, PreviousObject, StateKind, StoredObject,
+    TRANSITIONS, TailRule, Upload, UploadCommand, UploadConfig,
 };
 use service_model::{Model, Sent, error_response};
 
@@ -314,6 +314,7 @@ fuzz_target!(|bytes: &[u8]| {
     let count = usize::from(*parts % 6);
     let end_proven = parallel & 32 != 0;
     let config = UploadConfig {
+        auto: None,
         parallel: 1 + usize::from(*parallel % 4),
         retry_for: Duration::from_secs(600),
         checksum: Algorithm::Sha256,

@@ -15,7 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ocipipe::internals::auth::environment::Environment;
-use ocipipe::internals::auth::options::{AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting};
+use ocipipe::internals::auth::options::{
+    AuthMode, CertBundle, NetworkOptions, ServiceOptions, Setting,
+};
 use ocipipe::internals::cli::OutputOptions;
 use ocipipe::internals::source::pool::Pool;
 use ocipipe::internals::source::{ByteSource, FilledPart, ReadEvent, Reader};
