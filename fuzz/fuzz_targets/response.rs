@@ -7,7 +7,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use proto::api::response as api;
-use proto::api::{ErrorResponse, ListedPart, ListedUpload, ObjectMeta, Response};
+use proto::api::{
+    ErrorResponse, ListedPart, ListedUpload, ObjectMeta, Response, parse_created, parse_page,
+};
 use proto::retry::{Failure, Operation, RunStage, classify};
 
 /// The response as the transport delivers it: names in lower case, values visible ASCII.
@@ -36,12 +38,12 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(namespace) = api::parse_namespace(&response) {
         assert!(!namespace.is_empty() && !namespace.contains('/'));
     }
-    if let Ok(id) = api::parse_created(&response) {
+    if let Ok(id) = parse_created(&response) {
         assert!(!id.is_empty() && printable(&id));
     }
     let errors = [
-        api::parse_page::<ListedPart>(&response).err(),
-        api::parse_page::<ListedUpload>(&response).err(),
+        parse_page::<ListedPart>(&response).err(),
+        parse_page::<ListedUpload>(&response).err(),
         api::parse_namespace(&response).err(),
     ];
     assert!(errors.iter().flatten().all(|why| printable(&why.0)));

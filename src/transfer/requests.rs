@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::transfer::client::{Client, Success, invalid_response};
 use crate::transfer::listing::{MaxItems, list_all};
 use proto::api::{
-    ListedPart, ListedUpload, ObjectLocation, Precondition, PutOptions, Request, parse_page,
-    request, response,
+    ListedPart, ListedUpload, ObjectLocation, Precondition, PutOptions, Request, parse_created,
+    parse_page, request, response,
 };
 use proto::part_number::PartNumber;
 use proto::retry::Failure;
@@ -77,8 +77,7 @@ pub(super) async fn perform(
     let attempt = client.attempt(request, chunks, sent);
     let outcome = match call {
         ApiCall::Create | ApiCall::ConditionalCreate(_) => {
-            response::parse_created(&attempt.await?.response)
-                .map(|upload_id| Outcome::Created { upload_id })
+            parse_created(&attempt.await?.response).map(|upload_id| Outcome::Created { upload_id })
         }
         ApiCall::Part(_) | ApiCall::Put => {
             let Success { response, crc32 } = attempt.await?;

@@ -25,7 +25,7 @@ use ocipipe::internals::term::progress::Reporter;
 use ocipipe::internals::transfer::client::{Client, Timeouts};
 use ocipipe_bench::options::Options;
 use proto::api::{
-    ObjectLocation, ObjectMeta, Precondition, PutOptions, Request, request, response,
+    ObjectLocation, ObjectMeta, Precondition, PutOptions, Request, parse_created, request,
 };
 use proto::digest::Algorithm;
 use proto::key::Key;
@@ -238,7 +238,7 @@ impl Ladder {
             .attempt(create, Vec::new(), &AtomicBool::new(false))
             .await
             .map_err(|e| format!("{e:?}"))?;
-        let id = response::parse_created(&done.response).map_err(|e| e.0)?;
+        let id = parse_created(&done.response).map_err(|e| e.0)?;
         let mut reader = self.reader()?;
         let mut tasks = JoinSet::new();
         let mut etags = Vec::new();

@@ -1,6 +1,6 @@
 //! Listings of the Object Storage API: the parts of an upload, and the open uploads of a bucket.
 //!
-//! Owns the JSON fields of their items. Must not know what follows from one. Invariant: no bytes from the
+//! Owns the JSON fields of their items, and of the answer that an upload was created. Must not know what follows from one. Invariant: no bytes from the
 //! network cause a panic, and a text of an item has a bounded length.
 
 use serde::de::Error as _;
@@ -80,6 +80,19 @@ pub fn parse_page<T: for<'a> Deserialize<'a>>(
         items: parse_json(response, "a list")?,
         next: response.owned_header("opc-next-page"),
     })
+}
+
+/// Reads the upload id from the response to CreateMultipartUpload. Fails if the body is not the
+/// documented JSON, or the id is empty or has control characters.
+pub fn parse_created(response: &Response) -> Result<String, InvalidResponse> {
+    let upload: ListedUpload = parse_json(response, "a multipart upload")?;
+    if upload.upload_id.is_empty() {
+        return Err(InvalidResponse("a multipart upload without an id".to_owned()));
+    }
+    if upload.upload_id.contains(char::is_control) {
+        return Err(InvalidResponse("a multipart upload with an id that cannot be one".to_owned()));
+    }
+    Ok(upload.upload_id)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub mod response;
 
 pub use error_response::ErrorResponse;
 pub use expected_properties::{ExpectedProperties, ObjectHeaders};
-pub use listing::{ListedPart, ListedUpload, Page, parse_page};
+pub use listing::{ListedPart, ListedUpload, Page, parse_created, parse_page};
 pub use object::{CustomerKey, ObjectLocation, Precondition, PutOptions, ReadOptions};
 pub use request::{Request, RequestClass, RequestPayload};
 pub use response::{Archival, Digests, InvalidResponse, ObjectMeta, Response};

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{ListedUpload, ObjectHeaders};
+use super::ObjectHeaders;
 use crate::digest::Algorithm;
 use crate::printable::controls_as_spaces;
 
@@ -175,19 +175,6 @@ pub fn parse_namespace(response: &Response) -> Result<String, InvalidResponse> {
     Ok(name)
 }
 
-/// Reads the upload id from the response to CreateMultipartUpload. Fails if the body is not the
-/// documented JSON, or the id is empty or has control characters.
-pub fn parse_created(response: &Response) -> Result<String, InvalidResponse> {
-    let upload: ListedUpload = parse_json(response, "a multipart upload")?;
-    if upload.upload_id.is_empty() {
-        return Err(InvalidResponse("a multipart upload without an id".to_owned()));
-    }
-    if upload.upload_id.contains(char::is_control) {
-        return Err(InvalidResponse("a multipart upload with an id that cannot be one".to_owned()));
-    }
-    Ok(upload.upload_id)
-}
-
 /// Reads the headers of a response to UploadPart, PutObject or CommitMultipartUpload. Fails if there is
 /// no etag, or one that is too long: such a response was not written by the service but by something in
 /// between.
@@ -289,7 +276,7 @@ mod tests {
     #[test]
     fn an_upload_id_with_a_control_character_is_no_upload_id() {
         let created = response(r#"{"object":"o","uploadId":"u\n"}"#);
-        assert!(parse_created(&created).is_err());
+        assert!(crate::api::parse_created(&created).is_err());
     }
 
     #[test]
