@@ -60,7 +60,7 @@ fn the_sizes_of_parts_come_from_the_receipt_or_from_an_option() {
     drop(done.exits(0).stderr_has(&["verified by "]));
     // A restore that nothing has verified is a warning, also with --quiet.
     let quiet = get().arg("--quiet").run().exits(0);
-    drop(quiet.stderr_has(&["not compared: ", "--receipt", "--checksum crc32c"]));
+    drop(quiet.stderr_has(&["not compared: ", "damaged", "--receipt", "--checksum crc32c"]));
     get().args("--uploaded-part-size 9MiB").run().fails(2).stderr_has(&["--uploaded-part-size"]);
     assert!(damage(store.server().state_path(), 70 << 20, 12345));
     get().arg("--receipt").arg(&receipt).run().fails(7).stderr_has(&["is deleted"]);

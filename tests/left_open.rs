@@ -40,6 +40,8 @@ fn the_list_of_uploads_prints_the_command_that_goes_on() {
     let list = store.ocipipe("uploads list").arg(format!("oci://{BUCKET}")).run().exits(0);
     let command = list.stderr.split("ocipipe put ").nth(1).unwrap().lines().next().unwrap();
     assert!(command.contains("--resume") && command.contains(&id), "{command}");
+    // What was given as an option is given again.
+    assert!(command.contains("--config-file ") && command.contains("--endpoint http"), "{command}");
 }
 
 #[test]

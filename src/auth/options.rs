@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use proto::error::Error;
 use proto::region::HostVariant;
+use proto::shell::shell_quote;
 
 /// How requests are authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +175,34 @@ pub struct ServiceOptions {
     pub read_timeout: Option<Duration>,
     /// Warnings to print at the start.
     pub warnings: Vec<String>,
+}
+
+impl ServiceOptions {
+    /// The options, as words of a shell, with which another command reaches the same service by the same
+    /// credentials; the OCI CLI has them too. A value of a variable is left out, since the variable is there
+    /// for that command as well; and so is an endpoint with a password.
+    pub(crate) fn shell_words(&self) -> String {
+        let given = |setting: &Option<Setting>| {
+            setting.as_ref().filter(|it| it.origin.starts_with("--")).map(|it| it.text.clone())
+        };
+        let words = [
+            ("--auth", self.auth.map(|mode| mode.name().to_owned())),
+            ("--profile", self.profile.as_ref().map(|profile| profile.text.clone())),
+            ("--config-file", self.config_file.as_ref().map(|path| path.display().to_string())),
+            ("--region", given(&self.region)),
+            ("--endpoint", given(&self.endpoint).filter(|url| !url.contains('@'))),
+        ];
+        let words = words.into_iter().filter_map(|(option, value)| Some((option, value?)));
+        words.map(|(option, value)| format!(" {option} {}", shell_quote(&value))).collect()
+    }
+
+    /// The same with what only ocipipe has.
+    pub(crate) fn own_shell_words(&self) -> String {
+        let auth = self.auth_endpoint.as_ref().filter(|it| it.origin.starts_with("--"));
+        let auth = auth.filter(|it| !it.text.contains('@'));
+        let auth = auth.map(|it| format!(" --auth-endpoint {}", shell_quote(&it.text)));
+        self.shell_words() + &auth.unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

@@ -82,16 +82,11 @@ pub(super) async fn uploads(
             let [namespace, bucket, name, id] =
                 [namespace, bucket, &upload.object, &upload.upload_id]
                     .map(|word| shell_quote(word));
-            let profile = command
-                .service
-                .profile
-                .as_ref()
-                .map(|profile| format!(" --profile {}", shell_quote(&profile.text)));
             reporter.info(&format!(
                 "the upload {} goes on with the same stream and options: ocipipe put --resume \
                  --upload-id {id} --namespace {namespace} --bucket-name {bucket} --name {name}{}",
                 upload.upload_id,
-                profile.unwrap_or_default()
+                command.service.own_shell_words()
             ));
         }
     }

@@ -118,22 +118,19 @@ pub(super) fn message_context(location: &ObjectLocation, command: &PutCommand) -
         shell::shell_quote(bucket),
         shell::shell_quote(object)
     );
-    let profile = match &command.service.profile {
-        Some(profile) => format!(" --profile {}", shell::shell_quote(&profile.text)),
-        None => String::new(),
-    };
+    let (account, own) = (command.service.shell_words(), command.service.own_shell_words());
     let can_resume = command.local.is_none() && command.target.par().is_none();
     MessageContext {
         object_url: location.to_string(),
         abort_command: UploadCommand::new(
             format!("ocipipe uploads abort {options} --upload-id "),
-            profile.clone(),
+            own.clone(),
         ),
-        head_command: format!("oci os object head {options}{profile}"),
+        head_command: format!("oci os object head {options}{account}"),
         resume_command: can_resume.then(|| {
             UploadCommand::new(
                 "ocipipe put --resume --upload-id ",
-                format!(" {options}{profile}{}", resume_options(command)),
+                format!(" {options}{own}{}", resume_options(command)),
             )
         }),
     }

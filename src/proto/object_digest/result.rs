@@ -185,9 +185,9 @@ impl fmt::Display for Reason {
                     write!(f, " over {parts} parts")?;
                 }
                 f.write_str(
-                    ", and the sizes of the parts are unknown: they are none of those that clients \
-                     choose by default for 4 connections; --receipt or --uploaded-part-size gives \
-                     them, and objects stored with --checksum crc32c do without",
+                    ", and no part sizes that clients choose by default give it: the object was cut in \
+                     another way, or it is damaged; --receipt or --uploaded-part-size decides (an object \
+                     stored with --checksum crc32c is compared without)",
                 )
             }
         }

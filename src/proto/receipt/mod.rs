@@ -126,7 +126,7 @@ impl Receipt {
     pub fn parse_one_of(text: &str, object: Option<&ObjectUrl>) -> Result<Receipt, Error> {
         let receipts = serde_json::Deserializer::from_str(text).into_iter::<Receipt>();
         let receipts: Vec<Receipt> = receipts
-            .map(|receipt| receipt.map_err(|error| not_a_receipt(&error.to_string()))?.checked())
+            .map(|receipt| receipt.map_err(|error| not_a_receipt_at(&error))?.checked())
             .collect::<Result<_, Error>>()?;
         let count = receipts.len();
         let is_wanted =
@@ -199,6 +199,18 @@ impl Receipt {
             request_id: self.opc_request_id.clone(),
         }
     }
+}
+
+/// The error of a text that a run may have left incomplete.
+fn not_a_receipt_at(error: &serde_json::Error) -> Error {
+    if error.line() <= 1 {
+        return not_a_receipt(&error.to_string());
+    }
+    Error::usage(format!("this is not a receipt: {error}")).with_hint(format!(
+        "if a run was interrupted while it wrote the receipt before line {}, delete what it left there; \
+         the other receipts are whole",
+        error.line()
+    ))
 }
 
 fn not_a_receipt(reason: &str) -> Error {
