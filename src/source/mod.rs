@@ -71,7 +71,7 @@ pub enum ReadEvent {
     EndOfStream {
         /// Bytes of the stream.
         bytes: u64,
-        /// The CRC-32 (of zlib) of the stream.
+        /// The CRC of the stream, of the kind `Algorithm::buffer_crc`.
         crc32: u32,
     },
     /// The stream has ended, and must not be stored: it does not end as its format requires.

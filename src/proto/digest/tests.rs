@@ -27,8 +27,12 @@ fn the_worked_example_of_a_commit_is_reproduced() {
 
 #[test]
 fn check_values_of_the_two_crcs_are_not_confused() {
-    let digest = part(Algorithm::Crc32c, &[Bytes::from_static(b"123456789")]);
-    assert_eq!(digest.crc32, 0xcbf4_3926);
+    let chunks = [Bytes::from_static(b"123456789")];
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Md5, Algorithm::None] {
+        assert_eq!(part(algorithm, &chunks).crc32, 0xcbf4_3926);
+    }
+    let digest = part(Algorithm::Crc32c, &chunks);
+    assert_eq!(digest.crc32, 0xe306_9283);
     let crc32c = digest.value.unwrap();
     assert_eq!(crc32c.crc(), Some(0xe306_9283));
     assert_eq!(crc32c.base64(), "4waSgw==");

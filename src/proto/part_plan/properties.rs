@@ -48,7 +48,10 @@ proptest! {
         let reduced = input.part_size.is_some_and(|given| plan.part_size(1) != given);
         let fewer = input.parallel.is_some_and(|given| plan.parallel != given);
         let short = plan.max_stream() < input.expected_size.unwrap_or(TIB);
-        let due = usize::from(reduced) + usize::from(fewer) + usize::from(short);
+        // So is a bound that the memory does not hold.
+        let memory = input.available_memory.unwrap_or(u64::MAX);
+        let too_much = input.max_memory.is_some_and(|max| max > memory.saturating_sub(100 * MIB));
+        let due = [reduced, fewer, short, too_much].into_iter().filter(|due| *due).count();
         prop_assert!(plan.warnings.len() >= due, "{:?} of {}", plan.warnings, due);
         if due == 0 && input.available_memory.is_none_or(|memory| memory >= 8 * MIN_PART) {
             prop_assert_eq!(plan.warnings, Vec::<String>::new());

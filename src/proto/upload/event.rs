@@ -23,7 +23,7 @@ pub type Now = Duration;
 pub struct EndOfStream {
     /// Bytes of the stream.
     pub bytes: u64,
-    /// The CRC-32 (of zlib) of the stream.
+    /// The CRC of the stream, of the kind [`Algorithm::buffer_crc`](crate::digest::Algorithm::buffer_crc).
     pub crc32: u32,
 }
 
@@ -47,7 +47,7 @@ pub enum Event {
     EndOfStream {
         /// Bytes of the stream.
         bytes: u64,
-        /// The CRC-32 (of zlib) of the stream.
+        /// The CRC of the stream, of the kind [`Algorithm::buffer_crc`](crate::digest::Algorithm::buffer_crc).
         crc32: u32,
     },
     /// Reading failed, or the stream must not be stored.
@@ -162,7 +162,7 @@ pub enum Outcome {
     Stored {
         /// What the response reports.
         meta: ObjectMeta,
-        /// The CRC-32 (of zlib) of the bytes that were sent.
+        /// The CRC of the bytes that were sent, of the same kind.
         crc32: u32,
     },
     /// The upload was committed; what the response reports of the object.
