@@ -88,7 +88,7 @@ pub(crate) fn limit_arenas_to_one() {
 
 /// Limits glibc's malloc to one arena: here there is no glibc.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn limit_arenas_to_one() {}
+pub(crate) fn limit_arenas_to_one() {}
 
 #[cfg(test)]
 mod tests {
