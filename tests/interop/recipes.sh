@@ -310,8 +310,8 @@ recipes_lifecycle() {
     recipes_endpoint=$(head -n 1 capture.log) recipe "$section" 1
     grep -q '^PUT /n/space/b/backups/l .*"objectNameFilter": {"inclusionPrefixes": \["daily/"\]}' capture.log \
         || fail "the policy is $(<capture.log)"
-    # 32 backups, of which the page keeps 30.
-    for day in $(seq -w 1 32); do
+    # 32 backups with that of today, of which the page keeps 30.
+    for day in $(seq -w 1 31); do
         echo "$day" | recipes_as_owner ocipipe put --quiet "oci://backups/daily/mydb-2026-01-$day" >out || fail "put"
     done
     recipe "$section" 2
