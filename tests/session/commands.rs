@@ -45,7 +45,7 @@ fn generations(fixture: &Fixture, operation: Operation) -> Vec<u64> {
 fn get(fixture: &Fixture, length: usize, max_401s: usize) {
     let file = fixture.home("fetched");
     let run = fixture
-        .ocipipe("get --quiet --retry-for 5s --part-size 16MiB")
+        .ocipipe("get --quiet --retry-for 5s --part-size 16MiB --parallel-download-count 4")
         .arg("--file")
         .arg(&file)
         .arg(format!("oci://{BUCKET}/x"));
