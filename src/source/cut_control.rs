@@ -1,4 +1,4 @@
-//! What the upload tells the reading thread, and how long that thread waited.
+//! What the upload sets for the reading thread, and the time that this thread waited.
 //!
 //! Owns the number of connections as the reading thread sees it, and the clock of its waits. Must not know
 //! why the number changes. Invariant: the time of waits never decreases.

@@ -48,7 +48,7 @@ fn main() {
     life.on_signed(at(1), part);
     life.on_success(at(2));
 
-    // Before its end, the background task is told to refresh it.
+    // Before its end, the background task has to refresh it.
     let due = (2..3600)
         .find(|second| life.next_task(at(*second)) == BackgroundTask::Refresh(RefreshReason::Due));
     let Some(due) = due else { panic!("no refresh is due before the token expires") };

@@ -1,4 +1,4 @@
-//! What the machine is told of the line, about twice a second.
+//! What the upload machine learns of the line, about twice a second.
 //!
 //! Owns the difference between a wait for the network and one for `--bwlimit`. Must not know what follows
 //! from a sample. Invariant: time in which the bandwidth limit made bytes wait is no wait for the network.
