@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use proto::error::Error;
 
+/// How long the end of the stream is waited for after the command has failed: what the stream lacks
+/// is part of the failure.
+const END_AFTER_FAILURE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The rules of one source: its stream, and the command that writes it.
 #[derive(Debug)]
 pub(super) struct ProducerState {
@@ -61,7 +65,7 @@ pub(super) enum ProducerEvent {
     EndOfStream(StreamEnd),
     /// The stream has ended, and its format rejects the end.
     EndRejected(Error),
-    /// Reading failed or was stopped.
+    /// Reading failed or was stopped. Decides the outcome only where the command has failed.
     ReadingStopped,
     Exited(ProducerExit),
     /// The time of `poll_timeout` has come.
@@ -133,34 +137,43 @@ impl ProducerState {
             ProducerEvent::ReadingStopped => {
                 self.stream = StreamState::Stopped;
                 self.stdout_deadline = None;
-                None
+                self.failure().map(ProducerOutcome::Failed)
             }
             ProducerEvent::Exited(exit) => {
-                if self.is_reading() {
-                    self.stdout_deadline = Some(now + self.stdout_timeout);
-                }
-                let failure = match &exit {
-                    // The rest of its stream is of no use, so its end is not waited for.
-                    ProducerExit::Failure(error) => {
-                        Some(ProducerOutcome::Failed(self.with_rejection(error)))
-                    }
-                    ProducerExit::Success | ProducerExit::Sigpipe(_) => None,
+                // The rest of the stream of a command that failed is of no use.
+                let timeout = match &exit {
+                    ProducerExit::Failure(_) => END_AFTER_FAILURE_TIMEOUT,
+                    ProducerExit::Success | ProducerExit::Sigpipe(_) => self.stdout_timeout,
                 };
+                self.stdout_deadline = self.is_reading().then_some(now + timeout);
                 self.command = CommandState::Exited(exit);
-                failure.or_else(|| self.outcome())
+                self.outcome()
             }
             ProducerEvent::Timeout => {
-                let due = self.stdout_deadline.take();
-                due.map(|_| match &self.stream {
-                    StreamState::Rejected(error) => ProducerOutcome::Failed(error.clone()),
-                    _ => ProducerOutcome::StdoutStillOpen,
+                self.stdout_deadline.take()?;
+                Some(match (self.failure(), &self.stream) {
+                    (Some(error), _) => ProducerOutcome::Failed(error),
+                    (None, StreamState::Rejected(error)) => ProducerOutcome::Failed(error.clone()),
+                    (None, _) => ProducerOutcome::StdoutStillOpen,
                 })
             }
-            ProducerEvent::NoBuffer(duration) => {
+            ProducerEvent::NoBuffer(duration) => match (self.failure(), self.stdout_deadline) {
+                (Some(error), Some(at)) if now >= at => Some(ProducerOutcome::Failed(error)),
+                (Some(_), _) => None,
                 // The end of the stream may be in the pipe.
-                self.stdout_deadline = self.stdout_deadline.map(|at| at.max(now) + duration);
-                None
-            }
+                (None, deadline) => {
+                    self.stdout_deadline = deadline.map(|at| at.max(now) + duration);
+                    None
+                }
+            },
+        }
+    }
+
+    /// Why the command failed, if it exited with a failure.
+    fn failure(&self) -> Option<Error> {
+        match &self.command {
+            CommandState::Exited(ProducerExit::Failure(error)) => Some(self.with_rejection(error)),
+            CommandState::Absent | CommandState::Running | CommandState::Exited(_) => None,
         }
     }
 
@@ -230,13 +243,29 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_with_an_error_fails_the_source_before_its_stream_ends() {
+    fn an_exit_with_an_error_fails_the_source_whatever_its_stream_does() {
+        let failed = Some(ProducerOutcome::Failed(killed()));
+        let exited = || {
+            let mut state = command();
+            let exit = ProducerEvent::Exited(ProducerExit::Failure(killed()));
+            assert_eq!(state.handle_event(SECOND, exit), None);
+            assert_eq!(state.poll_timeout(), Some(2 * SECOND));
+            state
+        };
+        assert_eq!(exited().handle_event(SECOND, ProducerEvent::EndOfStream(END)), failed);
+        assert_eq!(exited().handle_event(SECOND, ProducerEvent::ReadingStopped), failed);
+        // Its stdout stays open.
+        assert_eq!(exited().handle_event(2 * SECOND, ProducerEvent::Timeout), failed);
+        // No buffer is free to read the end into, which is not waited for.
+        let mut state = exited();
+        assert_eq!(state.handle_event(SECOND, ProducerEvent::NoBuffer(SECOND)), None);
+        assert_eq!(state.poll_timeout(), Some(2 * SECOND));
+        assert_eq!(state.handle_event(2 * SECOND, ProducerEvent::NoBuffer(SECOND)), failed);
+        // The exit comes after the end.
         let mut state = command();
+        assert_eq!(state.handle_event(SECOND, ProducerEvent::EndOfStream(END)), None);
         let exit = ProducerEvent::Exited(ProducerExit::Failure(killed()));
-        let outcome = state.handle_event(SECOND, exit);
-        assert_eq!(outcome, Some(ProducerOutcome::Failed(killed())));
-        let outcome = state.handle_event(SECOND, ProducerEvent::EndOfStream(END));
-        assert_eq!(outcome, Some(ProducerOutcome::Failed(killed())));
+        assert_eq!(state.handle_event(2 * SECOND, exit), failed);
     }
 
     #[test]
@@ -250,9 +279,11 @@ mod tests {
         assert!(!state.is_reading() && state.is_running());
         let failure = exit(ProducerExit::Failure(killed()));
         assert_eq!(state.handle_event(2 * SECOND, failure), cause);
-        let mut state = command();
-        state.handle_event(SECOND, exit(ProducerExit::Sigpipe(killed())));
-        assert_eq!(state.handle_event(2 * SECOND, rejected()), cause);
+        for how in [ProducerExit::Sigpipe(killed()), ProducerExit::Failure(killed())] {
+            let mut state = command();
+            assert_eq!(state.handle_event(SECOND, exit(how)), None);
+            assert_eq!(state.handle_event(2 * SECOND, rejected()), cause);
+        }
         // A command that succeeds, that does not exit, and no command.
         let alone = Some(ProducerOutcome::Failed(Error::source("not whole")));
         let mut state = command();

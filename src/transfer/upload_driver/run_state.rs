@@ -90,8 +90,8 @@ impl<'a> RunState<'a> {
 
     /// The event for the machine after the reader has failed.
     pub(super) fn on_read_failed(&mut self, now: Duration, error: Error) -> Option<Event> {
-        self.producer_state.handle_event(now, ProducerEvent::ReadingStopped);
-        Some(Event::SourceFailed(error))
+        let failure = self.on_producer_event(now, ProducerEvent::ReadingStopped);
+        failure.or(Some(Event::SourceFailed(error)))
     }
 
     /// The event for the machine after the command has exited; `waited` is the result of the wait.
