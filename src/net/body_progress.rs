@@ -3,7 +3,7 @@
 //! Owns the moment at which the CRC is taken: right before the connection seals or writes a piece. That
 //! pass waits for memory, which it reads faster than a copy does, and the connection finds the piece in
 //! the cache of the core. Must not know where the bytes come from. Invariant: each byte is counted once,
-//! in the order of the body, and is part of the CRC once its frame was accepted as a whole.
+//! and the CRC runs over the bytes in the order of the body, whatever frames they come in.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,74 +18,76 @@ const AHEAD: usize = 64 << 10;
 #[derive(Debug)]
 pub struct BodyProgress {
     total: u64,
-    kind: BufferCrc,
-    accepted: Mutex<AcceptedFrames>,
+    accepted: Mutex<AcceptedBytes>,
 }
 
-#[derive(Debug, Default)]
-struct AcceptedFrames {
-    bytes: u64,
-    /// The length of the frames that were accepted as a whole, and the CRC of their bytes.
-    frames: u64,
-    crc: u32,
+#[derive(Debug)]
+struct AcceptedBytes {
+    count: u64,
+    /// The CRC of the first `hashed` bytes: of those that were accepted, and some that will be next.
+    crc: CrcHasher,
+    hashed: u64,
 }
 
 impl BodyProgress {
     /// The progress of a body of `total` bytes, of which this CRC is taken.
     pub(super) fn new(total: u64, kind: BufferCrc) -> BodyProgress {
-        BodyProgress { total, kind, accepted: Mutex::default() }
+        let accepted = AcceptedBytes { count: 0, crc: CrcHasher::new(kind), hashed: 0 };
+        BodyProgress { total, accepted: Mutex::new(accepted) }
+    }
+
+    /// The length of the body in bytes.
+    pub(super) fn total(&self) -> u64 {
+        self.total
     }
 
     /// Whether the connection has accepted all bytes of the body.
     pub fn complete(&self) -> bool {
-        self.lock().bytes == self.total
+        self.lock().count == self.total
     }
 
-    /// The CRC of the frames that the connection has accepted as a whole, in their order.
-    pub fn crc(&self) -> u32 {
-        self.lock().crc
+    /// The CRC of the body, once the connection has accepted all bytes of it, in their order.
+    pub fn crc(&self) -> Option<u32> {
+        let accepted = self.lock();
+        let complete = accepted.count == self.total && accepted.hashed == self.total;
+        complete.then(|| accepted.crc.value())
     }
 
-    fn accept(&self, bytes: usize) {
-        self.lock().bytes += bytes as u64;
-    }
-
-    fn end_frame(&self, crc: u32, length: u64) {
-        let mut accepted = self.lock();
-        accepted.crc = self.kind.combine([(accepted.crc, accepted.frames), (crc, length)]);
-        accepted.frames += length;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, AcceptedFrames> {
+    fn lock(&self) -> MutexGuard<'_, AcceptedBytes> {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AcceptedBytes {
+    /// Takes the CRC of the bytes of a frame that begins at `offset`, as far as it was not taken. Nothing
+    /// happens while an earlier frame has bytes of which it was not taken.
+    fn hash(&mut self, offset: u64, frame: &[u8]) {
+        let done = self.hashed.checked_sub(offset).and_then(|done| usize::try_from(done).ok());
+        if let Some(rest) = done.and_then(|done| frame.get(done..)) {
+            self.crc.update(rest);
+            self.hashed += rest.len() as u64;
+        }
     }
 }
 
 /// Consecutive bytes of a body, from which a connection takes what it has accepted.
 pub struct BodyFrame {
     bytes: Bytes,
-    length: u64,
-    /// Of the bytes that were accepted, and the first `ahead` that were not.
-    crc: CrcHasher,
-    ahead: usize,
+    /// Where in the body `bytes` begin.
+    offset: u64,
     progress: Arc<BodyProgress>,
 }
 
 impl BodyFrame {
-    pub(super) fn new(bytes: Bytes, progress: Arc<BodyProgress>) -> BodyFrame {
-        let (length, crc) = (bytes.len() as u64, CrcHasher::new(progress.kind));
-        let mut frame = BodyFrame { bytes, length, crc, ahead: 0, progress };
-        frame.look_ahead(AHEAD);
+    pub(super) fn new(bytes: Bytes, offset: u64, progress: Arc<BodyProgress>) -> BodyFrame {
+        let frame = BodyFrame { bytes, offset, progress };
+        frame.hash(&mut frame.progress.lock(), AHEAD);
         frame
     }
 
-    /// Takes the CRC of the first `count` bytes, as far as it was not taken and there are that many.
-    fn look_ahead(&mut self, count: usize) {
-        let end = count.min(self.bytes.len());
-        if end > self.ahead {
-            self.crc.update(&self.bytes[self.ahead..end]);
-            self.ahead = end;
-        }
+    /// Takes the CRC of the first `count` bytes, or of all where there are fewer.
+    fn hash(&self, accepted: &mut AcceptedBytes, count: usize) {
+        accepted.hash(self.offset, &self.bytes[..count.min(self.bytes.len())]);
     }
 }
 
@@ -103,15 +105,14 @@ impl Buf for BodyFrame {
         if count == 0 {
             return;
         }
+        let progress = self.progress.clone();
+        let mut accepted = progress.lock();
         // A connection without TLS takes more at once.
-        self.look_ahead(count);
+        self.hash(&mut accepted, count);
         self.bytes.advance(count);
-        self.ahead -= count;
-        self.progress.accept(count);
-        match self.bytes.is_empty() {
-            true => self.progress.end_frame(self.crc.value(), self.length),
-            false => self.look_ahead(AHEAD),
-        }
+        self.offset += count as u64;
+        accepted.count += count as u64;
+        self.hash(&mut accepted, AHEAD);
     }
 }
 
@@ -131,26 +132,34 @@ mod tests {
                 let progress = Arc::new(BodyProgress::new(300_000, kind));
                 // The second frame is made while the first one waits, as a connection that has room does.
                 let cut = 170_000;
-                let first = BodyFrame::new(bytes.slice(..cut), progress.clone());
-                let second = BodyFrame::new(bytes.slice(cut..), progress.clone());
+                let first = BodyFrame::new(bytes.slice(..cut), 0, progress.clone());
+                let second = BodyFrame::new(bytes.slice(cut..), cut as u64, progress.clone());
                 for mut frame in [first, second] {
                     while frame.has_remaining() {
-                        assert!(!progress.complete());
+                        assert!(!progress.complete() && progress.crc().is_none());
                         frame.advance(piece.min(frame.remaining()));
                     }
                 }
                 assert!(progress.complete());
-                assert_eq!(progress.crc(), crc, "{kind:?}, pieces of {piece}");
+                assert_eq!(progress.crc(), Some(crc), "{kind:?}, pieces of {piece}");
             }
         }
     }
 
     #[test]
-    fn a_frame_that_was_not_accepted_as_a_whole_is_not_in_the_crc() {
+    fn a_body_that_was_not_accepted_as_a_whole_and_in_its_order_has_no_crc() {
         let progress = Arc::new(BodyProgress::new(5, BufferCrc::Crc32));
-        let mut frame = BodyFrame::new(Bytes::from_static(b"abcde"), progress.clone());
+        let mut frame = BodyFrame::new(Bytes::from_static(b"abcde"), 0, progress.clone());
         frame.advance(4);
-        assert_eq!((frame.chunk(), progress.crc()), (&b"e"[..], 0));
+        assert_eq!((frame.chunk(), progress.crc()), (&b"e"[..], None));
         assert!(!progress.complete());
+        let bytes = Bytes::from(vec![7; 3 * AHEAD]);
+        let progress = Arc::new(BodyProgress::new(bytes.len() as u64, BufferCrc::Crc32));
+        let first = BodyFrame::new(bytes.slice(..2 * AHEAD), 0, progress.clone());
+        let second = BodyFrame::new(bytes.slice(2 * AHEAD..), 2 * AHEAD as u64, progress.clone());
+        for mut frame in [second, first] {
+            frame.advance(frame.remaining());
+        }
+        assert_eq!(progress.crc(), None);
     }
 }

@@ -162,12 +162,12 @@ impl Client {
             return Err(self.on_error_response(signature.as_ref(), ErrorResponse::of(&response)));
         }
         self.access.on_success(headers::date(&response));
-        if !body_sent.complete() {
+        let Some(crc32) = body_sent.crc() else {
             let text = "a success was answered before the whole body was sent".to_owned();
             return Err(Failure::Transport { kind: TransportError::InvalidResponse, text });
-        }
+        };
         self.connection_rate.observe(size, started_at.elapsed());
-        Ok(Success { response, crc32: body_sent.crc() })
+        Ok(Success { response, crc32 })
     }
 
     /// One attempt of a request whose response has `length` bytes for `sink`, which comes back with
