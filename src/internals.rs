@@ -69,7 +69,7 @@ pub mod term {
 pub mod transfer {
     /// See [`crate::internals`].
     pub mod client {
-        pub use crate::transfer::client::{Client, Timeouts};
+        pub use crate::transfer::client::{Client, SendProgress, Timeouts};
     }
     /// See [`crate::internals`].
     pub mod upload_driver {

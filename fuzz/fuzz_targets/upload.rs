@@ -86,7 +86,9 @@ impl Run {
                     self.stream.extend(pieces.clone());
                     self.split = Some((first, pieces));
                 }
-                Action::SplitQueue { .. } | Action::SetConnections { .. } => {
+                Action::SplitQueue { .. }
+                | Action::RecallParts(_)
+                | Action::SetConnections { .. } => {
                     panic!("the number of connections is fixed")
                 }
                 Action::StopReading => self.reading = false,

@@ -75,20 +75,21 @@ impl Body for RequestBody {
         }
         let Some(front) = this.chunks.front_mut() else { return Poll::Ready(None) };
         let limit = this.throttle.as_ref().map_or(FRAME_SIZE, |throttle| throttle.frame_size());
-        let frame = front.split_to(front.len().min(limit));
+        let bytes = front.split_to(front.len().min(limit));
         if front.is_empty() {
             this.chunks.pop_front();
         }
-        let offset = this.progress.total() - this.remaining;
-        this.remaining -= frame.len() as u64;
+        let length = bytes.len();
+        // The request of a cancelled body is dropped by the component that cancelled it.
+        let Some(frame) = this.progress.give(bytes) else { return Poll::Pending };
+        this.remaining -= length as u64;
         if let Some(counter) = &this.counter {
-            counter.fetch_add(frame.len() as u64, Ordering::Relaxed);
+            counter.fetch_add(length as u64, Ordering::Relaxed);
         }
         if let Some(throttle) = &this.throttle {
-            let next = throttle.acquire(Instant::now(), frame.len());
+            let next = throttle.acquire(Instant::now(), length);
             this.pause = Some(Box::pin(tokio::time::sleep_until(next)));
         }
-        let frame = BodyFrame::new(frame, offset, this.progress.clone());
         Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 

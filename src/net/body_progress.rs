@@ -24,6 +24,10 @@ pub struct BodyProgress {
 #[derive(Debug)]
 struct AcceptedBytes {
     count: u64,
+    /// The bytes of the frames that the connection has been given.
+    given: u64,
+    /// No more frames are given.
+    cancelled: bool,
     /// The CRC of the first `hashed` bytes: of those that were accepted, and some that will be next.
     crc: CrcHasher,
     hashed: u64,
@@ -32,13 +36,14 @@ struct AcceptedBytes {
 impl BodyProgress {
     /// The progress of a body of `total` bytes, of which this CRC is taken.
     pub(super) fn new(total: u64, kind: BufferCrc) -> BodyProgress {
-        let accepted = AcceptedBytes { count: 0, crc: CrcHasher::new(kind), hashed: 0 };
+        let accepted = AcceptedBytes {
+            count: 0,
+            given: 0,
+            cancelled: false,
+            crc: CrcHasher::new(kind),
+            hashed: 0,
+        };
         BodyProgress { total, accepted: Mutex::new(accepted) }
-    }
-
-    /// The length of the body in bytes.
-    pub(super) fn total(&self) -> u64 {
-        self.total
     }
 
     /// Whether the connection has accepted all bytes of the body.
@@ -51,6 +56,26 @@ impl BodyProgress {
         let accepted = self.lock();
         let complete = accepted.count == self.total && accepted.hashed == self.total;
         complete.then(|| accepted.crc.value())
+    }
+
+    /// Withholds the bytes that the connection has not been given. Returns false, and changes nothing, where
+    /// it has been given all: then the service may have the whole body.
+    pub fn cancel(&self) -> bool {
+        let mut accepted = self.lock();
+        accepted.cancelled |= accepted.given < self.total;
+        accepted.cancelled
+    }
+
+    /// The frame of the next bytes; `None` where they are withheld.
+    pub(super) fn give(self: &Arc<BodyProgress>, bytes: Bytes) -> Option<BodyFrame> {
+        let mut accepted = self.lock();
+        if accepted.cancelled {
+            return None;
+        }
+        let frame = BodyFrame { bytes, offset: accepted.given, progress: self.clone() };
+        accepted.given += frame.bytes.len() as u64;
+        frame.hash(&mut accepted, AHEAD);
+        Some(frame)
     }
 
     fn lock(&self) -> MutexGuard<'_, AcceptedBytes> {
@@ -79,12 +104,6 @@ pub struct BodyFrame {
 }
 
 impl BodyFrame {
-    pub(super) fn new(bytes: Bytes, offset: u64, progress: Arc<BodyProgress>) -> BodyFrame {
-        let frame = BodyFrame { bytes, offset, progress };
-        frame.hash(&mut frame.progress.lock(), AHEAD);
-        frame
-    }
-
     /// Takes the CRC of the first `count` bytes, or of all where there are fewer.
     fn hash(&self, accepted: &mut AcceptedBytes, count: usize) {
         accepted.hash(self.offset, &self.bytes[..count.min(self.bytes.len())]);
@@ -132,8 +151,8 @@ mod tests {
                 let progress = Arc::new(BodyProgress::new(300_000, kind));
                 // The second frame is made while the first one waits, as a connection that has room does.
                 let cut = 170_000;
-                let first = BodyFrame::new(bytes.slice(..cut), 0, progress.clone());
-                let second = BodyFrame::new(bytes.slice(cut..), cut as u64, progress.clone());
+                let first = progress.give(bytes.slice(..cut)).unwrap();
+                let second = progress.give(bytes.slice(cut..)).unwrap();
                 for mut frame in [first, second] {
                     while frame.has_remaining() {
                         assert!(!progress.complete() && progress.crc().is_none());
@@ -149,17 +168,33 @@ mod tests {
     #[test]
     fn a_body_that_was_not_accepted_as_a_whole_and_in_its_order_has_no_crc() {
         let progress = Arc::new(BodyProgress::new(5, BufferCrc::Crc32));
-        let mut frame = BodyFrame::new(Bytes::from_static(b"abcde"), 0, progress.clone());
+        let mut frame = progress.give(Bytes::from_static(b"abcde")).unwrap();
         frame.advance(4);
         assert_eq!((frame.chunk(), progress.crc()), (&b"e"[..], None));
         assert!(!progress.complete());
         let bytes = Bytes::from(vec![7; 3 * AHEAD]);
         let progress = Arc::new(BodyProgress::new(bytes.len() as u64, BufferCrc::Crc32));
-        let first = BodyFrame::new(bytes.slice(..2 * AHEAD), 0, progress.clone());
-        let second = BodyFrame::new(bytes.slice(2 * AHEAD..), 2 * AHEAD as u64, progress.clone());
+        let first = progress.give(bytes.slice(..2 * AHEAD)).unwrap();
+        let second = progress.give(bytes.slice(2 * AHEAD..)).unwrap();
         for mut frame in [second, first] {
             frame.advance(frame.remaining());
         }
         assert_eq!(progress.crc(), None);
+    }
+
+    #[test]
+    fn a_body_is_cancelled_only_while_a_connection_lacks_bytes_of_it() {
+        let bytes = Bytes::from_static(b"abcde");
+        let progress = Arc::new(BodyProgress::new(5, BufferCrc::Crc32));
+        let mut frame = progress.give(bytes.slice(..3)).unwrap();
+        assert!(progress.cancel() && progress.cancel());
+        assert!(progress.give(bytes.slice(3..)).is_none());
+        frame.advance(3);
+        assert_eq!((progress.complete(), progress.crc()), (false, None));
+        let progress = Arc::new(BodyProgress::new(5, BufferCrc::Crc32));
+        let mut frame = progress.give(bytes).unwrap();
+        assert!(!progress.cancel());
+        frame.advance(5);
+        assert_eq!((progress.complete(), progress.crc()), (true, Some(crc32fast::hash(b"abcde"))));
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod comparison;
 mod connection_rate;
 pub(crate) mod download;
+mod event_tasks;
 mod headers;
 pub(crate) mod listing;
 pub(crate) mod lookup;

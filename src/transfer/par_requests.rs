@@ -3,11 +3,9 @@
 //! Owns the mapping in both directions, and the repetition without digests where the service refuses them.
 //! Must not decide anything else. Invariant: no call that a PAR does not allow is sent.
 
-use std::sync::atomic::AtomicBool;
-
 use bytes::Bytes;
 
-use super::client::{Client, ParAccess, Success, invalid_response};
+use super::client::{Client, ParAccess, SendProgress, Success, invalid_response};
 use super::requests::PreparedCall;
 use proto::api::{PutOptions, Request};
 use proto::digest::Algorithm;
@@ -59,17 +57,17 @@ pub(super) fn not_allowed() -> Failure {
     Failure::Local(Error::new(ErrorKind::Internal, text))
 }
 
-/// One attempt of a call, with its response parsed. `sent` becomes true right before the first byte is
-/// sent. Fails as `Client::attempt` does, and where a response is not that of the service.
+/// One attempt of a call, with its response parsed. `progress` has started right before the first
+/// byte is sent. Fails as `Client::attempt` does, and where a response is not that of the service.
 pub(super) async fn perform(
     client: &Client,
     par: &ParAccess,
     prepared: PreparedCall,
-    sent: &AtomicBool,
+    progress: &SendProgress,
 ) -> Result<Outcome, Failure> {
     let PreparedCall { call, request, chunks, .. } = prepared;
     let head = request.clone();
-    let Success { response, crc32 } = match attempt(client, par, request, chunks, sent).await {
+    let Success { response, crc32 } = match attempt(client, par, request, chunks, progress).await {
         Err(failure) if call == ApiCall::Head => {
             return Err(explain_missing(client, par, head, failure).await);
         }
@@ -124,11 +122,11 @@ async fn attempt(
     par: &ParAccess,
     request: Request,
     chunks: Vec<Bytes>,
-    sent: &AtomicBool,
+    progress: &SendProgress,
 ) -> Result<Success, Failure> {
     let mut plain = request.clone();
     let has_digests = plain.remove_digests();
-    let result = client.attempt(request, chunks.clone(), sent).await;
+    let result = client.attempt(request, chunks.clone(), progress).await;
     let Err(Failure::ErrorResponse(response)) = &result else { return result };
     let code = response.code.as_deref().unwrap_or_default();
     let is_about_data = code.starts_with("Unmatched") || code == "InvalidUploadPart";
@@ -136,7 +134,7 @@ async fn attempt(
         return result;
     }
     let refused = response.to_string();
-    let result = client.attempt(plain, chunks, sent).await;
+    let result = client.attempt(plain, chunks, progress).await;
     // Otherwise the digests were not the reason.
     if result.is_ok() && par.leave_digests_out() {
         client.reporter.warn(&format!(

@@ -3,11 +3,9 @@
 //! Owns the mapping in both directions. Must not decide anything, and keeps no buffer of its own.
 //! Invariant: a listing is read to its last page before it becomes an outcome.
 
-use std::sync::atomic::AtomicBool;
-
 use bytes::Bytes;
 
-use crate::transfer::client::{Client, Success, invalid_response};
+use crate::transfer::client::{Client, SendProgress, Success, invalid_response};
 use crate::transfer::listing::{MaxItems, list_all};
 use proto::api::{
     ListedPart, ListedUpload, ObjectLocation, Precondition, PutOptions, Request, parse_created,
@@ -63,18 +61,18 @@ pub(super) fn request(
     })
 }
 
-/// One attempt of a call, with its response parsed; of a listing, one attempt of each page. `sent`
-/// becomes true right before the first byte is sent. Fails as `Client::attempt` does, and where a
+/// One attempt of a call, with its response parsed; of a listing, one attempt of each page. `progress`
+/// has started right before the first byte is sent. Fails as `Client::attempt` does, and where a
 /// response is not that of the API.
 pub(super) async fn perform(
     client: &Client,
     location: &ObjectLocation,
     prepared: PreparedCall,
-    sent: &AtomicBool,
+    progress: &SendProgress,
 ) -> Result<Outcome, Failure> {
     let PreparedCall { call, request, chunks, upload_id } = prepared;
     // Sends nothing until it is awaited; the listings make requests of their own.
-    let attempt = client.attempt(request, chunks, sent);
+    let attempt = client.attempt(request, chunks, progress);
     let outcome = match call {
         ApiCall::Create | ApiCall::ConditionalCreate(_) => {
             parse_created(&attempt.await?.response).map(|upload_id| Outcome::Created { upload_id })

@@ -6,15 +6,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::JoinError;
 
+use super::event_tasks::{EventTasks, SendingTask};
 use super::par_requests;
 use super::part_buffers;
 use super::requests::{self, PreparedCall};
-use crate::transfer::client::Client;
+use crate::transfer::client::{Client, SendProgress};
 use proto::api::{ObjectLocation, PutOptions, request};
 use proto::part_number::PartNumber;
 use proto::retry::Failure;
@@ -30,17 +30,8 @@ pub(super) struct UploadTasks {
     buffers: HashMap<PartNumber, Vec<Bytes>>,
     /// The parts of a tail split, while their digests are computed.
     split_buffers: Vec<Vec<Bytes>>,
-    tasks: JoinSet<Event>,
-    part_tasks: HashMap<PartNumber, AbortHandle>,
-    commit_task: Option<CommitTask>,
-}
-
-/// A commit or put in flight.
-struct CommitTask {
-    call: ApiCall,
-    task: AbortHandle,
-    /// Whether its first byte has been sent.
-    sent: Arc<AtomicBool>,
+    tasks: EventTasks,
+    commit_task: Option<(ApiCall, SendingTask)>,
 }
 
 impl UploadTasks {
@@ -51,8 +42,7 @@ impl UploadTasks {
             options: Arc::new(options),
             buffers: HashMap::new(),
             split_buffers: Vec::new(),
-            tasks: JoinSet::new(),
-            part_tasks: HashMap::new(),
+            tasks: EventTasks::default(),
             commit_task: None,
         }
     }
@@ -60,7 +50,7 @@ impl UploadTasks {
     /// The event of the next task that ends; an error where it was aborted or has panicked. `None`
     /// where no task is in flight.
     pub(super) async fn next(&mut self) -> Option<Result<Event, JoinError>> {
-        self.tasks.join_next().await
+        self.tasks.next().await
     }
 
     /// Keeps the bytes of a part until it is released.
@@ -75,7 +65,12 @@ impl UploadTasks {
 
     /// Aborts the requests of all parts.
     pub(super) fn cancel_parts(&mut self) {
-        self.part_tasks.drain().for_each(|(_, task)| task.abort());
+        self.tasks.cancel_parts();
+    }
+
+    /// As [`EventTasks::recall_parts`].
+    pub(super) fn recall_parts(&mut self, first: PartNumber) -> Option<PartNumber> {
+        self.tasks.recall_parts(first)
     }
 
     /// Aborts all tasks.
@@ -87,7 +82,7 @@ impl UploadTasks {
     pub(super) fn before_event(&mut self, event: &Event) {
         match event {
             Event::CallDone { call: ApiCall::Part(number), .. } => {
-                self.part_tasks.remove(number);
+                self.tasks.remove_part(*number);
             }
             Event::CallDone { call: ApiCall::Commit | ApiCall::Put, .. } => self.commit_task = None,
             Event::TailSplit { first, .. } => self.adopt_split_buffers(*first),
@@ -117,25 +112,25 @@ impl UploadTasks {
             ApiCall::Put => self.buffers.get(&PartNumber::FIRST).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
-        let sent = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(SendProgress::default());
         let task = {
             let (client, location) = (self.client.clone(), self.location.clone());
-            let (call, sent) = (call.clone(), sent.clone());
+            let (call, progress) = (call.clone(), progress.clone());
             self.tasks.spawn(async move {
                 let prepared = PreparedCall { call: call.clone(), request, chunks, upload_id };
                 let result = match client.par() {
-                    Some(par) => par_requests::perform(&client, par, prepared, &sent).await,
-                    None => requests::perform(&client, &location, prepared, &sent).await,
+                    Some(par) => par_requests::perform(&client, par, prepared, &progress).await,
+                    None => requests::perform(&client, &location, prepared, &progress).await,
                 };
                 Event::CallDone { call, result }
             })
         };
         match call {
             ApiCall::Commit | ApiCall::Put => {
-                self.commit_task = Some(CommitTask { call, task, sent });
+                self.commit_task = Some((call, SendingTask { task, progress }));
             }
             ApiCall::Part(number) => {
-                self.part_tasks.insert(number, task);
+                self.tasks.add_part(number, SendingTask { task, progress });
             }
             _ => {}
         }
@@ -144,8 +139,8 @@ impl UploadTasks {
     /// Cancels a commit or put that still waits for a connection or a token, and returns its end.
     /// `None` where there is none, or where its first byte has been sent.
     pub(super) fn cancel_unsent_commit(&mut self) -> Option<Event> {
-        let CommitTask { call, task, sent } = self.commit_task.take()?;
-        if sent.load(Ordering::Acquire) || task.is_finished() {
+        let (call, SendingTask { task, progress }) = self.commit_task.take()?;
+        if progress.has_started() || task.is_finished() {
             return None;
         }
         task.abort();

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use ocipipe::internals::cli::OutputOptions;
 use ocipipe::internals::source::pool::Pool;
 use ocipipe::internals::source::{ByteSource, FilledPart, ReadEvent, Reader};
 use ocipipe::internals::term::progress::Reporter;
-use ocipipe::internals::transfer::client::{Client, Timeouts};
+use ocipipe::internals::transfer::client::{Client, SendProgress, Timeouts};
 use ocipipe_bench::options::Options;
 use proto::api::{
     ObjectLocation, ObjectMeta, Precondition, PutOptions, Request, parse_created, request,
@@ -235,7 +235,7 @@ impl Ladder {
     async fn send(&self, client: Arc<Client>) -> Result<(), Failed> {
         let create = request::create_upload(&self.location, &self.options);
         let done = client
-            .attempt(create, Vec::new(), &AtomicBool::new(false))
+            .attempt(create, Vec::new(), &SendProgress::default())
             .await
             .map_err(|e| format!("{e:?}"))?;
         let id = parse_created(&done.response).map_err(|e| e.0)?;
@@ -265,7 +265,7 @@ impl Ladder {
         let parts = etags.iter().map(|(number, etag)| (*number, etag.as_str()));
         let commit = request::commit(&self.location, &self.options.condition, &id, parts, &[]);
         client
-            .attempt(commit, Vec::new(), &AtomicBool::new(false))
+            .attempt(commit, Vec::new(), &SendProgress::default())
             .await
             .map_err(|e| format!("{e:?}"))?;
         Ok(())
@@ -279,7 +279,7 @@ async fn attempt(
     chunks: Vec<Bytes>,
 ) -> Result<(PartNumber, String), Failed> {
     let done = client
-        .attempt(request, chunks, &AtomicBool::new(false))
+        .attempt(request, chunks, &SendProgress::default())
         .await
         .map_err(|e| format!("{e:?}"))?;
     Ok((number, ObjectMeta::of(&done.response).etag.ok_or("no etag")?))

@@ -114,6 +114,11 @@ impl PartCut {
         self.auto.as_ref().map(|auto| auto.most)
     }
 
+    /// The bytes of the buffers that more connections may use; 0 where the number is fixed.
+    pub fn memory(&self) -> u64 {
+        self.auto.as_ref().map_or(0, |auto| (auto.buffers * self.buffer_size()) as u64)
+    }
+
     /// The highest number of a part that may be cut again before it is sent, so that `SPLIT_RESERVE` more
     /// numbers are left for the rest of the stream.
     pub fn split_until(&self) -> u32 {

@@ -221,6 +221,8 @@ pub struct AutoConfig {
     pub split_until: u32,
     /// The part numbers that such cuts may add.
     pub split_numbers: u32,
+    /// The bytes of all parts that are in memory at once.
+    pub memory: u64,
 }
 
 impl AutoConfig {
@@ -232,6 +234,7 @@ impl AutoConfig {
             unit: part_layout::UNIT,
             split_until: cut.split_until(),
             split_numbers: part_plan::SPLIT_RESERVE,
+            memory: cut.memory(),
         })
     }
 }

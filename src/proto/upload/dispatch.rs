@@ -28,6 +28,7 @@ fn on_stream_event(mut streaming: Streaming, core: &mut Core, event: Event) -> S
         Event::MultipartNeeded => return streaming.on_multipart_needed(core),
         Event::LastPartNext => streaming.on_last_part_next(),
         Event::Sample { sent, waited } => streaming.on_sample(core, sent, waited),
+        Event::PartsRecalled { first } => core.parts.on_recalled(first),
         Event::StreamDigests(values) => core.stream_digests = values,
         Event::EndOfStream { bytes, crc32 } => {
             return streaming.on_end_of_stream(core, EndOfStream { bytes, crc32 });

@@ -68,6 +68,12 @@ pub enum Event {
         /// The time that they have waited for the network since the start.
         waited: Duration,
     },
+    /// The requests of the parts from `first` on, which `RecallParts` asked for, were called off before the
+    /// service had a whole part: no `CallDone` follows for them. The other requests go on.
+    PartsRecalled {
+        /// `None` if no request was called off.
+        first: Option<PartNumber>,
+    },
     /// The bytes of all parts from `first` on are now parts of the sizes that `SplitTail` or
     /// `SplitQueue` asked for.
     TailSplit {
@@ -201,6 +207,9 @@ pub enum Action {
         /// The sizes of the new parts in bytes.
         sizes: Vec<u64>,
     },
+    /// Call off the requests of the parts from this number on, the highest number first and only as long as
+    /// the service cannot have the whole part, and return `PartsRecalled` before the next action.
+    RecallParts(PartNumber),
     /// Cut later parts for this number of connections.
     SetConnections {
         /// The number of connections before.

@@ -9,10 +9,11 @@
 mod access;
 mod open;
 mod par_access;
+mod send_progress;
 mod signing;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -34,6 +35,7 @@ use proto::transport_error::TransportError;
 pub(crate) use self::access::Access;
 pub use self::open::Timeouts;
 pub(crate) use self::par_access::ParAccess;
+pub use self::send_progress::SendProgress;
 
 /// Object Storage at one endpoint, with one identity.
 pub struct Client {
@@ -80,22 +82,22 @@ struct Signature {
 impl Client {
     /// One attempt of a request without a stream body. Fails as `attempt` does.
     pub async fn send(&self, request: Request) -> Result<Response, Failure> {
-        let success = self.attempt(request, Vec::new(), &AtomicBool::new(false)).await?;
+        let success = self.attempt(request, Vec::new(), &SendProgress::default()).await?;
         Ok(success.response)
     }
 
-    /// One attempt. `chunks` is the stream body, where the request has one. `sent` becomes true right
-    /// before the first byte is sent. Fails where there are no credentials, where the connection
+    /// One attempt. `chunks` is the stream body, where the request has one. `progress` has
+    /// started right before the first byte is sent. Fails where there are no credentials, where the connection
     /// fails, and where the response is not a success.
     pub async fn attempt(
         &self,
         request: Request,
         chunks: Vec<Bytes>,
-        sent: &AtomicBool,
+        progress: &SendProgress,
     ) -> Result<Success, Failure> {
         let line = self.reporter.is_debug().then(|| request_line(&request));
         let started_at = Instant::now();
-        let result = self.send_once(request, chunks, sent).await;
+        let result = self.send_once(request, chunks, progress).await;
         self.debug_result(line, started_at, result.as_ref().map(|success| &success.response));
         result
     }
@@ -132,7 +134,7 @@ impl Client {
         &self,
         request: Request,
         chunks: Vec<Bytes>,
-        sent: &AtomicBool,
+        progress: &SendProgress,
     ) -> Result<Success, Failure> {
         let size = match &request.body {
             RequestPayload::Stream { size, .. } => *size,
@@ -143,14 +145,14 @@ impl Client {
                 self.prepare(request.clone(), chunks.clone(), size).await?;
             let (body_sent, reused) = (body.sent(), connection.reused);
             let started_at = Instant::now();
-            sent.store(true, Ordering::Release);
+            progress.start(body_sent.clone());
             match connection.exchange(head, body).await {
                 // The service closed an idle connection before a byte was sent. That is no failure
                 // of the service, and the number of idle connections bounds the repetitions.
                 Err(TransportFailure::Connection { kind: TransportError::Connect, .. })
                     if reused =>
                 {
-                    sent.store(false, Ordering::Release);
+                    progress.reset();
                 }
                 Err(failure) => return Err(mark_incomplete(failure.into(), &body_sent)),
                 Ok(response) => {

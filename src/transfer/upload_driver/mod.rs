@@ -4,6 +4,7 @@
 //! (`proto::upload`) or about the end of its source (`producer_state`). Invariant: every action is
 //! performed before the loop waits, and only the loop calls the machine.
 
+mod debug_lines;
 mod line_sampler;
 mod run_state;
 mod snapshot;
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use self::debug_lines::{queue_split_message, recall_message, tail_split_message};
 use self::run_state::{RunState, exited};
 use super::open_uploads::OpenUploads;
 use super::producer_state::{ProducerEvent, StreamEnd};
@@ -25,7 +27,6 @@ use crate::transfer::client::Client;
 use proto::api::{ObjectLocation, PutOptions};
 use proto::error::{Error, ErrorKind};
 use proto::object_digest::ComparedStream;
-use proto::part_number::PartNumber;
 use proto::upload::{Action, ApiCall, Event, StateKind, StoredObject, Upload};
 use proto::whole_stream::WholeStream;
 
@@ -155,6 +156,12 @@ impl UploadDriver {
                 run.splits_queue = true;
                 self.tasks.split_tail(first, &sizes);
                 run.reporter.debug(|| queue_split_message(first, &sizes));
+            }
+            Action::RecallParts(first) => {
+                let first = self.tasks.recall_parts(first);
+                let now = self.now();
+                self.upload.handle_event(now, Event::PartsRecalled { first });
+                run.reporter.debug(|| recall_message(first));
             }
             Action::SetConnections { from, to } => {
                 run.reader.set_connections(to);
@@ -337,22 +344,6 @@ impl UploadDriver {
         let seconds = Duration::try_from_secs_f64(remaining as f64 / rate).ok()?;
         SystemTime::now().checked_add(seconds)
     }
-}
-
-/// The debug line of parts that are cut again.
-fn queue_split_message(first: PartNumber, sizes: &[u64]) -> String {
-    let count = sizes.len();
-    format!("what is read and not sent is cut into {count} parts from number {first} on")
-}
-
-/// The debug line of a tail split.
-fn tail_split_message(first: PartNumber, sizes: &[u64], saves: Duration) -> String {
-    format!(
-        "the stream has ended: what is left is sent as {} parts from number {first} on, which saves \
-         about {:.1} s",
-        sizes.len(),
-        saves.as_secs_f64()
-    )
 }
 
 async fn until(at: Option<Instant>) {

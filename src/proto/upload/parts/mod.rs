@@ -6,6 +6,7 @@
 //! its time.
 
 mod pacing;
+mod recall;
 mod response;
 mod tail;
 
@@ -156,7 +157,8 @@ impl Parts {
 
     /// Takes the next part to send, if the window has room.
     pub(super) fn next_to_send(&mut self, now: Now) -> Option<PartNumber> {
-        if self.in_flight + self.refused_in_backoff() >= self.window {
+        let recalling = self.tail == TailState::Recalling;
+        if recalling || self.in_flight + self.refused_in_backoff() >= self.window {
             return None;
         }
         let number = self.queued.pop_front()?;

@@ -28,13 +28,17 @@ pub(crate) struct ConnectionChange {
 
 #[derive(Debug)]
 pub(super) struct Pacing {
-    config: AutoConfig,
-    controller: Controller,
+    pub config: AutoConfig,
+    pub controller: Controller,
     /// The parts that the service refused with 429 or 503 and has not accepted since, and whether they
     /// may be sent before their backoff is over.
     refused: BTreeMap<PartNumber, bool>,
     /// The number has risen, and the queue was not cut since.
     may_split: bool,
+    /// Parts were recalled.
+    pub recalled: bool,
+    /// When the number changed the last time, and the bytes sent until then.
+    pub changed: (Now, u64),
 }
 
 impl Parts {
@@ -43,8 +47,14 @@ impl Parts {
         let controller = Controller::new(config.most);
         self.parallel = controller.connections().into();
         self.window = self.parallel;
-        self.pacing =
-            Some(Pacing { config, controller, refused: BTreeMap::new(), may_split: false });
+        self.pacing = Some(Pacing {
+            config,
+            controller,
+            refused: BTreeMap::new(),
+            may_split: false,
+            recalled: false,
+            changed: (Now::ZERO, 0),
+        });
     }
 
     /// Takes a sample of the line: bytes sent and the time that the reader waited for the network, both

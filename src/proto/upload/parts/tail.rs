@@ -13,6 +13,8 @@ use crate::upload::tail_split::LinkEstimate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TailState {
     Whole,
+    /// Parts in flight are being called off, so that they can be cut.
+    Recalling,
     Splitting,
     /// The queue is cut for more connections, and the stream goes on.
     SplittingQueue,

@@ -235,7 +235,9 @@ impl Harness {
                     Action::Warn(warning) => self.warnings.push(warning.text),
                     Action::StopReading | Action::Rehash(_) | Action::Transition { .. } => {}
                     Action::SplitTail { first, sizes, .. } => self.split_tail(first, &sizes),
-                    Action::SplitQueue { .. } | Action::SetConnections { .. } => {
+                    Action::SplitQueue { .. }
+                    | Action::RecallParts(_)
+                    | Action::SetConnections { .. } => {
                         panic!("the number is fixed")
                     }
                     Action::Finish(result) => return result,

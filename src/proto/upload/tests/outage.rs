@@ -104,7 +104,9 @@ impl OutageRun {
                     Action::SplitTail { .. } | Action::SplitQueue { .. } => {
                         panic!("parts are split")
                     }
-                    Action::SetConnections { .. } => panic!("the number is fixed"),
+                    Action::SetConnections { .. } | Action::RecallParts(_) => {
+                        panic!("the number is fixed")
+                    }
                     Action::Finish(result) => return result,
                 }
             }

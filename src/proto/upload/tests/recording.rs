@@ -256,7 +256,7 @@ fn action_json(upload: &Upload, action: &Action) -> Option<Json> {
         }
         Action::ReleasePart(number) => json!(["release", number]),
         Action::ReadOn => json!(["read-on"]),
-        Action::SplitQueue { .. } | Action::SetConnections { .. } => {
+        Action::SplitQueue { .. } | Action::RecallParts(_) | Action::SetConnections { .. } => {
             unreachable!("the number is fixed")
         }
         Action::StopReading => json!(["stop reading"]),

@@ -108,6 +108,7 @@ impl Day {
                     | Action::Rehash(_)
                     | Action::SplitTail { .. }
                     | Action::SplitQueue { .. }
+                    | Action::RecallParts(_)
                     | Action::SetConnections { .. } => {}
                     Action::Finish(result) => return (self, result),
                 }

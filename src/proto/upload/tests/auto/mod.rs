@@ -1,11 +1,13 @@
 //! What an upload that chooses its number of connections promises, in virtual time.
 
+mod line;
 mod run;
 
 use proptest::prelude::*;
 
 use crate::part_plan::PlanInput;
-use run::{AutoRun, FREE, Line};
+use line::{FREE, Line};
+use run::AutoRun;
 
 const GIB: u64 = 1 << 30;
 const MB: f64 = 1e6;
@@ -22,7 +24,7 @@ fn peak(run: &AutoRun) -> u16 {
 
 #[test]
 fn a_line_that_limits_each_connection_is_filled_by_more_within_the_memory_of_four() {
-    for (connection, shared, from) in [(20.0, 320.0, 10), (5.0, 80.0, 30), (40.0, 1000.0, 10)] {
+    for (connection, shared) in [(20.0, 320.0), (5.0, 80.0), (40.0, 1000.0)] {
         let line = Line { connection: connection * MB, shared: shared * MB, ..FREE };
         let input = PlanInput { expected_size: Some(100 * GIB), ..PlanInput::default() };
         let mut run = AutoRun::new(line, 200 * GIB, &input);
@@ -32,10 +34,11 @@ fn a_line_that_limits_each_connection_is_filled_by_more_within_the_memory_of_fou
             .map(|rate| rate.round())
             .into();
         println!("{connection} and {shared} MB/s: {rates:?} MB/s, {:?}", run.changes);
-        println!("{:?}", &run.sizes()[..40.min(run.sizes().len())]);
-        assert!(run.rate(from, 90) >= 0.9 * shared * MB, "{:?}", run.changes);
-        // The first parts are large: those of four connections.
+        println!("{:?}, recalled at {:?}", &run.sizes()[..40.min(run.sizes().len())], run.recalled);
         assert!(run.rate(10, 90) >= 0.9 * shared * MB, "{:?}", run.changes);
+        // The first parts are large, those of four connections: on the slowest line they are recalled.
+        assert_eq!(run.recalled.len(), usize::from(connection < 10.0), "{:?}", run.recalled);
+        assert!(run.rate(10, 20) >= 0.9 * shared * MB, "{rates:?}, {:?}", run.changes);
         assert!(run.most_buffers <= 40, "{}", run.most_buffers);
     }
 }
@@ -108,5 +111,20 @@ proptest! {
         prop_assert!(run.most_buffers <= 40);
         let (last, others) = run.sizes().split_last().map(|(l, o)| (*l, o.to_vec())).unwrap();
         prop_assert!(others.iter().all(|size| *size >= 10), "{others:?} {last}");
+    }
+}
+
+#[test]
+fn a_recall_is_asked_for_once_and_costs_no_part_and_no_attempt() {
+    // A driver that calls off nothing, and one that calls off all but the part that it sends first.
+    for recalls in [false, true] {
+        let line = Line { connection: 5.0 * MB, shared: 80.0 * MB, ..FREE };
+        let mut run = AutoRun::new(line, 12 * GIB, &PlanInput::default());
+        run.recalls = recalls;
+        run.run(1000.0);
+        assert!(run.ended, "{:?}", run.changes);
+        assert_eq!(run.recalled.len(), usize::from(recalls));
+        assert_eq!(run.upload.core.retries, 0);
+        assert_eq!(run.sizes().iter().sum::<u64>(), 12 * 1024);
     }
 }

@@ -8,31 +8,12 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 
 use super::super::*;
-use crate::digest::{self, PartDigest};
+use super::line::{Line, MIB, digest_of, zeros};
 use crate::part_plan::{self, PartCut, PartStart, PlanInput};
 use crate::upload::AutoConfig;
 
-const MIB: u64 = 1 << 20;
 /// Seconds of one step.
 const STEP: f64 = 0.02;
-
-/// A line, its service and the producer of the stream.
-#[derive(Debug, Clone, Copy)]
-pub struct Line {
-    /// Bytes per second of one connection, of all together, and of the producer.
-    pub connection: f64,
-    pub shared: f64,
-    pub producer: f64,
-    /// The requests that the service accepts at once.
-    pub most_requests: usize,
-}
-
-pub const FREE: Line = Line {
-    connection: f64::INFINITY,
-    shared: f64::INFINITY,
-    producer: 4e9,
-    most_requests: usize::MAX,
-};
 
 /// A piece of a buffer.
 #[derive(Clone)]
@@ -73,23 +54,15 @@ pub struct AutoRun {
     pub connections: u16,
     /// The numbers of connections with the time in seconds from which they were used.
     pub changes: Vec<(f64, u16)>,
+    /// Whether the bodies of recalled parts are incomplete.
+    pub recalls: bool,
+    /// When parts were recalled, in seconds.
+    pub recalled: Vec<f64>,
     pub warnings: Vec<String>,
     /// Bytes that the line carried until the end of each second.
     pub carried: Vec<f64>,
     pub most_buffers: usize,
     pub ended: bool,
-}
-
-/// The CRC-32 of zeros.
-fn zeros(bytes: u64) -> u32 {
-    let mib = crc32fast::hash(&vec![0; MIB as usize]);
-    let rest = crc32fast::hash(&vec![0; (bytes % MIB) as usize]);
-    let whole = (0..bytes / MIB).map(|_| (mib, MIB));
-    digest::BufferCrc::Crc32.combine(whole.chain([(rest, bytes % MIB)]))
-}
-
-fn digest_of(size: u64) -> PartDigest {
-    PartDigest { size, crc32: zeros(size), value: None }
 }
 
 impl AutoRun {
@@ -124,6 +97,8 @@ impl AutoRun {
             sent: 0.0,
             connections: parallel,
             changes: vec![],
+            recalls: true,
+            recalled: vec![],
             warnings: vec![],
             carried: vec![0.0],
             most_buffers: 0,
@@ -190,6 +165,11 @@ impl AutoRun {
                     let seconds = sizes.iter().sum::<u64>() as f64 / 1e9;
                     self.splitting = Some((first, sizes, self.now + seconds));
                 }
+                Action::RecallParts(first) => {
+                    let first = self.recall(first);
+                    let now = Duration::from_secs_f64(self.now);
+                    self.upload.handle_event(now, Event::PartsRecalled { first });
+                }
                 Action::SetConnections { to, .. } => {
                     self.connections = to;
                     self.changes.push((self.now, to));
@@ -203,6 +183,20 @@ impl AutoRun {
                 | Action::Transition { .. } => {}
             }
         }
+    }
+
+    /// Calls off requests as a driver does: what the line has carried of them is lost.
+    fn recall(&mut self, first: PartNumber) -> Option<PartNumber> {
+        let mut numbers: Vec<_> =
+            self.sending.iter().map(|sent| (sent.number, sent.left)).collect();
+        numbers.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+        let recalled = numbers
+            .into_iter()
+            .take_while(|(number, left)| self.recalls && *number >= first && *left > 0.0);
+        let lowest = recalled.last().map(|(number, _)| number)?;
+        self.sending.retain(|sent| sent.number < lowest);
+        self.recalled.push(self.now);
+        Some(lowest)
     }
 
     fn request(&mut self, number: PartNumber) {

@@ -1,0 +1,31 @@
+//! What `--debug` prints of parts that are cut again or recalled.
+//!
+//! Owns the wording. Must not know the upload.
+
+use std::time::Duration;
+
+use proto::part_number::PartNumber;
+
+/// The debug line of parts that are cut again.
+pub(super) fn queue_split_message(first: PartNumber, sizes: &[u64]) -> String {
+    let count = sizes.len();
+    format!("what is read and not sent is cut into {count} parts from number {first} on")
+}
+
+/// The debug line of a recall.
+pub(super) fn recall_message(first: Option<PartNumber>) -> String {
+    match first {
+        Some(first) => format!("the requests of the parts from number {first} on were called off"),
+        None => "no request was called off: their bodies were sent".to_owned(),
+    }
+}
+
+/// The debug line of a tail split.
+pub(super) fn tail_split_message(first: PartNumber, sizes: &[u64], saves: Duration) -> String {
+    format!(
+        "the stream has ended: what is left is sent as {} parts from number {first} on, which saves \
+         about {:.1} s",
+        sizes.len(),
+        saves.as_secs_f64()
+    )
+}
