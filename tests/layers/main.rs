@@ -16,6 +16,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod dependencies;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,50 @@
+//! The page on dependencies has every direct dependency of the program with the crates that use it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::root;
+
+/// The names of the crates in the page, with the folders of their manifests.
+const CRATES: [(&str, &str); 4] =
+    [("root", "."), ("proto", "src/proto"), ("validate", "src/validate"), ("emulator", "src/emulator")];
+
+/// The dependencies of a manifest that are built with the program; its own workspace is left out.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let (mut found, mut in_table) = (BTreeSet::new(), false);
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_table = line == "[dependencies]" || line.ends_with(".dependencies]");
+            in_table &= !line.starts_with("[workspace");
+        } else if in_table
+            && !line.contains("path = ")
+            && let Some((name, _)) = line.split_once(['.', '=', ' '])
+            && !name.starts_with('#')
+        {
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_on_dependencies_has_each_crate_that_a_manifest_names_and_its_users() {
+    let mut in_manifests: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (name, folder) in CRATES {
+        let text = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        for dependency in dependencies(&text) {
+            in_manifests.entry(dependency).or_default().insert(name);
+        }
+    }
+    assert!(in_manifests.len() > 40, "{in_manifests:?}");
+    let page = std::fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let table = page.split("## The program").nth(1).unwrap().split("\n## ").next().unwrap();
+    let on_page: BTreeMap<String, BTreeSet<&str>> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|row| {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            (cells[0].trim_end_matches('`').to_owned(), cells[1].split(", ").collect())
+        })
+        .collect();
+    assert_eq!(on_page, in_manifests);
+}
