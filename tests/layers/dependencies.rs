@@ -1,12 +1,17 @@
-//! The page on dependencies has every direct dependency of the program with the crates that use it.
+//! The page on dependencies has every direct dependency of the program with the crates that use it, and every
+//! crate that exists in two versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::root;
 
 /// The names of the crates in the page, with the folders of their manifests.
-const CRATES: [(&str, &str); 4] =
-    [("root", "."), ("proto", "src/proto"), ("validate", "src/validate"), ("emulator", "src/emulator")];
+const CRATES: [(&str, &str); 4] = [
+    ("root", "."),
+    ("proto", "src/proto"),
+    ("validate", "src/validate"),
+    ("emulator", "src/emulator"),
+];
 
 /// The dependencies of a manifest that are built with the program; its own workspace is left out.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
@@ -47,4 +52,24 @@ fn the_page_on_dependencies_has_each_crate_that_a_manifest_names_and_its_users()
         })
         .collect();
     assert_eq!(on_page, in_manifests);
+}
+
+#[test]
+fn the_page_on_dependencies_has_each_crate_of_which_two_versions_are_locked() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let mut names = BTreeMap::<&str, usize>::new();
+    for name in lock.lines().filter_map(|line| line.strip_prefix("name = ")) {
+        *names.entry(name.trim_matches('"')).or_default() += 1;
+    }
+    assert!(names.len() > 100, "{names:?}");
+    let twice: BTreeSet<&str> =
+        names.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect();
+    let page = std::fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let table = page.split("## What exists twice").nth(1).unwrap().split("\n## ").next().unwrap();
+    let on_page: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|row| row.split('`').next())
+        .collect();
+    assert_eq!(on_page, twice);
 }
