@@ -136,7 +136,7 @@ pub struct ExchangeOptions {
     pub client_id: Option<Setting>,
     pub client_secret_file: Option<PathBuf>,
     /// The first of these options on the command line.
-    pub on_command_line: Option<&'static str>,
+    pub on_command_line: Option<String>,
 }
 
 /// The account and the endpoint, as far as the command line, the environment and the rc file set

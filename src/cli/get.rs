@@ -5,10 +5,10 @@
 
 use super::args::GetArgs;
 use super::command::GetCommand;
-use super::output::RawOutputOptions;
 use super::put::RETRY_FOR;
 use super::service::{path, stall_timeout};
-use super::{Environment, target, value};
+use super::target::RawTarget;
+use super::{Environment, value};
 use proto::byte_range::ByteRange;
 use proto::error::Error;
 
@@ -27,14 +27,8 @@ pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCom
     }
     let service = get.service().resolve(environment)?;
     Ok(GetCommand {
-        source: target::RawTarget {
-            positionals: &get.source,
-            bucket: get.bucket_name.as_deref(),
-            namespace: get.namespace.as_deref(),
-            name: get.name.as_deref(),
-            default_name: None,
-        }
-        .object("SOURCE")?,
+        source: RawTarget::of(&get.source, &get.bucket_name, &get.namespace, &get.name)
+            .object("SOURCE")?,
         file: path(environment, get.file.as_deref().filter(|file| *file != "-")),
         names_stdout: get.file.as_deref() == Some("-"),
         if_match: value::header("--if-match", get.if_match.as_deref())?,
@@ -54,7 +48,7 @@ pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCom
         retry_for: value::duration_or_none("--retry-for", get.retry_for.as_deref())?
             .unwrap_or(RETRY_FOR),
         stall_timeout: stall_timeout(get.stall_timeout.as_deref(), &service)?,
-        output: RawOutputOptions::from(get).resolve()?,
+        output: get.output().resolve()?,
         service,
     })
 }

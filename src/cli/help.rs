@@ -7,6 +7,8 @@
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
+use super::argv::command_at;
+
 /// The first option of each group, and the heading of the group.
 const GROUPS: [(&str, &str); 9] = [
     ("--help", "General"),
@@ -55,7 +57,7 @@ pub(super) fn brief(root: &CommandInfoWithArgs, path: &[String]) -> Option<Strin
     if path != ["put"] {
         return text(root, path);
     }
-    let info = &root.commands.iter().find(|sub| sub.name == "put")?.command;
+    let info = command_at(root, path)?;
     let mut out = heading(info, path, BRIEF_COLUMN);
     section(&mut out, "Examples", info.examples.get(..2).unwrap_or(info.examples));
     out.push_str("\nThe commonest options:\n");
@@ -92,11 +94,7 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 
 /// The help of the command at the end of `path` below `root`; `None` if it does not exist.
 pub(super) fn text(root: &CommandInfoWithArgs, path: &[String]) -> Option<String> {
-    let mut info = root;
-    for name in path {
-        info = &info.commands.iter().find(|sub| sub.name == name)?.command;
-    }
-    Some(render(info, path))
+    Some(render(command_at(root, path)?, path))
 }
 
 fn render(info: &CommandInfoWithArgs, path: &[String]) -> String {

@@ -38,7 +38,7 @@ pub use crate::auth::environment::Environment;
 pub use command::*;
 pub(crate) use output::log_format_of_words;
 
-use argv::{ParsedArgv, UsageError};
+use argv::{CommandLine, ParsedArgv, UsageError};
 use proto::error::Error;
 
 /// Parses the arguments, without the name of the program. Fails with a usage error.
@@ -49,13 +49,11 @@ pub fn parse(argv: Vec<OsString>, environment: &Environment) -> Result<Command, 
         Ok(ParsedArgv::Version) => Ok(Command::Version),
         Ok(ParsedArgv::BriefHelp(path)) => of_command(&path, help::brief(&root, &path)),
         Ok(ParsedArgv::Help(path)) => of_command(&path, help::text(&root, &path)),
-        Ok(ParsedArgv::Run { words, command }) => {
-            let path = path(&words);
-            let with_defaults = rc::apply(words, &root, environment, command.as_deref());
-            let parsed = with_defaults.and_then(|(words, defaults)| {
+        Ok(ParsedArgv::Run(line)) => {
+            let path = line.path.clone();
+            let parsed = rc::apply(line, &root, environment).and_then(|(line, defaults)| {
                 let environment = environment.with_defaults(defaults);
-                build(&words, command, &environment)
-                    .map_err(|error| environment.defaults.explain(error))
+                build(line, &environment).map_err(|error| environment.defaults.explain(error))
             });
             parsed.map_err(|error| with_help(error, &path))
         }
@@ -71,19 +69,14 @@ fn of_command(path: &[String], text: Option<String>) -> Result<Command, Error> {
     })
 }
 
-/// Builds the command from words that `argv` has checked.
-fn build(
-    words: &[String],
-    command: Option<Vec<OsString>>,
-    environment: &Environment,
-) -> Result<Command, Error> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+/// Builds the command from a line that `argv` has checked.
+fn build(line: CommandLine, environment: &Environment) -> Result<Command, Error> {
     // `argv` has rejected everything that `argh` would reject; its text is only a fallback.
-    let cli = args::Cli::from_args(&["ocipipe"], &words)
+    let cli = args::Cli::from_args(&["ocipipe"], &line.words())
         .map_err(|exit| Error::usage(exit.output.trim().replace('\n', " ")))?;
     Ok(match &cli.command {
         args::Subcommand::Put(put) => {
-            Command::Put(Box::new(put::command(put, command, environment)?))
+            Command::Put(Box::new(put::command(put, line.command, environment)?))
         }
         args::Subcommand::Get(get) => Command::Get(Box::new(get::command(get, environment)?)),
         args::Subcommand::Verify(verify) => {
@@ -148,11 +141,6 @@ fn shell(given: &[String]) -> Result<Shell, Error> {
         },
         _ => Err(Error::usage("completions takes the name of one shell").with_hint(hint)),
     }
-}
-
-/// The words of the command, which `argv` has put before the options.
-fn path(words: &[String]) -> Vec<String> {
-    words.iter().take_while(|word| !word.starts_with('-')).cloned().collect()
 }
 
 /// Adds the line on help to the hint of a usage error.

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use super::args::{GetArgs, PutArgs, VerifyArgs};
+use super::args::RawOutputOptions;
 use super::value;
 use crate::term::log::LogFormat;
 use crate::term::progress::{OutputOptions, ProgressMode};
@@ -22,46 +22,7 @@ const PROGRESS: [(&str, ProgressMode); 5] = [
 const LOG_FORMAT: &str = "--log-format";
 const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-/// The texts of the options, as given.
-pub(super) struct RawOutputOptions<'a> {
-    progress: Option<&'a str>,
-    log_format: Option<&'a str>,
-    quiet: bool,
-    debug: bool,
-}
-
-impl<'a> From<&'a PutArgs> for RawOutputOptions<'a> {
-    fn from(put: &'a PutArgs) -> RawOutputOptions<'a> {
-        let PutArgs { progress, log_format, quiet, debug, .. } = put;
-        RawOutputOptions::of(progress, log_format, *quiet, *debug)
-    }
-}
-
-impl<'a> From<&'a GetArgs> for RawOutputOptions<'a> {
-    fn from(get: &'a GetArgs) -> RawOutputOptions<'a> {
-        let GetArgs { progress, log_format, quiet, debug, .. } = get;
-        RawOutputOptions::of(progress, log_format, *quiet, *debug)
-    }
-}
-
-impl<'a> From<&'a VerifyArgs> for RawOutputOptions<'a> {
-    fn from(verify: &'a VerifyArgs) -> RawOutputOptions<'a> {
-        let VerifyArgs { progress, log_format, quiet, debug, .. } = verify;
-        RawOutputOptions::of(progress, log_format, *quiet, *debug)
-    }
-}
-
-impl<'a> RawOutputOptions<'a> {
-    fn of(
-        progress: &'a Option<String>,
-        log_format: &'a Option<String>,
-        quiet: bool,
-        debug: bool,
-    ) -> RawOutputOptions<'a> {
-        let (progress, log_format) = (progress.as_deref(), log_format.as_deref());
-        RawOutputOptions { progress, log_format, quiet, debug }
-    }
-
+impl RawOutputOptions<'_> {
     /// Fails if `--quiet` and `--debug` are both given, or if `--progress` or `--log-format` has an
     /// unknown value.
     pub(super) fn resolve(&self) -> Result<OutputOptions, Error> {

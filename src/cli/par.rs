@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::args::PutArgs;
 use super::command::{ParSettings, ParSource};
 use super::service::path;
-use super::{Environment, target, value};
+use super::target::RawTarget;
+use super::{Environment, value};
 use proto::error::Error;
 use proto::object_url::BucketUrl;
 use proto::par::{GivenNames, is_par_url};
@@ -83,16 +84,22 @@ fn given_names(put: &PutArgs, default_name: Option<&str>) -> Result<GivenNames, 
             default_name,
         });
     }
-    let target = target::RawTarget {
-        positionals: &put.dest,
-        bucket: put.bucket_name.as_deref(),
-        namespace: put.namespace.as_deref(),
-        name: put.name.as_deref(),
-        default_name: None,
-    };
+    let target = RawTarget::of(&put.dest, &put.bucket_name, &put.namespace, &put.name);
     let BucketUrl { bucket, namespace, name } = target.bucket()?;
     Ok(GivenNames { bucket: Some(bucket), namespace, name, default_name })
 }
+
+/// The options on the service that have an effect with a PAR, or none at all.
+const WITH_PAR: [&str; 8] = [
+    "--opc-client-request-id",
+    "--cert-bundle",
+    "--proxy",
+    "--connection-timeout",
+    "--read-timeout",
+    "--output",
+    "--no-retry",
+    "--max-retries",
+];
 
 /// Fails if an option is given that a PAR gives no meaning.
 fn reject_options(put: &PutArgs, source: &ParSource) -> Result<(), Error> {
@@ -109,26 +116,19 @@ fn reject_options(put: &PutArgs, source: &ParSource) -> Result<(), Error> {
         ("--upload-id", put.upload_id.is_some(), RESUME),
         ("--identical-ok", put.identical_ok, IDENTICAL),
         ("--delete-on-mismatch", put.delete_on_mismatch, DELETE),
-        ("--auth", put.auth.is_some(), ACCOUNT),
-        ("--profile", put.profile.is_some(), ACCOUNT),
-        ("--config-file", put.config_file.is_some(), ACCOUNT),
-        ("--cli-rc-file", put.cli_rc_file.is_some(), ACCOUNT),
-        ("--region", put.region.is_some(), HOST),
-        ("--endpoint", put.endpoint.is_some(), HOST),
-        ("--realm-specific-endpoint", put.realm_specific_endpoint, HOST),
-        ("--enable-dual-stack", put.enable_dual_stack, HOST),
-        ("--auth-endpoint", put.auth_endpoint.is_some(), TOKEN),
-        ("--federation-endpoint", put.federation_endpoint.is_some(), TOKEN),
-        ("--exchange-url", put.exchange_url.is_some(), TOKEN),
-        ("--exchange-jwt-file", put.exchange_jwt_file.is_some(), TOKEN),
-        ("--exchange-client-id", put.exchange_client_id.is_some(), TOKEN),
-        ("--exchange-client-secret-file", put.exchange_client_secret_file.is_some(), TOKEN),
-        ("--refresh-before", put.refresh_before.is_some(), TOKEN),
-        ("--no-refresh", put.no_refresh, TOKEN),
     ];
-    let Some((option, _, reason)) = given.iter().find(|(_, given, _)| *given) else {
-        return Ok(());
-    };
+    let of_transfer = given.into_iter().find(|(_, given, _)| *given);
+    let of_transfer = of_transfer.map(|(option, _, reason)| (option.to_owned(), reason));
+    let of_account = put.service().given().find_map(|option| {
+        let reason = match option.as_str() {
+            "--auth" | "--profile" | "--config-file" | "--cli-rc-file" => ACCOUNT,
+            "--region" | "--endpoint" | "--realm-specific-endpoint" | "--enable-dual-stack" => HOST,
+            option if WITH_PAR.contains(&option) => return None,
+            _ => TOKEN,
+        };
+        Some((option, reason))
+    });
+    let Some((option, reason)) = of_transfer.or(of_account) else { return Ok(()) };
     let par = match source {
         ParSource::File(_) => "--par-file",
         ParSource::Variable(_) => VARIABLE,

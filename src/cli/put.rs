@@ -12,9 +12,9 @@ use super::args::PutArgs;
 use super::command::{
     ExpectedDigest, Format, Overwrite, PutCommand, PutTarget, ResumeSettings, StreamSource,
 };
-use super::output::RawOutputOptions;
 use super::service::{path, stall_timeout};
-use super::{Environment, metrics, object, par, target, value};
+use super::target::RawTarget;
+use super::{Environment, metrics, object, par, value};
 use proto::digest::{Algorithm, Value};
 use proto::error::Error;
 
@@ -85,7 +85,7 @@ pub(super) fn command(
         stall_timeout: stall_timeout(put.stall_timeout.as_deref(), &service)?,
         bwlimit: value::rate("--bwlimit", put.bwlimit.as_deref())?,
         expect: format(put.expect.as_deref())?,
-        output: RawOutputOptions::from(put).resolve()?,
+        output: put.output().resolve()?,
         metrics: metrics::settings(put, environment)?,
         service,
         warnings: target.url().and_then(|url| slash_warning(&url.name)).into_iter().collect(),
@@ -102,14 +102,8 @@ fn destination(
     if let Some(source) = par::source(put, environment)? {
         return Ok(PutTarget::Par(par::settings(put, source, default_name)?));
     }
-    let target = target::RawTarget {
-        positionals: &put.dest,
-        bucket: put.bucket_name.as_deref(),
-        namespace: put.namespace.as_deref(),
-        name: put.name.as_deref(),
-        default_name,
-    };
-    Ok(PutTarget::Object(target.object("DEST")?))
+    let target = RawTarget::of(&put.dest, &put.bucket_name, &put.namespace, &put.name);
+    Ok(PutTarget::Object(RawTarget { default_name, ..target }.object("DEST")?))
 }
 
 /// The value of `--expect`.
@@ -245,11 +239,5 @@ fn parallel(put: &PutArgs) -> Result<Option<u16>, Error> {
             }
         };
     }
-    let Some(text) = given.filter(|text| !text.eq_ignore_ascii_case("auto")) else {
-        return Ok(None);
-    };
-    match text.parse::<u16>() {
-        Ok(count) if (1..=1000).contains(&count) => Ok(Some(count)),
-        _ => Err(value::invalid_value(option, text, "it is a whole number from 1 to 1000")),
-    }
+    value::parallel(option, given)
 }

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::args::RawServiceOptions;
 use super::value;
 use crate::auth::options::{
     AuthMode, CertBundle, ExchangeOptions, NetworkOptions, ServiceOptions, Setting,
@@ -19,43 +20,23 @@ use proto::region::HostVariant;
 /// The default of `--stall-timeout`.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The texts of the options, as given.
-pub(crate) struct RawServiceOptions<'a> {
-    pub auth: Option<&'a str>,
-    pub profile: Option<&'a str>,
-    pub config_file: Option<&'a str>,
-    pub cli_rc_file: Option<&'a str>,
-    pub region: Option<&'a str>,
-    pub endpoint: Option<&'a str>,
-    pub realm_specific_endpoint: bool,
-    pub enable_dual_stack: bool,
-    pub auth_endpoint: Option<&'a str>,
-    pub federation_endpoint: Option<&'a str>,
-    pub exchange_url: Option<&'a str>,
-    pub exchange_jwt_file: Option<&'a str>,
-    pub exchange_client_id: Option<&'a str>,
-    pub exchange_client_secret_file: Option<&'a str>,
-    pub opc_client_request_id: Option<&'a str>,
-    pub cert_bundle: Option<&'a str>,
-    pub proxy: Option<&'a str>,
-    pub refresh_before: Option<&'a str>,
-    pub no_refresh: bool,
-    pub connection_timeout: Option<&'a str>,
-    pub read_timeout: Option<&'a str>,
-    pub output: Option<&'a str>,
-    pub no_retry: bool,
-    pub max_retries: Option<&'a str>,
-}
+/// The options that have an effect with `--local`, or none at all.
+const WITH_LOCAL: [&str; 7] = [
+    "--opc-client-request-id",
+    "--refresh-before",
+    "--no-refresh",
+    "--read-timeout",
+    "--output",
+    "--no-retry",
+    "--max-retries",
+];
 
 impl RawServiceOptions<'_> {
     /// Combines options and environment. The options include those that the rc file sets, which are
     /// missing if a variable overrides them. Fails at the first malformed value or contradiction.
     pub(crate) fn resolve(&self, environment: &Environment) -> Result<ServiceOptions, Error> {
         environment.check()?;
-        let setting = |option: &str, given: Option<&str>, variable: &str| match given {
-            Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
-            None => environment.var(variable).map(|text| Setting::new(text, variable)),
-        };
+        let setting = |option, given, variable| setting(environment, option, given, variable);
         let auth = setting("--auth", self.auth, "OCI_CLI_AUTH");
         let auth = auth.map(|Setting { text, origin }| {
             AuthMode::parse(&text)
@@ -98,21 +79,12 @@ impl RawServiceOptions<'_> {
 
     /// What a token exchange needs, as far as options and variables have it.
     fn exchange(&self, environment: &Environment) -> ExchangeOptions {
-        let text = |option: &str, given: Option<&str>, variable: &str| match given {
-            Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
-            None => environment.var(variable).map(|text| Setting::new(text, variable)),
-        };
+        let text = |option, given, variable| setting(environment, option, given, variable);
         let file = |given: Option<&str>, variable: &str| {
             path(environment, given).or_else(|| environment.path(variable))
         };
-        let given = [
-            ("--exchange-url", self.exchange_url),
-            ("--exchange-jwt-file", self.exchange_jwt_file),
-            ("--exchange-client-id", self.exchange_client_id),
-            ("--exchange-client-secret-file", self.exchange_client_secret_file),
-        ];
-        let on_command_line = given.into_iter().find(|(option, given)| {
-            given.is_some() && !environment.defaults.origins.contains_key(*option)
+        let on_command_line = self.given().find(|option| {
+            option.starts_with("--exchange-") && !environment.defaults.origins.contains_key(option)
         });
         ExchangeOptions {
             url: text("--exchange-url", self.exchange_url, "OCIPIPE_EXCHANGE_URL"),
@@ -126,7 +98,7 @@ impl RawServiceOptions<'_> {
                 self.exchange_client_secret_file,
                 "OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE",
             ),
-            on_command_line: on_command_line.map(|(option, _)| option),
+            on_command_line,
         }
     }
 
@@ -210,26 +182,7 @@ impl RawServiceOptions<'_> {
     /// The options with `--local`, where only those on refreshing tokens and tracing have an effect. Fails if
     /// an option of an account or of the network is given; their variables are ignored.
     pub(crate) fn local(&self) -> Result<ServiceOptions, Error> {
-        let given = [
-            ("--auth", self.auth.is_some()),
-            ("--profile", self.profile.is_some()),
-            ("--config-file", self.config_file.is_some()),
-            ("--cli-rc-file", self.cli_rc_file.is_some()),
-            ("--region", self.region.is_some()),
-            ("--endpoint", self.endpoint.is_some()),
-            ("--realm-specific-endpoint", self.realm_specific_endpoint),
-            ("--enable-dual-stack", self.enable_dual_stack),
-            ("--auth-endpoint", self.auth_endpoint.is_some()),
-            ("--federation-endpoint", self.federation_endpoint.is_some()),
-            ("--exchange-url", self.exchange_url.is_some()),
-            ("--exchange-jwt-file", self.exchange_jwt_file.is_some()),
-            ("--exchange-client-id", self.exchange_client_id.is_some()),
-            ("--exchange-client-secret-file", self.exchange_client_secret_file.is_some()),
-            ("--cert-bundle", self.cert_bundle.is_some()),
-            ("--proxy", self.proxy.is_some()),
-            ("--connection-timeout", self.connection_timeout.is_some()),
-        ];
-        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+        if let Some(option) = self.given().find(|option| !WITH_LOCAL.contains(&option.as_str())) {
             return Err(Error::usage(format!("--local and {option} contradict each other"))
                 .with_hint("--local uses no account and no service: leave one of them out"));
         }
@@ -311,6 +264,19 @@ pub(super) fn stall_timeout(
             ));
     }
     Ok(given.or(service.read_timeout).unwrap_or(STALL_TIMEOUT))
+}
+
+/// A value and where it comes from: the option, or the key of the rc file that sets it, before the variable.
+pub(super) fn setting(
+    environment: &Environment,
+    option: &str,
+    given: Option<&str>,
+    variable: &str,
+) -> Option<Setting> {
+    match given {
+        Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
+        None => environment.var(variable).map(|text| Setting::new(text, variable)),
+    }
 }
 
 /// A path with a leading `~` expanded, which the shell does not do after `=`; as in the OCI CLI.

@@ -13,7 +13,6 @@ use super::command::{
     SessionCommand,
 };
 use super::{service, value};
-use crate::auth::options::Setting;
 use crate::auth::profile::DEFAULT;
 use crate::cli::Environment;
 use proto::error::Error;
@@ -53,9 +52,8 @@ fn authenticate(
     environment: &Environment,
 ) -> Result<AuthenticateCommand, Error> {
     environment.check()?;
-    let setting = |option: &str, given: &Option<String>, variable: &str| match given {
-        Some(text) => Some(Setting::new(text, environment.defaults.origin(option))),
-        None => environment.var(variable).map(|text| Setting::new(text, variable)),
+    let setting = |option, given: &Option<String>, variable| {
+        service::setting(environment, option, given.as_deref(), variable)
     };
     let region = setting("--region", &args.region, "OCI_CLI_REGION").ok_or_else(|| {
         Error::usage("session authenticate needs --region")

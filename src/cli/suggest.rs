@@ -131,13 +131,7 @@ fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'
 mod tests {
     use super::*;
     use crate::cli::args;
-    use argh::CommandInfoWithArgs;
-
-    fn all_options(info: &CommandInfoWithArgs) -> Vec<&'static str> {
-        let mut all: Vec<&str> = info.flags.iter().map(|flag| flag.long).collect();
-        info.commands.iter().for_each(|sub| all.extend(all_options(&sub.command)));
-        all
-    }
+    use crate::cli::argv::all_options;
 
     fn suggested(option: &str) -> Option<&'static str> {
         nearest(option, all_options(&args::info()).into_iter())

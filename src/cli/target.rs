@@ -15,7 +15,18 @@ pub(super) struct RawTarget<'a> {
     pub default_name: Option<&'a str>,
 }
 
-impl RawTarget<'_> {
+impl<'a> RawTarget<'a> {
+    /// The texts of the positionals and of the options in their place, without a default.
+    pub(super) fn of(
+        positionals: &'a [String],
+        bucket: &'a Option<String>,
+        namespace: &'a Option<String>,
+        name: &'a Option<String>,
+    ) -> RawTarget<'a> {
+        let (bucket, namespace, name) = (bucket.as_deref(), namespace.as_deref(), name.as_deref());
+        RawTarget { positionals, bucket, namespace, name, default_name: None }
+    }
+
     /// The object. `what` is the name of the positional in messages. Fails if none or more than one
     /// is given, or if a part is malformed.
     pub(super) fn object(&self, what: &str) -> Result<ObjectUrl, Error> {

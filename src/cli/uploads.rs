@@ -1,11 +1,12 @@
 //! Turns the options of `uploads list` and `uploads abort` into an `UploadsCommand`.
 //!
-//! Owns the rule which filters an abort needs. Must not access the service. Invariant: an abort has
+//! Owns the rule which filter an abort needs. Must not access the service. Invariant: an abort has
 //! at least one filter, or `--all`.
 
-use super::args::{UploadsAbortArgs, UploadsListArgs, UploadsSubcommand};
+use super::args::{RawServiceOptions, RawUploadFilters, UploadsSubcommand};
 use super::command::{UploadsAction, UploadsCommand};
-use super::{Environment, target, value};
+use super::target::RawTarget;
+use super::{Environment, value};
 use proto::error::Error;
 
 /// Builds the command. Fails at the first option that is missing or malformed.
@@ -14,54 +15,49 @@ pub(super) fn command(
     environment: &Environment,
 ) -> Result<UploadsCommand, Error> {
     match sub {
-        UploadsSubcommand::List(list) => self::list(list, environment),
-        UploadsSubcommand::Abort(abort) => self::abort(abort, environment),
+        UploadsSubcommand::List(list) => {
+            if let Some(text) = list.limit.as_deref().filter(|text| text.parse::<u32>().is_err()) {
+                return Err(value::invalid_value("--limit", text, "it is a whole number"));
+            }
+            filtered(UploadsAction::List, list.filters(), list.quiet, list.service(), environment)
+        }
+        UploadsSubcommand::Abort(abort) => {
+            let (filters, service) = (abort.filters(), abort.service());
+            let command =
+                filtered(UploadsAction::Abort, filters, abort.quiet, service, environment)?;
+            let has_filter = command.place.name.is_some()
+                || command.upload_id.is_some()
+                || command.older_than.is_some();
+            if !has_filter && !abort.all {
+                return Err(Error::usage("nothing says which uploads to abort").with_hint(
+                    "give --older-than 1d, --upload-id ID or --name NAME; --all means every open upload",
+                ));
+            }
+            Ok(command)
+        }
     }
 }
 
-fn list(list: &UploadsListArgs, environment: &Environment) -> Result<UploadsCommand, Error> {
-    if let Some(text) = list.limit.as_deref().filter(|text| text.parse::<u32>().is_err()) {
-        return Err(value::invalid_value("--limit", text, "it is a whole number"));
-    }
+fn filtered(
+    action: UploadsAction,
+    filters: RawUploadFilters<'_>,
+    quiet: bool,
+    service: RawServiceOptions<'_>,
+    environment: &Environment,
+) -> Result<UploadsCommand, Error> {
     Ok(UploadsCommand {
-        action: UploadsAction::List,
-        place: target::RawTarget {
-            positionals: &list.place,
-            bucket: list.bucket_name.as_deref(),
-            namespace: list.namespace.as_deref(),
-            name: list.name.as_deref(),
+        action,
+        place: RawTarget {
+            positionals: filters.place,
+            bucket: filters.bucket_name,
+            namespace: filters.namespace,
+            name: filters.name,
             default_name: None,
         }
         .bucket()?,
-        upload_id: list.upload_id.clone(),
-        older_than: value::duration_or_none("--older-than", list.older_than.as_deref())?,
-        quiet: list.quiet,
-        service: list.service().resolve(environment)?,
+        upload_id: filters.upload_id.map(str::to_owned),
+        older_than: value::duration_or_none("--older-than", filters.older_than)?,
+        quiet,
+        service: service.resolve(environment)?,
     })
-}
-
-fn abort(abort: &UploadsAbortArgs, environment: &Environment) -> Result<UploadsCommand, Error> {
-    let command = UploadsCommand {
-        action: UploadsAction::Abort,
-        place: target::RawTarget {
-            positionals: &abort.place,
-            bucket: abort.bucket_name.as_deref(),
-            namespace: abort.namespace.as_deref(),
-            name: abort.name.as_deref(),
-            default_name: None,
-        }
-        .bucket()?,
-        upload_id: abort.upload_id.clone(),
-        older_than: value::duration_or_none("--older-than", abort.older_than.as_deref())?,
-        quiet: abort.quiet,
-        service: abort.service().resolve(environment)?,
-    };
-    let filtered =
-        command.place.name.is_some() || command.upload_id.is_some() || command.older_than.is_some();
-    if !filtered && !abort.all {
-        return Err(Error::usage("nothing says which uploads to abort").with_hint(
-            "give --older-than 1d, --upload-id ID or --name NAME; --all means every open upload",
-        ));
-    }
-    Ok(command)
 }

@@ -5,10 +5,10 @@
 
 use super::args::VerifyArgs;
 use super::command::{VerifyCommand, VerifyStream};
-use super::output::RawOutputOptions;
 use super::put::RETRY_FOR;
 use super::service::{path, stall_timeout};
-use super::{Environment, target, value};
+use super::target::RawTarget;
+use super::{Environment, value};
 use proto::error::Error;
 use proto::object_url::ObjectUrl;
 
@@ -49,7 +49,7 @@ pub(super) fn command(
         retry_for: value::duration_or_none("--retry-for", verify.retry_for.as_deref())?
             .unwrap_or(RETRY_FOR),
         stall_timeout: stall_timeout(verify.stall_timeout.as_deref(), &service)?,
-        output: RawOutputOptions::from(verify).resolve()?,
+        output: verify.output().resolve()?,
         service,
     })
 }
@@ -60,12 +60,7 @@ fn source(verify: &VerifyArgs) -> Result<Option<ObjectUrl>, Error> {
     if !named && verify.receipt.is_some() && verify.namespace.is_none() {
         return Ok(None);
     }
-    let target = target::RawTarget {
-        positionals: &verify.source,
-        bucket: verify.bucket_name.as_deref(),
-        namespace: verify.namespace.as_deref(),
-        name: verify.name.as_deref(),
-        default_name: None,
-    };
-    target.object("SOURCE").map(Some)
+    RawTarget::of(&verify.source, &verify.bucket_name, &verify.namespace, &verify.name)
+        .object("SOURCE")
+        .map(Some)
 }

@@ -157,12 +157,12 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
     ),
     (
         "put oci://b/n --parallel-upload-count 0",
-        "--parallel-upload-count \"0\": it is a whole number from 1 to 1000",
+        "--parallel-upload-count \"0\": it is auto or a whole number from 1 to 1000",
         "",
     ),
     (
         "put oci://b/n --parallel-upload-count 1001",
-        "--parallel-upload-count \"1001\": it is a whole number from 1 to 1000",
+        "--parallel-upload-count \"1001\": it is auto or a whole number from 1 to 1000",
         "",
     ),
     (

@@ -177,7 +177,7 @@ impl fmt::Debug for Identity {
 
 /// Fails if the command line has an option of a token exchange and the mode is another one.
 fn check_exchange(options: &ServiceOptions, mode: AuthMode) -> Result<(), Error> {
-    match options.exchange.on_command_line {
+    match &options.exchange.on_command_line {
         Some(option) if mode != AuthMode::TokenExchange => {
             let message =
                 format!("{option} has no effect with authentication mode {}", mode.name());

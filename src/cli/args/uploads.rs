@@ -1,6 +1,7 @@
 //! The options of `uploads list` and `uploads abort`, as declared to `argh`.
 //!
-//! Owns their names and their lines of help. Must not parse a value. Invariant: each doc comment of a field is one line of help.
+//! Owns their names and their lines of help. Must not parse a value. Invariant: the text of an option
+//! is one line of help.
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -19,83 +20,37 @@ pub(crate) enum UploadsSubcommand {
     Abort(UploadsAbortArgs),
 }
 
-service_args! {
+args! {
     /// list open multipart uploads; their parts are stored and billed
     #[argh(
-        subcommand,
         name = "list",
         example = "ocipipe uploads list oci://backups",
         example = "ocipipe uploads list -bn backups --older-than 1d"
     )]
     struct UploadsListArgs {
-        /// oci://BUCKET, with or without @NAMESPACE and /NAME
-        #[argh(positional, arg_name = "BUCKET")]
-        pub place: Vec<String>,
+        group filters;
+        switch all = "every upload of the bucket; the default";
+        switch quiet = "warnings and errors only, besides the list";
+        option limit "N" = "no effect: every upload is listed";
 
-        /// bucket, in place of the address; also -bn
-        #[argh(option, arg_name = "BUCKET")]
-        pub bucket_name: Option<String>,
-        /// namespace; also -ns, --namespace-name; default: the service is asked
-        #[argh(option, arg_name = "NAMESPACE")]
-        pub namespace: Option<String>,
-        /// only uploads of this object; also --object-name
-        #[argh(option, arg_name = "NAME")]
-        pub name: Option<String>,
-        /// only this upload
-        #[argh(option, arg_name = "ID")]
-        pub upload_id: Option<String>,
-        /// only uploads begun longer ago, such as 1d
-        #[argh(option, arg_name = "DURATION")]
-        pub older_than: Option<String>,
-        /// every upload of the bucket; the default
-        #[argh(switch)]
-        pub all: bool,
-        /// warnings and errors only, besides the list
-        #[argh(switch)]
-        pub quiet: bool,
-        /// no effect: every upload is listed
-        #[argh(option, arg_name = "N")]
-        pub limit: Option<String>,
+        group service;
     }
 }
 
-service_args! {
+args! {
     /// abort open multipart uploads: their parts are deleted, objects are left alone
     #[argh(
-        subcommand,
         name = "abort",
         example = "ocipipe uploads abort oci://backups --older-than 1d",
         example = "ocipipe uploads abort oci://backups/mydb.dump --upload-id ID",
         note = "An upload is aborted only if every filter given fits it; without any, --all is needed."
     )]
     struct UploadsAbortArgs {
-        /// oci://BUCKET, with or without @NAMESPACE and /NAME
-        #[argh(positional, arg_name = "BUCKET")]
-        pub place: Vec<String>,
+        group filters;
+        switch all = "every upload of the bucket that fits the other filters";
+        switch quiet = "warnings and errors only, besides the list";
+        switch force = "no effect: nothing is asked";
 
-        /// bucket, in place of the address; also -bn
-        #[argh(option, arg_name = "BUCKET")]
-        pub bucket_name: Option<String>,
-        /// namespace; also -ns, --namespace-name; default: the service is asked
-        #[argh(option, arg_name = "NAMESPACE")]
-        pub namespace: Option<String>,
-        /// only uploads of this object; also --object-name
-        #[argh(option, arg_name = "NAME")]
-        pub name: Option<String>,
-        /// only this upload
-        #[argh(option, arg_name = "ID")]
-        pub upload_id: Option<String>,
-        /// only uploads begun longer ago, such as 1d
-        #[argh(option, arg_name = "DURATION")]
-        pub older_than: Option<String>,
-        /// every upload of the bucket that fits the other filters
-        #[argh(switch)]
-        pub all: bool,
-        /// warnings and errors only, besides the list
-        #[argh(switch)]
-        pub quiet: bool,
-        /// no effect: nothing is asked
-        #[argh(switch)]
-        pub force: bool,
+        group service;
     }
 }

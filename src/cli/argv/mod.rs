@@ -10,9 +10,13 @@
 //! If an option is given twice, the last one counts, as in the OCI CLI: scripts append options to
 //! override earlier ones.
 
+mod command_line;
+
 use std::ffi::{OsStr, OsString};
 
 use argh::{CommandInfoWithArgs, FlagInfoKind};
+
+pub(crate) use command_line::CommandLine;
 
 use super::suggest;
 use proto::error::Error;
@@ -25,12 +29,7 @@ pub(crate) enum ParsedArgv {
     Help(Vec<String>),
     /// The help that `--help` shows.
     BriefHelp(Vec<String>),
-    Run {
-        /// The words for `argh`.
-        words: Vec<String>,
-        /// The program after `--` and its arguments, if the command takes one.
-        command: Option<Vec<OsString>>,
-    },
+    Run(CommandLine),
 }
 
 /// A usage error, and the path of the command for the hint on help.
@@ -46,19 +45,11 @@ pub(crate) fn split(
     argv: &[OsString],
     root: &CommandInfoWithArgs,
 ) -> Result<ParsedArgv, UsageError> {
-    let mut splitter = Splitter {
-        root,
-        leaf: root,
-        path: Vec::new(),
-        options: Vec::new(),
-        positionals: Vec::new(),
-        command: None,
-        help: false,
-        version: false,
-    };
+    let mut splitter =
+        Splitter { root, leaf: root, line: CommandLine::default(), help: false, version: false };
     match splitter.run(argv) {
         Ok(()) => splitter.finish(),
-        Err(error) => Err(UsageError { path: splitter.path, error }),
+        Err(error) => Err(UsageError { path: splitter.line.path, error }),
     }
 }
 
@@ -66,27 +57,23 @@ pub(crate) fn split(
 struct Splitter<'a> {
     /// The program itself.
     root: &'a CommandInfoWithArgs,
-    /// The command at the end of `path`.
+    /// The command at the end of the path.
     leaf: &'a CommandInfoWithArgs,
-    path: Vec<String>,
-    /// Names and values, each name once.
-    options: Vec<(&'a str, Option<String>)>,
-    positionals: Vec<String>,
-    command: Option<Vec<OsString>>,
+    line: CommandLine,
     help: bool,
     version: bool,
 }
 
-impl<'a> Splitter<'a> {
+impl Splitter<'_> {
     fn run(&mut self, argv: &[OsString]) -> Result<(), Error> {
         let mut rest = argv.iter();
         while let Some(arg) = rest.next() {
             if arg == "--" {
                 if self.takes_trailing_command() {
-                    self.command = Some(rest.cloned().collect());
+                    self.line.command = Some(rest.cloned().collect());
                 } else {
                     for arg in rest.by_ref() {
-                        self.positionals.push(text(arg)?.to_owned());
+                        self.line.positionals.push(text(arg)?.to_owned());
                     }
                 }
                 return Ok(());
@@ -121,7 +108,7 @@ impl<'a> Splitter<'a> {
                 return Ok(());
             }
             // `oci -v` prints the version; after a command, -v means something else.
-            "--version" | "-v" if self.path.is_empty() => {
+            "--version" | "-v" if self.line.path.is_empty() => {
                 self.version = true;
                 return Ok(());
             }
@@ -149,9 +136,9 @@ impl<'a> Splitter<'a> {
     }
 
     /// Adds an option, in place of an earlier one with the same name.
-    fn set(&mut self, name: &'a str, value: Option<String>) {
-        self.options.retain(|(given, _)| *given != name);
-        self.options.push((name, value));
+    fn set(&mut self, name: &'static str, value: Option<String>) {
+        self.line.options.retain(|(given, _)| *given != name);
+        self.line.options.push((name, value));
     }
 
     /// The value after an option. Another option there is an error: the value was forgotten, or
@@ -172,20 +159,20 @@ impl<'a> Splitter<'a> {
     /// An argument that is no option: the name of a command, or a positional.
     fn command_or_positional(&mut self, arg: &str) -> Result<(), Error> {
         if self.leaf.commands.is_empty() {
-            self.positionals.push(arg.to_owned());
+            self.line.positionals.push(arg.to_owned());
             return Ok(());
         }
         let found = self.leaf.commands.iter().find(|sub| sub.name == arg);
         let Some(sub) = found else {
             let error = Error::usage(format!("there is no command {:?}", self.command_name(arg)));
-            if self.path.is_empty() && arg.contains("://") {
+            if self.line.path.is_empty() && arg.contains("://") {
                 return Err(error.with_hint(format!("to upload, write `ocipipe put {arg}`")));
             }
             let hint = suggest::command(arg, self.leaf.commands.iter().map(|sub| sub.name));
             return Err(error
                 .with_hint(hint.unwrap_or(format!("there are: {}", subcommand_names(self.leaf)))));
         };
-        self.path.push(arg.to_owned());
+        self.line.path.push(arg.to_owned());
         self.leaf = &sub.command;
         Ok(())
     }
@@ -193,47 +180,39 @@ impl<'a> Splitter<'a> {
     /// The result after the last argument.
     fn finish(mut self) -> Result<ParsedArgv, UsageError> {
         if self.help {
-            return Ok(ParsedArgv::BriefHelp(self.path));
+            return Ok(ParsedArgv::BriefHelp(self.line.path));
         }
         if self.version {
             return Ok(ParsedArgv::Version);
         }
         match self.check() {
-            Err(error) => Err(UsageError { path: self.path, error }),
-            Ok(()) if self.path == ["help"] => Ok(ParsedArgv::Help(self.positionals)),
-            Ok(()) => {
-                let mut words = self.path;
-                for (name, value) in self.options {
-                    words.push(name.to_owned());
-                    words.extend(value);
-                }
-                words.push("--".to_owned());
-                words.extend(self.positionals);
-                Ok(ParsedArgv::Run { words, command: self.command })
-            }
+            Err(error) => Err(UsageError { path: self.line.path, error }),
+            Ok(()) if self.line.path == ["help"] => Ok(ParsedArgv::Help(self.line.positionals)),
+            Ok(()) => Ok(ParsedArgv::Run(self.line)),
         }
     }
 
     /// Fails if the command is incomplete or does not take an option that was given.
     fn check(&mut self) -> Result<(), Error> {
         if !self.leaf.commands.is_empty() {
-            let message = match self.path.as_slice() {
+            let message = match self.line.path.as_slice() {
                 [] => "no command was given".to_owned(),
                 path => format!("{} needs to be told what to do", path.join(" ")),
             };
             return Err(Error::usage(message)
                 .with_hint(format!("there are: {}", subcommand_names(self.leaf))));
         }
-        for (name, _) in &self.options {
+        for (name, _) in &self.line.options {
             if !self.leaf.flags.iter().any(|flag| flag.long == *name) {
-                let error = Error::usage(format!("{} does not take {name}", self.path.join(" ")));
+                let error =
+                    Error::usage(format!("{} does not take {name}", self.line.path.join(" ")));
                 return Err(match suggest::of_other_command(name) {
                     Some(hint) => error.with_hint(hint),
                     None => error,
                 });
             }
         }
-        if matches!(&self.command, Some(command) if command.is_empty()) {
+        if matches!(&self.line.command, Some(command) if command.is_empty()) {
             return Err(Error::usage("there is no command behind --")
                 .with_hint("write `ocipipe put oci://BUCKET/NAME -- pg_dump mydb`"));
         }
@@ -242,22 +221,22 @@ impl<'a> Splitter<'a> {
 
     /// Turns a lone `-`, which means the standard stream, into `--file -`.
     fn take_lone_dash(&mut self) -> Result<(), Error> {
-        let dashes = self.positionals.iter().filter(|arg| *arg == "-").count();
+        let dashes = self.line.positionals.iter().filter(|arg| *arg == "-").count();
         if dashes == 0 {
             return Ok(());
         }
         if !self.leaf.flags.iter().any(|flag| flag.long == "--file") {
-            return Err(Error::usage(format!("{} takes no -", self.path.join(" "))));
+            return Err(Error::usage(format!("{} takes no -", self.line.path.join(" "))));
         }
-        let file = self.options.iter().find(|(name, _)| *name == "--file");
-        if dashes > 1 || file.is_some_and(|(_, value)| value.as_deref() != Some("-")) {
+        let file = self.line.given("--file");
+        if dashes > 1 || file.is_some_and(|value| value != Some("-")) {
             return Err(Error::usage("- is given besides another file")
                 .with_hint("- stands for stdin (put) or stdout (get), like --file -"));
         }
         if file.is_none() {
-            self.options.push(("--file", Some("-".to_owned())));
+            self.line.options.push(("--file", Some("-".to_owned())));
         }
-        self.positionals.retain(|arg| arg != "-");
+        self.line.positionals.retain(|arg| arg != "-");
         Ok(())
     }
 
@@ -267,24 +246,23 @@ impl<'a> Splitter<'a> {
         if !self.takes_trailing_command() {
             return None;
         }
-        let names_bucket = self.options.iter().any(|(name, _)| *name == "--bucket-name");
-        let skipped = usize::from(!names_bucket);
-        let program = self.positionals.get(skipped)?;
+        let skipped = usize::from(self.line.given("--bucket-name").is_none());
+        let program = self.line.positionals.get(skipped)?;
         (program != "-" && !program.contains("://")).then_some(program)
     }
 
     fn takes_trailing_command(&self) -> bool {
-        self.path == ["put"]
+        self.line.path == ["put"]
     }
 
     /// The path of the current command, followed by another name.
     fn command_name(&self, arg: &str) -> String {
-        self.path.iter().map(String::as_str).chain([arg]).collect::<Vec<_>>().join(" ")
+        self.line.path.iter().map(String::as_str).chain([arg]).collect::<Vec<_>>().join(" ")
     }
 
     fn unknown_option(&self, option: &str) -> Error {
         let error = Error::usage(format!("there is no option {option}"));
-        let known: Vec<&str> = if self.path.is_empty() {
+        let known: Vec<&str> = if self.line.path.is_empty() {
             all_options(self.root)
         } else {
             self.leaf.flags.iter().map(|flag| flag.long).collect()
@@ -314,17 +292,27 @@ pub fn canonical_name(option: &str) -> &str {
 }
 
 /// The option's name in `args`, and whether it takes a value; searches all commands below `info`.
-fn find<'a>(info: &'a CommandInfoWithArgs, name: &str) -> Option<(&'a str, bool)> {
+fn find(info: &CommandInfoWithArgs, name: &str) -> Option<(&'static str, bool)> {
     let here = info.flags.iter().find(|flag| flag.long == name);
     here.map(|flag| (flag.long, matches!(flag.kind, FlagInfoKind::Option { .. })))
         .or_else(|| info.commands.iter().find_map(|sub| find(&sub.command, name)))
 }
 
 /// The options of a command and of all its subcommands.
-fn all_options(info: &CommandInfoWithArgs) -> Vec<&str> {
+pub(super) fn all_options(info: &CommandInfoWithArgs) -> Vec<&'static str> {
     let mut all: Vec<&str> = info.flags.iter().map(|flag| flag.long).collect();
     info.commands.iter().for_each(|sub| all.extend(all_options(&sub.command)));
     all
+}
+
+/// The command with this path below `root`; `None` if it does not exist.
+pub(super) fn command_at<'a>(
+    root: &'a CommandInfoWithArgs,
+    path: &[String],
+) -> Option<&'a CommandInfoWithArgs> {
+    path.iter().try_fold(root, |info, name| {
+        info.commands.iter().find(|sub| sub.name == name).map(|sub| &sub.command)
+    })
 }
 
 fn subcommand_names(info: &CommandInfoWithArgs) -> String {

@@ -12,7 +12,7 @@ fn parse(line: &str) -> Result<ParsedArgv, UsageError> {
 
 fn words(line: &str) -> String {
     match parse(line) {
-        Ok(ParsedArgv::Run { words, .. }) => words.join(" "),
+        Ok(ParsedArgv::Run(line)) => line.words().join(" "),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -59,11 +59,11 @@ fn the_command_after_the_dashes_is_kept_byte_for_byte() {
     let mut argv: Vec<OsString> =
         ["put", "oci://b/n", "--", "cat", "--help", "--", "-"].map(OsString::from).to_vec();
     argv.push(OsString::from_vec(vec![0xff, b'x']));
-    let ParsedArgv::Run { words, command } = split(&argv, &args::info()).unwrap() else {
+    let ParsedArgv::Run(line) = split(&argv, &args::info()).unwrap() else {
         panic!("not a run");
     };
-    assert_eq!(words.join(" "), "put -- oci://b/n");
-    assert_eq!(command.unwrap(), &argv[3..]);
+    assert_eq!(line.words().join(" "), "put -- oci://b/n");
+    assert_eq!(line.command.unwrap(), &argv[3..]);
     assert!(error("put oci://b/n --").starts_with("there is no command behind --"));
 }
 

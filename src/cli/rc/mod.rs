@@ -5,18 +5,17 @@
 //! Invariants: an option on the command line and a variable override the file; a file that cannot
 //! be read is an error; a key that has no effect but looks as if it had one is a warning.
 
-mod command_line;
 mod file;
-
-use std::ffi::OsString;
+mod rules;
 
 use argh::{CommandInfoWithArgs, FlagInfoKind};
 
-use self::command_line::CommandLine;
 use self::file::{RcFile, SETTINGS};
+use self::rules::DefaultRules;
 use crate::auth::environment::{Defaults, Environment};
 use crate::auth::options::Setting;
 use crate::auth::profile::{DEFAULT, Section};
+use crate::cli::argv::CommandLine;
 use proto::error::Error;
 
 /// Options that the file never sets: those that choose which files are read, a PAR's among them; `--all`,
@@ -36,25 +35,22 @@ const NEVER_DEFAULTED: [&str; 11] = [
     "--par-expires",
 ];
 
-/// Adds the options that the file sets to the words of a command line, as `argv` has split them,
-/// and returns where they came from. `command` is the program after `--` and its arguments. Fails
-/// if the file cannot be read, or if it sets a switch to anything but true or false.
+/// Adds the options that the file sets to a command line, and returns where they came from. Fails if
+/// the file cannot be read, or if it sets a switch to anything but true or false.
 pub(super) fn apply(
-    words: Vec<String>,
+    mut line: CommandLine,
     root: &CommandInfoWithArgs,
     environment: &Environment,
-    command: Option<&[OsString]>,
-) -> Result<(Vec<String>, Defaults), Error> {
-    let line = CommandLine::read(&words, command, root);
-    let has = |flag: &str| line.leaf.flags.iter().any(|known| known.long == flag);
+) -> Result<(CommandLine, Defaults), Error> {
+    let rules = DefaultRules::of(&line, root);
     // An account is what the file describes.
-    let without_account = line.given("--local").is_some() || line.is_through_par(environment);
-    if !has("--profile") || without_account {
-        return Ok((words, Defaults::default()));
+    let without_account = line.given("--local").is_some() || rules.is_through_par(environment);
+    if !rules.takes("--profile") || without_account {
+        return Ok((line, Defaults::default()));
     }
     let path = line.given("--cli-rc-file").flatten();
     let Some(file) = RcFile::find(path, environment)? else {
-        return Ok((words, Defaults::default()));
+        return Ok((line, Defaults::default()));
     };
     let mut builder = DefaultsBuilder {
         file: &file,
@@ -77,27 +73,25 @@ pub(super) fn apply(
     // As in the OCI CLI, a profile that the file lacks does not inherit from DEFAULT.
     if let Some(section) = file.sections.profile(profile.unwrap_or(DEFAULT)) {
         builder.defaults.has_profile = true;
-        builder.add_section(&line, &section)?;
+        builder.add_section(&rules, &section)?;
     }
-    builder.warn_of_settings(&line);
+    builder.warn_of_settings(&rules);
     let DefaultsBuilder { added, defaults, .. } = builder;
-    let mut words = words;
-    words.splice(line.end..line.end, added);
-    Ok((words, defaults))
+    line.options.extend(added);
+    Ok((line, defaults))
 }
 
 /// The options that the file adds, and their origins.
 struct DefaultsBuilder<'a> {
     file: &'a RcFile,
     environment: &'a Environment,
-    added: Vec<String>,
+    added: Vec<(&'static str, Option<String>)>,
     defaults: Defaults,
 }
 
 impl DefaultsBuilder<'_> {
-    fn add(&mut self, option: &str, key: &str, value: Option<String>) {
-        self.added.push(option.to_owned());
-        self.added.extend(value);
+    fn add(&mut self, option: &'static str, key: &str, value: Option<String>) {
+        self.added.push((option, value));
         self.defaults.origins.insert(option.to_owned(), self.file.origin(key));
     }
 
@@ -106,15 +100,15 @@ impl DefaultsBuilder<'_> {
     }
 
     /// Adds the options of a profile, and warns of keys without effect.
-    fn add_section(&mut self, line: &CommandLine<'_>, section: &Section) -> Result<(), Error> {
-        for flag in line.leaf.flags.iter().filter(|flag| !NEVER_DEFAULTED.contains(&flag.long)) {
+    fn add_section(&mut self, rules: &DefaultRules<'_>, section: &Section) -> Result<(), Error> {
+        for flag in rules.leaf.flags.iter().filter(|flag| !NEVER_DEFAULTED.contains(&flag.long)) {
             let Some((key, value)) =
-                line.scopes.iter().find_map(|scope| find(line, scope, flag.long, section))
+                rules.scopes.iter().find_map(|scope| find(rules, scope, flag.long, section))
             else {
                 continue;
             };
             let value = self.environment.with_variables(value);
-            if value.is_empty() || line.excludes(flag.long, self.environment) {
+            if value.is_empty() || rules.excludes(flag.long, self.environment) {
                 continue;
             }
             match flag.kind {
@@ -125,13 +119,13 @@ impl DefaultsBuilder<'_> {
                 _ => {}
             }
         }
-        let replaces = line.leaf.flags.iter().any(|flag| flag.long == "--no-overwrite");
+        let replaces = rules.takes("--no-overwrite");
         if let Some(key) = self.defaults.origins.get("--force").filter(|_| replaces) {
             let text = format!("{key}: an object that exists is replaced, without --force");
             self.defaults.warnings.push(text);
         }
         for key in section.keys() {
-            self.warn_if_ignored(line, key);
+            self.warn_if_ignored(rules, key);
         }
         Ok(())
     }
@@ -142,13 +136,13 @@ impl DefaultsBuilder<'_> {
     }
 
     /// Warns of a key that has no effect but looks as if it had one.
-    fn warn_if_ignored(&mut self, line: &CommandLine<'_>, key: &str) {
-        let scope = line.scopes.iter().filter(|scope| !scope.is_empty());
+    fn warn_if_ignored(&mut self, rules: &DefaultRules<'_>, key: &str) {
+        let scope = rules.scopes.iter().filter(|scope| !scope.is_empty());
         let within = scope.filter_map(|scope| {
             Some((scope, key.strip_prefix(scope.as_str())?.strip_prefix('.')?))
         });
         let (narrowest, name) = match within.max_by_key(|(scope, _)| scope.len()) {
-            Some((scope, name)) => (Some(scope) == line.scopes.first(), name),
+            Some((scope, name)) => (Some(scope) == rules.scopes.first(), name),
             None => (false, key),
         };
         let dashed = name.replace('_', "-");
@@ -162,12 +156,12 @@ impl DefaultsBuilder<'_> {
             }
             "proxy" => self.warn(key, "proxy belongs in [OCI_CLI_SETTINGS]"),
             _ if dashed != name
-                && line.option(name).is_none()
-                && line.option(&dashed).is_some() =>
+                && rules.option(name).is_none()
+                && rules.option(&dashed).is_some() =>
             {
                 self.warn(key, &format!("the name is written {dashed}"));
             }
-            _ if narrowest && line.option(name).is_none() => {
+            _ if narrowest && rules.option(name).is_none() => {
                 self.warn(key, "there is no such option here");
             }
             _ => {}
@@ -175,9 +169,9 @@ impl DefaultsBuilder<'_> {
     }
 
     /// Warns of keys of a profile in the section of settings.
-    fn warn_of_settings(&mut self, line: &CommandLine<'_>) {
+    fn warn_of_settings(&mut self, rules: &DefaultRules<'_>) {
         for key in self.file.sections.own(SETTINGS).keys() {
-            let is_option = line.option(key).is_some_and(|option| option != "--proxy");
+            let is_option = rules.option(key).is_some_and(|option| option != "--proxy");
             if is_option || key == "profile" {
                 self.warn(key, "in [OCI_CLI_SETTINGS] it is no setting; it belongs to a profile");
             }
@@ -187,7 +181,7 @@ impl DefaultsBuilder<'_> {
 
 /// The key and the value of an option in one scope: by its own name, or else by another name of it.
 fn find<'a>(
-    line: &CommandLine<'_>,
+    rules: &DefaultRules<'_>,
     scope: &str,
     option: &str,
     section: &'a Section,
@@ -197,7 +191,7 @@ fn find<'a>(
         scope => key.strip_prefix(scope)?.strip_prefix('.').filter(|name| !name.contains('.')),
     };
     let own = section.iter().find(|(key, _)| name(key).is_some_and(|name| option[2..] == *name));
-    let means = |key: &'a str| name(key).is_some_and(|name| line.option(name) == Some(option));
+    let means = |key: &'a str| name(key).is_some_and(|name| rules.option(name) == Some(option));
     let other = || section.iter().find(|(key, _)| means(key));
     own.or_else(other).map(|(key, value)| (key.as_str(), value.as_str()))
 }

@@ -212,8 +212,10 @@ fn a_profile_or_config_file_that_is_named_must_exist() {
 
 #[test]
 fn options_of_an_exchange_need_its_mode() {
-    let exchange =
-        ExchangeOptions { on_command_line: Some("--exchange-url"), ..Default::default() };
+    let exchange = ExchangeOptions {
+        on_command_line: Some("--exchange-url".to_owned()),
+        ..Default::default()
+    };
     let options = ServiceOptions { exchange, ..options() };
     let error = error(Some(&api_key_profile()), &[], &options);
     assert!(error.contains("--exchange-url has no effect") && error.contains("api_key"), "{error}");

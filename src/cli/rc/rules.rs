@@ -1,15 +1,13 @@
-//! A command line as `argv` has split it, and which options of it the rc file may set.
+//! Which options the rc file may set on a command line.
 //!
 //! Owns which options and variables exclude others, and the prefixes of keys for a command. Must
 //! not read a file. Invariant: an option that is given, or excluded by one that is given, is never
 //! set.
 
-use std::ffi::OsString;
-
-use argh::{CommandInfoWithArgs, FlagInfoKind};
+use argh::CommandInfoWithArgs;
 
 use crate::auth::environment::Environment;
-use crate::cli::argv::canonical_name;
+use crate::cli::argv::{CommandLine, canonical_name, command_at};
 use crate::cli::par;
 use proto::object_url::BucketUrl;
 
@@ -45,67 +43,33 @@ const EXCLUSIVE_OPTIONS: [&[&str]; 10] = [
 /// The options that name an object.
 const PLACE: [&str; 3] = ["--bucket-name", "--name", "--namespace"];
 
-/// The words of a command line by kind.
-pub(super) struct CommandLine<'a> {
+/// A command line, and what its command takes.
+pub(super) struct DefaultRules<'a> {
+    pub line: &'a CommandLine,
     pub leaf: &'a CommandInfoWithArgs,
     /// The prefixes of keys for this command, longest first; the last one is empty.
     pub scopes: Vec<String>,
-    options: Vec<(String, Option<String>)>,
-    positionals: Vec<String>,
-    /// Whether a command follows `--`, whose output is the stream.
-    has_command: bool,
-    /// The index at which options are added.
-    pub end: usize,
 }
 
-impl<'a> CommandLine<'a> {
-    /// `command` is the program after `--` and its arguments.
-    pub(super) fn read(
-        words: &[String],
-        command: Option<&[OsString]>,
-        root: &'a CommandInfoWithArgs,
-    ) -> CommandLine<'a> {
-        let (mut leaf, mut path) = (root, Vec::new());
-        let mut rest = words.iter().enumerate().peekable();
-        while let Some((_, word)) = rest.peek()
-            && let Some(sub) = leaf.commands.iter().find(|sub| sub.name == word.as_str())
-        {
-            leaf = &sub.command;
-            path.push(sub.name);
-            rest.next();
-        }
-        let (mut options, mut end) = (Vec::new(), words.len());
-        while let Some((at, word)) = rest.next() {
-            if word == "--" {
-                end = at;
-                break;
-            }
-            let flag = leaf.flags.iter().find(|flag| flag.long == word);
-            let value = match flag.map(|flag| &flag.kind) {
-                Some(FlagInfoKind::Option { .. }) => rest.next().map(|(_, value)| value.clone()),
-                _ => None,
-            };
-            options.push((word.clone(), value));
-        }
-        let positionals = words.iter().skip(end + 1).cloned().collect();
-        let has_command = command.is_some();
-        CommandLine { leaf, scopes: scopes(&path), options, positionals, has_command, end }
+impl<'a> DefaultRules<'a> {
+    pub(super) fn of(line: &'a CommandLine, root: &'a CommandInfoWithArgs) -> DefaultRules<'a> {
+        let leaf = command_at(root, &line.path).unwrap_or(root);
+        DefaultRules { line, leaf, scopes: scopes(&line.path) }
     }
 
-    /// The value of an option: `None` if it is not given, `Some(None)` if it takes no value.
-    pub(super) fn given(&self, option: &str) -> Option<Option<&str>> {
-        let (_, value) = self.options.iter().find(|(name, _)| name == option)?;
-        Some(value.as_deref())
+    /// Whether the command has this option.
+    pub(super) fn takes(&self, option: &str) -> bool {
+        self.leaf.flags.iter().any(|flag| flag.long == option)
     }
 
     /// Whether the command goes through a pre-authenticated request.
     pub(super) fn is_through_par(&self, environment: &Environment) -> bool {
-        let takes_par = self.leaf.flags.iter().any(|flag| flag.long == "--par-file");
-        takes_par && (self.given("--par-file").is_some() || is_set(environment, par::VARIABLE))
+        let is_given = self.line.given("--par-file").is_some();
+        self.takes("--par-file") && (is_given || is_set(environment, par::VARIABLE))
     }
 
     /// The option of this command that a key without its prefix names.
-    pub(super) fn option(&self, key: &str) -> Option<&'a str> {
+    pub(super) fn option(&self, key: &str) -> Option<&'static str> {
         // The OCI CLI writes this one key with an underscore.
         let long = format!("--{}", if key == "no_retry" { "no-retry" } else { key });
         let known = |name: &str| self.leaf.flags.iter().find(|flag| flag.long == name);
@@ -116,9 +80,9 @@ impl<'a> CommandLine<'a> {
 
     /// Whether the command line or a variable prevents the file from setting an option.
     pub(super) fn excludes(&self, option: &str, environment: &Environment) -> bool {
-        let given = |other: &&str| self.given(other).is_some();
+        let given = |other: &&str| self.line.given(other).is_some();
         let variable = VARIABLES.iter().find(|(name, _)| *name == option);
-        let url = self.positionals.iter().find(|word| word.contains("://"));
+        let url = self.line.positionals.iter().find(|word| word.contains("://"));
         let namespace =
             || url.and_then(|word| BucketUrl::parse(word).ok()).and_then(|url| url.namespace);
         given(&option)
@@ -129,7 +93,7 @@ impl<'a> CommandLine<'a> {
             || url.is_some() && PLACE[..2].contains(&option)
             || option == "--namespace" && namespace().is_some()
             || self.receipt_names_object() && PLACE.contains(&option)
-            || option == "--file" && self.has_command
+            || option == "--file" && self.line.command.is_some()
             || option == "--no-refresh" && self.leaf.name == "refresh"
             // Meant for objects: a profile is replaced only by an option of the command line.
             || option == "--force" && ["authenticate", "import"].contains(&self.leaf.name)
@@ -138,9 +102,9 @@ impl<'a> CommandLine<'a> {
     /// Whether the object of `verify` is that of the receipt: no word names another one.
     fn receipt_names_object(&self) -> bool {
         self.leaf.name == "verify"
-            && self.given("--receipt").is_some()
-            && self.positionals.is_empty()
-            && PLACE.iter().all(|option| self.given(option).is_none())
+            && self.line.given("--receipt").is_some()
+            && self.line.positionals.is_empty()
+            && PLACE.iter().all(|option| self.line.given(option).is_none())
     }
 }
 
@@ -151,8 +115,9 @@ fn is_set(environment: &Environment, variable: &str) -> bool {
 
 /// The prefixes of keys for a command: the name of the corresponding command of the OCI CLI, and
 /// the names of the groups it belongs to.
-fn scopes(path: &[&str]) -> Vec<String> {
-    let name = match path {
+fn scopes(path: &[String]) -> Vec<String> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let name = match path.as_slice() {
         ["put"] => vec!["os", "object", "put"],
         ["get"] => vec!["os", "object", "get"],
         ["verify"] => vec!["os", "object", "verify"],
