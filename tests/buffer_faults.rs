@@ -26,7 +26,7 @@ use ocipipe::internals::source::{ByteSource, FilledPart, ReadEvent, Reader};
 use ocipipe::internals::term::progress::Reporter;
 use ocipipe::internals::transfer::client::{Client, Timeouts};
 use ocipipe::internals::transfer::upload_driver::{RunningSource, UploadDriver};
-use proto::api::{ObjectLocation, Precondition, PutOptions};
+use proto::api::{ObjectLocation, PutOptions};
 use proto::digest::Algorithm;
 use proto::error::{Error, ErrorKind};
 use proto::part_number::PartNumber;
@@ -146,19 +146,7 @@ async fn upload(store: &Store, checksum: Algorithm, plant: Plant) -> Result<Stor
         bucket: "backups".to_owned(),
         object: "x".to_owned(),
     };
-    let options = PutOptions {
-        condition: Precondition::IfNoneMatch,
-        checksum,
-        storage_tier: None,
-        content_type: "application/octet-stream".to_owned(),
-        content_encoding: None,
-        content_language: None,
-        content_disposition: None,
-        cache_control: None,
-        metadata: Vec::new(),
-        customer_key: None,
-        kms_key_id: None,
-    };
+    let options = PutOptions { checksum, ..PutOptions::default() };
     let upload = Upload::new(UploadConfig { checksum, ..UploadConfig::plain(4) });
     let client = Arc::new(client(store).await);
     let reporter = client.reporter.clone();

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use proto::api::{ObjectLocation, Precondition, PutOptions, Request, RequestPayload, request};
-use proto::digest::Algorithm;
 use proto::key::Key;
 use proto::part_number::PartNumber;
 use proto::sign::{self, KeyId};
@@ -37,16 +36,9 @@ fn any_request(rng: &mut fastrand::Rng) -> Request {
     let condition = Precondition::IfNoneMatch;
     let options = PutOptions {
         condition: condition.clone(),
-        checksum: Algorithm::Sha256,
-        storage_tier: None,
-        content_type: "application/octet-stream".to_owned(),
-        content_encoding: None,
-        content_language: None,
         content_disposition: Some(name(rng)),
-        cache_control: None,
         metadata: vec![("k".to_owned(), name(rng))],
-        customer_key: None,
-        kms_key_id: None,
+        ..PutOptions::default()
     };
     let part_number = |number| PartNumber::new(number).unwrap();
     let etags = [(part_number(1), name(rng)), (part_number(2), name(rng))];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
-use super::client::StorageClient;
+use super::client::StorageClient as Client;
 use super::error::Error;
 use super::feed;
 use super::receipt::Receipt;
@@ -165,7 +165,7 @@ impl PutRequest {
     /// far as it was possible.
     pub async fn run(
         self,
-        client: &StorageClient,
+        client: &Client,
         reader: impl AsyncRead,
         cancel: impl Future<Output = ()> + Send + 'static,
         progress: impl Fn(Progress) + Send + Sync + 'static,
@@ -244,16 +244,9 @@ impl PutRequest {
         let metadata = if self.metadata.is_empty() { Vec::new() } else { metadata::parse(&text)? };
         Ok(PutOptions {
             condition: self.condition.clone(),
-            checksum: Algorithm::Sha256,
-            storage_tier: None,
             content_type: self.content_type.clone(),
-            content_encoding: None,
-            content_language: None,
-            content_disposition: None,
-            cache_control: None,
             metadata,
-            customer_key: None,
-            kms_key_id: None,
+            ..PutOptions::default()
         })
     }
 }

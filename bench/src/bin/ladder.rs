@@ -24,9 +24,7 @@ use ocipipe::internals::source::{ByteSource, FilledPart, ReadEvent, Reader};
 use ocipipe::internals::term::progress::Reporter;
 use ocipipe::internals::transfer::client::{Client, SendProgress, Timeouts};
 use ocipipe_bench::options::Options;
-use proto::api::{
-    ObjectLocation, ObjectMeta, Precondition, PutOptions, Request, parse_created, request,
-};
+use proto::api::{ObjectLocation, ObjectMeta, PutOptions, Request, parse_created, request};
 use proto::digest::Algorithm;
 use proto::key::Key;
 use proto::part_number::PartNumber;
@@ -96,19 +94,7 @@ fn shown(error: proto::error::Error) -> Failed {
 }
 
 fn put_options(checksum: Algorithm) -> PutOptions {
-    PutOptions {
-        condition: Precondition::IfNoneMatch,
-        checksum,
-        storage_tier: None,
-        content_type: "application/octet-stream".to_owned(),
-        content_encoding: None,
-        content_language: None,
-        content_disposition: None,
-        cache_control: None,
-        metadata: Vec::new(),
-        customer_key: None,
-        kms_key_id: None,
-    }
+    PutOptions { checksum, ..PutOptions::default() }
 }
 
 async fn client(options: &Options, tls: bool) -> Result<Client, Failed> {

@@ -88,6 +88,25 @@ pub struct PutOptions {
     pub kms_key_id: Option<String>,
 }
 
+impl Default for PutOptions {
+    /// No object is replaced, each body is checked by its SHA-256, and there are no other properties.
+    fn default() -> PutOptions {
+        PutOptions {
+            condition: Precondition::IfNoneMatch,
+            checksum: Algorithm::Sha256,
+            storage_tier: None,
+            content_type: "application/octet-stream".to_owned(),
+            content_encoding: None,
+            content_language: None,
+            content_disposition: None,
+            cache_control: None,
+            metadata: Vec::new(),
+            customer_key: None,
+            kms_key_id: None,
+        }
+    }
+}
+
 impl PutOptions {
     /// Whether the headers of PutObject can carry these values: headers are ASCII, and only the JSON of
     /// CreateMultipartUpload can carry other characters.

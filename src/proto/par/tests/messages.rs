@@ -1,6 +1,7 @@
 //! The requests, and the responses that are accepted.
 
 use super::*;
+use crate::api::Precondition;
 use crate::api::{Request, RequestPayload, Response};
 use crate::digest::{self, Algorithm, BufferCrc};
 use crate::part_number::PartNumber;

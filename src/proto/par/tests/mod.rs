@@ -4,8 +4,7 @@ mod messages;
 mod urls;
 
 use super::*;
-use crate::api::{Precondition, PutOptions};
-use crate::digest::Algorithm;
+use crate::api::PutOptions;
 
 pub(super) const SECRET: &str = "uIDxFsk8j-tP_3qZ0aVbN5cM2eR7yXwLgH4kT9uJ1oQ";
 pub(super) const OTHER_SECRET: &str = "Zz9-second_secret_of_an_open_upload_0123456";
@@ -25,16 +24,9 @@ pub(super) fn object() -> ParObject {
 
 pub(crate) fn options() -> PutOptions {
     PutOptions {
-        condition: Precondition::IfNoneMatch,
-        checksum: Algorithm::Sha256,
         storage_tier: Some("Archive".into()),
         content_type: "a/b".into(),
-        content_encoding: None,
-        content_language: None,
-        content_disposition: None,
-        cache_control: None,
         metadata: vec![("host".into(), "db1".into())],
-        customer_key: None,
-        kms_key_id: None,
+        ..PutOptions::default()
     }
 }
