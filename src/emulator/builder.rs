@@ -65,6 +65,7 @@ impl ServerBuilder {
     }
 
     /// Changes any other option.
+    #[doc(hidden)]
     pub fn options(mut self, change: impl FnOnce(&mut ServerOptions)) -> ServerBuilder {
         change(&mut self.options);
         self

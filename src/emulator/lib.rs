@@ -12,9 +12,9 @@
 //!
 //! | | |
 //! |---|---|
-//! | Start | [`Server::builder`] for tests, or [`start`] with [`ServerOptions`], or [`ServerConfig::parse`] of a JSON file |
+//! | Start | [`Server::builder`] |
 //! | Point a client at it | [`Server::url`], [`Server::https_url`] with [`Server::ca_path`], [`Server::config_path`], [`Server::env_dir`]; without credentials: [`Server::create_par`] |
-//! | Make it fail | [`fault::FaultPlan`] by [`ServerBuilder::faults`] or [`Server::set_faults`]; [`PermissionSet`], [`BucketProtection`], [`Server::set_refresh`], [`Server::revoke`], [`Server::set_clock_offset`], [`Server::rotate_certificate`] |
+//! | Make it fail | [`fault::FaultPlan`] by [`ServerBuilder::faults`] or [`Server::set_faults`]; [`PermissionSet`], [`BucketProtection`], [`Server::set_refresh`], [`Server::revoke`], [`Server::set_clock_offset`] |
 //! | Look at what arrived | [`Server::requests`], [`Server::wait_for`], [`Server::counts`], [`Server::object`], [`Server::open_uploads`] |
 //! | Stop | [`Server::stop`] |
 //!
@@ -116,23 +116,35 @@ mod token;
 pub use auth::{KeyKind, PrincipalKind, RefreshMode};
 pub use builder::ServerBuilder;
 pub use call_counts::{CallCounts, CallKind};
-pub use confined_path::check_writable;
-pub use instance::{
-    InstanceOptions, KeyEncoding, LeafTenancy, Rotation, RotationMoment, SubjectShape,
-};
 pub use log::Record;
 pub use operation::Operation;
 pub use par::access::{AccessType, ListingAction};
+pub use policy::{BucketProtection, Permission, PermissionSet, Retention};
+pub use server::Server;
+pub use server_pars::{CreatedPar, NewPar};
+
+// The settings of `ocipipe serve`, and what the tests of `ocipipe` vary. They change without notice.
+#[doc(hidden)]
+pub use confined_path::check_writable;
+#[doc(hidden)]
+pub use instance::{
+    InstanceOptions, KeyEncoding, LeafTenancy, Rotation, RotationMoment, SubjectShape,
+};
+#[doc(hidden)]
 pub use par::options::{
     AbortStatus, ParConditions, ParOptions, ParRefusal, PartListing, SlashForm,
 };
-pub use policy::{BucketProtection, Permission, PermissionSet, Retention};
+#[doc(hidden)]
 pub use principals::resource_files::{FilesAfter, ResourceFileForm};
+#[doc(hidden)]
 pub use principals::{FileReplacement, PrincipalOptions};
-pub use server::{Server, start};
+#[doc(hidden)]
+pub use server::start;
+#[doc(hidden)]
 pub use server_config::ServerConfig;
+#[doc(hidden)]
 pub use server_options::{ServerOptions, StorageLayout};
-pub use server_pars::{CreatedPar, NewPar};
+#[doc(hidden)]
 pub use spurious::SpuriousCounts;
 
 /// The parsers of client input, for the fuzz targets.

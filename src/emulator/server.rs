@@ -89,6 +89,7 @@ impl Server {
     }
 
     /// The loopback address and port of `url`.
+    #[doc(hidden)]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -99,6 +100,7 @@ impl Server {
     }
 
     /// The folder with `config`, `key.pem`, `token` and `ca.pem`.
+    #[doc(hidden)]
     pub fn state_path(&self) -> &Path {
         self.state_dir.path()
     }
@@ -171,6 +173,7 @@ impl Server {
     }
 
     /// The number of requests that have arrived, including those in progress.
+    #[doc(hidden)]
     pub fn arrived(&self) -> u64 {
         self.state.log.arrived()
     }
@@ -178,6 +181,7 @@ impl Server {
     /// Returns a future that waits until `condition` holds for the log of requests and the number
     /// of requests that have arrived. The future keeps the log alive and nothing else of the
     /// server.
+    #[doc(hidden)]
     pub fn waiting(
         &self,
         condition: impl Fn(&[Record], u64) -> bool + Send + 'static,
@@ -187,6 +191,7 @@ impl Server {
     }
 
     /// Counts the spurious 404s in the log of requests.
+    #[doc(hidden)]
     pub fn spurious(&self) -> SpuriousCounts {
         SpuriousCounts::among(&self.requests())
     }
@@ -243,6 +248,7 @@ impl Server {
     }
 
     /// Sets the lifetime of the tokens that other principals than the user get from now on.
+    #[doc(hidden)]
     pub fn set_principal_token_ttl(&self, ttl: Duration) {
         self.state.authenticator.set_policy(|policy| policy.principal = ttl);
         if let Some(services) = self.principals() {
@@ -251,6 +257,7 @@ impl Server {
     }
 
     /// Sets the most items that a list returns in one page.
+    #[doc(hidden)]
     pub fn set_page_size(&self, size: usize) {
         *self.state.page_size.lock().unwrap_or_else(PoisonError::into_inner) = size.max(1);
     }
@@ -261,17 +268,20 @@ impl Server {
     }
 
     /// Refuses every API key but the current one from now on.
+    #[doc(hidden)]
     pub fn forget_older_keys(&self) {
         self.state.authenticator.forget_older_keys();
     }
 
     /// Starts a session, writes its token to the token file and returns it. Fails if a file cannot
     /// be written.
+    #[doc(hidden)]
     pub fn log_in(&self) -> io::Result<String> {
         self.state.authenticator.log_in(self.state.clock.now())
     }
 
     /// Replaces the key file by a new key, then does what `log_in` does.
+    #[doc(hidden)]
     pub fn log_in_with_new_key(&self) -> io::Result<String> {
         self.state.authenticator.log_in_with_new_key(self.state.clock.now())
     }

@@ -9,15 +9,11 @@ use super::state_dir::DELEGATION_TOKEN;
 use std::io;
 use std::path::PathBuf;
 
+#[doc(hidden)]
 impl Server {
     /// The file with the current delegation token.
     pub fn delegation_token_path(&self) -> PathBuf {
         self.state_path().join(DELEGATION_TOKEN)
-    }
-
-    /// `URL/opc/v2`, the base of the metadata service.
-    pub fn metadata_url(&self) -> String {
-        format!("{}/opc/v2", self.url())
     }
 
     /// Replaces certificate and key of the instance. Blocks while a key is generated; fails if it

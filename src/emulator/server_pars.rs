@@ -127,6 +127,7 @@ impl Server {
     /// Creates a pre-authenticated request in place of the one before, and writes its URL and its
     /// expiry to the file `par.url` of the state folder, whose path it returns. Fails if the bucket does
     /// not exist or a file cannot be written.
+    #[doc(hidden)]
     pub fn write_par_file(&self, new: NewPar) -> io::Result<PathBuf> {
         let new = NewPar { name: FILE.to_owned(), ..new };
         let created = self.create_par(new)?;
@@ -145,6 +146,7 @@ impl Server {
     }
 
     /// Sets how the server treats what the documentation leaves open.
+    #[doc(hidden)]
     pub fn set_par_options(&self, options: ParOptions) {
         self.state().pars.set_options(options);
     }

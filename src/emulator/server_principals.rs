@@ -16,6 +16,7 @@ use std::time::Duration;
 impl Server {
     /// The port of the OKE token service, on 127.0.0.1 and, where IPv6 exists, on ::1; `None`
     /// without `ServerOptions::principals`.
+    #[doc(hidden)]
     pub fn oke_port(&self) -> Option<u16> {
         self.places().map(|places| places.oke_port)
     }
@@ -26,51 +27,61 @@ impl Server {
     }
 
     /// Whether a shell reads each value of these files back as one word in `env $(cat FILE)`.
+    #[doc(hidden)]
     pub fn env_values_are_plain(&self) -> bool {
         self.places().is_some_and(Places::are_plain_words)
     }
 
     /// The certificate that clients of the OKE token service must trust, as PEM.
+    #[doc(hidden)]
     pub fn oke_ca_path(&self) -> PathBuf {
         self.state_path().join("oke/ca.crt")
     }
 
     /// The token of the service account.
+    #[doc(hidden)]
     pub fn service_account_token_path(&self) -> PathBuf {
         self.state_path().join("oke/token")
     }
 
     /// The JWT of the outside issuer that the identity domain trusts.
+    #[doc(hidden)]
     pub fn subject_jwt_path(&self) -> PathBuf {
         self.state_path().join("exchange/jwt")
     }
 
     /// The id of the identity domain's OAuth client.
+    #[doc(hidden)]
     pub fn client_id(&self) -> &'static str {
         CLIENT_ID
     }
 
     /// The secret of the identity domain's OAuth client.
+    #[doc(hidden)]
     pub fn client_secret_path(&self) -> PathBuf {
         self.state_path().join("exchange/client-secret")
     }
 
     /// The token of the resource principal.
+    #[doc(hidden)]
     pub fn resource_token_path(&self) -> PathBuf {
         self.state_path().join("resource_principal/token")
     }
 
     /// The private key of the resource principal.
+    #[doc(hidden)]
     pub fn resource_key_path(&self) -> PathBuf {
         self.state_path().join("resource_principal/key.pem")
     }
 
     /// The pass phrase of the resource principal's key, where `ResourceFileForm` encrypts it.
+    #[doc(hidden)]
     pub fn resource_pass_phrase_path(&self) -> PathBuf {
         self.state_path().join("resource_principal/passphrase")
     }
 
     /// The private key with which the resource signs the exchange of versions 2.1.x.
+    #[doc(hidden)]
     pub fn resource_exchange_key_path(&self) -> PathBuf {
         self.state_path().join("resource_principal/resource-key.pem")
     }
@@ -81,39 +92,46 @@ impl Server {
 impl Server {
     /// Writes a new token of the service account and returns it; the older ones are accepted until
     /// they expire.
+    #[doc(hidden)]
     pub fn replace_service_account_token(&self) -> io::Result<String> {
         self.change(|services| services.oke.service_account.replace(self.now()))
     }
 
     /// Writes a new JWT of the outside issuer and returns it; the older ones are accepted until they
     /// expire.
+    #[doc(hidden)]
     pub fn replace_subject_jwt(&self) -> io::Result<String> {
         self.change(|services| services.domain.subject.replace(self.now()))
     }
 
     /// Writes a new secret of the OAuth client; the older one is refused from now on.
+    #[doc(hidden)]
     pub fn replace_client_secret(&self) -> io::Result<()> {
         self.change(|services| services.domain.replace_secret())
     }
 
     /// Issues a new token and key of the resource principal and leaves the files in the state `after`.
+    #[doc(hidden)]
     pub fn replace_resource_principal(&self, after: FilesAfter) -> io::Result<()> {
         let authenticator = self.authenticator();
         self.change(|services| services.resource_files.replace(authenticator, after, self.now()))
     }
 
     /// Brings the files of the resource principal to the token and key that were issued last.
+    #[doc(hidden)]
     pub fn finish_resource_principal(&self) -> io::Result<()> {
         self.change(|services| services.resource_files.finish())
     }
 
     /// Sets how the files of the resource principal are written, and writes them so.
+    #[doc(hidden)]
     pub fn set_resource_file_form(&self, form: ResourceFileForm) -> io::Result<()> {
         self.change(|services| services.resource_files.set_form(form))
     }
 
     /// Sets the lifetime of the service account's tokens and of the outside issuer's JWTs, and
     /// replaces both.
+    #[doc(hidden)]
     pub fn set_outside_jwt_ttl(&self, ttl: Duration) -> io::Result<()> {
         self.change(|services| {
             for file in [&services.oke.service_account, &services.domain.subject] {
@@ -125,6 +143,7 @@ impl Server {
     }
 
     /// Sets whether the OKE token service sends double quotes around its answer, as the service does.
+    #[doc(hidden)]
     pub fn set_oke_quoted(&self, quoted: bool) -> io::Result<()> {
         self.change(|services| {
             services.oke.set_quoted(quoted);
@@ -133,6 +152,7 @@ impl Server {
     }
 
     /// Sets how files are replaced at half the life of their tokens.
+    #[doc(hidden)]
     pub fn set_file_replacement(&self, replacement: FileReplacement) -> io::Result<()> {
         self.change(|services| {
             services.set_replacement(replacement);

@@ -128,14 +128,14 @@ pub struct PublicKey {
 impl PublicKey {
     /// Parses a SubjectPublicKeyInfo: its PEM, or its base64 without armour, on one line or on
     /// several. `None` if it is no RSA key.
-    pub fn from_text(text: &str) -> Option<PublicKey> {
+    pub(crate) fn from_text(text: &str) -> Option<PublicKey> {
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         let base64: String = lines.flat_map(str::split_ascii_whitespace).collect();
         PublicKey::from_der(&STANDARD.decode(base64).ok()?)
     }
 
     /// Parses the base64 of a SubjectPublicKeyInfo without any white space. `None` if it is no RSA key.
-    pub fn from_one_line(text: &str) -> Option<PublicKey> {
+    pub(crate) fn from_one_line(text: &str) -> Option<PublicKey> {
         PublicKey::from_der(&STANDARD.decode(text).ok()?)
     }
 

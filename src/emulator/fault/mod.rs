@@ -72,6 +72,7 @@ impl FaultRule {
 
     /// 404 `BucketNotFound` although the bucket exists, for `per_mille` in 1,000 attempts of every
     /// operation that names a bucket.
+    #[doc(hidden)]
     pub fn spurious(per_mille: u16, seed: u64) -> FaultRule {
         FaultRule::any(Fault::SpuriousNotFound).when(Trigger::Chance { per_mille, seed })
     }
