@@ -157,7 +157,7 @@ impl StorageClient {
     /// # Errors
     ///
     /// Fails where a setting is not valid, where there are no credentials, and where no token is issued.
-    pub async fn open(config: ClientConfig) -> Result<StorageClient, Error> {
+    pub async fn open(config: ClientConfig) -> Result<Self, Error> {
         let ClientConfig { mut options, auth, retry_for, stall_timeout, bandwidth, on_warning } =
             config;
         options.auth = auth.as_deref().map(AuthMode::parse).transpose()?;

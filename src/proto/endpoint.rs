@@ -124,7 +124,7 @@ impl ObjectStorage {
     }
 
     /// One endpoint for each namespace, which is the first label of the host.
-    pub fn by_namespace(general: Endpoint) -> ObjectStorage {
+    pub(crate) fn by_namespace(general: Endpoint) -> ObjectStorage {
         ObjectStorage { general, by_namespace: true }
     }
 

@@ -32,7 +32,7 @@ pub enum Evidence {
 
 impl Evidence {
     /// Whether more than the size of an object matches.
-    pub fn is_strong(self) -> bool {
+    pub(crate) fn is_strong(self) -> bool {
         !matches!(self, Evidence::ContentLength | Evidence::Nothing)
     }
 }

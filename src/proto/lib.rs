@@ -16,25 +16,15 @@
 //! |---|---|
 //! | [`upload`] | the upload machine: parts, commit, resolve, confirm, cleanup |
 //! | [`token_lifecycle`] | whether a session token may sign a request, and when to refresh it |
-//! | [`retry`] | what a failed attempt means for the upload, the backoff, the retry budget |
-//! | [`concurrency`] | how many connections a transfer uses |
-//! | [`part_plan`] | the size of each part and the memory for buffers |
-//! | [`part_layout`] | the layout of an object as run lengths, and the family of part sizes |
-//! | [`range_plan`] | the size of each range of a download and the memory for buffers |
-//! | [`digest`] | checksums of parts, and how they combine to those of an object |
-//! | [`object_digest`], [`evidence`] | whether a stream is the content of an object, and what proves it |
-//! | [`whole_stream`] | what is computed over a whole stream besides the digests of its parts |
+//! | [`retry`] | what a failed attempt means for the upload |
 //! | [`api`] | requests as data, responses as typed values |
-//! | [`sign`], [`key`], [`token`] | request signatures, RSA private keys, session tokens |
-//! | [`principal`] | how instances, resources, workloads and outside identities get a token |
-//! | [`login`] | the login in a browser that begins a session |
-//! | [`par`], [`path_secret`] | pre-authenticated requests: URLs with a secret, through which objects are stored |
-//! | [`endpoint`], [`region`] | where a service listens |
-//! | [`object_url`], [`metadata`], [`customer_key`], [`byte_range`], [`units`] | values of the command line |
-//! | [`receipt`], [`error`] | the two results of a run: JSON on stdout, or a message and an exit code |
-//! | [`run_metrics`] | the metrics of the last run, as text in the format of Prometheus |
-//! | [`request_fields`] | the request that a message is about, as fields of a log |
-//! | [`printable`], [`shell`] | text that is safe on a terminal, and safe to paste into a shell |
+//! | [`sign`], [`key`] | request signatures, RSA private keys |
+//! | [`digest`], [`part_number`] | checksums of parts, and how they combine to those of an object |
+//! | [`evidence`] | what proves that an object is the stream |
+//! | [`error`], [`transport_error`] | the error of a run, and how a connection can fail |
+//!
+//! These modules are what the examples need. The others are public for the program `ocipipe`, its tests and
+//! its fuzz targets only: they are hidden here, and change without notice.
 //!
 //! Sizes and offsets are bytes, times are [`Duration`]s. Errors for users are [`error::Error`]: a message, a
 //! hint and an exit code; each parser has an error type of its own. No function panics, whatever its input.
@@ -69,36 +59,60 @@
 #![cfg_attr(not(test), warn(missing_docs, unreachable_pub))]
 
 pub mod api;
-pub mod byte_range;
-pub mod concurrency;
-pub mod customer_key;
 pub mod digest;
-pub mod endpoint;
 pub mod error;
 pub mod evidence;
 pub mod key;
-pub mod login;
-pub mod metadata;
-pub mod object_digest;
-pub mod object_url;
-pub mod par;
-pub mod part_layout;
 pub mod part_number;
-pub mod part_plan;
-pub mod path_secret;
-pub mod principal;
-pub mod printable;
-pub mod range_plan;
-pub mod receipt;
-pub mod region;
-pub mod request_fields;
 pub mod retry;
-pub mod run_metrics;
-pub mod shell;
 pub mod sign;
-pub mod token;
 pub mod token_lifecycle;
 pub mod transport_error;
-pub mod units;
 pub mod upload;
+
+#[doc(hidden)]
+pub mod byte_range;
+#[doc(hidden)]
+pub mod concurrency;
+#[doc(hidden)]
+pub mod customer_key;
+#[doc(hidden)]
+pub mod endpoint;
+#[doc(hidden)]
+pub mod login;
+#[doc(hidden)]
+pub mod metadata;
+#[doc(hidden)]
+pub mod object_digest;
+#[doc(hidden)]
+pub mod object_url;
+#[doc(hidden)]
+pub mod par;
+#[doc(hidden)]
+pub mod part_layout;
+#[doc(hidden)]
+pub mod part_plan;
+#[doc(hidden)]
+pub mod path_secret;
+#[doc(hidden)]
+pub mod principal;
+#[doc(hidden)]
+pub mod printable;
+#[doc(hidden)]
+pub mod range_plan;
+#[doc(hidden)]
+pub mod receipt;
+#[doc(hidden)]
+pub mod region;
+#[doc(hidden)]
+pub mod request_fields;
+#[doc(hidden)]
+pub mod run_metrics;
+#[doc(hidden)]
+pub mod shell;
+#[doc(hidden)]
+pub mod token;
+#[doc(hidden)]
+pub mod units;
+#[doc(hidden)]
 pub mod whole_stream;

@@ -51,7 +51,7 @@ impl PartLayout {
 
     /// The layout of runs of a count and a size in bytes; `None` where there are more than 10,000 parts,
     /// or the sum overflows.
-    pub fn of_runs(runs: impl IntoIterator<Item = (u32, u64)>) -> Option<PartLayout> {
+    pub(crate) fn of_runs(runs: impl IntoIterator<Item = (u32, u64)>) -> Option<PartLayout> {
         let (mut layout, mut parts, mut bytes) = (PartLayout::default(), 0u32, 0u64);
         for (count, size) in runs {
             parts = parts.checked_add(count).filter(|parts| *parts <= MAX_PARTS)?;

@@ -28,7 +28,7 @@ impl PartNumber {
     }
 
     /// The number of the part at an index that starts at 0.
-    pub fn from_index(index: usize) -> Option<PartNumber> {
+    pub(crate) fn from_index(index: usize) -> Option<PartNumber> {
         u32::try_from(index).ok()?.checked_add(1).and_then(PartNumber::new)
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// What a text shows in the place of a secret.
-pub const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// A secret that is at least this long is removed wherever it is found; a shorter one only where it
 /// follows `/p/`.

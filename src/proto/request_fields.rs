@@ -38,7 +38,7 @@ impl AttemptName {
     }
 
     /// An attempt at a part; both numbers count from 1.
-    pub fn of_part(part: u32, attempt: u32) -> AttemptName {
+    pub(crate) fn of_part(part: u32, attempt: u32) -> AttemptName {
         let name = format!("part {part}, attempt {attempt}");
         AttemptName { name, part: Some(part), attempt: Some(attempt) }
     }

@@ -230,7 +230,7 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// The first 120 bytes of a body, quoted and without control characters, for an error message.
-pub fn body_excerpt(body: &[u8]) -> String {
+pub(crate) fn body_excerpt(body: &[u8]) -> String {
     const EXCERPT_LEN: usize = 120;
     let text = controls_as_spaces(&String::from_utf8_lossy(&body[..body.len().min(EXCERPT_LEN)]));
     let more = if body.len() > EXCERPT_LEN { "..." } else { "" };

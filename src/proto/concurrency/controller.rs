@@ -118,12 +118,12 @@ impl Controller {
     }
 
     /// Whether the service refused requests beyond some number.
-    pub fn was_refused(&self) -> bool {
+    pub(crate) fn was_refused(&self) -> bool {
         self.refused_at.is_some()
     }
 
     /// Whether the rate of the first number is known.
-    pub fn has_decided(&self) -> bool {
+    pub(crate) fn has_decided(&self) -> bool {
         !matches!(self.phase, Phase::Measuring { .. })
     }
 

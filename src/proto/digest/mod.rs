@@ -16,6 +16,7 @@ use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha384};
 
+#[doc(hidden)]
 pub use buffer_crc::{BufferCrc, CrcHasher};
 
 /// The checksum that the service verifies each part by (`--checksum`).
@@ -236,7 +237,7 @@ pub fn part(algorithm: Algorithm, chunks: &[Bytes]) -> PartDigest {
 
 /// Whether two values of the service are the same digest. It sends a digest of digests with or without
 /// `-` and the number of parts behind it.
-pub fn is_same(a: &str, b: &str) -> bool {
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
     let (a, b) = (a.trim(), b.trim());
     a == b || (a.contains('-') != b.contains('-') && a.split('-').next() == b.split('-').next())
 }
@@ -252,13 +253,13 @@ pub fn md5_of(chunks: &[Bytes]) -> Value {
 
 /// The CRC-32C of the object made of parts in this order, each given as CRC-32C and length in bytes. The
 /// service reports this value for a multipart upload, and not a digest of the parts' values.
-pub fn crc32c_whole(parts: impl IntoIterator<Item = (u32, u64)>) -> Value {
+pub(crate) fn crc32c_whole(parts: impl IntoIterator<Item = (u32, u64)>) -> Value {
     Value::new(Algorithm::Crc32c, BufferCrc::Crc32c.combine(parts).to_be_bytes())
 }
 
 /// The value that the service reports for a committed multipart upload: the digest of the parts'
 /// digests in ascending order, in base64, then `-` and the number of parts. Valid for SHA-256, SHA-384
-/// and MD5; for CRC-32C see [`crc32c_whole`].
+/// and MD5; the service combines CRC-32Cs to that of the whole object.
 pub fn multipart(algorithm: Algorithm, parts: &[Value]) -> String {
     let mut hash = HasherState::new(algorithm);
     for part in parts {

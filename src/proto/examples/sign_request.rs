@@ -6,6 +6,7 @@
 
 use std::error::Error;
 
+use ocipipe_proto::api::{ObjectLocation, request};
 use ocipipe_proto::key::Key;
 use ocipipe_proto::sign::{KeyId, SignedRequest, authorize, signing_string};
 
@@ -13,8 +14,7 @@ use ocipipe_proto::sign::{KeyId, SignedRequest, authorize, signing_string};
 const KEY: &[u8] = include_bytes!("data/test-key.pem");
 const DATE: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 const HOST: &str = "objectstorage.us-ashburn-1.oraclecloud.com";
-const PATH: &str = "/n/examplens/b/backups/u/db%2Fdump%202026%2B01.tar.zst\
-    ?uploadId=5fd9032d-4893-4937-971a-242498429943&limit=1000";
+const UPLOAD_ID: &str = "5fd9032d-4893-4937-971a-242498429943";
 const TENANCY: &str =
     "ocid1.tenancy.oc1..aaaaaaaatenancyocipipetestvector000000000000000000000000000";
 const USER: &str = "ocid1.user.oc1..aaaaaaaauserocipipetestvector00000000000000000000000000000000";
@@ -37,9 +37,15 @@ const PUBLISHED_TARGET: &str = concat!(
 fn main() -> Result<(), Box<dyn Error>> {
     let key = Key::from_pem(KEY, None)?;
     let key_id = KeyId::api_key(TENANCY, USER, key.fingerprint());
+    let object = ObjectLocation {
+        namespace: "examplens".to_owned(),
+        bucket: "backups".to_owned(),
+        object: "db/dump 2026+01.tar.zst".to_owned(),
+    };
+    let list_parts = request::list_parts(&object, UPLOAD_ID, None);
     let request = SignedRequest {
-        method: "GET",
-        path_and_query: PATH,
+        method: list_parts.method,
+        path_and_query: &list_parts.target,
         host: Some(HOST),
         date: DATE,
         delegation: None,

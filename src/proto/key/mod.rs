@@ -104,7 +104,7 @@ impl Key {
     }
 
     /// Reads a private key in PKCS#1 DER. Fails as [`Key::from_pem`] does.
-    pub fn from_pkcs1(der: &[u8]) -> Result<Key, KeyError> {
+    pub(crate) fn from_pkcs1(der: &[u8]) -> Result<Key, KeyError> {
         let (bits, exponent) = modulus_and_exponent(der).ok_or(KeyError::Malformed)?;
         // `ring` rejects these with one error for all; the checks here give a reason.
         if !(2048..=4096).contains(&bits) || bits % 512 != 0 {
@@ -152,7 +152,7 @@ impl Key {
     }
 
     /// The public key as SubjectPublicKeyInfo DER, the form in which the auth service takes it.
-    pub fn public_key_info(&self) -> &[u8] {
+    pub(crate) fn public_key_info(&self) -> &[u8] {
         &self.public_info
     }
 }

@@ -83,7 +83,7 @@ impl ChunkComparison {
     }
 
     /// Whether the bytes so far differ: further ones make no difference to the result.
-    pub fn is_decided(&self) -> bool {
+    pub(crate) fn is_decided(&self) -> bool {
         self.difference.is_some()
     }
 

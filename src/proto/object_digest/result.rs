@@ -92,7 +92,7 @@ pub enum Strength {
 
 impl Proof {
     /// What the proof rules out.
-    pub fn strength(&self) -> Strength {
+    pub(crate) fn strength(&self) -> Strength {
         match self.evidence {
             Evidence::Content(algorithm)
             | Evidence::Multipart(algorithm)

@@ -28,9 +28,9 @@ use part_growth::{GrowthInput, PartGrowth};
 /// (<https://docs.oracle.com/iaas/Content/Object/Tasks/usingmultipartuploads.htm>).
 pub use crate::part_number::MAX_PARTS;
 /// The largest part, in bytes.
-pub const MAX_PART: u64 = 50 * GIB;
+pub(crate) const MAX_PART: u64 = 50 * GIB;
 /// The largest object, in bytes.
-pub const MAX_OBJECT: u64 = 10 * TIB;
+pub(crate) const MAX_OBJECT: u64 = 10 * TIB;
 /// The smallest part but the last, in bytes. The service accepts smaller ones; but each part costs a
 /// request, and 10,000 small ones hold no long stream.
 pub const MIN_PART: u64 = 10 * MIB;
@@ -38,7 +38,8 @@ pub const MIN_PART: u64 = 10 * MIB;
 /// The length in bytes up to which a stream has to fit if the user gives no expected size.
 const DEFAULT_MAX_STREAM: u64 = TIB;
 
-pub use part_cut::{MIN_SMALL_PART, PartCut, PartStart, SPLIT_RESERVE};
+pub(crate) use part_cut::{MIN_SMALL_PART, SPLIT_RESERVE};
+pub use part_cut::{PartCut, PartStart};
 pub use single_put::plan as plan_single_put;
 
 /// The user's options and the available memory. Sizes are bytes.

@@ -12,11 +12,11 @@ use crate::part_layout::UNIT;
 use crate::units::MIB;
 
 /// The smallest part of an upload that adds connections, in bytes.
-pub const MIN_SMALL_PART: u64 = 16 * MIB;
+pub(crate) const MIN_SMALL_PART: u64 = 16 * MIB;
 /// Bytes of the buffers of an upload that adds connections, where there is so much memory.
 const MEMORY: u64 = 640 * MIB;
 /// Part numbers that parts may take that are cut again before they are sent.
-pub const SPLIT_RESERVE: u32 = 64;
+pub(crate) const SPLIT_RESERVE: u32 = 64;
 /// A part has at least this share of the bytes before it, where the length of the stream is unknown:
 /// small parts use up the part numbers.
 const LEAST_SHARE: u64 = 1_000;
@@ -110,7 +110,7 @@ impl PartCut {
     }
 
     /// The most connections; `None` where the number is fixed.
-    pub fn most_connections(&self) -> Option<u16> {
+    pub(crate) fn most_connections(&self) -> Option<u16> {
         self.auto.as_ref().map(|auto| auto.most)
     }
 
@@ -121,7 +121,7 @@ impl PartCut {
 
     /// The highest number of a part that may be cut again before it is sent, so that `SPLIT_RESERVE` more
     /// numbers are left for the rest of the stream.
-    pub fn split_until(&self) -> u32 {
+    pub(crate) fn split_until(&self) -> u32 {
         self.auto.as_ref().filter(|auto| auto.shrinks && auto.largest > 0).map_or(0, |auto| {
             let needed = auto.longest.div_ceil(auto.largest).min(MAX_PARTS.into()) as u32;
             (MAX_PARTS - SPLIT_RESERVE).saturating_sub(needed)

@@ -72,7 +72,7 @@ pub struct RangePlan {
 impl RangePlan {
     /// The bytes of each range but the last of a download of `length` bytes: equal shares where that is
     /// too little for full ranges on all connections.
-    pub fn range_size(&self, length: u64) -> u64 {
+    pub(crate) fn range_size(&self, length: u64) -> u64 {
         let share = length.div_ceil(self.parallel as u64).next_multiple_of(PAGE);
         share.clamp(self.min_range, self.range)
     }

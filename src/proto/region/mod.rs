@@ -71,7 +71,10 @@ impl Region {
 
     /// Finds a region as [`Region::find`] does, without the default realm: `None` if neither the table nor
     /// a source defines it.
-    pub fn find_defined(text: &str, sources: &RegionSources) -> Result<Option<Region>, Error> {
+    pub(crate) fn find_defined(
+        text: &str,
+        sources: &RegionSources,
+    ) -> Result<Option<Region>, Error> {
         let name = region_name(text)?;
         let mut warnings = Vec::new();
         let Some((name, realm)) = sources.defined(&name, &mut warnings)? else { return Ok(None) };
@@ -80,7 +83,7 @@ impl Region {
 
     /// The region with this name in the realm with this domain. Fails with a usage error if they cannot be
     /// parts of a host.
-    pub fn in_realm(name: &str, realm: &str) -> Result<Region, Error> {
+    pub(crate) fn in_realm(name: &str, realm: &str) -> Result<Region, Error> {
         Region::with_realm(region_name(name)?, Some(realm.trim().to_ascii_lowercase()))
     }
 

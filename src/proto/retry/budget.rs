@@ -36,7 +36,7 @@ impl RetryBudget {
     }
 
     /// A budget that begins at `now`, before the first failure.
-    pub fn starting_at(limit: Duration, now: Duration) -> RetryBudget {
+    pub(crate) fn starting_at(limit: Duration, now: Duration) -> RetryBudget {
         RetryBudget { limit, stalled_since: Some(now), last_progress: Duration::ZERO }
     }
 
@@ -78,12 +78,12 @@ impl RetryBudget {
 
     /// When the budget ends; where there is no outage, when it ends if one begins at `now`. The last
     /// attempt is made then and not before, so a backoff is cut short to end at this time.
-    pub fn ends_at(&self, now: Duration) -> Duration {
+    pub(crate) fn ends_at(&self, now: Duration) -> Duration {
         self.stalled_since.unwrap_or(now).saturating_add(self.limit)
     }
 
     /// When the current outage began, or when the budget was restarted during it.
-    pub fn stalled_since(&self) -> Option<Duration> {
+    pub(crate) fn stalled_since(&self) -> Option<Duration> {
         self.stalled_since
     }
 

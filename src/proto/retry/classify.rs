@@ -112,7 +112,7 @@ fn resolve_or(retry: RetryDecision, operation: Operation) -> RetryDecision {
 
 impl Failure {
     /// Whether a retention rule forbids to replace or delete the object.
-    pub fn is_retention(&self) -> bool {
+    pub(crate) fn is_retention(&self) -> bool {
         let Failure::ErrorResponse(response) = self else { return false };
         response.code.as_deref() == Some(RETENTION)
     }
@@ -124,7 +124,7 @@ impl Failure {
     }
 
     /// Whether the error code shows that the bucket exists.
-    pub fn shows_bucket(&self) -> bool {
+    pub(crate) fn shows_bucket(&self) -> bool {
         let Failure::ErrorResponse(response) = self else { return false };
         match response.code.as_deref().unwrap_or_default() {
             "UploadNotFound" | "ObjectNotFound" | "InvalidUploadPart" => true,

@@ -79,7 +79,7 @@ impl Failure {
     }
 
     /// What happened, and the permission that may be missing, in one line.
-    pub fn message_with_permissions(&self, operation: Operation) -> String {
+    pub(crate) fn message_with_permissions(&self, operation: Operation) -> String {
         let message = self.message(operation.name());
         let Failure::ErrorResponse(response) = self else { return message };
         // A policy or a rule of the bucket has status 403.

@@ -19,13 +19,18 @@ use crate::api::ErrorResponse;
 use crate::error::{Error, ErrorKind};
 use crate::transport_error::TransportError;
 
+#[doc(hidden)]
 pub use backoff::{backoff, retry_delay};
+#[doc(hidden)]
 pub use budget::{BudgetState, RetryBudget};
 pub use classify::classify;
+#[doc(hidden)]
 pub use context::{
     FailCause, LOOKUP_TIMEOUT, Next, NotFoundHistory, Retry, RetryContext, RetryError,
 };
-pub use not_found_streak::{BucketStatus, NotFoundStreak};
+pub use not_found_streak::BucketStatus;
+#[doc(hidden)]
+pub use not_found_streak::NotFoundStreak;
 
 /// The operations of the API that are used. Failures of some mean different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +146,7 @@ pub enum RunStage {
 
 impl Failure {
     /// Whether the service rejected the credentials that signed the request (401).
-    pub fn is_unauthorized(&self) -> bool {
+    pub(crate) fn is_unauthorized(&self) -> bool {
         matches!(
             self,
             Failure::ErrorResponse(ErrorResponse { status: 401, through_par: false, .. })
@@ -149,7 +154,7 @@ impl Failure {
     }
 
     /// Whether the service rejected a pre-authenticated request (401).
-    pub fn is_par_rejection(&self) -> bool {
+    pub(crate) fn is_par_rejection(&self) -> bool {
         matches!(self, Failure::ErrorResponse(ErrorResponse { status: 401, through_par: true, .. }))
     }
 

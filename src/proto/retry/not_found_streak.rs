@@ -52,7 +52,7 @@ impl NotFoundStreak {
     }
 
     /// Counts one more rejection of a pre-authenticated request.
-    pub fn add_rejection(&mut self, now: Duration) {
+    pub(crate) fn add_rejection(&mut self, now: Duration) {
         self.add(now);
         self.rejected = true;
     }
@@ -97,7 +97,11 @@ impl NotFoundStreak {
 
     /// The second half of the warning about the first failure of this kind: its causes, and the bound of
     /// the retries.
-    pub fn retry_message(operation: Operation, bucket: BucketStatus, failure: &Failure) -> String {
+    pub(crate) fn retry_message(
+        operation: Operation,
+        bucket: BucketStatus,
+        failure: &Failure,
+    ) -> String {
         let seconds = match failure.is_par_rejection() {
             true => MIN_REJECTED.as_secs(),
             false => MIN_DURATION.as_secs(),

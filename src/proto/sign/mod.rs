@@ -156,7 +156,7 @@ pub fn authorize(key_id: &KeyId, key: &Key, request: &SignedRequest<'_>) -> Sign
 
 /// Signs a request with its fields in this order, which the signature names. A field that the request
 /// does not have is left out.
-pub fn authorize_in_order(
+pub(crate) fn authorize_in_order(
     key_id: &KeyId,
     key: &Key,
     request: &SignedRequest<'_>,

@@ -11,16 +11,16 @@ pub use display::{DisplayDuration, DisplayTime};
 use std::time::Duration;
 
 /// 1024 bytes.
-pub const KIB: u64 = 1 << 10;
+pub(crate) const KIB: u64 = 1 << 10;
 /// 1024 KiB in bytes.
 pub const MIB: u64 = 1 << 20;
 /// 1024 MiB in bytes.
 pub const GIB: u64 = 1 << 30;
 /// 1024 GiB in bytes.
-pub const TIB: u64 = 1 << 40;
+pub(crate) const TIB: u64 = 1 << 40;
 
 /// The longest duration that [`parse_duration`] accepts, 100 years. A longer one could not be added to a time.
-pub const MAX_DURATION: Duration = Duration::from_secs(36_500 * 86_400);
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(36_500 * 86_400);
 
 const UNITS: [(&str, u64); 5] = [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1)];
 
@@ -68,7 +68,7 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
 
 /// Parses a duration such as `90s`, `10m`, `1h`, `1d`, `500ms` or `1h30m`. Fails with a message that shows
 /// the right form if a unit is missing or unknown, the units are not in descending order, or the sum
-/// exceeds [`MAX_DURATION`].
+/// exceeds 100 years.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {

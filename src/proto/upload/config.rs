@@ -182,6 +182,7 @@ impl UploadCommand {
     }
 
     /// The command on the upload with this id.
+    #[doc(hidden)]
     pub fn on(&self, upload_id: &str) -> String {
         format!("{}{upload_id}{}", self.before_id, self.after_id)
     }
@@ -189,16 +190,19 @@ impl UploadCommand {
 
 impl MessageContext {
     /// The command that aborts an upload.
+    #[doc(hidden)]
     pub fn abort_command(&self, upload_id: &str) -> String {
         self.abort_command.on(upload_id)
     }
 
     /// The command that continues an upload with the same stream.
+    #[doc(hidden)]
     pub fn resume_command(&self, upload_id: &str) -> Option<String> {
         Some(self.resume_command.as_ref()?.on(upload_id))
     }
 
     /// The line about an upload that stays open for another run.
+    #[doc(hidden)]
     pub fn left_open(&self, upload_id: &str) -> String {
         let line = match self.resume_command(upload_id) {
             Some(resume) => format!("go on with the same stream: {resume}"),
@@ -227,6 +231,7 @@ pub struct AutoConfig {
 
 impl AutoConfig {
     /// What a cut with a variable number of connections needs; `None` where the number is fixed.
+    #[doc(hidden)]
     pub fn of(cut: &PartCut) -> Option<AutoConfig> {
         Some(AutoConfig {
             most: cut.most_connections()?,

@@ -16,6 +16,7 @@ use crate::units::format_size_exact;
 
 impl ConflictRule {
     /// The conflict that was found before the run.
+    #[doc(hidden)]
     pub fn found(&self) -> Option<Error> {
         match self {
             ConflictRule::Found(error) => Some(error.clone()),
@@ -53,6 +54,7 @@ impl Upload {
     /// What proves that an object is the stream that was read, by the digests of the parts; `None` where the
     /// stream was not read to its end, and where these digests do not prove it. An equal object may have
     /// been stored in other parts.
+    #[doc(hidden)]
     pub fn proof_of(&self, object: &ObjectMeta) -> Option<Evidence> {
         let core = &self.core;
         let end = core.end?;
@@ -68,11 +70,13 @@ impl Upload {
     }
 
     /// The bytes of the stream; 0 before its end.
+    #[doc(hidden)]
     pub fn stream_bytes(&self) -> u64 {
         self.core.end.unwrap_or_default().bytes
     }
 
     /// The sizes of the parts that were read, in bytes.
+    #[doc(hidden)]
     pub fn part_sizes(&self) -> impl Iterator<Item = u64> {
         self.core.parts.digests().map(|digest| digest.size)
     }

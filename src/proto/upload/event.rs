@@ -142,7 +142,7 @@ impl ApiCall {
     }
 
     /// Whether the call creates a multipart upload.
-    pub fn is_create(&self) -> bool {
+    pub(crate) fn is_create(&self) -> bool {
         matches!(self, ApiCall::Create | ApiCall::ConditionalCreate(_))
     }
 }

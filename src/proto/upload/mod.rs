@@ -102,8 +102,10 @@ pub use config::{
     AutoConfig, ConflictRule, ContinuedUpload, MessageContext, ParConfig, PreviousObject,
     ResumeConfig, UploadCommand, UploadConfig,
 };
+#[doc(hidden)]
 pub use conflict::too_long_for_one_put;
 pub use event::{Action, ApiCall, EndOfStream, Event, Now, Outcome, ProbeCondition, StoredObject};
+#[doc(hidden)]
 pub use resume::upload_gone;
 pub use tail_split::TailSplitPolicy as TailRule;
 pub use transitions::{StateKind, TRANSITIONS};
@@ -245,11 +247,13 @@ impl Upload {
     // What the driver and the progress line read.
 
     /// The state of the upload, without its data.
+    #[doc(hidden)]
     pub fn kind(&self) -> StateKind {
         self.state.kind()
     }
 
     /// Whether the stream has ended cleanly and is sent in parts.
+    #[doc(hidden)]
     pub fn has_only_parts_left(&self) -> bool {
         self.core.end.is_some() && self.core.multipart.creation != Creation::NotStarted
     }
@@ -260,11 +264,13 @@ impl Upload {
     }
 
     /// Whether the run was to continue an open upload, and has looked for one.
+    #[doc(hidden)]
     pub fn resumes(&self) -> bool {
         self.core.config.resume.is_some()
     }
 
     /// The names and commands in messages.
+    #[doc(hidden)]
     pub fn messages(&self) -> &MessageContext {
         &self.core.config.messages
     }
@@ -285,26 +291,31 @@ impl Upload {
     }
 
     /// The number of acknowledged parts, and their size in bytes.
+    #[doc(hidden)]
     pub fn acknowledged(&self) -> (u32, u64) {
         self.core.parts.acknowledged()
     }
 
     /// The number that the next part of the stream gets; `None` after the last possible one.
+    #[doc(hidden)]
     pub fn next_part_number(&self) -> Option<PartNumber> {
         PartNumber::from_index(self.core.parts.count() as usize)
     }
 
     /// The bytes of acknowledged parts that were not sent, since the service held them before the run.
+    #[doc(hidden)]
     pub fn held_bytes(&self) -> u64 {
         self.core.parts.held_bytes()
     }
 
     /// The number of parts in flight.
+    #[doc(hidden)]
     pub fn in_flight(&self) -> usize {
         self.core.parts.in_flight()
     }
 
     /// The connections, above the first four, for which no part is read.
+    #[doc(hidden)]
     pub fn idle_connections(&self) -> usize {
         self.core.parts.idle_connections()
     }
@@ -315,6 +326,7 @@ impl Upload {
     }
 
     /// Whether requests fail, and none has succeeded since.
+    #[doc(hidden)]
     pub fn is_in_outage(&self) -> bool {
         self.core.outage.is_open()
     }

@@ -25,6 +25,7 @@ pub struct TailSplitPolicy {
 
 impl TailSplitPolicy {
     /// The policy of a run: pieces are legal parts, and the split saves at least 2 s.
+    #[doc(hidden)]
     pub fn of_parts() -> TailSplitPolicy {
         TailSplitPolicy {
             min_piece: part_plan::MIN_PART,

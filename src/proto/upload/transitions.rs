@@ -55,7 +55,7 @@ impl fmt::Display for StateKind {
 
 impl StateKind {
     /// Whether the outcome of the run is known, so that only a cleanup is left.
-    pub fn is_decided(self) -> bool {
+    pub(crate) fn is_decided(self) -> bool {
         use StateKind::{Aborting, Deleting, Finished, ListingOrphans};
         matches!(self, Aborting | Deleting | ListingOrphans | Finished)
     }

@@ -19,7 +19,7 @@ pub use retry::{
 };
 
 /// The variable that replaces the addresses of the service.
-pub const BASE_URL: &str = "OCI_METADATA_BASE_URL";
+pub(crate) const BASE_URL: &str = "OCI_METADATA_BASE_URL";
 
 const IPV4: &str = "http://169.254.169.254/opc/v2";
 const IPV6: &str = "http://[fd00:c1::a9fe:a9fe]/opc/v2";
@@ -55,7 +55,7 @@ impl Item {
     }
 }
 
-/// The addresses to try, in this order. `base_url` is the value of [`BASE_URL`], which is the only
+/// The addresses to try, in this order. `base_url` is the value of `OCI_METADATA_BASE_URL`, which is the only
 /// address unless it is blank. Fails with a usage error if it is not a URL.
 pub fn bases(base_url: Option<&str>) -> Result<Vec<Endpoint>, Error> {
     let parse = |url: &str| Endpoint::parse_metadata(BASE_URL, url);
