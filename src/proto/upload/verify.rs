@@ -22,6 +22,9 @@ const OLDER_OBJECT: &str = "an older object still stands at its name";
 /// HEADs of a committed object before a conditional create is tried. Every upload by a principal that
 /// must not read pays for them.
 const MAX_HEADS: u32 = 2;
+/// The same of an upload that another run began: nothing but HEAD shows what it asked for, so that no
+/// conditional create can confirm the object.
+const MAX_HEADS_OF_CONTINUED: u32 = 10;
 /// HEADs through a pre-authenticated request that are answered with a missing object.
 const MAX_MISSING: u32 = 3;
 /// Conditional creates by a principal that has created no upload in this run.
@@ -153,8 +156,9 @@ impl Verifying {
     fn on_not_found(self, core: &mut Core, call: ApiCall, failure: &Failure) -> State {
         let streak = core.count_not_found(&call);
         let multipart = core.upload_id().is_some();
+        let most = if core.continues() { MAX_HEADS_OF_CONTINUED } else { MAX_HEADS };
         match call {
-            ApiCall::Head if streak.count() < MAX_HEADS => core.retry_soon(call),
+            ApiCall::Head if streak.count() < most => core.retry_soon(call),
             ApiCall::Head if core.is_through_par() => return self.accept_unseen(core, failure),
             ApiCall::Head => {
                 core.restart_budget();

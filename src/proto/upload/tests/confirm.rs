@@ -1,7 +1,9 @@
 //! Tests of the state `Verifying`: a commit or put that the service acknowledges is confirmed by a
 //! HEAD of the object, or by conditional creates if HEAD is forbidden.
 
-use super::scripted::{ScriptedRun, abort, abort_of, meta_of_size, response_lost, stop};
+use super::scripted::{
+    ScriptedRun, abort, abort_of, both_parts, meta_of_size, response_lost, stop,
+};
 use super::*;
 use crate::api::Precondition;
 
@@ -296,4 +298,37 @@ fn an_object_that_differs_from_the_stream_is_a_mismatch() {
         let error = run.result().as_ref().unwrap_err();
         assert!(error.message.contains("was committed (etag new)"), "{error}");
     }
+}
+
+#[test]
+fn spurious_404s_of_head_leave_no_continued_upload_unconfirmed() {
+    let continued = crate::upload::ContinuedUpload {
+        upload_id: "u".to_owned(),
+        parts: Vec::new(),
+        properties: Default::default(),
+    };
+    let resume = Some(crate::upload::ResumeConfig { continued: Some(continued) });
+    let mut run = ScriptedRun::new(UploadConfig { resume, ..test_config(1, 2) });
+    let body = Bytes::from_static(b"abc");
+    for number in [1, 2] {
+        let digest = digest::part(Algorithm::Sha256, std::slice::from_ref(&body));
+        run.handle_event(Event::Part { number: nth(number), digest });
+        let meta = response_meta(&format!("e{number}"), &body);
+        let stored = Outcome::Stored { meta, crc32: crc32fast::hash(&body) };
+        run.succeed(ApiCall::Part(nth(number)), stored);
+    }
+    run.handle_event(Event::EndOfStream { bytes: 6, crc32: crc32fast::hash(b"abcabc") });
+    run.succeed(ApiCall::ListParts, both_parts());
+    let committed = Outcome::Committed(run.commit_meta("e"));
+    run.succeed(ApiCall::Commit, committed);
+    // Only HEAD shows what the run that began the upload asked for.
+    for _ in 0..9 {
+        assert_eq!(run.last_call(), &ApiCall::Head);
+        run.reject(ApiCall::Head, 404, "");
+        run.wait();
+    }
+    let object = run.object_meta("e");
+    run.succeed(ApiCall::Head, Outcome::Object(object));
+    assert!(run.result().is_ok());
+    assert!(run.now < 5 * SECOND, "the pauses are short: {:?}", run.now);
 }
