@@ -241,7 +241,13 @@ impl Cleanup {
         decision: RetryDecision,
         failure: &Failure,
     ) -> State {
-        let is_gone = matches!(call, ApiCall::Abort { .. }) && decision == RetryDecision::NotFound;
+        if !matches!(call, ApiCall::Create | ApiCall::Abort { .. }) {
+            // A call that the state before had in flight.
+            core.multipart.create_response_lost |=
+                call.is_create() && decision == RetryDecision::ResolveOutcome;
+            return State::Aborting(self);
+        }
+        let is_gone = call != ApiCall::Create && decision == RetryDecision::NotFound;
         if is_gone && self.doubt.exists() {
             let why = "its answer was lost, and the upload is closed";
             return outcome::end_unknown(core, why, self.probe_upload_id);
@@ -263,6 +269,9 @@ impl Cleanup {
         decision: RetryDecision,
         failure: &Failure,
     ) -> State {
+        if !matches!(call, ApiCall::Delete { .. }) {
+            return State::Deleting(self);
+        }
         match CallEnd::of(core, &call, decision) {
             CallEnd::Done => self.on_delete_done(core, None),
             CallEnd::Failed => self.on_delete_done(core, Some(failure)),

@@ -1,6 +1,6 @@
 //! Tests of the state `RelistingParts`: a commit rejects the etag of an acknowledged part.
 
-use super::scripted::{ScriptedRun, abort, response_lost};
+use super::scripted::{ScriptedRun, abort, response_lost, stop};
 use super::*;
 use crate::api::ListedPart;
 
@@ -97,4 +97,20 @@ fn an_upload_that_is_closed_when_a_part_is_sent_again_is_resolved_by_a_head() {
     let meta = run.object_meta("new");
     run.succeed(ApiCall::Head, Outcome::Object(meta));
     assert!(run.result().is_ok());
+}
+
+#[test]
+fn a_list_that_fails_after_a_signal_is_not_taken_for_the_abort() {
+    for (status, code) in [(503, "ServiceUnavailable"), (404, "UploadNotFound"), (403, "Forbidden")]
+    {
+        let mut run = relisting();
+        run.handle_event(stop());
+        assert_eq!(run.last_call(), &abort());
+        run.reject(ApiCall::ListParts, status, code);
+        assert!(run.finish.is_none() && run.upload.core.call.scheduled.is_none(), "{status}");
+        run.succeed(abort(), Outcome::Removed);
+        assert_eq!(run.error_kind(), ErrorKind::Signal(15));
+        let error = run.result().as_ref().unwrap_err().to_string();
+        assert!(!error.contains("still open"), "{error}");
+    }
 }
