@@ -66,6 +66,8 @@ pub mod key;
 pub mod part_number;
 pub mod retry;
 pub mod sign;
+#[cfg(test)]
+mod state_space;
 pub mod token_lifecycle;
 pub mod transport_error;
 pub mod upload;

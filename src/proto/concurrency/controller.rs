@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::phase::{Phase, Trial};
+
 /// The number of connections at the start.
 pub const START: u16 = 4;
 
@@ -49,33 +51,12 @@ pub struct Sample {
     pub refused: u16,
 }
 
-/// What the controller is doing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Phase {
-    /// Measures what the present number carries.
-    Measuring { since: f64 },
-    /// Waits until a new number is in use.
-    Settling { trial: Trial, since: f64 },
-    /// Measures what a new number carries.
-    Trying { trial: Trial, since: f64 },
-    /// Keeps the number.
-    Holding { until: f64, rate: f64 },
-}
-
-/// A change of the number, on trial.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Trial {
-    from: u16,
-    /// Bytes per second that `from` carried.
-    rate: f64,
-}
-
 /// Chooses the number of connections.
 #[derive(Debug, Clone)]
 pub struct Controller {
     connections: u16,
     most: u16,
-    phase: Phase,
+    pub(super) phase: Phase,
     samples: VecDeque<Sample>,
     /// How long the number is kept after the next trial that brings nothing, in seconds.
     hold: f64,
@@ -160,7 +141,7 @@ impl Controller {
             if waited >= NETWORK_BOUND {
                 self.try_more(now, rate);
             } else {
-                self.phase = Phase::Holding { until: now, rate };
+                self.phase.enter(Phase::Holding { until: now, rate });
             }
         }
     }
@@ -172,7 +153,7 @@ impl Controller {
             false => in_flight <= self.connections,
         };
         if in_use || now - since >= LONGEST_SETTLING {
-            self.phase = Phase::Trying { trial, since: now };
+            self.phase.enter(Phase::Trying { trial, since: now });
         } else if self.connections > trial.from && self.window(SHORTEST_WINDOW).1 == 0.0 {
             // The producer is the slower side.
             self.hold_number(now, trial.rate);
@@ -247,8 +228,11 @@ impl Controller {
         self.hold_number(now, rate);
     }
 
-    /// Tries more connections, if there can be more.
+    /// Tries more connections, if there can be more and the service refuses none.
     fn try_more(&mut self, now: f64, rate: f64) {
+        if self.samples.back().is_some_and(|sample| sample.refused > 0) {
+            return self.hold_number(now, rate);
+        }
         let doubled = (self.connections * 2).min(self.most);
         let number = match self.refused_at {
             Some(refused) if now < self.refused_until => doubled.min(refused - 1),
@@ -266,7 +250,7 @@ impl Controller {
     fn start_trial(&mut self, now: f64, rate: f64, number: u16) {
         let trial = Trial { from: self.connections, rate };
         self.connections = number;
-        self.phase = Phase::Settling { trial, since: now };
+        self.phase.enter(Phase::Settling { trial, since: now });
     }
 
     fn revert(&mut self, now: f64, trial: Trial) {
@@ -276,7 +260,7 @@ impl Controller {
     }
 
     fn hold_number(&mut self, now: f64, rate: f64) {
-        self.phase = Phase::Holding { until: now + self.hold, rate };
+        self.phase.enter(Phase::Holding { until: now + self.hold, rate });
     }
 
     /// Bytes per second, and the share of the time that the reader waited, over the last seconds.
@@ -290,5 +274,51 @@ impl Controller {
         let seconds = (end - first.at.as_secs_f64()).max(1e-3);
         let rate = (last.sent - first.sent) as f64 / seconds;
         (rate, (last.waited - first.waited).as_secs_f64() / seconds)
+    }
+
+    /// Adds what the exploration of states distinguishes: all values, with times that count from now.
+    #[cfg(test)]
+    pub(super) fn add_to(&self, fingerprint: &mut crate::state_space::Fingerprint, now: f64) {
+        let Controller {
+            connections,
+            most,
+            phase,
+            samples,
+            hold,
+            fewer_next,
+            refused_at,
+            refusal_hold,
+            refused_until,
+            ignored_until,
+            refused_since,
+            accepted,
+        } = self;
+        let millis = |seconds: f64| (seconds * 1000.0).round() as i64;
+        let ahead = |at: f64| millis((at - now).max(0.0));
+        let ago = |at: f64| millis(now - at);
+        let rate = |rate: f64| (rate / 1e4).round() as i64;
+        fingerprint.add((connections, most, millis(*hold), fewer_next));
+        let trial = |trial: Trial, since| (trial.from, rate(trial.rate), ago(since));
+        fingerprint.add(phase.kind() as u8);
+        fingerprint.add(match *phase {
+            Phase::Measuring { since } => (0, 0, ago(since)),
+            Phase::Settling { trial: of, since } | Phase::Trying { trial: of, since } => {
+                trial(of, since)
+            }
+            Phase::Holding { until, rate: of } => (0, rate(of), ahead(until)),
+        });
+        for (before, sample) in samples.iter().zip(samples.iter().skip(1)) {
+            let Sample { at, sent, waited, in_flight, refused } = *sample;
+            fingerprint.add((at - before.at, sent - before.sent, waited - before.waited));
+            fingerprint.add((in_flight, refused));
+        }
+        fingerprint.add((refused_at, millis(*refusal_hold), accepted, refused_since.map(ago)));
+        fingerprint.add((ahead(*refused_until), ahead(*ignored_until)));
+    }
+
+    /// The number of connections at which requests were refused, while none as high is tried.
+    #[cfg(test)]
+    pub(super) fn refused_number(&self, now: f64) -> Option<u16> {
+        self.refused_at.filter(|_| now < self.refused_until)
     }
 }

@@ -5,6 +5,9 @@
 
 mod controller;
 #[cfg(test)]
+mod exploration;
+mod phase;
+#[cfg(test)]
 pub(crate) mod tests;
 
 pub use controller::{Controller, START, Sample};

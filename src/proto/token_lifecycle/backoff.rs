@@ -45,4 +45,11 @@ impl Backoff {
     pub(super) fn reset(&mut self) {
         *self = Backoff::default();
     }
+
+    /// Adds what the exploration of states distinguishes: in its short lives the third delay is the longest.
+    #[cfg(test)]
+    pub(super) fn add_to(&self, fingerprint: &mut crate::state_space::Fingerprint, now: Clocks) {
+        fingerprint.time(Some(self.remaining(now)));
+        fingerprint.add(self.attempts.min(3));
+    }
 }

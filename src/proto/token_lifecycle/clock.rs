@@ -13,7 +13,7 @@ use super::{Clocks, SECOND};
 const MIN_CLOCK_SKEW: u64 = 30;
 
 /// The local clock, corrected by dates of the service.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Clock {
     /// Seconds by which the service's clock is ahead of the local one.
     skew: i64,
@@ -81,6 +81,14 @@ impl Clock {
             self.query_failed = true;
             self.backoff.next_delay(now, SECOND, Duration::from_secs(60));
         }
+    }
+
+    /// Adds what the exploration of states distinguishes.
+    #[cfg(test)]
+    pub(super) fn add_to(&self, fingerprint: &mut crate::state_space::Fingerprint, now: Clocks) {
+        let Clock { skew, date_set_at, querying, query_failed, backoff } = self;
+        fingerprint.add((skew, date_set_at.is_some(), self.jumped(now), querying, query_failed));
+        backoff.add_to(fingerprint, now);
     }
 }
 

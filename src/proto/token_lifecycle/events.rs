@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use super::types::UploadEta;
 use super::{
     BlockCause, Clocks, NotThisToken, ProbeResult, RefreshReason, Renewal, TokenLifecycle,
-    UploadEta,
 };
 use crate::request_fields::RequestFields;
 
@@ -197,7 +197,7 @@ pub enum Level {
 }
 
 /// The conditions that were reported.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reported {
     /// Whether `Skew` was.
     pub skew: bool,

@@ -214,7 +214,7 @@ pub(super) mod coverage {
 
     use super::{HealthInput, HealthState, TRANSITIONS};
 
-    type Row = (HealthState, HealthInput, HealthState);
+    pub(crate) type Row = (HealthState, HealthInput, HealthState);
 
     thread_local! {
         static TAKEN: RefCell<BTreeSet<Row>> = const { RefCell::new(BTreeSet::new()) };
@@ -222,6 +222,11 @@ pub(super) mod coverage {
 
     pub(crate) fn record(row: Row) {
         TAKEN.with_borrow_mut(|taken| taken.insert(row));
+    }
+
+    /// Removes and returns the rows that were taken since the last call.
+    pub(crate) fn drain() -> BTreeSet<Row> {
+        TAKEN.take()
     }
 
     /// The rows of the table that have not been taken, in its order.

@@ -49,6 +49,7 @@
 //!
 //! `examples/two_tokens.rs` lives through a refresh and a rejection.
 
+mod adoption;
 mod backoff;
 mod clock;
 pub mod events;
@@ -65,6 +66,7 @@ use self::clock::Clock;
 pub use self::events::{CredentialOrigin, TokenEvent, TokenName};
 use self::health::{Health, HealthInput};
 use self::refresh::RefreshState;
+use self::types::UploadEta;
 pub use self::types::{
     BackgroundTask, BlockCause, CandidateKey, Clocks, NotThisToken, On401, ProbeResult,
     RefreshOutcome, RefreshPolicy, RefreshReason, Renewal, SignedAttempt, SigningRequest,
@@ -86,6 +88,7 @@ const MAX_IDLE: Duration = Duration::from_secs(30);
 /// [`next_task`](TokenLifecycle::next_task), between its start and end calls. Events for the user
 /// accumulate until [`take_events`](TokenLifecycle::take_events).
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct TokenLifecycle {
     policy: RefreshPolicy,
     token: TokenInfo,
@@ -105,16 +108,6 @@ pub struct TokenLifecycle {
     aborted_with_generation: Option<u64>,
     reported: events::Reported,
     events: Vec<TokenEvent>,
-}
-
-/// When the upload will end, as a duration since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum UploadEta {
-    /// There is no estimate yet.
-    NotEstimated,
-    /// The length of the stream is not known.
-    Unknown,
-    At(Duration),
 }
 
 impl TokenLifecycle {
@@ -324,36 +317,6 @@ impl TokenLifecycle {
         self.clock.query_finished(now);
     }
 
-    /// Whether to adopt the key and token that the files have now. The files may have an older token of the
-    /// session if a newer one could not be written back.
-    pub fn is_better_than_current(
-        &self,
-        now: Clocks,
-        candidate: &TokenInfo,
-        key: CandidateKey,
-    ) -> bool {
-        let clock = self.clock(now);
-        if candidate.expires.is_some_and(|expires| expires <= clock) {
-            return false;
-        }
-        let age = |token: &TokenInfo| (token.expires, token.issued);
-        key == CandidateKey::Other || !self.is_usable(now) || age(candidate) >= age(&self.token)
-    }
-
-    /// Replaces the current token.
-    pub fn adopt(&mut self, now: Clocks, token: TokenInfo, origin: CredentialOrigin) {
-        if token.expires > self.token.expires {
-            self.refresh.backoff.reset();
-        }
-        self.lifetime = self.lifetime_of(now, &token);
-        self.token = token;
-        self.health.apply(now, HealthInput::Replaced);
-        self.refresh.wanted = false;
-        self.refreshes += u64::from(origin == CredentialOrigin::Refresh);
-        self.events.push(TokenEvent::Adopted { expires: token.expires, origin });
-        self.report_session_end(now);
-    }
-
     /// The time until the current token expires; `None` for an API key.
     pub fn remaining(&self, now: Clocks) -> Option<Duration> {
         self.token.expires.map(|expires| expires.saturating_sub(self.clock(now)))
@@ -374,14 +337,12 @@ impl TokenLifecycle {
     fn time_query_may_help(&self, now: Clocks) -> bool {
         self.policy.can_query_time && !self.health.is_rejected() && self.clock.may_be_corrected(now)
     }
-
-    fn lifetime_of(&self, now: Clocks, token: &TokenInfo) -> Duration {
-        let expires = token.expires.unwrap_or_default();
-        let from = token.issued.filter(|issued| *issued < expires).unwrap_or(self.clock(now));
-        expires.saturating_sub(from).max(SECOND)
-    }
 }
 
+#[cfg(test)]
+mod exploration;
+#[cfg(test)]
+mod fingerprint;
 #[cfg(test)]
 pub(crate) mod simulation;
 #[cfg(test)]

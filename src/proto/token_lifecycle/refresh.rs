@@ -14,9 +14,9 @@ const MAX_REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// The refreshes of a run.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct RefreshState {
-    in_flight: Option<RefreshReason>,
+    pub in_flight: Option<RefreshReason>,
     /// Whether a transfer needs a token that outlives it.
     pub wanted: bool,
     pub backoff: Backoff,
@@ -147,7 +147,7 @@ impl TokenLifecycle {
 
     /// The time of the service's clock from which a refresh is due: `refresh_before` before the token
     /// expires, by default 10 minutes or a third of the lifetime, at most half of the lifetime.
-    fn refresh_due_at(&self) -> Duration {
+    pub(super) fn refresh_due_at(&self) -> Duration {
         let default = Duration::from_secs(600).min(self.lifetime / 3);
         let before = self.policy.refresh_before.unwrap_or(default).min(self.lifetime / 2);
         self.token.expires.unwrap_or(Duration::MAX).saturating_sub(before)

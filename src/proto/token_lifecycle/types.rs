@@ -186,3 +186,13 @@ pub enum ProbeResult {
     /// There was no response, or one that shows neither.
     Unanswered,
 }
+
+/// When the upload will end, as a duration since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UploadEta {
+    /// There is no estimate yet.
+    NotEstimated,
+    /// The length of the stream is not known.
+    Unknown,
+    At(Duration),
+}

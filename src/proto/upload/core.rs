@@ -36,6 +36,7 @@ pub(super) enum Creation {
 }
 
 /// The multipart upload itself.
+#[derive(Clone)]
 pub(super) struct MultipartUpload {
     pub creation: Creation,
     /// A create, of the upload or of a probe, has no response yet.
@@ -58,14 +59,14 @@ impl MultipartUpload {
 }
 
 /// The one call besides parts, and its attempts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct CurrentCall {
     /// When its next attempt starts.
     pub scheduled: Option<(Now, ApiCall)>,
     /// Failed attempts so far.
     pub attempt: u32,
     /// The ambiguous 404s in a row of one operation.
-    streak: Option<(Operation, NotFoundStreak)>,
+    pub streak: Option<(Operation, NotFoundStreak)>,
     /// The last failure was the rejection of a pre-authenticated request.
     pub par_rejected: bool,
     /// Attempts at a commit or put so far, of all states.
@@ -73,7 +74,7 @@ pub(super) struct CurrentCall {
 }
 
 /// A signal that asked to stop.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Stop {
     /// When the run has to be over, whatever it still does.
     pub deadline: Option<Now>,
@@ -81,6 +82,7 @@ pub(super) struct Stop {
     pub error: Option<Error>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Core {
     pub config: UploadConfig,
     pub multipart: MultipartUpload,
@@ -97,7 +99,7 @@ pub(super) struct Core {
     pub now: Now,
     /// Attempts of all calls that were retries.
     pub retries: u64,
-    rng: fastrand::Rng,
+    pub rng: fastrand::Rng,
     pub actions: VecDeque<Action>,
 }
 
@@ -320,40 +322,6 @@ impl Core {
     /// A call was answered for good: the next call has a whole retry budget.
     pub(super) fn restart_budget(&mut self) {
         self.outage.restart_budget(self.now);
-    }
-
-    // Ambiguous 404s.
-
-    /// Counts an ambiguous 404 of a call; the count starts anew with another operation.
-    pub(super) fn count_not_found(&mut self, call: &ApiCall) -> NotFoundStreak {
-        let operation = call.operation();
-        let mut streak = match self.call.streak {
-            Some((counted, streak)) if counted == operation => streak,
-            _ => NotFoundStreak::default(),
-        };
-        match self.call.par_rejected {
-            true => streak.add_rejection(self.now),
-            false => streak.add(self.now),
-        }
-        self.call.streak = Some((operation, streak));
-        streak
-    }
-
-    pub(super) fn forget_not_found(&mut self) {
-        self.call.streak = None;
-    }
-
-    /// Whether the 404s of the current call or of a part may still end.
-    pub(super) fn is_not_found_retryable(&self, streak: &NotFoundStreak) -> bool {
-        !self.is_par_expired()
-            && streak.is_retryable(self.now, self.outage.bucket, self.outage.last_progress())
-    }
-
-    /// The error to end with after the 404s of the current call.
-    pub(super) fn not_found_error(&self, call: &ApiCall, failure: &Failure) -> Error {
-        let error = failure.error(call.operation(), self.attempt_label(call));
-        let streak = self.call.streak.map(|(_, streak)| streak).unwrap_or_default();
-        streak.exhausted_error(error, self.now, self.outage.bucket)
     }
 }
 

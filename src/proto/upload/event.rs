@@ -185,6 +185,7 @@ pub enum Outcome {
 
 /// An output of the state machine, for the driver to perform.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub enum Action {
     /// Send a request; its result is `Event::CallDone`.
     StartCall(ApiCall),

@@ -74,6 +74,9 @@ mod core;
 mod dispatch;
 mod end_of_stream;
 mod event;
+#[cfg(test)]
+mod fingerprint;
+mod not_found;
 mod outage;
 mod outcome;
 mod par;
@@ -141,6 +144,7 @@ impl Timer {
 }
 
 /// One upload. See the module's documentation for the contract of its calls.
+#[cfg_attr(test, derive(Clone))]
 pub struct Upload {
     state: State,
     core: Core,

@@ -126,6 +126,7 @@ enum OutageReport {
     BySession,
 }
 
+#[derive(Clone)]
 pub(super) struct OutageTracker {
     budget: RetryBudget,
     /// The current outage; it lasts as long as that of the budget.
@@ -270,5 +271,25 @@ impl OutageTracker {
     /// The budget counts from now on; the outage goes on.
     pub(super) fn restart_budget(&mut self, now: Now) {
         self.budget.restart(now);
+    }
+
+    /// Adds what the exploration of states distinguishes: how long the budget lasts, and what was reported.
+    #[cfg(test)]
+    pub(super) fn add_to(&self, fingerprint: &mut crate::state_space::Fingerprint, now: Now) {
+        let OutageTracker { budget, current, last_end, bucket, spurious_reported, controlled } =
+            self;
+        let ends = budget.stalled_since().map(|_| budget.ends_at(now).saturating_sub(now));
+        fingerprint.time(ends);
+        let kind = current.as_ref().map(|Outage { report, kind }| {
+            let report = match report {
+                OutageReport::Pending(_) => 0,
+                OutageReport::Reported => 1,
+                OutageReport::BySession => 2,
+            };
+            (report, *kind as u8)
+        });
+        fingerprint.add((kind, spurious_reported, controlled, *bucket == BucketStatus::Seen));
+        fingerprint.add(last_end.map(|at| now < at + OUTAGE_MERGE_WINDOW));
+        fingerprint.time(self.report_at().map(|at| at.saturating_sub(now)));
     }
 }

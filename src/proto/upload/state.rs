@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 
 /// A state with the data that exists only in it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) enum State {
     /// Reading the stream and sending parts.
     Streaming(Streaming),
@@ -77,7 +77,7 @@ impl Doubt {
 }
 
 /// Reading the stream and sending parts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Streaming {
     /// The stream is longer than one part.
     pub multipart_needed: bool,
@@ -94,6 +94,7 @@ pub(super) struct Streaming {
 }
 
 /// One PutObject of the whole stream.
+#[derive(Clone)]
 pub(super) struct Storing {
     /// The response to an attempt was lost.
     pub doubt: Doubt,
@@ -107,6 +108,7 @@ pub(super) struct Storing {
 }
 
 /// What waits for the MD5 of the buffer.
+#[derive(Clone)]
 pub(super) enum Rehash {
     /// The put was acknowledged without the chosen checksum.
     Acknowledged(ObjectMeta),
@@ -115,7 +117,7 @@ pub(super) enum Rehash {
 }
 
 /// The commits of a multipart upload.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Commit {
     pub doubt: Doubt,
     pub relists: u32,
@@ -135,6 +137,7 @@ pub(super) enum ResolveStep {
 }
 
 /// The look-ups after a lost or ambiguous response to a commit.
+#[derive(Clone)]
 pub(super) struct Resolving {
     pub commit: Commit,
     pub step: ResolveStep,
@@ -143,6 +146,7 @@ pub(super) struct Resolving {
 }
 
 /// The check of a reported commit or put.
+#[derive(Clone)]
 pub(super) struct Verifying {
     /// The metadata in the response to the commit or put.
     pub committed: ObjectMeta,
@@ -153,6 +157,7 @@ pub(super) struct Verifying {
 }
 
 /// A known outcome, and what is left to clean up.
+#[derive(Clone)]
 pub(super) struct Cleanup {
     pub outcome: Result<StoredObject, Error>,
     /// Whether a commit may have taken effect: then only a successful abort proves that it did not.

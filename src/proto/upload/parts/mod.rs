@@ -5,6 +5,8 @@
 //! know the state of the upload. Invariant: the window never exceeds `parallel`, and a retry waits for
 //! its time.
 
+#[cfg(test)]
+mod fingerprint;
 mod pacing;
 mod recall;
 mod response;
@@ -45,7 +47,7 @@ pub(super) struct ComparedDigests {
     pub md5: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Part {
     pub digest: PartDigest,
     pub state: PartState,
@@ -64,7 +66,7 @@ pub(super) struct Part {
     pub retained: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Parts {
     /// Part n at index n - 1.
     pub(super) parts: Vec<Part>,

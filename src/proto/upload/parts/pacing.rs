@@ -26,7 +26,7 @@ pub(crate) struct ConnectionChange {
     pub first_refusal: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Pacing {
     pub config: AutoConfig,
     pub controller: Controller,

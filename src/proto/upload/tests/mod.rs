@@ -10,6 +10,7 @@ use bytes::Bytes;
 mod auto;
 mod confirm;
 mod conflict;
+mod exploration;
 mod faults;
 mod harness;
 mod lost_response;

@@ -17,7 +17,7 @@ use crate::retry::Failure;
 /// The parts of an open multipart upload: part number to (etag, content).
 type OpenUpload = BTreeMap<PartNumber, (String, Bytes)>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     /// The open uploads by their ids.
     pub uploads: BTreeMap<String, OpenUpload>,
@@ -188,14 +188,21 @@ impl Model {
     }
 
     fn list_parts(&self, request: &SentRequest) -> Result<Outcome, Failure> {
-        let parts = self.uploads.get(request.upload_id()).ok_or_else(upload_not_found)?;
-        let listed = parts.iter().map(|(number, (etag, body))| ListedPart {
+        let id = request.upload_id();
+        self.uploads.get(id).ok_or_else(upload_not_found)?;
+        Ok(Outcome::Parts(self.listed(id)))
+    }
+
+    /// The parts of an open upload, as a list has them.
+    pub(crate) fn listed(&self, upload_id: &str) -> Vec<ListedPart> {
+        let parts = self.uploads.get(upload_id).into_iter().flatten();
+        let listed = parts.map(|(number, (etag, body))| ListedPart {
             part_number: *number,
             etag: etag.clone(),
             size: body.len() as u64,
             md5: Some(digest::md5_of(std::slice::from_ref(body)).base64()),
         });
-        Ok(Outcome::Parts(listed.collect()))
+        listed.collect()
     }
 
     fn list_uploads(&self) -> Outcome {
