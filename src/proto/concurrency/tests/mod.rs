@@ -75,7 +75,9 @@ fn a_slower_producer_costs_no_connection_and_no_buffer_more() {
         // Where four connections carry the stream as fast as it is written.
         if scenario.stream / four.seconds > 0.98 * scenario.producer {
             let auto = Verdict::of(seed).auto;
-            assert!(auto.peak_connections <= 4, "seed {seed}: {auto:?}");
+            // While a part is sent again whose connection broke, the stream waits for the network.
+            let waited = scenario.bytes_per_break.is_some() && auto.seconds <= four.seconds;
+            assert!(auto.peak_connections <= 4 || waited, "seed {seed}: {auto:?}");
         }
     }
 }
