@@ -44,6 +44,8 @@ pub(super) struct Case {
     pub in_flight: usize,
     /// Everything that disturbs a run counts as one fault, a signal and a broken source too.
     pub faults: u32,
+    /// Those of them that a retry follows.
+    pub retries: u32,
     /// The faults that are explored.
     pub explores: fn(&Step) -> bool,
     pub previous: Previous,
@@ -78,6 +80,7 @@ impl Case {
             parts,
             in_flight: 2,
             faults,
+            retries: faults,
             explores: |_| true,
             previous: Previous::Nothing,
             resume: Resume::Off,
@@ -165,11 +168,11 @@ impl Case {
 
     /// The case on one line.
     pub(super) fn name(&self) -> String {
-        let Case { parts, faults, previous, resume, forbidden, end_proven, .. } = self;
+        let Case { parts, faults, retries, previous, resume, forbidden, end_proven, .. } = self;
         let (deletes, in_flight) = (self.delete_on_mismatch, self.in_flight);
         let new = self.bucket_is_new;
         format!(
-            "{parts} parts, {in_flight} in flight, {faults} faults, {previous:?}, resume {resume:?}, \
+            "{parts} parts, {in_flight} in flight, {faults} faults, {retries} retries, {previous:?}, resume {resume:?}, \
              forbidden {forbidden:?}, end proven {end_proven}, deletes {deletes}, new bucket {new}"
         )
     }

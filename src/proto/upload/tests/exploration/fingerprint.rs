@@ -27,6 +27,7 @@ impl Run {
             sent,
             late,
             faults,
+            retries,
             causes,
             named,
             result,
@@ -36,7 +37,7 @@ impl Run {
         add_service(&mut fingerprint, service);
         fingerprint.add((source, read, multipart_needed, buffers, acknowledged, to_rehash));
         fingerprint.time(hold_until.map(|at| at.saturating_sub(*now)));
-        fingerprint.add((faults, causes));
+        fingerprint.add((faults, retries, causes));
         for requests in [sent, late] {
             fingerprint.add(requests.len());
             requests.iter().for_each(|sent| add_request(&mut fingerprint, sent));

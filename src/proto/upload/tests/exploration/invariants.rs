@@ -100,10 +100,11 @@ impl Run {
         if let Err(error) = &result {
             self.read_message(&error.to_string());
         }
-        // What has no response yet may take effect at any time.
+        // What has no response yet may take effect at any time; only these make an object.
         for sent in std::mem::take(&mut self.sent) {
             super::run::insert(&mut self.late, sent);
         }
+        self.late.retain(|sent| matches!(sent.request.call, ApiCall::Put | ApiCall::Commit));
         self.result = Some(result);
         self.check_result()?;
         let unnamed = self.service.uploads.keys().find(|id| !self.named.contains(*id));

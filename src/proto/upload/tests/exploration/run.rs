@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::super::model::{Model, SentRequest, other_object};
 use super::super::scripted::stop;
 use super::super::{Action, Event, StateKind, StoredObject, Upload};
-use super::case::Case;
+use super::case::{Case, Resume};
 use super::step::{Jitter, Step};
 use crate::error::Error;
 use crate::part_number::PartNumber;
@@ -85,8 +85,9 @@ pub(super) struct Run {
     /// In the order of their operations and parts.
     pub sent: Vec<Sent>,
     pub late: Vec<Sent>,
-    /// The faults that are left.
+    /// The faults that are left, and the faults that a retry follows.
     pub faults: u32,
+    pub retries: u32,
     pub causes: Causes,
     /// The uploads that messages name.
     pub named: BTreeSet<String>,
@@ -111,6 +112,7 @@ impl Run {
             sent: Vec::new(),
             late: Vec::new(),
             faults: case.faults,
+            retries: case.retries,
             causes: Causes::default(),
             named: BTreeSet::new(),
             result: None,
@@ -135,6 +137,7 @@ impl Run {
         rows: &mut BTreeSet<(StateKind, StateKind)>,
     ) -> Result<(), String> {
         self.faults -= step.cost();
+        self.retries -= u32::from(step.is_retried());
         match step {
             Step::Read => self.read_part(),
             Step::MultipartNeeded => {
@@ -232,12 +235,15 @@ impl Run {
                 Action::CancelParts => {
                     let is_part = |sent: &mut Sent| matches!(sent.request.call, ApiCall::Part(_));
                     let cancelled: Vec<_> = self.sent.extract_if(.., is_part).collect();
-                    cancelled.into_iter().for_each(|sent| insert(&mut self.late, sent));
+                    // They change nothing in an upload that is aborted.
+                    if !self.upload.kind().is_decided() || self.case.resume != Resume::Off {
+                        cancelled.into_iter().for_each(|sent| insert(&mut self.late, sent));
+                    }
                 }
                 Action::Warn(warning) => self.read_message(&warning.text),
                 Action::Transition { from, to } => drop(rows.insert((from, to))),
                 Action::Finish(result) => self.finish(result)?,
-                Action::SplitTail { .. } | Action::SplitQueue { .. } => {
+                Action::SplitTail { .. } | Action::SplitQueue { .. } | Action::RecallParts(_) => {
                     return Err("a split that the configuration forbids".to_owned());
                 }
                 Action::SetConnections { .. } => {

@@ -98,6 +98,15 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Whether the machine sends the request again.
+    pub(super) fn is_retried(&self) -> bool {
+        use Fault::{Damage, Fail, LandLate, Lose, Rotate, Spurious404};
+        let Step::Fault(_, _, fault, _) = self else { return false };
+        matches!(fault, Fail | Lose | LandLate | Damage | Spurious404 | Rotate)
+    }
+}
+
 /// What can go wrong with a request. A look-up whose response is lost is as one that fails.
 fn faults_of(call: &ApiCall) -> Vec<Fault> {
     use Fault::{
@@ -138,7 +147,11 @@ impl Run {
         } else {
             steps.push(Step::Abandon);
         }
-        let may_happen = |step: &Step| step.cost() <= self.faults && (self.case.explores)(step);
+        let may_happen = |step: &Step| {
+            step.cost() <= self.faults
+                && u32::from(step.is_retried()) <= self.retries
+                && (self.case.explores)(step)
+        };
         steps.retain(|step| step.cost() == 0 || may_happen(step));
         steps
     }
