@@ -170,13 +170,28 @@ fn every_command_in_a_code_block_parses() {
     assert!(count >= 8, "only {count} commands were found in code blocks");
 }
 
+/// The options of a command and of those below it.
+fn options(info: &argh::CommandInfoWithArgs) -> Vec<String> {
+    let here = info.flags.iter().map(|flag| flag.long.to_owned());
+    here.chain(info.commands.iter().flat_map(|sub| options(&sub.command))).collect()
+}
+
+#[test]
+fn every_option_is_on_a_page_for_users() {
+    let documents = for_users().into_iter().filter(|document| document != "CHANGELOG.md");
+    let text: String = documents.map(|document| text(&document)).collect();
+    let is_in_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let words: BTreeSet<&str> = text.split(|c| !is_in_word(c)).collect();
+    let general = ["--help", "--version"];
+    for option in options(&args::info()) {
+        let there = words.contains(option.as_str()) || general.contains(&option.as_str());
+        assert!(there, "no page has {option}");
+    }
+}
+
 #[test]
 fn every_option_that_is_mentioned_exists() {
-    fn every(info: &argh::CommandInfoWithArgs) -> Vec<String> {
-        let here = info.flags.iter().map(|flag| flag.long.to_owned());
-        here.chain(info.commands.iter().flat_map(|sub| every(&sub.command))).collect()
-    }
-    let known = every(&args::info());
+    let known = options(&args::info());
     let commands = ["put", "get", "verify", "uploads", "session", "serve"];
     // Options of the OCI CLI that are refused, in the table of the differences.
     let page = text("docs/oci-cli-differences.md");

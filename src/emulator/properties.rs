@@ -148,29 +148,37 @@ pub(crate) fn check_metadata(properties: &Properties) -> Result<(), ErrorRespons
 
 /// Adds the headers that describe an object at the time `now` (milliseconds since 1970).
 pub(crate) fn describe(response: ResponseBuilder, object: &Object, now: u64) -> ResponseBuilder {
-    let properties = &object.properties;
+    // Each property by its name, so that a new one cannot be left out.
+    let Properties {
+        content_type,
+        content_language,
+        content_encoding,
+        content_disposition,
+        cache_control,
+        storage_tier: _,
+        metadata,
+        customer_key,
+        kms_key,
+    } = &object.properties;
     let mut response = response
         .header("etag", &object.etag)
         .header("last-modified", super::clock::http_of_millis(object.modified))
         .header("accept-ranges", "bytes")
         .header("version-id", object.version())
         .header("storage-tier", object.tier())
-        .header(
-            "content-type",
-            properties.content_type.as_deref().unwrap_or("application/octet-stream"),
-        )
-        .maybe("content-language", properties.content_language.as_ref())
-        .maybe("content-encoding", properties.content_encoding.as_ref())
-        .maybe("content-disposition", properties.content_disposition.as_ref())
-        .maybe("cache-control", properties.cache_control.as_ref())
-        .maybe("opc-sse-customer-algorithm", properties.customer_key.as_ref().map(|_| "AES256"))
-        .maybe("opc-sse-customer-key-sha256", properties.customer_key.as_ref())
-        .maybe("opc-sse-kms-key-id", properties.kms_key.as_ref())
+        .header("content-type", content_type.as_deref().unwrap_or("application/octet-stream"))
+        .maybe("content-language", content_language.as_ref())
+        .maybe("content-encoding", content_encoding.as_ref())
+        .maybe("content-disposition", content_disposition.as_ref())
+        .maybe("cache-control", cache_control.as_ref())
+        .maybe("opc-sse-customer-algorithm", customer_key.as_ref().map(|_| "AES256"))
+        .maybe("opc-sse-customer-key-sha256", customer_key.as_ref())
+        .maybe("opc-sse-kms-key-id", kms_key.as_ref())
         .maybe("archival-state", object.archival_state(now));
     if object.tier() == "Archive" {
         response = response.header("time-of-archival", super::clock::iso(object.created));
     }
-    for (key, value) in &properties.metadata {
+    for (key, value) in metadata {
         response = response.header(&key.to_ascii_lowercase(), value);
     }
     with_checksums(response, object, "content-md5")

@@ -139,18 +139,27 @@ pub(super) fn message_context(location: &ObjectLocation, command: &PutCommand) -
 /// The options that a run which goes on with this upload has to have too. A command behind `--` may have
 /// secrets in its arguments, so that it is not repeated.
 fn resume_options(command: &PutCommand) -> String {
-    let object = &command.object;
+    // Each property by its name, so that a new one cannot be left out.
+    let ObjectSettings {
+        storage_tier,
+        content_type,
+        guess_content_type: _,
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        metadata,
+        metadata_file,
+        encryption_key_file,
+        kms_key_id,
+    } = command.object.clone();
     let checksum = command.checksum.name().to_lowercase();
-    let metadata = (!object.metadata.is_empty()).then(|| {
-        let map: serde_json::Map<_, _> = object
-            .metadata
-            .iter()
-            .map(|(name, text)| (name.clone(), text.clone().into()))
-            .collect();
+    let metadata = (!metadata.is_empty()).then(|| {
+        let map: serde_json::Map<_, _> =
+            metadata.into_iter().map(|(name, text)| (name, text.into())).collect();
         serde_json::Value::Object(map).to_string()
     });
-    let metadata_file =
-        object.metadata_file.as_ref().map(|path| format!("file://{}", path.display()));
+    let metadata_file = metadata_file.map(|path| format!("file://{}", path.display()));
     let path = |path: &std::path::PathBuf| path.display().to_string();
     let (file, suffix) = match &command.source {
         StreamSource::File(file) => (Some(path(file)), ""),
@@ -167,15 +176,15 @@ fn resume_options(command: &PutCommand) -> String {
         ("--if-match", if_match),
         ("--checksum", (checksum != "sha256").then_some(checksum)),
         ("--part-size", command.part_size.map(|bytes| format!("{}MiB", bytes / units::MIB))),
-        ("--storage-tier", object.storage_tier.clone()),
-        ("--content-type", object.content_type.clone()),
-        ("--content-encoding", object.content_encoding.clone()),
-        ("--content-language", object.content_language.clone()),
-        ("--content-disposition", object.content_disposition.clone()),
-        ("--cache-control", object.cache_control.clone()),
+        ("--storage-tier", storage_tier),
+        ("--content-type", content_type),
+        ("--content-encoding", content_encoding),
+        ("--content-language", content_language),
+        ("--content-disposition", content_disposition),
+        ("--cache-control", cache_control),
         ("--metadata", metadata.or(metadata_file)),
-        ("--encryption-key-file", object.encryption_key_file.as_ref().map(path)),
-        ("--opc-sse-kms-key-id", object.kms_key_id.clone()),
+        ("--encryption-key-file", encryption_key_file.as_ref().map(path)),
+        ("--opc-sse-kms-key-id", kms_key_id),
     ];
     let given = options.into_iter().filter_map(|(option, value)| Some((option, value?)));
     let digests = command.expected_digests.iter().map(|it| (it.option, it.value.base64()));

@@ -5,14 +5,31 @@
 
 use super::PutOptions;
 
-/// The headers of content that are compared.
-const CONTENT_HEADERS: [&str; 5] = [
-    "content-type",
-    "content-encoding",
-    "content-language",
-    "content-disposition",
-    "cache-control",
-];
+/// The headers of content that are compared, with their values in these options.
+fn content(options: &PutOptions) -> [(&'static str, Option<&String>); 5] {
+    // Each property by its name, so that a new one cannot be left out. The list of uploads has the tier.
+    let PutOptions {
+        condition: _,
+        checksum: _,
+        storage_tier: _,
+        content_type,
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        metadata: _,
+        customer_key: _,
+        kms_key_id: _,
+    } = options;
+    [
+        ("content-type", Some(content_type)),
+        ("content-encoding", content_encoding.as_ref()),
+        ("content-language", content_language.as_ref()),
+        ("content-disposition", content_disposition.as_ref()),
+        ("cache-control", cache_control.as_ref()),
+    ]
+}
+
 const METADATA: &str = "opc-meta-";
 const KMS_KEY: &str = "opc-sse-kms-key-id";
 
@@ -23,9 +40,9 @@ pub struct ObjectHeaders(Vec<(String, String)>);
 impl ObjectHeaders {
     /// Those of the headers of a response, with lower-case names, that describe an object.
     pub fn of(headers: &[(String, String)]) -> ObjectHeaders {
-        let describes = |name: &str| {
-            CONTENT_HEADERS.contains(&name) || name.starts_with(METADATA) || name == KMS_KEY
-        };
+        let content = content(&PutOptions::default()).map(|(name, _)| name);
+        let describes =
+            |name: &str| content.contains(&name) || name.starts_with(METADATA) || name == KMS_KEY;
         ObjectHeaders(headers.iter().filter(|(name, _)| describes(name)).cloned().collect())
     }
 
@@ -52,16 +69,9 @@ pub struct ExpectedProperties {
 impl ExpectedProperties {
     /// The properties that `options` ask for.
     pub fn of(options: &PutOptions) -> ExpectedProperties {
-        let values = [
-            Some(options.content_type.clone()),
-            options.content_encoding.clone(),
-            options.content_language.clone(),
-            options.content_disposition.clone(),
-            options.cache_control.clone(),
-        ];
         let metadata = options.metadata.iter();
         ExpectedProperties {
-            content: CONTENT_HEADERS.into_iter().zip(values).collect(),
+            content: content(options).map(|(name, value)| (name, value.cloned())).into(),
             metadata: metadata
                 .map(|(name, text)| (name.to_ascii_lowercase(), text.clone()))
                 .collect(),

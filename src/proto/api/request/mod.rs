@@ -121,18 +121,32 @@ impl Request {
 
     /// The condition and the properties of an object that a PUT stores.
     pub(crate) fn object_properties(&mut self, options: &PutOptions) {
-        self.condition(&options.condition);
-        self.header("content-type", options.content_type.clone());
-        self.optional("content-encoding", &options.content_encoding);
-        self.optional("content-language", &options.content_language);
-        self.optional("content-disposition", &options.content_disposition);
-        self.optional("cache-control", &options.cache_control);
-        self.optional("storage-tier", &options.storage_tier);
-        for (key, value) in &options.metadata {
+        // Each property by its name, so that a new one cannot be left out.
+        let PutOptions {
+            condition,
+            checksum: _,
+            storage_tier,
+            content_type,
+            content_encoding,
+            content_language,
+            content_disposition,
+            cache_control,
+            metadata,
+            customer_key,
+            kms_key_id,
+        } = options;
+        self.condition(condition);
+        self.header("content-type", content_type.clone());
+        self.optional("content-encoding", content_encoding);
+        self.optional("content-language", content_language);
+        self.optional("content-disposition", content_disposition);
+        self.optional("cache-control", cache_control);
+        self.optional("storage-tier", storage_tier);
+        for (key, value) in metadata {
             self.header(&format!("opc-meta-{key}"), value.clone());
         }
-        self.customer_key(&options.customer_key);
-        self.optional("opc-sse-kms-key-id", &options.kms_key_id);
+        self.customer_key(customer_key);
+        self.optional("opc-sse-kms-key-id", kms_key_id);
     }
 
     /// The algorithm of the digests that the parts of an upload will have.

@@ -31,8 +31,21 @@ struct CreateBody<'a> {
 
 /// CreateMultipartUpload.
 pub fn create_upload(location: &ObjectLocation, options: &PutOptions) -> Request {
-    let metadata = options
-        .metadata
+    // Each property by its name, so that a new one cannot be left out.
+    let PutOptions {
+        condition,
+        checksum,
+        storage_tier,
+        content_type,
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        metadata,
+        customer_key,
+        kms_key_id,
+    } = options;
+    let metadata = metadata
         .iter()
         // Lower case, as the headers of PutObject are: the length of a stream must not change a name.
         .map(|(key, value)| {
@@ -41,19 +54,19 @@ pub fn create_upload(location: &ObjectLocation, options: &PutOptions) -> Request
         .collect();
     let body = CreateBody {
         object: &location.object,
-        content_type: &options.content_type,
-        content_language: &options.content_language,
-        content_encoding: &options.content_encoding,
-        content_disposition: &options.content_disposition,
-        cache_control: &options.cache_control,
-        storage_tier: &options.storage_tier,
+        content_type,
+        content_language,
+        content_encoding,
+        content_disposition,
+        cache_control,
+        storage_tier,
         metadata,
     };
     let mut request = Request::new("POST", format!("{}/u", location.bucket_path()));
-    request.condition(&options.condition);
-    request.checksum_algorithm(options.checksum);
-    request.customer_key(&options.customer_key);
-    request.optional("opc-sse-kms-key-id", &options.kms_key_id);
+    request.condition(condition);
+    request.checksum_algorithm(*checksum);
+    request.customer_key(customer_key);
+    request.optional("opc-sse-kms-key-id", kms_key_id);
     request.body = json(&body);
     request
 }
