@@ -1,4 +1,4 @@
-//! Visits every state that can be reached, the nearest first, and keeps the way to each.
+//! Visits every state that can be reached, and keeps the way to each.
 //!
 //! Owns the order of the search and the counterexample. Must not know what is explored. Invariant: a
 //! counterexample is a shortest one, and is replayed from the first state before it is printed.
@@ -6,6 +6,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::graph::Graph;
 
 /// A system whose states are explored.
 pub(crate) trait StateSpace: Clone {
@@ -90,6 +92,8 @@ impl<R> fmt::Display for Exploration<R> {
 pub(crate) struct Counterexample {
     steps: Vec<String>,
     violation: String,
+    /// There were too many states.
+    is_incomplete: bool,
 }
 
 impl fmt::Debug for Counterexample {
@@ -102,16 +106,6 @@ impl fmt::Debug for Counterexample {
     }
 }
 
-/// The states that were found, by number, and how they were reached.
-struct Graph {
-    known: HashMap<u128, u32>,
-    /// The state before, and the number of the step from there.
-    origins: Vec<(u32, u16)>,
-    depths: Vec<u16>,
-    edges: Vec<(u32, u32)>,
-    ends: Vec<u32>,
-}
-
 /// More states than this are taken for a state space that never ends.
 const MOST_STATES: usize = 30_000_000;
 
@@ -122,18 +116,39 @@ const MOST_STATES: usize = 30_000_000;
 /// An invariant does not hold in a state, there is nothing that may happen next in a state that is no end,
 /// or no end can be reached from a state.
 pub(crate) fn explore<S: StateSpace>(initial: &S) -> Result<Exploration<S::Row>, Counterexample> {
+    // Depth first, few states are in memory at a time; breadth first, the way to a violation is short.
+    search(initial, Order::DepthFirst).map_err(|longer| {
+        match search(initial, Order::BreadthFirst) {
+            Err(shortest) if !shortest.is_incomplete => shortest,
+            _ => longer,
+        }
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    DepthFirst,
+    BreadthFirst,
+}
+
+fn search<S: StateSpace>(initial: &S, order: Order) -> Result<Exploration<S::Row>, Counterexample> {
     let mut rows = BTreeSet::new();
     let mut graph = Graph {
         known: HashMap::from([(initial.fingerprint(), 0)]),
         origins: vec![(0, 0)],
-        depths: vec![0],
         edges: Vec::new(),
         ends: Vec::new(),
     };
     let mut open = VecDeque::from([(0, initial.clone())]);
-    while let Some((number, state)) = open.pop_front() {
+    let next = |open: &mut VecDeque<(u32, S)>| match order {
+        Order::DepthFirst => open.pop_back(),
+        Order::BreadthFirst => open.pop_front(),
+    };
+    while let Some((number, state)) = next(&mut open) {
         if graph.origins.len() > most_states() {
-            return Err(graph.counterexample(initial, number, None, "there are too many states"));
+            let mut way = graph.counterexample(initial, number, None, "there are too many states");
+            way.is_incomplete = true;
+            return Err(way);
         }
         let steps = state.steps();
         if state.is_end() {
@@ -151,7 +166,6 @@ pub(crate) fn explore<S: StateSpace>(initial: &S) -> Result<Exploration<S::Row>,
             graph.edges.push((number, to));
             if to == fresh {
                 graph.origins.push((number, index as u16));
-                graph.depths.push(graph.depths[number as usize] + 1);
                 open.push_back((to, next));
             }
         }
@@ -163,7 +177,7 @@ pub(crate) fn explore<S: StateSpace>(initial: &S) -> Result<Exploration<S::Row>,
         states: graph.origins.len(),
         transitions: graph.edges.len(),
         ends: graph.ends.len(),
-        depth: graph.depths.iter().copied().max().unwrap_or_default().into(),
+        depth: graph.depth(),
         is_cyclic: graph.is_cyclic(),
         rows,
     })
@@ -213,45 +227,7 @@ impl Graph {
             let end = if result.is_ok() { state.summary() } else { "the violation".to_owned() };
             steps.push(format!("{step:?}: {end}"));
         }
-        Counterexample { steps, violation: violation.to_owned() }
-    }
-
-    /// A state from which no end can be reached.
-    fn without_end(&self) -> Option<u32> {
-        let mut before = vec![Vec::new(); self.origins.len()];
-        for (from, to) in &self.edges {
-            before[*to as usize].push(*from);
-        }
-        let mut reaches_end = vec![false; self.origins.len()];
-        let mut open = self.ends.clone();
-        while let Some(number) = open.pop() {
-            if !std::mem::replace(&mut reaches_end[number as usize], true) {
-                open.extend(&before[number as usize]);
-            }
-        }
-        reaches_end.iter().position(|reaches| !reaches).map(|number| number as u32)
-    }
-
-    /// Whether states that follow each other form a circle.
-    fn is_cyclic(&self) -> bool {
-        let mut incoming = vec![0u32; self.origins.len()];
-        let mut next = vec![Vec::new(); self.origins.len()];
-        for (from, to) in &self.edges {
-            incoming[*to as usize] += 1;
-            next[*from as usize].push(*to);
-        }
-        let mut open: Vec<u32> = vec![0];
-        let mut done = 0;
-        while let Some(number) = open.pop() {
-            done += 1;
-            for to in &next[number as usize] {
-                incoming[*to as usize] -= 1;
-                if incoming[*to as usize] == 0 {
-                    open.push(*to);
-                }
-            }
-        }
-        done < self.origins.len() || incoming.iter().any(|count| *count > 0)
+        Counterexample { steps, violation: violation.to_owned(), is_incomplete: false }
     }
 }
 
