@@ -11,6 +11,7 @@ mod session;
 mod uploads;
 mod verify;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use self::put::metrics::{RunFigures, RunReport};
@@ -41,16 +42,16 @@ pub(crate) fn run(command: Command, environment: &Environment) -> Result<(), Err
     }
     usable?;
     match command {
-        Command::Get(command) => block_on(get::get(*command, environment))?,
-        Command::Verify(command) => block_on(verify::verify(*command, environment))?,
+        Command::Get(command) => block_on(on_heap(|| get::get(*command, environment)))?,
+        Command::Verify(command) => block_on(on_heap(|| verify::verify(*command, environment)))?,
         Command::Uploads(command) => {
-            let list = block_on_until_signal(uploads::uploads(*command, environment))?;
+            let list = block_on_until_signal(on_heap(|| uploads::uploads(*command, environment)))?;
             startup_fds::print_result(&format!("{list}\n"), LogFormat::Text);
         }
-        Command::Serve(command) => block_on(serve::serve(command))?,
+        Command::Serve(command) => block_on(on_heap(|| serve::serve(command)))?,
         Command::Session(command) => session::session(*command, environment)?,
         Command::Authenticate(command) => {
-            block_on_until_signal(session::authenticate(*command, environment))?;
+            block_on_until_signal(on_heap(|| session::authenticate(*command, environment)))?;
         }
         Command::ExportSession(command) => session::export(&command, environment)?,
         Command::ImportSession(command) => session::import(&command, environment)?,
@@ -65,7 +66,7 @@ pub(crate) fn run(command: Command, environment: &Environment) -> Result<(), Err
 fn put(command: PutCommand, environment: &Environment, figures: &RunFigures) -> Result<(), Error> {
     let log_format = command.output.log_format;
     let children = Children::default();
-    let put = put::put(command, environment, &children, figures);
+    let put = on_heap(|| put::put(command, environment, &children, figures));
     let receipt = block_on_with(&children, put)?;
     let text = match log_format {
         LogFormat::Text => receipt.to_json(),
@@ -76,17 +77,30 @@ fn put(command: PutCommand, environment: &Environment, figures: &RunFigures) -> 
     Ok(())
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// What a command does.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
+
+/// Makes the future of a command. The frames of those that run it have no room for it: with that of each
+/// command they would have 400 KiB, and memory that the stack has used once stays in use.
+#[inline(never)]
+fn on_heap<'a, T, F>(make: impl FnOnce() -> F) -> Work<'a, T>
+where
+    F: Future<Output = Result<T, Error>> + 'a,
+{
+    Box::pin(make())
+}
+
+fn block_on<T>(work: Work<'_, T>) -> Result<T, Error> {
     block_on_with(&Children::default(), work)
 }
 
 /// Runs work that a signal may interrupt at any point. The signals are handled because the kernel
 /// delivers none to process 1 of a container otherwise.
-fn block_on_until_signal<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    block_on(async {
+fn block_on_until_signal<T>(work: Work<'_, T>) -> Result<T, Error> {
+    block_on(Box::pin(async {
         let mut signals = Signals::subscribe()?;
         until_signal(&mut signals, work).await
-    })
+    }))
 }
 
 /// Runs work until it ends or a signal arrives; then fails with the error of that signal.
@@ -101,10 +115,7 @@ async fn until_signal<T>(
     }
 }
 
-fn block_on_with<T>(
-    children: &Children,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+fn block_on_with<T>(children: &Children, work: Work<'_, T>) -> Result<T, Error> {
     // One thread is enough, since connections have threads of their own. A runtime with several
     // threads panics if the system refuses to start one.
     let runtime = tokio::runtime::Builder::new_current_thread()

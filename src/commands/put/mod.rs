@@ -22,7 +22,7 @@ use self::connect::Place;
 use self::identical::{ConflictingRun, IdenticalCheck};
 use self::metrics::RunFigures;
 use self::stream::{PendingSource, StartedSource, StreamThreads};
-use super::until_signal;
+use super::{on_heap, until_signal};
 use crate::auth::environment::Environment;
 use crate::cli::{PutCommand, ResumeSettings};
 use crate::commands::serve::{self, LocalStore};
@@ -72,7 +72,8 @@ pub(super) async fn put(
         None => None,
     };
     let found = FoundUpload::default();
-    let prepare = prepare(&command, environment, local.as_ref(), children, &found, &reporter);
+    let prepare =
+        on_heap(|| prepare(&command, environment, local.as_ref(), children, &found, &reporter));
     let started = async {
         let (prepared, source) = until_signal(&mut signals, prepare).await?;
         Ok((prepared, until_signal(&mut signals, source.start()).await?))
@@ -82,7 +83,8 @@ pub(super) async fn put(
         Ok((prepared, source)) => {
             let client = prepared.client.clone();
             let run = Run { command: &command, started_at, reporter: &reporter, figures };
-            let result = upload(prepared, source, threads, run, &mut signals).await;
+            let upload = on_heap(|| upload(prepared, source, threads, run, &mut signals));
+            let result = upload.await;
             figures.record_access(&client);
             result
         }
@@ -154,7 +156,7 @@ async fn prepare(
     let identical = match preflight.conflict.take() {
         found if command.identical_ok => Some(IdenticalCheck::new(command, found, size)?),
         Some(conflict) => {
-            let mut open = OpenUploads::new(client.clone(), preflight.location.clone());
+            let mut open = OpenUploads::new(&client, preflight.location.clone());
             open.finish(None, &messages, reporter).await;
             return Err(conflict.error);
         }

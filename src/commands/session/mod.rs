@@ -15,7 +15,7 @@ use proto::printable;
 
 pub(super) use self::authenticate::authenticate;
 pub(super) use self::carry::{export, import};
-use super::block_on_until_signal;
+use super::{block_on_until_signal, on_heap};
 use crate::auth::environment::Environment;
 use crate::auth::profile::Identity;
 use crate::auth::session::report::{self, ReportFormat};
@@ -52,18 +52,18 @@ pub(super) fn session(command: SessionCommand, environment: &Environment) -> Res
             let network = command.service.network;
             let transport = || {
                 let transport = Arc::new(Transport::new(&network, stall_timeout)?);
-                Ok(Arc::new(SessionTransport::new(transport, &network)?) as Arc<dyn AuthTransport>)
+                Ok(Arc::new(SessionTransport::new(transport)) as Arc<dyn AuthTransport>)
             };
             let show = report::show(identity, transport, SystemTime::now, format);
-            let report = block_on_until_signal(async { Ok(show.await) })?;
+            let report = block_on_until_signal(on_heap(|| async { Ok(show.await) }))?;
             startup_fds::print_result(&format!("{}\n", escape(&report.text)), LogFormat::Text);
             report.error.map_or(Ok(()), Err)
         }
         SessionAction::Refresh => {
             let network = &command.service.network;
             let transport = Arc::new(Transport::new(network, stall_timeout)?);
-            let transport = Arc::new(SessionTransport::new(transport, network)?);
-            let report = block_on_until_signal(report::refresh(identity, transport))?;
+            let transport = Arc::new(SessionTransport::new(transport));
+            let report = block_on_until_signal(on_heap(|| report::refresh(identity, transport)))?;
             if !command.quiet {
                 let text = format!("{}\n", printable::text(&report));
                 startup_fds::print_result(&text, LogFormat::Text);
