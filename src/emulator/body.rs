@@ -4,7 +4,8 @@
 //! of frames is in memory, however long the body; hashing and writing never run on the threads that
 //! serve connections.
 
-use super::checksum::{Algorithm, ChecksumHasher, Checksums};
+use super::body_hasher::BodyHasher;
+use super::checksum::{Algorithm, Checksums};
 use super::connection::ConnectionControl;
 use super::fault::Fault;
 use super::response::{ErrorResponse, HandlerError};
@@ -13,8 +14,12 @@ use super::threads;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use rustix::fs::{Advice, fadvise};
+use std::fs::File;
 use std::future::pending;
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +32,9 @@ const READ_AHEAD_FRAMES: usize = 4;
 
 /// A body of at least this many bytes is flushed to disk before it is acknowledged.
 const MIN_FLUSHED_BODY: u64 = 8 * 1024 * 1024;
+
+/// Bytes after which the kernel begins to write them to disk, while the rest of the body arrives.
+const WRITE_BACK_STEP: u64 = 4 * 1024 * 1024;
 
 /// The body of one request, with the fault that it meets. Offsets are bytes from the start of the
 /// body.
@@ -155,18 +163,22 @@ impl RequestBody {
     ) -> Result<(PartWriter, Checksums), HandlerError> {
         let (sender, mut chunks) = mpsc::channel::<Bytes>(READ_AHEAD_FRAMES);
         let written = threads::spawn(move || {
-            let mut hasher = ChecksumHasher::new(&algorithms);
-            let mut offset = writer.offset;
+            let mut hasher = BodyHasher::new(&algorithms);
+            let (mut offset, mut dirty_from) = (writer.offset, writer.offset);
             while let Some(bytes) = chunks.blocking_recv() {
+                hasher.update(bytes.clone());
                 writer.file.write_all_at(&bytes, offset)?;
-                hasher.update(&bytes);
                 offset += bytes.len() as u64;
+                if offset - dirty_from >= WRITE_BACK_STEP {
+                    begin_write_back(&writer.file, dirty_from..offset);
+                    dirty_from = offset;
+                }
             }
             // Without this the commit of a large object flushes for longer than clients wait.
             if offset - writer.offset >= MIN_FLUSHED_BODY {
                 writer.file.sync_data()?;
             }
-            Ok::<_, io::Error>((writer, hasher.finish()))
+            Ok::<_, io::Error>((writer, hasher.finish()?))
         });
         while let Some(bytes) = self.chunk().await? {
             if sender.send(bytes).await.is_err() {
@@ -176,6 +188,14 @@ impl RequestBody {
         drop(sender);
         Ok(written.await.map_err(io::Error::other)??)
     }
+}
+
+/// Makes the kernel write a range of a file to disk, without waiting for it. Linux does so when it is asked
+/// to forget pages that are not written yet.
+fn begin_write_back(file: &File, range: Range<u64>) {
+    let length = NonZeroU64::new(range.end - range.start);
+    // The flush at the end writes what this does not.
+    let _ = fadvise(file, range.start, length, Advice::DontNeed);
 }
 
 /// The same bytes with the lowest bit of the byte at `index` flipped.

@@ -87,7 +87,8 @@ impl Checksums {
 /// Computes checksums incrementally.
 pub(crate) struct ChecksumHasher {
     size: u64,
-    md5: md5::Md5,
+    /// `None` where it is computed elsewhere.
+    md5: Option<md5::Md5>,
     crc32c: Option<u32>,
     sha256: Option<ring::digest::Context>,
     sha384: Option<ring::digest::Context>,
@@ -101,7 +102,7 @@ impl ChecksumHasher {
         };
         ChecksumHasher {
             size: 0,
-            md5: md5::Md5::new(),
+            md5: Some(md5::Md5::new()),
             crc32c: algorithms.contains(&Algorithm::Crc32c).then_some(0),
             sha256: context(Algorithm::Sha256, &ring::digest::SHA256),
             sha384: context(Algorithm::Sha384, &ring::digest::SHA384),
@@ -110,7 +111,9 @@ impl ChecksumHasher {
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        self.md5.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
         if let Some(crc) = &mut self.crc32c {
             *crc = crc32c::crc32c_append(*crc, bytes);
         }
@@ -119,11 +122,26 @@ impl ChecksumHasher {
         }
     }
 
+    /// The number of bytes so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The MD5 so far, for what computes it from here on.
+    pub(crate) fn md5(&self) -> md5::Md5 {
+        self.md5.clone().unwrap_or_default()
+    }
+
+    /// Computes no MD5 from here on; that of the result is empty.
+    pub(crate) fn leave_md5(&mut self) {
+        self.md5 = None;
+    }
+
     pub(crate) fn finish(self) -> Checksums {
         let hash = |context: ring::digest::Context| context.finish().as_ref().to_vec();
         Checksums {
             size: self.size,
-            md5: self.md5.finalize().to_vec(),
+            md5: self.md5.map(|md5| md5.finalize().to_vec()).unwrap_or_default(),
             crc32c: self.crc32c,
             sha256: self.sha256.map(hash),
             sha384: self.sha384.map(hash),

@@ -60,6 +60,7 @@ mod apply_fault;
 mod auth;
 mod auth_handlers;
 mod body;
+mod body_hasher;
 mod buckets;
 mod builder;
 mod call_counts;
