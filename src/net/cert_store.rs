@@ -20,7 +20,7 @@ use proto::error::Error;
 const MAX_FILE: u64 = 16 << 20;
 
 /// A client configuration for TLS 1.2 and 1.3 that trusts `roots`.
-pub(super) fn tls_config(roots: RootCertStore) -> ClientConfig {
+pub(super) fn tls_config(roots: impl Into<Arc<RootCertStore>>) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     #[allow(clippy::expect_used)] // The ring provider supports the default versions.

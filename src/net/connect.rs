@@ -60,6 +60,18 @@ impl Connector {
         Ok(Connector { bundle, tls, proxies, timeout, resolver })
     }
 
+    /// Makes connections without a proxy that trust the same certificates, and is as patient as
+    /// `stall_timeout` permits.
+    pub(super) fn without_proxy(&self, stall_timeout: Duration) -> Connector {
+        Connector {
+            bundle: self.bundle.clone(),
+            tls: OnceLock::new(),
+            proxies: ProxySettings::default(),
+            timeout: CONNECT_TIMEOUT.min(stall_timeout),
+            resolver: self.resolver.clone(),
+        }
+    }
+
     /// Warnings about the proxy settings.
     pub(super) fn warnings(&self) -> &[String] {
         &self.proxies.warnings
@@ -106,8 +118,8 @@ impl Connector {
     fn tls(&self) -> Result<Arc<ClientConfig>, Error> {
         let config = self.tls.get_or_init(|| {
             let roots = match &self.bundle {
-                Some(bundle) => bundle.as_ref().clone(),
-                None => system_roots()?,
+                Some(bundle) => bundle.clone(),
+                None => Arc::new(system_roots()?),
             };
             Ok(Arc::new(tls_config(roots)))
         });

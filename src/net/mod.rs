@@ -37,7 +37,7 @@ use crate::auth::options::NetworkOptions;
 use proto::api::Response;
 use proto::digest::BufferCrc;
 use proto::endpoint::Endpoint;
-use proto::error::Error;
+use proto::error::{Error, ErrorKind};
 use proto::transport_error::TransportError;
 
 pub(crate) use body::{RequestBody, Throttle};
@@ -102,6 +102,17 @@ impl Transport {
         })
     }
 
+    /// Other connections, which go through no proxy and trust the same certificates. The stall timeout is
+    /// theirs.
+    pub(crate) fn without_proxy(&self, stall_timeout: Duration) -> Transport {
+        Transport {
+            connector: Arc::new(self.connector.without_proxy(stall_timeout)),
+            stall_timeout,
+            idle: Mutex::default(),
+            threads: ConnectionThreads::default(),
+        }
+    }
+
     /// Warnings about the proxy settings, for the caller to print at the start.
     pub fn warnings(&self) -> &[String] {
         self.connector.warnings()
@@ -137,6 +148,19 @@ impl Transport {
 }
 
 impl Connection<'_> {
+    /// Runs a job that takes milliseconds on the thread of the connection.
+    ///
+    /// # Errors
+    ///
+    /// The thread failed within itself.
+    pub async fn run_on_its_thread<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TransportFailure> {
+        let done = self.http1.thread.spawn(async move { job() }).await;
+        done.map_err(|_| failed_within_itself())
+    }
+
     /// One exchange whose response has a small body. A connection without a fault becomes idle.
     ///
     /// # Errors
@@ -182,9 +206,7 @@ impl Connection<'_> {
             (http1, sink, result)
         }));
         let Ok((http1, sink, result)) = (&mut task.0).await else {
-            let text = "the thread of a connection failed within itself";
-            let error = Error::new(proto::error::ErrorKind::Internal, text);
-            return (None, Err(TransportFailure::Local(error)));
+            return (None, Err(failed_within_itself()));
         };
         (Some(sink), transport.keep_if_sound(authority, http1, true, result).await)
     }
@@ -250,6 +272,11 @@ async fn perform<S: BodySink>(
         Ok(response)
     });
     activity.watch(stall_timeout, &sent, exchange).await
+}
+
+fn failed_within_itself() -> TransportFailure {
+    let text = "the thread of a connection failed within itself";
+    TransportFailure::Local(Error::new(ErrorKind::Internal, text))
 }
 
 fn http_request(

@@ -31,16 +31,11 @@ pub(crate) struct SessionTransport {
 }
 
 impl SessionTransport {
-    /// `transport` carries the requests to the public services. Of `network` the certificates count for
-    /// the metadata service too. Fails if these cannot be read.
-    pub(crate) fn new(
-        transport: Arc<Transport>,
-        network: &NetworkOptions,
-    ) -> Result<SessionTransport, Error> {
-        let cert_bundle = network.cert_bundle.clone();
-        let direct = NetworkOptions { cert_bundle, ..NetworkOptions::default() };
-        let direct = Transport::new(&direct, LOCAL_STALL)?;
-        Ok(SessionTransport { transport, direct })
+    /// `transport` carries the requests to the public services. The metadata service has to have a
+    /// certificate that is trusted there.
+    pub(crate) fn new(transport: Arc<Transport>) -> SessionTransport {
+        let direct = transport.without_proxy(LOCAL_STALL);
+        SessionTransport { transport, direct }
     }
 
     async fn send(&self, request: AuthRequest) -> Result<AuthResponse, ExchangeError> {

@@ -121,6 +121,14 @@ async fn an_http_proxy_gets_connect_with_its_user_and_password() {
 }
 
 #[tokio::test]
+async fn connections_without_a_proxy_trust_the_same_certificates() {
+    let scene = scene("http", "", http_proxy).await;
+    let direct = scene.transport.without_proxy(Duration::from_secs(20));
+    assert_eq!(exchange(&direct, &scene.service, 3).await.unwrap().status, 200);
+    assert!(scene.received.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn nothing_is_sent_to_an_https_proxy_before_its_certificate_is_trusted() {
     let received = Received::default();
     let recorder = received.clone();

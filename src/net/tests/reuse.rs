@@ -44,6 +44,18 @@ async fn a_sound_connection_is_used_again_every_time() {
 }
 
 #[tokio::test]
+async fn a_job_for_the_thread_of_a_connection_leaves_that_of_the_caller_free() {
+    let (endpoint, connections) = responding(OK).await;
+    let transport = transport();
+    let connection = transport.connect(&endpoint).await.unwrap();
+    let name = || std::thread::current().name().map(str::to_owned);
+    assert_eq!(connection.run_on_its_thread(name).await.unwrap().as_deref(), Some("ocipipe-line"));
+    let failed = connection.run_on_its_thread(|| panic!("planted")).await;
+    assert!(matches!(failed, Err::<(), _>(TransportFailure::Local(_))));
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_connection_that_the_response_closes_is_not_used_again() {
     for text in [
         "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
