@@ -57,6 +57,17 @@ fn no_config_file() {
 }
 
 #[test]
+fn a_key_that_cannot_sign_is_named_before_anything_is_sent() {
+    let store = Store::start();
+    let damaged = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/keys/damaged-exponent.pem");
+    let text = std::fs::read_to_string(store.server().config_path()).unwrap();
+    let run = with_config(&store, &text.replace(&text_of(&store.server().key_path()), damaged));
+    let run = run.args("--profile API_KEY --endpoint").arg(store.server().url());
+    refused(&store, run, 2, &[damaged, "its numbers do not make an RSA key", "oci setup keys"]);
+    assert!(store.server().requests().is_empty());
+}
+
+#[test]
 fn unknown_profile() {
     let store = Store::start();
     let run = store.put("x").args("--profile NIGHTLY");

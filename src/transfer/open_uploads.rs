@@ -49,7 +49,8 @@ enum LookState {
 }
 
 impl OpenUploads {
-    pub(crate) fn new(client: Arc<Client>, location: ObjectLocation) -> OpenUploads {
+    pub(crate) fn new(client: &Client, location: ObjectLocation) -> OpenUploads {
+        let client = Arc::new(Client { beside_a_transfer: true, ..client.share() });
         OpenUploads { client, location, listing: LookState::NotStarted }
     }
 

@@ -54,7 +54,10 @@ pub(super) fn read(
     let snapshot = FileSnapshot::of(identity);
     let pair = match &identity.credentials {
         CredentialSource::ApiKey { key, tenancy, user, fingerprint } => {
-            let (key, key_text) = read_key(key, previous)?;
+            // The first request shows whether the key of the start can sign: nothing signs before. A key
+            // that replaces it in a run must be known to sign before it is taken.
+            let parse = if previous.is_none() { Key::from_pem_untried } else { Key::from_pem };
+            let (key, key_text) = read_key(key, previous, parse)?;
             // The fingerprint in the profile belongs to the key that was in the file at the start
             // of the run. A key that replaces it is sent with its own fingerprint.
             let key_id = match previous {
@@ -65,7 +68,7 @@ pub(super) fn read(
             KeyAndToken { key, token: None, key_id, key_text, delegation_token: None }
         }
         CredentialSource::SecurityToken { key: private_key, token_file } => {
-            let (key, key_text) = read_key(private_key, previous)?;
+            let (key, key_text) = read_key(private_key, previous, Key::from_pem)?;
             let token = read_token(identity, token_file)?;
             if !token.matches_key(&key.modulus()) {
                 let error = mismatch(identity, &token_file.display(), &private_key.source);
@@ -113,7 +116,7 @@ pub(super) fn inspect(identity: &Identity, key: &PrivateKey) -> Inspection {
         _ => Err(ReadError::permanent(Error::usage("an API key goes without a token"))),
     };
     Inspection {
-        key: read_key(key, None).map(|(key, _)| key).map_err(|error| error.error),
+        key: read_key(key, None, Key::from_pem).map(|(key, _)| key).map_err(|error| error.error),
         token: token.map_err(|error| error.error),
     }
 }
@@ -122,21 +125,27 @@ pub(super) fn inspect(identity: &Identity, key: &PrivateKey) -> Inspection {
 fn read_key(
     key: &PrivateKey,
     previous: Option<&KeyAndToken>,
+    parse: impl FnOnce(&[u8], Option<&str>) -> Result<Key, KeyError>,
 ) -> Result<(Arc<Key>, Zeroizing<Vec<u8>>), ReadError> {
     let text = read_key_text(&key.source)?;
     let passphrase = key.passphrase.as_ref().map(|passphrase| passphrase.as_str());
     let key = match previous {
         Some(previous) if previous.key_text == text => Arc::clone(&previous.key),
-        _ => parse_key(&text, passphrase).map_err(|error| ReadError {
+        _ => parse(&text, passphrase).map(Arc::new).map_err(|error| ReadError {
             transient: matches!(error, KeyError::NoPem | KeyError::Malformed),
-            error: Error::usage(match &key.source {
-                KeySource::File(file) => format!("the key file {}: {error}", file.display()),
-                KeySource::Content(_) => format!("{}: {error}", key.source),
-            })
-            .with_hint(error.hint()),
+            error: unusable_key(&key.source, &error),
         })?,
     };
     Ok((key, text))
+}
+
+/// The error of a key of a profile that cannot be parsed or cannot sign.
+pub(super) fn unusable_key(source: &KeySource, error: &KeyError) -> Error {
+    Error::usage(match source {
+        KeySource::File(file) => format!("the key file {}: {error}", file.display()),
+        KeySource::Content(_) => format!("{source}: {error}"),
+    })
+    .with_hint(error.hint())
 }
 
 fn parse_key(text: &[u8], passphrase: Option<&str>) -> Result<Arc<Key>, KeyError> {

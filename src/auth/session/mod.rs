@@ -50,10 +50,10 @@ use self::state::{ProbeRequest, ReadMode, SharedState};
 use self::transport::AuthTransport;
 use self::waiting::WaitingRequests;
 use super::options::AuthMode;
-use super::profile::Identity;
+use super::profile::{CredentialSource, Identity};
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
-use proto::key::Key;
+use proto::key::{Key, KeyError};
 use proto::sign::KeyId;
 use proto::token_lifecycle::{
     NotThisToken, On401, RefreshPolicy, SignedAttempt, SigningRequest, TokenDecision, TokenEvent,
@@ -187,6 +187,16 @@ impl Session {
                     let _ = tokio::time::timeout(SECOND, changed).await;
                 }
             }
+        }
+    }
+
+    /// The error of a key that was read and cannot sign.
+    pub fn unusable_key(&self, error: &KeyError) -> Error {
+        match &self.shared.identity().credentials {
+            CredentialSource::ApiKey { key, .. } => {
+                credential_files::unusable_key(&key.source, error)
+            }
+            _ => Error::credentials(format!("the key: {error}")).with_hint(error.hint()),
         }
     }
 

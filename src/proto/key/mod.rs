@@ -1,8 +1,8 @@
 //! The private key that signs requests: parsed from PEM in each encoding that the OCI CLI accepts.
 //!
 //! Owns decoding, decryption and signing. Must not know files. Invariants: a [`Key`] is an RSA key that
-//! `ring` has signed with, so that signing cannot fail later; no input takes more than a few seconds or
-//! 256 MiB; no error contains a byte of the key.
+//! `ring` has signed with, so that signing cannot fail later, unless it was read untried; no input takes
+//! more than a few seconds or 256 MiB; no error contains a byte of the key.
 
 mod cbc;
 mod encrypted;
@@ -72,6 +72,13 @@ impl Key {
     /// Fails if there is no RSA key of a supported size and encryption, or the pass phrase is missing
     /// or wrong.
     pub fn from_pem(text: &[u8], passphrase: Option<&str>) -> Result<Key, KeyError> {
+        Key::from_pem_untried(text, passphrase)?.tried()
+    }
+
+    /// As [`Key::from_pem`], without the signature that shows whether the key can sign, which takes as long
+    /// as that of a request: the first request is signed by [`Key::try_sign`]. Fails as `from_pem` does.
+    #[doc(hidden)]
+    pub fn from_pem_untried(text: &[u8], passphrase: Option<&str>) -> Result<Key, KeyError> {
         if text.len() > MAX_FILE {
             return Err(KeyError::Malformed);
         }
@@ -86,9 +93,9 @@ impl Key {
             "RSA PRIVATE KEY" => match dek_info {
                 Some(dek_info) => {
                     let plain = legacy::decrypt(&dek_info, contents, passphrase)?;
-                    Key::from_pkcs1(&plain).map_err(KeyError::after_decryption)
+                    Key::from_pkcs1_untried(&plain).map_err(KeyError::after_decryption)
                 }
-                None => Key::from_pkcs1(&contents),
+                None => Key::from_pkcs1_untried(&contents),
             },
             "OPENSSH PRIVATE KEY" => Err(KeyError::OpenSsh),
             _ => Err(KeyError::NotRsa),
@@ -100,11 +107,15 @@ impl Key {
         if info.algorithm.oid != RSA {
             return Err(KeyError::NotRsa);
         }
-        Key::from_pkcs1(info.private_key.as_bytes())
+        Key::from_pkcs1_untried(info.private_key.as_bytes())
     }
 
     /// Reads a private key in PKCS#1 DER. Fails as [`Key::from_pem`] does.
     pub(crate) fn from_pkcs1(der: &[u8]) -> Result<Key, KeyError> {
+        Key::from_pkcs1_untried(der)?.tried()
+    }
+
+    fn from_pkcs1_untried(der: &[u8]) -> Result<Key, KeyError> {
         let (bits, exponent) = modulus_and_exponent(der).ok_or(KeyError::Malformed)?;
         // `ring` rejects these with one error for all; the checks here give a reason.
         if !(2048..=4096).contains(&bits) || bits % 512 != 0 {
@@ -116,24 +127,27 @@ impl Key {
         let pair = RsaKeyPair::from_der(der).map_err(|_| KeyError::Inconsistent)?;
         let public_info = public_info(pair.public().as_ref()).ok_or(KeyError::Inconsistent)?;
         let fingerprint = fingerprint(&public_info);
-        let key = Key { pair, random: SystemRandom::new(), public_info, fingerprint };
-        // `ring` accepts a key with wrong exponents for the Chinese remainder theorem, and fails when it
-        // checks its signature. A signature here makes that an error before the upload.
-        key.try_sign(b"").ok_or(KeyError::Inconsistent)?;
-        Ok(key)
+        Ok(Key { pair, random: SystemRandom::new(), public_info, fingerprint })
     }
 
-    /// The RSASSA-PKCS1-v1_5 signature with SHA-256 over `message`.
+    /// `ring` accepts a key with wrong exponents for the Chinese remainder theorem, and fails when it
+    /// checks its signature. A signature here makes that an error before the upload.
+    fn tried(self) -> Result<Key, KeyError> {
+        self.try_sign(b"").map(|_| self)
+    }
+
+    /// The RSASSA-PKCS1-v1_5 signature with SHA-256 over `message`. That of a key which was read untried
+    /// and cannot sign is empty, and no service accepts it.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        // The key has signed in `from_pkcs1`.
-        #[allow(clippy::expect_used)]
-        self.try_sign(message).expect("the key signed when it was read")
+        self.try_sign(message).unwrap_or_default()
     }
 
-    fn try_sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    /// As [`Key::sign`]. Fails if the numbers of the key make no signature.
+    #[doc(hidden)]
+    pub fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mut signature = vec![0; self.pair.public().modulus_len()];
-        self.pair.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature).ok()?;
-        Some(signature)
+        let signed = self.pair.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature);
+        signed.map(|()| signature).map_err(|_| KeyError::Inconsistent)
     }
 
     /// The public modulus, big endian, without leading zeros: `n` in the claim `jwk` of a token.

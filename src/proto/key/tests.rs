@@ -256,6 +256,15 @@ fn a_key_that_could_be_read_but_could_not_sign_is_refused() {
 }
 
 #[test]
+fn a_key_that_was_read_untried_and_cannot_sign_gives_an_error_and_no_signature() {
+    let key = Key::from_pem_untried(file!("damaged-exponent.pem"), None).unwrap();
+    assert_eq!(key.try_sign(b"message"), Err(KeyError::Inconsistent));
+    assert!(key.sign(b"message").is_empty());
+    let intact = Key::from_pem_untried(&vector("pkcs8"), None).unwrap();
+    assert_eq!(intact.try_sign(b"message"), Ok(intact.sign(b"message")));
+}
+
+#[test]
 fn every_error_has_a_message_and_a_hint() {
     for error in [KeyError::NoPem, KeyError::NotRsa, KeyError::Size(1024), KeyError::OpenSsh] {
         assert!(!error.to_string().is_empty() && !error.hint().is_empty());

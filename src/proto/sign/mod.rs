@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::key::Key;
+use super::key::{Key, KeyError};
 
 /// The `keyId` of a signature: `tenancy/user/fingerprint`, or `ST$` and a session token, which is secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -154,6 +154,18 @@ pub fn authorize(key_id: &KeyId, key: &Key, request: &SignedRequest<'_>) -> Sign
     authorize_in_order(key_id, key, request, &SignedField::ALL)
 }
 
+/// As [`authorize`]. Fails if the key was read untried and cannot sign.
+#[doc(hidden)]
+pub fn try_authorize(
+    key_id: &KeyId,
+    key: &Key,
+    request: &SignedRequest<'_>,
+) -> Result<SignedHeaders, KeyError> {
+    let fields = fields(request, &SignedField::ALL);
+    let signature = key.try_sign(signing_string(&fields).as_bytes())?;
+    Ok(with_signature(key_id, fields, &signature))
+}
+
 /// Signs a request with its fields in this order, which the signature names. A field that the request
 /// does not have is left out.
 pub(crate) fn authorize_in_order(
@@ -163,7 +175,17 @@ pub(crate) fn authorize_in_order(
     order: &[SignedField],
 ) -> SignedHeaders {
     let fields = fields(request, order);
-    let signature = STANDARD.encode(key.sign(signing_string(&fields).as_bytes()));
+    let signature = key.sign(signing_string(&fields).as_bytes());
+    with_signature(key_id, fields, &signature)
+}
+
+/// The headers of signed fields.
+fn with_signature(
+    key_id: &KeyId,
+    fields: Vec<(&'static str, String)>,
+    signature: &[u8],
+) -> SignedHeaders {
+    let signature = STANDARD.encode(signature);
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     let authorization = format!(
         "Signature algorithm=\"rsa-sha256\",headers=\"{}\",keyId=\"{}\",signature=\"{signature}\",\

@@ -21,15 +21,14 @@ use zeroize::Zeroizing;
 
 use super::connection_rate::ConnectionRate;
 use super::headers;
-use crate::auth::session::{Credentials, Session, SignedAt};
+use crate::auth::session::{Credentials, SignedAt};
 use crate::net::{self, BodySink, Connection, RequestBody, Throttle, Transport, TransportFailure};
 use crate::term::progress::Reporter;
-use proto::api::{ErrorResponse, Request, RequestClass, RequestPayload, Response};
+use proto::api::{ErrorResponse, Request, RequestPayload, Response};
 use proto::endpoint::ObjectStorage;
 use proto::error::{Error, ErrorKind};
 use proto::request_fields::RequestFields;
 use proto::retry::Failure;
-use proto::token_lifecycle::SigningRequest;
 use proto::transport_error::TransportError;
 
 pub(crate) use self::access::Access;
@@ -55,6 +54,8 @@ pub struct Client {
     pub reporter: Arc<Reporter>,
     /// The header `opc-client-request-id` of each request.
     pub client_request_id: Option<String>,
+    /// Whether the requests are made besides those of a transfer, whose thread they leave free.
+    pub beside_a_transfer: bool,
 }
 
 /// A successful response, and the CRC of the request body as the connection took it.
@@ -262,37 +263,6 @@ impl Client {
                 Err(Failure::Local(Error::new(ErrorKind::Internal, text)))
             }
         }
-    }
-
-    /// Opens a connection and signs the request for it. The wait for credentials comes first, since
-    /// an idle connection does not stay open that long; they are checked again after it is open.
-    async fn prepare_signed(
-        &self,
-        session: &Session,
-        request: Request,
-        chunks: Vec<Bytes>,
-        size: u64,
-    ) -> Result<PreparedRequest<'_>, Failure> {
-        let class = match request.class {
-            RequestClass::Small => SigningRequest::Small,
-            RequestClass::Transfer(transfer_id) => SigningRequest::Transfer {
-                transfer_id,
-                estimate: self.connection_rate.estimate(size),
-            },
-            RequestClass::Abort => SigningRequest::Abort,
-        };
-        session.wait_until_ready(class).await.map_err(Failure::Credentials)?;
-        let endpoint = self.endpoint.endpoint(&request.target).map_err(Failure::Local)?;
-        let target = endpoint.target(&request.target);
-        let connection = self.transport.connect(&endpoint).await?;
-        let credentials = session.credentials(class).await.map_err(Failure::Credentials)?;
-        let (date, at) = (session.signing_date(), Instant::now());
-        let signed_headers =
-            signing::sign_request(&request, &credentials, &target, &endpoint.authority, date);
-        let mut headers = request.headers.clone();
-        headers.extend(signed_headers);
-        let signature = Some(Signature { credentials, date, at });
-        Ok(self.ready(connection, request, target.into(), headers, chunks, signature))
     }
 
     /// A request with the headers and the body that it is sent with.

@@ -42,6 +42,7 @@ impl Client {
             sent_bytes: Arc::default(),
             reporter: self.reporter.clone(),
             client_request_id: self.client_request_id.clone(),
+            beside_a_transfer: self.beside_a_transfer,
         }
     }
 
@@ -66,7 +67,7 @@ impl Client {
         let session_reporter = reporter.clone();
         let token = token_name(identity.credentials.mode());
         let config = RefreshConfig {
-            transport: Arc::new(SessionTransport::new(transport.clone(), &options.network)?),
+            transport: Arc::new(SessionTransport::new(transport.clone())),
             retry_for,
             notify: Box::new(move |event| match event.level() {
                 Level::Debug => session_reporter.debug_of(|| {
@@ -91,6 +92,7 @@ impl Client {
             sent_bytes: Arc::default(),
             reporter: reporter.clone(),
             client_request_id: options.client_request_id.clone(),
+            beside_a_transfer: false,
         })
     }
 
@@ -112,6 +114,7 @@ impl Client {
             sent_bytes: Arc::default(),
             reporter: reporter.clone(),
             client_request_id: options.client_request_id.clone(),
+            beside_a_transfer: false,
         })
     }
 }

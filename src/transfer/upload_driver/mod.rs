@@ -69,7 +69,7 @@ impl UploadDriver {
         upload: Upload,
         started_at: Instant,
     ) -> UploadDriver {
-        let mut open_uploads = OpenUploads::new(client.clone(), location.clone());
+        let mut open_uploads = OpenUploads::new(&client, location.clone());
         if upload.resumes() {
             open_uploads.skip();
         }
