@@ -2,7 +2,8 @@
 //!
 //! Owns the upload machine, the token life cycle, the retry policy, the part plan, request signing, and
 //! the requests and responses of the API. Must not know a runtime, socket, file, process or clock.
-//! Invariant: the manifest names no crate that does I/O.
+//! Invariant: the manifest names no runtime, and no crate that opens a socket or a file; `signal-hook` gives the
+//! names of signals.
 //!
 //! Everything here is a function of its arguments. Time is an argument too: a [`Duration`] since the
 //! run began, or [`token_lifecycle::Clocks`]. Random delays come from a generator with a given seed. So
