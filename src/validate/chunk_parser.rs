@@ -27,11 +27,16 @@ pub(super) trait ChunkParser: Send {
     /// Parses the bytes that were needed, which start at byte `at` of the stream, and returns what is
     /// needed next. `Needed::bytes` is never 0. Fails if the stream cannot be whole.
     fn step(&mut self, bytes: &[u8], at: u64) -> Result<Needed, FormatError>;
+    /// Whether the stream may end after some of the needed bytes, which are these; never for most formats.
+    fn may_end_within(&self, _rest: &[u8]) -> bool {
+        false
+    }
     /// Validates that the stream may end after the bytes of the last step and the skip that followed.
     fn end(&self) -> Result<(), FormatError>;
 }
 
 /// Drives the parser of a format.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct ChunkDriver<W> {
     parser: W,
     needed: Needed,
@@ -76,6 +81,9 @@ impl<W: ChunkParser> Validator for ChunkDriver<W> {
     }
 
     fn end(self: Box<Self>) -> Result<(), FormatError> {
+        if self.needed.skip == 0 && self.parser.may_end_within(&self.buffer) {
+            return Ok(());
+        }
         if self.needed.skip > 0 || !self.buffer.is_empty() {
             return Err(FormatError::truncated(format!(
                 "it stops in the middle, after {} bytes",

@@ -12,13 +12,13 @@
 //!
 //! | Format | Accepted | Not seen | Memory |
 //! |---|---|---|---|
-//! | tar | each header has a right checksum, two blocks of zeros follow the last member, and only zeros or another archive follow those | damage in the contents of members | 512 bytes, up to 8 MiB for a pax header |
+//! | tar | each header has a right checksum, two blocks of zeros follow the last member, and only zeros or another archive follow those; or 1,024 zeros follow the last member directly, without padding | damage in the contents of members | 512 bytes, up to 8 MiB for a pax header |
 //! | gzip | each member inflates to data with its CRC-32 and length | missing members | 2 MiB of queue, a decoder of 0.1 MiB |
 //! | zstd | frames and blocks follow each other to the end of a last frame | damage within blocks (checksums are of decoded data), missing frames | 4 bytes |
 //! | xz | block headers, index and footer have right CRC-32s, and the index lists exactly the blocks | damage within blocks, missing streams | 1 KiB |
 //! | bzip2 | each stream decodes to data with its CRC-32 | missing streams | 2 MiB of queue, a decoder of 4 MiB |
 //! | zip | the end record ends with the stream, and the central directory ends at the record | damage in members; damage in a central directory that starts more than 128 KiB before the end | 256 KiB |
-//! | pgdump | each entry of the table of contents with data has a terminated block, and there is no other block | damage within blocks | 11 bytes |
+//! | pgdump | each entry of the table of contents with data has a terminated block, and there is no other block; a second table of contents of the same entries may follow | damage within blocks | 11 bytes |
 //! | sql | the last line but blanks and comments is the closing comment of pg_dump, pg_dumpall or mysqldump | everything before the last 64 KiB | 192 KiB |
 //!
 //! A stream of gzip, zstd, xz or bzip2 is accepted after each of its members, since members can be
@@ -46,6 +46,8 @@ mod detect;
 mod gzip;
 mod last_bytes;
 mod pgdump;
+#[cfg(test)]
+mod real_files;
 mod sql;
 mod tar;
 mod xz;

@@ -19,6 +19,7 @@ const MARIADB_BEGINS: &[u8] = b"-- MariaDB dump ";
 /// A date may follow.
 const MYSQL_ENDS: &[u8] = b"-- Dump completed";
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Sql {
     head: Vec<u8>,
     tail: LastBytes,

@@ -2,7 +2,8 @@
 //!
 //! Owns the parsing of ustar, pax, GNU and old archives, from header to header. Must not know names or
 //! contents. Invariant: an archive is whole only if two blocks of zeros follow its last member, and only
-//! whole blocks of zeros or another archive follow those.
+//! whole blocks of zeros or another archive follow those; or if exactly 1,024 zeros follow its last member
+//! without padding, as pg_basebackup 13 writes after its manifest.
 
 use super::FormatError;
 use super::chunk_parser::{ChunkParser, Needed};
@@ -12,10 +13,13 @@ const BLOCK: usize = 512;
 const MAX_EXTENDED: u64 = 8 << 20;
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Tar {
     state: TarState,
     /// The size of the next member from a pax header, in bytes.
     size: Option<u64>,
+    /// The bytes that fill the last block of the last member.
+    padding: usize,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -47,7 +51,8 @@ impl ChunkParser for Tar {
             TarState::SparseMap(size) => Ok(self.sparse(bytes[504], size)),
             TarState::HeaderOrContents(size) if !is_header(bytes) && !is_zero(bytes) => {
                 // The block was the first one of the contents.
-                Ok(self.next(TarState::Header, padded(size) - BLOCK as u64))
+                let contents = self.contents(size);
+                Ok(Needed { skip: contents.skip - BLOCK as u64, ..contents })
             }
             TarState::Zeros(count) if is_zero(bytes) => {
                 Ok(self.next(TarState::Zeros(2.min(count + 1)), 0))
@@ -59,6 +64,11 @@ impl ChunkParser for Tar {
                 self.header(bytes, at)
             }
         }
+    }
+
+    fn may_end_within(&self, rest: &[u8]) -> bool {
+        let unpadded = self.padding > 0 && rest.len() == BLOCK - self.padding;
+        matches!(self.state, TarState::Zeros(1)) && unpadded && is_zero(rest)
     }
 
     fn end(&self) -> Result<(), FormatError> {
@@ -76,6 +86,12 @@ impl Tar {
     fn next(&mut self, state: TarState, skip: u64) -> Needed {
         self.state = state;
         Needed { skip, bytes: BLOCK }
+    }
+
+    /// What is needed after a header of a member of this size, in bytes.
+    fn contents(&mut self, size: u64) -> Needed {
+        self.padding = (padded(size) - size) as usize;
+        self.next(TarState::Header, padded(size))
     }
 
     fn header(&mut self, block: &[u8], at: u64) -> Result<Needed, FormatError> {
@@ -110,15 +126,18 @@ impl Tar {
         }
         Ok(match kind {
             b'S' => self.sparse(block[482], size),
-            b'1'..=b'6' if size > 0 => self.next(TarState::HeaderOrContents(size), 0),
-            _ => self.next(TarState::Header, padded(size)),
+            b'1'..=b'6' if size > 0 => {
+                self.padding = 0;
+                self.next(TarState::HeaderOrContents(size), 0)
+            }
+            _ => self.contents(size),
         })
     }
 
     /// What is needed after a block of the map of a sparse file; `more` is 0 for the last block.
     fn sparse(&mut self, more: u8, size: u64) -> Needed {
         match more {
-            0 => self.next(TarState::Header, padded(size)),
+            0 => self.contents(size),
             _ => self.next(TarState::SparseMap(size), 0),
         }
     }
@@ -247,5 +266,21 @@ mod tests {
         assert_eq!(validate(&[link(), end()]), Ok(()));
         assert_eq!(validate(&[link(), header(b'0', b"1000"), contents(1), end()]), Ok(()));
         assert_eq!(validate(&[link(), contents(2), end()]), Ok(()));
+    }
+
+    #[test]
+    fn the_manifest_of_pg_basebackup_may_lack_its_padding() {
+        let whole = |zeros: usize| {
+            let mut manifest = vec![b'm'; 182];
+            manifest.resize(182 + zeros, 0);
+            validate(&[header(b'0', b"266"), manifest])
+        };
+        assert_eq!(whole(1024), Ok(()));
+        assert_eq!(whole(1024 + 330), Ok(()), "with padding");
+        for zeros in (0..1354).filter(|zeros| *zeros != 1024) {
+            assert!(whole(zeros).is_err(), "{zeros}");
+        }
+        let full = [header(b'0', b"1000"), contents(1), vec![0; BLOCK]];
+        assert!(validate(&full).is_err(), "a member that needs no padding");
     }
 }

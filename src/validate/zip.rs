@@ -20,6 +20,7 @@ const ZIP64_EOCD_SIZE: usize = 56;
 /// Bytes at the end that are buffered: the longest comment, and the directory of a small archive.
 const TAIL_SIZE: usize = 128 << 10;
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Zip(LastBytes);
 
 impl Default for Zip {
@@ -38,10 +39,11 @@ impl Validator for Zip {
         let last = self.0.last();
         let offset = self.0.total() - last.len() as u64;
         // A comment may contain the bytes of a record: any record that fits is accepted, the last first.
-        let starts = (0..(last.len() + 1).saturating_sub(EOCD_SIZE)).rev();
+        let first = last.len().saturating_sub(EOCD_SIZE + usize::from(u16::MAX));
+        let starts = (first..(last.len() + 1).saturating_sub(EOCD_SIZE)).rev();
         let records = starts.filter(|start| {
-            let comment = usize::from(u16_at(last, start + 20));
-            last[*start..].starts_with(&EOCD) && start + EOCD_SIZE + comment == last.len()
+            let comment = || usize::from(u16_at(last, start + 20));
+            last[*start..].starts_with(&EOCD) && start + EOCD_SIZE + comment() == last.len()
         });
         let mut error = FormatError::truncated("the record of its end is missing");
         for start in records {

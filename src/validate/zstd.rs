@@ -12,6 +12,7 @@ pub(super) const MAGIC: u32 = 0xfd2f_b528;
 const SKIPPABLE: u32 = 0x184d_2a50;
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Zstd {
     state: ZstdState,
     frames: u64,

@@ -2,7 +2,8 @@
 //!
 //! Owns the parsing of all three for the archive versions 1.12 to 1.16 (PostgreSQL 9.0 to 18). Must not
 //! know what the entries are or how their data is compressed. Invariant: an archive is whole only if
-//! each entry with data has a terminated block, and there is no other block.
+//! each entry with data has a terminated block, and there is no other block; a second table of contents, of
+//! the same entries, may follow, which pg_dump 17 appends where its stdout is a file.
 
 use super::FormatError;
 use super::chunk_parser::{ChunkParser, Needed};
@@ -17,13 +18,18 @@ const LARGE_OBJECTS: u8 = 3;
 const NO_DATA: u8 = 3;
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct PgDump {
     state: PgDumpState,
     version: u8,
     int_size: usize,
     offset_size: usize,
+    /// Entries of the table of contents.
+    count: u64,
     /// Entries of the table of contents that are still to come, the current one included.
     entries: u64,
+    /// The entries with data of the second table of contents, in which the stream is.
+    repeated: Option<Ids>,
     /// The id of the current entry or block.
     id: i64,
     /// The entries with data.
@@ -34,6 +40,7 @@ pub(super) struct PgDump {
 
 /// A multiset of ids in 16 bytes: its size, and a sum of hashes that differs between sets of one size.
 #[derive(Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 struct Ids {
     count: u64,
     sum: u64,
@@ -64,6 +71,10 @@ enum PgDumpState {
     Chunk { object: bool },
     /// The id of a large object.
     Object,
+    /// The magnitude of the first id in the second table of contents, after this byte for the sign.
+    RepeatedId(u8),
+    /// The second table of contents has ended: nothing may follow.
+    End,
 }
 
 /// The kinds of fields in the header and the entries.
@@ -118,6 +129,11 @@ impl ChunkParser for PgDump {
                 match kind {
                     DATA => Ok(self.enter(PgDumpState::Chunk { object: false }, 0)),
                     LARGE_OBJECTS => Ok(self.enter(PgDumpState::Object, 0)),
+                    _ if self.is_second_table(bytes) => {
+                        self.entries = self.count;
+                        self.repeated = Some(Ids::default());
+                        Ok(self.enter(PgDumpState::RepeatedId(bytes[bytes.len() - 1]), 0))
+                    }
                     _ => {
                         Err(FormatError::truncated(format!("the block at byte {at} is of no kind")))
                     }
@@ -133,12 +149,21 @@ impl ChunkParser for PgDump {
                 0 => Ok(self.block_ended()),
                 _ => Ok(self.enter(PgDumpState::Chunk { object: true }, 0)),
             },
+            PgDumpState::RepeatedId(sign) => {
+                self.id = int(&[&[sign], bytes].concat());
+                Ok(self.enter(PgDumpState::Entry(1), 0))
+            }
+            PgDumpState::End => Err(FormatError::truncated(format!(
+                "there is data after the second table of contents, at byte {at}"
+            ))),
         }
     }
 
     fn end(&self) -> Result<(), FormatError> {
         match self.state {
             PgDumpState::Block if self.found == self.expected => Ok(()),
+            PgDumpState::End if self.repeated.as_ref() == Some(&self.expected) => Ok(()),
+            PgDumpState::End => Err(FormatError::truncated("its two tables of contents differ")),
             PgDumpState::Block if self.found.count < self.expected.count => {
                 Err(FormatError::truncated(format!(
                     "it has {} of {} blocks of data",
@@ -148,7 +173,10 @@ impl ChunkParser for PgDump {
             PgDumpState::Block => {
                 Err(FormatError::truncated("its data is not that of its table of contents"))
             }
-            PgDumpState::Header | PgDumpState::Head(_) | PgDumpState::Entry(_) => {
+            PgDumpState::Header
+            | PgDumpState::Head(_)
+            | PgDumpState::Entry(_)
+            | PgDumpState::RepeatedId(_) => {
                 Err(FormatError::truncated("it ends within its table of contents"))
             }
             PgDumpState::Chunk { .. } | PgDumpState::Object => {
@@ -229,7 +257,7 @@ impl PgDump {
             Field::Byte | Field::Int => Ok((after, 0)),
             Field::Count => match u64::try_from(int(bytes)) {
                 Ok(count) => {
-                    self.entries = count;
+                    (self.count, self.entries) = (count, count);
                     Ok((after, 0))
                 }
                 Err(_) => Err(FormatError::truncated(format!(
@@ -248,7 +276,7 @@ impl PgDump {
             },
             Field::Offset => match bytes[0] {
                 1 | 2 => {
-                    self.expected.add(self.id);
+                    self.repeated.as_mut().unwrap_or(&mut self.expected).add(self.id);
                     Ok((after, 0))
                 }
                 NO_DATA => Ok((after, 0)),
@@ -259,9 +287,18 @@ impl PgDump {
 
     fn next_entry(&self) -> PgDumpState {
         match self.entries {
+            0 if self.repeated.is_some() => PgDumpState::End,
             0 => PgDumpState::Block,
             _ => PgDumpState::Entry(0),
         }
+    }
+
+    /// Whether the bytes where a block could start are the number of entries that the table of contents
+    /// has, and a byte of the first entry. A block has another first byte, which is that of the sign here.
+    fn is_second_table(&self, bytes: &[u8]) -> bool {
+        let number = int(&bytes[..bytes.len() - 1]);
+        let same = bytes[0] == 0 && number > 0 && u64::try_from(number) == Ok(self.count);
+        same && self.found == self.expected
     }
 
     fn block_ended(&mut self) -> Needed {
@@ -282,6 +319,8 @@ impl PgDump {
             (_, Some(Field::Byte)) => 1,
             (_, Some(Field::Offset)) => 1 + self.offset_size,
             (PgDumpState::Block, _) => 1 + int,
+            (PgDumpState::RepeatedId(_), _) => self.int_size,
+            (PgDumpState::End, _) => 1,
             _ => int,
         };
         Needed { skip, bytes: take }

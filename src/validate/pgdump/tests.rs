@@ -61,6 +61,13 @@ impl Archive {
         archive
     }
 
+    /// The same archive with a second table of contents at its end, of these entries.
+    fn with_table(mut self, version: u8, entries: &[(i32, bool)]) -> Archive {
+        let head = Archive::of(version, &[]).0.len() - 5;
+        self.0.extend(&Archive::of(version, entries).0[head..]);
+        self
+    }
+
     fn block(mut self, id: i32, chunks: &[&str]) -> Archive {
         self.0.push(DATA);
         self.int(id);
@@ -107,4 +114,23 @@ fn blocks_are_those_of_the_table_of_contents() {
     let more = archive().block(300, &["x"]).block(7, &["x"]);
     assert!(validate(&more.0).is_err(), "one of an entry without data");
     assert_eq!(validate(&Archive::of(14, &[(1, false)]).0), Ok(()));
+}
+
+#[test]
+fn a_second_table_of_contents_is_that_of_pg_dump_17_with_a_file_as_stdout() {
+    for version in 12..=16 {
+        let one = Archive::of(version, &ENTRIES).block(300, &["x"]).block(20, &["y"]);
+        let whole = one.0.len();
+        let two = one.with_table(version, &ENTRIES).0;
+        assert_eq!(validate(&two), Ok(()), "1.{version}");
+        for cut in (0..two.len()).filter(|cut| *cut != whole) {
+            assert!(validate(&two[..cut]).is_err(), "1.{version} cut at {cut}");
+        }
+        assert!(validate(&[&two[..], b"\0"].concat()).is_err(), "1.{version} and a byte");
+        let fewer = [(1, false), (300, true), (7, false), (20, false)];
+        let differs = Archive::of(version, &ENTRIES).block(300, &["x"]).block(20, &["y"]);
+        assert!(validate(&differs.with_table(version, &fewer).0).is_err(), "1.{version} differs");
+        let missing = Archive::of(version, &ENTRIES).block(300, &["x"]);
+        assert!(validate(&missing.with_table(version, &ENTRIES).0).is_err(), "1.{version} missing");
+    }
 }

@@ -14,6 +14,7 @@ const FOOTER_MAGIC: [u8; 2] = *b"YZ";
 const LZMA2: u64 = 0x21;
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Xz {
     state: XzState,
     streams: u64,
@@ -32,6 +33,7 @@ pub(super) struct Xz {
 
 /// A list of blocks in 16 bytes: its length, and a hash of the sizes in order.
 #[derive(Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 struct Blocks {
     count: u64,
     hash: u64,
@@ -48,6 +50,7 @@ impl Blocks {
 
 /// The part of the index that has been parsed.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Index {
     /// Bytes.
     length: u64,
@@ -276,6 +279,7 @@ impl Index {
 
 /// A number of variable length: seven bits in each byte, little endian.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 struct VarInt {
     value: u64,
     shift: u32,

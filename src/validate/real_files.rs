@@ -1,0 +1,288 @@
+//! Whole files of real producers: each is accepted, and no cut of it, but for those at which the reader of
+//! the format sees a whole file too.
+//!
+//! Owns the folder of files (`OCIPIPE_VALIDATE_FILES`, which `tests/validators/run` makes), the cuts, and the
+//! rule for each format of a cut that may be accepted. Must not know how a format is validated. Invariant: each byte of
+//! the last 64 KiB of a file is a cut, except for gzip and bzip2 files over 96 KiB.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::chunk_parser::ChunkParser;
+use super::*;
+
+/// Bytes at the end of a file of which each is a cut.
+const LAST: usize = 64 << 10;
+
+/// A gzip or bzip2 file over this size is cut at each of its last `LAST_DECODED` bytes only, because each cut
+/// decodes the file from its start.
+const MAX_DECODED: usize = 96 << 10;
+const LAST_DECODED: usize = 256;
+
+/// Cuts at random places before the last bytes.
+const RANDOM: usize = 1000;
+
+/// A validator that is copied at each cut, so that a file is passed once for all of its cuts.
+trait Forked: Validator {
+    fn fork(&self) -> Box<dyn Forked>;
+    fn ends(self: Box<Self>) -> bool;
+}
+
+impl<V: Validator + Clone + 'static> Forked for V {
+    fn fork(&self) -> Box<dyn Forked> {
+        Box::new(self.clone())
+    }
+
+    fn ends(self: Box<Self>) -> bool {
+        self.end().is_ok()
+    }
+}
+
+fn forked<P: ChunkParser + Clone + Default + 'static>() -> Option<Box<dyn Forked>> {
+    Some(Box::new(ChunkDriver::new(P::default())))
+}
+
+/// The validator of a format that can be copied; `None` for one with a decoder thread.
+fn forked_validator(format: Format) -> Option<Box<dyn Forked>> {
+    match format {
+        Format::Tar => forked::<tar::Tar>(),
+        Format::Zstd => forked::<zstd::Zstd>(),
+        Format::Xz => forked::<xz::Xz>(),
+        Format::PgDump => forked::<pgdump::PgDump>(),
+        Format::Zip => Some(Box::new(zip::Zip::default())),
+        Format::Sql => Some(Box::new(sql::Sql::default())),
+        Format::Gzip | Format::Bzip2 => None,
+    }
+}
+
+fn accepts(format: Format, bytes: &[u8]) -> Result<(), Rejection> {
+    let mut validator = validator_for(format).unwrap();
+    for piece in bytes.chunks(10_007) {
+        validator.bytes(piece)?;
+    }
+    validator.end().map(|_| ())
+}
+
+fn warning(bytes: &[u8]) -> Option<String> {
+    let mut validator = detecting_validator();
+    bytes.chunks(10_007).for_each(|piece| validator.bytes(piece).unwrap());
+    validator.end().unwrap()
+}
+
+/// The cuts of a file of this size, ascending; the numbers are the same in each run.
+fn cuts(format: Format, size: usize) -> Vec<usize> {
+    let decoded = matches!(format, Format::Gzip | Format::Bzip2) && size > MAX_DECODED;
+    let first = size.saturating_sub(if decoded { LAST_DECODED } else { LAST });
+    let mut random = 0x9e37_79b9_7f4a_7c15u64 ^ size as u64;
+    let mut cuts: Vec<usize> = (first..size).collect();
+    for _ in 0..RANDOM.min(first) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        cuts.push(random as usize % first);
+    }
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts
+}
+
+/// The cuts at which the validator accepts the file.
+fn accepted(format: Format, bytes: &[u8], cuts: &[usize]) -> Vec<usize> {
+    let Some(mut validator) = forked_validator(format) else {
+        let whole = |cut: &usize| accepts(format, &bytes[..*cut]).is_ok();
+        return cuts.iter().copied().filter(whole).collect();
+    };
+    let (mut accepted, mut at) = (Vec::new(), 0);
+    for cut in cuts {
+        validator.bytes(&bytes[at..*cut]).unwrap();
+        at = *cut;
+        // `Required` refuses the empty stream for all formats.
+        if validator.fork().ends() && at > 0 {
+            accepted.push(at);
+        }
+    }
+    accepted
+}
+
+/// Whether a program exits with 0 when it reads these bytes from stdin.
+fn reader_accepts(argv: &[&str], bytes: &[u8]) -> bool {
+    let mut child = Command::new(argv[0])
+        .args(&argv[1..])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", argv[0]));
+    // A reader that has seen enough closes its end.
+    let _ = child.stdin.take().unwrap().write_all(bytes);
+    child.wait().unwrap().success()
+}
+
+/// Whether the documentation names this cut: the rest is a whole member, padding, or a comment.
+fn documented(format: Format, bytes: &[u8], cut: usize) -> bool {
+    let (kept, lost) = bytes.split_at(cut);
+    match format {
+        // The original program is the judge of where a member ends.
+        Format::Gzip => reader_accepts(&["gzip", "-tq"], kept),
+        Format::Bzip2 => reader_accepts(&["bzip2", "-tq"], kept),
+        Format::Zstd => reader_accepts(&["zstd", "-tq", "--long=31", "--no-check"], kept),
+        Format::Xz => reader_accepts(&["xz", "-tq"], kept),
+        // Two blocks of zeros are there, and zeros or a further archive were lost.
+        Format::Tar => {
+            let zeros = kept.iter().rev().take_while(|byte| **byte == 0).count();
+            let joined = lost.iter().any(|byte| *byte != 0);
+            zeros >= 1024 && (!joined || cut.is_multiple_of(512) && lost_is_archive(lost))
+        }
+        Format::Sql => {
+            let line = |line: &[u8]| {
+                line.is_empty() || line.starts_with(b"--") || line.starts_with(b"\\unrestrict ")
+            };
+            let lost_start = kept.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            bytes[lost_start..].split(|byte| *byte == b'\n').all(|text| line(text.trim_ascii()))
+        }
+        // The second table of contents, which begins as the first one does, was lost.
+        Format::PgDump => kept.windows(40).any(|window| lost.starts_with(window)),
+        Format::Zip => false,
+    }
+}
+
+/// Whether an archive follows the padding.
+fn lost_is_archive(lost: &[u8]) -> bool {
+    let padding = lost.iter().take_while(|byte| **byte == 0).count() / 512 * 512;
+    accepts(Format::Tar, &lost[padding..]).is_ok()
+}
+
+/// What happened to the files of one producer.
+#[derive(Default)]
+struct Row {
+    files: usize,
+    cuts: usize,
+    /// Cuts that were accepted, which the documentation names.
+    documented: usize,
+    faults: Vec<String>,
+}
+
+impl Row {
+    /// Passes a file, and its cuts, to the validators.
+    fn check(&mut self, format: Format, name: &str, bytes: &[u8]) {
+        self.files += 1;
+        if let Err(refusal) = accepts(format, bytes) {
+            self.faults.push(format!("{name} is refused: {refusal}"));
+            return;
+        }
+        if let Some(warning) = warning(bytes) {
+            self.faults.push(format!("{name} gets a warning: {warning}"));
+        }
+        let cuts = cuts(format, bytes.len());
+        self.cuts += cuts.len();
+        let accepted = accepted(format, bytes, &cuts);
+        for cut in &accepted {
+            match documented(format, bytes, *cut) {
+                true => self.documented += 1,
+                false => self.faults.push(format!("{name} of {} is whole at {cut}", bytes.len())),
+            }
+        }
+        self.check_detection(format, name, bytes, &cuts, &accepted);
+    }
+
+    /// Without the option a cut gets a warning if and only if it is rejected with it. gzip is not detected, bzip2
+    /// by its end mark alone.
+    fn check_detection(
+        &mut self,
+        format: Format,
+        name: &str,
+        bytes: &[u8],
+        cuts: &[usize],
+        accepted: &[usize],
+    ) {
+        if detect::begins_as(&bytes[..bytes.len().min(detect::HEAD_SIZE)]) != Some(format) {
+            return;
+        }
+        let some =
+            cuts.iter().step_by(1 + cuts.len() / 50).filter(|cut| **cut >= detect::HEAD_SIZE);
+        for cut in some.chain(accepted) {
+            let rejected = accepted.binary_search(cut).is_err();
+            let warned = warning(&bytes[..*cut]).is_some();
+            let right = match format {
+                Format::Gzip => !warned,
+                _ => warned == rejected,
+            };
+            if !right {
+                self.faults
+                    .push(format!("{name}: warning at {cut}: {warned}, rejected: {rejected}"));
+            }
+        }
+    }
+}
+
+/// The files of a folder and its folders, in order.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let within = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.into_iter().flat_map(within).collect()
+}
+
+/// A small part, with the samples of the repository. Those of several members are in `tests/validate.rs`.
+#[test]
+fn a_sample_of_a_real_producer_is_whole_and_each_cut_is_not() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/expect");
+    let mut row = Row::default();
+    for path in files(&folder) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let format = match name.rsplit_once('.') {
+            _ if name.starts_with("joined") || name.starts_with("padded") => continue,
+            Some((_, "gz")) => Format::Gzip,
+            Some((_, "zst")) => Format::Zstd,
+            Some((_, "bz2")) => Format::Bzip2,
+            Some((_, other)) => Format::ALL.into_iter().find(|f| f.option() == other).unwrap(),
+            None => continue,
+        };
+        row.check(format, name, &std::fs::read(&path).unwrap());
+    }
+    assert!(
+        row.files > 45 && row.cuts > 100_000 && row.documented > 0,
+        "{} {}",
+        row.files,
+        row.cuts
+    );
+    assert!(row.faults.is_empty(), "{:#?}", row.faults);
+}
+
+#[test]
+#[ignore = "takes minutes, and files that tests/validators/run makes"]
+fn a_file_of_a_real_producer_is_whole_and_each_cut_is_not() {
+    let folder = std::env::var_os("OCIPIPE_VALIDATE_FILES").expect("the folder of the files");
+    let only = std::env::var("OCIPIPE_VALIDATE_ONLY").unwrap_or_default();
+    let mut rows: BTreeMap<(String, String, String), Row> = BTreeMap::new();
+    for path in files(Path::new(&folder)) {
+        let words: Vec<&str> =
+            path.iter().rev().take(3).map(|word| word.to_str().unwrap()).collect();
+        let [name, folder, system] = words[..] else { continue };
+        let Some(format) = Format::ALL.into_iter().find(|format| format.option() == folder) else {
+            continue;
+        };
+        let label = format!("{system}/{folder}/{name}");
+        if !label.contains(&only) {
+            continue;
+        }
+        let producer = name.split('.').next().unwrap_or(name).to_owned();
+        let row = rows.entry((folder.to_owned(), producer, system.to_owned())).or_default();
+        row.check(format, &label, &std::fs::read(&path).unwrap());
+    }
+    let mut faults = Vec::new();
+    println!("| Format | Producer | System | Files | Cuts | Whole, as documented | Faults |");
+    println!("|---|---|---|---|---|---|---|");
+    for ((format, producer, system), row) in rows {
+        let Row { files, cuts, documented, .. } = row;
+        let wrong = row.faults.len();
+        println!(
+            "| {format} | {producer} | {system} | {files} | {cuts} | {documented} | {wrong} |"
+        );
+        faults.extend(row.faults.into_iter().take(3));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
