@@ -136,6 +136,7 @@ impl Session {
             renewal: renewal(&identity),
             can_query_time: true,
             retry_for,
+            seed: Some(fastrand::u64(..)),
         };
         self.shared.state().lifecycle.set_policy(self.shared.now(), policy);
         if self.shared.notify.set(notify).is_ok() {

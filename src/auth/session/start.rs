@@ -138,6 +138,7 @@ impl Session {
             renewal: Renewal::FilesOnly,
             can_query_time: false,
             retry_for: Duration::ZERO,
+            seed: None,
         };
         let mut lifecycle = TokenLifecycle::new(now, policy, token_info(&pair, 1));
         if let Some(message) = wrong_fingerprint(&identity, &pair.key) {

@@ -38,6 +38,7 @@ fn main() {
         renewal: Renewal::Refresh,
         can_query_time: false,
         retry_for: Duration::from_secs(1800),
+        seed: None,
     };
     let mut life = TokenLifecycle::new(at(0), policy, token(1, 0));
     life.set_streaming();

@@ -3,11 +3,10 @@
 //! Owns which token is better, and what follows from taking it up. Must not know files or services.
 //! Invariant: a token that has expired by the known clock is never better.
 
-use std::time::Duration;
-
 use super::health::HealthInput;
 use super::{
-    CandidateKey, Clocks, CredentialOrigin, SECOND, TokenEvent, TokenInfo, TokenLifecycle,
+    CandidateKey, Clocks, CredentialOrigin, EARLIER_SHARE, SECOND, TokenEvent, TokenInfo,
+    TokenLifecycle,
 };
 
 impl TokenLifecycle {
@@ -32,8 +31,8 @@ impl TokenLifecycle {
         if token.expires > self.token.expires {
             self.refresh.backoff.reset();
         }
-        self.lifetime = self.lifetime_of(now, &token);
         self.token = token;
+        self.set_lifetime(now);
         self.health.apply(now, HealthInput::Replaced);
         self.refresh.wanted = false;
         self.refreshes += u64::from(origin == CredentialOrigin::Refresh);
@@ -41,9 +40,16 @@ impl TokenLifecycle {
         self.report_session_end(now);
     }
 
-    pub(super) fn lifetime_of(&self, now: Clocks, token: &TokenInfo) -> Duration {
-        let expires = token.expires.unwrap_or_default();
-        let from = token.issued.filter(|issued| *issued < expires).unwrap_or(self.clock(now));
-        expires.saturating_sub(from).max(SECOND)
+    /// Sets what follows from the lifetime of the current token.
+    pub(super) fn set_lifetime(&mut self, now: Clocks) {
+        let expires = self.token.expires.unwrap_or_default();
+        let from = self.token.issued.filter(|issued| *issued < expires).unwrap_or(self.clock(now));
+        self.lifetime = expires.saturating_sub(from).max(SECOND);
+        self.draw_earlier();
+    }
+
+    /// Draws how much earlier than others a refresh of the current token is due.
+    pub(super) fn draw_earlier(&mut self) {
+        self.earlier = (self.lifetime / EARLIER_SHARE).mul_f64(self.jitter.share());
     }
 }

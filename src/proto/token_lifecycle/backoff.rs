@@ -1,11 +1,12 @@
-//! Backoff without jitter for refreshes and time queries.
+//! Backoff for refreshes and time queries.
 //!
-//! Owns the delays. Must not know what is retried. Invariant: a delay is twice the one before, and at most
-//! the given maximum.
+//! Owns the delays. Must not know what is retried. Invariant: a ceiling is twice the one before, and at most
+//! the given maximum; a delay is half of its ceiling to all of it.
 
 use std::time::Duration;
 
 use super::Clocks;
+use super::jitter::Jitter;
 
 /// The time before which the next attempt must not be made.
 #[derive(Debug, Clone, Default)]
@@ -27,12 +28,17 @@ impl Backoff {
         self.attempts
     }
 
-    /// Starts a delay, twice as long as the one before, from `first` up to `max`, and returns it.
-    pub(super) fn next_delay(&mut self, now: Clocks, first: Duration, max: Duration) -> Duration {
-        let delay = first.saturating_mul(1 << self.attempts.min(20)).min(max.max(first));
+    /// Starts a delay, of a ceiling twice as long as the one before, from `first` up to `max`.
+    pub(super) fn next_delay(
+        &mut self,
+        now: Clocks,
+        first: Duration,
+        max: Duration,
+        jitter: &mut Jitter,
+    ) {
+        let ceiling = first.saturating_mul(1 << self.attempts.min(20)).min(max.max(first));
         self.attempts += 1;
-        self.next = now.monotonic + delay;
-        delay
+        self.next = now.monotonic + jitter.shorten(ceiling);
     }
 
     /// Extends the delay to at least `delay` from now, and returns what is left of it.

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::jitter::Jitter;
 use super::{Clocks, SECOND};
 
 /// Seconds. A smaller measured skew may be the latency of the network.
@@ -75,11 +76,11 @@ impl Clock {
     }
 
     /// Records that the query has ended. A date that it gave was passed to `set_server_date` before.
-    pub(super) fn query_finished(&mut self, now: Clocks) {
+    pub(super) fn query_finished(&mut self, now: Clocks, jitter: &mut Jitter) {
         self.querying = false;
         if self.is_uncertain(now) {
             self.query_failed = true;
-            self.backoff.next_delay(now, SECOND, Duration::from_secs(60));
+            self.backoff.next_delay(now, SECOND, Duration::from_secs(60), jitter);
         }
     }
 

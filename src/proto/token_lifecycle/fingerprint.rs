@@ -10,12 +10,15 @@ use crate::state_space::Fingerprint;
 
 impl TokenLifecycle {
     /// Adds all that decisions depend on. The number of the token counts only in comparisons, and what was
-    /// reported only for the user.
+    /// reported only for the user. Without a seed the jitter has no state.
     pub(super) fn add_to(&self, fingerprint: &mut Fingerprint, now: Clocks) {
         let TokenLifecycle {
             policy,
             token,
             lifetime,
+            earlier: _,
+            jitter: _,
+            later_probe,
             clock,
             streaming,
             refresh,
@@ -42,7 +45,7 @@ impl TokenLifecycle {
         if let Health::Rejected { probe, .. } = health {
             fingerprint.add(*probe == Probe::InFlight);
         }
-        fingerprint.time(health.probe_wait(now));
+        fingerprint.time(health.probe_wait(now, *later_probe));
         let Block { since, reported } = health.block();
         fingerprint.add(reported);
         let blocked_until =

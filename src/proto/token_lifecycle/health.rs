@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::{Clocks, SECOND};
 
-/// The time between a probe that failed and the next one, and between a rejection and the first probe if
-/// the last token was rejected too: requests that are rejected although probes pass must not cause more
+/// The least time between a probe that failed and the next one, and between a rejection and the first probe
+/// if the last token was rejected too: requests that are rejected although probes pass must not cause more
 /// than six probes a minute.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -195,11 +195,12 @@ impl Health {
         self.state() == HealthState::Rejected
     }
 
-    /// The time until a probe is due; `None` unless the token is rejected and no probe is in flight.
-    pub(super) fn probe_wait(&self, now: Clocks) -> Option<Duration> {
+    /// The time until a probe is due, which is `later` than the earliest time; `None` unless the token is
+    /// rejected and no probe is in flight.
+    pub(super) fn probe_wait(&self, now: Clocks, later: Duration) -> Option<Duration> {
         match self {
             Health::Rejected { probe: Probe::DueAt(at), .. } => {
-                Some(at.saturating_sub(now.monotonic))
+                Some((*at + later).saturating_sub(now.monotonic))
             }
             _ => None,
         }

@@ -54,6 +54,7 @@ mod backoff;
 mod clock;
 pub mod events;
 mod health;
+mod jitter;
 mod messages;
 mod refresh;
 mod responses;
@@ -65,6 +66,7 @@ use std::time::Duration;
 use self::clock::Clock;
 pub use self::events::{CredentialOrigin, TokenEvent, TokenName};
 use self::health::{Health, HealthInput};
+use self::jitter::Jitter;
 use self::refresh::RefreshState;
 use self::types::UploadEta;
 pub use self::types::{
@@ -76,6 +78,11 @@ pub use self::types::{
 const SECOND: Duration = Duration::from_secs(1);
 /// A wait is reported only if it is longer: a refresh takes less.
 const REPORT_WAIT_AFTER: Duration = Duration::from_secs(2);
+/// A refresh is due up to this share of the lifetime before its latest time: a fleet that was started in one
+/// second must not refresh its tokens in one second.
+const EARLIER_SHARE: u32 = 10;
+/// A probe that follows another is due up to this much later, for the same reason.
+const LATER_PROBE: Duration = Duration::from_secs(5);
 /// The longest idle time of the background task, so that it notices a clock that jumped.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 
@@ -94,6 +101,11 @@ pub struct TokenLifecycle {
     token: TokenInfo,
     /// From issue to expiry, at least one second.
     lifetime: Duration,
+    /// How much earlier than others a refresh of this token is due.
+    earlier: Duration,
+    jitter: Jitter,
+    /// How much later than others the next probe is due.
+    later_probe: Duration,
     clock: Clock,
     /// Whether a stream is read, so that the life cycle waits where it would otherwise give up.
     streaming: bool,
@@ -117,6 +129,9 @@ impl TokenLifecycle {
             policy,
             token,
             lifetime: Duration::ZERO,
+            earlier: Duration::ZERO,
+            jitter: Jitter::of(policy.seed),
+            later_probe: Duration::ZERO,
             clock: Clock::default(),
             streaming: false,
             refresh: RefreshState::default(),
@@ -128,7 +143,7 @@ impl TokenLifecycle {
             reported: events::Reported::default(),
             events: Vec::new(),
         };
-        lifecycle.lifetime = lifecycle.lifetime_of(now, &token);
+        lifecycle.set_lifetime(now);
         lifecycle.report_session_end(now);
         lifecycle
     }
@@ -141,6 +156,8 @@ impl TokenLifecycle {
     /// Replaces the policy.
     pub fn set_policy(&mut self, now: Clocks, policy: RefreshPolicy) {
         self.policy = policy;
+        self.jitter = Jitter::of(policy.seed);
+        self.draw_earlier();
         let most = self.lifetime / 2;
         if let Some(given) = policy.refresh_before.filter(|given| *given > most)
             && matches!(policy.renewal, Renewal::Refresh | Renewal::Issue)
@@ -283,7 +300,7 @@ impl TokenLifecycle {
             }
             idle = idle.min(wait);
         }
-        if let Some(wait) = self.health.probe_wait(now)
+        if let Some(wait) = self.health.probe_wait(now, self.later_probe)
             && !self.is_expired(now)
         {
             if wait.is_zero() {
@@ -314,7 +331,7 @@ impl TokenLifecycle {
     /// Records that the time query has ended. A date in its response is passed to
     /// [`on_server_date`](TokenLifecycle::on_server_date) before.
     pub fn time_query_finished(&mut self, now: Clocks) {
-        self.clock.query_finished(now);
+        self.clock.query_finished(now, &mut self.jitter);
     }
 
     /// The time until the current token expires; `None` for an API key.

@@ -13,6 +13,9 @@ const MAX_REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause that a service can ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// The longest jitter of such a pause.
+const MAX_ASKED_JITTER: Duration = Duration::from_secs(30);
+
 /// The refreshes of a run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RefreshState {
@@ -60,13 +63,13 @@ impl TokenLifecycle {
                 if self.refresh_due_at() <= self.clock(now) {
                     let left = self.remaining(now).unwrap_or_default();
                     let first = Duration::from_secs(15).min(left / 2);
-                    self.refresh.backoff.next_delay(now, first, first);
+                    self.refresh.backoff.next_delay(now, first, first, &mut self.jitter);
                 }
             }
             RefreshOutcome::NotExtended => {
                 let first = Duration::from_secs(15).min(self.lifetime / 20);
                 let max = Duration::from_secs(300).min(self.lifetime / 10);
-                self.refresh.backoff.next_delay(now, first, max);
+                self.refresh.backoff.next_delay(now, first, max, &mut self.jitter);
                 let expires = self.token.expires.unwrap_or_default();
                 // A token that takes the place of a rejected one need not last longer.
                 let is_replacement = self.policy.renewal == Renewal::Issue
@@ -80,7 +83,7 @@ impl TokenLifecycle {
             RefreshOutcome::Failed { why, retry_after, request } => {
                 let first = SECOND.min(self.lifetime / 30);
                 let max = Duration::from_secs(60).min(self.lifetime / 20);
-                self.refresh.backoff.next_delay(now, first, max);
+                self.refresh.backoff.next_delay(now, first, max, &mut self.jitter);
                 let asked = self.asked_delay(now, *retry_after);
                 let again = self.refresh.backoff.at_least(now, asked);
                 let first = self.refresh.backoff.attempts() == 1;
@@ -91,7 +94,8 @@ impl TokenLifecycle {
         if reason == Some(RefreshReason::Rejected) {
             self.refresh.tried = true;
             let max = Duration::from_secs(60).min(self.lifetime / 20);
-            self.refresh.after_401.next_delay(now, SECOND.min(self.lifetime / 30), max);
+            let first = SECOND.min(self.lifetime / 30);
+            self.refresh.after_401.next_delay(now, first, max, &mut self.jitter);
             if let RefreshOutcome::Failed { retry_after, .. } = outcome {
                 let asked = self.asked_delay(now, *retry_after);
                 self.refresh.after_401.at_least(now, asked);
@@ -99,10 +103,12 @@ impl TokenLifecycle {
         }
     }
 
-    /// What is waited because the service asks for it: at most 300 s, and at most half of what is left of
-    /// the token, so that a token that only a valid one replaces does not expire meanwhile.
-    fn asked_delay(&self, now: Clocks, retry_after: Option<Duration>) -> Duration {
+    /// What is waited because the service asks for it: at most 300 s and up to as long again, or up
+    /// to 30 s, and at most half of what is left of the token, so that a token that only a valid one
+    /// replaces does not expire meanwhile.
+    fn asked_delay(&mut self, now: Clocks, retry_after: Option<Duration>) -> Duration {
         let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+        let asked = asked + asked.min(MAX_ASKED_JITTER).mul_f64(self.jitter.share());
         match self.remaining(now) {
             Some(left) if !left.is_zero() => asked.min(left / 2),
             _ => asked,
@@ -146,11 +152,12 @@ impl TokenLifecycle {
     }
 
     /// The time of the service's clock from which a refresh is due: `refresh_before` before the token
-    /// expires, by default 10 minutes or a third of the lifetime, at most half of the lifetime.
+    /// expires, by default 10 minutes or a third of the lifetime, at most half of the lifetime, and up to a
+    /// tenth of the lifetime earlier.
     pub(super) fn refresh_due_at(&self) -> Duration {
         let default = Duration::from_secs(600).min(self.lifetime / 3);
         let before = self.policy.refresh_before.unwrap_or(default).min(self.lifetime / 2);
-        self.token.expires.unwrap_or(Duration::MAX).saturating_sub(before)
+        self.token.expires.unwrap_or(Duration::MAX).saturating_sub(before + self.earlier)
     }
 
     /// Whether the token expires during a transfer of this length, and a refresh now would give one that

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::health::HealthInput;
 use super::{
-    BlockCause, Clocks, NotThisToken, On401, ProbeResult, SignedAttempt, TokenEvent, TokenLifecycle,
+    BlockCause, Clocks, LATER_PROBE, NotThisToken, On401, ProbeResult, SignedAttempt, TokenEvent,
+    TokenLifecycle,
 };
 
 /// The service rejects requests whose date differs more from its clock.
@@ -113,6 +114,7 @@ impl TokenLifecycle {
             return;
         }
         self.events.push(TokenEvent::Probed { how: result });
+        self.later_probe = LATER_PROBE.mul_f64(self.jitter.share());
         let input = match result {
             ProbeResult::Accepted => HealthInput::ProbeAccepted,
             ProbeResult::Rejected | ProbeResult::Unanswered => HealthInput::ProbeFailed,

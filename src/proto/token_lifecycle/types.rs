@@ -27,6 +27,9 @@ pub struct RefreshPolicy {
     pub can_query_time: bool,
     /// `--retry-for`: how long an upload may be blocked.
     pub retry_for: Duration,
+    /// Seeds the jitter, by which hosts that started together do not send their refreshes together. Without
+    /// it a refresh is sent as late as it may be.
+    pub seed: Option<u64>,
 }
 
 /// What replaces the current token, besides what another process writes to its files.

@@ -67,6 +67,7 @@ impl Run {
             renewal,
             can_query_time: true,
             retry_for: RETRY_FOR,
+            seed: None,
         };
         let now = Clocks { wall: START, monotonic: Duration::ZERO };
         let mut lifecycle = TokenLifecycle::new(now, policy, mode.token(1, START + LIFE));

@@ -90,6 +90,7 @@ impl SimEnvironment {
             renewal: scenario.renewal,
             can_query_time: true,
             retry_for: secs(scenario.retry_for),
+            seed: scenario.seed,
         };
         let end = START.checked_add_signed(scenario.skew).unwrap() + scenario.life;
         let token = token_info(&scenario, 1, end);
@@ -301,7 +302,7 @@ impl SimEnvironment {
                 }
                 BackgroundTask::Idle(idle) => {
                     assert!(!idle.is_zero(), "idle for no time");
-                    let seconds = idle.as_millis().div_ceil(1000) as u64;
+                    let seconds = idle.as_nanos().div_ceil(1_000_000_000) as u64;
                     self.plan += 1;
                     return self
                         .scheduled

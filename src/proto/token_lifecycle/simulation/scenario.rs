@@ -40,6 +40,8 @@ pub(crate) struct Scenario {
     pub length: u64,
     pub retry_for: u64,
     pub renewal: Renewal,
+    /// The seed of the jitter of the life cycle.
+    pub seed: Option<u64>,
     /// How far the service's clock is ahead of the local one.
     pub skew: i64,
     /// Parts in flight.
@@ -67,6 +69,7 @@ impl Scenario {
             length: 24 * HOUR,
             retry_for: HOUR,
             renewal: Renewal::Refresh,
+            seed: Some(7),
             skew: 0,
             workers: 3,
             part: 70,
@@ -88,6 +91,10 @@ fn any_renewal() -> impl Strategy<Value = Renewal> {
     ]
 }
 
+fn any_seed() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![Just(None), any::<u64>().prop_map(Some)]
+}
+
 /// Any day of 24 hours.
 pub(crate) fn any_day() -> impl Strategy<Value = Scenario> {
     let auth = prop_oneof![
@@ -102,7 +109,7 @@ pub(crate) fn any_day() -> impl Strategy<Value = Scenario> {
         prop_oneof![3 => Just(300u64), 3 => Just(3600), 1 => 5..10_000u64],
         prop_oneof![HOUR..30 * HOUR, Just(48 * HOUR)],
         prop_oneof![60..600u64, Just(HOUR)],
-        any_renewal(),
+        (any_renewal(), any_seed()),
         prop_oneof![Just(0i64), -1000..1000i64],
         (1..5usize, 1..900u64),
         prop::collection::vec((day.clone(), auth), 0..12),
@@ -113,7 +120,7 @@ pub(crate) fn any_day() -> impl Strategy<Value = Scenario> {
         ),
     )
         .prop_map(
-            |(life, session, retry_for, renewal, skew, work, auth, rotations, events)| {
+            |(life, session, retry_for, (renewal, seed), skew, work, auth, rotations, events)| {
                 let mut auth = auth;
                 auth.sort_by_key(|(from, _)| *from);
                 Scenario {
@@ -122,6 +129,7 @@ pub(crate) fn any_day() -> impl Strategy<Value = Scenario> {
                     length: 24 * HOUR,
                     retry_for,
                     renewal,
+                    seed,
                     skew,
                     workers: work.0,
                     part: work.1,
@@ -138,12 +146,14 @@ pub(crate) fn any_day() -> impl Strategy<Value = Scenario> {
 /// Two hours of tokens that live for seconds, with intervals in which the service rejects parts.
 pub(crate) fn days_of_rejections() -> impl Strategy<Value = Scenario> {
     let interval = (0..2 * HOUR, 1..60u64).prop_map(|(from, length)| from..from + length);
-    (5..40u64, 1..9u64, prop::collection::vec(interval, 100), any_renewal()).prop_map(
-        |(life, part, part_rejections, renewal)| Scenario {
+    let renewal = (any_renewal(), any_seed());
+    (5..40u64, 1..9u64, prop::collection::vec(interval, 100), renewal).prop_map(
+        |(life, part, part_rejections, (renewal, seed))| Scenario {
             length: 2 * HOUR,
             part,
             part_rejections,
             renewal,
+            seed,
             rotations: (0..2 * HOUR).step_by(45).collect(),
             ..Scenario::quiet(life)
         },

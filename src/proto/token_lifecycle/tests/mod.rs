@@ -23,6 +23,7 @@ fn policy(refresh_before: Option<u64>) -> RefreshPolicy {
         renewal: Renewal::Refresh,
         can_query_time: true,
         retry_for: secs(3600),
+        seed: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! When a refresh is due, and what its outcome means.
 
 use super::*;
+use std::collections::BTreeSet;
+
 use crate::token_lifecycle::events::Level;
 
 #[test]
@@ -225,4 +227,40 @@ fn a_refresh_before_of_more_than_half_of_the_life_is_reduced_with_a_warning() {
         assert_eq!(lifecycle.take_events().contains(&reduced), warns, "{given}");
         assert_eq!(due(life, Some(given)), life - given.min(life / 2));
     }
+}
+
+/// The seconds at which a refresh is due of tokens that were issued in the same second, of hosts with
+/// different seeds, and those at which it is repeated after its first five failures.
+fn refreshes_of_a_fleet(hosts: u64) -> (BTreeSet<u64>, BTreeSet<u64>) {
+    let (mut first, mut sixth) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..hosts {
+        let policy = RefreshPolicy { seed: Some(seed), ..policy(None) };
+        let mut lifecycle = TokenLifecycle::new(at(0), policy, token_info(1, 3600, 3600));
+        lifecycle.set_streaming();
+        let due = |lifecycle: &TokenLifecycle, from: u64| {
+            let refresh = BackgroundTask::Refresh(RefreshReason::Due);
+            (from..3600).find(|second| lifecycle.next_task(at(*second)) == refresh).unwrap()
+        };
+        let mut now = due(&lifecycle, 0);
+        assert!((2640..=3000).contains(&now), "{now}");
+        first.insert(now);
+        // All of them fail at once, as in an outage.
+        now = now.max(3000);
+        for _ in 0..6 {
+            lifecycle.refresh_started(RefreshReason::Due);
+            let why = "503".to_owned();
+            let outcome = RefreshOutcome::Failed { why, retry_after: Some(secs(5)), request: None };
+            lifecycle.refresh_finished(at(now), &outcome);
+            now = due(&lifecycle, now);
+        }
+        sixth.insert(now);
+    }
+    (first, sixth)
+}
+
+#[test]
+fn a_fleet_that_was_started_in_one_second_does_not_refresh_its_tokens_in_one_second() {
+    let (first, sixth) = refreshes_of_a_fleet(100);
+    assert!(first.len() > 60, "{first:?}");
+    assert!(sixth.len() > 25, "{sixth:?}");
 }

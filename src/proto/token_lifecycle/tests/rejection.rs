@@ -174,3 +174,34 @@ fn a_wait_for_a_token_that_replaced_a_rejected_one_is_reported() {
     };
     assert!(events.iter().any(waits), "{events:?}");
 }
+
+#[test]
+fn hosts_whose_tokens_are_rejected_in_one_second_do_not_probe_them_in_one_second() {
+    let mut third = std::collections::BTreeSet::new();
+    for seed in 0..100 {
+        let policy =
+            RefreshPolicy { seed: Some(seed), renewal: Renewal::FilesOnly, ..policy(None) };
+        let mut lifecycle = TokenLifecycle::new(at(0), policy, token_info(1, 3600, 3600));
+        lifecycle.set_streaming();
+        lifecycle.on_unauthorized(at(10), attempt(1, secs(WALL + 10), secs(0)), None);
+        let tenths = |tenths: u64| Clocks {
+            wall: secs(WALL) + Duration::from_millis(100 * tenths),
+            monotonic: Duration::from_millis(100 * tenths),
+        };
+        let (mut now, mut probes) = (100, Vec::new());
+        while probes.len() < 3 {
+            now += 1;
+            if lifecycle.next_task(tenths(now)) == BackgroundTask::Probe {
+                probes.push(now);
+                lifecycle.probe_started(tenths(now));
+                lifecycle.probe_finished(tenths(now), 1, ProbeResult::Rejected);
+            }
+        }
+        // After 1 s, and not before 10 s nor after 15 s more.
+        assert_eq!(probes[0], 110);
+        let apart = probes.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(apart.clone().all(|tenths| (100..=151).contains(&tenths)), "{probes:?}");
+        third.insert(probes[2]);
+    }
+    assert!(third.len() > 40, "{third:?}");
+}
