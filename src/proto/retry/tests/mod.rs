@@ -119,7 +119,17 @@ fn backoff_is_jittered_bounded_and_never_shorter_than_the_service_asks() {
     assert_eq!(backoff(0, 1.0, None), Duration::from_millis(500));
     assert_eq!(backoff(40, 1.0, None), Duration::from_secs(30));
     assert!(backoff(0, 0.0, Some(7)) >= Duration::from_secs(7));
-    assert!(backoff(0, 1.0, Some(u64::MAX)) <= Duration::from_secs(301));
+    assert_eq!(backoff(40, 1.0, Some(7)), Duration::from_secs(37));
+    assert_eq!(backoff(40, 1.0, Some(u64::MAX)), Duration::from_secs(330));
+}
+
+#[test]
+fn hosts_that_are_asked_to_wait_as_long_do_not_come_back_at_once() {
+    // The first attempt of each host was refused in the same second.
+    let spread = |asked| backoff(0, 1.0, Some(asked)) - backoff(0, 0.0, Some(asked));
+    assert_eq!(spread(0), Duration::from_millis(500));
+    assert_eq!(spread(10), Duration::from_secs(10));
+    assert_eq!(spread(300), Duration::from_secs(30));
 }
 
 const ALL: [Operation; 12] = [
