@@ -77,6 +77,14 @@ pub struct Credentials {
     pub expires: Option<u64>,
 }
 
+/// What a decision about the credentials is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The connection is opened, and a later decision is for the signature.
+    Connect,
+    Sign,
+}
+
 /// When a request was signed.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedAt {
@@ -148,20 +156,20 @@ impl Session {
 
     /// Waits until there are valid credentials. Fails if there will be none.
     pub async fn wait_until_ready(&self, request: SigningRequest) -> Result<(), Error> {
-        self.decide(request).await.map(drop)
+        self.decide(request, Purpose::Connect).await.map(drop)
     }
 
     /// The credentials to sign the next attempt with. Waits while there are none; fails if there
     /// will be none.
     pub async fn credentials(&self, request: SigningRequest) -> Result<Arc<Credentials>, Error> {
-        let credentials = self.decide(request).await?;
-        let mut state = self.shared.state();
-        state.lifecycle.on_signed(self.shared.now(), request);
-        self.shared.notify_events(&mut state);
-        Ok(credentials)
+        self.decide(request, Purpose::Sign).await
     }
 
-    async fn decide(&self, request: SigningRequest) -> Result<Arc<Credentials>, Error> {
+    async fn decide(
+        &self,
+        request: SigningRequest,
+        purpose: Purpose,
+    ) -> Result<Arc<Credentials>, Error> {
         let mut waiting = None;
         loop {
             let changed = self.shared.changed.notified();
@@ -169,6 +177,10 @@ impl Session {
                 let mut state = self.shared.state();
                 self.shared.read_files(&mut state, ReadMode::IfChanged);
                 let decision = state.lifecycle.decide(self.shared.now(), request);
+                // Under the same lock: another token may be adopted right after it.
+                if (decision, purpose) == (TokenDecision::Use, Purpose::Sign) {
+                    state.lifecycle.on_signed(self.shared.now(), request);
+                }
                 self.shared.notify_events(&mut state);
                 let refreshes = state.lifecycle.refreshes_ended();
                 (decision, Arc::clone(&state.credentials), refreshes)
