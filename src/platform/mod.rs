@@ -11,4 +11,5 @@ pub(crate) mod memory;
 pub(crate) mod replaced_file;
 pub(crate) mod signals;
 pub(crate) mod small_file;
+pub(crate) mod sync;
 pub(crate) mod worker;

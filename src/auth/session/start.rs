@@ -4,7 +4,7 @@
 //! not renew a token. Invariant: a session that was started has a key and, unless it is an API key, a
 //! token.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ use super::state::{
 use super::waiting::WaitingRequests;
 use super::{RefreshConfig, Session};
 use crate::auth::profile::{CredentialSource, Identity, ResourcePrincipal, TextOrFile};
+use crate::platform::sync::Mutex;
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::retry::backoff;

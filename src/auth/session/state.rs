@@ -5,7 +5,7 @@
 //! wait for anything but the disk while it has the lock. Invariant: `keys`, `credentials` and the
 //! token in `lifecycle` are of one generation.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
@@ -19,6 +19,7 @@ use super::key_and_token::KeyAndToken;
 use super::rejected_keys::RejectedKeys;
 use super::{Credentials, SECOND};
 use crate::auth::profile::{CredentialSource, Identity};
+use crate::platform::sync::{Mutex, MutexGuard};
 use proto::endpoint::ObjectStorage;
 use proto::error::Error;
 use proto::key::Key;

@@ -11,10 +11,12 @@ mod buffer;
 mod mapping;
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use memmap2::MmapOptions;
+
+use crate::platform::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) use buffer::Buffer;
 use mapping::Mapping;
@@ -335,5 +337,7 @@ impl Pool {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod sync_models;
 #[cfg(test)]
 mod tests;

@@ -8,12 +8,13 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::platform::sync::{Condvar, Mutex, MutexGuard};
 use proto::printable;
 
 /// How long the exit of the process waits for the queue to be written.
@@ -282,5 +283,7 @@ impl StderrSink for StderrFd {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod sync_models;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,8 @@ mod clock;
 mod issue;
 mod rejected;
 mod report;
-
+#[cfg(shuttle)]
+mod sync_models;
 mod write_back;
 
 /// A home folder with the profile S, its key and its token.
