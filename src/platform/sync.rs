@@ -30,7 +30,10 @@ mod checked {
             Condvar(shuttle::sync::Condvar::new())
         }
 
-        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        pub(crate) fn wait<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+        ) -> LockResult<MutexGuard<'a, T>> {
             self.0.wait(guard)
         }
 
@@ -47,10 +50,6 @@ mod checked {
                 Ok(guard) => Ok((guard, false)),
                 Err(poisoned) => Ok((poisoned.into_inner(), false)),
             }
-        }
-
-        pub(crate) fn notify_one(&self) {
-            self.0.notify_one();
         }
 
         pub(crate) fn notify_all(&self) {

@@ -52,6 +52,7 @@ impl Drop for Buffer {
         drop(state);
         // munmap(2) of a large mapping takes time, so the lock is released before.
         drop(surplus);
-        self.shared.returned.notify_one();
+        // Threads that wait for a buffer and those that wait for a release share the condition variable.
+        self.shared.returned.notify_all();
     }
 }

@@ -226,7 +226,7 @@ impl Pool {
             state.outstanding -= 1;
             state.refusal_message = Some(error.to_string());
             // Another thread may wait for the permit that was not used.
-            self.shared.returned.notify_one();
+            self.shared.returned.notify_all();
             if state.closed || !state.free.is_empty() {
                 continue;
             }
@@ -259,7 +259,7 @@ impl Pool {
             Ok(mapping) => Ok(Some(self.lend(mapping))),
             Err(error) => {
                 self.shared.state().outstanding -= 1;
-                self.shared.returned.notify_one();
+                self.shared.returned.notify_all();
                 Err(error)
             }
         }

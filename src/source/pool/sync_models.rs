@@ -1,6 +1,6 @@
 //! The pool in many orders of the threads that share it, chosen by the checker `shuttle`.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --lib sync_models`. A thread that waits for ever is a failure.
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p ocipipe --lib sync_models`. A thread that waits for ever is a failure.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -99,7 +99,13 @@ fn a_stop_wakes_a_reader_that_waits_for_the_upload_and_for_a_buffer() {
         let held = pool.take().unwrap().unwrap();
         let reader = {
             let pool = pool.clone();
-            thread::spawn(move || while pool.wait_for_release() && pool.take().unwrap().is_some() {})
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    if !pool.wait_for_release() || pool.take().unwrap().is_none() {
+                        return;
+                    }
+                }
+            })
         };
         let upload = {
             let pool = pool.clone();
@@ -174,9 +180,8 @@ fn refused_memory_is_waited_for_while_another_thread_owns_a_buffer() {
     check_orders(RUNS, || {
         let pool = Pool::new(BUFFER, 2);
         let mapped = std::sync::atomic::AtomicBool::new(false);
-        let pool = pool.with_mapping_hook(move |_| {
-            !mapped.swap(true, std::sync::atomic::Ordering::Relaxed)
-        });
+        let pool = pool
+            .with_mapping_hook(move |_| !mapped.swap(true, std::sync::atomic::Ordering::Relaxed));
         let held = pool.take().unwrap().unwrap();
         let owner = thread::spawn(move || drop(held));
         // The second mapping is refused; the buffer of the owner returns.

@@ -231,8 +231,12 @@ impl Stderr {
     /// Waits up to `limit` until the queue is written. Returns whether it is.
     pub(crate) fn flush_timeout(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        if !self.ensure_thread() {
+        // Without a thread, this call writes; a signal may end a write before the deadline.
+        while !self.ensure_thread() {
             self.shared.write_until(deadline);
+            if self.shared.locked().queued == 0 || Instant::now() >= deadline {
+                break;
+            }
         }
         let mut state = self.shared.locked();
         while state.queued > 0 {

@@ -1,6 +1,6 @@
 //! The queue of stderr in many orders of the threads that share it, chosen by the checker `shuttle`.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --lib sync_models`. A thread that waits for ever is a failure.
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p ocipipe --lib sync_models`. A thread that waits for ever is a failure.
 
 use super::*;
 use shuttle::rand::{Rng, thread_rng};

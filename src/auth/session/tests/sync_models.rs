@@ -1,6 +1,6 @@
 //! The session in many orders of the threads that share it, chosen by the checker `shuttle`.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --lib sync_models`. No timer ends here, so that a task whose
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p ocipipe --lib sync_models`. No timer ends here, so that a task whose
 //! wake-up is lost waits for ever, which is a failure; in the program it would look again after a second.
 
 use std::sync::{LazyLock, Mutex as StdMutex};
@@ -48,7 +48,10 @@ fn session(home: &Home) -> Session {
     for name in ["key.pem", "token", ".oci/config"] {
         fs::File::options().write(true).open(home.path(name)).unwrap().set_modified(old).unwrap();
     }
-    home.open().unwrap()
+    let session = home.open().unwrap();
+    // The second read shows that the files do not change any more.
+    session.shared.read_files(&mut session.shared.state(), ReadMode::IfChanged);
+    session
 }
 
 /// A runtime whose timers do not run.
@@ -155,8 +158,7 @@ fn a_request_that_waits_for_a_renewal_is_woken_by_it_and_does_not_hold_it_up() {
         session.set_streaming();
         session.shared.state().lifecycle.set_policy(session.shared.now(), policy());
         let transport = Arc::new(OneToken(StdMutex::new(Some(fresh.clone()))));
-        let refresher =
-            future::spawn(run_refresher(Arc::clone(&session.shared), transport));
+        let refresher = future::spawn(run_refresher(Arc::clone(&session.shared), transport));
         let requests: Vec<_> = (1..3)
             .map(|transfer_id| {
                 let session = Arc::clone(&session);
