@@ -167,6 +167,10 @@ impl Host {
                 let digests: Vec<PartDigest> = sizes.iter().map(|size| digests.of(*size)).collect();
                 self.upload.handle_event(now, Event::TailSplit { first, digests });
             }
+            // Requests of the model cannot be called off.
+            Action::RecallParts(_) => {
+                self.upload.handle_event(now, Event::PartsRecalled { first: None });
+            }
             Action::Rehash(number) => {
                 if let Some(digest) = self.upload.part(number).cloned() {
                     let md5 = digest::md5_of(&[]);
