@@ -110,6 +110,10 @@ impl Modules {
                 if name == CRATES[0].0 && (member || module == ["main"]) {
                     continue;
                 }
+                // An example is a program of its own.
+                if module[0] == "examples" {
+                    continue;
+                }
                 if ["lib", "mod"].contains(&module.last().unwrap().as_str()) {
                     module.pop();
                 }
