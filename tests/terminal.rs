@@ -269,7 +269,7 @@ fn verify_shows_what_was_compared_also_while_nothing_arrives() {
 
 #[test]
 fn a_token_that_is_waited_for_is_named() {
-    let store = Store::with(|options| options.token_ttl = Duration::from_secs(3));
+    let store = Store::with(|options| options.token_ttl = Duration::from_secs(8));
     let mut run = store.put("x").args("--no-refresh --retry-for 60s").stdin_pipe().start();
     run.write(&ramp(PART + 1));
     run.wait_for_stderr("the credentials have expired");
