@@ -244,7 +244,19 @@ impl RetryContext {
                 self.credential_refreshes += 1;
                 Some(Duration::ZERO)
             }
-            _ => None,
+            // Each decision by its name, so that a new one cannot be left out.
+            (
+                RetryDecision::RefreshCredentials
+                | RetryDecision::CredentialsTimedOut
+                | RetryDecision::ResolveOutcome
+                | RetryDecision::ChecksumMismatch
+                | RetryDecision::InvalidPart
+                | RetryDecision::PreconditionFailed
+                | RetryDecision::NotFound
+                | RetryDecision::AmbiguousNotFound
+                | RetryDecision::Fatal(_),
+                _,
+            ) => None,
         }
     }
 

@@ -115,7 +115,18 @@ pub use transitions::{StateKind, TRANSITIONS};
 
 /// Whether a decision allows another attempt.
 fn is_retryable(decision: RetryDecision) -> bool {
-    matches!(decision, RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials)
+    // Each decision by its name, so that a new one cannot be left out.
+    match decision {
+        RetryDecision::Retry { .. } | RetryDecision::RefreshCredentials => true,
+        RetryDecision::CredentialsTimedOut
+        | RetryDecision::ResolveOutcome
+        | RetryDecision::ChecksumMismatch
+        | RetryDecision::InvalidPart
+        | RetryDecision::PreconditionFailed
+        | RetryDecision::NotFound
+        | RetryDecision::AmbiguousNotFound
+        | RetryDecision::Fatal(_) => false,
+    }
 }
 
 /// What the state machine waits for.
