@@ -181,7 +181,9 @@ impl Run {
                 let is_open = causes.stopped || causes.stalled || causes.expired;
                 let others = causes.other_object || causes.other_abort || is_forbidden;
                 let changed = causes.corrupted || causes.discarded || causes.flipped;
-                causes.sent && (is_open || others || changed || causes.part_lost)
+                // An earlier put took effect late, with another etag, and HEAD did not show its content.
+                let unseen = causes.seems_hidden && causes.doubtful;
+                causes.sent && (is_open || others || changed || unseen || causes.part_lost)
             }
             _ => false,
         }
