@@ -41,6 +41,13 @@ pub mod cli {
 }
 
 /// See [`crate::internals`].
+pub mod login {
+    pub use crate::auth::login::archive::{
+        ArchiveError, CarriedSession, read as read_session, write as write_session,
+    };
+}
+
+/// See [`crate::internals`].
 pub mod platform {
     /// See [`crate::internals`].
     pub mod signals {

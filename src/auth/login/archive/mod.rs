@@ -35,9 +35,12 @@ const KNOWN: [&str; 6] =
     ["fingerprint", "key_file", "tenancy", "region", "security_token_file", "pass_phrase"];
 
 /// A session outside of its files.
-pub(crate) struct CarriedSession {
+pub struct CarriedSession {
+    /// The name of the profile.
     pub profile: String,
+    /// The region.
     pub region: String,
+    /// The OCID of the tenancy.
     pub tenancy: String,
     /// `None` if the key is encrypted and its pass phrase is not known.
     pub key: Option<Key>,
@@ -47,6 +50,7 @@ pub(crate) struct CarriedSession {
     pub pass_phrase: Option<Zeroizing<String>>,
     /// The private key as PEM.
     pub key_text: Zeroizing<String>,
+    /// The session token.
     pub token: Token,
     /// The keys of the profile that are not taken.
     pub ignored: Vec<String>,
@@ -54,7 +58,8 @@ pub(crate) struct CarriedSession {
 
 /// Why an archive cannot be imported, or a session cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ArchiveError {
+pub enum ArchiveError {
+    /// It is no zip archive.
     NotZip,
     /// It is, or unpacks to, more than 1 MiB.
     TooLarge,
@@ -62,6 +67,7 @@ pub(crate) enum ArchiveError {
     TooMany,
     /// An entry has a name that is no plain file name.
     Path(String),
+    /// Two entries have this name.
     Duplicate(String),
     /// An entry is a folder, a symlink or a device.
     NotFile(String),
@@ -83,14 +89,16 @@ pub(crate) enum ArchiveError {
     ProfileName(String),
     /// The profile has no value, or none that can be used, for this key.
     Value(&'static str),
+    /// The private key cannot be used.
     Key(KeyError),
+    /// The token is malformed.
     Token(TokenError),
     /// The token belongs to another key.
     Mismatch,
 }
 
 /// The archive of a session. Fails if it would be too large.
-pub(crate) fn write(session: &CarriedSession) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
+pub fn write(session: &CarriedSession) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
     let mut config = Zeroizing::new(format!("[{}]\n", session.profile));
     let mut value = |key: &str, value: &str| config.extend([key, " = ", value, "\n"]);
     value("fingerprint", &session.fingerprint);
@@ -124,7 +132,7 @@ pub(crate) fn write(session: &CarriedSession) -> Result<Zeroizing<Vec<u8>>, Arch
 
 /// The session in an archive. Fails if the archive holds anything else, or if key and token do not
 /// belong together.
-pub(crate) fn read(bytes: &[u8]) -> Result<CarriedSession, ArchiveError> {
+pub fn read(bytes: &[u8]) -> Result<CarriedSession, ArchiveError> {
     let entries = unpack(bytes)?;
     let text = |name: &str| -> Result<&str, ArchiveError> {
         let (_, content) = entries
