@@ -42,7 +42,7 @@ scenario_oci_session_refresh() {
 
 # An upload longer than three token lifetimes, for which only the OCI CLI refreshes the token.
 scenario_oci_session_refresh_keeps_an_upload_alive() {
-    local proxy life=15 upload rounds=0
+    local proxy life=30 upload rounds=0
     env OCIPIPE_SERVE_LOG=1 "$OCIPIPE" serve --dir "$work/short" --token-ttl "${life}s" >short.url 2>short.log &
     others+=($!)
     until [[ -s short.url ]]; do
