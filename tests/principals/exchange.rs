@@ -93,7 +93,8 @@ fn the_pause_that_the_domain_asks_for_is_kept() {
     let done = host.put("x").stdin("x").run().exits(0);
     let pause = done.stderr.split("again in ").nth(1).and_then(|rest| rest.split(' ').next());
     let seconds: f64 = pause.unwrap_or_else(|| panic!("{}", done.stderr)).parse().unwrap();
-    assert!((3.0..4.0).contains(&seconds), "{}", done.stderr);
+    // A random part of at most the same length spreads the hosts that were asked together.
+    assert!((3.0..=6.0).contains(&seconds), "{}", done.stderr);
 }
 
 #[test]
