@@ -14,6 +14,8 @@ const PG_DUMPALL_BEGINS: &[u8] = b"-- PostgreSQL database cluster dump";
 const PG_DUMPALL_ENDS: &[u8] = b"-- PostgreSQL database cluster dump complete";
 const PG_DUMP_BEGINS: &[u8] = b"-- PostgreSQL database dump";
 const PG_DUMP_ENDS: &[u8] = b"-- PostgreSQL database dump complete";
+/// The line before the closing comment of pg_dump and pg_dumpall.
+const FRAME: &[u8] = b"--";
 const MYSQL_BEGINS: &[u8] = b"-- MySQL dump ";
 const MARIADB_BEGINS: &[u8] = b"-- MariaDB dump ";
 /// A date may follow.
@@ -41,17 +43,23 @@ impl Validator for Sql {
 
     fn end(self: Box<Self>) -> Result<(), FormatError> {
         let is_cluster = matches!(origin(&self.head), Some(DumpProgram::PgDumpall));
-        let mut lines = self.tail.last().split(|byte| *byte == b'\n').rev();
+        let mut lines = self.tail.last().split(|byte| *byte == b'\n').rev().peekable();
         // The text after the last newline is not a whole line; usually it is empty.
         let unfinished = lines.next().unwrap_or_default();
         if !is_trailing_blank(unfinished) {
             return Err(FormatError::truncated("it does not end with a closing comment"));
         }
-        for line in lines {
+        while let Some(line) = lines.next() {
             let line = line.trim_ascii_end();
+            // A text in a statement may have the same line, but hardly one of two hyphens before it.
+            let framed = lines.peek().is_some_and(|before| before.trim_ascii_end() == FRAME);
             // The dump of a cluster contains dumps of databases, each with a closing comment of its own.
-            if line == PG_DUMPALL_ENDS || !is_cluster && (line == PG_DUMP_ENDS || mysql_ends(line))
-            {
+            let ends = match line {
+                PG_DUMPALL_ENDS => framed,
+                PG_DUMP_ENDS => framed && !is_cluster,
+                line => mysql_ends(line) && !is_cluster,
+            };
+            if ends {
                 return Ok(());
             }
             if !is_trailing_blank(line) {
@@ -88,4 +96,28 @@ pub(super) fn origin(head: &[u8]) -> Option<DumpProgram> {
         line if line.starts_with(MARIADB_BEGINS) => Some(DumpProgram::Mysql),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn validate(text: &str) -> Result<(), FormatError> {
+        let mut sql = Box::new(Sql::default());
+        sql.bytes(text.as_bytes())?;
+        sql.end()
+    }
+
+    #[test]
+    fn a_text_that_has_the_line_of_the_closing_comment_ends_no_dump() {
+        let begins = "--\n-- PostgreSQL database dump\n--\n\n";
+        let cut =
+            format!("{begins}COMMENT ON TABLE t IS 'x\n-- PostgreSQL database dump complete\n");
+        assert!(validate(&cut).is_err());
+        let ends = "--\n-- PostgreSQL database dump complete\n--\n\n";
+        assert_eq!(validate(&format!("{cut}of a dump';\n\n{ends}")), Ok(()));
+        let dumpall = ends.replace("database", "database cluster");
+        assert_eq!(validate(&dumpall), Ok(()));
+        assert!(validate(dumpall.trim_start_matches("--\n")).is_err());
+    }
 }
