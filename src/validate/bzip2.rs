@@ -28,28 +28,78 @@ pub(super) fn decoder() -> std::io::Result<ThreadedDecoder> {
     ThreadedDecoder::new(|stream, buffer| drain(BzDecoder::new(stream), buffer))
 }
 
-/// A validator that searches for the end mark and does not decode.
-pub(super) struct EndMark(LastBytes);
+/// The bytes that mark and CRC-32 may lie in: ten, and up to seven bits that fill the last one.
+const END_SIZE: usize = 11;
+/// Bytes of zeros that a stream may end with: those of the CRC-32, and the one with its last bits.
+const MAX_ZEROS: usize = 5;
+
+/// A validator that searches for the end mark and does not decode. Zeros may follow the stream, which tapes
+/// are padded with.
+pub(super) struct EndMark {
+    /// The last bytes up to the last one that is not zero.
+    last: LastBytes,
+    /// The number of zeros behind it, in bytes.
+    zeros: u64,
+}
 
 impl EndMark {
     pub(crate) fn new() -> EndMark {
-        // Mark and CRC-32 have ten bytes, followed by up to seven bits of padding.
-        EndMark(LastBytes::new(11))
+        EndMark { last: LastBytes::new(END_SIZE), zeros: 0 }
     }
 }
 
 impl Validator for EndMark {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
-        self.0.bytes(bytes);
+        let Some(end) = bytes.iter().rposition(|byte| *byte != 0).map(|at| at + 1) else {
+            self.zeros += bytes.len() as u64;
+            return Ok(());
+        };
+        self.last.bytes(&[0; END_SIZE][..self.zeros.min(END_SIZE as u64) as usize]);
+        self.last.bytes(&bytes[..end]);
+        self.zeros = (bytes.len() - end) as u64;
         Ok(())
     }
 
     fn end(self: Box<Self>) -> Result<(), FormatError> {
-        let last = self.0.last().iter().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
-        let marked = (0..8).any(|pad| {
-            (last >> (pad + 32)) as u64 & ((1 << 48) - 1) == END_MARK
-                && last & ((1 << pad) - 1) == 0
-        });
+        let number =
+            |bytes: &[u8]| bytes.iter().fold(0, |value, byte| value << 8 | u128::from(*byte));
+        let last = number(self.last.last());
+        let marked = (0..=self.zeros.min(MAX_ZEROS as u64)).any(|zeros| ends(last << (8 * zeros)));
         if marked { Ok(()) } else { Err(FormatError::truncated("the mark of its end is missing")) }
+    }
+}
+
+/// Whether the last bits are those of the mark, a CRC-32 and up to seven zeros.
+fn ends(last: u128) -> bool {
+    (0..8).any(|pad| {
+        (last >> (pad + 32)) as u64 & ((1 << 48) - 1) == END_MARK && last & ((1 << pad) - 1) == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &[u8] = include_bytes!("../../tests/data/expect/blocks.bz2");
+
+    fn marked(bytes: &[u8], piece: usize) -> bool {
+        let mut mark = Box::new(EndMark::new());
+        bytes.chunks(piece).for_each(|piece| mark.bytes(piece).unwrap());
+        mark.end().is_ok()
+    }
+
+    #[test]
+    fn zeros_may_follow_the_end_mark_as_they_may_with_the_decoder() {
+        for piece in [1, 3, 512] {
+            for zeros in [0, 1, 4, 5, 6, 700] {
+                let padded = [SAMPLE, &vec![0; zeros]].concat();
+                assert!(marked(&padded, piece), "{zeros} zeros in pieces of {piece}");
+            }
+            for lost in 1..40 {
+                let cut = &SAMPLE[..SAMPLE.len() - lost];
+                assert!(!marked(cut, piece), "without {lost} bytes");
+                assert!(!marked(&[SAMPLE, &[0, 1]].concat(), piece));
+            }
+        }
     }
 }
