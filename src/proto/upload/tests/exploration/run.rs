@@ -64,7 +64,7 @@ pub(super) struct Causes {
     pub lied: bool,
     /// The same of a create.
     pub create_lost: bool,
-    /// A warning tells to look for uploads.
+    /// A warning asks to look for uploads.
     pub told_to_look: bool,
 }
 
