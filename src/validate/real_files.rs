@@ -124,7 +124,7 @@ fn reader_accepts(argv: &[&str], bytes: &[u8]) -> bool {
 fn documented(format: Format, bytes: &[u8], cut: usize) -> bool {
     let (kept, lost) = bytes.split_at(cut);
     match format {
-        // The original program is the judge of where a member ends.
+        // The original program decides where a member ends.
         Format::Gzip => reader_accepts(&["gzip", "-tq"], kept),
         Format::Bzip2 => reader_accepts(&["bzip2", "-tq"], kept),
         Format::Zstd => reader_accepts(&["zstd", "-tq", "--long=31", "--no-check"], kept),

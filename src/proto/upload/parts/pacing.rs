@@ -2,8 +2,8 @@
 //!
 //! Owns the controller of the upload, which parts the service refused, and how the queue is cut for idle
 //! connections. Must not know the state of the upload. Invariants: the window is the controller's
-//! number; only parts that were never sent are cut again, and only while there are more connections
-//! than at the start.
+//! number; only parts that the service cannot have are cut again (those that were never sent, and those that
+//! `recall` has called off), and only while there are more connections than at the start.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

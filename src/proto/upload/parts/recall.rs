@@ -3,7 +3,8 @@
 //! Owns the decision and its effect on the parts. On a slow line the first parts, which are large, hold
 //! most of the memory for a long time, and what is left has too few parts for the connections that the line
 //! could use. Must not know requests. Invariants: parts are recalled once in a run, and none that is nearly
-//! sent; a part that was recalled is queued as it was, and its attempt does not count.
+//! sent, or of which an earlier attempt may still take effect: its number may get other bytes. A part that was
+//! recalled is queued as it was, and its attempt does not count.
 
 use std::time::Duration;
 
@@ -55,10 +56,15 @@ impl Parts {
 
     /// The index of the first part in flight after which memory is left for too few parts of `piece` bytes,
     /// where `connections` send one each and another one is read. Parts that are followed by acknowledged
-    /// ones stay as they are.
+    /// or repeated ones stay as they are.
     fn first_without_room(&self, connections: u64, piece: u64, memory: u64) -> Option<usize> {
         let is_sending = |index: &usize| self.parts[*index].state == PartState::Sending;
-        let last = (0..self.sent.min(self.parts.len())).rev().take_while(is_sending).last()?;
+        let is_first_attempt = |index: &usize| {
+            let part = &self.parts[*index];
+            part.attempt == 0 && part.checksum_failures == 0
+        };
+        let may_recall = |index: &usize| is_sending(index) && is_first_attempt(index);
+        let last = (0..self.sent.min(self.parts.len())).rev().take_while(may_recall).last()?;
         let (mut kept, mut bytes) = (0, 0);
         for index in (0..self.sent.min(self.parts.len())).filter(is_sending) {
             let size = self.parts[index].digest.size;

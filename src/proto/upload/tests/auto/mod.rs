@@ -92,6 +92,16 @@ fn a_part_size_that_the_user_gave_is_kept() {
     assert_eq!((run.changes.len(), run.most_buffers), (0, 5));
 }
 
+#[test]
+fn a_part_whose_earlier_attempt_may_take_effect_is_not_recalled() {
+    let line = Line { connection: 5.0 * MB, shared: 80.0 * MB, ..FREE };
+    let mut run = after(line, 12 * GIB, 3.0);
+    run.lose_response(4);
+    run.run(60.0);
+    assert!(peak(&run) > 8, "{:?}", run.changes);
+    assert_eq!((&run.recalled[..], &run.sizes()[..4]), (&[][..], &[128; 4][..]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 

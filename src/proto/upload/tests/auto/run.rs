@@ -199,6 +199,14 @@ impl AutoRun {
         Some(lowest)
     }
 
+    /// The response to a part is lost, whose body was sent: the part may take effect later.
+    pub fn lose_response(&mut self, number: u32) {
+        let number = PartNumber::new(number).unwrap();
+        self.sending.retain(|sent| sent.number != number);
+        let result = Err(scripted::response_lost());
+        self.handle(Event::CallDone { call: ApiCall::Part(number), result });
+    }
+
     fn request(&mut self, number: PartNumber) {
         let accepted = self.sending.iter().filter(|sent| sent.refused_at.is_none()).count();
         let refused = accepted >= self.line.most_requests;
