@@ -95,7 +95,7 @@ impl World {
             }
             if self.handle(host, event) {
                 self.events += 1;
-                self.settle(host);
+                self.perform_consequences(host);
             }
         }
     }
@@ -170,7 +170,7 @@ impl World {
     }
 
     /// Performs what follows from an event: actions, reading, the timer, the background task.
-    fn settle(&mut self, host: usize) {
+    fn perform_consequences(&mut self, host: usize) {
         let now = self.now;
         while let Some(action) = self.hosts[host].upload.poll_action() {
             let call = self.hosts[host].perform(now, action, &mut self.digests);
