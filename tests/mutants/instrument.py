@@ -16,6 +16,9 @@ import tree_sitter_rust
 LANGUAGE = tree_sitter.Language(tree_sitter_rust.language())
 ITEMS = ("function_item", "const_item", "static_item")
 
+# Before the first line of each crate: what a mutant computes of constants may be refused by default.
+ALLOWED = "#![allow(arithmetic_overflow, unconditional_panic, unconditional_recursion)] "
+
 # Appended to the root of each crate. The numbers are those of the whole tree.
 SWITCH = r"""
 #[doc(hidden)] pub mod mutants {
