@@ -190,10 +190,7 @@ impl Cleanup {
     ) -> State {
         match outcome {
             Outcome::Removed => self.on_abort_done(core, None),
-            Outcome::Created { upload_id } => match self.adopts_late_create(core) {
-                true => self.on_late_create(core, call, upload_id),
-                false => State::Aborting(self),
-            },
+            Outcome::Created { upload_id } => self.on_late_create(core, call, upload_id),
             _ => State::Aborting(self),
         }
     }
@@ -213,19 +210,13 @@ impl Cleanup {
     ) -> State {
         match outcome {
             Outcome::Uploads(listed) => self.on_orphans_listed(core, &listed),
-            Outcome::Created { upload_id } if self.adopts_late_create(core) => {
-                self.on_late_create(core, call, upload_id)
-            }
+            Outcome::Created { upload_id } => self.on_late_create(core, call, upload_id),
             _ => State::ListingOrphans(self),
         }
     }
 
-    /// Whether no upload of this run is known yet, so that the response to a create brings its id.
-    fn adopts_late_create(&self, core: &Core) -> bool {
-        core.upload_id().is_none() && self.aborting.is_none()
-    }
-
-    /// The run was over before the create was answered; now there is an id to abort.
+    /// The outcome was known before a create, of the upload or of a probe, was answered; now there is an
+    /// id to abort.
     fn on_late_create(self, core: &mut Core, call: &ApiCall, upload_id: String) -> State {
         core.call.scheduled = None;
         if *call == ApiCall::Create {
@@ -243,12 +234,9 @@ impl Cleanup {
     ) -> State {
         if !matches!(call, ApiCall::Create | ApiCall::Abort { .. }) {
             // A call that the state before had in flight.
-            core.multipart.create_response_lost |=
-                call.is_create() && decision == RetryDecision::ResolveOutcome;
             return State::Aborting(self);
         }
-        let is_gone = call != ApiCall::Create && decision == RetryDecision::NotFound;
-        if is_gone && self.doubt.exists() {
+        if decision == RetryDecision::NotFound && self.doubt.exists() {
             let why = "its answer was lost, and the upload is closed";
             return outcome::end_unknown(core, why, self.probe_upload_id);
         }
