@@ -2,7 +2,7 @@
 //!
 //! Owns the checks from independent counts. Must not know requests. Invariant: a commit passes only if
 //! every part is acknowledged, the sizes sum to the bytes read, and the CRC of the bytes sent is that of
-//! the bytes read.
+//! the bytes read; a put only if the size and the CRC of its buffer are those of the bytes read.
 
 use super::EndOfStream;
 use super::parts::{PartState, Parts};
@@ -23,6 +23,21 @@ impl Parts {
             return Err(Error::integrity(format!(
                 "{bytes} bytes were read, but the parts sum to {sum}; nothing was committed"
             )));
+        }
+        Ok(())
+    }
+
+    /// The gate before a put of the whole stream.
+    ///
+    /// # Errors
+    ///
+    /// The part is not the stream, or changed after it was read.
+    pub(super) fn check_put_gate(&self, end: EndOfStream) -> Result<(), Error> {
+        self.complete(end.bytes)?;
+        for part in &self.parts {
+            if part.digest.crc32 != end.crc32 {
+                return Err(crc_differs(end.crc32, "in its buffer", part.digest.crc32));
+            }
         }
         Ok(())
     }
@@ -51,12 +66,7 @@ impl Parts {
         let sent = self.parts.iter().map(|part| (part.sent_crc32, part.digest.size));
         let combined = crc.combine(sent);
         if combined != end.crc32 {
-            return Err(Error::integrity(format!(
-                "the CRC of what was read is {:08x}, of what was sent {combined:08x}; \
-                 nothing was committed",
-                end.crc32
-            ))
-            .with_hint("a buffer was lost, reused or reordered: please report this"));
+            return Err(crc_differs(end.crc32, "of what was sent", combined));
         }
         Ok(())
     }
@@ -100,6 +110,13 @@ impl Parts {
         self.queued.extend(&requeued);
         Ok(requeued.len() as u64)
     }
+}
+
+fn crc_differs(read: u32, other: &str, crc32: u32) -> Error {
+    Error::integrity(format!(
+        "the CRC of what was read is {read:08x}, {other} {crc32:08x}; nothing was committed"
+    ))
+    .with_hint("a buffer was lost, reused or reordered: please report this")
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Storing {
             rehash: None,
             final_head_sent: false,
         };
-        match core.parts.complete(end.bytes) {
+        match core.parts.check_put_gate(end) {
             Ok(()) => {
                 core.start_call(ApiCall::Put);
                 State::Storing(storing)
@@ -116,7 +116,7 @@ impl Storing {
     fn on_stored(self, core: &mut Core, meta: ObjectMeta, crc32: u32) -> State {
         core.record_progress();
         let Some(part) = core.parts.digest(PartNumber::FIRST) else { return State::Storing(self) };
-        if crc32 != part.crc32 || core.end.is_some_and(|end| end.crc32 != crc32) {
+        if crc32 != part.crc32 {
             let difference = format!(
                 "the CRC of what was read is {:08x}, of what was sent {crc32:08x}",
                 part.crc32
@@ -151,9 +151,6 @@ impl Storing {
     fn on_head(self, core: &mut Core, meta: ObjectMeta) -> State {
         match core.compare(&meta) {
             _ if core.is_new(&meta) == Some(false) => self.object_not_ours(core),
-            Comparison::Differs(_) if !self.doubt.exists() => {
-                self.nothing_found(core, "something else stands there")
-            }
             Comparison::Same(evidence) if evidence.is_strong() => {
                 outcome::finish_stored(core, meta, evidence, None)
             }

@@ -15,8 +15,10 @@ fn part(number: u32, bytes: &'static [u8]) -> Event {
     Event::Part { number: nth(number), digest }
 }
 
-fn end(bytes: u64) -> Event {
-    Event::EndOfStream { bytes, crc32: 0 }
+/// The end of a stream of this many bytes, each three of which are `abc`.
+fn end(bytes: usize) -> Event {
+    let crc32 = crc32fast::hash(&b"abc".repeat(bytes / 3));
+    Event::EndOfStream { bytes: bytes as u64, crc32 }
 }
 
 #[test]
@@ -53,10 +55,17 @@ fn an_object_that_was_found_before_the_run_is_never_written_to() {
             }
             run.handle_event(part(number, b"abc"));
         }
-        run.handle_event(end(3 * u64::from(parts)));
+        run.handle_event(end(3 * parts as usize));
         assert_eq!(run.result().as_ref().unwrap_err(), &error);
         assert_eq!(run.calls, []);
     }
+    // Nothing is sent, so that the bytes of one request do not matter.
+    let mut run = ScriptedRun::new(UploadConfig { single_put: Some(3), ..found() });
+    run.handle_event(part(1, b"abc"));
+    run.handle_event(Event::MultipartNeeded);
+    run.handle_event(part(2, b"abc"));
+    run.handle_event(end(6));
+    assert_eq!(run.result().as_ref().unwrap_err(), &error);
     // What is wrong with the stream counts first.
     let mut run = ScriptedRun::new(found());
     run.handle_event(end(0));
@@ -79,7 +88,23 @@ fn an_object_is_proved_by_the_parts_of_the_run_only_where_all_of_them_were_read(
     assert_eq!(run.error_kind(), ErrorKind::Exists);
     assert!(run.upload.proof_of(&same).is_some());
 
-    // The first part of a stream is not the stream.
+    // A stream of one part is proved by its own digest.
+    let mut run = ScriptedRun::storing(reading_on());
+    run.reject(ApiCall::Put, 412, EXISTS);
+    let equal = head_meta("other", &Bytes::from_static(b"abc"));
+    assert!(run.upload.proof_of(&equal).is_some());
+    assert!(run.upload.proof_of(&ObjectMeta { size: Some(4), ..equal }).is_none());
+
+    // The first part of a stream is not the stream, though the service does not show the size.
+    let mut run = ScriptedRun::new(reading_on());
+    run.start_create();
+    run.handle_event(part(2, b"abc"));
+    run.handle_event(end(6));
+    run.reject(ApiCall::Create, 412, EXISTS);
+    let first = head_meta("other", &Bytes::from_static(b"abc"));
+    assert!(run.upload.proof_of(&ObjectMeta { size: None, ..first }).is_none());
+
+    // Nor is it while the rest is unread.
     let mut run = ScriptedRun::new(reading_on());
     run.start_create();
     run.handle_event(end(6));
