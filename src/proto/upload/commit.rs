@@ -11,7 +11,7 @@ use super::storing::may_hide_success;
 use super::{ApiCall, EndOfStream, Outcome, is_retryable, outcome};
 use crate::api::{ListedPart, ObjectMeta};
 use crate::error::Error;
-use crate::retry::{BucketStatus, Failure, Operation, RetryDecision};
+use crate::retry::{Failure, Operation, RetryDecision};
 
 /// Commits that reject a part's etag, before the run fails.
 const MAX_RELISTS: u32 = 3;
@@ -169,10 +169,6 @@ impl Commit {
             };
         }
         let error = core.not_found_error(&call, failure);
-        // A bucket that has never answered holds nothing of this run.
-        if core.outage.bucket == BucketStatus::Unknown && !self.doubt.exists() {
-            return self.fail(core, error);
-        }
         core.restart_budget();
         Resolving::start(core, self, ResolveStep::HeadObject, Some(error))
     }
@@ -189,23 +185,21 @@ impl Commit {
         }
         self.listed = true;
         match core.parts.requeue_missing(listed) {
-            Ok(requeued)
-                if requeued > 0 && core.config.resume.is_some() && self.relists == MAX_RELISTS =>
-            {
+            Ok(0) => {
+                core.record_progress();
+                self.send(core)
+            }
+            Ok(_) if core.config.resume.is_some() && self.relists == MAX_RELISTS => {
                 let what =
                     "the service keeps losing parts that it acknowledged; nothing was committed";
                 self.fail(core, Error::integrity(what))
             }
-            Ok(requeued) if requeued > 0 => {
+            Ok(requeued) => {
                 self.relists += u32::from(core.config.resume.is_some());
                 self.listed = false;
                 core.retries += requeued;
                 core.record_progress();
                 State::Streaming(Streaming::again(self))
-            }
-            Ok(_) => {
-                core.record_progress();
-                self.send(core)
             }
             Err(error) => self.fail(core, error),
         }

@@ -19,7 +19,7 @@ pub(super) enum Comparison {
 }
 
 impl Core {
-    /// The digests of all parts by the chosen algorithm.
+    /// The digests of all parts by the chosen algorithm; `None` for [`Algorithm::None`].
     fn values(&self) -> Option<Vec<Value>> {
         self.parts.digests().map(|digest| digest.value.clone()).collect()
     }
@@ -31,7 +31,6 @@ impl Core {
             return self.parts.digest(PartNumber::FIRST)?.value.as_ref().map(Value::base64);
         }
         match algorithm {
-            Algorithm::None => None,
             Algorithm::Crc32c => {
                 let part = |digest: &PartDigest| Some((digest.value.as_ref()?.crc()?, digest.size));
                 let parts: Option<Vec<_>> = self.parts.digests().map(part).collect();
@@ -51,9 +50,6 @@ impl Core {
 
     /// The digest of the MD5s of the parts, if the service has sent all of them.
     fn whole_md5(&self) -> Option<String> {
-        if self.config.checksum == Algorithm::Md5 {
-            return self.whole_checksum();
-        }
         Some(digest::multipart(Algorithm::Md5, &self.parts.md5s()?))
     }
 
@@ -95,7 +91,6 @@ impl Core {
             pairs.push((self.whole_md5(), meta.multipart.get(Algorithm::Md5), evidence));
         }
         match algorithm {
-            Algorithm::None => {}
             // The service computes the CRC-32C of the whole object.
             Algorithm::Crc32c => {
                 let evidence = Evidence::Content(algorithm);

@@ -3,6 +3,7 @@
 //! Owns the scheduling of calls, the multipart upload's id and the queue of actions. Must not know
 //! which state the upload is in. Invariant: at most one call besides parts waits for its next attempt.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
@@ -329,5 +330,9 @@ impl Core {
 /// second, or is unknown.
 fn is_modified_after(meta: &ObjectMeta, time: SystemTime) -> Option<bool> {
     let modified = httpdate::parse_http_date(meta.last_modified.as_deref()?).ok()?;
-    (modified != time).then_some(modified > time)
+    match modified.cmp(&time) {
+        Ordering::Less => Some(false),
+        Ordering::Equal => None,
+        Ordering::Greater => Some(true),
+    }
 }

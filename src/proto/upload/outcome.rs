@@ -54,9 +54,7 @@ fn finish_if_clean(
     probe_upload_id: Option<String>,
 ) -> State {
     core.call.scheduled = None;
-    if outcome.is_err() || core.parts.count() > 0 {
-        core.release_source();
-    }
+    core.release_source();
     let cleanup = Cleanup { outcome, doubt: Doubt::None, probe_upload_id: None, aborting: None };
     match probe_upload_id {
         None => cleanup.list_orphans(core),

@@ -25,7 +25,7 @@ const MAX_HEADS: u32 = 2;
 /// The same of an upload that another run began: nothing but HEAD shows what it asked for, so that no
 /// conditional create can confirm the object.
 const MAX_HEADS_OF_CONTINUED: u32 = 10;
-/// HEADs through a pre-authenticated request that are answered with a missing object.
+/// Repetitions of a HEAD through a pre-authenticated request that is answered with a missing object.
 const MAX_MISSING: u32 = 3;
 /// Conditional creates by a principal that has created no upload in this run.
 const MAX_PROBES: u32 = 4;
