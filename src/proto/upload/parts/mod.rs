@@ -11,6 +11,8 @@ mod pacing;
 mod recall;
 mod response;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -7,18 +7,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+mod activity;
+mod algorithms;
+mod attempts;
 mod auto;
 mod confirm;
 mod conflict;
+mod continued;
 mod exploration;
 mod faults;
 mod harness;
+mod late_answers;
 mod lost_response;
 pub(crate) mod model;
 mod not_found;
 mod outage;
 mod outage_report;
 mod par;
+mod put;
 mod recording;
 mod rejection;
 mod relist;

@@ -123,3 +123,58 @@ fn rejected_credentials_are_left_to_the_session_and_other_failures_are_reported(
     acknowledge(&mut run, 2);
     assert_eq!(run.warnings.len(), 2, "{:?}", run.warnings);
 }
+
+fn spurious() -> Failure {
+    bucket_not_found(&ApiCall::Part(nth(1)))
+}
+
+/// Fails part 1 at once, and then again at each attempt until something is reported.
+#[track_caller]
+fn report_of(run: &mut ScriptedRun, number: u32, failures: &[fn() -> Failure]) -> String {
+    let known = run.warnings.len();
+    for failure in failures.iter().chain(failures.last().into_iter().cycle()) {
+        run.fail(ApiCall::Part(nth(number)), failure());
+        let mut waits = run.upload.in_flight() == 0;
+        while waits && run.warnings.len() == known {
+            run.now = run.now.max(run.upload.poll_timeout().unwrap());
+            run.upload.handle_timeout(run.now);
+            run.take_actions();
+            waits = run.upload.in_flight() == 0;
+        }
+        if run.warnings.len() > known {
+            break;
+        }
+    }
+    assert_eq!(run.warnings.len(), known + 1, "{:?}", run.warnings);
+    run.warnings[known].clone()
+}
+
+#[test]
+fn the_report_of_an_outage_names_its_first_failure() {
+    let mut run = streaming();
+    fail_once(&mut run, 1);
+    read_part(&mut run, 2);
+    // Just after another outage, it is reported after ten seconds.
+    let text = report_of(&mut run, 2, &[response_lost]);
+    assert!(text.contains("part 2, attempt 1: reset"), "{text}");
+    let mut run = streaming();
+    fail_once(&mut run, 1);
+    read_part(&mut run, 2);
+    let text = report_of(&mut run, 2, &[spurious]);
+    assert!(text.contains("part 2, attempt 1: ") && text.contains("404"), "{text}");
+}
+
+#[test]
+fn a_certain_failure_replaces_a_404_that_may_be_spurious_in_the_report() {
+    let mut run = streaming();
+    // The first one is reported, later ones only if they last.
+    run.fail(ApiCall::Part(nth(1)), spurious());
+    run.wait();
+    acknowledge(&mut run, 1);
+    read_part(&mut run, 2);
+    run.now += 100 * SECOND;
+    let start = run.now;
+    let text = report_of(&mut run, 2, &[spurious, response_lost]);
+    assert!(text.contains("part 2, attempt 2: reset"), "{text}");
+    assert!(run.now - start < 5 * SECOND, "{:?}", run.now - start);
+}

@@ -31,7 +31,10 @@ fn another_etag_of_the_same_content_is_adopted() {
 
 #[test]
 fn a_part_that_is_missing_or_differs_is_sent_again_from_its_buffer() {
-    for second in [None, Some(listed(2, "e9", 2))] {
+    // Of the same size, but with the MD5 of other bytes.
+    let md5 = Some("1B2M2Y8AsgTpgAmY7PhCfg==".to_owned());
+    let other_bytes = ListedPart { md5, ..listed(2, "e9", 3) };
+    for second in [None, Some(listed(2, "e9", 2)), Some(other_bytes)] {
         let mut run = relisting();
         let parts = [Some(listed(1, "e1", 3)), second].into_iter().flatten().collect();
         run.succeed(ApiCall::ListParts, Outcome::Parts(parts));

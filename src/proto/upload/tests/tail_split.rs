@@ -72,6 +72,18 @@ fn the_last_part_is_split_when_a_connection_is_idle() {
 }
 
 #[test]
+fn a_tail_has_no_more_pieces_than_there_are_part_numbers() {
+    for (max_part_number, pieces) in [(3, None), (4, Some(2)), (5, Some(2))] {
+        let mut run = last_part_waiting();
+        run.upload.core.config.tail_split.max_part_number = max_part_number;
+        run.now += 14 * SECOND;
+        acknowledge(&mut run, 1, PART);
+        let split = run.tail_split.take().map(|(_, sizes)| sizes.len());
+        assert_eq!(split, pieces, "up to part {max_part_number}");
+    }
+}
+
+#[test]
 fn a_split_tail_is_not_split_again() {
     let mut run = last_part_waiting();
     run.now += 14 * SECOND;

@@ -1,6 +1,7 @@
 //! What an upload that chooses its number of connections promises, in virtual time.
 
 mod line;
+mod queue;
 mod run;
 
 use proptest::prelude::*;

@@ -137,3 +137,51 @@ fn a_par_that_never_let_anything_in_is_exit_3_after_four_attempts() {
         assert_eq!(run.error_kind(), ErrorKind::Credentials);
     }
 }
+
+#[test]
+fn what_a_par_does_not_show_is_looked_for_four_times() {
+    // The upload is closed after a lost answer.
+    let mut run = ScriptedRun::committing_par(plain(), BOTH);
+    run.fail(ApiCall::Commit, response_lost());
+    run.wait();
+    run.refuse_until_another(&refusal(404, ""));
+    run.fail(ApiCall::Commit, refusal(404, "UploadNotFound"));
+    assert_eq!(run.refuse_until_another(&refusal(404, "")), 4);
+    assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
+    // A put has no other answer after a lost one.
+    let config = UploadConfig { bucket: BucketStatus::Seen, ..plain() };
+    let mut run = ScriptedRun::storing(config);
+    run.fail(ApiCall::Put, response_lost());
+    run.wait();
+    run.fail(ApiCall::Put, refusal(412, "IfNoneMatchFailed"));
+    assert_eq!(run.last_call(), &ApiCall::Head);
+    assert_eq!(run.refuse_until_another(&refusal(404, "")), 4);
+    assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
+    // A missing object is no success after three repetitions.
+    let mut run = ScriptedRun::committing_par(plain(), BOTH);
+    run.succeed(ApiCall::Commit, committed(Some("e")));
+    assert_eq!(run.refuse_until_another(&refusal(404, "ObjectNotFound")), 4);
+    assert_eq!(run.calls.last(), Some(&abort()));
+}
+
+#[test]
+fn a_commit_that_was_only_refused_is_a_failure_and_the_upload_is_aborted() {
+    let mut run = ScriptedRun::committing_par(plain(), BOTH);
+    run.refuse_until_another(&refusal(404, "NotAuthorizedOrNotFound"));
+    assert_eq!(run.last_call(), &ApiCall::Head);
+    run.fail(ApiCall::Head, refusal(404, ""));
+    assert_eq!(run.last_call(), &abort());
+    run.succeed(abort(), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Credentials);
+}
+
+#[test]
+fn a_start_whose_answer_cannot_be_used_may_have_left_an_upload() {
+    let mut run = ScriptedRun::new(plain());
+    run.start_create();
+    let error = Error::service("the accessUri is on another host");
+    run.fail(ApiCall::Create, Failure::Local(error));
+    assert_eq!(run.error_kind(), ErrorKind::Service);
+    let named = run.warnings.iter().any(|text| text.contains("ocipipe uploads list"));
+    assert!(named, "{:?}", run.warnings);
+}
