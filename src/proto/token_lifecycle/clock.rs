@@ -31,7 +31,7 @@ impl Clock {
     /// The time at the service, since 1970.
     pub(super) fn now(&self, now: Clocks) -> Duration {
         let skew = Duration::from_secs(self.skew.unsigned_abs());
-        if self.skew < 0 { now.wall.saturating_sub(skew) } else { now.wall + skew }
+        if self.skew.is_negative() { now.wall.saturating_sub(skew) } else { now.wall + skew }
     }
 
     /// Records a date of the service. Returns the skew in seconds if it changed.

@@ -222,7 +222,7 @@ impl TokenLifecycle {
     pub fn credentials_end(&self) -> Option<Duration> {
         let expires = self.token.expires;
         let is_last = match self.policy.renewal {
-            Renewal::Never if expires.is_some() => return expires,
+            Renewal::Never => return expires,
             // A service that issues tokens has no session that ends.
             Renewal::Issue => false,
             _ => expires.is_some() && self.reported.not_extended == expires,
@@ -233,7 +233,7 @@ impl TokenLifecycle {
     /// Reports when the session ends, and warns if the upload will not have ended by then.
     pub(super) fn report_session_end(&mut self, now: Clocks) {
         let Some(end) = self.credentials_end() else { return };
-        if self.policy.renewal == Renewal::Never && self.token.expires.is_some() {
+        if self.policy.renewal == Renewal::Never {
             if self.reported.session_end.replace(end) != Some(end) {
                 self.events.push(TokenEvent::EndsForGood { end });
             }
