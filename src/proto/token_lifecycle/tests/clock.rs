@@ -63,3 +63,31 @@ fn a_clock_that_jumps_forward_ends_no_wait() {
     let jumped = Clocks { wall: secs(WALL + 100_000), ..at(62) };
     assert_eq!(lifecycle.decide(jumped, SigningRequest::Small), TokenDecision::Wait);
 }
+
+#[test]
+fn a_difference_of_the_clocks_counts_from_thirty_seconds_on() {
+    for (ahead, corrects) in [(29, false), (30, true), (-29, false), (-30, true)] {
+        let mut lifecycle = TokenLifecycle::new(at(0), policy(None), token_info(1, 3600, 3600));
+        let server = secs((WALL + 100).saturating_add_signed(ahead));
+        assert_eq!(lifecycle.on_server_date(at(100), server), corrects, "{ahead}");
+        let expected = if corrects { server } else { secs(WALL + 100) };
+        assert_eq!(lifecycle.clock(at(100)), expected, "{ahead}");
+    }
+}
+
+#[test]
+fn at_the_start_a_time_query_is_waited_for_only_where_it_may_help() {
+    let start = |can_query_time, renewal| {
+        let policy = RefreshPolicy { can_query_time, renewal, ..policy(None) };
+        TokenLifecycle::new(at(0), policy, token_info(1, 3600, 3600))
+    };
+    let mut lifecycle = start(true, Renewal::FilesOnly);
+    assert_eq!(lifecycle.decide(at(4000), SigningRequest::Small), TokenDecision::Wait);
+    // Without a task that sends it.
+    let mut lifecycle = start(false, Renewal::FilesOnly);
+    assert_eq!(lifecycle.decide(at(4000), SigningRequest::Small), TokenDecision::TimedOut);
+    // A token was rejected by a response without a date.
+    let mut lifecycle = start(true, Renewal::FilesOnly);
+    lifecycle.on_unauthorized(at(1), attempt(1, secs(WALL + 1), Duration::ZERO), None);
+    assert_eq!(lifecycle.decide(at(1), SigningRequest::Small), TokenDecision::TimedOut);
+}

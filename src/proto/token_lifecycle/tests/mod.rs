@@ -1,6 +1,9 @@
 //! The decisions of the life cycle, call by call.
 
 mod clock;
+mod events;
+mod messages;
+mod pauses;
 mod refresh;
 mod rejection;
 

@@ -74,14 +74,17 @@ fn one_refresh_at_a_time_and_failures_back_off_to_a_maximum() {
 
 #[test]
 fn a_token_that_expires_later_resets_the_backoff() {
-    let mut lifecycle = token(3600);
-    lifecycle.refresh_started(RefreshReason::Due);
-    lifecycle.refresh_finished(
-        at(3000),
-        &RefreshOutcome::Failed { why: "503".into(), retry_after: None, request: None },
-    );
-    lifecycle.adopt(at(3001), token_info(2, 3600, 3001 + 3600), CredentialOrigin::Files);
-    assert_eq!(lifecycle.next_task(at(6001)), BackgroundTask::Refresh(RefreshReason::Due));
+    for (end, resets) in [(3601, true), (3600, false), (3599, false)] {
+        let mut lifecycle = token(3600);
+        lifecycle.refresh_started(RefreshReason::Due);
+        let (why, retry_after) = ("503".to_owned(), Some(secs(200)));
+        let outcome = RefreshOutcome::Failed { why, retry_after, request: None };
+        lifecycle.refresh_finished(at(3000), &outcome);
+        lifecycle.adopt(at(3001), token_info(2, 3600, end), CredentialOrigin::Files);
+        let refresh = BackgroundTask::Refresh(RefreshReason::Due);
+        assert_eq!(lifecycle.next_task(at(3001)) == refresh, resets, "{end}");
+        assert_eq!(lifecycle.next_task(at(3200)), refresh, "{end}");
+    }
 }
 
 #[test]
@@ -113,10 +116,10 @@ fn the_end_of_the_session_is_a_warning_if_the_upload_will_end_later() {
         assert_eq!(events.iter().filter(ends).count(), 1);
         events.iter().filter(|n| matches!(n, TokenEvent::EndsBeforeUpload { .. })).count()
     };
-    assert_eq!(with_end(day, Some(day - 1)), 0);
+    assert_eq!(with_end(day, Some(day)), 0);
     assert_eq!(with_end(day, Some(day + 1)), 1);
     // If the end of the upload is not known, a session shorter than two hours is a warning.
-    assert_eq!(with_end(2 * 3600 + 11, None), 0);
+    assert_eq!(with_end(2 * 3600 + 10, None), 0);
     assert_eq!(with_end(2 * 3600 + 9, None), 1);
 }
 

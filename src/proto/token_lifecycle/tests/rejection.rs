@@ -16,7 +16,10 @@ fn a_401_that_took_long_still_concerns_the_token() {
 #[test]
 fn an_abort_is_attempted_once_with_a_rejected_token_and_never_with_an_expired_one() {
     let mut lifecycle = token(3600);
+    // An abort before the rejection is no attempt with a rejected token, nor is another request.
+    lifecycle.on_signed(at(1), SigningRequest::Abort);
     reject(&mut lifecycle, 10);
+    lifecycle.on_signed(at(10), SigningRequest::Small);
     assert_eq!(lifecycle.decide(at(3605), SigningRequest::Abort), TokenDecision::Wait);
     for _ in 0..2 {
         // The client asks before connecting, and again before signing.
@@ -45,6 +48,24 @@ fn a_401_under_a_date_out_of_the_window_concerns_the_clock_and_not_the_token() {
         events,
         [TokenEvent::Skew { seconds: 400 }, TokenEvent::Stale { stale: NotThisToken::Date }]
     );
+}
+
+#[test]
+fn a_date_is_in_the_window_up_to_five_minutes_from_the_service_clock() {
+    for (server, action) in [(300, On401::RereadFiles), (301, On401::Retry(NotThisToken::Date))] {
+        let mut lifecycle = token(3600);
+        let attempt = attempt(1, secs(WALL), Duration::ZERO);
+        assert_eq!(lifecycle.on_unauthorized(at(0), attempt, Some(secs(WALL + server))), action);
+    }
+}
+
+#[test]
+fn the_401s_of_all_parts_in_flight_are_reported_as_one_rejection() {
+    let mut lifecycle = token(3600);
+    for _ in 0..4 {
+        assert_eq!(reject(&mut lifecycle, 10), On401::RereadFiles);
+    }
+    assert_eq!(lifecycle.take_events(), [TokenEvent::Rejected]);
 }
 
 #[test]
