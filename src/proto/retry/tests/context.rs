@@ -255,6 +255,7 @@ fn progress_of_another_range_extends_the_budget_and_keeps_the_backoff() {
         assert_eq!(run.attempt(Duration::ZERO, &failed_connection(), history), None);
     }
     let attempt = run.context.attempt();
+    assert_eq!(attempt, run.attempts);
     run.context.on_progress_elsewhere(80 * SECOND);
     assert_eq!(run.context.attempt(), attempt);
     run.until_failed(&failed_connection(), history);
@@ -297,4 +298,17 @@ fn progress_of_another_range_begins_the_two_minutes_of_404s_anew() {
     run.context.on_progress_elsewhere(100 * SECOND);
     run.until_failed(&missing, &mut history);
     assert!((220 * SECOND..260 * SECOND).contains(&run.now), "{:?}", run.now);
+}
+
+#[test]
+fn the_pauses_after_404s_of_a_seen_bucket_double_from_half_a_second_to_thirty() {
+    let missing = error_response(404, "BucketNotFound");
+    let mut history = NotFoundHistory::of_seen_bucket();
+    let mut run = Run::download(3600 * SECOND);
+    let pauses = [(); 8].map(|()| {
+        let before = run.now;
+        assert_eq!(run.attempt(Duration::ZERO, &missing, &mut history), None);
+        (run.now - before).as_millis()
+    });
+    assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
 }

@@ -1,6 +1,7 @@
 //! The rows of the table, and the backoff.
 
 mod context;
+mod messages;
 
 use super::*;
 use std::time::Duration;
@@ -51,6 +52,12 @@ fn every_row_of_the_table_means_what_the_api_says() {
         (Part, 409, "IncorrectState", retry),
         (Part, 409, "LockConflict", retry),
         (Part, 409, "Conflict", fatal),
+        // The object is not archived, or is being restored.
+        (Restore, 409, "IncorrectState", fatal),
+        (Head, 200, "", retry),
+        (Part, 307, "", retry),
+        (Commit, 200, "", RetryDecision::ResolveOutcome),
+        (Create, 200, "", RetryDecision::ResolveOutcome),
         (Create, 412, "IfNoneMatchFailed", RetryDecision::PreconditionFailed),
         (Part, 413, "RequestEntityTooLarge", fatal),
         (Part, 429, "TooManyRequests", throttled),
@@ -124,6 +131,20 @@ fn backoff_is_jittered_bounded_and_never_shorter_than_the_service_asks() {
 }
 
 #[test]
+fn the_delay_after_a_failure_is_at_least_what_its_response_asks_for() {
+    let asking = |status| {
+        let response = ErrorResponse { status, ..ErrorResponse::default() };
+        Failure::ErrorResponse(ErrorResponse { retry_after: Some(7), ..response })
+    };
+    assert_eq!(asking(429).retry_after(), Some(7));
+    assert_eq!(retry_delay(0, 0.0, &asking(429)), Duration::from_secs(7));
+    // The session waits for other credentials by itself.
+    assert_eq!(retry_delay(0, 0.0, &asking(401)), Duration::from_secs(2));
+    assert_eq!(failed_connection().retry_after(), None);
+    assert_eq!(retry_delay(1, 1.0, &failed_connection()), Duration::from_secs(1));
+}
+
+#[test]
 fn hosts_that_are_asked_to_wait_as_long_do_not_come_back_at_once() {
     // The first attempt of each host was refused in the same second.
     let spread = |asked| backoff(0, 1.0, Some(asked)) - backoff(0, 0.0, Some(asked));
@@ -164,6 +185,9 @@ fn the_404_of_a_page_of_a_proxy_is_final_in_the_preflight() {
     let page = Failure::ErrorResponse(ErrorResponse { status: 404, ..ErrorResponse::default() });
     let decision = classify(Operation::Namespace, RunStage::Preflight, &page);
     assert_eq!(decision, RetryDecision::Fatal(ErrorKind::Service));
+    // The response to a HEAD has no body, so that it may be one of the service.
+    let decision = classify(Operation::Head, RunStage::Preflight, &page);
+    assert_eq!(decision, RetryDecision::AmbiguousNotFound);
 }
 
 #[test]
