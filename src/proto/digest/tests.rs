@@ -37,6 +37,7 @@ fn check_values_of_the_two_crcs_are_not_confused() {
     assert_eq!(crc32c.crc(), Some(0xe306_9283));
     assert_eq!(crc32c.base64(), "4waSgw==");
     assert_eq!(crc32c.hex(), "e3069283");
+    assert_eq!(crc32c.to_string(), "CRC32C 4waSgw==");
 }
 
 #[test]

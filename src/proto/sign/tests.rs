@@ -137,7 +137,10 @@ fn debug_output_shows_no_token() {
         delegation: None,
         body: None,
     };
-    let shown = format!("{key_id:?} {:?} {key:?}", authorize(&key_id, &key, &request));
+    let signed = format!("{:?}", authorize(&key_id, &key, &request));
+    assert_eq!(signed, r#"{"date": "d", "host": "h", ..}"#);
+    let shown = format!("{key_id:?} {signed} {key:?}");
+    assert!(shown.starts_with("KeyId(..) "), "{shown}");
     assert!(!shown.contains("payload") && !shown.contains("ST$"), "{shown}");
     assert!(!shown.contains("Signature"), "{shown}");
 }

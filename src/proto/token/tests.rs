@@ -111,9 +111,28 @@ fn a_truncated_token_is_rejected_unless_a_shorter_key_could_have_signed_it() {
 }
 
 #[test]
+fn an_rsa_signature_is_that_of_a_key_of_1024_bits_or_more_and_another_has_any_length() {
+    let accepts = |alg: &str, bytes: usize| {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signature = URL_SAFE_NO_PAD.encode(vec![0xaa; bytes]);
+        let text = format!("{}.{}.{signature}", part(json!({"alg": alg})), part(json!({"exp": 5})));
+        let parsed = Token::parse(&text).map(|token| token.expires);
+        assert!(matches!(parsed, Ok(5) | Err(TokenError::Signature)), "{parsed:?}");
+        parsed.is_ok()
+    };
+    let lengths: Vec<usize> = (0..=300).filter(|bytes| accepts("RS256", *bytes)).collect();
+    assert_eq!(lengths, [128, 160, 192, 224, 256, 288]);
+    assert!((1..=300).all(|bytes| accepts("ES256", bytes)) && !accepts("ES256", 0));
+}
+
+#[test]
 fn neither_errors_nor_debug_output_show_the_token() {
     let text = vector();
     let shown = format!("{:?}", Token::parse(&text).unwrap());
+    assert_eq!(
+        shown,
+        "Token { expires: 1767229200, issued: Some(1767225600), session_end: None, .. }"
+    );
     for part in text.split('.') {
         assert!(!shown.contains(part));
         let error = Token::parse(part).unwrap_err();
