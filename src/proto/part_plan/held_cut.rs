@@ -66,7 +66,7 @@ impl HeldCut {
 
 #[cfg(test)]
 mod tests {
-    use crate::part_plan::{PartPlan, PlanInput, plan};
+    use crate::part_plan::{MAX_PART, PartPlan, PlanInput, plan};
     use crate::units::MIB;
 
     fn continued(held: &[(u32, u64)], max_memory: Option<u64>) -> PartPlan {
@@ -99,6 +99,9 @@ mod tests {
         assert_eq!(sizes(&[(1, 16 * MIB), (3, 16 * MIB), (4, 5)]), [16, 16, 16, 16, 128, 128]);
         // One part alone shows nothing about those before it.
         assert_eq!(sizes(&[(3, 16 * MIB)]), [128; 6]);
+        // A part of no bytes, or of more than the service takes, shows nothing.
+        assert_eq!(sizes(&[(1, 0), (2, 16 * MIB)]), [128; 6]);
+        assert_eq!(sizes(&[(1, MAX_PART + MIB), (2, 16 * MIB)]), [128; 6]);
         // A larger last part contradicts a level layout.
         assert_eq!(sizes(&[(2, 16 * MIB), (4, 17 * MIB)]), [128; 6]);
     }
@@ -107,6 +110,8 @@ mod tests {
     fn a_short_last_part_is_read_as_a_full_one_since_the_stream_may_go_on() {
         assert_eq!(sizes(&[(1, 16 * MIB), (2, 5)])[..3], [16, 16, 128]);
         assert_eq!(sizes(&[(1, 5)]), [128; 6]);
+        assert_eq!(sizes(&[(1, 16 * MIB), (2, 5 * MIB)])[..3], [16, 16, 128]);
+        assert_eq!(sizes(&[(1, 16 * MIB), (2, 12 * MIB + 5)])[..3], [16, 16, 128]);
         // One of a full size is kept.
         assert_eq!(sizes(&[(1, 16 * MIB), (2, 12 * MIB)])[..3], [16, 12, 128]);
     }

@@ -4,6 +4,8 @@
 //! part growth or the stream. Invariant: a value that the user gave is reduced last, and never without
 //! a warning.
 
+use std::cmp::Ordering;
+
 use super::{MAX_PART, MIN_PART, PlanInput};
 use crate::error::Error;
 use crate::part_layout::UNIT;
@@ -97,12 +99,14 @@ impl Candidate {
                 .with_hint("give at least 1"));
         }
         let within = sizes.part.clamp(MIN_PART, MAX_PART);
-        if within != sizes.part {
-            let (change, why) = if within > sizes.part {
-                ("raised", "smaller parts cost a request each and save nothing")
-            } else {
-                ("reduced", "the service takes no larger ones")
-            };
+        let change = match within.cmp(&sizes.part) {
+            Ordering::Greater => {
+                Some(("raised", "smaller parts cost a request each and save nothing"))
+            }
+            Ordering::Less => Some(("reduced", "the service takes no larger ones")),
+            Ordering::Equal => None,
+        };
+        if let Some((change, why)) = change {
             sizes.warnings.push(format!(
                 "--part-size {} {change} to {}: {why}",
                 format_size_exact(sizes.part),
@@ -155,22 +159,14 @@ impl Candidate {
 
     /// Reduces the part size as far as needed, but not below `least`.
     fn reduce_part_size(&mut self, limit: &MemoryLimit, least: u64) {
-        if !self.fits(limit) {
-            let share = limit.bytes / (u64::from(self.parallel) + 1) / UNIT * UNIT;
-            self.part = self.part.min(share.max(least));
-        }
+        let share = limit.bytes / (u64::from(self.parallel) + 1) / UNIT * UNIT;
+        self.part = self.part.min(share.max(least));
     }
 
     /// Reduces the parts in flight as far as needed, but not below one.
     fn reduce_parallelism(&mut self, limit: &MemoryLimit) {
-        if !self.fits(limit) {
-            let fitting = (limit.bytes / memory_of(self.part)).saturating_sub(1).max(1);
-            self.parallel = self.parallel.min(fitting.min(u64::from(u16::MAX)) as u16);
-        }
-    }
-
-    fn fits(&self, limit: &MemoryLimit) -> bool {
-        (u64::from(self.parallel) + 1) * memory_of(self.part) <= limit.bytes
+        let fitting = (limit.bytes / memory_of(self.part)).saturating_sub(1).max(1);
+        self.parallel = self.parallel.min(fitting.min(u64::from(u16::MAX)) as u16);
     }
 
     fn warn(&mut self, option: &str, from: String, to: String, limit: &MemoryLimit) {

@@ -49,15 +49,16 @@ mod tests {
 
     #[test]
     fn the_part_takes_all_of_the_memory_in_whole_buffers() {
-        for (max_memory, expected) in [
-            (20 * MIB, 20 * MIB),
-            (97 * MIB, 97 * MIB),
-            (640 * MIB + 5, 640 * MIB),
-            (100 * GIB, MAX_PART),
+        for (max_memory, expected, buffer) in [
+            (20 * MIB, 20 * MIB, 10),
+            (97 * MIB, 97 * MIB, 1),
+            (640 * MIB + 5, 640 * MIB, 16),
+            (100 * GIB, MAX_PART, 16),
         ] {
             let input = PlanInput { max_memory: Some(max_memory), ..PlanInput::default() };
             let plan = plan(&input).unwrap();
             assert_eq!((plan.part_size(1), plan.memory()), (expected, expected));
+            assert_eq!(plan.buffer_size as u64, buffer * MIB, "{max_memory}");
         }
     }
 

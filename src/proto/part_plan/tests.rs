@@ -125,7 +125,13 @@ fn a_stream_that_will_not_fit_is_announced() {
     let enough = PlanInput { expected_size: Some(340 * GIB), ..with_limit(64 * MIB) };
     assert_eq!(planned(enough).warnings, Vec::<String>::new());
     let endless = PlanInput { expected_size: Some(11 * TIB), ..PlanInput::default() };
-    assert!(planned(endless).warnings[0].contains("10.0 TiB; expected are 11 TiB"));
+    assert_eq!(
+        planned(endless).warnings,
+        [
+            "the longest stream that can be stored is 10.0 TiB; expected are 11 TiB: no object can be \
+          longer"
+        ]
+    );
 }
 
 #[test]
@@ -138,6 +144,29 @@ fn an_expected_size_is_met_with_level_parts() {
         assert_eq!(plan.part_size(1), part * MIB, "{}", format_size_short(expected));
         assert_eq!(plan.part_size(last), part * MIB, "{}", format_size_short(expected));
         assert_eq!(plan.max_stream(), 10 * TIB);
+    }
+}
+
+#[test]
+fn an_expected_size_neither_changes_the_users_part_size_nor_the_parts_in_flight_at_the_start() {
+    let expected_size = Some(5 * TIB);
+    let given = PlanInput { part_size: Some(16 * MIB), expected_size, ..PlanInput::default() };
+    assert_eq!(planned(given).part_size(1), 16 * MIB);
+    // Memory holds 8 and 20 buffers: parts of one buffer and of four, 4 of them in flight.
+    for (memory, part) in [(GIB, 128), (20 * 128 * MIB, 512)] {
+        let plan = planned(PlanInput { expected_size, ..with_limit(memory) });
+        assert_eq!((plan.part_size(1), plan.parallel), (part * MIB, 4));
+        assert_eq!(plan.buffers_for(1) as u64, 5 * part / 128);
+    }
+}
+
+#[test]
+fn the_least_memory_is_announced_where_it_is_more_than_a_quarter() {
+    for (memory, more) in [(80 * MIB - 4, true), (80 * MIB, false)] {
+        let plan = planned(with_memory(memory));
+        assert_eq!(plan.memory(), 20 * MIB);
+        let warns = |warning: &String| warning.contains("over a quarter of all memory");
+        assert_eq!(plan.warnings.iter().any(warns), more, "{memory}");
     }
 }
 
