@@ -11,6 +11,8 @@ mod held_cut;
 mod memory_fit;
 mod part_cut;
 #[cfg(test)]
+mod part_cut_bounds;
+#[cfg(test)]
 mod part_cut_tests;
 mod part_growth;
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl PartCut {
     /// The highest number of a part that may be cut again before it is sent, so that `SPLIT_RESERVE` more
     /// numbers are left for the rest of the stream.
     pub(crate) fn split_until(&self) -> u32 {
-        self.auto.as_ref().filter(|auto| auto.shrinks && auto.largest > 0).map_or(0, |auto| {
+        self.auto.as_ref().filter(|auto| auto.shrinks).map_or(0, |auto| {
             let needed = auto.longest.div_ceil(auto.largest).min(MAX_PARTS.into()) as u32;
             (MAX_PARTS - SPLIT_RESERVE).saturating_sub(needed)
         })
@@ -155,11 +155,11 @@ impl PartCut {
     /// The size in bytes of a part, with this many connections, unless the stream ends within it. 0 where
     /// the number is not valid.
     pub fn part_size(&mut self, at: PartStart, connections: u16) -> u64 {
-        let planned_number = self.planned_number(at);
-        let planned = self.plan.part_size(planned_number);
         if at.number == 0 || at.number > MAX_PARTS {
             return 0;
         }
+        let planned_number = self.planned_number(at);
+        let planned = self.plan.part_size(planned_number);
         let Some(auto) = self.auto.as_ref().filter(|auto| auto.shrinks && connections > START)
         else {
             return planned;
@@ -177,8 +177,8 @@ impl PartCut {
         let room = self.plan.buffers_for(1) * self.pieces;
         let shared = concurrency::part_buffers(room, connections, usize::MAX) as u64;
         let buffers = shared.max(least.div_ceil(buffer));
-        let size = buffers * buffer / UNIT * UNIT;
-        if size < planned && self.fits(at.number + 1, at.offset + size) { size } else { planned }
+        let size = planned.min(buffers * buffer / UNIT * UNIT);
+        if self.fits(at.number + 1, at.offset + size) { size } else { planned }
     }
 
     /// Whether the longest stream fits if part `number` starts at `offset`, and this and all later

@@ -47,7 +47,7 @@ fn more_connections_share_the_memory_of_four_by_smaller_parts() {
     let at = PartStart { number: 5, offset: 512 * MIB };
     let size = |connections| auto.clone().part_size(at, connections) / MIB;
     assert_eq!([4, 5, 8, 16, 39].map(size), [128, 96, 64, 32, 16]);
-    assert_eq!(auto.buffers_for(at, 39), 40);
+    assert_eq!((auto.buffers_for(at, 39), auto.memory()), (40, 640 * MIB));
 }
 
 #[test]
@@ -116,12 +116,25 @@ fn a_continued_upload_keeps_the_sizes_of_its_parts_and_the_length_that_fits() {
 }
 
 #[test]
+fn a_continued_upload_of_many_small_parts_promises_no_numbers_that_a_tail_split_may_need() {
+    let small: Vec<_> = (1..=7_000).map(|number| (number, 16 * MIB)).collect();
+    let input = roomy();
+    let plan = plan(&input).unwrap().continuing(&small);
+    let (largest, held) = (plan.part_size(MAX_PARTS), 7_000 * 16 * MIB);
+    let mut auto = PartCut::new(plan, &input);
+    let longest = held + u64::from(MAX_PARTS - SPLIT_RESERVE - 7_000) * largest;
+    assert_eq!(auto.max_stream(), longest);
+    assert_eq!(cut(&mut auto, |_| 39).1, longest);
+}
+
+#[test]
 fn a_number_that_the_user_gave_changes_nothing() {
     let input = PlanInput { parallel: Some(4), ..roomy() };
     let mut cut = PartCut::new(plan(&input).unwrap(), &input);
     let at = PartStart { number: 9, offset: GIB };
     assert_eq!(cut.most_connections(), None);
     assert_eq!((cut.part_size(at, 39), cut.buffers_for(at, 39)), (128 * MIB, 5));
+    assert_eq!((cut.memory(), cut.split_until()), (0, 0));
 }
 
 proptest! {
