@@ -82,7 +82,7 @@ fn a_message_names_the_attempt_and_what_failed() {
             None,
         ),
     ] {
-        let error = failure.error(Operation::Part, &AttemptName::of_part(7, 3));
+        let error = failure.error(Operation::Part, AttemptName::of_part(7, 3));
         assert_eq!((error.kind, error.message.as_str()), (kind, message));
         assert_eq!(error.hint.as_deref(), hint, "{message}");
     }
