@@ -176,6 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_has_16_mib_and_each_side_knows_its_length() {
+        let mut chunks = StreamChunks::new();
+        for end in [5, 10] {
+            chunks.update(&[7; 5]);
+            assert_eq!(chunks.bytes(), end);
+        }
+        chunks.update(&vec![7; (16 << 20) - 10]);
+        assert_eq!((chunks.bytes(), chunks.digests.len()), (16_777_216, 1));
+        let mut comparison = chunks.compare();
+        assert_eq!(comparison.stream_bytes(), 16_777_216);
+        assert!(comparison.update_while_equal(&vec![8; (16 << 20) - 1]));
+        assert!(!comparison.update_while_equal(&[8]));
+    }
+
+    #[test]
     fn another_length_is_a_difference() {
         let bytes = vec![7; CHUNK as usize + 1];
         let size = |object| Difference::Size { stream: bytes.len() as u64, object };

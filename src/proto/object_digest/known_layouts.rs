@@ -68,13 +68,11 @@ pub(super) fn candidates(bytes: u64, parts: Option<u32>) -> Vec<LikelyLayout> {
     for (client, layout) in layouts {
         let Some(layout) = layout else { continue };
         let fits = layout.bytes() == bytes && parts.is_none_or(|parts| parts == layout.parts());
-        if fits
-            && found.len() < MAX_CANDIDATES
-            && found.iter().all(|candidate| candidate.layout != layout)
-        {
+        if fits && found.iter().all(|candidate| candidate.layout != layout) {
             found.push(LikelyLayout { layout, client });
         }
     }
+    found.truncate(MAX_CANDIDATES);
     found
 }
 
@@ -146,6 +144,24 @@ mod tests {
             assert!(!found.is_empty() && found.len() <= MAX_CANDIDATES, "{bytes}: {found:?}");
         }
         assert_eq!(candidates(0, None).len(), 2, "no part, or one empty part");
+    }
+
+    #[test]
+    fn the_layout_of_a_file_is_the_one_that_its_size_makes_ocipipe_choose() {
+        // Level parts of 256 MiB; a stream of unknown length has parts that grow from 128 MiB.
+        let file = LikelyLayout {
+            layout: PartLayout::level(TIB, 256 * MIB).unwrap(),
+            client: Client::Ocipipe,
+        };
+        assert_eq!(candidates(TIB, Some(4096)), std::slice::from_ref(&file));
+        assert!(candidates(TIB, None).contains(&file));
+    }
+
+    #[test]
+    fn each_client_has_the_name_that_its_users_know() {
+        let clients = [Client::Ocipipe, Client::OciCli, Client::Rclone, Client::TypescriptSdk];
+        let names = ["ocipipe", "the OCI CLI", "rclone", "the TypeScript SDK"];
+        assert_eq!(clients.map(Client::name), names);
     }
 
     #[test]

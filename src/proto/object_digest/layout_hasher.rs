@@ -16,10 +16,11 @@ pub(super) struct LayoutHasher {
     runs: Vec<(u32, u64)>,
     /// The bytes that the current part still needs.
     left: u64,
-    current: ValueHasher,
+    /// `None` before the first part.
+    current: Option<ValueHasher>,
     values: Vec<Value>,
-    /// The stream has more bytes than the layout.
-    too_long: bool,
+    /// The bytes of the stream so far.
+    seen: u64,
 }
 
 impl LayoutHasher {
@@ -30,19 +31,8 @@ impl LayoutHasher {
     ) -> LayoutHasher {
         let mut runs: Vec<(u32, u64)> = layout.runs().collect();
         runs.reverse();
-        let current = ValueHasher::new(algorithm);
-        let mut hasher = LayoutHasher {
-            layout,
-            origin,
-            algorithm,
-            runs,
-            left: 0,
-            current,
-            values: Vec::new(),
-            too_long: false,
-        };
-        hasher.left = hasher.next_size().unwrap_or(0);
-        hasher
+        let (current, values) = (None, Vec::new());
+        LayoutHasher { layout, origin, algorithm, runs, left: 0, current, values, seen: 0 }
     }
 
     pub(super) fn parts(&self) -> u32 {
@@ -64,52 +54,45 @@ impl LayoutHasher {
         Some(size)
     }
 
-    /// Adds the next bytes of the stream.
+    /// Adds the next bytes of the stream. No digest is computed over those behind the last part.
     pub(super) fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && !self.too_long {
+        self.seen += bytes.len() as u64;
+        while !bytes.is_empty() {
             if self.left == 0 {
-                let Some(size) = self.start_part() else { return };
-                self.left = size;
+                let Some(size) = self.next_size() else { return };
+                self.start_part(size);
                 continue;
             }
             let (now, later) = bytes.split_at(
                 usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len())),
             );
-            self.current.update(now);
+            if let Some(current) = &mut self.current {
+                current.update(now);
+            }
             self.left -= now.len() as u64;
             bytes = later;
         }
     }
 
-    /// Ends the current part and returns the size of the next one; `None` if the stream is too long.
-    fn start_part(&mut self) -> Option<u64> {
+    fn start_part(&mut self, size: u64) {
         self.end_part();
-        let size = self.next_size();
-        self.too_long |= size.is_none();
-        size
+        (self.current, self.left) = (Some(ValueHasher::new(self.algorithm)), size);
     }
 
     fn end_part(&mut self) {
-        let ended = std::mem::replace(&mut self.current, ValueHasher::new(self.algorithm));
-        self.values.extend(ended.finish());
+        self.values.extend(self.current.take().and_then(ValueHasher::finish));
     }
 
     /// The digest in the service's encoding; `None` if the stream does not have the length of the layout.
     pub(super) fn finish(mut self) -> Option<String> {
-        if self.too_long || self.left > 0 {
+        if self.seen != self.layout.bytes() {
             return None;
-        }
-        if self.layout.parts() > 0 {
-            self.end_part();
         }
         // Empty parts may follow the last byte.
         while let Some(size) = self.next_size() {
-            if size > 0 {
-                return None;
-            }
-            self.end_part();
+            self.start_part(size);
         }
-        (self.values.len() == self.layout.parts() as usize)
-            .then(|| digest::multipart(self.algorithm, &self.values))
+        self.end_part();
+        Some(digest::multipart(self.algorithm, &self.values))
     }
 }

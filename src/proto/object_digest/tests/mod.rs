@@ -1,5 +1,8 @@
 //! Tests of the comparison against objects whose digests are computed part by part.
 
+mod records;
+mod texts;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -258,6 +261,7 @@ fn a_receipt_and_an_object_are_compared_by_the_digests_that_both_have() {
     };
     let found = proof(compare_receipt(&receipt, &meta));
     assert_eq!((found.evidence, found.parts), (Evidence::Multipart(Algorithm::Sha256), 4));
+    assert_eq!(found.origin, LayoutOrigin::Receipt);
     let mut weaker = meta.clone();
     weaker.multipart.sha256 = None;
     let found = proof(compare_receipt(&receipt, &weaker));
