@@ -172,7 +172,8 @@ def edit_file(source, mutants):
             rest.append(mutant)
         else:
             by_place.setdefault((mutant.start, mutant.end, mutant.genre), []).append(mutant)
-    for (start, end, genre), group in by_place.items():
+    # Of two of the same range the first is outside: a guard has the operator that it consists of inside.
+    for (start, end, genre), group in sorted(by_place.items(), key=lambda each: each[0][2] in OPERATORS):
         item = source.item_of(start, end)
         constant = item is None or item.type != "function_item" or in_constant(source, start, end)
         is_const = item is not None and any(
@@ -334,6 +335,7 @@ def field(edits, source, start, end, group):
     return True
 
 
+OPERATORS = ("BinaryOperator", "UnaryOperator")
 FORMS = {"FnValue": function_value, "BinaryOperator": binary, "UnaryOperator": unary, "MatchArmGuard": guard,
          "MatchArm": arm, "StructField": field}
 

@@ -117,7 +117,8 @@ def run_tests(program, names, number, cpu, wall, trace=None):
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    env = environment(MUTANT_ACTIVE=str(number), RUST_BACKTRACE="0", PROPTEST_FAILURE_PERSISTENCE="none")
+    env = environment(MUTANT_ACTIVE=str(number), RUST_BACKTRACE="0", PROPTEST_RNG_SEED="17",
+                      PROPTEST_DISABLE_FAILURE_PERSISTENCE="1")
     if trace:
         env["MUTANT_TRACE"] = trace
     child = subprocess.Popen([path, "--exact", "--test-threads", "1", *names], cwd=folder, env=env,
