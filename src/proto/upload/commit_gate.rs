@@ -2,7 +2,7 @@
 //!
 //! Owns the checks from independent counts. Must not know requests. Invariant: a commit passes only if
 //! every part is acknowledged, the sizes sum to the bytes read, and the CRC of the bytes sent is that of
-//! the bytes read; a put only if the size and the CRC of its buffer are those of the bytes read.
+//! the bytes read; a put only if the size and the CRC of its part are those of the bytes read.
 
 use super::EndOfStream;
 use super::parts::{PartState, Parts};
@@ -31,12 +31,12 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// The part is not the stream, or changed after it was read.
+    /// The part is not the stream: bytes of it were lost, or counted twice.
     pub(super) fn check_put_gate(&self, end: EndOfStream) -> Result<(), Error> {
         self.complete(end.bytes)?;
         for part in &self.parts {
             if part.digest.crc32 != end.crc32 {
-                return Err(crc_differs(end.crc32, "in its buffer", part.digest.crc32));
+                return Err(crc_differs(end.crc32, "of its part", part.digest.crc32));
             }
         }
         Ok(())

@@ -7,7 +7,7 @@
 //!    run.
 //! 2. A commit is sent only after a clean end of the stream, if all parts 1..n are acknowledged, their
 //!    sizes sum to the bytes read, and the CRC of the bytes sent is that of the bytes read.
-//!    A put is sent only after one, if the size and the CRC of its buffer are those of the bytes read.
+//!    A put is sent only after one, if the size and the CRC of its part are those of the bytes read.
 //! 3. If the response to a commit is lost, its outcome is looked up, and neither success nor failure is
 //!    assumed.
 //! 4. A failed source, a stop or an exhausted retry budget never leads to a commit; at most one abort
