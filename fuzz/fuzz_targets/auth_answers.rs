@@ -10,7 +10,9 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use proto::api::Response;
 use proto::key::Key;
+use proto::principal::LeafCertificate;
 use proto::principal::exchange::{self, OauthClient, SubjectToken};
+use proto::principal::federation;
 use proto::principal::metadata::{self, RegionInfo, RegionText};
 use proto::principal::oke::{self, ServiceAccountToken};
 use proto::principal::resource::{self, ResourceTokens};
@@ -22,6 +24,7 @@ use proto::token::Token;
 const ACCOUNT: &str = "e30.eyJleHAiOjV9.QQ";
 
 struct Given {
+    leaf: LeafCertificate,
     session_key: SessionKey,
     client: OauthClient,
     subject: SubjectToken,
@@ -33,7 +36,9 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
     let pem = include_bytes!("../../src/emulator/testkey.pem");
     let tokens =
         r#"{"resourcePrincipalToken":"SECRET-RPT","servicePrincipalSessionToken":"SECRET-RPT"}"#;
+    let leaf = include_bytes!("../seeds/certificate/pem");
     Given {
+        leaf: LeafCertificate::parse(leaf).expect("a good certificate"),
         session_key: SessionKey::of(Arc::new(Key::from_pem(pem, None).expect("a good key"))),
         client: OauthClient::new("id", "SECRET-CLIENT").expect("a good client"),
         subject: SubjectToken::parse("SECRET-JWT").expect("a good token"),
@@ -62,8 +67,9 @@ fn check(status: u16, result: Result<Token, AuthCallError>, secrets: &[&str]) {
 fuzz_target!(|input: (u16, &[u8])| {
     let (number, body) = input;
     let status = if number % 2 == 0 { 200 } else { 100 + number % 500 };
-    let Given { session_key, client, subject, account, tokens } = &*GIVEN;
+    let Given { leaf, session_key, client, subject, account, tokens } = &*GIVEN;
     let answer = reply(status, body);
+    check(status, federation::token(&answer, leaf, session_key), &[]);
     check(status, oke::token(&answer, account, session_key), &[ACCOUNT]);
     let exchanged = exchange::token(&answer, client, subject, session_key);
     check(status, exchanged, &["SECRET-JWT", "SECRET-CLIENT"]);

@@ -1,7 +1,8 @@
 //! The OCI CLI's file of default options, and the file of `serve --faults`: any text is refused with a usage error
-//! or a message, or gives settings within their bounds. What the command line has is never replaced.
+//! or a message, or gives settings within their bounds. What the command line has is never replaced. And a former
+//! file of metrics: one that may be replaced has only lines of ocipipe.
 //!
-//! The first byte selects the file: an even one the default options, an odd one the faults.
+//! The first byte selects the file: `0` the default options, `1` the faults, `2` the metrics.
 
 #![no_main]
 
@@ -15,6 +16,7 @@ use libfuzzer_sys::fuzz_target;
 use ocipipe::internals::auth::environment::Environment;
 use ocipipe::internals::cli;
 use proto::error::ErrorKind;
+use proto::run_metrics::Former;
 
 /// A file of this process, in memory where the system has such a folder.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -53,10 +55,27 @@ fn faults(text: &[u8]) {
     }
 }
 
+fn metrics(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    match Former::read(text, "a \"job\"") {
+        Ok(Former::Nothing) => assert!(text.is_empty()),
+        Ok(Former::Ours { last_success }) => {
+            assert!(last_success.parse::<f64>().is_ok_and(f64::is_finite));
+            assert!(text.contains(&last_success));
+            let own = ["ocipipe_", "# HELP ocipipe_", "# TYPE ocipipe_"];
+            assert!(text.lines().all(|line| own.iter().any(|start| line.starts_with(start))));
+        }
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
     match bytes.split_first() {
-        Some((choice, text)) if choice % 2 == 0 => default_options(text),
-        Some((_, text)) => faults(text),
+        Some((choice, text)) => match choice % 3 {
+            0 => default_options(text),
+            1 => faults(text),
+            _ => metrics(text),
+        },
         None => {}
     }
 });
