@@ -9,7 +9,7 @@ use validate::{Format, StreamValidator, detecting_validator, validator_for};
 // The first byte selects the format (0: detection), the second the size of the pieces.
 fuzz_target!(|bytes: &[u8]| {
     let [choice, size, stream @ ..] = bytes else { return };
-    let validator = || match usize::from(*choice % 9) {
+    let validator = || match usize::from(*choice) % (Format::ALL.len() + 1) {
         0 => detecting_validator(),
         format => validator_for(Format::ALL[format - 1]).expect("a thread can be started"),
     };
