@@ -38,6 +38,8 @@ fuzz_target!(|text: &str| {
         CallbackAnswer::Accepted(token) => {
             assert_eq!((path, token.modulus.as_deref()), ("/token", Some(&[1, 0, 1][..])));
             assert!(host.eq_ignore_ascii_case("localhost:8181") && token.tenancy.is_some());
+            let other = PendingLogin { nonce: "OTHER".to_owned(), ..login };
+            assert_eq!(other.answer(request), CallbackAnswer::Refused(Refusal::OtherNonce));
         }
         CallbackAnswer::Refused(refusal) => {
             let shown = refusal.to_string();
