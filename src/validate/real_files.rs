@@ -3,12 +3,14 @@
 //!
 //! Owns the folder of files (`OCIPIPE_VALIDATE_FILES`, which `tests/validators/run` makes), the cuts, and the
 //! rule for each format of a cut that may be accepted. Must not know how a format is validated. Invariant: each byte of
-//! the last 64 KiB of a file is a cut, except for gzip and bzip2 files over 96 KiB.
+//! the last 64 KiB of a file is a cut, except for gzip files over 96 KiB and bzip2 files over 32 KiB.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::chunk_parser::ChunkParser;
 use super::*;
@@ -16,10 +18,18 @@ use super::*;
 /// Bytes at the end of a file of which each is a cut.
 const LAST: usize = 64 << 10;
 
-/// A gzip or bzip2 file over this size is cut at each of its last `LAST_DECODED` bytes only, because each cut
-/// decodes the file from its start.
-const MAX_DECODED: usize = 96 << 10;
+/// The same for a file that is larger than `max_decoded`.
 const LAST_DECODED: usize = 256;
+
+/// The largest file that is cut at each of its last `LAST` bytes. Each cut of gzip and bzip2 decodes the file from
+/// its start, which takes up to 1 ms.
+fn max_decoded(format: Format) -> usize {
+    match format {
+        Format::Gzip => 96 << 10,
+        Format::Bzip2 => 32 << 10,
+        _ => usize::MAX,
+    }
+}
 
 /// Cuts at random places before the last bytes.
 const RANDOM: usize = 1000;
@@ -73,8 +83,8 @@ fn warning(bytes: &[u8]) -> Option<String> {
 
 /// The cuts of a file of this size, ascending; the numbers are the same in each run.
 fn cuts(format: Format, size: usize) -> Vec<usize> {
-    let decoded = matches!(format, Format::Gzip | Format::Bzip2) && size > MAX_DECODED;
-    let first = size.saturating_sub(if decoded { LAST_DECODED } else { LAST });
+    let last = if size > max_decoded(format) { LAST_DECODED } else { LAST };
+    let first = size.saturating_sub(last);
     let mut random = 0x9e37_79b9_7f4a_7c15u64 ^ size as u64;
     let mut cuts: Vec<usize> = (first..size).collect();
     for _ in 0..RANDOM.min(first) {
@@ -165,6 +175,13 @@ struct Row {
 }
 
 impl Row {
+    fn add(&mut self, other: Row) {
+        self.files += other.files;
+        self.cuts += other.cuts;
+        self.documented += other.documented;
+        self.faults.extend(other.faults);
+    }
+
     /// Passes a file, and its cuts, to the validators.
     fn check(&mut self, format: Format, name: &str, bytes: &[u8]) {
         self.files += 1;
@@ -226,6 +243,29 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     entries.into_iter().flat_map(within).collect()
 }
 
+/// A file of `SYSTEM/FORMAT/PRODUCER.VARIANT`.
+struct Labelled {
+    path: PathBuf,
+    format: Format,
+    label: String,
+    /// Format, producer and system.
+    row: [String; 3],
+}
+
+impl Labelled {
+    /// `None` for a file that is in no folder of a format.
+    fn of(path: PathBuf) -> Option<Labelled> {
+        let words: Vec<&str> =
+            path.iter().rev().take(3).map(|word| word.to_str().unwrap()).collect();
+        let [name, folder, system] = words[..] else { return None };
+        let format = Format::ALL.into_iter().find(|format| format.option() == folder)?;
+        let producer = name.split('.').next().unwrap_or(name);
+        let label = format!("{system}/{folder}/{name}");
+        let row = [folder, producer, system].map(str::to_owned);
+        Some(Labelled { path, format, label, row })
+    }
+}
+
 /// A small part, with the samples of the repository. Those of several members are in `tests/validate.rs`.
 #[test]
 fn a_sample_of_a_real_producer_is_whole_and_each_cut_is_not() {
@@ -257,26 +297,29 @@ fn a_sample_of_a_real_producer_is_whole_and_each_cut_is_not() {
 fn a_file_of_a_real_producer_is_whole_and_each_cut_is_not() {
     let folder = std::env::var_os("OCIPIPE_VALIDATE_FILES").expect("the folder of the files");
     let only = std::env::var("OCIPIPE_VALIDATE_ONLY").unwrap_or_default();
-    let mut rows: BTreeMap<(String, String, String), Row> = BTreeMap::new();
-    for path in files(Path::new(&folder)) {
-        let words: Vec<&str> =
-            path.iter().rev().take(3).map(|word| word.to_str().unwrap()).collect();
-        let [name, folder, system] = words[..] else { continue };
-        let Some(format) = Format::ALL.into_iter().find(|format| format.option() == folder) else {
-            continue;
-        };
-        let label = format!("{system}/{folder}/{name}");
-        if !label.contains(&only) {
-            continue;
+    let files: Vec<Labelled> = files(Path::new(&folder))
+        .into_iter()
+        .filter_map(Labelled::of)
+        .filter(|file| file.label.contains(&only))
+        .collect();
+    let rows: Mutex<BTreeMap<[String; 3], Row>> = Mutex::default();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut row = Row::default();
+            row.check(file.format, &file.label, &std::fs::read(&file.path).unwrap());
+            rows.lock().unwrap().entry(file.row.clone()).or_default().add(row);
         }
-        let producer = name.split('.').next().unwrap_or(name).to_owned();
-        let row = rows.entry((folder.to_owned(), producer, system.to_owned())).or_default();
-        row.check(format, &label, &std::fs::read(&path).unwrap());
-    }
+    };
+    std::thread::scope(|scope| {
+        (0..std::thread::available_parallelism().map_or(1, usize::from)).for_each(|_| {
+            scope.spawn(work);
+        });
+    });
     let mut faults = Vec::new();
     println!("| Format | Producer | System | Files | Cuts | Whole, as documented | Faults |");
     println!("|---|---|---|---|---|---|---|");
-    for ((format, producer, system), row) in rows {
+    for ([format, producer, system], row) in rows.into_inner().unwrap() {
         let Row { files, cuts, documented, .. } = row;
         let wrong = row.faults.len();
         println!(
