@@ -18,6 +18,7 @@ use proto::object_url::{BucketUrl, ObjectUrl};
 pub(crate) use proto::whole_stream::ExpectedDigest;
 pub use validate::Format;
 
+pub(crate) use super::serve_command::{ServeCommand, ServePar};
 pub use super::session_command::SessionAction;
 pub(crate) use super::session_command::{
     AuthenticateCommand, ExportSessionCommand, ImportSessionCommand, SessionCommand,
@@ -324,31 +325,6 @@ pub enum UploadsAction {
     List,
     /// They are aborted.
     Abort,
-}
-
-/// `serve`: a local Object Storage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServeCommand {
-    /// The folder of the objects, the config and the keys.
-    pub dir: PathBuf,
-    /// 0 for any free port.
-    pub port: u16,
-    /// The lifetime of all tokens it issues, at least 1 s; `None` for the emulator's defaults.
-    pub token_ttl: Option<Duration>,
-    /// The port of the OKE token service; 0 for any free port.
-    pub oke_port: u16,
-    /// The bucket, object or prefix of a pre-authenticated request whose URL is written to `par.url`.
-    pub par: Option<ServePar>,
-    /// A file with faults; not read yet.
-    pub faults: Option<PathBuf>,
-}
-
-/// What a pre-authenticated request of `serve` is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServePar {
-    pub bucket: String,
-    /// An object, or a prefix if it ends in `/`; `None` for the whole bucket.
-    pub name: Option<String>,
 }
 
 /// A shell with a completion script.

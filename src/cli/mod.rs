@@ -25,6 +25,7 @@ pub(crate) mod par;
 mod put;
 mod put_target;
 mod rc;
+mod serve_command;
 mod service;
 mod session;
 mod session_command;

@@ -4,7 +4,6 @@
 //! Invariant: the buffer has the last `size` bytes of the stream, or all of it if it is shorter.
 
 /// A buffer for the last `size` bytes of a stream.
-#[cfg_attr(test, derive(Clone))]
 pub(super) struct LastBytes {
     size: usize,
     /// Up to twice `size`, so that bytes are rarely moved.

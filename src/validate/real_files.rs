@@ -3,7 +3,7 @@
 //!
 //! Owns the folder of files (`OCIPIPE_VALIDATE_FILES`, which `tests/validators/run` makes), the cuts, and the
 //! rule for each format of a cut that may be accepted. Must not know how a format is validated. Invariant: each byte of
-//! the last 64 KiB of a file is a cut, except for gzip files over 96 KiB and bzip2 files over 32 KiB.
+//! the last 64 KiB of a file is a cut, except for gzip files over 48 KiB and bzip2 files over 16 KiB.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,8 +25,8 @@ const LAST_DECODED: usize = 256;
 /// its start, which takes up to 1 ms.
 fn max_decoded(format: Format) -> usize {
     match format {
-        Format::Gzip => 96 << 10,
-        Format::Bzip2 => 32 << 10,
+        Format::Gzip => 48 << 10,
+        Format::Bzip2 => 16 << 10,
         _ => usize::MAX,
     }
 }
@@ -34,33 +34,41 @@ fn max_decoded(format: Format) -> usize {
 /// Cuts at random places before the last bytes.
 const RANDOM: usize = 1000;
 
-/// A validator that is copied at each cut, so that a file is passed once for all of its cuts.
-trait Forked: Validator {
-    fn fork(&self) -> Box<dyn Forked>;
-    fn ends(self: Box<Self>) -> bool;
+/// A validator that shows at each cut whether the stream may end there, so that a file is passed once for all of its
+/// cuts.
+trait Endable: Validator {
+    fn may_end(&self) -> bool;
 }
 
-impl<V: Validator + Clone + 'static> Forked for V {
-    fn fork(&self) -> Box<dyn Forked> {
-        Box::new(self.clone())
-    }
-
-    fn ends(self: Box<Self>) -> bool {
-        self.end().is_ok()
+impl<P: ChunkParser + Clone + 'static> Endable for ChunkDriver<P> {
+    fn may_end(&self) -> bool {
+        Box::new(self.clone()).end().is_ok()
     }
 }
 
-fn forked<P: ChunkParser + Clone + Default + 'static>() -> Option<Box<dyn Forked>> {
+impl Endable for zip::Zip {
+    fn may_end(&self) -> bool {
+        self.check_end().is_ok()
+    }
+}
+
+impl Endable for sql::Sql {
+    fn may_end(&self) -> bool {
+        self.check_end().is_ok()
+    }
+}
+
+fn chunked<P: ChunkParser + Clone + Default + 'static>() -> Option<Box<dyn Endable>> {
     Some(Box::new(ChunkDriver::new(P::default())))
 }
 
-/// The validator of a format that can be copied; `None` for one with a decoder thread.
-fn forked_validator(format: Format) -> Option<Box<dyn Forked>> {
+/// The validator of a format; `None` for one with a decoder thread.
+fn endable_validator(format: Format) -> Option<Box<dyn Endable>> {
     match format {
-        Format::Tar => forked::<tar::Tar>(),
-        Format::Zstd => forked::<zstd::Zstd>(),
-        Format::Xz => forked::<xz::Xz>(),
-        Format::PgDump => forked::<pgdump::PgDump>(),
+        Format::Tar => chunked::<tar::Tar>(),
+        Format::Zstd => chunked::<zstd::Zstd>(),
+        Format::Xz => chunked::<xz::Xz>(),
+        Format::PgDump => chunked::<pgdump::PgDump>(),
         Format::Zip => Some(Box::new(zip::Zip::default())),
         Format::Sql => Some(Box::new(sql::Sql::default())),
         Format::Gzip | Format::Bzip2 => None,
@@ -100,7 +108,7 @@ fn cuts(format: Format, size: usize) -> Vec<usize> {
 
 /// The cuts at which the validator accepts the file.
 fn accepted(format: Format, bytes: &[u8], cuts: &[usize]) -> Vec<usize> {
-    let Some(mut validator) = forked_validator(format) else {
+    let Some(mut validator) = endable_validator(format) else {
         let whole = |cut: &usize| accepts(format, &bytes[..*cut]).is_ok();
         return cuts.iter().copied().filter(whole).collect();
     };
@@ -109,7 +117,7 @@ fn accepted(format: Format, bytes: &[u8], cuts: &[usize]) -> Vec<usize> {
         validator.bytes(&bytes[at..*cut]).unwrap();
         at = *cut;
         // `Required` refuses the empty stream for all formats.
-        if validator.fork().ends() && at > 0 {
+        if validator.may_end() && at > 0 {
             accepted.push(at);
         }
     }

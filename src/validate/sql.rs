@@ -21,7 +21,6 @@ const MARIADB_BEGINS: &[u8] = b"-- MariaDB dump ";
 /// A date may follow.
 const MYSQL_ENDS: &[u8] = b"-- Dump completed";
 
-#[cfg_attr(test, derive(Clone))]
 pub(super) struct Sql {
     head: Vec<u8>,
     tail: LastBytes,
@@ -42,6 +41,13 @@ impl Validator for Sql {
     }
 
     fn end(self: Box<Self>) -> Result<(), FormatError> {
+        self.check_end()
+    }
+}
+
+impl Sql {
+    /// Fails if a stream that ends here is not whole.
+    pub(super) fn check_end(&self) -> Result<(), FormatError> {
         let is_cluster = matches!(origin(&self.head), Some(DumpProgram::PgDumpall));
         let mut lines = self.tail.last().split(|byte| *byte == b'\n').rev().peekable();
         // The text after the last newline is not a whole line; usually it is empty.

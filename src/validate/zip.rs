@@ -20,7 +20,6 @@ const ZIP64_EOCD_SIZE: usize = 56;
 /// Bytes at the end that are buffered: the longest comment, and the directory of a small archive.
 const TAIL_SIZE: usize = 128 << 10;
 
-#[cfg_attr(test, derive(Clone))]
 pub(super) struct Zip(LastBytes);
 
 impl Default for Zip {
@@ -36,6 +35,13 @@ impl Validator for Zip {
     }
 
     fn end(self: Box<Self>) -> Result<(), FormatError> {
+        self.check_end()
+    }
+}
+
+impl Zip {
+    /// Fails if a stream that ends here is not whole.
+    pub(super) fn check_end(&self) -> Result<(), FormatError> {
         let last = self.0.last();
         let offset = self.0.total() - last.len() as u64;
         // A comment may contain the bytes of a record: any record that fits is accepted, the last first.

@@ -52,7 +52,7 @@ args! {
         option expected_size "SIZE" = "a hint: size the parts for so much from the start";
         option bwlimit "RATE" = "bytes per second over all parts, such as 20MiB; default: no limit";
         option retry_for "DURATION" = "how long the upload may stand still before it gives up; default 1h";
-        option stall_timeout "DURATION" = "drop a connection on which no byte moved for so long; default 60s";
+        option stall_timeout "DURATION" = "drop a connection after this time without a byte; default 60s";
 
         option storage_tier "TIER" = "tier: Standard, InfrequentAccess or Archive; default: the bucket's";
         option content_type "TYPE" = "media type of the object; auto: by the name of --file, else of the object";
@@ -106,7 +106,7 @@ args! {
         option bwlimit "RATE" = "bytes per second over all requests, such as 20MiB; default: no limit";
 
         option retry_for "DURATION" = "how long the download may stand still before it gives up; default 1h";
-        option stall_timeout "DURATION" = "drop a connection on which no byte moved for so long; default 60s";
+        option stall_timeout "DURATION" = "drop a connection after this time without a byte; default 60s";
 
         group output;
 

@@ -30,7 +30,7 @@ args! {
 
         option max_memory "SIZE" = "bound on the buffers of an object that is read; default as for get";
         option retry_for "DURATION" = "how long reading the object may stand still before it gives up; default 1h";
-        option stall_timeout "DURATION" = "drop a connection on which no byte moved for so long; default 60s";
+        option stall_timeout "DURATION" = "drop a connection after this time without a byte; default 60s";
 
         group output;
 

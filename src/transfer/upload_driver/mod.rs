@@ -8,6 +8,7 @@ mod debug_lines;
 mod line_sampler;
 mod run_state;
 mod snapshot;
+mod stop;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +21,7 @@ use self::run_state::{RunState, exited};
 use super::open_uploads::OpenUploads;
 use super::producer_state::{ProducerEvent, StreamEnd};
 use super::upload_tasks::UploadTasks;
-use crate::platform::signals::{Signals, StopRequest};
+use crate::platform::signals::Signals;
 use crate::source::ReadEvent;
 use crate::term::progress::Reporter;
 use crate::transfer::client::Client;
@@ -230,25 +231,6 @@ impl UploadDriver {
         }
     }
 
-    fn on_signal(&mut self, run: &mut RunState<'_>, error: Error) -> Option<Event> {
-        match run.stops.signal(self.now()) {
-            StopRequest::First => {
-                // The machine has to know first that the request will not be sent.
-                if let Some(event) = self.tasks.cancel_unsent_commit() {
-                    let now = self.now();
-                    self.upload.handle_event(now, event);
-                }
-                Some(Event::Stop(error))
-            }
-            StopRequest::Repeated => None,
-            StopRequest::Immediate => {
-                run.stop_now = true;
-                self.upload.abandon();
-                None
-            }
-        }
-    }
-
     /// Takes an event of the reading thread, which keeps none of the bytes.
     fn on_read(&mut self, run: &mut RunState<'_>, event: Option<ReadEvent>) -> Option<Event> {
         match event {
@@ -298,35 +280,6 @@ impl UploadDriver {
             self.open_uploads.report(Some(own), self.upload.messages(), run.reporter);
         }
         run.line_sampler.sample(&self.client, &run.reader)
-    }
-
-    /// Ends the reader, the tasks and the command. A second signal ends the wait for the command.
-    async fn finish(&mut self, run: &mut RunState<'_>) {
-        run.reader.stop();
-        self.tasks.abort_all();
-        if !run.stop_now {
-            let (own, messages) = (self.upload.upload_id(), self.upload.messages());
-            self.open_uploads.finish(own, messages, run.reporter).await;
-        }
-        if let Some(shutdown) = run.producer_shutdown.take()
-            && !run.stop_now
-        {
-            let stopping = run.stops.any();
-            tokio::select! {
-                _ = shutdown => {}
-                () = self.second_signal(run), if stopping => {}
-            }
-        }
-    }
-
-    /// Resolves when a signal asks to leave at once.
-    async fn second_signal(&self, run: &mut RunState<'_>) {
-        loop {
-            run.signals.next().await;
-            if run.stops.signal(self.now()) == StopRequest::Immediate {
-                return;
-            }
-        }
     }
 
     fn now(&self) -> Duration {
