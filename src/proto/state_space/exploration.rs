@@ -3,7 +3,7 @@
 //! Owns the order of the search and the counterexample. Must not know what is explored. Invariant: a
 //! counterexample is a shortest one, and is replayed from the first state before it is printed.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -107,7 +107,7 @@ impl fmt::Debug for Counterexample {
 }
 
 /// More states than this are taken for a state space that never ends.
-const MOST_STATES: usize = 30_000_000;
+const MOST_STATES: usize = 100_000_000;
 
 /// Visits every state from `initial` on.
 ///
@@ -133,19 +133,14 @@ enum Order {
 
 fn search<S: StateSpace>(initial: &S, order: Order) -> Result<Exploration<S::Row>, Counterexample> {
     let mut rows = BTreeSet::new();
-    let mut graph = Graph {
-        known: HashMap::from([(initial.fingerprint(), 0)]),
-        origins: vec![(0, 0)],
-        edges: Vec::new(),
-        ends: Vec::new(),
-    };
+    let mut graph = Graph::of(initial.fingerprint());
     let mut open = VecDeque::from([(0, initial.clone())]);
     let next = |open: &mut VecDeque<(u32, S)>| match order {
         Order::DepthFirst => open.pop_back(),
         Order::BreadthFirst => open.pop_front(),
     };
     while let Some((number, state)) = next(&mut open) {
-        if graph.origins.len() > most_states() {
+        if graph.states() > most_states() {
             let mut way = graph.counterexample(initial, number, None, "there are too many states");
             way.is_incomplete = true;
             return Err(way);
@@ -156,17 +151,14 @@ fn search<S: StateSpace>(initial: &S, order: Order) -> Result<Exploration<S::Row
         } else if steps.is_empty() {
             return Err(graph.counterexample(initial, number, None, "nothing can happen next"));
         }
+        graph.expand(number);
         for (index, step) in steps.iter().enumerate() {
             let mut next = state.clone();
             if let Err(violation) = take(&mut next, step, &mut rows) {
                 return Err(graph.counterexample(initial, number, Some(index), &violation));
             }
-            let fresh = graph.origins.len() as u32;
-            let to = *graph.known.entry(next.fingerprint()).or_insert(fresh);
-            graph.edges.push((number, to));
-            if to == fresh {
-                graph.origins.push((number, index as u16));
-                open.push_back((to, next));
+            if let Some(fresh) = graph.add_edge(number, index as u16, next.fingerprint()) {
+                open.push_back((fresh, next));
             }
         }
     }
@@ -174,8 +166,8 @@ fn search<S: StateSpace>(initial: &S, order: Order) -> Result<Exploration<S::Row
         return Err(graph.counterexample(initial, lost, None, "no end can be reached from here"));
     }
     Ok(Exploration {
-        states: graph.origins.len(),
-        transitions: graph.edges.len(),
+        states: graph.states(),
+        transitions: graph.transitions(),
         ends: graph.ends.len(),
         depth: graph.depth(),
         is_cyclic: graph.is_cyclic(),
@@ -210,18 +202,13 @@ impl Graph {
     fn counterexample<S: StateSpace>(
         &self,
         initial: &S,
-        mut number: u32,
+        number: u32,
         last: Option<usize>,
         violation: &str,
     ) -> Counterexample {
-        let mut way: Vec<usize> = last.into_iter().collect();
-        while number != 0 {
-            let (before, step) = self.origins[number as usize];
-            way.push(step.into());
-            number = before;
-        }
+        let way = self.way_to(number).into_iter().chain(last);
         let (mut state, mut steps) = (initial.clone(), Vec::new());
-        for index in way.into_iter().rev() {
+        for index in way {
             let step = &state.steps()[index];
             let result = take(&mut state, step, &mut BTreeSet::new());
             let end = if result.is_ok() { state.summary() } else { "the violation".to_owned() };
