@@ -236,6 +236,9 @@ impl Cleanup {
             // A call that the state before had in flight.
             return State::Aborting(self);
         }
+        if call == ApiCall::Create {
+            core.note_unusable_start(failure);
+        }
         if decision == RetryDecision::NotFound && self.doubt.exists() {
             let why = "its answer was lost, and the upload is closed";
             return outcome::end_unknown(core, why, self.probe_upload_id);

@@ -77,7 +77,14 @@ impl Verifying {
         if seen.is_some() && committed.is_some() && seen != committed {
             return self.on_other_etag(core, object);
         }
+        let has_etag = committed.is_some();
         match core.compare(&object) {
+            // Without etag and digest, an older object of the same size looks like the stream.
+            Comparison::Same(evidence)
+                if !(has_etag || evidence.is_strong()) && self.is_older(core, &object) =>
+            {
+                self.not_stored(core, OLDER_OBJECT)
+            }
             Comparison::Same(evidence) => {
                 let evidence = match self.evidence {
                     Some(of_response) if !evidence.is_strong() => of_response,

@@ -246,6 +246,28 @@ fn a_lost_start_is_repeated_and_what_it_may_have_left_is_told_and_not_listed() {
 }
 
 #[test]
+fn an_older_object_of_the_same_size_is_not_taken_for_a_commit_without_an_etag() {
+    let previous_object = PreviousObject::Object("old".to_owned());
+    let config = UploadConfig { previous_object, ..plain() };
+    let mut run = ScriptedRun::committing_par(config, NEITHER);
+    run.succeed(ApiCall::Commit, committed(None));
+    run.succeed(ApiCall::Head, Outcome::Object(meta_of_size("old", 6)));
+    run.reject(abort(), 404, "UploadNotFound");
+    assert_eq!(run.error_kind(), ErrorKind::Integrity);
+}
+
+#[test]
+fn a_start_that_is_answered_of_no_use_after_the_stream_broke_may_have_left_an_upload_too() {
+    let mut run = ScriptedRun::new(plain());
+    run.start_create();
+    run.handle_event(Event::SourceFailed(Error::source("killed")));
+    run.fail(ApiCall::Create, Failure::Local(Error::service("a URL of another host")));
+    assert_eq!(run.error_kind(), ErrorKind::Source);
+    let told = run.warnings.iter().any(|text| text.contains("ocipipe uploads list"));
+    assert!(told, "{:?}", run.warnings);
+}
+
+#[test]
 fn properties_that_were_not_kept_are_named() {
     let properties = crate::api::ExpectedProperties::of(&crate::par::test_options());
     let mut run = ScriptedRun::committing_par(config(|par| par.properties = properties), BOTH);
