@@ -72,6 +72,9 @@ pub struct Controller {
     refused_since: Option<f64>,
     /// The most requests that the service accepted at once since then.
     accepted: u16,
+    /// The number after the next sample, whatever that shows, and whether the service refuses more.
+    #[cfg(test)]
+    scripted: Option<(u16, bool)>,
 }
 
 impl Controller {
@@ -90,7 +93,15 @@ impl Controller {
             ignored_until: 0.0,
             refused_since: None,
             accepted: 0,
+            #[cfg(test)]
+            scripted: None,
         }
+    }
+
+    /// Lets the next sample change the number to this one, as the service refuses more or not.
+    #[cfg(test)]
+    pub(crate) fn script(&mut self, to: u16, refused: bool) {
+        self.scripted = Some((to, refused));
     }
 
     /// The connections to use now.
@@ -110,6 +121,12 @@ impl Controller {
 
     /// Takes a sample; samples come about twice a second, in the order of time.
     pub fn handle_sample(&mut self, sample: Sample) {
+        #[cfg(test)]
+        if let Some((to, refused)) = self.scripted.take() {
+            self.connections = to;
+            self.refused_at = refused.then_some(to + 1).or(self.refused_at);
+            return;
+        }
         self.samples.push_back(sample);
         let now = sample.at.as_secs_f64();
         while self.samples.len() > 2 && self.samples[1].at.as_secs_f64() <= now - LONGEST_TRIAL {
@@ -292,6 +309,7 @@ impl Controller {
             ignored_until,
             refused_since,
             accepted,
+            scripted: _,
         } = self;
         let millis = |seconds: f64| (seconds * 1000.0).round() as i64;
         let ahead = |at: f64| millis((at - now).max(0.0));

@@ -15,7 +15,7 @@ use crate::part_number::PartNumber;
 use crate::upload::AutoConfig;
 
 /// A part that was refused counts as accepted if it is in flight for longer.
-const ACCEPTED_AFTER: Duration = Duration::from_secs(1);
+pub(super) const ACCEPTED_AFTER: Duration = Duration::from_secs(1);
 
 /// A change of the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub(super) struct Pacing {
     pub controller: Controller,
     /// The parts that the service refused with 429 or 503 and has not accepted since, and whether they
     /// may be sent before their backoff is over.
-    refused: BTreeMap<PartNumber, bool>,
+    pub refused: BTreeMap<PartNumber, bool>,
     /// The number has risen, and the queue was not cut since.
-    may_split: bool,
+    pub may_split: bool,
     /// Parts were recalled.
     pub recalled: bool,
     /// When the number changed the last time, and the bytes sent until then.

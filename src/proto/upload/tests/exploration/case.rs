@@ -6,12 +6,14 @@ use bytes::Bytes;
 
 use super::super::model::Model;
 use super::super::{ContinuedUpload, ResumeConfig, nth};
+use super::cutting::Cut;
+use super::identical::Conflict;
+use super::par::Par;
 use super::step::Step;
 use crate::api::{ExpectedProperties, Precondition};
 use crate::digest::{self, Algorithm, PartDigest, Value};
-use crate::part_number::PartNumber;
 use crate::retry::{BucketStatus, Operation};
-use crate::upload::{PreviousObject, UploadCommand, UploadConfig};
+use crate::upload::{ParConfig, PreviousObject, UploadCommand, UploadConfig};
 
 /// The object at the name before the run, and what the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,12 @@ pub(super) struct Case {
     /// The bucket has not answered before the run.
     pub bucket_is_new: bool,
     pub stream: Vec<Piece>,
+    /// How the machine may cut what was read.
+    pub cut: Cut,
+    /// The object is stored through a pre-authenticated request.
+    pub par: Option<Par>,
+    /// `--identical-ok`.
+    pub conflict: Conflict,
 }
 
 /// One part of the stream.
@@ -70,12 +78,7 @@ pub(super) struct Piece {
 
 impl Case {
     pub(super) fn new(parts: usize, faults: u32) -> Case {
-        let piece = |number: usize| {
-            let body = Bytes::from(vec![number as u8; number]);
-            let bodies = std::slice::from_ref(&body);
-            let digest = digest::part(Algorithm::Sha256, bodies);
-            Piece { digest, md5: digest::md5_of(bodies), body }
-        };
+        let sizes: Vec<usize> = if parts == 0 { vec![0] } else { (1..=parts).collect() };
         Case {
             parts,
             in_flight: 2,
@@ -89,7 +92,10 @@ impl Case {
             delete_on_mismatch: false,
             bucket_is_new: false,
             // An empty stream is one empty piece.
-            stream: if parts == 0 { vec![piece(0)] } else { (1..=parts).map(piece).collect() },
+            stream: pieces_of(&sizes),
+            cut: Cut::default(),
+            par: None,
+            conflict: Conflict::End,
         }
     }
 
@@ -97,16 +103,14 @@ impl Case {
         self.stream.iter().flat_map(|piece| piece.body.clone()).collect()
     }
 
-    /// The SHA-256 over the digests of the parts, in base64; `None` where there is no upload.
-    pub(super) fn multipart_sha256(&self) -> Option<String> {
-        let values: Option<Vec<Value>> =
-            self.stream.iter().map(|piece| piece.digest.value.clone()).collect();
-        Some(digest::multipart(Algorithm::Sha256, &values?)).filter(|_| self.parts > 0)
+    /// The same with parts of these sizes.
+    pub(super) fn of_sizes(self, sizes: &[usize]) -> Case {
+        Case { stream: pieces_of(sizes), parts: sizes.len(), ..self }
     }
 
     /// Whether HEAD never shows the object.
     pub(super) fn is_hidden(&self) -> bool {
-        self.forbidden.contains(&Operation::Head)
+        self.forbidden.contains(&Operation::Head) || self.par.is_some_and(|par| !par.reads)
     }
 
     pub(super) fn precondition(&self) -> Precondition {
@@ -121,7 +125,13 @@ impl Case {
     pub(super) fn service(&self) -> Model {
         let mut service = Model::default();
         if self.previous != Previous::Nothing {
-            service.object = Some(("old".to_owned(), Bytes::from_static(b"old")));
+            // Without digests, only the size shows an object that is not the stream.
+            let shows_size_only = self.par.is_some_and(|par| !par.digests);
+            let old: &[u8] = if shows_size_only { b"an old object" } else { b"old" };
+            service.object = Some(("old".to_owned(), Bytes::from_static(old)));
+        }
+        if let Conflict::Found(object) = self.conflict {
+            service.object = Some(object.stored(self));
         }
         if self.resume == Resume::Continues {
             let held =
@@ -149,6 +159,14 @@ impl Case {
             Previous::IfMatch => PreviousObject::Object("old".to_owned()),
             Previous::Force => PreviousObject::Unknown,
         };
+        config.conflict = self.conflict.rule();
+        config.auto = self.cut.auto();
+        if let Some(par) = self.par {
+            config.par = Some(ParConfig::default());
+            if !par.reads {
+                config.previous_object = PreviousObject::Unknown;
+            }
+        }
         if self.resume != Resume::Off {
             let continued = (self.resume == Resume::Continues).then(|| ContinuedUpload {
                 upload_id: "ue0".to_owned(),
@@ -162,10 +180,6 @@ impl Case {
         config
     }
 
-    pub(super) fn piece(&self, number: PartNumber) -> &Piece {
-        &self.stream[number.index()]
-    }
-
     /// The case on one line.
     pub(super) fn name(&self) -> String {
         let Case { parts, faults, retries, previous, resume, forbidden, end_proven, .. } = self;
@@ -173,7 +187,44 @@ impl Case {
         let new = self.bucket_is_new;
         format!(
             "{parts} parts, {in_flight} in flight, {faults} faults, {retries} retries, {previous:?}, resume {resume:?}, \
-             forbidden {forbidden:?}, end proven {end_proven}, deletes {deletes}, new bucket {new}"
+             forbidden {forbidden:?}, end proven {end_proven}, deletes {deletes}, new bucket {new}{}",
+            self.additions()
         )
     }
+
+    fn additions(&self) -> String {
+        let mut text = String::new();
+        if self.cut != Cut::default() {
+            let sizes: Vec<_> = self.stream.iter().map(|piece| piece.body.len()).collect();
+            text += &format!(", {:?} of {sizes:?}", self.cut);
+        }
+        if let Some(par) = self.par {
+            text += &format!(", {par:?}");
+        }
+        if self.conflict != Conflict::End {
+            text += &format!(", identical {:?}", self.conflict);
+        }
+        text
+    }
+}
+
+/// Parts of these sizes, in which no two bytes are the same.
+fn pieces_of(sizes: &[usize]) -> Vec<Piece> {
+    let mut bytes = 0u8..;
+    sizes.iter().map(|size| Piece::of(bytes.by_ref().take(*size).collect())).collect()
+}
+
+impl Piece {
+    pub(super) fn of(body: Bytes) -> Piece {
+        let bodies = std::slice::from_ref(&body);
+        let digest = digest::part(Algorithm::Sha256, bodies);
+        Piece { digest, md5: digest::md5_of(bodies), body }
+    }
+}
+
+/// The SHA-256 over the digests of the parts, in base64; `None` where there is none.
+pub(super) fn multipart_sha256(pieces: &[Piece]) -> Option<String> {
+    let values: Option<Vec<Value>> =
+        pieces.iter().map(|piece| piece.digest.value.clone()).collect();
+    Some(digest::multipart(Algorithm::Sha256, &values?)).filter(|_| !pieces.is_empty())
 }

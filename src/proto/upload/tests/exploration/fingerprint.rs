@@ -20,6 +20,10 @@ impl Run {
             source,
             hold_until,
             read,
+            pieces,
+            cutting,
+            held,
+            identical,
             multipart_needed,
             buffers,
             acknowledged,
@@ -31,11 +35,17 @@ impl Run {
             causes,
             named,
             result,
+            rows: _,
         } = self;
         let mut fingerprint = Fingerprint::default();
         upload.add_to(&mut fingerprint);
         add_service(&mut fingerprint, service);
         fingerprint.add((source, read, multipart_needed, buffers, acknowledged, to_rehash));
+        fingerprint.add((cutting, held, identical));
+        pieces.iter().for_each(|piece| fingerprint.add(piece.body.len()));
+        if self.case.cut.tail.is_some() {
+            fingerprint.add(upload.core.parts.is_measured());
+        }
         fingerprint.time(hold_until.map(|at| at.saturating_sub(*now)));
         fingerprint.add((faults, retries, causes));
         for requests in [sent, late] {

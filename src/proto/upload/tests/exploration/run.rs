@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::model::{Model, SentRequest, other_object};
+use super::super::model::{Model, SentRequest};
 use super::super::scripted::stop;
-use super::super::{Action, Event, StateKind, StoredObject, Upload};
-use super::case::{Case, Resume};
+use super::super::{Action, Event, StoredObject, Upload};
+use super::Row;
+use super::case::{Case, Piece, Resume};
+use super::causes::Causes;
+use super::cutting::Cutting;
 use super::step::{Jitter, Step};
 use crate::error::Error;
 use crate::part_number::PartNumber;
@@ -35,39 +38,6 @@ pub(super) struct Sent {
     pub excluded: Vec<PartNumber>,
 }
 
-/// What has happened that may explain the end of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(super) struct Causes {
-    pub stopped: bool,
-    pub broken: bool,
-    pub expired: bool,
-    pub stalled: bool,
-    pub flipped: bool,
-    pub part_lost: bool,
-    pub other_object: bool,
-    pub other_abort: bool,
-    /// A commit or put was stored as other bytes.
-    pub corrupted: bool,
-    /// A commit or put was acknowledged and not stored.
-    pub discarded: bool,
-    /// A commit or put was sent.
-    pub sent: bool,
-    /// A commit or put has no response, though the service may have acted.
-    pub doubtful: bool,
-    /// The stream was the object at some time.
-    pub was_stored: bool,
-    /// HEAD has shown the stream.
-    pub was_seen: bool,
-    /// HEADs were answered with a spurious 404, as where the object is hidden.
-    pub seems_hidden: bool,
-    /// The response to a commit or put that was stored as other bytes does not show it.
-    pub lied: bool,
-    /// The same of a create.
-    pub create_lost: bool,
-    /// A warning asks to look for uploads.
-    pub told_to_look: bool,
-}
-
 #[derive(Clone)]
 pub(super) struct Run {
     pub case: Rc<Case>,
@@ -77,8 +47,14 @@ pub(super) struct Run {
     pub source: Source,
     /// No commit or put may be sent before.
     pub hold_until: Option<Duration>,
+    /// The parts of the stream that were read.
     pub read: usize,
+    /// The parts that what was read is now.
+    pub pieces: Rc<Vec<Piece>>,
+    pub cutting: Cutting,
     pub multipart_needed: bool,
+    /// The source waits after its first part, until an upload is created or the rest is only compared.
+    pub held: bool,
     pub buffers: BTreeSet<PartNumber>,
     pub acknowledged: BTreeSet<PartNumber>,
     pub to_rehash: BTreeSet<PartNumber>,
@@ -92,20 +68,29 @@ pub(super) struct Run {
     /// The uploads that messages name.
     pub named: BTreeSet<String>,
     pub result: Option<Result<StoredObject, Error>>,
+    /// The object in the way was compared with the stream, and is the same.
+    pub identical: bool,
+    /// What the step has done.
+    pub rows: Vec<Row>,
 }
 
 impl Run {
     pub(super) fn new(case: &Rc<Case>) -> Run {
         let service = case.service();
+        let mut upload = Upload::new(case.config(&service));
+        let cutting = Cutting::begin(case, &mut upload);
         Run {
             case: case.clone(),
-            upload: Upload::new(case.config(&service)),
+            upload,
             service,
-            now: Duration::ZERO,
+            now: case.cut.begins_at(),
             source: Source::Reading,
             hold_until: None,
             read: 0,
+            pieces: Rc::default(),
+            cutting,
             multipart_needed: false,
+            held: case.conflict.reads_on() && case.resume != Resume::Continues,
             buffers: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             to_rehash: BTreeSet::new(),
@@ -116,6 +101,8 @@ impl Run {
             causes: Causes::default(),
             named: BTreeSet::new(),
             result: None,
+            identical: false,
+            rows: Vec::new(),
         }
     }
 
@@ -127,19 +114,20 @@ impl Run {
 
     pub(super) fn handle(&mut self, jitter: Jitter, event: Event) {
         self.upload.core.rng = jitter.rng();
+        self.set_estimates();
         self.upload.handle_event(self.now, event);
     }
 
     /// Performs a step and the actions that follow.
-    pub(super) fn perform(
-        &mut self,
-        step: &Step,
-        rows: &mut BTreeSet<(StateKind, StateKind)>,
-    ) -> Result<(), String> {
+    pub(super) fn perform(&mut self, step: &Step) -> Result<(), String> {
         self.faults -= step.cost();
         self.retries -= u32::from(step.is_retried());
         match step {
             Step::Read => self.read_part(),
+            Step::ReadLast => {
+                self.handle(Jitter::Long, Event::LastPartNext);
+                self.read_part();
+            }
             Step::MultipartNeeded => {
                 self.multipart_needed = true;
                 self.handle(Jitter::Long, Event::MultipartNeeded);
@@ -164,13 +152,24 @@ impl Run {
             Step::Timer => {
                 self.now = self.upload.poll_timeout().unwrap_or_default().max(self.now);
                 self.upload.core.rng = Jitter::Long.rng();
+                self.set_estimates();
                 self.upload.handle_timeout(self.now);
             }
             Step::Stall => {
                 self.causes.stalled = true;
                 self.now = self.budget_end().unwrap_or(self.now);
             }
-            Step::Answer(index, _) => self.answer(*index),
+            Step::Answer(index, _) => {
+                self.cutting.saves = false;
+                self.answer(*index);
+            }
+            Step::AnswerSlowly(index, _) => {
+                self.cutting.saves = true;
+                self.answer(*index);
+            }
+            Step::Split { flipped } => self.finish_split(*flipped),
+            Step::Connections(change) => self.change_connections(change),
+            Step::EndPar => self.causes.par_ended = true,
             Step::Fault(index, _, fault, jitter) => self.fail(*index, *fault, *jitter),
             Step::Land(index, _) => {
                 let sent = self.late.remove(*index);
@@ -182,9 +181,9 @@ impl Run {
                 self.causes.part_lost = true;
                 self.service.uploads.values_mut().for_each(|upload| drop(upload.remove(number)));
             }
-            Step::OtherObject => {
+            Step::OtherObject(object) => {
                 self.causes.other_object = true;
-                self.service.object = Some(("other".to_owned(), other_object()));
+                self.service.object = Some(object.stored(&self.case));
             }
             Step::OtherAbort => {
                 self.causes.other_abort = true;
@@ -192,31 +191,37 @@ impl Run {
                 self.service.uploads.remove(&id);
             }
         }
-        self.perform_actions(rows)
+        let performed = self.perform_actions();
+        self.cutting.recallable = 0;
+        performed
     }
 
     fn read_part(&mut self) {
+        let piece = self.case.stream[self.read].clone();
         self.read += 1;
-        let number = PartNumber::new(self.read as u32).expect("a part number");
+        let number = PartNumber::from_index(self.pieces.len()).expect("a part number");
         self.buffers.insert(number);
-        let digest = self.case.piece(number).digest.clone();
+        let digest = piece.digest.clone();
+        Rc::make_mut(&mut self.pieces).push(piece);
         self.handle(Jitter::Long, Event::Part { number, digest });
+    }
+
+    /// A part of what was read. An empty stream is one empty part.
+    pub(super) fn piece(&self, number: PartNumber) -> &Piece {
+        self.pieces.get(number.index()).unwrap_or(&self.case.stream[0])
     }
 
     fn rehash(&mut self, number: PartNumber, flipped: bool) {
         self.causes.flipped |= flipped;
         self.to_rehash.remove(&number);
-        let piece = self.case.piece(number);
+        let piece = self.piece(number);
         let (mut digest, md5) = (piece.digest.clone(), piece.md5.clone());
         digest.crc32 ^= u32::from(flipped);
         self.handle(Jitter::Long, Event::Rehashed { number, digest, md5 });
     }
 
     /// Performs all actions of the machine.
-    fn perform_actions(
-        &mut self,
-        rows: &mut BTreeSet<(StateKind, StateKind)>,
-    ) -> Result<(), String> {
+    fn perform_actions(&mut self) -> Result<(), String> {
         while let Some(action) = self.upload.poll_action() {
             if self.result.is_some() {
                 return Err(format!("an action after the end: {action:?}"));
@@ -231,7 +236,8 @@ impl Run {
                 Action::StopReading if self.source == Source::Reading => {
                     self.source = Source::Stopped;
                 }
-                Action::StopReading | Action::ReadOn => {}
+                Action::StopReading => {}
+                Action::ReadOn => self.held = false,
                 Action::CancelParts => {
                     let is_part = |sent: &mut Sent| matches!(sent.request.call, ApiCall::Part(_));
                     let cancelled: Vec<_> = self.sent.extract_if(.., is_part).collect();
@@ -241,14 +247,12 @@ impl Run {
                     }
                 }
                 Action::Warn(warning) => self.read_message(&warning.text),
-                Action::Transition { from, to } => drop(rows.insert((from, to))),
+                Action::Transition { from, to } => self.rows.push(Row::Transition(from, to)),
                 Action::Finish(result) => self.finish(result)?,
-                Action::SplitTail { .. } | Action::SplitQueue { .. } | Action::RecallParts(_) => {
-                    return Err("a split that the configuration forbids".to_owned());
-                }
-                Action::SetConnections { .. } => {
-                    return Err("the number of connections is fixed".to_owned());
-                }
+                Action::SplitTail { first, sizes, .. } => self.start_split(first, sizes, false)?,
+                Action::SplitQueue { first, sizes } => self.start_split(first, sizes, true)?,
+                Action::RecallParts(first) => self.recall(first)?,
+                Action::SetConnections { from, to } => self.set_connections(from, to)?,
             }
         }
         match self.upload.current_activity() {
@@ -268,7 +272,7 @@ impl Run {
         self.check_call(&call)?;
         self.causes.sent |= matches!(call, ApiCall::Put | ApiCall::Commit);
         let body = match &call {
-            ApiCall::Part(number) => self.case.piece(*number).body.clone(),
+            ApiCall::Part(number) => self.piece(*number).body.clone(),
             _ => self.case.content(),
         };
         let upload_id = match &call {
@@ -280,7 +284,7 @@ impl Run {
             parts: if upload_id.is_some() { parts.collect() } else { Vec::new() },
             upload_id,
             body,
-            multipart_sha256: self.case.multipart_sha256(),
+            multipart_sha256: super::case::multipart_sha256(&self.pieces),
             call,
         };
         let excluded = self.upload.excluded_parts().to_vec();

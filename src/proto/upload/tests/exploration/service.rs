@@ -10,8 +10,11 @@ use bytes::Bytes;
 use super::super::faults::{bucket_not_found, transport_failure};
 use super::super::model::{Model, response_meta};
 use super::super::{Event, Outcome};
+use super::identical::{Conflict, parts_of_others};
+use super::par;
 use super::run::{Run, Sent, insert};
 use super::step::{Fault, Jitter};
+use crate::error::Error;
 use crate::retry::Failure;
 use crate::transport_error::TransportError;
 use crate::upload::ApiCall;
@@ -30,8 +33,8 @@ impl Jitter {
     }
 }
 
-/// What a damaged object has.
-const DAMAGED: &[u8] = b"damaged";
+/// What a damaged object has: its size shows it, since the model has no digest of its parts.
+const DAMAGED: &[u8] = b"damaged, and longer than any stream";
 
 impl Run {
     /// The service acts on a request.
@@ -41,6 +44,13 @@ impl Run {
             return Err(bucket_not_found(call));
         }
         match call {
+            _ if self.case.par.is_some() => {}
+            // The precondition of the commit is that of the create.
+            ApiCall::Create
+                if self.case.conflict != Conflict::End && self.service.object.is_some() =>
+            {
+                return Err(Model::rejection(412, "IfNoneMatchFailed"));
+            }
             ApiCall::Commit if !self.names_all_parts(sent) => {
                 return Err(Model::rejection(400, "InvalidUploadPart"));
             }
@@ -52,7 +62,15 @@ impl Run {
             }
             _ => {}
         }
-        let result = self.service.perform(&sent.request, &self.case.precondition());
+        let mut result = match self.case.par {
+            Some(par) => self.act_through_par(par, sent),
+            None => self.service.perform(&sent.request, &self.case.precondition()),
+        };
+        if let (Ok(Outcome::Object(meta)), Some((etag, _))) = (&mut result, &self.service.object)
+            && let Some(of_others) = parts_of_others(etag)
+        {
+            meta.multipart.sha256 = Some(of_others);
+        }
         let content = self.service.object.as_ref().map(|(_, content)| content);
         let is_stored = result.is_ok() && content == Some(&self.case.content());
         self.causes.was_stored |= is_stored && matches!(call, ApiCall::Put | ApiCall::Commit);
@@ -81,8 +99,13 @@ impl Run {
                 let content = self.service.object.as_ref().map(|(_, content)| content.clone());
                 self.causes.was_seen |= content == Some(self.case.content());
             }
+            (ApiCall::Create, Ok(_)) => self.held = false,
             _ => {}
         }
+        let result = match self.case.par {
+            Some(_) => result.map_err(par::through_par),
+            None => result,
+        };
         self.handle(jitter, Event::CallDone { call, result });
     }
 
@@ -91,7 +114,12 @@ impl Run {
         let lost = || transport_failure(TransportError::ResponseLost, "reset");
         let result = match fault {
             Fault::Fail => Err(Model::rejection(503, "ServiceUnavailable")),
-            Fault::Rotate => Err(Model::rejection(401, "NotAuthenticated")),
+            Fault::Rotate => {
+                // Through a pre-authenticated request, a 401 means that it does not read.
+                let is_through_par = self.case.par.is_some();
+                self.causes.seems_hidden |= is_through_par && sent.request.call == ApiCall::Head;
+                Err(Model::rejection(401, "NotAuthenticated"))
+            }
             Fault::Spurious404 => {
                 self.causes.seems_hidden |= sent.request.call == ApiCall::Head;
                 Err(bucket_not_found(&sent.request.call))
@@ -99,7 +127,12 @@ impl Run {
             Fault::Damage => Err(Model::rejection(400, "UnmatchedContentSHA256")),
             Fault::Expire => {
                 self.causes.expired = true;
-                Err(Failure::Credentials(crate::error::Error::credentials("no valid token")))
+                Err(Failure::Credentials(Error::credentials("no valid token")))
+            }
+            Fault::Unusable => {
+                self.causes.unusable = true;
+                let _ = self.act(&sent);
+                Err(Failure::Local(Error::service("the upload has a URL of another host")))
             }
             Fault::Lose => {
                 self.note_lost(&sent);

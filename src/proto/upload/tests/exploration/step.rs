@@ -4,6 +4,9 @@
 //! without disturbance costs a fault.
 
 use super::case::Previous;
+use super::cutting::Connections;
+use super::identical::{Conflict, OtherObject};
+use super::par::Par;
 use super::run::{Run, Source};
 use crate::part_number::PartNumber;
 use crate::upload::ApiCall;
@@ -31,6 +34,8 @@ pub(super) enum Fault {
     CorruptUnseen,
     /// The service acknowledges and stores nothing.
     Discard,
+    /// The service acts, and the URL in its response is of another host.
+    Unusable,
 }
 
 /// The random part of the pause before the next attempt.
@@ -44,6 +49,8 @@ pub(super) enum Jitter {
 pub(super) enum Step {
     /// The next part is read.
     Read,
+    /// The same, and it is known to be the last.
+    ReadLast,
     /// The stream is longer than its first part.
     MultipartNeeded,
     /// The stream ends.
@@ -59,6 +66,16 @@ pub(super) enum Step {
     Stall,
     /// The service acts, and its response arrives.
     Answer(usize, ApiCall),
+    /// The same of a part, so late that a split of the tail saves time.
+    AnswerSlowly(usize, ApiCall),
+    /// The driver has cut parts into others; a bit of them may have changed.
+    Split {
+        flipped: bool,
+    },
+    /// The controller changes the number of connections.
+    Connections(Connections),
+    /// The pre-authenticated request expires or is deleted.
+    EndPar,
     Fault(usize, ApiCall, Fault, Jitter),
     /// A request without response takes effect.
     Land(usize, ApiCall),
@@ -69,7 +86,7 @@ pub(super) enum Step {
     /// The service loses a part that it acknowledged.
     LosePart(PartNumber),
     /// Another client stores an object at the name.
-    OtherObject,
+    OtherObject(OtherObject),
     /// Another client aborts the upload.
     OtherAbort,
 }
@@ -79,6 +96,10 @@ impl Step {
     pub(super) fn cost(&self) -> u32 {
         match self {
             Step::Read
+            | Step::ReadLast
+            | Step::AnswerSlowly(..)
+            | Step::Split { flipped: false }
+            | Step::Connections(_)
             | Step::MultipartNeeded
             | Step::End
             | Step::Timer
@@ -92,7 +113,9 @@ impl Step {
             | Step::Fault(..)
             | Step::BitFlip(_)
             | Step::LosePart(_)
-            | Step::OtherObject
+            | Step::Split { flipped: true }
+            | Step::EndPar
+            | Step::OtherObject(_)
             | Step::OtherAbort => 1,
         }
     }
@@ -111,6 +134,7 @@ impl Step {
 fn faults_of(call: &ApiCall) -> Vec<Fault> {
     use Fault::{
         Corrupt, CorruptUnseen, Damage, Discard, Expire, Fail, LandLate, Lose, Rotate, Spurious404,
+        Unusable,
     };
     let mut faults = vec![Fail, Spurious404, Rotate, Expire];
     if !matches!(call, ApiCall::Head | ApiCall::ListParts | ApiCall::ListUploads) {
@@ -122,7 +146,23 @@ fn faults_of(call: &ApiCall) -> Vec<Fault> {
     if matches!(call, ApiCall::Put | ApiCall::Commit) {
         faults.extend([Corrupt, CorruptUnseen, Discard]);
     }
+    if *call == ApiCall::Create {
+        faults.push(Unusable);
+    }
     faults
+}
+
+impl Par {
+    /// Whether a fault can happen through a pre-authenticated request, and is seen where it does.
+    fn meets(self, fault: Fault) -> bool {
+        match fault {
+            // There are no tokens.
+            Fault::Expire => false,
+            Fault::Discard => self.reads,
+            Fault::Corrupt => self.reads || self.digests,
+            _ => true,
+        }
+    }
 }
 
 impl Run {
@@ -136,6 +176,8 @@ impl Run {
         }
         self.add_steps_of_the_source(&mut steps);
         self.add_steps_of_the_service(&mut steps);
+        self.add_steps_of_others(&mut steps);
+        steps.extend(self.connection_changes().into_iter().map(Step::Connections));
         if self.upload.poll_timeout().is_some() {
             steps.push(Step::Timer);
         }
@@ -160,15 +202,25 @@ impl Run {
         for number in &self.to_rehash {
             steps.extend([Step::Rehash(*number), Step::BitFlip(*number)]);
         }
-        if self.source != Source::Reading {
+        if self.cutting.splitting.is_some() {
+            steps.extend([false, true].map(|flipped| Step::Split { flipped }));
+        }
+        // Parts that come meanwhile would get the numbers of those that are cut.
+        if self.source != Source::Reading || self.cutting.more_follows {
             return;
         }
         steps.push(Step::Break);
+        if self.held && self.multipart_needed {
+            return;
+        }
         let parts = self.case.parts;
         if self.read == 1 && parts > 1 && !self.multipart_needed {
             steps.push(Step::MultipartNeeded);
         } else if self.read < parts && self.buffers.len() <= self.case.in_flight {
             steps.push(Step::Read);
+            if self.case.cut.tail.is_some() && self.read + 1 == parts {
+                steps.push(Step::ReadLast);
+            }
         } else if self.read == parts {
             steps.push(Step::End);
         }
@@ -178,12 +230,22 @@ impl Run {
         for (index, sent) in self.sent.iter().enumerate() {
             let call = &sent.request.call;
             steps.push(Step::Answer(index, call.clone()));
+            let is_part = matches!(call, ApiCall::Part(_));
+            if is_part && self.case.cut.tail.is_some() && self.upload.core.parts.has_unsent() {
+                steps.push(Step::AnswerSlowly(index, call.clone()));
+            }
             if self.case.forbidden.contains(&call.operation()) {
                 continue;
             }
             for fault in faults_of(call) {
                 // Nothing shows a hidden object that differs from what the response reports.
                 if fault == Fault::CorruptUnseen && self.case.is_hidden() {
+                    continue;
+                }
+                if self.case.par.is_some_and(|par| !par.meets(fault)) {
+                    continue;
+                }
+                if fault == Fault::Unusable && self.case.par.is_none() {
                     continue;
                 }
                 let without_pause = matches!(
@@ -193,6 +255,7 @@ impl Run {
                         | Fault::Corrupt
                         | Fault::CorruptUnseen
                         | Fault::Discard
+                        | Fault::Unusable
                 );
                 // The pause matters only beside another timer.
                 if !without_pause && self.upload.poll_timeout().is_some() {
@@ -201,13 +264,29 @@ impl Run {
                 steps.push(Step::Fault(index, call.clone(), fault, Jitter::Long));
             }
         }
+    }
+
+    fn add_steps_of_others(&self, steps: &mut Vec<Step>) {
         if let Some(upload) = self.upload.upload_id().and_then(|id| self.service.uploads.get(id)) {
-            let acknowledged = upload.keys().filter(|number| self.acknowledged.contains(number));
-            steps.extend(acknowledged.map(|number| Step::LosePart(*number)));
+            // Through a request that does not read, nothing shows the loss.
+            if self.case.par.is_none_or(|par| par.reads) {
+                let acknowledged =
+                    upload.keys().filter(|number| self.acknowledged.contains(number));
+                steps.extend(acknowledged.map(|number| Step::LosePart(*number)));
+            }
             steps.push(Step::OtherAbort);
         }
         if !self.causes.other_object && self.case.previous == Previous::Nothing {
-            steps.push(Step::OtherObject);
+            use OtherObject::{Different, Equal, EqualInOtherParts, SameSize};
+            let objects: &[_] = match self.case.conflict {
+                Conflict::End => &[Different],
+                Conflict::ReadOn => &[Different, SameSize, Equal, EqualInOtherParts],
+                Conflict::Found(_) => &[],
+            };
+            steps.extend(objects.iter().map(|object| Step::OtherObject(*object)));
+        }
+        if self.case.par.is_some() && !self.causes.par_ended {
+            steps.push(Step::EndPar);
         }
     }
 
