@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "documents/fuzzing.rs"]
+mod fuzzing;
 #[path = "documents/named_tests.rs"]
 mod named_tests;
 
@@ -50,6 +52,10 @@ fn sources(folders: &[&str]) -> String {
     let mut text = String::new();
     let mut left: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
     while let Some(path) = left.pop() {
+        // What is built or found there is no source.
+        if path.ends_with("target") || path.ends_with("corpus") {
+            continue;
+        }
         if path.is_dir() {
             left.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         } else if let Ok(more) = std::fs::read_to_string(path) {

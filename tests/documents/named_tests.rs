@@ -45,8 +45,9 @@ fn has_test(source: &str, name: &str) -> bool {
     })
 }
 
-/// What is wrong with the tests that a page names.
+/// What is wrong with the tests that a page names. The table of the fuzz targets has no tests.
 fn faults(page: &str) -> Vec<String> {
+    let page = &super::fuzzing::split(page).map_or_else(|| page.to_owned(), |(other, _)| other);
     let fault = |(path, name): (&str, &str)| match std::fs::read_to_string(root().join(path)) {
         Err(_) => Some(format!("there is no {path}")),
         Ok(source) if has_test(&source, name) => None,
