@@ -203,7 +203,8 @@ mod tests {
                 buffer,
                 start,
                 max: start + fastrand::u64(0..120) * fastrand::u64(0..2),
-                flat_until: fastrand::u32(0..=max_from),
+                // Sizes may also step from the first to the largest one.
+                flat_until: max_from - fastrand::u32(0..=max_from) * fastrand::u32(0..2),
                 max_from,
             };
             let sum: u64 = (1..=MAX_PARTS).map(|number| growth.size(number)).sum();
