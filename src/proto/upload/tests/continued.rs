@@ -233,3 +233,19 @@ fn a_continued_object_without_the_chosen_digest_is_stored_with_a_warning() {
         assert_eq!(warned, warns, "{what}: {:?}", run.warnings);
     }
 }
+
+#[test]
+fn an_upload_that_cannot_be_aborted_can_be_resumed_but_not_that_of_a_probe() {
+    let mut run = committing(config(false, Vec::new(), Algorithm::Sha256));
+    let committed = Outcome::Committed(run.commit_meta("new"));
+    run.succeed(ApiCall::Commit, committed);
+    run.reject_heads();
+    let probe = ApiCall::ConditionalCreate(ProbeCondition::NoObject);
+    run.succeed(probe, Outcome::Created { upload_id: "probe".to_owned() });
+    run.reject(abort(), 403, "NotAllowed");
+    let hint = run.result().as_ref().unwrap_err().hint.clone().unwrap();
+    for command in ["RESUME u", "ABORT u", "ABORT probe"] {
+        assert!(hint.contains(command), "{command}: {hint}");
+    }
+    assert!(!hint.contains("RESUME probe"), "{hint}");
+}
