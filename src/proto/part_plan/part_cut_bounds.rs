@@ -52,14 +52,13 @@ fn a_small_part_of_a_stream_of_unknown_length_has_a_thousandth_of_the_bytes_befo
 
 #[test]
 fn up_to_four_connections_have_the_parts_of_one() {
-    // A hundred parts of 2,816 MiB catch up on 2,300 that were small.
-    let mut cut = auto(&roomy());
-    for connections in 1..=4 {
-        for number in [2_301, 2_390, 2_400, 2_900] {
-            let alone = size(&mut cut, number, 2_300 * 16 * MIB, 1);
-            assert_eq!(size(&mut cut, number, 2_300 * 16 * MIB, connections), alone);
-        }
-    }
+    // Parts that hold as much as memory allows grow early.
+    let limited = PlanInput { max_memory: Some(640 * MIB), ..PlanInput::default() };
+    let mut cut = auto(&limited);
+    let plan = cut.plan().clone();
+    let grown = (1..2_400).find(|number| plan.part_size(*number) > plan.part_size(1)).unwrap();
+    let sizes = [1, 2, 3, 4, 5].map(|connections| size(&mut cut, grown, 64 * GIB, connections));
+    assert_eq!(sizes, [256, 256, 256, 256, 96]);
 }
 
 #[test]
