@@ -6,6 +6,8 @@
 mod common;
 #[path = "documents/fuzzing.rs"]
 mod fuzzing;
+#[path = "documents/mutants.rs"]
+mod mutants;
 #[path = "documents/named_tests.rs"]
 mod named_tests;
 

@@ -2,18 +2,15 @@
 
 use super::{root, text};
 
-const BEGIN: &str = "<!-- fuzz/campaign -->\n";
-const END: &str = "<!-- end of fuzz/campaign -->\n";
-
-/// A page without the table that `fuzz/campaign` writes, and the table.
-pub(crate) fn split(page: &str) -> Option<(String, &str)> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (table, after) = rest.split_once(END)?;
+/// A page without the table that a command writes, and the table.
+pub(crate) fn split<'a>(page: &'a str, command: &str) -> Option<(String, &'a str)> {
+    let (before, rest) = page.split_once(&format!("<!-- {command} -->\n"))?;
+    let (table, after) = rest.split_once(&format!("<!-- end of {command} -->\n"))?;
     Some((format!("{before}{after}"), table))
 }
 
 /// The cells of the rows of a table, without its head.
-fn rows(table: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(table: &str) -> Vec<Vec<String>> {
     let cells =
         |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().into()).collect();
     table.lines().skip(2).map(cells).collect()
@@ -45,7 +42,7 @@ fn expected(target: &str, state: &serde_json::Value) -> Vec<String> {
 #[test]
 fn the_table_of_the_fuzz_targets_is_that_of_their_state() {
     let page = text("docs/proof.md");
-    let (_, table) = split(&page).expect("the page has the table");
+    let (_, table) = split(&page, "fuzz/campaign").expect("the page has the table");
     let state: serde_json::Value = serde_json::from_str(&text("fuzz/campaign.json")).unwrap();
     let state = state.as_object().unwrap();
     let expected: Vec<_> = state.iter().map(|(target, state)| expected(target, state)).collect();

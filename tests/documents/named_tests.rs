@@ -3,6 +3,7 @@
 //!
 //! A test is named as the path of its file and its name, each between back-ticks, with ` / ` between them.
 
+use super::fuzzing::split;
 use super::{code, documents, root, sources, text};
 
 /// The pages whose tables name tests; those that exist are checked.
@@ -45,9 +46,11 @@ fn has_test(source: &str, name: &str) -> bool {
     })
 }
 
-/// What is wrong with the tests that a page names. The table of the fuzz targets has no tests.
+/// What is wrong with the tests that a page names. The tables that commands write have no tests.
 fn faults(page: &str) -> Vec<String> {
-    let page = &super::fuzzing::split(page).map_or_else(|| page.to_owned(), |(other, _)| other);
+    let without = |page: String, command| split(&page, command).map_or(page, |(other, _)| other);
+    let page =
+        &["fuzz/campaign", super::mutants::COMMAND].into_iter().fold(page.to_owned(), without);
     let fault = |(path, name): (&str, &str)| match std::fs::read_to_string(root().join(path)) {
         Err(_) => Some(format!("there is no {path}")),
         Ok(source) if has_test(&source, name) => None,
