@@ -121,9 +121,10 @@ def run_tests(program, names, number, cpu, wall, trace=None):
                       PROPTEST_DISABLE_FAILURE_PERSISTENCE="1")
     if trace:
         env["MUTANT_TRACE"] = trace
+    # A group and no session: the terminal that a test opens would become that of the session, and its end a SIGHUP.
     child = subprocess.Popen([path, "--exact", "--test-threads", "1", *names], cwd=folder, env=env,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                             start_new_session=True, preexec_fn=limits)
+                             process_group=0, preexec_fn=limits)
     late = threading.Event()
 
     def end():
