@@ -132,7 +132,7 @@ def table(state):
     for key, (outcome, _) in state.items():
         depth = 3 if key[0].startswith("src/proto/") else 2
         rows["`" + "/".join(key[0].split("/")[:depth]) + "`"][outcome] += 1
-        rows["The core" if is_core(key[0]) else "500 of the rest"][outcome] += 1
+        rows["The core" if is_core(key[0]) else "Of 500 of the rest"][outcome] += 1
     names = ("killed", "timeout", "survived", "unviable")
     lines = ["| Where | Killed by a test | No end in time | Survived, with the reason | Does not compile |",
              "|---|---|---|---|---|"]

@@ -29,21 +29,20 @@ def is_library(test):
 class Tests:
     """The tests of the programs: how long each takes, and which mutants each passes."""
 
-    def __init__(self, programs, slowest):
-        self.programs, self.slowest = programs, slowest
+    def __init__(self, programs, slowest, most):
+        self.programs, self.slowest, self.most = programs, slowest, most
         self.seconds, self.waits, self.passed = {}, {}, {}
 
     def trace(self, jobs):
-        """Runs each test by itself. The result is kept for equal programs."""
-        digest = hashlib.sha256()
-        for name in sorted(self.programs):
-            digest.update(open(self.programs[name][0], "rb").read())
-        kept = os.path.join(WORK, f"trace-{digest.hexdigest()[:16]}")
-        if os.path.exists(kept):
-            self.seconds, self.waits, self.passed = pickle.load(open(kept, "rb"))
-            return
-        todo = [(program, test) for program in self.programs
-                for test in self.listed(program) - self.listed(program, "--ignored")]
+        """Runs each test by itself. What a program has shown is kept for an equal one."""
+        todo, kept = [], {}
+        for name, (path, _) in self.programs.items():
+            kept[name] = os.path.join(WORK, f"trace-{hashlib.sha256(open(path, 'rb').read()).hexdigest()[:16]}")
+            if os.path.exists(kept[name]):
+                for known, new in zip((self.seconds, self.waits, self.passed), pickle.load(open(kept[name], "rb"))):
+                    known.update(new)
+            else:
+                todo += [(name, test) for test in self.listed(name) - self.listed(name, "--ignored")]
 
         def one(test):
             with tempfile.NamedTemporaryFile(dir=WORK) as trace:
@@ -56,8 +55,11 @@ class Tests:
                     print(f"left out, since it fails without a mutant: {test[1]}", flush=True)
 
         in_parallel(sorted(todo), one, jobs)
-        with open(kept, "wb") as file:
-            pickle.dump((self.seconds, self.waits, self.passed), file)
+        for name in {test[0] for test in todo}:
+            of_program = [{test: value for test, value in known.items() if test[0] == name}
+                          for known in (self.seconds, self.waits, self.passed)]
+            with open(kept[name], "wb") as file:
+                pickle.dump(of_program, file)
 
     def listed(self, program, *which):
         path, folder = self.programs[program]
@@ -66,15 +68,22 @@ class Tests:
         return {line.removesuffix(": test") for line in lines if line.endswith(": test")}
 
     def groups(self, mutant):
-        """The tests that pass the mutant, as they run together: of its module, quick ones, slow ones."""
+        """The tests that pass the mutant, as they run together: of its module, quick ones, slow ones, those of the
+        whole program, up to `most` seconds of these."""
         tests = [test for test, numbers in self.passed.items()
                  if mutant.number in numbers and self.seconds[test] < self.slowest]
         words = [word.removesuffix(".rs") for word in mutant.file.split("/")]
         module = next(word for word in words if word not in ("src", "proto"))
         is_far = lambda test: module not in test[1].split("::")
         cost = lambda test: max(self.seconds[test], self.waits[test] / 4)
-        groups = []
-        for test in sorted(tests, key=lambda test: (cost(test) > QUICK, is_far(test), cost(test))):
+        # Of the whole program, a test that passes few mutants is about one of them.
+        order = lambda test: ((cost(test) > QUICK, is_far(test), cost(test)) if is_library(test)
+                              else (2, is_far(test), len(self.passed[test])))
+        groups, waited = [], 0
+        for test in sorted(tests, key=order):
+            waited += 0 if is_library(test) else self.waits[test]
+            if waited > self.most:
+                break
             last = groups[-1] if groups else []
             together = last and last[0][0] == test[0] and len(last) < 60 and is_library(test)
             if together and cost(test) < QUICK and sum(map(cost, last)) < 3 * QUICK:
