@@ -64,3 +64,14 @@ fn every_fuzz_target_is_built_and_has_a_state_and_a_corpus() {
     }
     assert_eq!(state.as_object().unwrap().len(), count);
 }
+
+#[test]
+fn the_sources_whose_words_a_fuzz_target_gets_exist() {
+    let command = text("fuzz/campaign");
+    let paths: Vec<&str> =
+        command.split('"').filter(|word| word.starts_with("src/") && !word.contains(' ')).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        assert!(root().join(path).exists(), "{path}");
+    }
+}

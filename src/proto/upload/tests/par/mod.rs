@@ -240,8 +240,8 @@ fn a_lost_start_is_repeated_and_what_it_may_have_left_is_told_and_not_listed() {
     run.handle_event(stop());
     run.succeed(abort(), Outcome::Removed);
     assert_eq!(run.error_kind(), ErrorKind::Signal(15));
-    let told = run.warnings.iter().any(|text| text.contains("ocipipe uploads list"));
-    assert!(told, "{:?}", run.warnings);
+    let named = run.warnings.iter().any(|text| text.contains("ocipipe uploads list"));
+    assert!(named, "{:?}", run.warnings);
     run.assert_lists_nothing();
 }
 
@@ -263,8 +263,8 @@ fn a_start_that_is_answered_of_no_use_after_the_stream_broke_may_have_left_an_up
     run.handle_event(Event::SourceFailed(Error::source("killed")));
     run.fail(ApiCall::Create, Failure::Local(Error::service("a URL of another host")));
     assert_eq!(run.error_kind(), ErrorKind::Source);
-    let told = run.warnings.iter().any(|text| text.contains("ocipipe uploads list"));
-    assert!(told, "{:?}", run.warnings);
+    let named = run.warnings.iter().any(|text| text.contains("ocipipe uploads list"));
+    assert!(named, "{:?}", run.warnings);
 }
 
 #[test]
