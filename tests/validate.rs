@@ -183,6 +183,17 @@ fn no_truncation_is_accepted() {
 }
 
 #[test]
+fn a_format_of_members_that_can_be_joined_does_not_prove_its_end() {
+    let joined: Vec<Format> =
+        Format::ALL.into_iter().filter(|format| !format.proves_its_end()).collect();
+    assert_eq!(joined, [Format::Gzip, Format::Zstd, Format::Xz, Format::Bzip2]);
+    for format in joined {
+        let sample = samples().into_iter().find(|sample| sample.format == format).unwrap().bytes;
+        assert_eq!(validate_all(format, &[&sample[..], &sample].concat()), Ok(()));
+    }
+}
+
+#[test]
 fn a_truncation_is_detected_without_the_option_where_that_is_cheap() {
     for sample in samples() {
         let length = sample.bytes.len();

@@ -4,9 +4,11 @@
 //! queue or the thread. Invariant: with the decoder a stream is whole only if its CRC-32 is that of its
 //! blocks, and theirs that of the decoded data; with the end mark alone only the end is checked.
 
+use std::io;
+
 use bzip2::bufread::BzDecoder;
 
-use super::decode_thread::{ThreadedDecoder, drain};
+use super::decode_thread::{ChunkReader, ThreadedDecoder, drain};
 use super::last_bytes::LastBytes;
 use super::{FormatError, Validator};
 
@@ -24,8 +26,13 @@ pub(super) fn begins(head: &[u8]) -> bool {
 }
 
 /// Starts a validator that decodes. Fails if the system cannot start its thread.
-pub(super) fn decoder() -> std::io::Result<ThreadedDecoder> {
-    ThreadedDecoder::new(|stream, buffer| drain(BzDecoder::new(stream), buffer))
+pub(super) fn decoder() -> io::Result<ThreadedDecoder> {
+    ThreadedDecoder::new(member)
+}
+
+/// Decodes one stream of blocks.
+pub(super) fn member(stream: &mut ChunkReader, buffer: &mut [u8]) -> io::Result<()> {
+    drain(BzDecoder::new(stream), buffer)
 }
 
 /// The bytes that mark and CRC-32 may lie in: ten, and up to seven bits that fill the last one.

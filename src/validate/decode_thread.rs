@@ -6,7 +6,7 @@
 //! ends when the validator is dropped and the queue is empty.
 
 use std::io::{self, BufRead, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::{FormatError, Validator};
@@ -17,7 +17,10 @@ const CHUNK_SIZE: usize = 128 << 10;
 
 /// Decodes one member, from a reader at its start to its end; `buffer` is scratch space. Afterwards the
 /// reader is at the end of the member. Fails if the member is truncated or does not decode.
-pub(super) type MemberDecoder = fn(&mut ChannelReader, buffer: &mut [u8]) -> io::Result<()>;
+pub(super) type MemberDecoder = fn(&mut ChunkReader, buffer: &mut [u8]) -> io::Result<()>;
+
+/// Gives the next chunk of a stream; `None` at its end.
+type NextChunk = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
 
 /// A validator that decodes the stream on a thread.
 pub(super) struct ThreadedDecoder {
@@ -29,7 +32,7 @@ impl ThreadedDecoder {
     /// Starts the thread. Fails if the system cannot start one.
     pub(crate) fn new(member: MemberDecoder) -> io::Result<ThreadedDecoder> {
         let (sender, receiver) = sync_channel(QUEUE_LEN);
-        let stream = ChannelReader { receiver, chunk: Vec::new(), consumed: 0, at: 0 };
+        let stream = ChunkReader::new(Box::new(move || receiver.recv().ok()));
         let thread = std::thread::Builder::new()
             .name("ocipipe-expect".to_owned())
             .spawn(move || decode(stream, member))?;
@@ -65,7 +68,7 @@ impl Validator for ThreadedDecoder {
 }
 
 /// Decodes members until the end of the stream. Fails if the stream is not whole.
-fn decode(mut stream: ChannelReader, member: MemberDecoder) -> Result<(), FormatError> {
+pub(super) fn decode(mut stream: ChunkReader, member: MemberDecoder) -> Result<(), FormatError> {
     let mut buffer = vec![0; 64 << 10];
     let mut members = 0;
     loop {
@@ -96,16 +99,20 @@ pub(super) fn drain(mut decoder: impl Read, buffer: &mut [u8]) -> io::Result<()>
     Ok(())
 }
 
-/// A reader of the queue.
-pub(super) struct ChannelReader {
-    receiver: Receiver<Vec<u8>>,
+/// A reader of a stream that comes in chunks.
+pub(super) struct ChunkReader {
+    next: NextChunk,
     chunk: Vec<u8>,
     consumed: usize,
     /// The position in the stream of the next byte to consume.
     at: u64,
 }
 
-impl ChannelReader {
+impl ChunkReader {
+    pub(super) fn new(next: NextChunk) -> ChunkReader {
+        ChunkReader { next, chunk: Vec::new(), consumed: 0, at: 0 }
+    }
+
     /// The next byte; `None` at the end of the stream.
     fn peek(&mut self) -> Option<u8> {
         self.fill_buf().ok()?.first().copied()
@@ -126,12 +133,12 @@ impl ChannelReader {
     }
 }
 
-impl BufRead for ChannelReader {
+impl BufRead for ChunkReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.consumed == self.chunk.len() {
-            match self.receiver.recv() {
-                Ok(chunk) => (self.chunk, self.consumed) = (chunk, 0),
-                Err(_) => return Ok(&[]),
+            match (self.next)() {
+                Some(chunk) => (self.chunk, self.consumed) = (chunk, 0),
+                None => return Ok(&[]),
             }
         }
         Ok(&self.chunk[self.consumed..])
@@ -143,7 +150,7 @@ impl BufRead for ChannelReader {
     }
 }
 
-impl Read for ChannelReader {
+impl Read for ChunkReader {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let length = self.fill_buf()?.len().min(space.len());
         space[..length].copy_from_slice(&self.chunk[self.consumed..self.consumed + length]);

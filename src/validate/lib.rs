@@ -43,6 +43,8 @@ mod bzip2;
 mod chunk_parser;
 mod decode_thread;
 mod detect;
+#[cfg(test)]
+mod forked_cuts;
 mod gzip;
 mod last_bytes;
 mod pgdump;

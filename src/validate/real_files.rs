@@ -3,7 +3,7 @@
 //!
 //! Owns the folder of files (`OCIPIPE_VALIDATE_FILES`, which `tests/validators/run` makes), the cuts, and the
 //! rule for each format of a cut that may be accepted. Must not know how a format is validated. Invariant: each byte of
-//! the last 64 KiB of a file is a cut, except for gzip files over 48 KiB and bzip2 files over 16 KiB.
+//! the last 64 KiB of a file is a cut.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,23 +13,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::chunk_parser::ChunkParser;
+use super::decode_thread::MemberDecoder;
 use super::*;
 
 /// Bytes at the end of a file of which each is a cut.
 const LAST: usize = 64 << 10;
-
-/// The same for a file that is larger than `max_decoded`.
-const LAST_DECODED: usize = 256;
-
-/// The largest file that is cut at each of its last `LAST` bytes. Each cut of gzip and bzip2 decodes the file from
-/// its start, which takes up to 1 ms.
-fn max_decoded(format: Format) -> usize {
-    match format {
-        Format::Gzip => 48 << 10,
-        Format::Bzip2 => 16 << 10,
-        _ => usize::MAX,
-    }
-}
 
 /// Cuts at random places before the last bytes.
 const RANDOM: usize = 1000;
@@ -58,20 +46,25 @@ impl Endable for sql::Sql {
     }
 }
 
-fn chunked<P: ChunkParser + Clone + Default + 'static>() -> Option<Box<dyn Endable>> {
-    Some(Box::new(ChunkDriver::new(P::default())))
+/// How the cuts of a format are tried in one pass.
+enum Pass {
+    Validator(Box<dyn Endable>),
+    Decoder(MemberDecoder),
 }
 
-/// The validator of a format; `None` for one with a decoder thread.
-fn endable_validator(format: Format) -> Option<Box<dyn Endable>> {
+fn pass(format: Format) -> Pass {
+    fn chunked<P: ChunkParser + Clone + Default + 'static>() -> Pass {
+        Pass::Validator(Box::new(ChunkDriver::new(P::default())))
+    }
     match format {
         Format::Tar => chunked::<tar::Tar>(),
         Format::Zstd => chunked::<zstd::Zstd>(),
         Format::Xz => chunked::<xz::Xz>(),
         Format::PgDump => chunked::<pgdump::PgDump>(),
-        Format::Zip => Some(Box::new(zip::Zip::default())),
-        Format::Sql => Some(Box::new(sql::Sql::default())),
-        Format::Gzip | Format::Bzip2 => None,
+        Format::Zip => Pass::Validator(Box::new(zip::Zip::default())),
+        Format::Sql => Pass::Validator(Box::new(sql::Sql::default())),
+        Format::Gzip => Pass::Decoder(gzip::member),
+        Format::Bzip2 => Pass::Decoder(bzip2::member),
     }
 }
 
@@ -90,9 +83,8 @@ fn warning(bytes: &[u8]) -> Option<String> {
 }
 
 /// The cuts of a file of this size, ascending; the numbers are the same in each run.
-fn cuts(format: Format, size: usize) -> Vec<usize> {
-    let last = if size > max_decoded(format) { LAST_DECODED } else { LAST };
-    let first = size.saturating_sub(last);
+fn cuts(size: usize) -> Vec<usize> {
+    let first = size.saturating_sub(LAST);
     let mut random = 0x9e37_79b9_7f4a_7c15u64 ^ size as u64;
     let mut cuts: Vec<usize> = (first..size).collect();
     for _ in 0..RANDOM.min(first) {
@@ -108,9 +100,9 @@ fn cuts(format: Format, size: usize) -> Vec<usize> {
 
 /// The cuts at which the validator accepts the file.
 fn accepted(format: Format, bytes: &[u8], cuts: &[usize]) -> Vec<usize> {
-    let Some(mut validator) = endable_validator(format) else {
-        let whole = |cut: &usize| accepts(format, &bytes[..*cut]).is_ok();
-        return cuts.iter().copied().filter(whole).collect();
+    let mut validator = match pass(format) {
+        Pass::Validator(validator) => validator,
+        Pass::Decoder(member) => return forked_cuts::accepted(member, bytes, cuts),
     };
     let (mut accepted, mut at) = (Vec::new(), 0);
     for cut in cuts {
@@ -200,7 +192,7 @@ impl Row {
         if let Some(warning) = warning(bytes) {
             self.faults.push(format!("{name} gets a warning: {warning}"));
         }
-        let cuts = cuts(format, bytes.len());
+        let cuts = cuts(bytes.len());
         self.cuts += cuts.len();
         let accepted = accepted(format, bytes, &cuts);
         for cut in &accepted {

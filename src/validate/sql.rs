@@ -115,6 +115,15 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_and_the_last_bytes_are_kept() {
+        let mut sql = Sql::default();
+        for _ in 0..5 {
+            sql.bytes(&[b'-'; MAX_TAIL / 2 + 1]).unwrap();
+            assert!(sql.head.len() <= MAX_TAIL && sql.tail.last().len() <= MAX_TAIL);
+        }
+    }
+
+    #[test]
     fn a_text_that_has_the_line_of_the_closing_comment_ends_no_dump() {
         let begins = "--\n-- PostgreSQL database dump\n--\n\n";
         let cut =

@@ -134,3 +134,39 @@ fn a_second_table_of_contents_is_that_of_pg_dump_17_with_a_file_as_stdout() {
         assert!(validate(&missing.with_table(version, &ENTRIES).0).is_err(), "1.{version} missing");
     }
 }
+
+#[test]
+fn a_second_table_of_contents_has_as_many_entries_as_the_first() {
+    let with = |count, found| {
+        let ids = |some: &[i64]| {
+            let mut ids = Ids::default();
+            some.iter().for_each(|id| ids.add(*id));
+            ids
+        };
+        let found = if found { ids(&[1, 2]) } else { ids(&[1]) };
+        PgDump { count, expected: ids(&[1, 2]), found, int_size: 4, ..PgDump::default() }
+    };
+    // The sign, the number, and the sign of an id.
+    assert!(with(3, true).is_second_table(&[0, 3, 0, 0, 0, 0]));
+    assert!(!with(3, false).is_second_table(&[0, 3, 0, 0, 0, 0]), "a block is missing");
+    assert!(!with(3, true).is_second_table(&[0, 4, 0, 0, 0, 0]), "another number");
+    assert!(!with(3, true).is_second_table(&[1, 3, 0, 0, 0, 0]), "a negative number");
+    assert!(!with(0, true).is_second_table(&[0, 0, 0, 0, 0, 0]), "no entry");
+}
+
+#[test]
+fn sets_of_ids_are_equal_whatever_their_order_and_differ_in_any_id() {
+    let ids = |some: &[i64]| {
+        let mut ids = Ids::default();
+        some.iter().for_each(|id| ids.add(*id));
+        ids
+    };
+    assert!(ids(&[1, 2, 3]) == ids(&[3, 1, 2]));
+    // Sums of ids, of their squares, and of what differs in one high or low bit.
+    for other in
+        [[1, 2, 4], [0, 3, 3], [2, 2, 2], [1, 2, 3 + (1 << 40)], [1 << 62, 2, 3 - (1 << 62)]]
+    {
+        assert!(ids(&[1, 2, 3]) != ids(&other), "{other:?}");
+    }
+    assert!(ids(&[1, 5, 8, 12]) != ids(&[2, 3, 10, 11]));
+}
